@@ -1,4 +1,4 @@
-// `npm run bench`: makes the clone ready, then measures, in this process: what ends it ends what it started.
+// `npm run bench`: prepares the clone, then measures, in this process, so that ending it also ends its child processes.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

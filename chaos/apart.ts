@@ -1,12 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 
-/** Mounts and processes that nobody else sees, and that end with the first of them. */
+/** Mounts and processes in private namespaces, which end with their first process. */
 const namespaces = ['-m', '-p', '-f', '--mount-proc', '--kill-child'];
 
 /**
- * Runs this program again in namespaces of its own and gives its exit code; undefined where it is there already, or where only root
- * could.
+ * Runs this program again in its own namespaces and returns its exit code; undefined if it is already there, or if root permission is
+ * missing.
  */
 export async function apart(): Promise<number | undefined> {
   if (process.env.AIOT_CHAOS_APART || process.getuid?.() !== 0) return undefined;

@@ -3,7 +3,7 @@ import type { AiotError } from '../src/lib/core/errors.js';
 import type { Load, Operated } from '../test/platform/kills/harness.js';
 import type { Report } from './types.js';
 
-/** What a client may be told while something is wrong with a platform, its disk, its clock or the way to it. */
+/** Errors that clients may get while a platform, its disk, its clock or the network has a fault. */
 const told = new Set([
   'AIOT_PLATFORM_UNREACHABLE',
   'AIOT_DATABASE_UNREACHABLE',
@@ -13,10 +13,10 @@ const told = new Set([
   'AIOT_TIMED_OUT',
 ]);
 
-/** Longest time, ms, in which a load has to see that it is to end. */
+/** Time in which a load must notice that it is to end, ms. */
 const endMs = 30_000;
 
-/** Runs the loads until `signal` is aborted, each of them anew whenever something took its connection. */
+/** Runs the loads until `signal` is aborted; each is restarted whenever its connection is lost. */
 export async function keepGoing(
   loads: readonly Load[],
   platform: Operated,
@@ -46,7 +46,7 @@ export async function keepGoing(
   if (left.size > 0) report('answers', `${[...left].join(', ')}: no answer and no error for ${endMs} ms`);
 }
 
-/** What each load finds missing. */
+/** Violations found by each load. */
 export async function verifyLoads(loads: readonly Load[], platform: Operated, report: Report): Promise<void> {
   for (const load of loads) {
     try {

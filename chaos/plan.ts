@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { seededRandom, shuffled } from '../src/lib/core/numbers.js';
 import type { Fault, FaultKind, Part, Scenario } from './types.js';
 
-/** What a kind of fault takes of the machine. */
+/** Requirement of each kind of fault on this machine. */
 export const partOf: Partial<Record<FaultKind, Part>> = {
   'disk-full': 'mounts',
   'read-only': 'mounts',
@@ -13,12 +13,12 @@ export const partOf: Partial<Record<FaultKind, Part>> = {
   memory: 'prlimit',
 };
 
-/** The number that a round is made of: of the run's seed and the round's, 32 bits. */
+/** The seed of a round: derived from the run's seed and the round's number, 32 bits. */
 export function seedOf(seed: number, round: number): number {
   return createHash('sha256').update(`${seed}/${round}`).digest().readUInt32BE(0);
 }
 
-/** Scenarios in turn, in an order of the seed's, so that a short run has each of them. */
+/** Cycles through the scenarios in a seeded order, so that a short run covers each of them. */
 export function scenarioOf(scenarios: readonly Scenario[], seed: number, round: number): Scenario {
   const order = shuffled([...scenarios], seededRandom(seedOf(seed, -1)));
   const found = order[(round - 1) % order.length];
@@ -26,7 +26,7 @@ export function scenarioOf(scenarios: readonly Scenario[], seed: number, round: 
   return found;
 }
 
-/** The faults of a round, in the order in which they begin: they depend on the round's seed alone. */
+/** The faults of a round, in the order in which they begin: they depend only on the round's seed. */
 export function faultsOf(scenario: Scenario, roundSeed: number, has: (part: Part) => boolean): Fault[] {
   const random = seededRandom(roundSeed);
   const draw = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createClient } from '../src/lib/api/client.js';
 import { operatorKey } from '../src/lib/provision/operator-key.js';
-import { createClient } from '../src/lib/registry/client.js';
 import type { Operated } from '../test/platform/kills/harness.js';
 import { freePort } from '../test/support/free-port.js';
 import { type Disk, mountDisk } from './faults/disk.js';
@@ -13,18 +13,18 @@ import { shimOf } from './faults/shim.js';
 import { Program } from './process.js';
 import type { Round, Target } from './types.js';
 
-/** In which a platform answers again, ms, on a machine that does other work too. */
+/** Time in which a platform must respond again, ms, on a busy machine. */
 const backMs = 45_000;
 const diskMegabytes = 256;
 
-/** `aiot up` in a round: its process, disk and network, and its operator's ways in, which go over that network. */
+/** `aiot up` in a round: its process, disk and network, and its operator's access, which uses that network. */
 export interface ChaosPlatform extends Operated {
   program: Program;
   data: string;
-  /** Of the user who started it. */
+  /** Environment of the user who started it. */
   env: NodeJS.ProcessEnv;
   targets: Record<'platform' | 'disk' | 'network', Target>;
-  /** Resolves when it is ready; rejects when it is not within its bound. */
+  /** Resolves when it is ready; rejects if it is not ready in time. */
   recover(): Promise<void>;
   secrets(): string[];
   close(): Promise<void>;
@@ -82,7 +82,7 @@ export async function startChaosPlatform(round: Round, args: readonly string[] =
         });
         if (asked) return;
       }
-      throw new Error(`no answer within ${backMs} ms: ${last}; ${program.printed().slice(-1500)}`);
+      throw new Error(`no response within ${backMs} ms: ${last}; ${program.printed().slice(-1500)}`);
     },
     secrets: () => [token, ...[...privateKeysIn(data), ...privateKeysIn(join(folder, 'config'))].map(body)],
     async close() {
@@ -93,7 +93,7 @@ export async function startChaosPlatform(round: Round, args: readonly string[] =
   };
 }
 
-/** The middle of a PEM file: what nobody prints by chance. */
+/** The middle of a PEM file, which does not occur in output by coincidence. */
 function body(pem: string): string {
   return pem.split('\n')[1] ?? pem;
 }
@@ -126,7 +126,7 @@ interface Said {
   urls: { guide?: Operated['guide'] };
 }
 
-/** What it says when it is up. A database that recovers from the round before may end the first that ask for it. */
+/** Its output once it is up. A database that is still recovering from the previous round may terminate the first connections. */
 async function started(program: Program): Promise<Said> {
   for (const until = Date.now() + backMs; Date.now() < until; await delay(50)) {
     const said = JSON.parse(await program.said(backMs)) as Partial<Said>;

@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url';
 import type { Report } from './types.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-/** What docs/cli says that aiot ends with. */
+/** Exit codes of aiot, according to docs/reference/cli. */
 const documented = new Set([0, 1, 2, 3, 4, 5, 6, 124, 130]);
-/** Between an end and the next start, as a service manager has it. */
+/** Delay between an exit and the next start, as with a service manager. */
 const restartMs = 150;
-/** In which SIGTERM has to end a process; a platform gives requests 6 s. */
+/** Time in which SIGTERM must end a process; a platform gives requests 6 s. */
 const stopMs = 15_000;
 
 export interface ProgramOptions {
@@ -18,14 +18,14 @@ export interface ProgramOptions {
   args: readonly string[];
   env: NodeJS.ProcessEnv;
   cwd?: string;
-  /** What it ends with on SIGTERM. */
+  /** Exit codes after SIGTERM. */
   stopped: readonly number[];
-  /** Started again whenever it ends, as a service manager does, or until it has ended with 0. */
+  /** Restarted whenever it exits, as by a service manager, or until it has exited with 0. */
   again: 'always' | 'until done';
   report: Report;
 }
 
-/** The built `aiot` as a process at the head of a group of its own, looked after as a service manager does. */
+/** The built `aiot` as the leader of its own process group, supervised as by a service manager. */
 export class Program {
   private child: ChildProcess | undefined;
   private wanted = false;
@@ -34,13 +34,13 @@ export class Program {
   private readonly outputs: string[] = [];
   private readonly killed = new Set<ChildProcess>();
   private hold: Promise<void> = Promise.resolve();
-  /** How often it was started. */
+  /** Number of starts. */
   starts = 0;
   /** When its processes ended, ms since 1970. */
   readonly ends: number[] = [];
-  /** It may die of whatever a program dies of without memory. */
+  /** Any exit is acceptable while it has no memory. */
   starved = false;
-  /** It has come to its end by itself, with 0. */
+  /** It has exited on its own, with 0. */
   done = false;
 
   constructor(private readonly options: ProgramOptions) {}
@@ -59,7 +59,7 @@ export class Program {
     this.looking = this.look();
   }
 
-  /** The first line on stdout of the process that runs now, as soon as it is there. */
+  /** The first line on stdout of the current process, as soon as it is available. */
   async said(timeoutMs: number): Promise<string> {
     for (const until = Date.now() + timeoutMs; Date.now() < until; await delay(20)) {
       const end = this.stdout.indexOf('\n');
@@ -68,12 +68,12 @@ export class Program {
     throw new Error(`${this.options.name} said nothing for ${timeoutMs} ms:\n${this.printed().slice(-2000)}`);
   }
 
-  /** Resolves when it has come to its end by itself, or was stopped. */
+  /** Resolves when it has exited on its own, or was stopped. */
   finished(): Promise<void> {
     return this.looking;
   }
 
-  /** All that it printed; of the first start's stdout nothing, where a new platform shows its token. */
+  /** Its complete output, except stdout of the first start, where a new platform prints its token. */
   printed(): string {
     return this.outputs.join('');
   }
@@ -92,7 +92,7 @@ export class Program {
     if (this.child && this.runs(this.child)) this.child.kill(signal);
   }
 
-  /** No start until what is given has ended. */
+  /** Prevents a start until the given promise settles. */
   held(body: Promise<void>): Promise<void> {
     this.hold = body.catch(() => {});
     return body;
@@ -103,7 +103,7 @@ export class Program {
     for (let waited = 0; this.starts <= starts && waited < 5000; waited += 5) await delay(5);
   }
 
-  /** How the process ended on `signal`, and nothing of its kind is started again. */
+  /** The exit status after `signal`; the process is not restarted. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     this.wanted = false;
     const child = this.child;
@@ -148,7 +148,7 @@ export class Program {
   }
 
   private judge(code: number | null, signal: NodeJS.Signals | null): void {
-    // V8 ends the program where it gets no memory.
+    // V8 terminates the program if it gets no memory.
     if (this.starved && (signal !== null || (code ?? 0) > 128)) return;
     if (signal !== null && signal !== 'SIGTERM')
       this.options.report('exit codes', `${this.options.name} died of ${signal}: ${this.tail()}`);

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { digestOf } from '../src/lib/core/crypto.js';
+import { hasCode } from '../src/lib/core/errors.js';
 import { fetchModel } from '../src/lib/model/publish/pull.js';
 import { provisionDevice } from '../src/lib/provision/provision.js';
 import { untilGone } from '../test/platform/kills/api-loads.js';
@@ -13,7 +14,7 @@ import type { ChaosPlatform } from './platform.js';
 import { Program } from './process.js';
 import type { Round } from './types.js';
 
-/** In which a push that is repeated until it succeeds has to succeed, ms. */
+/** Time in which a repeated push must succeed, ms. */
 const pushedMs = 60_000;
 const model = 'pushed';
 
@@ -22,13 +23,13 @@ interface Push {
   digest: string;
 }
 
-/** `aiot model push`, one bundle after the other, each repeated until it succeeds: the pusher may be killed, too. */
+/** `aiot model push`, one bundle after another, each repeated until it succeeds, because the pusher may be killed, too. */
 export interface Pusher {
   program: Program;
-  /** Versions that were acknowledged. */
+  /** Acknowledged versions. */
   pushed: readonly Push[];
   run(signal: AbortSignal): Promise<void>;
-  /** Throws what was acknowledged and is gone, and versions that are not whole. */
+  /** Throws for acknowledged versions that are missing, and for incomplete versions. */
   verify(): Promise<void>;
 }
 
@@ -45,7 +46,7 @@ export function modelPusher(round: Round, own: ChaosPlatform): Pusher {
     report,
   });
   const pushed: Push[] = [];
-  /** Digest of a bundle → how many processes have tried to push it. */
+  /** Digest of a bundle → number of processes that have tried to push it. */
   const tries = new Map<string, number>();
   return {
     program,
@@ -69,7 +70,10 @@ export function modelPusher(round: Round, own: ChaosPlatform): Pusher {
     async verify() {
       const { client } = own;
       if (pushed.length === 0) return;
-      const versions = await client.models.versions(model);
+      const versions = await client.models.versions(model).catch((error) => {
+        if (hasCode(error, 'AIOT_NOT_FOUND')) return [];
+        throw error;
+      });
       const there = new Map(versions.map((card) => [card.version, card.digest]));
       for (const { version, digest } of pushed)
         if (there.get(version) !== digest)
@@ -86,7 +90,7 @@ export function modelPusher(round: Round, own: ChaosPlatform): Pusher {
   };
 }
 
-/** Blobs that go up in pieces by the registry's own client, which goes on by itself where the platform was killed. */
+/** Blobs uploaded in chunks by the registry's own client, which resumes automatically after the platform was killed. */
 export function largeUploadLoad(most: number): Load {
   const stored = new Set<string>();
   let count = 0;
@@ -102,14 +106,14 @@ export function largeUploadLoad(most: number): Load {
         count++;
       }),
     async verify({ client }) {
-      // Compares the digest.
+      // Verifies the digest.
       for (const digest of stored) await (await client.blobs.get(digest)).bytes();
     },
     acknowledged: () => count,
   };
 }
 
-/** Labels of a dataset's recordings, all of them in one push: it is there whole or not at all, and the last one counts. */
+/** Labels of all of a dataset's recordings, in one push: it is stored completely or not at all, and the last one applies. */
 export function datasetPushLoad(recordings: number): Load {
   const [stream, device] = ['pushes', 'push-0'];
   const names = Array.from({ length: recordings }, (_, i) => `r${i}`);
@@ -148,7 +152,7 @@ export function datasetPushLoad(recordings: number): Load {
   };
 }
 
-/** Throws unless all recordings have the label of one push, the last that was acknowledged or a later one. */
+/** Throws unless all recordings have the label of the same push: the last acknowledged one or a later one. */
 export function isWhole(
   labels: readonly (string | null)[],
   { recordings, last }: { recordings: number; last: number },

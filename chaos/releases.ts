@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RolloutStatus } from '../src/lib/api/rollouts/schema.js';
 import type { AiotError } from '../src/lib/core/errors.js';
-import type { RolloutStatus } from '../src/lib/registry/rollouts/schema.js';
 import type { Operated } from '../test/platform/kills/harness.js';
 import { pushTiny } from '../test/support/bundle.js';
 import type { Report } from './types.js';
 
-/** In which a rollout to devices that are there ends, ms, once nothing is wrong any more. */
+/** Time in which a rollout to available devices ends, ms, once all faults are over. */
 const endMs = 60_000;
-/** What says that a request may have been carried out, or not: it is looked up then. */
+/** Errors that leave open whether a request was carried out; the result is then looked up. */
 const unsure = new Set([
   'AIOT_PLATFORM_UNREACHABLE',
   'AIOT_DATABASE_UNREACHABLE',
@@ -16,14 +16,14 @@ const unsure = new Set([
   'AIOT_TIMED_OUT',
 ]);
 
-/** A rollout that the platform has acknowledged. */
+/** An acknowledged rollout. */
 export interface Started {
   id: string;
   version: number;
   selector: string;
 }
 
-/** Asks until there is an answer; another error than of the way there is a violation. */
+/** Repeats a request until there is a response; an error other than a connection failure is a violation. */
 export async function insist<T>(
   what: string,
   ask: () => Promise<T>,
@@ -41,7 +41,7 @@ export async function insist<T>(
   }
 }
 
-/** Pushes another model and rolls it out. Only once: what is asked for again would be a second rollout. */
+/** Pushes another model and rolls it out. Sent only once, because a repeated request would start a second rollout. */
 export async function rollOut(
   platform: Operated,
   selector: string,
@@ -56,7 +56,7 @@ export async function rollOut(
   const id = await insist(
     'start a rollout',
     async () => {
-      // The answer to the first may be what was lost.
+      // The response to the first request may have been lost.
       const [there] = (await client.rollouts.list()).filter(
         (one) => one.selector === selector && one.releases[0]?.version === version,
       );
@@ -67,7 +67,9 @@ export async function rollOut(
   return { id, version, selector };
 }
 
-/** Waits until it has ended, or has been paused. Reports progress that was shown and is gone: a rollout goes on, it does not begin anew. */
+/**
+ * Waits until it has ended, or has been paused. Reports progress that was shown and is lost: a rollout continues, and does not start again.
+ */
 export async function settled({ client }: Operated, { id }: Started, report: Report): Promise<RolloutStatus> {
   let shown = 0;
   const look = async () => {
@@ -88,7 +90,7 @@ export function committedIn({ waves }: Pick<RolloutStatus, 'waves'>): number {
   return waves.reduce((sum, { committed }) => sum + committed, 0);
 }
 
-/** A rollout to devices that take everything: reports one that does not end with all of them. */
+/** A rollout to devices that accept everything: reports one that does not complete on all of them. */
 export async function rollOutToAll(
   platform: Operated,
   selector: string,
@@ -105,10 +107,10 @@ export async function rollOutToAll(
   return one;
 }
 
-/** Ends a rollout that has been paused. */
+/** Aborts a paused rollout. */
 export async function giveUp({ client }: Operated, { id }: Started, report: Report): Promise<void> {
   const abort = async () => {
-    // The answer to the first may be what was lost.
+    // The response to the first request may have been lost.
     if ((await client.rollouts.get(id)).state === 'paused') await client.rollouts.command(id, 'abort');
   };
   await insist('end a rollout', abort, report);

@@ -8,19 +8,19 @@ import { faultsOf } from './plan.js';
 import type { Servers } from './servers.js';
 import type { Fault, Part, Report, Scenario, Violation, World } from './types.js';
 
-/** Of the load before the first fault and behind the last one, ms. */
+/** Duration of the load before the first fault and after the last one, ms. */
 const calmMs = 400;
 
 export interface RoundOptions {
   round: number;
   seed: number;
   scenario: Scenario;
-  /** Of the run. */
+  /** Folder of the run. */
   folder: string;
   shim: string | undefined;
   servers: Servers;
   parts: ReadonlySet<Part>;
-  /** Has the world break a promise before it is looked at. */
+  /** Makes the world violate an invariant before it is checked. */
   sabotage?: boolean;
 }
 
@@ -30,7 +30,7 @@ export interface RoundResult {
   violations: Violation[];
 }
 
-/** Starts a world, loads it, does the faults to it, lets it recover, looks at everything, and ends it. */
+/** Starts a world, loads it, applies the faults, lets it recover, checks everything, and ends it. */
 export async function runRound(options: RoundOptions): Promise<RoundResult> {
   const { round, seed, scenario, servers, parts, shim, sabotage = false } = options;
   const violations: Violation[] = [];
@@ -63,10 +63,10 @@ export async function runRound(options: RoundOptions): Promise<RoundResult> {
 async function underLoad(world: World, faults: readonly Fault[], report: Report): Promise<void> {
   const stop = new AbortController();
   const loading = world.load(stop.signal);
-  // Looked at when it has ended.
+  // Checked once it has ended.
   loading.catch(() => {});
   await delay(calmMs);
-  // Faults of one target come one after the other, those of others meanwhile.
+  // Faults of one target are sequential, those of different targets concurrent.
   const turns = new Map<string, Promise<void>>();
   await Promise.all(
     faults.map(async ({ target, kind, atMs, forMs }) => {

@@ -7,7 +7,7 @@ import { type NatsServer, startNats } from '../test/support/nats.js';
 import { type Postgres, postgresPrograms, startPostgres } from '../test/support/postgres.js';
 import type { Part } from './types.js';
 
-/** Servers of third parties, each started when it is first asked for, and up for the whole run. */
+/** Third-party servers, each started on first use, and running until the end of the run. */
 export class Servers {
   private readonly started = new Map<string, Promise<{ stop(): Promise<void> }>>();
 
@@ -41,7 +41,7 @@ export class Servers {
   }
 }
 
-/** What of the parts this machine has. */
+/** The parts that are available on this machine. */
 export async function partsHere(): Promise<Set<Part>> {
   const here = new Set<Part>();
   const add = (part: Part, is: boolean) => is && here.add(part);
@@ -51,7 +51,7 @@ export async function partsHere(): Promise<Set<Part>> {
   add('postgres', (await postgresPrograms()) !== '' && onPath('psql'));
   add('cc', onPath('cc'));
   add('prlimit', onPath('prlimit'));
-  // Only in a mount namespace of our own (run.ts): a mount that is left is nobody else's affair then.
+  // Only in our own mount namespace (run.ts), where a leftover mount has no effect elsewhere.
   add('mounts', process.env.AIOT_CHAOS_APART === '1');
   return here;
 }

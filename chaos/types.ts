@@ -1,7 +1,7 @@
 import type { Random } from '../src/lib/core/numbers.js';
 import type { Servers } from './servers.js';
 
-/** What can be done to a target. docs/reliability.md says of each what it is. */
+/** Kinds of faults that can be applied to a target. docs/background/reliability.md describes each. */
 export const faultKinds = [
   'kill',
   'kill-starting',
@@ -23,7 +23,7 @@ export const faultKinds = [
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
-/** One fault of a round: at `atMs` from the start of the load, for `forMs`. */
+/** One fault of a round: starts `atMs` after the start of the load, and lasts `forMs`. */
 export interface Fault {
   kind: FaultKind;
   target: string;
@@ -31,13 +31,13 @@ export interface Fault {
   forMs: number;
 }
 
-/** What a target lets be done to it: begins the fault, and ends it after so many ms. */
+/** Faults that a target supports: each function starts the fault, and ends it after the given time in ms. */
 export type Target = Partial<Record<FaultKind, (forMs: number) => Promise<void>>>;
 
-/** Something of this machine that a scenario or a fault needs. */
+/** Something on this machine that a scenario or a fault requires. */
 export type Part = 'mosquitto' | 'nats' | 'kafka' | 'postgres' | 'mounts' | 'cc' | 'prlimit';
 
-/** What does not hold. `seed` with `--round-seed` and `--only SCENARIO` does that round again. */
+/** A violated invariant. `seed` with `--round-seed` and `--only SCENARIO` repeats the round. */
 export interface Violation {
   round: number;
   seed: number;
@@ -48,39 +48,39 @@ export interface Violation {
 
 export type Report = (invariant: string, detail: string) => void;
 
-/** What a round gives to its world. */
+/** Resources that a round provides to its world. */
 export interface Round {
-  /** Empty, removed after the round. */
+  /** Empty; removed after the round. */
   folder: string;
-  /** In the environment of every process of the round. */
+  /** Added to the environment of every process of the round. */
   mark: string;
-  /** Of the load alone: the faults are drawn before. */
+  /** For the load only: the faults have already been drawn. */
   random: Random;
   servers: Servers;
-  /** The library of faults/shim.c, where a compiler is. */
+  /** The library of faults/shim.c, if there is a compiler. */
   shim: string | undefined;
   has(part: Part): boolean;
   report: Report;
 }
 
-/** A system that runs, what it is loaded with, and what must hold of it. */
+/** A running system, its load, and its invariants. */
 export interface World {
   targets: Record<string, Target>;
-  /** Loads it until `signal` is aborted; each thing acknowledged is noted. */
+  /** Loads it until `signal` is aborted; everything that is acknowledged is recorded. */
   load(signal: AbortSignal): Promise<void>;
-  /** Resolves when all of it works again; rejects when it does not within its bound. */
+  /** Resolves when all of it works again; rejects if it does not in time. */
   recover(): Promise<void>;
-  /** Reports what was acknowledged and is not there. Everything runs. */
+  /** Reports acknowledged data that is missing. Everything is running. */
   check(): Promise<void>;
-  /** Ends all processes as an operator does, and reports exit codes and what they leave. */
+  /** Ends all processes as an operator does, and reports exit codes and leftovers. */
   stop(): Promise<void>;
-  /** What was acknowledged, in all. */
+  /** Total number of acknowledgements. */
   acknowledged(): number;
-  /** Everything that the processes of ours have printed. */
+  /** The complete output of our processes. */
   printed(): string;
-  /** What must not be in that. */
+  /** Texts that must not occur in that output. */
   secrets(): string[];
-  /** Makes a promise broken, for the test of this harness. */
+  /** Violates an invariant on purpose, to test this harness. */
   sabotage?(): Promise<void>;
 }
 
@@ -88,11 +88,11 @@ export interface Scenario {
   name: string;
   about: string;
   needs: readonly Part[];
-  /** What may be drawn, by target; a kind whose part is missing here is left out. */
+  /** Possible faults, by target; a kind whose part is missing here is omitted. */
   faults: Readonly<Record<string, readonly FaultKind[]>>;
-  /** Fewest and most faults of a round; 1 to 3 where absent. */
+  /** Minimum and maximum number of faults in a round; 1 to 3 if absent. */
   count?: readonly [number, number];
-  /** Longest time from the start of the load to the beginning of a fault, ms; 2,000 where absent. */
+  /** Maximum time from the start of the load to the beginning of a fault, ms; 2,000 if absent. */
   withinMs?: number;
   start(round: Round): Promise<World>;
 }

@@ -26,13 +26,13 @@ boards=""
 ports=""
 trap 'for pid in $boards; do kill "$pid" 2>/dev/null || true; done' EXIT
 for n in 1 2 3 4; do
-  "$aiot" device simulate --serial --chip esp32 --listen "socket://127.0.0.1:$((7100 + n))" --mac "24:0a:c4:00:01:0$n" --quiet >/dev/null 2>&1 &
+  "$aiot" board simulate --chip esp32 --listen "socket://127.0.0.1:$((7100 + n))" --mac "24:0a:c4:00:01:0$n" --quiet >/dev/null 2>&1 &
   boards="$boards $!"
   ports="$ports --port socket://127.0.0.1:$((7100 + n))"
 done
 for n in 1 2 3 4; do
   tries=0
-  until "$aiot" flash info --port "socket://127.0.0.1:$((7100 + n))" --quiet >/dev/null 2>&1; do
+  until "$aiot" board info --port "socket://127.0.0.1:$((7100 + n))" --quiet >/dev/null 2>&1; do
     tries=$((tries + 1))
     [ "$tries" -lt 20 ] || exit 1
     sleep 0.5

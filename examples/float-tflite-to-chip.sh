@@ -1,12 +1,12 @@
 #!/bin/sh
-# Runs every command of docs/tutorials/float-tflite-to-chip.md, in its order, in a folder of its own.
+# Runs every command of docs/how-to/quantize-your-own-model.md, in its order, in a folder of its own.
 #
 #   examples/float-tflite-to-chip.sh [FOLDER]
 #
 # AIOT names the program (unset: this clone's), PYTHON a Python with TensorFlow (unset: the one that `npm run parts -- tensorflow` made).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
-page=$here/docs/tutorials/float-tflite-to-chip.md
+page=$here/docs/how-to/quantize-your-own-model.md
 folder=${1:-$(mktemp -d)}
 mkdir -p "$folder/bin"
 cd "$folder"

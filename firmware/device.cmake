@@ -1,8 +1,8 @@
-# The device of protocol v1, and as a program of this machine: the native virtual device.
+# The device of protocol v1, and the native virtual device, a program for this machine.
 target_sources(aiot_core PRIVATE
   core/src/device/config.c core/src/device/config_read.c
-  core/src/device/device.c core/src/device/inbox.c core/src/device/look.c core/src/device/model.c core/src/device/prove.c
-  core/src/device/report.c core/src/device/take.c)
+  core/src/device/device.c core/src/device/inbox.c core/src/device/look.c core/src/device/members.c
+  core/src/device/model.c core/src/device/outbox.c core/src/device/prove.c core/src/device/report.c core/src/device/take.c)
 
 set(AIOT_FIRMWARE_VERSION "0.0.0" CACHE STRING "What the native device says that it runs")
 find_package(OpenSSL 3)
@@ -11,7 +11,7 @@ if(PKG_CONFIG_FOUND)
   pkg_check_modules(MOSQUITTO IMPORTED_TARGET libmosquitto)
 endif()
 
-# One native device; what comes after the name are definitions of its own.
+# One native device; its own definitions follow the name.
 function(aiot_native_device name)
   add_executable(${name}
     hal/host/main.c hal/host/launcher.c hal/host/program.c hal/host/self_test.c hal/host/feed.c hal/host/lines.c
@@ -21,7 +21,7 @@ function(aiot_native_device name)
     target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/generated)
   endif()
   target_link_libraries(${name} PRIVATE aiot_crypto_openssl aiot_hal_host OpenSSL::SSL PkgConfig::MOSQUITTO)
-  # Its file is what an update carries.
+  # An update contains its file.
   target_link_options(${name} PRIVATE $<$<NOT:$<BOOL:${AIOT_SANITIZE}>>:-s>)
 endfunction()
 

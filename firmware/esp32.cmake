@@ -1,9 +1,9 @@
-# The ESP32's sources, which only the vendor's toolchains build, are held here against our own declarations of what they use (hal/esp32/interfaces), and what
-# of them needs no board is tested.
+# The ESP32's sources, which only the vendor's toolchains build, are checked here against our own declarations of the vendor's functions (hal/esp32/interfaces).
+# Board-independent parts are tested.
 set(esp32_folder ${CMAKE_CURRENT_SOURCE_DIR}/hal/esp32)
 file(GLOB esp32_sources CONFIGURE_DEPENDS ${esp32_folder}/main/*.c)
 
-# aiot_defaults(CHIP REGEX OUT): the lines of sdkconfig.defaults that match, then those of the chip's own file, which count more.
+# aiot_defaults(CHIP REGEX OUT): the lines of sdkconfig.defaults that match, then those of the chip's own file, which take precedence.
 function(aiot_defaults chip regex out)
   string(TOLOWER ${chip} target)
   set(all "")
@@ -46,13 +46,13 @@ if(esp32_sources)
   foreach(target ESP32 ESP32S3 ESP32C3)
     aiot_sdkconfig(${target} sdkconfig_${target})
     add_test(NAME esp32_${target} COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_${target}} ${esp32_sources})
-    # The pins of docs/hardware.md in settings.h, and the converter with them at that chip's driver.
+    # The pins of docs/reference/hardware.md in settings.h, and the converter with them at that chip's driver.
     add_executable(esp32_pins_${target} test/esp32_pins_test.c)
     target_include_directories(esp32_pins_${target} PRIVATE ${esp32_folder}/main ${sdkconfig_${target}})
     target_link_libraries(esp32_pins_${target} PRIVATE aiot_options)
     add_test(NAME esp32_pins_${target} COMMAND esp32_pins_${target})
   endforeach()
-  # A chip that nobody has chosen pins for is refused, and so is a build that does not say which one it is for.
+  # A chip without pin assignments is rejected, and so is a build without a chip.
   aiot_sdkconfig(ESP32H2 sdkconfig_unknown)
   file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/sdkconfig/none/sdkconfig.h "#pragma once\n")
   foreach(folder ${sdkconfig_unknown} ${CMAKE_CURRENT_BINARY_DIR}/sdkconfig/none)
@@ -62,25 +62,25 @@ if(esp32_sources)
       set_tests_properties(esp32_chip_${name}_${file} PROPERTIES PASS_REGULAR_EXPRESSION "error: #error .unknown chip")
     endforeach()
   endforeach()
-  # The guide's sensors are what is built unless told otherwise; then each of the others.
+  # The guide's sensors are the default; then each of the others is built.
   foreach(source 2 3 4 5 6)
     add_test(NAME esp32_source_${source}
       COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_ESP32} -DAIOT_SOURCE=${source} -DAIOT_SLEEP_MS=60000 ${esp32_sources})
   endforeach()
-  # A board of the guide's kind, in either role.
+  # A board that uses the guide's protocol, in either role.
   foreach(role READS JUDGES)
     add_test(NAME esp32_guide_${role}
       COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_ESP32} -DAIOT_COMPAT_GUIDE=1 "-DAIOT_GUIDE_HOST=\"guide.local\""
         -DAIOT_GUIDE_ROLE=AIOT_GUIDE_${role} ${esp32_sources})
   endforeach()
-  # Arduino and TensorFlow Lite Micro begin in C++.
+  # Arduino and TensorFlow Lite Micro start in C++.
   find_program(AIOT_CXX c++)
   file(GLOB esp32_cpp CONFIGURE_DEPENDS ${esp32_folder}/main/*.cpp)
   if(AIOT_CXX)
     add_test(NAME esp32_cpp COMMAND ${AIOT_CXX} -std=gnu++17 -fsyntax-only -DARDUINO -Wall -Wextra -Werror -Wconversion -Wshadow
       -I ${esp32_folder}/interfaces -I ${CMAKE_CURRENT_SOURCE_DIR}/core/include ${esp32_cpp})
   endif()
-  # Sizes of 32 bits, where a compiler for them is.
+  # 32-bit sizes, if a compiler for them is installed.
   if(IS_ABSOLUTE "${picolibc}")
     add_test(NAME esp32_rv32 COMMAND ${AIOT_RV32_CC} -march=rv32imc -mabi=ilp32 --specs=picolibc.specs ${esp32_flags}
       -I ${sdkconfig_ESP32C3} ${esp32_sources})
@@ -99,7 +99,7 @@ if(esp32_sources)
     add_test(NAME esp32_portable COMMAND esp32_portable_test)
   endif()
 
-  # The program's start, its network and its clock over parts that the test plays.
+  # The program's start, its network and its clock on simulated components.
   add_executable(esp32_program_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
     hal/esp32/main/dump.c hal/esp32/main/portable.c)
   set_target_properties(esp32_program_test PROPERTIES C_EXTENSIONS ON)
@@ -107,14 +107,14 @@ if(esp32_sources)
   target_link_libraries(esp32_program_test PRIVATE aiot_options)
   add_test(NAME esp32_program COMMAND esp32_program_test)
 
-  # MQTT over a vendor's client that the test plays.
+  # MQTT on a simulated vendor client.
   add_executable(esp32_mqtt_test test/esp32_mqtt_test.c hal/esp32/main/mqtt.c hal/esp32/main/portable.c)
   set_target_properties(esp32_mqtt_test PROPERTIES C_EXTENSIONS ON)
   target_include_directories(esp32_mqtt_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces)
   target_link_libraries(esp32_mqtt_test PRIVATE aiot_options)
   add_test(NAME esp32_mqtt COMMAND esp32_mqtt_test)
 
-  # The converter over a driver that the test plays, with the circuit of docs/hardware.md at it.
+  # The converter on a simulated driver, with the circuit of docs/reference/hardware.md.
   foreach(target ESP32 ESP32S3 ESP32C3)
     add_executable(esp32_adc_${target} test/esp32_adc_test.c hal/esp32/main/adc.c hal/esp32/main/source_analogue.c core/src/sensing/sensing.c
       core/src/sensors/analogue.c)
@@ -153,7 +153,7 @@ if(esp32_sources)
   set(esp32_partitions "")
   foreach(label nvs coredump)
     file(STRINGS ${esp32_table} row REGEX "^${label},")
-    # A table that aiot made ends each row with a comma.
+    # A table generated by aiot ends each row with a comma.
     if(NOT row MATCHES "(0x[0-9a-f]+),?$")
       message(FATAL_ERROR "no size of ${label} in ${esp32_table}")
     endif()
@@ -171,7 +171,7 @@ if(esp32_sources)
       COMMAND ${CMAKE_COMMAND} "-DCC=${esp32_size_cc}" -DSIZE=${esp32_size} "-DFLAGS=${esp32_specs};${flags}" "-DSOURCES=${esp32_sources};${esp32_core}"
         -DOUT=${work}/static_ram.h -DWORK=${work}/objects -P ${esp32_folder}/static_ram.cmake
       DEPENDS ${esp32_sources} ${esp32_core} ${esp32_folder}/static_ram.cmake ${esp32_folder}/main/settings.h VERBATIM)
-    # The chip's own line counts, where it has one.
+    # The chip's own line takes precedence.
     aiot_defaults(${target} "^CONFIG_(ESP_WIFI_STATIC_RX_BUFFER_NUM|LWIP_TCP_[A-Z_]*|MBEDTLS_SSL_[A-Z]*_CONTENT_LEN)=[0-9]+$" defaults)
     set(lines "")
     foreach(one ${defaults})
@@ -183,7 +183,7 @@ if(esp32_sources)
     set(sources ${CMAKE_CURRENT_SOURCE_DIR}/test/esp32_heap_test.c ${esp32_program} ${esp32_core})
     set(common -O1 -Wall -Wextra -Werror -ffunction-sections -Wl,--gc-sections ${flags} ${lines} ${esp32_partitions} ${esp32_wrap} -I ${work} -I ${CMAKE_CURRENT_SOURCE_DIR}/test ${sources} -lm -o ${program})
     if(esp32_specs)
-      # With atomic instructions, in the place of the vendor's functions.
+      # With atomic instructions, instead of the vendor's functions.
       add_custom_command(OUTPUT ${program} DEPENDS ${sources} ${work}/static_ram.h VERBATIM
         COMMAND ${AIOT_RV32_CC} -march=rv32imac -mabi=ilp32 --specs=picolibc.specs --oslib=semihost --crt0=semihost
           -Wl,--defsym=__flash=0x80000000 -Wl,--defsym=__flash_size=0x400000 -Wl,--defsym=__ram=0x80400000 -Wl,--defsym=__ram_size=0x400000 ${common})
@@ -199,7 +199,7 @@ if(esp32_sources)
   foreach(target ESP32 ESP32S3 ESP32C3)
     aiot_heap_test(${target} ${target})
   endforeach()
-  # Without a project's choice, the other sensors where memory is shortest.
+  # Without a project's choice, the other sensors on the chip with the least memory.
   if(NOT esp32_own)
     aiot_heap_test(imu ESP32C3 -DAIOT_SOURCE=3 -DAIOT_IMU_RANGE_DPS=500)
     aiot_heap_test(thermometer ESP32 -DAIOT_SOURCE=4)
@@ -213,7 +213,7 @@ if(esp32_sources)
   find_library(MBEDCRYPTO mbedcrypto)
   if(MBEDTLS_INCLUDE AND MBEDCRYPTO AND TARGET aiot_crypto_openssl)
     add_executable(esp32_crypto_test test/esp32_crypto_test.c hal/esp32/main/crypto_mbedtls.c)
-    # What the vendor has besides; its own folder comes behind, for it has mbedTLS's names too.
+    # Additional vendor functions; its own folder comes last, because it also has mbedTLS's names.
     target_include_directories(esp32_crypto_test BEFORE PRIVATE ${MBEDTLS_INCLUDE})
     target_include_directories(esp32_crypto_test PRIVATE ${esp32_folder}/main)
     target_compile_options(esp32_crypto_test PRIVATE -idirafter ${esp32_folder}/interfaces)

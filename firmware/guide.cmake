@@ -1,4 +1,4 @@
-# A board of the guide's kind.
+# A board that uses the guide's protocol.
 target_sources(aiot_core PRIVATE
   core/src/guide/board.c core/src/guide/message.c core/src/guide/network.c core/src/guide/news.c core/src/guide/services.c core/src/guide/text.c)
 

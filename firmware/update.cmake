@@ -2,19 +2,19 @@
 target_sources(aiot_core PRIVATE
   core/src/base64.c core/src/crc32.c core/src/nvs.c
   core/src/update/delta.c core/src/update/document.c core/src/update/download.c core/src/update/envelope.c core/src/update/error.c
-  core/src/update/fetch.c core/src/update/judge.c core/src/update/keeper.c core/src/update/kept.c
+  core/src/update/fetch.c core/src/update/job.c core/src/update/judge.c core/src/update/keeper.c core/src/update/kept.c
   core/src/update/manifest.c core/src/update/names.c core/src/update/patch.c core/src/update/record.c core/src/update/record_write.c
-  core/src/update/sector.c core/src/update/store.c core/src/update/timestamp.c core/src/update/trial.c core/src/update/trust.c core/src/update/update.c)
+  core/src/update/sector.c core/src/update/store.c core/src/update/timestamp.c core/src/update/transfer.c core/src/update/trial.c core/src/update/trust.c core/src/update/update.c)
 
 add_executable(bundle_test test/bundle_test.c)
 target_link_libraries(bundle_test PRIVATE aiot_core)
 add_test(NAME bundle COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/motion.aiot)
 
-# For tests of the TypeScript side, which makes the patches.
+# For tests of the TypeScript side, which creates the patches.
 add_executable(delta_tool test/delta_tool.c)
 target_link_libraries(delta_tool PRIVATE aiot_core)
 
-# What needs cryptography on this machine is built where OpenSSL is.
+# Targets that need cryptography are built if OpenSSL is installed.
 find_package(OpenSSL 3)
 if(OPENSSL_FOUND)
   add_library(aiot_crypto_openssl STATIC hal/host/crypto_openssl.c)
@@ -31,7 +31,7 @@ if(OPENSSL_FOUND)
     target_link_libraries(${name}_test PRIVATE aiot_sim)
     add_test(NAME ${name} COMMAND ${name}_test)
   endforeach()
-  # For tests of the TypeScript side, which gives them cases and knows the answers.
+  # For tests of the TypeScript side, which provides cases and expected results.
   add_executable(update_tool test/update_tool.c)
   target_link_libraries(update_tool PRIVATE aiot_sim)
   add_executable(trust_tool test/trust_tool.c)

@@ -8,9 +8,8 @@ const from = join(root, 'dist', '.modules');
 const to = join(root, 'dist', '.fuzz');
 
 /**
- * The modules of the build, with counters, in `dist/.fuzz`, and the worker with all targets beside it. Only when something
- * has changed.
- * @returns where the worker is, and how many places are counted
+ * Builds the instrumented modules in `dist/.fuzz`, and the worker with all targets beside them. Only if something has changed.
+ * @returns path of the worker, and the number of counters
  */
 export async function buildWorker(): Promise<{ worker: string; places: number }> {
   const stamp =
@@ -27,7 +26,7 @@ export async function buildWorker(): Promise<{ worker: string; places: number }>
     entryPoints: [join(import.meta.dirname, 'worker.ts')],
     outdir: to,
     bundle: true,
-    // What the worker imports when it is there: the counters come first.
+    // The worker imports the modules dynamically, because the counters must exist first.
     splitting: true,
     platform: 'node',
     format: 'esm',

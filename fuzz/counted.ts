@@ -1,9 +1,9 @@
 import ts from 'typescript';
 
 /**
- * A module's text with a counter at each place where its way parts: the beginning of a block, a case, a function without braces, the
- * sides of `? :`, and what stands behind `&&`, `||` and `??`. The counters are one array, `__fuzz`, that is there before the module.
- * V8's own coverage tells the same, and takes 4 ms an input for it.
+ * Adds a counter at each branch of a module's text: the beginning of a block, a case, a function without braces, both sides of `? :`, and
+ * the right operand of `&&`, `||` and `??`. The counters are one array, `__fuzz`, which exists before the module. V8's own coverage gives
+ * the same information, but takes 4 ms per input.
  */
 export function counted(source: string, first: number): { text: string; next: number } {
   const file = ts.createSourceFile('module.js', source, ts.ScriptTarget.ES2022, true, ts.ScriptKind.JS);
@@ -17,7 +17,7 @@ export function counted(source: string, first: number): { text: string; next: nu
   };
   const visit = (node: ts.Node): void => {
     if (ts.isBlock(node)) {
-      // A directive has to stay first.
+      // A directive must remain first.
       const [one] = node.statements;
       const directive = one && ts.isExpressionStatement(one) && ts.isStringLiteral(one.expression);
       statement(directive ? one.getEnd() : node.getStart(file) + 1);
@@ -40,7 +40,8 @@ export function counted(source: string, first: number): { text: string; next: nu
     ts.forEachChild(node, visit);
   };
   visit(file);
-  // At one place: what closes an inner one first, then what opens an outer one first, as they were met.
+  // At the same position: closing insertions of inner nodes first, then opening ones of outer nodes, in the order in which they were
+  // visited.
   const sorted = inserts
     .map((insert, index) => ({ ...insert, index }))
     .sort(

@@ -7,14 +7,14 @@ import type { Finding, Order, Target, TargetRun } from './types.js';
 
 declare const __fuzz: Uint8Array;
 
-/** How often a place was passed, as one of eight: once, twice, three times, up to 7, 15, 31, 127, more. */
+/** Hit count of a branch as one of eight buckets: once, twice, three times, up to 7, 15, 31, 127, more. */
 const bucket = Uint8Array.from({ length: 256 }, (_, n) =>
   n < 4 ? [0, 1, 2, 4][n]! : n < 8 ? 8 : n < 16 ? 16 : n < 32 ? 32 : n < 128 ? 64 : 128,
 );
 
 /**
- * Damages examples of a target, keeps what went where none had gone before, and damages that: until its time is over, or it has tried so
- * many. What is being tried stands in `running`, so that who waits outside can tell what it hangs in: since when, length, bytes.
+ * Mutates examples of a target, retains inputs that reached new branches, and mutates those, until the time or the number of inputs is used
+ * up. The current input is stored in `running`, so that a supervisor can see where it hangs: since when, length, bytes.
  */
 export async function fuzzed(
   target: Target,
@@ -42,9 +42,9 @@ export async function fuzzed(
     inputs++;
     if (isNew(seen)) kept.push(input);
     if (fault === null || found.has(fault.key)) return;
-    // What a busy machine makes slow is not slow again; and what an input takes shows when nothing else is given back meanwhile.
+    // Slowness caused by a busy machine does not repeat; and memory use is only visible if no other memory is freed at the same time.
     const shows = async (less: Buffer) => {
-      // Twice: buffers are given back behind the first.
+      // Twice, because buffers are freed after the first collection.
       if (fault.kind === 'memory') for (let n = 0; n < 2; n++) collectGarbage();
       return (await tried(target, less)).fault?.key === fault.key;
     };
@@ -58,7 +58,7 @@ export async function fuzzed(
   if (kept.length === 0) kept.push(Buffer.alloc(0));
   const end = performance.now() + seconds * 1000;
   while (inputs < most && performance.now() < end) {
-    // The newest half as often as all.
+    // Half of the picks come from the newest quarter.
     const pick = () =>
       kept[
         mutator.below(2) === 0
@@ -78,7 +78,7 @@ export async function fuzzed(
   };
 }
 
-/** Whether a place was passed that was not before, or more often by a bucket. */
+/** Whether a new branch was reached, or a known one in a higher bucket. */
 function isNew(seen: Uint8Array): boolean {
   const words = new Uint32Array(__fuzz.buffer, 0, __fuzz.length >> 2);
   let fresh = false;

@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Fault, Finding, Order, Report, TargetRun } from './types.js';
 
-/** An input that takes so long is hung: a loop without end gives no turn to who would say so. */
+/** An input that takes this long is considered hung, because an endless loop cannot report itself. */
 const hangMs = 5000;
 const largest = 4 * 1024 * 1024;
 
-/** A worker that tries inputs, and is begun anew when one of them hangs it or fills its memory. */
+/** A worker that tries inputs, and is restarted if an input hangs it or exhausts its memory. */
 export class Fuzzer {
   private worker: Worker | null = null;
-  /** What targets write is in it: a worker that is ended removes nothing by itself. */
+  /** Folder for files that targets write: a killed worker cannot remove them itself. */
   private folder: string | null = null;
   private readonly running = new SharedArrayBuffer(16 + largest);
 
@@ -22,7 +22,7 @@ export class Fuzzer {
     return told.told === 'list' ? told.names : [];
   }
 
-  /** One input again, by a worker that has met no other. */
+  /** Repeats one input in a fresh worker. */
   async replayed(target: string, input: Buffer): Promise<{ fault: Fault | null; said: string }> {
     await this.close();
     const told = await this.ask({ do: 'try', target, input }, 'tried');
@@ -30,7 +30,10 @@ export class Fuzzer {
     return { fault: faultOf(told), said: told.told };
   }
 
-  /** One target until its time is over. What hung or filled the worker is a finding, and it goes on behind that with another seed. */
+  /**
+   * Fuzzes one target until its time is over. An input that hangs or exhausts the worker is a finding, and fuzzing continues after it with
+   * another seed.
+   */
   async fuzz(order: {
     target: string;
     seed: number;
@@ -59,7 +62,7 @@ export class Fuzzer {
       if (!('input' in told)) throw new Error(`a worker said ${told.told}`);
       const { input } = told;
       const again = await this.replayed(order.target, input);
-      // Once is enough to look for more, and to go on for ever is not.
+      // A few restarts are useful to find more, but not an endless number.
       if (again.fault !== null) findings.push({ ...fault, target: order.target, input });
       if (again.fault !== null || performance.now() > end) return { run, findings };
     }
@@ -119,7 +122,7 @@ export class Fuzzer {
       worker.on('message', onMessage);
       worker.on('error', onError);
       if (order.do === 'try') {
-        // Who hangs in what was asked for needs no input told.
+        // If a requested input hangs, it is already known.
         state[1] = 0;
         state[0] = Date.now() + 10_000;
       }
@@ -128,7 +131,7 @@ export class Fuzzer {
   }
 }
 
-/** A worker that is gone, and what it was trying. */
+/** A dead worker, and the input that it was trying. */
 interface Lost {
   told: 'hung' | 'full';
   input: Buffer;

@@ -3,14 +3,14 @@ import { AiotError } from '../src/lib/core/errors.js';
 import type { Fault, Target } from './types.js';
 
 const MiB = 1024 * 1024;
-/** Beyond so many values a result is looked through no further. */
+/** Maximum number of values in a result that are examined. */
 const mostLooked = 2000;
 
 const plain = [Object.prototype, Array.prototype, Function.prototype];
 const own = () => plain.map((one) => Reflect.ownKeys(one).length).join();
 const untouched = own();
 
-/** Has a target read an input, and says what is wrong with how it did: nothing where it returned, or refused with a code of ours. */
+/** Lets a target read an input, and returns the problems: none if it returned, or rejected the input with one of our codes. */
 export async function tried(target: Target, input: Buffer): Promise<{ fault: Fault | null; said: string }> {
   const given = Buffer.from(input);
   const before = memory();
@@ -76,7 +76,7 @@ function uncoded(error: unknown, allowed: readonly string[]): Fault | null {
   };
 }
 
-/** The place of a plain object in a result whose prototype is another plain one: what `object['__proto__'] = …` makes. */
+/** Path of a plain object in a result whose prototype is another plain object, as created by `object['__proto__'] = …`. */
 function strange(value: unknown): string | null {
   const seen = new Set<unknown>();
   const queue: [unknown, string][] = [[value, 'the result']];

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { entryCrc, headerCrc } from '../src/lib/formats/nvs/types.js';
 
-/** An image's checksum and hash, where its segments say that they end. */
+/** An image's checksum and hash, located after its segments. */
 export function mendedImage(bytes: Buffer): Buffer {
   let [at, sum] = [24, 0xef];
   for (let left = bytes[1] ?? 0; left > 0 && at + 8 <= bytes.length; left--) {
@@ -34,7 +34,7 @@ export function mendedTable(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** The CRCs of pages and of what looks like entries in them. */
+/** The CRCs of pages, and of anything in them that looks like an entry. */
 export function mendedNvs(bytes: Buffer): Buffer {
   for (let page = 0; page + 4096 <= bytes.length; page += 4096) {
     const whole = bytes.subarray(page, page + 4096);

@@ -1,7 +1,10 @@
-/** How long it may take, ms. */
+/** Time limit, ms. */
 const patienceMs = 1500;
 
-/** The least of an input with which the same goes wrong: pieces are left out, halves first, as long as it does; then bytes are made `0`. */
+/**
+ * The smallest input with the same problem: parts are removed, halves first, as long as the problem remains; then bytes are replaced by
+ * `0`.
+ */
 export async function minimized(input: Buffer, still: (less: Buffer) => Promise<boolean>): Promise<Buffer> {
   const end = performance.now() + patienceMs;
   let least = input;

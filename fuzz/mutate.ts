@@ -1,6 +1,6 @@
 import type { Random } from '../src/lib/core/numbers.js';
 
-/** Words that parsers trip over, of any format. */
+/** Words that are difficult for parsers of any format. */
 const usual = [
   ...[
     '__proto__',
@@ -65,7 +65,7 @@ const numbers = [
   0xffffffff,
 ];
 
-/** Damages inputs: by no knowledge of their form but some words. The same seed damages alike. */
+/** Mutates inputs without knowledge of their format except some words. The same seed gives the same mutations. */
 export class Mutator {
   private readonly words: readonly Buffer[];
 
@@ -81,7 +81,7 @@ export class Mutator {
     return Math.floor(this.random() * n);
   }
 
-  /** One to eight changes of `input`, with parts of `other` perhaps. */
+  /** One to eight changes to `input`, possibly with parts of `other`. */
   mutated(input: Buffer, other: Buffer): Buffer {
     let out: Buffer = Buffer.from(input);
     for (let left = 1 << this.below(4); left > 0; left--) out = this.once(out, other);
@@ -130,7 +130,7 @@ export class Mutator {
     }
   }
 
-  /** A number of 1, 2, 4 or 8 bytes set to one where things overflow. */
+  /** Sets a number of 1, 2, 4 or 8 bytes to a boundary value. */
   private extreme(bytes: Buffer, at: number): Buffer {
     const chosen =
       this.below(3) === 0 ? bytes.length + this.below(3) - 1 : numbers[this.below(numbers.length)]!;
@@ -144,7 +144,7 @@ export class Mutator {
     return bytes;
   }
 
-  /** A piece many times over, as what is nested or listed without end. */
+  /** Repeats a part many times, as in endless nesting or lists. */
   private repeated(bytes: Buffer, at: number, length: number): Buffer {
     const piece = bytes.subarray(at, at + length);
     if (piece.length === 0) return bytes;
@@ -157,7 +157,7 @@ export class Mutator {
     ]);
   }
 
-  /** Another digit in a number that is text. */
+  /** Changes a digit of a number in text form. */
   private digit(bytes: Buffer, at: number): Buffer {
     const found = bytes.subarray(at).findIndex((byte) => byte >= 0x30 && byte <= 0x39);
     if (found >= 0) bytes[at + found] = 0x30 + this.below(10);

@@ -2,11 +2,11 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Seed } from './types.js';
 
-// The worker is bundled into dist/.fuzz, and so is this.
+// The worker is bundled into dist/.fuzz, including this module.
 const root = dirname(dirname(import.meta.dirname));
 
 /**
- * What is in a file or a folder of this repository, or of the samples beside it: those with this ending, if there are any, up to 64 KiB
+ * Contents of a file or a folder in this repository, or of the samples beside it: files with this extension, if there are any, up to 64 KiB
  * each.
  */
 export function filesIn(place: string, ending = ''): Seed[] {
@@ -22,7 +22,7 @@ export function filesIn(place: string, ending = ''): Seed[] {
     .map((file) => readFileSync(file));
 }
 
-/** The value that a text of JSON is, handed on; texts that are none say nothing about us. */
+/** Parses a JSON text and passes on its value; texts that are not JSON do not test our code. */
 export function asJson<T>(read: (value: unknown) => T): (input: Buffer) => T | undefined {
   return (input) => {
     let value: unknown;
@@ -35,12 +35,12 @@ export function asJson<T>(read: (value: unknown) => T): (input: Buffer) => T | u
   };
 }
 
-/** Texts of JSON of these values. */
+/** JSON texts of these values. */
 export const texts = (...values: unknown[]): string[] => values.map((value) => JSON.stringify(value));
 
-/** The examples of a message in docs/protocol.md, which tests hold to our schemas and writers. */
+/** The examples of a message in docs/reference/protocol.md, which tests check against our schemas and writers. */
 export function specified(word: string): string[] {
-  const text = readFileSync(join(root, 'docs/protocol.md'), 'utf8');
+  const text = readFileSync(join(root, 'docs/reference/protocol.md'), 'utf8');
   return [...text.matchAll(/^```json (\w+)\n(.*?)^```$/gms)].flatMap(([, of, example]) =>
     of === word ? [example!] : [],
   );

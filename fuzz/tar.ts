@@ -1,4 +1,4 @@
-// Tar files (POSIX.1-1988 ustar) as a backup is one: written, taken apart wherever they are damaged, and put right again.
+// Tar files (POSIX.1-1988 ustar) in the form of a backup: written, split even if they are damaged, and repaired.
 import { createHash } from 'node:crypto';
 
 const block = 512;
@@ -23,14 +23,14 @@ export function tarOf(entries: readonly Entry[]): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(2 * block)]);
 }
 
-/** The checksum of a header: its bytes' sum, where its own place counts as blanks. */
+/** The checksum of a header: the sum of its bytes, with its own field counted as blanks. */
 function sum(head: Buffer): void {
   head.fill(' ', 148, 156);
   const total = head.reduce((all, byte) => all + byte, 0);
   head.write(`${total.toString(8).padStart(6, '0')}\0 `, 148);
 }
 
-/** Entries as far as headers lead from one to the next; the headers' checksums are put right on the way. */
+/** Entries as far as headers lead from one to the next; the headers' checksums are corrected on the way. */
 export function entriesOf(tar: Buffer): Entry[] {
   const entries: Entry[] = [];
   for (let at = 0; at + block <= tar.length; ) {

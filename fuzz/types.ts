@@ -1,16 +1,16 @@
-/** A reader of what comes from outside, and what makes inputs for it. */
+/** A reader of external input, and the source of inputs for it. */
 export interface Target {
-  /** `ROOM/NAME`, as `--only` takes it. */
+  /** `ROOM/NAME`, as used by `--only`. */
   name: string;
-  /** Examples that are right, or nearly: what is damaged. */
+  /** Valid or almost valid examples, which are mutated. */
   seeds: () => Seed[] | Promise<Seed[]>;
-  /** Reads one input: what it returns is looked through, what it throws is judged. */
+  /** Reads one input: its result is examined, and its errors are checked. */
   run: (input: Buffer) => unknown;
-  /** Words of this format, put into inputs besides the usual ones. */
+  /** Words of this format, inserted into inputs in addition to the general ones. */
   words?: readonly string[];
-  /** Makes checksums right again, so that damage gets past them; used on half of the inputs. */
+  /** Corrects checksums, so that damage gets past them; applied to half of the inputs. */
   mend?: (input: Buffer) => Buffer;
-  /** Errors without one of our codes that its callers expect: of a class of its own, by name. */
+  /** Errors without one of our codes that its callers expect: of a separate class, by name. */
   throws?: readonly string[];
   /** Longest input, bytes [default: 64 KiB]. */
   longest?: number;
@@ -22,12 +22,12 @@ export interface Target {
 
 export type Seed = Uint8Array | string;
 
-/** What is not right about how an input was taken. */
+/** A problem with the handling of an input. */
 export interface Fault {
   kind: 'error' | 'hang' | 'memory' | 'prototype';
-  /** Faults of one key are one finding. */
+  /** Faults with the same key are one finding. */
   key: string;
-  /** For people: the error with the places of ours that it came through. */
+  /** For people: the error with the positions in our code that it passed through. */
   detail: string;
 }
 
@@ -36,18 +36,18 @@ export interface Finding extends Fault {
   input: Buffer;
 }
 
-/** What became of one target's time. */
+/** The result of one target's time. */
 export interface TargetRun {
   target: string;
   inputs: number;
-  /** Inputs that went where none had gone before, seeds among them. */
+  /** Inputs that reached new branches, including seeds. */
   kept: number;
-  /** Places of ours that were reached. */
+  /** Number of branches reached. */
   reached: number;
   seconds: number;
 }
 
-/** To the worker: what to do. From it: what was found, and that it is done. */
+/** To the worker: its task. From it: findings, and completion. */
 export type Order =
   | { do: 'fuzz'; target: string; seed: number; seconds: number; inputs: number; known: string[] }
   | { do: 'try'; target: string; input: Uint8Array }

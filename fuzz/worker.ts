@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Order, Report } from './types.js';
 
-// Before any module of ours is loaded: they count in it.
+// Loaded before any of our modules, which use the counters.
 const { places, running } = workerData as { places: number; running: SharedArrayBuffer };
 Object.assign(globalThis, { __fuzz: new Uint8Array(places) });
 const { fuzzed } = await import('./fuzzed.js');

@@ -1,6 +1,6 @@
-// Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file. Each source
-// becomes a module in dist/.modules, which the tests import; dist/ itself has one file for each command and each room, and the code they share in pieces:
-// some hundred modules, each found, read and compiled on its own, were most of what a short command took.
+// Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file. Each source becomes a module
+// in dist/.modules, which the tests import; dist/ itself has one file per command and room, and shared chunks. Finding, reading and
+// compiling some hundred separate modules took most of the time of a short command.
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ import { vendor } from './vendor.js';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
-/** What programs import, every command, every room, and what bin/run.js and oclif load by path. */
+/** The package's entry, every command, every room, and the files that bin/run.js and oclif load by path. */
 function entries() {
   const sources = readdirSync('src', { recursive: true }).map(String);
   const wanted = /^(index|commands\/.*|lib\/[^/]+\/index|lib\/cli\/main|lib\/cli\/help)\.ts$/;
@@ -36,14 +36,14 @@ await build({
   logLevel: 'warning',
 });
 rmSync('dist/.new', { recursive: true, force: true });
-// Zod is joined as well: each start needs it, and it comes in 94 files. The other packages gained nothing by it, or lost.
+// Zod is bundled as well: each start needs it, and it consists of 94 files. Bundling the other packages had no benefit, or made it slower.
 const { dependencies, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
 const packages = Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => name !== 'zod');
 await build({
   entryPoints: entries(),
   outdir: 'dist/.new',
   outbase: 'dist/.modules',
-  // As deep as the rooms, so that what is found relative to a module is found from here too.
+  // At the same depth as the modules, so that paths relative to a module are also valid from here.
   chunkNames: 'lib/shared/[name]-[hash]',
   bundle: true,
   splitting: true,
@@ -64,7 +64,7 @@ rmSync('oclif.manifest.json', { force: true });
 const plugin = new Plugin({ root, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
 await plugin.load();
 const { manifest } = plugin;
-// What oclif makes of the results' schemas, nothing reads; it was three quarters of what each start parsed.
+// The result schemas in oclif's manifest are not used; they were three quarters of the data parsed at each start.
 for (const command of Object.values(manifest.commands)) delete command.result;
 writeFileSync('oclif.manifest.json', `${JSON.stringify(manifest)}\n`);
 writeFileSync('dist/.stamp', stamp);

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize, relative } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 
 /**
  * @typedef {object} Import
@@ -27,7 +27,7 @@ export function sourcesIn(root, folder) {
 }
 
 /**
- * Paths inside packages whose place a file asks for (`createRequire(…).resolve('NAME/FILE')`): data that it reads, not code that it runs.
+ * Paths inside packages that a file resolves (`createRequire(…).resolve('NAME/FILE')`): data that it reads, not code that it runs.
  * @param {string} root
  * @param {string} file relative to the root
  * @returns {string[]}
@@ -38,7 +38,7 @@ export function resolvedIn(root, file) {
 }
 
 /**
- * What a file imports.
+ * The imports of a file.
  * @param {string} root
  * @param {string} file relative to the root
  * @returns {Import[]}
@@ -58,11 +58,11 @@ function entry(from, specifier, kind) {
 }
 
 /**
- * All packages that are loaded as soon as a file is, with the way from the file to each.
+ * All packages that are loaded as soon as a file is, with the path from the file to each.
  * @param {string} root
  * @param {string} file
- * @param {Map<string, Import[]>} read what each file imports: share it between calls, so that each file is read once
- * @returns {Map<string, string[]>} package specifier → files on the way
+ * @param {Map<string, Import[]>} read imports of each file: share it between calls, so that each file is read once
+ * @returns {Map<string, string[]>} package specifier → files on the path
  */
 export function packagesLoadedBy(root, file, read = new Map()) {
   const packages = new Map();
@@ -82,12 +82,4 @@ export function packagesLoadedBy(root, file, read = new Map()) {
     }
   }
   return packages;
-}
-
-/**
- * @param {string} path
- * @param {string} folder
- */
-export function isBelow(path, folder) {
-  return !relative(folder, path).startsWith('..');
 }

@@ -12,15 +12,15 @@ import { join } from 'node:path';
  */
 
 /**
- * Compares what npm installed (it writes node_modules/.package-lock.json itself) with what package-lock.json asks for. Packages beyond
- * those, such as an optional peer added by hand, do no harm.
+ * Compares the installed packages (npm writes node_modules/.package-lock.json itself) with package-lock.json. Additional packages, such as
+ * an optional peer added by hand, are harmless.
  * @param {string} root folder of the checkout
  * @returns {{ fits: boolean, foreign: boolean }} `foreign`: node_modules is a link to another folder, which may be another checkout's and
- *   must not be changed from here: `npm ci` through a link empties the folder that it leads to.
+ *   must not be changed from here: `npm ci` through a link empties the target folder.
  */
 export function installed(root) {
   const folder = join(root, 'node_modules');
-  // A link that leads nowhere, too: its folder may be on a disk that is not mounted.
+  // A dangling link, too: its folder may be on a disk that is not mounted.
   const foreign = lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   const wanted = packagesIn(join(root, 'package-lock.json'));
   const found = packagesIn(join(folder, '.package-lock.json'));
@@ -35,7 +35,7 @@ export function installed(root) {
 
 /**
  * @param {string} file a lock file of npm
- * @returns {Record<string, Locked>} empty where there is none, or it cannot be read
+ * @returns {Record<string, Locked>} empty if there is none, or it cannot be read
  */
 function packagesIn(file) {
   try {

@@ -1,8 +1,8 @@
-// Installs the real parts that the second ring of tests talks to, on Debian:
+// Installs the real parts that the second ring of tests uses, on Debian:
 //   npm run parts                    all of them
 //   npm run parts -- kafka flash     parts by name, or all that a folder of test/ needs
-//   npm run parts -- --list          what each is for, how large it is, and whether it is there
-// What is there already is left alone, so a second run does nothing. Without root, apt's packages are named and the rest is installed.
+//   npm run parts -- --list          purpose and size of each, and whether it is installed
+// Installed parts are skipped, so a second run does nothing. Without root, apt's packages are listed and the rest is installed.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ function list(names) {
 
 /**
  * @param {string[]} names
- * @returns whether all of them are ready now, but those that come from elsewhere
+ * @returns whether all of them are ready now, except those from elsewhere
  */
 async function install(names) {
   const wanted = withNeeds(names).filter((name) => !partOf(name).ready());
@@ -84,7 +84,7 @@ function partOf(name) {
   return part;
 }
 
-/** With the parts that their making needs, those first. @param {string[]} names */
+/** Includes the parts required to build them, those first. @param {string[]} names */
 function withNeeds(names) {
   /** @type {Set<string>} */
   const ordered = new Set();
@@ -111,7 +111,7 @@ function apt(packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const [program = '', ...before] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive'];
   process.stdout.write(`apt-get install ${packages.join(' ')}\n`);
-  // A mirror that is being updated, or a connection that breaks, is asked again.
+  // A mirror being updated, or a broken connection, is retried.
   for (let attempt = 1; attempt <= 3; attempt++) {
     spawnSync(program, [...before, 'apt-get', 'update', '-qq'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
     const { status, stderr } = spawnSync(program, [...before, ...command], {
@@ -126,7 +126,7 @@ function apt(packages) {
 }
 
 /**
- * A virtual environment in .venv/NAME with just these packages; its stamp is written when all went well.
+ * A virtual environment in .venv/NAME with exactly these packages; its stamp is written after success.
  * @param {string} name
  * @param {string[]} requirements
  */
@@ -153,7 +153,7 @@ async function environment(name, requirements) {
 
 /**
  * @param {string[]} command
- * @returns {Promise<string>} what it printed; a NUL before it when it failed
+ * @returns {Promise<string>} its output; prefixed with a NUL if it failed
  */
 function run([program = '', ...args]) {
   return new Promise((resolve) => {

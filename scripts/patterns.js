@@ -1,5 +1,5 @@
-// Finds regular expressions in src and web whose time grows faster than the square of a text: a request could stop the platform with one.
-// Run by `npm run lint`: prints each with the text it takes too long for, and exits 1.
+// Finds regular expressions in src and web whose time grows faster than the square of a text's length: a single request could stall the
+// platform. Run by `npm run lint`: prints each with a text that takes too long, and exits 1.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,7 +48,7 @@ const longEnough = 3000;
 const patienceMs = 500;
 
 /**
- * The text that a pattern takes too long for; twice, because the machine may have been busy.
+ * A text that takes a pattern too long; tried twice, because the machine may have been busy.
  * @param {RegExp} pattern
  * @returns {string | undefined}
  */
@@ -88,10 +88,7 @@ function repeatsOf(source) {
   return [...all, ...words, ...pairs].slice(0, 60);
 }
 
-/**
- * The beginning of a pattern that is the same for all texts it fits.
- * @param {string} source
- */
+/** The beginning of a pattern that is the same for all matching texts. */
 function beginningOf(source) {
   const [, plain = ''] = /^\^?((?:[a-z<"'`: -]|\\[^a-z\d])+)(?![+*?{])/i.exec(source) ?? [];
   return plain.replace(/\\(.)/g, '$1');
@@ -101,7 +98,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const { patterns, stuck } = slowPatterns([join(root, 'src'), join(root, 'web')]);
   for (const line of stuck) console.error(line);
-  // There are more than 400: with so few the search itself is broken.
+  // There are more than 400; if fewer are found, the search itself is broken.
   const broken = patterns < 300;
   if (broken) console.error(`found only ${patterns} regular expressions that repeat something`);
   process.exitCode = stuck.length > 0 || broken ? 1 : 0;

@@ -1,5 +1,5 @@
-// Draws a terminal picture of what a command really prints: node scripts/picture.js OUT.svg [ARGUMENTS of aiot…]
-// The README's: npm run picture. Runs dist/, so build first.
+// Draws a terminal picture of a command's real output: node scripts/picture.js OUT.svg [ARGUMENTS of aiot…] For the README: npm run
+// picture. Runs dist/, so build first.
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { terminalSvg } from './picture/svg.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const [out = 'docs/demo.svg', ...given] = process.argv.slice(2);
+const [out = 'docs/images/demo.svg', ...given] = process.argv.slice(2);
 const args = given.length > 0 ? given : ['demo'];
 const home = mkdtempSync(join(tmpdir(), 'aiot-picture-'));
 

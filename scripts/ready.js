@@ -1,5 +1,5 @@
-// Makes a fresh clone ready: installs the locked dependencies and builds, each only when it is needed.
-// Prints to stderr alone, so that `npm run demo -- --json` keeps stdout for its result.
+// Prepares a fresh clone: installs the locked dependencies and builds, each only if necessary. Prints to stderr only, so that `npm run
+// demo -- --json` keeps stdout for its result.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
@@ -20,14 +20,14 @@ function read(path) {
   return existsSync(path) ? readFileSync(path, 'utf8') : '';
 }
 
-/** Runs a program with its output on stderr; what it printed says what went wrong. */
+/** Runs a program with its output on stderr; the output explains failures. */
 function run(program, args) {
   const { status, error } = spawnSync(program, args, { stdio: ['ignore', 2, 2] });
   if (error) process.stderr.write(`${error.message}\n`);
   return status === 0;
 }
 
-/** A cache of our own where npm's cannot be written: a read-only home, or a container's. */
+/** A separate cache if npm's cannot be written to, as in a read-only home or a container. */
 function ownCache() {
   const cache = process.env.npm_config_cache ?? join(homedir(), '.npm');
   try {

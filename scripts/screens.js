@@ -1,5 +1,5 @@
-// Takes the pictures of docs/dashboard.md: npm run screens. A platform, a project, devices and rollouts are made with the program as
-// anybody would make them, and Debian's Chromium looks at each page. Runs dist/, so build first.
+// Takes the screenshots of docs/how-to/dashboard.md: npm run screens. The program itself creates a platform, a project, devices and
+// rollouts, and Debian's Chromium renders each page. Runs dist/, so build first.
 import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { chromium } from 'playwright-core';
 import sharp from 'sharp';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const out = join(root, 'docs', 'screens');
+const out = join(root, 'docs', 'images', 'screens');
 const home = mkdtempSync(join(tmpdir(), 'aiot-screens-'));
 const program = join(root, 'bin', 'run.js');
 /** @type {NodeJS.ProcessEnv} */
@@ -20,7 +20,7 @@ for (const name of Object.keys(env)) if (/^(XDG_|AIOT_)/.test(name)) delete env[
 /** @type {import('node:child_process').ChildProcess[]} */
 const beside = [];
 
-/** @param {string} line @param {number[]} [codes] exit codes that are none of its failures */
+/** @param {string} line @param {number[]} [codes] exit codes that do not count as failures */
 async function aiot(line, codes = [0]) {
   console.log(`$ aiot ${line}`);
   const args = [program, ...line.split(' '), '--json'];
@@ -32,32 +32,34 @@ async function aiot(line, codes = [0]) {
   return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
 }
 
-/** A command that goes on until the end. @param {string} line */
+/** A command that runs until the end. @param {string} line */
 function aside(line) {
   console.log(`$ aiot ${line} &`);
   beside.push(spawn(process.execPath, [program, ...line.split(' ')], { cwd: home, env, stdio: 'ignore' }));
 }
 
-/** What a motor, its models and two fleets do in a quarter of an hour, made in one minute. */
+/** A quarter of an hour of activity of a motor, its models and two fleets, generated in one minute. */
 async function live() {
   await aiot('init pump --template motor-watch');
   await aiot('up --detach --http-port 0 --mqtt-port 0');
-  aside('device simulate --count 40 --template press-###,site=hall-1 --latency 5..40ms');
+  aside('fleet simulate --count 40 --template press-###,site=hall-1 --latency 5..40ms');
   await aiot('device provision bench-1 --type virtual --out bench-1');
   await aiot('device provision bench-2 --type virtual --out bench-2');
   aside('device simulate bench-1 --motor imbalance --predict');
   aside('device simulate bench-2 --motor healthy');
   const { run } = await aiot('pipeline run --project pump', [0, 3]);
-  aside('device simulate --count 24 --template fan-##,site=roof --fail-rate 30% --latency 5..40ms');
+  aside('fleet simulate --count 24 --template fan-##,site=roof --fail-rate 30% --latency 5..40ms');
   await aiot('model train --project pump --seed 11');
   await aiot('model quantize --project pump');
   await aiot('model evaluate --project pump');
   await aiot('model push --project pump');
   await aiot('model promote pump@1 --to staging');
-  await aiot('ota start --model pump@1 --selector name=bench-2 --wait');
+  await aiot('rollout start --model pump@1 --selector name=bench-2 --wait');
   await aiot('model promote pump@1 --to production');
-  await aiot('ota start --model pump@2 --selector site=roof --waves 3,8,100% --wait', [0, 6]);
-  const rollout = await aiot('ota start --model pump@2 --selector site=hall-1 --waves 2,10,100% --soak 10m');
+  await aiot('rollout start --model pump@2 --selector site=roof --waves 3,8,100% --wait', [0, 6]);
+  const rollout = await aiot(
+    'rollout start --model pump@2 --selector site=hall-1 --waves 2,10,100% --soak 10m',
+  );
   return pagesOf(rollout.id, run);
 }
 
@@ -98,7 +100,7 @@ async function shoot(pages, url) {
     await page.getByRole('navigation', { name: 'Pages' }).waitFor();
     for (const [name, hash] of Object.entries(pages)) {
       await page.goto(`${new URL(url).origin}/#/${hash}`);
-      if (name === 'map') await page.getByLabel('Coloured by').selectOption('model');
+      if (name === 'map') await page.getByLabel('Color by').selectOption('model');
       await sleep(name === 'device' || name === 'answers' ? 9000 : 1500);
       await save(await page.screenshot({ animations: 'disabled' }), name);
     }

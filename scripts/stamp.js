@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-/** Digest of all that the program is built from. */
+/** Digest of all sources of the program. */
 export function stampOf(root) {
   return digestOf(root, 'src', [
     'tsconfig.json',
@@ -10,9 +10,9 @@ export function stampOf(root) {
   ]);
 }
 
-/** Digest of all that the dashboard is built from: of the program it has these files, and types. */
+/** Digest of all sources of the dashboard: from the program it includes these files, and types. */
 export function webStampOf(root) {
-  const shared = ['registry/rollouts/command-states.ts', 'pipeline/graph-model.ts'].map(
+  const shared = ['api/rollouts/command-states.ts', 'pipeline/graph-model.ts'].map(
     (file) => `src/lib/${file}`,
   );
   return digestOf(root, 'web', ['scripts/web.js', 'scripts/inside.js', ...shared]);
@@ -31,12 +31,12 @@ function digestOf(root, folder, names) {
   return hash.digest('hex');
 }
 
-/** Whether dist/ was built from just these sources. */
+/** Whether dist/ was built from the current sources. */
 export function isBuilt(root) {
   return isStamped(join(root, 'dist', '.stamp'), stampOf(resolve(root)));
 }
 
-/** Whether dist/web was. */
+/** The same for dist/web. */
 export function isWebBuilt(root) {
   return isStamped(join(root, 'dist', 'web', '.stamp'), webStampOf(resolve(root)));
 }

@@ -1,5 +1,5 @@
-// Writes dist/index.d.ts: the types of what programs import, in one file, from the sources. Made while packing, as nothing
-// in the clone reads it: tsconfig.json leads `aiot` to the sources there.
+// Writes dist/index.d.ts: the types of the package's exports, in one file, from the sources. Created while packing, because nothing in the
+// clone reads it: tsconfig.json maps `aiot` to the sources there.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rollup } from 'rollup';

@@ -4,8 +4,8 @@ import { gzipSync } from 'node:zlib';
 import { vendored } from './inside.js';
 
 /**
- * Writes dist/vendor: the files of larger packages that aiot reads, and whose they are. WebAssembly is compressed, to a third: that takes
- * half a second here, and 30 ms to undo where it is loaded.
+ * Writes dist/vendor: the files of larger packages that aiot reads, and their licenses. WebAssembly is compressed, to a third: that takes
+ * half a second here, and 30 ms to undo on loading.
  * @param {string} root folder of the checkout
  */
 export function vendor(root) {
@@ -25,7 +25,7 @@ export function vendor(root) {
   writeFileSync(join(out, 'NOTICE.txt'), notices.join('\n'));
 }
 
-/** Neither package brings a text of its licence; that of Apache-2.0 is aiot's own, beside its package.json. */
+/** Neither package includes its license text; that of Apache-2.0 is aiot's own, beside its package.json. */
 function noticeOf(name, { version, license, repository, homepage }, files) {
   if (license !== 'Apache-2.0')
     throw new Error(`${name} ${version} is under ${license}, not Apache-2.0: see scripts/vendor.js`);

@@ -1,4 +1,5 @@
-// Builds the dashboard: web/ → dist/web, one file a page and what they share, with digests in their names. Type checks are `npm run types`.
+// Builds the dashboard: web/ → dist/web, one file per page and shared chunks, with digests in their names. Type checks are in `npm run
+// types`.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,7 +48,7 @@ async function buildWeb(out) {
   writeFileSync(join(out, 'assets', 'licences.txt'), licences());
 }
 
-/** What a script imports is asked for with it, not once it has come and been read. */
+/** A script's imports are preloaded with it, instead of only after it has arrived and been parsed. */
 function preloads(outputs, script) {
   const found = new Set();
   const add = (path) => {
@@ -63,7 +64,7 @@ function preloads(outputs, script) {
     .join('\n    ');
 }
 
-/** Of the packages whose code is in the files. */
+/** Licenses of the packages whose code is in the files. */
 function licences() {
   const texts = joined.map((name) => {
     const { version } = JSON.parse(readFileSync(join('node_modules', name, 'package.json'), 'utf8'));

@@ -1,31 +1,30 @@
 /**
- * aiot for programs, and for the commands: work that takes long, as functions with one shape of progress, an AbortSignal, and
- * defaults. Importing this loads nothing of it; each function loads what it needs when it is called. docs/library.md has an
- * example of each.
+ * aiot as a library, also used by the commands: long-running work as functions that share a form of progress, an AbortSignal, and defaults.
+ * Importing this module loads no implementation; each function loads what it needs when it is called. docs/how-to/library.md has an example of
+ * each.
  */
 import type { z } from 'zod';
+import type { RegistryClient } from './lib/api/client.js';
+import type { DataStores } from './lib/api/context.js';
+import type { noRolloutSchema } from './lib/api/rollouts/request.js';
+import type { Rollout, RolloutPolicyInput } from './lib/api/rollouts/schema.js';
 import type { Extracted, extractSources } from './lib/data/sources/extract.js';
 import type { LoaderOptions } from './lib/flash/loader/types.js';
-import type { BoardRow } from './lib/flash/write/flash-boards.js';
-import type { FlashRequest, runFlash } from './lib/flash/write/run-flash.js';
+import type { BoardRow, FlashRequest, runFlash } from './lib/flash/write/run-flash.js';
 import type { EvaluationRequest, evaluateModel } from './lib/model/evaluate/evaluate-model.js';
 import type { inspectModel } from './lib/model/inspect/inspect.js';
 import type { QuantizeModelOptions, quantizeModel } from './lib/model/quantize/quantize-model.js';
 import type { TrainRequest, trainModel } from './lib/model/train/train-model.js';
 import type { EpochFigures } from './lib/model/train/types.js';
-import type { RegistryClient } from './lib/registry/client.js';
-import type { DataStores } from './lib/registry/context.js';
-import type { noRolloutSchema } from './lib/registry/rollouts/request.js';
-import type { Rollout, RolloutPolicyInput } from './lib/registry/rollouts/schema.js';
 
 export { AiotError } from './lib/core/errors.js';
 export type { Extracted } from './lib/data/sources/extract.js';
 
-/** How far a piece of long work is; every task reports it in this form. */
+/** Progress of long work; every task reports it in this form. */
 interface Step {
-  /** The step under way, in a few words for people. */
+  /** The current step, in a few words. */
   step: string;
-  /** How much of `total` is done, in `unit`; null where it is not counted. */
+  /** How much of `total` is done, in `unit`; null if it is not counted. */
   done: number | null;
   total: number | null;
   unit: 'bytes' | 'epochs' | 'devices' | null;
@@ -35,42 +34,42 @@ const uncounted: Pick<Step, 'done' | 'total' | 'unit'> = { done: null, total: nu
 
 export type Progress = FlashProgress | FlashAsk | TrainProgress | QuantizeProgress | RolloutProgress;
 
-/** Options of a task that takes long. */
+/** Options of a long-running task. */
 export interface Watched<P extends Progress> {
-  /** Called in order, and not waited for; what it throws ends the work. */
+  /** Called in order, and not awaited; an exception from it ends the work. */
   onProgress?: ((progress: P) => void) | undefined;
-  /** Stops the work as Ctrl-C does: what was begun is cleaned up, then AIOT_INTERRUPTED or the signal's own reason is thrown. */
+  /** Stops the work like Ctrl-C: partial work is cleaned up, then AIOT_INTERRUPTED or the signal's own reason is thrown. */
   signal?: AbortSignal | undefined;
 }
 
-/** A board being written; with several at once, `board.port` tells them apart. */
+/** A board being written; if there are several, `board.port` identifies them. */
 export interface FlashProgress extends Step {
   task: 'flash';
   board: BoardRow;
 }
 
-/** Something that only hands can do at a board: press RESET, hold BOOT. `step` says it. */
+/** A manual action on a board: press RESET, hold BOOT. `step` describes it. */
 export interface FlashAsk extends Step {
   task: 'flash-ask';
 }
 
 type WholeFlash = Omit<FlashRequest, 'loader' | 'header' | 'watch' | 'project'>;
 
-/** Options of `flash`: what is written, where, and how. All that is left out has the command's defaults. */
+/** Options of `flash`: content, destination and method. Missing options have the command's defaults. */
 export interface FlashOptions extends Partial<WholeFlash>, Watched<FlashProgress | FlashAsk> {
-  /** Folder of a built project whose images are written. */
+  /** Folder of a built project, whose images are written. */
   project?: string | null | undefined;
-  /** How the chip's loader is spoken to: `chip` auto, `baud` 921600, `stub` true, `before` default-reset, `after` hard-reset. */
+  /** How to communicate with the chip's loader: `chip` auto, `baud` 921600, `stub` true, `before` default-reset, `after` hard-reset. */
   loader?: Partial<Omit<LoaderOptions, 'signal' | 'progress'>> | undefined;
-  /** Changes of the bootloader's header. */
+  /** Changes to the bootloader's header. */
   header?: FlashRequest['header'] | undefined;
-  /** Look at the restarted board for `timeoutMs`; `pattern` is what one that is well says. */
+  /** Monitor the restarted board for `timeoutMs`; `pattern` matches the output of a healthy one. */
   watch?: FlashRequest['watch'] | undefined;
 }
 
 export type FlashedBoards = Awaited<ReturnType<typeof runFlash>>;
 
-/** What the loader does unless told. */
+/** Default settings of the loader. */
 const usualLoader = {
   chip: 'auto',
   baud: 921_600,
@@ -80,9 +79,9 @@ const usualLoader = {
 } as const;
 
 /**
- * Writes the flash of one board, of many, or of none (`dryRun`: what would be written). What would leave a board that does
- * not start is refused before anything is written. Of many boards, those that failed are in the result, and no error.
- * @throws AiotError, as all functions here (`code` says what, `next` what to do): AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_BUSY,
+ * Writes the flash of one board, of many, or of none (`dryRun`: the plan). Content that would leave a board unable to start is rejected
+ * before anything is written. With many boards, failures are in the result and are not thrown.
+ * @throws AiotError, as all functions here (`code` is the cause, `next` the next step): AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_BUSY,
  * AIOT_FLASH_REFUSED, AIOT_CHIP_MISMATCH, AIOT_FILE_NOT_FOUND, AIOT_USAGE
  */
 export async function flash(options: FlashOptions): Promise<FlashedBoards> {
@@ -112,28 +111,28 @@ function flashProgress(board: BoardRow): FlashProgress {
 
 /** Options of `extract`. */
 export interface ExtractOptions {
-  /** Folder of a project; default: the current one. */
+  /** Project folder; default: the current folder. */
   project?: string | undefined;
-  /** Default `auto`: the platform where it has recordings of the stream, else the project. */
+  /** Default `auto`: the platform if it has recordings of the stream, else the project. */
   from?: (typeof extractSources)[number] | undefined;
-  /** Folder to make, or the CSV file of a project of rows; it must not be there, or be empty. */
+  /** Folder to create, or the CSV file of a project of rows; it must be missing or empty. */
   out: string;
-  /** Instead of the project's own data: a folder of recordings, or a table. */
+  /** Replaces the project's own data: a folder of recordings, or a table. */
   data?: string | undefined;
-  /** Platform; default: the one in use, if any. */
+  /** Platform; default: the current one, if any. */
   context?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Makes a dataset for training: of labelled telemetry, or of the project's own data.
+ * Creates a training dataset from labeled telemetry, or from the project's own data.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_FOLDER_NOT_EMPTY, AIOT_DATA_EMPTY, AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE
  */
 export async function extract(options: ExtractOptions): Promise<Extracted> {
   const { from = 'auto', context, ...rest } = options;
   const { loadProject } = await import('./lib/core/project.js');
   const { extractData } = await import('./lib/data/sources/extract.js');
-  const { withStores } = await import('./lib/registry/context.js');
+  const { withStores } = await import('./lib/api/context.js');
   const project = await loadProject(options.project ?? '.');
   const take = (stores: DataStores) => extractData({ ...rest, ...stores, from, project });
   return await (from === 'project' ? take({ client: null, guide: null }) : withStores(context, take));
@@ -141,7 +140,7 @@ export async function extract(options: ExtractOptions): Promise<Extracted> {
 
 export interface TrainProgress extends Step {
   task: 'train';
-  /** The epoch that has just ended; null between epochs. */
+  /** The epoch that just ended; null between epochs. */
   epoch: EpochFigures | null;
 }
 
@@ -149,15 +148,15 @@ export interface TrainProgress extends Step {
 export interface TrainOptions
   extends Omit<TrainRequest, 'project' | 'onEpoch' | 'onStep' | 'signal'>,
     Watched<TrainProgress> {
-  /** Folder of a project; default: the current one. */
+  /** Project folder; default: the current folder. */
   project?: string | undefined;
 }
 
 export type Trained = Awaited<ReturnType<typeof trainModel>>;
 
 /**
- * Trains a network on a project's recordings or the rows of a table, and writes build/model.float.tflite and
- * build/training.json. Aborted by `signal`, it keeps the best epoch so far and returns (`interrupted`).
+ * Trains a model on a project's recordings or the rows of a table, and writes build/model.float.tflite and build/training.json. If aborted
+ * by `signal`, it retains the best epoch so far and returns (`interrupted`).
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_DATA_LEAK (a split that leaks, without `force`), AIOT_DATA_EMPTY, AIOT_USAGE
  */
 export async function train({ onProgress, ...options }: TrainOptions = {}): Promise<Trained> {
@@ -182,15 +181,15 @@ export interface QuantizeProgress extends Step {
 export interface QuantizeOptions
   extends Omit<QuantizeModelOptions, 'project' | 'onStep' | 'signal'>,
     Watched<QuantizeProgress> {
-  /** Folder of a project; default: the current one. Not looked at where `file` is given. */
+  /** Project folder; default: the current folder. Ignored if `file` is given. */
   project?: string | undefined;
 }
 
 export type Quantized = Awaited<ReturnType<typeof quantizeModel>>;
 
 /**
- * Makes a float network int8, int16x8, dynamic range or float16, and measures what it lost (points of accuracy, and
- * signal to quantization noise in decibels).
+ * Quantizes a float model to int8, int16x8, dynamic range or float16, and measures the loss (points of accuracy, and signal to quantization
+ * noise in decibels).
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_LOSS (more than `maxLoss`), AIOT_QUANTIZE_UNFIT, AIOT_FILE_NOT_FOUND
  */
 export async function quantize({ onProgress, ...options }: QuantizeOptions = {}): Promise<Quantized> {
@@ -204,15 +203,15 @@ export async function quantize({ onProgress, ...options }: QuantizeOptions = {})
 
 /** Options of `evaluate`. */
 export interface EvaluateOptions extends Omit<EvaluationRequest, 'project'> {
-  /** Folder of a project; default: the current one. Not looked at where `file` is given. */
+  /** Project folder; default: the current folder. Ignored if `file` is given. */
   project?: string | undefined;
 }
 
 export type Evaluated = Awaited<ReturnType<typeof evaluateModel>>;
 
 /**
- * Measures a project's network on what it was never trained on, or any .tflite or .aiot file over the rows of a table.
- * Figures below a limit are no error: `gates` in the result says which, and whether they passed.
+ * Measures a project's model on data not used in training, or any .tflite or .aiot file on the rows of a table.
+ * Metrics below a limit are not an error: `gates` in the result lists the limits, and whether they passed.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED, AIOT_USAGE
  */
 export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluated> {
@@ -223,8 +222,8 @@ export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluated
 export type Inspected = Awaited<ReturnType<typeof inspectModel>>;
 
 /**
- * Reads a .tflite or .aiot file: operators, tensors with shapes and scales, multiply-adds, the arena in bytes; of a bundle
- * what it is for, once its contents and golden vectors were checked.
+ * Reads a .tflite or .aiot file: operators, tensors with shapes and scales, multiply-adds, and the arena in bytes. A bundle's contents and
+ * golden vectors are verified first; its purpose is included.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED with the byte offset, AIOT_BUNDLE_MALFORMED
  */
 export async function inspect(file: string): Promise<Inspected> {
@@ -232,51 +231,51 @@ export async function inspect(file: string): Promise<Inspected> {
   return await inspectModel(file);
 }
 
-/** `done` counts devices that have committed. */
+/** `done` counts committed devices. */
 export interface RolloutProgress extends Step {
   task: 'rollout';
   rollout: Rollout;
 }
 
-/** Callbacks while a rollout is waited for. */
+/** Callbacks while waiting for a rollout. */
 interface WatchedRollout extends Watched<RolloutProgress> {
-  /** Devices that have not begun and are not online: it waits for them until its deadline. Told once. */
+  /** Devices that have not started and are offline: the rollout waits for them until its deadline. Called once. */
   onOffline?: ((names: string[]) => void) | undefined;
 }
 
-/** What a rollout puts on devices, and how. */
+/** The artifacts of a rollout, and its policy. */
 export interface RolloutOptions extends WatchedRollout {
-  /** NAME@VERSION, NAME@latest, NAME@production or NAME, of each kind; one at least, or `plan`. */
+  /** NAME@VERSION, NAME@latest, NAME@production or NAME, of each kind; at least one, or `plan`. */
   model?: string | undefined;
   firmware?: string | undefined;
   configuration?: string | undefined;
-  /** Devices that it matches, such as `type=esp32 and site=lab`; `all`. */
+  /** Selector of devices, such as `type=esp32 and site=lab`; `all`. */
   selector?: string | undefined;
-  /** Version of the model (else of the last kind named) to go back to. */
+  /** Version of the model (otherwise of the last kind given) to roll back to. */
   rollbackTo?: string | undefined;
-  /** Waves, limits, times (ms); what is left out has the defaults of the platform. */
+  /** Waves, limits, times (ms); missing values have the platform's defaults. */
   policy?: RolloutPolicyInput | undefined;
-  /** A file of `aiot ota plan`, instead of all these. */
+  /** A file of `aiot rollout plan` that replaces all these. */
   plan?: string | undefined;
-  /** Where no device matches, return `{ skipped }` and throw nothing. */
+  /** If no device matches, return `{ skipped }` instead of throwing an error. */
   ifAny?: boolean | undefined;
   /** Wait until it has ended or was stopped. */
   wait?: boolean | undefined;
-  /** Platform; default: the one in use. */
+  /** Platform; default: the current one. */
   context?: string | undefined;
 }
 
 export type RolloutStarted = Rollout | z.output<typeof noRolloutSchema>;
 
 /**
- * Starts a rollout, and waits for it where `wait` says so. How it went is its `state`, and no error.
- * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE, AIOT_NOT_FOUND, AIOT_ROLLOUT_EMPTY, AIOT_SELECTOR_INVALID,
- * AIOT_MODEL_UNFIT, AIOT_KEY_NOT_FOUND, AIOT_USAGE; AIOT_INTERRUPTED while waiting: it goes on at the platform
+ * Starts a rollout, and waits for it if `wait` is set. Its outcome is its `state`; a failed rollout does not throw.
+ * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE, AIOT_NOT_FOUND, AIOT_ROLLOUT_EMPTY, AIOT_SELECTOR_INVALID, AIOT_MODEL_UNFIT,
+ * AIOT_KEY_NOT_FOUND, AIOT_USAGE; AIOT_INTERRUPTED while waiting: the rollout continues on the platform
  */
 export async function startRollout(options: RolloutOptions): Promise<RolloutStarted> {
   const { plan, policy = {}, ifAny = false, wait = false, context, ...watched } = options;
-  const { contextFor, withClient } = await import('./lib/registry/context.js');
-  const { readPlan, rolloutRequest, startedIfAny } = await import('./lib/registry/rollouts/request.js');
+  const { contextFor, withClient } = await import('./lib/api/context.js');
+  const { readPlan, rolloutRequest, startedIfAny } = await import('./lib/api/rollouts/request.js');
   const { operatorKey } = await import('./lib/provision/operator-key.js');
   const { name } = await contextFor(context);
   return await withClient(name, async (client) => {
@@ -292,14 +291,14 @@ export async function startRollout(options: RolloutOptions): Promise<RolloutStar
 }
 
 /**
- * Follows a rollout until it has ended or was stopped, also over a restart of the platform.
+ * Follows a rollout until it has ended or was stopped, even across restarts of the platform.
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE, AIOT_NOT_FOUND, AIOT_INTERRUPTED
  */
 export async function watchRollout(
   id: string,
   { context, ...watched }: WatchedRollout & { context?: string | undefined } = {},
 ): Promise<Rollout> {
-  const { withClient } = await import('./lib/registry/context.js');
+  const { withClient } = await import('./lib/api/context.js');
   return await withClient(context, async (client) => follow(await client.rollouts.get(id), client, watched));
 }
 
@@ -308,7 +307,7 @@ async function follow(
   client: RegistryClient,
   { onProgress, onOffline, signal }: WatchedRollout,
 ): Promise<Rollout> {
-  const { followRollout } = await import('./lib/registry/rollouts/deploy.js');
+  const { followRollout } = await import('./lib/api/rollouts/deploy.js');
   return await followRollout(rollout, {
     client,
     onProgress: (step) => onProgress?.(rolloutProgress(step.rollout)),

@@ -8,7 +8,7 @@ import './style/main.css';
 const root = document.getElementById('app');
 if (root) {
   render(<App />, root);
-  // The page's file comes while it is asked who this is; the page itself tells where it does not come.
+  // Preloads the page's file while the session is checked; the page itself reports if the file does not arrive.
   pageOf(route.value.parts)
     ?.load()
     .catch(() => undefined);

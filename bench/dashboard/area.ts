@@ -1,16 +1,18 @@
-// The dashboard in Debian's Chromium, which draws by the processor alone: first load, many devices, ten series at 100 Hz.
-import { readFileSync } from 'node:fs';
+// The dashboard in Debian's Chromium, which renders on the CPU only: first load, many devices, ten series at 100 Hz.
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import mqtt from 'mqtt';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { generateKeyPair, publicKeyOf, sha256Hex } from '../../src/lib/core/crypto.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
-import { createClient } from '../../src/lib/registry/client.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';
-import { sendSeries } from './series.js';
-import { startStaticPage } from './static.js';
+import { startNginx } from '../platform/nginx.js';
 
 export const area: Area = {
   about: 'the dashboard: load, lists, live plots',
@@ -29,7 +31,7 @@ interface Stage {
   client: ReturnType<typeof createClient>;
 }
 
-/** A platform with a root of trust, and a browser. */
+/** A platform with a trust root, and a browser. */
 function on(run: (stage: Stage) => Promise<Figure[]>) {
   return async (bench: Bench): Promise<Figure[]> => {
     const folder = bench.folder();
@@ -56,7 +58,7 @@ async function newPage({ browser }: Stage): Promise<Page> {
   return (await browser.newContext({ ignoreHTTPSErrors: true, viewport })).newPage();
 }
 
-/** A page that is logged in; nothing is in its cache. */
+/** A logged-in page with an empty cache. */
 async function loggedIn(stage: Stage): Promise<Page> {
   const page = await newPage(stage);
   await page.goto((await stage.platform.loginLink(stage.platform.token ?? '')) ?? '');
@@ -64,7 +66,7 @@ async function loggedIn(stage: Stage): Promise<Page> {
   return page;
 }
 
-/** From the address to the page that can be used, with all that is loaded for it. */
+/** Time from navigation until the page is usable, with everything that is loaded for it. */
 async function load(stage: Stage): Promise<Figure[]> {
   const { platform, browser, folder, bench } = stage;
   const sent = async () => {
@@ -112,7 +114,7 @@ async function loaded(page: Page, url: string): Promise<number> {
   return (performance.now() - began) / 1000;
 }
 
-/** A list of many devices, scrolled through from its top to its end. */
+/** A list of many devices, scrolled from top to end. */
 async function fleet(stage: Stage): Promise<Figure[]> {
   const { bench, client, platform } = stage;
   const sizes = bench.quick ? [200, 2000] : [100, 1000, 10_000];
@@ -131,7 +133,7 @@ async function fleet(stage: Stage): Promise<Figure[]> {
     const page = await loggedIn(stage);
     const began = performance.now();
     await page.goto(`${platform.urls.http}/#/devices`);
-    // All of them are there when it says how many are online.
+    // All of them are there once it shows how many are online.
     await page.getByText(/devices, \d+ online/).waitFor();
     points.push({ size, cost: (performance.now() - began) / 1000 });
     if (size === sizes.at(-1)) frames = await framesOf(page, 'scrollBy(0, 300)', bench);
@@ -145,7 +147,7 @@ async function fleet(stage: Stage): Promise<Figure[]> {
   ];
 }
 
-/** Ten series of a device at 100 Hz, in batches of a tenth of a second. */
+/** Ten series of a device at 100 Hz, in batches of 0.1 s. */
 async function live(stage: Stage): Promise<Figure[]> {
   const { bench, client, platform, folder } = stage;
   const end = await sendSeries({ client, mqtts: platform.urls.mqtts, folder }, 'bench-live');
@@ -153,7 +155,7 @@ async function live(stage: Stage): Promise<Figure[]> {
     const page = await loggedIn(stage);
     await page.goto(`${platform.urls.http}/#/devices/bench-live`);
     await page.getByRole('heading', { name: 'imu' }).waitFor();
-    // A whole plot is drawn.
+    // A complete plot has been drawn.
     await page.waitForTimeout(bench.quick ? 4000 : 11_000);
     const frames = await framesOf(page, '', bench);
     await page.context().close();
@@ -163,7 +165,7 @@ async function live(stage: Stage): Promise<Figure[]> {
   }
 }
 
-/** Times between frames for some seconds, ms, sorted, while the script is run at each. */
+/** Frame intervals over some seconds, ms, sorted, while the script is run in each frame. */
 async function framesOf(page: Page, script: string, { quick }: Bench): Promise<number[]> {
   const found = await page.evaluate(`new Promise((done) => {
     const times = [];
@@ -188,4 +190,55 @@ function frameFigures(name: string, times: readonly number[]): Figure[] {
     { name: `${name}, a frame in the middle`, unit: 'ms', ours: at(0.5), goal: 20, slack: 3, note },
     { name: `${name}, 95 % of frames`, unit: 'ms', ours: at(0.95), goal: 50, slack: 3 },
   ];
+}
+
+const series = 10;
+const rateHz = 100;
+const batch = 10;
+
+/** A device that sends until the returned function is called. */
+async function sendSeries(
+  { client, mqtts, folder }: { client: RegistryClient; mqtts: string; folder: string },
+  name: string,
+): Promise<() => Promise<void>> {
+  const out = join(folder, name);
+  await provisionDevice({ client, name, type: 'virtual', out });
+  const file = (of: string) => readFileSync(join(out, of));
+  const identity = { cert: file('device.crt'), key: file('device.key'), ca: file('ca.crt') };
+  const connection = await mqtt.connectAsync(mqtts, identity);
+  let seq = 0;
+  const timer = setInterval(
+    () => {
+      const columns = Object.fromEntries(
+        Array.from({ length: series }, (_, c) => [
+          `f${c}`,
+          Array.from({ length: batch }, (_, i) => c + Math.sin((seq * batch + i) / (8 + c)) / 2),
+        ]),
+      );
+      const message = { seq: seq++, t: Date.now() - (1000 * batch) / rateHz, rate: rateHz, ...columns };
+      connection
+        .publishAsync(`aiot/v1/${name}/telemetry/imu`, JSON.stringify(message), { qos: 1 })
+        .catch(() => {});
+    },
+    (1000 * batch) / rateHz,
+  );
+  return async () => {
+    clearInterval(timer);
+    await connection.endAsync(true);
+  };
+}
+
+// Baseline cost of an empty page: as many bytes as the dashboard sends, from nginx, and a heading created by a script.
+
+/** @param bytes of the script, which is one comment but for its last line @param pki the platform's certificate's folder */
+async function startStaticPage(folder: string, pki: string, bytes: number) {
+  const nginx = await startNginx(folder, pki, Buffer.alloc(0));
+  const www = join(folder, 'www');
+  mkdirSync(www, { recursive: true });
+  const page =
+    '<!doctype html><html lang="en"><title>static</title><body><script src="page.js"></script></body></html>';
+  writeFileSync(join(www, 'index.html'), page);
+  const heading = `document.body.append(Object.assign(document.createElement('h1'), { textContent: 'static' }));`;
+  writeFileSync(join(www, 'page.js'), `/*${'x'.repeat(bytes)}*/\n${heading}\n`);
+  return nginx;
 }

@@ -1,5 +1,5 @@
-// Two CSV files of eight columns against each other, as whole processes, beside pandas and SciPy. Figures are processor seconds: on a
-// machine that does nothing else, that is how long it takes.
+// Compares two CSV files of eight columns, as whole processes, with pandas and SciPy as peers. Figures are processor seconds, which equal
+// the run time on an otherwise idle machine.
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
@@ -17,7 +17,7 @@ export const area: Area = {
   },
 };
 
-/** Both say the same of every column, to 1e-9. */
+/** Both give the same results for every column, to within 1e-9. */
 function compare(bench: Bench): Figure[] {
   const rows = bench.quick ? 100_000 : 1_000_000;
   const folder = bench.folder();
@@ -59,7 +59,7 @@ function linear(bench: Bench): Figure[] {
   return [growth('drift, rows', 1.1, points, 'processor s')];
 }
 
-/** Against a reference that was saved before. */
+/** Compared with a reference that was saved before. */
 function reference(bench: Bench): Figure[] {
   const rows = bench.quick ? 100_000 : 1_000_000;
   const folder = bench.folder();
@@ -73,7 +73,7 @@ function reference(bench: Bench): Figure[] {
 
 const drift = (base: string, now: string) => used(aiot('data', 'drift', base, now));
 
-/** The first figure of a column in which the two differ, as a sentence. */
+/** The first metric of a column in which the two differ, as a sentence. */
 function difference(ours: string, theirs: string): string | null {
   const features = new Map(
     (JSON.parse(ours) as { features: Record<string, number>[] }).features.map((one) => [one.name, one]),
@@ -87,7 +87,7 @@ function difference(ours: string, theirs: string): string | null {
   return null;
 }
 
-/** A CSV file of eight columns with four decimals each; the last is moved by so many deviations. */
+/** A CSV file of eight columns with four decimals each; the last column is shifted by this many standard deviations. */
 function table(folder: string, rows: number, shift: number): string {
   const file = join(folder, `${rows}-${shift}.csv`);
   if (existsSync(file)) return file;

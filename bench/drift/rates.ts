@@ -7,7 +7,7 @@ import { type MotorState, simulateMotor } from '../../src/lib/data/motor.js';
 import type { Rows } from '../../src/lib/data/tables/rows.js';
 import type { NumberColumn, TextColumn } from '../../src/lib/formats/csv/cells.js';
 
-/** Columns by name, and what each row is a take of. */
+/** Columns by name, and the recording of each row. */
 export interface Sample {
   columns: Record<string, Float64Array>;
   takes: Int32Array | null;
@@ -54,7 +54,7 @@ export function compareSamples(base: Sample, now: Sample): Omit<Drift, 'gates' |
   return compareSides(sideOf(rowsOf('base', base), options), rowsOf('now', now), options);
 }
 
-/** Independent rows of four columns: a and b are of one distribution and told apart by c alone, which follows a; d is skewed. */
+/** Independent rows of four columns: a and b have the same distribution and differ only in c, which follows a; d is skewed. */
 export function independentRows(rows: number, seed: number): Sample {
   const random = seededRandom(seed);
   const columns = Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [name, new Float64Array(rows)]));
@@ -68,7 +68,7 @@ export function independentRows(rows: number, seed: number): Sample {
   return { columns, takes: null };
 }
 
-/** Motors one behind the other, each from another seed. */
+/** Concatenated motors, each with another seed. */
 export function motors(
   seeds: number[],
   seconds: number,
@@ -92,7 +92,10 @@ export function motors(
   };
 }
 
-/** The two halves of columns that wander at 200 rows a second, each over so many seconds, and stand still in the long run; a third of noise on top. */
+/**
+ * The two halves of columns that wander at 200 rows per second, each over this many seconds, and are stationary in the long run; a third of
+ * noise is added.
+ */
 export function wanderers(seed: number, seconds: number): [Sample, Sample] {
   const random = seededRandom(seed);
   const length = Math.round(seconds * 200);
@@ -112,7 +115,7 @@ export function wanderers(seed: number, seconds: number): [Sample, Sample] {
   return [cut(0, length), cut(length, 2 * length)];
 }
 
-/** The two halves of one motor's take. */
+/** The two halves of one motor's recording. */
 export function halves(seed: number, seconds: number): [Sample, Sample] {
   const { columns } = motors([seed], 2 * seconds);
   const cut = (from: number, to: number): Sample => ({
@@ -140,7 +143,7 @@ function deviationOf(values: Float64Array): { mean: number; deviation: number } 
   };
 }
 
-/** What can happen to a column between the sensor and the file. */
+/** Changes that can happen to a column between the sensor and the file. */
 export const changes = {
   mean: (name: string, deviations: number) =>
     changed(name, (values) => {
@@ -152,7 +155,7 @@ export const changes = {
       const { mean } = deviationOf(values);
       return values.map((value) => mean + factor * (value - mean));
     }),
-  /** It says the same from half of the rows on. */
+  /** A constant value from half of the rows on. */
   stuck: (name: string) =>
     changed(name, (values) =>
       values.map((value, i) => (i < values.length / 2 ? value : values[values.length >> 1]!)),
@@ -166,7 +169,7 @@ export const changes = {
     const random = seededRandom(seed);
     return changed(name, (values) => values.map((value) => (random() < share ? Number.NaN : value)));
   },
-  /** A mean that moves at three quarters of the rows. */
+  /** A shifted mean from three quarters of the rows on. */
   late: (name: string, deviations: number) =>
     changed(name, (values) => {
       const { deviation } = deviationOf(values);
@@ -176,9 +179,9 @@ export const changes = {
 
 export interface Case {
   name: string;
-  /** The column that the change is put into; null = any answer of drift counts. */
+  /** The column to change; null = drift in any column counts. */
   column: string | null;
-  /** The change, by the repeat. */
+  /** The change, by repetition. */
   change: ((repeat: number) => Change) | null;
 }
 
@@ -192,7 +195,7 @@ export const independentCases: Case[] = [
   { name: 'mean + 1 deviation in the last quarter', column: 'a', change: () => changes.late('a', 1) },
   { name: 'deviation × 1.25', column: 'a', change: () => changes.variance('a', 1.25) },
   { name: 'deviation × 1.5', column: 'a', change: () => changes.variance('a', 1.5) },
-  { name: 'stuck from half on', column: 'a', change: () => changes.stuck('a') },
+  { name: 'stuck in the second half', column: 'a', change: () => changes.stuck('a') },
   { name: 'axes a and b swapped', column: null, change: () => changes.swapped('a', 'b') },
   { name: 'g became m/s² (× 9.81)', column: 'a', change: () => changes.linear('a', 9.80665, 0) },
   { name: 'degC became degF', column: 'd', change: () => changes.linear('d', 1.8, 32) },
@@ -217,7 +220,7 @@ export const motorCases: Case[] = [
     column: 'temperature',
     change: () => changes.linear('temperature', 1.8, 32),
   },
-  { name: 'sound: stuck from half on', column: 'sound', change: () => changes.stuck('sound') },
+  { name: 'sound: stuck in the second half', column: 'sound', change: () => changes.stuck('sound') },
   {
     name: 'vibration and sound swapped',
     column: 'vibration',
@@ -232,13 +235,13 @@ export const motorCases: Case[] = [
 
 export interface Rate {
   name: string;
-  /** Share of the repeats in which the change was told, of its column where it has one. */
+  /** Share of repetitions in which the change was detected, in its column if it has one. */
   told: number;
-  /** Share in which a column was called drifted that nothing had been done to. */
+  /** Share in which an unchanged column was reported as drifted. */
   wrong: number;
 }
 
-/** How often each change is told. @param pairOf base and now without change, by the repeat */
+/** Detection rate of each change. @param pairOf reference and current data without change, by repetition */
 export function ratesOf(
   cases: Case[],
   repeats: number,

@@ -1,4 +1,4 @@
-// How often a change is told, and how often none is called one: the tables of docs/drift.md.
+// Detection and false-positive rates: the tables of docs/background/drift-detection.md.
 //
 //   npx tsx bench/drift/table.ts [--repeats N] [--of independent|wanderers|motors]
 import { parseArgs } from 'node:util';
@@ -33,7 +33,7 @@ function table(cases: Case[], columns: { title: string; pair: Pair; cases?: Case
   for (const { name } of cases)
     console.log(`| ${name} | ${rates.map((column) => cell(column, name)).join(' | ')} |`);
   const wrong = rates.map((column) => `${Math.round(Math.max(...column.map((rate) => rate.wrong)) * 100)} %`);
-  console.log(`| other columns called drifted, at most | ${wrong.join(' | ')} |\n`);
+  console.log(`| maximum false positives in other columns | ${wrong.join(' | ')} |\n`);
 }
 
 const seeds = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);

@@ -1,14 +1,19 @@
-// What the firmware's core takes of a chip: flash and memory, instructions by the emulator's count (the same in every run), and the time of
-// emitted C on this machine beside TensorFlow Lite's C library on the same int8 networks; and an update of 1 MiB over loopback.
+// Resources that the firmware's core needs on a chip: flash and memory, and instructions as counted by the emulator (the same in every
+// run). Also the time of emitted C on this machine compared with TensorFlow Lite's C library on the same int8 models, and an update of 1
+// MiB over loopback.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
+import { emitted } from '../../src/lib/model/emit/emit.js';
 import type { Area, Bench } from '../harness/area.js';
 import type { Figure } from '../harness/figure.js';
 import { parts } from '../harness/parts.js';
 import { root } from '../harness/process.js';
 import { featureFigures } from './features.js';
-import { instructionsByLayer } from './instructions.js';
 import { networks } from './networks.js';
-import { type Times, timesOf } from './peer.js';
 import { coreSizes } from './sizes.js';
 import { updateTimes } from './update.js';
 
@@ -26,7 +31,7 @@ export const area: Area = {
   },
 };
 
-/** Bytes of all of the core's objects; what a program links of them is less. */
+/** Size of all of the core's objects; a program links less. */
 function sizes(bench: Bench): Figure[] {
   const most = { text: 160_000, data: 256, bss: 256 };
   const own = coreSizes(firmware, bench.folder(), 'rv32');
@@ -55,7 +60,7 @@ function instructions(bench: Bench): Figure[] {
   });
 }
 
-/** The same file and inputs in one process, least of many rounds; three such. */
+/** The same file and inputs in one process, minimum of many rounds; three such processes. */
 function inference(bench: Bench): Figure[] {
   process.chdir(root);
   const folder = bench.folder();
@@ -81,7 +86,7 @@ function features(bench: Bench): Figure[] {
   return featureFigures(bench.quick ? 60 : 300);
 }
 
-/** From the start of a rollout to its end, the native device and the platform on this machine, TLS at both doors. */
+/** Duration of a rollout, with the native device and the platform on this machine and TLS on both connections. */
 async function update(bench: Bench): Promise<Figure[]> {
   process.chdir(root);
   const all = await updateTimes(bench.quick ? 3 : 11);
@@ -90,4 +95,106 @@ async function update(bench: Bench): Promise<Figure[]> {
     { name: '1 MiB of firmware, rolled out over loopback', unit: 's', ours: of('seconds'), goal: 3 },
     { name: 'of it from DOWNLOADING to VERIFYING', unit: 's', ours: of('downloadSeconds'), goal: 1 },
   ];
+}
+
+interface Layer {
+  network: string;
+  layer: number;
+  op: string;
+  instructions: number;
+}
+
+/** Instructions per layer of the emitted fixtures on RV32IMC, compiled with -O2, as counted by an emulator: the same in each run. */
+function instructionsByLayer(firmware: string, folder: string): Layer[] {
+  const elf = join(folder, 'emitted.elf');
+  const sources = ['emitted_test.c', 'emitted_motor.c', 'emitted_waves.c'].map((name) =>
+    join(firmware, 'test', name),
+  );
+  const memory = ['flash=0x80000000', 'flash_size=0x400000', 'ram=0x80400000', 'ram_size=0x400000'];
+  const places = memory.map((place) => `-Wl,--defsym=__${place}`);
+  execFileSync('riscv64-unknown-elf-gcc', [
+    ...['-std=c11', '-O2', '-march=rv32imc', '-mabi=ilp32', '--specs=picolibc.specs', '--oslib=semihost'],
+    ...['--crt0=semihost', ...places, ...sources, '-o', elf],
+  ]);
+  const { stdout, stderr } = spawnSync(
+    'qemu-system-riscv32',
+    [
+      ...['-machine', 'virt', '-cpu', 'rv32', '-bios', 'none', '-nographic', '-icount', 'shift=0'],
+      ...['-semihosting-config', 'enable=on,target=native', '-kernel', elf],
+    ],
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 },
+  );
+  // If stderr is not a terminal, the emulator prints the program's output there.
+  const said = `${stdout}${stderr}`;
+  return [...said.matchAll(/^(\w+), layer (\d+) \((.*)\): (\d+) instructions/gm)].map(
+    ([, network, layer, op, count]) => ({
+      network: network!,
+      layer: Number(layer),
+      op: op!,
+      instructions: Number(count),
+    }),
+  );
+}
+
+/** TensorFlow Lite's C library (scripts/parts/tflite-c.sh). */
+const library = '.venv/tflite-c';
+
+interface Times {
+  emittedNs: number;
+  /** The library with its own kernels, and with XNNPACK. */
+  libraryNs: number;
+  delegatedNs: number;
+  /** Maximum difference in steps between the library's outputs and ours. */
+  apart: number;
+}
+
+/**
+ * A single scale for all rows of a layer: version 2.9 of the library supports no others in FULLY_CONNECTED, and treats their ratio as 0.
+ */
+function perTensor(graph: Graph): Graph {
+  for (const { op, inputs } of graph.operators) {
+    if (op !== 'FULLY_CONNECTED') continue;
+    const [x, weights, bias] = inputs.map((index) => graph.tensors[index]);
+    const scales = weights!.quantization!.scale;
+    const largest = Math.max(...scales);
+    const per = (weights!.data as Int8Array).length / scales.length;
+    const part = (channel: number) => (scales[channel] ?? largest) / largest;
+    weights!.data = Int8Array.from(weights!.data as Int8Array, (value, at) =>
+      Math.round(value * part(Math.floor(at / per))),
+    );
+    weights!.quantization = { scale: [largest], zeroPoint: [0], axis: 0 };
+    if (bias === undefined) continue;
+    bias.data = Int32Array.from(bias.data as Int32Array, (value, at) => Math.round(value * part(at)));
+    const scale = Math.fround(largest * x!.quantization!.scale[0]!);
+    bias.quantization = { scale: [scale], zeroPoint: [0], axis: 0 };
+  }
+  return graph;
+}
+
+/** Both sides on one model, at the compiler's `level`: three processes, each with the minimum of this many rounds. */
+function timesOf(
+  network: Graph,
+  folder: string,
+  { level, runs, rounds }: { level: string; runs: number; rounds: number },
+): Times[] {
+  mkdirSync(folder, { recursive: true });
+  const graph = perTensor(network);
+  const contents = writeTflite(graph);
+  const file = join(folder, 'model.tflite');
+  writeFileSync(file, contents);
+  for (const [path, text] of emitted('c', { out: folder, graph, contents, name: 'bench', classes: [] }))
+    writeFileSync(path, text);
+  const program = join(folder, 'peer');
+  const libraries = join(process.cwd(), library, 'linux_amd64');
+  execFileSync('cc', [
+    ...['-std=c11', level, '-I', folder, '-I', join(library, 'include')],
+    ...[join(import.meta.dirname, 'peer.c'), join(folder, 'model.c'), '-L', libraries, '-ltensorflowlite_c'],
+    ...[`-Wl,-rpath,${libraries}`, '-o', program],
+  ]);
+  const args = [file, String(runs), String(rounds)];
+  return Array.from({ length: 3 }, () => {
+    const said = execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    const [emittedNs, libraryNs, delegatedNs, apart] = [...said.matchAll(/\d+/g)].map(Number);
+    return { emittedNs: emittedNs!, libraryNs: libraryNs!, delegatedNs: delegatedNs!, apart: apart! };
+  });
 }

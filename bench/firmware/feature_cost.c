@@ -1,6 +1,6 @@
 /*
- * What a window of features costs: retired instructions on RV32 (an emulator that counts them one by one), nanoseconds elsewhere. One
- * line of JSON a row.
+ * Cost of a window of features: retired instructions on RV32 (an emulator that counts them one by one), nanoseconds elsewhere. One line of
+ * JSON per row.
  */
 #include <inttypes.h>
 #include <stdio.h>

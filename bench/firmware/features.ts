@@ -1,4 +1,5 @@
-// What a window of features costs the firmware's C: instructions on the C3's instruction set, and time here beside the TypeScript side's.
+// Cost of a window of features in the firmware's C code: instructions on the C3's instruction set, and time on this machine beside the
+// TypeScript implementation's.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,16 +14,16 @@ interface FeatureCost {
   fields: number;
   window: number;
   features: number;
-  /** Of memory that features and window take, on RV32. */
+  /** Memory for features and window, on RV32. */
   bytes: number;
-  /** Retired on RV32IMC for one window, its samples' filtering and resampling included; null without its tools. */
+  /** Instructions retired on RV32IMC for one window, including filtering and resampling of its samples; null without the tools. */
   instructions: number | null;
-  /** Of the least disturbed round, for one window, in C and in TypeScript. */
+  /** Time of the fastest round for one window, in C and in TypeScript. */
   hostUs: number;
   typescriptUs: number;
 }
 
-/** Instructions of a window, and how often the TypeScript side's time C may take here. The first bound only what is computed. */
+/** Limits: instructions per window, and the ratio of C time to TypeScript time here. The first limits only the computation. */
 const limits: Record<string, { instructions: number; ratio: number }> = {
   raw: { instructions: 400_000, ratio: 1 },
   'raw, low-pass, resampled': { instructions: 3_200_000, ratio: 1 },
@@ -57,7 +58,7 @@ function featureCosts(rounds: number): FeatureCost[] {
   }
 }
 
-/** Two figures a set: instructions, which are the same in every run, and time here beside the TypeScript side's. */
+/** Two figures per set: instructions, which are the same in every run, and time here beside the TypeScript implementation's. */
 export function featureFigures(rounds: number): Figure[] {
   return featureCosts(rounds).flatMap(({ set, fields, window, features, bytes, instructions, ...times }) => {
     const limit = limits[set]!;
@@ -139,11 +140,11 @@ function onRv32(folder: string): Row[] | null {
   const options = { encoding: 'utf8', input: '', timeout: 120_000 } as const;
   const { status, stdout, stderr } = spawnSync('qemu-system-riscv32', [...machine, ...semihosting], options);
   if (status !== 0) throw new Error(`the emulator ended with ${status}: ${stderr}`);
-  // What a program says by semihosting comes where the emulator's own words come.
+  // Semihosting output of the program arrives in the emulator's own output.
   return rowsOf(`${stdout}${stderr}`);
 }
 
-/** The same windows of the same samples. Rounds go on for half a second at least: V8 compiles what runs often, and not at once. */
+/** The same windows of the same samples. Rounds continue for at least half a second, because V8 compiles only code that runs often. */
 function typescriptUs(set: string, fields: number, window: number, rounds: number): number {
   const filtered = set === 'motion' || set.includes('low-pass');
   const rateHz = set === 'spectral' ? 200 : 100;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { quantizedOf } from '../../test/support/architectures.js';
 import { FloatNetwork } from '../../test/support/float-network.js';
 
@@ -9,21 +9,21 @@ const fixture = (name: string) => () =>
   readTflite(readFileSync(join('firmware/test/fixtures/emitted', name, 'model.tflite')));
 
 /**
- * The networks that are timed: two of the firmware's fixtures, and two of chance weights in sizes that are in use. Time does
- * not depend on weights.
+ * The models that are timed: two of the firmware's fixtures, and two with random weights in realistic sizes. The time does not depend on
+ * the weights.
  */
 export const networks = {
   /** 4-60-30-10-1, the motor's. */
   motor: { make: fixture('motor'), runs: 4000 },
   /** A small CNN over time. */
   waves: { make: fixture('waves'), runs: 500 },
-  /** Activities out of 500 samples of three axes, 0.8 million products. */
+  /** Activities from 500 samples of three axes, 0.8 million multiply-adds. */
   har: { make: () => overTime(500), runs: 20 },
-  /** Keywords out of 49 spectra of 10 bands: depthwise separable, 2.7 million products; the size is MLPerf Tiny's. */
+  /** Keywords from 49 spectra of 10 bands: depthwise separable, 2.7 million multiply-adds, the size of MLPerf Tiny. */
   keywords: { make: () => quantizedOf(keywords, 1), runs: 5 },
 } satisfies Record<string, { make: () => Graph; runs: number }>;
 
-/** That of activities, for windows of so many samples. */
+/** The activity model, for windows of this many samples. */
 export const overTime = (samples: number): Graph => quantizedOf((random) => har(random, samples), 1);
 
 function har(random: () => number, samples: number): Graph {

@@ -19,7 +19,7 @@ function sourcesIn(folder: string): string[] {
   });
 }
 
-/** Bytes of all of the core's object files, compiled for size; what a program links of them is less. */
+/** Size of all of the core's object files, compiled for size; a program links less. */
 export function coreSizes(firmware: string, folder: string, target: 'rv32' | 'host'): Sizes {
   const [compiler, size, flags] =
     target === 'rv32' ? ['riscv64-unknown-elf-gcc', 'riscv64-unknown-elf-size', rv32] : ['cc', 'size', []];

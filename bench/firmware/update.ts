@@ -1,26 +1,26 @@
-// What an update of 1 MiB takes over loopback: the native device of this machine and the platform, with TLS at both doors. The clock
-// runs from the start of the rollout to its end: told, downloaded, written to the flash, read back and verified, started, tried, committed.
+// Duration of an update of 1 MiB over loopback: the native device of this machine and the platform, with TLS on both connections. The clock
+// runs from the start of the rollout to its end: offered, downloaded, written to flash, read back and verified, started, tried, committed.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { pushFirmware } from '../../src/lib/api/firmware/push.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
 import { createNativeDevice } from '../../src/lib/device/native/device.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { pushFirmware } from '../../src/lib/registry/firmware/push.js';
 import { type TestPlatform, testPlatform } from '../../test/support/platform.js';
 import { oneWave, rolloutEnd } from '../../test/support/rollout.js';
 
 const mebibyte = 1024 ** 2;
 
 export interface UpdateTimes {
-  /** From the start of the rollout to its end, s. */
+  /** Duration of the rollout, s. */
   seconds: number;
-  /** Of these, from the first byte asked for to the last one written, s. */
+  /** Part of it from the first requested byte to the last written one, s. */
   downloadSeconds: number;
 }
 
-/** So many updates, each of another program of 1 MiB: what the machine's own program is, and bytes behind it. */
+/** A number of updates, each with a different program of 1 MiB: the machine's own program, padded with bytes. */
 export async function updateTimes(rounds: number): Promise<UpdateTimes[]> {
   const program = await nativeProgram();
   const own = await testPlatform();
@@ -46,7 +46,7 @@ export async function updateTimes(rounds: number): Promise<UpdateTimes[]> {
   }
 }
 
-/** The program as a file of exactly 1 MiB: who loads it reads what its headers tell of, and nothing behind that. */
+/** The program as a file of exactly 1 MiB: loaders only read the parts described in its headers. */
 async function padded(program: string, path: string, round: number): Promise<string> {
   const bytes = await readFile(program);
   await writeFile(path, Buffer.concat([bytes, Buffer.alloc(mebibyte - bytes.length, round + 1)]));

@@ -1,5 +1,6 @@
-// Writing flash beside esptool, on the same simulated ESP32 behind a pty, which takes the time of a UART at 921600 and of a W25Q32's data
-// sheet and runs in a process of its own; the same image. Whole processes; afterwards the simulator's flash is compared with the image.
+// Flash writing compared with esptool: whole processes, with the same image on the same simulated ESP32 behind a pty. The simulator runs
+// in a separate process, with the timing of a UART at 921600 and of a W25Q32 according to its data sheet. Afterwards its flash is compared
+// with the image.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Area, Bench } from '../harness/area.js';
@@ -16,7 +17,7 @@ export const area: Area = {
     write: { ...esptool, run: withImage(blank) },
     espflash: { peer: 'espflash', needs: [parts.espflash], run: withImage(besideEspflash) },
     software: { ...esptool, run: withImage(software) },
-    // Short, and a line that is found at the second attempt makes half of it: the median of three at least.
+    // Short runs, of which a port found only at the second attempt makes up half: the median of at least three.
     unchanged: { ...esptool, run: withImage(unchanged, 3) },
     eight: { run: withImage(eight) },
     growth: { run: growing },

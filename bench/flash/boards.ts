@@ -1,12 +1,11 @@
-// Simulated boards in a process of their own: `tsx bench/flash/boards.ts CHIP COUNT TIMING`. Prints the ports as one line of
-// JSON; every line on stdin makes all of them blank again and back in their ROM, and is answered by one line: which of them
-// held the file named in it, at its offset.
+// Simulated boards in a separate process: `tsx bench/flash/boards.ts CHIP COUNT TIMING`. Prints the ports as one line of JSON. Each line
+// on stdin names a file, and erases all boards and returns them to their ROM. The answer is one line: which of them contained the file at
+// its offset.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
+import { type ChipTiming, SimulatedChip } from '../../src/lib/flash/rom/chip.js';
 import type { SimulatedChipName } from '../../src/lib/flash/rom/identity.js';
 import { serveChip } from '../../src/lib/flash/rom/serve.js';
-import type { ChipTiming } from '../../src/lib/flash/rom/uart.js';
 
 const [chip = 'esp32', count = '1', timing = 'uart'] = process.argv.slice(2);
 const boards = Array.from(

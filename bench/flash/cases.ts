@@ -1,29 +1,31 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { flashBoard } from '../../src/lib/flash/write/flash-board.js';
-import { flashBoards } from '../../src/lib/flash/write/flash-boards.js';
+import { flashBoards } from '../../src/lib/flash/write/run-flash.js';
 import { espflashCommand, espflashProgram } from '../../test/support/espflash-program.js';
 import type { Bench } from '../harness/area.js';
 import { type Figure, growth, median } from '../harness/figure.js';
 import { versionOf } from '../harness/parts.js';
 import { aiot, type CommandLine, root, timed } from '../harness/process.js';
 import { programImage } from './image.js';
-import { openTray } from './tray.js';
 
 const esptool = join(root, '.venv', 'esptool', 'bin', 'esptool');
 const chip = 'esp32';
 const offset = 0x10000;
 const baud = 921_600;
 
-/** A blank chip at a UART of 921600: from start of the program to its exit, verified. */
+/** A blank chip on a UART at 921600: from start of the program to its exit, verified. */
 export async function blank(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs } = await inTurn('uart', image, rounds, { blank: true, theirs: esptoolOf(image) });
   return [{ ...figureOf(`write ${sizeOf(image)} to a blank chip at ${baud}`, ours), peer: peer(theirs) }];
 }
 
 /**
- * The same beside the tool of crates.io, which compares by MD5 after writing, too. On an ESP32-C3: it asks an ESP32 twice for what that does not know, and
- * waits 3 s each time.
+ * The same compared with the tool from crates.io, which also verifies by MD5 after writing. On an ESP32-C3, because on an ESP32 it sends
+ * two unsupported commands, and waits 3 s for each.
  */
 export async function besideEspflash(image: string, rounds: number): Promise<Figure[]> {
   const board = 'esp32c3';
@@ -35,17 +37,17 @@ export async function besideEspflash(image: string, rounds: number): Promise<Fig
   const { ours, theirs: seconds } = await inTurn('uart', image, rounds, { blank: true, theirs, board });
   const version = versionOf(espflashProgram, '--version');
   const name = `write ${sizeOf(image)} to a blank ESP32-C3, beside espflash`;
-  // Our own guard: a native program starts in no time, Node does not.
+  // Our own limit, because a native program starts instantly, and Node does not.
   return [{ name, unit: 's', ours, goal: 1.25, peer: { name: 'espflash', version, rounds: seconds } }];
 }
 
-/** The same with a line and a flash that take no time: what the tools themselves cost. */
+/** The same with instantaneous line and flash: the cost of the tools themselves. */
 export async function software(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs } = await inTurn('instant', image, rounds, { blank: true, theirs: esptoolOf(image) });
   return [{ ...figureOf('the same where line and flash take no time', ours), peer: peer(theirs) }];
 }
 
-/** The image is there already: what is left beside the connect, and beside esptool's --skip-flashed. */
+/** The image is already there: the remaining time besides the connect, compared with esptool's --skip-flashed. */
 export async function unchanged(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs, connect } = await inTurn('uart', image, rounds, {
     ...{ blank: false, theirs: esptoolOf(image, '--skip-flashed'), connects: true },
@@ -53,13 +55,13 @@ export async function unchanged(image: string, rounds: number): Promise<Figure[]
   return [
     { ...figureOf('the image is there already', ours), peer: peer(theirs), goal: 1.1 },
     {
-      ...figureOf('the same, less what `aiot flash info` takes', ours),
+      ...figureOf('the same, less what `aiot board info` takes', ours),
       ...{ ours: ours.map((one, i) => one - connect[i]!), goal: 2 },
     },
   ];
 }
 
-/** What one of eight boards at a time takes, as a multiple of one alone. */
+/** Time per board with eight at once, as a multiple of a single one. */
 export async function eight(image: string, rounds: number): Promise<Figure[]> {
   const tray = await openTray(chip, 8, 'uart');
   try {
@@ -77,7 +79,7 @@ export async function eight(image: string, rounds: number): Promise<Figure[]> {
   }
 }
 
-/** What the tool itself takes of a processor and the bytes: line and flash take no time. */
+/** Processor time of the tool itself, by image size: line and flash are instantaneous. */
 export async function growing(bench: Bench): Promise<Figure[]> {
   const folder = bench.folder();
   const tray = await openTray(chip, 1, 'instant');
@@ -108,7 +110,7 @@ const peer = (rounds: readonly number[]) => ({
 
 const sizeOf = (image: string) => `${readFileSync(image).length >> 10} KiB`;
 
-/** Seconds per board, all at the same time. */
+/** Seconds per board, all concurrently. */
 async function parallel(image: string, ports: string[]): Promise<number[]> {
   const job = {
     pieces: [{ place: offset, data: readFileSync(image), name: 'app.bin' }],
@@ -126,20 +128,20 @@ async function parallel(image: string, ports: string[]): Promise<number[]> {
 }
 
 interface Way {
-  /** Each finds a blank chip; else the image that the one before wrote. */
+  /** Each run starts with a blank chip; otherwise with the image of the previous run. */
   blank: boolean;
   /** The peer's command line. */
   theirs: (port: string) => CommandLine | Promise<CommandLine>;
   /** Default an ESP32. */
   board?: string;
-  /** Whether a connect by itself is timed, too. */
+  /** Whether a bare connect is timed, too. */
   connects?: boolean;
 }
 
-/** How often a tool that gives a chip too little time to answer is asked again. */
+/** Number of retries for a tool that gives a chip too little time to respond. */
 const attempts = 3;
 
-/** Ours and a peer on the same board in turn; where there are several rounds, one before that is not counted. */
+/** Alternates ours and a peer on the same board; with several rounds, a warm-up round is not counted. */
 async function inTurn(
   timing: 'instant' | 'uart',
   image: string,
@@ -196,11 +198,48 @@ function oursOf(port: string, image: string, board = chip): CommandLine {
 }
 
 function connectOf(port: string): CommandLine {
-  return aiot('flash', 'info', '--port', port, ...common());
+  return aiot('board', 'info', '--port', port, ...common());
 }
 
-/** esptool compares by MD5 after writing without being asked. */
+/** esptool verifies by MD5 after writing by default. */
 function esptoolOf(image: string, ...options: string[]): (port: string) => CommandLine {
   const place = `0x${offset.toString(16)}`;
   return (port) => [esptool, '--port', port, ...common(), 'write-flash', ...options, place, image];
+}
+
+// The process of simulated boards, as used by the bench.
+
+interface Tray {
+  /** Ptys, one per board. */
+  ports: string[];
+  /** Whether each board contained the file; afterwards all are in their ROM, and blank on request. */
+  next(file: string, offset: number, blank: boolean): Promise<boolean[]>;
+  close(): Promise<void>;
+}
+
+/** Boards in a separate process, as if on other machines: their computing time is not the tools'. */
+async function openTray(chip: string, count: number, timing: 'instant' | 'uart'): Promise<Tray> {
+  const script = join(root, 'bench', 'flash', 'boards.ts');
+  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', script, chip, `${count}`, timing], {
+    cwd: root,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface(child.stdout!)[Symbol.asyncIterator]();
+  const answer = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error('the simulated boards ended');
+    return JSON.parse(value as string);
+  };
+  const ports = (await answer()) as string[];
+  return {
+    ports,
+    async next(file, offset, blank) {
+      child.stdin!.write(`${JSON.stringify({ file, offset, blank })}\n`);
+      return (await answer()) as boolean[];
+    },
+    async close() {
+      child.stdin!.end();
+      if (child.exitCode === null) await once(child, 'exit');
+    },
+  };
 }

@@ -1,5 +1,5 @@
-// Fleets of simulated devices, each with a TCP connection of its own to a platform in another process, a tenth of them with certificates:
-// a rollout in five waves, one that stops itself, the same blob for all at once, and many devices stored.
+// Fleets of simulated devices, each with a TCP connection to a platform in another process, a tenth of them with certificates. They run a
+// rollout in five waves and one that stops itself, download the same blob simultaneously, and are queried as many stored devices.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';
@@ -54,7 +54,7 @@ async function rollout(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** One in fifty of the second wave is rigged to fail, of which one in a hundred may. */
+/** One in fifty of the second wave is rigged to fail, while the limit is one in a hundred. */
 async function stops(bench: Bench): Promise<Figure[]> {
   const devices = bench.quick ? 500 : 10_000;
   const { waves, state, running, seconds, rigged } = await rolloutFigures({
@@ -74,7 +74,7 @@ async function stops(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** The same blob for connections that ask in one moment. */
+/** The same blob for connections that request it simultaneously. */
 async function blob(bench: Bench): Promise<Figure[]> {
   const size = { clients: bench.quick ? 200 : 1000, bytes: 1024 ** 2, rounds: bench.quick ? 2 : 5 };
   const { clients, ours, theirs, before, most } = await blobFigures({ folder: bench.folder(), ...size });
@@ -88,7 +88,7 @@ async function blob(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** What `aiot ota status` and `aiot device list --selector` ask of a platform. */
+/** The queries of `aiot rollout show` and `aiot device list --selector`. */
 async function stored(bench: Bench): Promise<Figure[]> {
   const all = [];
   for (const devices of bench.quick ? [1000, 10_000] : [1000, 10_000, 100_000])

@@ -1,11 +1,11 @@
-// A fleet that downloads at once: so many connections over TLS that ask for the same blob in one moment, of the platform and of nginx.
+// A fleet that downloads simultaneously: many TLS connections that request the same blob at one moment, from the platform and from nginx.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
+import { createClient } from '../../src/lib/api/client.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { memoryOf } from '../harness/process.js';
 import { startNginx } from '../platform/nginx.js';
 import { startPlatformProcess } from '../platform/process.js';
@@ -13,10 +13,10 @@ import { startPlatformProcess } from '../platform/process.js';
 export interface BlobFigures {
   clients: number;
   bytes: number;
-  /** Seconds until all had all of it, of each round. */
+  /** Seconds until all downloads are complete, per round. */
   ours: number[];
   theirs: number[];
-  /** Resident memory of the platform with all connected, and at its most while they download, MB. */
+  /** Resident memory of the platform with all clients connected, and its peak while they download, MB. */
   before: number;
   most: number;
 }
@@ -80,7 +80,7 @@ async function open(url: string, ca: string): Promise<TLSSocket> {
   return socket;
 }
 
-/** @throws when the answer is not the whole blob */
+/** @throws if the response is not the whole blob */
 async function download(
   socket: TLSSocket,
   { url, headers }: { url: string; headers: string },

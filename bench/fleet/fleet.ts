@@ -14,11 +14,11 @@ export interface FleetProcess {
   stop(): Promise<Extract<FleetEvent, { event: 'stopped' }>>;
 }
 
-/** The built program's `aiot device simulate` as a process of its own, once all of its devices are connected. */
+/** The built program's `aiot fleet simulate` as a separate process, once all of its devices are connected. */
 export async function startFleetProcess(folder: string, args: readonly string[]): Promise<FleetProcess> {
   const child = spawn(
     process.execPath,
-    [join(root, 'bin', 'run.js'), 'device', 'simulate', '--type', 'esp32', '--seed', '7', '--json', ...args],
+    [join(root, 'bin', 'run.js'), 'fleet', 'simulate', '--type', 'esp32', '--seed', '7', '--json', ...args],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, AIOT_CONFIG_DIR: join(folder, 'config') },

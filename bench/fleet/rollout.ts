@@ -1,11 +1,11 @@
-// A rollout over simulated devices: the platform in a process, the fleet in another, and this one, which starts the rollout and watches.
+// A rollout over simulated devices: the platform in one process, the fleet in another, and this one, which starts and monitors the rollout.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createClient } from '../../src/lib/api/client.js';
+import { contextFor } from '../../src/lib/api/context.js';
+import { type Rollout, rolloutHasEnded } from '../../src/lib/api/rollouts/schema.js';
 import { release } from '../../src/lib/model/publish/push.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
-import { createClient } from '../../src/lib/registry/client.js';
-import { contextFor } from '../../src/lib/registry/context.js';
-import { type Rollout, rolloutHasEnded } from '../../src/lib/registry/rollouts/schema.js';
 import { tinyBundle } from '../../test/support/bundle.js';
 import { cpuSeconds, mostMemoryOf } from '../harness/process.js';
 import { startPlatformProcess } from '../platform/process.js';
@@ -14,18 +14,18 @@ import { startFleetProcess } from './fleet.js';
 export interface RolloutFigures {
   devices: number;
   mutual: number;
-  /** Seconds: until all are registered, until all are connected, from start of the rollout to its end. */
+  /** Seconds until all are registered, until all are connected, and from start to end of the rollout. */
   enlist: number;
   connect: number;
   seconds: number;
   state: Rollout['state'];
   waves: Rollout['waves'];
-  /** Messages either way between fleet and broker during the rollout. */
+  /** Messages in both directions between fleet and broker during the rollout. */
   messages: number;
-  /** Most resident memory, MB, and CPU seconds during the rollout. */
+  /** Peak resident memory, MB, and CPU seconds during the rollout. */
   memory: { platform: number; fleet: number };
   cpu: { platform: number; fleet: number };
-  /** Devices that run the version at the end, as they say themselves; and those that were cut off. */
+  /** Devices that report the new version at the end; and those that were disconnected. */
   running: number;
   lost: number;
   /** Devices rigged to fail, all of them in wave two. */
@@ -50,7 +50,7 @@ export async function rolloutFigures(options: {
     token: platform.token,
   });
   try {
-    // The platform's first start made the key, beside its context.
+    // The platform's first start created the key, beside its context.
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const key = await operatorKey((await contextFor()).name);
     const signed = { name: 'tiny', issued: Date.now(), expires: null, deviceTypes: ['esp32'] };
@@ -66,7 +66,7 @@ export async function rolloutFigures(options: {
     const args = ['--count', String(devices), '--mtls', '10%'];
     let rigged: string[] = [];
     if (options.rigged > 0) {
-      // Who is in wave two is drawn from the devices that are there.
+      // The devices of wave two are selected from the existing ones.
       const first = await startFleetProcess(folder, args);
       await first.stop();
       const second = (await client.rollouts.plan(request)).waves[1] ?? [];
@@ -91,7 +91,7 @@ export async function rolloutFigures(options: {
       const seconds = (performance.now() - begun) / 1000;
       const cpu = pids.map((pid, i) => cpuSeconds(pid) - cpuBefore[i]!);
       const memory = { platform: mostMemoryOf(pids[0]), fleet: mostMemoryOf(pids[1]) };
-      // What is still under way in a rollout that stopped ends too.
+      // Devices still in progress in a stopped rollout also finish.
       while (
         last.state === 'paused' &&
         last.waves.some(({ updating, recalled }) => updating + recalled > 0)

@@ -1,10 +1,11 @@
-// 100,000 devices stored, three of four in one rollout: what `aiot ota status` and `aiot device list --selector` ask the platform.
+// 100,000 stored devices, three of four in one rollout: the platform's response to the queries of `aiot rollout show` and `aiot device list
+// --selector`.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createClient } from '../../src/lib/api/client.js';
+import { contextFor } from '../../src/lib/api/context.js';
 import { release } from '../../src/lib/model/publish/push.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
-import { createClient } from '../../src/lib/registry/client.js';
-import { contextFor } from '../../src/lib/registry/context.js';
 import { tinyBundle } from '../../test/support/bundle.js';
 import { timed } from '../platform/api.js';
 import { startPlatformProcess } from '../platform/process.js';
@@ -12,14 +13,14 @@ import { seed } from '../platform/seed.js';
 
 export interface StoredFigure {
   what: string;
-  /** ms until the whole answer is there. */
+  /** ms until the complete response has arrived. */
   p50: number;
   p99: number;
 }
 
 export interface StoredFigures {
   devices: number;
-  /** In the rollout. */
+  /** Number in the rollout. */
   members: number;
   /** Seconds until it has started. */
   start: number;
@@ -54,7 +55,7 @@ export async function storedFigures(folder: string, devices: number): Promise<St
   try {
     for (const selector of selectors)
       await measure(`device list, ${selector}`, 20, () => client.devices.list(selector));
-    // The platform's first start made the key, beside its context.
+    // The platform's first start created the key, beside its context.
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const key = await operatorKey((await contextFor()).name);
     const signed = { name: 'tiny', issued: Date.now(), expires: null, deviceTypes: ['esp32'] };
@@ -74,12 +75,12 @@ export async function storedFigures(folder: string, devices: number): Promise<St
           client.rollouts.devices(id, { state }),
         ),
       ]);
-    await measure('ota status, under way', 20, status);
+    await measure('rollout show, under way', 20, status);
     await client.rollouts.command(id, 'pause');
-    await measure('ota status, paused', 20, status);
+    await measure('rollout show, paused', 20, status);
     await client.rollouts.command(id, 'abort');
-    await measure('ota status, ended', 20, status);
-    await measure('ota list', 20, () => client.rollouts.list());
+    await measure('rollout show, ended', 20, status);
+    await measure('rollout list', 20, () => client.rollouts.list());
     const members = waves.reduce((sum, wave) => sum + wave.devices, 0);
     return { devices, members, start, figures };
   } finally {

@@ -11,23 +11,21 @@ type Signal = ProjectConfig['signal'];
 /** `har` has wavelets of six levels, and needs windows of 5 s at 100 Hz. */
 const harSignal = { resample: 100, window: 500, stride: 250, features: 'har' } satisfies Partial<Signal>;
 
-/** What other features would give, each with the least of what is in question left out of it. */
+/** Alternative feature sets, each without one of the features in question. */
 function variants(signal: Signal, project: Project): Record<string, Signal> {
   const spectral = { ...signal, features: 'spectral' as const };
   const names = featureNames(signalSpecOf({ ...project.config, signal: spectral }));
   const without = (pattern: RegExp) => ({ ...signal, features: names.filter((name) => !pattern.test(name)) });
   return {
-    'motion: 36, of any orientation, up to 12 Hz': signal,
+    'motion: 36, independent of orientation, up to 12 Hz': signal,
     'spectral: 30, axis by axis, up to 25 Hz': spectral,
     'spectral without the octave above 12.5 Hz': without(/share_octave5$/),
-    'spectral without that octave and where gravity points': without(/share_octave5$|_rms$/),
+    'spectral without that octave and the direction of gravity': without(/share_octave5$|_rms$/),
     'har: 115, axis by axis, up to 50 Hz': { ...signal, ...harSignal },
   };
 }
 
-/**
- * One recipe on other features, split by recording: what they add, and whether it is motion. Nothing is chosen by it.
- */
+/** One recipe with other features, split by recording: their contribution, and whether it comes from motion. Nothing is selected by it. */
 export async function compareFeatures(
   project: Project,
   dataset: Dataset,

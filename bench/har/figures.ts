@@ -1,20 +1,16 @@
 import { voteAll } from '../../src/lib/model/bundle/predictor.js';
-import {
-  bootstrapInterval,
-  type ClassFigures,
-  classFigures,
-  confusionOf,
-  macroF1Of,
-} from '../../src/lib/model/evaluate/metrics.js';
+import { bootstrapInterval } from '../../src/lib/model/evaluate/intervals.js';
+import { classFigures, confusionOf, macroF1Of } from '../../src/lib/model/evaluate/metrics.js';
+import type { ClassFigures } from '../../src/lib/model/evaluate/result.js';
 import type { Material } from './material.js';
 
-/** Figures over windows that are each predicted once, by a network that knows nothing of their recording. */
+/** Metrics over windows that are each predicted once, by a model that was not trained on their recording. */
 export interface Score {
   windows: number;
   recordings: number;
   accuracy: number;
   macroF1: number;
-  /** 95 %, recordings drawn anew. */
+  /** 95 %, by resampling recordings. */
   interval: [number, number] | null;
   perClass: ClassFigures[];
   confusion: number[][];
@@ -25,7 +21,7 @@ export interface Scores {
   voted: Score;
 }
 
-/** @param predicted classes of the windows at `places`, in the order of time within a recording */
+/** @param predicted classes of the windows at `places`, in time order within a recording */
 export function scoresOf(
   material: Material,
   places: number[],

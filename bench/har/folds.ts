@@ -1,12 +1,12 @@
 import { seededRandom, shuffled } from '../../src/lib/core/numbers.js';
 import type { Material } from './material.js';
 
-/** Ids of the recordings that are left out together. */
+/** Ids of the recordings that are held out together. */
 export type Fold = string[];
 
 /**
- * Recordings dealt into `count` folds, whole, copies together: each recorded label in turn, in an order drawn by chance, so
- * that folds have about as many of each.
+ * Recordings divided into `count` folds, whole, with copies together: each recorded label in turn, in random order, so that folds have
+ * about the same number of each.
  * @param within only these recordings
  */
 export function foldsOf(units: Material['units'], count: number, seed: number, within?: Set<string>): Fold[] {
@@ -22,7 +22,7 @@ export function foldsOf(units: Material['units'], count: number, seed: number, w
   return folds.filter((fold) => fold.length > 0);
 }
 
-/** Every recording (or set of copies) is a fold. */
+/** Each recording (or set of copies) is a fold. */
 export function leaveOneOut(units: Material['units']): Fold[] {
   return units.map(({ ids }) => ids);
 }

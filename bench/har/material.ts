@@ -5,27 +5,27 @@ import type { Dataset, Recording } from '../../src/lib/data/types.js';
 import { windowFeatures } from '../../src/lib/signal/pipeline.js';
 import { type SignalSpec, signalSpecOf } from '../../src/lib/signal/spec.js';
 
-/** A window starts every so many samples; training may see them denser than devices answer. */
+/** A window starts at every multiple of this many samples; training may use them more densely than a device predicts. */
 export const denseStride = 25;
 
-/** All recordings as windows, each with what is needed to take any of them out again. */
+/** All recordings as windows, with everything needed to hold out any of them. */
 export interface Material {
   dataset: Dataset;
   signal: SignalSpec;
   /** Names of the classes. */
   classes: string[];
-  /** Recordings that are copies of each other count as one; here: sets of ids. */
+  /** Recordings that are copies of each other count as one; these are sets of ids. */
   units: { ids: string[]; label: string }[];
-  /** [windows × features], a window every `denseStride` samples. */
+  /** [windows × features], one window every `denseStride` samples. */
   inputs: Float32Array;
   inputSize: number;
-  /** Of each window: its recording, its class, the sample that it starts with. */
+  /** Per window: its recording, its class, and its first sample. */
   recordings: string[];
   truth: Int32Array;
   starts: Int32Array;
 }
 
-/** Computes the features of every window of some recordings, also of those between two answers; classes as the project has them. */
+/** Computes the features of every window of some recordings, including those between two predictions; classes are those of the project. */
 export function materialOf(project: Project, dataset: Dataset): Material {
   const signal = signalSpecOf(project.config);
   if (signal.strideSamples % denseStride !== 0)
@@ -66,12 +66,12 @@ export function openRecordings(project: Project, folder: string): Promise<Datase
   return openDataset(project, folder);
 }
 
-/** Rate of the sensor behind the recorder that repeated rows, Hz: it was read 100 times a second. */
+/** Rate of the sensor behind the recorder that repeated rows, Hz: it was sampled 100 times per second. */
 const heldHz = 52;
 
 /**
- * The same recordings as if the stairs' sensor had been slower than its recorder too: values of `heldHz` repeated up to the rate of
- * the rows. What tells stairs by the absence of repeats is fooled by it; what tells them by motion is not.
+ * The same recordings as if the stairs' sensor had also been slower than its recorder: values at `heldHz` are repeated up to the rate of
+ * the rows. A model that recognizes stairs by the absence of repeats is fooled by this; one that recognizes them by motion is not.
  */
 export function withHeldStairs(dataset: Dataset): Dataset {
   const held = (recording: Recording): Recording => {

@@ -4,42 +4,42 @@ import { type Material, placesOf } from './material.js';
 import { predict, trainInt8 } from './network.js';
 import { members, type Recipe, recipes } from './recipes.js';
 
-/** What was measured of one recipe inside the training recordings of one outer fold. */
+/** Metrics of one recipe inside the training recordings of one outer fold. */
 export interface InnerFigure {
   recipe: string;
-  /** Mean of the macro-F1 by window and after the vote. */
+  /** Mean of the macro-F1 by window and after smoothing. */
   figure: number;
 }
 
-/** One fold left out: what was chosen without it, and what the network that came of it answered. */
+/** One held-out fold: the recipe selected without it, and the predictions of the resulting model. */
 export interface OuterFold {
   left: string[];
   inner: InnerFigure[];
   chosen: Recipe;
   places: number[];
   predicted: Int32Array;
-  /** What it answered to the same windows of `control`; empty without one. */
+  /** Predictions for the same windows of `control`; empty without one. */
   control: Int32Array;
   bytes: number;
 }
 
 export interface NestedOptions {
   vote: string;
-  /** Recipes to choose from; one = nothing is chosen. */
+  /** Recipes to choose from; with one, nothing is selected. */
   recipes?: Recipe[];
   innerFolds?: number;
-  /** The recipe for these recordings, chosen elsewhere without them, instead of choosing here. */
+  /** A recipe selected elsewhere without these recordings, used instead of selecting one here. */
   given?: (left: string[]) => Recipe;
   members?: number;
   seed?: number;
-  /** The same windows of changed recordings, to ask about as well; nothing is trained or chosen on them. */
+  /** The same windows of modified recordings, to predict as well; nothing is trained or selected on them. */
   control?: Material;
   onFold?: (fold: OuterFold, at: number) => void;
 }
 
 /**
- * Nested cross-validation. For each outer fold a recipe is chosen by cross-validation over the other recordings alone, then trained
- * on all of those, and asked about the windows left out, once.
+ * Nested cross-validation. For each outer fold a recipe is selected by cross-validation over the other recordings only, then trained on all
+ * of those, and evaluated once on the held-out windows.
  */
 export async function nested(
   material: Material,
@@ -70,7 +70,7 @@ export async function nested(
   return folds;
 }
 
-/** Each recipe's figure by cross-validation over these recordings: the same folds and seeds for all. */
+/** Each recipe's metric by cross-validation over these recordings: the same folds and seeds for all. */
 async function compare(
   material: Material,
   within: Set<string>,
@@ -87,7 +87,7 @@ async function compare(
       const rest = [...within].filter((id) => !left.includes(id));
       const network = await trainInt8(material, recipe, {
         places: placesOf(material, rest, recipe.stride),
-        // One is enough to choose between recipes; several only steady what was chosen.
+        // One is sufficient to compare recipes; several only stabilize the selected one.
         members: 1,
         seed: seed * 10 + at,
       });
@@ -101,7 +101,7 @@ async function compare(
   return figures;
 }
 
-/** Recipes by recording, as chosen in folds that were left out: whoever leaves out one of them alone may take its fold's choice. */
+/** Recipes by recording, as selected for held-out folds: a split that holds out a single recording may use its fold's selection. */
 export function choicesOf(folds: OuterFold[]): (left: string[]) => Recipe {
   return (left) => {
     const fold = folds.find((own) => left.every((id) => own.left.includes(id)));
@@ -114,7 +114,7 @@ function meanOf(scores: Score[]): number {
   return scores.reduce((sum, { macroF1 }) => sum + macroF1, 0) / scores.length;
 }
 
-/** The first of the best, so that an equal figure stays with the simpler recipe. */
+/** The first of the best, so that with equal metrics the simpler recipe is selected. */
 function best(offered: Recipe[], inner: InnerFigure[]): Recipe {
   let at = 0;
   inner.forEach(({ figure }, i) => {

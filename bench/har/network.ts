@@ -1,5 +1,5 @@
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { argMaxRows } from '../../src/lib/model/evaluate/metrics.js';
 import { layersOf, type NetworkSpec } from '../../src/lib/model/network/layers.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
@@ -12,7 +12,7 @@ import { quantizeInput, type Standardization } from '../../src/lib/signal/spec.j
 import { type Material, rowsOf } from './material.js';
 import type { Recipe } from './recipes.js';
 
-/** An int8 network as a device has it, with the standardization before it. */
+/** An int8 model as on a device, with its standardization. */
 export interface DeviceNetwork {
   graph: Graph;
   standardization: Standardization;
@@ -20,15 +20,15 @@ export interface DeviceNetwork {
 }
 
 export interface TrainingPlaces {
-  /** Windows that are trained on. */
+  /** Training windows. */
   places: number[];
   members: number;
   seed: number;
 }
 
 /**
- * Trains by a recipe on these windows alone: standardization, weights and int8 ranges all come from them. No window is held back to
- * choose an epoch: how many there are is the recipe's.
+ * Trains by a recipe on these windows only: standardization, weights and int8 ranges all come from them. No window is held out to select an
+ * epoch: the number of epochs is part of the recipe.
  */
 export async function trainInt8(
   material: Material,
@@ -57,7 +57,7 @@ export async function trainInt8(
   const fitted = await fitNetwork({
     spec,
     train: part,
-    // Of the epochs, the one that knows these very windows best: as good as always the last.
+    // Selects the epoch with the best fit to the training windows themselves, which is almost always the last.
     validation: part,
     epochs: recipe.epochs,
     batch: 32,
@@ -75,7 +75,7 @@ export async function trainInt8(
   return { graph, standardization, bytes: writeTflite(graph).length };
 }
 
-/** Classes that a device answers for the windows at these places: the bit-exact interpreter, from features to the largest output. */
+/** Classes that a device predicts for the windows at these places: the bit-exact interpreter, from features to the largest output. */
 export function predict(
   material: Material,
   { graph, standardization }: DeviceNetwork,

@@ -1,4 +1,4 @@
-/** What one may choose about a training; everything else is the project's. */
+/** Training parameters that can be selected; all others are the project's. */
 export interface Recipe {
   /** For people. */
   name: string;
@@ -11,12 +11,15 @@ export interface Recipe {
   noise: number;
 }
 
-/** Networks trained from different beginnings, whose logits are averaged: settled beforehand, as it can only steady the answer. */
+/**
+ * Number of models trained from different initializations, whose logits are averaged: fixed in advance, because it can only stabilize the
+ * prediction.
+ */
 export const members = 4;
 
 /**
- * All that the inner folds choose from. The first is the template's recipe of before; the others change what is likely to
- * matter with so few recordings: how dense the windows lie, how gently and how long it is trained, how wide it is.
+ * All recipes that the inner folds select from. The first is the template's earlier recipe; the others vary the parameters that are likely
+ * to matter with so few recordings: window density, learning rate and duration, and width.
  */
 export const recipes: Recipe[] = [
   { name: 'sparse', layers: [32, 16], stride: 125, epochs: 50, noise: 0.5 },

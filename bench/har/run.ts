@@ -1,6 +1,7 @@
 /**
- * How well the motion recordings' activities are told apart, measured honestly: `npm run bench:har`, minutes of computing.
- * `-- --only=five,one,four,window,features,template` runs some of its parts (the template's draws only when named), `-- --data=FOLDER` other recordings, `-- --out=FILE` keeps all as JSON.
+ * Accuracy of activity recognition on the motion recordings, measured without leakage: `npm run bench:har`, takes minutes.
+ * `-- --only=five,one,four,window,features,template` runs some of its parts (the template's splits only by name), `-- --data=FOLDER` uses
+ * other recordings, `-- --out=FILE` saves all results as JSON.
  */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -54,9 +55,9 @@ async function run(
 
 if (wants('five') || wants('one')) {
   const folds = await run('by recording, five folds', three, fiveFolds(three), { control: held });
-  // The recipe for a recording is the one that was chosen without its whole fold.
+  // The recipe for a recording is the one selected without its whole fold.
   const given = choicesOf(folds);
-  if (wants('one')) await run('by recording, leave one out', three, leaveOneOut(three.units), { given });
+  if (wants('one')) await run('by recording, leave-one-out', three, leaveOneOut(three.units), { given });
 }
 if (wants('four')) await run('by recording, five folds, four classes', four, fiveFolds(four));
 if (wants('window')) {

@@ -16,7 +16,7 @@ export function table(parts: Part[]): string {
   return lines.join('\n');
 }
 
-/** Per class: F1 by window and after the vote. */
+/** Per class: F1 by window and after smoothing. */
 export function classTable({ scores: { window, voted } }: Part): string {
   const lines = [
     '| class | windows | precision | recall | F1 | F1 after the vote |',
@@ -35,7 +35,7 @@ function figure({ macroF1, interval }: Score): string {
   return `${macroF1.toFixed(4)}${range}`;
 }
 
-/** What the inner folds said of each recipe: its mean figure over the outer folds, and how often it was chosen. */
+/** Results of the inner folds for each recipe: its mean metric over the outer folds, and how often it was selected. */
 export function foldTable(folds: OuterFold[]): string {
   const lines = ['| recipe | inside, mean | chosen |', '| --- | --: | --: |'];
   for (const { recipe } of folds[0]?.inner ?? []) {

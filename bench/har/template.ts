@@ -7,7 +7,7 @@ import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.j
 import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
 import { trainProject } from '../../src/lib/model/train/train-project.js';
 
-/** What one draw of the split gives, as `aiot model train`, `quantize` and `evaluate` do it. */
+/** Results of one random split, by the same steps as `aiot model train`, `quantize` and `evaluate`. */
 export interface Draw {
   seed: number;
   int8: number;
@@ -60,7 +60,7 @@ export async function drawTemplate(
   }
 }
 
-/** There is one wherever classes are told apart. */
+/** Always present for classifiers. */
 function figure(value: number | undefined): number {
   if (value === undefined) throw new Error('expected a macro-F1');
   return value;
@@ -69,7 +69,7 @@ function figure(value: number | undefined): number {
 export const drawsHead =
   '| recordings | draws | by window | after the vote | within the limits |\n| --- | --: | --- | --- | --: |';
 
-/** One row: least, greatest and mean. */
+/** One row: minimum, maximum and mean. */
 export function drawsRow(name: string, draws: Draw[]): string {
   const of = (values: number[]) => {
     const mean = values.reduce((a, b) => a + b, 0) / values.length;

@@ -1,16 +1,16 @@
-// What an area of the bench is: cases that yield figures. One is run in a process of its own (one.ts).
+// An area of the bench: cases that yield figures. Each area runs in a separate process (one.ts).
 import type { Figure } from './figure.js';
 import type { Part } from './parts.js';
 
 export interface Bench {
-  /** Less of everything: a guard against regressions, some ten minutes for all areas together. */
+  /** A smaller run, as a guard against regressions: about ten minutes for all areas together. */
   quick: boolean;
   /** A new folder of this run. */
   folder(): string;
 }
 
 export interface Case {
-  /** Whom it is compared with, for `--list`. */
+  /** The peer that it is compared with, for `--list`. */
   peer?: string;
   needs?: readonly Part[];
   run(bench: Bench): Figure[] | Promise<Figure[]>;
@@ -21,7 +21,7 @@ export interface Area {
   cases: Record<string, Case>;
 }
 
-/** Each area with the minutes that it may take, quick and in full; what takes longer is ended. */
+/** Each area with its time limit in minutes, quick and full; an area that takes longer is ended. */
 export const areas = {
   start: { minutes: [1, 5], load: () => import('../start/area.js') },
   models: { minutes: [4, 30], load: () => import('../models/area.js') },

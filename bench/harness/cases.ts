@@ -2,8 +2,8 @@ import type { Area, Bench } from './area.js';
 import { judge, type Result, unmeasured } from './figure.js';
 
 /**
- * The cases of an area, one after the other. One whose peer is missing or that throws is a result too, which is not good: the others go on.
- * @param only of its cases; all where not given
+ * Runs the cases of an area in order. A case that throws or has no peer yields a failed result, and the others continue.
+ * @param only of its cases; all if not given
  */
 export async function runCases(
   { name, area, only }: { name: string; area: Area; only?: readonly string[] },

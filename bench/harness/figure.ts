@@ -1,51 +1,51 @@
-// What a case of a bench says, and how it is judged: ours and the peer's rounds, measured in turn, against a goal.
+// Results of a bench case and their assessment: rounds of ours and of the peer, measured alternately, against a goal.
 
-/** One figure of a case, its rounds as they were measured. */
+/** One figure of a case, with its rounds as measured. */
 export interface Figure {
   name: string;
-  /** Of `ours` and the peer's: `s`, `ms`, `/s`, `MB`, `bytes` …; `power` is the exponent of a growth. */
+  /** Unit of `ours` and of the peer: `s`, `ms`, `/s`, `MB`, `bytes` …; `power` is the exponent of a growth. */
   unit: string;
-  /** Which way is good; lower unless said. */
+  /** Which direction is better; lower by default. */
   better?: 'lower' | 'higher';
   ours: number | readonly number[];
-  /** The rounds of the tool that one would use otherwise, each next to one of ours. */
+  /** Rounds of the alternative tool, each next to one of ours. */
   peer?: { name: string; version?: string; rounds: readonly number[] };
-  /** For ours / the peer's; without a peer for ours. */
+  /** Limit for ours / peer; without a peer for ours. */
   goal: number;
-  /** How far a quick run may miss the goal, as a factor: 1 for what is the same on every machine. */
+  /** Factor by which a quick run may miss the goal: 1 for values that are the same on every machine. */
   slack?: number;
-  /** What else was seen. */
+  /** Additional observations. */
   note?: string;
-  /** Why it is not good whatever the figure: something was lost, or is not the same. */
+  /** The reason why it fails whatever the figure: data was lost, or results differ. */
   fails?: string;
 }
 
-/** A figure as it is told: `npm run bench -- --json` prints a list of these. */
+/** A figure as reported: `npm run bench -- --json` prints a list of these. */
 export interface Result {
   area: string;
   name: string;
   unit: string;
   better: 'lower' | 'higher';
-  /** Medians of the rounds; null where nothing could be measured. */
+  /** Medians of the rounds; null if nothing could be measured. */
   ours: number | null;
   peer: number | null;
   peerName: string | null;
   peerVersion: string | null;
-  /** ours / peer: the median of the rounds' own. */
+  /** ours / peer: the median of the rounds' ratios. */
   ratio: number | null;
-  /** Least and most of the rounds' ratios, or of ours where there is no peer. */
+  /** Minimum and maximum of the rounds' ratios, or of ours without a peer. */
   spread: [least: number, most: number] | null;
   rounds: number;
   goal: number | null;
-  /** What this run was held to: the goal, and in a quick run the goal with its slack. */
+  /** Limit of this run: the goal, and in a quick run the goal with its slack. */
   limit: number | null;
   ok: boolean;
   note?: string;
-  /** Why there is no figure, or why a figure does not count. */
+  /** Why there is no figure, or why it does not count. */
   error?: string;
 }
 
-/** What a quick run bears unless a figure says otherwise: other things on the machine, fewer rounds, less work. */
+/** Default slack of a quick run, which allows for other processes, fewer rounds, and less work. */
 const quickSlack = 2;
 
 export function judge(area: string, figure: Figure, quick: boolean): Result {
@@ -71,7 +71,7 @@ export function judge(area: string, figure: Figure, quick: boolean): Result {
   };
 }
 
-/** A case that gave no figure: a peer is missing, it threw, or it took too long. */
+/** A case without a figure: a peer is missing, it threw, or it took too long. */
 export function unmeasured(
   area: string,
   name: string,
@@ -85,7 +85,7 @@ export function unmeasured(
 }
 
 /**
- * How cost grows with the work: the slope of log cost over log size, by least squares. 1 is linear.
+ * Growth of cost with the amount of work: the slope of log cost over log size, by least squares. 1 is linear.
  * @param points at least two sizes
  */
 export function exponent(points: readonly { size: number; cost: number }[]): number {
@@ -96,7 +96,7 @@ export function exponent(points: readonly { size: number; cost: number }[]): num
   return over / logs.reduce((sum, one) => sum + (one[0] - x) ** 2, 0);
 }
 
-/** The work at once, ten and (in a full run) a hundred times its size, as one figure. @param goal of the exponent */
+/** The work at once, ten and (in a full run) a hundred times its size, as one figure. @param goal limit of the exponent */
 export function growth(
   what: string,
   goal: number,

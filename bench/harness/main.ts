@@ -1,14 +1,15 @@
 // npm run bench [-- --quick] [--json] [--only AREA,AREA/CASE] [--list]
-import { chmodSync, mkdtempSync } from 'node:fs';
+
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type AreaName, areas } from './area.js';
-import type { Result } from './figure.js';
-import { machine } from './process.js';
-import { runArea } from './run-area.js';
+import { type Result, unmeasured } from './figure.js';
+import { machine, root } from './process.js';
 import { line, tables } from './table.js';
-import { tidyAtEnd } from './tidy.js';
+import { endDescendants, tidyAtEnd } from './tidy.js';
 
 const { values } = parseArgs({
   options: {
@@ -20,7 +21,7 @@ const wanted = await chosen(values.only);
 if (values.list) await list();
 else await run();
 
-/** Areas in their order, each with the cases that were asked for. */
+/** Areas in order, each with the requested cases. */
 async function chosen(only: string | undefined): Promise<{ name: AreaName; only?: string[] }[]> {
   if (only === undefined) return Object.keys(areas).map((name) => ({ name: name as AreaName }));
   const all = new Map<AreaName, string[]>();
@@ -48,10 +49,10 @@ async function list(): Promise<void> {
 
 async function run(): Promise<void> {
   const { quick, json } = values;
-  // However this ends: nothing that was started goes on, and no folder is left.
+  // However this process ends, no child process continues, and no folder remains.
   const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
   tidyAtEnd(folder);
-  // As the areas' own: another user's program has to find them.
+  // Same permissions as the areas' folders, because a program of another user must find them.
   chmodSync(folder, 0o711);
   const facts = machine();
   const started = performance.now();
@@ -77,4 +78,57 @@ async function run(): Promise<void> {
 function leave(message: string): never {
   process.stderr.write(`${message}\n`);
   process.exit(2);
+}
+
+interface AreaRun {
+  name: AreaName;
+  /** Cases to run; all if not given. */
+  only?: readonly string[];
+  quick: boolean;
+  /** Folder in which the area creates its own. */
+  folder: string;
+}
+
+/**
+ * Runs an area in a separate process, so that memory and handles of one do not affect the next; its output goes to stderr. It is ended,
+ * with all its child processes, if it takes too long.
+ */
+async function runArea(
+  { name, only, quick, folder: within }: AreaRun,
+  onResult: (result: Result) => void,
+): Promise<Result[]> {
+  const folder = mkdtempSync(join(within, `${name}-`));
+  const results: Result[] = [];
+  const add = (result: Result) => {
+    results.push(result);
+    onResult(result);
+  };
+  const flags = [...(quick ? ['--quick'] : []), ...(only ? ['--only', only.join(',')] : [])];
+  // The largest simulated rollouts need more memory than Node's default limit.
+  const node = ['--max-old-space-size=14000', '--import', 'tsx', join(import.meta.dirname, 'one.ts')];
+  const child = spawn(process.execPath, [...node, name, folder, ...flags], {
+    cwd: root,
+    stdio: ['ignore', 2, 2, 'ipc'],
+  });
+  child.on('message', (result) => add(result as Result));
+  const gone = new Promise<string | null>((resolve) => {
+    child.once('error', ({ message }) => resolve(message));
+    child.once('close', (code, signal) => resolve(code === 0 ? null : `it ended with ${code ?? signal}`));
+  });
+  const minutes = areas[name].minutes[quick ? 0 : 1];
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    if (child.pid === undefined) return;
+    // Stopped first, so that it starts nothing more while its child processes are ended.
+    child.kill('SIGSTOP');
+    endDescendants(child.pid);
+    child.kill('SIGKILL');
+  }, minutes * 60_000);
+  const failure = await gone;
+  clearTimeout(timer);
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  if (late) add(unmeasured(name, 'time', `it took more than ${minutes} min and was ended`));
+  else if (failure !== null) add(unmeasured(name, 'end', failure));
+  return results;
 }

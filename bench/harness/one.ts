@@ -1,5 +1,5 @@
-// One area in a process of its own: `node --import tsx one.ts AREA FOLDER [--quick] [--only CASE,CASE]`. Results go to the parent as
-// messages; what it prints is for people. When the parent is gone it ends, with all that it started.
+// One area in a separate process: `node --import tsx one.ts AREA FOLDER [--quick] [--only CASE,CASE]`. Results are sent to the parent as
+// messages; its output is for people. If the parent ends, it ends too, with all its child processes.
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -14,7 +14,7 @@ const { values, positionals } = parseArgs({
 const [name = '', root = ''] = positionals;
 tidyAtEnd(root);
 process.once('disconnect', () => process.exit(1));
-// Mosquitto, started by root, becomes a user of its own, which has to find its folder.
+// Mosquitto, if started by root, switches to its own user, which must be able to access its folder.
 chmodSync(root, 0o711);
 process.env.TMPDIR = root;
 process.env.AIOT_CONFIG_DIR = join(root, 'config');
@@ -30,7 +30,7 @@ const bench: Bench = {
   },
 };
 const { area } = await areas[name as AreaName].load();
-// What was told is not yet with the parent when this process ends at once.
+// Sent messages may not have reached the parent yet if this process exits immediately.
 const told: Promise<void>[] = [];
 await runCases({ name, area, only: values.only?.split(',') }, bench, (result) => {
   told.push(new Promise((resolve) => process.send?.(result, undefined, undefined, () => resolve())));

@@ -1,4 +1,4 @@
-// What a bench needs beside the program: peers and tools, each with the way to install it.
+// Requirements of a bench besides the program: peers and tools, each with instructions to install it.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ export interface Part {
   isThere(): boolean;
 }
 
-/** Debian puts daemons where a user's PATH does not look. */
+/** Debian installs daemons outside a user's PATH. */
 export const systemPath = `${process.env.PATH}:/usr/sbin`;
 
 const program = (name: string, debian: string): Part => ({
@@ -23,7 +23,7 @@ const program = (name: string, debian: string): Part => ({
     spawnSync('sh', ['-c', `command -v ${name}`], { env: { ...process.env, PATH: systemPath } }).status === 0,
 });
 
-/** A file in .venv that `npm run parts` puts there. */
+/** A file in .venv that `npm run parts` installs. */
 const made = (name: string, path: string, part: string): Part => ({
   name,
   install: `npm run parts -- ${part}`,
@@ -50,7 +50,7 @@ export const parts = {
   tfliteC: made('TensorFlow Lite in C', 'tflite-c/.stamp', 'tflite-c'),
   espflash: {
     ...made('espflash', 'espflash/bin/espflash', 'espflash'),
-    // It is shown the pty in a view of its own.
+    // It sees the pty in a mount namespace of its own.
     isThere: () =>
       existsSync(espflashProgram) && spawnSync('unshare', [...privateMounts(), 'true']).status === 0,
   },
@@ -61,7 +61,7 @@ export const parts = {
   tflm: python('tflite-micro', 'tflm'),
 } satisfies Record<string, Part>;
 
-/** The first thing that looks like a version in what a command says. */
+/** The first text in a command's output that looks like a version. */
 export function versionOf(command: string, ...args: string[]): string | undefined {
   const { stdout, stderr } = spawnSync(command, args, {
     encoding: 'utf8',
@@ -70,7 +70,7 @@ export function versionOf(command: string, ...args: string[]): string | undefine
   return /\d+\.\d+(\.\d+)?/.exec(`${stdout}${stderr}`)?.[0];
 }
 
-/** Of packages of one of our Python environments, `name version, name version`. */
+/** Versions of packages in one of our Python environments, `name version, name version`. */
 export function pythonVersions(environment: string, ...names: string[]): string | undefined {
   const ask =
     'import sys\nfrom importlib.metadata import version\nprint(", ".join(f"{n} {version(n)}" for n in sys.argv[1:]))';

@@ -1,4 +1,4 @@
-// Programs as whole processes: timed from start to exit, and what they took of the machine.
+// Programs as whole processes: their duration from start to exit, and their resource usage.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
@@ -9,7 +9,7 @@ export const root = join(import.meta.dirname, '..', '..');
 /** A program with its arguments. */
 export type CommandLine = [program: string, ...args: string[]];
 
-/** The command line of aiot, as it is installed. */
+/** The command line of the installed aiot. */
 export const aiot = (...args: string[]): CommandLine => [
   process.execPath,
   join(root, 'bin', 'run.js'),
@@ -17,7 +17,7 @@ export const aiot = (...args: string[]): CommandLine => [
   '--json',
 ];
 
-/** Runs a program to its end; its stdout, and seconds from its start to its exit. @throws when it does not exit with 0 */
+/** Runs a program to its end; returns its stdout, and seconds from start to exit. @throws if its exit code is not 0 */
 export function timed([program, ...args]: CommandLine, env: NodeJS.ProcessEnv = {}) {
   const start = performance.now();
   const { status, stdout, stderr, error } = spawnSync(program, args, {
@@ -31,7 +31,7 @@ export function timed([program, ...args]: CommandLine, env: NodeJS.ProcessEnv = 
   return { seconds, stdout };
 }
 
-/** Two programs in turn, seconds of each round; of several, one before is not counted (it warms the disk's cache). */
+/** Alternates two programs, seconds of each round; with several rounds, a warm-up round for the disk cache is not counted. */
 export function inTurn(ours: CommandLine, theirs: CommandLine, rounds: number) {
   const seconds = { ours: [] as number[], theirs: [] as number[] };
   for (let round = rounds > 1 ? 0 : 1; round <= rounds; round++) {
@@ -45,13 +45,13 @@ export function inTurn(ours: CommandLine, theirs: CommandLine, rounds: number) {
 
 export interface Used {
   seconds: number;
-  /** Processor seconds, user and system, of it and what it waited for. */
+  /** CPU seconds, user and system, of the process and the children that it waited for. */
   cpu: number;
   peakMb: number;
   stdout: string;
 }
 
-/** A program to its end, and what it took by what the kernel counted. @throws when it does not exit with 0 */
+/** Runs a program to its end; returns its resource usage as counted by the kernel. @throws if its exit code is not 0 */
 export function used(command: CommandLine, env: NodeJS.ProcessEnv = {}): Used {
   const reader =
     'import resource,subprocess,sys\nr=subprocess.run(sys.argv[1:])\nu=resource.getrusage(resource.RUSAGE_CHILDREN)\nprint(u.ru_maxrss,u.ru_utime+u.ru_stime,file=sys.stderr)\nsys.exit(r.returncode)';
@@ -68,14 +68,14 @@ export function used(command: CommandLine, env: NodeJS.ProcessEnv = {}): Used {
   return { seconds, cpu, stdout, peakMb: kilobytes / 1024 };
 }
 
-/** What a running process has used so far, user and system, s (proc_pid_stat(5); 100 ticks a second on Linux). */
+/** CPU time of a running process so far, user and system, s (proc_pid_stat(5); 100 ticks per second on Linux). */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Resident memory of a running process now, and at most so far, MB (proc_pid_status(5)). */
+/** Current and peak resident memory of a running process, MB (proc_pid_status(5)). */
 export const memoryOf = (pid: number) => statusOf(pid, 'VmRSS');
 export const mostMemoryOf = (pid: number) => statusOf(pid, 'VmHWM');
 
@@ -90,7 +90,7 @@ export interface Machine {
   memoryGiB: number;
   node: string;
   date: string;
-  /** Mean of runnable processes over the last minute, before the bench. */
+  /** Load average of the last minute, before the bench. */
   load: number;
 }
 

@@ -1,7 +1,7 @@
 import type { Result } from './figure.js';
 import type { Machine } from './process.js';
 
-/** Results as Markdown, a table an area: as docs/benchmarks.md has them. */
+/** Results as Markdown, one table per area, as in docs/background/benchmarks.md. */
 export function tables(results: readonly Result[], machine: Machine): string {
   const { cores, processor, memoryGiB, node, date, load } = machine;
   const head = `${date}: ${cores} × ${processor}, ${memoryGiB} GiB, Node ${node}; load before ${load}`;
@@ -38,7 +38,7 @@ function row(result: Result): string {
   return `| ${cells.join(' | ')} |`;
 }
 
-/** A line for somebody who waits. */
+/** A progress line for people. */
 export function line(result: Result): string {
   const { area, name, unit, ours, peer, peerName, ratio, spread, better, limit, ok, note, error } = result;
   const parts = [
@@ -60,7 +60,7 @@ function amount(value: number, unit: string): string {
   return `${digits(value)}${unit === '/s' ? '' : ' '}${unit}`;
 }
 
-/** Three digits that count, whole numbers from a hundred on. */
+/** Three significant digits, whole numbers from a hundred on. */
 function digits(value: number): string {
   if (value === 0) return '0';
   if (Math.abs(value) >= 100) return Math.round(value).toLocaleString('en');

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 
-/** Ends what this process has started and what that has, with SIGKILL. */
+/** Kills all descendants of this process with SIGKILL. */
 export function endDescendants(of = process.pid): void {
   const parents = new Map<number, number>();
   for (const name of readdirSync('/proc')) {
@@ -10,7 +10,7 @@ export function endDescendants(of = process.pid): void {
       // The parent is field 4; the name in field 2 may have blanks (proc_pid_stat(5)).
       parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
     } catch {
-      // It has ended meanwhile.
+      // It has ended in the meantime.
     }
   }
   const isOurs = (pid: number): boolean => {
@@ -26,13 +26,13 @@ export function endDescendants(of = process.pid): void {
   }
 }
 
-/** However this process ends: nothing that it started goes on, and its folder is gone. */
+/** However this process ends, no child process continues, and its folder is removed. */
 export function tidyAtEnd(folder: string): void {
   process.once('exit', () => {
     endDescendants();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
-  // Not once: a second signal would end it while it tidies.
+  // Not once: a second signal would end the process during the cleanup.
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],

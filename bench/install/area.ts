@@ -1,5 +1,6 @@
-// What installing takes: the package, what it brings along, and, in a full run, an install from the registry beside Node-RED's, a program of
-// the same registry for the same people. Both into empty folders with empty caches, in turn; no install script is run.
+// Cost of an installation: the package, its dependencies, and, in a full run, an install from the registry. It is compared with Node-RED,
+// a program in the same registry for the same audience. Both are installed alternately into empty folders with empty caches; no install
+// scripts are run.
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +17,7 @@ export const area: Area = {
   },
 };
 
-/** As npm would publish it. */
+/** As published by npm. */
 function packed(): Figure[] {
   const { stdout } = timed(['npm', 'pack', '--dry-run', '--json', '--ignore-scripts']);
   const [{ size, unpackedSize, entryCount }] = JSON.parse(stdout) as [
@@ -29,7 +30,7 @@ function packed(): Figure[] {
   ];
 }
 
-/** Of what is locked and no development's, as it lies here; of another machine's optional parts nothing does. */
+/** Locked packages except development ones, as installed here; optional packages for other systems are not included. */
 function dependencies(): Figure[] {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { dev?: boolean }>;
@@ -94,7 +95,7 @@ function install(folder: string, what: string, name: string): Installed {
   return { seconds, bytes: bytesIn(modules, true), packages: Object.keys(packages).length, version };
 }
 
-/** Bytes of the files in a folder. @param nested whether packages within it count, which are listed by themselves */
+/** Bytes of the files in a folder. @param nested whether nested packages count, which are also listed separately */
 function bytesIn(folder: string, nested: boolean): number {
   return readdirSync(folder, { withFileTypes: true }).reduce((sum, entry) => {
     const path = join(folder, entry.name);

@@ -1,5 +1,5 @@
-// The loop: how soon it answers and what it costs, alone and on a quarter of a core; a week of a simulated sensor; a fast one. Its features
-// beside the original's extractor are in `models`. The template har-imu at 100 Hz, with an answer every 0.2 s.
+// The loop: its latency and cost, alone and on a quarter of a core; a week of a simulated sensor; a fast sensor. Its features are compared
+// with the original's extractor in `models`. The template har-imu at 100 Hz, with a prediction every 0.2 s.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { Area, Bench } from '../harness/area.js';
@@ -15,7 +15,7 @@ export const area: Area = {
 
 const unitless = { unit: 'samples', goal: 0 } as const;
 
-/** From a window's last sample to its answer in the hands of the outputs, and what the process costs. */
+/** Time from a window's last sample to the delivery of its prediction to the outputs, and the cost of the process. */
 async function live(bench: Bench): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (const inputs of bench.quick ? (['motion'] as const) : (['motion', 'raw'] as const)) {
@@ -54,7 +54,7 @@ async function week(bench: Bench): Promise<Figure[]> {
   const project = projectOf(bench, 'motion');
   const hours = bench.quick ? 3 : 7 * 24;
   const { samples, lost, seconds, memory } = soak(project, hours);
-  // What is allocated and compiled in the beginning is no growth.
+  // Memory allocated and code compiled at the beginning do not count as growth.
   const [early = 0, late = 0] = [memory[2], memory.at(-1)];
   const what = `${hours} h of the sensor`;
   const points = (bench.quick ? [0.3] : [1, 10]).map((size) => ({ size, cost: soak(project, size).seconds }));
@@ -88,7 +88,7 @@ async function fast(bench: Bench): Promise<Figure[]> {
 
 const projects = new Map<Inputs, string>();
 
-/** One for all cases: to make it takes seconds. The model that it trains is kept in a cache, this bench's own. */
+/** One project for all cases, because creating it takes seconds. The model that it trains is stored in the bench's own cache. */
 function projectOf(bench: Bench, inputs: Inputs): string {
   process.env.XDG_CACHE_HOME ??= bench.folder();
   const project = projects.get(inputs) ?? makeProject(bench.folder(), inputs);

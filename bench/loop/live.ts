@@ -4,22 +4,22 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { aiot, cpuSeconds, mostMemoryOf, root } from '../harness/process.js';
 
-/** What a whole process of `aiot loop run` cost, and how soon it answered. */
+/** Cost and latency of a whole process of `aiot loop run`. */
 export interface Live {
   p50: number;
   p99: number;
   lost: number;
   windows: number;
-  /** Of one core, between the start's end and the end's start. */
+  /** Share of one core, between the end of the startup and the start of the shutdown. */
   cpu: number;
-  /** MB, the highest. */
+  /** Peak memory, MB. */
   memory: number;
 }
 
 /**
- * Runs the loop on the simulated sensor, at 100 Hz of real time.
- * @param share of a core that it may have; 1 = as much as it wants
- * @param startSeconds that do not count: what is compiled and loaded then is not a loop's daily work
+ * Runs the loop on the simulated sensor, at 100 Hz in real time.
+ * @param share of a core that it may use; 1 = no limit
+ * @param startSeconds excluded from the measurement, because code is loaded and compiled then
  */
 export async function runLive(
   project: string,
@@ -71,7 +71,7 @@ export async function runLive(
 
 const periodUs = 100_000;
 
-/** A group of processes that together have a share of one core: the kernel's own limit. Null where nobody may make one. */
+/** A control group limited to a share of one core by the kernel. Null without permission to create one. */
 function limited(share: number): { take(pid: number): void; remove(): void } {
   const [folder, v2] = groupsFolder();
   const group = `${folder}/aiot-bench-${process.pid}`;
@@ -88,7 +88,7 @@ function limited(share: number): { take(pid: number): void; remove(): void } {
   };
 }
 
-/** Where control groups are made, and whether they are of version 2. */
+/** Folder of control groups, and whether they are of version 2. */
 function groupsFolder(): [string, boolean] {
   const mounts = readFileSync('/proc/mounts', 'utf8')
     .split('\n')

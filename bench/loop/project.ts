@@ -2,13 +2,13 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { aiot, root, timed } from '../harness/process.js';
 
-/** What goes into the network: the raw window, or features of it. */
+/** Inputs of the model: the raw window, or features of it. */
 export type Inputs = 'raw' | 'motion';
 
-/** Samples at 50 Hz between two answers: enough of them in half a minute for a hundredth of the slowest. */
+/** Samples at 50 Hz between two predictions: half a minute has enough of them to determine the slowest percent. */
 const stride = 10;
 
-/** The template har-imu with these inputs and an answer every 0.2 s; its model is trained into the cache. Gives its folder. */
+/** The template har-imu with these inputs and a prediction every 0.2 s; its model is trained into the cache. Returns its folder. */
 export function makeProject(folder: string, inputs: Inputs): string {
   const dir = join(folder, inputs);
   mkdirSync(dir, { recursive: true });
@@ -16,7 +16,7 @@ export function makeProject(folder: string, inputs: Inputs): string {
   const yaml = readFileSync(join(root, 'templates', 'har-imu', 'aiot.yaml'), 'utf8')
     .replace(/^( {2}features:).*$/m, `$1 ${inputs}`)
     .replace(/^( {2}stride:).*$/m, `$1 ${stride}`)
-    // A network of raw windows is a little worse than the template's gate; its speed is what is measured.
+    // A model of raw windows slightly misses the template's gate; only its speed is measured.
     .replace(/^ {2}accept:[\s\S]*$/m, '');
   writeFileSync(join(dir, 'aiot.yaml'), yaml);
   timed(aiot('loop', 'run', '--project', dir, '--simulate', '--for', '1s'));

@@ -1,5 +1,5 @@
-// A simulated sensor and the whole loop behind it, of the build, as fast as it goes: `node soak.mjs PROJECT HOURS [SENSOR]`; SENSOR is
-// the URL of a simulated chip, else the project's own is made up. Prints one line of JSON.
+// A simulated sensor and the complete loop of the build, at full speed: `node soak.mjs PROJECT HOURS [SENSOR]`; SENSOR is the URL of a
+// simulated chip, by default the project's own simulated sensor. Prints one line of JSON.
 import { memoryUsage } from 'node:process';
 
 /** @param {string} room */
@@ -24,7 +24,7 @@ console.log(JSON.stringify({ samples, lost, gaps, windows, seconds, memory }));
 process.exit(0);
 
 /**
- * Sensing that ends after so much of the sensor's time.
+ * Sensing that ends after this much of the sensor's time.
  * @param {Record<string, unknown>} options
  */
 async function openSome(options) {

@@ -1,9 +1,9 @@
-// What both sides are given: tables of rows and projects, the same on every machine.
+// Inputs of both sides: tables of rows and projects, the same on every machine.
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../harness/process.js';
 
-/** Evenly distributed numbers in [0, 1), the same everywhere (mulberry32). */
+/** Uniformly distributed numbers in [0, 1), the same everywhere (mulberry32). */
 function numbers(seed: number): () => number {
   let state = seed;
   return () => {
@@ -14,7 +14,7 @@ function numbers(seed: number): () => number {
   };
 }
 
-/** Current, temperature, vibration, sound of a motor that is well: mean and deviation. */
+/** Current, temperature, vibration, sound of a healthy motor: mean and standard deviation. */
 const healthy = [
   [1.5, 0.2],
   [30, 3],
@@ -22,7 +22,7 @@ const healthy = [
   [60, 8],
 ] as const;
 
-/** Rows of the guide's motor: three in ten are an anomaly, moved by 1.5 deviations and half as wide again. */
+/** Rows of the guide's motor: three in ten are anomalies, shifted by 1.5 standard deviations and with 1.5 times the spread. */
 export function writeMotorRows(file: string, rows: number, standardized: boolean): void {
   const random = numbers(11);
   const gaussian = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
@@ -37,7 +37,7 @@ export function writeMotorRows(file: string, rows: number, standardized: boolean
   writeFileSync(file, `current,temperature,vibration,sound,label\n${lines.join('\n')}\n`);
 }
 
-/** A project folder with this aiot.yaml, and with recordings where some are given. */
+/** A project folder with this aiot.yaml, and with recordings if given. */
 export function writeProject(folder: string, yaml: string, recordings?: string): string {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'aiot.yaml'), yaml);
@@ -45,7 +45,7 @@ export function writeProject(folder: string, yaml: string, recordings?: string):
   return folder;
 }
 
-/** 35 cuts of real recordings that are part of this repository, and all 53 where they are beside it. */
+/** 35 cuts of real recordings that are part of this repository, and all 53 if they are available beside it. */
 export const sampleRecordings = join(root, 'templates', 'har-imu', 'data', 'recordings');
 const allRecordings = join(root, '..', 'shared', 'data', 'har', 'recordings');
 export const mostRecordings = () => (existsSync(allRecordings) ? allRecordings : sampleRecordings);

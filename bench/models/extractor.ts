@@ -1,4 +1,4 @@
-// The original's 115 features of windows to the text that goes to its predictor: ours, and its own libraries on the same windows.
+// The original's 115 features from windows to the text sent to its predictor: ours, and its own libraries on the same windows.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeFrame } from '../../src/lib/loop/har/windows.js';
@@ -10,7 +10,7 @@ import { pythonVersions } from '../harness/parts.js';
 import { root, timed } from '../harness/process.js';
 import { sampleRecordings } from './data.js';
 
-/** ms of a window in the original's own extractor, as it was measured once; the peer here is a leaner one with its libraries. */
+/** ms per window in the original's own extractor, measured once; the peer here is a leaner one with its libraries. */
 const original = 34.8;
 
 export function features(bench: Bench): Figure[] {
@@ -22,7 +22,7 @@ export function features(bench: Bench): Figure[] {
     .slice(1)
     .map((line) => line.split(',').map(Number));
   const compared = [500, 501].flatMap((samples) => compare(folder, rows, samples));
-  // From here on it is compiled.
+  // By now the code is compiled.
   const points = (bench.quick ? [100, 1000] : [100, 1000, 10_000]).map((size) => {
     const { user, system } = process.cpuUsage();
     ours(rows, 500, size);
@@ -38,10 +38,10 @@ function compare(folder: string, rows: readonly number[][], samples: number): Fi
   writeFileSync(file, Float64Array.from(rows.slice(0, windows * samples).flat()));
   const python = join(root, '.venv', 'har', 'bin', 'python');
   const script = join(root, 'bench', 'models', 'peers', 'extractor.py');
-  // It tells processor time, of one thread: on a busy machine its windows are interrupted, and ours are too short for that.
+  // It reports CPU time of one thread: on a busy machine its windows are interrupted, and ours are too short for that.
   const { stdout } = timed([python, script, file, `${windows}`, `${samples}`], { OPENBLAS_NUM_THREADS: '1' });
   const peer = JSON.parse(stdout) as { ms: number[]; names: string[]; features: number[] };
-  // A service runs for months: V8 compiles what it repeats, which takes some thousand windows. Python has nothing to wait for.
+  // A service runs for months: V8 compiles repeated code, which takes some thousand windows. Python needs no warm-up.
   const until = performance.now() + 2000;
   while (performance.now() < until) ours(rows, samples, windows);
   const { ms, first } = ours(rows, samples, windows);
@@ -69,7 +69,7 @@ function specOf(samples: number): SignalSpec {
   };
 }
 
-/** ms of each window, and the first window's features; the recording is begun anew where it ends. */
+/** ms of each window, and the first window's features; the recording is restarted at its end. */
 function ours(rows: readonly number[][], samples: number, windows: number) {
   const spec = specOf(samples);
   const names = featureNames(spec);

@@ -1,4 +1,4 @@
-// Training and quantizing as whole processes, beside scripts that somebody would write who knows Keras: no more work than asked for.
+// Training and quantizing as whole processes, compared with scripts that a Keras user would write: no more work than requested.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bench } from '../harness/area.js';
@@ -126,7 +126,7 @@ export function trainWindows(bench: Bench): Figure[] {
   return [{ name, unit: 's', ours, peer: keras(theirs), goal: 1 }];
 }
 
-/** The largest resident size of training on all recordings as they are. */
+/** Peak resident memory of training on all recordings, unmodified. */
 export function memory(bench: Bench): Figure[] {
   const model = '  kind: mlp\n  layers: [32, 16]\n  train: { epochs: 50, batch: 32, seed: 7 }';
   const recordings = mostRecordings();

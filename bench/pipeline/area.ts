@@ -1,5 +1,5 @@
-// `aiot pipeline run` as a process: the default pipeline on 3,000 rows of 4 fields the first time and again, and how its time and memory
-// grow with the rows. No peer does all of train, quantize, evaluate, push and roll out; the parts that have one are in `models`.
+// `aiot pipeline run` as a process: the default pipeline on 3,000 rows of 4 fields, the first time and again, and how its time and memory
+// grow with the rows. No peer covers train, quantize, evaluate, push and roll out; the parts with a peer are in `models`.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ export const area: Area = {
   cases: { demo: { run: demo }, small: { run: small }, growth: { run: grow } },
 };
 
-/** A model's whole life with four devices, as the README has it. */
+/** The complete lifecycle of a model with four devices, as in the README. */
 function demo(bench: Bench): Figure[] {
   const runs = Array.from({ length: bench.quick ? 1 : 3 }, () => {
     const home = bench.folder();
@@ -58,7 +58,7 @@ function small(bench: Bench): Figure[] {
   ];
 }
 
-/** Time and memory by step, of ever more rows; one epoch, so that the rows weigh and not the passes over them. */
+/** Time and memory by step, for a growing number of rows; one epoch, so that the rows dominate and not the passes over them. */
 function grow(bench: Bench): Figure[] {
   const folder = bench.folder();
   const sizes = bench.quick ? [5000, 50_000] : [10_000, 100_000, 1_000_000];
@@ -73,7 +73,7 @@ function grow(bench: Bench): Figure[] {
       1.05,
       runs.map(({ rows, result }) => ({ size: rows, cost: result.seconds })),
     ),
-    // A table that is held as a whole takes more than 200 bytes a row; garbage weighs more where there are fewer rows.
+    // A table held in memory takes more than 200 bytes per row; with fewer rows, garbage has more weight.
     ...steps.map((step) => ({
       ...{ name: `memory of ${step}, a row more`, unit: 'bytes', goal: 100, slack: 8 },
       ours: Math.max(0, bytesOf(last, step) - bytesOf(first, step)) / (last.rows - first.rows),
@@ -85,7 +85,7 @@ function grow(bench: Bench): Figure[] {
   ];
 }
 
-/** A project of a table; the same rows each time. */
+/** A project with a table; the same rows each time. */
 function project(folder: string, name: string, rows: number, epochs: number): string {
   const dir = join(folder, name);
   mkdirSync(dir, { recursive: true });
@@ -110,10 +110,10 @@ function project(folder: string, name: string, rows: number, epochs: number): st
   return dir;
 }
 
-/** As somebody types it. `runner`: the most memory of the process itself, bytes. */
+/** As a user would type it. `runner`: peak memory of the process itself, bytes. */
 function run(folder: string, dir: string): { seconds: number; result: Result; runner: number } {
   const started = performance.now();
-  // The shell looks at the most memory that the process has had, until it is gone.
+  // The shell polls the process's peak memory until it has ended.
   const watch =
     '"$@" & pid=$!; peak=0; while kill -0 $pid 2>/dev/null; do now=$(sed -n "s/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p" /proc/$pid/status 2>/dev/null); [ -n "$now" ] && peak=$now; sleep 0.05; done; wait $pid; echo "$peak" >&2';
   const command = aiot('pipeline', 'run', '--project', dir, '--quiet');

@@ -1,5 +1,5 @@
-// The API with 100,000 devices stored: how long a device is read, a page listed and a selector matched, over TLS connections that are
-// kept; and what the devices take in memory. No peer has the same API: the figures stand alone, with their limit.
+// The API with 100,000 stored devices: time to read a device, list a page and match a selector, over persistent TLS connections; and the
+// memory that the devices take. There is no peer with the same API, so the figures are compared only with their limit.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
@@ -10,7 +10,7 @@ import { nameOf, seed } from './seed.js';
 export interface ApiFigure {
   what: string;
   requests: number;
-  /** ms from asking to the last byte, as a client sees it. */
+  /** ms from the request to the last byte, as a client sees it. */
   p50: number;
   p99: number;
 }
@@ -18,11 +18,11 @@ export interface ApiFigure {
 export interface ApiFigures {
   devices: number;
   figures: ApiFigure[];
-  /** Resident memory of the platform after its start, MB: with no device, and with all. */
+  /** Resident memory of the platform after its start, MB: without devices, and with all. */
   memory: { empty: number; full: number };
 }
 
-/** Most that the 99th percentile of reading a device may be, ms: nobody who waits for it notices. */
+/** Limit of the 99th percentile of reading a device, ms: not noticeable for people. */
 export const longestRead = 25;
 
 export async function apiFigures(options: {
@@ -77,7 +77,7 @@ export async function apiFigures(options: {
   }
 }
 
-/** ms: how long each of so many requests took. */
+/** ms: duration of each request. */
 export async function timed(
   atOnce: number,
   requests: number,

@@ -1,5 +1,5 @@
-// The platform: the built program's `aiot up` as a process of its own in a folder of its own, on SQLite and folders; peers beside it with the
-// same clients, in turn.
+// The platform: the built program's `aiot up` as a separate process in its own folder, on SQLite and folders. Peers run beside it with the
+// same clients, alternating.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';
@@ -28,7 +28,7 @@ export const area: Area = {
   },
 };
 
-/** Messages that are on the disk, each acknowledged after its sync. */
+/** Messages stored on disk, each acknowledged after its sync. */
 async function ingest(bench: Bench): Promise<Figure[]> {
   const [messages, rounds] = bench.quick ? [20_000, 2] : [400_000, 3];
   const ours = await startIngest(bench.folder());
@@ -50,7 +50,7 @@ async function ingest(bench: Bench): Promise<Figure[]> {
   }
   const version = versionOf('redis-server', '--version');
   const own = { unit: '/s', better: 'higher' } as const;
-  // Our own guard: × 0.076 of one sample was measured in full, × 0.047 in a quick run. What was promised is the rate by itself.
+  // Our own guard: a full run measured × 0.076 of one sample, a quick run × 0.047. The promised limit is the absolute rate.
   const figure = (what: string, [ours, theirs]: [number[], number[]], least: number): Figure[] => [
     { ...own, name: what, ours, peer: { name: 'Redis streams', version, rounds: theirs }, goal: 0.05 },
     { ...own, name: `${what}, by itself`, ours, goal: least },
@@ -60,7 +60,7 @@ async function ingest(bench: Bench): Promise<Figure[]> {
   return [
     ...figure('durable messages of one sample, MQTT QoS 1', rates.small, 20_000),
     ...figure('durable messages of 50 samples, MQTT QoS 1', rates.batch, 4_000),
-    { ...own, name: 'the journal alone, one sample', ours: alone, goal: 20_000 },
+    { ...own, name: 'the store alone, one sample', ours: alone, goal: 20_000 },
     growth('ingest, messages', 1.1, points),
   ];
 }
@@ -97,7 +97,7 @@ async function downloads(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** Clients that ask and then do not read. */
+/** Clients that send a request and then do not read. */
 async function slow(bench: Bench): Promise<Figure[]> {
   const figures = await slowFigures(() => bench.folder(), bench.quick ? 200 : 1000);
   return figures.map(({ what, clients, before, memory }) => ({

@@ -1,5 +1,6 @@
-// The broker's throughput beside Mosquitto's and mochi-mqtt's: one fast publisher, one mosquitto_sub, the same messages, in turn. With QoS 1 the
-// publisher waits for its acknowledgements. Plain topics, no persistent session: no side writes to the disk.
+// The broker's throughput compared with Mosquitto's and mochi-mqtt's: one fast publisher, one mosquitto_sub, the same messages,
+// alternating. With QoS 1 the publisher waits for its acknowledgements. Plain topics, no persistent session: neither side writes to the
+// disk.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -81,7 +82,7 @@ async function secondsOf(
   const done = once(subscriber, 'close');
   subscriber.stdout.resume();
   const blast = await prepareBlast({ port, topic: 'bench/a', payloads: guideMessages(messages), qos, login });
-  // It does not say when it has subscribed.
+  // It does not report when it has subscribed.
   await delay(500);
   const begun = performance.now();
   const [, [code]] = await Promise.all([blast(), done]);

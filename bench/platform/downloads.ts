@@ -1,19 +1,19 @@
-// Downloads of a blob of 1 MiB over TLS: the platform against nginx, with the same certificate and the same client, which keeps its
-// connections and asks as a fleet does: several at a time.
+// Downloads of a blob of 1 MiB over TLS: the platform compared with nginx, with the same certificate and the same client. The client
+// reuses its connections and, like a fleet, sends several requests at a time.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
+import { createClient } from '../../src/lib/api/client.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { cpuSeconds } from '../harness/process.js';
 import { startNginx } from './nginx.js';
 import { startPlatformProcess } from './process.js';
 
 export interface DownloadFigure {
-  /** Downloads a second, of each round. */
+  /** Downloads per second, for each round. */
   rates: Record<'ours' | 'theirs', number[]>;
-  /** CPU seconds of the server for each round. */
+  /** CPU seconds of the server in each round. */
   cpu: Record<'ours' | 'theirs', number[]>;
 }
 
@@ -58,7 +58,7 @@ export async function downloadFigure(options: {
   return { rates, cpu };
 }
 
-/** Seconds of a download, the mean of some, of ever larger blobs. */
+/** Mean seconds per download, for growing blob sizes. */
 export async function downloadGrowth(folder: string, sizes: readonly number[], downloads: number) {
   const platform = await startPlatformProcess(folder);
   const ca = readFileSync(platform.ca, 'utf8');
@@ -82,7 +82,7 @@ export async function downloadGrowth(folder: string, sizes: readonly number[], d
   }
 }
 
-/** Returns the seconds that it took. @throws when an answer is not the whole blob */
+/** Returns the duration in seconds. @throws if a response is not the whole blob */
 async function download(
   agent: Agent,
   from: { url: string; headers: Record<string, string> },

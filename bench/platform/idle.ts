@@ -1,29 +1,29 @@
-// Idle connections: how many clients one platform holds, and what each takes of its memory. Each is connected, has two
-// subscriptions, and then says nothing; over TLS each shows a device's certificate.
+// Idle connections: how many clients one platform supports, and the memory per client. Each client connects, makes two subscriptions, and
+// then stays silent; over TLS each presents a device's certificate.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
+import { createClient } from '../../src/lib/api/client.js';
 import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { memoryOf } from '../harness/process.js';
 import { type PlatformProcess, startPlatformProcess } from './process.js';
 
 export interface IdleFigure {
   what: string;
   clients: number;
-  /** Of the platform's process with all of them, MB, and of one client, kB. */
+  /** Memory of the platform's process with all clients, MB, and per client, kB. */
   memory: number;
   each: number;
-  /** Until all were connected and subscribed. */
+  /** Time until all were connected and subscribed. */
   seconds: number;
-  /** Most memory, MB. */
+  /** Peak memory, MB. */
   limit: number;
 }
 
-/** Devices that the clients over TLS are; several connections may be one device's. */
+/** Number of devices behind the TLS clients; several connections may belong to one device. */
 const devices = 50;
 const atOnce = 50;
 
@@ -31,7 +31,7 @@ const atOnce = 50;
 export async function idleFigures(folder: () => string, short = false): Promise<IdleFigure[]> {
   const share = short ? 10 : 1;
   const plain = await measure('plain', folder(), 10_000 / share, (platform) => async (index) => {
-    // Each source address of the loopback has its own ports.
+    // Each loopback source address has its own ports.
     const localAddress = `127.0.0.${1 + (index % 5)}`;
     const { port } = new URL(platform.urls.mqtt ?? '');
     const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress });
@@ -99,7 +99,7 @@ async function identities({ urls, ca, token }: PlatformProcess) {
       'virtual',
       await certificateRequest(key, name),
     );
-    // Without the CA: OpenSSL would show it along with the certificate, which a board's TLS does not.
+    // Without the CA, which OpenSSL would otherwise send with the certificate, unlike a board's TLS.
     all.push({ name, secureContext: createSecureContext({ key, cert: certificate }) });
   }
   await client.close();

@@ -1,20 +1,21 @@
-// Ingest to disk: durable messages a second, of the journal alone and through the broker (QoS 1, mutual TLS, several devices, each
-// PUBACK after the sync of its message's batch). And what a journal of many devices costs: memory, a start after SIGKILL, and one
+// Ingest to disk: durable messages per second, for the store alone and through the broker (QoS 1, mutual TLS, several devices, each
+// PUBACK after the sync of its message's batch). Also the cost of storing many devices: memory, a start after SIGKILL, and one
 // device's hour.
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { connect as connectTls } from 'node:tls';
+import { createClient } from '../../src/lib/api/client.js';
 import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import type { Entry } from '../../src/lib/platform/journal/entry.js';
-import { FileTelemetry } from '../../src/lib/platform/journal/files.js';
+import { openTelemetry } from '../../src/lib/platform/journal/sqlite.js';
+import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { encodePublish } from '../../src/lib/stream/mqtt/packets.js';
 import { type PlatformProcess, startPlatformProcess } from './process.js';
 
-/** What stores messages durably: so many of a device's messages, each acknowledged after its sync. */
+/** A durable message store: messages of a device, each acknowledged after its sync. */
 export interface Ingest {
-  /** Messages a second; the recording is another one in each round. */
+  /** Messages per second; each round has another recording. */
   rate(messages: number, payloadOf: PayloadOf, recording: string): Promise<number>;
   stop(): Promise<void>;
 }
@@ -22,9 +23,9 @@ export interface Ingest {
 export type PayloadOf = (seq: number, recording: string) => string;
 
 export const devices = 8;
-/** Messages that one device has on their way at most. */
+/** Maximum unacknowledged messages of a device. */
 export const onTheWay = 2000;
-const killed: FileTelemetry[] = [];
+const killed: Telemetry[] = [];
 
 /** Through the broker of a platform, by MQTT at QoS 1 over mutual TLS. */
 export async function startIngest(folder: string): Promise<Ingest> {
@@ -43,19 +44,19 @@ export interface StorageFigures {
   devices: number;
   messages: number;
   samples: number;
-  /** Resident memory of this process before, and at its most while it stored, MB. */
+  /** Resident memory of this process before, and its peak while storing, MB. */
   memory: { before: number; most: number };
-  /** A start on the journal as SIGKILL left it, seconds. */
+  /** Start time with telemetry as left by SIGKILL, seconds. */
   start: number;
-  /** One device's hour out of the whole, seconds; and entries in it. */
+  /** Time to read one device's hour, seconds; and its number of entries. */
   hour: { seconds: number; entries: number };
 }
 
-/** A journal of many devices that send in turn, 100 samples a message: ten million samples in the short form. */
+/** Telemetry of many devices that send in turn, 100 samples a message: ten million samples in the short form. */
 export async function storageFigures(folder: string, short = false): Promise<StorageFigures> {
   const [count, perDevice] = short ? [1000, 100] : [10_000, 100];
   await mkdir(folder, { recursive: true });
-  const telemetry = await FileTelemetry.open({ folder, now: Date.now });
+  const telemetry = await openTelemetry({ folder, now: Date.now });
   const before = process.memoryUsage.rss() / 1e6;
   let most = before;
   const x = Array.from({ length: 100 }, (_, i) => i / 8);
@@ -68,10 +69,10 @@ export async function storageFigures(folder: string, short = false): Promise<Sto
       most = Math.max(most, process.memoryUsage.rss() / 1e6);
     }
   }
-  // Not closed, as SIGKILL leaves it; and kept, as its open file would be collected as garbage, with a warning.
+  // Not closed, as after SIGKILL; a reference is held, because otherwise its open file would be garbage-collected with a warning.
   killed.push(telemetry);
   const began = performance.now();
-  const again = await FileTelemetry.open({ folder, now: Date.now });
+  const again = await openTelemetry({ folder, now: Date.now });
   const start = (performance.now() - began) / 1000;
   const asked = performance.now();
   let entries = 0;
@@ -83,9 +84,9 @@ export async function storageFigures(folder: string, short = false): Promise<Sto
   return { devices: count, messages, samples: messages * 100, memory: { before, most }, start, hour };
 }
 
-/** Messages a second that the journal alone stores. */
+/** Messages per second of the store alone. */
 export async function appendAlone(folder: string, messages: number): Promise<number> {
-  const telemetry = await FileTelemetry.open({ folder, now: Date.now });
+  const telemetry = await openTelemetry({ folder, now: Date.now });
   const began = performance.now();
   const sender = async (device: number) => {
     for (let seq = 0; seq < messages / devices; seq += 250) {
@@ -155,7 +156,7 @@ async function publishers(platform: PlatformProcess): Promise<Publisher[]> {
     await once(socket, 'data');
     let acknowledged = 0;
     let told = () => {};
-    // A PUBACK is four bytes (section 3.4), and nothing else comes.
+    // A PUBACK is four bytes (section 3.4), and no other packets arrive.
     let bytes = 0;
     socket.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
@@ -191,7 +192,7 @@ async function throughBroker(
   payloadOf: PayloadOf,
 ): Promise<number> {
   const each = Math.ceil(messages / open.length);
-  // All packets are made before the clock starts.
+  // All packets are created before the clock starts.
   const packets = open.map(({ device }) => {
     const topic = `aiot/v1/${device}/telemetry/s`;
     return Array.from({ length: each }, (_, seq) =>

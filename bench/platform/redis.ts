@@ -1,5 +1,5 @@
-// What one would store messages in otherwise: streams of Redis, which syncs its file before it answers (appendfsync always). As many clients
-// with as many messages on their way as our publishers; without TLS, which ours have.
+// The usual alternative for storing messages: Redis streams, with a sync of the file before each response (appendfsync always). As many
+// clients with as many unacknowledged messages as our publishers; without TLS, unlike ours.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { startRedis } from '../../test/support/redis.js';
@@ -12,7 +12,7 @@ export async function startRedisIngest(): Promise<Ingest> {
   return {
     async rate(messages, payloadOf, recording) {
       const each = Math.ceil(messages / clients.length);
-      // All commands are made before the clock starts.
+      // All commands are created before the clock starts.
       const commands = clients.map((_, device) =>
         Array.from({ length: each }, (_, seq) =>
           command('XADD', `telemetry:bench-${device}`, '*', 'd', payloadOf(seq, recording)),

@@ -1,23 +1,23 @@
-// Downloads by clients that do not read: what each of them takes of the platform's memory while its answer waits.
+// Downloads by clients that do not read: the platform's memory per client while its response waits.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
+import { createClient } from '../../src/lib/api/client.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { memoryOf } from '../harness/process.js';
 import { startPlatformProcess } from './process.js';
 
 export interface SlowFigure {
   what: string;
   clients: number;
-  /** Of the platform's process before they came and with all of them, MB. */
+  /** Memory of the platform's process before the clients connected and with all of them, MB. */
   before: number;
   memory: number;
 }
 
-/** Each has sent its request, has the first bytes of the answer, and then takes nothing more. */
+/** Each has sent its request, has read the first bytes of the response, and then reads nothing more. */
 export async function slowFigures(folder: () => string, clients: number): Promise<SlowFigure[]> {
   const figures: SlowFigure[] = [];
   for (const [what, bytes] of [

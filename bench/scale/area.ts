@@ -1,5 +1,6 @@
-// A rollout over a million simulated devices, as docs/scale.md tells of it in detail (npx tsx bench/scale/rollout.ts), and what the engine itself
-// costs. Devices and time are simulated, the engine and the devices' update state machine are not; the same seed has the same traffic.
+// A rollout over a million simulated devices, described in detail in docs/background/scale.md (npx tsx bench/scale/rollout.ts), and the cost of the
+// engine itself. Devices and time are simulated; the engine and the devices' update state machine are real. The same seed gives the same
+// traffic.
 import type { Area, Bench } from '../harness/area.js';
 import { exponent, type Figure, growth } from '../harness/figure.js';
 import { engineFigures } from './engine.js';
@@ -34,7 +35,7 @@ async function rollout({ quick }: Bench): Promise<Figure[]> {
   ];
 }
 
-/** What a device costs must not grow with how many there are. */
+/** The cost per device must not grow with their number. */
 function engine({ quick }: Bench): Figure[] {
   const sizes = quick ? [2000, 20_000] : [10_000, 100_000, 1_000_000];
   const all = sizes.map((size) => ({ size, ...engineFigures(size, Math.max(50, size / 5000)) }));

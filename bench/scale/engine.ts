@@ -1,20 +1,21 @@
-// What the rollout engine itself costs, without devices, brokers and databases: memory of a rollout, processor time of it from start to end.
+// Cost of the rollout engine itself, without devices, brokers and databases: memory of a rollout, and its CPU time from start to end.
+
+import { rolloutPolicySchema } from '../../src/lib/api/rollouts/schema.js';
 import { collectGarbage } from '../../src/lib/core/process.js';
 import { afterStep, rolloutStep } from '../../src/lib/fleet/rollout/step.js';
 import type { RolloutEvent, RolloutState } from '../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
-import { rolloutPolicySchema } from '../../src/lib/registry/rollouts/schema.js';
 
 export interface EngineFigures {
   devices: number;
-  /** Of the state, at the start and when all have committed, bytes a device. */
+  /** Size of the state, at the start and once all have committed, bytes per device. */
   memory: { start: number; end: number };
   /** Processor time from the first offer to the last commit, µs a device. */
   cpu: number;
   committed: number;
 }
 
-/** What a device reports on its way. */
+/** The states that a device reports. */
 const path = ['DOWNLOADING', 'VERIFYING', 'STAGED', 'TRIAL', 'COMMITTED'];
 /** As the platform lets time pass, ms. */
 const tickMs = 250;

@@ -1,4 +1,4 @@
-// The traffic of a rollout over a million devices, by wave, as docs/scale.md has it.
+// The traffic of a rollout over a million devices, by wave, as shown in docs/background/scale.md.
 //
 //   npx tsx bench/scale/rollout.ts [--devices N] [--rate N]
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { type Counts, type ScaleFigures, simulate } from './simulate.js';
 import { envelopeBytes, proofBytes } from './sizes.js';
 
 const blobBytes = 153_600;
-/** What one platform took in the rollout of docs/benchmarks.md, messages a second; and rows of one device's update. */
+/** Messages per second of one platform in the rollout of docs/background/benchmarks.md; and rows of one device's update. */
 const onePlatform = 5200;
 
 /** @param rate offers a minute */

@@ -1,6 +1,7 @@
-// The traffic of a rollout over ever so many devices: the rollout engine and the devices' update state machine as they are, in virtual
-// time, with everything counted that goes to and fro and is written down.
+// The traffic of a rollout over any number of devices. It runs the real rollout engine and the devices' update state machine in virtual
+// time, and counts all messages and stored data.
 
+import { type RolloutPolicyInput, rolloutPlanSchema } from '../../src/lib/api/rollouts/schema.js';
 import type { RehearsedNetwork } from '../../src/lib/device/fleet/rehearsed.js';
 import { encodeMessage, topicOf } from '../../src/lib/device/protocol/codec.js';
 import type { Reported } from '../../src/lib/device/protocol/messages.js';
@@ -9,19 +10,17 @@ import type { RolloutHead, RolloutState, RolloutStep, Wish } from '../../src/lib
 import { desiredOf } from '../../src/lib/platform/devices/desired.js';
 import { type DeviceRecord, ofReports, ofSightings } from '../../src/lib/platform/devices/devices.js';
 import { movedEvents } from '../../src/lib/platform/releases/rollout-store.js';
-
-import { type RolloutPolicyInput, rolloutPlanSchema } from '../../src/lib/registry/rollouts/schema.js';
 import { ackBytes, connectBytes, publishBytes } from './sizes.js';
 
 export interface ScaleOptions {
   devices: number;
   policy: RolloutPolicyInput;
   network: RehearsedNetwork;
-  /** Of what is rolled out, of its signed manifest, and of a device's signature. */
+  /** Size of the artifact, of its signed manifest, and of a device's signature. */
   bytes: { blob: number; manifest: number; proof: number };
 }
 
-/** What is counted in each second. */
+/** Counters for each second. */
 export const counted = [
   'offers',
   'messagesDown',
@@ -53,9 +52,9 @@ export interface ScaleFigures {
   total: Counts;
   mean: Counts;
   peak: Counts;
-  /** The most offers within 60 s. */
+  /** Maximum number of offers within 60 s. */
   offersInMinute: number;
-  /** Wishes that were told twice, and devices of a wave that was not open: none. */
+  /** Desired states sent twice, and devices offered outside an open wave: must be 0. */
   wrong: number;
 }
 
@@ -85,7 +84,7 @@ class Tally implements RehearsalObserver {
   /** By second of the rollout. */
   private readonly seconds: Counts[] = [];
   private readonly told = new Map<string, { wish: string; payload: number }>();
-  /** As the platform remembers it: what is no news is no event. */
+  /** As the platform remembers it: a report without changes is not an event. */
   private readonly records = new Map<string, DeviceRecord>();
   private head: RolloutHead | undefined;
   private wrong = 0;
@@ -100,7 +99,7 @@ class Tally implements RehearsalObserver {
     const events = movedEvents(before, step, 'platform').length;
     this.head = step.head;
     if (step.changed.length === 0 && events === 0) return;
-    // The rollout, its job, each device of it that has changed; what each is to run, and an event of that.
+    // Rows for the rollout, its job, and each of its devices that changed; the desired state of each, and an event for that.
     now.rows += 2 + step.changed.length + events + 2 * step.wishes.length;
     const waves = new Map(step.changed.map(({ name, wave }) => [name, wave]));
     for (const wish of step.wishes)
@@ -121,7 +120,7 @@ class Tally implements RehearsalObserver {
 
   reported(at: number, device: string, _kind: string, said: Reported): void {
     const now = this.at(at);
-    // A model's update, of a device with firmware of a kind of its own.
+    // A model update, for a device with its own kind of firmware.
     const reported: Reported = { ...said, type: 'esp32', firmware: { name: 'aiot-core', version: '1.0.0' } };
     const proof = reported.state === 'COMMITTED' ? this.bytes.proof : 0;
     this.publish(now, 'Up', topicOf(device, 'reported'), encodeMessage(reported).length + proof);
@@ -139,7 +138,7 @@ class Tally implements RehearsalObserver {
     now.bytesUp += up;
     now.bytesDown += down;
     const wish = this.told.get(device);
-    // It went a while ago: that is told by its last will.
+    // It disconnected a while ago, which its last will reports.
     for (const presence of ['device.disconnect', 'device.connect'] as const) {
       const record = this.record(device);
       const { changes, told } = ofSightings([{ name: device, presence }], { find: () => record }, at);
@@ -215,7 +214,7 @@ function meanAndPeak(seconds: readonly Counts[]): { mean: Counts; peak: Counts }
   return { mean, peak };
 }
 
-/** The greatest sum of so many neighbours. */
+/** The largest sum of a number of neighbours. */
 function mostWithin(values: readonly number[], width: number): number {
   let [sum, most] = [0, 0];
   values.forEach((value, i) => {

@@ -1,4 +1,4 @@
-// What a message is on the wire, by our own code for each: MQTT 3.1.1 at QoS 1, proofs of real keys, an envelope as it is signed.
+// Size of each message on the wire, computed by our own code: MQTT 3.1.1 at QoS 1, proofs with real keys, a signed envelope.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ export function publishBytes(topic: string, payload: number): number {
   return 1 + lengthBytes(rest) + rest;
 }
 
-/** What a device that comes sends (CONNECT with a will, SUBSCRIBE to two topics, presence) and gets, bytes. */
+/** Bytes that a connecting device sends (CONNECT with a will, SUBSCRIBE to two topics, presence) and receives. */
 export function connectBytes(device: string): { up: number; down: number } {
   const [presence, command, desired] = (['presence', 'command', 'desired'] as const).map((channel) =>
     topicOf(device, channel),
@@ -41,12 +41,12 @@ export function connectBytes(device: string): { up: number; down: number } {
   };
 }
 
-/** Bytes that say how long the rest of a packet is (MQTT 3.1.1, 2.2.3). */
+/** Number of bytes that encode the remaining length of a packet (MQTT 3.1.1, 2.2.3). */
 function lengthBytes(rest: number): number {
   return rest < 128 ? 1 : rest < 16_384 ? 2 : 3;
 }
 
-/** Bytes that a device's signature adds to the message with which it says that it has committed. */
+/** Bytes that a device's signature adds to its report of a commit. */
 export async function proofBytes(device: string): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
   try {

@@ -1,4 +1,5 @@
-// How long the shortest things take: `aiot --version` against `node -e 0`, a command's help against that of the smallest oclif program.
+// Duration of the shortest commands: `aiot --version` compared with `node -e 0`, a command's help compared with that of the smallest oclif
+// program.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { root } from '../harness/process.js';
@@ -8,13 +9,13 @@ const programs = {
   node: ['-e', '0'],
   version: [run, '--version'],
   bareHelp: [join(root, 'bench', 'bare', 'run.js'), 'hello', '--help'],
-  help: [run, 'explain', '--help'],
+  help: [run, 'error', '--help'],
   frontPage: [run, '--help'],
 };
 
 export type Program = keyof typeof programs;
 
-/** ms from start to exit of each, in turn, in so many rounds; one before, which warms the disk's cache, is not counted. */
+/** ms from start to exit of each, alternating, for a number of rounds; a warm-up round for the disk cache is not counted. */
 export function startTimes(rounds: number): Record<Program, number[]> {
   const times: Record<Program, number[]> = { node: [], version: [], bareHelp: [], help: [], frontPage: [] };
   for (let round = 0; round <= rounds; round++) {
@@ -28,7 +29,7 @@ export function startTimes(rounds: number): Record<Program, number[]> {
   return times;
 }
 
-/** The ratios of the quickest of some rounds: what else runs on the machine only ever adds. */
+/** The ratios of the fastest rounds, because other processes only ever add time. */
 export function quickestRatios(rounds: number): { version: number; help: number } {
   const times = startTimes(rounds);
   const quickest = (name: Program) => Math.min(...times[name]);

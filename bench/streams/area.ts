@@ -1,5 +1,5 @@
-// Streams beside the tools that people use, on brokers that are started here. Whole processes, in turn, from the first message to the
-// last; messages of the guide, of about 150 bytes. The peers evaluate nothing, also where we do.
+// Streams compared with the usual tools, on brokers that are started here. Whole processes, alternating, from the first message to the
+// last; messages of the guide, of about 150 bytes. The peers evaluate no expressions, even where we do.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { type Part, parts, versionOf } from '../harness/parts.js';
@@ -22,7 +22,7 @@ export const area: Area = {
     kafka: beside(
       'kcat',
       [...kafka, parts.kcat],
-      // Fewer are read in the time that our code takes to be compiled.
+      // Fewer would be read while our code is still being compiled.
       (options) => kafkaFigures({ ...options, messages: 100_000, rounds: Math.max(3, options.rounds) }),
       () => versionOf('kcat', '-V'),
     ),
@@ -60,7 +60,7 @@ function beside(
   return { peer: name, needs, run };
 }
 
-/** With where, map and key in JSONata; and what that costs beside the same route without them. */
+/** With where, map and key in JSONata, and their cost compared with the same route without them. */
 async function route(bench: Bench): Promise<Figure[]> {
   const { mapped, plain, note } = await routeFigures(sizeOf(bench));
   const own = { unit: '/s', better: 'higher', ours: mapped } as const;
@@ -83,8 +83,8 @@ async function faces({ quick }: Bench): Promise<Figure[]> {
 }
 
 /**
- * Ever more messages: `stream tail` from Mosquitto at QoS 1, a bridge at QoS 1, and a route with expressions: of that the processor time, for what it
- * writes of a few messages comes in one moment.
+ * A growing number of messages: `stream tail` from Mosquitto at QoS 1, a bridge at QoS 1, and a route with expressions. For the route CPU
+ * time is measured, because it writes a few messages all at once.
  */
 async function growing({ quick }: Bench): Promise<Figure[]> {
   const costs: [what: string, unit: string, costOf: (size: number) => Promise<number>][] = [

@@ -1,19 +1,18 @@
-// `stream bridge` from MQTT to Kafka against the guide's bridge (go-bridge/, built here with Go): the same messages from the same
-// Mosquitto into the same Kafka, in turn, from the publisher's first message until the last one is in the log.
+// `stream bridge` from MQTT to Kafka compared with the guide's bridge (go-bridge/, built here with Go). Both transfer the same messages
+// from the same Mosquitto to the same Kafka, alternating. Timed from the publisher's first message until the last one is in the log.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startKafka } from '../../test/support/kafka.js';
+import { kafkaPeer, kcat, startKafka } from '../../test/support/kafka.js';
 import { startMosquitto } from '../../test/support/mosquitto.js';
 import { cpuSeconds, mostMemoryOf, root } from '../harness/process.js';
 import { guideMessages } from './guide.js';
-import { contentOf, endOf, forgetLog } from './kafka-log.js';
 import type { Compared } from './mqtt.js';
 import { prepareBlast } from './mqtt-blast.js';
 
-/** Most memory that a bridge may take, MB. */
+/** Memory limit of a bridge, MB. */
 const mostMemory = 150;
 
 interface Run {
@@ -24,7 +23,7 @@ interface Run {
   twice: number;
 }
 
-/** At QoS 0 and 1 (1 alone in the short form). The guide's own is QoS 0; it is given the other as well. */
+/** At QoS 0 and 1 (only 1 in the short form). The guide's own is QoS 0; it is measured with the other as well. */
 export async function bridgeFigures(options: {
   messages: number;
   rounds: number;
@@ -38,7 +37,7 @@ export async function bridgeFigures(options: {
     encoding: 'utf8',
   });
   if (go.status !== 0) throw new Error(`go build: ${go.stderr ?? go.error}`);
-  // Kafka 4 does not understand the guide's old client.
+  // Kafka 4 does not support the guide's old client.
   const kafka = await startKafka({ version: '3.9.1' });
   try {
     const figures: Compared[] = [];
@@ -52,7 +51,7 @@ export async function bridgeFigures(options: {
   }
 }
 
-/** Seconds of our bridge for so many messages at QoS 1, from the first published to the last in the log. */
+/** Seconds of our bridge for a number of messages at QoS 1, from the first published to the last in the log. */
 export async function bridgeSeconds(messages: number): Promise<number> {
   const kafka = await startKafka();
   try {
@@ -115,7 +114,7 @@ function runOwn(kafka: Kafka, what: What): Promise<Run> {
   });
 }
 
-/** A bridge from a broker and into a topic of its own. */
+/** A bridge from a broker to a topic of its own. */
 async function runOne(kafka: Kafka, what: What, start: (place: Place) => ChildProcess): Promise<Run> {
   const mosquitto = await startMosquitto();
   await kafka.createTopic(what.topic);
@@ -142,7 +141,7 @@ async function run(
   const wanted = before + payloads.length;
   let end = before;
   let changed = performance.now();
-  // What is lost never comes: five seconds without anything new are the end too.
+  // Lost messages never arrive, so five seconds without a new one also end the wait.
   while (end < wanted && performance.now() - changed < 5000) {
     await delay(20);
     const now = await endOf(address, topic);
@@ -158,7 +157,7 @@ async function run(
   return { seconds, cpu, memory, lost, twice };
 }
 
-/** Neither says when it has subscribed in words of one kind: a message of another length is published until one arrives. */
+/** The two report their subscription in different ways, so a message of another length is published until one arrives. */
 async function subscribed(bridge: ChildProcess, port: number, topic: string, address: string): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     if (bridge.exitCode !== null) throw new Error(`the bridge ended with ${bridge.exitCode}`);
@@ -167,4 +166,30 @@ async function subscribed(bridge: ChildProcess, port: number, topic: string, add
     if ((await endOf(address, topic)) > 0) break;
   }
   await delay(500);
+}
+
+let admin: ReturnType<ReturnType<typeof kafkaPeer>['admin']> | undefined;
+let connectedTo = '';
+
+/** The next offset of a topic of one partition. */
+async function endOf(address: string, topic: string): Promise<number> {
+  if (!admin || connectedTo !== address) {
+    await admin?.disconnect();
+    admin = kafkaPeer(address).admin();
+    connectedTo = address;
+    await admin.connect();
+  }
+  const [offsets] = await admin.fetchTopicOffsets(topic);
+  return Number(offsets?.high ?? 0);
+}
+
+/** Every message in a topic, as a third party (kcat) reads it. */
+async function contentOf(address: string, topic: string): Promise<string[]> {
+  return kcat(address, topic, '%s\n').split('\n').slice(0, -1);
+}
+
+/** Called before the broker is stopped. */
+async function forgetLog(): Promise<void> {
+  await admin?.disconnect();
+  admin = undefined;
 }

@@ -6,13 +6,13 @@ import { median } from '../harness/figure.js';
 export interface Consumed {
   /** From the first byte to the last, s. */
   seconds: number;
-  /** Of its process and the whole of its life, s. */
+  /** CPU time of its process over its whole life, s. */
   cpu: number;
   bytes: number;
 }
 
 export interface Consumer {
-  /** Resolves when it has written as many bytes as it should, and has ended; rejects when it ends before. */
+  /** Resolves when it has written the expected number of bytes, and has ended; rejects if it ends before. */
   done: Promise<Consumed>;
   /** Resolves when its stderr matches. */
   said(pattern: RegExp): Promise<void>;
@@ -22,7 +22,7 @@ export interface Consumer {
 /** Clock ticks a second in /proc/PID/stat (sysconf _SC_CLK_TCK, which is 100 on Linux). */
 const ticks = 100;
 
-/** A program that prints messages, timed by what it writes: from the first byte to the last of `expectedBytes`. */
+/** A program that prints messages, timed by its output: from the first byte to the last of `expectedBytes`. */
 export function startConsumer(command: string, args: string[], expectedBytes: number): Consumer {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let bytes = 0;

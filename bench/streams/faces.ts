@@ -1,5 +1,5 @@
-// What looking for faces costs: a camera of 10 pictures a second, 640 × 480, through the detector into a file and to Mosquitto. CPU time of
-// our process, not of its ffmpeg, after it has begun, as part of one core.
+// Cost of face detection: a camera with 10 pictures per second, 640 × 480, through the detector to a file and to Mosquitto. CPU time of our
+// process without its ffmpeg, after the startup, as a share of one core.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
@@ -10,16 +10,16 @@ import { startMosquitto } from '../../test/support/mosquitto.js';
 import { root } from '../harness/process.js';
 import { cpuOf } from './consumer.js';
 
-/** Most of one core. */
+/** Limit as a share of one core. */
 export const mostOfCore = 0.15;
 
 export interface FacesShare {
   to: 'file' | 'mqtt';
-  /** Of one core, of each round. */
+  /** Share of one core, for each round. */
   shares: number[];
 }
 
-/** @throws where the route ends by itself, such as without ffmpeg or the picture */
+/** @throws if the route ends on its own, for example without ffmpeg or the picture */
 export async function facesShares(options: { rounds: number; quick: boolean }): Promise<FacesShare[]> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-faces-'));
   const broker = await startMosquitto();
@@ -56,7 +56,7 @@ async function shareOf(file: string, to: string, seconds: number): Promise<numbe
   child.stderr.on('data', (chunk) => {
     said += chunk;
   });
-  // The network's code is compiled meanwhile.
+  // The network's code is compiled during this time.
   await delay(4000);
   const [began, before] = [performance.now(), await cpuOf(child.pid)];
   await delay(seconds * 1000);

@@ -1,5 +1,5 @@
-// The bridge inside the platform's own process (`aiot up --project`: a board's PUBACK is held until Kafka has the message) against
-// the guide's bridge in Go, each with a broker, the same publisher and the same Kafka (3.9.1: the Go bridge cannot write to 4).
+// The bridge inside the platform's own process compared with the guide's bridge in Go (`aiot up --project`: a board's PUBACK is delayed
+// until Kafka has the message). Each has a broker, the same publisher and the same Kafka (3.9.1: the Go bridge cannot write to 4).
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -138,7 +138,7 @@ async function startGuide({ bridge, kafka }: Setting, qos: 0 | 1) {
   return { port, children: [guide, broker] };
 }
 
-/** Publishes all, and waits until Kafka has as many more, or has had none for five seconds. */
+/** Publishes all messages, and waits until Kafka has received them, or has received none for five seconds. */
 async function measure(
   port: number,
   qos: 0 | 1,

@@ -1,4 +1,5 @@
-// `tail --format raw` of a Kafka topic against kcat: the same messages from the same broker, in turn, from the first byte to the last.
+// `tail --format raw` of a Kafka topic compared with kcat: the same messages from the same broker, alternating, from the first byte to the
+// last.
 import { join } from 'node:path';
 import { openSink } from '../../src/lib/stream/open.js';
 import { startKafka } from '../../test/support/kafka.js';

@@ -7,13 +7,13 @@ export interface Blast {
   topic: string;
   payloads: readonly Uint8Array[];
   qos: 0 | 1;
-  /** Of a broker that asks for it. */
+  /** For brokers that require credentials. */
   login?: { username: string; password: string };
 }
 
 /**
- * A publisher that costs next to nothing: all packets are made before the clock starts, and written as fast as the broker takes
- * them. Resolves when the broker has acknowledged all (QoS 1), or when all are written (QoS 0).
+ * A publisher with minimal cost: all packets are created before the clock starts, and written as fast as the broker accepts them. Resolves
+ * when the broker has acknowledged all (QoS 1), or when all are written (QoS 0).
  */
 export async function prepareBlast({
   port,

@@ -1,4 +1,4 @@
-// `tail --format raw` against mosquitto_sub: the same messages from the same broker, in turn, from the first byte to the last.
+// `tail --format raw` compared with mosquitto_sub: the same messages from the same broker, alternating, from the first byte to the last.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -12,14 +12,14 @@ import { type Consumed, cpuNote, startConsumer } from './consumer.js';
 import { guideMessages } from './guide.js';
 import { prepareBlast } from './mqtt-blast.js';
 
-/** What was compared, of each round. */
+/** Compared values of each round. */
 export interface Compared {
   what: string;
   /** Messages a second. */
   ours: number[];
   theirs: number[];
   least: number;
-  /** What else was seen, and why it is not good whatever the rate. */
+  /** Additional observations, and why it fails whatever the rate. */
   note?: string;
   fails?: string;
 }
@@ -129,7 +129,7 @@ async function startMosquitto(): Promise<Broker> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-bench-mosquitto-'));
   const port = await freePort();
   const config = join(folder, 'mosquitto.conf');
-  // Without its limits: by default it drops what a subscriber does not take at once.
+  // Without its limits, because by default it drops messages that a subscriber does not accept immediately.
   const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 0'];
   await writeFile(config, [...lines, 'log_dest stderr', 'log_type subscribe', ''].join('\n'));
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };

@@ -1,4 +1,4 @@
-// The loop that the nats package's own documentation shows, as fast as it goes: an ordered consumer, payloads in large writes.
+// The loop from the nats package's own documentation, as fast as possible: an ordered consumer, payloads in large writes.
 //
 //   node bench/streams/nats-reader.mjs PORT STREAM COUNT
 import { connect } from 'nats';

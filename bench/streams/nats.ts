@@ -1,4 +1,5 @@
-// `tail --format raw` of a JetStream stream against the loop of the nats package's own client, in turn, from the first byte to the last.
+// `tail --format raw` of a JetStream stream compared with the loop of the nats package's own client, alternating, from the first byte to
+// the last.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

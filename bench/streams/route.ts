@@ -1,5 +1,5 @@
-// A route with JSONata expressions, from Kafka to Kafka in a process of its own (bin/run.js), and against the same route without expressions: messages a
-// second from its start of reading to the last one written.
+// A route with JSONata expressions from Kafka to Kafka, in a separate process (bin/run.js), compared with the same route without
+// expressions. Messages per second, from its start of reading to the last one written.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ const expressions = {
   key: 'deviceID',
 };
 
-/** Messages a second of each round, with where, map and key and without them; `cpu` of those with, s of the whole process. */
+/** Messages per second in each round, with where, map and key and without them; `cpu`: CPU seconds of the whole process with them. */
 export async function routeFigures({
   messages,
   rounds,

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Program } from '../process.js';
 import type { Target } from '../types.js';
 
-/** A file system of a size, in memory, at `folder`; seen by this process and those it starts. */
+/** An in-memory file system of a given size, at `folder`; visible to this process and its children. */
 export interface Disk extends Target {
   folder: string;
   remove(): void;
@@ -13,7 +13,10 @@ export interface Disk extends Target {
 
 const mebibyte = 1 << 20;
 
-/** Mounts it. `program` is the one that lives on it: it is made read-only while that is away, for open files forbid it. */
+/**
+ * Mounts it. `program` is the one that uses it: the file system is made read-only while the program is stopped, because open files prevent
+ * that.
+ */
 export function mountDisk(folder: string, megabytes: number, program: () => Program): Disk {
   mkdirSync(folder, { recursive: true });
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder]);
@@ -39,7 +42,7 @@ export function mountDisk(folder: string, megabytes: number, program: () => Prog
   };
 }
 
-/** Writes until there is no byte of room. */
+/** Writes until no byte is free. */
 function fill(file: string): void {
   const handle = openSync(file, 'w');
   try {

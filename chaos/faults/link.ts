@@ -4,16 +4,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Target } from '../types.js';
 
 type Mode = 'pass' | 'delay' | 'cut' | 'truncate' | 'blackhole';
-/** One way, ms. */
+/** Delay per direction, ms. */
 const delayMs = 120;
 
-/** A TCP link to a port of the loopback, which can be made bad. */
+/** A TCP link to a loopback port, which can be degraded. */
 export interface Link extends Target {
   port: number;
   close(): Promise<void>;
 }
 
-/** Opens a link whose far end is `to`, a port of the loopback. */
+/** Opens a link to `to`, a loopback port. */
 export async function openLink(to: number): Promise<Link> {
   let mode: Mode = 'pass';
   const pairs = new Set<readonly [Socket, Socket]>();
@@ -71,7 +71,7 @@ export async function openLink(to: number): Promise<Link> {
   };
 }
 
-/** One direction. A truncated one ends in the middle of what it was given. */
+/** One direction. A truncated one ends in the middle of a chunk. */
 function carry(from: Socket, to: Socket, mode: () => Mode): void {
   let late: Promise<void> | undefined;
   from.on('data', (bytes) => {
@@ -86,7 +86,7 @@ function carry(from: Socket, to: Socket, mode: () => Mode): void {
       to.once('drain', () => from.resume());
     };
     if (mode() !== 'delay' && !late) return write();
-    // In its order, also behind what is still late when the delay has ended.
+    // In order, also behind chunks that are still delayed after the delay has ended.
     const mine = Promise.all([late, delay(mode() === 'delay' ? delayMs : 0)]).then(write);
     late = mine;
     void mine.then(() => {

@@ -4,10 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Program } from '../process.js';
 import type { Target } from '../types.js';
 
-/** What a program without memory still gets, bytes. */
+/** Additional bytes that a program without memory still gets. */
 const spareBytes = 1 << 20;
 
-/** Signals: SIGKILL while it works, starts or stops, and SIGSTOP with SIGCONT. */
+/** Signals: SIGKILL during work, startup or shutdown, and SIGSTOP with SIGCONT. */
 export function signals(program: Program): Target {
   return {
     kill: () => program.kill(),
@@ -31,7 +31,7 @@ export function signals(program: Program): Target {
   };
 }
 
-/** No file or socket more than it has open now, until the limit is as it was. */
+/** Allows no more files or sockets than are open now, until the limit is restored. */
 export function handles(program: Program): Target {
   return {
     async handles(forMs) {
@@ -44,14 +44,14 @@ export function handles(program: Program): Target {
         await delay(forMs);
         limit(before);
       } catch (error) {
-        // It has ended meanwhile.
+        // It has ended in the meantime.
         if (program.pid === pid) throw error;
       }
     },
   };
 }
 
-/** No address more than it has, a little apart, until the limit is as it was: what asks for memory is refused, or the program ends. */
+/** Allows hardly any more address space than is in use, until the limit is restored: allocations fail, or the program ends. */
 export function memory(program: Program): Target {
   return {
     async memory(forMs) {
@@ -65,17 +65,17 @@ export function memory(program: Program): Target {
         await delay(forMs);
         limit('unlimited');
       } catch (error) {
-        // It has ended meanwhile.
+        // It has ended in the meantime.
         if (program.pid === pid) throw error;
       }
-      // What it dies of may take a moment.
+      // An out-of-memory failure may take a moment.
       await delay(200);
       program.starved = false;
     },
   };
 }
 
-/** What it says of a process that has ended meanwhile is in the error. */
+/** If the process has ended in the meantime, the error contains prlimit's message. */
 function prlimit(pid: number, limit: string): void {
   execFileSync('prlimit', ['--pid', String(pid), limit], { stdio: 'pipe' });
 }

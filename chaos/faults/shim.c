@@ -1,5 +1,5 @@
-/* Stands between a program and the C library (LD_PRELOAD): syncs that fail and a clock that is wrong, as the file that
-   CHAOS_SHIM names says at the moment. The monotonic clock is left alone, as the kernel leaves it. */
+/* Placed between a program and the C library (LD_PRELOAD): failing syncs and a wrong clock, as currently configured in the file
+   CHAOS_SHIM. The monotonic clock is unchanged, as in the kernel. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -14,12 +14,12 @@ export function buildShim(folder: string): string {
   return library;
 }
 
-/** What a program is started with, so that its syncs can fail and its clock jump. */
+/** Environment and controls of a program whose syncs can fail and whose clock can jump. */
 export interface Shim extends Target {
   env: NodeJS.ProcessEnv;
 }
 
-/** @param library what buildShim gave @param jumpS how far the clock jumps, s */
+/** @param library result of buildShim @param jumpS how far the clock jumps, s */
 export function shimOf(library: string, folder: string, jumpS: number): Shim {
   const file = join(folder, 'shim.control');
   writeFileSync(file, Buffer.alloc(16));

@@ -4,10 +4,10 @@ import Database from 'libsql';
 import { sha256Hex } from '../../src/lib/core/crypto.js';
 import type { Report } from '../types.js';
 
-/** Names under which something is written before it is whole. */
+/** Names of files that are not complete yet. */
 const unfinished = /\.(?:tmp|torn)$|\.\d+\.part$/;
 
-/** Reports files that a process left half-written in a folder where nothing runs any more, and blobs that are not what they are called. */
+/** Reports partial files that a process left in a folder where nothing runs any more, and blobs that do not match their digest. */
 export function halves(folder: string, report: Report): void {
   for (const file of filesIn(folder)) {
     const name = relative(folder, file);
@@ -18,7 +18,7 @@ export function halves(folder: string, report: Report): void {
   }
 }
 
-/** Reports databases of SQLite that do not hold together. */
+/** Reports corrupt SQLite databases. */
 export function damagedDatabases(folder: string, report: Report): void {
   for (const file of filesIn(folder).filter((name) => name.endsWith('.db') && statSync(name).size > 0)) {
     const database = new Database(file);

@@ -1,14 +1,14 @@
 import type { Report } from '../types.js';
 
-/** What any token looks like, whoever has it. */
+/** Pattern of any token. */
 const token = /aiot_[A-Za-z0-9_-]{43}/;
-/** What only a bug prints: its code, a stack, an error that nobody caught. */
+/** Output that indicates a bug: its code, a stack, an uncaught error. */
 const bug = /AIOT_BUG|^\s+at .*\(?(?:file|node):|[Uu]nhandled|Uncaught/m;
-/** Node's own words where it has no handle left to open the program's first file with: no line of ours has been loaded then. */
+/** Node's own message when it has no handle left to open the program's first file: none of our code has been loaded then. */
 const nothingLoaded =
   /^Error: EMFILE: too many open files, open '[^'\n]*\/bin\/run\.js'\n(?:\s+at [^\n]*\(?node:[^\n]*\n)+/gm;
 
-/** Reports secrets, and bugs, in what processes have printed. */
+/** Reports secrets and bugs in the output of processes. */
 export function badlyPrinted(text: string, secrets: readonly string[], report: Report): void {
   for (const secret of secrets.filter((each) => each.length >= 8)) {
     if (text.includes(secret))

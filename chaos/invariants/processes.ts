@@ -1,19 +1,19 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Report } from '../types.js';
 
-/** Reports processes of a round that go on after its end, and ends them. They are known by the mark in their environment. */
+/** Reports processes of a round that continue after its end, and ends them. They are identified by a mark in their environment. */
 export function orphans(mark: string, report: Report): void {
   const sign = Buffer.from(`AIOT_CHAOS=${mark}\0`);
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/environ`).includes(sign)) continue;
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-      // A zombie has neither: its end is told, only nobody has asked.
+      // A zombie has neither: it has ended, but its parent has not collected it.
       if (command === '') continue;
       report('no orphan process', command);
       process.kill(Number(pid), 'SIGKILL');
     } catch {
-      // It has ended meanwhile.
+      // It has ended in the meantime.
     }
   }
 }

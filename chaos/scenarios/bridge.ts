@@ -12,7 +12,7 @@ import { halves } from '../invariants/files.js';
 import { Program } from '../process.js';
 import type { FaultKind, Round, Scenario, Target, World } from '../types.js';
 
-/** In which all that was acknowledged has to be on the far side, ms, once nothing is wrong any more. */
+/** Time in which all acknowledged messages must have reached the destination, ms, once all faults are over. */
 const arriveMs = 60_000;
 const perSecond = 400;
 const ofBridge = [
@@ -27,7 +27,7 @@ const ofBridge = [
 ] as const;
 const link = ['delay', 'cut', 'reset', 'truncate', 'blackhole'] as const;
 
-/** A broker that is written to: its address, what can be done to it, and what is in it. */
+/** A broker as the destination: its address, its possible faults, and its contents. */
 export interface FarSide {
   url: string;
   targets: Record<string, Target>;
@@ -132,7 +132,7 @@ async function world(round: Round, farOf: (round: Round, topic: string) => Promi
   };
 }
 
-/** mqtt.js as the publisher, which begins again by itself; `owed` has what the broker acknowledged. */
+/** mqtt.js as the publisher, which reconnects automatically; `owed` has the messages that the broker acknowledged. */
 async function publish(port: number, topic: string, owed: Set<number>, signal: AbortSignal): Promise<void> {
   const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, {
     clientId: `publisher-${topic}`,

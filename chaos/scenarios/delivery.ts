@@ -13,7 +13,7 @@ import { connected } from './rollout.js';
 
 const devices = 6;
 
-/** Everything that takes several steps from the first request to the last: only kills, and several of them in a round. */
+/** The complete chain from the first request to the last: only kills, and several of them in a round. */
 export const delivery: Scenario = {
   name: 'delivery',
   about: 'rollouts, pushes of models and datasets, and uploads in pieces, under SIGKILL at random moments',
@@ -36,9 +36,7 @@ async function deliveryWorld(round: Round): Promise<World> {
   ]);
   const fleet = new Program({
     name: 'the fleet',
-    args: [
-      ...['device', 'simulate', '--count', String(devices), '--template', 'good-##,site=good', '--json'],
-    ],
+    args: [...['fleet', 'simulate', '--count', String(devices), '--template', 'good-##,site=good', '--json']],
     env: { ...own.env, AIOT_CHAOS: mark },
     stopped: [0],
     again: 'always',
@@ -70,7 +68,7 @@ async function deliveryWorld(round: Round): Promise<World> {
     async check() {
       await connected(own, devices);
       await next();
-      // What was once done stays done, with every device.
+      // Completed rollouts remain complete, on every device.
       for (const { id, version } of ended) {
         const status = await own.client.rollouts.get(id);
         if (status.state !== 'done' || committedIn(status) < devices)
@@ -97,7 +95,7 @@ async function deliveryWorld(round: Round): Promise<World> {
       loads.reduce((sum, load) => sum + load.acknowledged(), ended.length + pusher.pushed.length),
     printed: () => [own.program, fleet, pusher.program].map((program) => program.printed()).join(''),
     secrets: own.secrets,
-    // What was pushed first, and acknowledged, is gone.
+    // Removes the first acknowledged push.
     async sabotage() {
       const [first] = pusher.pushed;
       if (first) await own.client.models.remove('pushed', first.version);

@@ -13,7 +13,7 @@ import { connected } from './rollout.js';
 
 const name = 'chaos-1';
 
-/** One device with its flash on disk, which is given one release after the other. */
+/** One device with its flash on disk, which gets one release after another. */
 export const device: Scenario = {
   name: 'device',
   about: 'releases for one virtual device, which is killed while it takes them',
@@ -50,7 +50,7 @@ async function deviceWorld(round: Round): Promise<World> {
     offered.add(one.version);
     const ended = await settled(own, one, report);
     if (ended.state === 'done') committed++;
-    // A device that was cut off in its trial again and again has gone back, and said so.
+    // A device that was repeatedly interrupted during its trial has rolled back, and reported that.
     else if (ended.state !== 'paused')
       report('rollouts end', `that of version ${one.version} is ${ended.state}`);
     else await giveUp(own, one, report);
@@ -77,7 +77,7 @@ async function deviceWorld(round: Round): Promise<World> {
         report('rollouts end', `with nothing wrong, that of version ${version} is ${ended.state}`);
       if ((await running()) !== version)
         report('every device works', `it runs ${await running()}, not ${version}`);
-      // What it says that it runs is what it boots.
+      // The version that it reports is the one that it boots.
       await program.held(
         program.kill().then(() => (forgetful ? cp(earlier, dir, { recursive: true }) : undefined)),
       );
@@ -96,14 +96,14 @@ async function deviceWorld(round: Round): Promise<World> {
     acknowledged: () => committed,
     printed: () => own.program.printed() + program.printed(),
     secrets: own.secrets,
-    // At the last start the flash is as it was before the last release. It is soon given that once more.
+    // At the last start the flash is reset to its state before the last release, which is then offered again.
     async sabotage() {
       forgetful = true;
     },
   };
 }
 
-/** The version that a virtual device last said it boots. The platform has for a while what it said before that. */
+/** The version that a virtual device last reported to boot. The platform may still have its earlier report for a while. */
 function booted(printed: string): number | undefined {
   const line = printed.split('\n').findLast((one) => one.includes('"event":"booted"'));
   return line === undefined ? undefined : JSON.parse(line).model?.version;

@@ -14,14 +14,14 @@ import type { Round, Scenario, World } from '../types.js';
 import { toNats } from './bridge.js';
 
 const link = ['delay', 'cut', 'reset', 'truncate', 'blackhole'] as const;
-/** A sample, which is a window of this model, in so many ms. */
+/** Interval of samples, each of which is a window of this model, ms. */
 const everyMs = 10;
-/** Answers of so long before an end may not have come to the disk yet, ms. */
+/** Predictions from this long before an exit may not have reached the disk yet, ms. */
 const youngMs = 2000;
 const backMs = 45_000;
 const arriveMs = 60_000;
 
-/** A loop that hears samples of Mosquitto, and whose answers go to a file and to NATS JetStream. */
+/** A loop that reads samples from Mosquitto, and whose predictions go to a file and to NATS JetStream. */
 export const loop: Scenario = {
   name: 'loop',
   about: 'a loop from Mosquitto to NATS JetStream',
@@ -75,12 +75,12 @@ async function loopWorld(round: Round): Promise<World> {
     diskFailed = true;
     await disk?.[name]?.(forMs);
   };
-  /** What the file has by the answers that must be in NATS, too: all but the youngest before each end. */
+  /** Predictions in the file that must also be in NATS: all except the newest before each exit. */
   const owed = () => {
     const sizeAt = (time: number) => sizes.findLast(({ at }) => at <= time)?.bytes ?? 0;
-    // While the disk takes nothing answers are in memory, and end with the process.
+    // While the disk accepts nothing, predictions are in memory, and are lost with the process.
     const from = diskFailed && own.ends.length > 0 ? sizeAt(own.ends.at(-1) ?? 0) : 0;
-    // What it wrote last is in the first look after its end; the one before may be old where this process had no turn.
+    // The first size check after its exit includes its last write; the one before may be outdated if this process was not scheduled.
     const sizeAfter = (time: number) => sizes.find(({ at }) => at >= time)?.bytes ?? size();
     const young = own.ends.map((end) => [sizeAt(end - youngMs), sizeAfter(end)] as const);
     let offset = 0;
@@ -89,7 +89,7 @@ async function loopWorld(round: Round): Promise<World> {
       .filter((line) => {
         const at = offset;
         offset += Buffer.byteLength(line) + 1;
-        // A line that a process was killed in has no end of its own.
+        // A line that was interrupted by a kill has no line end of its own.
         return line.endsWith('}') && at >= from && !young.some(([a, b]) => at >= a && at < b);
       });
   };
@@ -119,7 +119,7 @@ async function loopWorld(round: Round): Promise<World> {
       const before = await answers();
       for (const until = Date.now() + backMs; (await answers()) <= before; await delay(200))
         if (Date.now() > until)
-          throw new Error(`no answer within ${backMs} ms: ${own.printed().slice(-1500)}`);
+          throw new Error(`no response within ${backMs} ms: ${own.printed().slice(-1500)}`);
     },
     async check() {
       let lost = await missing();
@@ -147,24 +147,24 @@ async function loopWorld(round: Round): Promise<World> {
   };
 }
 
-/** Which answer it is, in NATS or in the file, where a message stands with its topic. */
+/** Identifies a prediction in NATS or in the file, where a message is stored with its topic. */
 function answerOf(text: string): string {
   const message = JSON.parse(text) as { payload?: Answer } & Answer;
   const { t, window } = message.payload ?? message;
   return `${t} (window ${window})`;
 }
 
-/** So many messages of samples, whoever hears them. */
+/** A number of sample messages, whether or not anyone receives them. */
 async function say(port: number, topic: string, messages: number): Promise<void> {
   const client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 50 });
-  // The broker may be away: what nobody hears is no answer owed.
+  // The broker may be down: samples that were not received owe no prediction.
   client.on('error', () => {});
   for (let i = 0; i < messages; i++, await delay(everyMs))
     client.publish(topic, JSON.stringify({ x: i % 7, y: i % 5 }));
   await client.endAsync(true);
 }
 
-/** A project whose model takes each sample as a window. */
+/** A project whose model treats each sample as a window. */
 function projectIn(folder: string): string {
   const axis = '{ unit: g, range: [-8, 8] }';
   const text = `name: tiny

@@ -12,10 +12,10 @@ import { Program } from '../process.js';
 import type { Round, Scenario, World } from '../types.js';
 
 const stepMs = 300;
-/** In which a run ends once nothing is wrong any more, ms. */
+/** Time in which a run ends once all faults are over, ms. */
 const endMs = 45_000;
 
-/** A pipeline of four steps, run again and again on another input, by a runner that is started whenever it ends badly. */
+/** A pipeline of four steps, run repeatedly on changing input, by a runner that is restarted after each failure. */
 export const pipeline: Scenario = {
   name: 'pipeline',
   about: 'runs of a pipeline, one after the other',
@@ -78,7 +78,7 @@ async function pipelineWorld(round: Round): Promise<World> {
           try {
             writeFileSync(join(dir, 'seed.txt'), String(++input));
           } catch {
-            // No room for it now: the same again.
+            // No space at the moment: the same again.
             input--;
           }
           runner.start();

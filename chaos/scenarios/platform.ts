@@ -7,7 +7,7 @@ import { keepGoing, verifyLoads } from '../load.js';
 import { startChaosPlatform } from '../platform.js';
 import type { Round, Scenario, World } from '../types.js';
 
-/** All that a platform acknowledges: telemetry, sessions, what is retained, blobs, versions, labels, twins, events. */
+/** Everything that a platform acknowledges: telemetry, sessions, retained messages, blobs, versions, labels, twins, events. */
 export const platform: Scenario = {
   name: 'platform',
   about: 'telemetry, sessions, blobs, models, labels, tags and events of one platform on SQLite',
@@ -23,7 +23,7 @@ export const platform: Scenario = {
   start: (round) => platformWorld(round),
 };
 
-/** A platform under all loads of `test/platform/kills`. `args` are more flags of `aiot up`. */
+/** A platform under all loads of `test/platform/kills`. `args` are additional flags of `aiot up`. */
 export async function platformWorld(round: Round, args: readonly string[] = []): Promise<World> {
   const { report } = round;
   const own = await startChaosPlatform(round, args);
@@ -32,7 +32,7 @@ export async function platformWorld(round: Round, args: readonly string[] = []):
     ...[telemetryLoad(2), retainedLoad(), sessionLoad(1), sessionLoad(2), blobLoad(), modelLoad()],
     ...[labelLoad(), states, eventLoad(states.acknowledged)],
   ];
-  // What is under the same load may be of another order each time; which there are is of the round.
+  // The order of operations within a load may differ each time; the set of loads is determined by the round.
   const random = seededRandom(Math.floor(round.random() * 2 ** 32));
   const loads = all.filter(({ name }) => name === 'telemetry' || name === 'states' || random() < 0.7);
   for (const load of loads) await load.prepare?.(own);

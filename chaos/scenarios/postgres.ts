@@ -4,7 +4,7 @@ import { serverFaults } from '../faults/server.js';
 import type { Scenario } from '../types.js';
 import { platformWorld } from './platform.js';
 
-/** A platform whose state and telemetry are in PostgreSQL, over a link that fails, too. */
+/** A platform whose state and telemetry are in PostgreSQL, over a link that also fails. */
 export const postgres: Scenario = {
   name: 'postgres',
   about: 'the same on PostgreSQL, which is killed and cut off',

@@ -3,14 +3,14 @@ import { handles, memory, signals } from '../faults/process.js';
 import { damagedDatabases, halves } from '../invariants/files.js';
 import { type ChaosPlatform, startChaosPlatform } from '../platform.js';
 import { Program } from '../process.js';
-import { giveUp, rollOut, rollOutToAll, type Started, settled } from '../releases.js';
+import { giveUp, insist, rollOut, rollOutToAll, type Started, settled } from '../releases.js';
 import type { Round, Scenario, World } from '../types.js';
 
 const devices = 6;
-/** Of the devices that fail whatever they are given: so many may try it. */
+/** Maximum number of devices that may try a release on which every device fails. */
 const firstWave = 2;
 
-/** A fleet that takes every release, and one of which every device fails. */
+/** A fleet that accepts every release, and one in which every device fails. */
 export const rollout: Scenario = {
   name: 'rollout',
   about: 'rollouts to one simulated fleet that takes them, and to one that fails them',
@@ -31,7 +31,7 @@ async function rolloutWorld(round: Round): Promise<World> {
     new Program({
       name: `the fleet ${site}`,
       args: [
-        ...['device', 'simulate', '--count', String(devices), '--template', `${site}-##,site=${site}`],
+        ...['fleet', 'simulate', '--count', String(devices), '--template', `${site}-##,site=${site}`],
         ...['--json', ...more],
       ],
       env: { ...own.env, AIOT_CHAOS: mark },
@@ -67,7 +67,7 @@ async function rolloutWorld(round: Round): Promise<World> {
     recover: own.recover,
     async check() {
       await connected(own, 2 * devices);
-      // With nothing wrong any more, every device takes the next release.
+      // Once all faults are over, every device installs the next release.
       await good();
       const last = ended.at(-1)?.version;
       for (const { name, model, updateState } of await own.client.devices.list()) {
@@ -86,7 +86,7 @@ async function rolloutWorld(round: Round): Promise<World> {
     acknowledged: () => ended.length + halted.length,
     printed: () => [own.program, ...fleets].map((program) => program.printed()).join(''),
     secrets: own.secrets,
-    // The fleet that takes everything fails what it is given from now on.
+    // From now on, the fleet that accepts everything fails on each release.
     async sabotage() {
       await fleets[0].stop();
       const failing = fleetOf('good', '--fail-rate', '100%');
@@ -96,21 +96,23 @@ async function rolloutWorld(round: Round): Promise<World> {
   };
 }
 
-/** A rollout of which the first wave fails has stopped, and nobody of the others was told of it. */
+/** A rollout whose first wave failed has stopped, and no other device got the offer. */
 async function isHalted(own: ChaosPlatform, one: Started, report: Round['report']): Promise<void> {
   const { state, waves } = await settled(own, one, report);
   if (state !== 'paused')
     report('rollouts stop', `that of version ${one.version} is ${state}: ${JSON.stringify(waves)}`);
-  const tried = (await told(own, one)).filter(({ offers }) => offers > 0);
+  const { client } = own;
+  const devices = await insist(
+    'list the devices of a rollout',
+    () => client.rollouts.devices(one.id),
+    report,
+  );
+  const tried = devices.filter(({ offers }) => offers > 0);
   if (tried.length > firstWave)
     report('rollouts stop', `${tried.length} devices were offered what failed in a wave of ${firstWave}`);
 }
 
-function told({ client }: ChaosPlatform, { id }: Started) {
-  return client.rollouts.devices(id);
-}
-
-/** Waits until so many are connected. */
+/** Waits until this many are connected. */
 export async function connected({ client }: ChaosPlatform, count: number): Promise<void> {
   let online = 0;
   for (const until = Date.now() + 60_000; Date.now() < until; await delay(100)) {

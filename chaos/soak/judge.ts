@@ -1,23 +1,23 @@
-/** What was looked at, at a time since the beginning. */
+/** A measurement, and its time since the beginning. */
 export interface Sample {
   atMs: number;
   value: number;
 }
 
-/** What may grow over the second half and is no leak: a share of what it was at the half, or so much, whichever is more. */
+/** Growth over the second half that is not a leak: a share of the value at half time, or an absolute amount, whichever is larger. */
 export interface Tolerance {
   share: number;
   atLeast: number;
 }
 
 export interface Course {
-  /** By the straight line through the second half. */
+  /** Slope of the straight line fitted to the second half. */
   half: number;
   end: number;
   flat: boolean;
 }
 
-/** How a figure goes over the second half of its samples: the first one is a program's warming up. */
+/** The trend of a value over the second half of its samples, because the first half includes the program's warm-up. */
 export function courseOf(samples: readonly Sample[], { share, atLeast }: Tolerance): Course {
   const late = samples.slice(samples.length >> 1);
   const [first, last] = [late[0], late.at(-1)];

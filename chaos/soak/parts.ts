@@ -13,7 +13,7 @@ import { Program } from '../process.js';
 import type { Servers } from '../servers.js';
 import type { Report, Round } from '../types.js';
 
-/** What the soak is of: `messages` telemetry messages a second over all devices, `runs` of the pipeline in all. */
+/** Amount of load: `messages` telemetry messages per second over all devices, `runs` of the pipeline in total. */
 export interface Amount {
   devices: number;
   forMs: number;
@@ -25,10 +25,10 @@ export interface Soaked {
   programs: { readonly name: string; readonly pid: number | undefined; readonly starts: number }[];
   /** Loads it until `signal` is aborted. */
   load(signal: AbortSignal): Promise<void>;
-  /** ms, of what happened since it was last asked: from a message to its PUBACK, to NATS behind the bridge, to the loop's answer there. */
+  /** Latencies since the last call, ms: from a message to its PUBACK, to NATS behind the bridge, to the loop's prediction there. */
   latencies(): Record<string, number[]>;
   acknowledged(): number;
-  /** Below this everything is written. */
+  /** Folder below which everything is written. */
   folder: string;
   stop(): Promise<void>;
 }
@@ -63,7 +63,7 @@ export async function startAll(
     max_msgs: 10_000,
   });
   const latencies = { PUBACK: [] as number[], bridge: [] as number[], loop: [] as number[] };
-  // What was sent and what is answered carry the time of day at which they were.
+  // Messages and predictions contain the time of day of their creation.
   const timed = (
     subject: string,
     to: number[],
@@ -84,7 +84,7 @@ export async function startAll(
     return started;
   };
   const [source, sink] = [`mqtt://127.0.0.1:${broker.port}`, `nats://127.0.0.1:${nats.port}`];
-  // A history that reaches its limit soon: until then each run's record is a few files more.
+  // A history that soon reaches its limit; until then each run's record adds a few files.
   const watched = `  on: { control: ${source}/control }\n  keep: { runs: 5 }\n`;
   const mill = projectIn(join(folder, 'mill'), millFiles(join(folder, 'ran'), watched));
   const axis = '{ unit: g, range: [-8, 8] }';
@@ -97,7 +97,7 @@ model: { labels: { resting: [sit, stand], walking: [walking] } }
     'build/model.aiot': tinyBundle(),
   });
   const programs = [
-    program('fleet', ['device', 'simulate', '--count', String(amount.devices), '--json']),
+    program('fleet', ['fleet', 'simulate', '--count', String(amount.devices), '--json']),
     program('bridge', ['stream', 'bridge', `${source}/readings?qos=1`, `${sink}/bridged`, '--every', '60s']),
     program('loop', [
       ...['loop', 'run', '--project', tiny, '--send', 'always', '--json'],
@@ -110,7 +110,7 @@ model: { labels: { resting: [sit, stand], walking: [walking] } }
   return {
     programs: [own.program, ...programs],
     async load(signal) {
-      // One for each of those below, and no more.
+      // One for each of the devices below, and no more.
       setMaxListeners(0, signal);
       const aside = await mqtt.connectAsync(source);
       const every = (ms: number, body: (n: number) => void) => paced(ms, signal, body);
@@ -155,7 +155,7 @@ model: { labels: { resting: [sit, stand], walking: [walking] } }
   };
 }
 
-/** Calls `body` each `ms`, several times in a row where the timer was late. */
+/** Calls `body` every `ms`, several times in a row if the timer was late. */
 async function paced(ms: number, signal: AbortSignal, body: (n: number) => void): Promise<void> {
   const began = performance.now();
   for (let n = 0; !signal.aborted; await delay(Math.max(5, ms), undefined, { signal }).catch(() => {}))
@@ -179,14 +179,14 @@ function projectIn(folder: string, files: Record<string, string | Uint8Array>): 
   return folder;
 }
 
-/** How many files there are below a folder, without the store of pipelines, which grows to limits that a week does not reach. */
+/** Number of files below a folder, except the pipeline store, which grows up to limits that a week does not reach. */
 export function filesBelow(folder: string): number {
   return readdirSync(folder, { recursive: true, withFileTypes: true }).filter(
     (entry) => entry.isFile() && !entry.parentPath.includes('/.aiot/pipeline/store/'),
   ).length;
 }
 
-/** Memory (MiB) and handles of a process; undefined where it has ended. */
+/** Memory (MiB) and handles of a process; undefined if it has ended. */
 export function lookAt(pid: number | undefined): { memory: number; handles: number } | undefined {
   try {
     const pages = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]);

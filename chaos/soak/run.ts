@@ -18,7 +18,7 @@ const usage = `npm run soak -- [--for TIME] [--devices N] [--leak]
 
 A table on stderr; the last line on stdout is {seconds, acknowledged, figures, violations}. Exit code 1: something grew.`;
 
-/** A thousand devices with a message each ten minutes, and a run of the pipeline each hour, for a week. */
+/** A thousand devices with a message every ten minutes, and a pipeline run every hour, for a week. */
 const week = { messages: 1_008_000, runs: 168, ms: 3_600_000 };
 const samplesInAll = 60;
 
@@ -37,12 +37,12 @@ else process.exitCode = await run();
 
 async function run(): Promise<number> {
   const forMs = parseDuration(values.for);
-  // A program of a minute is still warming up: what it may grow by is more the shorter it is looked at.
+  // A program is still warming up in its first minute, so shorter runs have a larger tolerance.
   const short = forMs < 600_000;
   const tolerances: Record<string, Tolerance> = {
     memory: { share: short ? 0.5 : 0.1, atLeast: short ? 64 : 16 },
     handles: { share: 0.02, atLeast: short ? 16 : 8 },
-    // Each run of a pipeline adds some until it keeps no more of them.
+    // Each pipeline run adds some, until the history reaches its limit.
     files: { share: short ? 10 : 0.02, atLeast: 16 },
     p50: { share: 1, atLeast: short ? 50 : 5 },
     p99: { share: 1, atLeast: short ? 500 : 50 },
@@ -83,7 +83,7 @@ async function run(): Promise<number> {
   return violations.length === 0 ? 0 : 1;
 }
 
-/** Looks at everything so many times, by what it is called. */
+/** Measures everything this many times, by name. */
 async function watch(soaked: Soaked, forMs: number): Promise<Map<string, Sample[]>> {
   const samples = new Map<string, Sample[]>();
   const began = performance.now();
@@ -112,7 +112,7 @@ async function watch(soaked: Soaked, forMs: number): Promise<Map<string, Sample[
   return samples;
 }
 
-/** One that keeps 100 MB and 10 files a second. */
+/** A process that leaks 100 MB and 10 files per second. */
 function leaking(folder: string): Soaked {
   const code = `const keep = []; setInterval(() => {
     keep.push(Buffer.alloc(1e7, 1), require('node:fs').openSync('/dev/null'));

@@ -1,4 +1,4 @@
-/* Bundles that are changed, cut off, or meet too little memory: refused, and nothing is read beyond them. */
+/* Bundles that are changed, truncated, or opened with too little memory: rejected, and never read beyond their end. */
 #include "aiot/bundle.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@ enum { BLOCK = 512, MEMORY = 65536 };
 
 static uint8_t memory[MEMORY];
 
-/* Opens a copy of just these bytes, so that reading beyond them is found. */
+/* Opens a copy of exactly these bytes, so that reading beyond them is detected. */
 static aiot_code open_copy(const uint8_t *data, size_t bytes, size_t room, size_t *used) {
   uint8_t *copy = malloc(bytes > 0 ? bytes : 1);
   if (copy == NULL) exit(2);
@@ -47,7 +47,7 @@ int main(int count, char **arguments) {
     check_equal(&c, "a changed header", i, AIOT_BUNDLE_MALFORMED, open_copy(data, bytes, MEMORY, &used));
     data[i] ^= (uint8_t)(1 << i % 8);
   }
-  /* bundle.json: whatever it says then, it is read or refused. */
+  /* bundle.json with any content is either read or rejected. */
   size_t refused = 0;
   for (size_t i = BLOCK; i < BLOCK + 3000; i++) {
     data[i] ^= (uint8_t)(1 << i % 7);

@@ -1,11 +1,11 @@
-/* A program that somebody put on the device by cable, after one had come over the air: it is kept, and the next one over the air is taken as ever. */
+/* A program flashed by cable after one that came over the air: it is adopted, and the next one over the air is accepted as usual. */
 #include <string.h>
 
 #include "update_bench.h"
 
 static uint8_t cabled[BLOB_BYTES + 500];
 
-/* Version 2 is committed, in slot 1; version 1 lies in slot 0. */
+/* Version 2 is committed, in slot 1; version 1 is in slot 0. */
 static bench *second_runs(checks *c) {
   bench *b = bench_open(c, AIOT_KIND_FIRMWARE);
   wish(b, "second");
@@ -14,7 +14,7 @@ static bench *second_runs(checks *c) {
   return b;
 }
 
-/* As esptool does: the slot is erased, written, and chosen. */
+/* As with esptool: the slot is erased, written, and selected. */
 static void flash_by_cable(bench *b, int slot) {
   sim_device *d = &b->device;
   const aiot_part *part = &d->store.slot[slot];
@@ -33,7 +33,7 @@ static bool cable_runs(const bench *b, int slot) {
          r->sequence == 6 && r->floor == 4 && r->trial.slot == AIOT_NO_SLOT && aiot_update_settled(&d->update);
 }
 
-/* The next one over the air goes beside the program that runs, and comes to its end. */
+/* The next one over the air is written beside the running program, and is committed. */
 static void next_is_taken(bench *b, int runs) {
   sim_device *d = &b->device;
   b->v1.version = 3;
@@ -55,7 +55,7 @@ static void test_adopted(checks *c) {
       check_at(c, "what came by cable runs", "boot", boots, cable_runs(b, slot));
       sim_device_run(&b->device, LONG_MS);
     }
-    /* What was committed is offered as before: refused, for the sequence does not fall. */
+    /* The committed release is offered again: rejected, because the sequence must not decrease. */
     wish(b, "again");
     check_at(c, "the one before comes back as a newer one only", "", 0, strcmp(b->device.update.error.code, "AIOT_UPDATE_SEQUENCE") == 0);
     next_is_taken(b, slot);
@@ -63,7 +63,7 @@ static void test_adopted(checks *c) {
   }
 }
 
-/* The power goes while the device writes down that it adopts it. */
+/* Power cut while the device records the adoption. */
 static void test_cut(checks *c) {
   uint32_t cuts = 0;
   for (uint32_t at = 1; at <= 2; at++) {
@@ -84,7 +84,7 @@ static void test_cut(checks *c) {
   printf("%u cuts tried while a program is adopted\n", cuts);
 }
 
-/* Somebody chooses the older version, which is still whole. */
+/* The older version, which is still intact, is selected by cable. */
 static void test_chosen(checks *c) {
   bench *b = second_runs(c);
   b->device.running = 0;
@@ -95,7 +95,7 @@ static void test_chosen(checks *c) {
   bench_close(b);
 }
 
-/* What the boot loader left is not given up: after a cut between a commit and the chip's own note of it, for instance. */
+/* A slot abandoned by the boot loader is not dropped: for example, after a power cut between a commit and the chip's own record of it. */
 static void test_left(checks *c) {
   bench *b = second_runs(c);
   b->device.running = 0;
@@ -109,7 +109,7 @@ static void test_left(checks *c) {
   bench_close(b);
 }
 
-/* The cable comes while another program is on trial, in its slot or beside it. */
+/* Flashed by cable while another program is on trial, in its slot or beside it. */
 static void test_on_trial(checks *c) {
   for (int slot = 0; slot < 2; slot++) {
     bench *b = second_runs(c);

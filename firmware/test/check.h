@@ -1,4 +1,4 @@
-/* What the test programs count with. */
+/* Counters of the test programs. */
 #ifndef AIOT_TEST_CHECK_H
 #define AIOT_TEST_CHECK_H
 
@@ -12,7 +12,7 @@ typedef struct {
   int failed;
 } checks;
 
-/* `where` and `row` say which of many. Only the first 20 failures are told. */
+/* `where` and `row` identify the case. Only the first 20 failures are printed. */
 static inline bool check_at(checks *c, const char *what, const char *where, size_t row, bool good) {
   if (good) {
     c->passed++;

@@ -1,4 +1,4 @@
-/* A device of protocol v1 on a line that comes and goes: what waits meanwhile, and what gives way. */
+/* A device of protocol v1 on an intermittent connection: queued and dropped messages. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ typedef struct {
   bool acknowledges;
   uint32_t published;
   uint32_t acknowledged;
-  /* First values of the telemetry that was published, in its order. */
+  /* First values of the published telemetry, in order. */
   char telemetry[MESSAGES][96];
   size_t count;
   char log[256];
@@ -110,7 +110,7 @@ static bool open_bench(bench *b, aiot_clock *clock, aiot_mqtt *mqtt, void *memor
   return aiot_device_take(&b->device, &take) == AIOT_OK;
 }
 
-/* A message is 4 samples: `from` says which is its first. */
+/* A message has 4 samples: `from` is its first. */
 static void take_messages(bench *b, int from, int messages) {
   for (int i = from; i < from + 4 * messages; i++) {
     const double value = i;
@@ -134,13 +134,13 @@ static void test_away(checks *c, void *memory) {
   aiot_mqtt mqtt;
   if (!check_at(c, "opens", "away", 0, open_bench(&b, &clock, &mqtt, memory))) return;
   b.acknowledges = true;
-  /* Nobody is there: what fits waits, and a sensor that can wait is told to. */
+  /* Offline: messages that fit are queued, and a sensor that can wait is asked to. */
   int messages = 0;
   while (aiot_device_ready(&b.device) && messages < 32) take_messages(&b, 4 * messages++, 1);
   run(&b);
   check_at(c, "waits", "messages", (size_t)messages, messages > 2 && messages < 32 && b.count == 0);
   check_equal(c, "dropped", 0, 0, b.device.queue.dropped);
-  /* Each goes out once, in its order, over a line that breaks in between. */
+  /* Each is sent once, in order, over a connection that breaks in between. */
   b.connection = 1;
   run(&b);
   b.connection = 0;
@@ -150,7 +150,7 @@ static void test_away(checks *c, void *memory) {
   check_equal(c, "sent", 0, messages, (int64_t)b.count);
   for (int i = 0; i < messages; i++) check_at(c, "order", "message", (size_t)i, begins_with(&b, (size_t)i, i));
   check_at(c, "idle", "after", 0, aiot_device_idle(&b.device));
-  /* With the board's heap. */
+  /* Includes the board's heap. */
   check_at(c, "reports", "heap", 0, strstr(b.reported, "\"heap\":{\"free\":52219,\"largest\":31744,\"least\":43008}") != NULL);
 }
 
@@ -160,7 +160,7 @@ static void test_dropped(checks *c, void *memory) {
   aiot_mqtt mqtt;
   if (!check_at(c, "opens", "dropped", 0, open_bench(&b, &clock, &mqtt, memory))) return;
   b.acknowledges = true;
-  /* A sensor that cannot wait: the oldest give way, it is said, and the newest is there. */
+  /* A sensor that cannot wait: the oldest are dropped and counted, and the newest are queued. */
   const int messages = 60;
   take_messages(&b, 0, messages);
   check_at(c, "bounded", "bytes", b.device.queue.used, b.device.queue.used <= 4096 && b.device.queue.dropped > 0);

@@ -1,4 +1,4 @@
-/* Two emitted networks in one program: each under a name of its own. */
+/* Two emitted networks in one program, each with its own prefix. */
 #ifndef AIOT_TEST_EMITTED_H
 #define AIOT_TEST_EMITTED_H
 
@@ -7,7 +7,7 @@
 void motor_run(const int8_t *input, int8_t *output);
 void waves_run(const int8_t *input, int8_t *output);
 
-/* Called behind each layer. */
+/* Called after each layer. */
 void emitted_layer_done(int index, const char *name);
 
 #endif

@@ -1,4 +1,7 @@
-/* hal/esp32's converter over a driver that is played here: what the circuit of docs/hardware.md gives comes out in its units, and the highest rate is found. */
+/*
+ * hal/esp32's converter on a simulated driver: the circuit of docs/reference/hardware.md yields values in its units, and the highest rate
+ * is found.
+ */
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +14,9 @@
 
 static const double pi = 3.14159265358979323846;
 
-/* Each chip's converter: the pins of docs/hardware.md with the channels that the chip has there, one of converter 2, and how a result is written. */
+/*
+ * Each chip's converter: the pins of docs/reference/hardware.md with the chip's channels, one of converter 2, and the format of a result.
+ */
 #if defined(CONFIG_IDF_TARGET_ESP32)
 enum { TEMPERATURE = 36, VIBRATION = 39, SOUND = 34, CURRENT = 35, RADIO = 4, WORD_BYTES = 2, CHANNEL_BIT = 12, HIGHEST_HZ = 2000000, LOWEST_HZ = 20000 };
 static const int channel_pins[] = {36, 37, 38, 39, 32, 33, 34, 35};
@@ -30,7 +35,7 @@ static int channel_of(int pin) {
   return -1;
 }
 
-/* Its converter begins at 130 mV, and its driver loses conversions above `most_hz`. */
+/* Its converter starts at 130 mV, and its driver loses conversions above `most_hz`. */
 static struct {
   uint32_t hz, most_hz;
   size_t channels;
@@ -43,7 +48,7 @@ static struct {
 } sim;
 
 int64_t esp_timer_get_time(void) {
-  /* Looking takes time, too: a converter that is silent is given up. */
+  /* Polling takes time, too: a silent converter is given up. */
   sim.us += 10;
   return (int64_t)sim.us;
 }
@@ -131,7 +136,7 @@ static void test_guide(checks *c) {
     sim.overflow_now = i == 3;
     check_at(c, "guide", "reads", i, source->read(values, 1, &gap) == 1 && gap == (i == 3));
     for (size_t f = 0; f < 4; f++) near(c, source->field[f], i, expected[f], values[f], within[f]);
-    /* A window a tenth of a second, give or take a frame. */
+    /* A window is a tenth of a second, within one frame. */
     if (i != 3) near(c, "guide, window", i, 100e3, sim.us - before, 30e3);
   }
   double values[4];
@@ -148,7 +153,7 @@ static void test_acs712(checks *c) {
   double value = 0;
   bool gap = false;
   check_at(c, "acs712", "reads", 0, source->read(&value, 1, &gap) == 1 && !gap);
-  /* 0.08 V RMS at the pin are twice that at the sensor, whose volt is 10 A. */
+  /* 0.08 V RMS at the pin are twice that at the sensor, with 10 A per volt. */
   near(c, "acs712", 0, 1.6, value, 0.01);
   aiot_esp32_adc_close();
 }

@@ -1,4 +1,4 @@
-/* The chip's cryptography, mbedTLS, against OpenSSL's: the same digests, the same verdicts. */
+/* The chip's cryptography, mbedTLS, compared with OpenSSL's: the same digests, the same results. */
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -65,7 +65,10 @@ static void test_signatures(checks *c) {
     check_at(c, "p256", "made", i, make(&good, "P-256"));
     check_at(c, "p256", "good", i, verify(&aiot_crypto_openssl, &good) && verify(&aiot_crypto_mbedtls, &good));
   }
-  /* No bit of it may differ. Some bits of an SPKI's and a signature's frame leave one that OpenSSL would refuse: so must this one. */
+  /*
+   * Each changed bit must be detected. Some bits of the structure of an SPKI or a signature give one that OpenSSL rejects: this one must
+   * too.
+   */
   for (size_t bit = 0; bit < 8 * sizeof good.digest; bit += 3) {
     other = good;
     other.digest[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -98,7 +101,7 @@ static void test_signatures(checks *c) {
   }
 }
 
-/* What the chip signs is good for others; its certificate is the text between the lines. */
+/* Others accept the chip's signatures; its certificate is the text between the marker lines. */
 static void test_signer(checks *c) {
   static const char certificate[] = "-----BEGIN CERTIFICATE-----\nAQID\nBAUG\n-----END CERTIFICATE-----\n";
   static char pem[1024];

@@ -1,7 +1,8 @@
 /*
- * The heap of the program for ESP32s, chip by chip: hal/esp32/main runs over a vendor's system that is played here, with every allocation counted, until MQTT and a
- * download are under way at once, each over TLS, while the samples of a broken acknowledgement pile up. What the vendor's own code takes was measured or is in
- * its documents; each figure names its source. All of it together, and a fifth more, has to fit. Prints what docs/firmware.md has as a table.
+ * The heap of the program for ESP32s, chip by chip. hal/esp32/main runs on a simulated vendor system that counts every allocation, until
+ * MQTT and a download, each over TLS, run at once while samples queue up after a lost connection. The vendor's own usage was measured or
+ * is documented; each figure names its source. Everything together, plus a fifth, must fit. Prints the table of
+ * docs/reference/firmware-memory.md.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@
 #include "nvs.h"
 #include "nvs_flash.h"
 #include "settings.h"
-/* AIOT_STATIC_DATA and AIOT_STATIC_BSS: of the program's own sections, by the compiler's `size` (hal/esp32/static_ram.cmake). */
+/* AIOT_STATIC_DATA and AIOT_STATIC_BSS: the program's own sections, from the compiler's `size` (hal/esp32/static_ram.cmake). */
 #include "static_ram.h"
 
 /*
@@ -59,12 +60,12 @@ enum {
 enum { SECOND_CORE = (1536 + 360) + 2 * (1024 + 360) };
 
 /*
- * A core dump has the whole stack of each task at most, with its registers, state and headers. Besides this program's there are, by ESP-IDF's Kconfig, those of
- * main, Wi-Fi, TCP/IP, events, both timers, and on two cores idle and calls; and the interrupts'.
+ * A core dump has at most the whole stack of each task, with its registers, state and headers. Besides this program's tasks there are, by
+ * ESP-IDF's Kconfig, those of main, Wi-Fi, TCP/IP, events, both timers, and on two cores idle and calls; and the interrupts'.
  */
 enum { SYSTEM_TASKS = 10, SYSTEM_STACKS = 3584 + 6656 + 3072 + 2304 + 3584 + 2048 + 2 * (1536 + 1024) + 2096, DUMPED_TASK = 1024 };
 
-/* By ESP-IDF's linker scripts and memory_layout.c, the RAM of a chip for data: what code in IRAM takes of it is subtracted as static RAM. */
+/* A chip's RAM for data, from ESP-IDF's linker scripts and memory_layout.c; code in IRAM is subtracted as static RAM. */
 #if defined(CONFIG_IDF_TARGET_ESP32C3)
 #define CHIP "ESP32-C3"
 enum {
@@ -77,7 +78,7 @@ enum {
 enum {
   /* 0x3fc88000 to 0x3fcf8000, less what a system takes at its start: as on an ESP32-C3, and the second core's tasks. Not measured. */
   RAM = 458752 - 14483 - SECOND_CORE,
-  /* As an ESP32-C3's, not measured; the first 16 KiB of code lie beside that RAM. */
+  /* As on an ESP32-C3, not measured; the first 16 KiB of code are outside that RAM. */
   SYSTEM = C3_CODE + C3_DATA - 16384
 };
 #else
@@ -85,7 +86,7 @@ enum {
 enum {
   /* 0x3ffae6e0 to 0x40000000 without the ROMs' data, less the same. Not measured. */
   RAM = 331952 - 14483 - SECOND_CORE,
-  /* As an ESP32-C3's, not measured; code has RAM of its own. */
+  /* As on an ESP32-C3, not measured; code has RAM of its own. */
   SYSTEM = C3_DATA
 };
 #endif
@@ -101,7 +102,7 @@ enum {
   BLOCKS = 512
 };
 
-/* What is counted: on the heap now, and at most. */
+/* Counters: bytes on the heap now, and the maximum. */
 static struct {
   void *block[BLOCKS];
   size_t bytes[BLOCKS];
@@ -168,7 +169,7 @@ char *__wrap_strdup(const char *text) {
   return copy;
 }
 
-/* The system: queues that work, tasks that are run by hand. */
+/* The system: working queues, and tasks run step by step. */
 static struct QueueDefinition queues[8];
 static size_t queue_count;
 static QueueHandle_t rows;
@@ -220,7 +221,7 @@ BaseType_t xTaskCreate(TaskFunction_t run, const char *name, uint32_t stack, voi
   return pdPASS;
 }
 
-/* Runs a task until the place that has nothing to give it. */
+/* Runs a task until it would block. */
 static jmp_buf *leave;
 
 static void run_until_left(TaskFunction_t run) {
@@ -265,7 +266,7 @@ esp_err_t esp_task_wdt_init(const esp_task_wdt_config_t *config) { return config
 esp_err_t esp_task_wdt_reconfigure(const esp_task_wdt_config_t *config) { return config == NULL; }
 esp_err_t esp_task_wdt_add(TaskHandle_t task) { return task != NULL; }
 
-/* Flash that is erased, and takes what is written for written. */
+/* Erased flash that stores written data. */
 const esp_partition_t *esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype, const char *label) {
   static esp_partition_t all[12];
   static size_t used;
@@ -296,7 +297,7 @@ esp_err_t esp_ota_set_boot_partition(const esp_partition_t *partition) { return 
 esp_err_t esp_ota_mark_app_valid_cancel_rollback(void) { return ESP_OK; }
 esp_err_t esp_ota_mark_app_invalid_rollback_and_reboot(void) { return ESP_OK; }
 
-/* What provisioning wrote. */
+/* The provisioned settings. */
 /* 84 bytes for each page, by ESP-IDF 5.5.5's nvs_page.hpp on 32 bits, and a block of hashes for each of the four pages that an identity fills. */
 esp_err_t nvs_flash_init(void) {
   if (counted("NVS") == 0) count("NVS", AIOT_NVS_BYTES / 4096 * 84 + 4 * 128);
@@ -320,7 +321,7 @@ esp_err_t nvs_set_u64(nvs_handle_t handle, const char *key, uint64_t value) { re
 esp_err_t nvs_commit(nvs_handle_t handle) { return handle == 0; }
 void nvs_close(nvs_handle_t handle) { (void)handle; }
 
-/* Cryptography is the vendor's, and takes its memory for as long as a call lasts. */
+/* Cryptography is the vendor's, and uses its memory during a call only. */
 static void sha_begin(void *context, void *state) { (void)context, (void)state; }
 static void sha_update(void *context, void *state, const void *data, size_t bytes) { (void)context, (void)state, (void)data, (void)bytes; }
 static void sha_end(void *context, void *state, uint8_t digest[AIOT_SHA256_BYTES]) {
@@ -365,12 +366,12 @@ esp_err_t esp_wifi_stop(void) { return ESP_OK; }
 esp_err_t esp_wifi_connect(void) { return ESP_OK; }
 esp_err_t esp_wifi_disconnect(void) { return ESP_OK; }
 
-/* One connection over TLS, as it was measured, with the records that sdkconfig.defaults gives it. */
+/* One connection over TLS, as measured, with the record sizes of sdkconfig.defaults. */
 static size_t connection(void) {
   return CONNECTION - (RECORD_IN - AIOT_CONFIG_MBEDTLS_SSL_IN_CONTENT_LEN) - (RECORD_OUT - AIOT_CONFIG_MBEDTLS_SSL_OUT_CONTENT_LEN);
 }
 
-/* esp-mqtt: its buffers and itself at once, its task and the connection when it is started, an outbox of whole messages. */
+/* esp-mqtt: its buffers and its state at once, its task and the connection when it is started, and an outbox of whole messages. */
 static esp_event_handler_t on_mqtt;
 static size_t outbox, outbox_most;
 static int mqtt_ids;
@@ -397,13 +398,13 @@ esp_err_t esp_mqtt_client_start(esp_mqtt_client_handle_t client) {
 int esp_mqtt_client_subscribe_single(esp_mqtt_client_handle_t client, const char *topic, int qos) { return client == NULL || topic == NULL || qos < 0 ? -1 : 1; }
 int esp_mqtt_client_enqueue(esp_mqtt_client_handle_t client, const char *topic, const char *data, int bytes, int qos, int retain, bool store) {
   (void)client, (void)data, (void)retain, (void)store;
-  /* Itself, with the head of the packet. */
+  /* The message itself, with the packet's header. */
   if (qos == 1) outbox += strlen(topic) + (size_t)bytes + 64 + 2 * BLOCK;
   if (outbox > outbox_most) outbox_most = outbox;
   return ++mqtt_ids;
 }
 
-/* esp_http_client: a download was found to want as much as MQTT, its buffers included. */
+/* esp_http_client: a download was found to need as much as MQTT, including its buffers. */
 static bool downloads;
 esp_http_client_handle_t esp_http_client_init(const esp_http_client_config_t *config) {
   count("TLS of a download", connection());
@@ -439,7 +440,7 @@ esp_err_t adc_continuous_start(adc_continuous_handle_t handle) { return handle =
 esp_err_t adc_continuous_read(adc_continuous_handle_t handle, uint8_t *out, uint32_t room, uint32_t *bytes, uint32_t timeout_ms) {
   (void)handle, (void)timeout_ms;
   now_us += 50000;
-  /* The sampler has opened it, and waits; before, the program looks at the highest rate. */
+  /* The sampler has opened it, and waits; before that, the program determines the highest rate. */
   if (sampling) longjmp(*leave, 1);
   memset(out, 0, room);
   *bytes = room;
@@ -472,7 +473,10 @@ esp_err_t ledc_channel_config(const ledc_channel_config_t *config) { return conf
 esp_err_t ledc_set_duty(ledc_mode_t mode, ledc_channel_t channel, uint32_t duty) { return (unsigned)mode + (unsigned)channel > duty; }
 esp_err_t ledc_update_duty(ledc_mode_t mode, ledc_channel_t channel) { return (unsigned)mode + (unsigned)channel > 9; }
 
-/* A sensor on a bus. I2S takes six DMA buffers of 240 frames by default, at most of two slots of 4 bytes; the other drivers some state. */
+/*
+ * A sensor on a bus. I2S takes six DMA buffers of 240 frames by default, with at most two slots of 4 bytes; the other drivers take some
+ * state.
+ */
 enum { I2S = 6 * 240 * 4 * 2 };
 static aiot_sensor_code open_bus(void) { return AIOT_SENSOR_OK; }
 static int read_bus(double *values, size_t room, bool *gap) {
@@ -494,7 +498,7 @@ const aiot_http *__wrap_aiot_esp32_http_open(const aiot_esp32_identity *identity
 
 static bool asked;
 
-/* What happens, pass by pass of the program's loop. */
+/* Events in each pass of the program's loop. */
 esp_err_t esp_task_wdt_reset(void) {
   static unsigned pass;
   esp_mqtt_event_t event = {.event_id = MQTT_EVENT_CONNECTED};
@@ -507,14 +511,14 @@ esp_err_t esp_task_wdt_reset(void) {
   if (pass == 2) on_address(NULL, IP_EVENT, IP_EVENT_STA_GOT_IP, NULL);
   if (pass == 5) on_mqtt(NULL, NULL, MQTT_EVENT_CONNECTED, &event);
   if (pass == 6) asked = http->open(http->context, "/api/v1/manifests/5", 0) && run_task("aiot-http");
-  /* A command that waits behind another, each as long as a wish with all its members. */
+  /* A command that waits behind another, each as long as a `desired` with all its members. */
   if (pass % 20 == 0) {
     static char topic[] = "aiot/v1/name/other", text[640];
     event = (esp_mqtt_event_t){.event_id = MQTT_EVENT_DATA, .data = text, .data_len = sizeof text, .total_data_len = sizeof text, .topic = topic, .topic_len = sizeof topic - 1};
     on_mqtt(NULL, NULL, MQTT_EVENT_DATA, &event);
     on_mqtt(NULL, NULL, MQTT_EVENT_DATA, &event);
   }
-  /* Samples at the sensor's rate; nothing of them is ever acknowledged. */
+  /* Samples at the sensor's rate, none of which is ever acknowledged. */
   for (int i = AIOT_SOURCE_FAST ? 3 : pass % 4 == 0; rows != NULL && pass > 6 && i > 0; i--) {
     double row[AIOT_FIELDS_MAX + 1] = {1.0 / 3, 2.0 / 3, 4.0 / 3, 5.0 / 3, 1.0 / 7, 2.0 / 7};
     /* No gap. */
@@ -533,7 +537,7 @@ int main(void) {
   check_at(&c, "connects", CHIP, 0, counted("TLS of MQTT") > 0 && outbox_most > 0);
   check_at(&c, "downloads", CHIP, 0, asked && downloads);
   check_equal(&c, "refused", 0, 0, (int64_t)heap.refused);
-  /* The largest block is there before anything could be in its way. */
+  /* The largest block is free before anything could fragment the heap. */
   check_at(&c, "large block", CHIP, AIOT_MEMORY_BYTES, heap.most > AIOT_MEMORY_BYTES);
   const size_t messages = heap.most - AIOT_MEMORY_BYTES - BLOCK;
   count("converter", conversions);

@@ -1,4 +1,4 @@
-/* hal/esp32's MQTT over a vendor's client that is played here: what is taken is kept until the broker has it, whatever the client forgets. */
+/* hal/esp32's MQTT on a simulated vendor client: an accepted message is kept until the broker has it, even if the client drops it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "fake_queue.h"
 #include "mqtt_client.h"
 
-/* Two of each client that is opened. */
+/* Two of each opened client. */
 QueueHandle_t xQueueCreate(UBaseType_t length, UBaseType_t bytes) {
   static struct QueueDefinition queues[4];
   static uint8_t items[4][2048];
@@ -94,7 +94,7 @@ static void acknowledge(int id) {
   happen(MQTT_EVENT_PUBLISHED, &event);
 }
 
-/* A message in pieces of so many bytes: the first alone has the topic. */
+/* A message in pieces of this size: only the first has the topic. */
 static void arrive(const char *topic, const char *payload, size_t piece) {
   const size_t all = strlen(payload);
   char text[64], name[64];
@@ -120,7 +120,7 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   const uint32_t first = mqtt->publish(mqtt->context, "aiot/v1/p/telemetry/m", "hello", 5, 1, true);
   check_at(c, "mqtt", "published", 0, first != 0 && strcmp(sim.topic, "aiot/v1/p/telemetry/m") == 0 && sim.bytes == 5 && memcmp(sim.payload, "hello", 5) == 0 && sim.qos == 1 && sim.retain == 1);
   check_at(c, "mqtt", "not acknowledged yet", 0, !mqtt->acknowledged(mqtt->context, first));
-  /* The line is lost, the client forgets: after a while it is sent again, and only once connected. */
+  /* The connection is lost and the client drops the message: it is resent after a while, and only once connected. */
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   sim.now_ms += 50000;
   const size_t before = sim.enqueued;
@@ -132,7 +132,7 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "an answer to what was forgotten is none", 0, !mqtt->acknowledged(mqtt->context, first));
   acknowledge(sim.ids);
   check_at(c, "mqtt", "acknowledged", 0, mqtt->acknowledged(mqtt->context, first));
-  /* Never more than can be kept; and again when there is room. */
+  /* Never more than can be stored; accepted again when there is room. */
   uint32_t numbers[40];
   size_t taken = 0;
   while (taken < 40 && (numbers[taken] = mqtt->publish(mqtt->context, "t", "x", 1, 1, false)) != 0) taken++;
@@ -160,14 +160,14 @@ static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
   }
   arrive("t", "", 5);
   check_at(c, "mqtt", "an empty one", 0, mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes) && bytes == 0);
-  /* A piece of nobody's, and one that is too long. */
+  /* A piece without a start, and one that is too long. */
   char text[] = "xyz";
   const esp_mqtt_event_t lost = {.data = text, .data_len = 3, .total_data_len = 9, .current_data_offset = 3};
   happen(MQTT_EVENT_DATA, &lost);
   const esp_mqtt_event_t large = {.data = text, .data_len = 3, .total_data_len = 1000000, .topic = text, .topic_len = 1};
   happen(MQTT_EVENT_DATA, &large);
   check_at(c, "mqtt", "neither comes", 0, !mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes));
-  /* What was said last counts. */
+  /* The last message counts. */
   char number[16];
   for (int i = 0; i < 30; i++) {
     snprintf(number, sizeof number, "%d", i);
@@ -182,7 +182,7 @@ static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "the newest stay", (size_t)count, count == 8 && strcmp(newest, "29") == 0);
 }
 
-/* A configuration sets the keep-alive: another one makes the connection anew, the same one does not, and what was taken stays. */
+/* A configuration sets the keep-alive: a changed one reopens the connection, the same one does not, and accepted messages remain. */
 static void test_keep_alive(checks *c, const aiot_mqtt *mqtt) {
   const uint32_t kept = mqtt->publish(mqtt->context, "t", "kept", 4, 1, false);
   aiot_esp32_mqtt_keep_alive(30);
@@ -197,7 +197,7 @@ static void test_keep_alive(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "sent again on it", 0, !mqtt->acknowledged(mqtt->context, kept) && sim.enqueued > before);
 }
 
-/* Milliseconds until it tries again, looked at every 10 ms; up to two minutes. */
+/* Milliseconds until it retries, checked every 10 ms; up to two minutes. */
 static uint64_t until_tried(const aiot_mqtt *mqtt) {
   const uint64_t start = sim.now_ms;
   const size_t before = sim.reconnects;
@@ -208,7 +208,7 @@ static uint64_t until_tried(const aiot_mqtt *mqtt) {
   return sim.now_ms - start;
 }
 
-/* A broker goes down: boards that lost it together come back apart, ever more slowly while it is down. */
+/* A broker fails: boards that lost it together return at different times, and ever more slowly while it is down. */
 static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "the client leaves it to us", 0, sim.config.network.disable_auto_reconnect);
   size_t tenth[10] = {0};
@@ -230,12 +230,12 @@ static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
     const uint64_t wait = until_tried(mqtt);
     check_at(c, "mqtt", "further apart", i, wait >= waits[i] && wait <= waits[i] + 20);
   }
-  /* Accepted and thrown out again is no success. */
+  /* A connection that is accepted and then closed is not a success. */
   happen(MQTT_EVENT_CONNECTED, NULL);
   mqtt->connection(mqtt->context);
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   check_at(c, "mqtt", "thrown out", 0, until_tried(mqtt) >= 60000);
-  /* Neither without Wi-Fi, nor lost where the client is not ready for it. */
+  /* No attempt without Wi-Fi, and no loss while the client is not ready. */
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   sim.joined = false;
   check_at(c, "mqtt", "not without a network", 0, until_tried(mqtt) >= 120000);
@@ -246,7 +246,7 @@ static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
   happen(MQTT_EVENT_CONNECTED, NULL);
 }
 
-/* A board of the guide's kind comes without TLS and leaves no will. */
+/* A board that uses the guide's protocol connects without TLS and leaves no will. */
 static void test_plain(checks *c) {
   const aiot_mqtt *mqtt = aiot_esp32_mqtt_open_plain("mqtt://guide:30005", "14333616", 15);
   if (!check_at(c, "mqtt", "opens without TLS", 0, mqtt != NULL)) return;

@@ -1,6 +1,6 @@
 /*
- * The pins that settings.h has for the chip of sdkconfig.h are those of docs/hardware.md. It includes settings.h alone, as source_analogue.c does: nothing else may tell
- * it the chip.
+ * The pins in settings.h for the chip of sdkconfig.h are those of docs/reference/hardware.md. It includes only settings.h, like
+ * source_analogue.c: no other file may define the chip.
  */
 #include "settings.h"
 

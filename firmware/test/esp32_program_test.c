@@ -1,6 +1,7 @@
 /*
- * hal/esp32's start, with the network and the clock it brings up, over a vendor's parts that are played here. Each part in turn is missing or fails, in a process of
- * its own, as a chip begins with fresh memory: what does not need that part works, and the network's stack is touched only once it runs.
+ * hal/esp32's start, with the network and the clock, on simulated vendor components. Each component in turn is missing or fails, in a
+ * separate process, as a chip starts with fresh memory. Everything that does not need it works, and the network's stack is used only once
+ * it runs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 
-/* Most of what is played here has no use for what it is given. */
+/* Most of these simulated functions ignore their arguments. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
 typedef enum {
@@ -35,7 +36,7 @@ typedef enum {
   CRASHED_OFFLINE, CRASH_CUT, PARTS
 } part;
 
-/* What a run did, seen by the process that started it. */
+/* Results of a run, for the process that started it. */
 typedef struct {
   bool restarted, crashed, early, late, stack;
   uint64_t restarted_ms;
@@ -67,7 +68,7 @@ esp_event_base_t const IP_EVENT = "IP_EVENT";
 
 enum { TURN_MS = 100, TURNS = 6000, HOUR = 36000, ADDRESS_MS = 2000 };
 
-/* The vendor's stack asserts where its own task does not run. */
+/* The vendor's stack asserts if its own task does not run. */
 static void need_stack(void) {
   if (sim.stack) return;
   out->crashed = true;
@@ -81,10 +82,10 @@ static void happen(esp_event_base_t base, int32_t id) {
   sim.handler(NULL, base, id, NULL);
 }
 
-/* Ten minutes, or a little more than an hour. */
+/* Ten minutes, or slightly more than an hour. */
 static int turns_of(part which) { return which == CRASHED_LONG_AGO || which == CRASHED_OFFLINE ? HOUR + 100 : TURNS; }
 
-/* A tenth of a second of the loop, and what the access point does in it. */
+/* A tenth of a second of the loop, and the access point's action in it. */
 static void turn(void) {
   sim.now_ms += TURN_MS;
   if (++out->turns == turns_of(sim.part)) _exit(0);
@@ -100,7 +101,7 @@ static void turn(void) {
     happen(IP_EVENT, IP_EVENT_STA_GOT_IP);
   }
   if ((sim.part == LOST_ADDRESS || sim.part == LOST_FOR_GOOD) && out->connects == 1 && sim.address && sim.now_ms - sim.address_ms == 5000) happen(IP_EVENT, IP_EVENT_STA_LOST_IP);
-  /* The lease comes back before the board gives the access point up. */
+  /* The lease returns before the board gives the access point up. */
   if (sim.part == LOST_ADDRESS && out->connects == 1 && !sim.address && sim.had_address && sim.now_ms - sim.address_ms == 9000) happen(IP_EVENT, IP_EVENT_STA_GOT_IP);
 }
 
@@ -328,7 +329,7 @@ void vTaskDelay(TickType_t ticks) {
   sim.now_ms += ticks;
 }
 
-/* A run of ten minutes, or until it restarts. False: the process itself went down. */
+/* A run of ten minutes, or until it restarts. False: the process crashed. */
 static bool run(part which) {
   memset(out, 0, sizeof *out);
   fflush(stdout);
@@ -342,7 +343,7 @@ static bool run(part which) {
   return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-/* `network`: it reaches an address. Where it cannot work at all it says so for a minute before it restarts. */
+/* `network`: it gets an address. If it cannot work at all, it reports that for a minute before it restarts. */
 static const struct {
   part part;
   bool restarts, network;
@@ -385,7 +386,7 @@ static void test_network(checks *c) {
            out->sntp.num_of_servers == 2 && strcmp(out->server[0], "platform.lan") == 0 && strcmp(out->server[1], "pool.ntp.org") == 0);
 
   check_at(c, "no address", "runs", 0, run(NO_ADDRESS));
-  /* Thirty seconds an attempt, then a pause that doubles up to a minute. */
+  /* Thirty seconds per attempt, then a pause that doubles up to a minute. */
   check_at(c, "no address", "is left, and tried again", (size_t)out->connects, out->disconnects >= 6 && out->disconnects <= 12 && out->connects >= out->disconnects);
   check_equal(c, "no address, first attempt given up and tried again", 0, 31, (int64_t)(out->connected_at[1] - out->connected_at[0]) / 1000);
   check_equal(c, "no address, counted once each", 0, 32, (int64_t)(out->connected_at[2] - out->connected_at[1]) / 1000);
@@ -399,7 +400,7 @@ static void test_network(checks *c) {
   check_at(c, "refused", "further and further apart", (size_t)out->connects, out->connects > 10 && out->connects < 20 && out->disconnects == 0);
 }
 
-/* A loop of crashes keeps its first dump: it is forgotten only by a board that worked for an hour and could report it. */
+/* A crash loop keeps its first dump: it is deleted only after a board has worked for an hour and could report it. */
 static void test_crashes(checks *c) {
   static const struct {
     part part;

@@ -1,4 +1,4 @@
-/* FreeRTOS's queues as a test plays them: without tasks nothing waits. The test that includes this makes the queues. */
+/* FreeRTOS's queues, simulated: without tasks, nothing blocks. The test that includes this creates the queues. */
 #ifndef AIOT_TEST_FAKE_QUEUE_H
 #define AIOT_TEST_FAKE_QUEUE_H
 

@@ -1,4 +1,4 @@
-/* In a project's own folder: what aiot made of its aiot.yaml is what this core takes and computes. */
+/* In a project's own folder: the files generated from its aiot.yaml are accepted and computed by this core. */
 #include <string.h>
 
 #include "aiot/pipeline.h"

@@ -1,4 +1,6 @@
-/* A board of the guide's kind: its messages to the byte, its networks, and what it does on lines and services that the test plays. */
+/*
+ * A board that uses the guide's protocol: its messages byte by byte, its networks, and its behavior with simulated brokers and services.
+ */
 #include "aiot/guide.h"
 
 #include <math.h>
@@ -8,7 +10,7 @@
 #include "check.h"
 
 typedef struct {
-  /* Bits of the reading's doubles and of the answer's. */
+  /* Bits of the reading's and the prediction's doubles. */
   uint64_t value[5];
   const char *id;
   const char *model;
@@ -32,7 +34,7 @@ typedef struct {
 
 #include "guide.inc"
 
-/* Every so many bytes of a network are tried: in an emulator fewer. */
+/* Every n-th byte of a network is tried: fewer in an emulator. */
 #ifndef AIOT_STRIDE
 #define AIOT_STRIDE 1
 #endif
@@ -128,7 +130,7 @@ static void test_networks(checks *c) {
   }
 }
 
-/* Cut anywhere, and with any byte changed: refused or run, and never read beyond. */
+/* Truncated anywhere, and with any byte changed: rejected or run, and never read beyond the end. */
 static void test_broken_networks(checks *c) {
   static uint8_t file[4096];
   const aiot_guide_reading reading = {1, 2, 3, 4};
@@ -157,7 +159,7 @@ static void test_broken_networks(checks *c) {
 
 enum { SENT = 64 };
 
-/* One service: what it answers next. */
+/* One service and its next response. */
 typedef struct {
   const void *body;
   size_t bytes;
@@ -165,7 +167,7 @@ typedef struct {
   bool reached;
   bool breaks;
   bool silent;
-  /* What was asked of it last, and how often. */
+  /* The last request, and the number of requests. */
   char path[900];
   char form[64];
   size_t asked;
@@ -364,7 +366,7 @@ static void say(bench *b, aiot_guide_board *board, const char *topic, const char
   steps(board, 8);
 }
 
-/* Rows of networks that say the same of all there is. */
+/* Rows of equivalent networks. */
 enum { SAYING_1 = 3, SAYING_0 = 4 };
 
 static void offer(bench *b, size_t row) { answer(&b->models, 200, network_rows[row].file, network_rows[row].bytes); }

@@ -1,4 +1,7 @@
-/* The interpreter on networks of each kind (test/models.inc), on files that break a rule (test/rules.inc, docs/tflite-rules.md), and on files that are broken: every byte changed, every length. */
+/*
+ * The interpreter on networks of each kind (test/models.inc), on files that break a rule (test/rules.inc, docs/reference/tflite-rules.md),
+ * and on damaged files: every byte changed, every length.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,7 +65,7 @@ static void test_answers(checks *c) {
   }
 }
 
-/* Taken or refused as the other side does. */
+/* Accepted or rejected like on the other side. */
 static void test_rules(checks *c) {
   static uint8_t copy[RULE_BYTES];
   for (size_t at = 0; at < RULES; at++) {
@@ -74,13 +77,13 @@ static void test_rules(checks *c) {
     aiot_model *model;
     const aiot_code code = open_model(copy, row->bytes, ARENA_BYTES, &arena, &model);
     check_at(c, row->what, row->accepted ? "accepted" : "refused", 0, (code == AIOT_OK) == row->accepted);
-    /* A short arena would refuse the right ones, too. */
+    /* A small arena would reject the valid ones, too. */
     check_at(c, row->what, "not for want of memory", 0, code != AIOT_MEMORY_SHORT);
   }
   printf("%d files held to the rules\n", (int)RULES);
 }
 
-/* In exactly what it used it works again, in one byte less it is refused and the arena is as it was. */
+/* With exactly the used size it works again; with one byte less it is rejected and the arena is unchanged. */
 static void test_memory(checks *c) {
   for (size_t at = 0; at < MODELS; at++) {
     const model_row *row = &model_rows[at];
@@ -97,12 +100,12 @@ static void test_memory(checks *c) {
 }
 
 #ifndef __riscv
-/* Broken files are tried with small networks: each is opened once for every byte. */
+/* Damaged files are tried with small networks: each is opened once per byte. */
 enum { BROKEN_BYTES = 2600 };
 
 static int8_t input[ARENA_BYTES];
 
-/* Whatever a file says, it is refused or runs inside its memory; the sanitizers watch. `copy` is as long as the file. */
+/* Whatever a file contains, it is rejected or runs inside its memory; the sanitizers check that. `copy` is as long as the file. */
 static void try_broken(const model_row *row, const uint8_t *copy, size_t bytes, int *refused, int *ran) {
   aiot_arena arena;
   aiot_model *model;
@@ -153,7 +156,7 @@ int main(void) {
   test_rules(&c);
   test_memory(&c);
 #ifndef __riscv
-  /* In an emulator it takes a minute, and has no sanitizers to watch it. */
+  /* In an emulator it takes a minute, without sanitizers. */
   test_broken(&c);
 #endif
   return checks_end(&c);

@@ -1,4 +1,4 @@
-/* Numbers as JavaScript writes them, messages as docs/protocol.md shows them, and the queue that they wait in. */
+/* Numbers as in JavaScript, messages as in docs/reference/protocol.md, and the message queue. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +64,7 @@ static const uint8_t all_cbor[] = {
     0xBD, 0x61, 'c',  0xBF, 0xFF, 0xFF};
 
 static void test_writer(checks *c) {
-  /* Every room from none to more than enough: what does not fit is told, and nothing is written beyond it. */
+  /* Every buffer size from none to more than enough: overflow is reported, and nothing is written beyond the buffer. */
   for (size_t room = 0; room < 128; room++) {
     for (int kind = 0; kind < 2; kind++) {
       uint8_t *out = malloc(room > 0 ? room : 1);
@@ -132,7 +132,7 @@ static void test_messages(checks *c) {
                  "{\"t\":0,\"level\":\"warn\",\"message\":\"not JSON\",\"code\":\"AIOT_MESSAGE_MALFORMED\"}"));
 }
 
-/* A broker that takes `takes` more messages and acknowledges those up to `acknowledged`. */
+/* A broker that accepts `takes` more messages and acknowledges those up to `acknowledged`. */
 typedef struct {
   uint32_t takes;
   uint32_t taken;
@@ -175,7 +175,7 @@ static void test_queue(checks *c) {
   broker.acknowledged = 3;
   aiot_queue_run(&queue, &mqtt);
   check_equal(c, "not taken is not lost", 0, 3, (int64_t)queue.waiting);
-  /* Offline: the oldest make room, and are counted. */
+  /* Offline: the oldest are dropped, and are counted. */
   for (char n = 'a'; n < 'k'; n++) aiot_queue_push(&queue, "t", &n, 1, false);
   check_at(c, "queue", "bounded", 3, queue.used <= 200 && queue.dropped > 0);
   check_equal(c, "dropped and kept are all", 0, 13, (int64_t)(queue.dropped + queue.waiting));
@@ -188,7 +188,7 @@ static void test_queue(checks *c) {
   check_at(c, "queue", "empty in the end", 4, aiot_queue_run(&queue, &mqtt) && queue.waiting + queue.sent == 0);
   check_equal(c, "each once", 0, (int64_t)(3 + kept), broker.taken);
   check_at(c, "queue", "the newest last", 5, strcmp(broker.last, "j") == 0);
-  /* What the port has is sent, whether the queue still holds it or not: it is not counted as lost. */
+  /* A message handed to the port counts as sent, even if the queue still has it: it is not counted as lost. */
   broker.acknowledged = 0;
   uint32_t before = queue.dropped;
   aiot_queue_push(&queue, "t", "x", 1, false);

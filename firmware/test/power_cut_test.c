@@ -1,6 +1,6 @@
 /*
- * The power is cut at every single write and every erase of a whole update, torn in several ways each, for each kind: the device boots, runs the
- * version before or the new one and never a mix, goes by the root before or the next one, and comes to the same end as without a cut.
+ * Power cuts at every single write and erase of a whole update, torn in several ways each, for each kind. The device boots, runs the
+ * previous version or the new one but never a mix, trusts the previous root or the next one, and ends in the same state as without a cut.
  */
 #include <string.h>
 
@@ -13,16 +13,16 @@ enum { SLOT_SECTORS = 6, BLOB_BYTES = 4 * 4096 + 1234, LONG_MS = 300000 };
 
 typedef struct {
   const char *name;
-  /* Versions that were committed before. */
+  /* Previously committed versions. */
   size_t before;
-  /* First byte of the new one, and whether it stays. */
+  /* First byte of the new one, and whether it is committed. */
   uint8_t does;
   bool stays;
   /* Whether pairs of cuts are tried too. */
   bool twice;
-  /* How it comes: as a whole, or by a patch, which makes what was signed or something else. */
+  /* Delivery: as a whole, or by a patch, which yields the signed bytes or others. */
   enum { WHOLE, RIGHT, WRONG } patch;
-  /* Two roots come before it, the second of which has another signing key, and a timestamp. */
+  /* Preceded by two roots, the second with another signing key, and a timestamp. */
   bool rotates;
 } scenario;
 
@@ -50,14 +50,14 @@ typedef struct {
 typedef struct {
   sim_device device;
   sim_flash base;
-  /* Versions 1, 2, … as they were released, the new one last. */
+  /* Versions 1, 2, … in release order, the new one last. */
   release known[3];
   size_t count;
   uint8_t blob[3][BLOB_BYTES];
   uint8_t patch[BLOB_BYTES];
   char envelope[SIM_ENVELOPE_BYTES];
   signing_key key;
-  /* Where the keys change: the offline one, the timestamp's, and the new one that signs releases. */
+  /* If the keys change: the offline key, the timestamp key, and the new release key. */
   signing_key root;
   signing_key stamp;
   signing_key fresh;
@@ -69,7 +69,7 @@ typedef struct {
   int new_index;
 } bench;
 
-/* 0xFF for a whole sector and more, as the padding of images has it: it looks erased. */
+/* 0xFF for a whole sector and more, like the padding of images: it looks erased. */
 static void fill_blob(uint8_t *blob, uint8_t does, uint32_t seed) {
   for (size_t i = 0; i < BLOB_BYTES; i++) {
     seed = seed * 1664525u + 1013904223u;
@@ -92,7 +92,7 @@ static void desire(bench *b, size_t index) {
   else sim_device_desire_delta(&b->device, r, r - 1, rollout);
 }
 
-/* Root 2 takes the keys apart, root 3 has another one for releases, whose sequences begin anew. */
+/* Root 2 separates the keys; root 3 has another release key, whose sequences restart. */
 static void offer_roots(bench *b) {
   char payload[2048];
   const release *r = &b->known[b->scenario->before];
@@ -110,7 +110,7 @@ static void offer_roots(bench *b) {
   b->device.platform.timestamp = b->timestamp;
 }
 
-/* Some places of the version before are other ones, so that the patch is short. */
+/* A few positions differ from the previous version, so that the patch is short. */
 static void offer_patch(bench *b) {
   const scenario *s = b->scenario;
   const uint8_t *base = b->blob[s->before - 1];
@@ -172,7 +172,7 @@ static void bench_close(bench *b) {
   signing_key_free(&b->fresh);
 }
 
-/* The update from the state before; the power goes where `cut_at` and `torn` say. */
+/* The update from the previous state, with a power cut according to `cut_at` and `torn`. */
 static void update(bench *b, uint32_t cut_at, sim_torn torn) {
   sim_flash_copy(&b->device.flash, &b->base);
   sim_device_boot(&b->device);
@@ -188,7 +188,7 @@ static bool runs_old_or_new(bench *b) {
          (b->device.setup.kind == AIOT_KIND_FIRMWARE && b->device.update.phase == AIOT_PHASE_TRIAL && runs == b->new_index);
 }
 
-/* What the record says of slots is true at every moment: their bytes have their digest. */
+/* The record's statements about slots are true at every moment: their bytes match their digest. */
 static bool record_is_true(sim_device *d) {
   static aiot_store store;
   static uint8_t scratch[AIOT_SECTOR_BYTES];
@@ -203,7 +203,7 @@ static bool record_is_true(sim_device *d) {
   return true;
 }
 
-/* What was durable before the power went is there, or the next that was being written. */
+/* The durable state before the power cut is there, or the one that was being written. */
 static bool trusts_on(const bench *b, const aiot_keeper *before) {
   const aiot_keeper *now = &b->device.keeper;
   if (!b->device.keeps) return true;
@@ -212,7 +212,7 @@ static bool trusts_on(const bench *b, const aiot_keeper *before) {
   return now->held.version == before->held.version + 1 && now->kept.epoch == (now->held.version == 3 ? 3 : 0);
 }
 
-/* Power on again: old or new, and then the end that it would have had. */
+/* Power on again: old or new, and then the same end as without the cut. */
 static bool recovers(bench *b) {
   static aiot_keeper before;
   sim_device *d = &b->device;
@@ -245,7 +245,7 @@ static void cut_everywhere(bench *b, totals *t, uint32_t operations) {
   }
 }
 
-/* A second cut, at every operation of what mends the first one. */
+/* A second cut, at every operation of the recovery from the first one. */
 static void cut_twice(bench *b, totals *t, uint32_t operations) {
   sim_device *d = &b->device;
   for (uint32_t at = 1; at <= operations; at++) {

@@ -1,6 +1,6 @@
 /*
- * Bundles that the TypeScript side made: their golden vectors, and what they answer over a stream. First argument: their folder. Where
- * there are no arguments, AIOT_FIXTURES names it, and only what is right is run, for an emulator takes its time.
+ * Bundles created by the TypeScript side: their golden vectors, and their predictions over a stream. First argument: their folder. Without
+ * arguments, AIOT_FIXTURES names it, and only the valid ones are run, because an emulator is slow.
  */
 #include "aiot/pipeline.h"
 
@@ -18,7 +18,7 @@ typedef struct {
 
 typedef struct {
   const char *name;
-  /* A value a field, sample after sample. */
+  /* One value per field, sample after sample. */
   const double *samples;
   size_t count, fields;
   const answer_row *answers;
@@ -53,7 +53,7 @@ static void test_answers(checks *c, const bundle_row *r, const aiot_bundle *bund
   aiot_predictor *predictor;
   if (!check_equal(c, r->name, 0, AIOT_OK, aiot_predictor_open(bundle, &aiot_interpreter, &arena, &predictor))) return;
   printf("%s: %zu bytes of memory with its network\n", r->name, arena.used);
-  /* The second time shows that a reset leaves nothing behind. */
+  /* The second run shows that a reset leaves no state. */
   for (int time = 0; time < 2; time++) {
     size_t windows = 0;
     for (size_t i = 0; i < r->count; i++) {
@@ -76,7 +76,7 @@ static void test_answers(checks *c, const bundle_row *r, const aiot_bundle *bund
   }
 }
 
-/* The golden check of the bundle with this text instead of its own. */
+/* The bundle's golden check with this text instead of its own. */
 static aiot_code check_text(const aiot_bundle *bundle, size_t bytes, aiot_arena arena, size_t *vectors, size_t *passed) {
   aiot_bundle bent = *bundle;
   bent.golden = (aiot_span){text, bytes};
@@ -91,9 +91,9 @@ static bool within(const char *member, size_t at) {
   return from > length + 1 && memcmp(text + from - 1 - length, member, length) == 0 && text[from - 2 - length] == '"';
 }
 
-/* One digit of an integer, one letter of a label, one value: each by itself makes its vector fail, and only it. */
+/* One digit of an integer, one letter of a label, one value: each alone makes its vector fail, and only it. */
 static void test_corrupted(checks *c, const bundle_row *r, const aiot_bundle *bundle, aiot_arena arena) {
-  /* Of long vectors some, for each is computed from its samples on. */
+  /* Only some of the long vectors, because each is computed from its samples. */
   const size_t bytes = bundle->golden.bytes, every = bytes > 12000 ? 5 : 1;
   size_t vectors, passed, corrupted = 0, candidates = 0;
   memcpy(text, bundle->golden.data, bytes);
@@ -120,7 +120,7 @@ static void test_corrupted(checks *c, const bundle_row *r, const aiot_bundle *bu
   check_at(c, r->name, "corruptions", corrupted, corrupted > all);
 }
 
-/* A sample more or less no longer fills one window. */
+/* One sample more or less no longer completes exactly one window. */
 static void test_samples(checks *c, const aiot_bundle *bundle, aiot_arena arena) {
   size_t vectors, passed;
   const char *head = (const char *)bundle->golden.data;
@@ -131,7 +131,7 @@ static void test_samples(checks *c, const aiot_bundle *bundle, aiot_arena arena)
   if (!samples) return;
   const size_t before = (size_t)(samples - head), rest = bundle->golden.bytes - before;
   const size_t one = (size_t)((const char *)memchr(samples, ']', rest) - samples) + 2;
-  /* Twice the first, and then without it: a window of one sample there is none. */
+  /* Doubled, and removed: a window of one sample has none. */
   memcpy(text, head, before + one);
   memcpy(text + before + one, samples, rest);
   check_equal(c, "a sample more", 0, AIOT_GOLDEN_MISMATCH, check_text(bundle, bundle->golden.bytes + one, arena, &vectors, &passed));
@@ -144,7 +144,7 @@ static void test_samples(checks *c, const aiot_bundle *bundle, aiot_arena arena)
   check_equal(c, "a sample of one field more", 0, AIOT_BUNDLE_MALFORMED, wide);
 }
 
-/* Cut and flipped texts: refused or, where the byte makes no difference, right; never read beyond. */
+/* Truncated and flipped texts: rejected or, if the byte makes no difference, passed; never read beyond the end. */
 static void test_malformed(checks *c, const bundle_row *r, const aiot_bundle *bundle, aiot_arena arena) {
   const size_t bytes = bundle->golden.bytes, step = bytes > 12000 ? 1009 : bytes / 200 + 1;
   size_t vectors, passed;
@@ -203,7 +203,7 @@ static void test_golden(checks *c, const bundle_row *r, const aiot_bundle *bundl
   size_t vectors, passed;
   check_equal(c, r->name, 0, AIOT_OK, aiot_golden_check(bundle, &aiot_interpreter, arena, &vectors, &passed));
   printf("%s: %zu of %zu vectors passed\n", r->name, passed, vectors);
-  /* The same one by one: after each, as many were run. */
+  /* The same one by one: the counts match after each. */
   aiot_golden *golden = NULL;
   if (!check_equal(c, r->name, 1, AIOT_OK, aiot_golden_open(bundle, &aiot_interpreter, &arena, &golden))) return;
   size_t steps = 0, ran = 0, good = 0;

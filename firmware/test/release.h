@@ -11,20 +11,20 @@ typedef struct {
   uint8_t id[AIOT_SHA256_BYTES];
 } signing_key;
 
-/* A new P-256 key; ends the program where OpenSSL fails. */
+/* A new P-256 key; ends the program if OpenSSL fails. */
 signing_key signing_key_new(void);
 void signing_key_free(signing_key *key);
 
-/* The trust root in which `keys` may sign and `threshold` of them must. */
+/* A trust root in which `keys` may sign and `threshold` of them must. */
 aiot_trust trust_of(const signing_key *keys, size_t count, size_t threshold);
 
 /* The same as JSON; its length. */
 size_t trust_json(const signing_key *keys, size_t count, size_t threshold, char *out, size_t room);
 
-/* An envelope of the payload with a signature of each key; its length. */
+/* An envelope of the payload with a signature of each key; returns its length. */
 size_t envelope_of(const char *payload, const signing_key *keys, size_t count, char *out, size_t room);
 
-/* What the manifest of a release says; 0 and NULL are the usual. */
+/* Content of a release's manifest; 0 and NULL are the defaults. */
 typedef struct {
   aiot_kind kind;
   const char *name;
@@ -37,11 +37,11 @@ typedef struct {
   const char *type;
   const uint8_t *blob;
   size_t bytes;
-  /* Members in front of those above: `"model":{…},`. */
+  /* Members before those above: `"model":{…},`. */
   const char *more;
 } release;
 
-/* Its payload; its length. */
+/* Writes its payload and returns its length. */
 size_t release_payload(const release *r, char *out, size_t room);
 
 #endif

@@ -6,25 +6,25 @@
 
 #define ROOT_TEXT_BYTES 16384
 
-/* What a root says; 0 and NULL are the usual. */
+/* Content of a root; 0 and NULL are the defaults. */
 typedef struct {
   int64_t version;
   /* 0 = in the year 2242. */
   int64_t expires;
   const signing_key *root;
   size_t roots;
-  /* 0 = as many as there are. */
+  /* 0 = the number of keys. */
   size_t threshold;
   const signing_key *targets;
   const signing_key *timestamp;
-  /* Members in front of its others. */
+  /* Members before its others. */
   const char *more;
 } root_spec;
 
 /* Its envelope, signed by these keys. */
 void root_text(const root_spec *root, const signing_key *signers, size_t count, char out[ROOT_TEXT_BYTES]);
 
-/* What a timestamp says; 0 and NULL are the usual. */
+/* Content of a timestamp; 0 and NULL are the defaults. */
 typedef struct {
   int64_t version;
   int64_t issued;
@@ -32,7 +32,7 @@ typedef struct {
   int64_t root;
   /* Highest sequence of all kinds. */
   int64_t newest;
-  /* The payload of the newest manifest of its name; NULL = none is told of. */
+  /* The payload of the newest manifest of its name; NULL = no entry. */
   const char *payload;
   const char *kind;
   const char *name;

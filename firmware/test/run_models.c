@@ -3,8 +3,8 @@
  *
  *   run_models LIST
  *
- * LIST has three lines for each network: its .tflite file, a file of inputs one after another, and the file to write outputs to.
- * A line is printed for each: `ok ARENA_BYTES`, or the code that refused it.
+ * LIST has three lines for each network: its .tflite file, a file of consecutive inputs, and the output file. It prints a line for each:
+ * `ok ARENA_BYTES`, or the error code.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ typedef struct {
   size_t bytes;
 } contents;
 
-/* Exactly as large as the file, so that the sanitizer sees a read behind it. */
+/* Exactly as large as the file, so that the sanitizer detects a read beyond its end. */
 static contents read_file(const char *path) {
   FILE *file = fopen(path, "rb");
   if (file == NULL || fseek(file, 0, SEEK_END) != 0) {

@@ -1,4 +1,4 @@
-/* The guide's sensors and actuator as they should be. */
+/* The guide's sensors and actuator with correct results. */
 #include "aiot/rule.h"
 #include "aiot/sensing.h"
 #include "aiot/window.h"
@@ -59,7 +59,7 @@ static void test_window(checks *c) {
   }
 }
 
-/* The guide's loudness was 2^32 for one sample, its current was 400 where none flows. */
+/* The guide's loudness was 2^32 for one sample, and its current was 400 without any current. */
 static void test_nothing(checks *c) {
   const float rest[] = {2048, 2048, 2048};
   const aiot_summary one = aiot_summary_of(rest, 1, 1, 0), three = aiot_summary_of(rest, 3, 1, 0);
@@ -101,7 +101,7 @@ static void test_rule(checks *c) {
   check_at(c, "rule", "a threshold that is no number", 0, !aiot_rule_init(&rule, &wrong, 0));
 }
 
-/* Whatever the answers: never faster than the shortest times, but for a loss; never on for long without answers. */
+/* For any predictions: never faster than the minimum times, except after a loss; never on for long without predictions. */
 static void test_rule_at_random(checks *c) {
   uint32_t seed = 3;
   aiot_rule_spec spec = {0.8, 0.6, 700, 300, 2000, false};

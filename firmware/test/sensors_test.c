@@ -1,4 +1,4 @@
-/* Drivers of sensors against golden values, and against simulated chips that lose, misplace and refuse. */
+/* Drivers of sensors compared with golden values, and on simulated chips that lose, misalign and reject data. */
 #include "aiot/imu.h"
 #include "aiot/sensors.h"
 
@@ -72,7 +72,7 @@ static void test_lsm6ds3trc_values(checks *c) {
     int16_t counts[AIOT_IMU_FIELDS] = {0};
     const int32_t word = lsm6ds3trc_words[i].word;
     counts[lsm6ds3trc_words[i].rotation ? 4 : 1] = (int16_t)(word >= 0x8000 ? word - 0x10000 : word);
-    /* The first one of all is not given. */
+    /* The very first one is not returned. */
     if (i == 0) sim_imu_sample(&sim, counts);
     sim_imu_sample(&sim, counts);
     double values[2 * AIOT_IMU_FIELDS] = {0};
@@ -103,7 +103,7 @@ typedef struct {
   size_t mixed;
 } course;
 
-/* Each sample of one number in all axes; a jump only where the reading said so. */
+/* Each sample has one number in all axes; a jump only if the reading reported it. */
 static void follow(const aiot_imu *imu, const double *values, const aiot_imu_reading *reading, course *run) {
   for (size_t i = 0; i < reading->count; i++) {
     const double *at = values + i * imu->fields;
@@ -156,7 +156,7 @@ static void test_courses(checks *c, aiot_imu_chip chip, int range_dps) {
   }
 }
 
-/* Half a set: the chip is waited for; where the rest does not come, all is thrown away and told. */
+/* Half a set: the chip is awaited; if the rest does not arrive, everything is discarded and reported. */
 static void test_out_of_step(checks *c) {
   static sim_imu sim;
   aiot_imu imu;
@@ -207,7 +207,7 @@ static void test_refusals(checks *c) {
     check_at(c, "imu", "nobody there", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_ABSENT);
     sim.reg[chip == AIOT_MPU6050 ? 0x75 : 0x0f] = 0x71;
     check_at(c, "imu", "another chip", (size_t)chip, aiot_imu_open(&imu, &good) == AIOT_SENSOR_OTHER);
-    /* Whichever transaction of its start fails, it says so. */
+    /* A failure of any transaction during startup is reported. */
     uint32_t opened = 0;
     for (uint32_t at = 1; at < 40 && opened == 0; at++) {
       sim_imu_power_on(&sim, (aiot_imu_chip)chip);
@@ -265,14 +265,14 @@ static void test_ds18b20(checks *c) {
     double celsius = 999;
     check_at(c, "ds18b20, table", "read", i, aiot_ds18b20_celsius(bytes, &celsius));
     near(c, "ds18b20, table", i, ds18b20_temperatures[i].celsius, celsius, 0);
-    /* No flipped bit is believed. */
+    /* No flipped bit is accepted. */
     for (size_t bit = 0; bit < 8 * sizeof bytes; bit++) {
       bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
       check_at(c, "ds18b20, flipped bit", "refused", bit, !aiot_ds18b20_celsius(bytes, &celsius));
       bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
   }
-  /* At 9 bits the lower three are of no value. */
+  /* At 9 bits the lower three are undefined. */
   uint8_t coarse[AIOT_SCRATCHPAD_BYTES] = {0x97, 0x01, 0x4b, 0x46, 0x1f, 0xff, 0x0f, 0x10, 0};
   coarse[8] = aiot_wire_crc(coarse, 8);
   double celsius = 0;

@@ -1,4 +1,4 @@
-/* The signal part against src/lib/signal: the same bits, whatever the set, the length or the signal. */
+/* The signal part compared with src/lib/signal: the same bits for any set, length and signal. */
 #include "aiot/pipeline.h"
 
 #include <math.h>
@@ -16,7 +16,7 @@ typedef struct {
 typedef struct {
   const char *piece;
   aiot_signal_spec spec;
-  /* A value a field, sample after sample. */
+  /* One value per field, sample after sample. */
   const double *samples;
   size_t count;
   const uint32_t *expected;
@@ -36,7 +36,7 @@ static uint64_t bits_of(double value) {
   return bits;
 }
 
-/* Differing bits; all NaN are one. */
+/* Differing bits; all NaN are equal. */
 static bool differs(float got, uint32_t expected, double *relative) {
   float wanted;
   memcpy(&wanted, &expected, sizeof(wanted));
@@ -56,7 +56,7 @@ static void test_turns(checks *c) {
   }
 }
 
-/* Windows that came, from the state after a reset; `differing` and `relative` count what is not the same bits. */
+/* Windows produced from the state after a reset; `differing` and `relative` count differing bits. */
 static size_t run(const feature_row *r, aiot_features *features, size_t *differing, double *relative) {
   size_t windows = 0;
   for (size_t i = 0; i < r->count; i++) {
@@ -83,7 +83,7 @@ static void test_features(checks *c) {
     if (!check_equal(c, "features opened", i, AIOT_OK, code)) continue;
     if (arena.used > most) most = arena.used;
     check_equal(c, "features", i, (int64_t)r->features, (int64_t)aiot_features_count(features));
-    /* The second time shows that a reset leaves nothing behind. */
+    /* The second run shows that a reset leaves no state. */
     for (int time = 0; time < 2; time++) {
       size_t wrong = 0;
       const size_t windows = run(r, features, &wrong, &relative);
@@ -97,7 +97,7 @@ static void test_features(checks *c) {
   printf("%zu features, %zu differ, by a part of %.2g at most; %zu bytes of memory at most\n", values, differing, relative, most);
 }
 
-/* What a signal part from a file could say, and memory of every size. */
+/* Possible contents of a signal part from a file, and memory of every size. */
 static void test_refusals(checks *c) {
   const aiot_signal_spec good = feature_rows[0].spec;
   aiot_signal_spec bad[] = {good, good, good, good, good, good, good, good, good, good, good};
@@ -138,7 +138,7 @@ static void test_short_memory(checks *c) {
     aiot_arena_init(&arena, memory, sizeof(memory));
     aiot_features_open(&r->spec, &arena, &features);
     const size_t needed = arena.used;
-    /* Every eighth of what it needs, and one byte less than all. */
+    /* Every eighth of the required size, and one byte less than all. */
     for (size_t part = 0; part <= 8; part++) {
       const size_t bytes = part == 8 ? needed - 1 : needed * part / 8;
       aiot_arena_init(&arena, memory, bytes);
@@ -149,7 +149,7 @@ static void test_short_memory(checks *c) {
   }
 }
 
-/* Numbers that no sensor gives must not lead out of the memory or into a loop without an end. */
+/* Values that no sensor gives must not lead outside the memory or into an endless loop. */
 static void test_wild_samples(checks *c) {
   const double wild[] = {NAN, INFINITY, -INFINITY, 0, -0.0, 1e308, -1e308, 5e-324, 1, -1};
   uint32_t seed = 1;

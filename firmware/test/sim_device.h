@@ -1,6 +1,6 @@
 /*
- * A device around an update, for tests: simulated flash, clock, platform and broker, and for each kind a trial that does what the version's first
- * byte says.
+ * A device around an update, for tests: simulated flash, clock, platform and broker. For each kind there is a trial that depends on the
+ * version's first byte.
  */
 #ifndef AIOT_SIM_DEVICE_H
 #define AIOT_SIM_DEVICE_H
@@ -10,16 +10,16 @@
 #include "sim_flash.h"
 #include "aiot/trust.h"
 
-/* First byte of a version: what it does when it is tried. */
+/* First byte of a version: the behavior of its trial. */
 enum {
   SIM_GOOD = 'G',
-  /* A golden vector differs, the self-test fails, the configuration is none. */
+  /* A golden vector differs, the self-test fails, the configuration is invalid. */
   SIM_BAD = 'B',
   /* No golden vector. */
   SIM_EMPTY = 'E',
-  /* The power goes in its trial. */
+  /* Power cut in its trial. */
   SIM_CRASH = 'C',
-  /* The broker is not reached with it. */
+  /* The broker is unreachable with it. */
   SIM_DEAF = 'D',
   /* Its trial takes SIM_PIECES pieces of work, of 30 ms each. */
   SIM_SLOW = 'S'
@@ -29,45 +29,45 @@ enum {
 #define SIM_TRACE 128
 #define SIM_ENVELOPE_BYTES 16384
 #define SIM_TYPE "virtual"
-/* Sectors behind the slots, for what is kept of trust. */
+/* Sectors after the slots, for the trust state. */
 #define SIM_TRUST_SECTORS 2
 #define SIM_ROOTS 8
 
 typedef struct {
-  /* What the platform holds. */
+  /* Content of the platform. */
   const void *manifest;
   size_t manifest_bytes;
   const uint8_t *blob;
   size_t blob_bytes;
-  /* A patch that is offered beside it; NULL = none. */
+  /* A patch offered as an alternative; NULL = none. */
   const uint8_t *patch;
   size_t patch_bytes;
-  /* Roots 2, 3 …, as envelopes, and the timestamp; NULL = there is none. */
+  /* Roots 2, 3 …, as envelopes, and the timestamp; NULL = none. */
   const char *roots[SIM_ROOTS];
   const char *timestamp;
-  /* Bytes of one read; the connection breaks after so many of them (0 = never) in each of the first `breaks` requests for the blob. */
+  /* Bytes per read; the connection breaks after this many bytes (0 = never) in each of the first `breaks` requests for the blob. */
   size_t chunk;
   size_t break_after;
   size_t breaks;
-  /* As many requests fail, and reads say nothing. */
+  /* This many requests fail, and reads return nothing. */
   size_t unreachable;
   size_t refused;
   bool silent;
-  /* Bytes for ever behind the end: 'm' of the manifest, 'b' of the blob. */
+  /* Endless bytes after the end: 'm' of the manifest, 'b' of the blob. */
   char endless;
-  /* 'm' = documents, 'b' = the blob or patch: byte after byte, each after so many ms. */
+  /* 'm' = documents, 'b' = the blob or patch: byte by byte, each after this many ms. */
   char drips;
   uint64_t drip_ms;
-  /* Ends after so many bytes of the blob; 0 = all. */
+  /* Ends after this many bytes of the blob; 0 = all. */
   size_t truncate;
 
-  /* The request that is open: 0 = none, 'm', 'b', 'p' (the patch), 'r' (a root), 't' (the timestamp). */
+  /* The open request: 0 = none, 'm', 'b', 'p' (the patch), 'r' (a root), 't' (the timestamp). */
   char open;
   const void *document;
   size_t document_bytes;
   uint64_t at;
   size_t reads;
-  /* Of all time. */
+  /* In total. */
   size_t requests;
   size_t blob_requests;
   size_t patch_requests;
@@ -78,7 +78,7 @@ typedef struct {
 
 typedef struct {
   sim_flash flash;
-  /* The part of it that is the store's. */
+  /* The store's part of it. */
   aiot_flash releases;
   /* Whether it follows roots and timestamps. */
   bool keeps;
@@ -92,29 +92,29 @@ typedef struct {
   aiot_clock clock;
   aiot_http http;
   uint64_t uptime_ms;
-  /* What each look at the clock takes. */
+  /* Time per read of the clock. */
   uint64_t tick_ms;
   /* -1 = never set. */
   int64_t now_ms;
-  /* Whether the broker acknowledges; and in how many ms it comes back where it does not (0 = never). */
+  /* Whether the broker acknowledges; if not, after how many ms it returns (0 = never). */
   bool broker;
   uint64_t broker_back_ms;
   bool heartbeat_sent;
-  /* Slot that is in use, and the one that firmware runs from. */
+  /* The active slot, and the one that firmware runs from. */
   int active;
   int running;
-  /* Somebody put a program into `running` by cable and chose it: it is what boots, until an update chooses another. */
+  /* A program was flashed into `running` by cable and selected: it boots until an update selects another. */
   bool cable;
-  /* It is not cable: the boot loader left what it should have booted. */
+  /* Not by cable: the boot loader abandoned the slot that should have booted. */
   bool left;
   int pieces;
   /* Firmware asked for a restart into this slot; AIOT_NO_SLOT - 1 = none. */
   int restart_into;
   int activations;
   int abandoned;
-  /* Phases as they were reported, one letter each: I D V S T C R. */
+  /* Reported phases, one letter each: I D V S T C R. */
   char trace[SIM_TRACE];
-  /* A report named an error while nothing was wrong yet. */
+  /* A report contained an error although nothing had failed yet. */
   bool told_early;
   uint8_t scratch[AIOT_SECTOR_BYTES];
   char envelope[SIM_ENVELOPE_BYTES];
@@ -124,19 +124,19 @@ typedef struct {
 void sim_device_open(sim_device *device, aiot_kind kind, uint32_t slot_sectors, const aiot_trust *trust);
 void sim_device_close(sim_device *device);
 
-/* Power on: firmware boots as a bootloader would have it, the store is opened, the update goes on. False = the flash failed. */
+/* Power on: firmware boots as selected by a bootloader, the store is opened, the update continues. False = the flash failed. */
 bool sim_device_boot(sim_device *device);
 
-/* What the platform holds from now on, and that the device should run it; `rollout` names the wish. */
+/* The platform's content from now on, which the device should run; `rollout` names the request. */
 void sim_device_offer(sim_device *device, const release *r, const signing_key *key, char *envelope, size_t room);
 void sim_device_desire(sim_device *device, const release *r, const char *rollout);
 /* The same with the platform's patch, for devices that run `base`. */
 void sim_device_desire_delta(sim_device *device, const release *r, const release *base, const char *rollout);
 
-/* Steps until the update has settled, the flash failed, or so many ms have gone by; follows restarts of firmware. */
+/* Runs steps until the update has settled, the flash failed, or this many ms have passed; follows restarts of firmware. */
 void sim_device_run(sim_device *device, uint64_t ms);
 
-/* Version that is in use, its first byte checked to be there whole: index in `known`, or -1 for none, -2 for a mix. */
+/* The active version, verified by content: index in `known`, or -1 for none, -2 for a mix. */
 int sim_device_runs(sim_device *device, const release *known, size_t count);
 
 #endif

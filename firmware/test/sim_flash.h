@@ -1,19 +1,19 @@
 /*
- * NOR flash as a chip has it: erased to 0xFF by sector, a write only clears bits, and the power may go at any byte of a write or an erase. Every
- * operation is counted, so that a test can cut at each of them.
+ * Simulated NOR flash. An erase sets a sector to 0xFF, a write only clears bits, and the power can be cut at any byte of a write or an
+ * erase. Operations are counted, so that a test can cut the power at each of them.
  */
 #ifndef AIOT_SIM_FLASH_H
 #define AIOT_SIM_FLASH_H
 
 #include "aiot/ports.h"
 
-/* How far the operation at which the power goes still comes. */
+/* Progress of the operation at the power cut. */
 typedef enum {
   SIM_TORN_BEFORE,
   SIM_TORN_FIRST_BYTE,
   SIM_TORN_HALF,
   SIM_TORN_LAST_BYTE_MISSING,
-  /* Half way, the byte that was being written having only some of its bits; of an erase, all over the sector. */
+  /* Half way, with only some bits of the current byte; for an erase, all over the sector. */
   SIM_TORN_BITS,
   SIM_TORN_AFTER,
   SIM_TORN_WAYS
@@ -25,11 +25,11 @@ typedef struct {
   /* Since power-on. */
   uint32_t writes;
   uint32_t erases;
-  /* The power goes at this operation, counted from 1; 0 = never. */
+  /* Power cut at this operation, counted from 1; 0 = never. */
   uint32_t cut_at;
   sim_torn torn;
   bool off;
-  /* Bytes that were written a second time without an erase: bits that were cleared stay so, and some chips allow it not at all. */
+  /* Bytes written twice without an erase: cleared bits stay cleared, and some chips do not allow it at all. */
   uint32_t overwrites;
   uint32_t random;
 } sim_flash;
@@ -41,7 +41,7 @@ void sim_flash_close(sim_flash *flash);
 /* The contents of another of the same size; power and counts as after power-on. */
 void sim_flash_copy(sim_flash *flash, const sim_flash *from);
 
-/* Counts begin at 0, and nothing is cut. */
+/* Resets counts to 0, without a cut. */
 void sim_flash_power_on(sim_flash *flash);
 
 #endif

@@ -1,4 +1,7 @@
-/* Without arguments: golden values of the guide's firmware. With `-`: reads signals, prints what it finds, for others to judge. */
+/*
+ * Without arguments: golden values of the guide's firmware. With `-`: reads signals and prints the results, for comparison by other
+ * programs.
+ */
 #include "aiot/spectrum.h"
 
 #include <math.h>
@@ -18,7 +21,7 @@ static aiot_spectrum *opened(size_t samples, double rate_hz, bool keep_mean) {
   return spectrum;
 }
 
-/* Lines of samples, rate, 0 or 1 for a mean that is kept, then the samples. */
+/* Lines of samples, rate, 0 or 1 for keeping the mean, then the samples. */
 static int judge(void) {
   size_t samples;
   double rate_hz;
@@ -62,7 +65,7 @@ static void test_guide(checks *c) {
   }
 }
 
-/* What the guide's could not see: a swing below bin 2, and its amplitude whatever it swings about. */
+/* Cases that the guide's firmware could not detect: a signal below bin 2, and its amplitude with any offset. */
 static void test_mean(checks *c) {
   const double pi = 3.14159265358979323846, bin_hz = 13095.0 / 64;
   for (size_t i = 0; i < 64; i++) signal[i] = 2000 + 3 * sin(2 * pi * 1.5 * (double)i / 64);

@@ -1,6 +1,6 @@
 /*
- * The firmware's side of a test of the TypeScript side: a case a line (JSON) on standard input, for each a line: the code of a look at roots and timestamp,
- * then the root's version, the epoch, the timestamp's version and time that are kept.
+ * The firmware's side of a test of the TypeScript side. Each line (JSON) on standard input is a case. The output line has the code of a
+ * check of roots and timestamp, then the root's version, the epoch, and the stored timestamp's version and time.
  *   {"trust": …, "root": "envelope" or null, "roots": ["envelope", …], "timestamp": "envelope" or null, "now": …,
  *    "asked": {"kind": …, "name": …, "sequence": …, "digest": …}}
  */
@@ -18,14 +18,14 @@ enum { LINE_BYTES = 600000, TEXT_BYTES = 200000, ROOTS = 4 };
 typedef struct {
   aiot_trust first;
   aiot_code code;
-  /* Of root `first` + 1 and so on; NULL = there is none. */
+  /* For root `first` + 1 and so on; NULL = none. */
   char *roots[ROOTS];
   char *timestamp;
   int64_t now;
   aiot_kind kind;
   aiot_manifest asked;
   uint8_t digest[AIOT_SHA256_BYTES];
-  /* The document that is being read. */
+  /* The document being read. */
   const char *open;
   size_t at;
 } bench;
@@ -60,7 +60,7 @@ static int32_t http_read(void *context, void *out, size_t bytes) {
 
 static void http_close(void *context) { ((bench *)context)->open = NULL; }
 
-/* A text of just its bytes, so that reading beyond them is found; NULL = null. */
+/* A text of exactly its bytes, so that reading beyond them is detected; NULL = null. */
 static char *read_text(aiot_json *json) {
   if (aiot_json_null(json)) return NULL;
   char *text = malloc(TEXT_BYTES);

@@ -1,4 +1,4 @@
-/* What the tests of updates share: a device that runs version 1, and version 2 ready to be offered. */
+/* Shared by the tests of updates: a device that runs version 1, and version 2 ready to be offered. */
 #ifndef AIOT_UPDATE_BENCH_H
 #define AIOT_UPDATE_BENCH_H
 
@@ -27,16 +27,16 @@ void bench_close(bench *b);
 /* 1 or 2, 0 = none, -1 = a mix. */
 int running_version(bench *b);
 
-/* How a trial is reported that ends well ('C'), and one that does not ('R'): firmware starts anew for it. */
+/* Expected report of a trial that passes ('C'), and of one that fails ('R'): firmware restarts for it. */
 const char *to(const bench *b, char end);
 
-/* Version 2 is wished for, until that has come to an end. */
+/* Requests version 2 and runs until that has ended. */
 void wish(bench *b, const char *rollout);
 
-/* Checks what was reported, what runs, and what the record says of the end. */
+/* Checks the report, the running version, and the record's result. */
 void ends(bench *b, const char *what, const char *trace, aiot_phase phase, aiot_code code, int version);
 
-/* Wishes for what is on offer, checks that it is refused with this code, and puts the good version 2 on offer again. */
+/* Requests the offered version, checks that it is rejected with this code, and offers the valid version 2 again. */
 void refused(bench *b, const char *what, aiot_code code);
 
 void offer_release(bench *b, const release *r);

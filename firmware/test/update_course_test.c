@@ -1,9 +1,12 @@
-/* Updates whose way is rough: networks that break, brokers that go, devices that die in a trial, wishes that change, slots that lose bits. */
+/*
+ * Updates under difficult conditions: networks that break, brokers that disappear, devices that crash in a trial, requests that change,
+ * slots that lose bits.
+ */
 #include <string.h>
 
 #include "update_bench.h"
 
-/* The connection breaks behind every chunk in turn, and goes on where it broke. */
+/* The connection breaks after every chunk in turn, and resumes there. */
 static void test_network(checks *c, aiot_kind kind) {
   for (size_t after = 0; after <= BLOB_BYTES / 1460 + 1; after++) {
     bench *b = bench_open(c, kind);
@@ -17,7 +20,7 @@ static void test_network(checks *c, aiot_kind kind) {
     bench_close(b);
   }
   bench *b = bench_open(c, kind);
-  /* Each attempt brings one chunk: none is counted as failed. */
+  /* Each attempt brings one chunk, so none counts as failed. */
   b->device.platform.breaks = 1000;
   b->device.platform.break_after = 1;
   wish(b, "broken behind each chunk");
@@ -57,7 +60,7 @@ static void test_network(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* A platform that is never silent and never done: what it holds back would keep an update under way for hours. */
+/* A platform that is never silent and never finishes: trickled bytes would keep an update in progress for hours. */
 static void test_drip(checks *c, aiot_kind kind) {
   static const char what[] = "mb";
   for (size_t i = 0; i < 2; i++) {
@@ -74,7 +77,7 @@ static void test_drip(checks *c, aiot_kind kind) {
     ends(b, "then it comes as it should", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
     bench_close(b);
   }
-  /* A slow line is none that drips: 10,000 bytes a minute. */
+  /* A slow line is not too slow: 10,000 bytes a minute. */
   bench *b = bench_open(c, kind);
   b->device.platform.drips = 'b';
   b->device.platform.drip_ms = 6;
@@ -82,7 +85,7 @@ static void test_drip(checks *c, aiot_kind kind) {
   ends(b, "a slow line", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   bench_close(b);
 
-  /* As many connections as bytes: each attempt brings one, and they are counted as failed. */
+  /* As many connections as bytes: each attempt brings one, and they count as failed. */
   b = bench_open(c, kind);
   b->device.platform.drips = 'b';
   b->device.platform.drip_ms = 400;
@@ -93,7 +96,7 @@ static void test_drip(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* The power goes in a download; what lies in the flash is not asked for again, but for the last sector. */
+/* A power cut during a download: data in the flash is not requested again, except for the last sector. */
 static void test_resume(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   sim_device *d = &b->device;
@@ -131,7 +134,7 @@ static void test_trial(checks *c, aiot_kind kind) {
   }
 }
 
-/* The device dies of its trial: three times, and no more. */
+/* The device crashes in its trial, exactly three times. */
 static void test_crash(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   sim_device *d = &b->device;
@@ -154,7 +157,7 @@ static void test_crash(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* A model with much to try lets the device have its turn between the vectors. */
+/* A model with many vectors lets the device do other work in between. */
 static void test_slow(checks *c) {
   bench *b = bench_open(c, AIOT_KIND_MODEL);
   sim_device *d = &b->device;
@@ -178,7 +181,7 @@ static void test_slow(checks *c) {
   bench_close(b);
 }
 
-/* The broker restarts while its acknowledgement is waited for. */
+/* The broker restarts while its acknowledgement is awaited. */
 static void test_broker(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   b->device.broker = false;
@@ -195,7 +198,7 @@ static void test_broker(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* Wishes that change while an update is under way. */
+/* Requests that change during an update. */
 static void test_wishes(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   sim_device *d = &b->device;
@@ -205,7 +208,7 @@ static void test_wishes(checks *c, aiot_kind kind) {
   check_at(c, "a withdrawn download ends", "", 0, aiot_update_settled(&d->update) && d->update.phase == AIOT_PHASE_IDLE);
   check_at(c, "and lets go of the line", "", 0, d->line.user == NULL && d->platform.open == 0 && !d->update.has_rollout);
 
-  /* Another wish of the same version ends a download and begins anew. */
+  /* Another request for the same version ends a download and starts over. */
   d->tick_ms = 50;
   sim_device_desire(d, &b->v2, "one");
   while (d->update.written == 0) aiot_update_step(&d->update);
@@ -215,7 +218,7 @@ static void test_wishes(checks *c, aiot_kind kind) {
   sim_device_run(d, LONG_MS);
   check_at(c, "and is committed", "", 0, strcmp(d->store.record.last.rollout, "two") == 0 && running_version(b) == 2);
 
-  /* While a trial runs a wish waits; the last one counts, and one that is taken back is forgotten. */
+  /* A request during a trial waits; the last one counts, and a withdrawn one is dropped. */
   b->v1.sequence = 7;
   b->v1.version = 3;
   d->broker = false;
@@ -285,7 +288,7 @@ static void test_damaged(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* A flash that fails is not written to any more, and nothing ends in a loop. */
+/* A failed flash is not written again, and nothing loops endlessly. */
 static void test_dead(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   sim_device *d = &b->device;

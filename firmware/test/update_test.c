@@ -1,4 +1,4 @@
-/* Updates that are refused, each with its own code. The checks are numbered as in docs/protocol.md. */
+/* Rejected updates, each with its own code. The checks are numbered as in docs/reference/protocol.md. */
 #include <string.h>
 
 #include "update_bench.h"
@@ -18,11 +18,11 @@ static void test_good(checks *c, aiot_kind kind) {
   ends(b, "a good version", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   const aiot_record *r = &b->device.store.record;
   check_at(c, "sequence, floor and newest time rose", "", 0, r->sequence == 6 && r->floor == 4 && r->newest_signed == 3000);
-  /* A retained wish comes again: reported, not begun. */
+  /* A retained request is received again: reported, not restarted. */
   const size_t requests = b->device.platform.requests;
   wish(b, "second");
   check_equal(c, "requests for what has ended", 0, (int64_t)requests, (int64_t)b->device.platform.requests);
-  /* Another rollout of what runs already. */
+  /* Another rollout of the running version. */
   wish(b, "third");
   check_equal(c, "requests for what runs", 0, (int64_t)requests, (int64_t)b->device.platform.requests);
   check_at(c, "the new rollout is the last one", "", 0, strcmp(r->last.rollout, "third") == 0);
@@ -118,11 +118,11 @@ static void test_keys(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* Every byte of envelope and blob is flipped in turn, each bit of it somewhere: refused, before anything of it is used. */
+/* Every byte of envelope and blob is changed in turn, in one bit: rejected before any of it is used. */
 static void test_tampered(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   sim_device *d = &b->device;
-  /* Two sectors and the beginning of a third: small enough that each of its bytes can be tried. */
+  /* Two sectors and the beginning of a third: small enough to try each byte. */
   b->v2.bytes = 2 * 4096 + 300;
   offer_release(b, &b->v2);
   static const char *const codes[] = {"AIOT_MANIFEST_MALFORMED", "AIOT_SIGNATURE_INVALID"};

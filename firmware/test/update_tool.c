@@ -1,9 +1,9 @@
 /*
- * The firmware's side of tests that are run by the TypeScript side, which knows the answers:
- *   update_tool config        a document a line on standard input, a code a line on standard output
- *   update_tool judge         a case a line (JSON) on standard input, a code a line on standard output
- *   update_tool flash FILE    what a device's flash holds: its record, and what a boot makes of it; then it is changed, see below
- *   update_tool nvs FILE      `type namespace key` a line on standard input, the value a line on standard output
+ * The firmware's side of tests run by the TypeScript side, which has the expected results:
+ *   update_tool config        one document per line on standard input, one code per line on standard output
+ *   update_tool judge         one case per line (JSON) on standard input, one code per line on standard output
+ *   update_tool flash FILE    the content of a device's flash: its record, and the result of a boot; then it is changed, see below
+ *   update_tool nvs FILE      `type namespace key` per line on standard input, the value per line on standard output
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +25,7 @@ static void *need(void *memory) {
   return memory;
 }
 
-/* A case's standing, as its members. */
+/* A case's device state, as its members. */
 static void read_standing(aiot_json *json, aiot_standing *s) {
   aiot_json_enter(json, '{');
   while (aiot_json_key(json)) {
@@ -37,7 +37,7 @@ static void read_standing(aiot_json *json, aiot_standing *s) {
   }
 }
 
-/* {"trust": …, "envelope": "text", "desired": …, "standing": …, "now": …} -> the first check that says no. */
+/* {"trust": …, "envelope": "text", "desired": …, "standing": …, "now": …} -> the first failed check. */
 static aiot_code judge(const char *line, size_t bytes, char *envelope_text) {
   aiot_trust trust = {0};
   aiot_desired desired;
@@ -83,7 +83,7 @@ static aiot_code judge(const char *line, size_t bytes, char *envelope_text) {
 static int judge_all(void) {
   char *line = need(malloc(LINE_BYTES)), *envelope = need(malloc(LINE_BYTES));
   while (fgets(line, LINE_BYTES, stdin) != NULL) {
-    /* A copy of just its bytes, so that reading beyond them is found. */
+    /* A copy of exactly its bytes, so that reading beyond them is detected. */
     const size_t bytes = strlen(line);
     char *copy = need(malloc(bytes));
     memcpy(copy, line, bytes);
@@ -104,7 +104,7 @@ static int read_configs(void) {
     char *copy = need(malloc(bytes + 1));
     memcpy(copy, line, bytes);
     const aiot_code code = aiot_config_read(&config, copy, bytes, &error);
-    /* What is refused is told, and what is not has no error. */
+    /* A rejection is reported, and success has no error. */
     puts((code == AIOT_OK) == (error.code[0] == '\0') ? aiot_code_name(code) : "untold");
     free(copy);
   }
@@ -123,7 +123,7 @@ static uint8_t *read_file(const char *path, size_t *bytes) {
   return data;
 }
 
-/* Files of the virtual device hold each bit inverted, so that holes in them are erased. */
+/* Files of the virtual device store each bit inverted, so that holes in them are erased. */
 static void copy_inverted(uint8_t *to, const uint8_t *from, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) to[i] = (uint8_t)~from[i];
 }
@@ -134,8 +134,8 @@ static void print_record(const aiot_record *record) {
 }
 
 /*
- * Prints the record, and for each slot whether its bytes have their digest; then writes a version of 5000 bytes (i * 3) into the slot that is not
- * active, commits it as number `sequence` + 1, and saves the file.
+ * Prints the record, and for each slot whether its bytes match their digest. Then writes a version of 5000 bytes (i * 3) to the inactive
+ * slot, commits it as number `sequence` + 1, and saves the file.
  */
 static int change_flash(const char *path) {
   static uint8_t scratch[AIOT_SECTOR_BYTES], blob[5000];

@@ -33,7 +33,7 @@ const nvsCsv =
 
 const noFile = async () => Buffer.from('a file');
 
-/** What is in a chip's flash, and in what is written to it. */
+/** Contents of a chip's flash, and files that are written to it. */
 export const boards: readonly Target[] = [
   {
     name: 'formats/esp-image',

@@ -12,7 +12,7 @@ import type { Seed, Target } from '../types.js';
 
 let folder: string | undefined;
 
-/** A file with this in it, for readers that take a path. */
+/** A file with these contents, for readers that take a path. */
 function fileOf(name: string, content: Uint8Array | string): string {
   folder ??= mkdtempSync(join(tmpdir(), 'files-'));
   const file = join(folder, name);
@@ -55,7 +55,7 @@ type Decode = (bytes: Buffer) => unknown;
 let avro: Promise<Decode> | undefined;
 let protobuf: Promise<Decode> | undefined;
 
-/** Models and pictures of other programs, and payloads that a schema describes. */
+/** Models and images from other programs, and payloads described by a schema. */
 export const files: readonly Target[] = [
   {
     name: 'model/keras-h5',

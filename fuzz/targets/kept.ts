@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readPlan } from '../../src/lib/api/rollouts/request.js';
 import { readContexts } from '../../src/lib/core/contexts.js';
 import {
   format,
@@ -14,7 +15,6 @@ import {
 import { restoreBackup } from '../../src/lib/platform/backup/restore.js';
 import { sealedTables, tablesOf } from '../../src/lib/platform/backup/tables.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
-import { readPlan } from '../../src/lib/registry/rollouts/request.js';
 import { texts } from '../seeds.js';
 import { type Entry, entriesOf, sha256, tarOf } from '../tar.js';
 import type { Target } from '../types.js';
@@ -27,11 +27,11 @@ function inFolder(name: string): string {
 }
 
 const passphrase = 'a passphrase for tests';
-/** As weak as it may be: the fuzzer knows it, and has thousands of backups to read. */
+/** As weak as possible, because the fuzzer knows it and has thousands of backups to read. */
 const scrypt = { salt: 'c2FsdA==', N: 2, r: 1, p: 1 };
 let keys: Keys | undefined;
 
-/** With a manifest of these entries, and its MAC. */
+/** Adds a manifest of these entries, and its MAC. */
 function backupOf(entries: readonly Entry[]): Buffer {
   const told = entries.filter(({ name }) => name !== names.manifest && name !== names.mac);
   const manifest = {
@@ -88,7 +88,7 @@ const plan = {
   deltas: [{ release: request.releases[0], base: 'har@1', devices: 1, bytes: 10, of: 99 }],
 };
 
-/** What our own programs kept, and anybody may have changed since. */
+/** Data stored by our own programs, which anyone may have modified since. */
 export const kept: readonly Target[] = [
   {
     name: 'platform/backup',
@@ -103,7 +103,7 @@ export const kept: readonly Target[] = [
       }
     },
     words: ['../', 'pki/ca.key.sealed', 'tables/meta.ndjson', 'backup.json', '{"key":"c","value":null}\n'],
-    // Damage gets past the checksums of the tar, the manifest and its MAC.
+    // Lets damage get past the checksums of the tar, the manifest and its MAC.
     mend: (input) => backupOf(entriesOf(input)),
     timeMs: 5000,
   },
@@ -124,7 +124,7 @@ export const kept: readonly Target[] = [
     words: ['"__proto__":', '"constructor":', '"fingerprint":"', '"plain":"mqtt://'],
   },
   {
-    name: 'registry/rollout-plan',
+    name: 'api/rollout-plan',
     seeds: () => texts(plan, request),
     run: (input) => {
       const file = inFolder('plan.json');

@@ -7,8 +7,8 @@ import { writeSavedModel } from '../../src/lib/formats/saved-model.js';
 import { checkGraph } from '../../src/lib/formats/tflite/check.js';
 import { readMetadata } from '../../src/lib/formats/tflite/metadata.js';
 import { outlineTflite } from '../../src/lib/formats/tflite/outline.js';
-import { importTflite, readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { unpackAny } from '../../src/lib/model/bundle/pack.js';
 import { readGraphDef } from '../../src/lib/model/import/saved-model/graph-def.js';
 import { tinyBundle } from '../../test/support/bundle.js';
@@ -20,7 +20,7 @@ const networks = () => [mlp(seededRandom(1), [4, 3, 2]), cnn(seededRandom(2))];
 const key = generateKeyPair().privatePem;
 const trust = trustRootOf(publicKeyOf(key));
 
-/** Networks, and what is signed. */
+/** Models, and signed documents. */
 export const models: readonly Target[] = [
   {
     name: 'formats/tflite',

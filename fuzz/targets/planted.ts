@@ -1,6 +1,6 @@
 import type { Target } from '../types.js';
 
-/** Readers with a fault each, run only when they are named: that they are found shows that faults are. */
+/** Readers with one planted fault each, run only by name: they show that faults are found. */
 export const planted: readonly Target[] = [
   {
     name: 'planted/error',

@@ -18,14 +18,14 @@ interface Operation {
   parameters?: { name: string; in: string; schema: Schema }[];
 }
 
-/** Never asked: they speak to others, end the one who asks, or have no end. */
+/** Never requested: they contact others, end this process, or never finish. */
 const apart = /webhooks|\/tokens\/|\/session|\/live|\/events/;
 const bearer = /^authorization: *operator$/im;
 
 let own: Promise<TestPlatform> | undefined;
 const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false });
 
-/** One for all inputs, in this process. */
+/** One platform for all inputs, in this process. */
 async function platform(): Promise<TestPlatform> {
   own ??= (async () => {
     const { testPlatform } = await import('../../test/support/platform.js');
@@ -35,7 +35,7 @@ async function platform(): Promise<TestPlatform> {
   return await own;
 }
 
-/** The least that a schema takes, or nearly. */
+/** A minimal, almost valid value for a schema. */
 function example(schema: Schema = {}, name = ''): unknown {
   if (schema.default !== undefined) return schema.default;
   if (schema.const !== undefined) return schema.const;
@@ -58,7 +58,7 @@ function example(schema: Schema = {}, name = ''): unknown {
   }
 }
 
-/** A request to each route that is asked, as a text: `METHOD TARGET`, headers, an empty line, the body. */
+/** A request to each tested route, as a text: `METHOD TARGET`, headers, an empty line, the body. */
 async function requests(): Promise<string[]> {
   const { status, body } = await asked('GET', '/openapi.json', {}, Buffer.alloc(0));
   if (status !== 200) throw new Error(`openapi.json: ${status}`);
@@ -104,18 +104,18 @@ async function asked(method: string, path: string, headers: Record<string, strin
       );
       answer.on('error', reject);
     });
-    sent.on('timeout', () => sent.destroy(new Error('no answer within 10 s')));
+    sent.on('timeout', () => sent.destroy(new Error('no response within 10 s')));
     sent.on('error', reject);
     sent.end(body);
   });
 }
 
-/** What the platform is asked over HTTP: whatever it is, it is answered, and what goes wrong is the one's who asks and has a code. */
+/** HTTP requests to the platform: each must get a response, and errors must be the client's fault and have a code. */
 export const http: readonly Target[] = [
   {
     name: 'platform/http',
     seeds: requests,
-    // A connection and its answer, in a process that does other work for the platform.
+    // A connection and its response, in a process that also does other work for the platform.
     timeMs: 5000,
     memoryMiB: 256,
     longest: 8192,
@@ -141,7 +141,7 @@ export const http: readonly Target[] = [
       const headers: Record<string, string> = {};
       for (const line of lines) {
         const [, name = '', value = ''] = /^([a-z][a-z-]*): *([\x20-\x7e]*)$/.exec(line) ?? [];
-        // What says how long the body is, is this client's.
+        // Headers for the body length are set by this client.
         if (
           name !== '' &&
           !/^(?:content-length|transfer-encoding|connection|expect|host|upgrade|trailer|te)$/.test(name)

@@ -51,7 +51,7 @@ export const tables: readonly Target[] = [
     seeds: () => [csv, mixed],
     run: (input) => {
       const reader = createColumnsReader('it');
-      // Its callers give it whole lines.
+      // Its callers pass whole lines.
       reader.lines(Buffer.concat([input, Buffer.from('\n')]));
       return [reader.end(), csvColumns(input, 'it')];
     },

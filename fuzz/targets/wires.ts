@@ -1,20 +1,14 @@
 import { crc32 } from 'node:zlib';
+import { sentEvents } from '../../src/lib/api/streams.js';
 import { readControl, readSensorMessage } from '../../src/lib/device/guide/messages.js';
 import { decodeMessage, parseTopic } from '../../src/lib/device/protocol/codec.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { readBootText } from '../../src/lib/flash/diagnosis.js';
 import { SlipReader, slipFrame } from '../../src/lib/flash/loader/wire.js';
 import { subnegotiation, TelnetReader } from '../../src/lib/flash/port/telnet.js';
-import {
-  Frames as BrokerFrames,
-  readConnect,
-  readPublish,
-  readSubscribe,
-  readUnsubscribe,
-} from '../../src/lib/platform/broker/wire.js';
+import { readConnect, readSubscribe, readUnsubscribe } from '../../src/lib/platform/broker/requests.js';
 import { parseAttributes, parseFeedback, parseInstalled } from '../../src/lib/platform/ddi/bodies.js';
-import { parseLine } from '../../src/lib/platform/journal/entry.js';
-import { sentEvents } from '../../src/lib/registry/sse.js';
+import { parseLine } from '../../src/lib/platform/journal/segments.js';
 import { jpegFrames } from '../../src/lib/stream/camera/frames.js';
 import { decodeImage, decoderFor } from '../../src/lib/stream/decode/decoder.js';
 import { decodeAuto } from '../../src/lib/stream/decode/values.js';
@@ -50,14 +44,14 @@ const feedback = texts(
   { name: 'os', version: '1' },
 );
 
-/** A message of ours as a target gets it. */
+/** A message in the form in which a target receives it. */
 export const messageOf = (payload: Buffer): Message => ({ ...out, payload, source: 'here', time: 1 });
 
 async function decoded(name: 'cbor' | 'msgpack', input: Buffer): Promise<unknown> {
   return (await decoderFor(name))(messageOf(input));
 }
 
-/** What comes over a wire: of brokers, of clients, of devices. */
+/** Data received over a wire: from brokers, clients and devices. */
 export const wires: readonly Target[] = [
   {
     name: 'stream/kafka-batch',
@@ -76,7 +70,7 @@ export const wires: readonly Target[] = [
       input.writeUInt32BE(crc32c(input.subarray(21)), 17);
       return input;
     },
-    // A damaged batch, as its caller expects it.
+    // A damaged batch, which its caller expects.
     throws: ['RangeError'],
   },
   {
@@ -98,7 +92,7 @@ export const wires: readonly Target[] = [
       }
       return found;
     },
-    throws: ['RangeError'],
+    throws: ['ProtocolError'],
   },
   {
     name: 'platform/mqtt-packets',
@@ -112,13 +106,16 @@ export const wires: readonly Target[] = [
       ].map((hex) => Buffer.from(hex, 'hex')),
     run: (input) => {
       const found: unknown[] = [];
-      new BrokerFrames().push(input, 1 << 20, (head, bytes, from, to) => {
-        if (head >> 4 === 1) found.push(readConnect(bytes, from, to));
-        if (head >> 4 === 3) found.push(readPublish(head, bytes, from, to));
-        if (head >> 4 === 8) found.push(readSubscribe(head, bytes, from, to));
-        if (head >> 4 === 10) found.push(readUnsubscribe(head, bytes, from, to));
-        return found.length < 100;
-      });
+      const frames = new Frames();
+      const read = createPublishReader();
+      frames.push(input);
+      while (found.length < 100 && frames.next(1 << 20)) {
+        const type = frames.head >> 4;
+        if (type === 1) found.push(readConnect(frames));
+        if (type === 3) found.push(read(frames, 4));
+        if (type === 8) found.push(readSubscribe(frames, 4));
+        if (type === 10) found.push(readUnsubscribe(frames, 4));
+      }
       return found;
     },
     throws: ['ProtocolError'],
@@ -188,7 +185,7 @@ export const wires: readonly Target[] = [
     run: (input) => [parseLine(input, true), parseLine(input, false)],
   },
   {
-    name: 'registry/events',
+    name: 'api/events',
     seeds: () => ['id: 1\ndata: {"a":1}\n\n: beat\n\ndata: a\r\ndata: b\r\n\r\n'],
     run: async (input) => {
       const found: unknown[] = [];

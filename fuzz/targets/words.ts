@@ -1,15 +1,15 @@
+import { parseOciReference } from '../../src/lib/api/oci/reference.js';
+import { parseModelReference } from '../../src/lib/api/reference.js';
 import { parseProject } from '../../src/lib/core/project.js';
 import { parseCron, parseDuration } from '../../src/lib/core/time.js';
 import { parseValues } from '../../src/lib/deploy/values.js';
 import { parseTemplate } from '../../src/lib/device/fleet/simulate.js';
 import { parsePattern } from '../../src/lib/flash/monitor/pattern.js';
-import { parsePlaced } from '../../src/lib/flash/plan/place.js';
+import { parsePlaced } from '../../src/lib/flash/plan/pieces.js';
 import { parseExpression, parseSelector } from '../../src/lib/fleet/selector.js';
 import { parseAddress } from '../../src/lib/loop/sense/address.js';
 import { parseWhen } from '../../src/lib/pipeline/plan/when.js';
 import { readFleet } from '../../src/lib/provision/provision-fleet.js';
-import { parseOciReference } from '../../src/lib/registry/oci/reference.js';
-import { parseModelReference } from '../../src/lib/registry/reference.js';
 import { parseElementType, parseMountMatrix } from '../../src/lib/sensor/iio/channels.js';
 import { parseSensorUrl } from '../../src/lib/sensor/url.js';
 import { parseCreateFile } from '../../src/lib/stream/broker/create.js';
@@ -62,7 +62,7 @@ const flow = texts([
 const routes =
   'routes:\n  a:\n    from: mqtt://h:1883/x\n    to: [file:out.ndjson]\n    where: value > 1\n    set: {x: "\u0024{Y:-1}"}\n';
 
-/** What people write: files, addresses, expressions, times. */
+/** Text written by people: files, addresses, expressions, times. */
 export const words: readonly Target[] = [
   text(
     'core/project',
@@ -135,8 +135,8 @@ export const words: readonly Target[] = [
   text('sensor/url', ['i2c://1/mpu6050?range=4', 'iio:lsm6dsox'], (it) => parseSensorUrl(it)),
   text('sensor/iio-type', ['le:s16/16>>0', 'be:u12/16X2>>4'], (it) => parseElementType(it)),
   text('sensor/iio-mount', ['1, 0, 0; 0, 1, 0; 0, 0, 1'], (it) => parseMountMatrix(it)),
-  text('registry/reference', ['motor@3', 'a.b@latest', 'x@sha256:00'], (it) => parseModelReference(it)),
-  text('registry/oci-reference', ['oci://ghcr.io/a/b:1@sha256:00', 'oci://localhost:5000/x'], (it) =>
+  text('api/reference', ['motor@3', 'a.b@latest', 'x@sha256:00'], (it) => parseModelReference(it)),
+  text('api/oci-reference', ['oci://ghcr.io/a/b:1@sha256:00', 'oci://localhost:5000/x'], (it) =>
     parseOciReference(it),
   ),
   text('device/fleet-template', ['dev-###,a=b', 'x#'], (it) => parseTemplate(it)),

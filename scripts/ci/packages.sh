@@ -25,7 +25,7 @@ try() {
   without_node "$1" --help >"$work/help"
   without_node "$1" init "$2" --template motor-watch >"$work/init"
   [[ -s $2/aiot.yaml && -s $2/aiot.schema.json ]] || fail "$1 began no project"
-  without_node "$1" device ports --json >"$work/ports"
+  without_node "$1" board ports --json >"$work/ports"
 }
 
 echo "packages: $(basename "$archive")"

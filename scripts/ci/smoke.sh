@@ -28,12 +28,12 @@ bare npm install --global --prefix "$work/prefix" --ignore-scripts --no-audit --
 limit=130
 size=$(find "$work/prefix/lib" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%d", sum / 1e6 }')
 echo "smoke: $size MB installed"
-((size <= limit)) || fail "more than $limit MB are installed: see 'What takes the space' in docs/dependencies.md"
+((size <= limit)) || fail "more than $limit MB are installed: see 'Size' in docs/background/dependencies.md"
 if tar -tzf "$tarball" | grep -q '/npm-shrinkwrap.json$'; then fail 'npm-shrinkwrap.json is packed'; fi
 
 version=$(bare aiot --version)
 [[ $version == aiot/* ]] || fail "unexpected version: $version"
-bare aiot explain AIOT_USAGE --json | node -e 'JSON.parse(require("fs").readFileSync(0, "utf8")).exit === 2 || process.exit(1)'
+bare aiot error AIOT_USAGE --json | node -e 'JSON.parse(require("fs").readFileSync(0, "utf8")).exit === 2 || process.exit(1)'
 bare aiot doctor
 bare aiot init watch --template motor-watch
 bare aiot context list
@@ -61,9 +61,9 @@ bare node --input-type=module -e '
   const commands = process.argv[1] + "/dist/commands/";
   for (const name of readdirSync(commands, { recursive: true })) if (name.endsWith(".js")) await import(commands + name);
 ' "$work/prefix/lib/node_modules/aiot"
-bare aiot device ports --json >"$work/ports"
+bare aiot board ports --json >"$work/ports"
 code=0
-bare aiot monitor --port /dev/ptmx >"$work/said" 2>&1 || code=$?
+bare aiot board monitor --port /dev/ptmx >"$work/said" 2>&1 || code=$?
 if [[ $code != 1 ]] || ! grep -q AIOT_NATIVE_PART "$work/said"; then fail "a port without its native part: $code, $(cat "$work/said")"; fi
 bare aiot demo --json >"$work/demo.json" || { cat "$work/demo.json"; exit 1; }
 # One line, and no other thing on stdout.

@@ -1,7 +1,6 @@
-// What is installed with aiot, looked at as a whole: each package's licence is one that may be passed on, the bill of materials
-// (CycloneDX, by npm) names each of them, and none has an advisory of a high or critical one. A registry without an audit endpoint
-// leaves the last open, which is printed as such.
-// Run: node scripts/ci/supply.js [--sbom FILE]   exits 1 when something is wrong.
+// Checks everything that is installed with aiot: each package has a redistributable license, the bill of materials (CycloneDX, by npm)
+// names each of them, and none has a high or critical advisory. A registry without an audit endpoint leaves the last check open, which is
+// printed. Run: node scripts/ci/supply.js [--sbom FILE]   exits 1 if a check fails.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,7 +9,7 @@ import { inside } from '../inside.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** Licences that ask for no more than their text and their names. */
+/** Licenses that require only their text and the names to be included. */
 const allowed = new Set([
   ...[
     'MIT',
@@ -25,7 +24,10 @@ const allowed = new Set([
     'Zlib',
   ],
 ]);
-/** Others, for packages that were looked at: libvips is linked dynamically and can be replaced; jsfive is NIST's, in the public domain. */
+/**
+ * Other licenses, for packages that were reviewed: libvips is linked dynamically and can be replaced; jsfive is NIST's, in the public
+ * domain.
+ */
 const exceptions = [
   { name: /^@img\/sharp-/, licence: 'LGPL-3.0-or-later' },
   { name: /^jsfive$/, licence: 'SEE LICENSE IN LICENSE.txt' },
@@ -48,7 +50,7 @@ export function installed(lock) {
     }));
 }
 
-/** Whether an SPDX expression of AND and OR is allowed: with OR one side has to be. */
+/** Whether an SPDX expression of AND and OR is allowed: with OR one side must be. */
 export function isAllowed(name, licence) {
   if (exceptions.some((one) => one.name.test(name) && one.licence === licence)) return true;
   const fits = (word) =>
@@ -58,7 +60,7 @@ export function isAllowed(name, licence) {
 }
 
 /**
- * What `npm audit --json` came to for these packages: npm's own `--omit=dev` would leave out those inside aiot.
+ * Evaluates the result of `npm audit --json` for these packages: npm's own `--omit=dev` would omit those inside aiot.
  * @param {{statusCode?: number, message?: string, vulnerabilities?: Record<string, {severity: string, nodes: string[]}>}} answer
  * @param {{path: string}[]} packages
  * @returns {{ok: boolean, said: string}}
@@ -80,8 +82,8 @@ export function verdictOf(answer, packages) {
 }
 
 /**
- * The bill of materials of what is installed with aiot. npm's own `--omit dev` leaves out what development needs, too, zod among them: so
- * all is asked for, and what npm marks as development's is taken out.
+ * The bill of materials of everything that is installed with aiot. npm's own `--omit dev` also omits packages that development needs too,
+ * such as zod. So all are requested, and those that npm marks as development-only are removed.
  */
 export function withoutDevelopment(bom) {
   const marks = (one) =>
@@ -97,7 +99,7 @@ export function withoutDevelopment(bom) {
   };
 }
 
-/** What is installed and not in the bill of materials. */
+/** Installed packages that are missing in the bill of materials. */
 export function missingIn(bom, packages) {
   const named = new Set((bom.components ?? []).map((one) => `${nameOf(one)}@${one.version}`));
   return packages.filter(({ name, version }) => !named.has(`${name}@${version}`));
@@ -121,7 +123,7 @@ function npm(...args) {
   }
 }
 
-/** Of this checkout's lock, as CycloneDX has it. */
+/** For this checkout's lock, in CycloneDX form. */
 export function billOfMaterials() {
   return withoutDevelopment(npm('sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'));
 }

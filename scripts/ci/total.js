@@ -1,11 +1,11 @@
-// Sums up: node scripts/ci/total.js STEPS_PASSED STEPS_FAILED VITEST.json…. What failed is said once more, so that the end of a long log
-// tells it: few failures with more of their messages, many with their names. The last line is `N passed, N failed`.
+// Prints a summary: node scripts/ci/total.js STEPS_PASSED STEPS_FAILED VITEST.json…. Failures are repeated, so that they are at the end of
+// a long log: a few with more of their messages, many with their names only. The last line is `N passed, N failed`.
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 
 const [passed = '0', failed = '0', ...files] = process.argv.slice(2);
 
-/** A file that did not load has no tests to fail: it counts as one failure itself. */
+/** A file that did not load has no failed tests, so it counts as one failure itself. */
 function count(path) {
   const { testResults } = JSON.parse(readFileSync(path, 'utf8'));
   const tests = testResults.flatMap(({ assertionResults }) => assertionResults);

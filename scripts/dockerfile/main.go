@@ -1,5 +1,5 @@
-// What `docker build --check` says of FOLDER/Dockerfile, by BuildKit's own parser and linter, what it reads there, and which files of the folder
-// .dockerignore lets through to it, as one line of JSON: dockerfile-check FOLDER. Base images are not asked for: they are taken to be empty.
+// Prints as one line of JSON the findings of `docker build --check` for FOLDER/Dockerfile, by BuildKit's own parser and linter, the files that it
+// reads, and the files that .dockerignore admits: dockerfile-check FOLDER. Base images are not fetched; they count as empty.
 package main
 
 import (
@@ -79,7 +79,7 @@ func read(text []byte) ([]stage, error) {
 	return stages, nil
 }
 
-// What a build is sent: the files, and the links, that no line of .dockerignore matches.
+// Files and links that are sent to a build: those that no line of .dockerignore matches.
 func sent(folder string) ([]string, error) {
 	ignore, err := os.Open(filepath.Join(folder, ".dockerignore"))
 	if err != nil {

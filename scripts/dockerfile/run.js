@@ -1,6 +1,6 @@
-// Runs the steps of the Dockerfile without a container engine: node scripts/dockerfile/run.js [--tarball FILE]. Each stage is a root of its own with
-// this machine's /usr in the place of its base image; the last one has Node and libraries alone, as distroless has, and is run as its USER.
-// With --tarball the first stage is taken as done: FILE is what it leaves. Needs root, or sudo, and scripts/parts/dockerfile.sh.
+// Runs the steps of the Dockerfile without a container engine: node scripts/dockerfile/run.js [--tarball FILE]. Each stage is a separate
+// root with this machine's /usr in place of its base image. The last one contains only Node and libraries, like distroless, and runs as
+// its USER. With --tarball the first stage is skipped: FILE is its result. Needs root, or sudo, and scripts/parts/dockerfile.sh.
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
@@ -11,14 +11,14 @@ import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** A program with its output on stderr. @throws where it fails, or for `run` of a Dockerfile: the build does */
+/** A program with its output on stderr. @throws if it fails, or for `run` of a Dockerfile: if the build does */
 function must(program, args, options = {}) {
   const { status, error } = spawnSync(program, args, { stdio: ['ignore', 2, 2], ...options });
   if (status !== 0)
     throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? `exit code ${status}`}`);
 }
 
-// Mounts that only this process and what it starts see: gone with them.
+// Mounts visible only to this process and its children; they disappear with them.
 if (!process.env.AIOT_OWN_MOUNTS) {
   const words = ['-m', process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   const { status } = spawnSync('unshare', words, {
@@ -94,7 +94,7 @@ function nameUser(folder) {
   must('mount', ['--bind', file, join(folder, 'etc/passwd')]);
 }
 
-/** What Docker starts: ENTRYPOINT and words as USER, with no other groups, in WORKDIR, with ENV and no more. */
+/** Runs the command of a container as Docker does: ENTRYPOINT and words as USER, with no other groups, in WORKDIR, with only ENV. */
 function start(folder, { User, WorkingDir, Entrypoint, Env }, words, stdio) {
   const [user, group] = User.split(':');
   const place = ['--root', folder, '--wd', WorkingDir, '--setgid', group, '--setuid', user];
@@ -162,6 +162,6 @@ try {
   await tryOut(roots.get(''), image);
 } finally {
   for (const each of mounted.reverse()) spawnSync('umount', ['--recursive', '--lazy', each]);
-  // Nothing of this machine is below it any more; where something were, rm would not cross into it.
+  // Nothing of this machine is mounted below it any more; if something were, rm would not cross into it.
   spawnSync('rm', ['-rf', '--one-file-system', work]);
 }

@@ -36,7 +36,7 @@ export async function loadCommands(root) {
 }
 
 /**
- * Flags of a command with those that every command has, by name.
+ * Flags of a command, including those of every command, by name.
  * @param {any} command
  * @returns {[string, any][]}
  */

@@ -1,43 +1,60 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { drawRooms } from '../rooms.js';
+import { drawModules } from '../modules.js';
 import { commandPages, errorPage } from './pages.js';
 import { projectSchemaText } from './project-schema.js';
 
 /**
- * All documents that are made from the code.
+ * All documents generated from the code.
  * @param {object} input
  * @param {string} input.root
  * @param {import('./commands.js').CommandFile[]} input.commands
  * @param {any} input.catalogue
  * @param {(schema: any, options?: { io: 'input' }) => object} input.toJsonSchema
  * @param {object} input.project JSON schema of aiot.yaml, draft 7
- * @param {Record<string, any>} input.protocol schemas of docs/protocol.md, by the word of its examples
+ * @param {Record<string, any>} input.protocol schemas of docs/reference/protocol.md, by the word of its examples
  * @param {string} input.cheatSheets Markdown
+ * @param {string} input.api docs/reference/api.md
  * @returns {Map<string, string>} path relative to the root → text
  */
-export function generateDocs({ root, commands, catalogue, toJsonSchema, project, protocol, cheatSheets }) {
+export function generateDocs({
+  root,
+  commands,
+  catalogue,
+  toJsonSchema,
+  project,
+  protocol,
+  cheatSheets,
+  api,
+}) {
   const { oclif } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const pages = commandPages(commands, oclif.topics);
   for (const { id, command } of commands) {
     if (!command.result) continue;
     const schema = { ...toJsonSchema(command.result), title: `aiot ${id} --json` };
-    pages.set(`docs/schemas/${id.replaceAll(' ', '-')}.json`, `${JSON.stringify(schema, null, 2)}\n`);
+    pages.set(
+      `docs/reference/schemas/${id.replaceAll(' ', '-')}.json`,
+      `${JSON.stringify(schema, null, 2)}\n`,
+    );
   }
   for (const [name, message] of Object.entries(protocol)) {
-    // As a sender may write it: what has a default may be left out.
+    // In the form for senders: fields with a default are optional.
     const schema = { ...toJsonSchema(message, { io: 'input' }), title: `aiot protocol v1: ${name}` };
-    pages.set(`docs/schemas/protocol/${name}.json`, `${JSON.stringify(schema, null, 2)}\n`);
+    pages.set(`docs/reference/schemas/protocol/${name}.json`, `${JSON.stringify(schema, null, 2)}\n`);
   }
-  const page = readFileSync(join(root, 'docs/project.md'), 'utf8');
+  const page = readFileSync(join(root, 'docs/reference/project.md'), 'utf8');
   pages.set('templates/aiot.schema.json', projectSchemaText({ schema: project, page }));
-  pages.set('docs/errors.md', errorPage(catalogue));
-  pages.set('ARCHITECTURE.md', withPart(root, 'ARCHITECTURE.md', 'rooms', drawRooms(root)));
-  pages.set('docs/streams.md', withPart(root, 'docs/streams.md', 'cheat sheets', cheatSheets));
+  pages.set('docs/reference/errors.md', errorPage(catalogue));
+  pages.set('docs/reference/api.md', api);
+  pages.set('ARCHITECTURE.md', withPart(root, 'ARCHITECTURE.md', 'modules', drawModules(root)));
+  pages.set(
+    'docs/reference/stream-examples.md',
+    withPart(root, 'docs/reference/stream-examples.md', 'stream examples', cheatSheets),
+  );
   return pages;
 }
 
-/** A document of which the part between two marks is made from the code. */
+/** A document whose part between two marks is generated from the code. */
 function withPart(root, file, name, part) {
   const begin = `<!-- ${name}: made by npm run docs -->`;
   const end = `<!-- /${name} -->`;

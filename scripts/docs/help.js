@@ -12,7 +12,9 @@ pjson.oclif.commands = './src/commands';
 const loaded = new Plugin({ root, pjson, type: 'core', isRoot: true, ignoreManifest: true });
 await loaded.load();
 
-/** Help changes what it is given (ids; names of flags of the page's own command): copies for each page, of what is loaded once. */
+/**
+ * Help modifies its input (ids; names of flags of the page's own command), so each page gets copies of the objects, which are loaded once.
+ */
 function copyOfPlugin(id) {
   const commands = loaded.commands.map((command) => (command.id === id ? copyOf(command) : { ...command }));
   return Object.assign(Object.create(Plugin.prototype), loaded, { commands });
@@ -28,7 +30,7 @@ async function helpFor(words) {
   const plugin = copyOfPlugin(words.join(':'));
   const config = await Config.load({ root, pjson, plugins: new Map([[plugin.name, plugin]]) });
   const { default: Help } = await import('../../src/lib/cli/help.ts');
-  const help = new Help(config, { maxWidth: 100, stripAnsi: true });
+  const help = new Help(config, { maxWidth: 80, stripAnsi: true });
   const lines = [];
   help.log = (...parts) => lines.push(...parts);
   await help.showHelp(words);

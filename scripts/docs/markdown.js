@@ -1,5 +1,5 @@
-// Markdown as the documents here are written, to HTML: headings, paragraphs, lists of one level, tables, code, quotes; in a line code, bold,
-// italic, links, pictures. What is none of these is refused, rather than shown as something else.
+// Converts Markdown, as used in these documents, to HTML: headings, paragraphs, lists of one level, tables, code, quotes; within a line
+// code, bold, italic, links, images. Anything else is rejected rather than rendered incorrectly.
 
 const entities = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 
@@ -12,15 +12,16 @@ export function escapeHtml(text) {
  * @typedef {object} Rendered
  * @property {string} title text of the first heading
  * @property {string} html
- * @property {Set<string>} places what a link may end with after its #
+ * @property {Set<string>} places valid fragments of links
  */
 
 /**
  * @param {string} text
- * @param {(to: string) => string} link where a link leads on the site
+ * @param {(to: string) => string} link target of a link on the site
+ * @param {(code: string, language: string) => string} [highlight] a block of code as HTML
  * @returns {Rendered}
  */
-export function renderMarkdown(text, link) {
+export function renderMarkdown(text, link, highlight = escapeHtml) {
   const lines = text.replace(/^<!--.*?-->$/gm, '').split('\n');
   const places = new Set();
   const parts = [];
@@ -28,13 +29,13 @@ export function renderMarkdown(text, link) {
   while (lines.length > 0) {
     const line = lines[0];
     if (line.trim() === '') lines.shift();
-    else if (/^ *```/.test(line)) parts.push(fence(lines));
+    else if (/^ *```/.test(line)) parts.push(fence(lines, highlight));
     else if (/^#{1,6} /.test(line)) {
       const heading = headingOf(lines.shift(), link, places);
       title ||= heading.text;
       parts.push(heading.html);
     } else if (line.startsWith('|')) parts.push(table(take(lines, /^\|/), link));
-    else if (/^(?:[-*]|\d+\.) /.test(line)) parts.push(list(lines, link));
+    else if (/^(?:[-*]|\d+\.) /.test(line)) parts.push(list(lines, link, highlight));
     else if (line.startsWith('> ')) parts.push(quote(take(lines, /^> /), link));
     else if (/^(?:<[a-zA-Z/!]| {4}|\t|---$)/.test(line)) throw new Error(`cannot be shown: ${line}`);
     else parts.push(`<p>${inline(take(lines, /^(?!```|#{1,6} |\||[-*] |\s*$)/).join('\n'), link)}</p>`);
@@ -42,19 +43,19 @@ export function renderMarkdown(text, link) {
   return { title, html: parts.join('\n'), places };
 }
 
-/** The lines at the beginning that are so. */
+/** The leading lines that match. */
 function take(lines, pattern) {
   const end = lines.findIndex((line) => !pattern.test(line));
   return lines.splice(0, end < 0 ? lines.length : Math.max(1, end));
 }
 
-function fence(lines) {
+function fence(lines, highlight) {
   const [, indent, language] = /^( *)```(\S*)/.exec(lines.shift());
   const end = lines.findIndex((line) => line.trim() === '```');
   if (end < 0) throw new Error('a block of code has no end');
   const code = lines.splice(0, end + 1).slice(0, -1);
   const text = code.map((line) => (line.startsWith(indent) ? line.slice(indent.length) : line)).join('\n');
-  return `<pre${language ? ` class="${escapeHtml(language)}"` : ''} tabindex="0"><code>${escapeHtml(text)}</code></pre>`;
+  return `<pre${language ? ` class="${escapeHtml(language)}"` : ''} tabindex="0"><code>${highlight(text, language)}</code></pre>`;
 }
 
 function headingOf(line, link, places) {
@@ -68,7 +69,7 @@ function headingOf(line, link, places) {
   return { text: plain, html: `<h${level} id="${place}">${inline(text, link)}</h${level}>` };
 }
 
-/** A heading's place, as GitHub makes it of its text; the second of a name gets a number besides. */
+/** A heading's fragment, derived from its text as on GitHub; a repeated name gets a number. */
 export function placeOf(heading) {
   return heading
     .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
@@ -87,19 +88,19 @@ function table([head, rule, ...rows], link) {
     });
     return `<tr>${shown.join('')}</tr>`;
   };
-  // A table of two columns often has nothing to say above them.
+  // A table of two columns often has empty headers.
   const top = cells(head).some((cell) => cell !== '') ? `<thead>${row(head, 'th')}</thead>` : '';
   const body = rows.map((line) => row(line, 'td')).join('\n');
   return `<div class="scroll" tabindex="0"><table>${top}<tbody>${body}</tbody></table></div>`;
 }
 
-/** A bar behind a backslash is one of the cell's own. */
+/** A bar after a backslash is part of the cell. */
 function cells(line) {
   const inner = line.trim().replace(/^\|/, '').replace(/\|$/, '');
   return inner.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'));
 }
 
-function list(lines, link) {
+function list(lines, link, highlight) {
   const ordered = /^\d/.test(lines[0]);
   const mark = ordered ? /^\d+\. / : /^[-*] /;
   const items = [];
@@ -109,9 +110,9 @@ function list(lines, link) {
     while (lines.length > 0 && /^\s+\S/.test(lines[0]) && !/^\s+(?:```|[-*] |\d+\. )/.test(lines[0]))
       parts.push(lines.shift().trim());
     if (/^\s+(?:[-*]|\d+\.) /.test(lines[0] ?? '')) throw new Error(`a list in a list: ${lines[0]}`);
-    const code = /^\s+```/.test(lines[0] ?? '') ? fence(lines) : '';
+    const code = /^\s+```/.test(lines[0] ?? '') ? fence(lines, highlight) : '';
     items.push(`<li>${inline(parts.join('\n'), link)}${code}</li>`);
-    // Items may stand apart.
+    // Items may be separated by blank lines.
     if (lines[0] === '' && mark.test(lines[1] ?? '')) lines.shift();
   }
   return ordered ? `<ol>${items.join('\n')}</ol>` : `<ul>${items.join('\n')}</ul>`;
@@ -124,7 +125,7 @@ function quote(lines, link) {
 const spans =
   /(?<code>`[^`]+`)|(?<picture>!\[(?<alt>[^\]]*)\]\((?<source>[^)\s]+)\))|(?<link>\[(?<text>(?:`[^`]*`|[^\]`])+)\]\((?<to>[^)\s]+)\))|<(?<url>https?:[^>\s]+)>|\*\*(?<bold>(?:`[^`]*`|[^`])+?)\*\*|(?<![\w*])\*(?<italic>(?:`[^`]*`|[^*\s`])(?:`[^`]*`|[^*`])*?)\*(?![\w*])|\\(?<plain>[\\`*_[\]<>|#])/g;
 
-/** The spans of a line. */
+/** The inline elements of a line. */
 function inline(text, link) {
   let shown = '';
   let from = 0;

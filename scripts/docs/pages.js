@@ -3,7 +3,7 @@ import { exampleText, flagsOf } from './commands.js';
 const generated = '<!-- Made by npm run docs; do not edit. -->';
 
 /**
- * docs/cli/: a page for each topic, and an index.
+ * docs/reference/cli/: a page for each topic, and an index.
  * @param {import('./commands.js').CommandFile[]} commands
  * @param {Record<string, {description: string}>} topics
  * @returns {Map<string, string>} path → text
@@ -18,12 +18,12 @@ export function commandPages(commands, topics) {
     index.push(`- [${name}](${name}.md): ${description}`);
     const sections = own.map((entry) => section(entry));
     pages.set(
-      `docs/cli/${name}.md`,
+      `docs/reference/cli/${name}.md`,
       [generated, '', `# aiot ${name}`, '', description, '', ...sections].join('\n'),
     );
   }
   index.push('', ...globalFlags(commands[0]?.command), '');
-  pages.set('docs/cli/README.md', index.join('\n'));
+  pages.set('docs/reference/cli/README.md', index.join('\n'));
   return pages;
 }
 
@@ -41,9 +41,10 @@ function section({ id, command }) {
     '',
     command.summary,
     ...(command.description ? ['', command.description] : []),
-    ...((command.hiddenAliases ?? []).length > 0
-      ? ['', `\`aiot ${command.hiddenAliases[0]}\` alone does the same.`]
-      : []),
+    ...(command.aliases ?? []).flatMap((alias) => [
+      '',
+      `Short form: \`aiot ${alias.replaceAll(':', ' ')}\`.`,
+    ]),
     '',
     '```sh',
     usage,
@@ -93,34 +94,35 @@ function globalFlags(command) {
     ...rows.map(flagRow),
     '',
     'Every flag has its environment variable. What wins: flag, environment, project file, context, default;',
-    '`aiot config explain` shows where a value came from.',
+    '`aiot config show` shows where a value came from.',
     '',
     'With `--json` a list is an array of all its entries. Where one page of it is asked for (`--after`), it is an object',
     '`{NOUN: […], next}`: what to give `--after` for the page behind it, null at the end. What has a list and is one thing itself',
     '(the recordings of a project, the routes of a file) is an object that names it.',
     '',
-    'Exit codes: 0 ok · 1 failed · 2 usage · 3 partly failed · 4 not found · 5 not allowed · 6 a check or gate said no ·',
+    'Exit codes: 0 ok · 1 failed · 2 usage · 3 partly failed · 4 not found · 5 not allowed · 6 a check or gate failed ·',
     '124 timed out · 130 interrupted.',
   ];
 }
 
 /**
- * docs/errors.md from the catalogue.
- * @param {Record<string, {exit: number, family: string, about: string, next: string}>} catalogue
+ * docs/reference/errors.md from the catalogue.
+ * @param {Record<string, {exit: number, family: string, about: string, next: string, subjects?: Record<string, string>}>} catalogue
  */
 export function errorPage(catalogue) {
   const families = { user: 'the input', outside: 'the outside world', bug: 'aiot itself' };
-  const entries = Object.entries(catalogue).map(([code, { exit, family, about, next }]) =>
+  const entries = Object.entries(catalogue).map(([code, { exit, family, about, next, subjects = {} }]) =>
     [
       `## ${code}`,
       '',
       about,
       '',
       `- Try: ${next}`,
+      ...Object.entries(subjects).map(([subject, step]) => `- For \`${subject}\`: ${step}`),
       `- Exit code ${exit}; the cause is ${families[family]}.`,
       '',
     ].join('\n'),
   );
-  const intro = 'Every error has a code, a sentence and a next step. `aiot explain CODE` prints its entry.';
+  const intro = 'Every error has a code, a sentence and a next step. `aiot error CODE` prints its entry.';
   return [generated, '', '# Errors', '', intro, '', ...entries].join('\n');
 }

@@ -1,22 +1,22 @@
 /**
- * The schema of aiot.yaml for editors, each field with what docs/project.md says of it.
+ * The schema of aiot.yaml for editors; each field has its description from docs/reference/project.md.
  * @param {object} input
  * @param {any} input.schema JSON Schema draft 7
- * @param {string} input.page docs/project.md
+ * @param {string} input.page docs/reference/project.md
  * @returns {string} JSON
  */
 export function projectSchemaText({ schema, page }) {
   for (const [, path, standard, about] of page.matchAll(/^\| `([a-zA-Z0-9.*]+)` \| (.*?) ?\| (.+) \|$/gm)) {
     const field = at(schema, path.split('.'));
-    if (!field) throw new Error(`docs/project.md: aiot.yaml has no field ${path}`);
-    field.description = plain(standard === 'yes' ? `${about} (needed)` : about);
+    if (!field) throw new Error(`docs/reference/project.md: aiot.yaml has no field ${path}`);
+    field.description = plain(standard === 'required' ? `${about} (required)` : about);
   }
   const { $schema, ...rest } = schema;
   const titled = { $schema, title: 'aiot.yaml', description: 'A project of aiot.', ...rest };
   return `${JSON.stringify(titled, null, 2)}\n`;
 }
 
-/** The part of a schema that a path of docs/project.md names; `*` is any name. */
+/** The part of a schema that a path of docs/reference/project.md names; `*` is any name. */
 function at(schema, path) {
   let part = schema;
   for (const name of path) part = name === '*' ? part?.additionalProperties : part?.properties?.[name];

@@ -1,13 +1,22 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { highlight } from './highlight.js';
 import { escapeHtml, renderMarkdown } from './markdown.js';
 
 const beginning = 'docs/README.md';
-/** Nothing is loaded but what lies beside the page. */
-const policy = "default-src 'none'; style-src 'self'; img-src 'self'";
+/** A page loads only files of the site, and runs only its one script. */
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'";
+/** Title and folder of the four kinds of pages, in the order of the menu. */
+const kinds = [
+  ['Start', 'docs/start/'],
+  ['How-to guides', 'docs/how-to/'],
+  ['Reference', 'docs/reference/'],
+  ['Background', 'docs/background/'],
+];
 
 /**
- * The documents as a site of plain files: each page of docs/ and what it leads to, sources too.
+ * The documents as a site of plain files: each page of docs/ and the files that it links to, including sources.
  * @param {string} root
  * @param {string} style of the reports
  * @returns {{ files: Map<string, string | Buffer>, dead: string[] }} path on the site → content; links that lead nowhere, `PAGE: LINK`
@@ -41,13 +50,16 @@ export function makeSite(root, style) {
       const way = file === '' ? '' : wayTo(root, page, full);
       return place === undefined ? way : `${way}#${place}`;
     };
-    rendered.set(page, renderMarkdown(readFileSync(join(root, page), 'utf8'), lead));
+    rendered.set(page, renderMarkdown(readFileSync(join(root, page), 'utf8'), lead, highlight));
   }
   for (const { page, to, full, place } of wanted) {
     if (!rendered.get(full)?.places.has(place)) dead.push(`${page}: ${to}`);
   }
-  const sections = navigation(readFileSync(join(root, beginning), 'utf8'));
-  for (const [path, page] of rendered) files.set(targetOf(root, path), frame(root, path, page, sections));
+  const titleOf = (path) => rendered.get(path)?.title ?? path;
+  const menu = menuOf(readFileSync(join(root, beginning), 'utf8'));
+  for (const [path, page] of rendered)
+    files.set(targetOf(root, path), frame(root, path, page, { menu, titleOf }));
+  files.set('site.js', siteScript(root, rendered));
   return { files, dead };
 }
 
@@ -56,7 +68,7 @@ function markdownIn(root) {
   return ['README.md', ...own.filter((path) => path.endsWith('.md')).sort()];
 }
 
-/** Pages of docs/ lie at the top of the site, all other files of the repository below source/. */
+/** Pages of docs/ are at the top of the site, all other files of the repository below source/. */
 function targetOf(root, path) {
   const place = /^docs(?:\/|$)/.test(path) ? path.slice('docs/'.length) : `source/${path}`;
   if (path.endsWith('.md'))
@@ -75,55 +87,144 @@ function listing(root, path, entries) {
   return renderMarkdown(`# ${path}\n\n${items}\n`, (to) => wayTo(root, path, `${path}/${to}`));
 }
 
-/** Headings of the first page, and the pages that its tables name first. */
-function navigation(text) {
-  return text
+/**
+ * The pages listed in the index, by kind, and within it by heading of the index. A heading that has one kind only is a group of its kind;
+ * a kind with a single heading has no groups.
+ */
+function menuOf(text) {
+  const sections = text
     .split(/^## /m)
     .slice(1)
-    .flatMap((section) => {
-      const [title = ''] = section.split('\n');
-      const links = [...section.matchAll(/\[([^\]]+)\]\(([^)#:]+\.md)\)/g)];
-      const pages = links.map(([, name, to]) => ({ name, path: normalize(join('docs', to)) }));
-      const own = pages.filter(({ path }, i) => pages.findIndex((page) => page.path === path) === i);
-      return own.length > 2 ? [{ title, pages: own }] : [];
-    });
+    .map((section) => ({
+      title: section.split('\n')[0] ?? '',
+      pages: [...section.matchAll(/\]\(([^)#:]+\.md)\)/g)].map(([, to]) => normalize(join('docs', to))),
+    }));
+  return kinds.flatMap(([title, folder]) => {
+    const groups = sections
+      .filter(({ pages }) => mostlyIn(folder, pages))
+      .map((section) => ({ ...section, pages: [...new Set(section.pages)] }));
+    return groups.length === 0 ? [] : [{ title, groups }];
+  });
 }
 
-function frame(root, path, { title, html }, sections) {
+function mostlyIn(folder, pages) {
+  return pages.filter((page) => page.startsWith(folder)).length > pages.length / 2;
+}
+
+function frame(root, path, { title, html }, { menu, titleOf }) {
   const way = (to) => escapeHtml(wayTo(root, path, to));
-  const entry = ({ name, path: to }) =>
-    `<li><a href="${way(to)}"${to === path ? ' aria-current="page"' : ''}>${escapeHtml(name)}</a></li>`;
-  const menu = sections.map(
-    ({ title: name, pages }) => `<h2>${escapeHtml(name)}</h2><ul>${pages.map(entry).join('')}</ul>`,
-  );
-  const first = [beginning, 'docs/quick-start.md', 'docs/faq.md', 'docs/troubleshooting.md'];
-  const names = ['Documentation', 'Quick start', 'Questions', 'Troubleshooting'];
-  const top = first.map((to, i) => entry({ name: names[i], path: to }));
-  const sheet = relative(dirname(targetOf(root, path)), 'site.css');
+  const beside = (file) => relative(dirname(targetOf(root, path)), file);
+  const entry = (to, name = titleOf(to)) =>
+    to === path
+      ? `<li><a href="${way(to)}" aria-current="page">${escapeHtml(name)}</a>${contents(html)}</li>`
+      : `<li><a href="${way(to)}">${escapeHtml(name)}</a></li>`;
+  const list = (pages) => `<ul>${pages.map((to) => entry(to)).join('')}</ul>`;
+  const groupOf = ({ title: name, pages }) =>
+    `<details${pages.includes(path) ? ' open' : ''}><summary>${escapeHtml(name)}</summary>${list(pages)}</details>`;
+  const sections = menu.map(({ title: name, groups }) => {
+    const inside = groups.length === 1 ? list(groups[0].pages) : groups.map(groupOf).join('');
+    return `<h2>${escapeHtml(name)}</h2>${inside}`;
+  });
+  const top = [
+    [beginning, 'Documentation'],
+    ['docs/start/quick-start.md', 'Quick start'],
+    ['docs/background/scope.md', 'Is aiot for me?'],
+    ['docs/how-to/troubleshooting.md', 'Troubleshooting'],
+  ].map(([to, name]) => `<a href="${way(to)}"${to === path ? ' aria-current="page"' : ''}>${name}</a>`);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>${escapeHtml(title)} · aiot</title>
-<link rel="stylesheet" href="${sheet}"></head><body><a class="skip" href="#content">To the text</a>
-<div class="site"><nav aria-label="Pages"><details open><summary>aiot</summary><ul>${top.join('')}</ul>${menu.join('\n')}</details></nav>
+<link rel="stylesheet" href="${beside('site.css')}"><script src="${beside('site.js')}" defer></script></head><body><a class="skip" href="#content">Skip to content</a>
+<header class="top"><a class="brand" href="${way(beginning)}">aiot</a><nav class="links" aria-label="Site">${top.join('')}<a class="menu" href="#pages">Pages</a></nav><div class="search"></div></header>
+<div class="site"><nav class="pages" id="pages" aria-label="Pages">${sections.join('\n')}</nav>
 <main id="content">
 ${html}
 </main></div></body></html>
 `;
 }
 
+/** The second-level headings of a page; fewer than two need no list. */
+function contents(html) {
+  const headings = [...html.matchAll(/<h2 id="([^"]+)">(.*?)<\/h2>/g)];
+  if (headings.length < 2) return '';
+  const items = headings.map(([, place, inside]) => `<li><a href="#${place}">${textOf(inside)}</a></li>`);
+  return `<ul class="contents">${items.join('')}</ul>`;
+}
+
+/** Escaped text without markup. */
+function textOf(html) {
+  return html.replace(/<[^>]*>/g, '');
+}
+
+/** The one script of the site: the index of all pages of docs/, and the code that uses it. */
+function siteScript(root, rendered) {
+  const pages = [...rendered]
+    .filter(([path]) => /^(?:docs\/.*|README|ARCHITECTURE)\.md$/.test(path))
+    .map(([path, { title, html }]) => ({ path: targetOf(root, path), title, sections: sectionsOf(html) }));
+  const code = readFileSync(fileURLToPath(new URL('browser.js', import.meta.url)), 'utf8');
+  return `(() => {\nconst pages = ${JSON.stringify(pages)};\n${code}})();\n`;
+}
+
+/** The text of a page below each of its headings; the part below the title has neither fragment nor heading. */
+function sectionsOf(html) {
+  return html.split(/(?=<h[1-6] id=")/).map((part) => {
+    const [whole, level, place, inside] = /^<h([1-6]) id="([^"]+)">(.*?)<\/h\d>/.exec(part) ?? ['', '1'];
+    const text = plain(part.slice(whole.length));
+    return level === '1' ? ['', '', text] : [place, plain(inside), text];
+  });
+}
+
+function plain(html) {
+  return textOf(html.replace(/<\/(?:td|th|li|p|pre|tr)>/g, ' '))
+    .replace(
+      /&(lt|gt|quot|amp|#x27);/g,
+      (_, name) => ({ lt: '<', gt: '>', quot: '"', amp: '&', '#x27': "'" })[name],
+    )
+    .replace(/\s+/g, ' ')
+    .trim();
+}
+
 const siteStyle = `
-.site{display:grid;grid-template-columns:230px minmax(0,1fr);max-width:1280px;margin:0 auto}
-.site main{max-width:none;min-width:0;width:100%;margin:0;padding-top:32px;overflow-wrap:break-word}.site main>h2{text-transform:none;letter-spacing:0;font-size:19px;color:var(--ink)}
+:root{--code-word:#a4480f;--code-text:#2a7247}
+@media(prefers-color-scheme:dark){:root{--code-word:#e89a5e;--code-text:#79c797}}
+html{scroll-padding-top:70px}
+.top{position:sticky;top:0;z-index:2;display:flex;flex-wrap:wrap;gap:6px 22px;align-items:center;padding:10px 24px;
+background:var(--ground);border-bottom:1px solid var(--rule)}
+.brand{font-weight:700;font-size:18px;letter-spacing:-.02em;color:var(--ink)}
+.links{display:flex;flex-wrap:wrap;gap:2px 18px;font-size:14px}.links [aria-current]{color:var(--ink);font-weight:600}.menu{display:none}
+.search{position:relative;margin-left:auto;width:min(320px,100%)}
+.search input{width:100%;font:inherit;font-size:14px;color:inherit;background:var(--card);border:1px solid var(--soft);border-radius:7px;padding:6px 10px}
+.results{position:absolute;right:0;top:calc(100% + 6px);width:min(560px,calc(100vw - 32px));max-height:70vh;overflow-y:auto;list-style:none;margin:0;
+padding:6px;background:var(--card);border:1px solid var(--rule);border-radius:9px;box-shadow:0 10px 30px rgb(0 0 0/18%)}
+.results[hidden]{display:none}.results li{padding:0;color:var(--soft)}.results li:not(:has(a)){padding:8px 10px}
+.results a{display:block;padding:7px 10px;border-radius:6px}.results a:hover,.results a:focus{background:color-mix(in srgb,var(--blue) 10%,var(--card));text-decoration:none}
+.results b{display:block;color:var(--ink);font-weight:600;font-size:14px}.results span{display:block;color:var(--soft);font-size:13px;overflow-wrap:anywhere}
+mark{background:color-mix(in srgb,var(--blue) 24%,transparent);color:var(--ink);border-radius:2px}
+.unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+.site{display:grid;grid-template-columns:270px minmax(0,1fr);max-width:1320px;margin:0 auto}
+.site main{max-width:none;min-width:0;width:100%;margin:0;padding-top:32px;overflow-wrap:break-word}
+.site main>h2{text-transform:none;letter-spacing:0;font-size:19px;color:var(--ink)}
 .site main p,.site main li{max-width:84ch}
-nav{padding:32px 12px 48px 24px;font-size:14px;border-right:1px solid var(--rule)}
-nav summary{font-weight:650;font-size:16px;color:var(--ink)}nav h2{margin:22px 0 6px;padding-top:12px}
-nav ul{list-style:none;margin:8px 0 0;padding:0}nav li{margin:0}nav a{display:block;padding:2px 0}
-nav a[aria-current]{color:var(--ink);font-weight:600}
+.pages{padding:24px 14px 48px 24px;font-size:14px;line-height:1.4;border-right:1px solid var(--rule)}
+.pages h2{margin:22px 0 8px;padding-top:14px}.pages h2:first-child{margin-top:0;padding-top:0;border-top:0}
+.pages summary{padding:3px 0;color:var(--ink)}.pages details{margin:0;font-size:14px}
+.pages ul{list-style:none;margin:0;padding:0}.pages details>ul,.pages .contents{margin:0 0 6px 3px;padding-left:12px;border-left:1px solid var(--rule)}
+.pages li{margin:0}.pages a{display:block;padding:3px 0}.pages a[aria-current]{color:var(--ink);font-weight:600}.contents a{font-size:13px;color:var(--soft)}
+main :is(p,li,dd,td) a{text-decoration:underline;text-underline-offset:2px;text-decoration-thickness:1px}
 a{color:var(--blue);text-decoration:none}a:hover,a:focus{text-decoration:underline}
-pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:12px 14px;overflow-x:auto}
+:focus-visible{outline:2px solid var(--blue);outline-offset:1px}
+.code{position:relative}.copy{position:absolute;top:7px;right:7px;font:inherit;font-size:12px;color:var(--soft);background:var(--card);
+border:1px solid var(--rule);border-radius:6px;padding:2px 8px;cursor:pointer;opacity:0}
+.code:hover .copy,.copy:focus-visible{opacity:1}.copy:hover{color:var(--ink)}@media(hover:none){.copy{opacity:1}}
+.scroll{margin-bottom:14px}pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:12px 14px;overflow-x:auto}
 pre code{font-size:12.5px}td code,p code,li code{overflow-wrap:anywhere}
+.hljs-comment,.hljs-meta{color:var(--soft)}.hljs-string,.hljs-regexp{color:var(--code-text)}.hljs-title{font-weight:600}
+.hljs-attr,.hljs-attribute,.hljs-type,.hljs-property{color:var(--blue)}
+.hljs-keyword,.hljs-built_in,.hljs-literal,.hljs-number,.hljs-variable,.hljs-subst,.hljs-symbol{color:var(--code-word)}
 blockquote{margin:0 0 10px;padding-left:14px;border-left:3px solid var(--rule);color:var(--soft)}
-img{max-width:100%;height:auto}.skip{position:absolute;left:-999px}.skip:focus{left:8px;top:8px;background:var(--card);padding:6px 10px}
-@media(max-width:820px){.site{grid-template-columns:minmax(0,1fr)}nav{order:2;border-right:0;border-top:1px solid var(--rule);padding:16px}}
-@media print{nav{display:none}.site{display:block}}
+img{max-width:100%;height:auto}.skip{position:absolute;left:-999px}.skip:focus{left:8px;top:8px;z-index:3;background:var(--card);padding:6px 10px}
+@media(max-width:820px){.site{grid-template-columns:minmax(0,1fr)}.pages{order:2;border-right:0;border-top:1px solid var(--rule);padding:16px}
+.top{position:relative;padding:10px 16px}.menu{display:inline}.search{width:100%}.results{left:0;right:auto}.site main{padding:20px 16px 32px}
+.links a:not(.menu){display:none}.links{margin-left:auto}}
+@media print{.pages,.top,.copy{display:none}.site{display:block}}
 `;

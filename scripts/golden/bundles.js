@@ -1,4 +1,4 @@
-// Writes firmware/test/fixtures/bundles/*.aiot and firmware/test/answers.inc: small bundles and what they answer over a stream.
+// Writes firmware/test/fixtures/bundles/*.aiot and firmware/test/answers.inc: small bundles and their predictions for a stream.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { register } from 'tsx/esm/api';
 

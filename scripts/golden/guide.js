@@ -1,4 +1,4 @@
-// Writes firmware/test/guide.inc: messages, payloads and networks of the guide's boards as the TypeScript one has them.
+// Writes firmware/test/guide.inc: messages, payloads and networks of the guide's boards from the TypeScript implementation.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
@@ -92,7 +92,7 @@ ${networks}`;
 
 const runs = 8;
 
-/** Networks of each form, and what this side makes of readings. */
+/** Networks of each form, and this side's predictions for readings. */
 async function networkTables(random) {
   const { FloatNetwork } = await import('../../test/support/float-network.ts');
   const { quantizeGraph } = await import('../../src/lib/model/quantize/graph/quantize-graph.ts');
@@ -110,7 +110,7 @@ async function networkTables(random) {
     options: { activation: 'none', keepNumDims: false },
   });
   const float = network.graph(input, network.unary(sum, 'LOGISTIC'));
-  /** The same, by whose last bias all readings are alike. */
+  /** The same, with a last bias that makes the prediction constant. */
   const saying = (value) => ({
     ...float,
     tensors: float.tensors.map((t, i) => (i === bias ? { ...t, data: Float32Array.of(value) } : t)),
@@ -149,7 +149,7 @@ ${tables.map(({ name, at, bytes, results }) => `    {"${name}", network_${at}, $
 `;
 }
 
-/** A string literal of C in octal where it is not plain; NULL of null. */
+/** A C string literal, with octal escapes for special characters; NULL for null. */
 function quoted(text) {
   if (text === null) return 'NULL';
   const bytes = [...Buffer.from(text)].map((byte) =>

@@ -1,4 +1,4 @@
-// Writes firmware/test/json.inc: how JavaScript reads numbers, strings and whole texts, for the firmware's reader to agree with.
+// Writes firmware/test/json.inc: numbers, strings and whole texts as read by JavaScript, which the firmware's reader must match.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
@@ -34,7 +34,7 @@ const numberTexts = (random) => {
   const some = (n, make) => {
     for (let i = 0; i < n; i++) made.push(make(i));
   };
-  // Any bits that are a number, written as JavaScript writes them and with more digits than it needs.
+  // Any bits that are a number, as written by JavaScript and with more digits than needed.
   const anyDouble = () => {
     const view = new DataView(new ArrayBuffer(8));
     do {
@@ -63,7 +63,7 @@ const numberTexts = (random) => {
   return [...made, ...numberEdges];
 };
 
-/** (2m + 1) / 2^(n + 1) in all its digits, and more behind them. */
+/** (2m + 1) / 2^(n + 1) in all its digits, followed by more. */
 function halfway(n, m, behind) {
   const scaled = (2n * m + 1n) * 5n ** BigInt(n + 1);
   return `${scaled}${behind}e-${n + 1 + behind.length}`;
@@ -144,7 +144,7 @@ function bits(value) {
   return `0x${view.getBigUint64(0).toString(16).padStart(16, '0')}u`;
 }
 
-/** Bytes as a C string; what follows a number in octal is never taken for another digit of it. */
+/** Bytes as a C string; a following digit is never taken as part of an octal escape. */
 function quoted(text) {
   const plain = (c) => c >= ' ' && c <= '~' && c !== '"' && c !== '\\' && c !== '?';
   const octal = (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`;

@@ -1,5 +1,7 @@
-// Writes what the firmware's interpreter and emitted C are held to: firmware/test/models.inc (networks of each kind, inputs, exact
-// outputs), firmware/test/rules.inc (files with one number changed, and whether they are taken: docs/tflite-rules.md) and firmware/test/fixtures/emitted (two networks as `aiot model quantize --emit c` writes them, and their vectors).
+// Writes reference data for the firmware's interpreter and emitted C. firmware/test/models.inc has networks of each kind, inputs, and
+// exact outputs. firmware/test/rules.inc has files with one number changed, and whether they are accepted
+// (docs/reference/tflite-rules.md). firmware/test/fixtures/emitted has two networks as written by `aiot model quantize --emit c`, and
+// their vectors.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +12,7 @@ const runs = 6;
 const seeds = Array.from({ length: 8 }, (_, at) => 100 + at);
 
 /**
- * Networks of each kind with inputs and what the TypeScript interpreter makes of them, as C text.
+ * Networks of each kind with inputs, and the outputs of the TypeScript interpreter, as C text.
  * @param {object} lib
  * @param {Record<string, (random: () => number) => object>} lib.makers of float networks, by kind
  * @param {typeof import('../../test/support/architectures.js').quantizedOf} lib.quantizedOf
@@ -65,7 +67,7 @@ ${rows.join('\n')}
 `;
 }
 
-/** A network, or nothing where the sizes that chance gave leave no room for a window. */
+/** A network, or nothing if the random sizes leave no room for a window. */
 function possible(make) {
   try {
     return [make()];
@@ -151,7 +153,7 @@ export function emittedNetworks({ FloatNetwork, engineKinds }) {
   };
 }
 
-/** All that both need, of the TypeScript sources. */
+/** The TypeScript modules that both need. */
 export async function golden() {
   const [formats, runtime, core, emit, architectures, kinds, float, rules] = await Promise.all([
     import('../../src/lib/formats/index.ts'),

@@ -1,9 +1,10 @@
-// Writes firmware/test/signal.inc: what the TypeScript side makes of samples, for the firmware's signal part to come to, bit for bit.
+// Writes firmware/test/signal.inc: results of the TypeScript implementation for samples, which the firmware's signal part must reproduce
+// bit for bit.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
 
-/** Pieces of the har template's recordings (their source: templates/har-imu/README.md), by their first sample and how many. */
+/** Pieces of the har template's recordings (source: templates/har-imu/README.md), by first sample and length. */
 const recorded = {
   walking: ['walking1', 1000, 1000],
   lying: ['lying2', 400, 520],
@@ -59,7 +60,7 @@ function computed(signal, { spec, from = 0, count }, piece) {
   return { rows, from, samples: samples.length };
 }
 
-/** Every set on what sensors give, and each on what they should not. */
+/** Every set with realistic signals, and each with degenerate ones. */
 function casesOf({ featureNames }) {
   const of = (piece, features, window, stride, more = {}) => {
     const { rate = 100, lowpass = null, resample = rate, fields = ['x', 'y', 'z'], from, count } = more;
@@ -131,7 +132,7 @@ function readPieces() {
   );
 }
 
-/** What a motor's sensors could give, and signals without shape, with too much of it, or with too few peaks. */
+/** Signals that a motor's sensors could give, and degenerate signals: flat, extreme, or with too few peaks. */
 function madePieces(random) {
   const digits = (x) => Number(x.toPrecision(6));
   const three = (make) => Array.from({ length: 448 }, (_, i) => [0, 1, 2].map((axis) => make(i, axis)));

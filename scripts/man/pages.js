@@ -1,5 +1,4 @@
 import { exampleText } from '../docs/commands.js';
-import { bold, example, italic, prose, section, term, text } from './roff.js';
 
 /**
  * All manual pages of section 1.
@@ -38,34 +37,32 @@ function heading(name, { date, version }) {
   return `.TH ${text(name.toUpperCase())} 1 ${date} "aiot ${text(version)}" "aiot manual"\n`;
 }
 
-/** What stands behind a name has no full stop at its end. */
+/** A description after a name has no full stop at its end. */
 const nameSection = (name, about) =>
   section('NAME', `${text(name)} \\- ${text(about).replaceAll(/\s+/g, ' ').replace(/\.$/, '')}`);
 
 function commandPage(command, commands, all) {
-  const { id, summary, description, args = {}, hiddenAliases = [] } = command;
+  const { id, summary, description, args = {}, aliases = [] } = command;
   const below = commands.filter((each) => each.id.startsWith(`${id}:`));
   const examples = (command.examples ?? []).map((each) => exampleText(each, id.replaceAll(':', ' ')));
   return [
     heading(nameOf(id), all),
     nameSection(nameOf(id), summary),
     section('SYNOPSIS', synopsis(id, args)),
-    ...(description || hiddenAliases.length > 0
-      ? [section('DESCRIPTION', describe(description, hiddenAliases))]
-      : []),
+    ...(description || aliases.length > 0 ? [section('DESCRIPTION', describe(description, aliases))] : []),
     ...(Object.keys(args).length > 0
       ? [section('ARGUMENTS', Object.values(args).map(argument).join('').trimEnd())]
       : []),
     section('OPTIONS', options(command)),
     ...(below.length > 0 ? [section('COMMANDS', listed(below))] : []),
     section('EXAMPLES', example(examples.flatMap((each) => each.split('\n'))).trimEnd()),
-    exitStatus,
+    exitStatus(),
     seeAlso(id),
   ].join('');
 }
 
 function describe(description, aliases) {
-  const same = aliases.map((alias) => `.B ${text(wordsOf(alias))}\nalone does the same.`);
+  const same = aliases.map((alias) => `Short form:\n.B ${text(wordsOf(alias))}`);
   return [...(description ? [prose(description)] : []), ...same].join('\n.PP\n');
 }
 
@@ -155,7 +152,7 @@ function frontPage(commands, topics, { description }, all) {
     section(
       'ENVIRONMENT',
       prose(
-        'Every flag has its variable, AIOT_ and its name: the page of a command tells it. What wins is flag, variable, project file, context, default; aiot config explain shows where a value came from.',
+        'Every flag has its variable, AIOT_ and its name: the page of a command tells it. What wins is flag, variable, project file, context, default; aiot config show shows where a value came from.',
       ),
     ),
     section(
@@ -168,7 +165,7 @@ function frontPage(commands, topics, { description }, all) {
         .join('')
         .trimEnd(),
     ),
-    exitStatus,
+    exitStatus(),
   ].join('');
 }
 
@@ -176,26 +173,65 @@ const globalOf = ({ flags }) =>
   Object.fromEntries(Object.entries(flags).filter(([, { helpGroup }]) => helpGroup === 'GLOBAL'));
 
 const codes = {
-  0: 'done',
+  0: 'success',
   1: 'failed',
-  2: 'the command line, or a file that it names, is not as it has to be',
+  2: 'invalid command line, or invalid file named in it',
   3: 'partly failed',
   4: 'not found',
-  5: 'not allowed',
-  6: 'a check or a gate said no',
+  5: 'permission denied',
+  6: 'a check or gate failed',
   124: 'timed out',
   130: 'interrupted',
 };
-const exitStatus = section(
-  'EXIT STATUS',
-  Object.entries(codes)
-    .map(([code, meaning]) => term(bold(code), `${text(meaning)}.`))
-    .join('')
-    .trimEnd(),
-);
+const exitStatus = () =>
+  section(
+    'EXIT STATUS',
+    Object.entries(codes)
+      .map(([code, meaning]) => term(bold(code), `${text(meaning)}.`))
+      .join('')
+      .trimEnd(),
+  );
 
 function seeAlso(id) {
   const words = id.split(':');
   const above = words.slice(1).map((_, at) => nameOf(words.slice(0, at + 1).join(':')));
   return section('SEE ALSO', ['aiot', ...above].map((name) => `.BR ${text(name)} (1)`).join(',\n'));
 }
+
+// man(7), as groff and mandoc read it.
+
+/** Literal text: characters that are special to roff are escaped. */
+const text = (words) =>
+  String(words ?? '')
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replaceAll("'", '\\(aq')
+    .replaceAll('`', '\\(ga')
+    .replaceAll('^', '\\(ha')
+    .replaceAll('~', '\\(ti')
+    .replaceAll('"', '\\(dq');
+
+/** Prose: each sentence begins a line, hyphens remain hyphens, and text in backticks is bold. */
+function prose(words) {
+  return text(words)
+    .replaceAll(/\\\(ga(.+?)\\\(ga/g, '\\fB$1\\fR')
+    .replaceAll(/(?<=\w)\\-(?=\w)/g, '-')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+    .split(/(?<=[.!?]) (?=[A-Z“])/)
+    .map(guarded)
+    .join('\n');
+}
+
+/** A line that begins with a dot would be a request. */
+const guarded = (line) => (/^[.']/.test(line) ? `\\&${line}` : line);
+
+const section = (name, body) => `.SH ${name}\n${body}\n`;
+
+/** A term in bold, with its description below. */
+const term = (head, body) => `.TP\n${head}\n${body}\n`;
+const bold = (words) => `\\fB${text(words)}\\fR`;
+const italic = (words) => `\\fI${text(words)}\\fR`;
+
+/** Unchanged lines, for copying. */
+const example = (lines) => `.RS 4\n.nf\n${lines.map((line) => guarded(text(line))).join('\n')}\n.fi\n.RE\n`;

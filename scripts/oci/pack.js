@@ -1,7 +1,7 @@
-// Packs folders into an OCI image layout (image-spec 1.1: image-layout, config, manifest, index), without a container engine and without
-// a network: node scripts/oci/pack.js --out LAYOUT --name NAME:TAG --arch amd64 --layer FOLDER=/PATH … [--base LAYOUT]
-// The same folders give the same bytes: names in order, no times, no owners, gzip without a name. Called again with another --arch the
-// image is added to the layout's index.
+// Packs folders into an OCI image layout (image-spec 1.1: image-layout, config, manifest, index), without a container engine and without a
+// network: node scripts/oci/pack.js --out LAYOUT --name NAME:TAG --arch amd64 --layer FOLDER=/PATH … [--base LAYOUT] The same folders give
+// the same bytes: names in order, no times, no owners, gzip without a name. Another call with another --arch adds the image to the
+// layout's index.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -35,7 +35,7 @@ const types = {
 };
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** Writes a blob under its digest, and tells what refers to it. */
+/** Writes a blob under its digest, and returns its descriptor. */
 function blob(bytes, mediaType) {
   const digest = sha256(bytes);
   mkdirSync(join(out, 'blobs/sha256'), { recursive: true });
@@ -66,7 +66,7 @@ function tarOf(folder, path) {
   }
 }
 
-/** The image of this architecture in a layout that is built upon. */
+/** The image of this architecture in the base layout. */
 function baseOf(folder) {
   const index = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8'));
   const all = index.manifests.flatMap((each) =>

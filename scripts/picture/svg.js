@@ -5,7 +5,7 @@ const widest = 120;
 const colors = { 31: '#f7768e', 32: '#9ece6a', 33: '#e0af68', 34: '#7aa2f7', 35: '#bb9af7', 36: '#7dcfff' };
 
 /**
- * A terminal window as SVG: text with SGR codes (bold, dim, six colours) in, one <text> a line out.
+ * Converts text with SGR codes (bold, dim, six colors) to a terminal window as SVG, one <text> per line.
  * @param {string} title
  * @param {string[]} lines
  */
@@ -28,7 +28,7 @@ ${texts.join('\n')}
 `;
 }
 
-/** A line's pieces of one style each: what follows an escape begins with its codes and an `m`. */
+/** A line's pieces of one style each: the text after an escape begins with its codes and an `m`. */
 function spans(line) {
   let style = { bold: false, dim: false, color: '' };
   const [first = '', ...rest] = line.split('\u001b[');
@@ -50,14 +50,14 @@ function apply(style, code) {
   return { ...style, color: colors[code] ?? style.color };
 }
 
-/** Long lines go on below, as on a terminal. */
+/** Long lines continue below, as on a terminal. */
 function wrap(row) {
   const rows = [[]];
   let used = 0;
   for (const span of row) {
     let rest = span.text;
     while (used + rest.length > widest) {
-      // Between two words where there are two.
+      // Breaks between two words if possible.
       const space = rest.lastIndexOf(' ', widest - used);
       const end = space > 0 || used > 0 ? Math.max(0, space) : widest;
       rows.at(-1)?.push({ ...span, text: rest.slice(0, end) });

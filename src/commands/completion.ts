@@ -1,31 +1,49 @@
-import { Args } from '@oclif/core';
+import { Args, Flags } from '@oclif/core';
 import * as z from 'zod';
 import { AiotCommand } from '../lib/cli/command.js';
+import { nameKinds, refreshNames } from '../lib/cli/completion/names.js';
 import { type CompletionShell, completionScript, completionShells } from '../lib/cli/completion/scripts.js';
 import { completionTable } from '../lib/cli/completion/table.js';
 import { documentList } from '../lib/cli/documents.js';
+import { shared } from '../lib/cli/flags/shared.js';
+import { facts } from '../lib/cli/render/text.js';
 import { catalogue } from '../lib/core/catalogue.js';
 import { findTemplates } from '../lib/project/templates.js';
 
 export default class Completion extends AiotCommand {
-  static override summary = 'Print the script that completes commands and flags in your shell.';
+  static override summary = 'Print the shell completion script.';
   static override description =
-    'Commands, flags, their values where they are known, files, and the names of your contexts. The script starts no aiot, so that Tab answers at once. To keep it: eval "$(aiot completion bash)" in ~/.bashrc, eval "$(aiot completion zsh)" in ~/.zshrc after compinit; aiot completion fish > ~/.config/fish/completions/aiot.fish.';
+    'Completes commands, flags, known flag values, files, the names of your contexts, and the names of devices, models and other resources of the current platform. Completions appear at once: names come from a cache, which is refreshed in the background at most once a minute. To install it, add eval "$(aiot completion bash)" to ~/.bashrc. For zsh, add eval "$(aiot completion zsh)" to ~/.zshrc after compinit. For fish, run aiot completion fish > ~/.config/fish/completions/aiot.fish.';
   static override examples = [
     'eval "$(<%= config.bin %> <%= command.id %> bash)"',
     '<%= config.bin %> <%= command.id %> fish > ~/.config/fish/completions/aiot.fish',
   ];
   static override args = {
-    shell: Args.string({ required: true, options: completionShells, description: 'The shell.' }),
+    shell: Args.string({ required: true, options: completionShells, description: 'Shell to complete in.' }),
   };
-  static override result = z.object({ shell: z.enum(completionShells), script: z.string() });
+  static override flags = {
+    refresh: Flags.boolean({
+      summary: 'Refresh the cached resource names instead of printing the script.',
+      env: 'AIOT_REFRESH',
+    }),
+    context: shared.context,
+  };
+  static override result = z.union([
+    z.object({ shell: z.enum(completionShells), script: z.string() }),
+    z.object({ shell: z.enum(completionShells), names: z.partialRecord(z.enum(nameKinds), z.int()) }),
+  ]);
 
   async run() {
-    const { args } = await this.input(Completion);
+    const { args, flags } = await this.input(Completion);
     const shell = args.shell as CompletionShell;
+    if (flags.refresh) {
+      const names = await refreshNames(flags.context, this.signal);
+      this.print(facts(Object.entries(names)));
+      return { shell, names };
+    }
     const named = {
       docs: documentList().map(({ page }) => page),
-      explain: Object.keys(catalogue),
+      error: Object.keys(catalogue),
       'init --template': (await findTemplates()).map(({ name }) => name),
     };
     const table = completionTable(this.config.commands, this.config.topics, named);

@@ -1,15 +1,15 @@
 import { Flags } from '@oclif/core';
+import { withClient } from '../lib/api/context.js';
+import { loginLinkSchema } from '../lib/api/contract/access.js';
 import { AiotCommand } from '../lib/cli/command.js';
 import { shared } from '../lib/cli/flags/shared.js';
 import { dashboardText } from '../lib/cli/render/platform.js';
 import { openSecretUrl } from '../lib/cli/report.js';
-import { withClient } from '../lib/registry/context.js';
-import { loginLinkSchema } from '../lib/registry/session-api.js';
 
 export default class Dashboard extends AiotCommand {
-  static override summary = 'Make a link into the dashboard of the platform in use.';
+  static override summary = 'Print a login link to the current platform’s dashboard.';
   static override description =
-    'The link logs one browser in, once and within a quarter of an hour, with what the context’s token may. The session lasts a week at most, and ends with the token.';
+    'The link works once, in one browser, for 15 minutes. It grants the permissions of the context’s token. The session ends with the token, or after a week at the latest.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --open',
     '<%= config.bin %> <%= command.id %> --context lab --json',
@@ -24,7 +24,7 @@ export default class Dashboard extends AiotCommand {
     const { flags } = await this.input(Dashboard);
     const link = await withClient(flags.context, (client) => client.session.link());
     this.print(dashboardText(link));
-    if (flags.open && !(await openSecretUrl(link.url))) this.note('There is no browser to open it in here.');
+    if (flags.open && !(await openSecretUrl(link.url))) this.note('No browser is available on this machine.');
     return link;
   }
 }

@@ -1,15 +1,15 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand } from '../lib/cli/command.js';
 import { invocation, programName } from '../lib/cli/invocation.js';
-import { drawsOver } from '../lib/cli/live/redraw.js';
 import { runSteps } from '../lib/cli/live/steps.js';
 import { demoSummary } from '../lib/cli/render/project.js';
+import { drawsOver } from '../lib/cli/render/text.js';
 import { createDemo, demoFolder, demoResultSchema } from '../lib/demo/demo.js';
 
 export default class Demo extends AiotCommand {
-  static override summary = 'Train, deploy and run a model on this machine, on real data.';
+  static override summary = 'Train, deploy and run a model on this machine.';
   static override description =
-    'Streams recorded motion data to a platform of its own, checks the data, trains a model, quantizes it to int8, signs it, rolls it out to four virtual devices and scores their predictions. Needs no hardware and no other service, and stops everything that it started.';
+    'Streams recorded motion data to its own platform, checks the data, trains a model and quantizes it to int8. It then signs the model, rolls it out to four virtual devices and scores their predictions. Needs no hardware and no other service. It shuts down everything that it started.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
@@ -24,23 +24,23 @@ export default class Demo extends AiotCommand {
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'Folder for all files; by default a new one in your data folder.',
+      summary: 'Folder for all files [default: a new one in your data folder].',
       env: 'AIOT_OUT',
       helpValue: 'DIR',
     }),
     native: Flags.boolean({
-      summary: 'Run the firmware’s core as the devices, each in its own process.',
+      summary: 'Run the firmware’s core for each device, in a separate process.',
       env: 'AIOT_NATIVE',
     }),
     'http-port': Flags.integer({
-      summary: 'Port of the API; 0 = any free one.',
+      summary: 'Port of the API; 0 = any free port.',
       env: 'AIOT_HTTP_PORT',
       default: 0,
       min: 0,
       max: 65_535,
     }),
     'mqtt-port': Flags.integer({
-      summary: 'Port of the broker; 0 = any free one.',
+      summary: 'Port of the broker; 0 = any free port.',
       env: 'AIOT_MQTT_PORT',
       default: 0,
       min: 0,

@@ -9,9 +9,9 @@ const pageSchema = z.object({ page: z.string(), title: z.string(), about: z.stri
 const sectionSchema = z.object({ page: z.string(), heading: z.string(), line: z.int(), text: z.string() });
 
 export default class Docs extends AiotCommand {
-  static override summary = 'Read the documents, which come with the program.';
+  static override summary = 'Read the documentation that comes with aiot.';
   static override description =
-    'Without PAGE, the pages there are. PAGE#WORDS is the section whose heading has these words; --find looks for words in all pages.';
+    'Without PAGE, lists all pages. PAGE#WORDS shows the section whose heading contains these words. --find searches all pages.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> quick-start',
@@ -19,10 +19,14 @@ export default class Docs extends AiotCommand {
     "<%= config.bin %> <%= command.id %> --find 'mutual tls' --json",
   ];
   static override args = {
-    page: Args.string({ description: 'Page, such as quick-start or tutorials/motor.' }),
+    page: Args.string({ description: 'Page, such as quick-start or motor.' }),
   };
   static override flags = {
-    find: Flags.string({ summary: 'Sections that have these words.', env: 'AIOT_FIND', helpValue: 'WORDS' }),
+    find: Flags.string({
+      summary: 'Show sections that contain these words.',
+      env: 'AIOT_FIND',
+      helpValue: 'WORDS',
+    }),
   };
   static override result = z.union([z.array(pageSchema), z.array(sectionSchema), sectionSchema]);
 

@@ -1,7 +1,6 @@
 import { AiotCommand } from '../lib/cli/command.js';
 import { duration } from '../lib/cli/flags/shared.js';
-import { dim, green, red, yellow } from '../lib/cli/render/style.js';
-import { next } from '../lib/cli/render/text.js';
+import { dim, green, next, red, yellow } from '../lib/cli/render/text.js';
 import { examine } from '../lib/doctor/examine.js';
 import { diagnosisSchema, type Finding } from '../lib/doctor/finding.js';
 
@@ -13,16 +12,15 @@ function line({ check, status, detail, next: step }: Finding, width: number): st
 }
 
 export default class Doctor extends AiotCommand {
-  static override summary =
-    'Check that this machine has what is needed, and say what to do where it has not.';
-  static override description = 'Changes nothing. Exit 6 when a check fails; a warning is no failure.';
+  static override summary = 'Check this machine’s setup and show how to fix problems.';
+  static override description = 'Changes nothing. Exits with 6 if a check fails; warnings do not count.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
   ];
   static override flags = {
     timeout: duration({
-      summary: 'How long a platform may take to answer.',
+      summary: 'Time limit for a platform’s response.',
       env: 'AIOT_TIMEOUT',
       default: 3000,
       defaultHelp: async () => '3s',

@@ -6,14 +6,14 @@ import { next } from '../lib/cli/render/text.js';
 import { down, downResultSchema } from '../lib/platform/up/detached.js';
 
 export default class Down extends AiotCommand {
-  static override summary = 'Stop the platform that runs on this machine.';
+  static override summary = 'Stop the platform on this machine.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --data ./platform --json',
   ];
   static override flags = {
     data: Flags.string({
-      summary: "Folder of the platform; the user's data folder when absent.",
+      summary: 'Data folder of the platform; a folder in your user data by default.',
       env: 'AIOT_DATA',
       helpValue: 'DIR',
     }),

@@ -4,18 +4,16 @@ import { hertz, labelFrom } from '../lib/cli/flags/models.js';
 import { askForProject, type Beginning } from '../lib/cli/init-questions.js';
 import { createAsker } from '../lib/cli/questions.js';
 import { initText, surveyText } from '../lib/cli/render/project.js';
-import { forTerminal } from '../lib/cli/render/style.js';
-import { next } from '../lib/cli/render/text.js';
+import { forTerminal, next } from '../lib/cli/render/text.js';
 import { shellWord } from '../lib/core/text.js';
 import { type ChipName, chipNames } from '../lib/model/fit/chips.js';
 import { initOwnProject, initProject, initResultSchema, refuseOccupied } from '../lib/project/init.js';
 import { surveyData } from '../lib/project/own-project.js';
 
 export default class Init extends AiotCommand {
-  static override summary =
-    'Make a project: of a template (recordings to learn from, or a system to start), or of data of your own.';
+  static override summary = 'Create a project from a template or your own data.';
   static override description =
-    'On a terminal, and where neither --template nor --from says it, a few questions are asked. har-imu: resting, walking or on stairs, from real accelerometer recordings. motor-watch: normal, worn or an anomaly, from a simulated motor. iot-kit: boards, routes and consumers over MQTT and Kafka. face-camera: faces from a camera, over two brokers into an object store. --from makes a project of data of your own, which is copied into it: a folder of CSV recordings, or a CSV file of rows; without labels it learns what is normal.';
+    'On a terminal, asks a few questions unless you pass --template or --from. har-imu classifies resting, walking and stairs from real accelerometer recordings. motor-watch detects normal, worn or abnormal states of a simulated motor. iot-kit has boards, routes and consumers over MQTT and Kafka. face-camera sends faces from a camera over two brokers to an object store. --from copies your own data into the project: a folder of CSV recordings, or a CSV file of rows. Data without labels is used for anomaly detection.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> my-watch --template har-imu',
     '<%= config.bin %> <%= command.id %> pump --template motor-watch --name pump-hall-2',
@@ -24,7 +22,7 @@ export default class Init extends AiotCommand {
     '<%= config.bin %> <%= command.id %> kit --template iot-kit',
   ];
   static override args = {
-    dir: Args.string({ default: '.', description: 'Folder to make; it must be new or empty.' }),
+    dir: Args.string({ default: '.', description: 'Folder to create; it must be new or empty.' }),
   };
   static override flags = {
     template: Flags.string({
@@ -35,21 +33,21 @@ export default class Init extends AiotCommand {
       exclusive: ['from'],
     }),
     from: Flags.string({
-      summary: 'Data of your own: a folder of CSV recordings, or a CSV file of rows.',
+      summary: 'Your own data: a folder of CSV recordings, or a CSV file of rows.',
       env: 'AIOT_FROM',
       helpValue: 'PATH',
     }),
     'label-from': labelFrom({ dependsOn: ['from'] }),
-    rate: hertz({ summary: 'Samples a second in your recordings.', env: 'AIOT_RATE', dependsOn: ['from'] }),
+    rate: hertz({ summary: 'Sampling rate of your recordings.', env: 'AIOT_RATE', dependsOn: ['from'] }),
     chip: Flags.string({
-      summary: 'The chip that the network is for, such as esp32s3; its memory is the limit then.',
+      summary: 'Target chip of the model, such as esp32s3; its memory sets the limits.',
       env: 'AIOT_CHIP',
       helpValue: 'NAME',
       options: chipNames,
       dependsOn: ['from'],
     }),
     name: Flags.string({
-      summary: 'Name of the project; the folder’s own name when absent.',
+      summary: 'Name of the project [default: the folder’s name].',
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),
@@ -59,7 +57,7 @@ export default class Init extends AiotCommand {
   async run() {
     const { args, flags } = await this.input(Init);
     const { dir } = args;
-    // Before any question: answers that were typed for nothing are an annoyance.
+    // Checked before any question, so that no answers are typed in vain.
     await refuseOccupied(dir);
     const beginning = await this.beginning(dir, flags);
     const made =
@@ -76,7 +74,7 @@ export default class Init extends AiotCommand {
     return made;
   }
 
-  /** What flags say, or else who sits at the terminal. */
+  /** Settings from flags, or else from the person at the terminal. */
   private async beginning(
     dir: string,
     flags: Interfaces.InferredFlags<typeof Init.flags>,

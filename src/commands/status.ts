@@ -1,15 +1,12 @@
-import { AiotCommand } from '../lib/cli/command.js';
+import { statusSchema } from '../lib/api/api.js';
 import { shared } from '../lib/cli/flags/shared.js';
-import { again } from '../lib/cli/invocation.js';
+import { PlatformCommand } from '../lib/cli/platform-command.js';
 import { statusText } from '../lib/cli/render/platform.js';
-import { next } from '../lib/cli/render/text.js';
-import { statusSchema } from '../lib/registry/api.js';
-import { withClient } from '../lib/registry/context.js';
 
-export default class Status extends AiotCommand {
-  static override summary = 'Show how the platform in use is: listeners, engines, counts, disk, warnings.';
+export default class Status extends PlatformCommand {
+  static override summary = 'Show the status of the current platform.';
   static override description =
-    'The exit code is 6 while the platform cannot do what it is asked for: its database is out of reach, say.';
+    'Shows listeners, engines, counts, disk space and warnings. Exits with 6 if the platform cannot serve requests, such as when its database is unreachable.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --context lab --json',
@@ -18,13 +15,13 @@ export default class Status extends AiotCommand {
   static override result = statusSchema;
 
   async run() {
-    const input = await this.input(Status);
-    const { flags } = input;
-    const at = again(input, 'context');
-    const status = await withClient(flags.context, (client) => client.status());
-    this.print(statusText(status));
+    const status = await this.ask(
+      await this.input(Status),
+      (client) => client.status(),
+      statusText,
+      () => ['aiot device list', 'aiot model list'],
+    );
     if (!status.ready) this.exitsWith(6);
-    this.print(next(`aiot device list${at}`, `aiot model list${at}`));
     return status;
   }
 }

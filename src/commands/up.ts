@@ -4,8 +4,7 @@ import { upFlags, upOptionsOf } from '../lib/cli/flags/platform.js';
 import { again } from '../lib/cli/invocation.js';
 import { boundedLog, endUnread } from '../lib/cli/live/bounded-log.js';
 import { logText, platformNext, platformText } from '../lib/cli/render/platform.js';
-import { dim } from '../lib/cli/render/style.js';
-import { next } from '../lib/cli/render/text.js';
+import { dim, next } from '../lib/cli/render/text.js';
 import { keepYoungHeapSmall } from '../lib/core/process.js';
 import { upDetached } from '../lib/platform/up/detached.js';
 import { logLineOf } from '../lib/platform/up/logs.js';
@@ -14,9 +13,9 @@ import { up } from '../lib/platform/up/up.js';
 import { upProject } from '../lib/project/up.js';
 
 export default class Up extends AiotCommand {
-  static override summary = 'Start a platform: HTTPS API, MQTT broker, database and blobs in one process.';
+  static override summary = 'Start a platform: API, MQTT broker and database.';
   static override description =
-    'The first start makes a CA, an operator token and your signing key, and a context that knows them. It runs until Ctrl-C, or with --detach until aiot down. With --project, the project’s routes and the listener for its boards run in the same process.';
+    'The API (HTTPS), the MQTT broker, the database and the blob store run in one process. The first start creates a CA, an operator token, your signing key and a context. The platform runs until Ctrl-C, or with --detach until aiot down. With --project, the project’s routes and the listener for its boards run in the same process.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --detach',
     '<%= config.bin %> <%= command.id %> --data ./platform --http-port 0 --mqtt-port 0 --json',
@@ -27,7 +26,7 @@ export default class Up extends AiotCommand {
   static override result = upResultSchema;
 
   async run(): Promise<UpResult | undefined> {
-    // It runs for months. Ingest, broker and downloads are as fast with it, and it takes 25 MB less.
+    // The platform runs for months. Ingest, broker and downloads are just as fast with it, and it saves 25 MB.
     keepYoungHeapSmall();
     const input = await this.input(Up);
     const { flags } = input;
@@ -46,14 +45,14 @@ export default class Up extends AiotCommand {
       ? await upProject({ ...options, ...project, project: project.dir }, log)
       : await up(options, log);
     const after = result.context === undefined ? next(platformNext(at)) : '';
-    this.item(result, () => `${platformText(result)}\n\n${dim('Ctrl-C ends it.')}${after}`);
+    this.item(result, () => `${platformText(result)}\n\n${dim('Press Ctrl-C to stop.')}${after}`);
     if (!this.signal.aborted) await once(this.signal, 'abort');
     await stop();
     endUnread();
     return undefined;
   }
 
-  /** A line of the platform's log: for people on a terminal, for programs (JSON) elsewhere and with --json. */
+  /** A line of the platform's log: readable on a terminal, JSON elsewhere and with --json. */
   private logged(line: string, form: 'text' | 'json' | undefined): void {
     const forPeople = (form ?? (process.stderr.isTTY && !this.jsonEnabled() ? 'text' : 'json')) === 'text';
     this.note(forPeople ? logText(logLineOf(line)) : line);

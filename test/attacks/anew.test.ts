@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import { releaseOf } from '../../src/lib/api/rollouts/release.js';
+import { rolloutRequest } from '../../src/lib/api/rollouts/request.js';
 import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { type Envelope, trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { type Manifest, peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { signModel } from '../../src/lib/model/publish/push.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
-import { releaseOf } from '../../src/lib/registry/rollouts/release.js';
-import { rolloutRequest } from '../../src/lib/registry/rollouts/request.js';
 import { pushTiny } from '../support/bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
@@ -58,11 +58,11 @@ const evil = (key: string, changes: Partial<Manifest> = {}) =>
 /** The genuine signature over other bytes, which anybody can put there. */
 const borrowed = () => ({ ...evil(thief), signatures: genuine.signatures });
 
-describe('a platform that has the operator sign what it likes', () => {
+describe('a malicious platform that requests a new signature', () => {
   it.each<[string, () => Envelope]>([
-    ['a manifest by a stolen key that was replaced', () => evil(thief)],
-    ['a manifest with the signature of another', borrowed],
-  ])('is refused %s, and has it where the check is off', async (_, made) => {
+    ['a manifest of a stolen, replaced key', () => evil(thief)],
+    ['a manifest with a borrowed signature', borrowed],
+  ])('cannot get %s signed unless the check is off', async (_, made) => {
     const refused = {
       code: 'AIOT_SIGNATURE_INVALID',
       next: expect.stringContaining('aiot model sign tiny@1'),
@@ -81,7 +81,7 @@ describe('a platform that has the operator sign what it likes', () => {
     ['another version', () => evil(own.key, { version: 2 })],
     ['another name', () => evil(own.key, { name: 'other' })],
     ['another kind', () => evil(own.key, { kind: 'firmware' })],
-  ])('is refused for %s than was asked for', async (_, made) => {
+  ])('cannot substitute %s', async (_, made) => {
     const { client, published } = liar(made());
     const refused = { code: 'AIOT_UPDATE_MISMATCH' };
     await expect(releaseOf(how(client), 'model', asked)).rejects.toMatchObject(refused);
@@ -90,13 +90,13 @@ describe('a platform that has the operator sign what it likes', () => {
     expect(published).toEqual([]);
   });
 
-  it('has what this user signed before signed anew', async () => {
+  it('gets a new signature for content that this user signed before', async () => {
     const { client, published } = liar(genuine);
     await releaseOf(how(client), 'model', asked);
     expect(published).toMatchObject([{ ...asked, artifacts: peekManifest(genuine).artifacts }]);
   });
 
-  it('has what others signed signed by hand only, by who has seen digest and signers', async () => {
+  it('gets the content of other signers signed only after confirmation of its digest and signers', async () => {
     const { client, published } = liar(evil(thief));
     const seen: unknown[] = [];
     const sign = (yes: boolean) =>
@@ -115,7 +115,7 @@ describe('a platform that has the operator sign what it likes', () => {
     expect(published).toHaveLength(1);
   });
 
-  it('signs by hand what only a colleague has signed, so that it can be gone back to', async () => {
+  it('gets a colleague’s release signed by hand, but not automatically', async () => {
     const { client, published } = liar(evil(thief));
     const [mine, theirs] = [own.key, thief].map((key) => trustRootOf(publicKeyOf(key)));
     const keys = { ...mine?.keys, ...theirs?.keys };

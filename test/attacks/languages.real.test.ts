@@ -34,7 +34,7 @@ async function cloudInit(name: string, given: object): Promise<Record<string, st
 }
 
 describeReal('cloud-init', 'cloud-init and Markdown', () => {
-  it('have addresses, mail and comments of keys as values, or they are refused', async () => {
+  it('contain addresses, emails and key comments as plain values, or reject them', async () => {
     const usual = await cloudInit('usual', { keys, acme: { email: 'a@b.example' } });
     const shape = (text: string) =>
       text.split(/[\n\u2028]/).map((line) => line.replaceAll(/[^`]/g, '').length);
@@ -63,7 +63,7 @@ describeReal('cloud-init', 'cloud-init and Markdown', () => {
     expect(taken).toBeGreaterThan(lines.length);
   });
 
-  it('take a file with all of them', async () => {
+  it('accept a file with all of the hostile key comments', async () => {
     const all = lines.filter((text) => !/\p{Cc}/u.test(text)).map((text) => `ssh-ed25519 AAAA ${text}`);
     expect(await cloudInit('all', { keys: all })).not.toBeNull();
     const { status, stderr } = spawnSync(cloudInitSchema, [join(dir, 'all', 'user-data.yaml')], {
@@ -73,7 +73,7 @@ describeReal('cloud-init', 'cloud-init and Markdown', () => {
   }, 30_000);
 });
 
-describeReal('systemd', 'systemd’s own reader', () => {
+describeReal('systemd', 'systemd’s own parser', () => {
   const loop = (path: string) =>
     loopUnit({
       ...{ name: 'own', command: ['/bin/true', path], project: path, user: undefined, memory: '1G' },
@@ -95,7 +95,7 @@ describeReal('systemd', 'systemd’s own reader', () => {
     ['the platform', platform],
     ['a bridge', bridge],
   ])(
-    'sees each line of a unit though a path ends in a backslash: %s',
+    'sees each line of a unit even if a path ends in a backslash: %s',
     (_, write) => {
       const unit = join(dir, 'x.service');
       for (const path of ['/srv/a\\', '/srv/a\\\\', '/srv/a b \\', '/srv/a ']) {

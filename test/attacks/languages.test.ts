@@ -36,7 +36,7 @@ describe('Telegram', () => {
   }
   const png = Buffer.from('89504e470d0a1a0a00ff', 'hex');
 
-  it('is given each text as it is, and no markup unless the address says so', async () => {
+  it('receives each text unchanged, without markup by default', async () => {
     const heard = await told(
       '',
       lines.map((text) => ({ topic: 'x', payload: Buffer.from(text) })),
@@ -46,7 +46,7 @@ describe('Telegram', () => {
     );
   });
 
-  it.each(['html', 'markdown'])('never takes a topic, or words of ours, for %s', async (format) => {
+  it.each(['html', 'markdown'])('never interprets a topic or our own texts as %s', async (format) => {
     const messages = lines.map((topic) => ({ topic, payload: png }));
     const heard = await told(`&format=${format}`, [...messages, { topic: 'x', payload: Buffer.from(' ') }]);
     expect(JSON.parse(heard.pop()!.body.toString())).toEqual({ chat_id: '-1', text: '(empty)' });
@@ -61,7 +61,7 @@ describe('Telegram', () => {
 });
 
 describe('SQL', () => {
-  it('has each text as a value, and none of them as a pattern', async () => {
+  it('treats each text as a value, and none as a pattern', async () => {
     const store = await openStore(join(dir, 'state.db'));
     try {
       const all = [
@@ -114,12 +114,12 @@ describe('a CI system', () => {
       .map((run): [string, string, string[]] => ['gitlab', run, ['PACKAGE']]),
   ];
 
-  it('fills nothing into a line of a shell', () => {
+  it('interpolates nothing into shell lines', () => {
     expect(scripts.length).toBeGreaterThan(4);
     for (const [name, run] of scripts) expect(run, name).not.toMatch(/\$\{\{|\$\[\[|\beval\b|\$\(/);
   });
 
-  it.each(scripts)('gives programs each input as one word: %s: %s', (_, run, names) => {
+  it.each(scripts)('passes each input to programs as one word: %s: %s', (_, run, names) => {
     const bin = join(dir, 'bin');
     mkdirSync(bin);
     for (const program of ['npm', 'aiot', 'mkdir'])
@@ -137,7 +137,7 @@ describe('a CI system', () => {
 });
 
 describe('the Dockerfile', () => {
-  it('has what a builder is given as the name of an image alone', () => {
+  it('uses build arguments only as image names', () => {
     const text = readFileSync(join(root, 'Dockerfile'), 'utf8').replaceAll('\\\n', ' ');
     const names = [...text.matchAll(/^ARG (\w+)/gm)].map(([, name]) => name);
     expect(names).toEqual(['BUILD', 'RUN']);

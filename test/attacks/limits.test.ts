@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-it('a ZIP archive is refused that claims more than 512 MiB in all, before it is unpacked', () => {
+it('a ZIP archive that claims more than 512 MiB in total is rejected before it is unpacked', () => {
   const members = ['a', 'b', 'c'].map((name) => ({ name, data: Buffer.alloc(8) }));
   const claim = (...sizes: number[]) => {
     const zip = Buffer.from(writeZip(members, 0));
@@ -31,21 +31,21 @@ it('a ZIP archive is refused that claims more than 512 MiB in all, before it is 
   expect(claim(8, 8, 8)).not.toThrow();
   const code = 'AIOT_FILE_MALFORMED';
   expect(claim(8, 512 * MiB, 8)).toThrow(
-    expect.objectContaining({ code, message: expect.stringContaining('b claims') }),
+    expect.objectContaining({ code, message: expect.stringContaining('the size of b is stated as') }),
   );
   expect(claim(8, 8, 512 * MiB - 15)).toThrow(
-    expect.objectContaining({ code, message: expect.stringContaining('c claims') }),
+    expect.objectContaining({ code, message: expect.stringContaining('the size of c is stated as') }),
   );
 });
 
-it('a CSV has 65,536 columns at most', () => {
+it('a CSV has at most 65,536 columns', () => {
   const of = (count: number) => () =>
     readHeader(Buffer.from(`${'a,'.repeat(count - 1)}a\n`), 'it').columns.length;
   expect(of(65_536)()).toBe(65_536);
   expect(of(65_537)).toThrow(expect.objectContaining({ code: 'AIOT_CSV_COLUMNS' }));
 });
 
-it('a backup’s text of more than 256 MiB is refused by its length, before it is read', async () => {
+it('a backup text over 256 MiB is rejected by its stated length, before it is read', async () => {
   const file = join(dir, 'it.backup');
   const told = async (bytes: number) => {
     const tar = Buffer.from(writeArchive([{ name: names.head, data: Buffer.from('{}') }]));
@@ -61,7 +61,7 @@ it('a backup’s text of more than 256 MiB is refused by its length, before it i
   expect(await told(256 * MiB)).not.toContain('too large');
 });
 
-it('a manifest’s envelope has 64 KiB at most', async () => {
+it('a manifest envelope has at most 64 KiB', async () => {
   let bytes = 0;
   const server = createServer((_, answer) => {
     answer.setHeader('content-type', 'application/json');
@@ -86,7 +86,7 @@ it('a manifest’s envelope has 64 KiB at most', async () => {
   }
 });
 
-describe('a call of an agent', () => {
+describe('an agent call', () => {
   const call = (program: string, timeoutMs: number) => {
     mkdirSync(join(dir, 'bin'));
     writeFileSync(join(dir, 'bin/run.js'), program);
@@ -100,16 +100,16 @@ describe('a call of an agent', () => {
   };
   const text = (bytes: number) => `process.stdout.write(JSON.stringify('a'.repeat(${bytes - 2})))`;
 
-  it('gets 256 KiB', async () => {
+  it('can return 256 KiB', async () => {
     expect(await call(text(mostBytes), 20_000)).toMatchObject({ exit: 0 });
   });
 
-  it('gets no more, and what goes on for ever is ended', async () => {
+  it('is stopped when endless output exceeds the limit', async () => {
     const told = await call("setInterval(() => process.stdout.write('a'.repeat(9000)), 1)", 20_000);
     expect(told).toEqual({ failed: expect.stringContaining(`longer than ${mostBytes} bytes`) });
   });
-  it('is ended when its time is over', async () => {
+  it('is stopped when it times out', async () => {
     const told = await call('setInterval(() => {}, 1000)', 300);
-    expect(told).toEqual({ failed: expect.stringContaining('not done within 0.3 s') });
+    expect(told).toEqual({ failed: expect.stringContaining('timed out after 0.3 s') });
   });
 });

@@ -12,7 +12,7 @@ import { expectRefused, Heard, twoKeys, updateAttacks } from '../support/update-
 /** Attempts of the device after a broken connection, and a minute that it gives a slow one, by the real clock. */
 const attackMs = 90_000;
 
-describeReal('native', 'attacks on updates, and the firmware’s core', () => {
+describeReal('native', 'update attacks on the firmware core', () => {
   let lab: Lab;
   let program: string;
   const { blank, remove } = nativeVictims(() => lab);
@@ -40,7 +40,7 @@ describeReal('native', 'attacks on updates, and the firmware’s core', () => {
     }
   });
 
-  it('runs the old release whenever the power goes during an attack, and refuses it in the end', {
+  it('keeps running the old release through power cuts during an attack, and finally rejects it', {
     timeout: attackMs,
   }, async () => {
     const identityDir = await blank();

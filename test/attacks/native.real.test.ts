@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildShim } from '../../chaos/faults/shim.js';
+import { deferred } from '../../src/lib/core/tasks.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
 import { createNativeDevice } from '../../src/lib/device/native/device.js';
 import type { Reported } from '../../src/lib/device/protocol/messages.js';
-import { deferred } from '../../src/lib/device/virtual/deferred.js';
 import type { UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { type Attempt, forged, json, type Lab, openLab } from '../support/attacker.js';
 import { motionBundle } from '../support/motion-bundle.js';
@@ -16,7 +16,7 @@ import { describeReal } from '../support/real.js';
 import { rootAttacks } from '../support/root-attacks.js';
 import { hour, newKey, rootsKit } from '../support/roots-kit.js';
 
-describeReal('native', 'attacks on roots and timestamps, and the firmware’s core', () => {
+describeReal('native', 'root and timestamp attacks on the firmware core', () => {
   let lab: Lab;
   let program: string;
   const operator = () => lab.own.key;
@@ -70,7 +70,7 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
     },
   );
 
-  describe('a clock set back by minutes, of a device that has seen a newer timestamp', () => {
+  describe('a clock set back by minutes on a device that has seen a newer timestamp', () => {
     const back = 4 * 60_000;
     let shim: string;
     let folder: string;
@@ -115,7 +115,7 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
           return world({ made: release, roots: [second(), root], timestamp });
         },
       ],
-    ])('does not make what has ended good again: %s', async (code, attack) => {
+    ])('does not make expired metadata valid again: %s', async (code, attack) => {
       const victim = await blank();
       expect(await attempt(victim, world({ made: made(1, operator()) }))).toMatchObject({
         state: 'COMMITTED',
@@ -129,7 +129,7 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
     });
   });
 
-  describe('a device of one folder', () => {
+  describe('a device that keeps its folder', () => {
     const fresh = newKey();
     const third = () => signed(rootOf({ version: 3, targets: fresh }), one, three);
     let folder: string;
@@ -137,7 +137,7 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
       folder = await blank();
     });
 
-    it('takes what root, timestamp and manifest agree on', async () => {
+    it('accepts an update that root, timestamp and manifest agree on', async () => {
       const far = 2 ** 52;
       const first = made(1, operator(), { sequence: far, floor: far });
       const timestamp = stamp([first.envelope], { version: 5 });
@@ -146,7 +146,7 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
       });
     });
 
-    it('remembers over a restart which timestamp it has seen', async () => {
+    it('remembers across restarts which timestamp it has seen', async () => {
       const next = made(2, operator(), { sequence: 6 });
       const older = stamp([next.envelope], { version: 4 });
       expect(await attempt(folder, world({ made: next, timestamp: older }))).toMatchObject({
@@ -159,14 +159,14 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
       });
     });
 
-    it('follows a new signing key, under which counting begins anew', async () => {
+    it('follows a new signing key, and restarts its counter under it', async () => {
       const next = made(3, fresh, { sequence: 3 });
       const timestamp = stamp([next.envelope], { version: 7, root: { ...stampRoot, version: 3 } });
       const reported = await attempt(folder, world({ made: next, roots: [second(), third()], timestamp }));
       expect(reported).toMatchObject({ state: 'COMMITTED', floor: 0, model: { sequence: 3 } });
     });
 
-    it('takes nothing of the old one any longer, nor of a thief', async () => {
+    it('no longer accepts updates of the old key, nor of a thief', async () => {
       for (const key of [operator(), thief]) {
         const stolen = made(4, key, { sequence: 9 });
         // The chain is kept back: it has walked it already.
@@ -177,7 +177,7 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
       }
     });
 
-    it('says so when it is kept from what is newer, and runs on', async () => {
+    it('warns of an expired timestamp, and keeps running', async () => {
       lab.serve({ '/api/v1/trust/timestamp': json(stamp([], { version: 9, issued: 5, expires: 10 })) });
       const told = deferred<DeviceEvent>();
       const device = await started(folder, (event) => {

@@ -1,13 +1,13 @@
 import { request } from 'node:https';
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseModelReference } from '../../src/lib/api/reference.js';
 import { namePattern } from '../../src/lib/core/names.js';
 import { listingSchema } from '../../src/lib/data/dataset/listing.js';
 import { parseValues } from '../../src/lib/deploy/values.js';
 import { readArchive, writeArchive } from '../../src/lib/formats/archive.js';
 import { readZip, writeZip } from '../../src/lib/formats/zip.js';
 import { isKnown } from '../../src/lib/platform/backup/format.js';
-import { parseModelReference } from '../../src/lib/registry/reference.js';
 import { nameTemplate } from '../../src/lib/stream/file/template.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
@@ -33,7 +33,7 @@ const listing = (id: string) => ({ spec: 'aiot-dataset/1', fields: ['x'], record
 
 /** Doors where a name becomes a part of a path: each says whether it let this one in. */
 const doors: [door: string, lets: (name: string) => boolean][] = [
-  ['names of devices, models, contexts, recordings', (name) => namePattern.test(name)],
+  ['the name of a device, model, context or recording', (name) => namePattern.test(name)],
   ['a recording in dataset.json', (name) => listingSchema.safeParse(listing(name)).success],
   ['a model’s version', (name) => codeOf(() => parseModelReference(`${name}@1`)) === undefined],
   [
@@ -56,17 +56,17 @@ const doors: [door: string, lets: (name: string) => boolean][] = [
     },
   ],
   [
-    'a member of a ZIP archive that nobody asked for',
+    'an unrequested member of a ZIP archive',
     (name) => readZip(writeZip([{ name, data: Buffer.from('x') }], 0), ['weights']).has(name),
   ],
 ];
 
-describe('a name that climbs', () => {
-  it.each(doors)('is let in by none: %s', (_, lets) => {
+describe('a path traversal name', () => {
+  it.each(doors)('is rejected as %s', (_, lets) => {
     expect(climbing.filter(lets)).toEqual([]);
   });
 
-  it('is harmless in what a message names a file', () => {
+  it('is harmless in a file name built from a message', () => {
     const folder = '/srv/out';
     for (const text of climbing) {
       for (const template of ['{topic}', '{key}', 'a/{topic}/{key}', '{topic}.json']) {
@@ -123,7 +123,7 @@ describe('the platform', () => {
     '/api/v1/devices/',
     '/api/v1/models/a/versions/',
     '/errors/',
-  ])('gives no file below %s to who climbs', async (below) => {
+  ])('serves no file through a path traversal below %s', async (below) => {
     for (const step of steps)
       for (const file of ['state.db', 'pki/ca.key', 'package.json', 'etc/passwd', 'etc%2fpasswd%00']) {
         const path = `${below}${step}/${step}/${step}/${file}`;

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ModelVersion } from '../../src/lib/api/api.js';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import { type Signer, withProof } from '../../src/lib/device/protocol/proof.js';
@@ -7,7 +8,6 @@ import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { readIdentity } from '../../src/lib/provision/held-identity.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { ModelVersion } from '../../src/lib/registry/api.js';
 import { pushTiny } from '../support/bundle.js';
 import { anyBundle, pushBundle } from '../support/ddi.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
@@ -81,8 +81,8 @@ const reset = () => devices.pump!.report('IDLE', { rollout: null, model: running
 const signed = (reported: Reported, changes: Partial<Signer> = {}, healthyS = 4) =>
   withProof(reported, { ...signers.pump!, ...changes }, healthyS).proof!;
 
-describe('what a device proves', () => {
-  it('is told as proven, with the exact bytes that it signed', async () => {
+describe('a device’s proof', () => {
+  it('is reported as proven, with the exact bytes that were signed', async () => {
     const { honest, say } = await offer();
     const proof = signed(honest);
     const device = await say({ proof });
@@ -99,7 +99,7 @@ describe('what a device proves', () => {
     await reset();
   });
 
-  it('is only said where it does not sign, and that counts unless a signature is required', async () => {
+  it('is unsigned if the device does not sign, and counts unless a signature is required', async () => {
     const first = await offer();
     expect(await first.say({})).toMatchObject({ state: 'committed', proof: { state: 'said', signed: null } });
     await reset();
@@ -110,7 +110,7 @@ describe('what a device proves', () => {
     await reset();
   });
 
-  it('is said once more at the end of the soak, and is healthy by it', async () => {
+  it('is repeated at the end of the soak, and marks the device as healthy', async () => {
     const { id, honest, say, wish } = await offer({ soakMs: 60_000 });
     expect(wish.soakMs).toBe(60_000);
     const first = await say({ proof: signed(honest, {}, 0) });
@@ -125,7 +125,7 @@ describe('what a device proves', () => {
   });
 });
 
-describe('a device that lies', () => {
+describe('a lying device', () => {
   const stranger = generateKeyPair().privatePem;
   const attacks: Record<string, [code: string, make: (honest: Reported) => Partial<Reported>]> = {
     'signs with another key under its own certificate': [
@@ -140,22 +140,22 @@ describe('a device that lies', () => {
       'AIOT_PROOF_MISMATCH',
       (honest) => ({ proof: signed(honest, { name: 'fan' }) }),
     ],
-    'proves another version than it reports': [
+    'proves a version other than the one it reports': [
       'AIOT_PROOF_MISMATCH',
       (honest) => ({ proof: signed({ ...honest, model: running(other) }) }),
     ],
-    'proves other bytes than the manifest names': [
+    'proves bytes that the manifest does not name': [
       'AIOT_PROOF_MISMATCH',
       (honest) => {
         const lie = { ...honest, model: { ...running(model), digest: other.digest } };
         return { ...lie, proof: signed(lie) };
       },
     ],
-    'shows what it proved of an earlier wish': [
+    'reuses a proof of an earlier rollout': [
       'AIOT_PROOF_MISMATCH',
       (honest) => ({ proof: signed({ ...honest, rollout: 'ro_of_last_week' }) }),
     ],
-    'changes a byte of what it signed': [
+    'changes a byte of the signed payload': [
       'AIOT_PROOF_INVALID',
       (honest) => {
         const proof = signed(honest);
@@ -166,7 +166,7 @@ describe('a device that lies', () => {
       },
     ],
   };
-  it.each(Object.entries(attacks))('and %s has failed', async (_, [code, make]) => {
+  it.each(Object.entries(attacks))('fails if it %s', async (_, [code, make]) => {
     const { honest, say } = await offer();
     expect(await say(make(honest))).toMatchObject({
       ...{ state: 'failed', error: { code } },
@@ -175,7 +175,7 @@ describe('a device that lies', () => {
     await reset();
   });
 
-  it('and repeats an older proof is refused, and what it proved stays proved', async () => {
+  it('is refused if it replays an older proof, and its earlier proof stays valid', async () => {
     const { honest, say, id } = await offer({ soakMs: 60_000 });
     await say({ proof: signed(honest) });
     const before = { ...honest, t: honest.t - 1000 };
@@ -187,7 +187,7 @@ describe('a device that lies', () => {
     await reset();
   });
 
-  it('is none that has no clock after its restart: neither was anything repeated nor is it from then on', async () => {
+  it('is not one whose clock is unset after a restart, though replays are still refused', async () => {
     const { honest, say, id } = await offer({ soakMs: 60_000 });
     await say({ proof: signed(honest) });
     const unset = { ...honest, t: 0 };
@@ -203,7 +203,7 @@ describe('a device that lies', () => {
     await reset();
   });
 
-  it('and was revoked meanwhile proves nothing', async () => {
+  it('proves nothing once it is revoked', async () => {
     const { honest } = await offer();
     const proof = signed(honest);
     const { Proofs } = await import('../../src/lib/platform/releases/rollout-plans.js');
@@ -215,8 +215,8 @@ describe('a device that lies', () => {
   });
 });
 
-describe('what a device proves of a release', () => {
-  it('counts though that was signed anew meanwhile', async () => {
+describe('the proof of a release', () => {
+  it('counts even if the release was re-signed meanwhile', async () => {
     const pump = devices.pump!;
     const heard = pump.desired.length;
     const release = await pushBundle(own, 'bundle', anyBundle(), ['virtual']);
@@ -236,7 +236,7 @@ describe('what a device proves of a release', () => {
     expect(await told(id)).toMatchObject({ state: 'committed', proof: { state: 'proven' } });
   });
 
-  it('counts though who signed that was replaced meanwhile', async () => {
+  it('counts even if the signer of the release was replaced meanwhile', async () => {
     model = await pushTiny(own.client, own.key, { seed: 2 });
     const { honest, say } = await offer();
     const trust = trustRootOf(publicKeyOf(generateKeyPair().privatePem));

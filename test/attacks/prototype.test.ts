@@ -44,25 +44,21 @@ const json = (name: string, value: string) => `{${JSON.stringify(name)}:${value}
 
 /** Doors that keep such a name as any other: what the input says of it comes out. */
 const kept: [door: string, read: (name: string) => unknown, expected: unknown][] = [
-  ['a payload of JSON', (name) => member(decodeAuto(Buffer.from(json(name, '[1]'))), name), [1]],
+  ['a JSON payload', (name) => member(decodeAuto(Buffer.from(json(name, '[1]'))), name), [1]],
   [
-    'a payload of CBOR',
+    'a CBOR payload',
     (name) => member(decodeCbor(Buffer.from([0xa1, 0x60 + name.length, ...Buffer.from(name), 7])), name),
     7,
   ],
   ['a row of a payload', (name) => member(payloadRow(message(json(name, '1')), undefined, 'it'), name), 1],
   [
-    'a row of a payload in levels',
+    'a row of a nested payload',
     (name) => member(payloadRow(message(json('a', json(name, '1'))), undefined, 'it'), `a.${name}`),
     1,
   ],
-  [
-    'a header that goes on by HTTP',
-    (name) => member(outgoingHeaders([[name, 'x']]), name.toLowerCase()),
-    'x',
-  ],
-  ['a number that a board says', (name) => member(numbersOf(json(name, '1')), name), 1],
-  ['a number that a board names', (name) => member(numbersOf(`${name}: 1 b: 2`), name), 1],
+  ['a header forwarded over HTTP', (name) => member(outgoingHeaders([[name, 'x']]), name.toLowerCase()), 'x'],
+  ['a number in a board’s JSON', (name) => member(numbersOf(json(name, '1')), name), 1],
+  ['a number named by a board', (name) => member(numbersOf(`${name}: 1 b: 2`), name), 1],
   ['the query of a stream', (name) => member(parseStreamUrl(`mqtt://h/t?${name}=1`).query, name), '1'],
   ['the query of a sensor', (name) => member(parseSensorUrl(`sim:x?${name}=1`).query, name), '1'],
   [
@@ -88,12 +84,12 @@ const refused: [door: string, read: (name: string) => unknown, code: string, onl
   ['aiot.yaml', (name) => parseProject(`name: x\n${name}: {a: 1}\n`, 'aiot.yaml'), 'AIOT_PROJECT_INVALID'],
   ['deploy.yaml', (name) => parseValues(`name: x\n${name}: {a: 1}\n`, 'it'), 'AIOT_DEPLOY_VALUES'],
   [
-    'a file of routes',
+    'a routes file',
     (name) => parseRoutes(`routes: {}\n${name}: {a: 1}\n`, 'it', { environment: {} }),
     'AIOT_ROUTE_INVALID',
   ],
   [
-    'a file of topics',
+    'a topics file',
     (name) => parseCreateFile(`topics: []\n${name}: 1\n`, 'it', {}),
     'AIOT_STREAM_SPEC_INVALID',
   ],
@@ -120,16 +116,16 @@ function outcome(read: () => unknown): unknown {
   }
 }
 
-describe('a name that all objects know', () => {
-  it.each(kept)('is one like others in %s', (_, read, expected) => {
+describe('a name from the prototype chain', () => {
+  it.each(kept)('is a name like any other in %s', (_, read, expected) => {
     expect(names.map((name) => [name, read(name)])).toEqual(names.map((name) => [name, expected]));
   });
 
-  it.each(refused)('is refused in %s', (_, read, code, only = names) => {
+  it.each(refused)('is rejected in %s', (_, read, code, only = names) => {
     expect(only.map((name) => [name, outcome(() => read(name))])).toEqual(only.map((name) => [name, code]));
   });
 
-  it('names a column, or is refused, in tables', () => {
+  it('names a column in tables, or is rejected', () => {
     for (const name of names) {
       const text = Buffer.from(`${name},label\n1,a\n2,b\n`);
       expect(parseTable(text, 'it').columns).toContain(name);
@@ -140,7 +136,7 @@ describe('a name that all objects know', () => {
     }
   });
 
-  it('is nothing in messages of protocol v1', () => {
+  it('has no effect in messages of protocol v1', () => {
     for (const schema of Object.values(protocolSchemas))
       for (const name of names) {
         const read = () => decodeMessage(schema, 't', Buffer.from(json(name, '{"role":"operator"}')));
@@ -148,7 +144,7 @@ describe('a name that all objects know', () => {
       }
   });
 
-  it('maps a field of a loop’s sensor', () => {
+  it('can map a field of a loop’s sensor', () => {
     for (const name of names) {
       const shown = JSON.stringify(parseAddress(`i2c://1/lsm6ds3tr-c?map=${name}:x`));
       expect(shown).toContain(JSON.stringify(name));
@@ -179,13 +175,13 @@ describe('the API', () => {
   const invalid = [400, 'AIOT_REQUEST_INVALID'];
 
   it.each([
-    ['a member', '{"name":"u1","role":"viewer","__proto__":{"role":"operator"}}'],
-    ['a member by its escape', '{"name":"u1","role":"viewer","\\u005f_proto__":{"role":"operator"}}'],
-    ['a constructor', '{"name":"u1","role":"viewer","constructor":{"prototype":{"role":"operator"}}}'],
-    ['a prototype', '{"name":"u1","role":"viewer","prototype":{"role":"operator"}}'],
-    ['nothing else', '{"__proto__":{"name":"u1","role":"operator"}}'],
-    ['a list of it', '[{"__proto__":{"name":"u1"}}]'],
-  ])('refuses a body with %s', async (_, body) => {
+    ['a __proto__ member', '{"name":"u1","role":"viewer","__proto__":{"role":"operator"}}'],
+    ['an escaped __proto__ member', '{"name":"u1","role":"viewer","\\u005f_proto__":{"role":"operator"}}'],
+    ['a constructor member', '{"name":"u1","role":"viewer","constructor":{"prototype":{"role":"operator"}}}'],
+    ['a prototype member', '{"name":"u1","role":"viewer","prototype":{"role":"operator"}}'],
+    ['only a __proto__ member', '{"__proto__":{"name":"u1","role":"operator"}}'],
+    ['a list with a __proto__ member', '[{"__proto__":{"name":"u1"}}]'],
+  ])('rejects a body with %s', async (_, body) => {
     expect(await ask('POST', '/users', body)).toEqual(invalid);
   });
 
@@ -195,12 +191,12 @@ describe('the API', () => {
     'constructor=1',
     'constructor[prototype][x]=1',
     'limit=1&__proto__.x=1',
-  ])('refuses the query %s, or heeds nothing in it', async (query) => {
+  ])('rejects or ignores the query %s', async (query) => {
     const [status] = await ask('GET', `/devices?${query}`);
     expect([200, 400]).toContain(status);
   });
 
-  it.each(names)('knows nothing of the name %s', async (name) => {
+  it.each(names)('has no resource named %s', async (name) => {
     for (const path of [
       '/devices',
       '/models',

@@ -21,24 +21,24 @@ const { one, two, three, thief, rootOf, signed, second, stamp, world } = kit;
 const attacks = rootAttacks({ kit, lab: () => lab, operator: () => operator });
 
 describe.each(Object.entries(attacks))('%s', (_, { code, off, make }) => {
-  it(`is refused with ${code}`, async () => {
+  it(`is rejected with ${code}`, async () => {
     expect(await lab.attempt(await make())).toMatchObject({ state: 'IDLE', model: null, error: { code } });
   });
 
   if (off === null) return;
-  it(`succeeds where ${off} is not checked`, async () => {
+  it(`succeeds if ${off} is not checked`, async () => {
     const reported = await lab.attempt({ ...(await make()), unchecked: [off] });
     expect(reported).toMatchObject({ state: 'COMMITTED', error: null });
   });
 });
 
-it('takes what root, timestamp and manifest agree on', async () => {
+it('a device accepts an update that root, timestamp and manifest agree on', async () => {
   expect(await lab.attempt(world({ made: forged(someBytes(1), operator) }))).toMatchObject({
     state: 'COMMITTED',
   });
 });
 
-describe('fast-forward: the thief of a signing key counted as far as can be counted', () => {
+describe('fast-forward: the thief of a signing key raises the counter to its maximum', () => {
   const far = 2 ** 52;
   async function forwarded() {
     const [flash, trustMemory] = [newFlash(), trustInMemory()];
@@ -51,7 +51,7 @@ describe('fast-forward: the thief of a signing key counted as far as can be coun
   const fresh = newKey();
   const third = () => signed(rootOf({ version: 3, targets: fresh, timestamp: thief }), one, three);
 
-  it('locks out all that follows, until a root replaces the key', async () => {
+  it('locks out all later updates until a root replaces the key', async () => {
     const { flash, trustMemory } = await forwarded();
     const made = forged(someBytes(1), operator, { sequence: 2 });
     const timestamp = stamp([made.envelope], { version: 2 });
@@ -67,7 +67,7 @@ describe('fast-forward: the thief of a signing key counted as far as can be coun
     });
   });
 
-  it('has no use of the key afterwards', async () => {
+  it('gains nothing from the key afterwards', async () => {
     const { flash, trustMemory } = await forwarded();
     const made = forged(someBytes(66), operator, { sequence: far + 1 });
     const attempt = world({ made, roots: [second(), third()], timestamp: stamp([made.envelope], {}, thief) });
@@ -77,8 +77,8 @@ describe('fast-forward: the thief of a signing key counted as far as can be coun
   });
 });
 
-describe('our own registry, with keys apart', () => {
-  it('signs what it published, says so to devices, and takes no root that too few have signed', async () => {
+describe('the registry with separate keys', () => {
+  it('attests only to published releases, and rejects a root with too few signatures', async () => {
     const { client } = lab.own;
     const { publicKey, keyid } = await client.trust.newTimestampKey();
     const root = rootOf({ version: 2 });
@@ -110,7 +110,7 @@ describe('our own registry, with keys apart', () => {
     expect(JSON.stringify(entries)).toContain('trust.root');
   });
 
-  it('has a frozen device say so, and run on', async () => {
+  it('lets a frozen device warn of the freeze and keep running', async () => {
     const past = Date.now() + 100 * hour;
     const events: DeviceEvent[] = [];
     const made = forged(someBytes(1), operator);

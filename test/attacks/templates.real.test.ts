@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { parseProject } from '../../src/lib/core/project.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 import { tablesHeader } from '../../src/lib/project/firmware/headers.js';
 import { hostileLines as lines, hostileTexts as texts } from '../support/hostile-texts.js';
@@ -19,8 +19,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-describeReal('cc', 'C', () => {
-  it('has labels and units as they were, and nothing of them as code', () => {
+describeReal('cc', 'generated C code', () => {
+  it('contains labels and units unchanged, and never as code', () => {
     const labels = Object.fromEntries(texts.map((text) => [text, [text]]));
     const config = parseProject(
       stringify({

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { Exposition } from '../../src/lib/core/prometheus.js';
 import { platformUnit } from '../../src/lib/core/systemd.js';
 import { shellWord } from '../../src/lib/core/text.js';
 import { secretsScript } from '../../src/lib/deploy/secrets.js';
@@ -19,7 +20,6 @@ import { loopMetrics } from '../../src/lib/loop/operate/server.js';
 import { graphSvg } from '../../src/lib/pipeline/graph.js';
 import { listingOf } from '../../src/lib/platform/compat/http.js';
 import { csvExport } from '../../src/lib/platform/datasets/exports.js';
-import { Exposition } from '../../src/lib/platform/metrics.js';
 import { installPlatform } from '../../src/lib/platform/up/install.js';
 import { csvLine } from '../../src/lib/stream/file/encode.js';
 import { metricsText } from '../../src/lib/stream/route/watch.js';
@@ -64,9 +64,9 @@ const documents: [door: string, write: (text: string) => string][] = [
         sections: [factList([[text, text]]), htmlTable([text], [[text]])],
       }),
   ],
-  ['a folder of the guide', (text) => listingOf([{ name: text, folder: false }])],
+  ['a folder listing of the guide', (text) => listingOf([{ name: text, folder: false }])],
   [
-    'a report as JUnit has it',
+    'a JUnit report',
     (text) =>
       junitXml(
         text,
@@ -77,11 +77,11 @@ const documents: [door: string, write: (text: string) => string][] = [
         1,
       ),
   ],
-  ['a pipeline as a picture', (text) => graphSvg(text, [step(text)])],
+  ['a pipeline graph', (text) => graphSvg(text, [step(text)])],
 ];
 
 describe('markup', () => {
-  it.each(documents)('has no tag and no character more than for any name: %s', (_, write) => {
+  it.each(documents)('gains no tags or invalid characters from hostile text: %s', (_, write) => {
     const usual = tagsOf(write('x'));
     for (const text of lines) {
       const made = write(text);
@@ -92,7 +92,7 @@ describe('markup', () => {
   });
 });
 
-describe('Prometheus’ text', () => {
+describe('Prometheus text', () => {
   const line = /^(# (HELP|TYPE) .*|[a-z0-9_:]+(\{([a-z_]+="(\\[\\"n]|[^"\\\n])*",?)*\})? -?[\d.e+]+)?$/;
   const doors: [door: string, write: (text: string) => string][] = [
     ['routes', (text) => metricsText([state(text)] as never)],
@@ -106,7 +106,7 @@ describe('Prometheus’ text', () => {
       },
     ],
   ];
-  it.each(doors)('has lines of its grammar alone: %s', (_, write) => {
+  it.each(doors)('contains only lines of its grammar: %s', (_, write) => {
     for (const text of lines) {
       const made = write(text);
       expect(
@@ -120,14 +120,14 @@ describe('Prometheus’ text', () => {
 });
 
 describe('YAML', () => {
-  it('has each text as the value that it was', () => {
+  it('keeps each text as the value that it was', () => {
     for (const text of lines) {
       const made = fillTemplate('a: <x>\nb: [say <x>]\nc: { "<x>": 1 }\n', { x: text });
       expect(parse(made), text).toEqual({ a: text, b: [`say ${text}`], c: { [text]: 1 } });
     }
   });
 
-  it('has nothing that Argo would fill in: paths and commands with {{ are refused', async () => {
+  it('rejects paths and commands with {{, which Argo would expand', async () => {
     const of = (more: object) => ({ ...{ run: ['node', '-e', '0'] }, ...more });
     const steps = [
       { in: { '{{workflow.name}}': 'aiot.yaml' } },
@@ -142,7 +142,10 @@ describe('YAML', () => {
       writeFileSync(join(dir, 'aiot.yaml'), stringify(config));
       const argv = ['pipeline', 'render', '--target', 'argo', '--project', dir, '--out', join(dir, 'out')];
       const { code, stderr } = await runCli(argv);
-      expect([code, stderr], JSON.stringify(more)).toEqual([2, expect.stringContaining('expected no {{')]);
+      expect([code, stderr], JSON.stringify(more)).toEqual([
+        2,
+        expect.stringContaining('must not contain {{'),
+      ]);
     }
   });
 });
@@ -166,7 +169,7 @@ describe('a shell', () => {
       expect(wordsOf(`a ${shellWord(text)} b`), text).toEqual(['a', text, 'b']);
   });
 
-  it('is given the lines that install a service with the folder as one word', async () => {
+  it('gets the install commands of a service with the folder as one word', async () => {
     for (const text of texts) {
       const up = { host: '127.0.0.1', httpPort: 1, mqttPort: 2 } as never;
       const unitDir = join(dir, text.replaceAll('/', '_'));
@@ -175,7 +178,7 @@ describe('a shell', () => {
     }
   });
 
-  it('makes secrets with what deploy.yaml says as it says it', () => {
+  it('creates secrets exactly as written in deploy.yaml', () => {
     for (const [index, text] of texts.entries()) {
       const own = join(dir, `${index}`);
       mkdirSync(own);
@@ -190,7 +193,7 @@ describe('a shell', () => {
   });
 });
 
-describe('a unit of systemd', () => {
+describe('a systemd unit', () => {
   const keys = (unit: string) => unit.split('\n').map((line) => line.replace(/=.*/s, ''));
   const loop = (text: string) =>
     loopUnit({
@@ -223,7 +226,7 @@ describe('a unit of systemd', () => {
   it.each([
     ['a loop', loop],
     ['the platform', platform],
-  ])('has no line more, and no specifier of others: %s', (_, write) => {
+  ])('gains no lines and no specifiers from hostile text: %s', (_, write) => {
     const usual = keys(write('x'));
     for (const text of lines) {
       const unit = write(text);
@@ -235,7 +238,7 @@ describe('a unit of systemd', () => {
 
 describe('CSV', () => {
   const cells = (text: string) => csvRecords(text, 'it').map((record) => record.cells);
-  it('has each text in one cell, as it was: a formula too, for data is not changed', async () => {
+  it('keeps each text in one cell unchanged, even a formula', async () => {
     for (const text of lines) {
       // Our own reader takes a line end of Windows for a line end.
       const read = text.replaceAll('\r\n', '\n');
@@ -255,7 +258,7 @@ describe('CSV', () => {
     }
   });
 
-  it('of a board’s values reads back as it was', async () => {
+  it('reads the values of a board back unchanged', async () => {
     for (const value of lines.filter((text) => !text.includes('\r'))) {
       const entries = [{ namespace: 'n', key: 'k', type: 'string' as const, value }];
       const made = writeNvsCsv({ namespaces: ['n'], entries } as never);

@@ -46,7 +46,7 @@ const identityFor = ({ twoKeys: two }: UpdateAttack) => ({
 describe.each(Object.entries(real))('%s', (name, attack) => {
   const { code, off, before = [] } = attack;
 
-  it(`ends with ${code ?? 'nothing new'}, and the release from before runs and answers`, async () => {
+  it(`ends with ${code ?? 'nothing new'}, and the previous release still runs and predicts`, async () => {
     const heard = new Heard();
     const device = await createVirtualDevice({
       identity: identityFor(attack),
@@ -65,7 +65,7 @@ describe.each(Object.entries(real))('%s', (name, attack) => {
 
   // No switch turns the others off.
   if (off.length === 0) return;
-  it(`succeeds where ${off.join(' and ')} is not checked`, async () => {
+  it(`succeeds if ${off.join(' and ')} is not checked`, async () => {
     const { base: changes, make } = made[name] as UpdateAttack;
     const identity = { trust: identityFor(attack).trust };
     /** What a device that runs the release from before makes of it. */
@@ -85,14 +85,14 @@ describe.each(Object.entries(real))('%s', (name, attack) => {
   });
 });
 
-it('takes what is rightly signed and served', async () => {
+it('a correctly signed and served release is accepted', async () => {
   expect(await lab.attempt(forged(someBytes(1), operator))).toMatchObject({
     state: 'COMMITTED',
     error: null,
   });
 });
 
-it('takes nothing for a release that was signed for another purpose', async () => {
+it('a payload signed for another purpose is not accepted as a release', async () => {
   const { desired, serve } = forged(someBytes(1), operator);
   const birth: Answer = (res) =>
     void res.end(JSON.stringify(signPayload({ spec: 'aiot-birth/1' }, operator)));

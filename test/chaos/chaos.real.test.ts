@@ -8,7 +8,7 @@ const chaos = (...args: string[]) =>
   runProgram(process.execPath, ['--import', 'tsx', join(root, 'chaos', 'run.ts'), ...args], { cwd: root });
 
 describe('npm run chaos', () => {
-  it('tells of a promise that is broken, with what does that round again', { timeout: 60_000 }, async () => {
+  it('reports a broken guarantee, with the seed that reproduces its round', { timeout: 60_000 }, async () => {
     const { code, stdout, stderr } = await chaos('--rounds', '1', '--only', 'pipeline', '--sabotage');
     const { rounds, violations } = JSON.parse(stdout);
     expect({ code, rounds }, stderr).toEqual({ code: 1, rounds: 1 });
@@ -22,7 +22,7 @@ describe('npm run chaos', () => {
     ['rollout', 'rollouts end', /is paused/],
     ['delivery', 'nothing acknowledged is lost', /^model pushes: pushed@1 was acknowledged as sha256:/],
     ['device', 'every device works', /^started again it boots \d+, not \d+$/],
-  ])('sees in %s what is made to go wrong there', { timeout: 90_000 }, async (name, invariant, detail) => {
+  ])('detects the sabotage of the scenario %s', { timeout: 90_000 }, async (name, invariant, detail) => {
     const { code, stdout, stderr } = await chaos('--rounds', '1', '--only', name, '--sabotage');
     expect(code, stderr).toBe(1);
     const found = { scenario: name, invariant, detail: expect.stringMatching(detail) };
@@ -31,7 +31,7 @@ describe('npm run chaos', () => {
 });
 
 describe('npm run soak', () => {
-  it('tells of a process that leaks memory and handles', { timeout: 60_000 }, async () => {
+  it('reports a process that leaks memory and handles', { timeout: 60_000 }, async () => {
     const args = ['--import', 'tsx', join(root, 'chaos', 'soak', 'run.ts'), '--leak', '--for', '6s'];
     const { code, stdout, stderr } = await runProgram(process.execPath, args, { cwd: root });
     const { violations } = JSON.parse(stdout);

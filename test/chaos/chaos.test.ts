@@ -26,7 +26,7 @@ function reported(look: (report: (invariant: string, detail: string) => void) =>
 }
 
 describe('npm run chaos', () => {
-  it('lists its scenarios, and refuses one that it does not have', async () => {
+  it('lists its scenarios, and rejects an unknown one', async () => {
     const [list, unknown] = await Promise.all([chaos('--list'), chaos('--only', 'nothing')]);
     for (const { name, about } of scenarios) expect(list.stderr).toMatch(`${name.padEnd(12)}${about}`);
     expect(unknown.code).toBe(2);
@@ -35,7 +35,7 @@ describe('npm run chaos', () => {
 });
 
 describe('npm run soak', () => {
-  it('sees a slow leak through what goes up and down, and no leak where a program has only warmed up', () => {
+  it('detects a slow leak in noisy samples, but none in a program that only warms up', () => {
     const tolerance = { share: 0.1, atLeast: 16 };
     const course = (valueAt: (share: number) => number) =>
       courseOf(
@@ -52,7 +52,7 @@ describe('npm run soak', () => {
 describe('the plan of a run', () => {
   const here = () => true;
 
-  it('is of its seed alone, and another one for another seed', () => {
+  it('depends only on its seed, and differs for another seed', () => {
     const planOf = (seed: number) =>
       Array.from({ length: 30 }, (_, i) => {
         const scenario = scenarioOf(scenarios, seed, i + 1);
@@ -62,7 +62,7 @@ describe('the plan of a run', () => {
     expect(planOf(2)).not.toEqual(planOf(1));
   });
 
-  it('has every scenario in turn, and every fault of each before long', () => {
+  it('covers every scenario in turn, and eventually every fault of each', () => {
     const names = scenarios.map((_, i) => scenarioOf(scenarios, 3, i + 1).name);
     expect(names.toSorted()).toEqual(scenarios.map(({ name }) => name).toSorted());
     for (const scenario of scenarios) {
@@ -76,7 +76,7 @@ describe('the plan of a run', () => {
     }
   });
 
-  it('has as many faults, as late, as a scenario asks for', () => {
+  it('has as many faults, and as late, as a scenario requires', () => {
     const several = scenarios.find(({ name }) => name === 'delivery')!;
     const rounds = Array.from({ length: 300 }, (_, round) => faultsOf(several, seedOf(1, round), here));
     expect([...new Set(rounds.map(({ length }) => length))].toSorted()).toEqual([2, 3, 4, 5]);
@@ -86,7 +86,7 @@ describe('the plan of a run', () => {
     expect(rounds.flat().every(({ kind }) => kind.startsWith('kill'))).toBe(true);
   });
 
-  it('leaves out what this machine cannot do', () => {
+  it('omits faults that this machine cannot produce', () => {
     const kinds = Array.from({ length: 300 }, (_, round) =>
       faultsOf(scenarios[0]!, seedOf(1, round), (part) => part !== 'mounts' && part !== 'cc'),
     ).flatMap((faults) => faults.map(({ kind }) => kind));
@@ -97,7 +97,7 @@ describe('the plan of a run', () => {
 });
 
 describe('the invariants', () => {
-  it('see a secret, any token, a stack and a bug in what was printed', () => {
+  it('detect secrets, tokens, stack traces and bugs in the output', () => {
     const see = (text: string) => reported((report) => badlyPrinted(text, ['a-secret-of-ours'], report));
     expect(see('all is well\n')).toEqual([]);
     expect(see('password=a-secret-of-ours')).toEqual([
@@ -114,7 +114,7 @@ describe('the invariants', () => {
     expect(see(nodesOwn('bin/run.js', 'file:///app/dist/a.js:1:1'))).toHaveLength(1);
   });
 
-  it('see a rollout that has lost devices which had it', async () => {
+  it('detect a rollout that loses devices that had committed', async () => {
     const told: string[] = [];
     const courseOf = async (...committed: number[]) => {
       const left = [...committed];
@@ -132,7 +132,7 @@ describe('the invariants', () => {
     expect(told).toEqual(['rollouts go on: rollout_1 had 3 committed devices, and has 1']);
   });
 
-  it('see a push of labels that is there by halves, and one that is gone', () => {
+  it('detect a partial and a lost push of labels', () => {
     const last = { recordings: 2, last: 1 };
     expect(() => isWhole(['p1', 'p1'], last)).not.toThrow();
     // Nobody was told of the second push: it may be there.
@@ -142,7 +142,7 @@ describe('the invariants', () => {
     expect(() => isWhole(['p1'], last)).toThrow('1 of 2 recordings are there');
   });
 
-  it('see a process that goes on, and end it', async () => {
+  it('detect a leftover process, and end it', async () => {
     const mark = `test-${process.pid}`;
     const child = spawn('sleep', ['60'], { env: { ...process.env, AIOT_CHAOS: mark } });
     const gone = once(child, 'exit');
@@ -156,7 +156,7 @@ describe('the invariants', () => {
 });
 
 describe('a link', () => {
-  it('hands bytes on in their order while it is slow, and ends in the middle of some where it truncates', async () => {
+  it('keeps bytes in order while it is slow, and cuts the connection midway when it truncates', async () => {
     const server = createServer((socket) => {
       socket.on('error', () => {});
       socket.pipe(socket);

@@ -6,15 +6,15 @@ import { shellWord } from '../../src/lib/core/text.js';
 import { temporaryFolder } from '../model/support.js';
 import { runCli } from '../support/cli.js';
 
-describe('what the next lines repeat of the command line', () => {
+describe('suggested next commands', () => {
   const flags = { project: 'my watch', data: 'takes', context: 'home' };
 
-  it('is the flags named that were typed, in that order', () => {
+  it('repeat only the flags that were typed, in the requested order', () => {
     const given = (flag: string) => flag !== 'context';
     expect(again({ flags, given }, 'project', 'context', 'data')).toBe(' --project "my watch" --data takes');
   });
 
-  it('is nothing where all of them are defaults or from the environment', () => {
+  it('repeat no flags that are defaults or come from the environment', () => {
     expect(again({ flags, given: () => false }, 'project', 'data')).toBe('');
   });
 
@@ -29,12 +29,12 @@ describe('what the next lines repeat of the command line', () => {
     ['wow!', "'wow!'"],
     ['a\\b', "'a\\b'"],
     ["it's $5", "'it'\\''s $5'"],
-  ])('quotes %s as a shell needs it', (text, word) => {
+  ])('quote %s as a shell needs it', (text, word) => {
     expect(shellWord(text)).toBe(word);
   });
 });
 
-describe('what an error proposes', () => {
+describe('commands suggested by errors', () => {
   it.each([
     ['aiot model train', ['--project', 'watch'], 'aiot model train --project watch'],
     ['aiot model train', ['-p', 'my watch'], 'aiot model train --project "my watch"'],
@@ -45,9 +45,9 @@ describe('what an error proposes', () => {
       'aiot model quantize --project w --mode int8 && aiot model evaluate --project w',
     ],
     [
-      'Train from the beginning: aiot model train',
+      'Train from the start: aiot model train',
       ['-p', 'w'],
-      'Train from the beginning: aiot model train --project w',
+      'Train from the start: aiot model train --project w',
     ],
     ['aiot model train --project w', ['-p', 'w'], 'aiot model train --project w'],
     [
@@ -57,11 +57,11 @@ describe('what an error proposes', () => {
     ],
     ['aiot model train', ['--json'], 'aiot model train'],
     ['aiot model train', ['--project'], 'aiot model train'],
-  ])('“%s” is for the project of %j', (proposed, argv, expected) => {
+  ])('“%s” is adapted to the project in %j', (proposed, argv, expected) => {
     expect(forProject(proposed, argv)).toBe(expected);
   });
 
-  it('names the project in what a command prints', async () => {
+  it('include the project of the command that failed', async () => {
     const dir = await temporaryFolder();
     await writeFile(join(dir, 'aiot.yaml'), 'name: pumps\n');
     const { json } = await runCli(['model', 'evaluate', '--project', dir, '--json']);

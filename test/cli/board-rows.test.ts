@@ -1,7 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { boardRows, type RowsOptions } from '../../src/lib/cli/live/board-rows.js';
 import { createProgress } from '../../src/lib/cli/live/progress.js';
-import type { BoardRow } from '../../src/lib/flash/write/flash-boards.js';
+import { stepProgress } from '../../src/lib/cli/live/steps.js';
+import type { BoardRow } from '../../src/lib/flash/write/run-flash.js';
+import { terminalOnStderr } from '../support/screen.js';
 
 const row = (port: string, changes: Partial<BoardRow> = {}): BoardRow => ({
   ...{
@@ -19,29 +21,40 @@ const row = (port: string, changes: Partial<BoardRow> = {}): BoardRow => ({
   ...changes,
 });
 
-function show(options: Partial<RowsOptions>, rows: BoardRow[]) {
-  let text = '';
-  let now = 0;
+/** listr2 is loaded for the first list. */
+const loading = 20_000;
+
+const size = { columns: 90, rows: 10 };
+
+/** The terminal's screen while the boards are written, and the events for programs. */
+async function show(rows: BoardRow[], { terminal = size, awaited = rows.length } = {}) {
   const events: BoardRow[] = [];
-  const draw = boardRows(createProgress({ tty: false, quiet: true }), {
-    ...{ tty: true, quiet: false, event: (row) => events.push(row) },
-    write: (part) => {
-      text += part;
-    },
-    now: () => {
-      now += 1000;
-      return now;
-    },
-    size: () => ({ columns: 90, lines: 10 }),
-    ...options,
-  });
-  for (const each of rows) draw(each);
-  return { text, events };
+  const screen = terminalOnStderr(terminal);
+  const progress = stepProgress();
+  try {
+    const draw = boardRows(progress, { tty: true, quiet: false, event: (row) => events.push(row) });
+    for (const each of rows) draw(each);
+    await vi.waitFor(() => expect(screen.lines()).toHaveLength(awaited), loading);
+    return { lines: screen.lines(), events };
+  } finally {
+    progress.end();
+    screen.restore();
+  }
 }
 
-/** What is on the screen after the last time the cursor went up. */
-function lastFrame(text: string, lines: number): string {
-  return text.split(`\u001b[${lines}A`).at(-1)!.replaceAll('\r\u001b[2K', '');
+/** The same without a terminal. */
+function tell(rows: BoardRow[], options: Partial<RowsOptions> = {}) {
+  const events: BoardRow[] = [];
+  const screen = terminalOnStderr();
+  try {
+    const progress = createProgress({ tty: false, quiet: true });
+    const all = { tty: false, quiet: false, event: (row: BoardRow) => void events.push(row), ...options };
+    const draw = boardRows(progress, all);
+    for (const each of rows) draw(each);
+    return { lines: screen.lines(), events };
+  } finally {
+    screen.restore();
+  }
 }
 
 const writing = {
@@ -52,32 +65,32 @@ const writing = {
   total: 1000,
 } as const;
 
-describe('rows of boards', () => {
-  it('stand below each other on a terminal, and are drawn anew in place', () => {
-    const { text } = show({}, [
-      row('/dev/ttyUSB0'),
-      row('/dev/ttyUSB1'),
-      row('/dev/ttyUSB0', { ...writing, rate: 2048, secondsLeft: 1.2 }),
-    ]);
-    const last = lastFrame(text, 2);
-    expect(last).toBe(
-      '/dev/ttyUSB0  24:0a:c4:00:01:10  write app.bin  ██░░░░░░  25 %  2.0 KiB/s  2 s left\n/dev/ttyUSB1  waiting\n',
+describe('board progress rows', () => {
+  it('are stacked on a terminal and redrawn in place', async () => {
+    const { lines } = await show(
+      [
+        row('/dev/ttyUSB0'),
+        row('/dev/ttyUSB1'),
+        row('/dev/ttyUSB0', { ...writing, rate: 2048, secondsLeft: 1.2 }),
+      ],
+      { awaited: 2 },
     );
-    expect(text).toContain('\u001b[2A');
+    expect(lines).toEqual([
+      '⠋ /dev/ttyUSB0  24:0a:c4:00:01:10  write app.bin  ██░░░░░░  25 %  2.0 KiB/s  2 s left',
+      '○ /dev/ttyUSB1  waiting',
+    ]);
   });
 
-  it('are cut to the terminal, those at work first', () => {
+  it('are truncated to fit the terminal, with active boards first', async () => {
     const rows = Array.from({ length: 30 }, (_, i) => row(`port-${i}`));
-    const { text } = show({}, [...rows, row('port-29', { ...writing })]);
-    const last = lastFrame(text, 9);
-    expect(last.split('\n')).toHaveLength(10);
-    expect(last).toContain('port-29');
-    const narrow = show({ size: () => ({ columns: 20, lines: 10 }) }, [row('a'), row('b', { ...writing })]);
-    const lines = lastFrame(narrow.text, 1).split('\n');
-    expect(Math.max(...lines.map((line) => line.length))).toBe(19);
+    const { lines } = await show([...rows, row('port-29', { ...writing })], { awaited: 9 });
+    expect(lines).toHaveLength(9);
+    expect(lines.join('\n')).toContain('port-29');
+    const narrow = await show([row('a'), row('b', { ...writing })], { terminal: { columns: 20, rows: 10 } });
+    expect(Math.max(...narrow.lines.map((line) => line.length))).toBe(19);
   });
 
-  it('are a line for each new stage elsewhere, and an event in any case', () => {
+  it('print a line per new stage without a terminal, and always emit events', () => {
     const rows = [
       row('a'),
       row('b'),
@@ -85,22 +98,31 @@ describe('rows of boards', () => {
       row('a', { ...writing, done: 500 }),
       row('a', { stage: 'done' }),
     ];
-    const { text, events } = show({ tty: false }, rows);
-    expect(text).toBe('· a  24:0a:c4:00:01:10  write app.bin\n· a  done\n');
+    const { lines, events } = tell(rows);
+    expect(lines).toEqual(['· a  24:0a:c4:00:01:10  write app.bin', '· a  done']);
     expect(events.map(({ port, stage }) => `${port} ${stage}`)).toEqual([
       'a waiting',
       'b waiting',
       'a write',
       'a done',
     ]);
-    expect(show({ quiet: true }, rows).text).toBe('');
+    expect(tell(rows, { quiet: true }).lines).toEqual([]);
   });
 
-  it('tell why a board failed', () => {
-    const { text } = show({ tty: false }, [
-      row('a'),
-      row('b', { stage: 'failed', error: 'the cable was pulled' }),
-    ]);
-    expect(text).toContain('b  failed  the cable was pulled');
+  it('show why a board failed', () => {
+    const failed = row('b', { stage: 'failed', error: 'the cable was unplugged' });
+    expect(tell([row('a'), failed]).lines.join('\n')).toContain('b  failed  the cable was unplugged');
   });
+});
+
+it('shows a single board as a list of stages', async () => {
+  const board = { mac: writing.mac, chip: 'esp32' };
+  const { lines } = await show([
+    row('a', { ...board, stage: 'connect' }),
+    row('a', { ...board, ...writing, rate: 2048, secondsLeft: 1.2 }),
+  ]);
+  expect(lines.map((line) => line.replace(/\(.*\)/, '(T)'))).toEqual([
+    '✓ connect (T)',
+    '⠋ write app.bin  ███░░░░░░░░░  25 %  2.0 KiB/s  2 s left',
+  ]);
 });

@@ -14,8 +14,8 @@ afterEach(async () => {
   if (folder !== '') await rm(folder, { recursive: true, force: true });
 });
 
-describe('a log whose reader is slow', () => {
-  it('drops lines beyond its limit, and says how many once there is room again', () => {
+describe('a log with a slow reader', () => {
+  it('drops lines beyond its limit and reports how many once there is room again', () => {
     const stream = { writableLength: 0 };
     const lines: string[] = [];
     const log = boundedLog(stream, (line) => lines.push(line), { largest: 10, now: () => 5 });
@@ -31,11 +31,11 @@ describe('a log whose reader is slow', () => {
       level: 40,
       time: 5,
       dropped: 2,
-      msg: '2 lines of this log were dropped: nobody read standard error fast enough',
+      msg: '2 log lines were dropped because standard error was not read fast enough',
     });
   });
 
-  it('keeps no process alive, and takes no memory without end', async () => {
+  it('uses bounded memory and does not keep the process alive', async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-log-'));
     const program = join(folder, 'program.mjs');
     const sources = pathToFileURL(join(root, 'test', 'support', 'from-sources.mjs')).href;

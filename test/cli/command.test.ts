@@ -20,82 +20,89 @@ describe('a command', () => {
   });
 
   it('prints its result as one line under --json, and nothing else on stdout', async () => {
-    const { stdout, code } = await runCli(['explain', 'AIOT_BUG', '--json']);
+    const { stdout, code } = await runCli(['error', 'AIOT_BUG', '--json']);
     expect(code).toBe(0);
     expect(stdout.endsWith('}\n')).toBe(true);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
     expect(JSON.parse(stdout)).toMatchObject({ code: 'AIOT_BUG', exit: 1, family: 'bug' });
   });
 
-  it('lists all codes without one', async () => {
-    const { json, code } = await runCli(['explain', '--json']);
+  it('lists all error codes if no code is given', async () => {
+    const { json, code } = await runCli(['error', '--json']);
     const codes = (json as { code: string; about: string }[]).map((entry) => entry.code);
     expect(code).toBe(0);
     expect(codes).toEqual(Object.keys(catalogue));
-    expect((await runCli(['explain'])).stdout).toMatch(/AIOT_BUG +\S/);
+    expect((await runCli(['error'])).stdout).toMatch(/AIOT_BUG +\S/);
   });
 
-  it('names the list where a code is like none', async () => {
-    expect(await runCli(['explain', 'zzz', '--json'])).toMatchObject({
-      json: { error: { message: 'no error has the code zzz', next: 'aiot explain lists all codes.' } },
+  it('refers to the list of codes if no code is similar', async () => {
+    expect(await runCli(['error', 'zzz', '--json'])).toMatchObject({
+      json: { error: { message: 'unknown error code zzz', next: 'To list all codes, run `aiot error`.' } },
     });
   });
 
-  it('takes flags from their environment twins', async () => {
+  it('reads flags from their environment variables', async () => {
     process.env.AIOT_JSON = '1';
-    const { json } = await runCli(['explain', 'AIOT_BUG']);
+    const { json } = await runCli(['error', 'AIOT_BUG']);
     expect(json).toMatchObject({ code: 'AIOT_BUG' });
   });
 
   it.each([
-    ['an unknown code', ['explain', 'AIOT_NOTHING'], 'no error has the code AIOT_NOTHING'],
+    ['an unknown code', ['error', 'AIOT_NOTHING'], 'unknown error code AIOT_NOTHING'],
     [
       'a missing argument',
       ['model', 'verify'],
-      'expected MODEL: A .aiot file, a folder of a pulled one, or NAME@VERSION',
+      'expected MODEL: A .aiot file, the folder of a pulled one, or NAME@VERSION',
     ],
-    ['an unknown flag', ['explain', 'AIOT_BUG', '--nope'], 'no such flag: --nope'],
+    ['an unknown flag', ['error', 'AIOT_BUG', '--nope'], 'unknown flag --nope'],
     [
-      'a flag’s value that does not fit, without the parser’s own lines',
+      'an invalid flag value, without the parser’s own output',
       ['doctor', '--timeout', 'soon'],
       '--timeout: expected a time such as 500ms, 30s, 5m, 2h or 7d; got "soon"',
     ],
-    ['a required flag', ['model', 'deploy', 'har@1'], 'expected --to'],
+    ['a missing required flag', ['model', 'deploy', 'har@1'], 'expected --selector'],
     [
-      'a required flag with the values that it takes',
+      'a missing required flag with its allowed values',
       ['token', 'create', 'laptop'],
       'expected --role: one of viewer, ci, operator',
     ],
     [
-      'a time that the platform takes for too short, by the flag',
+      'a duration too short for the platform, by its flag',
       ['token', 'create', 'laptop', '--role', 'ci', '--expires', '1s'],
       '--expires: expected at least 1m, got "1s"',
     ],
     [
-      'a time that the platform takes for too long, by the flag',
+      'a duration too long for the platform, by its flag',
       ['token', 'rotate', 'tok_1', '--grace', '30d'],
       '--grace: expected at most 7d, got "30d"',
     ],
     ...[
       [['device', 'claim', 'pump', '--expires', '91d'], '--expires: expected at most 90d, got "91d"'],
-      [['ota', 'start', '--soak', '91d'], '--soak: expected at most 90d, got "91d"'],
-      [['ota', 'start', '--backoff', '25h'], '--backoff: expected at most 1d, got "25h"'],
-      [['ota', 'plan', '--deadline', '1ms'], '--deadline: expected at least 1s, got "1ms"'],
-      [['ota', 'plan', '--offline-deadline', '1ms'], '--offline-deadline: expected at least 1s, got "1ms"'],
-      [['ota', 'plan', '--shadow', '10ms'], '--shadow: expected at least 1s, got "10ms"'],
+      [['rollout', 'start', '--soak', '91d'], '--soak: expected at most 90d, got "91d"'],
+      [['rollout', 'start', '--backoff', '25h'], '--backoff: expected at most 1d, got "25h"'],
+      [['rollout', 'plan', '--deadline', '1ms'], '--deadline: expected at least 1s, got "1ms"'],
+      [
+        ['rollout', 'plan', '--offline-deadline', '1ms'],
+        '--offline-deadline: expected at least 1s, got "1ms"',
+      ],
+      [['rollout', 'plan', '--shadow', '10ms'], '--shadow: expected at least 1s, got "10ms"'],
     ].map(([argv, message]): [string, string[], string] => [
-      'a time beyond its bounds',
+      'a duration out of range',
       argv as string[],
       message as string,
     ]),
-    ['a flag that needs another', ['device', 'simulate', 'x', '--loop'], '--loop needs --recording'],
     [
-      'flags that exclude each other',
-      ['device', 'simulate', 'x', '--motor', 'healthy', '--recording', 'a.csv'],
-      '--motor does not go with --recording',
+      'a flag without the flag it requires',
+      ['device', 'simulate', 'x', '--loop'],
+      '--loop needs --recording',
     ],
     [
-      'a value that is not among those that there are',
+      'mutually exclusive flags',
+      ['device', 'simulate', 'x', '--motor', 'healthy', '--recording', 'a.csv'],
+      '--motor cannot be combined with --recording',
+    ],
+    [
+      'a value that is not allowed',
       ['device', 'simulate', 'x', '--motor', 'wild'],
       '--motor: expected one of healthy, bearing, blocked, imbalance, worn; got "wild"',
     ],
@@ -105,7 +112,7 @@ describe('a command', () => {
       '--motor: expected one of healthy, bearing, blocked, imbalance, worn',
     ],
     [
-      'a whole number that is none',
+      'an invalid whole number',
       ['data', 'record', '--count', 'many'],
       '--count: expected a whole number, got "many"',
     ],
@@ -114,8 +121,8 @@ describe('a command', () => {
       ['data', 'record', '--count', '0'],
       '--count: expected at least 1, got "0"',
     ],
-    ['one argument too many', ['explain', 'AIOT_BUG', 'more'], 'Unexpected argument: more'],
-  ])('tells of %s as one JSON line under --json, exit 2', async (_what, argv, message) => {
+    ['one argument too many', ['error', 'AIOT_BUG', 'more'], 'Unexpected argument: more'],
+  ])('reports %s as one JSON line under --json and exits with 2', async (_what, argv, message) => {
     const { stdout, stderr, json, code } = await runCli([...argv, '--json']);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
     expect(Object.keys((json as { error: object }).error)).toEqual(['code', 'message', 'next', 'exit']);
@@ -124,64 +131,90 @@ describe('a command', () => {
     expect(code).toBe(2);
   });
 
-  it('names the flag nearest to one that does not exist', async () => {
+  it('suggests the nearest flag for an unknown one', async () => {
     const { stderr } = await runCli(['data', 'list', '--projct', 'x']);
     expect(stderr).toBe(
-      '✗ AIOT_USAGE: no such flag: --projct; did you mean --project?\n  Try: Add --help to the command to see what it takes.\n',
+      '✗ AIOT_USAGE: unknown flag --projct. Did you mean --project?\n  Try: To see the arguments and flags, add --help.\n',
     );
   });
 
-  it('tells of an error in two lines on stderr otherwise', async () => {
-    const { stdout, stderr } = await runCli(['explain', 'AIOT_PROJECT']);
+  it('suggests the nearest flag for --flag=value too, and never repeats the value', async () => {
+    const { stderr } = await runCli(['data', 'list', '--projet=s3cret']);
+    expect(stderr).toContain('unknown flag --projet. Did you mean --project?');
+    expect(stderr).not.toContain('s3cret');
+  });
+
+  it('mentions --yes along with the first missing flag if there is no terminal', async () => {
+    const { stderr, code } = await runCli(['trust', 'rotate', '--role', 'targets']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('expected --root-key');
+    expect(stderr).toContain('Also add --yes, because there is no terminal');
+    const { stderr: agreed } = await runCli(['trust', 'rotate', '--role', 'targets', '--yes']);
+    expect(agreed).not.toContain('Add --yes');
+  });
+
+  it('explains exit codes and rejects an unknown one', async () => {
+    const { json, code } = await runCli(['error', '6', '--json']);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({ exit: 6, about: expect.stringContaining('A check or gate failed.') });
+    expect((json as { codes: string[] }).codes).toContain('AIOT_ARGO_TEMPLATE');
+    expect((await runCli(['error', '0'])).stdout).toMatch(/Exit code 0\n.*Done\./);
+    const none = await runCli(['error', '7', '--json']);
+    expect(none.json).toMatchObject({ error: { message: '7 is not an exit code of aiot' } });
+  });
+
+  it('prints an error as two lines on stderr without --json', async () => {
+    const { stdout, stderr } = await runCli(['error', 'AIOT_PROJECT']);
     expect(stdout).toBe('');
     expect(stderr).toBe(
-      '✗ AIOT_USAGE: no error has the code AIOT_PROJECT\n  Try: aiot explain AIOT_PROJECT_INVALID, or AIOT_PROJECT_NOT_FOUND\n',
+      '✗ AIOT_USAGE: unknown error code AIOT_PROJECT\n  Try: aiot error AIOT_PROJECT_INVALID, or AIOT_PROJECT_NOT_FOUND\n',
     );
   });
 });
 
 describe('the program', () => {
-  it('names the nearest command for one that does not exist, in both forms', () => {
-    const people = aiot(['explian', 'AIOT_BUG']);
-    expect(people.stderr).toBe('✗ AIOT_USAGE: no such command: explian AIOT_BUG\n  Try: aiot explain\n');
+  it('suggests the nearest command for an unknown one, as text and as JSON', () => {
+    const people = aiot(['eror', 'AIOT_BUG']);
+    expect(people.stderr).toBe('✗ AIOT_USAGE: no such command: eror AIOT_BUG\n  Try: aiot error\n');
     expect(people.status).toBe(2);
-    const machine = aiot(['explian', '--json']);
+    const machine = aiot(['eror', '--json']);
     expect(machine.stdout).toBe(
-      '{"error":{"code":"AIOT_USAGE","message":"no such command: explian","next":"aiot explain","exit":2}}\n',
+      '{"error":{"code":"AIOT_USAGE","message":"no such command: eror","next":"aiot error","exit":2}}\n',
     );
     expect(machine.stderr).toBe('');
   });
 
-  it('knows a command by its last word, and the value that was meant', () => {
+  it('recognizes a command by its last word, and suggests the intended flag value', () => {
     expect(aiot(['trian']).stderr).toBe('✗ AIOT_USAGE: no such command: trian\n  Try: aiot model train\n');
     expect(aiot(['model', 'trian']).stderr).toBe(
       '✗ AIOT_USAGE: no such command: model trian\n  Try: aiot model train\n',
     );
+    expect(aiot(['oat', 'status', 'x']).stderr).toContain('Try: aiot rollout show\n');
     expect(aiot(['flash', 'app.bin', '--before', 'usb-rest']).stderr).toMatch(
-      /^✗ AIOT_USAGE: --before: expected one of .*; got "usb-rest"; did you mean usb-reset\?\n/,
+      /^✗ AIOT_USAGE: --before: expected one of .*; got "usb-rest". Did you mean usb-reset\?\n/,
     );
   });
 
-  it('tells of arguments that a command without any does not take', () => {
+  it('rejects surplus arguments', () => {
     const { stderr, status } = aiot(['model', 'list', 'har', 'more']);
     expect(stderr).toBe('✗ AIOT_USAGE: Unexpected arguments: har, more\n  Try: aiot model list --help\n');
     expect(status).toBe(2);
   });
 
-  it('lists the values of a flag in help, also where it has a placeholder', () => {
+  it('lists the values of a flag in help, even if it has a placeholder', () => {
     const text = aiot(['flash', '--help']).stdout.replaceAll(/\s+/g, ' ');
     for (const values of ['hard-reset, soft-reset', 'default-reset, usb-reset', 'auto, esp32, esp32s2'])
       expect(text).toContain(`Values: ${values}`);
   });
 
-  it('takes `help COMMAND` and `-h` for `--help`', () => {
-    const asked = aiot(['explain', '--help']);
-    expect(asked.stdout).toContain('$ aiot explain [CODE]');
-    expect(aiot(['help', 'explain']).stdout).toBe(asked.stdout);
-    expect(aiot(['explain', '-h']).stdout).toBe(asked.stdout);
+  it('accepts `help COMMAND` and `-h` in place of `--help`', () => {
+    const asked = aiot(['error', '--help']);
+    expect(asked.stdout).toContain('$ aiot error [CODE] [FLAGS]');
+    expect(aiot(['help', 'error']).stdout).toBe(asked.stdout);
+    expect(aiot(['error', '-h']).stdout).toBe(asked.stdout);
   });
 
-  it('ends quietly when nobody reads its output any more', async () => {
+  it('exits quietly if its output is no longer read', async () => {
     const child = spawn(process.execPath, [join(root, 'bin', 'dev.js'), '--help']);
     child.stdout.destroy();
     let stderr = '';
@@ -193,14 +226,15 @@ describe('the program', () => {
   });
 });
 
-describe('a time', () => {
+describe('a duration', () => {
   it.each([
     ['500ms', 500],
     ['30s', 30_000],
     ['1.5m', 90_000],
     ['2h', 7_200_000],
     ['7 d', 604_800_000],
-  ])('%s is %d ms', (text, ms) => {
+    ['1w', 604_800_000],
+  ])('%s is parsed as %d ms', (text, ms) => {
     expect(parseDuration(text)).toBe(ms);
   });
 
@@ -210,11 +244,12 @@ describe('a time', () => {
     [90_000, '90s'],
     [7_200_000, '2h'],
     [0, '0ms'],
-  ])('%d ms is told as %s', (ms, text) => {
+    [604_800_000, '7d'],
+  ])('%d ms is formatted as %s', (ms, text) => {
     expect(formatDuration(ms)).toBe(text);
   });
 
-  it.each(['30', '', 'm', '-5s', '5 weeks', '1e3s'])('"%s" is refused', (text) => {
+  it.each(['30', '', 'm', '-5s', '5 weeks', '1e3s'])('"%s" is rejected', (text) => {
     expect(() => parseDuration(text)).toThrow(AiotError);
   });
 });

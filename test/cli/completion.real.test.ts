@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -18,7 +18,10 @@ beforeAll(async () => {
   const completions = 'autoload -U compinit; compinit -u -D; source ./zsh';
   await writeFile(join(folder, '.zshrc'), `PS1='READY>'\n${completions}\n${says}\n`);
   const contexts = { factory: { url: 'https://127.0.0.1:8443' } };
-  await writeContexts({ contexts }, join(folder, 'config'));
+  await writeContexts({ current: 'factory', contexts }, join(folder, 'config'));
+  const names = join(folder, 'cache', 'completion', 'factory');
+  await mkdir(names, { recursive: true });
+  await writeFile(join(names, 'devices'), 'motor-1\nfan-1\n');
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -33,6 +36,7 @@ const run = (program: string, args: string[]) =>
       ZDOTDIR: folder,
       LANG: 'C.UTF-8',
       AIOT_CONFIG_DIR: join(folder, 'config'),
+      AIOT_CACHE_DIR: join(folder, 'cache'),
     },
   });
 
@@ -43,23 +47,33 @@ function typed(shell: string[], lines: string[]): string[] {
   return [...stdout.matchAll(/^GOT (.*?)\r*$/gm)].map(([, words]) => words ?? '');
 }
 
-const lines = ['aiot devi\tli\t--sel\tx', 'aiot model train --ki\tcnn\t', 'aiot context use fac\t'];
-const calls = ['device list --selector x', 'model train --kind cnn1d', 'context use factory'];
+const lines = [
+  'aiot devi\tli\t--sel\tx',
+  'aiot model train --ki\tcnn\t',
+  'aiot context use fac\t',
+  'aiot device show mot\t',
+];
+const calls = [
+  'device list --selector x',
+  'model train --kind cnn1d',
+  'context use factory',
+  'device show motor-1',
+];
 
-describeReal('python3', 'Tab in bash', () => {
-  it('completes commands, flags, their values and contexts', () => {
+describeReal('python3', 'Tab completion in bash', () => {
+  it('completes commands, flags, flag values, contexts and device names', () => {
     expect(typed(['bash', '--rcfile', './bashrc', '-i'], lines)).toEqual(calls);
   });
 });
 
-describeReal('zsh', 'Tab in zsh', () => {
-  it('completes commands, flags, their values and contexts', () => {
+describeReal('zsh', 'Tab completion in zsh', () => {
+  it('completes commands, flags, flag values, contexts and device names', () => {
     // -d: what a system has for all its users is left out.
     expect(typed(['zsh', '-d', '-i'], lines)).toEqual(calls);
   });
 });
 
-describeReal('fish', 'what fish offers', () => {
+describeReal('fish', 'completion in fish', () => {
   it.each([
     ['aiot devi', ['device']],
     ['aiot device li', ['list']],
@@ -67,8 +81,10 @@ describeReal('fish', 'what fish offers', () => {
     ['aiot model train --kind cn', ['cnn1d']],
     ['aiot model train --kind=cn', ['--kind=cnn1d']],
     ['aiot context use fa', ['factory']],
+    ['aiot device show mo', ['motor-1']],
+    ['aiot device list --context factory --selector fa', ['fan-1']],
     ['aiot model train --report zs', ['zsh']],
-  ])('%s → %j', (line, expected) => {
+  ])('offers for %s: %j', (line, expected) => {
     const { stdout, stderr } = run('fish', ['--no-config', '-c', `source ./fish; complete -C '${line}'`]);
     expect(stderr).toBe('');
     const offered = stdout.split('\n').filter((each) => each !== '');

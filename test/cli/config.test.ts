@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import ConfigExplain from '../../src/commands/config/explain.js';
+import ConfigShow from '../../src/commands/config/show.js';
 import { type ExplainInput, explainSettings } from '../../src/lib/cli/settings.js';
 import { addContext } from '../../src/lib/core/contexts.js';
 import { runCli } from '../support/cli.js';
@@ -38,8 +38,8 @@ model:
   train: { epochs: 9 }
 `;
 
-describe('where a setting comes from', () => {
-  it('flag wins over environment, environment over the default', async () => {
+describe('settings and their sources', () => {
+  it('prefer flags to the environment, and the environment to defaults', async () => {
     const env = { AIOT_PROJECT: '/from/env' };
     expect((await explain({ flags: { project: '/from/flag' }, env })).table.project).toEqual([
       ...['/from/flag', 'flag', '--project'],
@@ -48,7 +48,7 @@ describe('where a setting comes from', () => {
     expect((await explain({})).table.project).toEqual(['.', 'default', 'built in']);
   });
 
-  it('a project’s values come with their line, its defaults as such', async () => {
+  it('include project values with their line, and defaults marked as such', async () => {
     await writeFile(join(folder, 'aiot.yaml'), yaml);
     const { table } = await explain({ flags: { project: folder } });
     expect(table['model.train.epochs']).toEqual(['9', 'project', `${join(folder, 'aiot.yaml')}:10`]);
@@ -56,7 +56,7 @@ describe('where a setting comes from', () => {
     expect(table['model.labels.rest']).toEqual(['["sitting"]', 'project', `${join(folder, 'aiot.yaml')}:9`]);
   });
 
-  it('the context in use gives its addresses, and its token masked', async () => {
+  it('include the addresses of the current context, with its token masked', async () => {
     const config = join(folder, 'config');
     await addContext('lab', { url: 'https://lab.example', token: 's3cret' }, { folder: config });
     await addContext('roof', { url: 'https://roof.example' }, { folder: config });
@@ -67,7 +67,7 @@ describe('where a setting comes from', () => {
     expect((await explain({ env: { AIOT_CONTEXT: 'roof' } })).table.url?.[0]).toBe('https://roof.example');
   });
 
-  it('a variable of any command’s flag is told, secrets masked, and one that means nothing is named', async () => {
+  it('include the environment variables of flags, and report unknown ones', async () => {
     const variables = [{ flag: 'http-port', variable: 'AIOT_HTTP_PORT', commands: ['up'] }];
     const env = { AIOT_HTTP_PORT: '0', AIOT_TOKEN: 's3cret', AIOT_HTPP_PORT: '1' };
     const { table, unknown } = await explain({ variables, env });
@@ -76,21 +76,21 @@ describe('where a setting comes from', () => {
   });
 });
 
-describe('aiot config explain', () => {
-  it('prints settings that fit their schema', async () => {
+describe('aiot config show', () => {
+  it('prints settings that match their schema', async () => {
     await writeFile(join(folder, 'aiot.yaml'), yaml);
-    const { json, code } = await runCli(['config', 'explain', '--project', folder, '--json']);
+    const { json, code } = await runCli(['config', 'show', '--project', folder, '--json']);
     expect(code).toBe(0);
-    const { settings } = ConfigExplain.result.parse(json) as { settings: { name: string; from: string }[] };
+    const { settings } = ConfigShow.result.parse(json) as { settings: { name: string; from: string }[] };
     expect(settings[0]).toEqual({ name: 'project', value: folder, from: 'flag', where: '--project' });
     expect(settings).toContainEqual(expect.objectContaining({ name: 'signal.rate', from: 'project' }));
     process.env.AIOT_PROJECT = folder;
-    expect((await runCli(['config', 'explain'])).stdout).toMatch(/^project +\S+ +env +AIOT_PROJECT$/m);
+    expect((await runCli(['config', 'show'])).stdout).toMatch(/^project +\S+ +env +AIOT_PROJECT$/m);
   });
 
-  it('tells of a project file that is wrong as every command does', async () => {
+  it('reports an invalid project file with line and column', async () => {
     await writeFile(join(folder, 'aiot.yaml'), yaml.replace('rate: 100', 'rate: fast'));
-    const { json, code } = await runCli(['config', 'explain', '--project', folder, '--json']);
+    const { json, code } = await runCli(['config', 'show', '--project', folder, '--json']);
     expect(code).toBe(2);
     expect(json).toMatchObject({
       error: { code: 'AIOT_PROJECT_INVALID', message: expect.stringContaining(':6:11: signal.rate') },

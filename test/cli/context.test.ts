@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 
 describe('aiot context', () => {
-  it('add makes the first context the one in use, and keeps its token in a private file', async () => {
+  it('add makes the first context current and stores its token in a private file', async () => {
     const file = join(folder, 'token.txt');
     await writeFile(file, 's3cret-token\n');
     const { json, stdout, code } = await runCli([
@@ -46,7 +46,7 @@ describe('aiot context', () => {
     expect((await stat(join(folder, 'config'))).mode & 0o777).toBe(0o700);
   });
 
-  it('add takes the token from AIOT_TOKEN; list never shows it', async () => {
+  it('add reads the token from AIOT_TOKEN; list never shows it', async () => {
     process.env.AIOT_TOKEN = 's3cret-token';
     await runCli(['context', 'add', 'lab', '--url', url, '--no-check']);
     delete process.env.AIOT_TOKEN;
@@ -62,7 +62,7 @@ describe('aiot context', () => {
     );
   });
 
-  it('use chooses another one; removing the one in use leaves none in use', async () => {
+  it('use switches the current context; removing the current one leaves none', async () => {
     await runCli(['context', 'add', 'lab', '--url', url]);
     await runCli(['context', 'add', 'roof', '--url', 'https://roof.example']);
     expect((await runCli(['context', 'use', 'roof', '--json'])).json).toMatchObject({ current: true });
@@ -74,13 +74,15 @@ describe('aiot context', () => {
       removed: 'roof',
       current: null,
     });
-    expect((await runCli(['context', 'list'])).stdout).toContain('No platform is known yet.');
+    expect((await runCli(['context', 'list'])).stdout).toContain('No contexts yet.');
   });
 
-  it('add overwrites only when told', async () => {
+  it('add overwrites a context only with --replace', async () => {
     await runCli(['context', 'add', 'lab', '--url', url]);
     const again = ['context', 'add', 'lab', '--url', 'https://other.example', '--json'];
-    expect((await runCli(again)).json).toMatchObject({ error: { code: 'AIOT_CONTEXT_EXISTS', exit: 2 } });
+    expect((await runCli(again)).json).toMatchObject({
+      error: { code: 'AIOT_ALREADY_EXISTS', subject: 'context', exit: 2 },
+    });
     expect((await runCli([...again, '--replace'])).json).toMatchObject({ url: 'https://other.example' });
   });
 
@@ -96,14 +98,14 @@ describe('aiot context', () => {
     [['add', 'lab', '--url', url, '--ca', '/nowhere.pem'], 'AIOT_FILE_NOT_FOUND', '/nowhere.pem'],
     [['add', 'lab', '--url', url, '--token-file', '/nowhere'], 'AIOT_FILE_NOT_FOUND', '/nowhere'],
     [['add', 'lab'], 'AIOT_USAGE', 'url'],
-  ])('%j is refused: %s', async (argv, code, message) => {
+  ])('%j is rejected with %s', async (argv, code, message) => {
     const { json, code: exit } = await runCli(['context', ...argv, '--json']);
     expect(json).toMatchObject({ error: { code, message: expect.stringContaining(message) } });
     expect(exit).toBe(code.endsWith('NOT_FOUND') ? 4 : 2);
     expect((await runCli(['context', 'list', '--json'])).json).toEqual([]);
   });
 
-  it('neither a password in a URL nor a token with a line break is told in the refusal', async () => {
+  it('never repeats a password in a URL or an invalid token in errors', async () => {
     const bad = await runCli(['context', 'add', 'lab', '--url', 'https://me:hunter2@lab.example']);
     expect(bad.code).toBe(2);
     expect(bad.stderr).not.toContain('hunter2');

@@ -17,7 +17,7 @@ interface Section {
 }
 
 describe('aiot docs', () => {
-  it('names every page with what it is about', async () => {
+  it('lists every page with a description', async () => {
     const { json, stdout, code } = await runCli(['docs']);
     expect([code, json]).toEqual([0, undefined]);
     const pages = documentList();
@@ -29,22 +29,22 @@ describe('aiot docs', () => {
     }
   });
 
-  it('shows a page, and with #words the section that has them in its heading', async () => {
+  it('shows a page, or with #words the section whose heading contains them', async () => {
     const { stdout } = await runCli(['docs', 'quick-start', '--no-color']);
     expect(stdout.startsWith('Quick start\n')).toBe(true);
     expect(stdout).toContain('  aiot demo\n');
     expect(stdout).not.toMatch(/```|<!--|\]\(/);
-    expect(stdout).toMatch(/Where things are\s\(faq#where-does-aiot-keep-things\)/);
+    expect(stdout).toMatch(/where aiot keeps files\s\(install#where-aiot-keeps-files\)/);
     expect((await runCli(['docs', 'motion on a pi', '--json'])).json).toMatchObject({
-      page: 'tutorials/motion-on-a-pi',
+      page: 'motion-on-a-pi',
     });
     const section = (await runCli(['docs', 'project#rows', '--json'])).json as Section;
     expect(section).toMatchObject({ page: 'project', heading: 'Rows of a table' });
     expect(section.text.split('\n').filter((line) => line.startsWith('## '))).toEqual(['## Rows of a table']);
-    expect((await runCli(['docs', 'motor.md', '--json'])).json).toMatchObject({ page: 'tutorials/motor' });
+    expect((await runCli(['docs', 'motor.md', '--json'])).json).toMatchObject({ page: 'motor' });
   });
 
-  it('finds words in all pages, headings first', async () => {
+  it('searches all pages and ranks headings first', async () => {
     const found = (await runCli(['docs', '--find', 'mutual tls', '--json'])).json as Section[];
     expect(found.length).toBeGreaterThan(1);
     for (const { heading, text } of found)
@@ -61,18 +61,18 @@ describe('aiot docs', () => {
   });
 
   it.each([
-    ['a page that is not there', ['quick-strat'], 'AIOT_NOT_FOUND', 'aiot docs quick-start'],
-    ['a section that is not there', ['faq#xyzzy'], 'AIOT_NOT_FOUND', 'It has: '],
-    ['a page and words', ['faq', '--find', 'x'], 'AIOT_USAGE', ''],
-    ['a way out of its folder', ['../package'], 'AIOT_NOT_FOUND', 'aiot docs'],
-  ])('refuses %s', async (_, argv, code, next) => {
+    ['an unknown page', ['quick-strat'], 'AIOT_NOT_FOUND', 'aiot docs quick-start'],
+    ['an unknown section', ['install#xyzzy'], 'AIOT_NOT_FOUND', 'Its sections: '],
+    ['a page combined with --find', ['install', '--find', 'x'], 'AIOT_USAGE', ''],
+    ['a path outside the docs folder', ['../package'], 'AIOT_NOT_FOUND', 'aiot docs'],
+  ])('rejects %s', async (_, argv, code, next) => {
     const { json } = await runCli(['docs', ...argv, '--json']);
     expect(json).toMatchObject({ error: { code, next: expect.stringContaining(next) } });
   });
 });
 
 describe('Markdown on a terminal', () => {
-  it('fits into its width, all pages of it but code', () => {
+  it('wraps everything except code to the given width', () => {
     for (const { page, text } of documentList()) {
       const code = new Set(text.split('\n').map((line) => line.trim()));
       const long = documentText(text, 80)
@@ -110,7 +110,7 @@ describe('Markdown on a terminal', () => {
     ],
     ['> said\n> so', '> said so'],
     ['<!-- run -->\na', 'a'],
-  ])('%j', (markdown, text) => {
+  ])('renders %j', (markdown, text) => {
     expect(documentText(markdown, 10)).toBe(text);
   });
 });

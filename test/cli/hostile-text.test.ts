@@ -5,8 +5,17 @@ import { Agent, request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { renderError } from '../../src/lib/cli/errors.js';
 import { logText } from '../../src/lib/cli/render/platform.js';
-import { bold, dim, forTerminal, oneLine, red, useColor } from '../../src/lib/cli/render/style.js';
-import { facts, next, table } from '../../src/lib/cli/render/text.js';
+import {
+  bold,
+  dim,
+  facts,
+  forTerminal,
+  next,
+  oneLine,
+  red,
+  table,
+  useColor,
+} from '../../src/lib/cli/render/text.js';
 import { writeContexts } from '../../src/lib/core/contexts.js';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { jsonLine, printable } from '../../src/lib/core/text.js';
@@ -16,8 +25,8 @@ import { testPlatform } from '../support/platform.js';
 
 afterEach(() => useColor(false));
 
-describe('what others wrote', () => {
-  it('is shown character by character, and does nothing', () => {
+describe('untrusted text', () => {
+  it('is printed with control characters escaped', () => {
     expect(forTerminal(`a\u001b]0;pwned\u0007b\u009b31m\u202e\r`)).toBe(
       'a\\x1b]0;pwned\\x07b\\x9b31m\\u{202e}\\x0d',
     );
@@ -25,8 +34,8 @@ describe('what others wrote', () => {
     expect(printable('\u2028\u061c')).toBe('\\u{2028}\\u{61c}');
   });
 
-  it('cannot take our colours, and cannot switch them off', () => {
-    useColor(true);
+  it('cannot change or end our colors', async () => {
+    await useColor(true);
     expect(forTerminal(red('a\u001b[39mb'))).toBe('\u001b[31ma\\x1b[39mb\u001b[39m');
     expect(forTerminal('\u001b[8mhidden')).toBe('\\x1b[8mhidden');
     expect(forTerminal(bold(`a ${dim('b')} c`))).toBe('\u001b[1ma \u001b[2mb\u001b[22m\u001b[1m c\u001b[22m');
@@ -34,24 +43,24 @@ describe('what others wrote', () => {
     expect(red('')).toBe('');
   });
 
-  it('makes no further row of a table, no further line of advice, and no further name of a fact', () => {
-    useColor(true);
+  it('cannot add a table row, a line of advice or a fact', async () => {
+    await useColor(true);
     const shown = forTerminal(table(['name', 'why'], [[red('a\nb'), `lost\nlab-2  fine`]]));
     expect(shown.split('\n')).toHaveLength(2);
     expect(forTerminal(next('aiot device show a\nrm -rf b'))).toContain('show a\\nrm -rf b');
-    useColor(false);
+    await useColor(false);
     expect(facts([['why', 'lost\nstate  fine']])).toBe('why  lost\n     state  fine');
     expect(oneLine('a\nb')).toBe('a\\nb');
   });
 
-  it('makes no further error, and no further line of a log', () => {
+  it('cannot add another error or log line', () => {
     const error = new AiotError('AIOT_PLATFORM_FAILED', 'gone\n✗ AIOT_FAKE: not ours', { next: 'a\nb' });
     expect(renderError(error)).toBe('✗ AIOT_PLATFORM_FAILED: gone\n  ✗ AIOT_FAKE: not ours\n  Try: a\n  b\n');
     const line = logText({ time: null, level: 'info', message: 'a\nb', detail: { 'c\nx': 'd\ne' } });
     expect(line).toBe('info a\\nb c\\nx="d\\ne"');
   });
 
-  it('is the same value in JSON, and nothing that a terminal obeys', () => {
+  it('keeps its value in JSON, which contains no control characters', () => {
     const value = { [hostile]: [hostile, '\u0080\u009f\u2029'] };
     expect(jsonLine(value)).not.toMatch(obeyed);
     expect(jsonLine(value)).not.toContain('\n');
@@ -65,7 +74,7 @@ const commands = [
   'device list',
   'device show lab-1',
   'device history lab-1',
-  'device messages lab-1',
+  'device logs lab-1',
   'device activate lab-1',
   'device suspend lab-1 --yes',
   'device config list',
@@ -74,11 +83,11 @@ const commands = [
   'model show lab-1@1',
   'firmware list',
   'firmware show lab-1@1',
-  'ota list',
-  'ota status lab-1',
-  'ota report lab-1',
-  'ota pause lab-1',
-  'ota abort lab-1',
+  'rollout list',
+  'rollout show lab-1',
+  'rollout report lab-1',
+  'rollout pause lab-1',
+  'rollout abort lab-1',
   'data streams',
   'data show lab-1',
   'data retention',
@@ -98,7 +107,7 @@ const commands = [
   'context list',
 ];
 
-describe('files full of such texts', () => {
+describe('files full of untrusted text', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-hostile-'));
@@ -121,13 +130,13 @@ describe('files full of such texts', () => {
   it.each([
     ['data', 'drift', 'before.csv', 'after.csv'],
     ['data', 'stats', 'before.csv'],
-    ['logs', '--data', ''],
+    ['platform', 'logs', '--data', ''],
     ['stream', 'route', 'list', 'routes.yaml'],
-    ['config', 'explain', '--project', ''],
+    ['config', 'show', '--project', ''],
     ['vision', 'faces', `x${hostile}.png`],
     ['model', 'inspect', `x${hostile}.tflite`],
     ['flash', `x${hostile}.bin`, '--port', `x${hostile}`],
-  ])('do nothing to the terminal: %s %s', async (...words) => {
+  ])('cannot control the terminal: %s %s', async (...words) => {
     for (const more of [[], ['--json']]) {
       const args = words.map((word) => (/^$|\.(?:csv|yaml|txt)$/.test(word) ? join(folder, word) : word));
       const { stdout, stderr } = await runCli([...args, ...more]);
@@ -140,7 +149,7 @@ describe('files full of such texts', () => {
   });
 });
 
-describe('a platform full of such texts', () => {
+describe('a platform full of untrusted text', () => {
   let folder: string;
   let before: string | undefined;
   let lab: Awaited<ReturnType<typeof hostilePlatform>>;
@@ -176,7 +185,7 @@ describe('a platform full of such texts', () => {
     }
   }
 
-  it('does nothing to the terminal of who lists and shows what it has', { timeout: 60_000 }, async () => {
+  it('cannot control the terminal through the output of commands', { timeout: 60_000 }, async () => {
     let shown = 0;
     const forged: string[] = [];
     await run([], (text, command) => {
@@ -189,7 +198,9 @@ describe('a platform full of such texts', () => {
     expect(shown).toBeGreaterThan(15);
   });
 
-  it('nor under --json, where each line is the value itself', { timeout: 60_000 }, async () => {
+  it('cannot control the terminal under --json, where each line is valid JSON', {
+    timeout: 60_000,
+  }, async () => {
     await run(['--json'], (text, command) => {
       // How many there were is said beside them.
       const lines = text
@@ -200,7 +211,7 @@ describe('a platform full of such texts', () => {
     });
   });
 
-  it('nor by the reasons it gives for a refusal', { timeout: 60_000 }, async () => {
+  it('cannot control the terminal through its error messages', { timeout: 60_000 }, async () => {
     lab.refuse(true);
     await run([], (text) => expect(text).not.toMatch(/^✗ AIOT_FAKE/m));
     lab.refuse(false);

@@ -17,7 +17,7 @@ afterAll(async () => {
 });
 
 describe('an interrupted command', () => {
-  it('cleans up and exits with 130 though the signal comes twice, as it does below npx', async () => {
+  it('cleans up and exits with 130 even if the signal comes twice, as under npx', async () => {
     const child = spawn(process.execPath, [
       ...[join(root, 'bin', 'dev.js'), 'demo', '--json', '--out', join(folder, 'demo')],
     ]);
@@ -36,5 +36,25 @@ describe('an interrupted command', () => {
     child.stderr.resume();
     expect(await ended).toEqual([130, null]);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'AIOT_INTERRUPTED' } });
+  });
+
+  it('reports how many messages a followed stream delivered, without an error', async () => {
+    const child = spawn(process.execPath, [
+      ...[join(root, 'bin', 'dev.js'), 'stream', 'tail', 'stdin:?format=lines', '--stats', '--json'],
+    ]);
+    const ended = once(child, 'close');
+    const said = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name].setEncoding('utf8').on('data', (text: string) => {
+        said[name] += text;
+      });
+    child.stdin.write('{"a":1}\n{"a":2}\n');
+    while (!said.stderr.includes('Following')) await sleep(20);
+    await sleep(300);
+    child.kill('SIGINT');
+    expect(await ended).toEqual([130, null]);
+    expect(said.stderr).toContain('stopped after 2 messages');
+    expect(said.stderr).not.toContain('✗');
+    expect(JSON.parse(said.stdout)).toMatchObject({ messages: 2 });
   });
 });

@@ -21,7 +21,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const report = () => readFile(file, 'utf8');
 
 describe('--junit', () => {
-  it('has a case of stream tail --expect, passed or not, and exit codes are as without it', async () => {
+  it('reports a case for stream tail --expect, passed or failed, without changing exit codes', async () => {
     const tail = (...flags: string[]) =>
       runCli(['stream', 'tail', `file:${join(folder, 'plant.ndjson')}`, ...flags, '--junit', file]);
     expect((await tail('--expect', 'temperature > 80')).code).toBe(0);
@@ -38,7 +38,7 @@ describe('--junit', () => {
     await expect(report()).rejects.toThrow('ENOENT');
   });
 
-  it('has a case for each of a file of routes', async () => {
+  it('reports a case for each test in a file of routes', async () => {
     const routes = join(folder, 'routes.yaml');
     const one = (name: string, out: number) =>
       `{name: ${name}, in: {payload: {a: 1}}, out: [{payload: {a: ${out}}}]}`;
@@ -53,7 +53,7 @@ describe('--junit', () => {
     expect(text).toMatch(/name="other" time="0"><failure type="failure" message="[^"]+">/);
   });
 
-  it('has what data check and deploy check found, and a case where they found nothing', async () => {
+  it('reports no failures for clean data, and each finding of deploy check', async () => {
     expect(
       (await runCli(['data', 'check', '--project', join(root, 'templates/har-imu'), '--junit', file])).code,
     ).toBe(0);
@@ -68,7 +68,7 @@ describe('--junit', () => {
     );
   });
 
-  it('tells gates and the checks of a device', () => {
+  it('reports gates and device checks', () => {
     const gates = gateCases([
       { name: 'macroF1', limit: 0.95, got: 0.9, passed: false },
       { name: 'drop', limit: 0.01, got: 0, passed: true },
@@ -89,7 +89,7 @@ describe('--junit', () => {
     ]);
   });
 
-  it('is refused before the work where it cannot be written', async () => {
+  it('is rejected before any work if the file cannot be written', async () => {
     const { json } = await runCli([
       ...['stream', 'tail', `file:${join(folder, 'plant.ndjson')}`, '--expect', 'a', '--junit', folder],
       '--json',
@@ -99,7 +99,7 @@ describe('--junit', () => {
 });
 
 describe('JUnit XML', () => {
-  it('escapes what XML would take for its own, and replaces what cannot be in it', () => {
+  it('escapes markup and replaces characters that XML cannot contain', () => {
     const name = `<&">' \u0000\u001b\uD800 \u{1F600}\n`;
     const text = junitXml('n', [{ className: 'c', name }], 0);
     expect(text).toContain('name="&lt;&amp;&quot;&gt;\' \uFFFD\uFFFD\uFFFD \u{1F600}&#10;"');

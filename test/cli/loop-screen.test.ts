@@ -28,7 +28,7 @@ async function shown(screen: LoopScreen) {
 }
 
 describe('a loop on a terminal', () => {
-  it('stays where it is: each frame is drawn over the one before, and the cursor is given back', async () => {
+  it('redraws each frame in place and restores the cursor at the end', async () => {
     const { screen, text } = screenOf(100, 40);
     await shown(screen);
     const frames = text().split('\u001b[J').slice(0, -1);
@@ -43,11 +43,11 @@ describe('a loop on a terminal', () => {
     expect(text().match(/\[\?25h/g)).toHaveLength(1);
   });
 
-  it('shows the signal, the classes, the vote, rates, latency and outputs', async () => {
+  it('shows the signal, all classes, the current class, rate, latency and outputs', async () => {
     const { screen, text } = screenOf(100, 40);
     await shown(screen);
     const last = stripVTControlCharacters(text().split('\u001b[J').at(-2)!);
-    for (const part of ['x g', 'resting  ', 'walking  ', 'stairs   ', 'vote ', '100 Hz', 'p50 ', 'fake:out'])
+    for (const part of ['x g', 'resting  ', 'walking  ', 'stairs   ', 'class ', '100 Hz', 'p50 ', 'fake:out'])
       expect(last).toContain(part);
     expect(last).toMatch(/[\u2801-\u28ff]/);
   });
@@ -56,7 +56,7 @@ describe('a loop on a terminal', () => {
     [100, 40],
     [60, 12],
     [30, 6],
-  ])('fits into %i × %i characters', async (columns, rows) => {
+  ])('fits in %i × %i characters', async (columns, rows) => {
     const { screen, text } = screenOf(columns, rows);
     await shown(screen);
     const lines = stripVTControlCharacters(text().split('\u001b[J').at(-2)!).split('\n');
@@ -65,22 +65,22 @@ describe('a loop on a terminal', () => {
   });
 });
 
-it('is a line for each change where there is no terminal', async () => {
+it('prints a line for each change if there is no terminal', async () => {
   const { screen, text, notes } = screenOf();
   const result = await shown(screen);
   const lines = stripVTControlCharacters(text()).trimEnd().split('\n');
   expect(lines).toHaveLength(result.changes);
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}(resting|walking|stairs) {2}[\d.]+ {2}[\d.]+ ms$/);
-  expect(stripVTControlCharacters(notes[0]!)).toBe('fake:walk: running; Ctrl-C ends it');
+  expect(stripVTControlCharacters(notes[0]!)).toBe('fake:walk: running. Press Ctrl-C to stop.');
 });
 
-it('sums up what a loop has done', async () => {
+it('summarizes a finished loop', async () => {
   const text = stripVTControlCharacters(loopText(await runLoop(fakeLoop().options)));
   expect(text).toMatch(/samples {2}500 at 100 Hz, jitter p99 0 ms; 0 lost, 0 gaps/);
   expect(text).toMatch(/windows {2}19; \d+ predictions, \d+ changes?/);
 });
 
-it('says what it waits for before anything has come', async () => {
+it('shows that the loop is waiting before the first window', async () => {
   const { options } = fakeLoop(undefined, undefined, { live: true });
   let frame: string[] = [];
   await runLoop({
@@ -93,6 +93,6 @@ it('says what it waits for before anything has come', async () => {
   });
   await delay(1);
   expect(stripVTControlCharacters(frame.join('\n'))).toMatch(
-    /● motion@10 {2}fake:walk {2}1.0 s {2}waiting\nvote {5}no window yet/,
+    /● motion@10 {2}fake:walk {2}1.0 s {2}waiting\nclass {4}no window yet/,
   );
 });

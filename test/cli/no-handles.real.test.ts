@@ -23,7 +23,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describeReal('prlimit', 'a start without a free file handle', () => {
+describeReal('prlimit', 'startup without free file handles', () => {
   const start = (left: number, ...words: string[]) =>
     runProgram(
       process.execPath,
@@ -32,16 +32,16 @@ describeReal('prlimit', 'a start without a free file handle', () => {
     );
 
   // With one, the program's first file does not load; with a few more, not what it would show errors with.
-  it.each([1, 2, 4, 8])('says so and what to do, with %d handles left for loading', async (left) => {
-    const { code, stdout, stderr } = await start(left, 'explain', 'AIOT_USAGE');
+  it.each([1, 2, 4, 8])('reports the cause and the fix with %d handles left for loading', async (left) => {
+    const { code, stdout, stderr } = await start(left, 'error', 'AIOT_USAGE');
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(
       /^✗ AIOT_FILE_NOT_READABLE: EMFILE: too many open files, open '[^']+'\n {2}Try: Raise the limit of open files .+\n$/,
     );
   });
 
-  it('says so as one line of JSON', async () => {
-    const { code, stdout, stderr } = await start(2, 'explain', 'AIOT_USAGE', '--json');
+  it('reports the cause and the fix as one line of JSON', async () => {
+    const { code, stdout, stderr } = await start(2, 'error', 'AIOT_USAGE', '--json');
     expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
     expect(JSON.parse(stdout)).toEqual({
       error: {

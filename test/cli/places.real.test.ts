@@ -9,7 +9,7 @@ import { asNobody, describeReal } from '../support/real.js';
 
 const program = join(root, 'bin/run.js');
 
-describeReal('users', 'a user whom the system does not know', () => {
+describeReal('users', 'a user unknown to the system', () => {
   let folder = '';
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'aiot-nobody-'));
@@ -32,12 +32,12 @@ describeReal('users', 'a user whom the system does not know', () => {
     });
   };
 
-  it('runs commands, also without a home and a shell', () => {
-    const { status, stderr } = runAsNobody({}, 'explain', 'AIOT_USAGE');
+  it('runs commands, even without a home directory and a shell', () => {
+    const { status, stderr } = runAsNobody({}, 'error', 'AIOT_USAGE');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   });
 
-  it('is a number in the record of a pipeline', () => {
+  it('is recorded by number in a pipeline run', () => {
     const ran = runAsNobody({ HOME: folder }, 'pipeline', 'run', '--json');
     expect(ran.stderr).not.toMatch(/AIOT_BUG/);
     expect(ran.status).toBe(0);

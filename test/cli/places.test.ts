@@ -6,9 +6,9 @@ import { root } from '../support/cli.js';
 
 const program = join(root, 'bin/run.js');
 
-describe('standard output on a disk that is full', () => {
-  it.each(['explain AIOT_USAGE --json', 'explain AIOT_USAGE', '--help', 'docs loop'])(
-    'is told by a code: aiot %s',
+describe('standard output on a full disk', () => {
+  it.each(['error AIOT_USAGE --json', 'error AIOT_USAGE', '--help', 'docs loop'])(
+    'is reported with an error code: aiot %s',
     (line) => {
       const full = openSync('/dev/full', 'w');
       const { status, stderr } = spawnSync(process.execPath, [program, ...line.split(' ')], {

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-describe('the name of the program in the next commands', () => {
+describe('the program name in suggested commands', () => {
   const at = (cwd: string, ...path: string[]) =>
     programName({
       ...{ script, platform: 'linux' },
@@ -28,7 +28,7 @@ describe('the name of the program in the next commands', () => {
       path: path.map((own) => join(folder, own)).join(':'),
     });
 
-  it('is aiot where a shell finds this program by that name', async () => {
+  it('is aiot if the shell finds this program by that name', async () => {
     expect(await at('clone', 'installed')).toBe('aiot');
     expect(
       await programName({
@@ -39,19 +39,19 @@ describe('the name of the program in the next commands', () => {
     ).toBe('aiot');
   });
 
-  it('is the path of bin/run.js in a clone, from the folder of the shell', async () => {
+  it('is the path to bin/run.js in a clone, relative to the working directory', async () => {
     expect(await at('clone', 'clone/docs')).toBe('bin/run.js');
     expect(await at('clone/docs')).toBe('../bin/run.js');
     expect(await at('clone/bin')).toBe('./run.js');
     expect(await at('npm/node_modules')).toBe(script);
   });
 
-  it('is not aiot where that is another program, or only on the PATH of npm', async () => {
+  it('is not aiot if that is another program or is found only on npm’s PATH', async () => {
     expect(await at('clone', 'other', 'installed')).toBe('bin/run.js');
     expect(await at('clone', 'npm/node_modules/.bin')).toBe('bin/run.js');
   });
 
-  it('names Node on Windows, which runs no scripts by their first line', async () => {
+  it('includes node on Windows, which ignores shebang lines', async () => {
     expect(await programName({ script, cwd: join(folder, 'clone'), path: '', platform: 'win32' })).toBe(
       'node bin/run.js',
     );

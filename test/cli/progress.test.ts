@@ -19,7 +19,7 @@ describe('progress on a terminal', () => {
     vi.useRealTimers();
   });
 
-  it('shows nothing for work that is done within 600 ms', () => {
+  it('shows nothing for work that finishes within 600 ms', () => {
     const { progress, written } = record({ tty: true });
     progress.update('loading');
     vi.advanceTimersByTime(590);
@@ -27,7 +27,7 @@ describe('progress on a terminal', () => {
     expect(written).toEqual([]);
   });
 
-  it('shows a spinner while the total is unknown, a bar when it is known, and takes the line away', () => {
+  it('shows a spinner, then a bar once the total is known, and clears the line at the end', () => {
     const { progress, written } = record({ tty: true });
     progress.update('loading');
     vi.advanceTimersByTime(700);
@@ -43,14 +43,14 @@ describe('progress on a terminal', () => {
   });
 });
 
-describe('progress elsewhere', () => {
+describe('progress without a terminal', () => {
   it('prints a line for each new text', () => {
     const { progress, written } = record({ tty: false });
     for (const text of ['loading', 'loading', 'training']) progress.update(text);
     expect(written).toEqual(['· loading\n', '· training\n']);
   });
 
-  it('prints a line for each tenth where the total is known', () => {
+  it('prints a line for each tenth if the total is known', () => {
     const { progress, written } = record({ tty: false });
     for (let done = 0; done <= 1000; done++) progress.update({ text: `sample ${done}`, done, total: 1000 });
     expect(written.length).toBe(11);

@@ -2,8 +2,9 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LivePlot, screenOf } from '../../src/lib/cli/live/plot.js';
 import { createProgress } from '../../src/lib/cli/live/progress.js';
-import { drawsOver, Redraw } from '../../src/lib/cli/live/redraw.js';
+import { Redraw } from '../../src/lib/cli/live/redraw.js';
 import { rolloutNews } from '../../src/lib/cli/live/rollout-news.js';
+import { drawsOver } from '../../src/lib/cli/render/text.js';
 import { madeUpRollout } from '../support/reports.js';
 
 afterEach(() => {
@@ -11,8 +12,8 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-describe('lines that stay at the end of a terminal', () => {
-  it('are drawn over those before, and over what a narrower terminal made of them', () => {
+describe('lines redrawn at the bottom of a terminal', () => {
+  it('are drawn over the previous ones, even if the terminal became narrower', () => {
     let columns = 20;
     const picture = new Redraw(() => columns);
     expect(picture.over(['a', 'b'.repeat(19)])).toBe(`a\x1b[K\n${'b'.repeat(19)}\x1b[K\n\x1b[J`);
@@ -24,7 +25,7 @@ describe('lines that stay at the end of a terminal', () => {
     expect(picture.away()).toBe('');
   });
 
-  it('are none where the terminal knows no cursor, or there is none', () => {
+  it('are disabled on a dumb terminal or without one', () => {
     vi.stubEnv('TERM', 'xterm');
     expect([drawsOver({ isTTY: true }), drawsOver({ isTTY: false }), drawsOver({})]).toEqual([
       true,
@@ -35,7 +36,7 @@ describe('lines that stay at the end of a terminal', () => {
     expect(drawsOver({ isTTY: true })).toBe(false);
   });
 
-  it('are as wide as the terminal is now', () => {
+  it('follow the current terminal width', () => {
     vi.stubEnv('TERM', 'xterm');
     const stream = { isTTY: true, columns: 60, rows: 20 };
     let written = '';
@@ -62,12 +63,12 @@ describe('lines that stay at the end of a terminal', () => {
   });
 });
 
-describe('a rollout as it is watched', () => {
+describe('a watched rollout', () => {
   const { rollout } = madeUpRollout();
   const [first, second] = rollout.waves as [(typeof rollout.waves)[number], (typeof rollout.waves)[number]];
   const waiting = { ...second, state: 'waiting' as const, committed: 0, rolledBack: 0, missed: 0 };
 
-  it('has a bar a wave, what was lost, and the pace of commits, without colours too', () => {
+  it('shows a bar per wave, failures and the pace of commits, even without colors', () => {
     let clock = 0;
     const news = rolloutNews(() => clock);
     news({ ...rollout, state: 'running', waves: [{ ...first, committed: 0 }, waiting] });
@@ -76,12 +77,12 @@ describe('a rollout as it is watched', () => {
     expect({ text, done, total }).toEqual({ text: 'running, wave 1 of 2', done: 9, total: 60 });
     expect(picture!(100, 24)).toEqual([
       'ro_01k2  running  9 of 60 committed  3 min 10 s                         █',
-      `wave 1   passed    ${'█'.repeat(22)}${'╳'.repeat(2)}  9 of 10  1 did not take it`,
+      `wave 1   passed    ${'█'.repeat(22)}${'╳'.repeat(2)}  9 of 10  1 failed`,
       `wave 2   waiting   ${'░'.repeat(24)}  0 of 50`,
     ]);
   });
 
-  it('fits a small terminal, with the waves around the open one', () => {
+  it('fits a small terminal and shows the waves around the open one', () => {
     const many = Array.from({ length: 40 }, (_, i) => (i < 20 ? first : waiting));
     const lines = rolloutNews(() => 0)({ ...rollout, waves: many }).picture!(40, 8);
     expect(lines.length).toBeLessThanOrEqual(7);
@@ -89,7 +90,7 @@ describe('a rollout as it is watched', () => {
     expect(lines.join('\n')).toContain('wave 20');
   });
 
-  it('is drawn in place, and given back at the end; elsewhere it is a line a step', () => {
+  it('is redrawn in place and cleared at the end, or is a line per step without a terminal', () => {
     vi.useFakeTimers();
     const state = rolloutNews()(rollout);
     let written = '';

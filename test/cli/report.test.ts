@@ -27,7 +27,7 @@ afterAll(async () => {
 });
 
 describe.runIf(process.platform === 'linux')('--open', () => {
-  it('shows the file that --report names', async () => {
+  it('opens the file that --report names', async () => {
     vi.stubEnv('DISPLAY', ':0');
     vi.stubEnv('PATH', `${dir}${delimiter}${process.env.PATH}`);
     const run = await runCli(drift('--report', at('drift.html'), '--open'));
@@ -36,7 +36,7 @@ describe.runIf(process.platform === 'linux')('--open', () => {
     await expect.poll(() => readFile(at('.opened'), 'utf8').catch(() => '')).toBe(at('drift.html'));
   });
 
-  it('without --report and without a desktop says where the temporary file is', async () => {
+  it('prints the path of a temporary file without --report and without a desktop', async () => {
     for (const name of ['DISPLAY', 'WAYLAND_DISPLAY']) vi.stubEnv(name, '');
     const run = await runCli(drift('--open', '--json'));
     const { report, opened } = JSON.parse(run.stderr.trim()) as { report: string; opened: boolean };
@@ -46,21 +46,21 @@ describe.runIf(process.platform === 'linux')('--open', () => {
     await rm(join(report, '..'), { recursive: true });
   });
 
-  it('is harmless where nothing can show it', async () => {
+  it('does no harm if no viewer is available', async () => {
     const env = { DISPLAY: ':0', PATH: at('nowhere') };
     expect(await openFile(at('drift.html'), { platform: 'linux', env })).toBe(false);
   });
 });
 
-it('does not go with a search, which leaves no network to tell of', async () => {
+it('rejects --report with --search, which leaves no model to report on', async () => {
   const run = await runCli(['model', 'train', '--search', '2', '--report', at('search.html')]);
   expect(run.code).toBe(2);
 });
 
 it.each([
   ['a folder', () => dir],
-  ['a place in a file', () => join(at('before.csv'), 'x.html')],
-])('refuses %s as the report, before the work', async (_, file) => {
+  ['a path below a file', () => join(at('before.csv'), 'x.html')],
+])('rejects %s as the report file, before any work', async (_, file) => {
   const run = await runCli(drift('--report', file()));
   expect(run.stderr).toContain('AIOT_FILE_NOT_WRITABLE');
   expect(run.stdout).toBe('');

@@ -18,7 +18,7 @@ function recorder(): { lines: () => string[]; write: (text: string) => void } {
 }
 
 describe('a list of steps without a terminal', () => {
-  it('prints each step once, when it has ended, with its figures', async () => {
+  it('prints each step once, when it finishes, with its result', async () => {
     const out = recorder();
     const steps: Step[] = [
       { title: 'Gather', run: async () => '12 recordings' },
@@ -35,7 +35,7 @@ describe('a list of steps without a terminal', () => {
     expect(out.lines()).toEqual(['Demo', '  ✓ 1/2 Gather  12 recordings (T)', '  ✓ 2/2 Train  epoch 2 (T)']);
   });
 
-  it('shows which step failed, runs none after it, and passes the error on as it was', async () => {
+  it('shows the failed step, skips the rest, and rethrows the error unchanged', async () => {
     const out = recorder();
     const gone = new Error('broker gone');
     const ran: string[] = [];
@@ -54,7 +54,7 @@ describe('a list of steps without a terminal', () => {
     expect(ran).toEqual([]);
   });
 
-  it('stops between steps when interrupted, and tells the running step through its signal', async () => {
+  it('stops between steps when interrupted, and aborts the running step’s signal', async () => {
     const stop = new AbortController();
     const seen: boolean[] = [];
     const steps: Step[] = [
@@ -73,7 +73,7 @@ describe('a list of steps without a terminal', () => {
     expect(seen).toEqual([true]);
   });
 
-  it('prints nothing at all when quiet', async () => {
+  it('prints nothing when quiet', async () => {
     const out = recorder();
     await runSteps('Demo', [{ title: 'One', run: async () => 'x' }], {
       ...plain,
@@ -107,14 +107,14 @@ describe('a list of steps on a terminal', () => {
     return { ...seen, error };
   }
 
-  it('draws on stderr, keeps the figures beside the title and leaves stdout alone', async () => {
+  it('draws on stderr, shows results beside titles, and leaves stdout empty', async () => {
     const { stdout, stderr, error } = await live([{ title: 'Train', run: async () => '0.97' }]);
     expect(error).toBeUndefined();
     expect(stdout).toBe('');
     expect(stderr).toContain('Train  0.97');
   });
 
-  it('passes the failed step’s error on as it was', async () => {
+  it('rethrows the failed step’s error unchanged', async () => {
     const gone = new Error('no space');
     const { stderr, error } = await live([{ title: 'Store', run: async () => Promise.reject(gone) }]);
     expect(error).toBe(gone);

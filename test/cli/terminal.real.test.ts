@@ -36,7 +36,7 @@ async function onTerminal(argv: string[], dialogue: string[][]) {
 }
 
 describeReal('python3', 'Ctrl-C on a terminal', () => {
-  it('ends the demo with 130, its step marked, the error told and the cursor shown again', async () => {
+  it('ends the demo with 130, marks its step, prints the error and restores the cursor', async () => {
     const { code, signal, screen, text } = await onTerminal(
       ['demo', '--out', join(folder, 'demo')],
       [['is online', ctrlC]],
@@ -52,7 +52,7 @@ describeReal('python3', 'aiot mcp approve on a terminal', () => {
   it.each([
     ['y', 0, true],
     ['n', 130, false],
-  ])('shows what would run, and gives a token for it alone at %s', async (answer, exit, given) => {
+  ])('shows the command, and issues a single-use token only if approved: %s', async (answer, exit, given) => {
     const argv = ['device', 'revoke', '--json', '--', 'pump-7\u202e'];
     const { id } = await askFor(argv, folder);
     const { code, text } = await onTerminal(['mcp', 'approve', id], [['once? [y/N]', `${answer}\r`]]);
@@ -67,18 +67,18 @@ describeReal('python3', 'aiot mcp approve on a terminal', () => {
   });
 });
 
-describeReal('python3', 'what is lost for good, on a terminal', () => {
+describeReal('python3', 'an irreversible command on a terminal', () => {
   it.each([
-    ['n', 130, 'AIOT_INTERRUPTED: stopped: nothing was changed', ['lab']],
-    ['', 130, 'AIOT_INTERRUPTED: stopped: nothing was changed', ['lab']],
-    ['y', 0, 'lab is forgotten', []],
-  ])('is asked about, and %s is an answer', async (answer, exit, said, left) => {
+    ['n', 130, 'AIOT_INTERRUPTED: canceled: nothing was changed', ['lab']],
+    ['', 130, 'AIOT_INTERRUPTED: canceled: nothing was changed', ['lab']],
+    ['y', 0, 'Removed lab', []],
+  ])('asks for confirmation and obeys the answer "%s"', async (answer, exit, said, left) => {
     const before = await readContexts();
     await writeContexts({ contexts: { lab: { url: 'https://lab.example:8443', token: 'secret' } } });
     const { code, text } = await onTerminal(['context', 'remove', 'lab'], [['[y/N]', `${answer}\r`]]);
     expect(code, text).toBe(exit);
     expect(text).toContain(
-      'Forget lab, which is https://lab.example:8443, and its token, which is kept nowhere else? [y/N]',
+      'Remove lab (https://lab.example:8443) and its token, which is stored nowhere else? [y/N]',
     );
     expect(text).toContain(said);
     expect(Object.keys((await readContexts()).contexts)).toEqual(left);
@@ -87,15 +87,15 @@ describeReal('python3', 'what is lost for good, on a terminal', () => {
 });
 
 describeReal('python3', 'aiot up on a terminal', () => {
-  it('shows addresses and readable lines of its log, no JSON', async () => {
+  it('shows addresses and readable log lines, not JSON', async () => {
     const data = join(folder, 'platform');
     const { code, text } = await onTerminal(
       ['up', '--data', data, '--http-port', '0', '--mqtt-port', '0'],
-      [['Ctrl-C ends it.', ctrlC]],
+      [['Press Ctrl-C to stop.', ctrlC]],
     );
     expect(code, text).toBe(0);
     expect(text).toMatch(/^dashboard +https:\/\/127\.0\.0\.1:\d+\/#\/login\//m);
-    expect(text).toMatch(/info the list of revoked certificates was written/);
+    expect(text).toMatch(/info wrote the certificate revocation list/);
     expect(text).not.toContain('{"');
   });
 });
@@ -103,25 +103,25 @@ describeReal('python3', 'aiot up on a terminal', () => {
 describeReal('python3', 'aiot init on a terminal', () => {
   const begun = (name: string, dialogue: string[][]) => onTerminal(['init', join(folder, name)], dialogue);
 
-  it('asks what a project of one’s own data needs, and again where an answer is none', async () => {
+  it('asks what a project with your own data needs, and asks again after invalid answers', async () => {
     const recordings = join(folder, 'recordings');
     await mkdir(recordings);
     const from = join(root, 'templates', 'har-imu', 'data', 'recordings');
     for (const name of ['lying1', 'lying2', 'lying3', 'upstairs1', 'upstairs3', 'upstairs4'])
       await copyFile(join(from, `${name}.csv`), join(recordings, `${name}.csv`));
     const { code, text } = await begun('wrist', [
-      ['Which one? [1]', '7\r'],
-      ['Which one? [1]', 'own\r'],
-      ['called? [wrist]', '\r'],
+      ['Template? [1]', '7\r'],
+      ['Template? [1]', 'own\r'],
+      ['name? [wrist]', '\r'],
       ['of rows:', `${join(folder, 'nothing')}\r`],
       ['of rows:', `${recordings}\r`],
-      ['many samples', '50\r'],
-      ['or none? [name]', '\r'],
+      ['sampling rate', '50\r'],
+      ['or none)? [name]', '\r'],
       ['Pi, a server)? [esp32]', 'rp2040\r'],
     ]);
     expect(code, text).toBe(0);
-    expect(text).toContain('Expected 1 to 5, or one of har-imu');
-    expect(text).toContain('no such file or folder');
+    expect(text).toContain('Enter 1 to 5, or one of har-imu');
+    expect(text).toContain('does not exist');
     expect(text).toMatch(/Labels +by name: lying 3, upstairs 3/);
     const { config } = await loadProject(join(folder, 'wrist'));
     expect(config.signal.rate).toBe(50);
@@ -129,16 +129,16 @@ describeReal('python3', 'aiot init on a terminal', () => {
     expect(config.model.labels).toEqual({ lying: ['lying'], upstairs: ['upstairs'] });
   });
 
-  it('asks nothing where the folder is occupied', async () => {
+  it('asks nothing if the folder is not empty', async () => {
     await mkdir(join(folder, 'occupied', 'something'), { recursive: true });
     const { code, text } = await begun('occupied', []);
     expect(code, text).toBe(2);
-    expect(text).toContain('is not empty: it has something');
-    expect(text).not.toContain('Which one?');
+    expect(text).toContain('is not empty: it contains something');
+    expect(text).not.toContain('Template?');
   });
 
-  it('leaves nothing behind at Ctrl-C', async () => {
-    const { code, text } = await begun('never', [['Which one?', ctrlC]]);
+  it('leaves nothing behind after Ctrl-C', async () => {
+    const { code, text } = await begun('never', [['Template?', ctrlC]]);
     expect(code, text).toBe(130);
     expect(text).toContain('AIOT_INTERRUPTED');
     expect(existsSync(join(folder, 'never'))).toBe(false);

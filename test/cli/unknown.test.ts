@@ -8,16 +8,16 @@ function aiot(args: string[]) {
   return spawnSync(process.execPath, [join(root, 'bin', 'dev.js'), ...args], { encoding: 'utf8' });
 }
 
-describe('a command line that names no command', () => {
-  it('proposes help where an unknown word is more than a slip: a guess could change something', () => {
+describe('a command line without a known command', () => {
+  it('suggests help unless the unknown word is a near miss, since a guess could make changes', () => {
     expect(aiot(['model', 'delete', 'x']).stderr).toContain('Try: aiot model --help\n');
     expect(aiot(['model', 'depoly', 'x']).stderr).toContain('Try: aiot model deploy\n');
   });
 
   it.each([
-    [[], 'expected a command', 'aiot --help lists the commands.'],
+    [[], 'expected a command', 'Run aiot --help to list the commands.'],
     [['stream'], 'expected a command of stream', 'aiot stream --help'],
-  ])('refuses %j alone under --json in one line', (argv, message, next) => {
+  ])('rejects %j with one line under --json', (argv, message, next) => {
     const { stdout, stderr, status } = aiot([...argv, '--json']);
     expect(JSON.parse(stdout)).toEqual({ error: { code: 'AIOT_USAGE', message, next, exit: 2 } });
     expect([stderr, status]).toEqual(['', 2]);

@@ -25,7 +25,7 @@ it.each([
   ['0 0 29 2 *', '2026-11-20 00:00', '2028-02-29 00:00'],
   ['0 0 31 2 *', '2026-11-20 00:00', null],
   ['@weekly', '2026-11-20 00:00', '2026-11-22 00:00'],
-])('%s after %s is %s', (pattern, after, next) => {
+])('schedules %s after %s at %s', (pattern, after, next) => {
   expect(shown(parseCron(pattern)(at(after)))).toBe(next);
 });
 
@@ -38,10 +38,10 @@ it.each([
   '*/0 * * * *',
   '* * * foo *',
   '1-2-3 * * * *',
-])('refuses "%s"', (pattern) => {
+])('rejects "%s"', (pattern) => {
   expect(() => parseCron(pattern)).toThrow(/expected/);
 });
 
-it.each(['valueOf', 'constructor', '__proto__'])('is told what %s is not', (pattern) => {
+it.each(['valueOf', 'constructor', '__proto__'])('rejects %s with a usage error', (pattern) => {
   expect(() => parseCron(pattern)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
 });

@@ -21,45 +21,48 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
-describe('making a folder', () => {
-  it('makes those above it too, and returns the topmost it had to make', async () => {
+describe('creating a folder', () => {
+  it('creates missing parents, and returns the topmost folder that it created', async () => {
     expect(await makeFolder(join(dir, 'a', 'b', 'c'))).toBe(join(dir, 'a'));
     expect(await makeFolder(join(dir, 'a', 'b', 'd'))).toBe(join(dir, 'a', 'b', 'd'));
     expect(await makeFolder(join(dir, 'a'))).toBeUndefined();
   });
 
   it.each([
-    ['where a file is', 'file', 'EEXIST'],
+    ['in place of a file', 'file', 'EEXIST'],
     ['below a file', 'file/inner', 'ENOTDIR'],
-  ])('%s: is refused', async (_, name, reason) => {
+  ])('is rejected %s', async (_, name, reason) => {
     await expect(makeFolder(join(dir, name))).rejects.toMatchObject({
       code: 'AIOT_FILE_NOT_WRITABLE',
       message: expect.stringContaining(reason),
     });
   });
 
-  it.runIf(process.platform === 'linux')('where none can ever be, it does not try for ever', async () => {
-    const code = 'AIOT_FILE_NOT_WRITABLE';
-    await expect(makeFolder('/proc/aiot/inner')).rejects.toMatchObject({ code });
-    await expect(writeFileAtomic('/proc/aiot/file', '')).rejects.toMatchObject({ code });
-  });
+  it.runIf(process.platform === 'linux')(
+    'fails instead of retrying forever if no folder can be created',
+    async () => {
+      const code = 'AIOT_FILE_NOT_WRITABLE';
+      await expect(makeFolder('/proc/aiot/inner')).rejects.toMatchObject({ code });
+      await expect(writeFileAtomic('/proc/aiot/file', '')).rejects.toMatchObject({ code });
+    },
+  );
 });
 
 describe('reading a file', () => {
   it.each([
-    ['nothing there', 'missing', 'AIOT_FILE_NOT_FOUND', 'no such file'],
-    ['a path through a file', 'file/inner', 'AIOT_FILE_NOT_FOUND', 'no such file'],
-    ['a path longer than any', 'x'.repeat(5000), 'AIOT_FILE_NOT_FOUND', 'no such file'],
+    ['a missing file', 'missing', 'AIOT_FILE_NOT_FOUND', 'does not exist'],
+    ['a path through a file', 'file/inner', 'AIOT_FILE_NOT_FOUND', 'does not exist'],
+    ['an overlong path', 'x'.repeat(5000), 'AIOT_FILE_NOT_FOUND', 'does not exist'],
     ['a folder', 'folder', 'AIOT_FILE_NOT_READABLE', 'it is a folder'],
-    ['a link to itself', 'loop', 'AIOT_FILE_NOT_READABLE', 'its links lead round in a circle'],
-  ])('%s: says so', async (_, name, code, message) => {
+    ['a link to itself', 'loop', 'AIOT_FILE_NOT_READABLE', 'its symbolic links form a loop'],
+  ])('reports %s', async (_, name, code, message) => {
     await expect(readBytes(join(dir, name))).rejects.toMatchObject({
       code,
       message: expect.stringContaining(message),
     });
   });
 
-  it('a file of more than memory takes at once is said to be too large', async () => {
+  it('reports a file of more than 2 GiB as too large', async () => {
     const large = join(dir, 'large');
     await writeFile(large, '');
     await truncate(large, 3 * 1024 ** 3);
@@ -69,12 +72,12 @@ describe('reading a file', () => {
     });
   });
 
-  it.runIf(process.platform !== 'win32')('a device that never ends is not begun', async () => {
+  it.runIf(process.platform !== 'win32')('rejects an endless device', async () => {
     await expect(readBytes('/dev/zero')).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_READABLE' });
   });
 
-  describe.runIf(process.platform !== 'win32')('of a pipe', () => {
-    it('reads what is written into it to its end', async () => {
+  describe.runIf(process.platform !== 'win32')('a pipe', () => {
+    it('is read to its end', async () => {
       const pipe = join(dir, 'written');
       execFileSync('mkfifo', [pipe]);
       const writer = spawn('sh', [
@@ -89,26 +92,26 @@ describe('reading a file', () => {
       expect(bytes).toHaveLength(8 + 70_000);
     });
 
-    it('does not wait where nobody writes', async () => {
+    it('is rejected at once without a writer', async () => {
       const pipe = join(dir, 'silent');
       execFileSync('mkfifo', [pipe]);
       await expect(readBytes(pipe)).rejects.toMatchObject({
         code: 'AIOT_FILE_NOT_READABLE',
-        message: expect.stringContaining('a pipe that nobody writes into'),
+        message: expect.stringContaining('a pipe without a writer'),
       });
     });
   });
 
-  it('tells where JSON breaks off', async () => {
+  it('reports malformed JSON with the file name', async () => {
     await expect(readJson(join(dir, 'file'))).rejects.toMatchObject({
       code: 'AIOT_FILE_MALFORMED',
-      message: expect.stringContaining('file is not JSON'),
+      message: expect.stringContaining('file is not valid JSON'),
     });
   });
 });
 
 describe('writing a file', () => {
-  it('writes to what a link leads to, there or not, and leaves the link', async () => {
+  it('writes to the target of a link, existing or not, and keeps the link', async () => {
     await writeFile(join(dir, 'old'), 'old');
     await symlink('old', join(dir, 'to-old'));
     await symlink('new', join(dir, 'to-new'));
@@ -130,7 +133,7 @@ describe('writing a file', () => {
     expect(await readFile(join(dir, 'old'), 'utf8')).toBe('a');
   });
 
-  it.runIf(process.platform !== 'win32')('replaces nothing that is not a file', async () => {
+  it.runIf(process.platform !== 'win32')('replaces only regular files', async () => {
     const pipe = join(dir, 'pipe');
     execFileSync('mkfifo', [pipe]);
     await symlink('pipe', join(dir, 'to-pipe'));
@@ -154,8 +157,8 @@ describe('writing a file', () => {
   });
 });
 
-describe('outputs beside inputs', () => {
-  it('refuses a file that is read, through links and in a folder of recordings', async () => {
+describe('output files', () => {
+  it('are rejected if they are inputs, even through links and in a folder of recordings', async () => {
     const rows = join(dir, 'rows.csv');
     await writeFile(rows, 'a\n1\n');
     await symlink('rows.csv', join(dir, 'link.csv'));

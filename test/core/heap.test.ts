@@ -22,7 +22,7 @@ function youngAfter(call: string): number {
   return Number(stdout);
 }
 
-it('gives new objects no more space while a program is loaded, and all that V8 would give after it', () => {
+it('keeps the young heap small while a program loads, and lets it grow afterward', () => {
   expect(youngAfter('keepYoungHeapSmall();')).toBeLessThan(16 * 1024 ** 2);
   expect(youngAfter('keepYoungHeapSmall(); letYoungHeapGrow();')).toBeGreaterThanOrEqual(16 * 1024 ** 2);
 });

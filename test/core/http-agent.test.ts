@@ -39,8 +39,8 @@ async function readLate(answer: (socket: Socket) => void): Promise<number> {
 const head = (...fields: string[]) =>
   `${['HTTP/1.1 200 OK', ...fields, 'Connection: close'].join('\r\n')}\r\n\r\n`;
 
-describe('a server that ends the connection while its answer waits to be read', () => {
-  it.each([1, 2, 5])('loses nothing of %i pieces with a length', async (pieces) => {
+describe('a response read after the server closed the connection', () => {
+  it.each([1, 2, 5])('is complete with %i pieces and a content length', async (pieces) => {
     const bytes = await readLate((socket) => {
       socket.write(head(`Content-Length: ${pieces * piece.length}`));
       for (let at = 0; at < pieces; at++) socket.write(piece);
@@ -49,7 +49,7 @@ describe('a server that ends the connection while its answer waits to be read', 
     expect(bytes).toBe(pieces * piece.length);
   });
 
-  it.each([1, 3])('loses nothing of %i pieces that last until the end', async (pieces) => {
+  it.each([1, 3])('is complete with %i pieces that end with the connection', async (pieces) => {
     const bytes = await readLate((socket) => {
       socket.write(head());
       for (let at = 0; at < pieces; at++) socket.write(piece);
@@ -58,7 +58,7 @@ describe('a server that ends the connection while its answer waits to be read', 
     expect(bytes).toBe(pieces * piece.length);
   });
 
-  it('loses nothing of pieces that say how long they are', async () => {
+  it('is complete with chunked encoding', async () => {
     const bytes = await readLate((socket) => {
       socket.write(head('Transfer-Encoding: chunked'));
       for (let at = 0; at < 2; at++) socket.write(`10000\r\n${piece.toString('latin1')}\r\n`);
@@ -67,7 +67,7 @@ describe('a server that ends the connection while its answer waits to be read', 
     expect(bytes).toBe(2 * piece.length);
   });
 
-  it('fails where not all has come', async () => {
+  it('fails if it is incomplete', async () => {
     const half = readLate((socket) => {
       socket.write(head(`Content-Length: ${2 * piece.length}`));
       socket.end(piece);
@@ -75,7 +75,7 @@ describe('a server that ends the connection while its answer waits to be read', 
     await expect(half).rejects.toThrow();
   });
 
-  it('fails where it was reset', async () => {
+  it('fails if the connection was reset', async () => {
     const reset = readLate((socket) => {
       socket.write(head(`Content-Length: ${2 * piece.length}`));
       socket.write(piece, () => setTimeout(() => socket.resetAndDestroy(), 50));
@@ -83,7 +83,7 @@ describe('a server that ends the connection while its answer waits to be read', 
     await expect(reset).rejects.toThrow();
   });
 
-  it('leaves nothing behind of an answer that nobody reads', async () => {
+  it('leaves nothing behind if it is never read', async () => {
     const server = await answering((socket) => {
       socket.write(head(`Content-Length: ${piece.length}`));
       socket.end(piece);

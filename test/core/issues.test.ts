@@ -101,7 +101,7 @@ const table: [code: string, schema: z.ZodType, value: unknown, text: string][] =
     'invalid_value',
     at(z.enum(['none', 'per-channel'])),
     { field: 'per-chanel' },
-    'field: expected one of none, per-channel; got "per-chanel"; did you mean per-channel?',
+    'field: expected one of none, per-channel; got "per-chanel". Did you mean per-channel?',
   ],
   ['invalid_value', at(z.enum(['a b', 'c'])), { field: 'zzz' }, 'field: expected one of "a b", c; got "zzz"'],
   ['invalid_value', at(z.literal('aiot-step/1')), { field: 1 }, 'field: expected aiot-step/1; got 1'],
@@ -115,7 +115,7 @@ const table: [code: string, schema: z.ZodType, value: unknown, text: string][] =
     'invalid_union',
     at(kinds),
     { field: { kind: 'drft' } },
-    'field.kind: expected one of drift, export; got "drft"; did you mean drift?',
+    'field.kind: expected one of drift, export; got "drft". Did you mean drift?',
   ],
   [
     'invalid_key',
@@ -133,25 +133,25 @@ const table: [code: string, schema: z.ZodType, value: unknown, text: string][] =
   ],
 ];
 
-describe('a problem that a schema finds', () => {
-  it.each(table)('%s is a sentence: %#', (_code, schema, value, text) => {
+describe('a schema issue', () => {
+  it.each(table)('%s reads as a sentence: %#', (_code, schema, value, text) => {
     const said = textOf(schema, value);
     if (text !== '') expect(said).toBe(text);
     expect(said).not.toMatch(/Invalid|Too (small|big)|Unrecognized|received|<=|>=/);
   });
 
-  it('tells the type alone where the value is not at hand', () => {
+  it('shows only the type if the value is unavailable', () => {
     const { error } = at(z.string()).safeParse({ field: 5 });
     expect(error && issueText(error, 'the file')).toBe('field: expected a string; got a number');
   });
 
-  it.each([['password'], ['clientSecret'], ['token']])('never shows what was given as %s', (name) => {
+  it.each([['password'], ['clientSecret'], ['token']])('never shows the value of %s', (name) => {
     expect(textOf(z.object({ [name]: z.string().regex(/^x$/) }), { [name]: 'hunter2' })).not.toContain(
       'hunter2',
     );
   });
 
-  it('covers each code that Zod knows', () => {
+  it('covers each Zod issue code', () => {
     const codes = new Set(table.map(([code]) => code));
     expect([...codes].sort()).toEqual(
       [
@@ -162,7 +162,7 @@ describe('a problem that a schema finds', () => {
   });
 });
 
-it('is worded in one place: nothing else in the sources shows what Zod says', async () => {
+it('words schema issues in one place: no other source shows Zod’s messages', async () => {
   const shows =
     /prettifyError|treeifyError|formatError|flattenError|\bissues?(\[\d\]|\.at\(\d\))?\??\.message\b/;
   const own = join('core', 'issues.ts');
@@ -175,7 +175,7 @@ it('is worded in one place: nothing else in the sources shows what Zod says', as
   expect(found).toEqual([]);
 });
 
-it('is worded so even where a schema throws by itself', () => {
+it('words issues the same way if a schema itself throws', () => {
   const { error } = z.object({ validMs: z.int().min(60_000) }).safeParse({ validMs: 1 });
   expect(asAiotError(error)).toMatchObject({
     code: 'AIOT_BUG',
@@ -190,19 +190,19 @@ describe('an unknown field', () => {
   });
 
   it.each([
-    [{ tragets: {} }, 'tragets', 'unknown field; did you mean targets?'],
-    [{ targets: { a: { replicsa: 1 } } }, 'targets.a.replicsa', 'unknown field; did you mean replicas?'],
-    [{ list: [{ timeout: '1s', timout: '1s' }] }, 'list.0.timout', 'unknown field; did you mean timeout?'],
+    [{ tragets: {} }, 'tragets', 'unknown field. Did you mean targets?'],
+    [{ targets: { a: { replicsa: 1 } } }, 'targets.a.replicsa', 'unknown field. Did you mean replicas?'],
+    [{ list: [{ timeout: '1s', timout: '1s' }] }, 'list.0.timout', 'unknown field. Did you mean timeout?'],
     [{ colour: 1 }, 'colour', 'unknown field'],
-  ])('of %j is reported with the field that was meant', (value, path, message) => {
+  ])('in %j is reported with a suggestion if a known field is similar', (value, path, message) => {
     const { error } = schema.safeParse(value);
     const problems = error ? problemsOf(error, { value, schema }) : [];
     expect(problems.map((each) => [each.path.join('.'), each.message])).toEqual([[path, message]]);
   });
 
-  it('is suggested in a file of YAML, with its line', () => {
+  it('is reported with its line and a suggestion in a YAML file', () => {
     const parse = () =>
       parseYaml('targets:\n  a:\n    replicsa: 2\n', 'deploy.yaml', schema, { code: 'AIOT_PROJECT_INVALID' });
-    expect(parse).toThrow('deploy.yaml:3:5: targets.a.replicsa: unknown field; did you mean replicas?');
+    expect(parse).toThrow('deploy.yaml:3:5: targets.a.replicsa: unknown field. Did you mean replicas?');
   });
 });

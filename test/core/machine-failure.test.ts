@@ -5,7 +5,7 @@ import { digestOfFile } from '../../src/lib/pipeline/store.js';
 
 const failed = (code: string) => Object.assign(new Error(`${code}: told by the system, fsync`), { code });
 
-describe('what the machine says', () => {
+describe('a system error', () => {
   it.each([
     ['EIO', 'AIOT_FILE_NOT_WRITABLE'],
     ['EROFS', 'AIOT_FILE_NOT_WRITABLE'],
@@ -13,16 +13,16 @@ describe('what the machine says', () => {
     ['EDQUOT', 'AIOT_DISK_FULL'],
     ['EMFILE', 'AIOT_FILE_NOT_READABLE'],
     ['ENFILE', 'AIOT_FILE_NOT_READABLE'],
-  ])('%s is no bug of ours: %s', (system, code) => {
+  ])('%s is not reported as a bug: %s', (system, code) => {
     expect(asAiotError(failed(system))).toMatchObject({ code, message: expect.stringContaining(system) });
   });
 
-  it('is a bug where it is nothing of that', () => {
+  it('is reported as a bug if its code is unknown', () => {
     expect(asAiotError(failed('EINVAL')).code).toBe('AIOT_BUG');
     expect(asAiotError(new Error('x')).code).toBe('AIOT_BUG');
   });
 
-  it('names the path that was written', () => {
+  it('names the path being written', () => {
     expect(unwritable('a/b', failed('ENOSPC'))).toMatchObject({
       ...{ code: 'AIOT_DISK_FULL', message: 'cannot write a/b (ENOSPC)', retryable: true },
     });
@@ -33,7 +33,7 @@ describe('what the machine says', () => {
   });
 
   // What no file system keeps cannot be synced.
-  it('is told of an output that cannot be synced', async () => {
+  it('is reported for an output that cannot be synced', async () => {
     await expect(digestOfFile('/dev/null', true)).rejects.toMatchObject({
       code: 'AIOT_FILE_NOT_WRITABLE',
       message: 'cannot write /dev/null (EINVAL)',

@@ -16,14 +16,14 @@ describe('the nearest word', () => {
     expect(nearest(word, ['pump', 'train', 'project', 'fan'])).toBe(expected);
   });
 
-  it('is the first of those that are equally near, and none beyond the edits allowed', () => {
+  it('is the first of several equally near words, and never beyond the allowed edits', () => {
     expect(nearest('mator', ['motor', 'meter', 'mater'])).toBe('motor');
     expect(nearest('vibrtaions', ['vibrations-2'], 1)).toBeUndefined();
     expect(nearest('vibrtaions-2', ['vibrations-2'])).toBe('vibrations-2');
   });
 
-  it('ends a sentence, or leaves it as it is', () => {
-    expect(didYouMean('pumpp', ['pump'])).toBe('; did you mean pump?');
+  it('is added to a sentence only if there is one', () => {
+    expect(didYouMean('pumpp', ['pump'])).toBe('. Did you mean pump?');
     expect(didYouMean('fan', ['pump'])).toBe('');
   });
 });

@@ -23,18 +23,18 @@ const bomb = ['a: &a [0,0,0,0,0,0,0,0,0]', ...'bcdefghij'].reduce((text, name) =
 });
 
 describe('aiot.yaml', () => {
-  it('gets its defaults', () => {
+  it('gets default values', () => {
     const config = parseProject(good, 'aiot.yaml');
     expect(config.model.train).toMatchObject({ epochs: 50, batch: 32, seed: 7, learningRate: 0.001 });
     expect(config.signal.features).toBe('raw');
   });
 
-  it('needs neither stream nor signal nor classes where rows of a table are trained on', () => {
+  it('needs no stream, signal or classes for training on table rows', () => {
     const config = parseProject('name: rows', 'aiot.yaml');
     expect(config).toMatchObject({ model: { kind: 'mlp', labels: {} }, stream: { fields: {} } });
   });
 
-  it('takes numbers as recorded labels', () => {
+  it('accepts numbers as recorded labels', () => {
     const text = 'name: rows\nmodel: { labels: { normal: [0], anomaly: [1, bearing] } }';
     expect(parseProject(text, 'aiot.yaml').model.labels).toEqual({
       normal: ['0'],
@@ -46,24 +46,24 @@ describe('aiot.yaml', () => {
     ['{ output: value }', 'value'],
     ['{ kind: autoencoder }', 'classes'],
     ['{ kind: autoencoder, labels: { normal: [healthy] } }', 'classes'],
-  ])('takes %s without two classes', (model, output) => {
+  ])('accepts %s without two classes', (model, output) => {
     expect(parseProject(`name: rows\nmodel: ${model}`, 'aiot.yaml').model.output).toBe(output);
   });
 
   it.each([
     ['labels: { a: [a] }', 'aiot.yaml:2:10: model.labels: expected at least two classes'],
     ['labels: { a: [a], b: [b], c: [c] }, output: probability', 'expected two classes for one probability'],
-    ['kind: layers', 'model.layers: expected layers one by one'],
+    ['kind: layers', 'model.layers: expected a list of layers'],
     ['layers: [{ type: dense, units: 3 }]', 'expected numbers for model.kind mlp'],
-  ])('refuses a model with %s', (model, message) => {
+  ])('rejects a model with %s', (model, message) => {
     expect(() => parseProject(`name: rows\nmodel: { ${model} }`, 'aiot.yaml')).toThrow(message);
   });
 
-  it('refuses to turn windows that are no raw ones', () => {
+  it('rejects rotation of windows that are not raw', () => {
     const text = good.replace('kind: mlp', 'kind: mlp\n  train: { augment: { rotation: 20 } }');
     expect(parseProject(text, 'aiot.yaml').model.train.augment.rotation).toBe(20);
     const motion = text.replace('stride: 125', 'stride: 125\n  features: motion');
-    expect(() => parseProject(motion, 'aiot.yaml')).toThrow('expected signal.features: raw');
+    expect(() => parseProject(motion, 'aiot.yaml')).toThrow('they need signal.features: raw');
   });
 
   it.each([
@@ -73,7 +73,7 @@ describe('aiot.yaml', () => {
       'aiot.yaml:12:3: model.kind: expected one of mlp, cnn1d, ds-cnn, autoencoder, layers; got "lstm"',
     ],
     ['rate: 100', 'rate: fast', 'aiot.yaml:7:3: signal.rate: expected a number; got "fast"'],
-    ['window: 250', 'windw: 250', 'aiot.yaml:9:3: signal.windw: unknown field; did you mean window?'],
+    ['window: 250', 'windw: 250', 'aiot.yaml:9:3: signal.windw: unknown field. Did you mean window?'],
     [
       'lowpass: 12',
       'lowpass: 60',
@@ -85,7 +85,7 @@ describe('aiot.yaml', () => {
       'aiot.yaml:13:37: model.labels.walk: label "lying" is already in class "rest"',
     ],
     ['range: [-8, 8]', 'range: [8, -8]', 'expected [low, high] with low < high; got [8,-8]'],
-    ['name: watch', 'name: watch\nname: again', 'aiot.yaml:2:1: not YAML: Map keys must be unique'],
+    ['name: watch', 'name: watch\nname: again', 'aiot.yaml:2:1: not valid YAML: Map keys must be unique'],
     ['rate: 100', 'rate: .nan', 'aiot.yaml:7:3: signal.rate: expected a number; got NaN'],
     ['window: 250', 'window: 1e12', 'aiot.yaml:9:3: signal.window: '],
     [
@@ -94,15 +94,15 @@ describe('aiot.yaml', () => {
       'expected one of raw, motion, har, spectral, or a list; got 5',
     ],
     ['walk: [walking]', '"": [walking]', 'model.labels.: as a name: expected 1 to 64 characters'],
-    ['walk: [walking]', '"a\\nb": [walking]', 'none of them a control character'],
+    ['walk: [walking]', '"a\\nb": [walking]', 'without control characters'],
     ['walk: [walking]', 'walk: [""]', 'model.labels.walk.0: expected 1 to 64 characters'],
-    ['x: {', '"x y": {', 'as a name: expected letters, digits and underscores, no digit first'],
-    ['x: {', '__proto__: {', 'aiot.yaml:5:5: __proto__: not a name that can be used'],
-    ['name: watch', 'name: *who', 'aiot.yaml:1:7: *who: no anchor &who stands before it'],
-    ['name: watch', 'name: &a [*a]', 'aiot.yaml:1:11: *a: stands within its own anchor'],
-    ['name: watch', bomb, 'aiot.yaml:2:8: its aliases (*) stand for more values than a file can have'],
-    [good, `${good}---\n${good}`, 'aiot.yaml:14:1: not YAML: expected one document, got a further "---"'],
-  ])('with %s made %s names file, line, field, expected and got', (from, to, message) => {
+    ['x: {', '"x y": {', 'as a name: expected letters, digits and underscores, not starting with a digit'],
+    ['x: {', '__proto__: {', 'aiot.yaml:5:5: __proto__ is not allowed as a name'],
+    ['name: watch', 'name: *who', 'aiot.yaml:1:7: *who: the anchor &who is not defined before it'],
+    ['name: watch', 'name: &a [*a]', 'aiot.yaml:1:11: *a: used inside its own anchor'],
+    ['name: watch', bomb, 'aiot.yaml:2:8: its aliases (*) expand to more values than allowed'],
+    [good, `${good}---\n${good}`, 'aiot.yaml:14:1: not valid YAML: expected one document, got another "---"'],
+  ])('names the problem and its place after replacing %s with %s', (from, to, message) => {
     expect(() => parseProject(good.replace(from, to), 'aiot.yaml')).toThrow(message);
   });
 });

@@ -5,14 +5,14 @@ import { timeLimit, withTimeLimit } from '../../src/lib/core/tasks.js';
 import { root } from '../support/cli.js';
 import { runProgram } from '../support/programs.js';
 
-describe('a limit of time', () => {
-  it('aborts after its time, with the reason of a timeout', async () => {
+describe('a time limit', () => {
+  it('aborts when it expires, with a timeout as the reason', async () => {
     const limit = timeLimit(20);
     await Promise.all([once(limit, 'abort'), delay(30)]);
     expect(limit.reason).toMatchObject({ name: 'TimeoutError' });
   });
 
-  it('aborts with the signal it was given, and with its reason, now or later', () => {
+  it('aborts with the given signal and its reason, now or later', () => {
     const controller = new AbortController();
     const limits = [timeLimit(60_000, controller.signal), timeLimit(undefined, controller.signal)];
     expect(limits.map(({ aborted }) => aborted)).toEqual([false, false]);
@@ -24,7 +24,7 @@ describe('a limit of time', () => {
     ]);
   });
 
-  it('around a task leaves nothing on a signal that lives on, and still ends the task', async () => {
+  it('leaves no listener on a long-lived signal, and still ends its task', async () => {
     const { signal } = new AbortController();
     for (let i = 0; i < 20; i++)
       expect(await withTimeLimit(60_000, signal, async (limit) => limit.aborted)).toBe(false);
@@ -36,7 +36,7 @@ describe('a limit of time', () => {
     expect(await waiting).toMatchObject({ name: 'TimeoutError' });
   });
 
-  it('is kept while memory is collected', async () => {
+  it('survives garbage collection', async () => {
     const program = `
       const { timeLimit } = await import('./dist/.modules/lib/core/tasks.js');
       const { once } = await import('node:events');

@@ -6,17 +6,17 @@ const deep = 20_000;
 const indented = (levels: number) =>
   Array.from({ length: levels }, (_, level) => `${' '.repeat(level)}a:`).join('\n');
 
-describe('the depth of YAML', () => {
+describe('YAML nesting depth', () => {
   it.each([
     ['brackets', `a: ${'['.repeat(deep)}`],
-    ['brackets, a line each', '[\n'.repeat(deep)],
+    ['brackets on separate lines', '[\n'.repeat(deep)],
     ['braces', `${'{a: '.repeat(deep)}`],
-    ['lists on a line', `${'- '.repeat(deep)}x`],
-    ['maps on a line', `routes:\n  a: ${'here: '.repeat(deep)}`],
-    ['keys of keys', '? '.repeat(deep)],
-    ['lines further in', indented(2000)],
-    ['lists further in', Array.from({ length: 300 }, (_, level) => `${' '.repeat(level)}- - - x`).join('\n')],
-  ])('is bounded: %s', (_, text) => {
+    ['lists on one line', `${'- '.repeat(deep)}x`],
+    ['maps on one line', `routes:\n  a: ${'here: '.repeat(deep)}`],
+    ['nested keys', '? '.repeat(deep)],
+    ['indented maps', indented(2000)],
+    ['indented lists', Array.from({ length: 300 }, (_, level) => `${' '.repeat(level)}- - - x`).join('\n')],
+  ])('is limited: %s', (_, text) => {
     expect(() => parseYaml(text, 'a.yaml', z.unknown(), { code: 'AIOT_PROJECT_INVALID' })).toThrow(
       expect.objectContaining({
         code: 'AIOT_PROJECT_INVALID',
@@ -25,7 +25,7 @@ describe('the depth of YAML', () => {
     );
   });
 
-  it('is what people write, however long', () => {
+  it('is accepted in ordinary documents of any length', () => {
     const list = Array.from({ length: 5000 }, (_, i) => `- {name: "a: b: c", at: ${i}, with: [1, [2, 3]]}`);
     const maps = Array.from({ length: 5000 }, (_, i) => `key-${i}:\n  - - x\n    y: z`);
     const json = JSON.stringify(Object.fromEntries(maps.map((_, i) => [`k${i}`, [i, { a: 'b: c' }]])));

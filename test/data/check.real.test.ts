@@ -28,7 +28,7 @@ describeReal('recordings', 'the HAR recordings', () => {
   const project = { dir: root, file: 'aiot.yaml', config: template };
   const open = () => openDataset(project, join(recordingsFolder, 'recordings'));
 
-  it('open in about a second, and show the artefact in 15 of 53 recordings, and no copies', async () => {
+  it('load within seconds, and show the artifact in 15 of 53 recordings and no copies', async () => {
     const started = performance.now();
     const data = await open();
     // Alone it is below a second; the suite shares its cores.
@@ -44,7 +44,7 @@ describeReal('recordings', 'the HAR recordings', () => {
     expect(copiesIn(data)).toEqual([]);
   });
 
-  it('show a copy that was cut, shifted and rounded', async () => {
+  it('reveal a copy that was cut, shifted, and rounded', async () => {
     const data = await open();
     const original = data.recordings.find(({ id }) => id === 'upstairs4')!;
     const columns = original.columns.map((c) => c.slice(437, 3437).map((v) => Math.round(v * 1000) / 1000));
@@ -59,7 +59,7 @@ describeReal('recordings', 'the HAR recordings', () => {
     ['upstairs3', 1111, 600, 'upstairs9', 0.1, 1],
     ['sitting3', 3000, 2000, 'sitting1', 0, 1.2],
   ])(
-    'show a stretch of %s that was put into another recording',
+    'reveal a stretch of %s that was pasted into another recording',
     async (from, first, rows, into, noise, gain) => {
       const data = await open();
       const random = seededRandom(3);
@@ -84,7 +84,7 @@ describeReal('recordings', 'the HAR recordings', () => {
     },
   );
 
-  it('are what the sample of the template was cut from', async () => {
+  it('contain the source of the template’s sample', async () => {
     const data = await open();
     const sample = await openDataset(project, join(root, 'templates', 'har-imu', 'data'));
     const source = readFileSync(join(root, 'templates/har-imu/data/SOURCE.md'), 'utf8');

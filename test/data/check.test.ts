@@ -33,7 +33,7 @@ describe('checking a dataset', () => {
       'range',
       'warning',
       change('walking2', ([x]) => x!.fill(9, 5, 8)),
-      '3 samples of x (0.3 %) lie outside -8…8, the farthest at 9',
+      '3 samples of x (0.3 %) are outside -8…8, the farthest at 9',
     ],
     ['saturation', 'warning', clean.map(clipped), 'y stops at 0.5, its highest value'],
     [
@@ -55,7 +55,7 @@ describe('checking a dataset', () => {
       change('walking2', (columns) => {
         for (const column of columns) column.fill(0.1, 300, 340);
       }),
-      '40 equal rows (0.80 s) from row 301 on',
+      '40 identical rows (0.80 s) from row 301 on',
     ],
     [
       'leak',
@@ -68,7 +68,7 @@ describe('checking a dataset', () => {
     expect(found).toEqual([expect.objectContaining({ severity, message: expect.stringContaining(message) })]);
   });
 
-  it('calls copies on two sides of a split an error', () => {
+  it('reports copies in different splits as an error', () => {
     const data = dataset([...clean, recording('walking9', { columns: recording('walking1').columns })]);
     const split = {
       by: 'recording' as const,
@@ -84,7 +84,7 @@ describe('checking a dataset', () => {
     });
   });
 
-  it('tells repeats from an artefact, and whether the pipeline takes them away', () => {
+  it('distinguishes repeats from an artifact, and reports whether the pipeline removes them', () => {
     const all = clean.map(held);
     expect(check(all).map((f) => [f.kind, f.severity])).toEqual([['repeats', 'warning']]);
     const half = clean.map((r) => (r.label === 'walking' ? held(r) : r));
@@ -104,7 +104,7 @@ describe('checking a dataset', () => {
     });
   });
 
-  it('does not take a coarse sensor that stands still for a recorder that repeats', () => {
+  it('does not mistake a coarse sensor at rest for repeated rows', () => {
     const coarse = (r: Recording) => ({
       ...r,
       columns: r.columns.map((c) => c.map((v) => Math.round(v / 50))),

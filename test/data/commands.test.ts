@@ -28,7 +28,7 @@ const json = async (schema: { parse: (value: unknown) => unknown }, ...argv: str
 };
 
 describe('aiot data', () => {
-  it('lists', async () => {
+  it('lists recordings', async () => {
     const summary = await json(DataList.result, 'data', 'list');
     expect(summary).toMatchObject({
       name: 'wrist',
@@ -46,7 +46,7 @@ describe('aiot data', () => {
     expect((await run('data', 'show', 'lying2')).stdout).toContain('Repeated rows  46.');
   });
 
-  it('checks, and says plainly what is wrong with the recordings', async () => {
+  it('checks the recordings, and reports problems in plain words', async () => {
     const report = await json(DataCheck.result, 'data', 'check');
     expect(report).toMatchObject({ ok: true, split: { train: 21, validation: 5, test: 9 } });
     const { stdout } = await run('data', 'check');
@@ -56,7 +56,7 @@ describe('aiot data', () => {
     expect(stdout).toContain('removes the repeats');
   });
 
-  it('ends a check with exit code 6 when the figures would be a fiction', async () => {
+  it('exits with 6 if a check finds an error', async () => {
     const other = await mkdtemp(join(tmpdir(), 'aiot-data-copy-'));
     try {
       await copyFile(join(dir, 'data', 'recordings', 'walking1.csv'), join(other, 'walking1.csv'));
@@ -72,7 +72,7 @@ describe('aiot data', () => {
     }
   });
 
-  it('imports', async () => {
+  it('previews an import', async () => {
     const file = join(dir, 'extra.csv');
     await writeFile(file, 'x,y,z\n0,0,1\n0,0,1.1\n');
     expect(
@@ -85,7 +85,7 @@ describe('aiot data', () => {
     expect(stdout).toContain('Nothing was written');
   });
 
-  it('records', async () => {
+  it('records a stream', async () => {
     const payload = Buffer.from(JSON.stringify({ x: [0, 1], y: [0, 1], z: [1, 2] }));
     const file = join(dir, 'messages.ndjson');
     const topic = 'aiot/v1/w1/telemetry/motion';
@@ -100,30 +100,30 @@ describe('aiot data', () => {
 
   it.each([
     ['list', ['data', 'list', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
-    ['show', ['data', 'show', 'nobody'], 4, 'AIOT_RECORDING_NOT_FOUND'],
+    ['show', ['data', 'show', 'nobody'], 4, 'AIOT_NOT_FOUND'],
     ['check', ['data', 'check', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
     ['import', ['data', 'import', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
     ['import --rate', ['data', 'import', '.', '--rate', 'fast'], 2, 'AIOT_USAGE'],
     ['import --rate', ['data', 'import', '.', '--rate', '1e999'], 2, 'AIOT_USAGE'],
     ['import --device', ['data', 'import', '.', '--device', 'a b'], 2, 'AIOT_USAGE'],
-    ['import of what never ends', ['data', 'import', '/dev/zero'], 1, 'AIOT_FILE_NOT_READABLE'],
+    ['import of an endless file', ['data', 'import', '/dev/zero'], 1, 'AIOT_FILE_NOT_READABLE'],
     ['record', ['data', 'record', '--label', 'running'], 2, 'AIOT_LABEL_UNKNOWN'],
     ['record without a time', ['data', 'record', '--for', '10'], 2, 'AIOT_USAGE'],
-  ])('%s refuses bad input', async (_, argv, code, error) => {
+  ])('%s rejects bad input', async (_, argv, code, error) => {
     const result = await run(...argv, '--json');
     expect(result.code).toBe(code);
     expect(result.json).toMatchObject({ error: { code: error } });
   });
 
   it.each([
-    ['lyng2', 'no recording lyng2', 'aiot data show lying2'],
-    ['nobody', 'no recording nobody; there are ', 'aiot data list'],
-  ])('names the recording nearest to %s, where one is near', async (name, message, next) => {
+    ['lyng2', 'recording lyng2 does not exist', 'aiot data show lying2'],
+    ['nobody', 'recording nobody does not exist; expected one of ', 'aiot data list'],
+  ])('suggests the closest recording to %s, if there is one', async (name, message, next) => {
     const { json } = await run('data', 'show', name, '--json');
     expect(json).toMatchObject({ error: { message: expect.stringContaining(message), next } });
   });
 
-  it('wants a project', async () => {
+  it('requires a project', async () => {
     const { code, stderr } = await runCli(['data', 'list', '--project', tmpdir()]);
     expect(code).toBe(4);
     expect(stderr).toContain('AIOT_PROJECT_NOT_FOUND');

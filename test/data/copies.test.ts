@@ -62,7 +62,7 @@ describe('independent recordings', () => {
     ['a pressure', 1013.25, 50, 30],
     ['nothing', 0, 100, 15],
     ['one', 1, 100, 15],
-  ])('with a constant column (%s: %d) at %d Hz are no copies', (_, value, rateHz, seconds) => {
+  ])('with a constant column (%s: %d) at %d Hz are not copies', (_, value, rateHz, seconds) => {
     for (const place of [0, 1]) {
       const random = seededRandom(3);
       const columns = Array.from({ length: 6 }, (__, k) => {
@@ -74,7 +74,7 @@ describe('independent recordings', () => {
     }
   });
 
-  it('of constants alone are no copies', () => {
+  it('with only constant columns are not copies', () => {
     const columns = [900, 1300, 2600, 5200].map((samples) => [new Float64Array(samples * 2).fill(25.3)]);
     expect(kindsIn(dataset(400, ['t'], columns))).toEqual([]);
   });
@@ -86,18 +86,15 @@ describe('independent recordings', () => {
     { hz: 1.3, rateHz: 100, seconds: 40, noise: 0.05 },
     { hz: 3.1, rateHz: 100, seconds: 30, noise: 0.05 },
     { hz: 49, rateHz: 1000, seconds: 20, noise: 0.05 },
-  ])(
-    'of a machine that turns steadily are no copies, whatever its state: $hz Hz, noise $noise',
-    (machine) => {
-      for (const seed of [1, 2, 3]) {
-        const random = seededRandom(seed);
-        const columns = [0, 1, 2].flatMap((state) =>
-          Array.from({ length: 4 }, () => vibration(random, state, machine)),
-        );
-        expect(kindsIn(dataset(machine.rateHz, ['x', 'y', 'z'], columns))).toEqual([]);
-      }
-    },
-  );
+  ])('from a steadily turning machine are not copies in any state: $hz Hz, noise $noise', (machine) => {
+    for (const seed of [1, 2, 3]) {
+      const random = seededRandom(seed);
+      const columns = [0, 1, 2].flatMap((state) =>
+        Array.from({ length: 4 }, () => vibration(random, state, machine)),
+      );
+      expect(kindsIn(dataset(machine.rateHz, ['x', 'y', 'z'], columns))).toEqual([]);
+    }
+  });
 });
 
 describe('a copy', () => {
@@ -108,7 +105,7 @@ describe('a copy', () => {
       vibration(random, state, { hz: 24.6, rateHz: 100, seconds: 30, noise: 0.05 }).slice(0, 2),
   };
 
-  it('of equal samples is found in anything, wherever it is cut', () => {
+  it('with equal samples is found in any data, wherever it is cut', () => {
     property(40, (random, seed) => {
       const make = others[seed % 2 === 0 ? 'movement' : 'vibration'];
       const columns = Array.from({ length: 5 }, (_, k) => make(random, k % 3));
@@ -118,7 +115,7 @@ describe('a copy', () => {
     });
   });
 
-  it('with a gain, an offset and a fifth of noise is found in movements', () => {
+  it('with gain, offset, and 20 percent noise is found in movements', () => {
     property(40, (random) => {
       const columns = Array.from({ length: 6 }, () => others.movement(random));
       const from = Math.floor(random() * 800);
@@ -135,7 +132,7 @@ describe('a copy', () => {
     });
   });
 
-  it('of 8 s within another recording is found', () => {
+  it('of 8 s inside another recording is found', () => {
     property(20, (random) => {
       const columns = Array.from({ length: 6 }, () => others.movement(random));
       const [from, to] = [Math.floor(random() * 2000), Math.floor(random() * 2000)];

@@ -71,8 +71,8 @@ function samples(): { a: number[]; b: number[] }[] {
   ];
 }
 
-describeReal('har', 'the figures of drift beside SciPy', () => {
-  it('are the same on fixed and on random values', () => {
+describeReal('har', 'drift metrics compared with SciPy', () => {
+  it('match on fixed and random values', () => {
     const pairs = samples().map(({ a, b }) => ({ a, b, cuts: Array.from(cutsOf(sorted(a), 10)) }));
     const { status, stdout, stderr } = spawnSync(python('har'), ['-c', program], {
       input: JSON.stringify({ pairs }),

@@ -62,7 +62,7 @@ const featureOf = (found: { features: { name: string }[] }, name: string) =>
   found.features.find((one) => one.name === name) as never as Record<string, unknown>;
 
 describe('aiot data drift', () => {
-  it('calls the same the same, and puts each figure where it is looked for', async () => {
+  it('finds no drift in equal distributions, and reports every metric', async () => {
     const { found, code } = await drift(await sensor('a.csv', 1), await sensor('b.csv', 2));
     expect(code).toBe(0);
     expect(found.drifted).toBe(false);
@@ -76,7 +76,7 @@ describe('aiot data drift', () => {
     }
   });
 
-  it('tells a change of unit, since when, and takes columns in any order', async () => {
+  it('detects a unit change and its start, with columns in any order', async () => {
     const base = await sensor('unit-base.csv', 1);
     const now = await sensor('unit-now.csv', 2, (row, i) => {
       if (i >= 1500) row[1] = (Number(row[1]) * 1.8 + 32).toFixed(3);
@@ -177,7 +177,7 @@ describe('aiot data drift', () => {
       'kind',
       'distribution',
     ],
-  ] as const)('tells %s', async (name, change, column, reason) => {
+  ] as const)('detects %s', async (name, change, column, reason) => {
     const file = `${name.replaceAll(' ', '-')}.csv`;
     const { found } = await drift(await sensor('base.csv', 1), await sensor(file, 2, change));
     const drifted = found.features.filter((one) => one.drifted);
@@ -185,7 +185,7 @@ describe('aiot data drift', () => {
     expect(drifted[0]!.reasons).toContain(reason);
   });
 
-  it('names columns of one side alone, and refuses files that have none in common', async () => {
+  it('lists columns found on only one side, and rejects files without common columns', async () => {
     const a = await csv(
       'cols-a.csv',
       'x,y,z',
@@ -206,7 +206,7 @@ describe('aiot data drift', () => {
     });
   });
 
-  it('holds labels and predictions apart from features', async () => {
+  it('separates labels and predictions from features', async () => {
     const rows = (shift: number) =>
       Array.from({ length: 600 }, (_, i) => [
         (i * 7919) % 101,
@@ -225,7 +225,7 @@ describe('aiot data drift', () => {
     });
   });
 
-  it('ends with exit code 6 at a limit, and says which', async () => {
+  it('exits with 6 at a limit, naming it', async () => {
     const base = await sensor('gate-a.csv', 1);
     const moved = await sensor('gate-b.csv', 2, (row) => {
       row[1] = Number(row[1]) + 1;
@@ -246,7 +246,7 @@ describe('aiot data drift', () => {
     ).toBe(0);
   });
 
-  it('takes limits, units and the base from a project', async () => {
+  it('takes limits, units, and the baseline from a project', async () => {
     const project = join(dir, 'motor');
     await initProject({ dir: project, template: 'motor-watch', name: 'motor' });
     const file = join(project, 'aiot.yaml');
@@ -272,7 +272,7 @@ describe('aiot data drift', () => {
     expect(featureOf(found, 'current').drifted).toBe(true);
   }, 30_000);
 
-  it('writes a reference that stands for its rows', async () => {
+  it('accepts a saved reference in place of its rows', async () => {
     const base = await sensor('ref-base.csv', 1);
     const now = await sensor('ref-now.csv', 2, (row) => {
       row[1] = Number(row[1]) + 0.7;
@@ -294,7 +294,7 @@ describe('aiot data drift', () => {
     expect(found.joint?.auc).toBe(rows.joint?.auc);
   });
 
-  it('shows what has drifted, and writes a page of it that needs nothing else', async () => {
+  it('prints the drifted columns, and writes a self-contained report', async () => {
     const base = await sensor('text-a.csv', 1);
     const moved = await sensor('text-b.csv', 2, (row) => {
       row[1] = Number(row[1]) + 2;
@@ -312,11 +312,11 @@ describe('aiot data drift', () => {
   });
 });
 
-describe('how often drift is told', () => {
+describe('drift detection', () => {
   const told = (rates: { name: string; told: number }[]) =>
     Object.fromEntries(rates.map((rate) => [rate.name, rate.told]));
 
-  it('of independent rows: no change hardly ever, large changes always', () => {
+  it('never flags unchanged independent rows, and always flags large changes', () => {
     const rates = ratesOf(independentCases, 4, (repeat) => [
       independentRows(1000, 2 * repeat + 101),
       independentRows(1000, 2 * repeat + 102),
@@ -325,14 +325,14 @@ describe('how often drift is told', () => {
       'no change': 0,
       'mean + 1 deviation': 1,
       'deviation × 1.5': 1,
-      'stuck from half on': 1,
+      'stuck in the second half': 1,
       'axes a and b swapped': 1,
       'g became m/s² (× 9.81)': 1,
       'degC became degF': 1,
     });
   });
 
-  it('of motors that wander: halves of one are the same, a change of unit is told', () => {
+  it('never flags halves of one motor, and always flags a unit change', () => {
     const rates = ratesOf(motorCases.slice(0, 5), 4, (repeat) => halves(repeat + 301, 16));
     expect(told(rates)).toMatchObject({
       'no change': 0,
@@ -341,7 +341,7 @@ describe('how often drift is told', () => {
     });
   });
 
-  it('of other healthy motors: the same, but a worn one is told', () => {
+  it('accepts other healthy motors, and flags a blocked one', () => {
     const seeds = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
     const base = motors(seeds(1, 20), 8);
     expect(compareSamples(base, motors(seeds(101, 20), 8)).drifted).toBe(false);
@@ -350,8 +350,8 @@ describe('how often drift is told', () => {
   });
 });
 
-describe('what drift is measured with', () => {
-  it('sorts as the engine does', () => {
+describe('drift helpers', () => {
+  it('sort numbers like the JavaScript engine', () => {
     const scratch = new Float64Array(6000);
     fc.assert(
       fc.property(
@@ -372,7 +372,7 @@ describe('what drift is measured with', () => {
     );
   });
 
-  it('knows how slowly a series moves', () => {
+  it('estimate the autocorrelation time of a series', () => {
     const random = seededRandom(1);
     for (const rho of [0, 0.5, 0.9, 0.99]) {
       let value = 0;
@@ -387,7 +387,7 @@ describe('what drift is measured with', () => {
     expect(paceOf(Float64Array.from({ length: 1000 }, (_, i) => i)).time).toBeGreaterThan(250);
   });
 
-  it('leaves inputs as they are where nothing is changed', () => {
+  it('leave inputs unchanged under an identity change', () => {
     const sample = independentRows(300, 1);
     expect(changes.linear('a', 1, 0)(sample).columns.a).toEqual(sample.columns.a);
   });

@@ -73,9 +73,9 @@ const whole = [
 ];
 const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
 
-describe('what data export writes', () => {
+describe('exported data', () => {
   it.each(['csv', 'ndjson'])(
-    'as %s is imported with devices, labels and what was missing, to the bit, and once',
+    'is imported from %s bit for bit and only once, with devices, labels, and missing counts',
     async (format) => {
       const out = join(dir, `motion of all.${format}`);
       expect(await runCli(['data', 'export', 'motion', '--format', format, '--out', out])).toMatchObject({
@@ -95,7 +95,7 @@ describe('what data export writes', () => {
     },
   );
 
-  it('comes from the platform by itself', async () => {
+  it('is imported directly from the platform', async () => {
     const result = await run('data', 'import', '--stream', 'motion');
     expect(result, result.stdout).toMatchObject({ code: 0 });
     expect((await listed()).sort(byId)).toMatchObject(whole);
@@ -104,7 +104,7 @@ describe('what data export writes', () => {
     });
   });
 
-  it('is refused with a reason where it does not fit', async () => {
+  it('is rejected with a specific error if it does not fit', async () => {
     const head = 'device,recording,seq,t,label';
     const line = (more: object) =>
       JSON.stringify({ device: 'm1', recording: 'r', seq: 0, t: 0, label: 'walking', ...more });
@@ -112,7 +112,7 @@ describe('what data export writes', () => {
       Array.from({ length: 400 }, (_, i) => `m1,r,${i},${i * stepMs},walking,0,0,${i}`).join('\n');
     for (const [text, code] of [
       [`${head},x,y\nm1,r,0,0,walking,0,0\n`, 'AIOT_CSV_COLUMNS'],
-      [`${head},x,y,z\nm1,r,0,0,walking,0,0,\n`, 'AIOT_CSV_MALFORMED'],
+      [`${head},x,y,z\nm1,r,0,0,walking,0,0,\n`, 'AIOT_FILE_MALFORMED'],
       [`${head},x,y,z\nm1,r,0,0,flying,0,0,1\n`, 'AIOT_LABEL_UNKNOWN'],
       [
         `${head},x,y,z\nm1,${'r'.repeat(64)},0,0,walking,0,0,1\nm2,${'r'.repeat(64)},0,0,walking,0,0,1\n`,

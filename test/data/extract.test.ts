@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import type { DatasetListing } from '../../src/lib/api/contract/data.js';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { loadProject } from '../../src/lib/core/project.js';
 import { extractData, extractedSchema } from '../../src/lib/data/sources/extract.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
-import type { DatasetListing } from '../../src/lib/registry/datasets/bodies.js';
 import { ok, refusal } from '../support/up.js';
 
 let dir = '';
@@ -17,7 +17,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-it('takes the rows of a project’s table as they are, and counts them', async () => {
+it('data extract copies the rows of a project’s table unchanged, and counts them', async () => {
   const rows = 'a,b,label\n1,2,x\n3,4,y\n5,6,x';
   await writeFile(join(dir, 'rows.csv'), rows);
   await writeFile(join(dir, 'aiot.yaml'), 'name: t\nmodel: { table: { file: rows.csv } }\n');
@@ -32,7 +32,7 @@ it('takes the rows of a project’s table as they are, and counts them', async (
   });
 });
 
-it('makes a dataset of a folder of recordings, and takes a dataset only as it was listed', async () => {
+it('data extract turns a folder of recordings into a dataset, and rejects a changed dataset', async () => {
   const yaml =
     'name: r\nstream: { topic: t, fields: { x: { unit: g } } }\nsignal: { rate: 10, window: 2, stride: 2 }\nmodel: { labels: { up: [up], down: [down] } }\n';
   await writeFile(join(dir, 'aiot.yaml'), yaml);
@@ -73,7 +73,7 @@ it('makes a dataset of a folder of recordings, and takes a dataset only as it wa
   expect(await refusal(changed)).toMatchObject({ code: 'AIOT_DATA_CHANGED' });
 });
 
-it('takes the project’s own data where the platform has recordings that nobody has labelled', async () => {
+it('data extract uses the project’s own data if the platform has only unlabeled recordings', async () => {
   const at = await mkdtemp(join(dir, 'both-'));
   const yaml =
     'name: r\nstream: { topic: t, fields: { x: { unit: g } } }\nsignal: { rate: 10, window: 2, stride: 2 }\nmodel: { labels: { up: [up], down: [down] } }\n';

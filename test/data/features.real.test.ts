@@ -14,7 +14,7 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 
 const features = (...argv: string[]) => runCli(['data', 'features', ...argv]);
 
-describeReal('recordings', 'the merged table of the original', () => {
+describeReal('recordings', 'the original merged feature table', () => {
   const har = recordingsFolder;
   const rowsOf = async (path: string) =>
     (await readFile(path, 'utf8'))
@@ -25,7 +25,7 @@ describeReal('recordings', 'the merged table of the original', () => {
 
   const keyOf = (row: string[]) => [0, 1, 30, 34, 60].map((i) => Number(row[i]).toPrecision(8)).join();
 
-  it('has its rows file by file in their order; of three files some were taken out by hand', async () => {
+  it('matches the rows file by file in order, except for rows removed from three files by hand', async () => {
     const merged = await rowsOf(join(har, 'features', 'merged_features.csv'));
     const out = file('all.csv');
     const cut = ['--rate', '100', '--window', '501', '--stride', '500', '--trim', '100'];

@@ -31,7 +31,7 @@ const cut = ['--rate', '100', '--window', '500', '--stride', '500'];
 const features = (...argv: string[]) => runCli(['data', 'features', ...argv]);
 
 describe('aiot data features', () => {
-  it('writes one recording’s features and nothing else, the last window too where the set has it', async () => {
+  it('writes one recording’s features, including the last window if the set has it', async () => {
     const out = file('out.csv');
     const { json, code, stdout } = await features(
       file('recordings/walking1.csv'),
@@ -64,7 +64,7 @@ describe('aiot data features', () => {
     expect(dropped.json).toMatchObject({ rows: 3, incomplete: 0 });
   });
 
-  it('proposes what works next: rows without empty cells first', async () => {
+  it('suggests the next command: drop rows with empty cells before training', async () => {
     const out = file('next.csv');
     const args = [file('recordings'), '--set', 'har', ...cut, '--out', out];
     const { stdout } = await features(...args);
@@ -78,7 +78,7 @@ describe('aiot data features', () => {
   it.each([
     ['the recording itself', 'recordings/walking1.csv'],
     ['the folder it is in', 'recordings'],
-  ])('is never written over what it reads: %s', async (_, read) => {
+  ])('never overwrites its input: %s', async (_, read) => {
     const out = file('recordings/walking1.csv');
     const before = await readFile(out, 'utf8');
     const { json, code } = await features(file(read), '--set', 'raw', ...cut, '--out', out, '--json');
@@ -87,14 +87,15 @@ describe('aiot data features', () => {
     expect(await readFile(out, 'utf8')).toBe(before);
   });
 
-  it('is refused where samples are too large for a feature, naming both', async () => {
+  it('rejects samples too large for a feature, naming both', async () => {
     const rows = Array.from({ length: 60 }, (_, i) => (i === 55 ? '1e308,-1e308,1e308' : '1,2,3'));
     await writeFile(file('large.csv'), `x,y,z\n${rows.join('\n')}\n`);
     const argv = ['--set', 'motion', '--rate', '50', '--window', '20', '--stride', '20'];
     const { json } = await features(file('large.csv'), ...argv, '--out', file('never.csv'), '--json');
     expect(json).toMatchObject({
       error: {
-        code: 'AIOT_CSV_MALFORMED',
+        code: 'AIOT_FILE_MALFORMED',
+        subject: 'csv',
         message: expect.stringMatching(
           /^recording large, the window of 20 samples from sample 41 on: the feature \S+ is infinite/,
         ),
@@ -102,7 +103,7 @@ describe('aiot data features', () => {
     });
   });
 
-  it('prints the table on stdout, with labels and recordings of several', async () => {
+  it('prints the table on stdout, with recording names and labels', async () => {
     const { stdout } = await features(
       file('recordings/walking1.csv'),
       file('recordings/lying2.csv'),
@@ -118,7 +119,7 @@ describe('aiot data features', () => {
     ]);
   });
 
-  it('makes a table that opens as rows for training', async () => {
+  it('writes a table that opens as training rows', async () => {
     const out = file('table.csv');
     await features(recordings(), '--set', 'motion', ...cut, '--out', out);
     const table = await openTable(out);
@@ -127,7 +128,7 @@ describe('aiot data features', () => {
     expect(new Set(table.groups).size).toBe(6);
   });
 
-  it('ranks features by what they tell on recordings that were held out', async () => {
+  it('ranks features by their information on held-out recordings', async () => {
     const { json, stdout } = await features(recordings(), '--set', 'motion', ...cut, '--rank', '--json');
     expect(stdout.trim().split('\n').length).toBe(1);
     const { ranking } = DataFeatures.result.parse(json) as {
@@ -137,17 +138,23 @@ describe('aiot data features', () => {
     expect(ranking.features.length).toBe(36);
     expect(ranking.features[0]!.information).toBeCloseTo(1, 1);
     const text = (await features(recordings(), '--set', 'motion', ...cut, '--rank')).stdout;
-    expect(text).toContain('A linear probe tells lying, walking in 100.0 %');
+    expect(text).toContain('A linear probe classifies lying, walking correctly in 100.0 %');
     expect(text).toContain('and 6 more');
   });
 
   it.each([
-    ['no window', ['walking1.csv', '--rate', '100'], 2, 'AIOT_USAGE', '--window'],
-    ['no rate', ['walking1.csv', '--window', '500'], 2, 'AIOT_USAGE', '--rate'],
-    ['a rate of nothing', ['walking1.csv', '--rate', '0'], 2, 'AIOT_USAGE', 'above 0'],
-    ['no such file', ['running.csv', ...cut], 4, 'AIOT_FILE_NOT_FOUND', 'running.csv'],
-    ['no such set', ['walking1.csv', '--set', 'best', ...cut], 2, 'AIOT_FEATURE_UNKNOWN', '"best"'],
-    ['no such feature', ['walking1.csv', '--set', 'x_best', ...cut], 2, 'AIOT_FEATURE_UNKNOWN', '"x_best"'],
+    ['a missing window', ['walking1.csv', '--rate', '100'], 2, 'AIOT_USAGE', '--window'],
+    ['a missing rate', ['walking1.csv', '--window', '500'], 2, 'AIOT_USAGE', '--rate'],
+    ['a rate of 0', ['walking1.csv', '--rate', '0'], 2, 'AIOT_USAGE', 'above 0'],
+    ['a missing recording', ['running.csv', ...cut], 4, 'AIOT_FILE_NOT_FOUND', 'running.csv'],
+    ['an unknown set', ['walking1.csv', '--set', 'best', ...cut], 2, 'AIOT_FEATURE_UNKNOWN', '"best"'],
+    [
+      'an unknown feature',
+      ['walking1.csv', '--set', 'x_best', ...cut],
+      2,
+      'AIOT_FEATURE_UNKNOWN',
+      '"x_best"',
+    ],
     [
       'a low-pass above half the rate',
       ['walking1.csv', '--lowpass', '60', ...cut],
@@ -155,24 +162,36 @@ describe('aiot data features', () => {
       'AIOT_USAGE',
       'below half',
     ],
-    ['a tail of raw', ['walking1.csv', '--set', 'raw', '--tail', 'keep', ...cut], 2, 'AIOT_USAGE', 'har'],
     [
-      'too short a recording',
+      '--tail with the raw set',
+      ['walking1.csv', '--set', 'raw', '--tail', 'keep', ...cut],
+      2,
+      'AIOT_USAGE',
+      'har',
+    ],
+    [
+      'a recording shorter than a window',
       ['walking1.csv', '--rate', '100', '--window', '5000'],
       2,
       'AIOT_DATA_EMPTY',
       '1700',
     ],
-    ['one label to rank by', ['walking1.csv', '--rank', ...cut], 2, 'AIOT_DATA_ONE_CLASS', 'two labels'],
-    ['labels from anywhere', ['walking1.csv', '--label-from', 'sky', ...cut], 2, 'AIOT_USAGE', '"sky"'],
     [
-      'no label column',
+      'ranking with a single label',
+      ['walking1.csv', '--rank', ...cut],
+      2,
+      'AIOT_DATA_ONE_CLASS',
+      'two labels',
+    ],
+    ['an unknown label source', ['walking1.csv', '--label-from', 'sky', ...cut], 2, 'AIOT_USAGE', '"sky"'],
+    [
+      'an unknown label column',
       ['walking1.csv', '--label-from', 'column:mood', ...cut],
       2,
       'AIOT_CSV_COLUMNS',
       '"mood"',
     ],
-  ])('refuses %s', async (_, [name, ...rest], exit, code, message) => {
+  ])('rejects %s', async (_, [name, ...rest], exit, code, message) => {
     const { json, code: got } = await features(join(recordings(), name!), ...rest, '--json');
     expect(got).toBe(exit);
     expect(json).toMatchObject({ error: { code, message: expect.stringContaining(message) } });

@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => rm(base, { recursive: true, force: true }));
 
 describeReal('recordings', 'the HAR recordings as a folder', () => {
-  it('show repeats, rates and shortcuts, and no copies; files are told in a line', async () => {
+  it('show repeats, rates, and shortcuts but no copies, with files summarized in one line', async () => {
     const folder = join(recordingsFolder, 'recordings');
     const { json, code } = await runCli(['data', 'check', folder, '--label-from', 'name', '--json']);
     expect(code).toBe(6);

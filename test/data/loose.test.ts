@@ -35,8 +35,8 @@ async function check(files: Record<string, Rows | string>, ...argv: string[]) {
 }
 const clean = people(4);
 
-describe.runIf(process.platform !== 'win32')('a folder with what is no file', () => {
-  it('is refused at the pipe or the broken link', async () => {
+describe.runIf(process.platform !== 'win32')('a folder with an unreadable entry', () => {
+  it('is rejected for a pipe or a broken link', async () => {
     const dir = join(base, 'special');
     await writeFiles(dir, people(2));
     const file = join(dir, 'other.csv');
@@ -51,7 +51,7 @@ describe.runIf(process.platform !== 'win32')('a folder with what is no file', ()
       expect(await refused(path)).toMatchObject({
         error: {
           code: 'AIOT_FILE_NOT_FOUND',
-          message: expect.stringContaining('other.csv is a broken link: there is no nowhere.csv'),
+          message: expect.stringContaining('other.csv is a broken link: nowhere.csv does not exist'),
         },
       });
     }
@@ -64,15 +64,15 @@ const changed = (names: string[], change: (rows: Rows) => Rows): Record<string, 
 });
 const walking = ['walking1.csv', 'walking2.csv', 'walking3.csv', 'walking4.csv'];
 
-describe('aiot data check of a folder that is no project', () => {
-  it('finds nothing in walks of one person and rests near zero', async () => {
+describe('aiot data check of a folder without a project', () => {
+  it('finds nothing in clean walks and rests of one person', async () => {
     const { found, report, code } = await check(clean);
     expect(found).toEqual([]);
     expect(code).toBe(0);
     expect(report).toMatchObject({ of: 'recordings', recordings: 8, rateFrom: 'assumed', labelFrom: 'name' });
   });
 
-  it('takes no two of twelve walks of one person at one pace for copies', async () => {
+  it('does not mistake any of twelve walks of one person at one pace for copies', async () => {
     const files = Object.fromEntries(
       Array.from({ length: 12 }, (_, k) => [`walking${k}.csv`, walk(k + 300)]),
     );
@@ -109,7 +109,7 @@ describe('aiot data check of a folder that is no project', () => {
     expect(code).toBe(6);
   });
 
-  it('says that one signal under two labels is an error', async () => {
+  it('reports one signal under two labels as an error', async () => {
     const { found } = await check({ ...clean, 'running1.csv': noisy(walk2, 0.05) });
     expect(found).toContain('error label');
   });
@@ -200,7 +200,7 @@ describe('aiot data check of a folder that is no project', () => {
     },
   );
 
-  it('finds a label that follows the device, and not one that does not', async () => {
+  it('finds a label that follows the device, but not an independent one', async () => {
     const on = (rows: Rows, device: string) =>
       csvOf(rows)
         .replace('x,y,z', 'x,y,z,device')
@@ -223,7 +223,7 @@ describe('aiot data check of a folder that is no project', () => {
     expect((await check(deviceOf(false))).found).toEqual([]);
   });
 
-  it('reads the rate and the gaps out of a time column', async () => {
+  it('reads the rate and the gaps from a time column', async () => {
     const timed = (rows: Rows, hz: number, jump = -1) =>
       csvOf(
         rows.map((row, i) => [i / hz + (jump >= 0 && i > jump ? 2 : 0), ...row]),
@@ -247,7 +247,7 @@ describe('aiot data check of a folder that is no project', () => {
     );
   });
 
-  it('reads an export of the platform, whose columns of names are no fields', async () => {
+  it('reads a platform export without treating its metadata columns as fields', async () => {
     const rows = csvOf(walk(1, 20)).trim().split('\n');
     const lines = rows
       .slice(1)
@@ -258,7 +258,7 @@ describe('aiot data check of a folder that is no project', () => {
     expect(report).toMatchObject({ rateHz: 100, labelFrom: 'column' });
   });
 
-  it('takes labels from folders and from a column, also where it changes within a file', async () => {
+  it('takes labels from folders and from a column, even if they change within a file', async () => {
     const folders = await check({
       'walk/a.csv': walk(1),
       'walk/b.csv': walk(2),
@@ -285,16 +285,16 @@ describe('aiot data check of a folder that is no project', () => {
   });
 });
 
-describe('aiot data check of a split in folders', () => {
+describe('aiot data check of a split into folders', () => {
   const split = { ...people(4, 'train/'), ...people(2, 'test/', 11) };
 
-  it('finds nothing where takes are whole', async () => {
+  it('finds nothing if recordings are kept whole', async () => {
     const { found, report } = await check(split);
     expect(found).toEqual([]);
     expect(report.split).toEqual({ by: 'folder', seed: null, train: 8, validation: 0, test: 4 });
   });
 
-  it('finds a copy between two sides', async () => {
+  it('finds a copy across two splits', async () => {
     const { report, code } = await check({
       ...split,
       'test/walking19.csv': noisy(split['train/walking2.csv']!.slice(311), 0.2),
@@ -314,7 +314,7 @@ describe('aiot data check of a split in folders', () => {
     ['that overlap', 200, 100, 'error'],
     ['with a row in common', 201, 200, 'error'],
     ['side by side', 200, 200, 'warning'],
-  ])('finds that windows %s were dealt out by chance', async (_, length, hop, severity) => {
+  ])('finds randomly split windows %s', async (_, length, hop, severity) => {
     const files: Record<string, Rows> = {};
     for (const [name, rows] of Object.entries(people(3))) {
       for (let i = 0; i * hop + length <= rows.length; i++) {
@@ -329,7 +329,7 @@ describe('aiot data check of a split in folders', () => {
   });
 });
 
-describe('aiot data check of rows', () => {
+describe('aiot data check of a table', () => {
   const table = (rows: number, seed: number) =>
     walk(seed, rows / 100).map(
       ([x, y, z], i) =>
@@ -337,7 +337,7 @@ describe('aiot data check of rows', () => {
     );
   const text = (rows: string[]) => `a,b,c,fixed,state,label\n${rows.join('\n')}\n`;
 
-  it('finds constant columns, the label as a column, repeated rows and rare labels', async () => {
+  it('finds constant columns, the label as a column, repeated rows, and rare labels', async () => {
     const file = join(base, 'rows.csv');
     const rows = table(300, 1);
     await writeFile(
@@ -356,10 +356,10 @@ describe('aiot data check of rows', () => {
     await writeFile(file, text(rows));
     const whole = await runCli(['data', 'check', file]);
     expect(whole.code).toBe(6);
-    expect(whole.stdout).toContain('state is the label in other words');
+    expect(whole.stdout).toContain('state is equivalent to the label');
   });
 
-  it('finds rows on two sides of train.csv and test.csv', async () => {
+  it('finds rows shared by train.csv and test.csv', async () => {
     const dir = join(base, 'tables');
     const rows = table(300, 1);
     await writeFiles(dir, { 'train.csv': text(rows), 'test.csv': text([...table(100, 2), rows[5]!]) });
@@ -375,16 +375,16 @@ describe('aiot data check of rows', () => {
   });
 
   it.each([
-    ['nowhere', ['/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
-    ['a device', ['/dev/zero'], 1, 'AIOT_FILE_NOT_READABLE'],
-    ['a rate of nothing', ['.', '--rate', '-1'], 2, 'AIOT_USAGE'],
-  ])('refuses %s', async (_, argv, exit, code) => {
+    ['a missing path', ['/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['a device file', ['/dev/zero'], 1, 'AIOT_FILE_NOT_READABLE'],
+    ['a negative rate', ['.', '--rate', '-1'], 2, 'AIOT_USAGE'],
+  ])('rejects %s', async (_, argv, exit, code) => {
     const result = await runCli(['data', 'check', ...argv, '--json']);
     expect(result.code).toBe(exit);
     expect(result.json).toMatchObject({ error: { code } });
   });
 
-  it('refuses a folder without recordings', async () => {
+  it('rejects a folder without recordings', async () => {
     const dir = await mkdtemp(join(base, 'empty-'));
     const { code, json } = await runCli(['data', 'check', dir, '--json']);
     expect(code).toBe(2);
@@ -392,7 +392,7 @@ describe('aiot data check of rows', () => {
   });
 });
 
-it('files of different columns are refused without listing a hundred of them', async () => {
+it('data check rejects files with different columns without listing a hundred of them', async () => {
   const header = Array.from({ length: 115 }, (_, i) => `feature_${i}`);
   const dir = join(base, 'kinds');
   await mkdir(dir, { recursive: true });

@@ -32,12 +32,12 @@ const band = (column: Float64Array, lowHz: number, highHz: number) => {
   return { power, hz: best.hz };
 };
 
-describe('the physics', () => {
-  it('turns slower the heavier the load, below the field of 25 turns a second', () => {
+describe('the motor physics', () => {
+  it('turns more slowly under heavier load, below the field of 25 turns per second', () => {
     expect([shaftHz(0), shaftHz(1)]).toEqual([23, 21]);
   });
 
-  it('puts the outer race at 2.57 passes a turn for a 608 bearing', () => {
+  it('puts the outer race at 2.57 passes per turn for a 608 bearing', () => {
     expect(outerRaceHz(1)).toBeCloseTo(2.574, 3);
   });
 
@@ -48,13 +48,13 @@ describe('the physics', () => {
 });
 
 describe('the simulated motor', () => {
-  it('is the same for the same seed, another for another', () => {
+  it('is the same for the same seed, and different for another', () => {
     expect(take('bearing', 3)).toEqual(take('bearing', 3));
     expect(take('bearing', 3).columns[2]).not.toEqual(take('bearing', 4).columns[2]);
     expect(take('healthy', 3).columns[2]).not.toEqual(take('imbalance', 3).columns[2]);
   });
 
-  it.each([1, 2, 3, 4, 5, 6])('shows each fault by what causes it (motor %i)', (seed) => {
+  it.each([1, 2, 3, 4, 5, 6])('shows each fault’s physical signature (motor %i)', (seed) => {
     const [healthy, bearing, blocked, imbalance] = motorStates.map((state) => take(state, seed).columns);
     expect(mean(healthy![0]!)).toBeLessThan(0.85);
     expect(mean(blocked![0]!)).toBeCloseTo(motor.current.blocked, 2);
@@ -73,7 +73,7 @@ describe('the simulated motor', () => {
     }
   });
 
-  it('rings less with early wear than with a pit, and more than without a fault', () => {
+  it('rings less with early wear than with a pit, and more than when healthy', () => {
     const ringing = (state: (typeof motorStates)[number]) =>
       [1, 2, 3, 4, 5, 6].map((seed) => band(take(state, seed).columns[2]!, 50, 95).power);
     const [healthy, worn, bearing] = [ringing('healthy'), ringing('worn'), ringing('bearing')];
@@ -81,7 +81,7 @@ describe('the simulated motor', () => {
     expect(mean(Float64Array.from(worn))).toBeGreaterThan(1.2 * mean(Float64Array.from(healthy)));
   });
 
-  it('is a live sensor too: the same samples, one at a time', () => {
+  it('can stream the same samples one at a time', () => {
     const random = seededRandom(4 + motorStates.indexOf('healthy'));
     const live = motorSamples({ state: 'healthy', rateHz, random });
     const { columns } = take('healthy', 1, 1);

@@ -22,7 +22,7 @@ const save = (ids: string[]) =>
   saveRecordings({ folder: data, config: project.config, recordings: ids.map((id) => recording(id)) });
 
 describe('opening a dataset', () => {
-  it('takes a folder of CSV files, labelled by their names', async () => {
+  it('reads a folder of CSV files, labeled by file name', async () => {
     await writeCsvFiles(data, {
       'walking12.csv': 'x,y\n1,2\n',
       'lying.csv': 'y,x\n4,3\n',
@@ -37,7 +37,7 @@ describe('opening a dataset', () => {
     ]);
   });
 
-  it('gives back what was saved, and equal data an equal digest', async () => {
+  it('returns saved recordings, and gives equal data an equal digest', async () => {
     await save(['walking1', 'lying1']);
     const first = await openDataset(project);
     expect(first.recordings.map(({ id }) => id)).toEqual(['lying1', 'walking1']);
@@ -46,7 +46,7 @@ describe('opening a dataset', () => {
     expect((await openDataset(project)).digest).toBe(first.digest);
   });
 
-  it('changes its digest with a sample, a label, or an id', async () => {
+  it('changes its digest with a sample, a label, or an ID', async () => {
     await save(['walking1', 'lying1']);
     const { digest } = await openDataset(project);
     const file = join(data, 'recordings', 'walking1.csv');
@@ -63,17 +63,21 @@ describe('opening a dataset', () => {
     ['no folder', async () => {}, 'AIOT_DATA_EMPTY'],
     ['an empty folder', () => writeCsvFiles(data, {}), 'AIOT_DATA_EMPTY'],
     ['a missing column', () => writeCsvFiles(data, { 'walking1.csv': 'x\n1\n' }), 'AIOT_CSV_COLUMNS'],
-    ['NaN', () => writeCsvFiles(data, { 'walking1.csv': 'x,y\n1,NaN\n' }), 'AIOT_CSV_MALFORMED'],
+    ['NaN', () => writeCsvFiles(data, { 'walking1.csv': 'x,y\n1,NaN\n' }), 'AIOT_FILE_MALFORMED'],
     ['no rows', () => writeCsvFiles(data, { 'walking1.csv': 'x,y\n' }), 'AIOT_CSV_EMPTY'],
-    ['a listing that is no JSON', () => writeCsvFiles(data, { 'dataset.json': '{' }), 'AIOT_FILE_MALFORMED'],
+    ['a listing that is not JSON', () => writeCsvFiles(data, { 'dataset.json': '{' }), 'AIOT_FILE_MALFORMED'],
     ['an empty listing', () => writeCsvFiles(data, { 'dataset.json': 'null' }), 'AIOT_FILE_MALFORMED'],
-    ['a listing of another form', () => writeCsvFiles(data, { 'dataset.json': '{}' }), 'AIOT_FILE_MALFORMED'],
-  ])('refuses %s', async (_, make, code) => {
+    [
+      'a listing with missing fields',
+      () => writeCsvFiles(data, { 'dataset.json': '{}' }),
+      'AIOT_FILE_MALFORMED',
+    ],
+  ])('rejects %s', async (_, make, code) => {
     await make();
     await expect(openDataset(project)).rejects.toMatchObject({ code });
   });
 
-  it('refuses files that are not those listed', async () => {
+  it('rejects files that differ from the listing', async () => {
     await save(['walking1', 'lying1']);
     const file = join(data, 'recordings', 'walking1.csv');
     const before = await readFile(file);
@@ -85,11 +89,11 @@ describe('opening a dataset', () => {
     await writeFile(join(data, 'recordings', 'walking2.csv'), before);
     await expect(openDataset(project)).rejects.toMatchObject({
       code: 'AIOT_DATA_CHANGED',
-      message: expect.stringContaining('walking2.csv is not in dataset.json'),
+      message: expect.stringContaining('walking2.csv is not listed in dataset.json'),
     });
   });
 
-  it('refuses another rate than the project has', async () => {
+  it('rejects a rate other than the project’s', async () => {
     await saveRecordings({
       folder: data,
       config: project.config,
@@ -97,21 +101,21 @@ describe('opening a dataset', () => {
     });
     await expect(openDataset(project)).rejects.toMatchObject({
       code: 'AIOT_DATA_RATE',
-      message: 'recording lying1: expected 50 samples a second (signal.rate), got 52',
+      message: 'recording lying1: expected 50 samples per second (signal.rate), got 52',
     });
   });
 
-  it('refuses a folder that is not there', async () => {
+  it('rejects a missing folder', async () => {
     await expect(openDataset(project, join(project.dir, 'nowhere'))).rejects.toMatchObject({
       code: 'AIOT_FILE_NOT_FOUND',
     });
   });
 });
 
-describe('importing', () => {
+describe('importing recordings', () => {
   const csv = 'x,y\n1,2\n3,4\n';
 
-  it('copies a folder, and skips what is there already', async () => {
+  it('copies a folder, skipping existing recordings', async () => {
     const from = join(project.dir, 'in');
     await writeCsvFiles(from, { 'walking1.csv': csv, 'lying3.csv': csv });
     const first = await importRecordings({ project, from });
@@ -124,7 +128,7 @@ describe('importing', () => {
     expect((await openDataset(project)).recordings.length).toBe(2);
   });
 
-  it('keeps none of them when one cannot be written', async () => {
+  it('keeps none if one cannot be written', async () => {
     await save(['walking1']);
     await mkdir(join(data, 'recordings', 'walking9.csv', 'in-the-way'), { recursive: true });
     const from = join(project.dir, 'in');
@@ -135,7 +139,7 @@ describe('importing', () => {
     expect(await readdir(join(data, 'recordings'))).toEqual(['walking1.csv', 'walking9.csv']);
   });
 
-  it('keeps what two write at once', async () => {
+  it('keeps the results of two concurrent imports', async () => {
     await save(['walking1']);
     await writeCsvFiles(join(project.dir, 'in'), { 'walking8.csv': csv, 'lying8.csv': csv });
     await writeCsvFiles(join(project.dir, 'more'), { 'walking8.csv': csv, 'lying9.csv': csv });
@@ -145,7 +149,7 @@ describe('importing', () => {
     expect(recordings.map(({ id }) => id).sort()).toEqual(['lying8', 'lying9', 'walking1', 'walking8']);
   });
 
-  it('keeps nothing when it is interrupted', async () => {
+  it('keeps nothing if interrupted', async () => {
     await save(['walking1']);
     const from = join(project.dir, 'in');
     await writeCsvFiles(from, { 'walking8.csv': csv });
@@ -156,7 +160,7 @@ describe('importing', () => {
     expect((await openDataset(project)).recordings.length).toBe(1);
   });
 
-  it('adopts files that lie in data/recordings without a listing', async () => {
+  it('adopts unlisted files in data/recordings', async () => {
     await writeCsvFiles(join(data, 'recordings'), { 'lying1.csv': csv });
     const from = join(project.dir, 'take.csv');
     await writeFile(from, csv);
@@ -175,10 +179,10 @@ describe('importing', () => {
   });
 
   it.each([
-    ['another rate', { rateHz: 100 }, 'AIOT_DATA_RATE'],
-    ['a label in no class', { label: 'running' }, 'AIOT_LABEL_UNKNOWN'],
-    ['another recording of the same name', {}, 'AIOT_RECORDING_EXISTS'],
-  ])('refuses %s, and changes nothing', async (_, options, code) => {
+    ['a different rate', { rateHz: 100 }, 'AIOT_DATA_RATE'],
+    ['an unknown label', { label: 'running' }, 'AIOT_LABEL_UNKNOWN'],
+    ['another recording of the same name', {}, 'AIOT_ALREADY_EXISTS'],
+  ])('rejects %s and changes nothing', async (_, options, code) => {
     await save(['walking1']);
     const { digest } = await openDataset(project);
     const from = join(project.dir, 'in');
@@ -190,7 +194,7 @@ describe('importing', () => {
   it.each([
     ['a missing folder', 'nowhere', 'AIOT_FILE_NOT_FOUND'],
     ['a folder without CSV files', '.', 'AIOT_DATA_EMPTY'],
-  ])('refuses %s', async (_, from, code) => {
+  ])('rejects %s', async (_, from, code) => {
     await expect(importRecordings({ project, from: join(project.dir, from) })).rejects.toMatchObject({
       code,
     });

@@ -3,7 +3,7 @@ import { groupFolds, trainDiscriminant } from '../../src/lib/data/features/discr
 import { anovaOfMeans, mutualInformation, rankFeatures } from '../../src/lib/data/features/rank.js';
 
 describe('ranking features', () => {
-  it('computes the F of a textbook’s three groups', () => {
+  it('computes the F statistic of a textbook example', () => {
     // Wikipedia, One-way analysis of variance, example: F = 42 / 4.5 = 9.3 with 2 and 15 degrees of freedom.
     const groups = [
       [6, 8, 4, 5, 3, 4],
@@ -16,7 +16,7 @@ describe('ranking features', () => {
     expect(anovaOfMeans(values, each, classes, 3)).toBeCloseTo(42 / 4.53333, 3);
   });
 
-  it('takes the windows of a recording for one sample', () => {
+  it('treats the windows of a recording as one sample', () => {
     const values = Float64Array.from([1, 1.2, 3, 3.4, 9, 9, 12, 12]);
     const groups = ['a', 'a', 'b', 'b', 'c', 'c', 'd', 'd'];
     const means = Float64Array.from([1.1, 3.2, 9, 12]);
@@ -26,7 +26,7 @@ describe('ranking features', () => {
     );
   });
 
-  it('measures information in bits: all of it, half of it, none', () => {
+  it('measures full, half, and no information in bits', () => {
     const n = 400;
     const classes = Array.from({ length: n }, (_, i) => i % 4);
     const told = (of: (c: number, i: number) => number) =>
@@ -53,7 +53,7 @@ describe('ranking features', () => {
     }
   });
 
-  it('divides two classes by a line where one feature of a hundred tells them', () => {
+  it('separates two classes by a line if one feature of a hundred is informative', () => {
     const rows = Array.from({ length: 80 }, (_, r) =>
       Float64Array.from(
         { length: 100 },
@@ -70,7 +70,7 @@ describe('ranking features', () => {
     expect(right).toBeGreaterThanOrEqual(18);
   });
 
-  it('puts the feature that tells most first, and the same for the same seed', () => {
+  it('ranks the most informative feature first, with reproducible results', () => {
     const names = ['noise', 'tells', 'constant'];
     const rows = Array.from({ length: 120 }, (_, r) =>
       Float64Array.from([Math.sin(r * r), (Math.floor(r / 10) % 2) + 0.1 * Math.cos(r), 1]),

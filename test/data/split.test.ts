@@ -16,7 +16,7 @@ const withSplit = (split: typeof model.split, seed = 7) => ({
 const labels = ['sitting', 'lying', 'walking'];
 
 describe('the split', () => {
-  it('puts every labelled recording on one side, each label on each side, the same for the same seed', () => {
+  it('puts each labeled recording in one part and each label in all parts, reproducibly by seed', () => {
     const data = dataset([...several(labels, 7), recording('extra', { label: null })]);
     fc.assert(
       fc.property(fc.nat(), (seed) => {
@@ -32,12 +32,12 @@ describe('the split', () => {
     );
   });
 
-  it('gives about 60, 15 and 25 of a hundred', () => {
+  it('gives about 60, 15, and 25 percent', () => {
     const split = splitDataset(dataset(several(['sitting', 'walking'], 20)), model);
     expect([split.train, split.validation, split.test].map((side) => side.length)).toEqual([24, 6, 10]);
   });
 
-  it('keeps copies together, shifted, rounded or joined by a third', () => {
+  it('keeps copies together, whether shifted, rounded, or linked by a third', () => {
     const originals = several(['sitting', 'walking'], 5);
     const [first] = originals;
     const cut = first!.columns.map((column) => column.slice(137, 937));
@@ -62,7 +62,7 @@ describe('the split', () => {
     }
   });
 
-  it('by device has no device on two sides', () => {
+  it('puts each device in only one part when splitting by device', () => {
     const recordings = several(labels, 8).map((r) => ({
       ...r,
       device: `d${Number(r.id.replace(/\D+/, '')) % 5}`,
@@ -75,7 +75,7 @@ describe('the split', () => {
     expect(count).toBe(5);
   });
 
-  it('by time keeps the newest for the figures', () => {
+  it('keeps the newest recordings for the test set when splitting by time', () => {
     const recordings = several(['sitting', 'walking'], 8).map((r) => ({
       ...r,
       startedAt: Number(r.id.replace(/\D+/, '')),
@@ -87,13 +87,8 @@ describe('the split', () => {
 
   it.each([
     ['one class only', several(['sitting', 'lying'], 4), 'recording', 'AIOT_DATA_ONE_CLASS'],
-    ['nothing labelled', [recording('a1', { label: null })], 'recording', 'AIOT_DATA_ONE_CLASS'],
-    [
-      'a label in no class',
-      [...several(labels, 3), recording('running1')],
-      'recording',
-      'AIOT_LABEL_UNKNOWN',
-    ],
+    ['unlabeled recordings', [recording('a1', { label: null })], 'recording', 'AIOT_DATA_ONE_CLASS'],
+    ['an unknown label', [...several(labels, 3), recording('running1')], 'recording', 'AIOT_LABEL_UNKNOWN'],
     [
       'two recordings of a class',
       [...several(['sitting'], 4), ...several(['walking'], 2)],
@@ -108,13 +103,13 @@ describe('the split', () => {
       'AIOT_DATA_TOO_FEW',
     ],
     ['recordings without a time', several(labels, 3), 'time', 'AIOT_DATA_NO_TIME'],
-  ] as const)('refuses %s', (_, recordings, by, code) => {
+  ] as const)('rejects %s', (_, recordings, by, code) => {
     expect(() => splitDataset(dataset([...recordings]), withSplit(by))).toThrow(
       expect.objectContaining({ code }),
     );
   });
 
-  it('by window has every recording on all sides, each of its windows on one, and is a leak', () => {
+  it('puts each window in one part when splitting by window, and reports the leak', () => {
     const data = dataset(several(['sitting', 'walking'], 3));
     const split = splitDataset(data, withSplit('window', 5));
     expect(split.train).toEqual(data.recordings.map(({ id }) => id));
@@ -131,7 +126,7 @@ describe('the split', () => {
     });
   });
 
-  it('that has a recording, or a copy of one, on two sides is a leak; one that keeps copies together is none', () => {
+  it('is a leak if a recording or its copy is in two parts, but not if copies are kept together', () => {
     const copy = recording('walking9', { columns: recording('walking1').columns });
     const data = dataset([...several(['sitting', 'walking'], 3), copy]);
     const own = splitDataset(data, model);

@@ -22,7 +22,7 @@ async function csv(name: string, text: string): Promise<string> {
 }
 
 describe('aiot data stats', () => {
-  it('describes numbers and words, and numbers by label', async () => {
+  it('describes numbers and text, and numbers by label', async () => {
     const rows = ['x,what,label', '1,a,up', '2,a,up', '3,b,down', ',a,down', 'inf,,down'];
     const file = await csv('stats.csv', `${rows.join('\n')}\n`);
     const { json, code } = await runCli(['data', 'stats', file, '--json']);
@@ -71,7 +71,7 @@ describe('aiot data stats', () => {
     expect(by.stdout).toMatch(/healthy10\s+3200/);
   });
 
-  it('refuses what is not there', async () => {
+  it('rejects a missing file', async () => {
     expect((await runCli(['data', 'stats', join(dir, 'none.csv')])).code).toBe(4);
   });
 });
@@ -85,7 +85,7 @@ describe('aiot data schema', () => {
     });
   const header = 'level,count,state_of_it';
 
-  it('is inferred, saved, and kept by the same rows', async () => {
+  it('is inferred and saved, and matches the same rows', async () => {
     const file = await csv('schema.csv', `${header}\n${rows().join('\n')}\n`);
     const out = join(dir, 'schema.json');
     const { json } = await runCli(['data', 'schema', file, '--save', out, '--json']);
@@ -109,7 +109,7 @@ describe('aiot data schema', () => {
     expect(JSON.parse(await readFile(out, 'utf8')).spec).toBe('aiot-schema/1');
     const again = await runCli(['data', 'schema', file, '--against', out]);
     expect(again.code).toBe(0);
-    expect(again.stdout).toContain(`Fits ${out}.`);
+    expect(again.stdout).toContain(`Matches ${out}.`);
   });
 
   it.each([
@@ -161,7 +161,7 @@ describe('aiot data schema', () => {
         if (i === 7) row[0] = 'inf';
       },
     ],
-  ] as const)('finds what breaks it: %s of %s', async (kind, column, places, change) => {
+  ] as const)('reports a violation: %s of %s', async (kind, column, places, change) => {
     const base = await csv('keep.csv', `${header}\n${rows().join('\n')}\n`);
     const out = join(dir, 'keep.json');
     await runCli(['data', 'schema', base, '--save', out, '--json']);
@@ -179,7 +179,7 @@ describe('aiot data schema', () => {
     );
   });
 
-  it('finds columns that are gone or new', async () => {
+  it('reports missing and new columns', async () => {
     const base = await csv('gone.csv', `${header}\n${rows().join('\n')}\n`);
     const out = join(dir, 'gone.json');
     await runCli(['data', 'schema', base, '--save', out, '--json']);
@@ -194,7 +194,7 @@ describe('aiot data schema', () => {
     });
   });
 
-  it('is that of the project, too', async () => {
+  it('can come from the project', async () => {
     expect((await runCli(['data', 'schema', '--project', project])).code).toBe(0);
     const hot = await csv('hot.csv', 'current,temperature,vibration,sound\n1,20,0,50\n1,200,0,50\n');
     const { json, code } = await runCli([
@@ -216,7 +216,7 @@ describe('aiot data schema', () => {
     });
   });
 
-  it('refuses a file that is no schema', async () => {
+  it('rejects a file that is not a schema', async () => {
     const file = await csv('no-schema.json', '{"spec":"other"}');
     const rowsFile = await csv('rows.csv', 'a\n1\n');
     expect((await runCli(['data', 'schema', rowsFile, '--against', file])).code).toBe(2);

@@ -31,7 +31,7 @@ async function play(list: [string, unknown][]): Promise<string> {
 }
 
 describe('recording a stream', () => {
-  it('writes one recording a device, drops what came twice, and counts what is missing', async () => {
+  it('writes one recording per device, drops duplicates, and counts missing messages', async () => {
     const url = await play([
       [topic('a'), { seq: 0, t: 5000, x: [1, 2], y: [3, 4] }],
       [topic('b'), { x: 9, y: 9 }],
@@ -52,7 +52,7 @@ describe('recording a stream', () => {
     ]);
   });
 
-  it('ends at the count, and goes on with the next number', async () => {
+  it('stops at the count, and continues with the next number', async () => {
     const url = await play([1, 2, 3, 4].map((x) => [topic('a'), { x: [x, x], y: [x, x] }]));
     await recordStream({ project, url, label: 'lying', count: 3 });
     const second = await recordStream({ project, url, label: 'lying', count: 5 });
@@ -62,13 +62,13 @@ describe('recording a stream', () => {
   });
 
   it.each([
-    ['a label in no class', { label: 'running' }, [[topic('a'), { x: 1, y: 1 }]], 'AIOT_LABEL_UNKNOWN'],
-    ['another rate', {}, [[topic('a'), { rate: 100, x: [1], y: [1] }]], 'AIOT_DATA_RATE'],
-    ['nothing of this stream', {}, [[topic('a'), { x: 1 }]], 'AIOT_DATA_EMPTY'],
+    ['an unknown label', { label: 'running' }, [[topic('a'), { x: 1, y: 1 }]], 'AIOT_LABEL_UNKNOWN'],
+    ['a different rate', {}, [[topic('a'), { rate: 100, x: [1], y: [1] }]], 'AIOT_DATA_RATE'],
+    ['messages without all fields', {}, [[topic('a'), { x: 1 }]], 'AIOT_DATA_EMPTY'],
     ['fields of unequal length', {}, [[topic('a'), { x: [1, 2], y: [1] }]], 'AIOT_DATA_EMPTY'],
-    ['texts for numbers', {}, [[topic('a'), { x: '1', y: '2' }]], 'AIOT_DATA_EMPTY'],
+    ['text instead of numbers', {}, [[topic('a'), { x: '1', y: '2' }]], 'AIOT_DATA_EMPTY'],
   ] as [string, object, [string, unknown][], string][])(
-    'refuses %s, and writes nothing',
+    'rejects %s and writes nothing',
     async (_, options, list, code) => {
       const url = await play(list);
       await expect(recordStream({ project, url, ...options })).rejects.toMatchObject({ code });
@@ -76,7 +76,7 @@ describe('recording a stream', () => {
     },
   );
 
-  it('sets aside what a device recorded at another rate, by its own clock, and keeps the others', async () => {
+  it('sets aside recordings at a wrong rate by the device’s clock, and keeps the others', async () => {
     const list = Array.from({ length: 200 }, (_, i): [string, unknown][] => [
       [topic('a'), { t: i * 40, x: i, y: i }],
       [topic('b'), { t: i * 20, x: i, y: i }],
@@ -85,7 +85,7 @@ describe('recording a stream', () => {
     const url = await play(list.flat());
     await expect(recordStream({ project, url, label: 'walking' })).rejects.toMatchObject({
       code: 'AIOT_DATA_RATE',
-      message: `a: expected 50 samples a second (signal.rate), got about 25.0; set aside in ${aside}; kept: walking1`,
+      message: `a: expected 50 samples per second (signal.rate), got about 25.0; set aside in ${aside}; kept: walking1`,
     });
     expect((await readFile(aside, 'utf8')).split('\n', 2)).toEqual(['x,y', '0,0']);
     const { recordings } = await openDataset(project);
@@ -102,15 +102,15 @@ describe('recording a stream', () => {
     ['4 s in batches of a second', [0, 1000, 2000, 3000], 50],
     ['many batches', Array.from({ length: 30 }, (_, i) => i * 500), 25],
     ['stamps that are off by half a batch', [500, 1000, 2000, 3000, 4000], 50],
-    ['two messages, which tell nothing', [0, 9000], 200],
-  ])('does not take the right rate for a wrong one: %s', async (_, times, batch) => {
+    ['two messages, which are too few', [0, 9000], 200],
+  ])('does not mistake a correct rate for a wrong one: %s', async (_, times, batch) => {
     const values = Array.from({ length: batch }, (_, i) => i);
     const list = times.map((t, seq): [string, unknown] => [topic('a'), { seq, t, x: values, y: values }]);
     const { recordings } = await recordStream({ project, url: await play(list), label: 'walking' });
     expect(recordings).toMatchObject([{ samples: times.length * batch }]);
   });
 
-  it('does not take messages that got lost for another rate', async () => {
+  it('does not mistake lost messages for a different rate', async () => {
     const values = Array.from({ length: 50 }, (_, i) => i);
     const list = [0, 1, 2, 3, 4, 20, 21].map((seq): [string, unknown] => [
       topic('a'),
@@ -120,14 +120,15 @@ describe('recording a stream', () => {
     expect(recordings).toMatchObject([{ samples: 350 }]);
   });
 
-  it('keeps what came until the stream failed', async () => {
+  it('keeps the samples received before the stream failed', async () => {
     const url = await play([
       [topic('a'), { x: [1, 2], y: [1, 2] }],
       [topic('b'), { rate: 10, x: [1], y: [1] }],
     ]);
     await expect(recordStream({ project, url, label: 'lying' })).rejects.toMatchObject({
       code: 'AIOT_DATA_RATE',
-      message: 'aiot/v1/b/telemetry/motion: expected 50 samples a second (signal.rate), got 10; kept: lying1',
+      message:
+        'aiot/v1/b/telemetry/motion: expected 50 samples per second (signal.rate), got 10; kept: lying1',
     });
     expect((await openDataset(project)).recordings).toMatchObject([{ id: 'lying1', device: 'a' }]);
   });
@@ -152,7 +153,7 @@ describe('pulling a dataset', () => {
     },
   });
 
-  it('writes what recording would write; the device parts recordings of one name', async () => {
+  it('writes recordings like a live capture, prefixing duplicate names with the device', async () => {
     const dir = join(project.dir, 'data');
     const found = [
       listed('walking1', 'a', 'walking'),
@@ -168,7 +169,7 @@ describe('pulling a dataset', () => {
     ]);
   });
 
-  it('replaces what it pulled before, and keeps the rest', async () => {
+  it('replaces previously pulled recordings, and keeps the rest', async () => {
     const dir = join(project.dir, 'data');
     await pullDataset({
       client: client([listed('t1', 'a', null), listed('t2', 'a', null)]),

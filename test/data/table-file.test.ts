@@ -36,15 +36,15 @@ function whole({ columns, rows, digest, pieces }: TableFile) {
 const header = 'x,y,device,label';
 const bodies: [string, string, TableShape?][] = [
   ['several pieces', [header, ...lines(long), ''].join('\n')],
-  ['no last line end', [header, ...lines(long)].join('\n')],
-  ['other line ends', [header, ...lines(long), ''].join('\r\n')],
+  ['no trailing newline', [header, ...lines(long)].join('\n')],
+  ['CRLF line endings', [header, ...lines(long), ''].join('\r\n')],
   ['one row', `${header}\n${line(0)}`],
   ['no header', lines(long).join('\n'), { columns: header.split(','), inputs: ['y'] }],
-  ['a label of its own for each row', ['x,label', ...lines(long).map((_, row) => `1,${row}`)].join('\n')],
+  ['a unique label for each row', ['x,label', ...lines(long).map((_, row) => `1,${row}`)].join('\n')],
   ['neither label nor group', ['x', ...lines(long).map((_, row) => String(row)), ''].join('\n')],
 ];
 
-it.each(bodies)('says in pieces what it says as a whole: %s', async (_, text, shape) => {
+it.each(bodies)('a table file reads the same in pieces as in one go: %s', async (_, text, shape) => {
   const file = await written(text);
   const [table, opened] = [await openTable(file, shape), await openTableFile(file, shape)];
   expect(whole(opened)).toEqual(table);
@@ -55,18 +55,19 @@ it.each(bodies)('says in pieces what it says as a whole: %s', async (_, text, sh
 
 it.each([
   ['a word among numbers', 'oops,1,d0,on'],
-  ['a cell too few', '1,2,d0'],
-  ['a cell too many', '1,2,d0,on,5'],
+  ['a missing cell', '1,2,d0'],
+  ['an extra cell', '1,2,d0,on,5'],
   ['a number beyond float32', '1,1e39,d0,on'],
   ['an empty line', ''],
-  ['no UTF-8', '1,2,d0,\xe4'],
-])('names the same place in a later piece: %s', async (_, bad) => {
+  ['invalid UTF-8', '1,2,d0,\xe4'],
+])('a table file reports the same error location in a later piece: %s', async (_, bad) => {
   const text = [header, ...lines(long), bad, ...lines(10), ''].join('\n');
   const file = await written('');
   await writeFile(file, text, 'latin1');
   const error = await openTable(file).catch((refused: unknown) => refused);
   expect(error).toMatchObject({
-    code: 'AIOT_CSV_MALFORMED',
+    code: 'AIOT_FILE_MALFORMED',
+    subject: 'csv',
     message: expect.stringContaining(`:${long + 2}:`),
   });
   await expect(openTableFile(file)).rejects.toMatchObject({ message: (error as Error).message });
@@ -76,14 +77,14 @@ it.each([
   ['', 'AIOT_CSV_COLUMNS'],
   [`${header}\n`, 'AIOT_CSV_EMPTY'],
   ['label,device\non,d0\n', 'AIOT_CSV_COLUMNS'],
-])('refuses %j as the whole does', async (text, code) => {
+])('a table file rejects %j like a table read in one go', async (text, code) => {
   const file = await written(text);
   const error = await openTable(file).catch((refused: unknown) => refused);
   expect(error).toMatchObject({ code });
   await expect(openTableFile(file)).rejects.toMatchObject({ code, message: (error as Error).message });
 });
 
-it('knows a file that was written over, and does not see what was appended', async () => {
+it('a table file detects an overwrite, and ignores appended rows', async () => {
   const text = [header, ...lines(long), ''].join('\n');
   const file = await written(text);
   const opened = await openTableFile(file);

@@ -20,8 +20,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-describe('aiot demo, run more than once', () => {
-  it('predicts on the devices as the evaluation of another run did', async () => {
+describe('aiot demo, run repeatedly', () => {
+  it('gets the same metrics on devices as an earlier run’s evaluation', async () => {
     const run = async (name: string) => {
       const { json } = await runCli(['demo', '--json', '--out', join(folder, name)]);
       return demoResultSchema.parse(json);
@@ -34,7 +34,7 @@ describe('aiot demo, run more than once', () => {
     expect(live.macroF1).toBeCloseTo(int8.macroF1, 12);
   });
 
-  it('prints each step once in a pipe, and ends with three commands that work as they are', async () => {
+  it('prints each step once in a pipe, and ends with three commands that work as printed', async () => {
     const home = await mkdtemp(join(folder, 'home-'));
     const path = `${dirname(process.execPath)}:/usr/bin:/bin`;
     const env = {
@@ -71,7 +71,7 @@ describe('aiot demo, run more than once', () => {
     }
   }, 60_000);
 
-  it.each([5, 9])('ends all it started on Ctrl-C in step %i', async (step) => {
+  it.each([5, 9])('stops everything it started on Ctrl-C in step %i', async (step) => {
     const { code, told, stdout, out } = await interruptedDemo(folder, step);
     expect(code, told).toBe(130);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'AIOT_INTERRUPTED' } });

@@ -19,7 +19,7 @@ afterAll(async () => {
 const sample = join(root, 'templates', 'har-imu', 'data', 'recordings');
 
 describe('aiot demo', () => {
-  it('takes a model through its whole life, and says so in one line', async () => {
+  it('takes a model through its whole lifecycle, and prints the result as one line of JSON', async () => {
     const out = join(folder, 'whole');
     const { json, stdout, code } = await runCli(['demo', '--json', '--out', out]);
     expect(code).toBe(0);
@@ -47,7 +47,7 @@ describe('aiot demo', () => {
     expect(await readFile(result.report, 'utf8')).toContain('<svg');
   });
 
-  it('predicts on the devices exactly as the evaluation did: no skew', async () => {
+  it('gets exactly the evaluation’s metrics on the devices, without skew', async () => {
     const out = join(folder, 'whole');
     const evaluation = JSON.parse(await readFile(join(out, 'project', 'build', 'evaluation.json'), 'utf8'));
     expect(whole.live.windows).toBe(evaluation.int8.windows);
@@ -55,7 +55,7 @@ describe('aiot demo', () => {
     expect(whole.live.macroF1).toBeCloseTo(evaluation.int8.macroF1, 12);
   });
 
-  it('keeps the signing key in the operator’s folder: neither platform nor devices have a private one of it', async () => {
+  it('keeps the private signing key off the platform and the devices', async () => {
     const out = join(folder, 'whole');
     const key = (await readFile(join(out, 'operator', 'keys', 'demo.pem'), 'utf8')).split('\n')[1] ?? '';
     for (const place of ['platform', 'devices']) {
@@ -67,7 +67,7 @@ describe('aiot demo', () => {
     }
   });
 
-  it('stops at the gate when the labels are shuffled, and pushes nothing', async () => {
+  it('stops at the gate if the labels are shuffled, and pushes nothing', async () => {
     const data = join(folder, 'shuffled');
     const names = (await readdir(sample)).filter((name) => name.endsWith('.csv')).sort();
     // Each file gets another's name: half the list further on, so that hardly a label is right.
@@ -82,7 +82,7 @@ describe('aiot demo', () => {
     expect(await readdir(join(out, 'project', 'build'))).not.toContain('model.aiot');
   });
 
-  it('names a port in use and the way out', async () => {
+  it('names a port in use and how to fix it', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     const address = server.address();
@@ -106,8 +106,8 @@ describe('aiot demo', () => {
   it.each([
     ['a missing folder', ['--data', '/nowhere/at/all'], 4, 'AIOT_FILE_NOT_FOUND'],
     ['a folder without recordings', ['--data', 'EMPTY'], 2, 'AIOT_DATA_EMPTY'],
-    ['a folder that holds something', ['--out', 'FULL'], 2, 'AIOT_FOLDER_NOT_EMPTY'],
-  ])('refuses %s before anything is started', async (_what, given, code, expected) => {
+    ['a non-empty output folder', ['--out', 'FULL'], 2, 'AIOT_FOLDER_NOT_EMPTY'],
+  ])('rejects %s before starting anything', async (_what, given, code, expected) => {
     const empty = await mkdtemp(join(folder, 'empty-'));
     const args = given.map((arg) => (arg === 'EMPTY' ? empty : arg === 'FULL' ? folder : arg));
     const target = given.includes('--out') ? [] : ['--out', await mkdtemp(join(folder, 'out-'))];
@@ -116,7 +116,7 @@ describe('aiot demo', () => {
     expect(result.code).toBe(code);
   });
 
-  it('ends all it started on Ctrl-C', async () => {
+  it('stops everything it started on Ctrl-C', async () => {
     const { code, told, stdout, out } = await interruptedDemo(folder, 2);
     expect(code, told).toBe(130);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'AIOT_INTERRUPTED' } });

@@ -17,7 +17,7 @@ describeReal('native', 'aiot demo --native', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('is the same demo with the firmware’s core on the devices: they answer exactly as the evaluation did', async () => {
+  it('runs the firmware’s core on the devices, matching the evaluation exactly', async () => {
     const { json, code } = await runCli(['demo', '--native', '--json', '--out', folder]);
     expect(code).toBe(0);
     const result = demoResultSchema.parse(json);

@@ -6,8 +6,8 @@ import { temporaryFolder } from '../model/support.js';
 import { root, runCli } from '../support/cli.js';
 import { describeReal, recordingsFolder } from '../support/real.js';
 
-describeReal('recordings', 'the stored figures of the demo, over all 53 recordings', () => {
-  it('are those of the template’s recipe today', async () => {
+describeReal('recordings', 'the demo’s stored metrics for all 53 recordings', () => {
+  it('match the template’s current recipe', async () => {
     const dir = join(await temporaryFolder(), 'har-imu');
     expect((await runCli(['init', dir, '--template', 'har-imu'])).code).toBe(0);
     const data = join(recordingsFolder, 'recordings');

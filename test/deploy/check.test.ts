@@ -42,11 +42,11 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     'a.yaml',
     service('a', 'NodePort', 'port: 1, nodePort: 9092'),
     'node-port',
-    '9092 is no node port',
+    '9092 is not a valid node port',
     4,
   ],
   [
-    'a node port given twice',
+    'a duplicate node port',
     'a.yaml',
     `${service('a', 'NodePort', 'port: 1, nodePort: 30005')}---\n${service('b', 'NodePort', 'port: 1, nodePort: 30005')}`,
     'port-clash',
@@ -54,7 +54,7 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     9,
   ],
   [
-    'a load balancer’s port given twice',
+    'a duplicate load balancer port',
     'a.yaml',
     `${service('a', 'LoadBalancer', 'port: 8883')}---\n${service('b', 'LoadBalancer', 'port: 8883')}`,
     'port-clash',
@@ -62,7 +62,7 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     9,
   ],
   [
-    'no port for a broker',
+    'a broker without a port',
     'k.yaml',
     kafka(', brokers: [{ broker: 0, nodePort: 32200 }]'),
     'kafka-port',
@@ -70,7 +70,7 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     7,
   ],
   [
-    'a broker at the first contact’s port',
+    'a broker on the bootstrap port',
     'k.yaml',
     kafka(', brokers: [{ broker: 0, nodePort: 32199 }, { broker: 1, nodePort: 32201 }]'),
     'port-clash',
@@ -98,20 +98,20 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     'd.yaml',
     deployment(`${image}${limits}          args: ['postgres://u:hello@db/x']\n`),
     'plain-secret',
-    'an address has a password',
+    'an address contains a password',
     14,
   ],
   ['a private key', 'x.conf', '# a\n-----BEGIN EC PRIVATE KEY-----\n', 'plain-secret', 'a private key', 2],
   [
-    'Strimzi’s former version',
+    'an old Strimzi version',
     'k.yaml',
     kafka(', brokers: [{ broker: 0, nodePort: 32200 }, { broker: 1, nodePort: 32201 }]', 'v1beta2'),
     'removed-api',
-    'kafka.strimzi.io/v1 alone',
+    'only kafka.strimzi.io/v1',
     1,
   ],
   [
-    'CronWorkflow.schedule',
+    'the removed field CronWorkflow.schedule',
     'w.yaml',
     'apiVersion: argoproj.io/v1alpha1\nkind: CronWorkflow\nmetadata: { name: w }\nspec: { schedule: "* * * * *" }\n',
     'removed-api',
@@ -119,7 +119,7 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     4,
   ],
   [
-    'a mutex that is no list',
+    'a mutex that is not a list',
     'w.yaml',
     'apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: { synchronization: { mutex: { name: m } } }\n',
     'removed-api',
@@ -131,20 +131,20 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     'e.yaml',
     'apiVersion: argoproj.io/v1alpha1\nkind: EventSource\nmetadata: { name: e }\nspec: { mqtt: { a: {} }, webhook: { b: {} } }\n',
     'event-source',
-    'mqtt cannot be one',
+    'mqtt cannot share one',
     4,
   ],
   [
-    'version of Compose',
+    'the removed version field of Compose',
     'compose.yaml',
     'version: "3"\nservices: { a: { image: a:1, mem_limit: 1m } }\n',
     'removed-api',
-    'leave it out',
+    'remove it',
     1,
   ],
-  ['no limit', 'd.yaml', deployment(image), 'limit', 'no limit of memory', 11],
+  ['a missing memory limit', 'd.yaml', deployment(image), 'limit', 'no memory limit', 11],
   [
-    'no readiness probe',
+    'a missing readiness probe',
     'd.yaml',
     deployment(`${image}${limits}          livenessProbe: {}\n          ports: [{ containerPort: 80 }]\n`),
     'probe',
@@ -152,7 +152,7 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     11,
   ],
   [
-    'an image that is latest',
+    'an image tagged latest',
     'd.yaml',
     deployment(`${limits}          image: nginx:latest\n`),
     'image',
@@ -168,41 +168,41 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     1,
   ],
   [
-    'a ConfigMap that is not there',
+    'a missing ConfigMap',
     'd.yaml',
     deployment(image + limits, '      volumes: [{ name: v, configMap: { name: nowhere } }]\n'),
     'reference',
-    'no ConfigMap nowhere',
+    'ConfigMap nowhere does not exist',
     10,
   ],
   [
-    'a Secret that is not there',
+    'a missing Secret',
     'd.yaml',
     deployment(
       `${image}${limits}          env: [{ name: X, valueFrom: { secretKeyRef: { name: gone, key: k } } }]\n`,
     ),
     'reference',
-    'no Secret gone',
+    'Secret gone does not exist',
     14,
   ],
   [
-    'a service that nobody is behind',
+    'a service without endpoints',
     's.yaml',
     'apiVersion: v1\nkind: Service\nmetadata: { name: s }\nspec: { selector: { app: b }, ports: [{ port: 1 }] }\n',
     'reference',
-    'nobody is behind it',
+    'it has no endpoints',
     4,
   ],
   [
-    'a service’s port that nobody has',
+    'a service port that no container has',
     's.yaml',
     `${deployment(`${image}${limits}`)}---\napiVersion: v1\nkind: Service\nmetadata: { name: s }\nspec: { selector: { app: a }, ports: [{ port: 1, targetPort: web }] }\n`,
     'reference',
-    'has a port web',
+    'has the port web',
     18,
   ],
   [
-    'what a namespace refuses',
+    'a pod that its namespace rejects',
     'd.yaml',
     `apiVersion: v1\nkind: Namespace\nmetadata: { name: n, labels: { pod-security.kubernetes.io/enforce: restricted } }\n---\n${deployment(image + limits)}`,
     'pod-security',
@@ -210,7 +210,7 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     15,
   ],
   [
-    'a budget that lets nobody go',
+    'a disruption budget that blocks every eviction',
     'd.yaml',
     `${deployment(image + limits)}---\napiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: { name: a }\nspec: { minAvailable: 1, selector: { matchLabels: { app: a } } }\n`,
     'budget',
@@ -218,15 +218,15 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     18,
   ],
   [
-    'a service of Compose that is not there',
+    'a missing Compose service',
     'compose.yaml',
     'services:\n  a: { image: a:1, mem_limit: 1m, depends_on: [b] }\n',
     'reference',
-    'no service b',
+    'service b does not exist',
     2,
   ],
   [
-    'one that waits for another one’s health',
+    'a wait for a service without a health check',
     'compose.yaml',
     'services:\n  a: { image: a:1, mem_limit: 1m, depends_on: { b: { condition: service_healthy } } }\n  b: { image: b:1, mem_limit: 1m }\n',
     'probe',
@@ -234,24 +234,24 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     2,
   ],
   [
-    'a secret of Compose that is not there',
+    'a missing Compose secret',
     'compose.yaml',
     'services:\n  a: { image: a:1, mem_limit: 1m, secrets: [s] }\n',
     'reference',
-    'no secret s',
+    'secret s does not exist',
     2,
   ],
   [
-    'a port of two services',
+    'a port used by two services',
     'compose.yaml',
     'services:\n  a: { image: a:1, mem_limit: 1m, ports: ["80:80"] }\n  b: { image: b:1, mem_limit: 1m, ports: ["127.0.0.1:80:81"] }\n',
     'port-clash',
-    '80 is a port of a',
+    '80 is already a port of a',
     3,
   ],
   ['user data without its first line', 'user-data', 'packages: [a]\n', 'cloud-init', '#cloud-config', 1],
   [
-    'a key that cloud-init does not know',
+    'an unknown cloud-init key',
     'user-data.yaml',
     '#cloud-config\npakages: [a]\n',
     'cloud-init',
@@ -259,14 +259,14 @@ const mistakes: [string, string, string, rule: string, said: string, line: numbe
     2,
   ],
   [
-    'permissions without quotes',
+    'unquoted permissions',
     'user-data.yaml',
     '#cloud-config\nwrite_files:\n  - { path: /a, permissions: 0644 }\n',
     'cloud-init',
     'in quotes',
     3,
   ],
-  ['no YAML', 'a.yaml', 'a: [\n', 'yaml', 'must', 2],
+  ['invalid YAML', 'a.yaml', 'a: [\n', 'yaml', 'must', 2],
 ];
 
 describe('aiot deploy check', () => {
@@ -293,7 +293,7 @@ describe('aiot deploy check', () => {
     expect([code, ok]).toEqual([6, false]);
   });
 
-  it('says no secret itself, takes what generators, certificates and users of Kafka make, and warns of a class it does not know', async () => {
+  it('prints no secrets, resolves generated objects, and warns about an unknown storage class', async () => {
     await put(
       's.yaml',
       'apiVersion: v1\nkind: Secret\nmetadata: { name: s }\nstringData: { password: verysecret }\n',
@@ -319,11 +319,11 @@ describe('aiot deploy check', () => {
     );
     const { stdout, code } = await runCli(['deploy', 'check', dir]);
     expect(code).toBe(0);
-    expect(stdout).toContain('! v.yaml:4 PersistentVolumeClaim v: fast is none of local-path, longhorn');
+    expect(stdout).toContain('! v.yaml:4 PersistentVolumeClaim v: fast is not one of local-path, longhorn');
     expect(stdout).toContain('✓ no errors, 4 files, 5 objects');
   });
 
-  it('says that there is nothing, and no folder', async () => {
+  it('exits with 4 for an empty or missing folder', async () => {
     expect((await runCli(['deploy', 'check', dir])).code).toBe(4);
     expect((await runCli(['deploy', 'check', join(dir, 'none')])).code).toBe(4);
   });

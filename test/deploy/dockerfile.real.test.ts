@@ -21,7 +21,7 @@ function check(folder: string): Checked {
   return JSON.parse(stdout) as Checked;
 }
 
-describeReal('dockerfile', 'the Dockerfile before BuildKit', () => {
+describeReal('dockerfile', 'the Dockerfile in BuildKit’s checks', () => {
   let dir: string;
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'aiot-dockerfile-check-'));
@@ -29,7 +29,7 @@ describeReal('dockerfile', 'the Dockerfile before BuildKit', () => {
   });
   afterAll(() => rm(dir, { recursive: true, force: true }));
 
-  it('has nothing that docker build --check warns of, and makes the image that it should', () => {
+  it('passes docker build --check and defines the expected image', () => {
     const { findings, image } = check(root);
     expect(findings).toEqual([]);
     expect(image).toMatchObject({
@@ -46,26 +46,28 @@ describeReal('dockerfile', 'the Dockerfile before BuildKit', () => {
     ['ARG RUN=', 'ARG RUNS=', 'UndefinedArgInFrom'],
     ['AS install', 'as install', 'FromAsCasing'],
     ['LABEL ', 'MAINTAINER me\nLABEL ', 'MaintainerDeprecated'],
-  ])('is shown mistakes that it finds: %j → %j', async (right, wrong, rule) => {
+  ])('fails the checks after the mistake %j → %j', async (right, wrong, rule) => {
     const text = await readFile(join(root, 'Dockerfile'), 'utf8');
     expect(text).toContain(right);
     await writeFile(join(dir, 'Dockerfile'), text.replace(right, wrong));
     expect(check(dir).findings.map((each) => each.rule)).toContain(rule);
   });
 
-  it('is sent all that is compiled and packed, and nothing else of the clone', () => {
+  it('sends all files that are compiled and packed, and nothing else', () => {
     const { sent } = check(root);
     const tracked = spawnSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).stdout.trim().split('\n');
-    const needed = tracked.filter((file) => !/^(test|bench|docs)\/(?!protocol\.md$)/.test(file));
+    const needed = tracked.filter((file) => !/^(test|bench|docs)\/(?!reference\/protocol\.md$)/.test(file));
     expect(needed.length).toBeGreaterThan(1000);
     expect(needed.filter((file) => !sent.includes(file))).toEqual([]);
     expect(
-      sent.filter((file) => /^(\.git|\.venv|node_modules|dist|test|docs(?!\/protocol\.md$))\//.test(file)),
+      sent.filter((file) =>
+        /^(\.git|\.venv|node_modules|dist|test|docs(?!\/reference\/protocol\.md$))\//.test(file),
+      ),
     ).toEqual([]);
   });
 
-  describe.runIf(process.env.AIOT_LONG)('run without a container engine', () => {
-    it('compiles, packs, installs, and runs as nobody', { timeout: 900_000 }, () => {
+  describe.runIf(process.env.AIOT_LONG)('a build without a container engine', () => {
+    it('compiles, packs, installs and runs as an unprivileged user', { timeout: 900_000 }, () => {
       const { status, stdout } = spawnSync(process.execPath, [join(root, 'scripts/dockerfile/run.js')], {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'inherit'],

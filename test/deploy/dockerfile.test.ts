@@ -22,21 +22,21 @@ describe('the Dockerfile', () => {
   const final = all.slice(all.map(({ name }) => name).lastIndexOf('FROM'));
   const of = (name: string) => final.filter((each) => each.name === name).map(({ words }) => words);
 
-  it('builds on images with a tag, and none that is latest', () => {
+  it('uses only base images with a tag other than latest', () => {
     const images = all.filter(({ name }) => name === 'ARG').map(({ words }) => words.split('=')[1] ?? '');
     expect(images).toHaveLength(2);
     for (const image of images) expect(image).toMatch(/:[\w.-]+$/);
     expect(images.join()).not.toContain('latest');
   });
 
-  it('runs without a shell and without root, by numbers that Kubernetes can check', () => {
+  it('runs without a shell, as a numeric non-root user that Kubernetes can check', () => {
     expect(of('USER')).toEqual(['65532:65532']);
     expect(JSON.parse(of('ENTRYPOINT')[0] ?? '')).toEqual(['/nodejs/bin/node', '/app/bin/run.js']);
     expect(JSON.parse(of('CMD')[0] ?? '')).toEqual(['--help']);
     expect(of('RUN')).toEqual([]);
   });
 
-  it('copies from stages that there are, and what runs belongs to nobody who runs it', () => {
+  it('copies only from existing stages, and runs files that its user does not own', () => {
     const stages = all
       .filter(({ name }) => name === 'FROM')
       .flatMap(({ words }) => / AS (\S+)$/.exec(words)?.[1] ?? []);
@@ -47,7 +47,7 @@ describe('the Dockerfile', () => {
     expect(of('COPY')).toContain('--from=install --chown=0:0 /app /app');
   });
 
-  it('leaves keys, environments and the history of the clone out of what is sent to be built', () => {
+  it('excludes keys, environment files and the Git history from the build context', () => {
     const ignored = readFileSync(join(root, '.dockerignore'), 'utf8').split('\n');
     expect(ignored).toEqual(
       expect.arrayContaining(['.git', '**/*.env', '**/*.key', '**/secrets', 'node_modules']),

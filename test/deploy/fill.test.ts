@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { fillTemplate } from '../../src/lib/deploy/template.js';
+import { fillTemplate, fillText } from '../../src/lib/deploy/template.js';
 
 const filled = (template: string, scope: object) => parse(fillTemplate(template, scope as never)) as unknown;
 
-describe('a template of YAML', () => {
-  it('takes a value alone as it is, and in quotes or among text as text', () => {
+describe('a YAML template', () => {
+  it('inserts a lone value as is, and a value in quotes or text as text', () => {
     const scope = { port: 8443, list: ['a', 'b'], on: true, name: 'x' };
     expect(filled('a: <port>\nb: "<port>"\nc: at-<port>-<name>\nd: <list>\ne: { f: <on> }\n', scope)).toEqual(
       {
@@ -18,20 +18,20 @@ describe('a template of YAML', () => {
     );
   });
 
-  it('lets no value become anything but a value', () => {
+  it('keeps a hostile value a plain value', () => {
     const evil = 'x\nprivileged: true\n--- # "\' {}[]: &a *b !!c %d';
     const text = fillTemplate('name: <evil>\nkey-<evil>: 1\nlist: [<evil>, a <evil> b]\n', { evil });
     expect(parseAllDocuments(text)).toHaveLength(1);
     expect(parse(text)).toEqual({ name: evil, [`key-${evil}`]: 1, list: [evil, `a ${evil} b`] });
   });
 
-  it('quotes what a parser of YAML 1.1 would not take for text', () => {
+  it('quotes text that a YAML 1.1 parser would misread', () => {
     const words = ['yes', 'off', 'NULL', '0755', '1_000', '12:30:45', '~', '1e3', ''];
     const text = fillTemplate('all: <words>\n', { words });
     expect((parse(text, { version: '1.1' }) as { all: string[] }).all).toEqual(words);
   });
 
-  it('leaves out what is null, and what is not to be there', () => {
+  it('omits null values and parts whose condition is false', () => {
     const template =
       'a: <none>\nb: { $when: there, c: 1 }\nd: { $when: "!there", e: 1 }\nf: [<none>, { $when: empty }, 2]\n';
     expect(filled(template, { none: null, there: true, empty: [] })).toEqual({ b: { c: 1 }, f: [2] });
@@ -55,7 +55,22 @@ describe('a template of YAML', () => {
     expect(text.match(/said once/g)).toHaveLength(1);
   });
 
-  it('says which name there is not', () => {
+  it('names an unknown variable', () => {
     expect(() => fillTemplate('a: <b.c>\n', { b: {} })).toThrow('b.c');
+  });
+});
+
+describe('a text template', () => {
+  it('inserts values, and nests conditional and repeated lines', () => {
+    const template =
+      '# <name> at <at.port>\n<when on>\nyes\n<each all>\n- <item.a><name>\n<end>\n<end>\n<when !on>\nno\n<end>\nend\n';
+    const scope = { name: 'x', at: { port: 1 }, all: [{ a: 'p' }, { a: 'q' }] };
+    expect(fillText(template, { ...scope, on: true })).toBe('# x at 1\nyes\n- px\n- qx\nend\n');
+    expect(fillText(template, { ...scope, on: false })).toBe('# x at 1\nno\nend\n');
+  });
+
+  it('rejects an unknown name and an unterminated directive', () => {
+    expect(() => fillText('<there>', {})).toThrow('a template refers to there');
+    expect(() => fillText('<when on>\n', { on: true })).toThrow('a template is missing <end> for <when on>');
   });
 });

@@ -17,7 +17,7 @@ interface Descriptor {
   platform?: { architecture: string; os: string };
 }
 
-describeReal('tar', 'an image layout of our own packing', () => {
+describeReal('tar', 'a packed image layout', () => {
   let dir: string;
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'aiot-image-'));
@@ -51,7 +51,7 @@ describeReal('tar', 'an image layout of our own packing', () => {
     JSON.parse(await readFile(join(dir, out, path), 'utf8')) as Value;
   const pathOf = ({ digest }: Descriptor) => `blobs/${digest.replace(':', '/')}`;
 
-  it('has the same bytes each time, whenever and by whomever its files were made', async () => {
+  it('is reproducible regardless of file times', async () => {
     const first = pack('one');
     await utimes(join(dir, 'app/a.txt'), 1, 1);
     expect(pack('two')).toBe(first);
@@ -66,7 +66,7 @@ describeReal('tar', 'an image layout of our own packing', () => {
     }
   });
 
-  it('has an image for each architecture, whose layers are what their digests say', async () => {
+  it('has an image for each architecture, with layers that match their digests', async () => {
     pack('both', '--arch', 'arm64');
     pack('both', '--arch', 'amd64');
     const { manifests } = await json<{ manifests: Descriptor[] }>('both', 'index.json');
@@ -92,7 +92,7 @@ describeReal('tar', 'an image layout of our own packing', () => {
     }
   });
 
-  it('is put upon another one’s layers', async () => {
+  it('is built on the layers of another image', async () => {
     pack('base');
     pack('upon', '--base', join(dir, 'base'), '--layer', `${join(dir, 'empty')}=/var/lib/aiot`);
     const { manifests } = await json<{ manifests: Descriptor[] }>('upon', 'index.json');
@@ -147,7 +147,7 @@ describeReal('tar', 'an image layout of our own packing', () => {
       return (await fetch(`${url}/manifests/${tag}`, { method: 'PUT', headers, body: bytes })).status;
     };
 
-    it('takes it, gives it back as it was, and refuses one whose layer is missing', async () => {
+    it('accepts it, returns it unchanged, and rejects an image with a missing layer', async () => {
       pack('pushed', '--arch', 'arm64');
       pack('pushed', '--arch', 'amd64');
       const { manifests } = await json<{ manifests: Descriptor[] }>('pushed', 'index.json');

@@ -12,7 +12,7 @@ import { runCli } from '../support/cli.js';
 import { freePort, listening } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';
 
-describeReal('mosquitto', 'Mosquitto from rendered files', () => {
+describeReal('mosquitto', 'Mosquitto with rendered files', () => {
   let dir: string;
   let certificates: Certificates;
   let broker: ChildProcess | undefined;
@@ -92,14 +92,14 @@ describeReal('mosquitto', 'Mosquitto from rendered files', () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('lets in who has the password, and nobody else', async () => {
+  it('accepts only clients with the password', async () => {
     expect(publish('-u', 'programs', '-P', password)).toBe(0);
     expect(publish('-u', 'programs', '-P', 'another')).not.toBe(0);
     expect(publish()).not.toBe(0);
     expect(await readFile(join(dir, 'passwords'), 'utf8')).not.toContain(password);
   });
 
-  it('shows a new certificate without a restart', async () => {
+  it('serves a new certificate without a restart', async () => {
     const of = async (made: Certificates) =>
       new X509Certificate(await made.read('server.crt')).fingerprint256;
     expect(await shown()).toBe(await of(certificates));

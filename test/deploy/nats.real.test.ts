@@ -10,7 +10,7 @@ import { runCli } from '../support/cli.js';
 import { freePort } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';
 
-describeReal('nats', 'a NATS server from rendered files', () => {
+describeReal('nats', 'a NATS server with rendered files', () => {
   let dir: string;
   let secrets: Record<string, string>;
   let server: ChildProcess | undefined;
@@ -76,7 +76,7 @@ describeReal('nats', 'a NATS server from rendered files', () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('is good to nats-server itself, and not without its secrets', () => {
+  it('has a configuration that nats-server accepts, but only with its secrets', () => {
     const check = (env: NodeJS.ProcessEnv) =>
       spawnSync('nats-server', ['-t', '-c', 'nats.conf'], { cwd: dir, env, encoding: 'utf8' });
     const good = check(environment());
@@ -87,7 +87,7 @@ describeReal('nats', 'a NATS server from rendered files', () => {
     expect(check({ ...environment(), NATS_TOKEN: undefined }).status).not.toBe(0);
   });
 
-  it('keeps its secrets out of what was rendered, and to its owner', async () => {
+  it('keeps its secrets out of rendered files and private to their owner', async () => {
     expect(Object.keys(secrets)).toEqual(['NATS_TOKEN', 'JS_KEY']);
     expect(new Set(Object.values(secrets)).size).toBe(2);
     const files = (await readdir(dir, { recursive: true, withFileTypes: true })).filter((entry) =>
@@ -114,7 +114,7 @@ describeReal('nats', 'a NATS server from rendered files', () => {
     expect(await readFile(join(dir, 'certs/server.crt'), 'utf8')).toBe(before);
   });
 
-  it('starts under the name nats, with TLS and the token alone, and tells its health on the loopback', async () => {
+  it('starts as nats, requires TLS and the token, and reports its health on loopback', async () => {
     expect(await start(environment())).toContain('Server is ready');
     const ca = await readFile(join(dir, 'certs/ca.crt'), 'utf8');
     client = await join_({ ca, servername: 'nats' });
@@ -136,7 +136,7 @@ describeReal('nats', 'a NATS server from rendered files', () => {
     expect(config).toMatchObject({ max_memory: 2 ** 30, max_storage: 2 ** 30 });
   });
 
-  it('takes the stream and the consumers as their files define them', async () => {
+  it('accepts the stream and the consumers as their files define them', async () => {
     const asked = async (api: string, file: string, wrap: (config: object) => object) => {
       const definition = JSON.parse(await readFile(join(dir, file), 'utf8')) as object;
       const answer = await client.request(`$JS.API.${api}`, JSON.stringify(wrap(definition)));
@@ -173,7 +173,7 @@ describeReal('nats', 'a NATS server from rendered files', () => {
     expect(json).toMatchObject({ topics: [{ name: 'RPI', did: 'unchanged' }] });
   });
 
-  it('writes nothing to the disk that can be read, gives it back after a start, and not with another key', async () => {
+  it('encrypts its store, and restores it after a restart only with the same key', async () => {
     const words = 'a-motion-that-nobody-shall-read';
     await client.jetstream().publish('output', Buffer.from(words.repeat(20)));
     await client.close();

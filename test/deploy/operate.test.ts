@@ -61,14 +61,14 @@ describe('aiot deploy apply, status and diff', () => {
       .split('\n')
       .filter((line) => line !== '');
 
-  it('applies a cluster’s files in their order: namespace, secrets, the rest', async () => {
+  it('apply a cluster’s files in order: namespace, secrets, everything else', async () => {
     await render('k3s');
     const early = await runCli(['deploy', 'apply', out, '--yes', '--json']);
     expect([early.code, loose(early.json).error.code]).toEqual([4, 'AIOT_DEPLOY_NOTHING']);
     expect(loose(early.json).error.next).toContain('secrets.sh');
     makeSecrets();
     const planned = await runCli(['deploy', 'apply', out, '--dry-run']);
-    expect(planned.stdout).toMatch(/kubectl apply --server-side -k \. +all else/);
+    expect(planned.stdout).toMatch(/kubectl apply --server-side -k \. +apply everything else/);
     const unasked = await runCli(['deploy', 'apply', out, '--json']);
     expect([unasked.code, loose(unasked.json).error.code]).toEqual([2, 'AIOT_USAGE']);
     expect(await calls()).toEqual([]);
@@ -81,7 +81,7 @@ describe('aiot deploy apply, status and diff', () => {
     ]);
   });
 
-  it('stops at the first that fails, with what it said; and at a mistake before anything is run', async () => {
+  it('stop at the first failure with its message, and at a mistake before running anything', async () => {
     await render('argocd');
     await writeFile(join(dir, 'fails'), 'no matches for kind "Application"\n');
     const { json, code } = await runCli(['deploy', 'apply', out, '--yes', '--json']);
@@ -102,7 +102,7 @@ describe('aiot deploy apply, status and diff', () => {
     expect(await calls()).toHaveLength(before);
   });
 
-  it('applies Compose and units, and says where nothing is to be applied', async () => {
+  it('apply Compose files and units, and report if there is nothing to apply', async () => {
     await render('compose');
     makeSecrets();
     await runCli(['deploy', 'apply', out, '--yes']);
@@ -124,7 +124,7 @@ describe('aiot deploy apply, status and diff', () => {
     });
   });
 
-  it('tells of a cluster what is ready, what waits, and why', async () => {
+  it('report which parts of a cluster are ready, waiting or failing, and why', async () => {
     await render('k3s');
     const labels = (name: string) => ({ 'app.kubernetes.io/name': name });
     const items = [
@@ -189,7 +189,7 @@ describe('aiot deploy apply, status and diff', () => {
     );
   });
 
-  it('tells of Compose in both of its forms, and of units', async () => {
+  it('report the state of Compose services in both output formats, and of units', async () => {
     await render('compose');
     const rows = [
       { Service: 'platform', State: 'running', Health: 'healthy' },
@@ -216,7 +216,7 @@ describe('aiot deploy apply, status and diff', () => {
     });
   });
 
-  it('shows what rendering now would change: edits, new values, what is left', async () => {
+  it('show the changes that rendering would make, from edits and new values', async () => {
     await render('argocd');
     expect(await runCli(['deploy', 'diff', out, '--json'])).toMatchObject({
       code: 0,

@@ -35,7 +35,7 @@ describe('aiot pipeline render --target argo', () => {
       }
     ).spec.templates;
 
-  it('has a template for each step, with what it needs, and a schedule where there is one', async () => {
+  it('has a template for each step with its requirements, and a schedule if there is one', async () => {
     await cp(join(root, 'templates/motor-watch/aiot.yaml'), join(dir, 'project/aiot.yaml'));
     const file = join(dir, 'project/aiot.yaml');
     await writeFile(file, `${await readFile(file, 'utf8')}\npipeline: { on: { cron: "0 3 * * *" } }\n`);
@@ -70,7 +70,7 @@ describe('aiot pipeline render --target argo', () => {
     expect((await checkDeployment(join(dir, 'argo'))).findings).toEqual([]);
   });
 
-  it('gives each step the files that it has in one process, and passes over what does not hold', async () => {
+  it('gives each step the same files as a local run, and skips steps whose condition is false', async () => {
     const project = join(dir, 'project');
     await mkdir(project);
     const program = (code: string) => `[node, -e, ${JSON.stringify(code)}]`;
@@ -117,7 +117,7 @@ pipeline:
     });
   });
 
-  it('refuses what Argo would take for its own', async () => {
+  it('rejects text that Argo would interpret as a template', async () => {
     const project = join(dir, 'project');
     await mkdir(project);
     await writeFile(

@@ -18,7 +18,7 @@ describe('aiot deploy render', () => {
     (json as { files: { path: string; did: string; bytes: number }[] }).files;
   const did = (json: unknown) => Object.fromEntries(filesOf(json).map((file) => [file.path, file.did]));
 
-  it('writes a server, its streams and consumers, and says which files', async () => {
+  it('writes a server with its streams and consumers, and lists the files', async () => {
     const { json, code } = await render('--project', 'templates/har-imu');
     expect(code).toBe(0);
     expect(json).toMatchObject({ target: 'nats', dir: out, project: 'har-imu', dryRun: false });
@@ -40,7 +40,7 @@ describe('aiot deploy render', () => {
     });
   });
 
-  it('leaves what is as it was rendered, changes it when the project changes, and refuses what was edited', async () => {
+  it('keeps unchanged files, updates them when the project changes, and rejects edited ones', async () => {
     await render();
     expect(new Set(Object.values(did((await render()).json)))).toEqual(new Set(['unchanged']));
     await writeFile(join(dir, 'aiot.yaml'), 'name: other\n');
@@ -73,7 +73,7 @@ describe('aiot deploy render', () => {
     expect(await readFile(file, 'utf8')).not.toContain('# mine');
   });
 
-  it('refuses a file that was there before, and writes nothing under --dry-run', async () => {
+  it('rejects a preexisting file, and writes nothing under --dry-run', async () => {
     const { json } = await render('--dry-run');
     expect(new Set(Object.values(did(json)))).toEqual(new Set(['created']));
     await expect(readdir(out)).rejects.toThrow();
@@ -83,7 +83,7 @@ describe('aiot deploy render', () => {
     expect((await readdir(dir)).sort()).toEqual(['nats.conf']);
   });
 
-  it('says where a project, a definition or a flag is wrong', async () => {
+  it('reports an invalid project, definition, flag or output folder', async () => {
     const codeOf = async (...flags: string[]) => {
       const { json, code } = await render(...flags);
       return [code, (json as { error: { code: string } }).error.code];
@@ -98,7 +98,7 @@ describe('aiot deploy render', () => {
     expect(await codeOf()).toEqual([1, 'AIOT_FILE_NOT_WRITABLE']);
   });
 
-  it('shows people a list, and what to type next', async () => {
+  it('prints a list of files and the next command', async () => {
     const { stdout } = await runCli(['deploy', 'render', '--target', 'nats', '--out', out]);
     expect(stdout).toMatch(/nats\.conf +created +\S+ \S+ +the server\n/);
     expect(stdout).toContain(`cd ${out} && sh prepare.sh`);

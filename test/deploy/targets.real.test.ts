@@ -15,7 +15,7 @@ beforeEach(async () => {
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
 describeReal('openssl', 'aiot deploy render', () => {
-  it('writes no secret: what secrets.sh makes is in no rendered file, and for its owner alone', async () => {
+  it('writes no secrets, because secrets.sh creates them outside the rendered files', async () => {
     const targets: TargetName[] = ['k3s', 'compose'];
     for (const target of targets) {
       const out = join(dir, target);

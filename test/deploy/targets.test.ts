@@ -23,26 +23,23 @@ describe('the targets of aiot deploy render', () => {
   const named = (list: ReturnType<typeof loose>[], kind: string, name: string) =>
     loose(list.find((object) => object.kind === kind && object.metadata.name === name));
 
-  it.each(systems)(
-    'renders $name for each of them, the same each time, without a mistake',
-    async ({ project, values }) => {
-      for (const target of targetNames) {
-        const out = join(dir, target);
-        const options = { target, out, ...(project ? { project } : {}), ...(values ? { values } : {}) };
-        const first = await renderDeployment(options);
-        expect(first.files.length, target).toBeGreaterThan(0);
-        if (target === 'nats') continue;
-        if (target === 'compose') {
-          const again = await renderDeployment(options);
-          expect(new Set(again.files.map(({ did }) => did))).toEqual(new Set(['unchanged']));
-        }
-        const { findings } = await checkDeployment(out);
-        expect(findings, target).toEqual([]);
+  it.each(systems)('render $name reproducibly and without errors', async ({ project, values }) => {
+    for (const target of targetNames) {
+      const out = join(dir, target);
+      const options = { target, out, ...(project ? { project } : {}), ...(values ? { values } : {}) };
+      const first = await renderDeployment(options);
+      expect(first.files.length, target).toBeGreaterThan(0);
+      if (target === 'nats') continue;
+      if (target === 'compose') {
+        const again = await renderDeployment(options);
+        expect(new Set(again.files.map(({ did }) => did))).toEqual(new Set(['unchanged']));
       }
-    },
-  );
+      const { findings } = await checkDeployment(out);
+      expect(findings, target).toEqual([]);
+    }
+  });
 
-  it('gives the guide its ports, and Kafka a port for each broker', async () => {
+  it('give the guide its ports, and Kafka a port for each broker', async () => {
     await renderDeployment({ target: 'k3s', out: dir, project: join(root, 'templates/motor-watch') });
     const guide = named(await objects('base/platform.yaml'), 'Service', 'platform-guide');
     expect(guide.spec.ports.map(({ nodePort }: { nodePort: number }) => nodePort)).toEqual([
@@ -59,7 +56,7 @@ describe('the targets of aiot deploy render', () => {
     expect(outside.authentication).toBeUndefined();
   });
 
-  it('renders the pipeline of a project with the cluster that runs it, as it is rendered alone', async () => {
+  it('render a project’s pipeline with its cluster exactly as on its own', async () => {
     const project = join(root, 'templates/motor-watch');
     await renderDeployment({ target: 'k3s', out: dir, project });
     await renderPipeline({ project, out: join(dir, 'alone') });
@@ -76,7 +73,7 @@ describe('the targets of aiot deploy render', () => {
     expect((await checkDeployment(dir)).findings).toEqual([]);
   });
 
-  it('gives the kit its port 31883, and the motion system five services with certificates', async () => {
+  it('give the kit port 31883, and the services of the motion system certificates', async () => {
     await renderDeployment({ target: 'k3s', out: dir, project: join(root, 'templates/iot-kit') });
     expect(named(await objects('base/services.yaml'), 'Service', 'kit').spec.ports).toEqual([
       { name: 'mqtt', port: 1883, targetPort: 'mqtt', nodePort: 31883 },
@@ -92,14 +89,14 @@ describe('the targets of aiot deploy render', () => {
     expect(services.redis?.profiles).toBeUndefined();
   });
 
-  it('keeps NATS and Redis of Compose for who asks, where nothing of the project needs them', async () => {
+  it('make NATS and Redis optional in Compose if the project does not need them', async () => {
     await renderDeployment({ target: 'compose', out: dir });
     const [compose] = await objects('compose.yaml');
     const { services } = loose(compose);
     expect([services.nats.profiles, services.redis.profiles]).toEqual([['motion'], ['motion']]);
   });
 
-  it('takes classes of storage, accelerators, brokers and addresses from deploy.yaml', async () => {
+  it('take storage classes, accelerators, brokers and addresses from deploy.yaml', async () => {
     const values = join(dir, 'values.yaml');
     await writeFile(
       values,
@@ -140,9 +137,9 @@ services:
   });
 
   it.each([
-    ['unknown fields', 'platfrom: {}', 'values.yaml:1:1: platfrom: unknown field; did you mean platform?'],
+    ['unknown fields', 'platfrom: {}', 'values.yaml:1:1: platfrom: unknown field. Did you mean platform?'],
     [
-      'a deeper one',
+      'nested unknown fields',
       'kafka:\n  brokers: 1\n  zookeeper: {}',
       'values.yaml:3:3: kafka.zookeeper: unknown field',
     ],
@@ -157,9 +154,9 @@ services:
       'expected a node port, 30000 to 32767',
     ],
     [
-      'a port given twice',
+      'a duplicate port',
       'kafka: { outside: { bootstrap: 32200 } }',
-      '32200 is kafka.outside.bootstrap already',
+      '32200 is already used for kafka.outside.bootstrap',
     ],
     [
       'two servers',
@@ -176,7 +173,7 @@ services:
       "services: { a: { run: [up], env: { KAFKA: 'kafka://u:p@k:9092' } } }",
       'a secret in plain text',
     ],
-    ['a name that would break out', 'name: "a\\nb"', 'name: expected small letters'],
+    ['a name with a line break', 'name: "a\\nb"', 'name: expected at most 53 lowercase letters'],
     [
       'a command of two lines',
       'services: { a: { run: ["a\\nb"] } }',
@@ -187,8 +184,8 @@ services:
       'platform: { compat: architects-guide }\nbroker: false',
       'platform.replicas: expected 1',
     ],
-    ['no YAML', 'a: [', 'not YAML'],
-  ])('refuses %s, with its place', async (_, text, said) => {
+    ['invalid YAML', 'a: [', 'not valid YAML'],
+  ])('reject %s', async (_, text, said) => {
     const values = join(dir, 'values.yaml');
     await writeFile(values, text);
     const { code, json } = await runCli([
@@ -207,7 +204,7 @@ services:
     await expect(readdir(join(dir, 'out'))).rejects.toThrow();
   });
 
-  it('says that files of a project are missing, and takes a deploy.yaml of comments alone for none', async () => {
+  it('report missing project files, and accept a deploy.yaml that contains only comments', async () => {
     await cp(join(root, 'templates/iot-kit/deploy.yaml'), join(dir, 'v.yaml'));
     const error = await renderDeployment({
       target: 'k3s',
@@ -224,7 +221,7 @@ services:
     expect(files).toHaveLength(1);
   });
 
-  it('takes a rule of signs in a comment for no work', { timeout: 5000 }, async () => {
+  it('parse a deploy.yaml with a long comment rule quickly', { timeout: 5000 }, async () => {
     await writeFile(
       join(dir, 'ruled.yaml'),
       `${'#'.repeat(200)}\n# mine\n\n${' '.repeat(200)}\nnothing: 1\n`,

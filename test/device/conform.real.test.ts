@@ -53,7 +53,7 @@ describeReal('native', 'the firmware’s core as a native device', () => {
     await own.stop();
   });
 
-  it('conforms, while it sends samples and takes a model', async () => {
+  it('conforms while it sends samples and installs a model', async () => {
     const controller = new AbortController();
     const sent = device
       .replay(walk, { stream: 'walks', speed: 20, telemetry: true, signal: controller.signal })
@@ -61,7 +61,7 @@ describeReal('native', 'the firmware’s core as a native device', () => {
     const words = [
       'device',
       'conform',
-      '--device',
+      '--selector',
       'native-1',
       '--model',
       'motion@2',
@@ -85,7 +85,7 @@ describeReal('native', 'the firmware’s core as a native device', () => {
     expect(await own.client.devices.get('native-1')).toMatchObject({ model: { name: 'motion', version: 2 } });
   }, 60_000);
 
-  it('conforms in CBOR, and what it sends is stored as it was read', async () => {
+  it('conforms in CBOR, and its samples are stored unchanged', async () => {
     const cbor = await start('native-2', ['--cbor']);
     const heard: Buffer[] = [];
     const options = { ca: own.ca, username: 'operator', password: own.token };
@@ -96,7 +96,7 @@ describeReal('native', 'the firmware’s core as a native device', () => {
     const words = [
       'device',
       'conform',
-      '--device',
+      '--selector',
       'native-2',
       '--model',
       'motion@2',

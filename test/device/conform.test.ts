@@ -62,8 +62,8 @@ async function rollOut(version: number, ...names: string[]) {
 
 const failedOf = ({ checks }: Conformity) => checks.filter(({ state }) => state === 'failed');
 
-describe('a device that does what the page says', () => {
-  it('passes all that can be looked at, says what cannot, and is left as it was', async () => {
+describe('a conforming device', () => {
+  it('passes every check that can run, has the others reported as skipped, and is left unchanged', async () => {
     const device = await start('whole-1');
     await rollOut(2, 'whole-1');
     const { signal, stop } = stopper();
@@ -84,7 +84,7 @@ describe('a device that does what the page says', () => {
     const { stdout, code, json } = await runCli([
       'device',
       'conform',
-      '--device',
+      '--selector',
       'whole-1',
       '--for',
       '1s',
@@ -108,22 +108,22 @@ describe('a device that does what the page says', () => {
     });
   }, 60_000);
 
-  it('takes a model where it is told to, and people get a table', async () => {
+  it('installs a model on request, with the result printed as a table', async () => {
     await start('whole-2');
-    const words = ['device', 'conform', '--device', 'whole-2', '--model', 'motion@2', '--for', '1ms'];
+    const words = ['device', 'conform', '--selector', 'whole-2', '--model', 'motion@2', '--for', '1ms'];
     const { stdout, code } = await runCli(words);
     expect({ code, stdout }).toEqual({
       code: 0,
       stdout: expect.stringMatching(/✓ +update-states +#update /),
     });
-    expect(stdout).toMatch(/whole-2 speaks protocol v1: \d+ passed, 0 failed, \d+ skipped in \d/);
+    expect(stdout).toMatch(/whole-2 conforms to protocol v1: \d+ passed, 0 failed, \d+ skipped in \d/);
     expect(await own.client.devices.get('whole-2')).toMatchObject({ model: { name: 'motion', version: 2 } });
   }, 60_000);
 
   it.each(activeChecks.concat(passiveChecks))(
-    'is told by $id where that is written',
+    'is checked by $id, which the protocol page documents',
     async ({ section, rule }) => {
-      const page = await readFile(join(root, 'docs', 'protocol.md'), 'utf8');
+      const page = await readFile(join(root, 'docs', 'reference', 'protocol.md'), 'utf8');
       const anchors = [...page.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
         title
           .toLowerCase()
@@ -136,12 +136,12 @@ describe('a device that does what the page says', () => {
   );
 });
 
-describe('a device that cannot be looked at', () => {
-  it('is refused with its code: unknown, offline, or in a rollout', async () => {
-    await expect(runCli(['device', 'conform', '--device', 'nobody'])).resolves.toMatchObject({ code: 4 });
+describe('a device that cannot be checked', () => {
+  it('is rejected if it is unknown, offline, or in a rollout', async () => {
+    await expect(runCli(['device', 'conform', '--selector', 'nobody'])).resolves.toMatchObject({ code: 4 });
     const device = await start('away-1');
     await device.stop();
-    const away = await runCli(['device', 'conform', '--device', 'away-1', '--json']);
+    const away = await runCli(['device', 'conform', '--selector', 'away-1', '--json']);
     expect({ code: away.code, said: away.stdout + away.stderr }).toEqual({
       code: 1,
       said: expect.stringContaining('AIOT_DEVICE_OFFLINE'),
@@ -152,7 +152,7 @@ describe('a device that cannot be looked at', () => {
       ...{ name: 'motion', version: 1, sequence, selector: 'name=busy-1', deadlineMs: 60_000 },
     });
     const { id } = await own.client.rollouts.start(request);
-    const busy = await runCli(['device', 'conform', '--device', 'busy-1', '--json']);
+    const busy = await runCli(['device', 'conform', '--selector', 'busy-1', '--json']);
     expect(busy.stdout + busy.stderr).toContain('AIOT_DEVICE_UPDATING');
     expect(busy.stdout + busy.stderr).toContain(id);
   });
@@ -343,12 +343,12 @@ describe('a device with one fault', () => {
     ]);
   });
 
-  it('is there for each check that makes a device do something', () => {
+  it('exists for each active check', () => {
     expect([...Object.keys(faults)].sort()).toEqual([...activeChecks.map(({ id }) => id), 'qos'].sort());
   });
 });
 
-describe('what was heard meanwhile', () => {
+describe('a passive check', () => {
   const message = (channel: string, value: object | null, more: object = {}): Seen =>
     ({
       ...{ at: 1, channel, stream: undefined, qos: 1, retained: false, value, wrong: null },
@@ -365,7 +365,7 @@ describe('what was heard meanwhile', () => {
     ['payload-reply', [message('reply', null, { wrong: 'id: missing' })], 'id: missing'],
     ['telemetry-columns', [batch({ y: [1] })], 'expected columns of one length, got x: 2, y: 1'],
     ['telemetry-columns', [batch({ y: 1 })], 'expected columns of one length, got x: 2, y: one value'],
-    ['telemetry-columns', [message('telemetry', { x: [1] })], 'expected a batch to have its rate'],
+    ['telemetry-columns', [message('telemetry', { x: [1] })], 'expected a batch to include its rate'],
     ['telemetry-columns', [message('telemetry', { seq: 1 })], 'expected at least one field'],
     ['telemetry-columns', [batch({ x: ['1', 2] })], 'x: expected numbers, got "1"'],
     ['telemetry-seq', [batch({ seq: 3 }), batch({ seq: 5 })], 'expected seq 4 after 3, got 5'],
@@ -379,7 +379,7 @@ describe('what was heard meanwhile', () => {
       [message('inference', { seq: 0 }), message('inference', { seq: 2 })],
       'expected seq 1 after 0',
     ],
-  ])('%s says of %j what is wrong', async (id, seen, reason) => {
+  ])('%s rejects %j with a reason', async (id, seen, reason) => {
     const run = passiveChecks.find((check) => check.id === id)?.run;
     await expect(run?.({ listener: { seen } } as unknown as Bench)).rejects.toThrow(reason);
   });
@@ -395,7 +395,7 @@ describe('what was heard meanwhile', () => {
       ],
     ],
     ['telemetry-columns', [message('telemetry', { x: 1, y: null })]],
-  ])('%s takes %j', async (id, seen) => {
+  ])('%s accepts %j', async (id, seen) => {
     const run = passiveChecks.find((check) => check.id === id)?.run;
     await expect(run?.({ listener: { seen } } as unknown as Bench)).resolves.toBeUndefined();
   });

@@ -37,8 +37,8 @@ async function device(source: BundleSource) {
 
 const committed = { state: 'COMMITTED', model: { sequence: 2, digest: digestOf(next.bytes) } };
 
-describe('an update by a delta', () => {
-  it('brings the release by its patch alone', async () => {
+describe('a delta update', () => {
+  it('installs the release from its patch alone', async () => {
     const { take, asked, reports } = await device(memorySource([old, next], 50, [patch]));
     const told = { bytes: patch.length, of: next.bytes.length, error: null };
     expect(await take(desired)).toMatchObject({ ...committed, delta: told });
@@ -49,7 +49,7 @@ describe('an update by a delta', () => {
     );
   });
 
-  it('goes on in the patch where a connection broke', async () => {
+  it('resumes the patch download where the connection broke', async () => {
     const whole = memorySource([old, next], 50, [patch]);
     let left = 3;
     const breaking: BundleSource = {
@@ -74,12 +74,12 @@ describe('an update by a delta', () => {
   it.each<[string, Desired['delta'], Uint8Array[], string]>([
     ['for another base', { ...desired.delta!, base: digestOf(other) }, [patch], 'AIOT_DELTA_BASE'],
     ['as long as the whole', { ...desired.delta!, bytes: 30_000 }, [patch], 'AIOT_DELTA_MALFORMED'],
-    ['that is not there', desired.delta, [], 'AIOT_UPDATE_DOWNLOAD'],
-    ['that is no patch', of(other.subarray(0, 900)), [other.subarray(0, 900)], 'AIOT_DELTA_MALFORMED'],
+    ['that is missing', desired.delta, [], 'AIOT_UPDATE_DOWNLOAD'],
+    ['that is not a patch', of(other.subarray(0, 900)), [other.subarray(0, 900)], 'AIOT_DELTA_MALFORMED'],
     ['that ends early', of(patch.subarray(0, -9)), [patch.subarray(0, -9)], 'AIOT_DELTA_MALFORMED'],
-    ['that goes on too long', { ...desired.delta!, bytes: 60 }, [patch], 'AIOT_DELTA_MALFORMED'],
-    ['that makes something else', wrong.desired.delta, [wrong.patch], 'AIOT_DELTA_RESULT'],
-  ])('%s gives way to the whole, and says why', async (_, delta, patches, code) => {
+    ['that is longer than announced', { ...desired.delta!, bytes: 60 }, [patch], 'AIOT_DELTA_MALFORMED'],
+    ['that produces something else', wrong.desired.delta, [wrong.patch], 'AIOT_DELTA_RESULT'],
+  ])('%s falls back to the whole release, and reports why', async (_, delta, patches, code) => {
     const { take, asked } = await device(memorySource([old, next], 50, patches));
     expect(await take({ ...next.desired, ...(delta ? { delta } : {}) })).toMatchObject({
       ...committed,
@@ -89,7 +89,7 @@ describe('an update by a delta', () => {
     expect(asked.at(-1)).toEqual({ digest: digestOf(next.bytes), from: 0 });
   });
 
-  it('whose bytes were changed on their way gives way to the whole', async () => {
+  it('falls back to the whole release if the patch was changed in transit', async () => {
     const whole = memorySource([old, next], 50, [patch]);
     const mirror: BundleSource = {
       ...whole,

@@ -23,7 +23,7 @@ function away(requests: number, retryable = true): BundleSource & { asked: numbe
   };
 }
 
-it('asks a platform again that was away, and takes nothing twice', async () => {
+it('retries an unreachable platform, and downloads nothing twice', async () => {
   const http = away(2);
   const source = fleetSource(http, null, 'once', new AbortController().signal);
   expect(await source.blob(digestOf(bytes))).toEqual({ digest: digestOf(bytes), bytes: bytes.length });
@@ -31,7 +31,7 @@ it('asks a platform again that was away, and takes nothing twice', async () => {
   expect(source.downloads).toBe(1);
 });
 
-it('bears a refusal at once, and asks no more when the fleet ends', async () => {
+it('fails at once if it is rejected, and stops retrying when the fleet ends', async () => {
   const refuses = away(1, false);
   const source = fleetSource(refuses, null, 'once', new AbortController().signal);
   await expect(source.blob(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_UPDATE_DOWNLOAD' });

@@ -1,20 +1,16 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import { pushConfig } from '../../src/lib/api/config/push.js';
+import { clientFor, contextFor } from '../../src/lib/api/context.js';
+import { pushFirmware } from '../../src/lib/api/firmware/push.js';
+import { type Release, type RolloutRequest, rolloutHasEnded } from '../../src/lib/api/rollouts/schema.js';
 import { parseClock, parseLatency, parseShare } from '../../src/lib/device/fleet/network.js';
 import { type FleetEvent, fleetEventSchema, simulateFleet } from '../../src/lib/device/fleet/simulate.js';
 import { reportedSchema } from '../../src/lib/device/protocol/messages.js';
 import type { UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
-import { pushConfig } from '../../src/lib/registry/config/push.js';
-import { clientFor, contextFor } from '../../src/lib/registry/context.js';
-import { pushFirmware } from '../../src/lib/registry/firmware/push.js';
-import {
-  type Release,
-  type RolloutRequest,
-  rolloutHasEnded,
-} from '../../src/lib/registry/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { described, espApp, espImage } from '../support/esp-image.js';
@@ -114,7 +110,7 @@ async function under(
 }
 
 describe('a fleet of simulated devices', () => {
-  it('takes a rollout: each over a connection of its own, some with a certificate', async () => {
+  it('completes a rollout over a connection per device, some of them with a certificate', async () => {
     const { rollout, devices, events } = await under([await forEsp32(1)]);
     expect(rollout.state).toBe('done');
     expect(devices.map(({ times }) => Object.keys(times).sort())).toContainEqual([
@@ -134,7 +130,7 @@ describe('a fleet of simulated devices', () => {
     expect(last).toHaveProperty('models', { [`tiny@${rollout.releases[0]?.version}`]: count });
   });
 
-  it('runs a model as a shadow beside the one it has, and commits it then', async () => {
+  it('runs a model as a shadow beside the current one, and then commits it', async () => {
     const first = await forEsp32(11);
     const second = await forEsp32(12);
     await under([first], {}, {}, async () => {
@@ -155,7 +151,7 @@ describe('a fleet of simulated devices', () => {
     });
   });
 
-  it('takes firmware, a configuration and a model, one after the other, and tells what runs of each', async () => {
+  it('installs firmware, a configuration, and a model in turn, and reports the version of each', async () => {
     const faults = join(own.folder, 'power.json');
     await writeFile(faults, JSON.stringify({ devices: { 'sim-002': 'power' } }));
     const [first, second] = [await firmwareOf(4096, true), await firmwareOf(2048)];
@@ -189,7 +185,7 @@ describe('a fleet of simulated devices', () => {
     });
   });
 
-  it('stops a rollout of bad firmware at its first wave, and runs what it had', async () => {
+  it('stops a rollout of bad firmware in its first wave, and keeps its previous state', async () => {
     const policy = { waves: ['25%'], maxFailures: '1%' };
     const bad = { failRate: 1 };
     const { rollout, failed, devices, events } = await under(
@@ -206,7 +202,7 @@ describe('a fleet of simulated devices', () => {
     await client.rollouts.command(rollout.id, 'abort');
   });
 
-  it('takes its names again, and fails the same devices with the same seed', async () => {
+  it('reuses its names, and fails the same devices with the same seed', async () => {
     const bad = { failRate: 0.3, latencyMs: [1, 40] as const, loss: 0.1 };
     const first = await under([await forEsp32(2)], {}, bad);
     expect(first.events[0]).toMatchObject({ made: 0 });
@@ -221,7 +217,7 @@ describe('a fleet of simulated devices', () => {
     expect(other.failed).not.toEqual(first.failed);
   });
 
-  it('has devices that go and come, and faults by name', async () => {
+  it('has devices that disconnect and reconnect, and faults by name', async () => {
     const faults = join(own.folder, 'faults.json');
     const devices = { 'sim-001': 'golden', 'sim-002': 'power', 'sim-003': 'download' };
     await writeFile(faults, JSON.stringify({ devices }));
@@ -236,9 +232,9 @@ describe('a fleet of simulated devices', () => {
     expect(told.filter(({ state }) => state === 'committed')).toHaveLength(count - 2);
   });
 
-  it('is a command: it tells of itself in lines of JSON, and removes what it made', async () => {
+  it('is started by a command that prints JSON lines and removes the devices it created', async () => {
     const { stdout, code } = await runCli([
-      ...['device', 'simulate', '--count', '5', '--type', 'esp32', '--template', 'press-##,site=lab'],
+      ...['fleet', 'simulate', '--count', '5', '--type', 'esp32', '--template', 'press-##,site=lab'],
       ...['--fail-rate', '0.02', '--latency', '1..2ms', '--clean-up', '--for', '200ms', '--json'],
     ]);
     expect(code).toBe(0);
@@ -248,16 +244,16 @@ describe('a fleet of simulated devices', () => {
     expect(await client.devices.list('site=lab')).toEqual([]);
   });
 
-  it('takes no name of a device that is no simulated one', async () => {
+  it('rejects the name of a device that is not simulated', async () => {
     await runCli(['device', 'provision', 'real-1', '--type', 'esp32', '--out', join(own.folder, 'real-1')]);
     const { json } = await runCli([
-      ...['device', 'simulate', '--count', '2', '--type', 'esp32', '--template', 'real-#', '--json'],
+      ...['fleet', 'simulate', '--count', '2', '--type', 'esp32', '--template', 'real-#', '--json'],
     ]);
-    expect(json).toMatchObject({ error: { code: 'AIOT_DEVICE_EXISTS' } });
+    expect(json).toMatchObject({ error: { code: 'AIOT_ALREADY_EXISTS', subject: 'device' } });
     expect((await client.devices.get('real-1')).tags).toEqual({});
   });
 
-  it('leaves the devices of a fleet that runs alone, and takes them when it has ended', async () => {
+  it('leaves the devices of a running fleet alone, and reuses them after it ends', async () => {
     const first = new AbortController();
     let running = Promise.resolve();
     await new Promise<void>((resolve, reject) => {
@@ -278,7 +274,7 @@ describe('a fleet of simulated devices', () => {
       running.catch(reject);
     });
     const again = [
-      'device',
+      'fleet',
       'simulate',
       '--count',
       '3',
@@ -300,13 +296,13 @@ describe('a fleet of simulated devices', () => {
   });
 });
 
-it('reads shares, latencies and clocks, and says what it expected', () => {
+it('parses shares, latencies, and clocks, and reports what it expected', () => {
   expect(parseShare('loss', '5%')).toBe(0.05);
   expect(parseShare('loss', '0.02')).toBe(0.02);
   expect(parseLatency('20..200ms')).toEqual([20, 200]);
   expect(parseLatency('50ms')).toEqual([50, 50]);
   expect(parseClock('x60')).toBe(60);
   expect(() => parseShare('loss', '500%')).toThrow('--loss: expected a share');
-  expect(() => parseLatency('2..1s')).toThrow('the least first');
+  expect(() => parseLatency('2..1s')).toThrow('the lower bound first');
   expect(() => parseClock('fast')).toThrow('expected a factor');
 });

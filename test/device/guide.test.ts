@@ -14,8 +14,8 @@ import { guideBoardSuite } from '../support/guide-boards.js';
 
 const reading = { current: 0.5, temperature: 24.123, vibration: 1.005, sound: 61 };
 
-describe('a message of the guide', () => {
-  it('is what its firmware prints', () => {
+describe('a guide message', () => {
+  it("matches the output of the guide's firmware", () => {
     expect(sensorMessage('14333616', reading).toString()).toBe(
       '{"deviceID": "14333616", "current": 0.50, "temperature": 24.12, "vibration": 1.00, "sound": 61.00, "fft_data": "true"}',
     );
@@ -29,7 +29,7 @@ describe('a message of the guide', () => {
     });
   });
 
-  it('is never longer than small clients take, at either end', () => {
+  it('never exceeds the length that small clients accept, in either direction', () => {
     expect(longestGuideMessage).toBe(longestControl);
     const most = { current: -99999.99, temperature: -99999.99, vibration: -99999.99, sound: -99999.99 };
     const alert = { reading: most, inference: 0.123456789, model: 'm'.repeat(255), time: 9_999_999_999_999 };
@@ -56,18 +56,18 @@ describe('a message of the guide', () => {
     '{"payload": "x"}',
     '{"command": "download-model"}',
     '{"command": 1, "payload": "x"}',
-  ])('that is %j is no control message', (text) => expect(readControl(Buffer.from(text))).toBeNull());
+  ])('is not a control message if it is %j', (text) => expect(readControl(Buffer.from(text))).toBeNull());
 
   it.each([
     '',
     '{',
     '{"deviceID": "1"}',
     '{"deviceID": 1, "current": 1, "temperature": 1, "vibration": 1, "sound": 1}',
-  ])('that is %j is no reading', (text) => expect(readSensorMessage(Buffer.from(text))).toBeNull());
+  ])('is not a reading if it is %j', (text) => expect(readSensorMessage(Buffer.from(text))).toBeNull());
 });
 
 describe('the servo', () => {
-  it('goes on above 0.8 and off below 0.7, stays 5 s in each, and is off without answers', () => {
+  it('turns on above 0.8 and off below 0.7, holds each for 5 s, and turns off without predictions', () => {
     const rule = createRule();
     const steps: [number | null, number][] = [
       [0.8, 0],
@@ -94,7 +94,7 @@ describe('the servo', () => {
   });
 });
 
-describe('boards of the guide at the platform', () => {
+describe("the guide's boards on the platform", () => {
   guideBoardSuite(async ({ places, ...board }) => {
     const { services, close } = openServices(places);
     await simulateGuideBoard({ ...board, services }).finally(close);

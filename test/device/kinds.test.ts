@@ -56,8 +56,8 @@ function wordsOf(answer: AnswerSpec, classes: string[], output: Float32Array, ro
   }
 }
 
-describe.each(answerKinds)('a bundle of a table that answers with %s', (kind) => {
-  it.each(modes)('as %s is taken by a device over the air, golden vectors and all', async (mode) => {
+describe.each(answerKinds)('a table bundle of the kind %s', (kind) => {
+  it.each(modes)('as %s is installed over the air, and its golden vectors pass', async (mode) => {
     const { bytes, bundle } = tableBundle(kind, mode);
     expect(unpackBundle(bytes)).toEqual(bundle);
     const wanted = mode === 'int16x8' ? 'int16' : mode.startsWith('float') ? 'float32' : 'int8';
@@ -69,35 +69,31 @@ describe.each(answerKinds)('a bundle of a table that answers with %s', (kind) =>
     });
   });
 
-  it.each([...modes, 'int8 with float32 ends'] as const)(
-    'as %s predicts what the float network does',
-    (mode) => {
-      const [made, io] =
-        mode === 'int8 with float32 ends' ? (['int8', 'float32'] as const) : ([mode] as const);
-      const { bundle, float } = tableBundle(kind, made, io);
-      const { answer, classes } = bundle.info;
-      const predictor = createPredictor(bundle);
-      const rows = tableRows(100, 21);
-      let same = 0;
-      let far = 0;
-      for (const [i, row] of rows.entries()) {
-        const prediction = predictor.push(row)!;
-        expect(prediction.window).toBe(i);
-        const expected = wordsOf(answer, classes, float(row), row);
-        if (prediction.label === expected.label) same++;
-        far = Math.max(far, Math.abs((prediction.value ?? 0) - (expected.value ?? 0)));
-        expect(prediction.value === null).toBe(expected.value === null);
-        expect(prediction.voted === null).toBe(kind === 'value');
-        if (kind === 'probability') expect(prediction.scores[0]! + prediction.scores[1]!).toBeCloseTo(1, 6);
-      }
-      // An int8 answer may fall on the other side of a threshold that it lies close to.
-      expect(same).toBeGreaterThanOrEqual(made === 'int8' || made === 'mixed' ? 90 : 98);
-      expect(far).toBeLessThan(made === 'int8' || made === 'mixed' ? 1 : 0.05);
-    },
-  );
+  it.each([...modes, 'int8 with float32 ends'] as const)('as %s agrees with the float model', (mode) => {
+    const [made, io] = mode === 'int8 with float32 ends' ? (['int8', 'float32'] as const) : ([mode] as const);
+    const { bundle, float } = tableBundle(kind, made, io);
+    const { answer, classes } = bundle.info;
+    const predictor = createPredictor(bundle);
+    const rows = tableRows(100, 21);
+    let same = 0;
+    let far = 0;
+    for (const [i, row] of rows.entries()) {
+      const prediction = predictor.push(row)!;
+      expect(prediction.window).toBe(i);
+      const expected = wordsOf(answer, classes, float(row), row);
+      if (prediction.label === expected.label) same++;
+      far = Math.max(far, Math.abs((prediction.value ?? 0) - (expected.value ?? 0)));
+      expect(prediction.value === null).toBe(expected.value === null);
+      expect(prediction.voted === null).toBe(kind === 'value');
+      if (kind === 'probability') expect(prediction.scores[0]! + prediction.scores[1]!).toBeCloseTo(1, 6);
+    }
+    // An int8 answer may fall on the other side of a threshold that it lies close to.
+    expect(same).toBeGreaterThanOrEqual(made === 'int8' || made === 'mixed' ? 90 : 98);
+    expect(far).toBeLessThan(made === 'int8' || made === 'mixed' ? 1 : 0.05);
+  });
 });
 
-describe('a device that cannot run a bundle', () => {
+describe('a device that is offered a bundle', () => {
   const chip: FirmwareTraits = { interface: 1, modes: ['int8'] };
   it.each([
     ['classes', 'int8', chip, null],
@@ -111,19 +107,22 @@ describe('a device that cannot run a bundle', () => {
       undefined,
       'expected a network of int8, int16x8, float32, float16, mixed, got dynamic',
     ],
-  ] as const)('(%s, %s) says why, before it loads a byte', async (kind, mode, firmware, message) => {
-    const report = await offer(tableBundle(kind, mode).bytes, firmware);
-    if (message === null) expect(report).toMatchObject({ state: 'COMMITTED', error: null });
-    else {
-      expect(report).toMatchObject({
-        state: 'IDLE',
-        download: null,
-        error: { code: 'AIOT_UPDATE_INTERFACE', message },
-      });
-    }
-  });
+  ] as const)(
+    'installs (%s, %s), or rejects it with a reason before the download',
+    async (kind, mode, firmware, message) => {
+      const report = await offer(tableBundle(kind, mode).bytes, firmware);
+      if (message === null) expect(report).toMatchObject({ state: 'COMMITTED', error: null });
+      else {
+        expect(report).toMatchObject({
+          state: 'IDLE',
+          download: null,
+          error: { code: 'AIOT_UPDATE_INTERFACE', message },
+        });
+      }
+    },
+  );
 
-  it('rolls back when an answer is not the golden one, threshold and all', async () => {
+  it('rolls back if a prediction differs from its golden vector, including the threshold', async () => {
     const { bundle } = tableBundle('probability', 'int8');
     const { packBundle } = await import('../../src/lib/model/bundle/pack.js');
     bundle.info.answer = { kind: 'probability', threshold: 0.999 };

@@ -32,8 +32,8 @@ beforeAll(async () => {
 afterAll(() => broker.close());
 const to = () => `mqtt://127.0.0.1:${broker.port}`;
 
-describe('a simulated board of the kit', () => {
-  it('speaks as the kit does: MQTT 3.1, its MAC as client and user, QoS 0, a NUL at the end', async () => {
+describe('a simulated board of the IoT kit', () => {
+  it('uses MQTT 3.1, its MAC as client ID and user, QoS 0, and a trailing NUL, as the kit does', async () => {
     const { code, stdout } = await runCli([
       ...[
         'device',
@@ -66,7 +66,7 @@ describe('a simulated board of the kit', () => {
     expect(sent.filter(({ topic }) => topic === 'iotkit/sensor')).toHaveLength(20);
   });
 
-  it('tells of the orders that it gets, and ends after its time', async () => {
+  it('reports the commands that it receives, and stops after the given time', async () => {
     const events: KitEvent[] = [];
     const running = simulateKit({
       ...{ to: to(), seed: 1, rateHz: 20, forMs: 600 },
@@ -80,10 +80,19 @@ describe('a simulated board of the kit', () => {
     await running;
     const lines = events.map(describeKitEvent);
     expect(lines).toContain('← iotkit/actors/servo2  0.5');
-    expect(lines.at(-1)).toMatch(/^ended after \d+ messages$/);
+    expect(lines.at(-1)).toMatch(/^stopped after \d+ messages$/);
   });
 
-  it('is refused where no broker is', async () => {
+  it('uses the given MAC', async () => {
+    const { code } = await runCli([
+      ...['device', 'simulate', 'AA-BB-CC-DD-EE-01', '--board', 'iot-kit', '--to', to()],
+      ...['--rate', '500', '--count', '1'],
+    ]);
+    expect(code).toBe(0);
+    expect(clients.at(-1)).toEqual({ id: 'aa:bb:cc:dd:ee:01', user: 'aa:bb:cc:dd:ee:01' });
+  });
+
+  it('fails if there is no broker', async () => {
     const { code, json } = await runCli([
       ...['device', 'simulate', '--board', 'iot-kit', '--to', 'mqtt://127.0.0.1:1', '--json'],
     ]);
@@ -91,7 +100,7 @@ describe('a simulated board of the kit', () => {
     expect(json).toMatchObject({ error: { code: 'AIOT_BROKER_UNREACHABLE' } });
   });
 
-  it('says the same for the same seed, in the forms of the kit', () => {
+  it('sends the same messages for the same seed, in the formats of the kit', () => {
     const take = (seed: number) => {
       const loops = kitMessages(seed);
       return Array.from({ length: 300 }, () => loops.next().value!).flat();
@@ -110,8 +119,8 @@ describe('a simulated board of the kit', () => {
   });
 });
 
-describe('the table that boards fill', () => {
-  it('is what aiot model train, quantize and evaluate work on, with no flag', async () => {
+describe('a table filled by boards', () => {
+  it('is accepted by aiot model train, quantize, and evaluate without flags', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'aiot-kit-train-'));
     try {
       await copyFile(join(root, 'templates', 'iot-kit', 'aiot.yaml'), join(dir, 'aiot.yaml'));

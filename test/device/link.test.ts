@@ -68,7 +68,7 @@ async function collect(parts: AsyncIterable<Uint8Array>): Promise<Buffer> {
 }
 
 describe('downloads over HTTPS', () => {
-  it('show the device by its certificate, and ask for the rest of a blob only', async () => {
+  it('authenticate the device by its certificate, and request only the rest of a blob', async () => {
     const asked: unknown[] = [];
     const source = await serve((request, response) => {
       const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject;
@@ -88,7 +88,7 @@ describe('downloads over HTTPS', () => {
     ]);
   });
 
-  it('take the right bytes from a server that knows no ranges, or starts earlier', async () => {
+  it('return the right bytes from a server that ignores ranges or starts earlier', async () => {
     const whole = await serve((_, response) => response.end(content));
     expect(await collect(whole.blob('x', 1234, signal))).toEqual(content.subarray(1234));
     const earlier = await serve((_, response) => {
@@ -100,8 +100,8 @@ describe('downloads over HTTPS', () => {
   it.each([
     ['a server error', 503, {}, true],
     ['a refusal', 403, {}, false],
-    ['bytes from elsewhere', 206, { 'content-range': 'bytes 3000-4999/5000' }, false],
-  ])('say whether %s is worth another try', async (_, status, headers, retryable) => {
+    ['bytes from another position', 206, { 'content-range': 'bytes 3000-4999/5000' }, false],
+  ])('report whether %s is retryable', async (_, status, headers, retryable) => {
     const source = await serve((_request, response) => response.writeHead(status, headers).end(content));
     await expect(collect(source.blob('x', 2000, signal))).rejects.toMatchObject({
       code: 'AIOT_UPDATE_DOWNLOAD',
@@ -109,7 +109,7 @@ describe('downloads over HTTPS', () => {
     });
   });
 
-  it('are never asked of anybody but the platform', async () => {
+  it('are requested only from the platform', async () => {
     const source = await serve((_, response) => response.end('{}'));
     for (const path of ['//127.0.0.1:1/api/v1/manifests/1', '/\\127.0.0.1:1/x']) {
       await expect(source.manifest(path, AbortSignal.timeout(5000))).rejects.toMatchObject({
@@ -119,7 +119,7 @@ describe('downloads over HTTPS', () => {
     }
   });
 
-  it('that break off are worth another try', async () => {
+  it('can be retried after they break off', async () => {
     const source = await serve((_, response) => {
       response.writeHead(200, { 'content-length': '5000' });
       response.write(content.subarray(0, 1000), () => response.destroy());
@@ -130,12 +130,12 @@ describe('downloads over HTTPS', () => {
   it.each([
     ['is not JSON', 'hello'],
     ['does not end', '['.repeat(70_000)],
-  ])('of a manifest that %s are refused', async (_, body) => {
+  ])('are rejected if the manifest %s', async (_, body) => {
     const source = await serve((_request, response) => response.end(body));
     await expect(source.manifest('/m', signal)).rejects.toMatchObject({ code: 'AIOT_MANIFEST_MALFORMED' });
   });
 
-  it('from a server of another authority are refused', async () => {
+  it('are rejected if the server belongs to another certificate authority', async () => {
     const other = await mkdtemp(join(tmpdir(), 'aiot-other-'));
     closing.push(() => rm(other, { recursive: true }));
     const { certificate: ca } = await openAuthority(other, Date.now);
@@ -150,7 +150,7 @@ describe('downloads over HTTPS', () => {
   });
 });
 
-describe('a device at a broker', () => {
+describe('a device connected to a broker', () => {
   async function broker(): Promise<{ started: TestBroker; own: DeviceIdentity; seen: [string, string][] }> {
     const seen: [string, string][] = [];
     const started = await startBroker({ tls });
@@ -162,7 +162,7 @@ describe('a device at a broker', () => {
     return { started, own: { ...identity, urls }, seen };
   }
 
-  it('is told offline by its last will when its power goes in an update, and boots again from its flash', async () => {
+  it('goes offline by its last will if power fails during an update, and boots from its flash again', async () => {
     const { started, own, seen } = await broker();
     const wanted = release(
       Uint8Array.from({ length: 6000 }, (_, i) => i & 0xff),
@@ -199,7 +199,7 @@ describe('a device at a broker', () => {
     await booted.stop();
   });
 
-  it('predicts from its sensor as soon as it has a model, and with the next one as soon as it has that', async () => {
+  it('predicts from its sensor as soon as it has a model, and switches to the next one', async () => {
     const { started, own, seen } = await broker();
     const [first, second] = [release(Buffer.from('first'), 1), release(Buffer.from('second'), 2)];
     const runtime: ModelRuntime = {
@@ -263,7 +263,7 @@ describe('a device at a broker', () => {
     await device.stop();
   });
 
-  it('goes on after payloads that make no sense, and says so in its log', async () => {
+  it('continues after invalid payloads, and logs them', async () => {
     const { started, own, seen } = await broker();
     const device = await createVirtualDevice({ identity: own, runtime: anyRuntime });
     await device.connect();
@@ -291,7 +291,7 @@ describe('a device at a broker', () => {
 });
 
 describe('messages in flight', () => {
-  it('are never more than the limit, and all are waited for', async () => {
+  it('never exceed the limit, and are all awaited', async () => {
     const inFlight = createInFlight(4);
     let running = 0;
     let most = 0;
@@ -308,13 +308,13 @@ describe('messages in flight', () => {
     expect({ most, done }).toEqual({ most: 4, done: 40 });
   });
 
-  it('that fail are not forgotten', async () => {
+  it('are reported if they fail', async () => {
     const inFlight = createInFlight(4);
     await inFlight.add(async () => Promise.reject(new Error('lost')));
     await expect(inFlight.drained()).rejects.toThrow('lost');
   });
 
-  it('can be given up', async () => {
+  it('can be aborted', async () => {
     const stop = new AbortController();
     const inFlight = createInFlight(1, stop.signal);
     await inFlight.add(() => new Promise(() => {}));

@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => own.stop());
 
 describe('a virtual device whose flash fails', () => {
-  it('is lost, and says so to who waits for nothing else of it', async () => {
+  it('is reported as lost even if nothing else is awaited', async () => {
     const flash = createFlash({ bytes: flashBytesFor(64 * 1024) });
     const device = await createVirtualDevice({ identityDir: dir, flash });
     try {
@@ -38,7 +38,7 @@ describe('a virtual device whose flash fails', () => {
     }
   });
 
-  it('has a reason where its file cannot be written, and never another file', async () => {
+  it('reports why its file cannot be written, and never writes to another file', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-flash-'));
     const next: FileHandle[] = [];
     try {

@@ -13,7 +13,7 @@ import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';
 import { oneWave, rolloutEnd } from '../support/rollout.js';
 
-describeReal('native', 'firmware over the air, to a program that replaces itself', () => {
+describeReal('native', 'over-the-air firmware for a self-replacing program', () => {
   let own: TestPlatform;
   let device: NativeDevice;
   const events: DeviceEvent[] = [];
@@ -37,7 +37,8 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     await own.stop();
   });
 
-  const deploy = (what: string) => runCli(['firmware', 'deploy', what, '--to', 'name=native-1', '--json']);
+  const deploy = (what: string) =>
+    runCli(['firmware', 'deploy', what, '--selector', 'name=native-1', '--json']);
 
   /** Pushes that program as the next version, and rolls it out; the device's part of the rollout. */
   async function update(program: NativeProgram) {
@@ -63,7 +64,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
   }
   const running = () => device.reported?.firmware;
 
-  it('tries the new program, keeps it, and is that program from then on', async () => {
+  it('is tried and committed, and still runs after a restart', async () => {
     expect(running()).toMatchObject({ name: 'aiot-device', release: null });
     expect(await update('aiot-device-next')).toMatchObject({
       version: 1,
@@ -79,7 +80,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     expect(running()?.version).toMatch(/-next$/);
   }, 300_000);
 
-  it('goes back to an older version, which is signed anew, and forward again', async () => {
+  it('switches to an older version, which is signed again, and back', async () => {
     const back = await runCli([
       'firmware',
       'push',
@@ -109,7 +110,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     });
   }, 300_000);
 
-  it('goes back by itself from one that ends at once, after three trials', async () => {
+  it('rolls back after three trials if the new program exits at once', async () => {
     const boots = events.filter(({ event }) => event === 'booted').length;
     const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_TRIAL' } };
     expect(await update('aiot-device-exits')).toMatchObject({ version: 3, ...rolledBack });
@@ -118,7 +119,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     expect(events.filter(({ event }) => event === 'booted').length - boots).toBe(3);
   }, 300_000);
 
-  it('goes back by itself from one whose self-test fails', async () => {
+  it('rolls back if the self-test of the new program fails', async () => {
     const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_TRIAL' } };
     expect(await update('aiot-device-unfit')).toMatchObject({ version: 4, ...rolledBack });
     await expect.poll(() => device.online).toBe(true);
@@ -126,7 +127,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
   }, 300_000);
 
   it.runIf(process.env.AIOT_LONG === '1')(
-    'goes back by itself from one that never reaches its broker',
+    'rolls back if the new program never reaches its broker',
     async () => {
       const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_HEARTBEAT' } };
       expect(await update('aiot-device-deaf')).toMatchObject(rolledBack);
@@ -135,7 +136,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     400_000,
   );
 
-  it('boots one of the two, whenever it is killed in between', async () => {
+  it('always boots one of the two programs, whenever it is killed during an update', async () => {
     const file = await nativeProgram('aiot-device');
     const { json } = await runCli([
       'firmware',
@@ -164,7 +165,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     expect(running()).toMatchObject({ release: { version: kept ? version : 1 } });
   }, 300_000);
 
-  it('of more than a slot is refused before a byte of it is asked for', async () => {
+  it('is rejected before the download if it is larger than a slot', async () => {
     const large = join(own.folder, 'large');
     const program = await readFile(await nativeProgram());
     await writeFile(large, Buffer.concat([program, Buffer.alloc(1024 ** 2 + 1 - program.length)]));
@@ -181,7 +182,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     expect(told.every(({ download }) => download === null)).toBe(true);
   }, 60_000);
 
-  it('that came by cable is kept, and gives way to the next one over the air', async () => {
+  it('is kept if it was installed by cable, until the next over-the-air update', async () => {
     const release = running()?.release;
     expect(release).not.toBeNull();
     const identityDir = join(own.folder, 'native-1');
@@ -203,7 +204,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     expect(running()?.version).toMatch(/-next$/);
   }, 300_000);
 
-  it('is refused by a device that takes models only, and nothing is changed', async () => {
+  it('is rejected by a device that accepts only models', async () => {
     const out = join(own.folder, 'plain-1');
     await provisionDevice({ client: own.client, name: 'plain-1', type: 'virtual', out });
     const simulated = runCli(['device', 'simulate', out, '--for', '8s', '--json']);

@@ -28,14 +28,14 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-describe('a --program', () => {
+describe('the --program option', () => {
   it.each([
-    ['missing', 'AIOT_FILE_NOT_FOUND', /no such file/],
-    ['dir', 'AIOT_FILE_NOT_READABLE', /a folder and not a file/],
+    ['missing', 'AIOT_FILE_NOT_FOUND', /does not exist/],
+    ['dir', 'AIOT_FILE_NOT_READABLE', /a folder, not a file/],
     ['plain', 'AIOT_NATIVE_PROGRAM', /plain is not executable/],
     ['garbage', 'AIOT_NATIVE_PROGRAM', /neither a program nor a script/],
     ['empty', 'AIOT_NATIVE_PROGRAM', /neither a program nor a script/],
-  ])('that is %s is refused, before a platform is asked for', async (name, errorCode, text) => {
+  ])('is rejected if the file is %s, before a platform is required', async (name, errorCode, text) => {
     const words = ['--program', join(folder, name), '--json'];
     const { stdout, stderr, code } = await runCli(['device', 'simulate', '--native', ...words]);
     expect(code).toBeGreaterThan(0);
@@ -43,7 +43,7 @@ describe('a --program', () => {
     expect(`${stdout}${stderr}`).toMatch(text);
   });
 
-  it('may be a script', async () => {
+  it('accepts a script', async () => {
     expect(await programAt(join(folder, 'script'))).toBe(join(folder, 'script'));
   });
 });
@@ -66,28 +66,28 @@ describe('a native board of the guide', () => {
     'mqtt://h:99999',
     'mqtt://h:x',
     'mqtt://user:pw@127.0.0.1',
-  ])('refuses %s as its broker, and never repeats a password', async (to) => {
+  ])('rejects %s as its broker, and never exposes a password', async (to) => {
     const error = await board(to).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'AIOT_STREAM_URL' });
     expect(String(error)).not.toContain('pw');
   });
 
-  it('knows services by a certificate, and not by its fingerprint', async () => {
+  it('identifies services by a certificate, and not by its fingerprint', async () => {
     await expect(
       board('mqtt://127.0.0.1', { places: { ...places, ca: undefined, fingerprint: 'ab' } }),
     ).rejects.toMatchObject({ code: 'AIOT_CONTEXT_KIND' });
   });
 
-  it('says why its program ended', async () => {
+  it('reports why its program exited', async () => {
     await expect(board('mqtt://127.0.0.1')).rejects.toMatchObject({
       code: 'AIOT_PROGRAM_FAILED',
-      message: expect.stringContaining('ended with code 3'),
+      message: expect.stringContaining('exited with code 3'),
     });
   });
 
-  it('is none of the IoT kit', async () => {
+  it('is not available for the IoT kit', async () => {
     const { stderr, code } = await runCli(['device', 'simulate', '--native', '--board', 'iot-kit']);
     expect(code).toBe(2);
-    expect(stderr).toContain('has no program of its own');
+    expect(stderr).toContain('have no native program');
   });
 });

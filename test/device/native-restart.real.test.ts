@@ -68,7 +68,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     ['json', []],
     ['cbor', ['--cbor']],
   ])(
-    'comes back by itself, and of what it measured meanwhile nothing is lost and nothing doubled, in %s',
+    'reconnects by itself, and no measurement is lost or duplicated, in %s',
     async (name, words) => {
       await device?.stop();
       events.length = 0;
@@ -98,7 +98,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     60_000,
   );
 
-  it('ends an update that was begun before', async () => {
+  it('completes an update that was started before the restart', async () => {
     const version = await push(own, 9);
     const { sequence } = (await own.client.models.list())[0]!.latest;
     const selector = 'name=cbor';

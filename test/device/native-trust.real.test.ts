@@ -1,6 +1,8 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import { withClient } from '../../src/lib/api/context.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
 import { createNativeDevice, type NativeDevice } from '../../src/lib/device/native/device.js';
@@ -8,15 +10,13 @@ import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
-import { withClient } from '../../src/lib/registry/context.js';
 import { runCli } from '../support/cli.js';
 import { motionBundle } from '../support/motion-bundle.js';
 import { describeReal } from '../support/real.js';
 import { oneWave, rolloutEnd } from '../support/rollout.js';
 import { type UpForTests, upForTests } from '../support/up.js';
 
-describeReal('native', 'the native device, and keys that are replaced', () => {
+describeReal('native', 'a native device after a key rotation', () => {
   let own: UpForTests;
   let program: string;
   let roots: string[];
@@ -65,7 +65,7 @@ describeReal('native', 'the native device, and keys that are replaced', () => {
     return (await rolloutEnd(client, id)).devices[0];
   }
 
-  it('takes releases of the new signing key without being provisioned again, made before the keys were apart or after it', async () => {
+  it('accepts the new signing key without reprovisioning, whether set up before or after the key split', async () => {
     await withClient('local', async (client) => {
       await start(client, 'before');
       const committed = { state: 'committed', error: null };

@@ -24,7 +24,7 @@ import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';
 import { oneWave, rolloutEnd } from '../support/rollout.js';
 
-describeReal('native', 'the native virtual device at a platform', () => {
+describeReal('native', 'the native virtual device on a platform', () => {
   let own: TestPlatform;
   let program: string;
   const running: NativeDevice[] = [];
@@ -68,7 +68,7 @@ describeReal('native', 'the native virtual device at a platform', () => {
     return (await rolloutEnd(own.client, id)).devices[0];
   }
 
-  it('takes a model over the air and answers with it, window for window as the device in TypeScript', async () => {
+  it('installs a model over the air, and predicts window for window as the TypeScript device does', async () => {
     const { device, events } = await start('native-1');
     expect(await rollOut(motionBundle(1), device.name)).toMatchObject({ state: 'committed', error: null });
     const recording = walk(1000);
@@ -85,7 +85,7 @@ describeReal('native', 'the native virtual device at a platform', () => {
     expect((await own.client.models.live('motion', 1)).devices).toEqual({ 'native-1': 39 });
   });
 
-  it('signs what it runs, and once more when it has run it for the whole soak', async () => {
+  it('signs the version that it runs, and again after the whole soak', async () => {
     const { device } = await start('native-signs');
     expect(await rollOut(motionBundle(1), device.name, { soakMs: 1000 })).toMatchObject({
       ...{ state: 'committed', times: { healthy: expect.any(Number) } },
@@ -93,7 +93,7 @@ describeReal('native', 'the native virtual device at a platform', () => {
     });
   });
 
-  it('sends samples that are stored as they were read, number for number', async () => {
+  it('sends samples that are stored unchanged', async () => {
     const { device } = await start('native-2');
     const recording = walk(450);
     const sent = await device.replay(recording, { stream: 'walks', speed: 'max' });
@@ -109,7 +109,7 @@ describeReal('native', 'the native virtual device at a platform', () => {
     );
   });
 
-  it('rolls a model back whose golden vectors are wrong, and answers with the one before', async () => {
+  it('rolls back a model with wrong golden vectors, and predicts with the previous one', async () => {
     const { device, events } = await start('native-3');
     expect(await rollOut(motionBundle(1), device.name)).toMatchObject({ state: 'committed' });
     const refused = await rollOut(motionBundle(2, 'wrong'), device.name);
@@ -120,7 +120,7 @@ describeReal('native', 'the native virtual device at a platform', () => {
     expect(events.slice(before).filter(({ event }) => event === 'inference')).toHaveLength(3);
   });
 
-  it('ends an update that it is killed in again and again, and always boots', async () => {
+  it('finishes an update despite repeated kills, and always boots', async () => {
     const { device, events } = await start('native-4');
     const { version, sequence } = await push(motionBundle(4));
     const selector = 'name=native-4';
@@ -140,7 +140,7 @@ describeReal('native', 'the native virtual device at a platform', () => {
     expect(events.filter(({ event }) => event === 'booted')).toHaveLength(kills + 1);
   }, 60_000);
 
-  it('answers commands, restarts when it is told to, and leaves its flash to the device in TypeScript', async () => {
+  it('answers commands, restarts on request, and leaves its flash readable by the TypeScript device', async () => {
     const { device, events, identityDir } = await start('native-5');
     expect(await rollOut(motionBundle(1), device.name)).toMatchObject({ state: 'committed' });
     const options = { ca: own.ca, username: 'operator', password: own.token };

@@ -29,7 +29,7 @@ function recording(id: string, samples = 4000): Recording {
   };
 }
 
-describe('a virtual device at a platform', () => {
+describe('a virtual device on a platform', () => {
   let own: TestPlatform;
   let device: VirtualDevice;
   const events: DeviceEvent[] = [];
@@ -68,11 +68,11 @@ describe('a virtual device at a platform', () => {
     options: { ca: own.ca, username: 'operator', password: own.token },
   });
 
-  it('is seen online', async () => {
+  it('is shown as online', async () => {
     expect(await own.client.devices.get('wearable-1')).toMatchObject({ online: true, state: 'active' });
   });
 
-  it('sends 40 s of samples at once; all of them are stored, as they were', async () => {
+  it('sends 40 s of samples at once, and all of them are stored unchanged', async () => {
     const take = recording('walking1');
     const result = await device.replay(take, { stream: 'imu', speed: 'max' });
     expect(result).toMatchObject({ samples: 4000, messages: 40, inferences: 0 });
@@ -87,7 +87,7 @@ describe('a virtual device at a platform', () => {
     );
   });
 
-  it('can send a recording again without doubling it', async () => {
+  it('can resend a recording without storing it twice', async () => {
     await device.replay(recording('walking1'), { stream: 'imu', speed: 'max' });
     const { recordings } = await own.client.datasets.get('imu');
     expect(recordings).toMatchObject([{ samples: 4000, duplicates: 40 }]);
@@ -99,7 +99,7 @@ describe('a virtual device at a platform', () => {
     ).rejects.toMatchObject({ code: 'AIOT_DEVICE_NO_MODEL' });
   });
 
-  it('takes a model over the air, and says so', async () => {
+  it('installs a model over the air, and reports it', async () => {
     const bundle = motionBundle(1);
     const { device: part, sequence } = await rollOut(bundle);
     expect(part).toMatchObject({ name: 'wearable-1', state: 'committed', step: 'COMMITTED', error: null });
@@ -109,7 +109,7 @@ describe('a virtual device at a platform', () => {
     });
   });
 
-  it('predicts with it, and the platform counts each answer', async () => {
+  it('predicts with the model, and the platform counts each prediction', async () => {
     const result = await device.replay(recording('live1'), { stream: 'imu', speed: 'max', predict: true });
     // 4000 samples, windows of 50 every 25.
     expect(result).toMatchObject({ samples: 4000, messages: 0, inferences: 159 });
@@ -120,7 +120,7 @@ describe('a virtual device at a platform', () => {
     expect(inferences.map(({ window }) => window)).toEqual(Array.from({ length: 159 }, (_, i) => i));
   });
 
-  it('rolls a model back whose golden vectors are wrong, and predicts on with the one before', async () => {
+  it('rolls back a model with wrong golden vectors, and predicts with the previous one', async () => {
     const { device: part } = await rollOut(motionBundle(2, 'wrong'));
     expect(part).toMatchObject({ state: 'rolledBack', error: { code: 'AIOT_GOLDEN_MISMATCH' } });
     expect(device.reported.model).toMatchObject({ version: 1, digest: digestOf(motionBundle(1)) });
@@ -132,7 +132,7 @@ describe('a virtual device at a platform', () => {
     expect(result.inferences).toBe(19);
   });
 
-  it('answers commands, and those that it does not know', async () => {
+  it('answers known and unknown commands', async () => {
     const { url, options } = operator('aiot/v1/wearable-1/reply');
     const replies = await openSource(url, options);
     const sink = await openSink(operator('').url, options);
@@ -171,7 +171,7 @@ describe('a virtual device at a platform', () => {
     await replies.close();
   });
 
-  it('comes back by itself after a restart of the platform', async () => {
+  it('reconnects by itself after a restart of the platform', async () => {
     const { http, mqtts } = own.platform.urls;
     await own.restart({ httpPort: Number(new URL(http).port), mqttPort: Number(new URL(mqtts).port) });
     await expect.poll(() => device.online, { timeout: 10_000 }).toBe(true);
@@ -180,7 +180,7 @@ describe('a virtual device at a platform', () => {
     expect(recordings.find(({ id }) => id === 'after')).toMatchObject({ samples: 300 });
   });
 
-  it('says goodbye when it is stopped', async () => {
+  it('reports that it is offline when it is stopped', async () => {
     const { url, options } = operator('aiot/v1/wearable-1/presence');
     await device.stop();
     const presence = await openSource(url, options);
@@ -190,7 +190,7 @@ describe('a virtual device at a platform', () => {
     await expect.poll(async () => (await own.client.devices.get('wearable-1')).online).toBe(false);
   });
 
-  it('tells of itself in events of the schema', () => {
+  it('emits events that match the schema', () => {
     for (const event of events) expect(() => deviceEventSchema.parse(event)).not.toThrow();
     expect(new Set(events.map(({ event }) => event))).toContain('sent');
   });

@@ -65,9 +65,9 @@ describe('a power cut', () => {
   it.each([
     ['an update', next.desired, null],
     ['an update by a delta', patched.desired, null],
-    ['a delta that makes something else, and of the download after it', wrong.desired, 'AIOT_DELTA_RESULT'],
+    ['a delta with a wrong result, and of the download after it', wrong.desired, 'AIOT_DELTA_RESULT'],
   ])(
-    'at any byte of %s leaves a device that boots, answers, and takes the update afterwards',
+    'at any byte of %s leaves a device that boots a whole version, and then takes the update',
     async (_, desired, code) => {
       const from = memorySource([old, next], desired === next.desired ? 1500 : 60, [
         patched.patch,
@@ -117,7 +117,7 @@ describe('a power cut', () => {
     },
   );
 
-  it('in a download does not begin it again from nothing', async () => {
+  it('during a download does not restart it from the beginning', async () => {
     const flash = await prepared();
     const asked: number[] = [];
     const counting = {
@@ -142,7 +142,7 @@ describe('a power cut', () => {
     expect(asked[1]).toBeGreaterThanOrEqual(4096);
   });
 
-  it('in three trials in a row ends with the version before', async () => {
+  it('in three trials in a row restores the previous version', async () => {
     const flash = await prepared();
     const deadly = {
       ...anyRuntime,
@@ -168,8 +168,8 @@ describe('a power cut', () => {
 
 describe('a damaged slot', () => {
   it.each([
-    ['gives way to the version before it', 0, { sequence: 1, digest: digestOf(old.bytes) }],
-    ['leaves no model when the version before is below the floor', 2, null],
+    ['is replaced by the previous version', 0, { sequence: 1, digest: digestOf(old.bytes) }],
+    ['leaves no model if the previous version is below the floor', 2, null],
   ])('%s', async (_, floor, model) => {
     const flash = createFlash({ bytes: flashBytesFor(slotBytes) });
     const newer = release(next.bytes, 2, { floor });
@@ -189,7 +189,7 @@ describe('a damaged slot', () => {
 });
 
 describe('the simulated flash', () => {
-  it('can only clear bits until it is erased, as NOR flash does', () => {
+  it('only clears bits until it is erased, as NOR flash does', () => {
     const flash = createFlash({ bytes: 8192 });
     flash.write(4090, Uint8Array.of(0x0f, 0xf0, 1, 2, 3, 4, 5, 6));
     flash.write(4090, Uint8Array.of(0xf3));
@@ -198,7 +198,7 @@ describe('the simulated flash', () => {
     expect([...flash.read(4094, 4)]).toEqual([0xff, 0xff, 5, 6]);
   });
 
-  it('does exactly as many bytes as the power lasts, and nothing afterwards', () => {
+  it('writes exactly as many bytes as the power lasts, and nothing afterward', () => {
     const flash = createFlash({ bytes: 8192 });
     flash.cutAfter(3);
     expect(() => flash.write(0, Uint8Array.of(1, 2, 3, 4))).toThrow(PowerCut);
@@ -208,7 +208,7 @@ describe('the simulated flash', () => {
     expect([...flash.read(0, 4)]).toEqual([1, 2, 3, 0xff]);
   });
 
-  it('keeps a torn record from hiding the one before it', () => {
+  it('does not let a torn record hide the previous one', () => {
     const flash = createFlash({ bytes: flashBytesFor(4096) });
     createDeviceStore(flash).writeRecord({ ...blankRecord, floor: 1 });
     for (let cut = 0; cut < 4096 + 120; cut += 61) {
@@ -221,7 +221,7 @@ describe('the simulated flash', () => {
     expect(createDeviceStore(flash).readRecord().floor).toBe(3);
   });
 
-  it('keeps its contents in a file, and refuses a file that is none of its own', async () => {
+  it('stores its contents in a file, and rejects a file that is not its own', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-flash-'));
     const file = join(folder, 'flash.bin');
     const first = createFlash({ bytes: flashBytesFor(4096), file });

@@ -17,23 +17,23 @@ import { root } from '../support/cli.js';
 import { fc } from '../support/property.js';
 
 const schemas: Record<string, ZodType> = protocolSchemas;
-const page = await readFile(join(root, 'docs', 'protocol.md'), 'utf8');
+const page = await readFile(join(root, 'docs', 'reference', 'protocol.md'), 'utf8');
 const examples = [...page.matchAll(/```json (\w+)\n(.+?)\n```/gs)].map(([, name = '', text = '']) => ({
   name,
   text,
 }));
 
-describe('docs/protocol.md', () => {
-  it('has an example of each message', () => {
+describe('docs/reference/protocol.md', () => {
+  it('contains an example of each message', () => {
     expect([...new Set(examples.map(({ name }) => name))].sort()).toEqual(Object.keys(schemas));
   });
 
-  it.each(examples)('shows a $name that its schema takes whole: $text', ({ name, text }) => {
+  it.each(examples)('shows a $name that its schema accepts completely: $text', ({ name, text }) => {
     const value = JSON.parse(text);
     expect(schemas[name]?.parse(value)).toEqual(value);
   });
 
-  it('names every channel, every state, and no code that is not in the catalogue', () => {
+  it('names every channel and every state, and only codes from the catalog', () => {
     for (const channel of Object.keys(deviceChannels))
       expect(page).toMatch(new RegExp(`\\| \`${channel}[\`/]`));
     for (const state of updateStates) expect(page).toContain(`${state} -->`);
@@ -46,18 +46,18 @@ describe('docs/protocol.md', () => {
   });
 });
 
-describe('docs/schemas/protocol', () => {
+describe('docs/reference/schemas/protocol', () => {
   const ajv = new Ajv({ allowUnionTypes: true, strict: true });
   for (const format of ['base64', 'uri']) ajv.addFormat(format, true);
   const validators = new Map<string, ValidateFunction>();
   const validatorOf = async (name: string) => {
-    const file = join(root, 'docs', 'schemas', 'protocol', `${name}.json`);
+    const file = join(root, 'docs', 'reference', 'schemas', 'protocol', `${name}.json`);
     const known = validators.get(name) ?? ajv.compile(JSON.parse(await readFile(file, 'utf8')));
     validators.set(name, known);
     return known;
   };
 
-  it.each(examples)('takes the example of $name: $text', async ({ name, text }) => {
+  it.each(examples)('accepts the example of $name: $text', async ({ name, text }) => {
     const validate = await validatorOf(name);
     validate(JSON.parse(text));
     expect(validate.errors).toBeNull();
@@ -69,7 +69,7 @@ describe('docs/schemas/protocol', () => {
       .filter((member) => member in (schemas[name] as unknown as { shape: object }).shape)
       .map((member) => ({ name, member, text })),
   );
-  it.each(wrong)('refuses $name with another $member: $text', async ({ name, member, text }) => {
+  it.each(wrong)('rejects $name with an invalid $member: $text', async ({ name, member, text }) => {
     const validate = await validatorOf(name);
     const value = { ...JSON.parse(text), [member]: { neither: ['this', 'nor', 'that'] } };
     // `result` and `args` hold whatever a command says.
@@ -77,7 +77,7 @@ describe('docs/schemas/protocol', () => {
   });
 
   it.each(Object.keys(protocolSchemas))(
-    'says of %s what the platform says, whatever is left out',
+    'agrees with the platform about %s, whatever is left out',
     async (name) => {
       const validate = await validatorOf(name);
       for (const { text } of examples.filter((example) => example.name === name)) {
@@ -96,7 +96,7 @@ describe('docs/schemas/protocol', () => {
 });
 
 describe('a protocol topic', () => {
-  it('is read back as it was made', () => {
+  it('survives a round trip', () => {
     const names = fc.stringMatching(/^[a-z0-9]{1,10}$/);
     const channels = fc.constantFrom(...(Object.keys(deviceChannels) as (keyof typeof deviceChannels)[]));
     fc.assert(
@@ -115,13 +115,13 @@ describe('a protocol topic', () => {
     'aiot/v1//reported',
     'aiot/v1/dev/constructor',
     'other',
-  ])('is not %s', (topic) => {
+  ])('is not parsed from %s', (topic) => {
     expect(parseTopic(topic)).toBeNull();
   });
 });
 
 describe('a payload', () => {
-  it('keeps members that nobody knows yet', () => {
+  it('keeps unknown members', () => {
     const payload = encodeMessage({ online: true, t: 1, battery: 0.8 });
     expect(decodeMessage(presenceSchema, 'p', payload)).toEqual({ online: true, t: 1, battery: 0.8 });
   });
@@ -133,7 +133,7 @@ describe('a payload', () => {
     [Buffer.from([0xa1, 0x66, ...Buffer.from('online'), 0x01]), 'p: online: '],
     [Buffer.from('[]'), 'p: payload: '],
     [Buffer.from('{"online":1,"t":1}'), 'p: online: '],
-  ])('%s is refused with its place', (payload, message) => {
+  ])('of %s is rejected with its location', (payload, message) => {
     expect(() => decodeMessage(presenceSchema, 'p', payload)).toThrow(
       expect.objectContaining({
         code: 'AIOT_MESSAGE_MALFORMED',

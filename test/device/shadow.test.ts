@@ -34,8 +34,8 @@ async function shadowing(runtime = anyRuntime) {
   return { ...device, flash, blobs, source };
 }
 
-describe('a model that runs as a shadow', () => {
-  it('is verified and tried, and what ran before runs on', async () => {
+describe('a shadow model', () => {
+  it('is verified and tried while the previous model keeps running', async () => {
     const { reports, active } = await shadowing();
     expect(reports.at(-1)).toMatchObject({
       ...{ state: 'SHADOW', rollout: 'shadow', model: { version: 1 }, golden: { vectors: 3, passed: 3 } },
@@ -43,7 +43,7 @@ describe('a model that runs as a shadow', () => {
     expect(active()).toEqual(Buffer.from(old.bytes));
   });
 
-  it('is committed with the next wish, and not downloaded again', async () => {
+  it('is committed by the next request, without another download', async () => {
     const { updater, reports, active, blobs } = await shadowing();
     updater.desire(next.desired);
     await updater.settled();
@@ -52,7 +52,7 @@ describe('a model that runs as a shadow', () => {
     expect(blobs).toHaveLength(2);
   });
 
-  it('goes on after a restart, and is given up after the third', async () => {
+  it('continues after a restart, and is abandoned after the third', async () => {
     const { flash, source } = await shadowing();
     for (const state of ['SHADOW', 'SHADOW', 'IDLE']) {
       const again = await testUpdater(flash, { source });
@@ -66,9 +66,9 @@ describe('a model that runs as a shadow', () => {
   });
 
   it.each([
-    ['is taken back', null],
-    ['gives way to another wish', old.desired],
-  ])('%s, and nothing of it is left', async (_, wish) => {
+    ['is withdrawn', null],
+    ['is replaced by another request', old.desired],
+  ])('%s, and is removed completely', async (_, wish) => {
     const { updater, reports, flash, source, active } = await shadowing();
     updater.desire(wish && { ...wish, rollout: 'again' });
     await updater.settled();
@@ -80,7 +80,7 @@ describe('a model that runs as a shadow', () => {
     expect(active()).toEqual(Buffer.from(old.bytes));
   });
 
-  it('does not run where its golden vectors are wrong', async () => {
+  it('does not run if its golden vectors are wrong', async () => {
     let passed = 3;
     const runtime = { ...anyRuntime, checkGolden: async () => ({ vectors: 3, passed: passed-- }) };
     const { reports } = await shadowing(runtime);
@@ -89,16 +89,16 @@ describe('a model that runs as a shadow', () => {
     });
   });
 
-  it('is given up where the sensor does not fit it', async () => {
+  it('is abandoned if the sensor does not fit it', async () => {
     const { updater, reports } = await shadowing();
-    updater.failShadow('AIOT_RECORDING_UNFIT', 'expected 50 Hz as the model takes, got 100');
+    updater.failShadow('AIOT_RECORDING_UNFIT', 'expected 50 Hz as required by the model, got 100');
     await updater.settled();
     expect(reports.at(-1)).toMatchObject({ state: 'IDLE', error: { code: 'AIOT_RECORDING_UNFIT' } });
     expect(updater.state.record).toMatchObject({ trial: null, slots: [{ version: 1 }, null] });
   });
 });
 
-describe('what a shadow measures', () => {
+describe('shadow metrics', () => {
   const loaded = (arenaBytes: number) => ({
     ...{ fields: ['x'], rateHz: 100, classes: ['a', 'b'], arenaBytes },
     createPredictor: () => ({ push: () => null, reset: () => {} }),
@@ -107,7 +107,7 @@ describe('what a shadow measures', () => {
     ...{ window: 0, index: null, label, voted: label, scores, value: null, latencyMs },
   });
 
-  it('is other answers, times, memory and how often which answer came', () => {
+  it('include disagreements, latencies, memory, and counts per label', () => {
     const shadow = new Shadow(loaded(100), loaded(200));
     for (let i = 1; i <= 20; i++) shadow.saw(said('a', i), said(i > 15 ? 'b' : 'a', 2 * i));
     expect(shadow.figures).toEqual({
@@ -117,7 +117,7 @@ describe('what a shadow measures', () => {
     });
   });
 
-  it('holds each answer of the model in use against the newest of the other since the one before', () => {
+  it('compare each active prediction with the newest candidate prediction since the previous one', () => {
     const shadow = new Shadow(loaded(1), loaded(1));
     shadow.saw(null, said('b'));
     shadow.saw(null, said('a'));
@@ -131,7 +131,7 @@ describe('what a shadow measures', () => {
     [[10], [10.6], 1],
     [[10, 0], [10, 1], 1],
     [[10], [10, 1], 1],
-  ])('values %j and %j differ: %d', (one, other, disagreements) => {
+  ])('count values %j and %j as %d disagreements', (one, other, disagreements) => {
     const shadow = new Shadow(loaded(1), loaded(1));
     shadow.saw(said(null, 1, one), said(null, 1, other));
     expect(shadow.figures).toMatchObject({ windows: 1, disagreements, active: { labels: {} } });

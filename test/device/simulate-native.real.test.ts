@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { addContext } from '../../src/lib/core/contexts.js';
 import { type DeviceEvent, deviceEventSchema } from '../../src/lib/device/events.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
+import { simulateNative } from '../../src/lib/device/native/simulate.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -40,19 +41,23 @@ describeReal('native', 'device simulate --native', () => {
     await own.stop();
   });
 
-  it('runs as many devices as it is told to, each registered at the platform in use, and ends them', async () => {
-    const { stdout, code } = await runCli([
-      'device',
-      'simulate',
-      '--native',
-      '--count',
-      '3',
-      '--for',
-      '1s',
-      '--json',
-    ]);
+  it('starts another device each time while earlier ones run, registered on the current platform', async () => {
+    const events: DeviceEvent[] = [];
+    const stop = new AbortController();
+    const common = { speed: 1, predict: false, loop: false, seed: 7, signal: stop.signal };
+    const runs: Promise<void>[] = [];
+    for (const name of ['native-1', 'native-2']) {
+      runs.push(simulateNative({ ...common, onEvent: (event) => events.push(event) }));
+      await vi.waitFor(
+        () => expect(events.some(({ device, event }) => device === name && event === 'online')).toBe(true),
+        10_000,
+      );
+    }
+    const { stdout, code } = await runCli(['device', 'simulate', '--native', '--for', '1s', '--json']);
     expect(code).toBe(0);
-    const events = eventsOf(stdout);
+    stop.abort();
+    await Promise.all(runs);
+    events.push(...eventsOf(stdout));
     for (const name of ['native-1', 'native-2', 'native-3']) {
       const told = events.filter(({ device }) => device === name).map(({ event }) => event);
       // Once for all kinds of updates.
@@ -71,7 +76,7 @@ describeReal('native', 'device simulate --native', () => {
     expect((await own.client.devices.list()).map(({ name }) => name)).toHaveLength(4);
   }, 30_000);
 
-  it('replays a recording, and watches a motor, as the device in TypeScript does', async () => {
+  it('replays a recording and simulates a motor, as the TypeScript device does', async () => {
     const csv = join(own.folder, 'walking1.csv');
     const rows = Array.from({ length: 250 }, (_, i) => `${i / 100},${-i},0.5`);
     await writeFile(csv, `x,y,z\n${rows.join('\n')}\n`);
@@ -92,7 +97,7 @@ describeReal('native', 'device simulate --native', () => {
     expect(recordings[0]?.rateHz).toBe(200);
   }, 30_000);
 
-  it('says so when its program falls over, and that it takes a platform', async () => {
+  it('reports that its program failed, or that it requires a platform', async () => {
     const flash = join(dir, 'flash.bin');
     await writeFile(flash, 'not a flash');
     const broken = await runCli(['device', 'simulate', dir, '--native', '--for', '5s', '--json']);

@@ -30,7 +30,7 @@ function eventsOf(stdout: string): DeviceEvent[] {
 }
 
 describe('device simulate', () => {
-  it('replays a recording, tells of it in lines of JSON, and ends', async () => {
+  it('replays a recording, prints its events as JSON lines, and exits', async () => {
     const { stdout, code } = await runCli([
       ...['device', 'simulate', dir, '--recording', csv, '--speed', 'max', '--json'],
     ]);
@@ -49,7 +49,7 @@ describe('device simulate', () => {
     expect(existsSync(join(dir, 'flash.bin'))).toBe(true);
   });
 
-  it('watches a motor for a while, at the speed of the motor', async () => {
+  it('simulates a motor for a limited time, at the speed of the motor', async () => {
     const { stdout, code } = await runCli([
       ...['device', 'simulate', dir, '--motor', 'bearing', '--for', '1200ms', '--json'],
     ]);
@@ -63,7 +63,7 @@ describe('device simulate', () => {
     expect(recordings[0]?.rateHz).toBe(200);
   });
 
-  it('begins a recording again as a new take', async () => {
+  it('repeats a recording as a new take', async () => {
     const { stdout } = await runCli([
       ...[
         'device',
@@ -84,7 +84,7 @@ describe('device simulate', () => {
     expect(new Set(takes).size).toBe(takes.length);
   });
 
-  it('shows people one sentence an event', async () => {
+  it('prints one sentence per event for human readers', async () => {
     const { stdout } = await runCli(['device', 'simulate', dir, '--for', '100ms']);
     expect(stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}/);
     expect(stdout).toContain('booted without a model');
@@ -94,7 +94,7 @@ describe('device simulate', () => {
   it.each([
     [['NONE'], 4, 'AIOT_FILE_NOT_FOUND'],
     [['DIR', '--recording', '/no/such.csv'], 4, 'AIOT_FILE_NOT_FOUND'],
-    [['DIR', '--recording', 'BAD'], 2, 'AIOT_CSV_MALFORMED'],
+    [['DIR', '--recording', 'BAD'], 2, 'AIOT_FILE_MALFORMED'],
     [['DIR', '--recording', 'CSV', '--motor', 'healthy'], 2, 'AIOT_USAGE'],
     [['DIR', '--recording', 'CSV', '--stream', 'a/b'], 2, 'AIOT_RECORDING_UNFIT'],
     [['DIR', '--recording', 'CSV', '--predict', '--for', '1s'], 1, 'AIOT_DEVICE_NO_MODEL'],
@@ -102,7 +102,10 @@ describe('device simulate', () => {
     [['DIR', '--speed', '0'], 2, 'AIOT_USAGE'],
     [['DIR', '--for', '5'], 2, 'AIOT_USAGE'],
     [['DIR', '--loop'], 2, 'AIOT_USAGE'],
-    [['--native', '--count', '101'], 2, 'AIOT_USAGE'],
+    [[], 2, 'AIOT_USAGE'],
+    [['DIR', '--count', '3'], 2, 'AIOT_USAGE'],
+    [['DIR', '--board', 'architects-guide'], 2, 'AIOT_USAGE'],
+    [['DIR', '--board', 'iot-kit'], 2, 'AIOT_USAGE'],
   ])('%j exits with %i and %s', async (args, exit, code) => {
     const bad = join(own.folder, 'bad.csv');
     await writeFile(bad, 'x,y,z\n1,2,NaN\n');
@@ -113,7 +116,7 @@ describe('device simulate', () => {
     expect(existsSync(join(own.folder, 'none'))).toBe(false);
   });
 
-  it('runs a device once at a time, and takes over from one that has died', async () => {
+  it('runs a device only once at a time, and takes over from a crashed process', async () => {
     const note = join(dir, 'device.pid');
     const release = await takeLock(join(dir, 'device.lock'));
     const busy = await runCli(['device', 'simulate', dir, '--for', '50ms', '--json']);
@@ -125,7 +128,7 @@ describe('device simulate', () => {
     expect(existsSync(note)).toBe(false);
   });
 
-  it('says that the broker is away', async () => {
+  it('reports an unreachable broker', async () => {
     const away = join(own.folder, 'away');
     await mkdir(away);
     await provisionDevice({ client: own.client, name: 'away', type: 'virtual', out: away });

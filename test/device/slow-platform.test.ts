@@ -57,8 +57,8 @@ async function running(from: ReturnType<typeof dripping>) {
   return device;
 }
 
-describe('a platform that sends byte after byte', () => {
-  it('is given up after a minute, and the old version runs on', async () => {
+describe('a platform that sends one byte at a time', () => {
+  it('is abandoned after a minute, and the old version keeps running', async () => {
     const from = dripping(1, 1000);
     const device = await running(from);
     device.updater.desire(next.desired);
@@ -73,7 +73,7 @@ describe('a platform that sends byte after byte', () => {
     expect(from.passed()).toBe(60_000);
   });
 
-  it('is given up where each connection brings one byte', async () => {
+  it('is abandoned if each connection delivers one byte', async () => {
     const from = dripping(1, 1000, undefined, 1);
     const device = await running(from);
     device.updater.desire(next.desired);
@@ -85,7 +85,7 @@ describe('a platform that sends byte after byte', () => {
     expect(from.connections()).toBe(6);
   });
 
-  it('is heard to its end where it is only slow', async () => {
+  it('is awaited to the end if it is fast enough', async () => {
     const from = dripping(100, 600);
     const device = await running(from);
     device.updater.desire(next.desired);
@@ -94,7 +94,7 @@ describe('a platform that sends byte after byte', () => {
     expect(from.passed()).toBeGreaterThan(100_000);
   });
 
-  it('costs a patch, and the whole is taken in its place', async () => {
+  it('makes a patch fail, and the whole release is downloaded instead', async () => {
     const from = dripping(1, 1500, withPatch.delta?.digest);
     expect(patch.length).toBeGreaterThan(41);
     const device = await running(from);

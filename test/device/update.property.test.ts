@@ -238,7 +238,7 @@ function play(world: World, action: typeof actions extends fc.Arbitrary<infer A>
 }
 
 describe('the update state machine', () => {
-  it('keeps a proven active version, and lets floor, sequence and signed time never fall, whatever happens', () => {
+  it('keeps a proven active version, and never lowers the floor, the sequence, or the signed time', () => {
     let [committed, shadows] = [0, 0];
     fc.assert(
       fc.property(fc.array(actions, { minLength: 1, maxLength: 80, size: 'max' }), (sequence) => {
@@ -260,7 +260,7 @@ describe('the update state machine', () => {
     expect(shadows).toBeGreaterThan(200);
   });
 
-  it('always comes to an end when the world answers', () => {
+  it('always finishes when its requests are answered', () => {
     fc.assert(
       fc.property(fc.array(actions, { maxLength: 40, size: 'max' }), (sequence) => {
         const world = new World();

@@ -49,7 +49,7 @@ describe('an update', () => {
     expect(active()).toEqual(Buffer.from(wanted.bytes));
   });
 
-  it('is not begun again for a rollout that has ended, and needs no download for what runs already', async () => {
+  it('is not repeated for a finished rollout, and needs no download for a running version', async () => {
     const flash = newFlash();
     const wanted = release(bytes(1), 1);
     await take(flash, wanted);
@@ -71,7 +71,7 @@ describe('an update', () => {
     ]);
   });
 
-  it('may lower the version, but not the sequence', async () => {
+  it('can lower the version if the sequence rises', async () => {
     const flash = newFlash();
     await take(flash, release(bytes(1), 5));
     const { last } = await take(flash, release(bytes(2), 6, { version: 1 }));
@@ -87,10 +87,14 @@ describe('an update', () => {
     ['has a floor above itself', 'AIOT_UPDATE_FLOOR', { floor: 9 }],
     ['ended before the newest signed time', 'AIOT_UPDATE_EXPIRED', { expires: 1_699_999_999_999 }],
     ['does not fit into a slot', 'AIOT_UPDATE_SIZE', { artifacts: [artifact({ bytes: 16_385 })] }],
-    ['says more bytes than there are', 'AIOT_UPDATE_DOWNLOAD', { artifacts: [artifact({ bytes: 9001 })] }],
-    ['says fewer bytes than there are', 'AIOT_UPDATE_SIZE', { artifacts: [artifact({ bytes: 8999 })] }],
+    [
+      'declares more bytes than there are',
+      'AIOT_UPDATE_DOWNLOAD',
+      { artifacts: [artifact({ bytes: 9001 })] },
+    ],
+    ['declares fewer bytes than there are', 'AIOT_UPDATE_SIZE', { artifacts: [artifact({ bytes: 8999 })] }],
     ['is not what was announced', 'AIOT_UPDATE_MISMATCH', { name: 'other' }],
-    ['is for a firmware', 'AIOT_UPDATE_MISMATCH', { kind: 'firmware' }],
+    ['is for firmware', 'AIOT_UPDATE_MISMATCH', { kind: 'firmware' }],
     ['has no artifact of its own', 'AIOT_UPDATE_MISMATCH', { artifacts: [artifact({}), artifact({})] }],
   ];
   function artifact(changes: object) {
@@ -105,7 +109,7 @@ describe('an update', () => {
   }
   const runsOn = { model: { sequence: 5, digest: digestOf(bytes(1)) }, floor: 3 };
 
-  it.each(wrong)('whose manifest %s is refused with %s, and nothing changes', async (_, code, changes) => {
+  it.each(wrong)('whose manifest %s is rejected with %s, and changes nothing', async (_, code, changes) => {
     const wanted = release(bytes(2), 6, changes);
     // The announcement agrees with the manifest, except where that is the case.
     const desired = { ...wanted.desired, rollout: 'r', kind: 'model' as const, name: 'motion' };
@@ -113,12 +117,12 @@ describe('an update', () => {
     expect(last).toMatchObject({ ...runsOn, state: 'IDLE', rollout: 'r', error: { code } });
   });
 
-  it('that a stranger signed is refused', async () => {
+  it('is rejected if it is signed with an unknown key', async () => {
     const { last } = await take(await settled(), release(bytes(2), 6, {}, stranger));
     expect(last).toMatchObject({ ...runsOn, state: 'IDLE', error: { code: 'AIOT_SIGNATURE_INVALID' } });
   });
 
-  it('whose payload was changed after signing is refused', async () => {
+  it('is rejected if its payload was changed after signing', async () => {
     const wanted = release(bytes(2), 6);
     const payload = Buffer.from(wanted.envelope.payload, 'base64').toString().replace('virtual', 'esp32xx');
     wanted.envelope = { ...wanted.envelope, payload: Buffer.from(payload).toString('base64') };
@@ -126,19 +130,19 @@ describe('an update', () => {
     expect(last).toMatchObject({ ...runsOn, error: { code: 'AIOT_SIGNATURE_INVALID' } });
   });
 
-  it('is refused by a device that trusts nobody', async () => {
+  it('is rejected by a device without trusted keys', async () => {
     const { last } = await take(newFlash(), release(bytes(2), 6), { trust: null });
     expect(last).toMatchObject({ model: null, state: 'IDLE', error: { code: 'AIOT_SIGNATURE_INVALID' } });
   });
 
-  it('is refused when its envelope is none', async () => {
+  it('is rejected if its envelope is invalid', async () => {
     const wanted = release(bytes(2), 6);
     const source = { ...memorySource([wanted]), manifest: async () => ({ hello: 'world' }) };
     const { last } = await take(await settled(), wanted, { source });
     expect(last).toMatchObject({ ...runsOn, error: { code: 'AIOT_MANIFEST_MALFORMED' } });
   });
 
-  it('whose bytes were changed on the way is refused, and can be taken afterwards', async () => {
+  it('is rejected if its bytes were changed in transit, and can be installed afterward', async () => {
     const flash = await settled();
     const wanted = release(bytes(2), 6);
     const tampered: BundleSource = {
@@ -155,16 +159,16 @@ describe('an update', () => {
 
   it.each([
     ['fail', { ...anyRuntime, checkGolden: async () => ({ vectors: 3, passed: 2 }) }],
-    ['are none', { ...anyRuntime, checkGolden: async () => ({ vectors: 0, passed: 0 }) }],
+    ['are missing', { ...anyRuntime, checkGolden: async () => ({ vectors: 0, passed: 0 }) }],
     ['cannot be run', { ...anyRuntime, checkGolden: async () => Promise.reject(new Error('no memory')) }],
-  ])('whose golden vectors %s is rolled back', async (_, runtime) => {
+  ])('is rolled back if its golden vectors %s', async (_, runtime) => {
     const flash = await settled();
     const { last } = await take(flash, release(bytes(2), 6), { runtime });
     expect(last).toMatchObject({ ...runsOn, state: 'ROLLED_BACK', error: { code: 'AIOT_GOLDEN_MISMATCH' } });
     expect((await take(flash, release(bytes(2), 7))).last).toMatchObject({ state: 'COMMITTED' });
   });
 
-  it('goes on where its download broke off', async () => {
+  it('resumes an interrupted download', async () => {
     const wanted = release(bytes(2, 12_000), 6);
     const asked: number[] = [];
     const whole = memorySource([wanted]);
@@ -185,7 +189,7 @@ describe('an update', () => {
     expect(asked).toEqual([0, 5439, 10_878]);
   });
 
-  it('is given up when nothing comes, again and again', async () => {
+  it('is abandoned if nothing arrives after several retries', async () => {
     const waits: number[] = [];
     const clock = {
       ...quickClock,
@@ -204,7 +208,7 @@ describe('an update', () => {
     expect(waits).toEqual([200, 400, 800, 1600, 3200]);
   });
 
-  it('ends when it is withdrawn, and gives way to a newer one', async () => {
+  it('ends when it is withdrawn, and is replaced by a newer one', async () => {
     const flash = await settled();
     const [six, seven] = [release(bytes(2), 6), release(bytes(3), 7)];
     const whole = memorySource([six, seven]);

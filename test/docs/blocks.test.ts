@@ -11,7 +11,7 @@ import { shellCommands, shellLines } from '../support/documents/shell.js';
 const long = process.env.AIOT_LONG !== undefined;
 
 describe('a shell block', () => {
-  it('is read as the shell reads it', () => {
+  it('is parsed as a shell parses it', () => {
     const block = [
       'A=1 aiot stream tail \'x y\' --where "a > \\"1\\""   # a comment',
       'aiot up --set A=1 \\',
@@ -35,7 +35,7 @@ describe('a shell block', () => {
     ]);
   });
 
-  it('says in a comment above it whether it is run, and how', () => {
+  it('declares in a comment above it whether and how it is run', () => {
     const text = [
       '<!-- run: beside, long -->',
       '```sh',
@@ -54,7 +54,7 @@ describe('a shell block', () => {
   });
 });
 
-describe('a line to type', () => {
+describe('a command line in the documentation', () => {
   it.each([
     ['frobnicate', 'no such command'],
     ['device frobnicate', 'no such command'],
@@ -67,17 +67,17 @@ describe('a line to type', () => {
     ['data export motion --out x.csv', undefined],
     ['data export motion -o x.csv --format xml', '--format is not xml, but'],
     ['data export motion other --out x.csv', 'too many words: other'],
-    ['ota start --plan rollout.json --waves 1', 'beside'],
+    ['rollout start --plan rollout.json --waves 1', 'beside'],
     ['up --cert server.pem', '--cert without --key'],
     ['stream bridge … --status 9100', undefined],
-    ['ota status --help', undefined],
+    ['rollout show --help', undefined],
   ])('aiot %s: %s', (line, problem) => {
     const found = wrongWith(line.split(' '));
     if (problem === undefined) expect(found).toBeUndefined();
     else expect(found).toContain(problem);
   });
 
-  it('that is only spoken of may leave things out, but invents nothing', () => {
+  it('may be incomplete in prose, but must not contain unknown words', () => {
     expect(wrongWith(['data', 'export'], 'spoken')).toBeUndefined();
     expect(wrongWith(['up', '--project'], 'spoken')).toBeUndefined();
     expect(wrongWith(['data', 'export', '--prot'], 'spoken')).toBe('no flag --prot');
@@ -86,18 +86,18 @@ describe('a line to type', () => {
   });
 });
 
-describe('what people are told to type', () => {
-  it.each(pages)('in %s exists', (page) => {
+describe('commands in the documentation', () => {
+  it.each(pages)('exist in %s', (page) => {
     expect(wrongIn(page)).toEqual([]);
   });
 });
 
-describe('a page that is wrong', () => {
+describe('a page with runnable commands', () => {
   it.each([
-    ['exit code 2', 'aiot explain AIOT_NO_SUCH_CODE', undefined],
-    ['', 'aiot explain AIOT_NO_SUCH_CODE', /^exit code \d+, not 0$/],
+    ['exit code 2', 'aiot error AIOT_NO_SUCH_CODE', undefined],
+    ['', 'aiot error AIOT_NO_SUCH_CODE', /^exit code \d+, not 0$/],
     ['', 'sleep 60', 'not done within 1 s'],
-  ])('tells its line and why: %s, %s', async (comment, line, why) => {
+  ])('reports the line and the cause of a failure: %s, %s', async (comment, line, why) => {
     const folder = mkdtempSync(join(tmpdir(), 'aiot-page-'));
     try {
       const page = join(folder, 'page.md');
@@ -118,16 +118,16 @@ describe('a page that is wrong', () => {
   });
 });
 
-describe('what pages are marked to run', () => {
+describe('commands marked to run', () => {
   const marked = pages.filter((page) => runnable(page, long).length > 0);
 
-  it('is the way of a newcomer, and more', () => {
+  it('include the quick start and the pipeline guide', () => {
     const all = pages.filter((page) => runnable(page, true).length > 0);
-    expect(all).toEqual(expect.arrayContaining(['docs/quick-start.md', 'docs/pipelines.md']));
+    expect(all).toEqual(expect.arrayContaining(['docs/start/quick-start.md', 'docs/how-to/pipelines.md']));
   });
 
   it.each(marked)(
-    'in %s does what it says',
+    'work as documented in %s',
     async (page) => {
       expect(await runPage(page, { long, timeoutMs: 150_000 })).toBeUndefined();
     },

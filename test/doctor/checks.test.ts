@@ -27,19 +27,19 @@ async function listening(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-describe('the check of Node', () => {
+describe('the Node check', () => {
   it.each([
     ['20.19.0', 'ok'],
     ['24.1.0', 'ok'],
     ['20.18.3', 'fail'],
     ['18.20.0', 'fail'],
-  ])('finds %s %s', (version, status) => {
+  ])('reports Node %s as %s', (version, status) => {
     expect(checkNode(version).status).toBe(status);
   });
 });
 
-describe('the check of the clock', () => {
-  it('fails at 1970, where boards without a battery begin', () => {
+describe('the clock check', () => {
+  it('fails in 1970, where boards without a battery start', () => {
     expect(checkClock(1000)).toMatchObject({
       status: 'fail',
       detail: '1970-01-01T00:00:01.000Z is in the past',
@@ -48,22 +48,22 @@ describe('the check of the clock', () => {
   });
 });
 
-describe('the check of a folder', () => {
-  it('is content with one that is not there yet', async () => {
+describe('the folder check', () => {
+  it('passes for a folder that does not exist yet', async () => {
     const missing = join(folder, 'a', 'b');
     expect(await checkFolder('config folder', missing, 'private')).toEqual([
-      { check: 'config folder', status: 'ok', detail: `${missing}, made when needed`, next: null },
+      { check: 'config folder', status: 'ok', detail: `${missing}, created when needed`, next: null },
     ]);
   });
 
-  it('fails when others may read it or a file in it, and says how to shut it', async () => {
+  it('fails if others can read the folder or a file in it, and prints the fix', async () => {
     await chmod(folder, 0o700);
     await writeFile(join(folder, 'contexts.json'), '{}', { mode: 0o644 });
     expect(await checkFolder('config folder', folder, 'private')).toEqual([
       {
         check: 'config folder',
         status: 'fail',
-        detail: `others may read ${join(folder, 'contexts.json')}`,
+        detail: `other users can read ${join(folder, 'contexts.json')}`,
         next: `chmod -R go= ${folder}`,
       },
     ]);
@@ -71,7 +71,7 @@ describe('the check of a folder', () => {
     expect(await checkFolder('config folder', folder, 'private')).toMatchObject([{ status: 'ok' }]);
   });
 
-  it('fails on a file in its place', async () => {
+  it('fails for a file in place of the folder', async () => {
     const file = join(folder, 'file');
     await writeFile(file, '', { mode: 0o700 });
     expect(await checkFolder('data folder', file, 'any')).toMatchObject([
@@ -80,15 +80,15 @@ describe('the check of a folder', () => {
   });
 });
 
-describe('the check of a port', () => {
-  it('warns of one in use and names the process, where the system tells', async () => {
+describe('the port check', () => {
+  it('warns about a port in use, and names its process if the system reports it', async () => {
     const port = await listening(createTcp());
     const found = await checkPort('port http', port, '--http-port');
     expect(found.detail).toContain(`${port} is in use`);
     if (process.platform === 'linux') expect(found.detail).toContain(`pid ${process.pid}`);
   });
 
-  it('finds a free one free', async () => {
+  it('passes for a free port', async () => {
     const server = createTcp();
     const port = await listening(server);
     await new Promise((done) => servers.pop()?.close(done));
@@ -96,7 +96,7 @@ describe('the check of a port', () => {
   });
 });
 
-describe('the check of contexts', () => {
+describe('the context check', () => {
   const options = { timeoutMs: 400, now: Date.now, signal: new AbortController().signal };
   const config = () => join(folder, 'config');
 
@@ -114,36 +114,36 @@ describe('the check of contexts', () => {
     return checkContexts({ AIOT_CONFIG_DIR: config() }, options);
   }
 
-  it('is content without any', async () => {
+  it('passes without contexts', async () => {
     expect(await checkContexts({ AIOT_CONFIG_DIR: config() }, options)).toMatchObject([{ status: 'ok' }]);
   });
 
-  it('tells that a platform answers and how long its certificate is good', async () => {
+  it('reports that a platform responds and how long its certificate is valid', async () => {
     const findings = await check({ lab: await platform('lab') }, 'lab');
     expect(findings.map(({ check: name, status }) => [name, status])).toEqual([
       ['context lab', 'ok'],
       ['context lab certificate', 'ok'],
     ]);
-    expect(findings[0]?.detail).toMatch(/answers, and is in use$/);
-    expect(findings[1]?.detail).toMatch(/good for \d+ more days$/);
+    expect(findings[0]?.detail).toMatch(/responds, and is the current context$/);
+    expect(findings[1]?.detail).toMatch(/valid for \d+ more days$/);
   });
 
   it('fails for a server that another CA has signed', async () => {
     const { url } = await platform('lab');
     const { file: ca } = await openAuthority(join(folder, 'other'), Date.now);
     expect(await check({ lab: { url, ca } }, 'lab')).toMatchObject([
-      { status: 'fail', detail: expect.stringContaining('cannot be trusted') },
+      { status: 'fail', detail: expect.stringContaining('is not trusted') },
     ]);
   });
 
-  it('fails when the CA’s file is gone', async () => {
+  it('fails if the CA file is missing', async () => {
     const { url } = await platform('lab');
     expect(await check({ lab: { url, ca: join(folder, 'gone.pem') } }, 'lab')).toMatchObject([
-      { status: 'fail', detail: expect.stringContaining('no such file') },
+      { status: 'fail', detail: expect.stringContaining('does not exist') },
     ]);
   });
 
-  it('only warns where that is not the one in use', async () => {
+  it('only warns about contexts other than the current one', async () => {
     const [lab, { url }] = [await platform('lab'), await platform('old')];
     const findings = await check(
       { lab, old: { url, ca: join(folder, 'gone.pem') }, other: { url, ca: lab.ca } },
@@ -155,7 +155,7 @@ describe('the check of contexts', () => {
     ]);
   });
 
-  it('warns of one that is down, and of one that accepts and never answers, within its time', async () => {
+  it('warns about an unreachable and an unresponsive platform within its time limit', async () => {
     const silent = await listening(createTcp((socket) => void socket.resume().on('error', () => {})));
     const gone = createTcp();
     const port = await listening(gone);
@@ -174,7 +174,11 @@ describe('the check of contexts', () => {
         detail: expect.stringContaining('ECONNREFUSED'),
         next: 'The context down names this platform: check its address and that it runs.',
       },
-      { check: 'context silent', status: 'warn', detail: expect.stringContaining('nothing within 400 ms') },
+      {
+        check: 'context silent',
+        status: 'warn',
+        detail: expect.stringContaining('no response within 400 ms'),
+      },
     ]);
   });
 });

@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 describe('aiot doctor', () => {
-  it('looks at everything and is content with a machine that has what is needed', async () => {
+  it('runs all checks, and passes on a machine that meets the requirements', async () => {
     const { json, code } = await runCli(['doctor', '--json']);
     const { checks } = Doctor.result.parse(json) as { checks: { check: string; status: string }[] };
     expect(checks.filter(({ status }) => status === 'fail')).toEqual([]);
@@ -29,7 +29,7 @@ describe('aiot doctor', () => {
     ]);
   });
 
-  it('exits 6 when a check fails, and says what to do', async () => {
+  it('exits with 6 if a check fails, and prints the fix', async () => {
     await chmod(folder, 0o755);
     await mkdir(join(folder, 'keys'), { mode: 0o755 });
     const { json, code } = await runCli(['doctor', '--json']);
@@ -40,7 +40,7 @@ describe('aiot doctor', () => {
     expect(again).toBe(6);
   });
 
-  it('refuses a time without a unit', async () => {
+  it('rejects a duration without a unit', async () => {
     const { json, code } = await runCli(['doctor', '--timeout', '3', '--json']);
     expect(json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
     expect(code).toBe(2);

@@ -25,10 +25,10 @@ async function npm(script: string): Promise<void> {
 
 const asked = () => readFile(join(folder, 'asked'), 'utf8').catch(() => '');
 
-describe('aiot update', () => {
-  it('asks nobody unless told to', async () => {
+describe('aiot version', () => {
+  it('does not contact the registry without --check', async () => {
     await npm('echo \'"99.0.0"\'');
-    const { code, json } = await runCli(['update', '--json']);
+    const { code, json } = await runCli(['version', '--json']);
     expect({ code, json }).toMatchObject({
       code: 0,
       json: { version: aiotVersion(), checked: false, latest: null, newer: null },
@@ -40,9 +40,9 @@ describe('aiot update', () => {
     ['99.0.0', true],
     [aiotVersion(), false],
     ['0.0.1', false],
-  ])('knows %s of the registry as newer: %s', async (latest, newer) => {
+  ])('recognizes %s in the registry as newer: %s', async (latest, newer) => {
     await npm(`echo '"${latest}"'`);
-    expect(await runCli(['update', '--check', '--json'])).toMatchObject({
+    expect(await runCli(['version', '--check', '--json'])).toMatchObject({
       code: 0,
       json: { checked: true, latest, newer, install: 'npm install --global aiot@latest' },
     });
@@ -53,7 +53,7 @@ describe('aiot update', () => {
     [
       'echo \'{"error":{"code":"E404","summary":"Not Found"}}\'; exit 1',
       'AIOT_NOT_FOUND',
-      'the npm registry in use has no package named aiot',
+      'the npm registry has no package named aiot',
     ],
     [
       'echo \'{"error":{"code":"E500","summary":"Internal error"}}\'; exit 1',
@@ -61,17 +61,17 @@ describe('aiot update', () => {
       'E500: Internal error',
     ],
     ['echo "npm ERR! network" >&2; exit 1', 'AIOT_PROGRAM_FAILED', 'npm ERR! network'],
-    ['echo nonsense', 'AIOT_PROGRAM_FAILED', 'no version in its answer'],
+    ['echo nonsense', 'AIOT_PROGRAM_FAILED', 'its response contains no version'],
     ['exec sleep 20', 'AIOT_TIMEOUT', 'within 0.3 s', '300ms'],
-  ])('says what went wrong when npm does %s', async (script, code, message, timeout = '30s') => {
+  ])('reports the cause if npm runs %s', async (script, code, message, timeout = '30s') => {
     await npm(script);
-    const { json } = await runCli(['update', '--check', '--timeout', timeout, '--json']);
+    const { json } = await runCli(['version', '--check', '--timeout', timeout, '--json']);
     expect(json).toMatchObject({ error: { code, message: expect.stringContaining(message) } });
   });
 
-  it('says that there is no npm', async () => {
+  it('reports that npm is missing', async () => {
     process.env.PATH = dirname(folder);
-    const { json } = await runCli(['update', '--check', '--json']);
+    const { json } = await runCli(['version', '--check', '--json']);
     expect(json).toMatchObject({ error: { code: 'AIOT_PROGRAM_NOT_FOUND' } });
   });
 });

@@ -35,7 +35,7 @@ describeReal('cmake', 'the core on a bare ESP32-C3', () => {
       rmSync(folder, { recursive: true, force: true });
     });
 
-    it('is an image that the ROM takes: code in IRAM, the rest in DRAM, both sums right', async () => {
+    it('is an image that the ROM accepts: code in IRAM, the rest in DRAM, and both checksums valid', async () => {
       const { json } = await runCli(['firmware', 'image', 'info', image, '--json']);
       expect(json).toMatchObject({ chip: 'esp32c3' });
       const { segments } = readEspImage(new Uint8Array(readFileSync(image)));
@@ -48,7 +48,7 @@ describeReal('cmake', 'the core on a bare ESP32-C3', () => {
       expect(new Set(segments.map(({ address }) => bus(address)))).toEqual(new Set(['iram', 'dram']));
     });
 
-    it('answers the golden vectors on its UART, in an emulator of its instructions', () => {
+    it('passes the golden vectors and prints so on its UART, in an instruction-set emulator', () => {
       const bytes = new Uint8Array(readFileSync(image));
       const { printed } = runOnC3(readEspImage(bytes), bytes, 1, 100_000_000);
       expect(printed).toMatch(allRight);
@@ -56,8 +56,8 @@ describeReal('cmake', 'the core on a bare ESP32-C3', () => {
       expect(printed.match(/interpreted: /g)?.length).toBeGreaterThan(10);
     }, 60_000);
 
-    describeReal('esptool', 'as PyPI’s esptool sees it', () => {
-      it('has the right chip, checksum and digest', () => {
+    describeReal('esptool', 'as read by PyPI’s esptool', () => {
+      it('has the right chip, checksum, and digest', () => {
         const args = ['-m', 'esptool', '--chip', 'esp32c3', 'image-info', image];
         const { status, stdout } = spawnSync(python('esptool'), args, { encoding: 'utf8' });
         expect(status).toBe(0);
@@ -68,7 +68,7 @@ describeReal('cmake', 'the core on a bare ESP32-C3', () => {
 
     /** AIOT_ESP_QEMU=FOLDER: an emulator with the chip's real mask ROM. */
     describeReal('qemu', 'in an emulator with the mask ROM', () => {
-      it('boots from it and answers the golden vectors', async () => {
+      it('boots from the ROM, and passes the golden vectors', async () => {
         const board = await emulatedBoard('esp32c3');
         try {
           await aiotTool.write({ port: board.port, chip: 'esp32c3', stub: false }, 0, image, false);

@@ -37,7 +37,7 @@ function verdict(patch: Uint8Array, total: number): { said: string; made: Buffer
   return { said: decoder.done ? 'done' : 'short', made: Buffer.concat(made) };
 }
 
-describeReal('native', 'patches on the core', () => {
+describeReal('native', 'patches applied by the core', () => {
   let tool: UpdateTool;
   beforeAll(async () => {
     tool = await buildUpdateTool('delta_tool');
@@ -57,7 +57,7 @@ describeReal('native', 'patches on the core', () => {
     return patches.map((_, i) => ({ said: said[i], made: readFileSync(path(`made-${i}`)) }));
   }
 
-  it('make the release, and are refused like here where bits are wrong or missing', () => {
+  it('produce the release, and are rejected as in TypeScript if bits are wrong or missing', () => {
     const patch = createDelta(base, next);
     expect(patch.length).toBeLessThan(next.length / 4);
     const cases = [{ patch, total: next.length }];
@@ -82,7 +82,7 @@ describeReal('native', 'patches on the core', () => {
     expect(said.get('short')).toBeGreaterThan(20);
   });
 
-  describeReal('delta', 'that detools wrote', () => {
+  describeReal('delta', 'created by detools', () => {
     it.each([
       ['8', '7'],
       ['11', '5'],

@@ -8,7 +8,7 @@ import { describeReal } from '../support/real.js';
 
 const chips = ['ESP32', 'ESP32-S3', 'ESP32-C3'];
 
-describeReal('riscv', 'the heap of the firmware for ESP32s', () => {
+describeReal('riscv', 'the heap of the ESP32 firmware', () => {
   let dir = '';
   beforeAll(() => {
     dir = mkdtempSync(join(tmpdir(), 'aiot-heap-'));
@@ -16,7 +16,7 @@ describeReal('riscv', 'the heap of the firmware for ESP32s', () => {
   }, 120_000);
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-  it('is, chip by chip, what docs/firmware.md says', () => {
+  it('matches docs/reference/firmware-memory.md for each chip', () => {
     const rows = new Map<string, string[]>();
     for (const chip of chips) {
       const target = `esp32_heap_${chip.replace('-', '')}`;
@@ -36,6 +36,8 @@ describeReal('riscv', 'the heap of the firmware for ESP32s', () => {
       ...[...rows].map(([item, values]) => `| ${item} | ${values.join(' | ')} |`),
     ];
     expect(rows.size).toBeGreaterThan(15);
-    expect(readFileSync(join(root, 'docs', 'firmware.md'), 'utf8')).toContain(lines.join('\n'));
+    expect(readFileSync(join(root, 'docs', 'reference', 'firmware-memory.md'), 'utf8')).toContain(
+      lines.join('\n'),
+    );
   }, 300_000);
 });

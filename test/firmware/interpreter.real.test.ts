@@ -75,7 +75,7 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
     ['each operator', operatorJobs],
     ['whole networks of each kind', networkJobs],
   ])(
-    'computes %s bit for bit as this side does',
+    'computes %s bit for bit as the TypeScript interpreter does',
     async (_, jobsOf) => {
       const jobs = jobsOf();
       expect(jobs.length).toBeGreaterThan(kinds.length);
@@ -90,9 +90,9 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
     long ? 600_000 : 60_000,
   );
 
-  describeReal('tflm', 'against TFLite Micro', () => {
+  describeReal('tflm', 'compared with TFLite Micro', () => {
     it(
-      'gives the same bits',
+      'computes the same bits',
       async () => {
         const jobs = [...networkJobs(), ...operatorJobs()].filter((_, at) => long || at % 5 === 0);
         const ours = await runInFirmware(program, jobs);

@@ -29,7 +29,7 @@ for line in sys.stdin:
     print(best, repr(float(hz)), repr(float(b)), repr(float((1 if best == n // 2 else 2) * b / w.sum())), *[repr(float(v)) for v in m[: n // 2 + 1]])
 `;
 
-describeReal('litert', 'the firmware’s spectrum, judged by numpy', () => {
+describeReal('litert', 'the firmware’s spectrum compared with numpy', () => {
   let folder = '';
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'aiot-spectrum-'));
@@ -48,7 +48,7 @@ describeReal('litert', 'the firmware’s spectrum, judged by numpy', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('finds the same peak of 120 signals of 4 to 1024 samples, with and without their mean', () => {
+  it('has the same peak for 120 signals of 4 to 1024 samples, with and without their mean', () => {
     const random = seededRandom(11);
     const lines = Array.from({ length: 120 }, (_, i) => {
       const n = 2 ** (2 + (i % 9));

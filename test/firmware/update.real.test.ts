@@ -16,7 +16,7 @@ import { buildUpdateTool, type UpdateTool } from '../support/update-tool.js';
 
 const digest = digestOf('anything');
 
-describeReal('native', 'the firmware’s update, built with sanitizers', () => {
+describeReal('native', 'the firmware’s update code, built with sanitizers', () => {
   let tool: UpdateTool;
   let folder = '';
   beforeAll(async () => {
@@ -28,7 +28,7 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
     if (folder) rmSync(folder, { recursive: true, force: true });
   });
 
-  it('comes to the verdict of this side for every manifest, good or not', () => {
+  it('reaches the same verdict as TypeScript for every valid and invalid manifest', () => {
     const all = manifestCases();
     const lines = all.map(({ what: _, ...each }) => JSON.stringify(each));
     const said = tool.run(['judge'], `${lines.join('\n')}\n`);
@@ -54,7 +54,7 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
     );
   }, 60_000);
 
-  it('judges roots and timestamps as this side does, and keeps the same of them', async () => {
+  it('evaluates roots and timestamps as TypeScript does, and stores the same state', async () => {
     const all = trustCases();
     const lines = all.map(({ what: _, ...each }) => JSON.stringify(each));
     const said = tool.run([], `${lines.join('\n')}\n`, 'trust_tool');
@@ -107,7 +107,7 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
     };
 
     it.each(Object.keys(records))(
-      'that this side wrote is read there, and the other way round: %s',
+      'written in TypeScript is read by the firmware, and the other way around: %s',
       (name) => {
         const record = records[name]!;
         const file = join(folder, 'flash.bin');
@@ -144,7 +144,7 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
       },
     );
 
-    it('tells of a damaged slot', () => {
+    it('is reported to have a damaged slot', () => {
       const file = join(folder, 'damaged.bin');
       const flash = createFlash({ bytes: flashBytesFor(8192), file });
       const store = createDeviceStore(flash);
@@ -196,7 +196,7 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
       { namespace: 'aiot', key: 'root', type: 'blob', value: Uint8Array.from({ length: 40 }, (_, i) => i) },
     ];
 
-    it('are read as this side wrote them, over pages', () => {
+    it('are read as TypeScript wrote them, across pages', () => {
       expect(compare(writeNvs(items, { size: 0x8000 }))).toBe(items.length);
       const short = items.filter(
         ({ type, ...item }) => !('key' in item) || !['fifteen-letters', 'cert'].includes(item.key),
@@ -204,7 +204,7 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
       expect(compare(writeNvs(short, { size: 0x4000, version: 1 }))).toBe(short.length);
     });
 
-    it('are not found where there are none, and not read where their sums are wrong', () => {
+    it('are not found if they are missing, and not read if their checksums are wrong', () => {
       const image = writeNvs(items, { size: 0x8000 });
       const file = join(folder, 'nvs.bin');
       const ask = (lines: string[]) => tool.run(['nvs', file], `${lines.join('\n')}\n`);
@@ -231,9 +231,9 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
       expect(wrong).toBeGreaterThan(10);
     });
 
-    describeReal('flash-samples', 'of the vendor’s generator', () => {
+    describeReal('flash-samples', 'from the vendor’s generator', () => {
       it.each(['a_basic.bin', 'a_basic.v1.bin', 'b_ns.bin', 'c_blobs.bin', 'd_many.bin'])(
-        'are read: %s',
+        'are read from %s',
         (name) => {
           const image = readFileSync(join(flashSamplesFolder, 'nvs', name));
           expect(compare(image)).toBeGreaterThan(0);

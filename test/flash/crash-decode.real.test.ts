@@ -30,7 +30,7 @@ const tool = (name: string, args: string[]) => {
   return stdout;
 };
 
-describeReal('riscv', 'a crash with the ELF file of its program', () => {
+describeReal('riscv', 'crash decoding with an ELF file', () => {
   let folder: string;
   let elf: string;
   /** Address of the instruction behind the call of a function in another one, and of a function's store. */
@@ -90,7 +90,7 @@ describeReal('riscv', 'a crash with the ELF file of its program', () => {
   }
   const hex = (value: number) => value.toString(16).padStart(8, '0');
 
-  it('names the places as addr2line does: where it was, and the way back through registers and stack', async () => {
+  it('resolves the crash location, return address and stack to the same lines as addr2line', async () => {
     const places = { mepc: storeIn('crash'), ra: behind('middle', 'crash'), stack: behind('main', 'middle') };
     const hash = createHash('sha256')
       .update(await readFile(elf))
@@ -120,7 +120,7 @@ Rebooting...
     expect(events.map(({ elfMatches }) => elfMatches)).toEqual([null, null, true]);
   });
 
-  it('says when the board runs another program than the file is of', async () => {
+  it('reports that the board runs a program other than the ELF file', async () => {
     const events = await crashed(`abort() was called at PC 0x${hex(storeIn('crash'))} on core 0
 ELF file SHA256: 0123456789abcdef
 Rebooting...
@@ -131,7 +131,7 @@ Rebooting...
     ]);
   });
 
-  it('refuses a file that is no ELF file, or is not there, before it opens the port', async () => {
+  it('rejects a file that is missing or not an ELF file before opening the port', async () => {
     await expect(crashed('', join(folder, 'crash.c'))).rejects.toMatchObject({
       code: 'AIOT_IMAGE_MALFORMED',
     });

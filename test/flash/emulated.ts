@@ -36,23 +36,25 @@ export function judgeEmulated(
     };
     const tools: readonly FlashTool[] = way.tools;
 
-    test.each(tools)('is found by $name', bounded, (tool) => onBoard((board) => findsChip(way, board, tool)));
-    test.each(tools)('holds what $name wrote, as all of them say', bounded, (writer) =>
+    test.each(tools)('is detected by $name', bounded, (tool) =>
+      onBoard((board) => findsChip(way, board, tool)),
+    );
+    test.each(tools)('is written by $name and verified by all tools', bounded, (writer) =>
       onBoard((board) => judgesWriting(way, board, writer, tools)),
     );
-    test('is written over by another tool', bounded, () =>
+    test('is overwritten by another tool', bounded, () =>
       onBoard(async (board) => {
         await overwrites(way, board, esptoolTool, aiotTool);
         await overwrites(way, board, aiotTool, esptoolTool);
       }),
     );
-    test('is erased by us as by esptool', bounded, () =>
+    test('is erased by esptool and by aiot', bounded, () =>
       onBoard(async (board) => {
         await erases(way, board, esptoolTool, way.stub ? 'all' : 'region');
         await erases(way, board, aiotTool, way.stub ? 'all' : 'region');
       }),
     );
-    test('is written through a socket as through a pty', bounded, () =>
+    test('is written through a socket instead of a pty', bounded, () =>
       onBoard((board) => judgesWriting(way, board, aiotTool, [aiotTool, esptoolTool]), 'socket'),
     );
   });

@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest';
  * What is wrong in esptool-js 0.7.0 and worked round behind our loader. Each test holds the defect as it was measured:
  * one that fails says that upstream has mended it, and that our way round it may go.
  */
-describe('esptool-js still', () => {
-  it('resets nothing after a write: RTS is let go, never pulled', async () => {
+describe('esptool-js (known defects)', () => {
+  it('does not reset the chip after a write: releases RTS without asserting it first', async () => {
     const lines: boolean[] = [];
     await new HardReset({
       setRTS: async (level: boolean) => void lines.push(level),
@@ -15,7 +15,7 @@ describe('esptool-js still', () => {
     expect(lines).toEqual([false]);
   });
 
-  it('leaves the SHA-256 of an image stale when it patches flash mode, size or frequency', async () => {
+  it('leaves a stale SHA-256 in an image when it patches flash mode, size or frequency', async () => {
     const { loader } = await recorded('ESP32-C3');
     const image = smallImage();
     const patched = await loader._updateImageFlashParams(image, 0, 'qio', 'keep', 'keep');
@@ -25,7 +25,7 @@ describe('esptool-js still', () => {
     expect(patched.subarray(-32)).toEqual(image.subarray(-32));
   });
 
-  it('uploads its stub whatever it is told', async () => {
+  it('uploads its stub even if the stub is disabled', async () => {
     const { loader } = await recorded('ESP32-C3', { noStub: true, stub: false, useStub: false });
     const steps: string[] = [];
     Object.assign(loader, {
@@ -38,13 +38,13 @@ describe('esptool-js still', () => {
     expect(steps).toEqual(['detect', 'stub']);
   });
 
-  it('attaches the flash with 4 bytes where a ROM wants 8', async () => {
+  it('attaches the flash with 4 bytes although a ROM expects 8', async () => {
     const { loader, sent } = await recorded('ESP32-C3');
     await loader.flashSpiAttach(0);
     expect(sent).toEqual([{ op: 0x0d, bytes: 4 }]);
   });
 
-  it('sends a ROM blocks of 16 KiB without attaching the flash first, and ends nothing', async () => {
+  it('sends 16 KiB blocks to a ROM without attaching the flash first or ending the write', async () => {
     const { loader, sent } = await recorded('ESP32-C3');
     await loader.writeFlash({
       fileArray: [{ data: new Uint8Array(0x400), address: 0x10000 }],
@@ -60,7 +60,7 @@ describe('esptool-js still', () => {
     ]);
   });
 
-  it('takes the 32 hex digits of a ROM for bytes', async () => {
+  it('treats the 32 hex digits of a ROM’s MD5 as bytes', async () => {
     const { loader } = await recorded('ESP32-C3');
     const digits = 'dbf3d4bb1e05ca66bf1e6d662d857ebd';
     loader.checkCommand = async () => new TextEncoder().encode(digits);
@@ -68,7 +68,7 @@ describe('esptool-js still', () => {
   });
 
   it.each(['ESP32-C6', 'ESP32-H2', 'ESP32-P4'])(
-    'leaves out the fifth word of FLASH_DEFL_BEGIN to the ROM of an %s',
+    'omits the fifth word of FLASH_DEFL_BEGIN for the ROM of an %s',
     async (chip) => {
       const { loader, sent } = await recorded(chip);
       await loader.flashDeflBegin(4096, 100, 0x10000);
@@ -76,7 +76,7 @@ describe('esptool-js still', () => {
     },
   );
 
-  it('takes whatever a read brings: the MD5 behind it is not looked at', async () => {
+  it('accepts any data from a read without checking the MD5 that follows', async () => {
     const { loader } = await recorded('ESP32');
     loader.checkCommand = async () => 0;
     let frames = 0;

@@ -22,7 +22,7 @@ describeReal('esptool', 'esptool on a simulated chip', () => {
 describeReal('espflash', 'espflash on a simulated chip', () => {
   judge(espflashTool, [espflashTool]);
 
-  it('still reads through a ROM with a wrong offset from byte 128 on', bounded, () =>
+  it('still reads wrong data through a ROM from byte 128 onward', bounded, () =>
     onBoard({ chip: 'esp32c3', stub: false }, async (board) => {
       const data = Uint8Array.from({ length: 512 }, (_, at) => (at * 37 + (at >> 8)) & 0xff);
       (await board.flash()).set(data, 0x10000);
@@ -34,11 +34,11 @@ describeReal('espflash', 'espflash on a simulated chip', () => {
 });
 
 /** What one tool writes the others verify, whichever way it is written. */
-describeReal('espflash', 'among esptool, espflash and aiot', () => {
+describeReal('espflash', 'esptool, espflash and aiot on one chip', () => {
   const tools = [esptoolTool, espflashTool, aiotTool];
   judge(aiotTool, tools);
   it.concurrent.each(of([esptoolTool, espflashTool]))(
-    '$how: what $tool.name writes the others verify',
+    '$how: data written by $tool.name is verified by the others',
     bounded,
     (each) =>
       onBoard(each, (board) =>
@@ -51,7 +51,7 @@ describeReal('espflash', 'among esptool, espflash and aiot', () => {
       ),
   );
   it.concurrent.each(of([esptoolTool, espflashTool]))(
-    '$how: one writes over the other: aiot and $tool.name',
+    '$how: aiot and $tool.name overwrite each other’s data',
     bounded,
     (each) =>
       onBoard(each, async (board) => {
@@ -63,7 +63,7 @@ describeReal('espflash', 'among esptool, espflash and aiot', () => {
 
 /** Finding, writing (judged by `judges`) and erasing, on every chip with stub and without. */
 function judge(tool: FlashTool, judges: readonly FlashTool[]): void {
-  it.concurrent.each(ways)(`$how: ${tool.name} finds it`, bounded, (way) =>
+  it.concurrent.each(ways)(`$how: ${tool.name} detects the chip`, bounded, (way) =>
     onBoard(way, (board) => findsChip(way, board, tool)),
   );
   it.concurrent.each(ways)(`$how: ${tool.name} writes, verifies and reads`, bounded, (way) =>

@@ -32,10 +32,12 @@ async function board(says: string | Uint8Array, later?: (socket: Socket) => void
 
 const boot = '\x1b[0;32mI (10) boot: up\x1b[0m\r\nW (11) net: slow\r\nready\r\n';
 
-describe('aiot monitor', () => {
-  it('shows lines on stdout and notes on stderr until the pattern comes', async () => {
+describe('aiot board monitor', () => {
+  it('prints lines to stdout and notes to stderr until the pattern matches', async () => {
     const port = await board(boot);
-    expect(await runCli(['monitor', '--port', port, '--until', 'ready', '--timeout', '10s'])).toEqual({
+    expect(
+      await runCli(['board', 'monitor', '--port', port, '--until', 'ready', '--timeout', '10s']),
+    ).toEqual({
       stdout: 'I (10) boot: up\nW (11) net: slow\nready\n',
       stderr: `· ${port} at 115200\n`,
       json: undefined,
@@ -43,9 +45,9 @@ describe('aiot monitor', () => {
     });
   });
 
-  it('tells events as lines of JSON', async () => {
+  it('prints events as JSON lines', async () => {
     const port = await board(boot);
-    const { stdout, code } = await runCli(['monitor', '--port', port, '--until', 'ready', '--json']);
+    const { stdout, code } = await runCli(['board', 'monitor', '--port', port, '--until', 'ready', '--json']);
     const events = stdout
       .trim()
       .split('\n')
@@ -55,29 +57,29 @@ describe('aiot monitor', () => {
   });
 
   it.each([
-    ['the time is over', ['--until', 'never', '--timeout', '200ms'], 124, 'AIOT_TIMEOUT'],
+    ['it times out', ['--until', 'never', '--timeout', '200ms'], 124, 'AIOT_TIMEOUT'],
     ['the board fails', ['--fail', 'slow', '--until', 'ready'], 6, 'AIOT_MONITOR_FAILED'],
-    ['the pattern is none', ['--until', '('], 2, 'AIOT_USAGE'],
+    ['the pattern is invalid', ['--until', '('], 2, 'AIOT_USAGE'],
     ['the time has no unit', ['--timeout', '10'], 2, 'AIOT_USAGE'],
-    ['the ELF file is not there', ['--elf', '/nowhere.elf'], 4, 'AIOT_FILE_NOT_FOUND'],
-    ['bytes are wanted as lines', ['--raw', '--plot'], 2, 'AIOT_USAGE'],
-  ])('has its own exit code where %s', async (_, argv, code, error) => {
+    ['the ELF file is missing', ['--elf', '/nowhere.elf'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['--raw is combined with --plot', ['--raw', '--plot'], 2, 'AIOT_USAGE'],
+  ])('has its own exit code if %s', async (_, argv, code, error) => {
     const port = await board(boot);
-    const result = await runCli(['monitor', '--port', port, ...argv]);
+    const result = await runCli(['board', 'monitor', '--port', port, ...argv]);
     expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(error)]);
   });
 
-  it('has its own exit code where nobody serves the port, and it is not to wait', async () => {
-    const result = await runCli(['monitor', '--port', 'socket://127.0.0.1:9', '--once', '--json']);
+  it('has its own exit code if nothing serves the port and --once is given', async () => {
+    const result = await runCli(['board', 'monitor', '--port', 'socket://127.0.0.1:9', '--once', '--json']);
     expect(result).toMatchObject({ code: 4, json: { error: { code: 'AIOT_SERIAL_NOT_FOUND' } } });
   });
 
-  it('suggests --elf after a crash, and no flag that was given: a stripped file has no names', async () => {
+  it('suggests --elf after a crash, or reports that the given ELF file has no names', async () => {
     const crash =
       "Guru Meditation Error: Core  0 panic'ed (Store access fault). Exception was unhandled.\nMEPC    : 0x42000010  RA      : 0x42000020\nRebooting...\n";
     const shown = async (...more: string[]) => {
       const argv = ['--port', await board(crash), '--until', 'Rebooting', '--timeout', '10s', ...more];
-      const { stdout, code } = await runCli(['monitor', ...argv]);
+      const { stdout, code } = await runCli(['board', 'monitor', ...argv]);
       expect(code).toBe(0);
       return stdout;
     };
@@ -88,35 +90,35 @@ describe('aiot monitor', () => {
     // The flags of its first section: allocated, and executable too.
     elf.writeUInt32LE(6, elf.readUInt32LE(32) + 40 + 8);
     await writeFile(file, elf);
-    expect(await shown()).toContain('--elf FILE names the places in the source');
+    expect(await shown()).toContain('use --elf FILE to show source locations');
     const stripped = await shown('--elf', file);
-    expect(stripped).toContain('it is stripped, or of another program');
+    expect(stripped).toContain('it is stripped or belongs to another program');
     expect(stripped).not.toContain('--elf');
   });
 
-  it('sends lines, and gets their answers', async () => {
+  it('sends lines and prints the answers', async () => {
     const port = await board('');
     const argv = ['--send', 'first', '--send', 'second', '--until', 'second', '--timeout', '10s'];
-    const { stdout, code } = await runCli(['monitor', '--port', port, ...argv]);
+    const { stdout, code } = await runCli(['board', 'monitor', '--port', port, ...argv]);
     expect([stdout, code]).toEqual(['first\nsecond\n', 0]);
   });
 
-  it('puts times before lines, and leaves out what is not asked for', async () => {
+  it('prefixes lines with timestamps and omits excluded lines', async () => {
     const port = await board(boot);
     const argv = ['--timestamps', '--level', 'warn', '--exclude', 'ready', '--until', 'ready'];
-    const { stdout } = await runCli(['monitor', '--port', port, ...argv]);
+    const { stdout } = await runCli(['board', 'monitor', '--port', port, ...argv]);
     expect(stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}W \(11\) net: slow\n$/);
   });
 
-  it('prints bytes as they come where it is raw', async () => {
+  it('prints bytes unchanged in raw mode', async () => {
     const port = await board('\x1b[2Jno end: ');
-    const { stdout } = await runCli(['monitor', '--port', port, '--raw', '--until', 'no end']);
+    const { stdout } = await runCli(['board', 'monitor', '--port', port, '--raw', '--until', 'no end']);
     expect(stdout).toBe('\x1b[2Jno end: ');
   });
 
-  it('plots numbers at the end, where there is no terminal', async () => {
+  it('plots numbers at the end if there is no terminal', async () => {
     const port = await board('a:1 b:5\na:2 b:5\na:3 b:5\nstop\n');
-    const { stdout } = await runCli(['monitor', '--port', port, '--plot', '--until', 'stop']);
+    const { stdout } = await runCli(['board', 'monitor', '--port', port, '--plot', '--until', 'stop']);
     const lines = stdout.split('\n');
     expect(lines.slice(0, 5)).toEqual(['a:1 b:5', 'a:2 b:5', 'a:3 b:5', 'stop', 'a  3  1 … 3']);
     expect(lines).toContain('b  5  5 … 5');
@@ -124,7 +126,7 @@ describe('aiot monitor', () => {
 });
 
 describe('a plot', () => {
-  it('draws each series for itself, two values to a character', () => {
+  it('draws each series separately, with two values per character', () => {
     const text = plotText(
       [
         { name: 'up', values: [0, 1, 2, 3] },
@@ -146,7 +148,7 @@ describe('a plot', () => {
     expect([head, curve?.length]).toEqual(['x  99  90 … 99', 5]);
   });
 
-  it('stays below the lines of a terminal', async () => {
+  it('stays below the output lines in a terminal', async () => {
     let screen = '';
     const plot = new LivePlot({ columns: 20, rows: 10, write: (text) => (screen += text) });
     plot.add({ a: 1 });
@@ -160,7 +162,7 @@ describe('a plot', () => {
   });
 });
 
-describe('keys typed at a monitor', () => {
+describe('keys typed in a monitor', () => {
   it.each([
     ['hello\r', 'hello\r\n', []],
     ['\x14r\x14\x12', '', ['reset', 'reset']],
@@ -174,7 +176,7 @@ describe('keys typed at a monitor', () => {
     expect([Buffer.from(got.send).toString(), got.actions]).toEqual([sent, actions]);
   });
 
-  it('are the same one by one', () => {
+  it('are handled the same if they arrive one by one', () => {
     const reader = new KeyReader('\n');
     const actions = [0x14, 0x72].flatMap((byte) => reader.read(Uint8Array.of(byte)).actions);
     expect(actions).toEqual(['reset']);

@@ -18,8 +18,8 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-describe('a monitor at a simulated chip', () => {
-  it('leaves a running board alone: over RFC 2217 it sees neither DTR nor RTS change', async () => {
+describe('a monitor on a simulated chip', () => {
+  it('does not disturb a running board: DTR and RTS do not change over RFC 2217', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3' });
     const served = await serveChip(chip, { rfc2217: 0 });
     ends.push(() => served.close());
@@ -43,8 +43,8 @@ describe('a monitor at a simulated chip', () => {
   });
 });
 
-describeReal('socat', 'a monitor at a port of this machine', () => {
-  it('follows a board that goes and comes back, and lets the port go', async () => {
+describeReal('socat', 'a monitor on a local port', () => {
+  it('follows a board that disconnects and reconnects, and releases the port', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-monitor-'));
     ends.push(() => rm(folder, { recursive: true, force: true }));
     const link = join(folder, 'port');
@@ -92,8 +92,8 @@ describeReal('socat', 'a monitor at a port of this machine', () => {
   });
 });
 
-describeReal('socat', 'a monitor at a pty', () => {
-  it('shows what was said before anyone listened', async () => {
+describeReal('socat', 'a monitor on a pty', () => {
+  it('prints output sent before it connected', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-monitor-'));
     ends.push(() => rm(folder, { recursive: true, force: true }));
     const link = join(folder, 'port');
@@ -113,8 +113,8 @@ describeReal('socat', 'a monitor at a pty', () => {
   });
 });
 
-describeReal('python3', 'a monitor at a terminal', () => {
-  it('shows lines, gives the terminal back at Ctrl-C, and ends with 130', async () => {
+describeReal('python3', 'a monitor in a terminal', () => {
+  it('prints lines, restores the terminal on Ctrl-C, and exits with 130', async () => {
     const server = createServer((socket) => {
       ends.push(() => socket.destroy());
       socket.on('error', () => undefined);
@@ -125,7 +125,7 @@ describeReal('python3', 'a monitor at a terminal', () => {
     const address = server.address();
     const port = `socket://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
     const terminal = join(root, 'test', 'support', 'python', 'terminal.py');
-    const command = [process.execPath, join(root, 'bin', 'dev.js'), 'monitor', '--port', port];
+    const command = [process.execPath, join(root, 'bin', 'dev.js'), 'board', 'monitor', '--port', port];
     const { stdout } = await promisify(execFile)(
       'python3',
       [terminal, JSON.stringify([['ready', '\u0003']]), ...command],

@@ -43,8 +43,8 @@ function watch(lines: (FakeLine | null | AiotError)[], more: Partial<MonitorOpti
   return { events, done, stop, texts, came };
 }
 
-describe('lines of a board', () => {
-  it('are the same however their bytes are cut', () => {
+describe('lines from a board', () => {
+  it('are the same however their bytes are split', () => {
     const line = fc.string({ unit: 'grapheme', maxLength: 30 }).map((text) => text.replace(/[\r\n]/g, ''));
     fc.assert(
       fc.property(fc.array(line), fc.array(fc.nat(20)), (lines, cuts) => {
@@ -61,14 +61,14 @@ describe('lines of a board', () => {
     );
   });
 
-  it('are cut where noise has no line ends', () => {
+  it('are split at a maximum length if noise has no line endings', () => {
     const reader = new LineReader();
     const got = reader.read(new Uint8Array(20_000).fill(0x41));
     expect(got.map(({ length }) => length)).toEqual([8192, 8192]);
     expect(reader.partial).toHaveLength(20_000 - 2 * 8192);
   });
 
-  it('are read without colours, cursor movements and titles', () => {
+  it('are stripped of colors, cursor movements and titles', () => {
     expect(plainText('\x1b[0;32mI (312) main: up\x1b[0m')).toBe('I (312) main: up');
     expect(plainText('\x1b]0;title\x07a\x1b[2Jb\x00c\td')).toBe('abc\td');
   });
@@ -81,12 +81,12 @@ describe('lines of a board', () => {
     ['V (1) a: b', { level: 'verbose', tag: 'a', message: 'b' }],
     ['I think (so): no', null],
     ['hello', null],
-  ])('tell their level: %s', (line, head) => {
+  ])('are parsed for level, tag and message: %s', (line, head) => {
     expect(logHead(line)).toEqual(head);
   });
 });
 
-describe('numbers of a line', () => {
+describe('numbers in a line', () => {
   it.each([
     ['1.5', { 1: 1.5 }],
     ['1, -2.5;3e2', { 1: 1, 2: -2.5, 3: 300 }],
@@ -105,7 +105,7 @@ describe('numbers of a line', () => {
   });
 });
 
-describe('crashes', () => {
+describe('the crash parser', () => {
   const parts = (text: string) => {
     const watching = new CrashWatch();
     return [...text.split('\n').flatMap((line) => watching.read(line)), ...watching.end()].map((part) => ({
@@ -114,7 +114,7 @@ describe('crashes', () => {
     }));
   };
 
-  it("of Xtensa: registers, backtrace, and the program's hash", () => {
+  it('reads the registers, backtrace and program hash of an Xtensa crash', () => {
     const text = `I (300) main: going
 Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.
 
@@ -136,7 +136,7 @@ Rebooting...`;
     ]);
   });
 
-  it('of RISC-V: where it was, where it came from, and its stack', () => {
+  it('reads MEPC, RA and the stack of a RISC-V crash', () => {
     const text = `Guru Meditation Error: Core  0 panic'ed (Store access fault). Exception was unhandled.
 Core  0 register dump:
 MEPC    : 0x42005b4a  RA      : 0x42005b48  SP      : 0x3fc92f60  GP      : 0x3fc8b600
@@ -161,7 +161,7 @@ Stack memory:
     ]);
   });
 
-  it('of abort() and of esp-backtrace, and none where none is', () => {
+  it('recognizes abort() and esp-backtrace, and reports no crash in other text', () => {
     expect(parts('abort() was called at PC 0x400d2b3c on core 1')[0]?.addresses).toEqual(['abort 400d2b3c']);
     expect(
       parts('====================== PANIC ======================\n0x42001234 - main').at(-1)?.addresses,
@@ -173,7 +173,7 @@ Stack memory:
 });
 
 describe('a monitor', () => {
-  it('shows what a board says and touches nothing of it', async () => {
+  it('prints a board’s output without touching the board', async () => {
     const line = new FakeLine();
     const { events, done, came } = watch([line], { until: /ready/ });
     await came('connected');
@@ -194,7 +194,7 @@ describe('a monitor', () => {
     expect([line.log, line.sent, line.closed]).toEqual([[], [], true]);
   });
 
-  it('sees a prompt that has no line end', async () => {
+  it('matches a prompt without a line ending', async () => {
     const line = new FakeLine();
     const { done, came } = watch([line], { until: /login: $/ });
     await came('connected');
@@ -202,7 +202,7 @@ describe('a monitor', () => {
     expect(await done).toMatchObject({ matched: 'login: ' });
   });
 
-  it('tells what has no line end after a while', async () => {
+  it('reports a line without an ending after a delay', async () => {
     const line = new FakeLine();
     const { events, came } = watch([line]);
     await came('connected');
@@ -211,7 +211,7 @@ describe('a monitor', () => {
     expect(events.at(-1)).toMatchObject({ text: '> ', partial: true });
   });
 
-  it('waits for the port, and for the board to come back', async () => {
+  it('waits for the port and for the board to reconnect', async () => {
     const [first, second] = [new FakeLine(), new FakeLine()];
     const { events, done, came } = watch([null, null, first, null, second], { until: /second/ });
     await came('connected');
@@ -227,7 +227,7 @@ describe('a monitor', () => {
     expect(first.closed).toBe(true);
   });
 
-  it('waits neither where it is told not to', async () => {
+  it('does not wait for a missing port or a lost board if told to connect only once', async () => {
     await expect(watch([null], { once: true }).done).rejects.toMatchObject({ code: 'AIOT_SERIAL_NOT_FOUND' });
     const line = new FakeLine();
     const { done, came } = watch([line], { once: true });
@@ -237,13 +237,13 @@ describe('a monitor', () => {
   });
 
   it.each(['AIOT_SERIAL_BUSY', 'AIOT_SERIAL_DENIED', 'AIOT_SERIAL_AMBIGUOUS', 'AIOT_USAGE'] as const)(
-    'does not wait where waiting cannot help: %s',
+    'does not wait if waiting cannot help: %s',
     async (code) => {
       await expect(watch([new AiotError(code, 'no')]).done).rejects.toMatchObject({ code });
     },
   );
 
-  it('gives others a moment to let a board go that has come back', async () => {
+  it('waits for another program to release a reconnected board', async () => {
     const [first, second] = [new FakeLine(), new FakeLine()];
     const busy = new AiotError('AIOT_SERIAL_BUSY', 'in use');
     const { done, came } = watch([first, busy, second], { until: /up/ });
@@ -258,11 +258,21 @@ describe('a monitor', () => {
   });
 
   it.each([
-    ['the port is not there', [null], '', /did not come in 0\.3 s: no serial port at \/dev\/ttyTEST/],
-    ['nothing comes', [new FakeLine()], '', /nothing came from the board/],
-    ['noise comes', [new FakeLine()], '\x80\xfe\xfc\x80\xe0', /noise, or text at another speed/],
-    ['something else comes', [new FakeLine()], 'I (1) a: b\n', /1 lines came, the last: I \(1\) a: b/],
-  ])('says why the time was over: %s', async (_, lines, text, message) => {
+    ['the port is missing', [null], '', /within 0\.3 s: no serial port at \/dev\/ttyTEST/],
+    ['no data arrives', [new FakeLine()], '', /the board sent no data/],
+    [
+      'only noise arrives',
+      [new FakeLine()],
+      '\x80\xfe\xfc\x80\xe0',
+      /noise, or text at a different baud rate/,
+    ],
+    [
+      'only other lines arrive',
+      [new FakeLine()],
+      'I (1) a: b\n',
+      /1 lines were received\. The last one: I \(1\) a: b/,
+    ],
+  ])('reports why it timed out: %s', async (_, lines, text, message) => {
     const { done } = watch(lines, { until: /ready/, timeoutMs: 300 });
     lines[0]?.say(Buffer.from(text, 'latin1'));
     await expect(done).rejects.toMatchObject({
@@ -273,7 +283,7 @@ describe('a monitor', () => {
     if (lines[0]) expect(lines[0].closed).toBe(true);
   });
 
-  it('fails where the board says what it must not, though the wanted line would come', async () => {
+  it('fails on forbidden output even if the expected line follows', async () => {
     const line = new FakeLine();
     const { done, came } = watch([line], { until: /ready/, fail: /panic'ed/ });
     await came('connected');
@@ -281,7 +291,7 @@ describe('a monitor', () => {
     await expect(done).rejects.toMatchObject({ code: 'AIOT_MONITOR_FAILED', exit: 6 });
   });
 
-  it('ends after its time, when it is told to quit, and when it is interrupted', async () => {
+  it('ends after its duration, when it quits, and when it is interrupted', async () => {
     expect(await watch([new FakeLine()], { forMs: 50 }).done).toMatchObject({ why: 'for' });
     expect(
       await watch([new FakeLine()], { onStart: ({ quit }) => void setTimeout(quit, 20) }).done,
@@ -294,7 +304,7 @@ describe('a monitor', () => {
     await expect(done).rejects.toMatchObject({ code: 'AIOT_INTERRUPTED', exit: 130 });
   });
 
-  it('resets the board when it is told to, once', async () => {
+  it('resets the board once if requested', async () => {
     const [first, second] = [new FakeLine(), new FakeLine()];
     const { events, came } = watch([first, second], { reset: true });
     await came('reset');
@@ -305,7 +315,7 @@ describe('a monitor', () => {
     expect(second.log).toEqual([]);
   });
 
-  it('says so where a port has no DTR and RTS to reset with', async () => {
+  it('reports that a port without DTR and RTS cannot reset the board', async () => {
     const line = new FakeLine();
     Object.defineProperty(line, 'hasControlLines', { value: false });
     const { events, came } = watch([line], { reset: true });
@@ -313,7 +323,7 @@ describe('a monitor', () => {
     expect(events.at(-1)).toMatchObject({ event: 'reset', done: false });
   });
 
-  it('sends lines, and what comes in', async () => {
+  it('sends lines and forwards input', async () => {
     const line = new FakeLine();
     async function* input() {
       yield new TextEncoder().encode('typed');
@@ -331,7 +341,7 @@ describe('a monitor', () => {
     await vi.waitFor(() => expect(Buffer.from(other.sent).toString()).toBe('typed'));
   });
 
-  it('shows only what is asked for, but sees everything', async () => {
+  it('prints only lines that pass the filters, but matches against all lines', async () => {
     const line = new FakeLine();
     const { done, texts, came } = watch([line], {
       level: 'warn',
@@ -345,7 +355,7 @@ describe('a monitor', () => {
     expect(texts()).toEqual(['W (1) net: a', 'plain']);
   });
 
-  it('tells numbers as values', async () => {
+  it('reports numbers as values', async () => {
     const line = new FakeLine();
     const { done, events, came } = watch([line], { values: true, until: /stop/ });
     await came('connected');
@@ -357,7 +367,7 @@ describe('a monitor', () => {
     ]);
   });
 
-  it('keeps every byte in a file, or every event, behind what is there', async () => {
+  it('records bytes or events in a file, appending to existing data', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-monitor-'));
     ends.push(() => rm(folder, { recursive: true }));
     for (const [name, times] of [
@@ -384,7 +394,7 @@ describe('a monitor', () => {
     ]);
   });
 
-  it('refuses a record that cannot be written, before it opens the port', async () => {
+  it('rejects an unwritable record file before opening the port', async () => {
     let opened = false;
     const { done } = watch([new FakeLine()], {
       record: '/nowhere/at/all.log',
@@ -397,7 +407,7 @@ describe('a monitor', () => {
     expect(opened).toBe(false);
   });
 
-  it('gives the addresses of a crash where it has no ELF file', async () => {
+  it('reports the addresses of a crash without an ELF file', async () => {
     const line = new FakeLine();
     const { done, events, came } = watch([line], { until: /Rebooting/ });
     await came('connected');
@@ -412,13 +422,13 @@ describe('a monitor', () => {
 });
 
 describe('a pattern', () => {
-  it('is a regular expression, with flags between slashes', () => {
+  it('is a regular expression, optionally with slashes and flags', () => {
     expect(parsePattern('^a.c')).toEqual(/^a.c/);
     expect(parsePattern('/ready/i')).toEqual(/ready/i);
     expect(parsePattern('/dev/tty')).toEqual(/\/dev\/tty/);
   });
 
-  it('looks at a line for half a second at most, and the monitor ends with that', async () => {
+  it('is limited to half a second per line, after which the monitor fails', async () => {
     for (const more of [{ until: parsePattern('(a+)+$') }, { filter: parsePattern('(a+)+$') }]) {
       const line = new FakeLine();
       const { done, came } = watch([line], more);
@@ -436,7 +446,7 @@ describe('a pattern', () => {
     expect([found?.[0], found?.[1], found?.index]).toEqual(['REEdy', 'EE', 3]);
   });
 
-  it('is refused where it is none', () => {
+  it('is rejected if invalid', () => {
     expect(() => parsePattern('a(')).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
   });
 });

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { portsTable } from '../../src/lib/cli/render/board.js';
-import { linuxPorts } from '../../src/lib/flash/port/linux.js';
 import {
   boardPorts,
   choosePort,
   type ListedPort,
+  linuxPorts,
   listedPorts,
   listPorts,
   type PortSystem,
@@ -55,7 +55,7 @@ const port = (path: string, vendorId: string, productId: string): ListedPort => 
 });
 
 describe('the serial ports of a machine', () => {
-  it('are told on Linux, with the USB device behind each and the name that stays', async () => {
+  it('are listed on Linux, with the USB device and persistent name of each', async () => {
     const ports = await listPorts(systems.linux);
     expect(portSchema.array().parse(ports)).toEqual(ports);
     expect(ports.map(({ path, usb, adapter, kind, board }) => [path, kind, usb, adapter, board])).toEqual([
@@ -90,7 +90,7 @@ describe('the serial ports of a machine', () => {
     });
   });
 
-  it('are told on macOS by the names that need no carrier, without its own consoles', async () => {
+  it('are listed on macOS by their cu.* names, without system consoles', async () => {
     const ports = await listPorts(systems.macos);
     expect(ports.map(({ path, adapter, usb, board }) => [path, adapter, usb?.serialNumber, board])).toEqual([
       ['/dev/cu.SLAB_USBtoUART', 'CP210x', '0001', true],
@@ -101,7 +101,7 @@ describe('the serial ports of a machine', () => {
     ]);
   });
 
-  it('are told on Windows, without the instance numbers that Windows makes up', async () => {
+  it('are listed on Windows, without generated instance numbers', async () => {
     const ports = await listPorts(systems.windows);
     expect(ports.map(({ path, kind, product, usb, adapter }) => [path, kind, product, usb, adapter])).toEqual(
       [
@@ -139,7 +139,7 @@ describe('the serial ports of a machine', () => {
     );
   });
 
-  it('say who has them open, and whom one has to belong to', async () => {
+  it('are listed with the program that uses them and the group that grants access', async () => {
     const system = systemOf(
       async () => [port('/dev/ttyUSB0', '10c4', 'ea60'), port('/dev/ttyUSB1', '1a86', '7523')],
       {
@@ -156,30 +156,30 @@ describe('the serial ports of a machine', () => {
     expect(portsTable(ports)).toBe(
       [
         'port          vid:pid    serial number  adapter  likely chip  state',
-        '/dev/ttyUSB0  10c4:ea60  –              CP210x   any          busy: minicom, pid 812',
-        '/dev/ttyUSB1  1a86:7523  –              CH340    any          not allowed: group dialout',
+        '/dev/ttyUSB0  10c4:ea60  –              CP210x   any          in use by minicom, pid 812',
+        '/dev/ttyUSB1  1a86:7523  –              CH340    any          permission denied: join the group dialout',
       ].join('\n'),
     );
   });
 
-  it('are listed by aiot device ports', async () => {
-    const { code, json } = await runCli(['device', 'ports', '--json']);
+  it('are listed by aiot board ports', async () => {
+    const { code, json } = await runCli(['board', 'ports', '--json']);
     expect(code).toBe(0);
     expect(portSchema.array().parse(json)).toEqual(json);
-    expect((await runCli(['device', 'ports'])).stdout).toMatch(/^(port |No serial ports)/);
+    expect((await runCli(['board', 'ports'])).stdout).toMatch(/^(port |No serial ports)/);
   });
 
-  it('are listed with no argument', async () => {
-    expect(await runCli(['device', 'ports', '/dev/ttyUSB0'])).toMatchObject({ code: 2 });
+  it('are listed by a command that accepts no arguments', async () => {
+    expect(await runCli(['board', 'ports', '/dev/ttyUSB0'])).toMatchObject({ code: 2 });
   });
 });
 
-describe('the port that is meant', () => {
-  it('is the one that is named, whatever there is', async () => {
+describe('the selected port', () => {
+  it('is the specified one, whatever is connected', async () => {
     expect(await choosePort('socket://127.0.0.1:5555', systems.linux)).toBe('socket://127.0.0.1:5555');
   });
 
-  it('is the only one at which a board can be', async () => {
+  it('is the only one that can have a board', async () => {
     const one = systemOf(async () => [
       { ...port('/dev/ttyS0', '', ''), kind: 'onboard', usb: null },
       port('/dev/ttyUSB4', '10c4', 'ea60'),
@@ -191,7 +191,7 @@ describe('the port that is meant', () => {
     await expect(choosePort(undefined, systems.linux)).rejects.toMatchObject({
       code: 'AIOT_SERIAL_AMBIGUOUS',
       message:
-        '3 boards could be meant: /dev/ttyACM0 (USB Serial/JTAG 7C:DF:A1:E0:12:34), /dev/ttyUSB0 (CP210x 0001), /dev/ttyUSB1 (FT2232)',
+        '3 boards are connected: /dev/ttyACM0 (USB Serial/JTAG 7C:DF:A1:E0:12:34), /dev/ttyUSB0 (CP210x 0001), /dev/ttyUSB1 (FT2232)',
       next: expect.stringContaining('--port /dev/ttyACM0'),
     });
     // Not even where one has a known adapter and the other has not.
@@ -202,7 +202,7 @@ describe('the port that is meant', () => {
     await expect(choosePort(undefined, odd)).rejects.toMatchObject({ code: 'AIOT_SERIAL_AMBIGUOUS' });
   });
 
-  it('is none where no port is on USB, and those that are there are named', async () => {
+  it('is missing if no port is on USB, and the error lists the other ports', async () => {
     const none = systemOf(async () => [{ ...port('/dev/ttyS0', '', ''), kind: 'onboard', usb: null }]);
     await expect(choosePort(undefined, none)).rejects.toMatchObject({
       code: 'AIOT_SERIAL_NOT_FOUND',

@@ -12,11 +12,11 @@ import { judgeEmulated } from './emulated.js';
 const bounded = { timeout: 300_000 };
 
 /** AIOT_ESP_QEMU=FOLDER: qemu-system-xtensa, qemu-system-riscv32 and pc-bios, with `-machine esp32` and `esp32c3`. */
-describeReal('qemu', 'the real mask ROMs, in an emulator', () => {
+describeReal('qemu', 'the real mask ROMs in an emulator', () => {
   judgeEmulated((chip, line) => emulatedBoard(chip, { line }));
 
   /** With the flash mode and size of the emulated board, as images for a C3 board have them. */
-  it('boots what our image of an ELF holds', bounded, async () => {
+  it('boot an image created from an ELF file', bounded, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-boot-'));
     const board = await emulatedBoard('esp32c3');
     try {

@@ -53,7 +53,7 @@ async function open(address: string) {
 }
 
 describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
-  it("our server does what pyserial's client wants", async () => {
+  it("the aiot server works with pyserial's client", async () => {
     const line = new FakeLine();
     line.echo = true;
     const served = await serveLine(async () => line, { port: 0 });
@@ -78,7 +78,7 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
     ]);
   });
 
-  it("our client does what pyserial's server wants", async () => {
+  it("the aiot client works with pyserial's server", async () => {
     const { lines } = start(python('esptool'), [script('rfc2217_server.py')]);
     await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 10_000 });
     const { client, got } = await open(`rfc2217://127.0.0.1:${lines[0]}`);
@@ -92,7 +92,7 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
     expect(JSON.parse(lines[1] ?? '')).toEqual({ baud: 460_800, dtr: false, rts: true });
   });
 
-  it("our client brings a board into its loader through Espressif's server, behind which is ours", async () => {
+  it("the aiot client resets a board into its loader through Espressif's server, chained to aiot's", async () => {
     const line = new FakeLine();
     line.echo = true;
     const served = await serveLine(async () => line, { port: 0 });
@@ -123,7 +123,7 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
   });
 
   // pyserial's client sleeps 50 ms for each answer and esptool sets every option anew for each command: 20 s with a stub.
-  it('esptool resets running chips into their loader over our server, and starts their programs again', async () => {
+  it('esptool resets chips into their loader over the aiot server, and restarts their programs', async () => {
     const asked = async (name: 'esp32' | 'esp32s3' | 'esp32c3', query: string) => {
       const chip = new SimulatedChip({ chip: name });
       let text = '';
@@ -153,7 +153,7 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
       expect(chip).toEqual({ mac: expect.any(String), download: true, backInProgram: true });
   });
 
-  it('our loader does the same over our server', async () => {
+  it('the aiot loader identifies and writes a chip over the aiot server', async () => {
     const chip = new SimulatedChip({ chip: 'esp32' });
     const served = await serveChip(chip, { rfc2217: 0 });
     ends.push(() => served.close());

@@ -42,7 +42,7 @@ const until = (check: () => boolean) =>
 const everyByte = Uint8Array.from({ length: 1024 }, (_, i) => i & 0xff);
 
 describe('a Telnet stream', () => {
-  it('gives back the data, however it is cut', () => {
+  it('returns the data, however it is split', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.array(fc.nat(50)), (bytes, cuts) => {
         const wire = escapeData(bytes);
@@ -59,7 +59,7 @@ describe('a Telnet stream', () => {
     );
   });
 
-  it('tells data, options and subnegotiations apart, with doubled FFs in both', () => {
+  it('separates data, options and subnegotiations, and unescapes doubled FF bytes', () => {
     const wire = [
       0x41, 0xff, 0xff, 0xff, 0xfb, 44, 0xff, 0xf1, 0xff, 0xfa, 44, 1, 0xff, 0xff, 0, 0xff, 0xf0, 0x42,
     ];
@@ -72,7 +72,7 @@ describe('a Telnet stream', () => {
     ]);
   });
 
-  it('keeps no more of a subnegotiation than one can be', () => {
+  it('limits the length of a subnegotiation', () => {
     const reader = new TelnetReader();
     reader.read(Uint8Array.of(0xff, 0xfa, 44));
     for (let i = 0; i < 100; i++) reader.read(new Uint8Array(1000));
@@ -88,14 +88,14 @@ describe('the order in which DTR and RTS change', () => {
     ['both asserted', { dtr: false, rts: false }, { dtr: true, rts: true }, [8, 11]],
     ['one alone', { dtr: true, rts: false }, { dtr: false, rts: false }, [9]],
     ['nothing', { dtr: true, rts: false }, { dtr: true, rts: false }, []],
-    ['from what nobody knows', {}, { dtr: false, rts: false }, [12, 9]],
+    ['from an unknown state', {}, { dtr: false, rts: false }, [12, 9]],
   ])('%s', (_, from, to, values) => {
     expect(controlChanges(from, to)).toEqual(values);
   });
 });
 
 describe('a line over RFC 2217', () => {
-  it('carries every byte both ways, and the speed', async () => {
+  it('carries every byte both ways, and sets the baud rate', async () => {
     const line = new FakeLine();
     line.echo = true;
     const { client, got } = await open(await serve(line), 460_800);
@@ -117,7 +117,7 @@ describe('a line over RFC 2217', () => {
     expect(line.log.filter((entry) => entry.startsWith('lines'))).toEqual([]);
   });
 
-  it('sets both lines at once where a chip leaves reset for its loader', async () => {
+  it('sets both lines at once when a chip leaves reset for its loader', async () => {
     const line = new FakeLine();
     const { client } = await open(await serve(line));
     for (const [dtr, rts] of [
@@ -130,7 +130,7 @@ describe('a line over RFC 2217', () => {
     expect(line.log).toEqual(['lines:0,1', 'lines:1,0', 'lines:0,0']);
   });
 
-  it('sets them at once too where a client needs time between the two', async () => {
+  it('sets both lines at once even if a client pauses between them', async () => {
     const line = new FakeLine();
     const served = await serve(line);
     const socket = connect(served.port, '127.0.0.1');
@@ -142,7 +142,7 @@ describe('a line over RFC 2217', () => {
     expect(line.log).toEqual(['lines:0,1', 'lines:1,0', 'lines:1,0']);
   });
 
-  it('sets the first one alone where the second does not come', async () => {
+  it('sets only the first line if the second does not follow', async () => {
     const line = new FakeLine();
     const served = await serve(line);
     const socket = connect(served.port, '127.0.0.1');
@@ -152,7 +152,7 @@ describe('a line over RFC 2217', () => {
     expect(line.log).toEqual(['lines:0,1', 'lines:1,1']);
   });
 
-  it('goes back to the speed before and lets the lines go when the client has gone', async () => {
+  it('restores the baud rate and releases the lines when the client disconnects', async () => {
     const line = new FakeLine();
     const { client } = await open(await serve(line), 921_600);
     await client.setControlLines({ dtr: false, rts: true });
@@ -162,7 +162,7 @@ describe('a line over RFC 2217', () => {
     expect(line.closed).toBe(false);
   });
 
-  it('says which speed a port does not do', async () => {
+  it('reports a baud rate that the port does not support', async () => {
     const { client } = await open(await serve(new FakeLine()));
     await expect(client.setBaud(3_000_000)).rejects.toMatchObject({
       code: 'AIOT_SERIAL_BAUD',
@@ -171,19 +171,19 @@ describe('a line over RFC 2217', () => {
     expect(client.baud).toBe(115_200);
   });
 
-  it('has one client at a time, and tells the second one so', async () => {
+  it('accepts one client at a time, and gives a second one the reason', async () => {
     const line = new FakeLine();
     const served = await serve(line);
     const first = await open(served);
     await expect(openRfc2217Line(served.address, { baud: 115_200 })).rejects.toMatchObject({
       code: 'AIOT_SERIAL_BUSY',
-      message: expect.stringContaining('another client has this serial port'),
+      message: expect.stringContaining('another client is using this serial port'),
     });
     await first.client.close();
     await vi.waitFor(async () => (await open(served)).client, { timeout: 3000 });
   });
 
-  it('tells the client of a pulled cable, and opens the line again for the next one', async () => {
+  it('reports an unplugged cable to the client, and reopens the line for the next one', async () => {
     const lines = [new FakeLine(), new FakeLine()];
     const events: string[] = [];
     let opened = 0;
@@ -214,7 +214,7 @@ describe('a line over RFC 2217', () => {
     });
   });
 
-  it('shares bytes alone where it is raw', async () => {
+  it('carries only bytes in raw mode', async () => {
     const line = new FakeLine();
     line.echo = true;
     const served = await serve(line, { raw: true });
@@ -229,7 +229,7 @@ describe('a line over RFC 2217', () => {
   });
 });
 
-describe('a client of RFC 2217', () => {
+describe('an RFC 2217 client', () => {
   async function listening(welcome: (socket: Socket) => void): Promise<string> {
     const server = createServer((socket) => {
       ends.push(() => socket.destroy());
@@ -242,15 +242,15 @@ describe('a client of RFC 2217', () => {
     return `rfc2217://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
   }
 
-  it('says that a plain socket speaks another protocol', async () => {
+  it('reports that a plain socket speaks another protocol', async () => {
     const address = await listening((socket) => socket.write('SSH-2.0-OpenSSH\r\n'));
     await expect(openRfc2217Line(address, { baud: 115_200 })).rejects.toMatchObject({
       code: 'AIOT_USAGE',
-      message: expect.stringContaining('does not speak RFC 2217 (it said: SSH-2.0-OpenSSH)'),
+      message: expect.stringContaining('does not speak RFC 2217 (it sent: SSH-2.0-OpenSSH)'),
     });
   }, 10_000);
 
-  it('stops when it is told to', async () => {
+  it('stops when it is aborted', async () => {
     const address = await listening(() => undefined);
     const signal = AbortSignal.timeout(50);
     await expect(openRfc2217Line(address, { baud: 115_200, signal })).rejects.toMatchObject({
@@ -258,7 +258,7 @@ describe('a client of RFC 2217', () => {
     });
   });
 
-  it('refuses an address without a port', async () => {
+  it('rejects an address without a port', async () => {
     await expect(openRfc2217Line('rfc2217://here', { baud: 115_200 })).rejects.toMatchObject({
       code: 'AIOT_USAGE',
     });

@@ -9,23 +9,23 @@ import { serveEventSchema } from '../../src/lib/flash/port/rfc2217-server.js';
 import { runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 
-describe('aiot serial serve', () => {
-  it('refuses a port that is not there, a shared one, and a number that is no TCP port', async () => {
-    expect(await runCli(['serial', 'serve', '--port', '/dev/ttyNONE', '--json'])).toMatchObject({
+describe('aiot board share', () => {
+  it('rejects a missing port, a shared port, and an invalid TCP port number', async () => {
+    expect(await runCli(['board', 'share', '--port', '/dev/ttyNONE', '--json'])).toMatchObject({
       code: 4,
       json: { error: { code: 'AIOT_SERIAL_NOT_FOUND' } },
     });
-    expect(await runCli(['serial', 'serve', '--port', 'socket://127.0.0.1:9', '--json'])).toMatchObject({
+    expect(await runCli(['board', 'share', '--port', 'socket://127.0.0.1:9', '--json'])).toMatchObject({
       code: 2,
       json: { error: { code: 'AIOT_USAGE' } },
     });
-    expect(await runCli(['serial', 'serve', '--port', '/dev/ttyNONE', '--listen', '70000'])).toMatchObject({
+    expect(await runCli(['board', 'share', '--port', '/dev/ttyNONE', '--listen', '70000'])).toMatchObject({
       code: 2,
     });
   });
 });
 
-describeReal('socat', 'aiot serial serve with a port', () => {
+describeReal('socat', 'aiot board share with a port', () => {
   let folder: string;
   let echo: ChildProcess;
   let port: string;
@@ -44,7 +44,7 @@ describeReal('socat', 'aiot serial serve with a port', () => {
   /** Serves it, does something meanwhile, ends it as Ctrl-C does. */
   async function meanwhile(argv: string[], act: (tcpPort: number) => Promise<void>) {
     const tcpPort = 20_000 + (process.pid % 20_000);
-    const run = runCli(['serial', 'serve', '--port', port, '--listen', String(tcpPort), '--json', ...argv]);
+    const run = runCli(['board', 'share', '--port', port, '--listen', String(tcpPort), '--json', ...argv]);
     try {
       await act(tcpPort);
     } finally {
@@ -67,7 +67,7 @@ describeReal('socat', 'aiot serial serve with a port', () => {
     await line.close();
   }
 
-  it('gives another machine its bytes, and tells who comes and goes', async () => {
+  it('shares the port over RFC 2217 and reports connections', async () => {
     const { events, code } = await meanwhile([], (tcpPort) => echoes(`rfc2217://127.0.0.1:${tcpPort}`));
     expect(code).toBe(0);
     expect(events[0]).toMatchObject({
@@ -77,12 +77,12 @@ describeReal('socat', 'aiot serial serve with a port', () => {
     expect(events.at(-1)).toMatchObject({ event: 'disconnected', sent: 3, received: 3 });
   });
 
-  it('gives them as a plain socket where it is raw', async () => {
+  it('shares the port as a plain socket in raw mode', async () => {
     const { events } = await meanwhile(['--raw'], (tcpPort) => echoes(`socket://127.0.0.1:${tcpPort}`));
     expect(events.at(-1)).toMatchObject({ event: 'disconnected', sent: 3, received: 3 });
   });
 
-  it('says which TCP port is taken', async () => {
+  it('reports that a TCP port is in use', async () => {
     await meanwhile([], async (tcpPort) => {
       await echoes(`rfc2217://127.0.0.1:${tcpPort}`);
       const second = spawn('socat', [`PTY,raw,echo=0,link=${join(folder, 'second')}`, 'PIPE'], {

@@ -2,12 +2,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type RehearseOptions, rehearsalsSchema, rehearseAll } from '../../src/lib/fleet/rehearse.js';
 import {
   type RolloutPlan,
   type RolloutPolicyInput,
   rolloutPlanSchema,
-} from '../../src/lib/registry/rollouts/schema.js';
+} from '../../src/lib/api/rollouts/schema.js';
+import { type RehearseOptions, rehearsalsSchema, rehearseAll } from '../../src/lib/fleet/rehearse.js';
 import { runCli } from '../support/cli.js';
 
 const made = Date.UTC(2026, 0, 5, 12);
@@ -35,7 +35,7 @@ const run = (plan: RolloutPlan, network: Partial<typeof quiet> = {}, more: Parti
   rehearseAll(plan, { runs: 5, bytes: 100_000, outageMs: 0, ...more, network: { ...quiet, ...network } });
 
 describe('a rehearsal', () => {
-  it('of a good version on a good network ends with every device, and takes what the waves take', async () => {
+  it('updates every device with a good version on a good network, in the time that its waves take', async () => {
     const all = await run(planOf());
     expect(all).toMatchObject({
       runs: 5,
@@ -58,14 +58,14 @@ describe('a rehearsal', () => {
     expect(shadowed.seconds.p50 - all.seconds.p50).toBeLessThan(2500);
   });
 
-  it('is the same for the same seed, and another one for another', async () => {
+  it('repeats itself with the same seed, and differs with another', async () => {
     const network = { loss: 0.05, offline: 0.1, failRate: 0.02, powerCuts: 0.05 };
     const first = await run(planOf(), network);
     expect(await run(planOf(), network)).toEqual(first);
     expect(await run(planOf(), { ...network, seed: 8 })).not.toEqual({ ...first, seed: 8 });
   });
 
-  it('of a bad version stops itself, and shows how many devices it reaches', async () => {
+  it('stops itself on a bad version, and shows how many devices that version reached', async () => {
     const all = await run(planOf({ maxFailures: '5%' }), { failRate: 0.5 });
     expect(all).toMatchObject({
       trouble: 1,
@@ -82,14 +82,14 @@ describe('a rehearsal', () => {
     expect(borne.ends).toMatchObject([{ state: 'partly' }]);
   });
 
-  it('is not stopped by devices that are only away for a moment when the soak ends', async () => {
+  it('is not stopped by devices that are briefly offline when the soak ends', async () => {
     const policy = { waves: ['1%'], maxFailures: '1%', soakMs: 2000 };
     const some = await run(planOf(policy), { offline: 0.02 }, { runs: 10 });
     expect(some).toMatchObject({ stopped: 0, ends: [{ state: 'done', runs: 10 }] });
     expect(some.failed.max).toBe(0);
   });
 
-  it('comes through power cuts and an outage of the broker', async () => {
+  it('completes despite power cuts and a broker outage', async () => {
     const plan = planOf({ deadlineMs: 3_600_000, offlineMs: 3_600_000 });
     const calm = await run(plan);
     const rough = await run(plan, { powerCuts: 0.3, loss: 0.1 }, { outageMs: 300_000 });
@@ -98,7 +98,7 @@ describe('a rehearsal', () => {
     expect(rough.seconds.max).toBeGreaterThan(calm.seconds.max);
   });
 
-  it('leaves behind who is never there, and takes several releases one after the other', async () => {
+  it('leaves out devices that are never online, and installs several releases in turn', async () => {
     const away = await run(planOf({ deadlineMs: 60_000, offlineMs: 120_000, minSuccess: 0 }), {
       offline: 0.9,
     });
@@ -113,12 +113,12 @@ describe('a rehearsal', () => {
   });
 });
 
-describe('aiot ota rehearse', () => {
-  it('tells what is to be expected of a plan, without a platform, and refuses what is none', async () => {
+describe('aiot rollout rehearse', () => {
+  it('estimates the outcome of a plan without a platform, and rejects an invalid plan', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-rehearse-'));
     const file = join(folder, 'plan.json');
     await writeFile(file, JSON.stringify(planOf()));
-    const argv = ['ota', 'rehearse', file, '--runs', '3', '--fail-rate', '50%', '--seed', '7'];
+    const argv = ['rollout', 'rehearse', file, '--runs', '3', '--fail-rate', '50%', '--seed', '7'];
     const told = await runCli([...argv, '--json']);
     expect(told.code).toBe(0);
     expect(rehearsalsSchema.parse(told.json)).toMatchObject({
@@ -130,7 +130,7 @@ describe('aiot ota rehearse', () => {
     const shown = await runCli(argv);
     expect(shown.stdout).toContain('har@2 to 200 devices, rehearsed 3 times with seed 7');
     expect(shown.stdout).toMatch(/paused +3, AIOT_ROLLOUT_FAILURES/);
-    expect(shown.stdout).toContain(`aiot ota start --plan ${file}`);
+    expect(shown.stdout).toContain(`aiot rollout start --plan ${file}`);
     for (const [more, code] of [
       [['--loss', '200%'], 'AIOT_USAGE'],
       [['--latency', 'long'], 'AIOT_'],

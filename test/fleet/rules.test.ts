@@ -13,13 +13,13 @@ describe('a device', () => {
     ['revoked', 'certified', null],
     ['suspended', 'seen', null],
     ['active', 'resume', null],
-  ])('that is %s and told "%s" is %s', (state, event, next) => {
+  ])('that is %s and receives "%s" becomes %s', (state, event, next) => {
     if (next) expect(deviceStep(state, event)).toBe(next);
-    else expect(() => deviceStep(state, event)).toThrow(/cannot be told/);
+    else expect(() => deviceStep(state, event)).toThrow(/does not apply/);
   });
 });
 
-describe('live figures', () => {
+describe('live metrics', () => {
   const classes = ['rest', 'walk'];
   const say = (recording: string | null, answers: [label: string, voted: string][], device = 'd1') => {
     for (const [label, voted] of answers) {
@@ -30,7 +30,7 @@ describe('live figures', () => {
   let latency = 1;
   const truth = (_: string, recording: string) => ({ r1: 'rest', w1: 'walk' })[recording] ?? null;
 
-  it('are counted against the truth, by window and after the vote', () => {
+  it('are computed against the ground truth, per window and after smoothing', () => {
     counts = emptyCounts();
     latency = 1;
     say('r1', [
@@ -57,7 +57,7 @@ describe('live figures', () => {
     expect(figures.macroF1).toBeCloseTo((0.8 + 2 / 3) / 2, 12);
   });
 
-  it('count an answer that is no class as wrong', () => {
+  it('count an unknown class as wrong', () => {
     counts = emptyCounts();
     say('r1', [
       ['nonsense', 'rest'],
@@ -66,7 +66,7 @@ describe('live figures', () => {
     expect(liveFigures(counts, classes, truth)).toMatchObject({ windows: 2, accuracy: 0.5 });
   });
 
-  it('tell latencies within 2 %', () => {
+  it('report latencies to within 2 %', () => {
     counts = emptyCounts();
     latency = 1;
     say(
@@ -79,7 +79,7 @@ describe('live figures', () => {
     expect(Math.abs(p99 - 99)).toBeLessThanOrEqual(2);
   });
 
-  it('are zeros before the first inference', () => {
+  it('are zero before the first inference', () => {
     expect(liveFigures(emptyCounts(), classes, truth)).toMatchObject({
       windows: 0,
       accuracy: 0,

@@ -15,7 +15,7 @@ const options: ScaleOptions = {
 const first = simulate(options);
 
 describe('the simulated traffic of a rollout', () => {
-  it('tells each device of the open waves once, and again only after it failed or its power went', () => {
+  it('offers a release to each device once, and again only after a failure or a power cut', () => {
     expect(first.rehearsal).toMatchObject({ state: 'partly', devices });
     expect(first.rehearsal.committed + first.rehearsal.failed).toBe(devices);
     expect(first.wrong).toBe(0);
@@ -29,7 +29,7 @@ describe('the simulated traffic of a rollout', () => {
     }
   });
 
-  it('is bound by the rate: a wave that opens after a pause makes up for a second of it, and no more', () => {
+  it('respects the rate limit, and makes up for one second of a pause at most', () => {
     expect(first.peak.offers).toBeLessThanOrEqual(41);
     expect(first.offersInMinute).toBeLessThanOrEqual(1200 + 21);
     expect(first.peak.messagesUp).toBeLessThan(first.peak.offers * 20);
@@ -39,7 +39,7 @@ describe('the simulated traffic of a rollout', () => {
     expect(slower.peak.messagesUp).toBeLessThan(first.peak.messagesUp / 2);
   });
 
-  it('counts what is sent, what is acknowledged and what is written', () => {
+  it('counts sent messages, acknowledgments, and written rows', () => {
     const { total } = first;
     expect(total.acks).toBe(total.messagesUp + total.messagesDown - total.connects);
     expect(total.manifests).toBeGreaterThanOrEqual(devices);
@@ -49,14 +49,14 @@ describe('the simulated traffic of a rollout', () => {
     expect(total.bytesUp).toBeGreaterThan(200 * total.messagesUp + 1265 * 0.9 * devices);
   });
 
-  it('is the same for the same seed, and another one for another', () => {
+  it('repeats itself with the same seed, and differs with another', () => {
     expect(simulate(options)).toEqual(first);
     const other = simulate({ ...options, network: { ...options.network, seed: 8 } });
     expect(other.total).not.toEqual(first.total);
   });
 });
 
-it('knows how long packets are', () => {
+it('calculates the length of packets', () => {
   // 0x32, the length in two bytes, a topic of 21 bytes, a number, the payload.
   expect(publishBytes('aiot/v1/pump/reported', 200)).toBe(1 + 2 + 2 + 21 + 2 + 200);
   expect(publishBytes('a/b', 3)).toBe(1 + 1 + 2 + 3 + 2 + 3);

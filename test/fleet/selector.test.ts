@@ -5,6 +5,7 @@ import {
   type Operator,
   parseExpression,
   parseSelector,
+  requireListedNames,
   type Selectable,
   testOf,
 } from '../../src/lib/fleet/selector.js';
@@ -38,6 +39,10 @@ describe('a selector', () => {
   it.each<[string, boolean, boolean]>([
     ['all', true, true],
     ['ALL', true, true],
+    ['motor-1', true, false],
+    ['motor-2', false, false],
+    ['motor-1,bare', true, true],
+    [' other , "motor-1" ', true, false],
     ['type=esp32', true, false],
     ['type = esp32 and name=motor-1', true, false],
     ['type=esp32 AND name!=motor-1', false, false],
@@ -94,7 +99,11 @@ describe('a selector', () => {
 
   it.each([
     ['', 1, 'all, a key, not, has or (', 'the end'],
-    ['motor-1', 8, 'an operator after tag.motor-1', 'the end'],
+    ['type', 5, 'an operator after type', 'the end'],
+    ['motor-1,', 9, 'the name of a device', 'the end'],
+    ['motor-1,all', 9, 'the name of a device', '"all"'],
+    ['motor-1,bare and type=pi', 14, 'and or or', '"and"'],
+    ['motor-1 and type=pi', 9, 'an operator after tag.motor-1', '"and"'],
     ['name=', 6, 'a value after =', 'the end'],
     ['name=a and', 11, 'all, a key, not, has or (', 'the end'],
     ['all and name=a', 5, 'nothing after all', '"and"'],
@@ -105,7 +114,7 @@ describe('a selector', () => {
     ['name in a', 9, '( after in', '"a"'],
     ['name in (a b)', 12, ', or )', '"b"'],
     ['name not = a', 10, 'in', '"="'],
-    ["name='a", 8, "the quote ' of column 6 to end", 'the end'],
+    ["name='a", 8, "a closing quote for ' at column 6", 'the end'],
     ['name=a & type=b', 8, 'a key, an operator or a value', '"&"'],
     ['type<b', 5, 'one of = != in ~ has with type', '<'],
     ['state=gone', 7, 'registered or provisioned', '"gone"'],
@@ -117,10 +126,10 @@ describe('a selector', () => {
     ['lastSeen>2026-13-40', 10, 'a time', '"2026-13-40"'],
     ['lastseen>2d', 1, 'lastSeen, or tag.lastseen for a tag', 'lastseen'],
     ['floor>high', 7, 'a number', '"high"'],
-    ['1st=x', 1, 'a key of letters', '"1st"'],
+    ['1st=x', 1, 'a key that starts with a letter', '"1st"'],
     [`${'('.repeat(40)}name=a${')'.repeat(40)}`, 34, 'at most 32 levels', 'one more'],
     [`name=${'a'.repeat(5000)}`, 4001, 'at most 4000 characters', '5005 characters'],
-  ])('refuses "%s" at column %i', (text, column, expected, got) => {
+  ])('rejects "%s" at column %i', (text, column, expected, got) => {
     expect(() => parseSelector(text, now)).toThrow(
       expect.objectContaining({ code: 'AIOT_SELECTOR_INVALID' }),
     );
@@ -128,7 +137,7 @@ describe('a selector', () => {
     expect(() => parseSelector(text, now)).toThrow(`got ${got}`);
   });
 
-  it('takes no longer than its length for what a regular expression would never end on', () => {
+  it('is evaluated quickly even if a regular expression would never finish', () => {
     const pattern = `name~"${'*a'.repeat(1500)}b"`;
     const began = performance.now();
     expect(parseSelector(pattern, now)({ ...motor, name: 'a'.repeat(3000) })).toBe(false);
@@ -202,7 +211,7 @@ const device: fc.Arbitrary<Selectable> = fc.record({
 });
 
 describe('any selector', () => {
-  it('means the same after it was printed and read again', () => {
+  it('keeps its meaning when it is printed and parsed again', () => {
     fc.assert(
       fc.property(expression, device, (tree, each) => {
         const text = printSelector(tree);
@@ -215,7 +224,7 @@ describe('any selector', () => {
     );
   });
 
-  it('matches what a plain reading of it matches', () => {
+  it('matches the same devices as a naive evaluator', () => {
     fc.assert(
       fc.property(expression, device, (tree, each) => {
         expect(testOf(tree, now)(each)).toBe(plainly(tree, each));
@@ -224,7 +233,7 @@ describe('any selector', () => {
     );
   });
 
-  it('is read or refused with its code, whatever it is', () => {
+  it('is either parsed or rejected with its code', () => {
     const piece = fc.constantFrom(
       ...[
         'and',
@@ -315,7 +324,7 @@ describe('a version', () => {
     ],
     ...['1.0.0-rc.1', '1.0.0', '1.0.1', '1.4', '1.9', '1.10', '1.10.0.1', '2', '10', '99999999999999999999'],
   ];
-  it('comes after each that was before it', () => {
+  it('is ordered after each earlier version', () => {
     for (const [i, a] of rising.entries())
       for (const [j, b] of rising.entries())
         expect(Math.sign(compareVersions(a, b) as number)).toBe(Math.sign(i - j));
@@ -328,10 +337,10 @@ describe('a version', () => {
     ['deadbeef', '1.4', null],
     ['1.4-', '1.4', null],
     ['', '1.4', null],
-  ])('%s to %s is %s', (a, b, order) => expect(compareVersions(a, b)).toBe(order));
+  ])('compares %s to %s as %s', (a, b, order) => expect(compareVersions(a, b)).toBe(order));
 });
 
-it('a glob matches what the same regular expression does', () => {
+it('matches a glob as the equivalent regular expression does', () => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 8 }), glob, (text, pattern) => {
       const regex = new RegExp(`^${pattern.replaceAll('*', '.*').replaceAll('?', '.')}$`);
@@ -339,4 +348,24 @@ it('a glob matches what the same regular expression does', () => {
     }),
     { numRuns: runs(1000) },
   );
+});
+
+describe('a selector that is a list of names', () => {
+  const names = () => ['motor-1', 'motor-2'];
+
+  it.each(['motor-1', 'motor-1,motor-2', 'name in (motor-1)', 'all', 'name=motor-9', 'site=lab'])(
+    'accepts %s',
+    (text) => {
+      expect(() => requireListedNames(text, names)).not.toThrow();
+    },
+  );
+
+  it('rejects a name that no device has, and suggests the nearest', () => {
+    expect(() => requireListedNames('motor-1,motr-2', names)).toThrow(
+      expect.objectContaining({
+        code: 'AIOT_NOT_FOUND',
+        message: 'no device is named motr-2. Did you mean motor-2?',
+      }),
+    );
+  });
 });

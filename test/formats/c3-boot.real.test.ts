@@ -6,7 +6,7 @@ import { runOnC3 } from '../support/c3/cpu.js';
 import { describeReal } from '../support/real.js';
 
 describeReal('riscv', 'the small C3 program', () => {
-  it.each(['O0', 'Os', 'O2'])('runs when its image is loaded segment by segment (-%s)', (optimize) => {
+  it.each(['O0', 'Os', 'O2'])('runs from an image loaded segment by segment (-%s)', (optimize) => {
     const bytes = imageOfElf(buildC3({ optimize }), { chip: 'esp32c3' });
     const { printed, written } = runOnC3(readEspImage(bytes), bytes, 3);
     expect(printed).toBe(`${bootedText}\ntick 0\ntick 1\ntick 2\n`);

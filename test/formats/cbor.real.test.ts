@@ -14,8 +14,8 @@ for line in sys.stdin:
     print(cbor2.dumps(value).hex(), cbor2.dumps(value, canonical=True).hex())
 `;
 
-describeReal('streams', 'a message that cbor2 wrote', () => {
-  const page = readFileSync(join(root, 'docs', 'protocol.md'), 'utf8');
+describeReal('streams', 'a message written by cbor2', () => {
+  const page = readFileSync(join(root, 'docs', 'reference', 'protocol.md'), 'utf8');
   const examples = [...page.matchAll(/```json (\w+)\n(.+?)\n```/gs)].filter(
     ([, name = '']) => name in protocolSchemas,
   );
@@ -24,7 +24,7 @@ describeReal('streams', 'a message that cbor2 wrote', () => {
   const lines = stdout.trimEnd().split('\n');
 
   it.each(examples.map(([, name = '', text = ''], i) => ({ name, text, written: lines[i] ?? '' })))(
-    'is the $name that it would be in JSON: $text',
+    'decodes to the same $name as from JSON: $text',
     ({ name, text, written }) => {
       const schema = protocolSchemas[name as keyof typeof protocolSchemas];
       for (const bytes of written.split(' ')) {
@@ -33,7 +33,7 @@ describeReal('streams', 'a message that cbor2 wrote', () => {
     },
   );
 
-  it('is there for each example', () => {
+  it('exists for each documented example', () => {
     expect(lines).toHaveLength(examples.length);
     expect(examples.length).toBeGreaterThan(10);
   });

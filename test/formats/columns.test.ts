@@ -18,7 +18,7 @@ const values = (text: string) => {
 };
 
 describe('columns of a CSV file', () => {
-  it('are numbers or words by what stands in them', () => {
+  it('are numeric or text depending on their cells', () => {
     const { columns, rows } = read('a,b\n1.5,x\n-2,y\n3e2,x\n');
     expect(rows).toBe(3);
     expect(columns[0]).toMatchObject({
@@ -36,22 +36,22 @@ describe('columns of a CSV file', () => {
   });
 
   it.each([
-    ['no value', 'a,b\n,1\nNaN,1\nNA,1\nnull,1\n4,1\n', [NaN, NaN, NaN, NaN, 4]],
+    ['missing values', 'a,b\n,1\nNaN,1\nNA,1\nnull,1\n4,1\n', [NaN, NaN, NaN, NaN, 4]],
     ['infinities', 'a,b\ninf,1\n-Infinity,1\n', [Infinity, -Infinity]],
     ['blanks', 'a,b\n 1,1\n2 ,1\n', [1, 2]],
-    ['line ends of Windows', 'a,b\r\n1,1\r\n2,1\r\n', [1, 2]],
-    ['lines without anything', 'a,b\n1,1\n\n2,1\n\n', [1, 2]],
+    ['Windows line endings', 'a,b\r\n1,1\r\n2,1\r\n', [1, 2]],
+    ['empty lines', 'a,b\n1,1\n\n2,1\n\n', [1, 2]],
     [
       'more digits than a double has',
       'a,b\n0.12345678901234567890,1\n123456789012345678,1\n',
       [0.12345678901234568, 123456789012345680],
     ],
     ['minus zero', 'a,b\n-0.0,1\n', [0]],
-  ])('take %s', (_, text, expected) => {
+  ])('accept %s', (_, text, expected) => {
     expect(values(text)).toEqual(expected);
   });
 
-  it('count what is no number, with its place', () => {
+  it('count cells that are not numbers, with their positions', () => {
     const [column] = read('a,b\n1,2\noops,2\n3,2\n').columns;
     expect(column).toMatchObject({
       kind: 'number',
@@ -60,7 +60,7 @@ describe('columns of a CSV file', () => {
     });
   });
 
-  it('turn into words where the first ones come late', () => {
+  it('become text even if the first words come late', () => {
     const blank = 'x,\n'.repeat(3000);
     const reader = createColumnsReader('rows.csv');
     reader.lines(Buffer.from(`a,b\n${blank}`));
@@ -68,27 +68,27 @@ describe('columns of a CSV file', () => {
     expect(reader.end().columns[1]).toMatchObject({ kind: 'text', words: ['late'] });
   });
 
-  it('may be quoted, with commas and quotes in them', () => {
+  it('can be quoted and contain commas and quotes', () => {
     const { columns } = read('"a","b"\n"1","x, ""y"""\n2,"z"\n');
     expect(columns[0]).toMatchObject({ name: 'a', values: Float64Array.of(1, 2) });
     expect(columns[1]).toMatchObject({ words: ['x, "y"', 'z'] });
   });
 
-  it('name the index that has no name', () => {
+  it('name an unnamed index column', () => {
     expect(read(',a\n0,1\n').header).toEqual(['index', 'a']);
   });
 
   it.each([
-    ['a cell too few', 'a,b\n1,2\n3\n', 'rows.csv:3:2: expected 2 columns, got 1'],
-    ['a cell too many', 'a,b\n1,2\n3,4,5\n', 'rows.csv:3:6: expected 2 columns, got 3'],
-    ['an open quote', 'a,b\n1,"x\n', "rows.csv:2:3: a cell's quote is not closed"],
-    ['no row', 'a,b\n', 'rows.csv: no rows below the header'],
-    ['a name twice', 'a,a\n1,2\n', '"a" in columns 1 and 2'],
-  ])('refuse %s', (_, text, message) => {
+    ['a missing cell', 'a,b\n1,2\n3\n', 'rows.csv:3:2: expected 2 columns, got 1'],
+    ['an extra cell', 'a,b\n1,2\n3,4,5\n', 'rows.csv:3:6: expected 2 columns, got 3'],
+    ['an open quote', 'a,b\n1,"x\n', 'rows.csv:2:3: a quoted cell does not end on its line'],
+    ['a file without rows', 'a,b\n', 'rows.csv: no data rows after the header'],
+    ['a duplicate name', 'a,a\n1,2\n', '"a" in columns 1 and 2'],
+  ])('reject %s', (_, text, message) => {
     expect(() => read(text)).toThrow(message);
   });
 
-  it('are the same however the file comes in pieces, and as Number() reads them', () => {
+  it('are the same however the file is split, and match Number()', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.double({ noNaN: true }), fc.integer()), { minLength: 1, maxLength: 40 }),

@@ -8,12 +8,12 @@ const rows = ({ columns, data }: ReturnType<typeof parse>) => [columns, ...data.
 
 describe('reading CSV', () => {
   it.each([
-    ['plain', 'x,y\n1,2\n3,4\n'],
-    ['without a last line end', 'x,y\n1,2\n3,4'],
+    ['with LF line endings', 'x,y\n1,2\n3,4\n'],
+    ['without a final line ending', 'x,y\n1,2\n3,4'],
     ['with CRLF', 'x,y\r\n1,2\r\n3,4\r\n'],
     ['with a byte order mark', '\ufeffx,y\n1,2\n3,4\n'],
-    ['in every form of a number', 'x,y\n1.,+2\n3e0,.4E1\n'],
-  ])('takes it %s', (_, text) => {
+    ['with every number format', 'x,y\n1.,+2\n3e0,.4E1\n'],
+  ])('accepts a file %s', (_, text) => {
     expect(rows(parse(text))).toEqual([
       ['x', 'y'],
       [1, 3],
@@ -21,38 +21,38 @@ describe('reading CSV', () => {
     ]);
   });
 
-  it('gives the columns in the order wanted', () => {
+  it('returns the columns in the requested order', () => {
     expect(rows(parse('x,y\n1,2\n', ['y', 'x']))).toEqual([['y', 'x'], [2], [1]]);
   });
 
   it.each([
-    ['x,y\n1,abc\n', 'AIOT_CSV_MALFORMED', 'a.csv:2:3: expected a finite number for "y", got "abc"'],
-    ['x,y\n1,2\n1,NaN\n', 'AIOT_CSV_MALFORMED', 'a.csv:3:3: expected a finite number for "y", got "NaN"'],
-    ['x,y\n1,Infinity\n', 'AIOT_CSV_MALFORMED', 'got "Infinity"'],
-    ['x,y\n1,1e999\n', 'AIOT_CSV_MALFORMED', 'got "1e999"'],
-    ['x,y\n1,0x10\n', 'AIOT_CSV_MALFORMED', 'got "0x10"'],
-    ['x,y\n1, 2\n', 'AIOT_CSV_MALFORMED', 'got " 2"'],
-    ['x,y\n1,\n', 'AIOT_CSV_MALFORMED', 'a.csv:2:3: expected a finite number for "y", got nothing'],
-    ['x,y\n1,2,3\n', 'AIOT_CSV_MALFORMED', 'a.csv:2:5: expected no further column, got "3"'],
-    ['x,y\n1\n', 'AIOT_CSV_MALFORMED', 'a.csv:2:2: expected 2 columns, got 1'],
-    ['x,y\n1,2\n\n3,4\n', 'AIOT_CSV_MALFORMED', 'a.csv:3:1: expected a finite number for "x", got nothing'],
-    ['x,y\n1,2\n\n', 'AIOT_CSV_MALFORMED', 'a.csv:3:1: expected a finite number for "x", got nothing'],
-    ['x,y\n', 'AIOT_CSV_EMPTY', 'a.csv: no rows below the header'],
-    ['x,y', 'AIOT_CSV_EMPTY', 'a.csv: no rows below the header'],
+    ['x,y\n1,abc\n', 'AIOT_FILE_MALFORMED', 'a.csv:2:3: expected a finite number for "y", got "abc"'],
+    ['x,y\n1,2\n1,NaN\n', 'AIOT_FILE_MALFORMED', 'a.csv:3:3: expected a finite number for "y", got "NaN"'],
+    ['x,y\n1,Infinity\n', 'AIOT_FILE_MALFORMED', 'got "Infinity"'],
+    ['x,y\n1,1e999\n', 'AIOT_FILE_MALFORMED', 'got "1e999"'],
+    ['x,y\n1,0x10\n', 'AIOT_FILE_MALFORMED', 'got "0x10"'],
+    ['x,y\n1, 2\n', 'AIOT_FILE_MALFORMED', 'got " 2"'],
+    ['x,y\n1,\n', 'AIOT_FILE_MALFORMED', 'a.csv:2:3: expected a finite number for "y", got nothing'],
+    ['x,y\n1,2,3\n', 'AIOT_FILE_MALFORMED', 'a.csv:2:5: expected no more columns, got "3"'],
+    ['x,y\n1\n', 'AIOT_FILE_MALFORMED', 'a.csv:2:2: expected 2 columns, got 1'],
+    ['x,y\n1,2\n\n3,4\n', 'AIOT_FILE_MALFORMED', 'a.csv:3:1: expected a finite number for "x", got nothing'],
+    ['x,y\n1,2\n\n', 'AIOT_FILE_MALFORMED', 'a.csv:3:1: expected a finite number for "x", got nothing'],
+    ['x,y\n', 'AIOT_CSV_EMPTY', 'a.csv: no data rows after the header'],
+    ['x,y', 'AIOT_CSV_EMPTY', 'a.csv: no data rows after the header'],
     [
       '',
       'AIOT_CSV_COLUMNS',
       'a.csv:1:1: expected a header row with a name for each column, got an empty line',
     ],
     ['1,2\n3,4\n', 'AIOT_CSV_COLUMNS', 'got "1" in column 1'],
-    ['x,x\n1,2\n', 'AIOT_CSV_COLUMNS', 'expected each name once, got "x" in columns 1 and 2'],
-  ])('refuses %j', (text, code, message) => {
+    ['x,x\n1,2\n', 'AIOT_CSV_COLUMNS', 'expected unique names, got "x" in columns 1 and 2'],
+  ])('rejects %j', (text, code, message) => {
     expect(() => parse(text)).toThrow(
       expect.objectContaining({ code, message: expect.stringContaining(message) }),
     );
   });
 
-  it.each([['x'], ['x,y,w'], ['x,z']])('refuses the columns %s where x,y are wanted', (header) => {
+  it.each([['x'], ['x,y,w'], ['x,z']])('rejects the columns %s if x,y are expected', (header) => {
     const row = header.replace(/[a-z]/g, '1');
     expect(() => parse(`${header}\n${row}\n`, ['x', 'y'])).toThrow(
       expect.objectContaining({
@@ -76,10 +76,10 @@ describe('reading CSV', () => {
   });
 });
 
-describe('a CSV file with columns of text', () => {
+describe('a CSV file with text columns', () => {
   const text = Buffer.from('x,label,device,y\n1,0,pump é,2\n3,walking,b,4\n');
 
-  it('gives words and numbers apart, each in the order of the file', () => {
+  it('is read into separate text and numeric columns, in file order', () => {
     const { columns, data, texts } = parseLabelledCsv(text, 't.csv', ['label', 'group', 'device']);
     expect(columns).toEqual(['x', 'y']);
     expect(data.map((column) => [...column])).toEqual([
@@ -89,13 +89,13 @@ describe('a CSV file with columns of text', () => {
     expect(texts).toEqual({ label: ['0', 'walking'], device: ['pump é', 'b'] });
   });
 
-  it('refuses an empty word', () => {
+  it('is rejected with an empty text cell', () => {
     const empty = Buffer.from('x,label\n1,\n');
     expect(() => parseLabelledCsv(empty, 't.csv', ['label'])).toThrow('t.csv:2:3: expected');
   });
 });
 
-describe('what is no table of text', () => {
+describe('a table read from CSV', () => {
   const bytes = (text: string) => Buffer.from(text, 'latin1');
   it.each([
     [
@@ -104,18 +104,26 @@ describe('what is no table of text', () => {
       't.csv:2:3: expected text in UTF-8, got "grün"',
     ],
     ['a header in Latin-1', 'x,m\xe4\n1,2\n', 't.csv:1:3: expected text in UTF-8'],
-    ['a picture', '\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR', 't.csv:1:1: expected a CSV file, got a binary one'],
+    [
+      'an image file',
+      '\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR',
+      't.csv:1:1: expected a CSV file, got a binary one',
+    ],
     ['UTF-16', '\xff\xfex\x00,\x00', 'got a binary one (it begins with the bytes ff fe 78 00)'],
-  ])('is refused: %s', (_, text, message) => {
-    const refused = { code: 'AIOT_CSV_MALFORMED', message: expect.stringContaining(message) };
+  ])('is rejected: %s', (_, text, message) => {
+    const refused = {
+      code: 'AIOT_FILE_MALFORMED',
+      subject: 'csv',
+      message: expect.stringContaining(message),
+    };
     expect(() => parseTable(bytes(text), 't.csv')).toThrow(expect.objectContaining(refused));
   });
 
-  it('keeps labels of other letters apart', () => {
+  it('keeps labels with different non-ASCII letters apart', () => {
     expect(parseTable(Buffer.from('x,label\n1,grün\n2,grän\n'), 't.csv').labels).toEqual(['grün', 'grän']);
   });
 
-  it('is refused at the number that float32 cannot hold', () => {
+  it('is rejected at a number that float32 cannot represent', () => {
     const text = Buffer.from('label,x,y\na,1,2\nb,3,-1e300\n');
     expect(() => parseTable(text, 't.csv')).toThrow('t.csv:3:5: expected a number of at most 3.4e38 for "y"');
     expect(parseTable(Buffer.from('x,label\n3.4e38,a\n'), 't.csv').rows).toBe(1);
@@ -126,13 +134,13 @@ describe('what is no table of text', () => {
     ['without a header', ''],
     ['with just that header', 'sensor,temp,hum,class\n'],
     ['that begins with a byte order mark', '\uFEFF'],
-  ])('takes the names of the columns of a file %s', (_, header) => {
+  ])('uses the given column names for a file %s', (_, header) => {
     const table = parseTable(Buffer.from(`${header}0xBC,26.5,41.25,low\n0xBC,30,40,high\n`), 't.csv', kit);
     expect(table).toMatchObject({ columns: ['hum', 'temp'], rows: 2, labels: ['low', 'high'] });
     expect([...table.inputs]).toEqual([41.25, 26.5, 40, 30]);
   });
 
-  it('says the line of a file without a header, and which input is missing', () => {
+  it('reports the line in a file without a header, and a missing input', () => {
     expect(() => parseTable(Buffer.from('0xBC,26.5,4e39,low\n'), 't.csv', kit)).toThrow('t.csv:1:11: ');
     expect(() => parseTable(Buffer.from('0xBC,26.5,wet,low\n'), 't.csv', kit)).toThrow(
       't.csv:1:11: expected a finite number for "hum", got "wet"',
@@ -142,7 +150,7 @@ describe('what is no table of text', () => {
     );
   });
 
-  it('takes wide headers in no time, and says where there are too many', () => {
+  it('accepts wide headers quickly, and rejects too many columns', () => {
     const wide = (count: number) => Array.from({ length: count }, (_, i) => `c${i}`).join(',');
     const started = performance.now();
     const row = new Array(60_000).fill('1').join(',');
@@ -154,7 +162,7 @@ describe('what is no table of text', () => {
 });
 
 describe('writing CSV', () => {
-  it('writes what reads back to the same numbers', () => {
+  it('writes numbers that read back unchanged', () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -176,7 +184,7 @@ describe('writing CSV', () => {
     );
   });
 
-  it('rounds to the decimals asked for, and refuses what is no number', () => {
+  it('rounds to the requested decimals, and rejects NaN', () => {
     expect(writeCsv(['a'], [[0.12345, 2]], 3)).toBe('a\n0.123\n2.000\n');
     expect(() => writeCsv(['a'], [[1, Number.NaN]])).toThrow('row 2, column a: NaN');
   });
@@ -193,7 +201,7 @@ describe('numbers in CSV', () => {
     fc.tuple(fc.integer(), fc.integer({ min: -30, max: 30 })).map(([m, e]) => `${m}e${e}`),
   );
 
-  it('come out as Number() reads them, whatever their length', () => {
+  it('are parsed as by Number(), whatever their length', () => {
     fc.assert(
       fc.property(fc.array(text, { minLength: 1, maxLength: 20 }), (cells) => {
         const got = parse(`x\n${cells.join('\n')}\n`).data[0]!;
@@ -205,7 +213,7 @@ describe('numbers in CSV', () => {
     );
   });
 
-  it('come out right where a double lies exactly between two others', () => {
+  it('are rounded correctly at or near the midpoint of two doubles', () => {
     // 2⁵³ + 1, and its neighbours in the last digit.
     for (const cell of ['9007199254740993', '9007199254740993.0000001', '9007199254740992.9999999']) {
       expect(parse(`x\n${cell}\n`).data[0]![0]).toBe(Number(cell));

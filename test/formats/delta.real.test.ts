@@ -34,7 +34,7 @@ function pair() {
 describeReal('delta', 'detools', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  it('makes of our patch what we meant', () => {
+  it('applies an aiot patch correctly', () => {
     const { base, next, at } = pair();
     writeFileSync(at.patch, createDelta(base, next));
     detools('apply_patch', at.base, at.patch, join(folder, 'made'));
@@ -45,7 +45,7 @@ describeReal('delta', 'detools', () => {
     ['8', '7'],
     ['11', '4'],
     ['4', '3'],
-  ])('writes patches that we apply, with a window of %s bits', (window, lookahead) => {
+  ])('writes patches that aiot applies, with a window of %s bits', (window, lookahead) => {
     const { base, next, at } = pair();
     const shape = ['--heatshrink-window-sz2', window, '--heatshrink-lookahead-sz2', lookahead];
     detools('create_patch', '-c', 'heatshrink', ...shape, at.base, at.next, at.patch);

@@ -31,7 +31,7 @@ const edited = program.chain((base) =>
 );
 
 describe('a delta', () => {
-  it('makes the next release of the base, in whatever pieces it comes', () => {
+  it('turns the base into the next release, however the delta is split', () => {
     fc.assert(
       fc.property(edited, fc.integer({ min: 1, max: 300 }), ({ base, next }, piece) => {
         fc.pre(next.length > 0);
@@ -42,14 +42,14 @@ describe('a delta', () => {
     );
   });
 
-  it('makes something of a base that has nothing to do with it', () => {
+  it('works with an unrelated or empty base', () => {
     const base = Buffer.alloc(5000, 1);
     const next = Buffer.from('a program that shares nothing with what was there before');
     expect(apply(base, createDelta(base, next), next.length)).toEqual(next);
     expect(apply(Buffer.alloc(0), createDelta(Buffer.alloc(0), next), next.length)).toEqual(next);
   });
 
-  it('is a small part of a program in which all addresses behind one place have moved', () => {
+  it('is small for a program in which all addresses have shifted', () => {
     const words = (moved: number) =>
       Buffer.from(Uint32Array.from({ length: 8000 }, (_, i) => ((i * 2654435761) & 0xfffff) + moved).buffer);
     const patch = createDelta(words(0), words(64));
@@ -58,9 +58,9 @@ describe('a delta', () => {
 
   const ones = (every: number) => Buffer.alloc(200_000).map((_, i) => (i % every === 0 ? 1 : 0));
   it.each([
-    ['one byte within', Buffer.concat([Buffer.alloc(100_000), Buffer.of(1), Buffer.alloc(100_000)])],
-    ['ones within, and elsewhere', ones(5003)],
-  ])('of a run of zeros with %s is made in a time that does not grow with its square', (_, next) => {
+    ['one other byte', Buffer.concat([Buffer.alloc(100_000), Buffer.of(1), Buffer.alloc(100_000)])],
+    ['ones at other intervals', ones(5003)],
+  ])('takes less than quadratic time for a run of zeros with %s', (_, next) => {
     const base = ones(5000);
     const began = performance.now();
     const patch = createDelta(base, next);
@@ -73,22 +73,22 @@ describe('a delta', () => {
   // Written by detools 0.53.0: create_patch -c heatshrink, of `base` and `next` below.
   const base = Buffer.from('one function, another function, and a third function\n'.repeat(4));
   const next = Buffer.concat([base.subarray(0, 60), Buffer.from('CHANGED'), base.subarray(62)]);
-  it('of detools is applied', () => {
+  it('is applied if written by detools', () => {
     const theirs = Buffer.from(golden, 'base64');
     expect(apply(base, theirs, next.length)).toEqual(next);
   });
 
   it.each([
-    ['a type that devices do not read', (patch: Buffer) => (patch[0] = 0x14), 'a patch of type 20'],
-    ['another size', (patch: Buffer) => (patch[1]! ^= 1), 'a patch for'],
-    ['more window than devices have memory for', (patch: Buffer) => (patch[3] = 0xf0), 'a window of 19 bits'],
-  ])('with %s is refused', (_, harm, message) => {
+    ['an unsupported patch type', (patch: Buffer) => (patch[0] = 0x14), 'unknown patch type 20'],
+    ['a wrong size', (patch: Buffer) => (patch[1]! ^= 1), 'its size of'],
+    ['a window too large for device memory', (patch: Buffer) => (patch[3] = 0xf0), 'its window of 19 bits'],
+  ])('is rejected with %s', (_, harm, message) => {
     const patch = Buffer.from(createDelta(base, next));
     harm(patch);
     expect(() => apply(base, patch, next.length)).toThrow(message);
   });
 
-  it('that was harmed makes too little, something else, or is refused: never more than was promised', () => {
+  it('is rejected or produces no more than the expected size if damaged', () => {
     const patch = createDelta(base, next);
     fc.assert(
       fc.property(fc.nat(patch.length * 8 - 1), fc.nat(patch.length), (bit, end) => {

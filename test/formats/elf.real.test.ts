@@ -147,7 +147,7 @@ function addressesOf(elf: string): number[] {
 describeReal('riscv', 'function, file and line of an address', () => {
   for (const version of [2, 3, 4, 5]) {
     for (const optimize of ['-O0', '-Og', '-Os', '-O2']) {
-      it(`are those of addr2line: DWARF ${version}, ${optimize}`, () => {
+      it(`match addr2line: DWARF ${version}, ${optimize}`, () => {
         const elf = build([`-gdwarf-${version}`, optimize]);
         const addresses = addressesOf(elf);
         const theirs = addr2line(elf, addresses);
@@ -201,8 +201,8 @@ extern "C" void _start() {
 }
 `;
 
-describeReal('riscv', 'names of C++', () => {
-  it('are those of c++filt without parameters; what is beyond us keeps its short name', () => {
+describeReal('riscv', 'C++ names', () => {
+  it('match c++filt without parameters, except for templates', () => {
     writeFileSync(join(folder, 'level.cpp'), cpp);
     const machine = [
       '-march=rv32imc',
@@ -247,7 +247,7 @@ describeReal('riscv', 'names of C++', () => {
 });
 
 describeReal('riscv', 'damaged debug information', () => {
-  it('is refused or read, and never goes round', () => {
+  it('is either read or rejected, without endless loops', () => {
     const file = build(['-gdwarf-5', '-Os']);
     const good = new Uint8Array(readFileSync(file));
     const addresses = addressesOf(file);

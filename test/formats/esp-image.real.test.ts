@@ -110,8 +110,8 @@ function program(chip: ChipName, sizes: [number, number, number, number], page =
   ];
 }
 
-describeReal('esptool', 'images made from ELF files', () => {
-  it('are byte for byte those of esptool, for every chip and every option', () => {
+describeReal('esptool', 'images created from ELF files', () => {
+  it('are identical to esptool’s for every chip and option', () => {
     const cases: Made[] = chipNames.flatMap((chip) => {
       const elf = elfOf(chip, places[chip].iram + 0x404, program(chip, [0x9000, 0x1234, 0x3001, 0x12345]));
       const options: Made['options'][] = [
@@ -135,7 +135,7 @@ describeReal('esptool', 'images made from ELF files', () => {
     expect(compare(cases)).toBe(cases.length);
   });
 
-  it('take the page size that the application description names, on the chips that have a choice', () => {
+  it('use the page size from the application description on chips that support several', () => {
     const cases = (['esp32c2', 'esp32c6', 'esp32h2'] as const).flatMap((chip) =>
       [0, 13, 14, 15, 16].map((page) => ({
         chip,
@@ -147,7 +147,7 @@ describeReal('esptool', 'images made from ELF files', () => {
     expect(compare(cases)).toBe(cases.length - 1);
   });
 
-  it('are those of esptool for layouts of any kind', () => {
+  it('are identical to esptool’s for arbitrary layouts', () => {
     const layout = fc.record({
       chip: fc.constantFrom(...chipNames),
       shift: fc.integer({ min: 0, max: 40 }).map((words) => words * 4),
@@ -181,7 +181,7 @@ describeReal('esptool', 'images made from ELF files', () => {
     expect(compare(cases)).toBeGreaterThan(40);
   });
 
-  it('are read and patched as esptool reads and patches them', () => {
+  it('are read the same way as by esptool, also after patching', () => {
     const images = chipNames.flatMap((chip) => {
       const elf = elfOf(chip, places[chip].iram, program(chip, [0x900, 0x234, 0x801, 0x1234]));
       const image = imageOfElf(elf, { chip });
@@ -206,7 +206,7 @@ describeReal('esptool', 'images made from ELF files', () => {
     }
   });
 
-  it('are those of its merge where that patches the bootloader', () => {
+  it('are patched the same way as the bootloader in an esptool merge', () => {
     const changes: [FlashParameters, Record<string, string>][] = [
       [
         { mode: 'dio', size: '16MB' },

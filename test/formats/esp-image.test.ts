@@ -41,12 +41,12 @@ function* flips(bytes: Uint8Array): Generator<{ at: number; bit: number; flipped
 }
 
 describe('an ESP image', () => {
-  it('made of an ELF is that of esptool', () => {
+  it('is identical to esptool’s if created from an ELF file', () => {
     const made = imageOfElf(elf, { chip: 'esp32c3', mode: 'dio', size: '4MB' });
     expect(Buffer.compare(made, image)).toBe(0);
   });
 
-  it('is read with all it holds', () => {
+  it('is read with its header and segments', () => {
     const read = readEspImage(image);
     expect(read).toMatchObject({
       chip: 'esp32c3',
@@ -67,7 +67,7 @@ describe('an ESP image', () => {
     ]);
   });
 
-  it('cut short at any byte is refused with the offset and the reason', () => {
+  it('is rejected with the offset and the reason if truncated at any byte', () => {
     for (let length = 0; length < image.length; length++) {
       expect(
         refusal(() => readEspImage(image.subarray(0, length))),
@@ -76,7 +76,7 @@ describe('an ESP image', () => {
     }
   });
 
-  it('with any one bit changed is refused with the offset and the reason', () => {
+  it('is rejected with the offset and the reason if any bit is flipped', () => {
     for (const { at, bit, flipped } of flips(image)) {
       expect(
         refusal(() => readEspImage(flipped)),
@@ -85,26 +85,29 @@ describe('an ESP image', () => {
     }
   });
 
-  it('is told what is wrong where', () => {
+  it('is rejected with a specific reason for each kind of damage', () => {
     const cases: [Uint8Array, string][] = [
-      [changed(image, 0, 0x7f), 'at offset 0x0: an image starts with 0xe9, this with 0x7f'],
-      [changed(image, 1, 17), 'at offset 0x1: an image has 1 to 16 segments, this says 17'],
-      [changed(image, 2, 9), 'at offset 0x2: flash mode 9 is not known'],
-      [changed(image, 12, 77), 'at offset 0xc: chip id 77 is not known'],
-      [changed(image, 28, 0x35), 'at offset 0x1c: segment 0 of 2 has 53 bytes, which is no multiple of 4'],
+      [changed(image, 0, 0x7f), 'at offset 0x0: an image starts with 0xe9, but this file starts with 0x7f'],
+      [changed(image, 1, 17), 'at offset 0x1: an image has 1 to 16 segments, but this header states 17'],
+      [changed(image, 2, 9), 'at offset 0x2: unknown flash mode 9'],
+      [changed(image, 12, 77), 'at offset 0xc: unknown chip id 77'],
+      [changed(image, 28, 0x35), 'at offset 0x1c: segment 0 of 2 has 53 bytes, which is not a multiple of 4'],
       [changed(image, 100, 0), 'at offset 0x15f: the checksum is 0x'],
       [changed(image, 5, 1), 'at offset 0x160: the SHA-256 is '],
-      [changed(image, 23, 0), 'at offset 0x17: says that no SHA-256 follows, yet that of the image does'],
+      [
+        changed(image, 23, 0),
+        'at offset 0x17: the header states that no SHA-256 follows, but a matching SHA-256 is present',
+      ],
     ];
     for (const [bytes, expected] of cases) expect(refusal(() => readEspImage(bytes))).toContain(expected);
   });
 
-  it('may be followed by anything, which is not counted', () => {
+  it('can be followed by other data, which is not counted', () => {
     const longer = Buffer.concat([image, new Uint8Array(100).fill(0xff)]);
     expect(readEspImage(longer).length).toBe(image.length);
   });
 
-  it('keeps its checksum and hash right when its flash parameters are patched', () => {
+  it('keeps a valid checksum and hash when its flash parameters are patched', () => {
     const parameters = fc.record({
       mode: fc.option(fc.constantFrom(...flashModes), { nil: undefined }),
       size: fc.option(fc.constantFrom(...flashSizes), { nil: undefined }),
@@ -126,7 +129,7 @@ describe('an ESP image', () => {
     );
   });
 
-  it('is left as it was by whoever reads, patches or makes one, also in a Buffer', () => {
+  it('is not modified in place by reading, patching or creating one, even in a Buffer', () => {
     const cleared = Buffer.from(changed(image, 23, 0));
     const zeros = elfOf('esp32c3', 0x40380000, [
       { name: '.text', address: 0x40380000, data: new Uint8Array(64) },
@@ -143,20 +146,22 @@ describe('an ESP image', () => {
     ]);
   });
 
-  it('of a chip without a speed is not patched to it', () => {
-    expect(() => patchEspImage(image, { frequency: '60m' })).toThrow('an esp32c3 has no flash frequency 60m');
+  it('cannot be patched to a flash frequency that the chip does not support', () => {
+    expect(() => patchEspImage(image, { frequency: '60m' })).toThrow(
+      'the esp32c3 does not support the flash frequency 60m',
+    );
   });
 });
 
 describe('an ELF file', () => {
-  it('cut short at any byte is refused', () => {
+  it('is rejected if truncated at any byte', () => {
     for (let length = 0; length < elf.length; length++) {
       const text = refusal(() => imageOfElf(elf.subarray(0, length), { chip: 'esp32c3' }));
       expect(text, `${length} bytes`).toMatch(/at offset 0x[0-9a-f]+: /);
     }
   });
 
-  it('with any byte changed gives an image or a refusal, and nothing else', () => {
+  it('is either converted to an image or rejected if any bytes are changed', () => {
     const place = fc.tuple(fc.nat({ max: elf.length - 1 }), fc.integer({ min: 0, max: 255 }));
     fc.assert(
       fc.property(fc.array(place, { minLength: 1, maxLength: 4 }), (places) => {
@@ -172,7 +177,7 @@ describe('an ELF file', () => {
     );
   });
 
-  it('that cannot become an image is refused with what to do', () => {
+  it('is rejected with the reason if it cannot become an image', () => {
     const section = (address: number, length = 64, name = `.s${address}`) => ({
       name,
       address,
@@ -180,22 +185,22 @@ describe('an ELF file', () => {
     });
     const many = Array.from({ length: 17 }, (_, index) => section(0x3fc90000 + index * 0x100));
     const cases: [() => unknown, string][] = [
-      [() => imageOfElf(elf, { chip: 'esp32' }), 'is for RISC-V, an esp32 is Xtensa'],
+      [() => imageOfElf(elf, { chip: 'esp32' }), 'is for RISC-V, but the esp32 is Xtensa'],
       [() => imageOfElf(elfOf('esp32c3', 0, []), { chip: 'esp32c3' }), 'has nothing to load'],
       [
         () => imageOfElf(elfOf('esp32c3', 0, many), { chip: 'esp32c3' }),
-        'needs 17 segments, an image has at most 16',
+        '17 segments are needed, but an image has at most 16',
       ],
       [
         () =>
           imageOfElf(elfOf('esp32c3', 0, [section(0x42000020), section(0x42001000)]), { chip: 'esp32c3' }),
-        'lie in the same 64 KiB page of flash',
+        'are in the same 64 KiB flash page',
       ],
     ];
     for (const [body, expected] of cases) expect(refusal(body)).toContain(expected);
   });
 
-  it('whose gap has room for a segment header alone becomes an image all the same', () => {
+  it('becomes an image even if a gap has room only for a segment header', () => {
     // esptool 5.6 stops at an assertion here.
     const file = elfOf('esp32c3', 0x42000008, [
       { name: '.flash.rodata', address: 0x3c000020, data: new Uint8Array(0xffd8) },
@@ -231,12 +236,12 @@ const plain = (regions: readonly ByteRegion[]) =>
 describe('Intel HEX', () => {
   const text = golden('c3-boot.hex');
 
-  it('is read and written as esptool does', () => {
+  it('is read and written the same way as by esptool', () => {
     expect(plain(readIntelHex(text))).toEqual(plain([{ offset: 0, data: image }]));
     expect(writeIntelHex([{ offset: 0, data: image }])).toBe(Buffer.from(text).toString());
   });
 
-  it('comes back as it was, whatever the regions', () => {
+  it('round-trips any regions', () => {
     fc.assert(
       fc.property(chunks, (given) => {
         const regions = regionsOf(given);
@@ -246,7 +251,7 @@ describe('Intel HEX', () => {
     );
   });
 
-  it('cut short at any byte is refused, but for its last newline', () => {
+  it('is rejected if truncated at any byte except the last newline', () => {
     for (let length = 0; length < text.length - 1; length++) {
       expect(
         refusal(() => readIntelHex(text.subarray(0, length))),
@@ -255,7 +260,7 @@ describe('Intel HEX', () => {
     }
   });
 
-  it('with any one bit changed is refused, or is the same in lower case', () => {
+  it('is rejected if any bit is flipped, unless that only makes a digit lowercase', () => {
     const short = Buffer.from(writeIntelHex([{ offset: 0x1fff8, data: image.subarray(0, 40) }]));
     for (const { at, bit, flipped } of flips(short)) {
       const letter = bit === 5 && /[A-F]/.test(String.fromCharCode(short[at]!));
@@ -268,22 +273,22 @@ describe('Intel HEX', () => {
     }
   });
 
-  it('is told what is wrong in which line', () => {
+  it('is rejected with the line number and the reason', () => {
     const cases: [string, string][] = [
-      ['hello\n', 'line 1: a record starts with a colon'],
-      [':00000001FF\n:00000001FF\n', 'line 2: something follows the record that ends the file'],
-      [':0100000041BE\n:0100000042BD\n:00000001FF\n', 'line 2: 0x0 is also in line 1'],
+      ['hello\n', 'line 1: a record must start with a colon'],
+      [':00000001FF\n:00000001FF\n', 'line 2: unexpected data after the end-of-file record'],
+      [':0100000041BE\n:0100000042BD\n:00000001FF\n', 'line 2: 0x0 was already written by line 1'],
       [':0100000041BD\n', 'line 1: the checksum is wrong'],
-      [':0200000041BD\n', 'line 1: the record says 2 bytes and has 1'],
-      [':0100000641B8\n', 'line 1: record type 6 is not known'],
-      [':020001040000F9\n', 'line 1: a record of type 4 has the address 0, this 0x1'],
-      [':0100000041BE\n', 'the file ends without the record that ends it'],
+      [':0200000041BD\n', 'line 1: the record states 2 bytes but contains 1'],
+      [':0100000641B8\n', 'line 1: unknown record type 6'],
+      [':020001040000F9\n', 'line 1: a record of type 4 has the address 0, but this one has 0x1'],
+      [':0100000041BE\n', 'the end-of-file record (:00000001FF) is missing'],
     ];
     for (const [given, expected] of cases)
       expect(refusal(() => readIntelHex(Buffer.from(given)))).toContain(expected);
   });
 
-  it('of other makers is read too: segments, CRLF, lower case, a start address', () => {
+  it('is read with segments, CRLF, lowercase digits and a start address', () => {
     const given = ':020000021000ec\r\n:0400000300003800c1\r\n\r\n:0100100041ae\r\n:00000001ff\r\n';
     expect(readIntelHex(Buffer.from(given))).toEqual([{ offset: 0x10010, data: Uint8Array.of(0x41) }]);
   });
@@ -292,14 +297,14 @@ describe('Intel HEX', () => {
 describe('UF2', () => {
   const uf2 = golden('c3-boot.uf2');
 
-  it('is read and written as esptool does', () => {
+  it('is read and written the same way as by esptool', () => {
     const read = readUf2(uf2);
     expect(read.chip).toBe('esp32c3');
     expect(plain(read.regions)).toEqual(plain([{ offset: 0, data: image }]));
     expect(Buffer.compare(writeUf2(read.regions, { chip: 'esp32c3' }), uf2)).toBe(0);
   });
 
-  it('comes back as it was, whatever the regions, the chip and the payload', () => {
+  it('round-trips any regions, chip and payload size', () => {
     fc.assert(
       fc.property(
         chunks,
@@ -317,7 +322,7 @@ describe('UF2', () => {
     );
   });
 
-  it('cut short at any byte or with any one bit changed is refused', () => {
+  it('is rejected if truncated at any byte or if any bit is flipped', () => {
     const two = writeUf2([{ offset: 0x10000, data: image }], { chip: 'esp32c3', payloadBytes: 200 });
     for (let length = 0; length < two.length; length++) {
       expect(
@@ -333,7 +338,7 @@ describe('UF2', () => {
     }
   });
 
-  it('with its MD5 at the end of the block, as specified, is read too', () => {
+  it('is also read with its MD5 at the end of the block, as specified', () => {
     const block = writeUf2([{ offset: 0x1000, data: image.subarray(0, 256) }], { chip: 'esp32c3' });
     const moved = block.slice();
     moved.set(block.subarray(32 + 256, 32 + 280), 508 - 24);
@@ -341,15 +346,15 @@ describe('UF2', () => {
     expect(plain(readUf2(moved).regions)).toEqual(plain([{ offset: 0x1000, data: image.subarray(0, 256) }]));
   });
 
-  it('refuses a payload that no block has room for', () => {
+  it('is rejected with a payload larger than a block', () => {
     expect(() => writeUf2([], { chip: 'esp32', payloadBytes: 453 })).toThrow(
-      '1 to 452 payload bytes beside its MD5',
+      '1 to 452 payload bytes in addition to its MD5',
     );
   });
 });
 
 describe('merged images', () => {
-  it('have erased flash between them', () => {
+  it('have erased flash between their parts', () => {
     const merged = mergeImages(
       [
         { offset: 0x12, data: Uint8Array.of(3) },
@@ -360,7 +365,7 @@ describe('merged images', () => {
     expect([...merged]).toEqual([0xff, 1, 0xff, 3]);
   });
 
-  it('that contradict one another are refused', () => {
+  it('are rejected if their regions overlap, exceed the file or are missing', () => {
     const region = (offset: number, length: number, name: string) => ({
       offset,
       data: new Uint8Array(length),
@@ -369,21 +374,21 @@ describe('merged images', () => {
     const cases: [() => unknown, string][] = [
       [
         () => mergeImages([region(0x1000, 0x20, 'a.bin'), region(0x101f, 1, 'b.bin')]),
-        'a.bin at 0x1000 reaches up to 0x1020 and into b.bin at 0x101f',
+        'a.bin at 0x1000 ends at 0x1020 and overlaps b.bin at 0x101f',
       ],
       [
         () => mergeImages([region(0x1000, 4, 'a.bin')], { start: 0x2000 }),
-        'a.bin at 0x1000 begins before the file does, at 0x2000',
+        'a.bin at 0x1000 begins before the start of the file at 0x2000',
       ],
       [
         () => mergeImages([region(0xffffe, 4, 'a.bin')], { flashBytes: 0x100000 }),
-        'a.bin at 0xffffe ends at 0x100002, the flash at 0x100000',
+        'a.bin at 0xffffe ends at 0x100002, but the flash ends at 0x100000',
       ],
       [
         () => mergeImages([region(0xffff_f000, 4, 'a.bin')]),
-        'a.bin at 0xfffff000 ends at 0xfffff004, the largest flash at 0x8000000',
+        'a.bin at 0xfffff000 ends at 0xfffff004, but the largest flash ends at 0x8000000',
       ],
-      [() => mergeImages([]), 'there is nothing to merge'],
+      [() => mergeImages([]), 'there are no files to merge'],
     ];
     for (const [body, expected] of cases) expect(body).toThrow(expected);
   });

@@ -49,7 +49,7 @@ const jobsFor = (format: string, more: Record<string, unknown> = {}): ImageJob[]
   }));
 
 describeReal('esptool', 'merged files', () => {
-  it('are byte for byte those of esptool: raw, HEX and UF2, with and without MD5', () => {
+  it('are identical to esptool’s: raw, HEX and UF2, with and without MD5', () => {
     const kinds = [
       { jobs: jobsFor('raw'), ours: (regions: ByteRegion[]) => mergeImages(regions) },
       {
@@ -81,7 +81,7 @@ describeReal('esptool', 'merged files', () => {
     }
   });
 
-  it('have the family of every chip in UF2', () => {
+  it('have the correct UF2 family for every chip', () => {
     const data = bytes(700);
     const jobs = chipNames.map(
       (chip): ImageJob => ({ do: 'merge', chip, format: 'uf2', out: chip, regions: [[0x10000, 'a.bin']] }),
@@ -94,7 +94,7 @@ describeReal('esptool', 'merged files', () => {
     }
   });
 
-  it('are read back as esptool reads them', () => {
+  it('are read back the same way as by esptool', () => {
     const regions = layouts['a board']!;
     const text = writeIntelHex(regions);
     const [read] = esptoolImages({ 'a.hex': text }, [{ do: 'hex-to-bin', hex: 'a.hex', out: 'back' }]);

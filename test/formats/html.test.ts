@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { html, htmlTable, reportPage } from '../../src/lib/formats/html.js';
 import { barChart, histogram, lineChart, stackChart } from '../../src/lib/formats/html-charts.js';
 
-describe('markup', () => {
-  it('is escaped unless it is markup', () => {
+describe('the HTML builder', () => {
+  it('escapes values that are not markup', () => {
     expect(html`<p title="${'"'}">${'<b>'}${html`<i>${1}</i>`}${null}${['a', html`<br>`]}</p>`.text).toBe(
       '<p title="&quot;">&lt;b&gt;<i>1</i>a<br></p>',
     );
   });
 
-  it('aligns columns of numbers to the right, and keeps what is short on one line', () => {
+  it('aligns numeric columns to the right, and keeps short columns on one line', () => {
     const { text } = htmlTable(
       ['name', 'n', 'said'],
       [
@@ -24,8 +24,8 @@ describe('markup', () => {
   });
 });
 
-describe('a page', () => {
-  it('escapes its title, leaves out what is null, and forbids the browser to load anything', () => {
+describe('a report page', () => {
+  it('escapes its title, omits null sections, and prevents the browser from loading anything', () => {
     const text = reportPage({ title: '<x>', lead: 'a & b', sections: [null, html`<p>here</p>`], aiot: '1' });
     expect(text).toContain('<title>&lt;x&gt;</title>');
     expect(text).toContain('<h1>&lt;x&gt;</h1>');
@@ -35,24 +35,24 @@ describe('a page', () => {
   });
 });
 
-describe('a figure', () => {
+describe('a chart', () => {
   const same = { by: 'epoch', format: String };
   it.each([
     ['one epoch', lineChart({ ...same, title: 'Loss', series: [{ name: 'a', values: [0.5] }] })],
     ['a flat line', lineChart({ ...same, title: 'Loss', series: [{ name: 'a', values: [0, 0, 0] }] })],
     [
-      'one moment',
+      'a single point in time',
       lineChart({ ...same, title: 'T', series: [{ name: 'a', values: [1] }], x: [5], steps: true }),
     ],
     ['no bars', barChart({ title: 'B', bars: [] })],
-    ['bars of nothing', barChart({ title: 'B', bars: [{ name: 'a', value: 0, text: '0', deviation: 0 }] })],
+    ['bars of zero', barChart({ title: 'B', bars: [{ name: 'a', value: 0, text: '0', deviation: 0 }] })],
     ['an empty stack', stackChart({ title: 'S', parts: [], rows: [{ name: 'a', values: [], text: '' }] })],
-    ['a value that stands still', histogram({ from: 2, to: 2, area: [1], spoken: 'two' })],
-  ])('of %s divides nothing by zero', (_, { text }) => {
+    ['a constant value', histogram({ from: 2, to: 2, area: [1], spoken: 'two' })],
+  ])('avoids division by zero for %s', (_, { text }) => {
     expect(text).not.toMatch(/NaN|Infinity|undefined/);
   });
 
-  it('tells by the legend what there is, and by a label what is stacked', () => {
+  it('omits absent parts, and describes each stack in a label', () => {
     const { text } = stackChart({
       title: 'Waves',
       parts: [

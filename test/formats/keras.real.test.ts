@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { quantizeModes } from '../../src/lib/core/project-schema.js';
-import { importTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { importTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { prepareGraph, quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { root } from '../support/cli.js';
@@ -14,7 +14,7 @@ import { runInPython } from '../support/tflite.js';
 
 const rows = 16;
 
-describeReal('tensorflow', 'float files that TensorFlow makes of Keras networks with an open batch', () => {
+describeReal('tensorflow', 'float files converted by TensorFlow from Keras models with an open batch', () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-keras-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   beforeAll(() => {
@@ -46,19 +46,22 @@ describeReal('tensorflow', 'float files that TensorFlow makes of Keras networks 
     ['permute', 'TRANSPOSE RESHAPE CONV_2D FULLY_CONNECTED'],
   ];
 
-  it.each(read)('%s is read, folded, and answers as in TensorFlow’s interpreter', (name, operators) => {
-    const { graph, notes } = importTflite(file(name, 'tflite'));
-    expect(notes[0]).toMatch(/has the open shape \[-1,.*its batch is fixed to 1$/);
-    const prepared = prepareGraph(graph);
-    expect(prepared.operators.map(({ op }) => op).join(' ')).toBe(operators);
-    const interpreter = createInterpreter(prepared);
-    const answers = rowsOf(floats(name, 'x')).flatMap((row) => [...interpreter.invoke(row)]);
-    const want = floats(name, 'y');
-    expect(answers).toHaveLength(want.length);
-    answers.forEach((value, i) => {
-      expect(Math.abs(value - want[i]!)).toBeLessThan(1e-5);
-    });
-  });
+  it.each(read)(
+    '%s is read and folded, and predicts the same as TensorFlow’s interpreter',
+    (name, operators) => {
+      const { graph, notes } = importTflite(file(name, 'tflite'));
+      expect(notes[0]).toMatch(/has the open shape \[-1,.*its batch is fixed to 1$/);
+      const prepared = prepareGraph(graph);
+      expect(prepared.operators.map(({ op }) => op).join(' ')).toBe(operators);
+      const interpreter = createInterpreter(prepared);
+      const answers = rowsOf(floats(name, 'x')).flatMap((row) => [...interpreter.invoke(row)]);
+      const want = floats(name, 'y');
+      expect(answers).toHaveLength(want.length);
+      answers.forEach((value, i) => {
+        expect(Math.abs(value - want[i]!)).toBeLessThan(1e-5);
+      });
+    },
+  );
 
   it.each([
     [
@@ -67,12 +70,12 @@ describeReal('tensorflow', 'float files that TensorFlow makes of Keras networks 
     ],
     ['gelu', /^operator \d+: GELU is not supported: use RELU or LEAKY_RELU$/],
     ['dilated', /^operator \d+: SPACE_TO_BATCH_ND is not supported: convert with a batch of 1 fixed/],
-  ])('%s is refused, with the operator’s index, its name and what could replace it', (name, message) => {
+  ])('%s is rejected with the operator’s index, name and possible replacement', (name, message) => {
     expect(() => importTflite(file(name, 'tflite'))).toThrow(message);
   });
 
-  describeReal('litert', 'quantized, in LiteRT', () => {
-    it.each(quantizeModes)('all of them run in %s', (mode) => {
+  describeReal('litert', 'quantized models in LiteRT', () => {
+    it.each(quantizeModes)('run in %s with a sufficient signal-to-noise ratio', (mode) => {
       const jobs = read.map(([name]) => {
         const { graph } = importTflite(file(name, 'tflite'));
         const { graph: quantized } = quantizeGraph(graph, rowsOf(floats(name, 'x')), { mode });

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { importTflite } from '../../src/lib/formats/tflite/reader.js';
+import { importTflite } from '../../src/lib/formats/tflite/read.js';
 import { sliceAxes } from '../../src/lib/formats/tflite/shapes.js';
 import { motorFile } from '../support/motor-files.js';
 import { openBatchFile } from '../support/open-batch.js';
 
 describe('a file with an open batch', () => {
-  it('is read with the batch fixed, its shape arithmetic folded, and says so', () => {
+  it('is read with a fixed batch and folded shape arithmetic, and reports the folding', () => {
     const { graph, notes } = importTflite(openBatchFile());
     expect(notes).toEqual(['3 operators that only computed shapes became constants']);
     expect(graph.operators.map(({ op }) => op)).toEqual(['RESHAPE', 'RELU']);
@@ -13,8 +13,8 @@ describe('a file with an open batch', () => {
     expect(graph.tensors).toHaveLength(4);
   });
 
-  describe('of TensorFlow’s converter', () => {
-    it('names the input and what became of it', () => {
+  describe('from TensorFlow’s converter', () => {
+    it('reports the input and its fixed batch', () => {
       expect(importTflite(motorFile('f32.tflite')).notes).toEqual([
         'input serving_default_input_layer:0 has the open shape [-1,4]: its batch is fixed to 1',
       ]);
@@ -34,12 +34,12 @@ describe('a slice', () => {
     ['[4:99]', [4, 99, 1], {}, [4, 5, 6, 7, 8, 9]],
     ['[7:3]', [7, 3, 1], {}, []],
     ['[-2]', [-2, 0, 1], { shrinkAxisMask: 1 }, [8]],
-  ])('%s is Python’s', (_name, [begin, end, step], change, expected) => {
+  ])('%s matches Python', (_name, [begin, end, step], change, expected) => {
     const [axis] = sliceAxes([10], [[begin!], [end!], [step!]], { ...masks, ...change })!;
     expect(Array.from({ length: axis!.count }, (_, i) => axis!.first + i * axis!.step)).toEqual(expected);
   });
 
-  it('of no stride, or of an element that is not there, is none', () => {
+  it('is undefined with a stride of zero or a missing element', () => {
     expect(sliceAxes([3], [[0], [1], [0]], masks)).toBeUndefined();
     expect(sliceAxes([3], [[3], [4], [1]], { ...masks, shrinkAxisMask: 1 })).toBeUndefined();
   });

@@ -9,28 +9,28 @@ import { fc } from '../support/property.js';
 const sample = (name: string) => readFileSync(join(root, 'test', 'golden', 'flash', 'ota', `${name}.bin`));
 
 describe('otadata', () => {
-  it('is made byte by byte as the samples have it', () => {
+  it('is identical to the samples byte for byte', () => {
     expect(firstOtadata(0, 2)).toEqual(sample('slot0'));
     expect(nextOtadata(sample('slot0'), 1, 2)).toEqual(sample('slot1'));
     expect(nextOtadata(sample('slot0'), 1, 2, 'new')).toEqual(sample('slot1_new'));
     expect(firstOtadata(1, 2, 'new')).toEqual(sample('slot1_new'));
   });
 
-  it('tells the slot that is started', () => {
+  it('reports the slot that is booted', () => {
     expect(readOtadata(blankOtadata()).active(2)).toBeNull();
     expect(readOtadata(sample('slot0')).active(2)).toBe(0);
     expect(readOtadata(sample('slot1')).active(2)).toBe(1);
     expect(readOtadata(sample('slot1_new')).entries[1]).toEqual({ sequence: 2, state: 'new', usable: true });
   });
 
-  it.each(['invalid', 'aborted'] as const)('passes over an entry that is %s', (state) => {
+  it.each(['invalid', 'aborted'] as const)('ignores an entry that is %s', (state) => {
     const failed = nextOtadata(sample('slot0'), 1, 2, state);
     expect(readOtadata(failed).active(2)).toBe(0);
     const again = nextOtadata(failed, 1, 2);
     expect(readOtadata(again)).toMatchObject({ entries: [{ sequence: 1 }, { sequence: 2, usable: true }] });
   });
 
-  it('keeps the choice of before, whatever becomes of the sector that is written', () => {
+  it('keeps the previous slot if the sector being written is lost', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 16 }),
@@ -51,7 +51,7 @@ describe('otadata', () => {
     );
   });
 
-  it('mends a damaged entry with the next one', () => {
+  it('replaces a damaged entry with the next one', () => {
     const damaged = Buffer.from(sample('slot1'));
     damaged[0x1000]! ^= 4;
     expect(readOtadata(nextOtadata(damaged, 1, 2)).active(2)).toBe(1);
@@ -64,13 +64,13 @@ describe('otadata', () => {
       'otadata, offset 0x1fff: expected 0x2000 bytes, got 0x1fff',
     ],
     ['too long', Buffer.alloc(0x3000, 0xff), 'otadata, offset 0x2000: expected 0x2000 bytes, got 0x3000'],
-  ])('refuses what is %s', (_, bytes, message) => {
+  ])('rejects a file that is %s', (_, bytes, message) => {
     expect(() => readOtadata(bytes)).toThrow(
-      expect.objectContaining({ code: 'AIOT_OTADATA_MALFORMED', message }),
+      expect.objectContaining({ code: 'AIOT_FILE_MALFORMED', subject: 'otadata', message }),
     );
   });
 
-  it('refuses every flipped bit of a sequence, a CRC and a state, and what follows', () => {
+  it('rejects every flipped bit of a sequence, a CRC, a state and the data that follows', () => {
     const bytes = [0, 1, 2, 3, 24, 25, 26, 27, 28, 29, 30, 31, 32, 500, 4095];
     for (const at of bytes) {
       for (let bit = 0; bit < 8; bit++) {
@@ -86,7 +86,7 @@ describe('otadata', () => {
     [-1, 2],
     [0.5, 2],
     [0, 17],
-  ])('refuses slot %d of %d', (slot, count) => {
+  ])('rejects slot %d of %d', (slot, count) => {
     expect(() => nextOtadata(blankOtadata(), slot, count)).toThrow(
       expect.objectContaining({ code: 'AIOT_USAGE' }),
     );

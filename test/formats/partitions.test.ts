@@ -27,20 +27,20 @@ const csv =
     parsePartitionsCsv(rows.join('\n'), { file: 'table.csv', flashBytes: 4 << 20 });
 
 describe('partition tables', () => {
-  it.each(samples)('are written byte by byte as ESP-IDF does it: %s', (name) => {
+  it.each(samples)('are identical to ESP-IDF’s byte for byte: %s', (name) => {
     const made = parsePartitionsCsv(text(name));
     expect(writePartitionTable(made)).toEqual(binary(name, '.bin'));
     expect(writePartitionTable({ ...made, md5: false })).toEqual(binary(name, '.nomd5.bin'));
   });
 
-  it.each(samples)('are read back as they were written: %s', (name) => {
+  it.each(samples)('are read back unchanged: %s', (name) => {
     const made = parsePartitionsCsv(text(name));
     expect(readPartitionTable(binary(name, '.bin'))).toEqual(made);
     expect(readPartitionTable(binary(name, '.nomd5.bin'))).toEqual({ ...made, md5: false });
     expect(parsePartitionsCsv(writePartitionsCsv(made))).toEqual(made);
   });
 
-  it('put rows without an offset behind the one before, aligned', () => {
+  it('place rows without an offset after the previous one, aligned', () => {
     const rows = parsePartitionsCsv(
       'nvs,data,nvs,,24K\nphy,data,phy,,4K\na,app,factory,,1M\nb,0x40,,,1K\nc,data,,,-0x200000\n',
     );
@@ -55,23 +55,23 @@ describe('partition tables', () => {
     expect(rows.partitions.at(-1)?.subtype).toBe(6);
   });
 
-  it('begin elsewhere where the table does', () => {
+  it('place the first row after a table at another offset', () => {
     const [row] = parsePartitionsCsv('nvs,data,nvs,,24K', { tableOffset: 0x10000 }).partitions;
     expect(row?.offset).toBe(0x11000);
   });
 
-  it('name their app slots in order', () => {
+  it('list their app slots in order', () => {
     expect(otaSlots(table).map(({ label }) => label)).toEqual(['app0', 'app1']);
   });
 
   it.each([
     [
-      'overlap',
+      'overlapping partitions',
       csv('a,data,nvs,0x9000,0x6000', 'b,data,fat,0xe000,0x1000'),
       'table.csv: partition "b" begins at 0xe000, and "a" before it ends at 0xf000',
     ],
     [
-      'misaligned app',
+      'a misaligned app',
       csv('a,app,factory,0x11000,1M'),
       'table.csv:1: partition "a": expected its offset to be a multiple of 0x10000, got 0x11000',
     ],
@@ -81,56 +81,56 @@ describe('partition tables', () => {
       'table.csv:1: partition "a": expected its offset to be a multiple of 0x1000, got 0x9100',
     ],
     [
-      'odd app size',
+      'a misaligned app size',
       csv('a,app,factory,0x10000,0x1100'),
       'table.csv:1: partition "a": expected its size to be a multiple of 0x1000, got 0x1100',
     ],
     [
-      'past the flash',
+      'a partition past the end of the flash',
       csv('# c', 'a,app,factory,0x10000,4M'),
-      'table.csv:2: partition "a": ends at 0x410000, and the flash at 0x400000',
+      'table.csv:2: partition "a": ends at 0x410000, but the flash ends at 0x400000',
     ],
     [
-      'over the table',
+      'a partition over the table',
       csv('a,data,nvs,0x8000,0x6000'),
-      'table.csv:1: partition "a": expected its offset to be 0x9000 or more (behind the table at 0x8000), got 0x8000',
+      'table.csv:1: partition "a": expected an offset of at least 0x9000 (after the table at 0x8000), got 0x8000',
     ],
     [
-      'twice one name',
+      'a duplicate name',
       csv('a,data,nvs,,0x6000', 'a,data,fat,,0x1000'),
       'table.csv: two partitions have the name "a"',
     ],
     [
-      'long name',
+      'a long name',
       csv('seventeen-letters,data,nvs,,0x6000'),
       'table.csv:1: partition "seventeen-letters": expected a name of 1 to 16 bytes, got 17',
     ],
     [
-      'unknown type',
+      'an unknown type',
       csv('a,file,nvs,,0x6000'),
       'table.csv:1: expected a type (app, data, bootloader, partition_table, or a number), got "file"',
     ],
     [
-      'unused type',
+      'an unused type',
       csv('a,5,nvs,,0x6000'),
       'table.csv:1: expected a type of app, data, bootloader, partition_table or 0x40 to 0xfe, got "5"',
     ],
     [
-      'unknown subtype',
+      'an unknown subtype',
       csv('a,app,nvs,,1M'),
       'table.csv:1: expected a subtype (factory, ota_0, ota_1, test, or a number), got "nvs"',
     ],
     [
-      'no subtype of an app',
+      'an app without a subtype',
       csv('a,app,,,1M'),
       'table.csv:1: expected a subtype (factory, ota_0, ota_1, test, or a number), got ""',
     ],
-    ['no size', csv('a,data,nvs,,'), 'table.csv:1: expected a size (such as 0x9000 or 24K), got ""'],
-    ['size of nothing', csv('a,data,fat,,0'), 'table.csv:1: partition "a": expected a size above 0, got 0'],
+    ['a missing size', csv('a,data,nvs,,'), 'table.csv:1: expected a size (such as 0x9000 or 24K), got ""'],
+    ['a size of zero', csv('a,data,fat,,0'), 'table.csv:1: partition "a": expected a size above 0, got 0'],
     [
-      'end before the begin',
+      'an end before the offset',
       csv('a,data,fat,,-0x1000'),
-      'table.csv:1: expected -0x1000 to be behind the offset 0x9000',
+      'table.csv:1: expected -0x1000 to be after the offset 0x9000',
     ],
     [
       'an offset below 0',
@@ -143,40 +143,40 @@ describe('partition tables', () => {
       'table.csv:1: expected name, type, subtype, offset, size and flags, got 3 cells',
     ],
     [
-      'unknown flag',
+      'an unknown flag',
       csv('a,data,nvs,,24K,secret'),
       'table.csv:1: expected the flags encrypted and readonly, got "secret"',
     ],
     [
-      'readonly app',
+      'a readonly app',
       csv('a,app,factory,,1M,readonly'),
-      'table.csv:1: partition "a": cannot be readonly: it is written to',
+      'table.csv:1: partition "a": cannot be readonly, because it is written to',
     ],
     [
-      'short otadata',
+      'a short otadata partition',
       csv('a,data,ota,,0x1000'),
       'table.csv:1: partition "a": expected 0x2000 bytes for otadata, got 0x1000',
     ],
     [
-      'short nvs',
+      'a short NVS partition',
       csv('a,data,nvs,,0x2000'),
-      'table.csv:1: partition "a": expected at least 0x3000 bytes for nvs that is written to, got 0x2000 (or flag it readonly)',
+      'table.csv:1: partition "a": expected at least 0x3000 bytes for a writable nvs, got 0x2000 (or flag it readonly)',
     ],
     [
-      'two otadata',
+      'two otadata partitions',
       csv('a,data,ota,,0x2000', 'b,data,ota,,0x2000'),
       'table.csv: expected one otadata partition, got 2',
     ],
-    ['nothing', csv('# nothing'), 'table.csv: expected at least one partition, got none'],
-    ['an open quote', csv('"a,data,nvs,,0x6000'), "table.csv:1: a cell's quote is never closed"],
-  ])('refuse %s with the row', (_, parse, message) => {
+    ['an empty table', csv('# nothing'), 'table.csv: expected at least one partition, got none'],
+    ['an open quote', csv('"a,data,nvs,,0x6000'), 'table.csv:1: a quoted cell never ends'],
+  ])('reject %s with the reason', (_, parse, message) => {
     expect(parse).toThrow(expect.objectContaining({ message }));
   });
 
-  it('refuse every shorter file and every flipped bit, with the offset', () => {
+  it('reject every truncated file and every flipped bit with the offset', () => {
     for (const length of [0, 1, 31, 32, 191, 192, 3071]) {
       expect(() => readPartitionTable(valid.subarray(0, length))).toThrow(
-        `partition table, offset 0x${length.toString(16)}: expected 0xc00 bytes, the file ends here`,
+        `partition table, offset 0x${length.toString(16)}: expected 0xc00 bytes, but the file ends here`,
       );
     }
     const rows = (table.partitions.length + 1) * 32;
@@ -185,21 +185,22 @@ describe('partition tables', () => {
       flipped[bit >> 3]! ^= 1 << (bit & 7);
       expect(() => readPartitionTable(flipped), `bit ${bit}`).toThrow(
         expect.objectContaining({
-          code: 'AIOT_PARTITIONS_MALFORMED',
+          code: 'AIOT_FILE_MALFORMED',
+          subject: 'partitions',
           message: expect.stringContaining('offset 0x'),
         }),
       );
     }
   });
 
-  it('refuse an erased sector, and what follows the MD5', () => {
+  it('reject an erased sector, and rows after the MD5', () => {
     expect(() => readPartitionTable(Buffer.alloc(0xc00, 0xff))).toThrow('got an empty sector');
     const more = Buffer.from(valid);
     more.set(valid.subarray(0, 32), 224);
-    expect(() => readPartitionTable(more)).toThrow('offset 0xe0: a row follows the MD5 of the rows');
+    expect(() => readPartitionTable(more)).toThrow('offset 0xe0: unexpected row after the MD5');
   });
 
-  it('are read as they were made, whatever is in them', () => {
+  it('are read back unchanged, whatever they contain', () => {
     const name = fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 16 });
     const row = fc.record({
       name,

@@ -31,7 +31,7 @@ function rootOf(version: number, pems: readonly string[], threshold: number): Ro
 const signedBy = (root: Root, [first = '', ...others]: readonly string[]) =>
   others.reduce(cosign, signPayload(root, first));
 
-describe('the root after another', () => {
+describe('the next trust root', () => {
   const some = fc.uniqueArray(fc.integer({ min: 0, max: pool.length - 1 }), { minLength: 1, maxLength: 4 });
   const group = some.chain((at) =>
     fc.record({
@@ -40,7 +40,7 @@ describe('the root after another', () => {
     }),
   );
 
-  it('is taken exactly when both have enough signatures and its version is the next', () => {
+  it('is accepted if and only if its version is the next and both roots have enough signatures', () => {
     fc.assert(
       fc.property(group, group, some, fc.constantFrom(1, 2, 3, 4, 9), (before, after, signers, version) => {
         const held = rootOf(2, before.pems, before.threshold);
@@ -62,7 +62,7 @@ describe('the root after another', () => {
     );
   });
 
-  it('may follow a bare trust root, whose release keys sign for it', () => {
+  it('can follow a bare trust root if its release keys sign it', () => {
     const [operator = '', one = '', two = ''] = pool;
     const bare = heldTrust(trustRootOf(publicKeyOf(operator)));
     const root = rootOf(2, [one, two], 2);
@@ -71,7 +71,7 @@ describe('the root after another', () => {
     expect(() => nextRoot(signedBy(root, [operator, one]), bare)).toThrow(/of root 2 itself, got 1/);
   });
 
-  it('is refused where one key stands twice for the threshold, or a key under another id', () => {
+  it('is rejected if a key counts twice toward the threshold or has the wrong id', () => {
     const [operator = '', one = ''] = pool;
     const bare = heldTrust(trustRootOf(publicKeyOf(operator)));
     const twice = rootOf(2, [one, one], 2);
@@ -85,7 +85,7 @@ describe('the root after another', () => {
     );
   });
 
-  it('gives the trust root that devices without roots go by, and that alone', () => {
+  it('is reduced to its release keys for devices without root support', () => {
     const [operator = ''] = pool;
     const { version, keys, roles } = trustOf(rootOf(5, pool.slice(1, 4), 2) as HeldRoot);
     expect({ version, keys: Object.keys(keys), roles }).toEqual({
@@ -95,7 +95,7 @@ describe('the root after another', () => {
   });
 });
 
-it('forgets what a role counted up only when nothing that it signed before is good any longer', () => {
+it('treats a role as replaced only if its previous signatures are no longer valid', () => {
   const old = { keyids: ['a', 'b', 'c'], threshold: 2 };
   expect(roleReplaced(old, { keyids: ['a', 'b', 'd'], threshold: 2 })).toBe(false);
   expect(roleReplaced(old, { keyids: ['a', 'd', 'e'], threshold: 2 })).toBe(true);
@@ -103,7 +103,7 @@ it('forgets what a role counted up only when nothing that it signed before is go
   expect(roleReplaced(null, old)).toBe(true);
 });
 
-it('tells what the platform has not published', () => {
+it('detects releases that the platform has not published', () => {
   const stamp = {
     ...{ spec: 'aiot-timestamp/1' as const, version: 1, issued: 1, expires: 2 },
     root: { version: 1, digest: 'sha256:r' },

@@ -37,7 +37,7 @@ const cases: Case[] = [
   ),
 ];
 
-describeReal('tensorflow', 'TensorFlow about a SavedModel of ours', () => {
+describeReal('tensorflow', 'TensorFlow with an aiot SavedModel', () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-saved-model-'));
   const place = (index: number, ...names: string[]) => join(folder, `${index}`, ...names);
   const inputs = cases.map(({ graph }, index) => {
@@ -61,7 +61,7 @@ describeReal('tensorflow', 'TensorFlow about a SavedModel of ours', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it.each(Object.keys({ ...makers, ...oneOpGraphs }))(
-    'loads %s and answers as the float network does, to 1e-5',
+    'loads %s and matches the float model to within 1e-5',
     (kind) => {
       let seen = 0;
       cases.forEach(({ name, graph }, index) => {

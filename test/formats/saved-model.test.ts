@@ -37,13 +37,13 @@ function expectClose(got: number[], want: number[], share: number) {
 describe('a SavedModel', () => {
   const kinds = Object.keys(engineKinds) as (keyof typeof engineKinds)[];
 
-  it.each(kinds)('of %s says the same network', (kind) => {
+  it.each(kinds)('predicts the same as the original model of %s', (kind) => {
     const graph = engineKinds[kind](seededRandom(4));
     const input = inputOf(graph);
     expectClose(answer(readBack(writeSavedModel(graph)), input), answer(graph, input), 1e-5);
   });
 
-  it.each(kinds)('of %s on int8 answers within what int8 can tell apart', (kind) => {
+  it.each(kinds)('predicts the same as the int8 model of %s, to within 16 quantization steps', (kind) => {
     const graph = quantizedOf(engineKinds[kind], 4);
     const back = readBack(writeSavedModel(graph));
     const ends = [graph.inputs, graph.outputs].map(([index]) => graph.tensors[index!]!.quantization!);
@@ -63,7 +63,7 @@ describe('a SavedModel', () => {
     });
   });
 
-  it('names inputs and outputs as the file’s signature does, in letters that Python takes', () => {
+  it('names inputs and outputs after the file’s signature, in characters that Python accepts', () => {
     const network = new FloatNetwork(seededRandom(1));
     const x = network.float([1, 4]);
     const graph = network.graph(x, network.dense(x, 2));
@@ -84,7 +84,7 @@ describe('a SavedModel', () => {
     });
   });
 
-  it('is refused where weights are computed', () => {
+  it('is rejected if weights are computed', () => {
     const network = new FloatNetwork(seededRandom(1));
     const x = network.float([1, 1, 4, 2]);
     const y = network.convolution(x, 2, { filter: [1, 2] });
@@ -97,8 +97,8 @@ describe('a SavedModel', () => {
   });
 });
 
-describe('a quantized network in real numbers', () => {
-  it('has no integers left but lists and axes', () => {
+describe('a quantized model converted to real values', () => {
+  it('has no quantized tensors and no QUANTIZE or DEQUANTIZE operators', () => {
     for (const kind of Object.keys(engineKinds) as (keyof typeof engineKinds)[]) {
       const { tensors, operators } = withRealValues(quantizedOf(engineKinds[kind], 2));
       expect(tensors.filter(({ quantization }) => quantization)).toEqual([]);

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { CheckedBuffer, slots } from '../../src/lib/formats/tflite/schema.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile } from '../support/motor-files.js';
@@ -27,7 +27,7 @@ function refusal(action: () => unknown): string {
 }
 
 describe('a .tflite file written and read', () => {
-  it.each(Object.entries(oneOpGraphs))('keeps a network of %s as it is', (_op, make) => {
+  it.each(Object.entries(oneOpGraphs))('preserves a model of %s', (_op, make) => {
     const random = seededRandom(1);
     for (let i = 0; i < 20; i++) {
       const graph = make(random);
@@ -39,7 +39,7 @@ describe('a .tflite file written and read', () => {
     }
   });
 
-  it('reads a bias that has the axis of its weights, as TensorFlow 1 writes it', () => {
+  it('reads a bias with the axis of its weights, as written by TensorFlow 1', () => {
     const b = new GraphBuilder(seededRandom(3));
     // With an input scale of 1 the bias has the scales of its weights, so that it can share their quantization.
     const x = b.activation([1, 8, 8, 4], 1);
@@ -65,7 +65,7 @@ describe('a .tflite file written and read', () => {
     expect(readTflite(file)).toEqual(expected);
   });
 
-  it('gives equal bytes for equal graphs, whatever was written before', () => {
+  it('has equal bytes for equal graphs, whatever was written before', () => {
     const [first, second] = [cnn(seededRandom(4)), cnn(seededRandom(4))];
     expect(bytesOf(first).equals(bytesOf(second))).toBe(true);
     expect(bytesOf(readTflite(bytesOf(first))).equals(bytesOf(first))).toBe(true);
@@ -81,12 +81,12 @@ describe('a .tflite file written and read', () => {
     }
   });
 
-  it('names the oldest TensorFlow that runs it', () => {
+  it('names the oldest TensorFlow version that runs it', () => {
     expect(bytesOf(mlp(seededRandom(1), [4, 4])).includes('1.14.0\0\0')).toBe(true);
     expect(bytesOf(mlp(seededRandom(1), [4, 4])).includes('min_runtime_version')).toBe(true);
   });
 
-  it('stores constants that share an array once', () => {
+  it('stores constants that share an array only once', () => {
     const graph = mlp(seededRandom(1), [64, 64, 64]);
     const copy = structuredClone(graph);
     const [first, second] = copy.tensors.filter(({ data }) => data?.length === 64 * 64);
@@ -95,7 +95,7 @@ describe('a .tflite file written and read', () => {
     expect(readTflite(bytesOf(copy))).toEqual(copy);
   });
 
-  it('gives a convolution without bias one of zeros', () => {
+  it('adds a zero bias to a convolution without a bias', () => {
     const b = new GraphBuilder(seededRandom(1));
     const [x, w] = [b.activation([1, 1, 4, 2]), b.weights([3, 1, 2, 2], 0)];
     const y = b.activation([1, 1, 3, 3]);
@@ -115,7 +115,7 @@ describe('a .tflite file written and read', () => {
     expect(back.tensors[3]!.quantization!.scale[1]).toBe(Math.fround(scale));
   });
 
-  it('is a copy: changing the bytes afterwards changes nothing', () => {
+  it('is read as a copy: later changes to the bytes have no effect', () => {
     const file = bytesOf(mlp(seededRandom(1), [4, 4]));
     const graph = readTflite(file);
     const before = structuredClone(graph);
@@ -136,29 +136,29 @@ describe('a damaged or foreign file', () => {
     [
       'empty',
       new Uint8Array(),
-      'AIOT_TFLITE_MALFORMED: byte 0: the file ends too early: it has 0 bytes, and header would go on to byte 8; was it cut off?',
+      'AIOT_TFLITE_MALFORMED: byte 0: the file is truncated: it has 0 bytes, but header would extend to byte 8',
     ],
     [
-      'something else',
+      'not a .tflite file',
       Buffer.from('PK\x03\x04 a zip'),
       'AIOT_TFLITE_MALFORMED: byte 4: expected a .tflite file (TFL3), got " a z"',
     ],
-    ['cut in half', good.subarray(0, good.length / 2), 'AIOT_TFLITE_MALFORMED: byte'],
+    ['truncated to half its size', good.subarray(0, good.length / 2), 'AIOT_TFLITE_MALFORMED: byte'],
     [
       'with a root beyond its end',
       changed((file) => file.writeUInt32LE(0x7fffffff, 0)),
-      'AIOT_TFLITE_MALFORMED: byte 2147483647: the file ends too early: it has',
+      'AIOT_TFLITE_MALFORMED: byte 2147483647: the file is truncated: it has',
     ],
     [
-      'with a root that is itself',
+      'with a root that points to itself',
       changed((file) => file.writeUInt32LE(0, 0)),
       'AIOT_TFLITE_MALFORMED: byte 0: offset of the model is 0',
     ],
-  ])('%s is refused with the place and the reason', (_name, file, expected) => {
+  ])('is rejected with the position and the reason: %s', (_name, file, expected) => {
     expect(refusal(() => readTflite(file))).toContain(expected);
   });
 
-  it('with an operator that is not known is refused by its name and place, and says what could replace it', () => {
+  it('is rejected with the name, index and possible replacement of an unknown operator', () => {
     // LOGISTIC's code (14) becomes ELU's (111): both fields of the operator code.
     const file = bytesOf(oneOpGraphs.LOGISTIC!(seededRandom(1)));
     const wide = file.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));
@@ -175,14 +175,14 @@ describe('a damaged or foreign file', () => {
     [142, 'VAR_HANDLE (a variable, as LSTM and GRU keep) is not supported: use convolutions over time'],
     [209, 'STABLEHLO_CASE is not supported'],
     [210, 'BUILTIN_210 is not supported'],
-  ])('names operator code %s of the schema', (code, expected) => {
+  ])('is rejected with the name of operator code %s', (code, expected) => {
     const file = bytesOf(oneOpGraphs.LOGISTIC!(seededRandom(1)));
     const wide = file.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));
     file.writeInt32LE(code, wide);
     expect(refusal(() => readTflite(file))).toContain(`AIOT_TFLITE_UNSUPPORTED: operator 0: ${expected}`);
   });
 
-  it('never does anything but that, wherever it is cut or changed', () => {
+  it('is either read or rejected with an error, wherever it is truncated or changed', () => {
     const operators = [
       'MEAN',
       'STRIDED_SLICE',
@@ -217,7 +217,7 @@ describe('a damaged or foreign file', () => {
   });
 });
 
-describe('a graph that contradicts itself', () => {
+describe('an inconsistent graph', () => {
   const graphWith = (change: (graph: Graph) => void) => {
     const graph = structuredClone(mlp(seededRandom(1), [4, 6, 3]));
     change(graph);
@@ -231,35 +231,35 @@ describe('a graph that contradicts itself', () => {
       'tensor 1 (t1): expected 48 elements, got 24',
     ],
     [
-      'data of another type',
+      'data of the wrong type',
       (g) => {
         g.tensors[1]!.type = 'int16';
       },
       'tensor 1 (t1): its data is not an array of int16',
     ],
     [
-      'an input that nothing makes',
+      'an input that no operator produces',
       (g) => {
         g.operators[0]!.inputs[0] = 5;
       },
-      'operator 0 (FULLY_CONNECTED): its input, tensor 5, is not made before it',
+      'operator 0 (FULLY_CONNECTED): its input, tensor 5, is not produced by an earlier operator',
     ],
     [
-      'an output that nothing makes',
+      'an output that no operator produces',
       (g) => {
         g.outputs[0] = 99;
       },
-      'outputs: tensor 99 is made by no operator',
+      'outputs: tensor 99 is not produced by any operator',
     ],
     [
       'operators in the wrong order',
       (g) => {
         g.operators.reverse();
       },
-      'is not made before it',
+      'is not produced by an earlier operator',
     ],
     [
-      'scales that do not fit',
+      'the wrong number of scales',
       (g) => {
         g.tensors[1]!.quantization!.scale.pop();
         g.tensors[1]!.quantization!.zeroPoint.pop();
@@ -267,7 +267,7 @@ describe('a graph that contradicts itself', () => {
       '5 scales for dimension 0 of [6,4]',
     ],
     [
-      'a softmax of another scale',
+      'a softmax with the wrong scale',
       (g) => {
         g.tensors.at(-1)!.quantization!.scale[0] = 1 / 128;
       },
@@ -300,7 +300,7 @@ describe('a graph that contradicts itself', () => {
   });
 });
 
-describe('operators whose inputs have one scale', () => {
+describe('operators whose inputs share a scale', () => {
   const concatenation = (change: (graph: Graph) => void) => {
     const b = new GraphBuilder(seededRandom(1));
     const x = b.activation([1, 4], 0.1, 3);
@@ -316,21 +316,21 @@ describe('operators whose inputs have one scale', () => {
 
   it.each<[string, (graph: Graph) => void, string]>([
     [
-      'an input of another scale',
+      'an input with a different scale',
       (g) => {
         g.tensors[2]!.quantization = { scale: [0.5], zeroPoint: [3], axis: 0 };
       },
       'operator 0 (CONCATENATION): expected inputs and outputs to have the same scale and zero point',
     ],
     [
-      'an input left out',
+      'a missing input',
       (g) => {
         g.operators[0]!.inputs[2] = -1;
       },
-      'operator 0 (CONCATENATION): its input, tensor -1, is not made before it',
+      'operator 0 (CONCATENATION): its input, tensor -1, is not produced by an earlier operator',
     ],
     [
-      'more inputs than TFLite Micro takes',
+      'more inputs than TFLite Micro supports',
       (g) => g.operators[0]!.inputs.push(...new Array(8).fill(1)),
       'expected at most 10 inputs, got 12',
     ],
@@ -347,7 +347,7 @@ describe('operators whose inputs have one scale', () => {
   });
 });
 
-describe('files of TensorFlow’s converter', () => {
+describe('files from TensorFlow’s converter', () => {
   const cases: [string, Record<string, number>][] = [
     ['f32', { FULLY_CONNECTED: 4, LOGISTIC: 1 }],
     ['dyn', { FULLY_CONNECTED: 4, LOGISTIC: 1 }],
@@ -363,18 +363,21 @@ describe('files of TensorFlow’s converter', () => {
       { EXPAND_DIMS: 5, CONV_2D: 3, RESHAPE: 5, MAX_POOL_2D: 2, MEAN: 1, FULLY_CONNECTED: 1, SOFTMAX: 1 },
     ],
   ];
-  it.each(cases)('%s is read whole, and written again comes out byte for byte', (name, operators) => {
-    const graph = readTflite(motorFile(`${name}.tflite`));
-    const counts: Record<string, number> = {};
-    for (const { op } of graph.operators) counts[op] = (counts[op] ?? 0) + 1;
-    expect(counts).toEqual(operators);
-    const written = bytesOf(graph);
-    const back = readTflite(written);
-    expect(back).toEqual(graph);
-    expect(bytesOf(back).equals(written)).toBe(true);
-  });
+  it.each(cases)(
+    '%s is read completely, and is unchanged after it is written and read again',
+    (name, operators) => {
+      const graph = readTflite(motorFile(`${name}.tflite`));
+      const counts: Record<string, number> = {};
+      for (const { op } of graph.operators) counts[op] = (counts[op] ?? 0) + 1;
+      expect(counts).toEqual(operators);
+      const written = bytesOf(graph);
+      const back = readTflite(written);
+      expect(back).toEqual(graph);
+      expect(bytesOf(back).equals(written)).toBe(true);
+    },
+  );
 
-  it('reads scales, shapes and options as the converter’s dump has them', () => {
+  it('match the converter’s dump in scales, shapes and options', () => {
     const { tensors, operators, inputs, outputs } = readTflite(motorFile('int8.tflite'));
     expect([inputs, outputs]).toEqual([[0], [13]]);
     expect(operators[0]).toEqual({

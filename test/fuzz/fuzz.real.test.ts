@@ -13,7 +13,7 @@ const fuzz = async (...args: string[]) => {
 };
 
 describe('npm run fuzz', () => {
-  it('finds an error without a code, a hang, memory without measure, and a changed prototype; and what it kept shows each again', {
+  it('finds an error without a code, hangs, excessive memory and a changed prototype, and replays one', {
     timeout: 180_000,
   }, async () => {
     const out = mkdtempSync(join(tmpdir(), 'aiot-fuzz-test-'));
@@ -37,7 +37,7 @@ describe('npm run fuzz', () => {
     rmSync(out, { recursive: true });
   });
 
-  it('finds nothing in readers that hold, tries the same for the same seed, and reaches what examples do not', {
+  it('finds nothing in robust readers, is reproducible by seed, and reaches beyond the examples', {
     timeout: 120_000,
   }, async () => {
     const run = () => fuzz('--only', 'formats/cbor,formats/archive', '--inputs', '600', '--seconds', '40');
@@ -53,7 +53,7 @@ describe('npm run fuzz', () => {
     }
   });
 
-  it('leaves nothing behind of what its targets write', { timeout: 120_000 }, async () => {
+  it('removes everything that its targets write', { timeout: 120_000 }, async () => {
     const before = process.env.TMPDIR;
     const folder = mkdtempSync(join(tmpdir(), 'aiot-fuzz-test-'));
     process.env.TMPDIR = folder;
@@ -77,7 +77,7 @@ describe('npm run fuzz', () => {
     }
   });
 
-  it('lists its targets, and refuses one that it does not have', { timeout: 60_000 }, async () => {
+  it('lists its targets and rejects an unknown one', { timeout: 60_000 }, async () => {
     const list = await fuzz('--list');
     expect(list.stderr).toContain('formats/esp-image\n');
     expect(list.stderr).not.toContain('planted');

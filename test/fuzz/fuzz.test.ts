@@ -5,8 +5,8 @@ import { minimized } from '../../fuzz/minimize.js';
 import { Mutator } from '../../fuzz/mutate.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 
-describe('counters', () => {
-  it('count each side of what parts a way, and change nothing of what it does', () => {
+describe('coverage counters', () => {
+  it('count each side of a branch without changing the behavior', () => {
     const source = `(function f(n) { "use strict"; if (n > 2) return n; else n++; switch (n) { case 1: n = n ? 5 : 6; }
       for (const i of [1, 2]) n += i; const g = (m) => m && m.x?.y; return [n, g(null), g({ x: { y: 3 } }) ?? 4]; })`;
     const { text, next } = counted(source, 10);
@@ -23,8 +23,8 @@ describe('counters', () => {
   });
 });
 
-describe('damage', () => {
-  it('is the same of the same seed, no longer than told, and of all kinds', () => {
+describe('mutated input', () => {
+  it('is reproducible by seed, limited in length, and of all kinds', () => {
     const damage = (seed: number) => {
       const mutator = new Mutator(seededRandom(seed), ['magic'], 300);
       return Array.from({ length: 2000 }, () =>
@@ -40,7 +40,7 @@ describe('damage', () => {
     expect(parts.filter((part) => !all.includes(part))).toEqual([]);
   });
 
-  it('is made less as long as the same goes wrong', async () => {
+  it('is minimized as long as the same failure occurs', async () => {
     const input = Buffer.from('much before it A and B much behind it');
     const least = await minimized(input, async (less) => /A.*B/.test(less.toString()));
     expect(least.toString()).toBe('AB');

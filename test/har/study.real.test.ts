@@ -15,7 +15,7 @@ describeReal('recordings', 'the 53 recordings, split by recording', () => {
     study = await openStudy(template, join(recordingsFolder, 'recordings'));
   });
 
-  it('are told apart by an int8 network of at most 60 KB, by motion and not by the recorder', async () => {
+  it('are classified by an int8 model of at most 60 KB, by motion and not by the recorder', async () => {
     const { three, held, vote } = study;
     const asked = { vote, recipes: dense, members: 1, control: held };
     const { part, control } = await measure('five folds', three, fiveFolds(three), asked);
@@ -31,7 +31,7 @@ describeReal('recordings', 'the 53 recordings, split by recording', () => {
     expect(classTable(part)).toContain('stairs');
   });
 
-  it('do not tell up from down, and a split by window hides it', async () => {
+  it('do not separate up from down, which a split by window hides', async () => {
     const { four, vote } = study;
     const asked = { vote, recipes: dense, members: 1 };
     const { part } = await measure('four classes', four, fiveFolds(four), asked);
@@ -42,12 +42,12 @@ describeReal('recordings', 'the 53 recordings, split by recording', () => {
     expect(flattered.scores.window.macroF1).toBeGreaterThan(part.scores.window.macroF1 + 0.05);
   });
 
-  it('are refused when they are split by window', () => {
+  it('are reported as leaking if split by window', () => {
     expect(study.windowFindings).toContainEqual(expect.objectContaining({ kind: 'leak', severity: 'error' }));
   });
 
   it.runIf(process.env.AIOT_LONG === '1')(
-    'reach 0.965 by window and 0.98 after the vote with every choice made inside',
+    'reach macro-F1 0.965 per window and 0.98 smoothed with nested selection',
     async () => {
       const { three, vote } = study;
       const { part } = await measure('nested', three, fiveFolds(three), { vote });

@@ -20,7 +20,7 @@ const quick: Recipe[] = [
   { name: 'other', layers: [8], stride: 125, epochs: 2, noise: 1 },
 ];
 
-describe('folds of the study', () => {
+describe('study folds', () => {
   const units = [
     unit('walking1'),
     unit('walking2', 'walking9'),
@@ -29,7 +29,7 @@ describe('folds of the study', () => {
     unit('lying3'),
   ];
 
-  it('leave out every recording once, copies together, each label spread over the folds', () => {
+  it('leave out each recording once, keep copies together, and spread labels over the folds', () => {
     const folds = foldsOf(units, 2, 1);
     expect(folds.flat().sort()).toEqual(units.flatMap(({ ids }) => ids).sort());
     expect(folds.filter((fold) => fold.includes('walking2'))).toEqual(
@@ -39,7 +39,7 @@ describe('folds of the study', () => {
     expect(leaveOneOut(units)).toHaveLength(5);
   });
 
-  it('are the same for a seed, others for another, and only of the recordings that are allowed', () => {
+  it('are reproducible by seed, and use only the allowed recordings', () => {
     expect(foldsOf(units, 2, 1)).toEqual(foldsOf(units, 2, 1));
     expect(foldsOf(units, 2, 1)).not.toEqual(foldsOf(units, 2, 2));
     const within = new Set(['lying1', 'lying2', 'walking1']);
@@ -54,7 +54,7 @@ describe('nested cross-validation', () => {
     material = materialOf(project, await openRecordings(project, join(template, 'data')));
   });
 
-  it('chooses and trains without what is left out: nothing changes when that becomes nonsense', async () => {
+  it('chooses and trains without the held-out data: corrupting it changes nothing', async () => {
     const [left = []] = foldsOf(material.units, 5, 1);
     const spoiled = { ...material, inputs: material.inputs.slice(), truth: material.truth.slice() };
     for (const place of placesOf(material, left, 25)) {
@@ -71,7 +71,7 @@ describe('nested cross-validation', () => {
     expect(asked!.predicted).not.toEqual(honest!.predicted);
   });
 
-  it('asks about each window of a device once, and never about those in between', async () => {
+  it('predicts each device window once, and none in between', async () => {
     const folds = await nested(material, foldsOf(material.units, 3, 1), {
       vote: 'none',
       recipes: quick.slice(0, 1),
@@ -81,7 +81,7 @@ describe('nested cross-validation', () => {
     expect(places).toEqual(placesOf(material, material.recordings, 125));
   });
 
-  it('takes a choice made without a whole fold for each recording of it, and for no other', async () => {
+  it('reuses a choice made without a fold for each of its recordings, and for no others', async () => {
     const [left = []] = foldsOf(material.units, 5, 1);
     const folds = await nested(material, [left], { vote: 'none', recipes: quick.slice(1), members: 1 });
     const given = choicesOf(folds);
@@ -96,7 +96,7 @@ describe('nested cross-validation', () => {
     expect(one).toMatchObject({ chosen: quick[1], inner: [] });
   });
 
-  it('repeats rows of the stairs alone to hold them', () => {
+  it('repeats rows only in stairs recordings to simulate held samples', () => {
     const repeats = (id: string, dataset = material.dataset) => {
       const x = dataset.recordings.find((recording) => recording.id === id)!.columns[0]!;
       return x.filter((value, i) => i > 0 && value === x[i - 1]).length / x.length;

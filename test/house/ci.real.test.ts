@@ -19,8 +19,8 @@ const templates = join(root, 'templates', 'ci');
 const files = ['github/action.yml', 'gitlab/aiot.gitlab-ci.yml'] as const;
 const read = (path: string) => readFileSync(join(templates, path), 'utf8');
 
-describeReal('ci', 'what CI systems read', () => {
-  it('is JUnit XML as junitparser reads it', () => {
+describeReal('ci', 'CI reports and templates', () => {
+  it('include JUnit XML that junitparser reads', () => {
     const file = join(folder, 'r.xml');
     const odd = `a <b> & "c" ]]> \u0007 ü 😀`;
     const cases = [
@@ -50,7 +50,7 @@ describeReal('ci', 'what CI systems read', () => {
     ['vendor.github-workflows', 'github/workflow.yml', /runs-on: .*/],
     ['vendor.gitlab-ci', 'gitlab/aiot.gitlab-ci.yml', /when: always/],
   ];
-  it.each(schemas)('%s takes %s, and finds a mistake in it', (schema, path, part) => {
+  it.each(schemas)('pass the schema %s in %s, which detects a mistake', (schema, path, part) => {
     const check = (text: string) => {
       const file = join(folder, 'checked.yml');
       writeFileSync(file, text);
@@ -64,13 +64,13 @@ describeReal('ci', 'what CI systems read', () => {
   });
 });
 
-describe('the command lines in templates/ci', () => {
+describe('command lines in templates/ci', () => {
   let commands: CommandFile[] = [];
   beforeAll(async () => {
     commands = await loadCommands(root);
   });
 
-  it.each(files)('of %s are of the grammar', (path) => {
+  it.each(files)('use only known commands and flags in %s', (path) => {
     const lines =
       JSON.stringify(parse(read(path))).match(/aiot [a-z]+ [a-z][^;&\]]*?(?=&&|"[,}\]]|$)/g) ?? [];
     expect(lines.length).toBeGreaterThan(3);
@@ -82,7 +82,7 @@ describe('the command lines in templates/ci', () => {
     }
   });
 
-  it('install what npm packed, by no name of a registry and without scripts, in a dev container too', () => {
+  it('install the packed file instead of a registry package, and run no install scripts', () => {
     const container = JSON.parse(read('devcontainer/devcontainer.json'));
     expect(container).toMatchObject({ forwardPorts: [8443, 8883] });
     const install = 'npm install --global --ignore-scripts --no-audit --no-fund';
@@ -132,8 +132,8 @@ function casesIn(place: string, names: string[]): number[] {
   return suites.map((each) => each.reduce((sum, { tests }) => sum + tests, 0));
 }
 
-describeReal('ci', 'the steps in templates/ci, in a project from a template', () => {
-  it('of the action leave reports that junitparser reads', () => {
+describeReal('ci', 'CI steps from templates/ci in a new project', () => {
+  it('write reports that junitparser reads in the GitHub action', () => {
     const place = projectWithRoutes('github');
     const { inputs, runs } = parse(read(files[0]));
     const given: Record<string, string> = { routes: 'routes.yaml' };
@@ -152,7 +152,7 @@ describeReal('ci', 'the steps in templates/ci, in a project from a template', ()
     expect(readFileSync(join(place, 'reports', 'model.html'), 'utf8')).toContain('<html');
   }, 60_000);
 
-  it('of the job for GitLab are the same commands', () => {
+  it('are the same commands in the GitLab job', () => {
     const words = (text: string) => text.replaceAll(/"?\$REPORTS\/([a-z.]+)"?/g, 'reports/$1');
     const steps = parse(read(files[0])).runs.steps as { name: string; run: string }[];
     const of = (name: string) => words(steps.find((step) => step.name === name)?.run ?? '').split(' && ');
@@ -160,7 +160,7 @@ describeReal('ci', 'the steps in templates/ci, in a project from a template', ()
   });
 
   it.runIf(process.env.AIOT_LONG)(
-    'of the job for GitLab leave them too',
+    'write reports that junitparser reads in the GitLab job',
     () => {
       const place = projectWithRoutes('gitlab');
       const { before_script, script, variables, artifacts } = parse(read(files[1])).aiot;

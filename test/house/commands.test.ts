@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { type CommandFile, flagsOf, loadCommands } from '../../scripts/docs/commands.js';
 import { sourcesIn } from '../../scripts/imports.js';
 import { AiotCommand } from '../../src/lib/cli/command.js';
+import { frontGroups } from '../../src/lib/cli/help.js';
 import { root } from '../support/cli.js';
 
 let commands: CommandFile[] = [];
@@ -25,17 +26,29 @@ function offenders(rule: (entry: CommandFile) => string[]): string[] {
 }
 
 describe('every command', () => {
-  it('is built on the one base, with a summary, an example and the schema of its result', () => {
+  it('extends the base class and has a summary, an example and a result schema', () => {
     const found = offenders(({ command }) => [
       ...(command.prototype instanceof AiotCommand ? [] : ['not an AiotCommand']),
       ...(/^[A-Z].*\.$/.test(command.summary ?? '') ? [] : ['summary is no sentence']),
+      ...((command.summary ?? '').length <= 60 ? [] : ['summary is longer than 60 characters']),
       ...((command.examples ?? []).length > 0 ? [] : ['no example']),
       ...(command.result ? [] : ['no result schema']),
     ]);
     expect(found).toEqual([]);
   });
 
-  it('gives each flag its environment twin and a summary', () => {
+  it('has the common flags in the manifest', () => {
+    const { commands: built } = JSON.parse(readFileSync(join(root, 'oclif.manifest.json'), 'utf8')) as {
+      commands: Record<string, { flags: Record<string, unknown> }>;
+    };
+    const found = offenders(({ id }) => {
+      const flags = built[id.replaceAll(' ', ':')]?.flags ?? {};
+      return [...Object.keys(AiotCommand.baseFlags), 'json'].filter((name) => !(name in flags));
+    });
+    expect(found).toEqual([]);
+  });
+
+  it('gives each flag an environment variable and a summary', () => {
     const found = offenders(({ command }) =>
       flagsOf(command).flatMap(([name, flag]) => [
         ...(flag.env === `AIOT_${name.toUpperCase().replaceAll('-', '_')}`
@@ -47,19 +60,19 @@ describe('every command', () => {
     expect(found).toEqual([]);
   });
 
-  it('takes a name and what is done with it: at most one positional, or a pair', () => {
+  it('takes at most two positional arguments', () => {
     expect(
       offenders(({ command }) => (Object.keys(command.args ?? {}).length > 2 ? ['too many'] : [])),
     ).toEqual([]);
   });
 
-  it('lists as an array, or page by page as the API does; one thing that has a list in it is an object', () => {
+  it('prints a list as an array or as a page with a cursor', () => {
     // What is listed is of one thing, which is told, too: a project or a stream, a file.
-    const ofOne = new Set(['data list', 'stream route list']);
+    const ofOne = new Set(['data list', 'stream list', 'stream route list']);
     const found = offenders(({ id, command }) => {
       const flags = command.flags ?? {};
       const paged = 'after' in flags && 'limit' in flags;
-      const lists = id.endsWith(' list') || paged || /^device (history|ports)$/.test(id);
+      const lists = id.endsWith(' list') || paged || /^(device history|board ports)$/.test(id);
       if (!lists || ofOne.has(id) || !command.result) return [];
       const { type, properties = {} } = z.toJSONSchema(command.result, { unrepresentable: 'any' }) as Shape;
       if (type === 'array') return [];
@@ -82,7 +95,7 @@ describe('every command', () => {
     expect(found).toEqual([]);
   });
 
-  it('is short: what takes a long run() belongs in lib', () => {
+  it('has a short run() method, because longer code belongs in lib', () => {
     const found = offenders(({ file }) => {
       const text = readFileSync(join(root, file), 'utf8');
       const body = text.slice(text.indexOf('async run()')).split('\n').length;
@@ -91,7 +104,7 @@ describe('every command', () => {
     expect(found).toEqual([]);
   });
 
-  it('asks before something is lost for good: --yes answers', () => {
+  it('has --yes if it makes irreversible changes', () => {
     const found = offenders(({ id, command }) => {
       const loses =
         / (?:remove|revoke|erase)$/.test(` ${id}`) || id === 'trust rotate' || id === 'data retention';
@@ -100,7 +113,7 @@ describe('every command', () => {
     expect(found).toEqual([]);
   });
 
-  it('means the same by the same flag', () => {
+  it('gives each flag the same type and short form everywhere', () => {
     const shapes = new Map<string, Set<string>>();
     for (const { command } of commands) {
       for (const [name, flag] of flagsOf(command)) {
@@ -117,12 +130,18 @@ describe('every command', () => {
 });
 
 describe('every topic', () => {
-  it('lists when it is named alone, where it has a list', () => {
-    const found = offenders(({ id, command }) => {
-      const [topic, verb] = id.split(' ');
-      return verb !== 'list' || command.hiddenAliases?.includes(topic) ? [] : [`aiot ${topic} does not list`];
-    });
+  it('lists its commands when named alone, so no alias has its name', () => {
+    const topics = new Set(commands.flatMap(({ id }) => id.split(' ').slice(0, -1)));
+    const found = offenders(({ command }) =>
+      [...(command.aliases ?? []), ...(command.hiddenAliases ?? [])].filter((alias) => topics.has(alias)),
+    );
     expect(found).toEqual([]);
+  });
+
+  it('is on the front page of help exactly once, as is every command without a topic', () => {
+    const named = frontGroups.flatMap(([, lines]) => lines.flatMap(([names]) => names.split(', ')));
+    const first = new Set(commands.map(({ id }) => id.split(' ')[0] ?? ''));
+    expect([...named].sort()).toEqual([...first].sort());
   });
 
   it('has a description in package.json', () => {
@@ -134,8 +153,8 @@ describe('every topic', () => {
   });
 });
 
-describe('the grammar', () => {
-  it('changes on purpose only: names, arguments, flags and variables', async () => {
+describe('the command grammar', () => {
+  it('matches the stored names, arguments, flags and variables', async () => {
     const lines = commands.flatMap(({ id, command }) => [
       `aiot ${id}`,
       ...Object.entries<{ required?: boolean }>(command.args ?? {}).map(
@@ -148,12 +167,15 @@ describe('the grammar', () => {
     await expect(`${lines.join('\n')}\n`).toMatchFileSnapshot('__snapshots__/grammar.txt');
   });
 
-  it('is told by help: the front page, every topic, every command', async () => {
+  it('matches the stored help of the front page, every topic and every command', async () => {
     const child = spawnSync(process.execPath, [join(root, 'scripts', 'docs', 'help.js')], {
       encoding: 'utf8',
     });
     expect(child.stderr).toBe('');
     const pages: Record<string, string> = JSON.parse(child.stdout);
+    const front = (pages[''] ?? '').trimEnd().split('\n');
+    expect(front.length).toBeLessThanOrEqual(40);
+    expect(Math.max(...front.map((line) => line.length))).toBeLessThanOrEqual(80);
     expect(Object.keys(pages)).toEqual(expect.arrayContaining(commands.map(({ id }) => id)));
     const text = Object.entries(pages).map(([name, page]) => `─── aiot ${name} --help\n${page}`);
     await expect(text.join('\n')).toMatchFileSnapshot('__snapshots__/help.txt');

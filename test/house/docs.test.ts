@@ -1,17 +1,36 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { apiPage } from '../../scripts/docs/api.js';
 import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
+import { renderMarkdown } from '../../scripts/docs/markdown.js';
 import { importsOf, resolvedIn, sourcesIn } from '../../scripts/imports.js';
 import { inside, vendored } from '../../scripts/inside.js';
+import { contract } from '../../src/lib/api/contract/contract.js';
+import { accessOf } from '../../src/lib/api/contract/endpoint.js';
 import { catalogue, type ErrorCode } from '../../src/lib/core/catalogue.js';
 import { projectJsonSchema, projectSchema } from '../../src/lib/core/project-schema.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { cheatMarkdown } from '../../src/lib/stream/cheat-sheets.js';
 import { root } from '../support/cli.js';
-import { deadAnchors } from '../support/documents/anchors.js';
+import { pageText } from '../support/documents/pages.js';
+
+const known = new Map<string, Set<string>>();
+
+/** Links of a page to a place in a page that is not there. */
+function deadAnchors(page: string): string[] {
+  const links = [...pageText(page).matchAll(/\]\(([^)#\s]*)#([^)\s]+)\)/g)];
+  return links.flatMap(([, to = '', place = '']) => {
+    if (/^https?:/.test(to)) return [];
+    const file = to === '' ? page : normalize(join(dirname(page), to));
+    if (!file.endsWith('.md') || !existsSync(join(root, file))) return [];
+    const places = known.get(file) ?? renderMarkdown(pageText(file), String).places;
+    known.set(file, places);
+    return places.has(place) ? [] : [`${to}#${place}`];
+  });
+}
 
 const text = (file: string) => (existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : '');
 const { dependencies, peerDependencies } = JSON.parse(text('package.json')) as Record<
@@ -20,7 +39,7 @@ const { dependencies, peerDependencies } = JSON.parse(text('package.json')) as R
 >;
 
 describe('the generated documents', () => {
-  it('are as `npm run docs` makes them', async () => {
+  it('match the output of `npm run docs`', async () => {
     const commands = await loadCommands(root);
     const pages = generateDocs({
       root,
@@ -30,9 +49,10 @@ describe('the generated documents', () => {
       project: projectJsonSchema(),
       protocol: protocolSchemas,
       cheatSheets: cheatMarkdown(),
+      api: apiPage(contract, accessOf),
     });
     const stale = [...pages].filter(([path, page]) => text(path) !== page).map(([path]) => path);
-    const left = ['docs/cli', 'docs/schemas'].flatMap((folder) =>
+    const left = ['docs/reference/cli', 'docs/reference/schemas'].flatMap((folder) =>
       (existsSync(join(root, folder)) ? readdirSync(join(root, folder), { recursive: true }) : [])
         .map((name) => `${folder}/${name}`)
         .filter((path) => /\.\w+$/.test(path) && !pages.has(path)),
@@ -41,20 +61,20 @@ describe('the generated documents', () => {
   });
 });
 
-describe('the error catalogue', () => {
+describe('the error catalog', () => {
   const codes = Object.keys(catalogue) as ErrorCode[];
 
   it('is sorted', () => {
     expect(codes).toEqual([...codes].sort());
   });
 
-  it('has no code that nothing throws', () => {
+  it('contains no unused code', () => {
     const sources = sourcesIn(root, 'src').filter((file) => !file.endsWith('catalogue.ts'));
     const all = sources.map(text).join('\n');
     expect(codes.filter((code) => !all.includes(`'${code}'`))).toEqual([]);
   });
 
-  it('tells in sentences what each means and what to do', () => {
+  it('explains each error in a sentence and gives a next step', () => {
     const bad = codes.filter(
       (code) => !catalogue[code].about.endsWith('.') || catalogue[code].next.length < 5,
     );
@@ -63,13 +83,13 @@ describe('the error catalogue', () => {
 });
 
 describe('the dependencies', () => {
-  const page = text('docs/dependencies.md');
+  const page = text('docs/background/dependencies.md');
 
-  it.each(Object.keys(dependencies))('%s has its line in docs/dependencies.md', (name) => {
+  it.each(Object.keys(dependencies))('%s has a line in docs/background/dependencies.md', (name) => {
     expect(page).toMatch(new RegExp(`^\\| \`${name}\` \\|`, 'm'));
   });
 
-  it('are each loaded by something in src, or files of theirs are read', () => {
+  it('are all imported or read by src', () => {
     const used = sourcesIn(root, 'src').flatMap((file) => [
       ...importsOf(root, file).flatMap(({ own, to }) => (own ? [] : [to])),
       ...resolvedIn(root, file),
@@ -82,7 +102,7 @@ describe('the dependencies', () => {
     expect(unused).toEqual([]);
   });
 
-  it('are all that src loads', () => {
+  it('include everything that src imports', () => {
     const used = sourcesIn(root, 'src').flatMap((file) => importsOf(root, file).filter(({ own }) => !own));
     const names = new Set(
       used.map(({ to }) =>
@@ -97,12 +117,12 @@ describe('the dependencies', () => {
     expect([...names].filter((name) => !name.startsWith('node:') && !(name in known))).toEqual([]);
   });
 
-  it('name optional peers, and the packages that are inside aiot, in docs/dependencies.md', () => {
+  it('are documented if they are optional peers or bundled packages', () => {
     const others = [...Object.keys(peerDependencies), ...inside];
     expect(others.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 
-  it('are locked with the C library that each build of libsql is for, so that one is installed and not two', () => {
+  it('lock the C library of each libsql build, so that only one build is installed', () => {
     const { packages } = JSON.parse(text('package-lock.json')) as {
       packages: Record<string, { libc?: string[] }>;
     };
@@ -117,7 +137,7 @@ describe('the dependencies', () => {
   });
 });
 
-describe('docs/project.md', () => {
+describe('docs/reference/project.md', () => {
   /** Paths of the schema's leaves; a record's keys are `*`. */
   function paths(schema: z.core.JSONSchema.BaseSchema, at: string): string[] {
     const inner = Object.entries(schema.properties ?? {});
@@ -129,17 +149,19 @@ describe('docs/project.md', () => {
     return [at];
   }
 
-  it('describes each field of aiot.yaml, and no other', () => {
+  it('describes every field of aiot.yaml and no other', () => {
     const fields = paths(z.toJSONSchema(projectSchema, { io: 'input' }), '');
-    const told = [...text('docs/project.md').matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name);
+    const told = [...text('docs/reference/project.md').matchAll(/^\| `([^`]+)` \|/gm)].map(
+      ([, name]) => name,
+    );
     expect(told.sort()).toEqual(fields.sort());
   });
 });
 
-describe('the links', () => {
+describe('links', () => {
   const pages = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...docs('docs')];
 
-  it.each(pages)('of %s lead to something', (page) => {
+  it.each(pages)('in %s resolve', (page) => {
     const links = [...text(page).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, to]) => to ?? '');
     const dead = links
       .filter((to) => !/^(https?|mailto):/.test(to))
@@ -148,18 +170,32 @@ describe('the links', () => {
   });
 });
 
-describe('the places that a newcomer is sent to', () => {
+describe('paths in the contributor documentation', () => {
   const table = text('CONTRIBUTING.md').split('## To change X, go to Y')[1]?.split('\n## ')[0] ?? '';
   const rows = table.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| to change'));
 
-  it('exist, each file and folder', () => {
+  it('exist for each row of the table in CONTRIBUTING.md', () => {
     expect(rows.length).toBeGreaterThan(50);
     expect(rows.flatMap((row) => missingIn(row).map((path) => `${row.slice(0, 50)}… names ${path}`))).toEqual(
       [],
     );
   });
 
-  it('are found missing when one is', () => {
+  it('exist for each entry in ARCHITECTURE.md', () => {
+    const page = text('ARCHITECTURE.md');
+    const modules = [...page.matchAll(/^\| `([a-z]+)` \|.* \| (.+) \|$/gm)].map(
+      ([, room, files]) => `| ${room} | \`src/${room === 'commands' ? '' : 'lib/'}${room}/\` ${files} |`,
+    );
+    const parts = [...page.matchAll(/^\| `(platform\/[\w.]+)` \| (.+) \|$/gm)].map(
+      ([, place, told]) => `| ${place} | \`src/lib/${place}${place?.endsWith('.ts') ? '' : '/'}\` ${told} |`,
+    );
+    const steps = [...page.matchAll(/^\d\. .+$/gm)].map(([step]) => `| step | ${step} |`);
+    expect([modules.length, parts.length > 10, steps.length > 10]).toEqual([23, true, true]);
+    const missing = [...modules, ...parts, ...steps].flatMap(missingIn);
+    expect(missing.filter((path) => !path.startsWith('aiot/v1/'))).toEqual([]);
+  });
+
+  it('are reported if they are missing', () => {
     const row = '| expressions | `src/lib/stream/route/`, `nowhere/`, `src/lib/stream/{open,gone}.ts` |';
     expect(missingIn(row)).toEqual(['nowhere/', 'src/lib/stream/gone.ts']);
   });

@@ -21,8 +21,8 @@ const figure: Figure = {
   peer: { name: 'other', version: '1.2.3', rounds: [4, 4, 4] },
 };
 
-describe('a figure of the bench', () => {
-  it('is the median of the rounds, and its ratio that of the pairs', () => {
+describe('a benchmark metric', () => {
+  it('is the median of the rounds, and its ratio is the median of the pairs', () => {
     expect(judge('area', figure, false)).toMatchObject({
       ...{ area: 'area', name: 'write', ours: 2, peer: 4, peerName: 'other', peerVersion: '1.2.3' },
       ...{ ratio: 0.5, spread: [0.25, 0.75], rounds: 3, goal: 0.5, limit: 0.5, ok: true },
@@ -31,27 +31,27 @@ describe('a figure of the bench', () => {
 
   it.each<[string, Partial<Figure>, boolean, boolean]>([
     ['at its goal', {}, false, true],
-    ['above it', { goal: 0.49 }, false, false],
-    ['above it in a quick run', { goal: 0.49 }, true, true],
-    ['above what a quick run bears', { goal: 0.24 }, true, false],
-    ['above it where a quick run bears nothing', { goal: 0.49, slack: 1 }, true, false],
-    ['above, where more is better', { goal: 0.49, better: 'higher' }, false, true],
-    ['below, where more is better', { goal: 0.51, better: 'higher' }, false, false],
-    ['without a peer, at a limit of its own', { peer: undefined, goal: 2 }, false, true],
-    ['without a peer, above it', { peer: undefined, goal: 1.9 }, false, false],
-    ['of a peer that gave nothing', { peer: { name: 'other', rounds: [] } }, false, false],
-    ['with a fault', { fails: 'lost messages' }, false, false],
-  ])('%s', (_, change, quick, ok) => {
+    ['above its goal', { goal: 0.49 }, false, false],
+    ['above its goal in a quick run', { goal: 0.49 }, true, true],
+    ['above the tolerance of a quick run', { goal: 0.24 }, true, false],
+    ['above its goal in a quick run without tolerance', { goal: 0.49, slack: 1 }, true, false],
+    ['above its goal if higher is better', { goal: 0.49, better: 'higher' }, false, true],
+    ['below its goal if higher is better', { goal: 0.51, better: 'higher' }, false, false],
+    ['without a peer, at its absolute limit', { peer: undefined, goal: 2 }, false, true],
+    ['without a peer, above its absolute limit', { peer: undefined, goal: 1.9 }, false, false],
+    ['with a peer that has no results', { peer: { name: 'other', rounds: [] } }, false, false],
+    ['with a failure', { fails: 'lost messages' }, false, false],
+  ])('is judged correctly %s', (_, change, quick, ok) => {
     expect(judge('area', { ...figure, ...change }, quick).ok).toBe(ok);
   });
 
-  it('tells how cost grows with the work by the slope of the logarithms', () => {
+  it('has its growth estimated from the slope of the logarithms', () => {
     const points = [10, 100, 1000].map((size) => ({ size, cost: 3 * size ** 1.5 }));
     expect(exponent(points)).toBeCloseTo(1.5, 10);
   });
 });
 
-it('says by name what is missing, and goes on after a case that throws', async () => {
+it('names missing programs and continues after a case that throws', async () => {
   const area: Area = {
     about: 'three cases',
     cases: {
@@ -104,7 +104,7 @@ describe('npm run bench', () => {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
 
-  it('ends with one JSON object', { timeout: 120_000 }, async () => {
+  it('prints one JSON object', { timeout: 120_000 }, async () => {
     const child = start('--quick', '--json', '--only', 'install/package');
     let out = '';
     child.stdout.on('data', (text) => {
@@ -123,7 +123,7 @@ describe('npm run bench', () => {
   it.each([
     ['nowhere', 'no area nowhere; there are start, '],
     ['start/nothing', 'no case nothing in start; there are programs'],
-  ])('refuses --only %s', { timeout: 60_000 }, async (only, said) => {
+  ])('rejects --only %s', { timeout: 60_000 }, async (only, said) => {
     const child = start('--only', only);
     let heard = '';
     child.stderr.on('data', (text) => {
@@ -133,7 +133,7 @@ describe('npm run bench', () => {
     expect(heard).toContain(said);
   });
 
-  it('leaves nothing behind when it is ended', { timeout: 120_000 }, async () => {
+  it('leaves nothing behind when terminated', { timeout: 120_000 }, async () => {
     const child = start('--quick', '--only', 'pipeline/small');
     const started = await descendants(child, 3);
     child.kill('SIGTERM');

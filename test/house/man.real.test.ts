@@ -23,18 +23,18 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the manual', () => {
-  it('has a page for aiot, for each topic and each command', () => {
+  it('has a page for aiot, each topic and each command', () => {
     const ids = Object.keys(input().manifest.commands);
     const topics = ids.flatMap((id) => id.split(':').map((_, at, words) => words.slice(0, at + 1).join(':')));
     const wanted = new Set(['aiot', ...[...ids, ...topics].map((id) => `aiot-${id.replaceAll(':', '-')}`)]);
     expect([...pages.keys()].sort()).toEqual([...wanted].map((name) => `${name}.1`).sort());
   });
 
-  it('is the same twice', () => {
+  it('is reproducible', () => {
     expect(manualPages(input())).toEqual(pages);
   });
 
-  it('is named in package.json while packing, which is then as it was: byte for byte what JSON.stringify makes', () => {
+  it('is listed in package.json only while packing, which restores the file byte for byte', () => {
     const { scripts } = read('package.json');
     expect(scripts).toMatchObject({
       prepack: expect.stringContaining('node scripts/man.js'),
@@ -46,8 +46,8 @@ describe('the manual', () => {
   });
 });
 
-describeReal('mandoc', 'the manual, as mandoc and man read it', () => {
-  it('has nothing that mandoc warns of, and mandoc finds a mistake', () => {
+describeReal('mandoc', 'the manual in mandoc and man', () => {
+  it('passes mandoc’s linter, which detects a mistake', () => {
     const lint = (files: string[]) =>
       spawnSync('mandoc', ['-T', 'lint', '-W', 'warning', ...files], { cwd: folder, encoding: 'utf8' });
     const { stdout, status } = lint([...pages.keys()]);
@@ -56,7 +56,7 @@ describeReal('mandoc', 'the manual, as mandoc and man read it', () => {
     expect(lint(['broken.1']).status).not.toBe(0);
   });
 
-  it('has nothing that groff warns of, and shows flags as they are typed', () => {
+  it('causes no groff warnings, and shows flags as they are typed', () => {
     const show = (name: string) =>
       spawnSync('man', ['--warnings', '-E', 'UTF-8', '-l', join(folder, name)], {
         encoding: 'utf8',
@@ -75,7 +75,7 @@ describeReal('mandoc', 'the manual, as mandoc and man read it', () => {
     expect(stdout).toContain(
       "aiot stream tail mqtt://127.0.0.1/plant --expect 'temperature > 80' --within 5s",
     );
-    expect(stdout).toMatch(/--expect EXPR\n\s+End\s+well\s+with\s+the\s+first\s+message/);
+    expect(stdout).toMatch(/--expect EXPR\n\s+Exit\s+with\s+0\s+at\s+the\s+first\s+message/);
     expect(show('aiot-model-train.1').stdout).toMatch(/\[default:\s+\.\]\s+\[env:\s+AIOT_PROJECT\]/);
     expect(stdout).toContain('aiot-stream(1)');
   });

@@ -10,7 +10,7 @@ import { root } from '../support/cli.js';
 const packageJson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 describe('the package', () => {
-  it('holds the program, its manifest, the templates and the firmware, and nothing of the workshop', async () => {
+  it('contains the program, manifest, templates and firmware, and no development files', async () => {
     const npm = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
       cwd: root,
       encoding: 'utf8',
@@ -37,7 +37,7 @@ describe('the package', () => {
     if (existsSync(join(root, 'templates', 'har-imu')))
       expect(paths).toContain('templates/har-imu/aiot.yaml');
     const allowed =
-      /^(firmware\/.*|dist\/.*\.js|dist\/index\.d\.ts|dist\/man\/aiot[\w-]*\.1|dist\/vendor\/[\w.]+|dist\/package-lock\.json|dist\/web\/(index\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|docs\/(tutorials\/)?[\w-]+\.md|[^/]*\.(json|md)|LICENSE)$/;
+      /^(firmware\/.*|dist\/.*\.js|dist\/index\.d\.ts|dist\/man\/aiot[\w-]*\.1|dist\/vendor\/[\w.]+|dist\/package-lock\.json|dist\/web\/(index\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|docs\/(start|how-to|reference|background)\/[\w-]+\.md|[^/]*\.(json|md)|LICENSE)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     // From a registry, npm would install with it what development needs, too: scripts/lock.js.
     expect([...paths, ...packageJson.files]).not.toContain('npm-shrinkwrap.json');
@@ -51,7 +51,7 @@ describe('the package', () => {
     expect(sources.paths.filter((path) => !paths.includes(`firmware/${path}`))).toEqual([]);
   });
 
-  it('brings of larger packages what it reads, unchanged, and names them and their licence', () => {
+  it('bundles files of larger packages unchanged, and names each package with its version', () => {
     const folder = join(root, 'dist', 'vendor');
     const notice = readFileSync(join(folder, 'NOTICE.txt'), 'utf8');
     const expected = ['NOTICE.txt'];
@@ -70,7 +70,7 @@ describe('the package', () => {
     expect(readdirSync(folder).sort()).toEqual(expected.sort());
   });
 
-  it('has dependencies of at most 105 MB', () => {
+  it('has at most 105 MB of dependencies', () => {
     const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
     const folders = Object.entries<{ dev?: boolean; peer?: boolean }>(lock.packages)
       .filter(([path, { dev, peer }]) => path !== '' && !dev && !peer && existsSync(join(root, path)))
@@ -80,7 +80,7 @@ describe('the package', () => {
     expect(folders.reduce((sum, path) => sum + sizeOf(join(root, path)), 0)).toBeLessThan(105e6);
   });
 
-  it('is made for the Node and under the licence that the README names', () => {
+  it('declares its Node version and the Apache 2.0 license', () => {
     expect(packageJson).toMatchObject({
       name: 'aiot',
       type: 'module',
@@ -90,7 +90,7 @@ describe('the package', () => {
     expect(readFileSync(join(root, 'LICENSE'), 'utf8')).toContain('Apache License');
   });
 
-  it('asks for no install script of a direct dependency, so that installing downloads packages and nothing else', () => {
+  it('has no direct dependency with an install script', () => {
     const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
     const scripted = Object.keys(packageJson.dependencies).filter(
       (name) => lock.packages[`node_modules/${name}`]?.hasInstallScript,

@@ -4,8 +4,16 @@ import { limits, refuseGrowth } from '../../scripts/package/limits.js';
 import { root, runCli } from '../support/cli.js';
 
 describe('the Debian package', () => {
-  it('has the service that aiot platform install writes, with its own Node', async () => {
-    const { json } = await runCli(['platform', 'install', '--user', 'dynamic', '--dry-run', '--json']);
+  it('contains the service that aiot platform service install writes, with its own Node', async () => {
+    const { json } = await runCli([
+      'platform',
+      'service',
+      'install',
+      '--user',
+      'dynamic',
+      '--dry-run',
+      '--json',
+    ]);
     const { unit } = json as { unit: string };
     const there = unit
       .replaceAll(process.execPath, '/usr/lib/aiot/node')
@@ -17,7 +25,7 @@ describe('the Debian package', () => {
     expect(await unitText(root)).toBe(there);
   });
 
-  it('tells dpkg what deb-control(5) wants', () => {
+  it('has the fields that deb-control(5) requires', () => {
     const text = controlFile({ version: '1.2.3', architecture: 'arm64', maintainer: 'A <a@b>', kib: 7 });
     expect(text).toMatch(
       /^Package: aiot\nVersion: 1\.2\.3\nArchitecture: arm64\nMaintainer: A <a@b>\nInstalled-Size: 7\n/,
@@ -26,10 +34,10 @@ describe('the Debian package', () => {
   });
 });
 
-describe('the limits of packages', () => {
+describe('package size limits', () => {
   const made = { name: 'aiot', ...limits };
 
-  it('hold what has grown beyond them, and say by how much', () => {
+  it('reject growth beyond them, and report by how much', () => {
     expect(() => refuseGrowth(made, false)).not.toThrow();
     expect(() => refuseGrowth({ ...made, files: limits.files + 1 }, true)).toThrow(
       `aiot: files ${limits.files + 1}, at most ${limits.files}`,
@@ -37,7 +45,7 @@ describe('the limits of packages', () => {
     expect(() => refuseGrowth({ ...made, deb: limits.deb + 1 }, false)).toThrow('deb');
   });
 
-  it('do not look at what was compressed little', () => {
+  it('ignore the archive size if compression is weak', () => {
     expect(() => refuseGrowth({ ...made, archive: limits.archive * 2 }, true)).not.toThrow();
   });
 });

@@ -8,7 +8,7 @@ import { root } from '../support/cli.js';
 const all: [name: string, part: Part][] = Object.entries(parts);
 
 describe('the table of real parts', () => {
-  it('knows which folders of test/ need a part from their tests, and installs no part that nothing needs', () => {
+  it('lists the test folders that use each part, and no unused part', () => {
     const users = usersOfParts();
     expect([...(users.get('redis') ?? [])].sort()).toEqual(['loop', 'stream']);
     expect([...users.keys()].filter((name) => !(name in parts))).toEqual([]);
@@ -19,7 +19,7 @@ describe('the table of real parts', () => {
     );
   });
 
-  it('says of each part how it is installed, or why nothing installs it', () => {
+  it('explains how each part is installed, or why it is not', () => {
     const silent = all.filter(([, part]) => !part.apt && !part.python && !part.script && !part.elsewhere);
     expect(silent.map(([name]) => name)).toEqual([]);
     const scripts = all.flatMap(([, { script }]) => script ?? []);
@@ -27,14 +27,14 @@ describe('the table of real parts', () => {
     expect(scripts.sort()).toEqual(there.sort());
   });
 
-  it('has parts by name and by folder, in its own order, and refuses other words', () => {
+  it('selects parts by name and by test folder in its own order, and rejects unknown names', () => {
     expect(chosen(['redis', 'kafka'])).toEqual(['kafka', 'redis']);
     expect(chosen(['web'])).toEqual(['chromium']);
     expect(chosen([])).toEqual(all.map(([name]) => name));
     expect(() => chosen(['kafak'])).toThrow('no part and no folder of test/ is called kafak');
   });
 
-  it('is listed by npm run parts -- --list; another word ends with 2', () => {
+  it('is printed by npm run parts -- --list, which exits with 2 for an unknown name', () => {
     const run = (...args: string[]) =>
       spawnSync(process.execPath, [join(root, 'scripts/parts.js'), ...args], { encoding: 'utf8' });
     const { stdout, status } = run('--list', 'redis');

@@ -6,13 +6,13 @@ import { slowPatterns, stuckAt } from '../../scripts/patterns.js';
 
 // `npm run lint` looks at all of src and web, which takes half a minute.
 
-it('finds a pattern whose time doubles with each character', () => {
+it('detects a pattern whose matching time doubles with each character', () => {
   expect(stuckAt(/^(\s*(#.*)?\n?)*$/)).toBeDefined();
   expect(stuckAt(/^(a+)+$/)).toBeDefined();
   expect(stuckAt(/^[^\s]+@[^\s]+$/)).toBeUndefined();
 });
 
-it('names the place of such a pattern in the sources, and counts all that repeat something', () => {
+it('locates slow patterns in the sources, and counts all patterns with repetition', () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-patterns-'));
   try {
     writeFileSync(join(folder, 'a.ts'), 'export const plain = /^a/;\nexport const quick = /a+b/;\n');

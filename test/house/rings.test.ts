@@ -43,8 +43,8 @@ function realPartsOf(file: string, seen = new Set<string>()): string[] {
   ];
 }
 
-describe('the first ring', () => {
-  it('needs Node and npm alone: what starts another program or reads beside the repository is named *.real.test.ts', () => {
+describe('the first test ring', () => {
+  it('needs only Node and npm: tests that need more are named *.real.test.ts', () => {
     const files = readdirSync(tests, { recursive: true, encoding: 'utf8' }).filter(
       (name) =>
         name.endsWith('.test.ts') && !name.endsWith('.real.test.ts') && name !== 'house/rings.test.ts',
@@ -65,7 +65,7 @@ describe('the first ring', () => {
     ["join(root, '..', 'shared', 'data')", ["'..', 'shared'"]],
     ["spawn('sh', ['-c', 'exit 1']); spawn(process.execPath, [])", []],
     ['// openssl made it: .venv', []],
-  ])('sees what %s needs', (text, parts) => {
+  ])('detects what %s needs', (text, parts) => {
     expect(realPartsIn(text)).toEqual(parts);
   });
 });
@@ -90,7 +90,7 @@ describe('the closing line of npm test', () => {
     expect(Math.min(...Object.values(counts))).toBeGreaterThan(0);
   });
 
-  it('names the tests that the second ring had when it ran, and the command that runs them', () => {
+  it('reports how many tests of the second ring were not run, and how to run them', () => {
     const file = join(folder, 'counts.json');
     const files = ['a.real.test.ts', 'room/b.real.test.ts'];
     recordCounts([module(files[0]!, 'one', 'two'), module(files[1]!, 'three')], file, files);
@@ -106,7 +106,7 @@ describe('the closing line of npm test', () => {
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ 'a.real.test.ts': 3 });
   });
 
-  it('finds the files of the second ring, and no others', () => {
+  it('counts the files of the second ring, and no others', () => {
     mkdirSync(join(folder, 'room'));
     for (const name of ['room/a.real.test.ts', 'b.real.test.ts', 'c.test.ts'])
       writeFileSync(join(folder, name), '');

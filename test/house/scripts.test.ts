@@ -17,8 +17,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { packagesLoadedBy } from '../../scripts/imports.js';
 import { installed } from '../../scripts/installed.js';
+import { brokenRules, drawModules } from '../../scripts/modules.js';
 import { terminalSvg } from '../../scripts/picture/svg.js';
-import { brokenRules, drawRooms } from '../../scripts/rooms.js';
 import { root } from '../support/cli.js';
 
 let folder = '';
@@ -38,48 +38,52 @@ function repository(files: Record<string, string>): string {
   return folder;
 }
 
-describe('the check of the rooms', () => {
+describe('the module check', () => {
   it.each([
     [
-      'upwards',
+      'from a higher module',
       "import { a } from '../model/index.js';",
       'core may not import from model, which is above it',
     ],
-    ['upwards for a type', "import type { A } from '../model/index.js';", 'which is above it'],
-    ['upwards, later', "const a = await import('../model/index.js');", 'which is above it'],
-    ['upwards by an export over lines', "export {\n  a,\n  type B,\n} from '../model/index.js';", 'above it'],
+    ['of a type from a higher module', "import type { A } from '../model/index.js';", 'which is above it'],
+    ['from a higher module at run time', "const a = await import('../model/index.js');", 'which is above it'],
+    [
+      'from a higher module in a multiline export',
+      "export {\n  a,\n  type B,\n} from '../model/index.js';",
+      'above it',
+    ],
   ])('finds an import %s', (_what, line, problem) => {
     const made = repository({ 'src/lib/core/index.ts': line, 'src/lib/model/index.ts': '' });
     expect(brokenRules(made)).toEqual([expect.stringContaining(problem)]);
   });
 
-  it('finds an import past an index, one of nothing, and a folder that is no room', () => {
+  it('finds an import past an index, an unresolved import and an unknown module', () => {
     const made = repository({
       'src/lib/core/ids.ts': '',
       'src/lib/model/index.ts': "import { a } from '../core/ids.js';\nimport { b } from '../data/index.js';",
       'src/lib/attic/index.ts': '',
     });
     expect(brokenRules(made)).toEqual([
-      'src/lib/attic: not a room that scripts/rooms.js knows',
-      "src/lib/model/index.ts: imports src/lib/core/ids.ts, past that room's index.ts",
+      'src/lib/attic: not a module that scripts/modules.js knows',
+      "src/lib/model/index.ts: imports src/lib/core/ids.ts, past that module's index.ts",
       'src/lib/model/index.ts: imports src/lib/data/index.ts, which does not exist',
     ]);
   });
 
-  it('draws an arrow for each import that does not follow from others', () => {
+  it('draws an arrow for each import that others do not imply', () => {
     const made = repository({
       'src/commands/train.ts': "import { a } from '../lib/model/index.js';\nimport '../lib/core/index.js';",
       'src/lib/model/index.ts': "import { a } from '../core/index.js';",
       'src/lib/core/index.ts': '',
     });
-    expect(drawRooms(made)).toBe('```mermaid\nflowchart TD\n  commands --> model\n  model --> core\n```');
+    expect(drawModules(made)).toBe('```mermaid\nflowchart TD\n  commands --> model\n  model --> core\n```');
   });
 });
 
-describe('bin/run.js of a clone that was never built', () => {
+describe('bin/run.js in a clone that was never built', () => {
   it.each([
-    ['makes it ready first, once, and stays in the folder it was called in', 0, /^Building\nBuilt\.\n$/],
-    ['says no more than what made it fail', 1, /^Building\n$/],
+    ['builds once, and runs in the caller’s working directory', 0, /^Building\nBuilt\.\n$/],
+    ['prints only the output of the failed build', 1, /^Building\n$/],
   ])('%s', (_what, status, said) => {
     const made = repository({
       'package.json': '{"type":"module"}',
@@ -104,7 +108,7 @@ describe('bin/run.js of a clone that was never built', () => {
   });
 });
 
-describe('what is installed', () => {
+describe('the check of installed packages', () => {
   const lock = (packages: Record<string, object>) => JSON.stringify({ lockfileVersion: 3, packages });
   const wanted = {
     '': { name: 'p' },
@@ -119,17 +123,17 @@ describe('what is installed', () => {
   const a = { version: '1.0.0', integrity: 'sha512-a' };
 
   it.each<[string, Record<string, object> | undefined, boolean]>([
-    ['nothing', undefined, false],
-    ['what npm ci installed, without the packages of other systems', { 'node_modules/a': a }, true],
-    ['another package besides', { 'node_modules/a': a, 'node_modules/b': a }, true],
-    ['another version', { 'node_modules/a': { ...a, version: '0.9.0' } }, false],
-    ['other contents of the same version', { 'node_modules/a': { ...a, integrity: 'sha512-b' } }, false],
-    ['without one of the packages', { 'node_modules/other-system': { version: '1.0.0' } }, false],
-  ])('%s', (_what, found, fits) => {
+    ['no packages', undefined, false],
+    ['the packages that npm ci installs on this system', { 'node_modules/a': a }, true],
+    ['an additional package', { 'node_modules/a': a, 'node_modules/b': a }, true],
+    ['a different version', { 'node_modules/a': { ...a, version: '0.9.0' } }, false],
+    ['different contents of the same version', { 'node_modules/a': { ...a, integrity: 'sha512-b' } }, false],
+    ['a missing package', { 'node_modules/other-system': { version: '1.0.0' } }, false],
+  ])('compares them with the lock file: %s', (_what, found, fits) => {
     expect(installed(withLocks(found))).toEqual({ fits, foreign: false });
   });
 
-  it('installs nothing through a link to the packages of another checkout', () => {
+  it('reports a link to another checkout’s packages as foreign', () => {
     const made = withLocks();
     repository({
       'owner/node_modules/.package-lock.json': lock({ 'node_modules/a': { ...a, version: '0.9.0' } }),
@@ -139,7 +143,7 @@ describe('what is installed', () => {
     expect(installed(made)).toEqual({ fits: false, foreign: true });
   });
 
-  it('takes a link that leads nowhere for a link, too', () => {
+  it('reports a dangling link as foreign', () => {
     const made = withLocks();
     symlinkSync(join(made, 'gone'), join(made, 'node_modules'));
     expect(installed(made)).toEqual({ fits: false, foreign: true });
@@ -160,7 +164,7 @@ describe('scripts/ready.js', () => {
       'package.json': '{"type":"module"}',
       'package-lock.json': wanted,
       'tsconfig.json': '{}',
-      'src/lib/registry/rollouts/command-states.ts': '',
+      'src/lib/api/rollouts/command-states.ts': '',
       'src/lib/pipeline/graph-model.ts': '',
       'web/main.tsx': '',
       'npm.cjs': `const { appendFileSync, mkdirSync, writeFileSync } = require('node:fs');
@@ -214,7 +218,7 @@ describe('scripts/ready.js', () => {
   }
   const nothing = { status: 0, stdout: '', stderr: '', ran: [] };
 
-  it('installs and builds a fresh clone, once, and keeps stdout for the result', () => {
+  it('installs and builds a fresh clone once, and leaves stdout empty', () => {
     const made = clone();
     expect(ready(made)).toEqual({
       ...{ status: 0, stdout: '', ran: ['npm ci', 'build', 'web'] },
@@ -223,26 +227,26 @@ describe('scripts/ready.js', () => {
     expect(ready(made)).toEqual(nothing);
   });
 
-  it('does nothing after npm ci and npm run build by hand', () => {
+  it('does nothing after a manual npm ci and npm run build', () => {
     expect(ready(readyClone())).toEqual(nothing);
   });
 
   it.each([
     [
-      'the lock file, and installs and builds',
+      'the lock file, then installs and builds',
       'package-lock.json',
       wanted.replace('sha512-a', 'sha512-b'),
       ['npm ci', 'build', 'web'],
     ],
-    ['a source, and builds', 'src/new.ts', '', ['build']],
-    ['a source of the dashboard, and builds that', 'web/new.tsx', '', ['web']],
-  ])('notices a change of %s', (_what, file, text, ran) => {
+    ['a source file, then builds', 'src/new.ts', '', ['build']],
+    ['a dashboard source file, then builds the dashboard', 'web/new.tsx', '', ['web']],
+  ])('detects a change to %s', (_what, file, text, ran) => {
     const made = readyClone();
     repository({ [file]: text });
     expect(ready(made)).toMatchObject({ status: 0, ran });
   });
 
-  it('uses the packages behind a link when they fit, and neither installs nor changes anything there', () => {
+  it('uses matching packages behind a link without installing or changing anything there', () => {
     const made = clone();
     repository({ 'owner/node_modules/.package-lock.json': found });
     symlinkSync(join(made, 'owner/node_modules'), join(made, 'node_modules'));
@@ -251,9 +255,9 @@ describe('scripts/ready.js', () => {
   });
 
   it.each([
-    ['whose packages differ', found.replaceAll('1.0.0', '0.9.0')],
-    ['that leads nowhere', undefined],
-  ])('refuses a link %s, and changes nothing', (_what, packages) => {
+    ['to different packages', found.replaceAll('1.0.0', '0.9.0')],
+    ['to a missing folder', undefined],
+  ])('rejects a link %s and changes nothing', (_what, packages) => {
     const made = clone();
     if (packages) repository({ 'owner/node_modules/.package-lock.json': packages });
     symlinkSync(join(made, 'owner/node_modules'), join(made, 'node_modules'));
@@ -262,7 +266,7 @@ describe('scripts/ready.js', () => {
     if (packages) expect(readdirSync(join(made, 'owner/node_modules'))).toEqual(['.package-lock.json']);
   });
 
-  it('says that npm failed, and builds nothing', () => {
+  it('reports that npm failed, and builds nothing', () => {
     const made = clone();
     repository({ 'npm.cjs': "console.log('no registry'); process.exit(1);" });
     expect(ready(made)).toEqual({
@@ -274,8 +278,8 @@ describe('scripts/ready.js', () => {
   });
 });
 
-describe('what a file loads', () => {
-  it('is what it imports statically, through its own files too; types and later imports are not', () => {
+describe('the packages that a file loads', () => {
+  it('include static imports of its own files, but neither types nor dynamic imports', () => {
     const made = repository({
       'src/a.ts': "import './b.js';\nimport type { T } from 'typed';\nawait import('later');",
       'src/b.ts': "export { x } from './c.js';",
@@ -287,7 +291,7 @@ describe('what a file loads', () => {
   });
 });
 
-describe('the total of CI', () => {
+describe('the CI total', () => {
   /** What is printed of these steps' counts, and of a ring of tests with these results or of several. */
   function total(results: unknown, steps: [string, string], ...more: unknown[]) {
     const files = [results, ...more].map((ring, at) => {
@@ -307,7 +311,7 @@ describe('the total of CI', () => {
     expect(total(results, ['5', '0'])).toMatchObject({ line: '7 passed, 0 failed', status: 0 });
   });
 
-  it('counts a file that did not load as a failure, tells of skipped tests, and says what failed', () => {
+  it('counts a file that failed to load as a failure, and reports failed and skipped tests', () => {
     const results = {
       testResults: [
         { name: 'a.test.ts', message: 'no module', status: 'failed', assertionResults: [] },
@@ -320,7 +324,7 @@ describe('the total of CI', () => {
     expect(said).toContain('FAILED b.test.ts > test 0\n  Error: not so\n');
   });
 
-  it('of many failures says the names and the start of each message', () => {
+  it('lists at most 60 failures, with the start of each message', () => {
     const failure = { status: 'failed', fullName: 'one', failureMessages: ['Error: 1\n2\n3'] };
     const of = (count: number) => ({
       testResults: [{ name: 'a.test.ts', status: 'failed', assertionResults: Array(count).fill(failure) }],
@@ -332,12 +336,12 @@ describe('the total of CI', () => {
     expect(total(of(1), ['0', '0']).said).toContain('  Error: 1\n  2\n  3\n');
   });
 
-  it('fails when no test has run', () => {
+  it('fails if no test ran', () => {
     expect(total({ testResults: [] }, ['9', '0']).status).toBe(1);
     expect(total('nonsense', ['9', '0']).status).toBe(1);
   });
 
-  it('adds the rings of tests, and fails when one of them has run no test', () => {
+  it('adds the test rings, and fails if one of them ran no test', () => {
     const ring = (...states: string[]) => ({
       testResults: [{ status: 'passed', assertionResults: tests(...states) }],
     });
@@ -352,7 +356,7 @@ describe('the total of CI', () => {
   });
 });
 
-describe('a step of CI', () => {
+describe('a CI step', () => {
   /** What a run of these steps prints, by bash with .ci/run's own settings. */
   function run(steps: string) {
     const script = `set -euo pipefail; work=${folder}; source scripts/ci/step.sh\n${steps}\nfailed_steps`;
@@ -365,7 +369,7 @@ describe('a step of CI', () => {
       .split('\n');
   }
 
-  it('that failed says its last lines again at the end, those on stderr, too', () => {
+  it('repeats its last lines at the end if it fails, including stderr', () => {
     const said = run(`talk() { seq 20; echo 'no such thing' >&2; return 3; }
       step one true
       step 'the talk' talk
@@ -379,7 +383,7 @@ describe('a step of CI', () => {
     ]);
   });
 
-  it('keeps what the step sets, and does not wait for what it leaves running', () => {
+  it('keeps the variables that it sets, and does not wait for background processes', () => {
     const said = run(`set_it() { tarball=here; sleep 15 & left=$!; }
       began=$SECONDS
       step set set_it
@@ -390,7 +394,7 @@ describe('a step of CI', () => {
 });
 
 describe('the terminal picture', () => {
-  it('keeps text, bold, dim and colours, and escapes what XML would take for its own', () => {
+  it('keeps text, bold, dim and colors, and escapes XML markup', () => {
     const svg = terminalSvg('aiot x', [
       '\u001b[1mbold\u001b[22m & <plain>',
       '\u001b[2m\u001b[32mgreen\u001b[39m\u001b[22m',
@@ -399,7 +403,7 @@ describe('the terminal picture', () => {
     expect(svg).toContain('<tspan class="d" style="fill:#9ece6a">green</tspan></text>');
   });
 
-  it('wraps what is wider than the window', () => {
+  it('wraps lines that are wider than the window', () => {
     expect(terminalSvg('x', ['w'.repeat(250)]).match(/<text x="16"/g)).toHaveLength(3);
   });
 });

@@ -5,11 +5,11 @@ import type { TestSpecification, Vitest } from 'vitest/node';
 import { root } from '../support/cli.js';
 import { LongestFirst, longest } from '../support/longest-first.js';
 
-it('the files that a run begins with are there', () => {
+it('names only existing files to run first', () => {
   expect(longest.filter((name) => !existsSync(join(root, 'test', name)))).toEqual([]);
 });
 
-it('a run begins with the longest files, and has all of the others after them', async () => {
+it('runs the longest files first, then all others', async () => {
   const file = (name: string) =>
     ({ moduleId: `${root}/test/${name}`, project: { name: '' } }) as TestSpecification;
   const others = ['core/a.test.ts', 'core/b.test.ts'];

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { quickestRatios } from '../../bench/start/measure.js';
 
 // In the second ring, because it measures time.
-it('starting costs little more than Node, and help little more than the smallest oclif program', () => {
+it('starts little slower than Node, and shows help little slower than a minimal oclif program', () => {
   // The limits to keep are 1.6 and 1.3 (npm run bench -- --only start). Other tests run beside this one: hence the slack, and a second
   // and third try when a try was disturbed.
   const limits = { version: 2.2, help: 1.8 };

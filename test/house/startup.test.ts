@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 
-it('the manifest, which each start parses, holds what help tells and nothing of the results’ schemas', () => {
+it('keeps the manifest small and free of result schemas, because every start parses it', () => {
   const text = readFileSync(join(root, 'oclif.manifest.json'), 'utf8');
   const { commands } = JSON.parse(text) as { commands: Record<string, object> };
   expect(Object.keys(commands).length).toBeGreaterThan(150);

@@ -6,13 +6,13 @@ import { root } from '../support/cli.js';
 
 const packages = installed(JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')));
 
-describe('what is installed with aiot', () => {
-  it('has licences that may be passed on, each of them', () => {
+describe('packages shipped with aiot', () => {
+  it('all have a redistributable license', () => {
     expect(packages.length).toBeGreaterThan(100);
     expect(packages.filter(({ name, licence }) => !isAllowed(name, licence))).toEqual([]);
   });
 
-  it('includes what is installed for development alone and is inside aiot, and no more of that', () => {
+  it('include development packages bundled into aiot, and no others', () => {
     const names = packages.map(({ name }) => name);
     expect(names).toEqual(
       expect.arrayContaining(['preact', 'uplot', '@litertjs/core', '@mediapipe/face_detection', 'fastify']),
@@ -28,17 +28,17 @@ describe('what is installed with aiot', () => {
     ['x', '(MIT OR GPL-2.0-only)', true],
     ['x', 'MIT AND GPL-2.0-only', false],
     ['x', 'SEE LICENSE IN LICENSE.txt', false],
-  ])('%s under "%s" may be passed on: %s', (name, licence, expected) => {
+  ])('are redistributable: %s under "%s" is %s', (name, licence, expected) => {
     expect(isAllowed(name, licence)).toBe(expected);
   });
 
-  it('is missing in a bill of materials that does not name it', () => {
+  it('are reported if the bill of materials omits them', () => {
     const named = packages.map(({ name, version }) => ({ name, version }));
     expect(missingIn({ components: named }, packages)).toEqual([]);
     expect(missingIn({ components: named.slice(1) }, packages)).toContainEqual(packages[0]);
   });
 
-  it('is in a bill of materials without what only development needs', () => {
+  it('stay in a bill of materials without development-only packages', () => {
     const development = [{ name: 'cdx:npm:package:development', value: 'true' }];
     const bom = withoutDevelopment({
       bomFormat: 'CycloneDX',
@@ -82,7 +82,7 @@ describe('what is installed with aiot', () => {
       false,
       'audited: 1 packages with advisories, 1 high, 0 critical',
     ],
-  ])('is audited, or said not to be: %j', (answer, ok, said) => {
+  ])('are audited, or reported as not audited: %j', (answer, ok, said) => {
     expect(verdictOf(answer, packages)).toEqual({ ok, said });
   });
 });

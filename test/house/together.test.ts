@@ -7,35 +7,35 @@ import { aloneFor, together, touchedBy } from '../support/together.js';
 
 // In parts: this file itself has nothing of it.
 const cases = [
-  ['fake modules', `v${'i'}.mock('../x.js');`],
-  ['modules that are loaded again', `v${'i'}.resetModules();`],
+  ['mocked modules', `v${'i'}.mock('../x.js');`],
+  ['reloaded modules', `v${'i'}.resetModules();`],
   ['the whole environment', `${'proc'}ess.env = {};`],
-  ['the folder', `${'proc'}ess.chdir(folder);`],
+  ['the working directory', `${'proc'}ess.chdir(folder);`],
   ['signals', `${'proc'}ess.on('SIGINT', end);`],
-  ['the process, imported', `import ${'proc'}ess from 'node:${'proc'}ess';`],
-  ['what all have', `${'global'}This.fetch = fake;`],
+  ['the imported process object', `import ${'proc'}ess from 'node:${'proc'}ess';`],
+  ['global objects', `${'global'}This.fetch = fake;`],
   ['the clock', `${'Date'}.now = () => 0;`],
-  ['what a class does', `Socket.${'proto'}type.write = fake;`],
-  ['time that is measured', `const begun = ${'perfor'}mance.now();`],
+  ['a class prototype', `Socket.${'proto'}type.write = fake;`],
+  ['measured time', `const begun = ${'perfor'}mance.now();`],
 ];
 
-it.each(cases)('a test that has to do with %s has a process to itself', (_, text) => {
+it.each(cases)('runs a test that touches %s in a process of its own', (_, text) => {
   expect(touchedBy(text)).toBeTypeOf('string');
 });
 
 it.each([
-  ['computes', 'expect(f(1)).toBe(2);'],
-  ['asks where it is', `if (${'proc'}ess.platform === 'linux') f(${'proc'}ess.execPath);`],
-  ['asks how long it may take', `const long = ${'proc'}ess.env.AIOT_LONG === '1';`],
+  ['only computes', 'expect(f(1)).toBe(2);'],
+  ['reads the platform', `if (${'proc'}ess.platform === 'linux') f(${'proc'}ess.execPath);`],
+  ['reads whether long tests run', `const long = ${'proc'}ess.env.AIOT_LONG === '1';`],
   ['changes the environment', `${'proc'}ess.env.AIOT_CONFIG_DIR = folder;\n${'proc'}ess.env[name] = '1';`],
-  ['has timers of its own', `v${'i'}.useFakeTimers();`],
+  ['uses fake timers', `v${'i'}.useFakeTimers();`],
   ['runs programs', `import { spawn } from 'node:${'child'}_process';\n${'proc'}ess.kill(child.pid);`],
-  ['speaks of it', `// ${'proc'}ess.env is another's\n/** ${'proc'}ess.exit */`],
-])('a test that %s shares one', (_, text) => {
+  ['mentions the process in comments', `// ${'proc'}ess.env is another's\n/** ${'proc'}ess.exit */`],
+])('lets a test that %s share a process', (_, text) => {
   expect(touchedBy(text)).toBeUndefined();
 });
 
-it('counts what a test imports of others, and what those import', async () => {
+it('considers the transitive imports of a test', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-together-'));
   try {
     const file = join(folder, 'a.test.ts');
@@ -50,7 +50,7 @@ it('counts what a test imports of others, and what those import', async () => {
   }
 });
 
-it('is for more than a third of the files, and for none that has real parts', () => {
+it('shares a process among more than a third of the files, none with real parts', () => {
   expect(together.length).toBeGreaterThan(180);
   expect(together).toContain('test/house/together.test.ts');
   expect(together.filter((name) => name.includes('.real.'))).toEqual([]);

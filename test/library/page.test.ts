@@ -1,4 +1,4 @@
-/** docs/library.md as a reader uses it: each example is a program of its own, beside a project, that imports the package. */
+/** docs/how-to/library.md as a reader uses it: each example is a program of its own, beside a project, that imports the package. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
 import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import { root, runCli } from '../support/cli.js';
 
-const page = readFileSync(join(root, 'docs/library.md'), 'utf8');
+const page = readFileSync(join(root, 'docs/how-to/library.md'), 'utf8');
 /** By the heading above it. */
 const examples = new Map(
   [...page.matchAll(/^## (.+)\n(?:(?!^## )[\s\S])*?```js\n([\s\S]*?)```/gm)].map(
@@ -45,33 +45,33 @@ async function ended(argv: string[]) {
   return { code, output };
 }
 
-describe('an example of docs/library.md', () => {
-  it('is there for each function', () => {
+describe('an example in docs/how-to/library.md', () => {
+  it('exists for each function', () => {
     const all = [...examples.values()].join('\n');
     const names = ['extract', 'train', 'quantize', 'evaluate', 'inspect', 'flash', 'startRollout'];
     expect(names.filter((name) => !all.includes(`await ${name}(`))).toEqual([]);
   });
 
-  it('trains, and tells each epoch', async () => {
+  it('trains a model and reports each epoch', async () => {
     const { code, output } = await typed('Train');
     expect(output).toContain('epoch: 1 of 5 epochs');
     expect(output).toContain('epoch: 5 of 5 epochs');
     expect(code).toBe(0);
   }, 60_000);
 
-  it('quantizes what was trained', async () => {
+  it('quantizes the trained model', async () => {
     const { code, output } = await typed('Quantize');
     expect(output).toMatch(/model\.int8\.tflite \d+/);
     expect(code).toBe(0);
   }, 60_000);
 
-  it('evaluates it, and says which gates passed', async () => {
+  it('evaluates the model and reports its gates', async () => {
     const { code, output } = await typed('Evaluate');
     expect(output).toMatch(/macroF1/);
     expect(code).toBe(0);
   }, 60_000);
 
-  it('inspects the file', async () => {
+  it('inspects the model file', async () => {
     const { code, output } = await typed('Inspect');
     expect(output).toContain('FULLY_CONNECTED');
     expect(code).toBe(0);
@@ -84,7 +84,7 @@ describe('an example of docs/library.md', () => {
     });
   }, 60_000);
 
-  it('flashes a chip, and tells how far it is', async () => {
+  it('flashes a chip and reports the progress', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3' });
     const served = await serveChip(chip, { port: 0 });
     try {
@@ -103,14 +103,14 @@ describe('an example of docs/library.md', () => {
     }
   }, 60_000);
 
-  it('shows how errors come', async () => {
+  it('shows how errors are reported', async () => {
     const { code, output } = await typed('Errors');
     expect(output).toMatch(/^AIOT_FILE_NOT_FOUND /);
     expect(code).toBe(0);
   });
 
   it.runIf(long)(
-    'rolls a model out, and follows it',
+    'rolls out a model and follows the rollout',
     async () => {
       const aiot = async (...argv: string[]) => {
         const { code, output } = await ended([join(root, 'bin/run.js'), ...argv]);
@@ -123,7 +123,7 @@ describe('an example of docs/library.md', () => {
         await aiot('model', 'quantize', '--project', 'pump');
         await aiot('model', 'evaluate', '--project', 'pump');
         await aiot('model', 'push', '--project', 'pump');
-        const fleet = [join(root, 'bin/run.js'), 'device', 'simulate', '--count', '2'];
+        const fleet = [join(root, 'bin/run.js'), 'fleet', 'simulate', '--count', '2'];
         device = spawn(process.execPath, fleet, { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] });
         await once(device.stdout!, 'data');
         device.stdout!.resume();
@@ -142,7 +142,7 @@ describe('an example of docs/library.md', () => {
   );
 });
 
-it('importing the package loads no room and no package', () => {
+it('loads no heavy module and no dependency when the package is imported', () => {
   const seen = new Set<string>();
   const walk = (file: string) => {
     if (seen.has(file)) return;
@@ -160,7 +160,7 @@ it('importing the package loads no room and no package', () => {
 });
 
 it.runIf(long)(
-  'has types that a program of TypeScript is checked by, from the package as it is published',
+  'includes types in the published package that TypeScript programs are checked against',
   async () => {
     const consumer = mkdtempSync(join(tmpdir(), 'aiot-consumer-'));
     const run = (program: string, argv: string[], cwd: string) =>

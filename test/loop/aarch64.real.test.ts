@@ -13,7 +13,7 @@ const libraries = '/usr/aarch64-linux-gnu';
 const onArm = ['qemu-aarch64-static', '-L', libraries, join(aarch64Folder, 'node', 'bin', 'node')];
 
 /** One program on both machines gives the same answers, so its build is run: npm test makes it. */
-describeReal('aarch64', 'a loop on 64-bit Arm, as on a Pi', () => {
+describeReal('aarch64', 'the loop on 64-bit Arm (Raspberry Pi)', () => {
   let folder: string;
   /** The package as npm installs it there. */
   let app: string;
@@ -47,7 +47,7 @@ describeReal('aarch64', 'a loop on 64-bit Arm, as on a Pi', () => {
   const aiot = async (where: 'here' | 'arm', ...args: string[]) =>
     JSON.parse(await run(where, join(where === 'arm' ? app : root, 'bin', 'run.js'), ...args, '--json'));
 
-  it('has all of its native parts', async () => {
+  it('loads all of its native dependencies', async () => {
     const script = join(folder, 'natives.cjs');
     await writeFile(
       script,
@@ -76,7 +76,7 @@ load('sharp')({ create: { width: 8, height: 4, channels: 3, background: 'red' } 
     });
   });
 
-  it('answers a recording bit for bit as the machine it was made on', async () => {
+  it('makes the same predictions from a recording, bit for bit, as the host', async () => {
     const answers = async (where: 'here' | 'arm') => {
       const out = join(folder, `${where}.ndjson`);
       const result = await aiot(
@@ -97,7 +97,7 @@ load('sharp')({ create: { width: 8, height: 4, channels: 3, background: 'red' } 
     expect(arm).toEqual(here);
   });
 
-  it('reads the registers and the FIFO of a chip, and finds no fault with the machine', async () => {
+  it('passes aiot loop check with a simulated chip, and is reported as arm64 by aiot doctor', async () => {
     const sensor = 'i2c://sim/lsm6ds3tr-c?rate=104';
     const [checked, doctor] = await Promise.all([
       aiot('arm', 'loop', 'check', '--project', project, '--sensor', sensor, '--for', '1s'),

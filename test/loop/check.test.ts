@@ -53,7 +53,7 @@ async function check(...flags: string[]) {
 const sensor = 'file:moves.csv?rate=100&speed=max';
 
 describe('aiot loop check', () => {
-  it('finds all well where sensor, model and output are there', async () => {
+  it('passes if the sensor, model, and outputs are available', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     const { port } = server.address() as { port: number };
@@ -69,16 +69,16 @@ describe('aiot loop check', () => {
     expect(checked.checks.filter(({ state }) => state === 'failed')).toEqual([]);
     expect([code, checked.ok, checked.name]).toEqual([0, true, 'motion']);
     expect(of('model')[0]!.detail).toMatch(
-      /^motion \(file\) on cpu, its golden vectors are right; resting, walking, stairs$/,
+      /^motion \(file\) on cpu, golden vectors pass; resting, walking, stairs$/,
     );
     expect(of('rate')).toMatchObject([
-      { state: 'ok', detail: expect.stringContaining('100.00 samples a second') },
+      { state: 'ok', detail: expect.stringContaining('100.00 samples per second') },
     ]);
     expect(of('output')).toMatchObject([{ state: 'ok' }, { state: 'ok' }]);
     expect(of('disk')[0]!.state).toBe('ok');
   });
 
-  it('says what to do for each thing that is wrong, and exits with 6', async () => {
+  it('suggests a fix for each problem, and exits with 6', async () => {
     await writeFile(join(folder, 'build', 'model.aiot'), motionBundle(1, 'wrong'));
     const { checked, code, of } = await check(
       ...[
@@ -108,7 +108,7 @@ describe('aiot loop check', () => {
     for (const { state, next } of checked.checks) expect(next === null).toBe(state === 'ok');
   });
 
-  it('measures the sensor by the project where there is no model', async () => {
+  it('measures the sensor against the project if there is no model', async () => {
     await rm(join(folder, 'build'), { recursive: true });
     const { of, code } = await check('--sensor', sensor);
     expect(code).toBe(6);
@@ -116,13 +116,13 @@ describe('aiot loop check', () => {
     expect(of('rate')[0]!.state).toBe('ok');
   });
 
-  it('wants a sensor, and takes no output for a warning', async () => {
+  it('requires a sensor, and only warns if there is no output', async () => {
     const { of } = await check();
-    expect(of('sensor')).toMatchObject([{ state: 'failed', detail: 'no sensor is named' }]);
+    expect(of('sensor')).toMatchObject([{ state: 'failed', detail: 'no sensor is specified' }]);
     expect(of('output')).toMatchObject([{ state: 'warning' }]);
   });
 
-  it('leaves the sensor of a running loop alone', async () => {
+  it('does not touch the sensor of a running loop', async () => {
     const status = loopStatus({ name: 'motion' });
     const operation = await operate({ status: () => status }, { name: 'motion' });
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -134,7 +134,7 @@ describe('aiot loop check', () => {
     expect(of('bus')).toEqual([]);
   });
 
-  it('shows no password of an address', async () => {
+  it('does not print passwords from addresses', async () => {
     const { of, printed } = await check(
       '--sensor',
       sensor,
@@ -147,7 +147,7 @@ describe('aiot loop check', () => {
     expect(printed).not.toContain('hush');
   });
 
-  it('prints a line each, with what to try', async () => {
+  it('prints one line per check, with a suggested fix', async () => {
     const { stdout, code } = await runCli([
       'loop',
       'check',
@@ -167,7 +167,7 @@ describe('aiot loop check', () => {
   });
 });
 
-describe('A measured sensor', () => {
+describe('A sensor measurement', () => {
   const measured = {
     endpoint: 'i2c://1/x',
     fields: [{ name: 'x', unit: 'g' }],
@@ -185,19 +185,19 @@ describe('A measured sensor', () => {
   it.each([
     [{}, 100, 'ok', 'sample'],
     [{ rateHz: 104 }, 100, 'ok', 'sample'],
-    [{ rateHz: 52 }, 100, 'warning', 'the model takes 100'],
-    [{ rateHz: 208 }, 100, 'warning', 'the model takes 100'],
+    [{ rateHz: 52 }, 100, 'warning', 'the model expects 100'],
+    [{ rateHz: 208 }, 100, 'warning', 'the model expects 100'],
     [{ rateHz: 7 }, null, 'ok', '7.00'],
     [{ lost: 3 }, 100, 'warning', '3 lost'],
     [{ samples: 0, newest: null }, 100, 'failed', 'no samples in 2.0 s'],
-  ])('of %j for a contract of %s Hz is %s', (more, contractHz, state, said) => {
+  ])('with %j against a contract of %s Hz is rated %s', (more, contractHz, state, said) => {
     const rate = linesOf({ ...measured, ...more }, contractHz).find(({ check }) => check === 'rate');
     expect(rate).toMatchObject({ state, detail: expect.stringContaining(said) });
   });
 });
 
-describe('The machine of a loop', () => {
-  it('has a clock that is right, wrong, or that nobody answers for', async () => {
+describe('The host check', () => {
+  it('accepts a synchronized clock, warns about an unsynchronized or unknown one, and fails a wrong one', async () => {
     const now = Date.UTC(2026, 5, 1);
     expect((await checkClock(now, async () => true)).state).toBe('ok');
     expect((await checkClock(now, async () => false)).state).toBe('warning');
@@ -205,7 +205,7 @@ describe('The machine of a loop', () => {
     expect((await checkClock(Date.UTC(2000, 0, 1), async () => true)).state).toBe('failed');
   });
 
-  it('has a disk with room, with too little, and one that cannot be written', async () => {
+  it('accepts a disk with enough space, warns about a full one, and fails an unwritable one', async () => {
     expect((await checkDisk(join(folder, 'a', 'b'), 1)).state).toBe('ok');
     expect((await checkDisk(folder, 1e18)).state).toBe('warning');
     await writeFile(join(folder, 'file'), '');
@@ -219,11 +219,11 @@ describe('The machine of a loop', () => {
     ['serial:///dev/ttyUSB0?baud=9600', '/dev/ttyUSB0'],
     ['gpio://gpiochip0/17?on=a', '/dev/gpiochip0'],
     ['mqtt://h/dev/x', undefined],
-  ])('has for %s the device %s', (url, node) => {
+  ])('maps %s to the device %s', (url, node) => {
     expect(nodeOf(url)).toBe(node);
   });
 
-  it('tells which group may use a device', async () => {
+  it('names the group that grants access to a device', async () => {
     const node = join(folder, 'i2c-1');
     await writeFile(node, '');
     expect(await checkDevice(node)).toMatchObject({ check: 'permission', state: 'ok' });

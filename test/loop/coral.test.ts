@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { openModel } from '../../src/lib/loop/model/open-model.js';
 import type { ModelEvent } from '../../src/lib/loop/types.js';
 import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
@@ -74,7 +74,7 @@ async function open(importPackage?: ImportPackage) {
   });
 }
 
-it('answers from the Edge TPU once it came to the golden answers, compiled where the compiler is', async () => {
+it('runs on the Edge TPU once its golden vectors pass, and caches the compiled model', async () => {
   await standInCompiler(join(folder, 'bin'));
   process.env.PATH = `${join(folder, 'bin')}:${before}`;
   const { importPackage, runs } = packages(1);
@@ -108,7 +108,7 @@ it.each<[string, () => Promise<ImportPackage | undefined>, RegExp]>([
     /AIOT_BACKEND_MISSING.*Could not initialize.*libedgetpu/,
   ],
   [
-    'it computes something else',
+    'its predictions differ',
     async () => {
       await standInCompiler(join(folder, 'bin'));
       process.env.PATH = `${join(folder, 'bin')}:${before}`;
@@ -116,11 +116,11 @@ it.each<[string, () => Promise<ImportPackage | undefined>, RegExp]>([
     },
     /AIOT_GOLDEN_MISMATCH.*on the Edge TPU/,
   ],
-])('runs on the CPU, and says so in a line, where %s', async (_, prepare, line) => {
+])('falls back to the CPU, and reports it once, if %s', async (_, prepare, line) => {
   const keeper = await open(await prepare());
   expect(keeper.state().delegate).toBe('cpu');
   expect(events).toHaveLength(1);
-  expect(events[0]?.text).toMatch(/runs on the CPU and not on coral/);
+  expect(events[0]?.text).toMatch(/runs on the CPU instead of coral/);
   expect(events[0]?.text).toMatch(line);
   const predictor = keeper.current().createPredictor();
   expect(

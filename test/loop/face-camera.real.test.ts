@@ -25,8 +25,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-describeReal('mosquitto', 'the edge side of templates/face-camera, on the loop', () => {
-  it('sends the faces of a camera that is made up as gray PNGs, as the original detector does', async () => {
+describeReal('mosquitto', 'templates/face-camera on the loop', () => {
+  it('sends the faces from a simulated camera as gray PNGs, as the original detector does', async () => {
     const broker = await startMosquitto();
     const address = `mqtt://127.0.0.1:${broker.port}/faces`;
     const source = await openSource(address);

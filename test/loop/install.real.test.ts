@@ -26,7 +26,7 @@ const install = (...flags: string[]) =>
   runCli(['loop', 'install', '--project', join(folder, 'project'), '--user', 'dynamic', ...flags]);
 
 describe('aiot loop install', () => {
-  it('writes a service for what the project says, and tells what starts it', async () => {
+  it("writes a service unit from the project's settings, and prints how to start it", async () => {
     const { json, code } = await install('--unit-dir', join(folder, 'units'), '--json');
     expect(code).toBe(0);
     const unit = await readFile(join(folder, 'units', 'aiot-loop-motion.service'), 'utf8');
@@ -51,7 +51,7 @@ describe('aiot loop install', () => {
     expect(unit).toContain(`loop run --project ${join(folder, 'project')} --name motion`);
   });
 
-  it('passes on what its flags say, each word as it is', async () => {
+  it('passes its flags on to the service, quoted correctly', async () => {
     const { json } = await install(
       ...[
         '--dry-run',
@@ -83,7 +83,7 @@ describe('aiot loop install', () => {
     expect(unit).not.toContain('ProtectKernelTunables');
   });
 
-  it('copies the keeper of credentials for a made-up user, and never what is in it', async () => {
+  it('loads the credentials file for a dynamic user, and never copies its contents into the unit', async () => {
     await mkdir(join(folder, 'config'));
     const kept = { endpoints: { 'mqtt://h:1883': { password: 'hush-hush' } } };
     await writeFile(join(folder, 'config', 'credentials.json'), JSON.stringify(kept));
@@ -103,17 +103,17 @@ describe('aiot loop install', () => {
     [['--cpu', 'half'], 'AIOT_USAGE'],
     [['--name', 'a/b'], 'AIOT_USAGE'],
     [['--model', 'none.aiot'], 'AIOT_FILE_NOT_FOUND'],
-  ])('refuses %j', async (flags, code) => {
+  ])('rejects %j', async (flags, code) => {
     const { json, stdout, stderr } = await install('--dry-run', '--json', ...flags);
     expect(json).toMatchObject({ error: { code } });
     expect(stdout + stderr).not.toContain('hush');
   });
 
-  it('says where there is neither a sensor nor an output', async () => {
+  it('reports a missing sensor and a missing output', async () => {
     await writeFile(join(folder, 'project', 'aiot.yaml'), 'name: motion\n');
     const { stdout } = await install('--dry-run');
-    expect(stdout).toContain('No sensor is named');
-    expect(stdout).toContain('No output is named');
+    expect(stdout).toContain('No sensor is set');
+    expect(stdout).toContain('No output is set');
   });
 });
 
@@ -130,11 +130,11 @@ it.each([
   ['gpio://gpiochip4/17?on=a', ['/dev/gpiochip4'], ['gpio']],
   ['mqtt://127.0.0.1/x', [], []],
   ['file:recording.csv', [], []],
-])('what %s needs of the machine', (url, allow, groups) => {
+])('grants a service the devices and groups that %s needs', (url, allow, groups) => {
   expect(devicesFor([url])).toMatchObject({ allow, groups });
 });
 
-describeReal('systemd', 'systemd, of the unit', () => {
+describeReal('systemd', 'the systemd unit', () => {
   const options: LoopUnitOptions = {
     name: 'motion',
     command: ['/bin/sh', '-c', 'echo "100% of $HOME"', '--out', 'mqtt://127.0.0.1/a?b=c&d=%20 e'],
@@ -147,7 +147,7 @@ describeReal('systemd', 'systemd, of the unit', () => {
     memory: '300M',
     cpu: '50%',
   };
-  it.each([undefined, 'daemon'])('has nothing to say against it, for the user %s', async (user) => {
+  it.each([undefined, 'daemon'])('passes systemd-analyze verify for the user %s', async (user) => {
     const file = join(folder, 'aiot-loop-motion.service');
     await writeFile(file, loopUnit({ ...options, user }));
     const { status, stderr, stdout } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
@@ -162,7 +162,7 @@ describeReal('systemd', 'systemd, of the unit', () => {
   it.each([
     [undefined, 2.2],
     ['daemon', 2.5],
-  ])('finds little exposed, of 10, for the user %s', async (user, most) => {
+  ])('has a low exposure level in systemd-analyze security for the user %s', async (user, most) => {
     const file = join(folder, 'aiot-loop-motion.service');
     await writeFile(file, loopUnit({ ...options, user }));
     const { stdout } = spawnSync('systemd-analyze', ['security', '--offline=yes', '--no-pager', file], {

@@ -81,8 +81,8 @@ async function open(reference: string, options: Partial<ModelOptions> = {}) {
 
 const kinds = () => events.map(({ kind }) => kind);
 
-describe('a model of the platform', () => {
-  it('is exchanged while the loop runs when another version is promoted, and comes back when that one misbehaves', async () => {
+describe('a model from the platform', () => {
+  it('is replaced at run time by a promoted version, and restored if that version misbehaves', async () => {
     const name = newName();
     await promote(name, await push(name, bundleOf(name, 1)));
     const keeper = await open(`${name}@production`);
@@ -119,7 +119,7 @@ describe('a model of the platform', () => {
     expect([keeper.current().version, again.current().version]).toEqual([3, 3]);
   });
 
-  it('is refused where its golden vectors come out wrong here, told once, and not fetched again', async () => {
+  it('is rejected once, and not fetched again, if its golden vectors fail on this machine', async () => {
     const name = newName();
     await promote(name, await push(name, bundleOf(name, 1)));
     const keeper = await open(`${name}@production`);
@@ -127,7 +127,7 @@ describe('a model of the platform', () => {
     for (let i = 0; i < 3; i++) await keeper.check();
     expect(keeper.current().version).toBe(1);
     expect(kinds()).toEqual(['refused']);
-    expect(events[0]?.text).toMatch(/@2 was not taken \(AIOT_GOLDEN_MISMATCH.*@1 goes on/);
+    expect(events[0]?.text).toMatch(/@2 was not accepted \(AIOT_GOLDEN_MISMATCH.*continuing with .*@1/);
     expect(keeper.state().refused).toHaveLength(1);
     const alone = await mkdtemp(join(tmpdir(), 'aiot-cache-'));
     await expect(open(`${name}@production`, { cache: alone })).rejects.toMatchObject({
@@ -139,7 +139,7 @@ describe('a model of the platform', () => {
     await rm(alone, { recursive: true });
   });
 
-  it('keeps to what the stream gives: other fields, another rate or other classes are refused by name', async () => {
+  it('is rejected if its classes differ from those of the stream, and the classes are named', async () => {
     const name = newName();
     await promote(name, await push(name, bundleOf(name, 1)));
     const keeper = await open(`${name}@production`);
@@ -160,7 +160,7 @@ describe('a model of the platform', () => {
     expect((await open(`${name}@2`)).current().info.classes).toContain('falling');
   });
 
-  it('is what was signed: not for other types of device, not past its end, not by a stranger', async () => {
+  it('is rejected if it is for another device type, has expired, or has an unknown signer', async () => {
     const name = newName();
     const bundle = bundleOf(name, 1);
     const client = own.client;
@@ -175,8 +175,8 @@ describe('a model of the platform', () => {
   });
 });
 
-describe('a platform that is away', () => {
-  it('leaves the loop with what is in its cache, as long as nobody changed that', async () => {
+describe('the connection to the platform', () => {
+  it('falls back to the cached model during an outage, unless the cache was modified', async () => {
     const name = newName();
     await promote(name, await push(name, bundleOf(name, 1)));
     const reference = `${name}@production`;
@@ -220,7 +220,7 @@ describe('a platform that is away', () => {
     expect(keeper.current().version).toBe(2);
   });
 
-  it('is noticed by the loop itself, which takes up what was promoted meanwhile', async () => {
+  it('is polled, so that the loop picks up a newly promoted version', async () => {
     const name = newName();
     await promote(name, await push(name, bundleOf(name, 1)));
     const keeper = await open(`${name}@production`, { pollMs: 20 });
@@ -229,8 +229,8 @@ describe('a platform that is away', () => {
   });
 });
 
-describe('a cache', () => {
-  it('serves two loops at once', async () => {
+describe('the model cache', () => {
+  it('serves several loops at once', async () => {
     const name = newName();
     await promote(name, await push(name, bundleOf(name, 1)));
     const keepers = await Promise.all([1, 2, 3, 4].map(() => open(`${name}@production`)));
@@ -240,7 +240,7 @@ describe('a cache', () => {
     expect(await readdir(join(cache, 'loop', 'bundles'))).toHaveLength(2);
   });
 
-  it('is whole after a process that fetched into it was killed', async () => {
+  it('stays intact when a process that writes to it is killed', async () => {
     const name = newName();
     for (let seed = 1; seed <= 4; seed++) await push(name, bundleOf(name, seed));
     const script = join(import.meta.dirname, '../support/model-fetcher.mjs');

@@ -33,8 +33,8 @@ model: { labels: { resting: [resting], walking: [walking], stairs: [stairs] } }
   return { dir: folder, file, config: parseProject(text, file) };
 }
 
-describe('the model of a file', () => {
-  it('runs once its golden vectors are right, and answers as the bundle says', async () => {
+describe('a model from a file', () => {
+  it('runs once its golden vectors pass, and predicts on each window', async () => {
     const file = join(folder, 'motion.aiot');
     await writeFile(file, motionBundle());
     const keeper = await openModel({ reference: file, project: motionProject(), cache: folder });
@@ -51,13 +51,13 @@ describe('the model of a file', () => {
     ['other fields', { stream: 'a, b, c' }, 'AIOT_MODEL_UNFIT', /fields: expected a, b, c .* x, y, z/],
     ['another rate', { rate: 50 }, 'AIOT_MODEL_UNFIT', /rate: expected 50 Hz .* 100 Hz/],
     [
-      'a network alone',
+      'no project',
       { bytes: Buffer.from('\x1c\0\0\0TFL3 and more') },
       'AIOT_MODEL_UNFIT',
-      /is a network alone: a loop needs a bundle \(\.aiot\)/,
+      /is a model without a project; a loop needs a bundle \(\.aiot\)/,
     ],
-    ['no bundle', { bytes: Buffer.from('hello') }, 'AIOT_BUNDLE_MALFORMED', /./],
-  ] as const)('is refused with %s', async (_, given, code, message) => {
+    ['content other than a bundle', { bytes: Buffer.from('hello') }, 'AIOT_BUNDLE_MALFORMED', /./],
+  ] as const)('is rejected with %s', async (_, given, code, message) => {
     const file = join(folder, 'motion.aiot');
     await writeFile(file, 'bytes' in given ? given.bytes : motionBundle());
     const project = motionProject(
@@ -68,7 +68,7 @@ describe('the model of a file', () => {
     await expect(opening).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  it('is asked for where there is none', async () => {
+  it('is required', async () => {
     await expect(openModel({ project: motionProject(), cache: folder })).rejects.toMatchObject({
       code: 'AIOT_MODEL_NOT_BUILT',
     });
@@ -76,8 +76,8 @@ describe('the model of a file', () => {
   });
 });
 
-describe('a model that is trained into the cache', () => {
-  it('leaves the project as it was, and is there at once the second time', async () => {
+describe('a model trained into the cache', () => {
+  it('leaves the project unchanged, and is reused the second time', async () => {
     const dir = join(folder, 'har');
     await cp(join(import.meta.dirname, '../../templates/har-imu'), dir, { recursive: true });
     const listing = await tree(dir);

@@ -56,8 +56,8 @@ function boardSays(state: 'healthy' | 'blocked', count: number): string {
   return Array.from({ length: count }, (_, row) => line(row)).join('\n');
 }
 
-describeReal('kafka', "templates/motor-watch: the guide's second level over Kafka", () => {
-  it('reads the readings of a board and writes its alerts, by single readings and by windows of two seconds', async () => {
+describeReal('kafka', "templates/motor-watch as the guide's second level, over Kafka", () => {
+  it("reads a board's readings and writes alerts, from single readings and from two-second windows", async () => {
     const kafka = await startKafka();
     try {
       await kafka.createTopic(readings);
@@ -109,8 +109,8 @@ for line in sys.stdin:
         print(s.recv(1024).decode())
 `;
 
-describeReal('python3', "templates/motor-watch: the guide's sidecar", () => {
-  it('gets the probability of a failure for each reading that it sends, on a connection each', async () => {
+describeReal('python3', "templates/motor-watch with the guide's sidecar", () => {
+  it('returns a failure probability for each reading, over one connection per reading', async () => {
     const port = await freePort();
     const ended = new AbortController();
     let said = '';
@@ -135,7 +135,7 @@ describeReal('python3', "templates/motor-watch: the guide's sidecar", () => {
   });
 });
 
-it('makes the motor up where the template has no recordings, as aiot init does, and leaves the template as it is', async () => {
+it('simulates the same motor as aiot init if there are no recordings, and keeps the template unchanged', async () => {
   const before = await readdir(template);
   const { code, json } = await runCli([
     ...['loop', 'run', '--project', template, '--simulate', '--for', '3s', '--json'],

@@ -29,8 +29,8 @@ const away = (more: Partial<LoopStatus> = {}) =>
   loopStatus({ state: 'waiting', sensor: { ...loopStatus().sensor, connected: false }, ...more });
 const watching = (status: () => LoopStatus) => ({ status });
 
-describe('A loop that is operated', () => {
-  it('is found by its state while it runs, and after it has ended', async () => {
+describe('A running loop', () => {
+  it('is listed with its state while it runs and after it ends', async () => {
     let status = loopStatus();
     const operation = await operate(
       watching(() => status),
@@ -50,7 +50,7 @@ describe('A loop that is operated', () => {
     expect([loopsExit(ended, true), loopsExit(ended, false)]).toEqual([6, 6]);
   });
 
-  it('is alone with its name, and says who has it', async () => {
+  it('holds its name exclusively, and a second start reports the process ID', async () => {
     const operation = await operate(watching(loopStatus), { name: 'har-imu' });
     await delay(50);
     const second = operate(watching(loopStatus), { name: 'har-imu' });
@@ -62,7 +62,7 @@ describe('A loop that is operated', () => {
     await (await operate(watching(loopStatus), { name: 'har-imu' })).close();
   });
 
-  it('tells at once when its state changes', async () => {
+  it('publishes a state change promptly', async () => {
     let status = loopStatus();
     const operation = await operate(
       watching(() => status),
@@ -75,7 +75,7 @@ describe('A loop that is operated', () => {
     await operation.close();
   });
 
-  it('goes on where its state cannot be written, and says so once', async () => {
+  it('continues if its state cannot be written, and reports that once', async () => {
     const events: string[] = [];
     const gone = join(folder, 'run');
     await writeFile(gone, '');
@@ -89,11 +89,11 @@ describe('A loop that is operated', () => {
     await operation.close();
   });
 
-  it.each(['../x', 'a b', ''])('cannot be called "%s"', async (name) => {
+  it.each(['../x', 'a b', ''])('cannot be named "%s"', async (name) => {
     await expect(operate(watching(loopStatus), { name })).rejects.toMatchObject({ code: 'AIOT_USAGE' });
   });
 
-  it('of a service is found in memory, by everybody', async () => {
+  it('is listed for every user if it is a service', async () => {
     const runFolder = join(folder, 'run');
     const environment = { ...process.env, RUNTIME_DIRECTORY: join(runFolder, 'aiot-loop-har-imu') };
     const operation = await operate(watching(loopStatus), { name: 'har-imu', environment });
@@ -104,8 +104,8 @@ describe('A loop that is operated', () => {
   });
 });
 
-describe('The pages of a loop', () => {
-  it('tell its health, its state and its figures, to this machine', async () => {
+describe('The HTTP endpoints of a loop', () => {
+  it('serve its health, status, and metrics on the loopback interface', async () => {
     let status = loopStatus();
     const operation = await operate(
       watching(() => status),
@@ -122,8 +122,8 @@ describe('The pages of a loop', () => {
     const ill = await get('/healthz?verbose');
     expect(ill.status).toBe(503);
     expect(((await ill.json()) as { reasons: string[] }).reasons).toEqual([
-      'there is no model yet',
-      'i2c://1/lsm6ds3tr-c gives no samples for 0 seconds',
+      'no model yet',
+      'i2c://1/lsm6ds3tr-c sends no samples for 0 seconds',
     ]);
     expect(await (await get('/status')).json()).toEqual(status);
     const figures = await get('/metrics');
@@ -136,7 +136,7 @@ describe('The pages of a loop', () => {
     await expect(get('/healthz')).rejects.toThrow();
   });
 
-  it.each(['x', '1:2:3', '127.0.0.1:99999', '127.0.0.1:'])('do not listen on %s', async (listen) => {
+  it.each(['x', '1:2:3', '127.0.0.1:99999', '127.0.0.1:'])('reject the address %s', async (listen) => {
     await expect(operate(watching(loopStatus), { name: 'a', listen })).rejects.toMatchObject({
       code: 'AIOT_USAGE',
     });
@@ -144,7 +144,7 @@ describe('The pages of a loop', () => {
     await (await operate(watching(loopStatus), { name: 'a' })).close();
   });
 
-  it('do not share a port', async () => {
+  it('fail to start on a port that is in use', async () => {
     const first = await operate(watching(loopStatus), { name: 'a', listen: '127.0.0.1:0' });
     const second = operate(watching(loopStatus), { name: 'b', listen: first.listening });
     await expect(second).rejects.toMatchObject({ code: 'AIOT_PORT_IN_USE' });
@@ -153,17 +153,17 @@ describe('The pages of a loop', () => {
 });
 
 describe('The health of a loop', () => {
-  it('is its samples and its model, and not its outputs', () => {
+  it('depends on its samples and its model, not on its outputs', () => {
     const outputs = loopStatus().outputs.map((output) => ({ ...output, connected: false, waiting: 1000 }));
     expect(healthOf(loopStatus({ outputs }))).toEqual({ healthy: true, reasons: [] });
     expect(healthOf(loopStatus({ model: null })).healthy).toBe(false);
     const silent = { ...loopStatus().sensor, connected: false, lastSampleAt: loopStatus().at - 600_000 };
     expect(healthOf(loopStatus({ sensor: silent })).reasons).toEqual([
-      'i2c://1/lsm6ds3tr-c gives no samples for 10m',
+      'i2c://1/lsm6ds3tr-c sends no samples for 10m',
     ]);
     const never = { ...silent, lastSampleAt: null };
     expect(healthOf(loopStatus({ sensor: never })).reasons).toEqual([
-      'i2c://1/lsm6ds3tr-c gives no samples yet',
+      'i2c://1/lsm6ds3tr-c sends no samples yet',
     ]);
   });
 });
@@ -177,10 +177,10 @@ describe('aiot loop status', () => {
     await utimes(file(name), at, at);
   };
 
-  it('exits with 4 where there is none, and names those that there are', async () => {
+  it('exits with 4 if there is no such loop, and names the existing loops', async () => {
     expect(await runCli(['loop', 'status', '--json'])).toMatchObject({
       code: 4,
-      json: { error: { code: 'AIOT_LOOP_NOT_FOUND' } },
+      json: { error: { code: 'AIOT_NOT_FOUND', subject: 'loop' } },
     });
     await write('har-imu', loopStatus());
     const other = await runCli(['loop', 'status', 'motor']);
@@ -188,7 +188,7 @@ describe('aiot loop status', () => {
     expect(other.stderr).toContain('har-imu');
   });
 
-  it('exits with 0 where all run well, and with 6 where one does not', async () => {
+  it('exits with 0 if all loops are healthy or stopped, and with 6 otherwise', async () => {
     await write('a', loopStatus({ name: 'a' }));
     await write('b', loopStatus({ name: 'b', state: 'stopped' }));
     const well = await runCli(['loop', 'status', '--json']);
@@ -207,7 +207,7 @@ describe('aiot loop status', () => {
     expect((await runCli(['loop', 'status', 'b'])).code).toBe(6);
   });
 
-  it('tells a loop that was killed from one that hangs', async () => {
+  it('distinguishes a killed loop from a hung one', async () => {
     const { pid } = spawn('true');
     await delay(200);
     await write('killed', loopStatus({ name: 'killed', pid: pid! }), 60_000);
@@ -221,17 +221,17 @@ describe('aiot loop status', () => {
     ]);
   });
 
-  it('takes half a file for none', async () => {
+  it('ignores truncated and invalid status files', async () => {
     await write('torn', JSON.stringify(loopStatus()).slice(0, 100));
     await write('other', { name: 'other' });
     expect((await runCli(['loop', 'status'])).code).toBe(4);
   });
 
-  it('prints a table, and of one loop all that is known', async () => {
+  it('prints a table of all loops, and the details of a single loop', async () => {
     await write('har-imu', away());
     const all = await runCli(['loop', 'status']);
     expect(all.stdout).toContain('har-imu  waiting  i2c://1/lsm6ds3tr-c  100.0 Hz  har-imu@3  walking');
-    expect(all.stdout).toContain('! har-imu: i2c://1/lsm6ds3tr-c gives no samples');
+    expect(all.stdout).toContain('! har-imu: i2c://1/lsm6ds3tr-c sends no samples');
     const one = await runCli(['loop', 'status', 'har-imu']);
     for (const text of [
       '100.02 Hz',
@@ -245,7 +245,7 @@ describe('aiot loop status', () => {
   });
 });
 
-describe('What systemd is told', () => {
+describe('The notifications to systemd', () => {
   const began = { ...loopStatus().sensor, samples: 0 };
   const idle = loopStatus({
     sensor: { ...began, connected: false, lastSampleAt: null },
@@ -253,9 +253,9 @@ describe('What systemd is told', () => {
     last: null,
   });
 
-  it('is READY with the first sample, and WATCHDOG with new ones alone', () => {
+  it('include READY after the first sample, and no WATCHDOG if a connected sensor stalls', () => {
     const beat = createBeat(true);
-    expect(beat.next(idle, 0)).toEqual(['WATCHDOG=1', 'STATUS=i2c://1/lsm6ds3tr-c gives no samples yet']);
+    expect(beat.next(idle, 0)).toEqual(['WATCHDOG=1', 'STATUS=i2c://1/lsm6ds3tr-c sends no samples yet']);
     expect(beat.next(loopStatus(), 1000).slice(0, 2)).toEqual(['READY=1', 'WATCHDOG=1']);
     const next = loopStatus({ sensor: { ...loopStatus().sensor, samples: 6100 } });
     expect(beat.next(next, 2000)).toEqual(['WATCHDOG=1', 'STATUS=walking, 100.0 Hz, model har-imu 3']);
@@ -263,7 +263,7 @@ describe('What systemd is told', () => {
     expect(beat.next(next, 3000)).toEqual([]);
   });
 
-  it('is that it lives for ten minutes without a sensor, and then no more', () => {
+  it('include WATCHDOG for at most ten minutes without a sensor', () => {
     const beat = createBeat(true);
     beat.next(loopStatus(), 0);
     expect(beat.next(away(), 9 * 60_000)).toContain('WATCHDOG=1');
@@ -273,8 +273,8 @@ describe('What systemd is told', () => {
   });
 });
 
-describeReal('systemd', 'The socket of the service manager', () => {
-  it('hears READY, WATCHDOG and STOPPING from systemd’s own notifier', async () => {
+describeReal('systemd', 'The notification socket of systemd', () => {
+  it('receives READY, WATCHDOG, and STOPPING from systemd’s own notifier', async () => {
     const socket = join(folder, 'notify');
     const manager = spawn('python3', [
       '-c',
@@ -323,8 +323,8 @@ while True:
   }, 15_000);
 });
 
-describeReal('prometheus', 'Prometheus’ own reader', () => {
-  it('understands the figures, also of odd names, and of two outputs with one address', async () => {
+describeReal('prometheus', 'The Prometheus client parser', () => {
+  it('parses the metrics, including unusual names and two outputs with the same address', async () => {
     const odd = { ...loopStatus().outputs[0]!, endpoint: 'exec:"a\\b"\nc' };
     const text = loopMetrics(loopStatus({ outputs: [odd, odd] }));
     await writeFile(join(folder, 'metrics'), text);

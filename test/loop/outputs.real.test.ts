@@ -61,14 +61,14 @@ async function until(is: () => boolean, ms = 20_000): Promise<void> {
   }
 }
 
-describeReal('mosquitto', 'Answers to a broker that comes and goes', () => {
+describeReal('mosquitto', 'Predictions sent to an intermittent broker', () => {
   let broker: Mosquitto;
   beforeEach(async () => {
     broker = await startMosquitto({ settings: ['persistence true'] });
   });
   afterEach(() => broker.stop());
 
-  it('all arrive in order, through an outage and a kill -9, at most a few of them twice', async () => {
+  it('arrive completely and in order across an outage and a kill -9, with few duplicates', async () => {
     const heard: number[] = [];
     const source = await openSource(
       `mqtt://127.0.0.1:${broker.port}/answers?clientId=judge&clean=false&qos=1`,
@@ -110,8 +110,8 @@ describeReal('mosquitto', 'Answers to a broker that comes and goes', () => {
   }, 60_000);
 });
 
-describeReal('redis', 'Answers to Redis', () => {
-  it('come back by themselves after it was gone: the newest is there', async () => {
+describeReal('redis', 'Predictions sent to Redis', () => {
+  it('resume automatically after an outage, and the newest one is stored', async () => {
     const redis = await startRedis();
     try {
       const putting = putter(`redis://127.0.0.1:${redis.port}/motion:last`, 0);

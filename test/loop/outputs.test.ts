@@ -84,7 +84,7 @@ async function until(true_: () => boolean, ms = 8000): Promise<void> {
   }
 }
 
-it('writes the whole answer as JSON, with the name of the device', async () => {
+it('writes the whole prediction as JSON, with the name of the device', async () => {
   const file = join(folder, 'answers.ndjson');
   const outputs = await open([`file:${file}?format=ndjson`]);
   outputs.put(answer(0));
@@ -104,7 +104,7 @@ it('writes the whole answer as JSON, with the name of the device', async () => {
   });
 });
 
-it('sends labels alone, on change, or when the vote becomes a label, as each address says', async () => {
+it('sends labels only, changes only, or a single class, as each address specifies', async () => {
   const [all, changes, one] = [await hook(), await hook(), await hook()];
   const outputs = await open([
     `${all.url}#body=label`,
@@ -126,7 +126,7 @@ it('sends labels alone, on change, or when the vote becomes a label, as each add
   expect(one.bodies).toEqual(['walking', 'walking']);
 });
 
-it('keeps what a far side cannot take, sends it in order when it is back, and says both', async () => {
+it('spools predictions during an outage, sends them in order afterward, and reports both', async () => {
   const port = await freePort();
   const outputs = await open([`http://127.0.0.1:${port}/answers#body=json`]);
   expect(events).toHaveLength(0);
@@ -141,12 +141,12 @@ it('keeps what a far side cannot take, sends it in order when it is back, and sa
     { connected: true, sent: 50, waiting: 0, dropped: 0, lastError: null },
   ]);
   expect(events.map((text) => text.split(' ').slice(1, 4).join(' '))).toEqual([
-    'does not take',
-    'takes answers again,',
+    'accepts no predictions,',
+    'accepts predictions again,',
   ]);
 });
 
-it('throws the oldest away at the limit, and counts them', async () => {
+it('drops the oldest predictions at the spool limit, and counts them', async () => {
   const port = await freePort();
   const outputs = await open([`http://127.0.0.1:${port}/answers`], { spoolLimit: 256 * 1024 });
   for (let window = 0; window < 3000; window++) {
@@ -168,17 +168,17 @@ it('throws the oldest away at the limit, and counts them', async () => {
   expect(sent + dropped).toBeLessThanOrEqual(3100);
 });
 
-it('drops what a far side refuses for good, and sends what comes after it', async () => {
+it('drops a permanently rejected prediction, and sends those after it', async () => {
   const far = await hook(0, (body) => (JSON.parse(body).window === 1 ? 422 : 200));
   const outputs = await open([far.url]);
   for (let window = 0; window < 4; window++) outputs.put(answer(window));
   await until(() => far.bodies.length === 3);
   await until(() => outputs.states()[0]!.dropped === 1);
   expect(far.bodies.map((body) => JSON.parse(body).window)).toEqual([0, 2, 3]);
-  expect(events.join()).toContain('refuses an answer: AIOT_STREAM_REFUSED');
+  expect(events.join()).toContain('rejects a prediction: AIOT_STREAM_REFUSED');
 });
 
-it('keeps answers where the password is wrong, for somebody may put that right', async () => {
+it('keeps predictions while the password is rejected, and sends them once it is accepted', async () => {
   let allowed = false;
   const far = await hook(0, () => (allowed ? 200 : 401));
   const outputs = await open([far.url]);
@@ -190,7 +190,7 @@ it('keeps answers where the password is wrong, for somebody may put that right',
   await until(() => far.bodies.length === 1, 20_000);
 });
 
-it('sends once more what a far side has not answered in time, and holds nobody up', async () => {
+it('retries a prediction that timed out, without blocking the loop', async () => {
   const sizes: number[] = [];
   let silent = true;
   const server = createServer((request, response) => {
@@ -220,7 +220,7 @@ it('sends once more what a far side has not answered in time, and holds nobody u
   expect(outputs.states()[0]!.sent).toBe(1);
 });
 
-it('leaves nothing open at the end where a far side takes a connection and says nothing', async () => {
+it('closes all connections at shutdown, even if the peers never respond', async () => {
   const lines = new Set<Socket>();
   const server = createListener((socket) => {
     lines.add(socket.resume().on('error', () => {}));
@@ -238,16 +238,16 @@ it('leaves nothing open at the end where a far side takes a connection and says 
   await until(() => lines.size === 0, 2000);
 });
 
-it('goes on in memory where its disk cannot be written', async () => {
+it('continues in memory if its disk is not writable', async () => {
   await writeFile(join(folder, 'spool'), 'a file where the folder should be');
   const far = await hook();
   const outputs = await open([far.url]);
   outputs.put(answer(0));
   await until(() => far.bodies.length === 1);
-  expect(events.join()).toContain('are kept in memory alone');
+  expect(events.join()).toContain('are only stored in memory');
 });
 
-it('throws away what has waited longer than it is worth', async () => {
+it('drops predictions older than maxAge', async () => {
   const far = await hook();
   let now = answer(1).t;
   const clock = { now: () => now, sleep: () => Promise.resolve() };
@@ -270,11 +270,11 @@ it.each([
   ['mqtt://127.0.0.1/x?when=', 'AIOT_STREAM_URL'],
   ['telegram://127.0.0.1/nobody', 'AIOT_STREAM_URL'],
   ['camera:/dev/video0', 'AIOT_STREAM_SCHEME'],
-])('refuses the address %s at the start', async (url, code) => {
+])('rejects the address %s at startup', async (url, code) => {
   await expect(open([url])).rejects.toMatchObject({ code });
 });
 
-it('leaves to the adapter what is not the loop’s own', () => {
+it('separates the loop’s own settings from those of the adapter', () => {
   expect(outputSettings('mqtt://u:p@h/a/b?qos=0&body=label&retain=true&when=a%20b', 'change')).toEqual({
     url: 'mqtt://u:p@h/a/b?qos=0&retain=true',
     shown: 'mqtt://h/a/b',

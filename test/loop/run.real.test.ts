@@ -26,8 +26,8 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-describeReal('nats', 'aiot loop run with a real NATS', () => {
-  it('replays a recording as fast as it can, and sends every change of the vote', async () => {
+describeReal('nats', 'aiot loop run with a real NATS server', () => {
+  it('replays a recording at full speed, and sends every change of label', async () => {
     const samples = livelySamples(2000);
     const project = await motionFolder(samples);
     const server = await startNats('', { jetstream: false });
@@ -59,7 +59,7 @@ describeReal('nats', 'aiot loop run with a real NATS', () => {
   });
 });
 
-it('keeps what it was given as recordings that aiot data reads', async () => {
+it('records its samples in a dataset that aiot data reads', async () => {
   const samples = livelySamples(700);
   const project = await motionFolder(samples);
   const kept = join(folder, 'kept');
@@ -84,7 +84,7 @@ it('keeps what it was given as recordings that aiot data reads', async () => {
   await rm(project, { recursive: true });
 });
 
-it('finds faces in the pictures of a camera that is made up, and sends each as it appears', async () => {
+it('detects faces in pictures from a simulated camera, and sends each one', async () => {
   const project = join(folder, 'camera');
   await mkdir(project);
   await writeFile(join(project, 'aiot.yaml'), 'name: camera\nloop: { through: faces }\n');

@@ -31,7 +31,7 @@ const given = (answers: { t: number; label: string | null }[]) =>
   answers.map(({ t, label }) => [Math.round((t - 1_700_000_000_000) / 10), label]);
 
 describe('a loop', () => {
-  it('answers each window as the bundle defines it, however the samples come in batches', async () => {
+  it('predicts each window as the bundle does, however the samples are batched', async () => {
     const samples = livelySamples(500);
     expect(new Set(expected(10, samples).map(([, label]) => label)).size).toBeGreaterThan(1);
     for (const size of [1, 7, 25, 500]) {
@@ -43,7 +43,7 @@ describe('a loop', () => {
     }
   });
 
-  it('gives a result of its schema, with how long answers took and what memory there is', async () => {
+  it('returns a result that matches its schema, with latency and memory use', async () => {
     const result = await runLoop(fakeLoop().options);
     expect(loopResultSchema.parse(result)).toEqual(result);
     expect(result.latencyMs.p50).toBeGreaterThan(0);
@@ -52,7 +52,7 @@ describe('a loop', () => {
     expect(result.model).toMatchObject({ name: 'motion', version: 10, source: 'file' });
   });
 
-  it('begins anew where samples are missing: no window reaches across', async () => {
+  it('starts a new window after missing samples, so no window spans a gap', async () => {
     const samples = livelySamples(400);
     // The third batch does not follow the second.
     const { options, outputs } = fakeLoop(batchesOf(samples, 90, { 2: 13 }));
@@ -64,7 +64,7 @@ describe('a loop', () => {
     expect(result).toMatchObject({ lost: 13, gaps: 1 });
   });
 
-  it('keeps answers of a made-up sensor from the outputs of aiot.yaml, which are for true ones', async () => {
+  it('sends nothing from a simulated sensor to the outputs in aiot.yaml', async () => {
     const project = await motionFolder([], 'loop: { out: ["mqtt://127.0.0.1/alarms"] }');
     const asked: (readonly string[])[] = [];
     const told: string[] = [];
@@ -83,12 +83,12 @@ describe('a loop', () => {
     }
     await rm(project, { recursive: true });
     expect(asked).toEqual([[], ['nats://127.0.0.1/x'], ['mqtt://127.0.0.1/alarms']]);
-    expect(told.filter((text) => text.includes('made up'))).toEqual([
-      'the sensor is made up: nothing goes to the outputs of aiot.yaml, --out names others',
+    expect(told.filter((text) => text.includes('simulated'))).toEqual([
+      'the sensor is simulated: nothing is sent to the outputs in aiot.yaml; specify others with --out',
     ]);
   });
 
-  it('votes as it is told, else as the model does', async () => {
+  it('smooths labels with the requested vote, or else with the model’s', async () => {
     const windows = expected(10, livelySamples(500)).map(([, label]) => label);
     const majority = windows.map((_, i) => {
       const last = windows.slice(Math.max(0, i - 2), i + 1);
@@ -109,7 +109,7 @@ describe('a loop', () => {
     expect(none.outputs.answers.map(({ voted }) => voted)).toEqual(windows);
   });
 
-  it('marks an answer as changed where the vote says something else than before', async () => {
+  it('marks a prediction as changed if the smoothed label differs from the previous one', async () => {
     const { options, outputs } = fakeLoop();
     const result = await runLoop({ ...options, vote: 'none' });
     let before: string | null = null;
@@ -122,7 +122,7 @@ describe('a loop', () => {
     expect(counted).toBe(result.predictions);
   });
 
-  it('ends when the time is over, or when it is told to', async () => {
+  it('ends after the requested time, or when it is stopped', async () => {
     const timed = fakeLoop(undefined, undefined, { live: true });
     expect(await runLoop({ ...timed.options, forMs: 50 })).toMatchObject({ ended: 'time', samples: 500 });
     expect(timed.sensing.closed).toBe(true);
@@ -137,13 +137,13 @@ describe('a loop', () => {
     expect(told.outputs.closed).toBe(true);
   });
 
-  it('closes everything, and throws what the sensor throws, when that fails for good', async () => {
+  it('closes everything and rethrows the error if the sensor fails permanently', async () => {
     const { options, outputs, sensing } = fakeLoop(undefined, undefined, { fail: new Error('unplugged') });
     await expect(runLoop(options)).rejects.toThrow('unplugged');
     expect([outputs.closed, sensing.closed]).toEqual([true, true]);
   });
 
-  it('shows itself while it runs', async () => {
+  it('reports its status while it runs', async () => {
     const { options } = fakeLoop(undefined, undefined, { live: true });
     const states: string[] = [];
     await runLoop({
@@ -163,7 +163,7 @@ describe('a loop', () => {
   });
 });
 
-describe('another model', () => {
+describe('a replacement model', () => {
   const samples = livelySamples(600);
   /** Batches of 10; after so many samples the keeper has another model. */
   async function* swapping(keeper: { model: unknown }, at: number, next: unknown) {
@@ -173,7 +173,7 @@ describe('another model', () => {
     }
   }
 
-  it('takes over between two windows and leaves none out', async () => {
+  it('takes over between two windows, and skips none', async () => {
     const keeper = fakeKeeper(loaded(10));
     const { options, outputs } = fakeLoop(swapping(keeper, 210, loaded(9)), keeper);
     await runLoop({ ...options, vote: 'none' });
@@ -188,7 +188,7 @@ describe('another model', () => {
     ]);
   });
 
-  it('answers the window that the one in use failed at', async () => {
+  it('predicts the window on which the previous model failed', async () => {
     const boom = new Error('no');
     let pushes = 0;
     const bad = loaded(9, (predictor) => ({
@@ -207,7 +207,7 @@ describe('another model', () => {
     expect(keeper.complaints).toEqual([{ model: bad, error: boom }]);
   });
 
-  it('is not taken where it wants other samples, and not tried again', async () => {
+  it('is rejected if it expects other samples, and is not tried again', async () => {
     const odd = loaded(9);
     odd.info = { ...odd.info, signal: { ...odd.info.signal, fields: ['x', 'z', 'y'] } };
     const keeper = fakeKeeper(loaded(10));
@@ -219,7 +219,7 @@ describe('another model', () => {
     ]);
   });
 
-  it('is not needed for the loop to go on: without one, windows stay unanswered until the model works again', async () => {
+  it('is optional: without one, the loop continues and predicts again when its model recovers', async () => {
     let windows = 0;
     const moody = loaded(10, (predictor) => ({
       ...predictor,
@@ -241,14 +241,14 @@ describe('another model', () => {
   });
 });
 
-describe('what is asked', () => {
+describe('the options of a loop', () => {
   it.each([
-    ['a vote that is none', { vote: 'most' }, /expected a vote of/],
-    ['a time that is none', { until: 'tomorrow' }, /--until: expected a time/],
-    ['a time that is over', { until: '2020-01-01T00:00' }, /is over/],
-    ['no time at all', { forMs: 0 }, /--for/],
-    ['two ends', { forMs: 1000, until: '23:59' }, /one of --for and --until/],
-  ])('is refused with %s, before anything is opened', async (_, more, message) => {
+    ['an unknown vote', { vote: 'most' }, /expected none, majority/],
+    ['an invalid time', { until: 'tomorrow' }, /--until: expected a time/],
+    ['a past time', { until: '2020-01-01T00:00' }, /is in the past/],
+    ['a duration of zero', { forMs: 0 }, /--for/],
+    ['two end times', { forMs: 1000, until: '23:59' }, /--for and --until cannot be combined/],
+  ])('are rejected with %s, before anything is opened', async (_, more, message) => {
     const { options } = fakeLoop();
     let opened = false;
     const parts = {
@@ -265,7 +265,7 @@ describe('what is asked', () => {
     expect(opened).toBe(false);
   });
 
-  it('ends at a time of day, of today or tomorrow', () => {
+  it('accept a time of day as the end, today or tomorrow', () => {
     const noon = new Date(2026, 0, 31, 12, 0, 0).getTime();
     expect(new Date(untilTime('12:30', noon))).toEqual(new Date(2026, 0, 31, 12, 30, 0));
     expect(new Date(untilTime('11:30:10', noon))).toEqual(new Date(2026, 1, 1, 11, 30, 10));
@@ -273,8 +273,8 @@ describe('what is asked', () => {
   });
 });
 
-describe('a histogram of latencies', () => {
-  it('is within 2 % of the percentiles of all values', () => {
+describe('a latency histogram', () => {
+  it('estimates percentiles to within 2.6 %', () => {
     const values = fc.array(fc.double({ min: 0.002, max: 5000, noNaN: true }), {
       minLength: 1,
       maxLength: 200,

@@ -92,7 +92,7 @@ describe('a teacher', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('keeps what was marked, learns the last layer from it, and does better on what comes after', async () => {
+  it('keeps labeled recordings, retrains the last layer, and improves on later samples', async () => {
     const before = keeper.current();
     const walk = await weakWalk(0.03);
     const share = walkingShare(walk, 4000, 7500);
@@ -143,7 +143,7 @@ describe('a teacher', () => {
     expect(keeper.current().digest).not.toBe(digest);
   });
 
-  it('leaves the model as it is where it would forget, unless it is told to go on', async () => {
+  it('keeps the current model if retraining makes it worse, unless confirmed', async () => {
     const { digest, info } = keeper.current();
     const { recordings } = await openDataset(project);
     const lying = recordings.find(
@@ -157,24 +157,24 @@ describe('a teacher', () => {
     expect(refused!.after).toBeLessThan(refused!.before);
     expect(keeper.current().digest).toBe(digest);
     expect(await stat(join(folder, 'build')).catch(() => null)).toBeNull();
-    expect(events.at(-1)?.text).toMatch(/stays as it was.*worse, macro-F1 .* held out/);
+    expect(events.at(-1)?.text).toMatch(/is unchanged, because .* worse: macro-F1 .* held out/);
     const teacher = teacherOf({ yes: true });
     expect((await teacher.retrain())?.used).toBe(true);
     expect(keeper.current().digest).not.toBe(digest);
   });
 
-  it('moves biases alone where what was learned before is not on this machine, and says so', async () => {
+  it('adjusts only the biases if earlier training data is not on this machine, and reports that', async () => {
     const walk = await weakWalk(0.03);
     const teacher = teacherOf({ folder: join(folder, 'elsewhere') });
     teacher.push(batchOf(walk, 0, 1500));
     teacher.mark('walking');
     const result = await teacher.retrain();
     expect(result?.what).toBe('biases');
-    expect(events.at(-1)?.text).toContain('biases alone');
+    expect(events.at(-1)?.text).toContain('biases only');
     if (result?.used) expect(checkGolden(keeper.current().bundle!).failures).toEqual([]);
   });
 
-  it('keeps a recording of a label that the model has no class for, and says what is needed', async () => {
+  it('keeps a recording whose label is not a class of the model, and explains what is needed', async () => {
     const walk = await weakWalk(1);
     const teacher = teacherOf();
     teacher.push(batchOf(walk, 0, 1500));
@@ -186,7 +186,7 @@ describe('a teacher', () => {
     expect(keeper.current().digest).toBe(digest);
   });
 
-  it('refuses what cannot be marked with a sentence, and goes on', async () => {
+  it('rejects an invalid mark with an explanation, and continues', async () => {
     const teacher = teacherOf({ folder: join(folder, 'elsewhere') });
     for (const [payload, text] of [
       ['stairs', /recorded as upstairs or downstairs/],
@@ -194,7 +194,7 @@ describe('a teacher', () => {
       ['{"label": "walking", "seconds": -1}', /seconds/],
       ['{label}', /expected a label, or JSON/],
       ['  ', /expected a label/],
-      ['walking', /0\.0 s without a gap have been seen/],
+      ['walking', /only 0\.0 s without a gap have been received/],
     ] as const) {
       events = [];
       teacher.mark(payload);
@@ -203,12 +203,12 @@ describe('a teacher', () => {
       expect(events[0]?.text).toMatch(text);
     }
     await teacher.retrain();
-    expect(events[1]?.text).toMatch(/nothing that was marked/);
+    expect(events[1]?.text).toMatch(/all labeled parts are shorter/);
   });
 });
 
-describe('what a mark takes', () => {
-  it('is the last samples in their order, and none from before a gap', () => {
+describe('a mark', () => {
+  it('covers the last samples in order, and none from before a gap', () => {
     const ring = createRing(1, 5);
     const push = (values: number[], lost = 0) =>
       ring.push({
@@ -229,7 +229,7 @@ describe('what a mark takes', () => {
     expect([...ring.last(99).columns[0]!]).toEqual([17, 18, 19, 20, 21]);
   });
 
-  it('is read from a message', () => {
+  it('is parsed from a message', () => {
     expect(readMark(' walking \n')).toEqual({ label: 'walking' });
     expect(readMark('{"label":"walking","seconds":4.5}')).toEqual({ label: 'walking', seconds: 4.5 });
   });

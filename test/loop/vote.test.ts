@@ -20,7 +20,7 @@ function votes(rule: string, labels: string, holdMs = 0): (string | null)[] {
   });
 }
 
-describe('majority', () => {
+describe('the majority vote', () => {
   it.each([
     ['rest', ['rest']],
     ['rest walk', ['rest', null]],
@@ -29,11 +29,14 @@ describe('majority', () => {
     ['rest walk stairs rest', ['rest', null, null, 'rest']],
     ['rest rest walk stairs walk', ['rest', 'rest', 'rest', 'rest', 'walk']],
     ['rest rest rest | walk', ['rest', 'rest', 'rest', null, 'walk']],
-  ])('of four says of %s what most of them are, and nothing of a tie', (labels, expected) => {
-    expect(votes('majority:4', labels)).toEqual(expected);
-  });
+  ])(
+    'over the last four windows of %s picks the most frequent class, and nothing on a tie',
+    (labels, expected) => {
+      expect(votes('majority:4', labels)).toEqual(expected);
+    },
+  );
 
-  it('says of any run of windows the one most frequent class, if there is one', () => {
+  it('picks the single most frequent class of any run of windows, if there is one', () => {
     const runs = fc.array(fc.constantFrom(...classes), { minLength: 1, maxLength: 12 });
     fc.assert(
       fc.property(runs, fc.integer({ min: 1, max: 6 }), (labels, size) => {
@@ -51,35 +54,35 @@ describe('majority', () => {
 
 describe('hysteresis', () => {
   it.each([
-    ['the first class stands at once', 'walk walk', ['walk', 'walk']],
-    ['but not without a lead', 'walk:0.55 walk:0.55 walk:0.9', [null, null, 'walk']],
-    ['an outlier changes nothing', 'rest rest walk rest', ['rest', 'rest', 'rest', 'rest']],
-    ['two in a row do', 'rest walk walk', ['rest', 'rest', 'walk']],
-    ['of the same class', 'rest walk stairs walk', ['rest', 'rest', 'rest', 'rest']],
-    ['and with a lead over what stands', 'rest walk:0.55 walk:0.55 walk:0.55', Array(4).fill('rest')],
-    ['what is reset stands no more', 'rest | walk', ['rest', null, 'walk']],
+    ['accepts the first class at once', 'walk walk', ['walk', 'walk']],
+    ['requires a lead for the first class', 'walk:0.55 walk:0.55 walk:0.9', [null, null, 'walk']],
+    ['ignores a single outlier', 'rest rest walk rest', ['rest', 'rest', 'rest', 'rest']],
+    ['switches after two in a row', 'rest walk walk', ['rest', 'rest', 'walk']],
+    ['requires two in a row of the same class', 'rest walk stairs walk', ['rest', 'rest', 'rest', 'rest']],
+    ['requires a lead over the current class', 'rest walk:0.55 walk:0.55 walk:0.55', Array(4).fill('rest')],
+    ['forgets its class on a reset', 'rest | walk', ['rest', null, 'walk']],
   ])('%s: %s', (_, labels, expected) => {
     expect(votes('hysteresis:0.2', labels)).toEqual(expected);
   });
 
-  it('has a lead of 0.2 where none is given', () => {
+  it('requires a lead of 0.2 by default', () => {
     expect(votes('hysteresis', 'rest walk:0.59 walk:0.59')).toEqual(['rest', 'rest', 'rest']);
     expect(votes('hysteresis', 'rest walk:0.61 walk:0.61')).toEqual(['rest', 'rest', 'walk']);
   });
 });
 
-describe('a least hold', () => {
-  it('keeps a class for so long, by the time of the samples', () => {
+describe('a minimum hold', () => {
+  it('keeps a class for that long, measured by sample times', () => {
     expect(votes('none', 'rest walk walk walk rest', 3000)).toEqual(['rest', 'rest', 'rest', 'walk', 'walk']);
   });
 
-  it('says nothing of a tie, and keeps what stood before it', () => {
+  it('reports nothing on a tie, and keeps the class from before it', () => {
     expect(votes('majority:2', 'rest walk walk rest', 5000)).toEqual(['rest', null, 'rest', null]);
   });
 });
 
 it.each(['majority', 'majority:0', 'majority:100', 'hysteresis:1', 'hysteresis:2', 'most', ''])(
-  'refuses a vote of "%s"',
+  'rejects the vote "%s"',
   (rule) => {
     expect(() => createVote(rule)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
   },

@@ -18,18 +18,18 @@ it.each([
     '@tensorflow/tfjs-core@4 @tensorflow/tfjs-layers@4 @tensorflow/tfjs-backend-cpu@4 @tensorflow/tfjs-backend-wasm@4',
   ],
 ] as const)(
-  'the %s backend names the packages to install where TensorFlow.js is missing',
+  'the %s backend names the packages to install if TensorFlow.js is missing',
   async (backend, packages) => {
     const place = pathToFileURL(join(folder, 'package.json')).href;
     await expect(loadTfjs(backend, [place])).rejects.toMatchObject({
       code: 'AIOT_BACKEND_MISSING',
       message: expect.stringContaining(`--backend ${backend} needs TensorFlow.js`),
-      next: `npm install ${packages} (with --global if aiot is installed globally), or leave --backend out: the built-in engine needs nothing.`,
+      next: `Run \`npm install ${packages}\` (with --global if aiot is installed globally), or omit --backend to use the built-in engine.`,
     });
   },
 );
 
-it('the node backend says that tfjs-node is not installed', async () => {
+it('the node backend reports that tfjs-node is not installed', async () => {
   const place = pathToFileURL(join(folder, 'package.json')).href;
   await expect(loadTfjs('node', [place])).rejects.toMatchObject({
     code: 'AIOT_BACKEND_MISSING',

@@ -20,8 +20,8 @@ beforeAll(async () => {
   ({ bytes } = await bundleProject({ project }));
 });
 
-describeReal('tar', 'a bundle and the real tar', () => {
-  it('lists and unpacks, and sha256sum agrees with its sums', async () => {
+describeReal('tar', 'a bundle opened with tar', () => {
+  it('lists and extracts, and its checksums pass sha256sum', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'model.aiot'), bytes);
     const tar = (args: string[]) => spawnSync('tar', args, { cwd: folder, encoding: 'utf8' });

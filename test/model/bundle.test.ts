@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 
 describe('a bundle', () => {
-  it('comes out as it went in, and equal contents give equal bytes', () => {
+  it('survives a round trip, and packs equal contents to equal bytes', () => {
     const again = unpackBundle(bytes);
     expect(again).toEqual(bundle);
     expect(packBundle(again)).toEqual(bytes);
@@ -35,7 +35,7 @@ describe('a bundle', () => {
     expect(unpackBundle(pool.subarray(7, 7 + bytes.length))).toEqual(bundle);
   });
 
-  it('tells where it comes from, as far as somebody wrote it down', async () => {
+  it('records its lineage (model, dataset, recordings, training) and its gates', async () => {
     const { lineage, info } = bundle;
     const dataset = await openDataset(project);
     expect(lineage.network.digest).toBe(evaluated.digest);
@@ -54,7 +54,7 @@ describe('a bundle', () => {
     expect(info.gates).toEqual(evaluated.gates);
   });
 
-  it('is not made with figures that are not those of its network', async () => {
+  it('is not built from metrics that do not match its model', async () => {
     const { buildFiles } = await import('../../src/lib/model/files.js');
     const file = buildFiles(project).evaluation;
     const evaluation = await readFile(file, 'utf8');
@@ -68,14 +68,14 @@ describe('a bundle', () => {
     await bundleProject({ project });
   });
 
-  it('has three golden vectors a class, from recordings never trained on, that it reproduces exactly', () => {
+  it('has three golden vectors per class, from held-out recordings, that it reproduces exactly', () => {
     const { train } = bundle.info.lineage.split;
     expect(bundle.golden).toHaveLength(9);
     for (const { recording } of bundle.golden) expect(train).not.toContain(recording);
     expect(checkGolden(bundle)).toEqual({ vectors: 9, passed: 9, failures: [] });
   });
 
-  it('tells which vector a changed answer, input or sample breaks', () => {
+  it('reports which golden vector fails after an output, input, or sample changes', () => {
     const change = (edit: (vector: Bundle['golden'][number]) => void) => {
       const copy = structuredClone(bundle);
       edit(copy.golden[4]!);
@@ -105,35 +105,35 @@ describe('a bundle', () => {
   });
 
   it.each([
-    ['nothing', () => new Uint8Array(0)],
-    ['a text', () => new TextEncoder().encode('not a bundle'.repeat(200))],
-    ['one cut in the middle', () => bytes.slice(0, bytes.length / 2)],
+    ['an empty file', () => new Uint8Array(0)],
+    ['text', () => new TextEncoder().encode('not a bundle'.repeat(200))],
+    ['a truncated file', () => bytes.slice(0, bytes.length / 2)],
     [
-      'one with a byte of its network changed',
+      'a file with a changed model byte',
       () => bytes.map((b, i) => (i === bytes.indexOf(0x54) + 60 ? b ^ 4 : b)),
     ],
-  ])('%s is refused', (_name, make) => {
+  ])('cannot be unpacked from %s', (_name, make) => {
     expect(() => unpackBundle(make())).toThrowError(
       expect.objectContaining({ code: 'AIOT_BUNDLE_MALFORMED' }),
     );
   });
 
   it.each([
-    ['another spec', (b: Bundle) => Object.assign(b.info, { spec: 'aiot-bundle/9' }), 'bundle.json: spec'],
-    ['a class too many', (b: Bundle) => b.info.classes.push('jump'), 'one int8 output of 4 values'],
+    ['an unknown spec', (b: Bundle) => Object.assign(b.info, { spec: 'aiot-bundle/9' }), 'bundle.json: spec'],
+    ['an extra class', (b: Bundle) => b.info.classes.push('jump'), 'one int8 output of 4 values'],
     ['too few means', (b: Bundle) => b.info.standardization.mean.pop(), 'expected 100 means'],
     [
-      'another input scale',
+      'a wrong input scale',
       (b: Bundle) => Object.assign(b.info.input, { scale: 1 }),
-      'not those of model.tflite',
+      'differ from those in model.tflite',
     ],
-    ['a vector of another shape', (b: Bundle) => b.golden[0]!.output.pop(), 'vector 0 is not of the network'],
     [
-      'a network that is none',
-      (b: Bundle) => Object.assign(b, { model: Uint8Array.of(1, 2, 3) }),
-      'model.tflite',
+      'a vector of the wrong shape',
+      (b: Bundle) => b.golden[0]!.output.pop(),
+      'vector 0 does not have the model',
     ],
-  ])('with %s is refused', (_name, edit, message) => {
+    ['an invalid model', (b: Bundle) => Object.assign(b, { model: Uint8Array.of(1, 2, 3) }), 'model.tflite'],
+  ])('is rejected with %s', (_name, edit, message) => {
     const copy = structuredClone(bundle);
     edit(copy);
     expect(() => unpackBundle(packBundle(copy))).toThrow(message);
@@ -141,7 +141,7 @@ describe('a bundle', () => {
 });
 
 describe('the predictor', () => {
-  it('answers for each window as the evaluation did, voted within a recording', async () => {
+  it('reproduces the evaluation’s accuracy, per window and smoothed within a recording', async () => {
     const dataset = await openDataset(project);
     const { test } = bundle.info.lineage.split;
     const predictor = createPredictor(bundle);
@@ -166,7 +166,7 @@ describe('the predictor', () => {
     expect(count.voted / count.windows).toBeCloseTo(evaluated.voted!.accuracy!, 10);
   });
 
-  it('begins anew after a reset', () => {
+  it('clears its state on reset', () => {
     const predictor = createPredictor(bundle);
     const run = () => bundle.golden[0]!.samples.map((sample) => predictor.push(sample)).at(-1);
     const first = run();

@@ -25,7 +25,7 @@ async function json(argv: string[], schema: ZodType, code = 0) {
 }
 
 describe('aiot model', () => {
-  it('trains, quantizes, evaluates and inspects, one after another', async () => {
+  it('trains, quantizes, evaluates, and inspects in sequence', async () => {
     const at = ['--project', project.dir];
     const trained = await json(['model', 'train', ...at], trainResultSchema);
     expect(trained.json).toMatchObject({
@@ -49,11 +49,11 @@ describe('aiot model', () => {
     expect(bundle).toMatchObject({ kind: 'aiot', bundle: { golden: { vectors: 9, passed: 9 } } });
   });
 
-  it('prints figures for people, and what to type next', async () => {
+  it('prints human-readable metrics and the next command', async () => {
     const at = ['--project', project.dir];
     const report = join(project.dir, 'report.html');
     const train = await runCli(['model', 'train', ...at, '--report', report]);
-    expect(train.stdout).toMatch(/^Model +toy, [\d.]+ KiB float, answers with calm, slow, fast\n/);
+    expect(train.stdout).toMatch(/^Model +toy, [\d.]+ KiB float, predicts calm, slow, fast\n/);
     expect(train.stdout).toContain(`Next: aiot model quantize --project ${project.dir}`);
     expect(train.stderr).toMatch(/^· epoch 1 .*\n(· epoch .*\n)+report: .*\n$/);
     const { stdout } = await runCli(['model', 'quantize', ...at]);
@@ -71,7 +71,7 @@ describe('aiot model', () => {
     expect(inspect.stdout).toContain('FULLY_CONNECTED');
   });
 
-  it('exits with 6 below a gate, after the figures', async () => {
+  it('prints the metrics and exits with 6 if a gate fails', async () => {
     const text = await readFile(project.file, 'utf8');
     await writeFile(project.file, text.replace('64KiB', '64B'));
     const people = await runCli(['model', 'evaluate', '--project', project.dir]);
@@ -93,23 +93,23 @@ describe('aiot model', () => {
     ['evaluate', [], 'AIOT_PROJECT_NOT_FOUND', 4],
     ['push', [], 'AIOT_PROJECT_NOT_FOUND', 4],
     ['train', ['--epochs', 'three'], 'AIOT_USAGE', 2],
-  ])('%s %j outside a project is refused', async (command, more, code, exit) => {
+  ])('%s %j is rejected outside a project', async (command, more, code, exit) => {
     const result = await runCli(['model', command, '--project', await temporaryFolder(), ...more, '--json']);
     expect(result.json).toMatchObject({ error: { code } });
     expect(result.code).toBe(exit);
   });
 
-  it('push without a platform says how to get one', async () => {
+  it('push without a platform suggests aiot up', async () => {
     const result = await runCli(['model', 'push', '--project', project.dir, '--json']);
     expect(result.json).toMatchObject({ error: { code: 'AIOT_CONTEXT_NOT_FOUND', next: 'aiot up' } });
     expect(result.code).toBe(4);
   });
 
   it.each([
-    ['that is not there', null, 'AIOT_FILE_NOT_FOUND', 4],
-    ['that is neither', 'hello', 'AIOT_BUNDLE_MALFORMED', 2],
-    ['with the mark alone', '\0\0\0\0TFL3', 'AIOT_TFLITE_MALFORMED', 2],
-  ])('inspect of a file %s is refused', async (_name, content, code, exit) => {
+    ['a missing file', null, 'AIOT_FILE_NOT_FOUND', 4],
+    ['a file of an unknown format', 'hello', 'AIOT_BUNDLE_MALFORMED', 2],
+    ['a file with only the TFLite identifier', '\0\0\0\0TFL3', 'AIOT_TFLITE_MALFORMED', 2],
+  ])('inspect rejects %s', async (_name, content, code, exit) => {
     const file = join(await temporaryFolder(), 'model.bin');
     if (content !== null) await writeFile(file, content);
     const result = await runCli(['model', 'inspect', file, '--json']);

@@ -45,7 +45,7 @@ const first = linearFile(
 const csv = 'x,y,label\n1,0,a\n0,1,b\n0,1,b\n0,1,a\n1,0,b\n';
 
 describe('aiot model compare', () => {
-  it('counts what each says where they differ, and whether that is more than chance', async () => {
+  it('counts predictions where the models differ, and tests the difference for significance', async () => {
     const at = await files(larger, first, csv);
     const { value, code } = await compare(at.a, at.b, '--data', at.data);
     expect(code).toBe(0);
@@ -65,11 +65,11 @@ describe('aiot model compare', () => {
     });
     expect(value.disagreement!.examples.map(({ row }) => row)).toEqual([2, 3, 4]);
     const { stdout } = await runCli(['model', 'compare', at.a, at.b, '--data', at.data]);
-    expect(stdout).toMatch(/Right alone +A in 2 rows, B in 1 \(McNemar/);
-    expect(stdout).toMatch(/truth +A says +B says +rows/);
+    expect(stdout).toMatch(/Correct only in +A: 2 rows, B: 1 \(exact McNemar/);
+    expect(stdout).toMatch(/truth +A predicts +B predicts +rows/);
   });
 
-  it('compares answers to rows without labels, and files without rows', async () => {
+  it('compares predictions on unlabeled rows, and files without rows', async () => {
     const at = await files(larger, first, 'x,y\n1,0\n0,1\n');
     const { value } = await compare(at.a, at.b, '--data', at.data, '--runtime', 'device');
     expect(value).toMatchObject({ paired: null, runtime: 'device', notes: ['the rows have no labels'] });
@@ -79,7 +79,7 @@ describe('aiot model compare', () => {
     expect(alone.value).toMatchObject({ data: null, disagreement: null, a: { macs: 4, parameters: 6 } });
   });
 
-  it('compares values by their errors', async () => {
+  it('compares value outputs by their errors', async () => {
     const at = await files(linearFile([[1]], [0]), linearFile([[1]], [0.5]), 'x,label\n1,1\n2,2\n3,3.5\n');
     const { value } = await compare(at.a, at.b, '--data', at.data);
     expect(value).toMatchObject({ output: 'value', paired: null, disagreement: null });
@@ -88,7 +88,7 @@ describe('aiot model compare', () => {
     expect(value.largestDifference).toBeCloseTo(0.5, 6);
   });
 
-  it('refuses models that answer with another number of outputs, and files that are not there', async () => {
+  it('rejects models with different numbers of outputs, and missing files', async () => {
     const at = await files(larger, linearFile([[1, 1]], [0]), csv);
     const { json, code } = await compare(at.a, at.b, '--data', at.data);
     expect(json).toMatchObject({ error: { code: 'AIOT_MODEL_UNFIT' } });
@@ -99,7 +99,7 @@ describe('aiot model compare', () => {
   });
 });
 
-describe('aiot model compare, explain and evaluate of a project', () => {
+describe('aiot model compare of a project', () => {
   let project: Project;
   beforeAll(async () => {
     project = await toyProject();
@@ -108,7 +108,7 @@ describe('aiot model compare, explain and evaluate of a project', () => {
     await evaluateProject({ project });
   });
 
-  it('compares float and quantized on the test part', async () => {
+  it('compares the float and quantized models on the test set', async () => {
     const { value } = await compare(join(project.dir, 'build', 'model.float.tflite'), project.dir);
     expect(value).toMatchObject({ a: { precision: 'float32' }, b: { precision: 'int8' } });
     expect(value.data).toBe(`${project.dir} (test part)`);
@@ -116,14 +116,14 @@ describe('aiot model compare, explain and evaluate of a project', () => {
     expect(value.disagreement!.share).toBeLessThan(0.05);
   });
 
-  it('refuses a folder that nothing was built in', async () => {
+  it('rejects a project without a built model', async () => {
     const { json } = await compare((await toyProject()).dir, project.dir);
     expect(json).toMatchObject({ error: { code: 'AIOT_MODEL_NOT_BUILT' } });
   });
 });
 
-describe('aiot model compare of files of TensorFlow’s converter', () => {
-  it('finds float and int8 equal but for a few rows', async () => {
+describe('aiot model compare of files from TensorFlow’s converter', () => {
+  it('finds no significant difference between float and int8', async () => {
     const lines = motorFile('test.csv').toString().trim().split('\n');
     const inputs = motorRows('f32.litert.pred.csv');
     const rows = lines.slice(1).map((line, i) => `${[...inputs[i]!.x].join(',')},${line.split(',')[4]}`);

@@ -31,7 +31,7 @@ describe('the gradient of a convolution on the wasm backend', () => {
     ['with a stride', [2, 8, 10, 2], [3, 5, 2, 4], 2, 'same'],
     ['with a stride, no padding', [1, 9, 9, 1], [3, 3, 1, 2], 3, 'valid'],
     ['of one tap', [3, 4, 4, 6], [1, 1, 6, 2], 1, 'same'],
-  ] as const)('is that of the cpu backend %s', async (_name, x, filter, stride, pad) => {
+  ] as const)('matches the cpu backend %s', async (_name, x, filter, stride, pad) => {
     const [cpu, wasm] = await gradients([...x], [...filter], stride, pad);
     const largest = Math.max(...cpu.map(Math.abs));
     for (const [i, value] of cpu.entries()) {
@@ -41,7 +41,7 @@ describe('the gradient of a convolution on the wasm backend', () => {
 });
 
 describe('loading TensorFlow.js', () => {
-  it('adds no process-wide handler of errors', async () => {
+  it('installs no process-wide error handler', async () => {
     await loadTfjs('wasm');
     const own = process.rawListeners('uncaughtException').filter((f) => String(f).includes('ExitStatus'));
     expect(own).toEqual([]);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { compileEdgeTpu, readEdgeTpu } from '../../src/lib/model/quantize/edgetpu.js';
 import { quantizeResultSchema } from '../../src/lib/model/quantize/result.js';
@@ -59,7 +59,7 @@ function floatNetwork(random: () => number): Uint8Array {
   });
 }
 
-it('compiles a network, says what runs where, and what it was made of', async () => {
+it('compiles a model for the Edge TPU, reporting its source and where each operator runs', async () => {
   const compiler = await standInCompiler(join(folder, 'bin'));
   const file = await network();
   const from = digestOf(await readFile(file));
@@ -79,12 +79,12 @@ it('compiles a network, says what runs where, and what it was made of', async ()
   expect(await readEdgeTpu(made.file, from)).toBeNull();
 });
 
-it('refuses a compiler that maps nothing, or does not take the network, with its own words', async () => {
+it('fails if the Edge TPU compiler maps no operator or cannot parse the model, with its message', async () => {
   const idle = await standInCompiler(join(folder, 'idle'), false);
   const file = await network();
   await expect(compileEdgeTpu(file, { compiler: idle })).rejects.toMatchObject({
     code: 'AIOT_EDGETPU_FAILED',
-    message: expect.stringContaining('nothing of net.tflite was mapped'),
+    message: expect.stringContaining('no operator of net.tflite was mapped'),
   });
   await writeFile(file, 'no network at all');
   await expect(compileEdgeTpu(file, { compiler: idle })).rejects.toMatchObject({
@@ -93,7 +93,7 @@ it('refuses a compiler that maps nothing, or does not take the network, with its
   });
 });
 
-it('is a part of quantize: before any work where the compiler is missing, and in its result', async () => {
+it('quantize checks for the Edge TPU compiler first, and reports the compiled model', async () => {
   const random = seededRandom(1);
   const file = join(folder, 'float.tflite');
   await writeFile(file, floatNetwork(random));

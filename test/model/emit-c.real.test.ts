@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { runEmittedC } from '../support/emitted-c.js';
@@ -64,13 +64,13 @@ function expectSame(jobs: Job[], ours: Int8Array[], theirs: Int8Array[]): void {
   });
 }
 
-describeReal('cc', 'C that is written of a network, in a C compiler', () => {
+describeReal('cc', 'generated C in a C compiler', () => {
   // Compilers are waited for: between two tests the runner gets a word in.
   beforeEach(() => setImmediate());
 
   const sanitized = ['-O0', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 
-  it('computes each operator bit for bit', bounded, () => {
+  it('matches the interpreter bit for bit on every operator', bounded, () => {
     const jobs = operatorJobs();
     expectSame(jobs, runEmittedC(jobs, sanitized), jobs.map(answersOf));
   });
@@ -84,12 +84,12 @@ describeReal('cc', 'C that is written of a network, in a C compiler', () => {
     return made;
   };
 
-  it('computes every kind of network bit for bit, without a word of the sanitizers', bounded, () => {
+  it('matches the interpreter bit for bit on every model kind, without sanitizer errors', bounded, () => {
     const { jobs, ours } = ran();
     expectSame(jobs, ours, jobs.map(answersOf));
   });
 
-  it('computes each operator bit for bit where there are no vectors', bounded, () => {
+  it('matches the interpreter bit for bit on every operator without vector extensions', bounded, () => {
     const jobs = operatorJobs();
     expectSame(jobs, runEmittedC(jobs, ['-O0', '-DMODEL_WIDE=0']), jobs.map(answersOf));
   });
@@ -101,7 +101,7 @@ describeReal('cc', 'C that is written of a network, in a C compiler', () => {
     '-Os',
     '-O2 -DMODEL_WIDE=0',
     `${sanitized.join(' ')} -DMODEL_WIDE=0`,
-  ])('gives the same by %s', bounded, (flags) => {
+  ])('gives the same outputs when compiled with %s', bounded, (flags) => {
     const { jobs, ours } = ran();
     const at = jobs.flatMap((_, index) => (long || index % 6 === 0 ? [index] : []));
     const some = at.map((index) => jobs[index]!);
@@ -112,15 +112,15 @@ describeReal('cc', 'C that is written of a network, in a C compiler', () => {
     );
   });
 
-  describeReal('tflm', 'against TFLite Micro', () => {
-    it('gives the same bits', bounded, () => {
+  describeReal('tflm', 'compared with TFLite Micro', () => {
+    it('matches bit for bit', bounded, () => {
       const { jobs, ours } = ran();
       const theirs = runInPython('tflm', jobs).map(({ output }) => output);
       expectSame(jobs, ours, theirs);
     });
 
-    describe('of files of TensorFlow’s converter', () => {
-      it.each(['int8', 'har_cnn_int8'])('gives the same bits of %s', bounded, (name) => {
+    describe('files from TensorFlow’s converter', () => {
+      it.each(['int8', 'har_cnn_int8'])('matches bit for bit on %s', bounded, (name) => {
         const graph = readTflite(motorFile(`${name}.tflite`));
         const jobs = [{ name, graph, input: chanceInputs(graph, seededRandom(3), 200) as Int8Array }];
         const theirs = runInPython('tflm', jobs).map(({ output }) => output);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 import {
   prepareGraph,
@@ -34,7 +34,7 @@ function sourcesOf(graph: Graph, out: string): Map<string, string> {
 }
 
 describeReal('cxx', 'emitted source in a C++ compiler', () => {
-  it('compiles for every kind of network, in every mode that devices run', async () => {
+  it('compiles for every model kind in every mode that devices run', async () => {
     const folder = await temporaryFolder();
     const files = kinds.flatMap((kind) => {
       const float = architectures[kind](seededRandom(8));
@@ -59,8 +59,8 @@ describeReal('cxx', 'emitted source in a C++ compiler', () => {
   });
 });
 
-describeReal('tflm', 'emitted arrays and mixed networks in TFLite Micro', () => {
-  it('runs the bytes of the array as it runs the file', () => {
+describeReal('tflm', 'emitted arrays and mixed-precision models in TFLite Micro', () => {
+  it('gives the same outputs from the emitted array as from the file', () => {
     const float = architectures.conv1d(seededRandom(3));
     const { graph } = quantizeGraph(float, rowsFor(float, 1), { mode: 'int8', calibration: 'min-max' });
     const [, source] = [...sourcesOf(graph, 'm.tflite').values()];
@@ -89,7 +89,7 @@ describeReal('tflm', 'emitted arrays and mixed networks in TFLite Micro', () => 
       }),
     );
 
-  it('int8 networks with operators of int16 in them are the same bit for bit as here', () => {
+  it('int8 models with int16 operators match the interpreter bit for bit', () => {
     const jobs = jobsOf('int16');
     const ran = runInPython<{ refused?: string }>('tflm', jobs);
     ran.forEach(({ output, report }, at) => {
@@ -102,7 +102,7 @@ describeReal('tflm', 'emitted arrays and mixed networks in TFLite Micro', () => 
     });
   });
 
-  it('int8 networks with operators of float32 in them answer within a step of here', () => {
+  it('int8 models with float32 operators stay within two steps of the interpreter', () => {
     const jobs = jobsOf('float32');
     const ran = runInPython<{ refused?: string }>('tflm', jobs);
     ran.forEach(({ output, report }, at) => {

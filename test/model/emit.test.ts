@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { byteLines, cFloat, cName, cText } from '../../src/lib/model/emit/c-text.js';
 import { type EmitOptions, emitted } from '../../src/lib/model/emit/emit.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
@@ -24,17 +24,17 @@ function emit(graph: Graph, options: Partial<EmitOptions> = {}): [header: string
   return [...files.values()] as [string, string];
 }
 
-describe('source for TFLite Micro', () => {
+describe('generated source for TFLite Micro', () => {
   const { graph } = quantizeGraph(float, rows);
   const [header, source] = emit(graph, { classes: ['normal', 'bearing "B"'] });
 
-  it('holds the file’s bytes, aligned to 16', () => {
+  it('contains the file’s bytes, 16-byte aligned', () => {
     expect(source).toContain('alignas(16) const unsigned char kModel[kModelSize] = {');
     expect(Buffer.from(bytesIn(source)).equals(Buffer.from(writeTflite(graph)))).toBe(true);
     expect(header).toContain(`constexpr std::size_t kModelSize = ${writeTflite(graph).length};`);
   });
 
-  it('registers each operator once, in a resolver of that size', () => {
+  it('registers each operator once, in a resolver of matching size', () => {
     expect(header).toContain('constexpr unsigned int kOperatorCount = 2;');
     expect([...header.matchAll(/resolver\.(\w+)\(\)/g)].map(([, name]) => name)).toEqual([
       'AddFullyConnected',
@@ -42,7 +42,7 @@ describe('source for TFLite Micro', () => {
     ]);
   });
 
-  it('says the arena, and what integers stand for', () => {
+  it('declares the arena size and the quantization parameters', () => {
     expect(header).toContain(`constexpr std::size_t kArenaSize = ${arenaBytes(graph)};`);
     const { scale, zeroPoint } = graph.tensors[graph.inputs[0]!]!.quantization!;
     const written = Number(/kInputScale = ([\d.e+-]+)f;/.exec(header)![1]);
@@ -52,36 +52,39 @@ describe('source for TFLite Micro', () => {
     expect(header).toContain('using OutputType = std::int8_t;\n');
   });
 
-  it('names the classes, whatever is in their names', () => {
+  it('declares the class names, escaping special characters', () => {
     expect(header).toContain('constexpr std::size_t kClassCount = 2;');
     expect(source).toContain('    "normal",\n    "bearing \\"B\\"",\n');
     expect(emit(graph)[0]).not.toContain('kClassCount');
   });
 
-  it('of a float network has float ends and no scales', () => {
+  it('has float inputs and no scales for a float model', () => {
     const [plain] = emit(quantizeGraph(float, [], { mode: 'float32' }).graph);
     expect(plain).toContain('using InputType = float;');
     expect(plain).not.toContain('Scale');
   });
 
-  it.each(['float16', 'dynamic'] as const)('is refused of %s, which TFLite Micro does not run', (mode) => {
-    const wide = new FloatNetwork(seededRandom(1));
-    const input = wide.float([1, 64]);
-    const { graph: small } = quantizeGraph(wide.graph(input, wide.dense(input, 64)), [], { mode });
-    expect(() => emit(small)).toThrow(`TFLite Micro does not run a network of ${mode}`);
-  });
+  it.each(['float16', 'dynamic'] as const)(
+    'is not generated for %s, which TFLite Micro does not run',
+    (mode) => {
+      const wide = new FloatNetwork(seededRandom(1));
+      const input = wide.float([1, 64]);
+      const { graph: small } = quantizeGraph(wide.graph(input, wide.dense(input, 64)), [], { mode });
+      expect(() => emit(small)).toThrow(`TFLite Micro does not support a ${mode} model`);
+    },
+  );
 });
 
-describe('C text', () => {
+describe('C identifiers and literals', () => {
   it.each([
     ['my-motor', 'my_motor'],
     ['3axis', 'model_3axis'],
     ['class', 'model_class'],
     ['__x__y', 'x_y'],
     ['…', 'model'],
-  ])('%s is the name %s', (name, want) => expect(cName(name)).toBe(want));
+  ])('%s becomes the identifier %s', (name, want) => expect(cName(name)).toBe(want));
 
-  it('keeps every float32', () => {
+  it('keep every float32 value exactly', () => {
     for (const value of [1, 0.1, 1 / 3, 1e-12, 3.4e38, 2 ** -149, 100]) {
       const single = Math.fround(value);
       expect(Math.fround(Number(cFloat(single).slice(0, -1)))).toBe(single);
@@ -89,7 +92,7 @@ describe('C text', () => {
     }
   });
 
-  it('ends no literal and no comment', () => {
+  it('escape text so that it cannot end a literal or a comment', () => {
     expect(cText('a"b\\c\nd')).toBe('a\\"b\\\\c d');
     expect(cText('what??/')).toBe('what?\\?/');
     expect(byteLines(Uint8Array.of(0, 255))).toBe('    0x00, 0xff,');

@@ -7,7 +7,7 @@ import { runCli } from '../support/cli.js';
 import { compareEngines, shapes } from '../support/engines.js';
 import { describeReal, tfjsNode } from '../support/real.js';
 
-describeReal('tfjs-node', 'training on TensorFlow for Node', () => {
+describeReal('tfjs-node', 'training with TensorFlow for Node.js', () => {
   const before = process.cwd();
   const folder = mkdtempSync(join(tmpdir(), 'aiot-node-'));
   // It is found in the folder one is in, as where a user has installed it.
@@ -18,7 +18,7 @@ describeReal('tfjs-node', 'training on TensorFlow for Node', () => {
   });
 
   it.each(Object.entries(shapes))(
-    'gives %s the same gradients as our own engine',
+    'computes for %s the same gradients as the built-in engine',
     async (_name, [inputShape, layers]) => {
       const output = { kind: 'classes', count: 3 } as const;
       await compareEngines(
@@ -30,7 +30,7 @@ describeReal('tfjs-node', 'training on TensorFlow for Node', () => {
     },
   );
 
-  it('is what model train --backend node uses, and says', async () => {
+  it('is used and recorded by model train --backend node', async () => {
     const rows = join(folder, 'rows.csv');
     const lines = Array.from(
       { length: 60 },

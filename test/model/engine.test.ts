@@ -6,9 +6,9 @@ import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
 import { architectures } from '../support/architectures.js';
 import { compareEngines, losses, shapes } from '../support/engines.js';
 
-describe('the fast engine, against TensorFlow.js', () => {
+describe('the built-in engine, compared with TensorFlow.js', () => {
   it.each(Object.keys(architectures) as (keyof typeof architectures)[])(
-    'has the same gradients and moments on random networks of kind %s',
+    'computes the same gradients and moments on random models of kind %s',
     async (kind) => {
       for (let seed = 0; seed < 6; seed++) {
         const trainable = trainableOf(architectures[kind](seededRandom(seed)));
@@ -18,7 +18,7 @@ describe('the fast engine, against TensorFlow.js', () => {
   );
 
   it.each(Object.entries(shapes))(
-    'has the same on %s, for every loss',
+    'computes the same on %s for every loss',
     async (_name, [inputShape, layers]) => {
       for (const [seed, loss] of losses.entries()) {
         const output = { kind: 'value', count: 3 } as const;
@@ -29,7 +29,7 @@ describe('the fast engine, against TensorFlow.js', () => {
   );
 
   it.each(Object.entries(shapes))(
-    'has the same on %s on the wasm backend',
+    'computes the same on %s as the wasm backend',
     async (_name, [inputShape, layers]) => {
       const output = { kind: 'classes', count: 3 } as const;
       await compareEngines(
@@ -41,7 +41,7 @@ describe('the fast engine, against TensorFlow.js', () => {
     },
   );
 
-  it('has the same when weights and activations are rounded to int8', async () => {
+  it('computes the same with weights and activations rounded to int8', async () => {
     const [inputShape, layers] = shapes.cnn1d!;
     const trainable = buildTrainable(
       { kind: 'cnn1d', inputShape, layers, output: { kind: 'classes', count: 3 } },

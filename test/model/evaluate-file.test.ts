@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { type FileEvaluation, fileEvaluationSchema } from '../../src/lib/model/evaluate/result.js';
 import { runCli } from '../support/cli.js';
 import { motorFile, motorFolder, motorRows } from '../support/motor-files.js';
@@ -33,7 +33,7 @@ const rowsOf = (labels: string[]) =>
   `x,y,z,label\n${labels.map((label, i) => `${i === 0 ? '1,0,0' : i === 1 ? '0,1,0' : '0,0,1'},${label}`).join('\n')}\n`;
 
 describe('aiot model evaluate FILE', () => {
-  it.each(['litert', 'device'])('measures a network of three classes on %s', async (runtime) => {
+  it.each(['litert', 'device'])('evaluates a three-class model on %s', async (runtime) => {
     const { value, code } = await evaluate(
       threeClasses,
       'x,y,z,label\n1,0,0,0\n0,1,0,1\n0,0,1,2\n0,0.6,0.5,2\n',
@@ -62,7 +62,7 @@ describe('aiot model evaluate FILE', () => {
     expect(value.worst[0]).toMatchObject({ row: 4, truth: '2', predicted: '1' });
   });
 
-  it('takes one output behind a LOGISTIC for a probability, cut at the threshold', async () => {
+  it('treats a single LOGISTIC output as a probability, and applies the threshold', async () => {
     const network = linearFile([[2]], [0], 'LOGISTIC');
     const csv = 'x,state\n-1,0\n-0.1,1\n0.1,0\n1,1\n';
     const half = await evaluate(network, csv, '--label', 'state');
@@ -71,7 +71,7 @@ describe('aiot model evaluate FILE', () => {
     expect(low.value).toMatchObject({ accuracy: 0.75, threshold: 0.4 });
   });
 
-  it('measures a value by its errors', async () => {
+  it('measures a value output by its errors', async () => {
     const { value } = await evaluate(linearFile([[2]], [1]), 'x,label\n0,1\n1,3.5\n2,4\n');
     expect(value).toMatchObject({ output: 'value', accuracy: null, macroF1: null, auc: null, classes: [] });
     expect(value.mae).toBeCloseTo(0.5, 6);
@@ -79,7 +79,7 @@ describe('aiot model evaluate FILE', () => {
     expect(value.worst[0]).toEqual({ row: 3, truth: '4', predicted: '5', score: 1 });
   });
 
-  it('measures a reconstruction by its error, when it is told so', async () => {
+  it('measures a reconstruction by its error with --output reconstruction', async () => {
     const halves = linearFile(
       [
         [0.5, 0.5],
@@ -95,7 +95,7 @@ describe('aiot model evaluate FILE', () => {
     expect(without.value.warnings).toContain('no accuracy without --threshold');
   });
 
-  it('numbers labels that are no indices in sorted order, and says so', async () => {
+  it('numbers non-index labels in sorted order, and reports the order', async () => {
     const { value } = await evaluate(threeClasses, rowsOf(['ant', 'bee', 'cat']));
     expect(value).toMatchObject({ accuracy: 1, classes: ['ant', 'bee', 'cat'] });
     expect(value.warnings[0]).toContain('labels were numbered in sorted order: ant = 0, bee = 1, cat = 2');
@@ -105,7 +105,7 @@ describe('aiot model evaluate FILE', () => {
     expect(numbers.value.classes).toEqual(['2', '10', '20']);
   });
 
-  it('says when a probability stands for the other class', async () => {
+  it('warns if a probability belongs to the other class', async () => {
     const csv = 'x,label\n-1,normal\n-2,normal\n1,anomaly\n2,anomaly\n';
     const { value } = await evaluate(linearFile([[2]], [0], 'LOGISTIC'), csv);
     expect(value).toMatchObject({ accuracy: 0, auc: 0 });
@@ -115,7 +115,7 @@ describe('aiot model evaluate FILE', () => {
   it.each([
     ['another order', ['cat', 'ant', 'bee'], true],
     ['the sorted order', ['ant', 'bee', 'cat'], false],
-  ])('proposes another order of classes where it fits far better: %s', async (_name, order, proposed) => {
+  ])('proposes another class order only if it fits far better: %s', async (_name, order, proposed) => {
     const csv = rowsOf(order).trim().split('\n');
     const rows = [csv[0], ...Array.from({ length: 4 }, () => csv.slice(1)).flat()].join('\n');
     const { value } = await evaluate(threeClasses, `${rows}\n`);
@@ -123,14 +123,14 @@ describe('aiot model evaluate FILE', () => {
     expect(said).toBe(proposed);
   });
 
-  it('asks for the scale of the rows when all get the same answer', async () => {
+  it('asks whether the rows are scaled if all get the same prediction', async () => {
     const { value } = await evaluate(linearFile([[2]], [0], 'LOGISTIC'), 'x,label\n900,0\n800,0\n950,1\n');
     expect(value.warnings).toEqual([
       expect.stringContaining('every row got the same answer, 1: are the rows scaled'),
     ]);
   });
 
-  it('writes raw outputs as real values, and integers beside them when asked', async () => {
+  it('writes raw outputs as real values, with integers alongside on request', async () => {
     const graph = mlp(seededRandom(4), [2, 4, 3]);
     const csv = 'a,b\n0.5,-1\n0,0\n2,2\n';
     const { value, dir } = await evaluate(
@@ -152,21 +152,21 @@ describe('aiot model evaluate FILE', () => {
     }
   });
 
-  it('writes no outputs over the rows', async () => {
+  it('refuses to overwrite the rows with the outputs', async () => {
     const csv = 'x,y,z,label\n1,0,0,0\n0,1,0,1\n';
     const { json, dir } = await evaluate(threeClasses, csv, '--outputs', 'DIR/rows.csv');
     expect(json).toMatchObject({ error: { code: 'AIOT_FILE_IS_INPUT' } });
     expect(await readFile(join(dir, 'rows.csv'), 'utf8')).toBe(csv);
   });
 
-  it('takes integers of int16 networks and keeps groups together for intervals', async () => {
+  it('omits the macro-F1 interval if grouped rows show no spread', async () => {
     const labels = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? '1,0,0,0' : '0,1,0,1'));
     const csv = `x,y,z,label,recording\n${labels.map((row, i) => `${row},r${i % 4}`).join('\n')}\n`;
     const { value } = await evaluate(threeClasses, csv);
     expect(value).toMatchObject({ n: 40, accuracy: 1, intervals: { macroF1: null } });
   });
 
-  it('prints figures for people', async () => {
+  it('prints human-readable metrics', async () => {
     const { argv } = await evaluate(threeClasses, rowsOf(['0', '1', '1']));
     const { stdout } = await runCli(argv);
     expect(stdout).toMatch(/Accuracy +66\.7 % of 3 rows \(95 %: 20\.8–93\.9\)/);
@@ -174,7 +174,7 @@ describe('aiot model evaluate FILE', () => {
     expect(stdout).toContain('Next: aiot model fit');
   });
 
-  it('exits with 6 below a gate, after the figures', async () => {
+  it('prints the metrics and exits with 6 if a gate fails', async () => {
     const flags = ['--gate', 'macroF1=0.9', '--gate', 'auc=0.5', '--gate', 'bytes=500'];
     const { value, code, argv } = await evaluate(threeClasses, rowsOf(['0', '1', '1']), ...flags);
     expect(code).toBe(6);
@@ -192,44 +192,38 @@ describe('aiot model evaluate FILE', () => {
 
   const good = rowsOf(['0', '1', '2']);
   it.each([
-    ['without rows', null, [], 'AIOT_USAGE', /which rows/],
-    ['columns too few', 'x,y,label\n1,2,0\n', [], 'AIOT_DATA_COLUMNS', /expected 3 columns.* got 2/],
-    ['no label', 'x,y,z\n1,2,3\n', [], 'AIOT_DATA_COLUMNS', /expected a column "label"/],
+    ['missing rows', null, [], 'AIOT_USAGE', /rows are needed/],
+    ['too few columns', 'x,y,label\n1,2,0\n', [], 'AIOT_DATA_COLUMNS', /expected 3 columns.* got 2/],
+    ['a missing label column', 'x,y,z\n1,2,3\n', [], 'AIOT_DATA_COLUMNS', /expected a column "label"/],
     [
-      'another label column',
+      'an unknown label column',
       good,
       ['--label', 'state'],
       'AIOT_DATA_COLUMNS',
-      /no column "state" with labels.* x, y, z, label/,
+      /no label column "state".* x, y, z, label/,
     ],
+    ['labels out of range', rowsOf(['0', '1', '7']), ['--classes', 'a,b,c'], 'AIOT_LABELS_UNFIT', /row 3/],
     [
-      'labels beyond the classes',
-      rowsOf(['0', '1', '7']),
-      ['--classes', 'a,b,c'],
+      'more distinct labels than classes',
+      `${good}1,1,1,9\n`,
+      [],
       'AIOT_LABELS_UNFIT',
-      /row 3/,
+      /expected 3 distinct labels/,
     ],
-    ['more kinds of labels than classes', `${good}1,1,1,9\n`, [], 'AIOT_LABELS_UNFIT', /expected 3 kinds/],
-    ['too few names', good, ['--classes', 'a,b'], 'AIOT_LABELS_UNFIT', /expected 3 classes/],
-    ['a name twice', good, ['--classes', 'a,b,b'], 'AIOT_LABELS_UNFIT', /b is named twice/],
+    ['too few class names', good, ['--classes', 'a,b'], 'AIOT_LABELS_UNFIT', /expected 3 classes/],
+    ['a duplicate class name', good, ['--classes', 'a,b,b'], 'AIOT_LABELS_UNFIT', /b is listed twice/],
     [
-      'a wrong kind of output',
+      'the wrong output kind',
       good,
       ['--output', 'value'],
       'AIOT_MODEL_UNFIT',
-      /expected a network with 1 of them/,
+      /expected a model with 1 of them/,
     ],
-    ['an unknown gate', good, ['--gate', 'makroF1=1'], 'AIOT_USAGE', /expected FIGURE=LIMIT/],
+    ['an unknown gate', good, ['--gate', 'makroF1=1'], 'AIOT_USAGE', /expected METRIC=LIMIT/],
     ['a gate without a number', good, ['--gate', 'auc=high'], 'AIOT_USAGE', /expected a number/],
-    [
-      'a threshold that is none',
-      good,
-      ['--threshold', 'much'],
-      'AIOT_USAGE',
-      /expected a number, got "much"/,
-    ],
-    ['a runtime that is none', good, ['--runtime', 'tpu'], 'AIOT_USAGE', /litert/],
-  ] as const)('refuses %s', async (_name, csv, flags, code, message) => {
+    ['an invalid threshold', good, ['--threshold', 'much'], 'AIOT_USAGE', /expected a number, got "much"/],
+    ['an unknown runtime', good, ['--runtime', 'tpu'], 'AIOT_USAGE', /litert/],
+  ] as const)('rejects %s', async (_name, csv, flags, code, message) => {
     const dir = await temporaryFolder();
     await writeFile(join(dir, 'm.tflite'), threeClasses);
     if (csv !== null) await writeFile(join(dir, 'rows.csv'), csv);
@@ -242,8 +236,8 @@ describe('aiot model evaluate FILE', () => {
 
   it.each([
     ['dynamic range', dynamicNetwork, '(dynamic range)'],
-    ['float16', halfNetwork, 'no kernel for float16'],
-  ])('refuses %s on the device interpreter, with the reason and the way out', async (_name, make, reason) => {
+    ['float16', halfNetwork, '(DEQUANTIZE): float16 weights'],
+  ])('rejects %s on the device interpreter, with the reason and a fix', async (_name, make, reason) => {
     const { value } = await evaluate(make(), 'x,label\n1,0\n', '--runtime', 'device');
     expect(value.error).toMatchObject({ code: 'AIOT_TFLITE_UNSUPPORTED' });
     expect(value.error?.message).toContain(reason);
@@ -301,7 +295,7 @@ function dynamicNetwork(): Uint8Array {
   return writeTflite(graph);
 }
 
-describe('aiot model evaluate on files of TensorFlow’s converter', () => {
+describe('aiot model evaluate on files from TensorFlow’s converter', () => {
   // Accuracy and AUC as measured with ai-edge-litert (facts: ml.md), outputs as its own predictions.
   it.each([
     ['f32', 'litert', 0.909, 0.95203, 'f32.litert.pred.csv', 1e-6],

@@ -36,7 +36,7 @@ async function tableProject(
 }
 
 describe('aiot model evaluate of a project', () => {
-  it('tells all figures of a classifier, on both runtimes, and where it is most wrong', async () => {
+  it('reports all metrics of a classifier on both runtimes, and its worst errors', async () => {
     const project: Project = await toyProject((text) =>
       text.replace('epochs: 12', 'epochs: 1').replace(/ +accept:.*\n/, ''),
     );
@@ -72,7 +72,7 @@ describe('aiot model evaluate of a project', () => {
     expect(litert.json).toMatchObject({ runtime: 'litert', accuracy: value.litert.accuracy });
   });
 
-  it('holds further limits against it, besides those of aiot.yaml', async () => {
+  it('applies --gate limits in addition to those in aiot.yaml', async () => {
     const project = await toyProject();
     await build(project.dir);
     const flags = ['--project', project.dir, '--gate', 'auc=1.1', '--gate', 'macs=10', '--json'];
@@ -92,7 +92,7 @@ describe('aiot model evaluate of a project', () => {
     expect(misplaced.json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
   });
 
-  it('measures one probability, trained on the rows of a table', async () => {
+  it('evaluates a probability model trained on table rows', async () => {
     const model = '  output: probability\n  train: { epochs: 30, batch: 16, seed: 3, learningRate: 0.02 }\n';
     const { dir, data } = await tableProject(model, (x) => (x > 0 ? '1' : '0'));
     const value = await build(dir, '--data', data);
@@ -118,7 +118,7 @@ describe('aiot model evaluate of a project', () => {
     expect(await readFile(report, 'utf8')).toContain('Calibration');
   });
 
-  it('shows the figures by folds beside its own, as long as they are of this data and these settings', async () => {
+  it('shows cross-validation metrics only while they match the data and settings', async () => {
     const { dir } = await toyProject();
     const train = async (...flags: string[]) =>
       expect((await runCli(['model', 'train', '--project', dir, ...flags])).code).toBe(0);
@@ -130,23 +130,21 @@ describe('aiot model evaluate of a project', () => {
     expect(folds).toMatchObject({ folds: 5, windows: 165, groups: 15, rmse: null });
     expect(folds!.voted!.macroF1).toBeGreaterThan(0.5);
     const sentence = foldsText(folds!, 'window');
-    expect(sentence).toMatch(
-      /^[\d.]+ % of 165 windows in 15 recordings \(95 %: .*after the vote; 5 folds, float$/,
-    );
+    expect(sentence).toMatch(/^[\d.]+ % of 165 windows in 15 recordings \(95 %: .*smoothed; 5 folds, float$/);
     expect(stdout).toContain(sentence);
     const page = await readFile(report, 'utf8');
-    expect(page).toContain(`By folds: ${sentence}`);
+    expect(page).toContain(`Cross-validation: ${sentence}`);
     const [, accuracy = ''] = /^Accuracy +(.+ \(95 %: .+\))$/m.exec(stdout) ?? [];
     expect(accuracy).toMatch(/ windows in \d+ recordings /);
     expect(page).toContain(`Accuracy: ${accuracy}`);
-    expect(page).toContain('Folds, each left out once');
+    expect(page).toContain('<h2>Cross-validation');
     await train('--epochs', '13');
     await runCli(['model', 'quantize', '--project', dir]);
     const other = await runCli(['model', 'evaluate', '--project', dir, '--json']);
     expect(other.json).toMatchObject({ folds: null, n: expect.any(Number) });
   });
 
-  it('measures a value by its errors', async () => {
+  it('measures a value output by its errors', async () => {
     const model = '  output: value\n  train: { epochs: 40, batch: 16, seed: 3, learningRate: 0.02 }\n';
     const { dir, data } = await tableProject(model, (x) => String(3 * x + 1));
     const value = await build(dir, '--data', data);

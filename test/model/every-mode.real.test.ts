@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { gaussian, type Random, seededRandom } from '../../src/lib/core/numbers.js';
 import { quantizeModes } from '../../src/lib/core/project-schema.js';
 import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures } from '../support/architectures.js';
@@ -87,9 +87,9 @@ function expectNearFloat(
   });
 }
 
-describeReal('litert', 'every mode of every kind of network in Google’s native LiteRT', () => {
+describeReal('litert', 'every mode and model kind in Google’s native LiteRT', () => {
   const all = cases();
-  it.each(quantizeModes)('%s loads and answers nearly as the float network does', (mode) => {
+  it.each(quantizeModes)('%s loads and closely matches the float model', (mode) => {
     const files = filesOf(mode, all);
     const ran = runInPython('litert', files.map(asJob));
     expectNearFloat(
@@ -100,23 +100,20 @@ describeReal('litert', 'every mode of every kind of network in Google’s native
   });
 });
 
-describeReal('tflm', 'every mode of every kind of network in TFLite Micro', () => {
+describeReal('tflm', 'every mode and model kind in TFLite Micro', () => {
   const all = cases();
-  it.each(['float32', 'int8', 'int16x8'] as const)(
-    '%s loads and answers nearly as the float network does',
-    (mode) => {
-      const files = filesOf(mode, all);
-      const ran = runInPython<{ refused?: string }>('tflm', files.map(asJob));
-      expect(ran.flatMap(({ report }) => report.refused ?? [])).toEqual([]);
-      expectNearFloat(
-        mode,
-        files,
-        ran.map(({ output }) => output),
-      );
-    },
-  );
+  it.each(['float32', 'int8', 'int16x8'] as const)('%s loads and closely matches the float model', (mode) => {
+    const files = filesOf(mode, all);
+    const ran = runInPython<{ refused?: string }>('tflm', files.map(asJob));
+    expect(ran.flatMap(({ report }) => report.refused ?? [])).toEqual([]);
+    expectNearFloat(
+      mode,
+      files,
+      ran.map(({ output }) => output),
+    );
+  });
 
-  it.each(['float16', 'dynamic'] as const)('%s is refused wherever a weight is of that kind', (mode) => {
+  it.each(['float16', 'dynamic'] as const)('%s is rejected if any weight was converted to it', (mode) => {
     const smaller = filesOf(mode, all).filter(({ graph }) =>
       graph.tensors.some(({ type }) => type === (mode === 'float16' ? 'float16' : 'int8')),
     );

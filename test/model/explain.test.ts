@@ -35,7 +35,7 @@ async function explain(network: Uint8Array, csv: string, ...flags: string[]) {
 const network = linearFile([[2, 0.5, 0]], [0], 'LOGISTIC');
 
 describe('aiot model explain', () => {
-  it('finds the feature that decides, and nothing in the one that is not looked at', async () => {
+  it('finds the deciding feature, and gives no importance to an unused one', async () => {
     const { value, code, argv } = await explain(network, rows(200));
     expect(code).toBe(0);
     expect(explanationSchema.parse(value)).toEqual(value);
@@ -56,10 +56,10 @@ describe('aiot model explain', () => {
     }
     const { stdout } = await runCli(argv);
     expect(stdout).toMatch(/x +1 +0\.\d+ ± 0\.\d+ +█+/);
-    expect(stdout).toContain('loses most without x');
+    expect(stdout).toContain('depends most on x');
   });
 
-  it('is the same for the same seed, and another for another', async () => {
+  it('gives the same result for the same seed, and another for a different seed', async () => {
     const once = await explain(network, rows(60));
     const again = await explain(network, rows(60));
     const other = await explain(network, rows(60), '--seed', '8');
@@ -67,14 +67,14 @@ describe('aiot model explain', () => {
     expect(other.value.importance).not.toEqual(once.value.importance);
   });
 
-  it('counts values by their mean error', async () => {
+  it('measures value outputs by their mean error', async () => {
     const { value } = await explain(linearFile([[3, 0]], [0]), 'a,b,label\n1,9,3\n2,5,6\n3,7,9\n4,1,12\n');
     expect(value).toMatchObject({ metric: 'mae', base: 0, output: 'value' });
     expect(value.importance[0]!.feature).toBe('a');
     expect(value.importance[1]).toMatchObject({ feature: 'b', loss: 0 });
   });
 
-  it('shows a project’s fields and the stretches of its window, in its report too', async () => {
+  it('shows a project’s fields and window segments, also in its report', async () => {
     const project = await toyProject();
     await trainProject({ project });
     await quantizeProject({ project });
@@ -92,17 +92,17 @@ describe('aiot model explain', () => {
     expect(value.saliency.parts).toHaveLength(20);
     expect(value.saliency.parts[1]).toBe('0.04 s');
     const people = await runCli(['model', 'explain', '--project', project.dir]);
-    expect(people.stdout).toContain('What each class looks at over the window');
+    expect(people.stdout).toContain('Saliency of each class over the window');
     const file = join(project.dir, 'report.html');
     await writeReport({ file, project });
-    expect(await readFile(file, 'utf8')).toContain('What it looks at');
+    expect(await readFile(file, 'utf8')).toContain('Feature importance and saliency');
   });
 
   it.each([
     ['no rows', [], 'AIOT_USAGE', 2],
     ['rows without labels', ['--data', 'x,y,z\n1,2,3\n'], 'AIOT_DATA_COLUMNS', 2],
     ['too few columns', ['--data', 'x,label\n1,0\n'], 'AIOT_DATA_COLUMNS', 2],
-  ])('refuses a file with %s', async (_name, [flag, csv], code, exit) => {
+  ])('rejects a file with %s', async (_name, [flag, csv], code, exit) => {
     const dir = await temporaryFolder();
     const [file, data] = [join(dir, 'm.tflite'), join(dir, 'rows.csv')];
     await writeFile(file, network);
@@ -116,13 +116,13 @@ describe('aiot model explain', () => {
   it.each([
     ['--classes', 'a,b'],
     ['--output', 'value'],
-  ])('refuses %s without a file, which it would speak of', async (flag, value) => {
+  ])('rejects %s without a model file', async (flag, value) => {
     const result = await runCli(['model', 'explain', flag, value, '--json']);
     expect(result.json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
     expect(result.code).toBe(2);
   });
 
-  it('refuses a project that nothing was built in', async () => {
+  it('rejects a project without a built model', async () => {
     const project = await toyProject();
     const result = await runCli(['model', 'explain', '--project', project.dir, '--json']);
     expect(result.json).toMatchObject({ error: { code: 'AIOT_MODEL_NOT_BUILT' } });

@@ -5,9 +5,9 @@ import { gateError, gatesFrom, limitsOf } from '../../src/lib/model/evaluate/gat
 import { argMaxRows, classFigures, macroF1Of, metricsOf } from '../../src/lib/model/evaluate/metrics.js';
 import { fc } from '../support/property.js';
 
-describe('figures', () => {
+describe('metrics', () => {
   // Reference: scikit-learn's example of a macro F1 (truth 0 1 2 0 1 2, prediction 0 2 1 0 0 1): 0.2667.
-  it('are those of scikit-learn', () => {
+  it('match scikit-learn', () => {
     const { macroF1, accuracy, confusion } = metricsOf([0, 1, 2, 0, 1, 2], [0, 2, 1, 0, 0, 1], 3);
     expect(macroF1).toBeCloseTo(0.26667, 4);
     expect(accuracy).toBeCloseTo(1 / 3, 10);
@@ -18,7 +18,7 @@ describe('figures', () => {
     ]);
   });
 
-  it('are 0 and not NaN for classes without windows or claims', () => {
+  it('are 0, not NaN, for classes without windows or predictions', () => {
     const [a, b] = classFigures(
       [
         [0, 0],
@@ -31,27 +31,27 @@ describe('figures', () => {
     expect(macroF1Of([])).toBe(0);
   });
 
-  it('take the first of equal outputs', () => {
+  it('pick the first of equal outputs', () => {
     expect([...argMaxRows([1, 3, 3, 5, 5, 5], 3)]).toEqual([1, 0]);
   });
 });
 
-describe('the vote', () => {
+describe('smoothing', () => {
   it.each([
     ['none', [0, 1, 0, 2], [0, 1, 0, 2]],
     ['majority:3', [0, 0, 1, 1, 2, 0], [0, 0, 0, 1, 1, 0]],
     ['majority:4', [0, 1, 0, 1, 1, 2, 2], [0, 1, 0, 1, 1, 1, 2]],
     ['majority:1', [2, 1, 0], [2, 1, 0]],
-  ])('%s makes %j of it: %j', (vote, given, voted) => {
+  ])('%s turns %j into %j', (vote, given, voted) => {
     const voter = createVote(vote);
     expect(given.map((index) => voter.push(index))).toEqual(voted);
   });
 
-  it('begins anew with each recording', () => {
+  it('restarts with each recording', () => {
     expect([...voteAll([0, 0, 0, 1, 1], ['a', 'a', 'a', 'b', 'b'], 'majority:3')]).toEqual([0, 0, 0, 1, 1]);
   });
 
-  it('always names a class of the last N windows', () => {
+  it('always returns a class from the last N windows', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(4), { minLength: 1 }), fc.integer({ min: 1, max: 9 }), (given, n) => {
         const voter = createVote(`majority:${n}`);
@@ -62,7 +62,7 @@ describe('the vote', () => {
     );
   });
 
-  it('refuses another name', () => {
+  it('rejects an unknown method', () => {
     expect(() => createVote('best')).toThrow('expected "none" or "majority:N", got "best"');
   });
 });
@@ -72,13 +72,13 @@ describe('gates', () => {
   const gatesOf = (accept: Parameters<typeof limitsOf>[0], of: typeof figures) =>
     gatesFrom(limitsOf(accept), of);
 
-  it('let a model through that keeps every limit', () => {
+  it('pass a model within every limit', () => {
     const gates = gatesOf({ macroF1: 0.95, drop: 0.0101, arena: '4KiB' }, figures);
     expect(gates.map(({ passed }) => passed)).toEqual([true, true, true]);
     expect(gateError(gates)).toBeNull();
   });
 
-  it('name every limit that is not kept, with both figures', () => {
+  it('list every limit that is not met, with both values', () => {
     const error = gateError(gatesOf({ macroF1: 0.98, drop: 0.005, arena: 4000 }, figures));
     expect(error?.code).toBe('AIOT_GATE_FAILED');
     expect(error?.exit).toBe(6);
@@ -88,21 +88,21 @@ describe('gates', () => {
   });
 
   it.each([
-    [{ macroF1: 0.98 }, /^Record more or better labelled data\. Then train again; change a limit/],
+    [{ macroF1: 0.98 }, /^Record more or better labeled data\. Then train again\. Change a limit/],
     [{ drop: 0.005 }, /^Record training data that covers what devices will meet.*\. Then train again/],
     [{ arena: 4000 }, /^Use fewer or smaller model\.layers, or a shorter signal\.window\. Then train again/],
     [{ macroF1: 0.98, arena: 4000 }, /^Record more .*\. Use fewer .*\. Then train again/],
-  ])('advise what helps against the limit %j', (accept, advice) => {
+  ])('suggest a fix for the failed limit %j', (accept, advice) => {
     expect(gateError(gatesOf(accept, figures))?.next).toMatch(advice);
   });
 
-  it('are none where no limit is set', () => {
+  it('are empty if no limit is set', () => {
     expect(gatesOf({}, figures)).toEqual([]);
   });
 });
 
 describe('warnings', () => {
-  it('tell of classes that the data does not tell apart, and of little data', () => {
+  it('cover classes that are confused and classes with little data', () => {
     const confusion = [
       [60, 0, 0],
       [0, 20, 20],

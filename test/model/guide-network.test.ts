@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import type { NetworkMode } from '../../src/lib/formats/manifest/manifest.js';
-import { importTflite, readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { endOf } from '../../src/lib/model/bundle/ends.js';
 import { unpackAny } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
@@ -29,9 +29,9 @@ function expectNear(got: readonly number[], expected: readonly number[]) {
   expect(Math.max(...got.map((value, i) => Math.abs(value - expected[i]!)))).toBeLessThan(1e-5);
 }
 
-describe('a network in the guide’s form', () => {
+describe('a model in the guide’s format', () => {
   it.each(['float32', 'float16', 'int8', 'int16x8', 'mixed'] as NetworkMode[])(
-    'of mode %s takes readings as they were measured',
+    'takes raw readings in mode %s',
     (mode) => {
       const { bundle } = tableBundle('probability', mode);
       const predictor = createPredictor(bundle);
@@ -51,7 +51,7 @@ describe('a network in the guide’s form', () => {
     },
   );
 
-  it('takes features where its inputs are features, before their standardization', () => {
+  it('takes unstandardized features if its inputs are features', () => {
     const har = harBundle(motionSamples(1500));
     const network = new FloatNetwork(seededRandom(2));
     const input = network.float([1, 60]);
@@ -73,7 +73,7 @@ describe('a network in the guide’s form', () => {
     );
   });
 
-  it('is the network as it is where nothing is standardized', () => {
+  it('gets no extra operators if nothing is standardized', () => {
     const tiny = unpackAny(tinyBundle());
     const alone = unpackAny(networkBundle('alone', writeTflite(tableNetwork('value')), 'alone.tflite'));
     for (const bundle of [tiny, alone]) {
@@ -83,7 +83,7 @@ describe('a network in the guide’s form', () => {
     }
   });
 
-  it('of a file alone does what the file says of its inputs, and says it no more', () => {
+  it('applies the standardization in a file’s metadata, and removes the metadata', () => {
     const { bundle } = tableBundle('value', 'float32');
     const { info, model } = bundle;
     const network = { output: { kind: 'value' } } as Parameters<typeof metadataOf>[0]['network'];
@@ -105,7 +105,7 @@ describe('a network in the guide’s form', () => {
     expect(Buffer.from(guideSavedModel(alone)).includes('/standardized')).toBe(true);
   });
 
-  it('loses nothing of a small deviation around a great mean', () => {
+  it('keeps a small deviation around a large mean precise', () => {
     const graph = tableNetwork('value');
     const [mean, deviation] = [
       [101_325, 101_325, 101_325, 101_325],

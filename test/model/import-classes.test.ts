@@ -40,7 +40,7 @@ async function imported(name: string, ...flags: string[]) {
 }
 
 describe('aiot model import --classes', () => {
-  it('puts outputs in the project’s order', async () => {
+  it('reorders outputs to match the project', async () => {
     const { json, code } = await imported('ordered', '--classes', order.join(','));
     expect(json).toMatchObject({ validation: { accuracy: 1 } });
     expect(code).toBe(0);
@@ -48,28 +48,28 @@ describe('aiot model import --classes', () => {
     expect(said).not.toContain('another order');
   });
 
-  it('without it says which order fits far better', async () => {
+  it('suggests the better order if omitted', async () => {
     const { json } = await imported('unordered');
     expect(json).toMatchObject({ validation: { accuracy: 0 } });
     const { notes } = json as { notes: string[] };
     expect(notes).toContainEqual(expect.stringContaining(`--classes ${order.join(',')}?`));
   });
 
-  it('with a wrong order names the right one, in the order of the file', async () => {
+  it('suggests the file’s order if given a wrong one', async () => {
     const { json } = await imported('wrong', '--classes', 'bee,ant,cat');
     const { notes } = json as { notes: string[] };
     expect(notes).toContainEqual(expect.stringContaining(`--classes ${order.join(',')}?`));
   });
 
-  it('refuses other names', async () => {
+  it('rejects unknown class names', async () => {
     const { json, code } = await imported('others', '--classes', 'ant,bee,dog');
     expect(json).toMatchObject({ error: { code: 'AIOT_LABELS_UNFIT' } });
     expect(code).toBe(2);
   });
 });
 
-describe('outputs in another order', () => {
-  it('turns one probability into that of the other class', () => {
+describe('reordering outputs', () => {
+  it('converts a probability into that of the other class', () => {
     const n = new FloatNetwork(seededRandom(3));
     const x = n.float([1, 2]);
     const whole = n.graph(x, n.unary(n.dense(x, 1), 'LOGISTIC'));
@@ -79,7 +79,7 @@ describe('outputs in another order', () => {
     expect(p! + q!).toBeCloseTo(1, 6);
   });
 
-  it('is refused where no dense layer ends the network, and leaves one that is in order as it is', () => {
+  it('requires a final dense layer, and leaves ordered outputs unchanged', () => {
     const n = new FloatNetwork(seededRandom(3));
     const x = n.float([1, 3]);
     const graph = n.graph(x, n.softmax(x));

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { readSource } from '../../src/lib/model/import/open.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
@@ -104,7 +104,7 @@ const cases: [name: string, input: number[], settings: Settings, kernel: number[
 ];
 
 describe('importing a grouped convolution', () => {
-  it.each(cases)('%s gives what each group gives by itself', async (name, input, settings, kernelShape) => {
+  it.each(cases)('%s matches the groups computed separately', async (name, input, settings, kernelShape) => {
     const { at, kernel, bias } = save(name, input, settings, kernelShape);
     const simple = simplifyGraph((await readSource(at)).graph);
     const random = seededRandom(3);
@@ -130,22 +130,22 @@ describe('importing a grouped convolution', () => {
       'groups that do not divide the channels',
       { groups: 3 },
       [3, 2, 6],
-      /groups is 3, and there are 4 channels and 6 filters/,
+      /groups is 3, but there are 4 channels and 6 filters/,
     ],
     [
       'groups that do not divide the filters',
       { groups: 4 },
       [3, 1, 6],
-      /groups is 4, and there are 4 channels and 6 filters/,
+      /groups is 4, but there are 4 channels and 6 filters/,
     ],
-    ['no groups', { groups: 0 }, [3, 2, 6], /groups is 0, and there are 4 channels and 6 filters/],
+    ['no groups', { groups: 0 }, [3, 2, 6], /groups is 0, but there are 4 channels and 6 filters/],
     [
       'weights of other groups',
       { groups: 2 },
       [3, 4, 6],
-      /3 over 2 channels, and its weights are \[3, 4, 6\]/,
+      /3 over 2 channels, but its weights are \[3, 4, 6\]/,
     ],
-  ])('refuses %s', async (name, changes, kernelShape, message) => {
+  ])('rejects %s', async (name, changes, kernelShape, message) => {
     const settings = { filters: 6, kernel_size: [3], groups: 2, ...changes };
     const { at } = save(name, [12, 4], settings, kernelShape);
     await expect(readSource(at)).rejects.toMatchObject({
@@ -154,9 +154,9 @@ describe('importing a grouped convolution', () => {
     });
   });
 
-  it('is refused by training, which has no gradient of groups', async () => {
+  it('gives a model that training rejects for lack of a gradient', async () => {
     const [name, input, settings, kernelShape] = cases[2]!;
     const { graph } = await readSource(save(`${name} to train`, input, settings, kernelShape).at);
-    expect(() => trainableOf(graph)).toThrow(/a grouped convolution \(4 channels, 2 in a group\)/);
+    expect(() => trainableOf(graph)).toThrow(/a grouped convolution \(4 channels, 2 per group\)/);
   });
 });

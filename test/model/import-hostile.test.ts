@@ -14,21 +14,21 @@ afterEach(() => {
   console.warn = warn;
 });
 
-it('reads an HDF5 file with groups in themselves to an end, and prints none of its names', async () => {
+it('stops reading an HDF5 file whose groups contain themselves, and prints no names', async () => {
   const bytes = readFileSync(join(root, 'test/golden/models/loop.h5'));
   await expect(readKerasH5(bytes)).rejects.toMatchObject({
     code: 'AIOT_FILE_MALFORMED',
-    message: 'its groups lie more than 16 deep in one another',
+    message: 'its groups are nested more than 16 deep',
   });
   expect(said).toEqual([]);
 });
 
-it('looks at no more of an HDF5 file than a network has', () => {
+it('reads at most 3,000 groups and arrays of an HDF5 file', () => {
   const group = (arrays: number) => ({
     keys: Array.from({ length: arrays }, (_, n) => `${n}`),
     get: () => ({ shape: [], value: [] }),
   });
   const found = (arrays: number) => [...datasetsIn(group(arrays) as never)].length;
   expect(found(3000)).toBe(3000);
-  expect(() => found(3001)).toThrow('there are more than 3000 groups and arrays in it');
+  expect(() => found(3001)).toThrow('it contains more than 3000 groups and arrays');
 });

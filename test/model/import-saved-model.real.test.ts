@@ -38,7 +38,7 @@ describeReal('tfjs-node', 'importing a SavedModel', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it.each(names)('%s answers as Keras does, to 1e-5', async (name) => {
+  it.each(names)('%s matches Keras to 1e-5', async (name) => {
     const { inputs, outputs } = JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')) as {
       inputs: number[][];
       outputs: number[][];
@@ -54,7 +54,7 @@ describeReal('tfjs-node', 'importing a SavedModel', () => {
     });
   });
 
-  it('refuses a graph that is cut off', async () => {
+  it('rejects a truncated graph', async () => {
     const cut = join(folder, 'cut.saved');
     cpSync(join(folder, 'branches.saved'), cut, { recursive: true });
     const whole = readFileSync(join(cut, 'saved_model.pb'));

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { readSource } from '../../src/lib/model/import/open.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
@@ -20,7 +20,7 @@ interface Answers {
   outputs: number[][];
 }
 
-describeReal('tensorflow', 'importing what Keras wrote', () => {
+describeReal('tensorflow', 'importing Keras files', () => {
   beforeAll(() => {
     const script = join(root, 'test/support/python/keras_models.py');
     const run = spawnSync(python('tensorflow'), [script, folder], { encoding: 'utf8' });
@@ -32,7 +32,7 @@ describeReal('tensorflow', 'importing what Keras wrote', () => {
     ...['branches', 'nested', 'shared', 'normalized'],
   ];
   it.each(names.flatMap((name) => [`${name}.keras`, `${name}.h5`]))(
-    '%s answers as Keras does, to 1e-5',
+    '%s matches Keras to 1e-5',
     async (file) => {
       const { inputs, outputs } = JSON.parse(
         readFileSync(join(folder, file.replace(/\.\w+$/, '.json')), 'utf8'),
@@ -59,7 +59,7 @@ describeReal('tensorflow', 'importing what Keras wrote', () => {
     ['recurrent.keras', /layer 1 \(lstm, LSTM\): LSTM is not supported; use Conv1D/],
     ['gelu.keras', /layer 1 \(conv1d\w*, Conv1D\): the activation "gelu" is not supported; use relu or silu/],
     ['open.keras', /its shape is \[null,null,2\]/],
-  ])('%s is refused, naming the layer and what could replace it', async (file, message) => {
+  ])('%s is rejected, naming the unsupported layer or shape and any replacement', async (file, message) => {
     await expect(readSource(join(folder, file))).rejects.toMatchObject({
       code: 'AIOT_LAYER_UNSUPPORTED',
       message: expect.stringMatching(message),
@@ -67,7 +67,7 @@ describeReal('tensorflow', 'importing what Keras wrote', () => {
   });
 
   it.each(['conv1d.h5', 'conv1d.keras'])(
-    '%s damaged anywhere is refused, or read all the same',
+    '%s with random damage is read or rejected with a clear error',
     async (file) => {
       const whole = readFileSync(join(folder, file));
       const random = seededRandom(1);
@@ -92,7 +92,7 @@ describeReal('tensorflow', 'importing what Keras wrote', () => {
     },
   );
 
-  it('an imported file is one that inspect and quantize take', async () => {
+  it('an imported file works with quantize and inspect', async () => {
     const [out, int8, rows] = ['mlp.tflite', 'mlp.int8.tflite', 'rows.csv'].map((name) => join(folder, name));
     const imported = await runCli(['model', 'import', join(folder, 'mlp.keras'), '--out', out!, '--json']);
     expect(imported).toMatchObject({ code: 0, json: { format: 'keras', layers: 6, file: out } });

@@ -6,8 +6,8 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Sequential } from '@tensorflow/tfjs-layers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { readZip } from '../../src/lib/formats/zip.js';
 import { readSource } from '../../src/lib/model/import/open.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
@@ -71,8 +71,8 @@ function gestures(): Sequential {
   });
 }
 
-describe('importing a layers model of TensorFlow.js', () => {
-  it('gives the outputs that TensorFlow.js gives', async () => {
+describe('importing a TensorFlow.js layers model', () => {
+  it('gives the same outputs as TensorFlow.js', async () => {
     const model = gestures();
     const at = await save(model, 'gestures');
     for (const path of [at, join(at, 'model.json')]) {
@@ -87,7 +87,7 @@ describe('importing a layers model of TensorFlow.js', () => {
     }
   });
 
-  it('makes weights float again that its converter has quantized', async () => {
+  it('dequantizes weights that the converter quantized', async () => {
     const at = await save(
       layers.sequential({ layers: [layers.layers.dense({ units: 2, inputShape: [2] })] }),
       'small',
@@ -127,13 +127,13 @@ describe('importing a layers model of TensorFlow.js', () => {
       'no model',
       (json) => Object.assign(json, { modelTopology: {} }),
       'AIOT_FILE_MALFORMED',
-      /holds no layers model/,
+      /contains no layers model/,
     ],
     [
       'weights that are missing',
       (json) => Object.assign(json, { weightsManifest: [] }),
       'AIOT_FILE_MALFORMED',
-      /no weights \S+\/kernel/,
+      /the weights \S+\/kernel are missing/,
     ],
     [
       'a layer named like a property of every object',
@@ -151,19 +151,19 @@ describe('importing a layers model of TensorFlow.js', () => {
       'units other than its weights have',
       (json) => Object.assign(settingsOf(json, 6), { units: 7 }),
       'AIOT_FILE_MALFORMED',
-      /layer 6 \(\S+, Dense\): units is 7, and its weights are \[32, 6\]/,
+      /layer 6 \(\S+, Dense\): units is 7, but its weights are \[32, 6\]/,
     ],
     [
       'filters other than its weights have',
       (json) => Object.assign(settingsOf(json, 0), { filters: 5 }),
       'AIOT_FILE_MALFORMED',
-      /layer 0 \(\S+, Conv1D\): filters is 5, and its weights are \[3, 3, 4\]/,
+      /layer 0 \(\S+, Conv1D\): filters is 5, but its weights are \[3, 3, 4\]/,
     ],
     [
       'a window other than its weights have',
       (json) => Object.assign(settingsOf(json, 0), { kernel_size: [9] }),
       'AIOT_FILE_MALFORMED',
-      /layer 0 \(\S+, Conv1D\): a window of 1 × 9 over 3 channels, and its weights are \[3, 3, 4\]/,
+      /layer 0 \(\S+, Conv1D\): a window of 1 × 9 over 3 channels, but its weights are \[3, 3, 4\]/,
     ],
     [
       'layers that are none',
@@ -175,7 +175,7 @@ describe('importing a layers model of TensorFlow.js', () => {
       'a layer whose name is a number',
       (json) => Object.assign(json.modelTopology.config.layers[2]!, { name: 5 }),
       'AIOT_FILE_MALFORMED',
-      /layer 2 of the model: expected a text as name, got 5/,
+      /layer 2 of the model: expected a string as name, got 5/,
     ],
     [
       'a manifest that is a text',
@@ -225,7 +225,7 @@ describe('importing a layers model of TensorFlow.js', () => {
       'AIOT_FILE_MALFORMED',
       /\/etc\/passwd, which is outside the model's folder/,
     ],
-  ])('refuses %s', async (name, change, code, message) => {
+  ])('rejects %s', async (name, change, code, message) => {
     const at = await save(gestures(), name.replaceAll(' ', '-'));
     const json = JSON.parse(readFileSync(join(at, 'model.json'), 'utf8'));
     change(json);
@@ -233,10 +233,10 @@ describe('importing a layers model of TensorFlow.js', () => {
     await expect(readSource(at)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  it('refuses shards that end too early, naming the weight', async () => {
+  it('rejects shards that are too short', async () => {
     const at = await save(gestures(), 'short');
     writeFileSync(join(at, 'b.bin'), '');
-    await expect(readSource(at)).rejects.toThrow(/bytes too early/);
+    await expect(readSource(at)).rejects.toThrow(/bytes too short/);
   });
 });
 
@@ -259,7 +259,7 @@ describe('aiot model import', () => {
     expect(graph.operators.map(({ op }) => op)).not.toContain('ADD');
   });
 
-  it('writes over nothing that it reads, and takes no path as a name', async () => {
+  it('never overwrites its inputs, and rejects a path as a name', async () => {
     const at = await save(gestures(), 'kept');
     const before = readFileSync(join(at, 'a.bin'));
     const own = join(at, 'own.tflite');
@@ -278,7 +278,7 @@ describe('aiot model import', () => {
     expect(readFileSync(join(at, 'a.bin')).equals(before)).toBe(true);
   });
 
-  it('makes a network the project’s own, for all later steps', async () => {
+  it('imports a model into a project for all later steps', async () => {
     const project = join(folder, 'project');
     mkdirSync(project);
     const rows = join(folder, 'rows.csv');
@@ -322,7 +322,7 @@ describe('aiot model import', () => {
     expect(refused.code).toBe(2);
   });
 
-  it('takes a float .tflite file, and refuses a quantized one', async () => {
+  it('accepts a float .tflite file, and rejects a quantized one', async () => {
     const float = join(folder, 'float.tflite');
     writeFileSync(float, writeTflite(architectures.mlp(seededRandom(1))));
     const out = join(folder, 'again.tflite');
@@ -332,10 +332,10 @@ describe('aiot model import', () => {
     const refused = await runCli(['model', 'import', float, '--out', out]);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain('AIOT_LAYER_UNSUPPORTED');
-    expect(refused.stderr).toContain('import the float32 one');
+    expect(refused.stderr).toContain('import the float32 model');
   });
 
-  it('refuses a network whose weights are no numbers, naming them, and a name that leads elsewhere', async () => {
+  it('rejects a model with NaN weights, naming them, and a name that is a path', async () => {
     const graph = architectures.mlp(seededRandom(1));
     const float = join(folder, 'broken.tflite');
     writeFileSync(float, writeTflite(graph));
@@ -366,19 +366,19 @@ describe('aiot model import', () => {
     for (const { data } of graph.tensors) if (data instanceof Float32Array) data.fill(Number.NaN);
     writeFileSync(float, writeTflite(graph));
     const judged = await runCli(['model', 'evaluate', float, '--data', rows]);
-    expect(judged.stderr).toMatch(/the network gives NaN \(row 1: output 0\): its .* holds NaN/s);
-    expect(judged.stderr).toContain('Train it again');
+    expect(judged.stderr).toMatch(/the model outputs NaN \(row 1: output 0\): its .* holds NaN/s);
+    expect(judged.stderr).toContain('Train the model again');
   });
 
   it.each([
-    ['a file that is not there', 'missing.keras', 'AIOT_FILE_NOT_FOUND'],
-    ['a file of something else', 'text.keras', 'AIOT_FILE_MALFORMED'],
+    ['a missing file', 'missing.keras', 'AIOT_FILE_NOT_FOUND'],
+    ['a file of another format', 'text.keras', 'AIOT_FILE_MALFORMED'],
     ['an archive without a model', 'empty.keras', 'AIOT_FILE_MALFORMED'],
-    ['HDF5 that is cut off', 'cut.h5', 'AIOT_FILE_MALFORMED'],
-    ['HDF5 of which only the beginning is right', 'junk.h5', 'AIOT_FILE_MALFORMED'],
+    ['a truncated HDF5 file', 'cut.h5', 'AIOT_FILE_MALFORMED'],
+    ['an HDF5 file with only a valid signature', 'junk.h5', 'AIOT_FILE_MALFORMED'],
     ['an empty folder', 'nothing', 'AIOT_FILE_MALFORMED'],
-    ['a model.json of nothing', 'null', 'AIOT_FILE_MALFORMED'],
-  ])('refuses %s before anything is written', async (_what, name, code) => {
+    ['a model.json that is null', 'null', 'AIOT_FILE_MALFORMED'],
+  ])('rejects %s before writing anything', async (_what, name, code) => {
     writeFileSync(join(folder, 'text.keras'), 'hello');
     writeFileSync(join(folder, 'empty.keras'), zip({ 'metadata.json': '{}' }));
     writeFileSync(
@@ -401,7 +401,7 @@ describe('aiot model import', () => {
 });
 
 describe('a zip archive', () => {
-  it('is read, stored or deflated', () => {
+  it('is read whether stored or deflated', () => {
     const archive = zip({ 'a.txt': 'alpha', 'dir/b.txt': 'beta '.repeat(50), 'c.txt': 'gamma' });
     const files = readZip(archive, ['a.txt', 'dir/b.txt', 'd.txt']);
     expect([...files].map(([name, data]) => [name, Buffer.from(data).toString()])).toEqual([
@@ -410,10 +410,12 @@ describe('a zip archive', () => {
     ]);
   });
 
-  it('is refused with the byte where it is damaged', () => {
+  it('is rejected with the byte offset of the damage', () => {
     const all = ['a.txt', 'b.txt'];
     const whole = zip({ 'a.txt': 'alpha', 'b.txt': 'beta '.repeat(50) });
-    expect(() => readZip(whole.subarray(0, 40), all)).toThrow(/byte 40 of the archive: it has no end record/);
+    expect(() => readZip(whole.subarray(0, 40), all)).toThrow(
+      /byte 40 of the archive: the end record is missing/,
+    );
     for (let at = 0; at < whole.length; at++) {
       const damaged = Uint8Array.from(whole);
       damaged[at]! ^= 0xff;
@@ -426,19 +428,19 @@ describe('a zip archive', () => {
   });
 });
 
-describe('a zip archive that unpacks to more than it is', () => {
-  it('is refused when its entries share bytes, whichever are asked for', () => {
+describe('a zip bomb', () => {
+  it('is rejected if its entries overlap, whichever are requested', () => {
     const whole = zip({ 'a.txt': 'alpha', 'b.txt': 'beta '.repeat(50) });
     const second = Buffer.from(whole).lastIndexOf(Buffer.from([0x50, 0x4b, 1, 2]));
     Buffer.from(whole.buffer).writeUInt32LE(0, second + 42);
-    expect(() => readZip(whole, [])).toThrow(/byte 0 of the archive: b\.txt begins within a\.txt/);
+    expect(() => readZip(whole, [])).toThrow(/byte 0 of the archive: b\.txt overlaps a\.txt/);
   });
 
-  it('is refused by what it claims, before it is unpacked', () => {
+  it('is rejected by its stated size, before unpacking', () => {
     const whole = zip({ 'a.txt': 'alpha', 'b.txt': 'beta '.repeat(50) });
     const second = Buffer.from(whole).lastIndexOf(Buffer.from([0x50, 0x4b, 1, 2]));
     Buffer.from(whole.buffer).writeUInt32LE(0xffff_fff0, second + 24);
-    expect(() => readZip(whole, ['b.txt'])).toThrow(/b\.txt claims 4294967280 bytes/);
+    expect(() => readZip(whole, ['b.txt'])).toThrow(/the size of b\.txt is stated as 4294967280 bytes/);
     expect([...readZip(whole, ['a.txt']).keys()]).toEqual(['a.txt']);
   });
 });

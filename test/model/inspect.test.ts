@@ -6,7 +6,7 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 import { outlineTflite } from '../../src/lib/formats/tflite/outline.js';
 import { builtinName, tensorTypeName } from '../../src/lib/formats/tflite/schema.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { inspectNetwork } from '../../src/lib/model/inspect/inspect.js';
 import { type Inspection, inspectionSchema } from '../../src/lib/model/inspect/inspection.js';
 import { planArena } from '../../src/lib/runtime/arena.js';
@@ -39,7 +39,7 @@ function withElu(): Uint8Array {
 }
 
 describe('aiot model inspect', () => {
-  it('tells tensors, operators with versions, bytes, multiply-adds and the arena of any network', async () => {
+  it('reports tensors, operator versions, size, multiply-adds, and the arena of any model', async () => {
     const graph = cnn(seededRandom(2));
     const file = join(await temporaryFolder(), 'cnn.tflite');
     const bytes = writeTflite(graph);
@@ -71,7 +71,7 @@ describe('aiot model inspect', () => {
       expect(tensor.bytes).toBe(graph.tensors[tensor.index]!.data!.byteLength);
   });
 
-  it('draws when each piece of the arena is in use, and where it lies', async () => {
+  it('draws the lifetime and offset of each arena allocation', async () => {
     const file = join(await temporaryFolder(), 'mlp.tflite');
     await writeFile(file, writeTflite(mlp(seededRandom(1), [8, 24, 3])));
     const { stdout } = await runCli(['model', 'inspect', file]);
@@ -87,7 +87,7 @@ describe('aiot model inspect', () => {
     expect(parts!.split(' + ').reduce((sum, part) => sum + bytes(part), 0)).toBe(bytes(whole!));
   });
 
-  it('lists operators that are not known here, and says what is not known because of them', async () => {
+  it('lists unknown operators, and notes that the arena is unknown because of them', async () => {
     const file = join(await temporaryFolder(), 'elu.tflite');
     await writeFile(file, withElu());
     const { value, code } = await inspect(file);
@@ -98,15 +98,15 @@ describe('aiot model inspect', () => {
     ]);
     expect(value).toMatchObject({ arenaBytes: null, arena: null, macs: 2 });
     expect(value.notes[0]).toMatch(/its arena is not known: operator 1: ELU is not supported: use RELU/);
-    expect((await runCli(['model', 'inspect', file])).stdout).toContain('ELU (not known here)');
+    expect((await runCli(['model', 'inspect', file])).stdout).toContain('ELU (unknown)');
   });
 
-  it('has every operator that is known here under its name in the schema', () => {
+  it('names every supported operator as in the schema', () => {
     for (const [op, { code }] of Object.entries(operatorRows)) expect(builtinName(code)).toBe(op);
     expect(builtinName(250)).toBe('BUILTIN_250');
   });
 
-  it('knows every operator and tensor type of the schema by name', () => {
+  it('names every operator and tensor type in the schema', () => {
     expect([0, 16, 129, 161, 162, 202, 203, 205, 209].map(builtinName)).toEqual([
       'ADD',
       'LSTM',
@@ -125,10 +125,10 @@ describe('aiot model inspect', () => {
   });
 
   it.each([
-    ['cut off', (bytes: Uint8Array) => bytes.slice(0, bytes.length - 200)],
+    ['that is truncated', (bytes: Uint8Array) => bytes.slice(0, bytes.length - 200)],
     ['with an offset beyond its end', (bytes: Uint8Array) => Uint8Array.from(bytes).fill(255, 0, 4)],
-    ['with the mark alone', () => new TextEncoder().encode('\0\0\0\0TFL3')],
-  ])('refuses a file %s with the byte offset', async (_name, damage) => {
+    ['with only the identifier', () => new TextEncoder().encode('\0\0\0\0TFL3')],
+  ])('rejects a file %s, naming the byte offset', async (_name, damage) => {
     const file = join(await temporaryFolder(), 'bad.tflite');
     await writeFile(file, damage(writeTflite(mlp(seededRandom(1), [8, 24, 3]))));
     const { json, code } = await inspect(file);
@@ -137,7 +137,7 @@ describe('aiot model inspect', () => {
     expect(code).toBe(2);
   });
 
-  it('refuses or describes any damaged file, and always names the byte', () => {
+  it('describes any damaged file or rejects it, naming the byte', () => {
     const whole = writeTflite(cnn(seededRandom(5)));
     const damage = fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 });
     fc.assert(
@@ -157,7 +157,7 @@ describe('aiot model inspect', () => {
   });
 });
 
-describe('aiot model inspect of files of TensorFlow’s converter', () => {
+describe('aiot model inspect of files from TensorFlow’s converter', () => {
   // Versions and sizes: facts (ml.md), dump.txt beside the files.
   it.each([
     ['f32', 12_260, 'float32', ['FULLY_CONNECTED 1', 'LOGISTIC 1'], 2350],
@@ -165,7 +165,7 @@ describe('aiot model inspect of files of TensorFlow’s converter', () => {
     ['i16x8', 9456, 'int16x8', ['FULLY_CONNECTED 4', 'LOGISTIC 2'], 2350],
     ['f16', 8368, 'float16', ['DEQUANTIZE 3', 'FULLY_CONNECTED 1', 'LOGISTIC 1'], 2350],
     ['dyn', 7240, 'dynamic', ['FULLY_CONNECTED 12', 'LOGISTIC 1'], 2350],
-  ])('%s has %i bytes of %s', async (name, bytes, precision, versions, macs) => {
+  ])('%s has %i bytes and is %s', async (name, bytes, precision, versions, macs) => {
     const { value } = await inspect(join(motorFolder, `${name}.tflite`));
     expect(value).toMatchObject({
       bytes,
@@ -178,7 +178,7 @@ describe('aiot model inspect of files of TensorFlow’s converter', () => {
     expect([...ops]).toEqual(versions);
     const refused = name === 'dyn' || name === 'f16';
     expect(value.arenaBytes === null).toBe(refused);
-    expect(value.notes.some((note) => note.startsWith('TFLite Micro refuses it'))).toBe(refused);
+    expect(value.notes.some((note) => note.startsWith('TFLite Micro has no kernel'))).toBe(refused);
   });
 });
 
@@ -188,7 +188,7 @@ it.each([
   ['quantize', ['--mode', 'float16']],
   ['evaluate', ['--data', 'rows.csv']],
   ['explain', ['--data', 'rows.csv']],
-])('%s says how to get a version of a registry, which is no file', async (verb, flags) => {
+])('%s explains how to pull a registry version given instead of a file', async (verb, flags) => {
   const { json, code } = await runCli(['model', verb, 'w1@3', ...flags, '--json']);
   expect(json).toEqual({
     error: {
@@ -200,5 +200,5 @@ it.each([
   });
   expect(code).toBe(4);
   const missing = await runCli(['model', 'inspect', 'gone.tflite', '--json']);
-  expect(missing.json).toMatchObject({ error: { message: expect.stringContaining('no such file') } });
+  expect(missing.json).toMatchObject({ error: { message: expect.stringContaining('does not exist') } });
 });

@@ -20,8 +20,8 @@ const answer = (graph: Graph, row: Float32Array) =>
   Array.from(createInterpreter(graph).invoke(row) as Float32Array);
 const row = Float32Array.from([0.3, -1.2, 0.8, 2, -0.4]);
 
-describe('joining members', () => {
-  it.each([[[4]], [[6, 4]], [[8, 6, 4]]])('answers with the mean of their outputs, layers %j', (layers) => {
+describe('joining ensemble members', () => {
+  it.each([[[4]], [[6, 4]], [[8, 6, 4]]])('averages their outputs, layers %j', (layers) => {
     const members = [1, 2, 3].map((seed) => member(seed, layers));
     const each = members.map((graph) => answer(graph, row));
     const joined = joinMembers(members);
@@ -31,7 +31,7 @@ describe('joining members', () => {
     expect(joined.operators).toHaveLength(members[0]!.operators.length);
   });
 
-  it('leaves the members as they were, and is a graph to finish like any other', () => {
+  it('leaves the members unchanged, and yields a graph that can be finished', () => {
     const members = [1, 2].map((seed) => member(seed, [4]));
     const before = members.map((graph) => answer(graph, row));
     const finished = finishGraph(joinMembers(members), { ending: 'SOFTMAX' });
@@ -39,14 +39,14 @@ describe('joining members', () => {
     expect(members.map((graph) => answer(graph, row))).toEqual(before);
   });
 
-  it('takes one member for itself, and refuses none or different ones', () => {
+  it('returns a single member as is, and rejects none or different sizes', () => {
     const one = member(1, [4]);
     expect(joinMembers([one])).toBe(one);
-    expect(() => joinMembers([])).toThrow('there is none');
-    expect(() => joinMembers([one, member(2, [6])])).toThrow('differ in size');
+    expect(() => joinMembers([])).toThrow('it is missing');
+    expect(() => joinMembers([one, member(2, [6])])).toThrow('have different sizes');
   });
 
-  it('refuses what is not dense layers alone', () => {
+  it('rejects layers other than dense ones', () => {
     const windows = buildTrainable(
       {
         kind: 'cnn1d',

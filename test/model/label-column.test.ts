@@ -32,7 +32,7 @@ async function folder() {
 
 const refusal = {
   code: 'AIOT_DATA_COLUMNS',
-  message: expect.stringMatching(/rows\.csv: no column "stat" with labels; its columns are x, y, state$/),
+  message: expect.stringMatching(/rows\.csv: no label column "stat"; its columns are x, y, state$/),
   next: 'Did you mean --label state?',
 };
 
@@ -46,8 +46,8 @@ const commands: [name: string, argv: (dir: string) => string[]][] = [
   ['explain', (dir) => ['explain', join(dir, 'm.tflite')]],
 ];
 
-describe('--label that names no column', () => {
-  it.each(commands)('is refused by model %s, with the column that was meant', async (_, argv) => {
+describe('an unknown --label column', () => {
+  it.each(commands)('is rejected by model %s, suggesting the right column', async (_, argv) => {
     const dir = await folder();
     const rows = ['--data', join(dir, 'rows.csv'), '--label', 'stat', '--json'];
     const { code, json } = await runCli(['model', ...argv(dir), ...rows]);
@@ -55,15 +55,15 @@ describe('--label that names no column', () => {
     expect(code).toBe(2);
   });
 
-  it('is refused beside recordings, which have their own labels', async () => {
+  it('is rejected for recordings, which have their own labels', async () => {
     const dir = await temporaryFolder();
     await writeFile(join(dir, 'aiot.yaml'), project);
     const { json, code } = await runCli(['model', 'train', '--project', dir, '--label', 'nolabel', '--json']);
     expect(json).toMatchObject({
       error: {
         code: 'AIOT_USAGE',
-        message: '--label names a column of a table, and there are only recordings here',
-        next: 'Leave --label out: each recording has its label. For a table, add --data FILE.csv.',
+        message: '--label names a column of a table, but this project has only recordings',
+        next: 'Omit --label: each recording has its label. For a table, add --data FILE.csv.',
       },
     });
     expect(code).toBe(2);

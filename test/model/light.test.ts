@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 
-it('predicting and every command but train start without TensorFlow and LiteRT', () => {
+it('the model library loads without TensorFlow and LiteRT', () => {
   const program = `
     const { createRequire } = await import('node:module');
     await import(${JSON.stringify(join(root, 'src/lib/model/index.ts'))});

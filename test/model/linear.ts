@@ -1,5 +1,5 @@
 import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 
 /** A float32 network of one layer, y = end(W x + b), with weights by hand: its answers can be told in advance. */
 export function linearGraph(weights: number[][], bias: number[], end?: 'SOFTMAX' | 'LOGISTIC'): Graph {

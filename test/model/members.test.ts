@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { layersOf, type NetworkSpec } from '../../src/lib/model/network/layers.js';
 import { type FitOptions, fitNetwork } from '../../src/lib/model/train/fit/fit-network.js';
 import { finishGraph } from '../../src/lib/model/train/learn.js';
@@ -37,8 +37,8 @@ const options = (more: Partial<FitOptions>): FitOptions => ({
   ...more,
 });
 
-describe('several members', () => {
-  it('become one network that answers as they do together', async () => {
+describe('ensemble members', () => {
+  it('merge into one model with the same outputs', async () => {
     const fitted = await fitNetwork(options({ members: 3 }));
     const row = Float32Array.from([0.4, -1.1]);
     const interpreter = createInterpreter(fitted.trained);
@@ -49,7 +49,7 @@ describe('several members', () => {
     fitted.dispose();
   });
 
-  it('are the network by itself when there is one, and larger when there are more', async () => {
+  it('equal the plain model if there is one, and a larger model if there are more', async () => {
     const bytes = async (members?: number) => {
       const fitted = await fitNetwork(options({ members, epochs: 1 }));
       fitted.dispose();
@@ -60,7 +60,7 @@ describe('several members', () => {
     expect((await bytes(4)).length).toBeGreaterThan(alone.length);
   });
 
-  it('go on from a checkpoint to the same result', async () => {
+  it('resume from a checkpoint to the same result', async () => {
     const whole = await fitNetwork(options({ members: 2 }));
     let kept: Parameters<NonNullable<FitOptions['onCheckpoint']>>[0] | undefined;
     const half = await fitNetwork(
@@ -78,7 +78,7 @@ describe('several members', () => {
     for (const fitted of [whole, half, rest]) fitted.dispose();
   });
 
-  it('are refused before anything is trained where layers cannot be joined', async () => {
+  it('are rejected before training if layers cannot be joined', async () => {
     let epochs = 0;
     const windows: NetworkSpec = {
       kind: 'cnn1d',

@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { bootstrapInterval, pairedDifference } from '../../src/lib/model/evaluate/intervals.js';
 import {
   argMaxRows,
   aucOf,
-  bootstrapInterval,
   calibrationOf,
-  pairedDifference,
   sharesOf,
   valueFigures,
 } from '../../src/lib/model/evaluate/metrics.js';
@@ -31,10 +30,10 @@ function rows(random: () => number, count: number, classes: number) {
   return { truth, scores };
 }
 
-describe('figures of a classifier', () => {
+describe('classifier metrics', () => {
   // scikit-learn 1.x: accuracy_score, f1_score(average="macro"), roc_auc_score(multi_class="ovr", average="macro"; for two
   // classes of the second score); calibration error by its definition in numpy.
-  it('are those of scikit-learn, with three, five and two classes', () => {
+  it('match scikit-learn for three, five, and two classes', () => {
     const random = parkMiller();
     const wanted = [
       [200, 3, [0.71, 0.7048650316974806, 0.8678035237128164, 0.20053850278183083]],
@@ -74,7 +73,7 @@ describe('figures of a classifier', () => {
     expect(errors.r2).toBeCloseTo(0.9860253964687524, 12);
   });
 
-  it('have no AUC where one class alone occurs, and no interval of one group', () => {
+  it('have no AUC for a single class, and no interval for a single group', () => {
     const got = figuresOf({
       truth: [1, 1],
       predicted: [1, 0],
@@ -86,7 +85,7 @@ describe('figures of a classifier', () => {
     expect(got.intervals).toEqual({ macroF1: null, auc: null });
   });
 
-  it('have wider intervals over recordings whose windows are alike than over windows', () => {
+  it('have wider intervals by recording than by window if windows in a recording are alike', () => {
     const truth = Array.from({ length: 200 }, (_, i) => i % 2);
     // Whole recordings of ten are right or wrong.
     const predicted = truth.map((c, i) => (Math.floor(i / 10) % 4 === 0 ? 1 - c : c));
@@ -103,7 +102,7 @@ describe('figures of a classifier', () => {
 });
 
 describe('calibration', () => {
-  it('is 0 where confidence is the share of right answers, and their distance elsewhere', () => {
+  it('is 0 if confidence equals accuracy, and otherwise their difference', () => {
     const confidence = [0.5, 0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9];
     expect(
       calibrationOf(
@@ -128,7 +127,7 @@ describe('calibration', () => {
     ).toBeNull();
   });
 
-  it('takes logits by their softmax, and shares as they are', () => {
+  it('applies softmax to logits, and uses probabilities unchanged', () => {
     expect([...sharesOf([0.25, 0.75], 2)]).toEqual([0.25, 0.75]);
     const [a, b] = sharesOf([1000, 1000 + Math.log(3)], 2);
     expect(a).toBeCloseTo(0.25, 12);
@@ -142,7 +141,7 @@ describe('two models on the same rows', () => {
     [5, 15, 0.04138946533203125],
     [10, 2, 0.03857421875],
     [0, 0, 1],
-  ])('of which %i and %i rows are right in one alone differ with p = %f', (a, b, p) => {
+  ])('%i and %i rows right in only one model give p = %f', (a, b, p) => {
     const kind = (row: number) => (row < a ? 'a' : row < a + b ? 'b' : 'both');
     const got = pairedDifference(
       100,
@@ -156,7 +155,7 @@ describe('two models on the same rows', () => {
     expect(got.interval[1]).toBeGreaterThan(got.difference - 1e-9);
   });
 
-  it('have the interval of Agresti and Min', () => {
+  it('get the Agresti–Min interval', () => {
     // Their adjusted formula by hand: cells 53, 8 of 120 and 16, 43; n* = 122, (16.5 − 8.5) / 122 ± …
     const cells = [...'a'.repeat(53), ...'A'.repeat(8), ...'B'.repeat(16), ...'n'.repeat(43)];
     const got = pairedDifference(
@@ -171,8 +170,8 @@ describe('two models on the same rows', () => {
   });
 });
 
-describe('drawing again', () => {
-  it('is seeded, and covers the mean of known spread', () => {
+describe('bootstrapping', () => {
+  it('is seeded, and gives the expected interval for a mean', () => {
     const values = Array.from({ length: 400 }, (_, i) => i % 2);
     const mean = (weights: Float64Array) =>
       values.reduce((sum, value, i) => sum + value * weights[i]!, 0) / weights.reduce((a, b) => a + b);

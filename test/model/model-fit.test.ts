@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { chips } from '../../src/lib/model/fit/chips.js';
 import { layerCycles } from '../../src/lib/model/fit/kernels.js';
 import { type Fit, fitSchema } from '../../src/lib/model/fit/result.js';
@@ -82,9 +82,9 @@ function convolve(b: GraphBuilder, x: number, shape: number[], taps: number, str
 describe('aiot model fit', () => {
   it.each([
     [129, 'operator 0: CALL_ONCE is not supported'],
-    [130, 'operator 0: BROADCAST_TO is not supported: use ADD and MUL, which broadcast by themselves'],
+    [130, 'operator 0: BROADCAST_TO is not supported: use ADD and MUL, which broadcast implicitly'],
     [27, 'operator 0: SVDF is not supported: use convolutions over time (CONV_2D of height 1)'],
-  ])('names an operator that no chip runs, code %s', async (code, message) => {
+  ])('names an operator that no chip supports, code %s', async (code, message) => {
     const network = Buffer.from(writeTflite(oneOpGraphs.LOGISTIC!(seededRandom(1))));
     const wide = network.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));
     expect(wide).toBeGreaterThan(0);
@@ -100,14 +100,14 @@ describe('aiot model fit', () => {
   });
 });
 
-describe('the table of kernel costs', () => {
+describe('the kernel cost table', () => {
   // Espressif's figures of invoke() with ESP-NN: README of esp-tflite-micro.
   it.each([
     ['esp32s3', 54, 0.1],
     ['esp32', 380, 0.02],
     ['esp32c3', 426, 0.02],
   ] as const)(
-    'puts the person detector on the %s at about the %i ms that were measured',
+    'predicts the measured time of the person detector on the %s: about %i ms',
     (name, ms, within) => {
       const chip = chips[name];
       const cycles = layerCycles(personDetector(), chip.core).reduce((sum, layer) => sum + layer.cycles, 0);
@@ -115,7 +115,7 @@ describe('the table of kernel costs', () => {
     },
   );
 
-  it('puts MLPerf’s autoencoder on the Cortex-M4 at about its 9.67 ms', () => {
+  it('predicts about the measured 9.67 ms for MLPerf’s autoencoder on a Cortex-M4', () => {
     const sizes = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640];
     const graph = mlp(seededRandom(1), sizes);
     const cycles = layerCycles(graph, 'm4').reduce((sum, layer) => sum + layer.cycles, 0);
@@ -123,7 +123,7 @@ describe('the table of kernel costs', () => {
     expect(Math.abs(cycles / 120_000 / (1000 / 103.46) - 1)).toBeLessThan(0.2);
   });
 
-  it('counts longer with reference kernels than with a library’s, on every core', () => {
+  it('assumes library kernels for int8 layers on every core', () => {
     for (const { core } of Object.values(chips)) {
       const int8 = layerCycles(cnn(seededRandom(1)), core);
       expect(int8.every(({ kernels }) => kernels === 'library')).toBe(true);
@@ -131,8 +131,8 @@ describe('the table of kernel costs', () => {
   });
 });
 
-describe('aiot model fit', () => {
-  it('compares all chips when none is named', async () => {
+describe('the output of aiot model fit', () => {
+  it('compares all chips if none is named', async () => {
     const graph = small();
     const { value, code } = await fitted(graph);
     expect(code).toBe(0);
@@ -152,7 +152,7 @@ describe('aiot model fit', () => {
     }
   });
 
-  it('tells the layers of one chip, and where the figures are from', async () => {
+  it('lists the layers of one chip and the sources of its numbers', async () => {
     const { value, file } = await fitted(small(), '--chip', 'ESP32-S3');
     expect(value.chips).toHaveLength(1);
     expect(value.chips[0]).toMatchObject({ chip: 'esp32s3', basis: 'measured', fits: true });
@@ -163,10 +163,10 @@ describe('aiot model fit', () => {
     ]);
     const { stdout } = await runCli(['model', 'fit', file, '--chip', 'esp32s3']);
     expect(stdout).toContain('https://github.com/espressif/esp-nn');
-    expect(stdout).toMatch(/Latency +✓ \d+ µs; expected within/);
+    expect(stdout).toMatch(/Latency +✓ \d+ µs; expected range/);
   });
 
-  it('exits with 6, and names what does not fit', async () => {
+  it('exits with 6 and names the limits that are exceeded', async () => {
     const { value, code, file } = await fitted(
       small(),
       '--chip',
@@ -186,7 +186,7 @@ describe('aiot model fit', () => {
     const people = await runCli(['model', 'fit', file, '--chip', 'rp2040', '--ram', '1KiB']);
     expect(people.code).toBe(6);
     expect(people.stdout).toMatch(/RAM +✗/);
-    expect(people.stderr).toContain('it does not fit RP2040: RAM: needs');
+    expect(people.stderr).toContain('the model does not fit RP2040: RAM: needs');
   });
 
   it.each([
@@ -195,7 +195,7 @@ describe('aiot model fit', () => {
       '[{"latencyMs": 0.2, "arenaBytes": 2000, "layers": [{"index": 1, "ms": 0.05}]}, {"latencyMs": 0.4}]',
     ],
     ['csv', 'latency_ms,arena_bytes,layer_1_ms\n0.2,2000,0.05\n0.4,2000,0.05\n'],
-  ])('shows predicted beside measured of %s', async (kind, text) => {
+  ])('shows predicted next to measured values from %s', async (kind, text) => {
     const dir = await temporaryFolder();
     const measured = join(dir, `reports.${kind}`);
     await writeFile(measured, text);
@@ -212,14 +212,14 @@ describe('aiot model fit', () => {
   });
 
   it.each([
-    ['a chip that is none', ['--chip', 'esp33'], null, 'AIOT_USAGE', 2],
-    ['a size that is none', ['--chip', 'esp32', '--ram', 'much'], null, 'AIOT_USAGE', 2],
-    ['measured figures of no chip', [], '{"latencyMs": 1}', 'AIOT_USAGE', 2],
-    ['measured figures without any', ['--chip', 'esp32'], '{}', 'AIOT_FILE_MALFORMED', 2],
-    ['a latency below 0', ['--chip', 'esp32'], '{"latencyMs": -1}', 'AIOT_FILE_MALFORMED', 2],
-    ['a column that is not known', ['--chip', 'esp32'], 'speed\n1\n', 'AIOT_FILE_MALFORMED', 2],
-    ['a layer that is not there', ['--chip', 'esp32'], 'layer_9_ms\n1\n', 'AIOT_FILE_MALFORMED', 2],
-  ])('refuses %s', async (_name, flags, reports, code, exit) => {
+    ['an unknown chip', ['--chip', 'esp33'], null, 'AIOT_USAGE', 2],
+    ['an invalid size', ['--chip', 'esp32', '--ram', 'much'], null, 'AIOT_USAGE', 2],
+    ['measurements without a chip', [], '{"latencyMs": 1}', 'AIOT_USAGE', 2],
+    ['empty measurements', ['--chip', 'esp32'], '{}', 'AIOT_FILE_MALFORMED', 2],
+    ['a negative latency', ['--chip', 'esp32'], '{"latencyMs": -1}', 'AIOT_FILE_MALFORMED', 2],
+    ['an unknown column', ['--chip', 'esp32'], 'speed\n1\n', 'AIOT_FILE_MALFORMED', 2],
+    ['an unknown layer', ['--chip', 'esp32'], 'layer_9_ms\n1\n', 'AIOT_FILE_MALFORMED', 2],
+  ])('rejects %s', async (_name, flags, reports, code, exit) => {
     const measured = join(await temporaryFolder(), 'reports.txt');
     if (reports !== null) await writeFile(measured, reports);
     const more = reports === null ? [] : ['--measured', measured];
@@ -229,11 +229,11 @@ describe('aiot model fit', () => {
   });
 });
 
-describe('aiot model fit of what TFLite Micro refuses', () => {
+describe('aiot model fit of models that TFLite Micro rejects', () => {
   it.each([
-    ['dyn', /TFLite Micro refuses it: operator 1 \(FULLY_CONNECTED\) has int8 weights/],
-    ['f16', /TFLite Micro refuses it: operator 0 \(DEQUANTIZE\) widens float16 weights/],
-  ])('%s is refused with the reason', async (name, reason) => {
+    ['dyn', /TFLite Micro has no kernel for operator 1 \(FULLY_CONNECTED\): int8 weights/],
+    ['f16', /TFLite Micro has no kernel for operator 0 \(DEQUANTIZE\): float16 weights/],
+  ])('%s is rejected with the reason', async (name, reason) => {
     const result = await runCli(['model', 'fit', join(motorFolder, `${name}.tflite`), '--json']);
     expect(result.json).toMatchObject({ error: { code: 'AIOT_TFLITE_UNSUPPORTED' } });
     expect((result.json as { error: { message: string } }).error.message).toMatch(reason);

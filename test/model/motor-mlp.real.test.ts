@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { lossOf } from '../../src/lib/model/quantize/evaluation.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { motorFile } from '../support/motor-files.js';
@@ -20,10 +20,10 @@ function table(name: string): { rows: Float32Array[]; labels: number[] } {
 
 const theirs = { float32: 'f32', float16: 'f16', dynamic: 'dyn', int8: 'int8', int16x8: 'i16x8' } as const;
 
-describe('the files of TensorFlow’s converter, from the same network and rows', () => {
+describe('files from TensorFlow’s converter, for the same model and rows', () => {
   describeReal('litert', 'in LiteRT', () => {
     it.each(Object.entries(theirs) as [keyof typeof theirs, string][])(
-      '%s: ours is not larger by more than 2 %%, nor less accurate beyond the interval',
+      '%s: ours is at most 2 %% larger and not significantly less accurate',
       (mode, name) => {
         const { rows } = table('train.csv');
         const { rows: test, labels } = table('test.csv');

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import type { LayerConfig } from '../../src/lib/core/project-schema.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { openEngine } from '../../src/lib/model/engine/open-engine.js';
 import type { Loss } from '../../src/lib/model/engine/types.js';
 import { buildTrainable, graphInput } from '../../src/lib/model/network/build.js';
@@ -96,9 +96,9 @@ async function trained(network: NetworkSpec, steps = 8) {
   return { engine, trainable, numbers };
 }
 
-describe('a network of each kind', () => {
+describe('a model of each kind', () => {
   it.each(kinds)(
-    '%s: what is written computes what the engine computes, without norms and dropout',
+    '%s: the written model matches the engine, without norms and dropout',
     async (_name, network, ops) => {
       const { engine, trainable, numbers } = await trained(network);
       const { ending } = trainable;
@@ -128,12 +128,15 @@ describe('a network of each kind', () => {
     },
   );
 
-  it.each(kinds)('%s: equal seeds give equal weights, and another seed others', (_name, network) => {
-    expect(buildTrainable(network, 4)).toEqual(buildTrainable(network, 4));
-    expect(buildTrainable(network, 5)).not.toEqual(buildTrainable(network, 4));
-  });
+  it.each(kinds)(
+    '%s: equal seeds give equal weights, and different seeds different ones',
+    (_name, network) => {
+      expect(buildTrainable(network, 4)).toEqual(buildTrainable(network, 4));
+      expect(buildTrainable(network, 5)).not.toEqual(buildTrainable(network, 4));
+    },
+  );
 
-  it('has weights of the variance that He asks for', () => {
+  it('initializes weights with He variance', () => {
     const { graph, parameters } = buildTrainable(spec('mlp', [200], classes, [300]), 1);
     const weights = graph.tensors[parameters[0]!]!.data as Float32Array;
     const variance = weights.reduce((sum, w) => sum + w * w, 0) / weights.length;
@@ -142,7 +145,7 @@ describe('a network of each kind', () => {
   });
 });
 
-describe('layers that do not fit', () => {
+describe('incompatible layers', () => {
   const conv: LayerConfig = {
     type: 'conv',
     filters: 4,
@@ -156,7 +159,7 @@ describe('layers that do not fit', () => {
       'a convolution over features',
       [12],
       [conv],
-      /layer 1 \(conv\): expected raw windows or an image before it, got 12 separate numbers/,
+      /layer 1 \(conv\): expected raw windows or an image as input, got 12 separate numbers/,
     ],
     [
       'a convolution after flatten',
@@ -165,7 +168,7 @@ describe('layers that do not fit', () => {
       /layer 3 \(conv\): .* got 40 separate/,
     ],
     [
-      'a window longer than what is left',
+      'a window longer than the remaining samples',
       [12, 2],
       [conv, { type: 'max-pool', size: 11 }],
       /layer 2 \(max-pool\): a window of 11 does not fit into 10 sample/,
@@ -176,22 +179,22 @@ describe('layers that do not fit', () => {
       [{ ...conv, kernel: [3, 2] }],
       /expected \[3, 1\] or 3 over \[samples, fields\], got \[3,2\]/,
     ],
-  ])('%s is refused, naming the layer', (_what, inputShape, layers, message) => {
+  ])('%s is rejected, naming the layer', (_what, inputShape, layers, message) => {
     const build = () => buildTrainable({ kind: 'layers', inputShape, layers, output: classes }, 1);
     expect(build).toThrow(
       expect.objectContaining({ code: 'AIOT_MODEL_UNFIT', message: expect.stringMatching(message) }),
     );
   });
 
-  it('layers that are to be given one by one must be given', () => {
+  it('kind layers requires an explicit list of layers', () => {
     expect(() => layersOf('layers', undefined, [4])).toThrow(
       expect.objectContaining({ code: 'AIOT_MODEL_UNFIT' }),
     );
   });
 });
 
-describe('an engine', () => {
-  it('goes on from a saved state as if it had never stopped', async () => {
+describe('a training engine', () => {
+  it('resumes from a saved state as if never stopped', async () => {
     const network = kinds.at(-1)![1];
     const { engine, trainable, numbers } = await trained(network, 3);
     const again = await openEngine(trainable, {
@@ -209,7 +212,7 @@ describe('an engine', () => {
     expect(again.graph()).toEqual(engine.graph());
   });
 
-  it('answers rows alike, however many come at once, and leaves what it was given unchanged', async () => {
+  it('gives the same outputs at any batch size, and leaves the given model unchanged', async () => {
     const trainable = buildTrainable(kinds[2]![1], 3);
     const before = structuredClone(trainable);
     const engine = await openEngine(trainable, {
@@ -229,13 +232,13 @@ describe('an engine', () => {
     expect(trainable).toEqual(before);
   });
 
-  it('refuses the state of another network', async () => {
+  it('rejects the state of a different model', async () => {
     const { engine } = await trained(kinds[0]![1], 1);
     const { engine: other } = await trained(kinds[1]![1], 1);
     expect(() => engine.load(other.save())).toThrow(expect.objectContaining({ code: 'AIOT_FILE_MALFORMED' }));
   });
 
-  it('says that tfjs-node is missing, and what needs nothing', async () => {
+  it('reports that tfjs-node is missing', async () => {
     const opened = openEngine(buildTrainable(kinds[0]![1], 1), {
       backend: 'node',
       loss: 'classes',
@@ -249,8 +252,8 @@ describe('an engine', () => {
   });
 });
 
-describe('a network read from a file', () => {
-  it('is trained further: its softmax goes to the loss and comes back', async () => {
+describe('a model read from a file', () => {
+  it('can be trained further, with its softmax moved to the loss and back', async () => {
     const { engine, trainable } = await trained(kinds[1]![1]);
     const file = readTflite(writeTflite(finishGraph(engine.graph(), trainable)));
     const read = trainableOf(file);
@@ -265,7 +268,7 @@ describe('a network read from a file', () => {
     expect(finished.operators.map(({ op }) => op)).toEqual(file.operators.map(({ op }) => op));
   });
 
-  it('is refused when it is quantized', () => {
+  it('is rejected for training if it is quantized', () => {
     expect(() => trainableOf(quantized('mlp', 1))).toThrow(
       expect.objectContaining({ code: 'AIOT_MODEL_UNFIT' }),
     );

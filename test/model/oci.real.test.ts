@@ -1,17 +1,80 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { withClient } from '../../src/lib/api/context.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { ociPulledSchema, ociPushedSchema } from '../../src/lib/model/publish/oci.js';
-import { withClient } from '../../src/lib/registry/context.js';
 import { runCli } from '../support/cli.js';
+import { freePort } from '../support/free-port.js';
 import { motionBundle } from '../support/motion-bundle.js';
-import { crane, type OciRegistryServer, startOciRegistry } from '../support/oci-registry.js';
-import { describeReal } from '../support/real.js';
+import { endProgram } from '../support/programs.js';
+import { describeReal, registryFolder } from '../support/real.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
-describeReal('registry', 'a model in the distribution project’s registry', () => {
+interface OciRegistryServer {
+  /** HOST:PORT */
+  host: string;
+  /** The only user that it accepts; the registry itself made the password. */
+  login: { username: string; password: string } | null;
+  stop(): Promise<void>;
+}
+
+/** The distribution project's registry over a folder, without TLS on loopback. */
+async function startOciRegistry({ login = false } = {}): Promise<OciRegistryServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-oci-'));
+  const host = `127.0.0.1:${await freePort()}`;
+  const config = {
+    version: '0.1',
+    log: { level: 'warn' },
+    storage: { filesystem: { rootdirectory: join(folder, 'store') } },
+    http: { addr: host },
+    ...(login ? { auth: { htpasswd: { realm: 'aiot-tests', path: join(folder, 'htpasswd') } } } : {}),
+  };
+  const file = join(folder, 'registry.json');
+  // JSON is YAML.
+  await writeFile(file, JSON.stringify(config));
+  const child: ChildProcess = spawn(join(registryFolder, 'bin', 'registry'), ['serve', file], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, OTEL_TRACES_EXPORTER: 'none' },
+  });
+  let made: OciRegistryServer['login'] = null;
+  createInterface({ input: child.stderr! }).on('line', (line) => {
+    const password = /password=(\S+) user=docker/.exec(line)?.[1];
+    if (password !== undefined) made = { username: 'docker', password };
+  });
+  const stop = async () => {
+    await endProgram(child);
+    await rm(folder, { recursive: true, force: true });
+  };
+  const gone = once(child, 'exit').then(() => {
+    throw new Error('the registry ended');
+  });
+  gone.catch(() => {});
+  const answers = async () => {
+    for (;;) {
+      const answer = await fetch(`http://${host}/v2/`).catch(() => null);
+      if (answer && (!login || made)) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  await Promise.race([answers(), gone]);
+  return { host, login: made, stop };
+}
+
+/** Output of go-containerregistry's crane. */
+function crane(...args: string[]): Buffer {
+  const { status, stdout, stderr } = spawnSync(join(registryFolder, 'bin', 'crane'), args, {
+    timeout: 20_000,
+  });
+  if (status !== 0) throw new Error(`crane ${args.join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+describeReal('registry', 'a model in the Distribution project’s OCI registry', () => {
   let own: UpForTests;
   let open: OciRegistryServer;
   let folder: string;
@@ -38,7 +101,7 @@ describeReal('registry', 'a model in the distribution project’s registry', () 
   const pulled = (reference: string, out: string, ...argv: string[]) =>
     ok(ociPulledSchema, ['model', 'pull', reference, '--out', out, ...argv]);
 
-  it('is what it was, to whoever reads artifacts', async () => {
+  it('is readable with crane, byte for byte', async () => {
     const at = `${open.host}/models/motion:first`;
     const first = await pushed('motion@1', `oci://${at}`);
     expect(crane('digest', at).toString().trim()).toBe(first.manifest);
@@ -54,7 +117,7 @@ describeReal('registry', 'a model in the distribution project’s registry', () 
     expect(crane('ls', `${open.host}/models/motion`).toString()).toContain('first');
   });
 
-  it('has its signatures by the tag that stands in for the referrers API, once however often it is pushed', async () => {
+  it('has its signatures under the referrers tag, only once even if pushed again', async () => {
     const first = await pushed('motion@1', `oci://${open.host}/again/motion:1`);
     const again = await pushed('motion@1', `oci://${open.host}/again/motion:1`);
     expect(again).toEqual({ ...first, unchanged: true });
@@ -66,7 +129,7 @@ describeReal('registry', 'a model in the distribution project’s registry', () 
     expect(release.subject.digest).toBe(first.manifest);
   });
 
-  it('comes back to the byte, by tag and by digest, and is verified against a trust root', async () => {
+  it('is pulled unchanged by tag and by digest, and verified against a trust root', async () => {
     const reference = `oci://${open.host}/back/motion:1`;
     const { manifest, digest } = await pushed('motion@1', reference);
     const out = join(folder, 'by-tag');
@@ -83,7 +146,7 @@ describeReal('registry', 'a model in the distribution project’s registry', () 
     expect(again).toMatchObject({ reference: `oci://${open.host}/other/motion:1`, manifest, digest });
   });
 
-  it('is refused where nobody who counts has signed it', async () => {
+  it('is rejected without a trusted signature', async () => {
     const reference = `oci://${open.host}/distrusted/motion:1`;
     await pushed('motion@1', reference);
     const other = await upForTests();
@@ -99,15 +162,15 @@ describeReal('registry', 'a model in the distribution project’s registry', () 
   });
 
   it.each([
-    ['a tag that is not there', 'models/nothing:1', 'AIOT_NOT_FOUND'],
-    ['an image', 'images/any:1', 'AIOT_OCI_REFUSED'],
-  ])('tells of %s', async (_what, path, code) => {
+    ['a missing tag', 'models/nothing:1', 'AIOT_NOT_FOUND'],
+    ['a container image', 'images/any:1', 'AIOT_OCI_REFUSED'],
+  ])('pull rejects %s', async (_what, path, code) => {
     crane('append', '--new_tag', `${open.host}/images/any:1`, '-f', await emptyTar(folder));
     const argv = ['model', 'pull', `oci://${open.host}/${path}`, '--out', join(folder, 'no')];
     expect(await refusal(argv)).toMatchObject({ code });
   });
 
-  it('goes where one logs in, by the file that docker login writes', async () => {
+  it('is pushed and pulled with credentials from docker login', async () => {
     const shut = await startOciRegistry({ login: true });
     try {
       const reference = `oci://${shut.host}/models/motion:1`;

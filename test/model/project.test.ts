@@ -54,7 +54,7 @@ function registry(conflicts = 0) {
 }
 
 describe('train, quantize, evaluate, push', () => {
-  it('go one after another, each on what the one before left', async () => {
+  it('run in sequence, each on the output of the previous step', async () => {
     const project = await toyProject();
     const trained = await trainProject({ project });
     expect(trained).toMatchObject({ model: 'toy', epochs: 12, windows: { train: 99, validation: 33 } });
@@ -84,7 +84,7 @@ describe('train, quantize, evaluate, push', () => {
     ).rejects.toMatchObject({ code: 'AIOT_USAGE' });
   });
 
-  it('give the same network for the same recordings, settings and seed', async () => {
+  it('produce the same model for the same recordings, settings, and seed', async () => {
     const network = async (seed: number) => {
       const project = await toyProject((text) =>
         text.replace('seed: 8', `seed: ${seed}`).replace('epochs: 12', 'epochs: 2'),
@@ -96,7 +96,7 @@ describe('train, quantize, evaluate, push', () => {
     expect(first.equals(other)).toBe(false);
   });
 
-  it('train a convolutional network on raw windows', async () => {
+  it('train a convolutional model on raw windows', async () => {
     const project = await toyProject((text) =>
       text.replace('kind: mlp', 'kind: cnn1d').replace('[8]', '[6, 8]').replace('epochs: 12', 'epochs: 20'),
     );
@@ -106,8 +106,8 @@ describe('train, quantize, evaluate, push', () => {
   });
 });
 
-describe('a step is refused', () => {
-  it('before the one that it builds on', async () => {
+describe('a model step', () => {
+  it('requires the step that it builds on', async () => {
     const project = await toyProject();
     const missing = (next: string) =>
       expect.objectContaining({ code: 'AIOT_MODEL_NOT_BUILT', exit: 4, next });
@@ -119,7 +119,7 @@ describe('a step is refused', () => {
     await expect(push).rejects.toEqual(missing('aiot model evaluate'));
   });
 
-  it('when the recordings, labels, signal part or networks have changed since', async () => {
+  it('rejects recordings, labels, signal settings, or models changed since the previous step', async () => {
     const project = await toyProject();
     const stale = expect.objectContaining({ code: 'AIOT_MODEL_STALE', exit: 6 });
     await trainProject({ project });
@@ -150,7 +150,7 @@ describe('a step is refused', () => {
     await expect(quantizeProject({ project })).rejects.toEqual(stale);
   });
 
-  it('below a gate: nothing is pushed, and a limit lowered afterwards counts', async () => {
+  it('pushes nothing below a gate, and honors a limit relaxed afterwards', async () => {
     const strict = await toyProject((text) => text.replace('arena: 64KiB', 'arena: 100B'));
     await trainProject({ project: strict });
     await quantizeProject({ project: strict });
@@ -177,30 +177,30 @@ describe('a step is refused', () => {
     ['no recordings', {}, 'AIOT_DATA_EMPTY'],
     ['one class', takes(['calm'], 4), 'AIOT_DATA_ONE_CLASS'],
     [
-      'a label of no class',
+      'a label without a class',
       { ...takes(['calm', 'slow', 'fast'], 3), 'jump1.csv': toyCsv('fast', 8) },
       'AIOT_LABEL_UNKNOWN',
     ],
     ['too few recordings', takes(['calm', 'slow', 'fast'], 2), 'AIOT_DATA_TOO_FEW'],
     [
-      'not a number',
+      'a cell that is not a number',
       { ...takes(['calm', 'slow', 'fast'], 3), 'calm7.csv': 'x,y\n1,2\nNaN,3\n' },
-      'AIOT_CSV_MALFORMED',
+      'AIOT_FILE_MALFORMED',
     ],
     [
-      'only takes shorter than a window',
+      'only recordings shorter than a window',
       Object.fromEntries(
         Object.keys(takes(['calm', 'slow', 'fast'], 3)).map((name, i) => [name, toyCsv('slow', i, 30)]),
       ),
       'AIOT_TRAINING_DATA_UNFIT',
     ],
-  ])('to train on %s, and nothing is written', async (_name, files, code) => {
+  ])('refuses to train on %s, and writes nothing', async (_name, files, code) => {
     const project = await toyProject(undefined, files as Record<string, string>);
     await expect(trainProject({ project })).rejects.toMatchObject({ code });
     expect(await readdir(project.dir)).not.toContain('build');
   });
 
-  it('a number that is none in a dataset in memory, naming the place', async () => {
+  it('rejects NaN in an in-memory dataset, naming its location', async () => {
     const project = await toyProject();
     const dataset = await openDataset(project);
     dataset.recordings[3]!.columns[1]![7] = Number.NaN;
@@ -210,7 +210,7 @@ describe('a step is refused', () => {
     });
   });
 
-  it('a damaged network file', async () => {
+  it('rejects a damaged model file', async () => {
     const project = await toyProject();
     await trainProject({ project });
     await writeFile(buildFiles(project).float, 'TFL?');
@@ -220,7 +220,7 @@ describe('a step is refused', () => {
     await rm(buildFiles(project).training);
   });
 
-  it('what a step left, with a member taken out by hand', async () => {
+  it('rejects a step’s result file with a missing field, naming the field', async () => {
     const project = await toyProject();
     await trainProject({ project });
     await quantizeProject({ project });

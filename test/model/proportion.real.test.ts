@@ -20,7 +20,7 @@ for case in json.load(sys.stdin):
 print(json.dumps(out))
 `;
 
-describeReal('har', 'statsmodels about intervals of shares', () => {
+describeReal('har', 'confidence intervals of proportions, compared with statsmodels', () => {
   const sizes = [[10, 10, 10, 10], [3, 25, 12, 8, 8], Array.from({ length: 20 }, (_, g) => 5 + (g % 7))];
   const cases = sizes.flatMap((rows, s) =>
     [0.1, 0.35].map((wrong) => {
@@ -32,7 +32,7 @@ describeReal('har', 'statsmodels about intervals of shares', () => {
       return { groups, right };
     }),
   );
-  it('gives the same interval of independent rows, and the same variance of grouped ones', () => {
+  it('match for independent rows, and have the same variance for grouped ones', () => {
     const told = JSON.parse(
       execFileSync(python('har'), ['-c', judge], { input: JSON.stringify(cases), encoding: 'utf8' }),
     ) as { wilson: [number, number]; effect: number }[];

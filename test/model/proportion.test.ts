@@ -13,26 +13,26 @@ function grouped(groups: readonly { rows: number; right: number }[]) {
 const twelve = (wrong: number[]) =>
   grouped(Array.from({ length: 12 }, (_, g) => ({ rows: 10, right: 10 - (wrong[g] ?? 0) })));
 
-describe('the interval of a share', () => {
+describe('the confidence interval of a proportion', () => {
   // Wilson's interval for 9 of 10, as in Brown, Cai and DasGupta (2001): 0.596 to 0.982.
   it.each([
     [9, 10, 0.5958, 0.9821],
     [20, 20, 0.8389, 1],
     [0, 20, 0, 0.1611],
     [0, 0, 0, 1],
-  ])('of %i right of %i independent rows lies between %f and %f', (right, rows, low, high) => {
+  ])('for %i correct of %i independent rows spans %f to %f', (right, rows, low, high) => {
     const { interval, groups } = proportionOf(rows, (row) => row < right);
     expect(interval[0]).toBeCloseTo(low, 3);
     expect(interval[1]).toBeCloseTo(high, 3);
     expect(groups).toBeNull();
   });
 
-  it('is the same for rows of which each is its own recording', () => {
+  it('is the same if each row is its own recording', () => {
     const each = Array.from({ length: 30 }, (_, i) => `recording ${i}`);
     expect(proportionOf(30, (row) => row > 2, each)).toEqual(proportionOf(30, (row) => row > 2));
   });
 
-  it('is bounded by the number of recordings where every window is right', () => {
+  it('is limited by the number of recordings if every window is right', () => {
     const all = twelve([]);
     expect(all.share).toBe(1);
     expect(all.groups).toBe(12);
@@ -46,11 +46,11 @@ describe('the interval of a share', () => {
     expect(more.interval[0]).toBeGreaterThan(0.98);
   });
 
-  it('hardly claims anything from one recording', () => {
+  it('is wide for a single recording', () => {
     expect(grouped([{ rows: 40, right: 40 }]).interval[0]).toBeLessThan(0.4);
   });
 
-  it('does not become more certain by a single error, and less certain by errors in one recording', () => {
+  it('has a lower bound that falls with each error, and further if errors cluster', () => {
     const low = (wrong: number[]) => twelve(wrong).interval[0];
     expect(low([1])).toBeLessThan(low([]));
     expect(low([2])).toBeLessThan(low([1]));
@@ -58,7 +58,7 @@ describe('the interval of a share', () => {
   });
 
   // Groups of 4 to 16 rows whose shares are beta-distributed: the truth is inside the interval about 95 times in 100.
-  it('covers the truth about 95 times in 100, which Wilson’s interval of independent rows does not', () => {
+  it('covers the truth about 95 times in 100, unlike Wilson’s interval for independent rows', () => {
     const random = seededRandom(11);
     const coverage: number[] = [];
     const naive: number[] = [];
@@ -100,7 +100,7 @@ function urn(rows: number, share: number, likeness: number, random: () => number
   return right;
 }
 
-describe('the sentence for an accuracy', () => {
+describe('the accuracy summary', () => {
   it.each([
     [
       { share: 1, cases: 113, unit: 'window', groups: 12, interval: [0.849, 1] },
@@ -118,7 +118,7 @@ describe('the sentence for an accuracy', () => {
       { share: 0.5, cases: 20, unit: 'row', groups: null, interval: [0.4, 0.6] },
       '50 % of 20 rows (95 %: 40–60)',
     ],
-  ] as const)('%o reads %s', (of, text) => {
+  ] as const)('renders %o as %s', (of, text) => {
     expect(shareText(of)).toBe(text);
   });
 });

@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-it('pushes of twelve models at once all succeed, each with a version and a sequence of its own', async () => {
+it('twelve concurrent model pushes all succeed, with distinct versions and sequence numbers', async () => {
   const pushes = Array.from({ length: 12 }, (_, seed) => pushTiny(own.client, own.key, { seed }));
   const done = await Promise.all(pushes);
   const numbers = Array.from({ length: 12 }, (_, i) => i + 1);

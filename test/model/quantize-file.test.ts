@@ -6,8 +6,8 @@ import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { quantizeModes } from '../../src/lib/core/project-schema.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { writeMetadata } from '../../src/lib/formats/tflite/metadata.js';
-import { importTflite, readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { type QuantizeResult, quantizeResultSchema } from '../../src/lib/model/quantize/result.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { runCli } from '../support/cli.js';
@@ -52,7 +52,7 @@ async function quantize(...flags: string[]) {
 }
 
 describe('aiot model quantize FILE', () => {
-  it.each(quantizeModes)('makes a file of %s, measured and described', async (mode) => {
+  it.each(quantizeModes)('writes a %s file, and reports its size, error, and operators', async (mode) => {
     const { code, result, out } = await quantize('--data', data, '--mode', mode);
     expect(code).toBe(0);
     expect(quantizeResultSchema.parse(result)).toEqual(result);
@@ -77,7 +77,7 @@ describe('aiot model quantize FILE', () => {
     expect(result.layers.at(-1)).toMatchObject({ op: 'SOFTMAX', sqnrDb: result.sqnrDb });
   });
 
-  it('gives integers float ends when asked, and int16 ones in int16x8', async () => {
+  it('gives integer models float inputs and outputs on request, and int16 ones in int16x8', async () => {
     const ends = async (...flags: string[]) => {
       const { result, out } = await quantize('--data', data, ...flags);
       const { tensors, inputs, outputs } = readTflite(readFileSync(out));
@@ -88,20 +88,20 @@ describe('aiot model quantize FILE', () => {
     expect(await ends('--mode', 'int16x8', '--io', 'float32')).toEqual(['float32', 'float32', 'float32']);
   });
 
-  it('keeps the names that callers know inputs and outputs by, and the file’s metadata', async () => {
+  it('keeps the input and output names of the signature, and the file’s metadata', async () => {
     const { out } = await quantize('--data', data);
     const { graph, metadata } = importTflite(readFileSync(out));
     expect(graph.signature).toEqual({ inputs: ['sensors'], outputs: ['scores'] });
     expect(Buffer.from(metadata!).toString('latin1')).toContain('with metadata');
   });
 
-  it('needs no rows where nothing is calibrated, and then measures nothing', async () => {
+  it('needs no rows if nothing is calibrated, and then measures nothing', async () => {
     const { code, result } = await quantize('--mode', 'float16');
     expect(code).toBe(0);
     expect(result).toMatchObject({ sqnrDb: null, windows: 0, loss: null });
   });
 
-  it('reads a file of float16 weights, and takes its DEQUANTIZE operators for the constants they are', async () => {
+  it('reads float16 weights, folding DEQUANTIZE operators into constants', async () => {
     const { out } = await quantize('--mode', 'float16');
     await writeFile(join(folder, 'half.tflite'), readFileSync(out));
     const to = join(folder, 'from-half.tflite');
@@ -112,7 +112,7 @@ describe('aiot model quantize FILE', () => {
     expect((json as QuantizeResult).sqnrDb).toBeGreaterThan(25);
   });
 
-  it('measures what is lost on labelled rows, with an interval', async () => {
+  it('measures the loss on labeled rows, with an interval', async () => {
     const { result } = await quantize('--data', data, '--label', 'label', '--max-loss', '3');
     expect(result.loss).toMatchObject({ rows: 400, float: 1, limit: 3, passed: true });
     const [low, high] = result.loss!.interval;
@@ -122,7 +122,7 @@ describe('aiot model quantize FILE', () => {
     expect(result.steps.at(-1)).toMatchObject({ points: result.loss!.points });
   });
 
-  it('measures on the rows of --evaluate, and otherwise says that ranges are from the same ones', async () => {
+  it('measures on the rows of --evaluate, or else reports that calibration rows were used', async () => {
     const same = await quantize('--data', data, '--label', 'label');
     expect(same.result.loss).toMatchObject({ rows: 400, calibrated: true });
     const other = join(folder, 'other.csv');
@@ -131,7 +131,7 @@ describe('aiot model quantize FILE', () => {
     expect(apart.result).toMatchObject({ windows: 400, loss: { rows: 60, calibrated: false, float: 1 } });
   });
 
-  it('measures by classes in the order that --classes names, and refuses a limit in an order that hardly fits', async () => {
+  it('measures classes in --classes order, and rejects a limit if the order hardly fits', async () => {
     const names = ['zebra', 'yak', 'ant'];
     const lines = rowsCsv(network(), 200, 3).trim().split('\n');
     const named = lines.map((line, i) => (i === 0 ? line : line.replace(/\d$/, (c) => names[Number(c)]!)));
@@ -152,7 +152,7 @@ describe('aiot model quantize FILE', () => {
     expect(project.json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
   });
 
-  it('writes C++ for TFLite Micro beside the file', async () => {
+  it('writes C++ for TFLite Micro next to the file', async () => {
     const { result, out } = await quantize('--data', data, '--emit', 'tflm');
     const stem = out.replace(/\.tflite$/, '');
     expect(result.emitted).toEqual([`${stem}.h`, `${stem}.cc`]);
@@ -160,7 +160,7 @@ describe('aiot model quantize FILE', () => {
     expect(readFileSync(`${stem}.cc`, 'utf8')).toContain('#include "out.h"');
   });
 
-  it('writes C that needs no runtime into a folder, with golden vectors of the rows', async () => {
+  it('writes runtime-free C to a folder, with golden vectors from the rows', async () => {
     const out = join(folder, 'chip');
     const argv = [
       'model',
@@ -196,7 +196,7 @@ describe('aiot model quantize FILE', () => {
       expect([...interpreter.invoke(Int8Array.from(vector.input))]).toEqual(vector.output);
   });
 
-  it('fine-tunes on rows that the loss is not measured on', async () => {
+  it('fine-tunes on rows that are not used to measure the loss', async () => {
     const { result } = await quantize('--data', data, '--label', 'label', '--finetune', '3');
     expect(result.steps).toMatchObject([{ did: 'fine-tuned for 3 epochs' }]);
     expect(result.loss?.rows).toBe(120);
@@ -204,7 +204,7 @@ describe('aiot model quantize FILE', () => {
     expect(refused.json).toMatchObject({ error: { code: 'AIOT_QUANTIZE_UNFIT' } });
   });
 
-  it('tells people the tensors, the size, the operators and the loss', async () => {
+  it('prints the tensors, size, operators, and loss', async () => {
     const out = join(folder, 'people.tflite');
     const { stdout, code } = await runCli([
       'model',
@@ -227,10 +227,10 @@ describe('aiot model quantize FILE', () => {
   });
 });
 
-describe('what cannot be', () => {
+describe('aiot model quantize FILE with invalid input', () => {
   const cases: [string, () => Promise<string[]> | string[], string, number][] = [
-    ['rows with another number of columns', () => table('a,b,label\n1,2,0\n'), 'AIOT_DATA_COLUMNS', 2],
-    ['a cell that is no number', () => table('a,b,c,d,e,f\n1,2,3,4,5,NaN\n'), 'AIOT_CSV_MALFORMED', 2],
+    ['rows with the wrong number of columns', () => table('a,b,label\n1,2,0\n'), 'AIOT_DATA_COLUMNS', 2],
+    ['a cell that is not a number', () => table('a,b,c,d,e,f\n1,2,3,4,5,NaN\n'), 'AIOT_FILE_MALFORMED', 2],
     ['no rows', () => table('a,b,c,d,e,f\n'), 'AIOT_CSV_EMPTY', 2],
     ['int8 without rows', () => ['--mode', 'int8'], 'AIOT_USAGE', 2],
     ['a limit without rows', () => ['--mode', 'float16', '--max-loss', '1'], 'AIOT_USAGE', 2],
@@ -241,34 +241,34 @@ describe('what cannot be', () => {
       2,
     ],
     [
-      'labels that fit no class',
+      'labels that match no class',
       async () => [...(await table('a,b,c,d,e,f,label\n1,2,3,4,5,6,9\n')), '--max-loss', '1'],
       'AIOT_LABELS_UNFIT',
       2,
     ],
     [
-      'integer ends of a float mode',
+      'integer inputs and outputs in a float mode',
       () => ['--data', data, '--mode', 'float16', '--io', 'int8'],
       'AIOT_QUANTIZE_UNFIT',
       2,
     ],
     [
-      'C++ for TFLite Micro of what it does not run',
+      'C++ for TFLite Micro in a mode it does not run',
       () => ['--data', data, '--mode', 'dynamic', '--emit', 'tflm'],
       'AIOT_QUANTIZE_UNFIT',
       2,
     ],
     [
-      'C of what is not int8',
+      'C for a mode other than int8',
       () => ['--data', data, '--mode', 'int16x8', '--emit', 'c'],
       'AIOT_QUANTIZE_UNFIT',
       2,
     ],
-    ['C into a file', () => ['--data', data, '--emit', 'c'], 'AIOT_USAGE', 2],
-    ['another kind of source', () => ['--data', data, '--emit', 'rust'], 'AIOT_USAGE', 2],
-    ['another mode', () => ['--data', data, '--mode', 'int4'], 'AIOT_USAGE', 2],
-    ['a limit that is no number', () => ['--data', data, '--max-loss', 'half'], 'AIOT_USAGE', 2],
-    ['a file that is not there', () => ['--data', join(folder, 'none.csv')], 'AIOT_FILE_NOT_FOUND', 4],
+    ['C written to a file', () => ['--data', data, '--emit', 'c'], 'AIOT_USAGE', 2],
+    ['an unknown source language', () => ['--data', data, '--emit', 'rust'], 'AIOT_USAGE', 2],
+    ['an unknown mode', () => ['--data', data, '--mode', 'int4'], 'AIOT_USAGE', 2],
+    ['a limit that is not a number', () => ['--data', data, '--max-loss', 'half'], 'AIOT_USAGE', 2],
+    ['a missing file', () => ['--data', join(folder, 'none.csv')], 'AIOT_FILE_NOT_FOUND', 4],
   ];
   async function table(text: string): Promise<string[]> {
     const file = join(folder, 'wrong.csv');
@@ -276,7 +276,7 @@ describe('what cannot be', () => {
     return ['--data', file];
   }
 
-  it.each(cases)('is refused, and nothing is written: %s', async (_name, flags, code, exit) => {
+  it.each(cases)('rejects %s and writes nothing', async (_name, flags, code, exit) => {
     const out = join(folder, 'never.tflite');
     const before = await readdir(folder);
     const given = await flags();
@@ -289,7 +289,7 @@ describe('what cannot be', () => {
     );
   });
 
-  it.each(['float.tflite', 'rows.csv', 'link.tflite'])('is refused over %s, which is read', async (name) => {
+  it.each(['float.tflite', 'rows.csv', 'link.tflite'])('refuses to overwrite its input %s', async (name) => {
     if (!existsSync(join(folder, 'link.tflite'))) symlinkSync(float, join(folder, 'link.tflite'));
     const before = readFileSync(join(folder, name));
     const argv = ['model', 'quantize', float, '--data', data, '--out', join(folder, name), '--json'];
@@ -299,7 +299,7 @@ describe('what cannot be', () => {
     expect(readFileSync(join(folder, name)).equals(before)).toBe(true);
   });
 
-  it('is refused of a network that is quantized already, and of one that gives a value under a limit', async () => {
+  it('rejects a quantized model, and a loss limit for a value model', async () => {
     const { out } = await quantize('--data', data);
     const twice = await runCli([
       'model',
@@ -312,7 +312,7 @@ describe('what cannot be', () => {
       '--json',
     ]);
     expect(twice.json).toMatchObject({
-      error: { code: 'AIOT_QUANTIZE_UNFIT', message: expect.stringContaining('quantized already') },
+      error: { code: 'AIOT_QUANTIZE_UNFIT', message: expect.stringContaining('already quantized') },
     });
     const n = new FloatNetwork(seededRandom(1));
     const x = n.float([1, 6]);
@@ -320,7 +320,7 @@ describe('what cannot be', () => {
     await writeFile(value, writeTflite(n.graph(x, n.dense(x, 1))));
     const argv = ['model', 'quantize', value, '--data', data, '--out', join(folder, 'x.tflite'), '--json'];
     expect((await runCli([...argv, '--max-loss', '1'])).json).toMatchObject({
-      error: { code: 'AIOT_QUANTIZE_UNFIT', message: expect.stringContaining('gives a value') },
+      error: { code: 'AIOT_QUANTIZE_UNFIT', message: expect.stringContaining('outputs a value') },
     });
   });
 });

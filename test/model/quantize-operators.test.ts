@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
@@ -30,7 +30,7 @@ function signalToNoise(float: Graph, int8: Graph): number {
 }
 
 describe('quantization of every operator', () => {
-  it.each(Object.entries(architectures))('keeps %s close to its float network', (_kind, make) => {
+  it.each(Object.entries(architectures))('keeps %s close to the float model', (_kind, make) => {
     for (let seed = 0; seed < 6; seed++) {
       const float = make(seededRandom(seed));
       const int8 = quantizeGraph(float, samples(float, 100), { mode: 'int8', calibration: 'min-max' }).graph;
@@ -39,7 +39,7 @@ describe('quantization of every operator', () => {
   });
 });
 
-describe('a concatenation', () => {
+describe('a quantized concatenation', () => {
   const n = new FloatNetwork(seededRandom(4));
   const x = n.float([1, 1, 8, 2]);
   const pooled = n.pool(x, 'MAX_POOL_2D', { filter: [1, 2] });
@@ -51,20 +51,20 @@ describe('a concatenation', () => {
   const int8 = quantizeGraph(float, samples(float, 50), { mode: 'int8', calibration: 'min-max' }).graph;
   const scaleOf = (index: number) => int8.tensors[index]!.quantization!.scale[0]!;
 
-  it('gives all its inputs its own scale', () => {
+  it('gives its scale to all inputs', () => {
     const joined = int8.operators.at(-1)!;
     expect(joined.op).toBe('CONCATENATION');
     for (const index of joined.inputs) expect(scaleOf(index)).toBe(scaleOf(int8.outputs[0]!));
   });
 
-  it('does so by QUANTIZE where a scale is given or shared, and by the range where it is free', () => {
+  it('requantizes inputs with a fixed or shared scale, and sets the range of the others', () => {
     const operators = int8.operators.map(({ op }) => op);
     expect(operators.filter((op) => op === 'QUANTIZE')).toHaveLength(2);
     const free = int8.operators.filter(({ op }) => op === 'CONV_2D').at(-1)!;
     expect(int8.operators.at(-1)!.inputs).toContain(free.outputs[0]);
   });
 
-  it('never clips the network’s input', () => {
+  it('never clips the model’s input', () => {
     const highest = Math.max(...samples(float, 50).map((values) => Math.max(...values)));
     const { scale, zeroPoint } = int8.tensors[int8.inputs[0]!]!.quantization!;
     // The zero point is rounded: half a step may be missing.
@@ -72,7 +72,7 @@ describe('a concatenation', () => {
   });
 });
 
-it('a difference that is always 0 gets a scale that kernels can compute with', () => {
+it('a difference that is always 0 gets a usable scale', () => {
   const n = new FloatNetwork(seededRandom(2));
   const x = n.float([1, 6]);
   const float = n.graph(x, n.binary('SUB', x, x));

@@ -17,8 +17,8 @@ const rows = (most: number, count = 300) =>
     Float32Array.from({ length: 4 }, (_, j) => (((i * 7 + j * 31) % 101) / 50 - 1) * most),
   );
 
-describe('what a quantization lost', () => {
-  it('is measured by tensor: the values of both networks, what is clipped, the largest error', () => {
+describe('the quantization error report', () => {
+  it('covers each tensor: value distributions, clipping, and the largest error', () => {
     const compared = quantizePrepared(network(), rows(1), { mode: 'int8', calibration: 'min-max' });
     const { spreads, weights, agreement } = detailOf(compared, rows(1));
     const [input] = spreads;
@@ -35,14 +35,14 @@ describe('what a quantization lost', () => {
     expect(agreement).toBeGreaterThan(0.97);
   });
 
-  it('shows values beyond the range that rows have set', () => {
+  it('shows values outside the calibrated range', () => {
     const compared = quantizePrepared(network(), rows(1), { mode: 'int8', calibration: 'min-max' });
     const [input] = detailOf(compared, rows(3)).spreads;
     expect(input!.clipped).toBeCloseTo(2 / 3, 1);
     expect(input!.error).toBeCloseTo(2, 1);
   });
 
-  it('is nothing where nothing was rounded', () => {
+  it('shows no error if nothing was rounded', () => {
     const compared = quantizePrepared(network(), rows(1), { mode: 'float32' });
     const { spreads, weights, agreement, meanError } = detailOf(compared, rows(1));
     expect({ agreement, meanError, weights }).toEqual({ agreement: 1, meanError: 0, weights: [] });

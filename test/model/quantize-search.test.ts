@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { lossOf } from '../../src/lib/model/quantize/evaluation.js';
 import { finetuned } from '../../src/lib/model/quantize/finetune.js';
 import { calibrate } from '../../src/lib/model/quantize/graph/calibrate.js';
@@ -36,7 +36,7 @@ const answers = (graph: Graph, rows: Float32Array[]) => {
 const weightsOf = (graph: Graph, operator: number, place = 1) =>
   graph.tensors[graph.operators[operator]!.inputs[place]!]!.data as Float32Array;
 
-describe('the range of an activation', () => {
+describe('an activation range', () => {
   const values = Float32Array.from({ length: 8000 }, (_, i) => (i === 0 ? 100 : Math.sin(i))).sort();
   const seen = {
     low: -1,
@@ -47,14 +47,14 @@ describe('the range of an activation', () => {
     extremes: [0, 0] as [number, number],
   };
 
-  it('is all that was seen by min-max, and without rare values by percentile', () => {
+  it('spans all values with min-max, and excludes rare values with percentile', () => {
     expect(rangeBy('min-max', seen)).toEqual({ low: -1, high: 100 });
     const { low, high } = rangeBy('percentile', seen);
     expect(high).toBeLessThanOrEqual(1);
     expect(low).toBeGreaterThanOrEqual(-1);
   });
 
-  it('is narrowed by mse where that rounds more finely than it clips', () => {
+  it('is narrowed by mse only if finer rounding outweighs clipping', () => {
     expect(rangeBy('mse', seen).high).toBeLessThan(100);
     const flat = {
       ...seen,
@@ -65,7 +65,7 @@ describe('the range of an activation', () => {
     expect(rangeBy('mse', flat)).toEqual({ low: 0, high: 1 });
   });
 
-  it('is chosen by auto for each tensor, and never to the output’s loss', () => {
+  it('is chosen per tensor by auto, without a noticeable loss at the output', () => {
     const n = new FloatNetwork(seededRandom(3));
     const x = n.float([1, 8]);
     const graph = n.graph(x, n.dense(n.dense(x, 16, 'relu'), 4));
@@ -100,7 +100,7 @@ describe('equalization', () => {
   });
   const rows = rowsFor(graph, 100);
 
-  it('computes the same, through pools and depthwise layers', () => {
+  it('preserves outputs through pools and depthwise layers', () => {
     const { graph: balanced, pairs } = equalized(graph, calibrate(graph, rows));
     expect(pairs).toBe(2);
     const [want, got] = [answers(graph, rows), answers(balanced, rows)];
@@ -111,7 +111,7 @@ describe('equalization', () => {
     });
   });
 
-  it('lets unequal channels lose less', () => {
+  it('reduces the loss of unequal channels', () => {
     const settings = { mode: 'int8', calibration: 'min-max' } as const;
     const plain = quantizeGraph(graph, rows, settings).report.sqnrDb!;
     const balanced = quantizeGraph(graph, rows, { ...settings, equalize: true }).report;
@@ -121,7 +121,7 @@ describe('equalization', () => {
 });
 
 describe('bias correction', () => {
-  it('takes the mean error of rounded weights out of the output', () => {
+  it('reduces the mean output error of rounded weights', () => {
     const n = new FloatNetwork(seededRandom(12));
     const x = n.float([1, 1, 10, 4]);
     const graph = n.graph(x, n.overImage(n.convolution(x, 6, { filter: [1, 3], padding: 'valid' })));
@@ -151,7 +151,7 @@ describe('bias correction', () => {
 });
 
 describe('fine-tuning', () => {
-  it('follows the float network better than rounding alone, without labels', async () => {
+  it('follows the float model better than rounding alone, without labels', async () => {
     const n = new FloatNetwork(seededRandom(4));
     const x = n.float([1, 8]);
     const float = prepareGraph(n.graph(x, n.softmax(n.dense(n.dense(x, 16, 'relu'), 4))));
@@ -172,8 +172,8 @@ describe('fine-tuning', () => {
   });
 });
 
-describe('the loss', () => {
-  it('is the paired difference in points; groups widen its interval', () => {
+describe('the accuracy loss', () => {
+  it('is the paired difference in points, with a wider interval for groups', () => {
     const float = Array.from({ length: 400 }, (_, i) => i % 10 !== 0);
     const quantized = float.map((hit, i) => hit && i >= 12);
     const alone = lossOf(float, quantized, null, 2);
@@ -206,7 +206,7 @@ describe('--max-loss', () => {
     };
   }
 
-  it('gives int16 to the part that costs most, says what it tried, and devices run it', async () => {
+  it('uses int16 for the costliest part, lists its attempts, and stays runnable on devices', async () => {
     const n = new FloatNetwork(seededRandom(6));
     const x = n.float([1, 6]);
     const logits = n.dense(n.dense(x, 12, 'relu'), 4);
@@ -234,7 +234,7 @@ describe('--max-loss', () => {
     expect(() => createInterpreter(written)).not.toThrow();
   });
 
-  it('ends with 6, the closest try and nothing written when all of it is not enough', async () => {
+  it('exits with 6 and the closest attempt, writing nothing, if no attempt is enough', async () => {
     const n = new FloatNetwork(seededRandom(2));
     const x = n.float([1, 2]);
     const graph = n.graph(x, n.dense(x, 2));

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph, Operator } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { activationQuantization, quantizeLayer } from '../../src/lib/model/quantize/graph/numbers.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
@@ -35,33 +35,30 @@ function inputsOf(size: number, count: number, seed: number): Float32Array[] {
 }
 
 describe('quantization to int8', () => {
-  it.each(['mlp', 'cnn1d'] as const)(
-    '%s stays close to its float network, in both runtimes',
-    async (kind) => {
-      const float = randomNetwork(kind, 3);
-      const size = kind === 'mlp' ? 6 : 40;
-      const { graph: int8 } = quantizeGraph(float, inputsOf(size, 200, 1));
-      const reference = createInterpreter(float);
-      const device = createInterpreter(int8);
-      const litert = await openLiteRt(writeTflite(int8));
-      const { scale = [], zeroPoint = [] } = device.inputTensor.quantization ?? {};
-      for (const input of inputsOf(size, 100, 2)) {
-        const expected = Float32Array.from(reference.invoke(input));
-        const q = Int8Array.from(input, (x) =>
-          Math.max(-128, Math.min(127, Math.round(x / scale[0]!) + zeroPoint[0]!)),
-        );
-        const got = device.invoke(q);
-        const other = litert.predict(input);
-        expected.forEach((value, i) => {
-          expect(Math.abs((got[i]! + 128) / 256 - value)).toBeLessThan(0.06);
-          expect(Math.abs(other[i]! - value)).toBeLessThan(0.06);
-        });
-      }
-      litert.close();
-    },
-  );
+  it.each(['mlp', 'cnn1d'] as const)('%s stays close to the float model in both runtimes', async (kind) => {
+    const float = randomNetwork(kind, 3);
+    const size = kind === 'mlp' ? 6 : 40;
+    const { graph: int8 } = quantizeGraph(float, inputsOf(size, 200, 1));
+    const reference = createInterpreter(float);
+    const device = createInterpreter(int8);
+    const litert = await openLiteRt(writeTflite(int8));
+    const { scale = [], zeroPoint = [] } = device.inputTensor.quantization ?? {};
+    for (const input of inputsOf(size, 100, 2)) {
+      const expected = Float32Array.from(reference.invoke(input));
+      const q = Int8Array.from(input, (x) =>
+        Math.max(-128, Math.min(127, Math.round(x / scale[0]!) + zeroPoint[0]!)),
+      );
+      const got = device.invoke(q);
+      const other = litert.predict(input);
+      expected.forEach((value, i) => {
+        expect(Math.abs((got[i]! + 128) / 256 - value)).toBeLessThan(0.06);
+        expect(Math.abs(other[i]! - value)).toBeLessThan(0.06);
+      });
+    }
+    litert.close();
+  });
 
-  it('has int8 ends, int32 biases, fixed softmax scales, and moves pooled values with their scale', () => {
+  it('uses int8 inputs and outputs, int32 biases, fixed softmax scales, and one scale around pooling', () => {
     const { graph } = quantizeGraph(randomNetwork('cnn1d', 4), inputsOf(40, 50, 1));
     const tensor = (i: number | undefined) => graph.tensors[i ?? -1]!;
     expect(tensor(graph.inputs[0]).type).toBe('int8');
@@ -79,14 +76,14 @@ describe('quantization to int8', () => {
     }
   });
 
-  it('leaves the float graph as it was', () => {
+  it('leaves the float graph unchanged', () => {
     const float = randomNetwork('mlp', 3);
     const before = structuredClone(float);
     quantizeGraph(float, inputsOf(6, 5, 1));
     expect(float).toEqual(before);
   });
 
-  it('holds every value of a calibrated range within half a step, and 0 exactly', () => {
+  it('represents every value in a calibrated range within one step, and 0 exactly', () => {
     const value = fc.float({
       noNaN: true,
       noDefaultInfinity: true,
@@ -107,7 +104,7 @@ describe('quantization to int8', () => {
     );
   });
 
-  it('guards dead channels and biases that would overflow', () => {
+  it('handles dead channels and biases that would overflow', () => {
     const { weightQuantization, bias, weights } = quantizeLayer(
       Float32Array.of(0, 0, 1e-12, 1e-12),
       Float32Array.of(1, 4),
@@ -121,7 +118,7 @@ describe('quantization to int8', () => {
     expect(bias[1]).toBe(2 ** 30);
   });
 
-  it('gives an activation that is always 0 a scale', () => {
+  it('gives an activation that is always 0 a valid scale', () => {
     expect(activationQuantization({ low: 0, high: 0 })).toEqual({
       scale: [Math.fround(Math.fround(2e-6) / 255)],
       zeroPoint: [0],
@@ -132,35 +129,35 @@ describe('quantization to int8', () => {
   const refused: [string, (graph: Graph) => Graph, Float32Array[], string][] = [
     ['without inputs', (g) => g, [], 'expected representative inputs, got none'],
     [
-      'of a network that is int8 already',
+      'for a model that is already int8',
       (g) => quantizeGraph(g, inputsOf(6, 5, 1)).graph,
       inputsOf(6, 5, 1),
       'int8',
     ],
     [
-      'of an operator it has no rule for',
+      'for an unsupported operator',
       (g) => ({
         ...g,
         operators: [{ op: 'DEQUANTIZE', inputs: [0], outputs: [1], options: {} } as Operator],
       }),
       inputsOf(6, 5, 1),
-      'quantized already (DEQUANTIZE',
+      'already quantized (DEQUANTIZE',
     ],
   ];
-  it.each(refused)('is refused %s', (_name, edit, inputs, message) => {
+  it.each(refused)('is rejected %s', (_name, edit, inputs, message) => {
     const graph = edit(randomNetwork('mlp', 3));
     expect(() => quantizeGraph(graph, inputs)).toThrow(message);
   });
 });
 
-describe("quantization against TensorFlow's converter", () => {
+describe("quantization compared with TensorFlow's converter", () => {
   const folder = motorFolder;
   const layers = (graph: Graph, place: number) =>
     graph.operators
       .filter(({ op }) => op === 'FULLY_CONNECTED')
       .map(({ inputs }) => graph.tensors[inputs[place]!]!);
 
-  it('gives the same weights, biases and zero points, and scales to the last place, from the same 200 rows', () => {
+  it('gives the same weights, biases, and zero points, and nearly the same scales, from the same rows', () => {
     const { mean, std } = JSON.parse(readFileSync(join(folder, 'weights.json'), 'utf8')) as Record<
       string,
       number[]

@@ -27,14 +27,14 @@ const finding = {
 };
 
 describe('the report', () => {
-  it('is refused before training', async () => {
+  it('requires a trained model', async () => {
     const fresh = await toyProject();
     await expect(writeReport({ file, project: fresh })).rejects.toMatchObject({
       code: 'AIOT_MODEL_NOT_BUILT',
     });
   });
 
-  it('leaves out what has not been measured, and has it all when it has', async () => {
+  it('omits missing measurements, and includes all once measured', async () => {
     await writeReport({ file, project });
     const before = await readFile(file, 'utf8');
     expect(before).toContain('It has not been evaluated on held-out recordings yet.');
@@ -44,14 +44,7 @@ describe('the report', () => {
     const live = { ...int8, latencyMs: { p50: 0.4, p99: 1.25 } };
     await writeReport({ file, project, live, findings: [finding] });
     const after = await readFile(file, 'utf8');
-    for (const part of [
-      'Gates',
-      'Training',
-      'Confusion',
-      'By class',
-      'What the data check found',
-      'Where it comes from',
-    ]) {
+    for (const part of ['Gates', 'Training', 'Confusion', 'Metrics per class', 'Data check', 'Origin']) {
       expect(after).toContain(`<h2>${part}`);
     }
     expect(after).toContain('Live on devices');
@@ -59,7 +52,7 @@ describe('the report', () => {
     expect(after).toContain('rows &lt;repeat&gt; &amp; &quot;give&quot; a class away');
   });
 
-  it('tells nothing of an evaluation that a new training has made old', async () => {
+  it('omits an evaluation made obsolete by retraining', async () => {
     const again = await toyProject();
     await trainProject({ project: again });
     await quantizeProject({ project: again });
@@ -70,7 +63,7 @@ describe('the report', () => {
     expect(await readFile(join(again.dir, 'r.html'), 'utf8')).not.toContain('Confusion');
   });
 
-  it('refers to nothing outside itself', async () => {
+  it('is self-contained', async () => {
     const text = await readFile(file, 'utf8');
     expect(text).not.toMatch(/(?:src|href)=|url\(|@import|https?:/);
   });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { openLiteRt } from '../../src/lib/runtime/litert.js';
@@ -56,9 +56,9 @@ function batchNorm(n: FloatNetwork, x: number): number {
   return n.binary('ADD', n.binary('MUL', x, n.values([channels], 1)), n.values([channels], 1));
 }
 
-describe('a simplified network', () => {
+describe('a simplified model', () => {
   it.each(Object.entries(architectures))(
-    'of kind %s gives the same outputs within 1e-5',
+    'gives the same outputs within 1e-5 for kind %s',
     async (_kind, make) => {
       for (let seed = 0; seed < 4; seed++) {
         const graph = make(seededRandom(seed));
@@ -71,7 +71,7 @@ describe('a simplified network', () => {
     },
   );
 
-  it('of Keras’ Conv1D, BatchNormalization and ReLU is convolutions and a dense layer', async () => {
+  it('reduces Keras Conv1D, BatchNormalization, and ReLU to convolutions and a dense layer', async () => {
     const n = new FloatNetwork(seededRandom(3));
     const x = n.float([1, 12, 3]);
     const first = block(n, x, 6, (y) => n.unary(batchNorm(n, y), 'RELU'));
@@ -84,7 +84,7 @@ describe('a simplified network', () => {
     expect(difference(await inLiteRt(graph), await inLiteRt(simple))).toBeLessThan(1e-5);
   });
 
-  it('of a residual block adds before the shape changes', async () => {
+  it('adds before the shape changes in a residual block', async () => {
     const n = new FloatNetwork(seededRandom(5));
     const x = n.float([1, 10, 4]);
     const first = block(n, x, 4, (y) => n.unary(y, 'RELU'));
@@ -106,7 +106,7 @@ describe('a simplified network', () => {
       },
     ],
     ['a factor for all channels', (n, x) => n.binary('MUL', n.dense(x, 5), n.values([], 1), 'relu6')],
-  ])('takes in %s', (_name, make) => {
+  ])('folds in %s', (_name, make) => {
     const n = new FloatNetwork(seededRandom(6));
     const x = n.float([1, 7]);
     const graph = n.graph(x, make(n, x));
@@ -116,25 +116,25 @@ describe('a simplified network', () => {
 
   it.each<[string, (n: FloatNetwork, x: number) => number]>([
     [
-      'a standardization in front',
+      'an input standardization',
       (n, x) => n.dense(n.binary('MUL', n.binary('SUB', x, n.values([6], 1)), n.values([6], 1)), 3),
     ],
     [
-      'what two operators read',
+      'a tensor that two operators read',
       (n, x) => {
         const y = n.dense(x, 6);
         return n.binary('ADD', n.unary(y, 'RELU'), y);
       },
     ],
     ['a batch norm after an activation', (n, x) => batchNorm(n, n.dense(x, 4, 'relu'))],
-  ])('leaves %s as it is', (_name, make) => {
+  ])('leaves %s unchanged', (_name, make) => {
     const n = new FloatNetwork(seededRandom(7));
     const x = n.float([1, 6]);
     const graph = n.graph(x, make(n, x));
     expect(names(simplifyGraph(graph))).toEqual(names(graph));
   });
 
-  it('leaves the given graph unchanged, and its output’s name', () => {
+  it('leaves the source graph unchanged, and keeps its output name', () => {
     const n = new FloatNetwork(seededRandom(3));
     const x = n.float([1, 12, 3]);
     const graph = n.graph(
@@ -148,8 +148,8 @@ describe('a simplified network', () => {
     expect(simple.tensors[simple.outputs[0]!]!.shape).toEqual([1, 1, 12, 6]);
   });
 
-  describe('of TensorFlow’s converter', () => {
-    it('has only the convolutions, pools and layers of Keras’ 1-D CNN', async () => {
+  describe('from TensorFlow’s converter', () => {
+    it('keeps at most two reshapes of a Keras 1-D CNN, with the same outputs', async () => {
       const graph = readTflite(motorFile('har_cnn_f32.tflite'));
       const simple = simplifyGraph(graph);
       expect(names(graph)).toHaveLength(18);

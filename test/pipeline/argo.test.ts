@@ -58,12 +58,12 @@ describe('aiot pipeline run --engine argo', () => {
   const submitted = () => argo.calls.filter((call) => call.endsWith('/submit')).length;
   const open = () => writeFile(gate, '');
 
-  it('runs nothing that the project does not mean, and with --apply makes the cluster mean it', async () => {
+  it('runs only a template that matches the project, and with --apply updates it in the cluster', async () => {
     await open();
     expect(await refusal(argv())).toMatchObject({
       code: 'AIOT_ARGO_TEMPLATE',
       exit: 6,
-      message: 'the WorkflowTemplate pipeline in the namespace juice is not there',
+      message: 'the WorkflowTemplate pipeline in the namespace juice does not exist',
     });
     const run = await ok(runResultSchema, argv('--apply'));
     expect(run).toMatchObject({ state: 'done', engine: 'argo', model: null });
@@ -82,13 +82,13 @@ describe('aiot pipeline run --engine argo', () => {
       join(dir, 'aiot.yaml'),
       (await readFile(join(dir, 'aiot.yaml'), 'utf8')).replace('apple', 'pear'),
     );
-    expect((await refusal(argv())).message).toContain('is not what the project renders now');
+    expect((await refusal(argv())).message).toContain('differs from the current rendering');
     expect(submitted()).toBe(2);
     expect((await runCli(argv('--apply'))).code).toBe(0);
     expect(argo.templates.get('pipeline')?.metadata.resourceVersion).toBe('2');
   });
 
-  it('ends as a run here does: 6 at a gate, with the reason and what the step said', async () => {
+  it('ends like a local run: with 6 at a failed gate, the reason and the output of the step', async () => {
     const { code, stderr } = await runCli(argv('--apply'));
     expect(code).toBe(6);
     expect(stderr).toContain('AIOT_GATE_FAILED: taste: too sour');
@@ -99,7 +99,7 @@ describe('aiot pipeline run --engine argo', () => {
       'ship not-run',
       'idle not-run',
     ]);
-    expect((json as RunResult).steps[2]?.reason).toBe('the gate of taste said no');
+    expect((json as RunResult).steps[2]?.reason).toBe('the gate of taste failed');
     const status = await runCli(['pipeline', 'status', '--project', dir, '--step', 'taste']);
     expect(status.stdout).toContain('too sour');
     expect(status.stdout).toMatch(/runs on\s+Argo at http/);
@@ -112,7 +112,7 @@ describe('aiot pipeline run --engine argo', () => {
     expect(submitted()).toBe(2);
   });
 
-  it('sees it to its end where streams are cut, and submits once where nobody hears the answer', async () => {
+  it('follows a run through cut streams, and creates one workflow even if a response is lost', async () => {
     await open();
     argo.cutAfter = 2;
     argo.fail('/submit', 'no answer');
@@ -124,35 +124,35 @@ describe('aiot pipeline run --engine argo', () => {
 
   const refused: [string, string, Fault, string, number][] = [
     [
-      'nobody it knows',
+      'an invalid token',
       'GET workflow-templates',
       { status: 401, code: 16, message: 'token not valid' },
       'AIOT_ARGO_DENIED',
       5,
     ],
     [
-      'somebody without a role',
+      'a token without permission',
       '/submit',
       { status: 403, code: 7, message: 'not allowed' },
       'AIOT_ARGO_DENIED',
       5,
     ],
     [
-      'a template gone meanwhile',
+      'a deleted template',
       '/submit',
       { status: 404, code: 5, message: 'not found' },
       'AIOT_ARGO_TEMPLATE',
       6,
     ],
     [
-      'a call that is wrong',
+      'an invalid request',
       '/submit',
       { status: 400, code: 3, message: 'spec.x: bad' },
       'AIOT_ARGO_FAILED',
       1,
     ],
   ];
-  it.each(refused)('tells the server’s refusal of %s', async (_what, call, fault, code, exit) => {
+  it.each(refused)('reports the server’s rejection of %s', async (_what, call, fault, code, exit) => {
     await open();
     expect((await runCli(argv('--apply'))).code).toBe(0);
     argo.fail(call, fault);
@@ -162,12 +162,12 @@ describe('aiot pipeline run --engine argo', () => {
     expect(argo.workflows.size).toBe(1);
   });
 
-  it('refuses what it cannot be before anything is asked', async () => {
+  it('rejects invalid options and an unreachable server before it records a run', async () => {
     const local = ['pipeline', 'run', '--project', dir, '--engine', 'argo'];
     expect(await refusal(local)).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
     expect(await refusal([...local, '--argo-server', 'http://argo.example:2746'])).toMatchObject({
       code: 'AIOT_USAGE',
-      message: expect.stringContaining('http:// on this machine alone'),
+      message: expect.stringContaining('http:// only on this machine'),
     });
     for (const local of [['--until', 'taste'], ['--jobs', '2'], ['--force'], ['--context', 'plant']])
       expect(await refusal(argv(...local))).toMatchObject({ code: 'AIOT_USAGE' });
@@ -202,20 +202,20 @@ describe('aiot pipeline run --engine argo', () => {
     return { running, stop };
   }
 
-  it('leaves the workflow going when it is stopped, and looks on at the same one again', async () => {
+  it('leaves the workflow running when stopped, and resumes watching the same one', async () => {
     const { running, stop } = await waiting();
     stop.abort(new Error('stopped'));
     const left = await running;
     expect(left.state).toBe('interrupted');
     const told = await runCli(['pipeline', 'status', '--project', dir]);
-    expect(told.stdout).toContain('the workflow goes on without this machine');
+    expect(told.stdout).toContain('the workflow continues on the cluster');
     await open();
     const resumed = await resumePipeline({ dir, token });
     expect(resumed).toMatchObject({ state: 'done', run: left.run, workflow: left.workflow });
     expect(submitted()).toBe(1);
   });
 
-  it('is ended by cancel, also where somebody looks on', async () => {
+  it('is ended by cancel, even while another process watches', async () => {
     const { running } = await waiting();
     const cancelled = await cancelPipeline({ dir, token });
     expect(cancelled).toMatchObject({ state: 'cancelled', runner: null });
@@ -226,7 +226,7 @@ describe('aiot pipeline run --engine argo', () => {
     await expect(cancelPipeline({ dir, token })).rejects.toMatchObject({ code: 'AIOT_USAGE' });
   });
 
-  it('says so where the workflow is deleted', async () => {
+  it('reports a deleted workflow', async () => {
     const { running } = await waiting();
     const [name = ''] = argo.workflows.keys();
     argo.delete(name);

@@ -15,7 +15,12 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const program = `
 import { openSync } from 'node:fs';
 import { runChild } from ${JSON.stringify(pathToFileURL(join(root, 'src/lib/pipeline/run/processes.ts')).href)};
-try { for (;;) openSync('/dev/null', 'r'); } catch {}
+import { setTimeout as delay } from 'node:timers/promises';
+// The loader of modules may still hold handles that it gives back later: those are taken too.
+for (let opened = 1; opened > 0; await delay(100)) {
+  opened = 0;
+  try { for (;; opened += 1) openSync('/dev/null', 'r'); } catch {}
+}
 const end = await runChild({
   command: ['true'],
   folder: ${JSON.stringify(tmpdir())},
@@ -30,7 +35,7 @@ const end = await runChild({
 process.stdout.write(JSON.stringify(end.ended));
 `;
 
-it('tells that a step could not be started where the runner has no file handle left', async () => {
+it('reports that a step could not be started if the runner has no file handle left', async () => {
   const node = `"${process.execPath}" --import tsx --input-type=module --eval "$PROGRAM"`;
   const result = await runProgram('sh', ['-c', `ulimit -n 128; exec ${node}`], {
     cwd: root,

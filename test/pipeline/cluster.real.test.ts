@@ -2,14 +2,14 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import { clientFor } from '../../src/lib/api/context.js';
 import { readContexts } from '../../src/lib/core/contexts.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { simulateMotor } from '../../src/lib/data/motor.js';
 import { type RunResult, runResultSchema } from '../../src/lib/pipeline/run/result.js';
 import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
 import { initProject } from '../../src/lib/project/init.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
-import { clientFor } from '../../src/lib/registry/context.js';
 import { type Bucket, openBucket } from '../../src/lib/stream/s3/client.js';
 import { type ArgoServer, startArgo } from '../support/argo.js';
 import { root } from '../support/cli.js';
@@ -143,7 +143,7 @@ describeReal('kafka', 'the pipeline of templates/motor-watch', () => {
       const artifact = async (workflow: string, name: string) =>
         (await bucket.get(`${workflow}/${name}`)).body;
 
-      it('comes to the same model as pods of a cluster as in one process, and each is rolled out', async () => {
+      it('produces the same model in cluster pods as in one process, and rolls out each', async () => {
         const project = join(dir, 'project');
         const here = await runPipeline({ dir: project, self: [process.execPath, program] });
         expect(told(here)).toEqual([

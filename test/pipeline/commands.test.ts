@@ -12,7 +12,7 @@ import { mill, projectOf, tidyProjects } from './project.js';
 
 tidyProjects();
 
-it('runs, shows, lists and draws', async () => {
+it('runs a pipeline, shows its status and history, and draws its graph', async () => {
   const { dir } = await mill();
   const run = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
   expect(run).toMatchObject({ state: 'done', model: null, context: null });
@@ -23,7 +23,7 @@ it('runs, shows, lists and draws', async () => {
     ['last', 'done', false],
   ]);
   const again = await runCli(['pipeline', 'run', '--project', dir]);
-  expect(again.stdout).toContain('nothing was run again');
+  expect(again.stdout).toContain('its steps were not run again');
   expect(again.stderr).toContain('✓ last  cached');
 
   const status = await runCli(['pipeline', 'status', run.run, '--project', dir, '--step', 'left']);
@@ -45,7 +45,7 @@ it('runs, shows, lists and draws', async () => {
   expect(readFileSync(file, 'utf8')).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
 });
 
-it('ends with what a gate says: 6, the reason, and all of it in JSON', async () => {
+it('exits with 6 at a failed gate, with the reason as text and as JSON', async () => {
   const gate = 'run: [sh, -c, "echo too sour >&2; exit 6"], gate: taste';
   const dir = await projectOf({ 'aiot.yaml': `name: g\npipeline: { steps: [{ name: judge, ${gate} }] }\n` });
   const told = await runCli(['pipeline', 'run', '--project', dir]);
@@ -58,7 +58,7 @@ it('ends with what a gate says: 6, the reason, and all of it in JSON', async () 
   ]);
 });
 
-it('goes on with a run that failed where it failed, when the trouble is over', async () => {
+it('resumes a failed run at the step that failed', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: again
 pipeline:
@@ -81,11 +81,11 @@ pipeline:
   expect(await refusal(['pipeline', 'cancel', '--project', dir])).toMatchObject({ code: 'AIOT_USAGE' });
 });
 
-it('says how to come to devices where a model was pushed and there was none', () => {
+it('suggests how to get devices if a model was pushed and there were none', () => {
   const rollout = { name: 'rollout', state: 'skipped' };
   const run = { steps: [rollout], context: null, model: { name: 'm', version: 1, digest: '' } } as RunResult;
   expect(waysToDevices(run)).toEqual(['aiot up --detach']);
-  expect(waysToDevices({ ...run, context: 'local' })).toEqual(['aiot device simulate --count 3']);
+  expect(waysToDevices({ ...run, context: 'local' })).toEqual(['aiot fleet simulate --count 3']);
   const file = { name: 'x-model.tflite', version: null, digest: '' };
   expect(
     [
@@ -96,15 +96,16 @@ it('says how to come to devices where a model was pushed and there was none', ()
   ).toEqual([[], [], []]);
 });
 
-it('tells what is not there', async () => {
+it('reports unknown runs, steps and projects', async () => {
   const { dir } = await mill();
   expect(await refusal(['pipeline', 'status', '--project', dir])).toMatchObject({
-    code: 'AIOT_RUN_NOT_FOUND',
+    code: 'AIOT_NOT_FOUND',
+    subject: 'run',
     exit: 4,
   });
   expect(await refusal(['pipeline', 'run', '--project', dir, '--until', 'lst'])).toMatchObject({
     code: 'AIOT_USAGE',
-    message: '--until: expected a step (first, left, right, last), got lst; did you mean last?',
+    message: '--until: expected a step (first, left, right, last), got lst. Did you mean last?',
   });
   expect(existsSync(join(dir, '.aiot/pipeline/runs'))).toBe(false);
   await rm(join(dir, 'aiot.yaml'));

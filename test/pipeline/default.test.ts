@@ -24,7 +24,7 @@ model:
 const states = ({ steps }: RunResult) =>
   steps.map(({ name, state, cached }) => `${name} ${state}${cached ? ' as before' : ''}`);
 
-it('takes a project from its rows to a signed version on a platform of its own, and nothing of it twice', {
+it('takes a project from rows to a signed version on its own platform, and repeats no step', {
   timeout: 240_000,
 }, async () => {
   const dir = await projectOf({ 'aiot.yaml': yaml('{ macroF1: 0.8 }'), 'rows.csv': pumpRows(200) });
@@ -40,7 +40,7 @@ it('takes a project from its rows to a signed version on a platform of its own, 
   ]);
   expect(first.model).toMatchObject({ name: 'pump', version: 1 });
   expect(first.steps.map(({ reason }) => reason).filter(Boolean)).toEqual([
-    'no pipeline of this project has pushed a model before',
+    'no pipeline of this project has pushed a model yet',
     expect.stringContaining('no device'),
   ]);
   const again = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
@@ -90,9 +90,11 @@ it('takes a project from its rows to a signed version on a platform of its own, 
     newToken: false,
   });
   try {
-    const why = await ok(whySchema, ['model', 'why', 'pump@1']);
-    expect(why.run).toEqual({ id: first.run, cause: 'started by hand' });
-    expect((await runCli(['model', 'why', 'pump@1'])).stdout).toContain(`run ${first.run}, started by hand`);
+    const why = await ok(whySchema, ['model', 'lineage', 'pump@1']);
+    expect(why.run).toEqual({ id: first.run, cause: 'started manually' });
+    expect((await runCli(['model', 'lineage', 'pump@1'])).stdout).toContain(
+      `run ${first.run}, started manually`,
+    );
   } finally {
     await platform.stop();
     process.env.AIOT_CONFIG_DIR = before;

@@ -40,8 +40,8 @@ function labelled(count: number, shift = 0): string {
   }).join('');
 }
 
-describeReal('kafka', 'our pipeline beside the guide’s services', () => {
-  describeReal('guide-clients', 'as its library serves them', () => {
+describeReal('kafka', 'our pipeline with the guide’s services', () => {
+  describeReal('guide-clients', 'served by the guide’s library', () => {
     let guide: GuideServices;
     let kafka: KafkaBroker;
     let dir: string;
@@ -73,7 +73,7 @@ describeReal('kafka', 'our pipeline beside the guide’s services', () => {
       await kafka?.stop();
     });
 
-    it('extracts labelled rows, or for an autoencoder the raw ones, in the columns of the project', async () => {
+    it('extracts labeled rows, or raw rows for an autoencoder, in the columns of the project', async () => {
       await upload(
         '/uploadNormalizedData',
         'normalized_training_data_2022-05-06T20:36:11:1.csv',
@@ -99,7 +99,7 @@ describeReal('kafka', 'our pipeline beside the guide’s services', () => {
       expect(await readFile(join(other, 'raw.csv'), 'utf8')).toBe('sound,current\n60.0,0.4\n');
     }, 30_000);
 
-    it('trains on them, pushes to its model registry, and tells the boards', async () => {
+    it('trains on the rows, pushes to the guide’s model registry, and notifies the boards', async () => {
       const first = await run();
       expect(states(first)).toEqual([
         'extract done',
@@ -125,7 +125,7 @@ describeReal('kafka', 'our pipeline beside the guide’s services', () => {
       expect(said()).toHaveLength(2);
     }, 120_000);
 
-    it('does so when it is asked to, with what has come since', async () => {
+    it('runs on request with the rows added since', async () => {
       await upload(
         '/uploadNormalizedData',
         'normalized_training_data_2022-05-06T20:36:13:3.csv',
@@ -164,14 +164,14 @@ describeReal('kafka', 'our pipeline beside the guide’s services', () => {
       expect((await fetched(ended?.model?.name ?? '')).status).toBe(200);
     }, 120_000);
 
-    describeReal('mosquitto', 'with boards at a Mosquitto', () => {
+    describeReal('mosquitto', 'with boards on Mosquitto', () => {
       let mosquitto: Mosquitto;
       beforeAll(async () => {
         mosquitto = await startMosquitto();
       });
       afterAll(() => mosquitto?.stop());
 
-      it('tells them there, and says what is missing where no place is named', async () => {
+      it('notifies the boards there, and skips the rollout without a control address', async () => {
         const url = `mqtt://127.0.0.1:${mosquitto.port}`;
         const board = await connect(url, { clientId: '14333616' });
         const heard = new Promise<string>((resolve) =>
@@ -186,7 +186,7 @@ describeReal('kafka', 'our pipeline beside the guide’s services', () => {
         await writeFile(join(dir, 'aiot.yaml'), yaml('').replace(/\npipeline.*\n/, '\n'));
         expect((await run()).steps.at(-1)).toMatchObject({
           ...{ name: 'rollout', state: 'skipped', cached: true },
-          reason: 'pipeline.on.control does not say where boards are told',
+          reason: 'pipeline.on.control does not set how to notify boards',
         });
       }, 60_000);
     });

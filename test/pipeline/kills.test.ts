@@ -44,7 +44,7 @@ function runnerOf(dir: string): {
 }
 
 it.skipIf(process.platform !== 'linux')(
-  'comes to the same end however often its runner is killed, and leaves no step running',
+  'reaches the same result however often its runner is killed, and leaves no step running',
   { timeout: long ? 600_000 : 60_000 },
   async () => {
     for (let round = 0; round < (long ? 60 : 3); round++) {
@@ -69,7 +69,7 @@ it.skipIf(process.platform !== 'linux')(
   },
 );
 
-it('removes what a runner that was killed was writing', async () => {
+it('removes partial files of a killed runner', async () => {
   const { dir } = await mill();
   await runPipeline({ dir });
   const left = ['.aiot/pipeline', '.aiot/pipeline/runs'].map((at) => join(dir, at, '.0123456789ab.tmp'));
@@ -83,7 +83,7 @@ it('removes what a runner that was killed was writing', async () => {
 });
 
 it.skipIf(process.platform !== 'linux')(
-  'is ended by cancel with its steps, and goes on where it was',
+  'is ended by cancel with its steps, and resumes where it stopped',
   { timeout: 60_000 },
   async () => {
     const { dir, ran } = await mill();

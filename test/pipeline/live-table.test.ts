@@ -1,8 +1,9 @@
-import { stripVTControlCharacters } from 'node:util';
 import { expect, it, vi } from 'vitest';
 import { liveTable } from '../../src/lib/cli/live/pipeline-run.js';
+import { stepProgress } from '../../src/lib/cli/live/steps.js';
 import { newId } from '../../src/lib/core/names.js';
 import { newRunRecord, newStepRecord, type StepState } from '../../src/lib/pipeline/run/record.js';
+import { terminalOnStderr } from '../support/screen.js';
 
 const step = (name: string, state: StepState, more: object = {}) => ({
   ...newStepRecord(name),
@@ -10,12 +11,16 @@ const step = (name: string, state: StepState, more: object = {}) => ({
   ...more,
 });
 
-/** What is on a terminal's screen after these steps, as it is drawn once and then given back or kept. */
+/** listr2 is loaded for the first list. */
+const loading = 20_000;
+
+/** The terminal's screen while these steps run, and at the end, when the list is cleared or kept. */
 async function drawn(keep: boolean) {
-  vi.useFakeTimers();
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(1000);
+  const terminal = terminalOnStderr({ columns: 60 });
+  const progress = stepProgress({ keep });
   try {
-    const written: string[] = [];
-    const table = liveTable({ write: (text) => void written.push(text), keep, columns: () => 60 });
+    const table = liveTable(progress);
     const record = newRunRecord(
       'p',
       { now: () => 0, sleep: async () => {} },
@@ -25,34 +30,35 @@ async function drawn(keep: boolean) {
         steps: [
           step('extract', 'done', { seconds: 1.25 }),
           step('drift', 'done', { cached: true, reason: 'the same data as before' }),
-          step('train', 'running', { started: Date.now(), attempts: 1 }),
+          step('train', 'running', { started: 900, attempts: 1 }),
           step('push', 'waiting'),
         ],
       },
     );
     table.changed(record);
     table.said('train', '{"epoch":3,"epochs":40}');
-    await vi.advanceTimersByTimeAsync(100);
-    const once = written.splice(0).join('');
-    await table.end();
-    return { once: stripVTControlCharacters(once).split('\n'), end: written.join('') };
+    await vi.waitFor(() => expect(terminal.lines()).toHaveLength(4), loading);
+    const once = terminal.lines();
+    progress.end();
+    return { once, end: terminal.lines() };
   } finally {
-    vi.useRealTimers();
+    progress.end();
+    terminal.restore();
+    clock.mockRestore();
   }
 }
 
-it('draws a line a step, and what those that run say', async () => {
+it('draws a line for each step, with the output of running steps', async () => {
   const { once } = await drawn(true);
   expect(once).toEqual([
     '✓ extract  done (1.3 s)',
     '✓ drift    cached: the same data as before',
     '⠋ train    100 ms  epoch 3 of 40',
     '○ push     waiting',
-    '',
   ]);
 });
 
-it('gives its lines back where the result is printed in the same place, and leaves them elsewhere', async () => {
-  expect((await drawn(false)).end).toBe('\u001b[4A\u001b[0J');
-  expect((await drawn(true)).end).toContain('extract');
+it('clears its lines if the result replaces them, and keeps them otherwise', async () => {
+  expect((await drawn(false)).end).toEqual([]);
+  expect((await drawn(true)).end).toHaveLength(4);
 });

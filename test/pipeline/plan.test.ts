@@ -10,7 +10,7 @@ async function planOf(pipeline: string, files: Record<string, string> = {}) {
   return planPipeline(await loadProject(dir), { kind: null });
 }
 
-it('has seven steps when aiot.yaml says nothing, each a command in a folder that looks like the project', async () => {
+it('has seven default steps, each with a command and the settings that it uses', async () => {
   const { steps } = await planOf(
     'stream: { topic: t, fields: { x: { unit: g } } }\nmodel: { accept: { macroF1: 0.9 } }',
   );
@@ -36,7 +36,7 @@ it('has seven steps when aiot.yaml says nothing, each a command in a folder that
   expect(evaluate).toEqual({ kind: 'settings', text: expect.stringContaining('macroF1') });
 });
 
-it('changes default steps, leaves some out and takes further ones between them', async () => {
+it('changes default steps, omits some and inserts others', async () => {
   const { steps } = await planOf(
     `pipeline:
   steps:
@@ -66,24 +66,24 @@ it('changes default steps, leaves some out and takes further ones between them',
 
 const wrong: [what: string, yaml: string, told: RegExp][] = [
   [
-    'a circle',
+    'a cycle',
     'pipeline: { steps: { a: { run: [x], needs: [b] }, b: { run: [x], needs: [a] } } }',
     /aiot\.yaml:2:\d+: pipeline\.steps\.\w\.needs: a circle: (a → b → a|b → a → b)/,
   ],
   [
-    'a step that is needed and not there',
+    'an unknown required step',
     'pipeline:\n  steps:\n    a:\n      run: [x]\n      needs: [trian]',
     /aiot\.yaml:6:15: pipeline\.steps\.a\.needs\.0: expected a step \(.*train.*\); got trian/,
   ],
   [
-    'an output that is not left',
+    'an unknown output',
     'pipeline:\n  steps:\n    a:\n      run: [x]\n      in: { f: train.weights }',
-    /aiot\.yaml:6:13: pipeline\.steps\.a\.in\.f: step train leaves no weights, but network, training, result/,
+    /aiot\.yaml:6:13: pipeline\.steps\.a\.in\.f: step train has no output weights, only network, training, result/,
   ],
   [
-    'two steps that leave one file',
+    'two steps that write the same file',
     'pipeline: { steps: { a: { run: [x], out: { o: o }, publish: { o: build/model.aiot } } } }',
-    /pipeline\.steps\.a\.publish\.o: build\/model\.aiot is what step push leaves there already/,
+    /pipeline\.steps\.a\.publish\.o: build\/model\.aiot is already an output of step push/,
   ],
   [
     'an unknown field',
@@ -101,28 +101,28 @@ const wrong: [what: string, yaml: string, told: RegExp][] = [
     /pipeline\.steps\.mine: expected run: \[PROGRAM, …\]/,
   ],
   [
-    'a program for one of ours',
+    'a program for a built-in step',
     'pipeline: { steps: { train: { run: [x] } } }',
-    /pipeline\.steps\.train\.run: the step train has its own/,
+    /pipeline\.steps\.train\.run: the built-in step train does not accept run/,
   ],
   [
-    'a condition that is none',
+    'an invalid condition',
     'pipeline: { steps: { push: { when: maybe } } }',
     /pipeline\.steps\.push\.when: expected STEP\.FIELD/,
   ],
   [
-    'a path out of the folder',
+    'a path outside the folder',
     'pipeline: { steps: { a: { run: [x], out: { o: ../o } } } }',
-    /pipeline\.steps\.a\.out\.o: expected a path in the folder/,
+    /pipeline\.steps\.a\.out\.o: expected a path within the step's folder/,
   ],
   [
-    'what a step that is left out would leave',
+    'an output of an omitted step',
     'pipeline: { steps: { train: false } }',
-    /pipeline\.steps\.quantize: quantize takes what train leaves, which is left out/,
+    /pipeline\.steps\.quantize: quantize needs the output of train, which is left out/,
   ],
 ];
 
-it.each(wrong)('refuses %s, with its place', async (_what, yaml, told) => {
+it.each(wrong)('rejects %s with its location', async (_what, yaml, told) => {
   await expect(planOf(yaml)).rejects.toMatchObject({
     code: 'AIOT_PROJECT_INVALID',
     message: expect.stringMatching(told),

@@ -24,7 +24,7 @@ async function steps(count: number): Promise<void> {
   }
 }
 
-it('keeps what was of use last: a file takes a block of the disk, however small it is', async () => {
+it('keeps the most recently used entries, counting at least a disk block for each file', async () => {
   await steps(5);
   // Two blocks each: what it is known by, and its output.
   const kept = await pruneEntries(folder, 3 * 8192, new Map());
@@ -32,7 +32,7 @@ it('keeps what was of use last: a file takes a block of the disk, however small 
   expect((await readdir(folder)).sort()).toEqual(['2.json', '3.json', '4.json']);
 });
 
-it('keeps so many steps and no more, and always what it is told to', async () => {
+it('keeps a limited number of steps, and always the protected ones', async () => {
   await steps(5);
   const kept = await pruneEntries(folder, 2 ** 30, new Map([[digest(0), 1]]), 2);
   expect([...kept].sort()).toEqual([0, 3, 4].map(digest).sort());

@@ -13,7 +13,7 @@ tidyProjects();
 const states = ({ steps }: RunRecord) =>
   steps.map(({ name, state, cached }) => `${name} ${state}${cached ? ' as before' : ''}`);
 
-it('runs what it has to in the order of the graph, and nothing again that has not changed', async () => {
+it('runs steps in the order of the graph, and repeats no unchanged step', async () => {
   const { dir, ran } = await mill();
   const first = await runPipeline({ dir });
   expect(states(first)).toEqual(['first done', 'left done', 'right done', 'last done']);
@@ -38,7 +38,7 @@ it('runs what it has to in the order of the graph, and nothing again that has no
   expect((await pipelineHistory({ dir })).map(({ state }) => state)).toEqual(Array(5).fill('done'));
 });
 
-it('runs again what reads another content of a program, and keeps what stays the same behind it', async () => {
+it('reruns the steps that use a changed program', async () => {
   const { dir, ran } = await mill();
   await runPipeline({ dir });
   await writeFile(
@@ -49,7 +49,7 @@ it('runs again what reads another content of a program, and keeps what stays the
   expect(ran()).toHaveLength(8);
 });
 
-it('notices a content of the cache that was changed or lost, and an output that was edited', async () => {
+it('detects changed or lost cache content and an edited output', async () => {
   const { dir, ran } = await mill();
   const { steps } = await runPipeline({ dir });
   const digest = steps[1]!.outputs.sum!.digest.slice('sha256:'.length);
@@ -65,14 +65,14 @@ it('notices a content of the cache that was changed or lost, and an output that 
     'right done as before',
     'last done as before',
   ]);
-  expect(said).toEqual(['left: what it left was changed or lost in the cache: it is run again']);
+  expect(said).toEqual(['left: its output was changed or lost in the cache: it is run again']);
   expect(again.published).toMatchObject([{ path: 'out/sum.txt', changed: true }]);
   expect(readFileSync(join(dir, 'out/sum.txt'), 'utf8')).toBe('10111');
   expect(readFileSync(blob, 'utf8')).toBe('111');
   expect(ran()).toHaveLength(5);
 });
 
-it('is the last one also where the clock was put back since', async () => {
+it('treats the newest run as the last one even if the clock was set back', async () => {
   const dir = await projectOf({
     'aiot.yaml': 'name: late\npipeline:\n  steps: [{ name: a, run: ["true"] }]\n',
   });
@@ -83,7 +83,7 @@ it('is the last one also where the clock was put back since', async () => {
   expect((await pipelineHistory({ dir })).map(({ run }) => run)).toEqual(ran.reverse());
 });
 
-it('keeps no result of more than 256 KiB', async () => {
+it('stores no result of more than 256 KiB', async () => {
   const dir = await projectOf({
     'say.mjs': 'console.log(JSON.stringify({ a: "a".repeat(process.argv[2] - 8) }));',
     'aiot.yaml': `name: long
@@ -98,7 +98,7 @@ pipeline:
   expect(record.steps.map(({ result }) => JSON.stringify(result).length)).toEqual([262_144, 'null'.length]);
 });
 
-it('stops at a gate, runs nothing behind it, and goes on beside it', async () => {
+it('stops at a failed gate, skips the steps behind it, and runs the others', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: gate
 pipeline:
@@ -115,14 +115,14 @@ pipeline:
   expect(record.steps.map(({ reason }) => reason)).toEqual([
     'too bad',
     null,
-    'the gate of judge said no',
-    'ship was not done',
+    'the gate of judge failed',
+    'ship was not completed',
   ]);
   // Trying again makes nothing better.
   expect(record.steps[0]!.attempts).toBe(1);
 });
 
-it('tries a failure again as often as told, later and later, and says what the step said', async () => {
+it('retries a failed step with growing delays, and reports its output', async () => {
   const dir = await projectOf({
     'try.sh': 'echo x >> "$1"; echo "try $(wc -l < "$1")" >&2; [ "$(wc -l < "$1")" = 3 ]\n',
     'aiot.yaml': '',
@@ -147,16 +147,16 @@ pipeline:
   expect(record.steps.map(({ name, state, attempts, reason }) => [name, state, attempts, reason])).toEqual([
     ['once', 'done', 3, null],
     ['never', 'failed', 2, 'exit code 3'],
-    ['missing', 'failed', 1, 'no-such-program cannot be started (ENOENT)'],
-    ['empty', 'failed', 1, 'it left no it'],
-    ['slow', 'failed', 1, 'it took longer than 0.2 s'],
+    ['missing', 'failed', 1, 'no-such-program could not be started (ENOENT)'],
+    ['empty', 'failed', 1, 'it produced no it'],
+    ['slow', 'failed', 1, 'it took more than 0.2 s'],
   ]);
   expect(waits).toEqual([10_000, 20_000, 1000]);
   const { log } = await pipelineStatus({ dir, step: 'once' });
   expect(log).toBe('try 1\ntry 2\ntry 3\n');
 });
 
-it('leaves a step out whose condition does not hold, and those that would take what it leaves', async () => {
+it('skips a step whose condition is false, and the steps that need its output', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: when
 pipeline:
@@ -171,13 +171,13 @@ pipeline:
   expect(record.state).toBe('done');
   expect(record.steps.map(({ name, state, reason }) => [name, state, reason])).toEqual([
     ['look', 'done', null],
-    ['mend', 'skipped', 'look.drifted = true does not hold: it is false'],
-    ['use', 'skipped', 'mend left no it'],
+    ['mend', 'skipped', 'the condition look.drifted = true is false: the value is false'],
+    ['use', 'skipped', 'mend produced no it'],
     ['after', 'done', null],
   ]);
 });
 
-it('keeps to its bounds: steps at a time, runs in the history, bytes in the cache', async () => {
+it('limits the runs in the history and the bytes in the cache', async () => {
   const { dir } = await mill(`  jobs: 1
   keep: { runs: 2, cache: 1B }
 `);
@@ -190,7 +190,7 @@ it('keeps to its bounds: steps at a time, runs in the history, bytes in the cach
   expect(await readdir(join(dir, '.aiot/pipeline/store/steps'))).toEqual([]);
 });
 
-it('lets nobody run it beside a run', async () => {
+it('rejects a second run of a project at the same time', async () => {
   const { dir } = await mill();
   // Whichever is first: both begin by reading the project.
   const both = await Promise.allSettled([runPipeline({ dir }), runPipeline({ dir })]);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { clientFor } from '../../src/lib/api/context.js';
 import { addContext } from '../../src/lib/core/contexts.js';
 import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
-import { clientFor } from '../../src/lib/registry/context.js';
 import { type UpForTests, upForTests } from '../support/up.js';
 import { mill, tidyProjects } from './project.js';
 
@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-it('tells the platform of the context how a run stands: its steps, what they need and what they said', async () => {
+it('reports a run to the platform of the context: its steps, dependencies and results', async () => {
   const { dir } = await mill();
   const record = await runPipeline({ dir, context: 'local' });
   const client = await clientFor('local');
@@ -34,7 +34,7 @@ it('tells the platform of the context how a run stands: its steps, what they nee
   await client.close();
 });
 
-it('runs as well and about as soon where the platform is away', async () => {
+it('completes a run even if the platform is unreachable', async () => {
   // A port that nobody listens on.
   await addContext('away', { url: 'https://127.0.0.1:9', ca: own.ca, token: `aiot_${'A'.repeat(43)}` }, {});
   const { dir } = await mill();

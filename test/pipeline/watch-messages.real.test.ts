@@ -63,8 +63,8 @@ async function oneRun(
   return events;
 }
 
-describeReal('mosquitto', 'pipeline watch, told by control messages of MQTT', () => {
-  it('runs, pushes to an installation of the guide, and tells its boards what to download', async () => {
+describeReal('mosquitto', 'pipeline watch with MQTT control messages', () => {
+  it('runs, pushes to the guide’s services, and tells the boards what to download', async () => {
     const broker = await startMosquitto();
     const board = await connect(`mqtt://127.0.0.1:${broker.port}`, { clientId: 'board' });
     try {
@@ -92,8 +92,8 @@ describeReal('mosquitto', 'pipeline watch, told by control messages of MQTT', ()
   }, 240_000);
 });
 
-describeReal('kafka', 'pipeline watch, told by control messages of Kafka', () => {
-  it('runs, pushes to a platform, and says under which name the guide’s clients find the version', async () => {
+describeReal('kafka', 'pipeline watch with Kafka control messages', () => {
+  it('runs, pushes to a platform, and announces the version’s name for the guide’s clients', async () => {
     const kafka = await startKafka();
     try {
       await kafka.createTopic(topic);

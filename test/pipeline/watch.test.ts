@@ -86,7 +86,7 @@ async function watched(
 
 const starts = (events: WatchEvent[]) => events.filter(({ event }) => event === 'started');
 
-it('runs once for each time that has gone by, for days', async () => {
+it('runs once for each interval, for days', async () => {
   const clock = virtualClock();
   const from = clock.now();
   const events = await watched(from + 7 * dayMs, clock, [everyTrigger(hourMs, 'every 1h', clock)], () => ({
@@ -96,7 +96,7 @@ it('runs once for each time that has gone by, for days', async () => {
   expect(starts(events)[0]).toMatchObject({ at: from + hourMs, cause: { kind: 'every', text: 'every 1h' } });
 });
 
-it('makes exactly one run more of all that asks during a run', async () => {
+it('runs exactly once more for all triggers during a run', async () => {
   const clock = virtualClock();
   const from = clock.now();
   // A run takes ten hours; each hour something asks.
@@ -107,7 +107,7 @@ it('makes exactly one run more of all that asks during a run', async () => {
   expect(events.filter((each) => each.event === 'triggered' && !each.coalesced)).toHaveLength(4);
 });
 
-it('waits longer and longer after failures, and is quick again after a success', async () => {
+it('waits longer after each failure until a run succeeds', async () => {
   const clock = virtualClock();
   const from = clock.now();
   const failed: Outcome = { ...done, state: 'failed', reason: 'no' };
@@ -128,7 +128,7 @@ it('waits longer and longer after failures, and is quick again after a success',
   expect(starts(events)).toHaveLength(4);
 });
 
-it('leaves what a gate has stopped until the next that asks', async () => {
+it('waits for the next trigger after a failed gate', async () => {
   const clock = virtualClock();
   const stopped: Outcome = { ...done, state: 'stopped', reason: 'macro-F1' };
   const events = await watched(
@@ -159,7 +159,7 @@ it('runs at the times of a cron pattern', async () => {
   ]);
 });
 
-it('runs after so many new rows, and counts on from where the run began', async () => {
+it('runs after a number of new rows, counted from the start of the last run', async () => {
   const clock = virtualClock();
   const from = clock.now();
   let kept = 0;
@@ -177,7 +177,7 @@ it('runs after so many new rows, and counts on from where the run began', async 
   expect(starts(events)[0]).toMatchObject({ cause: { kind: 'rows', text: '600 new rows' } });
 });
 
-it('runs when the data has drifted, and tells of a probe that fails', async () => {
+it('runs when the data has drifted, and reports a failing probe', async () => {
   const clock = virtualClock();
   const told: string[] = [];
   const psi = [0.1, null, 0.4];

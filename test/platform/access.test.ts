@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
-import { madeTokenSchema, tokenSchema, userSchema } from '../../src/lib/registry/access.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
-import { withClient } from '../../src/lib/registry/context.js';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
+import { withClient } from '../../src/lib/api/context.js';
+import { madeTokenSchema, tokenSchema, userSchema } from '../../src/lib/api/contract/access.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -28,7 +28,7 @@ const withToken = (token: string) => {
 const token = (...argv: string[]) => ok(madeTokenSchema, ['token', 'create', ...argv]);
 
 describe('aiot user', () => {
-  it('adds, lists, disables, enables and removes', async () => {
+  it('adds, lists, disables, enables and removes users', async () => {
     expect(await ok(userSchema, ['user', 'add', 'alice', '--role', 'ci'])).toMatchObject({
       role: 'ci',
       disabled: null,
@@ -41,10 +41,14 @@ describe('aiot user', () => {
     await expect(client.status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
     const enabled = await runCli(['user', 'enable', 'alice']);
     expect(enabled.code).toBe(0);
-    expect(enabled.stdout).toMatch(/alice is enabled\. Valid again: \d+ tokens? from before/);
+    expect(enabled.stdout).toMatch(/alice is enabled\. Valid again: \d+ earlier tokens?/);
     await client.status();
+    expect((await runCli(['user', 'enable', 'alice'])).stdout).toContain(
+      'alice is already enabled; nothing was changed.',
+    );
     await runCli(['user', 'add', 'bob', '--role', 'viewer']);
     await runCli(['user', 'disable', 'bob']);
+    expect((await runCli(['user', 'disable', 'bob'])).stdout).toContain('bob is already disabled');
     expect((await runCli(['user', 'enable', 'bob'])).stdout).toContain(
       'aiot token create bob --user bob --role viewer',
     );
@@ -56,7 +60,7 @@ describe('aiot user', () => {
   });
 
   it.each([
-    [['user', 'add', 'alice', '--role', 'viewer'], 'AIOT_USER_EXISTS', 2],
+    [['user', 'add', 'alice', '--role', 'viewer'], 'AIOT_ALREADY_EXISTS', 2],
     [['user', 'add', 'operator', '--role', 'viewer'], 'AIOT_REQUEST_INVALID', 2],
     [['user', 'add', '../x', '--role', 'viewer'], 'AIOT_REQUEST_INVALID', 2],
     [['user', 'disable', 'nobody-here'], 'AIOT_NOT_FOUND', 4],
@@ -68,11 +72,11 @@ describe('aiot user', () => {
     [['token', 'create', 'x'], 'AIOT_USAGE', 2],
     [['token', 'revoke', '--yes', 'tok_none'], 'AIOT_NOT_FOUND', 4],
     [['token', 'rotate', 'tok_none'], 'AIOT_NOT_FOUND', 4],
-  ])('refuses %j', async (argv, code, exit) => {
+  ])('rejects %j', async (argv, code, exit) => {
     expect(await refusal(argv)).toMatchObject({ code, exit });
   });
 
-  it('has its bounds at the platform too, for other clients', async () => {
+  it('enforces the minimum token lifetime on the platform too, for other clients', async () => {
     const made = withClient(undefined, (client) =>
       client.tokens.create({ name: 'x', role: 'ci', validMs: 5000 }),
     );
@@ -81,7 +85,7 @@ describe('aiot user', () => {
 });
 
 describe('aiot token', () => {
-  it('shows the secret once, and lists without it', async () => {
+  it('shows the secret once and omits it from the list', async () => {
     const made = await token('builds', '--role', 'ci', '--scope', 'models:push', '--expires', '90d');
     expect(made).toMatchObject({ role: 'ci', scopes: ['models:push'], state: 'valid', lastUsed: null });
     expect(made.token).toMatch(/^aiot_[\w-]{43}$/);
@@ -91,12 +95,12 @@ describe('aiot token', () => {
     expect(stdout).not.toContain(made.token);
   });
 
-  it('is valid for 90 days unless told otherwise', async () => {
+  it('creates tokens that are valid for 90 days by default', async () => {
     const { created, expires } = await token('usual', '--role', 'viewer');
     expect(expires - created).toBe(90 * 24 * 3600_000);
   });
 
-  it('revokes at once', async () => {
+  it('revokes a token immediately', async () => {
     const made = await token('short-lived', '--role', 'operator');
     const client = withToken(made.token);
     await client.status();
@@ -105,7 +109,7 @@ describe('aiot token', () => {
     expect(await refusal(['token', 'rotate', made.id])).toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
   });
 
-  it('rotates: the one before ends at once, or after its grace', async () => {
+  it('rotates a token: the old one ends immediately, or after the grace period', async () => {
     const first = await token('rotated', '--role', 'viewer');
     const second = await ok(madeTokenSchema, ['token', 'rotate', first.id, '--grace', '1h']);
     await withToken(first.token).status();
@@ -117,8 +121,8 @@ describe('aiot token', () => {
   });
 });
 
-describe('nobody gives more than they have', () => {
-  it('not a role, not a scope, not to others', async () => {
+describe('privileges', () => {
+  it('cannot be escalated by role, by scope or on behalf of other users', async () => {
     const ci = withToken((await token('ci', '--role', 'ci')).token);
     const narrow = withToken((await token('narrow', '--role', 'operator', '--scope', 'users:write')).token);
     const denied = { code: 'AIOT_NOT_ALLOWED' };
@@ -136,7 +140,7 @@ describe('nobody gives more than they have', () => {
     });
   });
 
-  it('a viewer reads and changes nothing; a ci does not revoke', async () => {
+  it('let a viewer only read, and keep ci tokens from revoking or rotating devices', async () => {
     const viewer = withToken((await token('viewer', '--role', 'viewer')).token);
     const ci = withToken((await token('ci-2', '--role', 'ci')).token);
     await viewer.devices.list();
@@ -152,7 +156,7 @@ describe('nobody gives more than they have', () => {
   });
 });
 
-it('every change of users and tokens is an event that names who made it', async () => {
+it('records changes to users and tokens as events', async () => {
   const { stdout } = await runCli(['events', 'tail', '--from', '0', '--count', '13', '--json']);
   const types = stdout
     .trim()
@@ -163,7 +167,7 @@ it('every change of users and tokens is an event that names who made it', async 
   );
 });
 
-it('a token that is revoked ends what is connected with it, over MQTT and in a stream of events', async () => {
+it('closes the connections of a revoked token, over MQTT and in event streams', async () => {
   const made = await token(
     'connected',
     '--role',

@@ -4,12 +4,15 @@ import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
+import { contract } from '../../src/lib/api/contract/contract.js';
+import { type Endpoint, partsOf } from '../../src/lib/api/contract/endpoint.js';
 import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { readBytes } from '../../src/lib/core/files.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { statusOf } from '../../src/lib/platform/errors.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
 let own: TestPlatform;
@@ -81,6 +84,20 @@ describe('the API', () => {
       const text = JSON.stringify(operation);
       expect(text, name).not.toContain('"$ref"');
       for (const [, value] of schemasIn(operation)) expect(() => ajv.compile(value), name).not.toThrow();
+    }
+  });
+
+  it('names the statuses that each endpoint of the contract can answer with', async () => {
+    const { paths } = json(await ask('/openapi.json'));
+    const endpoints = Object.values(contract).flatMap((noun): Endpoint[] => Object.values(noun));
+    for (const endpoint of endpoints) {
+      const { method, path } = partsOf(endpoint);
+      if (method === 'HEAD') continue;
+      const { responses } = paths[`/api/v1${path.replace(/:(\w+)/g, '{$1}')}`][method.toLowerCase()];
+      const refusals = (endpoint.errors ?? []).map((code) => statusOf({ code }));
+      const json = method === 'GET' && endpoint.result ? [304] : [];
+      const wanted = [...refusals, ...(endpoint.statuses ?? []), ...json, 400, 500, 503];
+      for (const status of wanted) expect(Object.keys(responses), endpoint.route).toContain(String(status));
     }
   });
 
@@ -167,7 +184,8 @@ describe('provisioning', () => {
 
   it('refuses a name that is taken, also when two ask at once', async () => {
     await expect(own.client.devices.provision('dev', 'virtual', await csr())).rejects.toMatchObject({
-      code: 'AIOT_DEVICE_EXISTS',
+      code: 'AIOT_ALREADY_EXISTS',
+      subject: 'device',
     });
     const asked = [await csr(), await csr()].map((request) =>
       own.client.devices.provision('twin', 'virtual', request),
@@ -185,7 +203,7 @@ describe('provisioning', () => {
 
   it('refuses a folder that holds an identity, before the platform is asked', async () => {
     const again = provisionDevice({ client: own.client, name: 'other', type: 'virtual', out: identity() });
-    await expect(again).rejects.toMatchObject({ code: 'AIOT_IDENTITY_EXISTS' });
+    await expect(again).rejects.toMatchObject({ code: 'AIOT_ALREADY_EXISTS', subject: 'identity' });
     await expect(own.client.devices.get('other')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
   });
 
@@ -193,7 +211,7 @@ describe('provisioning', () => {
     const out = join(own.folder, 'refused', 'deep');
     await expect(
       provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out }),
-    ).rejects.toMatchObject({ code: 'AIOT_DEVICE_EXISTS' });
+    ).rejects.toMatchObject({ code: 'AIOT_ALREADY_EXISTS', subject: 'device' });
     expect((await readdir(own.folder)).includes('refused')).toBe(false);
   });
 

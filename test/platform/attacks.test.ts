@@ -18,7 +18,7 @@ afterAll(() => own.stop());
 
 const call = (path: string, asked?: Asked) => ask(own, path, asked);
 
-describe('a name that leads elsewhere', () => {
+describe('path traversal in a name', () => {
   const names = ['..%2f..%2fpki%2fca.key', '%2e%2e%2fstate.db', '..%5c..%5cpki', '....%2f%2fetc%2fpasswd'];
   const places: [string, string][] = [
     ['GET', '/api/v1/blobs/NAME'],
@@ -36,7 +36,7 @@ describe('a name that leads elsewhere', () => {
     ['GET', '/api/v1/jobs/NAME'],
     ['GET', '/errors/NAME'],
   ];
-  it.each(places)('is nothing to %s %s', async (method, path) => {
+  it.each(places)('is rejected by %s %s', async (method, path) => {
     for (const name of names) {
       const headers = { 'tus-resumable': '1.0.0', 'content-type': 'application/octet-stream' };
       const body = method === 'PUT' ? 'x' : undefined;
@@ -51,8 +51,8 @@ describe('a name that leads elsewhere', () => {
   });
 });
 
-describe('a request that says it comes from, or goes to, somewhere else', () => {
-  it('changes nothing of the answer: no origin is let in, and no address is made of what it says', async () => {
+describe('forged Host, Origin and forwarding headers', () => {
+  it('do not affect the response: no origin is allowed, and no address is built from them', async () => {
     const headers = {
       host: 'evil.example',
       'x-forwarded-host': 'evil.example',
@@ -74,7 +74,7 @@ describe('a request that says it comes from, or goes to, somewhere else', () => 
     expect(preflight).not.toMatch(/^access-control/im);
   });
 
-  it('is not believed about its address: wrong tokens are counted for who asks', async () => {
+  it('do not evade the limit on wrong tokens', async () => {
     const guessed = await testPlatform();
     const statuses = [];
     for (let i = 0; i < 22; i++) {
@@ -87,7 +87,7 @@ describe('a request that says it comes from, or goes to, somewhere else', () => 
   });
 });
 
-describe('a head of many lines', () => {
+describe('a request with many headers', () => {
   /** A request with so many headers in all, three of them its own; the token is the last. */
   const asked = async (count: number, path = '/api/v1/trust') => {
     const lines = Array.from({ length: count - 3 }, (_, i) => `X-${i}: 1\r\n`).join('');
@@ -97,11 +97,11 @@ describe('a head of many lines', () => {
     );
   };
 
-  it('is answered up to 100 headers', async () => {
+  it('is accepted with up to 100 headers', async () => {
     for (const count of [4, 99, 100]) expect(await asked(count), `${count}`).toMatch(/^HTTP\/1\.1 200 /);
   });
 
-  it('is refused with 431 beyond, and none is dropped in silence', async () => {
+  it('is rejected with 431 beyond 100 headers; none is dropped silently', async () => {
     for (const count of [101, 102, 128, 129, 200, 400, 1000])
       for (const path of ['/api/v1/trust', '/healthz']) {
         const answer = await asked(count, path);
@@ -111,7 +111,7 @@ describe('a head of many lines', () => {
   });
 });
 
-describe('a client certificate beside a good token', () => {
+describe('a client certificate beside a valid token', () => {
   let shown: Record<'foreign' | 'revoked' | 'suspended' | 'unregistered' | 'registered', Agent>;
   const agentOf = (cert: string, key: string) => new Agent({ cert, key, ca: own.ca });
   const device = async (name: string) => {
@@ -142,7 +142,7 @@ describe('a client certificate beside a good token', () => {
   });
 
   it.each(['foreign', 'revoked', 'suspended', 'unregistered'] as const)(
-    'is refused when it is %s',
+    'is rejected if it is %s',
     async (kind) => {
       for (const [method, path] of [
         ['GET', '/api/v1/status'],
@@ -166,7 +166,7 @@ describe('a client certificate beside a good token', () => {
     },
   );
 
-  it('decides when it is a device’s: the request is the device’s and not the token’s', async () => {
+  it('takes precedence over the token if it belongs to a registered device', async () => {
     const agent = shown.registered;
     expect((await call('/api/v1/trust', { agent })).status).toBe(200);
     expect((await call('/api/v1/status', { agent })).status).toBe(403);
@@ -181,7 +181,7 @@ describe('a client certificate beside a good token', () => {
 it.each([
   ['{"passphrase":"short"}', /body: passphrase: expected at least 12 characters/],
   ['{}', /body: passphrase: expected/],
-])('a backup with %s is refused in the words of the API', async (body, message) => {
+])('rejects a backup request with %s, without mentioning command-line options', async (body, message) => {
   const { status, text } = await call('/api/v1/backups', { method: 'POST', body });
   expect(status).toBe(400);
   expect(JSON.parse(text).code).toBe('AIOT_REQUEST_INVALID');
@@ -189,7 +189,7 @@ it.each([
   expect(text).not.toMatch(/command|--|AIOT_BACKUP|aiot /);
 });
 
-it('many uploads by one connection leave nothing behind on it', async () => {
+it('leaks no listeners over many uploads on one connection', async () => {
   const warnings: string[] = [];
   const warned = ({ message }: Error) => warnings.push(message);
   process.on('warning', warned);
@@ -206,7 +206,7 @@ it('many uploads by one connection leave nothing behind on it', async () => {
   expect(warnings).toEqual([]);
 });
 
-it('a token tells when it was used last, and one that ended or is narrowed is refused', async () => {
+it('records when a token was last used, and rejects expired tokens and missing scopes', async () => {
   const make = (more: object) => own.client.tokens.create({ name: 'narrow', ...more });
   const [narrow, brief] = [await make({ scopes: ['models:read'] }), await make({ validMs: 60_000 })];
   const status = async (token: string, path: string) => (await call(path, { token })).status;
@@ -223,12 +223,12 @@ it('a token tells when it was used last, and one that ended or is narrowed is re
   expect(await status(narrow.token, '/api/v1/models')).toBe(200);
 });
 
-describe.runIf(process.env.AIOT_LONG === '1')('a client that takes its time', () => {
+describe.runIf(process.env.AIOT_LONG === '1')('a slow client', () => {
   const wait = (bytes: string) => {
     const before = performance.now();
     return send(own, bytes, 60_000).then((text) => ({ text, ms: performance.now() - before }));
   };
-  it('is cut off, in its head and in its body, while others are answered', { timeout: 90_000 }, async () => {
+  it('is cut off, in its headers and in its body, while others are served', { timeout: 90_000 }, async () => {
     const head = wait('GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: 1');
     const authorization = `Authorization: Bearer ${own.token}`;
     const body = wait(

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -27,10 +28,15 @@ afterAll(async () => {
 });
 
 describe('aiot backup', () => {
-  it('create writes a file for its owner alone, and restore --check and restore say what is in it', async () => {
+  it('creates an owner-only file; restore and restore --check list its contents', async () => {
     const file = join(own.folder, 'platform.tar');
     const secret = join(own.folder, 'passphrase.txt');
     await writeFile(secret, 'words with spaces in them\n');
+    const blank = join(own.folder, 'blank.txt');
+    await writeFile(blank, `${' '.repeat(12)}\n`);
+    const refused = await runCli(['backup', 'create', file, '--passphrase-file', blank, '--json']);
+    expect(refused).toMatchObject({ json: { error: { code: 'AIOT_USAGE' } }, code: 2 });
+    expect(existsSync(file)).toBe(false);
     const made = await runCli(['backup', 'create', file, '--passphrase-file', secret, '--json']);
     expect(made.code, made.stderr).toBe(0);
     expect(restoredSchema.parse(made.json)).toMatchObject({ file, data: null, models: 1 });
@@ -38,7 +44,7 @@ describe('aiot backup', () => {
     process.env.AIOT_BACKUP_PASSPHRASE = 'words with spaces in them';
     const checked = await runCli(['backup', 'restore', file, '--check', '--no-color']);
     expect(checked.code).toBe(0);
-    expect(checked.stdout).toContain(`${file} is whole.`);
+    expect(checked.stdout).toContain(`${file} is intact.`);
     expect(checked.stdout).toMatch(/models +1 version/);
     const data = join(own.folder, 'again');
     const restored = await runCli(['backup', 'restore', file, '--data', data, '--json']);

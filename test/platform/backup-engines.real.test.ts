@@ -3,11 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { restoreBackup, saveBackup } from '../../src/lib/platform/backup/restore.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { pushTiny } from '../support/bundle.js';
 import { sendFew } from '../support/few-messages.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -20,8 +20,8 @@ const passphrase = 'from one engine to another';
 const samples = async (client: RegistryClient) =>
   (await client.datasets.list()).map(({ name, samples }) => [name, samples]);
 
-describeReal('versitygw', 'a bucket of blobs', () => {
-  describeReal('postgres', 'with a database of PostgreSQL', () => {
+describeReal('versitygw', 'an S3 bucket for blobs', () => {
+  describeReal('postgres', 'with a PostgreSQL database', () => {
     let own: TestPlatform;
     let folder: string;
     let server: S3Server;
@@ -46,7 +46,7 @@ describeReal('versitygw', 'a bucket of blobs', () => {
       await rm(folder, { recursive: true, force: true });
     });
 
-    it('take a platform over from a folder, and give it back', async () => {
+    it('receives a platform from a backup of local files, and moves it back', async () => {
       const file = join(folder, 'first.tar');
       await saveBackup({ client: own.client, file, passphrase });
       const engines = {

@@ -8,16 +8,16 @@ const headWith = (scrypt: object) => ({
 });
 const head = (scrypt: object) => headSchema.safeParse(headWith(scrypt));
 
-describe('what makes the keys of a backup', () => {
+describe('the key derivation parameters of a backup', () => {
   it.each([
-    ['no power of two', { N: 3 }, 'scrypt: expected a power of two as N'],
+    ['N is not a power of two', { N: 3 }, 'scrypt: expected a power of two as N'],
     [
-      'more memory than a gibibyte',
+      'more than 1 GiB of memory',
       { N: 2 ** 20, r: 32 },
-      'scrypt: expected parameters of scrypt that take at most 1 GiB',
+      'scrypt: expected scrypt parameters that need at most 1 GiB',
     ],
-    ['more of it than there may be', { N: 2 ** 21 }, 'scrypt.N: expected at most 1048576; got 2097152'],
-  ])('is refused: %s', (_, scrypt, message) => {
+    ['N above the limit', { N: 2 ** 21 }, 'scrypt.N: expected at most 1048576; got 2097152'],
+  ])('are rejected: %s', (_, scrypt, message) => {
     const { error } = head(scrypt);
     const problems = error ? problemsOf(error, { value: headWith(scrypt) }) : [];
     expect(

@@ -4,12 +4,12 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
 import { backupText } from '../../src/lib/cli/render/platform.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { restoreBackup, saveBackup } from '../../src/lib/platform/backup/restore.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { pushTiny } from '../support/bundle.js';
 import { withCutPlatform } from '../support/cut-platform.js';
 import { fakeDevice } from '../support/fake-device.js';
@@ -38,7 +38,7 @@ afterAll(async () => {
 });
 
 describe('a backup of a running platform', () => {
-  it('is a tar that GNU tar lists, and that tells no secret', async () => {
+  it('is a tar file that GNU tar can list, and exposes no secrets', async () => {
     const saved = await saveBackup({ client: own.client, file, passphrase });
     expect(saved).toMatchObject({ file, data: null, devices: 1, models: 1, blobs: { count: 2 } });
     const names = execFileSync('tar', ['-tf', file], { encoding: 'utf8' }).trim().split('\n');
@@ -61,7 +61,7 @@ describe('a backup of a running platform', () => {
     expect(entry).toMatchObject({ action: 'backup.create' });
   });
 
-  it('becomes a platform that lets the same devices and tokens in, with all that was there', async () => {
+  it('restores to a platform that accepts the same devices and tokens, with all data', async () => {
     const data = join(folder, 'restored');
     expect(await restoreBackup({ file, passphrase, data })).toMatchObject({ data, devices: 1 });
     const platform = await startPlatform({ dataDir: data, httpPort: 0, mqttPort: 0 });
@@ -81,7 +81,7 @@ describe('a backup of a running platform', () => {
     await platform.stop();
   }, 60_000);
 
-  it('is put nowhere where there is something already', async () => {
+  it('is not restored into a non-empty folder, and does not overwrite a file', async () => {
     const data = join(folder, 'taken');
     await mkdir(data);
     await writeFile(join(data, 'note.txt'), 'mine');
@@ -90,11 +90,11 @@ describe('a backup of a running platform', () => {
     });
     expect(await readdir(data)).toEqual(['note.txt']);
     await expect(saveBackup({ client: own.client, file, passphrase })).rejects.toMatchObject({
-      message: `${file} is there already`,
+      message: `${file} already exists`,
     });
   });
 
-  it('is refused and leaves nothing where the platform goes away in the middle of it', async () => {
+  it('fails and leaves no file if the platform goes away midway', async () => {
     await withCutPlatform(async (client) => {
       const folder = await mkdtemp(join(tmpdir(), 'aiot-backup-cut-'));
       const saving = saveBackup({ client, file: join(folder, 'cut.tar'), passphrase: 'a dozen words of it' });
@@ -104,7 +104,7 @@ describe('a backup of a running platform', () => {
     });
   });
 
-  it('is refused over HTTP with a short passphrase, by the name of the field', async () => {
+  it('is rejected over HTTP with a short passphrase, naming the field', async () => {
     const body = JSON.stringify({ passphrase: 'short' });
     const answer = await ask(own, '/api/v1/backups', { method: 'POST', body });
     expect(answer.status).toBe(400);
@@ -116,7 +116,7 @@ describe('a backup of a running platform', () => {
     expect(problem.next).not.toContain('aiot backup');
   });
 
-  it('is not opened with another passphrase, and not made with a short one', async () => {
+  it('cannot be opened with a wrong passphrase, or created with a short one', async () => {
     const data = join(folder, 'never');
     await expect(restoreBackup({ file, passphrase: 'four words of mine', data })).rejects.toMatchObject({
       code: 'AIOT_BACKUP_PASSPHRASE',
@@ -128,7 +128,7 @@ describe('a backup of a running platform', () => {
     ).rejects.toMatchObject({ code: 'AIOT_USAGE' });
   });
 
-  it('that was changed, cut short or mixed with another is refused, and nothing is left of the attempt', async () => {
+  it('is rejected if altered, truncated or malformed, and leaves no files behind', async () => {
     const whole = await readFile(file);
     const data = join(folder, 'never');
     const changed = (at: number) => {
@@ -175,7 +175,7 @@ describe('a backup of a running platform', () => {
     await expect(readdir(data)).rejects.toMatchObject({ code: 'ENOENT' });
   }, 60_000);
 
-  it('names the blobs that are gone, when it is made and when it is looked at; those that nothing refers to are none of it', async () => {
+  it('lists missing blobs on creation and on check, but not unreferenced ones', async () => {
     const { digest } = await own.client.models.get('tiny', 1);
     const hex = digest.slice('sha256:'.length);
     const blob = join(own.folder, 'data', 'blobs', 'sha256', hex.slice(0, 2), hex);
@@ -193,7 +193,7 @@ describe('a backup of a running platform', () => {
     expect((await restoreBackup({ file, passphrase, data: null })).blobs.missing).toEqual([]);
   });
 
-  it('with a hole is restored, starts, says what is missing, and is whole again once that is put back', async () => {
+  it('with a missing blob restores, starts, reports the blob, and recovers once it is uploaded', async () => {
     const holed = join(folder, 'holed.tar');
     const { digest } = await own.client.models.get('tiny', 1);
     const bundle = await (await own.client.blobs.get(digest)).bytes();

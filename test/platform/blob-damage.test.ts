@@ -70,13 +70,13 @@ async function put(bytes: number): Promise<{ content: Buffer; digest: string; pa
   return { content, digest, path: fileOf(join(own.folder, 'data', 'blobs'), digest) };
 }
 
-describe('a blob that the disk has altered', () => {
+describe('a blob altered on disk', () => {
   it.each([
-    ['of a few bytes', 10],
-    ['of 100 kB', 100_000],
-    ['that is kept in memory while it is asked for', 2 * mib],
-    ['that is read from its file', 9 * mib],
-  ])('is never sent, one %s: 500 and its code, and no ETag', async (_what, bytes) => {
+    ['a few bytes', 10],
+    ['100 kB', 100_000],
+    ['cached in memory while requested', 2 * mib],
+    ['read from its file', 9 * mib],
+  ])('is never sent (%s): 500 with an error code and no ETag', async (_what, bytes) => {
     for (let round = 0; round < 5; round++) {
       const { digest, path } = await put(bytes);
       await flip(path, randomInt(bytes));
@@ -90,7 +90,7 @@ describe('a blob that the disk has altered', () => {
     }
   });
 
-  it('gives none of the altered bytes to a client that resumes, where it was whole a moment ago', async () => {
+  it('sends no altered bytes to a resuming client, even if it was intact a moment ago', async () => {
     const bytes = 9 * mib;
     const { content, digest, path } = await put(bytes);
     expect((await download(digest)).body.equals(content)).toBe(true);
@@ -106,7 +106,7 @@ describe('a blob that the disk has altered', () => {
     expect((await download(digest, { range: `bytes=0-${mib - 1}` })).status).toBe(500);
   });
 
-  it('leaves no header of its own on the refusal, where it was whole a moment ago: a cache would keep it for a year', async () => {
+  it('sends no ETag or range headers with the error, even if it was intact a moment ago', async () => {
     const { digest, path } = await put(9 * mib);
     // A whole number: `flip` puts it back exactly.
     await utimes(path, 1_700_000_000, 1_700_000_000);
@@ -121,7 +121,7 @@ describe('a blob that the disk has altered', () => {
     }
   });
 
-  it('is not sent, and holds nobody up, where a pipe, a device or a folder has taken its place', async () => {
+  it('is not sent and blocks no requests if a pipe, a device or a folder replaces its file', async () => {
     for (const take of [
       (path: string) => execFileSync('mkfifo', [path]),
       (path: string) => symlinkSync('/dev/zero', path),
@@ -137,7 +137,7 @@ describe('a blob that the disk has altered', () => {
     }
   });
 
-  it('is not rolled out: the start is refused before any device is offered it', async () => {
+  it('is not rolled out: the start is rejected before any device is offered it', async () => {
     const { name, version, sequence, digest } = await pushTiny(own.client, own.key);
     await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out: join(own.folder, 'dev') });
     const wanted = oneWave({ name, version, sequence });
@@ -151,13 +151,13 @@ describe('a blob that the disk has altered', () => {
   it.each([
     ['emptied', 0],
     ['cut', 5000],
-  ])('is not sent when its file was %s', async (_what, left) => {
+  ])('is not sent if its file was %s', async (_what, left) => {
     const { digest, path } = await put(100_000);
     await truncate(path, left);
     expect((await download(digest)).status).toBe(500);
   });
 
-  it('is sent again after the same content was pushed again', async () => {
+  it('is sent again after the same content is pushed again', async () => {
     const { content, digest, path } = await put(5 * mib);
     await flip(path, 4 * mib);
     expect((await download(digest)).status).toBe(500);
@@ -165,7 +165,7 @@ describe('a blob that the disk has altered', () => {
     expect((await download(digest)).body.equals(content)).toBe(true);
   });
 
-  it('does not stop ranges of a whole one from being what they were', async () => {
+  it('does not affect ranges of an intact blob', async () => {
     const { content, digest } = await put(5 * mib);
     for (const [first, last] of [
       [0, 0],
@@ -180,8 +180,8 @@ describe('a blob that the disk has altered', () => {
   });
 });
 
-describe('the health of blobs', () => {
-  it('knows which are damaged, from whoever read them, until they are whole again', async () => {
+describe('blob health', () => {
+  it('tracks damaged blobs, whichever read finds them, until they are intact again', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-blobs-'));
     const told: string[] = [];
     const health = new BlobHealth(Date.now, (digest, is) => told.push(`${is} ${digest}`));

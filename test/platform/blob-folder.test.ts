@@ -9,7 +9,7 @@ import { behavesAsBlobStore, bytesOf, pieces } from './blob-stores.js';
 
 const temporary = () => mkdtemp(join(tmpdir(), 'aiot-blobs-'));
 
-describe('blobs in a folder', () => {
+describe('a blob store in a folder', () => {
   behavesAsBlobStore(async () => {
     const folder = await temporary();
     const store = await openBlobs(folder);
@@ -17,8 +17,8 @@ describe('blobs in a folder', () => {
   });
 });
 
-describe('a folder of blobs', () => {
-  it('tells a blob whose file was changed, and forgets what a kill has left on its way in', async () => {
+describe('a blob folder', () => {
+  it('detects a changed blob file, and discards partial uploads left by a kill', async () => {
     const folder = await temporary();
     const content = randomBytes(1000);
     const digest = digestOf(content);
@@ -33,7 +33,7 @@ describe('a folder of blobs', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('lets who reads a blob that is removed read it to its end', async () => {
+  it('lets a reader finish a blob that is removed meanwhile', async () => {
     const folder = await temporary();
     const content = randomBytes(3_000_000);
     const store = await openBlobs(folder);
@@ -45,7 +45,7 @@ describe('a folder of blobs', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('of another kind of URL than s3 is refused', async () => {
+  it('rejects URL schemes other than s3', async () => {
     const folder = await temporary();
     await expect(openBlobs(folder, undefined, 'ftp://x')).rejects.toMatchObject({ code: 'AIOT_USAGE' });
     await rm(folder, { recursive: true });

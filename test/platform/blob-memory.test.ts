@@ -17,11 +17,11 @@ const here = (memory: BlobMemory, digest: string) => {
   return held !== null;
 };
 
-describe('blobs in memory', () => {
+describe('the blob cache', () => {
   const load = (memory: BlobMemory, digest: string, opened = memory.removals, bytes = 2 * mb) =>
     memory.load({ digest, bytes, opened, stamp: '1' }, async () => Buffer.alloc(bytes));
 
-  it('are never more than their bound, those that are read among them', async () => {
+  it('never exceeds its limit, including blobs being read', async () => {
     const memory = new BlobMemory(4 * mb);
     const [a, b] = [await load(memory, 'a'), await load(memory, 'b')];
     expect(await load(memory, 'c')).toBeNull();
@@ -40,7 +40,7 @@ describe('blobs in memory', () => {
     memory.close();
   });
 
-  it('make room for what is asked for: the one that was quiet for longest goes', async () => {
+  it('evicts the least recently used blob to make room', async () => {
     const memory = new BlobMemory(4 * mb);
     for (const digest of ['a', 'b']) (await load(memory, digest))?.release();
     memory.hold('a')?.release();
@@ -50,7 +50,7 @@ describe('blobs in memory', () => {
     memory.close();
   });
 
-  it('are read once for all who ask meanwhile, and again after a failure', async () => {
+  it('reads a blob once for concurrent requests, and again after a failure', async () => {
     const memory = new BlobMemory();
     let reads = 0;
     const ask = (fails: boolean) =>
@@ -65,7 +65,7 @@ describe('blobs in memory', () => {
     memory.close();
   });
 
-  it('do not come back when they were removed between the opening of the file and its reading', async () => {
+  it('does not keep a blob that was removed between opening its file and reading it', async () => {
     const memory = new BlobMemory();
     const opened = memory.removals;
     memory.forget('a');
@@ -74,7 +74,7 @@ describe('blobs in memory', () => {
     memory.close();
   });
 
-  it('go when nobody has asked for a while', async () => {
+  it('evicts blobs that are idle for a while', async () => {
     const memory = new BlobMemory(4 * mb, 20);
     const a = await load(memory, 'a');
     (await load(memory, 'b'))?.release();
@@ -86,7 +86,7 @@ describe('blobs in memory', () => {
   });
 });
 
-describe('a blob whose file', () => {
+describe('a blob with a damaged file', () => {
   const pathIn = (folder: string, digest: string) => {
     const hex = digest.slice('sha256:'.length);
     return join(folder, 'sha256', hex.slice(0, 2), hex);
@@ -95,7 +95,7 @@ describe('a blob whose file', () => {
   it.each([
     ['small', 1000],
     ['large', 5 * mb],
-  ])('is cut short, a %s one, ends in an error', async (_what, bytes) => {
+  ])('ends a read with an error if it is truncated (%s)', async (_what, bytes) => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-blobs-'));
     const store = await openBlobs(folder);
     const content = randomBytes(bytes);
@@ -110,7 +110,7 @@ describe('a blob whose file', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('was changed is seen to be, whatever was remembered, and is what it is called once that is put back', async () => {
+  it('is detected whatever is cached, and is served again once its content is restored', async () => {
     const own = await testPlatform();
     const content = randomBytes(10_000);
     const digest = digestOf(content);

@@ -29,15 +29,15 @@ async function opened(server: S3Server) {
   };
 }
 
-describeReal('streams', 'blobs in moto', () => {
+describeReal('streams', 'a blob store in moto', () => {
   behavesAsBlobStore(async () => opened(await startMoto()));
 });
 
-describeReal('versitygw', 'blobs in versitygw', () => {
+describeReal('versitygw', 'a blob store in versitygw', () => {
   behavesAsBlobStore(async () => opened(await startVersitygw()));
 });
 
-describeReal('versitygw', 'an S3 server', () => {
+describeReal('versitygw', 'an S3 blob store', () => {
   let server: S3Server;
   let store: BlobStore;
   let folder: string;
@@ -52,7 +52,7 @@ describeReal('versitygw', 'an S3 server', () => {
   }, 60_000);
   afterAll(() => end());
 
-  it('that changed or lost bytes is found out by who reads the blob, and mended by who puts it again', async () => {
+  it('detects changed or lost bytes on read, and is repaired by storing the blob again', async () => {
     await store.put(digest, pieces(content));
     expect((await readFile(object())).equals(content)).toBe(true);
     const changed = Buffer.from(content);
@@ -73,7 +73,7 @@ describeReal('versitygw', 'an S3 server', () => {
     expect(await readdir(join(folder, 'incoming'))).toEqual([]);
   });
 
-  it('that is away, has no such bucket, or does not know us is told apart from a blob that is missing', async () => {
+  it('distinguishes an unreachable server, a missing bucket or wrong keys from a missing blob', async () => {
     const open = (bucket: string) => openBlobs(folder, undefined, `s3://${bucket}?endpoint=${server.url}`);
     await expect(open('nowhere')).rejects.toMatchObject({
       code: 'AIOT_BLOBS_UNAVAILABLE',

@@ -37,10 +37,10 @@ export function behavesAsBlobStore(
   afterAll(() => own.end());
 
   it.each([
-    ['nothing', Buffer.alloc(0)],
-    ['a small one', small],
-    ['a large one', large],
-  ])('gives back %s as it was put, whole and in part', async (_what, content) => {
+    ['an empty blob', Buffer.alloc(0)],
+    ['a small blob', small],
+    ['a large blob', large],
+  ])('returns %s as stored, in full and by range', async (_what, content) => {
     const digest = digestOf(content);
     const { store } = own;
     expect(await store.size(digest)).toBeNull();
@@ -67,7 +67,7 @@ export function behavesAsBlobStore(
     }
   });
 
-  it('takes the same again, and a file that lies here', async () => {
+  it('accepts the same content again, and adopts a local file', async () => {
     const digest = digestOf(small);
     await own.store.put(digest, pieces(small));
     const big = digestOf(large);
@@ -83,7 +83,7 @@ export function behavesAsBlobStore(
     await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('keeps nothing of what has another digest, or breaks off', async () => {
+  it('stores nothing if the digest does not match or the upload breaks off', async () => {
     const before = await digests(own.store);
     const digest = digestOf('what was promised');
     await expect(own.store.put(digest, pieces(Buffer.from('another')))).rejects.toMatchObject({
@@ -98,7 +98,7 @@ export function behavesAsBlobStore(
     expect(await digests(own.store)).toEqual(before);
   });
 
-  it('refuses what is no digest before anything is read', async () => {
+  it('rejects an invalid digest before reading any data', async () => {
     for (const wrong of ['sha256:abc', 'sha256:../../../etc/passwd', `md5:${'0'.repeat(64)}`]) {
       await expect(own.store.put(wrong, pieces(small))).rejects.toMatchObject({
         code: 'AIOT_REQUEST_INVALID',
@@ -106,7 +106,7 @@ export function behavesAsBlobStore(
     }
   });
 
-  it('removes one, twice, and says that it is gone', async () => {
+  it('removes a blob, tolerates a second removal, and reports it missing', async () => {
     const digest = digestOf(small);
     await own.store.remove(digest);
     await own.store.remove(digest);
@@ -115,7 +115,7 @@ export function behavesAsBlobStore(
     expect(await digests(own.store)).not.toContain(digest);
   });
 
-  it('takes many at a time', async () => {
+  it('accepts concurrent uploads', async () => {
     const contents = Array.from({ length: 12 }, () => randomBytes(50_000));
     await Promise.all(contents.map((content) => own.store.put(digestOf(content), pieces(content))));
     const read = await Promise.all(contents.map((content) => own.store.bytes(digestOf(content))));

@@ -37,13 +37,13 @@ function download(headers: Record<string, string>, method = 'GET') {
 }
 
 describe('a blob', () => {
-  it('comes back as it was', async () => {
+  it('is downloaded unchanged', async () => {
     const { total, bytes: rest } = await own.client.blobs.get(digest);
     expect(total).toBe(bytes.length);
     expect((await rest()).equals(bytes)).toBe(true);
   });
 
-  it('is resumed from any byte', async () => {
+  it('resumes from any byte', async () => {
     const { total, from, bytes: rest } = await own.client.blobs.get(digest, { from: 299_990 });
     expect([total, from]).toEqual([300_000, 299_990]);
     expect((await rest()).equals(bytes.subarray(299_990))).toBe(true);
@@ -67,7 +67,7 @@ describe('a blob', () => {
     if (status !== 416) expect(answer.headers['content-length']).toBe(String(length));
   });
 
-  it('is not sent again to who has it, and whole to who has another', async () => {
+  it('is not resent if the ETag matches, and is sent in full if If-Range does not match', async () => {
     const { headers } = await download({});
     const etag = String(headers.etag);
     expect((await download({ 'if-none-match': etag })).status).toBe(304);
@@ -75,7 +75,7 @@ describe('a blob', () => {
     expect((await download({ range: 'bytes=0-0', 'if-range': etag })).status).toBe(206);
   });
 
-  it('is known to who has it among others, and told of without being sent', async () => {
+  it('matches its ETag in a list, and answers HEAD without a body', async () => {
     const etag = `"${digest}"`;
     for (const header of [`"other", ${etag}`, `W/${etag}`, '*']) {
       expect((await download({ 'if-none-match': header })).status).toBe(304);
@@ -90,7 +90,7 @@ describe('a blob', () => {
     ]);
   });
 
-  it('is let go of when the client goes away, and given to many at once', async () => {
+  it('is closed when the client disconnects, and is served to many at once', async () => {
     const large = randomBytes(8_000_000);
     await own.client.blobs.put(digestOf(large), large);
     const open = async () => {
@@ -112,18 +112,18 @@ describe('a blob', () => {
     expect(all.every(({ body }) => body.equals(bytes.subarray(100, 200_001)))).toBe(true);
   });
 
-  it('may be sent twice', async () => {
+  it('may be uploaded twice', async () => {
     expect(await own.client.blobs.put(digest, bytes)).toEqual({ digest, bytes: bytes.length });
   });
 
-  it('that is not what its digest says is refused, and leaves nothing', async () => {
+  it('is rejected if it does not match its digest, and leaves nothing behind', async () => {
     const wrong = digestOf('something else');
     await expect(own.client.blobs.put(wrong, bytes)).rejects.toMatchObject({ code: 'AIOT_DIGEST_MISMATCH' });
     await expect(own.client.blobs.get(wrong)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
     expect(await incoming()).toEqual([]);
   });
 
-  it('whose upload is cut in the middle leaves nothing', async () => {
+  it('leaves nothing behind if its upload is cut off', async () => {
     const other = randomBytes(200_000);
     const url = new URL(`/api/v1/blobs/${digestOf(other)}`, own.platform.urls.http);
     const headers = {
@@ -141,7 +141,7 @@ describe('a blob', () => {
   });
 });
 
-it('a range is within the blob, whatever is asked', () => {
+it('keeps a parsed range within the blob, whatever the header', () => {
   fc.assert(
     fc.property(fc.string(), fc.nat(100), fc.nat(100), fc.nat(50), (junk, a, b, size) => {
       for (const header of [junk, `bytes=${a}-${b}`, `bytes=${a}-`, `bytes=-${a}`]) {

@@ -21,8 +21,8 @@ const plainPort = () => Number(new URL(own.platform.urls.mqtt ?? '').port);
 const as = (username: string, password: string, more: IClientOptions = {}) =>
   connect(own.platform.urls.mqtts, { ca: own.ca, username, password, ...more });
 
-describe('a secret of a device', () => {
-  it('lets it in over TLS, with its own topics and no others, until there is another one', async () => {
+describe('a device secret', () => {
+  it('authenticates over TLS, limited to the device’s own topics, until it is replaced', async () => {
     const { secret } = await own.client.secrets.make('dev');
     const device = await as('dev', secret ?? '');
     await device.publishAsync('aiot/v1/dev/telemetry/s', '{"x":1}', { qos: 1 });
@@ -41,14 +41,14 @@ describe('a secret of a device', () => {
     for (const each of [device, again]) each.end(true);
   });
 
-  it('is not looked at on a plain listener, nor for another device', async () => {
+  it('is rejected on a plain listener, and for another device', async () => {
     const { secret } = await own.client.secrets.make('dev');
     const plain = connect(own.platform.urls.mqtt ?? '', { username: 'dev', password: secret ?? '' });
     await expect(plain).rejects.toThrow(/Bad username/);
     await expect(as('other', secret ?? '')).rejects.toThrow(/Bad username/);
   });
 
-  it('may be guessed five times a minute; who knows it comes in all the same', async () => {
+  it('is still accepted after repeated wrong guesses', async () => {
     const { secret } = await own.client.secrets.make('other');
     await (await as('other', secret ?? '')).endAsync(true);
     const begun = performance.now();
@@ -60,7 +60,7 @@ describe('a secret of a device', () => {
 });
 
 describe('MQTT over WebSocket', () => {
-  it('takes tokens and certificates as the other listener does', async () => {
+  it('accepts tokens and certificates like the TLS listener', async () => {
     const url = own.platform.urls.wss ?? '';
     const reader = await connect(url, { ca: own.ca, username: 'u', password: own.token });
     const heard: string[] = [];
@@ -73,7 +73,7 @@ describe('MQTT over WebSocket', () => {
     for (const each of [reader, device]) await each.endAsync(true);
   });
 
-  it('refuses who does not offer the subprotocol, and text', async () => {
+  it('rejects clients that do not offer the subprotocol, and text frames', async () => {
     const { WebSocket } = await import('ws');
     const ca = readFileSync(own.platform.ca);
     const strange = new WebSocket(own.platform.urls.wss ?? '', ['chat'], { ca });
@@ -87,7 +87,7 @@ describe('MQTT over WebSocket', () => {
 });
 
 describe('MQTT 3.1', () => {
-  it('is spoken, and 5 is answered with a code that says so', async () => {
+  it('is supported; MQTT 5 is rejected with the matching return code', async () => {
     const old = await connect(own.platform.urls.mqtt ?? '', {
       ...{ protocolId: 'MQIsdp', protocolVersion: 3, clientId: 'old', username: 'u', password: own.token },
     });
@@ -102,7 +102,7 @@ describe('MQTT 3.1', () => {
 });
 
 describe('$SYS', () => {
-  it('has figures by the names of Mosquitto for viewers', async () => {
+  it('publishes metrics under Mosquitto’s names to viewers', async () => {
     const { token = '' } = (await own.client.tokens.create({ name: 'wall', role: 'viewer' })) as {
       token?: string;
     };
@@ -117,7 +117,7 @@ describe('$SYS', () => {
 });
 
 describe('random bytes', () => {
-  it('end their own connection and nothing else', async () => {
+  it('close only their own connection', async () => {
     const witness = await connect(own.platform.urls.mqtt ?? '', { username: 'u', password: own.token });
     let seed = 1;
     const next = () => {

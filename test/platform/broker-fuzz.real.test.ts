@@ -120,9 +120,9 @@ function heapUsed(): number {
   return heapUsed + external;
 }
 
-describe('packets that are none', () => {
+describe('malformed packets', () => {
   it.each(['mqtt', 'mqtts', 'wss'] as const)(
-    'over %s stop nothing, are no error of ours, and leave no memory behind',
+    'over %s break nothing, cause no internal errors and leak no memory',
     async (door) => {
       const url = own.platform.urls[door] ?? '';
       const some = async (from: number, to: number) => {
@@ -149,7 +149,7 @@ describe('packets that are none', () => {
     long ? 3_600_000 : 60_000,
   );
 
-  it('leave what is on disk as it can be read', async () => {
+  it('leave the data on disk readable', async () => {
     await own.restart();
     expect(faults).toEqual([]);
   });
@@ -164,7 +164,7 @@ async function run(program: string, args: string[]) {
   });
 }
 
-describeReal('mosquitto', "after that, mosquitto's clients", () => {
+describeReal('mosquitto', 'Mosquitto’s clients after fuzzing', () => {
   it('are served', async () => {
     const { port } = new URL(own.platform.urls.mqtts);
     const as = ['-h', '127.0.0.1', '-p', port, '--cafile', own.platform.ca, '-u', 'u', '-P', own.token];
@@ -193,7 +193,7 @@ client.connect('127.0.0.1', port, 10)
 client.loop_forever(timeout=5)
 `;
 
-describeReal('platform', "after that, Eclipse's client", () => {
+describeReal('platform', 'Eclipse Paho after fuzzing', () => {
   it('is served', async () => {
     const { port } = new URL(own.platform.urls.mqtts);
     const heard = await run(python('platform'), ['-c', paho, port, own.platform.ca, own.token]);

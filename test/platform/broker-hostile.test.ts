@@ -5,12 +5,11 @@ import { join } from 'node:path';
 import tls from 'node:tls';
 import type { IClientOptions } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { visitorOf } from '../../src/lib/platform/broker/limits.js';
 import { certificateRequest, deviceCertificate, selfSignedCa } from '../../src/lib/provision/certificates.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { hello, type RawMqtt, rawMqtt } from '../support/raw-mqtt.js';
@@ -47,7 +46,7 @@ const closes = async (socket: { once(event: 'close', then: () => void): unknown 
 };
 
 describe('certificates over MQTT', () => {
-  it('that are not by the CA, not of now, or not of a device, are refused', async () => {
+  it('are rejected from another CA, outside their validity, or without a registered device', async () => {
     await start();
     await device('dev');
     const pki = (file: string) => readFile(join(own.folder, 'data', 'pki', file), 'utf8');
@@ -90,17 +89,17 @@ describe('certificates over MQTT', () => {
 describe('a will', () => {
   it.each([
     ['of another device', 'aiot/v1/other/presence'],
-    ['that would be a command to itself', 'aiot/v1/dev/command'],
+    ['that is a command to its own device', 'aiot/v1/dev/command'],
     ['outside the protocol', 'sensors/1'],
     ['below $SYS', '$SYS/broker/version'],
-  ])('%s is refused', async (_, topic) => {
+  ])('%s is rejected', async (_, topic) => {
     await start();
     const will = { topic, payload: Buffer.from('{}'), qos: 1 as const, retain: false };
     const out = await device('dev');
     await expect(connectDevice(own.platform.urls.mqtts, out, { will })).rejects.toThrow(/Not authorized/);
   });
 
-  it('is told when nothing is heard for one and a half times the keep-alive, and not before', async () => {
+  it('is published after one and a half times the keep-alive without traffic, and not before', async () => {
     await start();
     const watcher = await letIn({ clientId: 'watcher' });
     await subscribeTo(watcher, 'gone/#');
@@ -110,7 +109,7 @@ describe('a will', () => {
     expect(await watcher.hear('publish')).toMatchObject({ topic: 'gone/raw' });
   });
 
-  it('of who lost the right to say it is not told', async () => {
+  it('is not published if its client lost access; presence is still updated', async () => {
     await start();
     const out = await device('dev');
     const watcher = await letIn({ clientId: 'watcher' });
@@ -149,7 +148,7 @@ describe('a will', () => {
 });
 
 describe('a wrong password over MQTT', () => {
-  it('is counted by its name and address: it fills no log, and keeps nobody else out', async () => {
+  it('counts against its name and address only: it floods no log and locks out no other client', async () => {
     const lines: { level: number; msg: string; user?: string }[] = [];
     await start({ rates: { failures: 3 }, log: (line) => lines.push(JSON.parse(line)) });
     const guess = (username: string) =>
@@ -166,7 +165,7 @@ describe('a wrong password over MQTT', () => {
     };
     for (let n = 0; n < 6; n++) expect(await guess('bad-board')).toMatch(/Bad username/);
     expect(await guess('other-board')).toMatch(/Bad username/);
-    const told = lines.filter(({ msg }) => msg === 'a token or secret was refused').map(({ user }) => user);
+    const told = lines.filter(({ msg }) => msg === 'rejected a token or secret').map(({ user }) => user);
     expect(told).toEqual(['bad-board', 'bad-board', 'other-board']);
     // Of the same address: somebody claims, somebody mistypes a token, an operator comes in by either door.
     const { token: claim } = await own.client.claims.make({ name: 'newcomer', type: 'virtual' });
@@ -186,7 +185,7 @@ describe('a wrong password over MQTT', () => {
 });
 
 describe('a session', () => {
-  it('gives a token of narrower scopes nothing that is outside of them, though it waits there', async () => {
+  it('delivers nothing outside the narrower scopes of a new token, even if already queued', async () => {
     await start();
     await own.client.users.add({ name: 'alice', role: 'viewer' });
     const tokenOf = async (scopes?: string[]) => {
@@ -219,7 +218,7 @@ describe('a session', () => {
     await writer.endAsync(true);
   });
 
-  it('is forgotten when nobody comes back to it, and the longest lonely one makes room for one too many', async () => {
+  it('expires when unused; beyond the limit, the longest-unused session is evicted', async () => {
     const boards = { host: '127.0.0.1', port: 0, publish: ['in/#'], subscribe: ['out/#'] };
     await start({ boards, brokerLimits: { sessionExpiryMs: 1500, sessionsOfBoards: 2 } });
     const board = async (clientId: string) => {
@@ -238,7 +237,7 @@ describe('a session', () => {
     expect([await board('b'), await board('c')]).toEqual([false, false]);
   });
 
-  it('keeps as much as it may, by the length of topics too', async () => {
+  it('limits its queue by messages and by bytes, including topics', async () => {
     await start({ brokerLimits: { queueMessages: 5, queueBytes: 8000 } });
     const reader = await letIn({ clientId: 'reader', clean: false });
     await subscribeTo(reader, 'q/#', 1);
@@ -260,8 +259,8 @@ describe('a session', () => {
   });
 });
 
-describe('what is retained', () => {
-  it('is bounded in number and bytes, topics counted; beyond it is delivered and not kept', async () => {
+describe('retained messages', () => {
+  it('are limited in number and bytes, topics included; messages beyond are delivered, not retained', async () => {
     await start({ brokerLimits: { retainedMessages: 3, retainedBytes: 5000 } });
     const writer = await operator();
     const watcher = await letIn({ clientId: 'watcher' });
@@ -286,8 +285,8 @@ describe('what is retained', () => {
   });
 });
 
-describe('who is slow', () => {
-  it('with CONNECT or the TLS handshake is cut after a while, on each listener', async () => {
+describe('a slow client', () => {
+  it('is cut off if CONNECT or the TLS handshake takes too long, on each listener', async () => {
     await start({ wsPort: 0, brokerLimits: { connectMs: 700 } });
     const { mqtt = '', mqtts, wss = '' } = own.platform.urls;
     const tcp = (url: string) => connectTcp(Number(new URL(url).port), '127.0.0.1');
@@ -306,7 +305,7 @@ describe('who is slow', () => {
     await expect.poll(() => [...late], { timeout: 8000 }).toEqual([]);
   });
 
-  it('with reading loses QoS 0 beyond what its socket may hold, then its connection; others go on', async () => {
+  it('loses QoS 0 messages beyond its buffer, then its connection, if it stops reading; others go on', async () => {
     await start({ brokerLimits: { socketBytes: 256 * 1024, stalledMs: 1000 } });
     const slow = await letIn({ clientId: 'slow' });
     await subscribeTo(slow, 'big');
@@ -330,7 +329,7 @@ describe('who is slow', () => {
     for (const each of [swift, writer]) await each.endAsync(true);
   });
 
-  it('and says goodbye without reading what it asked for is not kept', async () => {
+  it('is cut off if it sends DISCONNECT without reading its pending messages', async () => {
     await start({ brokerLimits: { stalledMs: 700 } });
     const slow = await letIn({ clientId: 'slow' });
     await subscribeTo(slow, 'big', 1);
@@ -353,8 +352,8 @@ describe('who is slow', () => {
   });
 });
 
-describe('connections of one address', () => {
-  it('are counted before their handshake, and closed at once beyond the limit', async () => {
+describe('connections from one address', () => {
+  it('are counted before the handshake, and closed immediately beyond the limit', async () => {
     await start({ brokerLimits: { connectionsPerAddress: 4 } });
     const port = Number(new URL(own.platform.urls.mqtts).port);
     let open = 6;
@@ -376,7 +375,7 @@ describe('connections of one address', () => {
     await expect.poll(outcome, { timeout: 10_000 }).toBe(true);
   });
 
-  it('are let in again at the rate that there is', async () => {
+  it('are accepted again at the allowed rate', async () => {
     await start({ brokerLimits: { burstPerAddress: 2, ratePerAddress: 1 } });
     const outcome = () =>
       operator().then(
@@ -403,7 +402,7 @@ describe('connections of one address', () => {
 });
 
 describe('MQTT over WebSocket', () => {
-  it('goes on when somebody who named no subprotocol sends what is no frame', async () => {
+  it('survives invalid frames, with or without a subprotocol', async () => {
     await start({ wsPort: 0 });
     const url = own.platform.urls.wss ?? '';
     for (const protocol of ['', 'Sec-WebSocket-Protocol: mqtt\r\n']) {
@@ -420,7 +419,7 @@ describe('MQTT over WebSocket', () => {
     await (await connect(url, { ca: own.ca, username: 'u', password: own.token })).endAsync(true);
   });
 
-  it('notices who goes without a word, and tells the will', async () => {
+  it('detects a lost connection, and publishes the will', async () => {
     await start({ wsPort: 0 });
     const watcher = await letIn({ clientId: 'watcher' });
     await subscribeTo(watcher, 'gone/#');
@@ -433,7 +432,7 @@ describe('MQTT over WebSocket', () => {
     watcher.socket.destroy();
   });
 
-  it('takes no long frame of who is not known, and 1 MiB of who is', async () => {
+  it('accepts 1 MiB frames from authenticated clients only', async () => {
     await start({ wsPort: 0 });
     const url = own.platform.urls.wss ?? '';
     const stranger = await rawMqtt(url, { ca: own.ca });

@@ -43,7 +43,7 @@ export function brokerSuite(side: BrokerSide): void {
     ...{ download: null, golden: null, error: null },
   };
 
-  it('stores telemetry, and what devices say of themselves', async () => {
+  it('stores telemetry and device reports', async () => {
     await start();
     const client = await device('dev');
     for (let seq = 1; seq <= 20; seq++)
@@ -53,7 +53,7 @@ export function brokerSuite(side: BrokerSide): void {
     await expect.poll(async () => (await own.client.devices.get('dev')).updateState).toBe('IDLE');
   });
 
-  it('passes over what is no message of the protocol, and stores what comes behind it', async () => {
+  it('skips invalid messages, and stores the ones after them', async () => {
     await start();
     const client = await device('dev');
     for (const payload of ['no JSON', '{"t":"x"}', '', sample(1)])
@@ -61,7 +61,7 @@ export function brokerSuite(side: BrokerSide): void {
     await expect.poll(samples).toEqual([1]);
   });
 
-  it('loses nothing that could not be stored when it came', async () => {
+  it('loses no message that could not be stored on arrival', async () => {
     let failing = false;
     await start({
       async sync(file) {
@@ -80,7 +80,7 @@ export function brokerSuite(side: BrokerSide): void {
     await expect.poll(samples, { timeout: 10_000 }).toEqual([1]);
   });
 
-  it('knows who is online, by the will of who goes without a word too', async () => {
+  it('tracks whether a device is online, also by the will of a lost connection', async () => {
     await start();
     const topic = 'aiot/v1/dev/presence';
     const will = { topic, payload: Buffer.from('{"online":false,"t":2}'), qos: 1 as const, retain: true };
@@ -97,7 +97,7 @@ export function brokerSuite(side: BrokerSide): void {
     await expect.poll(online).toBe(false);
   });
 
-  it('keeps what is retained for a device that comes later, also after a restart', async () => {
+  it('keeps retained messages for devices that connect later, even after a restart', async () => {
     await start();
     const sink = await own.platform.streams.openSink('aiot/v1/dev/desired', { qos: 1, retain: true });
     for (const rollout of ['ro_1', 'ro_2'])
@@ -114,7 +114,7 @@ export function brokerSuite(side: BrokerSide): void {
     await expect.poll(() => told).toEqual(['aiot/v1/dev/command ro_2']);
   });
 
-  it('carries routes of the platform both ways', async () => {
+  it('carries the platform’s routes in both directions', async () => {
     await start();
     const { streams } = own.platform;
     const source = await streams.openSource('aiot/v1/+/inference', {});

@@ -53,11 +53,11 @@ describe('a device', () => {
     ['its own desired', 'aiot/v1/dev-a/desired', 'closed'],
     ['its own command', 'aiot/v1/dev-a/command', 'closed'],
     ["another's telemetry", 'aiot/v1/dev-b/telemetry/imu', 'closed'],
-    ['a topic of its own making', 'sensors/1', 'closed'],
+    ['an arbitrary topic', 'sensors/1', 'closed'],
     ['a deeper topic', 'aiot/v1/dev-a/telemetry/imu/x', 'closed'],
     ['a topic with an empty last level', 'aiot/v1/dev-a/reported/', 'closed'],
-    ['the broker’s own', '$SYS/x', 'closed'],
-  ])('publishing %s is answered as it should be', async (_, topic, expected) => {
+    ['a $SYS topic', '$SYS/x', 'closed'],
+  ])('is acknowledged or cut off, as permitted, when publishing %s', async (_, topic, expected) => {
     expect(await outcome(topic)).toBe(expected);
   });
 
@@ -70,7 +70,7 @@ describe('a device', () => {
     ['aiot/v1/dev-a/telemetry/imu', false],
     ['#', false],
     ['$SYS/#', false],
-  ])('subscribing to %s: allowed is %s', async (filter, allowed) => {
+  ])('may subscribe to %s: %s', async (filter, allowed) => {
     const device = await connectDevice(url(), identity('dev-a'));
     const granted = await device.subscribeAsync(filter).then(
       (grants) => grants.every(({ qos }) => qos < 128),
@@ -80,7 +80,7 @@ describe('a device', () => {
     expect(granted).toBe(allowed);
   });
 
-  it('cannot take over another’s session by using its client id', async () => {
+  it('cannot take over another device’s session by using its client id', async () => {
     const first = await connectDevice(url(), identity('dev-a'), { clientId: 'same' });
     const second = await connectDevice(url(), identity('dev-b'), { clientId: 'same' });
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -88,7 +88,7 @@ describe('a device', () => {
     await Promise.all([first.endAsync(true), second.endAsync(true)]);
   });
 
-  it('is answered, and others are, when it sends what is nested without an end', async () => {
+  it('is answered, and so are others, when it sends deeply nested JSON', async () => {
     const [a, b] = await Promise.all(['dev-a', 'dev-b'].map((name) => connectDevice(url(), identity(name))));
     const nested = `{"seq":1,"recording":"deep","x":1,"y":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
     await Promise.all([
@@ -100,7 +100,7 @@ describe('a device', () => {
     await Promise.all([a?.endAsync(true), b?.endAsync(true)]);
   });
 
-  it('is cut off by the length that a packet announces, before its bytes have come', async () => {
+  it('is cut off by the length that a packet announces, before its bytes arrive', async () => {
     const device = await connectDevice(url(), identity('dev-a'));
     const closed = new Promise<void>((resolve) => device.once('close', () => resolve()));
     // PUBLISH at QoS 1 with a remaining length of 256 MiB (MQTT 3.1.1, 2.2.3).
@@ -116,7 +116,7 @@ describe('a device', () => {
     await expect.poll(async () => (await own.client.devices.get('dev-b')).online).toBe(false);
   });
 
-  it('has its will published when it is gone without a word', async () => {
+  it('has its will published when its connection is lost', async () => {
     const watcher = await operator();
     const heard = new Promise<string>((resolve) =>
       watcher.on('message', (_, payload) => resolve(String(payload))),
@@ -133,7 +133,7 @@ describe('a device', () => {
     await Promise.all([watcher.endAsync(true), device.endAsync(true)]);
   });
 
-  it('that is revoked is cut off, and refused from then on', async () => {
+  it('is cut off when it is revoked, and rejected from then on', async () => {
     const device = await connectDevice(url(), identity('gone'));
     const closed = new Promise<void>((resolve) => device.once('close', () => resolve()));
     await own.client.devices.act('gone', 'revoke');
@@ -142,14 +142,14 @@ describe('a device', () => {
   });
 });
 
-describe('a connection is refused', () => {
+describe('a connection is rejected', () => {
   const refusal = async (options: IClientOptions) => connect(url(), { ca: own.ca, ...options });
 
-  it('without certificate and token', async () => {
+  it('without a certificate or a token', async () => {
     await expect(refusal({})).rejects.toThrow(/Bad username or password/);
   });
 
-  it('with a CONNECT that is longer than any there is', async () => {
+  it('with an oversized CONNECT', async () => {
     const { port } = new URL(url());
     const socket = tls.connect({ port: Number(port), host: '127.0.0.1', ca: own.ca });
     await once(socket, 'secureConnect');
@@ -161,7 +161,7 @@ describe('a connection is refused', () => {
     await expect(refusal({ username: 'u', password: `${own.token}x` })).rejects.toThrow(/Bad username/);
   });
 
-  it('with a certificate from another CA, for the same name', async () => {
+  it('with a certificate from another CA for the same name', async () => {
     const foreign = await openAuthority(await mkdtemp(join(own.folder, 'foreign-')), Date.now);
     const key = generateKeyPair().privatePem;
     const csr = await certificateRequest(key, 'dev-a');
@@ -169,7 +169,7 @@ describe('a connection is refused', () => {
     await expect(refusal({ cert: certificate, key })).rejects.toThrow(/Not authorized/);
   });
 
-  it('with a foreign certificate, even beside a good token', async () => {
+  it('with a foreign certificate, even beside a valid token', async () => {
     const foreign = await openAuthority(await mkdtemp(join(own.folder, 'foreign-')), Date.now);
     const key = generateKeyPair().privatePem;
     const csr = await certificateRequest(key, 'x');
@@ -179,7 +179,7 @@ describe('a connection is refused', () => {
     );
   });
 
-  it('with a certificate of our CA that no device is registered for', async () => {
+  it('with a certificate from the platform’s CA that belongs to no registered device', async () => {
     const authority = await openAuthority(join(own.folder, 'data', 'pki'), Date.now);
     const key = generateKeyPair().privatePem;
     const csr = await certificateRequest(key, 'dev-a');
@@ -197,14 +197,14 @@ describe('a connection is refused', () => {
     }
   });
 
-  it('by the client when the server has no certificate of its CA', async () => {
+  it('by the client if the server certificate is from another CA', async () => {
     const foreign = await openAuthority(await mkdtemp(join(own.folder, 'foreign-')), Date.now);
     await expect(connect(url(), { ca: foreign.certificate })).rejects.toThrow(/certificate/);
   });
 });
 
 describe('an operator', () => {
-  it('hears and says everything', async () => {
+  it('can subscribe and publish to any topic', async () => {
     const client = await operator();
     const heard: string[] = [];
     client.on('message', (topic) => heard.push(topic));
@@ -226,7 +226,7 @@ describe('an operator', () => {
   });
 });
 
-it('retained messages of devices are there after a restart', async () => {
+it('keeps retained messages of devices over a restart', async () => {
   const device = await connectDevice(url(), identity('dev-a'));
   const report = {
     ...{ t: 1, type: 'virtual', state: 'IDLE', rollout: null, model: null, floor: 0 },

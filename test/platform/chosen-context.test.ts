@@ -2,9 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { statusSchema } from '../../src/lib/api/api.js';
+import { madeTokenSchema } from '../../src/lib/api/contract/access.js';
 import { contextSchema, readContexts, writeContexts } from '../../src/lib/core/contexts.js';
-import { madeTokenSchema } from '../../src/lib/registry/access.js';
-import { statusSchema } from '../../src/lib/registry/api.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -36,45 +36,43 @@ const stranger = () => {
 const status = () => ok(statusSchema, ['status']);
 
 describe('AIOT_URL and AIOT_TOKEN', () => {
-  it('are a context without a name, for a user who has none', async () => {
+  it('act as an unnamed context for a user without contexts', async () => {
     stranger();
     expect(await refusal(['status'])).toMatchObject({ code: 'AIOT_CONTEXT_NOT_FOUND' });
     Object.assign(process.env, { AIOT_URL: own.url, AIOT_TOKEN: token, AIOT_CA: own.ca });
     expect(await status()).toMatchObject({ ready: true });
     await ok(z.unknown(), ['device', 'claim', 'pump-1']);
-    expect((await runCli(['context', 'list'])).stdout).toContain(
-      `AIOT_URL is set: commands talk to ${own.url}`,
-    );
-    expect((await runCli(['config', 'explain'])).stdout).toMatch(/^url +https:\S+ +env +AIOT_URL$/m);
-    expect((await runCli(['doctor'])).stdout).toMatch(/AIOT_URL +https:\S+ answers and takes the token/);
+    expect((await runCli(['context', 'list'])).stdout).toContain(`AIOT_URL is set: commands use ${own.url}`);
+    expect((await runCli(['config', 'show'])).stdout).toMatch(/^url +https:\S+ +env +AIOT_URL$/m);
+    expect((await runCli(['doctor'])).stdout).toMatch(/AIOT_URL +https:\S+ responds and accepts the token/);
   });
 
-  it('go before the context in use, and after one that is named', async () => {
+  it('take precedence over the current context, but not over a named one', async () => {
     process.env.AIOT_URL = 'https://127.0.0.1:9';
     expect(await refusal(['status'])).toMatchObject({
       code: 'AIOT_PLATFORM_UNREACHABLE',
-      message: 'no answer from https://127.0.0.1:9 (ECONNREFUSED)',
+      message: 'no response from https://127.0.0.1:9 (ECONNREFUSED)',
     });
     await ok(statusSchema, ['status', '--context', 'local']);
     process.env.AIOT_CONTEXT = 'local';
     await status();
   });
 
-  it('take what they do not say from the context with the same URL', async () => {
+  it('inherit missing settings from the context with the same URL', async () => {
     process.env.AIOT_URL = `${own.url}/`;
     await status();
     process.env.AIOT_TOKEN = viewer;
     expect(await refusal(['device', 'claim', 'pump-2'])).toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
   });
 
-  it('replace the token of the context in use, where there is no URL', async () => {
+  it('replace the token of the current context if no URL is set', async () => {
     process.env.AIOT_TOKEN = viewer;
     expect(await refusal(['device', 'claim', 'pump-2'])).toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
     process.env.AIOT_TOKEN = 'aiot_wrong';
     expect(await refusal(['status'])).toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
   });
 
-  it('are what the next step speaks of, and not of contexts', async () => {
+  it('are the subject of the suggested next steps', async () => {
     const next = async (...argv: string[]) =>
       ((await runCli([...argv, '--json'])).json as { error: { message: string; next: string } }).error;
     process.env.AIOT_URL = 'https://127.0.0.1:9';
@@ -87,14 +85,14 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
     delete process.env.AIOT_URL;
     process.env.AIOT_TOKEN = token;
     expect((await next('status')).next).toBe(
-      'AIOT_TOKEN is set: set AIOT_URL to its platform too. Or: aiot up',
+      'AIOT_TOKEN is set, so set AIOT_URL to its platform too. Or: aiot up',
     );
     process.env.AIOT_URL = own.url;
     expect((await next('status')).next).toBe(
       'Check AIOT_URL, and set AIOT_CA to the file of the platform’s CA: DIR/pki/ca.crt of aiot up --data DIR.',
     );
     process.env.AIOT_CA = join(own.folder, 'none.crt');
-    expect((await next('status')).message).toBe(`AIOT_CA: no such file: ${process.env.AIOT_CA}`);
+    expect((await next('status')).message).toBe(`AIOT_CA: the file ${process.env.AIOT_CA} does not exist`);
     process.env.AIOT_CA = own.ca;
     process.env.AIOT_TOKEN = 'aiot_wrong';
     expect((await next('status')).next).toContain(
@@ -111,7 +109,7 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
     await ok(z.unknown(), ['context', 'remove', 'bare', '--yes']);
   });
 
-  it('are refused where they are malformed, without showing a password', async () => {
+  it('are rejected if malformed, without showing a password', async () => {
     process.env.AIOT_URL = 'http://lab.example';
     expect(await refusal(['status'])).toMatchObject({
       code: 'AIOT_USAGE',
@@ -122,8 +120,8 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
   });
 });
 
-describe('a platform that does not answer', () => {
-  it('is named by its context, with how to start it and which other contexts there are', async () => {
+describe('an unreachable platform', () => {
+  it('is named by its context, with how to start it and which other contexts exist', async () => {
     const contexts = await readContexts();
     const gone = join(own.folder, 'gone');
     const ca = join(gone, 'pki', 'ca.crt');
@@ -153,7 +151,7 @@ describe('a platform that does not answer', () => {
     expect([down.code, down.stderr.replace(/\s+/g, ' ')]).toEqual([
       4,
       expect.stringContaining(
-        `no platform runs on ${gone} Try: aiot down --data ${join(own.folder, 'platform')}`,
+        `no platform is running on ${gone} Try: aiot down --data ${join(own.folder, 'platform')}`,
       ),
     ]);
     await writeContexts(contexts);
@@ -163,16 +161,18 @@ describe('a platform that does not answer', () => {
 describe('aiot context add', () => {
   const add = (...more: string[]) => ['context', 'add', 'lab', '--url', own.url, '--ca', own.ca, ...more];
 
-  it('tries the token before it is kept, unless it is told not to', async () => {
+  it('tests the token before saving the context, unless --no-check is given', async () => {
     stranger();
     process.env.AIOT_TOKEN = 'aiot_wrong';
-    expect((await runCli(add())).stderr).toContain('Nothing was kept. Check the token');
+    expect((await runCli(add())).stderr).toContain('Nothing was saved. Check the token');
     expect(await ok(z.unknown(), ['context', 'list'])).toEqual([]);
     process.env.AIOT_TOKEN = token;
     const untrusted = ['context', 'add', 'lab', '--url', own.url];
     expect(await refusal(untrusted)).toMatchObject({ code: 'AIOT_PLATFORM_UNTRUSTED' });
     const away = ['context', 'add', 'lab', '--url', 'https://127.0.0.1:9'];
-    expect((await runCli(away)).stderr).toContain('--no-check keeps the context without trying its token');
+    expect((await runCli(away)).stderr).toContain(
+      'To save the context without testing its token, add --no-check',
+    );
     expect(await ok(z.unknown(), [...away, '--no-check'])).toMatchObject({ token: true });
     await writeFile(join(own.folder, 'token'), token);
     delete process.env.AIOT_TOKEN;

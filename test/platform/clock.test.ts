@@ -8,7 +8,7 @@ import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { oneWave } from '../support/rollout.js';
 
-describe('a clock that is set back by a day', () => {
+describe('a clock set back by a day', () => {
   let own: TestPlatform;
   let later = 0;
   const clock = { ...systemClock, now: () => Date.now() + later };
@@ -28,7 +28,7 @@ describe('a clock that is set back by a day', () => {
     return entries.map(({ action, subject }) => `${action} ${subject}`);
   };
 
-  it('changes no order, refuses nobody, and gives no number twice', async () => {
+  it('changes no order, locks out no device, and reuses no number', async () => {
     await provision('before');
     const first = await pushTiny(own.client, own.key);
     later = -86_400_000;

@@ -7,6 +7,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
+import { listSchemas, statusSchema } from '../../src/lib/api/api.js';
+import { devicesChangedSchema } from '../../src/lib/api/change-devices.js';
+import { clientFor } from '../../src/lib/api/context.js';
+import { deviceSchema } from '../../src/lib/api/fields.js';
+import { type Deployed, deployedSchema } from '../../src/lib/api/rollouts/deploy.js';
+import { shownModelSchema } from '../../src/lib/api/show.js';
 import { readContexts } from '../../src/lib/core/contexts.js';
 import { configFolder } from '../../src/lib/core/folders.js';
 import { downResultSchema } from '../../src/lib/platform/up/detached.js';
@@ -14,12 +20,6 @@ import { type UpResult, upResultSchema } from '../../src/lib/platform/up/options
 import { up } from '../../src/lib/platform/up/up.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
-import { listSchemas, statusSchema } from '../../src/lib/registry/api.js';
-import { devicesChangedSchema } from '../../src/lib/registry/change-devices.js';
-import { clientFor } from '../../src/lib/registry/context.js';
-import { deviceSchema } from '../../src/lib/registry/fields.js';
-import { type Deployed, deployedSchema } from '../../src/lib/registry/rollouts/deploy.js';
-import { shownModelSchema } from '../../src/lib/registry/show.js';
 import { pushTiny } from '../support/bundle.js';
 import { root, runCli } from '../support/cli.js';
 import { fakeDevice } from '../support/fake-device.js';
@@ -67,7 +67,7 @@ async function refused(argv: string[], code: string, exit: number): Promise<void
 }
 
 describe('aiot up', () => {
-  it('says where everything is, and the token the first time', async () => {
+  it('prints all addresses, and the token on the first start', async () => {
     expect(result.urls.http).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
     expect(result.urls.mqtts).toMatch(/^mqtts:\/\/127\.0\.0\.1:\d+$/);
     expect(result.urls.mqtt).toBeUndefined();
@@ -75,7 +75,7 @@ describe('aiot up', () => {
     expect(result.token).toMatch(/^aiot_/);
   });
 
-  it('makes a context that is in use, and a signing key of the user alone', async () => {
+  it('creates and selects a context, with a signing key that only its user can read', async () => {
     const { current, contexts } = await readContexts();
     expect(result.context).toBe(current);
     expect(contexts[current ?? '']).toMatchObject({ url: result.urls.http, token: result.token });
@@ -86,7 +86,7 @@ describe('aiot up', () => {
     await client.close();
   });
 
-  it('is refused on a folder where a platform runs', async () => {
+  it('refuses to start on a folder where a platform is running', async () => {
     const again = await runCli(upArgs());
     expect(again.code).toBe(1);
     expect((again.json as { error: object }).error).toMatchObject({
@@ -95,7 +95,7 @@ describe('aiot up', () => {
     });
   });
 
-  it('names a port that is in use, and the way out; nothing is left running', async () => {
+  it('reports a port in use and how to fix it, and leaves nothing running', async () => {
     const server = createServer();
     const port = await new Promise<number>((resolve) => {
       server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
@@ -123,7 +123,7 @@ describe('aiot up', () => {
     expect((await runCli(['down', '--data', other])).code).toBe(0);
   });
 
-  it('never takes the context of another platform', async () => {
+  it('never overwrites the context of another platform', async () => {
     const elsewhere = join(folder, 'elsewhere');
     const args = [
       'up',
@@ -136,13 +136,13 @@ describe('aiot up', () => {
       '--context',
       result.context ?? '',
     ];
-    await refused(args, 'AIOT_CONTEXT_EXISTS', 2);
+    await refused(args, 'AIOT_ALREADY_EXISTS', 2);
     const own = await up({ data: elsewhere, host: '127.0.0.1', httpPort: 0, mqttPort: 0, newToken: false });
     expect(own.result.context).toBe(`${result.context}-2`);
     await own.stop();
   });
 
-  it('refuses a data folder that is a file', async () => {
+  it('rejects a data folder that is a file', async () => {
     const file = join(folder, 'file');
     await writeFile(file, '');
     const args = ['up', '--data', file, '--http-port', '0', '--mqtt-port', '0'];
@@ -150,7 +150,7 @@ describe('aiot up', () => {
     await refused([...args, '--detach'], 'AIOT_FILE_NOT_WRITABLE', 1);
   });
 
-  it('refuses a data folder whose database is damaged', async () => {
+  it('rejects a data folder with a damaged database', async () => {
     const damaged = join(folder, 'damaged');
     const { mkdir } = await import('node:fs/promises');
     await mkdir(damaged);
@@ -167,7 +167,7 @@ describe('aiot up', () => {
 });
 
 describe('aiot up in the foreground', () => {
-  it('runs until it is interrupted, ends at once, and leaves nothing', async () => {
+  it('runs until it is interrupted, exits immediately, and leaves nothing running', async () => {
     const own = join(folder, 'foreground');
     const args = ['up', '--data', own, '--http-port', '0', '--mqtt-port', '0', '--json'];
     const child = spawn(process.execPath, [join(root, 'bin', 'dev.js'), ...args], {
@@ -184,7 +184,7 @@ describe('aiot up in the foreground', () => {
   });
 });
 
-describe('the log of a platform in the foreground', () => {
+describe('the log of a foreground platform', () => {
   /** The first line on standard error of a first start. */
   async function firstLine(...more: string[]): Promise<string> {
     const own = join(folder, `log-${more.at(-1) ?? 'pipe'}`);
@@ -201,21 +201,21 @@ describe('the log of a platform in the foreground', () => {
     return first;
   }
 
-  it('is JSON for programs, and text where --log asks for it', async () => {
-    const fields = { level: 30, msg: 'the list of revoked certificates was written', certificates: 0 };
+  it('is JSON if piped, and text with --log text', async () => {
+    const fields = { level: 30, msg: 'wrote the certificate revocation list', certificates: 0 };
     expect(JSON.parse(await firstLine())).toMatchObject(fields);
     expect(JSON.parse(await firstLine('--log', 'json'))).toMatchObject(fields);
     expect(await firstLine('--log', 'text')).toMatch(
-      /^20\S+ info the list of revoked certificates was written file="\S+" certificates=0$/,
+      /^20\S+ info wrote the certificate revocation list file="\S+" certificates=0$/,
     );
   });
 });
 
 describe('aiot down', () => {
-  it('exits with 4 where no platform runs', () =>
+  it('exits with 4 if no platform is running', () =>
     refused(['down', '--data', join(folder, 'none')], 'AIOT_PLATFORM_NOT_RUNNING', 4));
 
-  it('ends it; the next up is at the same place, knows no new token, and brings the context up to date', async () => {
+  it('stops the platform; the next up prints no new token and updates the context', async () => {
     expect(await ok(downResultSchema, ['down', '--data', data()])).toEqual({ pid: result.pid, data: data() });
     await refused(['status'], 'AIOT_PLATFORM_UNREACHABLE', 1);
     const next = await ok(upResultSchema, upArgs().slice(0, -1));
@@ -227,7 +227,7 @@ describe('aiot down', () => {
     result = next;
   });
 
-  it('finds the pid of a platform that was killed to be stale', async () => {
+  it('detects the stale pid of a killed platform', async () => {
     process.kill(result.pid, 'SIGKILL');
     await expect.poll(async () => (await runCli(['down', '--data', data()])).code).toBe(4);
     result = await ok(
@@ -239,12 +239,12 @@ describe('aiot down', () => {
 });
 
 describe('aiot status', () => {
-  it('shows the platform in use', async () => {
+  it('shows the current platform', async () => {
     const status = await ok(statusSchema, ['status', '--context', result.context ?? '']);
     expect(status.urls.http).toBe(result.urls.http);
   });
 
-  it('names the way out where there is no such context', () =>
+  it('exits with 4 if the context does not exist', () =>
     refused(['status', '--context', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 4));
 });
 
@@ -268,19 +268,19 @@ describe('devices', () => {
   });
 
   it.each([
-    [['device', 'provision', 'dev-1', '--out', 'again'], 'AIOT_DEVICE_EXISTS', 2],
+    [['device', 'provision', 'dev-1', '--out', 'again'], 'AIOT_ALREADY_EXISTS', 2],
     [['device', 'provision', 'a/b', '--out', 'again'], 'AIOT_USAGE', 2],
     [['device', 'provision', 'dev-9'], 'AIOT_USAGE', 2],
     [['device', 'show', 'nobody'], 'AIOT_NOT_FOUND', 4],
     [['device', 'list', '--context', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 4],
-  ])('%j is refused', async (argv, code, exit) => {
+  ])('%j is rejected', async (argv, code, exit) => {
     const own = argv.includes('--context') ? [] : context();
     const placed = argv.map((arg) => (arg === 'again' ? join(folder, 'again') : arg));
     await refused([...placed, ...own], code, exit);
     await expect(stat(join(folder, 'again'))).rejects.toThrow();
   });
 
-  it('are revoked for good, which frees the name', async () => {
+  it('are revoked permanently, which frees the name', async () => {
     const provision = (out: string) =>
       ok(provisionedDeviceSchema, [
         ...['device', 'provision', 'dev-2', '--out', join(folder, out)],
@@ -302,7 +302,7 @@ describe('devices', () => {
 describe('models', () => {
   const context = () => ['--context', result.context ?? ''];
 
-  it('are listed, shown and deployed; going back signs anew', async () => {
+  it('are listed, shown and deployed; deploying an older version signs a new manifest', async () => {
     const client = await clientFor(result.context);
     const key = await operatorKey(result.context ?? '');
     const first = await pushTiny(client, key);
@@ -317,7 +317,7 @@ describe('models', () => {
 
     const device = await fakeDevice(result.urls.mqtts, join(folder, 'dev-1'), 'dev-1');
     const deploy = (version: number) =>
-      runCli(['model', 'deploy', `tiny@${version}`, '--to', 'all', '--json', ...context()]);
+      runCli(['model', 'deploy', `tiny@${version}`, '--selector', 'all', '--json', ...context()]);
     const back = deploy(1);
     expect(await device.heard(1)).toMatchObject({ version: 1, sequence: 3 });
     await device.report('COMMITTED', {
@@ -340,12 +340,12 @@ describe('models', () => {
   it.each([
     [['model', 'show', 'tiny@9'], 'AIOT_NOT_FOUND', 4],
     [['model', 'show', 'tiny'], 'AIOT_USAGE', 2],
-    [['model', 'deploy', 'tiny@1', '--to', 'name=nobody'], 'AIOT_ROLLOUT_EMPTY', 4],
-    [['model', 'deploy', 'tiny@1', '--to', 'colour=='], 'AIOT_SELECTOR_INVALID', 2],
+    [['model', 'deploy', 'tiny@1', '--selector', 'name=nobody'], 'AIOT_ROLLOUT_EMPTY', 4],
+    [['model', 'deploy', 'tiny@1', '--selector', 'colour=='], 'AIOT_SELECTOR_INVALID', 2],
     [['model', 'deploy', 'tiny@1'], 'AIOT_USAGE', 2],
-    [['model', 'deploy', 'tiny@1', '--to', 'all', '--timeout', '5'], 'AIOT_USAGE', 2],
+    [['model', 'deploy', 'tiny@1', '--selector', 'all', '--timeout', '5'], 'AIOT_USAGE', 2],
     [['model', 'list', '--context', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 4],
-  ])('%j is refused', (argv, code, exit) =>
+  ])('%j is rejected', (argv, code, exit) =>
     refused(argv.includes('--context') ? argv : [...argv, ...context()], code, exit),
   );
 });

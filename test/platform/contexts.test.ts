@@ -2,6 +2,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
 import { readContexts } from '../../src/lib/core/contexts.js';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { readText } from '../../src/lib/core/files.js';
@@ -9,7 +10,6 @@ import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import type { UpResult } from '../../src/lib/platform/up/options.js';
 import { up } from '../../src/lib/platform/up/up.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { runCli } from '../support/cli.js';
 
 let folder: string;
@@ -35,8 +35,8 @@ async function started(name: string): Promise<UpResult> {
   return result;
 }
 
-describe('the context in use', () => {
-  it('is that of the platform that was started last, and up says what it was before', async () => {
+describe('the current context', () => {
+  it('belongs to the platform that was started last, and up names the one it replaced', async () => {
     expect((await started('one')).replaced).toBeUndefined();
     expect(await started('two')).toMatchObject({ context: 'local-2', replaced: 'local' });
     expect((await readContexts()).current).toBe('local-2');
@@ -46,8 +46,8 @@ describe('the context in use', () => {
   });
 });
 
-describe('a platform that was restored into another folder', () => {
-  it('is known by the context of the one it was, with the token that is good there', async () => {
+describe('a platform copied to another folder', () => {
+  it('keeps the context and the token of the original', async () => {
     const was = await started('moved/before');
     await cp(join(folder, 'moved/before'), join(folder, 'moved/after'), { recursive: true });
     const is = await started('moved/after');
@@ -57,7 +57,7 @@ describe('a platform that was restored into another folder', () => {
   });
 });
 
-describe('a platform that no context knows', () => {
+describe('a platform without a context', () => {
   const data = () => join(folder, 'demo', 'platform');
 
   /** As the demo leaves it: a token that nobody kept, and the demo's own signing key as the trust root. */
@@ -70,7 +70,7 @@ describe('a platform that no context knows', () => {
     await platform.stop();
   }
 
-  it('comes up with the way to a context that knows it, which then does', async () => {
+  it('starts with instructions for adding a context, which then work', async () => {
     await leave();
     const { stdout, code } = await runCli(['up', '--detach', '--data', data(), ...ports]);
     try {
@@ -82,7 +82,7 @@ describe('a platform that no context knows', () => {
     }
     const known = await runCli(['up', '--detach', '--data', data(), ...ports, '--new-token']);
     try {
-      expect(known.stdout, known.stderr).toContain('is now in use');
+      expect(known.stdout, known.stderr).toContain('Switched to the context ');
       expect(known.stdout).toContain(`aiot down --data ${data()}`);
       expect((await runCli(['device', 'list', '--json'])).code).toBe(0);
       expect((await runCli(['model', 'list', '--json'])).code).toBe(0);

@@ -2,12 +2,12 @@ import { channel } from 'node:diagnostics_channel';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { pieceBytes } from '../../src/lib/api/blobs.js';
+import { pushConfig } from '../../src/lib/api/config/push.js';
+import { pushFirmware } from '../../src/lib/api/firmware/push.js';
 import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
 import { peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
-import { pushConfig } from '../../src/lib/registry/config/push.js';
-import { pushFirmware } from '../../src/lib/registry/firmware/push.js';
-import { pieceBytes } from '../../src/lib/registry/uploads.js';
 import { pushTiny } from '../support/bundle.js';
 import { appMagic, espImage } from '../support/esp-image.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -73,7 +73,7 @@ async function makeAll() {
   await pushConfig({ client, path: config, name: 'slow', deviceTypes: ['esp32'], privatePem: key });
 }
 
-it('a 201 says in Location where what was made is read, and the API’s description says so', async () => {
+it('names the created resource in Location on every 201, as the API description declares', async () => {
   const { paths } = JSON.parse((await ask(own, '/openapi.json')).text) as {
     paths: Record<string, Record<string, { responses: Record<string, { headers?: object }> }>>;
   };
@@ -104,7 +104,7 @@ it('a 201 says in Location where what was made is read, and the API’s descript
   expect(untried.map(({ asked }) => asked)).toEqual([]);
 });
 
-it('a token is read by its owner and by operators, without its secret', async () => {
+it('shows a token to its owner and to operators, without its secret', async () => {
   const made = await own.client.tokens.create({ name: 'read', role: 'viewer' });
   const other = await own.client.tokens.create({ name: 'other', role: 'viewer' });
   await own.client.users.add({ name: 'bob', role: 'viewer' });

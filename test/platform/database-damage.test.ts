@@ -3,10 +3,10 @@ import { copyFile, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import { openChecked } from '../../src/lib/platform/store/database.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { pushTiny } from '../support/bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
@@ -50,8 +50,8 @@ async function overwrite(page: number, bytes = randomBytes(pageBytes)): Promise<
 const start = (checkAtOnce?: number) =>
   startPlatform({ dataDir: join(own.folder, 'data'), httpPort: 0, mqttPort: 0, checkAtOnce });
 
-describe('a database with one page that was overwritten', () => {
-  it('is refused at the start, whichever page it is, with its name and the next step', async () => {
+describe('a database with one overwritten page', () => {
+  it('is rejected at startup, whichever page it is, with its path and the next step', async () => {
     const some = [0, ...Array.from({ length: 25 }, () => pages[randomInt(pages.length)] as number)];
     for (const page of some) {
       await overwrite(page);
@@ -67,7 +67,7 @@ describe('a database with one page that was overwritten', () => {
     await (await start()).stop();
   }, 120_000);
 
-  it('that is large can be read while it is checked, and only read once it was found to be damaged', async () => {
+  it('is readable while it is checked if large, and read-only once damage is found', async () => {
     // The root of a table that the start does not read.
     const { default: Database } = await import('libsql');
     const database = new Database(whole);
@@ -96,8 +96,8 @@ describe('a database with one page that was overwritten', () => {
   }, 60_000);
 });
 
-describe('a large database that is sound', () => {
-  it('refuses writes until it is checked, and takes them then', async () => {
+describe('a large, intact database', () => {
+  it('rejects writes until it is checked, and accepts them afterward', async () => {
     await copyFile(whole, state);
     const { store, soundness } = await openChecked(state, 0);
     expect(soundness.pending).toBe(true);
@@ -110,7 +110,7 @@ describe('a large database that is sound', () => {
     await copyFile(whole, state);
   });
 
-  it('lets a platform start, which does all that it put off once it is checked', async () => {
+  it('lets the platform start, and resumes normal operation once it is checked', async () => {
     const platform = await start(0);
     const client = createClient({ url: platform.urls.http, ca: own.ca, token: own.token });
     await expect

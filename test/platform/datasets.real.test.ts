@@ -24,7 +24,7 @@ print(json.dumps({"types": {c.name: str(c.type) for c in t.schema}, "rows": t.nu
   "sum": sum(v for v in t.column("x").to_pylist() if v is not None), "y": t.column("y").null_count,
   "labels": sorted(x or "" for x in set(t.column("label").to_pylist()))}))`;
 
-  it('reads an export as Parquet with its types, times and labels', async () => {
+  it('reads a Parquet export with its types, times and labels', async () => {
     const file = join(folder, 'labels.csv');
     await writeFile(
       file,

@@ -23,7 +23,7 @@ const textOf = async (query: object) => {
 };
 
 describe('labels', () => {
-  it('of whole recordings and of parts: the last word counts, and all are kept', async () => {
+  it('apply to whole recordings and to parts: the latest wins, and the history is kept', async () => {
     const say = (recording: string, ...words: string[]) =>
       runCli(['data', 'label', `motion/m1/${recording}`, ...words, '--json']);
     expect(await say('r1', 'resting')).toMatchObject({ code: 0, json: { labels: 1 } });
@@ -46,7 +46,7 @@ describe('labels', () => {
     );
   });
 
-  it('of many recordings come from a file, all or none', async () => {
+  it('are imported from a file for many recordings, all or none', async () => {
     const file = join(folder, 'labels.csv');
     await writeFile(
       file,
@@ -66,7 +66,7 @@ describe('labels', () => {
 });
 
 describe('lists', () => {
-  it('come in pages, by device and name, with a filter', async () => {
+  it('are paged by device and name, and can be filtered', async () => {
     const first = await runCli(['data', 'list', 'motion', '--limit', '2', '--json']);
     expect(first.json).toMatchObject({
       recordings: [{ id: 'r1' }, { id: 'r2' }],
@@ -86,7 +86,7 @@ describe('lists', () => {
 });
 
 describe('exports', () => {
-  it('are rows of CSV and NDJSON that read back, of a time and a device', async () => {
+  it('are CSV or NDJSON rows that read back, filtered by time and device', async () => {
     const lines = (await textOf({ format: 'ndjson' })).trimEnd().split('\n');
     expect(lines).toHaveLength(30);
     expect(JSON.parse(lines[10] ?? '')).toEqual({
@@ -100,7 +100,7 @@ describe('exports', () => {
     expect(await textOf({ recording: 'r3', from: 20_090 })).toContain('"sit, down"');
   });
 
-  it('leave no file where they fail, and the one before as it was', async () => {
+  it('leave no partial file if they fail, and keep the existing one', async () => {
     const out = join(folder, 'kept.csv');
     await writeFile(out, 'before');
     expect((await runCli(['data', 'export', 'nothing', '--out', out])).code).toBe(4);
@@ -111,7 +111,7 @@ describe('exports', () => {
 });
 
 describe('retention', () => {
-  it('says the exact set first, keeps what has a label, and frees the space', async () => {
+  it('previews the exact set, keeps labeled recordings, and frees the space', async () => {
     await publish({ seq: 0, t: 1, recording: 'r4', x: 1 });
     const set = await runCli(['data', 'retention', 'motion', '--size', '1B', '--json']);
     expect(set.json).toEqual({
@@ -138,7 +138,7 @@ describe('retention', () => {
     expect((await runCli(['data', 'retention', '--days', '3'])).code).toBe(2);
   });
 
-  it('a recording goes by hand: never one with a label, unless it is said', async () => {
+  it('removes a recording manually, but a labeled one only with --labelled', async () => {
     const kept = await runCli(['data', 'remove', '--yes', 'motion/m1/r3', '--json']);
     expect(kept.json).toMatchObject({ recordings: [], kept: 1 });
     const dry = await runCli([
@@ -160,7 +160,7 @@ describe('retention', () => {
     expect((await own.client.datasets.show('motion', 'm1', 'r1')).label).toBe('walking');
   });
 
-  it('takes the labels along: a recording that begins anew under the name has none', async () => {
+  it('removes the labels too: a new recording of the same name has none', async () => {
     await publish({ seq: 0, t: 20_000, recording: 'r3', x: 1 });
     const anew = await own.client.datasets.show('motion', 'm1', 'r3');
     expect(anew).toMatchObject({ label: null, parts: [], history: [] });

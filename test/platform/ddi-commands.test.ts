@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deviceSecretSchema } from '../../src/lib/api/contract/devices.js';
+import { pushedFirmwareSchema } from '../../src/lib/api/firmware/push.js';
+import { rolloutSchema } from '../../src/lib/api/rollouts/schema.js';
 import { readBytes } from '../../src/lib/core/files.js';
-import { pushedFirmwareSchema } from '../../src/lib/registry/firmware/push.js';
-import { rolloutSchema } from '../../src/lib/registry/rollouts/schema.js';
-import { deviceSecretSchema } from '../../src/lib/registry/secrets.js';
 import { runCli } from '../support/cli.js';
 import { anyBundle, clientOf } from '../support/ddi.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-describe('an operator with a client of hawkBit’s API', () => {
+describe('aiot with a hawkBit client', () => {
   it('registers it, pushes its bundle, rolls it out and sees it committed', async () => {
     const claim = join(own.folder, 'claim.json');
     expect((await runCli(['device', 'claim', 'pump', '--type', 'swupdate', '--out', claim])).code).toBe(0);
@@ -24,9 +24,9 @@ describe('an operator with a client of hawkBit’s API', () => {
     await writeFile(image, anyBundle());
     const pushed = await ok(pushedFirmwareSchema, ['firmware', 'push', image, '--name', 'pump']);
     expect(pushed).toMatchObject({ bundle: 'swu', chip: null, deviceTypes: ['swupdate'] });
-    expect((await runCli(['firmware', 'show', 'pump@1'])).stdout).toContain('a bundle of SWUpdate');
+    expect((await runCli(['firmware', 'show', 'pump@1'])).stdout).toContain('an SWUpdate bundle');
     const started = await ok(rolloutSchema, [
-      ...['ota', 'start', '--firmware', 'pump@1', '--selector', 'type=swupdate'],
+      ...['rollout', 'start', '--firmware', 'pump@1', '--selector', 'type=swupdate'],
     ]);
     const ca = (await readBytes(own.ca)).toString('utf8');
     const platform = { platform: { urls: { http: own.url } }, ca, token: '' };
@@ -34,11 +34,11 @@ describe('an operator with a client of hawkBit’s API', () => {
     expect((await device.poll()).config).toEqual({ polling: { sleep: '00:00:30' } });
     const id = await device.offered();
     await device.say(`/deploymentBase/${id}/feedback`, 'closed', 'success');
-    const status = await ok(rolloutSchema, ['ota', 'status', started.id]);
+    const status = await ok(rolloutSchema, ['rollout', 'show', started.id]);
     expect(status).toMatchObject({ state: 'done', waves: [{ devices: 1, committed: 1 }] });
   });
 
-  it('bounds how often clients ask', async () => {
+  it('rejects polling intervals that are too short or too long', async () => {
     expect((await refusal(['up', '--ddi-poll', '0s'])).code).toBe('AIOT_USAGE');
     expect((await refusal(['up', '--ddi-poll', '2d'])).code).toBe('AIOT_USAGE');
   });

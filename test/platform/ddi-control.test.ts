@@ -35,7 +35,7 @@ const stateOf = async (rollout: string) => (await rolloutNow(own.client, rollout
 const tagsOf = async (name: string) => (await own.client.devices.get(name)).tags;
 
 describe('a cancellation', () => {
-  it('is asked for, and ends the action when the client agrees', async () => {
+  it('is requested, and ends the action when the client agrees', async () => {
     const { device, rollout, id } = await recalled();
     const stop = JSON.parse((await device.call(`/cancelAction/${id}`)).text);
     expect(stop).toEqual({ id: String(id), cancelAction: { stopId: String(id) } });
@@ -54,7 +54,7 @@ describe('a cancellation', () => {
     expect((await device.poll())._links).toMatchObject({ configData: {} });
   });
 
-  it('that the client refuses lets it go on, and what it installs counts', async () => {
+  it('lets the update continue if the client rejects it, and counts what it installs', async () => {
     const { device, rollout, id } = await recalled();
     expect(await device.say(`/cancelAction/${id}/feedback`, 'rejected', 'success')).toBe(200);
     expect(await device.offered('cancelAction')).toBe(0);
@@ -64,7 +64,7 @@ describe('a cancellation', () => {
     expect((await rolloutEnd(own.client, rollout.id)).devices[0]?.state).toBe('committed');
   });
 
-  it('that the client refuses, and then fails, leaves it failed and not withdrawn', async () => {
+  it('leaves the device failed, not withdrawn, if the client rejects it and then fails', async () => {
     for (const [path, execution, finished] of [
       ['cancelAction', 'rejected', 'success'],
       ['cancelAction', 'closed', 'failure'],
@@ -77,14 +77,14 @@ describe('a cancellation', () => {
     }
   });
 
-  it('comes too late for a client that ends without a word of it', async () => {
+  it('is too late for a client that finishes without acknowledging it', async () => {
     const { device, rollout, id } = await recalled();
     expect(await device.say(`/deploymentBase/${id}/feedback`, 'closed', 'success')).toBe(200);
     expect((await rolloutEnd(own.client, rollout.id)).devices[0]?.state).toBe('committed');
     expect(await device.offered('cancelAction')).toBe(0);
   });
 
-  it('is none of what the client was never told, or was not asked to leave', async () => {
+  it('does not apply to an action that the client has not fetched', async () => {
     const { device, rollout, id } = await offered();
     expect((await device.call(`/cancelAction/${id}`)).status).toBe(404);
     expect(await device.say(`/cancelAction/${id}/feedback`, 'closed', 'success')).toBe(405);
@@ -94,7 +94,7 @@ describe('a cancellation', () => {
     expect(await device.say(`/deploymentBase/${id}/feedback`, 'proceeding')).toBe(410);
   });
 
-  it('comes before what is to take its place', async () => {
+  it('precedes the update that replaces the canceled one', async () => {
     const { device, id } = await offered();
     await device.call(`/deploymentBase/${id}`);
     const next = await rollOut(
@@ -112,11 +112,11 @@ describe('a cancellation', () => {
   });
 });
 
-describe('what a device says of itself', () => {
+describe('device-reported data', () => {
   const put = (device: DdiClient, body: unknown) =>
     device.call('/configData', { method: 'PUT', body: JSON.stringify(body) });
 
-  it('becomes tags beside those of its operator', async () => {
+  it('becomes tags beside those of the operator', async () => {
     const device = await ddiClient(own, 'told');
     await own.client.devices.change(['told'], { action: 'tag', set: { site: 'lab' }, remove: [] });
     const old = { id: '', time: 'now', status: { execution: 'closed' } };
@@ -136,7 +136,7 @@ describe('what a device says of itself', () => {
     expect(await tagsOf('told')).toEqual({ site: 'lab', 'attr.more': 'x' });
   });
 
-  it('is bounded', async () => {
+  it('is limited in number and length', async () => {
     const device = await ddiClient(own, 'bounded');
     const many = Object.fromEntries(Array.from({ length: 49 }, (_, i) => [`k${i}`, 'x']));
     expect((await put(device, { data: many })).status).toBe(429);
@@ -146,7 +146,7 @@ describe('what a device says of itself', () => {
     expect((await tagsOf('bounded'))['attr.long']).toHaveLength(64);
   });
 
-  it('may be what was installed by other ways', async () => {
+  it('may declare firmware that was installed by other means', async () => {
     const device = await ddiClient(own, 'declared');
     const body = JSON.stringify({ name: 'factory', version: '2024.1' });
     expect((await device.call('/installedBase', { method: 'PUT', body })).status).toBe(200);
@@ -155,7 +155,7 @@ describe('what a device says of itself', () => {
 });
 
 describe('confirmation', () => {
-  it('is given by itself, and is no device’s to take away', async () => {
+  it('is automatic, and cannot be turned off by a device', async () => {
     const { device, id } = await offered();
     const { autoConfirm } = JSON.parse((await device.call('/confirmationBase')).text);
     expect(autoConfirm).toMatchObject({ active: true });
@@ -167,7 +167,7 @@ describe('confirmation', () => {
 });
 
 describe('a gateway', () => {
-  it('speaks for every registered device by a token that may nothing else', async () => {
+  it('acts for every registered device with a token that permits nothing else', async () => {
     const { token, id } = await own.client.tokens.create({ name: 'yocto', scopes: ['ddi:gateway'] });
     const authorization = `GatewayToken ${token}`;
     await own.client.claims.make({ name: 'behind', type: 'swupdate' });
@@ -186,7 +186,7 @@ describe('a gateway', () => {
 });
 
 describe('a certificate', () => {
-  it('does instead of a token, for its own device alone', async () => {
+  it('replaces the token, for its own device only', async () => {
     const { privatePem: key } = generateKeyPair();
     const request = await certificateRequest(key, 'certified');
     const made = await own.client.devices.provision('certified', 'swupdate', request);

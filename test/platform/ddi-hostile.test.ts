@@ -17,7 +17,7 @@ const fresh: Action = {
   ...{ seen: true, step: 'IDLE', kept: false, recalled: null, polls: 0, downloads: 0, messages: [] },
 };
 
-describe('feedback as clients send it', () => {
+describe('client feedback', () => {
   it.each([
     [
       'SWUpdate',
@@ -32,11 +32,11 @@ describe('feedback as clients send it', () => {
       'hawkBit’s own',
       '{"timestamp":1,"status":{"execution":"proceeding","result":{"finished":"none"},"code":1,"details":["a","b"]}}',
     ],
-  ])('is understood of %s', (_client, text) => {
+  ])('is understood from %s', (_client, text) => {
     expect(parseFeedback(text)).toEqual({ execution: 'proceeding', finished: 'none', details: ['a', 'b'] });
   });
 
-  it('is understood where it is no JSON: a failure that is not escaped', () => {
+  it('is understood from invalid JSON if a failure message is not escaped', () => {
     const text =
       '{"id":7,"status":{"result":{"finished":"failure"},"execution":"closed","details":["said "no" to it"]}}';
     expect(parseFeedback(text)).toMatchObject({ execution: 'closed', finished: 'failure' });
@@ -49,13 +49,13 @@ describe('feedback as clients send it', () => {
     ['null', 'null'],
     ['an unknown word', '{"status":{"execution":"exploded","result":{"finished":"none"}}}'],
     ['an unknown result', '{"status":{"execution":"closed","result":{"finished":"maybe"}}}'],
-    ['levels without end', '['.repeat(200_000)],
+    ['very deep nesting', '['.repeat(200_000)],
     ['a member of the prototype', '{"status":{"__proto__":{"execution":"closed"}}}'],
-  ])('is refused: %s', (_what, text) => {
+  ])('is rejected if invalid: %s', (_what, text) => {
     expect(() => parseFeedback(text)).toThrow(expect.objectContaining({ code: 'AIOT_REQUEST_INVALID' }));
   });
 
-  it('is kept within bounds, and without what a terminal would obey', () => {
+  it('is bounded, and stripped of terminal control characters', () => {
     const details = [...Array.from({ length: 500 }, () => 'x'.repeat(9000)), 7, 'red\u001b[31m\u0000'];
     const said = parseFeedback(JSON.stringify({ status: { execution: 'closed', details } }));
     expect(said.details).toHaveLength(48);
@@ -67,14 +67,14 @@ describe('feedback as clients send it', () => {
     expect(action.messages).toHaveLength(50);
   });
 
-  it('names tags of its own only', () => {
+  it('sets only tags with its own prefix', () => {
     expect(tagOf('site')).toBe('attr.site');
     expect(tagOf('../../etc')).toBe('attr...-..-etc');
     expect(tagOf('x'.repeat(500))).toHaveLength(63);
-    expect(() => parseAttributes('{"data":{"a":{"b":1}}}')).toThrow('texts alone');
+    expect(() => parseAttributes('{"data":{"a":{"b":1}}}')).toThrow('string values only');
   });
 
-  it('that never comes ends the action when it was downloaded again and again', () => {
+  it('that never arrives ends the action after repeated downloads', () => {
     let action = fresh;
     for (let i = 0; i < 10; i++) action = afterDownload(action, 0).action;
     expect(action.state).toBe('open');
@@ -85,7 +85,7 @@ describe('feedback as clients send it', () => {
   });
 });
 
-describe('a cancellation that nobody answers', () => {
+describe('an unanswered cancellation', () => {
   it('ends the action after many polls and a long time, not before', () => {
     let action = afterWithdrawal(fresh, 0);
     expect(action.state).toBe('cancelling');
@@ -100,7 +100,7 @@ describe('a cancellation that nobody answers', () => {
   });
 });
 
-describe('what no client sends', () => {
+describe('invalid client requests', () => {
   let own: TestPlatform;
   let device: DdiClient;
   let id: number;
@@ -113,7 +113,7 @@ describe('what no client sends', () => {
   });
   afterAll(() => own.stop());
 
-  it('has no action or file behind it', async () => {
+  it('find no action or file', async () => {
     const numbers = [
       '0',
       '-1',
@@ -149,7 +149,7 @@ describe('what no client sends', () => {
     expect((await device.call('/softwaremodules/2/artifacts/image-1.swu')).status).toBe(404);
   });
 
-  it('is refused as it is, and changes nothing', async () => {
+  it('are rejected, and change nothing', async () => {
     const post = (body: string, headers: Record<string, string> = {}) =>
       device.call(`/deploymentBase/${id}/feedback`, { method: 'POST', body, headers });
     expect((await post('{}')).status).toBe(400);
@@ -161,7 +161,7 @@ describe('what no client sends', () => {
     expect((await rolloutNow(own.client, rollout)).devices[0]?.state).toBe('updating');
   });
 
-  it('is not told who is there', async () => {
+  it('do not reveal which devices exist', async () => {
     const wrong = { authorization: 'TargetToken guess' };
     const unknown = clientOf(own, 'nobody', 'guess');
     expect([(await device.call('', wrong)).status, (await unknown.call('')).status]).toEqual([401, 401]);

@@ -13,7 +13,7 @@ afterAll(() => own.stop());
 const json = (answer: Response): Promise<any> => answer.json();
 const plain = () => own.platform.urls.ddi ?? '';
 
-it('takes a client without TLS through its update', async () => {
+it('updates a client without TLS', async () => {
   const device = await ddiClient(own, 'zephyr-1', 'zephyr');
   const content = anyBundle('plain');
   const rollout = await rollOut(own, await pushBundle(own, 'plain', content, ['zephyr']), 'name=zephyr-1');
@@ -40,12 +40,12 @@ it.each([
   '/openapi.json',
   '/default/controller/v1/../../../api/v1/status',
   '/',
-])('has nothing else of the API: %s', async (path) => {
+])('exposes nothing else of the API: %s', async (path) => {
   const answer = await fetch(`${plain()}${path}`, { headers: { authorization: `Bearer ${own.token}` } });
   expect(answer.status).toBe(404);
 });
 
-it('lets nobody in without a token', async () => {
+it('rejects clients without a valid token', async () => {
   await ddiClient(own, 'shut');
   for (const authorization of ['TargetToken wrong', `Bearer ${own.token}`, '']) {
     const headers = authorization === '' ? undefined : { authorization };
@@ -54,10 +54,10 @@ it('lets nobody in without a token', async () => {
   }
 });
 
-it('is told of', async () => {
+it('warns in the status about update clients without TLS', async () => {
   const { warnings, urls } = await own.client.status();
   expect(urls.ddi).toBe(plain());
   expect(warnings.map(({ message }) => message)).toContain(
-    `${plain()} lets in update clients without TLS: who listens on the wire reads their tokens`,
+    `${plain()} accepts update clients without TLS: anyone on the network can read their tokens`,
   );
 });

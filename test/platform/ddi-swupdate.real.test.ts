@@ -72,7 +72,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   const actionOf = ({ path }: Passed) => Number(/\/(\d+)/.exec(path)?.[1]);
 
   it(
-    'sends its data, installs over TLS what is signed, and is counted when its new system runs',
+    'sends its attributes, installs signed images over TLS, and counts once the new system runs',
     async () => {
       const made = await device(true);
       const { payload, rollout } = await deliver(made);
@@ -91,7 +91,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   );
 
   it(
-    'goes on where a download broke off',
+    'resumes an interrupted download',
     async () => {
       const made = await device();
       proxy.fail(({ method, path, headers }) =>
@@ -109,12 +109,12 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   );
 
   it.each<[string, (other: Signer) => Partial<ImageOptions>]>([
-    ['whose hash is wrong', () => ({ sha256: '0'.repeat(64) })],
-    ['that nobody has signed', () => ({ signer: null })],
-    ['that somebody else has signed', (other) => ({ signer: other })],
+    ['with a wrong hash', () => ({ sha256: '0'.repeat(64) })],
+    ['without a signature', () => ({ signer: null })],
+    ['signed by someone else', (other) => ({ signer: other })],
     ['for other hardware', () => ({ hardware: '9.9' })],
   ])(
-    'refuses an image %s',
+    'rejects an image %s',
     async (_what, more) => {
       const made = await device();
       const { rollout } = await deliver(made, more(makeSigner(folder, 'stranger')));
@@ -132,7 +132,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   );
 
   it(
-    'is not told of what was taken back before it asked',
+    'never sees an update that was withdrawn before it polled',
     async () => {
       const made = await device();
       await proxy.seen(({ method }) => method === 'PUT');
@@ -150,7 +150,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   );
 
   it(
-    'leaves what is taken back while it downloads',
+    'drops an update that is withdrawn during its download',
     async () => {
       const made = await device();
       proxy.fail(({ method, path }) =>
@@ -170,7 +170,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   );
 
   it(
-    'keeps what it has installed before it was taken back',
+    'keeps an update that was installed before the abort',
     async () => {
       const made = await device();
       const { payload, rollout } = await deliver(made);
@@ -188,7 +188,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   );
 
   it(
-    'outlives an action that ended without it',
+    'recovers from an action that ended without it',
     async () => {
       const made = await device();
       proxy.fail(({ method, path }) =>
@@ -216,7 +216,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   );
 
   it(
-    'comes with a wrong token as often as it likes, and gets nothing',
+    'gets nothing with a wrong token, however often it polls',
     async () => {
       const made = await ddiClient(own, `sw-${++count}`);
       const wrong = { id: made.name, token: 'x'.repeat(32), certificate: signer.certificate };

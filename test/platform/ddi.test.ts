@@ -24,7 +24,7 @@ const stateIn = async (rollout: string, { name }: DdiClient) =>
   (await rolloutNow(own.client, rollout)).devices.find((device) => device.name === name);
 
 describe('the poll', () => {
-  it('says how often to ask, and asks for attributes at first', async () => {
+  it('returns the polling interval, and requests attributes at first', async () => {
     const device = await ddiClient(own, 'fresh');
     const { headers, status, text } = await device.call('');
     expect(status).toBe(200);
@@ -37,7 +37,7 @@ describe('the poll', () => {
     expect((await own.client.devices.get('fresh')).online).toBe(true);
   });
 
-  it('takes the tenant in any case, and no other', async () => {
+  it('accepts the tenant in any case, and no other tenant', async () => {
     const device = await ddiClient(own, 'cased');
     const headers = { authorization: `TargetToken ${device.secret}` };
     const status = async (tenant: string) =>
@@ -49,7 +49,7 @@ describe('the poll', () => {
 });
 
 describe('a deployment', () => {
-  it('is described with all that each client needs', async () => {
+  it('is described with everything that each client needs', async () => {
     const content = anyBundle('described');
     const { device, release, id } = await offered(content);
     expect(id).toBeGreaterThan(1000);
@@ -72,7 +72,7 @@ describe('a deployment', () => {
     expect(artifact._links['download-http'].href).toBe(artifact._links.download.href);
   });
 
-  it('is counted by its rollout as the client goes on', async () => {
+  it('is tracked by its rollout as the client progresses', async () => {
     const { device, rollout, id } = await offered();
     const base = `/deploymentBase/${id}`;
     expect((await stateIn(rollout.id, device))?.state).toBe('offered');
@@ -97,7 +97,7 @@ describe('a deployment', () => {
     expect((await device.poll())._links.configData).toBeDefined();
   });
 
-  it('takes what is said twice or late as hawkBit does', async () => {
+  it('handles duplicate and late feedback as hawkBit does', async () => {
     const { device, rollout, id } = await offered();
     const feedback = `/deploymentBase/${id}/feedback`;
     expect(await device.say(feedback, 'closed', 'success')).toBe(200);
@@ -117,7 +117,7 @@ describe('a deployment', () => {
     expect((await stateIn(next.id, device))?.state).toBe('offered');
   });
 
-  it('that failed tells why', async () => {
+  it('reports the reason if it fails', async () => {
     const { device, rollout, id } = await offered();
     const said = ['Image invalid or corrupted.', 'No suitable .swu image found'];
     expect(await device.say(`/deploymentBase/${id}/feedback`, 'closed', 'failure', ...said)).toBe(200);
@@ -129,13 +129,13 @@ describe('a deployment', () => {
     expect(await device.offered()).toBe(0);
   });
 
-  it('that was skipped is not installed, whatever the client calls it', async () => {
+  it('counts as failed if the client skipped it, even if it reports success', async () => {
     const { device, rollout, id } = await offered();
     await device.say(`/deploymentBase/${id}/feedback`, 'closed', 'success', 'Skipped Update.');
     expect((await rolloutEnd(own.client, rollout.id)).devices[0]?.state).toBe('failed');
   });
 
-  it('is downloaded by Range and HEAD, and only by whom it is for', async () => {
+  it('is downloaded with Range and HEAD, and only by its own device', async () => {
     const content = anyBundle('0123456789');
     const { device, rollout, id } = await offered(content);
     const body = JSON.parse((await device.call(`/deploymentBase/${id}`)).text);
@@ -166,8 +166,8 @@ describe('a deployment', () => {
   });
 });
 
-describe('who may', () => {
-  it('is answered for its own path alone', async () => {
+describe('access', () => {
+  it('is limited to a device’s own path', async () => {
     const { device, id } = await offered();
     const other = await ddiClient(own, 'other-1');
     const wrong = [null, 'TargetToken wrong', `TargetToken ${other.secret}`, `targettoken ${device.secret}`];

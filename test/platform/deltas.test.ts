@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { ModelVersion } from '../../src/lib/api/api.js';
+import { rolloutReport } from '../../src/lib/api/rollouts/report.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import { createFlash } from '../../src/lib/device/virtual/flash.js';
 import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import { readIdentity } from '../../src/lib/provision/held-identity.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { ModelVersion } from '../../src/lib/registry/api.js';
-import { rolloutReport } from '../../src/lib/registry/rollouts/report.js';
 import { pushTiny } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -44,7 +44,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-it('is planned with a warning where all devices get it at once, whatever the waves are called', async () => {
+it('warns if a plan updates all devices at once, whatever the waves are called', async () => {
   const request = of(3, 'all');
   const warned = async (waves: (string | number)[]) =>
     (await own.client.rollouts.plan({ ...request, policy: { ...request.policy, waves } })).warnings.filter(
@@ -55,7 +55,7 @@ it('is planned with a warning where all devices get it at once, whatever the wav
   expect(await warned(['1%'])).toEqual([]);
 });
 
-it('is planned, offered to who runs its base, and told of', async () => {
+it('plans a delta, offers it to devices that run its base, and reports the savings', async () => {
   const plan = await own.client.rollouts.plan(of(2, 'all'));
   const [first, second] = versions as [ModelVersion, ModelVersion];
   // The other device runs nothing that a patch could be for.
@@ -74,7 +74,7 @@ it('is planned, offered to who runs its base, and told of', async () => {
   expect(report.devices[0]?.delta).toEqual({ bytes, of: second.bytes, error: null });
 });
 
-it('that a device could not use is told with the reason', async () => {
+it('reports the reason if a device could not use a delta', async () => {
   fake = await fakeDevice(own.platform.urls.mqtts, join(own.folder, 'fake'), 'fake');
   await fake.report('IDLE', { model: running(versions[1]!) });
   const { id } = await own.client.rollouts.start(of(3, 'name=fake'));
@@ -90,7 +90,7 @@ it('that a device could not use is told with the reason', async () => {
   expect((await own.client.rollouts.devices(id))[0]?.delta).toEqual(delta);
 });
 
-it('is kept as long as its release', async () => {
+it('keeps a delta as long as its release', async () => {
   const { digest } = (await fake.heard(1))!.delta!;
   const { references } = await import('../../src/lib/platform/datasets/orphans.js');
   const { openStore } = await import('../../src/lib/platform/store/database.js');
@@ -104,7 +104,7 @@ it('is kept as long as its release', async () => {
   }
 });
 
-it('is waited for though another one cannot be made', async () => {
+it('waits for a delta even if another one cannot be created', async () => {
   const { Deltas } = await import('../../src/lib/platform/devices/desired.js');
   const { openStore } = await import('../../src/lib/platform/store/database.js');
   const store = await openStore(join(own.folder, 'data', 'state.db'));
@@ -114,7 +114,7 @@ it('is waited for though another one cannot be made', async () => {
     string,
   ];
   const bytes = async (digest: string) => {
-    if (digest === broken) throw new Error('a sector of the disk cannot be read');
+    if (digest === broken) throw new Error('a sector of the disk is not readable');
     await new Promise((resolve) => setTimeout(resolve, 50));
     return Buffer.alloc(4096, 1);
   };

@@ -3,10 +3,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { clientFor, withClient } from '../../src/lib/api/context.js';
+import { madeTokenSchema } from '../../src/lib/api/contract/access.js';
+import { webhookSecretSchema } from '../../src/lib/api/contract/webhooks.js';
 import { readContexts } from '../../src/lib/core/contexts.js';
-import { madeTokenSchema } from '../../src/lib/registry/access.js';
-import { clientFor, withClient } from '../../src/lib/registry/context.js';
-import { webhookSecretSchema } from '../../src/lib/registry/webhooks/api.js';
 import { tinyBundle } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -39,30 +39,32 @@ async function question(...argv: string[]): Promise<string> {
   return message;
 }
 
-describe('what is lost for good', () => {
-  it('is named, and lost with --yes alone', async () => {
+describe('a destructive command', () => {
+  it('names what will be lost, and proceeds only with --yes', async () => {
     expect(await question('model', 'remove', 'tiny@1')).toMatch(
-      /^expected --yes: Remove tiny@1 \([\d.,]+ (?:bytes|KiB), pushed 20\d\d-\d\d-\d\d \d\d:\d\d\) for good\?$/,
+      /^expected --yes: Permanently remove tiny@1 \([\d.,]+ (?:bytes|KiB), pushed 20\d\d-\d\d-\d\d \d\d:\d\d\)\?$/,
     );
     expect(await question('device', 'revoke', 'pump')).toBe(
-      'expected --yes: Revoke pump for good, with the certificate?',
+      'expected --yes: Permanently revoke pump, including the certificate?',
     );
     expect(await question('device', 'remove', 'pump')).toBe(
-      'expected --yes: Forget pump, with tags and groups?',
+      'expected --yes: Remove pump, with tags and groups?',
     );
     expect(await question('token', 'revoke', token)).toBe(
-      `expected --yes: Revoke ${token} (laptop, ci) for good, and end what is open with it?`,
+      `expected --yes: Permanently revoke ${token} (laptop, ci) and close its connections?`,
     );
     expect(await question('user', 'remove', 'alice')).toBe(
-      'expected --yes: Remove alice (viewer, 0 tokens) for good, and end what is open with the tokens?',
+      'expected --yes: Permanently remove alice (viewer, 0 tokens) and close all connections of its tokens?',
     );
     expect(await question('webhook', 'remove', webhook)).toContain(
-      `Remove ${webhook} to https://127.0.0.1:9/ for good, and its secret`,
+      `Permanently remove ${webhook} to https://127.0.0.1:9/ and its secret`,
     );
     expect(await question('context', 'remove', 'lab')).toBe(
-      'expected --yes: Forget lab, which is https://lab.example:8443?',
+      'expected --yes: Remove lab (https://lab.example:8443)?',
     );
-    expect(await question('context', 'remove', 'local')).toContain('its token, which is kept nowhere else?');
+    expect(await question('context', 'remove', 'local')).toContain(
+      'its token, which is stored nowhere else?',
+    );
 
     const there = await withClient(undefined, async (client) => ({
       models: (await client.models.list()).map(({ name }) => name),
@@ -96,18 +98,18 @@ describe('what is lost for good', () => {
     await client.close();
   });
 
-  it('is shown by --dry-run, which is named for commands that have it', async () => {
+  it('suggests --dry-run if it supports it', async () => {
     const next = async (...argv: string[]) =>
       ((await runCli([...argv, '--json'])).json as { error: { next: string } }).error.next;
     await done('context', 'add', 'shed', '--url', 'https://shed.example');
     expect(await next('context', 'remove', 'shed')).toBe('Repeat the command with --yes.');
     await done('device', 'claim', 'fan');
     expect(await next('device', 'revoke', 'fan')).toBe(
-      'Look at what --dry-run shows, then repeat the command with --yes.',
+      'Check the changes with --dry-run, then repeat the command with --yes.',
     );
   });
 
-  it('is not asked about where there is nothing: the refusal comes first', async () => {
+  it('fails before asking if the target does not exist', async () => {
     for (const argv of [
       ['model', 'remove', 'none@1'],
       ['device', 'revoke', 'none'],
@@ -119,9 +121,9 @@ describe('what is lost for good', () => {
       expect((await refusal(argv)).exit, argv.join(' ')).toBe(4);
   });
 
-  it('is asked about before the board is touched, and before keys are read', async () => {
+  it('asks before it touches the board or reads keys', async () => {
     expect(await question('flash', 'erase', '--port', '/dev/none')).toBe(
-      'expected --yes: Erase the whole flash of the board at /dev/none: its firmware, its keys and all it has stored?',
+      'expected --yes: Erase the whole flash of the board at /dev/none, including its firmware, keys and stored data?',
     );
     expect(await question('flash', 'erase', 'nvs', '--port', '/dev/none')).toBe(
       'expected --yes: Erase nvs of the board at /dev/none?',

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { listSchemas } from '../../src/lib/api/api.js';
+import { type DevicesChanged, devicesChangedSchema } from '../../src/lib/api/change-devices.js';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import { clientFor } from '../../src/lib/api/context.js';
+import { deviceHistorySchema, deviceTwinSchema } from '../../src/lib/api/contract/devices.js';
 import { confirm } from '../../src/lib/cli/questions.js';
 import { readJson } from '../../src/lib/core/files.js';
-import { listSchemas } from '../../src/lib/registry/api.js';
-import { type DevicesChanged, devicesChangedSchema } from '../../src/lib/registry/change-devices.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
-import { clientFor } from '../../src/lib/registry/context.js';
-import { deviceHistorySchema, deviceTwinSchema } from '../../src/lib/registry/fleet-api.js';
 import { runCli } from '../support/cli.js';
 import { fakeDevice } from '../support/fake-device.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -43,8 +43,8 @@ afterAll(async () => {
   await own.stop();
 });
 
-describe('the devices of a selector', () => {
-  it('are listed by what they have reported, as acceptance asks for', async () => {
+describe('devices matched by a selector', () => {
+  it('are listed by what they have reported', async () => {
     for (const [name, version] of [
       ['m-1', '1.3.0'],
       ['m-2', '1.10.0'],
@@ -68,7 +68,7 @@ describe('the devices of a selector', () => {
     });
   });
 
-  it('are tagged and grouped, and shown with it', async () => {
+  it('are tagged and grouped, and shown with their tags and groups', async () => {
     const dry = await change('device', 'tag', '--selector', 'type=esp32', 'site=lab', 'floor=2', '--dry-run');
     expect([dry.dryRun, outcomes(dry)]).toEqual([true, ['m-1 changed', 'm-2 changed', 'm-3 changed']]);
     expect(await listed('has site')).toEqual([]);
@@ -89,7 +89,7 @@ describe('the devices of a selector', () => {
     expect(text.stdout).toContain('Next: aiot device tag --selector type=esp32 site=hall');
   });
 
-  it('are asked for before something is taken from many: without a terminal, --yes says so', async () => {
+  it('are suspended only with --yes if there is no terminal', async () => {
     expect(await refusal(['device', 'suspend', '--selector', 'type=esp32'])).toMatchObject({
       code: 'AIOT_USAGE',
       exit: 2,
@@ -97,7 +97,7 @@ describe('the devices of a selector', () => {
     expect(await listed('state=suspended')).toEqual([]);
   });
 
-  it('are told apart where some refuse: exit code 3, and what happened to each', async () => {
+  it('are reported individually if some fail, with exit code 3', async () => {
     const { code, json } = await runCli([
       'device',
       'suspend',
@@ -116,7 +116,7 @@ describe('the devices of a selector', () => {
     const shown = await runCli(['device', 'resume', '--selector', 'name in (m-3, young)']);
     expect([shown.code, shown.stdout]).toEqual([3, expect.stringContaining('1 device resumed, 1 refused.')]);
     expect(shown.stdout.split('\n')[1]).toMatch(
-      /^young +pi +registered +a device that is registered cannot be told "resume"/,
+      /^young +pi +registered +the event "resume" does not apply to a device that is registered/,
     );
     expect((await runCli(['device', 'resume', '--selector', 'name=young'])).code).toBe(1);
   });
@@ -137,27 +137,27 @@ describe('the devices of a selector', () => {
     [['tag', 'm-1', 'site=a\u001b[31m'], 'AIOT_USAGE', 2],
     [['group', 'm-1', 'a b'], 'AIOT_USAGE', 2],
     [['history', 'nobody'], 'AIOT_NOT_FOUND', 4],
-  ])('%j is refused', async (argv, code, exit) => {
+  ])('%j is rejected', async (argv, code, exit) => {
     expect(await refusal(['device', ...argv])).toMatchObject({ code, exit });
   });
 });
 
-describe('a device that is suspended', () => {
-  it('loses its session, may not connect again, and may once it is resumed', async () => {
+describe('a suspended device', () => {
+  it('loses its session, and cannot reconnect until it is resumed', async () => {
     const device = await connect('m-2');
     const closed = new Promise<void>((resolve) => device.client.once('close', () => resolve()));
     await change('device', 'suspend', 'm-2');
     await closed;
     await device.client.endAsync(true);
     await expect(connect('m-2')).rejects.toThrow(/Not authorized/);
-    expect((await runCli(['device', 'suspend', 'm-2'])).stdout).toContain('m-2 is so already: suspended.');
+    expect((await runCli(['device', 'suspend', 'm-2'])).stdout).toContain('m-2 is unchanged: suspended.');
     await change('device', 'resume', 'm-2');
     const back = await connect('m-2');
     await back.client.endAsync();
     expect((await client.devices.get('m-2')).state).toBe('active');
   });
 
-  it('has it all in its history, with who did it, and keeps it when it is removed', async () => {
+  it('keeps its full history with the author of each change, even after it is removed', async () => {
     await change('device', 'revoke', '--yes', 'm-2');
     expect((await change('device', 'remove', '--yes', 'm-2')).devices).toMatchObject([
       { outcome: 'changed', after: null },
@@ -179,7 +179,7 @@ describe('a device that is suspended', () => {
   });
 });
 
-it('what a device is to run and what it says that it does are read at once', async () => {
+it('reads the desired and the reported state of a device at once', async () => {
   expect(await client.devices.state('m-1')).toMatchObject({
     desired: null,
     reported: { firmware: { version: '1.3.0' } },
@@ -189,7 +189,7 @@ it('what a device is to run and what it says that it does are read at once', asy
   });
 });
 
-it('a question is answered on the terminal, and only yes is yes', async () => {
+it('asks for confirmation on the terminal, and accepts only y or yes', async () => {
   const signal = new AbortController().signal;
   const ask = (answer: string) => {
     const input = Object.assign(new PassThrough(), { isTTY: true }) as unknown as NodeJS.ReadStream;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deviceSecretSchema } from '../../src/lib/registry/secrets.js';
+import { deviceSecretSchema } from '../../src/lib/api/contract/devices.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => own.stop());
 
 describe('aiot device secret', () => {
-  it('makes one, shows it once, and takes it away', async () => {
+  it('creates a secret, shows it once, and removes it', async () => {
     const made = await ok(deviceSecretSchema, ['device', 'secret', 'motor-1']);
     expect(made).toMatchObject({ device: 'motor-1', removed: false });
     expect(made.secret).toMatch(/^[\w-]{32}$/);
@@ -22,10 +22,10 @@ describe('aiot device secret', () => {
       ...{ device: 'motor-1', secret: null, removed: true },
     });
     const again = await runCli(['device', 'secret', 'motor-1', '--remove']);
-    expect(again.stdout).toBe('motor-1 had no secret.\n');
+    expect(again.stdout).toBe('motor-1 has no secret.\n');
   });
 
-  it('knows no other devices, and makes none for a revoked one', async () => {
+  it('rejects unknown and revoked devices', async () => {
     expect((await refusal(['device', 'secret', 'nobody'])).code).toBe('AIOT_NOT_FOUND');
     await runCli(['device', 'revoke', '--yes', 'motor-1', '--yes']);
     expect((await refusal(['device', 'secret', 'motor-1'])).code).toBe('AIOT_DEVICE_STATE');

@@ -1,14 +1,69 @@
-import { readFile } from 'node:fs/promises';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
+import { root } from '../support/cli.js';
 import { connectDevice } from '../support/mqtt.js';
+import { privateMounts } from '../support/private-mounts.js';
 import { describeReal } from '../support/real.js';
-import { type SmallDisk, smallDisk } from '../support/small-disk.js';
 
-describeReal('mounts', 'a platform on a disk', () => {
+/** A shell that alone sees a file system of its own, in memory. */
+interface SmallDisk {
+  folder: string;
+  /** Runs a line of shell; `$DISK` is the file system. What it prints, once it has ended. */
+  sh(line: string): Promise<string>;
+  /** Starts the platform on it in the background, and gives what it says first. Its pid is `$PID`. */
+  up(): Promise<{
+    urls?: { http: string; mqtts: string };
+    token?: string;
+    error?: { code: string; message: string };
+  }>;
+  stop(): Promise<void>;
+}
+
+async function smallDisk(megabytes: number): Promise<SmallDisk> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-disk-'));
+  const disk = join(folder, 'disk');
+  const shell: ChildProcess = spawn('unshare', [...privateMounts(), 'sh'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, DISK: disk, HOME: folder, AIOT_CONFIG_DIR: join(folder, 'config') },
+  });
+  const lines = createInterface({ input: shell.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error('the shell has ended');
+    return value as string;
+  };
+  const sh = async (line: string) => {
+    shell.stdin?.write(`${line}\necho; echo --ended--\n`);
+    const printed: string[] = [];
+    for (let text = await next(); text !== '--ended--'; text = await next()) printed.push(text);
+    return printed.join('\n').trim();
+  };
+  await sh(`mkdir -p "$DISK" && mount -t tmpfs -o size=${megabytes}m tmpfs "$DISK"`);
+  return {
+    folder,
+    sh,
+    async up() {
+      const program = `"${process.execPath}" "${join(root, 'bin', 'dev.js')}"`;
+      const args = 'up --data "$DISK/data" --http-port 0 --mqtt-port 0 --json';
+      shell.stdin?.write(`${program} ${args} 2>"$DISK/../log" & PID=$!\n`);
+      return JSON.parse(await next());
+    },
+    async stop() {
+      await sh('test -z "$PID" || { kill $PID; wait $PID; }').catch(() => {});
+      shell.stdin?.end();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+describeReal('mounts', 'a platform on a full or read-only disk', () => {
   let disk: SmallDisk;
   let client: RegistryClient;
   let mqtts: string;
@@ -29,7 +84,7 @@ describeReal('mounts', 'a platform on a disk', () => {
 
   const message = (seq: number) => JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
 
-  it('that is full reads on, refuses what it cannot keep, and takes it again when there is space', async () => {
+  it('serves reads and rejects writes when full, and accepts writes again when there is space', async () => {
     const device = await connectDevice(mqtts, join(disk.folder, 'dev'));
     await device.publishAsync('aiot/v1/dev/telemetry/s', message(1), { qos: 1 });
     const kept = Buffer.from('kept');
@@ -58,7 +113,7 @@ describeReal('mounts', 'a platform on a disk', () => {
     await device.endAsync(true);
   }, 60_000);
 
-  it('that is full is left well, refuses a start by a code, and has lost nothing', async () => {
+  it('stops cleanly when full, refuses to start with an error code, and loses no data', async () => {
     if ((await client.devices.get('dev')).state === 'suspended') await client.devices.act('dev', 'resume');
     const device = await connectDevice(mqtts, join(disk.folder, 'dev'));
     await device.publishAsync('aiot/v1/dev/telemetry/s', message(2), { qos: 1 });
@@ -79,7 +134,7 @@ describeReal('mounts', 'a platform on a disk', () => {
     await again.close();
   }, 60_000);
 
-  it('that cannot be written to is not started on, and says so', async () => {
+  it('refuses to start when read-only, and names the folder', async () => {
     await disk.sh('kill $PID; wait $PID; PID=; mount -o remount,ro "$DISK"');
     const { error } = await disk.up();
     expect(error).toMatchObject({

@@ -47,8 +47,8 @@ async function beginBlob(content: Buffer) {
   return upload;
 }
 
-describe('a platform that stops', () => {
-  it('answers what is on its way, and takes nothing new', async () => {
+describe('a stopping platform', () => {
+  it('answers requests in progress, and accepts no new ones', async () => {
     own = await testPlatform();
     const content = randomBytes(50_000);
     const { call, status } = await beginBlob(content);
@@ -63,7 +63,7 @@ describe('a platform that stops', () => {
     await expect((await own.client.blobs.get(digestOf(content))).bytes()).resolves.toEqual(content);
   });
 
-  it('waits for no events, which have no end', async () => {
+  it('does not wait for event streams, which never end', async () => {
     own = await testPlatform({ drainMs: 60_000 });
     const ended = new AbortController();
     const events = own.client.events.follow({ from: 0, retries: 0, signal: ended.signal });
@@ -74,14 +74,14 @@ describe('a platform that stops', () => {
     ended.abort();
   });
 
-  it('cuts what does not end in its time', async () => {
+  it('cuts off requests that exceed the drain time', async () => {
     own = await testPlatform({ drainMs: 300 });
     const { status } = await beginBlob(randomBytes(50_000));
     await own.platform.stop();
     await expect(status).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('does so with uploads of the guide’s clients too', async () => {
+  it('answers uploads in progress from the guide’s clients too', async () => {
     const guide = await testGuide();
     own = guide;
     const { body, headers } = formOf('2022-05-06-20:36:11-model.zip', randomBytes(50_000));

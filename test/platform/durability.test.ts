@@ -1,16 +1,16 @@
 import { spawn } from 'node:child_process';
-import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
+import { clientFor } from '../../src/lib/api/context.js';
+import type { Sync } from '../../src/lib/core/append-log.js';
 import { readContexts } from '../../src/lib/core/contexts.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { readBytes } from '../../src/lib/core/files.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
-import type { Sync } from '../../src/lib/platform/sync.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient } from '../../src/lib/registry/client.js';
-import { clientFor } from '../../src/lib/registry/context.js';
 import { root, runCli } from '../support/cli.js';
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -29,8 +29,8 @@ async function deviceOn({ client, folder, platform }: TestPlatform) {
 
 const message = (seq: number) => JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
 
-describe('an acknowledgement', () => {
-  it('waits for the sync of the disk', async () => {
+describe('an acknowledgment', () => {
+  it('waits for the disk sync', async () => {
     let release = () => {};
     let blocked = false;
     const sync: Sync = async (file) => {
@@ -54,7 +54,7 @@ describe('an acknowledgement', () => {
     await device.endAsync(true);
   });
 
-  it('does not come when the sync fails, nothing of the message stays, and later ones are stored', async () => {
+  it('is withheld if the sync fails; the message is discarded, and later ones are stored', async () => {
     let failing = false;
     const sync: Sync = async (file) => {
       if (failing) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
@@ -69,9 +69,10 @@ describe('an acknowledgement', () => {
       new Promise((resolve) => device.once('close', () => resolve('closed'))),
     ]);
     expect(outcome).toBe('closed');
-    expect(await readFile(join(own.folder, 'data', 'journal', '00000001.log'), 'utf8')).not.toContain(
-      '"seq":2',
-    );
+    for (const end of ['', '-wal'])
+      expect(await readFile(join(own.folder, 'data', `telemetry.db${end}`), 'latin1')).not.toContain(
+        '"seq":2',
+      );
     failing = false;
     const again = await connectDevice(own.platform.urls.mqtts, join(own.folder, 'dev'));
     await again.publishAsync('aiot/v1/dev/telemetry/s', message(3), { qos: 1 });
@@ -83,50 +84,50 @@ describe('an acknowledgement', () => {
   it.each([
     ['the disk is full', 'ENOSPC', 'AIOT_DISK_FULL'],
     ['the disk fails', 'EIO', 'AIOT_FILE_NOT_WRITABLE'],
-  ])(
-    'of a blob does not come when %s: the error says so, and nothing is kept',
-    async (_what, failure, code) => {
-      let failing = false;
-      const sync: Sync = async (file) => {
-        if (failing) throw Object.assign(new Error(failure), { code: failure });
-        await file.datasync();
-      };
-      own = await testPlatform({ sync });
-      failing = true;
-      const bytes = Buffer.from('a blob');
-      await expect(own.client.blobs.put(digestOf(bytes), bytes)).rejects.toMatchObject({ code });
-      expect(await readdir(join(own.folder, 'data', 'blobs', 'incoming'))).toEqual([]);
-      await expect(own.client.blobs.get(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
-    },
-  );
+  ])('of a blob is withheld if %s; the error says so, and nothing is kept', async (_what, failure, code) => {
+    let failing = false;
+    const sync: Sync = async (file) => {
+      if (failing) throw Object.assign(new Error(failure), { code: failure });
+      await file.datasync();
+    };
+    own = await testPlatform({ sync });
+    failing = true;
+    const bytes = Buffer.from('a blob');
+    await expect(own.client.blobs.put(digestOf(bytes), bytes)).rejects.toMatchObject({ code });
+    expect(await readdir(join(own.folder, 'data', 'blobs', 'incoming'))).toEqual([]);
+    await expect(own.client.blobs.get(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+  });
 });
 
-describe('the journal', () => {
-  it('is cut at a torn last line, wherever the power went', async () => {
+describe('telemetry', () => {
+  it('is cut at a torn last commit, wherever the power failed', async () => {
     own = await testPlatform();
     const device = await deviceOn(own);
     for (const seq of [1, 2, 3]) {
       await device.publishAsync('aiot/v1/dev/telemetry/s', message(seq), { qos: 1 });
     }
     await device.endAsync(true);
+    // As it is on the disk while the platform runs.
+    const data = join(own.folder, 'data');
+    const left = join(own.folder, 'left');
+    await cp(data, left, { recursive: true });
     await own.platform.stop();
-    const journal = join(own.folder, 'data', 'journal');
-    const segment = join(journal, '00000001.log');
-    const whole = await readFile(segment);
-    const { rm, writeFile } = await import('node:fs/promises');
-    for (const cut of [whole.length - 1, whole.length - 20]) {
-      await writeFile(segment, whole);
-      await truncate(segment, cut);
-      await rm(join(journal, 'index.db'), { force: true });
-      await own.restart();
+    const whole = (await stat(join(left, 'telemetry.db-wal'))).size;
+    for (const cut of [whole - 1, whole - 20]) {
+      await rm(data, { recursive: true });
+      await cp(left, data, { recursive: true });
+      await truncate(join(data, 'telemetry.db-wal'), cut);
+      await own.start();
       expect(await own.client.datasets.csv('s', 'dev', 'r')).toBe('x\n1\n2\n');
+      await own.client.close();
       await own.platform.stop();
     }
+    await own.start();
   });
 });
 
 describe('kill -9 of a detached platform', () => {
-  it('loses nothing that was acknowledged', async () => {
+  it('loses no acknowledged message', async () => {
     const { mkdtemp, rm } = await import('node:fs/promises');
     const { tmpdir } = await import('node:os');
     const folder = await mkdtemp(join(tmpdir(), 'aiot-kill-'));
@@ -192,8 +193,8 @@ describe('a data folder', () => {
       () => replaceDatabase(data(), Buffer.alloc(20_000, 'x')),
       'AIOT_FILE_MALFORMED',
     ],
-    ['what its database held', () => replaceDatabase(data(), Buffer.alloc(0)), 'AIOT_FILE_NOT_FOUND'],
-  ])('that has lost %s is refused, and left as it is', async (_, lose, code) => {
+    ['the contents of its database', () => replaceDatabase(data(), Buffer.alloc(0)), 'AIOT_FILE_NOT_FOUND'],
+  ])('that has lost %s is rejected, and left unchanged', async (_, lose, code) => {
     own = await testPlatform();
     await own.platform.stop();
     await lose();

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { rolloutPolicySchema } from '../../src/lib/api/rollouts/schema.js';
 import { afterStep, rolloutStep } from '../../src/lib/fleet/rollout/step.js';
 import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
@@ -8,12 +9,10 @@ import { Sessions } from '../../src/lib/platform/access/users.js';
 import { Deltas, DesiredStates } from '../../src/lib/platform/devices/desired.js';
 import { Devices, type NewDevice } from '../../src/lib/platform/devices/devices.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
-import { ModelCards } from '../../src/lib/platform/releases/models.js';
+import { Models } from '../../src/lib/platform/releases/models.js';
 import { Firmware } from '../../src/lib/platform/releases/releases.js';
 import { rolloutStoreIn } from '../../src/lib/platform/releases/rollout-store.js';
-
 import type { Engine } from '../../src/lib/platform/store/engine.js';
-import { rolloutPolicySchema } from '../../src/lib/registry/rollouts/schema.js';
 
 const now = () => 1_700_000_000_000;
 
@@ -58,7 +57,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       return engine;
     };
 
-    it('pages models, their versions, firmware and rollouts, each entry once, and reads no more than a page', async () => {
+    it('pages models, their versions, firmware and rollouts: each entry once, one page at a time', async () => {
       const { store } = engine;
       const of = { sequence: 0, digest: `sha256:${'0'.repeat(64)}`, bytes: 1, pushed: now() };
       const info = JSON.stringify({ kind: 'upload' });
@@ -88,10 +87,9 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
         .values(versions.map((row, i) => ({ ...row, sequence: i + 1, envelope: '{}' })))
         .execute();
       const rollouts = rolloutsIn({ store });
-      const models = new ModelCards(store);
-      const firmware = new Firmware({ ...engine, now } as unknown as ConstructorParameters<
-        typeof Firmware
-      >[0]);
+      const parts = { ...engine, now } as unknown as ConstructorParameters<typeof Firmware>[0];
+      const models = new Models(parts);
+      const firmware = new Firmware(parts);
       const all = async <T>(read: (after?: string) => Promise<{ entries: T[]; next: string | null }>) => {
         const found: T[] = [];
         for (let after: string | undefined; ; ) {
@@ -139,11 +137,12 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect(second.map(({ id }) => id)).toEqual(['ro_04', 'ro_03', 'ro_02', 'ro_01', 'ro_00']);
     });
 
-    it('keeps devices with their certificates, tags and what they reported', async () => {
+    it('keeps devices with their certificates, tags and reports', async () => {
       const devices = await devicesOf(engine);
       await devices.inTurn(() => devices.insert(newDevice('one', { mac: '02:00:00:00:00:01' })));
       await expect(devices.inTurn(() => devices.insert(newDevice('one')))).rejects.toMatchObject({
-        code: 'AIOT_DEVICE_EXISTS',
+        code: 'AIOT_ALREADY_EXISTS',
+        subject: 'device',
       });
       await devices.connected('one');
       await devices.inTurn(async () => {
@@ -166,7 +165,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect(again.info('one')).toMatchObject({ tags: {}, groups: [], next: null, lastSeen: null });
     });
 
-    it('takes a change of a device that is not as it was believed to be, by nobody', async () => {
+    it('rejects a change to a device that is based on a stale revision', async () => {
       const devices = await devicesOf(engine);
       await devices.inTurn(() => devices.insert(newDevice('stale')));
       await engine.store
@@ -179,7 +178,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       await expect(resumed).rejects.toMatchObject({ code: 'AIOT_DEVICE_CHANGED', retryable: true });
     });
 
-    it('gives rollouts their revisions: of two steps from the same state one is refused', async () => {
+    it('gives rollouts revisions, and rejects the second of two steps from the same state', async () => {
       const rollouts = rolloutsIn(engine);
       const first = newRollout('ro_1', ['a', 'b', 'c']);
       await rollouts.insert(first, 'operator x');
@@ -206,7 +205,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       ]);
     });
 
-    it('writes events with ids that rise as they are committed, beside others that write', async () => {
+    it('writes events with ids that rise in commit order, beside other writers', async () => {
       const events = eventsIn(engine.store, now);
       const seen: number[] = [];
       let ended = false;
@@ -246,7 +245,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect(seen.length).toBeGreaterThanOrEqual(48);
     });
 
-    it('runs the tasks of one turn one after the other, and those of another beside them', async () => {
+    it('runs the tasks of one turn sequentially, and those of other turns beside them', async () => {
       const { store, turns } = engine;
       await store.insertInto('meta').values({ key: 'count', value: '0' }).execute();
       const increment = async () => {
@@ -273,7 +272,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect(await turns.of('count')(async () => 'the next one runs')).toBe('the next one runs');
     });
 
-    it('keeps a transaction whole: what fails in it leaves nothing', async () => {
+    it('rolls back a failed transaction entirely', async () => {
       const failing = engine.store.transaction().execute(async (store) => {
         await store.insertInto('meta').values({ key: 'half', value: '' }).execute();
         await store.insertInto('meta').values({ key: 'half', value: '' }).execute();
@@ -283,7 +282,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect(left).toEqual([]);
     });
 
-    it('orders names by their code units, and gives counts and times as numbers', async () => {
+    it('orders names by code unit, and returns counts and times as numbers', async () => {
       const values = ['b', 'A', 'a-1', 'a.1', 'a1', 'B'].map((key) => ({
         name: `order-${key}`,
         position: 2 ** 52,
@@ -306,7 +305,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect([typeof sum, max]).toEqual(['number', 2 ** 52]);
     });
 
-    it('knows a token by its digest, and not another', async () => {
+    it('identifies a token by its digest, and no other', async () => {
       const { store } = engine;
       const tokens = new Tokens({ store, events: eventsIn(store, now), sessions: new Sessions(), now });
       const token = await tokens.issue();
@@ -314,7 +313,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect(await tokens.identify(`${token.slice(0, -2)}AA`)).toBeNull();
     });
 
-    it('is brought up to date once: opened again, it is as it was', async () => {
+    it('migrates once: reopening it changes nothing', async () => {
       const before = await engine.store.selectFrom('events').selectAll().orderBy('id').execute();
       await reopened();
       expect(await engine.store.selectFrom('events').selectAll().orderBy('id').execute()).toEqual(before);

@@ -3,15 +3,15 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
-import { eventSchema } from '../../src/lib/registry/events/api.js';
-import { jobSchema, jobsSchema } from '../../src/lib/registry/jobs/api.js';
+import { jobSchema, jobsSchema } from '../../src/lib/api/contract/jobs.js';
 import {
   removedWebhookSchema,
   webhookSchema,
   webhookSecretSchema,
   webhooksSchema,
   webhookTestSchema,
-} from '../../src/lib/registry/webhooks/api.js';
+} from '../../src/lib/api/contract/webhooks.js';
+import { eventSchema } from '../../src/lib/api/events/api.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => own.stop());
 
 describe('aiot events', () => {
-  it('prints so many events as lines of JSON, and ends', async () => {
+  it('prints the requested number of events as lines of JSON, and exits', async () => {
     const { stdout, code } = await runCli(['events', 'tail', '--from', '0', '--json', '--count', '2']);
     expect(code).toBe(0);
     const lines = stdout.trimEnd().split('\n');
@@ -31,14 +31,14 @@ describe('aiot events', () => {
     expect(events[0]?.id).toBeLessThan(events[1]?.id ?? 0);
   });
 
-  it('shows people when, what and by whom, and what is wanted alone', async () => {
+  it('shows people the events with their authors, filtered by type or subject', async () => {
     const { stdout, stderr } = await runCli(['events', 'tail', '--type', 'trust.*']);
     expect(stdout).toMatch(/trust\.set\s+trust\s+by \S+/);
     expect(stderr).toContain('1 event');
     expect((await runCli(['events', 'tail', '--subject', 'nobody'])).stdout).toBe('');
   });
 
-  it('refuses what is no place, no type, and events that are gone or never were', async () => {
+  it('rejects invalid positions and types, positions never reached, and times out without events', async () => {
     expect(await refusal(['events', 'tail', '--from', 'yesterday'])).toMatchObject({
       code: 'AIOT_USAGE',
       exit: 2,
@@ -60,7 +60,7 @@ describe('aiot events', () => {
 });
 
 describe('aiot webhook', () => {
-  it('adds, lists, tests, rotates, enables and removes one', async () => {
+  it('adds, lists, tests, rotates, enables and removes a webhook', async () => {
     const server = createServer((_, answer) => answer.end()).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/x`;
@@ -70,7 +70,7 @@ describe('aiot webhook', () => {
     ]);
     expect(webhook).toMatchObject({ url, types: ['job.*', 'device.connect'], enabled: true });
     expect(await ok(z.array(webhookSchema), ['webhook', 'list'])).toHaveLength(1);
-    expect((await runCli(['webhook'])).stdout).toContain(webhook.id);
+    expect((await runCli(['webhook', 'list'])).stdout).toContain(webhook.id);
     expect(await ok(webhookTestSchema, ['webhook', 'test', webhook.id])).toMatchObject({ delivered: true });
     const rotated = await ok(webhookSecretSchema, ['webhook', 'rotate', webhook.id]);
     expect(rotated.secret).not.toBe(secret);
@@ -114,10 +114,10 @@ describe('aiot job', () => {
       (await ok(jobsSchema.shape.jobs, ['job', 'list', '--state', 'running'])).map((job) => job.id),
     ).toEqual([id]);
     expect(await ok(jobSchema, ['job', 'cancel', id])).toMatchObject({ cancelled: true });
-    expect((await runCli(['job', 'show', id])).stdout).toContain('to be cancelled');
+    expect((await runCli(['job', 'show', id])).stdout).toContain('canceling');
     const late = await refusal(['job', 'wait', id, '--timeout', '300ms']);
     expect(late).toMatchObject({ code: 'AIOT_TIMEOUT', exit: 124 });
-    expect((await runCli(['job'])).stdout).toContain(done.id);
+    expect((await runCli(['job', 'list'])).stdout).toContain(done.id);
     expect(await refusal(['job', 'cancel', done.id])).toMatchObject({ code: 'AIOT_JOB_ENDED', exit: 2 });
   });
 });

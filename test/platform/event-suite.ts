@@ -6,9 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { PlatformEvent } from '../../src/lib/api/events/api.js';
+import { eventTypes } from '../../src/lib/api/events/types.js';
 import type { NewEvent } from '../../src/lib/platform/events/events.js';
-import type { PlatformEvent } from '../../src/lib/registry/events/api.js';
-import { eventTypes } from '../../src/lib/registry/events/types.js';
 import { checkSignature } from '../../src/lib/stream/http/headers.js';
 import type { TestPlatform } from '../support/platform.js';
 import { recordAndLabel } from '../support/recording.js';
@@ -27,7 +27,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
   const label = (i: number) => recordAndLabel(own, { stream: 's', device: 'd', recording: `r${i}` });
 
   describe('GET /events', () => {
-    it('pages oldest first, by type and subject, and says where to go on', async () => {
+    it('returns events oldest first, by type and subject, with the position to continue from', async () => {
       for (let i = 0; i < 5; i++) await own.client.webhooks.add({ url: `https://h${i}.example/x` });
       const first = await own.client.events.page({ from: 0, types: ['webhook.*'], limit: 3 });
       expect(first.events.map(({ type }) => type)).toEqual(Array(3).fill('webhook.add'));
@@ -41,7 +41,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       expect(newest.events.map(({ id }) => id)).toEqual([rest.events[1]?.id]);
     });
 
-    it('says what it tells in the words of the types that are documented', async () => {
+    it('returns event data that matches the documented types', async () => {
       await own.client.webhooks.add({ url: 'https://h.example/x' });
       const { events } = await own.client.events.page({ from: 0, limit: 1000 });
       expect(events.length).toBeGreaterThan(1);
@@ -51,8 +51,8 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       }
     });
 
-    it('are in the guide, each of them', async () => {
-      const page = await readFile(new URL('../../docs/platform.md', import.meta.url), 'utf8');
+    it('has every event type listed in the reference', async () => {
+      const page = await readFile(new URL('../../docs/reference/event-types.md', import.meta.url), 'utf8');
       const [, table = ''] = /\| about \| types \|([\s\S]*?)\n\n/.exec(page) ?? [];
       const told = new Set<string>();
       let noun = '';
@@ -66,7 +66,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       expect(Object.keys(eventTypes)).not.toContain(unknown);
     });
 
-    it('streams, and resumes behind Last-Event-ID without loss or doubles', async () => {
+    it('streams events, and resumes after Last-Event-ID without loss or duplicates', async () => {
       const ids: number[] = [];
       const read = async (from: string | undefined, count: number) => {
         const { dispatcher } = await dispatcherFor();
@@ -94,14 +94,14 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       expect([...new Set(ids)].sort((a, b) => a - b)).toEqual(ids);
     });
 
-    it('refuses a place that never was, with the newest, and words that are none', async () => {
+    it('rejects a position that never existed, and invalid types', async () => {
       await expect(own.client.events.page({ from: 1e6 })).rejects.toMatchObject({ code: 'AIOT_EVENTS_GONE' });
       await expect(own.client.events.page({ types: ['Device'] })).rejects.toMatchObject({
         code: 'AIOT_REQUEST_INVALID',
       });
     });
 
-    it('goes on over a restart of the platform, each event once', async () => {
+    it('continues after a restart of the platform, with each event once', async () => {
       const got: PlatformEvent[] = [];
       const stop = new AbortController();
       const states: string[] = [];
@@ -138,7 +138,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
   });
 
   describe('changes', () => {
-    it('are events of the same transaction: labels and trust', async () => {
+    it('are recorded as events: labels and trust', async () => {
       await label(1);
       const { events } = await own.client.events.page({ from: 0, limit: 1000 });
       expect(events.map(({ type, subject }) => `${type} ${subject}`)).toEqual(
@@ -172,7 +172,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
   const soon = { timeout: 5000 };
 
   describe('webhooks', () => {
-    it('are sent the events to come, in order, once each and signed, over a restart', async () => {
+    it('receive new events in order, once each and signed, over a restart', async () => {
       const side = await target();
       const { webhook, secret } = await own.client.webhooks.add({
         ...{ url: side.url, allowPrivate: true, types: ['data.label'] },
@@ -198,7 +198,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       side.server.close();
     }, 20_000);
 
-    it('wait for a target that fails, are tried at once when enabled anew, and are given up where it is gone', async () => {
+    it('retry a failing target, retry immediately when re-enabled, and are disabled if it is gone', async () => {
       const side = await target();
       side.status = 503;
       const { webhook } = await own.client.webhooks.add({
@@ -221,7 +221,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       side.server.close();
     }, 20_000);
 
-    it('sign with both secrets for a day after a change', async () => {
+    it('sign with both the old and the new secret after a rotation', async () => {
       const side = await target();
       const { webhook, secret } = await own.client.webhooks.add({ url: side.url, allowPrivate: true });
       const rotated = await own.client.webhooks.rotate(webhook.id);
@@ -236,7 +236,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       side.server.close();
     });
 
-    it('refuse targets inside, and what is no target', async () => {
+    it('reject internal and invalid targets', async () => {
       for (const url of [
         'http://example.com/',
         'https://127.0.0.1/',
@@ -257,7 +257,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
   });
 
   describe('jobs', () => {
-    it('run one after the other, tell their progress, and end with a result or an error', async () => {
+    it('run one at a time, report progress, and end with a result or an error', async () => {
       const { id } = await own.client.jobs.create({ kind: 'blob.sweep' });
       const seen: string[] = [];
       const done = await own.client.jobs.wait(id, {
@@ -286,7 +286,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       await expect(own.client.jobs.get('job_none')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
     }, 20_000);
 
-    it('of others go on while they say so, and are lost when they do not', async () => {
+    it('of external programs continue while renewed, and are lost otherwise', async () => {
       const { id, state } = await own.client.jobs.create({
         kind: 'external',
         request: { title: 'train', leaseMs: 1000 },

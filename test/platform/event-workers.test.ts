@@ -42,7 +42,7 @@ const typesOf = async () =>
     ({ type, subject }) => `${type} ${subject}`,
   );
 
-describe('the runner of jobs', () => {
+describe('the job runner', () => {
   const any = z.looseObject({});
   let ran: string[] = [];
   const kinds = [
@@ -85,7 +85,7 @@ describe('the runner of jobs', () => {
     }
   }
 
-  it('takes up what a killed process was at, where it may be begun anew', async () => {
+  it('restarts resumable jobs of a killed process, and fails the others', async () => {
     const jobs = new Jobs({ store, events, kinds, now });
     const [again, once] = [
       await jobs.create({ kind: 'a.again' }, 'x'),
@@ -106,7 +106,7 @@ describe('the runner of jobs', () => {
     ]);
   });
 
-  it('writes the end of one when the database takes it again, and goes on looking', async () => {
+  it('saves the result of a job once the database recovers, and keeps polling', async () => {
     const away = new Error('the database does not answer');
     const end = vi.spyOn(Jobs.prototype, 'end').mockRejectedValueOnce(away);
     const look = vi.spyOn(JobRunner.prototype as unknown as { giveUpLost(): Promise<void> }, 'giveUpLost');
@@ -123,7 +123,7 @@ describe('the runner of jobs', () => {
     }
   });
 
-  it('ends one that somebody cancels, and leaves one to the next process when this one stops', async () => {
+  it('ends a canceled job, and leaves a running one to the next process when it stops', async () => {
     let left = '';
     await during(async (jobs) => {
       const { id } = await jobs.create({ kind: 'a.long' }, 'x');
@@ -151,7 +151,7 @@ describe('old events', () => {
   const ids = async () =>
     (await store.selectFrom('events').select('id').orderBy('id').execute()).map(({ id }) => id);
 
-  it('go by age and by number, and readers who stand before them are told', async () => {
+  it('are removed by age and by number; readers positioned before them get an error', async () => {
     for (let i = 1; i <= 10; i++) {
       await record(`d${i}`);
       clock += 1000;
@@ -165,7 +165,7 @@ describe('old events', () => {
     expect((await typesOf()).at(-1)).toBe('events.prune events');
   });
 
-  it('stay while the relay or a webhook has still to send them', async () => {
+  it('are kept until the relay and the webhooks have sent them', async () => {
     for (let i = 1; i <= 5; i++) await record(`d${i}`);
     expect(await prune({ forMs: 1e9, events: 1 }, 2)).toEqual({ events: 2 });
     await new Webhooks({ store, events, now }).add({ url: 'https://example.com/' }, 'x');
@@ -175,8 +175,8 @@ describe('old events', () => {
   });
 });
 
-describe('the sender of webhooks', () => {
-  it('waits longer from failure to failure, and no shorter than it is asked to', () => {
+describe('the webhook sender', () => {
+  it('waits longer after each failure, and at least as long as the target asks, up to a limit', () => {
     const half = () => 0.5;
     expect([1, 2, 3, 9, 50].map((failures) => waitAfter(failures, 0, half) / 875)).toEqual([
       5, 30, 120, 14_400, 14_400,
@@ -185,7 +185,7 @@ describe('the sender of webhooks', () => {
     expect(waitAfter(1, 1e12, half)).toBe(14_400_000);
   });
 
-  it('keeps the order of one over its failures, tells a message by one id, and gives up after days', async () => {
+  it('keeps events in order across failures, reuses message ids, and gives up after days', async () => {
     const sent: string[] = [];
     let answer: Partial<Outcome> = { delivered: true };
     const send = async ({ id, body }: Delivery): Promise<Outcome> => {

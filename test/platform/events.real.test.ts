@@ -4,7 +4,7 @@ import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 import { eventSuite } from './event-suite.js';
 
-describeReal('postgres', 'on PostgreSQL', () => {
+describeReal('postgres', 'events on PostgreSQL', () => {
   let postgres: Postgres;
   beforeAll(async () => {
     postgres = await startPostgres();

@@ -28,7 +28,7 @@ describeReal('mosquitto', 'a platform on an external broker', () => {
   };
   const sample = (seq: number) => JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
 
-  it('stores what devices say there, also what they said while it was away, and knows who is online', async () => {
+  it('stores device messages, even those sent while it was stopped, and tracks presence', async () => {
     const { platform, url } = await start();
     expect(platform.platform.urls.mqtts).toBe(url);
     const will = { topic: 'aiot/v1/dev/presence', payload: Buffer.from('{"online":false,"t":2}') };
@@ -66,14 +66,14 @@ describeReal('mosquitto', 'a platform with Mosquitto', () => {
   });
 });
 
-describeReal('mosquitto', 'Mosquitto as docs/mosquitto sets it up', () => {
+describeReal('mosquitto', 'Mosquitto set up as in docs/reference/mosquitto', () => {
   const told = (text: string, replaced: Record<string, string>) =>
     Object.entries(replaced).reduce((before, [from, to]) => {
       expect(before).toContain(from);
       return before.replaceAll(from, to);
     }, text);
 
-  it('lets a device do what it may, and one that was revoked in no more once it has read the list anew', async () => {
+  it('limits devices to their own topics, and rejects revoked ones after it reloads the CRL', async () => {
     // The platform makes what Mosquitto needs at its first start, whichever broker it has then.
     own = await testPlatform();
     const platform = own;
@@ -92,7 +92,7 @@ describeReal('mosquitto', 'Mosquitto as docs/mosquitto sets it up', () => {
     for (const each of [own.folder, folder]) await chmod(each, 0o777);
     await chmod(join(folder, 'passwd'), 0o644);
     const [devices, inner] = [await freePort(), await freePort()];
-    const docs = join(root, 'docs', 'mosquitto');
+    const docs = join(root, 'docs', 'reference', 'mosquitto');
     const config = told(await readFile(join(docs, 'aiot.conf'), 'utf8'), {
       '/var/lib/mosquitto/': `${folder}/`,
       '/etc/mosquitto/conf.d': docs,

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { PlatformEvent } from '../../src/lib/api/events/api.js';
+import type { EventType } from '../../src/lib/api/events/types.js';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { type Events, eventsIn, extentOf, startOf } from '../../src/lib/platform/events/events.js';
 import { Relay } from '../../src/lib/platform/events/relay.js';
 import type { JournalReader, PlacedEntry } from '../../src/lib/platform/journal/telemetry.js';
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
-import type { PlatformEvent } from '../../src/lib/registry/events/api.js';
-import type { EventType } from '../../src/lib/registry/events/types.js';
 import type { OutgoingMessage, Sink } from '../../src/lib/stream/message.js';
 
 let folder: string;
@@ -43,7 +43,7 @@ async function take(count: number, after = 0, filter = {}): Promise<PlatformEven
 }
 
 describe('the feed', () => {
-  it('gives what is there and what comes, each once and in order, to whoever begins wherever', async () => {
+  it('delivers existing and new events once and in order, from any starting position', async () => {
     for (let i = 0; i < 20; i++) await record('device.connect', `d${i}`);
     const early = take(60);
     const half = take(50, 10);
@@ -58,7 +58,7 @@ describe('the feed', () => {
     expect(events.feed.listening).toBe(0);
   });
 
-  it('tells nothing of a change that was taken back, and nothing before it is committed', async () => {
+  it('omits changes that are rolled back, and delivers nothing before the commit', async () => {
     const got = take(2);
     await expect(
       store.transaction().execute(async (transaction) => {
@@ -74,7 +74,7 @@ describe('the feed', () => {
     expect((await got).map(({ subject }) => subject)).toEqual(['one', 'two']);
   });
 
-  it('lets by what is wanted: types, all of a noun, a name and its versions', async () => {
+  it('filters by type, by all types of a noun, and by a name with its versions', async () => {
     for (const [type, subject] of [
       ['model.push', 'har@1'],
       ['model.push', 'hard@1'],
@@ -90,7 +90,7 @@ describe('the feed', () => {
     expect(await subjects({ subject: 'har', types: ['*'] }, 2)).toEqual(['har@1', 'har']);
   });
 
-  it('serves a thousand who listen with one read of what is new', async () => {
+  it('serves a thousand listeners with one read of new events', async () => {
     const everybody = Promise.all(Array.from({ length: 1000 }, () => take(10)));
     await delay(100);
     const before = process.cpuUsage();
@@ -102,7 +102,7 @@ describe('the feed', () => {
     expect(process.cpuUsage(before).user / 1e6).toBeLessThan(2);
   }, 20_000);
 
-  it('says where a reader begins, and refuses a place that is gone or never was', async () => {
+  it('resolves the starting position, and rejects one that is gone or never existed', async () => {
     for (let i = 0; i < 10; i++) await record('device.connect', `d${i % 2}`);
     expect(await startOf(store, { from: 0 })).toBe(0);
     expect(await startOf(store, { from: 'now' })).toBe(10);
@@ -186,7 +186,7 @@ describe('the relay', () => {
       log: pino({ level: 'silent' }),
     });
 
-  it('sends each message once and in order over an absence and a restart, and goes past one that is refused', async () => {
+  it('sends each message once and in order over an outage and a restart, and skips a rejected one', async () => {
     const { side, open } = farSide();
     const journal = fakeJournal(500);
     for (let i = 0; i < 5; i++) await record('device.connect', `d${i}`);
@@ -222,7 +222,7 @@ describe('the relay', () => {
     expect(told).toEqual(['d0', 'd1', 'd2', 'd3', 'd4', 'later']);
   }, 20_000);
 
-  it('refuses an address that it cannot send to', () => {
+  it('rejects an unsupported address', () => {
     const wrong = () =>
       new Relay({
         ...{ url: 'mqtt://127.0.0.1', store, feed: events.feed, journal: fakeJournal(0), platform: 'p' },

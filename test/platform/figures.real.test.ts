@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as read
 print(json.dumps([dict(name=f.name, type=f.type, help=f.documentation, samples=[(s.name, s.labels, s.value) for s in f.samples])
                   for f in read(sys.stdin.read())]))`;
 
-describeReal('prometheus', 'Prometheus’ own reader of /metrics', () => {
+describeReal('prometheus', 'the Prometheus parser on /metrics', () => {
   let own: TestPlatform;
   let text: string;
   let families: Map<string, Family>;
@@ -62,7 +62,7 @@ describeReal('prometheus', 'Prometheus’ own reader of /metrics', () => {
   }, 30_000);
   afterAll(() => own?.stop());
 
-  it('finds each line in a family that says its type and what it is', () => {
+  it('finds each line in a family with a type and a description', () => {
     const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
     const all = [...families.values()];
     expect(all.flatMap(({ samples }) => samples)).toHaveLength(lines.length);
@@ -72,7 +72,7 @@ describeReal('prometheus', 'Prometheus’ own reader of /metrics', () => {
     }
   });
 
-  it('finds names that end as Prometheus asks for: counters in _total, times in _seconds, sizes in _bytes', () => {
+  it('finds standard names: counters end in _total, durations in _seconds', () => {
     const names = [...families.keys()];
     for (const { type, samples } of families.values())
       if (type === 'counter') for (const [name] of samples) expect(name).toMatch(/_total$/);
@@ -83,7 +83,7 @@ describeReal('prometheus', 'Prometheus’ own reader of /metrics', () => {
       );
   });
 
-  it('finds how the disk keeps up: syncs by part, and how many messages shared one', () => {
+  it('finds disk metrics: syncs by part, and messages per commit', () => {
     const syncs = value('aiot_sync_duration_seconds_count', { part: 'journal' });
     const records = value('aiot_commit_records_sum', { log: 'journal' });
     const commits = value('aiot_commit_records_count', { log: 'journal' });
@@ -97,7 +97,7 @@ describeReal('prometheus', 'Prometheus’ own reader of /metrics', () => {
     expect(value('aiot_commit_backlog_records', { log: 'telemetry' })).toBe(0);
   });
 
-  it('finds buckets that rise', () => {
+  it('finds histogram buckets that never decrease', () => {
     for (const { name, type, samples } of families.values()) {
       if (type !== 'histogram') continue;
       const series = new Map<string, number[]>();
@@ -111,7 +111,7 @@ describeReal('prometheus', 'Prometheus’ own reader of /metrics', () => {
     }
   });
 
-  it('finds the broker, rollouts by state, webhooks and what they are behind by', () => {
+  it('finds the broker, rollouts by state, webhooks and their backlog', () => {
     expect(value('aiot_devices_online')).toBe(1);
     expect(value('aiot_mqtt_clients')).toBe(1);
     expect(value('aiot_mqtt_sessions', { connected: 'true' })).toBe(1);

@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
 import { readText } from '../../src/lib/core/files.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { root, runCli } from '../support/cli.js';
 
 let folder: string;
@@ -56,18 +56,11 @@ function start(dataDir: string) {
 }
 
 describe('a first start', () => {
-  it('that was killed half-way is gone on with by the next, wherever it stood', async () => {
+  it('is completed by the next start if it is killed, at any step', async () => {
     const data = join(folder, 'data');
     let told: { token?: string } = {};
     let cut = 0;
-    for (const step of [
-      'lock',
-      'state.db',
-      'pki/ca.key',
-      'pki/ca.crt',
-      'journal/index.db',
-      'pki/server.crt',
-    ]) {
+    for (const step of ['lock', 'state.db', 'pki/ca.key', 'pki/ca.crt', 'telemetry.db', 'pki/server.crt']) {
       const said = await start(data).killAt(join(data, step));
       if (said === null) cut++;
       else told = said;
@@ -86,7 +79,7 @@ describe('a first start', () => {
     }
   }, 240_000);
 
-  it('by two at once is one’s, and the other says who has it', async () => {
+  it('succeeds for one of two concurrent starts; the other names the running process', async () => {
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const data = join(folder, 'platform');
     const args = ['up', '--data', data, '--http-port', '0', '--mqtt-port', '0', '--detach', '--json'];
@@ -122,8 +115,8 @@ describe('a first start', () => {
   }, 240_000);
 });
 
-describe('a platform that died', () => {
-  it('is told of as one that does not run, and its log can be read', async () => {
+describe('a crashed platform', () => {
+  it('is reported as not running, and its log can be read', async () => {
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const data = join(folder, 'platform');
     const args = [
@@ -144,7 +137,7 @@ describe('a platform that died', () => {
     await expect
       .poll(() => runCli(['status', '--json']), { timeout: 10_000 })
       .toMatchObject({ code: 1, json: { error: { code: 'AIOT_PLATFORM_UNREACHABLE' } } });
-    const log = await runCli(['logs', '--data', data, '--json']);
+    const log = await runCli(['platform', 'logs', '--data', data, '--json']);
     expect([log.code, log.stdout]).toEqual([0, expect.stringContaining('MQTT without TLS')]);
     expect(await runCli(['down', '--data', data, '--json'])).toMatchObject({
       code: 4,
@@ -154,7 +147,7 @@ describe('a platform that died', () => {
 });
 
 it.each(['--mqtt-port', '--http-port', '--ws-port', '--ddi-port'])(
-  'a first start with a taken %s leaves no data folder, and the next start is a first one',
+  'a first start with a taken %s leaves no data folder, and the next start is a first start',
   async (flag) => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
@@ -184,7 +177,18 @@ it.each(['--mqtt-port', '--http-port', '--ws-port', '--ddi-port'])(
   },
 );
 
-it('a start beside another takes nothing of its folder away', async () => {
+it('a failed first start leaves an existing folder empty', async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  const { port } = taken.address() as AddressInfo;
+  await expect(startPlatform({ dataDir: folder, httpPort: port, mqttPort: 0 })).rejects.toMatchObject({
+    code: 'AIOT_PORT_IN_USE',
+  });
+  expect(await readdir(folder)).toEqual([]);
+  await new Promise((resolve) => taken.close(resolve));
+});
+
+it('a concurrent start deletes nothing from the folder of the other', async () => {
   const dataDir = join(folder, 'data');
   const options = { dataDir, httpPort: 0, mqttPort: 0 };
   const both = await Promise.allSettled([startPlatform(options), startPlatform(options)]);

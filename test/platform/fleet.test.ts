@@ -2,14 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { DeviceAction, DeviceChange } from '../../src/lib/api/contract/devices.js';
 import { type DeviceState, mayConnect } from '../../src/lib/fleet/device.js';
 import { Devices, type NewDevice } from '../../src/lib/platform/devices/devices.js';
 import { Fleet } from '../../src/lib/platform/devices/fleet.js';
 import { deviceHistory } from '../../src/lib/platform/devices/talk.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
-
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
-import type { DeviceAction, DeviceChange } from '../../src/lib/registry/fleet-api.js';
 import { fc, runs } from '../support/property.js';
 
 const now = () => 1_795_000_000_000;
@@ -64,7 +63,7 @@ const tag = (set: Record<string, string>, remove: string[] = []): DeviceChange =
 });
 
 describe('the fleet', () => {
-  it('is listed by name, page by page, as a selector says', async () => {
+  it('is listed by name, in pages, filtered by a selector', async () => {
     for (const i of [3, 1, 2, 5, 4]) await add(`motor-${i}`, { type: i % 2 === 0 ? 'pi' : 'esp32' });
     const names = async (query: object) => {
       const { devices: found, next } = await fleet.list({ limit: 2, ...query });
@@ -80,7 +79,7 @@ describe('the fleet', () => {
     await expect(names({ selector: 'type=' })).rejects.toMatchObject({ code: 'AIOT_SELECTOR_INVALID' });
   });
 
-  it('compares the firmware that devices have reported, as versions', async () => {
+  it('compares reported firmware as versions', async () => {
     for (const [name, version] of [
       ['old', '1.3.9'],
       ['new', '1.10.0'],
@@ -106,7 +105,7 @@ describe('the fleet', () => {
     ]);
   });
 
-  it('keeps tags and groups over a restart, with who put them there', async () => {
+  it('keeps tags and groups over a restart, with who set them', async () => {
     await add('a');
     await fleet.change(['a'], tag({ site: 'lab', floor: '2' }), false, 'operator x');
     await fleet.change(['a'], tag({ floor: '3' }, ['site', 'never']), false, 'operator y');
@@ -127,7 +126,7 @@ describe('the fleet', () => {
     ]);
   });
 
-  it('says what a change would do, and does nothing, in a dry run', async () => {
+  it('previews a change in a dry run, and applies nothing', async () => {
     await add('a');
     await add('b', { state: 'suspended' });
     await add('c', { state: 'registered', fingerprint: null });
@@ -153,7 +152,7 @@ describe('the fleet', () => {
     ]);
   });
 
-  it('writes no change without its event, and no event without its change', async () => {
+  it('saves a change and its event together, or neither', async () => {
     await add('a');
     await store.schema.dropTable('events').execute();
     const change = fleet.change(['a'], tag({ site: 'lab' }), false, 'operator');
@@ -162,7 +161,7 @@ describe('the fleet', () => {
     expect(await store.selectFrom('devices').select('tags').executeTakeFirst()).toEqual({ tags: '{}' });
   });
 
-  it('forgets a device that is revoked: the name is free, the history stays', async () => {
+  it('forgets a removed device: its name is free again, and its history stays', async () => {
     await add('a', { mac: '24:0a:c4:00:00:01' });
     await expect(fleet.changeOne('a', { action: 'remove' }, 'operator')).rejects.toMatchObject({
       code: 'AIOT_DEVICE_STATE',
@@ -179,7 +178,7 @@ describe('the fleet', () => {
     });
   });
 
-  it('takes no more tags than a device may have, and keeps those it has', async () => {
+  it('limits the tags of a device, and keeps the existing ones', async () => {
     await add('a');
     const many = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`t${i}`, 'x']));
     const [answer] = await fleet.change(['a'], tag(many), false, 'operator');
@@ -209,7 +208,7 @@ describe('the fleet', () => {
     expect([numbers, rest.next]).toEqual([['4', '3', '2', '1', '0'], null]);
   });
 
-  it('changes 3000 devices while others are answered', async () => {
+  it('changes 3,000 devices without blocking other work', async () => {
     const rows = Array.from({ length: 3000 }, (_, i) => ({
       ...{ name: `m-${String(i).padStart(5, '0')}`, id: `dev_${i}`, type: 'esp32', state: 'active' },
       ...{ fingerprint: `fp-${i}`, expires: null, mac: null, chipId: null, created: now(), lastSeen: null },
@@ -238,11 +237,11 @@ describe('the fleet', () => {
   });
 });
 
-describe('a device, whatever is done with it in whatever order', () => {
+describe('a device, after any sequence of actions', () => {
   const actions: DeviceAction[] = ['suspend', 'resume', 'revoke', 'remove'];
   const step = fc.constantFrom(...actions, 'certified' as const, 'seen' as const, 'restart' as const);
 
-  it('goes the ways that are drawn, each of them told once, and connects where it may', async () => {
+  it('follows the state diagram, records each transition once, and connects only if permitted', async () => {
     const ways: Record<DeviceState, Partial<Record<string, DeviceState | 'gone'>>> = {
       registered: { certified: 'provisioned', revoke: 'revoked', remove: 'gone' },
       provisioned: { certified: 'provisioned', seen: 'active', suspend: 'suspended', revoke: 'revoked' },

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FileTelemetry } from '../../src/lib/platform/journal/files.js';
-import type { PlacedEntry } from '../../src/lib/platform/journal/telemetry.js';
+import { openTelemetry } from '../../src/lib/platform/journal/sqlite.js';
+import type { PlacedEntry, Telemetry } from '../../src/lib/platform/journal/telemetry.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -11,8 +11,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const openIt = () => FileTelemetry.open({ folder, now: () => 5, segmentBytes: 4096 });
-const append = (telemetry: FileTelemetry, from: number, to: number, recording = 'r') =>
+const openIt = () => openTelemetry({ folder, now: () => 5 });
+const append = (telemetry: Telemetry, from: number, to: number, recording = 'r') =>
   Promise.all(
     Array.from({ length: to - from }, (_, i) => {
       const seq = from + i;
@@ -21,11 +21,7 @@ const append = (telemetry: FileTelemetry, from: number, to: number, recording = 
     }),
   );
 
-async function read(
-  telemetry: FileTelemetry,
-  position: string | null,
-  count: number,
-): Promise<PlacedEntry[]> {
+async function read(telemetry: Telemetry, position: string | null, count: number): Promise<PlacedEntry[]> {
   const got: PlacedEntry[] = [];
   for await (const batch of telemetry.reader.from(position, AbortSignal.timeout(5000))) {
     got.push(...batch);
@@ -37,7 +33,7 @@ const seqs = (entries: PlacedEntry[]) => entries.map(({ entry }) => entry.payloa
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 
 describe('a reader of the journal', () => {
-  it('reads over segments in order, goes on with what comes, and begins again behind any entry', async () => {
+  it('reads across segments in order, follows new entries, and resumes after any entry', async () => {
     const telemetry = await openIt();
     for (let from = 0; from < 200; from += 20) await append(telemetry, from, from + 20);
     // These were there before.
@@ -55,7 +51,7 @@ describe('a reader of the journal', () => {
     await telemetry.close();
   }, 20_000);
 
-  it('finds its place again when space was given back, and after a restart', async () => {
+  it('resumes after space is reclaimed, and after a restart', async () => {
     let telemetry = await openIt();
     for (let from = 0; from < 100; from += 10) {
       await append(telemetry, from, from + 10, 'stays');

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { pushTiny } from '../support/bundle.js';
@@ -56,8 +56,8 @@ assert archive.testzip() is None
 print(*archive.namelist())
 `;
 
-describeReal('python3', 'steps of the guide in Python', () => {
-  it('upload, read listings as XML, follow redirects and unpack our training', async () => {
+describeReal('python3', 'the guide’s steps in Python', () => {
+  it('upload a file, read listings as XML, follow redirects and unpack a training', async () => {
     await pushTiny(own.client, own.key);
     await writeFile(join(folder, 'steps.py'), steps);
     const names = await run('python3', ['steps.py', own.urls.models]);
@@ -73,7 +73,7 @@ describeReal('python3', 'steps of the guide in Python', () => {
 });
 
 describeReal('curl', 'curl', () => {
-  it('uploads 32 MiB and gets them back, in parts too', async () => {
+  it('uploads 32 MiB and downloads it again, in full and by range', async () => {
     const bytes = Buffer.alloc(32 * 1024 ** 2, 'row,1,2,3\n');
     await writeFile(join(folder, 'big.csv'), bytes);
     await writeFile(join(folder, 'ca.pem'), own.ca);
@@ -97,8 +97,8 @@ net.invoke()
 print(*[repr(float(v)) for v in net.get_tensor(out['index']).flatten()])
 `;
 
-describeReal('litert', 'LiteRT about a model under /quantized/', () => {
-  it('loads it, padding and all, and answers in floats what the bundle answers', async () => {
+describeReal('litert', 'LiteRT with a model from /quantized/', () => {
+  it('loads it with its padding, and returns the outputs of the bundle as floats', async () => {
     const content = motionBundle();
     await pushTiny(own.client, own.key, { name: 'motion', bundle: content });
     const { text } = await ask(own.urls.models, '/quantized/', { ca: own.ca });

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { guideProvisionedSchema } from '../../src/lib/api/guide/provision.js';
 import { shownContextSchema } from '../../src/lib/core/contexts.js';
 import { guideModelSchema, guidePulledSchema, guidePushedSchema } from '../../src/lib/model/publish/guide.js';
-import { guideProvisionedSchema } from '../../src/lib/registry/guide/provision.js';
 import { tinyBundle } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { ask } from '../support/guide.js';
@@ -34,8 +34,8 @@ beforeAll(async () => {
 
 afterAll(() => own?.stop());
 
-describe('a context of an installation of the guide', () => {
-  it('lets device provision and model push talk to it', async () => {
+describe('a context for an installation of the guide', () => {
+  it('supports device provision and model push, list and pull', async () => {
     const added = await ok(shownContextSchema, [...add('boards', own.guide?.devices, '--ca', own.ca)]);
     expect(added).toMatchObject({ kind: 'architects-guide', token: false, mqtt: null });
     const known = await ok(guideProvisionedSchema, [
@@ -66,7 +66,7 @@ describe('a context of an installation of the guide', () => {
     expect(stdout).toContain('download-model');
   });
 
-  it('takes the certificate that it was told of, and no other', async () => {
+  it('accepts only the certificate with the given fingerprint', async () => {
     const shown = await new Promise<string>((resolve, reject) => {
       const { hostname, port } = new URL(own.guide?.devices ?? '');
       const socket = connect({ host: hostname, port: Number(port), ca }, () => {
@@ -86,7 +86,7 @@ describe('a context of an installation of the guide', () => {
     }
   });
 
-  it('is refused by commands that it knows nothing of, and with what it has no use for', async () => {
+  it('is rejected by unsupported commands and with unsupported options', async () => {
     const [kind, usage] = [
       { code: 'AIOT_CONTEXT_KIND', exit: 2 },
       { code: 'AIOT_USAGE', exit: 2 },

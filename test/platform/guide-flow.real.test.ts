@@ -10,9 +10,9 @@ const [data, control] = ['shaded-pole-motor-sensor_data', 'control-message'];
 const readings = 96;
 const uploaded = { status: 200, body: '' };
 
-describeReal('kafka', 'the guide’s pipeline against the platform', () => {
-  describeReal('guide-clients', 'its steps in Go', () => {
-    describeReal('guide', 'and in Python', () => {
+describeReal('kafka', 'the guide’s pipeline on the platform', () => {
+  describeReal('guide-clients', 'with its Go steps', () => {
+    describeReal('guide', 'and its Python steps', () => {
       let kafka: KafkaBroker;
       let own: TestGuide;
       let board: ReturnType<typeof startBoard> | undefined;
@@ -34,7 +34,7 @@ describeReal('kafka', 'the guide’s pipeline against the platform', () => {
       const names = (listing: string) => [...listing.matchAll(/>([^<]+)<\/a>/g)].map(([, name]) => name!);
       const said = () => kcat(kafka.address, control, '%p|%k|%s\n').split('\n').slice(0, -1);
 
-      it('ingest: a board’s readings come by Kafka as they were sent, and go into a file that is told of', async () => {
+      it('ingests a board’s readings through Kafka unchanged, into a file that is announced', async () => {
         const { devices, models, mqtt } = own.urls;
         board = startBoard(['14333616', devices, models, mqtt, String(readings)]);
         await board.sent;
@@ -51,7 +51,7 @@ describeReal('kafka', 'the guide’s pipeline against the platform', () => {
         left.raw = file;
       }, 60_000);
 
-      it('extract: fetches what was told of, and uploads it with labels', async () => {
+      it('extracts the announced file, and uploads it with labels', async () => {
         const { datasets, models } = own.urls;
         const told = await goStep([
           ...['extract', kafka.address, control, `${datasets}/`, `${models}/uploadNormalizedData`],
@@ -63,7 +63,7 @@ describeReal('kafka', 'the guide’s pipeline against the platform', () => {
         left.normalized = String(told.file);
       }, 60_000);
 
-      it('drift: reads the folder as XML, with two slashes and a dot in paths, and asks for a training', async () => {
+      it('detects drift: reads the folder as XML, with // and ./ in paths, and requests a training', async () => {
         const told = await pythonStep([
           'drift',
           kafka.address,
@@ -77,7 +77,7 @@ describeReal('kafka', 'the guide’s pipeline against the platform', () => {
         expect(said()[1]).toBe(`0||{"command": "train-model", "payload": "${left.normalized}"}`);
       }, 60_000);
 
-      it('train and quantize: a SavedModel in a zip, and of it the network that boards are told of', async () => {
+      it('trains and quantizes: a SavedModel in a zip becomes a model that is announced to boards', async () => {
         const { models } = own.urls;
         const training = [kafka.address, `${models}/normalized_training_data/`, `${models}/uploadModel`];
         const trained = await pythonStep(['train', ...training], { tensorflow: true });
@@ -101,7 +101,7 @@ describeReal('kafka', 'the guide’s pipeline against the platform', () => {
         Object.assign(left, { model: sent[0]?.file, sha256: sent[0]?.sha256, bytes: String(sent[0]?.bytes) });
       }, 120_000);
 
-      it('the board is told in that order, and fetches the very bytes that were pushed', async () => {
+      it('notifies the board in that order; the board downloads exactly the pushed bytes', async () => {
         expect(await board?.ended).toEqual({
           answers: [
             [200, 'FALSE', '5'],
@@ -127,7 +127,7 @@ describeReal('kafka', 'the guide’s pipeline against the platform', () => {
         expect(versions.map(({ digest }) => digest)).toContain(`sha256:${left.sha256}`);
       }, 60_000);
 
-      it('the platform’s ingest, let in again, has each reading once, and those of the oldest protocol', async () => {
+      it('stores each reading once when the platform ingests again, even in the oldest protocol', async () => {
         await own.restart({ compatMaxRows: 20 });
         const line = (current: number) =>
           `{"deviceID": "9", "timeStamp": "1", "current": ${current}, "temperature": 20, "vibration": 0.5, "sound": 60}\n`;

@@ -16,8 +16,8 @@ const get = (port: 'devices' | 'models' | 'datasets', path: string, more: object
 const upload = (port: 'models' | 'datasets', path: string, name: string, content: string | Buffer) =>
   get(port, path, { method: 'POST', ...formOf(name, content) });
 
-describe('uploads of the guide’s clients', () => {
-  it('are answered with 200 and no byte, and listed as Go listed them', async () => {
+describe('uploads from the guide’s clients', () => {
+  it('are answered with 200 and no body, and listed as in Go', async () => {
     const answer = await upload('models', '/uploadModel', '2022-05-06-20:36:11-model.zip', 'PK\x03\x04zip');
     expect(answer).toMatchObject({ status: 200, text: '', headers: { 'content-length': '0' } });
     await upload('models', '/uploadModel', 'a&b <c>.zip', 'x');
@@ -34,13 +34,13 @@ describe('uploads of the guide’s clients', () => {
     expect(file.text).toBe('x');
   });
 
-  it('keep the base name of what they are called, and the last content of a name', async () => {
+  it('keep the base name of the file, and the latest content of a name', async () => {
     await upload('models', '/uploadQuantizedModel', '../../evil.bin', 'twenty bytes of text');
     await upload('models', '/uploadQuantizedModel', 'evil.bin', 'abc');
     expect((await get('models', '/quantized/evil.bin')).text).toBe('abc');
   });
 
-  it('are taken for both services on both ports', async () => {
+  it('are accepted for both services on both ports', async () => {
     const csv = 'deviceID,timeStamp\n1,2\n';
     expect((await upload('models', '/upload', 'raw_1.csv', csv)).status).toBe(200);
     expect((await upload('datasets', '/uploadNormalizedData', 'n_1.csv', '1,2\n')).status).toBe(200);
@@ -50,7 +50,7 @@ describe('uploads of the guide’s clients', () => {
     expect((await get('datasets', '/normalized_training_data/n_1.csv')).text).toBe('1,2\n');
   });
 
-  it('are refused in plain words when they are no such form, and by another method', async () => {
+  it('are rejected in plain text if the form or the method is wrong', async () => {
     const plain = await get('models', '/uploadModel', { method: 'POST', body: 'x' });
     expect(plain).toMatchObject({ status: 400, headers: { 'content-type': 'text/plain; charset=utf-8' } });
     const field = await get('models', '/uploadModel', { method: 'POST', ...formOf('a.zip', 'x', 'data') });
@@ -65,7 +65,7 @@ describe('uploads of the guide’s clients', () => {
     expect((await get('models', '/uploadModel/', { method: 'POST' })).status).toBe(404);
   });
 
-  it('become versions that nobody has signed', async () => {
+  it('become unsigned versions', async () => {
     await upload('models', '/uploadQuantizedModel', '2022-05-06-20:36:12-motor.tflite', 'TFL');
     const [version] = await own.client.models.versions('motor');
     expect(version).toMatchObject({ version: 1, trusted: false, kind: 'upload' });
@@ -73,7 +73,7 @@ describe('uploads of the guide’s clients', () => {
     expect(await own.client.models.versions('motor')).toHaveLength(1);
   });
 
-  it('are version and file at once, or neither', async () => {
+  it('create the version and the file together, or neither', async () => {
     const { default: Database } = await import('libsql');
     const database = new Database(join(own.folder, 'data', 'state.db'));
     const name = '2022-05-06-20:36:13-broken.tflite';
@@ -90,8 +90,8 @@ describe('uploads of the guide’s clients', () => {
   });
 });
 
-describe('what the guide’s servers answer', () => {
-  it('has redirects where its clients follow them', async () => {
+describe('the guide’s servers', () => {
+  it('redirect where their clients expect it', async () => {
     expect(await get('models', '/full')).toMatchObject({
       status: 301,
       text: '',
@@ -109,7 +109,7 @@ describe('what the guide’s servers answer', () => {
     });
   });
 
-  it('is 404 with Go’s words for what is not there, and never a file of the machine', async () => {
+  it('return Go’s 404 text for missing files, and never serve files of the machine', async () => {
     const missing = await get('models', '/full/nothing');
     expect(missing).toMatchObject({
       status: 404,
@@ -129,14 +129,14 @@ describe('what the guide’s servers answer', () => {
     expect((await get('models', '/%00')).status).toBe(400);
   });
 
-  it('lists the root of the model registry', async () => {
+  it('list the root of the model registry', async () => {
     expect((await get('models', '/')).text).toBe(
       '<pre>\n<a href="OTA_bin/">OTA_bin/</a>\n<a href="full/">full/</a>\n<a href="normalized_training_data/">normalized_training_data/</a>\n<a href="quantized/">quantized/</a>\n</pre>\n',
     );
     expect((await get('models', '/OTA_bin/')).text).toBe('<pre>\n</pre>\n');
   });
 
-  it('has ranges, HEAD and dates', async () => {
+  it('support ranges, HEAD and dates', async () => {
     await upload('datasets', '/upload', 'ten.csv', '0123456789');
     const part = await get('datasets', '/ten.csv', { headers: { range: 'bytes=2-4' } });
     expect(part).toMatchObject({ status: 206, text: '234', headers: { 'content-range': 'bytes 2-4/10' } });
@@ -153,7 +153,7 @@ describe('what the guide’s servers answer', () => {
     expect((await get('datasets', '/ten.csv', { method: 'POST', body: 'x' })).text).toBe('0123456789');
   });
 
-  it('is HTTP/1.1 with its length, also for who offers HTTP/2', async () => {
+  it('respond in HTTP/1.1 with a length, even to a client that offers HTTP/2', async () => {
     const text = await rawly(
       own.urls.models,
       own.ca,
@@ -164,7 +164,7 @@ describe('what the guide’s servers answer', () => {
     expect(text).not.toMatch(/transfer-encoding|content-encoding/i);
   });
 
-  it('is a sentence for who comes without TLS', async () => {
+  it('explain the error to a client without TLS', async () => {
     const { port } = new URL(own.urls.models);
     const said = await new Promise<string>((resolve, reject) => {
       const chunks: Buffer[] = [];
@@ -178,7 +178,7 @@ describe('what the guide’s servers answer', () => {
     expect(said).toBe('HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n');
   });
 
-  it('deletes nothing unless the platform was told to allow it', async () => {
+  it('delete nothing unless the platform allows it', async () => {
     for (const port of ['devices', 'models', 'datasets'] as const) {
       expect((await get(port, '/deleteAllData')).status).toBe(403);
     }
@@ -195,7 +195,7 @@ describe('the guide’s device registry', () => {
       ...more,
     });
 
-  it('says FALSE, then TRUE once the device is provisioned, without a line end', async () => {
+  it('answers FALSE, then TRUE once the device is provisioned, without a newline', async () => {
     expect((await get('devices', '/')).text).toBe('<pre>\n</pre>\n');
     expect((await get('devices', '/device_registry.dat')).status).toBe(404);
     const before = await form('/confirmActivation', 'device_id=14333616');
@@ -212,12 +212,12 @@ describe('the guide’s device registry', () => {
     );
   });
 
-  it('has its devices in ours, registered and without a certificate', async () => {
+  it('adds its devices to the platform, registered and without a certificate', async () => {
     const devices = await own.client.devices.list();
     expect(devices).toMatchObject([{ name: 'guide-14333616', chipId: '14333616', state: 'registered' }]);
   });
 
-  it('says FALSE to no id at all, and registers none', async () => {
+  it('answers FALSE to a missing id, and registers no device for an invalid one', async () => {
     for (const body of ['', 'device_id=', '{"device_id":"14333616"}']) {
       expect((await form('/confirmActivation', body)).text, body).toBe('FALSE');
     }
@@ -226,14 +226,14 @@ describe('the guide’s device registry', () => {
     expect((await form('/provisionDevice', `device_id=${'1'.repeat(20_000)}`)).status).toBe(413);
   });
 
-  it('finds the id in the query and in a multipart form too', async () => {
+  it('reads the id from the query or from a multipart form too', async () => {
     expect((await form('/confirmActivation?device_id=14333616', '')).text).toBe('TRUE');
     const body = '--b\r\nContent-Disposition: form-data; name="device_id"\r\n\r\n14333616\r\n--b--\r\n';
     const headers = { 'content-type': 'multipart/form-data; boundary=b' };
     expect((await form('/confirmActivation', body, { headers })).text).toBe('TRUE');
   });
 
-  it('knows two methods by name, and answers the others with the guide’s sentence', async () => {
+  it('answers unsupported methods with the guide’s message', async () => {
     for (const method of ['GET', 'PUT', 'DELETE']) {
       expect(await get('devices', '/confirmActivation', { method })).toMatchObject({
         status: 200,
@@ -242,7 +242,7 @@ describe('the guide’s device registry', () => {
     }
   });
 
-  it('brings no device back that an operator has revoked', async () => {
+  it('does not restore a device that an operator revoked', async () => {
     await form('/provisionDevice', 'device_id=77');
     await own.client.devices.change(['guide-77'], { action: 'revoke' });
     expect((await form('/confirmActivation', 'device_id=77')).text).toBe('FALSE');

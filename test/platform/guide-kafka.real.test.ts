@@ -61,7 +61,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       return lines;
     };
 
-    it('carries data as it is, without a key, and makes files of it that Kafka and MQTT are told of', async () => {
+    it('forwards data unchanged without a key, and announces files of it over Kafka and MQTT', async () => {
       const board = await connect(own.urls.mqtt, { clientId: '7' });
       for (let i = 0; i < 5; i++) await board.publishAsync(data, reading(i), { qos: i % 2 ? 0 : 1 });
       board.end(true);
@@ -81,7 +81,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       ]);
     }, 60_000);
 
-    it('never says again what was said before it, nor after a restart', async () => {
+    it('never repeats messages from before its start, even after a restart', async () => {
       expect(said.join()).not.toContain('old');
       await own.restart();
       said.length = 0;
@@ -91,7 +91,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       expect(await heard(1)).toEqual(['{"command": "download-model", "payload": "new"}']);
     }, 60_000);
 
-    it('keeps what was acknowledged while Kafka is away', async () => {
+    it('keeps acknowledged messages while Kafka is down', async () => {
       const before = (await inKafka(5)).length;
       await kafka.kill();
       const board = await connect(own.urls.mqtt, { clientId: '7' });
@@ -107,7 +107,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       expect(values.size).toBe(30);
     }, 90_000);
 
-    it('ends when it is told to at any moment, also while it opens a topic', async () => {
+    it('stops at any moment, even while it opens a topic', async () => {
       const folder = await mkdtemp(join(tmpdir(), 'aiot-relay-'));
       const store = await openStore(join(folder, 'state.db'));
       const options = {
@@ -151,7 +151,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       });
       const rows = (sql: string) => postgres.psql(new URL(database).pathname.slice(1), sql);
 
-      it('carries data and control as with SQLite: each row once, over a restart, and nothing old again', async () => {
+      it('forwards data and control as with SQLite: each row once, over a restart, and nothing old', async () => {
         const before = (await inKafka(1)).length;
         const board = await connect(own.urls.mqtt, { clientId: '9' });
         for (let i = 0; i < 3; i++) await board.publishAsync(data, reading(200 + i), { qos: 1 });

@@ -20,7 +20,7 @@ const listing = async () => (await ask(own.urls.datasets, '/', { ca: own.ca })).
 const filesOf = (text: string) => [...text.matchAll(/>(raw_[^<]+)</g)].map(([, name]) => name as string);
 
 describe('the guide’s broker', () => {
-  it('lets anybody publish readings and alerts, read them and control messages, and nothing else', async () => {
+  it('lets anyone subscribe to readings and control messages, and rejects other topics', async () => {
     const client = await connect(own.urls.mqtt, { clientId: 'nobody', protocolVersion: 4 });
     const asked = [
       'control-message',
@@ -56,7 +56,7 @@ describe('the guide’s broker', () => {
     }
   });
 
-  it('makes a file of each three readings, byte for byte, and says so on control-message', async () => {
+  it('writes a file for every three readings, byte for byte, and announces it on control-message', async () => {
     const before = filesOf(await listing());
     const listener = await connect(own.urls.mqtt, { clientId: 'listener' });
     const said: string[] = [];
@@ -81,7 +81,7 @@ describe('the guide’s broker', () => {
     listener.end(true);
   });
 
-  it('goes on with what was collected after a restart, and passes over what is no reading', async () => {
+  it('keeps collected readings over a restart, and skips invalid ones', async () => {
     const before = filesOf(await listing());
     await own.restart();
     const board = await connect(own.urls.mqtt, { clientId: '14333616' });
@@ -135,8 +135,8 @@ const str = (text: string) =>
   Buffer.concat([Buffer.from([text.length >> 8, text.length & 255]), Buffer.from(text)]);
 const length = (bytes: number) => (bytes < 128 ? [bytes] : [(bytes & 127) | 128, bytes >> 7]);
 
-describe('firmware of the guide', () => {
-  it('is activated, publishes, is told of a model and reads its 11,148 bytes', async () => {
+describe('the guide’s firmware', () => {
+  it('is activated, publishes, is notified of a model and downloads its 11,148 bytes', async () => {
     const form = { method: 'POST', ca: own.ca, body: 'device_id=14333616' };
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
     const confirm = () => ask(own.urls.devices, '/confirmActivation', { ...form, headers });

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { readZip } from '../../src/lib/formats/zip.js';
 import { packBundle, unpackAny } from '../../src/lib/model/bundle/pack.js';
 import { networkBundle } from '../../src/lib/model/publish/push.js';
@@ -74,7 +74,7 @@ function answer(graph: Graph, input: Float32Array): number[] {
   return [...(createInterpreter(graph).invoke(input) as Float32Array)];
 }
 
-describeReal('tensorflow', 'the guide’s quantize step over our trainings', () => {
+describeReal('tensorflow', 'the guide’s quantize step on the platform’s trainings', () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-guide-quantize-'));
   const at = (place: number, ...parts: string[]) => join(folder, `${place}`, ...parts);
   let own: TestGuide;
@@ -112,7 +112,7 @@ describeReal('tensorflow', 'the guide’s quantize step over our trainings', () 
     writeFileSync(join(folder, 'jobs.json'), JSON.stringify(zips.map((_, place) => at(place))));
   }
 
-  it('finds a SavedModel in each zip, with names and shapes of what goes in and comes out', () => {
+  it('finds a SavedModel in each zip, with the names and shapes of its inputs and outputs', () => {
     const classes = elementCount(image.tensors[image.outputs[0]!]!.shape);
     expect(done.slice(0, 3).map(({ inputs, outputs }) => ({ inputs, outputs }))).toEqual([
       { inputs: { t0: [1, 4] }, outputs: { t10: [1, 1] } },
@@ -122,7 +122,7 @@ describeReal('tensorflow', 'the guide’s quantize step over our trainings', () 
   });
 
   it.each(Object.entries(bundles).map(([name, content], place) => ({ name, content, place })))(
-    'answers of $name as ours does of what is measured, to 1e-5, and makes a network that does, and a version here',
+    'reproduces the outputs of $name to 1e-5, as does the model it uploads as a version',
     async ({ content, place }) => {
       const expected = expectedOf(content);
       const served = new Float32Array(new Uint8Array(readFileSync(at(place, 'output'))).buffer);

@@ -17,20 +17,20 @@ const get = (path: string, more: object = {}) => ask(own.urls.models, path, { ca
 const upload = (path: string, name: string, content: Buffer) =>
   get(path, { method: 'POST', ...formOf(name, content) });
 
-describe('what people whom nobody knows may store', () => {
-  it('is so much in all, whichever names it has, and a version that was written over counts on', async () => {
+describe('the storage quota of unauthenticated clients', () => {
+  it('covers all names together, and still counts overwritten versions', async () => {
     for (let i = 0; i < 3; i++)
       expect((await upload('/uploadModel', 'model.zip', randomBytes(third))).status).toBe(200);
     const refused = await upload('/upload', 'more.csv', Buffer.from('1,2\n'));
     expect(refused).toMatchObject({ status: 507, headers: { 'content-type': 'text/plain; charset=utf-8' } });
-    expect(refused.text).toBe('the guide’s clients have stored as much as they may, 293.9 KiB\n');
+    expect(refused.text).toBe("the guide's clients have reached their storage limit of 293.9 KiB\n");
     await own.client.models.remove('model', 1);
     await expect(upload('/upload', 'more.csv', Buffer.from('1,2\n'))).resolves.toMatchObject({ status: 200 });
     await own.restart();
     await expect(upload('/upload', 'many.csv', randomBytes(third))).resolves.toMatchObject({ status: 507 });
   });
 
-  it('is so much of many at once, too', async () => {
+  it('holds for concurrent uploads too', async () => {
     const many = Array.from({ length: 6 }, (_, i) => upload('/upload', `${i}.csv`, randomBytes(third)));
     const answered = (await Promise.all(many)).map(({ status }) => status);
     const kept = answered.filter((status) => status === 200).length;
@@ -43,7 +43,7 @@ describe('what people whom nobody knows may store', () => {
       expect((await upload('/upload', `later-${i}.csv`, randomBytes(third))).status).toBe(200);
   });
 
-  it('holds for what they publish: it is acknowledged when it is stored, and not when there is no room', async () => {
+  it('holds for MQTT too: a message is acknowledged only once it is stored', async () => {
     await upload('/upload', 'big.csv', randomBytes(3 * third));
     const board = await connect(own.urls.mqtt, { clientId: '7', reconnectPeriod: 0 });
     const published = board.publishAsync(data, reading, { qos: 1 }).then(
@@ -64,8 +64,8 @@ describe('what people whom nobody knows may store', () => {
   });
 });
 
-describe('/deleteAllData, where it is allowed', () => {
-  it('takes away what was uploaded there, and the versions that it became', async () => {
+describe('/deleteAllData, if allowed', () => {
+  it('removes the uploads of its service, and the versions made from them', async () => {
     await upload('/uploadModel', 'a.zip', randomBytes(10));
     await upload('/upload', 'raw.csv', Buffer.from('1\n'));
     expect((await get('/deleteAllData', { method: 'POST' })).status).toBe(200);
@@ -77,7 +77,7 @@ describe('/deleteAllData, where it is allowed', () => {
     expect((await get('/full/')).text).toContain('a.zip');
   });
 
-  it('leaves what an operator knows: devices', async () => {
+  it('keeps the devices', async () => {
     const form = { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' } };
     await ask(own.urls.devices, '/provisionDevice', { ca: own.ca, ...form, body: 'device_id=77' });
     expect((await ask(own.urls.devices, '/deleteAllData', { ca: own.ca })).status).toBe(200);

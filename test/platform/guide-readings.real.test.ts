@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createGuideClient } from '../../src/lib/api/guide/client.js';
 import { openGuideNetwork, simulateGuideBoard } from '../../src/lib/device/guide/simulate.js';
 import { decode, encodeInput } from '../../src/lib/model/bundle/ends.js';
 import { packBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
-import { createGuideClient } from '../../src/lib/registry/guide/client.js';
 import { columns } from '../support/any-bundle.js';
 import { pushTiny } from '../support/bundle.js';
 import { ask, type TestGuide, testGuide } from '../support/guide.js';
@@ -15,7 +15,7 @@ import { runInPython } from '../support/tflite.js';
 /** A board sends each of its readings; all of them through the broker take half a minute. */
 const boardReadings = process.env.AIOT_LONG === '1' ? 2000 : 150;
 
-describe('what stands under /quantized/ of a model that standardizes, given readings', () => {
+describe('a standardizing model from /quantized/, given raw readings', () => {
   const forms = ['f32', 'int8'] as const;
   type Form = (typeof forms)[number];
   const { rows, labels } = motorReadings('test.csv');
@@ -41,7 +41,7 @@ describe('what stands under /quantized/ of a model that standardizes, given read
 
   const faulty = (values: readonly number[]) => values.map((value) => value >= 0.5);
   describeReal('litert', 'in LiteRT', () => {
-    it('answers as the model does: a float one to 1e-5, a quantized one as its integers do there', () => {
+    it('matches the model: in float to 1e-5, and quantized as its integers do', () => {
       const { info, model } = motorBundle('int8');
       const encoded = rows.flatMap((row) => [
         ...encodeInput(row, info.standardization, info.input, new Int8Array(row.length)),
@@ -58,7 +58,7 @@ describe('what stands under /quantized/ of a model that standardizes, given read
     });
   });
 
-  it.each(forms)('answers as the model does where the virtual board runs it, to 1e-5 (%s)', (form) => {
+  it.each(forms)('matches the model on the virtual board, to 1e-5 (%s)', (form) => {
     const right = faulty(expected[form]).filter((value, i) => value === (labels[i] === 1)).length;
     expect(right / rows.length).toBeGreaterThan(0.9);
     const network = openGuideNetwork(form, shown[form].bytes);
@@ -69,7 +69,7 @@ describe('what stands under /quantized/ of a model that standardizes, given read
     expect(faulty(got)).toEqual(faulty(expected[form]));
   });
 
-  it('is what a board downloads, which reads, infers and says so', async () => {
+  it('is downloaded by a board, which reads, infers and reports the same results', async () => {
     const { ca, urls } = own;
     const [registry, shelf] = [urls.devices, urls.models].map((url) => createGuideClient({ url, ca }));
     const operator = await connect(own.platform.urls.mqtts, {

@@ -5,14 +5,14 @@ import { controlMessage, isControl } from '../../src/lib/platform/compat/relay.j
 const line = (message: unknown) => csvLine(Buffer.from(JSON.stringify(message)), 1_651_869_371_000);
 
 describe('a row of raw training data', () => {
-  it('is what the guide’s firmware says, with one digit behind the point', () => {
+  it('matches the guide’s firmware, with one decimal', () => {
     const payload =
       '{"deviceID": "14333616", "current": 2.25, "temperature": 35.75, "vibration": 0.04, "sound": 61.00, "fft_data": "true"}';
     expect(csvLine(Buffer.from(payload), 1_651_869_371_000)).toBe('14333616,1651869371000,2.2,35.8,0.0,61.0');
     expect(line({ deviceID: 'a', timeStamp: '5', current: 1 })).toBe('a,5,1.0,0.0,0.0,0.0');
   });
 
-  it('is not made of what has no device, or would be more than one line', () => {
+  it('is not made from a message without a valid device, or with invalid values', () => {
     const wrong = [
       { current: 1 },
       { deviceID: '' },
@@ -29,7 +29,7 @@ describe('a row of raw training data', () => {
     expect(csvLine(Buffer.from([0x7b, 0xff]), 1)).toBeNull();
   });
 
-  it('prints figures as C does, halves to the even digit', () => {
+  it('formats numbers as C does, rounding halves to even', () => {
     const values = [
       0.25, 0.75, 1.25, -0.25, -0.75, 2.35, 0.05, -0.04, 0, -0, 1e21, 123456.75, 1e-9, 99.95, -1.35,
     ];
@@ -40,13 +40,13 @@ describe('a row of raw training data', () => {
   });
 });
 
-describe('files and control messages of the ingest', () => {
-  it('are named by local time and the milliseconds', () => {
+describe('the ingest', () => {
+  it('names files by local time and milliseconds', () => {
     const at = new Date(2022, 4, 6, 7, 8, 9, 12).getTime();
     expect(rawName(at)).toBe(`raw_sensor_training_data_2022-05-06T07:08:09:${at}.csv`);
   });
 
-  it('are written with the guide’s spaces, and kept from boards that would not survive them', () => {
+  it('writes control messages with the guide’s spaces, and withholds those that would crash boards', () => {
     expect(controlMessage('extract-data', 'a.csv').toString()).toBe(
       '{"command": "extract-data", "payload" : "a.csv"}',
     );

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { problemSchema } from '../../src/lib/api/problem.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
-import { problemSchema } from '../../src/lib/registry/problem.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { type Answer, type Asked, ask, send } from '../support/raw-http.js';
 
@@ -15,17 +15,11 @@ const call = (path: string, asked?: Asked) => ask(own, path, asked);
 const post = (path: string, body: object, headers: Record<string, string> = {}) =>
   call(path, { method: 'POST', body: JSON.stringify(body), headers });
 
-describe('every refusal is a problem (RFC 9457)', () => {
+describe('the HTTP API', () => {
   const nested = `${'['.repeat(40)}${']'.repeat(40)}`;
   it.each<[string, string, Asked, number, string]>([
-    ['a path that is not there', '/api/v1/nothing', {}, 404, 'AIOT_NOT_FOUND'],
-    [
-      'a method that a path does not take',
-      '/api/v1/status',
-      { method: 'DELETE' },
-      405,
-      'AIOT_REQUEST_INVALID',
-    ],
+    ['an unknown path', '/api/v1/nothing', {}, 404, 'AIOT_NOT_FOUND'],
+    ['an unsupported method', '/api/v1/status', { method: 'DELETE' }, 405, 'AIOT_REQUEST_INVALID'],
     ['the method QUERY', '/api/v1/status', { method: 'QUERY' }, 405, 'AIOT_REQUEST_INVALID'],
     ['no token', '/api/v1/status', { token: '' }, 401, 'AIOT_TOKEN_INVALID'],
     [
@@ -63,13 +57,7 @@ describe('every refusal is a problem (RFC 9457)', () => {
       415,
       'AIOT_REQUEST_INVALID',
     ],
-    [
-      'JSON that is nested deeply',
-      '/api/v1/labels',
-      { method: 'POST', body: nested },
-      400,
-      'AIOT_REQUEST_INVALID',
-    ],
+    ['deeply nested JSON', '/api/v1/labels', { method: 'POST', body: nested }, 400, 'AIOT_REQUEST_INVALID'],
     [
       'JSON with a NUL',
       '/api/v1/labels',
@@ -85,10 +73,10 @@ describe('every refusal is a problem (RFC 9457)', () => {
       'AIOT_REQUEST_INVALID',
     ],
     ['a target with a NUL', '/api/v1/devices/a%00b', {}, 400, 'AIOT_REQUEST_INVALID'],
-    ['a target that is no UTF-8', '/api/v1/devices/%ff', {}, 400, 'AIOT_REQUEST_INVALID'],
+    ['a target that is not UTF-8', '/api/v1/devices/%ff', {}, 400, 'AIOT_REQUEST_INVALID'],
     ['a page that is too large', '/api/v1/users?limit=1001', {}, 400, 'AIOT_REQUEST_INVALID'],
-    ['a name that climbs', '/api/v1/users/..%2f..%2fstate.db', {}, 404, 'AIOT_NOT_FOUND'],
-  ])('%s', async (_, path, asked, status, code) => {
+    ['a name with path traversal', '/api/v1/users/..%2f..%2fstate.db', {}, 404, 'AIOT_NOT_FOUND'],
+  ])('answers %s with a problem (RFC 9457)', async (_, path, asked, status, code) => {
     const answer = await call(path, asked);
     expect(answer.headers['content-type']).toMatch(/^application\/problem\+json(;|$)/);
     const problem = problemSchema.parse(JSON.parse(answer.text));
@@ -103,7 +91,7 @@ describe('every refusal is a problem (RFC 9457)', () => {
     ['/api/v1/devices/actions', 'PUT', 'POST'],
     ['/api/v1/rollouts/plan', 'PUT', 'POST'],
     ['/api/v1/devices/press-1', 'PUT', 'DELETE, GET, HEAD, PATCH'],
-  ])('%s lists its own methods in Allow, not those of a sibling', async (path, method, allow) => {
+  ])('lists the methods of %s in Allow, not those of a sibling', async (path, method, allow) => {
     const { status, headers } = await call(path, { method: method === 'GET' ? 'POST' : method });
     expect([status, headers.allow]).toEqual([405, allow]);
   });
@@ -119,7 +107,7 @@ describe('every refusal is a problem (RFC 9457)', () => {
     });
   });
 
-  it('takes flags in a query as true or false, as the API is described', async () => {
+  it('accepts true and false for flags in a query, as the API is described', async () => {
     const path = '/api/v1/datasets/vibration/recordings?device=press-1&dryRun=';
     const of = async (flag: string) => (await call(`${path}${flag}`, { method: 'DELETE' })).status;
     expect([await of('true'), await of('false'), await of('yes'), await of('TRUE'), await of('')]).toEqual([
@@ -134,7 +122,7 @@ describe('every refusal is a problem (RFC 9457)', () => {
       expect(parameters.find((parameter) => parameter.name === name)?.schema).toEqual({ type: 'boolean' });
   });
 
-  it('describes event streams, and that old events are gone', async () => {
+  it('describes event streams, and answers 410 for events that are gone', async () => {
     const { paths } = JSON.parse((await call('/openapi.json')).text);
     const events = paths['/api/v1/events'].get.responses;
     expect(Object.keys(events['200'].content)).toEqual(['application/json', 'text/event-stream']);
@@ -148,20 +136,28 @@ describe('every refusal is a problem (RFC 9457)', () => {
     expect(gone.status).toBe(410);
   });
 
-  it('tells what a type of problem is where its address points', async () => {
+  it('opens no event stream without a token, nor for an unknown device', async () => {
+    const live = '/api/v1/devices/none/live';
+    const nobody = await call(live, { token: '' });
+    expect([nobody.status, JSON.parse(nobody.text).code]).toEqual([401, 'AIOT_TOKEN_INVALID']);
+    const unknown = await call(live);
+    expect([unknown.status, JSON.parse(unknown.text).code]).toEqual([404, 'AIOT_NOT_FOUND']);
+  });
+
+  it('describes an error type at the address of the type', async () => {
     const { status, text } = await call('/errors/AIOT_NOT_FOUND', { token: '' });
     expect([status, JSON.parse(text).code]).toEqual([200, 'AIOT_NOT_FOUND']);
   });
 });
 
-describe('a request that two programs could read two ways', () => {
+describe('an ambiguous or oversized request', () => {
   const head = 'POST /api/v1/labels HTTP/1.1\r\nHost: localhost\r\n';
   it.each([
     ['length and chunks', `${head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
     ['two lengths', `${head}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde`],
     ['a length with a sign', `${head}Content-Length: +4\r\n\r\nabcd`],
-    ['a chunk size that is none', `${head}Transfer-Encoding: chunked\r\n\r\n0x4\r\nabcd\r\n0\r\n\r\n`],
-    ['a coding that is unknown', `${head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`],
+    ['an invalid chunk size', `${head}Transfer-Encoding: chunked\r\n\r\n0x4\r\nabcd\r\n0\r\n\r\n`],
+    ['an unknown transfer coding', `${head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`],
     ['a space before the colon', `${head}Content-Length : 4\r\n\r\nabcd`],
     ['a folded header', `${head}X-A: 1\r\n 2\r\n\r\n`],
     ['bare line feeds', 'GET /healthz HTTP/1.1\nHost: localhost\n\n'],
@@ -171,20 +167,35 @@ describe('a request that two programs could read two ways', () => {
     ],
     ['no host', 'GET /healthz HTTP/1.1\r\n\r\n'],
     ['two hosts', 'GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'],
-  ])('is refused: %s', async (_, bytes) => {
+  ])('is rejected: %s', async (_, bytes) => {
     const text = await send(own, bytes.replace(/\r\n\r\n/, '\r\nConnection: close\r\n\r\n'));
     expect(text.split('\r\n')[0]).toMatch(/^(HTTP\/1\.1 (400|401) .*|)$/);
     expect(text.match(/HTTP\/1\.1 \d/g)?.length ?? 0).toBeLessThan(2);
   });
 
-  it('and so is a head that is too large', async () => {
+  it('is rejected with 431 if its headers are too large', async () => {
     expect(await send(own, `GET /healthz HTTP/1.1\r\nHost: a\r\nX-A: ${'a'.repeat(20_000)}\r\n\r\n`)).toMatch(
       /^HTTP\/1\.1 431 [\s\S]*AIOT_REQUEST_TOO_LARGE/,
     );
   });
 });
 
-it('every answer tells browsers to keep away, and no other origin may read it', async () => {
+it.each([
+  ['an unknown path', 'GET /api/v1/nothing', 404],
+  ['an unsupported method', 'DELETE /api/v1/status', 405],
+  ['no token', 'GET /api/v1/status', 401],
+])('keeps the connection open after rejecting a request without a body: %s', async (_, target, status) => {
+  const first = `${target} HTTP/1.1\r\nHost: a\r\n\r\n`;
+  const text = await send(own, `${first}GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+  expect([...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, code]) => code)).toEqual([`${status}`, '200']);
+});
+
+it('closes the connection after rejecting a request with an unread body', async () => {
+  const head = 'POST /api/v1/nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n';
+  expect(await send(own, `${head}part of it`)).toMatch(/^HTTP\/1\.1 404 [\s\S]*connection: close/i);
+});
+
+it('sends security headers, and lets no other origin read a response', async () => {
   const { headers } = await call('/api/v1/status', { headers: { origin: 'https://evil.example' } });
   expect(headers).toMatchObject({
     'x-content-type-options': 'nosniff',
@@ -197,7 +208,7 @@ describe('an Idempotency-Key', () => {
   const add = (name: string, key: string) =>
     post('/api/v1/users', { name, role: 'viewer' }, { 'idempotency-key': key });
 
-  it('gets the same answer again, also after a restart', async () => {
+  it('returns the same response again, even after a restart', async () => {
     const key = randomUUID();
     const first = await add('ida', key);
     const second = await add('ida', key);
@@ -213,7 +224,7 @@ describe('an Idempotency-Key', () => {
     expect((await own.client.users.list()).filter(({ name }) => name === 'ida')).toHaveLength(1);
   });
 
-  it('gets the headers that tell what was made, too', async () => {
+  it('returns the headers of the created resource again, too', async () => {
     const headers = {
       'idempotency-key': randomUUID(),
       'tus-resumable': '1.0.0',
@@ -230,7 +241,7 @@ describe('an Idempotency-Key', () => {
     expect(telling(second)).toEqual(telling(first));
   });
 
-  it('is refused for another request', async () => {
+  it('is rejected for a different request', async () => {
     const key = randomUUID();
     await add('idb', key);
     const other = await add('idc', key);
@@ -240,7 +251,7 @@ describe('an Idempotency-Key', () => {
     );
   });
 
-  it('lets one of many at once run, and gives all of them its answer', async () => {
+  it('runs one of many concurrent requests, and returns its response to all', async () => {
     const key = randomUUID();
     const made = await Promise.all(
       Array.from({ length: 8 }, () => post('/api/v1/tokens', { name: 'once' }, { 'idempotency-key': key })),
@@ -249,7 +260,7 @@ describe('an Idempotency-Key', () => {
     expect((await own.client.tokens.list()).filter(({ name }) => name === 'once')).toHaveLength(1);
   });
 
-  it('does not keep a refusal, which may be mended', async () => {
+  it('does not keep an error, so the request can be retried', async () => {
     const key = randomUUID();
     const path = '/api/v1/users/late/state';
     const disable = () => post(path, { action: 'disable' }, { 'idempotency-key': key });
@@ -258,13 +269,13 @@ describe('an Idempotency-Key', () => {
     expect((await disable()).status).toBe(200);
   });
 
-  it.each(['a b', 'x'.repeat(256), 'ü'])('is refused when it is none: %s', async (key) => {
+  it.each(['a b', 'x'.repeat(256), 'ü'])('is rejected if it is malformed: %s', async (key) => {
     expect((await add('idd', Buffer.from(key, 'utf8').toString('latin1'))).status).toBe(400);
   });
 });
 
 describe('an ETag', () => {
-  it('spares reading what is known', async () => {
+  it('avoids resending unchanged content', async () => {
     const { headers, status } = await call('/api/v1/trust');
     expect(status).toBe(200);
     const again = await call('/api/v1/trust', { headers: { 'if-none-match': `"x", W/${headers.etag}` } });
@@ -273,7 +284,7 @@ describe('an ETag', () => {
 });
 
 describe('too many requests', () => {
-  it('are refused with a time to wait, by token; others go on', async () => {
+  it('are rejected per token, with a time to wait; open paths go on', async () => {
     const slow = await testPlatform({ rates: { known: 5 } });
     const asked = [];
     for (let i = 0; i < 5; i++) asked.push(await ask(slow, '/api/v1/trust'));
@@ -285,7 +296,7 @@ describe('too many requests', () => {
     await slow.stop();
   });
 
-  it('with wrong tokens are refused sooner, and a right one is let in all the same', async () => {
+  it('with wrong tokens are rejected sooner, and a valid one is still accepted', async () => {
     const guessed = await testPlatform();
     const statuses = [];
     for (let i = 0; i < 22; i++)
@@ -298,7 +309,7 @@ describe('too many requests', () => {
 });
 
 describe('requests without credentials', () => {
-  it('are bounded as those to open paths are, together with them, and are no wrong tokens', async () => {
+  it('share the limit of open paths, and do not count as wrong tokens', async () => {
     const open = await testPlatform({ rates: { anonymous: 30, failures: 5 } });
     const status = async (path: string, token = '') => (await ask(open, path, { token })).status;
     const guarded = [];
@@ -316,7 +327,7 @@ describe('requests without credentials', () => {
 });
 
 describe('/readyz', () => {
-  it('says that it is ready, and what it looked at to those with a token', async () => {
+  it('reports readiness, and the individual checks to authenticated clients', async () => {
     const [anybody, somebody] = [await call('/readyz', { token: '' }), await call('/readyz')];
     expect([anybody.status, JSON.parse(anybody.text)]).toEqual([200, { status: 'ready' }]);
     expect(JSON.parse(somebody.text).checks).toMatchObject({
@@ -328,7 +339,7 @@ describe('/readyz', () => {
   });
 });
 
-it('/metrics has a histogram of answers that Prometheus would take', async () => {
+it('exposes a histogram of response times in /metrics, with a token only', async () => {
   await call('/api/v1/trust');
   const { text } = await call('/metrics');
   const bucket =
@@ -341,7 +352,7 @@ it('/metrics has a histogram of answers that Prometheus would take', async () =>
   expect((await call('/metrics', { token: '' })).status).toBe(401);
 });
 
-it('a list comes in pages that a new entry does not shift', async () => {
+it('pages lists without shifting when an entry is added', async () => {
   for (let i = 0; i < 25; i++)
     await own.client.users.add({ name: `page-${String(i).padStart(2, '0')}`, role: 'viewer' });
   const page = async (after?: string) =>

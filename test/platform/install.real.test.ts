@@ -17,10 +17,11 @@ afterEach(async () => {
   process.env = { ...before };
   await rm(folder, { recursive: true, force: true });
 });
-const install = (...flags: string[]) => runCli(['platform', 'install', '--user', 'dynamic', ...flags]);
+const install = (...flags: string[]) =>
+  runCli(['platform', 'service', 'install', '--user', 'dynamic', ...flags]);
 
-describe('aiot platform install', () => {
-  it('writes a service that does what its flags say, and tells what starts it', async () => {
+describe('aiot platform service install', () => {
+  it('writes a service with the given flags, and prints how to start it', async () => {
     const { json, code } = await install(
       ...['--unit-dir', folder, '--host', '0.0.0.0', '--memory', '2G', '--blobs', 's3://models', '--json'],
     );
@@ -47,34 +48,36 @@ describe('aiot platform install', () => {
       /^ExecStart=.* up --json --host 0\.0\.0\.0 --http-port 8443 .*--blobs s3:\/\/models$/m,
     );
     expect(installed.start).toContain('sudo systemctl enable --now aiot-platform');
-    const removed = await runCli(['platform', 'uninstall', '--unit-dir', folder, '--json']);
+    const removed = await runCli(['platform', 'service', 'uninstall', '--unit-dir', folder, '--json']);
     expect(removed.json).toMatchObject({ removed: true });
-    expect((await runCli(['platform', 'uninstall', '--unit-dir', folder, '--json'])).json).toMatchObject({
+    expect(
+      (await runCli(['platform', 'service', 'uninstall', '--unit-dir', folder, '--json'])).json,
+    ).toMatchObject({
       removed: false,
     });
   });
 
-  it('keeps no password in the unit, and takes no size that is none', async () => {
+  it('keeps passwords out of the unit, and rejects an invalid size', async () => {
     const secret = await install('--dry-run', '--database', 'postgres://aiot:hidden@db/aiot', '--json');
     expect(secret.code).toBe(2);
     expect(secret.stdout + secret.stderr).not.toContain('hidden');
     expect((await install('--dry-run', '--memory', 'much')).code).toBe(2);
   });
 
-  it('shows the unit, and only that, with --dry-run', async () => {
+  it('only shows the unit with --dry-run', async () => {
     const { stdout, code } = await install('--dry-run', '--unit-dir', folder, '--http-port', '443');
     expect(code).toBe(0);
     expect(stdout).toContain('AmbientCapabilities=CAP_NET_BIND_SERVICE');
-    expect(stdout).toContain(`would be written to ${join(folder, 'aiot-platform.service')}`);
+    expect(stdout).toContain(`would write ${join(folder, 'aiot-platform.service')}`);
     await expect(readFile(join(folder, 'aiot-platform.service'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 
-describeReal('systemd', 'the unit of a platform', () => {
+describeReal('systemd', 'the systemd unit of a platform', () => {
   it.each([[['--user', 'dynamic']], [['--user', 'root', '--data', '/srv/a platform']]])(
-    'is one that systemd takes: %s',
+    'is accepted by systemd: %s',
     async (flags) => {
-      await runCli(['platform', 'install', ...flags, '--unit-dir', folder, '--json']);
+      await runCli(['platform', 'service', 'install', ...flags, '--unit-dir', folder, '--json']);
       const unit = join(folder, 'aiot-platform.service');
       const { status, stderr } = spawnSync('systemd-analyze', ['verify', unit], { encoding: 'utf8' });
       expect(stderr).toBe('');

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { readText } from '../../src/lib/core/files.js';
 import type { Platform } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 import { record } from '../support/recording.js';
@@ -23,7 +23,7 @@ describeReal('postgres', 'PostgreSQL', () => {
   }, 60_000);
   afterAll(() => postgres?.stop());
 
-  describe('a leader that is killed', () => {
+  describe('a killed leader', () => {
     let folder: string;
     let victim: Victim;
     let other: Platform;
@@ -75,7 +75,7 @@ describeReal('postgres', 'PostgreSQL', () => {
       await client.labels.post({ ...place, label: 'walk' });
     };
 
-    it('is followed by the other within the time that the guide tells; webhooks and jobs go on, each change once', async () => {
+    it('is replaced within the documented time; webhooks and jobs continue, each change once', async () => {
       const ca = await readText(other.ca);
       expect(await leads(other.urls.http, ca, victim.token)).toBe(0);
       const { port } = hook.address() as AddressInfo;

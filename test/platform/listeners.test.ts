@@ -19,8 +19,8 @@ afterEach(async () => {
   await own.stop();
 });
 
-describe('an answer whose stream fails before its first byte', () => {
-  it('is an error without a warning of leaked listeners', async () => {
+describe('a response whose stream fails before its first byte', () => {
+  it('is an error, and leaks no listeners', async () => {
     const bytes = randomBytes(5 * 1024 ** 2);
     const digest = digestOf(bytes);
     await own.client.blobs.put(digest, bytes);

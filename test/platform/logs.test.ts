@@ -18,21 +18,21 @@ const line = (time: number, msg: string, level = 30, more = {}) =>
   `${JSON.stringify({ level, time, msg, ...more })}\n`;
 const at = Date.UTC(2026, 0, 2, 3, 4, 5);
 
-describe('aiot logs', () => {
-  it('shows the lines of the file, and of the one before it, as text and as JSON', async () => {
+describe('aiot platform logs', () => {
+  it('shows the lines of the current and the previous file, as text and as JSON', async () => {
     await writeFile(olderLog(path), line(at, 'ready'));
     await writeFile(
       path,
       `${line(at + 1000, 'a deadline could not be saved', 50, { err: 'EIO' })}not a line of ours\n`,
     );
-    const text = await runCli(['logs', '--data', data, '--no-color']);
+    const text = await runCli(['platform', 'logs', '--data', data, '--no-color']);
     expect(text.code).toBe(0);
     expect(text.stdout.split('\n').slice(0, 3)).toEqual([
       expect.stringMatching(/info ready$/),
       expect.stringMatching(/error a deadline could not be saved err="EIO"$/),
       'error not a line of ours',
     ]);
-    const { stdout } = await runCli(['logs', '--data', data, '--json', '--last', '2']);
+    const { stdout } = await runCli(['platform', 'logs', '--data', data, '--json', '--last', '2']);
     expect(
       stdout
         .trim()
@@ -44,9 +44,9 @@ describe('aiot logs', () => {
     ]);
   });
 
-  it('leaves out what is older', async () => {
+  it('omits older lines with --since', async () => {
     await writeFile(path, line(Date.now() - 7_200_000, 'old') + line(Date.now(), 'new'));
-    const { stdout } = await runCli(['logs', '--data', data, '--since', '1h', '--json']);
+    const { stdout } = await runCli(['platform', 'logs', '--data', data, '--since', '1h', '--json']);
     expect(
       stdout
         .trim()
@@ -55,7 +55,7 @@ describe('aiot logs', () => {
     ).toEqual(['new']);
   });
 
-  it('goes on with lines to come, whole ones, also in a file that was cut to nothing', async () => {
+  it('follows new, complete lines, even after the file is truncated', async () => {
     await writeFile(path, line(1, 'one'));
     const controller = new AbortController();
     const seen: string[] = [];
@@ -79,8 +79,8 @@ describe('aiot logs', () => {
     await reading;
   });
 
-  it('says where a log would be when there is none', async () => {
-    const { code, json } = await runCli(['logs', '--data', data, '--json']);
+  it('exits with 4 if there is no log', async () => {
+    const { code, json } = await runCli(['platform', 'logs', '--data', data, '--json']);
     expect(code).toBe(4);
     expect(json).toMatchObject({ error: { code: 'AIOT_FILE_NOT_FOUND' } });
   });

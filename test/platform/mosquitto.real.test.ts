@@ -22,7 +22,7 @@ const start = async () => {
   await provisionDevice({ client: own.client, name: 'motor-1', type: 'virtual', out });
 };
 
-describeReal('mosquitto', "mosquitto's clients and our broker", () => {
+describeReal('mosquitto', 'Mosquitto’s clients with the embedded broker', () => {
   const at = () => {
     const { hostname, port } = new URL(own.platform.urls.mqtts);
     return ['-h', hostname, '-p', port, '--cafile', own.platform.ca];
@@ -36,7 +36,7 @@ describeReal('mosquitto', "mosquitto's clients and our broker", () => {
   beforeAll(start);
   afterAll(() => own.stop());
 
-  it("publish at QoS 1 with the device's certificate, and it is stored", async () => {
+  it('publish at QoS 1 with the device’s certificate, and the messages are stored', async () => {
     const lines = Array.from({ length: 50 }, (_, seq) =>
       JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq }),
     );
@@ -51,7 +51,7 @@ describeReal('mosquitto', "mosquitto's clients and our broker", () => {
     ]);
   });
 
-  it("are cut off on another's topic", async () => {
+  it('are cut off on another device’s topic', async () => {
     const topic = 'aiot/v1/motor-2/telemetry/imu';
     const { code } = await run('mosquitto_pub', [
       ...at(),
@@ -66,12 +66,12 @@ describeReal('mosquitto', "mosquitto's clients and our broker", () => {
     expect(code).not.toBe(0);
   });
 
-  it('are refused without a certificate', async () => {
+  it('are rejected without a certificate', async () => {
     const { code, out } = await run('mosquitto_pub', [...at(), '-q', '1', '-t', 'x', '-m', 'x']);
     expect([code, out]).toEqual([4, expect.stringMatching(/bad user name or password/i)]);
   });
 
-  it('hear a retained message as an operator', async () => {
+  it('receive a retained message as an operator', async () => {
     const as = [...at(), '-u', 'operator', '-P', own.token];
     expect((await run('mosquitto_pub', [...as, '-q', '1', '-r', '-t', 'sensors/1', '-m', '21.5'])).code).toBe(
       0,
@@ -81,7 +81,7 @@ describeReal('mosquitto', "mosquitto's clients and our broker", () => {
   });
 });
 
-describeReal('openssl', 'TLS as OpenSSL sees it', () => {
+describeReal('openssl', 'TLS, tested with OpenSSL', () => {
   beforeAll(start);
   afterAll(() => own.stop());
   const client = async (url: string, ...args: string[]) => {
@@ -97,24 +97,24 @@ describeReal('openssl', 'TLS as OpenSSL sees it', () => {
     ]);
   };
 
-  it.each(['http', 'mqtts'] as const)('the %s listener shows a chain that verifies', async (which) => {
+  it.each(['http', 'mqtts'] as const)('has a chain that verifies on the %s listener', async (which) => {
     const { out } = await client(own.platform.urls[which], '-verify_ip', '127.0.0.1');
     expect(out).toContain('Verify return code: 0 (ok)');
     expect(out).toMatch(/TLSv1\.3/);
   });
 
-  it('TLS 1.1 is refused', async () => {
+  it('rejects version 1.1', async () => {
     const { out } = await client(own.platform.urls.mqtts, '-tls1_1', '-cipher', 'DEFAULT@SECLEVEL=0');
     expect(out).toContain('alert protocol version');
     expect(out).toContain('no peer certificate available');
   });
 });
 
-describeReal('curl', 'curl and the API', () => {
+describeReal('curl', 'curl', () => {
   beforeAll(start);
   afterAll(() => own.stop());
 
-  it('reads it with the CA, and not without', async () => {
+  it('reads the API with the CA, and not without', async () => {
     const url = `${own.platform.urls.http}/api/v1/status`;
     const header = `authorization: Bearer ${own.token}`;
     const { code, out } = await run('curl', ['-sS', '--cacert', own.platform.ca, '-H', header, url]);

@@ -37,8 +37,8 @@ const age = (of: string) => utimes(fileOf(of), 1, 1);
 const take = () =>
   state.models.addUntrusted({ name: 'guide', digest, bytes: content.length, source: 'test', at: now });
 
-describe('a blob that nothing refers to', () => {
-  it('is kept a day for who has put it, and goes then', async () => {
+describe('an unreferenced blob', () => {
+  it('is kept for a day after its upload, and then removed', async () => {
     await state.blobs.put(digest, pieces(content));
     await age(digest);
     expect(await state.orphans.sweep()).toEqual([]);
@@ -47,7 +47,7 @@ describe('a blob that nothing refers to', () => {
     expect(await state.blobs.size(digest)).toBeNull();
   });
 
-  it('is told of no longer as a delta before it goes', async () => {
+  it('loses its delta record before it is removed', async () => {
     await state.blobs.put(digest, pieces(content));
     await age(digest);
     now += leaseMs + 1;
@@ -68,7 +68,7 @@ describe('a blob that nothing refers to', () => {
     expect(left).toBe(1);
   });
 
-  it('is kept for who has put it again, however old it is', async () => {
+  it('is kept after being uploaded again, regardless of its age', async () => {
     await state.blobs.put(digest, pieces(content));
     now += leaseMs + 1;
     await state.blobs.put(digest, pieces(content));
@@ -80,7 +80,7 @@ describe('a blob that nothing refers to', () => {
     expect(await state.orphans.sweep()).toEqual([]);
   });
 
-  it('is not removed under a push, whichever comes first', async () => {
+  it('survives a sweep exactly if a concurrent push succeeds', async () => {
     for (let i = 0; i < 20; i++) {
       const bytes = randomBytes(100);
       const of = digestOf(bytes);
@@ -103,8 +103,8 @@ describe('a blob that nothing refers to', () => {
   });
 });
 
-describe('a blob that is missing', () => {
-  it('is told with who needs it, and is forgotten when it is there again', async () => {
+describe('a missing blob', () => {
+  it('is reported with the version that needs it, until it is uploaded again', async () => {
     await state.blobs.put(digest, pieces(content));
     await take();
     expect(await state.orphans.check()).toEqual([]);

@@ -6,13 +6,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { fetchModel } from '../../src/lib/model/publish/pull.js';
 import type { Platform } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { pushTiny } from '../support/bundle.js';
 import { ask, formOf } from '../support/guide.js';
 import { type Mosquitto, startMosquitto } from '../support/mosquitto.js';
@@ -87,20 +87,20 @@ const servers = () => {
     return recordings.map(({ samples, duplicates, missing }) => ({ samples, duplicates, missing }));
   };
 
-  it('take what a device says at the broker once, and each tells all of it', async () => {
+  it('store the messages of a device once, and both serve all of them', async () => {
     await say(0, 40);
     const all = [{ samples: 40, duplicates: 0, missing: 0 }];
     await expect.poll(() => stored(0).catch(() => []), { timeout: 10_000 }).toEqual(all);
     expect(await stored(1)).toEqual(all);
   });
 
-  it('have the same models, whichever of them was given one', async () => {
+  it('share models, whichever received them', async () => {
     const { name, version } = await pushTiny(clients[0]!, key);
     const fetched = await fetchModel(clients[1]!, { name, version }, null);
     expect(fetched.card.version).toBe(version);
   });
 
-  it('tell of a device that is online, whichever of them is asked', async () => {
+  it('both report whether a device is online', async () => {
     const say = (online: boolean) =>
       device.publishAsync('aiot/v1/dev/presence', JSON.stringify({ t: 1, online }), { qos: 1, retain: true });
     for (const online of [true, false, true]) {
@@ -112,7 +112,7 @@ const servers = () => {
     }
   });
 
-  it('say where an upload was begun, to who goes on with it at another, and take it there', async () => {
+  it('reject an upload that began on the other one, saying so, and share the finished blob', async () => {
     const content = randomBytes(9 * 1024 ** 2);
     const [first, other] = platforms.map((platform) => platform?.urls.http ?? '');
     const call = async (url: string, method: 'POST' | 'HEAD' | 'PATCH', headers = {}, body?: Buffer) => {
@@ -134,14 +134,14 @@ const servers = () => {
     expect(astray.status).toBe(404);
     expect(JSON.parse(astray.text)).toMatchObject({
       code: 'AIOT_NOT_FOUND',
-      detail: expect.stringContaining('the process of the platform that began it'),
+      detail: expect.stringContaining('belongs to the platform process where it began'),
     });
     expect((await call(`${first}${path}`, 'PATCH', piece, content)).status).toBe(204);
     // What is whole is everybody's.
     expect((await (await clients[1]!.blobs.get(digestOf(content))).bytes()).equals(content)).toBe(true);
   });
 
-  it('are the guide’s services too: what comes in at one is at the other, in PostgreSQL and S3', async () => {
+  it('share the guide’s uploads through PostgreSQL and S3, whichever receives them', async () => {
     const at = (index: number) => platforms[index]!.urls.guide!;
     const form = formOf('2022-05-06-20:36:12-motor.tflite', 'TFL');
     const put = await ask(at(0).models, '/uploadQuantizedModel', { method: 'POST', ca, ...form });
@@ -163,7 +163,7 @@ const servers = () => {
     expect((await ask(at(0).datasets, '/raw_1.csv', { ca })).text).toBe('a,b\n1,2\n');
   });
 
-  it('go on as one when the other ends, also with what came meanwhile', async () => {
+  it('lose no messages when one of them stops', async () => {
     await platforms[0]?.stop();
     platforms[0] = undefined;
     await say(40, 60);
@@ -175,8 +175,8 @@ const servers = () => {
   });
 };
 
-describeReal('postgres', 'the engines of others', () =>
-  describeReal('versitygw', 'and S3', () =>
-    describeReal('mosquitto', 'and a broker', () => describe('two platforms', servers)),
+describeReal('postgres', 'on PostgreSQL', () =>
+  describeReal('versitygw', 'with S3', () =>
+    describeReal('mosquitto', 'and an external broker', () => describe('two platforms', servers)),
   ),
 );

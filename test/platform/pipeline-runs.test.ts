@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
-import type { ToldRun, ToldStep } from '../../src/lib/registry/runs-api.js';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
+import type { ToldRun, ToldStep } from '../../src/lib/api/contract/jobs.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
 let own: TestPlatform;
@@ -39,7 +39,7 @@ function toldStep(name: string, more: Partial<ToldStep> = {}): ToldStep {
 
 function toldRun(more: Partial<ToldRun> = {}): ToldRun {
   return {
-    ...{ state: 'running', cause: { kind: 'manual', text: 'started by hand' }, who: 'somebody', started: 1 },
+    ...{ state: 'running', cause: { kind: 'manual', text: 'started manually' }, who: 'somebody', started: 1 },
     ...{ ended: null, seconds: 0, aiot: '0.1.0', engine: 'local', model: null },
     steps: [
       toldStep('extract', { state: 'done', result: { rows: 3 } }),
@@ -54,8 +54,8 @@ async function as(client: RegistryClient, role: 'viewer' | 'ci') {
   return createClient({ url: own.platform.urls.http, ca: own.ca, token });
 }
 
-describe('runs of pipelines', () => {
-  it('are kept as they were last told, listed in short, and each change is an event', async () => {
+describe('pipeline runs', () => {
+  it('keep the last reported state, are listed in short form, and record each change as an event', async () => {
     const { runs, events } = own.client;
     await runs.tell('watch', runId(1), toldRun());
     const steps = [
@@ -83,10 +83,13 @@ describe('runs of pipelines', () => {
       ['pipeline.step', 'train', 'failed'],
       ['pipeline.end', null, 'failed'],
     ]);
-    await expect(runs.get('watch', runId(7))).rejects.toMatchObject({ code: 'AIOT_RUN_NOT_FOUND' });
+    await expect(runs.get('watch', runId(7))).rejects.toMatchObject({
+      code: 'AIOT_NOT_FOUND',
+      subject: 'run',
+    });
   });
 
-  it('are told by a ci, and not by a viewer, and only the newest hundred of a project are kept', async () => {
+  it('are reported by the ci role but not by a viewer, and limited to the newest 100 per project', async () => {
     const [viewer, ci] = await Promise.all([as(own.client, 'viewer'), as(own.client, 'ci')]);
     await expect(viewer.runs.tell('many', runId(1), toldRun())).rejects.toMatchObject({
       code: 'AIOT_NOT_ALLOWED',
@@ -97,7 +100,7 @@ describe('runs of pipelines', () => {
     await Promise.all([viewer.close(), ci.close()]);
   });
 
-  it('are refused where they are none', async () => {
+  it('are rejected if invalid', async () => {
     const { runs } = own.client;
     await expect(runs.tell('watch', 'run_1', toldRun())).rejects.toMatchObject({
       code: 'AIOT_REQUEST_INVALID',

@@ -8,7 +8,7 @@ import { startPlatform } from '../../src/lib/platform/start.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 
-describeReal('postgres', 'what a broker needs, where no process of the platform is beside it', () => {
+describeReal('postgres', 'the files for a remote broker', () => {
   let postgres: Postgres;
   let dir: string;
   beforeAll(async () => {
@@ -20,7 +20,7 @@ describeReal('postgres', 'what a broker needs, where no process of the platform 
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('is of the one CA that the platform has, whoever of both came first', async () => {
+  it('are issued by the platform’s one CA, even if they are created first', async () => {
     const database = await postgres.database();
     const secret = 'of-tests';
     const out = join(dir, 'out');

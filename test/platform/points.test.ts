@@ -16,8 +16,8 @@ async function* batchesOf(t: readonly number[], columns: Record<string, readonly
   }
 }
 
-describe('the points of a plot', () => {
-  it('are the samples where there are few, with nothing over a pause', async () => {
+describe('plot points', () => {
+  it('are the samples themselves if there are few, with a gap for a pause', async () => {
     const t = [0, 10, 20, 500, 510];
     const found = await pointsOf(['x', 'y'], batchesOf(t, { x: [1, 2, 3, 4, 5] }), { most: 10, rateHz: 100 });
     expect(found).toEqual({
@@ -31,7 +31,7 @@ describe('the points of a plot', () => {
     });
   });
 
-  it('keep the one peak of a million samples, in the order of what was least and greatest, at most so many', async () => {
+  it('keep the single peak of a million samples, minimum and maximum in order, within the limit', async () => {
     const t = Array.from({ length: 1_000_000 }, (_, i) => i);
     const x = t.map((i) => (i === 654_321 ? 99 : i === 654_320 ? -99 : 0));
     const found = await pointsOf(['x'], batchesOf(t, { x }, 1000), { most: 2000, rateHz: 1000 });
@@ -45,7 +45,7 @@ describe('the points of a plot', () => {
     expect(Math.abs((found.t[at] ?? 0) - 654_321)).toBeLessThan(2000);
   });
 
-  it('rise in time, and have the least and the greatest value, whatever the times', async () => {
+  it('are sorted by time and keep the minimum and maximum, whatever the timestamps', async () => {
     const samples = fc.array(fc.tuple(fc.integer({ min: -1e6, max: 1e6 }), fc.integer({ min: -9, max: 9 })), {
       minLength: 1,
       maxLength: 300,

@@ -34,7 +34,7 @@ describeReal('postgres', 'PostgreSQL', () => {
   });
 
   describe('a database', () => {
-    it('is made by two that start at once, and once', async () => {
+    it('is created once when two processes start at the same time', async () => {
       const url = await server.database();
       const engines = await Promise.all([open(url), open(url)]);
       const name = url.split('/').at(-1) as string;
@@ -42,7 +42,7 @@ describeReal('postgres', 'PostgreSQL', () => {
       expect(await Promise.all(engines.map((engine) => engine.trouble()))).toEqual([null, null]);
     });
 
-    it('has each commit on its disk, whatever the server says by itself', async () => {
+    it('commits synchronously, whatever the server’s own setting', async () => {
       const { store } = await open(shared);
       const { rows } = await sql<{
         now: string;
@@ -50,7 +50,7 @@ describeReal('postgres', 'PostgreSQL', () => {
       expect(rows).toEqual([{ now: 'on' }]);
     });
 
-    it('of a newer aiot is refused, and left as it is', async () => {
+    it('is rejected and left unchanged if a newer aiot created it', async () => {
       const url = await server.database();
       await (await openEngine('', url)).close();
       const name = url.split('/').at(-1) as string;
@@ -65,10 +65,10 @@ describeReal('postgres', 'PostgreSQL', () => {
         (url: string) => url.replace(password, 'wrong-secret'),
         'AIOT_DATABASE_REFUSED',
       ],
-      ['there is none of that name', (url: string) => `${url}x`, 'AIOT_DATABASE_REFUSED'],
-      ['nobody listens', (url: string) => url.replace(/:\d+\//, ':1/'), 'AIOT_DATABASE_UNREACHABLE'],
-      ['it is no URL of PostgreSQL', (url: string) => url.replace('postgres:', 'mysql:'), 'AIOT_USAGE'],
-    ])('is not opened where %s, and the password is not told', async (_, broken, code) => {
+      ['it does not exist', (url: string) => `${url}x`, 'AIOT_DATABASE_REFUSED'],
+      ['no server is listening', (url: string) => url.replace(/:\d+\//, ':1/'), 'AIOT_DATABASE_UNREACHABLE'],
+      ['its URL has another scheme', (url: string) => url.replace('postgres:', 'mysql:'), 'AIOT_USAGE'],
+    ])('is not opened if %s, and the password is not disclosed', async (_, broken, code) => {
       const error: unknown = await openEngine('', broken(shared)).catch((thrown) => thrown);
       expect(error).toMatchObject({ code });
       const { inspect } = await import('node:util');
@@ -79,7 +79,7 @@ describeReal('postgres', 'PostgreSQL', () => {
   });
 
   describe('two processes on one database', () => {
-    it('know of each other’s devices, and end the sessions of one that the other revoked', async () => {
+    it('see each other’s devices, and end the sessions of a device that the other revoked', async () => {
       const [a, b] = [await open(shared), await open(shared)];
       const [there, here] = [await devicesOf(a), await devicesOf(b)];
       const ended: string[] = [];
@@ -88,7 +88,8 @@ describeReal('postgres', 'PostgreSQL', () => {
       // In turn what the other has done before is known, without waiting for news.
       await here.inTurn(async () => expect(here.authenticated('fp-both')?.name).toBe('both'));
       await expect(here.inTurn(() => here.insert(newDevice('both', { id: 'dev_x' })))).rejects.toMatchObject({
-        code: 'AIOT_DEVICE_EXISTS',
+        code: 'AIOT_ALREADY_EXISTS',
+        subject: 'device',
       });
       await there.act('both', 'revoke', 'operator x');
       await expect.poll(() => ended, { timeout: 1000, interval: 10 }).toEqual(['both']);
@@ -109,7 +110,7 @@ describeReal('postgres', 'PostgreSQL', () => {
       expect(most).toBe(1);
     });
 
-    it('send nothing more in a turn whose lock was lost with its connection', async () => {
+    it('write nothing more in a turn whose lock was lost with its connection', async () => {
       const engine = await open(shared);
       const name = shared.split('/').at(-1) as string;
       const task = engine.turns.of('lost')(async () => {
@@ -127,7 +128,7 @@ describeReal('postgres', 'PostgreSQL', () => {
       expect(late).toEqual([]);
     });
 
-    it('have one leader: the other takes over when it stops, and never works beside it', async () => {
+    it('have one leader at a time, and the other takes over when it stops', async () => {
       const engines = [await open(shared), await open(shared)];
       const working = new Set<number>();
       let most = 0;
@@ -151,8 +152,8 @@ describeReal('postgres', 'PostgreSQL', () => {
     }, 15_000);
   });
 
-  describe('a server that goes away and comes back', () => {
-    it('is told of, keeps what was acknowledged, ends the leader’s work, and is used again by itself', async () => {
+  describe('a database server that goes down and comes back', () => {
+    it('is reported as down, keeps acknowledged writes, ends leadership, and is used again automatically', async () => {
       const engine = await open(await server.database());
       let leading = false;
       const stop = engine.leader.campaign(async (signal) => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { startPlatform } from '../../src/lib/platform/start.js';
 
-it('other users of the machine read nothing of a data folder that was there before and is open to them', async () => {
+it('files in an existing data folder that is open to other users are private to their owner', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'aiot-private-'));
   try {
     await chmod(dataDir, 0o755);
@@ -15,7 +15,7 @@ it('other users of the machine read nothing of a data folder that was there befo
         modes[name] = ((await stat(join(dataDir, name))).mode & 0o777).toString(8);
       expect(modes).toMatchObject({
         ...{ 'state.db': '600', 'state.db-wal': '600', 'state.db-shm': '600' },
-        ...{ broker: '700', blobs: '700', journal: '700' },
+        ...{ 'telemetry.db': '600', 'telemetry.db-wal': '600', broker: '700', blobs: '700' },
       });
     } finally {
       await platform.stop();
@@ -25,7 +25,7 @@ it('other users of the machine read nothing of a data folder that was there befo
   }
 });
 
-it('a listener without TLS says so in the log, and without one the log is silent', async () => {
+it('the log mentions a listener without TLS only if there is one', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'aiot-plain-'));
   try {
     for (const plain of [undefined, { port: 0 }]) {

@@ -3,15 +3,15 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import { clientFor, contextFor } from '../../src/lib/api/context.js';
+import { rolloutReportSchema } from '../../src/lib/api/rollouts/report.js';
+import { rolloutSchema } from '../../src/lib/api/rollouts/schema.js';
 import { proofSchema } from '../../src/lib/device/protocol/proof.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import type { VirtualDevice } from '../../src/lib/device/virtual/types.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
-import { clientFor, contextFor } from '../../src/lib/registry/context.js';
-import { rolloutReportSchema } from '../../src/lib/registry/rollouts/report.js';
-import { rolloutSchema } from '../../src/lib/registry/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
@@ -38,7 +38,7 @@ describeReal('openssl', 'the proof of an update', () => {
     await own.stop();
   });
 
-  it('can be verified by somebody who has the report, the platform’s CA and OpenSSL', async () => {
+  it('can be verified with only the report, the platform’s CA and OpenSSL', async () => {
     const argv = [
       '--model',
       'tiny@1',
@@ -49,10 +49,10 @@ describeReal('openssl', 'the proof of an update', () => {
       '1s',
       '--wait',
     ];
-    const started = await runCli(['ota', 'start', ...argv, '--json']);
+    const started = await runCli(['rollout', 'start', ...argv, '--json']);
     expect(started.code, started.stdout + started.stderr).toBe(0);
     const { id } = rolloutSchema.parse(started.json);
-    const report = await ok(rolloutReportSchema, ['ota', 'report', id]);
+    const report = await ok(rolloutReportSchema, ['rollout', 'report', id]);
     const { proof, times } = report.devices[0]!;
     expect(proof).toMatchObject({ state: 'proven', golden: { vectors: 1, passed: 1 }, healthyS: 1 });
     expect(times.healthy).toBeGreaterThan(0);
@@ -81,8 +81,8 @@ describeReal('openssl', 'the proof of an update', () => {
       Buffer.from(JSON.stringify({ ...said, device: 'fan' })).toString('base64'),
     );
     await expect(run('openssl', [...dgst, changed])).rejects.toThrow();
-    const shown = await runCli(['ota', 'report', id]);
-    expect(shown.stdout).toMatch(/signed +1 proven, 0 said, 0 refused/);
-    expect(shown.stdout).toMatch(/pump +tiny@1 .*proven \(1 of 1 golden, well for 1\.0 s\)/);
+    const shown = await runCli(['rollout', 'report', id]);
+    expect(shown.stdout).toMatch(/proofs +1 signed, 0 unsigned, 0 invalid/);
+    expect(shown.stdout).toMatch(/pump +tiny@1 .*signed \(1 of 1 golden vectors, healthy for 1\.0 s\)/);
   });
 });

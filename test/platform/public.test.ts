@@ -8,7 +8,7 @@ import { startPlatform } from '../../src/lib/platform/start.js';
 import { loose } from '../deploy/systems.js';
 import { runCli } from '../support/cli.js';
 
-describe('a platform behind others', () => {
+describe('a public platform', () => {
   let dir: string;
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'aiot-public-'));
@@ -16,7 +16,7 @@ describe('a platform behind others', () => {
   afterEach(() => rm(dir, { recursive: true, force: true }));
   const options = () => ({ dataDir: dir, httpPort: 0, mqttPort: 0 });
 
-  it('has the names it is reached by in its URLs and its certificate', async () => {
+  it('has its public names in its URLs and its certificate', async () => {
     const platform = await startPlatform({ ...options(), names: ['plant.example', '192.0.2.7'] });
     try {
       expect(platform.urls.http).toMatch(/^https:\/\/plant\.example:\d+$/);
@@ -29,7 +29,7 @@ describe('a platform behind others', () => {
     }
   });
 
-  it('makes no token where its output is kept, and one when it is asked', async () => {
+  it('creates no token with noToken, unless one is requested', async () => {
     const quiet = await startPlatform({ ...options(), noToken: true });
     await quiet.stop();
     expect(quiet.token).toBeUndefined();
@@ -38,14 +38,14 @@ describe('a platform behind others', () => {
     expect(asked.token).toMatch(/^\S{20,}$/);
   });
 
-  it('takes names and addresses with commas, and nothing else', () => {
+  it('accepts names and addresses separated by commas, and nothing else', () => {
     expect(namesOf('a.example, 192.0.2.7,fd00::1')).toEqual(['a.example', '192.0.2.7', 'fd00::1']);
     expect(namesOf(undefined)).toBeUndefined();
     expect(() => namesOf('a b')).toThrow('--public');
     expect(() => namesOf('https://a')).toThrow('--public');
   });
 
-  it('says what a broker elsewhere needs, and that its database is away', async () => {
+  it('reports an unreachable database when exporting the files for another broker', async () => {
     const refused = await runCli([
       ...['platform', 'pki', '--out', dir, '--public', 'mqtt.example', '--json'],
       ...['--database', 'postgres://aiot@127.0.0.1:1/aiot', '--data', join(dir, 'own')],

@@ -22,8 +22,8 @@ async function ready(): Promise<{ code: number; status: string; checks: Record<s
   return { code: statusCode, ...told };
 }
 
-describeReal('mosquitto', '/readyz with a broker of somebody else', () => {
-  it('is not ready while that is away, says so, and is ready again when it is back', async () => {
+describeReal('mosquitto', '/readyz with an external broker', () => {
+  it('reports not ready while the broker is down, and ready once it is back', async () => {
     mosquitto = await startMosquitto();
     own = await testPlatform({ engines: { broker: `mqtt://127.0.0.1:${mosquitto.port}` } });
     expect(await ready()).toMatchObject({ code: 200, status: 'ready' });

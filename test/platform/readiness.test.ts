@@ -23,14 +23,14 @@ async function ready(): Promise<{ code: number; status: string; checks: Record<s
 }
 
 describe('/readyz', () => {
-  it('looks at all there is, and at the relay where there is one', async () => {
+  it('checks every part of the platform, and no relay if there is none', async () => {
     own = await testPlatform();
     const checks = { database: null, disk: null, blobs: null, broker: null };
     const following = { content: null, leader: null, workers: null, webhooks: null };
     expect(await ready()).toEqual({ code: 200, status: 'ready', checks: { ...checks, ...following } });
   });
 
-  it('is degraded, and goes on serving, while the far side of the relay is away', async () => {
+  it('is degraded but still serves while the relay’s destination is unreachable', async () => {
     const port = await freePort();
     own = await testPlatform({ engines: { events: `nats://127.0.0.1:${port}` } });
     await expect.poll(ready, { timeout: 10_000 }).toMatchObject({
@@ -41,7 +41,7 @@ describe('/readyz', () => {
     expect((await own.client.status()).ready).toBe(true);
   });
 
-  it('is degraded when a webhook takes nothing, and names it', async () => {
+  it('is degraded if a webhook cannot be delivered, and names it', async () => {
     own = await testPlatform();
     const port = await freePort();
     const { webhook } = await own.client.webhooks.add({
@@ -55,7 +55,7 @@ describe('/readyz', () => {
     });
   });
 
-  it('is degraded when the blob of a version is gone', async () => {
+  it('is degraded if the blob of a version is missing', async () => {
     own = await testPlatform();
     await pushTiny(own.client, own.key);
     await own.platform.stop();

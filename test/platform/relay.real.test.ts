@@ -40,7 +40,7 @@ const bySeq = (lines: Line[], key: string) =>
 const range = (from: number, to: number, step: number) =>
   Array.from({ length: Math.ceil((to - from) / step) }, (_, i) => from + i * step);
 
-describeReal('kafka', 'events on Kafka', () => {
+describeReal('kafka', 'events relayed to Kafka', () => {
   let kafka: KafkaBroker;
   let own: TestPlatform;
   beforeAll(async () => {
@@ -61,7 +61,7 @@ describeReal('kafka', 'events on Kafka', () => {
         return { key: line.slice(0, tab), value: JSON.parse(line.slice(tab + 1)) };
       });
 
-  it('goes there in order for each key while Kafka comes and goes, and over a restart of the platform', async () => {
+  it('arrive in order for each key, across a Kafka outage and a restart of the platform', async () => {
     await publish(own, 0, 50);
     await expect
       .poll(async () => (await own.client.status()).relay?.telemetry.sent, { timeout: 20_000 })
@@ -107,7 +107,7 @@ describeReal('kafka', 'events on Kafka', () => {
   }, 90_000);
 });
 
-describeReal('nats', 'events on NATS JetStream', () => {
+describeReal('nats', 'events relayed to NATS JetStream', () => {
   let nats: NatsServer;
   let own: TestPlatform;
   beforeAll(async () => {
@@ -119,7 +119,7 @@ describeReal('nats', 'events on NATS JetStream', () => {
     await nats?.stop();
   });
 
-  it('keeps them in a stream that is made for them, each once', async () => {
+  it('are stored once each, in a stream created for them', async () => {
     await publish(own, 0, 20);
     await expect
       .poll(async () => (await own.client.status()).relay?.telemetry.sent, { timeout: 10_000 })
@@ -143,8 +143,8 @@ describeReal('nats', 'events on NATS JetStream', () => {
   }, 40_000);
 });
 
-describeReal('streams', 'webhooks, judged by the standardwebhooks library', () => {
-  it('bear signatures that it takes, of the old secret and of the new one', async () => {
+describeReal('streams', 'webhooks verified by the standardwebhooks library', () => {
+  it('carry valid signatures for both the old and the new secret', async () => {
     const own = await testPlatform();
     const got: { headers: Record<string, unknown>; body: string }[] = [];
     const server = createServer(async (incoming, answer) => {

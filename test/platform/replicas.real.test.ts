@@ -2,13 +2,13 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { systemClock } from '../../src/lib/core/time.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import type { Platform } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { pushTiny } from '../support/bundle.js';
 import { fakeDevice } from '../support/fake-device.js';
 import { type Postgres, password, startPostgres } from '../support/postgres.js';
@@ -59,7 +59,7 @@ describeReal('postgres', 'two platforms on one database', () => {
     await rm(folder, { recursive: true, force: true });
   }, 60_000);
 
-  it('have one CA, one first token and one trust root', async () => {
+  it('share one CA, one initial token and one trust root', async () => {
     const [first, second] = await Promise.all(platforms.map(({ ca }) => readFile(ca, 'utf8')));
     expect(first).toBe(second);
     expect(platforms.filter(({ token }) => token !== undefined)).toHaveLength(1);
@@ -70,17 +70,17 @@ describeReal('postgres', 'two platforms on one database', () => {
     for (const line of key.split('\n').filter((line) => line.length > 20)) expect(dump).not.toContain(line);
   });
 
-  it('refuse a third that has another secret, or is another platform', async () => {
+  it('reject a third one with a different secret or from a different platform', async () => {
     await expect(start('c', { secret: 'another' })).rejects.toMatchObject({ code: 'AIOT_DATABASE_REFUSED' });
     const other = { dataDir: join(folder, 'other'), httpPort: 0, mqttPort: 0 };
     await (await startPlatform(other)).stop();
     await expect(start('other')).rejects.toMatchObject({
       code: 'AIOT_DATABASE_REFUSED',
-      message: expect.stringContaining('another platform'),
+      message: expect.stringContaining('a different platform'),
     });
   });
 
-  it('know each other’s devices, and end a session within a second of a revocation elsewhere', async () => {
+  it('share devices, and end a session within a second of a revocation on the other', async () => {
     await provisionDevice({ client: a(), name: 'wanderer', type: 'virtual', out: identity('wanderer') });
     const device = await fakeDevice(platforms[1]?.urls.mqtts ?? '', identity('wanderer'), 'wanderer');
     expect(await b().devices.get('wanderer')).toMatchObject({ online: true });
@@ -95,7 +95,7 @@ describeReal('postgres', 'two platforms on one database', () => {
     await expect(again).rejects.toThrow();
   });
 
-  it('move one rollout on, whichever of them a device reports to, and one of them keeps its deadline', async () => {
+  it('advance a shared rollout whichever a device reports to, and still enforce its deadline', async () => {
     const names = ['at-a', 'at-b', 'silent'];
     for (const name of names)
       await provisionDevice({ client: a(), name, type: 'virtual', out: identity(name) });
@@ -122,7 +122,7 @@ describeReal('postgres', 'two platforms on one database', () => {
     for (const { client } of devices) await client.endAsync(true);
   }, 60_000);
 
-  it('say that the database is away, are not ready, and go on by themselves when it is back', async () => {
+  it('report an unreachable database, are not ready, and recover automatically', async () => {
     const ready = async () => (await fetchWith(platforms[1]?.urls.http ?? '', '/readyz')).status;
     expect(await ready()).toBe(200);
     await server.kill();
@@ -136,7 +136,7 @@ describeReal('postgres', 'two platforms on one database', () => {
     expect(logged.join('')).not.toContain(password);
   }, 60_000);
 
-  it('are one when a replica comes back with an empty folder', async () => {
+  it('keep one CA and one token when a replica returns with an empty folder', async () => {
     await rm(join(folder, 'a'), { recursive: true });
     const back = await start('a');
     platforms.push(back);

@@ -32,8 +32,8 @@ const change = fc.record({
   version: fc.option(fc.integer({ min: 1, max: 3 })),
 });
 
-describe('what the devices of a rollout run', () => {
-  it('is what counting them all gives, whatever they report and whoever comes or goes', async () => {
+describe('the versions running on the devices of a rollout', () => {
+  it('match a full count, whatever devices report and whichever join or leave', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(change, { maxLength: 40 }), async (changes) => {
         const memory = new DeviceMemory();
@@ -66,7 +66,7 @@ describe('what the devices of a rollout run', () => {
     );
   });
 
-  it('is read again when a rollout that had ended has gone on', async () => {
+  it('are read again once an ended rollout has continued', async () => {
     const memory = new DeviceMemory();
     for (const name of members) memory.remember(device(name, 2));
     let reads = 0;

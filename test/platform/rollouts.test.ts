@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { ModelVersion } from '../../src/lib/api/api.js';
+import { deploy } from '../../src/lib/api/rollouts/deploy.js';
+import { releaseOf } from '../../src/lib/api/rollouts/release.js';
+import type { RolloutNews } from '../../src/lib/api/rollouts/schema.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { systemClock } from '../../src/lib/core/time.js';
 import { activateDevice, makeClaim } from '../../src/lib/provision/claim.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { ModelVersion } from '../../src/lib/registry/api.js';
-import { deploy } from '../../src/lib/registry/rollouts/deploy.js';
-import { releaseOf } from '../../src/lib/registry/rollouts/release.js';
-import type { RolloutNews } from '../../src/lib/registry/rollouts/schema.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -56,7 +56,7 @@ it.each([
   ['is provisioned', 'direct'],
   ['claims its certificate', 'claim'],
 ] as const)(
-  'what a revoked device was to run is not told to the next of its name that %s',
+  'the desired version of a revoked device is not sent to the next of its name that %s',
   async (_, how) => {
     const old = join(own.folder, `heir-1-${how}`);
     await provisionDevice({ client: own.client, name: 'heir', type: 'virtual', out: old });
@@ -90,7 +90,7 @@ it.each([
 );
 
 describe('a rollout', () => {
-  it('is offered to the devices that can take it, followed to its end, and seen as it goes', async () => {
+  it('is offered to compatible devices, and can be watched until it ends', async () => {
     const { id } = await start();
     expect((await now(id)).devices.map(({ name, state }) => [name, state])).toEqual([
       ['dev-a', 'offered'],
@@ -134,7 +134,7 @@ describe('a rollout', () => {
     });
   });
 
-  it('ends as failed when a device rolls back, and takes the offer back from that device', async () => {
+  it('ends partly done when a device rolls back, and withdraws the offer to that device', async () => {
     const { id } = await start('all', second);
     await a().heard(2);
     await b().heard(2);
@@ -152,7 +152,7 @@ describe('a rollout', () => {
     expect(b().desired).toHaveLength(2);
   });
 
-  it('goes on after a restart of the platform, and is there for a device that comes later', async () => {
+  it('continues after a restart of the platform, and reaches a device that connects later', async () => {
     const { id } = await start('name=dev-a', second);
     await own.restart();
     await connectBoth();
@@ -172,7 +172,7 @@ describe('a rollout', () => {
     expect(await now(after.id)).toMatchObject({ state: 'done' });
   });
 
-  it('has nothing to do where all run it already', async () => {
+  it('has nothing to do if all devices already run the version', async () => {
     const heard = b().desired.length;
     const { id, state } = await start('name=dev-b', first);
     expect(state).toBe('done');
@@ -180,7 +180,7 @@ describe('a rollout', () => {
     expect(b().desired).toHaveLength(heard);
   });
 
-  it('fails for a device that has not ended by the deadline', async () => {
+  it('fails for a device that has not finished by the deadline', async () => {
     const { id } = await start('name=dev-a', first);
     await a().heard(2);
     later += 601_000;
@@ -195,13 +195,15 @@ describe('a rollout', () => {
     ['an unknown sequence', { sequence: 99 }, 'AIOT_NOT_FOUND'],
     ['a selector that matches nothing', { selector: 'name=nobody' }, 'AIOT_ROLLOUT_EMPTY'],
     ['devices of another type', { selector: 'type=esp32' }, 'AIOT_ROLLOUT_EMPTY'],
-    ['a malformed selector', { selector: 'nonsense' }, 'AIOT_SELECTOR_INVALID'],
-  ])('is refused for %s', async (_, { version = 1, sequence = 1, selector = 'all' }, code) => {
+    ['a device that does not exist', { selector: 'nonsense' }, 'AIOT_NOT_FOUND'],
+    ['a list with a device that does not exist', { selector: 'dev-a,dev-z' }, 'AIOT_NOT_FOUND'],
+    ['a malformed selector', { selector: 'type=' }, 'AIOT_SELECTOR_INVALID'],
+  ])('is rejected for %s', async (_, { version = 1, sequence = 1, selector = 'all' }, code) => {
     const request = oneWave({ name: 'tiny', version, sequence, selector });
     await expect(own.client.rollouts.start(request)).rejects.toMatchObject({ code });
   });
 
-  it('signs an older version anew with the next sequence, to go back to it', async () => {
+  it('re-signs an older version with the next sequence to return to it', async () => {
     const heard = a().desired.length;
     const how = { client: own.client, signingKey: async () => own.key, now: Date.now() };
     const release = await releaseOf(how, 'model', { name: 'tiny', version: 1 });
@@ -213,7 +215,7 @@ describe('a rollout', () => {
     expect((await own.client.models.get('tiny', 1)).sequence).toBe(3);
   });
 
-  it('goes on when who waits for it is interrupted, and says so', async () => {
+  it('continues when the waiting command is interrupted, and the error says so', async () => {
     const heard = a().desired.length;
     const stop = new AbortController();
     let started = '';
@@ -234,8 +236,8 @@ describe('a rollout', () => {
     expect(await caught).toMatchObject({
       code: 'AIOT_INTERRUPTED',
       exit: 130,
-      message: `the rollout ${started} goes on at the platform`,
-      next: `aiot ota watch ${started}`,
+      message: `the rollout ${started} continues on the platform`,
+      next: `aiot rollout watch ${started}`,
     });
     expect((await own.client.rollouts.get(started)).state).toBe('running');
     await a().report('COMMITTED', { model: { ...running(second), sequence: release.sequence } });
@@ -244,7 +246,7 @@ describe('a rollout', () => {
 });
 
 describe('a model', () => {
-  it('has a card made from its bundle', async () => {
+  it('gets a card generated from its bundle', async () => {
     expect(await own.client.models.get('tiny', 2)).toMatchObject({
       version: 2,
       digest: digestOf(tinyBundle('tiny', 1)),
@@ -262,23 +264,19 @@ describe('a model', () => {
     ['a sequence that is not the next', { sequence: 1 }, 'AIOT_VERSION_CONFLICT'],
     ['another name', { name: 'other' }, 'AIOT_REQUEST_INVALID'],
     ['firmware', { kind: 'firmware' as const }, 'AIOT_REQUEST_INVALID'],
+    ['a missing blob', { artifacts: [{ name: 'm', digest: digestOf('x'), bytes: 1 }] }, 'AIOT_NOT_FOUND'],
     [
-      'a blob that is not there',
-      { artifacts: [{ name: 'm', digest: digestOf('x'), bytes: 1 }] },
-      'AIOT_NOT_FOUND',
-    ],
-    [
-      'a size that is not the blob’s',
+      'a size other than the blob’s',
       { artifacts: [{ name: 'm', digest: digestOf(tinyBundle()), bytes: 1 }] },
       'AIOT_DIGEST_MISMATCH',
     ],
-  ])('is refused with %s', async (_, change, code) => {
+  ])('is rejected with %s', async (_, change, code) => {
     const pushed = pushTiny(own.client, own.key, { change: (manifest) => ({ ...manifest, ...change }) });
     await expect(pushed).rejects.toMatchObject({ code });
     expect((await own.client.models.versions('tiny')).length).toBe(2);
   });
 
-  it('is refused when somebody else signed it', async () => {
+  it('is rejected if another key signed it', async () => {
     const { generateKeyPair } = await import('../../src/lib/core/crypto.js');
     await expect(pushTiny(own.client, generateKeyPair().privatePem)).rejects.toMatchObject({
       code: 'AIOT_SIGNATURE_INVALID',
@@ -286,7 +284,7 @@ describe('a model', () => {
     });
   });
 
-  it('is refused when its bundle is none', async () => {
+  it('is rejected if its bundle is malformed', async () => {
     const bytes = Buffer.from('not a bundle');
     await own.client.blobs.put(digestOf(bytes), bytes);
     const artifacts = [{ name: 'm', digest: digestOf(bytes), bytes: bytes.length }];
@@ -296,8 +294,8 @@ describe('a model', () => {
   });
 });
 
-describe('live figures', () => {
-  it('count inferences against labels of recordings whose telemetry was not sent, whenever the labels come', async () => {
+describe('live metrics', () => {
+  it('compare inferences with labels of recordings without telemetry, whenever the labels arrive', async () => {
     const say = (seq: number, recording: string, label: string) =>
       a().client.publishAsync(
         'aiot/v1/dev-a/inference',

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -41,7 +41,7 @@ describe('a scrub', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('finds what was altered since it was read last, and is remembered over a restart', async () => {
+  it('finds content altered since it was last read, and remembers it across a restart', async () => {
     const contents = [randomBytes(1000), randomBytes(5_000_000)] as const;
     for (const content of contents) {
       await state.blobs.put(digestOf(content), pieces(content));
@@ -71,7 +71,7 @@ describe('a scrub', () => {
     await expect.poll(() => state.damages.open()).toEqual([]);
   });
 
-  it('reads no faster than it may, and ends at once when it is told to', async () => {
+  it('does not exceed its read rate, and stops at once on request', async () => {
     const content = randomBytes(3_000_000);
     await state.blobs.put(digestOf(content), pieces(content));
     const { blobs, damages, health, store } = state;
@@ -107,7 +107,7 @@ describe('a platform with a damaged blob', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('says so once somebody asked for it: status names it and its model, readiness is degraded', async () => {
+  it('reports it once it is read: status names the blob and its model, and readiness is degraded', async () => {
     await expect(own.client.blobs.get(digest)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
     await expect.poll(async () => (await own.client.status()).damage).toHaveLength(1);
     const status = await own.client.status();
@@ -124,7 +124,7 @@ describe('a platform with a damaged blob', () => {
     });
   });
 
-  it('gives no backup that would lack it, but to whoever allows it, and that one names it', async () => {
+  it('refuses a backup without the blob unless allowed, and then names the blob in the backup', async () => {
     const file = join(folder, 'platform.tar');
     await expect(saveBackup({ client: own.client, file, passphrase })).rejects.toMatchObject({
       code: 'AIOT_BACKUP_DAMAGED',
@@ -137,7 +137,7 @@ describe('a platform with a damaged blob', () => {
     expect((await restoreBackup({ file, passphrase, data: null })).damaged).toEqual([digest]);
   });
 
-  it('is well again when it is pushed again', async () => {
+  it('recovers when the blob is pushed again', async () => {
     await own.client.blobs.put(digest, content);
     await expect.poll(async () => (await own.client.status()).damage).toEqual([]);
     expect(JSON.parse((await ask(own, '/readyz')).text)).toMatchObject({ checks: { content: null } });
@@ -147,22 +147,25 @@ describe('a platform with a damaged blob', () => {
   });
 });
 
-describe('a platform with a damaged journal', () => {
-  it('gives no backup, until an operator has acknowledged the loss', async () => {
+describe('a platform with damaged telemetry', () => {
+  it('refuses a backup until an operator has acknowledged the loss', async () => {
     const own = await testPlatform();
     const folder = await mkdtemp(join(tmpdir(), 'aiot-damaged-'));
     await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out: join(folder, 'dev') });
     await sendFew(own.platform.urls.mqtts, join(folder, 'dev'));
     await own.restart();
-    const journal = join(own.folder, 'data', 'journal');
-    const [segment = ''] = (await readdir(journal)).filter((name) => /^\d{8}.*\.log$/.test(name));
-    const content = await readFile(join(journal, segment));
-    content[40] = (content[40] as number) ^ 1;
-    await writeFile(join(journal, segment), content);
+    const database = join(own.folder, 'data', 'telemetry.db');
+    // Everything is in the file once it has been stopped, and is read from there.
+    await own.platform.stop();
+    const content = await readFile(database);
+    for (let at = content.indexOf('"rateHz"'); at >= 0; at = content.indexOf('"rateHz"', at + 1))
+      content[at + 2] = (content[at + 2] as number) ^ 1;
+    await writeFile(database, content);
+    await own.start();
     const file = join(folder, 'platform.tar');
     await expect(saveBackup({ client: own.client, file, passphrase })).rejects.toMatchObject({
       code: 'AIOT_BACKUP_DAMAGED',
-      message: expect.stringContaining(`journal/${segment}`),
+      message: expect.stringContaining('telemetry.db: holds rows that are damaged'),
     });
     await own.client.damage.acknowledge();
     expect((await saveBackup({ client: own.client, file, passphrase })).damaged).toEqual([]);

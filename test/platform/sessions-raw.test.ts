@@ -19,8 +19,8 @@ const comeIn = async (more: object = {}) => {
 };
 const writer = () => connect(url(), { username: 'u', password: own.token });
 
-describe('a session, packet by packet', () => {
-  it('of QoS 2 goes on behind a restart where it was: what was received is released, and not sent again', async () => {
+describe('a session at packet level', () => {
+  it('resumes QoS 2 after a restart: received messages are released and not sent again', async () => {
     await start();
     const { raw } = await comeIn();
     raw.say({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'q', qos: 2 }] });
@@ -56,7 +56,7 @@ describe('a session, packet by packet', () => {
     last.socket.destroy();
   });
 
-  it('is taken over by the same id: the one before is cut, its will is told, and nothing is lost', async () => {
+  it('is taken over by the same client ID: the old connection closes, its will is sent, nothing is lost', async () => {
     await start();
     const { raw: watcher } = await comeIn({ clientId: 'watcher', clean: true });
     watcher.say({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'gone', qos: 0 }] });
@@ -87,7 +87,7 @@ describe('a session, packet by packet', () => {
     await made.endAsync(true);
   });
 
-  it.each([23, 64])('of MQTT 3.1 with an id of %i characters is there behind a restart', async (length) => {
+  it.each([23, 64])('survives a restart with MQTT 3.1 and a client ID of %i characters', async (length) => {
     await start();
     const old = { protocolId: 'MQIsdp', protocolVersion: 3, clientId: 'b'.repeat(length) };
     const { raw } = await comeIn(old);

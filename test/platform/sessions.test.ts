@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Sync } from '../../src/lib/platform/sync.js';
+import type { Sync } from '../../src/lib/core/append-log.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 
 import { connect, connectDevice } from '../support/mqtt.js';
@@ -47,7 +47,7 @@ async function back(clientId: string, options: IClientOptions = {}) {
 }
 
 describe('a persistent session', () => {
-  it('gets what came while it was gone, in order, over a restart of the platform', async () => {
+  it('receives messages sent while it was offline, in order, across a restart of the platform', async () => {
     await start();
     const first = await client('reader');
     await first.subscribeAsync('jobs/+', { qos: 2 });
@@ -65,7 +65,7 @@ describe('a persistent session', () => {
     await expect.poll(() => heard.length).toBe(3);
   });
 
-  it('is gone when its client comes with a clean one', async () => {
+  it('is discarded when its client connects with a clean session', async () => {
     await start();
     const first = await client('reader');
     await first.subscribeAsync('jobs/#', { qos: 1 });
@@ -76,7 +76,7 @@ describe('a persistent session', () => {
     expect((await back('reader')).present).toBe(false);
   });
 
-  it('gets again what it has not acknowledged', async () => {
+  it('receives unacknowledged messages again', async () => {
     await start();
     const first = await client('reader');
     await first.subscribeAsync('jobs/1', { qos: 1 });
@@ -94,7 +94,7 @@ describe('a persistent session', () => {
     await expect.poll(() => heard).toEqual(['jobs/1 once more']);
   });
 
-  it('keeps the newest when more waits than it may', async () => {
+  it('keeps the newest messages when its queue overflows', async () => {
     await start();
     const first = await client('reader');
     await first.subscribeAsync('many', { qos: 1 });
@@ -109,8 +109,8 @@ describe('a persistent session', () => {
   });
 });
 
-describe('an acknowledgement, while somebody offline is to get the message', () => {
-  it.each([1, 2] as const)('of QoS %i waits for the sync of the log of sessions', async (qos) => {
+describe('the acknowledgment of a message for an offline subscriber', () => {
+  it.each([1, 2] as const)('waits for the session log to sync at QoS %i', async (qos) => {
     let release = () => {};
     let blocked = false;
     const sync: Sync = async (file) => {
@@ -136,7 +136,7 @@ describe('an acknowledgement, while somebody offline is to get the message', () 
     expect(acknowledged).toBe(true);
   });
 
-  it('does not come when the sync fails; what comes later is kept', async () => {
+  it('is withheld if the sync fails, and later messages are kept', async () => {
     let failing = false;
     const sync: Sync = async (file) => {
       if (failing) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
@@ -165,8 +165,8 @@ describe('an acknowledgement, while somebody offline is to get the message', () 
   });
 });
 
-describe('QoS 2', () => {
-  it('is taken once, however often it is sent, over a restart too', async () => {
+describe('a QoS 2 message', () => {
+  it('is delivered once, however often it is sent, even across a restart', async () => {
     await start();
     const reader = await client('reader');
     await reader.subscribeAsync('once', { qos: 2 });
@@ -223,8 +223,8 @@ describe('QoS 2', () => {
   });
 });
 
-describe('what is retained, and a will', () => {
-  it('outlive the platform', async () => {
+describe('retained messages and wills', () => {
+  it('survive a restart of the platform', async () => {
     await start();
     const writer = await client('writer', {
       clean: true,
@@ -240,7 +240,7 @@ describe('what is retained, and a will', () => {
   });
 });
 
-describe('presence of a device', () => {
+describe('the presence of a device', () => {
   const will = (name: string) => ({
     will: {
       ...{ topic: `aiot/v1/${name}/presence`, payload: Buffer.from('{"online":false,"t":1}') },
@@ -249,7 +249,7 @@ describe('presence of a device', () => {
   });
   const online = '{"online":true,"t":1}';
 
-  it('is that of its newest connection, whichever of the old ones ends later', async () => {
+  it('follows its newest connection, even if an older one ends later', async () => {
     await start();
     const out = join(own.folder, 'dev');
     await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out });
@@ -268,7 +268,7 @@ describe('presence of a device', () => {
     for (const each of [old, fresh]) each.end(true);
   });
 
-  it('is taken back when it had no will', async () => {
+  it('becomes offline when a device without a will disconnects', async () => {
     await start();
     const out = join(own.folder, 'dev');
     await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out });

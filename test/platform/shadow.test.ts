@@ -1,6 +1,14 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import { clientFor, contextFor } from '../../src/lib/api/context.js';
+import {
+  rolloutDeviceSchema,
+  rolloutPlanSchema,
+  rolloutSchema,
+  rolloutStatusSchema,
+} from '../../src/lib/api/rollouts/schema.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import type { Sensor } from '../../src/lib/device/telemetry/sensor.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
@@ -10,14 +18,6 @@ import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
-import { clientFor, contextFor } from '../../src/lib/registry/context.js';
-import {
-  rolloutDeviceSchema,
-  rolloutPlanSchema,
-  rolloutSchema,
-  rolloutStatusSchema,
-} from '../../src/lib/registry/rollouts/schema.js';
 import { runCli } from '../support/cli.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
@@ -83,25 +83,25 @@ afterAll(async () => {
 });
 
 const start = (model: string, selector: string, ...more: string[]) => [
-  ...['ota', 'start', '--model', model, '--selector', selector, '--waves', '100%', '--shadow', '2s'],
+  ...['rollout', 'start', '--model', model, '--selector', selector, '--waves', '100%', '--shadow', '2s'],
   ...['--max-latency', '50x', ...more],
 ];
 const status = rolloutStatusSchema.extend({ devices: z.array(rolloutDeviceSchema) });
 
 describe('a rollout with a shadow', () => {
-  it('is refused where the shadow is shorter than one window of the model', async () => {
+  it('is rejected if the shadow is shorter than one window of the model', async () => {
     const bundle = unpackBundle(motionBundle(1));
     // The same 50 samples, at a twentieth of the rate: a window of 10 s.
     const signal = { ...bundle.info.signal, rateHz: 5, resampleHz: 5 };
     await push(packBundle({ ...bundle, info: { ...bundle.info, name: 'slow', signal } }), key, 'slow');
-    const argv = ['ota', 'plan', '--model', 'slow@1', '--selector', 'name=watch', '--shadow'];
+    const argv = ['rollout', 'plan', '--model', 'slow@1', '--selector', 'name=watch', '--shadow'];
     const short = await refusal([...argv, '3s']);
     expect(short).toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
     expect(short.message).toContain('a shadow of 3 s is shorter than one window of slow@1 (10 s)');
     await ok(rolloutPlanSchema, [...argv, '10s']);
   });
 
-  it('measures the candidate beside the model in use, and then lets all commit', async () => {
+  it('measures the candidate beside the active model, and then lets all devices commit', async () => {
     const first = old.desired.length;
     const argv = start('motion@2', 'name in (watch,old)', '--shadow-windows', '40', '--max-heap', '64kB');
     const begun = await ok(rolloutSchema, argv);
@@ -114,7 +114,7 @@ describe('a rollout with a shadow', () => {
     const { name, version, sequence } = wish!;
     const digest = digestOf(motionBundle(1));
     await old.report('COMMITTED', { model: { name, version, sequence, digest } });
-    const run = await runCli(['ota', 'watch', begun.id, '--json']);
+    const run = await runCli(['rollout', 'watch', begun.id, '--json']);
     expect(run.code, run.stderr).toBe(0);
     const rollout = rolloutSchema.parse(run.json);
     const { figures } = rollout.waves[0]!.shadow!;
@@ -127,14 +127,14 @@ describe('a rollout with a shadow', () => {
     const counted = Object.values(figures!.candidate.labels).reduce((sum, count) => sum + count, 0);
     expect(counted).toBe(figures!.windows);
     expect(figures!.candidate.labels).toEqual(figures!.active.labels);
-    const shown = await runCli(['ota', 'status', begun.id]);
+    const shown = await runCli(['rollout', 'show', begun.id]);
     expect(shown.stdout).toMatch(
       /1 +passed +1 +\d+ +0\.0% +\S+ → \S+, \S+ → \S+ +4,096 → 4,096 +\w+ \d+ → \d+/,
     );
     expect(watch.reported).toMatchObject({ state: 'COMMITTED', model: { version: 2 } });
   });
 
-  it('stops itself where the answers are others, and nobody has committed it', async () => {
+  it('stops if the predictions differ, before any device has committed', async () => {
     const run = await runCli([
       ...start('motion@3', 'name=watch'),
       '--max-disagreement',
@@ -148,28 +148,28 @@ describe('a rollout with a shadow', () => {
       ...{ state: 'paused', reason: { code: 'AIOT_ROLLOUT_SHADOW' } },
       waves: [{ state: 'stopped', committed: 0, shadow: { passed: false, devices: 1 } }],
     });
-    expect(rollout.reason!.message).toMatch(/% of the answers differ; expected at most 1%/);
+    expect(rollout.reason!.message).toMatch(/% of the predictions differ; expected at most 1%/);
     await watch.settled();
     expect(watch.reported).toMatchObject({ model: { version: 2 } });
-    const told = await ok(status, ['ota', 'status', rollout.id, '--state', 'pending']);
+    const told = await ok(status, ['rollout', 'show', rollout.id, '--state', 'pending']);
     expect(told.devices).toMatchObject([{ name: 'watch', shadow: { windows: expect.any(Number) } }]);
     // Somebody has seen the figures, and wants it all the same.
-    await ok(rolloutSchema, ['ota', 'resume', rollout.id]);
-    const all = await runCli(['ota', 'watch', rollout.id, '--json']);
+    await ok(rolloutSchema, ['rollout', 'resume', rollout.id]);
+    const all = await runCli(['rollout', 'watch', rollout.id, '--json']);
     expect(all.code, all.stderr).toBe(0);
     expect(watch.reported).toMatchObject({ state: 'COMMITTED', model: { version: 3 } });
   });
 
-  it('stops where nobody has measured enough', async () => {
+  it('stops if no device has measured enough', async () => {
     const run = await runCli([...start('motion@1', 'name=still'), '--wait', '--json']);
     expect(run.code, run.stdout + run.stderr).toBe(6);
     const rollout = rolloutSchema.parse(run.json);
     expect(rollout.reason).toMatchObject({ code: 'AIOT_ROLLOUT_SHADOW' });
-    expect(rollout.reason!.message).toContain('it was not measured');
-    await ok(rolloutSchema, ['ota', 'abort', rollout.id]);
+    expect(rollout.reason!.message).toContain('too few to compare');
+    await ok(rolloutSchema, ['rollout', 'abort', rollout.id]);
   });
 
-  it('does not believe a device that commits what it was to run as a shadow', async () => {
+  it('fails a device that commits a version it was to run as a shadow', async () => {
     const liar = await fakeDevice(own.mqtts, join(own.folder, 'liar'), 'liar');
     await liar.report('IDLE', { features: ['shadow'] });
     const { id } = await ok(rolloutSchema, start('motion@1', 'name=liar', '--max-failures', '100%'));
@@ -182,7 +182,7 @@ describe('a rollout with a shadow', () => {
     await liar.client.endAsync(true);
   });
 
-  it('is of a model, and has limits of its own', async () => {
+  it('takes a single model, and rejects limits that are invalid or lack a shadow', async () => {
     const releases = [1, 2].map((version) => ({
       ...{ kind: 'model' as const, name: 'motion', version, sequence: version },
     }));
@@ -190,7 +190,16 @@ describe('a rollout with a shadow', () => {
     await expect(client.rollouts.start({ releases, selector: 'all', policy })).rejects.toMatchObject({
       code: 'AIOT_REQUEST_INVALID',
     });
-    const without = ['ota', 'start', '--model', 'motion@1', '--selector', 'all', '--max-disagreement', '1%'];
+    const without = [
+      'rollout',
+      'start',
+      '--model',
+      'motion@1',
+      '--selector',
+      'all',
+      '--max-disagreement',
+      '1%',
+    ];
     expect(await refusal(without)).toMatchObject({ code: 'AIOT_USAGE' });
     expect(await refusal(start('motion@1', 'all', '--max-latency', 'slow'))).toMatchObject({
       code: 'AIOT_USAGE',

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ModelVersion } from '../../src/lib/api/api.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
@@ -9,8 +10,6 @@ import { openStore } from '../../src/lib/platform/store/database.js';
 import { localTurns } from '../../src/lib/platform/store/engine.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-
-import type { ModelVersion } from '../../src/lib/registry/api.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -46,8 +45,8 @@ async function rollOut(
   await expect.poll(async () => (await own.client.rollouts.get(id)).state).not.toBe('running');
 }
 
-describe('production', () => {
-  it('wants a rollout that every device took, and no reason then', async () => {
+describe('promotion', () => {
+  it('requires a fully committed rollout for production, and then no reason', async () => {
     const card = await pushTiny(own.client, own.key);
     await own.client.models.promote('tiny', 1, { to: 'staging' });
     const promote = () => own.client.models.promote('tiny', 1, { to: 'production' });
@@ -61,7 +60,7 @@ describe('production', () => {
     expect(promoted).toMatchObject({ action: 'model.promote', detail: { gate: 'passed', to: 'production' } });
   });
 
-  it('is refused to what was below a limit when it was evaluated, unless somebody says why', async () => {
+  it('requires a reason for a version that was below a limit in its evaluation', async () => {
     const { packBundle, unpackBundle } = await import('../../src/lib/model/bundle/pack.js');
     const bundle = unpackBundle(tinyBundle('tiny', 5));
     bundle.info.gates = [{ name: 'macroF1', limit: 0.9, got: 0.5, passed: false }];
@@ -77,13 +76,13 @@ describe('production', () => {
 });
 
 describe('a version', () => {
-  it('stays while a device runs it or is to run it, and can go afterwards', async () => {
+  it('cannot be removed while a device runs it or is due to run it, but can be afterwards', async () => {
     const second = await pushTiny(own.client, own.key, { name: 'other' });
     await rollOut(second, 'COMMITTED');
     await expect(own.client.models.remove('other', 1)).rejects.toMatchObject({
       code: 'AIOT_MODEL_IN_USE',
       message: 'other@1 cannot be removed: dev runs it',
-      next: expect.stringMatching(/^Give the devices.*aiot model deploy other@VERSION/),
+      next: expect.stringMatching(/^Deploy another version.*aiot model deploy other@VERSION/),
     });
     const third = await pushTiny(own.client, own.key, { name: 'other', seed: 1 });
     const before = device.desired.length;
@@ -104,7 +103,7 @@ describe('a version', () => {
     expect(await own.client.models.next('other')).toMatchObject({ version: 3 });
   });
 
-  it('whose removal was cut short loses its blob at the next start, unless another has it', async () => {
+  it('loses its blob at the start after an interrupted removal, unless another version uses it', async () => {
     const kept = await pushTiny(own.client, own.key, { name: 'kept', seed: 7 });
     const lost = digestOf(tinyBundle('lost', 8));
     await own.client.blobs.put(lost, tinyBundle('lost', 8));
@@ -120,7 +119,7 @@ describe('a version', () => {
     expect((await (await own.client.blobs.get(kept.digest)).bytes()).length).toBe(kept.bytes);
   });
 
-  it('of an older form is gone after an update of the platform, and its numbers stay taken', async () => {
+  it('is dropped by an update if its format is obsolete, and its numbers are not reused', async () => {
     const path = join(own.folder, 'old.db');
     const { default: Database } = await import('libsql');
     const database = new Database(path);
@@ -137,14 +136,9 @@ describe('a version', () => {
     const store = await openStore(path);
     const events = eventsIn(store, Date.now);
     const blobs = await openBlobs(join(own.folder, 'blobs'));
-    const models = new Models(
-      store,
-      blobs,
-      trustIn(store, localTurns(), events),
-      Date.now,
-      events,
-      localTurns(),
-    );
+    const turns = localTurns();
+    const trust = trustIn(store, turns, events);
+    const models = new Models({ store, blobs, trust, events, turns, now: Date.now });
     await expect(models.get('old', 1)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
     await expect(models.manifest(7)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
     expect(await models.next('old')).toEqual({ version: 2, sequence: 8 });

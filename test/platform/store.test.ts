@@ -53,8 +53,8 @@ async function databaseOf(version: number): Promise<string> {
   return path;
 }
 
-describe('the database of an earlier release', () => {
-  it.each([1, 2, 3])('with schema %i is brought up to date once, with all that is in it', async (version) => {
+describe('the database of another release', () => {
+  it.each([1, 2, 3])('is migrated from schema %i once, with all its data', async (version) => {
     const path = await databaseOf(version);
     for (let start = 0; start < 2; start++) {
       const store = await openStore(path);
@@ -102,7 +102,7 @@ describe('the database of an earlier release', () => {
     }
   });
 
-  it('of a newer release is refused, and left as it is', async () => {
+  it('is rejected if that release is newer', async () => {
     const path = await databaseOf(2);
     const { default: Database } = await import('libsql');
     const database = new Database(path);
@@ -117,7 +117,7 @@ describe('the database', () => {
     (await store.selectFrom('meta').select('key').orderBy('key').execute()).map(({ key }) => key);
   const big = (key: string) => ({ key, value: 'x'.repeat(20_000) });
 
-  it('refuses writes on a full disk, reads on, and takes them again when there is space', async () => {
+  it('rejects writes on a full disk, keeps reading, and accepts writes again when there is space', async () => {
     const store = await openStore(join(folder, 'state.db'));
     await store.insertInto('meta').values({ key: 'before', value: '' }).execute();
     const { rows: pages } = await sql<{ page_count: number }>`PRAGMA page_count`.execute(store);
@@ -137,7 +137,7 @@ describe('the database', () => {
     await store.destroy();
   });
 
-  it('says that another program has it locked, may be asked again, and reads meanwhile', async () => {
+  it('reports a lock by another program as retryable, and reads meanwhile', async () => {
     const path = join(folder, 'state.db');
     const store = await openStore(path);
     const { default: Database } = await import('libsql');
@@ -155,7 +155,7 @@ describe('the database', () => {
   it.each([
     ['is another file', (path: string) => writeFile(path, 'no database at all, but some text')],
     ['is cut short', (path: string) => truncate(path, 5000)],
-  ])('that %s is refused', async (_, damage) => {
+  ])('is rejected if it %s', async (_, damage) => {
     const path = join(folder, 'state.db');
     const store = await openStore(path);
     // Without what is in the file beside it, which would make it whole again.
@@ -187,13 +187,13 @@ describe('a migration', () => {
       'ALTER TABLE devicesNew ADD COLUMN lastSeen INTEGER NOT NULL DEFAULT 1',
       'ALTER TABLE "devicesNew" ADD COLUMN "lastSeen" BIGINT NOT NULL DEFAULT 1',
     ],
-  ])('is put into the words of PostgreSQL: %s', (sqlite, postgres) => {
+  ])('is translated to PostgreSQL: %s', (sqlite, postgres) => {
     expect(toPostgres(sqlite)).toBe(postgres);
   });
 });
 
-describe('a store that is closed', () => {
-  it('is one file, which holds all that was written', async () => {
+describe('a closed store', () => {
+  it('is a single file with all written data', async () => {
     const path = join(folder, 'state.db');
     const store = await openStore(path);
     await store.insertInto('meta').values({ key: 'created', value: '7' }).execute();
@@ -202,7 +202,7 @@ describe('a store that is closed', () => {
     expect(await readdir(folder)).toEqual(['state.db']);
   });
 
-  it('keeps its log where another program reads it, and nothing of it is lost', async () => {
+  it('keeps its log while another program reads it, and loses nothing', async () => {
     const path = join(folder, 'state.db');
     const [store, other] = [await openStore(path), await openStore(path)];
     await store.insertInto('meta').values({ key: 'created', value: '7' }).execute();

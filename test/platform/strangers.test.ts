@@ -62,7 +62,7 @@ async function figures(): Promise<Record<string, number>> {
 }
 
 describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
-  it('without a whole hello is closed after its time, however it trickles', async () => {
+  it('is closed at the timeout without a complete ClientHello, even if bytes trickle in', async () => {
     await start({ connectionLimits: { helloMs: 1000 }, brokerLimits: { connectMs: 1000 } });
     const silent = await stranger(listener);
     const slow = await stranger(listener);
@@ -80,7 +80,7 @@ describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
     expect(performance.now() - began).toBeLessThan(5000);
   });
 
-  it('that begins with another protocol is closed at once', async () => {
+  it('is closed at once if it starts with another protocol', async () => {
     await start({});
     const other = await stranger(listener);
     other.resume();
@@ -89,7 +89,7 @@ describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
     expect(await figures()).toMatchObject({ silent: 0, waiting: 0 });
   });
 
-  it('with its hello in pieces comes through', async () => {
+  it('succeeds if its ClientHello arrives in pieces', async () => {
     await start({});
     const raw = await stranger(listener);
     const client: TLSSocket = connectTls({ socket: raw, ca: own.ca, servername: 'localhost' });
@@ -107,7 +107,7 @@ describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
     client.destroy();
   });
 
-  it('keeps its place while one address opens more silent ones than there is room for', async () => {
+  it('keeps its slot while one address opens more silent connections than allowed', async () => {
     await start({ connectionLimits: { strangers: 20 } });
     const other = await stranger(listener, '127.0.0.9');
     const crowd = await many(60, listener);
@@ -121,8 +121,8 @@ describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
   });
 });
 
-describe('the places for clients that TLS was begun with', () => {
-  it('are shared by addresses: one with all of them gives one up for a newcomer of another', async () => {
+describe('the slots for clients that have started TLS', () => {
+  it('are shared among addresses: one that holds them all gives one up for a newcomer', async () => {
     await start({ connectionLimits: { unproven: 5, patienceMs: 60_000 } });
     const bytes = await hello();
     const stalled = await many(12, 'http', '127.0.0.7');
@@ -138,7 +138,7 @@ describe('the places for clients that TLS was begun with', () => {
     await user.endAsync();
   });
 
-  it('are given up after a while when others of the same address wait', async () => {
+  it('are given up after a while if others from the same address wait', async () => {
     await start({ connectionLimits: { unproven: 5, patienceMs: 500 } });
     const bytes = await hello();
     const stalled = await many(5, 'mqtts');
@@ -153,7 +153,7 @@ describe('the places for clients that TLS was begun with', () => {
     expect(closed(stalled)).toBeGreaterThan(0);
   });
 
-  it('are left by whoever says who they are', async () => {
+  it('are freed by clients that authenticate', async () => {
     await start({ connectionLimits: { unproven: 3 } });
     const out = `${own.folder}/pump`;
     await provisionDevice({ client: own.client, name: 'pump', type: 'virtual', out });
@@ -167,8 +167,8 @@ describe('the places for clients that TLS was begun with', () => {
   });
 });
 
-describe('connections in all', () => {
-  it('end below the limit: strangers go first, and nobody else goes', async () => {
+describe('connections at the limit', () => {
+  it('are closed for unauthenticated clients first, while known clients stay connected', async () => {
     await start({ connectionLimits: { open: 12, strangers: 10 } });
     const user = await connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: own.token });
     const crowd = await many(30, 'http', '127.0.0.7');
@@ -178,7 +178,7 @@ describe('connections in all', () => {
     await user.endAsync();
   });
 
-  it('are refused when all are of somebody known', async () => {
+  it('are rejected if all open ones are authenticated', async () => {
     await start({ connectionLimits: { open: 6 } });
     const users = [];
     const one = () => connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: own.token });
@@ -197,7 +197,7 @@ it.each([
   [1024, 896],
   [20_000, 17_500],
   [1_048_576, 1_040_384],
-])('of %i descriptors, %i are for connections', async (descriptors, connections) => {
+])('of %i file descriptors, %i are available for connections', async (descriptors, connections) => {
   await start({});
   const { open: most, strangers, unproven } = limitsFor(descriptors);
   expect(most).toBe(connections);
@@ -205,7 +205,7 @@ it.each([
   expect(unproven).toBeLessThanOrEqual(most / 4);
 });
 
-it('a crowd knows its busiest address and its order, whatever comes and goes', async () => {
+it('a crowd tracks its busiest address and its order as members come and go', async () => {
   await start({});
   const crowd = new Crowd<string>();
   const things = new Map<string, string>();

@@ -59,7 +59,7 @@ describe('a source in the broker’s process', () => {
     await publisher.endAsync(true);
   });
 
-  it('has more than one message in flight', async () => {
+  it('allows more than one message in flight', async () => {
     const source = await own.platform.streams.openSource('many', { overflow: 'wait' });
     const next = reading(source);
     const publisher = await operator();
@@ -75,7 +75,7 @@ describe('a source in the broker’s process', () => {
     await publisher.endAsync(true);
   });
 
-  it('gives no PUBACK for what was nacked: the publisher sends it again', async () => {
+  it('sends no PUBACK for a nacked message, so the publisher sends it again', async () => {
     const source = await own.platform.streams.openSource('again', { overflow: 'wait' });
     const next = reading(source);
     const publisher = await connect(own.platform.urls.mqtt ?? '', {
@@ -91,7 +91,7 @@ describe('a source in the broker’s process', () => {
     await publisher.endAsync(true);
   });
 
-  it('waits for every reader, and for none whose filter does not fit', async () => {
+  it('waits for every reader except those whose filter does not match', async () => {
     const [first, second, other] = await Promise.all(
       ['two/#', 'two/+', 'other/#'].map((filter) => own.platform.streams.openSource(filter)),
     );
@@ -105,7 +105,7 @@ describe('a source in the broker’s process', () => {
     await publisher.endAsync(true);
   });
 
-  it('gets all of who publishes more than may be on its way and leaves at once, whose will is not told', async () => {
+  it('receives everything from a client that exceeds its window and leaves at once, but not its will', async () => {
     const source = await own.platform.streams.openSource('iotkit/#', { overflow: 'wait' });
     const next = reading(source);
     const text = (value: string) => Buffer.concat([Buffer.from([0, value.length]), Buffer.from(value)]);
@@ -134,7 +134,7 @@ describe('a source in the broker’s process', () => {
     await source.close();
   });
 
-  it('begins with what is retained, and gives up what it holds when it is closed', async () => {
+  it('starts with retained messages, and releases unacked ones when it is closed', async () => {
     const publisher = await operator();
     await publisher.publishAsync('kept/1', 'retained', { qos: 1, retain: true });
     const source = await own.platform.streams.openSource('kept/#');
@@ -150,8 +150,8 @@ describe('a source in the broker’s process', () => {
   });
 
   it.each([
-    ['drop', 'acknowledges and counts what it has no room for', 'done', 48],
-    ['wait', 'holds up its publisher when it has no room', 'waits', 0],
+    ['drop', 'acknowledges and counts messages that do not fit', 'done', 48],
+    ['wait', 'blocks its publisher when it is full', 'waits', 0],
   ] as const)('with overflow %s, %s', async (overflow, _, expected, dropped) => {
     const source = await own.platform.streams.openSource(`full/${overflow}`, { overflow, queue: 2 });
     const publisher = await operator();
@@ -168,8 +168,8 @@ describe('a source in the broker’s process', () => {
   });
 });
 
-describe('a reader that is expected', () => {
-  it('gets what came before it, and while it was gone', async () => {
+describe('an expected reader', () => {
+  it('receives messages sent before it connected and while it was gone', async () => {
     const { streams } = own.platform;
     streams.expect('late', 'late/#');
     const publisher = await operator();
@@ -196,7 +196,7 @@ describe('a reader that is expected', () => {
 });
 
 describe('a sink in the broker’s process', () => {
-  it('resolves when readers here have acked, and subscribers get it too', async () => {
+  it('resolves when local readers have acked, and also reaches subscribers', async () => {
     const source = await own.platform.streams.openSource('chain/#', { overflow: 'wait' });
     const sink = await own.platform.streams.openSink('chain/own');
     const subscriber = await operator();
@@ -215,7 +215,7 @@ describe('a sink in the broker’s process', () => {
 });
 
 describe('the listener for boards', () => {
-  it('lets MQTT 3.1 in with any password, and takes a payload with its NUL', async () => {
+  it('accepts MQTT 3.1 with any password, and payloads with a trailing NUL', async () => {
     const source = await own.platform.streams.openSource('iotkit/#');
     const board = await connectBoard(boardPort(), 'aa:bb:cc:00:00:01', 'anything');
     const sent = board.sendAcknowledged('iotkit/sensor', '0xBC,26.31,41.2,low');
@@ -227,7 +227,7 @@ describe('the listener for boards', () => {
     board.end();
   });
 
-  it('gives boards what is sent to them, and no other topic', async () => {
+  it('delivers only the topics meant for boards', async () => {
     const board = await connectBoard(boardPort());
     expect(await board.subscribe('iotkit/actors/#')).toBe(0);
     expect(await board.subscribe('iotkit/#')).toBe(128);
@@ -240,19 +240,19 @@ describe('the listener for boards', () => {
     board.end();
   });
 
-  it.each(['elsewhere/x', 'aiot/v1/dev/reported', '$SYS/x'])('does not take %s', async (topic) => {
+  it.each(['elsewhere/x', 'aiot/v1/dev/reported', '$SYS/x'])('rejects messages on %s', async (topic) => {
     const board = await connectBoard(boardPort());
     board.send(topic, 'x');
     await board.closed;
   });
 
-  it('is the only one that asks for no token', async () => {
+  it('is the only listener that requires no token', async () => {
     const plain = Number(own.platform.urls.mqtt?.split(':').at(-1));
     await expect(connectBoard(plain)).rejects.toThrow('CONNACK 4');
   });
 });
 
-describe('a filter', () => {
+describe('a topic filter', () => {
   it.each([
     ['a/b', 'a/b', true],
     ['a/b', 'a/c', false],
@@ -269,7 +269,7 @@ describe('a filter', () => {
     ['+/+', '/x', true],
     ['+', '/x', false],
     ['$SYS/#', '$SYS/x', true],
-  ])('%s fits %s: %s', (filter, topic, fits) => {
+  ])('%s matches %s: %s', (filter, topic, fits) => {
     expect(topicMatcher(filter)(topic)).toBe(fits);
   });
 
@@ -280,9 +280,9 @@ describe('a filter', () => {
     ['a+/b', false],
     ['+/a/#', true],
     ['/', true],
-  ])('"%s" is one: %s', (text, is) => expect(isFilter(text)).toBe(is));
+  ])('"%s" is valid: %s', (text, is) => expect(isFilter(text)).toBe(is));
 
-  it('covers another only when it fits every topic that the other fits', () => {
+  it('covers another only if it matches every topic that the other matches', () => {
     const level = fc.constantFrom('a', 'b', '$x', '');
     const topic = fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/'));
     const filter = fc

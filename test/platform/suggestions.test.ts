@@ -13,7 +13,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-it('the status counts models by name, and their versions', async () => {
+it('the status counts models and their versions', async () => {
   const bundle = join(own.folder, 'counted.aiot');
   for (const seed of [1, 2, 3]) {
     await writeFile(bundle, tinyBundle('counted', seed));
@@ -26,28 +26,28 @@ it('the status counts models by name, and their versions', async () => {
   });
 });
 
-describe('a name that nothing has', () => {
-  it('is answered with the one that was meant', async () => {
+describe('an unknown name', () => {
+  it('gets a suggestion of a similar device, user or model', async () => {
     await runCli(['device', 'claim', 'pump', '--json']);
     await runCli(['user', 'add', 'alice', '--role', 'viewer', '--json']);
     const bundle = join(own.folder, 'tiny.aiot');
     await writeFile(bundle, tinyBundle());
     await runCli(['model', 'push', bundle, '--json']);
     const cases: [string[], string][] = [
-      [['device', 'show', 'pumpp'], 'no device is named pumpp; did you mean pump?'],
-      [['device', 'revoke', 'pupm'], 'no device is named pupm; did you mean pump?'],
-      [['user', 'disable', 'alcie'], 'no user is named alcie; did you mean alice?'],
-      [['model', 'show', 'tinny@1'], 'no model is named tinny; did you mean tiny?'],
-      [['model', 'show', 'tiny@7'], 'there is no model tiny@7; the newest is tiny@1'],
+      [['device', 'show', 'pumpp'], 'no device is named pumpp. Did you mean pump?'],
+      [['device', 'revoke', 'pupm'], 'no device is named pupm. Did you mean pump?'],
+      [['user', 'disable', 'alcie'], 'no user is named alcie. Did you mean alice?'],
+      [['model', 'show', 'tinny@1'], 'no model is named tinny. Did you mean tiny?'],
+      [['model', 'show', 'tiny@7'], 'model tiny@7 does not exist; the newest is tiny@1'],
       [['device', 'show', 'fan'], 'no device is named fan'],
     ];
     for (const [argv, message] of cases) expect(await refusal(argv)).toMatchObject({ message });
   });
 
-  it('is answered with the token that was meant, by its id or by what it is called', async () => {
+  it('gets a suggestion of a similar token, by ID or by name', async () => {
     const { json } = await runCli(['token', 'create', 'laptop', '--role', 'viewer', '--json']);
     const { id } = json as { id: string };
-    const meant = `; did you mean ${id} (laptop)?`;
+    const meant = `. Did you mean ${id} (laptop)?`;
     const slip = `${id.slice(0, -1)}_`;
     for (const typed of [slip, 'laptop', 'laptpo'])
       for (const verb of [['revoke', '--yes'], ['rotate']])
@@ -58,21 +58,21 @@ describe('a name that nothing has', () => {
     expect(await refusal(['token', 'rotate', 'wall'])).toMatchObject({ message: 'no token has the id wall' });
   });
 
-  it('is answered with the context, template, state or file that was meant', async () => {
+  it('gets a suggestion of a similar context, template or state', async () => {
     await runCli(['context', 'add', 'laboratory', '--url', 'https://lab.example', '--no-check', '--json']);
     const cases: [string[], string][] = [
-      [['context', 'use', 'labroatory'], 'no context is named labroatory; did you mean laboratory?'],
+      [['context', 'use', 'labroatory'], 'no context is named labroatory. Did you mean laboratory?'],
       [
         ['device', 'list', '--context', 'laborator'],
-        'no context is named laborator; did you mean laboratory?',
+        'no context is named laborator. Did you mean laboratory?',
       ],
       [
         ['init', join(own.folder, 'new'), '--template', 'moto-watch'],
-        'expected a template (face-camera, har-imu, iot-kit, motor-watch), got "moto-watch"; did you mean motor-watch?',
+        'expected a template (face-camera, har-imu, iot-kit, motor-watch), got "moto-watch". Did you mean motor-watch?',
       ],
       [
         ['device', 'list', '--selector', 'state=actve'],
-        'the selector, column 7: expected registered or provisioned or active or suspended or revoked, got "actve"; did you mean active?',
+        'the selector, column 7: expected registered or provisioned or active or suspended or revoked, got "actve". Did you mean active?',
       ],
     ];
     for (const [argv, message] of cases) expect(await refusal(argv)).toMatchObject({ message });

@@ -10,19 +10,19 @@ import { describeReal } from '../support/real.js';
 const run = promisify(execFile);
 
 /** Killing a process shows no missing sync, for the kernel has the data; the calls themselves do. */
-describeReal('strace', 'what the kernel is asked for', () => {
-  it('is write, then fdatasync, then the word to the sender; for each message', async () => {
+describeReal('strace', 'the system calls of the telemetry store', () => {
+  it('are a write, a sync, and then the acknowledgment, for each message', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-strace-'));
     const trace = join(folder, 'trace');
     const program = [process.execPath, '--import', 'tsx', join(root, 'test/support/appender.ts'), folder];
-    const calls = ['-e', 'trace=write,pwrite64,fdatasync', '-s', '4096'];
+    const calls = ['-e', 'trace=write,pwrite64,fdatasync,fsync', '-s', '4096'];
     await run('strace', ['-f', '-qq', '-o', trace, ...calls, ...program], { cwd: root, timeout: 60_000 });
     const lines = (await readFile(trace, 'utf8')).split('\n');
     for (let x = 4700; x < 4720; x++) {
       const written = lines.findIndex((line) => /pwrite64\(/.test(line) && line.includes(`\\"x\\":${x}`));
       // Ended, not begun: `fdatasync(20) = 0`, or the second half of a call that another thread came between.
       const synced = lines.findIndex(
-        (line, i) => i > written && /fdatasync(\(\d+\)| resumed>\)) += 0/.test(line),
+        (line, i) => i > written && /f(data)?sync(\(\d+\)| resumed>\)) += 0/.test(line),
       );
       const told = lines.findIndex((line) => line.includes(`told ${x}`));
       expect(written).toBeGreaterThan(-1);

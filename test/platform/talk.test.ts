@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deviceMessagesSchema, deviceReplySchema } from '../../src/lib/registry/talk-api.js';
+import { deviceMessagesSchema, deviceReplySchema } from '../../src/lib/api/contract/devices.js';
 import { runCli } from '../support/cli.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -25,32 +25,32 @@ const say = async (channel: string, message: object) => {
   await device.client.publishAsync(`aiot/v1/d1/${channel}`, JSON.stringify(message), { qos: 1 });
 };
 
-describe('what a device said last', () => {
-  it('is told of each channel, oldest first, of all streams and recordings, and no more than was asked for', async () => {
+describe('the latest messages of a device', () => {
+  it('are listed by channel, oldest first, across streams and recordings, up to the limit', async () => {
     for (let seq = 0; seq < 3; seq++) {
       await say('telemetry/imu', { seq, t: Date.now(), x: [seq], recording: `r${seq % 2}` });
       await say('log', { t: Date.now(), level: 'info', message: `line ${seq}` });
     }
     await say('telemetry/power', { seq: 0, t: Date.now(), watts: 3 });
-    const logs = await ok(deviceMessagesSchema.shape.messages, ['device', 'messages', 'd1', '--limit', '2']);
+    const logs = await ok(deviceMessagesSchema.shape.messages, ['device', 'logs', 'd1', '--limit', '2']);
     expect(logs.map(({ payload }) => payload.message)).toEqual(['line 1', 'line 2']);
     const telemetry = await ok(deviceMessagesSchema.shape.messages, [
-      ...['device', 'messages', 'd1', '--channel', 'telemetry'],
+      ...['device', 'logs', 'd1', '--channel', 'telemetry'],
     ]);
     expect(telemetry.map(({ stream, payload }) => [stream, payload.seq])).toEqual([
       ...[0, 1, 2].map((seq) => ['imu', seq]),
       ['power', 0],
     ]);
-    expect((await runCli(['device', 'messages', 'd1'])).stdout).toContain('line 2');
+    expect((await runCli(['device', 'logs', 'd1'])).stdout).toContain('line 2');
     expect(
-      await ok(deviceMessagesSchema.shape.messages, ['device', 'messages', 'd1', '--channel', 'inference']),
+      await ok(deviceMessagesSchema.shape.messages, ['device', 'logs', 'd1', '--channel', 'inference']),
     ).toEqual([]);
-    expect(await refusal(['device', 'messages', 'nobody'])).toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    expect(await refusal(['device', 'logs', 'nobody'])).toMatchObject({ code: 'AIOT_NOT_FOUND' });
   });
 });
 
 describe('a command', () => {
-  it('is answered by a device that is online, refused by it, or by the platform for one that is not', async () => {
+  it('is answered or refused by an online device, and refused by the platform for an offline one', async () => {
     await device.client.subscribeAsync('aiot/v1/d1/command', { qos: 1 });
     device.client.on('message', (topic, payload) => {
       if (!topic.endsWith('/command')) return;
@@ -65,7 +65,7 @@ describe('a command', () => {
     });
     const reply = await ok(deviceReplySchema, ['device', 'command', 'd1', 'ping']);
     expect(reply).toMatchObject({ device: 'd1', command: 'ping', result: { t: 7 } });
-    expect((await runCli(['device', 'command', 'd1', 'ping'])).stdout).toContain('answered ping within');
+    expect((await runCli(['device', 'command', 'd1', 'ping'])).stdout).toContain('d1 replied to ping in ');
     expect(await refusal(['device', 'command', 'd1', 'reboot'])).toEqual({
       ...{ code: 'AIOT_COMMAND_FAILED', exit: 1 },
       message: 'd1: AIOT_DEVICE_BUSY not now',

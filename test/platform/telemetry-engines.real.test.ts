@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Entry, TakeKey } from '../../src/lib/platform/journal/entry.js';
-import { openTelemetry } from '../../src/lib/platform/journal/files.js';
+import { openTelemetry } from '../../src/lib/platform/journal/sqlite.js';
 import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
@@ -32,7 +32,7 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     return found;
   };
 
-  it('stores what it acknowledges, drops repeats and counts what happened', async () => {
+  it('stores acknowledged messages, drops repeats, and keeps counts', async () => {
     const { telemetry, again } = await engine();
     const order = [0, 1, 5, 3, 3, 1, 7];
     await Promise.all(
@@ -66,7 +66,7 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     await second.close();
   });
 
-  it('lists recordings by device and name, in pages, and reads a part of the time', async () => {
+  it('lists recordings by device and name, in pages, and reads a time range', async () => {
     const { telemetry } = await engine();
     const hour = 3_600_000;
     for (const device of ['b', 'a', 'B']) {
@@ -89,7 +89,7 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     await telemetry.close();
   });
 
-  it('forgets recordings for good, and a device may begin them anew', async () => {
+  it('forgets removed recordings for good, and lets a device start them again', async () => {
     const { telemetry, again } = await engine();
     for (const recording of ['r', 'q']) {
       for (const seq of [0, 1, 2]) await telemetry.append(sent('a', { seq, recording, x: seq }));
@@ -105,7 +105,7 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     await second.close();
   });
 
-  it('counts answers of models by recording, each once', async () => {
+  it('counts each prediction of a model once, by recording', async () => {
     const { telemetry, again } = await engine();
     const all = [
       inference(1, 'r', 'walk'),
@@ -130,7 +130,7 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     await second.close();
   });
 
-  it('refuses what cannot be stored, and it alone', async () => {
+  it('rejects only the messages that cannot be stored', async () => {
     const { telemetry } = await engine();
     const wide = Object.fromEntries(Array.from({ length: 1100 }, (_, n) => [`f${n}`, n]));
     const nested = JSON.parse(`${'['.repeat(50_000)}${']'.repeat(50_000)}`);
@@ -149,7 +149,7 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     });
   });
 
-  it('hands on what is durable, in order and each once, from a position on', async () => {
+  it('delivers durable messages once each, in order, from a given position', async () => {
     const { telemetry } = await engine();
     for (const seq of [0, 1, 1, 2]) await telemetry.append(sent('a', { seq, recording: 'r', x: seq }));
     const controller = new AbortController();
@@ -183,7 +183,7 @@ afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
 });
 
-describe('telemetry in files', () => {
+describe('telemetry in SQLite', () => {
   conformance(async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-telemetry-'));
     folders.push(folder);
@@ -193,7 +193,7 @@ describe('telemetry in files', () => {
 });
 
 describeReal('postgres', 'telemetry in PostgreSQL', () => {
-  describe('of its own', () => {
+  describe('in its own database', () => {
     let server: Promise<Postgres> | undefined;
     afterAll(async () => (await server)?.stop());
     const database = async () => {
@@ -206,7 +206,55 @@ describeReal('postgres', 'telemetry in PostgreSQL', () => {
       return reopened(open);
     });
 
-    it('is written by several replicas at once, each message once', async () => {
+    it('migrates from an earlier version, detecting repeats and reading messages without a checksum', async () => {
+      const url = await database();
+      const { default: pg } = await import('pg');
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      await client.query(earlierTables);
+      const counts = (messages: number) =>
+        JSON.stringify({ messages, samples: messages, numbered: messages });
+      await client.query(
+        `INSERT INTO "telemetryTakes" ("channel", "stream", "device", "recording", "counts")
+         VALUES ('telemetry', 's', 'a', 'r', $1), ('telemetry', 's', 'a', 'day-1970-01-01', $2)`,
+        [counts(2), counts(1)],
+      );
+      await client.query(`INSERT INTO "telemetryStreams" VALUES ('s', $1)`, [
+        JSON.stringify({
+          name: 's',
+          fields: ['x'],
+          recordings: 2,
+          messages: 3,
+          samples: 3,
+          bytes: 9,
+          duplicates: 0,
+        }),
+      ]);
+      const all = [sent('a', { seq: 0, recording: 'r', x: 0 }), sent('a', { seq: 1, recording: 'r', x: 1 })];
+      const loose = sent('a', { seq: 7, t: 5, x: 7 });
+      for (const [take, id, seq, entry] of [
+        [1, '0', 0, all[0]],
+        [1, '1', 1, all[1]],
+        [2, '7:5', 7, loose],
+      ] as const)
+        await client.query(
+          `INSERT INTO "telemetryMessages" ("take", "key", "seq", "t", "entry") VALUES ($1, $2, $3, $4, $5)`,
+          [take, id, seq, 5, JSON.stringify(entry)],
+        );
+      await client.end();
+      const telemetry = await openTelemetry({ folder: '', now: () => 1 }, url);
+      for (const entry of [...all, loose, sent('a', { seq: 2, recording: 'r', x: 2 })])
+        await telemetry.append(entry);
+      const found: unknown[] = [];
+      for await (const { payload } of telemetry.read(key('a'))) found.push(payload.x);
+      expect(found).toEqual([0, 1, 2]);
+      expect(await telemetry.stream('s')).toMatchObject({ messages: 4, duplicates: 3 });
+      await telemetry.remove([key('a')]);
+      expect(await telemetry.stream('s')).toMatchObject({ messages: 1, recordings: 1 });
+      await telemetry.close();
+    }, 30_000);
+
+    it('stores each message once when several replicas write at the same time', async () => {
       const url = await database();
       const replicas = await Promise.all(
         [1, 2, 3].map(() => openTelemetry({ folder: '', now: () => 1 }, url)),
@@ -222,3 +270,25 @@ describeReal('postgres', 'telemetry in PostgreSQL', () => {
     }, 30_000);
   });
 });
+
+/** Tables as versions before checksums made them. */
+const earlierTables = `
+  CREATE TABLE "telemetryStreams" ("name" TEXT COLLATE "C" PRIMARY KEY, "totals" TEXT NOT NULL);
+  CREATE TABLE "telemetryTakes" (
+    "id" BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "channel" TEXT COLLATE "C" NOT NULL,
+    "stream" TEXT COLLATE "C" NOT NULL, "device" TEXT COLLATE "C" NOT NULL, "recording" TEXT COLLATE "C" NOT NULL,
+    "counts" TEXT NOT NULL, UNIQUE ("channel", "stream", "device", "recording")
+  );
+  CREATE TABLE "telemetryMessages" (
+    "take" BIGINT NOT NULL REFERENCES "telemetryTakes" ON DELETE CASCADE, "id" BIGINT GENERATED ALWAYS AS IDENTITY,
+    "key" TEXT COLLATE "C", "seq" DOUBLE PRECISION NOT NULL, "t" DOUBLE PRECISION NOT NULL, "entry" TEXT NOT NULL,
+    "written" xid8 NOT NULL DEFAULT pg_current_xact_id(), PRIMARY KEY ("take", "id"), UNIQUE ("take", "key")
+  );
+  CREATE INDEX "telemetryByTime" ON "telemetryMessages" ("take", "t", "id");
+  CREATE INDEX "telemetryByNumber" ON "telemetryMessages" ("take", "seq", "id");
+  CREATE INDEX "telemetryByWriting" ON "telemetryMessages" ("written", "id");
+  CREATE TABLE "telemetryLive" (
+    "model" TEXT COLLATE "C" NOT NULL, "kind" TEXT COLLATE "C" NOT NULL, "name" TEXT COLLATE "C" NOT NULL,
+    "answer" TEXT COLLATE "C" NOT NULL, "n" BIGINT NOT NULL, PRIMARY KEY ("model", "kind", "name", "answer")
+  );
+  CREATE INDEX "telemetryLiveByName" ON "telemetryLive" ("name", "kind")`;

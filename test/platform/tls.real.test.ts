@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type PeerCertificate } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
 import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { openAuthority } from '../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { testPlatform } from '../support/platform.js';
 
 let folder: string;
@@ -61,12 +61,12 @@ const portOf = (url: string) => new URL(url.replace('mqtts', 'https')).port;
 describe('the CA’s key', () => {
   const now = () => Date.now();
 
-  it('is for its owner alone', async () => {
+  it('is readable only by its owner', async () => {
     await openAuthority(folder, now);
     expect((await stat(join(folder, 'ca.key'))).mode & 0o777).toBe(0o600);
   });
 
-  it('is encrypted with a passphrase, also one that was not, and openssl can read it', async () => {
+  it('is encrypted with a passphrase, even if it was not before, and OpenSSL can read it', async () => {
     await openAuthority(folder, now);
     const before = await readFile(join(folder, 'ca.key'), 'utf8');
     await openAuthority(folder, now, true, 'correct horse');
@@ -88,8 +88,8 @@ describe('the CA’s key', () => {
   });
 });
 
-describe('the certificate of the listeners', () => {
-  it('is renewed and shown while they run, before it ends', async () => {
+describe('the listeners’ certificate', () => {
+  it('is renewed and served at runtime before it expires', async () => {
     let now = Date.now();
     const clock = { now: () => now, sleep: async () => {} };
     const own = await testPlatform({ clock });
@@ -106,7 +106,7 @@ describe('the certificate of the listeners', () => {
     await own.platform.stop();
   }, 20_000);
 
-  it('is a given one for who asks for a name of it; what knows only our CA goes on; a changed file is read anew', async () => {
+  it('is the configured one for its own names, else the platform’s, and is reloaded on change', async () => {
     const serverCertificate = foreign('iot.example.com');
     const own = await testPlatform({ serverCertificate });
     const port = portOf(own.platform.urls.http);
@@ -127,10 +127,10 @@ describe('the certificate of the listeners', () => {
   }, 20_000);
 
   it.each<[string, () => Promise<{ cert: string; key: string }> | { cert: string; key: string }]>([
-    ['of another key', () => ({ cert: foreign('a').cert, key: foreign('b').key })],
-    ['for clients alone', () => foreign('c', ['-addext', 'extendedKeyUsage=clientAuth'])],
+    ['its key does not match', () => ({ cert: foreign('a').cert, key: foreign('b').key })],
+    ['it is for clients only', () => foreign('c', ['-addext', 'extendedKeyUsage=clientAuth'])],
     [
-      'that is none',
+      'it is malformed',
       async () => {
         const files = foreign('d');
         await writeFile(files.cert, 'nonsense');
@@ -138,14 +138,14 @@ describe('the certificate of the listeners', () => {
       },
     ],
     [
-      'whose key has a passphrase',
+      'its key has a passphrase',
       () => {
         const files = foreign('e');
         openssl('pkcs8', '-topk8', '-in', files.key, '-out', 'sealed.key', '-passout', 'pass:x');
         return { cert: files.cert, key: join(folder, 'sealed.key') };
       },
     ],
-  ])('is refused when it is one %s', async (_, files) => {
+  ])('is rejected if %s', async (_, files) => {
     await expect(testPlatform({ serverCertificate: await files() })).rejects.toMatchObject({
       code: 'AIOT_CERTIFICATE_UNFIT',
       exit: 2,
@@ -153,8 +153,8 @@ describe('the certificate of the listeners', () => {
   });
 });
 
-describe('a forged certificate of a device', () => {
-  it('gets nobody in: of another CA, self-signed, for servers, of another device, ended', async () => {
+describe('a forged device certificate', () => {
+  it('is rejected: from another CA, self-signed, unregistered, expired, or for a server', async () => {
     const own = await testPlatform();
     const key = generateKeyPair().privatePem;
     const { device } = await own.client.devices.provision(

@@ -5,8 +5,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal, python } from '../support/real.js';
 
@@ -48,7 +48,7 @@ async function brittleWire(
 }
 
 describe('a large blob', () => {
-  it('of aiot’s own client gets there over a wire that breaks again and again', async () => {
+  it('is uploaded by the aiot client over a connection that breaks repeatedly', async () => {
     const { server, port, broken } = await brittleWire(5_000_000, 3);
     const client = createClient({ url: `https://127.0.0.1:${port}`, ca: own.ca, token: own.token });
     expect(await client.blobs.put(digest, content)).toEqual({ digest, bytes: content.length });
@@ -58,7 +58,7 @@ describe('a large blob', () => {
     server.close();
   }, 30_000);
 
-  it('of tus-js-client, which goes on where it was', async () => {
+  it('is uploaded by tus-js-client, which resumes where it stopped', async () => {
     const { Upload, DefaultHttpStack } = await import('tus-js-client');
     const { Agent } = await import('node:https');
     const bytes = randomBytes(3_000_000);
@@ -81,7 +81,7 @@ describe('a large blob', () => {
 });
 
 describeReal('platform', 'PyPI’s tuspy', () => {
-  it('uploads in pieces, with checksums, and resumes by its URL', async () => {
+  it('uploads in chunks with checksums, and resumes by URL', async () => {
     const bytes = randomBytes(2_500_000);
     const file = join(own.folder, 'tuspy.bin');
     await writeFile(file, bytes);

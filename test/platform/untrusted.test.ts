@@ -44,8 +44,8 @@ async function upload(...contents: { name: string; file?: string; content: Uint8
   await own.restart();
 }
 
-describe('a version that came in without a signature', () => {
-  it('is listed and can be downloaded, and is neither promoted, fetched as trusted nor rolled out', async () => {
+describe('an unsigned version', () => {
+  it('can be listed and downloaded, but not promoted, fetched as trusted or rolled out', async () => {
     await upload({ name: 'guide', file: '2026-11-21-01:02:03-model.tflite', content: network });
     const card = await own.client.models.get('guide', 1);
     expect(card).toMatchObject({
@@ -73,7 +73,7 @@ describe('a version that came in without a signature', () => {
     await expect(fetchModel(own.client, card, null)).rejects.toMatchObject(refused);
   });
 
-  it('becomes a bundle around that very network when it is signed, once, and can then go on', async () => {
+  it('becomes a bundle around the same model when it is signed, once, and can then be promoted', async () => {
     const sign = () =>
       signModel({ client: own.client, model: { name: 'guide', version: 1 }, privatePem: own.key });
     const signed = await sign();
@@ -95,7 +95,7 @@ describe('a version that came in without a signature', () => {
     expect(entry).toMatchObject({ action: 'model.sign', detail: { digest: signed.digest } });
   });
 
-  it('is not signed as something else than it was', async () => {
+  it('is not signed if the content served differs from the upload', async () => {
     await upload({ name: 'guide', file: 'second.tflite', content: network });
     const other = Buffer.from(unpackBundle(tinyBundle('other', 9)).model);
     const client = {
@@ -108,7 +108,7 @@ describe('a version that came in without a signature', () => {
     expect(await own.client.models.get('guide', 2)).toMatchObject({ trusted: false });
   });
 
-  it('that is a bundle is signed as it is, and one that is neither is refused', async () => {
+  it('is signed unchanged if it is a bundle, and rejected if it is neither a bundle nor a model', async () => {
     const bundle = packBundle(unpackBundle(tinyBundle('whole', 3)));
     await upload(
       { name: 'whole', content: bundle },
@@ -119,11 +119,11 @@ describe('a version that came in without a signature', () => {
     expect(await sign('whole')).toMatchObject({ digest: digestOf(bundle), kind: 'model', trusted: true });
     await expect(sign('zip')).rejects.toMatchObject({
       code: 'AIOT_MODEL_UNFIT',
-      message: '2026-11-21-01:02:03-model.zip is neither a .tflite network nor a .aiot bundle',
+      message: '2026-11-21-01:02:03-model.zip is neither a .tflite model nor a .aiot bundle',
     });
   });
 
-  it('takes both of its blobs with it when it is removed', async () => {
+  it('is removed together with both of its blobs', async () => {
     await own.client.models.remove('guide', 2);
     const { digest } = await own.client.models.get('guide', 1);
     await own.client.models.promote('guide', 1, { to: 'dev' });
@@ -135,7 +135,7 @@ describe('a version that came in without a signature', () => {
 });
 
 describe('aiot model sign', () => {
-  it('signs with the operator’s key, and says what to do next', async () => {
+  it('signs with the operator’s key, once, and requires a version', async () => {
     const before = { ...process.env };
     process.env.AIOT_CONFIG_DIR = join(own.folder, 'config');
     await mkdir(join(process.env.AIOT_CONFIG_DIR, 'keys'), { recursive: true });
@@ -143,7 +143,7 @@ describe('aiot model sign', () => {
     await writeFile(join(process.env.AIOT_CONFIG_DIR, 'keys', 'here.pem'), own.key);
     const context = { url: own.platform.urls.http, ca: own.platform.ca, token: own.token };
     await writeContexts({ current: 'here', contexts: { here: context } });
-    const deploy = await runCli(['model', 'deploy', 'command@1', '--to', 'all', '--json']);
+    const deploy = await runCli(['model', 'deploy', 'command@1', '--selector', 'all', '--json']);
     expect([deploy.code, (deploy.json as { error: { code: string } }).error.code]).toEqual([
       5,
       'AIOT_MODEL_UNTRUSTED',

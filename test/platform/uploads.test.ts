@@ -78,7 +78,7 @@ const patch = (path: string, offset: number, bytes: Uint8Array, more: Record<str
   );
 const offsetOf = async (path: string) => Number((await ask('HEAD', path)).headers['upload-offset']);
 
-describe('an upload in pieces', () => {
+describe('a chunked upload', () => {
   it('becomes the blob of its digest with its last byte', async () => {
     const path = await begin();
     expect(await ask('HEAD', path)).toMatchObject({
@@ -98,7 +98,7 @@ describe('an upload in pieces', () => {
     expect(await offsetOf(path)).toBe(500_000);
   });
 
-  it('goes on after the platform was stopped, and after a connection that broke in the middle of a piece', async () => {
+  it('resumes after a restart of the platform and after a connection lost in the middle of a chunk', async () => {
     const other = randomBytes(400_000);
     const path = await begin(digestOf(other), other.length);
     const broken = ask(
@@ -119,7 +119,7 @@ describe('an upload in pieces', () => {
     expect((await (await own.client.blobs.get(digestOf(other))).bytes()).equals(other)).toBe(true);
   });
 
-  it('is taken over from a connection that hangs', async () => {
+  it('is taken over from a hanging connection', async () => {
     const other = randomBytes(100_000);
     const path = await begin(digestOf(other), other.length);
     const hanging = ask(
@@ -140,7 +140,7 @@ describe('an upload in pieces', () => {
     expect((await (await own.client.blobs.get(digestOf(other))).bytes()).equals(other)).toBe(true);
   });
 
-  it('keeps nothing of a piece whose checksum is another, and takes it again', async () => {
+  it('discards a chunk with a wrong checksum, and accepts the correct one', async () => {
     const other = randomBytes(1000);
     const path = await begin(digestOf(other), other.length);
     const sum = digestOf(other).slice('sha256:'.length);
@@ -151,7 +151,7 @@ describe('an upload in pieces', () => {
     expect(await patch(path, 0, other, { 'upload-checksum': good })).toMatchObject({ status: 204 });
   });
 
-  it('with its first bytes in the request that begins it', async () => {
+  it('can include its first bytes in the request that creates it', async () => {
     const other = randomBytes(2000);
     const answer = await ask(
       'POST',
@@ -167,14 +167,14 @@ describe('an upload in pieces', () => {
     expect((await own.client.blobs.get(digestOf(other))).total).toBe(2000);
   });
 
-  it('of other content than it promised is not kept', async () => {
+  it('is discarded if its content does not match its digest', async () => {
     const path = await begin(digestOf('another'), 7);
     const answer = await patch(path, 0, Buffer.from('not it!'));
     expect([answer.status, code(answer)]).toEqual([422, 'AIOT_DIGEST_MISMATCH']);
     expect(await ask('HEAD', path)).toMatchObject({ status: 404 });
   });
 
-  it('can be given up', async () => {
+  it('can be canceled', async () => {
     const path = await begin();
     expect(await ask('DELETE', path)).toMatchObject({ status: 204 });
     expect(await ask('HEAD', path)).toMatchObject({ status: 404 });
@@ -182,8 +182,8 @@ describe('an upload in pieces', () => {
   });
 });
 
-describe('what does not fit', () => {
-  it('is refused with what does', async () => {
+describe('upload validation', () => {
+  it('rejects invalid requests with the matching status and error code', async () => {
     const path = await begin();
     const wrongPlace = await patch(path, 7, content);
     expect([wrongPlace.status, code(wrongPlace)]).toEqual([409, 'AIOT_UPLOAD_OFFSET']);
@@ -213,7 +213,7 @@ describe('what does not fit', () => {
     });
   });
 
-  it('stops at 64 uploads of one that are not at their end', async () => {
+  it('allows at most 64 unfinished uploads per user', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-uploads-'));
     const blobs = await openBlobs(folder);
     const uploads = await Uploads.open({ folder: join(folder, 'uploads'), blobs, now: Date.now });
@@ -225,8 +225,8 @@ describe('what does not fit', () => {
   });
 });
 
-describe('notes that a kill cut off', () => {
-  it('are removed at the next start, and are no uploads', async () => {
+describe('upload records truncated by a kill', () => {
+  it('are removed at the next start, and do not count as uploads', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-uploads-'));
     const parts = { folder: join(folder, 'uploads'), blobs: await openBlobs(folder), now: () => Date.now() };
     const before = await Uploads.open(parts);
@@ -240,8 +240,8 @@ describe('notes that a kill cut off', () => {
   });
 });
 
-describe('uploads that nobody goes on with', () => {
-  it('are gone after a day, and one that a kill caught between blob and note is at its end', async () => {
+describe('abandoned uploads', () => {
+  it('are removed after a day, and one interrupted after its blob was stored counts as done', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-uploads-'));
     const blobs = await openBlobs(folder);
     const now = Date.now();

@@ -15,12 +15,12 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/lib/api/client.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { saveBackup } from '../../src/lib/platform/backup/restore.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
 import { type Verified, verifyPlatform } from '../../src/lib/platform/verify/verify.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient } from '../../src/lib/registry/client.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { sendFew } from '../support/few-messages.js';
@@ -59,7 +59,7 @@ afterAll(async () => {
 });
 
 describe('verify beside a running platform', () => {
-  it('finds it whole, and a blob that was altered, and repairs nothing', async () => {
+  it('reports an intact folder and an altered blob, and refuses to repair', async () => {
     expect(await verifyPlatform({ data: whole, repair: false })).toMatchObject({
       running: true,
       findings: [],
@@ -78,13 +78,13 @@ describe('verify beside a running platform', () => {
   });
 });
 
-describe('verify of a stopped platform', () => {
+describe('verify on a stopped platform', () => {
   beforeEach(async () => {
     data = join(folder, `data-${randomBytes(4).toString('hex')}`);
     await cp(whole, data, { recursive: true });
   });
 
-  it('finds nothing in a folder that is whole, and says what it looked at', async () => {
+  it('finds nothing in an intact folder, and lists the parts it checked', async () => {
     const verified = await verifyPlatform({ data, repair: true, backup: backup() });
     expect(verified).toMatchObject({ running: false, findings: [], unrepaired: 0 });
     expect(verified.checked.map(({ part }) => part)).toEqual(
@@ -96,7 +96,7 @@ describe('verify of a stopped platform', () => {
   it.each<[string, () => Promise<unknown>]>([
     ['altered', () => writeFile(blob(), randomBytes(100))],
     ['removed', () => rm(blob())],
-  ])('takes a blob that was %s from the backup, and nothing else', async (what, damage) => {
+  ])('restores a blob that was %s from the backup, and nothing else', async (what, damage) => {
     await damage();
     const part = what === 'removed' ? 'reference' : 'blob';
     const seen = await verifyPlatform({ data, repair: false });
@@ -111,7 +111,7 @@ describe('verify of a stopped platform', () => {
     expect(await verifyPlatform({ data, repair: false })).toMatchObject({ findings: [] });
   });
 
-  it('moves a blob without a record out of the way, once the sweep should have removed it', async () => {
+  it('moves an unreferenced blob aside once the sweep should have removed it', async () => {
     const content = randomBytes(50);
     const hex = digestOf(content).slice(7);
     const path = join(data, 'blobs', 'sha256', hex.slice(0, 2), hex);
@@ -124,13 +124,13 @@ describe('verify of a stopped platform', () => {
     expect(await readdir(join(data, 'damaged'))).toEqual([hex]);
   });
 
-  it('closes keys to other users, and takes a broken one from the backup', async () => {
+  it('makes keys private to their owner, and restores a broken one from the backup', async () => {
     await chmod(join(data, 'pki', 'ca.key'), 0o644);
-    await chmod(join(data, 'journal'), 0o755);
+    await chmod(join(data, 'telemetry.db'), 0o644);
     await writeFile(join(data, 'pki', 'server.key'), 'no key');
     const before = await readFile(join(data, 'pki', 'ca.key'));
     const seen = await verifyPlatform({ data, repair: false });
-    expect(found(seen).sort()).toEqual(['key journal', 'key pki/ca.key', 'key pki/server.key']);
+    expect(found(seen).sort()).toEqual(['key pki/ca.key', 'key pki/server.key', 'key telemetry.db']);
     expect(await verifyPlatform({ data, repair: true, backup: backup() })).toMatchObject({ unrepaired: 0 });
     expect((await stat(join(data, 'pki', 'ca.key'))).mode & 0o777).toBe(0o600);
     expect((await readFile(join(data, 'pki', 'ca.key'))).equals(before)).toBe(true);
@@ -171,7 +171,7 @@ describe('verify of a stopped platform', () => {
     expect(await starts()).toEqual({ users: ['later'], devices: ['dev'] });
   });
 
-  it('takes the rows of a damaged table from the backup, and keeps what is newer in the others', async () => {
+  it('restores the rows of a damaged table from the backup, and keeps newer rows of the others', async () => {
     await overwrite(await tablePage('devices'));
     await expect(starts()).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
     const without = await verifyPlatform({ data, repair: true });
@@ -183,7 +183,7 @@ describe('verify of a stopped platform', () => {
     expect(await readdir(data)).toContainEqual(expect.stringMatching(/^state\.db\.damaged-\d+/));
   });
 
-  it('replaces a database that cannot be opened by that of the backup', async () => {
+  it('replaces a database that cannot be opened with the one from the backup', async () => {
     await overwrite({ at: 0, bytes: 4096 });
     const repaired = await verifyPlatform({ data, repair: true, backup: backup() });
     expect(repaired).toMatchObject({ unrepaired: 0 });
@@ -191,20 +191,21 @@ describe('verify of a stopped platform', () => {
     expect(await starts()).toEqual({ users: [], devices: ['dev'] });
   });
 
-  it('takes a damaged segment of the journal from the backup, and removes a damaged index', async () => {
-    const [segment] = (await readdir(join(data, 'journal'))).filter((name) => /^\d{8}.*\.log$/.test(name));
-    const path = join(data, 'journal', segment ?? '');
+  it('restores damaged telemetry rows from the backup', async () => {
+    const path = join(data, 'telemetry.db');
     const content = await readFile(path);
-    await writeFile(path, content.subarray(0, 100));
-    // SQLite would bring its pages back from a log that lies beside it.
-    for (const end of ['-wal', '-shm']) await rm(join(data, 'journal', `index.db${end}`), { force: true });
-    await writeFile(join(data, 'journal', 'index.db'), randomBytes(50_000));
+    const at = content.indexOf('"seq":3');
+    await writeFile(
+      path,
+      Buffer.concat([content.subarray(0, at), Buffer.from('"seq":4'), content.subarray(at + 7)]),
+    );
     const seen = await verifyPlatform({ data, repair: false });
-    expect(new Set(seen.findings.map(({ part }) => part))).toEqual(new Set(['journal', 'index']));
-    expect(seen.findings.find(({ part }) => part === 'journal')?.lost?.rows).toBeGreaterThan(0);
+    expect(found(seen)).toEqual(['journal telemetry.db']);
+    expect(seen.findings[0]?.lost?.rows).toBeGreaterThan(0);
+    expect((await verifyPlatform({ data, repair: true })).unrepaired).toBe(1);
     const repaired = await verifyPlatform({ data, repair: true, backup: backup() });
-    expect(repaired.unrepaired).toBe(0);
-    expect((await readFile(path)).equals(content)).toBe(true);
+    expect(repaired).toMatchObject({ unrepaired: 0, findings: [{ part: 'journal', place: 'telemetry.db' }] });
+    expect(repaired.findings[0]?.repaired).toMatch(/^taken from the backup of 20/);
     expect(await verifyPlatform({ data, repair: false })).toMatchObject({ findings: [] });
   });
 
@@ -220,11 +221,11 @@ describe('verify of a stopped platform', () => {
 });
 
 describe('aiot platform verify', () => {
-  it('ends with 0 on a whole folder, and with 6 on a damaged one, whose next step it names', async () => {
+  it('exits with 0 for an intact folder, and with 6 for a damaged one, naming the next step', async () => {
     data = join(folder, 'command');
     await cp(whole, data, { recursive: true });
     const good = await runCli(['platform', 'verify', '--data', data]);
-    expect([good.code, good.stdout]).toEqual([0, expect.stringContaining('is whole')]);
+    expect([good.code, good.stdout]).toEqual([0, expect.stringContaining('is intact')]);
     await writeFile(blob(), 'altered');
     const bad = await runCli(['platform', 'verify', '--data', data]);
     expect(bad.code).toBe(6);
@@ -240,7 +241,7 @@ describe('aiot platform verify', () => {
     ]);
   });
 
-  it('refuses a folder that is none of a platform, and --from without --repair', async () => {
+  it('rejects a folder without a platform, and --from without --repair', async () => {
     const none = await runCli(['platform', 'verify', '--data', join(folder, 'none')]);
     expect([none.code, none.stderr]).toEqual([4, expect.stringContaining('AIOT_FILE_NOT_FOUND')]);
     const half = await runCli(['platform', 'verify', '--data', whole, '--from', file]);

@@ -87,8 +87,8 @@ const refusal = (url: string) => {
   }
 };
 
-describe('an address of a special purpose', () => {
-  it.each(Object.entries(rows))('is refused as a webhook: %s', (_, [first, last, before, after]) => {
+describe('a special-purpose address', () => {
+  it.each(Object.entries(rows))('is rejected as a webhook target: %s', (_, [first, last, before, after]) => {
     for (const address of [first, last]) {
       expect(isPublic(address), address).toBe(false);
       expect(refusal(urlOf(address)), address).toBe('AIOT_WEBHOOK_TARGET');
@@ -99,7 +99,7 @@ describe('an address of a special purpose', () => {
     }
   });
 
-  it('has its row in the table, and the table has no other', () => {
+  it('has a row in the table, which has no others', () => {
     expect([...specialRanges.ipv4, ...specialRanges.ipv6].sort()).toEqual(Object.keys(rows).sort());
   });
 
@@ -122,7 +122,7 @@ describe('an address of a special purpose', () => {
     '1fff::1',
     'e000::1',
     '0200::1',
-  ])('is refused in another spelling, or unassigned: %s', (address) => {
+  ])('is rejected in another spelling, or if it is unassigned: %s', (address) => {
     expect(isPublic(address)).toBe(false);
   });
 
@@ -132,7 +132,7 @@ describe('an address of a special purpose', () => {
     '64:ff9b::808:808',
     '2606:4700:4700::1111',
     '2a00:1450:4001:831::200e',
-  ])('is none of %s', (address) => {
+  ])('does not include %s', (address) => {
     expect(isPublic(address)).toBe(true);
   });
 
@@ -142,12 +142,12 @@ describe('an address of a special purpose', () => {
     'https://017700000001/',
     'https://127.1/',
     'https://[::1]/',
-  ])('is seen through the spelling of %s', (url) => {
+  ])('is recognized in the spelling %s', (url) => {
     expect(refusal(url)).toBe('AIOT_WEBHOOK_TARGET');
   });
 });
 
-describe('a name that resolves to an address inside', () => {
+describe('a name that resolves to an internal address', () => {
   let certificates: Certificates;
   let server: Server;
   let port: number;
@@ -180,7 +180,7 @@ describe('a name that resolves to an address inside', () => {
     };
   };
 
-  it('is refused when it is connected to, whatever it resolved to before', async () => {
+  it('is rejected when connecting, whatever it resolved to before', async () => {
     const rebinding = answers(['93.184.215.14'], ['127.0.0.1']);
     // As it was looked at when the webhook was added.
     await rebinding('hook.example', { all: true });
@@ -201,13 +201,13 @@ describe('a name that resolves to an address inside', () => {
     expect(connections).toBe(0);
   });
 
-  it('is connected to where an operator allowed it', async () => {
+  it('is connected to if an operator allowed it', async () => {
     // Its certificate is of a CA that is not trusted here: it was connected to, and no further.
     expect(await send(answers(['127.0.0.1']), true)).toMatchObject({ delivered: false });
     expect(connections).toBe(1);
   });
 
-  it('is refused by the system’s resolver too', async () => {
+  it('is also rejected through the system’s resolver', async () => {
     const look = (allow: boolean) =>
       new Promise((resolve) =>
         lookupFor(allow)('localhost', {}, (error, address) =>

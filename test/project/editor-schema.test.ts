@@ -18,8 +18,8 @@ const files = readdirSync(templates, { recursive: true })
   .map(String)
   .filter((path) => /[\\/]aiot(\.[\w-]+)?\.yaml$/.test(path));
 
-describe('the schema of aiot.yaml for editors, as Ajv reads it', () => {
-  it.each(files)('takes templates/%s, and finds a field that is misspelt in it', (path) => {
+describe('the editor schema of aiot.yaml in Ajv', () => {
+  it.each(files)('accepts templates/%s, and detects a misspelled field in it', (path) => {
     const project = parse(readFileSync(join(templates, path), 'utf8'));
     expect(validate(project), JSON.stringify(validate.errors)).toBe(true);
     expect(validate({ ...project, nmae: 'x' })).toBe(false);
@@ -28,33 +28,39 @@ describe('the schema of aiot.yaml for editors, as Ajv reads it', () => {
   });
 
   it.each([
-    ['no name', {}],
-    ['a word for a number', { name: 'a', signal: { rate: 'fast', window: 1, stride: 1 } }],
+    ['a missing name', {}],
+    ['text in place of a number', { name: 'a', signal: { rate: 'fast', window: 1, stride: 1 } }],
     ['an unknown kind', { name: 'a', model: { kind: 'lstm' } }],
     ['a name with a space', { name: 'a b' }],
     ['a gate above 1', { name: 'a', model: { accept: { macroF1: 95 } } }],
-    ['half a range', { name: 'a', stream: { topic: 't', fields: { x: { unit: 'g', range: [1] } } } }],
-    ['a layer of no kind', { name: 'a', model: { kind: 'layers', layers: [{ type: 'dens', units: 3 }] } }],
-    ['a step without its program', { name: 'a', pipeline: { steps: { clean: { run: 'clean.sh' } } } }],
-    ['a misspelt field of a step', { name: 'a', pipeline: { steps: { train: { retry: 3 } } } }],
-  ])('refuses %s', (_, project) => {
+    ['an incomplete range', { name: 'a', stream: { topic: 't', fields: { x: { unit: 'g', range: [1] } } } }],
+    [
+      'a layer of an unknown type',
+      { name: 'a', model: { kind: 'layers', layers: [{ type: 'dens', units: 3 }] } },
+    ],
+    [
+      'a step whose program is not a list',
+      { name: 'a', pipeline: { steps: { clean: { run: 'clean.sh' } } } },
+    ],
+    ['a misspelled field of a step', { name: 'a', pipeline: { steps: { train: { retry: 3 } } } }],
+  ])('rejects %s', (_, project) => {
     expect(validate(project)).toBe(false);
   });
 
   it.each([
     [{ train: null, evaluate: false, clean: { run: ['clean', '--all'], out: { rows: 'rows.csv' } } }],
     [['extract', { name: 'clean', run: ['clean'] }, 'train']],
-  ])('takes steps by name, and in order', (steps) => {
+  ])('accepts steps by name and in order', (steps) => {
     expect(validate({ name: 'a', pipeline: { steps } }), JSON.stringify(validate.errors)).toBe(true);
   });
 
-  it('says of each field what docs/project.md does', () => {
+  it('uses the descriptions from docs/reference/project.md', () => {
     const { rate, lowpass } = schema.properties.signal.properties;
-    expect(rate.description).toBe('Samples a second as they arrive, Hz (needed)');
+    expect(rate.description).toBe('Incoming samples per second, Hz (required)');
     expect(lowpass.description).toContain('below half the rate');
   });
 
-  it('lies where the first line of aiot.yaml says, in the package and in a new project', async () => {
+  it('is found at the path in the first line of aiot.yaml, in the package and in a new project', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-schema-'));
     try {
       const { dir, files: made } = await initProject({ dir: join(folder, 'watch'), template: 'iot-kit' });

@@ -13,7 +13,7 @@ import { type Mosquitto, startMosquitto } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';
 import { type S3Server, startVersitygw } from '../support/s3.js';
 
-describeReal('mosquitto', 'the face camera with two Mosquittos', () => {
+describeReal('mosquitto', 'the face camera with two Mosquitto brokers', () => {
   describeReal('versitygw', 'and an S3 server that checks signatures', faceCamera);
 });
 
@@ -123,7 +123,7 @@ function faceCamera() {
     process.stderr.write(`faces seen ${seen.length}, stored ${objects.length}\n`);
   }, 90_000);
 
-  it('sends faces with what is known of them in MQTT 5’s properties', () => {
+  it('sends face metadata in MQTT 5 properties', () => {
     const headers = new Map(seen[0]!.headers);
     expect(headers.get('content-type')).toBe('image/png');
     expect(Number(headers.get('score'))).toBeGreaterThan(0.6);

@@ -26,18 +26,18 @@ afterAll(async () => {
 });
 
 describe('the face camera', () => {
-  it('has pictures in which exactly the drawn faces are found', async () => {
+  it('has pictures in which exactly the drawn faces are detected', async () => {
     const names = (await readdir(join(dir, 'pictures'))).sort();
     const found = await findFaces(names.map((name) => join(dir, 'pictures', name)));
     expect(found.pictures.map(({ faces }) => faces.length)).toEqual([...drawnFaces]);
   });
 
-  it('has routes whose cases pass', async () => {
+  it('has routes whose test cases pass', async () => {
     const { code, stdout } = await runCli(['stream', 'route', 'test', join(dir, 'routes.yaml')]);
     expect([code, stdout]).toEqual([0, expect.stringContaining('1 case passed, 0 failed')]);
   });
 
-  it('brings every face to the store, on the platform alone', async () => {
+  it('stores every face using only the platform', async () => {
     const running = await upProject(
       {
         project: dir,
@@ -71,7 +71,7 @@ describe('the face camera', () => {
     expect(JSON.parse(log[0]!)).toMatchObject({ topic: 'faces', payload: { bytes: expect.any(Number) } });
   });
 
-  it('does not start with a setting that there is not', async () => {
+  it('rejects an unknown camera setting at startup', async () => {
     const set = { CAMERA: 'camera:///dev/video0?frames=3' };
     const start = upProject(
       {

@@ -52,7 +52,7 @@ describeReal('native', 'a project’s own firmware', () => {
     return { code, ...(json as FirmwareTest) };
   };
 
-  it('is built for this machine, and runs as a device that says what it is', async () => {
+  it('is built for this machine, and runs as a device that reports its name and version', async () => {
     const made = await build();
     expect(made).toMatchObject({ target: 'host', tool: 'cmake', regenerated: [], main: { kind: 'elf' } });
     const platform = await testPlatform();
@@ -84,7 +84,7 @@ describeReal('native', 'a project’s own firmware', () => {
     }
   }, 240_000);
 
-  it('computes what aiot.yaml says: fields, features and labels are those of the core', async () => {
+  it('computes the fields, features and labels of aiot.yaml as the core does', async () => {
     for (const signal of [
       spectral,
       '{ rate: 100, lowpass: 12, resample: 50, window: 250, stride: 125, features: motion }',
@@ -101,7 +101,7 @@ describeReal('native', 'a project’s own firmware', () => {
     }
   }, 240_000);
 
-  it('exits with 6 and shows why when the core computes something else', async () => {
+  it('fails its test with exit code 6 and shows why if the core computes something else', async () => {
     const source = join(dir, 'core', 'src', 'signal', 'spectral.c');
     const text = await readFile(source, 'utf8');
     await writeFile(join(own, 'aiot.yaml'), yaml(spectral));
@@ -115,10 +115,10 @@ describeReal('native', 'a project’s own firmware', () => {
     ]);
   }, 120_000);
 
-  it('finds no test of a name that none has', async () => {
+  it('rejects a test filter that matches no name', async () => {
     const { code, stdout, stderr } = await runCli(['firmware', 'test', dir, '--filter', 'nobody', '--json']);
     expect(code).toBe(2);
-    expect(`${stdout}${stderr}`).toContain('--filter: no test has a name like nobody');
+    expect(`${stdout}${stderr}`).toContain('--filter: no test name matches nobody');
   }, 60_000);
 
   it('names the line of a source that does not compile', async () => {
@@ -132,15 +132,15 @@ describeReal('native', 'a project’s own firmware', () => {
     expect(existsSync(join(dir, 'build', 'host.log'))).toBe(true);
   }, 60_000);
 
-  describeReal('riscv', 'for the instruction set of an ESP32-C3', () => {
-    it('is an image for the bare chip', async () => {
+  describeReal('riscv', 'for the ESP32-C3 instruction set', () => {
+    it('is built as an image for the bare chip', async () => {
       const { files, main } = await build('--target', 'c3');
       expect(main).toMatchObject({ kind: 'image', image: { chip: 'esp32c3', kind: 'bootloader' } });
       expect(files[1]).toMatchObject({ kind: 'elf', text: expect.any(Number) });
     }, 120_000);
 
     it.runIf(process.env.AIOT_LONG === '1')(
-      'is the core with its tests',
+      'is built as the core with its tests',
       async () => {
         const { files } = await build('--target', 'rv32');
         expect(files.length).toBeGreaterThanOrEqual(5);

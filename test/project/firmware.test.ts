@@ -45,7 +45,7 @@ async function contents(dir: string): Promise<Record<string, string>> {
 }
 
 describe('aiot firmware init', () => {
-  it('copies the sources and makes what follows from aiot.yaml: twice the same, to the byte', async () => {
+  it('copies the sources and generates files from aiot.yaml, reproducible to the byte', async () => {
     const own = project();
     const first = await init(join(own, 'a'), own);
     const second = await init(join(own, 'b'), own);
@@ -68,7 +68,7 @@ describe('aiot firmware init', () => {
     expect(readFileSync(join(own, 'a', 'aiot-firmware.json'), 'utf8')).toContain('"project": ".."');
   });
 
-  it('overwrites nothing, and with --force what it generates alone', async () => {
+  it('overwrites nothing, and with --force only generated files', async () => {
     const own = project();
     const dir = join(own, 'firmware');
     await init(dir, own);
@@ -91,7 +91,7 @@ describe('aiot firmware init', () => {
     expect(readFileSync(join(dir, 'generated', 'aiot_config.h'), 'utf8')).toContain('"1.2.4"');
   });
 
-  it('fills no folder of somebody else’s, not even with --force', async () => {
+  it('writes nothing to an unrelated folder, even with --force', async () => {
     const own = project();
     const dir = join(own, 'other');
     mkdirSync(dir);
@@ -107,7 +107,7 @@ describe('aiot firmware init', () => {
   });
 
   it.runIf(process.platform === 'linux')(
-    'says where no folder can be made, and does not try for ever',
+    'reports a folder that cannot be created instead of retrying forever',
     async () => {
       const { code, stdout, stderr } = await init('/proc/aiot/firmware', project());
       expect(code).toBe(1);
@@ -115,7 +115,7 @@ describe('aiot firmware init', () => {
     },
   );
 
-  it('takes a project alone, and says how one is made', async () => {
+  it('requires a project, and writes nothing without one', async () => {
     const empty = join(folder, 'empty');
     mkdirSync(empty);
     const { code, stdout, stderr } = await init(join(empty, 'firmware'), empty);
@@ -125,11 +125,11 @@ describe('aiot firmware init', () => {
   });
 });
 
-describe('what follows from aiot.yaml', () => {
+describe('firmware files generated from aiot.yaml', () => {
   const defines = (text: string) =>
     Object.fromEntries([...text.matchAll(/^#define (\w+) (.+)$/gm)].map(([, name, value]) => [name, value]));
 
-  it('sets the board to the sensor that gives the fields at the rate', () => {
+  it('select the sensor that provides the fields at the sampling rate', () => {
     expect(defines(configHeader(configOf(board)))).toEqual({
       AIOT_FIRMWARE_NAME: '"pump"',
       AIOT_FIRMWARE_VERSION: '"1.2.3"',
@@ -155,28 +155,28 @@ describe('what follows from aiot.yaml', () => {
     ],
     ['temperature: { unit: degC }', 1, { AIOT_SOURCE: '1 /* guide */', AIOT_ADC_WINDOW_MS: '1000u' }],
     ['level: { unit: dB }', 10, { AIOT_SOURCE: '6 /* inmp441 */' }],
-  ])('chooses for %s at %d Hz', (fields, rate, expected) => {
+  ])('select a sensor for %s at %d Hz', (fields, rate, expected) => {
     const text = `name: p\nstream: { topic: t, fields: { ${fields} } }\nsignal: { rate: ${rate}, window: 8, stride: 8 }\n`;
     const config = configOf(text);
     expect(defines(configHeader(config))).toMatchObject(expected);
     expect(sensorNotes(config)).toEqual([]);
   });
 
-  it('says where no sensor fits, or the one that is named does not', () => {
+  it('come with a note if no sensor fits or the named one does not', () => {
     const other =
       'name: p\nstream: { topic: t, fields: { x: { unit: g } } }\nsignal: { rate: 100, window: 8, stride: 8 }\n';
     expect(defines(configHeader(configOf(other)))).not.toHaveProperty('AIOT_SOURCE');
     expect(sensorNotes(configOf(other))).toEqual([expect.stringContaining('No sensor of hal/esp32')]);
     const named = configOf(`${other}firmware: { sensor: mpu6050 }\n`);
-    expect(sensorNotes(named)).toEqual([expect.stringContaining('and not x of stream.fields')]);
+    expect(sensorNotes(named)).toEqual([expect.stringContaining('but not x of stream.fields')]);
     const fast = configOf(
       board.replace('rate: 10', 'rate: 200').replace('{ version', '{ sensor: guide, version'),
     );
-    expect(sensorNotes(fast)).toEqual([expect.stringContaining('signal.rate asks for 200')]);
+    expect(sensorNotes(fast)).toEqual([expect.stringContaining('signal.rate is 200')]);
     expect(defines(configHeader(fast))).not.toHaveProperty('AIOT_ADC_WINDOW_MS');
   });
 
-  it('lists fields, features and labels, whatever they are called', () => {
+  it('list fields, features and labels with their names escaped', () => {
     const text = tablesHeader(
       configOf(
         board
@@ -192,7 +192,7 @@ describe('what follows from aiot.yaml', () => {
     expect(text).not.toContain('AIOT_FEATURE_SET');
   });
 
-  it('is refused by file and line where aiot.yaml says what there is not', async () => {
+  it('are rejected if aiot.yaml names an unknown sensor', async () => {
     const own = project(board.replace('version: 1.2.3', 'sensor: nose'));
     const { code, stdout, stderr } = await init(join(own, 'firmware'), own);
     expect(code).toBe(2);
@@ -225,7 +225,7 @@ describe('aiot firmware build for an ESP32', () => {
   });
   const build = (...more: string[]) => runCli(['firmware', 'build', dir, ...more, '--json']);
 
-  it('calls PlatformIO for the chip’s board, and tells what it made', async () => {
+  it('runs PlatformIO for the chip’s board, and lists the output files', async () => {
     const made = join(dir, 'hal', 'esp32', '.pio', 'build', 'esp32-c3-devkitm-1');
     const noted = standIn(
       'pio',
@@ -265,7 +265,7 @@ describe('aiot firmware build for an ESP32', () => {
     expect(text.stdout).toContain('--name pump --types pump-board');
   });
 
-  it('calls idf.py for the chip, each in a folder of its own, and makes what follows from aiot.yaml first', async () => {
+  it('runs idf.py with a folder for each chip, after regenerating files from aiot.yaml', async () => {
     const made = join(dir, 'build', 'esp32s3');
     const noted = standIn(
       'idf.py',
@@ -295,7 +295,7 @@ describe('aiot firmware build for an ESP32', () => {
     expect(readFileSync(join(dir, 'build', 'esp32s3.log'), 'utf8')).toContain('"2.0.0"');
   });
 
-  it('says what a build failed of, and where all of it is', async () => {
+  it('reports why a build failed and where the full log is', async () => {
     standIn('pio', 'echo "main.c:3:1: error: unknown type name"; echo later; exit 1');
     const { code, stdout, stderr } = await build('--target', 'esp32');
     expect(code).toBe(1);
@@ -305,11 +305,11 @@ describe('aiot firmware build for an ESP32', () => {
     expect(readFileSync(join(dir, 'build', 'esp32.log'), 'utf8')).toContain('later');
   });
 
-  it('believes no tool that ends well and makes nothing', async () => {
+  it('fails if a tool succeeds without producing an image', async () => {
     standIn('idf.py', 'exit 0');
     const { code, stdout, stderr } = await build('--target', 'esp32c3');
     expect(code).toBe(1);
-    expect(`${stdout}${stderr}`).toMatch(/AIOT_FIRMWARE_BUILD.*made no .*aiot\.bin/s);
+    expect(`${stdout}${stderr}`).toMatch(/AIOT_FIRMWARE_BUILD.*did not produce .*aiot\.bin/s);
   });
 
   it.each([
@@ -317,7 +317,7 @@ describe('aiot firmware build for an ESP32', () => {
     ['esp32', ['--tool', 'pio'], /pipx install platformio/],
     ['host', [], /apt-get install cmake gcc make/],
     ['rv32', [], /apt-get install cmake/],
-  ])('names what is missing for %s %j, with the line that installs it', async (target, more, line) => {
+  ])('names missing tools for %s %j with the command that installs them', async (target, more, line) => {
     vi.stubEnv('PATH', join(folder, 'nothing-here'));
     const { code, stdout, stderr } = await build('--target', target, ...more);
     expect(code).toBe(4);
@@ -328,7 +328,7 @@ describe('aiot firmware build for an ESP32', () => {
   it.each([
     ['host', 'OpenSSL 3 and libmosquitto', 'libssl-dev libmosquitto-dev'],
     ['c3', 'picolibc', 'gcc-riscv64-unknown-elf'],
-  ])('names the libraries that %s takes where CMake knows no such target', async (target, what, line) => {
+  ])('names the libraries that %s needs if CMake does not know the target', async (target, what, line) => {
     standIn(
       'cmake',
       `[ "$1" = --build ] && { echo "gmake: *** No rule to make target 'x'.  Stop."; exit 2; }; exit 0`,
@@ -338,7 +338,7 @@ describe('aiot firmware build for an ESP32', () => {
     for (const part of ['AIOT_PROGRAM_NOT_FOUND', what, line]) expect(`${stdout}${stderr}`).toContain(part);
   });
 
-  it('is no folder of firmware where firmware init made none', async () => {
+  it('rejects a folder that firmware init did not create', async () => {
     for (const verb of ['build', 'test']) {
       const { code, stdout, stderr } = await runCli(['firmware', verb, own, '--json']);
       expect(code).toBe(4);
@@ -349,7 +349,7 @@ describe('aiot firmware build for an ESP32', () => {
 });
 
 describe('aiot firmware test', () => {
-  it('runs CTest in the built folder, shows each test, and exits with 6 where one failed', async () => {
+  it('runs CTest in the build folder, shows each test, and exits with 6 if one failed', async () => {
     const own = project();
     const dir = join(own, 'firmware');
     await init(dir, own);

@@ -31,7 +31,7 @@ describe('templates', () => {
     expect(packageRoot(join(installed, 'dist', 'lib', 'x.js'))).toBe(installed);
   });
 
-  it('fit the schema, also the one with four classes', async () => {
+  it('match the schema, including the one with four classes', async () => {
     for (const { dir } of await findTemplates()) {
       for (const name of (await readdir(dir)).filter((file) => /^aiot\..*yaml$/.test(file))) {
         const config = parseProject(await readFile(join(dir, name), 'utf8'), name);
@@ -40,7 +40,7 @@ describe('templates', () => {
     }
   });
 
-  it('carry at most 3,000,000 bytes of recordings', async () => {
+  it('contain at most 3,000,000 bytes of recordings', async () => {
     const recordings = join(root, 'templates', 'har-imu', 'data', 'recordings');
     let bytes = 0;
     for (const file of await readdir(recordings)) bytes += (await readFile(join(recordings, file))).length;
@@ -52,18 +52,21 @@ describe('aiot init', () => {
   it.each([
     ['har-imu', { downstairs: 10, lying: 5, sitting: 5, upstairs: 10, walking: 5 }],
     ['motor-watch', { bearing: 10, blocked: 10, healthy: 10, imbalance: 10, worn: 10 }],
-  ])('makes a project of %s whose recordings can be split and checked at once', async (template, labels) => {
-    const dir = join(folder, template);
-    const { json, code, stdout } = await runCli(['init', dir, '--template', template, '--json']);
-    expect(code).toBe(0);
-    expect(stdout.trim().split('\n').length).toBe(1);
-    expect(initResultSchema.parse(json)).toMatchObject({ name: template, template, dir, labels });
-    const report = await checkProject(await loadProject(dir));
-    expect(report.ok).toBe(true);
-    expect(report.split).not.toBeNull();
-  });
+  ])(
+    'creates a project of %s whose recordings can be split and checked at once',
+    async (template, labels) => {
+      const dir = join(folder, template);
+      const { json, code, stdout } = await runCli(['init', dir, '--template', template, '--json']);
+      expect(code).toBe(0);
+      expect(stdout.trim().split('\n').length).toBe(1);
+      expect(initResultSchema.parse(json)).toMatchObject({ name: template, template, dir, labels });
+      const report = await checkProject(await loadProject(dir));
+      expect(report.ok).toBe(true);
+      expect(report.split).not.toBeNull();
+    },
+  );
 
-  it('makes a project of iot-kit, and says how to start it', async () => {
+  it('creates a project of iot-kit, and prints how to start it', async () => {
     const dir = join(folder, 'kit');
     const { stdout, code } = await runCli(['init', dir, '--template', 'iot-kit', '--no-color']);
     expect(code).toBe(0);
@@ -72,7 +75,7 @@ describe('aiot init', () => {
     expect(stdout).not.toContain('Recordings');
   });
 
-  it('gives the same recordings every time', async () => {
+  it('creates the same recordings every time', async () => {
     const digests: string[] = [];
     for (const name of ['one', 'two']) {
       const { dir } = await initProject({ dir: join(folder, name), template: 'motor-watch' });
@@ -81,7 +84,7 @@ describe('aiot init', () => {
     expect(digests[0]).toBe(digests[1]);
   });
 
-  it('names the project, and says what comes next', async () => {
+  it('names the project, and prints the next commands', async () => {
     const dir = join(folder, 'My first watch!');
     const { stdout, code } = await runCli(['init', dir, '--name', 'wrist']);
     expect(code).toBe(0);
@@ -93,7 +96,7 @@ describe('aiot init', () => {
     expect(await initProject({ dir, template: 'har-imu' })).toMatchObject({ name: 'My-first-watch' });
   });
 
-  it('fills an empty folder that is there', async () => {
+  it('fills an existing empty folder', async () => {
     const dir = join(folder, 'empty');
     await mkdir(dir);
     await initProject({ dir, template: 'har-imu' });
@@ -110,11 +113,11 @@ describe('aiot init', () => {
   });
 
   it.each([
-    ['a folder with something in it', ['busy'], 'AIOT_FOLDER_NOT_EMPTY'],
+    ['an occupied folder', ['busy'], 'AIOT_FOLDER_NOT_EMPTY'],
     ['a file', ['busy/file'], 'AIOT_FOLDER_NOT_EMPTY'],
-    ['an unknown template', ['new', '--template', 'nope'], 'AIOT_TEMPLATE_NOT_FOUND'],
-    ['a name that does not fit', ['new', '--name', 'a b'], 'AIOT_USAGE'],
-  ])('refuses %s, and writes nothing', async (_, [dir = '', ...rest], code) => {
+    ['an unknown template', ['new', '--template', 'nope'], 'AIOT_USAGE'],
+    ['an invalid name', ['new', '--name', 'a b'], 'AIOT_USAGE'],
+  ])('rejects %s and writes nothing', async (_, [dir = '', ...rest], code) => {
     await mkdir(join(folder, 'busy'), { recursive: true });
     await writeFile(join(folder, 'busy', 'file'), 'mine');
     const before = (await readdir(folder, { recursive: true })).sort();
@@ -125,10 +128,10 @@ describe('aiot init', () => {
     expect(existsSync(join(folder, 'new'))).toBe(false);
   });
 
-  it('is refused before data of your own is read', async () => {
+  it('rejects an occupied folder before reading your own data', async () => {
     const result = await runCli(['init', join(folder, 'busy'), '--from', '/nowhere', '--json']);
     expect(result.json).toMatchObject({
-      error: { code: 'AIOT_FOLDER_NOT_EMPTY', next: 'Name a folder that is new or empty.' },
+      error: { code: 'AIOT_FOLDER_NOT_EMPTY', next: 'Specify a new or empty folder.' },
     });
   });
 });

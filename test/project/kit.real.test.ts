@@ -12,8 +12,8 @@ import { type KafkaBroker, kcat, startKafka } from '../support/kafka.js';
 import { type Mosquitto, mosquittoPub, startMosquitto } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';
 
-describeReal('kafka', 'the IoT kit with the real parts', () => {
-  describeReal('mosquitto', 'Mosquitto, Kafka and a BPMN engine’s REST', () => {
+describeReal('kafka', 'the IoT kit with real brokers', () => {
+  describeReal('mosquitto', 'on Mosquitto, Kafka and a BPMN engine’s REST API', () => {
     describeReal('kcat', 'read by kcat', kit);
   });
 });
@@ -66,7 +66,7 @@ function kit() {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('brings what MQTT 3.1 boards say through Kafka to table, JSON and processes', async () => {
+  it('turns messages of MQTT 3.1 boards into a table, JSON and processes through Kafka', async () => {
     const board = await connectBoard(mosquitto.port);
     board.send('iotkit/sensor', '0xBC,26.31,41.2,low');
     board.send('iotkit/button', 'ON');
@@ -116,7 +116,7 @@ function kit() {
     await expect.poll(missing, { timeout: 60_000, interval: 500 }).toBe(0);
   }, 120_000);
 
-  it('lets orders reach a board at Mosquitto', async () => {
+  it('delivers commands to a board on Mosquitto', async () => {
     const board = await connectBoard(mosquitto.port, 'aa:bb:cc:00:00:02');
     expect(await board.subscribe('iotkit/actors/#')).toBe(0);
     mosquittoPub(mosquitto.port, 'iotkit/actors/servo2', '0.5');
@@ -125,8 +125,8 @@ function kit() {
   });
 }
 
-describe('the template’s contract', () => {
-  it('names the groups of the services that it stands in for', async () => {
+describe('the kit template', () => {
+  it('uses the consumer groups of the services that it replaces', async () => {
     const routes = await readFile(join(root, 'templates', 'iot-kit', 'routes.yaml'), 'utf8');
     for (const group of ['alert', 'iot', 'streams-pipe']) {
       expect(routes).toContain(`broker_message?group=${group}\n`);

@@ -38,7 +38,7 @@ const rows = (cells: (i: number) => unknown[], head: string, count = 120) =>
   `${head}\n${Array.from({ length: count }, (_, i) => `${cells(i).join(',')}\n`).join('')}`;
 
 describe('aiot init --from', () => {
-  it('makes a project of recordings that trains at once, with what the files tell', async () => {
+  it('creates a project from recordings that trains at once, with settings from the files', async () => {
     const dir = join(folder, 'turns');
     const { code, json } = await runCli([
       ...['init', dir, '--from', await takes('takes'), '--chip', 'esp32c3', '--json'],
@@ -83,7 +83,7 @@ describe('aiot init --from', () => {
       (i: number) => [i, i % 7, Math.cos(i), 'ann', i % 2],
       { kind: 'mlp', labels: { 0: ['0'], 1: ['1'] } },
     ],
-  ] as const)('makes a project of rows with %s', async (name, cells, model) => {
+  ] as const)('creates a project from rows with %s', async (name, cells, model) => {
     const file = join(folder, `${name}.csv`);
     await writeFile(file, rows(cells, 'time,temp,vib (mm/s),operator,quality'));
     const dir = join(folder, `of ${name}`);
@@ -109,7 +109,7 @@ describe('aiot init --from', () => {
     expect(trained.json).toMatchObject({ inputs: config.model.table?.inputs });
   });
 
-  it('learns what is normal where nothing is labelled', async () => {
+  it('uses anomaly detection if nothing is labeled', async () => {
     const file = join(folder, 'bare.csv');
     await writeFile(
       file,
@@ -117,24 +117,20 @@ describe('aiot init --from', () => {
     );
     const dir = join(folder, 'bare');
     const made = await runCli(['init', dir, '--from', file, '--no-color']);
-    expect(made.stdout).toContain('none: it learns what is normal');
+    expect(made.stdout).toContain('none: anomaly detection');
     expect((await loadProject(dir)).config.model).toMatchObject({ kind: 'autoencoder', labels: {} });
     expect((await runCli(['model', 'train', '--project', dir, '--epochs', '3', '--json'])).code).toBe(0);
   });
 
   it.each([
-    ['nothing there', ['--from', 'missing'], 'AIOT_FILE_NOT_FOUND'],
-    [
-      'a column that is not there',
-      ['--from', 'words.csv', '--label-from', 'column:nope'],
-      'AIOT_CSV_COLUMNS',
-    ],
-    ['no column of numbers', ['--from', 'words.csv'], 'AIOT_CSV_COLUMNS'],
-    ['labels by the names of rows', ['--from', 'words.csv', '--label-from', 'name'], 'AIOT_USAGE'],
-    ['a rate of rows', ['--from', 'words.csv', '--rate', '50'], 'AIOT_USAGE'],
-    ['a template as well', ['--from', 'words.csv', '--template', 'har-imu'], 'AIOT_USAGE'],
+    ['a missing file', ['--from', 'missing'], 'AIOT_FILE_NOT_FOUND'],
+    ['a missing column', ['--from', 'words.csv', '--label-from', 'column:nope'], 'AIOT_CSV_COLUMNS'],
+    ['a table without numbers', ['--from', 'words.csv'], 'AIOT_CSV_COLUMNS'],
+    ['labels from file names for table rows', ['--from', 'words.csv', '--label-from', 'name'], 'AIOT_USAGE'],
+    ['a sampling rate for table rows', ['--from', 'words.csv', '--rate', '50'], 'AIOT_USAGE'],
+    ['a template combined with data', ['--from', 'words.csv', '--template', 'har-imu'], 'AIOT_USAGE'],
     ['a chip without data', ['--chip', 'esp32'], 'AIOT_USAGE'],
-  ])('refuses %s, and writes nothing', async (_, argv, code) => {
+  ])('rejects %s and writes nothing', async (_, argv, code) => {
     const at = join(folder, 'refused');
     await mkdir(at, { recursive: true });
     await writeFile(join(at, 'words.csv'), 'operator,place\nann,here\nbo,there\n');

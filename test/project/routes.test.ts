@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { findTemplates } from '../../src/lib/project/templates.js';
 import { runCli } from '../support/cli.js';
 
-describe('the routes of templates', () => {
-  it('pass the cases that stand beside them', async () => {
+describe('template routes', () => {
+  it('pass their test cases', async () => {
     const files = (await findTemplates())
       .map(({ dir }) => join(dir, 'routes.yaml'))
       .filter((file) => existsSync(file));

@@ -80,7 +80,7 @@ describe('the IoT kit', () => {
     ]);
   });
 
-  it('makes of what a board says a table, JSON and processes', async () => {
+  it('turns board messages into a table, JSON and processes', async () => {
     const piped: string[] = [];
     const source = await running.streams.openSource('iot');
     const reading = (async () => {
@@ -124,7 +124,7 @@ describe('the IoT kit', () => {
     });
   });
 
-  it('keeps alerts while the engine is away, and no reading waits for them', async () => {
+  it('keeps alerts while the engine is offline, without delaying readings', async () => {
     started.splice(0);
     engineIsThere = false;
     const board = await connectBoard(boardPort(running));
@@ -142,7 +142,7 @@ describe('the IoT kit', () => {
     board.end();
   }, 30_000);
 
-  it('passes orders on to the board', async () => {
+  it('forwards commands to the board', async () => {
     const board = await connectBoard(boardPort(running));
     expect(await board.subscribe('iotkit/actors/#')).toBe(0);
     const sink = await running.streams.openSink('iotkit/actors/servo2');
@@ -151,7 +151,7 @@ describe('the IoT kit', () => {
     board.end();
   });
 
-  it('ends within its drain, goes on with the same files, and loses nothing that it acknowledged', async () => {
+  it('stops, resumes with the same files, and loses no acknowledged message', async () => {
     const board = await connectBoard(boardPort(running));
     const sent = Array.from({ length: 200 }, (_, i) =>
       board.sendAcknowledged('iotkit/sensor', `0xBC,${i}.00,1.0,high`).then(
@@ -179,21 +179,21 @@ describe('a project that cannot be started', () => {
   const project = (up: string) => `name: broken\nup:\n${up}`;
   it.each([
     [
-      'a listener without the word any',
+      'a listener without a password setting',
       'boards: { publish: [a/#] }',
       'AIOT_PROJECT_INVALID',
       'up.boards.password',
     ],
     [
-      'a filter that is none',
+      'an invalid topic filter',
       "boards: { password: any, publish: ['a/#/b'] }",
       'AIOT_PROJECT_INVALID',
       'publish.0',
     ],
-    ['a file of routes that is not there', 'routes: none.yaml', 'AIOT_FILE_NOT_FOUND', 'none.yaml'],
-    ['a route that is none', 'routes: routes.yaml', 'AIOT_ROUTE_INVALID', 'routes.yaml:3:5'],
+    ['a missing route file', 'routes: none.yaml', 'AIOT_FILE_NOT_FOUND', 'none.yaml'],
+    ['an invalid route', 'routes: routes.yaml', 'AIOT_ROUTE_INVALID', 'routes.yaml:3:5'],
     ['a variable without a value', 'routes: open.yaml', 'AIOT_ROUTE_INVALID', 'ABSENT'],
-  ])('is refused before anything is started: %s', async (_, up, code, told) => {
+  ])('is rejected before anything is started: %s', async (_, up, code, told) => {
     const dir = await projectOf(`broken-${code}-${told.length}`, {
       'aiot.yaml': project(`  ${up}\n`),
       'routes.yaml': 'routes:\n  a:\n    form: aiot://stream/a\n    to: aiot://stream/b\n',
@@ -215,13 +215,13 @@ describe('a project that cannot be started', () => {
     expect(await readContexts()).toEqual(contexts);
   });
 
-  it('is refused when --set is no NAME=VALUE, whose value is not repeated', async () => {
+  it('is rejected for an invalid --set, whose value is not repeated', async () => {
     const { json, code } = await runCli(['up', '--project', kit, '--set', '1x=secret', '--json']);
     expect(code).toBe(2);
     expect(JSON.stringify(json)).not.toContain('secret');
   });
 
-  it('ends the platform again when a route cannot be opened', async () => {
+  it('stops the platform again if a route cannot be opened', async () => {
     const dir = await projectOf('unopened', {
       'aiot.yaml': project('  routes: routes.yaml\n'),
       'routes.yaml': 'routes:\n  a:\n    from: file:///nowhere/at/all.ndjson\n    to: aiot://stream/b\n',
@@ -232,7 +232,7 @@ describe('a project that cannot be started', () => {
   });
 });
 
-describe('routes end in the order of their messages', () => {
+describe('the shutdown order of routes', () => {
   const route = (name: string, from: string, to: string, topic?: string) =>
     routeOf(name, { from, to, ...(topic ? { topic } : {}) });
   const exactly = (filter: string, topic: string) => filter === topic;
@@ -248,19 +248,19 @@ describe('routes end in the order of their messages', () => {
       [['a'], ['c', 'b']],
     ],
     [
-      'a circle',
+      'a cycle',
       [route('a', 'aiot://stream/1', 'aiot://stream/2'), route('b', 'aiot://stream/2', 'aiot://stream/1')],
       [['a', 'b']],
     ],
     [
-      'a topic that only the message knows',
+      'a topic taken from the message',
       [
         route('b', 'aiot://stream/any', 'file:///b.ndjson'),
         route('a', 'mqtt://h/1', 'aiot://stream/x', '$topic'),
       ],
       [['a'], ['b']],
     ],
-  ])('%s', (_, routes, stages) => {
+  ])('follows the messages: %s', (_, routes, stages) => {
     expect(names(endingOrder(routes, exactly))).toEqual(stages);
   });
 });

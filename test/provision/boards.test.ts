@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { devicesChangedSchema } from '../../src/lib/api/change-devices.js';
+import { clientFor } from '../../src/lib/api/context.js';
+import { deviceSchema } from '../../src/lib/api/fields.js';
 import { onboardedSchema } from '../../src/lib/device/onboard/onboard.js';
 import { SimulatedChip, type SimulatedChipOptions } from '../../src/lib/flash/rom/chip.js';
 import { serveChip } from '../../src/lib/flash/rom/serve.js';
@@ -17,9 +20,6 @@ import {
   writePartitionTable,
 } from '../../src/lib/formats/partitions.js';
 import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
-import { devicesChangedSchema } from '../../src/lib/registry/change-devices.js';
-import { clientFor } from '../../src/lib/registry/context.js';
-import { deviceSchema } from '../../src/lib/registry/fields.js';
 import { root, runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -60,34 +60,37 @@ describe('aiot device provision --port', () => {
     ['esp32', '24:0a:c4:11:22:33', '1122867', []],
     ['esp32c3', '24:0a:c4:44:55:66', '4478310', ['--no-stub']],
     ['esp32s3', '24:0a:c4:77:88:99', '7833753', ['--baud', '115200']],
-  ] as const)('makes a blank %s the device, by what its board tells', async (type, mac, chipId, flags) => {
-    const { chip, port } = await plugged({ chip: type, mac });
-    const name = `pump-${type}`;
-    const argv = ['device', 'provision', name, '--port', port, ...flags];
-    const device = await ok(onboardedSchema, argv);
-    expect(device.board).toMatchObject({ port, chip: type, mac, chipId, verified: true });
-    expect(device.files).toEqual([]);
-    const values = nvsIn(chip);
-    expect(values.get('aiot/name')).toBe(name);
-    expect(values.get('aiot/chip_id')).toBe(chipId);
-    expect(tableOn(chip).partitions).toContainEqual(
-      expect.objectContaining({ label: 'nvs', offset: 0x3d_c000, size: 0xc000 }),
-    );
-    // An NVS of earlier tables, Arduino's and PlatformIO's is there: an upload with one of these finds it free.
-    expect(chip.flash.bytes.subarray(0x9000, 0xe000).every((byte) => byte === 0xff)).toBe(true);
-    expect(await ok(deviceSchema, ['device', 'show', name])).toMatchObject({ mac, chipId, type });
-    const { verified, birth, checks } = await ok(verifiedDeviceSchema, [
-      'device',
-      'verify',
-      name,
-      '--port',
-      port,
-    ]);
-    expect(verified, JSON.stringify(checks)).toBe(true);
-    expect(birth.chip).toMatchObject({ name: type, mac, security: { secureBoot: false } });
-  });
+  ] as const)(
+    'provisions a blank %s with the identity that its board reports',
+    async (type, mac, chipId, flags) => {
+      const { chip, port } = await plugged({ chip: type, mac });
+      const name = `pump-${type}`;
+      const argv = ['device', 'provision', name, '--port', port, ...flags];
+      const device = await ok(onboardedSchema, argv);
+      expect(device.board).toMatchObject({ port, chip: type, mac, chipId, verified: true });
+      expect(device.files).toEqual([]);
+      const values = nvsIn(chip);
+      expect(values.get('aiot/name')).toBe(name);
+      expect(values.get('aiot/chip_id')).toBe(chipId);
+      expect(tableOn(chip).partitions).toContainEqual(
+        expect.objectContaining({ label: 'nvs', offset: 0x3d_c000, size: 0xc000 }),
+      );
+      // An NVS of earlier tables, Arduino's and PlatformIO's is there: an upload with one of these finds it free.
+      expect(chip.flash.bytes.subarray(0x9000, 0xe000).every((byte) => byte === 0xff)).toBe(true);
+      expect(await ok(deviceSchema, ['device', 'show', name])).toMatchObject({ mac, chipId, type });
+      const { verified, birth, checks } = await ok(verifiedDeviceSchema, [
+        'device',
+        'verify',
+        name,
+        '--port',
+        port,
+      ]);
+      expect(verified, JSON.stringify(checks)).toBe(true);
+      expect(birth.chip).toMatchObject({ name: type, mac, security: { secureBoot: false } });
+    },
+  );
 
-  it('keeps the partition table that a board has, and puts NVS where that one says', async () => {
+  it('keeps the partition table of a board, and writes NVS where the table says', async () => {
     const table = parsePartitionsCsv('nvs,data,nvs,0x12000,0x4000,\nfactory,app,factory,0x20000,0x100000,\n');
     const flash = new Uint8Array(0x40_0000).fill(0xff);
     flash.set(writePartitionTable(table), partitionTableOffset);
@@ -117,7 +120,7 @@ describe('aiot device provision --port', () => {
     return board;
   }
 
-  it('leaves a board with an earlier table its NVS of 20 KiB, when it is rotated too', async () => {
+  it('leaves a board with an earlier partition table its 20 KiB NVS, even on rotation', async () => {
     const { chip, port } = await earlierBoard('24:0a:c4:00:11:01', 'earlier-1');
     const table = Buffer.from(chip.flash.bytes.subarray(0x8000, 0x9000));
     const before = nvsIn(chip);
@@ -130,39 +133,34 @@ describe('aiot device provision --port', () => {
   it.each([
     ['plain', []],
     ['encrypted', ['--encrypt-nvs']],
-  ] as const)(
-    'moves an NVS that is %s into the larger one of a table that rotate is given',
-    async (kind, flags) => {
-      const name = `moved-${kind}`;
-      const { chip, port } = await earlierBoard(
-        kind === 'plain' ? '24:0a:c4:00:11:02' : '24:0a:c4:00:11:03',
-        name,
-        [...['--wifi-ssid', 'open-net', ...flags]],
-      );
-      const keys = Buffer.from(chip.flash.bytes.subarray(0x3d_0000, 0x3d_1000));
-      const argv = ['device', 'rotate', name, '--port', port, '--partitions', current, '--now'];
-      const { board, wifi } = await ok(onboardedSchema, argv);
-      expect(wifi).toMatchObject({ ssid: 'open-net' });
-      // The identity is in its new place before the table says so, and the old one is erased last.
-      expect(board.regions.map(({ name, offset, bytes }) => [name, offset, bytes])).toEqual([
-        ['nvs', 0x3d_c000, 0xc000],
-        ['partitions', 0x8000, 0xc00],
-        ['nvs of the old table', 0x9000, 0x5000],
-      ]);
-      expect(chip.flash.bytes.subarray(0x9000, 0xe000).every((byte) => byte === 0xff)).toBe(true);
-      const plain = kind === 'plain' ? nvsBytes(chip) : decryptNvs(nvsBytes(chip), readNvsKeys(keys));
-      const values = new Map(
-        readNvs(plain).entries.map((entry) => [`${entry.namespace}/${entry.key}`, entry.value]),
-      );
-      expect([values.get('aiot/name'), values.get('wifi/ssid')]).toEqual([name, 'open-net']);
-      expect(keys.equals(Buffer.from(chip.flash.bytes.subarray(0x3d_0000, 0x3d_1000)))).toBe(true);
-      expect((await ok(verifiedDeviceSchema, ['device', 'verify', name, '--port', port])).verified).toBe(
-        true,
-      );
-    },
-  );
+  ] as const)('moves a %s NVS to the larger partition of a table passed to rotate', async (kind, flags) => {
+    const name = `moved-${kind}`;
+    const { chip, port } = await earlierBoard(
+      kind === 'plain' ? '24:0a:c4:00:11:02' : '24:0a:c4:00:11:03',
+      name,
+      [...['--wifi-ssid', 'open-net', ...flags]],
+    );
+    const keys = Buffer.from(chip.flash.bytes.subarray(0x3d_0000, 0x3d_1000));
+    const argv = ['device', 'rotate', name, '--port', port, '--partitions', current, '--now'];
+    const { board, wifi } = await ok(onboardedSchema, argv);
+    expect(wifi).toMatchObject({ ssid: 'open-net' });
+    // The identity is in its new place before the table says so, and the old one is erased last.
+    expect(board.regions.map(({ name, offset, bytes }) => [name, offset, bytes])).toEqual([
+      ['nvs', 0x3d_c000, 0xc000],
+      ['partitions', 0x8000, 0xc00],
+      ['nvs of the old table', 0x9000, 0x5000],
+    ]);
+    expect(chip.flash.bytes.subarray(0x9000, 0xe000).every((byte) => byte === 0xff)).toBe(true);
+    const plain = kind === 'plain' ? nvsBytes(chip) : decryptNvs(nvsBytes(chip), readNvsKeys(keys));
+    const values = new Map(
+      readNvs(plain).entries.map((entry) => [`${entry.namespace}/${entry.key}`, entry.value]),
+    );
+    expect([values.get('aiot/name'), values.get('wifi/ssid')]).toEqual([name, 'open-net']);
+    expect(keys.equals(Buffer.from(chip.flash.bytes.subarray(0x3d_0000, 0x3d_1000)))).toBe(true);
+    expect((await ok(verifiedDeviceSchema, ['device', 'verify', name, '--port', port])).verified).toBe(true);
+  });
 
-  it('refuses a table that has the keys of an encrypted NVS elsewhere, before anything is asked or written', async () => {
+  it('rejects a table that moves the keys of an encrypted NVS, before any change', async () => {
     const { chip, port } = await earlierBoard('24:0a:c4:00:11:04', 'keyed', ['--encrypt-nvs']);
     const file = join(await mkdtemp(join(tmpdir(), 'aiot-boards-')), 'other.csv');
     const rows = [
@@ -173,13 +171,13 @@ describe('aiot device provision --port', () => {
     await writeFile(file, rows.join('\n'));
     const before = Buffer.from(chip.flash.bytes);
     const error = await refusal(['device', 'rotate', 'keyed', '--port', port, '--partitions', file]);
-    expect(error).toMatchObject({ code: 'AIOT_PARTITIONS_MALFORMED' });
-    expect(error.message).toContain('the keys of its encrypted NVS at 0x3d0000');
+    expect(error).toMatchObject({ code: 'AIOT_FILE_MALFORMED', subject: 'partitions' });
+    expect(error.message).toContain('NVS keys are at 0x3d0000');
     expect(before.equals(Buffer.from(chip.flash.bytes))).toBe(true);
     expect((await ok(deviceSchema, ['device', 'show', 'keyed'])).next).toBeNull();
   });
 
-  it('takes the registration back where the board is lost, and works when it is repeated', async () => {
+  it('revokes the registration if the board is lost, and succeeds on retry', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:02' });
     const argv = ['device', 'provision', 'lost', '--port', port, '--no-stub'];
     chip.faults.add({ kind: 'stuck-flash' });
@@ -193,10 +191,10 @@ describe('aiot device provision --port', () => {
   });
 
   it.each([
-    ['another chip than was said', {}, ['--chip', 'esp32c3'], 'AIOT_CHIP_MISMATCH'],
-    ['a type that is another chip’s', {}, ['--type', 'ESP32C3'], 'AIOT_CHIP_MISMATCH'],
-    ['a chip whose flash is encrypted', { flashEncryption: true }, [], 'AIOT_FLASH_REFUSED'],
-  ])('refuses %s, and registers nothing', async (_, security, flags, code) => {
+    ['a chip other than the specified one', {}, ['--chip', 'esp32c3'], 'AIOT_CHIP_MISMATCH'],
+    ['the type of another chip', {}, ['--type', 'ESP32C3'], 'AIOT_CHIP_MISMATCH'],
+    ['a chip with encrypted flash', { flashEncryption: true }, [], 'AIOT_FLASH_REFUSED'],
+  ])('rejects %s and registers nothing', async (_, security, flags, code) => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:03', security });
     const before = Buffer.from(chip.flash.bytes);
     expect(await refusal(['device', 'provision', 'no', '--port', port, ...flags])).toMatchObject({ code });
@@ -204,7 +202,7 @@ describe('aiot device provision --port', () => {
     expect(await refusal(['device', 'show', 'no'])).toMatchObject({ code: 'AIOT_NOT_FOUND' });
   });
 
-  it('tells its stages as JSON where JSON is asked for, and of Wi-Fi that is none or open', async () => {
+  it('reports its stages as JSON under --json, and shows open or missing Wi-Fi', async () => {
     const { port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:07' });
     const argv = ['device', 'provision', 'staged', '--port', port, '--wifi-ssid', 'hall', '--json'];
     const { stderr, json } = await runCli(argv);
@@ -220,26 +218,26 @@ describe('aiot device provision --port', () => {
     expect(stdout).toMatch(/Wi-Fi +none/);
   });
 
-  it('says which device a board is already', async () => {
+  it('names the device of a board that is already provisioned', async () => {
     const { port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:11:22:33' });
     const error = await refusal(['device', 'provision', 'second', '--port', port]);
-    expect(error).toMatchObject({ code: 'AIOT_DEVICE_EXISTS', exit: 2 });
+    expect(error).toMatchObject({ code: 'AIOT_ALREADY_EXISTS', subject: 'device', exit: 2 });
     expect(error.message).toContain('pump-esp32');
   });
 });
 
-describe('aiot device rotate and replace at a port', () => {
-  it('rotate refuses a board whose NVS was erased: nothing would be left to keep', async () => {
+describe('aiot device rotate and replace with --port', () => {
+  it('rotate rejects a board whose NVS was erased', async () => {
     const mac = '24:0a:c4:00:20:05';
     const { chip, port } = await plugged({ chip: 'esp32', mac });
     await ok(onboardedSchema, ['device', 'provision', 'erased', '--port', port]);
     nvsBytes(chip).fill(0xff);
     const argv = ['device', 'rotate', 'erased', '--port', port];
-    expect(await refusal(argv)).toMatchObject({ code: 'AIOT_NVS_MALFORMED', exit: 2 });
+    expect(await refusal(argv)).toMatchObject({ code: 'AIOT_FILE_MALFORMED', subject: 'nvs', exit: 2 });
     expect((await ok(deviceSchema, ['device', 'show', 'erased'])).next).toBeNull();
   });
 
-  it('replace refuses the board that the device is already, unless its NVS was erased', async () => {
+  it('replace rejects the device’s current board unless its NVS was erased', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:16' });
     const { id } = await ok(onboardedSchema, ['device', 'provision', 'same', '--port', port]);
     const before = Buffer.from(chip.flash.bytes);
@@ -253,7 +251,7 @@ describe('aiot device rotate and replace at a port', () => {
     expect(again.id).not.toBe(id);
   });
 
-  it('rotate gives the board a new key, and keeps what else is in its NVS', async () => {
+  it('rotate gives the board a new key and keeps the rest of its NVS', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:01' });
     await ok(onboardedSchema, ['device', 'provision', 'turn', '--port', port, '--wifi-ssid', 'open-net']);
     const before = nvsIn(chip);
@@ -267,7 +265,7 @@ describe('aiot device rotate and replace at a port', () => {
     expect(shown.fingerprint).not.toBe(certificate.fingerprint);
   });
 
-  it('rotate refuses the board of another device by what its NVS says, where no MAC is known', async () => {
+  it('rotate rejects another device’s board by its NVS if no MAC is known', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:06' });
     await ok(onboardedSchema, ['device', 'provision', 'theirs', '--port', port]);
     const client = await clientFor();
@@ -282,7 +280,7 @@ describe('aiot device rotate and replace at a port', () => {
     await client.close();
   });
 
-  it('a plain identity takes the place of an encrypted one, and its keys; rotate --now reads it', async () => {
+  it('provision replaces an encrypted identity with a plain one, which rotate --now reads', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:07' });
     const argv = ['device', 'provision', 'was-secret', '--port', port];
     await ok(onboardedSchema, [...argv, '--encrypt-nvs']);
@@ -300,7 +298,7 @@ describe('aiot device rotate and replace at a port', () => {
     expect(keys().every((byte) => byte === 0xff)).toBe(true);
   });
 
-  it('rotate --now ends the old certificate when the board has the new one, and not where it is lost', async () => {
+  it('rotate --now invalidates the old certificate only once the board has the new one', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:0b' });
     const { certificate } = await ok(onboardedSchema, ['device', 'provision', 'unlucky', '--port', port]);
     const argv = ['device', 'rotate', 'unlucky', '--port', port, '--now', '--no-stub'];
@@ -327,7 +325,7 @@ describe('aiot device rotate and replace at a port', () => {
     expect(() => nvsIn(chip)).toThrow();
   });
 
-  it('rotate tells of an NVS without room before the platform is asked', async () => {
+  it('rotate reports a full NVS before it contacts the platform', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:09' });
     await ok(onboardedSchema, ['device', 'provision', 'full', '--port', port]);
     const nvs = nvsBytes(chip);
@@ -351,7 +349,7 @@ describe('aiot device rotate and replace at a port', () => {
     expect([next, typeof fingerprint]).toEqual([null, 'string']);
   });
 
-  it('verifies a board whose table has no checksum', async () => {
+  it('verify accepts a board whose table has no checksum', async () => {
     const table = parsePartitionsCsv('nvs,data,nvs,0x9000,0x5000,\nfactory,app,factory,0x20000,0x100000,\n');
     const flash = new Uint8Array(0x40_0000).fill(0xff);
     flash.set(writePartitionTable({ ...table, md5: false }), partitionTableOffset);
@@ -361,7 +359,7 @@ describe('aiot device rotate and replace at a port', () => {
     expect((await ok(verifiedDeviceSchema, argv)).verified).toBe(true);
   });
 
-  it('rotate refuses the board of another device; replace makes another board the device', async () => {
+  it('rotate rejects another device’s board; replace moves the device to a new board', async () => {
     const first = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:02' });
     const device = await ok(onboardedSchema, ['device', 'provision', 'spare', '--port', first.port]);
     const { port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:03' });

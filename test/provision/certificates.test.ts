@@ -18,8 +18,8 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const open = () => openAuthority(folder, () => now);
 const year = 366 * 86_400_000;
 
-describe('the authority', () => {
-  it('keeps its root over restarts, with the key private', async () => {
+describe('the certificate authority', () => {
+  it('keeps its root across restarts, with a private key file', async () => {
     const first = await open();
     expect((await open()).certificate).toBe(first.certificate);
     expect((await stat(join(folder, 'ca.key'))).mode & 0o777).toBe(0o600);
@@ -28,7 +28,7 @@ describe('the authority', () => {
     expect(Date.parse(root.validTo) - now).toBeGreaterThan(9.9 * year);
   });
 
-  it('is not replaced by another while what it has signed is out there', async () => {
+  it('does not start with a missing or damaged root once it has signed certificates', async () => {
     const first = await open();
     await first.server(['localhost']);
     const [crt, key] = ['ca.crt', 'ca.key'].map((name) => join(folder, name)) as [string, string];
@@ -55,10 +55,10 @@ describe('the authority', () => {
   });
 
   it.each([
-    ['a key that is none', 'server.key', () => 'x'],
-    ['a certificate that is none', 'server.crt', () => 'x'],
-    ['a key of another', 'server.key', () => generateKeyPair().privatePem],
-  ])('makes the server another certificate in place of %s', async (_, file, content) => {
+    ['an invalid key', 'server.key', () => 'x'],
+    ['an invalid certificate', 'server.crt', () => 'x'],
+    ['a key that does not match', 'server.key', () => generateKeyPair().privatePem],
+  ])('issues a new server certificate in place of %s', async (_, file, content) => {
     const authority = await open();
     await authority.server(['localhost']);
     await writeFile(join(folder, file), content());
@@ -66,7 +66,7 @@ describe('the authority', () => {
     expect(new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))).toBe(true);
   });
 
-  it('does not hand out a server certificate that another authority has signed', async () => {
+  it('does not serve a certificate that another authority has signed', async () => {
     const before = await (await open()).server(['localhost']);
     for (const file of ['ca.crt', 'ca.key', 'server.crt']) await rm(join(folder, file));
     const authority = await open();
@@ -77,7 +77,7 @@ describe('the authority', () => {
     ).toBe(true);
   });
 
-  it('signs a server certificate for each name it is reached by', async () => {
+  it('signs a server certificate for every host name and address', async () => {
     const authority = await open();
     const { certificate } = await authority.server(['localhost', '127.0.0.1', '::1', 'gateway.lan']);
     const server = new X509Certificate(certificate);
@@ -88,9 +88,9 @@ describe('the authority', () => {
   });
 
   it.each([
-    ['keeps the server certificate while it fits', ['localhost'], 0, true],
-    ['renews it when a host is added', ['localhost', 'b.lan'], 0, false],
-    ['renews it when it nears its end', ['localhost'], 340 * 86_400_000, false],
+    ['keeps a server certificate that is still valid', ['localhost'], 0, true],
+    ['renews the server certificate when a host is added', ['localhost', 'b.lan'], 0, false],
+    ['renews the server certificate before it expires', ['localhost'], 340 * 86_400_000, false],
   ])('%s', async (_, hosts, later, same) => {
     const before = await (await open()).server(['localhost']);
     now += later;
@@ -110,12 +110,12 @@ describe('the authority', () => {
   });
 
   it.each([
-    ['no PEM at all', 'nonsense'],
+    ['text that is not PEM', 'nonsense'],
     [
-      'a certificate request cut short',
+      'a truncated certificate request',
       '-----BEGIN CERTIFICATE REQUEST-----\nMIHJ\n-----END CERTIFICATE REQUEST-----',
     ],
-  ])('refuses %s', async (_, csr) => {
+  ])('rejects %s', async (_, csr) => {
     const authority = await open();
     await expect(authority.device({ csr, name: 'a', id: 'b' })).rejects.toMatchObject({
       code: 'AIOT_CSR_INVALID',
@@ -123,7 +123,7 @@ describe('the authority', () => {
     expect((await readdir(folder)).sort()).toEqual(['ca.crt', 'ca.key']);
   });
 
-  it('refuses a request whose signature does not fit its key', async () => {
+  it('rejects a request whose signature does not match its key', async () => {
     const csr = await certificateRequest(generateKeyPair().privatePem, 'a');
     const der = Buffer.from(csr.replace(/-----[^-]+-----|\s/g, ''), 'base64');
     der[der.length - 1] = (der[der.length - 1] ?? 0) ^ 1;

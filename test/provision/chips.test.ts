@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs';
 import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clientFor } from '../../src/lib/api/context.js';
+import { deviceSchema } from '../../src/lib/api/fields.js';
 import { readNvs } from '../../src/lib/formats/nvs/read.js';
 import { readPartitionTable } from '../../src/lib/formats/partitions.js';
 import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
@@ -11,8 +13,6 @@ import { activatedSchema } from '../../src/lib/provision/claim.js';
 import { readIdentity } from '../../src/lib/provision/held-identity.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
 import { fleetResultSchema } from '../../src/lib/provision/provision-fleet.js';
-import { clientFor } from '../../src/lib/registry/context.js';
-import { deviceSchema } from '../../src/lib/registry/fields.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -30,7 +30,7 @@ async function nvs(folder: string): Promise<Map<string, unknown>> {
 }
 
 describe('aiot device provision for a chip', () => {
-  it('writes NVS and partition table, with the key in NVS and in no other file', async () => {
+  it('writes NVS and the partition table, with the key only in NVS', async () => {
     const out = at('pump-1');
     const device = await ok(provisionedDeviceSchema, [
       ...['device', 'provision', 'pump-1', '--type', 'esp32', '--out', out],
@@ -57,7 +57,7 @@ describe('aiot device provision for a chip', () => {
     expect(partitions.map(({ label }) => label)).toEqual(expect.arrayContaining(['nvs', 'ota_0', 'ota_1']));
   });
 
-  it('takes another partition table, the size of the flash, and a type that is no chip’s name', async () => {
+  it('accepts a custom partition table, the flash size and a custom type', async () => {
     const table = 'nvs,data,nvs,0x9000,0x8000,\nfactory,app,factory,0x20000,0x100000,\n';
     await writeFile(at('table.csv'), table);
     const out = at('own-table');
@@ -76,17 +76,17 @@ describe('aiot device provision for a chip', () => {
     ['esp32-pump', 'esp32-pump'],
     ['esp8266', 'esp8266'],
     ['pump', 'pump'],
-    ['esp23', 'did you mean esp32?'],
-    ['Esp32-C3', 'did you mean esp32c3?'],
-    ['sp32', 'did you mean esp32?'],
-    ['esp32c', 'did you mean esp32?'],
-  ])('takes the type %s as %s', (type, expected) => {
+    ['esp23', 'Did you mean esp32?'],
+    ['Esp32-C3', 'Did you mean esp32c3?'],
+    ['sp32', 'Did you mean esp32?'],
+    ['esp32c', 'Did you mean esp32?'],
+  ])('resolves the type %s to %s', (type, expected) => {
     const got = () => deviceType(type);
     if (expected.includes(' ')) expect(got).toThrow(expected);
     else expect(got()).toBe(expected);
   });
 
-  it('encrypts NVS with keys of its own', async () => {
+  it('encrypts NVS with its own keys', async () => {
     const out = at('secret');
     const argv = ['device', 'provision', 'secret', '--type', 'esp32s3', '--out', out, '--encrypt-nvs'];
     const { files } = await ok(provisionedDeviceSchema, argv);
@@ -96,18 +96,18 @@ describe('aiot device provision for a chip', () => {
   });
 
   it.each([
-    ['a partition table without NVS', ['--partitions', 'no-nvs.csv'], 'AIOT_PARTITIONS_MALFORMED', 2],
-    ['a table that is not there', ['--partitions', 'nowhere.csv'], 'AIOT_FILE_NOT_FOUND', 4],
-    ['a table for more flash', ['--flash-size', '1MB'], 'AIOT_PARTITIONS_MALFORMED', 2],
-    ['an NVS that is too small', ['--partitions', 'small.csv'], 'AIOT_PARTITIONS_MALFORMED', 2],
+    ['a partition table without NVS', ['--partitions', 'no-nvs.csv'], 'AIOT_FILE_MALFORMED', 2],
+    ['a missing partition table', ['--partitions', 'nowhere.csv'], 'AIOT_FILE_NOT_FOUND', 4],
+    ['a table larger than the flash', ['--flash-size', '1MB'], 'AIOT_FILE_MALFORMED', 2],
+    ['an NVS that is too small', ['--partitions', 'small.csv'], 'AIOT_FILE_MALFORMED', 2],
     ['a short password', ['--wifi-ssid', 'plant', '--wifi-password-file', 'short.txt'], 'AIOT_USAGE', 2],
-    ['a password for no network', ['--wifi-password-file', 'short.txt'], 'AIOT_USAGE', 2],
-    ['a long name of a network', ['--wifi-ssid', 'x'.repeat(33)], 'AIOT_USAGE', 2],
-    ['a MAC that is none', ['--mac', '24:0a:c4'], 'AIOT_USAGE', 2],
-    ['a chip id past 24 bits', ['--chip-id', '16777216'], 'AIOT_USAGE', 2],
-    ['labels of another kind', ['--labels', 'labels.png'], 'AIOT_USAGE', 2],
-    ['the board of another device', ['--mac', '24:0a:c4:da:b6:b0'], 'AIOT_DEVICE_EXISTS', 2],
-  ])('refuses %s before anything is registered or written', async (_, flags, code, exit) => {
+    ['a password without a network', ['--wifi-password-file', 'short.txt'], 'AIOT_USAGE', 2],
+    ['an overlong network name', ['--wifi-ssid', 'x'.repeat(33)], 'AIOT_USAGE', 2],
+    ['an invalid MAC address', ['--mac', '24:0a:c4'], 'AIOT_USAGE', 2],
+    ['a chip ID of more than 24 bits', ['--chip-id', '16777216'], 'AIOT_USAGE', 2],
+    ['an unknown label format', ['--labels', 'labels.png'], 'AIOT_USAGE', 2],
+    ['the board of another device', ['--mac', '24:0a:c4:da:b6:b0'], 'AIOT_ALREADY_EXISTS', 2],
+  ])('rejects %s before registering or writing anything', async (_, flags, code, exit) => {
     await writeFile(at('no-nvs.csv'), 'factory,app,factory,0x10000,0x100000,\n');
     await writeFile(at('small.csv'), 'nvs,data,nvs,0x9000,0x1000,\n');
     await writeFile(at('short.txt'), 'short\n');
@@ -120,18 +120,18 @@ describe('aiot device provision for a chip', () => {
 
   it.each([
     ['neither a name nor a file', []],
-    ['a name and a file', ['x', '--csv', 'fleet.csv', '--out', 'x']],
-    ['no place for what is made', ['x']],
-    ['a slip in a chip’s name', ['x', '--type', 'esp23', '--out', 'x']],
-    ['two chips', ['x', '--type', 'esp32', '--chip', 'esp32c3', '--out', 'x']],
-    ['NVS of what is no chip', ['x', '--type', 'pi', '--encrypt-nvs', '--out', 'x']],
-  ])('refuses %s', async (_, argv) => {
+    ['both a name and a file', ['x', '--csv', 'fleet.csv', '--out', 'x']],
+    ['a missing output folder', ['x']],
+    ['a misspelled chip name', ['x', '--type', 'esp23', '--out', 'x']],
+    ['conflicting chips', ['x', '--type', 'esp32', '--chip', 'esp32c3', '--out', 'x']],
+    ['NVS encryption for a computer', ['x', '--type', 'pi', '--encrypt-nvs', '--out', 'x']],
+  ])('rejects %s', async (_, argv) => {
     expect(await refusal(['device', 'provision', ...argv])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
   });
 });
 
-describe('the image of a chip', () => {
-  it.each(['pump-1', 'secret'])('holds all that %s needs to reach its platform', async (name) => {
+describe('a chip image', () => {
+  it.each(['pump-1', 'secret'])('contains everything that %s needs to reach its platform', async (name) => {
     const device = await ok(activatedSchema, ['device', 'activate', at(name)]);
     expect(device).toMatchObject({ name, state: 'active', claimed: false });
     const { trust } = await readIdentity(at(name));
@@ -140,25 +140,22 @@ describe('the image of a chip', () => {
     await client.close();
   });
 
-  it('runs as a virtual device, too', async () => {
+  it('runs as a virtual device', async () => {
     const { stdout, code } = await runCli(['device', 'simulate', at('pump-1'), '--for', '200ms', '--json']);
     expect(code).toBe(0);
     expect(stdout).toContain('"online"');
   });
 
-  it.each(['pump-1', 'secret'])(
-    'of %s keeps its settings and gets another key when it is rotated',
-    async (name) => {
-      const before = await readIdentity(at(name));
-      await ok(provisionedDeviceSchema, ['device', 'rotate', name, '--out', at(name)]);
-      const after = await readIdentity(at(name));
-      expect(after.key).not.toBe(before.key);
-      expect({ ...after, key: '', certificate: '' }).toEqual({ ...before, key: '', certificate: '' });
-      await ok(activatedSchema, ['device', 'activate', at(name)]);
-    },
-  );
+  it.each(['pump-1', 'secret'])('for %s keeps its settings and gets a new key on rotation', async (name) => {
+    const before = await readIdentity(at(name));
+    await ok(provisionedDeviceSchema, ['device', 'rotate', name, '--out', at(name)]);
+    const after = await readIdentity(at(name));
+    expect(after.key).not.toBe(before.key);
+    expect({ ...after, key: '', certificate: '' }).toEqual({ ...before, key: '', certificate: '' });
+    await ok(activatedSchema, ['device', 'activate', at(name)]);
+  });
 
-  it('keeps the partition table that it was made with when it is rotated', async () => {
+  it('keeps its partition table on rotation', async () => {
     const table = () => readFile(join(at('own-table'), 'partitions.bin'));
     const before = await table();
     await ok(provisionedDeviceSchema, [
@@ -168,17 +165,18 @@ describe('the image of a chip', () => {
     expect((await stat(join(at('own-table'), 'nvs.bin'))).size).toBe(0x8000);
   });
 
-  it('is told where it is damaged', async () => {
+  it('is reported if it is damaged', async () => {
     await cp(at('pump-1'), at('damaged'), { recursive: true });
     await writeFile(at('damaged', 'nvs.bin'), new Uint8Array(4096 * 5));
     expect(await refusal(['device', 'activate', at('damaged')])).toMatchObject({
-      code: 'AIOT_NVS_MALFORMED',
+      code: 'AIOT_FILE_MALFORMED',
+      subject: 'nvs',
     });
   });
 });
 
 describe('a birth certificate', () => {
-  it('is signed, stored and verified, with the files too', async () => {
+  it('is signed, stored and verified, along with the image files', async () => {
     const argv = ['device', 'verify', 'pump-1', '--files', at('pump-1')];
     const { verified, birth, checks } = await ok(verifiedDeviceSchema, argv);
     expect(verified).toBe(true);
@@ -192,7 +190,7 @@ describe('a birth certificate', () => {
     );
   });
 
-  it('tells of an image that was changed, with exit code 6', async () => {
+  it('exposes a changed image, with exit code 6', async () => {
     const out = at('changed');
     await ok(provisionedDeviceSchema, ['device', 'provision', 'changed', '--type', 'esp32', '--out', out]);
     const image = await readFile(join(out, 'nvs.bin'));
@@ -205,7 +203,7 @@ describe('a birth certificate', () => {
     expect(checks.filter(({ passed }) => !passed).map(({ check }) => check)).toEqual(['image nvs']);
   });
 
-  it('of another device or by another key is not stored', async () => {
+  it('is rejected for another device or with an invalid signature', async () => {
     const client = await clientFor();
     const { envelope } = await client.devices.birth.get('pump-1');
     await expect(client.devices.birth.put('changed', envelope)).rejects.toMatchObject({
@@ -218,7 +216,7 @@ describe('a birth certificate', () => {
     await client.close();
   });
 
-  it('is missing of a device that nobody signed for', async () => {
+  it('is reported as missing for a device without one', async () => {
     await ok(deviceSchema.partial(), ['device', 'claim', 'unborn', '--type', 'pi']);
     expect(await refusal(['device', 'verify', 'unborn'])).toMatchObject({
       code: 'AIOT_BIRTH_MISSING',
@@ -237,7 +235,7 @@ describe('aiot device provision --csv', () => {
     'f4,esp32s3,,"with, comma",password 4',
   ].join('\n');
 
-  it('makes each device in a folder of its own, and skips on a repeat what is made', async () => {
+  it('provisions each device in its own folder, and skips finished devices on a repeat', async () => {
     await writeFile(at('fleet.csv'), fleet);
     const argv = ['device', 'provision', '--csv', at('fleet.csv'), '--out', at('fleet'), '--jobs', '4'];
     const labels = ['--labels', at('labels.svg')];
@@ -259,28 +257,23 @@ describe('aiot device provision --csv', () => {
   });
 
   it.each([
-    ['a column that is none', 'name,colour\nx,red', 'AIOT_CSV_COLUMNS', ''],
-    ['no column of names', 'type\nesp32', 'AIOT_CSV_COLUMNS', ''],
-    ['no device', 'name\n', 'AIOT_CSV_EMPTY', ''],
-    ['a missing cell', 'name,type\nx', 'AIOT_CSV_MALFORMED', ':2'],
-    ['a name that is none', 'name\na/b', 'AIOT_CSV_MALFORMED', ':2'],
-    ['one name twice', 'name\nx\ny\nX', 'AIOT_CSV_MALFORMED', ':4'],
-    ['one board twice', 'name,mac\nx,24:0a:c4:00:00:09\ny,24:0A:C4:00:00:09', 'AIOT_CSV_MALFORMED', ':3'],
-    ['one chip id twice', 'name,mac,chip-id\nx,24:0a:c4:00:00:09,\ny,,9', 'AIOT_CSV_MALFORMED', ':3'],
-    ['a slip in a chip’s name', 'name,type\nx,esp23', 'AIOT_CSV_MALFORMED', ':2'],
-    [
-      'a board that is registered',
-      'name,type,mac\na1,pi,\na2,esp32,24:0a:c4:00:00:01',
-      'AIOT_DEVICE_EXISTS',
-      ':3',
-    ],
-    ['a chip id that is registered', 'name,type,chip-id\na1,pi,\na2,esp32,1', 'AIOT_DEVICE_EXISTS', ':3'],
-    ['a chip that is none', 'name,chip\nx,esp99', 'AIOT_CSV_MALFORMED', ':2'],
-    ['a chip id that is none', 'name,chip-id\nx,-1', 'AIOT_CSV_MALFORMED', ':2'],
-    ['a short password', 'name,type,ssid,password\nx,esp32,plant,abc', 'AIOT_CSV_MALFORMED', ':2'],
-    ['a password for no network', 'name,type,password\nx,esp32,abcdefgh', 'AIOT_CSV_MALFORMED', ':2'],
-    ['a device that is registered', 'name,type\nnew-one,pi\npump-1,esp32', 'AIOT_DEVICE_EXISTS', ''],
-  ])('refuses %s, and makes none', async (_, text, code, place) => {
+    ['an unknown column', 'name,colour\nx,red', 'AIOT_CSV_COLUMNS', ''],
+    ['a missing name column', 'type\nesp32', 'AIOT_CSV_COLUMNS', ''],
+    ['a file without devices', 'name\n', 'AIOT_CSV_EMPTY', ''],
+    ['a missing cell', 'name,type\nx', 'AIOT_FILE_MALFORMED', ':2'],
+    ['an invalid name', 'name\na/b', 'AIOT_FILE_MALFORMED', ':2'],
+    ['a duplicate name', 'name\nx\ny\nX', 'AIOT_FILE_MALFORMED', ':4'],
+    ['a duplicate board', 'name,mac\nx,24:0a:c4:00:00:09\ny,24:0A:C4:00:00:09', 'AIOT_FILE_MALFORMED', ':3'],
+    ['a duplicate chip ID', 'name,mac,chip-id\nx,24:0a:c4:00:00:09,\ny,,9', 'AIOT_FILE_MALFORMED', ':3'],
+    ['a misspelled chip name', 'name,type\nx,esp23', 'AIOT_FILE_MALFORMED', ':2'],
+    ['a registered board', 'name,type,mac\na1,pi,\na2,esp32,24:0a:c4:00:00:01', 'AIOT_ALREADY_EXISTS', ':3'],
+    ['a registered chip ID', 'name,type,chip-id\na1,pi,\na2,esp32,1', 'AIOT_ALREADY_EXISTS', ':3'],
+    ['an unknown chip', 'name,chip\nx,esp99', 'AIOT_FILE_MALFORMED', ':2'],
+    ['an invalid chip ID', 'name,chip-id\nx,-1', 'AIOT_FILE_MALFORMED', ':2'],
+    ['a short password', 'name,type,ssid,password\nx,esp32,plant,abc', 'AIOT_FILE_MALFORMED', ':2'],
+    ['a password without a network', 'name,type,password\nx,esp32,abcdefgh', 'AIOT_FILE_MALFORMED', ':2'],
+    ['a registered device', 'name,type\nnew-one,pi\npump-1,esp32', 'AIOT_ALREADY_EXISTS', ''],
+  ])('rejects %s and provisions nothing', async (_, text, code, place) => {
     await writeFile(at('bad.csv'), text);
     const argv = ['device', 'provision', '--csv', at('bad.csv'), '--out', at('none')];
     const error = await refusal(argv);
@@ -289,7 +282,7 @@ describe('aiot device provision --csv', () => {
     expect(existsSync(at('none'))).toBe(false);
   });
 
-  it('names all lines that cannot be taken, at once', async () => {
+  it('reports all invalid lines at once', async () => {
     await writeFile(at('bad.csv'), 'name,type,mac\na/b,pi,\nok,pi,\nx,esp23,\ny,esp32,24:0a\nok,pi,\n');
     const argv = ['device', 'provision', '--csv', at('bad.csv'), '--out', at('none')];
     const { message } = await refusal(argv);
@@ -300,7 +293,7 @@ describe('aiot device provision --csv', () => {
     expect(existsSync(at('none'))).toBe(false);
   });
 
-  it('keeps the spaces of a network’s name and password', async () => {
+  it('keeps spaces in network names and passwords', async () => {
     await writeFile(
       at('spaces.csv'),
       'name,type,ssid,password\nsp1 , esp32, my net , pass word \nsp2,esp32, ,\n',
@@ -312,7 +305,7 @@ describe('aiot device provision --csv', () => {
     expect((await nvs(at('spaces', 'sp2'))).has('wifi/ssid')).toBe(false);
   });
 
-  it('makes the others where one fails, names it, and exits with 3', async () => {
+  it('provisions the others if one device fails, names it, and exits with 3', async () => {
     await writeFile(at('partly.csv'), 'name,type\ng1,esp32\ng2,esp32\n');
     await writeFile(at('blocked'), 'a file');
     await ok(fleetResultSchema, [
@@ -335,7 +328,7 @@ describe('aiot device provision --csv', () => {
 });
 
 describe('aiot device labels', () => {
-  it('writes those of the devices named, or of all that have a certificate', async () => {
+  it('prints labels for the named devices, or for all with a certificate', async () => {
     const { code, json } = await runCli([
       'device',
       'labels',
@@ -353,7 +346,7 @@ describe('aiot device labels', () => {
     expect(devices).not.toContain('unborn');
   });
 
-  it('refuses what has no label', async () => {
+  it('rejects devices without a label and unknown formats', async () => {
     expect(await refusal(['device', 'labels', 'nobody', '--out', at('x.svg')])).toMatchObject({ exit: 4 });
     expect(await refusal(['device', 'labels', 'unborn', '--out', at('x.svg')])).toMatchObject({
       code: 'AIOT_REQUEST_INVALID',

@@ -3,10 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { clientFor } from '../../src/lib/api/context.js';
 import { publicKeyIn } from '../../src/lib/core/crypto.js';
 import { activatedSchema, madeClaimSchema } from '../../src/lib/provision/claim.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
-import { clientFor } from '../../src/lib/registry/context.js';
 import { describeReal } from '../support/real.js';
 import { ok, type UpForTests, upForTests } from '../support/up.js';
 
@@ -27,8 +27,8 @@ async function curl(...args: string[]): Promise<string> {
   return out;
 }
 
-describeReal('curl', 'a device that has openssl and curl and nothing of ours', () => {
-  it('makes its key, claims its certificate, says that it is there, and gets the next one', async () => {
+describeReal('curl', 'a device with only openssl and curl', () => {
+  it('creates a key, claims a certificate, activates itself and gets the next certificate', async () => {
     const { token } = await ok(madeClaimSchema, ['device', 'claim', 'foreign', '--type', 'pi']);
     openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', 'own.key');
     openssl('req', '-new', '-key', 'own.key', '-subj', '/CN=what it likes', '-out', 'own.csr');
@@ -49,15 +49,15 @@ describeReal('curl', 'a device that has openssl and curl and nothing of ours', (
     expect(rotated.device.next).not.toBeNull();
   });
 
-  it('is confirmed as firmware of the guide is', async () => {
+  it('is confirmed like the guide’s firmware', async () => {
     const confirm = `${own.guide?.devices}/confirmActivation`;
     expect(await curl('-d', 'device_id=39169', confirm)).toBe('TRUE');
     expect(await curl('-d', 'device_id=39170', confirm)).toBe('FALSE');
   });
 });
 
-describeReal('openssl', 'openssl about a birth certificate', () => {
-  it('verifies the operator’s signature over its exact bytes', async () => {
+describeReal('openssl', 'openssl checks of provisioned devices', () => {
+  it('verify the operator’s signature over the exact bytes of a birth certificate', async () => {
     const argv = ['device', 'provision', 'born', '--type', 'esp32', '--out', at('born')];
     await ok(provisionedDeviceSchema, argv);
     const client = await clientFor();
@@ -78,7 +78,7 @@ describeReal('openssl', 'openssl about a birth certificate', () => {
     expect(verify().status).toBe(1);
   });
 
-  it('takes the key and the certificate out of a chip’s image for a pair', async () => {
+  it('match the key and the certificate in a chip image', async () => {
     await ok(activatedSchema, ['device', 'activate', at('born')]);
     const { readIdentity } = await import('../../src/lib/provision/held-identity.js');
     const { key, certificate } = await readIdentity(at('born'));

@@ -3,15 +3,15 @@ import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { devicesChangedSchema } from '../../src/lib/api/change-devices.js';
+import { createClient } from '../../src/lib/api/client.js';
+import { clientFor } from '../../src/lib/api/context.js';
+import { deviceSchema } from '../../src/lib/api/fields.js';
 import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { activatedSchema, madeClaimSchema } from '../../src/lib/provision/claim.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
-import { devicesChangedSchema } from '../../src/lib/registry/change-devices.js';
-import { createClient } from '../../src/lib/registry/client.js';
-import { clientFor } from '../../src/lib/registry/context.js';
-import { deviceSchema } from '../../src/lib/registry/fields.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -28,7 +28,7 @@ const claim = (name: string, ...more: string[]) =>
   ok(madeClaimSchema, ['device', 'claim', name, '--type', 'pi', '--out', at(`${name}.json`), ...more]);
 
 describe('a claim', () => {
-  it('gives the device that has it a certificate for a key that was made there', async () => {
+  it('gives its holder a certificate for a locally created key', async () => {
     const { token } = await claim('gateway');
     expect((await stat(at('gateway.json'))).mode & 0o777).toBe(0o600);
     expect(await ok(deviceSchema, ['device', 'show', 'gateway'])).toMatchObject({
@@ -47,7 +47,7 @@ describe('a claim', () => {
       expect(await readFile(at('gateway', file), 'utf8')).not.toContain(token);
   });
 
-  it('is good for one key, and for that one again when the answer was lost', async () => {
+  it('is valid for one key, and again for that key if the response was lost', async () => {
     const { token } = await claim('once');
     const anybody = createClient({ url: own.url, ca });
     const csr = async () => await certificateRequest(generateKeyPair().privatePem, 'any');
@@ -61,7 +61,7 @@ describe('a claim', () => {
     await anybody.close();
   });
 
-  it('is void when a later one was made, when it has expired, and when its device is revoked', async () => {
+  it('is invalid after a later claim, with an unknown token, and after revocation', async () => {
     const { token: early } = await claim('void');
     const { token: late } = await claim('void');
     const anybody = createClient({ url: own.url, ca });
@@ -78,7 +78,7 @@ describe('a claim', () => {
     ['rotated', ['rotate', '--out']],
     ['rotated at once', ['rotate', '--now', '--out']],
     ['replaced', ['replace', '--out']],
-  ])('is refused when its device was %s, however often it is shown', async (how, [verb = '', ...flags]) => {
+  ])('is rejected if its device was %s, however often it is used', async (how, [verb = '', ...flags]) => {
     const name = `gw-${how.replaceAll(' ', '-')}`;
     const { token } = await claim(name);
     await ok(provisionedDeviceSchema, ['device', verb, name, ...flags, at(`${name}-folder`)]);
@@ -91,7 +91,7 @@ describe('a claim', () => {
     await stranger.close();
   });
 
-  it('is refused with its own key when its device was given another certificate since', async () => {
+  it('is rejected even with its own key after its device got another certificate', async () => {
     const { token } = await claim('later');
     const anybody = createClient({ url: own.url, ca });
     const csr = await certificateRequest(generateKeyPair().privatePem, 'any');
@@ -103,7 +103,7 @@ describe('a claim', () => {
     await anybody.close();
   });
 
-  it('is good for one of many that show it at once', async () => {
+  it('is redeemed by only one of several concurrent requests', async () => {
     const { token } = await claim('raced');
     const anybody = createClient({ url: own.url, ca });
     const csrs = await Promise.all(
@@ -114,7 +114,7 @@ describe('a claim', () => {
     await anybody.close();
   });
 
-  it('is not lost with a request that nobody can sign', async () => {
+  it('survives an invalid certificate request', async () => {
     const { token } = await claim('patient');
     const anybody = createClient({ url: own.url, ca });
     await expect(anybody.claims.redeem(token, 'no request')).rejects.toMatchObject({
@@ -127,17 +127,22 @@ describe('a claim', () => {
 
   it.each([
     ['a folder with neither identity nor claim', ['nowhere'], 'AIOT_FILE_NOT_FOUND', 4],
-    ['a claim that is not there', ['new', '--claim', 'no.json'], 'AIOT_FILE_NOT_FOUND', 4],
-    ['a file that is no claim', ['new', '--claim', 'gateway/device.json'], 'AIOT_FILE_MALFORMED', 2],
-    ['a folder that has an identity', ['gateway', '--claim', 'gateway.json'], 'AIOT_IDENTITY_EXISTS', 2],
-    ['a claim that was used', ['new', '--claim', 'gateway.json'], 'AIOT_CLAIM_INVALID', 5],
-  ])('refuses %s, and leaves nothing behind', async (_, argv, code, exit) => {
+    ['a missing claim file', ['new', '--claim', 'no.json'], 'AIOT_FILE_NOT_FOUND', 4],
+    ['a file that is not a claim', ['new', '--claim', 'gateway/device.json'], 'AIOT_FILE_MALFORMED', 2],
+    [
+      'a folder that already has an identity',
+      ['gateway', '--claim', 'gateway.json'],
+      'AIOT_ALREADY_EXISTS',
+      2,
+    ],
+    ['a used claim', ['new', '--claim', 'gateway.json'], 'AIOT_CLAIM_INVALID', 5],
+  ])('fails to activate with %s, and leaves nothing behind', async (_, argv, code, exit) => {
     const placed = argv.map((word) => (word.startsWith('--') ? word : at(word)));
     expect(await refusal(['device', 'activate', ...placed])).toMatchObject({ code, exit });
     expect(existsSync(at('new'))).toBe(false);
   });
 
-  it('is left out of a repeat, where the folder has its certificate', async () => {
+  it('is not needed again once the folder has its certificate', async () => {
     const { stderr, code } = await runCli([
       ...['device', 'activate', at('gateway'), '--claim', at('gateway.json')],
     ]);
@@ -146,9 +151,10 @@ describe('a claim', () => {
     expect(stderr).not.toContain('--out');
   });
 
-  it('is refused for a device that is there', async () => {
+  it('is rejected for an existing device', async () => {
     expect(await refusal(['device', 'claim', 'gateway'])).toMatchObject({
-      code: 'AIOT_DEVICE_EXISTS',
+      code: 'AIOT_ALREADY_EXISTS',
+      subject: 'device',
       exit: 2,
     });
     expect(await refusal(['device', 'claim', 'a/b'])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
@@ -168,7 +174,7 @@ describe('aiot device rotate', () => {
       key: await readFile(join(folder, 'device.key'), 'utf8'),
     });
 
-  it('lets the old certificate end when the new one is used, and not before', async () => {
+  it('keeps the old certificate valid until the new one is used', async () => {
     await provision('turning');
     const old = await asDevice(at('turning'));
     const { certificate } = await rotate('turning');
@@ -184,7 +190,7 @@ describe('aiot device rotate', () => {
     await old.close();
   });
 
-  it('ends it at once with --now', async () => {
+  it('invalidates the old certificate at once with --now', async () => {
     await provision('stolen');
     const old = await asDevice(at('stolen'));
     await rotate('stolen', '--now');
@@ -192,19 +198,19 @@ describe('aiot device rotate', () => {
     await old.close();
   });
 
-  it('shows both certificates beside the birth certificate until the new one is used', async () => {
+  it('leaves both certificates in the output of verify until the new one is used', async () => {
     const { certificate: first } = await provision('both');
     const { certificate: second } = await rotate('both');
     const { checks, verified } = await ok(verifiedDeviceSchema, ['device', 'verify', 'both']);
     expect(verified).toBe(true);
     const got = new Map(checks.map(({ check, got }) => [check, got]));
-    expect(got.get('certificate')).toBe(`${second.fingerprint} (made, and not used yet)`);
+    expect(got.get('certificate')).toBe(`${second.fingerprint} (created, not used yet)`);
     expect(got.get('in use until then')).toBe(first.fingerprint);
     const { stdout } = await runCli(['device', 'verify', 'both']);
-    expect(stdout).toContain(`${second.fingerprint.slice(0, 16)}… (made, and not used yet)`);
+    expect(stdout).toContain(`${second.fingerprint.slice(0, 16)}… (created, not used yet)`);
   });
 
-  it('and everything else ends where a device is revoked: it is told so, and so is who verifies it', async () => {
+  it('is useless after revocation, which activate and verify report', async () => {
     await provision('gone');
     await ok(devicesChangedSchema, ['device', 'revoke', '--yes', 'gone']);
     expect(await refusal(['device', 'activate', at('gone')])).toMatchObject({
@@ -218,7 +224,7 @@ describe('aiot device rotate', () => {
     expect((await runCli(['device', 'verify', 'gone'])).stdout).toContain('gone is revoked');
   });
 
-  it('is something a device may do for itself, and for no other', async () => {
+  it('is allowed to a device only for itself', async () => {
     await provision('self');
     const device = await asDevice(at('self'));
     const csr = await certificateRequest(generateKeyPair().privatePem, 'self');
@@ -230,7 +236,7 @@ describe('aiot device rotate', () => {
     await device.close();
   });
 
-  it('replace gives the name to another board at once', async () => {
+  it('differs from replace, which gives the name to another board at once', async () => {
     const { id } = await provision('moved');
     const old = await asDevice(at('moved'));
     await mkdir(at('moved-2'));
@@ -243,7 +249,8 @@ describe('aiot device rotate', () => {
     });
     const kept = await readFile(at('moved', 'device.key'), 'utf8');
     expect(await refusal(['device', 'rotate', 'moved', '--out', at('moved')])).toMatchObject({
-      code: 'AIOT_IDENTITY_EXISTS',
+      code: 'AIOT_ALREADY_EXISTS',
+      subject: 'identity',
     });
     expect(await readFile(at('moved', 'device.key'), 'utf8')).toBe(kept);
     await old.close();
@@ -251,11 +258,11 @@ describe('aiot device rotate', () => {
 
   it.each([
     ['neither folder nor port', ['rotate', 'gateway'], 'AIOT_USAGE', 2],
-    ['a device that is not there', ['rotate', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
-    ['the folder of another', ['rotate', 'gateway', '--out', 'self'], 'AIOT_IDENTITY_EXISTS', 2],
-    ['a device that is not there', ['replace', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
-    ['a revoked one', ['rotate', 'void', '--out', 'x'], 'AIOT_DEVICE_STATE', 1],
-  ])('refuses %s', async (_, argv, code, exit) => {
+    ['an unknown device', ['rotate', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
+    ['the folder of another device', ['rotate', 'gateway', '--out', 'self'], 'AIOT_ALREADY_EXISTS', 2],
+    ['an unknown device', ['replace', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
+    ['a revoked device', ['rotate', 'void', '--out', 'x'], 'AIOT_DEVICE_STATE', 1],
+  ])('rejects %s', async (_, argv, code, exit) => {
     const placed = argv.map((word, i) => (i > 2 && !word.startsWith('--') ? at(word) : word));
     expect(await refusal(['device', ...placed])).toMatchObject({ code, exit });
   });
@@ -284,10 +291,10 @@ function confirm(body: string, method = 'POST', path = '/confirmActivation') {
   });
 }
 
-describe('POST /confirmActivation, as the guide’s firmware asks', () => {
+describe('POST /confirmActivation for the guide’s firmware', () => {
   const text = { status: 200, type: 'text/plain; charset=utf-8' };
 
-  it('knows a device by its decimal chip id, told or from its MAC, and says no line end', async () => {
+  it('recognizes a device by its decimal chip ID, given or from its MAC, without a newline', async () => {
     await claim('guide-1', '--chip-id', '14339204');
     await ok(provisionedDeviceSchema, [
       ...['device', 'provision', 'guide-2', '--type', 'esp32', '--mac', '24:0a:c4:da:b6:b0'],
@@ -300,9 +307,9 @@ describe('POST /confirmActivation, as the guide’s firmware asks', () => {
     });
   });
 
-  it('belongs to one device: nobody else is registered with its chip id, until that one is revoked', async () => {
+  it('identifies one device, because a chip ID is unique until its device is revoked', async () => {
     await claim('alone', '--chip-id', '4711');
-    const taken = { code: 'AIOT_DEVICE_EXISTS', exit: 2 };
+    const taken = { code: 'AIOT_ALREADY_EXISTS', subject: 'device', exit: 2 };
     const two = (name: string, ...more: string[]) => [
       ...['device', 'provision', name, '--type', 'esp32', '--out', at(name)],
       ...more,
@@ -327,12 +334,12 @@ describe('POST /confirmActivation, as the guide’s firmware asks', () => {
     expect(await confirm('device_id=4711')).toMatchObject({ body: 'TRUE' });
   });
 
-  it('says FALSE of any other, and of nothing at all', async () => {
+  it('answers FALSE for any other device or an empty request', async () => {
     for (const body of ['device_id=1', 'device_id=', '', 'id=14339204', 'device_id=guide-1'])
       expect(await confirm(body), body).toMatchObject({ ...text, body: 'FALSE' });
   });
 
-  it('says FALSE of a device that was suspended or revoked', async () => {
+  it('answers FALSE for a suspended or revoked device', async () => {
     const client = await clientFor();
     await client.devices.act('guide-2', 'suspend');
     expect(await confirm('device_id=14333616')).toMatchObject({ body: 'FALSE' });
@@ -343,7 +350,7 @@ describe('POST /confirmActivation, as the guide’s firmware asks', () => {
     await client.close();
   });
 
-  it('answers another method as the guide’s server does, and gives no right', async () => {
+  it('answers other methods as the guide’s server does, and rejects long bodies', async () => {
     expect(await confirm('', 'GET')).toMatchObject({
       status: 200,
       body: 'Sorry, only GET and POST methods are supported.',
@@ -351,7 +358,7 @@ describe('POST /confirmActivation, as the guide’s firmware asks', () => {
     expect(await confirm('x'.repeat(20_000))).toMatchObject({ status: 413 });
   });
 
-  it('is not there unless it was asked for, and never beside the API', async () => {
+  it('is never served on the API port', async () => {
     const plain = await upForTests({ compat: ['architects-guide'], rates: { failures: 1000 } });
     try {
       const url = new URL('/confirmActivation', plain.url);

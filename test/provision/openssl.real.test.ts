@@ -8,7 +8,7 @@ import { openAuthority } from '../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { describeReal } from '../support/real.js';
 
-describeReal('openssl', 'openssl about our certificates', () => {
+describeReal('openssl', 'openssl checks of our certificates', () => {
   let folder: string;
   const openssl = (...args: string[]) => {
     const { stdout, stderr, status } = spawnSync('openssl', args, { cwd: folder, encoding: 'utf8' });
@@ -30,20 +30,20 @@ describeReal('openssl', 'openssl about our certificates', () => {
     ['the server', ['-purpose', 'sslserver', '-verify_hostname', 'localhost', 'server.crt'], 0],
     ['the server by its address', ['-purpose', 'sslserver', '-verify_ip', '::1', 'server.crt'], 0],
     ['the device as a client', ['-purpose', 'sslclient', 'device.crt'], 0],
-    ['not the device as a server', ['-purpose', 'sslserver', 'device.crt'], 2],
-    ['not the server as a client', ['-purpose', 'sslclient', 'server.crt'], 2],
-  ])('verifies %s', (_, args, status) => {
+    ['the device as a server, which is invalid', ['-purpose', 'sslserver', 'device.crt'], 2],
+    ['the server as a client, which is invalid', ['-purpose', 'sslclient', 'server.crt'], 2],
+  ])('give the right verdict on %s', (_, args, status) => {
     const result = openssl('verify', '-x509_strict', '-CAfile', 'ca.crt', ...args);
     expect(result.status, result.out).toBe(status);
   });
 
-  it('takes the request and its signature', () => {
+  it('accept the request and its signature', () => {
     const { out } = openssl('req', '-in', 'device.csr', '-verify', '-noout', '-subject');
     expect(out).toMatch(/verify OK/);
     expect(out).toContain('CN = motor-1');
   });
 
-  it('reads the same subject and curve', () => {
+  it('show the same subject and curve', () => {
     const { out } = openssl('x509', '-in', 'device.crt', '-noout', '-text');
     expect(out).toContain('CN = motor-1, O = aiot, serialNumber = dev_1');
     expect(out).toContain('ASN1 OID: prime256v1');

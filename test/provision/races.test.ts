@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clientFor, contextFor } from '../../src/lib/api/context.js';
 import { sha256Hex } from '../../src/lib/core/crypto.js';
 import { configFolder } from '../../src/lib/core/folders.js';
 import { takeLock } from '../../src/lib/core/lock.js';
@@ -13,7 +14,6 @@ import { activatedSchema } from '../../src/lib/provision/claim.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
 import { fleetResultSchema } from '../../src/lib/provision/provision-fleet.js';
-import { clientFor, contextFor } from '../../src/lib/registry/context.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let own: UpForTests;
@@ -29,8 +29,8 @@ const renew = (kind: string, name: string, out: string, ...more: string[]) => [
   ...['device', kind, name, '--out', at(out), ...more],
 ];
 
-describe.each(['rotate', 'replace'] as const)('two that %s one device at about the same time', (kind) => {
-  it('leave it to one, and the other keeps what its folder had', async () => {
+describe.each(['rotate', 'replace'] as const)('concurrent runs that %s one device', (kind) => {
+  it('let only one succeed, and the others write nothing', async () => {
     const name = `raced-${kind}`;
     await provision(name);
     const outs = ['a', 'b', 'c'].map((end) => `${name}-${end}`);
@@ -65,7 +65,7 @@ describe.each(['rotate', 'replace'] as const)('two that %s one device at about t
     expect(await ok(activatedSchema, ['device', 'activate', at(won[0] ?? '')])).toMatchObject({ name });
   });
 
-  it('are told so also one after the other; into the same folder it is repeated', async () => {
+  it('are rejected even one after the other, unless they use the same folder', async () => {
     const name = `late-${kind}`;
     await provision(name);
     await ok(provisionedDeviceSchema, renew(kind, name, `${name}-1`));
@@ -79,7 +79,7 @@ describe.each(['rotate', 'replace'] as const)('two that %s one device at about t
 });
 
 describe('aiot device rotate', () => {
-  it('voids at once with --now what somebody else made', async () => {
+  it('overrides another unused rotation with --now', async () => {
     await provision('urgent');
     await ok(provisionedDeviceSchema, renew('rotate', 'urgent', 'urgent-1'));
     await ok(provisionedDeviceSchema, renew('rotate', 'urgent', 'urgent-2', '--now'));
@@ -87,8 +87,8 @@ describe('aiot device rotate', () => {
   });
 });
 
-describe('what a killed run left beside an identity', () => {
-  it('is removed by the next one there, and what runs is left alone', async () => {
+describe('leftovers of a killed run', () => {
+  it('are removed by the next run, except those of live or remote processes', async () => {
     const ended = spawn(process.execPath, ['-e', '']);
     await once(ended, 'exit');
     const host = sha256Hex(hostname()).slice(0, 8);
@@ -108,7 +108,7 @@ describe('what a killed run left beside an identity', () => {
 });
 
 describe('aiot device provision --csv', () => {
-  it('makes again what a killed run had registered, and had not written', async () => {
+  it('repeats a device that a killed run registered but did not write', async () => {
     const csv = at('killed.csv');
     await writeFile(csv, 'name,type\nk1,pi\nk2,pi\n');
     const ended = spawn(process.execPath, ['-e', '']);
@@ -124,7 +124,7 @@ describe('aiot device provision --csv', () => {
     ]);
     const argv = ['device', 'provision', '--csv', csv, '--out', at('killed')];
     // Without a trace of the run in the folder it may be anybody's.
-    expect(await refusal(argv)).toMatchObject({ code: 'AIOT_DEVICE_EXISTS' });
+    expect(await refusal(argv)).toMatchObject({ code: 'AIOT_ALREADY_EXISTS', subject: 'device' });
     const host = sha256Hex(hostname()).slice(0, 8);
     await mkdir(at('killed', 'k1', `.identity-${host}-${ended.pid}-aaaaaa`), { recursive: true });
     const { devices, failed } = await ok(fleetResultSchema, argv);
@@ -136,7 +136,7 @@ describe('aiot device provision --csv', () => {
     });
   });
 
-  it('is refused while another run provisions for the platform, and makes nothing', async () => {
+  it('is rejected while another run provisions for the same platform, and writes nothing', async () => {
     const csv = at('fleet.csv');
     await writeFile(csv, 'name,type\nt1,pi\nt2,pi\n');
     const argv = ['device', 'provision', '--csv', csv, '--out'];

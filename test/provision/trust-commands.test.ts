@@ -22,10 +22,10 @@ const keysOf = (names: readonly (string | undefined)[]) =>
   names.flatMap((name) => ['--root-key', name ?? '']);
 
 describe('aiot trust', () => {
-  it('begins with one key that does everything, and says so', async () => {
+  it('starts with one key for all roles, and warns about it', async () => {
     const { apart, version, warnings } = await status();
     expect({ apart, version }).toEqual({ apart: false, version: 1 });
-    expect(warnings.join()).toContain('One key does everything');
+    expect(warnings.join()).toContain('One key has all roles');
     expect((await runCli(['trust', 'status'])).stdout).toContain('aiot trust init');
     expect(
       await refusal(['trust', 'rotate', '--yes', '--role', 'targets', '--root-key', own.ca]),
@@ -36,7 +36,7 @@ describe('aiot trust', () => {
     expect((await runCli(['trust', 'revoke', '--yes', '--key', '12345678'])).code).toBe(2);
   });
 
-  it('takes the keys apart, once', async () => {
+  it('separates the keys once', async () => {
     expect(await refusal(['trust', 'init', '--keys', '1', '--threshold', '2', '--out', out])).toMatchObject({
       code: 'AIOT_USAGE',
     });
@@ -51,7 +51,7 @@ describe('aiot trust', () => {
       out,
     ]);
     expect(code, stderr).toBe(0);
-    expect(stdout).toContain('Keep each of these files somewhere else');
+    expect(stdout).toContain('Store each of these files in a different place');
     files = (await readdir(out)).map((name) => join(out, name));
     expect(files).toHaveLength(3);
     for (const file of files) expect((await stat(file)).mode & 0o777).toBe(0o600);
@@ -67,7 +67,7 @@ describe('aiot trust', () => {
     expect(await refusal(['trust', 'init', '--out', out])).toMatchObject({ code: 'AIOT_TRUST_CONFLICT' });
   });
 
-  it('replaces the signing key, with enough of the offline ones alone', async () => {
+  it('replaces the signing key only with enough offline keys', async () => {
     const [one, two] = files;
     const before = await operatorKey('local');
     expect(await refusal(['trust', 'rotate', '--yes', '--role', 'targets', ...keysOf([one])])).toMatchObject({
@@ -91,12 +91,12 @@ describe('aiot trust', () => {
     expect((await status()).roles[1]?.keyids).toEqual([after]);
   });
 
-  it('revokes a root key while enough are left, and has another made in its place', async () => {
+  it('revokes a root key while enough remain, and replaces it with a new one', async () => {
     const [one, two, three] = files;
     const lost = await idOf(three ?? '');
     const revoke = ['trust', 'revoke', '--yes', '--key', lost.slice(0, 8), ...keysOf([one, two])];
     expect(await ok(trustChangeSchema, revoke)).toMatchObject({ version: 4, removed: [lost] });
-    expect((await status()).warnings.join()).toContain('Every root key is wanted');
+    expect((await status()).warnings.join()).toContain('Every root key is required');
     expect(await refusal(revoke)).toMatchObject({ code: 'AIOT_TRUST_KEY_UNKNOWN' });
     const next = (await idOf(two ?? '')).slice(0, 8);
     const again = ['trust', 'revoke', '--yes', '--key', next, ...keysOf([one, two])];
@@ -117,7 +117,7 @@ describe('aiot trust', () => {
     expect((await runCli(['trust', 'status'])).stdout).toContain('Next: aiot trust rotate --role root');
   });
 
-  it('has the platform sign timestamps with another key', async () => {
+  it('makes the platform sign timestamps with a new key', async () => {
     const [one] = files;
     const [other] = (await readdir(join(own.folder, 'more'))).map((name) => join(own.folder, 'more', name));
     const { timestamp } = await status();

@@ -2,14 +2,14 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { withClient } from '../../src/lib/api/context.js';
+import { signatureResultSchema, signedRelease } from '../../src/lib/api/signatures.js';
 import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import type { Envelope } from '../../src/lib/formats/manifest/envelope.js';
 import { peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { pushResultSchema, signResultSchema } from '../../src/lib/model/publish/push.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { trustChangeSchema } from '../../src/lib/provision/trust.js';
-import { withClient } from '../../src/lib/registry/context.js';
-import { signatureResultSchema, signedRelease } from '../../src/lib/registry/signatures.js';
 import { tinyBundle } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -50,8 +50,8 @@ const cosigned = async (file: string, privatePem: string): Promise<Envelope> => 
   return { ...envelope, signatures: [...envelope.signatures, signature!] };
 };
 
-describe('a release that two of three have to sign', () => {
-  it('is asked for by a root that names the three', async () => {
+describe('a release that needs two of three signatures', () => {
+  it('is required by a root that names three keys', async () => {
     expect(await ok(pushResultSchema, push(files.first ?? ''))).toMatchObject({ version: 1 });
     const others = ['--targets-key', files.bob ?? '', '--targets-key', files.eve ?? ''];
     const rotate = ['trust', 'rotate', '--yes', '--role', 'targets', ...roots];
@@ -75,7 +75,7 @@ describe('a release that two of three have to sign', () => {
     expect((await runCli(['trust', 'status'])).stdout).toMatch(/targets +2 of 3/);
   });
 
-  it('is not published by a push alone, and is with the second signature', async () => {
+  it('is published not by a push alone, but with the second signature', async () => {
     const refused = await refusal(push(files.second ?? ''));
     expect(refused).toMatchObject({ code: 'AIOT_SIGNATURES_MISSING' });
     expect(refused.message).toContain('tiny@2 has 1 of 2 signatures');
@@ -91,7 +91,7 @@ describe('a release that two of three have to sign', () => {
     });
   });
 
-  it('is shown before it is signed, and is not without a yes', async () => {
+  it('is shown before signing, and signed only after confirmation', async () => {
     const file = leftBy(await refusal(push(files.first ?? '')));
     const before = await readFile(file, 'utf8');
     const release = {
@@ -113,7 +113,7 @@ describe('a release that two of three have to sign', () => {
     const { stdout } = await runCli(['trust', 'sign', file, '--dry-run', '--no-color']);
     expect(stdout).toMatch(/To sign +model tiny@3\n/);
     expect(stdout).toContain(digestOf(tinyBundle()));
-    expect(stdout).toContain('the platform has these very bytes');
+    expect(stdout).toContain('the platform’s content is identical');
 
     const refused = await refusal(['trust', 'sign', file]);
     expect(refused).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
@@ -135,11 +135,11 @@ describe('a release that two of three have to sign', () => {
     await writeFile(strange, JSON.stringify(twice));
     expect(await refusal(['trust', 'sign', strange, '--dry-run'])).toMatchObject({
       code: 'AIOT_MANIFEST_MALFORMED',
-      message: `${strange}: expected JSON as aiot writes it, each field once`,
+      message: `${strange}: expected JSON as written by aiot, with unique fields`,
     });
   });
 
-  it('keeps the signatures that were gathered, whatever is pushed beside it', async () => {
+  it('keeps gathered signatures, whatever else is pushed', async () => {
     const file = leftBy(await refusal(push(files.first ?? '')));
     const gathered = JSON.stringify(await cosigned(file, bob));
     await writeFile(file, gathered);
@@ -158,8 +158,8 @@ describe('a release that two of three have to sign', () => {
     );
   });
 
-  it('that was signed before the keys changed is signed again as it is', async () => {
-    const unseen = await refusal(['model', 'deploy', 'tiny@1', '--to', 'all']);
+  it('is signed again unchanged if it was signed before the keys changed', async () => {
+    const unseen = await refusal(['model', 'deploy', 'tiny@1', '--selector', 'all']);
     expect(unseen).toMatchObject({ code: 'AIOT_SIGNATURE_INVALID', exit: 5 });
     expect(await refusal(['model', 'sign', 'tiny@1'])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
     const refused = await refusal(['model', 'sign', 'tiny@1', '--yes']);
@@ -173,7 +173,7 @@ describe('a release that two of three have to sign', () => {
     });
   });
 
-  it('cannot be published by who has stolen one of the keys, whatever is done with it', async () => {
+  it('cannot be published with a single stolen key', async () => {
     const file = leftBy(await refusal(push(files.first ?? '')));
     const stolen = JSON.parse(await readFile(file, 'utf8')) as Envelope;
     const [mine] = stolen.signatures;
@@ -190,7 +190,7 @@ describe('a release that two of three have to sign', () => {
     await expect(publish(await cosigned(file, bob))).resolves.toMatchObject({ version: 3 });
   });
 
-  it('is not signed by a key that counts for nothing', async () => {
+  it('cannot be signed from a malformed or missing manifest', async () => {
     const bare = join(own.folder, 'no.json');
     await writeFile(bare, '{}');
     expect(await refusal(['trust', 'sign', bare])).toMatchObject({ code: 'AIOT_MANIFEST_MALFORMED' });

@@ -19,13 +19,13 @@ const wideRuns = long ? 2000 : 200;
 /** TFLite Micro has no REDUCE_MAX of int16. */
 const hasInt16 = ({ operators }: Graph) => operators.every(({ op }) => op !== 'REDUCE_MAX');
 
-describeReal('tflm', 'small networks of chance sizes, every tensor of them, against TFLite Micro', () => {
+describeReal('tflm', 'small models of random sizes, compared with TFLite Micro tensor by tensor', () => {
   const kinds = Object.keys(makers) as (keyof typeof makers)[];
   describe.each(kinds.flatMap((kind) => [[kind, 'int8'] as const, [kind, 'int16'] as const]))(
     '%s',
     (kind, type) => {
       it(
-        `on ${type} is the same bit for bit`,
+        `matches bit for bit on ${type}`,
         () => {
           const int8 = Array.from({ length: perKind }, (_, seed) => quantizedOf(makers[kind], 100 + seed));
           const graphs = type === 'int8' ? int8 : int8.filter(hasInt16).map(withInt16Activations);
@@ -72,10 +72,10 @@ function outputsOnDevice({
   return Int8Array.from(outputs);
 }
 
-describeReal('litert', 'the same networks in LiteRT', () => {
+describeReal('litert', 'the same models in LiteRT', () => {
   describeReal('tflm', 'and in TFLite Micro', () => {
     it.each(Object.keys(makers) as (keyof typeof makers)[])(
-      '%s is as far from LiteRT as TFLite Micro is, and no further',
+      '%s differs from LiteRT exactly as TFLite Micro does',
       (kind) => {
         const jobs = Array.from({ length: perKind }, (_, seed) => {
           const graph = quantizedOf(makers[kind], 100 + seed);

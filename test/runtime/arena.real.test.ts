@@ -38,8 +38,8 @@ const families: Record<string, () => Graph[]> = {
     }),
 };
 
-describeReal('tflm', 'the planned arena against the one that TFLite Micro uses', () => {
-  it.each(Object.keys(families))('%s work in it, and it is little larger than they need', (family) => {
+describeReal('tflm', 'the planned arena, compared with TFLite Micro’s', () => {
+  it.each(Object.keys(families))('fits %s, and is little larger than needed', (family) => {
     const graphs = families[family]!();
     const jobs = graphs.map((graph) => {
       const planned = arenaBytes(graph);

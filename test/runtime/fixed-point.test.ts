@@ -20,7 +20,7 @@ const int32 = () =>
   );
 
 describe('integer primitives', () => {
-  it('multiply high exactly as 64-bit arithmetic does', () => {
+  it('multiply high exactly like 64-bit arithmetic', () => {
     fc.assert(
       fc.property(int32(), int32(), (a, b) => {
         const exact = (BigInt(a) * BigInt(b) + (1n << 30n)) >> 31n;
@@ -30,7 +30,7 @@ describe('integer primitives', () => {
     );
   });
 
-  it('multiply 64-bit sums by 15 bits of the multiplier exactly, small and large', () => {
+  it('multiply small and large 64-bit sums exactly by 15 bits of the multiplier', () => {
     const sum = fc.oneof(
       fc.integer({ min: -(2 ** 38) - 9, max: 2 ** 38 + 9 }),
       fc.integer({ min: -(2 ** 46), max: 2 ** 46 }),
@@ -46,7 +46,7 @@ describe('integer primitives', () => {
     );
   });
 
-  it('shift right to the nearest, ties away from zero', () => {
+  it('shift right to the nearest, with ties away from zero', () => {
     fc.assert(
       fc.property(int32(), fc.integer({ min: 0, max: 31 }), (x, exponent) => {
         // Doubles hold x / 2^exponent exactly.
@@ -58,7 +58,7 @@ describe('integer primitives', () => {
     );
   });
 
-  it('split a number into fraction and exponent, at powers of two as well', () => {
+  it('split a number into fraction and exponent, even at powers of two', () => {
     fc.assert(
       fc.property(
         fc.double({ min: 1e-30, max: 1e30, noNaN: true }),

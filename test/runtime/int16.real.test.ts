@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { GraphBuilder } from '../support/graph-builder.js';
@@ -32,7 +32,7 @@ function expectEqual(graphs: Graph[]): void {
   });
 }
 
-describeReal('tflm', 'int16 activations against TFLite Micro', () => {
+describeReal('tflm', 'int16 activations, compared with TFLite Micro', () => {
   const answersTo = inOneProcess(
     operators,
     (op) => {
@@ -42,14 +42,14 @@ describeReal('tflm', 'int16 activations against TFLite Micro', () => {
     tensorsInTflm,
   );
   it.each(operators)(
-    '%s is the same bit for bit',
+    '%s matches bit for bit',
     (op) => {
       for (const { job, answer } of answersTo(op)) expectSame(job, answer);
     },
     long ? 600_000 : 60_000,
   );
 
-  it.each(['LOGISTIC', 'TANH'] as const)('computes %s of scales that are powers of two', (op) => {
+  it.each(['LOGISTIC', 'TANH'] as const)('computes %s with power-of-two scales', (op) => {
     const random = seededRandom(6);
     expectEqual(
       [-13, -12, -11, -10].map((power) => {
@@ -61,7 +61,7 @@ describeReal('tflm', 'int16 activations against TFLite Micro', () => {
   });
 
   it(
-    'takes int32 biases with 32-bit sums',
+    'supports int32 biases with 32-bit sums',
     () => {
       const random = seededRandom(8);
       expectEqual(
@@ -78,7 +78,7 @@ describeReal('tflm', 'int16 activations against TFLite Micro', () => {
   );
 
   it(
-    'changes between int8 and int16',
+    'converts between int8 and int16',
     () => {
       const random = seededRandom(9);
       expectEqual(
@@ -97,15 +97,15 @@ describeReal('tflm', 'int16 activations against TFLite Micro', () => {
   );
 });
 
-describe('an int16x8 file of TensorFlow’s converter', () => {
-  describeReal('tflm', 'against TFLite Micro', () => {
-    it('is the same bit for bit in every tensor', () => {
+describe('an int16x8 file from TensorFlow’s converter', () => {
+  describeReal('tflm', 'compared with TFLite Micro', () => {
+    it('matches bit for bit in every tensor', () => {
       expectEqual([readTflite(motorFile('i16x8.tflite'))]);
     });
   });
 });
 
-it('a maximum of int16, which TFLite Micro does not have, is refused', () => {
+it('an int16 maximum, which TFLite Micro lacks, is rejected', () => {
   expect(() => createInterpreter(oneOpGraphs.REDUCE_MAX!(seededRandom(1), 'int16'))).toThrow(
     'operator 0 (REDUCE_MAX): from int16 to int16',
   );

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { arenaBytes, planArena } from '../../src/lib/runtime/arena.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
@@ -9,18 +9,18 @@ import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile, motorRows } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 
-describe('networks of TensorFlow’s converter', () => {
+describe('models from TensorFlow’s converter', () => {
   it.each([
     ['f32', 1e-6],
     // float16 weights against LiteRT's answers of the float32 network.
     ['f16', 1e-3],
-  ])('%s gives LiteRT’s probabilities', (name, tolerance) => {
+  ])('%s matches LiteRT’s probabilities', (name, tolerance) => {
     const interpreter = createInterpreter(readTflite(motorFile(`${name}.tflite`)));
     for (const { x, y } of motorRows('f32.litert.pred.csv'))
       expect(Math.abs(interpreter.invoke(x)[0]! - y)).toBeLessThan(tolerance);
   });
 
-  it('int8 stays within six steps of LiteRT, which rounds in floating point, and mostly at none', () => {
+  it('int8 stays within six steps of LiteRT’s floating-point rounding, and mostly matches exactly', () => {
     const interpreter = createInterpreter(readTflite(motorFile('int8.tflite')));
     const { scale, zeroPoint } = interpreter.inputTensor.quantization!;
     const rows = motorRows('int8.litert.pred.csv');
@@ -34,7 +34,7 @@ describe('networks of TensorFlow’s converter', () => {
     expect(steps.filter((step) => step === 0).length / rows.length).toBeGreaterThan(0.98);
   });
 
-  it('a network of dynamic range is refused by name', () => {
+  it('a dynamic-range model is rejected, naming the operator', () => {
     const reason = 'operator 1 (FULLY_CONNECTED): input 1 of type int8';
     const graph = readTflite(motorFile('dyn.tflite'));
     expect(() => createInterpreter(graph)).toThrow(
@@ -44,7 +44,7 @@ describe('networks of TensorFlow’s converter', () => {
 });
 
 describe('an interpreter', () => {
-  it('hands over the input and every operator’s output, in order', () => {
+  it('passes the input and every operator’s output to the callback, in order', () => {
     const graph = cnn(seededRandom(1));
     const interpreter = createInterpreter(graph);
     const seen: number[] = [];
@@ -56,7 +56,7 @@ describe('an interpreter', () => {
     expect(output).toBe(interpreter.tensors[graph.outputs[0]!]);
   });
 
-  it('gives the same answer again after other inputs', () => {
+  it('gives the same output again after other inputs', () => {
     const interpreter = createInterpreter(cnn(seededRandom(1)));
     const input = Int8Array.from({ length: 192 }, (_, i) => ((i * 31) % 256) - 128);
     const first = interpreter.invoke(input).slice();
@@ -81,15 +81,19 @@ describe('an interpreter', () => {
 
   it.each<[string, Int8Array | Float32Array, string]>([
     ['a short input', new Int8Array(3), 'expected 4 values of int8 [1,4], got 3 in Int8Array'],
-    ['floats for bytes', new Float32Array(4), 'expected 4 values of int8 [1,4], got 4 in Float32Array'],
-  ])('refuses %s', (_name, input, reason) => {
+    [
+      'floats instead of bytes',
+      new Float32Array(4),
+      'expected 4 values of int8 [1,4], got 4 in Float32Array',
+    ],
+  ])('rejects %s as input', (_name, input, reason) => {
     const interpreter = createInterpreter(mlp(seededRandom(1), [4, 2]));
     expect(() => interpreter.invoke(input)).toThrow(
       expect.objectContaining({ code: 'AIOT_TFLITE_INPUT', message: reason }),
     );
   });
 
-  it('refuses what is not a number', () => {
+  it('rejects NaN', () => {
     const interpreter = createInterpreter(floatView(mlp(seededRandom(1), [4, 2])));
     expect(() => interpreter.invoke(Float32Array.of(1, 2, Number.NaN, 4))).toThrow(
       expect.objectContaining({
@@ -101,14 +105,14 @@ describe('an interpreter', () => {
 
   it.each<[string, (graph: Graph) => void, string]>([
     [
-      'an output of another shape',
+      'an output of the wrong shape',
       (g) => {
         g.tensors[2]!.shape = [1, 7];
       },
       'operator 0 (FULLY_CONNECTED): expected an output of 6 elements, got 7',
     ],
     [
-      'a bias of another length',
+      'a bias of the wrong length',
       (g) => {
         Object.assign(g.tensors[3]!, { shape: [5], data: new Int32Array(5), quantization: undefined });
       },
@@ -119,16 +123,16 @@ describe('an interpreter', () => {
       (g) => {
         g.tensors[0]!.shape = [1, 5];
       },
-      '5 inputs are no rows of 4',
+      '5 inputs do not divide into rows of 4',
     ],
     [
       'a second input',
       (g) => {
         g.inputs.push(0);
       },
-      'a network with 2 inputs (one is)',
+      'a model with 2 inputs (expected one)',
     ],
-  ])('refuses %s', (_name, change, reason) => {
+  ])('rejects a model with %s', (_name, change, reason) => {
     const graph = structuredClone(mlp(seededRandom(1), [4, 6, 3]));
     // Tensors of the first layer: input 0, weights 1, output 2, bias 3.
     change(graph);
@@ -137,7 +141,7 @@ describe('an interpreter', () => {
     );
   });
 
-  it('refuses a softmax that would end a device’s process', () => {
+  it('rejects a softmax that would abort a device’s process', () => {
     const b = new GraphBuilder(seededRandom(1));
     const [x, y] = [b.activation([1, 512]), b.activation([1, 512], 1 / 256, -128)];
     b.op({ op: 'SOFTMAX', inputs: [x], outputs: [y], options: { beta: 1 } });
@@ -145,8 +149,8 @@ describe('an interpreter', () => {
   });
 });
 
-describe('the precision in which scales are divided', () => {
-  it('moves results by one step at most', () => {
+describe('the precision of scale ratios', () => {
+  it('changes results by at most one step', () => {
     const graph = mlp(seededRandom(1), [16, 24, 5]);
     const [double, single] = [
       createInterpreter(graph),
@@ -162,8 +166,8 @@ describe('the precision in which scales are divided', () => {
   });
 });
 
-describe('the float view of an int8 network', () => {
-  it('quantizes what goes in and gives real values out', () => {
+describe('the float view of an int8 model', () => {
+  it('quantizes inputs and returns real outputs', () => {
     const graph = mlp(seededRandom(1), [4, 6, 3]);
     const [inner, view] = [createInterpreter(graph), createInterpreter(floatView(graph))];
     const { scale, zeroPoint } = inner.inputTensor.quantization!;
@@ -172,14 +176,14 @@ describe('the float view of an int8 network', () => {
     expect([...probabilities]).toEqual([...inner.invoke(q)].map((value) => (value + 128) / 256));
   });
 
-  it('leaves a float network as it is', () => {
+  it('leaves a float model unchanged', () => {
     const graph = floatView(mlp(seededRandom(1), [4, 6, 3]));
     expect(floatView(graph)).toEqual(graph);
   });
 });
 
 describe('the predicted arena', () => {
-  it('is TFLite Micro’s report for an MLP of 8, 24, 16 and 5 neurons', () => {
+  it('closely matches TFLite Micro’s report for an MLP of 8, 24, 16, and 5 neurons', () => {
     // Reported by its 64-bit runtime: head 48, tail 1,856; an arena of 2,326 works.
     const graph = mlp(seededRandom(1), [8, 24, 16, 5]);
     const last = graph.operators.pop()!;
@@ -190,7 +194,7 @@ describe('the predicted arena', () => {
     expect(Math.abs(plan.smallest - 2326)).toBeLessThan(2326 * 0.05);
   });
 
-  it('is a multiple of 16, holds head and tail, and has a little to spare', () => {
+  it('is a multiple of 16, holds head and tail, and has a small margin', () => {
     const graph = cnn(seededRandom(1));
     const { head, tail, smallest } = planArena(graph);
     expect(smallest).toBeGreaterThanOrEqual(head + tail);
@@ -198,7 +202,7 @@ describe('the predicted arena', () => {
     expect(arenaBytes(graph)).toBeGreaterThanOrEqual(smallest * 1.03);
   });
 
-  it('places pieces that live at the same time apart, and says what each is', () => {
+  it('keeps concurrently live allocations apart, and names their tensors', () => {
     const graph = cnn(seededRandom(1));
     const { head, pieces } = planArena(graph);
     const activations = graph.tensors.flatMap(({ data }, index) => (data === undefined ? [index] : []));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { chanceInputs } from '../support/every-tensor.js';
 import { motorFile } from '../support/motor-files.js';
@@ -15,7 +15,7 @@ interface Signatures {
   signatures: Record<string, { inputs: string[]; outputs: string[] }>;
 }
 
-describeReal('litert', 'files written here in Google’s native LiteRT', () => {
+describeReal('litert', 'files written by aiot, in Google’s native LiteRT', () => {
   // Steps by which its reference kernels may differ: they round FC and the tables in floating point.
   const steps = (op: OperatorName) =>
     op === 'FULLY_CONNECTED' || op === 'LOGISTIC' || op === 'TANH' ? 1 : 0;
@@ -32,7 +32,7 @@ describeReal('litert', 'files written here in Google’s native LiteRT', () => {
     },
     (jobs) => runInPython<Signatures>('litert', jobs),
   );
-  it.each(operators)('%s loads and gives what the device gives', (op) => {
+  it.each(operators)('%s loads and gives the device’s outputs within one step', (op) => {
     answersTo(op).forEach(({ job, answer }, index) => {
       const want = createInterpreter(job.graph).invoke(job.input);
       const worst = Math.max(...answer.output.map((value, i) => Math.abs(value - want[i]!)));
@@ -54,7 +54,7 @@ describeReal('litert', 'files written here in Google’s native LiteRT', () => {
     },
     (jobs) => runInPython<Signatures>('litert', jobs),
   );
-  it.each(wide)('%s on int16 loads and gives what the device gives', (op) => {
+  it.each(wide)('%s with int16 loads and gives the device’s outputs within one step', (op) => {
     wideAnswersTo(op).forEach(({ job, answer }, index) => {
       const want = createInterpreter(job.graph).invoke(job.input);
       const got = new Int16Array(answer.output.buffer);
@@ -64,7 +64,7 @@ describeReal('litert', 'files written here in Google’s native LiteRT', () => {
     });
   });
 
-  it('whole networks load with their signature', () => {
+  it('whole models load with their signature', () => {
     const random = seededRandom(1);
     const jobs = [mlp(random, [8, 24, 5]), cnn(random)].map((graph) => {
       const size = elementCount(graph.tensors[0]!.shape);
@@ -86,10 +86,10 @@ describeReal('litert', 'files written here in Google’s native LiteRT', () => {
   });
 });
 
-describe('third-party files written again', () => {
+describe('rewritten third-party files', () => {
   describeReal('litert', 'in native LiteRT', () => {
     it.each(['f32', 'dyn', 'f16', 'int8', 'i16x8', 'har_cnn_f32', 'har_cnn_int8'])(
-      '%s gives the same bytes as before',
+      '%s gives the same output bytes as before',
       (name) => {
         const file = motorFile(`${name}.tflite`);
         const graph = readTflite(file);

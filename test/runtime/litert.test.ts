@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView, openLiteRt } from '../../src/lib/runtime/litert.js';
 import { architectures } from '../support/architectures.js';
@@ -9,7 +9,7 @@ import { motorFile, motorRows } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 
-describe('LiteRT on files of TensorFlow’s converter', () => {
+describe('LiteRT on files from TensorFlow’s converter', () => {
   it.each([
     ['f32', 'f32.litert.pred.csv', 1e-6],
     ['int8', 'int8.litert.pred.csv', 0],
@@ -17,14 +17,14 @@ describe('LiteRT on files of TensorFlow’s converter', () => {
     // Against the float network's answers: what the rounded weights cost.
     ['f16', 'f32.litert.pred.csv', 1e-3],
     ['dyn', 'f32.litert.pred.csv', 0.02],
-  ])('%s gives the probabilities of the native library', async (name, predictions, tolerance) => {
+  ])('%s matches the native library’s probabilities', async (name, predictions, tolerance) => {
     const model = await openLiteRt(motorFile(`${name}.tflite`));
     for (const { x, y } of motorRows(predictions))
       expect(Math.abs(model.predict(x)[0]! - y)).toBeLessThanOrEqual(tolerance);
     model.close();
   });
 
-  it('runs a convolutional network as the float interpreter does', async () => {
+  it('runs a convolutional model like the float interpreter', async () => {
     const file = motorFile('har_cnn_f32.tflite');
     const [model, interpreter] = [await openLiteRt(file), createInterpreter(readTflite(file))];
     const random = seededRandom(1);
@@ -41,7 +41,7 @@ describe('LiteRT on files of TensorFlow’s converter', () => {
 
 describe('LiteRT', () => {
   it.each(Object.entries(architectures))(
-    'runs float networks of kind %s as the interpreter does',
+    'runs float models of kind %s like the interpreter',
     async (_, make) => {
       for (let seed = 20; seed < 24; seed++) {
         const graph = make(seededRandom(seed));
@@ -60,7 +60,7 @@ describe('LiteRT', () => {
     },
   );
 
-  it('loads every operator that is written here', async () => {
+  it('loads every operator that aiot writes', async () => {
     const random = seededRandom(8);
     for (const make of Object.values(oneOpGraphs)) {
       const graph = make(random);
@@ -70,7 +70,7 @@ describe('LiteRT', () => {
     }
   });
 
-  it('stays within a step or two of the device interpreter', async () => {
+  it('stays within eight steps of the device interpreter', async () => {
     const random = seededRandom(3);
     for (const graph of [mlp(random, [16, 24, 5]), cnn(random)]) {
       const view = createInterpreter(floatView(graph));
@@ -86,7 +86,7 @@ describe('LiteRT', () => {
     }
   });
 
-  it('serves several networks at once, and leaves nothing global behind', async () => {
+  it('runs several models at once, and leaves no globals behind', async () => {
     const before = Object.getOwnPropertyNames(globalThis);
     const files = [mlp(seededRandom(1), [4, 3]), mlp(seededRandom(2), [5, 2])].map((graph) =>
       writeTflite(graph),
@@ -100,7 +100,7 @@ describe('LiteRT', () => {
     expect(Object.getOwnPropertyNames(globalThis)).toEqual(before);
   });
 
-  it('gives memory back: ten thousand runs do not grow the process', async () => {
+  it('does not leak memory over ten thousand runs', async () => {
     const model = await openLiteRt(writeTflite(mlp(seededRandom(1), [64, 64, 4])));
     const input = new Float32Array(64);
     for (let run = 0; run < 1000; run++) model.predict(input);
@@ -110,7 +110,7 @@ describe('LiteRT', () => {
     model.close();
   });
 
-  it('refuses what does not fit, and a network that is closed', async () => {
+  it('rejects input of the wrong size, a closed model, and a malformed file', async () => {
     const model = await openLiteRt(writeTflite(mlp(seededRandom(1), [4, 3])));
     expect(() => model.predict(new Float32Array(3))).toThrow(
       expect.objectContaining({ code: 'AIOT_TFLITE_INPUT', message: 'expected 4 values, got 3' }),
@@ -118,7 +118,7 @@ describe('LiteRT', () => {
     model.close();
     model.close();
     expect(() => model.predict(new Float32Array(4))).toThrow(
-      expect.objectContaining({ code: 'AIOT_LITERT_FAILED', message: 'the network is closed' }),
+      expect.objectContaining({ code: 'AIOT_LITERT_FAILED', message: 'the model is closed' }),
     );
     await expect(openLiteRt(Buffer.from('not a network'))).rejects.toMatchObject({
       code: 'AIOT_TFLITE_MALFORMED',

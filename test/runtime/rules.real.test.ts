@@ -7,8 +7,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { type Random, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { importTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { importTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { root } from '../support/cli.js';
@@ -78,7 +78,7 @@ function oursOf(file: Uint8Array, input: Int8Array): Int8Array | null | undefine
 
 const same = (a: Int8Array, b: Int8Array) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
 
-describeReal('cmake', 'changed networks in the firmware’s interpreter, built with sanitizers', () => {
+describeReal('cmake', 'mutated models in the firmware’s interpreter, built with sanitizers', () => {
   let build = '';
   beforeAll(async () => {
     build = mkdtempSync(join(tmpdir(), 'aiot-firmware-'));
@@ -92,7 +92,7 @@ describeReal('cmake', 'changed networks in the firmware’s interpreter, built w
     rmSync(build, { recursive: true, force: true });
   });
 
-  it('are taken and refused as here, with the same outputs', async () => {
+  it('are accepted and rejected as in aiot, with the same outputs', async () => {
     const jobs = mutants(31, long ? 400 : 100);
     const theirs = await runInFirmware(join(build, 'run_models'), jobs);
     const different: string[] = [];
@@ -114,7 +114,7 @@ describeReal('cmake', 'changed networks in the firmware’s interpreter, built w
   }, 600_000);
 });
 
-describeReal('tflm', 'changed networks in TFLite Micro', () => {
+describeReal('tflm', 'mutated models in TFLite Micro', () => {
   /** Outputs of those that both take must be the same; a network that is refused there for want of memory is left out. */
   const compare = (jobs: { name: string; graph: Uint8Array; input: Int8Array }[]) => {
     const taken = jobs.flatMap((job) => {
@@ -134,13 +134,13 @@ describeReal('tflm', 'changed networks in TFLite Micro', () => {
   const largest = (file: Uint8Array) =>
     Math.max(...importTflite(file).graph.tensors.map(({ shape }) => elementCount(shape)));
 
-  it('give the same outputs where both take them', () => {
+  it('give the same outputs if both accept them', () => {
     const { compared, different } = compare(mutants(32, long ? 200 : 40));
     expect(different).toEqual([]);
     expect(compared).toBeGreaterThan(200);
   }, 600_000);
 
-  it('are taken where the list of rules takes them', () => {
+  it('are accepted if the list of rules accepts them', () => {
     const random = seededRandom(1);
     // The input of one case is its output, which TFLite Micro has no operator's result for.
     const right = ruleCases().cases.filter(({ accepted, what }) => accepted && !what.includes('outputs 0'));

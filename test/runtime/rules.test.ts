@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { root } from '../support/cli.js';
 import { fieldsOf, mutantOf } from '../support/model-mutants.js';
@@ -23,7 +23,7 @@ function verdictOf(file: Uint8Array): string {
 }
 
 describe('the rules of .tflite files', () => {
-  it.each(cases.filter(({ accepted }) => !accepted))('refuse $what (rule $rule)', ({ file }) => {
+  it.each(cases.filter(({ accepted }) => !accepted))('reject $what (rule $rule)', ({ file }) => {
     expect(verdictOf(file)).toMatch(/^AIOT_TFLITE_(MALFORMED|UNSUPPORTED)$/);
   });
 
@@ -31,14 +31,14 @@ describe('the rules of .tflite files', () => {
     expect(verdictOf(file)).toBe('accepted');
   });
 
-  it('are each in the list, and each of the list has a case', () => {
-    const text = readFileSync(join(root, 'docs/tflite-rules.md'), 'utf8');
+  it('are all listed, and every listed rule has a case', () => {
+    const text = readFileSync(join(root, 'docs/reference/tflite-rules.md'), 'utf8');
     const listed = [...text.matchAll(/^\| (\d+) \|/gm)].map(([, rule]) => Number(rule));
     const tried = [...new Set(cases.map(({ rule }) => rule))].filter((rule) => rule > 0);
     expect(tried.sort((a, b) => a - b)).toEqual(listed);
   });
 
-  it('answer to any changed number with a verdict, never with another error', () => {
+  it('give a verdict for any mutated number, never another error', () => {
     const random = seededRandom(9);
     const verdicts = new Map<string, number>();
     for (const file of Object.values(files)) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Random, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { long } from '../support/every-tensor.js';
 import { motorFile } from '../support/motor-files.js';
@@ -30,7 +30,7 @@ function deviceOutput(graph: Graph, input: Int8Array): Int8Array {
   return outputs;
 }
 
-describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
+describeReal('tflm', 'the device interpreter, compared with TFLite Micro', () => {
   const [files, runs] = long ? [100, 2000] : [40, 200];
   const operators = Object.keys(oneOpGraphs) as OperatorName[];
   const answersTo = inOneProcess(
@@ -43,7 +43,7 @@ describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
     (jobs) => runInPython('tflm', jobs),
   );
   it.each(operators)(
-    'computes %s bit for bit',
+    'matches bit for bit on %s',
     (op) => {
       answersTo(op).forEach(({ job, answer }, index) => {
         const got = Buffer.from(deviceOutput(job.graph, job.input).buffer);
@@ -53,7 +53,7 @@ describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
     long ? 600_000 : 60_000,
   );
 
-  it('computes whole networks bit for bit, and every tensor within them', () => {
+  it('matches bit for bit on whole models, in every tensor', () => {
     const random = seededRandom(5);
     const networks = [mlp(random, [8, 24, 16, 5]), mlp(random, [36, 32, 16, 3]), cnn(random)];
     // A network cut off after each operator shows that operator's output.
@@ -73,9 +73,9 @@ describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
   });
 });
 
-describe('files of TensorFlow’s converter in the device interpreter', () => {
-  describeReal('tflm', 'against TFLite Micro', () => {
-    it.each(['int8', 'har_cnn_int8'])('computes %s bit for bit', (name) => {
+describe('files from TensorFlow’s converter in the device interpreter', () => {
+  describeReal('tflm', 'compared with TFLite Micro', () => {
+    it.each(['int8', 'har_cnn_int8'])('match bit for bit: %s', (name) => {
       const file = motorFile(`${name}.tflite`);
       const graph = readTflite(file);
       const input = chanceInput(graph, seededRandom(3), 200);

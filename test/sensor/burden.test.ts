@@ -6,7 +6,7 @@ const clamp = '100A:50mA';
 const of = (turns: number | undefined, low: number, high: number, nominalAmperes?: number) =>
   burdenOf({ clamp: parseClamp(clamp, turns), volts: 3.3, range: { low, high }, bits: 12, nominalAmperes });
 
-describe('the burden of a current clamp', () => {
+describe('the burden resistor of a current clamp', () => {
   // Golden numbers of the guide's circuit and of data sheets; firmware/test/sensing_test.c has the same.
   it.each([
     { turns: 2200, low: 0, high: 3.3, exact: 25.67, ohms: 24, perVolt: 91.7, peak: 1.54, milliwatts: 50 },
@@ -30,7 +30,7 @@ describe('the burden of a current clamp', () => {
       peak: 1.13,
       milliwatts: 40,
     },
-  ])('is that of the data sheets: $turns turns, $low to $high V', ({ turns, low, high, ...golden }) => {
+  ])('matches the data sheets for $turns turns and $low to $high V', ({ turns, low, high, ...golden }) => {
     const burden = of(turns, low, high);
     expect(burden.exactOhms).toBeCloseTo(golden.exact, 2);
     expect(burden.ohms).toBe(golden.ohms);
@@ -39,7 +39,7 @@ describe('the burden of a current clamp', () => {
     expect(burden.watts * 1000).toBeCloseTo(golden.milliwatts, -0.5);
   });
 
-  it('swings about a bias: the guide’s divider for the whole range, the board’s for an ESP32', () => {
+  it('is biased by the guide’s divider for the full range, and by the board’s divider for an ESP32', () => {
     const { bias, capacitor } = of(undefined, 0, 3.3);
     expect(bias).toEqual({ upperOhms: 10_000, lowerOhms: 10_000, volts: 1.65, amperes: 165e-6 });
     expect(capacitor.farads).toBe(10e-6);
@@ -49,7 +49,7 @@ describe('the burden of a current clamp', () => {
     expect(board.capacitor.cornerHz).toBeCloseTo(2.65, 2);
   });
 
-  it('is larger for a smaller current, never so large that peaks do not fit', () => {
+  it('is larger for a smaller current, but never so large that peaks are clipped', () => {
     expect(of(undefined, 0.15, 2.45, 10).ohms).toBe(160);
     for (let amperes = 1; amperes <= 100; amperes++) {
       const { ohms, exactOhms, fullScaleAmperes, peakVolts } = of(undefined, 0, 3.3, amperes);
@@ -60,7 +60,7 @@ describe('the burden of a current clamp', () => {
     }
   });
 
-  it('takes a value of the series itself where the sum comes to one', () => {
+  it('is a standard value itself if the exact result is one', () => {
     // 33 Ω exactly: (3.3 / 2) · 1000 / (√2 · 35.355…).
     const exact = burdenOf({
       clamp: { amperes: 50, secondaryAmperes: 0.05, turns: 1000 },
@@ -72,18 +72,18 @@ describe('the burden of a current clamp', () => {
   });
 });
 
-describe('aiot firmware burden', () => {
-  it('prints a circuit that can be soldered', async () => {
-    const { stdout, code } = await runCli(['firmware', 'burden', '--range', '0.15-2.45', '--no-color']);
+describe('aiot tools burden-resistor', () => {
+  it('prints a complete circuit', async () => {
+    const { stdout, code } = await runCli(['tools', 'burden-resistor', '--range', '0.15-2.45', '--no-color']);
     expect(code).toBe(0);
     expect(stdout).toBe(`Clamp        100 A : 50 mA, 2000 turns
-Burden       16.26 Ω fits exactly; take 16 Ω (E24): 40 mW of heat at 100 A
-Full scale   102 A RMS: then the peaks reach 0.15 and 2.45 V
-Peaks        1.13 V either way at 100 A RMS
+Burden       16.26 Ω is the exact value; use 16 Ω (E24), which dissipates 40 mW at 100 A
+Full scale   102 A RMS: peaks then reach 0.15 and 2.45 V
+Peaks        ±1.13 V at 100 A RMS
 Calibration  125 A per V
 One count    101 mA (12 bits of 3.3 V)
 Bias         15 kΩ to 3.3 V, 10 kΩ to ground: 1.32 V, 132 µA
-Capacitor    10 µF from there to ground: holds it still from 2.7 Hz on
+Capacitor    10 µF from the bias to ground: stabilizes it above 2.7 Hz
 
 In aiot.yaml: firmware: { clamp: { turns: 2000, burden: 16 } }
 
@@ -91,16 +91,24 @@ Next: aiot firmware build --target esp32
 `);
   });
 
-  it('gives the same as data', async () => {
-    const { json } = await runCli(['firmware', 'burden', '--clamp', clamp, '--nominal', '30A', '--json']);
+  it('prints the same results as JSON', async () => {
+    const { json } = await runCli([
+      'tools',
+      'burden-resistor',
+      '--clamp',
+      clamp,
+      '--nominal',
+      '30A',
+      '--json',
+    ]);
     expect(json).toMatchObject({ clamp: { turns: 2000 }, nominalAmperes: 30, ohms: 75 });
   });
 
   it.each([
-    [['--clamp', '30A:1V'], 'AIOT_CLAMP_UNFIT', 'its burden is inside'],
-    [['--clamp', '30A:0V'], 'AIOT_CLAMP_UNFIT', 'its burden is inside'],
+    [['--clamp', '30A:1V'], 'AIOT_CLAMP_UNFIT', 'a built-in burden resistor'],
+    [['--clamp', '30A:0V'], 'AIOT_CLAMP_UNFIT', 'a built-in burden resistor'],
     [['--clamp', '20A:25mA', '--nominal', '30A'], 'AIOT_CLAMP_UNFIT', 'saturates'],
-    [['--nominal', '0.0001A'], 'AIOT_CLAMP_UNFIT', 'is sold'],
+    [['--nominal', '0.0001A'], 'AIOT_CLAMP_UNFIT', 'no standard resistor has a value near'],
     [['--clamp', '100A'], 'AIOT_USAGE', 'two currents'],
     [['--clamp', '50mA:100A'], 'AIOT_USAGE', 'two currents'],
     [['--clamp', '1A:2A'], 'AIOT_USAGE', 'two currents'],
@@ -111,8 +119,8 @@ Next: aiot firmware build --target esp32
     [['--range', '2-1'], 'AIOT_USAGE', '--range'],
     [['--range', '0-5'], 'AIOT_USAGE', '--range'],
     [['--adc-bits', '40'], 'AIOT_USAGE', '--adc-bits'],
-  ])('refuses %j', async (args, code, said) => {
-    const { stdout, stderr, code: exit } = await runCli(['firmware', 'burden', ...args, '--json']);
+  ])('rejects %j', async (args, code, said) => {
+    const { stdout, stderr, code: exit } = await runCli(['tools', 'burden-resistor', ...args, '--json']);
     expect({ exit, out: `${stdout}${stderr}` }).toEqual({ exit: 2, out: expect.stringContaining(code) });
     expect(`${stdout}${stderr}`).toContain(said);
   });

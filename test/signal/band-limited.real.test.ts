@@ -90,14 +90,14 @@ function compared() {
   });
 }
 
-describeReal('litert', 'band-limited resampling, judged by numpy', () => {
+describeReal('litert', 'band-limited resampling, compared with NumPy', () => {
   let all: ReturnType<typeof compared>;
   beforeAll(() => {
     all = compared();
   }, 60_000);
 
   it.each(ratios.map(([inHz, outHz], i) => [inHz, outHz, i] as const))(
-    '%f Hz to %f: the true values within 1e-4 in the pass band, numpy’s kernel within 5e-6',
+    'resamples %f Hz to %f within 3e-4 of the true signal and 5e-6 of NumPy’s kernel',
     (inHz, outHz, i) => {
       const { fromKernel, fromTruth, times } = all[i]!;
       expect(times.length).toBeGreaterThan(8 * outHz - 80 - (48 * outHz) / Math.min(inHz, outHz));
@@ -106,7 +106,7 @@ describeReal('litert', 'band-limited resampling, judged by numpy', () => {
     },
   );
 
-  it('lets nothing through that would fold back: 80 dB down', () => {
+  it('suppresses aliasing: three tones above Nyquist add less than 3.5e-4', () => {
     expect(all.at(-1)!.fromTruth).toBeLessThan(3.5e-4);
   });
 });

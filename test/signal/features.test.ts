@@ -22,7 +22,7 @@ const spec: SignalSpec = {
 const flat = (value: number) => new Float64Array(1100).fill(value);
 
 describe('feature sets', () => {
-  it('have as many names as features, each once', () => {
+  it('have one unique name per feature', () => {
     for (const [features, count] of [
       ['motion', 36],
       ['spectral', 30],
@@ -38,7 +38,7 @@ describe('feature sets', () => {
   });
 
   it.each([
-    ['nothing at all', [flat(0), flat(0), flat(0)]],
+    ['all zeros', [flat(0), flat(0), flat(0)]],
     ['a constant', [flat(0.1), flat(-0.3), flat(9.81)]],
     ['huge values', [flat(1e12), flat(-1e12), flat(1)]],
   ])('are finite for %s', (_, columns) => {
@@ -50,7 +50,7 @@ describe('feature sets', () => {
     }
   });
 
-  it('of motion do not change when the sensor is turned', () => {
+  it('keep the motion features unchanged when the sensor is rotated', () => {
     const [x, y, z] = [1, 2, 3].map((k) =>
       Float64Array.from({ length: 1100 }, (_, i) => Math.sin(i / (5 + k)) / k + (k === 3 ? 1 : 0)),
     ) as [Float64Array, Float64Array, Float64Array];
@@ -62,7 +62,7 @@ describe('feature sets', () => {
     });
   });
 
-  it('are picked by name, out of several sets, in the order given', () => {
+  it('select features by name from several sets, in the requested order', () => {
     const columns = [1, 2, 3].map((k) => Float64Array.from({ length: 1100 }, (_, i) => Math.sin(i / k) + k));
     const features = ['z_rms', 'along_peak_hz', 'acc_x_mean', 'y[3]', 'across_kurtosis'];
     const [picked] = windowFeatures({ ...spec, features }, columns);
@@ -84,8 +84,8 @@ model: { kind: mlp, labels: { a: [a], b: [b] } }`,
     'aiot.yaml',
   );
 
-describe('the signal part of a project', () => {
-  it('gets its defaults', () => {
+describe('the signal section of a project', () => {
+  it('gets default values for omitted settings', () => {
     expect(signalSpecOf(project('motion'))).toEqual({
       ...spec,
       lowpassHz: null,
@@ -99,7 +99,7 @@ describe('the signal part of a project', () => {
     ['[along_step, magnitude_speed]', undefined, 'AIOT_FEATURE_UNKNOWN', 'got "magnitude_speed"'],
     ['motion', 'current: { unit: A }', 'AIOT_FEATURE_UNFIT', 'got 1 field(s): current'],
     ['har', undefined, 'AIOT_FEATURE_UNFIT', 'window of 448 to 895 samples'],
-  ])('with features %s and fields %s is refused', (features, fields, code, message) => {
+  ])('is rejected with features %s and fields %s', (features, fields, code, message) => {
     expect(() => signalSpecOf(project(features, fields))).toThrow(
       expect.objectContaining({ code, message: expect.stringContaining(message) }),
     );
@@ -109,7 +109,7 @@ describe('the signal part of a project', () => {
 describe('standardization', () => {
   const standardization = { mean: [1, 10], deviation: [2, 5] };
 
-  it('takes the mean away and divides by the deviation', () => {
+  it('subtracts the mean and divides by the deviation', () => {
     expect([...standardize([3, 0], standardization, new Float64Array(2))]).toEqual([1, -2]);
   });
 

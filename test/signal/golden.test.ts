@@ -11,14 +11,14 @@ function golden<T>(name: string): T {
   return JSON.parse(readFileSync(join(root, 'test', 'golden', name), 'utf8')) as T;
 }
 
-describe('against SciPy', () => {
+describe('the signal chain, compared with SciPy', () => {
   const { input, cases } = golden<{
     input: number[];
     cases: { cornerHz: number; rateHz: number; output: number[] }[];
   }>('butterworth.json');
 
   it.each(cases)(
-    'filters as butter(4, $cornerHz, fs=$rateHz) started in its steady state',
+    'matches butter(4, $cornerHz, fs=$rateHz) started in its steady state',
     ({ cornerHz, rateHz, output }) => {
       const filter = createLowpass(cornerHz, rateHz);
       input.forEach((x, i) => {
@@ -29,7 +29,7 @@ describe('against SciPy', () => {
 
   const features = golden<{ window: number[][]; motion: number[]; spectral: number[] }>('features.json');
 
-  it.each(['motion', 'spectral'] as const)('computes the %s set', (name) => {
+  it.each(['motion', 'spectral'] as const)('computes the same %s features', (name) => {
     const spec: SignalSpec = {
       fields: ['x', 'y', 'z'],
       rateHz: 50,
@@ -53,7 +53,7 @@ describe('against SciPy', () => {
 });
 
 describe('the Fourier transform', () => {
-  it.each([1, 2, 3, 5, 8, 12, 167, 250, 400, 501])('of %i samples is the sum that defines it', (n) => {
+  it.each([1, 2, 3, 5, 8, 12, 167, 250, 400, 501])('matches the defining sum for %i samples', (n) => {
     const x = Float64Array.from({ length: n }, (_, i) => Math.sin(i * i) + i / n);
     const fourier = createFourier(n);
     fourier.transform(x);
@@ -69,19 +69,22 @@ describe('the Fourier transform', () => {
     }
   });
 
-  it.each([1, 2, 3, 10, 30, 167, 500, 501])('of two signals of %i samples at once is that of each', (n) => {
-    const a = Float64Array.from({ length: n }, (_, i) => Math.sin(i * i));
-    const b = Float64Array.from({ length: n }, (_, i) => Math.cos(3 * i) + i / n);
-    const fourier = createFourier(n);
-    const bins = Math.floor(n / 2) + 1;
-    const parts = [new Float64Array(2 * bins), new Float64Array(2 * bins)];
-    fourier.transformPair(a, b, parts[0]!, parts[1]!);
-    [a, b].forEach((signal, s) => {
-      fourier.transform(signal);
-      for (let k = 0; k < bins; k++) {
-        expect(Math.abs(parts[s]![k]! - fourier.re[k]!)).toBeLessThan(1e-9);
-        expect(Math.abs(parts[s]![bins + k]! - fourier.im[k]!)).toBeLessThan(1e-9);
-      }
-    });
-  });
+  it.each([1, 2, 3, 10, 30, 167, 500, 501])(
+    'gives the same result for two signals of %i samples at once as for each',
+    (n) => {
+      const a = Float64Array.from({ length: n }, (_, i) => Math.sin(i * i));
+      const b = Float64Array.from({ length: n }, (_, i) => Math.cos(3 * i) + i / n);
+      const fourier = createFourier(n);
+      const bins = Math.floor(n / 2) + 1;
+      const parts = [new Float64Array(2 * bins), new Float64Array(2 * bins)];
+      fourier.transformPair(a, b, parts[0]!, parts[1]!);
+      [a, b].forEach((signal, s) => {
+        fourier.transform(signal);
+        for (let k = 0; k < bins; k++) {
+          expect(Math.abs(parts[s]![k]! - fourier.re[k]!)).toBeLessThan(1e-9);
+          expect(Math.abs(parts[s]![bins + k]! - fourier.im[k]!)).toBeLessThan(1e-9);
+        }
+      });
+    },
+  );
 });

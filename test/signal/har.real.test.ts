@@ -28,11 +28,11 @@ function goldenOf(file: string): { names: string[]; rows: number[][] } {
   return { names: head.split(',').slice(0, 115), rows };
 }
 
-describeReal('recordings', 'the 115 features of the original', () => {
+describeReal('recordings', 'the 115 features, compared with the original implementation', () => {
   const har = recordingsFolder;
   const files = () => readdirSync(join(har, 'recordings')).sort();
 
-  it('come out as the original computed them, to 1e-9: every window of every recording, short ones too', () => {
+  it('match within 1e-9 for every window of every recording, including short windows', () => {
     let compared = 0;
     let empty = 0;
     let worst = { difference: 0, where: '' };

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { median } from '../../src/lib/signal/har.js';
 import { fc, runs } from '../support/property.js';
 
-it('selects the median that sorting gives', () => {
+it('finds the same median as sorting', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -5, max: 5 }), { minLength: 1, maxLength: 60 }), (values) => {
       const sorted = Float64Array.from(values).sort();

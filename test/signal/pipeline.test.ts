@@ -36,8 +36,8 @@ const specs = fc.record({
   ]),
 });
 
-describe('the pipeline', () => {
-  it('gives a recording in one piece exactly what it gives it sample by sample', () => {
+describe('the signal pipeline', () => {
+  it('computes the same features for a whole recording as sample by sample', () => {
     fc.assert(
       fc.property(
         specs,
@@ -63,7 +63,7 @@ describe('the pipeline', () => {
     );
   });
 
-  it('starts anew after a reset', () => {
+  it('starts afresh after a reset', () => {
     const pipeline = createPipeline(base);
     const columns = [1, 2, 3].map((k) => Float64Array.from({ length: 130 }, (_, i) => Math.sin(i * k)));
     for (let i = 0; i < 57; i++) pipeline.push([9, i, -i]);
@@ -76,7 +76,7 @@ describe('the pipeline', () => {
     expect(first).toEqual(windowFeatures(base, columns));
   });
 
-  it('leaves samples as they are without a low-pass and at equal rates', () => {
+  it('leaves samples unchanged without a low-pass filter and with equal rates', () => {
     const spec: SignalSpec = {
       ...base,
       fields: ['a', 'b'],

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { turn } from '../../src/lib/signal/turn.js';
 
-it('a turn is exact where the axes are, and on a circle everywhere', () => {
+it('a turn is exact on the axes and lies on the unit circle everywhere', () => {
   expect([0, 1, 2, 3].map((quarter) => turn(quarter, 4))).toEqual([
     { cos: 1, sin: 0 },
     { cos: -0, sin: 1 },
@@ -16,7 +16,7 @@ it('a turn is exact where the axes are, and on a circle everywhere', () => {
   }
 });
 
-it('what mirrors each other between the eighths of a turn is one number', () => {
+it('mirrored turns have the same sine and cosine, up to the sign', () => {
   const { cos, sin } = turn(1, 8);
   expect(Math.abs(cos - Math.SQRT1_2)).toBeLessThan(2e-16);
   expect(Math.abs(sin - Math.SQRT1_2)).toBeLessThan(2e-16);

@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'aiot-asking-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('a file for aiot stream create', () => {
-  it('has names, times and sizes as people write them, and variables', () => {
+  it('accepts durations and sizes with units, and variables', () => {
     const text = [
       `at: nats://\${HOST:-127.0.0.1}`,
       'topics:',
@@ -49,9 +49,9 @@ describe('a file for aiot stream create', () => {
     ['topics: [{name: a, maxBytes: lots}]', /maxBytes/],
     ['topics: [{name: a, retention: forever}]', /retention/],
     ['topics: [{name: a, partitons: 3}]', /partitons/],
-    ['topics: [{name: a}, {name: a}]', /a stands there twice/],
+    ['topics: [{name: a}, {name: a}]', /a is listed twice/],
     [`at: nats://\${NOWHERE_TO_BE_FOUND}\ntopics: [{name: a}]`, /NOWHERE_TO_BE_FOUND has no value/],
-  ])('%s is refused', (text, message) => {
+  ])('is rejected: %s', (text, message) => {
     expect(() => parseCreateFile(text, 'f.yaml', {})).toThrow(message);
   });
 
@@ -59,7 +59,7 @@ describe('a file for aiot stream create', () => {
     ['topics: [{name: a}]', [], "expected the broker's address"],
     ['at: mqtt://127.0.0.1:1\ntopics: [{name: a}]', [], 'AIOT_STREAM_SCHEME'],
     ['topics: [{name: a}]', ['--at', 'file:///x'], 'AIOT_STREAM_SCHEME'],
-  ])('%s with %j exits with what is wrong', async (text, flags, message) => {
+  ])('makes the command fail with the reason: %s with flags %j', async (text, flags, message) => {
     const file = join(folder, 'topics.yaml');
     writeFileSync(file, text);
     const { code, stderr } = await runCli(['stream', 'create', file, ...flags]);
@@ -68,28 +68,31 @@ describe('a file for aiot stream create', () => {
   });
 });
 
-it.each(readdirSync(join(root, 'examples/streams')))('examples/streams/%s is such a file', (name) => {
-  const path = join(root, 'examples/streams', name);
-  expect(parseCreateFile(readFileSync(path, 'utf8'), path, {})).toMatchObject({
-    at: expect.stringMatching(/^(nats|kafka):/),
-  });
-});
+it.each(readdirSync(join(root, 'examples/streams')))(
+  'examples/streams/%s is a valid file for aiot stream create',
+  (name) => {
+    const path = join(root, 'examples/streams', name);
+    expect(parseCreateFile(readFileSync(path, 'utf8'), path, {})).toMatchObject({
+      at: expect.stringMatching(/^(nats|kafka):/),
+    });
+  },
+);
 
-describe('asking what is not a broker', () => {
+describe('commands that need a broker', () => {
   it.each([
-    ['ls', 'file:///x.ndjson', 2, 'AIOT_STREAM_SCHEME'],
+    ['list', 'file:///x.ndjson', 2, 'AIOT_STREAM_SCHEME'],
     ['lag', 'stdin:', 2, 'AIOT_STREAM_SCHEME'],
     ['check', 'file:///x.ndjson', 2, 'AIOT_STREAM_SCHEME'],
     ['check', 'no-url', 2, 'AIOT_STREAM_URL'],
-    ['ls', 'nats://127.0.0.1:1', 1, 'AIOT_BROKER_UNREACHABLE'],
-    ['ls', 'nats://127.0.0.1:70000', 2, 'AIOT_STREAM_URL'],
-  ])('aiot stream %s %s exits %i', async (verb, url, exit, message) => {
+    ['list', 'nats://127.0.0.1:1', 1, 'AIOT_BROKER_UNREACHABLE'],
+    ['list', 'nats://127.0.0.1:70000', 2, 'AIOT_STREAM_URL'],
+  ])('aiot stream %s %s exits with %i', async (verb, url, exit, message) => {
     const { code, stderr } = await runCli(['stream', verb, url]);
     expect({ code, stderr }).toEqual({ code: exit, stderr: expect.stringContaining(message) });
   });
 });
 
-it('what listens and is no NATS server is said to be none, and nothing waits for it', async () => {
+it('stream check reports a server that does not speak NATS, and does not wait for it', async () => {
   const server = createServer((socket) => {
     // It is hung up on, once it is known.
     socket.on('error', () => {}).write('220 mail.example ESMTP\r\n');
@@ -106,18 +109,18 @@ it('what listens and is no NATS server is said to be none, and nothing waits for
   });
 });
 
-describe('aiot cheat', () => {
-  it.each(Object.keys(allCheatSheets))('%s has commands and what they do', async (name) => {
-    const { stdout, code } = await runCli(['cheat', name]);
+describe('aiot examples', () => {
+  it.each(Object.keys(allCheatSheets))('prints the commands of %s with their descriptions', async (name) => {
+    const { stdout, code } = await runCli(['examples', name]);
     expect(code).toBe(0);
     for (const [what, command] of allCheatSheets[name]!.lines) {
       expect(stdout).toContain(`# ${what}\n${command}\n`.trimEnd());
     }
   });
 
-  it('shows all without a name, and refuses a broker that it does not know', async () => {
-    const { json } = await runCli(['cheat', '--json']);
+  it('prints all topics without an argument, and rejects an unknown topic', async () => {
+    const { json } = await runCli(['examples', '--json']);
     expect((json as { topic: string }[]).map(({ topic }) => topic)).toEqual(Object.keys(allCheatSheets));
-    expect((await runCli(['cheat', 'rabbit'])).code).toBe(2);
+    expect((await runCli(['examples', 'rabbit'])).code).toBe(2);
   });
 });

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import StreamPub from '../../src/commands/stream/pub.js';
+import StreamPublish from '../../src/commands/stream/publish.js';
 import { messageLineSchema } from '../../src/lib/stream/file/line.js';
 import { startBroker, type TestBroker } from '../support/broker.js';
 import { runCli } from '../support/cli.js';
@@ -31,7 +31,7 @@ afterAll(async () => {
 });
 
 describe('stream tail', () => {
-  it('prints exactly as many JSON lines as were asked for, and ends', async () => {
+  it('prints exactly the requested number of JSON lines, then ends', async () => {
     const { stdout, code } = await runCli(['stream', 'tail', `${url}/kept/#`, '--count', '3', '--json']);
     const lines = stdout.trimEnd().split('\n');
     expect(code).toBe(0);
@@ -46,13 +46,13 @@ describe('stream tail', () => {
     });
   });
 
-  it('shows people one harmless line a message', async () => {
+  it('prints one escaped line per message', async () => {
     const { stdout, stderr } = await runCli(['stream', 'tail', `${url}/kept/text`, '--count', '1']);
     expect(stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}kept\/text {2}a\\x1b\[2Jb\n$/);
     expect(stderr).toContain('1 message');
   });
 
-  it('does not tell of messages beyond --count as dropped', async () => {
+  it('does not report messages beyond --count as dropped', async () => {
     const { stderr } = await runCli(['stream', 'tail', `${url}/kept/#`, '--count', '1']);
     expect(stderr).toMatch(/\n1 message\n$/);
   });
@@ -67,7 +67,7 @@ describe('stream tail', () => {
     expect(stdout).toMatch(expected);
   });
 
-  it('ends well after --for, and with 124 when --timeout comes before --count', async () => {
+  it('exits with 0 after --for, and with 124 if --timeout expires before --count is reached', async () => {
     expect((await runCli(['stream', 'tail', `${url}/kept/#`, '--for', '200ms'])).code).toBe(0);
     const late = await runCli(['stream', 'tail', `${url}/kept/#`, '-n', '9', '--timeout', '200ms', '--json']);
     expect(late.code).toBe(124);
@@ -90,13 +90,21 @@ describe('stream tail', () => {
   });
 });
 
-describe('stream pub', () => {
-  it('says that the broker has the message', async () => {
+describe('stream publish', () => {
+  it('reports that the broker acknowledged the message', async () => {
     const file = join(folder, 'reading.json');
     await writeFile(file, '{"z":3}');
-    const { json, code } = await runCli(['stream', 'pub', `${url}/in`, '--file', file, '--retain', '--json']);
+    const { json, code } = await runCli([
+      'stream',
+      'publish',
+      `${url}/in`,
+      '--file',
+      file,
+      '--retain',
+      '--json',
+    ]);
     expect(code).toBe(0);
-    expect(StreamPub.result.parse(json)).toEqual({
+    expect(StreamPublish.result.parse(json)).toEqual({
       url: `${url}/in`,
       topic: 'in',
       bytes: 7,
@@ -108,9 +116,9 @@ describe('stream pub', () => {
     expect(kept).toMatchObject({ payload: { z: 3 }, retain: true });
   });
 
-  it('never repeats a password', async () => {
+  it('never prints a password', async () => {
     const secret = url.replace('://', '://ann:hush@');
-    const { stdout, stderr } = await runCli(['stream', 'pub', `${secret}/in`, 'x']);
+    const { stdout, stderr } = await runCli(['stream', 'publish', `${secret}/in`, 'x']);
     expect(stdout).toContain('acknowledged');
     expect(stdout + stderr).not.toContain('hush');
   });
@@ -131,7 +139,7 @@ describe('stream pub', () => {
     [['URL/t', '--file', '/no/such'], 4, 'AIOT_FILE_NOT_FOUND'],
   ])('%j exits with %i and %s', async (args, exit, code) => {
     const given = args.map((arg) => arg.replace('URL', url));
-    const result = await runCli(['stream', 'pub', ...given, '--json']);
+    const result = await runCli(['stream', 'publish', ...given, '--json']);
     expect(result.json).toMatchObject({ error: { code } });
     expect(result.code).toBe(exit);
   });

@@ -38,13 +38,13 @@ describe('the name of an endpoint', () => {
     ['mqtt://[::1]/a', ['mqtt://[::1]:1883']],
     ['s3://bucket/key', ['s3://bucket']],
     ['file:///x.ndjson', []],
-  ])('%s', (url, names) => {
+  ])('is derived from %s', (url, names) => {
     expect(credentialNames(parseStreamUrl(url))).toEqual(names);
   });
 });
 
 describe('aiot stream login', () => {
-  it('keeps what is given for the endpoint, readable by the user alone, and shows names only', async () => {
+  it('stores credentials for the endpoint, readable only by the user, and lists only names', async () => {
     const path = secretFile('s3cret');
     const kept = await loginAt('kafka://host/topic', '--username', 'ana', '--password-file', path);
     expect(kept).toMatchObject({
@@ -61,7 +61,7 @@ describe('aiot stream login', () => {
     expect(listed.stdout).not.toContain('s3cret');
   });
 
-  it('takes them out of the URL', async () => {
+  it('takes credentials from the URL', async () => {
     await loginAt('mqtt://ana:p%40ss@host');
     expect(await resolved('mqtt://host:1883/a')).toEqual({ username: 'ana', password: 'p@ss' });
   });
@@ -70,13 +70,13 @@ describe('aiot stream login', () => {
     [['mqtt://host'], 'AIOT_USAGE'],
     [['file:///x', '--username', 'a'], 'AIOT_STREAM_URL'],
     [['aiot://stream', '--username', 'a'], 'AIOT_STREAM_URL'],
-  ])('refuses %j', async ([url = '', ...flags], code) => {
+  ])('rejects %j', async ([url = '', ...flags], code) => {
     const { stderr, stdout, code: exit } = await loginAt(url, ...flags);
     expect(exit).toBe(2);
     expect(stdout + stderr).toContain(code);
   });
 
-  it('keeps nothing that does not reach its broker', async () => {
+  it('stores nothing if the broker is unreachable', async () => {
     const { code, stderr } = await runCli(['stream', 'login', 'nats://127.0.0.1:1', '--username', 'ana']);
     expect(code).toBe(1);
     expect(stderr).toContain('AIOT_BROKER_UNREACHABLE');
@@ -85,7 +85,7 @@ describe('aiot stream login', () => {
 });
 
 describe('aiot stream logout', () => {
-  it('forgets one endpoint and leaves the others', async () => {
+  it('removes one endpoint and leaves the others', async () => {
     await loginAt('mqtt://ana:a@one');
     await loginAt('mqtt://ana:b@two');
     expect((await runCli(['stream', 'logout', 'mqtt://one', '--json'])).json).toEqual({
@@ -96,19 +96,19 @@ describe('aiot stream logout', () => {
     expect(await resolved('mqtt://two')).toMatchObject({ password: 'b' });
   });
 
-  it('exits 4 where nothing is kept', async () => {
+  it('exits with 4 if nothing is stored', async () => {
     const { code, stderr } = await runCli(['stream', 'logout', 'mqtt://nowhere']);
     expect(code).toBe(4);
-    expect(stderr).toContain('AIOT_STREAM_LOGIN_NOT_FOUND');
+    expect(stderr).toContain('AIOT_NOT_FOUND');
   });
 });
 
-describe('what is kept', () => {
+describe('stored credentials', () => {
   beforeEach(async () => {
     await loginAt('mqtts://ana:kept@host', '--token-file', secretFile('t0ken'));
   });
 
-  it('is used where nobody says who we are', async () => {
+  it('are used if no credentials are given', async () => {
     expect(await resolved('mqtts://host/a', { qos: 1, username: undefined })).toEqual({
       username: 'ana',
       password: 'kept',
@@ -121,16 +121,16 @@ describe('what is kept', () => {
     ['the URL', 'mqtts://eve:own@host', {}],
     ['the options', 'mqtts://host', { username: 'eve' }],
     ['a certificate', 'mqtts://host', { cert: 'C', key: 'K' }],
-  ])('gives way as a whole to %s', async (_, url, options) => {
+  ])('are overridden entirely by %s', async (_, url, options) => {
     expect(await resolved(url, options)).toEqual(options);
   });
 
-  it('never goes over the plain scheme, nor to another port', async () => {
+  it('are never sent over the plain scheme or to another port', async () => {
     expect(await resolved('mqtt://host:8883')).toEqual({});
     expect(await resolved('mqtts://host:8884')).toEqual({});
   });
 
-  it('is refused when somebody damaged the file, and not shown', async () => {
+  it('are rejected and not shown if the file is damaged', async () => {
     writeFileSync(file(), JSON.stringify({ endpoints: { 'mqtts://host:8883': { pasword: 's3cret' } } }));
     await expect(resolved('mqtts://host')).rejects.toMatchObject({
       code: 'AIOT_FILE_MALFORMED',
@@ -139,14 +139,14 @@ describe('what is kept', () => {
   });
 });
 
-describe('the flags', () => {
-  it('read secrets from files, and leave out what is not given', async () => {
+describe('the credential flags', () => {
+  it('read secrets from files, and leave out flags that are not set', async () => {
     expect(
       await brokerOptions({ username: 'ana', 'password-file': secretFile('s3cret'), sasl: 'scram-sha-256' }),
     ).toEqual({ username: 'ana', password: 's3cret', sasl: 'scram-sha-256' });
   });
 
-  it('refuse a .creds file that is none, and a certificate without its key', async () => {
+  it('reject an invalid .creds file, and a certificate without its key', async () => {
     await expect(brokerOptions({ creds: secretFile('nothing') })).rejects.toMatchObject({
       code: 'AIOT_FILE_MALFORMED',
     });

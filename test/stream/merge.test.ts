@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Delivery, Source } from '../../src/lib/stream/message.js';
-import { mergeByTime } from '../../src/lib/stream/tail/tail.js';
+import { mergeByTime } from '../../src/lib/stream/tail/merge.js';
 
 /** Gives batches of messages with these times, each after a pause. */
 function source(name: string, batches: { after: number; times: number[] }[], end = true): Source {
@@ -35,8 +35,8 @@ async function times(merged: Source, count = Number.POSITIVE_INFINITY): Promise<
   return found;
 }
 
-describe('several sources in one view', () => {
-  it('are in the order of their times, also where one is late', async () => {
+describe('several sources merged by time', () => {
+  it('are ordered by time, even if one is late', async () => {
     const merged = mergeByTime([
       source('a', [
         { after: 0, times: [1, 4, 5] },
@@ -53,7 +53,7 @@ describe('several sources in one view', () => {
     expect(merged.endpoint).toBe('a, b, c');
   });
 
-  it('do not wait for one that has nothing to say', async () => {
+  it('do not wait for an idle source', async () => {
     const started = performance.now();
     const merged = mergeByTime([
       source(
@@ -66,7 +66,7 @@ describe('several sources in one view', () => {
     expect(performance.now() - started).toBeLessThan(2000);
   });
 
-  it('end with the error of one', async () => {
+  it('fail with the error of any source', async () => {
     const broken: Source = {
       ...source('broken', []),
       // biome-ignore lint/correctness/useYield: it fails before it has anything

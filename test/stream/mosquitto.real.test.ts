@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { deliveriesOf, type Message } from '../../src/lib/stream/message.js';
 import { openSink, openSource } from '../../src/lib/stream/open.js';
-import { tail } from '../../src/lib/stream/tail/tail.js';
+import { type Shown, tail } from '../../src/lib/stream/tail/tail.js';
 import { runCli } from '../support/cli.js';
 import { type Mosquitto, mosquittoPub, mosquittoSub, startMosquitto } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';
@@ -14,7 +14,7 @@ describeReal('mosquitto', 'streams with a real Mosquitto', () => {
   });
   afterAll(() => broker.stop());
 
-  it('tail sees what mosquitto_pub sends', async () => {
+  it('deliver messages from mosquitto_pub to tail', async () => {
     const messages: Message[] = [];
     let opened = () => {};
     const open = new Promise<void>((resolve) => {
@@ -22,9 +22,8 @@ describeReal('mosquitto', 'streams with a real Mosquitto', () => {
     });
     const url = `mqtt://127.0.0.1:${broker.port}/real/+`;
     const limits = { count: 3, timeoutMs: 20_000, onOpen: opened };
-    const source = tail({ urls: [url], ...limits }, (batch) => {
-      messages.push(...batch.map(({ message }) => message));
-    });
+    const show = (batch: readonly Shown[]) => void messages.push(...batch.map(({ message }) => message));
+    const source = tail({ urls: [url], ...limits }, { show });
     await open;
     mosquittoPub(broker.port, 'real/a', '{"x":1.5}');
     mosquittoPub(broker.port, 'real/b', Buffer.from([0, 255, 27]));
@@ -39,7 +38,7 @@ describeReal('mosquitto', 'streams with a real Mosquitto', () => {
     ]);
   });
 
-  it('the command prints the retained message and ends', async () => {
+  it('print a retained message with the tail command', async () => {
     const { stdout, code } = await runCli([
       ...['stream', 'tail', `mqtt://127.0.0.1:${broker.port}/real/c`, '--count', '1', '--json'],
     ]);
@@ -47,9 +46,9 @@ describeReal('mosquitto', 'streams with a real Mosquitto', () => {
     expect(JSON.parse(stdout)).toMatchObject({ topic: 'real/c', payload: 'plain', retain: true });
   });
 
-  it('pub reaches mosquitto_sub', async () => {
+  it('deliver published messages to mosquitto_sub', async () => {
     const url = `mqtt://127.0.0.1:${broker.port}/out`;
-    const { json, code } = await runCli(['stream', 'pub', `${url}/a`, '{"y":2}', '--retain', '--json']);
+    const { json, code } = await runCli(['stream', 'publish', `${url}/a`, '{"y":2}', '--retain', '--json']);
     expect({ json, code }).toMatchObject({ json: { acknowledged: true, bytes: 7 }, code: 0 });
     const sink = await openSink(url);
     await sink.write([{ topic: 'out/b', payload: Buffer.from('two'), retain: true }]);
@@ -58,7 +57,7 @@ describeReal('mosquitto', 'streams with a real Mosquitto', () => {
     expect(received.trim().split('\n').sort()).toEqual(['out/a {"y":2}', 'out/b two']);
   });
 
-  it('a source goes on after a restart of the broker, and a write waits for it', async () => {
+  it('resume reading after a broker restart, and hold writes until then', async () => {
     const url = `mqtt://127.0.0.1:${broker.port}/again`;
     const states: string[] = [];
     const source = await openSource(url, { onState: (state) => states.push(state) });

@@ -41,7 +41,7 @@ describe('an MQTT stream', () => {
     expect(messages[0]).toMatchObject({ topic: 'a/b', qos: 1, source: `mqtt://127.0.0.1:${port}` });
   });
 
-  it('keeps a message unacknowledged until its delivery is', async () => {
+  it('acknowledges a message only after its delivery is acknowledged', async () => {
     let acked = 0;
     const { port, aedes } = await broker();
     aedes.on('ack', () => acked++);
@@ -58,7 +58,7 @@ describe('an MQTT stream', () => {
     await expect.poll(() => acked).toBe(1);
   });
 
-  it('drops and counts what a slow reader does not take, and goes on', async () => {
+  it('drops and counts messages that a slow reader does not take, then continues', async () => {
     const { port } = await broker();
     const source = await openSource(`mqtt://127.0.0.1:${port}/t`, { queue: 5 });
     const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);
@@ -77,7 +77,7 @@ describe('an MQTT stream', () => {
     expect(await next()).toBe('later');
   });
 
-  it('survives a restart of its broker', async () => {
+  it('survives a broker restart', async () => {
     const first = await startBroker();
     const { port } = first;
     const states: string[] = [];
@@ -96,7 +96,7 @@ describe('an MQTT stream', () => {
     expect(states).toEqual(['disconnected', 'connected']);
   });
 
-  it('says within the time given that nobody is there', async () => {
+  it('reports an unreachable broker within two seconds', async () => {
     const { port } = await startBroker().then(async (b) => {
       await b.close();
       return b;
@@ -111,7 +111,7 @@ describe('an MQTT stream', () => {
     expect(Date.now() - started).toBeLessThan(2000);
   });
 
-  it('gives up on a listener that says nothing', async () => {
+  it('gives up on a server that does not respond', async () => {
     const mute = createServer(() => {}).listen(0, '127.0.0.1');
     await new Promise((resolve) => mute.once('listening', resolve));
     const { port } = mute.address() as { port: number };
@@ -122,7 +122,7 @@ describe('an MQTT stream', () => {
     mute.close();
   });
 
-  it('says that it was not let in, may not subscribe, or may not publish', async () => {
+  it('reports a denied login, subscription or publication', async () => {
     const { port } = await broker({
       prepare: (aedes) => {
         aedes.authenticate = (_client, username, _password, done) => {
@@ -144,7 +144,7 @@ describe('an MQTT stream', () => {
     });
     await expect(openSource(`mqtt://127.0.0.1:${port}/x`, { username: 'ann' })).rejects.toMatchObject({
       ...refused,
-      message: `mqtt://127.0.0.1:${port} does not let us subscribe to x`,
+      message: `mqtt://127.0.0.1:${port} does not permit this client to subscribe to x`,
     });
     const sink = await openSink(`mqtt://127.0.0.1:${port}/x`, { username: 'ann' });
     closing.push(sink);
@@ -153,21 +153,28 @@ describe('an MQTT stream', () => {
 });
 
 describe('following a stream', () => {
-  it('ends after the time given, and says how many came', async () => {
+  it('ends after the given time and reports the number of messages', async () => {
     const { port } = await broker();
     const url = `mqtt://127.0.0.1:${port}/t`;
-    await expect(tail({ urls: [url], forMs: 100 }, () => {})).resolves.toEqual({
+    await expect(tail({ urls: [url], forMs: 100 }, { show: () => {} })).resolves.toEqual({
       messages: 0,
       seen: 0,
       dropped: 0,
       failed: 0,
       ended: 'for',
     });
-    await expect(tail({ urls: [url], count: 3, timeoutMs: 100 }, () => {})).rejects.toMatchObject({
+    await expect(tail({ urls: [url], count: 3, timeoutMs: 100 }, { show: () => {} })).rejects.toMatchObject({
       code: 'AIOT_TIMEOUT',
       exit: 124,
     });
-    await expect(tail({ urls: [url], signal: AbortSignal.timeout(1000) }, () => {})).rejects.toMatchObject({
+    await expect(
+      tail({ urls: [url], signal: AbortSignal.timeout(1000) }, { show: () => {} }),
+    ).resolves.toMatchObject({
+      ended: 'interrupted',
+      seen: 0,
+    });
+    const counted = tail({ urls: [url], count: 3, signal: AbortSignal.timeout(1000) }, { show: () => {} });
+    await expect(counted).rejects.toMatchObject({
       code: 'AIOT_INTERRUPTED',
       message: 'stopped after 0 messages',
     });

@@ -6,7 +6,7 @@ import { root, runCli } from '../support/cli.js';
 import { type NatsServer, natsClient, startNats } from '../support/nats.js';
 import { describeReal } from '../support/real.js';
 
-describeReal('nats', 'asking a real nats-server', () => {
+describeReal('nats', 'stream commands with a real nats-server', () => {
   let server: NatsServer;
   let judge: NatsConnection;
   beforeAll(async () => {
@@ -18,7 +18,7 @@ describeReal('nats', 'asking a real nats-server', () => {
     await server?.stop();
   });
 
-  it("create makes the motion system's stream with its consumers, once", async () => {
+  it('stream create creates the motion system’s stream and consumers once', async () => {
     const argv = [
       'stream',
       'create',
@@ -56,7 +56,7 @@ describeReal('nats', 'asking a real nats-server', () => {
     expect((await runCli(argv)).json).toMatchObject({ topics: [{ did: 'unchanged', changes: [] }] });
   });
 
-  it('create changes what differs, and refuses what cannot be changed', async () => {
+  it('stream create applies differences, and rejects impossible changes', async () => {
     const file = join(server.folder, 'topics.yaml');
     const write = (more: string) =>
       writeFileSync(file, `at: ${server.url}\ntopics:\n  - {name: T, ${more}}\n`);
@@ -71,15 +71,18 @@ describeReal('nats', 'asking a real nats-server', () => {
     expect(refused).toMatchObject({ code: 5, stderr: expect.stringContaining('AIOT_BROKER_REFUSED') });
     write('partitions: 3');
     const foreign = await runCli(['stream', 'create', file]);
-    expect(foreign).toMatchObject({ code: 2, stderr: expect.stringContaining('has no partitions') });
+    expect(foreign).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('does not support partitions'),
+    });
   });
 
-  it('ls lists what streams keep, and what is heard', async () => {
+  it('stream list shows stored and live subjects', async () => {
     const js = judge.jetstream();
     for (const value of ['1', '2', '3']) await js.publish('t.a', value);
     const noise = setInterval(() => judge.publish('noise.core', 'xxxx'), 20);
     try {
-      const { json, code } = await runCli(['stream', 'ls', server.url, '--for', '500ms', '--json']);
+      const { json, code } = await runCli(['stream', 'list', server.url, '--for', '500ms', '--json']);
       expect(code).toBe(0);
       const { topics } = json as { topics: { topic: string; rate?: number }[] };
       expect(topics).toContainEqual(expect.objectContaining({ topic: 't.a', stream: 'T', messages: 3 }));
@@ -92,7 +95,7 @@ describeReal('nats', 'asking a real nats-server', () => {
     }
   });
 
-  it('lag tells how far a consumer is behind, and is a check with --max', async () => {
+  it('stream lag reports how far a consumer is behind, and checks it with --max', async () => {
     const manager = await judge.jetstreamManager();
     const { AckPolicy } = await import('nats');
     await manager.consumers.add('T', { durable_name: 'slow', ack_policy: AckPolicy.Explicit });
@@ -109,7 +112,7 @@ describeReal('nats', 'asking a real nats-server', () => {
     });
   });
 
-  it('check says what the server can do, and exits 6 where nothing listens', async () => {
+  it('stream check reports what the server supports, and exits with 6 if it is unreachable', async () => {
     const { json, code } = await runCli(['stream', 'check', server.url, '--json']);
     expect(code).toBe(0);
     const { results } = json as { results: { what: string; state: string; detail: string }[] };
@@ -135,20 +138,20 @@ describeReal('nats', 'asking a real nats-server', () => {
     });
   });
 
-  it('check and ls say that there is no JetStream, where there is none', async () => {
+  it('stream check and list report a server without JetStream', async () => {
     const plain = await startNats('', { jetstream: false });
     try {
       const { json, code } = await runCli(['stream', 'check', plain.url, '--json']);
       const { results } = json as { results: { what: string; state: string }[] };
       expect(code).toBe(0);
       expect(results.at(-1)).toMatchObject({ what: 'JetStream', state: 'no' });
-      expect((await runCli(['stream', 'ls', plain.url, '--for', '10ms', '--json'])).json).toMatchObject({
+      expect((await runCli(['stream', 'list', plain.url, '--for', '10ms', '--json'])).json).toMatchObject({
         topics: [],
       });
       const tail = await runCli(['stream', 'tail', `${plain.url}/a`, '--from', 'beginning', '--count', '1']);
       expect(tail).toMatchObject({
         code: 1,
-        stderr: expect.stringContaining('nobody answers for JetStream'),
+        stderr: expect.stringContaining('no response from JetStream'),
       });
     } finally {
       await plain.stop();

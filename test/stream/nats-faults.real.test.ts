@@ -10,7 +10,7 @@ const kills = process.env.AIOT_LONG ? 12 : 3;
 /** Messages a write. */
 const size = 200;
 
-describeReal('nats', 'a real nats-server that is killed again and again', () => {
+describeReal('nats', 'streams while a real nats-server is killed repeatedly', () => {
   let server: NatsServer;
   /** Of the nats package; made anew each time, for it comes back more slowly than what is tested here. */
   const judged = async <T>(task: (judge: NatsConnection) => Promise<T>): Promise<T> => {
@@ -79,7 +79,7 @@ describeReal('nats', 'a real nats-server that is killed again and again', () => 
       return numbers;
     });
 
-  it('a sink loses nothing, and no first appearance overtakes another', async () => {
+  it('a sink loses nothing, and first deliveries stay in order', async () => {
     const total = await publishUnderKills(`${server.url}/log.a`);
     const numbers = await kept('log');
     const firsts = [...new Set(numbers)];
@@ -87,7 +87,7 @@ describeReal('nats', 'a real nats-server that is killed again and again', () => 
     expect(firsts).toEqual([...Array(total).keys()]);
   }, 60_000);
 
-  it('a sink comes back where the clock was ahead at its last connection, and is put back', async () => {
+  it('a sink reconnects after the clock was ahead and is set back', async () => {
     const sink = await openSink(`${server.url}/copy.clock`);
     const write = () => sink.write([{ topic: '', payload: Buffer.from('1') }]);
     const [right, ahead] = [Date.now, () => right() + 3_600_000];
@@ -107,7 +107,7 @@ describeReal('nats', 'a real nats-server that is killed again and again', () => 
     await sink.close();
   }, 60_000);
 
-  it('an ordered source gives each message once, in order', async () => {
+  it('an ordered source delivers each message once, in order', async () => {
     const source = await openSource(`${server.url}/log.>?stream=log`, { from: 'beginning' });
     const sequences: number[] = [];
     let last = Number.POSITIVE_INFINITY;
@@ -126,7 +126,7 @@ describeReal('nats', 'a real nats-server that is killed again and again', () => 
     expect(sequences.slice(0, last)).toEqual([...Array(last).keys()].map((index) => index + 1));
   }, 60_000);
 
-  it('a durable consumer and a sink, acked after it, lose nothing', async () => {
+  it('a durable consumer acked after its sink loses nothing', async () => {
     const source = await openSource(`${server.url}/work.>?stream=work&durable=bridge`);
     const sink = await openSink(`${server.url}/copy.a?stream=copy`);
     const arrived = new Set<number>();

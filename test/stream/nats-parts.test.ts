@@ -6,14 +6,20 @@ import { checkFilter, checkSubject, matches, natsSettings } from '../../src/lib/
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 import { fc } from '../support/property.js';
 
-describe('subjects', () => {
-  it.each(['a', 'a.b', '*', 'a.*.c', 'a.>', '>', 'iotkit/sensor'])('%s can be read', (subject) => {
-    expect(checkFilter(subject, 'nats://h')).toBe(subject);
-  });
-  it.each(['a..b', '.a', 'a.', '>.a', 'a b', 'a/#', '#', 'a/+/b'])('"%s" cannot', (subject) => {
-    expect(() => checkFilter(subject, 'nats://h')).toThrow(/expected a subject/);
-  });
-  it.each(['', 'a.*', 'a.>', '>', 'a..b', 'a b'])('"%s" cannot be written to', (subject) => {
+describe('NATS subjects', () => {
+  it.each(['a', 'a.b', '*', 'a.*.c', 'a.>', '>', 'iotkit/sensor'])(
+    'are accepted for reading: %s',
+    (subject) => {
+      expect(checkFilter(subject, 'nats://h')).toBe(subject);
+    },
+  );
+  it.each(['a..b', '.a', 'a.', '>.a', 'a b', 'a/#', '#', 'a/+/b'])(
+    'are rejected for reading: "%s"',
+    (subject) => {
+      expect(() => checkFilter(subject, 'nats://h')).toThrow(/expected a subject/);
+    },
+  );
+  it.each(['', 'a.*', 'a.>', '>', 'a..b', 'a b'])('are rejected for writing: "%s"', (subject) => {
     expect(() => checkSubject(subject, 'nats://h')).toThrow(/expected a subject without wildcards/);
   });
   it.each([
@@ -26,12 +32,12 @@ describe('subjects', () => {
     ['a.b', 'a.b', true],
     ['a.b', 'a.c', false],
     ['*.b.>', 'a.b.c', true],
-  ])('%s stands for %s: %s', (filter, subject, expected) => {
+  ])('match the filter %s to %s: %s', (filter, subject, expected) => {
     expect(matches(filter, subject)).toBe(expected);
   });
 });
 
-describe('headers', () => {
+describe('NATS headers', () => {
   const value = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.uint8Array({ maxLength: 40 }).map((bytes) => new Uint8Array(bytes)),
@@ -39,7 +45,7 @@ describe('headers', () => {
   // Names as they are in Kafka, HTTP and MQTT; NATS has no others.
   const name = fc.stringMatching(/^[A-Za-z][A-Za-z0-9_.-]{0,20}$/);
 
-  it('come back through the wire as they went, each name in its order', () => {
+  it('survive a round trip, with the values of each name in order', () => {
     const asBytes = (given: string | Uint8Array) => Buffer.from(given as string).toString('hex');
     const byName = (list: readonly Header[]) => {
       const all: Record<string, string[]> = Object.create(null);
@@ -65,29 +71,29 @@ describe('headers', () => {
     ['X', ' ends ', 'X;base64', 'IGVuZHMg'],
     ['mit Leer:zeichen', 'v', 'mit%20Leer%3Azeichen', 'v'],
     ['Grüße', 'grün', 'Gr%C3%BC%C3%9Fe', 'grün'],
-  ])('%s: %s goes as %s: %s', (key, one, wireName, wireValue) => {
+  ])('send %s: %s as %s: %s', (key, one, wireName, wireValue) => {
     expect([...headersTo([[key, one]], makeHeaders)]).toEqual([[wireName, [wireValue]]]);
   });
 
-  it('are none where a message has a status alone', () => {
+  it('are absent if a message has only a status', () => {
     expect(headersFrom(makeHeaders(100, 'Idle Heartbeat'))).toBeUndefined();
   });
 });
 
-describe('what JetStream says of a delivery', () => {
+describe('the delivery info of JetStream', () => {
   // As in ADR-15 of NATS.
   it.each([
     ['$JS.ACK.S.C.1.42.7.1636000000123456789.3'],
     ['$JS.ACK._.hash.S.C.1.42.7.1636000000123456789.3.random'],
-  ])('%s', (reply) => {
+  ])('is read from %s', (reply) => {
     expect(deliveryInfo(reply)).toEqual({ sequence: 42, delivery: 7, time: 1_636_000_000_123 });
   });
 });
 
-describe('the settings of an address', () => {
+describe('the settings of a NATS address', () => {
   const of = (url: string, options = {}) => natsSettings(parseStreamUrl(url), options);
 
-  it('say more than the options, and from is a sequence, a time or a word', () => {
+  it('override the options, and accept a sequence, a time or a keyword for from', () => {
     expect(of('nats://h/a.>?stream=S&durable=d&from=12', { stream: 'T', from: 'latest' })).toMatchObject({
       subject: 'a.>',
       stream: 'S',
@@ -103,12 +109,12 @@ describe('the settings of an address', () => {
   });
 
   it.each([
-    ['nats://h/a?stream=a.b', /expected a stream's name/],
-    ['nats://h/a?durable=a%20b', /expected a durable's name/],
+    ['nats://h/a?stream=a.b', /expected a stream name/],
+    ['nats://h/a?durable=a%20b', /expected a durable name/],
     ['nats://h/a?qos=1', /qos/],
     ['nats://h/a?window=many', /whole number/],
     ['nats://h/a?from=yesterday', /expected beginning/],
-  ])('%s is refused', (url, message) => {
+  ])('are rejected in %s', (url, message) => {
     expect(() => of(url)).toThrow(message);
   });
 });

@@ -54,27 +54,24 @@ const messages = (...texts: string[]) =>
 const texts = (list: { text: string }[]) => list.map(({ text }) => text);
 
 describe('the publisher of a NATS sink', () => {
-  it.each(['unavailable', 'nobody'] as const)(
-    'sends again what got a 503 (%s), and nothing else',
-    async (said) => {
-      const server = fakeNats();
-      const publishing = createPublisher(server.client, 'nats://h').publish(messages('a', 'b', 'c', 'd'));
-      const [a, b, c, d] = server.take();
-      server[said](c!.reply);
-      server[said](a!.reply);
-      vi.advanceTimersByTime(240);
-      expect(server.take()).toEqual([]);
-      vi.advanceTimersByTime(20);
-      expect(texts(server.take())).toEqual(['a', 'c']);
-      // Once: what is on its way is not sent every 250 ms.
-      vi.advanceTimersByTime(2000);
-      expect(server.take()).toEqual([]);
-      for (const { reply } of [a!, b!, c!, d!]) server.accept(reply);
-      await publishing;
-    },
-  );
+  it.each(['unavailable', 'nobody'] as const)('resends only messages that got a 503 (%s)', async (said) => {
+    const server = fakeNats();
+    const publishing = createPublisher(server.client, 'nats://h').publish(messages('a', 'b', 'c', 'd'));
+    const [a, b, c, d] = server.take();
+    server[said](c!.reply);
+    server[said](a!.reply);
+    vi.advanceTimersByTime(240);
+    expect(server.take()).toEqual([]);
+    vi.advanceTimersByTime(20);
+    expect(texts(server.take())).toEqual(['a', 'c']);
+    // Once: what is on its way is not sent every 250 ms.
+    vi.advanceTimersByTime(2000);
+    expect(server.take()).toEqual([]);
+    for (const { reply } of [a!, b!, c!, d!]) server.accept(reply);
+    await publishing;
+  });
 
-  it('sends all that is unacknowledged again after a loss of the connection, once', async () => {
+  it('resends all unacknowledged messages once after a reconnect', async () => {
     const server = fakeNats();
     const publishing = createPublisher(server.client, 'nats://h').publish(messages('a', 'b', 'c'));
     const [a, b, c] = server.take();
@@ -88,7 +85,7 @@ describe('the publisher of a NATS sink', () => {
     await publishing;
   });
 
-  it('does not send again what its write has given up', async () => {
+  it('does not resend messages of a failed write', async () => {
     const server = fakeNats();
     const publisher = createPublisher(server.client, 'nats://h');
     const publishing = publisher.publish(messages('a', 'b'));
@@ -101,7 +98,7 @@ describe('the publisher of a NATS sink', () => {
     expect(server.take()).toEqual([]);
   });
 
-  it('closes in two seconds though a server is away, and leaves no timer that would keep a program running', async () => {
+  it('closes within two seconds while a server is unavailable, and leaves no timer behind', async () => {
     const server = fakeNats();
     const publisher = createPublisher(server.client, 'nats://h');
     const failed = expect(publisher.publish(messages('a'))).rejects.toMatchObject({

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -7,8 +8,63 @@ import { deliveriesOf, type StreamOptions } from '../../src/lib/stream/message.j
 import { openSink, openSource } from '../../src/lib/stream/open.js';
 import { runCli } from '../support/cli.js';
 import { type NatsServer, startNats } from '../support/nats.js';
-import { makeCreds, makeNkey } from '../support/nats-identities.js';
 import { describeReal } from '../support/real.js';
+
+interface Pair {
+  getPublicKey(): string;
+  getSeed(): Uint8Array;
+  sign(data: Uint8Array): Uint8Array;
+}
+
+/** The keys of the nats package itself: what `nsc` would make. */
+const { createAccount, createOperator, createUser } = createRequire(
+  createRequire(import.meta.url).resolve('nats'),
+)('nkeys.js') as Record<'createAccount' | 'createOperator' | 'createUser', () => Pair>;
+
+const seedOf = (pair: Pair) => Buffer.from(pair.getSeed()).toString();
+
+/** An NKey: its public half for the server's configuration, its seed for the client. */
+function makeNkey(): { publicKey: string; seed: string } {
+  const pair = createUser();
+  return { publicKey: pair.getPublicKey(), seed: seedOf(pair) };
+}
+
+/** A JWT as NATS signs it (github.com/nats-io/jwt, version 2). */
+function jwt(issuer: Pair, subject: Pair, name: string, nats: object): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const claims = {
+    jti: name,
+    iat: Math.floor(Date.now() / 1000),
+    iss: issuer.getPublicKey(),
+    sub: subject.getPublicKey(),
+    name,
+    nats: { version: 2, ...nats },
+  };
+  const body = `${part({ typ: 'JWT', alg: 'ed25519-nkey' })}.${part(claims)}`;
+  return `${body}.${Buffer.from(issuer.sign(Buffer.from(body))).toString('base64url')}`;
+}
+
+/** Operator, account and user of a server in operator mode: its configuration, and the user's .creds. */
+function makeCreds(): { config: string; creds: string } {
+  const [operator, account, user] = [createOperator(), createAccount(), createUser()];
+  const limits = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, conn: -1, leaf: -1 };
+  const accountJwt = jwt(operator, account, 'plant', {
+    type: 'account',
+    limits: { ...limits, wildcards: true },
+  });
+  const userJwt = jwt(account, user, 'ana', { type: 'user', subs: -1, data: -1, payload: -1 });
+  return {
+    config: [
+      `operator: ${jwt(operator, operator, 'test', { type: 'operator' })}`,
+      'resolver: MEMORY',
+      `resolver_preload { ${account.getPublicKey()}: ${accountJwt} }`,
+    ].join('\n'),
+    creds: [
+      `-----BEGIN NATS USER JWT-----\n${userJwt}\n------END NATS USER JWT------`,
+      `-----BEGIN USER NKEY SEED-----\n${seedOf(user)}\n------END USER NKEY SEED------\n`,
+    ].join('\n\n'),
+  };
+}
 
 /** A message there and back. */
 async function passes(url: string, options: StreamOptions = {}): Promise<string> {
@@ -24,7 +80,7 @@ async function passes(url: string, options: StreamOptions = {}): Promise<string>
   }
 }
 
-describeReal('nats', 'who we are to a real nats-server', () => {
+describeReal('nats', 'authentication with a real nats-server', () => {
   let server: NatsServer | undefined;
   const started = async (config: string) => {
     server = await startNats(config, { jetstream: false });
@@ -35,7 +91,7 @@ describeReal('nats', 'who we are to a real nats-server', () => {
     server = undefined;
   });
 
-  it('a token, in the URL or apart', async () => {
+  it('accepts a token in the URL or as an option', async () => {
     const { port, url } = await started('authorization { token: "s3cret" }');
     expect(await passes(`nats://s3cret@127.0.0.1:${port}/a`)).toBe('through');
     expect(await passes(`${url}/a`, { token: 's3cret' })).toBe('through');
@@ -45,7 +101,7 @@ describeReal('nats', 'who we are to a real nats-server', () => {
     });
   });
 
-  it('user and password, with what that user may not', async () => {
+  it('accepts user and password, and reports denied subjects', async () => {
     const { port } = await started(
       'authorization { users: [{ user: ana, password: "p:w", permissions: { publish: "a", subscribe: ["a", "_INBOX.>"] } }] }',
     );
@@ -53,17 +109,17 @@ describeReal('nats', 'who we are to a real nats-server', () => {
     expect(await passes(`${url}/a`)).toBe('through');
     await expect(openSource(`${url}/b`)).rejects.toMatchObject({
       code: 'AIOT_BROKER_REFUSED',
-      message: `nats://127.0.0.1:${port} does not let us subscribe to b`,
+      message: `nats://127.0.0.1:${port} does not permit this client to subscribe to b`,
     });
     const sink = await openSink(`${url}/b`);
     await expect(sink.write([{ topic: '', payload: Buffer.from('x') }])).rejects.toMatchObject({
       code: 'AIOT_BROKER_REFUSED',
-      message: `nats://127.0.0.1:${port} does not let us publish to b`,
+      message: `nats://127.0.0.1:${port} does not permit this client to publish to b`,
     });
     await sink.close();
   });
 
-  it('an NKey', async () => {
+  it('accepts the right NKey and rejects another', async () => {
     const { publicKey, seed } = makeNkey();
     const { url } = await started(`authorization { users: [{ nkey: ${publicKey} }] }`);
     expect(await passes(`${url}/a`, { nkey: seed })).toBe('through');
@@ -72,7 +128,7 @@ describeReal('nats', 'who we are to a real nats-server', () => {
     });
   });
 
-  it('a .creds file, by its flag and kept by login', async () => {
+  it('accepts a .creds file by flag and from stream login', async () => {
     const { config, creds } = makeCreds();
     const { url, folder } = await started(config);
     const before = process.env.AIOT_CONFIG_DIR;
@@ -130,17 +186,17 @@ describeReal('nats', 'who we are to a real nats-server', () => {
     const tls = (name: string, more = '') =>
       `tls { cert_file: "${at(`${name}.pem`)}", key_file: "${at(`${name}.key`)}", ca_file: "${at('ca.pem')}" ${more} }`;
 
-    it('with a CA of ours, on nats: and natss:, and not without', async () => {
+    it('works with a custom CA on nats: and natss:, and fails without it', async () => {
       const { port, url } = await started(tls('server'));
       expect(await passes(`${url}/a`, { ca: read('ca.pem') })).toBe('through');
       expect(await passes(`natss://127.0.0.1:${port}/a`, { ca: read('ca.pem') })).toBe('through');
       await expect(passes(`${url}/a`)).rejects.toMatchObject({
         code: 'AIOT_BROKER_UNREACHABLE',
-        next: 'Name the CA that signed its certificate: --ca FILE',
+        next: 'Specify the CA that signed its certificate: --ca FILE',
       });
     });
 
-    it('with a client certificate where the server demands one (mTLS)', async () => {
+    it('uses a client certificate if the server requires one (mTLS)', async () => {
       const { url } = await started(tls('server', ', verify: true'));
       const ca = read('ca.pem');
       expect(await passes(`${url}/a`, { ca, cert: read('client.pem'), key: read('client.key') })).toBe(
@@ -151,14 +207,14 @@ describeReal('nats', 'who we are to a real nats-server', () => {
       });
     });
 
-    it('with the name in the certificate where the host has another (the motion system)', async () => {
+    it('checks the certificate for servername if the host name differs (the motion system)', async () => {
       const { url } = await started(tls('named'));
       const ca = read('ca.pem');
       expect(await passes(`${url}/a?servername=nats`, { ca })).toBe('through');
       await expect(passes(`${url}/a`, { ca })).rejects.toMatchObject({ code: 'AIOT_BROKER_UNREACHABLE' });
     });
 
-    it('natss: refuses a server without TLS', async () => {
+    it('rejects a server without TLS on natss:', async () => {
       const { port } = await started('');
       await expect(passes(`natss://127.0.0.1:${port}/a`)).rejects.toMatchObject({
         code: 'AIOT_BROKER_UNREACHABLE',

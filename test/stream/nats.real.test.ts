@@ -41,7 +41,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
   const makeStream = async (name: string, config: object = {}) =>
     (await judge.jetstreamManager()).streams.add({ name, subjects: [`${name}.>`], ...config });
 
-  it('follows subjects with wildcards, with headers and bytes as they are', async () => {
+  it('follow subjects with wildcards, and keep headers and bytes', async () => {
     const source = await openSource(`${server.url}/plant.*.temp`);
     const { headers } = await import('nats');
     const head = headers();
@@ -67,7 +67,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     expect(second).not.toHaveProperty('headers');
   });
 
-  it('gives each message to one of a queue group', async () => {
+  it('deliver each message to one member of a queue group', async () => {
     const sources = await Promise.all(
       [1, 2].map(() => openSource(`${server.url}/jobs`, { group: 'workers' })),
     );
@@ -92,7 +92,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     expect(got.every((seen) => seen.length > 0)).toBe(true);
   });
 
-  it('reads a stream from its beginning, a sequence, a time, or from now on', async () => {
+  it('read a stream from its beginning, a sequence, a time, or now', async () => {
     await makeStream('log');
     const js = judge.jetstream();
     for (let index = 1; index <= 3; index++) await js.publish(`log.${index}`, `${index}`);
@@ -123,7 +123,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     expect((await manager.streams.info('log')).state.consumer_count).toBe(0);
   });
 
-  it('reads a stream to what is its end now, and ends', async () => {
+  it('read a stream to its current end, then stop', async () => {
     await makeStream('log');
     const js = judge.jetstream();
     for (const value of ['1', '2']) await js.publish('log.a', value);
@@ -138,7 +138,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     expect(await read(`${server.url}/log.b?stream=log&until=end`)).toEqual([]);
   });
 
-  it('tail takes a stream by the flags as written, and refuses to take from a work queue', async () => {
+  it('work with the flags of tail, which refuses to consume a work queue', async () => {
     await makeStream('log');
     await judge.jetstream().publish('log.a', '{"temperature": 81}');
     const tail = (...flags: string[]) =>
@@ -157,19 +157,19 @@ describeReal('nats', 'streams with a real nats-server', () => {
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('--durable NAME') });
   });
 
-  it('what is not there is said to be not there', async () => {
+  it('report a missing stream, an unstored subject and an oversized message', async () => {
     await expect(openSource(`${server.url}/a?stream=nowhere`)).rejects.toMatchObject({
       code: 'AIOT_STREAM_TOPIC_NOT_FOUND',
     });
     await expect(openSource(`${server.url}/a`, { from: 'beginning' })).rejects.toMatchObject({
       code: 'AIOT_STREAM_TOPIC_NOT_FOUND',
-      message: `${server.url}: no stream keeps a`,
+      message: `${server.url}: no stream stores a`,
     });
     await makeStream('kept');
     const sink = await openSink(`${server.url}/other?stream=kept`);
     await expect(sink.write([{ topic: '', payload: bytes('x') }])).rejects.toMatchObject({
       code: 'AIOT_BROKER_REFUSED',
-      message: `${server.url}: the stream kept keeps kept.>, and not other`,
+      message: `${server.url}: the stream kept stores kept.>, but not other`,
     });
     await expect(sink.write([{ topic: 'kept.a', payload: Buffer.alloc(2_000_000) }])).rejects.toMatchObject({
       code: 'AIOT_STREAM_MESSAGE_REFUSED',
@@ -177,7 +177,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     await sink.close();
   });
 
-  it('a flood that nobody takes is dropped and counted, and ends a source that may not drop', async () => {
+  it('drop and count unread messages in a flood, or fail if they must not drop', async () => {
     const flood = async () => {
       for (let index = 0; index < 5000; index++) judge.publish('flood', 'x'.repeat(100));
       await judge.flush();
@@ -197,7 +197,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     await keeping.close();
   });
 
-  it('a message that is held for longer than the server waits does not come twice', async () => {
+  it('do not redeliver a message that is held longer than the ack wait', async () => {
     await makeStream('held');
     const manager = await judge.jetstreamManager();
     const { AckPolicy, nanos } = await import('nats');
@@ -218,7 +218,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     expect((await manager.consumers.info('held', 'd')).num_ack_pending).toBe(0);
   });
 
-  it('a durable consumer gives what was not acked again, after a nack and after the end', async () => {
+  it('redeliver unacked messages of a durable consumer after a nack and after its end', async () => {
     await makeStream('work');
     const js = judge.jetstream();
     for (let index = 1; index <= 4; index++) await js.publish('work.a', `${index}`);
@@ -243,7 +243,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
       .toBe(0);
   });
 
-  it('what was on its way to a durable consumer that left comes at once to the next', async () => {
+  it('redeliver in-flight messages at once after a durable consumer leaves', async () => {
     await makeStream('left');
     const js = judge.jetstream();
     const total = 3000;
@@ -259,7 +259,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     expect(new Set(all.map(({ payload }) => text(payload))).size).toBe(total);
   }, 15_000);
 
-  it('writes with acknowledgement what a stream keeps, in order, and an id once', async () => {
+  it('write to a stream with acknowledgement, in order, and each message id once', async () => {
     await makeStream('kept');
     const sink = await openSink(`${server.url}/kept.a`);
     const numbers = [...Array(500).keys()];

@@ -25,7 +25,7 @@ async function all(source: Source) {
 }
 
 describe('message lines', () => {
-  it('carry any payload there and back', () => {
+  it('preserve any payload in a round trip', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), fc.string({ minLength: 1 }), (payload, topic) => {
         const line = JSON.stringify(toLine({ topic, payload, time: 5, source: 'x' }));
@@ -53,7 +53,7 @@ describe('message lines', () => {
     });
   });
 
-  it('show other bytes as base64, and say so', () => {
+  it('show other bytes as base64, with the encoding', () => {
     expect(toLine({ topic: 't', payload: Uint8Array.of(255, 0), time: 1, source: 'x' })).toMatchObject({
       payload: '/wA=',
       encoding: 'base64',
@@ -62,7 +62,7 @@ describe('message lines', () => {
 });
 
 describe('a file of message lines', () => {
-  it('holds what was written into it', async () => {
+  it('returns the messages written to it', async () => {
     const url = `file:${join(folder, 'log.ndjson')}`;
     const sink = await openSink(url);
     await Promise.all([1, 2, 3].map((x) => sink.write([{ topic: `t/${x}`, payload: Buffer.from(`${x}`) }])));
@@ -71,7 +71,7 @@ describe('a file of message lines', () => {
     expect(messages.map(({ topic, payload }) => `${topic} ${payload}`)).toEqual(['t/1 1', 't/2 2', 't/3 3']);
   });
 
-  it('has a line by the time a write resolves', async () => {
+  it('contains a line once its write resolves', async () => {
     const path = join(folder, 'durable.ndjson');
     const sink = await openSink(`file:${path}`);
     await sink.write([{ topic: 't', payload: Buffer.from('"a"') }]);
@@ -79,7 +79,7 @@ describe('a file of message lines', () => {
     await sink.close();
   });
 
-  it('is refused with file, line and reason when a line is not one', async () => {
+  it('is rejected with file, line and reason if a line is invalid', async () => {
     const path = join(folder, 'bad.ndjson');
     await writeFile(path, '{"topic":"a","payload":1}\n\n{"payload":2}\n');
     await expect(all(await openSource(`file:${path}`))).rejects.toMatchObject({
@@ -89,13 +89,13 @@ describe('a file of message lines', () => {
   });
 
   it.each([
-    ['not there', 'missing.ndjson', 'AIOT_FILE_NOT_FOUND'],
+    ['missing', 'missing.ndjson', 'AIOT_FILE_NOT_FOUND'],
     ['a folder', '.', 'AIOT_FILE_NOT_READABLE'],
-  ])('is refused when it is %s', async (_, name, code) => {
+  ])('is rejected if it is %s', async (_, name, code) => {
     await expect(openSource(`file:${join(folder, name)}`)).rejects.toMatchObject({ code });
   });
 
-  it('that cannot be written is named', async () => {
+  it('is rejected as a sink if it cannot be written', async () => {
     await writeFile(join(folder, 'no'), '');
     await expect(openSink(`file:${join(folder, 'no', 'such.ndjson')}`)).rejects.toMatchObject({
       code: 'AIOT_FILE_NOT_WRITABLE',

@@ -4,7 +4,7 @@ import { batchHeader, payloadsOf, writeBatch } from '../../src/lib/stream/kafka/
 import type { Message } from '../../src/lib/stream/message.js';
 import { linesOf } from '../../src/lib/stream/tail/payloads.js';
 import { printRaw } from '../../src/lib/stream/tail/print.js';
-import { createSelector } from '../../src/lib/stream/tail/select.js';
+import { createSelector } from '../../src/lib/stream/tail/tail.js';
 import { fc, runs } from '../support/property.js';
 
 const texts = fc.oneof(
@@ -37,15 +37,15 @@ const shownOf = (payload: string): { message: Message } => ({
   message: { topic: 't', payload: Buffer.from(payload), time: 0, source: '' },
 });
 
-describe('payloads alone', () => {
-  it('are those of a batch of Kafka, from an offset on', async () => {
+describe('payloads without their messages', () => {
+  it('are read from a Kafka batch, starting at an offset', async () => {
     const { records, header } = await asBatch(['a', '', 'b\nc', 'd']);
     expect(linesOf(payloadsOf(records, header, 102)).toString()).toBe('b\nc\nd\n');
     const again = await asBatch(['a', 'b']);
     expect(linesOf(payloadsOf(again.records, again.header, 0)).toString()).toBe('a\nb\n');
   });
 
-  it('are refused in a damaged batch', async () => {
+  it('are rejected in a damaged batch', async () => {
     const { records, header } = await asBatch(['abc']);
     expect(() => payloadsOf(records.subarray(0, 5), header, 0)).toThrow(RangeError);
     expect(() => payloadsOf(Buffer.alloc(8), header, 0)).toThrow(RangeError);
@@ -56,7 +56,7 @@ describe('payloads alone', () => {
     'temperature > 80',
     'temperature > 80 and a = "x"',
     '(temperature + 1) * 2 >= 160 or a != "x"',
-  ])('chosen by %s are those that messages are chosen by, to the count', async (where) => {
+  ])('are selected by %s exactly as messages are, up to the count', async (where) => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(texts, { minLength: 1, maxLength: 20 }),
@@ -79,7 +79,7 @@ describe('payloads alone', () => {
     );
   });
 
-  it('are not enough where more is looked at or shown', async () => {
+  it('are not used for anything but a simple filter', async () => {
     for (const options of [
       { where: '$topic = "a"' },
       { where: 'a.b > 1' },
@@ -99,7 +99,7 @@ describe('payloads alone', () => {
     ['a[0] = 1', undefined],
     ['$ > 1', undefined],
     ['$uppercase(a) = "B"', undefined],
-  ])('%s says which fields it looks at', (text, reads) => {
+  ])('are scanned only for the fields that %s reads', (text, reads) => {
     expect(compileExpression(text).reads).toEqual(reads);
   });
 });

@@ -30,36 +30,36 @@ const tail = (...flags: string[]) => runCli(['stream', 'tail', file, ...flags]);
 describe('stream tail', () => {
   it.each([
     [
-      'all payloads as they are',
+      'all payloads unchanged',
       [],
       '{"id":"a","temperature":21.5,"motor":{"current":1}}\n{"id":"b","temperature":90,"motor":{"current":3}}\nstopped, "maybe"\n{"id":"a","temperature":"hot"}\n',
     ],
     [
-      'those where it is true',
+      'messages that match --where',
       ['--where', 'temperature > 80'],
       '{"id":"b","temperature":90,"motor":{"current":3}}\n',
     ],
-    ['those of a topic', ['--where', "$topic = 'plant/2'", '--map', '$time'], '2000\n3000\n'],
+    ['messages of one topic', ['--where', "$topic = 'plant/2'", '--map', '$time'], '2000\n3000\n'],
     [
-      'what map makes',
+      'the result of --map',
       ['--map', '{"t": temperature, "c": motor.current * 1000}', '-n', '2'],
       '{"t":21.5,"c":1000}\n{"t":90,"c":3000}\n',
     ],
-    ['a text of map as text', ['--map', "id & '@' & $topic", '-n', '1'], 'a@plant/1\n'],
-    ['nothing, where map gives nothing', ['--map', 'motor.current'], '1\n3\n'],
+    ['a string result of --map as text', ['--map', "id & '@' & $topic", '-n', '1'], 'a@plant/1\n'],
+    ['nothing if --map has no result', ['--map', 'motor.current'], '1\n3\n'],
     [
-      'what only the library knows',
+      'the result of a library function',
       ['--map', '$keys($).$uppercase($)', '-n', '1'],
       '["ID","TEMPERATURE","MOTOR"]\n',
     ],
-    ['the fields', ['--fields', 'id,motor.current', '-n', '1'], '{"id":"a","motor.current":1}\n'],
+    ['the selected fields', ['--fields', 'id,motor.current', '-n', '1'], '{"id":"a","motor.current":1}\n'],
   ])('prints %s', async (_, flags, expected) => {
     const { stdout, code } = await tail('--format', 'raw', ...flags);
     expect(stdout).toBe(expected);
     expect(code).toBe(0);
   });
 
-  it('prints CSV with the columns asked for, quoted where that is needed', async () => {
+  it('prints CSV with the requested columns, quoted if needed', async () => {
     const { stdout } = await tail('--format', 'csv', '--fields', 'id,temperature');
     expect(stdout.split('\n').slice(0, 3)).toEqual([
       'time,topic,id,temperature',
@@ -77,7 +77,7 @@ describe('stream tail', () => {
     expect(stdout).toBe('plant/1\t21.5 {"a":{"b":"a"}} }}\n');
   });
 
-  it('prints lines of JSON with what was made of the payload in its place', async () => {
+  it('prints JSON lines with the transformed payload', async () => {
     const { stdout } = await tail('--json', '--fields', 'id', '-n', '1');
     expect(JSON.parse(stdout)).toEqual({
       topic: 'plant/1',
@@ -87,13 +87,13 @@ describe('stream tail', () => {
     });
   });
 
-  it('says how many an expression failed for, and why, and goes on', async () => {
+  it('reports how many messages an expression failed on, and why, and continues', async () => {
     const { stderr, stdout, code } = await tail('--where', 'temperature > 80', '--format', 'raw');
     expect([code, stdout.split('\n').length]).toEqual([0, 2]);
     expect(stderr).toMatch(/! 1 message left out: temperature > 80: .*"hot"/);
   });
 
-  it('counts', async () => {
+  it('prints statistics by topic and field', async () => {
     const { json } = await tail('--stats', '--json');
     const { topics, messages } = streamStatisticsSchema.parse(json);
     expect(messages).toBe(4);
@@ -106,12 +106,12 @@ describe('stream tail', () => {
     );
   });
 
-  it('plots', async () => {
+  it('plots fields', async () => {
     const { stdout } = await tail('--plot', 'temperature,motor.current');
     expect(stdout).toMatch(/temperature +90 +21.5 … 90\n[\s\S]*motor.current +3 +1 … 3/);
   });
 
-  it('merges several by time', async () => {
+  it('merges several sources by time', async () => {
     const other = await recording(
       'other',
       [500, 2500, 3500].map((time) => ({ topic: 'o', time, payload: 1 })),
@@ -136,7 +136,7 @@ describe('stream tail', () => {
     [['--schema', 'x.proto'], 'AIOT_USAGE'],
     [['--from', 'yesterday'], 'AIOT_USAGE'],
     [['--since', '5'], 'AIOT_USAGE'],
-  ])('refuses %j with %s', async (flags, code) => {
+  ])('rejects %j with %s', async (flags, code) => {
     const result = await tail(...flags, '--json');
     expect(result.json).toMatchObject({ error: { code } });
     expect(result.code).toBe(2);
@@ -144,13 +144,13 @@ describe('stream tail', () => {
 });
 
 describe('stream tail as a check', () => {
-  it('ends well with what was expected, and prints it alone', async () => {
+  it('exits with 0 on the expected message, and prints only that one', async () => {
     const { code, stdout } = await tail('--expect', 'temperature > 80', '--within', '5s', '--format', 'raw');
     expect(code).toBe(0);
     expect(stdout).toBe('{"id":"b","temperature":90,"motor":{"current":3}}\n');
   });
 
-  it('exits with 6 at the end of the stream without it, with the last other message', async () => {
+  it('exits with 6 if the expected message does not come, and prints the last one', async () => {
     const { code, stdout, stderr } = await tail('--expect', 'temperature > 100', '--format', 'raw');
     expect(code).toBe(6);
     expect(stdout).toBe('{"id":"a","temperature":"hot"}\n');
@@ -159,7 +159,7 @@ describe('stream tail as a check', () => {
     );
   });
 
-  it('exits with 6 at what must never come, and prints it; well when it did not come', async () => {
+  it('exits with 6 on a --never match and prints it, and with 0 if there is none', async () => {
     const { code, stdout, stderr } = await tail('--never', 'temperature > 80', '--format', 'raw');
     expect(code).toBe(6);
     expect(stdout).toBe('{"id":"b","temperature":90,"motor":{"current":3}}\n');
@@ -169,7 +169,7 @@ describe('stream tail as a check', () => {
 });
 
 describe('stream record and replay', () => {
-  it('bring messages back byte for byte, with their topics', async () => {
+  it('preserve messages byte for byte, and can rename topics', async () => {
     const odd = await recording('odd', [
       {
         topic: 'a',
@@ -214,7 +214,7 @@ describe('stream record and replay', () => {
     );
   });
 
-  it('takes the time that it took, divided by --speed', async () => {
+  it('replay in the original time, divided by --speed', async () => {
     const paced = await recording(
       'paced',
       [0, 300, 600].map((time) => ({ topic: 't', time: time + 1000, payload: time })),
@@ -246,7 +246,7 @@ describe('stream record and replay', () => {
       1,
       'AIOT_STREAM_EVALUATION',
     ],
-  ])('%j exits with %i and %s', async (args, exit, code) => {
+  ])('%j exits with %i and %s, and closes its files', async (args, exit, code) => {
     const result = await runCli(['stream', ...args.map((arg) => arg.replace('FOLDER', folder)), '--json']);
     expect(result.json).toMatchObject({ error: { code } });
     expect(result.code).toBe(exit);

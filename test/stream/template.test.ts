@@ -9,7 +9,7 @@ const message = {
   key: Buffer.from('k1'),
 };
 
-describe('a name for each message', () => {
+describe('a file name template', () => {
   it.each([
     ['face{n}.png', 'face3.png'],
     ['faces/{n:6}', 'faces/000003'],
@@ -17,16 +17,16 @@ describe('a name for each message', () => {
     ['{time}', '20261120T183005123Z'],
     ['{time:YYYY/MM/DD/HH/mm-ss.SSS}/{n}', '2026/11/20/18/30-05.123/3'],
     ['(a+b).[n]$', '(a+b).[n]$'],
-  ])('%s → %s', (template, name) => {
+  ])('renders %s as %s', (template, name) => {
     expect(nameTemplate(template, 'x').render(message, 3)).toBe(name);
   });
 
-  it('cannot climb out of its folder by what a message says', () => {
+  it('cannot escape its folder through message fields', () => {
     const hostile = { ...message, topic: '../../etc/./passwd', key: Buffer.from('/a\\b\n') };
     expect(nameTemplate('out/{topic}/{key}', 'x').render(hostile, 0)).toBe('out/_/_/etc/_/passwd/_/a_b_');
   });
 
-  it('finds its number again in every name that it made', () => {
+  it('finds the number in every name that it rendered', () => {
     const templates = ['face{n}.png', 'a/{n:4}/b', '{time:YYYY}/{n}', '{topic}-{n}-{key}', '{n}{n}'];
     fc.assert(
       fc.property(fc.constantFrom(...templates.slice(0, 4)), fc.nat(), (text, n) => {
@@ -37,13 +37,13 @@ describe('a name for each message', () => {
   });
 
   it.each(['face1.png.bak', 'xface1.png', 'face.png', 'face-1.png'])(
-    'takes %s for none of its names',
+    'does not recognize %s as one of its names',
     (name) => {
       expect(nameTemplate('face{n}.png', 'x').numberIn(name)).toBeUndefined();
     },
   );
 
-  it.each(['{who}', '{n:x}', '{n', 'a}b', '{n:123}'])('refuses %s', (template) => {
+  it.each(['{who}', '{n:x}', '{n', 'a}b', '{n:123}'])('rejects %s', (template) => {
     expect(() => nameTemplate(template, 'x')).toThrow(expect.objectContaining({ code: 'AIOT_STREAM_URL' }));
   });
 });

@@ -31,7 +31,7 @@ describe('a stream URL', () => {
     expect(parseStreamUrl(url)).toMatchObject({ endpoint, path });
   });
 
-  it('has the settings after the ? apart', () => {
+  it('separates the settings after the ?', () => {
     expect(parseStreamUrl('mqtt://host/t/#?qos=1&clientId=a%26b&clean').query).toEqual({
       qos: '1',
       clientId: 'a&b',
@@ -39,7 +39,7 @@ describe('a stream URL', () => {
     });
   });
 
-  it('keeps credentials apart, decoded', () => {
+  it('separates and decodes credentials', () => {
     const { username, password } = parseStreamUrl('mqtts://ann:a%3Ab:c@host/t');
     expect({ username, password }).toEqual({ username: 'ann', password: 'a:b:c' });
   });
@@ -52,13 +52,13 @@ describe('a stream URL', () => {
     ['mqtt://ann:secret@ho st/t', 'AIOT_STREAM_URL'],
     ['mqtt://ann:secret%zz@host/t', 'AIOT_STREAM_URL'],
     ['file://', 'AIOT_STREAM_URL'],
-  ])('%s is refused with %s, and no secret in the message', async (url, code) => {
+  ])('%s is rejected with %s, without a secret in the message', async (url, code) => {
     const error = await openSource(url).catch((e: unknown) => e);
     expect(error).toMatchObject({ code });
     expect(String(error)).not.toMatch(/secret|word/);
   });
 
-  it('names the schemes that can be used in this direction', async () => {
+  it('is rejected with the schemes supported for its direction', async () => {
     await expect(openSource('ftp://x')).rejects.toMatchObject({
       next: expect.stringMatching(/^Use one of aiot:, .*file:, .*mqtt:, .*stdin:/),
     });
@@ -74,11 +74,11 @@ describe('text for a terminal', () => {
     ['\u001b[2J\u0007bell', '\\x1b[2J\\x07bell'],
     ['a\nb\tc\r', 'a\\nb\\tc\\x0d'],
     ['\u009b31m\u202egnp', '\\x9b31m\\u{202e}gnp'],
-  ])('%j is shown as %j', (text, shown) => {
+  ])('is printed safely: %j as %j', (text, shown) => {
     expect(printable(text)).toBe(shown);
   });
 
-  it('shows bytes that are not UTF-8 one by one', () => {
+  it('shows invalid UTF-8 byte by byte', () => {
     expect(printablePayload(Uint8Array.of(0xff, 0x00, 0x41, 0x9b))).toBe('ÿ\\x00A\\x9b');
   });
 });

@@ -43,10 +43,10 @@ async function done(target: Target, command: readonly string[]): Promise<Record<
 export const aiotTool: FlashTool = {
   name: 'aiot',
   async detect(target) {
-    const { chip, mac } = await done(target, ['flash', 'info']);
+    const { chip, mac } = await done(target, ['board', 'info']);
     return { chip: String(chip), mac: String(mac) };
   },
-  /** The command compresses for a stub and not for a ROM; the other way round is our loader's to do. */
+  /** The command compresses for a stub and not for a ROM; our loader does the reverse. */
   async write(target, offset, file, compress) {
     if (compress !== target.stub) return writeByLoader(target, offset, file, compress);
     const { verified } = await done(target, [

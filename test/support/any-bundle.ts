@@ -2,7 +2,7 @@ import { digestOf } from '../../src/lib/core/crypto.js';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import type { NetworkMode } from '../../src/lib/formats/manifest/manifest.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { endOf } from '../../src/lib/model/bundle/ends.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
 import { packBundle } from '../../src/lib/model/bundle/pack.js';
@@ -23,7 +23,7 @@ export function tableRows(count: number, seed = 1): number[][] {
   return Array.from({ length: count }, () => mean.map((m, i) => m + deviation[i]! * gaussian(random)));
 }
 
-/** What goes into the network: rows standardized. */
+/** Inputs of the network: standardized rows. */
 export const standardized = (row: number[]) =>
   Float32Array.from(row, (x, i) => (x - mean[i]!) / deviation[i]!);
 
@@ -39,7 +39,7 @@ const answers: Record<AnswerSpec['kind'], { spec: AnswerSpec; outputs: number; c
 };
 export const answerKinds = Object.keys(answers) as AnswerSpec['kind'][];
 
-/** An untrained float network over the columns, with the head that the answer wants. */
+/** An untrained float network over the columns, with the head that the kind of prediction needs. */
 export function tableNetwork(kind: AnswerSpec['kind'], seed = 3): Graph {
   const network = new FloatNetwork(seededRandom(seed));
   const input = network.float([1, columns.length]);
@@ -60,7 +60,7 @@ const settings: Record<NetworkMode, QuantizeSettings> = {
   mixed: { mode: 'int8', kinds: new Map([[1, 'float32']]) },
 };
 
-/** A bundle of a table's model: window 1, as the rows stand. */
+/** A bundle of a table's model: window 1, rows unchanged. */
 export function tableBundle(
   kind: AnswerSpec['kind'],
   mode: NetworkMode,

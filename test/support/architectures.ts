@@ -1,11 +1,11 @@
 import { gaussian, type Random, seededRandom } from '../../src/lib/core/numbers.js';
 import { type Activation, elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { FloatNetwork, type Window } from './float-network.js';
 
-/** Small float32 networks with chance sizes and weights, by kind. */
+/** Small float32 networks with random sizes and weights, by kind. */
 export const architectures = {
   mlp: build((n) => {
     let x = n.float([1, n.integer(3, 40)]);
@@ -103,7 +103,7 @@ export const architectures = {
   }),
 } satisfies Record<string, (random: Random) => Graph>;
 
-/** One of them with weights of this seed, quantized to int8 on Gaussian inputs, as its file says it. */
+/** One of them with weights from this seed, quantized to int8 on Gaussian inputs, as recorded in its file. */
 export function quantized(kind: keyof typeof architectures, seed: number): Graph {
   return quantizedOf(architectures[kind], seed);
 }
@@ -126,7 +126,7 @@ class Network extends FloatNetwork {
   }
 }
 
-/** From the first tensor to what the body gives, closed by a softmax, a sigmoid or nothing. */
+/** From the first tensor to the body's output, followed by a softmax, a sigmoid or nothing. */
 function build(body: (network: Network) => number): (random: Random) => Graph {
   return (random) => {
     const n = new Network(random);

@@ -39,23 +39,23 @@ interface Workflow extends Object_ {
   };
 }
 
-/** What the next call is answered with instead. */
+/** A replacement for the next response. */
 export type Fault =
   | { status: number; code: number; message: string }
-  /** It is done, and nobody hears of it. */
+  /** It is done, but its end is not announced. */
   | 'no answer';
 
 export interface ArgoServer {
   url: string;
-  /** As `METHOD path`, in their order. */
+  /** As `METHOD path`, in order. */
   calls: string[];
   templates: Map<string, Object_>;
   workflows: Map<string, Workflow>;
-  /** For the next call whose `METHOD path` has this in it. */
+  /** For the next call whose `METHOD path` contains this. */
   fail(call: string, fault: Fault): void;
-  /** Streams of events end after so many events, without a word. */
+  /** Streams of events end silently after this many events. */
   cutAfter: number | null;
-  /** Before each answer, ms. */
+  /** Before each response, ms. */
   slowMs: number;
   delete(workflow: string): void;
   stop(): Promise<void>;
@@ -67,13 +67,13 @@ export interface ArgoServerOptions {
   token?: string;
   tls?: { cert: string; key: string };
   store?: ArtifactStore;
-  /** What the pods have at /context. */
+  /** Content of /context in the pods. */
   context?: string;
-  /** What they have at /app/bin/run.js. */
+  /** Content of /app/bin/run.js. */
   program?: string;
 }
 
-/** gRPC's codes with the status that the gateway makes of them. */
+/** gRPC's codes with the status that the gateway maps them to. */
 const errors = {
   malformed: [400, 3],
   unknown: [404, 5],
@@ -83,8 +83,8 @@ const errors = {
 } as const;
 
 /**
- * The REST API of an Argo server as far as one run of a pipeline uses it, which really runs what is submitted: each step in a folder of its
- * own, as the container's command would be.
+ * The REST API of an Argo server as far as one run of a pipeline uses it. It really runs submitted workflows: each step in its own folder,
+ * with the container's command.
  */
 export async function startArgo(options: ArgoServerOptions): Promise<ArgoServer> {
   const { dir, token, tls, store = folderStore(join(dir, 'store')), context, program } = options;
@@ -325,7 +325,7 @@ function nodeOf(
   };
 }
 
-/** What the controller writes of a step: a step that may be tried again is a node above those of its tries. */
+/** The controller's record of a step: a step with retries is a node above those of its attempts. */
 function put(workflow: Workflow, template: Template, { phase, attempt, exit, parameters }: StepNews): void {
   const { nodes } = workflow.status;
   const { name } = workflow.metadata;
@@ -352,7 +352,7 @@ function put(workflow: Workflow, template: Template, { phase, attempt, exit, par
   }
 }
 
-/** FNV-1a of 32 bits, as nodes and pods are named. */
+/** FNV-1a of 32 bits, as in names of nodes and pods. */
 function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;

@@ -5,12 +5,12 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { digestOf } from '../../src/lib/core/crypto.js';
+import { deferred } from '../../src/lib/core/tasks.js';
 import type { Clock } from '../../src/lib/core/time.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import type { DeviceIdentity } from '../../src/lib/device/identity/identity.js';
 import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import type { UpdateCheck } from '../../src/lib/device/update/types.js';
-import { deferred } from '../../src/lib/device/virtual/deferred.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import { createFlash, type Flash } from '../../src/lib/device/virtual/flash.js';
 import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
@@ -23,21 +23,21 @@ import { openSink } from '../../src/lib/stream/open.js';
 import { testPlatform } from './platform.js';
 import { anyRuntime, quickClock } from './update.js';
 
-/** Answers a request of the device; what it sends is all that the device gets. */
+/** Answers a request of the device; the device receives only this response. */
 export type Answer = (res: ServerResponse) => void | Promise<void>;
 
-/** What an attacker has a device do. */
+/** The attacker's instruction to a device. */
 export interface Attempt {
   desired: Desired;
-  /** Path → what the mirror serves there; all else is what the registry has. */
+  /** Path → content that the mirror serves there; everything else is the registry's. */
   serve?: Record<string, Answer>;
-  /** Checks that the device does not make. */
+  /** Checks that the device skips. */
   unchecked?: readonly UpdateCheck[];
   /** Default: blank. */
   flash?: Flash;
   trustMemory?: TrustMemory;
   clock?: Clock;
-  /** Of the device, where it differs. */
+  /** Properties of the device that differ. */
   identity?: Partial<DeviceIdentity>;
 }
 
@@ -54,7 +54,7 @@ export const raw =
 
 export const newFlash = () => createFlash({ bytes: flashBytesFor(64 * 1024) });
 
-/** Bytes that nobody else has. */
+/** Unique bytes. */
 export const someBytes = (seed: number, length = 9000) =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7) & 0xff);
 
@@ -62,13 +62,13 @@ export interface Forged {
   envelope: Envelope;
   bytes: Uint8Array;
   desired: Desired;
-  /** Manifest and bytes, as a mirror would serve them. */
+  /** Manifest and bytes, as served by a mirror. */
   serve: Record<string, Answer>;
 }
 
 let rollouts = 0;
 
-/** A manifest of these bytes by this key, the wish for it, and where both are served. */
+/** A manifest of these bytes by this key, the request for it, and the place where both are served. */
 export function forged(bytes: Uint8Array, key: string, changes: Partial<UnsignedManifest> = {}): Forged {
   const sequence = changes.sequence ?? 1;
   const manifest: UnsignedManifest = {
@@ -88,7 +88,10 @@ export function forged(bytes: Uint8Array, key: string, changes: Partial<Unsigned
   };
 }
 
-/** A registry, a virtual device that belongs to it, and an attacker between the two who has the platform's TLS key and its operator's token. */
+/**
+ * A registry, a virtual device that belongs to it, and an attacker between the two who has the platform's TLS key and its operator's
+ * token.
+ */
 export async function openLab() {
   const own = await testPlatform();
   const out = join(own.folder, 'victim');
@@ -130,19 +133,19 @@ export async function openLab() {
     own,
     origin,
     identity,
-    /** Where that identity lies. */
+    /** Folder of that identity. */
     folder: out,
-    /** What the mirror serves from now on, where no attempt says otherwise. */
+    /** Content that the mirror serves from now on, unless an attempt overrides it. */
     serve(served: Record<string, Answer>) {
       serve = served;
     },
-    /** Tells a device over the real broker what it should run. */
+    /** Requests a version from a device over the real broker. */
     async wish(desired: Desired) {
       await broker.write([
         { topic: 'aiot/v1/victim/desired', payload: Buffer.from(JSON.stringify(desired)) },
       ]);
     },
-    /** Tells the device over the real broker what it should run, serves it what the attacker likes, and waits for the end of it. */
+    /** Requests a version from the device over the real broker, serves it the attacker's content, and waits for the result. */
     async attempt({
       desired,
       serve: served = {},

@@ -1,15 +1,15 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/** A board of the IoT kit at a broker: MQTT 3.1 packets put together by hand, as its firmware's library does. */
+/** A board of the IoT kit at a broker: MQTT 3.1 packets assembled by hand, like its firmware's library. */
 export interface TestBoard {
   /** Publishes text at QoS 0 with the NUL that the kit's payloads end with. */
   send(topic: string, text: string): void;
   /** Publishes at QoS 1 and resolves at the PUBACK. */
   sendAcknowledged(topic: string, text: string): Promise<void>;
-  /** The SUBACK's answer: 0 granted, 128 not. */
+  /** The SUBACK's result: 0 granted, 128 not. */
   subscribe(filter: string): Promise<number>;
-  /** What came in, topic and payload with everything in it. */
+  /** Received messages: topic and complete payload. */
   readonly received: { topic: string; payload: Buffer }[];
   /** The connection has ended. */
   readonly closed: Promise<void>;
@@ -35,8 +35,8 @@ function packet(header: number, ...parts: Buffer[]): Buffer {
 }
 
 /**
- * Connects as a board does: protocol `MQIsdp`, level 3, clean session, its MAC address as client id and user, a password that
- * nobody checks. @throws with the CONNACK's return code when it is not 0
+ * Connects like a board: protocol `MQIsdp`, level 3, clean session, its MAC address as client id and user, a password that is not checked.
+ * @throws with the CONNACK's return code if it is not 0
  */
 export async function connectBoard(
   port: number,

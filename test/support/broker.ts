@@ -36,7 +36,7 @@ export async function startBroker(
   };
 }
 
-/** A port that was free a moment ago may be the far end of somebody's connection now: it is waited for. */
+/** A recently free port may now be in use as the local end of a connection, so it waits. */
 async function listening(server: Server, port: number): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     server.listen(port, '127.0.0.1');

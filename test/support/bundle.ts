@@ -1,11 +1,11 @@
+import type { ModelVersion } from '../../src/lib/api/api.js';
+import type { RegistryClient } from '../../src/lib/api/client.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { signManifest, type UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { packBundle } from '../../src/lib/model/bundle/pack.js';
 import type { Bundle } from '../../src/lib/model/bundle/types.js';
 import { manifestOf, release } from '../../src/lib/model/publish/push.js';
-import type { ModelVersion } from '../../src/lib/registry/api.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
 
 const figures = {
   windows: 4,
@@ -17,7 +17,7 @@ const figures = {
   ],
 };
 
-/** The smallest model there can be: two inputs, handed through. `seed` makes another one of the same shape. */
+/** The smallest possible model: two inputs, passed through. `seed` makes another one of the same shape. */
 export function tinyBundle(name = 'tiny', seed = 0): Uint8Array {
   const scale = Math.fround(0.1);
   const ends = { type: 'int8' as const, scale, zeroPoint: 0, shape: [1, 2] };
@@ -123,7 +123,7 @@ function tinyLineage(network: string, seed: number): Bundle['lineage'] {
   };
 }
 
-/** Uploads a bundle and pushes it as the next version, signed; `change` bends the manifest before. */
+/** Uploads a bundle and pushes it as the next version, signed; `change` modifies the manifest first. */
 export async function pushTiny(
   client: RegistryClient,
   key: string,

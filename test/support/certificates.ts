@@ -16,13 +16,13 @@ const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256' };
 const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' };
 
 /**
- * Made by a library and not by our own code, valid for a day: `ca` with `server` (for 127.0.0.1) and `client`, and `other`, a CA that
- * nobody knows, with `stranger`, a client of that one. Each has NAME.crt and NAME.key. @param names of all of them (subjectAltName), as
+ * Created by a library instead of our own code, valid for a day: `ca` with `server` (for 127.0.0.1) and `client`, and `other`, an unknown
+ * CA, with `stranger`, a client of it. Each has NAME.crt and NAME.key. @param names of all of them (subjectAltName), as
  * `IP:127.0.0.1,DNS:localhost`
  */
 export async function makeCertificates(names = 'IP:127.0.0.1'): Promise<Certificates> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-certificates-'));
-  // A broker that was started by root reads them as a user of its own.
+  // A broker started by root reads them as a separate user.
   await chmod(folder, 0o755);
   const path = (name: string) => join(folder, name);
   const validity = { notBefore: new Date(), notAfter: new Date(Date.now() + 24 * 3600 * 1000) };

@@ -11,13 +11,13 @@ import { endProgram } from './programs.js';
 /** A chip in download mode at a serial line that has no DTR and RTS: a simulated one, or a mask ROM in an emulator. */
 export interface Board {
   readonly chip: ChipName;
-  /** Factory address, lower case with colons; null where nobody but the chip knows. */
+  /** Factory address, lowercase with colons; null if only the chip knows it. */
   readonly mac: string | null;
   /** Path of its pty, or `socket://127.0.0.1:PORT`. */
   readonly port: string;
-  /** What is in its flash now, all of it. */
+  /** The complete current content of its flash. */
   flash(): Promise<Uint8Array>;
-  /** Brings a chip that left its loader back into it, where nothing else can. */
+  /** Brings a chip that left its loader back into it, if nothing else can. */
   toLoader?(): Promise<void>;
   close(): Promise<void>;
 }

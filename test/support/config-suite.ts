@@ -1,12 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import type { Deployed } from '../../src/lib/api/rollouts/deploy.js';
 import { addContext } from '../../src/lib/core/contexts.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import type { SimulatedDevice } from '../../src/lib/device/native/device.js';
 import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { Deployed } from '../../src/lib/registry/rollouts/deploy.js';
 import { deliveriesOf } from '../../src/lib/stream/message.js';
 import { openSource } from '../../src/lib/stream/open.js';
 import { runCli } from './cli.js';
@@ -22,12 +22,12 @@ interface Making {
   sensor: { fields: string[]; rateHz: number; samples(): Iterable<number[]> };
 }
 
-/** A ramp, so that the mean of two samples tells which they were. */
+/** A ramp, so that the mean of two samples identifies them. */
 function* ramp(): Generator<number[]> {
   for (let i = 0; ; i++) yield [i];
 }
 
-/** What is asked of every device that is configured over the air. `make`: not connected yet. */
+/** Requirements for every device that is configured over the air. `make`: not connected yet. */
 export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>): void {
   let own: TestPlatform;
   let device: ConfiguredDevice;
@@ -61,7 +61,7 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     return (pushed.json as { version: number }).version;
   }
   async function deploy(what: string) {
-    const argv = ['--to', 'name=pump-1', '--json'];
+    const argv = ['--selector', 'name=pump-1', '--json'];
     const { json, code } = await runCli(['device', 'config', 'deploy', what, ...argv]);
     const { devices, releases } = json as Deployed;
     return { code, sequence: releases[0]?.sequence, ...devices[0] };
@@ -129,9 +129,9 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     const good = await push({ sampleHz: 25, report: { intervalMs: 1000 } });
     expect(await deploy('pump')).toMatchObject(committed);
     expect(device.reported?.config?.version).toBe(good);
-    // It tells of itself again, though nothing has changed.
+    // It reports its state again, although nothing has changed.
     const [before, after] = await heard('reported', 2);
-    // Its proof is signed anew once it has run for a while.
+    // Its proof is re-signed once it has run for a while.
     expect({ ...after, t: 0, proof: null }).toEqual({ ...before, t: 0, proof: null });
     expect((after?.t as number) - (before?.t as number)).toBeGreaterThan(500);
     ends.abort();

@@ -10,15 +10,15 @@ export interface Outgoing {
   retain: boolean;
 }
 
-/** What is wrong with a device: what it says and hears goes through these. */
+/** The device's fault: its sent and received messages pass through these functions. */
 export interface Fault {
-  /** What is published in its place. */
+  /** The message published instead. */
   says?(out: Outgoing): Outgoing[];
-  /** What is handed on in its place, with what says something to the broker. */
+  /** The message passed on instead, with a function to send to the broker. */
   hears?(channel: 'desired' | 'command', payload: Buffer, say: (out: Outgoing) => void): Buffer[];
 }
 
-/** A device's line to its broker with faults on it; without one it does what that of the virtual device does. */
+/** A device's connection to its broker with injected faults; without one it behaves like that of the virtual device. */
 export function faultyLink(fault: Fault): (options: LinkOptions) => Promise<DeviceLink> {
   return async ({ identity, now, onOnline, onOffline, onMessage }) => {
     const { name, urls, ca, certificate: cert, key } = identity;
@@ -29,7 +29,7 @@ export function faultyLink(fault: Fault): (options: LinkOptions) => Promise<Devi
       will,
     });
     const send = async (out: Outgoing) => {
-      // At once: what it says twice goes out before what it says next.
+      // Immediately: a duplicate is sent before the next message.
       const said = (fault.says?.(out) ?? [out]).map(({ channel, stream, message, qos, retain }) =>
         client.publishAsync(topicOf(name, channel, stream), encodeMessage(message), { qos, retain }),
       );
@@ -55,7 +55,7 @@ export function faultyLink(fault: Fault): (options: LinkOptions) => Promise<Devi
           ...{ channel, message: message as Record<string, unknown>, qos: 1, retain },
           ...(stream === undefined ? {} : { stream }),
         }),
-      // What it asks its broker is none of the faults.
+      // Its requests to its broker are not affected by the faults.
       async keepAlive() {},
       async close() {
         client.off('close', onOffline);

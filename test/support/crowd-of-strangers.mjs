@@ -2,9 +2,9 @@ import { connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 /**
- * Strangers at a port, for a process of their own: `node crowd-of-strangers.mjs PORT KIND COUNT FIRST HOSTS`. KIND: silent (say nothing),
- * hello (a TLS hello, a byte at a time), head (TLS, then a request's head, a byte at a time). They come from HOSTS loopback addresses from
- * the FIRST on, and come again when they are closed. Says how many connections it has made, a line a second; ends with its input.
+ * Hostile clients at a port, for a separate process: `node crowd-of-strangers.mjs PORT KIND COUNT FIRST HOSTS`. KIND: silent (send
+ * nothing), hello (a TLS hello, byte by byte), head (TLS, then a request's header, byte by byte). They connect from HOSTS loopback
+ * addresses starting at FIRST, and reconnect when they are closed. Prints the number of connections each second; ends with its input.
  */
 const [port, kind, count, first, hosts] = process.argv
   .slice(2)

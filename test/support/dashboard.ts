@@ -7,13 +7,13 @@ import { expect } from 'vitest';
 import { root } from './cli.js';
 import { type TestPlatform, testPlatform } from './platform.js';
 
-/** axe as one script: a page is given it through the debugger, which its content security policy does not bind. */
+/** axe as one script, injected through the debugger, which is not bound by the page's content security policy. */
 const axeScript = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 export interface Dashboard {
   platform: TestPlatform;
   browser: Browser;
-  /** A page that is logged in as the operator, or as whom the token is of. */
+  /** A page logged in as the operator, or as the token's user. */
   open(hash?: string, options?: { token?: string; width?: number; dark?: boolean }): Promise<DashboardPage>;
   stop(): Promise<void>;
 }
@@ -21,11 +21,11 @@ export interface Dashboard {
 export interface DashboardPage {
   page: Page;
   context: BrowserContext;
-  /** What the page has said on its console as an error, and what it asked of other hosts. */
+  /** Errors on the page's console, and its requests to other hosts. */
   troubles: string[];
 }
 
-/** A platform and a browser that looks at it. */
+/** A platform and a browser that displays it. */
 export async function dashboard(options: Parameters<typeof testPlatform>[0] = {}): Promise<Dashboard> {
   const platform = await testPlatform(options);
   const browser = await chromium.launch({
@@ -68,7 +68,7 @@ export async function dashboard(options: Parameters<typeof testPlatform>[0] = {}
   };
 }
 
-/** Fails with what axe finds wrong with a page for people who do not see it, or use a keyboard. */
+/** Fails with axe's accessibility findings on a page. */
 export async function expectAccessible(page: Page): Promise<void> {
   await page.evaluate(await axeSource());
   const { violations } = (await page.evaluate('axe.run()')) as AxeResult;
@@ -88,13 +88,13 @@ function axeSource(): Promise<string> {
   return source;
 }
 
-/** Share of the small picture's points that may be another gray, and how much another. Words and times differ; what is where does not. */
+/** Maximum share of the small picture's pixels with another gray, and the maximum difference. Words and times differ; positions do not. */
 const [mostOther, another] = [0.03, 40];
 const width = 200;
 
 /**
- * Holds how a page looks against a small gray picture of how it looked: what fell out of its place is seen, another font's edges are not. A
- * picture that is missing is written, and so is each with UPDATE_SCREENS=1: look at them before they are committed.
+ * Compares a page's appearance with a small gray reference picture: misplaced elements are detected, another font's edges are not. A
+ * missing picture is written, and with UPDATE_SCREENS=1 all are: review them before committing.
  */
 export async function expectLooks(page: Page, name: string): Promise<void> {
   const { default: sharp } = await import('sharp');

@@ -1,25 +1,25 @@
+import type { Rollout, RolloutRequest } from '../../src/lib/api/rollouts/schema.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
-import type { Rollout, RolloutRequest } from '../../src/lib/registry/rollouts/schema.js';
 import type { TestPlatform } from './platform.js';
 import { type Answer, type Asked, ask } from './raw-http.js';
 import { oneWave } from './rollout.js';
 
-/** An update client of a device, by hand. */
+/** A hand-written update client of a device. */
 export interface DdiClient {
   name: string;
   /** Its target token. */
   secret: string;
-  /** Below its own base; `authorization` instead of its own token. */
+  /** Below its own base; `authorization` replaces its own token. */
   call(path: string, asked?: Asked & { authorization?: string | null }): Promise<Answer>;
-  /** What it is to do. */
+  /** The requested action. */
   poll(): Promise<{ _links: Partial<Record<string, { href: string }>>; config: unknown }>;
-  /** The number at the end of a link of the poll; 0 = there is none. */
+  /** The number at the end of a link of the poll; 0 = no such link. */
   offered(link?: string): Promise<number>;
   say(path: string, execution: string, finished?: string, ...details: string[]): Promise<number>;
 }
 
-/** Registers a device of this type, and gives it a secret. */
+/** Registers a device of this type, and creates its secret. */
 export async function ddiClient(own: TestPlatform, name: string, type = 'swupdate'): Promise<DdiClient> {
   await own.client.claims.make({ name, type });
   const { secret } = await own.client.secrets.make(name);
@@ -44,7 +44,7 @@ export function clientOf(own: TestPlatform, name: string, secret: string): DdiCl
   };
 }
 
-/** Pushes a bundle, signed by the operator; resolves with what a rollout is of. */
+/** Pushes a bundle, signed by the operator; resolves with the release for a rollout. */
 export async function pushBundle(
   { client, key }: TestPlatform,
   name: string,
@@ -60,7 +60,7 @@ export async function pushBundle(
   return { kind: 'firmware' as const, name, ...next };
 }
 
-/** Something that begins as a .swu does. */
+/** Content that starts like a .swu. */
 export const anyBundle = (text = 'hello') => Buffer.from(`070702${text.repeat(100)}`);
 
 export function rollOut(

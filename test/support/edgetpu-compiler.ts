@@ -1,7 +1,10 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A stand-in for Coral's compiler, which is for x86-64 alone and not in Debian: its arguments, files and table; `maps` nothing if told. */
+/**
+ * A substitute for Coral's compiler, which exists for x86-64 only and is not in Debian: its arguments, files and table; `maps` nothing on
+ * request.
+ */
 export async function standInCompiler(folder: string, maps = true): Promise<string> {
   await mkdir(folder, { recursive: true });
   const file = join(folder, 'edgetpu_compiler');

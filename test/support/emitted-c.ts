@@ -3,21 +3,19 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 
 export interface Job {
   graph: Graph;
-  /** Any number of runs one after another. */
+  /** Any number of consecutive runs. */
   input: Int8Array;
 }
 
-/** The flags that `--emit c` promises to compile with, and alone. */
+/** Exactly the flags that `--emit c` promises to compile with. */
 export const promised = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
 
-/**
- * What the C of int8 networks gives: all are compiled with the promised flags and `flags`, linked into one program, and run.
- */
+/** Outputs of the emitted C of int8 networks: all are compiled with the promised flags and `flags`, linked into one program, and run. */
 export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-emitted-'));
   try {
@@ -27,7 +25,7 @@ export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[]
       for (const [path, text] of emittedC(graph, out)) writeFileSync(path, text);
       writeFileSync(join(out, 'input'), new Uint8Array(input.buffer, input.byteOffset, input.byteLength));
       const object = join(folder, `${index}.o`);
-      // Two models in one program have the names of one, unless they are told others.
+      // Two models in one program have the same names unless they get others.
       const names = [`-Dmodel_run=run${index}`, `-Dmodel_class_names=names${index}`];
       compile([...promised, '-Wshadow', ...flags, '-c', join(out, 'model.c'), ...names, '-o', object]);
       return object;

@@ -39,7 +39,7 @@ function batchFor({ graph }: Trainable, loss: Loss, rows: number, random: Random
   };
 }
 
-/** Losses of some steps, the gradients of the first (Adam's first moment is a tenth of them), and where it ended. */
+/** Losses of some steps, the gradients of the first (Adam's first moment is a tenth of them), and the final weights. */
 async function trained(
   trainable: Trainable,
   backend: Backend,
@@ -91,7 +91,7 @@ export async function compareEngines(
   return { ours, theirs };
 }
 
-/** Networks that have every layer between them. */
+/** Networks that together have every layer. */
 export const shapes: Record<string, [NetworkSpec['inputShape'], LayerConfig[]]> = {
   mlp: [[7], layersOf('mlp', [9, 5], [7])],
   cnn1d: [[19, 3], layersOf('cnn1d', [4, 6], [19, 3])],

@@ -3,23 +3,23 @@ import { type ChipName, espChips } from '../../src/lib/formats/esp-image/chips.j
 
 export interface ImageRecipe {
   chip?: ChipName;
-  /** Where the first segment goes: RAM for a bootloader, mapped flash for an app. */
+  /** Address of the first segment: RAM for a bootloader, mapped flash for an app. */
   address?: number;
   /** Starts the first segment. */
   starts?: number[];
   /** Bytes of the first segment. */
   bytes?: number;
-  /** Code of the flash's size, 2 = 4 MiB. */
+  /** Code of the flash size, 2 = 4 MiB. */
   sizeCode?: number;
   hash?: boolean;
   /** major · 100 + minor */
   minRevision?: number;
 }
 
-/** esp_app_desc_t's magic word, as an app starts. */
+/** esp_app_desc_t's magic word, at the start of an app. */
 export const appMagic = [0x32, 0x54, 0xcd, 0xab];
 
-/** The first bytes of an application that says what it is. */
+/** The first bytes of an application, which describe it. */
 export function described(project: string, version: string): number[] {
   const bytes = Buffer.alloc(256);
   bytes.set(appMagic, 0);
@@ -28,7 +28,7 @@ export function described(project: string, version: string): number[] {
   return [...bytes];
 }
 
-/** A whole image with one segment, made by hand: right checksum, right hash. */
+/** A complete image with one segment, made by hand: correct checksum, correct hash. */
 export function espImage(recipe: ImageRecipe = {}): Uint8Array {
   const {
     chip = 'esp32',

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { privateMounts } from './private-mounts.js';
 
-/** The program that scripts/parts/espflash.sh makes. */
+/** The program built by scripts/parts/espflash.sh. */
 export const espflashProgram = join(import.meta.dirname, '..', '..', '.venv', 'espflash', 'bin', 'espflash');
 
 /**
- * espflash opens only what the system lists as a serial port: a name in /sys/class/tty whose device is of a known bus. So
- * it gets a view of its own, in which the pty stands at a device file that every system has, and the list names that.
+ * espflash opens only serial ports listed by the system: a name in /sys/class/tty whose device is on a known bus. So it gets a view of its
+ * own, in which the pty is at a device file that every system has, and the list names that.
  */
 const listed = 'full';
 const showPty = `
@@ -19,7 +19,7 @@ ln -s pnp /sys/class/tty/${listed}/device/subsystem
 shift
 exec "$@"`;
 
-/** In its environment nothing leads to this user's settings. */
+/** Its environment does not lead to this user's settings. */
 const environment = [`HOME=${tmpdir()}`, `XDG_CONFIG_HOME=${join(tmpdir(), 'none')}`, 'NO_COLOR=1'];
 
 /** The whole command line of crates.io's espflash, unchanged, with its `--port` on a pty. `args` start with the command's name. */

@@ -12,15 +12,15 @@ export interface ImageJob {
 }
 
 export interface JobResult {
-  /** What esptool wrote; null when it wrote nothing. */
+  /** esptool's output file; null if it wrote none. */
   bytes: Uint8Array | null;
-  /** What it raised. */
+  /** The raised exception. */
   error: string | null;
-  /** Of `hex-to-bin`: what it found, by address. */
+  /** For `hex-to-bin`: the data found, by address. */
   regions: { offset: number; data: Uint8Array }[];
 }
 
-/** esptool's own functions on files, all jobs in one process. `files` are written into its folder first. */
+/** esptool's own functions on files, all jobs in one process. `files` are written to its folder first. */
 export function esptoolImages(
   files: Record<string, Uint8Array | string>,
   jobs: readonly ImageJob[],

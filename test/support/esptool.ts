@@ -1,21 +1,32 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chipNamed, type FlashTool, hex, type Target } from './flash-tools.js';
 import { type ProgramResult, runProgram, told } from './programs.js';
 import { python } from './real.js';
 
-/** PyPI's esptool, unchanged. It reads settings from the folder it is in and from the user's home: there are none here. */
+/**
+ * By default esptool waits 0.2 s for a ROM's answer to MEM_END, and mistakes a later one for the stub's greeting. On a busy machine a
+ * simulated chip can be later than that.
+ */
+const settings = '[esptool]\nmem_end_rom_timeout = 10\n';
+
+/** PyPI's esptool, unchanged. It ignores the user's own settings, and waits long enough for a busy machine. */
 export async function esptool(args: readonly string[], timeoutMs = 60_000): Promise<ProgramResult> {
-  const home = tmpdir();
-  return runProgram(python('esptool'), ['-m', 'esptool', ...args], {
-    env: { HOME: home, XDG_CONFIG_HOME: join(home, 'none'), NO_COLOR: '1', COLUMNS: '200' },
-    cwd: home,
-    timeoutMs,
-  });
+  const home = await mkdtemp(join(tmpdir(), 'aiot-esptool-home-'));
+  try {
+    await writeFile(join(home, 'esptool.cfg'), settings);
+    return await runProgram(python('esptool'), ['-m', 'esptool', ...args], {
+      env: { HOME: home, XDG_CONFIG_HOME: join(home, 'none'), NO_COLOR: '1', COLUMNS: '200' },
+      cwd: home,
+      timeoutMs,
+    });
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
 }
 
-/** A session: no resets, since DTR and RTS reach no pty; the stub stays, as it does where nothing can reset it. */
+/** A session without resets, since DTR and RTS reach no pty; the stub stays, because nothing can reset it. */
 async function session(target: Target, chip: string, command: readonly string[]): Promise<ProgramResult> {
   const args = [
     ...['--chip', chip, '--port', target.port, '--before', 'no-reset'],

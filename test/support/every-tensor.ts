@@ -1,22 +1,16 @@
 import type { Random } from '../../src/lib/core/numbers.js';
 import { elementBytes, elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { runInPython } from './tflite.js';
 
-/**
- * With AIOT_LONG=1 the comparisons are as long as the claim asks for (2,000 inputs a network, minutes); otherwise they
- * are a sample of it.
- */
+/** With AIOT_LONG=1 the comparisons have their full length (2,000 inputs per network, minutes); otherwise they are a sample of it. */
 export const long = process.env.AIOT_LONG === '1';
 
-/** What goes into a network. */
+/** Inputs of a network. */
 type Inputs = Int8Array | Int16Array | Float32Array;
 
-/**
- * `runs` chance inputs one after another: half of them over all integers, half near the middle, as real values are;
- * float32 ones within ±3.
- */
+/** `runs` consecutive random inputs: half of them over all integers, half near the middle, like real values; float32 ones within ±3. */
 export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs {
   const { shape, type } = graph.tensors[graph.inputs[0]!]!;
   const [size, half] = [elementCount(shape), type === 'int16' ? 32768 : 128];
@@ -30,7 +24,7 @@ export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs
     : Int8Array.from({ length: size * runs }, value);
 }
 
-/** What TFLite Micro gives for every operator's outputs, run after run: the raw bytes. */
+/** TFLite Micro's outputs of every operator, run after run: the raw bytes. */
 export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[] {
   const exposed = jobs.map(({ graph, input }) => {
     const outputs = graph.operators.flatMap((operator) => operator.outputs);

@@ -2,13 +2,13 @@ import type { MqttClient } from 'mqtt';
 import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import { connectDevice } from './mqtt.js';
 
-/** A device that says what the test tells it to: the platform's side alone is under test. */
+/** A device that sends only test messages: only the platform's side is under test. */
 export interface FakeDevice {
   name: string;
   client: MqttClient;
-  /** What was desired, newest last; null = withdrawn. */
+  /** Desired releases, newest last; null = withdrawn. */
   desired: (Desired | null)[];
-  /** Waits until there are so many. */
+  /** Waits until there are this many. */
   heard(count: number): Promise<Desired | null>;
   report(state: Reported['state'], more?: Partial<Reported>): Promise<void>;
 }

@@ -1,20 +1,20 @@
 import { join } from 'node:path';
+import type { RegistryClient } from '../../src/lib/api/client.js';
 import type { Desired } from '../../src/lib/device/protocol/messages.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { RegistryClient } from '../../src/lib/registry/client.js';
 import { type FakeDevice, fakeDevice } from './fake-device.js';
 
-/** What a device of a fake fleet makes of a wish; null = it says nothing. */
+/** The response of a device of a fake fleet to a desired release; null = none. */
 export type Answer = 'commits' | 'rolls back' | 'refuses' | null;
 
 export interface FakeFleet {
   devices: FakeDevice[];
-  /** Names of those that committed a version, in the order in which they did. */
+  /** Names of those that committed a version, in that order. */
   took(version: number): string[];
   stop(): Promise<void>;
 }
 
-/** Provisioned devices, online, each of which answers a wish at once. */
+/** Provisioned devices, online, each of which answers a request immediately. */
 export async function fakeFleet(
   { client, mqtts, folder }: { client: RegistryClient; mqtts: string; folder: string },
   names: readonly string[],

@@ -5,7 +5,7 @@ import { batchHeader, RecordReader } from '../../src/lib/stream/kafka/wire/recor
 import type { ProducedPart, WireRequest } from '../../src/lib/stream/kafka/wire/requests.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 
-/** The error code that a broker answers for one partition; anything but a number = none. Throwing is a lost connection. */
+/** The error code that a broker returns for one partition; anything but a number = none. Throwing is a lost connection. */
 type Says = (part: {
   node: number;
   partition: number;
@@ -14,17 +14,17 @@ type Says = (part: {
   time: number;
 }) => Promise<unknown>;
 
-/** Brokers in memory that take batches as Kafka does: each producer's sequences on their own, what they have already once. */
+/** In-memory brokers that accept batches like Kafka: each producer's sequences are separate, and duplicates are stored once. */
 export interface FakeKafka {
   cluster: KafkaCluster;
   settings: ReturnType<typeof kafkaSettings>;
   /** Payloads by partition. */
   logs: Map<number, string[]>;
-  /** Before it looks at the batch. */
+  /** Before it evaluates the batch. */
   before: Says;
-  /** After the batch was stored, or found to be there. */
+  /** After the batch was stored, or found to be stored. */
   after: Says;
-  /** Most requests that were under way at one broker at once. */
+  /** Maximum concurrent requests at one broker. */
   readonly most: number;
 }
 

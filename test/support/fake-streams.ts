@@ -1,6 +1,6 @@
 import type { Delivery, Message, OutgoingMessage, Sink, Source } from '../../src/lib/stream/message.js';
 
-/** What became of each message of a fake source: `acked` and `nacked` have their payloads, in the order of that. */
+/** Result of each message of a fake source: `acked` and `nacked` have their payloads, in that order. */
 export interface FakeSource extends Source {
   acked: string[];
   give(...messages: Partial<Message>[]): void;
@@ -8,7 +8,7 @@ export interface FakeSource extends Source {
   closed: boolean;
 }
 
-/** A source that a test fills. Acks after its close count for nothing, as of real ones. */
+/** A source that a test fills. Acks after its close are ignored, as with real ones. */
 export function fakeSource(endpoint = 'mqtt://in'): FakeSource {
   let waiting: Delivery[] = [];
   let ended: { error?: unknown } | undefined;

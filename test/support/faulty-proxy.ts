@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TestPlatform } from './platform.js';
 
-/** What is done to a request: a status instead of its answer, or its answer slowed down, or cut off after so many bytes. */
+/** Manipulation of a request: a status instead of its response, or a response slowed down, or cut off after this many bytes. */
 export interface Fault {
   status?: number;
   /** Bytes a second. */
@@ -22,7 +22,7 @@ export interface Passed {
   body: string;
 }
 
-/** Plain HTTP in front of a platform, for clients that are to meet a bad network. */
+/** Plain HTTP in front of a platform, for clients to experience a bad network. */
 export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform' | 'ca'>) {
   const target = new URL(platform.urls.http);
   const passed: Passed[] = [];
@@ -85,7 +85,7 @@ export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform
     fail(how: typeof faultOf = () => ({})) {
       faultOf = how;
     },
-    /** Resolves with the first call that fits, from the `from`-th on. */
+    /** Resolves with the first matching call, from the `from`-th on. */
     seen: (fits: (call: Passed) => boolean, from = 0): Promise<Passed> =>
       new Promise((resolve) => {
         const look = () => {

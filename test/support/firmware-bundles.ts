@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph, Operator, Tensor } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { goldenVector, type Take } from '../../src/lib/model/bundle/golden.js';
 import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
@@ -20,15 +20,15 @@ interface Recipe {
   answer: BundleInfo['answer'];
   classes: string[];
   vote: string;
-  /** What the features are standardized by, what golden vectors are taken from, and what is predicted. */
+  /** Standardization of the features, source of the golden vectors, and kind of prediction. */
   stream: Samples;
   /** First samples of the golden vectors. */
   golden: number[];
-  /** Golden vectors without their samples, as tables of features give them. */
+  /** Golden vectors without their samples, like those from tables of features. */
   bare?: boolean;
 }
 
-/** A small bundle of each kind of answer, with untrained weights, and a stream to answer over. */
+/** A small bundle of each kind of prediction, with untrained weights, and a stream to predict on. */
 export function firmwareBundles(): { name: string; bundle: Bundle; bytes: Uint8Array; stream: Samples }[] {
   return recipes().map((recipe, i) => {
     const bundle = bundleOf(recipe, i + 1);
@@ -147,7 +147,7 @@ function bundleOf({ stream, bare, ...recipe }: Recipe, seed: number): Bundle {
   return unpackBundle(packBundle({ info, model, golden, lineage }));
 }
 
-/** As many samples as fill one window, or without them the features of that window. */
+/** Enough samples to fill one window, or without them the features of that window. */
 function take(signal: SignalSpec, stream: Samples, from: number, bare = false): Take {
   const pipeline = createPipeline(signal);
   for (let count = 1; ; count++) {
@@ -174,7 +174,7 @@ function standardizationOf(signal: SignalSpec, stream: Samples) {
   return { mean, deviation };
 }
 
-/** Two dense layers, and what makes answers of this kind. */
+/** Two dense layers, and the output for this kind of prediction. */
 function network(seed: number, inputs: number, outputs: number, kind: Kind): Graph {
   const random = seededRandom(seed);
   const tensors: Tensor[] = [];
@@ -253,7 +253,7 @@ function motorSamples(count: number): Samples {
   });
 }
 
-/** C tables: the streams, and what the bundles answer over them. */
+/** C tables: the streams, and the bundles' predictions for them. */
 export function answerTables(made: ReturnType<typeof firmwareBundles>): string {
   const streams = new Map(made.map(({ stream, bundle }) => [bundle.info.signal.fields.length, stream]));
   const pieces = [...streams].map(

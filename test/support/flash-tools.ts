@@ -1,8 +1,8 @@
 import type { ChipName } from '../../src/lib/formats/esp-image/chips.js';
 
-/** A chip in download mode as a tool is pointed to it. */
+/** A chip in download mode, as given to a tool. */
 export interface Target {
-  /** A pty's path, or what the tool takes besides. */
+  /** A pty's path, or another address that the tool accepts. */
   port: string;
   chip: ChipName;
   stub: boolean;
@@ -11,17 +11,16 @@ export interface Target {
 }
 
 /**
- * One flashing tool, ours or a third party's, by the tasks that all of them have. Each call is a session of its own: it
- * connects, works, and leaves the chip where the next one finds it in download mode. A tool that reports a failure makes
- * the call throw, with all that it printed.
+ * One flashing tool, ours or a third party's, by the tasks that all of them have. Each call is a separate session: it connects, works, and
+ * leaves the chip in download mode for the next one. If a tool reports a failure, the call throws with all of its output.
  */
 export interface FlashTool {
   readonly name: 'aiot' | 'espflash' | 'esptool';
-  /** What the tool finds at the port without being told the chip. */
+  /** The chip that the tool detects at the port. */
   detect(target: Target): Promise<{ chip: string; mac: string }>;
-  /** Writes and does the check that the tool itself does afterwards. */
+  /** Writes and runs the tool's own verification afterwards. */
   write(target: Target, offset: number, file: string, compress: boolean): Promise<void>;
-  /** Whether the flash at `offset` is the file's bytes, by the tool's own means. */
+  /** Whether the flash at `offset` matches the file, verified by the tool itself. */
   verify(target: Target, offset: number, file: string): Promise<boolean>;
   read(target: Target, offset: number, length: number): Promise<Uint8Array>;
   /** Whole sectors. */
@@ -34,7 +33,7 @@ export function hex(value: number): string {
   return `0x${value.toString(16)}`;
 }
 
-/** A chip's name as makers print it (`ESP32-S3`) as we write it (`esp32s3`). */
+/** A chip's name as printed by manufacturers (`ESP32-S3`) in our form (`esp32s3`). */
 export function chipNamed(printed: string): string {
   return printed.toLowerCase().replaceAll('-', '');
 }

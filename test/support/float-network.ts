@@ -7,7 +7,7 @@ import {
 } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 
-/** What a window of a convolution or pool looks like. */
+/** The window of a convolution or pool. */
 export interface Window {
   filter: [h: number, w: number];
   stride?: [h: number, w: number];
@@ -15,7 +15,7 @@ export interface Window {
   padding?: Padding;
 }
 
-/** Puts a float32 network together, layer by layer: each method gives the index of its output. */
+/** Assembles a float32 network, layer by layer: each method returns the index of its output. */
 export class FloatNetwork extends GraphBuilder {
   shape(x: number): number[] {
     return this.tensors[x]!.shape;
@@ -144,7 +144,7 @@ export class FloatNetwork extends GraphBuilder {
   }
 }
 
-/** SAME and VALID as TensorFlow's documentation gives their sizes. */
+/** SAME and VALID output sizes, by TensorFlow's documentation. */
 function geometry(shape: number[], { filter, stride, dilation, padding = 'same' }: Window) {
   const [strideH, strideW] = stride ?? [1, 1];
   const [dilationH, dilationW] = dilation ?? [1, 1];

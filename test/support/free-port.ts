@@ -2,11 +2,11 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below the ports that systems give to connections and to listeners that name none: those would take a port between here and its use. */
+/** Below the ports that systems assign to connections and unnamed listeners: those could be taken between here and their use. */
 const [first, count] = [10_000, 20_000];
 let next = randomInt(count);
 
-/** A port of the loopback that nobody listens on, and that this process is given once. */
+/** A free loopback port that this process has not handed out before. */
 export async function freePort(): Promise<number> {
   for (let tried = 0; tried < count; tried++) {
     const port = first + next;

@@ -3,7 +3,7 @@ import { isBuilt } from '../../scripts/stamp.js';
 
 const root = new URL('../..', import.meta.url);
 
-/** A room of src/ in a process without vitest: of the build where that is of just these sources, which loads in a tenth of the time. */
+/** A module of src/ in a process without vitest: from the build if it is of exactly these sources, which loads in a tenth of the time. */
 export async function fromSources(path) {
   if (isBuilt(fileURLToPath(root))) return import(new URL(`dist/${path}.js`, root).href);
   const { register } = await import('tsx/esm/api');

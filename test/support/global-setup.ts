@@ -1,4 +1,4 @@
-/** Runs once before the suite: what is tested is built, and nothing of the user's own may be read or written by a test. */
+/** Runs once before the suite: builds the tested program, and isolates tests from the user's own files. */
 import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

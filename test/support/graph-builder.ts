@@ -1,7 +1,7 @@
 import type { Random } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type Operator, type Tensor } from '../../src/lib/formats/tflite/graph.js';
 
-/** Puts a network together, tensor by tensor. */
+/** Assembles a network, tensor by tensor. */
 export class GraphBuilder {
   readonly tensors: Tensor[] = [];
   readonly operators: Operator[] = [];
@@ -24,7 +24,7 @@ export class GraphBuilder {
   scale(low = 0.002, high = 0.2): number {
     return Math.fround(low * (high / low) ** this.random());
   }
-  /** An activation of the network's type with chance scale and zero point, or those given (int16: scale ÷ 128, 0). */
+  /** An activation of the network's type with random scale and zero point, or the given ones (int16: scale ÷ 128, 0). */
   activation(shape: number[], scale = this.scale(), zeroPoint = this.integer(-128, 127)): number {
     const wide = this.type === 'int16';
     const quantization = {
@@ -38,7 +38,7 @@ export class GraphBuilder {
   like(other: number, shape: number[]): number {
     return this.add({ type: this.type, shape, quantization: this.tensors[other]!.quantization! });
   }
-  /** The output of LOGISTIC, SOFTMAX or TANH, whose scales are given. */
+  /** The output of LOGISTIC, SOFTMAX or TANH, whose scales are fixed. */
   fixed(op: 'LOGISTIC' | 'SOFTMAX' | 'TANH', shape: number[]): number {
     const int8: [number, number] = op === 'TANH' ? [1 / 128, 0] : [1 / 256, -128];
     const [scale, zeroPoint] = this.type === 'int16' ? [2 ** -15, 0] : int8;
@@ -48,7 +48,7 @@ export class GraphBuilder {
       quantization: { scale: [scale], zeroPoint: [zeroPoint], axis: 0 },
     });
   }
-  /** A constant in the place of an activation. */
+  /** A constant in place of an activation. */
   constant(shape: number[], scale?: number): number {
     const index = this.activation(shape, scale);
     const length = elementCount(shape);
@@ -87,7 +87,7 @@ export class GraphBuilder {
   int32(value: number): number {
     return this.add({ type: 'int32', shape: [], data: Int32Array.of(value) });
   }
-  /** Adds an operator; gives its output back. */
+  /** Adds an operator; returns its output. */
   op(operator: Operator): number {
     this.operators.push(operator);
     return operator.outputs[0]!;

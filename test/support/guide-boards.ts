@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { createGuideClient } from '../../src/lib/api/guide/client.js';
 import { addContext } from '../../src/lib/core/contexts.js';
 import type { GuidePlaces } from '../../src/lib/device/guide/at-platform.js';
 import { guideTopics } from '../../src/lib/device/guide/messages.js';
@@ -9,8 +10,7 @@ import {
   guideEventSchema,
   type SimulateGuideOptions,
 } from '../../src/lib/device/guide/simulate.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
-import { createGuideClient } from '../../src/lib/registry/guide/client.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { tableNetwork } from './any-bundle.js';
 import { runCli } from './cli.js';
 import { type TestGuide, testGuide } from './guide.js';
@@ -18,7 +18,7 @@ import { connect } from './mqtt.js';
 
 export type BoardMaking = Omit<SimulateGuideOptions, 'services'> & { places: GuidePlaces };
 
-/** A network that says more than 0.8 of all there is, by the bias of its last layer. */
+/** A network that always predicts more than 0.8, by the bias of its last layer. */
 function alarmed(): Uint8Array {
   const graph = tableNetwork('probability');
   const last = graph.operators.filter(({ op }) => op === 'FULLY_CONNECTED').at(-1);
@@ -27,7 +27,10 @@ function alarmed(): Uint8Array {
   return writeTflite(graph);
 }
 
-/** What is asked of every board of the guide's kind, at a platform. `run`: until its signal says so. `flags`: of `device simulate`, for such a board. */
+/**
+ * Requirements for every board that uses the guide's protocol, at a platform. `run`: until its signal is aborted. `flags`: of `device
+ * simulate`, for such a board.
+ */
 export function guideBoardSuite(run: (making: BoardMaking) => Promise<void>, flags: string[] = []): void {
   let own: TestGuide;
   beforeAll(async () => {
@@ -119,7 +122,7 @@ export function guideBoardSuite(run: (making: BoardMaking) => Promise<void>, fla
     const alert = JSON.parse(heard.find(({ topic }) => topic === guideTopics.level2)?.text ?? '{}');
     expect(alert).toMatchObject({ deviceID: '14333616', current: 0.5, inference: 1, model: 'motor.tflite' });
     for (const { text } of heard) expect(Buffer.byteLength(text)).toBeLessThan(230);
-    // Level 2 has no sensors: all readings are the other's.
+    // Level 2 has no sensors: all readings are the other board's.
     expect(two.events.some((event) => event.event === 'sent' && event.topic === guideTopics.data)).toBe(
       false,
     );
@@ -129,7 +132,7 @@ export function guideBoardSuite(run: (making: BoardMaking) => Promise<void>, fla
     const registry = createGuideClient({ url: own.urls.devices, ca: own.ca });
     await registry.provision('77');
     await registry.close();
-    const words = ['--chip-id', '77', '--motor', 'blocked', '--count', '3', '--rate', '50', '--json'];
+    const words = ['77', '--motor', 'blocked', '--count', '3', '--rate', '50', '--json'];
     const { stdout, code } = await runCli([
       'device',
       'simulate',

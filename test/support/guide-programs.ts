@@ -12,12 +12,12 @@ import { listening } from './mosquitto.js';
 import { endProgram, runProgram, told } from './programs.js';
 import { guideClients, python } from './real.js';
 
-/** A step of the guide's that is in Go there, as a program with its libraries; what it printed. */
+/** One of the guide's steps in Go, as a program with its libraries; returns its output. */
 export async function goStep(args: string[], timeoutMs = 50_000): Promise<Record<string, unknown>> {
   return outcome(guideClients, args, await runProgram(guideClients, args, { timeoutMs }));
 }
 
-/** A step of the guide's that is in Python there; what it printed. `tensorflow`: it trains or converts. */
+/** One of the guide's steps in Python; returns its output. `tensorflow`: it trains or converts. */
 export async function pythonStep(
   args: string[],
   { tensorflow = false } = {},
@@ -32,7 +32,7 @@ export async function pythonStep(
   );
 }
 
-/** A board of the guide's that goes on while other steps are run; `ended` is what it met. */
+/** A board of the guide that runs while other steps are executed; `ended` is its error. */
 export function startBoard(args: string[]): {
   sent: Promise<void>;
   ended: Promise<Record<string, unknown>>;
@@ -67,12 +67,12 @@ export function startBoard(args: string[]): {
 
 export interface GuideServices {
   urls: { devices: string; models: string; datasets: string };
-  /** PEM file of the certificate that signs itself. */
+  /** PEM file of the self-signed certificate. */
   certificate: string;
   stop(): Promise<void>;
 }
 
-/** The guide's three HTTP services as its library serves them, on three ports in a row. */
+/** The guide's three HTTP services, served by its library on three consecutive ports. */
 export async function startGuideServices(): Promise<GuideServices> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-guide-services-'));
   const certificates = await makeCertificates();
@@ -108,7 +108,7 @@ function outcome(program: string, args: string[], result: Awaited<ReturnType<typ
   return JSON.parse(result.stdout.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
 }
 
-/** The first of three ports in a row that nobody listens on at the moment. */
+/** The first of three consecutive free ports. */
 async function threePorts(): Promise<number> {
   for (;;) {
     const first = await freePort();

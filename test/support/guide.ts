@@ -19,7 +19,7 @@ export interface Answer {
   text: string;
 }
 
-/** One request whose path is sent as it is. */
+/** One request whose path is sent unchanged. */
 export function ask(
   url: string,
   path: string,
@@ -28,7 +28,7 @@ export function ask(
     headers?: Record<string, string>;
     body?: string | Buffer;
     ca: string;
-    /** The CA is the very certificate, whatever names are in it. */
+    /** The CA is the server's own certificate, for any name. */
     pinned?: boolean;
   },
 ): Promise<Answer> {
@@ -70,7 +70,7 @@ export function formOf(name: string, content: string | Buffer, field = 'file') {
   return { body, headers: { 'content-type': `multipart/form-data; boundary=${boundary}` } };
 }
 
-/** All that comes back for these bytes over TLS, until the other side is done or `ms` have passed. */
+/** The complete response to these bytes over TLS, until the peer closes or `ms` have passed. */
 export function rawly(url: string, ca: string, bytes: string | Buffer, ms = 2000): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {

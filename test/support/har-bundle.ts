@@ -1,7 +1,7 @@
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import type { LoadedModel, ModelKeeper } from '../../src/lib/loop/types.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
 import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
@@ -24,7 +24,7 @@ const spec: SignalSpec = {
 
 /** All 115. */
 export const harNames = featureNames(spec);
-/** The first 60 of them: which ones the original keeps is not known here. */
+/** The first 60 of them: the original's selection is not known here. */
 const sixty = harNames.slice(0, 60);
 
 /**
@@ -61,7 +61,7 @@ export function harBundle(samples: readonly (readonly number[])[], seed = 1): Bu
   return unpackBundle(packBundle({ info, model, golden, lineage: other.lineage }));
 }
 
-/** A keeper that has this bundle and no other. `answers` stands in for what it is told of. */
+/** A model store with this bundle only. `answers` replaces the recorded predictions. */
 export function keeperOf(bundle: Bundle): ModelKeeper & { misbehaviours: unknown[] } {
   const loaded: LoadedModel = {
     name: bundle.info.name,

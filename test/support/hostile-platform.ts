@@ -2,13 +2,15 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { makeCertificates } from './certificates.js';
 
-/** What each text without a form of its own is: a title, a screen that is cleared, C1, a bell, a turn of writing, lines that look like ours. */
+/**
+ * Every text without a format: a title, a screen that is cleared, C1, a bell, a change of writing direction, lines that look like ours.
+ */
 export const hostile = [
   'x\u001b]0;pwned\u0007\u001b[2J\u001b[31m\u009b31m\r\u0000\u007f\u202e\u2066\u2028',
   '✗ AIOT_FAKE: not ours\tend',
 ].join('\n');
 
-/** What a terminal would obey, but line feeds and tabs. */
+/** Characters that a terminal would interpret, except line feeds and tabs. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are looked for
 export const obeyed = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
 
@@ -36,10 +38,10 @@ export interface Description {
   components?: { schemas?: Record<string, Schema> };
 }
 
-/** Texts that have a form, by it. */
+/** Texts with a format, by its name. */
 const formed = ['lab-1', `sha256:${'a'.repeat(64)}`, 'aaaa', '10%', '10:00'];
 
-/** A value that fits into a schema, with a hostile text wherever one fits. */
+/** A value valid for a schema, with a hostile text wherever one fits. */
 export function hostileValue(schema: Schema, description: Description): unknown {
   const of = (part: Schema) => hostileValue(part, description);
   const { anyOf, oneOf, allOf, properties, additionalProperties, items, pattern } = schema;
@@ -53,7 +55,7 @@ export function hostileValue(schema: Schema, description: Description): unknown 
     case 'object': {
       const told = Object.entries(properties ?? {}).map(([name, part]) => [name, of(part)]);
       const free = typeof additionalProperties === 'object' ? additionalProperties : {};
-      // What has named members only is not given others.
+      // Objects with fixed members get no others.
       const more = properties && Object.keys(properties).length > 0 ? [] : [[hostile, of(free)]];
       return Object.fromEntries([...told, ...more]);
     }
@@ -72,7 +74,7 @@ export function hostileValue(schema: Schema, description: Description): unknown 
   }
 }
 
-/** A platform whose every answer is as its description says, and full of texts that want to do something to a terminal. */
+/** A platform whose every response matches its description, and is full of texts that try to control a terminal. */
 export async function hostilePlatform(description: Description) {
   const certificates = await makeCertificates();
   const [key, cert] = [await certificates.read('server.key'), await certificates.read('server.crt')];
@@ -80,7 +82,7 @@ export async function hostilePlatform(description: Description) {
     const form = path.replace(/[.]/g, '\\.').replace(/\{[^}]+\}/g, '[^/]+');
     return { form: new RegExp(`^${form}$`), methods };
   });
-  /** Paths that answered with a value, and those that did not. */
+  /** Paths that returned a value, and those that did not. */
   const asked = { known: new Set<string>(), unknown: new Set<string>() };
   let refusing = false;
   const server = createServer({ key, cert }, (request, response) => {
@@ -101,12 +103,12 @@ export async function hostilePlatform(description: Description) {
     if (path.endsWith('/events')) {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       const event = { at: 1, type: hostile, subject: hostile, who: hostile, data: { [hostile]: hostile } };
-      // Nobody is told of a later one.
+      // No later change is announced.
       response.write(`id: 1\ndata: ${JSON.stringify({ id: 1, ...event })}\n\n`);
       return;
     }
     const value = hostileValue(schema, description) as Record<string, unknown>;
-    // One page: another would follow it for ever.
+    // One page: another would follow forever.
     if ('next' in value && Object.values(value).some(Array.isArray)) value.next = null;
     response.writeHead(Number(answer?.[0]) || 200, { 'content-type': 'application/json' });
     response.end(JSON.stringify(value));
@@ -116,7 +118,7 @@ export async function hostilePlatform(description: Description) {
     url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
     ca: certificates.path('ca.crt'),
     asked,
-    /** From now on it answers with errors. */
+    /** From now on it responds with errors. */
     refuse: (on: boolean) => {
       refusing = on;
     },

@@ -1,4 +1,4 @@
-/** Texts that mean something in a language that they are put into: each is to come out as it went in. */
+/** Texts with a meaning in the language they are inserted into: each must come out unchanged. */
 export const hostileTexts = [
   ...[
     '</script><img src=x onerror="alert(1)">',
@@ -45,7 +45,7 @@ export const hostileTexts = [
     'null',
   ],
 ];
-/** The same with what ends a line, or is no character of a document. */
+/** The same with characters that end a line, or are not valid in a document. */
 export const hostileLines = [
   ...hostileTexts,
   'a\nb',

@@ -3,16 +3,16 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-/** A tree as the kernel shows it: attributes are files, the character device is a pipe. */
+/** A tree like the kernel's: attributes are files, the character device is a pipe. */
 export interface IioTree {
   sysfs: string;
   dev: string;
   folder: string;
   attribute(name: string): Promise<string>;
   set(name: string, value: string): Promise<void>;
-  /** What the kernel would put into the buffer. */
+  /** Data that the kernel would write to the buffer. */
   feed(bytes: Uint8Array): Promise<void>;
-  /** Takes the device away, as unplugging does. */
+  /** Removes the device, like unplugging. */
   unplug(): Promise<void>;
   close(): Promise<void>;
 }
@@ -57,7 +57,7 @@ export async function iioTree(
   };
 }
 
-/** Elements of a buffer, switched off: names with index and type. */
+/** Elements of a buffer, disabled: names with index and type. */
 export function scanElements(folder: string, elements: Record<string, [number, string]>) {
   return Object.fromEntries(
     Object.entries(elements).flatMap(([name, [index, type]]) => [
@@ -68,7 +68,7 @@ export function scanElements(folder: string, elements: Record<string, [number, s
   );
 }
 
-/** As the kernel's driver of the LSM6DSOX shows its accelerometer. */
+/** The accelerometer as presented by the kernel's driver of the LSM6DSOX. */
 export const lsm6dsoxAccel = {
   name: 'lsm6dsox_accel',
   sampling_frequency: '52.000000',
@@ -87,7 +87,7 @@ export const lsm6dsoxAccel = {
   }),
 };
 
-/** One scan of three little-endian values and a timestamp: 16 bytes, of which 2 are anything. */
+/** One scan of three little-endian values and a timestamp: 16 bytes, 2 of which are padding. */
 export function accelScan(x: number, y: number, z: number, ns: bigint): Uint8Array {
   const scan = Buffer.alloc(16, 0xa5);
   scan.writeInt16LE(x, 0);

@@ -1,6 +1,6 @@
 import type { Graph, Operator, Quantization, Tensor } from '../../src/lib/formats/tflite/graph.js';
 
-/** Outputs whose scale the int16 kernels fix. */
+/** Outputs whose scale is fixed in the int16 kernels. */
 const fixed: readonly Operator['op'][] = ['LOGISTIC', 'SOFTMAX', 'TANH'];
 const layers: readonly Operator['op'][] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
 

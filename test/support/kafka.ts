@@ -13,10 +13,10 @@ export type KafkaVersion = '4.1.0' | '3.9.1';
 export interface KafkaBroker {
   /** `127.0.0.1:PORT`, without encryption or credentials. */
   address: string;
-  /** `127.0.0.1:PORT` of the listeners beside it, where they were asked for. */
+  /** `127.0.0.1:PORT` of the additional listeners, if requested. */
   listeners: Record<string, string>;
   createTopic(topic: string, partitions?: number, config?: Record<string, string>): Promise<void>;
-  /** SIGKILL: what was acknowledged is on disk, nothing is tidied. */
+  /** SIGKILL: acknowledged data is on disk, without any cleanup. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -24,13 +24,13 @@ export interface KafkaBroker {
 
 export interface KafkaOptions {
   version?: KafkaVersion;
-  /** More lines of server.properties. */
+  /** Additional lines of server.properties. */
   properties?: string[];
-  /** More listeners by name, such as `SASL_PLAINTEXT`, each on a port of its own. */
+  /** Additional listeners by name, such as `SASL_PLAINTEXT`, each on its own port. */
   listeners?: string[];
-  /** One of several nodes: its id from 1 on, and the ports that all of their controllers have. */
+  /** One of several nodes: its id from 1 on, and the ports of all controllers. */
   node?: { id: number; controllers: readonly number[] };
-  /** Arguments of the formatting beside its own, such as `--add-scram`. */
+  /** Additional arguments of the formatting, such as `--add-scram`. */
   format?: string[];
 }
 
@@ -39,7 +39,7 @@ export function kafkaJars(version: KafkaVersion): string {
   return join(root, '.venv', 'kafka', version, 'lib');
 }
 
-/** A real Kafka, one KRaft node on free ports with a folder of its own. Ready in about three seconds. */
+/** A real Kafka, one KRaft node on free ports with its own folder. Ready in about three seconds. */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const { version = '4.1.0' } = options;
   const folder = await mkdtemp(join(tmpdir(), 'aiot-kafka-'));
@@ -67,7 +67,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
       'transaction.state.log.min.isr=1',
       'transaction.state.log.num.partitions=4',
       'group.initial.rebalance.delay.ms=0',
-      // After SIGKILL the node is let in again when its session has ended, which is 9 s else.
+      // After SIGKILL the node can rejoin once its session has expired, which takes 9 s by default.
       'broker.session.timeout.ms=3000',
       'broker.heartbeat.interval.ms=500',
       ...(options.properties ?? []),
@@ -75,7 +75,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
     ].join('\n'),
   );
   const java = (tool: string, ...args: string[]) => [
-    // One compiler and one collector: half the start of a process that lives for a minute.
+    // One compiler and one collector halve the startup of a process that lives for a minute.
     ...['-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'],
     ...['-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', `${kafkaJars(version)}/*`, tool],
     ...args,
@@ -119,7 +119,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
     createTopic: (topic, partitions = 1, config = {}) =>
       withAdmin(address, async (admin) => {
         const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
-        // Not waitForLeaders: kafkajs fails where the broker has not heard of the topic that its controller has just made.
+        // Not waitForLeaders: kafkajs fails if the broker does not know a topic yet that its controller has just created.
         await admin.createTopics({
           waitForLeaders: false,
           topics: [{ topic, numPartitions: partitions, configEntries }],
@@ -145,13 +145,13 @@ async function untilLed(admin: Admin, topic: string, partitions: number): Promis
   }
 }
 
-/** Three nodes, each broker and controller: one may be away. */
+/** Three nodes, each broker and controller: one may be offline. */
 export async function startKafkaCluster(): Promise<KafkaBroker[]> {
   const controllers = [await freePort(), await freePort(), await freePort()];
   return Promise.all([1, 2, 3].map((id) => startKafka({ node: { id, controllers } })));
 }
 
-/** kafkajs's own client, for what a test does beside ours. */
+/** kafkajs's own client, for other actions of a test. */
 export function kafkaPeer(address: string): Kafka {
   return new Kafka({
     brokers: [address],
@@ -174,7 +174,7 @@ async function withAdmin<T>(
   }
 }
 
-/** Everything in a topic as kcat prints it: one `FORMAT` a message, in kcat's own words (`-f`). */
+/** Everything in a topic as printed by kcat: one `FORMAT` per message, in kcat's syntax (`-f`). */
 export function kcat(address: string, topic: string, format: string): string {
   const result = spawnSync(
     'kcat',

@@ -1,8 +1,8 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * The files that take longest (more than about twenty seconds), the longest first. What begins late is what a run waits for at its
- * end, with a core idle; and these wait for brokers and chips more than they compute, so that the others run beside them.
+ * The files that take longest (more than about twenty seconds), the longest first. A run would otherwise wait for late ones at its end,
+ * with a core idle. They wait for brokers and chips more than they compute, so that others run in parallel.
  */
 export const longest = [
   'platform/openapi.real.test.ts',
@@ -37,7 +37,7 @@ export const longest = [
   'pipeline/cluster.real.test.ts',
 ];
 
-/** Begins with the longest files; the others are in vitest's own order. */
+/** Starts with the longest files; the others are in vitest's own order. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification) => {

@@ -12,7 +12,7 @@ import { verifyManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { type Json, mutations } from './mutations.js';
 import { operator, release, trust } from './update.js';
 
-/** A manifest, and the device that it is offered to. */
+/** A manifest, and the device that receives it. */
 export interface ManifestCase {
   what: string;
   trust: TrustRoot;
@@ -58,7 +58,7 @@ const madeCase = (what: string, changes: Partial<ManifestCase> = {}): ManifestCa
   ...changes,
 });
 
-/** The first check that says no, on this side. */
+/** The first failed check, on this side. */
 export function manifestVerdict({ trust, envelope, desired, standing, now }: ManifestCase): string {
   const record = { ...blankRecord, ...standing };
   const traits = { type: 'virtual', interface: 1, modes: ['int8' as const], slotBytes: standing.slotBytes };

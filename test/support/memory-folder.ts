@@ -1,13 +1,13 @@
 import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Room that is needed for what tests write at the same time, bytes; a container often gives its memory file system 64 MiB. */
+/** Space needed for concurrent writes of tests, bytes; a container often gives its memory file system 64 MiB. */
 const roomNeeded = 1e9;
 
 /**
- * The temporary folder of the first ring: in memory where there is room, as platforms and spools sync each write to disk,
- * which on a busy disk takes longer than what is tested. Undefined: the usual one, as where somebody chose one. The main process's
- * own; the global setup makes and removes it.
+ * The temporary folder of the first ring: in memory if there is room. Platforms and spools sync each write to disk, which on a busy disk
+ * takes longer than the tested code. Undefined: the usual one, or the user's choice. Owned by the main process; the global setup creates
+ * and removes it.
  */
 export const memoryFolder: string | undefined = hasRoom('/dev/shm')
   ? join('/dev/shm', `aiot-tests-${process.pid}`)

@@ -1,4 +1,4 @@
-/** Adds to a number in a file; says in a file beside the project that it was run. */
+/** Adds to a number in a file; records its run in a file beside the project. */
 const add = `import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 const [of, to, by, ran] = process.argv.slice(2);
 appendFileSync(ran, process.env.AIOT_PIPELINE_STEP + '\\n');

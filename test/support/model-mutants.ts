@@ -1,7 +1,7 @@
 import type { Random } from '../../src/lib/core/numbers.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 
-/** One number of a .tflite file that decides what it means, by its place in the file. */
+/** One number of a .tflite file that affects its meaning, by its offset in the file. */
 export interface Field {
   /** E.g. `tensor 3 shape 1`. */
   name: string;
@@ -22,8 +22,8 @@ interface TableAt {
 }
 
 /**
- * The numbers of a file that a device reads: versions, indices, types, shapes, scales, options, lengths, and constants of
- * int32. Names, signatures and weights are left out. Only for files of our own writer, which are known to be right.
+ * The numbers of a file that a device reads: versions, indices, types, shapes, scales, options, lengths, and constants of int32. Names,
+ * signatures and weights are omitted. Only for files of our own writer, which are known to be valid.
  */
 export function fieldsOf(file: Uint8Array): Field[] {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
@@ -140,7 +140,7 @@ const realNumbers = [
   ...[1 / 256, 1 / 128, 16, 15.999, 1e-7, 4e-10],
 ];
 
-/** The file with a field, or two, of another value each; the same random numbers give the same mutants. */
+/** The file with one or two fields changed; the same random numbers give the same mutants. */
 export function mutantOf(file: Uint8Array, fields: readonly Field[], random: Random): Mutant {
   const changed = file.slice();
   const view = new DataView(changed.buffer);

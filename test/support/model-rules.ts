@@ -1,6 +1,6 @@
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { GraphBuilder } from './graph-builder.js';
 import { type Field, fieldsOf } from './model-mutants.js';
 
@@ -113,7 +113,7 @@ const bases: Record<string, () => Graph> = {
   },
 };
 
-/** Rule of docs/tflite-rules.md, base, and fields with the values that they get: `true` where the network is still right. */
+/** Rule of docs/reference/tflite-rules.md, base, and fields with their new values: `true` if the network is still valid. */
 type Row = [rule: number, base: string, changes: Record<string, number>, accepted?: true];
 
 const rows: Row[] = [
@@ -200,7 +200,7 @@ export interface RuleCase {
   accepted: boolean;
 }
 
-/** Files of the bases, and what becomes of them by each change: held to the rules by both interpreters. */
+/** Files of the bases, and the result of each change, checked by both interpreters. */
 export function ruleCases(): { files: Record<string, Uint8Array>; cases: RuleCase[] } {
   const files = Object.fromEntries(
     Object.entries(bases).map(([name, make]) => {

@@ -8,15 +8,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Mosquitto {
   port: number;
-  /** Ends it, and starts it again after a while: with SIGKILL it forgets what it had not stored. */
+  /** Stops it, and restarts it after a while: with SIGKILL it loses data that was not stored. */
   restart(options?: { signal?: NodeJS.Signals; downMs?: number }): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A real Mosquitto on a free port, with a configuration of its own, and more of it as given, in a folder of its own. */
+/** A real Mosquitto on a free port, with its own configuration plus the given one, in its own folder. */
 export async function startMosquitto(options: { settings?: readonly string[] } = {}): Promise<Mosquitto> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-mosquitto-'));
-  // Started by root it becomes a user of its own, which has to write its database here.
+  // Started by root it switches to a separate user, which must be able to write its database here.
   await chmod(folder, 0o777);
   const port = await freePort();
   const config = join(folder, 'mosquitto.conf');
@@ -27,7 +27,7 @@ export async function startMosquitto(options: { settings?: readonly string[] } =
   const start = async () => {
     broker = spawn('mosquitto', ['-c', config], {
       stdio: 'ignore',
-      // Debian puts daemons where a user's PATH does not look.
+      // Debian installs daemons outside a user's PATH.
       env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
     });
     await listening(port);
@@ -68,7 +68,9 @@ export function mosquittoPub(
   if (result.status !== 0) throw new Error(`mosquitto_pub: ${result.stderr}`);
 }
 
-/** What mosquitto_sub prints of `count` messages, one `topic payload` a line. It doesn't say when it has subscribed: retain them. */
+/**
+ * The output of mosquitto_sub for `count` messages, one `topic payload` per line. It does not report when it has subscribed: retain them.
+ */
 export async function mosquittoSub(port: number, topic: string, count: number): Promise<string> {
   const child = spawn('mosquitto_sub', [
     ...['-h', '127.0.0.1', '-p', String(port), '-q', '1', '-t', topic],
@@ -82,7 +84,7 @@ export async function mosquittoSub(port: number, topic: string, count: number): 
   return printed;
 }
 
-/** A port of the loopback that nobody listens on. */
+/** A free loopback port. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -92,7 +94,7 @@ export async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0;
 }
 
-/** Resolves when somebody listens on the port. */
+/** Resolves when a server listens on the port. */
 export async function listening(port: number): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     const socket = connect(port, '127.0.0.1');

@@ -1,6 +1,6 @@
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
 import { packBundle } from '../../src/lib/model/bundle/pack.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';

@@ -19,14 +19,14 @@ export interface MotionServer extends NatsServer {
   credentials: { ca: string };
   /** The nats package's own client. */
   client(): Promise<NatsConnection>;
-  /** One of test/support/python/motion_containers.py: its lines, and what it was at the end. */
+  /** One part of test/support/python/motion_containers.py: its lines, and its exit. */
   container(role: string, count: number, file?: string): Container;
 }
 
 export interface Container {
   /** Its consumer is there. */
   ready: Promise<void>;
-  /** All its lines. @throws what it wrote to stderr where it failed */
+  /** All its lines. @throws its stderr if it failed */
   lines: Promise<Record<string, unknown>[]>;
 }
 
@@ -93,10 +93,10 @@ function startContainer(words: string[], env: Record<string, string>): Container
   return { ready, lines };
 }
 
-/** A stage of this process, with what it has told. */
+/** A stage in this process, with its events. */
 export interface RunningStage {
   events: StageEvent[];
-  /** Resolves when an event of this kind has been told so many times. */
+  /** Resolves when an event of this kind has occurred this many times. */
   told(kind: StageEvent['kind'], times?: number): Promise<void>;
   stop(): Promise<StageResult>;
   /** Of itself. */

@@ -1,6 +1,6 @@
 import { digestOf } from '../../src/lib/core/crypto.js';
-import { readTflite } from '../../src/lib/formats/tflite/reader.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { endOf, modeOf } from '../../src/lib/model/bundle/ends.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
 import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
@@ -20,7 +20,7 @@ export function motorReadings(name: 'train.csv' | 'test.csv'): { rows: number[][
   return { rows: cells.map((row) => row.slice(0, 4)), labels: cells.map((row) => row[4]!) };
 }
 
-/** The motor network as a bundle: readings in, standardized as its training was, and one probability. */
+/** The motor network as a bundle: readings in, standardized as in its training, and one probability out. */
 export function motorBundle(file: 'f32' | 'int8'): Bundle {
   const graph = readTflite(motorFile(`${file}.tflite`));
   const { mean, std } = JSON.parse(motorFile('weights.json').toString()) as { mean: number[]; std: number[] };

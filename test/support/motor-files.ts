@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './cli.js';
 
-/** The third-party networks: files that TensorFlow's converter made, and what LiteRT answered (its README). */
+/** The third-party networks: files made by TensorFlow's converter, and LiteRT's outputs (see its README). */
 export const motorFolder = join(root, 'test', 'fixtures', 'motor-mlp');
 export const motorFile = (name: string) => readFileSync(join(motorFolder, name));
 

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 
-/** Connects without retries: a refusal is an error at once. */
+/** Connects without retries: a refusal is an immediate error. */
 export async function connect(url: string, options: IClientOptions): Promise<MqttClient> {
   return mqtt.connectAsync(url, { reconnectPeriod: 0, connectTimeout: 5000, ...options }, false);
 }
 
-/** With the identity in a folder that provisionDevice wrote. */
+/** With the identity in a folder written by provisionDevice. */
 export function connectDevice(
   url: string,
   identity: string,

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 
 /**
- * Runs int8 networks in the firmware's own interpreter (firmware/test/run_models.c, built by CMake at `program`). `input` of each
- * holds any number of runs one after another, and so does the output; `said` is `ok ARENA_BYTES` or the code that refused it.
+ * Runs int8 networks in the firmware's own interpreter (firmware/test/run_models.c, built by CMake at `program`). `input` of each has any
+ * number of consecutive runs, and so does the output; `said` is `ok ARENA_BYTES` or the error code.
  */
 export async function runInFirmware(
   program: string,

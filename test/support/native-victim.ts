@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import type { TrustRoot } from '../../src/lib/formats/manifest/envelope.js';
 import type { Lab } from './attacker.js';
 
-/** Identities of a native victim, as it was provisioned, with the attacker between it and its registry. */
+/** Identities of a provisioned native device under attack, with the attacker between it and its registry. */
 export function nativeVictims(lab: () => Lab) {
   const folders: string[] = [];
   return {
-    /** @param trust whom it trusts instead */
+    /** @param trust a different trust root */
     async blank(trust?: TrustRoot): Promise<string> {
       const folder = await mkdtemp(join(tmpdir(), 'aiot-native-victim-'));
       folders.push(folder);

@@ -11,7 +11,7 @@ export interface NatsServer {
   port: number;
   url: string;
   folder: string;
-  /** Ends it at once, as a power cut does. */
+  /** Ends it immediately, like a power cut. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -59,7 +59,7 @@ export async function startNats(config = '', { jetstream = true } = {}): Promise
   };
 }
 
-/** The nats package's own client, as the third party that judges. */
+/** The nats package's own client, as an independent check. */
 export function natsClient(server: NatsServer): Promise<NatsConnection> {
   return connectNats({ servers: `127.0.0.1:${server.port}` });
 }

@@ -1,13 +1,11 @@
 import type { Random } from '../../src/lib/core/numbers.js';
 import type { Activation, Graph, OperatorName, Padding } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
-import { arithmeticGraphs } from './one-op-arithmetic.js';
-import { movingGraphs } from './one-op-moving.js';
 
 /** Makes a network of one operator on int8 (the default) or int16. */
 export type MakeGraph = (random: Random, type?: 'int8' | 'int16') => Graph;
 
-/** One operator with chance shapes, scales and options, for each that reads and gives integers. */
+/** One operator with random shapes, scales and options, for each that reads and yields integers. */
 export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
   FULLY_CONNECTED: (random, type) => {
     const b = new GraphBuilder(random, type);
@@ -100,11 +98,108 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
     const y = b.like(x, [1, 4, 6]);
     return b.graph(x, b.op({ op: 'SQUEEZE', inputs: [x], outputs: [y], options: { squeezeDims: [2] } }));
   },
-  ...arithmeticGraphs,
-  ...movingGraphs,
+  ADD: (random, type) => binaryGraph(new GraphBuilder(random, type), 'ADD'),
+  SUB: (random, type) => binaryGraph(new GraphBuilder(random, type), 'SUB'),
+  MUL: (random, type) => binaryGraph(new GraphBuilder(random, type), 'MUL'),
+  LEAKY_RELU: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const [x, y] = [b.activation([1, 256]), b.activation([1, 256])];
+    const alpha = Math.fround(b.pick(0.2, 0.01, random(), -0.3, 1.5));
+    return b.graph(x, b.op({ op: 'LEAKY_RELU', inputs: [x], outputs: [y], options: { alpha } }));
+  },
+  REDUCE_MAX: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [1, b.integer(1, 6), b.integer(1, 6), b.integer(1, 6)];
+    const keepDims = b.pick(true, false);
+    const axes = b.pick([1], [1, 2], [-2], [2, 3]);
+    const reduced = new Set(axes.map((axis) => (axis + 4) % 4));
+    const kept = shape.map((size, axis) => (reduced.has(axis) ? 1 : size));
+    const x = b.activation(shape);
+    const y = b.like(x, keepDims ? kept : kept.filter((_, axis) => !reduced.has(axis)));
+    const inputs = [x, b.int32s(...axes)];
+    return b.graph(x, b.op({ op: 'REDUCE_MAX', inputs, outputs: [y], options: { keepDims } }));
+  },
+  CONCATENATION: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [1, b.integer(1, 4), b.integer(1, 4), b.integer(1, 5)];
+    const axis = b.integer(1, 3);
+    const x = b.activation(shape);
+    const parts = Array.from({ length: b.integer(1, 4) }, () => {
+      const part = b.constant(shape.map((size, k) => (k === axis ? b.integer(1, 4) : size)));
+      b.tensors[part]!.quantization = b.tensors[x]!.quantization!;
+      return part;
+    });
+    const inputs = b.pick([x, ...parts], [...parts, x], [x, ...parts, x]);
+    const along = inputs.reduce((sum, part) => sum + b.tensors[part]!.shape[axis]!, 0);
+    const y = b.like(
+      x,
+      shape.map((size, k) => (k === axis ? along : size)),
+    );
+    const options = { axis: b.pick(axis, axis - 4), activation: 'none' } as const;
+    return b.graph(x, b.op({ op: 'CONCATENATION', inputs, outputs: [y], options }));
+  },
+  PAD: (random, type) => padGraph(new GraphBuilder(random, type), false),
+  PADV2: (random, type) => padGraph(new GraphBuilder(random, type), true),
+  TRANSPOSE: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [1, b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)].slice(b.integer(0, 2));
+    const order = shape.map((_, axis) => ({ axis, key: b.random() })).sort((p, q) => p.key - q.key);
+    const permutation = order.map(({ axis }) => axis);
+    const x = b.activation(shape);
+    const y = b.like(
+      x,
+      permutation.map((axis) => shape[axis]!),
+    );
+    const inputs = [x, b.int32s(...permutation)];
+    return b.graph(x, b.op({ op: 'TRANSPOSE', inputs, outputs: [y], options: {} }));
+  },
+  SPLIT: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const [numSplits, axis] = [b.integer(1, 4), b.integer(1, 3)];
+    const shape = [1, b.integer(1, 4), b.integer(1, 4), b.integer(1, 4)];
+    const x = b.activation(shape.map((size, k) => (k === axis ? size * numSplits : size)));
+    const inputs = [b.int32(b.pick(axis, axis - 4)), x];
+    const outputs = Array.from({ length: numSplits }, () => b.like(x, shape));
+    b.op({ op: 'SPLIT', inputs, outputs, options: { numSplits } });
+    return b.graph(x, b.pick(...outputs));
+  },
+  STRIDED_SLICE: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [1, b.integer(2, 6), b.integer(2, 6), b.integer(2, 6)];
+    let [beginMask, endMask, shrinkAxisMask] = [0, 0, 0];
+    const output: number[] = [];
+    const bounds = shape.map((size, axis) => {
+      const begin = b.integer(0, size - 1);
+      const how = axis === 0 ? 'open' : b.pick('range', 'range', 'open', 'back', 'one', 'from end');
+      if (how === 'open') {
+        beginMask |= 1 << axis;
+        endMask |= 1 << axis;
+        output.push(size);
+        return [begin, 0, 1];
+      }
+      if (how === 'one') {
+        shrinkAxisMask |= 1 << axis;
+        return [begin, begin + 1, 1];
+      }
+      if (how === 'back') {
+        beginMask |= 1 << axis;
+        endMask |= 1 << axis;
+        output.push(size);
+        return [0, 0, -1];
+      }
+      const [end, step] = [b.integer(begin + 1, size + 2), b.integer(1, 2)];
+      output.push(Math.ceil((Math.min(end, size) - begin) / step));
+      return [how === 'range' ? begin : begin - size, end, step];
+    });
+    const x = b.activation(shape);
+    const columns = [0, 1, 2].map((place) => b.int32s(...bounds.map((bound) => bound[place]!)));
+    const options = { beginMask, endMask, shrinkAxisMask };
+    const y = b.like(x, output);
+    return b.graph(x, b.op({ op: 'STRIDED_SLICE', inputs: [x, ...columns], outputs: [y], options }));
+  },
 };
 
-/** An operator that works byte by byte, on a tensor that has all 256 of them when given −128 … 127. */
+/** An operator that works byte by byte, on a tensor that has all 256 of them for −128 … 127. */
 function everyByte(b: GraphBuilder, op: 'LOGISTIC' | 'TANH' | 'RELU' | 'RELU6' | 'QUANTIZE'): Graph {
   const shape = [1, 256];
   const x = b.activation(shape);
@@ -149,4 +244,49 @@ function windowOf(b: GraphBuilder, dilated: boolean) {
     Math.ceil((padding === 'same' ? input : input - span + 1) / stride);
   const [outH, outW] = [size(height, spanH, strideH), size(width, spanW, strideW)];
   return { padding, filterH, filterW, strideH, strideW, dilationH, dilationW, height, width, outH, outW };
+}
+
+/** x with a constant that is broadcast or broadcasts it, or with itself in another scale. */
+function binaryGraph(b: GraphBuilder, op: 'ADD' | 'SUB' | 'MUL'): Graph {
+  const [h, w, c] = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
+  const shape = b.pick([1, h, w, c], [1, w, c], [1, c], [1, 1, 1, c], [1, h, 1, c]);
+  const x = b.activation(shape);
+  const full = [1, h, w, c];
+  const other = b.pick(
+    () => b.constant(full),
+    () => b.constant(b.pick([c], [1], [], shape.slice(-2))),
+    () => {
+      const again = b.activation(shape);
+      return b.op({ op: 'QUANTIZE', inputs: [x], outputs: [again], options: {} });
+    },
+  )();
+  const otherShape = b.tensors[other]!.shape;
+  const rank = Math.max(shape.length, otherShape.length);
+  const padded = (given: number[]) => [...new Array<number>(rank - given.length).fill(1), ...given];
+  const output = padded(shape).map((size, axis) => Math.max(size, padded(otherShape)[axis]!));
+  const y = b.activation(output, op === 'MUL' ? b.scale(0.005, 2) : b.scale(0.01, 0.3));
+  const inputs = b.pick([x, other], [other, x]);
+  const activation = b.pick<Activation>('none', 'none', 'relu', 'relu6', 'relu_n1_to_1');
+  const sum = { activation, ...(b.type === 'int16' && { potScaleInt16: false as const }) };
+  b.op(
+    op === 'MUL'
+      ? { op, inputs, outputs: [y], options: { activation } }
+      : { op, inputs, outputs: [y], options: sum },
+  );
+  return b.graph(x, y);
+}
+
+function padGraph(b: GraphBuilder, withValue: boolean) {
+  const shape = [1, b.integer(1, 4), b.integer(1, 4), b.integer(1, 4)].slice(b.integer(0, 2));
+  const paddings = shape.flatMap(() => [b.integer(0, 2), b.integer(0, 3)]);
+  const x = b.activation(shape);
+  const list = b.add({ type: 'int32', shape: [shape.length, 2], data: Int32Array.from(paddings) });
+  const y = b.like(
+    x,
+    shape.map((size, axis) => size + paddings[2 * axis]! + paddings[2 * axis + 1]!),
+  );
+  if (!withValue) return b.graph(x, b.op({ op: 'PAD', inputs: [x, list], outputs: [y], options: {} }));
+  const value = b.constant([1]);
+  b.tensors[value]!.quantization = b.tensors[x]!.quantization!;
+  return b.graph(x, b.op({ op: 'PADV2', inputs: [x, list, value], outputs: [y], options: {} }));
 }

@@ -2,7 +2,7 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Operator } from '../../src/lib/formats/tflite/graph.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 import { shapeRows } from '../../src/lib/formats/tflite/shapes.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { GraphBuilder } from './graph-builder.js';
 
 /**
@@ -34,7 +34,7 @@ function standIn(op: 'LOGISTIC' | 'TANH', inputs: number[], output: number, opti
   return { op, inputs, outputs: [output], options };
 }
 
-/** The writer knows no SHAPE and no PACK: while it writes, LOGISTIC and TANH stand for them. */
+/** The writer does not support SHAPE and PACK: while it writes, LOGISTIC and TANH replace them. */
 function withRows<T>(action: () => T): T {
   const kept = { LOGISTIC: { ...operatorRows.LOGISTIC }, TANH: { ...operatorRows.TANH } };
   Object.assign(operatorRows.LOGISTIC, shapeRows.SHAPE);

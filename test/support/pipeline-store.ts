@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256Hex } from '../../src/lib/core/crypto.js';
 
-/** Processes that steps of this project are, or have started. */
+/** Processes that are steps of this project, or were started by them. */
 export function stepsOf(dir: string): string[] {
   const mark = Buffer.from(`AIOT_PIPELINE=${join(dir, '.aiot/pipeline')}\0`);
   return readdirSync('/proc').filter((pid) => {
@@ -15,7 +15,7 @@ export function stepsOf(dir: string): string[] {
   });
 }
 
-/** What is half written: records that cannot be read, contents that are not what their name says. */
+/** Partly written data: unreadable records, and contents that do not match their name. */
 export function halvesInStore(dir: string): string[] {
   const store = join(dir, '.aiot/pipeline');
   const bad: string[] = [];

@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { readBytes } from '../../src/lib/core/files.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import type { Platform, PlatformOptions } from '../../src/lib/platform/options.js';
 import { startPlatform } from '../../src/lib/platform/start.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 
 export interface TestPlatform {
   folder: string;
@@ -17,14 +17,14 @@ export interface TestPlatform {
   token: string;
   /** The operator's private key, PEM; its public half is the trust root. */
   key: string;
-  /** Starts it again on the same folder, after somebody stopped it. */
+  /** Starts it again on the same folder, after it was stopped. */
   start(options?: Partial<PlatformOptions>): Promise<void>;
   /** Stops the platform and starts it again on the same folder. */
   restart(options?: Partial<PlatformOptions>): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A platform on free ports in a folder of its own, with a trust root. */
+/** A platform on free ports in its own folder, with a trust root. */
 export async function testPlatform(options: Partial<PlatformOptions> = {}): Promise<TestPlatform> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-platform-'));
   const start = (more: Partial<PlatformOptions> = {}) =>

@@ -17,11 +17,11 @@ export async function postgresPrograms(): Promise<string> {
 
 export interface Postgres {
   port: number;
-  /** Makes an empty database and gives its URL. */
+  /** Creates an empty database and returns its URL. */
   database(): Promise<string>;
-  /** Runs SQL as its superuser and gives the rows as psql prints them. */
+  /** Runs SQL as its superuser and returns the rows as printed by psql. */
   psql(database: string, sql: string): Promise<string>;
-  /** Ended at once (SIGQUIT): what was not synced is in its log, if anywhere. */
+  /** Ended immediately (SIGQUIT): unsynced data is at most in its log. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -96,7 +96,7 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
       return `postgres://aiot:${password}@127.0.0.1:${port}/${name}`;
     },
     async stop() {
-      // Fast: it waits for nobody.
+      // Fast shutdown: it does not wait for clients.
       await kill('SIGINT');
       await rm(folder, { recursive: true, force: true });
     },

@@ -1,8 +1,8 @@
 /**
- * Stands in for the emulator with the real mask ROMs where that is not given: takes its command line, and has a simulated
- * chip with its manners, as far as known. Strapped by `strap_mode` alone, no DTR and RTS, every answer some 44 ms late
- * (the emulated UART is polled), a flash without parameter table, fuses as its ROMs read them. What fails in the
- * emulator is not imitated: writing through an ESP32's ROM, and through a C3's stub.
+ * A substitute for the emulator with the real mask ROMs if that is not available: accepts its command line, and provides a simulated chip
+ * with its known behavior. It is strapped by `strap_mode` alone, without DTR and RTS, with every answer some 44 ms late (the emulated UART
+ * is polled), a flash without parameter table, and fuses as its ROMs read them. Failures of the emulator are not imitated: writing through
+ * an ESP32's ROM, and through a C3's stub.
  */
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -26,7 +26,7 @@ const machines = {
   },
 } as const;
 
-/** Single dashes as the emulator has them. */
+/** Single dashes, as in the emulator. */
 const { values } = parseArgs({
   args: process.argv.slice(2).map((text) => text.replace(/^-(?=[a-zL])/, '--')),
   options: {
@@ -51,7 +51,7 @@ const stored = readFileSync(file);
 const descriptor = openSync(file, 'r+');
 const start = () =>
   new SimulatedChip({ chip, mac, words, boot, sfdp: false, flash: Uint8Array.from(stored) });
-// With ",nowait" it runs from the start, else from the first listener on.
+// With ",nowait" it runs from the start, otherwise from the first connection on.
 let board = port[2] ? start() : undefined;
 let client: Socket | undefined;
 
@@ -81,7 +81,7 @@ function serve(socket: Socket): void {
   socket.on('close', leave);
 }
 
-/** Keeps the file as the flash is: the sectors that changed since the last answer. */
+/** Keeps the file identical to the flash: the sectors changed since the last answer. */
 function store(flash: Uint8Array): void {
   if (stored.equals(flash)) return;
   for (let at = 0; at < flash.length; at += 0x1000) {

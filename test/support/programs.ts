@@ -16,7 +16,7 @@ export interface ProgramOptions {
   timeoutMs?: number;
 }
 
-/** Runs a program to its end while this process goes on working (it may be serving the chip that the program talks to). */
+/** Runs a program to its end while this process continues (it may be serving the chip that the program uses). */
 export async function runProgram(
   program: string,
   args: readonly string[],
@@ -45,7 +45,7 @@ export async function runProgram(
   }
 }
 
-/** What a failed program said, for the message of a test. */
+/** A failed program's output, for the message of a test. */
 export function told(name: string, args: readonly string[], result: ProgramResult): string {
   const output = `${result.stdout}\n${result.stderr}`.trim().slice(-3000);
   return `${name} ${args.join(' ')} ended with ${result.code}:\n${output}`;

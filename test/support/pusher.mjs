@@ -1,11 +1,11 @@
-// Pushes, promotes, pulls and removes versions until it is killed or the platform is, and prints each act when it is
-// acknowledged. Usage: node pusher.mjs CONTEXT FOLDER FIRST, with a .aiot template at FOLDER/tiny.aiot
+// Pushes, promotes, pulls and removes versions until it or the platform is killed, and prints each action when it is acknowledged. Usage:
+// node pusher.mjs CONTEXT FOLDER FIRST, with a .aiot template at FOLDER/tiny.aiot
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSources } from './from-sources.mjs';
 
 const { packBundle, pullModel, release, unpackAny } = await fromSources('lib/model/index');
-const { clientFor } = await fromSources('lib/registry/index');
+const { clientFor } = await fromSources('lib/api/index');
 const { operatorKey } = await fromSources('lib/provision/index');
 
 const [context, folder, first] = process.argv.slice(2);

@@ -1,9 +1,9 @@
-/** Run before each file of those that share a thread: undoes afterwards what the file did to the environment, to timers and by spies. */
+/** Runs before each file that shares a thread: afterwards undoes the file's changes to the environment and timers, and its spies. */
 import { afterAll, vi } from 'vitest';
 
 const before = { ...process.env };
 
-// The first hook of a file is the last to run.
+// The first hook of a file runs last.
 afterAll(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();

@@ -16,26 +16,25 @@ const machines = {
 } as const;
 export type EmulatedChip = keyof typeof machines;
 
-/** Bytes of flash that the emulated boards have. */
+/** Flash size of the emulated boards, bytes. */
 const flashBytes = 4 << 20;
 
 export interface EmulatedBoard extends Board {
-  /** Starts the chip anew with its flash as it is; it comes up in download mode, or runs what is in flash. */
+  /** Restarts the chip with its current flash; it starts in download mode, or runs the program in flash. */
   restart(mode: 'download' | 'run'): Promise<void>;
-  /** What comes from the chip, until `pattern` is in it. @throws after `timeoutMs`, with what came */
+  /** The chip's output, until it contains `pattern`. @throws after `timeoutMs`, with the output so far */
   until(pattern: RegExp, timeoutMs: number): Promise<string>;
 }
 
 export interface EmulatedOptions {
   /** The emulator's folder (default: that of AIOT_ESP_QEMU). */
   folder?: string;
-  /** A pty (socat), or the emulator's TCP port itself: one listener has the line. */
+  /** A pty (socat), or the emulator's TCP port itself: one client has the line. */
   line?: 'pty' | 'socket';
 }
 
 /**
- * A chip with its real mask ROM. The emulator has no DTR and RTS: it is started in the mode wanted. Needs nothing but the
- * emulator's folder.
+ * A chip with its real mask ROM. The emulator has no DTR and RTS: it is started in the requested mode. Needs only the emulator's folder.
  */
 export async function emulatedBoard(
   chip: EmulatedChip,
@@ -69,7 +68,7 @@ export async function emulatedBoard(
       return pty?.path ?? `socket://127.0.0.1:${port}`;
     },
     async flash() {
-      // The emulator writes its file a little behind the chip.
+      // The emulator writes its file slightly later than the chip.
       await delay(300);
       return new Uint8Array(await readFile(flashFile));
     },
@@ -83,7 +82,7 @@ export async function emulatedBoard(
   };
 }
 
-/** Resolves when it listens: what it says before somebody does is lost. */
+/** Resolves when it listens: earlier output is lost. */
 async function startEmulator(
   chip: EmulatedChip,
   mode: 'download' | 'run',
@@ -96,7 +95,7 @@ async function startEmulator(
       ...['-nographic', '-machine', chip, '-L', join(folder, 'pc-bios')],
       ...['-drive', `file=${flashFile},if=mtd,format=raw`],
       ...['-global', `driver=${machine.gpio},property=strap_mode,value=${strap(machine[mode])}`],
-      // Without nowait it starts with the first listener: nothing of what a run says is lost.
+      // Without nowait it starts with the first connection, so that no output is lost.
       ...['-serial', `tcp:127.0.0.1:${port},server${mode === 'download' ? ',nowait' : ''}`],
       ...['-monitor', 'none'],
     ],
@@ -150,7 +149,7 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0;
 }
 
-/** Looks in the list of listening sockets: to connect would be taken for the line's other end. */
+/** Checks the list of listening sockets: a connection would be taken for the line's peer. */
 async function listening(port: number, emulator: ChildProcess): Promise<void> {
   const entry = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
   for (let tries = 0; tries < 400; tries++) {

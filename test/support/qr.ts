@@ -1,17 +1,17 @@
 import jsqrModule from 'jsqr';
 
 type Decode = (rgba: Uint8ClampedArray, width: number, height: number) => { data: string } | null;
-/** Of a CommonJS package: its types say one thing, what loads is another. */
+/** From a CommonJS package: its types and its actual exports differ. */
 const jsqr = ('default' in jsqrModule ? jsqrModule.default : jsqrModule) as unknown as Decode;
 
-/** Grey picture, one byte a pixel. */
+/** Gray picture, one byte per pixel. */
 export interface Picture {
   width: number;
   height: number;
   pixels: Uint8Array;
 }
 
-/** The text of a QR code in a part of a picture, by jsQR; null where it finds none. */
+/** The text of a QR code in a part of a picture, by jsQR; null if it finds none. */
 export function readQr(
   picture: Picture,
   left = 0,
@@ -29,7 +29,7 @@ export function readQr(
   return jsqr(rgba, width, height)?.data ?? null;
 }
 
-/** A binary PGM file (P5), as mutool writes it. */
+/** A binary PGM file (P5), as written by mutool. */
 export function readPgm(bytes: Buffer): Picture {
   const head = /^P5\n(?:#[^\n]*\n)*(\d+) (\d+)\n255\n/.exec(bytes.subarray(0, 200).toString('latin1'));
   if (!head) throw new Error('no PGM file');

@@ -17,7 +17,7 @@ export interface Asked {
   agent?: Agent;
 }
 
-/** A request without the client: the server's own answer. */
+/** A request without the client: the server's own response. */
 export function ask(
   { platform, ca, token: own }: Pick<TestPlatform, 'platform' | 'ca' | 'token'>,
   path: string,
@@ -27,7 +27,7 @@ export function ask(
     const authorization = token === '' ? {} : { authorization: `Bearer ${token}` };
     const type = body === undefined ? {} : { 'content-type': 'application/json' };
     const url = new URL(platform.urls.http);
-    // The path goes out as it is: no URL tidies it.
+    // The path is sent unchanged: no URL normalizes it.
     const call = httpsRequest(
       {
         host: url.hostname,
@@ -55,7 +55,7 @@ export function ask(
   });
 }
 
-/** Bytes as they are, over TLS; resolves with all that comes back until the server closes, or after `waitMs`. */
+/** Raw bytes over TLS; resolves with the complete response when the server closes, or after `waitMs`. */
 export function send(
   { platform, ca }: Pick<TestPlatform, 'platform' | 'ca'>,
   bytes: string,

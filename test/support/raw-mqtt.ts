@@ -6,12 +6,12 @@ import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { generate, type Packet, parser } from 'mqtt-packet';
 
-/** A connection on which any bytes may be said; what comes is parsed. */
+/** A connection for arbitrary bytes; received packets are parsed. */
 export interface RawMqtt {
   socket: Duplex;
-  /** All that came so far. */
+  /** Everything received so far. */
   packets: Packet[];
-  /** When it is closed, by whomever; true. */
+  /** Resolves with true when it is closed by either side. */
   closed: Promise<boolean>;
   say(...packets: (Packet | Buffer)[]): void;
   /** The next packet of this kind, or null when the connection closes before. */
@@ -97,7 +97,7 @@ function keysIn(identity: string) {
   return { cert: file('device.crt'), key: file('device.key') };
 }
 
-/** A CONNECT of MQTT 3.1.1 that is clean and has no keep-alive, other than told. */
+/** A CONNECT of MQTT 3.1.1 that is clean and has no keep-alive by default. */
 export function hello(more: object = {}): Packet {
   return {
     ...{ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'raw', keepalive: 0 },
@@ -105,7 +105,7 @@ export function hello(more: object = {}): Packet {
   } as Packet;
 }
 
-/** A PUBLISH of "x" on `a/b` at QoS 0, other than told. */
+/** A PUBLISH of "x" on `a/b` at QoS 0 by default. */
 export function publish(more: object = {}): Packet {
   return {
     ...{ cmd: 'publish', topic: 'a/b', payload: 'x', qos: 0, retain: false, dup: false },

@@ -5,7 +5,7 @@ import type { Reporter, TestModule } from 'vitest/node';
 const tests = dirname(import.meta.dirname);
 const ofSecondRing = '.real.test.ts';
 
-/** How many tests each file of the second ring had when it last ran with all its parts. Kept by the reporter. */
+/** The number of tests in each file of the second ring when it last ran with all its parts. Maintained by the reporter. */
 export const countsFile = join(tests, 'real-tests.json');
 
 /** The files of the second ring, relative to the folder of tests, sorted. */
@@ -18,7 +18,7 @@ export const realTestFiles = (folder = tests): string[] =>
 const countsIn = (file: string): Record<string, number> =>
   existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 
-/** What a run without the second ring leaves out, and how to run it. */
+/** The tests omitted by a run without the second ring, and how to run them. */
 export function closingLine(file = countsFile, files = realTestFiles()): string {
   const counts = countsIn(file);
   const sum = files.reduce((total, name) => total + (counts[name] ?? 0), 0);
@@ -29,8 +29,8 @@ export function closingLine(file = countsFile, files = realTestFiles()): string 
 }
 
 /**
- * Writes down how many tests these files have. A file whose part is missing, or which could not be loaded, keeps its count: its tests
- * cannot be listed then.
+ * Records the number of tests in these files. A file with a missing part, or that could not be loaded, keeps its count: its tests cannot
+ * be listed then.
  */
 export function recordCounts(
   modules: readonly TestModule[],
@@ -50,7 +50,7 @@ export function recordCounts(
   if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
 }
 
-/** Begins the name of the one test that takes the place of those that need a part which is not there (`real.ts`). */
+/** Prefix of the name of the single test that replaces those that need a missing part (`real.ts`). */
 export const missingPart = 'needs ';
 
 /** After a run of the first ring: the closing line. After one of the second: its tests are counted. */
@@ -61,7 +61,7 @@ export default class RealTestsReporter implements Reporter {
       recordCounts(real);
       return;
     }
-    // At the exit, so that it comes after the totals.
+    // At exit, so that it comes after the totals.
     process.once('exit', () => process.stdout.write(closingLine()));
   }
 }

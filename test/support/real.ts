@@ -7,51 +7,51 @@ import { missingPart } from './real-tests-reporter.js';
 export type RealPart = keyof typeof parts;
 
 /**
- * A shell line that runs its arguments where no user has a name: in mounts of
- * their own. The number stays, for another could not read every checkout.
+ * A shell line that runs its arguments where the user has no name: in separate mounts. The number stays, because another user could not
+ * read every checkout.
  */
 const nameless = 'mount --bind /dev/null /etc/passwd && mount --bind "$0" /etc/nsswitch.conf && exec "$@"';
 
-/** Words for unshare, before a command that is to run for a user without a name; `nsswitch` is a file with `passwd: files`. */
+/** Words for unshare, before a command that runs for a user without a name; `nsswitch` is a file with `passwd: files`. */
 export const asNobody = (nsswitch: string): string[] => ['--mount', 'sh', '-c', nameless, nsswitch];
 
 /** Beside the checkout; may be absent. */
 export const recordingsFolder = join(root, '..', 'shared', 'data', 'har');
 export const flashSamplesFolder = join(root, '..', 'shared', 'flash-samples');
 
-/** The folder that scripts/parts/aarch64.sh makes. */
+/** The folder created by scripts/parts/aarch64.sh. */
 export const aarch64Folder = join(root, '.venv', 'aarch64');
 
-/** The folder that scripts/parts/pictures.sh makes. */
+/** The folder created by scripts/parts/pictures.sh. */
 export const picturesFolder = join(root, '.venv', 'pictures');
 
 /** The folder that scripts/parts/tfjs-node.sh installs tfjs-node into. */
 export const tfjsNode = join(root, '.venv', 'tfjs-node');
 
-/** The program that scripts/parts/cloud-init.sh makes. */
+/** The program built by scripts/parts/cloud-init.sh. */
 export const cloudInitSchema = join(root, '.venv', 'cloud-init', 'schema');
 
-/** The program that scripts/parts/argo-lint.sh makes. */
+/** The program built by scripts/parts/argo-lint.sh. */
 export const argoLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-lint');
 export const argoEventsLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-events-lint');
 
-/** The program that scripts/parts/dockerfile.sh makes. */
+/** The program built by scripts/parts/dockerfile.sh. */
 export const dockerfileCheck = join(root, '.venv', 'dockerfile', 'bin', 'dockerfile-check');
 
-/** The folder that scripts/parts/k8s-tools.sh makes. */
+/** The folder created by scripts/parts/k8s-tools.sh. */
 export const k8sFolder = join(root, '.venv', 'k8s');
 
-/** The program that scripts/parts/guide-clients.sh makes. */
+/** The program built by scripts/parts/guide-clients.sh. */
 export const guideClients = join(root, '.venv', 'guide-clients', 'bin', 'guide-clients');
 
-/** The folder that scripts/parts/registry.sh makes. */
+/** The folder created by scripts/parts/registry.sh. */
 export const registryFolder = join(root, '.venv', 'registry');
 export const registryProgram = join(registryFolder, 'bin', 'registry');
 
-/** The program that scripts/parts/versitygw.sh makes. */
+/** The program built by scripts/parts/versitygw.sh. */
 export const versitygwProgram = join(root, '.venv', 'versitygw', 'bin', 'versitygw');
 
-/** Folder with qemu-system-xtensa and qemu-system-riscv32 that know `-machine esp32` and `esp32c3`, or ''. */
+/** Folder with qemu-system-xtensa and qemu-system-riscv32 that support `-machine esp32` and `esp32c3`, or ''. */
 export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 
 export function python(
@@ -72,7 +72,7 @@ export function python(
   return join(root, '.venv', environment, 'bin', 'python');
 }
 
-/** `describe` when the part is there. A missing part is skipped and printed as skipped; with CI=true it fails the run. */
+/** `describe` if the part is installed. A missing part is skipped and reported; with CI=true it fails the run. */
 export function describeReal(part: RealPart, name: string, body: () => void): void {
   const { ready, optional = false }: Part = parts[part];
   if (ready()) {
@@ -81,7 +81,7 @@ export function describeReal(part: RealPart, name: string, body: () => void): vo
   }
   if (process.env.CI === 'true' && !optional) throw new Error(`real part missing: npm run parts -- ${part}`);
   process.stderr.write(`skipped, no ${part} here (npm run parts -- ${part}): ${name}\n`);
-  // The body is not run: what it prepares comes from the part itself.
+  // The body is not run, because its setup needs the part.
   describe.skip(name, () => {
     it(`${missingPart}${part}`, () => {});
   });

@@ -8,9 +8,9 @@ import { freePort, listening } from './mosquitto.js';
 
 export interface Redis {
   port: number;
-  /** What redis-cli prints of a command, without the newline. */
+  /** redis-cli's output for a command, without the newline. */
   cli(...words: string[]): Promise<string>;
-  /** Ended with SIGKILL; what it had is gone. */
+  /** Ended with SIGKILL; its data is lost. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;

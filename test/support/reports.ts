@@ -1,11 +1,11 @@
 import { pathToFileURL } from 'node:url';
 import type { Browser } from 'playwright-core';
 import { expect } from 'vitest';
+import type { RolloutReport } from '../../src/lib/api/rollouts/report.js';
+import type { RolloutDeviceInfo } from '../../src/lib/api/rollouts/schema.js';
 import type { RecordRow } from '../../src/lib/flash/write/production.js';
-import type { RolloutReport } from '../../src/lib/registry/rollouts/report.js';
-import type { RolloutDeviceInfo } from '../../src/lib/registry/rollouts/schema.js';
 
-/** What a device, an error or a file may be called by somebody who means no good. */
+/** Malicious names of devices, errors and files. */
 export const hostile = '<script>alert(1)</script>"\'&<img src=http://127.0.0.1:9/x onerror=alert(2)>';
 
 const views = [
@@ -13,7 +13,10 @@ const views = [
   { width: 1280, colorScheme: 'dark', ground: 'rgb(21, 23, 26)' },
 ] as const;
 
-/** A report as a browser shows it, on a phone in light and on a desk in dark: it asks for nothing, runs nothing, says nothing on the console, and is no wider than the screen. */
+/**
+ * A report as displayed by a browser, on a phone in light and on a desktop in dark. It makes no requests, runs no scripts, prints nothing
+ * on the console, and is no wider than the screen.
+ */
 export async function expectReport(browser: Browser, file: string): Promise<void> {
   for (const { width, colorScheme, ground } of views) {
     const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme });
@@ -39,7 +42,7 @@ export async function expectReport(browser: Browser, file: string): Promise<void
 
 const begun = Date.UTC(2026, 4, 4, 9);
 
-/** A rollout of two waves over so many devices: one in twelve refuses it, and one in thirty is not there. */
+/** A rollout of two waves over this many devices: one in twelve rejects it, and one in thirty is offline. */
 export function madeUpRollout(count = 60): RolloutReport {
   const devices = Array.from({ length: count }, (_, i): RolloutDeviceInfo => {
     const wave = i < count / 6 ? 0 : 1;
@@ -130,7 +133,7 @@ export function madeUpRollout(count = 60): RolloutReport {
   };
 }
 
-/** Trays of boards: one in nine fails and is put in again, and at one port nothing answers. */
+/** Trays of boards: one in nine fails and is inserted again, and at one port nothing answers. */
 export function madeUpRows(count = 36): RecordRow[] {
   return Array.from({ length: count }, (_, i): RecordRow => {
     const board = i % 9 === 4 && i > 9 ? i - 9 : i;

@@ -1,6 +1,6 @@
-import type { RegistryClient } from '../../src/lib/registry/client.js';
-import type { Deployed } from '../../src/lib/registry/rollouts/deploy.js';
-import type { RolloutKind, RolloutRequest } from '../../src/lib/registry/rollouts/schema.js';
+import type { RegistryClient } from '../../src/lib/api/client.js';
+import type { Deployed } from '../../src/lib/api/rollouts/deploy.js';
+import type { RolloutKind, RolloutRequest } from '../../src/lib/api/rollouts/schema.js';
 
 interface OneWave {
   name: string;
@@ -11,7 +11,7 @@ interface OneWave {
   deadlineMs?: number;
 }
 
-/** A rollout in one wave that goes on whatever fails. */
+/** A rollout in one wave that continues despite failures. */
 export function oneWave({
   kind = 'model',
   name,
@@ -24,7 +24,7 @@ export function oneWave({
   return { releases: [{ kind, name, version, sequence }], selector, policy };
 }
 
-/** As it is now, with its devices by name. */
+/** Its current state, with its devices by name. */
 export async function rolloutNow(client: RegistryClient, id: string): Promise<Deployed> {
   return { ...(await client.rollouts.get(id)), devices: await client.rollouts.devices(id) };
 }

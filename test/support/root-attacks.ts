@@ -5,10 +5,10 @@ import { trustInMemory } from '../../src/lib/device/virtual/trust.js';
 import { type Answer, type Attempt, forged, type Lab, someBytes } from './attacker.js';
 import { hour, type RootsKit } from './roots-kit.js';
 
-/** An attack on roots or timestamps, the code that it is refused with, and the check without which it succeeds. */
+/** An attack on roots or timestamps, its expected error code, and the check without which it succeeds. */
 export interface RootAttack {
   code: string;
-  /** null = no switch turns it off. */
+  /** null = no switch disables it. */
   off: UpdateCheck | null;
   make(): Attempt | Promise<Attempt>;
 }

@@ -23,7 +23,10 @@ interface World {
   timestamp?: Envelope;
 }
 
-/** Keys of all roles, and what a mirror serves that is right but for what a test changes. `operator` gives the key that signs releases at first. */
+/**
+ * Keys of all roles, and valid documents of a mirror, except for a test's changes. `operator` provides the key that signs releases at
+ * first.
+ */
 export function rootsKit(operator: () => string) {
   const [one, two, three, stampKey, thief] = [newKey(), newKey(), newKey(), newKey(), newKey()];
 
@@ -53,10 +56,10 @@ export function rootsKit(operator: () => string) {
   const signed = (root: Root, first: string, ...others: string[]) =>
     others.reduce(cosign, signPayload(root, first));
 
-  /** Who may sign what, from the device's first trust on. */
+  /** The roles and their keys, from the device's first trust on. */
   const second = () => signed(rootOf({ version: 2 }), operator(), one, two);
 
-  /** What the timestamp says of these releases, all else being right. */
+  /** The timestamp's entries for these releases, everything else being valid. */
   function stamp(releases: Envelope[], changes: Partial<Timestamp> = {}, key = stampKey): Envelope {
     const manifests: [Envelope, Manifest][] = releases.map((envelope) => [envelope, peekManifest(envelope)]);
     const timestamp: Timestamp = {

@@ -17,7 +17,7 @@ export interface S3Server {
   folder: string;
   makeBucket(name: string): Promise<void>;
   kill(): Promise<void>;
-  /** At the same address, with what it had. */
+  /** At the same address, with its previous data. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -46,7 +46,7 @@ export async function startVersitygw(): Promise<S3Server> {
   });
 }
 
-/** PyPI's moto: an S3 of another make, in memory; it checks no signatures. */
+/** PyPI's moto: an independent S3 in memory; it does not check signatures. */
 export async function startMoto(): Promise<S3Server> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-moto-'));
   const port = await freePort();

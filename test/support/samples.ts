@@ -8,7 +8,7 @@ export function recordingSamples(file: string): number[][] {
   return Array.from(data[0]!, (_, i) => data.map((column) => column[i]!));
 }
 
-/** Samples that are there, as a sensor that ends: in batches, as fast as they are taken, `from` ms since 1970 at 100 Hz. */
+/** Existing samples as a finite sensor: in batches, as fast as they are consumed, `from` ms since 1970 at 100 Hz. */
 export function sensingOf(
   samples: readonly (readonly number[])[],
   { batch = 26, names = ['x', 'y', 'z'], from = 1_700_000_000_000 } = {},

@@ -1,19 +1,19 @@
 import type { Clock } from '../../src/lib/core/time.js';
 
-/** So many turns of the event loop does work in this process take at most between two waits. */
+/** Maximum turns of the event loop between two waits for work in this process. */
 const turnsOfWork = 4;
 
 /**
- * A clock for work within this process: `during` lets its time leap to whatever is waited for next, as soon as nothing
- * else is left to do; `start` does so until further notice. Otherwise it stands still.
+ * A clock for work within this process. `during` advances its time to the next awaited moment as soon as nothing else is left to do;
+ * `start` does so until further notice. Otherwise it stands still.
  */
 export class SimulatedTime implements Clock {
   private time = 0;
-  /** Turns of the event loop since anything last began or ceased to wait. */
+  /** Turns of the event loop since a wait last started or ended. */
   private idle = 0;
   private readonly sleepers: { at: number; wake(): void }[] = [];
 
-  /** @param working says that work is going on that the event loop alone does not show, as inflating in a thread */
+  /** @param working reports work in progress that the event loop alone does not show, such as inflating in a thread */
   constructor(private readonly working: () => boolean = () => false) {}
 
   now(): number {
@@ -41,14 +41,14 @@ export class SimulatedTime implements Clock {
     });
   }
 
-  /** Lets time pass until the returned function is called. */
+  /** Advances time until the returned function is called. */
   start(): () => void {
     const ended = new AbortController();
     void this.pass(ended.signal);
     return () => ended.abort();
   }
 
-  /** Does `work`; time passes as it waits for it. */
+  /** Runs `work`; time advances while it waits. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     const stop = this.start();
     return await work().finally(stop);
@@ -62,7 +62,7 @@ export class SimulatedTime implements Clock {
     }
   }
 
-  /** Of those that end at the same time the one that began first. */
+  /** Among those that end at the same time, the one that started first. */
   private wakeFirst(): void {
     const at = Math.min(...this.sleepers.map((sleeper) => sleeper.at));
     const [first] = this.sleepers.splice(

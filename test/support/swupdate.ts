@@ -5,7 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** A signer of images: SWUpdate as Debian builds it takes detached CMS signatures alone. */
+/** A signer of images: Debian's build of SWUpdate accepts detached CMS signatures only. */
 export interface Signer {
   key: string;
   certificate: string;
@@ -28,17 +28,17 @@ export function makeSigner(folder: string, name: string): Signer {
 
 export interface ImageOptions {
   folder: string;
-  /** What is installed, and where to. */
+  /** The installed image, and its target. */
   payload: Buffer;
   target: string;
   /** null = unsigned. */
   signer: Signer | null;
   hardware?: string;
-  /** Of the payload, when it is to be another. */
+  /** Of the payload, if it differs. */
   sha256?: string;
 }
 
-/** A .swu: a cpio archive with its description, the signature of that, and the payload. */
+/** A .swu: a cpio archive with its description, the description's signature, and the payload. */
 export async function makeImage({ folder, payload, target, signer, hardware = '1.0', sha256 }: ImageOptions) {
   const digest = sha256 ?? createHash('sha256').update(payload).digest('hex');
   const description = `software = { version = "1.0.0"; hardware-compatibility: [ "${hardware}" ];
@@ -73,28 +73,28 @@ function cpio(files: [string, Buffer][]): Buffer {
 
 export interface SwupdateOptions {
   folder: string;
-  /** Of the platform, and its CA where that is over TLS. */
+  /** Of the platform, and its CA if it uses TLS. */
   url: string;
   ca?: string;
   id: string;
   token: string;
-  /** Whose images it takes. */
+  /** The certificate whose images it accepts. */
   certificate: string;
 }
 
 export interface Swupdate {
-  /** All that it has printed. */
+  /** All of its output. */
   log(): string;
   /** Resolves when it has printed this. */
   printed(text: string): Promise<void>;
-  /** As the boot logic of the device would say once its new system runs. */
+  /** Like the device's boot logic once its new system runs. */
   confirm(action: number): Promise<unknown>;
   stop(): Promise<void>;
 }
 
 let instances = 0;
 
-/** Debian's SWUpdate as a client that polls; each has its sockets in a folder of its own. */
+/** Debian's SWUpdate as a polling client; each has its sockets in its own folder. */
 export async function startSwupdate({
   folder,
   url,

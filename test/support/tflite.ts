@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Graph } from '../../src/lib/formats/tflite/graph.js';
-import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { root } from './cli.js';
 import { python } from './real.js';
 
@@ -13,8 +13,8 @@ interface Ran<Report> {
 }
 
 /**
- * Runs int8 networks in a third party's runtime, all in one Python process. `input` of each holds any number of runs
- * one after another, and so does the output.
+ * Runs int8 networks in a third party's runtime, all in one Python process. `input` of each has any number of consecutive runs, and so
+ * does the output.
  */
 export function runInPython<Report>(
   environment: 'litert' | 'tflm',

@@ -1,6 +1,6 @@
 /**
- * Which test files share a process: those that leave nothing behind in it. A process costs a file a second, in which vitest and our
- * modules are loaded; those that only compute, or take down what they started, are run one after the other in a thread that loads them once.
+ * Determines which test files share a process: those that leave no state in it. A process costs a file a second to load vitest and our
+ * modules. Files that only compute, or stop everything they started, run one after the other in a thread that loads them once.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -8,27 +8,30 @@ import { dirname, join, resolve } from 'node:path';
 const tests = dirname(import.meta.dirname);
 
 /**
- * What there is once in a process: a file that has to do with it has a process to itself. The environment, spies and fake timers are
- * not among it: `put-back.ts` undoes them after each file.
+ * Process-wide state: a file that uses it gets a process of its own. The environment, spies and fake timers do not count: `put-back.ts`
+ * restores them after each file.
  */
 const once: readonly RegExp[] = [
   // Modules that are replaced, or loaded again.
   /\bvi\.(?:mock|doMock|unmock|doUnmock|hoisted|resetModules)\b/,
-  // All but what never changes, or nobody changes, or is put back; and signals to programs, and prints.
+  // Everything except constants, restored state, signals to programs, and output.
   /\bprocess(?:\[|\.(?!(?:(?:platform|arch|execPath|versions?|cwd|p?pid|argv|nextTick|getuid|getgid|env)\b(?! = )|kill\(|stdout\.write\()))|=\sprocess\b(?!\.)/,
   /\b(?:globalThis|global)\./,
   /\bprototype\.\w+ = /,
   /\bDate\.now = /,
   /\bsetFlagsFromString\b/,
   /\bnode:(?:process|worker_threads|cluster)\b/,
-  // Time that is measured is measured with nothing of others to be thrown away in it.
+  // Measured time must not include garbage collection caused by other files.
   /\bperformance\.now\b/,
 ];
 
-/** Put back what they take: the process's streams and exit code before they return, a folder's name in its environment when they are stopped. */
+/**
+ * Restored by the helpers: the process's streams and exit code before they return, a folder's name in its environment when they are
+ * stopped.
+ */
 const putBack = ['cli.ts', 'up.ts'].map((name) => join(tests, 'support', name));
 
-/** What a test of this text has to do with its process; undefined: nothing. */
+/** Process-wide state used in this text; undefined: none. */
 export function touchedBy(text: string): string | undefined {
   const code = text.replace(/^ *(?:\/\/|\/?\*).*$/gm, '');
   for (const what of once) {
@@ -38,7 +41,7 @@ export function touchedBy(text: string): string | undefined {
   return undefined;
 }
 
-/** Why a test has a process to itself, by what is in it and in what it imports of `test/`; undefined when it shares one. */
+/** The reason why a test has its own process, from its content and its imports of `test/`; undefined if it shares one. */
 export function aloneFor(file: string, seen = new Set<string>()): string | undefined {
   if (seen.has(file) || putBack.includes(file) || !existsSync(file)) return undefined;
   seen.add(file);

@@ -24,11 +24,11 @@ const keysOf = (pems: string[]) =>
 const role = (pems: string[], threshold: number) => ({ keyids: pems.map(idOf), threshold });
 const now = 1_800_000_000_000;
 
-/** What a device is offered when it looks at roots and timestamp, and the release that it asks about. */
+/** The documents that a device gets when it checks roots and timestamp, and the release that it requests. */
 export interface TrustCase {
   what: string;
   trust: TrustRoot;
-  /** What an identity made after `trust init` has besides. */
+  /** Additional content of an identity created after `trust init`. */
   root: string | null;
   /** From root 2 on, or from the one after `root`. */
   roots: string[];
@@ -165,7 +165,7 @@ const told: Record<string, Partial<TrustCase>> = {
   'a timestamp as a root': { roots: [text(stamp, operator, one, two)] },
 };
 
-/** One byte of a text is another one: ASCII stays ASCII. */
+/** One byte of a text is changed: ASCII stays ASCII. */
 function flipped(from: string, count: number, seed: number): { what: string; text: string }[] {
   const random = seededRandom(seed);
   return Array.from({ length: count }, () => {
@@ -181,7 +181,7 @@ function flipped(from: string, count: number, seed: number): { what: string; tex
 /** Chains, attacks and mutated bytes; all of them with AIOT_LONG=1. */
 export function trustCases(): TrustCase[] {
   const json = (value: unknown) => value as Json;
-  /** What stands for nothing there is no document at all. */
+  /** An absent value is not a document at all. */
   const envelopes = mutations(json(JSON.parse(second) as Envelope)).filter(({ value }) => value !== null);
   const mutated: [string, Partial<TrustCase>][] = [
     ...mutations(json(rootOf(2))).map(({ what, value }): [string, Partial<TrustCase>] => [
@@ -209,7 +209,7 @@ export function trustCases(): TrustCase[] {
   return [...Object.entries(told), ...some].map(([what, changes]) => ({ ...good, ...changes, what }));
 }
 
-/** What this side says, and what it keeps: as firmware/test/trust_tool.c prints it. */
+/** This side's result and stored state, in the format of firmware/test/trust_tool.c. */
 export async function trustVerdict({
   trust,
   root,

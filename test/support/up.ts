@@ -6,7 +6,7 @@ import type { ZodType } from 'zod';
 import { up } from '../../src/lib/platform/up/up.js';
 import { runCli } from './cli.js';
 
-/** A platform in this process that `runCli` talks to, with contexts and a signing key of its own. */
+/** A platform in this process for `runCli`, with its own contexts and signing key. */
 export interface UpForTests {
   folder: string;
   /** https origin. */
@@ -50,7 +50,7 @@ export async function upForTests(options: Partial<Parameters<typeof up>[0]> = {}
   };
 }
 
-/** Runs with --json: one line, exit code 0, and a result that fits its schema. */
+/** Runs with --json: one line, exit code 0, and a result that matches its schema. */
 export async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
   const { code, json, stdout, stderr } = await runCli([...argv, '--json']);
   expect(code, stdout + stderr).toBe(0);
@@ -58,9 +58,12 @@ export async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
   return schema.parse(json);
 }
 
-/** Runs with --json and gives the error that it ends with. */
-export async function refusal(argv: string[]): Promise<{ code: string; message: string; exit: number }> {
+/** Runs with --json and returns the error that it ends with. */
+export async function refusal(
+  argv: string[],
+): Promise<{ code: string; subject?: string; message: string; exit: number }> {
   const { json, code } = await runCli([...argv, '--json']);
-  const { error } = json as { error: { code: string; message: string } };
-  return { code: error.code, message: error.message, exit: code };
+  const { error } = json as { error: { code: string; subject?: string; message: string } };
+  const { subject } = error;
+  return { code: error.code, ...(subject && { subject }), message: error.message, exit: code };
 }

@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { digestOf, generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { deferred } from '../../src/lib/core/tasks.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import type { SimulatedDevice } from '../../src/lib/device/native/device.js';
 import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import type { UpdateCheck } from '../../src/lib/device/update/types.js';
-import { deferred } from '../../src/lib/device/virtual/deferred.js';
 import { createDelta } from '../../src/lib/formats/delta/patch.js';
 import type { TrustRoot } from '../../src/lib/formats/manifest/envelope.js';
 import type { UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
@@ -14,19 +14,19 @@ import { cosign } from '../../src/lib/formats/manifest/root.js';
 import { type Answer, type Attempt, type Forged, forged, json, type Lab, raw } from './attacker.js';
 import { motionSamples } from './motion-bundle.js';
 
-/** An attack on the update of a device that runs a release already, for both kinds of device. */
+/** An attack on the update of a device that already runs a release, for both kinds of device. */
 export interface UpdateAttack {
-  /** As the device reports it. null = nothing is wrong to see: it has that release, and runs on with the bytes that it has. */
+  /** As reported by the device. null = no visible error: it has that release, and keeps running its current bytes. */
   code: string | null;
-  /** All checks that stand in its way; none = no switch turns it off. */
+  /** All checks that prevent it; none = no switch disables it. */
   off: readonly UpdateCheck[];
-  /** Checks before it that are off while it is tried to succeed, for they would hide it. */
+  /** Earlier checks that are disabled while the attack is tried, because they would hide it. */
   before?: readonly UpdateCheck[];
   /** Fields of the running release's manifest that differ. */
   base?: Partial<UnsignedManifest>;
   /** The device wants two signatures, the operator's and a colleague's. */
   twoKeys?: boolean;
-  /** The code that is told of an offered patch. */
+  /** The expected code for an offered patch. */
   delta?: string;
   /** Takes more than a minute of the device's time. */
   slow?: boolean;
@@ -39,10 +39,10 @@ const colleague = generateKeyPair().privatePem;
 const stranger = generateKeyPair().privatePem;
 const blobOf = (bytes: Uint8Array) => `/api/v1/blobs/${digestOf(bytes)}`;
 
-/** What the last endless answer got rid of: true = all of it. */
+/** The result of the last endless response: true = all of it was sent. */
 export const endless = { tookAll: false };
 
-/** Bytes without end, as far as a test goes. */
+/** Endless bytes, as far as a test needs them. */
 function endlessAnswer(first: Uint8Array): Answer {
   endless.tookAll = false;
   return async (res) => {
@@ -58,7 +58,7 @@ function endlessAnswer(first: Uint8Array): Answer {
   };
 }
 
-/** One byte after the other, each after so many ms. */
+/** Byte by byte, each after this many ms. */
 const drip =
   (bytes: Uint8Array, ms: number): Answer =>
   async (res) => {
@@ -81,11 +81,11 @@ const brokenOff =
 const text = (envelope: object) => Buffer.from(JSON.stringify(envelope));
 
 interface Battlefield {
-  /** Private key of the operator whose releases the victim takes. */
+  /** Private key of the operator whose releases the victim accepts. */
   operator: () => string;
-  /** A model, another one for each seed. */
+  /** A model, different for each seed. */
   bytesOf: (seed: number) => Uint8Array;
-  /** Where the attacker listens. */
+  /** Address of the attacker. */
   mirror: () => string;
 }
 
@@ -93,7 +93,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
   const evil = () => bytesOf(66);
   const next = (bytes: Uint8Array, key: string, changes: Partial<UnsignedManifest> = {}) =>
     forged(bytes, key, { sequence: 6, ...changes });
-  /** A good release, of which something else is served. */
+  /** A valid release, for which other content is served. */
   const served = (change: (made: Forged) => Record<string, Answer>, changes?: Partial<UnsignedManifest>) => {
     const made = next(bytesOf(1), operator(), changes);
     return { desired: made.desired, serve: { ...made.serve, ...change(made) } };
@@ -147,7 +147,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       make: () =>
         served(
           ({ bytes }) => ({ [blobOf(bytes)]: raw(evil().subarray(0, bytes.length)) }),
-          // As long as what is served, so that the digest alone tells.
+          // As long as the served content, so that only the digest differs.
           oneArtifact(bytesOf(1), Math.min(evil().length, bytesOf(1).length)),
         ),
     },
@@ -201,7 +201,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
           const half = bytes.length >> 1;
           const answer: Answer = (res) => {
             const range = `bytes ${half}-${half - 1}/${bytes.length}`;
-            // Nothing more comes, however often it is asked for.
+            // No further byte arrives, however often it is requested.
             if (res.req.headers.range !== undefined) res.writeHead(206, { 'content-range': range }).end();
             else res.end(bytes.subarray(0, half));
           };
@@ -244,7 +244,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       code: 'AIOT_UPDATE_EXPIRED',
       off: ['expiry'],
       base: { issued: Date.now() + 30 * 86_400_000 },
-      // By the device's clock alone it would be good for a day yet.
+      // By the device's clock alone it would be valid for another day.
       make: () => next(bytesOf(2), operator(), { expires: Date.now() + 86_400_000 }),
     },
     'malicious mirror: a manifest from another host': {
@@ -301,7 +301,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       off: [],
       delta: 'AIOT_DELTA_RESULT',
       make(base) {
-        // The patch makes as many bytes as were signed, of which one is another.
+        // The patch yields as many bytes as were signed, one of which differs.
         const [signed, made] = [Uint8Array.from(base.bytes), Uint8Array.from(base.bytes)];
         signed[600] = (signed[600] ?? 0) ^ 1;
         made[700] = (made[700] ?? 0) ^ 1;
@@ -388,7 +388,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
   };
 }
 
-/** Trust root of a device that wants two signatures. */
+/** Trust root of a device that requires two signatures. */
 export function twoKeys(operator: string): TrustRoot {
   const keys = [operator, colleague].map(publicKeyOf);
   return {
@@ -400,7 +400,7 @@ export function twoKeys(operator: string): TrustRoot {
   };
 }
 
-/** A release that the victim of this attack takes. */
+/** A release that the victim of this attack accepts. */
 export function goodFor(
   attack: UpdateAttack,
   operator: string,
@@ -413,13 +413,13 @@ export function goodFor(
   return { ...made, envelope, serve: { ...made.serve, [made.desired.manifest]: json(envelope) } };
 }
 
-/** A device that is attacked, and what it says. */
+/** A device under attack, and its reports. */
 export interface Victim {
   device: SimulatedDevice;
   heard: Heard;
 }
 
-/** Tells how each rollout ended on a device. */
+/** Reports the result of each rollout on a device. */
 export class Heard {
   private readonly waiting = new Map<string, ReturnType<typeof deferred<Reported>>>();
   readonly onEvent = (event: DeviceEvent) => {
@@ -451,8 +451,8 @@ const recording = {
 };
 
 /**
- * Holds that a device refuses an attack with its code, runs the release from before it, answers with that, and takes the next good release.
- * The device is connected, and blank.
+ * Verifies that a device rejects an attack with its code, keeps running the previous release, predicts with that, and accepts the next
+ * valid release. The device is connected, and blank.
  */
 export async function expectRefused(
   lab: Lab,

@@ -7,12 +7,12 @@ import { root } from './cli.js';
 
 /** firmware/test/update_tool.c, or another tool there, built with sanitizers. */
 export interface UpdateTool {
-  /** What it prints for this input, line by line; or another one that was built with it. */
+  /** Its output for this input, line by line; or that of another tool built with it. */
   run(args: string[], input?: string, program?: string): string[];
   remove(): void;
 }
 
-/** Rejects when it does not compile. Takes its time without holding up who else runs here. */
+/** Rejects if it does not compile. Does not block other tests meanwhile. */
 export async function buildUpdateTool(target = 'update_tool', ...others: string[]): Promise<UpdateTool> {
   const build = mkdtempSync(join(tmpdir(), 'aiot-update-tool-'));
   const cmake = (...args: string[]) => promisify(execFile)('cmake', args);

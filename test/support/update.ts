@@ -15,7 +15,7 @@ import { type Manifest, signManifest } from '../../src/lib/formats/manifest/mani
 export const operator = generateKeyPair().privatePem;
 export const trust = trustRootOf(publicKeyOf(operator));
 
-/** Time that passes at once. */
+/** Time that passes immediately. */
 export const quickClock: Clock = { now: () => Date.now(), sleep: async () => {} };
 
 export interface Release {
@@ -60,7 +60,7 @@ export function release(
   };
 }
 
-/** The wish for a release, with a patch that makes it of another one. */
+/** The request for a release, with a patch that creates it from another one. */
 export function byDelta({ desired, bytes }: Release, base: Release): { desired: Desired; patch: Uint8Array } {
   const patch = createDelta(base.bytes, bytes);
   const delta = { base: digestOf(base.bytes), digest: digestOf(patch), bytes: patch.length };
@@ -86,7 +86,7 @@ export function memorySource(
   };
 }
 
-/** Takes any bytes for a model: three golden vectors, all of them good. */
+/** Accepts any bytes as a model: three golden vectors, all passing. */
 export const anyRuntime: ModelRuntime = {
   load: async () => ({
     fields: ['x'],
@@ -101,13 +101,13 @@ export const anyRuntime: ModelRuntime = {
 export interface TestUpdater {
   updater: Updater;
   reports: Reported[];
-  /** Bytes of the model in use. */
+  /** Bytes of the active model. */
   active(): Uint8Array | null;
-  /** What killed the flash, if anything did. */
+  /** The error that failed the flash, if any. */
   died(): unknown;
 }
 
-/** An updater on this flash, with ports that answer at once. */
+/** An updater on this flash, with ports that answer immediately. */
 export async function testUpdater(
   flash: Flash,
   options: {

@@ -26,10 +26,10 @@ export interface Template {
   dag?: { tasks: { name: string; depends?: string; arguments?: { artifacts?: Artifact[] } }[] };
 }
 
-/** Where artifacts go between steps, by their keys: what is a folder comes back as one. */
+/** Storage of artifacts between steps, by their keys: a folder is restored as one. */
 export interface ArtifactStore {
   put(path: string, key: string): Promise<void>;
-  /** False where there is nothing under the key. */
+  /** False if there is nothing under the key. */
   get(key: string, path: string): Promise<boolean>;
 }
 
@@ -44,7 +44,7 @@ export function folderStore(folder: string): ArtifactStore {
   };
 }
 
-/** How far a step has come, as the controller would write it into the workflow. */
+/** Progress of a step, in the form that the controller writes to the workflow. */
 export interface StepNews {
   phase: 'Running' | 'Succeeded' | 'Failed' | 'Omitted';
   attempt: number;
@@ -57,20 +57,20 @@ export interface RunnerOptions {
   /** For the pods' folders. */
   dir: string;
   store: ArtifactStore;
-  /** What {{workflow.…}} stands for. */
+  /** Values of {{workflow.…}}. */
   workflow?: { name: string; parameters: Record<string, string> };
   /** The folder that is mounted at /context. */
   context?: string;
-  /** What stands at /app/bin/run.js; the sources unless told. */
+  /** Content of /app/bin/run.js; the sources by default. */
   program?: string;
-  /** Steps that are done already, of a workflow that is tried again. */
+  /** Finished steps of a retried workflow. */
   done?: ReadonlySet<string>;
   signal?: AbortSignal;
   onStep?(step: string, news: StepNews): void;
   onLine?(step: string, attempt: number, line: string): void;
 }
 
-/** Runs the templates in their order as an executor would: artifacts in, the container's command, artifacts out; /pipeline is a folder here. */
+/** Runs the templates in order like an executor: artifacts in, the container's command, artifacts out; /pipeline is a folder here. */
 export async function runWorkflow(options: RunnerOptions): Promise<Map<string, number | null>> {
   const { templates, done = new Set(), signal, onStep = () => {} } = options;
   const codes = new Map<string, number | null>();

@@ -20,7 +20,7 @@ beforeAll(async () => {
 describeReal('pictures', 'aiot vision faces on photographs', () => {
   const files = ['astronaut.png', 'sample1.jpg', 'coffee.png'].map((name) => join(picturesFolder, name));
 
-  it('tells boxes and writes faces in gray', async () => {
+  it('reports boxes and writes the faces in grayscale', async () => {
     const out = join(dir, 'faces');
     const { code, json } = await runCli([
       'vision',
@@ -45,7 +45,7 @@ describeReal('pictures', 'aiot vision faces on photographs', () => {
     }
   });
 
-  it('shows a table, and the faces themselves where there are colours', async () => {
+  it('prints a table, and the faces if colors are supported', async () => {
     const plain = await runCli(['vision', 'faces', files[0]!]);
     expect(plain.stdout).toMatch(/^picture +score +x +y +width +height +written\n\S+astronaut\.png +0\.91\d/);
     expect(plain.stdout).not.toContain('▀');
@@ -56,7 +56,7 @@ describeReal('pictures', 'aiot vision faces on photographs', () => {
     expect(seen.stdout.split('\n').filter((line) => line.includes('▀')).length).toBe(12);
   });
 
-  it('does not write a face over a picture that it reads', async () => {
+  it('does not overwrite an input picture with a face', async () => {
     const own = join(dir, 'face0.png');
     await writeFile(own, await readFile(files[0]!));
     const { code, stderr } = await runCli(['vision', 'faces', own, '--out', dir]);

@@ -30,12 +30,12 @@ const counted: Record<string, number> = {
 };
 const picture = async (name: string) => decodePicture(await readFile(join(picturesFolder, name)), name);
 
-describeReal('pictures', 'The face detector on photographs', () => {
+describeReal('pictures', 'the face detector on photographs', () => {
   /** MediaPipe 0.10.21's own boxes of the astronaut: score, x, y, width, height. */
   it.each([
     ['short', 0.922, [178, 83, 95, 95]],
     ['sparse', 0.912, [174, 68, 104, 104]],
-  ] as const)('%s gives MediaPipe’s own box and score', async (model, score, box) => {
+  ] as const)('%s matches the box and score of MediaPipe', async (model, score, box) => {
     const detector = await openFaceDetector({ model });
     const faces = detector.detect(await picture('astronaut.png'));
     detector.close();
@@ -55,24 +55,24 @@ describeReal('pictures', 'The face detector on photographs', () => {
     expect(nose![1]).toBeLessThan(mouth![1]);
   });
 
-  describe('sparse', () => {
+  describe('the sparse model', () => {
     let detector: FaceDetector;
     beforeAll(async () => {
       detector = await openFaceDetector();
     });
     afterAll(() => detector.close());
 
-    it.each(Object.entries(counted))('finds every face of %s (%i), and no other', async (name, faces) => {
+    it.each(Object.entries(counted))('finds every face in %s (%i) and no others', async (name, faces) => {
       expect(detector.detect(await picture(name))).toHaveLength(faces);
     });
 
-    it('finds none in black, white and noise', () => {
+    it('finds no faces in black, white or noise', () => {
       const noise = Uint8Array.from({ length: 640 * 480 * 3 }, (_, i) => (i * 2_654_435_761) >>> 24);
       for (const data of [new Uint8Array(noise.length), noise.map(() => 255), noise])
         expect(detector.detect({ width: 640, height: 480, data })).toEqual([]);
     });
 
-    it('keeps its memory when it looks at many', async () => {
+    it('does not leak memory over many pictures', async () => {
       const one = await picture('astronaut.png');
       for (let i = 0; i < 20; i++) detector.detect(one);
       const before = process.memoryUsage().rss;
@@ -85,7 +85,7 @@ describeReal('pictures', 'The face detector on photographs', () => {
   it.each([
     ['short', 23],
     ['full', 30],
-  ] as [FaceModelName, number][])('%s finds %i of the 31, and no other', async (model, found) => {
+  ] as [FaceModelName, number][])('%s finds %i of the 31 faces and no others', async (model, found) => {
     const detector = await openFaceDetector({ model });
     let faces = 0;
     for (const [name, most] of Object.entries(counted)) {
@@ -97,7 +97,7 @@ describeReal('pictures', 'The face detector on photographs', () => {
     expect(faces).toBe(found);
   });
 
-  it('sees smaller faces with a zoom, each once', async () => {
+  it('finds smaller faces with a zoom, each once', async () => {
     const canvas = await small(22);
     const [plain, zoomed] = [await openFaceDetector(), await openFaceDetector({ zoom: 2, minScore: 0.65 })];
     expect(plain.detect(canvas)).toEqual([]);

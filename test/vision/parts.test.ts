@@ -30,7 +30,7 @@ const face = (x: number, y: number, size: number, score: number): Face => ({
 });
 
 describe('a letterbox', () => {
-  it('keeps proportions, centres, and fills with black what lies beside', () => {
+  it('keeps proportions, centers the picture, and fills the rest with black', () => {
     const into = new Float32Array(8 * 8 * 3);
     const box = letterbox(flat(16, 8, [255, 127.5, 0]), { x: 0, y: 0, width: 16, height: 8 }, 8, into);
     expect(box).toEqual({ size: 8, scale: 0.5, padX: 0, padY: 2 });
@@ -42,7 +42,7 @@ describe('a letterbox', () => {
     expect([...into.subarray(7 * 8 * 3, 7 * 8 * 3 + 3)]).toEqual([-1, -1, -1]);
   });
 
-  it('takes the pixel at i / scale, without half a pixel more', () => {
+  it('takes the pixel at i / scale, without a half-pixel offset', () => {
     const ramp: Picture = {
       width: 8,
       height: 8,
@@ -54,7 +54,7 @@ describe('a letterbox', () => {
     expect(row).toEqual([0, 20, 40, 60]);
   });
 
-  it('looks at a region alone', () => {
+  it('reads only the given region', () => {
     const picture = flat(4, 4, [0, 0, 0]);
     picture.data.fill(255, (2 * 4 + 2) * 3);
     const into = new Float32Array(2 * 2 * 3);
@@ -63,16 +63,16 @@ describe('a letterbox', () => {
   });
 });
 
-describe('boxes', () => {
+describe('face boxes', () => {
   it.each([
     ['sparse', 2304],
     ['full', 2304],
     ['short', 896],
-  ] as const)('%s has its anchors', (name, count) => {
+  ] as const)('have the anchors of the %s model', (name, count) => {
     expect(anchorCentres(faceModels[name]).length).toBe(count * 2);
   });
 
-  it('are the anchor’s centre and offsets in pixels of the square', () => {
+  it('are decoded from the anchor’s center and offsets in pixels', () => {
     const row = Float32Array.from([10, 20, 50, 100, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, -5]);
     const options = { size: 100, minScore: 0.5 };
     const [found] = decodeBoxes(row, Float32Array.of(2), Float32Array.of(0.5, 0.5), options);
@@ -84,19 +84,19 @@ describe('boxes', () => {
   });
 
   it.each([
-    ['a score below the least', [0, 0, 9, 9], -0.01],
-    ['no width', [0, 0, 0, 9], 9],
+    ['a score below the minimum', [0, 0, 9, 9], -0.01],
+    ['zero width', [0, 0, 0, 9], 9],
     ['a negative height', [0, 0, 9, -9], 9],
-    ['a size that is no number', [0, 0, Number.NaN, 9], 9],
-    ['a score that is no number', [0, 0, 9, 9], Number.NaN],
-  ])('leave out %s', (_, [x, y, w, h], logit) => {
+    ['a size that is not a number', [0, 0, Number.NaN, 9], 9],
+    ['a score that is not a number', [0, 0, 9, 9], Number.NaN],
+  ])('are discarded with %s', (_, [x, y, w, h], logit) => {
     const row = Float32Array.from([x!, y!, w!, h!, ...Array(12).fill(0)]);
     expect(
       decodeBoxes(row, Float32Array.of(logit), Float32Array.of(0, 0), { size: 9, minScore: 0.5 }),
     ).toEqual([]);
   });
 
-  it('of one face become one, weighted by their scores', () => {
+  it('are merged for one face, weighted by score', () => {
     const merged = mergeBoxes([face(100, 0, 50, 0.6), face(0, 0, 50, 0.9), face(6, 0, 50, 0.3)]);
     expect(merged.map(({ x, score }) => [Math.round(x * 10) / 10, score])).toEqual([
       [1.5, 0.9],
@@ -104,7 +104,7 @@ describe('boxes', () => {
     ]);
   });
 
-  it('never overlap by more than the limit after merging, when they are alike', () => {
+  it('do not increase in number when merged, and are sorted by score', () => {
     const boxes = fc.array(
       fc.tuple(
         fc.integer({ min: 0, max: 900 }),
@@ -124,14 +124,14 @@ describe('boxes', () => {
     );
   });
 
-  it('overlap by intersection over union', () => {
+  it('measure overlap as intersection over union', () => {
     expect(overlap(face(0, 0, 10, 1), face(0, 0, 10, 1))).toBe(1);
     expect(overlap(face(0, 0, 10, 1), face(5, 0, 10, 1))).toBeCloseTo(1 / 3, 9);
     expect(overlap(face(0, 0, 10, 1), face(10, 0, 10, 1))).toBe(0);
   });
 });
 
-describe('regions', () => {
+describe('zoom regions', () => {
   it('are the whole picture without a zoom', () => {
     expect(regionsOf(flat(640, 480, [0, 0, 0]), 1)).toEqual([{ x: 0, y: 0, width: 640, height: 480 }]);
   });
@@ -142,7 +142,7 @@ describe('regions', () => {
     [1920, 1080, 3],
     [100, 1000, 4],
     [333, 331, 1.5],
-  ])('of %i×%i at zoom %f cover it and stay inside', (width, height, zoom) => {
+  ])('cover %i×%i at zoom %f and stay inside', (width, height, zoom) => {
     const squares = regionsOf({ width, height, data: new Uint8Array() }, zoom).slice(1);
     const inside = (x: number, y: number) =>
       squares.some((r) => x >= r.x && y >= r.y && x < r.x + r.width && y < r.y + r.height);
@@ -167,12 +167,12 @@ describe('a crop', () => {
       1,
       { x: 0, y: 0, width: 20, height: 10 },
     ],
-    ['outside', { x: 21, y: 0, width: 5, height: 5 }, 0, undefined],
-  ])('%s is cut to whole pixels of the picture', (_, box, margin, want) => {
+    ['none if outside', { x: 21, y: 0, width: 5, height: 5 }, 0, undefined],
+  ])('is limited to whole pixels of the picture: %s', (_, box, margin, want) => {
     expect(cropRegion(picture, box, margin)).toEqual(want);
   });
 
-  it('is as gray as libvips and OpenCV make it', async () => {
+  it('is converted to gray as in libvips and OpenCV', async () => {
     const color = { width: 2, height: 1, data: Uint8Array.from([255, 0, 0, 12, 200, 99]) };
     const gray = cropGray(color, { x: 0, y: 0, width: 2, height: 1 });
     expect([...gray.data]).toEqual([76, Math.round(12 * 0.299 + 200 * 0.587 + 99 * 0.114)]);
@@ -180,14 +180,14 @@ describe('a crop', () => {
     expect(white.data[0]).toBe(255);
   });
 
-  it('shrinks by means and never grows', () => {
+  it('is shrunk by averaging and never enlarged', () => {
     const gray = { width: 4, height: 2, data: Uint8Array.from([0, 100, 50, 50, 100, 200, 50, 50]) };
     expect(shrinkGray(gray, 2)).toEqual({ width: 2, height: 1, data: Uint8Array.from([100, 50]) });
     expect(shrinkGray(gray, 8)).toBe(gray);
   });
 });
 
-describe('a gray PNG', () => {
+describe('a grayscale PNG', () => {
   it('is read back byte for byte by libvips, whatever its size', async () => {
     const sizes = fc.tuple(
       fc.integer({ min: 1, max: 40 }),
@@ -208,16 +208,16 @@ describe('a gray PNG', () => {
     );
   });
 
-  it('says 8 bits of gray in its header', () => {
+  it('declares 8-bit grayscale in its header', () => {
     const png = grayPng({ width: 3, height: 1, data: Uint8Array.of(1, 2, 3) });
     expect([...png.subarray(24, 29)]).toEqual([8, 0, 0, 0, 0]);
     expect([...inflateSync(png.subarray(41, 41 + png.readUInt32BE(33)))]).toEqual([2, 1, 2, 3]);
   });
 });
 
-describe('what a picture is', () => {
+describe('picture detection', () => {
   const made = sharp({ create: { width: 33, height: 21, channels: 3, background: '#345' } });
-  it.each(['jpeg', 'png', 'gif', 'webp'] as const)('%s is told by its header', async (format) => {
+  it.each(['jpeg', 'png', 'gif', 'webp'] as const)('recognizes %s by its header', async (format) => {
     const bytes = await made.clone().toFormat(format).toBuffer();
     expect(pictureFacts(bytes)).toEqual({ format, width: 33, height: 21 });
     // Cut anywhere, it is told or not, and never told wrongly.
@@ -225,7 +225,7 @@ describe('what a picture is', () => {
       expect([undefined, 33]).toContain(pictureFacts(bytes.subarray(0, end))?.width);
   });
 
-  it('lossless and animated WebP, progressive JPEG and BMP too', async () => {
+  it('recognizes lossless and transparent WebP, progressive JPEG and BMP', async () => {
     const lossless = await made.clone().webp({ lossless: true }).toBuffer();
     const alpha = await made.clone().ensureAlpha(0.5).webp().toBuffer();
     const progressive = await made
@@ -242,13 +242,13 @@ describe('what a picture is', () => {
       expect(pictureFacts(bytes)).toMatchObject({ width: 33, height: 21 });
   });
 
-  it('noise is none', () => {
+  it('does not recognize noise as a picture', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => pictureFacts(bytes) === undefined));
   });
 });
 
-describe('decoding', () => {
-  it('turns as EXIF says, and puts transparent parts on black', async () => {
+describe('picture decoding', () => {
+  it('applies EXIF rotation, and puts transparent parts on black', async () => {
     const turned = await sharp({ create: { width: 4, height: 2, channels: 3, background: '#f00' } })
       .jpeg()
       .withMetadata({ orientation: 6 })
@@ -260,18 +260,19 @@ describe('decoding', () => {
     expect([...(await decodePicture(clear)).data]).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
-  it('makes three channels of gray', async () => {
+  it('expands gray to three channels', async () => {
     const gray = grayPng({ width: 1, height: 1, data: Uint8Array.of(7) });
     expect([...(await decodePicture(gray)).data]).toEqual([7, 7, 7]);
   });
 
   it.each([
     ['text', Buffer.from('no picture')],
-    ['nothing', Buffer.alloc(0)],
-    ['a PNG that is cut off', grayPng({ width: 9, height: 9, data: new Uint8Array(81) }).subarray(0, 40)],
-  ])('refuses %s', async (_, bytes) => {
+    ['an empty file', Buffer.alloc(0)],
+    ['a truncated PNG', grayPng({ width: 9, height: 9, data: new Uint8Array(81) }).subarray(0, 40)],
+  ])('rejects %s', async (_, bytes) => {
     await expect(decodePicture(bytes, 'x.png')).rejects.toMatchObject({
-      code: 'AIOT_PICTURE_MALFORMED',
+      code: 'AIOT_FILE_MALFORMED',
+      subject: 'picture',
       message: expect.stringContaining('x.png'),
     });
   });
@@ -281,7 +282,7 @@ describe('decoding', () => {
     [0, 2, 0],
     [Number.NaN, 2, 0],
     [-1, -4, 12],
-  ])('refuses raw pixels of %f×%f in %i bytes', (width, height, length) => {
+  ])('rejects raw pixels of %f×%f in %i bytes', (width, height, length) => {
     expect(() => rawPicture(width, height, new Uint8Array(length))).toThrow('expected');
   });
 });

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Rollout } from '../../src/lib/registry/rollouts/schema.js';
+import type { Rollout } from '../../src/lib/api/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
 import { type Answer, type FakeFleet, fakeFleet } from '../support/fake-fleet.js';
 import { describeReal } from '../support/real.js';
 import { oneWave } from '../support/rollout.js';
 
-describeReal('chromium', 'what needs attention, on the first page', () => {
+describeReal('chromium', 'problems on the overview page', () => {
   let own: Dashboard;
   let fleet: FakeFleet;
   let answer: Answer = 'commits';
@@ -31,25 +31,27 @@ describeReal('chromium', 'what needs attention, on the first page', () => {
     return client.rollouts.start({ ...request, policy: { ...request.policy, maxFailures } });
   }
 
-  it('is nothing while all is well, and devices that have not connected yet are no failure', async () => {
+  it('lists nothing while all is well, and does not count devices that have never connected', async () => {
     await own.platform.client.devices.simulate({
       type: 'virtual',
       devices: [{ name: 'in-the-box', digest: '0'.repeat(64) }],
     });
     const { page, context } = await own.open('#/');
-    await page.getByRole('heading', { name: 'The platform', exact: true }).waitFor();
+    await page.getByRole('heading', { name: 'Platform', exact: true }).waitFor();
     await page.waitForTimeout(700);
     expect(await page.getByRole('heading', { name: 'Needs attention' }).count()).toBe(0);
     await context.close();
   });
 
-  it('is a rollout that a gate stopped, with the device that failed and why; then what came of it; then nothing', async () => {
+  it('lists a stopped rollout with its failed device and error until a later rollout succeeds', async () => {
     const { page, troubles } = await own.open('#/');
     page.setDefaultTimeout(15_000);
     const stopped = await rollOut('refuses', 0);
     const list = page.getByRole('list', { name: 'Needs attention' });
     const entry = list.getByRole('listitem').filter({ hasText: 'tiny@1' });
-    await entry.getByText('1 of 3 devices of wave 1 failed; more than 0 stop the rollout').waitFor();
+    await entry
+      .getByText('1 of 3 devices of wave 1 failed; no failures are allowed in a wave of this size')
+      .waitFor();
     await entry.getByText('not ours').waitFor();
     expect(await entry.getByRole('link', { name: 'tiny@1' }).getAttribute('href')).toBe(
       `#/rollouts/${stopped.id}`,
@@ -59,7 +61,7 @@ describeReal('chromium', 'what needs attention, on the first page', () => {
 
     const partly = await rollOut('rolls back', 3);
     const later = list.getByRole('listitem').filter({ hasText: 'tiny@2' });
-    await later.getByText('2 of 3 devices run it; 1 rolled back').waitFor();
+    await later.getByText('2 of 3 devices committed; 1 rolled back').waitFor();
     await later.getByText('1 of 3', { exact: true }).waitFor();
     expect(await later.getByRole('link', { name: 'tiny@2' }).getAttribute('href')).toBe(
       `#/rollouts/${partly.id}`,
@@ -72,7 +74,7 @@ describeReal('chromium', 'what needs attention, on the first page', () => {
     await page.context().close();
   });
 
-  it('is a device that was connected and is not any more', async () => {
+  it('lists a device that has gone offline', async () => {
     const { page, troubles } = await own.open('#/', { width: 390, dark: true });
     page.setDefaultTimeout(15_000);
     await fleet.devices[1]?.client.endAsync(true);

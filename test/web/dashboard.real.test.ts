@@ -9,13 +9,13 @@ describeReal('chromium', 'the dashboard in a browser', () => {
   });
   afterAll(() => own.stop());
 
-  it('logs in by a link, which then is in no history, and by a token', async () => {
+  it('logs in with a one-time link, which leaves no trace in the history, and with a token', async () => {
     const { page, troubles } = await own.open('#/');
     await page.getByRole('heading', { name: 'First steps' }).waitFor();
     expect(page.url()).not.toContain('login');
     await expectAccessible(page);
     await page.getByRole('button', { name: 'Log out' }).click();
-    await page.getByLabel('Or with a token').fill(own.platform.token);
+    await page.getByLabel('Or log in with a token').fill(own.platform.token);
     await expectAccessible(page);
     await page.getByRole('button', { name: 'Log in' }).click();
     await page.getByRole('heading', { name: 'First steps' }).waitFor();
@@ -23,26 +23,26 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     await page.context().close();
   });
 
-  it('says that the platform is away, and shows what is new when it is back, still logged in', async () => {
+  it('reports an unreachable platform, and reloads when it is back, still logged in', async () => {
     const { platform } = own;
     const port = Number(new URL(platform.platform.urls.http).port);
     const { page, troubles } = await own.open('#/devices');
-    await page.getByRole('heading', { name: 'No device yet' }).waitFor();
+    await page.getByRole('heading', { name: 'No devices yet' }).waitFor();
     await platform.platform.stop();
-    await page.getByText('The platform does not answer.').waitFor();
+    await page.getByText('The platform is unreachable.').waitFor();
     await platform.start({ httpPort: port });
     await platform.client.devices.simulate({
       type: 'virtual',
       devices: [{ name: 'came-meanwhile', digest: '0'.repeat(64) }],
     });
     await page.getByRole('link', { name: 'came-meanwhile' }).waitFor();
-    await page.getByText('The platform does not answer.').waitFor({ state: 'detached' });
+    await page.getByText('The platform is unreachable.').waitFor({ state: 'detached' });
     // The browser's own words for the connections that it lost.
     expect(troubles.filter((text) => !/net::ERR_/.test(text))).toEqual([]);
     await page.context().close();
   });
 
-  it('stays on the page that was asked for last, whichever comes last', async () => {
+  it('shows the page that was requested last, even if another one loads later', async () => {
     const { page, troubles } = await own.open('#/events');
     await page.getByRole('heading', { name: 'Events' }).waitFor();
     await page.route(/\/assets\/rollouts-/, async (route) => {
@@ -59,7 +59,7 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     await page.context().close();
   });
 
-  it('looks as it looked', async () => {
+  it('looks like the stored screenshots', async () => {
     const names = Array.from({ length: 30 }, (_, i) => ({
       name: `line-${i}`,
       digest: String(i).padStart(64, '0'),

@@ -8,7 +8,7 @@ import { describeReal } from '../support/real.js';
 const series = 10;
 const rate = 100;
 
-describeReal('chromium', 'the pages of devices', () => {
+describeReal('chromium', 'device pages', () => {
   let own: Dashboard;
   let device: FakeDevice;
   let sending: NodeJS.Timeout;
@@ -52,11 +52,11 @@ describeReal('chromium', 'the pages of devices', () => {
     await own.stop();
   });
 
-  it('lead from the fleet to a device that is plotted as it sends, at the screen’s own pace', async () => {
+  it('plot telemetry live at the frame rate of the screen', async () => {
     const { page, context, troubles } = await own.open('#/devices');
     await page.getByRole('link', { name: 'bench-1' }).click();
     await page.getByRole('heading', { name: 'imu' }).waitFor();
-    await page.getByRole('heading', { name: 'Inferences' }).waitFor();
+    await page.getByRole('heading', { name: 'Predictions' }).waitFor();
     await page.waitForTimeout(1500);
     const frames = (await page.evaluate(`new Promise((done) => {
       let count = 0;
@@ -64,7 +64,7 @@ describeReal('chromium', 'the pages of devices', () => {
       const next = () => { count++; performance.now() - begin < 2000 ? requestAnimationFrame(next) : done(count / 2); };
       requestAnimationFrame(next);
     })`)) as number;
-    // Software drawing on a busy machine: a third of what a screen shows. docs/dashboard.md has the figure.
+    // Software drawing on a busy machine: a third of what a screen shows. docs/background/benchmarks.md has the figure.
     expect(frames).toBeGreaterThan(20);
 
     await page.screenshot({
@@ -75,7 +75,7 @@ describeReal('chromium', 'the pages of devices', () => {
     await context.close();
   });
 
-  it('tell what is desired and reported, the log, the history, and what may be done', async () => {
+  it('show desired and reported state, logs and history, and run actions', async () => {
     const { page, context, troubles } = await own.open('#/devices/bench-1?tab=log');
     await page.getByText('the sensor <b>was</b> silent').waitFor();
     await page.getByRole('link', { name: 'Desired and reported' }).click();
@@ -95,7 +95,7 @@ describeReal('chromium', 'the pages of devices', () => {
     await context.close();
   });
 
-  it('fit on a phone, in the dark, and show a viewer nothing that it may not', async () => {
+  it('fit a phone in dark mode, and hide actions from a viewer', async () => {
     const viewer = await own.platform.client.tokens.create({ name: 'screen', role: 'viewer' });
     for (const hash of ['#/', '#/devices', '#/devices?view=map', '#/devices/bench-1']) {
       const { page, context, troubles } = await own.open(hash, {

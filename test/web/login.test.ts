@@ -3,8 +3,8 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loginLinkSchema, type Session } from '../../src/lib/api/contract/access.js';
 import { systemClock } from '../../src/lib/core/time.js';
-import { loginLinkSchema, type Session } from '../../src/lib/registry/session-api.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ok, upForTests } from '../support/up.js';
@@ -50,7 +50,7 @@ async function logIn(token = platform.token) {
 }
 
 describe('the dashboard without a login', () => {
-  it('is a page that holds no data, and lets in nothing from elsewhere', async () => {
+  it('serves a page without data, and loads nothing from elsewhere', async () => {
     const page = await call('GET', '/');
     expect(page.status).toBe(200);
     expect(page.headers['content-type']).toBe('text/html; charset=utf-8');
@@ -65,7 +65,7 @@ describe('the dashboard without a login', () => {
     expect((await call('GET', '/assets/%2e%2e%2f%2e%2e%2fpackage.json')).status).toBe(404);
   });
 
-  it('is told that nobody is logged in, and nothing else', async () => {
+  it('reports that no user is logged in, and nothing else', async () => {
     expect((await call('GET', '/api/v1/session')).json().user).toBeNull();
     expect((await call('GET', '/api/v1/devices')).status).toBe(401);
     expect((await call('POST', '/api/v1/session/links', {}, {})).status).toBe(401);
@@ -73,7 +73,7 @@ describe('the dashboard without a login', () => {
 });
 
 describe('a login', () => {
-  it('is a cookie that no page can read, and no other site can use', async () => {
+  it('is a cookie that scripts cannot read and other sites cannot use', async () => {
     const { answer, cookie } = await logIn();
     expect(String(answer.headers['set-cookie'])).toMatch(
       /^__Host-aiot-[0-9a-f]{8}=[\w-]{43}; Max-Age=604\d{3}; Path=\/; Secure; HttpOnly; SameSite=Strict$/,
@@ -83,7 +83,7 @@ describe('a login', () => {
     expect((await call('GET', '/api/v1/session', { cookie })).json().user?.role).toBe('operator');
   });
 
-  it('opens with a link once, with two at the same time once, and not after a quarter of an hour', async () => {
+  it('accepts a link only once, even if used twice at the same time, and only for 15 minutes', async () => {
     const code = await freshCode();
     const both = await Promise.all([1, 2].map(() => call('POST', '/api/v1/session', {}, { code })));
     expect(both.map(({ status }) => status).sort()).toEqual([200, 401]);
@@ -94,7 +94,7 @@ describe('a login', () => {
     expect(refused.json().code).toBe('AIOT_TOKEN_INVALID');
   });
 
-  it('opens with a token, and with nothing that is none', async () => {
+  it('accepts a valid token and no other secret', async () => {
     expect((await call('POST', '/api/v1/session', {}, { token: platform.token })).status).toBe(200);
     expect((await call('POST', '/api/v1/session', {}, { token: `aiot_${'A'.repeat(43)}` })).status).toBe(401);
     const { cookie } = await logIn();
@@ -103,7 +103,7 @@ describe('a login', () => {
     expect((await call('POST', '/api/v1/session', {}, { code: secret })).status).toBe(401);
   });
 
-  it('changes nothing without the word that only its own pages know', async () => {
+  it('rejects changes without the CSRF token of its session', async () => {
     const { cookie, csrf } = await logIn();
     const user = { name: 'eve', role: 'viewer' };
     expect((await call('POST', '/api/v1/users', { cookie }, user)).status).toBe(403);
@@ -117,7 +117,7 @@ describe('a login', () => {
     expect((await call('POST', '/api/v1/users', { cookie, 'x-aiot-csrf': csrf }, user)).status).toBe(201);
   });
 
-  it('may what its token may, and ends with it', async () => {
+  it('has the permissions of its token, and ends with it', async () => {
     const narrow = await platform.client.tokens.create({
       name: 'screen',
       role: 'viewer',
@@ -133,7 +133,7 @@ describe('a login', () => {
     expect(await platform.platform.loginLink(narrow.token)).toBeNull();
   });
 
-  it('ends when one logs out, after a week, and not with the process', async () => {
+  it('ends on logout or after a week, but survives a restart', async () => {
     const first = await logIn();
     const gone = await call('DELETE', '/api/v1/session', { cookie: first.cookie, 'x-aiot-csrf': first.csrf });
     expect(String(gone.headers['set-cookie'])).toContain('Max-Age=0');
@@ -145,7 +145,7 @@ describe('a login', () => {
     expect((await call('GET', '/api/v1/devices', { cookie })).status).toBe(401);
   });
 
-  it('is told as an event without what lets in', async () => {
+  it('is recorded as an event without secrets', async () => {
     const { events } = await platform.client.events.page({ from: 0, types: ['session.*'] });
     expect(events.map(({ type }) => type)).toEqual(
       expect.arrayContaining(['session.link', 'session.begin', 'session.end']),
@@ -155,7 +155,7 @@ describe('a login', () => {
 });
 
 describe('aiot dashboard', () => {
-  it('makes a link that logs in, as the start of the platform does', async () => {
+  it('prints a login link, as the platform does at startup', async () => {
     const up = await upForTests();
     try {
       const link = await ok(loginLinkSchema, ['dashboard']);
@@ -163,13 +163,13 @@ describe('aiot dashboard', () => {
       expect(link.expires - Date.now()).toBeGreaterThan(14 * 60_000);
       expect(up.dashboard).toMatch(/\/#\/login\/[\w-]{43}$/);
       const text = (await runCli(['dashboard'])).stdout;
-      expect(text).toContain('opens once, within 15 minutes');
+      expect(text).toContain('works once, for 15 minutes');
       // Without a display there is no browser; with one, what it is started with does not let in.
       const [display, wayland, path] = [process.env.DISPLAY, process.env.WAYLAND_DISPLAY, process.env.PATH];
       try {
         delete process.env.DISPLAY;
         delete process.env.WAYLAND_DISPLAY;
-        expect((await runCli(['dashboard', '--open'])).stderr).toContain('There is no browser');
+        expect((await runCli(['dashboard', '--open'])).stderr).toContain('No browser is available');
         const told = join(up.folder, 'told');
         const opener = join(up.folder, 'bin', 'xdg-open');
         await mkdir(dirname(opener));

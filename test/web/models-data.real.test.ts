@@ -46,42 +46,40 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     const { page, troubles } = await own.open('#/models');
     await page.getByRole('link', { name: 'har' }).click();
     await page.getByRole('button', { name: 'Compare' }).click();
-    await page.getByRole('row', { name: /^macro F1/ }).waitFor();
-    expect(await page.getByRole('row', { name: /^macro F1/ }).innerText()).toMatch(/−\d+\.\d points/);
+    await page.getByRole('row', { name: /^macro-F1/ }).waitFor();
+    expect(await page.getByRole('row', { name: /^macro-F1/ }).textContent()).toMatch(/−\d+\.\d points/);
     await page.getByRole('link', { name: '@2', exact: true }).click();
     await page.getByRole('heading', { name: 'har@2', level: 1 }).waitFor();
     await expectFits(page);
-    expect(await page.getByRole('row', { name: /^accuracy/ }).innerText()).toContain('80.1 % to 87.2 %');
-    await page.getByText('Not measured by folds').waitFor();
+    expect(await page.getByRole('row', { name: /^accuracy/ }).textContent()).toContain('80.1 % to 87.2 %');
+    await page.getByText('Not cross-validated').waitFor();
     await page.getByRole('button', { name: 'Promote to staging' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Promote', exact: true }).click();
     await page.getByText('AIOT_GATE_FAILED').waitFor();
     await expectAccessible(page);
-    await page.getByLabel('Go on all the same').fill('tried on the bench');
+    await page.getByLabel('Reason for overriding the gate').fill('tried on the bench');
     await page.getByRole('dialog').getByRole('button', { name: 'Promote', exact: true }).click();
-    await page.getByRole('button', { name: 'Back to dev' }).waitFor();
+    await page.getByRole('button', { name: 'Demote to dev' }).waitFor();
     expect((await own.platform.client.models.get('har', 2)).stage).toBe('staging');
     // The browser itself says that the gate answered no.
     expect(troubles.filter((line) => !line.includes('422') && !line.includes('409'))).toEqual([]);
     await page.context().close();
   });
 
-  it('says how certain an accuracy is in the words of the command line, and the figure by folds beside it', async () => {
+  it('shows the accuracy with its interval as the command line does, and the cross-validated one', async () => {
     const { page } = await own.open('#/models/har/1');
     await page.getByText('91 % of 800 windows in 20 recordings (95 %: 80.1–87.2)').waitFor();
     await page
-      .getByText(
-        '96.8 % of 2,024 windows in 53 recordings (95 %: 94–98), macro-F1 0.967, 0.981 after the vote',
-      )
+      .getByText('96.8 % of 2,024 windows in 53 recordings (95 %: 94–98), macro-F1 0.967, 0.981 smoothed')
       .waitFor();
     await page.context().close();
   });
 
-  it('labels a span that is dragged over, takes it back, and zooms', async () => {
+  it('labels a dragged span, undoes the label, and zooms', async () => {
     const { page, troubles } = await own.open('#/datasets');
     await page.getByRole('link', { name: 'motion' }).click();
     await page.getByRole('link', { name: 'long' }).click();
-    await page.getByText('least and greatest of 30,000 samples').waitFor();
+    await page.getByText('minimum and maximum of 30,000 samples').waitFor();
     const drag = async (from: number, to: number) => {
       const box = await page.locator('.u-over').boundingBox();
       if (!box) throw new Error('no plot');
@@ -90,27 +88,27 @@ describeReal('chromium', 'models and datasets in a browser', () => {
       await page.mouse.move(box.x + box.width * to, box.y + 60, { steps: 4 });
       await page.mouse.up();
     };
-    await page.getByLabel('Drag labels').check();
+    await page.getByLabel('Drag to label').check();
     await drag(0.2, 0.4);
     await page.getByLabel('Label', { exact: true }).fill('shaking');
-    await page.getByRole('button', { name: 'Give label' }).click();
-    await page.getByText('Labelled shaking').waitFor();
+    await page.getByRole('button', { name: 'Add label' }).click();
+    await page.getByText('Labeled shaking').waitFor();
     const [part] = (await own.platform.client.datasets.show('motion', 'wrist-1', 'long')).parts;
     expect(part?.label).toBe('shaking');
     expect(Math.abs((part?.from ?? 0) - began - 60_000)).toBeLessThan(1000);
     expect(Math.abs((part?.to ?? 0) - began - 120_000)).toBeLessThan(1000);
     await page.getByRole('button', { name: 'Undo' }).click();
-    await page.getByText('No label yet.').waitFor();
-    await page.getByLabel('Drag zooms').check();
+    await page.getByText('No labels yet.').waitFor();
+    await page.getByLabel('Drag to zoom').check();
     await drag(0.5, 0.52);
     await page.getByText(/^\d{3} samples$/).waitFor();
     await page.getByRole('application').press('0');
-    await page.getByText('least and greatest of 30,000 samples').waitFor();
+    await page.getByText('minimum and maximum of 30,000 samples').waitFor();
     expect(troubles).toEqual([]);
     await page.context().close();
   });
 
-  it('is readable by all, on a phone too', async () => {
+  it('is accessible, also on a phone', async () => {
     const hashes = ['#/models', '#/models/har', '#/models/har/1', '#/models/har/compare?a=1&b=2'];
     const data = ['#/datasets', '#/datasets/motion', '#/datasets/motion/wrist-1/long'];
     for (const [dark, width] of [

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ToldRun, ToldStep } from '../../src/lib/registry/runs-api.js';
+import type { ToldRun, ToldStep } from '../../src/lib/api/contract/jobs.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
 import { describeReal } from '../support/real.js';
 
@@ -41,7 +41,12 @@ const drift = {
 
 function told(more: Partial<ToldRun> = {}): ToldRun {
   return {
-    ...{ state: 'running', cause: { kind: 'manual', text: 'started by hand' }, who: 'somebody', ended: null },
+    ...{
+      state: 'running',
+      cause: { kind: 'manual', text: 'started manually' },
+      who: 'somebody',
+      ended: null,
+    },
     ...{ started: Date.now() - 9000, seconds: 9, aiot: '0.1.0', engine: 'local', model: null },
     steps: [
       step('extract', {
@@ -56,17 +61,17 @@ function told(more: Partial<ToldRun> = {}): ToldRun {
   };
 }
 
-describeReal('chromium', 'the pages of pipelines', () => {
+describeReal('chromium', 'pipeline pages', () => {
   let own: Dashboard;
   beforeAll(async () => {
     own = await dashboard();
   });
   afterAll(() => own.stop());
 
-  it('lead from a project to a run, its steps, what they said, and the drift that was found', async () => {
+  it('lead from a project to a run, its steps, their logs and the detected drift', async () => {
     const { client } = own.platform;
     const { page, context, troubles } = await own.open('#/pipelines');
-    await page.getByRole('heading', { name: 'No pipeline has run with this platform' }).waitFor();
+    await page.getByRole('heading', { name: 'No pipeline runs yet' }).waitFor();
     await client.runs.tell('watch', run, told());
     await page.getByRole('link', { name: 'watch' }).click();
     await page.getByRole('link', { name: '00000000' }).click();
@@ -93,7 +98,7 @@ describeReal('chromium', 'the pages of pipelines', () => {
     await context.close();
   });
 
-  it('fit on a phone, in the dark', async () => {
+  it('fit a phone in dark mode', async () => {
     for (const hash of ['#/pipelines', '#/pipelines/watch', `#/pipelines/watch/${run}`]) {
       const { page, context, troubles } = await own.open(hash, { width: 390, dark: true });
       await page.getByRole('heading', { level: 1 }).waitFor();

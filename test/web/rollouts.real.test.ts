@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createClient } from '../../src/lib/registry/client.js';
-import type { Rollout } from '../../src/lib/registry/rollouts/schema.js';
+import { createClient } from '../../src/lib/api/client.js';
+import type { Rollout } from '../../src/lib/api/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
 import { type FakeFleet, fakeFleet } from '../support/fake-fleet.js';
@@ -32,7 +32,7 @@ describeReal('chromium', 'rollouts and events in a browser', () => {
     await own?.stop();
   });
 
-  it('shows a rollout as it goes, from its approval to who did not take it', async () => {
+  it('follows a rollout from its approval to its failed devices', async () => {
     const { page, troubles } = await own.open('#/rollouts');
     page.setDefaultTimeout(15_000);
     await page.getByText('awaiting approval').waitFor();
@@ -40,14 +40,14 @@ describeReal('chromium', 'rollouts and events in a browser', () => {
     await page.getByRole('link', { name: 'tiny@1' }).click();
     await page.getByRole('button', { name: 'Approve', exact: true }).click();
     const dialog = page.getByRole('dialog', { name: `Approve ${rollout.id}?` });
-    await dialog.getByText(`aiot ota approve ${rollout.id}`).waitFor();
+    await dialog.getByText(`aiot rollout approve ${rollout.id}`).waitFor();
     await expectAccessible(page);
     await dialog.getByRole('button', { name: 'Approve', exact: true }).click();
     await dialog.waitFor({ state: 'detached' });
     await page.getByText('AIOT_SIGNATURE_INVALID').waitFor();
     await page.getByRole('img', { name: '3 committed, 1 failed of 4' }).waitFor();
     expect(await page.locator('.names a').getAttribute('href')).toBe('#/devices/bench-4');
-    await page.getByLabel('State').selectOption('committed');
+    await page.getByLabel('State', { exact: true }).selectOption('committed');
     await page
       .getByRole('table', { name: 'Devices of the rollout' })
       .getByText('bench-4')
@@ -58,7 +58,7 @@ describeReal('chromium', 'rollouts and events in a browser', () => {
     await page.context().close();
   });
 
-  it('says what the platform says to what cannot be done, and offers a viewer nothing', async () => {
+  it('shows an error of the platform, and hides actions from a viewer', async () => {
     const { page } = await own.open(`#/rollouts/${rollout.id}`, { dark: true });
     page.setDefaultTimeout(15_000);
     await page.getByRole('button', { name: 'Retry', exact: true }).click();
@@ -66,7 +66,7 @@ describeReal('chromium', 'rollouts and events in a browser', () => {
       route.fulfill({
         status: 409,
         contentType: 'application/problem+json',
-        body: JSON.stringify({ code: 'AIOT_ROLLOUT_STATE', detail: 'not now', next: 'aiot ota status' }),
+        body: JSON.stringify({ code: 'AIOT_ROLLOUT_STATE', detail: 'not now', next: 'aiot rollout show' }),
       }),
     );
     await page.getByRole('dialog').getByRole('button', { name: 'Retry', exact: true }).click();
@@ -84,15 +84,15 @@ describeReal('chromium', 'rollouts and events in a browser', () => {
     await viewer.context.close();
   });
 
-  it('shows events newest first, those that come on top, and only those that are asked for', async () => {
+  it('shows events newest first, adds new ones on top, and filters them', async () => {
     const { page, troubles } = await own.open('#/events');
     page.setDefaultTimeout(15_000);
     const table = page.getByRole('table', { name: 'Events' });
     await table.getByRole('button', { name: 'rollout.end' }).first().waitFor();
     await page.getByLabel('Type').fill('device.suspend');
-    await page.getByLabel('About').fill('bench-1');
-    await page.getByRole('button', { name: 'Show' }).click();
-    await page.getByRole('heading', { name: 'No event fits' }).waitFor();
+    await page.getByLabel('Subject').fill('bench-1');
+    await page.getByRole('button', { name: 'Filter' }).click();
+    await page.getByRole('heading', { name: 'No matching events' }).waitFor();
     await page.getByText('aiot events tail --follow --type device.suspend --subject bench-1').waitFor();
     await own.platform.client.devices.act('bench-2', 'suspend');
     await own.platform.client.devices.act('bench-1', 'suspend');

@@ -1,11 +1,41 @@
-import type { Problem } from '../../src/lib/registry/index.js';
+import type { Contract, Input, Output, ParamsOf, Problem } from '../../src/lib/api/index.js';
 
-/** What the platform answered instead of what was asked for, in its own words. */
+/** Each endpoint of the platform. Only the types of its contract are imported: browsers load none of it. */
+type Endpoints = { [Noun in keyof Contract]: Contract[Noun][keyof Contract[Noun]] }[keyof Contract];
+type EndpointOf<Route> = Extract<Endpoints, { route: Route }>;
+export type Route = Endpoints['route'];
+export type Reads = Extract<Route, `GET ${string}`>;
+
+/** Response type of an endpoint. */
+export type AnswerOf<R> = Output<NonNullable<EndpointOf<R>['result']>>;
+
+/** An endpoint with its path parameters and query. */
+export interface Place<R extends Route = Route> {
+  route: R;
+  /** Relative to /api/v1. */
+  path: string;
+}
+
+/** Builds a request: `at('GET /devices/:name', { name })`. Undefined query values are omitted. */
+export function at<R extends Route>(
+  route: R,
+  params: ParamsOf<EndpointOf<R>>,
+  query: Record<string, string | number | undefined> = {},
+): Place<R> {
+  const values: Record<string, unknown> = params;
+  const path = route.split(' ')[1]?.replace(/:(\w+)/g, (_, name) => encodeURIComponent(String(values[name])));
+  const given = Object.entries(query).flatMap(([key, value]) =>
+    value === undefined ? [] : [[key, String(value)]],
+  );
+  return { route, path: `${path}${given.length === 0 ? '' : `?${new URLSearchParams(given)}`}` };
+}
+
+/** An error response of the platform, with its message. */
 export class ApiError extends Error {
   constructor(
     readonly code: string,
     message: string,
-    /** What to do. */
+    /** The next step. */
     readonly next?: string,
     readonly status = 0,
   ) {
@@ -16,43 +46,43 @@ export class ApiError extends Error {
 let csrf = '';
 let onLoggedOut = () => {};
 
-/** Who is told that the session is over, and what changes are to show that they come from this page. */
+/** Sets the callback for an expired session, and the token that proves that changes come from this page. */
 export function useSession(token: string, loggedOut: () => void): void {
   csrf = token;
   onLoggedOut = loggedOut;
 }
 
-/** GET, as JSON. Paths are below /api/v1. @throws ApiError */
-export function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return call<T>('GET', path, undefined, signal);
+/** Fetches JSON. @throws ApiError */
+export function get<R extends Reads>(place: Place<R>, signal?: AbortSignal): Promise<AnswerOf<R>> {
+  return call('GET', place.path, undefined, signal);
 }
 
-/** What changes something. @throws ApiError */
-export function send<T>(
-  method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
-  path: string,
-  body?: unknown,
-): Promise<T> {
-  return call<T>(method, path, body);
+/** Sends a change. @throws ApiError */
+export function send<R extends Exclude<Route, Reads>>(
+  { route, path }: Place<R>,
+  body?: Input<EndpointOf<R>['body']>,
+): Promise<AnswerOf<R>> {
+  return call(route.split(' ')[0] ?? '', path, body);
 }
 
-/** All entries of a list, page by page; `noun` names them in each answer. `page` sees them as they come. */
-export async function getAll<T>(
-  path: string,
-  noun: string,
-  { signal, page }: { signal?: AbortSignal; page?: (sofar: T[]) => void } = {},
-): Promise<T[]> {
-  const all: T[] = [];
+/** All entries of a list, page by page; `noun` names them in each response. `page` receives them as they arrive. */
+export async function getAll<R extends Reads, Noun extends keyof AnswerOf<R>>(
+  { path }: Place<R>,
+  noun: Noun,
+  { signal, page }: { signal?: AbortSignal; page?: (sofar: AnswerOf<R>[Noun]) => void } = {},
+): Promise<AnswerOf<R>[Noun]> {
+  const all: unknown[] = [];
   for (let after: string | null = null; ; ) {
-    const query = new URLSearchParams({ limit: '1000', ...(after === null ? {} : { after }) });
-    const answer: Record<string, unknown> = await get(
-      `${path}${path.includes('?') ? '&' : '?'}${query}`,
-      signal,
-    );
-    all.push(...(answer[noun] as T[]));
-    page?.(all);
+    const query: URLSearchParams = new URLSearchParams({
+      limit: '1000',
+      ...(after === null ? {} : { after }),
+    });
+    const place: string = `${path}${path.includes('?') ? '&' : '?'}${query}`;
+    const answer: Record<string, unknown> = await call('GET', place, undefined, signal);
+    all.push(...(answer[noun as string] as unknown[]));
+    page?.(all as AnswerOf<R>[Noun]);
     after = (answer.next as string | null | undefined) ?? null;
-    if (after === null) return all;
+    if (after === null) return all as AnswerOf<R>[Noun];
   }
 }
 
@@ -69,14 +99,14 @@ async function call<T>(method: string, path: string, body?: unknown, signal?: Ab
     signal: signal ?? null,
   }).catch((error: unknown) => {
     if (signal?.aborted) throw error;
-    throw new ApiError('AIOT_PLATFORM_UNREACHABLE', 'The platform does not answer.', 'aiot status');
+    throw new ApiError('AIOT_PLATFORM_UNREACHABLE', 'The platform is unreachable.', 'aiot status');
   });
   if (response.ok) return (await response.json()) as T;
   const problem = (await response.json().catch(() => null)) as Problem | null;
   if (response.status === 401) onLoggedOut();
   throw new ApiError(
     problem?.code ?? 'AIOT_PLATFORM_FAILED',
-    problem?.detail ?? `The platform answered ${response.status}.`,
+    problem?.detail ?? `The platform responded with HTTP status ${response.status}.`,
     problem?.next,
     response.status,
   );

@@ -9,7 +9,7 @@ import { type PageOf, pageOf, pages } from './pages.js';
 import { goTo, route } from './route.js';
 import { logIn, logOut, user } from './session.js';
 
-/** Who is not logged in sees the login, whatever page was asked for; the link's code is used and leaves the address. */
+/** Users who are not logged in see the login, whatever page was requested; the link's code is used and removed from the address. */
 export function App() {
   const { parts } = route.value;
   const [first = '', code = ''] = parts;
@@ -52,7 +52,7 @@ function Frame({ children }: { children: preact.ComponentChildren }) {
   return (
     <div class="frame">
       <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
-        Skip to the page
+        Skip to content
       </button>
       <nav class={menu.value ? 'side open' : 'side'} aria-label="Pages">
         <div class="side-head">
@@ -106,7 +106,7 @@ function Who() {
   );
 }
 
-/** Told only when the break lasts: a page that comes back to the front connects in a moment. */
+/** Shown only if the interruption lasts, because a page that returns to the foreground connects in a moment. */
 function Broken() {
   const lasting = useSignal(false);
   useEffect(() => {
@@ -120,12 +120,12 @@ function Broken() {
   if (connected.value || !lasting.value) return null;
   return (
     <p class="broken" role="status">
-      The platform does not answer. What is shown may be old; it is read again as soon as it does.
+      The platform is unreachable. This page may be out of date; it reloads when the platform is back.
     </p>
   );
 }
 
-/** The page of the address, loaded when it is first wanted. */
+/** The page of the address, loaded on first use. */
 function Current() {
   const { parts } = route.value;
   const wanted = pageOf(parts);
@@ -133,7 +133,7 @@ function Current() {
   const error = useSignal<ApiError | undefined>(undefined);
   useEffect(() => {
     error.value = undefined;
-    // Who goes on before a page has come does not want it any more, whenever it comes.
+    // If the user has navigated on before a page arrives, that page is no longer shown.
     let left = false;
     wanted?.load().then(
       (of) => {
@@ -153,7 +153,7 @@ function Current() {
     };
   }, [wanted]);
   if (!wanted) {
-    return <Failure error={new ApiError('AIOT_NOT_FOUND', 'There is no such page.')} />;
+    return <Failure error={new ApiError('AIOT_NOT_FOUND', 'This page does not exist.')} />;
   }
   if (error.value) return <Failure error={error.value} />;
   if (page.value?.path !== wanted.path) return <Loading />;

@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals';
-import type { PlatformEvent } from '../../src/lib/registry/index.js';
+import type { PlatformEvent } from '../../src/lib/api/index.js';
 
-/** Whether the platform's events come in just now. What was read before they came again is read anew. */
+/** Whether events from the platform are currently arriving. Data from before an interruption is read again. */
 export const connected = signal(false);
 
 type Listener = (event: PlatformEvent) => void;
@@ -9,7 +9,7 @@ const listeners = new Set<{ types: readonly string[]; listener: Listener }>();
 let source: EventSource | undefined;
 let wanted = false;
 
-/** Opens the stream of events that all pages share. Resolves when it is open, or will not be so soon. */
+/** Opens the event stream that all pages share. Resolves when it is open, or when it will not open soon. */
 export function openFeed(): Promise<void> {
   wanted = true;
   open();
@@ -26,7 +26,7 @@ export function closeFeed(): void {
   close();
 }
 
-/** Calls with each event of these types (`device.*`, `rollout.move`) from now on. What is returned ends it. */
+/** Calls back with each event of these types (`device.*`, `rollout.move`) from now on. Returns a function that unsubscribes. */
 export function onEvents(types: readonly string[], listener: Listener): () => void {
   const entry = { types, listener };
   listeners.add(entry);
@@ -54,7 +54,7 @@ function open(): void {
   };
   own.onerror = () => {
     connected.value = false;
-    // A browser gives up after a refusal: tried again by ourselves.
+    // A browser gives up after a rejected connection, so the retry is done here.
     if (own.readyState === EventSource.CLOSED && source === own) {
       source = undefined;
       setTimeout(open, 2000);
@@ -68,5 +68,5 @@ function close(): void {
   connected.value = false;
 }
 
-// Browsers allow few connections to one host: a tab that nobody looks at has none.
+// Browsers limit the connections per host, so hidden tabs close theirs.
 document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));

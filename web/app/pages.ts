@@ -1,7 +1,7 @@
 import type { ComponentType } from 'preact';
 
 export interface PageOf {
-  /** Of the address, behind the page's own: `#/devices/bench-1` → `bench-1`. */
+  /** The part of the address after the page's own: `#/devices/bench-1` → `bench-1`. */
   parts: readonly string[];
 }
 
@@ -9,14 +9,14 @@ export interface PageEntry {
   /** First part of the address. */
   path: string;
   title: string;
-  /** Not in the menu. */
+  /** Not shown in the menu. */
   hidden?: boolean;
   load: () => Promise<ComponentType<PageOf>>;
 }
 
-/** Every page, in the menu's order. Each is a file of its own that is loaded when it is first opened. */
+/** Every page, in menu order. Each is a file of its own that is loaded when it is first opened. */
 export const pages: readonly PageEntry[] = [
-  { path: '', title: 'Start', load: async () => (await import('../pages/start/start.js')).Start },
+  { path: '', title: 'Overview', load: async () => (await import('../pages/start/start.js')).Start },
   {
     path: 'devices',
     title: 'Devices',

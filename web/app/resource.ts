@@ -1,16 +1,16 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { type ApiError, get, getAll } from './api.js';
+import { type AnswerOf, type ApiError, get, getAll, type Place, type Reads } from './api.js';
 import { connected, onEvents } from './feed.js';
 
 export interface Resource<T> {
-  /** undefined = not there yet. What was there stays while it is read again. */
+  /** undefined = not loaded yet. The old value remains during a reload. */
   value: T | undefined;
   error: ApiError | undefined;
   reload(): void;
 }
 
-/** Rises each time that the platform's events come again after a break. */
+/** Incremented each time the event stream resumes after an interruption. */
 function useHeard(): number {
   const count = useSignal(0);
   useEffect(() => {
@@ -23,17 +23,19 @@ function useHeard(): number {
   return count.value;
 }
 
-/** How soon what changed is read again, ms: many events of one moment are one request. */
+/** Delay before changed data is read again, ms, so that many simultaneous events cause one request. */
 const settleMs = 400;
 
 /**
- * What the platform has at a path, read again when an event of these types comes and when the platform is back. null = nothing.
- * `all`: a list, read to its end, whose entries the answer names so. `subject`: only events about it.
+ * Data of the platform at a path, read again when an event of these types arrives and when the platform is back. null = no data.
+ * `all`: a list, read to its end, with the name of its entries in the response. `subject`: only events about it.
  */
-export function useResource<T>(
-  path: string | null,
-  { events = [], all, subject }: { events?: readonly string[]; all?: string; subject?: string } = {},
-): Resource<T> {
+export function useResource<R extends Reads, Noun extends keyof AnswerOf<R> = never>(
+  place: Place<R> | null,
+  { events = [], all, subject }: { events?: readonly string[]; all?: Noun; subject?: string } = {},
+): Resource<[Noun] extends [never] ? AnswerOf<R> : AnswerOf<R>[Noun]> {
+  type T = [Noun] extends [never] ? AnswerOf<R> : AnswerOf<R>[Noun];
+  const path = place?.path;
   const value = useSignal<T | undefined>(undefined);
   const error = useSignal<ApiError | undefined>(undefined);
   const asked = useSignal(0);
@@ -45,10 +47,10 @@ export function useResource<T>(
     error.value = undefined;
   }, [path]);
   useEffect(() => {
-    if (path === null) return;
+    if (place === null) return;
     const controller = new AbortController();
     const { signal } = controller;
-    const answer = all === undefined ? get<T>(path, signal) : (getAll(path, all, { signal }) as Promise<T>);
+    const answer = (all === undefined ? get(place, signal) : getAll(place, all, { signal })) as Promise<T>;
     answer.then(
       (found) => {
         if (signal.aborted) return;

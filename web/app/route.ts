@@ -5,7 +5,7 @@ addEventListener('hashchange', () => {
   hash.value = location.hash;
 });
 
-/** Where the browser is: `#/devices/bench-1?tab=log` → parts `devices`, `bench-1` and the query. */
+/** The current address: `#/devices/bench-1?tab=log` → parts `devices`, `bench-1` and the query. */
 export const route = computed(() => {
   const [path = '', query = ''] = hash.value.replace(/^#\/?/, '').split('?');
   return {
@@ -20,7 +20,13 @@ export function linkTo(parts: readonly (string | number)[], query: Record<string
   return `#/${parts.map(encodeURIComponent).join('/')}${search === '' ? '' : `?${search}`}`;
 }
 
-/** `replace`: without an entry in the browser's history. */
+/** A link to the current page with some of its query changed; an empty value removes one. */
+export function here(changes: Record<string, string>): string {
+  const { parts, query } = route.peek();
+  return linkTo(parts, { ...Object.fromEntries(query), ...changes });
+}
+
+/** `replace`: without a new entry in the browser's history. */
 export function goTo(to: string, { replace = false } = {}): void {
   if (replace) history.replaceState(null, '', to);
   else history.pushState(null, '', to);

@@ -1,26 +1,26 @@
 import { signal } from '@preact/signals';
-import type { Login, Session } from '../../src/lib/registry/index.js';
-import { get, send, useSession } from './api.js';
+import type { Login, Session } from '../../src/lib/api/index.js';
+import { at, get, send, useSession } from './api.js';
 
-/** Who is logged in; undefined = not known yet, null = nobody. */
+/** The current user; undefined = not known yet, null = not logged in. */
 export const user = signal<Session['user'] | undefined>(undefined);
 export const version = signal('');
 
-/** Looks whether this browser has a session. */
+/** Checks whether this browser has a session. */
 export async function loadSession(): Promise<void> {
-  take(await get<Session>('/session'));
+  take(await get(at('GET /session', {})));
 }
 
-/** @throws ApiError for a link that was used, or a token that is not good */
+/** @throws ApiError for a used link, or an invalid token */
 export async function logIn(login: Login): Promise<void> {
-  take(await send<Session>('POST', '/session', login));
+  take(await send(at('POST /session', {}), login));
 }
 
 export async function logOut(): Promise<void> {
-  take(await send<Session>('DELETE', '/session'));
+  take(await send(at('DELETE /session', {})));
 }
 
-/** Whether who is logged in may change things. */
+/** Whether the current user may make changes. */
 export function mayChange(): boolean {
   return user.value?.role === 'operator';
 }

@@ -1,21 +1,6 @@
-export { size } from '../../src/lib/core/figures.js';
+export { ago, size } from '../../src/lib/core/figures.js';
 
-const units: [Intl.RelativeTimeFormatUnit, number][] = [
-  ['day', 86_400_000],
-  ['hour', 3_600_000],
-  ['minute', 60_000],
-  ['second', 1000],
-];
-const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'narrow' });
-
-/** `3min ago`: short enough for a column. */
-export function ago(time: number, now = Date.now()): string {
-  const since = time - now;
-  const [unit, ms] = units.find(([, length]) => Math.abs(since) >= length) ?? ['second', 1000];
-  return relative.format(Math.trunc(since / ms), unit);
-}
-
-/** A moment as people write it here, to the second. */
+/** A time in the reader's locale, to the second. */
 export function moment(time: number): string {
   return new Date(time).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 }
@@ -25,12 +10,12 @@ export function plural(count: number, noun: string): string {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** A word of a command line, in quotes where a shell needs them. */
+/** A word of a command line, quoted if a shell requires it. */
 export function shellWord(text: string): string {
   return /^[A-Za-z0-9_./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** A length of time: `420 ms`, `3.2 s`, `12 min`, `5 h`, `2 days`. */
+/** A duration: `420 ms`, `3.2 s`, `12 min`, `5 h`, `2 days`. */
 export function lasting(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
@@ -40,11 +25,19 @@ export function lasting(ms: number): string {
   return `${Math.round(ms / 86_400_000)} days`;
 }
 
-/** A moment in a list: the time alone of today, else with the day. */
+/** A time for lists, in the reader's locale: without the date if it is today. */
 export function shortMoment(time: number, now = Date.now()): string {
   const at = new Date(time);
   const clock = at.toLocaleTimeString();
   if (at.toDateString() === new Date(now).toDateString()) return clock;
   const day = at.toLocaleDateString(undefined, { day: 'numeric', month: 'short' });
   return `${day} ${clock}`;
+}
+
+/** The exact time in ISO 8601, with the reader's zone: `2026-11-20T14:05:06.123+01:00`. */
+export function withZone(time: number): string {
+  const minutes = -new Date(time).getTimezoneOffset();
+  const local = new Date(time + minutes * 60_000).toISOString().slice(0, -1);
+  const two = (value: number) => String(Math.floor(value)).padStart(2, '0');
+  return `${local}${minutes < 0 ? '-' : '+'}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
 }

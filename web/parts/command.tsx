@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 
-/** The command line that does, or shows, the same; a press copies it. */
-export function Command({ line, label = 'The same on the command line' }: { line: string; label?: string }) {
+/** The equivalent command line; click to copy it. */
+export function Command({ line, label = 'Equivalent command' }: { line: string; label?: string }) {
   const copied = useSignal(false);
   const copy = async () => {
     await navigator.clipboard.writeText(line).catch(() => {});
@@ -11,7 +11,7 @@ export function Command({ line, label = 'The same on the command line' }: { line
     }, 1500);
   };
   return (
-    <button type="button" class="command" onClick={copy} title={`${label}: press to copy`}>
+    <button type="button" class="command" onClick={copy} title={`${label}. Click to copy.`}>
       <span aria-hidden="true" class="prompt">
         $
       </span>

@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { ApiError } from '../app/api.js';
 import { Failure } from './page.js';
 
-/** A window over the page; Escape closes it, and the focus goes back to where it was. */
+/** A dialog over the page; Escape closes it, and the focus returns to its previous element. */
 export function Dialog({
   title,
   onClose,
@@ -30,7 +30,7 @@ export function Dialog({
   );
 }
 
-/** Asks before something is done, and tells where the platform refuses it. */
+/** Asks for confirmation before an action, and shows an error if the platform rejects it. */
 export function Confirm({
   title,
   action,
@@ -40,7 +40,7 @@ export function Confirm({
   children,
 }: {
   title: string;
-  /** What the button says. */
+  /** Text of the button. */
   action: string;
   danger?: boolean;
   /** @throws ApiError */

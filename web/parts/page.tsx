@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import type { ApiError } from '../app/api.js';
 import { Command } from './command.js';
 
-/** Head and body of each page: what it is, the command line that says the same, what can be done. */
+/** Head and body of each page: title, the equivalent command line, and available actions. */
 export function Page({
   title,
   above,
@@ -12,7 +12,7 @@ export function Page({
   children,
 }: {
   title: string;
-  /** The page it is part of: its name and link. */
+  /** The parent page: its name and link. */
   above?: { title: string; to: string };
   command: string;
   actions?: ComponentChildren;
@@ -40,7 +40,7 @@ export function Page({
   );
 }
 
-/** What went wrong, and what to do about it. */
+/** The error, and how to fix it. */
 export function Failure({ error }: { error: ApiError }) {
   return (
     <div class="failure" role="alert">
@@ -48,12 +48,12 @@ export function Failure({ error }: { error: ApiError }) {
         <strong>{error.message}</strong> <span class="soft">{error.code}</span>
       </p>
       {error.next &&
-        (/^aiot /.test(error.next) ? <Command line={error.next} label="What to do" /> : <p>{error.next}</p>)}
+        (/^aiot /.test(error.next) ? <Command line={error.next} label="Next step" /> : <p>{error.next}</p>)}
     </div>
   );
 }
 
-/** Nothing here yet, and the command that brings it. */
+/** Nothing here yet, and the command that creates the first entry. */
 export function Empty({
   title,
   children,
@@ -67,12 +67,12 @@ export function Empty({
     <section class="empty">
       <h2>{title}</h2>
       {children}
-      <Command line={command} label="The next command" />
+      <Command line={command} label="Next step" />
     </section>
   );
 }
 
-/** What is on its way: shown after a moment only, so that nothing flickers. */
+/** Loading indicator: shown only after a moment, to avoid flicker. */
 export function Loading() {
   return (
     <p class="loading" role="status">
@@ -81,7 +81,7 @@ export function Loading() {
   );
 }
 
-/** A part of a page. */
+/** A section of a page. */
 export function Section({
   title,
   children,
@@ -102,7 +102,7 @@ export function Section({
   );
 }
 
-/** A figure and what it counts. */
+/** A number and its unit. */
 export function Tile({ value, label, to }: { value: ComponentChildren; label: string; to?: string }) {
   const inside = (
     <>

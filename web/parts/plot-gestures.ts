@@ -1,21 +1,21 @@
 import type uPlot from 'uplot';
 
-/** A stretch of x, s. */
+/** A span of x, s. */
 export type Extent = readonly [from: number, to: number];
 
 export interface Movable {
-  /** What of x is seen; absent = all. */
+  /** The visible part of x; absent = all. */
   view?: Extent | undefined;
-  /** Wheel, pinch, keys and dragging zoom: they ask for this view; null = all. */
+  /** Requested by wheel, pinch, keys and drag zoom; null = all. */
   onView?: (view: Extent | null) => void;
-  /** A span was dragged over; then dragging does not zoom. */
+  /** Called with a dragged span; dragging then does not zoom. */
   onSelect?: (span: Extent) => void;
 }
 
-/** Shorter drags are presses, px. */
+/** Shorter drags count as clicks, px. */
 const leastDrag = 4;
 
-/** Dragging, pinching and the wheel, for mouse, pen and fingers alike. What is returned ends it. */
+/** Dragging, pinching and the wheel, for mouse, pen and touch. Returns a function that removes the listeners. */
 export function gesturesOn(plot: uPlot, props: () => Movable): () => void {
   const { over } = plot;
   const down = new Map<number, number>();
@@ -79,11 +79,11 @@ export function gesturesOn(plot: uPlot, props: () => Movable): () => void {
   over.addEventListener('pointercancel', release);
   over.addEventListener('wheel', wheel, { passive: false });
   over.addEventListener('dblclick', all);
-  // They end with the element.
+  // They are removed with the element.
   return () => down.clear();
 }
 
-/** First and last x; a second of nothing where there is none. */
+/** First and last x; an empty second if there is none. */
 export function extentOf([xs]: uPlot.AlignedData): Extent {
   const first = xs?.[0] ?? 0;
   const last = xs?.[xs.length - 1] ?? first;
@@ -99,7 +99,7 @@ function zoomed([from, to]: Extent, at: number, factor: number): Extent {
   return [at - (at - from) * factor, at + (to - at) * factor];
 }
 
-/** What a key asks for: + and − zoom, arrows move, 0 shows all. undefined = the key means nothing here. */
+/** The view for a key: + and − zoom, arrows move, 0 shows all. undefined = the key has no meaning here. */
 export function keyView(key: string, view: Extent): Extent | null | undefined {
   const [from, to] = view;
   const middle = (from + to) / 2;

@@ -1,27 +1,27 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useId, useLayoutEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
-import { type Band, drawBands } from './plot-bands.js';
 import { extentOf, gesturesOn, keyView, type Movable } from './plot-gestures.js';
 
-export type { Band } from './plot-bands.js';
 export type { Extent } from './plot-gestures.js';
 
 export interface PlotProps extends Movable {
   /** x in seconds, rising, then y of each series; null is a gap. */
   data: uPlot.AlignedData;
   series: readonly { label: string }[];
-  /** What it shows, for those who do not see it; figures of each series are added. */
+  /** Description for screen readers; statistics of each series are added. */
   label: string;
-  /** Of plot and axes, px. */
+  /** Height of plot and axes, px. */
   height?: number;
-  /** Stretches of x that are drawn behind the lines, with their names. */
+  /** Spans of x that are drawn behind the lines, with their names. */
   bands?: readonly Band[];
-  /** x is s since 1970, and not since a beginning. */
+  /** Whether x is s since 1970 rather than since a beginning. */
   clock?: boolean;
 }
 
-/** Lines over time: as wide as its place, in the page's colours, with a legend that hides series and says the values at the pointer. */
+/**
+ * Lines over time: as wide as the container, in the page's colors, with a legend that hides series and shows the values at the pointer.
+ */
 export function Plot(props: PlotProps) {
   const { data, series, label, height = 260, bands, clock = false, view } = props;
   const place = useRef<HTMLDivElement>(null);
@@ -91,7 +91,7 @@ export function Plot(props: PlotProps) {
         ref={place}
         class="plot-place"
         style={{ height: `${height}px` }}
-        // Keys move and zoom it: a screen reader is to pass them on.
+        // Keys move and zoom it, so a screen reader must pass them on.
         role="application"
         aria-roledescription="plot"
         aria-label={label}
@@ -125,7 +125,7 @@ export function Plot(props: PlotProps) {
   );
 }
 
-/** As many as there are of --series-0 and on in plot.css. */
+/** Number of --series-0 and following colors in plot.css. */
 const colours = 8;
 
 function options(
@@ -153,7 +153,7 @@ function options(
       { ...axis, values: clock ? clockTicks : (_, splits) => splits.map(seconds) },
       { ...axis, size: 56 },
     ],
-    // Dragging is ours: uPlot knows the mouse alone.
+    // Dragging is handled here, because uPlot supports only the mouse.
     cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { size: 6 } },
     series: [
       {},
@@ -171,7 +171,7 @@ function options(
   };
 }
 
-/** 24 hours of the day, and the date where it changes. */
+/** Time of day in 24 hours, with the date where it changes. */
 const clockTicks: uPlot.Axis.Values = [
   [86_400, '{D} {MMM}', null, null, null, null, null, null, 1],
   [60, '{HH}:{mm}', '\n{D} {MMM}', null, '\n{D} {MMM}', null, null, null, 1],
@@ -209,4 +209,41 @@ function summaryOf({ data, series, bands = [] }: PlotProps): string {
   });
   const named = bands.length === 0 ? '' : ` Marked: ${bands.map(({ label }) => label).join(', ')}.`;
   return `${written(to - from)} seconds. ${lines.join('; ')}.${named}`;
+}
+
+/** A named span of x. */
+export interface Band {
+  from: number;
+  to: number;
+  label: string;
+}
+
+/** Draws spans behind the lines; equal names have the same color. */
+function drawBands(plot: uPlot, bands: readonly Band[], colour: (variable: string) => string): void {
+  const { ctx } = plot;
+  const { left, top, width, height } = plot.bbox;
+  const names = [...new Set(bands.map(({ label }) => label))].sort();
+  const ratio = devicePixelRatio;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, top, width, height);
+  ctx.clip();
+  ctx.font = `${12 * ratio}px system-ui, sans-serif`;
+  ctx.textAlign = 'left';
+  ctx.textBaseline = 'top';
+  for (const { from, to, label } of bands) {
+    const start = Math.max(left, plot.valToPos(from, 'x', true));
+    const end = Math.min(left + width, plot.valToPos(to, 'x', true));
+    if (end <= start) continue;
+    ctx.fillStyle = colour(`--series-${(names.indexOf(label) + 1) % 8}`);
+    ctx.globalAlpha = 0.13;
+    ctx.fillRect(start, top, end - start, height);
+    ctx.globalAlpha = 1;
+    ctx.fillRect(start, top, end - start, 3 * ratio);
+    const room = end - start - 8 * ratio;
+    if (ctx.measureText(label).width > room) continue;
+    ctx.fillStyle = colour('--ink');
+    ctx.fillText(label, start + 4 * ratio, top + 6 * ratio);
+  }
+  ctx.restore();
 }

@@ -1,9 +1,9 @@
 import type { ComponentChildren } from 'preact';
 
-/** What may be wider than the page: it scrolls by itself, by keys too. */
+/** A container for content that may be wider than the page: it scrolls on its own, also by keyboard. */
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is to be reached by keys
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling area must be reachable by keyboard
     <section class="scroll" tabIndex={0} aria-label={label}>
       {children}
     </section>

@@ -1,43 +1,58 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
+import { goTo, here, route } from '../app/route.js';
 
 export interface Column<T> {
   title: string;
   cell: (row: T) => ComponentChildren;
-  /** What it is sorted by; absent = it cannot be. */
-  sort?: (row: T) => string | number | null;
-  /** Numbers go to the right. */
+  /** Sort key; null = unknown, which comes last in both directions. */
+  sort: (row: T) => string | number | null;
+  /** Numbers are right-aligned. */
   number?: boolean;
-  /** Share of the width, as of CSS grid: `2fr`, `120px`. */
+  /** Share of the width, in CSS grid units: `2fr`, `120px`. */
   width?: string;
-  /** Left out where the screen is narrow. */
+  /** Hidden on narrow screens. */
   wide?: boolean;
 }
 
-const rowHeight = 41;
-/** Rows beyond the visible ones, on each side. */
-const spare = 12;
+interface TableProps<T> {
+  rows: readonly T[];
+  columns: readonly Column<T>[];
+  keyOf: (row: T) => string;
+  label: string;
+  /** Distinguishes the tables of one page in its address. */
+  name?: string;
+}
 
-/** A table of any length: only the rows that can be seen are in the page, the rest is height. A press on a head sorts by it. */
+const rowHeight = 41;
+/** Rows rendered beyond the visible ones, on each side. */
+const spare = 12;
+/** Shorter tables have no filter. */
+const filteredFrom = 6;
+
+/**
+ * A table of any length: only visible rows are in the DOM, the rest is empty height. A heading sorts by its column; sort and filter are in
+ * the page's address.
+ */
 export function Table<T>({
   rows,
   columns,
   keyOf,
   to,
   label,
-}: {
-  rows: readonly T[];
-  columns: readonly Column<T>[];
-  keyOf: (row: T) => string;
-  /** Where a row leads; its first cell is the link. */
+  name = '',
+  filter = false,
+}: TableProps<T> & {
+  /** Link of a row; its first cell is the link. */
   to?: (row: T) => string;
-  label: string;
+  /** Whether a text field filters the rows, for lists that have no filter of their own. */
+  filter?: boolean;
 }) {
   const box = useRef<HTMLTableSectionElement>(null);
   const seen = useSignal({ from: 0, to: 60 });
-  const order = useSignal<{ column: number; down: boolean } | null>(null);
-  const sorted = sortedBy(rows, columns, order.value);
+  const text = filter ? (route.value.query.get(addressKey('filter', name)) ?? '') : '';
+  const sorted = sortedBy(matching(rows, columns, text), columns, orderOf(columns, name));
 
   useEffect(() => {
     const look = () => {
@@ -57,64 +72,186 @@ export function Table<T>({
 
   const { from } = seen.value;
   const shown = sorted.slice(from, seen.value.to);
-  const template = templateOf(columns);
-  const narrow = templateOf(columns.filter(({ wide }) => !wide));
-  const press = (column: number) => {
-    const before = order.value;
-    order.value =
-      before?.column === column ? (before.down ? null : { column, down: true }) : { column, down: false };
-  };
   return (
-    // Lines of a grid: the rows that are not there leave no trace on the widths. Browsers keep the meaning of the elements.
-    <table
-      class="table"
-      aria-label={label}
-      aria-rowcount={rows.length + 1}
-      style={{ '--columns': template, '--narrow': narrow }}
-    >
-      <thead>
-        <tr class="row head" aria-rowindex={1}>
-          {columns.map(({ title, sort, number, wide }, i) => (
-            <th
-              key={title}
-              scope="col"
-              class={cellClass(number, wide)}
-              aria-sort={
-                order.value?.column === i ? (order.value.down ? 'descending' : 'ascending') : undefined
-              }
+    <>
+      {filter && (rows.length >= filteredFrom || text !== '') && (
+        <TextFilter name={name} text={text} label={label} found={sorted.length} of={rows.length} />
+      )}
+      {/* A grid, so that missing rows do not affect the column widths. Browsers retain the semantics of the elements. */}
+      <table
+        class="table"
+        aria-label={label}
+        aria-rowcount={sorted.length + 1}
+        style={{
+          '--columns': templateOf(columns),
+          '--narrow': templateOf(columns.filter(({ wide }) => !wide)),
+        }}
+      >
+        <thead>
+          <tr class="row head" aria-rowindex={1}>
+            {columns.map((column) => (
+              <Heading key={column.title} column={column} columns={columns} name={name} />
+            ))}
+          </tr>
+        </thead>
+        <tbody class="rows" ref={box} style={{ height: `${sorted.length * rowHeight}px` }}>
+          {shown.map((row, i) => (
+            <tr
+              key={keyOf(row)}
+              class="row"
+              aria-rowindex={from + i + 2}
+              style={{ top: `${(from + i) * rowHeight}px` }}
             >
-              {sort ? (
-                <button type="button" class="sort" onClick={() => press(i)}>
-                  {title}
-                  <span aria-hidden="true">
-                    {order.value?.column === i ? (order.value.down ? ' ↓' : ' ↑') : ''}
-                  </span>
-                </button>
-              ) : (
-                title
-              )}
-            </th>
+              {columns.map(({ title, cell, number, wide }, c) => (
+                <td key={title} class={cellClass(number, wide)}>
+                  {c === 0 && to ? <a href={to(row)}>{cell(row)}</a> : cell(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {text !== '' && sorted.length === 0 && <p class="soft">No matches. Change or clear the filter.</p>}
+    </>
+  );
+}
+
+/** A table of few rows, as high and as wide as their content. The first cell of a row is its heading. */
+export function ShortTable<T>({
+  rows,
+  columns,
+  keyOf,
+  label,
+  name = '',
+  rowClass,
+  foot,
+}: TableProps<T> & {
+  rowClass?: (row: T) => string | undefined;
+  /** A last row that is not sorted, such as the totals. */
+  foot?: ComponentChildren;
+}) {
+  return (
+    <table class="plain-table" aria-label={label}>
+      <thead>
+        <tr>
+          {columns.map((column) => (
+            <Heading key={column.title} column={column} columns={columns} name={name} />
           ))}
         </tr>
       </thead>
-      <tbody class="rows" ref={box} style={{ height: `${sorted.length * rowHeight}px` }}>
-        {shown.map((row, i) => (
-          <tr
-            key={keyOf(row)}
-            class="row"
-            aria-rowindex={from + i + 2}
-            style={{ top: `${(from + i) * rowHeight}px` }}
-          >
-            {columns.map(({ title, cell, number, wide }, c) => (
-              <td key={title} class={cellClass(number, wide)}>
-                {c === 0 && to ? <a href={to(row)}>{cell(row)}</a> : cell(row)}
-              </td>
-            ))}
+      <tbody>
+        {sortedBy(rows, columns, orderOf(columns, name)).map((row) => (
+          <tr key={keyOf(row)} class={rowClass?.(row)}>
+            {columns.map(({ title, cell, number, wide }, c) =>
+              c === 0 ? (
+                <th key={title} scope="row" class={cellClass(number, wide)}>
+                  {cell(row)}
+                </th>
+              ) : (
+                <td key={title} class={cellClass(number, wide)}>
+                  {cell(row)}
+                </td>
+              ),
+            )}
           </tr>
         ))}
       </tbody>
+      {foot && <tfoot>{foot}</tfoot>}
     </table>
   );
+}
+
+/** First press: ascending; second: descending; third: the list's own order. */
+function Heading<T>({
+  column,
+  columns,
+  name,
+}: {
+  column: Column<T>;
+  columns: readonly Column<T>[];
+  name: string;
+}) {
+  const { title, number, wide, width } = column;
+  const order = orderOf(columns, name);
+  const down = order?.column === column ? order.down : undefined;
+  const press = () => {
+    const next = down === undefined ? slug(title) : down ? '' : `-${slug(title)}`;
+    goTo(here({ [addressKey('sort', name)]: next }), { replace: true });
+  };
+  return (
+    <th
+      scope="col"
+      class={cellClass(number, wide)}
+      aria-sort={down === undefined ? undefined : down ? 'descending' : 'ascending'}
+      style={width === undefined ? undefined : { '--width': width }}
+    >
+      <button type="button" class="sort" onClick={press}>
+        {title}
+        <span class="arrow" aria-hidden="true">
+          {down === undefined ? '↕' : down ? '↓' : '↑'}
+        </span>
+      </button>
+    </th>
+  );
+}
+
+function TextFilter({
+  name,
+  text,
+  label,
+  found,
+  of,
+}: {
+  name: string;
+  text: string;
+  label: string;
+  found: number;
+  of: number;
+}) {
+  return (
+    <search>
+      <form class="filter" onSubmit={(event) => event.preventDefault()}>
+        <label>
+          Filter
+          <input
+            type="search"
+            spellcheck={false}
+            autocapitalize="off"
+            aria-label={`Filter ${label.toLowerCase()}`}
+            value={text}
+            onInput={({ currentTarget }) =>
+              goTo(here({ [addressKey('filter', name)]: currentTarget.value }), { replace: true })
+            }
+          />
+        </label>
+        <span class="soft" role="status">
+          {text === '' ? '' : `${found.toLocaleString('en')} of ${of.toLocaleString('en')}`}
+        </span>
+      </form>
+    </search>
+  );
+}
+
+function addressKey(what: 'sort' | 'filter', name: string): string {
+  return name === '' ? what : `${what}-${name}`;
+}
+
+interface Order<T> {
+  column: Column<T>;
+  down: boolean;
+}
+
+/** The order in the page's address: `sort=size`, `sort=-size`; null = the list's own. */
+function orderOf<T>(columns: readonly Column<T>[], name: string): Order<T> | null {
+  const value = route.value.query.get(addressKey('sort', name)) ?? '';
+  const down = value.startsWith('-');
+  const column = columns.find(({ title }) => slug(title) === value.slice(down ? 1 : 0));
+  return column ? { column, down } : null;
+}
+
+/** `by class` → `by-class` */
+function slug(title: string): string {
+  return title.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 }
 
 function templateOf<T>(columns: readonly Column<T>[]): string {
@@ -125,21 +262,34 @@ function cellClass(number = false, wide = false): string {
   return ['cell', number ? 'number' : '', wide ? 'wide' : ''].filter(Boolean).join(' ');
 }
 
+/** Rows whose text columns contain all words of the filter. */
+function matching<T>(rows: readonly T[], columns: readonly Column<T>[], text: string): readonly T[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return rows;
+  return rows.filter((row) => {
+    const texts = columns.map(({ sort }) => sort(row)).filter((key) => typeof key === 'string');
+    const all = texts.join('\n').toLowerCase();
+    return words.every((word) => all.includes(word));
+  });
+}
+
 function sortedBy<T>(
   rows: readonly T[],
   columns: readonly Column<T>[],
-  order: { column: number; down: boolean } | null,
+  order: Order<T> | null,
 ): readonly T[] {
-  const by = order && columns[order.column]?.sort;
-  if (!order || !by) return rows;
+  if (!order || !columns.includes(order.column)) return rows;
   const sign = order.down ? -1 : 1;
-  const keyed = rows.map((row) => ({ row, key: by(row) }));
-  return keyed.sort((a, b) => sign * compare(a.key, b.key)).map(({ row }) => row);
+  const keyed = rows.map((row) => ({ row, key: order.column.sort(row) }));
+  return keyed.sort((a, b) => compare(a.key, b.key, sign)).map(({ row }) => row);
 }
 
-/** What is not known comes last. */
-function compare(a: string | number | null, b: string | number | null): number {
+const collator = new Intl.Collator('en', { numeric: true });
+
+/** Unknown values come last in both directions, and numbers before words. */
+function compare(a: string | number | null, b: string | number | null, sign: number): number {
   if (a === null || b === null) return Number(a === null) - Number(b === null);
-  if (typeof a === 'number' && typeof b === 'number') return a - b;
-  return String(a).localeCompare(String(b), 'en', { numeric: true });
+  if (typeof a !== typeof b) return typeof a === 'number' ? -1 : 1;
+  if (typeof a === 'number' && typeof b === 'number') return sign * (a - b);
+  return sign * collator.compare(String(a), String(b));
 }

@@ -1,4 +1,4 @@
-/* The ustar archives that bundles are (docs/bundles.md). */
+/* ustar archives, the format of bundles (docs/reference/bundles.md). */
 #ifndef AIOT_ARCHIVE_H
 #define AIOT_ARCHIVE_H
 
@@ -7,7 +7,7 @@
 
 #include "aiot/bundle.h"
 
-/* Reads the member at `*at`, which must have this name, and goes on behind it. False where it is not there, changed or cut off. */
+/* Reads the member at `*at`, which must have this name, and moves `*at` past it. False if it is missing, changed or truncated. */
 bool aiot_archive_next(const uint8_t *data, size_t bytes, size_t *at, const char *name, aiot_span *member);
 
 /* Whether the archive ends at `at`: zeros to the end of its record. */

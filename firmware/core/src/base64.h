@@ -1,4 +1,4 @@
-/* Base64 (RFC 4648, section 4), strict: padded, nothing between, and the bits that nobody needs are 0. */
+/* Base64 (RFC 4648, section 4), strict: padded, without whitespace, and with unused bits 0. */
 #ifndef AIOT_BASE64_H
 #define AIOT_BASE64_H
 
@@ -6,16 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether it has the form; its unused bits may be anything, as the TypeScript side allows it. */
+/* Whether it is well formed; its unused bits may have any value, as on the TypeScript side. */
 bool aiot_base64_formed(const char *text, size_t bytes);
 
-/* Bytes that a text of this length, which has the form, stands for. */
+/* Decoded size of a well-formed text of this length. */
 size_t aiot_base64_bytes(const char *text, size_t bytes);
 
-/* Decodes; `out` may be `text` itself. False where it has not the form, or an unused bit is set. */
+/* Decodes; `out` may be `text` itself. False if it is malformed, or an unused bit is set. */
 bool aiot_base64_decode(const char *text, size_t bytes, uint8_t *out);
 
-/* Four characters for each three bytes begun, and a NUL. */
+/* Four characters per three bytes or part of them, and a NUL. */
 void aiot_base64_encode(const uint8_t *data, size_t bytes, char *out);
 
 #endif

@@ -6,18 +6,18 @@
 #include "aiot/json.h"
 #include "archive.h"
 
-/* What bundle.json is read into, besides the bundle itself. */
+/* Parsed bundle.json, besides the bundle itself. */
 typedef struct {
   aiot_bundle *bundle;
   aiot_arena *arena;
-  /* The first limit of this firmware, or shortness of memory, that was met; a mistake in the text is told before it. */
+  /* The first limit of this firmware, or lack of memory, that was hit; errors in the text take precedence. */
   aiot_code unable;
-  /* Whether each member that must be there was there: bits of `seen_*`. */
+  /* Whether all required members were present: bits of `seen_*`. */
   unsigned seen;
   size_t deviations;
   size_t inputs;
   size_t outputs;
-  /* Of `value`: how many. */
+  /* Count of `value`. */
   size_t values;
 } reading;
 
@@ -45,7 +45,7 @@ static void *take(reading *r, size_t bytes, size_t alignment) {
   return memory;
 }
 
-/* How many elements the array has that comes next; it is not read. */
+/* Number of elements in the next array, which is not consumed. */
 static size_t count_elements(const aiot_json *json) {
   aiot_json ahead = *json;
   size_t count = 0;
@@ -66,7 +66,7 @@ static const double *read_numbers(reading *r, aiot_json *json, size_t *count) {
   return numbers;
 }
 
-/* Names of at most 64 bytes into `out`; how many there are. */
+/* Reads names of at most 64 bytes into `out`; returns their number. */
 static size_t read_names(reading *r, aiot_json *json, char (*out)[AIOT_NAME_BYTES], size_t room) {
   size_t count = 0;
   aiot_json_enter(json, '[');
@@ -118,7 +118,7 @@ static double read_positive(aiot_json *json) {
   return value;
 }
 
-/* A whole number from 1 on that memory could hold that many of. */
+/* A whole number from 1 up, small enough for memory to hold that many elements. */
 static size_t read_count(aiot_json *json) {
   const int64_t value = aiot_json_integer(json);
   if (value < 1 || value > INT32_MAX) json->failed = true;
@@ -214,7 +214,7 @@ static size_t read_vote(aiot_json *json) {
   return 1;
 }
 
-/* An end of the network: how many values it has; its scale and zero point for who wants them. */
+/* The network's input or output: its number of values, and optionally scale and zero point. */
 static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero_point) {
   char type[16] = "";
   size_t count = 0;
@@ -255,7 +255,7 @@ static void read_member(reading *r, aiot_json *json) {
     r->seen |= SEEN_SPEC;
   } else if (aiot_json_is(json, "kind")) {
     aiot_json_string(json, text, sizeof text);
-    /* A network alone: nobody said what goes into it. */
+    /* A network alone, without a signal part. */
     if (strcmp(text, "model") != 0) unable(r, AIOT_MODEL_UNSUPPORTED);
     r->seen |= SEEN_KIND;
   } else if (aiot_json_is(json, "name")) {
@@ -287,7 +287,7 @@ static void read_member(reading *r, aiot_json *json) {
   }
 }
 
-/* Whether the parts fit each other, as src/lib/model/bundle/pack.ts has it. */
+/* Whether the parts are consistent, as in src/lib/model/bundle/pack.ts. */
 static bool fits(const reading *r) {
   const aiot_bundle *b = r->bundle;
   if (r->seen != SEEN_ALL || b->standardization.count != r->inputs || r->deviations != r->inputs) return false;
@@ -308,7 +308,7 @@ aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t byte
   memset(bundle, 0, sizeof *bundle);
   aiot_span info, lineage, sums, signing;
   size_t at = 0;
-  /* One that a platform signed has manifest and signatures in front. */
+  /* A bundle signed by a platform starts with manifest and signatures. */
   if (aiot_archive_next(data, bytes, &at, "manifest.json", &signing) &&
       !aiot_archive_next(data, bytes, &at, "signatures.json", &signing))
     return AIOT_BUNDLE_MALFORMED;

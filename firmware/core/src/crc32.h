@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* CRC-32 as zlib has it (IEEE 802.3, reflected), going on from `before`; 0 to begin. */
+/* CRC-32 as in zlib (IEEE 802.3, reflected), continued from `before`; 0 to start. */
 uint32_t aiot_crc32(uint32_t before, const void *data, size_t bytes);
 
 #endif

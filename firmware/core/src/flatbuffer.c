@@ -26,7 +26,7 @@ static float f32(aiot_flatbuffer *file, uint32_t at) {
   return value;
 }
 
-/* Where the offset that lies at `at` leads; 0 = out of the file. */
+/* Target of the offset at `at`; 0 = outside the file. */
 static uint32_t follow(aiot_flatbuffer *file, uint32_t at) {
   const uint32_t offset = u32(file, at);
   if (offset == 0 || offset >= file->bytes || at >= file->bytes - offset) {
@@ -115,7 +115,7 @@ aiot_vector aiot_flatbuffer_vector(aiot_flatbuffer *file, aiot_table table, unsi
   return vector;
 }
 
-/* Position of an element; 0 = there is none. */
+/* Position of an element; 0 = absent. */
 static uint32_t element(aiot_flatbuffer *file, aiot_vector vector, uint32_t index, uint32_t bytes) {
   if (index < vector.count) return vector.at + index * bytes;
   file->broken = true;

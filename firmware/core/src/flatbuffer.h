@@ -1,7 +1,6 @@
 /*
- * Reads FlatBuffers (https://flatbuffers.dev/internals/) where they lie, little endian, at any alignment. No offset or count is
- * believed before it was checked to stay inside the file: what does not reads as 0 and sets `broken`, which whoever reads
- * looks at before using anything.
+ * Reads FlatBuffers (https://flatbuffers.dev/internals/) in place, little-endian, at any alignment. Every offset and count is checked
+ * against the file's bounds. An invalid one reads as 0 and sets `broken`, which callers check before using anything.
  */
 #ifndef AIOT_FLATBUFFER_H
 #define AIOT_FLATBUFFER_H
@@ -16,7 +15,7 @@ typedef struct {
   bool broken;
 } aiot_flatbuffer;
 
-/* Position 0 = there is none: every field then has its default. */
+/* Position 0 = absent: every field then has its default. */
 typedef struct {
   uint32_t at;
   uint32_t vtable;
@@ -25,24 +24,24 @@ typedef struct {
 } aiot_table;
 
 typedef struct {
-  /* Of the first element. */
+  /* Position of the first element. */
   uint32_t at;
   uint32_t count;
 } aiot_vector;
 
-/* The root table of a file with this identifier of four letters; broken where it is another. */
+/* The root table of a file with this four-letter identifier; broken if it has another one. */
 aiot_table aiot_flatbuffer_root(aiot_flatbuffer *file, const char *identifier);
 
 int32_t aiot_flatbuffer_i32(aiot_flatbuffer *file, aiot_table table, unsigned slot, int32_t otherwise);
-/* Of a field of one byte: bool, enum, union type. */
+/* Reads a field of one byte: bool, enum, union type. */
 int32_t aiot_flatbuffer_i8(aiot_flatbuffer *file, aiot_table table, unsigned slot, int32_t otherwise);
 float aiot_flatbuffer_f32(aiot_flatbuffer *file, aiot_table table, unsigned slot, float otherwise);
 aiot_table aiot_flatbuffer_table(aiot_flatbuffer *file, aiot_table table, unsigned slot);
 /* Whether a field is present. */
 bool aiot_flatbuffer_has(aiot_flatbuffer *file, aiot_table table, unsigned slot);
-/* Whether a field of 64 bits, unsigned, is above 1; an absent one is not. */
+/* Whether an unsigned 64-bit field is above 1; an absent one is not. */
 bool aiot_flatbuffer_u64_above_one(aiot_flatbuffer *file, aiot_table table, unsigned slot);
-/* A field that is a vector of elements of this size; no elements where it is absent. */
+/* A field that is a vector of elements of this size; empty if absent. */
 aiot_vector aiot_flatbuffer_vector(aiot_flatbuffer *file, aiot_table table, unsigned slot, uint32_t element_bytes);
 
 /* Elements of a vector of int32s, float32s, int64s (its low half, broken when it does not fit), tables. */

@@ -16,7 +16,7 @@ static int32_t largest(int32_t a, int32_t b) {
   return a > b ? a : b;
 }
 
-/* When a tensor's memory is needed: from the first to the last use of all that share it. */
+/* Lifetime of a tensor's memory: from the first to the last use of all tensors that share it. */
 static void join_lives(aiot_network *network) {
   for (int32_t i = 0; i < network->operands; i++) {
     const aiot_operand *operand = &network->operand[i];
@@ -31,8 +31,8 @@ static bool placed_here(const aiot_operand *operand, int32_t index) {
 }
 
 /*
- * Places of activations in memory: the largest first, each at the lowest gap that is free over its life (as TFLite Micro's
- * GreedyMemoryPlanner). An offset of UINT32_MAX is not placed yet. Returns the bytes that all need.
+ * Offsets of activations in memory: the largest first, each at the lowest gap that is free over its life (as in TFLite Micro's
+ * GreedyMemoryPlanner). An offset of UINT32_MAX is not placed yet. Returns the total size.
  */
 static uint32_t place(aiot_network *network) {
   uint32_t all = 0;
@@ -69,7 +69,7 @@ static const int8_t *memory_of(const aiot_network *network, int32_t index, int8_
   return operand->data != NULL ? (const int8_t *)operand->data : memory + operand->offset;
 }
 
-/* The memory that lies behind what the arena has given, before it is taken: steps can point to it already. */
+/* The memory after the arena's allocations, before it is allocated: steps can already point to it. */
 static void bind(aiot_network *network, int8_t *memory) {
   for (aiot_step *step = network->steps; step != NULL; step = step->next) {
     step->x = memory_of(network, step->from, memory);
@@ -101,7 +101,7 @@ static aiot_code prepare(aiot_network *network, aiot_model *model) {
   model->steps = network->steps;
   model->first = memory + network->operand[input].offset;
   model->last = memory_of(network, output, memory);
-  /* Not yet zeroed: it may lie where the tensors are. */
+  /* Not yet zeroed: it may overlap the tensors. */
   return bytes <= INT32_MAX ? AIOT_OK : AIOT_MEMORY_SHORT;
 }
 
@@ -116,8 +116,8 @@ static uint32_t head_bytes(const aiot_network *network) {
 }
 
 /*
- * What stays (the model, its steps) comes from the front of the arena; what is needed while it is prepared (the tensors), from
- * its back, where the activations may lie later.
+ * Permanent data (the model, its steps) comes from the front of the arena. Temporary data of the preparation (the tensors) comes from its
+ * back, where the activations may be placed later.
  */
 static aiot_code open_with(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out, bool float_ends) {
   *out = NULL;

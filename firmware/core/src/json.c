@@ -6,7 +6,7 @@
 #include "json_number.h"
 #include "json_text.h"
 
-/* Level 0 is the text itself, which holds one value; above it one level an array or object that was entered. */
+/* Level 0 is the text itself, which contains one value; above it, one level per entered array or object. */
 static uint32_t level_bit(const aiot_json *json) { return (uint32_t)1 << json->depth; }
 
 static bool fail(aiot_json *json) {
@@ -18,7 +18,7 @@ void aiot_json_begin(aiot_json *json, const void *text, size_t bytes) {
   *json = (aiot_json){.text = text, .bytes = bytes, .key = ""};
 }
 
-/* What comes next behind white space; 0 at the end or after a mistake. */
+/* The next character after white space; 0 at the end or after an error. */
 static char next_char(aiot_json *json) {
   if (json->failed) return 0;
   for (; json->at < json->bytes; json->at++) {
@@ -28,7 +28,7 @@ static char next_char(aiot_json *json) {
   return 0;
 }
 
-/* Whether a value may begin here: one is all that a text holds. */
+/* Whether a value may start here: a text contains only one. */
 static char begin_value(aiot_json *json) {
   const char c = next_char(json);
   if (json->depth == 0) {
@@ -49,7 +49,7 @@ bool aiot_json_enter(aiot_json *json, char kind) {
   return true;
 }
 
-/* Reads what stands before the next member or element; false at the end, which is read too. */
+/* Reads the separator before the next member or element; false at the end, which is read too. */
 static bool follows(aiot_json *json, bool object) {
   char c = next_char(json);
   if (c == 0 || json->depth == 0 || ((json->objects & level_bit(json)) != 0) != object) return fail(json);
@@ -61,7 +61,7 @@ static bool follows(aiot_json *json, bool object) {
   if ((json->begun & level_bit(json)) != 0) {
     if (c != ',') return fail(json);
     json->at++;
-    /* A comma that nothing follows is found by who reads the value, but for this. */
+    /* Detects a trailing comma; the reader of a value would otherwise detect it. */
     c = next_char(json);
     if (c == ']' || c == '}') return fail(json);
   }
@@ -117,7 +117,7 @@ static size_t digits_at(const aiot_json *json, size_t at) {
   return at - from;
 }
 
-/* Reads a number's text; how many bytes it has, 0 = it is none. */
+/* Reads a number's text and returns its length; 0 = not a number. */
 static size_t read_number(aiot_json *json) {
   const size_t from = json->at;
   size_t at = from;
@@ -178,7 +178,7 @@ bool aiot_json_null(aiot_json *json) {
   return begin_value(json) == 'n' && read_word(json, "null");
 }
 
-/* Reads a string into `out`, cut where it does not fit or holds a NUL; whether it is whole. */
+/* Reads a string into `out`, truncated if it does not fit or contains a NUL; returns whether it is complete. */
 static bool unescape_next(aiot_json *json, char *out, size_t room, size_t *written) {
   size_t bytes = 0;
   bool escaped = false;
@@ -214,7 +214,7 @@ const char *aiot_json_raw(aiot_json *json, size_t *bytes) {
   return "";
 }
 
-/* Reads a value that holds no others. */
+/* Reads a scalar value. */
 static void skip_scalar(aiot_json *json) {
   size_t bytes;
   bool escaped;
@@ -244,7 +244,7 @@ void aiot_json_skip(aiot_json *json) {
     const char c = next_char(json);
     if (c == '{' || c == '[') aiot_json_enter(json, c);
     else skip_scalar(json);
-    /* Up out of all that ended here, and on to the next value inside. */
+    /* Moves up out of everything that ended here, and on to the next value. */
     while (!json->failed && json->depth > outside) {
       const bool object = (json->objects & level_bit(json)) != 0;
       if (object ? aiot_json_key(json) : aiot_json_element(json)) break;

@@ -7,12 +7,12 @@
 #include <string.h>
 
 /*
- * A number that lies half way between two doubles has at most 767 significant digits, so of a longer one only what stands before
- * them matters, and whether anything but zeros follows.
+ * A number half way between two doubles has at most 767 significant digits. For a longer one only those matter, and whether any of the
+ * rest is not zero.
  */
 enum { DIGITS_MAX = 768 };
 
-/* 769 digits take 2555 bits, five to the power of 1112 times 2^54 takes 2637; one shift by less than a limb comes on top. */
+/* 769 digits take 2555 bits, five to the power of 1112 times 2^54 takes 2637; one shift by less than a limb is added. */
 enum { LIMBS = 96 };
 
 /* A natural number, least significant limb first, without leading zeros. */
@@ -21,11 +21,11 @@ typedef struct {
   uint32_t limb[LIMBS];
 } natural;
 
-/* digits * 10^exponent, where `digits` begins with no zero; `count` 0 is zero itself. */
+/* digits * 10^exponent, where `digits` has no leading zero; `count` 0 is zero itself. */
 typedef struct {
   const char *digits;
   size_t count;
-  /* Something but zeros followed the digits that are counted. */
+  /* A nonzero digit followed the counted ones. */
   bool more;
   int32_t exponent;
   /* The first 19 digits. */
@@ -104,7 +104,7 @@ static decimal read_decimal(const char *text, size_t bytes) {
     at++;
     const bool down = text[at] == '-';
     if (!is_digit(text[at])) at++;
-    /* Beyond this it is zero or infinity whatever the digits are, if they fit into the memory of a device. */
+    /* Beyond this it is zero or infinity for any digits that fit into a device's memory. */
     for (; at < bytes; at++)
       if (exponent < 100000000) exponent = 10 * exponent + (text[at] - '0');
     if (down) exponent = -exponent;
@@ -130,7 +130,7 @@ static void load_digits(natural *n, const decimal *d) {
   if (d->more) multiply_add(n, 10, 1);
 }
 
-/* How the decimal compares with significand * 2^exponent. */
+/* Compares the decimal with significand * 2^exponent. */
 static int compare_with(const decimal *d, uint64_t significand, int32_t exponent) {
   natural ours, other;
   load_digits(&ours, d);
@@ -156,7 +156,7 @@ static double double_of(uint64_t bits) {
   return value;
 }
 
-/* How the decimal compares with the middle between the double of these bits (positive, finite) and the next greater one. */
+/* Compares the decimal with the midpoint between the double of these bits (positive, finite) and the next larger one. */
 static int compare_with_middle(const decimal *d, uint64_t bits) {
   const uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
   const int32_t biased = (int32_t)(bits >> 52);
@@ -164,12 +164,12 @@ static int compare_with_middle(const decimal *d, uint64_t bits) {
   return compare_with(d, 2 * significand + 1, (biased == 0 ? 1 : biased) - 1076);
 }
 
-/* 10^22 is the greatest power of ten that a double holds exactly. */
+/* 10^22 is the largest power of ten that a double represents exactly. */
 static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static double magnitude(const decimal *d) {
-  /* Of the first digit; in 64 bits, for the text may be long. */
+  /* Exponent of the first digit; 64 bits, because the text may be long. */
   const int64_t top = (int64_t)d->exponent + (int64_t)d->count;
   if (d->count == 0 || top < -330) return 0;
   if (top > 310) return INFINITY;
@@ -178,7 +178,7 @@ static double magnitude(const decimal *d) {
   /* Both exact, and one operation rounds once: Clinger's fast path. */
   const bool exact = d->count == d->head_count && d->head <= (uint64_t)1 << 53;
   if (exact && tens >= -22 && tens <= 22) return tens < 0 ? near / powers[-tens] : near * powers[tens];
-  /* A few units in the last place off, no more; then exact comparisons walk to the right one. */
+  /* At most a few units in the last place off; exact comparisons then find the right one. */
   for (; tens > 22; tens -= 22) near *= powers[22];
   for (; tens < -22; tens += 22) near /= powers[22];
   near = tens < 0 ? near / powers[-tens] : near * powers[tens];

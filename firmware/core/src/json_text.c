@@ -10,7 +10,7 @@ static int hex_digit(char c) {
   return -1;
 }
 
-/* Bytes of the escape at `text` (its backslash); 0 = none. */
+/* Size of the escape at `text` (its backslash); 0 = invalid. */
 static size_t escape_bytes(const char *text, size_t bytes) {
   if (bytes < 2) return 0;
   if (text[1] != 'u') return text[1] != 0 && strchr("\"\\/bfnrt", text[1]) != NULL ? 2 : 0;
@@ -20,7 +20,7 @@ static size_t escape_bytes(const char *text, size_t bytes) {
   return 6;
 }
 
-/* Bytes of the character of UTF-8 at `text`; 0 = none. */
+/* Size of the UTF-8 character at `text`; 0 = invalid. */
 static size_t utf8_bytes(const char *text, size_t bytes) {
   const uint8_t *b = (const uint8_t *)text;
   if (b[0] < 0x80) return 1;
@@ -90,7 +90,7 @@ static size_t decode_one(const char *text, size_t bytes, char out[4], size_t *us
       return encode_utf8(0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00), out);
     }
   }
-  /* Half a pair is no character: what JavaScript writes for it in UTF-8. */
+  /* Half a surrogate pair is not a character: encoded as in JavaScript. */
   if (c >= 0xd800 && c < 0xe000) c = 0xfffd;
   return encode_utf8(c, out);
 }

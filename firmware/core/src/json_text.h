@@ -1,4 +1,4 @@
-/* Strings of JSON, of the reader in json.c alone. */
+/* JSON strings; used by the reader in json.c only. */
 #ifndef AIOT_JSON_TEXT_H
 #define AIOT_JSON_TEXT_H
 
@@ -6,15 +6,15 @@
 #include <stddef.h>
 
 /*
- * Finds the quote that ends the string whose first byte is at `text`: `used` bytes before it. False where it is not well formed: no
- * quote, control characters, unknown escapes, bytes that are not UTF-8 (RFC 3629: no overlong forms, no surrogates).
+ * Finds the quote that ends the string whose first byte is at `text`: `used` bytes before it. False if it is malformed: no quote, control
+ * characters, unknown escapes, invalid UTF-8 (RFC 3629: no overlong forms, no surrogates).
  */
 bool aiot_json_string_end(const char *text, size_t bytes, size_t *used, bool *escaped);
 
-/* Unescapes a well-formed string, ended by a NUL. False where it does not fit or holds a NUL: then it is cut there. */
+/* Unescapes a well-formed string, terminated by a NUL. False if it does not fit or contains a NUL; it is truncated there. */
 bool aiot_json_unescape(const char *text, size_t bytes, char *out, size_t room, size_t *written);
 
-/* Whether a well-formed string, unescaped, is this one. */
+/* Whether a well-formed string, unescaped, equals this one. */
 bool aiot_json_text_is(const char *text, size_t bytes, const char *name);
 
 #endif

@@ -1,8 +1,11 @@
-/* Operators that the interpreter knows, each prepared by one function (network.h, aiot_prepare). */
+/* Operators supported by the interpreter, each prepared by one function (network.h, aiot_prepare). */
 #ifndef AIOT_KERNELS_H
 #define AIOT_KERNELS_H
 
 #include "network.h"
+
+/* For network_read.c; the functions below are for the table in kernels.c alone. NULL = the operator is unknown. */
+const aiot_kernel *aiot_kernel_of(int32_t code);
 
 aiot_code aiot_prepare_fully_connected(const aiot_operator *operator);
 aiot_code aiot_prepare_convolution(const aiot_operator *operator);

@@ -44,7 +44,7 @@ static void run_product(const aiot_step *step) {
   run(step, product_of);
 }
 
-/* Places of an operand's elements by an index of the output; shapes are aligned at their last axis. False = it does not broadcast. */
+/* Positions of an operand's elements by an index of the output; shapes are aligned at their last axis. False = it cannot be broadcast. */
 static bool broadcast(const aiot_operand *operand, const aiot_extent *output, aiot_places *out) {
   const aiot_extent own = aiot_extent_of(operand);
   const aiot_places places = aiot_places_in(&own);
@@ -58,7 +58,7 @@ static bool broadcast(const aiot_operand *operand, const aiot_extent *output, ai
   return true;
 }
 
-/* Whether some operand has this size at each axis: an output larger than both is none of theirs. */
+/* Whether some operand has this size at each axis: an output larger than both is invalid. */
 static bool covered(const aiot_extent *output, const aiot_places *a, const aiot_places *b) {
   for (int32_t axis = 0; axis < output->rank; axis++)
     if (output->size[axis] != 1 && a->step[axis] == 0 && b->step[axis] == 0) return false;
@@ -98,7 +98,7 @@ aiot_code aiot_prepare_sum(const aiot_operator *operator) {
   scales of;
   const aiot_code code = prepare(operator, run_sum, &plan, &of);
   if (code != AIOT_OK) return code;
-  /* Both sides are brought to twice the larger scale, taken together, and scaled down to the output (TFLite's reference add.h). */
+  /* Both sides are scaled to twice the larger scale, added, and scaled down to the output (TFLite's reference add.h). */
   const double twice = 2.0 * (of.a.scale > of.b.scale ? of.a.scale : of.b.scale);
   const double last = twice / ((double)(1 << SUM_BITS) * of.output.scale);
   plan->sign = operator->code == AIOT_SUB ? -1 : 1;

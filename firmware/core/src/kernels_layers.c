@@ -3,11 +3,11 @@
 #include "quantized.h"
 #include "window_axes.h"
 
-/* What all three know: sums are turned into outputs by a ratio for each channel. */
+/* Common state of all three: a ratio per channel turns sums into outputs. */
 typedef struct {
   const int8_t *weights;
   int32_t *bias;
-  /* Biases with the input's zero point taken in, for sums of plain products. */
+  /* Biases that include the input's zero point, for sums of plain products. */
   int32_t *folded;
   const int32_t *multiplier;
   const int8_t *shift;
@@ -17,17 +17,17 @@ typedef struct {
   aiot_axis rows, columns;
 } layer_plan;
 
-/* Sums wrap as int32 does in the reference kernels' machines; signed ones must not (C11, 6.5). */
+/* Sums wrap like int32 in the reference kernels; signed overflow is undefined (C11, 6.5). */
 static uint32_t dot(const int8_t *weights, const int8_t *x, int32_t zero, int32_t count) {
   uint32_t sum = 0;
   for (int32_t i = 0; i < count; i++) sum += (uint32_t)(weights[i] * (x[i] - zero));
   return sum;
 }
 
-/* Rows of weights that are multiplied at once: each cell is loaded once for them. */
+/* Rows of weights multiplied at once: each cell is loaded once for them. */
 enum { ROWS = 4 };
 
-/* Adds the products of up to ROWS rows, which lie `apart`, with the same cells. */
+/* Adds the products of up to ROWS rows, `apart` from each other, with the same cells. */
 static void add_products(const int8_t *w, int32_t apart, int32_t rows, const int8_t *x, int32_t count, uint32_t sums[ROWS]) {
   if (rows < ROWS) {
     for (int32_t row = 0; row < rows; row++, w += apart) sums[row] += dot(w, x, 0, count);
@@ -89,7 +89,7 @@ static uint32_t window_sum(const layer_plan *plan, const int8_t *x, const int8_t
   return sum;
 }
 
-/* Outputs of one position whose whole window lies in the image, its cells of a row together. */
+/* Outputs of one position whose whole window is inside the image; a row's cells are contiguous. */
 static void run_whole(const layer_plan *plan, const int8_t *x, int8_t *y, int32_t row, int32_t column) {
   const aiot_axis *rows = &plan->rows, *columns = &plan->columns;
   const int32_t run = columns->filter * plan->taken, filter = rows->filter * run;
@@ -179,7 +179,7 @@ static aiot_code operands_of(const aiot_operator *operator, layer_operands *out)
   return AIOT_OK;
 }
 
-/* Ratios and biases of all channels, copied out of the file: there they may lie at any address. */
+/* Ratios and biases of all channels, copied from the file, where they may be unaligned. */
 static aiot_code channels_of(const aiot_operator *operator, const layer_operands *operands, int32_t axis, layer_plan *plan) {
   aiot_flatbuffer *file = &operator->network->file;
   aiot_arena *arena = operator->network->arena;
@@ -212,7 +212,7 @@ static aiot_code channels_of(const aiot_operator *operator, const layer_operands
   return aiot_range_of(output, plan->range.low, &plan->range) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
 }
 
-/* Sum of w * (x - zero) = sum of w * x - zero * sum of w: the latter goes into the biases, once. */
+/* Sum of w * (x - zero) = sum of w * x - zero * sum of w: the latter is folded into the biases, once. */
 static void fold(int32_t row, layer_plan *plan) {
   const int8_t *w = plan->weights;
   for (int32_t out = 0; out < plan->outputs; out++, w += row) {
@@ -239,14 +239,14 @@ aiot_code aiot_prepare_fully_connected(const aiot_operator *operator) {
   const int32_t rows = operands.x->count / weights->size[1];
   const aiot_operand *y = operands.y;
   if ((int64_t)rows * weights->size[0] != y->count) return AIOT_BUNDLE_MALFORMED;
-  /* Other interpreters take the number of outputs from the output's own last dimension. */
+  /* Other interpreters use the output's own last dimension as the number of outputs. */
   if (y->rank < 1 || y->size[y->rank - 1] != weights->size[0]) return AIOT_BUNDLE_MALFORMED;
   layer_plan *plan = add_step(operator, run_fully_connected);
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   *plan = (layer_plan){.batches = rows, .outputs = weights->size[0], .taken = weights->size[1]};
   aiot_flatbuffer *file = &operator->network->file;
   if (aiot_flatbuffer_i8(file, operator->options, 1, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
-  if (!aiot_type_known(aiot_flatbuffer_i8(file, operator->options, 4, 0))) return AIOT_MODEL_UNSUPPORTED;
+  if (aiot_type_bytes(aiot_flatbuffer_i8(file, operator->options, 4, 0)) == 0) return AIOT_MODEL_UNSUPPORTED;
   plan->range.low = aiot_flatbuffer_i8(file, operator->options, 0, 0);
   const aiot_code channels = channels_of(operator, &operands, 0, plan);
   if (channels != AIOT_OK) return channels;
@@ -268,9 +268,9 @@ static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const
   if (depthwise ? weights->size[0] != 1 || outputs % channels != 0
                 : channels % taken != 0 || outputs % (channels / taken) != 0)
     return AIOT_BUNDLE_MALFORMED;
-  /* Told twice: by the shapes and by the option, which other interpreters go by. */
+  /* Given twice: by the shapes, and by the option, which other interpreters use. */
   if (depthwise && (int64_t)aiot_flatbuffer_i32(file, operator->options, 3, 0) * channels != outputs) return AIOT_BUNDLE_MALFORMED;
-  if (!depthwise && !aiot_type_known(aiot_flatbuffer_i8(file, operator->options, 6, 0))) return AIOT_MODEL_UNSUPPORTED;
+  if (!depthwise && aiot_type_bytes(aiot_flatbuffer_i8(file, operator->options, 6, 0)) == 0) return AIOT_MODEL_UNSUPPORTED;
   layer_plan *plan = add_step(operator, run);
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   *plan = (layer_plan){.batches = x->size[0], .channels = channels, .outputs = outputs, .taken = taken};
@@ -289,7 +289,7 @@ static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const
   plan->range.low = aiot_flatbuffer_i8(file, operator->options, activation, 0);
   const aiot_code own = channels_of(operator, &operands, depthwise ? 3 : 0, plan);
   if (own != AIOT_OK || depthwise) return own;
-  /* Windows that lie partly outside need the others. */
+  /* Windows partly outside the image need the other two. */
   plan->folded = aiot_arena_take(operator->network->arena, (size_t)outputs * sizeof *plan->folded, sizeof *plan->folded);
   if (plan->folded == NULL) return AIOT_MEMORY_SHORT;
   fold(plan->rows.filter * plan->columns.filter * plan->taken, plan);

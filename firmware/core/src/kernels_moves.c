@@ -1,11 +1,11 @@
-/* Operators that move int8 elements and leave them as they are. */
+/* Operators that move int8 elements without changing them. */
 #include <string.h>
 
 #include "kernels.h"
 #include "quantized.h"
 #include "walk.h"
 
-/* Dimensions that a RESHAPE's option may list. */
+/* Maximum dimensions in a RESHAPE's option. */
 enum { LISTED_MAX = 8 };
 
 /* y[its place] = x[its place] for every index of the extent. */
@@ -40,7 +40,7 @@ static copy_plan *add_copy(const aiot_operator *operator, uint32_t input, uint32
                            aiot_operator_output_index(operator, output));
 }
 
-/* Input and output with the same scale; NULL where one is missing or differs. */
+/* Input and output with the same scale; NULL if one is missing or differs. */
 static bool ends_of(const aiot_operator *operator, uint32_t input, uint32_t output, const aiot_operand **x,
                     const aiot_operand **y) {
   *x = aiot_operator_input(operator, input);
@@ -48,10 +48,10 @@ static bool ends_of(const aiot_operator *operator, uint32_t input, uint32_t outp
   return *x != NULL && *y != NULL && aiot_scale_same(&operator->network->file, *x, *y);
 }
 
-/* The output is the input by another shape: it shares its memory. */
+/* The output is the input with another shape: it shares its memory. */
 aiot_code aiot_prepare_reshape(const aiot_operator *operator) {
   const aiot_operand *x, *y;
-  /* A RESHAPE's wanted shape is the output's own: only the list's length is looked at. */
+  /* A RESHAPE's target shape is the output's own: only the list's length is checked. */
   const bool listed = operator->code == AIOT_RESHAPE;
   if (listed && aiot_flatbuffer_vector(&operator->network->file, operator->options, 0, 4).count > LISTED_MAX) return AIOT_BUNDLE_MALFORMED;
   if (!ends_of(operator, 0, 0, &x, &y) || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
@@ -74,7 +74,7 @@ aiot_code aiot_prepare_expand_dims(const aiot_operator *operator) {
   return aiot_operand_shaped(y, rank, shape) ? aiot_prepare_reshape(operator) : AIOT_BUNDLE_MALFORMED;
 }
 
-/* The input's shape without the axes named, each of size 1; without all of that size where none is named. */
+/* The input's shape without the named axes, each of size 1; if none is named, without all axes of that size. */
 aiot_code aiot_prepare_squeeze(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
@@ -193,11 +193,11 @@ typedef struct {
   int32_t first, step, count;
 } slice;
 
-/* One axis of a STRIDED_SLICE, as NumPy's begin:end:step. False = it takes nothing, or its bounds are beyond what is known. */
+/* One axis of a STRIDED_SLICE, like NumPy's begin:end:step. False = it is empty, or its bounds are unsupported. */
 static bool slice_of(int32_t size, int64_t begin, int64_t end, int64_t step, bool open_begin, bool open_end, bool shrink,
                      slice *out) {
   if (step == 0) return false;
-  /* A longer step takes one element just the same. */
+  /* A longer step has the same effect. */
   step = step > size ? size : step < -(int64_t)size ? -(int64_t)size : step;
   const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : (int64_t)size - 1;
   begin = begin < 0 ? begin + size : begin;

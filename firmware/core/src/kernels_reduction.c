@@ -4,7 +4,7 @@
 #include "walk.h"
 
 typedef struct {
-  /* One index for each output; one for each of the inputs that are reduced to it. */
+  /* One index per output, and one per input reduced to it. */
   aiot_extent kept, reduced;
   aiot_places places;
   bool mean;
@@ -38,7 +38,7 @@ static void run_reduction(const aiot_step *step) {
   }
 }
 
-/* The division by the count goes into the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum). */
+/* The division by the count is part of the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum). */
 static void divide(aiot_ratio *ratio, int32_t count) {
   int32_t bits = 0;
   while (count >> (bits + 1) != 0) bits++;
@@ -79,7 +79,7 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator) {
   aiot_scale input, output;
   if (!aiot_scale_of(file, x, &input) || !aiot_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
   plan->mean = operator->code == AIOT_MEAN;
-  /* To the last bit: TFLite Micro fails while it runs otherwise. */
+  /* Exactly equal: otherwise TFLite Micro fails at run time. */
   if (!plan->mean)
     return input.scale == output.scale && input.zero_point == output.zero_point ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   if (!aiot_ratio_of(input.scale / output.scale, &plan->ratio)) return AIOT_BUNDLE_MALFORMED;

@@ -1,7 +1,8 @@
 /*
- * What the interpreter's parts share: a network of a .tflite file while it is prepared, and the steps that are left of it then.
- * Layouts and rules are those of the TFLite schema and its quantization specification; src/lib/runtime/interpreter is the same in
- * TypeScript, and both give the same bits.
+ * A network of a .tflite file during preparation, and its resulting steps. operands.c defines the functions; network_read.c and the
+ * kernels call them while the model is opened, on that thread. All memory is from the network's arena; constants stay in the file. Layouts
+ * and rules are those of the TFLite schema and its quantization specification. src/lib/runtime/interpreter is the same in TypeScript, with
+ * bit-exact results.
  */
 #ifndef AIOT_NETWORK_H
 #define AIOT_NETWORK_H
@@ -11,42 +12,42 @@
 #include "flatbuffer.h"
 
 #define AIOT_RANK_MAX 6
-/* Elements of one tensor: products of sizes then fit int32, and a dot product of int8s stays far inside it. */
+/* Maximum elements of one tensor: products of sizes fit int32, and a dot product of int8s stays far below its limit. */
 #define AIOT_ELEMENTS_MAX (1 << 24)
 
 /* Numbers of the schema's TensorType. */
 enum { AIOT_FLOAT32 = 0, AIOT_FLOAT16 = 1, AIOT_INT32 = 2, AIOT_UINT8 = 3, AIOT_INT64 = 4, AIOT_BOOL = 6, AIOT_INT16 = 7, AIOT_INT8 = 9 };
 enum { AIOT_ALIGNMENT = sizeof(void *) > sizeof(double) ? sizeof(void *) : sizeof(double) };
 
-/* A tensor as the file has it, and its place in memory. */
+/* A tensor as in the file, and its place in memory. */
 typedef struct {
   int32_t type;
   int32_t rank;
   int32_t size[AIOT_RANK_MAX];
   int32_t count;
-  /* Of a constant; NULL = made as the network runs. */
+  /* For a constant; NULL = computed at run time. */
   const uint8_t *data;
   aiot_vector scale;
   aiot_vector zero_point;
   int32_t axis;
-  /* The first operators that makes it and the last that needs it; the input is made by operator -1. */
+  /* The first operator that writes it and the last that reads it; the input is written by operator -1. */
   bool made;
   int32_t first, last;
-  /* The tensor whose memory it shares; itself, where none. */
+  /* The tensor whose memory it shares, or itself. */
   int32_t root;
   uint32_t offset;
 } aiot_operand;
 
-/* One thing to do, with its memory bound. */
+/* One step, with its memory bound. */
 typedef struct aiot_step aiot_step;
 struct aiot_step {
   void (*run)(const aiot_step *step);
-  /* What `run` knows about it. */
+  /* The step's parameters for `run`. */
   const void *plan;
   const int8_t *x, *x2;
   int8_t *y;
   aiot_step *next;
-  /* Indices of the tensors that x, x2 and y become; -1 = none. */
+  /* Indices of tensors x, x2 and y; -1 = none. */
   int16_t from, from2, to;
 };
 
@@ -57,11 +58,14 @@ typedef struct {
   int32_t operands;
   aiot_step *steps;
   aiot_step **end;
-  /* What standardizes a float32 input, its QUANTIZE and a DEQUANTIZE to a float32 output are left out: the network's ends are the int8 within. */
+  /*
+   * The standardization of a float32 input, its QUANTIZE and a DEQUANTIZE to a float32 output are skipped: the network's ends are the int8
+   * tensors inside.
+   */
   bool float_ends;
 } aiot_network;
 
-/* The operator that is prepared. */
+/* The operator being prepared. */
 typedef struct {
   aiot_network *network;
   int32_t code;
@@ -69,7 +73,10 @@ typedef struct {
   aiot_vector inputs, outputs;
 } aiot_operator;
 
-/* The tensor of an input or output that the operator must have: NULL = it has none there. */
+/* Size of an element of this type; 0 = a type that files must not contain. */
+uint32_t aiot_type_bytes(int32_t type);
+
+/* The tensor of a required input or output; NULL = the operator has none there. */
 aiot_operand *aiot_operator_input(const aiot_operator *operator, uint32_t place);
 aiot_operand *aiot_operator_output(const aiot_operator *operator, uint32_t place);
 int32_t aiot_operator_input_index(const aiot_operator *operator, uint32_t place);
@@ -81,31 +88,25 @@ int32_t aiot_operand_i32(const aiot_operand *operand, int32_t index);
 bool aiot_operand_constant(const aiot_operand *operand, int32_t type);
 /* Whether it has exactly this shape. */
 bool aiot_operand_shaped(const aiot_operand *operand, int32_t rank, const int32_t *size);
-/* An axis counted from the front, -1 where there is none. */
+/* An axis counted from the front, -1 if it does not exist. */
 int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis);
 
-/* Adds a step with a plan of so many bytes out of the arena, zeroed; NULL = the arena is too small. */
+/* Adds a step with a zeroed plan of this size from the arena; NULL = the arena is too small. */
 void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step), size_t plan_bytes, int32_t from,
                         int32_t from2, int32_t to);
 
-/* Prepares one operator: kernels_*.c. AIOT_MODEL_UNSUPPORTED where there is no kernel for it. */
+/* Prepares one operator: kernels_*.c. AIOT_MODEL_UNSUPPORTED if no kernel supports it. */
 typedef aiot_code (*aiot_prepare)(const aiot_operator *operator);
 
-/* An operator as files may have it (docs/tflite-rules.md). */
+/* The operator as allowed in files (docs/reference/tflite-rules.md). */
 typedef struct {
   int32_t code;
   aiot_prepare prepare;
   /* Number in the schema's union BuiltinOptions. */
   int32_t options_type;
-  /* How many inputs it may have; those after the least number may be left out. */
+  /* Minimum and maximum number of inputs; those after the minimum are optional. */
   uint32_t least, most;
 } aiot_kernel;
-
-/* NULL where there is none. */
-const aiot_kernel *aiot_kernel_of(int32_t code);
-
-/* Whether a number stands for a type of tensors that files may have. */
-bool aiot_type_known(int32_t type);
 
 /* Codes of the operators (BuiltinOperator of the schema). */
 enum {

@@ -3,31 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Bytes of an element; 0 = a type that files may not have. */
-static uint32_t element_bytes(int32_t type) {
-  switch (type) {
-    case AIOT_INT64:
-      return 8;
-    case AIOT_FLOAT32:
-    case AIOT_INT32:
-      return 4;
-    case AIOT_FLOAT16:
-    case AIOT_INT16:
-      return 2;
-    case AIOT_UINT8:
-    case AIOT_BOOL:
-    case AIOT_INT8:
-      return 1;
-    default:
-      return 0;
-  }
-}
+#include "kernels.h"
 
-bool aiot_type_known(int32_t type) {
-  return element_bytes(type) != 0;
-}
-
-/* Shape, and the number of its elements; false beyond what is known here. */
+/* Shape, and the number of its elements; false beyond the supported range. */
 static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *operand) {
   if (shape.count > AIOT_RANK_MAX) return false;
   operand->rank = (int32_t)shape.count;
@@ -43,11 +21,11 @@ static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *o
   return true;
 }
 
-/* Scales and zero points, as many of one as of the other: none, one, or one for each index of an axis. */
+/* Scales and zero points, equally many: none, one, or one for each index of an axis. */
 static aiot_code read_quantization(aiot_flatbuffer *file, aiot_table quantization, aiot_operand *operand) {
   operand->scale = aiot_flatbuffer_vector(file, quantization, 2, 4);
   operand->zero_point = aiot_flatbuffer_vector(file, quantization, 3, 8);
-  /* A vector has one axis, whatever is said of it. */
+  /* A vector has one axis, whatever the file's field contains. */
   operand->axis = operand->rank == 1 ? 0 : aiot_flatbuffer_i32(file, quantization, 6, 0);
   if (aiot_flatbuffer_i8(file, quantization, 4, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
   const uint32_t count = operand->scale.count;
@@ -64,9 +42,9 @@ static aiot_code read_quantization(aiot_flatbuffer *file, aiot_table quantizatio
 }
 
 static aiot_code read_operand(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand) {
-  /* A type that no kernel here takes is refused by the operator that needs it. */
+  /* A type without a kernel is rejected by the operator that needs it. */
   operand->type = aiot_flatbuffer_i8(file, tensor, 1, 0);
-  if (!aiot_type_known(operand->type)) return AIOT_MODEL_UNSUPPORTED;
+  if (aiot_type_bytes(operand->type) == 0) return AIOT_MODEL_UNSUPPORTED;
   /* Variable, sparse, variant. */
   if (aiot_flatbuffer_i8(file, tensor, 5, 0) != 0 || aiot_flatbuffer_has(file, tensor, 6) || aiot_flatbuffer_has(file, tensor, 9))
     return AIOT_MODEL_UNSUPPORTED;
@@ -77,12 +55,12 @@ static aiot_code read_operand(aiot_flatbuffer *file, aiot_table tensor, aiot_vec
   if (at < 0) return AIOT_BUNDLE_MALFORMED;
   const aiot_vector data = aiot_flatbuffer_vector(file, aiot_flatbuffer_table_at(file, buffers, (uint32_t)at), 0, 1);
   if (data.count == 0) return AIOT_OK;
-  if (data.count != (uint32_t)operand->count * element_bytes(operand->type)) return AIOT_BUNDLE_MALFORMED;
+  if (data.count != (uint32_t)operand->count * aiot_type_bytes(operand->type)) return AIOT_BUNDLE_MALFORMED;
   operand->data = file->data + data.at;
   return AIOT_OK;
 }
 
-/* All of them, also those that no tensor has: a length beyond the file is damage wherever it is. */
+/* All of them, including unused ones: a length beyond the file is always damage. */
 static aiot_code check_buffers(aiot_flatbuffer *file, aiot_vector buffers) {
   for (uint32_t i = 0; i < buffers.count && !file->broken; i++) {
     const aiot_table buffer = aiot_flatbuffer_table_at(file, buffers, i);
@@ -93,11 +71,11 @@ static aiot_code check_buffers(aiot_flatbuffer *file, aiot_vector buffers) {
   return file->broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* The tensors, in memory taken from the arena's back. */
+/* The tensors, allocated from the arena's back. */
 static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_vector buffers) {
   aiot_arena *arena = network->arena;
   const size_t bytes = tensors.count * sizeof(aiot_operand);
-  /* A tensor is at least a table, so the count is bounded by the file; an index has to fit a step's. */
+  /* A tensor is at least a table, so the file's size bounds the count; an index must fit a step's field. */
   if (tensors.count > INT16_MAX) return AIOT_MODEL_UNSUPPORTED;
   const size_t free = arena->bytes - arena->used;
   if (bytes + AIOT_ALIGNMENT > free) return AIOT_MEMORY_SHORT;
@@ -116,8 +94,8 @@ static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_
 }
 
 /*
- * Whether what the operator takes is there before it, and what it makes is not; notes when each is used. Only inputs after the
- * least number may be left out, and no part of a list.
+ * Whether the operator's inputs exist before it and its outputs do not; records when each is used. Only inputs after the minimum may be
+ * omitted, and no part of a list.
  */
 static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, int32_t time) {
   aiot_network *network = operator->network;
@@ -146,7 +124,7 @@ static aiot_operator read_operator(aiot_network *network, aiot_vector operators,
   aiot_flatbuffer *file = &network->file;
   const aiot_table table = aiot_flatbuffer_table_at(file, operators, index);
   const int32_t kind = aiot_flatbuffer_i32(file, table, 0, 0);
-  /* One below 0 is beyond their end, too. */
+  /* A negative index is out of range, too. */
   const aiot_table code = aiot_flatbuffer_table_at(file, codes, (uint32_t)kind);
   const int32_t old = aiot_flatbuffer_i8(file, code, 0, 0), builtin = aiot_flatbuffer_i32(file, code, 3, 0);
   return (aiot_operator){
@@ -157,7 +135,7 @@ static aiot_operator read_operator(aiot_network *network, aiot_vector operators,
   };
 }
 
-/* The tensor on the other side of the operator where it only changes the type of an end that is float32; the end itself otherwise. */
+/* The tensor on the other side of the operator if it only converts the type of a float32 end; otherwise the end itself. */
 static int32_t inner_end(aiot_network *network, const aiot_operator *operator, int32_t code, int32_t end) {
   const bool first = code == AIOT_QUANTIZE;
   const aiot_vector own = first ? operator->inputs : operator->outputs, other = first ? operator->outputs : operator->inputs;
@@ -167,7 +145,7 @@ static int32_t inner_end(aiot_network *network, const aiot_operator *operator, i
   return within < 0 || within >= network->operands ? end : within;
 }
 
-/* Where the layers begin, behind an ADD and a MUL of the float32 input: what they do is the caller's. Moves `input` on to what they make. */
+/* Start of the layers, after an ADD and a MUL of the float32 input, which the caller applies. Moves `input` to their output. */
 static uint32_t behind_standardization(aiot_network *network, aiot_vector operators, aiot_vector codes, int32_t *input) {
   static const int32_t front[] = {AIOT_ADD, AIOT_MUL};
   int32_t at = *input;
@@ -195,7 +173,7 @@ static aiot_code read_operators(aiot_network *network, aiot_vector operators, ai
     const aiot_table table = aiot_flatbuffer_table_at(file, operators, i);
     const int32_t options_type = (uint8_t)aiot_flatbuffer_i8(file, table, 3, 0);
     if (options_type != 0 && options_type != kernel->options_type) return AIOT_BUNDLE_MALFORMED;
-    /* Without a type there are no options: each has its default. */
+    /* Without a type there are no options: all defaults. */
     if (options_type != 0) operator.options = aiot_flatbuffer_table(file, table, 4);
     const aiot_code result = kernel->prepare(&operator);
     if (result != AIOT_OK) return result;
@@ -204,7 +182,7 @@ static aiot_code read_operators(aiot_network *network, aiot_vector operators, ai
   return AIOT_OK;
 }
 
-/* The one tensor of the network's inputs or outputs; -1 where there are more, or none. */
+/* The single tensor of the network's inputs or outputs; -1 if there is none or more than one. */
 static int32_t only(aiot_network *network, aiot_table graph, unsigned slot) {
   const aiot_vector list = aiot_flatbuffer_vector(&network->file, graph, slot, 4);
   const int32_t index = list.count == 1 ? aiot_flatbuffer_i32_at(&network->file, list, 0) : -1;
@@ -243,59 +221,4 @@ aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *outp
   const aiot_code prepared = read_operators(network, operators, codes, begin, end);
   network->operand[*output].last = (int32_t)operators.count + 1;
   return prepared;
-}
-
-int32_t aiot_operator_input_index(const aiot_operator *operator, uint32_t place) {
-  return aiot_flatbuffer_i32_at(&operator->network->file, operator->inputs, place);
-}
-
-int32_t aiot_operator_output_index(const aiot_operator *operator, uint32_t place) {
-  return aiot_flatbuffer_i32_at(&operator->network->file, operator->outputs, place);
-}
-
-aiot_operand *aiot_operator_input(const aiot_operator *operator, uint32_t place) {
-  if (place >= operator->inputs.count) return NULL;
-  const int32_t index = aiot_operator_input_index(operator, place);
-  return index < 0 ? NULL : &operator->network->operand[index];
-}
-
-aiot_operand *aiot_operator_output(const aiot_operator *operator, uint32_t place) {
-  if (place >= operator->outputs.count) return NULL;
-  return &operator->network->operand[aiot_operator_output_index(operator, place)];
-}
-
-int32_t aiot_operand_i32(const aiot_operand *operand, int32_t index) {
-  const uint8_t *byte = operand->data + 4 * index;
-  return (int32_t)((uint32_t)byte[0] | (uint32_t)byte[1] << 8 | (uint32_t)byte[2] << 16 | (uint32_t)byte[3] << 24);
-}
-
-bool aiot_operand_constant(const aiot_operand *operand, int32_t type) {
-  return operand != NULL && operand->data != NULL && operand->type == type;
-}
-
-bool aiot_operand_shaped(const aiot_operand *operand, int32_t rank, const int32_t *size) {
-  if (operand->rank != rank) return false;
-  for (int32_t axis = 0; axis < rank; axis++)
-    if (operand->size[axis] != size[axis]) return false;
-  return true;
-}
-
-int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis) {
-  if (axis < -operand->rank || axis >= operand->rank) return -1;
-  return axis < 0 ? axis + operand->rank : axis;
-}
-
-void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step), size_t plan_bytes, int32_t from,
-                        int32_t from2, int32_t to) {
-  aiot_step *step = aiot_arena_take(network->arena, sizeof *step, AIOT_ALIGNMENT);
-  void *plan = step == NULL ? NULL : aiot_arena_take(network->arena, plan_bytes, AIOT_ALIGNMENT);
-  if (plan == NULL) return NULL;
-  step->run = run;
-  step->plan = plan;
-  step->from = (int16_t)from;
-  step->from2 = (int16_t)from2;
-  step->to = (int16_t)to;
-  *network->end = step;
-  network->end = &step->next;
-  return plan;
 }

@@ -5,8 +5,8 @@
 #include "network.h"
 
 /*
- * Tensors come out of the back of the arena: its `bytes` shrink by what they take. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED,
- * AIOT_MEMORY_SHORT; where file.broken is set, the file contradicts itself whatever is returned.
+ * Tensors are allocated from the back of the arena, whose `bytes` shrink accordingly. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED,
+ * AIOT_MEMORY_SHORT; if file.broken is set, the file is inconsistent, regardless of the returned code.
  */
 aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *output);
 

@@ -1,6 +1,6 @@
 /*
- * A double's shortest decimal. Numbers that people and converters write (up to 15 digits) are found by two exact operations; the others have
- * their exact decimal expansion computed, which a double always has, and are rounded to as few digits as read back the same.
+ * A double's shortest decimal. Common numbers (up to 15 digits) are found by two exact operations. For the others the exact decimal
+ * expansion is computed, which always exists, and rounded to as few digits as read back the same.
  */
 #include <math.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static void strip(decimal *number) {
   while (number->count > 1 && number->digit[number->count - 1] == '0') number->count--;
 }
 
-/* value = m / 10^places with both exact: the quotient is then rounded once, as a reader of the decimal rounds. */
+/* value = m / 10^places with both exact: the quotient is then rounded once, as when the decimal is read. */
 static bool short_decimal(double value, decimal *out) {
   double power = 1;
   for (int places = 0; places <= 22; places++, power *= 10) {
@@ -54,12 +54,12 @@ static size_t multiply(uint32_t *limb, size_t limbs, uint32_t factor) {
   return limbs;
 }
 
-/* The first 20 digits of the exact expansion; the last of them is made odd where more follow, so that no tie is seen where none is. */
+/* The first 20 digits of the exact expansion; the last is made odd if more follow, so that no false tie appears. */
 static void expand(double value, decimal *out) {
   int exponent;
   uint64_t mantissa = (uint64_t)ldexp(frexp(value, &exponent), 53);
   exponent -= 53;
-  /* Trailing zeros cost digits, and are worth none. */
+  /* Trailing zeros need digits and carry no information. */
   for (; (mantissa & 1) == 0; mantissa >>= 1) exponent++;
   uint32_t limb[LIMBS];
   size_t limbs = 0;
@@ -112,7 +112,7 @@ static decimal rounded(const decimal *exact, int digits, bool upwards) {
   return out;
 }
 
-/* As ECMA-262 Number::toString lays digits out: exponents below 10^-6 and from 10^21 on. */
+/* Format of ECMA-262 Number::toString: exponents below 10^-6 and from 10^21 on. */
 static size_t lay_out(const decimal *number, char *out) {
   size_t at = 0;
   int count = number->count;
@@ -165,7 +165,7 @@ size_t aiot_number_text(double value, char out[AIOT_NUMBER_BYTES]) {
       found = rounded(&exact, digits, false);
       bytes = lay_out(&found, out + sign);
       if (reads_as(out + sign, bytes, size)) break;
-      /* Above a power of two the doubles lie twice as far apart as below it: the farther decimal may be the one that reads back. */
+      /* Above a power of two, doubles are twice as far apart as below it: the farther decimal may be the one that reads back. */
       found = rounded(&exact, digits, true);
       bytes = lay_out(&found, out + sign);
       if (reads_as(out + sign, bytes, size)) break;

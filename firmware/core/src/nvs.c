@@ -1,4 +1,4 @@
-/* Source of the format: ESP-IDF, "Non-Volatile Storage Library", Internals; the same as src/lib/formats/nvs. */
+/* Format source: ESP-IDF, "Non-Volatile Storage Library", Internals; the same as src/lib/formats/nvs. */
 #include "aiot/nvs.h"
 
 #include <string.h>
@@ -27,14 +27,14 @@ enum {
 typedef struct {
   bool found;
   uint32_t sequence;
-  /* Of its data, behind it; and how many bytes it has room for. */
+  /* Offset of its data, and available size. */
   uint32_t data_at;
   uint32_t data_room;
   uint8_t type;
   uint8_t data[8];
 } entry;
 
-/* What is looked for. `chunk` is NO_CHUNK but for parts of blobs. */
+/* The searched entry. `chunk` is NO_CHUNK except for parts of blobs. */
 typedef struct {
   uint8_t namespace_index;
   const char *key;
@@ -46,7 +46,7 @@ static uint32_t u32_at(const uint8_t *at) {
   return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-/* As the ROM's function has it: begun with all ones. */
+/* Like the ROM's function: starts with all ones. */
 static uint32_t sum(uint32_t before, const void *data, size_t bytes) { return aiot_crc32(before, data, bytes); }
 
 static bool read(const aiot_nvs *nvs, uint32_t offset, void *out, size_t bytes) {
@@ -57,7 +57,7 @@ static bool read(const aiot_nvs *nvs, uint32_t offset, void *out, size_t bytes) 
 static bool read_header(const aiot_nvs *nvs, uint32_t page, uint8_t header[FIRST_ENTRY], uint32_t *sequence) {
   if (!read(nvs, page, header, FIRST_ENTRY)) return false;
   const uint32_t state = u32_at(header);
-  /* Active, full, or being moved when the power went. */
+  /* Active, full, or being moved during a power cut. */
   if (state != 0xfffffffe && state != 0xfffffffc && state != 0xfffffff8) return false;
   *sequence = u32_at(header + 4);
   return u32_at(header + 28) == sum(0xffffffff, header + 4, 24) && (header[8] == 0xfe || header[8] == 0xff);
@@ -67,7 +67,7 @@ static unsigned state_of(const uint8_t *header, unsigned index) {
   return (unsigned)header[MAP + index / 4] >> (index % 4 * 2) & 3u;
 }
 
-/* Whether the 32 bytes are an entry that spans only what is in use. */
+/* Whether the 32 bytes are an entry that spans only used slots. */
 static bool is_entry(const uint8_t *raw, const uint8_t *header, unsigned index) {
   if (u32_at(raw + 4) != sum(sum(0xffffffff, raw, 4), raw + 8, ENTRY_BYTES - 8)) return false;
   const unsigned span = raw[2];
@@ -86,7 +86,7 @@ static void look_through(const aiot_nvs *nvs, uint32_t page, const query *q, ent
   uint8_t header[FIRST_ENTRY], raw[ENTRY_BYTES];
   uint32_t sequence = 0;
   if (!read_header(nvs, page, header, &sequence)) return;
-  /* Of one that is there twice the newer counts: the later one of a page, that of the younger page. */
+  /* If an entry exists twice, the newer one counts: the later one of a page, that of the younger page. */
   if (best->found && best->sequence > sequence) return;
   for (unsigned i = 0; i < ENTRIES;) {
     const uint32_t at = page + FIRST_ENTRY + i * ENTRY_BYTES;
@@ -144,7 +144,7 @@ bool aiot_nvs_integer(const aiot_nvs *nvs, const char *namespace_name, const cha
   return true;
 }
 
-/* Bytes of an entry's data, 0xffffffff where its span does not fit. */
+/* Size of an entry's data, 0xffffffff if its span is invalid. */
 static uint32_t data_bytes(const entry *e) {
   const uint32_t bytes = (uint32_t)e->data[0] | (uint32_t)e->data[1] << 8;
   return (bytes + ENTRY_BYTES - 1) / ENTRY_BYTES * ENTRY_BYTES == e->data_room ? bytes : 0xffffffff;
@@ -176,7 +176,7 @@ bool aiot_nvs_blob(const aiot_nvs *nvs, const char *namespace_name, const char *
     *bytes = size == 0xffffffff ? 0 : size;
     return size <= room && read_data(nvs, &found, out, size);
   }
-  /* Parts, numbered from the one that the index says. */
+  /* Parts, numbered from the index entry's start. */
   const uint32_t whole = u32_at(found.data);
   *bytes = whole;
   if (whole > room) return false;

@@ -15,18 +15,18 @@ typedef struct {
   int32_t zero_point;
 } aiot_scale;
 
-/* False when the ratio is too large for the kernels (shift above 30), below 0 or no number. */
+/* False if the ratio is too large for the kernels (shift above 30), below 0 or not a number. */
 bool aiot_ratio_of(double real, aiot_ratio *out);
 int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio);
 
-/* Of an int8 activation with one scale above 0; false where it is none. */
+/* Reads the scale of an int8 activation with one scale above 0; false otherwise. */
 bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
-/* Whether two activations mean the same by the same integers: scales to one part in a million. */
+/* Whether two activations have the same quantization: scales equal to one part in a million. */
 bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b);
-/* Whether an output has the scale that a kernel takes for granted. */
+/* Whether an output has the scale that a kernel assumes. */
 bool aiot_scale_is(aiot_flatbuffer *file, const aiot_operand *operand, double scale, int32_t zero_point);
 
-/* Whether a real number, as many steps of this scale, fits 32 bits. */
+/* Whether a real number, in steps of this scale, fits 32 bits. */
 bool aiot_scale_holds(double scale, double real);
 
 /* The least and the largest value of an output with a fused activation (0 none, 1 RELU, 2 RELU_N1_TO_1, 3 RELU6). */

@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-/* Before each message; the topic with its NUL and the payload follow. Copied, for they lie at any address. */
+/* Header of each message; the topic with its NUL and the payload follow. Copied, because it may be unaligned. */
 typedef struct {
   uint32_t topic_bytes;
   uint32_t payload_bytes;
-  /* Number that the port gave it; 0 = not handed over yet. */
+  /* Message number from the port; 0 = not handed over yet. */
   uint32_t message;
   uint8_t retain;
   uint8_t done;
@@ -30,7 +30,7 @@ bool aiot_queue_fits(const aiot_queue *queue, const char *topic, size_t bytes) {
   return needed(topic, bytes) <= queue->bytes - queue->used;
 }
 
-/* One that the port has is on its way: the port keeps it until it is acknowledged. */
+/* A handed-over message stays with the port until it is acknowledged. */
 static void drop_oldest(aiot_queue *queue) {
   head oldest = head_at(queue, 0);
   if (oldest.message == 0 && !oldest.done) {
@@ -78,7 +78,7 @@ bool aiot_queue_run(aiot_queue *queue, const aiot_mqtt *mqtt) {
       queue->sent--;
       memcpy(queue->memory + at, &entry, sizeof entry);
     }
-    /* In their order: none overtakes one that the port did not take. */
+    /* In order: none overtakes one that the port rejected. */
     if (entry.message == 0 && taken && queue->sent < queue->window) taken = hand_over(queue, mqtt, at, &entry);
     at += size_of(&entry);
   }

@@ -1,4 +1,4 @@
-/* Elements of a tensor in row-major order, and the places that belong to them in another (src/lib/runtime/interpreter/moves.ts). */
+/* Elements of a tensor in row-major order, and the corresponding positions in another (src/lib/runtime/interpreter/moves.ts). */
 #ifndef AIOT_WALK_H
 #define AIOT_WALK_H
 
@@ -15,17 +15,17 @@ typedef struct {
   int32_t size[AIOT_RANK_MAX];
 } aiot_extent;
 
-/* An index of an extent, to be counted on like an odometer. */
+/* An index within an extent, counted like an odometer. */
 typedef struct {
   int32_t index[AIOT_RANK_MAX];
 } aiot_odometer;
 
 aiot_extent aiot_extent_of(const aiot_operand *operand);
 int32_t aiot_extent_count(const aiot_extent *extent);
-/* Places of the elements of a row-major tensor of this extent. */
+/* Positions of the elements of a row-major tensor of this extent. */
 aiot_places aiot_places_in(const aiot_extent *extent);
 
-/* Counts one further and moves each of the places along. */
+/* Advances by one and moves each of the positions along. */
 void aiot_odometer_next(aiot_odometer *odometer, const aiot_extent *extent, const aiot_places *first, int32_t *at_first,
                         const aiot_places *second, int32_t *at_second);
 

@@ -1,6 +1,6 @@
 #include "window_axes.h"
 
-/* Sizes of files stay far below it; products of them then fit int32. */
+/* Sizes in real files are far below it; products of them then fit int32. */
 enum { STRIDE_MAX = 4096 };
 
 static bool axis_fits(aiot_axis *axis, int32_t same_padding) {

@@ -12,8 +12,8 @@ typedef struct {
 } aiot_axis;
 
 /*
- * Rows and columns of a window over `input` with a padding of the schema (0 SAME, 1 VALID); false where it does not fit, or the
- * output has another shape than it gives.
+ * Rows and columns of a window over `input` with the schema's padding (0 SAME, 1 VALID); false if it does not fit, or the output's shape
+ * differs.
  */
 bool aiot_axes_of(const aiot_operand *input, const aiot_operand *output, int32_t padding, int32_t channels,
                   aiot_axis axes[2]);

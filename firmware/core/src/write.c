@@ -20,13 +20,13 @@ static void put_byte(aiot_writer *writer, uint8_t byte) { put(writer, &byte, 1);
 
 static bool is_cbor(const aiot_writer *writer) { return writer->encoding == AIOT_ENCODING_CBOR; }
 
-/* Before a value: the comma to what was before it. */
+/* Before a value: the comma after the previous one. */
 static void separate(aiot_writer *writer) {
   if (!is_cbor(writer) && writer->comma) put_byte(writer, ',');
   writer->comma = true;
 }
 
-/* RFC 8949 section 3: the major type with its argument, in as few bytes as it takes. */
+/* RFC 8949 section 3: the major type with its argument, in as few bytes as possible. */
 static void put_head(aiot_writer *writer, uint8_t major, uint64_t argument) {
   uint8_t head[9];
   size_t bytes = argument < 24 ? 0 : argument <= 0xFF ? 1 : argument <= 0xFFFF ? 2 : argument <= 0xFFFFFFFFU ? 4 : 8;
@@ -36,7 +36,7 @@ static void put_head(aiot_writer *writer, uint8_t major, uint64_t argument) {
   put(writer, head, 1 + bytes);
 }
 
-/* Of indefinite length, for nobody has counted the members yet. */
+/* CBOR containers have indefinite length, because the number of members is not known yet. */
 static void enter(aiot_writer *writer, char json, uint8_t cbor) {
   separate(writer);
   put_byte(writer, is_cbor(writer) ? cbor : (uint8_t)json);
@@ -53,7 +53,7 @@ void aiot_write_object_end(aiot_writer *writer) { leave(writer, '}'); }
 void aiot_write_array(aiot_writer *writer) { enter(writer, '[', 0x9F); }
 void aiot_write_array_end(aiot_writer *writer) { leave(writer, ']'); }
 
-/* Bytes of the UTF-8 character that begins here; 0 = none does (RFC 3629: no overlong form, no surrogate). */
+/* Size of the UTF-8 character that starts here; 0 = invalid (RFC 3629: no overlong form, no surrogate). */
 static size_t character(const uint8_t *text) {
   if (text[0] < 0x80) return 1;
   size_t bytes = text[0] >= 0xF0 ? 4 : text[0] >= 0xE0 ? 3 : 2;
@@ -81,7 +81,7 @@ static void put_escaped(aiot_writer *writer, uint8_t byte) {
   }
 }
 
-/* The text's characters; `count` = only their bytes are counted, nothing is written. */
+/* The text's characters; `count` = only count their bytes, without writing. */
 static size_t characters(aiot_writer *writer, const char *text, bool count) {
   size_t total = 0;
   for (const uint8_t *at = (const uint8_t *)text; *at != 0;) {

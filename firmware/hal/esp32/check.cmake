@@ -1,10 +1,10 @@
-# cmake -P: the functions that ../interfaces declares are those that main/ uses. What is used and not declared, the compiler tells.
+# cmake -P: checks that main/ uses every function that ../interfaces declares. The compiler reports undeclared ones.
 # SOURCES: a list of files; INTERFACES: the folder.
 file(GLOB_RECURSE headers "${INTERFACES}/*.h")
 set(text "")
 foreach(source ${SOURCES})
   file(READ "${source}" one)
-  # Comments are no use.
+  # Comments are ignored.
   string(REGEX REPLACE "/\\*[^*]*\\*+([^/*][^*]*\\*+)*/" "" one "${one}")
   string(APPEND text "${one}")
 endforeach()
@@ -13,7 +13,7 @@ set(unused "")
 foreach(header ${headers})
   file(STRINGS "${header}" lines)
   foreach(line ${lines})
-    # A prototype stands on one line; macros of the header may stand for it.
+    # A prototype is on one line; macros of the header may replace it.
     if(line MATCHES "^ *[a-zA-Z].*[ *]([a-zA-Z_0-9]+)\\(.*\\).*$" AND NOT line MATCHES "^typedef")
       set(name "")
       string(REGEX MATCH "[ *]([a-zA-Z_0-9]+)\\(" ignored "${line}")

@@ -1,4 +1,4 @@
-# cmake -P: what ESP-IDF's build is given: version, components, dependencies. ESP-IDF is played by a project.cmake in WORK that writes down what it sees.
+# cmake -P: checks the input of ESP-IDF's build: version, components, dependencies. A project.cmake in WORK simulates ESP-IDF and records its input.
 # PROJECT: hal/esp32; WORK: a folder for it.
 cmake_minimum_required(VERSION 3.18)
 file(REMOVE_RECURSE "${WORK}")
@@ -28,14 +28,14 @@ function(aiot_configure name expected)
   set(problems "${problems}" PARENT_SCOPE)
 endfunction()
 
-# In a project's own folder there is a version of its own.
+# A project's own folder has its own version.
 if(NOT EXISTS "${PROJECT}/../../generated/aiot_config.h")
   aiot_configure(plain "0.0.0;main;off")
 endif()
 aiot_configure(own "2.7.1-rc.3;main;off" "-DAIOT_PROJECT=${WORK}/own")
 aiot_configure(asked "9.9;main;on" -DPROJECT_VER=9.9 -DAIOT_TFLM=1)
 
-# Requirements are read in script mode first, where there is no CONFIGURE_DEPENDS; what stands behind them is not read then.
+# Requirements are first read in script mode, which lacks CONFIGURE_DEPENDS; the lines after them are not read then.
 file(WRITE "${WORK}/early.cmake" "macro(idf_component_register)
   cmake_parse_arguments(given \"\" \"\" \"SRCS;INCLUDE_DIRS;REQUIRES\" \${ARGN})
   list(LENGTH given_SRCS count)
@@ -72,7 +72,7 @@ foreach(line "idf: \">=5.3,<6.0\"" "version: \"^1.3\"" "- if: \"$AIOT_TFLM in [o
     string(APPEND problems "\nidf_component.yml has no ${line}")
   endif()
 endforeach()
-# Options without which the program would do something else than its sources say, and build all the same.
+# Options without which the program would build but behave differently from its sources.
 file(STRINGS "${PROJECT}/sdkconfig.defaults" options REGEX "^CONFIG_")
 foreach(option CONFIG_PARTITION_TABLE_CUSTOM=y CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE=y CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y
     CONFIG_ESP_COREDUMP_FLASH_NO_OVERWRITE=y CONFIG_MBEDTLS_CERTIFICATE_BUNDLE=n CONFIG_MBEDTLS_HAVE_TIME_DATE=y CONFIG_LWIP_DHCP_GET_NTP_SRV=y)

@@ -1,5 +1,5 @@
-# cmake -P: the static RAM of the program, by section, as a header. Its objects are linked to one another without the vendor's, and what nothing of it reaches
-# is left out, as the vendor's linker does. CC, SIZE: tools; FLAGS, SOURCES: lists; OUT: the header; WORK: a folder for objects.
+# cmake -P: the static RAM of the program, by section, as a header. Its objects are linked to one another without the vendor's, and unreachable code
+# is omitted, as by the vendor's linker. CC, SIZE: tools; FLAGS, SOURCES: lists; OUT: the header; WORK: a folder for objects.
 file(REMOVE_RECURSE "${WORK}")
 file(MAKE_DIRECTORY "${WORK}")
 set(objects "")

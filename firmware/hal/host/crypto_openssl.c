@@ -1,4 +1,4 @@
-/* The hash's state has to lie in memory of ours, which is what the older interface of OpenSSL is for. */
+/* The hash's state must be in our own memory, which only the older interface of OpenSSL allows. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto_openssl.h"
 
@@ -54,7 +54,7 @@ static bool verify_p256(void *context, const uint8_t *spki, size_t spki_bytes, c
 
 static void fill_random(void *context, void *out, size_t bytes) {
   (void)context;
-  /* Without it nothing that has to be secret is. */
+  /* Without it, nothing can be kept secret. */
   if (RAND_bytes(out, (int)bytes) != 1) abort();
 }
 

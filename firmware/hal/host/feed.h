@@ -7,14 +7,14 @@
 #define AIOT_FEED_BYTES 262144
 
 /*
- * The sensor of a native virtual device: whoever started it writes samples to its standard input, a line of JSON each.
+ * The sensor of a native virtual device: the starting process writes samples to its standard input, one JSON line each.
  *
  *   {"take":{"stream":"motion","recording":"walking1","rateHz":100,"fields":["x","y","z"],"telemetry":true,"predict":false,"startedAt":1795168216492}}
  *   {"samples":[[0.98,-0.19,0.09],[0.97,-0.18,0.08]]}
  *   {"end":true}
  *
- * It is read no faster than the broker takes what it leads to. A take has ended when all of it is acknowledged: the event `sent` says so. The input's
- * end ends the device.
+ * It is read no faster than the broker accepts the resulting messages. A take has ended when all of it is acknowledged: then the event
+ * `sent` is printed. The input's end ends the device.
  */
 typedef struct {
   aiot_lines lines;
@@ -22,16 +22,16 @@ typedef struct {
   bool draining;
   char recording[AIOT_NAME_BYTES];
   uint64_t began_ms;
-  /* Place within a line of samples, where the queue was full in the middle of it; 0 = none. */
+  /* Position within a line of samples at which the queue was full; 0 = none. */
   size_t resume;
 } aiot_feed;
 
 bool aiot_feed_open(aiot_feed *feed, int descriptor);
 
-/* Does what can be done without waiting. True = there is more to do at once. */
+/* Performs work without waiting. True = there is more to do at once. */
 bool aiot_feed_run(aiot_feed *feed, aiot_device *device);
 
-/* Whether reading would be of use: for who waits. */
+/* Whether input should be polled. */
 bool aiot_feed_hungry(const aiot_feed *feed, const aiot_device *device);
 
 #endif

@@ -1,4 +1,4 @@
-/* The native board of the guide's kind: the core with a Linux program's ports. */
+/* The native board that uses the guide's protocol: the core with a Linux program's ports. */
 #define _GNU_SOURCE
 #include "aiot/guide.h"
 
@@ -16,9 +16,9 @@
 #include "mqtt_mosquitto.h"
 #include "program.h"
 
-/* As PubSubClient's. */
+/* As in PubSubClient. */
 #define KEEP_ALIVE_S 15
-/* For two models of up to about 1 MiB, as the services' other clients take them. */
+/* For two models of up to about 1 MiB, the limit of the services' other clients. */
 #define MEMORY_BYTES (2u * 1280u * 1024u)
 #define LINE_BYTES 4096
 #define STEP_MS 20
@@ -78,15 +78,15 @@ static bool read_reading(const char *line, size_t bytes, aiot_guide_reading *rea
   return aiot_json_done(&json) && count == 4;
 }
 
-/* A line at a time, so that messages are heard between two of them. Whether there was one. */
+/* One line at a time, so that messages are handled in between. Returns whether there was one. */
 static bool feed(program *self) {
   size_t bytes;
   aiot_guide_reading reading;
-  /* Looked at in any case: the input's end is seen so. */
+  /* Polled in any case, to detect the input's end. */
   const char *line = aiot_lines_first(&self->lines, &bytes);
   if (line == NULL || !aiot_guide_ready(&self->board)) return false;
   if (read_reading(line, bytes, &reading)) aiot_guide_read(&self->board, &reading);
-  else fputs("aiot-device: a line of the input makes no sense\n", stderr);
+  else fputs("aiot-device: a line of the input is invalid\n", stderr);
   aiot_lines_done(&self->lines, bytes);
   return true;
 }

@@ -14,7 +14,7 @@ typedef struct {
   char registry[256];
   char models[256];
   char broker[256];
-  /* Path; empty = whom this machine trusts. */
+  /* Path; empty = the machine's trust store. */
   char ca[600];
 } aiot_guide_settings;
 

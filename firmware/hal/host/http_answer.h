@@ -3,7 +3,7 @@
 
 #include "aiot/ports.h"
 
-/* An HTTP/1.1 answer, read as its bytes come: status line and headers, then the body by its length, in chunks, or to the end. */
+/* An HTTP/1.1 response, parsed as its bytes arrive: status line and headers, then the body by its length, in chunks, or to the end. */
 typedef struct {
   char head[8192];
   size_t head_bytes;
@@ -12,25 +12,25 @@ typedef struct {
   bool chunked;
   bool has_length;
   uint64_t left;
-  /* In chunks: 0 = its size comes next, 1 = its bytes, 2 = the line's end behind them, 3 = the lines behind the last one. */
+  /* In chunks: 0 = before the size, 1 = in the bytes, 2 = in the line end after them, 3 = in the trailer. */
   int chunk;
   char line[32];
   size_t line_bytes;
-  /* Bytes of the body before the one that was asked for. */
+  /* Bytes of the body before the requested one. */
   uint64_t skip;
   bool ended;
 } aiot_http_answer;
 
-/* `from`: first byte that was asked for. */
+/* `from`: first requested byte. */
 void aiot_http_answer_begin(aiot_http_answer *answer, uint64_t from);
 
 /*
- * Takes bytes of the answer and puts those of the body that were asked for into `out`, which has as much room. How many that are,
+ * Parses bytes of the response and copies the requested ones of the body to `out`, which has as much room. Returns their number,
  * AIOT_HTTP_BROKEN, AIOT_HTTP_REFUSED or AIOT_HTTP_MISSING.
  */
 int32_t aiot_http_answer_take(aiot_http_answer *answer, const uint8_t *data, size_t bytes, uint8_t *out);
 
-/* The connection has ended: whether the body was whole. */
+/* The connection has ended: returns whether the body is complete. */
 bool aiot_http_answer_whole(const aiot_http_answer *answer);
 
 #endif

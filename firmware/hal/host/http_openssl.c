@@ -27,7 +27,7 @@ static void hang_up(void *context) {
   http->state = AIOT_HTTP_IDLE;
 }
 
-/* A socket on its way to the platform, or -1. */
+/* A socket being connected, or -1. */
 static int dial(const char *host, int port) {
   char service[8];
   snprintf(service, sizeof service, "%d", port);
@@ -47,7 +47,7 @@ static int dial(const char *host, int port) {
   return descriptor;
 }
 
-/* The certificate has to be of this very host, by its name or its address, unless it is the one that is known. */
+/* The certificate must be for this very host, by its name or its address, unless it is the pinned one. */
 static bool is_expected(const aiot_http_openssl *http) {
   X509 *shown = SSL_get1_peer_certificate(http->ssl);
   const bool good = shown != NULL && ((http->pinned != NULL && X509_cmp(shown, http->pinned) == 0) ||
@@ -56,7 +56,7 @@ static bool is_expected(const aiot_http_openssl *http) {
   return good;
 }
 
-/* An address is no name that a server could go by. */
+/* An address is not a valid server name (SNI). */
 static bool tell_name(const aiot_http_openssl *http) {
   ASN1_OCTET_STRING *address = a2i_IPADDRESS(http->host);
   const bool is_name = address == NULL;
@@ -79,7 +79,7 @@ static bool write_request(aiot_http_openssl *http, const char *path, uint64_t fr
 bool aiot_http_openssl_ask(aiot_http_openssl *http, const char *path, uint64_t from, const char *form) {
   hang_up(http);
   http->answer.status = 0;
-  /* `//elsewhere/x` and a line's end would be no path of the platform. */
+  /* `//elsewhere/x` and line ends are not paths of the platform. */
   if (path[0] != '/' || path[1] == '/' || strpbrk(path, "\r\n ") != NULL || !write_request(http, path, from, form)) return false;
   http->socket = dial(http->host, http->port_number);
   http->ssl = http->socket < 0 ? NULL : SSL_new(http->context);
@@ -97,7 +97,7 @@ bool aiot_http_openssl_ask(aiot_http_openssl *http, const char *path, uint64_t f
 
 static bool ask(void *context, const char *path, uint64_t from) { return aiot_http_openssl_ask(context, path, from, NULL); }
 
-/* True when the socket is ready within the wait; the caller looks again. */
+/* True if the socket becomes ready within the wait; the caller checks again. */
 static void wait_for(const aiot_http_openssl *http, short events) {
   struct pollfd line = {.fd = http->socket, .events = events};
   poll(&line, 1, WAIT_MS);
@@ -112,7 +112,7 @@ static bool connected(const aiot_http_openssl *http, bool *broken) {
   return !*broken;
 }
 
-/* Waits for what TLS wants. False = the connection is over. */
+/* Waits for the socket as TLS requires. False = the connection is closed. */
 static bool wants(const aiot_http_openssl *http, int result) {
   const int reason = SSL_get_error(http->ssl, result);
   if (reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE) return false;
@@ -122,7 +122,7 @@ static bool wants(const aiot_http_openssl *http, int result) {
 
 static int32_t read_body(aiot_http_openssl *http, void *out, size_t bytes) {
   uint8_t data[4096];
-  /* Bytes that are skipped take no room: a server without ranges sends all from the start. */
+  /* Skipped bytes need no room: a server without ranges sends everything from the start. */
   const uint64_t most = bytes + (http->answer.head_done ? http->answer.skip : 0);
   const size_t room = most < sizeof data ? (size_t)most : sizeof data;
   const int got = SSL_read(http->ssl, data, (int)room);
@@ -173,7 +173,7 @@ static X509 *first_certificate(const char *path) {
 static bool trust(aiot_http_openssl *http, const char *ca) {
   if (ca == NULL) return SSL_CTX_set_default_verify_paths(http->context) == 1;
   http->pinned = first_certificate(ca);
-  /* One that is known needs nobody above it. */
+  /* A pinned certificate needs no issuer. */
   X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(http->context), X509_V_FLAG_PARTIAL_CHAIN);
   return http->pinned != NULL && SSL_CTX_load_verify_locations(http->context, ca, NULL) == 1;
 }

@@ -10,7 +10,7 @@ void aiot_identity_path(const aiot_identity *identity, const char *name, char *o
   snprintf(out, room, "%s/%s", identity->folder, name);
 }
 
-/* A whole file of at most 64 KiB; the caller frees it. NULL = cannot be read. */
+/* Reads a whole file of at most 64 KiB; the caller frees it. NULL = cannot be read. */
 static char *read_file(const char *path, size_t *bytes) {
   FILE *file = fopen(path, "rb");
   if (file == NULL) return NULL;
@@ -54,27 +54,27 @@ bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_
   const bool device = text != NULL && read_device(identity, text, bytes);
   free(text);
   if (!device) {
-    snprintf(problem, room, "%s is no description of a device", path);
+    snprintf(problem, room, "%s is not a device description", path);
     return false;
   }
-  /* A root tells more than the keys of it that sign releases. */
+  /* A root contains more than its release keys. */
   aiot_identity_path(identity, "root.json", path, sizeof path);
   text = read_file(path, &bytes);
   const bool apart = text != NULL;
   const bool opened = apart && aiot_root_open(&identity->trust, text, bytes, crypto) == AIOT_OK;
   free(text);
   if (apart && !opened) {
-    snprintf(problem, room, "%s is no root", path);
+    snprintf(problem, room, "%s is not a root", path);
     return false;
   }
   aiot_identity_path(identity, "trust.json", path, sizeof path);
   text = read_file(path, &bytes);
-  /* `null` = it was given none, and takes no update. */
+  /* `null` = no trust root, so no update is accepted. */
   const bool none = text != NULL && strncmp(text, "null", 4) == 0;
   identity->has_trust = text != NULL && !none && (opened || aiot_trust_read(&identity->trust, text, bytes, crypto) == AIOT_OK);
   const bool good = none || identity->has_trust;
   free(text);
-  if (!good) snprintf(problem, room, "%s is no trust root", path);
+  if (!good) snprintf(problem, room, "%s is not a trust root", path);
   return good;
 }
 

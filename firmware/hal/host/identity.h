@@ -3,7 +3,7 @@
 
 #include "aiot/trust.h"
 
-/* The folder of `aiot device provision`: who the device is, where its platform is, and whom it trusts. */
+/* The folder written by `aiot device provision`: the device's identity, its platform's address, and its trust root. */
 typedef struct {
   char folder[512];
   char name[AIOT_ID_BYTES];
@@ -22,7 +22,7 @@ bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_
 /* "folder/name" */
 void aiot_identity_path(const aiot_identity *identity, const char *name, char *out, size_t room);
 
-/* Host and port of a URL, without its scheme. False where it has none. */
+/* Host and port of a URL, without its scheme. False if it has none. */
 bool aiot_identity_address(const char *url, const char *scheme, int standard_port, char *host, size_t room, int *port);
 
 #endif

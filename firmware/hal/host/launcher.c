@@ -1,4 +1,4 @@
-/* A computer's boot loader for the device program: the counterpart of an ESP32's, which tries another slot once and then goes back. */
+/* A computer's boot loader for the device program: the counterpart of an ESP32's, which tries another slot once and then rolls back. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -17,11 +17,11 @@
 #include "flash_file.h"
 #include "program.h"
 
-/* A trial that has not ended by then hangs: the watchdog's time, above the minute that the heartbeat has. */
+/* A trial that has not ended by then hangs: the watchdog's time, longer than the heartbeat's minute. */
 #define WATCHDOG_MS 90000u
-/* A program that ran this long did not fall over at its start. */
+/* A program that ran this long did not crash at its start. */
 #define STEADY_MS 10000u
-/* Falls in a row, of programs that are not on trial, after which the launcher gives up. */
+/* Consecutive crashes of programs that are not on trial, after which the launcher gives up. */
 #define FALLS_MAX 5
 
 extern char **environ;
@@ -46,7 +46,7 @@ static bool open_programs(programs *all, const char *folder) {
          aiot_store_open_flash(&all->store, &all->file.flash, &aiot_crypto_openssl, all->scratch);
 }
 
-/* A file in memory with the slot's program, or -1 where the slot does not hold what its record says. */
+/* A memory file with the slot's program, or -1 if the slot does not match its record. */
 static int program_in(programs *all, int slot) {
   if (slot < 0) return -1;
   const aiot_content *content = &all->store.record.slot[slot];
@@ -67,7 +67,7 @@ static int program_in(programs *all, int slot) {
   return file;
 }
 
-/* SHA-256 of the program that came with the launcher, which is the launcher's own file; false where it cannot be read. */
+/* SHA-256 of the bundled program, which is the launcher's own file; false if it cannot be read. */
 static bool own_digest(char hex[2 * AIOT_SHA256_BYTES + 1]) {
   static uint8_t block[65536];
   const aiot_crypto *crypto = &aiot_crypto_openssl;
@@ -84,15 +84,15 @@ static bool own_digest(char hex[2 * AIOT_SHA256_BYTES + 1]) {
   return whole;
 }
 
-/* Which program came with the launcher when the device last ran: `program.sha256` beside its flash. */
+/* The bundled program when the device last ran: `program.sha256` beside its flash. */
 typedef struct {
   char path[600];
   char own[2 * AIOT_SHA256_BYTES + 1];
-  /* Another one came since, and the device has not written down yet that it has adopted it. */
+  /* A new one was installed since, and the device has not recorded its adoption yet. */
   bool is_new;
 } origin;
 
-/* A file of its own until it is whole. */
+/* A temporary file until it is complete. */
 static void keep_origin(origin *from) {
   char whole[620];
   snprintf(whole, sizeof whole, "%s.new", from->path);
@@ -113,13 +113,13 @@ static void read_origin(origin *from, const char *folder) {
   if (file != NULL) fclose(file);
 }
 
-/* Starts the program of a slot, the one that came with the launcher where there is none. `slot` becomes the one that was started. */
+/* Starts the program of a slot, or the bundled one if there is none. `slot` becomes the started one. */
 static pid_t start(const char *folder, origin *from, int wanted, int *slot, char *const *arguments) {
   static programs all;
   const bool opened = open_programs(&all, folder);
   const int active = opened ? all.store.record.active : -1;
   if (from->is_new && active < 0) keep_origin(from);
-  /* A new one is what a cable brings to a board: it runs, and the device adopts it. */
+  /* A new bundled program is like one flashed by cable: it runs, and the device adopts it. */
   *slot = wanted >= 0 ? wanted : from->is_new ? -1 : active;
   const int file = opened ? program_in(&all, *slot) : -1;
   if (file < 0) *slot = -1;
@@ -133,7 +133,7 @@ static pid_t start(const char *folder, origin *from, int wanted, int *slot, char
     if (file >= 0) close(file);
     return child;
   }
-  /* Whoever kills the launcher has pulled the plug. */
+  /* Killing the launcher simulates a power cut. */
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(AIOT_EXIT_FAILED);
   if (file >= 0) fexecve(file, arguments, environ);
@@ -193,7 +193,7 @@ int aiot_launcher_run(const aiot_program_options *options, char *const *argument
     wanted = -1;
     if (ending) return code < 0 || code >= AIOT_EXIT_BOOT_SLOT ? AIOT_EXIT_OK : code;
     if (code == AIOT_EXIT_BOOT_SLOT || code == AIOT_EXIT_BOOT_SLOT + 1) wanted = code - AIOT_EXIT_BOOT_SLOT;
-    /* However a program on trial ends, the one before it is next: it knows what to say of it. */
+    /* However a program on trial ends, the previous one is started next and evaluates the result. */
     if (wanted >= 0 || code == AIOT_EXIT_RESTART || trial) continue;
     if (code >= 0 && code <= AIOT_EXIT_BUSY && slot < 0) return code;
     if (code == AIOT_EXIT_OK) return code;

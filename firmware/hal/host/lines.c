@@ -32,7 +32,7 @@ const char *aiot_lines_first(aiot_lines *lines, size_t *bytes) {
     end = memchr(lines->text + lines->at, '\n', lines->bytes - lines->at);
   }
   if (end == NULL) {
-    /* A line longer than all there is room for cannot be one of ours. */
+    /* A line longer than the buffer is invalid. */
     if (lines->bytes - lines->at == lines->room) lines->ended = true;
     return NULL;
   }
@@ -43,7 +43,7 @@ const char *aiot_lines_first(aiot_lines *lines, size_t *bytes) {
 void aiot_lines_done(aiot_lines *lines, size_t bytes) { lines->at += bytes + 1; }
 
 bool aiot_lines_over(const aiot_lines *lines) {
-  /* What has no end at the end is no line. */
+  /* An unterminated last line is ignored. */
   return lines->ended && memchr(lines->text + lines->at, '\n', lines->bytes - lines->at) == NULL;
 }
 

@@ -4,10 +4,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Lines of a descriptor, which is read without waiting and no further than its reader is. */
+/* Lines of a descriptor, read without waiting and no faster than they are consumed. */
 typedef struct {
   int descriptor;
-  /* Nothing more comes. */
+  /* The input has ended. */
   bool ended;
   char *text;
   size_t room;
@@ -17,11 +17,11 @@ typedef struct {
 
 bool aiot_lines_open(aiot_lines *lines, int descriptor, size_t room);
 
-/* The first line that is not done with, without its end; NULL = none is there yet. It stays until it is done with. */
+/* The first unfinished line, without its end; NULL = none yet. It remains until it is marked as finished. */
 const char *aiot_lines_first(aiot_lines *lines, size_t *bytes);
 void aiot_lines_done(aiot_lines *lines, size_t bytes);
 
-/* Whether all of it has been read, and is done with. */
+/* Whether everything has been read and finished. */
 bool aiot_lines_over(const aiot_lines *lines);
 
 void aiot_lines_close(aiot_lines *lines);

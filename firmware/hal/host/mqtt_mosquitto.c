@@ -10,7 +10,7 @@
 #include "aiot/hal.h"
 #include "identity.h"
 
-/* How long a broker may take to answer a connection. */
+/* Maximum time for a broker to accept a connection. */
 #define CONNECTING_MS 10000
 
 static void on_connect(struct mosquitto *client, void *context, int code) {
@@ -40,7 +40,7 @@ static void on_publish(struct mosquitto *client, void *context, int message) {
 static void on_message(struct mosquitto *client, void *context, const struct mosquitto_message *message) {
   (void)client;
   aiot_mqtt_mosquitto *mqtt = context;
-  /* The platform's messages are few; beyond the inbox the oldest gives way, for `desired` is what was said last. */
+  /* The platform sends few messages. If the inbox is full, the oldest is dropped, because only the last `desired` matters. */
   if (mqtt->count == AIOT_INBOX) {
     free(mqtt->inbox[mqtt->first].topic);
     free(mqtt->inbox[mqtt->first].payload);
@@ -82,7 +82,7 @@ static bool is_down(const aiot_mqtt_mosquitto *mqtt) {
   return !mqtt->begun || mqtt->given_up || mosquitto_socket(mqtt->client) < 0;
 }
 
-/* Waits for the line, or for what else may wake the loop. False = the other end has closed the line. */
+/* Waits for the socket, or for other input that wakes the loop. False = the peer has closed the connection. */
 static bool wait_for(const aiot_mqtt_mosquitto *mqtt, uint32_t wait_ms) {
   struct pollfd fds[2] = {{.fd = is_down(mqtt) ? -1 : mosquitto_socket(mqtt->client), .events = POLLIN},
                           {.fd = mqtt->wake, .events = POLLIN}};
@@ -117,14 +117,14 @@ static void run(aiot_mqtt_mosquitto *mqtt, uint32_t wait_ms) {
   if (mosquitto_want_write(mqtt->client)) mosquitto_loop_write(mqtt->client, 1);
   const bool open = wait_for(mqtt, wait_ms);
   const int code = mosquitto_loop(mqtt->client, 0, 1);
-  /* A line that is closed within TLS's handshake is tried for ever by libmosquitto, which says that all is well: it is left here. */
+  /* libmosquitto retries a connection closed during TLS's handshake forever, and reports success: it is closed here. */
   const bool late = !open || aiot_hal_uptime_ms() - mqtt->attempt_ms > CONNECTING_MS;
   if (mosquitto_socket(mqtt->client) < 0 ? code != MOSQ_ERR_SUCCESS : mqtt->connection == 0 && late) line_lost(mqtt);
 }
 
 static bool receive(void *context, uint32_t wait_ms, const char **topic, const uint8_t **payload, size_t *bytes) {
   aiot_mqtt_mosquitto *mqtt = context;
-  /* What was given last is done with: it lies just before the first. */
+  /* The last returned message is finished: it is just before the first. */
   const size_t before = (mqtt->first + AIOT_INBOX - 1) % AIOT_INBOX;
   if (mqtt->count < AIOT_INBOX) {
     free(mqtt->inbox[before].topic);

@@ -7,9 +7,9 @@ struct mosquitto;
 
 #define AIOT_INBOX 32
 
-/* Where the broker is, and who comes. Files of PEM. */
+/* The broker's address, and the client's identity. PEM files. */
 typedef struct {
-  /* "mqtts://host:port" where there is a CA, "mqtt://host:port" otherwise. */
+  /* "mqtts://host:port" with a CA, otherwise "mqtt://host:port". */
   const char *url;
   const char *client_id;
   int keep_alive_s;
@@ -22,7 +22,7 @@ typedef struct {
   size_t will_bytes;
 } aiot_mqtt_place;
 
-/* MQTT 3.1.1 by libmosquitto, in the caller's loop: no thread. */
+/* MQTT 3.1.1 by libmosquitto, in the caller's loop, without a thread. */
 typedef struct {
   aiot_mqtt port;
   struct mosquitto *client;
@@ -32,15 +32,15 @@ typedef struct {
   char host[256];
   int port_number;
   int keep_alive_s;
-  /* When the next attempt may begin, ms of uptime, and how many have failed in a row. */
+  /* When the next attempt is due, ms of uptime, and the number of consecutive failures. */
   uint64_t next_ms;
   uint32_t failures;
-  /* When the last one began; and whether it was left, for another to follow. */
+  /* When the last one started, and whether it was closed in order to reconnect. */
   uint64_t attempt_ms;
   bool given_up;
-  /* Waiting ends when this can be read, too; -1 = none. */
+  /* Waiting also ends when this becomes readable; -1 = none. */
   int wake;
-  /* A bit a message id: acknowledged since it was given last. */
+  /* One bit per message id: acknowledged since it was last used. */
   uint8_t acknowledged[65536 / 8];
   struct {
     char *topic;
@@ -49,13 +49,13 @@ typedef struct {
   } inbox[AIOT_INBOX];
   size_t first;
   size_t count;
-  /* Why the broker said no, or the line broke last. */
+  /* Reason for the broker's last refusal, or the last connection loss. */
   char problem[160];
 } aiot_mqtt_mosquitto;
 
-/* False where the URL is none, or the certificates cannot be read. Nothing is connected yet. */
+/* False if the URL is invalid, or the certificates cannot be read. Does not connect yet. */
 bool aiot_mqtt_mosquitto_open(aiot_mqtt_mosquitto *mqtt, const aiot_mqtt_place *place);
-/* From now on; where it differs, the connection is made anew. */
+/* New keep-alive; if it differs, the connection is reopened. */
 void aiot_mqtt_mosquitto_keep_alive(aiot_mqtt_mosquitto *mqtt, int seconds);
 void aiot_mqtt_mosquitto_close(aiot_mqtt_mosquitto *mqtt);
 

@@ -19,7 +19,7 @@
 #include "mqtt_mosquitto.h"
 #include "self_test.h"
 
-/* Of a project's own firmware: made of its aiot.yaml. */
+/* Settings of a project's own firmware, generated from its aiot.yaml. */
 #if defined(__has_include)
 #if __has_include("aiot_config.h")
 #include "aiot_config.h"
@@ -47,7 +47,7 @@ typedef struct {
   aiot_device device;
   aiot_feed feed;
   int slot;
-  /* What the launcher is to do next; 0 = nothing. */
+  /* The launcher's next action; 0 = none. */
   int exit_code;
 } program;
 
@@ -99,7 +99,7 @@ static void activate(void *context, int slot, const aiot_content *content) {
   if (slot != self->slot) self->exit_code = AIOT_EXIT_RESTART;
 }
 
-/* The launcher starts what came with it, and not what is active, only where it is new. */
+/* The launcher starts its bundled program instead of the active one only if it is new. */
 static bool by_cable(void *context, int slot) {
   (void)slot;
   return ((program *)context)->slot < 0;

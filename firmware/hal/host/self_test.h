@@ -4,8 +4,8 @@
 #include "aiot/store.h"
 
 /*
- * What a program looks at before it asks to be kept: that it computes a known digest right, and that the slot it runs from holds the bytes that were
- * signed. `slot` -1 = it came with the launcher, and has none.
+ * Self-test of a program before it is confirmed: it computes a known digest correctly, and its slot contains the signed bytes. `slot` -1 =
+ * it is the bundled one, and has no slot.
  */
 bool aiot_self_test(aiot_store *store, int slot, aiot_error *error);
 

@@ -1,6 +1,6 @@
-# A bare-metal program for the ESP32-C3: an ELF that `aiot firmware image create` makes an image of, for flash offset 0.
+# A bare-metal program for the ESP32-C3: an ELF from which `aiot firmware image create` makes an image for flash offset 0.
 if(IS_ABSOLUTE "${picolibc}")
-  set(c3_sources flatbuffer network_read interpreter quantized fixed_functions fixed_point walk window_axes arena kernels
+  set(c3_sources flatbuffer network_read operands interpreter quantized fixed_functions fixed_point walk window_axes arena kernels
     kernels_layers kernels_pool kernels_reduction kernels_arithmetic kernels_table kernels_softmax kernels_moves)
   list(TRANSFORM c3_sources PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/core/src/)
   list(TRANSFORM c3_sources APPEND .c)

@@ -2,29 +2,30 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { upFlags } from '../../lib/cli/flags/platform.js';
 import { backupText } from '../../lib/cli/render/platform.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { next } from '../../lib/cli/render/text.js';
+import { bold, next } from '../../lib/cli/render/text.js';
 import { passphraseFile, readPassphrase } from '../../lib/cli/secrets.js';
 import { shellWord } from '../../lib/core/text.js';
 import { restoreBackup, restoredSchema } from '../../lib/platform/backup/restore.js';
 import { platformFolder } from '../../lib/platform/up/options.js';
 
 export default class BackupRestore extends AiotCommand {
-  static override summary = 'Make a platform of a backup, in an empty folder.';
+  static override summary = 'Restore a platform from a backup into an empty folder.';
   static override description =
-    'All of it or nothing: every byte is checked before anything is put in place, and what is there already is never touched. Devices and tokens are let in as before. With --database or --blobs it goes into an empty PostgreSQL or bucket, whatever it came from.';
+    'The restore is all or nothing: every byte is checked before anything is written, and existing data is never changed. Devices and tokens keep their access. With --database or --blobs, data is restored into an empty PostgreSQL database or bucket, whichever engine the backup came from.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> platform.tar --data ./platform',
     '<%= config.bin %> <%= command.id %> platform.tar --check --json',
     '<%= config.bin %> <%= command.id %> platform.tar --data ./platform --database postgres://aiot@db/aiot',
   ];
-  static override args = { file: Args.string({ required: true, description: 'Of aiot backup create.' }) };
+  static override args = {
+    file: Args.string({ required: true, description: 'File made by aiot backup create.' }),
+  };
   static override flags = {
     data: upFlags.data,
     database: upFlags.database,
     blobs: upFlags.blobs,
     check: Flags.boolean({
-      summary: 'Check every byte, and restore nothing.',
+      summary: 'Check every byte without restoring anything.',
       env: 'AIOT_CHECK',
       exclusive: ['database', 'blobs'],
     }),
@@ -39,7 +40,7 @@ export default class BackupRestore extends AiotCommand {
     const data = check ? null : platformFolder(flags.data);
     const restored = await restoreBackup({ file: args.file, passphrase, data, engines: { database, blobs } });
     const { data: made } = restored;
-    this.print(made === null ? `${bold(args.file)} is whole.` : `${bold(made)} is the platform again.`);
+    this.print(made === null ? `${bold(args.file)} is intact.` : `Restored the platform to ${bold(made)}.`);
     this.print(backupText(restored));
     const engines =
       database === undefined && blobs === undefined ? '' : ' (with the same --database and --blobs)';

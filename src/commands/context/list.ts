@@ -3,8 +3,7 @@ import { next, table } from '../../lib/cli/render/text.js';
 import { chosenContext, listContexts, shownContextSchema } from '../../lib/core/contexts.js';
 
 export default class ContextList extends AiotCommand {
-  static override summary = 'List the platforms that this machine knows.';
-  static override hiddenAliases = ['context'];
+  static override summary = 'List the platforms known to this machine.';
   static override examples = ['<%= config.bin %> context list', '<%= config.bin %> context list --json'];
   static override result = shownContextSchema.array();
 
@@ -18,10 +17,10 @@ export default class ContextList extends AiotCommand {
       mqtt,
       token ? 'yes' : 'no',
     ]);
-    this.print(table(['Name', 'Kind', 'URL', 'MQTT', 'Token'], rows, 'No platform is known yet.'));
+    this.print(table(['Name', 'Kind', 'URL', 'MQTT', 'Token'], rows, 'No contexts yet.'));
     const chosen = await chosenContext();
     if (chosen?.from === 'environment')
-      this.print(`AIOT_URL is set: commands talk to ${chosen.url}, whichever context is in use.`);
+      this.print(`AIOT_URL is set: commands use ${chosen.url}, whichever context is current.`);
     this.print(next(...(contexts.length === 0 ? ['aiot up'] : ['aiot context use NAME', 'aiot doctor'])));
     return contexts;
   }

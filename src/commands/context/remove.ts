@@ -1,13 +1,13 @@
 import { Args } from '@oclif/core';
 import * as z from 'zod';
+import { contextFor } from '../../lib/api/context.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { next } from '../../lib/cli/render/text.js';
 import { removeContext } from '../../lib/core/contexts.js';
-import { contextFor } from '../../lib/registry/context.js';
 
 export default class ContextRemove extends AiotCommand {
-  static override summary = 'Forget a platform and its token; the platform itself stays as it is.';
+  static override summary = 'Remove a context and its token; the platform is unaffected.';
   static override examples = ['<%= config.bin %> <%= command.id %> lab'];
   static override args = { name: Args.string({ required: true, description: 'Name of the context.' }) };
   static override flags = { yes: shared.yes };
@@ -16,10 +16,10 @@ export default class ContextRemove extends AiotCommand {
   async run() {
     const { args, flags } = await this.input(ContextRemove);
     const { name, url, token } = await contextFor(args.name);
-    const what = `${name}, which is ${url}${token ? ', and its token, which is kept nowhere else' : ''}`;
-    await this.agreeToLose(`Forget ${what}?`, flags.yes);
+    const what = `${name} (${url})${token ? ' and its token, which is stored nowhere else' : ''}`;
+    await this.agreeToLose(`Remove ${what}?`, flags.yes);
     const current = await removeContext(args.name);
-    this.print(`${args.name} is forgotten; ${current ?? 'no platform'} is in use.`);
+    this.print(`Removed ${args.name}. Current context: ${current ?? 'none'}.`);
     this.print(next(current ? 'aiot context list' : 'aiot context use NAME'));
     return { removed: args.name, current };
   }

@@ -13,10 +13,9 @@ import { checkProject } from '../../lib/data/check/project.js';
 import { checkReportSchema } from '../../lib/data/check/report.js';
 
 export default class DataCheck extends AiotCommand {
-  static override summary =
-    'Look for what makes figures a fiction: copies, artefacts, gaps, values out of range.';
+  static override summary = 'Check data for duplicates, artifacts, gaps and bad values.';
   static override description =
-    'Without a path, the project’s recordings. A folder of CSV recordings needs no project; with folders train, validation and test in it, that split is judged. A CSV file is a table of rows. Ends with exit code 6 when something found would make figures meaningless.';
+    'Without a path, checks the project’s recordings. A folder of CSV recordings needs no project; if it has the folders train, validation and test, that split is checked. A CSV file is a table of rows. Exits with 6 if a finding would make accuracy figures misleading.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> recordings --rate 100 --json',
@@ -28,11 +27,11 @@ export default class DataCheck extends AiotCommand {
   static override flags = {
     project: shared.project,
     data: shared.data,
-    rate: hertz({ summary: 'Samples a second in recordings of no project.', env: 'AIOT_RATE' }),
+    rate: hertz({ summary: 'Sampling rate of recordings outside a project.', env: 'AIOT_RATE' }),
     'label-from': labelFrom(),
-    window: Flags.integer({ min: 1, summary: 'Samples in one window.', env: 'AIOT_WINDOW' }),
+    window: Flags.integer({ min: 1, summary: 'Samples per window.', env: 'AIOT_WINDOW' }),
     junit: shared.junit,
-    all: Flags.boolean({ summary: 'Name all files of each finding.', env: 'AIOT_ALL' }),
+    all: Flags.boolean({ summary: 'List all files of each finding.', env: 'AIOT_ALL' }),
   };
   static override result = checkReportSchema;
 

@@ -13,39 +13,38 @@ import { writeDriftReport } from '../../lib/data/drift/report.js';
 import { driftSchema } from '../../lib/data/drift/result.js';
 
 export default class DataDrift extends AiotCommand {
-  static override summary =
-    'Tell whether data is still what it was: by column, all together, and since when.';
+  static override summary = 'Detect data drift per column and overall.';
   static override description =
-    'BASE and NOW are CSV files, folders of recordings, or projects; BASE may also be a reference made by aiot data stats --save. With one of them alone, the project’s own recordings are the base. Ends with exit code 6 when a limit is broken: --fail-on-drift, --max-psi, or model.accept.drift of the project named.';
+    'BASE and NOW are CSV files, folders of recordings, or projects. BASE may also be a reference made by aiot data stats --save. With a single argument, the base is the project’s own recordings. The result also shows when the drift started. Exits with 6 if a limit is exceeded: --fail-on-drift, --max-psi, or the project’s model.accept.drift.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> last-month.csv today.csv',
     '<%= config.bin %> <%= command.id %> today.csv --project motor-watch --windows 1h --report drift.html',
     '<%= config.bin %> <%= command.id %> reference.json today.csv --max-psi 0.2 --json',
   ];
   static override args = {
-    base: Args.string({ required: true, description: 'What data was like.' }),
-    now: Args.string({ description: 'What it is like now.' }),
+    base: Args.string({ required: true, description: 'Baseline data.' }),
+    now: Args.string({ description: 'Data to compare with it.' }),
   };
   static override flags = {
     project: shared.project,
     ...rowsFlags,
     windows: Flags.string({
-      summary: 'Look at NOW in so many windows, or in windows of a span of time.',
+      summary: 'Split NOW into this many windows, or into windows of this duration.',
       env: 'AIOT_WINDOWS',
       helpValue: 'N|TIME',
     }),
-    alpha: decimal({ summary: 'Chance that unchanged data is called drifted (0.01).', env: 'AIOT_ALPHA' }),
+    alpha: decimal({ summary: 'False-positive rate for unchanged data (0.01).', env: 'AIOT_ALPHA' }),
     bins: Flags.integer({
       min: 2,
       max: 100,
-      summary: 'Bins of PSI and Jensen–Shannon (10).',
+      summary: 'Bins for PSI and Jensen–Shannon divergence (10).',
       env: 'AIOT_BINS',
     }),
     'fail-on-drift': Flags.boolean({
-      summary: 'Exit code 6 when anything has drifted.',
+      summary: 'Exit with 6 if anything has drifted.',
       env: 'AIOT_FAIL_ON_DRIFT',
     }),
-    'max-psi': decimal({ summary: 'Exit code 6 when a feature’s PSI is larger.', env: 'AIOT_MAX_PSI' }),
+    'max-psi': decimal({ summary: 'Exit with 6 if the PSI of any feature is higher.', env: 'AIOT_MAX_PSI' }),
     ...reportFlags,
   };
   static override result = driftSchema;

@@ -1,18 +1,15 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { exportFormats } from '../../lib/api/contract/data.js';
+import { exportDataset, exportedSchema } from '../../lib/api/datasets/save.js';
 import { instant, shared, streamArg } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { damagedText } from '../../lib/cli/render/datasets.js';
-import { next } from '../../lib/cli/render/text.js';
 import { size } from '../../lib/core/figures.js';
-import { withClient } from '../../lib/registry/context.js';
-import { exportFormats } from '../../lib/registry/datasets/bodies.js';
-import { exportDataset, exportedSchema } from '../../lib/registry/datasets/save.js';
 
-export default class DataExport extends AiotCommand {
-  static override summary = 'Write telemetry of the platform into a file: CSV, NDJSON or Parquet.';
+export default class DataExport extends PlatformCommand {
+  static override summary = 'Export telemetry to a CSV, NDJSON or Parquet file.';
   static override description =
-    'Every sample is a row with device, recording, number of its message, time and label, then the stream’s fields. Recordings come by device and name, each in its own order. The file is there when it is whole. Where the platform has lost rows, or cannot read them, the file has all others and the exit code is 3.';
+    'Each sample is a row: device, recording, message number, time and label, then the stream’s fields. Recordings are sorted by device and name; samples keep their order. The file appears only once it is complete. If the platform has lost or damaged rows, the file has all other rows and the exit code is 3.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion --format parquet --out motion.parquet',
     '<%= config.bin %> <%= command.id %> motion --device waist-1 --label walking --from 2026-11-20 --out walking.csv',
@@ -29,18 +26,18 @@ export default class DataExport extends AiotCommand {
     format: Flags.option({
       options: exportFormats,
       default: 'csv' as const,
-      summary: 'What the file is.',
+      summary: 'File format.',
       env: 'AIOT_FORMAT',
     })(),
-    device: Flags.string({ summary: 'Of this device only.', env: 'AIOT_DEVICE', helpValue: 'NAME' }),
-    recording: Flags.string({ summary: 'Of this recording only.', env: 'AIOT_RECORDING', helpValue: 'NAME' }),
-    label: Flags.string({ char: 'l', summary: 'Samples with this label only.', env: 'AIOT_LABEL' }),
-    from: instant({ summary: 'Samples of this time and after.', env: 'AIOT_FROM' }),
+    device: Flags.string({ summary: 'Only this device.', env: 'AIOT_DEVICE', helpValue: 'NAME' }),
+    recording: Flags.string({ summary: 'Only this recording.', env: 'AIOT_RECORDING', helpValue: 'NAME' }),
+    label: Flags.string({ char: 'l', summary: 'Only samples with this label.', env: 'AIOT_LABEL' }),
+    from: instant({ summary: 'Only samples from this time on.', env: 'AIOT_FROM' }),
     'allow-damaged': Flags.boolean({
-      summary: 'Exit with 0 also where stored rows are damaged or missing.',
+      summary: 'Exit with 0 even if stored rows are damaged or missing.',
       env: 'AIOT_ALLOW_DAMAGED',
     }),
-    to: instant({ summary: 'Samples of this time and before.', env: 'AIOT_TO' }),
+    to: instant({ summary: 'Only samples up to this time.', env: 'AIOT_TO' }),
     context: shared.context,
   };
   static override result = exportedSchema;
@@ -48,18 +45,18 @@ export default class DataExport extends AiotCommand {
   async run() {
     const input = await this.input(DataExport);
     const { args, flags } = input;
-    const { out, format, device, recording, label, from, to, context } = flags;
+    const { out, format, device, recording, label, from, to } = flags;
     const query = { format, device, recording, label, from, to };
-    const exported = await withClient(context, (client) =>
-      exportDataset(client, { stream: args.stream, query, out, signal: this.signal }),
+    const exported = await this.ask(
+      input,
+      (client) => exportDataset(client, { stream: args.stream, query, out, signal: this.signal }),
+      ({ file, bytes, damaged }) => {
+        const saved = `${file}: ${size(bytes)} of ${format}`;
+        return damaged.places.length > 0 ? `${saved}\n${damagedText(damaged)}` : saved;
+      },
+      () => [`aiot data list ${args.stream}`],
     );
-    this.print(`${exported.file}: ${size(exported.bytes)} of ${format}`);
-    const { damaged } = exported;
-    if (damaged.places.length > 0) {
-      this.print(damagedText(damaged));
-      if (!flags['allow-damaged']) this.exitsWith(3);
-    }
-    this.print(next(`aiot data list ${args.stream}${again(input, 'context')}`));
+    if (exported.damaged.places.length > 0 && !flags['allow-damaged']) this.exitsWith(3);
     return exported;
   }
 }

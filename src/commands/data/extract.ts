@@ -8,10 +8,9 @@ import { next } from '../../lib/cli/render/text.js';
 import { extractedSchema, extractSources } from '../../lib/data/sources/extract.js';
 
 export default class DataExtract extends AiotCommand {
-  static override summary =
-    'Make a dataset for training: of labelled telemetry, or of the project’s own data.';
+  static override summary = 'Build a training dataset from telemetry or project data.';
   static override description =
-    'auto takes the platform’s recordings of the project’s stream where a platform is in use and has some, else the project’s. At an installation of the guide’s services a project of rows (model.table) takes what its extract step has labelled, or for an autoencoder the raw files. Recordings without a label are left out. The first step of aiot pipeline run; the commands after it take the result by --data.';
+    'auto uses the platform’s labeled recordings of the project’s stream if a platform is in use and has some, and the project’s own data otherwise. From the guide’s services, a project of rows (model.table) gets the rows labeled by its extract step; an autoencoder gets the raw files. Recordings without a label are left out. This is the first step of aiot pipeline run; pass the result to later commands with --data.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --out extracted',
     '<%= config.bin %> <%= command.id %> --project motor-watch --from platform --out extracted --json',
@@ -20,13 +19,13 @@ export default class DataExtract extends AiotCommand {
     project: shared.project,
     data: shared.data,
     from: Flags.option({ options: extractSources, default: 'auto' as const })({
-      summary: 'Where data is taken from.',
+      summary: 'Data source.',
       env: 'AIOT_FROM',
     }),
     out: Flags.string({
       char: 'o',
       required: true,
-      summary: 'Folder to make, or the CSV file of a project of rows.',
+      summary: 'Folder to create, or the CSV file for a project of rows.',
       env: 'AIOT_OUT',
       helpValue: 'DIR',
     }),

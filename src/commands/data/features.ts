@@ -11,9 +11,9 @@ import { shellWord } from '../../lib/core/text.js';
 import { featuresResultSchema, makeFeatures } from '../../lib/data/features/make.js';
 
 export default class DataFeatures extends AiotCommand {
-  static override summary = 'Write the features of recordings as a table, one row a window; or rank them.';
+  static override summary = 'Compute features of recordings as a table, or rank them.';
   static override description =
-    'Without recordings, those of the project. The table is CSV, on stdout without --out; where labels are known it has the columns recording and label behind the features, and aiot model train --data takes it. --rank needs labels; it keeps recordings whole.';
+    'Without recordings, uses those of the project. The table has one row per window, as CSV, and goes to stdout without --out. If labels are known, the columns recording and label follow the features, and aiot model train --data accepts the file. --rank requires labels and never splits a recording.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> walking1.csv --set har --rate 100 --window 501 --stride 500 --trim 100 --out features.csv',
     '<%= config.bin %> <%= command.id %> recordings --rate 100 --window 500 --lowpass 12 --resample 50 --rank',
@@ -25,22 +25,29 @@ export default class DataFeatures extends AiotCommand {
     project: shared.project,
     data: shared.data,
     set: Flags.string({
-      summary: 'raw, motion, spectral, har, or names out of those sets: NAME,NAME,…',
+      summary: 'Feature set: raw, motion, spectral, har, or feature names NAME,NAME,…',
       env: 'AIOT_SET',
       helpValue: 'SET',
     }),
-    rate: hertz({ summary: 'Samples a second in the recordings.', env: 'AIOT_RATE' }),
-    lowpass: hertz({ summary: 'Corner of a low-pass filter.', env: 'AIOT_LOWPASS' }),
-    resample: hertz({ summary: 'Samples a second after it.', env: 'AIOT_RESAMPLE' }),
-    window: Flags.integer({ min: 1, summary: 'Samples in one window.', env: 'AIOT_WINDOW' }),
-    stride: Flags.integer({ min: 1, summary: 'Samples from one window to the next.', env: 'AIOT_STRIDE' }),
-    trim: Flags.integer({ min: 0, summary: 'Samples to leave out at both ends.', env: 'AIOT_TRIM' }),
+    rate: hertz({ summary: 'Sampling rate of the recordings.', env: 'AIOT_RATE' }),
+    lowpass: hertz({ summary: 'Cutoff frequency of a low-pass filter.', env: 'AIOT_LOWPASS' }),
+    resample: hertz({ summary: 'Sampling rate after filtering.', env: 'AIOT_RESAMPLE' }),
+    window: Flags.integer({ min: 1, summary: 'Samples per window.', env: 'AIOT_WINDOW' }),
+    stride: Flags.integer({
+      min: 1,
+      summary: 'Samples from the start of one window to the next.',
+      env: 'AIOT_STRIDE',
+    }),
+    trim: Flags.integer({ min: 0, summary: 'Samples to drop at both ends.', env: 'AIOT_TRIM' }),
     tail: Flags.option({ options: ['keep', 'drop'] as const })({
-      summary: 'The last window, where the recording does not fill it (keep: set har alone).',
+      summary: 'Handling of an incomplete last window (keep: set har only).',
       env: 'AIOT_TAIL',
     }),
     'label-from': labelFrom(),
-    rank: Flags.boolean({ summary: 'Rank the features by what they tell of the label.', env: 'AIOT_RANK' }),
+    rank: Flags.boolean({
+      summary: 'Rank the features by how well they separate the labels.',
+      env: 'AIOT_RANK',
+    }),
     out: Flags.string({ char: 'o', summary: 'CSV file to write.', env: 'AIOT_OUT', helpValue: 'FILE' }),
   };
   static override result = featuresResultSchema;
@@ -66,7 +73,7 @@ export default class DataFeatures extends AiotCommand {
     );
     if (result.incomplete > 0) {
       this.print(
-        `${plural(result.incomplete, 'row')} with empty cells, of windows that are not full: --tail drop`,
+        `${plural(result.rows, 'row')} have empty cells because their windows are incomplete; use --tail drop`,
       );
     }
     if (result.labelFrom === 'none') return result;
@@ -75,7 +82,7 @@ export default class DataFeatures extends AiotCommand {
       this.print(next(`aiot model train --data ${out}${again(input, 'project')}`));
       return result;
     }
-    // A reader of rows refuses an empty cell.
+    // A reader of rows rejects an empty cell.
     const files = words.map((word) => ` ${shellWord(word)}`).join('');
     const same = again(
       input,

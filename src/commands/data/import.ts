@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core';
+import { withClient } from '../../lib/api/context.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { hertz } from '../../lib/cli/flags/models.js';
 import { shared } from '../../lib/cli/flags/shared.js';
@@ -7,13 +8,11 @@ import { recordingsTable } from '../../lib/cli/render/data.js';
 import { next } from '../../lib/cli/render/text.js';
 import { loadProject } from '../../lib/core/project.js';
 import { importRecordings, importResultSchema } from '../../lib/data/sources/import.js';
-import { withClient } from '../../lib/registry/context.js';
 
 export default class DataImport extends AiotCommand {
-  static override summary =
-    'Import recordings: a CSV file, a folder of them, or what a platform has of a stream.';
+  static override summary = 'Import recordings from files, or from a platform stream.';
   static override description =
-    'A CSV file has a header with the names of the project’s fields. Its label is --label, or the letters its name begins with: walking12.csv is walking. What `aiot data export` wrote as CSV or NDJSON, and --stream, bring devices, recordings and labels along; a recording with several labels becomes one for each part.';
+    'A CSV file has a header with the names of the project’s fields. Its label is --label, or the letters that its name starts with: walking12.csv is walking. Files written by aiot data export (CSV or NDJSON) and --stream include devices, recordings and labels. A recording with several labels is split into one recording per part.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> ../recordings',
     '<%= config.bin %> <%= command.id %> take7.csv --label walking --device waist-1',
@@ -23,14 +22,18 @@ export default class DataImport extends AiotCommand {
   static override flags = {
     project: shared.project,
     stream: Flags.string({
-      summary: 'Fetch the recordings of this stream from the platform.',
+      summary: 'Import the recordings of this stream from the platform.',
       env: 'AIOT_STREAM',
       helpValue: 'NAME',
     }),
     context: shared.context,
-    label: Flags.string({ char: 'l', summary: 'What they show.', env: 'AIOT_LABEL' }),
-    device: Flags.string({ summary: 'Which device made them.', env: 'AIOT_DEVICE', helpValue: 'NAME' }),
-    rate: hertz({ summary: 'Samples a second in them; must be the project’s.', env: 'AIOT_RATE' }),
+    label: Flags.string({ char: 'l', summary: 'Label of the recordings.', env: 'AIOT_LABEL' }),
+    device: Flags.string({
+      summary: 'Device that made the recordings.',
+      env: 'AIOT_DEVICE',
+      helpValue: 'NAME',
+    }),
+    rate: hertz({ summary: 'Sampling rate of the recordings; must match the project’s.', env: 'AIOT_RATE' }),
     'dry-run': shared['dry-run'],
   };
   static override result = importResultSchema;
@@ -54,8 +57,8 @@ export default class DataImport extends AiotCommand {
       ? read()
       : withClient(context, (client) => read({ name, client })));
     this.print(recordingsTable(result.imported, 'nothing new'));
-    if (result.skipped.length > 0) this.print(`${result.skipped.length} were there already`);
-    if (result.dryRun) this.print('Nothing was written: --dry-run');
+    if (result.skipped.length > 0) this.print(`${result.skipped.length} already present`);
+    if (result.dryRun) this.print('Nothing was written (--dry-run)');
     this.print(next(`aiot data check${at}`, `aiot model train${at}`));
     return result;
   }

@@ -1,18 +1,15 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { parseRecordingPlace } from '../../lib/api/datasets/place.js';
+import { giveLabels, givenLabelsSchema, readLabels } from '../../lib/api/datasets/save.js';
 import { instant, shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
-import { next } from '../../lib/cli/render/text.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { AiotError } from '../../lib/core/errors.js';
 import { plural } from '../../lib/core/figures.js';
-import { withClient } from '../../lib/registry/context.js';
-import { parseRecordingPlace } from '../../lib/registry/datasets/place.js';
-import { giveLabels, givenLabelsSchema, readLabels } from '../../lib/registry/datasets/save.js';
 
-export default class DataLabel extends AiotCommand {
-  static override summary = 'Say what a recording on the platform shows: all of it, or a part.';
+export default class DataLabel extends PlatformCommand {
+  static override summary = 'Label a recording on the platform, or a part of it.';
   static override description =
-    'The last word counts, and all are kept. A label protects a recording from retention. --file gives many: lines of device,recording,label[,from,to].';
+    'The latest label wins; earlier labels are kept. Labeled recordings are exempt from retention. --file applies many labels: lines of device,recording,label[,from,to].';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 walking',
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 falling --from 2026-11-20T10:00:00Z --to 2026-11-20T10:00:03Z',
@@ -24,13 +21,25 @@ export default class DataLabel extends AiotCommand {
       required: true,
       description: 'STREAM/DEVICE/RECORDING, or a STREAM with --file.',
     }),
-    label: Args.string({ description: 'What it shows.' }),
+    label: Args.string({ description: 'Label to set.' }),
   };
   static override flags = {
-    from: instant({ summary: 'Only from this time on (with --to).', env: 'AIOT_FROM', dependsOn: ['to'] }),
-    to: instant({ summary: 'Only until this time (with --from).', env: 'AIOT_TO', dependsOn: ['from'] }),
-    remove: Flags.boolean({ summary: 'Take the label back.', env: 'AIOT_REMOVE' }),
-    file: Flags.string({ summary: 'Labels of many recordings.', env: 'AIOT_FILE', helpValue: 'FILE' }),
+    from: instant({
+      summary: 'Label only samples from this time on (with --to).',
+      env: 'AIOT_FROM',
+      dependsOn: ['to'],
+    }),
+    to: instant({
+      summary: 'Label only samples up to this time (with --from).',
+      env: 'AIOT_TO',
+      dependsOn: ['from'],
+    }),
+    remove: Flags.boolean({ summary: 'Remove the label.', env: 'AIOT_REMOVE' }),
+    file: Flags.string({
+      summary: 'File of labels for many recordings.',
+      env: 'AIOT_FILE',
+      helpValue: 'FILE',
+    }),
     context: shared.context,
   };
   static override result = givenLabelsSchema;
@@ -39,11 +48,12 @@ export default class DataLabel extends AiotCommand {
     const input = await this.input(DataLabel);
     const { args, flags } = input;
     const { stream, labels } = await asked(args, flags);
-    const given = await withClient(flags.context, (client) => giveLabels(client, stream, labels));
-    this.print(`${plural(given.labels, 'label')} ${flags.remove ? 'taken back' : 'given'} in ${stream}`);
-    const shown = flags.file === undefined ? `show ${args.recording}` : `list ${stream}`;
-    this.print(next(`aiot data ${shown}${again(input, 'context')}`));
-    return given;
+    return this.ask(
+      input,
+      (client) => giveLabels(client, stream, labels),
+      (given) => `${plural(given.labels, 'label')} ${flags.remove ? 'removed' : 'set'} in ${stream}`,
+      () => [`aiot data ${flags.file === undefined ? `show ${args.recording}` : `list ${stream}`}`],
+    );
   }
 }
 

@@ -10,21 +10,21 @@ import { recordResultSchema, recordStream } from '../../lib/data/sources/record.
 import { credentialsFrom } from '../../lib/stream/credentials.js';
 
 export default class DataRecord extends AiotCommand {
-  static override summary = 'Record a live stream into the project: one recording a device.';
+  static override summary = 'Record a live stream, with one recording per device.';
   static override description =
-    'Ends after --for or --count, or by Ctrl-C; what came until then is kept. Without a URL it listens to the project’s stream on the platform in use.';
+    'Stops after --for or --count, or on Ctrl-C; everything received until then is saved. Without a URL, records the project’s stream on the current platform.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --label walking --for 60s',
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/aiot/v1/+/telemetry/motion' --label walking --count 6000",
   ];
   static override args = {
-    url: Args.string({ description: 'Where the messages are, as in aiot stream tail.' }),
+    url: Args.string({ description: 'Address of the messages, as in aiot stream tail.' }),
   };
   static override flags = {
     project: shared.project,
-    label: Flags.string({ char: 'l', summary: 'What is being recorded.', env: 'AIOT_LABEL' }),
-    for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
-    count: Flags.integer({ char: 'n', min: 1, summary: 'End after so many samples.', env: 'AIOT_COUNT' }),
+    label: Flags.string({ char: 'l', summary: 'Label of the recordings.', env: 'AIOT_LABEL' }),
+    for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
+    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many samples.', env: 'AIOT_COUNT' }),
     context: shared.context,
     ca: shared.ca,
     cert: shared.cert,
@@ -44,12 +44,12 @@ export default class DataRecord extends AiotCommand {
       forMs: flags.for,
       count: flags.count,
       signal: this.signal,
-      onOpen: (endpoint) => this.note(`recording from ${endpoint}, Ctrl-C ends it`),
+      onOpen: (endpoint) => this.note(`Recording from ${endpoint}. Press Ctrl-C to stop.`),
     });
     this.print(recordingsTable(result.recordings));
     for (const [count, what] of [
-      [result.ignored, 'not of this stream'],
-      [result.duplicates, 'there already: their samples count once'],
+      [result.ignored, 'from other streams'],
+      [result.duplicates, 'received more than once; their samples are counted once'],
     ] as const) {
       if (count > 0) this.print(`${plural(count, 'message')} ${what}`);
     }

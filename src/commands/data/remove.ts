@@ -1,17 +1,14 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { removedRecordingsSchema } from '../../lib/api/contract/data.js';
+import { parseRecordings } from '../../lib/api/datasets/place.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { removalQuestion, removedText } from '../../lib/cli/render/datasets.js';
-import { next } from '../../lib/cli/render/text.js';
-import { withClient } from '../../lib/registry/context.js';
-import { removedRecordingsSchema } from '../../lib/registry/datasets/bodies.js';
-import { parseRecordings } from '../../lib/registry/datasets/place.js';
 
-export default class DataRemove extends AiotCommand {
-  static override summary = 'Remove recordings of a device from the platform, for good.';
+export default class DataRemove extends PlatformCommand {
+  static override summary = 'Permanently remove a device’s recordings from a platform.';
   static override description =
-    'Their space is free at once. What has a label stays, unless --labelled. STREAM/DEVICE alone: all that the device has in the stream.';
+    'The space is freed immediately. Labeled recordings are kept unless you pass --labelled. STREAM/DEVICE alone removes everything that the device has in the stream.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 --dry-run',
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7',
@@ -19,11 +16,11 @@ export default class DataRemove extends AiotCommand {
   static override args = {
     recording: Args.string({
       required: true,
-      description: 'STREAM/DEVICE/RECORDING; STREAM/DEVICE for all that it has.',
+      description: 'STREAM/DEVICE/RECORDING, or STREAM/DEVICE for all of the device’s recordings.',
     }),
   };
   static override flags = {
-    labelled: Flags.boolean({ summary: 'Labelled ones, too.', env: 'AIOT_LABELLED' }),
+    labelled: Flags.boolean({ summary: 'Also remove labeled recordings.', env: 'AIOT_LABELLED' }),
     yes: shared.yes,
     'dry-run': shared['dry-run'],
     context: shared.context,
@@ -32,19 +29,20 @@ export default class DataRemove extends AiotCommand {
 
   async run() {
     const input = await this.input(DataRemove);
-    const { args, flags } = input;
-    const { stream, ...which } = parseRecordings(args.recording);
-    const query = { ...which, labelled: flags.labelled === true };
-    const dryRun = flags['dry-run'] === true;
-    const removed = await withClient(flags.context, async (client) => {
-      if (!dryRun && !flags.yes) {
-        const due = await client.datasets.remove(stream, { ...query, dryRun: true });
-        if (due.recordings.length > 0) await this.agreeToLose(removalQuestion(due), false);
-      }
-      return client.datasets.remove(stream, { ...query, dryRun });
-    });
-    this.print(removedText(removed));
-    this.print(next(`aiot data list ${stream}${again(input, 'context')}`));
-    return removed;
+    const { stream, ...which } = parseRecordings(input.args.recording);
+    const query = { ...which, labelled: input.flags.labelled === true };
+    const dryRun = input.flags['dry-run'] === true;
+    return this.ask(
+      input,
+      async ({ datasets }) => {
+        if (!dryRun && !input.flags.yes) {
+          const due = await datasets.remove(stream, { ...query, dryRun: true });
+          if (due.recordings.length > 0) await this.agreeToLose(removalQuestion(due), false);
+        }
+        return datasets.remove(stream, { ...query, dryRun });
+      },
+      removedText,
+      () => [`aiot data list ${stream}`],
+    );
   }
 }

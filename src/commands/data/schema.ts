@@ -9,9 +9,9 @@ import { shellWord } from '../../lib/core/text.js';
 import { dataSchema, schemaResultSchema } from '../../lib/data/schema.js';
 
 export default class DataSchema extends AiotCommand {
-  static override summary = 'Infer what data is like (types, ranges, categories), or hold it against that.';
+  static override summary = 'Infer a data schema, or check data against one.';
   static override description =
-    'Without DATA, the project’s recordings. --save writes the schema as a file to read, change and commit; --against FILE holds data against one, --against project against stream.fields of aiot.yaml. Ends with exit code 6 when something breaks it.';
+    'A schema holds types, ranges and categories. Without DATA, uses the project’s recordings. --save writes the schema to a file that you can edit and commit. --against FILE checks data against a schema file, and --against project against stream.fields of aiot.yaml. Exits with 6 if the data violates the schema.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> rows.csv --save schema.json',
     '<%= config.bin %> <%= command.id %> today.csv --against schema.json',
@@ -24,11 +24,11 @@ export default class DataSchema extends AiotCommand {
     project: shared.project,
     ...rowsFlags,
     against: Flags.string({
-      summary: 'Schema to hold data against: a file, or project.',
+      summary: 'Schema to check data against: a file, or project.',
       env: 'AIOT_AGAINST',
       helpValue: 'FILE|project',
     }),
-    save: Flags.string({ summary: 'Write the schema here.', env: 'AIOT_SAVE', helpValue: 'FILE' }),
+    save: Flags.string({ summary: 'Write the schema to this file.', env: 'AIOT_SAVE', helpValue: 'FILE' }),
   };
   static override result = schemaResultSchema;
 

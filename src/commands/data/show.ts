@@ -1,20 +1,18 @@
 import { Args } from '@oclif/core';
 import * as z from 'zod';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { recordingShownSchema } from '../../lib/api/contract/data.js';
+import { parseRecordingPlace, type RecordingPlace } from '../../lib/api/datasets/place.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand, type PlatformInput } from '../../lib/cli/platform-command.js';
 import { storedRecordingText } from '../../lib/cli/render/datasets.js';
-import { facts, next, table } from '../../lib/cli/render/text.js';
-import { moment } from '../../lib/cli/render/time.js';
+import { facts, moment, next, table } from '../../lib/cli/render/text.js';
 import { percent } from '../../lib/core/figures.js';
 import { loadProject } from '../../lib/core/project.js';
 import { recordingDetailSchema, showRecording } from '../../lib/data/dataset/summary.js';
-import { withClient } from '../../lib/registry/context.js';
-import { recordingShownSchema } from '../../lib/registry/datasets/bodies.js';
-import { parseRecordingPlace, type RecordingPlace } from '../../lib/registry/datasets/place.js';
 
-export default class DataShow extends AiotCommand {
-  static override summary = 'Show one recording in figures, of the project or of the platform.';
+export default class DataShow extends PlatformCommand {
+  static override summary = 'Show statistics of one recording.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> walking1',
     '<%= config.bin %> <%= command.id %> motion/waist-1/walking1',
@@ -22,7 +20,7 @@ export default class DataShow extends AiotCommand {
   static override args = {
     recording: Args.string({
       required: true,
-      description: 'Its name; on the platform: STREAM/DEVICE/RECORDING.',
+      description: 'Name of a recording in the project; on the platform: STREAM/DEVICE/RECORDING.',
     }),
   };
   static override flags = { project: shared.project, data: shared.data, context: shared.context };
@@ -32,14 +30,14 @@ export default class DataShow extends AiotCommand {
     const input = await this.input(DataShow);
     const { args, flags } = input;
     const place = parseRecordingPlace(args.recording);
-    if (place) return this.stored(place, flags.context, again(input, 'context'));
+    if (place) return this.stored(input, place);
     const shown = await showRecording(await loadProject(flags.project), args.recording, flags.data);
     this.print(
       facts([
         ['Recording', shown.id],
         ['Label', shown.label ?? 'none'],
-        ['Device', shown.device ?? 'not known'],
-        ['Started', shown.startedAt === null ? 'not known' : moment(shown.startedAt)],
+        ['Device', shown.device ?? 'unknown'],
+        ['Started', shown.startedAt === null ? 'unknown' : moment(shown.startedAt)],
         ['Samples', `${shown.samples} at ${shown.rateHz} Hz, ${shown.seconds.toFixed(1)} s`],
         ['Windows', shown.windows],
         ['Repeated rows', percent(shown.repeats)],
@@ -50,12 +48,14 @@ export default class DataShow extends AiotCommand {
     return shown;
   }
 
-  private async stored(place: RecordingPlace, context: string | undefined, at: string) {
+  private stored(input: PlatformInput, place: RecordingPlace) {
     const { stream, device, recording } = place;
-    const shown = await withClient(context, (client) => client.datasets.show(stream, device, recording));
-    this.print(storedRecordingText(shown));
-    this.print(next(`aiot data label ${stream}/${device}/${recording} LABEL${at}`));
-    return shown;
+    return this.ask(
+      input,
+      ({ datasets }) => datasets.show(stream, device, recording),
+      storedRecordingText,
+      () => [`aiot data label ${stream}/${device}/${recording} LABEL`],
+    );
   }
 }
 

@@ -9,9 +9,9 @@ import { shellWord } from '../../lib/core/text.js';
 import { dataStatistics, statisticsSchema } from '../../lib/data/statistics.js';
 
 export default class DataStats extends AiotCommand {
-  static override summary = 'Describe data in figures: by field, by label, by recording.';
+  static override summary = 'Show statistics by field, by label or by recording.';
   static override description =
-    'Without DATA, the project’s recordings. DATA is a CSV file, a folder of recordings, or a project. --save writes a reference of some hundred kilobytes that aiot data drift takes as its base, however many rows it stands for.';
+    'Without DATA, uses the project’s recordings. DATA is a CSV file, a folder of recordings, or a project. --save writes a reference that you can pass to aiot data drift as its base. A reference is a few hundred kilobytes, regardless of the number of rows.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> rows.csv',
     '<%= config.bin %> <%= command.id %> --project motor-watch --by recording',
@@ -24,11 +24,11 @@ export default class DataStats extends AiotCommand {
     project: shared.project,
     ...rowsFlags,
     by: Flags.option({ options: ['label', 'recording'] as const })({
-      summary: 'Print a table for each label (default), or for each recording.',
+      summary: 'Group by label (default) or by recording.',
       env: 'AIOT_BY',
     }),
     save: Flags.string({
-      summary: 'Write a reference for aiot data drift here.',
+      summary: 'Write a reference for aiot data drift to this file.',
       env: 'AIOT_SAVE',
       helpValue: 'FILE',
     }),

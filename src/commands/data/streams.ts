@@ -1,13 +1,13 @@
+import { withClient } from '../../lib/api/context.js';
+import { datasetsSchema } from '../../lib/api/contract/data.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { pageFlags, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { streamsTable } from '../../lib/cli/render/datasets.js';
 import { next } from '../../lib/cli/render/text.js';
-import { withClient } from '../../lib/registry/context.js';
-import { datasetsSchema } from '../../lib/registry/datasets/bodies.js';
 
 export default class DataStreams extends AiotCommand {
-  static override summary = 'List the streams that the platform has telemetry of.';
+  static override summary = 'List the telemetry streams of the platform.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --limit 20 --json',

@@ -6,10 +6,9 @@ import { next } from '../../lib/cli/render/text.js';
 import { appliedSchema, applyDeployment } from '../../lib/deploy/apply.js';
 
 export default class DeployApply extends AiotCommand {
-  static override summary =
-    'Apply what was rendered, by kubectl, docker compose or systemctl; says what first, and asks.';
+  static override summary = 'Apply rendered deployment files.';
   static override description =
-    'The folder is checked before: an error, or a secret that has not been made, stops it. It goes to the cluster, or the Docker context, that those programs are set to.';
+    'Uses kubectl, docker compose or systemctl. It shows the commands and asks before it runs them. The folder is checked first: an error, or a missing secret, stops the command. The target is the current cluster or Docker context.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> k3s --dry-run',
     '<%= config.bin %> <%= command.id %> compose --yes',
@@ -23,14 +22,16 @@ export default class DeployApply extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(DeployApply);
+    const stage = this.stages({ list: true });
     const applied = await applyDeployment({
       dir: args.dir,
       dryRun: flags['dry-run'] ?? false,
       confirmed: async (planned) => {
         this.note(appliedText(planned));
-        return this.agreed('Run these?', flags.yes);
+        return this.agreed('Run these commands?', flags.yes);
       },
       signal: this.signal,
+      onStep: (text) => stage({ text }),
       onLine: (line) => this.note(line),
     });
     this.print(appliedText(applied));

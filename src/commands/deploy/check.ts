@@ -7,10 +7,9 @@ import { next } from '../../lib/cli/render/text.js';
 import { checkDeployment, checkedDeploymentSchema } from '../../lib/deploy/check/check.js';
 
 export default class DeployCheck extends AiotCommand {
-  static override summary =
-    'Find what would go wrong before the cluster does: ports, secrets, versions, references, probes, limits.';
+  static override summary = 'Check deployment files for mistakes.';
   static override description =
-    'Looks at files alone, rendered or written by hand, for Kubernetes, Compose and cloud-init. Exit code 6 when there is an error; a warning is none.';
+    'Checks ports, secrets, versions, references, probes and limits in Kubernetes, Compose and cloud-init files, rendered or handwritten. It contacts no cluster. Exits with 6 on an error; warnings do not count.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> k3s',
     '<%= config.bin %> <%= command.id %> ./manifests --json',

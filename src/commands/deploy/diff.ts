@@ -5,10 +5,9 @@ import { deployDiffText } from '../../lib/cli/render/deploy.js';
 import { deployDiffSchema, diffDeployment } from '../../lib/deploy/diff.js';
 
 export default class DeployDiff extends AiotCommand {
-  static override summary =
-    'Show what rendering now would change in a folder: edits, and what follows from new values.';
+  static override summary = 'Show what rendering again would change in a folder.';
   static override description =
-    'Nothing is written. Exit code 6 when there is a difference. What was rendered for a project is compared with that project.';
+    'Shows your own edits and the effects of new values. Writes nothing. Exits with 6 if there is a difference. Files rendered for a project are compared with that project.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> k3s',
     '<%= config.bin %> <%= command.id %> compose --project motor --values deploy.yaml --json',

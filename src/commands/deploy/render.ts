@@ -8,10 +8,9 @@ import { renderDeployment, renderedSchema } from '../../lib/deploy/render.js';
 import { targetNames } from '../../lib/deploy/targets.js';
 
 export default class DeployRender extends AiotCommand {
-  static override summary =
-    'Write the files of an installation into a folder: a cluster, a machine with Docker, a VM.';
+  static override summary = 'Render the deployment files for a cluster, Docker or a VM.';
   static override description =
-    'Nothing is run, and no file holds a secret. Rendered again, files that were edited since are refused; --force writes over them.';
+    'Runs nothing, and no file contains a secret. Rendering again fails if you have edited a file since; --force overwrites it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --target k3s --out k3s',
     '<%= config.bin %> <%= command.id %> --target compose --project motor --values deploy.yaml --out compose',
@@ -20,7 +19,7 @@ export default class DeployRender extends AiotCommand {
   static override flags = {
     target: Flags.option({ options: targetNames })({
       summary:
-        'For what: compose = Docker, k3s = a cluster, k3s-nodes = its machines, systemd, cloud-init = a fresh VM, argocd, nats = a server alone.',
+        'Target: compose = Docker, k3s = a cluster, k3s-nodes = its machines, systemd, cloud-init = a fresh VM, argocd, nats = a standalone server.',
       required: true,
       env: 'AIOT_TARGET',
     }),

@@ -4,9 +4,9 @@ import { deployStatusText } from '../../lib/cli/render/deploy.js';
 import { deploymentStatus, deployStatusSchema } from '../../lib/deploy/status.js';
 
 export default class DeployStatus extends AiotCommand {
-  static override summary = 'Say how what was applied is: what is ready, what waits, and why.';
+  static override summary = 'Show the status of an applied deployment.';
   static override description =
-    'Asks kubectl, docker compose or systemctl, as they are set. Exit code 6 when something is not ready.';
+    'Lists ready and pending parts, with the reason for each. Queries kubectl, docker compose or systemctl with their current settings. Exits with 6 if a part is not ready.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> k3s',
     '<%= config.bin %> <%= command.id %> compose --json',

@@ -1,24 +1,26 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { facts, next } from '../../lib/cli/render/text.js';
-import { day } from '../../lib/cli/render/time.js';
+import { bold, day, facts, next } from '../../lib/cli/render/text.js';
 import { shellWord } from '../../lib/core/text.js';
 import { activateDevice, activatedSchema } from '../../lib/provision/claim.js';
 
 export default class DeviceActivate extends AiotCommand {
-  static override summary = 'On a device: claim its certificate, and tell the platform that it is there.';
+  static override summary = 'Activate a device: claim its certificate and connect it.';
   static override description =
-    'With --claim the key is made here and stays here, and its certificate is got with the one-time token of aiot device claim. Without, the identity in the folder is used. When an answer was lost, repeat the command: the token is good for the same key again.';
+    'Run this command on the device. With --claim, the device generates its own key and gets a certificate with the one-time token from aiot device claim. Without --claim, it uses the identity in the folder. If the connection fails midway, run the command again: the token stays valid for the same key.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> ./gateway --claim claim.json',
     '<%= config.bin %> <%= command.id %> ./gateway --json',
   ];
   static override args = {
-    dir: Args.string({ required: true, description: 'Folder of the identity; made when missing.' }),
+    dir: Args.string({ required: true, description: 'Folder of the identity; created if missing.' }),
   };
   static override flags = {
-    claim: Flags.string({ summary: 'File of aiot device claim.', env: 'AIOT_CLAIM', helpValue: 'FILE' }),
+    claim: Flags.string({
+      summary: 'Claim file from aiot device claim.',
+      env: 'AIOT_CLAIM',
+      helpValue: 'FILE',
+    }),
   };
   static override result = activatedSchema;
 

@@ -1,20 +1,18 @@
 import { Args, Flags } from '@oclif/core';
+import { contextFor, withClient } from '../../lib/api/context.js';
+import { claimLifetimeMs } from '../../lib/api/contract/devices.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { facts, next } from '../../lib/cli/render/text.js';
-import { minute } from '../../lib/cli/render/time.js';
+import { bold, facts, minute, next } from '../../lib/cli/render/text.js';
 import { shellWord } from '../../lib/core/text.js';
 import { deviceType } from '../../lib/provision/chip-options.js';
 import { madeClaimSchema, makeClaim } from '../../lib/provision/claim.js';
-import { contextFor, withClient } from '../../lib/registry/context.js';
-import { claimLifetimeMs } from '../../lib/registry/device-api.js';
 
 export default class DeviceClaim extends AiotCommand {
-  static override summary = 'Register a device that makes its own key: a one-time token for its certificate.';
+  static override summary = 'Register a device that generates its own key.';
   static override description =
-    'Carry the file to the device: aiot device activate DIR --claim FILE makes the key there and gets the certificate. The token is good once and for a day; a second one voids the first. With --chip-id, firmware of the guide is confirmed from now on (aiot up --compat architects-guide).';
+    'Creates a one-time token for the device’s certificate. Copy the file to the device and run aiot device activate DIR --claim FILE there. The token can be used once and expires after a day; a new token invalidates the previous one. With --chip-id, devices with the guide’s firmware are confirmed from now on (aiot up --compat architects-guide).';
   static override examples = [
     '<%= config.bin %> <%= command.id %> gateway --type pi --out claim.json',
     '<%= config.bin %> <%= command.id %> motor-9 --type esp32 --chip-id 14333616 --json',
@@ -22,18 +20,18 @@ export default class DeviceClaim extends AiotCommand {
   static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
   static override flags = {
     type: Flags.string({
-      summary: 'Kind of device that models are released for.',
+      summary: 'Device type, used to match model releases.',
       default: 'pi',
       env: 'AIOT_TYPE',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'File for the claim (mode 0600); printed alone when absent.',
+      summary: 'File for the claim (mode 0600); without it, the claim is only printed.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
     expires: duration({
-      summary: 'The token is good for this time [default: 24h].',
+      summary: 'Validity of the token [default: 24h].',
       env: 'AIOT_EXPIRES',
       ...claimLifetimeMs,
     }),
@@ -55,13 +53,13 @@ export default class DeviceClaim extends AiotCommand {
         ...(validMs === undefined ? {} : { validMs }),
       }),
     );
-    this.print(`${bold(claim.name)} is registered, without a certificate yet.`);
+    this.print(`${bold(claim.name)} is registered but has no certificate yet.`);
     this.print(
       facts([
         ['id', claim.id],
         ...(claim.chipId === null ? [] : ([['chip id', claim.chipId]] as [string, string][])),
         claim.file === null ? ['token', `${claim.token} (shown once)`] : ['claim', claim.file],
-        ['good until', `${minute(claim.expires)} UTC`],
+        ['valid until', `${minute(claim.expires)} UTC`],
       ]),
     );
     const at = again(input, 'context');

@@ -1,14 +1,13 @@
 import { Args } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { deviceCommandSchema, deviceReplySchema } from '../../lib/api/contract/devices.js';
 import { shared } from '../../lib/cli/flags/shared.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { deviceReplyText } from '../../lib/cli/render/fleet.js';
-import { withClient } from '../../lib/registry/context.js';
-import { deviceCommandSchema, deviceReplySchema } from '../../lib/registry/talk-api.js';
 
-export default class DeviceCommandCommand extends AiotCommand {
-  static override summary = 'Send a command to a device that is online, and show its answer.';
+export default class DeviceCommandCommand extends PlatformCommand {
+  static override summary = 'Send a command to an online device and show its reply.';
   static override description =
-    'ping asks for its time, status for what it runs, reboot restarts it from its flash. It waits ten seconds for the answer.';
+    'ping reads the device’s clock, status shows its versions and memory, and reboot restarts it. The command waits ten seconds for the reply.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bench-1 ping',
     '<%= config.bin %> <%= command.id %> bench-1 status --json',
@@ -18,17 +17,20 @@ export default class DeviceCommandCommand extends AiotCommand {
     command: Args.string({
       required: true,
       options: deviceCommandSchema.shape.command.options,
-      description: 'What it is to do.',
+      description: 'Command to send.',
     }),
   };
   static override flags = { context: shared.context };
   static override result = deviceReplySchema;
 
   async run() {
-    const { args, flags } = await this.input(DeviceCommandCommand);
-    const command = deviceCommandSchema.shape.command.parse(args.command);
-    const reply = await withClient(flags.context, ({ devices }) => devices.command(args.name, command));
-    this.print(deviceReplyText(reply));
-    return reply;
+    const input = await this.input(DeviceCommandCommand);
+    const command = deviceCommandSchema.shape.command.parse(input.args.command);
+    return this.ask(
+      input,
+      ({ devices }) => devices.command(input.args.name, command),
+      deviceReplyText,
+      () => [],
+    );
   }
 }

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
+import { selectorTexts } from '../../lib/cli/flags/fleet.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { conformityCases, junitReport } from '../../lib/cli/junit.js';
@@ -8,33 +9,32 @@ import { next } from '../../lib/cli/render/text.js';
 import { conformDevice, conformitySchema } from '../../lib/device/conform/conform.js';
 
 export default class DeviceConform extends AiotCommand {
-  static override summary = 'Hold a device to protocol v1, check by check.';
+  static override summary = 'Run the protocol v1 conformance checks against a device.';
   static override description =
-    'The device is one that is online at the platform: virtual, native or a board. It is asked commands, sent wishes that it has to refuse, and restarted once; each check names what docs/protocol.md asks for. What it runs stays, unless --model names a release that is really installed. Nothing stays retained. The exit code is 6 where a check failed.';
+    'The device must be online: virtual, native or a board. It is sent commands and invalid updates that it must reject, and is restarted once. Each check names its section of docs/reference/protocol.md. The device keeps its software, unless --model names a release to install. Nothing stays retained on the broker. Exits with 6 if a check failed.';
   static override examples = [
-    '<%= config.bin %> <%= command.id %> --device motor-1',
-    '<%= config.bin %> <%= command.id %> --device motor-1 --json',
-    '<%= config.bin %> <%= command.id %> --device motor-1 --model motor@3 --for 30s',
+    '<%= config.bin %> <%= command.id %> --selector motor-1',
+    '<%= config.bin %> <%= command.id %> --selector motor-1 --json',
+    '<%= config.bin %> <%= command.id %> --selector motor-1 --model motor@3 --for 30s',
   ];
   static override flags = {
-    device: Flags.string({
-      summary: 'The device, which is online.',
+    selector: Flags.string({
+      ...selectorTexts,
+      summary: 'Device to check, which must be online: its name, or a selector that matches only it.',
       required: true,
-      env: 'AIOT_DEVICE',
-      helpValue: 'NAME',
     }),
     model: Flags.string({
-      summary: 'A release to install, so that a whole update is looked at.',
+      summary: 'Release to install, to check a complete update.',
       env: 'AIOT_MODEL',
       helpValue: 'NAME@VERSION',
     }),
     for: duration({
-      summary: 'Listen to it so long at least, for its telemetry and answers.',
+      summary: 'Minimum time to listen for its telemetry and predictions.',
       env: 'AIOT_FOR',
       default: 3000,
     }),
     timeout: duration({
-      summary: 'How long a restart or an update may take.',
+      summary: 'Time limit for a restart or an update.',
       env: 'AIOT_TIMEOUT',
       default: 30_000,
     }),
@@ -45,17 +45,17 @@ export default class DeviceConform extends AiotCommand {
 
   async run() {
     const input = await this.input(DeviceConform);
-    const { device, context, for: forMs, timeout: patienceMs, model } = input.flags;
+    const { selector, context, for: forMs, timeout: patienceMs, model } = input.flags;
     const junit = await junitReport(input.flags.junit, 'device conform');
     const stages = this.stages();
     const result = await conformDevice({
-      ...{ device, context, model, forMs, patienceMs, signal: this.signal },
+      ...{ selector, context, model, forMs, patienceMs, signal: this.signal },
       onCheck: ({ id, done, total }) => stages({ text: id, done, total }),
     });
     await junit(conformityCases(result));
     this.print(conformityText(result));
     if (!result.conforms) this.exitsWith(6);
-    this.print(next(`aiot device show ${device}${again(input, 'context')}`));
+    this.print(next(`aiot device show ${result.device}${again(input, 'context')}`));
     return result;
   }
 }

@@ -1,11 +1,11 @@
+import { devicesChangedSchema } from '../../lib/api/change-devices.js';
 import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
 import { fleetFlags, groupingOf } from '../../lib/cli/flags/fleet.js';
-import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceGroup extends DeviceChangeCommand {
-  static override summary = 'Put devices into groups, or take them out.';
+  static override summary = 'Add devices to groups, or remove them.';
   static override description =
-    'A device may be in several; selectors know them as group=NAME. hall-2 puts it in, and hall-2- with a minus behind takes it out. With --selector all words are groups, without it the first one is the name of the device.';
+    'A device can be in several groups. Selectors match groups with group=NAME. hall-2 adds the device to a group, and hall-2- (with a trailing minus) removes it. With --selector, all arguments are groups; otherwise the first one is the device name.';
   static override usage = ['group NAME GROUP… GROUP-…'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 hall-2 canaries',

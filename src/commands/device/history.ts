@@ -1,33 +1,38 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { deviceHistorySchema } from '../../lib/api/contract/devices.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { deviceHistoryText } from '../../lib/cli/render/fleet.js';
-import { next } from '../../lib/cli/render/text.js';
-import { withClient } from '../../lib/registry/context.js';
-import { deviceHistorySchema } from '../../lib/registry/fleet-api.js';
 
-export default class DeviceHistory extends AiotCommand {
-  static override summary = 'Show what was changed of a device, when and by whom.';
+export default class DeviceHistory extends PlatformCommand {
+  static override summary = 'Show the history of a device: changes, times and authors.';
   static override description =
-    'Newest first: its states, certificates, tags and groups, what it was told to run, and what it reported. A device that was removed has its history too.';
+    'Newest first: its states, certificates, tags and groups, assigned releases and reports. Removed devices keep their history.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1',
     '<%= config.bin %> <%= command.id %> motor-1 --limit 1000 --json',
   ];
   static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
   static override flags = {
-    limit: Flags.integer({ summary: 'At most so many.', default: 50, min: 1, max: 1000, env: 'AIOT_LIMIT' }),
+    limit: Flags.integer({
+      summary: 'Maximum number of entries.',
+      default: 50,
+      min: 1,
+      max: 1000,
+      env: 'AIOT_LIMIT',
+    }),
     context: shared.context,
   };
   static override result = deviceHistorySchema.shape.entries;
 
   async run() {
     const input = await this.input(DeviceHistory);
-    const { args, flags } = input;
-    const entries = await withClient(flags.context, ({ devices }) => devices.history(args.name, flags.limit));
-    this.print(deviceHistoryText(entries));
-    this.print(next(`aiot device show ${args.name}${again(input, 'context')}`));
-    return entries;
+    const { name } = input.args;
+    return this.ask(
+      input,
+      ({ devices }) => devices.history(name, input.flags.limit),
+      deviceHistoryText,
+      () => [`aiot device show ${name}`],
+    );
   }
 }

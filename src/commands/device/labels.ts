@@ -1,28 +1,28 @@
 import { Args, Flags } from '@oclif/core';
 import * as z from 'zod';
+import { withClient } from '../../lib/api/context.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { bold } from '../../lib/cli/render/style.js';
+import { bold } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
 import { labelDevices } from '../../lib/provision/labels.js';
-import { withClient } from '../../lib/registry/context.js';
 
 export default class DeviceLabels extends AiotCommand {
-  static override summary = 'Write labels for printing: name, type, chip id, MAC, certificate, QR code.';
+  static override summary = 'Create printable device labels with QR codes.';
   static override description =
-    'Of the devices named, or of all that have a certificate. An SVG is a roll of 50 × 25 mm, a PDF sheets of A4. Nothing on a label is secret.';
+    'A label shows the name, type, chip ID, MAC and certificate. Prints labels for the devices named, or for all that have a certificate. An SVG file is a roll of 50 × 25 mm labels; a PDF has A4 sheets. Labels contain no secrets.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --out labels.pdf',
     '<%= config.bin %> <%= command.id %> pump-7 pump-8 --out labels.svg --json',
   ];
   static override strict = false;
   static override args = {
-    name: Args.string({ description: 'Names of devices, any number; all when absent.' }),
+    name: Args.string({ description: 'Names of devices; all by default.' }),
   };
   static override flags = {
     out: Flags.string({
       char: 'o',
-      summary: 'File of the labels, .svg or .pdf.',
+      summary: 'File for the labels, .svg or .pdf.',
       required: true,
       env: 'AIOT_OUT',
       helpValue: 'FILE',

@@ -1,5 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import * as z from 'zod';
+import { contextFor, withClient, withGuide } from '../../lib/api/context.js';
+import { guideProvisionedSchema, provisionAtGuide } from '../../lib/api/guide/provision.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { flashFlags, imageAsked, imageFlags, loaderOptions, ownPort } from '../../lib/cli/flags/boards.js';
 import { shared } from '../../lib/cli/flags/shared.js';
@@ -18,14 +20,11 @@ import { provision } from '../../lib/device/onboard/provision.js';
 import { operatorKey } from '../../lib/provision/operator-key.js';
 import { provisionedDeviceSchema } from '../../lib/provision/provision.js';
 import { fleetResultSchema } from '../../lib/provision/provision-fleet.js';
-import { contextFor, withClient, withGuide } from '../../lib/registry/context.js';
-import { guideProvisionedSchema, provisionAtGuide } from '../../lib/registry/guide/provision.js';
 
 export default class DeviceProvision extends AiotCommand {
-  static override summary =
-    'Register a device and make its identity: into a folder, or straight onto a board.';
+  static override summary = 'Register a device and create its identity.';
   static override description =
-    'The private key is made here and never sent. Of a chip it goes into the NVS image and no other file; of a computer the folder has it: give it to the device, and to nobody else. The operator’s key signs a birth certificate, which the registry keeps. At an installation of the guide’s services (aiot context add --kind architects-guide) its chip id is all that there is of a device.';
+    'The identity is written to a folder or directly to a board. The private key is generated here and never uploaded. For a chip, the key is only in the NVS image. For a computer, the key is in the folder: copy it to the device and nowhere else. The operator’s key signs a birth certificate, which the registry stores. With the guide’s services (aiot context add --kind architects-guide), a device is identified only by its chip ID.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 --type virtual --out ./motor-1',
     '<%= config.bin %> <%= command.id %> pump-7 --type esp32 --out ./pump-7 --wifi-ssid plant --wifi-password-file wifi.txt',
@@ -35,29 +34,29 @@ export default class DeviceProvision extends AiotCommand {
   static override args = { name: Args.string({ description: 'Name of the device.' }) };
   static override flags = {
     type: Flags.string({
-      summary: 'Kind of device that models are released for [default: the board’s chip, else virtual].',
+      summary: 'Device type, used to match model releases [default: the board’s chip, else virtual].',
       env: 'AIOT_TYPE',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'Folder of the identity or the images; made when missing.',
+      summary: 'Folder for the identity or the images; created if missing.',
       env: 'AIOT_OUT',
       helpValue: 'DIR',
     }),
     csv: Flags.string({
-      summary: 'Devices of a file: name, type, chip, mac, chip-id, ssid, password.',
+      summary: 'CSV file of devices: name, type, chip, mac, chip-id, ssid, password.',
       env: 'AIOT_CSV',
       helpValue: 'FILE',
     }),
     jobs: Flags.integer({
-      summary: 'Devices of --csv at a time.',
+      summary: 'Number of --csv devices to provision at a time.',
       default: 4,
       min: 1,
       max: 64,
       env: 'AIOT_JOBS',
     }),
     labels: Flags.string({
-      summary: 'Write labels for printing here, .svg or .pdf, with a QR code.',
+      summary: 'Write printable labels with QR codes to this file, .svg or .pdf.',
       env: 'AIOT_LABELS',
       helpValue: 'FILE',
     }),
@@ -97,7 +96,8 @@ export default class DeviceProvision extends AiotCommand {
         loader: loaderOptions(flags, this.signal),
         image: imageAsked(flags),
         signal: this.signal,
-        onStage: this.stages(),
+        // Devices of a file are counted instead.
+        onStage: this.stages({ list: csv === undefined }),
       }),
     );
     for (const warning of provisionWarnings(result)) this.caution(warning);

@@ -1,12 +1,12 @@
+import { devicesChangedSchema } from '../../lib/api/change-devices.js';
 import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
 import { fleetFlags, oneDevice } from '../../lib/cli/flags/fleet.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceRemove extends DeviceChangeCommand {
-  static override summary = 'Forget devices that are revoked, or that never had a certificate.';
+  static override summary = 'Remove devices that are revoked or have no certificate.';
   static override description =
-    'Their names are free, and their tags and groups are gone; what they sent and their history stay. One that may still connect is refused: revoke it first.';
+    'Frees the names and deletes tags and groups; telemetry and history are kept. Fails for a device that may still connect: revoke it first.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1',
     "<%= config.bin %> <%= command.id %> --selector 'state=revoked and created>365d' --dry-run",
@@ -17,7 +17,7 @@ export default class DeviceRemove extends DeviceChangeCommand {
 
   async run() {
     const { args, flags, given } = await this.input(DeviceRemove);
-    const loses = (who: string) => `Forget ${who}, with tags and groups`;
+    const loses = (who: string) => `Remove ${who}, with tags and groups`;
     return this.change(
       { name: args.name, flags, given, loses },
       { action: 'remove' },

@@ -1,10 +1,10 @@
+import { devicesChangedSchema } from '../../lib/api/change-devices.js';
 import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
 import { fleetFlags, oneDevice } from '../../lib/cli/flags/fleet.js';
-import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceResume extends DeviceChangeCommand {
-  static override summary = 'Let suspended devices in again.';
-  static override description = 'They connect by themselves with the certificates they have.';
+  static override summary = 'Resume suspended devices.';
+  static override description = 'The devices reconnect automatically with their existing certificates.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1',
     '<%= config.bin %> <%= command.id %> --selector state=suspended --json',

@@ -1,12 +1,12 @@
+import { devicesChangedSchema } from '../../lib/api/change-devices.js';
 import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
 import { fleetFlags, oneDevice } from '../../lib/cli/flags/fleet.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceRevoke extends DeviceChangeCommand {
-  static override summary = 'Take the access of devices back for good; their names are free again.';
+  static override summary = 'Permanently revoke devices’ access and free their names.';
   static override description =
-    'Their certificates are refused from now on, also where they are connected. A device whose provisioning was cut short is freed this way. It cannot be undone: provision it anew.';
+    'Their certificates are rejected immediately, and open connections are closed. Also use this to free a device whose provisioning was interrupted. This cannot be undone. To restore access, provision the device again.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1',
     '<%= config.bin %> <%= command.id %> motor-1 --json',
@@ -18,7 +18,7 @@ export default class DeviceRevoke extends DeviceChangeCommand {
 
   async run() {
     const { args, flags, given } = await this.input(DeviceRevoke);
-    const loses = (who: string) => `Revoke ${who} for good, with the certificate`;
+    const loses = (who: string) => `Permanently revoke ${who}, including the certificate`;
     return this.change(
       { name: args.name, flags, given, loses },
       { action: 'revoke' },

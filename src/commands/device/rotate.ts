@@ -1,65 +1,25 @@
-import { Args, Flags } from '@oclif/core';
-import * as z from 'zod';
-import { AiotCommand } from '../../lib/cli/command.js';
-import { flashFlags, imageAsked, imageFlags, loaderOptions, ownPort } from '../../lib/cli/flags/boards.js';
-import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
-import { afterProvisioning, provisionedText, provisionWarnings } from '../../lib/cli/render/provisioned.js';
-import { next } from '../../lib/cli/render/text.js';
-import { unless } from '../../lib/core/errors.js';
-import { onboardedSchema } from '../../lib/device/onboard/onboard.js';
-import { renewDevice } from '../../lib/device/onboard/renew.js';
-import { operatorKey } from '../../lib/provision/operator-key.js';
-import { provisionedDeviceSchema } from '../../lib/provision/provision.js';
-import { contextFor, withClient } from '../../lib/registry/context.js';
+import { Flags } from '@oclif/core';
+import { identityFolder, RenewCommand, renewFlags } from '../../lib/cli/renew-command.js';
 
-export default class DeviceRotate extends AiotCommand {
-  static override summary = 'Give a device its next certificate, with a new key.';
+export default class DeviceRotate extends RenewCommand {
+  static override summary = 'Replace a device’s certificate and key.';
   static override description =
-    'The certificate in use stays good until the new one is used for the first time, so that a device which is off meanwhile is not locked out; with --now it ends at once. Of a chip all else in its NVS stays: Wi-Fi, settings, what it has committed.';
-  static override examples = [
-    '<%= config.bin %> <%= command.id %> motor-1 --out ./motor-1',
-    '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --json',
-  ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+    'The current certificate stays valid until the new one is first used, so a device that is offline is not locked out. With --now, it is revoked immediately. On a chip, the rest of the NVS is kept: Wi-Fi, settings and committed releases.';
   static override flags = {
-    out: Flags.string({
-      char: 'o',
-      summary: 'Folder of its identity or images, written over.',
-      env: 'AIOT_OUT',
-      helpValue: 'DIR',
-    }),
+    out: identityFolder,
     now: Flags.boolean({
-      summary: 'The certificate in use ends at once: it may be in other hands.',
+      summary: 'Revoke the current certificate immediately, for example if its key may have been stolen.',
       env: 'AIOT_NOW',
     }),
-    port: ownPort,
-    ...flashFlags,
-    ...imageFlags,
-    context: shared.context,
+    ...renewFlags,
   };
-  static override result = z.union([onboardedSchema, provisionedDeviceSchema]);
 
   async run() {
     const input = await this.input(DeviceRotate);
-    const { args, flags } = input;
-    const { out, port } = flags;
-    const context = await contextFor(flags.context);
-    const privatePem = (await unless('AIOT_KEY_NOT_FOUND', operatorKey(context.name))) ?? null;
-    const result = await withClient(context.name, (client) =>
-      renewDevice({
-        ...{ client, name: args.name, kind: 'rotate', out, port, privatePem },
-        now: flags.now,
-        mac: undefined,
-        chip: flags.chip === 'auto' ? undefined : flags.chip,
-        loader: loaderOptions(flags, this.signal),
-        image: imageAsked(flags),
-        onStage: this.stages(),
-      }),
+    return this.renew(
+      input,
+      { kind: 'rotate', now: input.flags.now, mac: undefined },
+      'has a new certificate.',
     );
-    for (const warning of provisionWarnings(result)) this.caution(warning);
-    this.print(provisionedText(result, 'has its next certificate.'));
-    this.print(next(...afterProvisioning(result, { folder: out, port, at: again(input, 'context') })));
-    return result;
   }
 }

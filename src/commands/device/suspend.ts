@@ -1,12 +1,12 @@
+import { devicesChangedSchema } from '../../lib/api/change-devices.js';
 import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
 import { fleetFlags, oneDevice } from '../../lib/cli/flags/fleet.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceSuspend extends DeviceChangeCommand {
-  static override summary = 'Keep devices off the platform until they are resumed.';
+  static override summary = 'Suspend devices until they are resumed.';
   static override description =
-    'Connections that are open end at once, and their certificates are refused; rollouts go on without them. Nothing is forgotten: aiot device resume lets them in again.';
+    'Open connections are closed, certificates are rejected, and rollouts skip the devices. Nothing is deleted: aiot device resume restores access.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1',
     "<%= config.bin %> <%= command.id %> --selector 'site=lab and lastSeen>30d' --dry-run",

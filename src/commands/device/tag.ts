@@ -1,11 +1,11 @@
+import { devicesChangedSchema } from '../../lib/api/change-devices.js';
 import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
 import { fleetFlags, taggingOf } from '../../lib/cli/flags/fleet.js';
-import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceTag extends DeviceChangeCommand {
-  static override summary = 'Put tags on devices, or take them off.';
+  static override summary = 'Set or remove tags of devices.';
   static override description =
-    'A tag is a name and a value that selectors can look at: site=lab puts one on, old- takes one off. With --selector all words are tags, without it the first one is the name of the device.';
+    'A tag is a name and a value that selectors can match: site=lab sets a tag, and old- removes one. With --selector, all arguments are tags; otherwise the first one is the device name.';
   static override usage = ['tag NAME TAG=VALUE… TAG-…'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 site=lab floor=2 old-',

@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core';
+import { withClient } from '../../lib/api/context.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { flashFlags, loaderOptions, ownPort } from '../../lib/cli/flags/boards.js';
 import { shared } from '../../lib/cli/flags/shared.js';
@@ -8,12 +9,11 @@ import { next } from '../../lib/cli/render/text.js';
 import { foundInFolder, foundOnBoard } from '../../lib/device/onboard/verify-board.js';
 import { readTrust } from '../../lib/model/publish/verify.js';
 import { verifiedDeviceSchema, verifyDevice } from '../../lib/provision/birth.js';
-import { withClient } from '../../lib/registry/context.js';
 
 export default class DeviceVerify extends AiotCommand {
   static override summary = 'Check a device against its signed birth certificate.';
   static override description =
-    'The signatures, the device and its certificate in the registry; with --port the board itself (MAC, chip, partition table), with --files the images in its folder. What does not fit is named, and the exit code is 6.';
+    'Checks the signatures, the device and its certificate in the registry. With --port, also checks the board (MAC, chip, partition table); with --files, the images in a folder. Lists each mismatch and exits with 6.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> pump-7',
     '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --json',
@@ -21,7 +21,7 @@ export default class DeviceVerify extends AiotCommand {
   static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
   static override flags = {
     files: Flags.string({
-      summary: 'Folder that its images were made into.',
+      summary: 'Folder of its images.',
       env: 'AIOT_FILES',
       helpValue: 'DIR',
       exclusive: ['port'],
@@ -51,7 +51,7 @@ export default class DeviceVerify extends AiotCommand {
     const at = again(input, 'context');
     const show = `aiot device show ${args.name}${at}`;
     const revoked = verified.checks.some(({ check, passed }) => check === 'state' && !passed);
-    this.print(next(verified.verified || revoked ? show : 'aiot explain AIOT_BIRTH_MISMATCH'));
+    this.print(next(verified.verified || revoked ? show : 'aiot error AIOT_BIRTH_MISMATCH'));
     return verified;
   }
 }

@@ -1,18 +1,18 @@
 import { Flags } from '@oclif/core';
+import { withClient } from '../../lib/api/context.js';
+import { eventSchema } from '../../lib/api/events/api.js';
+import { tailEvents } from '../../lib/api/events/tail.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { eventFrom, eventTypes } from '../../lib/cli/flags/platform.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { eventText } from '../../lib/cli/render/platform.js';
-import { dim } from '../../lib/cli/render/style.js';
+import { dim } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
-import { withClient } from '../../lib/registry/context.js';
-import { eventSchema } from '../../lib/registry/events/api.js';
-import { tailEvents } from '../../lib/registry/events/tail.js';
 
 export default class EventsTail extends AiotCommand {
-  static override summary = 'Show what was changed on the platform: one line an event.';
+  static override summary = 'Show platform events, one per line.';
   static override description =
-    'The newest ones, or all behind the event --from. With --follow or --count it goes on with those to come, each once and in order, also when the platform is started again meanwhile.';
+    'Shows the newest events, or all events after --from. With --follow or --count, also waits for new events. Each is shown exactly once and in order, even across a platform restart.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     "<%= config.bin %> <%= command.id %> --follow --type 'device.*'",
@@ -22,24 +22,24 @@ export default class EventsTail extends AiotCommand {
   ];
   static override flags = {
     from: eventFrom({
-      summary: 'Begin behind the event with this id; 0 = the oldest that is kept, now = those to come.',
+      summary: 'Start after the event with this ID; 0 = the oldest available, now = only new events.',
       env: 'AIOT_FROM',
       helpValue: 'ID|now',
     }),
     type: eventTypes({
-      summary: 'These alone: device.connect, device.* and so on, comma-separated.',
+      summary: 'Only these comma-separated types: device.connect, device.* and so on.',
       env: 'AIOT_TYPE',
       helpValue: 'TYPE,…',
     }),
     subject: Flags.string({
-      summary: 'Of this alone: a device, a version such as har@3, or har for all of its versions.',
+      summary: 'Only this subject: a device, a version such as har@3, or har for all its versions.',
       env: 'AIOT_SUBJECT',
       helpValue: 'NAME',
     }),
-    count: Flags.integer({ char: 'n', min: 1, summary: 'End after so many.', env: 'AIOT_COUNT' }),
+    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many events.', env: 'AIOT_COUNT' }),
     follow: Flags.boolean({
       char: 'f',
-      summary: 'Go on with those to come, until Ctrl-C.',
+      summary: 'Keep waiting for new events, until Ctrl-C.',
       env: 'AIOT_FOLLOW',
     }),
     timeout: shared.timeout,
@@ -55,7 +55,7 @@ export default class EventsTail extends AiotCommand {
         client,
         {
           ...{ from, types, subject, count, follow, timeoutMs, signal: this.signal },
-          onState: (state) => state === 'disconnected' && this.note('connection lost, trying again'),
+          onState: (state) => state === 'disconnected' && this.note('Connection lost. Retrying…'),
         },
         (event) => this.item(event, () => eventText(event)),
       ),

@@ -10,25 +10,25 @@ import {
 } from '../../lib/project/firmware/build.js';
 
 export default class FirmwareBuild extends AiotCommand {
-  static override summary = 'Build a project’s firmware, and show what was made.';
+  static override summary = 'Build a project’s firmware and show the results.';
   static override description =
-    'host: the program of a native device, by CMake. rv32: the core with its tests for the instruction set of an ESP32-C3. c3: an image for a bare ESP32-C3 that answers golden vectors on its serial line. esp32, esp32s3, esp32c3: by idf.py where ESP-IDF’s export.sh was sourced, else by PlatformIO. What follows from aiot.yaml is made anew first where that has changed. Nothing is installed: what is missing is named, with the line that installs it.';
+    'Targets: host builds the program of a native device with CMake. rv32 builds the core and its tests for the ESP32-C3 instruction set. c3 builds an image for a bare ESP32-C3 that runs golden vectors and prints results on its serial port. esp32, esp32s3 and esp32c3 use idf.py if you sourced ESP-IDF’s export.sh, and PlatformIO otherwise. Generated files are updated first if aiot.yaml has changed. Nothing is installed; the command names each missing tool and how to install it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --target esp32c3',
     '<%= config.bin %> <%= command.id %> board --target c3 --json',
   ];
   static override args = {
-    dir: Args.string({ default: 'firmware', description: 'Folder that aiot firmware init made.' }),
+    dir: Args.string({ default: 'firmware', description: 'Folder created by aiot firmware init.' }),
   };
   static override flags = {
     target: Flags.option({ options: firmwareTargets })({
-      summary: 'What it is to run on.',
+      summary: 'Build target.',
       default: 'host' as const,
       env: 'AIOT_TARGET',
     }),
     tool: Flags.option({ options: vendorTools })({
-      summary: 'Of an ESP32: what builds it [default: idf.py where it is, else pio].',
+      summary: 'ESP32 build tool [default: idf.py if available, else pio].',
       env: 'AIOT_TOOL',
     }),
   };
@@ -36,7 +36,7 @@ export default class FirmwareBuild extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(FirmwareBuild);
-    const stage = this.stages();
+    const stage = this.stages({ list: true });
     const made = await buildFirmware({
       ...{ dir: args.dir, target: flags.target, tool: flags.tool, signal: this.signal },
       onStage: (text) => stage({ text }),

@@ -7,22 +7,21 @@ import { shellWord } from '../../lib/core/text.js';
 import { firmwareInitSchema, initFirmware } from '../../lib/project/firmware/init.js';
 
 export default class FirmwareInit extends AiotCommand {
-  static override summary =
-    'Make a folder for a project’s own firmware: the sources, and what follows from aiot.yaml.';
+  static override summary = 'Create a firmware folder for a project.';
   static override description =
-    'The portable core, what each board needs around it, and its tests are copied: from then on they are yours. Made from aiot.yaml are generated/aiot_config.h, generated/aiot_tables.h and the partition table: aiot firmware build and test make them anew when it has changed. A folder that has something in it is refused; --force makes the generated files of one that was made already anew, and touches nothing else.';
+    'Copies the portable core, the code for each board, and tests; you own and edit these files. Generated from aiot.yaml are generated/aiot_config.h, generated/aiot_tables.h and the partition table. aiot firmware build and test regenerate them when aiot.yaml changes. The folder must be empty. --force regenerates the generated files of an existing folder, and changes nothing else.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> board --project pump --json',
     '<%= config.bin %> <%= command.id %> board --project pump --force',
   ];
   static override args = {
-    dir: Args.string({ default: 'firmware', description: 'Folder to make; it must be new or empty.' }),
+    dir: Args.string({ default: 'firmware', description: 'Folder to create; it must be new or empty.' }),
   };
   static override flags = {
     project: shared.project,
     force: Flags.boolean({
-      summary: 'In a folder that was made already: make the generated files anew.',
+      summary: 'Regenerate the generated files of an existing folder.',
       env: 'AIOT_FORCE',
     }),
   };
@@ -33,10 +32,10 @@ export default class FirmwareInit extends AiotCommand {
     const made = await initFirmware({ dir: args.dir, project: flags.project, force: flags.force });
     this.print(
       facts([
-        ['Firmware', `of ${made.name}`],
+        ['Firmware', `for ${made.name}`],
         ['Folder', made.dir],
-        ['Copied', made.copied === 0 ? 'nothing: the sources are yours' : plural(made.copied, 'file')],
-        ['Generated', made.generated.join(', ') || 'nothing: all is as aiot.yaml says'],
+        ['Copied', made.copied === 0 ? 'nothing: you own the sources' : plural(made.copied, 'file')],
+        ['Generated', made.generated.join(', ') || 'nothing: all files match aiot.yaml'],
       ]),
     );
     for (const note of made.notes) this.caution(note);

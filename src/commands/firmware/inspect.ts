@@ -1,21 +1,19 @@
 import { Args } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { inspectedNext, inspectedText } from '../../lib/cli/render/firmware.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { next } from '../../lib/cli/render/text.js';
+import { bold, next } from '../../lib/cli/render/text.js';
 import { inspectedSchema, inspectFirmware } from '../../lib/flash/images/inspect.js';
 
 export default class FirmwareInspect extends AiotCommand {
-  static override summary =
-    'Say what a firmware file is, check it, and show what it takes of flash and memory.';
+  static override summary = 'Identify a firmware file, check it and show its memory use.';
   static override description =
-    'By its contents, not its name: an ELF file of a computer or a chip, an image for an ESP32 (.bin, HEX, UF2), a merged or read-out flash, a partition table, a model bundle. Checksums and hashes are computed: what is damaged is refused with the offset and the reason. An image inside of another file is shown by aiot firmware image info --offset; a release of the registry by aiot firmware show.';
+    'Detects the type from the contents. Reads ELF files for a computer or a chip, ESP32 images (.bin, HEX, UF2), merged or dumped flash, partition tables and model bundles. Checksums and hashes are recomputed: a damaged file is rejected with the offset and the reason. For an image inside another file, use aiot firmware image info --offset; for a registry release, aiot firmware show.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> firmware/build/host/aiot-device',
     '<%= config.bin %> <%= command.id %> app.bin',
     '<%= config.bin %> <%= command.id %> flash.bin --json',
   ];
-  static override args = { file: Args.string({ required: true, description: 'The file.' }) };
+  static override args = { file: Args.string({ required: true, description: 'File to inspect.' }) };
   static override result = inspectedSchema;
 
   async run() {

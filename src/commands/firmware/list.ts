@@ -1,14 +1,10 @@
-import { AiotCommand } from '../../lib/cli/command.js';
+import { firmwareListSchemas } from '../../lib/api/contract/releases.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
-import { next } from '../../lib/cli/render/text.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { firmwareTable } from '../../lib/cli/render/versions.js';
-import { withClient } from '../../lib/registry/context.js';
-import { firmwareListSchemas } from '../../lib/registry/firmware-api.js';
 
-export default class FirmwareList extends AiotCommand {
-  static override summary = 'List the firmware of the platform.';
-  static override hiddenAliases = ['firmware'];
+export default class FirmwareList extends PlatformCommand {
+  static override summary = 'List the firmware on the platform.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
@@ -17,17 +13,15 @@ export default class FirmwareList extends AiotCommand {
   static override result = firmwareListSchemas.firmware.shape.firmware;
 
   async run() {
-    const input = await this.input(FirmwareList);
-    const firmware = await withClient(input.flags.context, (client) => client.firmware.list());
-    this.print(
-      firmwareTable(
-        firmware.map(({ latest }) => latest),
-        'No firmware yet.',
-      ),
+    return this.ask(
+      await this.input(FirmwareList),
+      ({ firmware }) => firmware.list(),
+      (firmware) =>
+        firmwareTable(
+          firmware.map(({ latest }) => latest),
+          'No firmware yet.',
+        ),
+      ([first]) => [first ? `aiot firmware show ${first.name}` : 'aiot firmware push IMAGE'],
     );
-    const at = again(input, 'context');
-    const [first] = firmware;
-    this.print(next(first ? `aiot firmware show ${first.name}${at}` : `aiot firmware push IMAGE${at}`));
-    return firmware;
   }
 }

@@ -3,14 +3,15 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { firmwareFlags, flashOffset } from '../../lib/cli/flags/boards.js';
 import { mergedText } from '../../lib/cli/render/firmware.js';
 import { next } from '../../lib/cli/render/text.js';
+import { hex } from '../../lib/core/figures.js';
 import { shellWord } from '../../lib/core/text.js';
 import { mergedSchema, mergeFiles, mergeFormats } from '../../lib/flash/images/merge.js';
 import { flashSizes } from '../../lib/formats/esp-image/chips.js';
 
 export default class FirmwareMerge extends AiotCommand {
-  static override summary = 'Merge images into one file: raw, Intel HEX or UF2; or turn one into the other.';
+  static override summary = 'Merge images into one file, or convert between formats.';
   static override description =
-    'Any number of FILE@OFFSET; HEX and UF2 files know their offsets. What lies between the parts of a raw file is 0xFF, as in erased flash. With a flash mode, size or clock the bootloader among them is changed. Byte for byte what esptool merge-bin makes.';
+    'Reads and writes raw, Intel HEX and UF2 files. Pass any number of FILE@OFFSET; HEX and UF2 files contain their offsets. Gaps in a raw file are filled with 0xFF, as in erased flash. A flash mode, size or frequency is applied to the bootloader among the images. The result is byte-for-byte identical to that of esptool merge-bin.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bootloader.bin@0x1000 partitions.bin@0x8000 app.bin@0x10000 --out whole.bin',
     '<%= config.bin %> <%= command.id %> bootloader.bin@bootloader app.bin@0x10000 --out update.uf2',
@@ -19,36 +20,35 @@ export default class FirmwareMerge extends AiotCommand {
   static override strict = false;
   static override args = {
     images: Args.string({
-      description:
-        'FILE@OFFSET, such as app.bin@0x10000; any number of them. HEX and UF2 files without an offset.',
+      description: 'Any number of FILE@OFFSET, such as app.bin@0x10000. HEX and UF2 files need no offset.',
     }),
   };
   static override flags = {
     out: Flags.string({
       char: 'o',
-      summary: 'The file to write; .hex and .uf2 choose the format.',
+      summary: 'File to write; .hex and .uf2 set the format.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
       required: true,
     }),
     format: Flags.option({ options: mergeFormats })({
-      summary: 'Format of the file (by its name, else raw).',
+      summary: 'Output format (from the file name, else raw).',
       env: 'AIOT_FORMAT',
     }),
     start: flashOffset({ summary: 'Flash offset of a raw file’s first byte (0).', env: 'AIOT_START' }),
     'pad-to': Flags.option({ options: flashSizes })({
-      summary: 'Fill a raw file up to the end of a flash of this size.',
+      summary: 'Pad a raw file to the end of a flash of this size.',
       env: 'AIOT_PAD_TO',
     }),
     payload: Flags.integer({
-      summary: 'Bytes of flash in each block of UF2 (as many as fit).',
+      summary: 'Bytes of flash per UF2 block (as many as fit).',
       env: 'AIOT_PAYLOAD',
       min: 1,
       max: 476,
       helpValue: 'BYTES',
     }),
     md5: Flags.boolean({
-      summary: 'An MD5 in each block of UF2.',
+      summary: 'Add an MD5 to each UF2 block.',
       env: 'AIOT_MD5',
       allowNo: true,
       default: true,
@@ -71,7 +71,7 @@ export default class FirmwareMerge extends AiotCommand {
       header: { mode: flags['flash-mode'], size: flags['flash-size'], frequency: flags['flash-freq'] },
     });
     this.print(mergedText(result));
-    const place = result.offset === null ? '' : `@0x${result.offset.toString(16)}`;
+    const place = result.offset === null ? '' : `@${hex(result.offset)}`;
     this.print(next(`aiot flash ${shellWord(`${result.file}${place}`)}`));
     return result;
   }

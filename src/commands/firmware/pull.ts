@@ -1,16 +1,15 @@
 import { Args, Flags } from '@oclif/core';
+import { withClient } from '../../lib/api/context.js';
+import { pulledFirmwareSchema, pullFirmware } from '../../lib/api/firmware/fetch.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { next } from '../../lib/cli/render/text.js';
+import { bold, next } from '../../lib/cli/render/text.js';
 import { firmwareFacts } from '../../lib/cli/render/versions.js';
 import { shellWord } from '../../lib/core/text.js';
 import { readTrust } from '../../lib/model/publish/verify.js';
-import { withClient } from '../../lib/registry/context.js';
-import { pulledFirmwareSchema, pullFirmware } from '../../lib/registry/firmware/fetch.js';
 
 export default class FirmwarePull extends AiotCommand {
-  static override summary = 'Get a version of a firmware, and check that it is what was signed.';
+  static override summary = 'Download a firmware version and verify its signature.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor@3 --out motor-3.bin',
     '<%= config.bin %> <%= command.id %> motor --out motor.bin --trust trust.json --json',
@@ -21,7 +20,7 @@ export default class FirmwarePull extends AiotCommand {
   static override flags = {
     out: Flags.string({
       char: 'o',
-      summary: 'File of the image.',
+      summary: 'File for the image.',
       required: true,
       env: 'AIOT_OUT',
       helpValue: 'FILE',

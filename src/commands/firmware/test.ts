@@ -6,19 +6,19 @@ import { shellWord } from '../../lib/core/text.js';
 import { firmwareTestSchema, testFirmware } from '../../lib/project/firmware/test-run.js';
 
 export default class FirmwareTest extends AiotCommand {
-  static override summary = 'Build a project’s firmware with sanitizers, and run its tests.';
+  static override summary = 'Build a project’s firmware with sanitizers and test it.';
   static override description =
-    'By CMake and CTest on this machine, with the address and undefined-behaviour sanitizers; on the instruction set of an ESP32-C3 too, where riscv64-unknown-elf-gcc, picolibc and qemu-system-riscv32 are found. The sources for ESP32s are read by this machine’s compiler. Exits with 6 when a test fails.';
+    'Uses CMake and CTest on this machine, with the address and undefined-behavior sanitizers. Tests also run on the ESP32-C3 instruction set if riscv64-unknown-elf-gcc, picolibc and qemu-system-riscv32 are installed. The ESP32 sources are compiled with this machine’s compiler, but not run. Exits with 6 if a test fails.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     "<%= config.bin %> <%= command.id %> board --filter 'signal|predictor' --json",
   ];
   static override args = {
-    dir: Args.string({ default: 'firmware', description: 'Folder that aiot firmware init made.' }),
+    dir: Args.string({ default: 'firmware', description: 'Folder created by aiot firmware init.' }),
   };
   static override flags = {
     filter: Flags.string({
-      summary: 'Build and run only tests whose names this regular expression matches.',
+      summary: 'Build and run only tests whose names match this regular expression.',
       env: 'AIOT_FILTER',
       helpValue: 'REGEX',
     }),
@@ -27,7 +27,7 @@ export default class FirmwareTest extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(FirmwareTest);
-    const stage = this.stages();
+    const stage = this.stages({ list: true });
     const result = await testFirmware({
       ...{ dir: args.dir, filter: flags.filter, signal: this.signal },
       onStage: (text) => stage({ text }),

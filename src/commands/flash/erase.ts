@@ -9,21 +9,21 @@ import { boardErasedSchema, eraseBoard } from '../../lib/flash/board.js';
 export default class FlashErase extends AiotCommand {
   static override summary = 'Erase a board’s whole flash, or a part of it.';
   static override description =
-    'Without OFFSET the whole flash. OFFSET and LENGTH are numbers of whole 4096-byte sectors (0x9000, 24K); in place of OFFSET also a partition’s label. On a chip with secure boot or flash encryption the bootloader is not erased: it could not be written again by cable.';
+    'Without OFFSET, erases the whole flash. OFFSET and LENGTH are multiples of 4096 bytes (0x9000, 24K). OFFSET can also be the label of a partition. On a chip with Secure Boot or flash encryption, the bootloader is not erased, because it could not be rewritten over the cable.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> nvs --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> 0x9000 0x6000 --port /dev/ttyUSB0',
   ];
   static override args = {
-    offset: Args.string({ description: 'Where, or which partition.' }),
-    length: Args.string({ description: 'How many bytes.' }),
+    offset: Args.string({ description: 'Offset or partition label.' }),
+    length: Args.string({ description: 'Number of bytes.' }),
   };
   static override flags = {
     port: shared.port,
     yes: shared.yes,
     force: Flags.boolean({
-      summary: 'Erase what would be refused, and say what was overridden.',
+      summary: 'Erase despite a safety check, and list the checks that were overridden.',
       env: 'AIOT_FORCE',
       default: false,
     }),
@@ -41,11 +41,11 @@ export default class FlashErase extends AiotCommand {
       agree: (port) =>
         this.agreeToLose(
           args.offset === undefined
-            ? `Erase the whole flash of the board at ${port}: its firmware, its keys and all it has stored?`
+            ? `Erase the whole flash of the board at ${port}, including its firmware, keys and stored data?`
             : `Erase ${args.offset} of the board at ${port}?`,
           flags.yes,
         ),
-      loader: boardLoader(flags, this.signal, this.progress()),
+      loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
     });
     this.print(boardErasedText(erased));
     this.print(next('aiot flash app.bin@0x10000'));

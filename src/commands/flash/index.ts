@@ -4,17 +4,15 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { flashFlags, loaderOptions, writeFlags } from '../../lib/cli/flags/boards.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { boardRows } from '../../lib/cli/live/board-rows.js';
-import { drawsOver } from '../../lib/cli/live/redraw.js';
 import { flashExit, flashedText, flashNext } from '../../lib/cli/render/board.js';
+import { drawsOver } from '../../lib/cli/render/text.js';
 import { reportFile, reportFlags } from '../../lib/cli/report.js';
 import { flashResultSchema } from '../../lib/flash/write/result.js';
-import { unhealthy } from '../../lib/flash/write/update-watch.js';
 
 export default class Flash extends AiotCommand {
-  static override summary =
-    'Write a chip’s flash over a cable: images, a built project, a device’s identity, an update.';
+  static override summary = 'Write images, an identity or an update to a chip’s flash.';
   static override description =
-    'What would leave a board that does not start is refused, with the reason, before anything is written: an image for another chip, past the end of the flash or of its partition, an app in the bootloader’s place, a bootloader on a locked chip. Regions that are there already are left out; the others are compressed, written and compared. OFFSET is a number (0x10000, 64K) or the label of a partition. docs/flash.md takes a blank board to a running one.';
+    'Before anything is written, aiot rejects images that would leave the board unable to boot. Examples: an image for another chip, past the end of the flash or its partition, an app at the bootloader’s offset, or a bootloader on a locked chip. Unchanged regions are skipped; the others are compressed, written and verified. OFFSET is a number (0x10000, 64K) or the label of a partition. For a complete example, see docs/how-to/flash.md.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin@0x10000 table.bin@0x8000 --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --project ./firmware --device ./motor-1 --verify',
@@ -25,8 +23,7 @@ export default class Flash extends AiotCommand {
   static override strict = false;
   static override args = {
     images: Args.string({
-      description:
-        'FILE@OFFSET, such as app.bin@0x10000; any number of them. HEX and UF2 files without an offset.',
+      description: 'Any number of FILE@OFFSET, such as app.bin@0x10000. HEX and UF2 files need no offset.',
     }),
   };
   static override flags = {
@@ -35,7 +32,7 @@ export default class Flash extends AiotCommand {
     ...flashFlags,
     port: Flags.string({
       summary:
-        'Serial port, socket://HOST:PORT or rfc2217://HOST:PORT; several are written at once [default: the only board].',
+        'Serial port, socket://HOST:PORT or rfc2217://HOST:PORT; several boards are written in parallel [default: the only board].',
       env: 'AIOT_PORT',
       helpValue: 'PORT',
       multiple: true,
@@ -43,7 +40,7 @@ export default class Flash extends AiotCommand {
       delimiter: ',',
     }),
     timeout: duration({
-      summary: 'How long --watch looks, such as 30s.',
+      summary: 'Time for which --watch observes the board, such as 30s.',
       env: 'AIOT_TIMEOUT',
       default: 10_000,
     }),
@@ -56,7 +53,7 @@ export default class Flash extends AiotCommand {
   async run() {
     const { flags, words, given } = await this.input(Flash);
     const report = await reportFile(flags, 'production');
-    const rows = boardRows(this.progress(), {
+    const rows = boardRows(this.steps({ keep: process.stdout.isTTY !== true }), {
       tty: drawsOver(process.stderr) && !this.jsonEnabled(),
       quiet: this.quiet || this.jsonEnabled(),
       event: (row) => this.event(row),
@@ -80,7 +77,7 @@ export default class Flash extends AiotCommand {
     });
     this.print(flashedText(result));
     await this.showReport(report, flags);
-    const { code, error } = flashExit(result, unhealthy);
+    const { code, error } = flashExit(result);
     if (error && !this.jsonEnabled()) throw error;
     if (code !== 0) this.exitsWith(code);
     this.print(flashNext(result));

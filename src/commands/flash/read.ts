@@ -4,21 +4,22 @@ import { boardLoader, flashFlags } from '../../lib/cli/flags/boards.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { boardReadText } from '../../lib/cli/render/board.js';
 import { next } from '../../lib/cli/render/text.js';
+import { hex } from '../../lib/core/figures.js';
 import { shellWord } from '../../lib/core/text.js';
 import { boardReadSchema, readBoard } from '../../lib/flash/board.js';
 
 export default class FlashRead extends AiotCommand {
-  static override summary = 'Read a part of a board’s flash into a file, compared with the chip’s own MD5.';
+  static override summary = 'Read flash into a file, verified by the chip’s MD5.';
   static override description =
-    'OFFSET and LENGTH are numbers (0x8000, 64K). Without LENGTH, up to the end of the flash. In place of OFFSET also a partition’s label, or `bootloader` or `partition-table`.';
+    'OFFSET and LENGTH are numbers (0x8000, 64K). Without LENGTH, reads to the end of the flash. OFFSET can also be a partition’s label, `bootloader` or `partition-table`.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> 0x8000 0x1000 --port /dev/ttyUSB0 --out table.bin',
     '<%= config.bin %> <%= command.id %> 0x0 --out backup.bin',
     '<%= config.bin %> <%= command.id %> nvs --out nvs.bin',
   ];
   static override args = {
-    offset: Args.string({ required: true, description: 'Where, or which partition.' }),
-    length: Args.string({ description: 'How many bytes.' }),
+    offset: Args.string({ required: true, description: 'Offset or partition label.' }),
+    length: Args.string({ description: 'Number of bytes.' }),
   };
   static override flags = {
     port: shared.port,
@@ -40,10 +41,10 @@ export default class FlashRead extends AiotCommand {
       place: args.offset,
       length: args.length,
       out: flags.out,
-      loader: boardLoader(flags, this.signal, this.progress()),
+      loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
     });
     this.print(boardReadText(read));
-    this.print(next(`aiot flash verify ${shellWord(`${read.out}@0x${read.offset.toString(16)}`)}`));
+    this.print(next(`aiot flash verify ${shellWord(`${read.out}@${hex(read.offset)}`)}`));
     return read;
   }
 }

@@ -6,16 +6,16 @@ import { boardVerifiedText } from '../../lib/cli/render/board.js';
 import { boardVerifiedSchema, verifyBoard } from '../../lib/flash/board.js';
 
 export default class FlashVerify extends AiotCommand {
-  static override summary = 'Compare files with a board’s flash, by the chip’s own MD5.';
+  static override summary = 'Compare files with a board’s flash by the chip’s MD5.';
   static override description =
-    'Nothing is written. OFFSET is a number (0x10000, 64K) or the label of a partition; HEX and UF2 files need none. Exits with 6 where something differs.';
+    'Writes nothing. OFFSET is a number (0x10000, 64K) or the label of a partition; HEX and UF2 files need none. Exits with 6 if anything differs.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin@0x10000 table.bin@0x8000 --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> backup.bin@0x0 --json',
   ];
   static override strict = false;
   static override args = {
-    images: Args.string({ description: 'FILE@OFFSET; any number of them.', required: true }),
+    images: Args.string({ description: 'Any number of FILE@OFFSET.', required: true }),
   };
   static override flags = { port: shared.port, ...flashFlags };
   static override result = boardVerifiedSchema;
@@ -25,7 +25,7 @@ export default class FlashVerify extends AiotCommand {
     const verified = await verifyBoard({
       port: flags.port,
       images: words,
-      loader: boardLoader(flags, this.signal, this.progress()),
+      loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
     });
     this.print(boardVerifiedText(verified));
     if (!verified.equal) this.exitsWith(6);

@@ -1,35 +1,28 @@
 import { Args } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { jobSchema } from '../../lib/api/contract/jobs.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { jobText } from '../../lib/cli/render/platform.js';
-import { next } from '../../lib/cli/render/text.js';
-import { withClient } from '../../lib/registry/context.js';
-import { jobSchema } from '../../lib/registry/jobs/api.js';
 
-export default class JobShow extends AiotCommand {
-  static override summary = 'Show one job: how far it is, and what came of it.';
+export default class JobShow extends PlatformCommand {
+  static override summary = 'Show the progress and result of a job.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> job_01k2',
     '<%= config.bin %> <%= command.id %> job_01k2 --json',
   ];
-  static override args = { id: Args.string({ required: true, description: 'Id of the job.' }) };
+  static override args = { id: Args.string({ required: true, description: 'Job ID.' }) };
   static override flags = { context: shared.context };
   static override result = jobSchema;
 
   async run() {
     const input = await this.input(JobShow);
-    const { args, flags } = input;
-    const at = again(input, 'context');
-    const job = await withClient(flags.context, (client) => client.jobs.get(args.id));
-    this.print(jobText(job));
-    this.print(
-      next(
-        job.ended === null
-          ? `aiot job wait ${job.id}${at}`
-          : `aiot events tail --subject ${job.id} --from 0${at}`,
-      ),
+    return this.ask(
+      input,
+      ({ jobs }) => jobs.get(input.args.id),
+      jobText,
+      ({ id, ended }) => [
+        ended === null ? `aiot job wait ${id}` : `aiot events tail --subject ${id} --from 0`,
+      ],
     );
-    return job;
   }
 }

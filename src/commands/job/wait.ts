@@ -1,37 +1,35 @@
 import { Args } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { jobSchema } from '../../lib/api/contract/jobs.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { jobNews, jobText } from '../../lib/cli/render/platform.js';
-import { next } from '../../lib/cli/render/text.js';
-import { withClient } from '../../lib/registry/context.js';
-import { jobSchema } from '../../lib/registry/jobs/api.js';
 
-export default class JobWait extends AiotCommand {
-  static override summary = 'Wait until a job has ended, and show how far it is meanwhile.';
+export default class JobWait extends PlatformCommand {
+  static override summary = 'Wait for a job to finish and show its progress.';
   static override description =
-    'Goes on over a restart of the platform. Exits with 1 when the job failed or was cancelled, with 124 when --timeout is over: the job goes on then.';
+    'Keeps waiting across a platform restart. Exits with 1 if the job failed or was canceled. Exits with 124 after --timeout; the job continues.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> job_01k2',
     '<%= config.bin %> <%= command.id %> job_01k2 --timeout 10m --json',
   ];
-  static override args = { id: Args.string({ required: true, description: 'Id of the job.' }) };
+  static override args = { id: Args.string({ required: true, description: 'Job ID.' }) };
   static override flags = { timeout: shared.timeout, context: shared.context };
   static override result = jobSchema;
 
   async run() {
     const input = await this.input(JobWait);
-    const { args, flags } = input;
     const told = this.stages();
-    const job = await withClient(flags.context, (client) =>
-      client.jobs.wait(args.id, {
-        ...{ timeoutMs: flags.timeout, signal: this.signal },
-        onProgress: (job) => told(jobNews(job)),
-      }),
+    const job = await this.ask(
+      input,
+      (client) =>
+        client.jobs.wait(input.args.id, {
+          ...{ timeoutMs: input.flags.timeout, signal: this.signal },
+          onProgress: (job) => told(jobNews(job)),
+        }),
+      jobText,
+      ({ id }) => [`aiot job show ${id}`],
     );
     if (job.state !== 'done') this.exitsWith(1);
-    this.print(jobText(job));
-    this.print(next(`aiot job show ${job.id}${again(input, 'context')}`));
     return job;
   }
 }

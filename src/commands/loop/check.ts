@@ -9,10 +9,9 @@ import { next } from '../../lib/cli/render/text.js';
 import { checkedLoopSchema, checkLoop } from '../../lib/loop/operate/check.js';
 
 export default class LoopCheck extends AiotCommand {
-  static override summary =
-    'Look whether a loop can run here: bus, sensor, permissions, rate, model, outputs, disk, clock.';
+  static override summary = 'Check whether a loop can run on this machine.';
   static override description =
-    'Each line is ok, or says what to do. Changes nothing and sends nothing. Exit code 6 when a check fails; a warning is no failure.';
+    'Checks the bus, sensor, permissions, rate, model, outputs, disk and clock. Each failed check prints how to fix it. Changes nothing and sends nothing. Exits with 6 if a check fails; warnings do not count.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --project motion',
     "<%= config.bin %> <%= command.id %> --sensor 'i2c://1/lsm6ds3tr-c' --out nats://127.0.0.1/output",
@@ -23,14 +22,14 @@ export default class LoopCheck extends AiotCommand {
     name: loopFlags.name,
     sensor: loopFlags.sensor,
     simulate: Flags.boolean({
-      summary: 'With a made-up sensor; a model is trained into the cache if there is none.',
+      summary: 'Use a simulated sensor, and train a model into the cache if there is none.',
       env: 'AIOT_SIMULATE',
       exclusive: ['sensor'],
     }),
     model: loopFlags.model,
     out: loopFlags.out,
     for: duration({
-      summary: 'How long the sensor is listened to.',
+      summary: 'Time to listen to the sensor.',
       env: 'AIOT_FOR',
       default: 2000,
     }),

@@ -7,9 +7,9 @@ import { next } from '../../lib/cli/render/text.js';
 import { installedLoopSchema, installLoop } from '../../lib/loop/operate/install.js';
 
 export default class LoopInstall extends AiotCommand {
-  static override summary = 'Write a systemd service that runs the loop from the start of the machine.';
+  static override summary = 'Install the loop as a systemd service that starts at boot.';
   static override description =
-    'With a watchdog, limits, the groups and devices of its sensor, and little else of the machine. What no flag says, `loop:` in aiot.yaml does.';
+    'The service has a watchdog, resource limits and the groups and devices of its sensor, and little other access. Values without a flag come from `loop:` in aiot.yaml.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --project motion --dry-run',
     "<%= config.bin %> <%= command.id %> --sensor 'i2c://1/lsm6ds3tr-c' --model motion@production --out nats://127.0.0.1/output",
@@ -19,29 +19,29 @@ export default class LoopInstall extends AiotCommand {
     project: shared.project,
     ...loopFlags,
     delegate: Flags.option({ options: ['cpu', 'coral'] as const })({
-      summary: 'What the model runs on [default: cpu].',
+      summary: 'Backend that runs the model [default: cpu].',
       env: 'AIOT_DELEGATE',
     }),
     context: shared.context,
     user: Flags.string({
       summary:
-        'User that it runs as; dynamic = one that systemd makes up [default: you, or dynamic for root].',
+        'User of the service; dynamic = a user that systemd creates [default: you, or dynamic for root].',
       env: 'AIOT_USER',
       helpValue: 'NAME',
     }),
     memory: Flags.string({
-      summary: 'Most memory, such as 300M: beyond it the loop is started anew.',
+      summary: 'Memory limit, such as 300M; the loop is restarted when it exceeds the limit.',
       env: 'AIOT_MEMORY',
       default: '300M',
       helpValue: 'SIZE',
     }),
     cpu: Flags.string({
-      summary: 'Most time of one core, such as 50%.',
+      summary: 'Limit of CPU time on one core, such as 50%.',
       env: 'AIOT_CPU',
       helpValue: 'PERCENT',
     }),
     'unit-dir': Flags.string({
-      summary: 'Write the unit into this folder [default: /etc/systemd/system].',
+      summary: 'Folder for the unit file [default: /etc/systemd/system].',
       env: 'AIOT_UNIT_DIR',
       helpValue: 'DIR',
     }),

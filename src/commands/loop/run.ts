@@ -9,10 +9,9 @@ import { loopResultSchema, stageResultSchema } from '../../lib/loop/run/result.j
 import { startLoop } from '../../lib/loop/run/run.js';
 
 export default class LoopRun extends AiotCommand {
-  static override summary =
-    'Turn what a sensor measures into answers, here: sensor, window, model, vote, outputs.';
+  static override summary = 'Run inference on live sensor data on this machine.';
   static override description =
-    "Runs until Ctrl-C, --for or --until, or the sensor's end. What no flag says, `loop:` in aiot.yaml does. --vote: majority:N is the class that most of the last N windows have, and nothing at a tie; hysteresis:SHARE lets a class stand until another leads it by so much twice in a row.";
+    'Runs sensor, window, model, smoothing and outputs. It stops on Ctrl-C, after --for, at --until, or when the sensor ends. Values without a flag come from `loop:` in aiot.yaml. --vote majority:N reports the most frequent class of the last N windows, or none on a tie. --vote hysteresis:SHARE changes the class only when another one leads by SHARE twice in a row.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --simulate --for 20s',
     "<%= config.bin %> <%= command.id %> --sensor 'i2c://1/lsm6ds3tr-c?rate=104' --out nats://127.0.0.1/output",

@@ -5,15 +5,14 @@ import { next } from '../../lib/cli/render/text.js';
 import { listedLoopsSchema, listLoops, loopsExit } from '../../lib/loop/operate/list.js';
 
 export default class LoopStatus extends AiotCommand {
-  static override summary = 'Show the loops of this machine: running or not, and what happened.';
-  static override hiddenAliases = ['loop'];
+  static override summary = 'Show the loops on this machine: states and recent events.';
   static override description =
-    'Loops of this user, and those that run as a service. Exit code 0 when they run well, 6 when one does not, 4 when there is none.';
+    'Shows your own loops and those that run as services. Exits with 0 if all are healthy, 6 if one is not, and 4 if there is none.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> har-imu --json',
   ];
-  static override args = { name: Args.string({ description: 'One loop, with all that is known of it.' }) };
+  static override args = { name: Args.string({ description: 'Name of one loop, to show its details.' }) };
   static override result = listedLoopsSchema;
 
   async run() {

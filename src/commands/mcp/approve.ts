@@ -3,16 +3,16 @@ import * as z from 'zod';
 import { approve, askedFor, lineOf } from '../../lib/cli/approvals.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { confirm } from '../../lib/cli/questions.js';
-import { bold, forTerminal, oneLine } from '../../lib/cli/render/style.js';
+import { bold, forTerminal, oneLine } from '../../lib/cli/render/text.js';
 import { AiotError } from '../../lib/core/errors.js';
 
 export default class McpApprove extends AiotCommand {
-  static override summary = 'Approve one call of an agent, and print the token for it.';
+  static override summary = 'Approve one call of an agent and print its token.';
   static override description =
-    'Shows exactly what would run, and where, and asks on the terminal; there is no flag that answers. The token is good once, for just these arguments, for five minutes.';
+    'Shows exactly what would run and where, and asks on the terminal; no flag skips the question. The token is valid once, for exactly these arguments, for five minutes.';
   static override examples = ['<%= config.bin %> <%= command.id %> 3f9a1c07'];
   static override args = {
-    id: Args.string({ required: true, description: 'Call, as the tool’s answer names it.' }),
+    id: Args.string({ required: true, description: 'Call ID from the tool’s response.' }),
   };
   static override result = z.object({ token: z.string(), until: z.iso.datetime() });
 
@@ -20,12 +20,12 @@ export default class McpApprove extends AiotCommand {
     const { args } = await this.input(McpApprove);
     const asked = await askedFor(args.id);
     if (!process.stdin.isTTY)
-      throw new AiotError('AIOT_USAGE', 'an approval is given on a terminal alone', {
+      throw new AiotError('AIOT_USAGE', 'approval requires a terminal', {
         next: `In a terminal: aiot mcp approve ${asked.id}`,
       });
-    const what = `An agent wants to run, in ${oneLine(asked.folder)}:\n\n  ${bold(lineOf(asked))}\n\n`;
+    const what = `An agent wants to run this command in ${oneLine(asked.folder)}:\n\n  ${bold(lineOf(asked))}\n\n`;
     process.stderr.write(forTerminal(what));
-    if (!(await confirm('Let it, once?', this.signal)))
+    if (!(await confirm('Allow it once?', this.signal)))
       throw new AiotError('AIOT_INTERRUPTED', 'not approved');
     const { token, until } = await approve(asked);
     this.print(token);

@@ -4,24 +4,23 @@ import { duration } from '../../lib/cli/flags/shared.js';
 import { serveMcp } from '../../lib/cli/mcp.js';
 
 export default class Mcp extends AiotCommand {
-  static override summary =
-    'Serve the commands to an agent, by the Model Context Protocol on stdin and stdout.';
+  static override summary = 'Serve the commands to an agent over MCP (stdio).';
   static override description =
-    'A client starts it. Commands that only read are tools as they are; those that change something want an approval of yours for each call, which their answer asks for (aiot mcp approve). Commands run in the folder that this was started in, with the contexts of this user. It ends when stdin does. docs/mcp.md has the lines for clients.';
+    'Started by an MCP client. Read-only commands are available as tools directly. Commands that change something require your approval for each call; their response explains how (aiot mcp approve). Commands run in the folder where this server was started, with your contexts. The server stops when stdin closes. For client settings, see docs/how-to/mcp.md.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --timeout 2m',
   ];
   static override flags = {
     timeout: duration({
-      summary: 'How long one call may take.',
+      summary: 'Time limit for one call.',
       env: 'AIOT_TIMEOUT',
       default: 600_000,
     }),
   };
   static override result = z
     .looseObject({ jsonrpc: z.literal('2.0') })
-    .describe('A message of the protocol, a line each.');
+    .describe('One protocol message per line.');
 
   async run(): Promise<void> {
     const { flags } = await this.input(Mcp);

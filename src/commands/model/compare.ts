@@ -1,4 +1,6 @@
 import { Args, Flags } from '@oclif/core';
+import { withClient } from '../../lib/api/context.js';
+import { resolveModel } from '../../lib/api/reference.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { modelFlags } from '../../lib/cli/flags/models.js';
 import { shared } from '../../lib/cli/flags/shared.js';
@@ -11,13 +13,11 @@ import { compareModels } from '../../lib/model/inspect/compare.js';
 import { comparisonSchema } from '../../lib/model/inspect/comparison.js';
 import { fetchModel } from '../../lib/model/publish/pull.js';
 import { isModelPath } from '../../lib/model/publish/verify.js';
-import { withClient } from '../../lib/registry/context.js';
-import { resolveModel } from '../../lib/registry/reference.js';
 
 export default class ModelCompare extends AiotCommand {
-  static override summary = 'Put two models beside each other, and show where they disagree.';
+  static override summary = 'Compare two models and show where they disagree.';
   static override description =
-    'Files (.tflite, .aiot), folders of projects whose quantized network is meant, or versions in the registry (har@3, har@production). Sizes, operators, arena; and on the rows of --data, or the test part of the project, figures, a table of what each says where they differ, and whether the difference is more than chance (McNemar).';
+    'Compares files (.tflite, .aiot), projects (their quantized model) or registry versions (har@3, har@production). Shows sizes, operators and arena. On the rows of --data, or the project’s test part, it also shows metrics and a table of the predictions that differ. McNemar’s test shows whether the difference is significant.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.float.tflite build/model.int8.tflite --data rows.csv',
     '<%= config.bin %> <%= command.id %> old-project new-project --json',
@@ -26,20 +26,24 @@ export default class ModelCompare extends AiotCommand {
   static override args = {
     a: Args.string({
       required: true,
-      description: 'A .tflite or .aiot file, the folder of a project, or NAME@VERSION.',
+      description: 'A .tflite or .aiot file, a project folder, or NAME@VERSION.',
     }),
-    b: Args.string({ required: true, description: 'Another one.' }),
+    b: Args.string({ required: true, description: 'Second model.' }),
   };
   static override flags = {
-    data: Flags.string({ summary: 'CSV file of rows to run both on.', env: 'AIOT_DATA', helpValue: 'FILE' }),
+    data: Flags.string({
+      summary: 'CSV file of rows to run both models on.',
+      env: 'AIOT_DATA',
+      helpValue: 'FILE',
+    }),
     label: modelFlags.label,
     runtime: modelFlags.runtime,
     output: Flags.option({ options: outputKinds })({
-      summary: 'What the outputs mean, where the files do not tell.',
+      summary: 'Type of the outputs, if the files do not say.',
       env: 'AIOT_OUTPUT',
     }),
     classes: Flags.string({
-      summary: 'Classes in the order of the outputs.',
+      summary: 'Class names in the order of the outputs.',
       env: 'AIOT_CLASSES',
       helpValue: 'A,B,…',
     }),
@@ -63,7 +67,7 @@ export default class ModelCompare extends AiotCommand {
     const at = again(input, 'context');
     this.print(
       isVersion
-        ? next(`aiot model why ${b}${at}`, `aiot model promote ${b}${at}`)
+        ? next(`aiot model lineage ${b}${at}`, `aiot model promote ${b}${at}`)
         : next(`aiot model fit ${b}`, `aiot model push ${b}${at}`),
     );
     return result;

@@ -15,9 +15,9 @@ import { gateError } from '../../lib/model/evaluate/gates.js';
 import { outputKinds } from '../../lib/model/evaluate/result.js';
 
 export default class ModelEvaluate extends AiotCommand {
-  static override summary = 'Measure a model on what it was never trained on.';
+  static override summary = 'Evaluate a model on held-out data.';
   static override description =
-    'Without FILE, the project’s network: float and quantized, by window and after the vote, on LiteRT and on the interpreter that computes as devices do. With FILE, any .tflite or .aiot file over the rows of --data: one column per input as the network takes it and the label. A bundle and a .tflite file of aiot carry their mean and deviation, and standardize the rows themselves. Several outputs are classes, one is a probability or a value. --outputs writes output_0, output_1, … as real values. Below a limit of --gate or of model.accept it exits with 6, after the figures.';
+    'Without FILE, evaluates the project’s model: float and quantized, per window and after smoothing, with LiteRT and with the device interpreter. With FILE, evaluates any .tflite or .aiot file on the rows of --data: one column per input, plus the label. Bundles, and .tflite files made by aiot, contain the mean and deviation and standardize the rows themselves. Several outputs are treated as classes, a single one as a probability or a value. --outputs writes output_0, output_1, … as real values. If a metric is below a limit of --gate or model.accept, exits with 6 after printing the metrics.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',
@@ -26,7 +26,7 @@ export default class ModelEvaluate extends AiotCommand {
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --classes normal,anomaly --outputs outputs.csv --open',
   ];
   static override args = {
-    file: Args.string({ description: 'A .tflite or .aiot file; without it the project’s own network.' }),
+    file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s own model].' }),
   };
   static override flags = {
     project: shared.project,
@@ -34,29 +34,29 @@ export default class ModelEvaluate extends AiotCommand {
     label: modelFlags.label,
     runtime: modelFlags.runtime,
     output: Flags.option({ options: outputKinds })({
-      summary: 'What the outputs of FILE mean, where the file does not tell.',
+      summary: 'Type of FILE’s outputs, if the file does not say.',
       env: 'AIOT_OUTPUT',
     }),
     classes: modelFlags.classes,
     threshold: Flags.string({
-      summary: 'From which probability (0.5) or reconstruction error on FILE says the second class.',
+      summary: 'Probability (0.5) or reconstruction error from which the second class is predicted.',
       env: 'AIOT_THRESHOLD',
       helpValue: 'X',
     }),
     gate: Flags.string({
-      summary: 'Limit besides model.accept, such as macroF1=0.95; may be repeated.',
+      summary: 'Limit in addition to model.accept, such as macroF1=0.95. Repeatable.',
       env: 'AIOT_GATE',
       helpValue: 'FIGURE=LIMIT',
       multiple: true,
       delimiter: ',',
     }),
     outputs: Flags.string({
-      summary: 'Write each row’s outputs here, as CSV.',
+      summary: 'Write each row’s outputs to this CSV file.',
       env: 'AIOT_OUTPUTS',
       helpValue: 'FILE',
     }),
     integers: Flags.boolean({
-      summary: 'Write quantized outputs as integers too.',
+      summary: 'Also write quantized outputs as integers.',
       env: 'AIOT_INTEGERS',
       dependsOn: ['outputs'],
     }),
@@ -78,7 +78,7 @@ export default class ModelEvaluate extends AiotCommand {
     await junit(gateCases(result.gates));
     await this.showReport(report, flags);
     const refusal = gateError(result.gates);
-    // For people the refusal comes as an error after the figures; in JSON it stands in the result.
+    // For people the refusal follows the metrics as an error; in JSON it is part of the result.
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
     const at = again(input, 'project', 'data');

@@ -10,28 +10,33 @@ import { explainRequest } from '../../lib/model/inspect/explain.js';
 import { explanationSchema } from '../../lib/model/inspect/explanation.js';
 
 export default class ModelExplain extends AiotCommand {
-  static override summary = 'Show what a model looks at: which features, and where in the window.';
+  static override summary = 'Show which features and times a model relies on.';
   static override description =
-    'Permutation importance: how much worse the model gets when one feature (a field over the whole window, or one input) is dealt out anew among the examples. Saliency: what each class loses when a stretch of the window, or a feature, is replaced by its mean. Of the project’s quantized network on its test part, whose report then shows it too; or of FILE on the rows of --data. Seeded: the same every time.';
+    'Permutation importance measures how much worse the model gets when one feature is shuffled among the examples. Saliency measures how much each class’s score drops when a part of the window, or a feature, is replaced by its mean. Without FILE, explains the project’s quantized model on its test part, and adds the result to its report. With FILE, uses the rows of --data. Results are seeded and reproducible.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --label label --json',
   ];
   static override args = {
-    file: Args.string({ description: 'A .tflite or .aiot file; without it the project’s own network.' }),
+    file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s own model].' }),
   };
   static override flags = {
     project: shared.project,
     data: modelFlags.data,
     label: modelFlags.label,
     output: Flags.option({ options: outputKinds })({
-      summary: 'What the outputs of FILE mean, where the file does not tell.',
+      summary: 'Type of FILE’s outputs, if the file does not say.',
       env: 'AIOT_OUTPUT',
     }),
     classes: modelFlags.classes,
-    seed: Flags.integer({ summary: 'Of the permutations.', env: 'AIOT_SEED', default: 7, min: 0 }),
+    seed: Flags.integer({
+      summary: 'Random seed of the permutations.',
+      env: 'AIOT_SEED',
+      default: 7,
+      min: 0,
+    }),
     repeats: Flags.integer({
-      summary: 'Permutations of each feature.',
+      summary: 'Permutations per feature.',
       env: 'AIOT_REPEATS',
       default: 5,
       min: 1,

@@ -7,9 +7,9 @@ import { fitModel, refusalOf } from '../../lib/model/fit/fit-model.js';
 import { fitSchema } from '../../lib/model/fit/result.js';
 
 export default class ModelFit extends AiotCommand {
-  static override summary = 'Predict flash, memory and latency on a microcontroller.';
+  static override summary = 'Estimate flash, memory and latency on a microcontroller.';
   static override description =
-    'From a table of kernel costs whose sources are named: cycles a multiply-add by operator, type and core, with the range in which the truth is expected. Without --chip, all chips beside each other. --measured takes what devices reported (JSON or CSV: docs/fit.md) and shows the error of the prediction. When the chip named is too small or too slow it exits with 6.';
+    'Uses a table of kernel costs with their sources: cycles per multiply-add by operator, type and core, with an expected range. Without --chip, compares all chips. --measured reads measurements from devices (JSON or CSV, see docs/how-to/fit.md) and shows the estimate’s error. Exits with 6 if the chip is too small or too slow.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite --chip esp32s3 --latency 20',
@@ -17,24 +17,24 @@ export default class ModelFit extends AiotCommand {
   ];
   static override args = { file: Args.string({ required: true, description: 'A .tflite or .aiot file.' }) };
   static override flags = {
-    chip: Flags.string({ summary: 'The chip, such as esp32s3.', env: 'AIOT_CHIP', helpValue: 'NAME' }),
+    chip: Flags.string({ summary: 'Chip, such as esp32s3.', env: 'AIOT_CHIP', helpValue: 'NAME' }),
     flash: Flags.string({
-      summary: 'Flash that may be used, such as 1MiB, instead of the chip’s.',
+      summary: 'Available flash, such as 1MiB, instead of the chip’s.',
       env: 'AIOT_FLASH',
       helpValue: 'SIZE',
     }),
     ram: Flags.string({
-      summary: 'RAM that may be used, such as 64KiB, instead of the chip’s.',
+      summary: 'Available RAM, such as 64KiB, instead of the chip’s.',
       env: 'AIOT_RAM',
       helpValue: 'SIZE',
     }),
     latency: Flags.string({
-      summary: 'The longest an inference may take, ms.',
+      summary: 'Maximum time of an inference, in ms.',
       env: 'AIOT_LATENCY',
       helpValue: 'MS',
     }),
     measured: Flags.string({
-      summary: 'Figures that devices reported.',
+      summary: 'File of measurements from devices.',
       env: 'AIOT_MEASURED',
       helpValue: 'FILE',
     }),

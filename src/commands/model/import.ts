@@ -8,46 +8,46 @@ import { type ImportOptions, importModel, importResultSchema } from '../../lib/m
 import { openModelProject } from '../../lib/model/material.js';
 
 export default class ModelImport extends AiotCommand {
-  static override summary = 'Take over a network that was trained elsewhere, as a float .tflite file.';
+  static override summary = 'Import a trained model as a float .tflite file.';
   static override description =
-    'Reads layers models of TensorFlow.js (model.json), Keras files (.keras, .h5), float .tflite files, and with @tensorflow/tfjs-node SavedModels. Batch norms are folded, activations fused, an open batch is fixed to 1. With --project it becomes the project’s network, measured on its validation part; without, a file.';
+    'Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and an open batch dimension is set to 1. With --project, the model becomes the project’s, and is evaluated on the validation part; otherwise the result is a file.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> gestures.keras',
     '<%= config.bin %> <%= command.id %> web/model.json --name gestures --out gestures.tflite',
     '<%= config.bin %> <%= command.id %> trained.h5 --project motor-watch --inputs standardized --classes idle,on,fault',
   ];
   static override args = {
-    from: Args.string({ required: true, description: 'A file, or the folder of a model.' }),
+    from: Args.string({ required: true, description: 'File, or folder of a model.' }),
   };
   static override flags = {
     name: Flags.string({ summary: 'Name of the model.', env: 'AIOT_NAME', helpValue: 'NAME' }),
     project: Flags.string({
       char: 'p',
-      summary: 'Folder of the project that the network is for.',
+      summary: 'Project that the model is for.',
       env: 'AIOT_PROJECT',
       helpValue: 'DIR',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'The .tflite file to write.',
+      summary: '.tflite file to write.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
     data: modelFlags.data,
     label: modelFlags.label,
     classes: Flags.string({
-      summary: 'The project’s classes in the order of the network’s outputs.',
+      summary: 'The project’s class names in the order of the model’s outputs.',
       env: 'AIOT_CLASSES',
       helpValue: 'A,B,…',
       dependsOn: ['project'],
     }),
     inputs: Flags.option({ options: ['raw', 'standardized'] as const })({
-      summary: 'What it was trained on: the project’s inputs as they are (raw), or standardized.',
+      summary: 'Inputs that the model was trained on: the project’s inputs unchanged (raw), or standardized.',
       env: 'AIOT_INPUTS',
       dependsOn: ['project'],
     }),
     force: Flags.boolean({
-      summary: 'Go on although the split leaks.',
+      summary: 'Continue even if the split leaks.',
       env: 'AIOT_FORCE',
       dependsOn: ['project'],
     }),

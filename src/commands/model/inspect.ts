@@ -2,15 +2,14 @@ import { Args } from '@oclif/core';
 import { inspect } from '../../index.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { inspectionText } from '../../lib/cli/render/inspection.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { next } from '../../lib/cli/render/text.js';
+import { bold, next } from '../../lib/cli/render/text.js';
 import { shellWord } from '../../lib/core/text.js';
 import { inspectionSchema } from '../../lib/model/inspect/inspection.js';
 
 export default class ModelInspect extends AiotCommand {
-  static override summary = 'Show what a .tflite or .aiot file holds and what running it costs.';
+  static override summary = 'Show a model’s contents and the cost of running it.';
   static override description =
-    'Operators with their versions, tensors with their bytes and scales, multiply-adds, and the arena that TFLite Micro needs, drawn as its planner lays it out. Any file: operators that aiot cannot run are listed too. A damaged file is refused with the byte offset; a bundle is checked, and its golden vectors are run.';
+    'Shows operators with their versions, tensors with sizes and scales, multiply-adds, and the arena that TFLite Micro needs, drawn as its planner lays it out. Works with any .tflite or .aiot file; operators that aiot cannot run are listed too. A damaged file is rejected with the byte offset. For a bundle, also verifies it and runs its golden vectors.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
     '<%= config.bin %> <%= command.id %> build/model.aiot --json',

@@ -1,18 +1,15 @@
 import * as z from 'zod';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { listSchemas } from '../../lib/api/api.js';
+import { contextFor } from '../../lib/api/context.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { next, table } from '../../lib/cli/render/text.js';
-import { minute } from '../../lib/cli/render/time.js';
-import { figureText } from '../../lib/cli/render/versions.js';
-import { size } from '../../lib/core/figures.js';
+import { modelsTable } from '../../lib/cli/render/versions.js';
 import { guideModelSchema, listGuideModels } from '../../lib/model/publish/guide.js';
-import { listSchemas } from '../../lib/registry/api.js';
-import { contextFor, withClient } from '../../lib/registry/context.js';
 
-export default class ModelList extends AiotCommand {
-  static override summary = 'List the models of the platform.';
-  static override hiddenAliases = ['model'];
+export default class ModelList extends PlatformCommand {
+  static override summary = 'List the models on the platform.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
@@ -22,9 +19,7 @@ export default class ModelList extends AiotCommand {
 
   async run() {
     const input = await this.input(ModelList);
-    const { flags } = input;
-    const at = again(input, 'context');
-    const context = await contextFor(flags.context);
+    const context = await contextFor(input.flags.context);
     if (context.kind === 'architects-guide') {
       const files = await listGuideModels(context);
       this.print(
@@ -34,26 +29,18 @@ export default class ModelList extends AiotCommand {
           'No models yet.',
         ),
       );
+      const at = again(input, 'context');
       this.print(next(files.length > 0 ? `aiot model pull latest --out model${at}` : `aiot model push${at}`));
       return files;
     }
-    const models = await withClient(flags.context, (client) => client.models.list());
-    const rows = models.map(({ name, versions, latest, production }) => [
-      name,
-      versions,
-      latest.version,
-      latest.stage,
-      production,
-      figureText(latest),
-      size(latest.bytes),
-      minute(latest.pushed),
-    ]);
-    const head = ['name', 'versions', 'latest', 'stage', 'production', 'figure', 'size', 'pushed'];
-    this.print(table(head, rows, 'No models yet.'));
-    const first = models.find(({ latest }) => latest.kind === 'model');
-    this.print(
-      next(first ? `aiot model show ${first.name}@${first.latest.version}${at}` : `aiot model push${at}`),
+    return this.ask(
+      input,
+      (client) => client.models.list(),
+      modelsTable,
+      (models) => {
+        const first = models.find(({ latest }) => latest.kind === 'model');
+        return [first ? `aiot model show ${first.name}@${first.latest.version}` : 'aiot model push'];
+      },
     );
-    return models;
   }
 }

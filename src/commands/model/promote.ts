@@ -1,17 +1,14 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { modelVersionSchema, stages } from '../../lib/api/api.js';
+import { promoteModel } from '../../lib/api/reference.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { next } from '../../lib/cli/render/text.js';
-import { modelVersionSchema, stages } from '../../lib/registry/api.js';
-import { withClient } from '../../lib/registry/context.js';
-import { promoteModel } from '../../lib/registry/reference.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
+import { bold } from '../../lib/cli/render/text.js';
 
-export default class ModelPromote extends AiotCommand {
-  static override summary = 'Move a version from dev to staging to production, or back.';
+export default class ModelPromote extends PlatformCommand {
+  static override summary = 'Move a version to dev, staging or production.';
   static override description =
-    'Staging wants the limits of the evaluation kept; production wants a rollout of the version that every device of it took. --reason stands in for that, and is written down. One version of a name is in production: the one before it goes back to staging.';
+    'Staging requires that the evaluation met its limits. Production requires a rollout of the version that succeeded on every device. --reason overrides these gates, and is recorded. Only one version of a name is in production: promoting another moves it back to staging.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3 --to staging',
     "<%= config.bin %> <%= command.id %> har@3 --to production --reason 'tried on the bench'",
@@ -22,12 +19,12 @@ export default class ModelPromote extends AiotCommand {
   };
   static override flags = {
     to: Flags.option({ options: stages })({
-      summary: 'Stage: one up, or any below.',
+      summary: 'Target stage: the next higher one, or any lower one.',
       required: true,
       env: 'AIOT_TO',
     }),
     reason: Flags.string({
-      summary: 'Why it may go on although a gate says no.',
+      summary: 'Reason for overriding a failed gate.',
       env: 'AIOT_REASON',
       helpValue: 'TEXT',
     }),
@@ -37,20 +34,19 @@ export default class ModelPromote extends AiotCommand {
 
   async run() {
     const input = await this.input(ModelPromote);
-    const { args, flags } = input;
-    const at = again(input, 'context');
-    const { to, reason } = flags;
-    const card = await withClient(flags.context, (client) =>
-      promoteModel(client, args.model, { to, reason }),
+    const { to, reason } = input.flags;
+    return this.ask(
+      input,
+      (client) => promoteModel(client, input.args.model, { to, reason }),
+      ({ name, version, stage }) => `${bold(`${name}@${version}`)} is in ${stage}.`,
+      ({ name, version, stage }) => {
+        const onwards = {
+          dev: `aiot model promote ${name}@${version} --to staging`,
+          staging: `aiot model deploy ${name}@${version} --selector name=DEVICE`,
+          production: `aiot model deploy ${name} --stage production --selector all`,
+        };
+        return [onwards[stage], `aiot model show ${name}@${version}`];
+      },
     );
-    const id = `${card.name}@${card.version}`;
-    this.print(`${bold(id)} is in ${card.stage}.`);
-    const onwards = {
-      dev: `aiot model promote ${id} --to staging${at}`,
-      staging: `aiot model deploy ${id} --to name=DEVICE${at}`,
-      production: `aiot model deploy ${card.name} --stage production --to all${at}`,
-    };
-    this.print(next(onwards[card.stage], `aiot model show ${id}${at}`));
-    return card;
   }
 }

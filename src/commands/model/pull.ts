@@ -1,10 +1,12 @@
 import { Args } from '@oclif/core';
 import * as z from 'zod';
+import { contextFor, withClient } from '../../lib/api/context.js';
+import { isOciReference, parseOciReference } from '../../lib/api/oci/reference.js';
+import { resolveModel } from '../../lib/api/reference.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { ociFlags } from '../../lib/cli/flags/rollouts.js';
 import { folderToFill, shared } from '../../lib/cli/flags/shared.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { facts, next } from '../../lib/cli/render/text.js';
+import { bold, facts, next } from '../../lib/cli/render/text.js';
 import type { PlatformContext } from '../../lib/core/contexts.js';
 import { AiotError } from '../../lib/core/errors.js';
 import { shellWord } from '../../lib/core/text.js';
@@ -13,14 +15,11 @@ import { guidePulledSchema, pullFromGuide } from '../../lib/model/publish/guide.
 import { ociPulledSchema, pullFromOci } from '../../lib/model/publish/oci.js';
 import { pullModel, pullResultSchema } from '../../lib/model/publish/pull.js';
 import { readTrust } from '../../lib/model/publish/verify.js';
-import { contextFor, withClient } from '../../lib/registry/context.js';
-import { isOciReference, parseOciReference } from '../../lib/registry/oci/reference.js';
-import { resolveModel } from '../../lib/registry/reference.js';
 
 export default class ModelPull extends AiotCommand {
-  static override summary = 'Get a version, verify every byte of it, and put its files into a folder.';
+  static override summary = 'Download a version and verify every byte.';
   static override description =
-    'The folder then holds the signed bundle NAME-VERSION.aiot and the files in it, the .tflite among them: all of them, or nothing. From an OCI registry the signatures that refer to the artifact are verified against --trust, or whom the platform trusts: the registry is not believed.';
+    'The folder gets the signed bundle NAME-VERSION.aiot and its files, including the .tflite. Either all files are written, or none. For an OCI registry, the artifact’s signatures are verified against --trust or the platform’s trust root; the registry itself is not trusted.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3 --out har-3',
     '<%= config.bin %> <%= command.id %> har@production --out har --trust trust.json --json',
@@ -30,7 +29,7 @@ export default class ModelPull extends AiotCommand {
     model: Args.string({
       required: true,
       description:
-        'NAME@VERSION, NAME@latest, NAME@production, NAME, or oci://HOST/REPOSITORY:TAG; of a registry of the guide, the file or `latest`.',
+        'NAME@VERSION, NAME@latest, NAME@production, NAME, or oci://HOST/REPOSITORY:TAG. For the guide’s registry: the file name or `latest`.',
     }),
   };
   static override flags = {
@@ -53,7 +52,7 @@ export default class ModelPull extends AiotCommand {
           pullModel({ client, model: await resolveModel(client, args.model), out: flags.out, trust }),
         );
     const { name, version, digest, out, files, unchanged } = result;
-    this.print(`${bold(`${name}@${version}`)} is in ${out}${unchanged ? ', as it was already' : ''}.`);
+    this.print(`${bold(`${name}@${version}`)} is in ${out}${unchanged ? ' (unchanged)' : ''}.`);
     const shown = { digest, files: files.join(', ') };
     this.print(facts(Object.entries(shown)));
     const file = shellWord(`${out}/${files[0]}`);
@@ -63,9 +62,9 @@ export default class ModelPull extends AiotCommand {
 
   private async fromGuide(context: PlatformContext & { name: string }, model: string, out: string) {
     const pulled = await pullFromGuide(context, model, out);
-    this.print(`${bold(pulled.name)} is in ${out}${pulled.unchanged ? ', as it was already' : ''}.`);
+    this.print(`${bold(pulled.name)} is in ${out}${pulled.unchanged ? ' (unchanged)' : ''}.`);
     this.print(facts([['digest', pulled.digest]]));
-    this.caution('Nothing is signed there: whoever reaches the registry may have uploaded it.');
+    this.caution('This registry has no signatures: anyone with access may have uploaded the model.');
     this.print(next(`aiot model inspect ${shellWord(pulled.file)}`));
     return pulled;
   }

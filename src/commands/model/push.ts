@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import * as z from 'zod';
+import { contextFor, withClient, withGuide } from '../../lib/api/context.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { modelFlags } from '../../lib/cli/flags/models.js';
 import { ociFlags, releaseFlags } from '../../lib/cli/flags/rollouts.js';
@@ -18,12 +19,11 @@ import {
   pushResultSchema,
 } from '../../lib/model/publish/push.js';
 import { operatorKey } from '../../lib/provision/operator-key.js';
-import { contextFor, withClient, withGuide } from '../../lib/registry/context.js';
 
 export default class ModelPush extends AiotCommand {
-  static override summary = 'Bundle the evaluated model, sign it, and push it as a new version.';
+  static override summary = 'Bundle, sign and push the evaluated model.';
   static override description =
-    'Refused when the model is below a limit of model.accept, was not evaluated as it is now, or when its figures are not those of the network. The signing key stays on this machine. A .aiot FILE is pushed as it is; a .tflite FILE is stored and can be verified, but no device runs it. With oci://HOST/REPOSITORY:TAG a signed version of the platform, or a signed .aiot file, goes into an OCI registry with its signatures, by the login of docker, podman or oras. To an installation of the guide’s services (aiot context add --kind architects-guide) the network goes in the form that its firmware takes, unsigned.';
+    'The push is rejected if the model is below a limit of model.accept, has changed since its evaluation, or does not reproduce its metrics. The signing key stays on this machine. A .aiot FILE is pushed unchanged. A .tflite FILE is stored and can be verified, but devices do not run it. With oci://HOST/REPOSITORY:TAG, a signed version or .aiot file is pushed to an OCI registry with its signatures, using the login of docker, podman or oras. For the guide’s services (aiot context add --kind architects-guide), the model is pushed unsigned, in the format that their firmware expects.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> har --project motor-watch --json',
@@ -34,9 +34,9 @@ export default class ModelPush extends AiotCommand {
   static override args = {
     model: Args.string({
       description:
-        "The model's name [default: the project's], or a .aiot or .tflite file; NAME@VERSION for a registry.",
+        "The model's name [default: the project's], or a .aiot or .tflite file; with a registry, NAME@VERSION.",
     }),
-    registry: Args.string({ description: 'An OCI registry: oci://HOST/REPOSITORY:TAG.' }),
+    registry: Args.string({ description: 'OCI registry: oci://HOST/REPOSITORY:TAG.' }),
   };
   static override flags = {
     project: shared.project,
@@ -47,12 +47,13 @@ export default class ModelPush extends AiotCommand {
       helpValue: 'NAME',
     }),
     'pipeline-run': Flags.string({
-      summary: 'Run of a pipeline that this belongs to, for the lineage; aiot pipeline run says it itself.',
+      summary:
+        'Pipeline run that this version belongs to, for its lineage; aiot pipeline run sets it automatically.',
       env: 'AIOT_PIPELINE_RUN',
       helpValue: 'ID',
     }),
     cause: Flags.string({
-      summary: 'What started that run, in a few words.',
+      summary: 'Short description of what triggered that run.',
       env: 'AIOT_CAUSE',
       helpValue: 'TEXT',
     }),
@@ -93,12 +94,12 @@ export default class ModelPush extends AiotCommand {
     });
     if (result.kind === 'network')
       this.caution(
-        `${result.file} is a network alone: no evaluation was checked, and devices refuse it. aiot model push in a project pushes an evaluated model.`,
+        `${result.file} is a model without an evaluation, and devices reject it. To push an evaluated model, run aiot model push in a project.`,
       );
     this.print(pushedText(result, context.url));
     const pushed = `${result.name}@${result.version}`;
-    const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --to all${at}`] : [];
-    this.print(next(...run, `aiot model why ${pushed}${at}`));
+    const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --selector all${at}`] : [];
+    this.print(next(...run, `aiot model lineage ${pushed}${at}`));
     return result;
   }
 }

@@ -15,9 +15,9 @@ import { quantizeResultSchema } from '../../lib/model/quantize/result.js';
 import { calibrations } from '../../lib/model/quantize/types.js';
 
 export default class ModelQuantize extends AiotCommand {
-  static override summary = 'Quantize a float network: int8, int16x8, dynamic range or float16.';
+  static override summary = 'Quantize a model: int8, int16x8, dynamic range or float16.';
   static override description =
-    'Without FILE, the project’s network with model.quantize of aiot.yaml, calibrated on its training part. With FILE, any float .tflite file over the rows of --data (one column per input), without a project; a file that carries its mean and deviation, as those of aiot do, standardizes them itself. Weights get a scale per output channel, activations a range from the rows. What is left of the float network’s accuracy and signal is measured and told.';
+    'Without FILE, quantizes the project’s model with model.quantize of aiot.yaml, calibrated on its training part. With FILE, quantizes any float .tflite file, calibrated on the rows of --data (one column per input); no project is needed. A file made by aiot contains its mean and deviation, and standardizes the rows itself. Weights get one scale per output channel; activation ranges come from the rows. The accuracy and the signal-to-noise ratio are measured against the float model and printed.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --mode int8 --out int8.tflite --json',
@@ -28,43 +28,43 @@ export default class ModelQuantize extends AiotCommand {
     '<%= config.bin %> <%= command.id %> --report quantization.html --open',
   ];
   static override args = {
-    file: Args.string({ description: 'A float .tflite file; without it the project’s own network.' }),
+    file: Args.string({ description: 'A float .tflite file [default: the project’s own model].' }),
   };
   static override flags = {
     project: shared.project,
     data: modelFlags.data,
     mode: Flags.option({ options: quantizeModes })({
-      summary: 'Numbers to keep the network in (int8).',
+      summary: 'Data types of the quantized model (int8).',
       env: 'AIOT_MODE',
     }),
     io: Flags.option({ options: ['int8', 'float32'] as const })({
-      summary: 'Type of its input and output; int8 stands for int16 in int16x8.',
+      summary: 'Type of the input and output; in int16x8, int8 means int16.',
       env: 'AIOT_IO',
     }),
     calibration: Flags.option({ options: calibrations })({
-      summary: 'How ranges are chosen (auto: for each tensor, by the output).',
+      summary: 'Method for choosing ranges (auto: best per tensor, measured at the output).',
       env: 'AIOT_CALIBRATION',
     }),
     ...lossFlags,
     label: modelFlags.label,
     classes: modelFlags.classes,
     evaluate: Flags.string({
-      summary: 'CSV file of labelled rows to measure the loss on, instead of those of --data.',
+      summary: 'CSV file of labeled rows for measuring the loss [default: the rows of --data].',
       env: 'AIOT_EVALUATE',
       helpValue: 'FILE',
     }),
     emit: Flags.option({ options: emits })({
       summary:
-        'Write source too: C11 that needs no runtime, into a folder, or C++ for TFLite Micro beside the file.',
+        'Also write source code: C11 without a runtime into a folder, or C++ for TFLite Micro next to the file.',
       env: 'AIOT_EMIT',
     }),
     target: Flags.option({ options: targets })({
-      summary: 'Compile it for an accelerator too: NAME_edgetpu.tflite, by edgetpu_compiler.',
+      summary: 'Also compile for an accelerator: NAME_edgetpu.tflite, using edgetpu_compiler.',
       env: 'AIOT_TARGET',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'The file to write; with --emit c, the folder.',
+      summary: 'File to write; with --emit c, the folder.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),

@@ -1,22 +1,20 @@
 import { Args } from '@oclif/core';
+import { contextFor, withClient } from '../../lib/api/context.js';
+import { parseVersion } from '../../lib/api/reference.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { releaseFlags } from '../../lib/cli/flags/rollouts.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { agreement } from '../../lib/cli/questions.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { facts, next } from '../../lib/cli/render/text.js';
+import { bold, facts, next } from '../../lib/cli/render/text.js';
 import { size } from '../../lib/core/figures.js';
 import { defaultDeviceTypes, signModel, signResultSchema } from '../../lib/model/publish/push.js';
 import { operatorKey } from '../../lib/provision/operator-key.js';
-import { contextFor, withClient } from '../../lib/registry/context.js';
-import { parseVersion } from '../../lib/registry/reference.js';
 
 export default class ModelSign extends AiotCommand {
-  static override summary =
-    'Vouch for a version that came in without a signature, or whose signer was replaced.';
+  static override summary = 'Sign a version that is unsigned or whose key was replaced.';
   static override description =
-    'What other people’s clients upload (aiot up --compat architects-guide) is listed and can be downloaded, and is never promoted or rolled out before it is signed. Its bytes are fetched and checked; a .tflite file gets a bundle around it. What was signed by a key that was replaced, or by others, is signed again as it is, after a look at its digest and signers. The signing key stays on this machine.';
+    'Versions uploaded by unauthenticated clients (aiot up --compat architects-guide) can be listed and downloaded, but not promoted or rolled out until signed. The content is downloaded and checked; a .tflite file is wrapped in a bundle. Versions signed with a replaced key, or by others, are signed again unchanged, after their digest and signers are checked. The signing key stays on this machine.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> guide@3',
     '<%= config.bin %> <%= command.id %> guide@3 --types esp32 --json',
@@ -50,11 +48,11 @@ export default class ModelSign extends AiotCommand {
       }),
     );
     const id = `${result.name}@${result.version}`;
-    this.print(`${bold(id)} ${result.unchanged ? 'was signed already' : 'is signed'}.`);
+    this.print(`${bold(id)} ${result.unchanged ? 'was already signed' : 'is signed'}.`);
     this.print(
       facts([
         ['Bundle', `${size(result.bytes)}, ${result.digest}`],
-        ['Came in as', result.origin ? `${result.origin.file} (${result.origin.digest})` : 'a signed push'],
+        ['Received as', result.origin ? `${result.origin.file} (${result.origin.digest})` : 'a signed push'],
         ['Signed', `manifest ${result.sequence}`],
       ]),
     );

@@ -1,17 +1,16 @@
 import { Args, Flags } from '@oclif/core';
+import { withClient } from '../../lib/api/context.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
-import { bold } from '../../lib/cli/render/style.js';
-import { facts, next } from '../../lib/cli/render/text.js';
+import { bold, facts, next } from '../../lib/cli/render/text.js';
 import { verifiedFacts } from '../../lib/cli/render/versions.js';
 import { isModelPath, readTrust, verifyModel, verifyResultSchema } from '../../lib/model/publish/verify.js';
-import { withClient } from '../../lib/registry/context.js';
 
 export default class ModelVerify extends AiotCommand {
-  static override summary = 'Check the signature and every byte of a bundle, and run its golden vectors.';
+  static override summary = 'Verify a bundle’s signature and run its golden vectors.';
   static override description =
-    'With --trust or --public-key a file is verified without asking anybody. A byte that was changed is told with the file it is in.';
+    'Checks every byte and names the file that any changed byte is in. With --trust or --public-key, a file is verified offline.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3',
     '<%= config.bin %> <%= command.id %> har-3/har-3.aiot --trust trust.json',
@@ -20,13 +19,13 @@ export default class ModelVerify extends AiotCommand {
   static override args = {
     model: Args.string({
       required: true,
-      description: 'A .aiot file, a folder of a pulled one, or NAME@VERSION.',
+      description: 'A .aiot file, the folder of a pulled one, or NAME@VERSION.',
     }),
   };
   static override flags = {
     trust: shared.trust,
     'public-key': Flags.string({
-      summary: 'PEM file of the public key that must have signed it.',
+      summary: 'PEM file of the public key that must have signed the bundle.',
       env: 'AIOT_PUBLIC_KEY',
       helpValue: 'FILE',
       exclusive: ['trust'],
@@ -46,9 +45,11 @@ export default class ModelVerify extends AiotCommand {
         ? await verifyModel({ ...options, client: null })
         : await withClient(flags.context, (client) => verifyModel({ ...options, client }));
     const id = `${result.name}@${result.version}`;
-    this.print(`${bold(result.what)} is ${result.what === id ? '' : `${id} `}as it was signed.`);
+    this.print(
+      `Verified ${bold(result.what)}${result.what === id ? '' : ` (${id})`}: unchanged since it was signed.`,
+    );
     this.print(facts(verifiedFacts(result)));
-    this.print(next(`aiot model why ${id}${again(input, 'context')}`));
+    this.print(next(`aiot model lineage ${id}${again(input, 'context')}`));
     return result;
   }
 }

@@ -9,9 +9,9 @@ import { runRecordSchema } from '../../lib/pipeline/run/record.js';
 import { cancelPipeline } from '../../lib/pipeline/status.js';
 
 export default class PipelineCancel extends AiotCommand {
-  static override summary = 'End a run with all that it started.';
+  static override summary = 'Cancel a pipeline run and everything it started.';
   static override description =
-    'Steps that are done stay known. Of a runner that was killed, what it left running is ended. Of a run on a cluster its workflow is terminated.';
+    'Finished steps are kept. If the runner was killed, its remaining processes are stopped. For a run on a cluster, the workflow is terminated.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --json',
@@ -25,7 +25,7 @@ export default class PipelineCancel extends AiotCommand {
     const { args, flags } = input;
     const token = await readSecret(flags['argo-token-file'], 'AIOT_ARGO_TOKEN');
     const record = await cancelPipeline({ dir: flags.project, run: args.run, token });
-    this.print(`${record.run} is ${runStateText(record.state)}`);
+    this.print(`Run ${record.run} is ${runStateText(record.state)}`);
     if (record.state !== 'done')
       this.print(next(`aiot pipeline resume ${record.run}${again(input, 'project')}`));
     return record;

@@ -6,14 +6,19 @@ import { next } from '../../lib/cli/render/text.js';
 import { graphSchema, pipelineGraph } from '../../lib/pipeline/graph.js';
 
 export default class PipelineGraph extends AiotCommand {
-  static override summary = 'Draw the steps and what they wait for, with the states of the last run.';
+  static override summary = 'Draw the pipeline graph with the states of the last run.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --out pipeline.svg',
   ];
   static override flags = {
     project: shared.project,
-    out: Flags.string({ char: 'o', summary: 'Write it as SVG here.', env: 'AIOT_OUT', helpValue: 'FILE' }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'Write the graph to this file as SVG.',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
   };
   static override result = graphSchema;
 
@@ -22,7 +27,7 @@ export default class PipelineGraph extends AiotCommand {
     const { flags } = input;
     const graph = await pipelineGraph({ dir: flags.project, out: flags.out });
     this.print(graph.text);
-    if (graph.file !== null) this.print(`\nWritten: ${graph.file}`);
+    if (graph.file !== null) this.print(`\nWrote ${graph.file}`);
     const at = again(input, 'project');
     this.print(next(`aiot pipeline run${at}`));
     return graph;

@@ -9,7 +9,7 @@ import { runRecordSchema } from '../../lib/pipeline/run/record.js';
 import { pipelineHistory } from '../../lib/pipeline/status.js';
 
 export default class PipelineHistory extends AiotCommand {
-  static override summary = 'List the runs of a project’s pipeline, the newest first.';
+  static override summary = 'List the runs of a project’s pipeline, newest first.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --last 5 --json',
@@ -18,7 +18,7 @@ export default class PipelineHistory extends AiotCommand {
     project: shared.project,
     last: Flags.integer({
       char: 'n',
-      summary: 'So many.',
+      summary: 'Maximum number of runs.',
       env: 'AIOT_LAST',
       min: 1,
       default: 20,

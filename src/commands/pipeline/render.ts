@@ -8,17 +8,16 @@ import { renderPipeline } from '../../lib/deploy/argo.js';
 import { renderedSchema } from '../../lib/deploy/render.js';
 
 export default class PipelineRender extends AiotCommand {
-  static override summary =
-    'Write the steps for another engine: a WorkflowTemplate of Argo, with a pod for each step.';
+  static override summary = 'Render the pipeline as an Argo WorkflowTemplate.';
   static override description =
-    'The same commands with the same files as aiot pipeline run. Rendered again, files that were edited since are refused; --force writes over them.';
+    'Each step becomes a pod that runs the same command on the same files as aiot pipeline run. Rendering again fails if you have edited a file since; --force overwrites it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --target argo --out argo',
     '<%= config.bin %> <%= command.id %> --target argo --project motor-watch --out argo --json',
   ];
   static override flags = {
     target: Flags.option({ options: ['argo'] as const })({
-      summary: 'For which engine: argo = Argo Workflows 3.6 and newer.',
+      summary: 'Target engine: argo = Argo Workflows 3.6 or newer.',
       required: true,
       env: 'AIOT_TARGET',
     }),

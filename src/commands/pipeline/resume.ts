@@ -5,9 +5,9 @@ import { runResultSchema } from '../../lib/pipeline/run/result.js';
 import { resumePipeline } from '../../lib/pipeline/status.js';
 
 export default class PipelineResume extends RunCommand {
-  static override summary = 'Go on with a run that was interrupted, cancelled, or failed.';
+  static override summary = 'Resume an interrupted, canceled or failed run.';
   static override description =
-    'Steps that are done stay done, unless what they were made of has changed since. What a runner that was killed has left running is ended first. Of a run on a cluster its workflow is looked on at again, and tried again where it failed; nothing is submitted twice.';
+    'Finished steps are not repeated, unless their inputs have changed since. If the runner was killed, its remaining processes are stopped first. For a run on a cluster, aiot follows the workflow again and retries it where it failed; nothing is submitted twice.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> run_01jd --project motor-watch --json',

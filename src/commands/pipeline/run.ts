@@ -8,9 +8,9 @@ import { runResultSchema } from '../../lib/pipeline/run/result.js';
 import { runPipeline } from '../../lib/pipeline/run/run-pipeline.js';
 
 export default class PipelineRun extends RunCommand {
-  static override summary = 'Run the steps from data to devices; what has not changed is not run again.';
+  static override summary = 'Run a project’s pipeline and skip unchanged steps.';
   static override description =
-    'Without pipeline in aiot.yaml: extract, drift, train, quantize, evaluate, push, rollout. Without a context a platform of the project’s own is started for the steps that need one. A gate that says no ends it with exit code 6, and the steps behind it are not run. Ctrl-C keeps what is done; aiot pipeline resume goes on. --engine argo has a cluster run the steps, by the WorkflowTemplate that aiot pipeline render makes, and looks on: Ctrl-C leaves it going, aiot pipeline cancel ends it.';
+    'Without pipeline in aiot.yaml, the steps are extract, drift, train, quantize, evaluate, push and rollout. Without a context, a platform is started for the steps that need one. If a gate fails, the run exits with 6 and later steps are not run. Ctrl-C keeps finished steps; aiot pipeline resume continues. --engine argo runs the steps on a cluster with the WorkflowTemplate from aiot pipeline render and follows them. There, Ctrl-C only stops following; aiot pipeline cancel ends the run.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --json',
@@ -19,10 +19,10 @@ export default class PipelineRun extends RunCommand {
   ];
   static override flags = {
     ...stepsFlags,
-    until: Flags.string({ summary: 'End after this step.', env: 'AIOT_UNTIL', helpValue: 'STEP' }),
-    force: Flags.boolean({ summary: 'Run all steps, also those that are known.', env: 'AIOT_FORCE' }),
+    until: Flags.string({ summary: 'Stop after this step.', env: 'AIOT_UNTIL', helpValue: 'STEP' }),
+    force: Flags.boolean({ summary: 'Run all steps, including unchanged ones.', env: 'AIOT_FORCE' }),
     engine: Flags.option({ options: ['local', 'argo'] as const, default: 'local' as const })({
-      summary: 'Where the steps are run: on this machine, or as pods of a cluster with Argo Workflows.',
+      summary: 'Where to run the steps: on this machine, or as pods of a cluster with Argo Workflows.',
       env: 'AIOT_ENGINE',
     }),
     'argo-server': Flags.string({
@@ -34,7 +34,7 @@ export default class PipelineRun extends RunCommand {
     ca: shared.ca,
     values: deployFlags.values,
     apply: Flags.boolean({
-      summary: 'Put the WorkflowTemplate into the cluster first, where it is missing or another one.',
+      summary: 'First apply the WorkflowTemplate to the cluster if it is missing or different.',
       env: 'AIOT_APPLY',
     }),
   };

@@ -8,8 +8,7 @@ import { next } from '../../lib/cli/render/text.js';
 import { pipelineStatus, runStatusSchema } from '../../lib/pipeline/status.js';
 
 export default class PipelineStatus extends AiotCommand {
-  static override summary = 'Show a run: its steps, why it was started, and what a step said.';
-  static override hiddenAliases = ['pipeline'];
+  static override summary = 'Show a run’s trigger, its steps and their output.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --step train',
@@ -19,7 +18,7 @@ export default class PipelineStatus extends AiotCommand {
   static override flags = {
     project: shared.project,
     step: Flags.string({
-      summary: 'This step alone, with what it said and what it left.',
+      summary: 'Show only this step, with its output and files.',
       env: 'AIOT_STEP',
       helpValue: 'STEP',
     }),

@@ -5,10 +5,9 @@ import { watchEventSchema } from '../../lib/pipeline/watch/watch.js';
 import { watchPipeline } from '../../lib/pipeline/watch/watch-pipeline.js';
 
 export default class PipelineWatch extends AiotCommand {
-  static override summary =
-    'Run the pipeline whenever pipeline.on of aiot.yaml asks for it, until it is ended.';
+  static override summary = 'Run the pipeline on the triggers in pipeline.on.';
   static override description =
-    'New rows, time, drift, cron, control messages on MQTT or Kafka, a webhook. One run at a time; what asks during a run makes one more. After failures it waits longer and longer. Under --json each event is a line.';
+    'Triggers in aiot.yaml are new rows, time, drift, cron, control messages on MQTT or Kafka, and a webhook. Only one run is active at a time; triggers during a run cause one more run. After failures, the delay between runs grows. With --json, each event is a line.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --json',
@@ -21,7 +20,7 @@ export default class PipelineWatch extends AiotCommand {
     const { project: dir, ...asked } = flags;
     await watchPipeline({
       ...{ dir, ...asked, signal: this.signal },
-      onStart: (watched) => this.note(`Watches: ${watched.join('; ')}. Ctrl-C ends it.`),
+      onStart: (watched) => this.note(`Watching ${watched.join('; ')}. Press Ctrl-C to stop.`),
       onEvent: (event) => this.item(event, () => watchEventText(event)),
     });
     return undefined;

@@ -7,10 +7,9 @@ import { AiotError } from '../../lib/core/errors.js';
 import { brokerFilesSchema, keepBrokerFiles } from '../../lib/platform/broker/external-files.js';
 
 export default class PlatformPki extends AiotCommand {
-  static override summary =
-    'Write what another broker needs of the platform’s CA: its certificate, one for the broker, the list of revoked ones.';
+  static override summary = 'Export the CA files that an external broker needs.';
   static override description =
-    'For a broker on a machine without a process of the platform: it asks the database that they share. With --follow it keeps all four up to date until Ctrl-C. AIOT_PLATFORM_SECRET opens the CA there.';
+    'Writes the CA’s certificate, a certificate and key for the broker, and the revocation list. Use it on a machine that runs a broker but no platform; it reads the platform’s database. With --follow, it keeps all four files up to date until Ctrl-C. AIOT_PLATFORM_SECRET decrypts the CA’s key.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --database postgres://aiot@db/aiot --public mqtt.plant.lan --out /etc/mosquitto/aiot',
     '<%= config.bin %> <%= command.id %> --database postgres://aiot@db/aiot --public mqtt.plant.lan,192.168.1.10 --out pki --follow',
@@ -18,30 +17,34 @@ export default class PlatformPki extends AiotCommand {
   static override flags = {
     out: Flags.string({
       char: 'o',
-      summary: 'Folder for ca.crt, server.crt, server.key and devices.crl; made when missing.',
+      summary: 'Folder for ca.crt, server.crt, server.key and devices.crl; created if missing.',
       required: true,
       env: 'AIOT_OUT',
       helpValue: 'DIR',
     }),
     public: Flags.string({
-      summary: 'Names and addresses that devices reach the broker by, with commas.',
+      summary: 'Comma-separated names and addresses at which devices reach the broker.',
       required: true,
       env: 'AIOT_PUBLIC',
       helpValue: 'NAME,…',
     }),
     database: Flags.string({
-      summary: 'PostgreSQL of the platform: postgres://USER@HOST/NAME.',
+      summary: 'PostgreSQL database of the platform: postgres://USER@HOST/NAME.',
       required: true,
       env: 'AIOT_DATABASE',
       helpValue: 'URL',
     }),
     blobs: upFlags.blobs,
     data: Flags.string({
-      summary: "Folder of this process's own [default: one in the user's data].",
+      summary: 'Data folder of this process [default: one in your user data].',
       env: 'AIOT_DATA',
       helpValue: 'DIR',
     }),
-    follow: Flags.boolean({ char: 'f', summary: 'Keep them up to date until Ctrl-C.', env: 'AIOT_FOLLOW' }),
+    follow: Flags.boolean({
+      char: 'f',
+      summary: 'Keep the files up to date until Ctrl-C.',
+      env: 'AIOT_FOLLOW',
+    }),
   };
   static override result = brokerFilesSchema;
 

@@ -9,9 +9,9 @@ import { platformFolder } from '../../lib/platform/up/options.js';
 import { verifiedSchema, verifyPlatform } from '../../lib/platform/verify/verify.js';
 
 export default class PlatformVerify extends AiotCommand {
-  static override summary = 'Look for damage in a platform’s data folder, and repair it.';
+  static override summary = 'Check a platform’s data folder for damage and repair it.';
   static override description =
-    'Checks the database, the journal and its index, the broker’s log, each blob against its digest, keys and permissions, and that records and blobs refer to each other. To look is possible while the platform runs; --repair needs it stopped. Repair touches only what is damaged, takes it from the backup of --from where the folder does not have it, and keeps the damaged database beside the new one. Exit code 6: something is damaged and not repaired.';
+    'Checks the database, telemetry, the broker’s log, each blob’s digest, keys and permissions, and references between records and blobs. You can check while the platform runs; --repair requires that it is stopped. A repair changes only damaged data, takes missing data from the backup in --from, and keeps the damaged database. Exits with 6 if damage remains.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --data ./platform --json',
@@ -20,11 +20,11 @@ export default class PlatformVerify extends AiotCommand {
   static override flags = {
     data: upFlags.data,
     repair: Flags.boolean({
-      summary: 'Repair what is damaged. The platform must be stopped.',
+      summary: 'Repair damaged data. The platform must be stopped.',
       env: 'AIOT_REPAIR',
     }),
     from: Flags.string({
-      summary: 'A backup of this platform to repair from.',
+      summary: 'Backup of this platform to repair from.',
       env: 'AIOT_FROM',
       helpValue: 'BACKUP',
       dependsOn: ['repair'],

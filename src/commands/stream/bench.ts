@@ -8,16 +8,16 @@ import { shellWord } from '../../lib/core/text.js';
 import { benchSchema, benchStream, smallestBench } from '../../lib/stream/broker/bench.js';
 
 export default class StreamBench extends AiotCommand {
-  static override summary = 'Measure a broker: how fast, how late, and whether everything arrives.';
+  static override summary = 'Measure a broker’s throughput, latency and losses.';
   static override description =
-    'Publishes and reads what it publishes, on one clock. Without a topic in the URL an own one is used (MQTT, NATS); Kafka needs one. At full speed the latency is that of a full queue: give --rate for that of a usual load. Exit code 6 when messages were lost.';
+    'Publishes messages and reads them back, timed by one clock. Without a topic in the URL, uses its own (MQTT, NATS); Kafka requires one. At full speed, the latency includes queueing; to measure it under normal load, set --rate. Exits with 6 if messages were lost.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883',
     '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883 --rate 1000 --count 10000 --qos 0',
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1:9092/bench --size 1000 --json',
   ];
   static override args = {
-    url: Args.string({ required: true, description: 'The broker, and the topic to use.' }),
+    url: Args.string({ required: true, description: 'Broker, and the topic to use.' }),
   };
   static override flags = {
     count: Flags.integer({
@@ -25,22 +25,22 @@ export default class StreamBench extends AiotCommand {
       min: 1,
       max: 10_000_000,
       default: 10_000,
-      summary: 'Publish so many.',
+      summary: 'Number of messages to publish.',
       env: 'AIOT_COUNT',
     }),
     size: Flags.integer({
       min: smallestBench,
       max: 10_000_000,
       default: 150,
-      summary: 'Bytes of each payload.',
+      summary: 'Payload size in bytes.',
       env: 'AIOT_SIZE',
     }),
-    rate: decimal({ summary: 'Messages a second; 0 is as fast as it goes.', env: 'AIOT_RATE' }),
+    rate: decimal({ summary: 'Messages per second; 0 = as fast as possible.', env: 'AIOT_RATE' }),
     qos: Flags.option({ options: ['0', '1', '2'] as const })({
       summary: 'MQTT: quality of service [default: 1].',
       env: 'AIOT_QOS',
     }),
-    stream: Flags.string({ summary: 'JetStream: the stream.', env: 'AIOT_STREAM', helpValue: 'NAME' }),
+    stream: Flags.string({ summary: 'NATS: the JetStream stream.', env: 'AIOT_STREAM', helpValue: 'NAME' }),
     ...brokerFlags,
   };
   static override result = benchSchema;

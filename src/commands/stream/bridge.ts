@@ -5,17 +5,15 @@ import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from '../../lib/cli/flags/streams.js';
 import { installedText, routesEndText } from '../../lib/cli/render/streams.js';
-import { dim } from '../../lib/cli/render/style.js';
-import { next } from '../../lib/cli/render/text.js';
+import { dim, next } from '../../lib/cli/render/text.js';
 import { bridgeRoute, installedSchema, installService } from '../../lib/stream/route/bridge.js';
 import { routesEndSchema } from '../../lib/stream/route/types.js';
 import { runWatched } from '../../lib/stream/route/watch.js';
 
 export default class StreamBridge extends AiotCommand {
-  static override summary =
-    'Carry messages from one stream to another: at least once, in order, through outages.';
+  static override summary = 'Bridge two streams: at least once and in order.';
   static override description =
-    'A message is acknowledged to FROM when TO has it. Ctrl-C and SIGTERM end it: what was read is written first. To keep messages that come while the bridge is not running, FROM needs a session or a group: mqtt://…?clientId=NAME&clean=false, kafka://…?group=NAME, nats://…?stream=STREAM&durable=NAME.';
+    'A message is acknowledged at FROM only once TO has stored it. On Ctrl-C or SIGTERM, messages that were read are written before the bridge stops. To receive messages sent while the bridge is not running, FROM needs a session or a group: mqtt://…?clientId=NAME&clean=false, kafka://…?group=NAME, nats://…?stream=STREAM&durable=NAME.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1:1883/sensors/#?qos=1&clientId=b1&clean=false' kafka://127.0.0.1:9092/sensors",
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/faces?clientId=f1&clean=false' mqtts://cloud.example/faces --spool spool",
@@ -23,25 +21,25 @@ export default class StreamBridge extends AiotCommand {
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/a?clientId=b1&clean=false' kafka://127.0.0.1/a --install",
   ];
   static override args = {
-    from: Args.string({ required: true, description: 'Where the messages are.' }),
-    to: Args.string({ required: true, description: 'Where they go.' }),
+    from: Args.string({ required: true, description: 'Source address.' }),
+    to: Args.string({ required: true, description: 'Destination address.' }),
   };
   static override flags = {
     ...bridgeFlags,
     ...watchFlags,
     install: Flags.boolean({
-      summary: 'Write a systemd service that does this, and stop.',
+      summary: 'Install a systemd service for this bridge instead of running it.',
       env: 'AIOT_INSTALL',
     }),
     system: Flags.boolean({
-      summary: 'With --install: a service of the machine, not of this user.',
+      summary: 'With --install: a system service instead of a user service.',
       env: 'AIOT_SYSTEM',
       dependsOn: ['install'],
     }),
     'dry-run': {
       ...shared['dry-run'],
       dependsOn: ['install'],
-      summary: 'With --install: show the service, write nothing.',
+      summary: 'With --install: show the service without writing it.',
     },
     ...brokerFlags,
   };
@@ -70,7 +68,7 @@ export default class StreamBridge extends AiotCommand {
       ...(await brokerOptions(flags)),
       ...watchOptions(flags),
       signal: this.signal,
-      onOpen: () => this.note(dim(`${route.name}: bridging; Ctrl-C ends it`)),
+      onOpen: () => this.note(dim(`Bridging ${route.name}. Press Ctrl-C to stop.`)),
       onLine: (text) => this.note(text),
     });
     this.print(routesEndText(end));

@@ -8,15 +8,15 @@ import { shellWord } from '../../lib/core/text.js';
 import { checkEndpoint, checkedSchema } from '../../lib/stream/broker/check.js';
 
 export default class StreamCheck extends AiotCommand {
-  static override summary = 'Try a broker: why a connection fails, or what the broker can do.';
+  static override summary = 'Diagnose a broker connection.';
   static override description =
-    'Goes the way a connection goes: name, port, TLS, being let in, and then what is there. Nothing is left behind. Exit code 6 when a step fails.';
+    'Tests each stage of the connection (name, port, TLS, authentication), and then lists the broker’s features. Leaves nothing on the broker. Exits with 6 if a stage fails.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> mqtts://broker.example:8883 --ca ca.pem',
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1:9092',
     '<%= config.bin %> <%= command.id %> nats://127.0.0.1 --creds user.creds',
   ];
-  static override args = { url: Args.string({ required: true, description: 'The broker.' }) };
+  static override args = { url: Args.string({ required: true, description: 'Broker address.' }) };
   static override flags = { timeout: shared.timeout, ...brokerFlags };
   static override result = checkedSchema;
 
@@ -30,7 +30,7 @@ export default class StreamCheck extends AiotCommand {
       timeout === undefined ? options : { ...options, connectTimeoutMs: timeout },
     );
     this.print(checkedText(checked));
-    if (checked.ok) this.print(next(`aiot stream ls ${shellWord(checked.endpoint)}`));
+    if (checked.ok) this.print(next(`aiot stream list ${shellWord(checked.endpoint)}`));
     else this.exitsWith(6);
     return checked;
   }

@@ -8,17 +8,17 @@ import { shellWord } from '../../lib/core/text.js';
 import { createdSchema, createTopics } from '../../lib/stream/broker/create.js';
 
 export default class StreamCreate extends AiotCommand {
-  static override summary = 'Make Kafka topics and JetStream streams as a file describes them.';
+  static override summary = 'Create Kafka topics and JetStream streams from a file.';
   static override description =
-    'What is there already is changed where it may be, and otherwise left as it is: the same file can be used again. docs/streams.md describes the file.';
+    'Existing topics and streams are changed where possible, and otherwise left unchanged, so you can apply the same file again. For the file’s format, see docs/how-to/brokers.md.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> topics.yaml',
     '<%= config.bin %> <%= command.id %> motion-stream.yaml --at nats://127.0.0.1 --dry-run',
   ];
-  static override args = { file: Args.string({ required: true, description: 'YAML.' }) };
+  static override args = { file: Args.string({ required: true, description: 'YAML file.' }) };
   static override flags = {
     at: Flags.string({
-      summary: 'The broker, instead of the one in the file.',
+      summary: 'Broker to use instead of the one in the file.',
       env: 'AIOT_AT',
       helpValue: 'URL',
     }),
@@ -37,7 +37,7 @@ export default class StreamCreate extends AiotCommand {
       signal: this.signal,
     });
     this.print(createdText(created));
-    this.print(next(`aiot stream ls ${shellWord(created.endpoint)}`));
+    this.print(next(`aiot stream list ${shellWord(created.endpoint)}`));
     return created;
   }
 }

@@ -2,22 +2,22 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { lagText } from '../../lib/cli/render/streams.js';
-import { bold } from '../../lib/cli/render/style.js';
+import { bold } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
 import { lagSchema, readLag } from '../../lib/stream/broker/inspect.js';
 
 export default class StreamLag extends AiotCommand {
-  static override summary = 'Show how far consumer groups and durable consumers are behind.';
-  static override description = 'With --max it is a check: exit code 6 when more messages are waiting.';
+  static override summary = 'Show the lag of consumer groups and durable consumers.';
+  static override description = 'With --max, exits with 6 if more messages are waiting.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1',
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1 --group iot --max 1000',
     "<%= config.bin %> <%= command.id %> 'nats://127.0.0.1?stream=RPI'",
   ];
-  static override args = { url: Args.string({ required: true, description: 'The broker.' }) };
+  static override args = { url: Args.string({ required: true, description: 'Broker address.' }) };
   static override flags = {
-    group: Flags.string({ summary: 'This group or consumer alone.', env: 'AIOT_GROUP', helpValue: 'NAME' }),
-    max: Flags.integer({ summary: 'Most messages that may be waiting.', env: 'AIOT_MAX', min: 0 }),
+    group: Flags.string({ summary: 'Only this group or consumer.', env: 'AIOT_GROUP', helpValue: 'NAME' }),
+    max: Flags.integer({ summary: 'Maximum number of waiting messages.', env: 'AIOT_MAX', min: 0 }),
     ...brokerFlags,
   };
   static override result = lagSchema;
@@ -32,7 +32,7 @@ export default class StreamLag extends AiotCommand {
     this.print(lagText(lag));
     if (lag.groups.length > 0) this.print(`${bold(plural(lag.lag, 'message'))} behind`);
     if (flags.max !== undefined && lag.lag > flags.max) {
-      this.caution(`${plural(lag.lag, 'message')} behind; at most ${flags.max} may be`);
+      this.caution(`${plural(lag.lag, 'message')} behind; the limit is ${flags.max}`);
       this.exitsWith(6);
     }
     return lag;

@@ -10,18 +10,17 @@ import { listLogins, login, loginSchema } from '../../lib/stream/credentials.js'
 const { context: _, ...credentialFlags } = brokerFlags;
 
 export default class StreamLogin extends AiotCommand {
-  static override summary =
-    'Keep credentials for a broker, after trying them; without URL, list which are kept.';
+  static override summary = 'Store credentials for a broker, or list stored ones.';
   static override description =
-    'Every command uses them for every topic at this address. They are in the config folder, readable by you alone, and are never shown. A platform of your own has a context instead: aiot context add.';
+    'The credentials are tried first. All commands then use them for every topic at this address. They are stored in the config folder, readable only by you, and are never printed. For an aiot platform, use aiot context add instead.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafkas://broker.example:9093 --username ana --password-file - --sasl scram-sha-512',
     '<%= config.bin %> <%= command.id %> nats://127.0.0.1 --creds user.creds',
     '<%= config.bin %> <%= command.id %>',
   ];
-  static override args = { url: Args.string({ description: 'The broker.' }) };
+  static override args = { url: Args.string({ description: 'Broker address.' }) };
   static override flags = {
-    untried: Flags.boolean({ summary: 'Keep them without asking the broker.', env: 'AIOT_UNTRIED' }),
+    untried: Flags.boolean({ summary: 'Store the credentials without trying them.', env: 'AIOT_UNTRIED' }),
     ...credentialFlags,
   };
   static override result = loginSchema;
@@ -39,7 +38,7 @@ export default class StreamLogin extends AiotCommand {
       ...(flags.untried ? {} : { attempt: tryCredentials }),
     });
     this.print(loginsText(done));
-    this.print(done.tried ? 'they were let in' : 'they were not tried');
+    this.print(done.tried ? 'Accepted by the broker.' : 'Not tried at the broker.');
     const [first] = done.endpoints;
     if (first) this.print(next(`aiot stream check ${shellWord(first.endpoint)}`));
     return done;

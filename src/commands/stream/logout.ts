@@ -3,15 +3,17 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { loginSchema, logout } from '../../lib/stream/credentials.js';
 
 export default class StreamLogout extends AiotCommand {
-  static override summary = 'Forget the credentials that are kept for a broker.';
+  static override summary = 'Remove stored credentials for a broker.';
   static override examples = ['<%= config.bin %> <%= command.id %> kafkas://broker.example:9093'];
-  static override args = { url: Args.string({ required: true, description: 'The broker.' }) };
+  static override args = { url: Args.string({ required: true, description: 'Broker address.' }) };
   static override result = loginSchema;
 
   async run() {
     const { args } = await this.input(StreamLogout);
     const forgotten = await logout(args.url);
-    this.print(`forgotten: ${forgotten.endpoints.map(({ endpoint }) => endpoint).join(', ')}`);
+    this.print(
+      `Removed the credentials for ${forgotten.endpoints.map(({ endpoint }) => endpoint).join(', ')}.`,
+    );
     return forgotten;
   }
 }

@@ -3,8 +3,8 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { duration } from '../../lib/cli/flags/shared.js';
 import { readFlags, readOptions, selectFlags } from '../../lib/cli/flags/streams.js';
-import { dim } from '../../lib/cli/render/style.js';
-import { next } from '../../lib/cli/render/text.js';
+import { lostText } from '../../lib/cli/render/streams.js';
+import { dim, next } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
 import { shellWord } from '../../lib/core/text.js';
 import { record, recordedSchema } from '../../lib/stream/tail/record.js';
@@ -12,26 +12,25 @@ import { record, recordedSchema } from '../../lib/stream/tail/record.js';
 const { 'no-drop': _, ...from } = readFlags;
 
 export default class StreamRecord extends AiotCommand {
-  static override summary =
-    'Record streams into one file: time, topic, key, headers and payload of each message.';
+  static override summary = 'Record streams into one file.';
   static override description =
-    'One line of JSON a message; payloads come back byte for byte with aiot stream replay. Nothing is dropped: the sender is held up. Packed where the name ends with .gz. Ctrl-C ends it well.';
+    'Each message is one line of JSON with its time, topic, key, headers and payload; aiot stream replay restores payloads byte for byte. Nothing is dropped: the sender is slowed down instead. The file is compressed if its name ends in .gz. Press Ctrl-C to stop.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1:1883/#' --out x.ndjson",
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1/readings --from beginning --count 1000 --out x.ndjson.gz',
   ];
   static override strict = false;
-  static override args = { urls: Args.string({ required: true, description: 'Where the messages are.' }) };
+  static override args = { urls: Args.string({ required: true, description: 'Addresses to record.' }) };
   static override flags = {
     out: Flags.string({
       char: 'o',
       required: true,
-      summary: 'File to write on.',
+      summary: 'File to append to.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
-    count: Flags.integer({ char: 'n', min: 1, summary: 'End after so many.', env: 'AIOT_COUNT' }),
-    for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
+    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many messages.', env: 'AIOT_COUNT' }),
+    for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
     ...selectFlags,
     ...from,
     ...brokerFlags,
@@ -48,8 +47,8 @@ export default class StreamRecord extends AiotCommand {
       ...{ out, count, forMs, where, decode, schema, messageType: flags['message-type'] },
       urls: words,
       signal: this.signal,
-      onOpen: (endpoint) => this.note(dim(`recording ${endpoint}`)),
-      onState: (state) => state === 'disconnected' && this.note('connection lost, trying again'),
+      onOpen: (endpoint) => this.note(dim(`Recording ${endpoint}`)),
+      onState: (state, error) => state === 'disconnected' && this.note(lostText(error)),
       onRecorded: (messages) => update({ text: 'recording', done: messages, total: count }),
     });
     this.print(`${plural(recorded.messages, 'message')} in ${out}`);

@@ -6,21 +6,21 @@ import { plural, size } from '../../lib/core/figures.js';
 import { replay, replayedSchema } from '../../lib/stream/tail/record.js';
 
 export default class StreamReplay extends AiotCommand {
-  static override summary = 'Publish a recording again: with its pauses, faster, or as fast as it goes.';
+  static override summary = 'Replay a recording at any speed.';
   static override description =
-    'A topic in the URL is that of all messages; without one each goes to its own, or to what --topic makes of it.';
+    'A topic in the URL is used for all messages. Without one, each message goes to its recorded topic, or to the result of --topic.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> x.ndjson --to mqtt://127.0.0.1:1883',
     '<%= config.bin %> <%= command.id %> x.ndjson.gz --to kafka://127.0.0.1/readings --speed max',
     `<%= config.bin %> <%= command.id %> x.ndjson --to mqtt://127.0.0.1 --speed 2 --topic '"copy/" & $topic'`,
   ];
   static override args = {
-    file: Args.string({ required: true, description: 'What aiot stream record wrote.' }),
+    file: Args.string({ required: true, description: 'Recording from aiot stream record.' }),
   };
   static override flags = {
-    to: Flags.string({ required: true, summary: 'Where to.', env: 'AIOT_TO', helpValue: 'URL' }),
+    to: Flags.string({ required: true, summary: 'Destination address.', env: 'AIOT_TO', helpValue: 'URL' }),
     speed: replaySpeed({
-      summary: 'original, max, or how many times as fast [default: original].',
+      summary: 'Replay speed: original, max, or a factor [default: original].',
       env: 'AIOT_SPEED',
     }),
     where: Flags.string({
@@ -29,12 +29,12 @@ export default class StreamReplay extends AiotCommand {
       helpValue: 'EXPR',
     }),
     topic: Flags.string({
-      summary: `JSONata that gives each its topic, such as '"copy/" & $topic'.`,
+      summary: `JSONata expression for each message’s topic, such as '"copy/" & $topic'.`,
       env: 'AIOT_TOPIC',
       helpValue: 'EXPR',
     }),
     'keep-time': Flags.boolean({
-      summary: 'Kafka: with the times that were recorded, not now.',
+      summary: 'Kafka: use the recorded times instead of the current time.',
       env: 'AIOT_KEEP_TIME',
     }),
     ...brokerFlags,

@@ -6,7 +6,9 @@ import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { readFlags, readOptions, selectFlags, viewFlags } from '../../lib/cli/flags/streams.js';
 import { junitOf } from '../../lib/cli/junit.js';
 import { createTailView } from '../../lib/cli/live/stream-tail.js';
-import { dim } from '../../lib/cli/render/style.js';
+import { lostText } from '../../lib/cli/render/streams.js';
+import { dim } from '../../lib/cli/render/text.js';
+import type { AiotError } from '../../lib/core/errors.js';
 import { plural, thousands } from '../../lib/core/figures.js';
 
 import { messageLineSchema } from '../../lib/stream/file/line.js';
@@ -14,9 +16,9 @@ import { streamStatisticsSchema } from '../../lib/stream/tail/statistics.js';
 import { tail } from '../../lib/stream/tail/tail.js';
 
 export default class StreamTail extends AiotCommand {
-  static override summary = 'Follow streams: one line a message; several brokers are merged by time.';
+  static override summary = 'Follow streams, one line per message.';
   static override description =
-    'URL is mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/FILTER, kafka://HOST/TOPIC, nats://HOST/SUBJECT, serial:///dev/ttyUSB0, aiot:///FILTER for the platform in use, file:///PATH or stdin: for message lines. Expressions are JSONata: their root is the payload, and $topic, $time, $key, $headers and $source are the message’s own.';
+    'Messages of several brokers are merged by time. URL is mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/FILTER, kafka://HOST/TOPIC, nats://HOST/SUBJECT, serial:///dev/ttyUSB0, aiot:///FILTER for the current platform, file:///PATH, or stdin: for message lines. Expressions are JSONata: the root is the payload, and $topic, $time, $key, $headers and $source describe the message.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1:1883/sensors/#'",
     "<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/plant --where 'temperature > 80' --fields deviceID,temperature",
@@ -29,12 +31,12 @@ export default class StreamTail extends AiotCommand {
   static override args = {
     urls: Args.string({
       required: true,
-      description: 'Where the messages are; several are shown in one view.',
+      description: 'Addresses to follow; several are merged into one view.',
     }),
   };
   static override flags = {
-    count: Flags.integer({ char: 'n', min: 1, summary: 'End after so many.', env: 'AIOT_COUNT' }),
-    for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
+    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many messages.', env: 'AIOT_COUNT' }),
+    for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
     timeout: shared.timeout,
     junit: shared.junit,
     ...viewFlags,
@@ -65,16 +67,20 @@ export default class StreamTail extends AiotCommand {
       ...limits,
       urls: words,
       signal: this.signal,
-      onOpen: (endpoint: string) => this.note(dim(`following ${endpoint}`)),
+      onOpen: (endpoint: string) => this.note(dim(`Following ${endpoint}`)),
       onProgress: view.progress,
-      onState: (state: string) => state === 'disconnected' && this.note('connection lost, trying again'),
+      onState: (state: string, error?: AiotError) => state === 'disconnected' && this.note(lostText(error)),
     };
-    const end = await junitOf({ file: flags.junit, command: 'stream tail', name: expect ?? never }, () =>
-      tail(options, (batch) => view.show(batch), view.lines),
-    );
+    const follow = () => tail(options, view);
+    const checked = { command: 'stream tail', name: expect ?? never };
+    const end = await (flags.junit === undefined
+      ? follow()
+      : junitOf({ file: flags.junit, ...checked }, follow));
     const result = await view.end(end);
     const dropped = end.dropped > 0 ? `, ${thousands(end.dropped)} dropped` : '';
-    this.note(dim(`${plural(end.messages, 'message')}${dropped}`));
+    const stopped = end.ended === 'interrupted';
+    this.note(dim(`${stopped ? 'stopped after ' : ''}${plural(end.messages, 'message')}${dropped}`));
+    if (stopped) this.exitsWith(130);
     if (end.failed > 0) this.caution(`${plural(end.failed, 'message')} left out: ${end.first}`);
     return result as z.output<typeof StreamTail.result> | undefined;
   }

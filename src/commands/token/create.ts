@@ -1,24 +1,26 @@
 import { Args, Flags } from '@oclif/core';
+import { withClient } from '../../lib/api/context.js';
+import { madeTokenSchema, tokenLifetimeMs } from '../../lib/api/contract/access.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { roleFlag, scopeFlag } from '../../lib/cli/flags/platform.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { madeTokenText } from '../../lib/cli/render/platform.js';
 import { next } from '../../lib/cli/render/text.js';
-import { madeTokenSchema, tokenLifetimeMs } from '../../lib/registry/access.js';
-import { withClient } from '../../lib/registry/context.js';
 
 export default class TokenCreate extends AiotCommand {
   static override summary = 'Create a token; it is shown only once.';
   static override description =
-    'A token never has more rights than the token that creates it, or than its user. Scopes narrow it: NOUN:ACTION with devices, rollouts, jobs, data, webhooks, users or platform and read or write; models or firmware and read, push or write; events:read; ddi:gateway for the GatewayToken of update clients; and stream:FILTER for topics of MQTT.';
+    'A token never has more permissions than the token that creates it, or than its user. Scopes limit it further. NOUN:ACTION combines devices, rollouts, jobs, data, webhooks, users or platform with read or write, and models or firmware with read, push or write. Other scopes are events:read, ddi:gateway (the GatewayToken of update clients) and stream:FILTER (MQTT topics).';
   static override examples = [
     '<%= config.bin %> <%= command.id %> laptop --role operator --user alice --expires 30d',
     '<%= config.bin %> <%= command.id %> builds --role ci --scope models:push --expires 90d --json',
     '<%= config.bin %> <%= command.id %> yocto --role ci --scope ddi:gateway',
     '<%= config.bin %> <%= command.id %> wallboard --role viewer --scope "stream:lab/#"',
   ];
-  static override args = { name: Args.string({ required: true, description: 'What it is for.' }) };
+  static override args = {
+    name: Args.string({ required: true, description: 'Name that describes its use.' }),
+  };
   static override flags = {
     user: Flags.string({
       summary: 'User that the token belongs to [default: yours].',
@@ -28,7 +30,7 @@ export default class TokenCreate extends AiotCommand {
     role: roleFlag({ required: true }),
     scope: scopeFlag({ multiple: true }),
     expires: duration({
-      summary: 'How long it is valid.',
+      summary: 'Validity of the token.',
       env: 'AIOT_EXPIRES',
       ...tokenLifetimeMs,
       default: 90 * 24 * 3600_000,

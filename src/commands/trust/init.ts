@@ -1,25 +1,23 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { contextFor } from '../../lib/api/context.js';
 import { rootValidFlag, trustOutFlag } from '../../lib/cli/flags/platform.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
-import { next } from '../../lib/cli/render/text.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { trustChangeText } from '../../lib/cli/render/versions.js';
 import { initTrust, trustChangeSchema } from '../../lib/provision/trust.js';
-import { contextFor, withClient } from '../../lib/registry/context.js';
 
-export default class TrustInit extends AiotCommand {
-  static override summary = 'Take the keys apart: root keys offline, releases, timestamps.';
+export default class TrustInit extends PlatformCommand {
+  static override summary = 'Split the signing keys into offline root and online keys.';
   static override description =
-    'Makes root keys that are needed only to replace keys, has the operator’s key sign releases alone, and the platform say with a key of its own what is newest. Put each root key on a medium of its own, in a place of its own; nothing is ever written over.';
+    'Creates root keys that are needed only to replace other keys. The operator’s key then signs only releases, and the platform signs timestamps with its own key. Store each root key on separate media in a separate place. Existing files are never overwritten.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --keys 3 --threshold 2 --out /media/usb/keys',
     '<%= config.bin %> <%= command.id %> --out keys --json',
   ];
   static override flags = {
-    keys: Flags.integer({ summary: 'How many root keys.', env: 'AIOT_KEYS', default: 3, min: 1, max: 16 }),
+    keys: Flags.integer({ summary: 'Number of root keys.', env: 'AIOT_KEYS', default: 3, min: 1, max: 16 }),
     threshold: Flags.integer({
-      summary: 'How many of them a root wants.',
+      summary: 'Number of root keys that must sign a new root.',
       env: 'AIOT_THRESHOLD',
       default: 2,
       min: 1,
@@ -33,15 +31,14 @@ export default class TrustInit extends AiotCommand {
 
   async run() {
     const input = await this.input(TrustInit);
-    const at = again(input, 'context');
-    const { keys, threshold, out, expires: validMs, context: wanted } = input.flags;
-    const { name: context } = await contextFor(wanted);
-    const result = await withClient(context, (client) =>
-      initTrust({ client, context, validMs }, { keys, threshold, out: out ?? '.' }),
+    const { keys, threshold, out = '.', expires: validMs } = input.flags;
+    const { name: context } = await contextFor(input.flags.context);
+    return this.ask(
+      input,
+      (client) => initTrust({ client, context, validMs }, { keys, threshold, out }),
+      (change) =>
+        `${trustChangeText(change)}\nStore each of these files in a different place, and none of them on this machine.`,
+      () => ['aiot trust status'],
     );
-    this.print(trustChangeText(result));
-    this.print('Keep each of these files somewhere else than the others, and none of them on this machine.');
-    this.print(next(`aiot trust status${at}`));
-    return result;
   }
 }

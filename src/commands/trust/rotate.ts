@@ -1,17 +1,15 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { contextFor } from '../../lib/api/context.js';
 import { rootKeyFlag, rootValidFlag, trustOutFlag } from '../../lib/cli/flags/platform.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
-import { next } from '../../lib/cli/render/text.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { trustChangeText } from '../../lib/cli/render/versions.js';
 import { rotateTrust, trustChangeSchema } from '../../lib/provision/trust.js';
-import { contextFor, withClient } from '../../lib/registry/context.js';
 
-export default class TrustRotate extends AiotCommand {
+export default class TrustRotate extends PlatformCommand {
   static override summary = 'Replace the keys of a role in a new root.';
   static override description =
-    'targets: a new signing key takes the place of this user’s; what the old one signed is taken no longer, so sign or push it again; with --targets-key and --threshold others have to sign, too. timestamp: the platform makes a new key. root: with --out new root keys, without it the same keys sign a root that is good for longer.';
+    'targets: a new signing key replaces yours; releases signed with the old one are rejected until you sign or push them again. With --targets-key and --threshold, other people must sign too. timestamp: the platform creates a new key. root: --out creates new root keys; without it, the same keys sign a root with a later expiry.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --role targets --root-key a.pem --root-key b.pem',
     '<%= config.bin %> <%= command.id %> --role targets --root-key a.pem --root-key b.pem --targets-key bob.pub --targets-key eve.pub --threshold 2',
@@ -20,21 +18,20 @@ export default class TrustRotate extends AiotCommand {
   static override flags = {
     role: Flags.option({
       options: ['root', 'targets', 'timestamp'] as const,
-      summary: 'Whose keys.',
+      summary: 'Role whose keys are replaced.',
       env: 'AIOT_ROLE',
       required: true,
     })(),
     'root-key': rootKeyFlag,
     out: trustOutFlag,
     'targets-key': Flags.string({
-      summary:
-        'Of targets: file with the public key (PEM) of another who may sign releases; as often as there are others.',
+      summary: 'For targets: public key file (PEM) of another signer. Repeatable.',
       env: 'AIOT_TARGETS_KEY',
       helpValue: 'FILE',
       multiple: true,
     }),
     threshold: Flags.integer({
-      summary: 'Of targets: how many of them have to sign a release [default: as before].',
+      summary: 'For targets: number of signatures that a release needs [default: unchanged].',
       env: 'AIOT_THRESHOLD',
       min: 1,
       max: 8,
@@ -47,25 +44,24 @@ export default class TrustRotate extends AiotCommand {
 
   async run() {
     const input = await this.input(TrustRotate);
-    const at = again(input, 'context');
-    const { role, out, threshold, expires: validMs, context: wanted } = input.flags;
+    const { role, out, threshold, expires: validMs } = input.flags;
     const { 'root-key': rootKeys, 'targets-key': targetsKeys } = input.flags;
     const lost = lostBy(role, out !== undefined);
     if (lost) await this.agreeToLose(lost, input.flags.yes);
-    const { name: context } = await contextFor(wanted);
-    const result = await withClient(context, (client) =>
-      rotateTrust({ client, context, validMs }, { role, rootKeys, out, targetsKeys, threshold }),
+    const { name: context } = await contextFor(input.flags.context);
+    return this.ask(
+      input,
+      (client) => rotateTrust({ client, context, validMs }, { role, rootKeys, out, targetsKeys, threshold }),
+      trustChangeText,
+      () => ['aiot trust status'],
     );
-    this.print(trustChangeText(result));
-    this.print(next(`aiot trust status${at}`));
-    return result;
   }
 }
 
-/** Nothing where the same keys sign a root that is good for longer. */
+/** The question to confirm; null if the same keys sign a root with a longer validity. */
 function lostBy(role: 'root' | 'targets' | 'timestamp', newRoots: boolean): string | null {
   if (role === 'targets')
-    return 'Replace the signing keys? What the ones before have signed is taken no longer, until it is signed again.';
-  if (role === 'timestamp') return 'Replace the timestamp key? The one before counts no longer.';
-  return newRoots ? 'Replace the root keys? The ones before count no longer.' : null;
+    return 'Replace the signing keys? Releases signed with the old ones are rejected until they are signed again.';
+  if (role === 'timestamp') return 'Replace the timestamp key? The old one becomes invalid.';
+  return newRoots ? 'Replace the root keys? The old ones become invalid.' : null;
 }

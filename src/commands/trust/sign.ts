@@ -1,4 +1,6 @@
 import { Args } from '@oclif/core';
+import { contextFor, withClient } from '../../lib/api/context.js';
+import { addSignature, signatureResultSchema } from '../../lib/api/signatures.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
@@ -6,19 +8,17 @@ import { agreement } from '../../lib/cli/questions.js';
 import { next } from '../../lib/cli/render/text.js';
 import { signatureText } from '../../lib/cli/render/versions.js';
 import { operatorKey } from '../../lib/provision/operator-key.js';
-import { contextFor, withClient } from '../../lib/registry/context.js';
-import { addSignature, signatureResultSchema } from '../../lib/registry/signatures.js';
 
 export default class TrustSign extends AiotCommand {
-  static override summary = 'Add your signature to a release that several have to sign.';
+  static override summary = 'Add your signature to a release that needs several.';
   static override description =
-    'Where the root wants more than one targets signature, a push leaves a manifest file instead of a release. This shows what it says and asks before your key signs it; hand it on then: with the last signature that is wanted it is published.';
+    'If the root requires several targets signatures, a push writes a manifest file instead of a release. This command shows the manifest, and asks before it signs it with your key. Then pass the file on: the last required signature publishes the release.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har-3.7.manifest.json --dry-run',
     '<%= config.bin %> <%= command.id %> har-3.7.manifest.json --context office --yes --json',
   ];
   static override args = {
-    file: Args.string({ required: true, description: 'The manifest file that a push left.' }),
+    file: Args.string({ required: true, description: 'Manifest file written by a push.' }),
   };
   static override flags = { yes: shared.yes, 'dry-run': shared['dry-run'], context: shared.context };
   static override result = signatureResultSchema;
@@ -39,9 +39,9 @@ export default class TrustSign extends AiotCommand {
     this.print(signatureText(result));
     const what = `${result.name}@${result.version}`;
     const deploy = {
-      model: `aiot model deploy ${what} --to all${at}`,
-      firmware: `aiot firmware deploy ${what} --to all${at}`,
-      config: `aiot device config deploy ${what} --to all${at}`,
+      model: `aiot model deploy ${what} --selector all${at}`,
+      firmware: `aiot firmware deploy ${what} --selector all${at}`,
+      config: `aiot device config deploy ${what} --selector all${at}`,
     };
     this.print(next(result.published ? deploy[result.kind] : `aiot trust sign ${result.file}`));
     return result;

@@ -1,16 +1,13 @@
 import { Args } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { userSchema } from '../../lib/api/contract/access.js';
 import { roleFlag } from '../../lib/cli/flags/platform.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
-import { next } from '../../lib/cli/render/text.js';
-import { userSchema } from '../../lib/registry/access.js';
-import { withClient } from '../../lib/registry/context.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 
-export default class UserAdd extends AiotCommand {
-  static override summary = 'Add a person or a program that may use the platform.';
+export default class UserAdd extends PlatformCommand {
+  static override summary = 'Add a user: a person or a program.';
   static override description =
-    'A viewer reads; a ci uploads, pushes, and starts rollouts and jobs; an operator does everything. What lets a user in are its tokens.';
+    'A viewer reads. A ci user also uploads, pushes, and starts rollouts and jobs. An operator can do everything. Users authenticate with tokens.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> alice --role operator',
     '<%= config.bin %> <%= command.id %> builds --role ci --json',
@@ -21,15 +18,12 @@ export default class UserAdd extends AiotCommand {
 
   async run() {
     const input = await this.input(UserAdd);
-    const { name } = input.args;
-    const { role, context } = input.flags;
-    const user = await withClient(context, (client) => client.users.add({ name, role }));
-    this.print(`${user.name} is a user with the role ${user.role}.`);
-    this.print(
-      next(
-        `aiot token create laptop --user ${user.name} --role ${user.role} --expires 30d${again(input, 'context')}`,
-      ),
+    const { role } = input.flags;
+    return this.ask(
+      input,
+      ({ users }) => users.add({ name: input.args.name, role }),
+      (user) => `${user.name} is a user with the role ${user.role}.`,
+      (user) => [`aiot token create laptop --user ${user.name} --role ${user.role} --expires 30d`],
     );
-    return user;
   }
 }

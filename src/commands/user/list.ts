@@ -1,15 +1,11 @@
 import * as z from 'zod';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { userSchema } from '../../lib/api/contract/access.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { usersTable } from '../../lib/cli/render/platform.js';
-import { next } from '../../lib/cli/render/text.js';
-import { userSchema } from '../../lib/registry/access.js';
-import { withClient } from '../../lib/registry/context.js';
 
-export default class UserList extends AiotCommand {
+export default class UserList extends PlatformCommand {
   static override summary = 'List the users of the platform.';
-  static override hiddenAliases = ['user'];
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
@@ -18,11 +14,11 @@ export default class UserList extends AiotCommand {
   static override result = z.array(userSchema);
 
   async run() {
-    const input = await this.input(UserList);
-    const at = again(input, 'context');
-    const users = await withClient(input.flags.context, (client) => client.users.list());
-    this.print(usersTable(users));
-    this.print(next(users.length > 0 ? `aiot token list${at}` : `aiot user add NAME --role viewer${at}`));
-    return users;
+    return this.ask(
+      await this.input(UserList),
+      ({ users }) => users.list(),
+      usersTable,
+      ({ length }) => [length > 0 ? 'aiot token list' : 'aiot user add NAME --role viewer'],
+    );
   }
 }

@@ -1,16 +1,13 @@
 import { Args } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { removedUserSchema } from '../../lib/api/contract/access.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
-import { next } from '../../lib/cli/render/text.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { plural } from '../../lib/core/figures.js';
-import { removedUserSchema } from '../../lib/registry/access.js';
-import { withClient } from '../../lib/registry/context.js';
 
-export default class UserRemove extends AiotCommand {
+export default class UserRemove extends PlatformCommand {
   static override summary = 'Remove a user and revoke its tokens.';
   static override description =
-    'What is open with them ends. Whoever has the name next gets none of them; the events keep who did what.';
+    'Open connections are closed. A later user with the same name does not get the tokens. Events keep the removed user’s name.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> alice',
     '<%= config.bin %> <%= command.id %> alice --json',
@@ -21,17 +18,20 @@ export default class UserRemove extends AiotCommand {
 
   async run() {
     const input = await this.input(UserRemove);
-    const { args, flags } = input;
-    const removed = await withClient(flags.context, async (client) => {
-      const user = (await client.users.list()).find(({ name }) => name === args.name);
-      if (user) {
-        const what = `${user.name} (${user.role}, ${plural(user.tokens, 'token')})`;
-        await this.agreeToLose(`Remove ${what} for good, and end what is open with the tokens?`, flags.yes);
-      }
-      return client.users.remove(args.name);
-    });
-    this.print(`${removed.name} is gone; ${plural(removed.tokensRevoked, 'token')} revoked.`);
-    this.print(next(`aiot user list${again(input, 'context')}`));
-    return removed;
+    const { name } = input.args;
+    return this.ask(
+      input,
+      async ({ users }) => {
+        const user = (await users.list()).find((each) => each.name === name);
+        if (user) {
+          const what = `${name} (${user.role}, ${plural(user.tokens, 'token')})`;
+          const question = `Permanently remove ${what} and close all connections of its tokens?`;
+          await this.agreeToLose(question, input.flags.yes);
+        }
+        return users.remove(name);
+      },
+      (removed) => `Removed ${removed.name} and revoked ${plural(removed.tokensRevoked, 'token')}.`,
+      () => ['aiot user list'],
+    );
   }
 }

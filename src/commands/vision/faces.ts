@@ -2,16 +2,15 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { decimal } from '../../lib/cli/flags/shared.js';
 import { pictureText } from '../../lib/cli/render/chart.js';
-import { dim } from '../../lib/cli/render/style.js';
-import { next, table } from '../../lib/cli/render/text.js';
+import { dim, next, table } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
 import { faceModelNames } from '../../lib/vision/detector.js';
 import { findFaces, foundFacesSchema } from '../../lib/vision/faces.js';
 
 export default class VisionFaces extends AiotCommand {
-  static override summary = 'Find the faces in pictures, and cut them out.';
+  static override summary = 'Find faces in pictures and crop them.';
   static override description =
-    'BlazeFace, as MediaPipe runs it, on this machine; it finds where faces are and knows nothing of whose. sparse and full see faces up to about 5 m away, short up to 2 m. Of a camera: aiot init --template face-camera.';
+    'Runs BlazeFace as in MediaPipe, on this machine. It detects faces but does not identify people. sparse and full detect faces up to about 5 m away, short up to 2 m. To use a camera, see aiot init --template face-camera.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> photo.jpg',
     '<%= config.bin %> <%= command.id %> photos/*.jpg --out faces --margin 0.2',
@@ -23,32 +22,32 @@ export default class VisionFaces extends AiotCommand {
   };
   static override flags = {
     model: Flags.option({ options: faceModelNames })({
-      summary: 'Network to look with.',
+      summary: 'Detection model.',
       default: 'sparse',
       env: 'AIOT_MODEL',
     }),
     'min-score': decimal({
-      summary: 'Least score of a face, 0…1 [default: 0.6; of short 0.5].',
+      summary: 'Minimum score of a face, 0…1 [default: 0.6; 0.5 for short].',
       env: 'AIOT_MIN_SCORE',
     }),
     zoom: decimal({
-      summary: 'Look for faces this many times as small too, which takes longer: 1 to 4.',
+      summary: 'Also detect faces that are this many times smaller, which takes longer: 1 to 4.',
       env: 'AIOT_ZOOM',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'Folder for the faces: face0.png, face1.png, … in gray.',
+      summary: 'Folder for the faces: face0.png, face1.png, … in grayscale.',
       env: 'AIOT_OUT',
       helpValue: 'DIR',
     }),
     margin: decimal({
-      summary: 'Part of a face that is kept around it: 0 is brow to chin, 0.3 shows the hair.',
+      summary: 'Margin around the face: 0 = brow to chin, 0.3 includes the hair.',
       env: 'AIOT_MARGIN',
     }),
     size: Flags.integer({
       min: 8,
       max: 4096,
-      summary: 'Longest side of a face in pixels.',
+      summary: 'Longest side of a cropped face, in pixels.',
       env: 'AIOT_SIZE',
     }),
   };

@@ -1,32 +1,28 @@
 import { Args } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/command.js';
+import { webhookSchema } from '../../lib/api/contract/webhooks.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { again } from '../../lib/cli/invocation.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { webhookText } from '../../lib/cli/render/platform.js';
-import { next } from '../../lib/cli/render/text.js';
-import { withClient } from '../../lib/registry/context.js';
-import { webhookSchema } from '../../lib/registry/webhooks/api.js';
 
-export default class WebhookEnable extends AiotCommand {
-  static override summary = 'Send to a webhook again that was given up, at once and from where it stood.';
+export default class WebhookEnable extends PlatformCommand {
+  static override summary = 'Resume a failed webhook where it stopped.';
   static override description =
-    'What it missed is sent first, as far as the platform keeps it. One that only waits for its next attempt is tried at once.';
+    'Missed events are sent first, if the platform still has them. If the webhook is waiting for its next attempt, it is tried immediately.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> wh_01k2',
     '<%= config.bin %> <%= command.id %> wh_01k2 --json',
   ];
-  static override args = { id: Args.string({ required: true, description: 'Id of the webhook.' }) };
+  static override args = { id: Args.string({ required: true, description: 'Webhook ID.' }) };
   static override flags = { context: shared.context };
   static override result = webhookSchema;
 
   async run() {
     const input = await this.input(WebhookEnable);
-    const { args, flags } = input;
-    const webhook = await withClient(flags.context, (client) =>
-      client.webhooks.change(args.id, { enabled: true }),
+    return this.ask(
+      input,
+      ({ webhooks }) => webhooks.change(input.args.id, { enabled: true }),
+      (webhook) => webhookText(webhook),
+      ({ id }) => [`aiot webhook show ${id}`],
     );
-    this.print(webhookText(webhook));
-    this.print(next(`aiot webhook show ${webhook.id}${again(input, 'context')}`));
-    return webhook;
   }
 }

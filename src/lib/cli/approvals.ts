@@ -7,29 +7,29 @@ import { makeFolder, readJson, writeJsonAtomic } from '../core/files.js';
 import { configFolder } from '../core/folders.js';
 import { shellWord } from '../core/text.js';
 
-/** How long a call waits to be approved, and an approval to be used, ms. */
+/** How long a call waits for approval, and an approval for its use, ms. */
 const [askedMs, approvedMs] = [3_600_000, 300_000];
 
 const fileSchema = z.strictObject({
   id: z.string(),
   /** Words of the command line, without the program's name. */
   argv: z.array(z.string()),
-  /** Folder that it runs in. */
+  /** Working folder. */
   folder: z.string(),
-  /** Of what it waits for now: an approval, or its use. Milliseconds since 1970. */
+  /** End of the current wait, for approval or for use; ms since 1970. */
   until: z.number(),
   /** SHA-256 of the token, hex; null = not approved. */
   token: z.string().nullable(),
 });
 
-/** A call that somebody has to approve. */
+/** A call that a person must approve. */
 type Asked = z.output<typeof fileSchema>;
 
 const folder = () => join(configFolder(), 'mcp');
 const fileOf = (id: string) => join(folder(), `${id}.json`);
 const digest = (text: string) => createHash('sha256').update(text).digest('hex');
 
-/** Writes down what is asked for. Calls whose time is over are forgotten. */
+/** Records a requested call. Expired calls are removed. */
 export async function askFor(argv: readonly string[], cwd: string, now = Date.now()): Promise<Asked> {
   await makeFolder(folder(), 0o700);
   for (const name of await readdir(folder())) {
@@ -43,19 +43,19 @@ export async function askFor(argv: readonly string[], cwd: string, now = Date.no
   return asked;
 }
 
-/** A call that waits. @throws AIOT_NOT_FOUND where there is none of this id, or its time is over */
+/** A pending call. @throws AIOT_NOT_FOUND if there is none with this id, or it has expired */
 export async function askedFor(id: string, now = Date.now()): Promise<Asked> {
   const file = /^[0-9a-f]{8}$/.test(id)
     ? await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(id)))
     : undefined;
   const { success, data } = fileSchema.safeParse(file);
   if (success && data.until >= now) return data;
-  throw new AiotError('AIOT_NOT_FOUND', `no call ${id} waits for an approval`, {
-    next: 'Have the agent call the tool again: its answer names the call.',
+  throw new AiotError('AIOT_NOT_FOUND', `no call ${id} is waiting for approval`, {
+    next: "Ask the agent to call the tool again: the reply contains the call's id.",
   });
 }
 
-/** The command line as a person reads it: what could hide a part of it from a terminal is written out. */
+/** The command line in readable form, with everything escaped that could hide a part of it from a terminal. */
 export function lineOf({ argv }: Asked): string {
   const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
   const shown = (word: string) =>
@@ -63,7 +63,7 @@ export function lineOf({ argv }: Asked): string {
   return ['aiot', ...argv.map(shown)].join(' ');
 }
 
-/** Approves it: the token is good once, for just these words in this folder, until five minutes have passed. */
+/** Approves it: the token is valid once, for exactly these words in this folder, for five minutes. */
 export async function approve(asked: Asked, now = Date.now()): Promise<{ token: string; until: number }> {
   const token = `${asked.id}.${randomBytes(18).toString('base64url')}`;
   const until = now + approvedMs;
@@ -71,7 +71,7 @@ export async function approve(asked: Asked, now = Date.now()): Promise<{ token: 
   return { token, until };
 }
 
-/** Uses a token up, whatever it is shown with; says whether it was one for just this. */
+/** Consumes a token in any case; returns whether it was valid for exactly this call. */
 export async function redeem(
   token: string,
   { argv, folder: cwd }: { argv: readonly string[]; folder: string },
@@ -82,7 +82,7 @@ export async function redeem(
   const known = fileSchema.safeParse(await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(id)))).data;
   if (!known?.token || !timingSafeEqual(Buffer.from(known.token), Buffer.from(digest(token)))) return false;
   const used = `${fileOf(id)}.used`;
-  // Of two that come at once, one has it.
+  // Only one of two concurrent uses succeeds.
   const mine = await rename(fileOf(id), used).then(
     () => true,
     () => false,

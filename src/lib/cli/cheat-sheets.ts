@@ -1,19 +1,19 @@
 import { cheatSheets as brokers, type CheatSheet } from '../stream/cheat-sheets.js';
 
-/** Sheets of what is no broker: what people type in the tools they know, and the line for it here. */
+/** Sheets for tools other than brokers: the familiar command lines, and their equivalents here. */
 const tools = {
   esptool: {
     title: 'esptool, espflash, idf.py',
     about:
-      'Boards on a serial port; without --port the only one there is. Each line stands below what it replaces.',
+      'Boards on a serial port; --port is optional with a single board. Each command is shown under the one it replaces.',
     lines: [
-      ['esptool chip-id · espflash board-info', 'aiot flash info'],
+      ['esptool chip-id · espflash board-info', 'aiot board info'],
       [
         'esptool write-flash 0x10000 app.bin · espflash write-bin 0x10000 app.bin',
         'aiot flash app.bin@0x10000',
       ],
       [
-        'esptool write-flash for every board on the bench',
+        'esptool write-flash for every connected board',
         'aiot flash whole.bin@0x0 --all --jobs 8 --record boards.csv',
       ],
       ['esptool verify-flash 0x10000 app.bin', 'aiot flash verify app.bin@0x10000'],
@@ -29,15 +29,16 @@ const tools = {
         'nvs_partition_gen.py generate nvs.csv nvs.bin 0x6000',
         'aiot firmware nvs create nvs.csv nvs.bin --size 0x6000',
       ],
-      ['idf.py monitor · espflash monitor · picocom', 'aiot monitor --elf build/app.elf'],
+      ['idf.py monitor · espflash monitor · picocom', 'aiot board monitor --elf build/app.elf'],
     ],
     settings: [],
   },
   tflite: {
     title: 'Keras, TensorFlow Lite, TFLM',
-    about: 'From data to a network of integers and its C; docs/library.md has the same as functions.',
+    about:
+      'From data to a quantized model and C code. For the same steps as functions, see docs/how-to/library.md.',
     lines: [
-      ['model.fit(…) of a project', 'aiot model train'],
+      ['model.fit(…) for a project', 'aiot model train'],
       [
         'tf.keras.models.load_model · TFLiteConverter',
         'aiot model import gestures.keras --out gestures.tflite',
@@ -47,82 +48,82 @@ const tools = {
         'aiot model quantize float.tflite --data rows.csv --mode int8 --out int8.tflite',
       ],
       [
-        'xxd -i model.tflite, with its op resolver',
+        'xxd -i model.tflite, plus its op resolver',
         'aiot model quantize float.tflite --data rows.csv --emit tflm',
       ],
       ['tf.lite.experimental.Analyzer · Netron', 'aiot model inspect int8.tflite'],
       ['classification_report, confusion_matrix', 'aiot model evaluate'],
-      ['where int8 loses what float had', 'aiot model compare float.tflite int8.tflite --data rows.csv'],
-      ['does it fit, and how fast is it', 'aiot model fit int8.tflite --chip esp32s3'],
+      [
+        'find where int8 is less accurate than float',
+        'aiot model compare float.tflite int8.tflite --data rows.csv',
+      ],
+      ['check size and latency on a chip', 'aiot model fit int8.tflite --chip esp32s3'],
     ],
     settings: [],
   },
   fleet: {
-    title: 'A fleet',
+    title: 'Fleet',
     about:
-      'Devices, and what they are given. A selector is what device list takes: type=esp32 and site=lab and not online=true.',
+      'Devices and rollouts. A selector is an expression such as type=esp32 and site=lab and not online=true.',
     lines: [
       [
-        'a device with its certificate, onto the board at the port',
+        'provision a device on the board at a port',
         'aiot device provision pump-7 --port /dev/ttyUSB0 --wifi-ssid plant --wifi-password-file wifi.txt',
       ],
-      ['a hundred of them', 'aiot device provision --csv fleet.csv --out fleet --jobs 4'],
-      ['who is there', "aiot device list --selector 'site=lab and not online=true'"],
+      ['provision many devices', 'aiot device provision --csv fleet.csv --out fleet --jobs 4'],
+      ['list offline devices at a site', "aiot device list --selector 'site=lab and not online=true'"],
+      ['preview a rollout', 'aiot rollout plan --model har@3 --selector site=lab --out rollout.json'],
+      ['rehearse it with failures', 'aiot rollout rehearse rollout.json --fail-rate 2%'],
       [
-        'what a rollout would do, and to whom',
-        'aiot ota plan --model har@3 --selector site=lab --out rollout.json',
+        'roll out in waves that stop on failures',
+        'aiot rollout start --model har@3 --selector site=lab --waves 1%,10%,100% --max-failures 1% --wait',
       ],
-      ['how it would go with failures', 'aiot ota rehearse rollout.json --fail-rate 2%'],
-      [
-        'in waves that stop themselves',
-        'aiot ota start --model har@3 --selector site=lab --waves 1%,10%,100% --max-failures 1% --wait',
-      ],
-      ['where it stands; back to what they had', 'aiot ota status ro_01k2'],
-      ['undo it', 'aiot ota rollback ro_01k2'],
-      ['why a device runs what it runs', 'aiot device history pump-7'],
+      ['show its progress', 'aiot rollout show ro_01k2'],
+      ['roll it back', 'aiot rollout rollback ro_01k2'],
+      ['show why a device runs a version', 'aiot device history pump-7'],
     ],
     settings: [],
   },
   pipeline: {
-    title: 'Data to devices',
-    about: 'The steps one by one, and all of them again only where something has changed.',
+    title: 'From data to devices',
+    about: 'The pipeline steps, one at a time or all at once; unchanged steps are skipped.',
     lines: [
-      ['what recordings can and cannot show', 'aiot data check'],
-      ['is today still what was trained on', 'aiot data drift last-month.csv today.csv'],
-      ['every step from data to devices', 'aiot pipeline run'],
-      ['up to the figures, and no further', 'aiot pipeline run --until evaluate'],
-      ['whenever there is enough new data, or it drifts', 'aiot pipeline watch'],
+      ['find problems in recordings', 'aiot data check'],
+      ['compare new data with the training data', 'aiot data drift last-month.csv today.csv'],
+      ['run every step from data to devices', 'aiot pipeline run'],
+      ['stop after evaluation', 'aiot pipeline run --until evaluate'],
+      ['run on new data or drift', 'aiot pipeline watch'],
       [
-        'on Argo Workflows',
+        'run on Argo Workflows',
         'aiot pipeline run --engine argo --argo-server https://argo.internal:2746 --argo-token-file token',
       ],
-      ['publish, with limits kept and a signature', 'aiot model push'],
-      ['how a version came to be', 'aiot model why har@3'],
+      ['push a signed, evaluated version', 'aiot model push'],
+      ['show a version’s lineage', 'aiot model lineage har@3'],
     ],
     settings: [],
   },
   platform: {
-    title: 'A platform',
+    title: 'Platform',
     about:
-      'HTTPS API, MQTT broker, database and CA in one process; on PostgreSQL and S3 where one machine is too small.',
+      'HTTPS API, MQTT broker, database and CA in one process; PostgreSQL and S3 for larger installations.',
     lines: [
-      ['start it in the background; look at it; end it', 'aiot up --detach'],
-      ['in the browser', 'aiot dashboard --open'],
-      ['what is wrong', 'aiot status'],
-      ['let somebody in', 'aiot token create laptop --role viewer --user alice --expires 30d'],
-      ['a token for CI', 'aiot token create builds --role ci --scope models:push --expires 90d'],
-      ['keep a copy', 'aiot backup create platform.tar'],
-      ['as a service of this machine', 'aiot platform install'],
-      ['on Kubernetes', 'aiot deploy render --target k3s --out k3s'],
+      ['start the platform in the background', 'aiot up --detach'],
+      ['open the dashboard', 'aiot dashboard --open'],
+      ['show its status and warnings', 'aiot status'],
+      ['give a person access', 'aiot token create laptop --role viewer --user alice --expires 30d'],
+      ['create a token for CI', 'aiot token create builds --role ci --scope models:push --expires 90d'],
+      ['back up to a file', 'aiot backup create platform.tar'],
+      ['run it as a service', 'aiot platform service install'],
+      ['run it on Kubernetes', 'aiot deploy render --target k3s --out k3s'],
       [
-        'on an engine of its own',
+        'use PostgreSQL and S3',
         'aiot up --database postgres://aiot@db/aiot --blobs s3://aiot?endpoint=https://s3.internal',
       ],
-      ['what happens, as it happens', 'aiot events tail --follow'],
+      ['follow events', 'aiot events tail --follow'],
     ],
     settings: [],
   },
 } satisfies Record<string, CheatSheet>;
 
-/** By the topic of `aiot cheat TOPIC`. */
+/** Keyed by the topic of `aiot examples TOPIC`. */
 export const allCheatSheets: Record<string, CheatSheet> = { ...brokers, ...tools };

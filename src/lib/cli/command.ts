@@ -9,14 +9,13 @@ import { jsonLine } from '../core/text.js';
 import { showError } from './errors.js';
 import { common } from './flags/shared.js';
 import { createProgress, type Progress, type ProgressState } from './live/progress.js';
-import { drawsOver } from './live/redraw.js';
+import { stepProgress } from './live/steps.js';
 import { confirm, needsYes } from './questions.js';
-import { forTerminal, useColor } from './render/style.js';
-import { wrappedLines } from './render/text.js';
+import { drawsOver, forTerminal, useColor, wrappedLines } from './render/text.js';
 import { openFile, type ReportAsked } from './report.js';
 import { switchedOn } from './switches.js';
 
-/** Signals that come this soon after the first are that one again, ms. */
+/** A repeated signal within this time counts as the same one, ms. */
 const repeatMs = 500;
 
 type Parsed<T extends typeof Command> = Interfaces.InferredFlags<
@@ -26,15 +25,15 @@ type Parsed<T extends typeof Command> = Interfaces.InferredFlags<
 interface Input<T extends typeof Command> {
   flags: Parsed<T>;
   args: Interfaces.InferredArgs<T['args']>;
-  /** All words that are no flags: of a command that takes any number of them (`static strict = false`). */
+  /** All positional words, for commands that accept any number of them (`static strict = false`). */
   words: string[];
-  /** Whether a flag stands on the command line itself, and not in the environment or as a default alone. */
+  /** Whether a flag is on the command line itself, rather than only in the environment or a default. */
   given: (flag: string) => boolean;
 }
 
 /**
- * Base of all commands. `run` parses with `this.input()`, calls one function of lib, prints with `this.print` and returns
- * the value; `--json` prints that value as one line instead. What `run` throws becomes a message and an exit code here.
+ * Base of all commands. `run` parses with `this.input()`, calls one function of lib, prints with `this.print` and returns the value;
+ * `--json` prints that value as one line instead. Errors thrown by `run` become a message and an exit code here.
  */
 export abstract class AiotCommand extends Command {
   static override enableJsonFlag = true;
@@ -46,16 +45,19 @@ export abstract class AiotCommand extends Command {
   private outputClosed = false;
   private running: Progress | undefined;
 
-  /** Aborted by Ctrl-C and SIGTERM, and when nobody reads stdout any more: long work stops at it and cleans up. */
+  /** Aborted by Ctrl-C and SIGTERM, and when the reader of stdout has closed it: long work then stops and cleans up. */
   get signal(): AbortSignal {
     return this.interrupted.signal;
   }
 
   protected async input<T extends typeof Command>(command: T): Promise<Input<T>> {
-    const { flags, args, argv, raw } = await this.parse(command as unknown as typeof AiotCommand & T);
+    // oclif only reads the class's own members; those of a family of commands are inherited.
+    const { args: ownArgs, flags: ownFlags, baseFlags, enableJsonFlag, strict } = command as typeof Command;
+    const declared = { ...command, args: ownArgs, flags: ownFlags, baseFlags, enableJsonFlag, strict };
+    const { flags, args, argv, raw } = await this.parse(declared as unknown as typeof AiotCommand & T);
     const { NO_COLOR, FORCE_COLOR } = process.env;
     const wanted = drawsOver(process.stdout) || (FORCE_COLOR !== undefined && FORCE_COLOR !== '0');
-    useColor(wanted && !NO_COLOR && !flags['no-color'] && !this.jsonEnabled());
+    await useColor(wanted && !NO_COLOR && !flags['no-color'] && !this.jsonEnabled());
     return {
       flags: flags as Parsed<T>,
       args: args as Interfaces.InferredArgs<T['args']>,
@@ -73,14 +75,14 @@ export abstract class AiotCommand extends Command {
     return switchedOn('quiet', this.argv);
   }
 
-  /** The result for people, on stdout; nothing under --json. What others have put into it does nothing to a terminal. */
+  /** The result for people, on stdout; nothing under --json. Content from others is made safe for the terminal. */
   protected print(text: string): void {
     this.running?.end();
     if (!this.jsonEnabled())
       process.stdout.write(forTerminal(wrappedLines(text.endsWith('\n') ? text : `${text}\n`)));
   }
 
-  /** A file that goes to stdout, and may go on into another: character by character, but not to a terminal. */
+  /** A file written to stdout, possibly redirected to another file: unchanged, except on a terminal. */
   protected document(text: string): void {
     this.running?.end();
     const whole = text.endsWith('\n') ? text : `${text}\n`;
@@ -95,33 +97,43 @@ export abstract class AiotCommand extends Command {
     process.stderr.write(`${process.stderr.isTTY ? shown : plain(shown)}\n`);
   }
 
-  /** One step of long work as a JSON line on stderr, under --json and where it is not quiet: for programs that watch. */
+  /** One step of long work as a JSON line on stderr, under --json unless --quiet: for monitoring programs. */
   protected event(value: object): void {
     if (this.jsonEnabled() && !this.quiet) process.stderr.write(`${jsonLine(value)}\n`);
   }
 
   /**
-   * Shows how far long work is: pass `this.progress().update` to lib's callback. A spinner or bar on a terminal, and not
-   * before 600 ms; plain lines elsewhere; nothing under --quiet. Ends by itself with the command.
+   * Shows the progress of long work: pass `this.progress().update` to lib's callback. A spinner or bar on a terminal, after 600 ms at the
+   * earliest; plain lines elsewhere; nothing under --quiet. Ends automatically with the command.
    */
   protected progress(): Progress {
     this.running ??= createProgress({ tty: drawsOver(process.stderr), quiet: this.quiet });
     return this.running;
   }
 
-  /** What somebody may not have meant, on stderr: a line, or JSON (`warning`) under --json. */
+  /**
+   * The same for a sequence of steps: a live list on a terminal. `keep: false` clears it at the end, where the result repeats all of it in
+   * the same place.
+   */
+  protected steps({ keep = true } = {}): Progress {
+    if (!drawsOver(process.stderr) || this.quiet || this.jsonEnabled()) return this.progress();
+    this.running ??= stepProgress({ keep });
+    return this.running;
+  }
+
+  /** A warning about something possibly unintended, on stderr: a line, or JSON (`warning`) under --json. */
   protected caution(text: string): void {
     if (this.jsonEnabled()) this.event({ warning: text });
     else this.note(`! ${text}`);
   }
 
   /**
-   * The same as `progress` for work in stages: under --json each new stage is a line of JSON on stderr (`stage`, and `done` of `total`
-   * where it is counted), as of `aiot flash`.
+   * Like `progress`, but for work in stages. Under --json each new stage is a line of JSON on stderr (`stage`, and `done` of `total` if it
+   * is counted), as for `aiot flash`. With `list`, each stage remains as a line of a list of steps.
    */
-  protected stages(): (stage: ProgressState) => void {
-    if (!this.jsonEnabled()) return this.progress().update;
-    return ({ text, picture: _, ...counted }) => this.event({ stage: text, ...counted });
+  protected stages({ list = false } = {}): (stage: ProgressState) => void {
+    if (!this.jsonEnabled()) return (list ? this.steps() : this.progress()).update;
+    return ({ text, done, total }) => this.event({ stage: text, done, total });
   }
 
   /** One item of an endless output: a JSON line on stdout under --json, the given text otherwise. */
@@ -131,8 +143,8 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * Text or bytes of an endless output on stdout, many items at once; to be waited for where the reader is slower than this. `--json` is
-   * the caller's to honour: what fast streams print is made in batches.
+   * Text or bytes of an endless output on stdout, many items at once; awaited if the reader is slower. The caller must handle `--json`,
+   * because the output of fast streams is created in batches.
    */
   protected put(chunk: string | Uint8Array): void | Promise<void> {
     if (chunk.length === 0) return;
@@ -149,17 +161,15 @@ export abstract class AiotCommand extends Command {
     });
   }
 
-  /** Tells where a report is, and shows it where --open asks for it and there is a desktop. */
+  /** Prints the path of a report, and opens it if --open requests that and there is a desktop. */
   protected async showReport(file: string | undefined, { open }: ReportAsked): Promise<void> {
     if (file === undefined) return;
     const shown = open && (await openFile(file));
     if (this.jsonEnabled()) this.event({ report: file, opened: shown ?? false });
-    else this.note(`report: ${file}${open && !shown ? ' (no desktop here to show it on)' : ''}`);
+    else this.note(`report: ${file}${open && !shown ? ' (no desktop is available to open it)' : ''}`);
   }
 
-  /**
-   * Asks on the terminal; `--yes` has answered. @throws AIOT_USAGE where nobody can be asked: no terminal, or --json
-   */
+  /** Asks on the terminal; `--yes` answers in advance. @throws AIOT_USAGE without a terminal, or with --json */
   protected async agreed(question: string, yes: boolean): Promise<boolean> {
     if (yes) return true;
     const dryRun = 'dry-run' in (this.ctor.flags ?? {});
@@ -169,16 +179,16 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * What comes before something is lost for good: asks, naming what it is.
-   * @throws AIOT_USAGE where nobody can be asked, AIOT_INTERRUPTED where the answer is not yes: nothing was done
+   * Asks before something is permanently lost, naming it.
+   * @throws AIOT_USAGE if no one can be asked, AIOT_INTERRUPTED if the answer is not yes: nothing was done
    */
   protected async agreeToLose(question: string, yes: boolean): Promise<void> {
     if (!(await this.agreed(question, yes)))
-      throw new AiotError('AIOT_INTERRUPTED', 'stopped: nothing was changed');
+      throw new AiotError('AIOT_INTERRUPTED', 'canceled: nothing was changed');
   }
 
-  /** Exit code for a result that is there but is not good: 1 failed, 3 partly failed, 6 a check or gate said no. */
-  protected exitsWith(code: 1 | 3 | 6): void {
+  /** Exit code for a result that exists but is not good: 1 failed, 3 partly failed, 6 a check or gate refused, 130 interrupted. */
+  protected exitsWith(code: 1 | 3 | 6 | 130): void {
     process.exitCode = code;
   }
 
@@ -189,13 +199,13 @@ export abstract class AiotCommand extends Command {
       this.outputClosed = true;
       stop();
     };
-    // Not `once`: the cursor's guard below listr2 (signal-exit) ends the process at a signal that nobody else listens to.
+    // Not `once`: listr2's cursor guard (signal-exit) ends the process on a signal that has no other listener.
     let first = 0;
     const signalled = (signal: NodeJS.Signals) => {
       first ||= performance.now();
-      // npx passes on what the terminal has sent here already: one Ctrl-C comes twice.
+      // npx passes on signals that the terminal has already sent here, so one Ctrl-C arrives twice.
       if (performance.now() - first < repeatMs) return stop();
-      // Whoever asks again wants it to end now.
+      // A second request means: end now.
       process.off(signal, signalled);
       process.kill(process.pid, signal);
     };
@@ -212,23 +222,23 @@ export abstract class AiotCommand extends Command {
     }
   }
 
-  /** One line. Streams that have printed their items as lines return undefined and get no further one. */
+  /** One line. Streams that have printed their items as lines return undefined, and nothing more is printed. */
   override logJson(value: unknown): void {
     if (value !== undefined) process.stdout.write(`${jsonLine(value)}\n`);
   }
 
   override async catch(error: unknown): Promise<void> {
-    this.running?.end();
-    // Without it oclif warns, in tests, of a command whose command line was refused.
+    this.running?.end(true);
+    // Otherwise oclif prints a warning, in tests, for a command whose command line was rejected.
     this.parsed = true;
-    // `aiot … | head` has what it wanted: that is no failure.
+    // `aiot … | head`: the reader has all it needs, which is not a failure.
     if (this.outputClosed) return;
     const style = { json: this.jsonEnabled(), debug: switchedOn('debug', this.argv) };
     showError(error, { ...style, argv: 'project' in (this.ctor.flags ?? {}) ? this.argv : [] });
   }
 }
 
-/** Many parts of long work may listen to the one signal: Node's warning of a leak past ten would be wrong. */
+/** Many parts of long work may listen to the one signal, so Node's leak warning beyond ten listeners would be wrong. */
 function stopper(): AbortController {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal);

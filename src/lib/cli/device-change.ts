@@ -1,8 +1,8 @@
+import { changeDevices, changeExit, type DevicesChanged } from '../api/change-devices.js';
+import { withClient } from '../api/context.js';
+import type { DeviceChange } from '../api/contract/devices.js';
 import { plural } from '../core/figures.js';
 import { shellWord } from '../core/text.js';
-import { changeDevices, changeExit, type DevicesChanged } from '../registry/change-devices.js';
-import { withClient } from '../registry/context.js';
-import type { DeviceChange } from '../registry/fleet-api.js';
 import { AiotCommand } from './command.js';
 import { targetOf } from './flags/fleet.js';
 import { again } from './invocation.js';
@@ -15,17 +15,17 @@ interface Asked {
     selector?: string | undefined;
     'dry-run': boolean;
     context?: string | undefined;
-    /** Absent where nothing is asked. */
+    /** Absent if no question is asked. */
     yes?: boolean;
   };
   given: (flag: string) => boolean;
-  /** What is lost for good, of `motor-1` or `3 devices`: then one device that was named is asked about, too. */
+  /** The permanent loss, for `motor-1` or `3 devices`: even a single named device then requires confirmation. */
   loses?: (who: string) => string;
 }
 
-/** Base of the commands that change one device or many: they say what, this does it and shows it. */
+/** Base of the commands that change one or more devices: they define the change, this class applies and displays it. */
 export abstract class DeviceChangeCommand extends AiotCommand {
-  /** @param then what to type next, once it is done */
+  /** @param then the next command, once it is done */
   protected async change(
     asked: Asked,
     change: DeviceChange,

@@ -1,15 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { AiotError } from '../core/errors.js';
 import { packageRoot } from '../core/folders.js';
 import { nearest } from '../core/text.js';
-import { bold, cyan, dim } from './render/style.js';
-import { lineWidth } from './render/text.js';
+import { bold, cyan, dim, lineWidth } from './render/text.js';
 
-/** A page of docs/ as it comes with the program. */
+/** A page of docs/, as included in the program. */
 interface DocumentPage {
-  /** Path below docs/ without `.md`, such as `tutorials/motor`. */
+  /** File name without `.md`, such as `motor`; no two pages share one. */
   page: string;
   title: string;
   /** Its first sentence. */
@@ -18,11 +17,11 @@ interface DocumentPage {
   text: string;
 }
 
-/** A part of a page: its heading, and all up to the next heading as high. */
+/** A section of a page: its heading, and everything up to the next heading of the same level. */
 interface DocumentSection {
   page: string;
   heading: string;
-  /** Where it begins, from 1. */
+  /** Line of the heading, from 1. */
   line: number;
   text: string;
 }
@@ -34,12 +33,12 @@ export function documentList(root = packageRoot()): DocumentPage[] {
   const folder = join(root, 'docs');
   return readdirSync(folder, { recursive: true })
     .map((path) => String(path).replaceAll('\\', '/'))
-    .filter((path) => /^(?:tutorials\/)?[\w-]+\.md$/.test(path) && !path.endsWith('README.md'))
+    .filter((path) => /^(?:start|how-to|reference|background)\/[\w-]+\.md$/.test(path))
     .sort()
     .map((path) => {
       const text = readFileSync(join(folder, path), 'utf8');
       const title = /^# +(.*)$/m.exec(text)?.[1] ?? path;
-      return { page: path.slice(0, -'.md'.length), title, about: firstSentence(text), text };
+      return { page: basename(path, '.md'), title, about: firstSentence(text), text };
     });
 }
 
@@ -50,20 +49,21 @@ function firstSentence(text: string): string {
 }
 
 /**
- * A page, or with `page#words` the first of its sections whose heading has the words.
- * @throws AIOT_NOT_FOUND with the page or the sections that there are
+ * A page, or for `page#words` the first of its sections whose heading contains the words.
+ * @throws AIOT_NOT_FOUND, listing the available pages or sections
  */
 export function documentNamed(name: string, pages = documentList()): DocumentSection {
-  const [wanted = '', place] = name.replace(/\.md(?=#|$)/, '').split('#', 2);
+  const [wanted = '', place] = name.replace(/^(?:.*\/)?([\w-]*?)(?:\.md)?(?=#|$)/, '$1').split('#', 2);
   const names = pages.map(({ page }) => page);
   const found =
     pages.find(({ page }) => page === wanted) ??
-    pages.find(({ page }) => page.endsWith(`/${wanted}`)) ??
     pages.find(({ title }) => title.toLowerCase() === wanted.toLowerCase());
   if (!found) {
     const near = nearest(wanted, names);
-    throw new AiotError('AIOT_NOT_FOUND', `there is no page ${wanted}`, {
-      next: near ? `aiot docs ${near}` : 'aiot docs names all pages; aiot docs --find WORDS looks in them.',
+    throw new AiotError('AIOT_NOT_FOUND', `the page ${wanted} does not exist`, {
+      next: near
+        ? `aiot docs ${near}`
+        : 'To list the pages, run `aiot docs`. To search them, run `aiot docs --find WORDS`.',
     });
   }
   const sections = sectionsOf(found);
@@ -71,13 +71,13 @@ export function documentNamed(name: string, pages = documentList()): DocumentSec
     place === undefined ? sections[0] : sections.find(({ heading }) => hasWords(heading, wordsOf(place)));
   if (section) return section;
   throw new AiotError('AIOT_NOT_FOUND', `${found.page} has no section ${place}`, {
-    next: `It has: ${sections.map(({ heading }) => heading).join(', ')}`,
+    next: `Its sections: ${sections.map(({ heading }) => heading).join(', ')}`,
   });
 }
 
 /**
- * Sections that have all of the words: first those with the words in the heading, then by how often they have them as whole words,
- * for its length.
+ * Sections that contain all of the words: first those with the words in the heading, then by the frequency of the whole words relative to
+ * the section's length.
  */
 export function findInDocuments(words: string, pages = documentList()): DocumentSection[] {
   const wanted = wordsOf(words);
@@ -89,10 +89,10 @@ export function findInDocuments(words: string, pages = documentList()): Document
     .map(({ hit }) => hit);
 }
 
-/** Pages that are looked up rather than read: they have every word there is. */
+/** Reference pages, which contain almost every word. */
 const listings: ReadonlySet<string> = new Set(['benchmarks', 'dependencies', 'errors', 'reliability']);
 
-/** So many lines count as one mention less. */
+/** This many lines count as one mention less. */
 const linesPerMention = 20;
 
 function weightOf({ page, heading, text }: DocumentSection, words: readonly string[]): number {
@@ -126,7 +126,7 @@ function weightOf({ page, heading, text }: DocumentSection, words: readonly stri
   );
 }
 
-/** How `documentNamed` takes a section: one word for a shell. */
+/** Reference to a section for `documentNamed`: a single shell word. */
 export function placeOf({ page, heading }: DocumentSection): string {
   const words = heading.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
   return `${page}#${words.join('-')}`;
@@ -143,7 +143,7 @@ function hasWords(text: string, words: readonly string[]): boolean {
   return words.length > 0 && words.every((word) => all.includes(word));
 }
 
-/** The headings of a page; what stands in a block of code is none. */
+/** The headings of a page; lines in code blocks are not headings. */
 function headingsOf({ text }: DocumentPage): { line: number; depth: number; heading: string }[] {
   const found: { line: number; depth: number; heading: string }[] = [];
   let code = false;
@@ -155,7 +155,7 @@ function headingsOf({ text }: DocumentPage): { line: number; depth: number; head
   return found;
 }
 
-/** Each heading with all that is below it. */
+/** Each heading with everything below it. */
 function sectionsOf(page: DocumentPage): DocumentSection[] {
   const headings = headingsOf(page);
   return headings.map(({ line, depth, heading }, i) => {
@@ -164,7 +164,7 @@ function sectionsOf(page: DocumentPage): DocumentSection[] {
   });
 }
 
-/** Each heading with what stands before the next one, so that nothing is found twice. */
+/** Each heading with the text before the next one, so that nothing is found twice. */
 function ownSections(page: DocumentPage): DocumentSection[] {
   const headings = headingsOf(page);
   return headings.map(({ line, heading }, i) => section(page, heading, line, headings[i + 1]?.line));
@@ -174,12 +174,12 @@ function section({ page, text }: DocumentPage, heading: string, line: number, en
   return { page, heading, line: line + 1, text: text.split('\n').slice(line, end).join('\n').trimEnd() };
 }
 
-/** Lines of a text wider than this are hard to follow. */
+/** Lines wider than this are hard to read. */
 const widest = 100;
 
 /**
- * Markdown as these documents are written, for a terminal: paragraphs and lists as wide as it is, code as it stands, tables a row a line or
- * a paragraph. Pictures are left out, and links are their words.
+ * The Markdown of these documents, rendered for a terminal: paragraphs and lists wrapped to its width, code unchanged, tables as one line
+ * or one paragraph per row. Images are omitted, and links are reduced to their text.
  */
 export function documentText(markdown: string, columns = Math.min(widest, lineWidth())): string {
   const out: string[] = [];
@@ -201,7 +201,7 @@ export function documentText(markdown: string, columns = Math.min(widest, lineWi
     .replace(/^\n+|\s+$/g, '');
 }
 
-/** Behind the part that begins here: a block of code, a table, a heading, an item or a paragraph. */
+/** End of the element that begins here: a code block, a table, a heading, an item or a paragraph. */
 function endOf(lines: string[], at: number): number {
   const first = lines[at]!;
   const until = (test: (line: string) => boolean) => {
@@ -225,7 +225,7 @@ function paragraph(lines: string[], columns: number): string[] {
   );
 }
 
-/** Aligned where all rows have room, otherwise each row as a paragraph: what is not cut can be read. */
+/** Aligned if all rows fit, otherwise each row as a paragraph, because text that is not cut remains readable. */
 function tableText(lines: string[], columns: number): string[] {
   const rows = lines.filter((_, i) => i !== 1).map((line) => cellsOf(line).map(inline));
   const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => width(row[c] ?? ''))));
@@ -248,7 +248,7 @@ function tableText(lines: string[], columns: number): string[] {
   });
 }
 
-/** A bar within a cell is written `\|`. */
+/** A pipe character within a cell is written `\|`. */
 function cellsOf(line: string): string[] {
   const inner = line.trim().replace(/^\||\|$/g, '');
   return inner.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'));
@@ -261,10 +261,10 @@ function inline(text: string): string {
   return parts.map((part, i) => (i % 2 === 1 ? cyan(part) : emphasized(part))).join('');
 }
 
-/** The words of a link, and where it leads as `aiot docs` takes it, where the words are not the page's own. */
+/** The text of a link, and its destination in the form for `aiot docs` unless the text already names the page. */
 function linkText(_: string, words: string, to: string): string {
   if (/^https?:/.test(to)) return words === to ? words : `${words} (${to})`;
-  const [, page, place = ''] = /^(?:\.\.\/)?((?:[\w-]+\/)?[\w-]+)?(?:\.md)?(#[\w-]+)?$/.exec(to) ?? [];
+  const [, page, place = ''] = /^(?:(?:\.\.\/)?(?:[\w-]+\/)?([\w-]+))?(?:\.md)?(#[\w-]+)?$/.exec(to) ?? [];
   const name = `${page ?? ''}${place}`;
   return name === '' || words.toLowerCase().replaceAll(' ', '-') === name ? words : `${words} (${name})`;
 }

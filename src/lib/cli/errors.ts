@@ -5,14 +5,13 @@ import { machineFailure } from '../core/files.js';
 import { issueText } from '../core/issues.js';
 import { didYouMean, jsonLine, nearest } from '../core/text.js';
 import { forProject } from './invocation.js';
-import { bold, dim, forTerminal, red } from './render/style.js';
-import { lineWidth, wrappedLines } from './render/text.js';
+import { bold, dim, forTerminal, lineWidth, red, wrappedLines } from './render/text.js';
 
-/** oclif's own errors are usage errors, and a machine may fail; anything else unknown is a bug of ours. */
+/** oclif's own errors are usage errors, and some are failures of the machine; any other unknown error is our own bug. */
 export function asAiotError(error: unknown): AiotError {
   if (error instanceof AiotError) {
     const message = flagSentence(error.message);
-    return message === error.message ? error : new AiotError(error.code, message, error);
+    return message === error.message ? error : error.reworded(message, error);
   }
   if (error instanceof Errors.CLIError) return usageError(error);
   if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof AiotError)
@@ -20,7 +19,7 @@ export function asAiotError(error: unknown): AiotError {
   return machineFailure(error) ?? new AiotError('AIOT_BUG', bugText(error), { cause: error });
 }
 
-/** A schema's own error has its issues as JSON for a message. */
+/** A schema's own error has its issues as JSON in the message. */
 function bugText(error: unknown): string {
   if (error instanceof Error && error.name === 'ZodError' && 'issues' in error)
     return issueText(error as Parameters<typeof issueText>[0], 'a value');
@@ -31,29 +30,55 @@ export interface ErrorStyle {
   json: boolean;
   /** Show the stack too; a bug's stack is always shown. */
   debug: boolean;
-  /** Words of the command line, where it can name a project: what is proposed names it too. */
+  /** Words of the command line that may name a project: suggested commands then name it too. */
   argv?: readonly string[];
 }
 
 /**
- * Shows an error and sets the exit code: one line on stdout under --json, else a message on stderr.
- * It never ends the process, so what is being written still gets out.
+ * Prints an error and sets the exit code: one line on stdout under --json, else a message on stderr.
+ * It never ends the process, so pending output is still written.
  */
 export function showError(error: unknown, style: ErrorStyle): void {
   const known = asAiotError(error);
   const next = forProject(known.next, style.argv ?? []);
-  const shown = next === known.next ? known : new AiotError(known.code, known.message, { ...known, next });
+  const shown = next === known.next ? known : known.reworded(known.message, { ...known, next });
   if (style.json) process.stdout.write(`${jsonLine({ error: shown.toJSON() })}\n`);
-  else process.stderr.write(renderError(shown));
+  else process.stderr.write(renderError(style.debug || !process.stderr.isTTY ? shown : brief(shown)));
   if (style.debug || shown.family === 'bug') process.stderr.write(forTerminal(`${dim(stackOf(error))}\n`));
   process.exitCode = shown.exit;
 }
 
-/** Lines after the first are set in: what an error quotes cannot look like another error, or like a result. */
+/** Lines after the first are indented, so that text quoted by an error cannot look like another error or a result. */
 export function renderError(error: AiotError): string {
   const [message, advice] = [error.message, error.next].map((text) => text.replaceAll('\n', '\n  '));
   const shown = `${red('✗')} ${bold(`${error.code}:`)} ${message}\n  ${dim('Try:')} ${advice}\n`;
   return forTerminal(wrappedLines(shown, lineWidth(process.stderr)));
+}
+
+/** Maximum number of lines of an error on a terminal: problem, location and fix. Narrow terminals wrap them. */
+const mostLines = 3;
+
+const rest = '… (--debug shows the rest)';
+
+/**
+ * The same error, short enough for a terminal: of a long next step only the first sentence, of a long message only its beginning.
+ * Logs and files get the whole text.
+ */
+export function brief(error: AiotError, columns = lineWidth(process.stderr)): AiotError {
+  const fits = (message: string, next: string) => linesOf(error.code, message, next, columns) <= mostLines;
+  if (fits(error.message, error.next)) return error;
+  const step = error.next.split(/(?<=[.;]) /)[0] ?? error.next;
+  if (fits(error.message, step)) return error.reworded(error.message, { ...error, next: step });
+  const words = error.message.split(/\s+/);
+  const short = (count: number) => `${words.slice(0, count).join(' ')} ${rest}`;
+  let count = words.length;
+  while (count > 1 && !fits(short(count), step)) count--;
+  return error.reworded(short(count), { ...error, next: step });
+}
+
+/** Narrow terminals count as 80 columns wide. */
+function linesOf(code: string, message: string, next: string, columns: number): number {
+  return wrappedLines(`✗ ${code}: ${message}\n  Try: ${next}`, Math.max(80, columns)).split('\n').length;
 }
 
 function stackOf(error: unknown): string {
@@ -62,11 +87,14 @@ function stackOf(error: unknown): string {
   return parts.join('\ncaused by: ');
 }
 
-/** What oclif's parser errors carry beside their message; its classes are not exported. */
+/** Fields of oclif's parser errors besides the message; its classes are not exported. */
 interface ParserError extends Error {
   args?: unknown[];
   flags?: string[];
-  parse?: { input?: { flags?: Record<string, { options?: readonly string[] }> } };
+  parse?: {
+    input?: { flags?: Record<string, { options?: readonly string[] }> };
+    output?: { flags?: Record<string, unknown> };
+  };
 }
 
 interface Arg {
@@ -74,7 +102,7 @@ interface Arg {
   description?: string;
 }
 
-/** A command line that oclif refused, in the program's own words. */
+/** A command line that oclif rejected, in the program's own words. */
 function usageError(error: ParserError): AiotError {
   const said = stripVTControlCharacters(error.message).split('\nSee more help')[0] ?? '';
   if (said.startsWith('Missing ') && error.args) {
@@ -85,14 +113,23 @@ function usageError(error: ParserError): AiotError {
   }
   if (said.startsWith('Nonexistent flag') && error.flags) {
     const known = Object.keys(error.parse?.input?.flags ?? {});
-    const reasons = error.flags.map((flag) => {
+    const reasons = error.flags.map((word) => {
+      // A value may be a secret, and is not part of the name.
+      const flag = word.replace(/=.*$/s, '');
       const near = nearest(flag.replace(/^-+/, ''), known);
-      return `no such flag: ${flag}${near === undefined ? '' : `; did you mean --${near}?`}`;
+      return `unknown flag ${flag}${near === undefined ? '' : `. Did you mean --${near}?`}`;
     });
     return new AiotError('AIOT_USAGE', reasons.join(' '), { cause: error });
   }
   const flags = error.parse?.input?.flags ?? {};
-  return new AiotError('AIOT_USAGE', sentences(said, flags), { cause: error });
+  const refusal = new AiotError('AIOT_USAGE', sentences(said, flags), { cause: error });
+  const unasked = 'yes' in flags && !error.parse?.output?.flags?.yes && !process.stdin.isTTY;
+  if (!unasked || !refusal.message.includes('expected --')) return refusal;
+  // Otherwise the error would ask for --yes only once everything else is in order.
+  return new AiotError('AIOT_USAGE', refusal.message, {
+    next: `${refusal.next} Also add --yes, because there is no terminal for the confirmation.`,
+    cause: error,
+  });
 }
 
 function sentences(said: string, flags: Record<string, { options?: readonly string[] }>): string {
@@ -112,7 +149,7 @@ function sentences(said: string, flags: Record<string, { options?: readonly stri
 /** oclif's phrases about flags, and ours. */
 const phrases: [RegExp, string][] = [
   [/^Missing required flag (\S+)$/, 'expected --$1'],
-  [/^(--[^\s=]+)\S* cannot also be provided when using (--\S+)$/, '$1 does not go with $2'],
+  [/^(--[^\s=]+)\S* cannot also be provided when using (--\S+)$/, '$1 cannot be combined with $2'],
   [/^All of the following must be provided when using (--\S+): (.+)$/, '$1 needs $2'],
   [/^Expected (--[^\s=]+)=([\s\S]*) to be one of: (.+)$/, '$1: expected one of $3; got "$2"'],
   [/^Expected ([\s\S]*) to be one of: (.+)$/, 'expected one of $2; got "$1"'],
@@ -129,7 +166,7 @@ const phrases: [RegExp, string][] = [
   [/^Flag (--\S+) expects a value$/, '$1: expected a value'],
 ];
 
-/** A sentence about a flag in our words; of what oclif puts around a parser's own error only the flag's name is of use. */
+/** A sentence about a flag in our words; of oclif's wrapper around a parser's own error, only the flag's name is used. */
 function flagSentence(message: string): string {
   const [, flag, reason] =
     /^Parsing (--\S+) ?\n\t([\s\S]*?)(?:\nSee more help with --help)?$/.exec(message) ?? [];
@@ -144,7 +181,7 @@ function inOurWords(message: string): string {
   return found ? withSuggestion(message.replace(found[0], found[1])) : message;
 }
 
-/** Ends a sentence about a value that is none of a few with the one that was meant. */
+/** Ends a sentence that rejects a value by suggesting the intended one. */
 function withSuggestion(sentence: string): string {
   const [, values = '', got = ''] = /expected one of (.+); got "([^"]*)"$/.exec(sentence) ?? [];
   return sentence + didYouMean(got, values.split(', '));

@@ -1,193 +1,366 @@
-import { type Command, CommandHelp, Help, type Interfaces } from '@oclif/core';
+import { type Command, CommandHelp, Errors, Help, type Interfaces } from '@oclif/core';
 import { width, wrapped } from './render/wrap.js';
 
-/** Usage lines say what has to be there; flags that need not be are listed below anyhow, with what they go with. */
+type Flag = Command.Flag.Any & { helpValue?: unknown; options?: readonly string[]; multiple?: boolean };
+type Entry = [label: string, text: string];
+
+/** Labels wider than this have their text on the next line, so that one long name does not narrow all texts. */
+const widestLabel = 24;
+
+/** Flags with the same meaning everywhere: last in their section, in this order. */
+const vocabulary = [
+  'project',
+  'out',
+  'report',
+  'open',
+  'junit',
+  'context',
+  'timeout',
+  'wait',
+  'dry-run',
+  'yes',
+];
+
+/** The help of one command: summary, usage, examples, description, arguments, flags by group, flags of every command. */
 class AiotCommandHelp extends CommandHelp {
-  override wrap(body: string, spacing = this.indentSpacing): string {
-    return wordWrap(this.render(body), this.opts.maxWidth - spacing);
-  }
-
-  override renderList(...[input, opts]: Parameters<CommandHelp['renderList']>): string {
-    return listWithin(super.renderList(input, opts), this.opts.maxWidth - 2, () =>
-      super.renderList(input, { ...opts, multiline: true, indentation: opts.indentation + 2 }),
-    );
-  }
-
-  protected override flags(flags: Command.Flag.Any[]): [string, string | undefined][] | undefined {
-    return super.flags(flags.map(withValues));
-  }
-
-  protected override defaultUsage(): string {
-    const { id, args, flags } = this.command;
-    const words = Object.values(args ?? {}).filter(({ hidden }) => !hidden);
-    const needed = Object.values(flags ?? {}).filter(({ required, hidden }) => required && !hidden);
+  override generate(): string {
+    const { description, aliases } = this.command;
     return [
-      id,
-      ...words.map(({ name, required, multiple }) => {
-        const word = `${name.toUpperCase()}${multiple ? '...' : ''}`;
-        return required ? word : `[${word}]`;
-      }),
-      ...needed.map((flag) => `--${flag.name}${flag.type === 'option' ? ` ${placeholderOf(flag)}` : ''}`),
+      this.part('usage', `$ ${this.config.bin} ${this.words()}`),
+      this.part('examples', this.exampleLines()),
+      this.part('description', description && this.paragraphs(description)),
+      this.part('arguments', this.list(this.argumentEntries())),
+      ...this.flagParts(),
+      this.part('short form', aliases.map((alias) => `$ ${this.config.bin} ${spaced(alias)}`).join('\n')),
+    ]
+      .filter(Boolean)
+      .join('\n\n');
+  }
+
+  private part(title: string, body: string | undefined): string | undefined {
+    return body ? this.section(title.toUpperCase(), body) : undefined;
+  }
+
+  private paragraphs(text: string): string {
+    return wrappedText(this.render(text), this.opts.maxWidth - 2);
+  }
+
+  private list(entries: Entry[]): string {
+    return inColumns(entries, this.opts.maxWidth - 2);
+  }
+
+  /** Only required parts; optional flags are listed below anyway. */
+  private words(): string {
+    const { id, args, flags } = this.command;
+    const needed = Object.entries<Flag>(flags).filter(([, { required, hidden }]) => required && !hidden);
+    return [
+      spaced(id),
+      ...Object.values(args)
+        .filter(({ hidden }) => !hidden)
+        .map(({ name, required, multiple }) => {
+          const word = `${name.toUpperCase()}${multiple ? '...' : ''}`;
+          return required ? word : `[${word}]`;
+        }),
+      ...needed.map(([name, flag]) => ['--', name, placeholderOf(name, flag)].join('')),
       '[FLAGS]',
     ].join(' ');
   }
+
+  private exampleLines(): string {
+    const texts = (this.command.examples ?? []).map((example) =>
+      typeof example === 'string' ? example : `# ${example.description}\n${example.command}`,
+    );
+    return texts
+      .flatMap((text) => this.render(text).split('\n'))
+      .map((line) => (line.startsWith('#') ? line : `$ ${line}`))
+      .map((line) => commandLines(line, this.opts.maxWidth - 2))
+      .join('\n');
+  }
+
+  private argumentEntries(): Entry[] {
+    return Object.values(this.command.args)
+      .filter(({ hidden }) => !hidden)
+      .map(({ name, description = '', options, default: standard, required }) => [
+        required ? name.toUpperCase() : `[${name.toUpperCase()}]`,
+        withValues(description, options, standard),
+      ]);
+  }
+
+  private flagParts(): (string | undefined)[] {
+    const byGroup = new Map<string, [string, Flag][]>();
+    for (const [name, flag] of Object.entries<Flag>(this.command.flags)) {
+      const group = flag.helpGroup ?? '';
+      if (!flag.hidden) byGroup.set(group, [...(byGroup.get(group) ?? []), [name, flag]]);
+    }
+    const { GLOBAL: common = [], '': main = [], ...groups } = Object.fromEntries(byGroup);
+    const entries = (flags: [string, Flag][]) => this.list(flagEntries(flags.sort(byImportance)));
+    const env = 'You can also set any flag with an environment variable, such as AIOT_DRY_RUN for --dry-run.';
+    return [
+      ...[['', main] as const, ...Object.entries(groups)]
+        .filter(([, flags]) => flags.length > 0)
+        .map(([group, flags]) => this.part(`${group} flags`.trim(), entries(flags))),
+      this.part('common flags', `${entries(common)}\n${wrappedText(env, this.opts.maxWidth - 2)}`),
+    ];
+  }
 }
 
-/** Values with commas between them can go on in a further line; oclif shows `a|b|c`, and breaks it anywhere. */
-function withValues(flag: Command.Flag.Any): Command.Flag.Any {
-  if (flag.type !== 'option' || !flag.options?.length) return flag;
-  const helpValue = flag.helpValue ?? '<option>';
-  return { ...flag, helpValue, summary: `${flag.summary ?? ''} Values: ${flag.options.join(', ')}.` };
+/** `device:list` as it is typed. */
+const spaced = (id: string) => id.replaceAll(':', ' ');
+
+const rank = (name: string, { required }: Flag) => (required ? -1 : vocabulary.indexOf(name) + 1);
+
+/** Required flags first, those of the vocabulary last; the others as their command lists them. */
+function byImportance([nameA, a]: [string, Flag], [nameB, b]: [string, Flag]): number {
+  return rank(nameA, a) - rank(nameB, b);
 }
 
-/** Ends lines between words, and inside of a word only where it is longer than a line, after punctuation. */
-function wordWrap(text: string, columns: number): string {
+function flagEntries(flags: [string, Flag][]): Entry[] {
+  const indent = flags.some(([, { char }]) => char) ? '    ' : '';
+  return flags.map(([name, flag]) => {
+    const shown = flag.type === 'boolean' && flag.allowNo ? `--[no-]${name}` : `--${name}`;
+    const { summary = '', description = '', options, default: standard, required, helpValue } = flag;
+    return [
+      `${flag.char ? `-${flag.char}, ` : indent}${shown}${placeholderOf(name, flag)}`,
+      `${required ? 'Required. ' : ''}${withValues(summary || description, helpValue === undefined && choiceOf(options) ? [] : options, standard)}`,
+    ];
+  });
+}
+
+/** ` NAME`: what follows the flag. */
+function placeholderOf(name: string, { type, helpValue, multiple, options }: Flag): string {
+  if (type === 'boolean') return '';
+  const value =
+    typeof helpValue === 'string' ? helpValue : (choiceOf(options) ?? name.split('-').at(-1)?.toUpperCase());
+  return ` ${value}${multiple ? '...' : ''}`;
+}
+
+/** `pause|rollback`, if the values are few and short. */
+function choiceOf(options: readonly string[] | undefined): string | undefined {
+  const choice = options?.join('|') ?? '';
+  return choice !== '' && choice.length <= 16 ? choice : undefined;
+}
+
+function withValues(text: string, options: readonly string[] | undefined, standard: unknown): string {
+  const known = typeof standard === 'string' || typeof standard === 'number';
+  return [
+    text,
+    ...(options && options.length > 0 ? [`Values: ${options.join(', ')}.`] : []),
+    ...(known && standard !== '' ? [`[default: ${standard}]`] : []),
+  ].join(' ');
+}
+
+/** Wraps lines between words, and within a word only if it is longer than a line, after punctuation. */
+function wrappedText(text: string, columns: number): string {
   return text
     .split('\n')
     .flatMap((line) => wrapped(line.trim(), columns))
     .join('\n');
 }
 
-/** A list as it is where it fits, else as `other` has it: oclif's block form counts two columns too few. */
-function listWithin(list: string, columns: number, other: () => string): string {
-  return list.split('\n').some((line) => width(line) > columns) ? other() : list;
+/** Formats labels and texts as two columns. */
+function inColumns(entries: Entry[], columns: number): string {
+  const left =
+    Math.max(0, ...entries.map(([label]) => width(label)).filter((wide) => wide <= widestLabel)) + 2;
+  return entries
+    .flatMap(([label, text]) => {
+      const [first = '', ...more] = wrappedText(text, Math.max(20, columns - left)).split('\n');
+      const rest = more.map((line) => ' '.repeat(left) + line);
+      if (width(label) + 2 > left) return [label, ' '.repeat(left) + first, ...rest];
+      return [`${label.padEnd(left)}${first}`.trimEnd(), ...rest];
+    })
+    .join('\n');
 }
 
-function placeholderOf({
-  helpValue,
-  options,
-}: Command.Flag.Any & { helpValue?: unknown; options?: unknown }): string {
-  if (typeof helpValue === 'string') return helpValue;
-  return Array.isArray(options) ? options.join('|') : '<value>';
+/** A command over several lines, as a shell takes it: broken only between words, and not between a flag and its value. */
+function commandLines(line: string, columns: number): string {
+  if (width(line) <= columns) return line;
+  const lines: string[] = [];
+  let current = '';
+  for (const word of line.match(/(?:--?[a-z][a-z-]* )?(?!-)(?:'[^']*'|"[^"]*"|[^\s'"])+|--?[a-z-]+/g) ?? []) {
+    if (current !== '' && width(current) + width(word) + 3 > columns) {
+      lines.push(`${current} \\`);
+      current = `    ${word}`;
+    } else current = current === '' ? word : `${current} ${word}`;
+  }
+  return [...lines, current].join('\n');
 }
+
+/** Topics that had another name, which people still type. */
+const formerTopics: Readonly<Record<string, string>> = { ota: 'rollout' };
 
 /**
- * oclif's help with a front page of our own: it tells the journey from a first try to a running fleet, not the alphabet.
- * Imports oclif alone, which is loaded by then: help must stay quick.
+ * oclif's help with pages of our own: a front page of one screen, one line for each command of a topic, examples before flags.
+ * Imports only oclif, which is already loaded, because help must be fast.
  */
 export default class AiotHelp extends Help {
   protected override CommandHelpClass = AiotCommandHelp;
 
-  override wrap(body: string, spacing = this.indentSpacing): string {
-    return wordWrap(this.render(body), this.opts.maxWidth - spacing);
-  }
-
-  /** The first line of a command's help, which oclif leaves to the terminal's edge. */
-  protected override log(...texts: string[]): void {
-    super.log(...texts.map((text) => text.replace(/^\S.*$/gm, (line) => this.wrap(line, 0))));
-  }
-
   protected override async showRootHelp(): Promise<void> {
-    const { bin, pjson } = this.config;
-    const sections = groups(this.sortedCommands, this.config.topics).map(({ title, entries }) =>
-      this.section(
-        title.toUpperCase(),
-        this.renderList(entries, { indentation: 2, spacer: '\n', stripAnsi: this.opts.stripAnsi ?? false }),
-      ),
-    );
+    this.log(frontPage(this.config.bin, this.opts.maxWidth));
+  }
+
+  /** Help may be asked for at any place of a command line, and by any name of a command. */
+  override async showHelp(argv: string[]): Promise<void> {
+    const end = argv.indexOf('--');
+    const words = argv
+      .slice(0, end < 0 ? argv.length : end)
+      .filter((word) => !word.startsWith('-'))
+      .flatMap((word) =>
+        this.config.findTopic(word) || this.config.findCommand(word) ? word.split(':') : [word],
+      );
+    if (words.length === 0) return this.showRootHelp();
+    for (let begin = 0; begin < words.length; begin++) {
+      for (let count = Math.min(3, words.length - begin); count > 0; count--) {
+        const id = words.slice(begin, begin + count).join(':');
+        const command = this.config.findCommand(id);
+        if (command) return this.showCommandHelp(await this.canonical(command));
+        const topic = this.config.findTopic(formerTopics[id] ?? id);
+        if (topic && begin + count === words.length) return this.showTopicHelp(topic);
+      }
+    }
+    throw new Errors.CLIError(`Command ${words.join(' ')} not found.`);
+  }
+
+  /** The command itself instead of one of its aliases, and with defaults as they are written. */
+  private async canonical(found: Command.Loadable): Promise<Command.Loadable> {
+    const command = aliasesOf(found).includes(found.id)
+      ? (this.config.commands.find(
+          ({ id, ...other }) => aliasesOf(other).includes(found.id) && !aliasesOf(other).includes(id),
+        ) ?? found)
+      : found;
+    if (!command.hasDynamicHelp) return command;
+    const { flags } = await command.load();
+    for (const [name, { type, defaultHelp, ...flag }] of Object.entries<Flag & { defaultHelp?: unknown }>(
+      flags,
+    )) {
+      const cached = command.flags[name];
+      if (type === 'boolean' || typeof defaultHelp !== 'function' || !cached) continue;
+      Object.assign(cached, { default: await defaultHelp({ options: flag, flags: {} }) });
+    }
+    return command;
+  }
+
+  override async showCommandHelp(command: Command.Loadable): Promise<void> {
+    const { maxWidth } = this.opts;
+    this.log(`${wrappedText(this.summary(command) ?? '', maxWidth)}\n`);
+    this.log(this.formatCommand({ ...command }));
+    const below = this.entriesBelow(command.id);
+    if (below.length > 0) this.log(`\n${this.section('COMMANDS', inColumns(below, maxWidth - 2))}`);
+  }
+
+  protected override async showTopicHelp({ name, description = '' }: Interfaces.Topic): Promise<void> {
+    const { maxWidth } = this.opts;
+    const typed = `${this.config.bin} ${spaced(name)}`;
     this.log(
       [
-        pjson.description ?? '',
-        this.section('USAGE', `$ ${bin} COMMAND [--json] [--help]`),
-        ...sections,
-        `${bin} COMMAND --help tells more; ${bin} explain CODE tells what an error means.`,
+        wrappedText(description, maxWidth),
+        this.section('USAGE', `$ ${typed} COMMAND`),
+        this.section('COMMANDS', inColumns(this.entriesBelow(name), maxWidth - 2)),
+        `For help on a command, run ${typed} COMMAND --help.`,
       ].join('\n\n'),
     );
   }
 
-  /** `aiot device --help` is about the whole topic, also where `aiot device` alone lists. */
-  override async showHelp(argv: string[]): Promise<void> {
-    const words = argv.filter((word) => !word.startsWith('-'));
-    const topic = words.length === 1 ? this.topicOf(words[0] ?? '') : undefined;
-    if (topic) await this.showTopicHelp(topic);
-    else await super.showHelp(argv);
+  /** The commands below a topic, without its name: `config deploy` of device. Short forms are beside the name. */
+  private entriesBelow(topic: string): Entry[] {
+    const below = (id: string) => (id.startsWith(`${topic}:`) ? [spaced(id.slice(topic.length + 1))] : []);
+    return this.sortedCommands.flatMap((command) =>
+      below(command.id).map((name): Entry => {
+        const names = [name, ...command.aliases.flatMap(below)];
+        return [names.join(', '), command.summary ?? ''];
+      }),
+    );
   }
 
-  /** A topic has commands below it; oclif takes every command for one. */
-  private topicOf(name: string): Interfaces.Topic | undefined {
-    // `aiot flash` is a command of its own too: oclif shows that, and then those below it.
-    const own = this.config.commands.find(({ id }) => id === name);
-    if (own && !own.hiddenAliases.includes(name)) return undefined;
-    const has = this.config.commandIDs.some((id) => id.startsWith(`${name}:`));
-    return has ? this.config.findTopic(name) : undefined;
-  }
-
-  protected override formatTopic(topic: Interfaces.Topic): string {
-    const alone = this.config.commands.find(({ hiddenAliases }) => hiddenAliases.includes(topic.name));
-    const same = alone ? `\n\n${this.config.bin} ${topic.name} alone = ${alone.id.replaceAll(':', ' ')}` : '';
-    return `${super.formatTopic(topic).trimEnd()}${same}\n`;
-  }
-
-  /** The bare topic is another name of its list: it gets no line of its own. */
+  /** Each command once, without its other names. */
   protected override get sortedCommands(): Command.Loadable[] {
-    return super.sortedCommands.filter(({ id, hiddenAliases }) => !hiddenAliases.includes(id));
+    return super.sortedCommands.filter((command) => !aliasesOf(command).includes(command.id));
   }
 }
 
-/** The front page's groups, in the order in which a newcomer meets them; topics and commands that exist are listed. */
-const journey: [title: string, topics: string[]][] = [
-  ['Start', ['demo', 'init', 'up', 'dashboard', 'down', 'status', 'doctor', 'docs']],
-  ['Devices', ['device', 'flash', 'monitor', 'firmware', 'serial', 'ota']],
-  ['Models', ['data', 'model', 'pipeline']],
-  ['Streams', ['stream', 'cheat', 'vision', 'loop']],
+const aliasesOf = ({
+  aliases = [],
+  hiddenAliases = [],
+}: Pick<Command.Loadable, 'aliases' | 'hiddenAliases'>) => [...aliases, ...hiddenAliases];
+
+/** One line of the front page: commands or topics, and their purpose. */
+export type FrontLine = readonly [names: string, purpose: string];
+
+/** The front page, in the order in which a newcomer meets its parts; every command and topic is in one of the lines. */
+export const frontGroups: readonly (readonly [title: string, lines: readonly FrontLine[]])[] = [
   [
-    'Operate',
+    'Start',
     [
-      'deploy',
-      'backup',
-      'user',
-      'token',
-      'trust',
-      'events',
-      'config',
-      'context',
-      'explain',
-      'completion',
-      'update',
-      'mcp',
+      ['demo', 'Train, deploy and run a model on this machine'],
+      ['init', 'Create a project from a template or your data'],
+      ['up', 'Start a platform on this machine'],
+      ['doctor', 'Check that this machine has what aiot needs'],
+      ['docs', 'Read the documentation'],
+    ],
+  ],
+  [
+    'Devices',
+    [
+      ['board', 'Inspect, monitor, share or simulate a board'],
+      ['flash', 'Write, read, verify or erase a chip’s flash'],
+      ['firmware', 'Build firmware, and manage its releases'],
+      ['device', 'Provision devices and manage their identities'],
+      ['fleet', 'Simulate a fleet of devices'],
+      ['rollout', 'Update a fleet in waves'],
+    ],
+  ],
+  [
+    'Models',
+    [
+      ['data', 'Record, label, check and export data'],
+      ['model', 'Train, quantize, sign and deploy models'],
+      ['pipeline', 'Run all steps from data to devices'],
+    ],
+  ],
+  [
+    'Streams',
+    [
+      ['stream', 'Follow, publish, record and bridge messages'],
+      ['loop', 'Run inference on this machine, unattended'],
+      ['vision', 'Detect faces in images'],
+    ],
+  ],
+  [
+    'Platform',
+    [
+      ['status, dashboard, down', 'Inspect, open or stop the platform'],
+      ['platform, backup', 'Its service, logs, damage checks and backups'],
+      ['deploy', 'Generate and apply an installation'],
+      ['user, token, trust', 'Manage users, permissions and signing keys'],
+      ['events, job, webhook', 'Follow changes and long-running work'],
+    ],
+  ],
+  [
+    'More',
+    [
+      ['context, config', 'Choose a platform, and show settings'],
+      ['examples, error', 'Show commands to copy, and explain an error'],
+      ['completion, mcp', 'Connect your shell, or an AI agent'],
+      ['tools, version', 'Calculate parts, and check for updates'],
     ],
   ],
 ];
 
-interface Listed {
-  id: string;
-  summary?: string | undefined;
-}
-
-interface Topic {
-  name: string;
-  description?: string | undefined;
-}
-
-interface Group {
-  title: string;
-  /** Name and what it does; a topic's second line names its commands. */
-  entries: [string, string][];
-}
-
-/** Commands by group; what the journey does not name comes last, under `More`. */
-function groups(commands: readonly Listed[], topics: readonly Topic[]): Group[] {
-  const first = [...new Set(commands.map(({ id }) => id.split(':')[0] ?? id))];
-  const named = new Set(journey.flatMap(([, names]) => names));
-  const all: typeof journey = [...journey, ['More', first.filter((name) => !named.has(name)).sort()]];
-  // One width for all groups, so that their columns stand below each other.
-  const widest = Math.max(...first.map((name) => name.length));
-  return all
-    .map(([title, names]) => ({
-      title,
-      entries: names
-        .filter((name) => first.includes(name))
-        .map((name): [string, string] => [name.padEnd(widest), about(name, commands, topics)]),
-    }))
-    .filter(({ entries }) => entries.length > 0);
-}
-
-function about(name: string, commands: readonly Listed[], topics: readonly Topic[]): string {
-  const own = commands.find(({ id }) => id === name);
-  if (own) return own.summary ?? '';
-  const description = topics.find((topic) => topic.name === name)?.description ?? '';
-  const verbs = commands
-    .filter(({ id }) => id.startsWith(`${name}:`))
-    .map(({ id }) => id.slice(name.length + 1));
-  return `${description}\n${verbs.join(' · ').replaceAll(':', ' ')}`;
+function frontPage(bin: string, columns: number): string {
+  const titles = Math.max(...frontGroups.map(([title]) => title.length)) + 2;
+  const names = Math.max(...frontGroups.flatMap(([, lines]) => lines.map(([each]) => each.length))) + 2;
+  const groups = frontGroups.map(([title, lines]) =>
+    lines
+      .map(([each, purpose], i) => `${(i === 0 ? title : '').padEnd(titles)}${each.padEnd(names)}${purpose}`)
+      .join('\n'),
+  );
+  return [
+    'From sensor data to models on microcontrollers, and a fleet that stays current.',
+    `Usage: ${bin} COMMAND [FLAGS]`,
+    ...groups,
+    wrappedText(
+      `${bin} TOPIC lists its commands. ${bin} COMMAND --help shows examples and flags. ${bin} docs quick-start is the five-minute tour.`,
+      columns,
+    ),
+  ].join('\n\n');
 }

@@ -1,14 +1,16 @@
-/** What commands are made of: the base class, the shared flags, and rendering. Knows no rule of any domain. */
+/** The building blocks of commands: the base class, the shared flags, and rendering. Contains no domain rules. */
 export { percent, plural, shellWord, size, thousands } from '../core/index.js';
 export { approve, askedFor, lineOf } from './approvals.js';
 export { allCheatSheets } from './cheat-sheets.js';
 export { AiotCommand } from './command.js';
+export { nameKinds, refreshNames } from './completion/names.js';
 export {
   type CompletionShell,
   completionScript,
   completionShells,
 } from './completion/scripts.js';
 export { completionTable } from './completion/table.js';
+export { DeployCommand } from './deploy-command.js';
 export { DeviceChangeCommand } from './device-change.js';
 export { documentList, documentNamed, documentText, findInDocuments, placeOf } from './documents.js';
 export {
@@ -25,7 +27,18 @@ export {
   writeFlags,
 } from './flags/boards.js';
 export { brokerFlags, brokerOptions } from './flags/brokers.js';
-export { fleetFlags, groupingOf, oneDevice, selector, taggingOf } from './flags/fleet.js';
+export {
+  fleetFlags,
+  groupingOf,
+  networkFlags,
+  networkOf,
+  oneDevice,
+  selector,
+  selectorTexts,
+  share,
+  taggingOf,
+  virtualDeviceFlags,
+} from './flags/fleet.js';
 export {
   columnList,
   hertz,
@@ -82,15 +95,6 @@ export {
   variablesOf,
 } from './flags/shared.js';
 export {
-  chipFlags,
-  fleetSimulationFlags,
-  kitFlags,
-  otherSimulation,
-  requireDir,
-  sensorFlags,
-  type Tell,
-} from './flags/simulation.js';
-export {
   bridgeFlags,
   bridgeOptions,
   header,
@@ -112,11 +116,11 @@ export { LoopScreen } from './live/loop-screen.js';
 export { MonitorScreen } from './live/monitor-screen.js';
 export { RunCommand } from './live/pipeline-run.js';
 export { createProgress } from './live/progress.js';
-export { drawsOver } from './live/redraw.js';
 export { offlineNote, rolloutNews } from './live/rollout-news.js';
 export { runSteps, type Step } from './live/steps.js';
 export { createTailView } from './live/stream-tail.js';
 export { serveMcp } from './mcp.js';
+export { PlatformCommand, type PlatformInput } from './platform-command.js';
 export { agreement, confirm, createAsker } from './questions.js';
 export {
   boardErasedText,
@@ -137,6 +141,7 @@ export {
   recordingsTable,
   schemaText,
   statisticsText,
+  summaryText,
 } from './render/data.js';
 export {
   damagedText,
@@ -180,7 +185,7 @@ export {
   deviceReplyText,
   deviceSecretText,
   devicesTable,
-  tagsText,
+  deviceText,
 } from './render/fleet.js';
 export { fitText, inspectionText } from './render/inspection.js';
 export { checkedLoopText, installedLoopText, loopsNext, loopsText, loopText } from './render/loop.js';
@@ -237,26 +242,38 @@ export {
   lagText,
   listedRoutesText,
   loginsText,
+  lostText,
   routesEndText,
   testedRoutesText,
   topicsText,
 } from './render/streams.js';
-export { bold, dim, forTerminal, green, oneLine, red, yellow } from './render/style.js';
-export { facts, next, table } from './render/text.js';
-export { day, minute, moment, timeOfDay } from './render/time.js';
+export {
+  bold,
+  day,
+  dim,
+  drawsOver,
+  facts,
+  forTerminal,
+  green,
+  minute,
+  moment,
+  next,
+  oneLine,
+  red,
+  table,
+  timeOfDay,
+  yellow,
+} from './render/text.js';
 export { quantizationText, searchText, trainingText } from './render/training.js';
 export {
-  answerText,
   configFacts,
   configTable,
-  datasetText,
-  figuresText,
-  figureText,
   firmwareFacts,
   firmwareTable,
   guideProvisionedText,
   guidePushedText,
-  historyTable,
+  modelsTable,
+  modelText,
   ociPushedText,
   pushedText,
   signatureText,
@@ -265,7 +282,9 @@ export {
   verifiedFacts,
   whyText,
 } from './render/versions.js';
+export { identityFolder, RenewCommand, renewFlags } from './renew-command.js';
 export { openSecretUrl, reportFile, reportFlags } from './report.js';
 export { RolloutChangeCommand } from './rollout-change.js';
 export { passphraseFile, readPassphrase, readSecret } from './secrets.js';
 export { type ExplainInput, explainedSchema, explainSettings, flagVariables } from './settings.js';
+export { UserStateCommand } from './user-state.js';

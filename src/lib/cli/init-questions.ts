@@ -6,44 +6,43 @@ import { type ChipName, chipNames } from '../model/fit/chips.js';
 import { type Survey, surveyData } from '../project/own-project.js';
 import { type Asker, type Judged, oneOf } from './questions.js';
 import { surveyText } from './render/project.js';
-import { bold } from './render/style.js';
+import { bold } from './render/text.js';
 
-/** What a project is made of: a template's name, or what was seen in somebody's own data. */
+/** The basis of a project: a template's name, or the properties of the user's data. */
 export type Beginning = { name: string | undefined } & (
   | { template: string }
   | { survey: Survey; chip: ChipName | undefined }
 );
 
 const subjects = {
-  'har-imu': 'what a body does; real recordings of an accelerometer come along',
-  'motor-watch': 'whether a motor is well; recordings of a simulated one come along',
-  own: 'something in data that you have: CSV recordings, or a CSV file of rows',
-  'iot-kit': 'nothing yet: boards, routes and consumers over MQTT and Kafka',
-  'face-camera': 'whose face is in front of a camera; drawn pictures come along',
+  'har-imu': 'resting, walking or stairs; includes real accelerometer recordings',
+  'motor-watch': 'the state of a motor; includes simulated recordings',
+  own: 'your own data: CSV recordings, or a CSV file of rows',
+  'iot-kit': 'boards, routes and consumers over MQTT and Kafka; no model yet',
+  'face-camera': 'whose face is in front of a camera; includes drawn pictures',
 } as const;
 
 /**
- * Asks what a project is to be: its subject and name, and of one's own data where it lies, where its labels are, and which chip the
- * network is for. How often was measured is asked only where the data does not tell it.
+ * Asks about the new project: its subject and name, and for the user's own data its place, its labels and the target chip. The sampling
+ * rate is asked only if the data does not show it.
  */
 export async function askForProject(
   asker: Asker,
   given: { dir: string; name: string | undefined },
   say: (text: string) => void,
 ): Promise<Beginning> {
-  say(bold('What should the model tell?'));
+  say(bold('What should the model detect?'));
   const names = Object.keys(subjects) as (keyof typeof subjects)[];
   for (const [i, name] of names.entries()) say(`  ${i + 1}  ${name.padEnd(12)} ${subjects[name]}`);
-  const subject = await asker.ask({ text: 'Which one?', otherwise: '1', judge: oneOf(names) });
+  const subject = await asker.ask({ text: 'Template?', otherwise: '1', judge: oneOf(names) });
   const otherwise = folderName(given.dir);
-  const name =
-    given.name ?? (await asker.ask({ text: 'What is the project called?', otherwise, judge: judgeName }));
+  const name = given.name ?? (await asker.ask({ text: 'Project name?', otherwise, judge: judgeName }));
   if (subject !== 'own') return { name, template: subject };
   let survey = await askForData(asker);
   say(surveyText(survey));
   survey = await askForLabels(asker, survey, say);
   const chip = await asker.ask({
-    text: `Which chip is it for: ${chipNames.join(', ')}, or none (a Pi, a server)?`,
+    text: `Target chip: ${chipNames.join(', ')}, or none (a Pi, a server)?`,
     otherwise: 'esp32',
     judge: (answer): Judged<ChipName | undefined> =>
       answer === 'none' ? { value: undefined } : oneOf(chipNames)(answer),
@@ -58,23 +57,23 @@ function folderName(dir: string): string {
 
 function judgeName(answer: string): Judged<string> {
   if (namePattern.test(answer)) return { value: answer };
-  return { problem: 'Expected letters, digits, dot, dash or underscore, at most 64.' };
+  return { problem: 'Use letters, digits, dots, dashes or underscores, at most 64 characters.' };
 }
 
 async function askForData(asker: Asker): Promise<Survey> {
   const survey = await asker.ask({
-    text: 'Where is the data? A folder of CSV recordings, or a CSV file of rows:',
-    judge: (path) => (path === '' ? { problem: 'Expected a folder or a file.' } : surveyed({ path })),
+    text: 'Where is your data? A folder of CSV recordings, or a CSV file of rows:',
+    judge: (path) => (path === '' ? { problem: 'Enter a folder or a file.' } : surveyed({ path })),
   });
   if (survey.rateFrom !== 'assumed') return survey;
   return await asker.ask({
-    text: 'How many samples a second were recorded? Nothing in the files tells it.',
+    text: 'What is the sampling rate in Hz? The files do not contain it.',
     otherwise: String(survey.rateHz),
     judge: (answer) => {
       const rateHz = Number(answer);
       return rateHz > 0 && Number.isFinite(rateHz)
         ? surveyed({ path: survey.path, rateHz })
-        : { problem: 'Expected a number of Hz above 0.' };
+        : { problem: 'Enter a number above 0.' };
     },
   });
 }
@@ -83,11 +82,11 @@ async function askForLabels(asker: Asker, survey: Survey, say: (text: string) =>
   const told = survey.labelColumn === null ? survey.labelFrom : `column:${survey.labelColumn}`;
   const ways = survey.kind === 'rows' ? 'column:NAME, or none' : 'name, folder, column:NAME, or none';
   return await asker.ask({
-    text: `Where are the labels: ${ways}?`,
+    text: `Where are the labels (${ways})?`,
     otherwise: told,
     judge: async (answer) => {
       if (answer === told) return { value: survey };
-      if (!/^(name|folder|none|column:.+)$/.test(answer)) return { problem: `Expected ${ways}.` };
+      if (!/^(name|folder|none|column:.+)$/.test(answer)) return { problem: `Enter ${ways}.` };
       const rateHz = survey.rateFrom === 'told' ? survey.rateHz! : undefined;
       const judged = await surveyed({ path: survey.path, labelFrom: answer as LabelFrom, rateHz });
       if ('value' in judged) say(surveyText(judged.value));
@@ -96,7 +95,7 @@ async function askForLabels(asker: Asker, survey: Survey, say: (text: string) =>
   });
 }
 
-/** What is wrong with data is said where it was named, and asked for again. */
+/** Reports a problem with the data at the question that named it, and asks again. */
 async function surveyed(options: Parameters<typeof surveyData>[0]): Promise<Judged<Survey>> {
   try {
     return { value: await surveyData(options) };

@@ -3,26 +3,26 @@ import { access, realpath } from 'node:fs/promises';
 import { delimiter, join, relative, sep } from 'node:path';
 import { shellWord } from '../core/text.js';
 
-/** The environment that decides how a shell finds this program. */
+/** Environment that determines how a shell finds this program. */
 interface Invocation {
   /** Absolute path of bin/run.js. */
   script: string;
-  /** Folder of the shell that the next command is typed in. */
+  /** Current folder of the shell in which the next command will be typed. */
   cwd: string;
   /** PATH of that shell. */
   path: string;
   platform?: NodeJS.Platform;
 }
 
-/** This process's own. npm scripts run in the package's folder, with INIT_CWD naming the shell's. */
+/** The environment of this process. npm scripts run in the package's folder, and INIT_CWD names the shell's. */
 export function invocation(): Invocation {
   const { INIT_CWD, PATH = '' } = process.env;
   return { script: process.argv[1] ?? '', cwd: INIT_CWD ?? process.cwd(), path: PATH };
 }
 
 /**
- * The words that start this program in the user's shell: `aiot` where that is this program, otherwise the path of bin/run.js. npm and
- * npx put their own folders on the PATH of what they run; the shell does not have them.
+ * The words that start this program in the user's shell: `aiot` if that resolves to this program, otherwise the path of bin/run.js. Both
+ * npm and npx prepend folders to the PATH of their child processes. The user's shell does not have those.
  */
 export async function programName({
   script,
@@ -40,7 +40,7 @@ export async function programName({
       () => realpath(file),
       () => null,
     );
-    // The first one on the PATH is the one that runs.
+    // The first match on the PATH is the one that runs.
     if (found !== null) {
       if (found === own) return 'aiot';
       break;
@@ -57,8 +57,8 @@ interface Typed {
 }
 
 /**
- * Flags as they were typed on this command line, to be repeated by what is proposed next: ` --project "my watch"`. Those that
- * come from the environment or are defaults need no repeating.
+ * Flags that were typed on this command line, to be repeated in suggested commands: ` --project "my watch"`. Flags from the environment and
+ * defaults need no repetition.
  */
 export function again({ flags, given }: Typed, ...names: string[]): string {
   const values = flags as Record<string, unknown>;
@@ -68,10 +68,11 @@ export function again({ flags, given }: Typed, ...names: string[]): string {
     .join('');
 }
 
-/** Steps of a project as an error proposes them, by themselves: those with a file or a project of their own are left alone. */
-const projectStep = /\baiot model (?:train|quantize|evaluate|push)(?=$| &&| --(?!project\b)|[,.;](?:\s|$))/g;
+/** Project steps suggested by an error, without arguments: those with a file or a project of their own are unchanged. */
+const projectStep =
+  /\baiot model (?:train|quantize|evaluate|push)(?=$|`| &&| --(?!project\b)|[,.;](?:\s|$))/g;
 
-/** What an error proposes, for the project that the command line named: libraries do not know how it was called. */
+/** An error's suggestion, adapted to the project on the command line, because libraries do not know how they were called. */
 export function forProject(proposed: string, argv: readonly string[]): string {
   const at = argv.findIndex((word) => /^(-p|--project)(=|$)/.test(word));
   if (at < 0) return proposed;

@@ -6,11 +6,11 @@ import type { Conformity } from '../device/conform/conform.js';
 import { type JunitCase, junitXml } from '../formats/junit.js';
 import type { Gate } from '../model/evaluate/gates.js';
 
-/** Writes what was checked as JUnit XML, once it is known. */
+/** Writes check results as JUnit XML, once they are known. */
 type JunitReport = (cases: readonly JunitCase[]) => Promise<void>;
 
 /**
- * `--junit`: the file is refused before the work rather than after it. Without a file nothing is written.
+ * `--junit`: an unwritable file is rejected before the work rather than after it. Without a file nothing is written.
  * @param command such as `stream route test`
  * @throws AIOT_FILE_NOT_WRITABLE
  */
@@ -22,23 +22,23 @@ export async function junitReport(file: string | undefined, command: string): Pr
     writeFileAtomic(file, junitXml(`aiot ${command}`, cases, (performance.now() - start) / 1000));
 }
 
-/** A gate that said no, and time that was up: all else says nothing of what was checked. */
+/** A gate refusal or a timeout; other errors say nothing about the checked subject. */
 const saidNo = new Set([6, 124]);
 
 /**
- * One check that throws when it fails, such as `stream tail --expect`: what it throws is its failure, and is thrown on.
- * @param name undefined: nothing is checked, which is no use with a file
- * @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE, and what the check does
+ * One check that throws if it fails, such as `stream tail --expect`: the error is recorded as its failure and rethrown.
+ * @param name undefined: nothing is checked, which makes a file pointless
+ * @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE, and the errors of the check
  */
 export async function junitOf<Value>(
-  { file, command, name }: { file: string | undefined; command: string; name: string | undefined },
+  { file, command, name }: { file: string; command: string; name: string | undefined },
   check: () => Promise<Value>,
 ): Promise<Value> {
-  if (file !== undefined && name === undefined) {
-    throw new AiotError('AIOT_USAGE', '--junit: expected --expect or --never beside it');
+  if (name === undefined) {
+    throw new AiotError('AIOT_USAGE', '--junit needs --expect or --never');
   }
   const report = await junitReport(file, command);
-  const one = { className: command, name: name ?? '' };
+  const one = { className: command, name };
   try {
     const value = await check();
     await report([one]);
@@ -50,7 +50,7 @@ export async function junitOf<Value>(
   }
 }
 
-/** A gate each; where there is none, nothing was checked. */
+/** One case per gate; without gates, nothing was checked. */
 export function gateCases(gates: readonly Gate[]): JunitCase[] {
   return gates.map(({ name, limit, got, passed }) => ({
     className: 'gates',
@@ -68,7 +68,7 @@ export function conformityCases({ checks }: Conformity): JunitCase[] {
   }));
 }
 
-/** A finding each: an error is a failure, and the rest is told as passed. Without any, one case says so. */
+/** One case per finding: an error is a failure, and the rest is reported as passed. Without findings, a single case states that. */
 export function findingCases(findings: CheckReport['findings']): JunitCase[] {
   if (findings.length === 0) return [{ className: 'data', name: 'nothing found' }];
   return findings.map(({ kind, severity, message, advice, files }) => ({
@@ -78,7 +78,7 @@ export function findingCases(findings: CheckReport['findings']): JunitCase[] {
   }));
 }
 
-/** The same for files of an installation. */
+/** The same for the files of an installation. */
 export function deployCases({ findings }: CheckedDeployment): JunitCase[] {
   if (findings.length === 0) return [{ className: 'deploy', name: 'nothing found' }];
   return findings.map(({ level, rule, file, line, object, message }) => ({

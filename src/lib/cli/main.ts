@@ -3,20 +3,20 @@ import { Config, Errors, type Interfaces, run, settings } from '@oclif/core';
 import { switchedOn } from './switches.js';
 
 /**
- * Runs one command line. A command's errors are shown by its base class; what fails before there is a command (no such
- * command, help for nothing) is shown here in the same form. What --help needs is loaded, and nothing more: the room
- * core, with its schemas, only when something failed.
+ * Runs one command line. A command's errors are shown by its base class; failures before a command exists (such as an unknown command)
+ * are shown here in the same form. Loads only the modules that --help needs: the core module, with its schemas, is loaded only after a
+ * failure.
  *
- * @param program URL of a file of this package, or oclif's options where commands are not read from dist/
+ * @param program URL of a file of this package, or oclif's options if commands are not read from dist/
  */
 export async function main(args: string[], program: Interfaces.LoadOptions): Promise<void> {
-  // While commands are loaded, as core's keepYoungHeapSmall has it, which is not loaded yet; the command lets it grow.
+  // While commands are loaded. Equivalent to core's keepYoungHeapSmall, which is not loaded yet; the command lets the heap grow.
   setFlagsFromString('--semi-space-growth-factor=1');
   listenToOutput();
-  // Progress and logs that cannot be written (a detached platform's log on a full disk) are lost; what was asked for goes on.
+  // Progress and logs that cannot be written (a detached platform's log on a full disk) are lost; the command continues.
   process.stderr.on('error', () => {});
   const argv = args[0] === 'help' ? [...args.slice(1), '--help'] : args;
-  // With NODE_ENV=development or test oclif would look for sources and load TypeScript: commands are where they are.
+  // With NODE_ENV=development or test, oclif would look for sources and load TypeScript; commands are loaded from their usual place.
   settings.enableAutoTranspile = false;
   let config: Config | undefined;
   try {
@@ -29,12 +29,12 @@ export async function main(args: string[], program: Interfaces.LoadOptions): Pro
   }
 }
 
-/** Where stdout takes nothing more, commands stop; oclif would throw it as it is. */
+/** Stops commands when stdout can no longer be written; oclif would rethrow the raw error. */
 function listenToOutput(): void {
   let failed = false;
   process.stdout.removeAllListeners('error');
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // `aiot … | head`: the reader has what it wanted.
+    // `aiot … | head`: the reader has all it needs.
     if (error.code === 'EPIPE' || failed) return;
     failed = true;
     const code =
@@ -46,7 +46,7 @@ function listenToOutput(): void {
   });
 }
 
-/** Whether only a topic is named, such as `stream`: oclif prints its help, which is no JSON. */
+/** Whether only a topic is named, such as `stream`: oclif prints its help, which is not JSON. */
 function isTopic(argv: string[], config: Config): boolean {
   if (argv.includes('--help') || argv.includes('-h')) return false;
   const id = argv.filter((word) => !word.startsWith('-')).join(':');
@@ -80,26 +80,49 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
       : whole
         ? `expected a command of ${words.join(' ')}`
         : `no such command: ${words.join(' ')}`;
-  showError(new AiotError('AIOT_USAGE', message, { next: await advice(words, ids), cause: error }), style);
+  showError(
+    new AiotError('AIOT_USAGE', message, { next: await advice(words, namesOf(config)), cause: error }),
+    style,
+  );
 }
 
-/** The command that was meant where that is clear, and help elsewhere: a guess could change something. */
-async function advice(words: string[], ids: string[]): Promise<string> {
+/** Every name of a command, each with the command's own: a former name leads to the present one. */
+function namesOf(config: Config): Map<string, string> {
+  const spaced = (id: string) => id.replaceAll(':', ' ');
+  const own = config.commands.filter(
+    ({ id, aliases, hiddenAliases }) => ![...aliases, ...hiddenAliases].includes(id),
+  );
+  return new Map(
+    own.flatMap(({ id, aliases, hiddenAliases }) =>
+      [id, ...aliases, ...hiddenAliases].map((name): [string, string] => [spaced(name), spaced(id)]),
+    ),
+  );
+}
+
+const firstWord = (id: string) => id.split(' ')[0] ?? id;
+
+/** Suggests the intended command if it is clear, and otherwise the help, because a wrong guess could change something. */
+async function advice(words: string[], names: Map<string, string>): Promise<string> {
   const { nearest } = await import('../core/text.js');
+  const ids = [...names.keys()];
   const close = nearest(words.slice(0, 2).join(' '), ids, 2);
-  if (close) return `aiot ${close}`;
-  const topics = ids.flatMap((id) => (id.includes(' ') ? [id.split(' ')[0] ?? id] : []));
-  const topic = nearest(words[0] ?? '', topics, 2);
-  if (topic) return `aiot ${topic} --help`;
+  if (close) return `aiot ${names.get(close)}`;
+  const topics = new Map(
+    [...names].filter(([id]) => id.includes(' ')).map((pair) => pair.map(firstWord) as [string, string]),
+  );
+  const topic = nearest(words[0] ?? '', [...topics.keys()], 2);
+  if (topic) return `aiot ${topics.get(topic)} --help`;
   const alone = nearest(words[0] ?? '', ids, 2);
-  if (alone) return `aiot ${alone}`;
-  // The last word of a command is what people remember: train, push, flash.
-  const verbs = ids.filter((id) => id.includes(' ')).map((id) => [id.split(' ').at(-1) ?? id, id] as const);
+  if (alone) return `aiot ${names.get(alone)}`;
+  // People remember the last word of a command: train, push, flash.
+  const verbs = [...new Set(names.values())]
+    .filter((id) => id.includes(' '))
+    .map((id) => [id.split(' ').at(-1) ?? id, id] as const);
   const verb = nearest(
     words[0] ?? '',
     verbs.map(([last]) => last),
     2,
   );
   const meant = verbs.flatMap(([last, id]) => (last === verb ? [`aiot ${id}`] : []));
-  return meant.length > 0 && meant.length <= 4 ? meant.join(', ') : 'aiot --help lists the commands.';
+  return meant.length > 0 && meant.length <= 4 ? meant.join(', ') : 'Run aiot --help to list the commands.';
 }

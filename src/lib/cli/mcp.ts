@@ -1,23 +1,22 @@
-import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import type { Command, Config } from '@oclif/core';
 import * as z from 'zod';
 import { AiotError, systemCode } from '../core/errors.js';
-import { startProgram } from '../core/process.js';
+import { runProgram } from '../core/process.js';
 import { onAbort } from '../core/tasks.js';
 import { askFor, redeem } from './approvals.js';
 import type { AiotCommand } from './command.js';
 import { asAiotError } from './errors.js';
 import { common } from './flags/shared.js';
 
-/** Versions of the protocol, the newest first: what is asked for where it is one of them, else the newest. */
+/** Protocol versions, the newest first: the requested one is used if supported, otherwise the newest. */
 const versions = ['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05'];
 
-/** Longest line that is read, bytes. */
+/** Maximum length of an input line, bytes. */
 const mostLine = 1 << 20;
 
-/** Calls at a time; others wait their turn. */
+/** Concurrent calls; others wait their turn. */
 const mostCalls = 4;
 
 /** JSON-RPC 2.0 (section 5.1). */
@@ -33,7 +32,7 @@ interface ServeOptions extends Pick<CallOptions, 'timeoutMs' | 'signal'> {
   config: Config;
   input: Readable;
   output: Writable;
-  /** Folder that commands run in. */
+  /** Working folder of commands. */
   folder: string;
   log: (text: string) => void;
 }
@@ -48,8 +47,8 @@ class RpcError extends Error {
 }
 
 /**
- * Speaks the Model Context Protocol over two streams, a JSON line a message, until the input ends or `signal` is aborted; what is under way
- * is ended then. Returns how many calls there were.
+ * Implements the Model Context Protocol over two streams, a JSON line per message, until the input ends or `signal` is aborted; calls in
+ * progress are then ended. Returns the number of calls.
  */
 export async function serveMcp(options: ServeOptions): Promise<{ calls: number }> {
   const server = new Server(options);
@@ -86,7 +85,7 @@ class Server {
 
   constructor(private readonly options: ServeOptions) {}
 
-  /** One line. Each request is answered when it is done: a short one does not wait for a long one. */
+  /** Handles one line. Each request is answered when it is done: a short one does not wait for a long one. */
   take(line: string): void {
     const wrong = this.begin(line);
     if (wrong) this.refuse(wrong.id ?? null, wrong.code, wrong.why);
@@ -97,13 +96,13 @@ class Server {
     try {
       message = JSON.parse(line) as Message;
     } catch {
-      return { code: parseError, why: 'no JSON' };
+      return { code: parseError, why: 'not JSON' };
     }
     if (typeof message !== 'object' || message === null || Array.isArray(message))
-      return { code: invalidRequest, why: 'expected one request a line' };
+      return { code: invalidRequest, why: 'expected one request per line' };
     const { id, method, params = {} } = message;
     if (typeof method !== 'string') {
-      // An answer to a request of ours, of which there are none.
+      // A response to a request from this side, which never sends any.
       if ('result' in message || 'error' in message) return undefined;
       return { id, code: invalidRequest, why: 'expected a method' };
     }
@@ -151,9 +150,9 @@ class Server {
     if (method === 'ping') return {};
     if (method === 'initialize') return this.hello(String(params.protocolVersion));
     if (method === 'tools/list') return { tools: [...(await this.all()).values()].map(({ tool }) => tool) };
-    if (method !== 'tools/call') throw new RpcError(noMethod, `no method ${method}`);
+    if (method !== 'tools/call') throw new RpcError(noMethod, `unknown method ${method}`);
     const callable = (await this.all()).get(String(params.name));
-    if (!callable) throw new RpcError(invalidParams, `no tool ${String(params.name)}`);
+    if (!callable) throw new RpcError(invalidParams, `unknown tool ${String(params.name)}`);
     this.calls++;
     const given = params.arguments ?? {};
     if (typeof given !== 'object' || Array.isArray(given))
@@ -168,7 +167,7 @@ class Server {
       capabilities: { tools: {} },
       serverInfo: { name: 'aiot', version },
       instructions:
-        'Each tool is a command of aiot. Those that change something answer with the line that the user has to type to approve just that call, once.',
+        'Each tool is an aiot command. A tool that changes something returns the command that the user must run to approve this one call.',
     };
   }
 
@@ -207,7 +206,7 @@ class Server {
     }
   }
 
-  /** @throws AIOT_APPROVAL_NEEDED, with the line to type */
+  /** @throws AIOT_APPROVAL_NEEDED, with the command line to type */
   private async requireApproval(argv: string[], token: unknown): Promise<void> {
     const { folder } = this.options;
     if (typeof token === 'string' && (await redeem(token, { argv, folder }))) return;
@@ -215,10 +214,10 @@ class Server {
     throw new AiotError(
       'AIOT_APPROVAL_NEEDED',
       token === undefined
-        ? 'this call changes something, and nobody has approved it'
-        : 'this approval is used up, too old, or for another call',
+        ? 'this call changes something and has not been approved'
+        : 'this approval has already been used, has expired, or is for another call',
       {
-        next: `The user types: aiot mcp approve ${id}. Then call again, the same, with approval_token: what it printed.`,
+        next: `Ask the user to run \`aiot mcp approve ${id}\`. Then repeat the same call with approval_token set to the printed token.`,
       },
     );
   }
@@ -227,7 +226,7 @@ class Server {
 const text = (content: string) => [{ type: 'text', text: content }];
 const failure = (why: string) => ({ content: text(why), isError: true });
 
-/** A command as the protocol lists it. */
+/** A command in the protocol's form. */
 interface Tool {
   name: string;
   title: string;
@@ -240,20 +239,20 @@ interface Tool {
 /** A command that an agent may call. */
 interface Callable {
   tool: Tool;
-  /** Its words. */
+  /** Words of the command. */
   id: string;
   kind: Exclude<ToolClass, 'never'>;
-  /** Names of flags that it has here. */
+  /** Names of the flags that are available here. */
   flags: readonly string[];
   command: Command.Loadable;
 }
 
 type FlagLike = Command.Flag.Cached & { multiple?: boolean; options?: readonly string[] };
 
-/** `model inspect` → `model_inspect`: clients take letters, digits and `_` everywhere. */
+/** `model inspect` → `model_inspect`: all clients accept letters, digits and `_`. */
 const nameOf = (id: string) => id.replaceAll(' ', '_');
 
-/** All commands that an agent may call, by the name of the tool; their schemas are those of `--json`. */
+/** All commands that an agent may call, by tool name; their schemas are those of `--json`. */
 async function callables(config: Config): Promise<Map<string, Callable>> {
   const found = new Map<string, Callable>();
   for (const command of config.commands) {
@@ -268,7 +267,7 @@ async function callables(config: Config): Promise<Map<string, Callable>> {
         name !== 'yes',
     );
     const { result } = (await command.load()) as unknown as typeof AiotCommand;
-    const approval = kind === 'write' ? ' Wants an approval of the user for each call.' : '';
+    const approval = kind === 'write' ? ' Requires the user’s approval for each call.' : '';
     const tool: Tool = {
       name: nameOf(id),
       title: `aiot ${id}`,
@@ -282,12 +281,12 @@ async function callables(config: Config): Promise<Map<string, Callable>> {
   return found;
 }
 
-/** `{exit, result}`: the protocol wants an object, and many commands print a list. */
+/** `{exit, result}`: the protocol requires an object, and many commands print a list. */
 function outputOf(result: z.ZodType): object {
-  const exit = z.int().describe('0 done; 1 failed, 3 partly failed, 6 a check or gate said no');
+  const exit = z.int().describe('0 done; 1 failed, 3 partly failed, 6 a check or gate failed');
   return z.toJSONSchema(z.object({ exit, result }), {
     ...{ target: 'draft-7', unrepresentable: 'any' },
-    // No format of JSON Schema: clients that check formats would warn of it.
+    // Not a JSON Schema format: clients that check formats would print a warning.
     override: ({ jsonSchema }) => {
       if (jsonSchema.format === 'base64') delete jsonSchema.format;
     },
@@ -303,7 +302,8 @@ function inputOf(command: Command.Loadable, flags: readonly string[], kind: Tool
     properties[name] = command.strict === false ? { type: 'array', items: word } : word;
   }
   for (const name of flags) properties[name] = flagSchema(command.flags[name] as FlagLike);
-  if (kind === 'write') properties.approval_token = one('What aiot mcp approve printed for just this call.');
+  if (kind === 'write')
+    properties.approval_token = one('Token printed by aiot mcp approve for exactly this call.');
   const required = [
     ...args.filter(([, { required }]) => required).map(([name]) => name),
     ...flags.filter((name) => command.flags[name]?.required),
@@ -319,9 +319,9 @@ function flagSchema(flag: FlagLike): object {
 }
 
 /**
- * The words of the command line for these arguments. Each flag is one word with its value, and what is no flag stands behind `--`:
- * no value can become a flag.
- * @throws AIOT_USAGE for an argument that the tool has not, or of another type
+ * The command line words for these arguments. Each flag is one word with its value, and positional arguments follow `--`, so that no value
+ * can become a flag.
+ * @throws AIOT_USAGE for an unknown argument, or one of the wrong type
  */
 function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, unknown>): string[] {
   const named: string[] = [];
@@ -330,7 +330,7 @@ function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, u
     if (!known.includes(name))
       throw new AiotError(
         'AIOT_USAGE',
-        `${nameOf(id)} has no argument ${name}: expected ${known.join(', ')}`,
+        `${nameOf(id)} has no argument ${name}: expected one of ${known.join(', ')}`,
       );
     const flag = command.flags[name] as FlagLike | undefined;
     if (!flags.includes(name) || flag === undefined) continue;
@@ -343,7 +343,7 @@ function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, u
   }
   const [first, second] = Object.keys(command.args);
   if (first && second && given[first] === undefined && given[second] !== undefined)
-    throw new AiotError('AIOT_USAGE', `${second}: expected ${first} before it`);
+    throw new AiotError('AIOT_USAGE', `${second} needs ${first} before it`);
   const words = [first, second].flatMap((name) =>
     name === undefined || given[name] === undefined ? [] : listOf(name, given[name]),
   );
@@ -351,7 +351,7 @@ function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, u
     ...id.split(' '),
     '--json',
     '--quiet',
-    // An approval answers what the command would ask.
+    // An approval answers the command's confirmation question.
     ...(kind === 'write' && 'yes' in command.flags ? ['--yes'] : []),
     ...named.sort(),
     ...(words.length > 0 ? ['--', ...words] : []),
@@ -367,40 +367,41 @@ function listOf(name: string, value: unknown): string[] {
 }
 
 /**
- * What an agent may do with a command. `read`: looks at this machine's files and the platform in use, and changes nothing. `never`: asks, has no
- * end, or prints a secret. All others are `write`: they change something, reach an address that the arguments name, touch a board, or
- * start programs, and want an approval.
+ * Permission class of a command. `read`: reads this machine's files and the current platform, and changes nothing. `never`: asks questions,
+ * never ends, or prints a secret. All others are `write`: they change something, contact an address given in the arguments, touch a board,
+ * or start programs, and require an approval.
  */
 type ToolClass = 'read' | 'write' | 'never';
 
 const read = `
-cheat, config explain, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams,
-deploy check, device config list, device config show, device history, device list, device messages, device ports, device show, docs, doctor,
-explain, firmware burden, firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read,
-firmware partitions read, firmware show, job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit,
-model inspect, model list, model show, model verify, model why, ota list, ota plan, ota rehearse, ota report, ota status, ota watch,
-pipeline graph, pipeline history, pipeline status, status, stream route list, token list, trust status, user list, webhook list, webhook show
+board ports, config show, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams,
+deploy check, device config list, device config show, device history, device list, device logs, device show, docs, doctor, error, examples,
+firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show,
+job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit, model inspect, model lineage,
+model list, model show, model verify, pipeline graph, pipeline history, pipeline status, rollout list, rollout plan, rollout rehearse,
+rollout report, rollout show, rollout watch, status, stream route list, token list, tools burden-resistor, trust status, user list,
+webhook list, webhook show
 `;
 
 const never = `
-completion, dashboard, device claim, device secret, device simulate, events tail, logs, loop run, mcp, mcp approve, monitor,
-pipeline watch, serial serve, stream bridge, stream login, stream route run, stream tail, token create, token rotate, trust init,
-trust rotate, up, user add, webhook add, webhook rotate
+board monitor, board share, board simulate, completion, dashboard, device claim, device secret, device simulate, events tail,
+fleet simulate, loop run, mcp, mcp approve, pipeline watch, platform logs, stream bridge, stream login, stream route run, stream tail,
+token create, token rotate, trust init, trust rotate, up, user add, webhook add, webhook rotate
 `;
 
 const write = `
-backup create, backup restore, context add, context remove, context use, data export, data extract, data import, data label, data record,
-data remove, data retention, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device command,
+backup create, backup restore, board info, context add, context remove, context use, data export, data extract, data import, data label,
+data record, data remove, data retention, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device command,
 device config deploy, device config push, device conform, device group, device labels, device provision, device remove, device replace,
 device resume, device revoke, device rotate, device suspend, device tag, device verify, down, firmware build, firmware deploy,
 firmware image create, firmware image patch, firmware init, firmware merge, firmware nvs create, firmware otadata create,
-firmware partitions create, firmware pull, firmware push, firmware test, flash, flash erase, flash info, flash read, flash verify, init,
-job cancel, job start, loop check, loop install, model deploy, model import, model promote, model pull, model push, model quantize,
-model remove, model sign, model train, ota abort, ota approve, ota pause, ota resume, ota retry, ota rollback, ota start, pipeline cancel,
-pipeline render, pipeline resume, pipeline run, platform acknowledge, platform install, platform pki, platform uninstall, platform verify, stream bench, stream check,
-stream create, stream lag, stream logout, stream ls, stream pub, stream record, stream replay, stream route import, stream route test,
-token revoke, trust revoke, trust sign, update, user disable, user enable, user remove, vision faces, webhook enable, webhook remove,
-webhook test
+firmware partitions create, firmware pull, firmware push, firmware test, flash, flash erase, flash read, flash verify, init, job cancel,
+job start, loop check, loop install, model deploy, model import, model promote, model pull, model push, model quantize, model remove,
+model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, platform acknowledge, platform pki,
+platform service install, platform service uninstall, platform verify, rollout abort, rollout approve, rollout pause, rollout resume,
+rollout retry, rollout rollback, rollout start, stream bench, stream check, stream create, stream lag, stream list, stream logout,
+stream publish, stream record, stream replay, stream route import, stream route test, token revoke, trust revoke, trust sign, user disable,
+user enable, user remove, version, vision faces, webhook enable, webhook remove, webhook test
 `;
 
 const classes = new Map<string, ToolClass>(
@@ -415,12 +416,12 @@ const classes = new Map<string, ToolClass>(
 /** All commands that are classified. */
 export const classified: readonly string[] = [...classes.keys()];
 
-/** The class of a command, by its words. What nobody has judged is never called. */
+/** The class of a command, by its words. Unclassified commands are never called. */
 export function classOf(id: string): ToolClass {
   return classes.get(id) ?? 'never';
 }
 
-/** Flags of reading commands that write a file, show it, or print a secret: an agent does not have them. */
+/** Flags of read commands that write a file, open it, or print a secret; they are not available to agents. */
 const withheld: ReadonlySet<string> = new Set([
   'integers',
   'junit',
@@ -432,78 +433,53 @@ const withheld: ReadonlySet<string> = new Set([
   'show-secrets',
 ]);
 
-/** Of one answer, bytes: what a model can still read. */
+/** Limit of one response, bytes: an amount that a model can still read. */
 export const mostBytes = 262_144;
 
-/** From SIGTERM to SIGKILL, ms. */
+/** Delay between SIGTERM and SIGKILL, ms. */
 const graceMs = 3000;
 
 interface CallOptions {
-  /** Of the package. */
+  /** Folder of the package. */
   root: string;
   folder: string;
   timeoutMs: number;
   signal: AbortSignal;
 }
 
-/** What came of a call: the result of `--json` and its exit code, or a sentence about why there is none. */
+/** Outcome of a call: the result of `--json` and its exit code, or a sentence that explains why there is none. */
 type Called = { exit: number; result: unknown } | { failed: string };
 
-/** Runs a command line in a process of its own, in a group of its own, without a shell and without anything to read. */
+/** Runs a command line in a separate process and process group, without a shell and with empty input. */
 export async function runCommand(
   argv: readonly string[],
   { kind, command }: Callable,
   { root, folder, timeoutMs, signal }: CallOptions,
 ): Promise<Called> {
   const env = { ...process.env };
-  // A variable must not give what the arguments may not.
+  // A variable must not set an option that is forbidden as an argument.
   if (kind === 'read') for (const name of withheld) delete env[command.flags[name]?.env ?? ''];
-  const child = startProgram(process.execPath, [join(root, 'bin/run.js'), ...argv], {
-    ...{ cwd: folder, env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] },
-  });
-  const kill = (name: NodeJS.Signals) => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, name);
-    } catch {
-      // It has ended by itself.
-    }
-  };
-  const hard: NodeJS.Timeout[] = [];
-  const stop = () => {
-    kill('SIGTERM');
-    hard.push(setTimeout(kill, graceMs, 'SIGKILL'));
-  };
-  let over: 'time' | 'size' | undefined;
-  const timer = setTimeout(() => {
-    over = 'time';
-    stop();
-  }, timeoutMs);
-  const leave = onAbort(signal, stop);
-  const parts: Buffer[] = [];
+  const tooLong = new AbortController();
   let bytes = 0;
-  child.stdout?.on('data', (part: Buffer) => {
-    bytes += part.length;
-    if (bytes <= mostBytes) parts.push(part);
-    else if (over === undefined) {
-      over = 'size';
-      stop();
-    }
+  const end = await runProgram(process.execPath, [join(root, 'bin/run.js'), ...argv], {
+    ...{ cwd: folder, env, timeoutMs, graceMs, group: true, reads: ['stdout'] },
+    signal: AbortSignal.any([signal, tooLong.signal]),
+    onOutput: (text) => {
+      bytes += Buffer.byteLength(text);
+      if (bytes > mostBytes) tooLong.abort();
+    },
+  }).catch((error: unknown) => {
+    if (signal.aborted) return { failed: 'the call was canceled' };
+    if (tooLong.signal.aborted)
+      return {
+        failed: `the output is longer than ${mostBytes} bytes: request less, with limit and after or a selector`,
+      };
+    return { failed: `the command could not be started (${systemCode(error) ?? String(error)})` };
   });
-  const code = await once(child, 'close').then(
-    ([exit]) => exit as number | null,
-    (error: unknown) => ({ failed: `it could not be started (${systemCode(error) ?? String(error)})` }),
-  );
-  clearTimeout(timer);
-  for (const timer of hard) clearTimeout(timer);
-  leave();
-  if (typeof code === 'object' && code !== null) return code;
-  if (over === 'time')
-    return { failed: `not done within ${timeoutMs / 1000} s, and ended (aiot mcp --timeout)` };
-  if (over === 'size')
-    return {
-      failed: `the answer is longer than ${mostBytes} bytes: ask for less, by limit and after, or a selector`,
-    };
-  return answerOf(Buffer.concat(parts).toString('utf8'), code);
+  if ('failed' in end) return end;
+  if (end.timedOut)
+    return { failed: `timed out after ${timeoutMs / 1000} s and was stopped (see aiot mcp --timeout)` };
+  return answerOf(end.stdout, end.code);
 }
 
 function answerOf(text: string, code: number | null): Called {
@@ -514,6 +490,6 @@ function answerOf(text: string, code: number | null): Called {
       return { failed: line };
     return { exit: code ?? 1, result };
   } catch {
-    return { failed: `it ended with ${code ?? 'a signal'}, and without a result` };
+    return { failed: `the command ended with ${code ?? 'a signal'} and without a result` };
   }
 }

@@ -1,15 +1,15 @@
 import { createInterface } from 'node:readline/promises';
+import type { Agree } from '../api/to-sign.js';
 import { AiotError } from '../core/errors.js';
-import type { Agree } from '../registry/to-sign.js';
-import { forTerminal } from './render/style.js';
+import { forTerminal } from './render/text.js';
 import { toSignText } from './render/versions.js';
 
-/** What an answer was taken for, or why it is none. */
+/** The parsed value of an answer, or the reason why it is invalid. */
 export type Judged<T> = { value: T } | { problem: string };
 
 interface Question<T> {
   text: string;
-  /** What Enter alone means; absent = an answer is needed. */
+  /** Value for an empty answer; absent = an answer is required. */
   otherwise?: string;
   judge: (answer: string) => Judged<T> | Promise<Judged<T>>;
 }
@@ -17,8 +17,8 @@ interface Question<T> {
 /** Asks one thing after another on a terminal. */
 export interface Asker {
   /**
-   * Asks again, with the reason, until the answer is one.
-   * @throws AIOT_INTERRUPTED at Ctrl-C, AIOT_USAGE when the terminal is closed before
+   * Repeats the question, with the reason, until the answer is valid.
+   * @throws AIOT_INTERRUPTED at Ctrl-C, AIOT_USAGE if the terminal is closed before
    */
   ask<T>(question: Question<T>): Promise<T>;
   close(): void;
@@ -29,7 +29,7 @@ interface Terminal {
   output: NodeJS.WritableStream;
 }
 
-/** Questions go to stderr: stdout is the result's. */
+/** Questions go to stderr, because stdout is reserved for the result. */
 export function createAsker(
   signal: AbortSignal,
   { input, output }: Terminal = { input: process.stdin, output: process.stderr },
@@ -37,7 +37,7 @@ export function createAsker(
   const lines = createInterface({ input, output });
   const closed = new AbortController();
   lines.once('close', () => closed.abort());
-  // readline takes Ctrl-C as its own on a terminal.
+  // On a terminal, readline handles Ctrl-C itself.
   lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   return {
     async ask({ text, otherwise, judge }) {
@@ -47,8 +47,8 @@ export function createAsker(
           .question(shown, { signal: AbortSignal.any([signal, closed.signal]) })
           .catch((error: unknown) => {
             if (signal.aborted || !closed.signal.aborted) throw error;
-            throw new AiotError('AIOT_USAGE', `there was no answer to: ${text}`, {
-              next: 'Say it with flags instead: aiot init --help names them.',
+            throw new AiotError('AIOT_USAGE', `no answer was given to: ${text}`, {
+              next: 'Use flags instead. To list them, run `aiot init --help`.',
             });
           });
         const judged = await judge(given.trim() || (otherwise ?? ''));
@@ -60,18 +60,18 @@ export function createAsker(
   };
 }
 
-/** A judge for one word of several, by its number or the word itself. */
+/** A parser for one word of several, by its number or the word itself. */
 export function oneOf<T extends string>(words: readonly T[]): (answer: string) => Judged<T> {
   return (answer) => {
     const value = words.find((word, i) => word === answer || String(i + 1) === answer);
     if (value !== undefined) return { value };
-    return { problem: `Expected 1 to ${words.length}, or one of ${words.join(', ')}.` };
+    return { problem: `Enter 1 to ${words.length}, or one of ${words.join(', ')}.` };
   };
 }
 
 /**
- * Asks on the terminal whether to go on; only `y` and `yes` mean yes. @throws AIOT_USAGE without a terminal: nobody can be asked there, and
- * the flag that answers is named; AIOT_INTERRUPTED at Ctrl-C
+ * Asks on the terminal whether to continue; only `y` and `yes` mean yes. @throws AIOT_USAGE without a terminal, naming the flag that
+ * answers the question; AIOT_INTERRUPTED at Ctrl-C
  * @param dryRun whether the command has --dry-run
  */
 export async function confirm(
@@ -93,15 +93,15 @@ export async function confirm(
   }
 }
 
-/** The refusal where a question has to be answered beforehand; `dryRun` where the command has that flag. */
+/** The error if a question must be answered in advance; `dryRun` if the command has that flag. */
 export function needsYes(question: string, dryRun: boolean): AiotError {
-  const look = dryRun ? 'Look at what --dry-run shows, then repeat' : 'Repeat';
+  const look = dryRun ? 'Check the changes with --dry-run, then repeat' : 'Repeat';
   return new AiotError('AIOT_USAGE', `expected --yes: ${question}`, {
     next: `${look} the command with --yes.`,
   });
 }
 
-/** Shows what this user's key is to be put under, and asks. */
+/** Shows the content that this user's key is about to sign, and asks for confirmation. */
 export function agreement(note: (text: string) => void, ask: (question: string) => Promise<boolean>): Agree {
   return async (what) => {
     note(toSignText(what));

@@ -7,11 +7,11 @@ import { startProgram } from '../core/process.js';
 import { html } from '../formats/html.js';
 import { shared } from './flags/shared.js';
 
-/** Flags of commands whose result is also a page to look at. */
+/** Flags of commands whose result is also an HTML page. */
 export const reportFlags = {
   report: shared.report,
   open: Flags.boolean({
-    summary: 'Show the report in the browser; without --report it is a temporary file.',
+    summary: 'Open the report in the browser; without --report, uses a temporary file.',
     env: 'AIOT_OPEN',
   }),
 };
@@ -22,8 +22,8 @@ export interface ReportAsked {
 }
 
 /**
- * The file that a report is to be written to, refused before the work rather than after it; undefined: nobody wants one.
- * @param name of the page where nobody has named a file
+ * The file for a report, rejected before the work rather than after it; undefined: no report requested.
+ * @param name of the page if no file was given
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_USAGE (an empty name)
  */
 export async function reportFile({ report, open }: ReportAsked, name: string): Promise<string | undefined> {
@@ -35,16 +35,16 @@ export async function reportFile({ report, open }: ReportAsked, name: string): P
   return join(await mkdtemp(join(tmpdir(), 'aiot-report-')), `${name}.html`);
 }
 
-/** Programs that hand a file to what the user has for it; null: there is no desktop to show it on. */
+/** Programs that open a file with the user's default application; null: there is no desktop. */
 function openerOf(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): [string, ...string[]] | null {
   if (platform === 'darwin') return ['open'];
-  // `start` is the shell's, which would read an & of the path.
+  // `start` is a shell built-in, which would interpret an & in the path.
   if (platform === 'win32') return ['explorer.exe'];
-  // Without a display xdg-open would start a browser of text within this terminal.
+  // Without a display, xdg-open would start a text browser in this terminal.
   return env.DISPLAY || env.WAYLAND_DISPLAY ? ['xdg-open'] : null;
 }
 
-/** Shows a file in the user's browser, which lives on; false where there is none to show it in. */
+/** Opens a file in the user's browser, which outlives this process; false if there is none. */
 export async function openFile(
   file: string,
   { platform = process.platform, env = process.env } = {},
@@ -61,8 +61,9 @@ export async function openFile(
 }
 
 /**
- * Shows a page whose address lets one in: by a file that leads there, for what a program is started with every user of the machine can
- * read. False where there is no browser to show it in.
+ * Opens a page whose address grants access, through a file that redirects to it, because every user of the machine can read a program's
+ * arguments.
+ * False if there is no browser.
  */
 export async function openSecretUrl(url: string): Promise<boolean> {
   const file = join(await mkdtemp(join(tmpdir(), 'aiot-link-')), 'dashboard.html');

@@ -1,28 +1,30 @@
-import { withClient } from '../registry/context.js';
-import type { Rollout, RolloutCommand } from '../registry/rollouts/schema.js';
-import { AiotCommand } from './command.js';
-import { again } from './invocation.js';
+import { type RolloutCommand, rolloutSchema } from '../api/rollouts/schema.js';
+import { rolloutId } from './flags/rollouts.js';
+import { shared } from './flags/shared.js';
+import { PlatformCommand } from './platform-command.js';
 import { rolloutText } from './render/rollout.js';
-import { next } from './render/text.js';
 
-interface Asked {
-  args: { id: string };
-  flags: { context?: string | undefined };
-  given: (flag: string) => boolean;
-}
+/** The family of commands that change the course of one rollout: each prints its effect and the next command. */
+export abstract class RolloutChangeCommand extends PlatformCommand {
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> ro_01k2',
+    '<%= config.bin %> <%= command.id %> ro_01k2 --json',
+  ];
+  static override args = rolloutId;
+  static override flags = { context: shared.context };
+  static override result = rolloutSchema;
 
-/** Base of the commands that tell a rollout one thing: they say what, this does it and shows it. */
-export abstract class RolloutChangeCommand extends AiotCommand {
-  /** @param then what to look at next: the topic's command of this rollout */
-  protected async change(
-    asked: Asked,
-    command: RolloutCommand,
-    then: 'watch' | 'resume' | 'report',
-  ): Promise<Rollout> {
-    const { id } = asked.args;
-    const rollout = await withClient(asked.flags.context, (client) => client.rollouts.command(id, command));
-    this.print(rolloutText(rollout));
-    this.print(next(`aiot ota ${then} ${id}${again(asked, 'context')}`));
-    return rollout;
+  protected abstract readonly change: RolloutCommand;
+  protected abstract readonly nextCommand: 'watch' | 'resume' | 'report';
+
+  async run() {
+    const input = await this.input(this.ctor as typeof RolloutChangeCommand);
+    const { id } = input.args;
+    return this.ask(
+      input,
+      ({ rollouts }) => rollouts.command(id, this.change),
+      rolloutText,
+      () => [`aiot rollout ${this.nextCommand} ${id}`],
+    );
   }
 }

@@ -7,10 +7,10 @@ import { readText } from '../core/files.js';
 import { onAbort } from '../core/tasks.js';
 
 /**
- * A secret from a file, from stdin (`-`) or from the environment, never from the command line: that one is in the
- * shell's history and in every process list.
+ * A secret from a file, from stdin (`-`) or from the environment, never from the command line, which ends up in shell history and process
+ * listings.
  *
- * @returns the one line without its line end; undefined when neither file nor variable is given
+ * @returns the single line without its line end; undefined if neither file nor variable is given
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (not one line), AIOT_USAGE (stdin is a terminal)
  */
 export async function readSecret(
@@ -25,7 +25,7 @@ export async function readSecret(
   if (file !== '-') return oneLine(await readText(file), file);
   if (stdin.isTTY) {
     throw new AiotError('AIOT_USAGE', 'expected the secret on stdin; got a terminal', {
-      next: `Pipe it in, name a file, or set ${variable}.`,
+      next: `Pipe the secret in, specify a file, or set ${variable}.`,
     });
   }
   return oneLine(await text(stdin), 'stdin');
@@ -34,7 +34,7 @@ export async function readSecret(
 function oneLine(content: string, from: string): string {
   const secret = content.trim();
   if (/^[\u0021-\u007e]+$/.test(secret)) return secret;
-  // What was got is not told: it may be most of a secret.
+  // The text is not quoted, because it may be most of a secret.
   const got = secret === '' ? 'nothing' : `${secret.split(/\s+/).length} words or other characters`;
   throw new AiotError(
     'AIOT_FILE_MALFORMED',
@@ -49,18 +49,18 @@ interface Terminal {
 
 const variable = 'AIOT_BACKUP_PASSPHRASE';
 
-/** Where the passphrase of a backup is. */
+/** Source of a backup's passphrase. */
 export const passphraseFile = Flags.string({
-  summary: 'File with the passphrase in its first line; - = stdin.',
+  summary: 'File with the passphrase in its first line, or - for stdin.',
   env: 'AIOT_PASSPHRASE_FILE',
   helpValue: 'FILE',
 });
 
 /**
- * A passphrase from a file, from stdin (`-`), from AIOT_BACKUP_PASSPHRASE, or typed: never from the command line, which is
- * in the shell's history and in every process list. Only its line end is left out.
- * @param twice a new one: typed once more, so that it is what was meant
- * @throws AIOT_USAGE (nobody to ask, or two that differ), AIOT_FILE_NOT_FOUND, AIOT_INTERRUPTED
+ * A passphrase from a file, from stdin (`-`), from AIOT_BACKUP_PASSPHRASE, or typed; never from the command line, which ends up in shell
+ * history and process listings. Only its line end is removed.
+ * @param twice for a new one: it is typed twice to detect typos
+ * @throws AIOT_USAGE (no terminal, or the two differ), AIOT_FILE_NOT_FOUND, AIOT_INTERRUPTED
  */
 export async function readPassphrase(
   file: string | undefined,
@@ -73,10 +73,13 @@ export async function readPassphrase(
   const given = process.env[variable];
   if (given) return given;
   if (!terminal.input.isTTY) {
-    throw new AiotError('AIOT_USAGE', `expected a passphrase: ${variable}, or --passphrase-file FILE`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `a passphrase is required: set ${variable} or pass --passphrase-file FILE`,
+    );
   }
   const first = await ask('Passphrase: ', signal, terminal);
-  if (twice && (await ask('Once more: ', signal, terminal)) !== first) {
+  if (twice && (await ask('Repeat the passphrase: ', signal, terminal)) !== first) {
     throw new AiotError('AIOT_USAGE', 'the two passphrases differ');
   }
   return first;
@@ -86,7 +89,7 @@ function firstLine(content: string): string {
   return content.split(/\r?\n/)[0] ?? '';
 }
 
-/** What is typed is not shown. */
+/** The typed text is not echoed. */
 async function ask(question: string, signal: AbortSignal, { input, output }: Terminal): Promise<string> {
   output.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });

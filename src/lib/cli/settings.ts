@@ -7,13 +7,13 @@ import { cacheFolder, configFolder, dataFolder } from '../core/folders.js';
 import { loadProject, projectSettings } from '../core/project.js';
 
 export interface ExplainInput {
-  /** As given on the command line, undefined when not. */
+  /** Value from the command line; undefined if it was not given. */
   flags: { project?: string | undefined; context?: string | undefined };
   variables: FlagVariable[];
   env: Record<string, string | undefined>;
 }
 
-/** Variables that are no flag's twin. */
+/** Variables that do not correspond to a flag. */
 const folders = {
   'config folder': { own: 'AIOT_CONFIG_DIR', xdg: 'XDG_CONFIG_HOME', folder: configFolder },
   'data folder': { own: 'AIOT_DATA_DIR', xdg: 'XDG_DATA_HOME', folder: dataFolder },
@@ -28,7 +28,7 @@ const others = new Set([
   ...Object.values(folders).map(({ own }) => own),
 ]);
 
-/** Each setting in force, what it is, and where it comes from. @throws AIOT_PROJECT_INVALID, AIOT_FILE_MALFORMED */
+/** Each effective setting, its value, and its source. @throws AIOT_PROJECT_INVALID, AIOT_FILE_MALFORMED */
 export async function explainSettings(input: ExplainInput): Promise<Explained> {
   const project = pick('project', input.flags.project, input.env, '.');
   const settings = [
@@ -58,7 +58,7 @@ function pick(
 
 async function contextSettings({ flags, env }: ExplainInput): Promise<Setting[]> {
   const chosen = pick('context', flags.context, env, null);
-  // A named context that does not exist is shown as it was given, without a platform.
+  // A named context that does not exist is shown as given, without a platform.
   const context = await unless('AIOT_CONTEXT_NOT_FOUND', chosenContext(flags.context, env));
   if (!context) return [chosen];
   const { name, from, others: _, kind: __, ...platform } = context;
@@ -86,7 +86,7 @@ function folderSettings(env: ExplainInput['env']): Setting[] {
   });
 }
 
-/** Flags of all commands whose variable is set here; `project` and `context` are told above. */
+/** Flags of all commands whose variable is set here; `project` and `context` are listed above. */
 function variableSettings({ variables, env }: ExplainInput): Setting[] {
   return variables
     .filter(({ flag, variable }) => env[variable] && flag !== 'project' && flag !== 'context')
@@ -117,7 +117,7 @@ const settingSchema = z.object({
   name: z.string(),
   /** As text; a secret is masked; null = not set. */
   value: z.string().nullable(),
-  /** What won. The order is: flag, env, project, context, default. */
+  /** The source that took precedence, in the order flag, env, project, context, default. */
   from: z.enum(['flag', 'env', 'project', 'context', 'default']),
   /** The flag, the variable, file:line, the context's name; `built in` for a default. */
   where: z.string(),
@@ -127,7 +127,7 @@ type Setting = z.output<typeof settingSchema>;
 
 export const explainedSchema = z.object({
   settings: z.array(settingSchema),
-  /** Variables that begin with AIOT_ and mean nothing: a slip of the pen, most often. */
+  /** Variables that begin with AIOT_ and have no meaning; usually a typo. */
   unknown: z.array(z.string()),
 });
 
@@ -137,7 +137,7 @@ type Explained = z.output<typeof explainedSchema>;
 interface FlagVariable {
   flag: string;
   variable: string;
-  /** Names of the commands that have it. */
+  /** Names of the commands that support it. */
   commands: string[];
 }
 

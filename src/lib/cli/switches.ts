@@ -1,11 +1,11 @@
 /**
- * Global switches that must be known before, or although, the command line could not be parsed: an error in it is
- * shown as JSON too when JSON was asked for. Imports nothing: main.ts uses it on the way to --help.
+ * Global switches that must be known before the command line is parsed, or even if that fails: a parse error is also shown as JSON if JSON
+ * was requested. Imports nothing, because main.ts uses it on the way to --help.
  */
 
 const on = new Set(['1', 'true', 'yes', 'y', 'on']);
 
-/** True when `--name` (or its short form) stands before any `--`, or its environment twin AIOT_NAME is on. */
+/** True if `--name` (or its short form) precedes any `--`, or its environment twin AIOT_NAME is set. */
 export function switchedOn(name: 'json' | 'quiet' | 'debug', argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
   const own = end === -1 ? argv : argv.slice(0, end);

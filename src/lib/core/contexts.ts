@@ -9,12 +9,12 @@ import { withLock } from './lock.js';
 import { namePattern } from './names.js';
 import { didYouMean } from './text.js';
 
-/** A context leads to this project's platform, or to an installation of the guide's services. */
+/** A context points to a platform of this project or to an installation of the guide's services. */
 export const contextKinds = ['platform', 'architects-guide'] as const;
 
 export type ContextKind = (typeof contextKinds)[number];
 
-/** One platform, as this user reaches it. */
+/** One platform, as this user connects to it. */
 export const contextSchema = z.strictObject({
   /** Absent = a platform of this project. */
   kind: z.enum(contextKinds).optional(),
@@ -22,11 +22,11 @@ export const contextSchema = z.strictObject({
   url: z.url(),
   /** mqtts URL of the broker. */
   mqtt: z.url().optional(),
-  /** mqtt URL of its plain listener, where `aiot up --plain` has one. */
+  /** mqtt URL of its plaintext listener, if `aiot up --plain` provides one. */
   plain: z.url().optional(),
   /** PEM file of the CA that signed the server's certificate. */
   ca: z.string().optional(),
-  /** SHA-256 of the only certificate that is taken, 64 hex digits (the guide's installations). */
+  /** SHA-256 of the only accepted certificate, 64 hex digits (the guide's installations). */
   fingerprint: z.string().optional(),
   /** Operator token (secret). */
   token: z.string().optional(),
@@ -45,41 +45,41 @@ function contextsFile(folder: string): string {
   return join(folder, 'contexts.json');
 }
 
-/** The user's contexts; none yet is an empty set. @throws AIOT_FILE_MALFORMED */
+/** The user's contexts; an empty set if there are none yet. @throws AIOT_FILE_MALFORMED */
 export async function readContexts(folder = configFolder()): Promise<Contexts> {
   const path = contextsFile(folder);
   const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { contexts: {} };
   const result = fileSchema.safeParse(value);
   if (result.success) return result.data;
   throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(result.error, 'the file')}`, {
-    next: `Mend or delete ${path}; aiot context add makes it again.`,
+    next: `Correct or delete ${path}. \`aiot context add\` creates it again.`,
   });
 }
 
-/** Mode 0600 in a folder of mode 0700: it holds tokens. */
+/** Mode 0600 in a folder of mode 0700, because the file contains tokens. */
 export async function writeContexts(contexts: Contexts, folder = configFolder()): Promise<void> {
   await makeFolder(folder, 0o700);
   await writeJsonAtomic(contextsFile(folder), contexts, 0o600);
 }
 
-/** Variables that describe a platform without a context. */
+/** Environment variables that describe a platform without a context. */
 const variables = ['AIOT_URL', 'AIOT_TOKEN', 'AIOT_CA', 'AIOT_MQTT'] as const;
 
 /** A platform that commands talk to. */
 export interface ChosenContext extends PlatformContext {
-  /** The context's; that of AIOT_URL is called by its host, such as `lab.example-8443`. */
+  /** Name of the context; a platform given by AIOT_URL is named after its host, such as `lab.example-8443`. */
   name: string;
   kind: ContextKind;
-  /** Why this one: named by the caller, AIOT_URL, or the context in use. */
+  /** How it was chosen: named by the caller, AIOT_URL, or the current context. */
   from: 'name' | 'environment' | 'current';
   /** The user's other contexts. */
   others: string[];
 }
 
 /**
- * The platform that a command talks to: the named context (AIOT_CONTEXT names one, too), else the one that AIOT_URL describes (with AIOT_TOKEN, AIOT_CA and AIOT_MQTT),
- * else the context in use. AIOT_TOKEN without AIOT_URL replaces the token of the context in use.
- * @returns null where nothing is named, in the environment or in use
+ * The platform that a command uses: the named context (AIOT_CONTEXT can name one as well), else the one that AIOT_URL describes (with
+ * AIOT_TOKEN, AIOT_CA and AIOT_MQTT), else the current context. AIOT_TOKEN without AIOT_URL overrides the token of the current context.
+ * @returns null if none is named, set in the environment or current
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE (AIOT_URL or AIOT_MQTT is malformed), AIOT_FILE_MALFORMED
  */
 export async function chosenContext(
@@ -116,7 +116,7 @@ export async function chosenContext(
   };
 }
 
-/** A context of the same URL lends its name, and what the environment does not say. */
+/** Takes its name, and whatever the environment does not set, from a context with the same URL. */
 function contextOfEnvironment(
   contexts: Contexts['contexts'],
   env: Record<string, string | undefined>,
@@ -137,7 +137,7 @@ function contextOfEnvironment(
 }
 
 /**
- * A platform's URL as a person typed it, without a name and password in it.
+ * A platform's URL as a person typed it, without credentials.
  * @param source variable that it comes from; undefined = a flag
  * @throws AIOT_USAGE
  */
@@ -152,19 +152,20 @@ function platformUrl(text: string, protocol: 'https:' | 'mqtts:', source?: strin
       source === undefined ? {} : { next: `Set ${source} to such a URL, or unset it to use a context.` },
     );
   if (url.username || url.password) {
-    throw new AiotError('AIOT_USAGE', `${prefix}expected ${shown} without a name and password in it`, {
-      next: source === undefined ? 'Give the token with --token-file.' : 'Give the token in AIOT_TOKEN.',
+    throw new AiotError('AIOT_USAGE', `${prefix}expected ${shown} without a user name and password`, {
+      next:
+        source === undefined ? 'Provide the token with --token-file.' : 'Provide the token in AIOT_TOKEN.',
     });
   }
   return url;
 }
 
-/** Data folder of a platform on this machine, where `aiot up` keeps its CA as pki/ca.crt; a copied CA of another machine has none. */
+/** Data folder of a platform on this machine, where `aiot up` stores its CA as pki/ca.crt; a CA copied from another machine has none. */
 export function platformFolderOfCa(ca: string | undefined): string | undefined {
   return ca?.match(/^(.+)[/\\]pki[/\\]ca\.crt$/)?.[1];
 }
 
-/** A context as it may be shown: its token stays out. */
+/** A context in the form that may be displayed, without its token. */
 export const shownContextSchema = z.object({
   name: z.string(),
   kind: z.enum(contextKinds),
@@ -174,7 +175,7 @@ export const shownContextSchema = z.object({
   ca: z.string().nullable(),
   /** Whether there is a token. */
   token: z.boolean(),
-  /** Whether commands use it unless told otherwise. */
+  /** Whether commands use it by default. */
   current: z.boolean(),
 });
 
@@ -194,14 +195,14 @@ export async function listContexts(folder?: string): Promise<ShownContext[]> {
 }
 
 export interface AddOptions {
-  /** Make it the one in use, though another is; the first is in any case. */
+  /** Make it the current context even if another one is; the first context always becomes current. */
   use?: boolean;
   /** Overwrite one of the same name. */
   replace?: boolean;
   folder?: string;
 }
 
-/** @throws AIOT_USAGE (name), AIOT_CONTEXT_EXISTS, AIOT_FILE_NOT_WRITABLE */
+/** @throws AIOT_USAGE (name), AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE */
 export async function addContext(
   name: string,
   context: PlatformContext,
@@ -220,8 +221,9 @@ async function add(name: string, context: PlatformContext, options: AddOptions):
   const { current, contexts } = await readContexts(options.folder);
   const before = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
   if (before && !options.replace) {
-    throw new AiotError('AIOT_CONTEXT_EXISTS', `there is a context ${name} already, for ${before.url}`, {
-      next: `aiot context add ${name} --replace …, or choose another name.`,
+    throw new AiotError('AIOT_ALREADY_EXISTS', `the context ${name} already exists, for ${before.url}`, {
+      subject: 'context',
+      next: `Replace it with \`aiot context add ${name} --replace …\`, or choose another name.`,
     });
   }
   const used = options.use || current === undefined ? name : current;
@@ -240,8 +242,8 @@ export async function useContext(name: string, folder?: string): Promise<ShownCo
 }
 
 /**
- * Forgets a platform, its token with it. When it was the one in use, none is in use then: which other platform gets the
- * next command is not to be guessed. Returns the one in use. @throws AIOT_CONTEXT_NOT_FOUND
+ * Forgets a platform and its token. If it was the current one, no context is current afterwards, because the platform that the next command
+ * should use cannot be guessed. Returns the current context. @throws AIOT_CONTEXT_NOT_FOUND
  */
 export async function removeContext(name: string, folder?: string): Promise<string | null> {
   return editing(folder, async () => {
@@ -254,7 +256,7 @@ export async function removeContext(name: string, folder?: string): Promise<stri
   });
 }
 
-/** One at a time: what two read at once, the second to write would undo for the first, tokens with it. */
+/** One change at a time: of two concurrent read-modify-write cycles, the second would undo the first and lose its tokens. */
 function editing<T>(folder: string | undefined, edit: () => Promise<T>): Promise<T> {
   return withLock(join(folder ?? configFolder(), 'contexts.lock'), 10_000, edit);
 }
@@ -266,14 +268,14 @@ function known(contexts: Contexts['contexts'], name: string): PlatformContext {
   throw new AiotError('AIOT_CONTEXT_NOT_FOUND', `no context is named ${name}${didYouMean(name, names)}`, {
     next:
       names.length > 0
-        ? `aiot context list: there is ${names.join(', ')}.`
+        ? `Use one of ${names.join(', ')}. To list the contexts, run \`aiot context list\`.`
         : 'aiot context add NAME --url URL',
   });
 }
 
 /**
- * A context as a person typed it, checked before anything is written: https and mqtts URLs without credentials, and a CA
- * file that holds a certificate.
+ * Checks a context as a person typed it before anything is written: https and mqtts URLs without credentials, and a CA file that contains a
+ * certificate.
  * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function checkContext(typed: {
@@ -304,7 +306,7 @@ export async function checkContext(typed: {
   };
 }
 
-/** Each kind has its own ways of being known. @throws AIOT_USAGE */
+/** Each kind identifies its server in its own way. @throws AIOT_USAGE */
 function checkKind(
   kind: ContextKind,
   typed: { mqtt?: string | undefined; token?: string | undefined; fingerprint?: string | undefined },
@@ -313,15 +315,18 @@ function checkKind(
     if (typed.fingerprint === undefined) return;
     throw new AiotError(
       'AIOT_USAGE',
-      '--fingerprint is for --kind architects-guide; a platform is known by its CA: --ca FILE',
+      '--fingerprint needs --kind architects-guide; a platform is identified by its CA: --ca FILE',
     );
   }
   const [what] = [typed.mqtt && '--mqtt', typed.token && 'a token'].filter(Boolean);
   if (what === undefined) return;
-  throw new AiotError('AIOT_USAGE', `an installation of the guide has no use for ${what}: it knows nobody`);
+  throw new AiotError(
+    'AIOT_USAGE',
+    `an installation of the guide has no authentication, so ${what} cannot be used`,
+  );
 }
 
-/** As OpenSSL and browsers show it, with or without colons. @throws AIOT_USAGE */
+/** As OpenSSL and browsers display it, with or without colons. @throws AIOT_USAGE */
 function checkFingerprint(text: string): string {
   const fingerprint = text
     .replace(/^sha-?256[:=]/i, '')

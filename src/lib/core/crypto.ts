@@ -29,17 +29,17 @@ export function generateKeyPair(): { privatePem: string; publicPem: string } {
   };
 }
 
-/** SPKI DER of a public key, as base64: the form in which keys stand in trust roots. */
+/** SPKI DER of a public key, as base64: the form in which trust roots list keys. */
 export function publicKeyOf(privatePem: string): string {
   return createPublicKey(createPrivateKey(privatePem))
     .export({ type: 'spki', format: 'der' })
     .toString('base64');
 }
 
-/** The same of a public key (SPKI) or a private key (PKCS#8), PEM. Throws a TypeError, or what node:crypto throws, for anything else. */
+/** The same for a public key (SPKI) or a private key (PKCS#8), PEM. Throws a TypeError, or the error of node:crypto, for anything else. */
 export function publicKeyIn(pem: string): string {
   const key = createPublicKey(pem);
-  if (!isP256(key)) throw new TypeError('expected an ECDSA P-256 key: no other one can sign');
+  if (!isP256(key)) throw new TypeError('expected an ECDSA P-256 key: other keys cannot sign');
   return key.export({ type: 'spki', format: 'der' }).toString('base64');
 }
 
@@ -73,11 +73,12 @@ export function verifyBytes(publicKeyBase64: string, bytes: Uint8Array, signatur
 }
 
 /**
- * JSON with sorted keys and no spaces: equal values give equal text, so that a digest of it means something.
- * Throws TypeError on numbers that JSON cannot hold (NaN, infinities).
+ * JSON with sorted keys and no spaces: equal values give equal text, so their digests can be compared.
+ * Throws TypeError on numbers that JSON cannot represent (NaN, infinities).
  */
 export function canonicalJson(value: unknown): string {
-  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`${value} has no JSON form`);
+  if (typeof value === 'number' && !Number.isFinite(value))
+    throw new TypeError(`${value} cannot be represented in JSON`);
   if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null';
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   const entries = Object.entries(value)

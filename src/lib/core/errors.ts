@@ -1,21 +1,24 @@
 import { type CatalogueEntry, catalogue, type ErrorCode } from './catalogue.js';
 
 export interface ErrorDetails {
-  /** Overrides the catalogue's next step where a better one is known. */
+  /** Overrides the catalogue's next step if a better one is known. */
   next?: string;
-  /** The far side, for errors of the outside world: a URL, host:port, or file. Never with credentials in it. */
+  /** The kind of thing it is about, where one code covers several: a device, a run, a CSV file. One of the catalogue's `subjects`. */
+  subject?: string | undefined;
+  /** The peer, for errors of the outside world: a URL, host:port, or file. Never includes credentials. */
   endpoint?: string;
   /** Whether the same call may succeed later. */
   retryable?: boolean;
   cause?: unknown;
 }
 
-/** The one error type that commands show. `message` is one sentence that says what is wrong with what. */
+/** The one error type that commands show. `message` is one sentence that states the problem and what it concerns. */
 export class AiotError extends Error {
   readonly code: ErrorCode;
   readonly exit: CatalogueEntry['exit'];
   readonly family: CatalogueEntry['family'];
   readonly next: string;
+  readonly subject: string | undefined;
   readonly endpoint: string | undefined;
   readonly retryable: boolean;
 
@@ -26,14 +29,31 @@ export class AiotError extends Error {
     this.code = code;
     this.exit = entry.exit;
     this.family = entry.family;
-    this.next = details.next ?? entry.next;
+    this.subject = details.subject;
+    this.next = details.next ?? entry.subjects?.[details.subject ?? ''] ?? entry.next;
     this.endpoint = details.endpoint;
     this.retryable = details.retryable ?? false;
   }
 
-  toJSON() {
-    return { code: this.code, message: this.message, next: this.next, exit: this.exit };
+  /** The same error in other words, such as those of a caller who knows the file it is about. */
+  reworded(message: string, details: ErrorDetails = {}): AiotError {
+    return new AiotError(this.code, message, { subject: this.subject, cause: this, ...details });
   }
+
+  toJSON() {
+    const { code, message, next, exit, subject } = this;
+    return { code, message, next, exit, ...(subject === undefined ? {} : { subject }) };
+  }
+}
+
+/**
+ * Returns a factory for errors of one code, for a file that rejects its input for many reasons: `const unfit =
+ * errorMaker('AIOT_MODEL_UNFIT')`, then `throw unfit('its last layer has no weights')`.
+ * @param about prefix of each message
+ */
+export function errorMaker(code: ErrorCode, about = '', common: ErrorDetails = {}) {
+  return (message: string, details?: ErrorDetails): AiotError =>
+    new AiotError(code, about + message, { ...common, ...details });
 }
 
 /** Node's system error codes (ENOENT, EACCES, …), or undefined for any other thrown value. */
@@ -41,9 +61,57 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** Names of OpenSSL's verification errors as Node gives them (node:tls, "X509 certificate error codes"), and Node's own. */
+const untrusted = /^ERR_TLS_|CERT|SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/;
+
+/** Whether a system error code means that the peer's certificate cannot be trusted. */
+export function isUntrusted(code: string): boolean {
+  return untrusted.test(code);
+}
+
 /** All codes, in order. */
 export function listCodes(): { code: ErrorCode; about: string }[] {
   return (Object.keys(catalogue) as ErrorCode[]).map((code) => ({ code, about: catalogue[code].about }));
+}
+
+type ExitCode = 0 | CatalogueEntry['exit'];
+
+const exitMeanings: Record<ExitCode, { about: string; next: string }> = {
+  0: { about: 'Done.', next: 'Nothing.' },
+  1: { about: 'Failed.', next: 'Read the error, which includes a code and a next step.' },
+  2: {
+    about: 'The command line, or a file that it names, is invalid. Nothing was changed.',
+    next: 'Correct the argument, flag or file named in the error. To see the arguments and flags, add --help.',
+  },
+  3: { about: 'Partly failed.', next: 'Read the result, which lists the failures.' },
+  4: { about: 'Not found.', next: "Check the name. The topic's list command shows all names." },
+  5: { about: 'Not allowed.', next: 'Use a token with a sufficient role or scope, or ask an operator.' },
+  6: {
+    about:
+      'A check or gate failed. The program worked, but the data, model, device or messages do not meet a requirement.',
+    next: 'Read the result, which names the failed check.',
+  },
+  124: {
+    about: 'Timed out.',
+    next: 'Allow more time with --timeout, or check the resource that the command waited for.',
+  },
+  130: { about: 'Interrupted by Ctrl-C or SIGTERM.', next: 'Run the command again.' },
+};
+
+/** The meaning of an exit code of this program, and the errors that end with it. @throws AIOT_USAGE */
+export function explainExit(exit: number): {
+  exit: number;
+  about: string;
+  next: string;
+  codes: ErrorCode[];
+} {
+  const meaning = Object.entries(exitMeanings).find(([code]) => Number(code) === exit)?.[1];
+  if (!meaning)
+    throw new AiotError('AIOT_USAGE', `${exit} is not an exit code of aiot`, {
+      next: `Use one of ${Object.keys(exitMeanings).join(', ')}.`,
+    });
+  const codes = (Object.keys(catalogue) as ErrorCode[]).filter((code) => catalogue[code].exit === exit);
+  return { exit, ...meaning, codes };
 }
 
 /** The catalogue's entry for a code, however it is written. @throws AIOT_USAGE with the nearest codes */
@@ -54,16 +122,19 @@ export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } 
   if (found) return { code: found, ...catalogue[found] };
   const part = wanted.replace(/^AIOT_/, '').split('_')[0] ?? '';
   const near = part === '' ? [] : names.filter((name) => name.includes(part)).slice(0, 5);
-  throw new AiotError('AIOT_USAGE', `no error has the code ${code}`, {
-    next: near.length > 0 ? `aiot explain ${near.join(', or ')}` : 'aiot explain lists all codes.',
+  throw new AiotError('AIOT_USAGE', `unknown error code ${code}`, {
+    next: near.length > 0 ? `aiot error ${near.join(', or ')}` : 'To list all codes, run `aiot error`.',
   });
 }
 
-export function hasCode(error: unknown, code: ErrorCode): error is AiotError {
-  return error instanceof AiotError && error.code === code;
+/** `subject`: only about this kind of thing. */
+export function hasCode(error: unknown, code: ErrorCode, subject?: string): error is AiotError {
+  return (
+    error instanceof AiotError && error.code === code && (subject === undefined || error.subject === subject)
+  );
 }
 
-/** The promise's value; undefined where it fails with this code, which no JSON value is. Other errors are thrown on. */
+/** The promise's value, or undefined (which is not a JSON value) if it fails with this code. Other errors are rethrown. */
 export async function unless<T>(code: ErrorCode, promise: Promise<T>): Promise<T | undefined> {
   try {
     return await promise;

@@ -13,19 +13,19 @@ export function percent(share: number, digits = 1): string {
   return `${(share * 100).toFixed(digits)} %`;
 }
 
-/** A share measured on cases that were drawn in groups, such as windows of recordings. */
+/** A share measured on cases that were sampled in groups, such as windows of recordings. */
 export interface MeasuredShare {
   share: number;
   cases: number;
   /** The unit of a case. */
   unit: 'window' | 'row';
-  /** null where each case stands for itself. */
+  /** null if the cases are independent. */
   groups: number | null;
   /** 95 % */
   interval: readonly [number, number] | null;
 }
 
-/** `98.2 % of 113 windows in 12 recordings (95 %: 90.1–99.7)`: the one sentence for an accuracy, wherever it is shown. */
+/** `98.2 % of 113 windows in 12 recordings (95 %: 90.1–99.7)`: the standard wording of an accuracy everywhere. */
 export function shareText({ share, cases, unit, groups, interval }: MeasuredShare): string {
   const short = (value: number) => (100 * value).toFixed(1).replace(/\.0$/, '');
   const within = groups === null ? '' : ` in ${plural(groups, unit === 'row' ? 'group' : 'recording')}`;
@@ -33,7 +33,7 @@ export function shareText({ share, cases, unit, groups, interval }: MeasuredShar
   return `${short(share)} % of ${plural(cases, unit)}${within}${range}`;
 }
 
-/** Figures over all folds together; see `foldsFiguresSchema`. */
+/** Metrics over all folds together; see `foldsFiguresSchema`. */
 interface FoldsFigures {
   folds: number;
   windows: number;
@@ -45,7 +45,7 @@ interface FoldsFigures {
   voted: { macroF1: number } | null;
 }
 
-/** `98.1 % of 475 windows in 35 recordings (95 %: 96.2–99.1), macro-F1 0.981, 0.993 after the vote; 5 folds, float` */
+/** `98.1 % of 475 windows in 35 recordings (95 %: 96.2–99.1), macro-F1 0.981, 0.993 smoothed; 5 folds, float` */
 export function foldsText(of: FoldsFigures, unit: MeasuredShare['unit']): string {
   const { folds, windows, groups, accuracy, interval, macroF1, rmse, voted } = of;
   const parts =
@@ -53,12 +53,12 @@ export function foldsText(of: FoldsFigures, unit: MeasuredShare['unit']): string
       ? [`${plural(windows, unit)}`]
       : [shareText({ share: accuracy, cases: windows, unit, groups, interval })];
   if (macroF1 !== null) parts.push(`macro-F1 ${macroF1.toFixed(3)}`);
-  if (voted) parts.push(`${voted.macroF1.toFixed(3)} after the vote`);
+  if (voted) parts.push(`${voted.macroF1.toFixed(3)} smoothed`);
   if (rmse !== null) parts.push(`RMSE ${rmse.toPrecision(4)}`);
   return `${parts.join(', ')}; ${plural(folds, 'fold')}, float`;
 }
 
-/** 1536 → `1.5 KiB`: how sizes of files and memory are shown everywhere, in the terminal, the dashboard and reports. */
+/** 1536 → `1.5 KiB`. File and memory sizes have this format on the terminal, in the dashboard and in reports. */
 export function size(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   const units = ['KiB', 'MiB', 'GiB', 'TiB'];
@@ -71,7 +71,7 @@ export function size(bytes: number): string {
   return `${value.toFixed(1)} ${units[unit]}`;
 }
 
-/** `0.5`, `-3` → the number; NaN for words, and for what JavaScript would also take: '', `0x10`, `1e3`, `Infinity`. */
+/** `0.5`, `-3` → the number; NaN for words, and for other strings that JavaScript would accept: '', `0x10`, `1e3`, `Infinity`. */
 export function decimalOf(text: string): number {
   return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
 }
@@ -86,9 +86,24 @@ export function elapsed(ms: number): string {
 
 const units: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 
-/** `32KiB` or a number → bytes. The schema has checked the form. */
+/** `32KiB` or a number → bytes. The schema has already checked the format. */
 export function bytesOf(size: number | string): number {
   if (typeof size === 'number') return size;
   const [, digits = '0', unit = 'B'] = /^(\d+) ?(B|KiB|MiB|GiB)$/.exec(size) ?? [];
   return Number(digits) * (units[unit] ?? 1);
+}
+
+/** An address, offset or size in hexadecimal, padded with zeros: `0x0009`. */
+export function hex(value: number, digits = 0): string {
+  return `0x${value.toString(16).padStart(digits, '0')}`;
+}
+
+/** Time elapsed, in one unit: `now`, `40 s ago`, `3 min ago`, `5 h ago`, `12 d ago`. */
+export function ago(ms: number, now: number): string {
+  const seconds = Math.floor((now - ms) / 1000);
+  if (seconds < 5) return 'now';
+  if (seconds < 90) return `${seconds} s ago`;
+  if (seconds < 90 * 60) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
 }

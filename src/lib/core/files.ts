@@ -17,7 +17,7 @@ import { AiotError, systemCode } from './errors.js';
 
 /**
  * Writes the whole file or nothing: temp file in the same folder, fsync, rename, fsync of the folder.
- * Makes missing folders; what a link leads to is written, and nothing but a file is replaced.
+ * Creates missing folders, writes through symbolic links, and replaces nothing but regular files.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, AIOT_USAGE (an empty name)
  */
 export async function writeFileAtomic(path: string, data: Uint8Array | string, mode = 0o644): Promise<void> {
@@ -43,27 +43,26 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
 
 const temporaryIn = (folder: string) => join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
 
-/** As many links in a row as Linux follows. */
+/** The longest chain of links that Linux follows. */
 const mostLinks = 40;
 
 /**
- * The file that a path to be written stands for: a link's target, there or not, so that the link stays one.
- * @throws AIOT_USAGE (no name), AIOT_FILE_NOT_WRITABLE (a folder, a device or a pipe is there)
+ * The file that a path to be written refers to: a link's target, whether it exists or not, so that the link remains a link.
+ * @throws AIOT_USAGE (no name), AIOT_FILE_NOT_WRITABLE (the path is a folder, a device or a pipe)
  */
 async function targetOf(path: string): Promise<string> {
-  if (path === '')
-    throw new AiotError('AIOT_USAGE', 'expected the name of a file to write, got an empty one');
+  if (path === '') throw new AiotError('AIOT_USAGE', 'expected an output file name, got an empty one');
   const found = await stat(path).catch((error: unknown) => {
-    if (systemCode(error) === 'ELOOP') throw refused(path, 'its links lead round in a circle', error);
-    // Not there, or not to be seen: writing tells why it cannot be done.
+    if (systemCode(error) === 'ELOOP') throw refused(path, 'its symbolic links form a loop', error);
+    // Missing or inaccessible: writing reports the reason.
     return null;
   });
   if (found === null) return await throughLinks(path);
   if (found.isFile()) return await realpath(path).catch(() => path);
-  throw refused(path, found.isDirectory() ? 'it is a folder' : 'it is a device or a pipe and not a file');
+  throw refused(path, found.isDirectory() ? 'it is a folder' : 'it is a device or a pipe, not a file');
 }
 
-/** A link whose target is missing is written to that target. */
+/** A link with a missing target is written to that target. */
 async function throughLinks(path: string): Promise<string> {
   let at = path;
   for (let links = 0; links < mostLinks; links++) {
@@ -78,21 +77,21 @@ function refused(path: string, why: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${path}: ${why}`, {
     cause,
     endpoint: path,
-    next: 'Give the name of a file, new or to be replaced; nothing was written.',
+    next: 'Specify a file name, new or to be replaced. Nothing was written.',
   });
 }
 
-/** Removes the temporary files of a killed `writeFileAtomic`. Only safe while nobody writes in that folder. */
+/** Removes the temporary files of a killed `writeFileAtomic`. Safe only while nothing writes to that folder. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => []))
     if (/^\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
 }
 
-/** Somebody may make room. */
+/** Space may be freed later. */
 const isFull = (code: string | undefined) =>
   code === 'ENOSPC' || code === 'EDQUOT' || code?.startsWith('SQLITE_FULL') === true;
 
-/** Where SQLite cannot make its shared memory in a folder it does not say why. */
+/** SQLite does not give the reason when it cannot create its shared memory in a folder. */
 export function isForWantOfRoom(error: unknown, folder: string): boolean {
   const code = systemCode(error);
   if (isFull(code) || !code?.startsWith('SQLITE_IOERR')) return isFull(code);
@@ -114,8 +113,8 @@ export function unwritable(path: string, error: unknown, doing = 'write'): AiotE
 }
 
 /**
- * For who would else call an error a bug: a disk that fails, and a process that may open no more files, are the machine's, wherever
- * in the code they are met. undefined for any other error.
+ * For callers that would otherwise report a bug. A failing disk and a process out of file handles are faults of the machine, wherever in
+ * the code they occur. Undefined for any other error.
  */
 export function machineFailure(error: unknown): AiotError | undefined {
   const code = systemCode(error);
@@ -126,13 +125,13 @@ export function machineFailure(error: unknown): AiotError | undefined {
   if (code === 'EMFILE' || code === 'ENFILE')
     return new AiotError('AIOT_FILE_NOT_READABLE', message, {
       cause: error,
-      next: 'Raise the limit of open files (ulimit -n, LimitNOFILE= of a unit), and repeat.',
+      next: 'Raise the limit on open files (ulimit -n, or LimitNOFILE= in a systemd unit), and repeat the command.',
     });
   return undefined;
 }
 
 /**
- * Refuses early what `writeFileAtomic` would refuse after long work; leaves nothing behind.
+ * Rejects early what `writeFileAtomic` would reject after long work; leaves nothing behind.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function requireWritable(path: string): Promise<void> {
@@ -147,7 +146,7 @@ export async function requireWritable(path: string): Promise<void> {
     await writeFileAtomic(trial, '');
   } catch (error) {
     if (!(error instanceof AiotError)) throw error;
-    throw new AiotError(error.code, error.message.replace(trial, path), { cause: error, endpoint: path });
+    throw error.reworded(error.message.replace(trial, path), { cause: error, endpoint: path });
   } finally {
     await rm(trial, { force: true }).catch(() => {});
     if (isNew) await rmdir(folder).catch(() => {});
@@ -155,20 +154,20 @@ export async function requireWritable(path: string): Promise<void> {
 }
 
 /**
- * Makes a folder and those above it where they are missing; returns the topmost that had to be made.
+ * Creates a folder and its missing parents; returns the topmost folder that was created.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function makeFolder(path: string, mode?: number): Promise<string | undefined> {
   try {
     return await makeMissing(resolve(path), mode);
   } catch (error) {
-    throw unwritable(path, error, 'make the folder');
+    throw unwritable(path, error, 'create the folder');
   }
 }
 
 /**
- * Not mkdir's own `recursive`: on Linux, Node 20 to 24 try for ever where a folder's parent is there and the folder still
- * cannot be made, as in /proc.
+ * Replaces mkdir's own `recursive`: on Linux, Node 20 to 24 loop forever if a folder's parent exists and the folder still cannot be
+ * created, as in /proc.
  */
 async function makeMissing(path: string, mode?: number): Promise<string | undefined> {
   try {
@@ -181,7 +180,7 @@ async function makeMissing(path: string, mode?: number): Promise<string | undefi
   return above ?? made;
 }
 
-/** undefined when it is there already. */
+/** undefined if it already exists. */
 async function makeOne(path: string, mode?: number): Promise<string | undefined> {
   try {
     await mkdir(path, { mode });
@@ -192,7 +191,7 @@ async function makeOne(path: string, mode?: number): Promise<string | undefined>
   }
 }
 
-/** A rename is durable only when its folder is synced too. Folders cannot be opened on Windows: skipped there. */
+/** A rename is durable only once its folder is synced too. Skipped on Windows, where folders cannot be opened. */
 export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');
@@ -207,45 +206,45 @@ export async function writeJsonAtomic(path: string, value: unknown, mode = 0o644
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, mode);
 }
 
-/** Why a file cannot be read, in words; rarer reasons are given by the system's code. */
+/** The reason why a file cannot be read, in words; rarer reasons are given as the system's code. */
 const obstacles: Record<string, string> = {
   EACCES: 'no permission to read it',
   EISDIR: 'it is a folder',
-  ELOOP: 'its links lead round in a circle',
+  ELOOP: 'its symbolic links form a loop',
   ERR_FS_FILE_TOO_LARGE: 'it has more than 2 GiB',
 };
 
-/** A path on which there can be no file. */
+/** A path that cannot be a file. */
 const nowhere = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
 
 /** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE (a folder, a device such as /dev/zero, a silent pipe, or no permission to read) */
 export async function readBytes(path: string): Promise<Buffer> {
   try {
     const found = await stat(path);
-    // Some of these never end.
+    // Reading some of these never ends.
     if (found.isCharacterDevice() || found.isBlockDevice()) {
-      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a device and not a file`);
+      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a device, not a file`);
     }
     return found.isFIFO() ? await readPipe(path) : await readFile(path);
   } catch (error) {
     if (error instanceof AiotError) throw error;
     const code = systemCode(error) ?? 'unknown error';
     if (nowhere.has(code)) {
-      throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file: ${path}`, { cause: error });
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `the file ${path} does not exist`, { cause: error });
     }
     const reason = (Object.hasOwn(obstacles, code) && obstacles[code]) || code;
     throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: ${reason}`, { cause: error });
   }
 }
 
-/** How long a pipe may be without a writer, and how often it is looked at again. */
+/** How long a pipe may have no writer, and how often it is polled. */
 const pipeGraceMs = 1000;
 
 const pipePauseMs = 10;
 
 /**
- * A pipe by name, such as the shell's `<(command)`. Opened and read without waiting: reading it as a file waits for
- * somebody to write, in a thread that no signal ends.
+ * A named pipe, such as the shell's `<(command)`. Opened and read without blocking: reading it as a file would wait for a writer in a
+ * thread that no signal can interrupt.
  */
 async function readPipe(path: string): Promise<Buffer> {
   const pipe = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -257,7 +256,7 @@ async function readPipe(path: string): Promise<Buffer> {
         if (systemCode(error) !== 'EAGAIN') throw error;
         return null;
       });
-      // Nothing at the beginning: the writer may still come.
+      // Nothing at the beginning: the writer may still connect.
       if (got?.bytesRead === 0 && (chunks.length > 0 || performance.now() > giveUp)) break;
       if (got !== null && got.bytesRead > 0) chunks.push(got.buffer.subarray(0, got.bytesRead));
       else await new Promise((resolve) => setTimeout(resolve, pipePauseMs));
@@ -266,11 +265,11 @@ async function readPipe(path: string): Promise<Buffer> {
     await pipe.close();
   }
   if (chunks.length > 0) return Buffer.concat(chunks);
-  throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a pipe that nobody writes into`);
+  throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a pipe without a writer`);
 }
 
 /**
- * Refuses what cannot be read to its end, such as a pipe that nobody writes into, and a link that leads nowhere.
+ * Rejects files that cannot be read to the end, such as a pipe without a writer or a dangling link.
  * @throws AIOT_FILE_NOT_READABLE, AIOT_FILE_NOT_FOUND
  */
 export async function requireFile(path: string): Promise<void> {
@@ -278,11 +277,12 @@ export async function requireFile(path: string): Promise<void> {
   if (found?.isFile()) return;
   if (found === null) {
     const to = await readlink(path).catch(() => null);
-    const what = to === null ? `no such file: ${path}` : `${path} is a broken link: there is no ${to}`;
+    const what =
+      to === null ? `the file ${path} does not exist` : `${path} is a broken link: ${to} does not exist`;
     throw new AiotError('AIOT_FILE_NOT_FOUND', what);
   }
   const what = found.isDirectory() ? 'a folder' : found.isFIFO() ? 'a pipe' : 'a device or a socket';
-  throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is ${what} and not a file`);
+  throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is ${what}, not a file`);
 }
 
 /** UTF-8. @throws as `readBytes` */
@@ -290,20 +290,19 @@ export async function readText(path: string): Promise<string> {
   return (await readBytes(path)).toString('utf8');
 }
 
-/** @throws as `readBytes`; AIOT_FILE_MALFORMED with the parser's place */
+/** @throws as `readBytes`; AIOT_FILE_MALFORMED with the position that the parser reports */
 export async function readJson(path: string): Promise<unknown> {
   const bytes = await readBytes(path);
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new AiotError('AIOT_FILE_MALFORMED', `${path} is not JSON: ${reason}`, { cause: error });
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path} is not valid JSON: ${reason}`, { cause: error });
   }
 }
 
 /**
- * Refuses to write over a file that is read, also when one of them is a link to the other. Of a folder that is read, the CSV
- * files in it count.
+ * Refuses to overwrite an input file, even if one path is a link to the other. If a folder is read, the CSV files in it count as inputs.
  * @throws AIOT_FILE_IS_INPUT
  */
 export async function refuseInputs(
@@ -317,13 +316,13 @@ export async function refuseInputs(
     const target = await real(file);
     const input = inputs.get(target) ?? (await folderOf(target, inputs));
     if (input === undefined) continue;
-    // A folder as the output itself is told of when it is written.
+    // A folder given as the output itself is reported when it is written.
     if (await isFolder(target)) continue;
-    throw new AiotError('AIOT_FILE_IS_INPUT', `${file} would be written over ${input}, which is read`);
+    throw new AiotError('AIOT_FILE_IS_INPUT', `${file} would overwrite the input ${input}`);
   }
 }
 
-/** The folder among those read that an existing CSV file lies in. */
+/** The input folder that contains an existing CSV file. */
 async function folderOf(target: string, inputs: ReadonlyMap<string, string>): Promise<string | undefined> {
   if (extname(target) !== '.csv' || !(await stat(target).catch(() => null))?.isFile()) return undefined;
   for (const [folder, input] of inputs) {
@@ -340,7 +339,7 @@ async function real(file: string): Promise<string> {
   return await realpath(file).catch(() => resolve(file));
 }
 
-/** Files that belong together: all of them are written in full before the first takes its name. @throws AIOT_FILE_NOT_WRITABLE */
+/** Files that belong together: all of them are written in full before the first gets its final name. @throws AIOT_FILE_NOT_WRITABLE */
 export async function writeTogether(files: ReadonlyMap<string, Uint8Array | string>): Promise<void> {
   const [only, ...more] = files;
   if (only !== undefined && more.length === 0) return await writeFileAtomic(...only);

@@ -19,7 +19,7 @@ export function dataFolder(env: Environment = process.env): string {
   return base(env, 'AIOT_DATA_DIR', 'XDG_DATA_HOME', '.local/share');
 }
 
-/** Files that can be made again. `AIOT_CACHE_DIR`, XDG_CACHE_HOME/aiot or ~/.cache/aiot. */
+/** Files that can be regenerated. `AIOT_CACHE_DIR`, XDG_CACHE_HOME/aiot or ~/.cache/aiot. */
 export function cacheFolder(env: Environment = process.env): string {
   return base(env, 'AIOT_CACHE_DIR', 'XDG_CACHE_HOME', '.cache');
 }
@@ -28,7 +28,7 @@ function base(env: Environment, own: string, xdg: string, fallback: string): str
   const fixed = env[own];
   if (fixed) return fixed;
   const root = env[xdg];
-  // The XDG rule: a relative value is to be ignored.
+  // The XDG specification requires relative values to be ignored.
   return join(root?.startsWith('/') ? root : join(env.HOME || homedir(), fallback), 'aiot');
 }
 
@@ -41,7 +41,7 @@ export function aiotVersion(): string {
   return known;
 }
 
-/** The package's own folder: the nearest one above with aiot's package.json, from src, from dist and when installed; looked for once. */
+/** The package's own folder: the nearest parent with aiot's package.json, from src, from dist and when installed; searched for once. */
 export function packageRoot(from?: string): string {
   if (from !== undefined) return above(from);
   home ??= above(fileURLToPath(import.meta.url));
@@ -51,7 +51,8 @@ export function packageRoot(from?: string): string {
 function above(from: string): string {
   for (let folder = dirname(from); ; folder = dirname(folder)) {
     if (nameOfPackage(folder) === 'aiot') return folder;
-    if (dirname(folder) === folder) throw new AiotError('AIOT_BUG', `no package aiot above ${from}`);
+    if (dirname(folder) === folder)
+      throw new AiotError('AIOT_BUG', `no aiot package found in ${from} or its parent folders`);
   }
 }
 
@@ -64,9 +65,9 @@ function nameOfPackage(folder: string): unknown {
 }
 
 /**
- * A file of another package that is part of this one, from dist/vendor (scripts/vendor.js writes it with each build).
- * @param name its name there; one that ends with `.gz` is unpacked
- * @throws as `readBytes`; an error of zlib where the file is damaged
+ * A file of another package that is bundled with this one in dist/vendor (scripts/vendor.js writes it with each build).
+ * @param name its name there; names that end with `.gz` are decompressed
+ * @throws as `readBytes`; an error of zlib if the file is damaged
  */
 export async function vendoredFile(name: string): Promise<Uint8Array> {
   const bytes = await readBytes(join(packageRoot(), 'dist', 'vendor', name));

@@ -2,8 +2,9 @@ import type { Socket } from 'node:net';
 import type { Agent } from 'undici';
 
 /**
- * Connections for HTTP requests. undici 7 ends the process with an assertion when a server closes after an answer of which the last
- * piece waits to be read (nodejs/undici#5360; mended in 8, which needs Node 22): here the end of such a connection waits as well.
+ * Connections for HTTP requests. If a server closes the connection while the last piece of its response is still unread, undici 7 fails an
+ * assertion and terminates the process. Source: nodejs/undici#5360, fixed in 8, which needs Node 22. Here the end of such a connection is
+ * deferred as well.
  */
 export async function httpAgent(options: Agent.Options = {}): Promise<Agent> {
   const { Agent, buildConnector } = await import('undici');
@@ -22,8 +23,8 @@ export async function httpAgent(options: Agent.Options = {}): Promise<Agent> {
 }
 
 /**
- * The parser throws at the end of a connection while it is paused, and reads the socket when it goes on: then is the time to tell it of
- * the end again. A connection that was reset has nothing more to give: its answer fails.
+ * The parser throws if the connection ends while it is paused, and reads the socket when it resumes: at that point the end is reported to
+ * it again. A connection that was reset has no more data, so its response fails.
  */
 function holdEnd(socket: Socket): void {
   const emit = socket.emit.bind(socket) as (event: string, ...values: unknown[]) => boolean;
@@ -31,12 +32,12 @@ function holdEnd(socket: Socket): void {
   let held = false;
   const end = () => {
     held = !wasHeard(() => emit('end'));
-    // Without it Node closes the socket now, and what waits is lost.
+    // Otherwise Node closes the socket now, and pending data is lost.
     if (held) socket.allowHalfOpen = true;
     else if (socket.allowHalfOpen) socket.end();
     return true;
   };
-  const fail = () => emit('error', new Error('the connection was closed before the whole answer was read'));
+  const fail = () => emit('error', new Error('the connection was closed before the response was complete'));
   socket.emit = (event: string, ...values: unknown[]) => {
     if (event === 'end') return end();
     if (event === 'error' || event === 'close')
@@ -60,12 +61,4 @@ function wasHeard(emit: () => unknown): boolean {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_ASSERTION') throw error;
     return false;
   }
-}
-
-/** Names of OpenSSL's verification errors as Node gives them (node:tls, "X509 certificate error codes"), and Node's own. */
-const untrusted = /^ERR_TLS_|CERT|SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/;
-
-/** Whether a system error code says that the far side's certificate is not to be trusted. */
-export function isUntrusted(code: string): boolean {
-  return untrusted.test(code);
 }

@@ -1,7 +1,8 @@
 /**
- * The ground of all rooms: errors, ids, clock, chance, atomic files, crypto, the user's contexts and the project file.
- * Imports from no other room.
+ * The base of all modules: errors, ids, clock, random numbers, atomic files, crypto, the user's contexts and the project file. Imports no
+ * other module.
  */
+export { AppendLog, dataSync, GroupCommit, type Sync, writeAll } from './append-log.js';
 export { catalogue, type ErrorCode } from './catalogue.js';
 export {
   addContext,
@@ -35,17 +36,22 @@ export {
 export {
   AiotError,
   type ErrorDetails,
+  errorMaker,
   explainCode,
+  explainExit,
   hasCode,
+  isUntrusted,
   listCodes,
   systemCode,
   unless,
 } from './errors.js';
 export {
+  ago,
   bytesOf,
   decimalOf,
   elapsed,
   foldsText,
+  hex,
   percent,
   plural,
   shareText,
@@ -70,20 +76,28 @@ export {
   writeTogether,
 } from './files.js';
 export { aiotVersion, cacheFolder, configFolder, dataFolder, packageRoot, vendoredFile } from './folders.js';
-export { httpAgent, isUntrusted } from './http-agent.js';
+export { httpAgent } from './http-agent.js';
+export { ListenFailure, type Page, servePages } from './http-pages.js';
 export { issueText, type Problem, problemsOf } from './issues.js';
 export { takeLock, withLock } from './lock.js';
 export { dictionary, namePattern, newId, timeOfId } from './names.js';
 export { gaussian, type Random, roundHalfAway, seededRandom, shuffled, shuffledNumbers } from './numbers.js';
 export {
+  type ChildProcess,
   collectGarbage,
+  endOfProgram,
+  findProgram,
+  isRunning,
   keepHeapSmall,
   keepYoungHeapSmall,
+  lastOutput,
   letYoungHeapGrow,
   nativePart,
   preload,
   residentBytes,
+  runProgram,
   startProgram,
+  stopProgram,
 } from './process.js';
 export {
   defaultProject,
@@ -106,6 +120,7 @@ export {
   type StepConfig,
   type TriggerConfig,
 } from './project-schema.js';
+export { Exposition, Histogram, type Labels } from './prometheus.js';
 export {
   confined,
   missingGroups,
@@ -123,18 +138,35 @@ export {
   whoRuns,
   writeUnit,
 } from './systemd.js';
-export { inParallel, onAbort, timeLimit, untilAborted, withTimeLimit } from './tasks.js';
+export {
+  type Deferred,
+  deferred,
+  inParallel,
+  onAbort,
+  timeLimit,
+  untilAborted,
+  withTimeLimit,
+} from './tasks.js';
 export {
   didYouMean,
   jsonLine,
-  labelValue,
   nearest,
+  parsedJson,
   printable,
   printableJson,
   printableLines,
   printablePayload,
   shellWord,
+  textOrBase64,
   xmlText,
 } from './text.js';
-export { type Clock, formatDuration, parseCron, parseDuration, systemClock } from './time.js';
+export {
+  backOffMs,
+  type Clock,
+  formatDuration,
+  parseCron,
+  parseDuration,
+  systemClock,
+  withJitter,
+} from './time.js';
 export { deepestYaml, parseYaml, tooDeepYaml } from './yaml.js';

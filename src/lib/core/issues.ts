@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { namePattern } from './names.js';
 import { nearest } from './text.js';
 
-/** Something wrong in a value: where, and what was expected and found. */
+/** A problem in a value: its place, and the expected and actual values. */
 export interface Problem {
   path: PropertyKey[];
   message: string;
@@ -14,24 +14,24 @@ interface Issues {
   issues: readonly Issue[];
 }
 
-/** Context for a problem's sentence, beyond the issue itself. */
+/** Context for a problem's message, beyond the issue itself. */
 interface Checked {
   /** The value that was checked, for "got …". */
   value?: unknown;
-  /** The schema that it did not match, for suggestions of field names. */
+  /** The schema that it did not match, used to suggest field names. */
   schema?: z.core.$ZodType;
 }
 
 /**
- * The first problem that a schema found, as `field.field: expected …; got …`. `whole` names the value where the problem is no
- * single field's. Without `value` only types are reported as got.
+ * The first problem that a schema found, as `field.field: expected …; got …`. `whole` names the value if the problem does not belong to a
+ * single field. Without `value`, only types are reported as got.
  */
 export function issueText(error: Issues, whole: string, value?: unknown): string {
   const [first] = problemsOf(error, { value });
   return `${first?.path.join('.') || whole}: ${first?.message}`;
 }
 
-/** All problems that a schema found, in our words; the only place where Zod's issues become sentences. */
+/** All problems that a schema found, in our wording; the only place where Zod's issues become sentences. */
 export function problemsOf({ issues }: Issues, checked: Checked = {}): Problem[] {
   return issues.flatMap((issue) => problemsIn(issue, checked));
 }
@@ -42,7 +42,7 @@ function problemsIn(issue: Issue, { value, schema }: Checked): Problem[] {
     const known = fieldsAt(schema, path);
     return issue.keys.map((key) => {
       const near = nearest(key, known);
-      return { path: [...path, key], message: `unknown field${near ? `; did you mean ${near}?` : ''}` };
+      return { path: [...path, key], message: `unknown field${near ? `. Did you mean ${near}?` : ''}` };
     });
   }
   const got = gotOf(issue, value);
@@ -51,14 +51,14 @@ function problemsIn(issue: Issue, { value, schema }: Checked): Problem[] {
   ];
 }
 
-/** Whether a schema gave no message of its own. Zod's message about a type ends with the value's, which is gone by now. */
+/** Whether a schema has no message of its own. Zod's message about a type ends with the value's type, which is lost by now. */
 function isZods(issue: Issue): boolean {
   if (issue.code === 'invalid_type') return /^Invalid input: expected \w+, received /.test(issue.message);
   const theirs = z.config().localeError?.(issue as z.core.$ZodRawIssue);
   return issue.message === (typeof theirs === 'string' ? theirs : theirs?.message);
 }
 
-/** `expected …`; a message that the schema gives is taken as it is. */
+/** `expected …`; a message from the schema is used unchanged. */
 function expectationOf(issue: Issue): string {
   if (!isZods(issue)) return issue.message;
   switch (issue.code) {
@@ -176,7 +176,7 @@ function formatOf(issue: Extract<Issue, { code: 'invalid_format' }>): string {
 function unionOf(issue: Extract<Issue, { code: 'invalid_union' }>): string {
   const { options } = issue as { options?: unknown[] };
   if (options && options.length > 0) return `expected one of ${options.map(word).join(', ')}`;
-  // Where an option fits except for one field, that field is the problem.
+  // If an option matches except for one field, that field is the problem.
   const each = issue.errors.map((errors) =>
     errors
       .map((inner) => `${inner.path.length > 0 ? `${inner.path.join('.')}: ` : ''}${expectationOf(inner)}`)
@@ -185,7 +185,7 @@ function unionOf(issue: Extract<Issue, { code: 'invalid_union' }>): string {
   return [...new Set(each)].join(', or ').replaceAll(', or expected ', ', or ') || 'not a valid value';
 }
 
-/** A word as it is typed; other values as JSON. */
+/** A word unquoted; other values as JSON. */
 function word(value: unknown): string {
   if (typeof value === 'string' && /^[\w.+/:@-]+$/.test(value)) return value;
   return typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? String(value));
@@ -193,7 +193,7 @@ function word(value: unknown): string {
 
 const secret = /(password|passphrase|secret|token|privateKey|private_key)$/i;
 
-/** The value found; null where it is not known, or may be a secret. */
+/** The value found; null if it is not known or may be a secret. */
 function gotOf(issue: Issue, root: unknown): string | null {
   if (issue.path.some((name) => secret.test(String(name)))) return null;
   if (root !== undefined) {
@@ -205,7 +205,7 @@ function gotOf(issue: Issue, root: unknown): string | null {
   return received === undefined ? null : (types[received] ?? received);
 }
 
-/** The length of text and lists out of bounds: the value itself would be too long, or empty. */
+/** The length of text and lists that are out of bounds: the value itself would be too long, or empty. */
 function sizeOf(issue: Issue, value: unknown): string | null {
   if (issue.code !== 'too_small' && issue.code !== 'too_big') return null;
   const names = counted[issue.origin];
@@ -227,7 +227,7 @@ function hintOf(issue: Issue, root: unknown): string {
     value,
     options.filter((each) => typeof each === 'string'),
   );
-  return near === undefined ? '' : `; did you mean ${near}?`;
+  return near === undefined ? '' : `. Did you mean ${near}?`;
 }
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
@@ -238,7 +238,7 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   );
 }
 
-/** Names of the fields that a schema knows at a place; none where it does not say. */
+/** Names of the fields that a schema knows at a place; none if it does not list them. */
 function fieldsAt(schema: z.core.$ZodType | undefined, path: readonly PropertyKey[]): string[] {
   const inner = schema && unwrapped(schema);
   if (!inner) return [];
@@ -253,17 +253,17 @@ function fieldsAt(schema: z.core.$ZodType | undefined, path: readonly PropertyKe
   return def.type === 'record' ? fieldsAt(def.valueType as z.core.$ZodType, rest) : [];
 }
 
-/** The schema inside of optional, default and the like. */
+/** The schema wrapped by optional, default and the like. */
 function unwrapped(schema: z.core.$ZodType): z.core.$ZodType {
   const { def } = schema._zod as unknown as { def: { innerType?: z.core.$ZodType; in?: z.core.$ZodType } };
   const inner = def.innerType ?? def.in;
   return inner ? unwrapped(inner) : schema;
 }
 
-/** A value as messages show it: on one line, and short. */
+/** A value as messages show it: on one line and shortened. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
-  // JSON has no word for .nan and .inf, nor for a bigint.
+  // JSON cannot represent .nan, .inf or a bigint.
   const text =
     typeof value === 'number' || typeof value === 'bigint'
       ? String(value)

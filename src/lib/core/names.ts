@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
-/** Names people give to devices, models, datasets and contexts: they appear in topics, paths and URLs. */
+/** Names that people give to devices, models, datasets and contexts: they appear in topics, paths and URLs. */
 export const namePattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/;
 
 /** `prefix_` and 26 characters: 10 of time (sorts by creation), 16 random (80 bits). */
@@ -24,8 +24,8 @@ export function timeOfId(id: string): number {
 }
 
 /**
- * An empty record for names that others chose. It inherits nothing: `constructor` and `__proto__` are names like any, where a plain
- * object finds what all objects have under them, changes that, or keeps nothing.
+ * An empty record for names chosen by others. It inherits nothing, so `constructor` and `__proto__` are ordinary names. A plain object
+ * would find inherited members under them, modify those, or store nothing.
  */
 export function dictionary<Value>(): Record<string, Value> {
   return Object.create(null) as Record<string, Value>;

@@ -1,4 +1,4 @@
-/** A stream of numbers in [0, 1). Passed in wherever chance plays a part, so that a seed repeats a run. */
+/** A source of random numbers in [0, 1). Passed in wherever randomness is used, so that a seed reproduces a run. */
 export type Random = () => number;
 
 /** Seeded generator (mulberry32: 32 bits of state, period 2³²). Not for keys: those come from node:crypto. */
@@ -19,7 +19,7 @@ export function gaussian(random: Random): number {
   return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * random());
 }
 
-/** The numbers below `count` as `shuffled` orders them, four bytes each. */
+/** The numbers below `count` in the order of `shuffled`, four bytes each. */
 export function shuffledNumbers(count: number, random: Random): Uint32Array {
   const out = new Uint32Array(count);
   for (let i = 0; i < count; i++) out[i] = i;
@@ -43,8 +43,8 @@ export function shuffled<T>(items: readonly T[], random: Random): T[] {
 }
 
 /**
- * Nearest integer, halves away from zero: C's round(), TensorFlow Lite's TfLiteRound. Not floor(x + 0.5), which is off for
- * the number just below one half. Never −0, which no integer can hold.
+ * Nearest integer, halves away from zero: C's round(), TensorFlow Lite's TfLiteRound. Not floor(x + 0.5), which is wrong for the number
+ * just below one half. Never −0, which no integer type can represent.
  */
 export function roundHalfAway(x: number): number {
   const whole = Math.trunc(x) + 0;

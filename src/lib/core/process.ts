@@ -1,13 +1,191 @@
 import { ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, constants } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { AiotError } from './errors.js';
+import { onAbort } from './tasks.js';
+
+export type { ChildProcess };
+
+/** Full path of a program, found as execvp(3) finds it. @throws AIOT_PROGRAM_NOT_FOUND */
+export async function findProgram(
+  name: string,
+  { PATH = '' }: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<string> {
+  const candidates = name.includes('/')
+    ? [name]
+    : PATH.split(delimiter)
+        .filter((folder) => folder !== '')
+        .map((folder) => join(folder, name));
+  for (const path of candidates) {
+    const found = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return path;
+  }
+  throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `the program ${name} was not found or is not executable`, {
+    endpoint: name,
+  });
+}
+
+export interface RunOptions {
+  cwd?: string | undefined;
+  env?: NodeJS.ProcessEnv;
+  /** Through the system's shell. */
+  shell?: boolean;
+  /** Data for its stdin; without it, the program has no stdin. */
+  input?: Uint8Array;
+  /** Streams to read; the others are discarded. Default both. */
+  reads?: readonly ('stdout' | 'stderr')[];
+  /** Maximum output retained for each stream, keeping its end; default a million characters, 0 = none. */
+  mostOutput?: number;
+  onOutput?: (text: string, from: 'stdout' | 'stderr') => void;
+  timeoutMs?: number;
+  signal?: AbortSignal | undefined;
+  /** The program leads a process group, and its descendants are ended with it. */
+  group?: boolean;
+  /** Between SIGTERM and SIGKILL; default 5 s. */
+  graceMs?: number;
+  /** How long to wait for output after its exit, because its children may hold the stream open forever. Default 2 s. */
+  outputMs?: number;
+}
+
+export interface ProgramEnd {
+  /** Null when a signal ended it. */
+  code: number | null;
+  endedBy: NodeJS.Signals | null;
+  /** It did not end within `timeoutMs` and was terminated. */
+  timedOut: boolean;
+  /** `signal` was aborted while it ran, and it was asked to end. It may still have ended with a code of its own. */
+  aborted: boolean;
+  stdout: string;
+  stderr: string;
+}
 
 /**
- * Node's `spawn` for what can fail at any time: without a free handle Node makes no ways in and out and tells only afterwards, and for
- * other reasons (too long arguments, no memory) it throws. Here a program that could not be started always tells by `error`, then
- * `close`; its ways out have ended, and what is written to it is for nobody.
+ * Runs a program to its end; the caller evaluates the exit code. At the timeout, or when `signal` is aborted, the program is terminated
+ * and its end is awaited.
+ * @throws the system's error if it cannot be started; the signal's reason once an aborted program has ended
+ */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<ProgramEnd> {
+  const end = await endOfProgram(program, args, options);
+  if (end.aborted) options.signal?.throwIfAborted();
+  return end;
+}
+
+/**
+ * Like `runProgram`, but returns the exit of an aborted program too, for callers that need its exit code.
+ * @throws the system's error if it cannot be started; the signal's reason if it is aborted already
+ */
+export async function endOfProgram(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<ProgramEnd> {
+  const { cwd, env, shell, input, timeoutMs, signal, onOutput } = options;
+  const { reads = ['stdout', 'stderr'], mostOutput = 1_000_000, group = false, outputMs = 2000 } = options;
+  signal?.throwIfAborted();
+  const pipeIf = (wanted: boolean) => (wanted ? 'pipe' : 'ignore');
+  const child: ChildProcess = startProgram(program, args, {
+    cwd,
+    env,
+    shell,
+    detached: group && process.platform !== 'win32',
+    stdio: [pipeIf(input !== undefined), pipeIf(reads.includes('stdout')), pipeIf(reads.includes('stderr'))],
+  });
+  const output = { stdout: '', stderr: '' };
+  for (const from of reads) {
+    child[from]?.setEncoding('utf8').on('data', (text: string) => {
+      if (mostOutput > 0) output[from] = (output[from] + text).slice(-mostOutput);
+      onOutput?.(text, from);
+    });
+  }
+  // A program need not read its input.
+  child.stdin?.on('error', () => {}).end(input);
+  let timedOut = false;
+  let aborted = false;
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          timedOut = true;
+          void stopProgram(child, options);
+        }, timeoutMs);
+  const leave = onAbort(signal, () => {
+    aborted = true;
+    void stopProgram(child, options);
+  });
+  const stopWatching = () => {
+    clearTimeout(timer);
+    leave();
+  };
+  let late: NodeJS.Timeout | undefined;
+  child.once('exit', () => {
+    // It has ended on its own: while its last output is awaited, it is neither late nor to be stopped.
+    stopWatching();
+    late = setTimeout(() => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    }, outputMs);
+  });
+  try {
+    const [code, endedBy] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+    return { code, endedBy, timedOut, aborted, ...output };
+  } finally {
+    stopWatching();
+    clearTimeout(late);
+  }
+}
+
+/** Asks a program to end, kills it after `graceMs`, and resolves when it is gone; immediately if it is not running. */
+export async function stopProgram(
+  child: ChildProcess,
+  { group = false, graceMs = 5000 }: Pick<RunOptions, 'group' | 'graceMs'> = {},
+): Promise<void> {
+  if (!isRunning(child)) return;
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  signalProgram(child, 'SIGTERM', group);
+  const timer = setTimeout(() => signalProgram(child, 'SIGKILL', group), graceMs);
+  await gone;
+  clearTimeout(timer);
+}
+
+export function isRunning(child: ChildProcess): boolean {
+  return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+}
+
+function signalProgram(child: ChildProcess, signal: NodeJS.Signals, group: boolean): void {
+  if (!group || process.platform === 'win32') child.kill(signal);
+  else {
+    try {
+      process.kill(-child.pid!, signal);
+    } catch {
+      // The group has already ended.
+    }
+  }
+}
+
+/** Collects text that a running program prints, and returns its last `most` characters. */
+export function lastOutput(output: Readable, most: number): () => string {
+  let text = '';
+  output.setEncoding('utf8').on('data', (more: string) => {
+    text = (text + more).slice(-most);
+  });
+  return () => text;
+}
+
+/**
+ * Node's `spawn`, with start failures always reported as events. Without a free handle, Node creates no stdio streams and reports the
+ * failure only later. For other reasons (arguments too long, no memory) it throws. Here a program that could not be started always emits
+ * `error`, then `close`; its output streams have ended, and its input is discarded.
  */
 export const startProgram = ((program: string, args: readonly string[], options: SpawnOptions) => {
   const child = started(program, args, options);
@@ -36,22 +214,22 @@ function started(program: string, args: readonly string[], options: SpawnOptions
 }
 
 /**
- * Until `letYoungHeapGrow`, the space for new objects stays as large as it is: V8 doubles it, up to two halves of 16 MB, for what is made
- * at once and kept. A program that is loaded is that, and the space it was given is never given back: 10 MB of a process that
+ * Keeps the space for new objects at its size until `letYoungHeapGrow` is called. V8 doubles that space, up to two halves of 16 MB, for
+ * objects that are created at once and retained, as happens while a program loads. The space is never released: 10 MB in a process that
  * does little.
  */
 export function keepYoungHeapSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 
-/** For what computes: new objects have room to die in, as V8 would have it. */
+/** For computations: short-lived objects get the space that V8 would give them by default. */
 export function letYoungHeapGrow(): void {
   setFlagsFromString('--semi-space-growth-factor=2');
 }
 
 /**
- * For what runs for months on a small board: V8 lets the heap double before it looks at what has outlived the youngest generation;
- * from now on it looks at every fifth more, and the youngest grows no further.
+ * For processes that run for months on a small board: by default V8 lets the heap double before it collects the old generation. From now on
+ * it collects after each growth by a fifth, and the young generation grows no further.
  */
 export function keepHeapSmall(): void {
   setFlagsFromString('--heap-growing-percent=20');
@@ -60,19 +238,22 @@ export function keepHeapSmall(): void {
 
 let resident = 0;
 
-/** Memory of this process, bytes; what it was last where it cannot be read now: the system is asked by a file, and may have none left. */
+/**
+ * Memory of this process, bytes; the last known value if it cannot be read now, because the system provides it through a file and may have
+ * no handles left.
+ */
 export function residentBytes(): number {
   try {
     resident = process.memoryUsage.rss();
   } catch {
-    // EMFILE: no reason to end.
+    // EMFILE must not end the process.
   }
   return resident;
 }
 
 /**
- * Gives back now what a beginning needed (a bundle's files, a dataset). Not before much is under way at once: the heap that V8 then
- * allows itself is larger, a bridge's by 15 MB.
+ * Gives back memory that startup needed (a bundle's files, a dataset). Not called before many operations run concurrently: V8 then allows
+ * itself a larger heap, 15 MB more for a bridge.
  */
 export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
@@ -80,9 +261,9 @@ export function collectGarbage(): void {
 }
 
 /**
- * Loads a package with native code, for who needs it now: all else works on systems that it was not built for, and where an installation
- * has left it out.
- * @throws AIOT_NATIVE_PART where it does not load
+ * Loads a package with native code on first use: everything else works on systems that it was not built for, and where an installation
+ * omits it.
+ * @throws AIOT_NATIVE_PART if it does not load
  */
 export async function nativePart<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {
@@ -90,15 +271,17 @@ export async function nativePart<T>(name: string, load: () => Promise<T>): Promi
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
     const system = `${process.platform} on ${process.arch}, Node ${process.versions.node}`;
-    throw new AiotError('AIOT_NATIVE_PART', `${name} does not load here (${system}): ${reason}`, { cause });
+    throw new AiotError('AIOT_NATIVE_PART', `${name} does not load on this system (${system}): ${reason}`, {
+      cause,
+    });
   }
 }
 
 /**
- * Loads now and in the background what is else loaded when it is first of use. For processes that live for months: one that has no
- * file handle left at that moment cannot load it, and Node 20 remembers that for as long as the process lives.
+ * Loads, in the background, the modules that are otherwise loaded on first use. This is for processes that run for months: a process
+ * without a free file handle cannot load them, and Node 20 remembers the failure for the life of the process.
  */
 export function preload(...parts: (() => Promise<unknown>)[]): void {
-  // One that cannot be loaded says so where it is of use.
+  // A module that cannot be loaded reports the error on first use.
   for (const load of parts) load().catch(() => {});
 }

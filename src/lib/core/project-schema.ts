@@ -9,10 +9,8 @@ const positive = z.number().positive();
 /** Samples: more than a day at 10 Hz, and little enough to be allocated. */
 const windowLength = z.int().min(1).max(1_000_000);
 
-/** The name of a class or a recorded label; it is printed, and is a name in files. */
-const word = z
-  .string()
-  .regex(/^[^\p{Cc}]{1,64}$/u, 'expected 1 to 64 characters, none of them a control character');
+/** The name of a class or a recorded label; it is printed and used in file names. */
+const word = z.string().regex(/^[^\p{Cc}]{1,64}$/u, 'expected 1 to 64 characters without control characters');
 
 /** A recorded label. Tables often have numbers there, which YAML reads as numbers. */
 const label = z.union([word, z.number().transform(String)]);
@@ -20,7 +18,7 @@ const label = z.union([word, z.number().transform(String)]);
 const field = z.strictObject({
   type: z.enum(['float', 'int']).default('float'),
   unit: z.string(),
-  /** Plausible values, inclusive; what lies outside is a finding of `data check`. */
+  /** Plausible values, inclusive; `data check` reports values outside. */
   range: z.tuple([z.number(), z.number()]).optional(),
 });
 
@@ -28,15 +26,20 @@ const stream = z.strictObject({
   /** The stream's name on the wire: `aiot/v1/{device}/telemetry/{topic}`. */
   topic: name,
   format: z.literal('json').default('json'),
-  /** The field that names the device, or `topic` when the topic does. */
+  /** The field that names the device, or `topic` if the topic does. */
   device: z.string().default('topic'),
   fields: z.record(
-    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected letters, digits and underscores, no digit first'),
+    z
+      .string()
+      .regex(
+        /^[A-Za-z_][A-Za-z0-9_]*$/,
+        'expected letters, digits and underscores, not starting with a digit',
+      ),
     field,
   ),
 });
 
-/** Named feature sets; see the signal room. */
+/** Named feature sets; see the signal module. */
 export const featureSetNames = ['raw', 'motion', 'har', 'spectral'] as const;
 
 const signal = z.strictObject({
@@ -64,7 +67,7 @@ const pair = z.union([size, z.tuple([size, size])]);
 const activation = z.enum(['none', 'relu', 'relu6', 'leaky-relu', 'tanh', 'sigmoid']);
 const padding = z.enum(['same', 'valid']);
 
-/** One layer of `model.layers`, when they are given one by one. The output layer follows from `model.output`. */
+/** One layer of `model.layers`, if layers are given one by one. The output layer follows from `model.output`. */
 export const layerSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('dense'), units: size, activation: activation.default('relu') }),
   z.strictObject({
@@ -95,15 +98,15 @@ export const layerSchema = z.discriminatedUnion('type', [
 
 export type LayerConfig = z.output<typeof layerSchema>;
 
-/** Changes made to raw training windows, anew each epoch; each is a size, 0 = off. */
+/** Augmentations of raw training windows, drawn again in each epoch; each value is a size, 0 = off. */
 const augment = z.strictObject({
-  /** Degrees: turned about a random axis by up to this much; fields in threes (x, y, z). */
+  /** Degrees: rotated about a random axis by up to this angle; fields in threes (x, y, z). */
   rotation: z.number().min(0).max(180).default(0),
-  /** Share by which time is stretched and squeezed within a window. */
+  /** Share by which time is stretched or compressed within a window. */
   timeWarp: z.number().min(0).max(0.5).default(0),
-  /** Deviation of Gaussian noise, in deviations of the input. */
+  /** Standard deviation of Gaussian noise, in standard deviations of the input. */
   noise: z.number().min(0).max(10).optional(),
-  /** Share by which the whole window is made larger or smaller. */
+  /** Share by which the whole window is scaled up or down. */
   gain: z.number().min(0).max(0.9).default(0),
 });
 
@@ -112,22 +115,22 @@ const train = z.strictObject({
   batch: z.int().min(1).max(65_536).default(32),
   seed: z.int().min(0).default(7),
   learningRate: positive.default(0.001),
-  /** Networks trained from different beginnings that become one, whose answer is the mean of theirs; dense layers alone. */
+  /** Number of networks trained from different initializations and averaged into one; dense layers only. */
   members: z.int().min(1).max(16).default(1),
   /** Samples between the starts of two training windows; absent = signal.stride. Closer ones show more of each recording. */
   stride: windowLength.optional(),
-  /** Epochs without a better validation loss after which training ends; absent = all epochs are run. */
+  /** Epochs without a lower validation loss after which training ends; absent = all epochs are run. */
   patience: z.int().min(1).optional(),
   /** Whether rare classes count as much as frequent ones. */
   classWeights: z.enum(['balanced', 'none']).default('balanced'),
   augment: augment.prefault({}),
-  /** Autoencoder: share of the training examples whose error still counts as normal. */
+  /** Autoencoder: share of the training examples whose error counts as normal. */
   quantile: z.number().min(0.5).max(1).default(0.99),
-  /** A program that trains instead: it takes rows and leaves a float .tflite; see docs/project.md. */
+  /** An external training program: it reads rows and writes a float .tflite; see docs/reference/project.md. */
   command: z.array(z.string().min(1)).min(1).optional(),
 });
 
-/** How the float network becomes a smaller one: a mode, or the mode with its choices. */
+/** How the float network is quantized: a mode, or the mode with its options. */
 export const quantizeModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8'] as const;
 
 const quantizeMode = z.enum(quantizeModes);
@@ -152,11 +155,11 @@ const quantize = z
 const accept = z.strictObject({
   /** Smallest macro-F1 of the int8 model on recordings never trained on, by window. */
   macroF1: z.number().min(0).max(1).optional(),
-  /** Smallest share of right answers of the int8 model, by window. */
+  /** Lowest accuracy of the int8 model, by window. */
   accuracy: z.number().min(0).max(1).optional(),
   /** Smallest area under the ROC curve. */
   auc: z.number().min(0).max(1).optional(),
-  /** Largest root of the mean squared error of values, and largest mean of their absolute errors, in their own unit. */
+  /** Largest root mean squared error and largest mean absolute error of values, in their own unit. */
   rmse: positive.optional(),
   mae: positive.optional(),
   /** Largest loss of macro-F1 from float to int8, 0..1. */
@@ -169,21 +172,21 @@ const accept = z.strictObject({
   bytes: z
     .union([z.int().positive(), z.string().regex(/^\d+ ?(B|KiB|MiB)$/, 'a size such as 60KiB')])
     .optional(),
-  /** Most multiply-adds of one inference. */
+  /** Maximum number of multiply-adds per inference. */
   macs: z.int().positive().optional(),
   /** Limit for `data drift` and pipelines: any drift (`none`), or a PSI of a feature above this. */
   drift: z.union([z.literal('none'), positive]).optional(),
 });
 
-/** Rows that are trained on when no --data is given. */
+/** Rows to train on if no --data is given. */
 const table = z.strictObject({
-  /** CSV file, from the project's folder. */
+  /** CSV file, relative to the project's folder. */
   file: z.string().min(1),
   /** Column of the classes, or of the value. */
   label: z.string().min(1).default('label'),
   /** Columns that are inputs; absent = all others. */
   inputs: z.array(z.string().min(1)).min(1).optional(),
-  /** Names of the columns of a file that has no header. */
+  /** Column names for a file without a header. */
   columns: z.array(z.string().min(1)).min(1).optional(),
 });
 
@@ -195,7 +198,7 @@ const model = z.strictObject({
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
   /** Kind of its output; an autoencoder's is always its reconstruction error. */
   output: z.enum(['classes', 'probability', 'value']).default('classes'),
-  /** Empty where no classes are wanted (value, autoencoder), or where a table's own labels are the classes. */
+  /** Empty if there are no classes (value, autoencoder), or if a table's own labels are the classes. */
   labels: labels.default({}),
   split: z.enum(['recording', 'device', 'time', 'window']).default('recording'),
   train: train.prefault({}),
@@ -206,7 +209,7 @@ const model = z.strictObject({
   accept: accept.prefault({}),
 });
 
-/** A topic's filter of MQTT: `+` and `#` are whole levels, `#` the last. */
+/** An MQTT topic filter: `+` and `#` are whole levels, `#` the last. */
 const filter = z
   .string()
   .regex(/^(?:(?:\+|[^+#/\0]*)\/)*(?:[+#]|[^+#/\0]*)$/, 'expected a filter such as iotkit/#')
@@ -214,50 +217,55 @@ const filter = z
 
 /** Services that `aiot up --project` starts beside the platform. */
 const up = z.strictObject({
-  /** A listener for boards that know no TLS. */
+  /** A plaintext listener for boards without TLS. */
   boards: z
     .strictObject({
       port: z.int().min(0).max(65_535).default(1883),
-      /** Address to listen on; absent = as `aiot up --host` says. */
+      /** Address to listen on; absent = the address of `aiot up --host`. */
       host: z.string().min(1).optional(),
-      /** Nobody's is checked: to be written, because whoever reaches the port is let in. */
-      password: z.literal('any', { error: 'expected the word any: passwords of boards are not checked' }),
-      /** Topics that boards may publish on, and subscribe to. */
+      /** Credentials are not checked; must be set explicitly, because anyone who reaches the port is accepted. */
+      password: z.literal('any', {
+        error: "expected the word any, because the boards' passwords are not checked",
+      }),
+      /** Topics that boards may publish to, and subscribe to. */
       publish: z.array(filter).min(1),
       subscribe: z.array(filter).default([]),
     })
     .optional(),
-  /** The file of routes, from the project's folder. */
+  /** The routes file, relative to the project's folder. */
   routes: z.string().min(1).optional(),
-  /** Values for the routes' ${NAMES}; the environment and --set come before. */
+  /** Values for the routes' ${NAMES}; the environment and --set take precedence. */
   set: z
     .record(
       z
         .string()
-        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected letters, digits and underscores, no digit first'),
+        .regex(
+          /^[A-Za-z_][A-Za-z0-9_]*$/,
+          'expected letters, digits and underscores, not starting with a digit',
+        ),
       z.union([z.string(), z.number().transform(String)]),
     )
     .default({}),
 });
 
-/** How samples become answers where the sensor is: `aiot loop run`. Its flags say it first. */
+/** How samples become predictions next to the sensor: `aiot loop run`. Its flags take precedence. */
 const loop = z.strictObject({
-  /** Where samples come from. */
+  /** Source of the samples. */
   sensor: z.string().min(1).optional(),
-  /** Where answers go. */
+  /** Destinations of the predictions. */
   out: z.array(z.string().min(1)).default([]),
-  /** Answers are sent when the vote changes, or always. */
+  /** Predictions are sent when the smoothed class changes, or always. */
   send: z.enum(['change', 'always']).default('change'),
   /** Instead of `model.vote`. */
   vote: z
     .string()
     .regex(/^(none|majority:[1-9]\d?|hysteresis(:0?\.\d+)?)$/, '"none", "majority:N" or "hysteresis:SHARE"')
     .optional(),
-  /** A vote stands at least so long, such as 5s. */
+  /** Minimum time that a smoothed class is held, such as 5s. */
   hold: z.string().min(1).optional(),
-  /** Pictures instead of samples: what is done with each. */
+  /** Pictures instead of samples: how each is processed. */
   through: z.enum(['faces']).optional(),
-  /** Most bytes on disk of answers that wait for their far side: `64MiB`. */
+  /** Maximum size on disk of predictions waiting for their destination: `64MiB`. */
   spool: z
     .string()
     .regex(/^\d+ ?(B|KiB|MiB)$/, 'a size such as 64MiB')
@@ -266,58 +274,55 @@ const loop = z.strictObject({
 
 /** Firmware of the project's own: `aiot firmware init`. */
 const firmware = z.strictObject({
-  /** Version that a device reports until an update sets another. */
+  /** Version that a device reports until an update sets another one. */
   version: z
     .string()
     .regex(/^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$/, 'expected a version such as 0.1.0, at most 32 characters')
     .default('0.1.0'),
-  /** Type of device that it is released for; absent = the chip's name. */
+  /** Device type that the firmware is released for; absent = the chip's name. */
   type: name.optional(),
-  /** Sensor at the board; absent = the first that gives the stream's fields at its rate. */
+  /** Sensor on the board; absent = the first that provides the stream's fields at its rate. */
   sensor: z.enum(['guide', 'mpu6050', 'lsm6ds3trc', 'ds18b20', 'acs712', 'inmp441']).optional(),
-  /** The current clamp's turns and its burden, ohms: `aiot firmware burden`. */
+  /** The current clamp's turns and its burden resistor, ohms: `aiot tools burden-resistor`. */
   clamp: z.strictObject({ turns: positive, burden: positive }).optional(),
-  /** Whether a servo follows the model's value; absent = with the guide's sensors. */
+  /** Whether a servo follows the model's value; absent = only with the guide's sensors. */
   servo: z.boolean().optional(),
 });
 
-/** Names of steps and of their outputs: they become names of folders, and of templates on a cluster. */
-const stepName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected lower case letters, digits and dashes');
+/** Names of steps and of their outputs; they become folder names, and template names on a cluster. */
+const stepName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected lowercase letters, digits and dashes');
 
-/** In the folder that a step runs in. */
+/** Relative to the folder that a step runs in. */
 const inside = z
   .string()
-  .regex(
-    /^(?!\/)(?!(?:.*\/)?\.\.?(?:\/|$))[^\\\p{Cc}]{1,200}$/u,
-    'expected a path in the folder of the step',
-  );
+  .regex(/^(?!\/)(?!(?:.*\/)?\.\.?(?:\/|$))[^\\\p{Cc}]{1,200}$/u, "expected a path within the step's folder");
 
 const span = z.string().regex(/^\d+(\.\d+)?\s*(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s, 5m or 2h');
 
-/** A step: one of the default pipeline's with other settings, or a program of the user's own. */
+/** A step: one of the default pipeline's with other settings, or a custom program. */
 const step = z.strictObject({
-  /** A program with its arguments, run in a folder of its own; `${name}` stands for a value of `params`. */
+  /** A program with its arguments, run in a folder of its own; `${name}` is replaced by a value of `params`. */
   run: z.array(z.string().min(1)).min(1).optional(),
   /** Path in the step's folder → `STEP.OUTPUT`, or a file or folder of the project. */
   in: z.record(inside, z.string().min(1)).optional(),
   /** Name → the file or folder that the step leaves in its folder. */
   out: z.record(stepName, inside).optional(),
-  /** Name of an output → where in the project it is put when all went well. */
+  /** Name of an output → its destination in the project after a successful run. */
   publish: z.record(stepName, inside).optional(),
-  /** Steps that have to be done before, besides those whose outputs are taken. */
+  /** Steps that must be done first, besides those whose outputs are inputs. */
   needs: z.array(stepName).optional(),
-  /** Condition on results of steps before, such as `drift.drifted = true`. */
+  /** Condition on results of earlier steps, such as `drift.drifted = true`. */
   when: z.string().min(1).optional(),
-  /** How often a failure is tried again. */
+  /** Number of retries after a failure. */
   retries: z.int().min(0).max(20).optional(),
-  /** Before the first further try; twice as long before each one after it. */
+  /** Delay before the first retry; doubled before each further one. */
   wait: span.optional(),
   timeout: span.optional(),
-  /** False: it is run each time. */
+  /** False: the step is run each time. */
   cache: z.boolean().optional(),
   /** Meaning of its exit code 6, in a few words. */
   gate: z.string().min(1).max(80).optional(),
-  /** For a default step, flags of its command; for one of the project's own, values for `run`. */
+  /** For a default step, flags of its command; for a custom one, values for `run`. */
   params: z.record(stepName, z.union([z.string(), z.number(), z.boolean()])).optional(),
   /** Whether it talks to the platform. */
   platform: z.boolean().optional(),
@@ -326,14 +331,14 @@ const step = z.strictObject({
 const stepsInOrder = z.array(z.union([stepName, step.extend({ name: stepName })])).min(1);
 const stepsByName = z.record(stepName, z.union([step, z.literal(false)]));
 
-/** Changes of the default steps and further ones, by name; or a list, which is all there is. A problem keeps its place. */
+/** Changes to the default steps and additional ones, by name; or a list that replaces them all. A problem retains its position. */
 const stepsField = z.unknown().transform((value, context) => {
   const listed = Array.isArray(value);
   const read = listed ? stepsInOrder.safeParse(value) : stepsByName.safeParse(named(value));
-  // As it was given, so that what was read can be read again.
+  // In its original form, so that parsed values can be parsed again.
   if (read.success) return read.data as StepsConfig;
   for (const issue of read.error.issues) {
-    // A union's issue lists its options one by one; the fields of a step are of interest, and not that it may be false.
+    // A union's issue lists its options one by one; the step's fields matter here, not that it may also be false.
     const inner = issue.code === 'invalid_union' ? issue.errors.find((each) => each.some(isDeep)) : undefined;
     const found = inner ? inner.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) : [issue];
     context.issues.push(...found.map((each) => ({ ...each, input: value }) as never));
@@ -347,20 +352,20 @@ const endpoint = z
 
 /** Triggers of a run while `aiot pipeline watch` is active. */
 const triggers = z.strictObject({
-  /** So many new rows or samples. */
+  /** Number of new rows or samples. */
   rows: z.int().positive().optional(),
   every: span.optional(),
-  /** The data is compared with what the last model was trained on. */
+  /** The data is compared with the training data of the last model. */
   drift: z
     .strictObject({
-      /** A PSI of any feature from which on a run is started. */
+      /** PSI of any feature from which a run is started. */
       above: z.number().positive().default(0.25),
       every: span.default('10m'),
     })
     .optional(),
-  /** In the time zone of this machine. */
+  /** In this machine's time zone. */
   cron: z.string().superRefine(checkCron).optional(),
-  /** `extract-data` and `train-model` come there, `download-model` is answered; MQTT or Kafka. */
+  /** Source of `extract-data` and `train-model` requests, answered with `download-model`; MQTT or Kafka. */
   control: endpoint.optional(),
   webhook: z
     .strictObject({
@@ -371,19 +376,19 @@ const triggers = z.strictObject({
     .optional(),
 });
 
-/** The steps from data to devices, and what starts them: `aiot pipeline`. */
+/** The steps from data to devices, and their triggers: `aiot pipeline`. */
 const pipelineSchema = z.strictObject({
   steps: stepsField.optional(),
   on: triggers.prefault({}),
-  /** Steps at a time; absent = one for each core. */
+  /** Concurrent steps; absent = one per core. */
   jobs: z.int().min(1).max(256).optional(),
-  /** Which devices the step rollout is for. */
+  /** Selector of the devices for the rollout step. */
   selector: z.string().min(1).default('all'),
   keep: z
     .strictObject({
-      /** Runs in the history. */
+      /** Number of runs in the history. */
       runs: z.int().min(1).max(10_000).default(50),
-      /** Bytes of outputs in the cache. */
+      /** Maximum size of outputs in the cache, bytes. */
       cache: z
         .string()
         .regex(/^\d+ ?(B|KiB|MiB|GiB)$/, 'a size such as 2GiB')
@@ -392,7 +397,7 @@ const pipelineSchema = z.strictObject({
     .prefault({}),
 });
 
-/** A project of tables of rows alone needs no stream and no signal: a row is one sample and one window. */
+/** A project that only has tables of rows needs neither stream nor signal: a row is one sample and one window. */
 export const projectSchema = z.strictObject({
   name,
   up: up.optional(),
@@ -404,7 +409,7 @@ export const projectSchema = z.strictObject({
   firmware: firmware.optional(),
 });
 
-/** aiot.yaml, checked and with defaults filled in. */
+/** aiot.yaml, validated and with defaults filled in. */
 export type ProjectConfig = z.output<typeof projectSchema>;
 
 export type StepConfig = z.output<typeof step>;
@@ -416,7 +421,7 @@ function isDeep({ path, code }: { path: PropertyKey[]; code: string }): boolean 
   return path.length > 0 || code === 'unrecognized_keys';
 }
 
-/** `train:` with nothing after it changes nothing. */
+/** An empty `train:` changes nothing. */
 function named(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, each ?? {}]));
@@ -433,27 +438,23 @@ function checkCron(pattern: string, context: z.RefinementCtx): void {
 
 export type TriggerConfig = z.output<typeof triggers>;
 
-export type PipelineConfig = z.output<typeof pipelineSchema>;
-
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
-/**
- * aiot.yaml as editors check it, JSON Schema draft 7: each field alone. What several fields say together (`crossChecks`) is not in it.
- */
+/** aiot.yaml as editors validate it, JSON Schema draft 7: each field on its own. Checks across fields (`crossChecks`) are not included. */
 export function projectJsonSchema(): JsonSchema {
   return z.toJSONSchema(projectSchema, {
     io: 'input',
     target: 'draft-7',
     override: ({ zodSchema, jsonSchema }) => {
-      // Zod's own word, which JSON Schema does not know; the pattern beside it says the same.
+      // A keyword of Zod that JSON Schema does not know; the pattern next to it is equivalent.
       if ((jsonSchema.format as string) === 'starts_with') delete jsonSchema.format;
-      // Told by a transformation, of which a schema says nothing.
+      // Enforced by a transformation, which a schema cannot express.
       if ((zodSchema as unknown) === stepsField) jsonSchema.anyOf = [byName(), inner(stepsInOrder)];
     },
   }) as JsonSchema;
 }
 
-/** `train:` with nothing after it is a step as it is. */
+/** An empty `train:` is the default step. */
 function byName(): JsonSchema {
   const schema = inner(stepsByName);
   return {

@@ -24,16 +24,14 @@ export async function loadProject(dir: string): Promise<Project> {
   const file = join(folder, 'aiot.yaml');
   const bytes = await readBytes(file).catch((error: unknown) => {
     if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') {
-      throw new AiotError('AIOT_PROJECT_NOT_FOUND', `no aiot.yaml in ${folder}`, { cause: error });
+      throw new AiotError('AIOT_PROJECT_NOT_FOUND', `${folder} contains no aiot.yaml`, { cause: error });
     }
     throw error;
   });
   return { dir: folder, file, config: parseProject(bytes.toString('utf8'), file) };
 }
 
-/**
- * The project of a folder without aiot.yaml: every default, and the folder's name. Its `file` does not exist.
- */
+/** The project of a folder without aiot.yaml: all defaults, and the folder's name. Its `file` does not exist. */
 export function defaultProject(dir: string): Project {
   const folder = resolve(dir);
   const name = basename(folder)
@@ -43,12 +41,12 @@ export function defaultProject(dir: string): Project {
   return { dir: folder, file: join(folder, 'aiot.yaml'), config };
 }
 
-/** @throws AIOT_PROJECT_INVALID; all problems are told, not the first alone. */
+/** @throws AIOT_PROJECT_INVALID, which lists all problems, not only the first. */
 export function parseProject(text: string, file: string): ProjectConfig {
   return parseYaml(text, file, projectSchema, { code: 'AIOT_PROJECT_INVALID', check: crossChecks });
 }
 
-/** Checks over several fields. @param given the file's values as they stand, without defaults */
+/** Checks across fields. @param given the file's values before defaults are applied */
 function crossChecks(config: ProjectConfig, given: unknown): Problem[] {
   return [
     ...checkStream(config, given),
@@ -112,7 +110,7 @@ function checkLabels({ model }: ProjectConfig): Problem[] {
   if (model.output === 'probability' && count !== 2) {
     problems.push({
       path,
-      message: `expected two classes for one probability (model.output), the second is the one it is of; got ${count}`,
+      message: `expected two classes for one probability (model.output), which belongs to the second class; got ${count}`,
     });
   } else if (count < 2) problems.push({ path, message: 'expected at least two classes' });
   return problems;
@@ -126,20 +124,20 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
   if (kind === 'layers' && !single) {
     problems.push({
       path,
-      message: 'expected layers one by one, such as [{ type: dense, units: 32 }], for model.kind layers',
+      message: 'expected a list of layers, such as [{ type: dense, units: 32 }], for model.kind layers',
     });
   }
   if (kind !== 'layers' && single) {
     problems.push({
       path,
-      message: `expected numbers for model.kind ${kind}; layers one by one need model.kind: layers`,
+      message: `expected numbers for model.kind ${kind}; a list of layers needs model.kind: layers`,
     });
   }
   const { rotation, timeWarp, gain } = train.augment;
   if (signal.features !== 'raw' && rotation + timeWarp + gain > 0) {
     problems.push({
       path: ['model', 'train', 'augment'],
-      message: `expected signal.features: raw for rotation, timeWarp and gain, which change raw windows; got ${show(signal.features)}`,
+      message: `rotation, timeWarp and gain change raw windows, so they need signal.features: raw; got ${show(signal.features)}`,
     });
   }
   return problems;
@@ -147,7 +145,7 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
 
 type Model = ProjectConfig['model'];
 
-/** Fields of model, and of model.train and model.signal, that take another value for one run. */
+/** Fields of model, and of model.train and model.signal, that are overridden for one run. */
 export interface Overrides {
   model?: Partial<Pick<Model, 'kind' | 'layers' | 'output' | 'split'>>;
   train?: Partial<Model['train']>;
@@ -155,7 +153,8 @@ export interface Overrides {
 }
 
 /**
- * The project with other values for one run; aiot.yaml is left as it is. Another kind without layers has the kind's own.
+ * The project with overrides for one run; aiot.yaml is unchanged. If the kind is overridden without layers, that kind's default layers
+ * apply.
  * @throws AIOT_USAGE, naming the field
  */
 export function overrideProject(
@@ -176,13 +175,13 @@ export function overrideProject(
     : problemsOf(parsed.error, { value: changed });
   if (problem || !parsed.success) {
     throw new AiotError('AIOT_USAGE', `${problem?.path.join('.')}: ${problem?.message}`, {
-      next: 'docs/project.md describes what fits together.',
+      next: 'For valid combinations, see docs/reference/project.md.',
     });
   }
   return { ...project, config: parsed.data };
 }
 
-/** Without members that are undefined: they would hide what is in the file. */
+/** Without undefined members, which would hide the values of the file. */
 function given<T extends object>(values: T): Partial<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
@@ -192,11 +191,11 @@ export interface ProjectSetting {
   path: string;
   /** A scalar or a list. */
   value: unknown;
-  /** Line of aiot.yaml, from 1; null where the file says nothing and the default holds. */
+  /** Line of aiot.yaml, from 1; null if the default applies. */
   line: number | null;
 }
 
-/** Each value of a project with the place where it is written. @throws as `readText` */
+/** Each value of a project with the position where it is written. @throws as `readText` */
 export async function projectSettings(project: Project): Promise<ProjectSetting[]> {
   const lines = new LineCounter();
   const text = await readText(project.file);
@@ -215,7 +214,7 @@ function leaves(value: unknown, path: string[]): { path: string[]; value: unknow
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, [...path, key]));
 }
 
-/** Whether a project's network learns from labels; an autoencoder learns what is usual from rows without one. */
+/** Whether a project's network learns from labels; an autoencoder learns normal behavior from unlabeled rows. */
 export function needsLabels({ model }: ProjectConfig): boolean {
   return model.kind !== 'autoencoder';
 }

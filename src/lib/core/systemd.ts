@@ -3,7 +3,7 @@ import { homedir, userInfo } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { AiotError } from './errors.js';
 import { writeFileAtomic } from './files.js';
-import { startProgram } from './process.js';
+import { runProgram } from './process.js';
 
 // Words and values of a systemd unit, escaped so that systemd reads them back unchanged.
 
@@ -12,52 +12,57 @@ export function unitWord(text: string): string {
   return unitQuoted(unitValue(text).replaceAll('$', '$$$$'));
 }
 
-/** A value that is taken as a whole (systemd.unit(5), "Specifiers"): `%` doubled, and one line. */
+/** A value that is taken literally (systemd.unit(5), "Specifiers"): `%` doubled, and a single line. */
 export const unitValue = (text: string) => text.replaceAll('%', '%%').replaceAll(/[\r\n]/g, ' ');
 
-/** A folder that is taken as a whole. One that ends in `\` would go on in the next line, and a space would be lost: `/` ends it. */
+/**
+ * A folder that is taken literally. A trailing `\` would continue on the next line, and a trailing space would be lost, so the path ends
+ * with `/`.
+ */
 export const unitFolder = (path: string) => unitValue(path).replace(/[\\\s]$/, '$&/');
 
-/** A file of variables (`EnvironmentFile=`), which is a pattern of glob(7): what means something there, a `\` at the end too, is escaped. */
+/** An environment file (`EnvironmentFile=`), which is a glob(7) pattern: its special characters, including a trailing `\`, are escaped. */
 export const unitFile = (path: string) => unitValue(path).replaceAll(/[\\*?[\]]/g, '\\$&');
 
-/** In quotes where it needs them; specifiers stay what they are. */
+/** Quoted if necessary; specifiers are unchanged. */
 export function unitQuoted(text: string): string {
   if (/^[\w@%+=:,./$-]+$/.test(text)) return text;
   return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 }
 
-/** `[Name]` and its lines, for each; the last line ends too. */
+/** `[Name]` and its lines, for each section; the last line ends with a newline. */
 export function unitSections(sections: Readonly<Record<string, readonly string[]>>): string {
   return Object.entries(sections)
     .map(([name, lines]) => `[${name}]\n${lines.map((line) => `${line}\n`).join('')}`)
     .join('\n');
 }
 
-/** Writes a unit whole. `system`: to the system's folder, which is root's. @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL */
+/**
+ * Writes a unit file as a whole. `system`: to the system's folder, which belongs to root. @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
+ */
 export async function writeUnit(file: string, unit: string, system: boolean): Promise<void> {
   try {
     await writeFileAtomic(file, unit);
   } catch (error) {
     if (!(error instanceof AiotError) || !system) throw error;
-    throw new AiotError(error.code, error.message, {
+    throw error.reworded(error.message, {
       cause: error,
       endpoint: file,
-      next: 'The same with --unit-dir . writes it here, and says how root puts it in its place.',
+      next: 'Add --unit-dir . to write the unit here; the command then prints how to install it as root.',
     });
   }
 }
 
-/** Where npm puts a package beside those that it needs, all of them: what a service has to see of an installation. */
+/** The folder into which npm puts a package together with all its dependencies: a service must be able to read it. */
 export function packagesOf(root: string): string {
   return basename(dirname(root)) === 'node_modules' ? dirname(root) : root;
 }
 
 /**
- * Settings that keep a service to itself (systemd.exec(5)): no capabilities, nothing of the system to write to, of all homes
- * what it needs. Without MemoryDenyWriteExecute: V8 makes machine code.
- * @param reads paths that it is shown though they are below a home @param writes the same, and it may write there
- * @param devices what it may use of /dev; none = none @param kernelFiles it writes below /sys
+ * Sandboxing settings for a service (systemd.exec(5)): no capabilities, a read-only system, and only the required paths below home folders.
+ * Without MemoryDenyWriteExecute, because V8 generates machine code.
+ * @param reads readable paths below a home @param writes writable paths below a home
+ * @param devices usable devices in /dev; none = none @param kernelFiles whether it writes below /sys
  */
 export function confined({
   reads,
@@ -111,27 +116,27 @@ export interface PlatformUnitOptions {
   service: string;
   /** Program and arguments. */
   command: readonly string[];
-  /** Undefined: one that systemd makes up, whose folder systemd keeps. */
+  /** Undefined: a dynamic user, whose folder systemd manages. */
   user: string | undefined;
   /** Folder of the platform; undefined = the service's own state folder. */
   data: string | undefined;
-  /** The user's config folder, where its context is written; of a made-up user it is in the state folder. */
+  /** The user's config folder, to which its context is written; for a dynamic user it is in the state folder. */
   config: string | undefined;
   /** Folders and files that it reads. */
   reads: readonly string[];
-  /** File of NAME=VALUE lines, mode 0600: addresses of engines and what else is a secret. */
+  /** File of NAME=VALUE lines, mode 0600: addresses of engines and other secrets. */
   secrets: string;
   /** Such as `1G`. */
   memory: string;
-  /** It listens below 1024. */
+  /** It listens on a port below 1024. */
   lowPorts: boolean;
 }
 
-/** How long the platform may be silent: it says that it lives three times in so long. */
+/** Watchdog timeout of the platform, which reports that it is alive three times in this period. */
 const watchdogSeconds = 60;
 
 /**
- * Text of the platform's unit, which it installs where it runs, and which is rendered for elsewhere (systemd.service(5), systemd.exec(5),
+ * Text of the platform's unit, which is installed on this machine or rendered for another one (systemd.service(5), systemd.exec(5),
  * systemd.resource-control(5)); for systemd 247 and later.
  */
 export function platformUnit(options: PlatformUnitOptions): string {
@@ -188,10 +193,10 @@ export function platformUnit(options: PlatformUnitOptions): string {
 }
 
 /**
- * The user that a service runs as, and the home whose configuration it reads: of `dynamic`, that of who asks.
- * @param asked a name, `dynamic`, or undefined: who asks, or `dynamic` where that is root
- * @returns user undefined: systemd makes one up
- * @throws AIOT_USAGE where there is no such user
+ * The user that a service runs as, and the home folder whose configuration it reads: for `dynamic`, that of the caller.
+ * @param asked a name, `dynamic`, or undefined: the caller, or `dynamic` if the caller is root
+ * @returns user undefined: systemd allocates one
+ * @throws AIOT_USAGE if there is no such user
  */
 export async function whoRuns(
   asked: string | undefined,
@@ -201,8 +206,8 @@ export async function whoRuns(
   if (user === 'dynamic') return { user: undefined, home: await homeOf(caller) };
   const home = await homeOf(user);
   if (home !== undefined) return { user, home };
-  throw new AiotError('AIOT_USAGE', `there is no user ${user} on this machine`, {
-    next: '--user dynamic lets systemd make one up.',
+  throw new AiotError('AIOT_USAGE', `the user ${user} does not exist on this machine`, {
+    next: 'Use --user dynamic to let systemd create a user.',
   });
 }
 
@@ -212,7 +217,7 @@ async function homeOf(user: string): Promise<string | undefined> {
   return lines.map((line) => line.split(':')).find(([name]) => name === user)?.[5];
 }
 
-/** Name of the user who runs this; a number where the system knows no name for it, as in a container run as some user. */
+/** Name of the current user; a number if the system has no name for it, as in a container with an arbitrary user. */
 export function userName(): string {
   try {
     return userInfo().username;
@@ -221,7 +226,7 @@ export function userName(): string {
   }
 }
 
-/** Variables that name folders: `sudo` does not pass them on unless told to. */
+/** Variables that name folders: `sudo` does not pass them on by default. */
 export function ownFolders(): Record<string, string | undefined> {
   const { AIOT_CONFIG_DIR, XDG_CONFIG_HOME } = process.env;
   return { AIOT_CONFIG_DIR, XDG_CONFIG_HOME };
@@ -240,8 +245,9 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export type Notify = (...lines: string[]) => Promise<void>;
 
 /**
- * Tells systemd how we are, where it wants to know: by its own `systemd-notify`, for Node has no datagram sockets of Unix. It waits until
- * systemd has understood who it is. One call costs about 5 ms of CPU. @returns undefined where nobody asked
+ * Reports our state to systemd if it wants to be notified, through its own `systemd-notify`, because Node has no Unix datagram sockets.
+ * Waits until systemd has identified the sender. One call costs about 5 ms of CPU. @returns undefined if systemd does not want to be
+ * notified
  */
 export function notifierFor(
   env: Environment = process.env,
@@ -253,16 +259,10 @@ export function notifierFor(
   const microseconds = Number(env.WATCHDOG_USEC);
   return {
     watchdogMs: watched && microseconds > 0 ? microseconds / 1000 : undefined,
-    notify: (...lines) =>
-      new Promise((resolve) => {
-        const child = startProgram(program, lines, {
-          stdio: 'ignore',
-          env: { PATH: env.PATH, NOTIFY_SOCKET: socket },
-          timeout: 10_000,
-        });
-        // Without it systemd does not learn; that is no reason to stop.
-        child.once('error', () => resolve());
-        child.once('close', () => resolve());
-      }),
+    notify: async (...lines) => {
+      const own = { PATH: env.PATH, NOTIFY_SOCKET: socket };
+      // Otherwise systemd does not get the state, which must not stop us.
+      await runProgram(program, lines, { reads: [], env: own, timeoutMs: 10_000 }).catch(() => {});
+    },
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Calls `listener` once when `signal` is aborted, and soon if it already was: a bare listener would never hear of that. Returns what
- * takes the listener away again, for signals that outlive many of them. Without a signal nothing happens.
+ * Calls `listener` once when `signal` is aborted, and soon if it already was, because a plain listener would never be called then. Returns
+ * a function that removes the listener, for signals that outlive many of them. Does nothing without a signal.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (!signal) return () => {};
@@ -19,8 +19,8 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
 }
 
 /**
- * Settles as the promise does, or rejects with the signal's reason once that is aborted. Unlike a race with one promise of the signal, it leaves nothing
- * on a signal that lives for months.
+ * Settles as the promise does, or rejects with the signal's reason once it is aborted. Unlike a race with one promise per signal, it leaves
+ * nothing attached to a signal that lives for months.
  */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
@@ -33,14 +33,14 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
 
 /**
  * A signal that aborts with `signal`, or after `ms`, whichever comes first; undefined sets no limit. `AbortSignal.any` with an
- * `AbortSignal.timeout` would say the same, but Node 20 collects that timeout when nothing else refers to it, and it never fires. The timer
- * does not keep the process alive.
+ * `AbortSignal.timeout` would be equivalent, but Node 20 garbage-collects that timeout when nothing else refers to it, and it never fires.
+ * The timer does not keep the process alive.
  */
 export function timeLimit(ms: number | undefined, signal?: AbortSignal): AbortSignal {
   return startLimit(ms, signal).signal;
 }
 
-/** Does the task under a `timeLimit`, and leaves neither timer nor listener behind: for tasks that come often under a signal that lives long. */
+/** Runs the task under a `timeLimit` and leaves neither timer nor listener behind: for frequent tasks under a long-lived signal. */
 export async function withTimeLimit<T>(
   ms: number,
   signal: AbortSignal,
@@ -69,7 +69,7 @@ function startLimit(ms: number | undefined, signal?: AbortSignal): { signal: Abo
       ? undefined
       : setTimeout(() => {
           end();
-          controller.abort(new DOMException(`nothing within ${ms} ms`, 'TimeoutError'));
+          controller.abort(new DOMException(`no result within ${ms} ms`, 'TimeoutError'));
         }, ms);
   timer?.unref();
   if (signal?.aborted) stop();
@@ -78,9 +78,9 @@ function startLimit(ms: number | undefined, signal?: AbortSignal): { signal: Abo
 }
 
 /**
- * Does `work` for the items, `jobs` at a time, in their order. At the signal, or once one throws, no more are begun, and
- * what is under way is waited for: nothing runs on behind the caller's back. The work handles the failures it expects.
- * @returns the results in the order of the items, without those that were not begun @throws the first that work threw
+ * Runs `work` for the items, `jobs` at a time, in order. When the signal aborts, or once one call throws, no more are started, and those in
+ * progress are awaited: nothing continues in the background. The work handles the failures it expects.
+ * @returns the results in the order of the items, without those that were not started @throws the first error thrown by work
  */
 export async function inParallel<T, R>(
   items: readonly T[],
@@ -104,4 +104,21 @@ export async function inParallel<T, R>(
   await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, items.length)) }, worker));
   if (failures.length > 0) throw failures[0];
   return results;
+}
+
+/** A promise that is settled from outside. */
+export interface Deferred<T> {
+  promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+
+/** As Promise.withResolvers, which Node 20 lacks; a rejection without a listener is not an unhandled one. */
+export function deferred<T = void>(): Deferred<T> {
+  let settle: Omit<Deferred<T>, 'promise'> | undefined;
+  const promise = new Promise<T>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  promise.catch(() => {});
+  return { promise, ...(settle as Omit<Deferred<T>, 'promise'>) };
 }

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 
-/** The candidate that needs the fewest edits to become `word`, when that is few enough to be a slip, and `most` at most. */
+/** The candidate that needs the fewest edits to become `word`, if they are few enough to be a typo, and `most` at most. */
 export function nearest(
   word: string,
   candidates: readonly string[],
@@ -17,13 +17,13 @@ export function nearest(
   return best;
 }
 
-/** `; did you mean pump?` to end a sentence with that refuses a name; empty where none of the known ones is near. */
+/** `. Did you mean pump?` as the end of a sentence that rejects a name; empty if no known name is similar. */
 export function didYouMean(word: string, known: readonly string[]): string {
   const near = nearest(word, known);
-  return near === undefined ? '' : `; did you mean ${near}?`;
+  return near === undefined ? '' : `. Did you mean ${near}?`;
 }
 
-/** Characters inserted, deleted, replaced, and swapped with their neighbour, which is how most slips come about (optimal string alignment). */
+/** Characters inserted, deleted, replaced, and swapped with their neighbor, the most common typos (optimal string alignment). */
 function distance(a: string, b: string): number {
   let twoAbove: number[] = [];
   let above: number[] = [];
@@ -42,14 +42,14 @@ function distance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-// C0, DEL, C1: what moves a terminal's cursor; the marks that reverse the direction of writing; and Unicode's own ends of lines.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+// C0, DEL and C1 move a terminal's cursor. The others are bidirectional marks and Unicode's line separators.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match control characters
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** JSON.stringify escapes C0 and leaves these as they are: U+009B begins a terminal's commands as ESC [ does. */
+/** JSON.stringify escapes C0 but not these: U+009B begins terminal commands as ESC [ does. */
 const unprintableInJson = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Text that cannot do anything to a terminal: control characters become \n, \xNN or \u{NNNN}. */
+/** Text made safe for a terminal: control characters become \n, \xNN or \u{NNNN}. */
 export function printable(text: string): string {
   return text.replace(unprintable, (char) => {
     const code = char.charCodeAt(0);
@@ -59,36 +59,51 @@ export function printable(text: string): string {
   });
 }
 
-/** The same for whole lines: line feeds and tabs stay, and CR LF is a line feed. */
+/** The same for whole lines: line feeds and tabs are preserved, and CR LF becomes a line feed. */
 export function printableLines(text: string): string {
   return text
     .replaceAll('\r\n', '\n')
     .replace(unprintable, (char) => (char === '\n' || char === '\t' ? char : printable(char)));
 }
 
-/** A payload on one line: its text, or its bytes as \xNN where it is not UTF-8. */
+/** A payload on one line: its text, or its bytes as \xNN if it is not UTF-8. */
 export function printablePayload(payload: Uint8Array): string {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
   return printable(bytes.toString(isUtf8(bytes) ? 'utf8' : 'latin1'));
 }
 
-/** A value as one line of JSON that a terminal shows and does not obey: the same value to whoever parses it. */
+/** The value of a JSON text; undefined, which is not a JSON value, if the text is not JSON. */
+export function parsedJson(text: string | Buffer): unknown {
+  try {
+    return JSON.parse(text.toString());
+  } catch {
+    return undefined;
+  }
+}
+
+/** Bytes as text: UTF-8, or base64 if they are not UTF-8. */
+export function textOrBase64(data: Uint8Array): string {
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  return bytes.toString(isUtf8(bytes) ? 'utf8' : 'base64');
+}
+
+/** A value as one line of JSON that is safe for a terminal and parses to the same value. */
 export function jsonLine(value: unknown): string {
   return printableJson(JSON.stringify(value));
 }
 
-/** The same of JSON that is text already: outside its strings there is none of these characters. */
+/** The same for text that is already JSON: outside its strings it contains none of these characters. */
 export function printableJson(json: string): string {
   return json.replace(unprintableInJson, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** Words that need no quotes; a backslash is a part of Windows' paths, and an escape elsewhere. */
+/** Words that need no quotes; a backslash is part of Windows paths, and an escape elsewhere. */
 const plain = process.platform === 'win32' ? /^[\w@%+=:,./\\-]+$/ : /^[\w@%+=:,./-]+$/;
 
-/** A word as a shell takes it: quoted when it holds more than what a plain path does. */
+/** A shell word: quoted unless it only contains characters of a plain path. */
 export function shellWord(text: string): string {
   if (plain.test(text)) return text;
-  // Double quotes do in every shell; within them a POSIX shell still reads these.
+  // Double quotes work in every shell; within them a POSIX shell still interprets these.
   return /["$`\\!]/.test(text) ? `'${text.replaceAll("'", "'\\''")}'` : `"${text}"`;
 }
 
@@ -103,16 +118,11 @@ const entities: Record<string, string> = {
 };
 
 /**
- * A text for an element or an attribute in double quotes. XML 1.0, section 2.2: most control characters and lone surrogates cannot be in
- * a document at all.
+ * Text for an element or a double-quoted attribute. XML 1.0, section 2.2, excludes most control characters and lone surrogates from
+ * documents.
  */
 export function xmlText(text: string): string {
   return text
     .replaceAll(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, '\uFFFD')
     .replaceAll(/[&<>"\n\r\t]/g, (letter) => entities[letter] ?? letter);
-}
-
-/** A label's value in Prometheus' text format 0.0.4: a backslash, a quote and a newline are written with a backslash, nothing else is. */
-export function labelValue(text: string): string {
-  return text.replace(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`));
 }

@@ -5,9 +5,9 @@ import { AiotError } from './errors.js';
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Milliseconds since some start that setting the machine's clock does not move. Absent where `now` itself is never set. */
+  /** Milliseconds since some start, unaffected by changes of the machine's clock. Absent if `now` itself is never set. */
   monotonic?(): number;
-  /** Resolves after `ms`, rejects with the signal's reason when it is aborted first. */
+  /** Resolves after `ms`, or rejects with the signal's reason if it is aborted first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -21,20 +21,23 @@ export const systemClock: Clock = {
 
 const unitsMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+/** Accepted as input but never written: two weeks are 14d. */
+const weekMs = 604_800_000;
+
 /**
- * `500ms`, `30s`, `1.5m`, `2h`, `7d` → milliseconds. A bare number is refused: nobody can tell which unit was meant.
+ * `500ms`, `30s`, `1.5m`, `2h`, `7d`, `2w` → milliseconds. A bare number is rejected, because its unit is ambiguous.
  * @throws AIOT_USAGE
  */
 export function parseDuration(text: string): number {
-  const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(text.trim()) ?? [];
-  const ms = Number(digits) * (unitsMs[unit] ?? Number.NaN);
+  const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)$/.exec(text.trim()) ?? [];
+  const ms = Number(digits) * (unit === 'w' ? weekMs : (unitsMs[unit] ?? Number.NaN));
   if (!Number.isSafeInteger(Math.round(ms))) {
     throw new AiotError('AIOT_USAGE', `expected a time such as 500ms, 30s, 5m, 2h or 7d; got "${text}"`);
   }
   return Math.round(ms);
 }
 
-/** The same the other way, in the largest unit that leaves no fraction: 10000 → `10s`. */
+/** The inverse, in the largest unit that leaves no fraction: 10000 → `10s`. */
 export function formatDuration(ms: number): string {
   const [unit, factor] = Object.entries(unitsMs).findLast(([, each]) => ms >= each && ms % each === 0) ?? [
     'ms',
@@ -66,15 +69,15 @@ const shorthands: Record<string, string> = {
   '@monthly': '0 0 1 * *',
 };
 
-/** Looked no further: the 29th of February comes within eight years. */
+/** Search limit: the 29th of February occurs within eight years. */
 const longestMs = 9 * 366 * 24 * 3_600_000;
 
-/** The first time after one, both ms since 1970, in the time zone of this machine; null = never. */
+/** The next matching time after the given one, both ms since 1970, in this machine's time zone; null = never. */
 export type Cron = (after: number) => number | null;
 
 /**
- * A pattern as crontab(5) has it: minute, hour, day of the month, month, day of the week; `*`, lists, ranges, steps and names. Where both
- * days are limited, either of them is enough.
+ * A pattern in the form of crontab(5): minute, hour, day of the month, month, day of the week; `*`, lists, ranges, steps and names. If both
+ * days are limited, either one is sufficient.
  * @throws AIOT_USAGE
  */
 export function parseCron(pattern: string): Cron {
@@ -100,7 +103,7 @@ export function parseCron(pattern: string): Cron {
     const at = new Date(after);
     at.setSeconds(0, 0);
     at.setMinutes(at.getMinutes() + 1);
-    // Each step goes to the beginning of the next month, day or hour: the clock of a place goes forwards and back at times.
+    // Each step advances to the beginning of the next month, day or hour, because local clocks move forwards and back at times.
     while (at.getTime() - after < longestMs) {
       if (!months.has(at.getMonth() + 1)) {
         at.setMonth(at.getMonth() + 1, 1);
@@ -123,7 +126,7 @@ function valuesOf(field: Field, word: string): Set<number> {
     const [first = '', last, ...more] =
       range === '*' ? [String(field.from), String(field.to)] : range.split('-');
     const low = numberOf(field, first);
-    // `5/10` is from 5 on.
+    // `5/10` means from 5 on.
     const high = last === undefined ? (step === undefined ? low : field.to) : numberOf(field, last);
     const by = step === undefined ? 1 : Number(step);
     if (range === '' || more.length > 0 || by === 0 || low > high) throw wrong(field, part);
@@ -141,4 +144,14 @@ function numberOf(field: Field, text: string): number {
 
 function wrong({ name, from, to }: Field, text: string): AiotError {
   return new AiotError('AIOT_USAGE', `expected ${name}s from ${from} to ${to}; got "${text}"`);
+}
+
+/** The delay after the n-th failure in a row: `firstMs`, then doubled each time, up to `mostMs`. */
+export function backOffMs(failures: number, firstMs: number, mostMs = Number.POSITIVE_INFINITY): number {
+  return Math.min(mostMs, firstMs * 2 ** (failures - 1));
+}
+
+/** Reduced randomly by up to a quarter, so that clients that were disconnected together do not reconnect together. */
+export function withJitter(ms: number): number {
+  return ms * (0.75 + Math.random() / 4);
 }

@@ -15,16 +15,16 @@ import { AiotError } from './errors.js';
 import { type Problem, problemsOf } from './issues.js';
 
 interface YamlOptions<Value> {
-  /** Code of the error that is thrown. */
+  /** Code of the thrown error. */
   code: ErrorCode;
-  /** Changes the plain values before the schema sees them, and tells what it could not. */
+  /** Transforms the plain values before the schema validates them, and reports failed transformations. */
   prepare?: (value: unknown) => { value: unknown; problems: Problem[] };
-  /** Checks over several fields. `given`: the file's values as they stand, without defaults. */
+  /** Checks across fields. `given`: the file's values before defaults are applied. */
   check?: (value: Value, given: unknown) => Problem[];
 }
 
 /**
- * A file of YAML, checked by a schema. All problems are told, each as `file:line:column: field: expected; got`.
+ * A YAML file, validated by a schema. All problems are reported, each as `file:line:column: field: expected; got`.
  * @throws an error with the code given
  */
 export function parseYaml<Schema extends z.ZodType>(
@@ -37,14 +37,15 @@ export function parseYaml<Schema extends z.ZodType>(
   const lines = new LineCounter();
   const deep = tooDeepYaml(text);
   if (deep !== null) throw new AiotError(code, `${file}:${deep}:1: nested deeper than ${deepestYaml} levels`);
-  // Its warnings quote the file, which may hold secrets, on stderr, past --json and --quiet: what matters is refused below.
+  // The parser's warnings quote the file, which may contain secrets, on stderr, regardless of --json and --quiet. Relevant problems are
+  // rejected below.
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, logLevel: 'error' });
   const at = (offset: number, reason: string) => {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}: ${reason}`;
   };
   const [syntax] = document.errors;
-  if (syntax) throw new AiotError(code, at(syntax.pos[0], `not YAML: ${reasonOf(syntax)}`));
+  if (syntax) throw new AiotError(code, at(syntax.pos[0], `not valid YAML: ${reasonOf(syntax)}`));
   const given = plain(document, (offset, reason) => new AiotError(code, at(offset, reason)));
   const { value, problems: early } = options.prepare?.(given) ?? { value: given, problems: [] };
   const result = early.length > 0 ? undefined : schema.safeParse(value);
@@ -61,20 +62,20 @@ export function parseYaml<Schema extends z.ZodType>(
 }
 
 function reasonOf({ code, message }: YAMLParseError): string {
-  if (code === 'MULTIPLE_DOCS') return 'expected one document, got a further "---"';
+  if (code === 'MULTIPLE_DOCS') return 'expected one document, got another "---"';
   return message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? message;
 }
 
 /**
- * The document as plain values. What a parser accepts and no file needs is refused with its place: an alias without its
- * anchor, aliases within themselves or by the million, and `__proto__` as a name, which objects do not keep.
+ * The document as plain values. Constructs that a parser accepts and no file needs are rejected with their position. Examples are an alias
+ * without an anchor, recursive or millions of aliases, and the name `__proto__`, which objects do not store.
  */
 function plain(document: Document, refuse: (offset: number, reason: string) => AiotError): unknown {
   let aliasAt: number | undefined;
   visit(document, {
     Pair(_, { key }) {
       if (isScalar(key) && key.value === '__proto__')
-        throw refuse(key.range?.[0] ?? 0, '__proto__: not a name that can be used');
+        throw refuse(key.range?.[0] ?? 0, '__proto__ is not allowed as a name');
       if (isMap(key) || isSeq(key))
         throw refuse(key.range?.[0] ?? 0, 'expected a name before the colon, got a list or a map');
     },
@@ -82,19 +83,20 @@ function plain(document: Document, refuse: (offset: number, reason: string) => A
       const offset = alias.range?.[0] ?? 0;
       aliasAt ??= offset;
       const target = alias.resolve(document);
-      if (!target) throw refuse(offset, `*${alias.source}: no anchor &${alias.source} stands before it`);
-      if (path.includes(target)) throw refuse(offset, `*${alias.source}: stands within its own anchor`);
+      if (!target)
+        throw refuse(offset, `*${alias.source}: the anchor &${alias.source} is not defined before it`);
+      if (path.includes(target)) throw refuse(offset, `*${alias.source}: used inside its own anchor`);
     },
   });
   try {
     return document.toJS();
   } catch (error) {
     if (aliasAt === undefined) throw error;
-    throw refuse(aliasAt, 'its aliases (*) stand for more values than a file can have');
+    throw refuse(aliasAt, 'its aliases (*) expand to more values than allowed');
   }
 }
 
-/** Where the deepest existing part of the path stands; a key is better than its value. */
+/** Offset of the deepest existing part of the path; a key is preferred to its value. */
 function offsetOf(document: Document, path: PropertyKey[]): number {
   let node: unknown = document.contents;
   let offset = 0;
@@ -115,13 +117,13 @@ function offsetOf(document: Document, path: PropertyKey[]): number {
   return offset;
 }
 
-/** Levels of nesting that no file of ours comes near, and that a parser which calls itself for each one bears. */
+/** Nesting depth that none of our files approaches and that a recursive parser can handle. */
 export const deepestYaml = 200;
 
 /**
- * Where a text of YAML is nested deeper than `deepestYaml`: its parser takes a part of the stack for each level, and what has no stack left
- * ends a process. Counted without parsing: brackets, indicators one behind the other on a line, and lines further in than those before.
- * Text in quotes and in blocks counts as well, so that the limit is far from what people write.
+ * Line at which a YAML text is nested deeper than `deepestYaml`: its parser uses part of the stack for each level, and a stack overflow
+ * ends the process. Counted without parsing: brackets, consecutive indicators on a line, and increasing indentation. Text in quotes and in
+ * blocks counts as well, so the limit is far above what people write.
  * @returns the line, from 1
  */
 export function tooDeepYaml(text: string): number | null {
@@ -152,7 +154,7 @@ function countLine(line: string, open: number): { deepest: number; brackets: num
     if (char === '[' || char === '{') brackets++;
     else if (char === ']' || char === '}') brackets = Math.max(0, brackets - 1);
     else if ((char === ':' || char === '-' || char === '?') && isLast) chain++;
-    // One after the other, not one in the other.
+    // Consecutive, not nested.
     if (',[]{}"\''.includes(char)) chain = 0;
     longest = Math.max(longest, chain);
     deepest = Math.max(deepest, brackets + chain);

@@ -1,4 +1,4 @@
-/** Datasets: record, import, open, label, split, check. A recording is one take by one device, and stays whole. */
+/** Datasets: record, import, open, label, split, check. A recording is one take by one device, and is never divided. */
 export { checkDataset } from './check/check.js';
 export { checkSplit, leakError } from './check/copies.js';
 export { checkPath } from './check/files.js';
@@ -8,6 +8,7 @@ export { copiesIn } from './copies/copies.js';
 export { datasetOf, expectedOf, openDataset, sampleCount } from './dataset/open.js';
 export { pullDataset } from './dataset/pull.js';
 export {
+  type DatasetSummary,
   type RecordingLine,
   recordingDetailSchema,
   showRecording,

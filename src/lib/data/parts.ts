@@ -4,9 +4,9 @@ import type { Split } from './types.js';
 export type Part = 'train' | 'validation' | 'test';
 
 /**
- * Which windows of a recording are in which part, when a split is by window: drawn by chance, about 60, 15 and 25 of a
- * hundred, the same for a recording's name and a seed. It flatters: neighbouring windows say nearly the same.
- * @param count windows that the recording gives
+ * Assigns the windows of a recording to parts, for a split by window: at random, with shares of about 60, 15 and 25 percent. The result is
+ * determined by the recording's name and a seed. A split by window is optimistic: neighboring windows are nearly identical.
+ * @param count windows that the recording yields
  */
 export function windowParts({ seed }: Pick<Split, 'seed'>, id: string, count: number): Part[] {
   let hash = seed | 0;
@@ -23,7 +23,7 @@ export function windowParts({ seed }: Pick<Split, 'seed'>, id: string, count: nu
   return parts;
 }
 
-/** How many of n go where: the test part first, then validation, one each as soon as there are three. */
+/** How many of n go to each part: the test part first, then validation, one each as soon as there are three. */
 export function partSizes(n: number): { validation: number; test: number } {
   if (n < 3) return { validation: 0, test: n === 2 ? 1 : 0 };
   return { validation: Math.max(1, Math.floor(n * 0.15)), test: Math.max(1, Math.round(n * 0.25)) };

@@ -13,13 +13,13 @@ interface SchemaOptions extends RowsOptions {
   /** A CSV file, a folder of recordings or of a project; absent = the project's own. */
   path?: string | undefined;
   project?: Project | undefined;
-  /** A schema's file, or `project` for stream.fields. */
+  /** A schema file, or `project` for stream.fields. */
   against?: string | undefined;
   save?: string | undefined;
 }
 
 /**
- * Infers what rows are like, and holds them against a schema and against the fields of a project.
+ * Infers a schema from rows, and validates rows against a schema and against the fields of a project.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the schema), AIOT_CSV_*, AIOT_DATA_*, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function dataSchema(options: SchemaOptions): Promise<SchemaResult> {
@@ -49,7 +49,7 @@ async function readSchema(file: string): Promise<DataSchema> {
   const parsed = dataSchemaSchema.safeParse(await readJson(file));
   if (parsed.success) return parsed.data;
   throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(parsed.error, 'the file')}`, {
-    next: 'Make it with: aiot data schema DATA --save FILE',
+    next: 'Create it with `aiot data schema DATA --save FILE`.',
   });
 }
 
@@ -70,19 +70,19 @@ const schemaFieldSchema = z.strictObject({
   name: z.string(),
   type: z.enum(['int', 'float', 'text', 'time']),
   unit: z.string().nullable(),
-  /** Least and largest value that was seen. */
+  /** Smallest and largest observed value. */
   seen: z.tuple([z.number(), z.number()]).nullable(),
-  /** What lies outside is a violation: what was seen, and a tenth of its span at either end; or the project's own range. */
+  /** Values outside are violations: the observed range extended by a tenth of its span at either end, or the project's own range. */
   range: z.tuple([z.number(), z.number()]).nullable(),
-  /** Share of rows without a value that was seen. */
+  /** Observed share of rows without a value. */
   missing: z.number().min(0).max(1),
-  /** Words that may come, of text with few of them; null = any. */
+  /** Allowed words, for text with few of them; null = any. */
   categories: z.array(z.string()).nullable(),
 });
 
 type SchemaField = z.output<typeof schemaFieldSchema>;
 
-/** Schema of rows: a file that people read, change and commit. */
+/** Schema of rows: a file for people to read, edit and commit. */
 const dataSchemaSchema = z.strictObject({
   spec: z.literal('aiot-schema/1'),
   name: z.string(),
@@ -94,14 +94,14 @@ type DataSchema = z.output<typeof dataSchemaSchema>;
 
 const violationSchema = z.object({
   kind: z.enum(['type', 'range', 'missing', 'category', 'infinite', 'no-column', 'new-column']),
-  /** An `error` ends with exit code 6. */
+  /** An `error` leads to exit code 6. */
   severity: z.enum(['error', 'warning']),
   column: z.string(),
-  /** The schema that is violated. */
+  /** The violated constraint. */
   against: z.string(),
-  /** Rows that break it. */
+  /** Rows that violate it. */
   count: z.int(),
-  /** The first of them: from 1, below the header; of recordings, in the recording. */
+  /** The first of them: from 1, below the header; for recordings, within the recording. */
   places: z.array(z.object({ row: z.int(), recording: z.string().nullable(), value: z.string() })),
   message: z.string(),
 });
@@ -113,7 +113,7 @@ export const schemaResultSchema = z.object({
   /** The schema that was applied: a file, or stream.fields of a project. */
   against: z.array(z.string()),
   violations: z.array(violationSchema),
-  /** No violation is an error. */
+  /** Whether no violation is an error. */
   ok: z.boolean(),
   /** The file written. */
   saved: z.string().nullable(),
@@ -121,15 +121,15 @@ export const schemaResultSchema = z.object({
 
 export type SchemaResult = z.output<typeof schemaResultSchema>;
 
-/** Part of the span seen that values may lie beyond it. */
+/** Fraction of the observed span by which values may exceed it. */
 const beyond = 0.1;
 
-/** Different words of a column of categories, and of its rows: more are names or remarks. */
+/** Maximum number of different words in a column of categories, absolute and relative to its rows: beyond that they are names or remarks. */
 const mostCategories = 50;
 
 const mostOfRows = 0.5;
 
-/** Types, ranges, missing shares and categories of rows; units, types and ranges that a project declares come first. */
+/** Types, ranges, missing shares and categories of rows; units, types and ranges that a project declares take precedence. */
 function inferSchema(rows: Rows, project?: ProjectConfig): DataSchema {
   const fields = rows.features.map((column) => fieldOf(column, project?.stream.fields[column.name]));
   const others = [rows.label, rows.prediction].flatMap((column) => (column ? [fieldOf(column)] : []));
@@ -194,16 +194,16 @@ function fieldOf(column: Column, declared?: ProjectConfig['stream']['fields'][st
   };
 }
 
-/** To digits that matter beside a tenth of the span: the file is there to be read. */
+/** Rounded to digits that matter relative to a tenth of the span: the file is meant to be read. */
 function rounded(value: number, margin: number): number {
   if (margin === 0) return value;
   return Number(value.toFixed(Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(margin))))));
 }
 
-/** Places that are named. */
+/** Number of locations that are listed. */
 const mostPlaces = 5;
 
-/** A missing share may be twice what was seen, or a hundredth more. */
+/** A missing share may be twice the observed one, or a hundredth more. */
 const missingFactor = 2;
 
 const missingMore = 0.01;
@@ -212,7 +212,7 @@ interface Rule {
   fields: SchemaField[];
   /** The schema's name. */
   against: string;
-  /** Whether columns that it does not name are told. */
+  /** Whether columns that it does not name are reported. */
   whole: boolean;
 }
 
@@ -241,7 +241,7 @@ function checkRows(rows: Rows, { fields, against, whole }: Rule): Violation[] {
   if (whole) {
     for (const { name } of columns) {
       if (fields.some((field) => field.name === name)) continue;
-      const message = `${name} is a column that ${against} does not know`;
+      const message = `${against} has no column ${name}`;
       found.push({ ...violation('new-column', name, against, 0, [], message), severity: 'warning' });
     }
   }
@@ -257,7 +257,7 @@ function placesIn({ take, rows }: Rows): PlaceOf {
   return (row, value) => {
     const code = take.codes[row]!;
     const recording = take.words[code] ?? null;
-    // Rows of a table of many takes are counted in the table.
+    // Row numbers of a table with many takes refer to the table.
     return take.name === 'recording' && recording !== null
       ? { row: row - starts.get(code)! + 1, recording, value }
       : { row: row + 1, recording, value };
@@ -300,7 +300,7 @@ function checkText(column: TextColumn, field: SchemaField, against: string, plac
         against,
         hits.count,
         places,
-        `${name}: expected numbers (${field.type}), got words`,
+        `${name}: expected numbers (${field.type}), got text`,
       ),
     ];
   }
@@ -340,13 +340,13 @@ function checkNumbers(
     if (hits.count > 0) found.push(violation(kind, name, against, hits.count, places, say(hits)));
   };
   if (field.type === 'text') {
-    report('type', Number.isFinite, () => `${name}: expected words, got numbers`);
+    report('type', Number.isFinite, () => `${name}: expected text, got numbers`);
     return found;
   }
   if (words > 0) {
     // In a CSV file, line 2 is row 1.
     const places = first.map(({ line, cell }) => ({ row: line - 1, recording: null, value: cell }));
-    const message = `${name}: ${plural(words, 'cell')} that ${words === 1 ? 'is' : 'are'} no number, such as "${first[0]?.cell ?? ''}"`;
+    const message = `${name}: ${plural(words, 'cell')} without a number, such as "${first[0]?.cell ?? ''}"`;
     found.push(violation('type', name, against, words, places, message));
   }
   if (field.type === 'int')
@@ -381,7 +381,7 @@ function missingOf(column: Column): Hits & { share: number } {
   return { ...hits, share: hits.count / Math.max(1, length) };
 }
 
-/** How many rows, and the first of them. */
+/** Number of rows, and the first of them. */
 interface Hits {
   count: number;
   rows: number[];

@@ -6,12 +6,12 @@ import { type Part, partSizes } from './parts.js';
 import type { Dataset, Recording, Split } from './types.js';
 
 /**
- * Divides the labelled recordings into about 60 % for training, 15 % for choosing and 25 % for the figures. Recordings
- * stay whole, and copies of each other stay together. By recording: drawn by chance from each class and each recorded
- * label. By device: no device is on two sides. By time: the newest are for the figures, in each class. By window, only to see how much
- * it flatters: each recording stands on all sides, `windowParts` divides its windows.
- * @throws AIOT_LABEL_UNKNOWN (a label in no class), AIOT_DATA_ONE_CLASS, AIOT_DATA_TOO_FEW (a class with fewer than three
- *   independent recordings), AIOT_DATA_NO_DEVICE, AIOT_DATA_NO_TIME
+ * Divides the labeled recordings into about 60 % for training, 15 % for validation and 25 % for testing. Recordings are never divided, and
+ * copies of each other stay together. By recording: drawn at random from each class and each recorded label. By device: no device is on
+ * two sides. By time: the newest recordings of each class are for testing. By window, only to show how optimistic that is: each recording
+ * is on all sides, and `windowParts` divides its windows.
+ * @throws AIOT_LABEL_UNKNOWN (a label in no class), AIOT_DATA_ONE_CLASS, AIOT_DATA_TOO_FEW (a class with fewer than three independent
+ * recordings), AIOT_DATA_NO_DEVICE, AIOT_DATA_NO_TIME
  */
 export function splitDataset(
   dataset: Dataset,
@@ -72,7 +72,7 @@ function assign(groups: string[][], parts: Map<string, Part>): void {
   });
 }
 
-/** Chance when `random` is given, time otherwise. */
+/** Splits at random if `random` is given, by time otherwise. */
 function splitByClass(
   groups: string[][],
   byId: Map<string, Recording>,
@@ -87,7 +87,7 @@ function splitByClass(
       throw tooFew(name, own.length, 'independent recording(s); copies of one count as one');
     const labels = [...new Set(own.map(([id = '']) => byId.get(id)!.label))].sort();
     const strata = labels.map((label) => own.filter(([id = '']) => byId.get(id)!.label === label));
-    // A label too rare to be on each side by itself shares one draw with the rest of its class.
+    // A label too rare to be on each side on its own shares one draw with the rest of its class.
     const apart = strata.every((stratum) => stratum.length >= 3) ? strata : [own];
     for (const stratum of apart) assign(stratum, parts);
   }
@@ -101,13 +101,10 @@ function inTime(groups: string[][], byId: Map<string, Recording>): string[][] {
 
 function startedAt({ id, startedAt: at }: Recording): number {
   if (at !== null) return at;
-  throw new AiotError(
-    'AIOT_DATA_NO_TIME',
-    `model.split is "time", but recording ${id} does not say when it started`,
-  );
+  throw new AiotError('AIOT_DATA_NO_TIME', `model.split is "time", but recording ${id} has no start time`);
 }
 
-/** Draws whole devices until each class is on each side; a hundred draws without that mean there is hardly a way. */
+/** Draws whole devices until each class is on each side; after a hundred failed draws there is hardly a solution. */
 function splitByDevice(
   ids: string[],
   copies: { a: string; b: string }[],
@@ -120,7 +117,10 @@ function splitByDevice(
   for (const id of ids) {
     const { device } = byId.get(id)!;
     if (device === null) {
-      throw new AiotError('AIOT_DATA_NO_DEVICE', `model.split is "device", but recording ${id} names none`);
+      throw new AiotError(
+        'AIOT_DATA_NO_DEVICE',
+        `model.split is "device", but recording ${id} names no device`,
+      );
     }
     const first = firstOf.get(device);
     if (first === undefined) firstOf.set(device, id);
@@ -135,21 +135,17 @@ function splitByDevice(
     const sides = new Set([...parts].map(([id, part]) => `${part} ${classes.get(id)}`));
     if (sides.size === 3 * names.size) return parts;
   }
-  throw tooFew(
-    'at least one',
-    groups.length,
-    'devices in all, which cannot be divided with each class on each side',
-  );
+  throw tooFew('at least one', groups.length, 'devices in total, too few to put each class on each side');
 }
 
 function tooFew(name: string, count: number, what: string): AiotError {
   return new AiotError(
     'AIOT_DATA_TOO_FEW',
-    `class ${name}: expected at least 3 to train, choose and test on, got ${count} ${what}`,
+    `class ${name}: expected at least 3 for training, validation and testing, got ${count} ${what}`,
   );
 }
 
-/** Sets of ids joined by pairs; an id in no pair is a set of its own. Order of first appearance is kept. */
+/** Sets of IDs joined by pairs; an ID in no pair is a set of its own. Preserves the order of first appearance. */
 function groupsOf(ids: string[], pairs: { a: string; b: string }[]): string[][] {
   const parent = new Map(ids.map((id) => [id, id]));
   const rootOf = (id: string): string => {
@@ -168,7 +164,7 @@ function groupsOf(ids: string[], pairs: { a: string; b: string }[]): string[][] 
   return [...groups.values()];
 }
 
-/** Class of each labelled recording, by id. */
+/** Class of each labeled recording, by ID. */
 function classesOf(dataset: Dataset, labels: Record<string, string[]>): Map<string, string> {
   const classOf = new Map(
     Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name] as const)),

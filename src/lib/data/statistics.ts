@@ -13,7 +13,7 @@ interface StatisticsOptions extends RowsOptions {
   /** A CSV file, a folder of recordings or of a project; absent = the project's own. */
   path?: string | undefined;
   project?: Project | undefined;
-  /** File for a reference that `data drift` takes instead of these rows. */
+  /** Output file for a reference that `data drift` accepts instead of these rows. */
   save?: string | undefined;
 }
 
@@ -57,7 +57,7 @@ interface Groups {
   groups: GroupStatistics[];
 }
 
-/** More groups than anybody reads. */
+/** More groups than anyone reads. */
 const mostGroups = 1000;
 
 function groupsOf(by: TextColumn | null): Groups | null {
@@ -167,7 +167,7 @@ const fieldStatisticsSchema = z.object({
   missing: z.int(),
   infinite: z.int(),
   ...momentsShape,
-  /** Linear between values, as numpy’s. */
+  /** Linear interpolation between values, like numpy's. */
   quantiles: z
     .object({
       p01: z.number(),
@@ -179,13 +179,13 @@ const fieldStatisticsSchema = z.object({
       p99: z.number(),
     })
     .nullable(),
-  /** Shares in bars of equal width; without the outermost half of a hundredth at either end. */
+  /** Shares in bars of equal width; excludes half a hundredth of the values at either end. */
   histogram: z.object({ from: z.number(), to: z.number(), shares: z.array(z.number()) }).nullable(),
-  /** Words by how often they come, the most frequent first; null of numbers. */
+  /** Words by frequency, the most frequent first; null for numbers. */
   categories: z.array(z.object({ word: z.string(), count: z.int() })).nullable(),
-  /** Most neighbouring rows of one value. */
+  /** Longest run of consecutive rows with one value. */
   longestRun: z.int(),
-  /** Independent rows that they are worth, by how slowly values move. */
+  /** Number of independent rows that they are equivalent to, given how slowly values move. */
   effective: z.number(),
 });
 
@@ -195,7 +195,7 @@ export const statisticsSchema = z.object({
   name: z.string(),
   from: z.enum(['csv', 'recordings', 'project']),
   rows: z.int(),
-  /** Samples a second, where a project tells it. */
+  /** Samples per second, if a project declares it. */
   rateHz: z.number().nullable(),
   fields: z.array(fieldStatisticsSchema),
   label: fieldStatisticsSchema.nullable(),

@@ -1,19 +1,19 @@
-/** One continuous take by one device: the unit that a split keeps whole. */
+/** One continuous take by one device: the unit that a split never divides. */
 export interface Recording {
   /** Unique in its dataset; a file name without extension, such as `walking1`. */
   id: string;
-  /** The operator's label; null = not labelled. */
+  /** The operator's label; null = not labeled. */
   label: string | null;
-  /** The device's name, or null when not known. */
+  /** The device's name, or null if unknown. */
   device: string | null;
-  /** Samples a second, Hz. */
+  /** Samples per second, Hz. */
   rateHz: number;
-  /** Milliseconds since 1970 of the first sample, or null when not known. */
+  /** Milliseconds since 1970 of the first sample, or null if unknown. */
   startedAt: number | null;
-  /** Messages known to be lost from it, by the numbers they bore; absent = nobody counted. */
+  /** Number of messages known to be lost from it, by their sequence numbers; absent = not counted. */
   missing?: number;
   fields: string[];
-  /** One column a field, all of the same length (samples). */
+  /** One column per field, all of the same length (samples). */
   columns: Float64Array[];
 }
 
@@ -23,13 +23,13 @@ export interface Dataset {
   rateHz: number;
   /** Sorted by id. */
   recordings: Recording[];
-  /** `sha256:…` over fields, rate, and each recording's id, label and samples: equal data, equal digest. */
+  /** `sha256:…` over fields, rate, and each recording's ID, label and samples: equal data, equal digest. */
   digest: string;
 }
 
 /**
- * Ids of recordings. `validation` is for stopping and choosing, `test` for the figures; both are never trained on. By
- * `window` every recording stands on all three sides, and `windowParts` tells which of its windows are where.
+ * IDs of recordings. `validation` is for early stopping and model selection, `test` for the metrics; neither is ever trained on. By `window` every
+ * recording is on all three sides, and `windowParts` assigns its windows.
  */
 export interface Split {
   by: 'recording' | 'device' | 'time' | 'window' | 'row' | 'group';
@@ -40,43 +40,43 @@ export interface Split {
 }
 
 export const findingKinds = [
-  /** The same signal twice: on two sides of a split, or (a warning then) in one dataset. */
+  /** The same signal twice: on two sides of a split, or (only a warning) in one dataset. */
   'leak',
-  /** Rows that repeat the row before: the recorder asked more often than the sensor measured. */
+  /** Rows that repeat the previous row: the recorder polled faster than the sensor measured. */
   'repeats',
   /** Classes whose sensors measured at different rates. */
   'rate',
-  /** Labels that can be told without the signal: by device, day, length or the way of recording. */
+  /** Labels that can be predicted without the signal: by device, day, length or recording method. */
   'shortcut',
   'imbalance',
-  /** A field that does not move while others do. */
+  /** A constant field while others move. */
   'stuck',
-  /** Axes exchanged or turned round against the other recordings. */
+  /** Axes swapped or inverted compared with the other recordings. */
   'swapped',
   'saturation',
-  /** Samples or messages that are missing, or a recorder that stood still. */
+  /** Missing samples or messages, or a recorder that stopped. */
   'gap',
-  /** Values outside what the project calls plausible. */
+  /** Values outside the project's plausible range. */
   'range',
   'short',
   'not-a-number',
   'label',
 ] as const;
 
-/** A figure of a finding: data, not text. */
+/** A number in a finding: data, not text. */
 export type Evidence = Record<
   string,
   number | string | boolean | null | (number | string)[] | Record<string, number | string | null>
 >;
 
-/** What `data check` found. An `error` makes figures a fiction, a `warning` is told, `info` is a remark. */
+/** A finding of `data check`. An `error` makes metrics meaningless, a `warning` is reported, `info` is a remark. */
 export interface Finding {
   kind: (typeof findingKinds)[number];
   severity: 'error' | 'warning' | 'info';
-  /** Ids of the recordings; where no project names them, the files' paths within the folder. */
+  /** IDs of the recordings; without a project, the files' paths within the folder. */
   files: string[];
   evidence: Evidence;
-  /** One sentence with figures. */
+  /** One sentence with numbers. */
   message: string;
   /** The remedy, applied or suggested. */
   advice: string;

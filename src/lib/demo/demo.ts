@@ -1,13 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
+import type { FoldsFigures } from '../api/api.js';
 import { AiotError } from '../core/errors.js';
 import { makeFolder } from '../core/files.js';
 import { dataFolder } from '../core/folders.js';
 import { sampleCount } from '../data/dataset/open.js';
 import { classifierFigures } from '../model/evaluate/verdict.js';
 import { writeReport } from '../model/report/write-report.js';
-import type { FoldsFigures } from '../registry/api.js';
 import {
   checkStep,
   countIn,
@@ -24,13 +24,13 @@ import type { DemoOptions, DemoStep, DemoWork } from './work.js';
 
 export interface Demo {
   steps: DemoStep[];
-  /** After the last step. */
+  /** Runs after the last step. */
   result(): DemoResult;
-  /** Ends all that the steps started; safe at any time. */
+  /** Ends everything that the steps started; safe at any time. */
   close(): Promise<void>;
 }
 
-/** The main job, sensor stream to predictions on devices, as a list of steps over the rooms below. */
+/** The main use case, from sensor stream to predictions on devices, as a list of steps that use the modules below. */
 export function createDemo(options: DemoOptions): Demo {
   // Each step fills in its part before a later one reads it.
   const work = { options, started: performance.now(), devices: [], closers: [] } as unknown as DemoWork;
@@ -49,13 +49,13 @@ export function createDemo(options: DemoOptions): Demo {
   return { steps, result: () => resultOf(work), close: () => closeAll(work) };
 }
 
-/** A new folder for a run, named by its time. @throws AIOT_FOLDER_NOT_EMPTY when a folder that was named holds something */
+/** Creates a folder for a run, named after its time. @throws AIOT_FOLDER_NOT_EMPTY if a given folder is not empty */
 export async function demoFolder(named: string | undefined, now: number): Promise<string> {
   const stamp = new Date(now).toISOString().slice(0, 19).replaceAll(':', '-');
   const folder = named ?? join(dataFolder(), 'demo', `${stamp}-${process.pid}`);
   await makeFolder(folder);
   if ((await readdir(folder)).length > 0) {
-    throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${folder} is not empty: a demo starts from nothing`);
+    throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${folder} is not empty: a demo needs an empty folder`);
   }
   return folder;
 }
@@ -146,7 +146,7 @@ function foldsOf({ folds, windows, groups, accuracy, interval, macroF1, voted }:
   };
 }
 
-/** The last started is ended first. One that fails to end does not keep the others alive. */
+/** In reverse order. A failure to end one does not keep the others alive. */
 async function closeAll(work: DemoWork): Promise<void> {
   for (const close of work.closers.splice(0).reverse()) await close().catch(() => {});
 }
@@ -154,13 +154,13 @@ async function closeAll(work: DemoWork): Promise<void> {
 const share = z.number().min(0).max(1);
 const interval = z.object({ low: share, high: share });
 
-/** Figures of float networks, each tested on recordings that it was not trained on. */
+/** Metrics of float models, each tested on recordings that it was not trained on. */
 const foldsSchema = z.object({
   macroF1: share,
-  /** Macro-F1 after the vote. */
+  /** Macro-F1 after smoothing. */
   voted: share,
   accuracy: share,
-  /** 95 %, of the accuracy. */
+  /** 95 % interval of the accuracy. */
   interval,
   folds: z.int(),
   windows: z.int(),
@@ -169,9 +169,9 @@ const foldsSchema = z.object({
 
 export type DemoFolds = z.output<typeof foldsSchema>;
 
-/** What `aiot demo --json` prints. */
+/** Output of `aiot demo --json`. */
 export const demoResultSchema = z.object({
-  /** Where everything was kept. */
+  /** Folder of all artifacts. */
   folder: z.string(),
   /** HTML file with training curves and confusion matrices. */
   report: z.string(),
@@ -180,7 +180,7 @@ export const demoResultSchema = z.object({
     recordings: z.int(),
     samples: z.int(),
     digest: z.string(),
-    /** What the check of the data found, by kind. */
+    /** Findings of the data check, by kind. */
     findings: z.array(
       z.object({ kind: z.string(), severity: z.string(), message: z.string(), advice: z.string() }),
     ),
@@ -190,24 +190,24 @@ export const demoResultSchema = z.object({
     version: z.int(),
     digest: z.string(),
     bytes: z.object({ float: z.int(), int8: z.int() }),
-    /** On recordings never trained on. */
+    /** On recordings not used in training. */
     accuracy: z.object({ float: share, int8: share }),
     macroF1: z.object({ float: share, int8: share, voted: share }),
-    /** 95 %, of the int8 network's accuracy on the held-out windows, with recordings as what was sampled. */
+    /** 95 % interval of the int8 model's accuracy on the held-out windows, with recordings as the sampling unit. */
     interval,
-    /** Held-out windows, and the recordings that they are from. */
+    /** Number of held-out windows, and of the recordings that they are from. */
     heldOut: z.object({ windows: z.int(), recordings: z.int().nullable() }),
-    /** By folds over all recordings of the demo, each tested on once; null where they are too few. */
+    /** By folds over all recordings of the demo, each tested once; null if there are too few. */
     folds: foldsSchema.nullable(),
     /**
-     * Stored, not computed: the same recipe by folds over the original recordings, which the demo's are cut from. null with other
+     * Stored, not computed: the same recipe by folds over the original recordings, from which the demo's are cut. null with other
      * recordings or another recipe.
      */
     originals: foldsSchema.extend({ datasetDigest: z.string(), configDigest: z.string() }).nullable(),
     arenaBytes: z.int(),
   }),
   rollout: z.object({ devices: z.int(), committed: z.int(), rolledBack: z.int(), seconds: z.number() }),
-  /** The devices' own answers on held-out recordings, counted by the platform. */
+  /** The devices' predictions on held-out recordings, counted by the platform. */
   live: z.object({
     windows: z.int(),
     accuracy: share,

@@ -1,4 +1,4 @@
-/** The main job as one list of steps over the rooms below; does no step itself. */
+/** The main use case as one list of steps that use the modules below; contains no step itself. */
 export {
   createDemo,
   type Demo,

@@ -1,5 +1,8 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createClient } from '../api/client.js';
+import { type Deployed, deploy } from '../api/rollouts/deploy.js';
+import type { RolloutDeviceState } from '../api/rollouts/schema.js';
 import { publicKeyOf } from '../core/crypto.js';
 import { AiotError, hasCode } from '../core/errors.js';
 import { plural, thousands } from '../core/figures.js';
@@ -24,13 +27,10 @@ import { startPlatform } from '../platform/start.js';
 import { initProject } from '../project/init.js';
 import { ensureOperatorKey } from '../provision/operator-key.js';
 import { provisionDevice } from '../provision/provision.js';
-import { createClient } from '../registry/client.js';
-import { type Deployed, deploy } from '../registry/rollouts/deploy.js';
-import type { RolloutDeviceState } from '../registry/rollouts/schema.js';
 import { signalSpecOf } from '../signal/spec.js';
 import { type DemoStep, type DemoWork, readOriginals, score } from './work.js';
 
-/** The template's project, its recordings set aside: the project's own data is to come over the wire. */
+/** The template's project without its recordings, because the project's own data is to arrive over the wire. */
 export function platformStep(work: DemoWork): DemoStep {
   return {
     title: 'Start a platform: API, MQTT broker, database, file store and CA',
@@ -43,7 +43,7 @@ export function platformStep(work: DemoWork): DemoStep {
       await rename(join(dir, 'data'), replayed);
       await mkdir(join(dir, 'data'));
       work.originals = recordings === undefined ? await readOriginals(work.project, replayed) : null;
-      // Read before anything is started: wrong recordings are refused while there is nothing to clean up.
+      // Read before anything is started, so that invalid recordings are rejected while there is nothing to clean up.
       work.source = await openDataset(work.project, recordings ?? replayed);
       work.platform = await startPlatform({
         dataDir: join(folder, 'platform'),
@@ -87,7 +87,7 @@ export function provisionStep(work: DemoWork): DemoStep {
   };
 }
 
-/** Sends every recording through the device that it falls to; the operator says what each shows. */
+/** Replays every recording on the device that it is assigned to; the operator labels each. */
 async function replayAll(
   work: DemoWork,
   recordings: Recording[],
@@ -109,7 +109,7 @@ async function replayAll(
           recordingId: id,
           signal: work.options.signal,
         });
-        // One that is too short for a window leaves nothing to label.
+        // A recording too short for a window has nothing to label.
         if (recording.label !== null && messages + inferences > 0) {
           await work.client.labels.post({
             stream,
@@ -125,7 +125,7 @@ async function replayAll(
   );
 }
 
-/** Deals the items out to `count` hands in turn, so that each hand gets some of every kind of a sorted list. */
+/** Distributes the items to `count` groups in turn, so that each group gets items from all parts of a sorted list. */
 function shares<T>(items: readonly T[], count: number): T[][] {
   return Array.from({ length: count }, (_, hand) => items.filter((_item, i) => i % count === hand));
 }
@@ -165,7 +165,7 @@ const findingTopics: Record<Finding['kind'], string> = {
 
 export function checkStep(work: DemoWork): DemoStep {
   return {
-    title: 'Check the data for gaps, repeated rows, artefacts and leaks',
+    title: 'Check the data for gaps, repeated rows, artifacts and leaks',
     run: async () => {
       const { config } = work.project;
       work.split = splitDataset(work.dataset, config.model);
@@ -195,7 +195,7 @@ export function trainStep(work: DemoWork): DemoStep {
             );
           },
         });
-      // Few recordings of one's own can still be trained on.
+      // Recordings that are too few for folds can still be used for training.
       work.trained = await train({ folds: 5 }).catch((error: unknown) => {
         if (!hasCode(error, 'AIOT_DATA_TOO_FEW')) throw error;
         return train();
@@ -204,7 +204,7 @@ export function trainStep(work: DemoWork): DemoStep {
       const { macroF1, voted } = folds?.together ?? { macroF1: null, voted: null };
       return macroF1 === null
         ? `${epochs} epochs; too few recordings for folds`
-        : `${epochs} epochs; folds: macro-F1 ${score(macroF1)}, ${score(voted?.macroF1 ?? macroF1)} after the vote`;
+        : `${epochs} epochs; folds: macro-F1 ${score(macroF1)}, ${score(voted?.macroF1 ?? macroF1)} smoothed`;
     },
   };
 }
@@ -216,11 +216,11 @@ export function quantizeStep(work: DemoWork): DemoStep {
       work.quantized = await quantizeProject({ project: work.project, dataset: work.dataset, signal });
       report('quantized');
       work.evaluated = await evaluateProject({ project: work.project, dataset: work.dataset, signal });
-      // Below the project's gates nothing is pushed.
+      // Nothing is pushed if the project's gates fail.
       const refused = gateError(work.evaluated.gates);
       if (refused) throw refused;
       const { float, int8, voted } = classifierFigures(work.evaluated);
-      return `macro-F1: float ${score(float.macroF1)}, int8 ${score(int8.macroF1)}, ${score(voted.macroF1)} after the vote`;
+      return `macro-F1: float ${score(float.macroF1)}, int8 ${score(int8.macroF1)}, ${score(voted.macroF1)} smoothed`;
     },
   };
 }

@@ -1,5 +1,8 @@
 import { join } from 'node:path';
 import * as z from 'zod';
+import { foldsFiguresSchema, type LiveFigures } from '../api/api.js';
+import type { RegistryClient } from '../api/client.js';
+import type { Deployed } from '../api/rollouts/deploy.js';
 import { readJson } from '../core/files.js';
 import type { Project } from '../core/project.js';
 import type { Dataset, Finding, Split } from '../data/types.js';
@@ -10,26 +13,23 @@ import type { QuantizeResult } from '../model/quantize/result.js';
 import { configDigestOf } from '../model/train/lineage.js';
 import type { TrainResult } from '../model/train/result.js';
 import type { Platform } from '../platform/options.js';
-import { foldsFiguresSchema, type LiveFigures } from '../registry/api.js';
-import type { RegistryClient } from '../registry/client.js';
-import type { Deployed } from '../registry/rollouts/deploy.js';
 
 export interface DemoOptions {
-  /** Folder of this run: it must not exist yet, or be empty. */
+  /** Folder of this run: it must be missing or empty. */
   folder: string;
-  /** Folder of CSV recordings instead of the template's own. */
+  /** Folder of CSV recordings that replaces the template's own. */
   recordings?: string;
   /** Ports of the platform; 0 = any free one. */
   httpPort: number;
   mqttPort: number;
-  /** Virtual devices. */
+  /** Number of virtual devices. */
   devices: number;
-  /** They are the firmware's core, a process each. */
+  /** They run the firmware's core, one process each. */
   native?: boolean;
   signal: AbortSignal;
 }
 
-/** What the steps hand on: each fills in its part, later ones read it. */
+/** State that steps share: each fills in its part, later ones read it. */
 export interface DemoWork {
   options: DemoOptions;
   /** performance.now() at the start. */
@@ -46,7 +46,7 @@ export interface DemoWork {
   dataset: Dataset;
   split: Split;
   findings: Finding[];
-  /** Stored figures of the recordings that the template's are cut from; null with other recordings. */
+  /** Stored metrics of the recordings from which the template's are cut; null with other recordings. */
   originals: Originals | null;
   trained: TrainResult;
   quantized: QuantizeResult;
@@ -54,19 +54,19 @@ export interface DemoWork {
   pushed: PushResult;
   rollout: Deployed;
   live: LiveFigures;
-  /** Ended in reverse order, whatever happens. */
+  /** Cleanup functions, called in reverse order in any case. */
   closers: (() => Promise<void>)[];
 }
 
-/** One step, as a list of steps shows it: `report` takes figures as they come; what is returned stays beside the title. */
+/** One step of the displayed list: `report` takes metrics as they arrive; the returned text remains beside the title. */
 export interface DemoStep {
   title: string;
   run(report: (figures: string) => void, signal: AbortSignal): Promise<string>;
 }
 
 /**
- * data/originals.json of the template har-imu: its recipe by folds over the recordings that its own are cut from. They are too
- * large to come along (29 MB), so these figures are stored, with digests of the recordings and of the recipe.
+ * data/originals.json of the template har-imu: its recipe by folds over the recordings from which its own are cut. Those are too large to
+ * include (29 MB), so these metrics are stored, with digests of the recordings and of the recipe.
  */
 const originalsSchema = z.object({
   datasetDigest: z.string(),
@@ -76,7 +76,7 @@ const originalsSchema = z.object({
 
 type Originals = z.output<typeof originalsSchema>;
 
-/** null where the recipe is another one than was measured. @param folder the template's data */
+/** null if the recipe differs from the measured one. @param folder the template's data */
 export async function readOriginals(project: Project, folder: string): Promise<Originals | null> {
   const stored = originalsSchema.parse(await readJson(join(folder, 'originals.json')));
   return stored.configDigest === configDigestOf(project) ? stored : null;

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { AiotError } from '../core/errors.js';
+import { AiotError, systemCode } from '../core/errors.js';
 import { plural } from '../core/figures.js';
-import { startProgram } from '../core/process.js';
+import { runProgram } from '../core/process.js';
 import { checkDeployment } from './check/check.js';
 import { at, type DeployFolder, listAt, readDeployFolder, textAt } from './check/objects.js';
 import { renderedTargets } from './folder.js';
@@ -14,7 +14,7 @@ export const appliedSchema = z.object({
   /** Absolute folder. */
   dir: z.string(),
   dryRun: z.boolean(),
-  /** False: somebody said no. */
+  /** False: the user declined. */
   applied: z.boolean(),
   steps: z.array(z.object({ command: z.array(z.string()), about: z.string() })),
 });
@@ -24,19 +24,21 @@ export type Applied = z.output<typeof appliedSchema>;
 interface ApplyOptions {
   dir: string;
   dryRun: boolean;
-  /** Asked before anything is run, with what would be. */
+  /** Asked before anything is run, with the planned steps. */
   confirmed: (planned: Applied) => Promise<boolean>;
   signal?: AbortSignal;
+  /** Called with the purpose of the next program. */
+  onStep?: (about: string) => void;
   onLine?: (line: string) => void;
 }
 
 /**
- * Applies a rendering with the program that does: kubectl, docker compose, systemctl. The folder is checked first; an error there, or a
- * secret that has not been made, stops it before anything is run.
+ * Applies a rendering with the matching program: kubectl, docker compose, systemctl. The folder is checked first; an error in it, or a
+ * secret that has not been created, stops the command before anything is run.
  * @throws AIOT_DEPLOY_NOTHING, AIOT_DEPLOY_UNFIT, AIOT_DEPLOY_FAILED, AIOT_USAGE, AIOT_INTERRUPTED
  */
 export async function applyDeployment(options: ApplyOptions): Promise<Applied> {
-  const { dryRun, confirmed, signal, onLine } = options;
+  const { dryRun, confirmed, signal, onStep, onLine } = options;
   const folder = await readDeployFolder(options.dir);
   const target = await targetIn(folder.dir);
   const { findings } = await checkDeployment(folder.dir);
@@ -54,11 +56,14 @@ export async function applyDeployment(options: ApplyOptions): Promise<Applied> {
     steps: steps.map(({ command, about }) => ({ command: [...command], about })),
   };
   if (dryRun || !(await confirmed(planned))) return planned;
-  for (const step of steps) await runStep(step, { cwd: folder.dir, signal, onLine });
+  for (const step of steps) {
+    onStep?.(step.about);
+    await runStep(step, { cwd: folder.dir, signal, onLine });
+  }
   return { ...planned, applied: true };
 }
 
-/** Targets that something of this machine applies. */
+/** Targets that a program on this machine can apply. */
 const appliedTargets = ['k3s', 'compose', 'systemd', 'argocd'] as const satisfies TargetName[];
 
 type AppliedTarget = (typeof appliedTargets)[number];
@@ -71,31 +76,32 @@ export async function targetIn(dir: string): Promise<AppliedTarget> {
   const targets = (await renderedTargets(dir)).filter((name) => (targetNames as string[]).includes(name));
   const [target, ...more] = targets.filter(isApplied);
   if (target !== undefined && more.length === 0) return target;
-  if (targets.length === 0) throw new AiotError('AIOT_DEPLOY_NOTHING', `${dir} has no rendering of aiot`);
+  if (targets.length === 0)
+    throw new AiotError('AIOT_DEPLOY_NOTHING', `${dir} contains no rendered deployment`);
   throw new AiotError(
     'AIOT_USAGE',
     target === undefined
-      ? `${dir} is a rendering for ${targets.join(', ')}, which nothing here applies: its README.md says how`
-      : `${dir} has renderings for ${[target, ...more].join(', ')}: expected one a folder`,
+      ? `${dir} is rendered for ${targets.join(', ')}, which aiot cannot apply. See its README.md.`
+      : `${dir} contains deployments for ${[target, ...more].join(', ')}: expected one per folder`,
   );
 }
 
-/** What is run, in this order, in the folder. @throws AIOT_DEPLOY_NOTHING (secrets that have not been made) */
+/** The commands to run in the folder, in order. @throws AIOT_DEPLOY_NOTHING (secrets that have not been created) */
 function stepsOf(target: AppliedTarget, folder: DeployFolder): Step[] {
   switch (target) {
     case 'k3s':
       requireSecrets(folder, secretsOfKustomization(folder));
       return [
-        { command: ['kubectl', 'apply', '-f', 'base/namespace.yaml'], about: 'the namespace' },
-        { command: ['kubectl', 'apply', '-k', 'secrets'], about: 'secrets, from the files made here' },
-        { command: ['kubectl', 'apply', '--server-side', '-k', '.'], about: 'all else' },
+        { command: ['kubectl', 'apply', '-f', 'base/namespace.yaml'], about: 'create the namespace' },
+        { command: ['kubectl', 'apply', '-k', 'secrets'], about: 'apply the secrets from the local files' },
+        { command: ['kubectl', 'apply', '--server-side', '-k', '.'], about: 'apply everything else' },
       ];
     case 'compose':
       requireSecrets(folder, secretsOfCompose(folder));
       return [
         {
           command: ['docker', 'compose', 'up', '--detach', '--wait'],
-          about: 'networks, volumes, containers',
+          about: 'create networks, volumes and containers',
         },
       ];
     case 'systemd': {
@@ -103,18 +109,21 @@ function stepsOf(target: AppliedTarget, folder: DeployFolder): Step[] {
       return [
         {
           command: ['systemd-analyze', 'verify', ...units.map((unit) => `./${unit}`)],
-          about: 'the units, looked at',
+          about: 'verify the units',
         },
         {
           command: ['install', '-m', '644', ...units, '/etc/systemd/system/'],
-          about: 'the units, in their place',
+          about: 'copy the units into place',
         },
-        { command: ['systemctl', 'daemon-reload'], about: 'systemd reads them' },
-        { command: ['systemctl', 'enable', '--now', ...units], about: 'they start, and with the machine' },
+        { command: ['systemctl', 'daemon-reload'], about: 'reload systemd' },
+        {
+          command: ['systemctl', 'enable', '--now', ...units],
+          about: 'start the services and enable them at boot',
+        },
       ];
     }
     case 'argocd':
-      return [{ command: ['kubectl', 'apply', '-f', 'application.yaml'], about: 'the Application' }];
+      return [{ command: ['kubectl', 'apply', '-f', 'application.yaml'], about: 'apply the Application' }];
   }
 }
 
@@ -150,14 +159,14 @@ function requireSecrets({ dir }: DeployFolder, paths: readonly string[]): void {
   if (missing.length === 0) return;
   throw new AiotError(
     'AIOT_DEPLOY_NOTHING',
-    `${dir}: secrets have not been made yet: ${missing.join(', ')}`,
+    `${dir}: the secrets have not been created yet: ${missing.join(', ')}`,
     {
       next: `sh ${join(dir, 'secrets.sh')}`,
     },
   );
 }
 
-/** A program of this machine, with its words; never a shell. */
+/** A program on this machine, with its arguments; never a shell. */
 interface Step {
   command: readonly string[];
   about: string;
@@ -167,52 +176,34 @@ export interface RunOptions {
   cwd: string;
   env?: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
-  /** What it says meanwhile, line by line. */
+  /** Its output, line by line, while it runs. */
   onLine?: ((line: string) => void) | undefined;
 }
 
-/** @returns what it printed @throws AIOT_DEPLOY_FAILED (it is not here, or ended with another code than 0), AIOT_INTERRUPTED */
+/** @returns its output @throws AIOT_DEPLOY_FAILED (it is not installed, or exited with a code other than 0), AIOT_INTERRUPTED */
 export async function runStep(
   { command }: Step,
   { cwd, env = process.env, signal, onLine }: RunOptions,
 ): Promise<string> {
   const [program = '', ...words] = command;
   const shown = command.join(' ');
-  return new Promise((resolve, reject) => {
-    const child = startProgram(program, words, {
-      cwd,
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      ...(signal ? { signal } : {}),
-    });
-    let out = '';
-    let last = '';
-    const lines = (chunk: string) => {
-      for (const line of chunk.split('\n')) {
-        if (line.trim() === '') continue;
-        last = line.trim();
-        onLine?.(line);
-      }
-    };
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-      out += chunk;
-      lines(chunk);
-    });
-    child.stderr.setEncoding('utf8').on('data', lines);
-    child.on('error', (cause: NodeJS.ErrnoException) => {
-      if (signal?.aborted) return reject(signal.reason);
-      const why = cause.code === 'ENOENT' ? `${program} is not on this machine` : cause.message;
-      reject(new AiotError('AIOT_DEPLOY_FAILED', `${shown}: ${why}`, { cause }));
-    });
-    child.on('close', (code) => {
-      if (code === 0) resolve(out);
-      else
-        reject(
-          new AiotError(
-            'AIOT_DEPLOY_FAILED',
-            `${shown}: ended with ${code}${last === '' ? '' : `: ${last}`}`,
-          ),
-        );
-    });
-  });
+  let last = '';
+  const onOutput = (text: string) => {
+    for (const line of text.split('\n')) {
+      if (line.trim() === '') continue;
+      last = line.trim();
+      onLine?.(line);
+    }
+  };
+  const mostOutput = Number.POSITIVE_INFINITY;
+  const { code, stdout } = await runProgram(program, words, { cwd, env, signal, onOutput, mostOutput }).catch(
+    (cause: Error) => {
+      signal?.throwIfAborted();
+      const why =
+        systemCode(cause) === 'ENOENT' ? `${program} is not installed on this machine` : cause.message;
+      throw new AiotError('AIOT_DEPLOY_FAILED', `${shown}: ${why}`, { cause });
+    },
+  );
+  if (code === 0) return stdout;
+  throw new AiotError('AIOT_DEPLOY_FAILED', `${shown}: exited with ${code}${last === '' ? '' : `: ${last}`}`);
 }

@@ -12,10 +12,10 @@ import { fillTemplate, templateText } from './template.js';
 import type { RenderedFile, RenderedPipeline } from './types.js';
 import type { Values } from './values.js';
 
-/** What is larger is no part of a template. */
+/** Size limit for files in a template. */
 const largestText = 64 * 1024;
 
-/** The WorkflowTemplate of a project as text, with what it was made of. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
+/** The WorkflowTemplate of a project as text, with its inputs. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
 export async function pipelineTemplate(project: Project, values: Values) {
   const plan = await planPipeline(project, { kind: 'platform' });
   const texts = await textsOf(plan, project.dir);
@@ -33,12 +33,12 @@ export async function pipelineTemplate(project: Project, values: Values) {
   return { plan, texts, scope, digest, template };
 }
 
-/** The same as files, with its schedule where there is one. @throws as pipelineTemplate */
+/** The same as files, with its schedule if there is one. @throws as pipelineTemplate */
 export async function pipelineFiles(project: Project, values: Values) {
   const { scope, template, plan, texts } = await pipelineTemplate(project, values);
-  const cron = { path: 'cron-workflow.yaml', about: 'when they run by themselves' };
+  const cron = { path: 'cron-workflow.yaml', about: 'triggers of automatic runs' };
   const files: RenderedFile[] = [
-    { path: 'workflow-template.yaml', text: template, about: 'the steps of the pipeline' },
+    { path: 'workflow-template.yaml', text: template, about: 'pipeline steps' },
     ...(scope.schedules.length > 0
       ? [{ ...cron, text: fillTemplate(templateText('argo/cron-workflow.yaml'), scope) }]
       : []),
@@ -52,11 +52,11 @@ export async function pipelineFiles(project: Project, values: Values) {
 
 /** A rendered template as an object. */
 export function templateObject(text: string): { spec: unknown } {
-  // Each step has the same program as an artifact: an alias each, beyond what the parser takes for an attack.
+  // Each step has the same program as an artifact, and each use is an alias: more aliases than the parser's limit against attacks allows.
   return parse(text, { maxAliasCount: -1, logLevel: 'error' }) as { spec: unknown };
 }
 
-/** Files of the project that steps take, where they are small and text. */
+/** Project files that steps read, if they are small and text. */
 async function textsOf(plan: PipelinePlan, dir: string): Promise<ProjectTexts> {
   const paths = pathsOf(plan);
   const texts = new Map<string, string>();
@@ -76,24 +76,27 @@ const pathsOf = ({ steps }: PipelinePlan) =>
     steps.flatMap(({ inputs }) => inputs.flatMap(({ from }) => (from.kind === 'path' ? [from.path] : []))),
   );
 
-/** What is to be done about the project's large files, as items of a list. */
+/** Instructions for the project's large files, as list items. */
 export const largeFilesText = (large: RenderedPipeline['large']) =>
   large
     .map(
       ({ path, url }) =>
-        `- \`${path}\` of the project is too large to stand here: put it into the bucket as \`${url}\`, where the step does not take it from the platform.\n`,
+        `- \`${path}\` of the project is too large to include here: upload it to the bucket as \`${url}\`, unless the step gets it from the platform.\n`,
     )
     .join('');
 
 type Artifact = Record<string, unknown>;
 
-/** Files of the project by path, where they are small enough to stand in the template. */
+/** Project files by path, if they are small enough for the template. */
 type ProjectTexts = ReadonlyMap<string, string>;
 
 const work = '/pipeline';
 const asIs = { none: {} };
 
-/** Each step as templates/deploy/argo/workflow-template.yaml wants it. @throws AIOT_USAGE text that Argo would take for its own */
+/**
+ * Each step in the form of templates/deploy/argo/workflow-template.yaml. @throws AIOT_USAGE for text that Argo would interpret as a
+ * template expression
+ */
 function argoSteps(plan: PipelinePlan, texts: ProjectTexts) {
   return plan.steps.map((step) => {
     const asked = [...new Set(step.when.map((term) => term.step))];
@@ -137,7 +140,7 @@ function argoSteps(plan: PipelinePlan, texts: ProjectTexts) {
   });
 }
 
-/** An artifact that the step before has left. What was skipped has left none. */
+/** An artifact that an earlier step created. A skipped step has created none. */
 const given = (name: string, step: string, output: string): Artifact => ({
   ...{ name, optional: true, from: `{{tasks.${step}.outputs.artifacts.${nameOf(output)}}}` },
 });
@@ -153,12 +156,12 @@ function inputOf({ name, from }: StepInput, plan: PipelinePlan, texts: ProjectTe
   return { ...at, optional: true, archive: asIs, s3: { key: plain(projectKey(plan, from.path)) } };
 }
 
-/** Where files of the project that are too large to stand in the template are put by hand. */
+/** Destination of project files that are too large for the template and must be uploaded by hand. */
 const projectKey = ({ project }: PipelinePlan, path: string) => `pipeline/${project}/project/${path}`;
 
 const keptKey = ({ project }: PipelinePlan, name: string) => `pipeline/${project}/kept/${name}`;
 
-/** The step has it as an input, under a name of its own. */
+/** The step reads it as an input, under a name of its own. */
 function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number]): string {
   const input = inputs.find(
     ({ from }) => from.kind === 'output' && from.step === keep.step && from.output === keep.output,
@@ -166,16 +169,16 @@ function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number
   return `${work}/${input?.name ?? keep.output}`;
 }
 
-/** Without these it is skipped, with the reason. */
+/** Without these the step is skipped, with the reason. */
 function neededBy({ inputs }: PipelineStep) {
   return inputs.flatMap(({ name, from }) => {
     if (from.kind === 'kept') return [{ path: name, why: from.missing }];
-    if (from.kind === 'output') return [{ path: name, why: `${from.step} left no ${from.output}` }];
+    if (from.kind === 'output') return [{ path: name, why: `${from.step} produced no ${from.output}` }];
     return [];
   });
 }
 
-/** What a gate refuses (6), and what is wrong with the command line (2), is not tried again. */
+/** A gate refusal (6) and a usage error (2) are not retried. */
 function retryOf({ retries, waitMs }: PipelineStep) {
   if (retries === 0) return null;
   return {
@@ -186,16 +189,13 @@ function retryOf({ retries, waitMs }: PipelineStep) {
   };
 }
 
-/** Names of artifacts have letters, digits, dashes and underscores. */
+/** Artifact names consist of letters, digits, dashes and underscores. */
 const nameOf = (path: string) => path.replaceAll(/[^A-Za-z0-9_-]+/g, '-').replace(/^-+/, '');
 
 function plain(text: string): string {
   if (!text.includes('{{')) return text;
   const at = text.slice(text.indexOf('{{')).slice(0, 40);
-  throw new AiotError(
-    'AIOT_USAGE',
-    `expected no {{ in what a step is given, for Argo takes it for its own: ${at}`,
-  );
+  throw new AiotError('AIOT_USAGE', `a step value must not contain {{, because Argo would expand it: ${at}`);
 }
 
 const nullIfNone = <Item>(list: Item[]) => (list.length === 0 ? null : list);

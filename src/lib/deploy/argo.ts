@@ -5,13 +5,13 @@ import { type RunOnArgoOptions, runOnArgo } from '../pipeline/argo/run-on-argo.j
 import type { RunRecord } from '../pipeline/run/record.js';
 import { largeFilesText, pipelineFiles, pipelineTemplate, templateObject } from './argo-template.js';
 import { type Rendered, writeRendering } from './render.js';
-import type { RenderedPipeline } from './types.js';
+import { fillText, templateText } from './template.js';
 import { loadValues, nothing } from './values.js';
 
-export interface RenderPipelineOptions {
+interface RenderPipelineOptions {
   project: string;
   out: string;
-  /** File of values; absent = deploy.yaml of the project. */
+  /** Values file; absent = the project's deploy.yaml. */
   values?: string;
   dryRun?: boolean;
   yes?: boolean;
@@ -25,8 +25,9 @@ export async function renderPipeline(options: RenderPipelineOptions): Promise<Re
   const project = await loadProject(options.project);
   const values = await loadValues({ file: options.values, project, usual: () => nothing });
   const { plan, name, files: made, large } = await pipelineFiles(project, values);
-  const text = readme(plan.project, values.namespace, name, large);
-  const files = [...made, { path: 'README.md', text, about: 'what to do with these files' }];
+  const about = { project: plan.project, namespace: values.namespace, name };
+  const text = fillText(templateText('argo/readme.txt'), about) + largeFilesText(large);
+  const files = [...made, { path: 'README.md', text, about: 'instructions for these files' }];
   const { out, dryRun, yes } = options;
   const next = 'kubectl apply --server-side -f .';
   return writeRendering({
@@ -40,45 +41,28 @@ export async function renderPipeline(options: RenderPipelineOptions): Promise<Re
   });
 }
 
-function readme(project: string, namespace: string, name: string, large: RenderedPipeline['large']): string {
-  return `# The pipeline of ${project} on Argo
-
-Rendered by \`aiot pipeline render --target argo\`. Each step is a pod: the same command as in \`aiot pipeline run\`, in a folder with the same files.
-
-\`\`\`sh
-kubectl -n ${namespace} create secret generic pipeline-context --from-file=CONFIG-FOLDER   # contexts.json, the signing key: of a user of its own
-kubectl apply --server-side -f .
-argo submit -n ${namespace} --from workflowtemplate/${name} --watch
-\`\`\`
-
-- The service account \`pipeline\` and the artifact repository are of \`aiot deploy render --target k3s\`.
-- A gate (exit code 6) fails its step, and nothing behind it is run. A step that has nothing to do says so in its \`result\`, and leaves nothing.
-- Nothing is cached between runs.
-${largeFilesText(large)}`;
-}
-
-export interface RunOnClusterOptions
+interface RunOnClusterOptions
   extends Pick<RunOnArgoOptions, 'dir' | 'apply' | 'cause' | 'clock' | 'signal' | 'onChange'> {
-  /** What only the steps of this machine heed: refused. */
+  /** Options that only local steps support; rejected. */
   local?: {
     until: string | undefined;
     jobs: number | undefined;
     force: boolean;
     context: string | undefined;
   };
-  /** URL of Argo's server; absent = argo.server of deploy.yaml. */
+  /** URL of Argo's server; absent = argo.server in deploy.yaml. */
   server?: string | undefined;
-  /** PEM file of its CA; absent = argo.ca of deploy.yaml, or the system's CAs. */
+  /** PEM file of its CA; absent = argo.ca in deploy.yaml, or the system's CAs. */
   ca?: string | undefined;
-  /** Of a service account (secret). */
+  /** Token of a service account (secret). */
   token?: string | undefined;
-  /** File of values; absent = deploy.yaml of the project. */
+  /** Values file; absent = the project's deploy.yaml. */
   values?: string | undefined;
 }
 
 /**
- * Runs a project's pipeline on the cluster that deploy.yaml means.
- * @throws as runOnArgo and renderPipeline; AIOT_USAGE nobody says where Argo's server is
+ * Runs a project's pipeline on the cluster of deploy.yaml.
+ * @throws as runOnArgo and renderPipeline; AIOT_USAGE if the address of Argo's server is not given
  */
 export async function runOnCluster(options: RunOnClusterOptions): Promise<RunRecord> {
   const { token, values: valuesFile, local, ...more } = options;
@@ -89,8 +73,8 @@ export async function runOnCluster(options: RunOnClusterOptions): Promise<RunRec
   const given = values.argo ? values.argo : { server: undefined, ca: undefined };
   const server = options.server ?? given.server;
   if (server === undefined) {
-    throw new AiotError('AIOT_USAGE', 'expected the URL of Argo’s server: --argo-server', {
-      next: 'Name it by --argo-server https://HOST:2746, or as argo: { server: … } in deploy.yaml.',
+    throw new AiotError('AIOT_USAGE', 'the URL of the Argo server is missing', {
+      next: 'Specify it with --argo-server https://HOST:2746, or as argo: { server: … } in deploy.yaml.',
     });
   }
   const beside = valuesFile === undefined ? project.dir : dirname(resolve(valuesFile));
@@ -116,16 +100,16 @@ function requireNoneOf({
 }: NonNullable<RunOnClusterOptions['local']> | Record<string, never> = {}) {
   const [flag, why] =
     until !== undefined
-      ? ['until', 'a workflow in a cluster has all of its steps, always']
+      ? ['until', 'a workflow on a cluster always runs all of its steps']
       : jobs !== undefined
-        ? ['jobs', 'the cluster has each step begin when those before it are done']
+        ? ['jobs', 'on a cluster, each step starts when the steps before it are done']
         : force
-          ? ['force', 'nothing is known from an earlier run in a cluster: all steps are run']
+          ? ['force', 'nothing is cached from earlier runs on a cluster: all steps are run']
           : context !== undefined
-            ? ['context', 'steps in a cluster have the context that its Secret pipeline-context holds']
+            ? ['context', 'steps on a cluster use the context in their Secret pipeline-context']
             : [];
   if (flag)
     throw new AiotError('AIOT_USAGE', `--${flag}: ${why}`, {
-      next: `Leave --${flag} out, or --engine argo.`,
+      next: `Omit --${flag}, or omit --engine argo to run on this machine.`,
     });
 }

@@ -10,15 +10,15 @@ export const deployDiffSchema = z.object({
   /** Absolute folder. */
   dir: z.string(),
   targets: z.array(z.string()),
-  /** Nothing would change. */
+  /** Whether rendering would change nothing. */
   same: z.boolean(),
   files: z.array(
     z.object({
       target: z.string(),
       path: z.string(),
-      /** `edited`: by somebody since it was rendered; `left`: an earlier rendering made it, today's would not. */
+      /** `edited`: edited since it was rendered; `left`: created by an earlier rendering, but not by the current one. */
       did: z.enum(fileStates),
-      /** Unified: `-` is in the folder, `+` would be. */
+      /** Unified diff: `-` is in the folder, `+` would be rendered. */
       diff: z.string(),
     }),
   ),
@@ -26,7 +26,7 @@ export const deployDiffSchema = z.object({
 
 export type DeployDiff = z.output<typeof deployDiffSchema>;
 
-/** What rendering now would change in a folder; nothing is written. @throws AIOT_DEPLOY_NOTHING, and as renderDeployment */
+/** Shows how rendering now would change a folder; nothing is written. @throws AIOT_DEPLOY_NOTHING, and as renderDeployment */
 export async function diffDeployment({
   dir: folder,
   ...options
@@ -35,7 +35,8 @@ export async function diffDeployment({
   const targets = (await renderedTargets(dir)).filter((name): name is TargetName =>
     (targetNames as string[]).includes(name),
   );
-  if (targets.length === 0) throw new AiotError('AIOT_DEPLOY_NOTHING', `${dir} has no rendering of aiot`);
+  if (targets.length === 0)
+    throw new AiotError('AIOT_DEPLOY_NOTHING', `${dir} contains no rendered deployment`);
   const files: DeployDiff['files'] = [];
   for (const target of targets) {
     const { files: rendered } = await filesOf({ ...options, target });
@@ -54,7 +55,7 @@ const around = 3;
 
 type Line = { sign: ' ' | '-' | '+'; text: string };
 
-/** A unified diff (GNU diffutils, "Unified Format") of two texts by lines; '' where they are the same. */
+/** A unified diff (GNU diffutils, "Unified Format") of two texts by lines; '' if they are equal. */
 function unifiedDiff(path: string, before: string, after: string): string {
   const lines = compared(linesOf(before), linesOf(after));
   const hunks = hunksOf(lines);
@@ -76,7 +77,7 @@ function linesOf(text: string): string[] {
   return lines.at(-1) === '' ? lines.slice(0, -1) : lines;
 }
 
-/** By the longest common subsequence of what is between the common beginning and end; files here have some hundred lines. */
+/** Longest common subsequence between the common prefix and suffix; the files have a few hundred lines. */
 function compared(before: string[], after: string[]): Line[] {
   let start = 0;
   while (start < before.length && start < after.length && before[start] === after[start]) start++;

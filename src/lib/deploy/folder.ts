@@ -5,11 +5,11 @@ import { unless } from '../core/errors.js';
 import { readBytes, writeTogether } from '../core/files.js';
 import type { RenderedFile } from './types.js';
 
-/** Beside the files: what was rendered, so that what was edited since can be told. */
+/** Stored beside the files: a record of the rendering, used to detect later edits. */
 const recordFile = '.aiot-deploy.json';
 
 const recordSchema = z.object({
-  /** Target → path → digest of what was written. */
+  /** Target → path → digest of the written content. */
   targets: z.record(z.string(), z.record(z.string(), z.string().regex(digestPattern))),
 });
 type DeployRecord = z.output<typeof recordSchema>;
@@ -17,7 +17,7 @@ type DeployRecord = z.output<typeof recordSchema>;
 export const fileStates = ['created', 'changed', 'unchanged', 'edited', 'left'] as const;
 export type FileState = (typeof fileStates)[number];
 
-/** One file of the folder against what is to be there. */
+/** One file of the folder compared with its rendering. */
 export interface Compared {
   path: string;
   about: string;
@@ -25,7 +25,7 @@ export interface Compared {
   did: FileState;
 }
 
-/** What writing would do to each file, in their order; those of an earlier rendering of the target at the end. */
+/** The effect of writing each file, in order; files of an earlier rendering of the target come last. */
 export async function compareWith(
   dir: string,
   target: string,
@@ -45,12 +45,12 @@ export async function compareWith(
   for (const path of Object.keys(before)) {
     if (now.has(path)) continue;
     const there = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(dir, path)));
-    if (there) compared.push({ path, about: 'of an earlier rendering', bytes: there.length, did: 'left' });
+    if (there) compared.push({ path, about: 'from an earlier rendering', bytes: there.length, did: 'left' });
   }
   return compared;
 }
 
-/** All of them, or none. @throws AIOT_FILE_NOT_WRITABLE */
+/** Writes all of them, or none. @throws AIOT_FILE_NOT_WRITABLE */
 export async function writeFiles(dir: string, target: string, files: readonly RenderedFile[]): Promise<void> {
   const { targets } = await recordOf(dir);
   const written = Object.fromEntries(files.map(({ path, text }) => [path, digestOf(Buffer.from(text))]));
@@ -68,7 +68,7 @@ export async function renderedTargets(dir: string): Promise<string[]> {
   return Object.keys((await recordOf(dir)).targets);
 }
 
-/** One that is damaged says nothing: every file then counts as edited. */
+/** A damaged record is treated as empty: every file then counts as edited. */
 async function recordOf(dir: string): Promise<DeployRecord> {
   const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(dir, recordFile)));
   try {

@@ -17,7 +17,7 @@ export const renderedSchema = z.object({
   target: z.string(),
   /** Absolute folder. */
   dir: z.string(),
-  /** Its name; null where there is none. */
+  /** Name of the project; null if there is none. */
   project: z.string().nullable(),
   dryRun: z.boolean(),
   files: z.array(
@@ -26,8 +26,8 @@ export const renderedSchema = z.object({
       about: z.string(),
       bytes: z.int(),
       /**
-       * `edited`: it is there and not as it was rendered (under --dry-run alone; otherwise it is refused, or with --force written over).
-       * `left`: an earlier rendering made it, this one does not.
+       * `edited`: exists and differs from its rendering (with --dry-run only; otherwise rejected, or overwritten with --force).
+       * `left`: created by an earlier rendering, but not by this one.
        */
       did: z.enum(fileStates),
     }),
@@ -36,22 +36,23 @@ export const renderedSchema = z.object({
 });
 export type Rendered = z.output<typeof renderedSchema>;
 
-export interface RenderOptions {
+interface RenderOptions {
   target: TargetName;
   out: string;
-  /** Folder of a project; absent = the one in the current folder, where there is one. */
+  /** Project folder; absent = the project in the current folder, if there is one. */
   project?: string;
   dryRun?: boolean;
-  /** Writes over what somebody has edited. */
+  /** Overwrites edited files. */
   force?: boolean;
-  /** File of values; absent = deploy.yaml of the project. */
+  /** Values file; absent = the project's deploy.yaml. */
   values?: string;
 }
 
 /**
- * Renders an installation as files: nothing is run, and nothing outside of the folder is touched. What is in the folder as it was
- * rendered before is changed; what somebody has edited since is not, unless it is said so. All files are written, or none.
- * @throws AIOT_DEPLOY_EDITED, AIOT_DEPLOY_VALUES, AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_STREAM_SPEC_INVALID, AIOT_FILE_NOT_WRITABLE
+ * Renders an installation as files: nothing is run, and nothing outside the folder is touched. Files that are unchanged since an earlier
+ * rendering are updated; edited files are not, unless `force` is set. Either all files are written, or none.
+ * @throws AIOT_DEPLOY_EDITED, AIOT_DEPLOY_VALUES, AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_STREAM_SPEC_INVALID,
+ * AIOT_FILE_NOT_WRITABLE
  */
 export async function renderDeployment(options: RenderOptions): Promise<Rendered> {
   const { target, out, dryRun = false, force = false } = options;
@@ -64,13 +65,13 @@ interface Writing {
   out: string;
   files: readonly RenderedFile[];
   next: string;
-  /** Its name. */
+  /** Name of the target. */
   project: string | null;
   dryRun?: boolean;
   force?: boolean;
 }
 
-/** Writes what was rendered: all of it, or nothing. @throws AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
+/** Writes a rendering: all of it, or nothing. @throws AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
 export async function writeRendering(options: Writing): Promise<Rendered> {
   const { target, files, project, next, dryRun = false, force = false } = options;
   const dir = resolve(options.out);
@@ -85,7 +86,10 @@ export async function writeRendering(options: Writing): Promise<Rendered> {
   };
 }
 
-/** What a rendering would write, and nothing written. @throws as renderDeployment, but AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
+/**
+ * The files that a rendering would write; nothing is written. @throws as renderDeployment, except AIOT_DEPLOY_EDITED,
+ * AIOT_FILE_NOT_WRITABLE
+ */
 export async function filesOf({ target: name, project: folder, values: file }: FilesOptions) {
   const project = await projectOf(folder);
   const target = deployTargets[name];
@@ -97,7 +101,7 @@ export async function filesOf({ target: name, project: folder, values: file }: F
 }
 export type FilesOptions = Pick<RenderOptions, 'target' | 'project' | 'values'>;
 
-/** Files of the project that its services read. @throws AIOT_PROJECT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
+/** Project files that its services read. @throws AIOT_PROJECT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
 async function textsOf(project: Project | null, { services }: Values): Promise<Map<string, string>> {
   const paths = new Set(Object.values(services).flatMap(({ files }) => files));
   const texts = new Map<string, string>();
@@ -105,7 +109,7 @@ async function textsOf(project: Project | null, { services }: Values): Promise<M
     if (project === null)
       throw new AiotError(
         'AIOT_PROJECT_NOT_FOUND',
-        `services read ${path} of a project, and there is none here`,
+        `services read ${path} from a project, but this folder has no project`,
       );
     texts.set(path, await readText(join(project.dir, path)));
   }
@@ -119,19 +123,19 @@ async function projectOf(folder: string | undefined): Promise<Project | null> {
   return (await unless('AIOT_PROJECT_NOT_FOUND', loadProject('.'))) ?? null;
 }
 
-/** The file that `aiot stream create` reads too. */
+/** Also read by `aiot stream create`. */
 const streamsFile = 'streams.yaml';
 
 async function streamsOf(project: Project | null): Promise<readonly TopicSpec[]> {
   const file = project === null ? undefined : join(project.dir, streamsFile);
   const text = file && (await unless('AIOT_FILE_NOT_FOUND', readText(file)));
-  // What the motion system has; its better way, a record a sample, is made by the stage that is told so.
+  // The motion system's default stream; its better variant, one record per sample, is created by the stage that is configured for it.
   return text ? parseCreateFile(text, file!).topics : [motionStreams.RPI];
 }
 
 function refused(dir: string, edited: string[]): AiotError {
   return new AiotError(
     'AIOT_DEPLOY_EDITED',
-    `${dir} has ${plural(edited.length, 'file')} that somebody has edited: ${edited.join(', ')}`,
+    `${dir} has ${plural(edited.length, 'file')} with manual changes: ${edited.join(', ')}`,
   );
 }

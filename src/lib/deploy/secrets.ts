@@ -1,6 +1,7 @@
+import { fillText, templateText } from './template.js';
 import type { Values } from './values.js';
 
-/** Variables of services whose values this installation makes itself. */
+/** Variables of services whose values this installation generates. */
 const own: Readonly<Record<string, string>> = {
   NATS_TOKEN: 'NATS_TOKEN',
   REDIS_PASSWORD: 'REDIS_PASSWORD',
@@ -9,7 +10,7 @@ const own: Readonly<Record<string, string>> = {
   AWS_SECRET_ACCESS_KEY: 'OBJECTS_PASSWORD',
 };
 
-/** A Secret of Kubernetes, or what Compose gives a service: by the name of the part. */
+/** A Kubernetes Secret, or the files that Compose gives a service: named after the component. */
 export interface NamedSecret {
   name: string;
   form: SecretFile['form'];
@@ -18,7 +19,7 @@ export interface NamedSecret {
 
 const made = (name: string): SecretSource => ({ made: name });
 
-/** All secrets of an installation, by part. Those of Kafka's users are made by its operator, certificates by cert-manager. */
+/** All secrets of an installation, by component. Those of Kafka's users are created by its operator, certificates by cert-manager. */
 export function secretsOf(values: Values): NamedSecret[] {
   const { platform, database, objects, broker, kafka, nats, redis, argo, services } = values;
   const elsewhere = objects && objects.endpoint !== undefined;
@@ -84,22 +85,22 @@ const sourceOf = (key: string): SecretSource => {
   return name === undefined ? { asked: key } : { made: name };
 };
 
-/** Where the value of a secret comes from. */
+/** Source of a secret's value. */
 export type SecretSource =
-  /** Made of chance, once; the same name is the same value wherever it is needed. */
+  /** Generated randomly, once; the same name gives the same value everywhere. */
   | { made: string }
-  /** No secret in itself, but asked for in one. */
+  /** Not secret itself, but part of a secret. */
   | { text: string }
-  /** Of somebody else: a variable that the script is called with. */
+  /** Provided by the user: a variable passed to the script. */
   | { asked: string }
-  /** Several, one after the other: an address with a password in it. */
+  /** A concatenation of parts: an address that contains a password. */
   | { parts: readonly SecretSource[] };
 
-/** A file that the script makes, mode 0600. */
+/** A file that the script creates, mode 0600. */
 export interface SecretFile {
-  /** In the folder secrets. */
+  /** In the folder `secrets`. */
   file: string;
-  /** `env`: NAME=value lines; `raw`: the one value alone; `nats`, `redis`: lines of their configurations. */
+  /** `env`: NAME=value lines; `raw`: only the value; `nats`, `redis`: lines of their configurations. */
   form: 'env' | 'raw' | 'nats' | 'redis';
   values: Readonly<Record<string, SecretSource>>;
 }
@@ -112,52 +113,14 @@ const lines = {
 };
 
 /**
- * A script (POSIX sh, openssl) that makes what must be in no rendered file. Run again it leaves everything as it is. Names in it are
- * those of variables, which have been checked; text is in single quotes.
+ * A script (POSIX sh, openssl) that creates everything that must not be in a rendered file. Running it again changes nothing. Names in it
+ * are variable names, which have been validated; text is in single quotes.
  */
 export function secretsScript(files: readonly SecretFile[], more = ''): string {
   const asked = [...new Set(files.flatMap(({ values }) => Object.values(values).flatMap(askedIn)))];
   const told =
-    asked.length === 0
-      ? ''
-      : ` These are somebody else's, and are to be in its environment: ${asked.join(', ')}.`;
-  return `#!/bin/sh
-# Makes what must be in no shared file, below secrets/ and for its owner alone. What is there stays: delete a value from
-# secrets/values.env to have another one made.${told}
-set -eu
-umask 077
-cd "$(dirname "$0")"
-mkdir -p secrets
-touch secrets/values.env
-
-# value NAME: made once. It begins with a letter, for some would read digits as a number.
-value() {
-  grep -q "^$1=" secrets/values.env || echo "$1=s$(openssl rand -hex 24)" >>secrets/values.env
-  sed -n "s/^$1=//p" secrets/values.env
-}
-# asked NAME: of the environment now, or of an earlier call.
-asked() {
-  eval "given=\\\${$1-}"
-  if [ -n "$given" ]; then
-    grep -v "^$1=" secrets/values.env >secrets/values.part || true
-    printf '%s=%s\\n' "$1" "$given" >>secrets/values.part
-    mv secrets/values.part secrets/values.env
-  fi
-  grep -q "^$1=" secrets/values.env || { echo "expected $1 in the environment" >&2; exit 2; }
-  sed -n "s/^$1=//p" secrets/values.env
-}
-# put FILE MODE: what comes, when it is another than what is there. Containers read files as a user of their own; of this machine's users
-# nobody else comes into the folder.
-put() {
-  cat >"secrets/$1.part"
-  chmod "$2" "secrets/$1.part"
-  if cmp -s "secrets/$1.part" "secrets/$1"; then rm "secrets/$1.part"; else
-    mv "secrets/$1.part" "secrets/$1"
-    echo "made secrets/$1"
-  fi
-}
-${asked.map((name) => `asked ${name} >/dev/null\n`).join('')}
-${files.map(blockOf).join('\n')}${more}`;
+    asked.length === 0 ? '' : ` Set these values from other systems in its environment: ${asked.join(', ')}.`;
+  return `${fillText(templateText('secrets.sh'), { asked, told })}${files.map(blockOf).join('\n')}${more}`;
 }
 
 function blockOf({ file, form, values }: SecretFile): string {

@@ -9,7 +9,7 @@ export const deployStatusSchema = z.object({
   target: z.string(),
   /** Absolute folder. */
   dir: z.string(),
-  /** All are ready. */
+  /** Whether all are ready. */
   ok: z.boolean(),
   parts: z.array(
     z.object({
@@ -18,7 +18,7 @@ export const deployStatusSchema = z.object({
       state: z.enum(states),
       ready: z.int(),
       wanted: z.int(),
-      /** Why it is not; null where it is. */
+      /** Why it is not ready; null if it is. */
       reason: z.string().nullable(),
     }),
   ),
@@ -28,7 +28,10 @@ export type DeployStatus = z.output<typeof deployStatusSchema>;
 
 type Part = DeployStatus['parts'][number];
 
-/** How what was applied is now, as the program tells that applied it. @throws AIOT_DEPLOY_NOTHING, AIOT_DEPLOY_FAILED, AIOT_USAGE */
+/**
+ * The current state of an applied installation, as reported by the program that applied it. @throws AIOT_DEPLOY_NOTHING,
+ * AIOT_DEPLOY_FAILED, AIOT_USAGE
+ */
 export async function deploymentStatus(options: {
   dir: string;
   signal?: AbortSignal;
@@ -54,7 +57,7 @@ export async function deploymentStatus(options: {
   };
 }
 
-/** Kinds whose condition is worth a line, those alone that the rendering has: of others the cluster may know nothing. */
+/** Kinds whose condition is reported, limited to those in the rendering, because the cluster may not know the others. */
 function kindsOf(target: string, objects: readonly { kind: string }[]): string[] {
   if (target === 'argocd') return ['applications.argoproj.io'];
   const own: Record<string, string> = {
@@ -75,7 +78,7 @@ function kindsOf(target: string, objects: readonly { kind: string }[]): string[]
 
 async function ofCluster(namespace: string, kinds: string[], run: RunOptions): Promise<Part[]> {
   const command = ['kubectl', 'get', kinds.join(','), '--namespace', namespace, '--output', 'json'];
-  const items = listAt(parsed(await runStep({ command, about: 'what is there' }, run), 'kubectl'), 'items');
+  const items = listAt(parsed(await runStep({ command, about: 'not deployed' }, run), 'kubectl'), 'items');
   const reasons = new Map(
     items
       .filter(({ kind }) => kind === 'Pod')
@@ -124,7 +127,7 @@ function clusterPart(item: Data, reasons: ReadonlyMap<string, string>): Part {
   const bad = conditions.find(({ status }) => status === 'False');
   const good = ready ? ready.status === 'True' : conditions.length > 0 && bad === undefined;
   const told = ready ?? bad;
-  const reason = good ? null : String(told?.message ?? told?.reason ?? 'it has not said yet');
+  const reason = good ? null : String(told?.message ?? told?.reason ?? 'no status yet');
   return { kind, name, ready: good ? 1 : 0, wanted: 1, reason, state: good ? 'ready' : 'waiting' };
 }
 
@@ -160,10 +163,10 @@ function podReason(pod: Data): string | undefined {
   return unscheduled ? String(unscheduled.message ?? unscheduled.reason) : undefined;
 }
 
-/** Compose before 2.21 prints one list, from then on a line each. */
+/** Compose before 2.21 prints one list; later versions print one line per service. */
 async function ofCompose(run: RunOptions): Promise<Part[]> {
   const command = ['docker', 'compose', 'ps', '--all', '--format', 'json'];
-  const text = (await runStep({ command, about: 'what is there' }, run)).trim();
+  const text = (await runStep({ command, about: 'not deployed' }, run)).trim();
   const rows = text.startsWith('[')
     ? (parsed(text, 'docker') as Data[])
     : text
@@ -185,7 +188,7 @@ async function ofCompose(run: RunOptions): Promise<Part[]> {
 
 async function ofSystemd(units: string[], run: RunOptions): Promise<Part[]> {
   const command = ['systemctl', 'show', ...units, '--property=Id,ActiveState,SubState,Result'];
-  const text = await runStep({ command, about: 'what is there' }, run);
+  const text = await runStep({ command, about: 'not deployed' }, run);
   return text
     .split(/\n\s*\n/)
     .filter((block) => block.trim() !== '')
@@ -212,6 +215,6 @@ function parsed(text: string, program: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new AiotError('AIOT_DEPLOY_FAILED', `${program} said no JSON`, { cause });
+    throw new AiotError('AIOT_DEPLOY_FAILED', `${program} printed no JSON`, { cause });
   }
 }

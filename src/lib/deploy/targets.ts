@@ -7,7 +7,7 @@ import { nodesTarget } from './targets/nodes.js';
 import { systemdTarget } from './targets/systemd.js';
 import type { DeployTarget } from './types.js';
 
-/** One entry a target: the only place that knows which there are. */
+/** One entry per target: the only list of all targets. */
 export const deployTargets = {
   compose: composeTarget,
   k3s: k3sTarget,

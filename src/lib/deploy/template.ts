@@ -15,20 +15,21 @@ import {
 } from 'yaml';
 import { packageRoot } from '../core/folders.js';
 
-/** What a template's `<…>` can name. */
+/** The names that a template's `<…>` can refer to. */
 export type Scope = Readonly<Record<string, unknown>>;
 
 const named = /<[\w.-]+>/;
 
 /**
- * A template of YAML with its values. It is filled as data, never as text, so that no value can become anything but a value:
+ * A YAML template with its values. It is filled as data, never as text, so that a value cannot become anything else:
  *
- * - `<a.b>` alone is that value, whatever it is; `null` leaves the entry out. In quotes, or with text around it, it is text.
- * - `$when: a.b` in a map: the map is left out where that is false, null or empty; `$when: !a.b` the other way round.
- * - `$each: a.b` in an item, an entry or a document: once for each of them, as `<item>`; of a map as `<item.key>` and `<item.value>`.
+ * - `<a.b>` alone is replaced by that value; `null` omits the entry. In quotes or surrounded by text, the value becomes text.
+ * - `$when: a.b` in a map omits the map if the value is false, null or empty. `$when: !a.b` inverts the condition.
+ * - `$each: a.b` in an item, an entry or a document repeats it for each element, as `<item>`. Elements of a map are `<item.key>` and
+ * `<item.value>`.
  *
- * Comments stay. Written for parsers of YAML 1.1 too, which Kubernetes' is: what they would not take for text is quoted.
- * @throws Error a name that there is not: a fault of the template
+ * Comments are preserved. The output is also safe for YAML 1.1 parsers such as Kubernetes': values they would not read as text are quoted.
+ * @throws Error for an unknown name: a fault of the template
  */
 export function fillTemplate(text: string, scope: Scope): string {
   const documents = parseAllDocuments(text, { version: '1.1', merge: false, logLevel: 'error' });
@@ -39,7 +40,7 @@ export function fillTemplate(text: string, scope: Scope): string {
     const made = copies(document.contents as Node | null, scope).filter((node) => node !== undefined);
     return made.map((node, index) => {
       const own = new Document<Node>(node, { version: '1.1' });
-      // Said once of all that one template becomes.
+      // The leading comment appears once, however many documents a template yields.
       own.commentBefore = index === 0 ? leadOf(document) : null;
       if (index > 0) node.commentBefore = null;
       return own.toString({ lineWidth: 0, directives: false });
@@ -48,29 +49,32 @@ export function fillTemplate(text: string, scope: Scope): string {
   return filled.join('---\n');
 }
 
-/** What stands above a document, also where its first line is a directive, which goes. */
+/** The comments above a document, including those before a leading directive, which is removed. */
 function leadOf({ commentBefore, contents }: Document): string | null {
   const [first] = isMap(contents) ? contents.items : [];
   const own = first && isDirective(first) ? (first.key as Scalar).commentBefore : undefined;
   return commentBefore ?? own ?? null;
 }
 
-/** A node with `$each` becomes as many as there are; any other is one. */
+/** A node with `$each` is repeated; any other occurs once. */
 function copies(node: Node | null, scope: Scope): (Node | undefined)[] {
   return scopesOf(node, scope).map((each) => fill(node, each));
 }
 
 function scopesOf(node: unknown, scope: Scope): Scope[] {
   const each = isMap(node) ? takeKey(node, '$each') : undefined;
-  if (each === undefined) return [scope];
-  const all = valueAt(scope, each);
+  return each === undefined ? [scope] : scopesOfEach(each, scope);
+}
+
+function scopesOfEach(path: string, scope: Scope): Scope[] {
+  const all = valueAt(scope, path);
   const items = Array.isArray(all)
     ? all
     : Object.entries(all as object).map(([key, value]) => ({ key, value }));
   return items.map((item) => ({ ...scope, item }));
 }
 
-/** A new node; undefined = it is left out. The template's own stays as it is. */
+/** A new node; undefined = it is omitted. The template's own node is not modified. */
 function fill(node: Node | null, scope: Scope): Node | undefined {
   if (isMap(node)) return filledMap(node, scope);
   if (isSeq(node)) return filledSeq(node, scope);
@@ -124,7 +128,7 @@ function filledSeq(node: YAMLSeq, scope: Scope): Node {
 
 const isDirective = ({ key }: Pair) => isScalar(key) && (key.value === '$when' || key.value === '$each');
 
-/** The value of a directive, which stays in the template. */
+/** The value of a directive, which remains in the template. */
 function takeKey(node: YAMLMap, name: string): string | undefined {
   const pair = node.items.find(({ key }) => isScalar(key) && key.value === name);
   return isPair(pair) && isScalar(pair.value) ? String(pair.value.value) : undefined;
@@ -145,7 +149,7 @@ function valueAt(scope: Scope, path: string): unknown {
   return path.split('.').reduce<unknown>((value, name) => {
     if (value === null) return null;
     if (typeof value !== 'object' || !Object.hasOwn(value as object, name))
-      throw new Error(`a template names ${path}, which there is not`);
+      throw new Error(`a template refers to ${path}, which does not exist`);
     return (value as Record<string, unknown>)[name];
   }, scope);
 }
@@ -157,7 +161,45 @@ function withComments<Made extends Node>(made: Made, { comment, commentBefore, s
   return made;
 }
 
-/** A file of templates/deploy, which comes with aiot. */
+/**
+ * A text template, such as a README or a script, with its values: `<a.b>` is replaced by that value. Directives are on lines of their own.
+ * Lines between `<when a.b>` (or `<when !a.b>`) and `<end>` are included if the condition holds. Lines between `<each a.b>` and `<end>`
+ * are repeated for each item, as `<item>`. Values are inserted unchanged: scripts only get validated names.
+ * @throws Error for an unknown name, or a directive without an end: faults of the template
+ */
+export function fillText(text: string, scope: Scope): string {
+  return filledLines(text.split('\n'), scope).join('\n');
+}
+
+const directive = /^<(when|each) (!?[\w.-]+)>$/;
+
+function filledLines(lines: readonly string[], scope: Scope): string[] {
+  const filled: string[] = [];
+  for (let at = 0; at < lines.length; at++) {
+    const [, kind, path] = directive.exec(lines[at]!) ?? [];
+    if (kind === undefined || path === undefined) {
+      filled.push(filledText(lines[at]!, scope));
+      continue;
+    }
+    const end = endOf(lines, at);
+    const scopes = kind === 'each' ? scopesOfEach(path, scope) : holds(path, scope) ? [scope] : [];
+    for (const each of scopes) filled.push(...filledLines(lines.slice(at + 1, end), each));
+    at = end;
+  }
+  return filled;
+}
+
+/** The line that ends the directive at `start`. */
+function endOf(lines: readonly string[], start: number): number {
+  let depth = 0;
+  for (let at = start; at < lines.length; at++) {
+    if (directive.test(lines[at]!)) depth++;
+    else if (lines[at] === '<end>' && --depth === 0) return at;
+  }
+  throw new Error(`a template is missing <end> for ${lines[start]}`);
+}
+
+/** A file in templates/deploy, which is part of aiot. */
 export function templateText(path: string): string {
   return readFileSync(join(packageRoot(), 'templates', 'deploy', path), 'utf8');
 }

@@ -2,32 +2,32 @@ import type { Project } from '../core/project.js';
 import type { TopicSpec } from '../stream/broker/admin.js';
 import type { Usual, Values } from './values.js';
 
-/** What a target is rendered from. */
+/** Input of a rendering. */
 export interface RenderInput {
-  /** null where there is none: a target then renders what the motion system needs. */
+  /** null if there is no project: the target then renders the motion system. */
   project: Project | null;
-  /** JetStream streams of the project (its streams.yaml), or the motion system's. */
+  /** JetStream streams of the project (its streams.yaml), or those of the motion system. */
   streams: readonly TopicSpec[];
-  /** deploy.yaml, with what it leaves out. */
+  /** deploy.yaml with defaults filled in. */
   values: Values;
-  /** The project's pipeline as objects of Argo; null without a project, or without Argo. */
+  /** The project's pipeline as Argo objects; null without a project or without Argo. */
   pipeline: RenderedPipeline | null;
-  /** Text of the project's files that services read, by their paths in it. */
+  /** Contents of the project files that services read, by path in the project. */
   files: ReadonlyMap<string, string>;
 }
 
 export interface RenderedPipeline {
   files: readonly RenderedFile[];
-  /** Files of the project that are too large to stand in a template, and where in the bucket each is put by hand. */
+  /** Project files that are too large for a template, and the bucket URL to which each is uploaded by hand. */
   large: readonly { path: string; url: string }[];
 }
 
-/** One file of an installation. Secrets are in none: they are named where they are to be. */
+/** One file of an installation. None contains secrets; they are only referred to by name. */
 export interface RenderedFile {
-  /** In the folder, with `/`. */
+  /** Path in the folder, with `/`. */
   path: string;
   text: string;
-  /** What it is for, in some words. */
+  /** A short description of its purpose. */
   about: string;
 }
 
@@ -35,9 +35,9 @@ export interface RenderedFile {
 export interface DeployTarget {
   name: string;
   about: string;
-  /** What to type in the folder next. */
+  /** The command to run in the folder next. */
   next: string;
-  /** Parts that are there where deploy.yaml says nothing of them. */
+  /** Components that are installed unless deploy.yaml specifies otherwise. */
   usual: (project: Project | null) => Usual;
   render(input: RenderInput): RenderedFile[];
 }

@@ -1,15 +1,15 @@
 import * as z from 'zod';
 
-/** `false`: it is not part of this installation. */
+/** `false`: not part of this installation. */
 const orNone = <Schema extends z.ZodType>(schema: Schema) => z.union([z.literal(false), schema]);
 
-/** A quantity of Kubernetes, of processor time. */
+/** A Kubernetes quantity of CPU time. */
 const cpu = z.union([
   z.string().regex(/^([1-9]\d{0,4}m|\d{1,3}(\.\d{1,3})?)$/, 'expected a share such as 250m or 2'),
   z.number().positive().max(999).transform(String),
 ]);
 
-/** A quantity of Kubernetes, of bytes. */
+/** A Kubernetes quantity of bytes. */
 const bytes = z.string().regex(/^[1-9]\d{0,5}(Ki|Mi|Gi|Ti)$/, 'expected a size such as 10Gi');
 
 const resources = (usual: { cpu: string; memory: string; limit: string }) =>
@@ -17,14 +17,14 @@ const resources = (usual: { cpu: string; memory: string; limit: string }) =>
     .strictObject({
       cpu: cpu.default(usual.cpu),
       memory: bytes.default(usual.memory),
-      /** Memory beyond which it is started anew. */
+      /** Memory limit; beyond it the process is restarted. */
       limit: bytes.default(usual.limit),
     })
     .prefault({});
 
 const lastPart = (text: string) => text.slice(text.lastIndexOf('/') + 1);
 
-/** An image with its tag or digest: what has neither is another one tomorrow. */
+/** An image with its tag or digest; without one, the image could change at any time. */
 const image = z
   .string()
   .max(400)
@@ -37,7 +37,7 @@ const image = z
     'expected a tag or a digest, and not "latest"',
   );
 
-/** PostgreSQL, MinIO, … as they are pulled; here they can be another registry's. */
+/** PostgreSQL, MinIO, … as they are pulled; another registry can be given here. */
 const images = z
   .strictObject({
     database: image.default('docker.io/library/postgres:17.6'),
@@ -51,7 +51,7 @@ const images = z
 
 const port = z.int().min(1).max(65_535);
 
-/** K3S gives services of this kind no other port unless told (--service-node-port-range). */
+/** By default, K3S restricts services of this kind to this port range (--service-node-port-range). */
 const nodePort = z
   .int()
   .min(30_000, 'expected a node port, 30000 to 32767')
@@ -60,7 +60,7 @@ const nodePort = z
 const platform = z.strictObject({
   replicas: z.int().min(1).max(50).default(2),
   resources: resources({ cpu: '250m', memory: '384Mi', limit: '1Gi' }),
-  /** Ports outside; a K3S node gives them on all its addresses. */
+  /** External ports; a K3S node opens them on all its addresses. */
   port: port.default(8443),
   mqttPort: port.default(8883),
   compat: z.enum(['architects-guide']).optional(),
@@ -68,10 +68,10 @@ const platform = z.strictObject({
   compatPorts: z.tuple([nodePort, nodePort, nodePort, nodePort]).default([30005, 30006, 30007, 30008]),
 });
 
-/** Names of objects and of what they refer to (RFC 1123, 2.1: a label). */
+/** Object names and references to them (RFC 1123, 2.1: a label). */
 const label = z
   .string()
-  .regex(/^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$/, 'expected small letters, digits and dashes, at most 53');
+  .regex(/^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$/, 'expected at most 53 lowercase letters, digits and dashes');
 
 const database = z.strictObject({
   size: bytes.default('10Gi'),
@@ -84,10 +84,10 @@ const objects = z.strictObject({
     .string()
     .regex(
       /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/,
-      'expected a bucket of 3 to 63 small letters, digits and dashes',
+      'expected a bucket name of 3 to 63 lowercase letters, digits and dashes',
     )
     .default('aiot'),
-  /** S3 elsewhere: then none is installed here. */
+  /** An external S3 service: none is installed then. */
   endpoint: z
     .url({ protocol: /^https?$/, error: 'expected an address such as https://s3.example' })
     .optional(),
@@ -108,7 +108,7 @@ const broker = z.strictObject({
 
 const kafkaTopic = z.strictObject({
   name: z.string().regex(/^[\w.-]{1,249}$/, 'expected letters, digits, dots, dashes and underscores'),
-  /** The guide's clients read partition 0 alone; more than one also gives up the order of all messages. */
+  /** The guide's clients read only partition 0; more partitions also give up the order across all messages. */
   partitions: z.int().min(1).max(1000).default(1),
 });
 
@@ -119,10 +119,10 @@ const host = z
   .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'expected a host name or an address');
 
 const kafka = z.strictObject({
-  /** Three can lose one of them; two cannot. */
+  /** Three brokers tolerate the loss of one; two do not. */
   brokers: z.union([z.literal(1), z.literal(3)]).default(1),
   size: bytes.default('10Gi'),
-  /** Kafka copies itself: local-path, or a class with one copy. */
+  /** Kafka replicates data itself: local-path, or a class without replication. */
   storageClass: label.optional(),
   version: z
     .string()
@@ -139,12 +139,12 @@ const kafka = z.strictObject({
       { name: 'motor-anomaly-level1-inference', partitions: 1 },
       { name: 'motor-failure-alert-level2-inference', partitions: 1 },
     ]),
-  /** From outside of the cluster: the first contact, then each broker at a port of its own. `false`: not at all. */
+  /** Ports outside the cluster: first the bootstrap port, then one per broker. `false`: no external access. */
   outside: orNone(
     z.strictObject({
       bootstrap: nodePort.default(32199),
       brokers: z.array(nodePort).default([32200, 32201, 32202]),
-      /** What clients are told to come to; the node's own address when absent. */
+      /** The host that clients are directed to; the node's own address if absent. */
       host: host.optional(),
     }),
   ).prefault({}),
@@ -153,14 +153,14 @@ const kafka = z.strictObject({
 
 const simple = z.strictObject({ size: bytes.default('1Gi'), storageClass: label.optional() });
 
-/** A word that goes on a command line or into a value: one line. */
+/** A word of a command line or in a value: a single line. */
 const word = z
   .string()
   .max(2000)
   .regex(/^[^\p{Cc}]*$/u, 'expected text without control characters');
 
 const argo = z.strictObject({
-  /** Copies of its bus, JetStream; odd. */
+  /** Replicas of its bus, JetStream; odd. */
   bus: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(3),
   busSize: bytes.default('1Gi'),
   /** The WorkflowTemplate that triggers start. */
@@ -171,7 +171,7 @@ const argo = z.strictObject({
     .optional(),
   /** PEM file of its CA, beside this file or absolute. */
   ca: word.optional(),
-  /** Control messages, of MQTT and Kafka, that start it. */
+  /** MQTT and Kafka control messages that start it. */
   commands: z
     .array(z.string().regex(/^[\w-]+$/))
     .min(1)
@@ -180,22 +180,22 @@ const argo = z.strictObject({
 });
 
 /** A variable of a process. */
-const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected capitals, digits and underscores');
+const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected uppercase letters, digits and underscores');
 
-/** A label or taint of a node, as KEY: its prefix may not be Kubernetes' own. */
+/** The KEY of a node label or taint: its prefix must not be one of Kubernetes' own. */
 const nodeKey = z
   .string()
   .regex(/^([a-z0-9.-]+\/)?[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?$/, 'expected a key such as example.org/role');
 
 const service = z.strictObject({
-  /** What `aiot` is called with. */
+  /** Arguments of `aiot`. */
   run: z.array(word).min(1),
   env: z.record(variable, z.union([word, z.number().transform(String)])).default({}),
   /** Variables whose values are secrets. */
   secrets: z.array(variable).default([]),
-  /** It talks to the platform: a context goes along as a secret. */
+  /** It uses the platform: a context is provided as a secret. */
   context: z.boolean().default(false),
-  /** Of the motion system's CA, by the name of its client's certificate. */
+  /** A client certificate of the motion system's CA, under the client's name. */
   certificate: z.boolean().default(false),
   ports: z
     .array(
@@ -203,36 +203,36 @@ const service = z.strictObject({
         name: label,
         port,
         nodePort: nodePort.optional(),
-        /** By whom: the same namespace alone unless a node port is given. */
+        /** Permitted clients: only the same namespace, unless a node port is given. */
       }),
     )
     .default([]),
-  /** Files of the project that it reads, below /project. */
+  /** Project files that it reads, below /project. */
   files: z
     .array(z.string().regex(/^[\w][\w.-]*(\/[\w][\w.-]*)*$/, 'expected a path below the project'))
     .default([]),
-  /** What it keeps below /project/data. */
+  /** Size of its persistent data, in /project/data. */
   size: bytes.optional(),
   storageClass: label.optional(),
-  /** A device plugin's resource it needs one of, such as coral. */
+  /** A device plugin resource of which it needs one, such as coral. */
   accelerator: label.optional(),
-  /** A health page at this port: /healthz. */
+  /** Port of its health page: /healthz. */
   health: port.optional(),
   nodeSelector: z.record(nodeKey, word).default({}),
-  /** Other services that it talks to: NAME:PORT. */
+  /** Other services that it uses: NAME:PORT. */
   talksTo: z.array(z.string().regex(/^[a-z0-9-]+:\d{1,5}$/, 'expected SERVICE:PORT')).default([]),
-  /** Addresses outside of the cluster, by port alone. */
+  /** External addresses that it may reach, by port only. */
   outside: z.array(port).default([]),
   resources: resources({ cpu: '100m', memory: '192Mi', limit: '512Mi' }),
 });
 
 export type ServiceValues = z.output<typeof service>;
 
-/** An accelerator: what a device plugin calls it, and how its nodes are told. */
+/** An accelerator: the resource name of its device plugin, and the label of its nodes. */
 const accelerator = z.strictObject({
   resource: z.string().regex(/^[a-z0-9.-]+\/[a-z0-9.-]+$/, 'expected a resource such as squat.ai/edgetpu'),
   label: z.strictObject({ key: nodeKey, value: word }),
-  /** Keeps others off its nodes. */
+  /** Keeps other pods off its nodes. */
   taint: z.boolean().default(true),
   runtimeClass: label.optional(),
 });
@@ -250,7 +250,7 @@ const usualAccelerators = {
 const node = z.strictObject({
   name: label,
   role: z.enum(['server', 'agent']),
-  /** Its address, for TLS and for the others. */
+  /** Its address, for TLS and for the other nodes. */
   address: host.optional(),
   arch: z.enum(['amd64', 'arm64']).default('arm64'),
   pi: z.boolean().default(false),
@@ -271,31 +271,31 @@ const nodes = z.strictObject({
       { name: 'agent-1', role: 'agent', arch: 'arm64', pi: true, labels: {} },
       { name: 'agent-2', role: 'agent', arch: 'arm64', pi: true, labels: {}, accelerator: 'coral' },
     ]),
-  /** HOST:PORT of a registry in the own network, without TLS unless `ca` is a file on each node. */
+  /** HOST:PORT of a registry in the local network, without TLS unless `ca` is a file on each node. */
   registry: z
     .strictObject({ host: z.string().regex(/^[\w.-]+:\d+$/), ca: z.string().startsWith('/').optional() })
     .optional(),
-  /** Addresses of operators, who may reach 6443 and SSH. */
+  /** Addresses of operators, who may connect to 6443 and SSH. */
   operators: z
     .array(z.string().regex(/^[\d.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i))
     .default(['192.168.0.0/16']),
-  /** No node reaches the internet: nothing is downloaded. */
+  /** No node can reach the internet: nothing is downloaded. */
   airGap: z.boolean().default(false),
 });
 
 const cloudInit = z.strictObject({
-  /** npm tarball of aiot, which the machine fetches. */
+  /** npm tarball of aiot that the machine downloads. */
   package: z
     .url({ protocol: /^https$/, error: 'expected an https address of aiot-VERSION.tgz' })
-    // It stands in the README, too, and a URL parser forgives line ends.
-    .regex(/^[^\s`\p{C}]+$/u, 'expected an address without spaces, line ends and backquotes')
+    // It also appears in the README, and a URL parser tolerates line breaks.
+    .regex(/^[^\s`\p{C}]+$/u, 'expected an address without spaces, line breaks and backquotes')
     .default('https://files.internal/aiot.tgz'),
-  /** Its digest: what comes is checked. */
+  /** Its digest, with which the download is verified. */
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
     .optional(),
-  /** Who may log in by SSH. */
+  /** SSH keys that may log in. */
   keys: z
     .array(
       z
@@ -307,11 +307,11 @@ const cloudInit = z.strictObject({
     )
     .default([]),
   user: label.default('operator'),
-  /** A certificate by an ACME authority for `host`; `false`: the platform's own CA alone. */
+  /** A certificate of an ACME authority for `host`; `false`: only the platform's own CA. */
   acme: orNone(z.strictObject({ email: z.email() })).default(false),
 });
 
-/** Where npm puts aiot, for units of systemd. */
+/** Folder into which npm installs aiot, for systemd units. */
 const systemd = z.strictObject({
   node: z.string().startsWith('/').default('/usr/bin/node'),
   package: z.string().startsWith('/').default('/usr/lib/node_modules/aiot'),
@@ -336,13 +336,13 @@ const argocd = z.strictObject({
   project: label.default('default'),
 });
 
-/** deploy.yaml: all that renderings differ by. What is absent follows from aiot.yaml, or is as said here. */
+/** deploy.yaml: everything in which renderings differ. Absent values are derived from aiot.yaml, or have the defaults given here. */
 export const valuesSchema = z.strictObject({
   name: label.optional(),
   namespace: label.optional(),
-  /** Names and addresses by which devices and people reach it; the first is in its URLs. */
+  /** Names and addresses at which devices and people reach it; the first is used in its URLs. */
   hosts: z.array(host).min(1).optional(),
-  /** The image that Dockerfile makes; the default is in a registry of one's own. */
+  /** The image that Dockerfile builds; the default is in a private registry. */
   image: image.optional(),
   pullSecret: label.optional(),
   images,
@@ -362,7 +362,7 @@ export const valuesSchema = z.strictObject({
   ingress: z.boolean().default(true),
   monitoring: z.boolean().default(false),
   services: z.record(label, service).default({}),
-  /** Besides coral and nvidia. */
+  /** In addition to coral and nvidia. */
   accelerators: z
     .record(label, accelerator)
     .default({})

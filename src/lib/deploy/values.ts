@@ -11,14 +11,14 @@ import { type Given, type ServiceValues, valuesSchema } from './values-schema.js
 const valuesFile = 'deploy.yaml';
 
 interface ValuesOptions {
-  /** File of values; absent = that of the project, where there is one. */
+  /** Values file; absent = the project's, if there is one. */
   file?: string | undefined;
   project: Project | null;
-  /** Parts that are there unless told: of the target, some with a project's streams. */
+  /** Components that are installed by default: those of the target, some only with a project's streams. */
   usual: () => Usual;
 }
 
-/** @throws AIOT_DEPLOY_VALUES (all that is wrong, each with file:line:column), AIOT_FILE_NOT_FOUND */
+/** @throws AIOT_DEPLOY_VALUES (all problems, each with file:line:column), AIOT_FILE_NOT_FOUND */
 export async function loadValues({ file, project, usual }: ValuesOptions): Promise<Values> {
   const own = project === null ? undefined : join(project.dir, valuesFile);
   const text =
@@ -27,7 +27,7 @@ export async function loadValues({ file, project, usual }: ValuesOptions): Promi
         ? undefined
         : await unless('AIOT_FILE_NOT_FOUND', readText(own))
       : await readText(file);
-  // A file of comments alone says nothing.
+  // A file that only has comments is empty.
   const empty = text === undefined || text.split('\n').every((line) => /^\s*(#|$)/.test(line));
   const given = empty ? valuesSchema.parse({}) : parseValues(text, file ?? own ?? valuesFile);
   return resolveValues(given, project, usual());
@@ -37,7 +37,7 @@ export function parseValues(text: string, file: string): Given {
   return parseYaml(text, file, valuesSchema, { code: 'AIOT_DEPLOY_VALUES', check: problemsIn });
 }
 
-/** What one field alone cannot tell. */
+/** Checks across fields. */
 function problemsIn(given: Given): Problem[] {
   return [...portProblems(given), ...partProblems(given), ...serviceProblems(given), ...nodeProblems(given)];
 }
@@ -64,14 +64,16 @@ function portProblems({ platform, kafka, services }: Given): Problem[] {
   ];
   const twice = all.flatMap(({ path, port }, index) => {
     const first = all.findIndex((other) => other.port === port);
-    return first === index ? [] : [{ path, message: `${port} is ${all[first]?.path.join('.')} already` }];
+    return first === index
+      ? []
+      : [{ path, message: `${port} is already used for ${all[first]?.path.join('.')}` }];
   });
   const few =
     kafka && outside && outside.brokers.length < kafka.brokers
       ? [
           {
             path: ['kafka', 'outside', 'brokers'],
-            message: `expected a port for each of ${kafka.brokers} brokers; got ${outside.brokers.length}`,
+            message: `expected one port for each of ${kafka.brokers} brokers; got ${outside.brokers.length}`,
           },
         ]
       : [];
@@ -85,19 +87,17 @@ function partProblems({ platform, broker, objects }: Given): Problem[] {
     ...(platform.compat && platform.replicas > 1
       ? needs(
           ['platform', 'replicas'],
-          'expected 1: the guide’s clients know one broker, which is in the platform',
+          "expected 1: the guide's clients support one broker only, the platform's",
         )
       : []),
     ...(platform.compat && broker
-      ? needs(['broker'], 'expected false: the guide’s clients know one broker, which is in the platform')
+      ? needs(['broker'], "expected false: the guide's clients support one broker only, the platform's")
       : []),
-    ...(objects === false
-      ? needs(['objects'], 'expected S3 for the platform, here or elsewhere (endpoint)')
-      : []),
+    ...(objects === false ? needs(['objects'], 'the platform needs S3, here or elsewhere (endpoint)') : []),
   ];
 }
 
-/** Names that installed parts have. */
+/** Names that installed components have. */
 const partNames = ['platform', 'database', 'objects', 'broker', 'nats', 'redis'];
 
 function serviceProblems({ services, accelerators }: Given): Problem[] {
@@ -107,7 +107,7 @@ function serviceProblems({ services, accelerators }: Given): Problem[] {
       ? [
           {
             path: ['services', name, 'accelerator'],
-            message: `none of accelerators: ${Object.keys(accelerators).join(', ')}`,
+            message: `not defined in accelerators: ${Object.keys(accelerators).join(', ')}`,
           },
         ]
       : []),
@@ -116,18 +116,18 @@ function serviceProblems({ services, accelerators }: Given): Problem[] {
     ),
     ...secrets.flatMap((secret, index) =>
       Object.hasOwn(env, secret)
-        ? [{ path: ['services', name, 'secrets', index], message: `${secret} stands in env too` }]
+        ? [{ path: ['services', name, 'secrets', index], message: `${secret} is also in env` }]
         : [],
     ),
     ...files.flatMap((file, index) =>
       size !== undefined && file.startsWith('data/')
-        ? [{ path: ['services', name, 'files', index], message: 'below data, which is a volume here' }]
+        ? [{ path: ['services', name, 'files', index], message: 'below data, which is already a volume' }]
         : [],
     ),
   ]);
 }
 
-/** A value that everybody could read. `$(NAME)` of one that is named under secrets is none. */
+/** A value that would be readable by everyone. `$(NAME)` of a value listed under secrets is allowed. */
 function secretProblems(
   path: PropertyKey[],
   key: string,
@@ -141,9 +141,9 @@ function secretProblems(
   const secret =
     (/(PASSWORD|TOKEN|SECRET|ACCESS_KEY)$/.test(key) && open !== '') || /:\/\/[^/\s:@]*:[^/\s@]+@/.test(open);
   return [
-    ...unknown.map(([text, name]) => ({ path, message: `${text}: ${name} is not under secrets` })),
+    ...unknown.map(([text, name]) => ({ path, message: `${text}: ${name} is not defined under secrets` })),
     ...(secret
-      ? [{ path, message: 'a secret in plain text: name its variable under secrets, and write $(NAME) here' }]
+      ? [{ path, message: 'a secret in plain text: define its variable under secrets, and use $(NAME) here' }]
       : []),
   ];
 }
@@ -156,21 +156,21 @@ function nodeProblems({ nodes, accelerators }: Given): Problem[] {
       ? [
           {
             path: ['nodes', 'list'],
-            message: `expected 1, 3 or 5 servers (of two, losing one loses both); got ${servers}`,
+            message: `expected 1, 3 or 5 servers (with two, losing one loses both); got ${servers}`,
           },
         ]
       : []),
     ...names.flatMap((name, index) =>
       names.indexOf(name) === index
         ? []
-        : [{ path: ['nodes', 'list', index, 'name'], message: `${name} stands there twice` }],
+        : [{ path: ['nodes', 'list', index, 'name'], message: `${name} is listed twice` }],
     ),
     ...nodes.list.flatMap(({ accelerator }, index) =>
       accelerator !== undefined && !Object.hasOwn(accelerators, accelerator)
         ? [
             {
               path: ['nodes', 'list', index, 'accelerator'],
-              message: `none of accelerators: ${Object.keys(accelerators).join(', ')}`,
+              message: `not defined in accelerators: ${Object.keys(accelerators).join(', ')}`,
             },
           ]
         : [],
@@ -180,7 +180,7 @@ function nodeProblems({ nodes, accelerators }: Given): Problem[] {
 
 type Optional = 'name' | 'namespace' | 'hosts' | 'image' | 'kafka' | 'nats' | 'redis' | 'argo' | 'pullSecret';
 
-/** deploy.yaml with all that it left out. */
+/** deploy.yaml with defaults filled in. */
 export interface Values extends Omit<Given, Optional> {
   name: string;
   namespace: string;
@@ -196,7 +196,7 @@ export interface Values extends Omit<Given, Optional> {
   services: Record<string, ServiceValues>;
 }
 
-/** Parts that are there unless told, by what somebody has. */
+/** Components that are installed by default. */
 export interface Usual {
   kafka: Values['kafka'];
   nats: Values['nats'];
@@ -204,10 +204,10 @@ export interface Usual {
   argo: Values['argo'];
 }
 
-/** Of what is asked for alone. */
+/** Installs only the components that are requested. */
 export const nothing: Usual = { kafka: false, nats: false, redis: false, argo: false };
 
-/** What deploy.yaml left out follows from the project, and from what the target has usually. */
+/** Derives missing values of deploy.yaml from the project and the target's defaults. */
 function resolveValues(given: Given, project: Project | null, usual: Usual): Values {
   const name = given.name ?? labelOf(project?.config.name ?? 'aiot');
   const hosts = given.hosts ?? [`${name}.internal`];
@@ -226,7 +226,7 @@ function resolveValues(given: Given, project: Project | null, usual: Usual): Val
   };
 }
 
-/** A project's name as names of Kubernetes are. */
+/** A project's name in the form of a Kubernetes name. */
 function labelOf(name: string): string {
   const text = name
     .toLowerCase()

@@ -3,17 +3,17 @@ import { inferenceSchema, reportedSchema } from './protocol/messages.js';
 
 const at = { device: z.string(), t: z.int() };
 
-/** What a virtual device tells about itself; `aiot device simulate --json` prints one a line. */
+/** Events of a virtual device; `aiot device simulate --json` prints one per line. */
 export const deviceEventSchema = z.discriminatedUnion('event', [
-  /** It read its flash; `model` = the active one. */
+  /** The device read its flash; `model` = the active one. */
   z.object({ event: z.literal('booted'), ...at, model: reportedSchema.shape.model }),
   z.object({ event: z.literal('online'), ...at }),
   z.object({ event: z.literal('offline'), ...at }),
-  /** The state of an update, as it is reported. */
+  /** The state of an update, as reported. */
   z.object({ event: z.literal('reported'), ...at, reported: reportedSchema }),
   z.object({ event: z.literal('command'), ...at, command: z.string(), ok: z.boolean() }),
   z.object({ event: z.literal('inference'), ...at, inference: inferenceSchema }),
-  /** A message that it could not make sense of, or a flash that is worn. */
+  /** An invalid message, or a worn flash. */
   z.object({
     event: z.literal('log'),
     ...at,
@@ -31,21 +31,21 @@ export const deviceEventSchema = z.discriminatedUnion('event', [
     inferences: z.int(),
     seconds: z.number(),
   }),
-  /** Its flash failed: it is dead until it boots again. */
+  /** The flash failed: the device is dead until it boots again. */
   z.object({ event: z.literal('died'), ...at, message: z.string() }),
   z.object({ event: z.literal('stopped'), ...at }),
 ]);
 
 export type DeviceEvent = z.output<typeof deviceEventSchema>;
 
-/** An event without what every event has. */
+/** An event without the members common to all events. */
 export type DeviceNews = DeviceEvent extends infer E
   ? E extends DeviceEvent
     ? Omit<E, 'device' | 't'>
     : never
   : never;
 
-/** One line that tells a person what happened, without the time. */
+/** Formats an event as one line for people, without the time. */
 export function describeEvent(event: DeviceEvent): string {
   switch (event.event) {
     case 'booted': {
@@ -67,15 +67,15 @@ export function describeEvent(event: DeviceEvent): string {
       return `${state}  ${parts.join(', ')}`;
     }
     case 'command':
-      return `command ${event.command}: ${event.ok ? 'done' : 'refused'}`;
+      return `command ${event.command}: ${event.ok ? 'done' : 'rejected'}`;
     case 'inference': {
       const { window, label, voted, scores, value, latencyMs } = event.inference;
       if (label === null || value !== null) {
-        const said = label === null ? '' : `${label}, voted ${voted}, `;
+        const said = label === null ? '' : `${label}, smoothed ${voted}, `;
         return `window ${window}: ${said}${scores.map(short).join(' ')}, ${latencyMs.toFixed(2)} ms`;
       }
       const best = Math.max(...scores);
-      return `window ${window}: ${label} (${(best * 100).toFixed(0)} %), voted ${voted}, ${latencyMs.toFixed(2)} ms`;
+      return `window ${window}: ${label} (${(best * 100).toFixed(0)} %), smoothed ${voted}, ${latencyMs.toFixed(2)} ms`;
     }
     case 'log':
       return `${event.level}: ${event.message}`;
@@ -84,7 +84,7 @@ export function describeEvent(event: DeviceEvent): string {
       return `sent ${recording}: ${samples} samples, ${messages} messages, ${inferences} inferences in ${seconds.toFixed(1)} s`;
     }
     case 'died':
-      return `died: ${event.message}`;
+      return `stopped with an error: ${event.message}`;
     case 'stopped':
       return 'stopped';
   }

@@ -1,48 +1,48 @@
 /**
- * The device's side: protocol v1, the update state machine, and the virtual device over a simulated flash.
- * Keeps no fleet; what the platform thinks of a device is the fleet room's matter.
+ * The device side: protocol v1, the update state machine, and the virtual device over a simulated flash.
+ * Stores no fleet; the platform's view of a device is in the fleet module.
  */
 
-export { type Conformity, type ConformOptions, conformDevice, conformitySchema } from './conform/conform.js';
+export { boardEventSchema, describeBoardEvent, simulateBoard, simulatedBoards } from './board.js';
+export { type Conformity, conformDevice, conformitySchema } from './conform/conform.js';
 export { type DeviceEvent, describeEvent, deviceEventSchema } from './events.js';
-export { chanceOf, isAway, parseClock, parseLatency, parseShare } from './fleet/network.js';
+export { chanceOf, isAway, type Network, parseClock, parseLatency, parseShare } from './fleet/network.js';
 export { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from './fleet/rehearsed.js';
 export {
   describeFleetEvent,
-  type FleetEvent,
   type FleetOptions,
   fleetEventSchema,
   simulateFleet,
   usualTemplate,
 } from './fleet/simulate.js';
-export { simulateBoardAtGuide } from './guide/at-platform.js';
-export { guideTopics } from './guide/messages.js';
-export {
-  describeGuideEvent,
-  type GuideEvent,
-  guideEventSchema,
-  guideRoles,
-  simulateGuideBoard,
-} from './guide/simulate.js';
-export type { DeviceIdentity } from './identity/identity.js';
-export { describeKitEvent, type KitEvent, kitEventSchema, simulateKit } from './kit.js';
-export { createNativeDevice, type NativeDevice, type SimulatedDevice } from './native/device.js';
-export { simulateNatives } from './native/simulate.js';
-export { type Onboarded, onboardDevice, onboardedSchema } from './onboard/onboard.js';
+export { createNativeDevice, type SimulatedDevice } from './native/device.js';
+export { simulateNative } from './native/simulate.js';
+export { type Onboarded, onboardedSchema } from './onboard/onboard.js';
 export { provision } from './onboard/provision.js';
 export { renewDevice } from './onboard/renew.js';
 export { foundInFolder, foundOnBoard } from './onboard/verify-board.js';
-export * from './protocol/codec.js';
-export * from './protocol/codec.js';
-export * from './protocol/control.js';
-export * from './protocol/messages.js';
-export * from './protocol/proof.js';
-export { protocolSchemas } from './protocol/schemas.js';
-export type { ModelRuntime } from './runtime.js';
+export {
+  decodeMessage,
+  deviceChannels,
+  encodeMessage,
+  isProtocolTopic,
+  parseTopic,
+  type TopicParts,
+  topicOf,
+} from './protocol/codec.js';
+export { logSchema, replySchema } from './protocol/control.js';
+export {
+  type Desired,
+  inferenceSchema,
+  presenceSchema,
+  type Reported,
+  reportedSchema,
+  type SignedProof,
+  telemetryMembers,
+  telemetrySchema,
+  type UpdateState,
+} from './protocol/messages.js';
+export { checkProof, type Proof } from './protocol/proof.js';
 export { simulateDevice } from './simulate.js';
-export { parseSpeed, type Sensor } from './telemetry/sensor.js';
-export type { BundleSource } from './update/types.js';
+export { parseSpeed } from './telemetry/sensor.js';
 export { createVirtualDevice } from './virtual/device.js';
-export { createFlash, type Flash, PowerCut } from './virtual/flash.js';
-export { createDeviceStore, flashBytesFor } from './virtual/store.js';
-export type { VirtualDevice } from './virtual/types.js';

@@ -4,7 +4,7 @@ import { timeLimit } from '../core/tasks.js';
 import { type Clock, systemClock } from '../core/time.js';
 import { connectBroker, disconnectBroker } from '../stream/mqtt/connect.js';
 
-/** What happens at a board of the kit. `t`: ms since 1970. */
+/** Events of a kit board. `t`: ms since 1970. */
 export const kitEventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('connected'), t: z.number(), board: z.string(), broker: z.string() }),
   z.object({
@@ -14,7 +14,7 @@ export const kitEventSchema = z.discriminatedUnion('event', [
     topic: z.string(),
     payload: z.string(),
   }),
-  /** What came for its actors: a servo's place, 0 to 1. */
+  /** A command for its actuators: a servo's position, 0 to 1. */
   z.object({
     event: z.literal('actor'),
     t: z.number(),
@@ -30,11 +30,11 @@ export type KitEvent = z.output<typeof kitEventSchema>;
 interface SimulateKitOptions {
   /** The broker: `mqtt://HOST:PORT`. */
   to: string;
-  /** Loops a second; the kit's own takes 1.5 s. */
+  /** Loops per second; the real kit takes 1.5 s per loop. */
   rateHz?: number;
-  /** Ends after so many loops. */
+  /** Number of loops after which to end. */
   count?: number;
-  /** Ends after this time, ms. */
+  /** Time after which to end, ms. */
   forMs?: number;
   seed: number;
   /** Its client id and user. */
@@ -45,8 +45,8 @@ interface SimulateKitOptions {
 }
 
 /**
- * A board of the IoT kit as a broker sees one: MQTT 3.1, its MAC address as client id and user, a password that means nothing,
- * QoS 0, and a NUL at the end of each payload. Runs until its loops or its time are over, or the signal is aborted.
+ * A board of the IoT kit as a broker sees it. It uses MQTT 3.1, its MAC address as client id and user, a dummy password, QoS 0, and a NUL
+ * at the end of each payload. It runs until its loops are done, its time is up, or the signal is aborted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function simulateKit(options: SimulateKitOptions): Promise<void> {
@@ -87,7 +87,7 @@ export async function simulateKit(options: SimulateKitOptions): Promise<void> {
   onEvent({ event: 'ended', ...at(), messages });
 }
 
-/** One line that tells a person what happened, without the time. */
+/** Formats an event as one line for people, without the time. */
 export function describeKitEvent(event: KitEvent): string {
   switch (event.event) {
     case 'connected':
@@ -97,31 +97,31 @@ export function describeKitEvent(event: KitEvent): string {
     case 'actor':
       return `← ${event.topic}  ${event.payload}`;
     case 'ended':
-      return `ended after ${event.messages} messages`;
+      return `stopped after ${event.messages} messages`;
   }
 }
 
-/** What a board of the IoT kit publishes, as text without the NUL that it ends with. */
+/** A message published by a board of the IoT kit, as text without the trailing NUL. */
 interface KitMessage {
   topic: string;
   text: string;
 }
 
-/** How hard the machine works that the kit's board sits on; the word is the class in its readings. */
+/** Load of the machine that the kit's board is mounted on; the word is the class in its readings. */
 const loads = [
   { name: 'low', celsius: 24, humidity: 46 },
   { name: 'middle', celsius: 30, humidity: 40 },
   { name: 'high', celsius: 38, humidity: 33 },
 ] as const;
 
-/** Readings in a row under one load, and those of one loop in which something else happens. */
+/** Number of consecutive readings under one load, and number of loops between other events. */
 const readingsPerLoad = 20;
 
 const eventEvery = 7;
 
 /**
- * The messages of one loop after the other, without an end: a reading each time, and now and then a magnet at the Hall sensor, the
- * button, a card or the encoder. Temperature and humidity follow the load with a delay, so that there is something to learn; the
+ * Endless messages, one loop at a time: a reading each, and occasionally a magnet at the Hall sensor, the
+ * button, a card or the encoder. Temperature and humidity follow the load with a delay, so that a model can learn from them; the
  * same seed gives the same messages.
  */
 export function* kitMessages(seed: number): Generator<KitMessage[]> {

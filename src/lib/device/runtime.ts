@@ -1,19 +1,19 @@
 import type { Predictor } from '../model/bundle/predictor.js';
 import type { SignalSpec } from '../signal/spec.js';
 
-/** A bundle that is in use. */
+/** A bundle in use. */
 export interface LoadedModel {
   /** Fields of one sample, in order. */
   fields: string[];
-  /** Hz, as samples arrive; null = each sample is answered by itself, at whatever rate. */
+  /** Input sample rate, Hz; null = each sample is predicted individually, at any rate. */
   rateHz: number | null;
   classes: string[];
-  /** Memory that its tensors take. */
+  /** Memory for its tensors. */
   arenaBytes: number;
   createPredictor(): Pick<Predictor, 'push' | 'reset'>;
 }
 
-/** What a device does with bundles, as a port: tests put their own in. */
+/** A device's operations on bundles, as a port: tests substitute their own. */
 export interface ModelRuntime {
   /** @throws AIOT_BUNDLE_MALFORMED */
   load(bundle: Uint8Array): Promise<LoadedModel>;
@@ -21,15 +21,15 @@ export interface ModelRuntime {
   checkGolden(bundle: Uint8Array): Promise<{ vectors: number; passed: number }>;
 }
 
-/** A window of one sample as it came: what a model of a table's rows takes. */
+/** A window of one unprocessed sample, as taken by a model of table rows. */
 function isTimeless({ windowSamples, lowpassHz, resampleHz, rateHz }: SignalSpec): boolean {
   return windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
 }
 
-/** What a device loads with its first update. */
+/** Modules loaded at a device's first update. */
 export const laterParts = [() => import('../model/index.js'), () => import('undici')];
 
-/** The model room's interpreter: bit-exact, as on a chip. */
+/** The interpreter of the model module: bit-exact with the chip. */
 export const interpreterRuntime: ModelRuntime = {
   async load(bytes) {
     const { createPredictor, unpackBundle } = await import('../model/index.js');

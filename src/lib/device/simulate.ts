@@ -17,35 +17,35 @@ import { trustInFile } from './virtual/trust.js';
 import { configFlashBytes, defaultSlotBytes, type VirtualDevice } from './virtual/types.js';
 
 export interface SimulateOptions {
-  /** Folder of `aiot device provision`; the device's flash is kept in it too. */
+  /** Folder of `aiot device provision`, which also contains the device's flash. */
   identityDir: string;
-  /** A CSV file to replay, or a motor to watch; neither = only be there for updates and commands. */
+  /** A CSV file to replay, or a motor to simulate; neither = only handle updates and commands. */
   recording?: string;
   motor?: MotorState;
-  /** Samples a second; default 100 for a recording, 200 for a motor: as in the templates. */
+  /** Samples per second; default 100 for a recording and 200 for a motor, as in the templates. */
   rateHz?: number;
   /** Default: as in the templates, `motion` for a recording and `shaded-pole-motor-sensor_data` for a motor. */
   stream?: string;
   speed: number | 'max';
   predict: boolean;
-  /** Begin the recording again when it ends, as a new take. */
+  /** Restart the recording when it ends, as a new take. */
   loop: boolean;
-  /** End after this time online, ms. */
+  /** Time online after which to end, ms. */
   forMs?: number;
   seed: number;
-  /** The firmware's core as a program of its own, instead of the device in this process. */
+  /** Runs the firmware's core as a separate program instead of the device in this process. */
   native?: boolean;
-  /** That program, where it is not aiot's own. */
+  /** Path of that program, if it is not aiot's own. */
   program?: string;
   signal?: AbortSignal;
   onEvent: (event: DeviceEvent) => void;
-  /** The native program is being built, which takes a while. */
+  /** Called while the native program is being built, which takes a while. */
   onBuild?: () => void;
 }
 
 /**
- * Runs a virtual device until its recording ends, the time is over, or the signal is aborted; it says goodbye in any case.
- * @throws AIOT_DEVICE_BUSY, AIOT_INTERRUPTED when a recording was cut short by the signal; bad input before the device goes online
+ * Runs a virtual device until its recording ends, its time is up, or the signal is aborted; in every case it goes offline cleanly.
+ * @throws AIOT_DEVICE_BUSY, AIOT_INTERRUPTED if the signal cut a recording short; invalid input before the device goes online
  */
 export async function simulateDevice(options: SimulateOptions): Promise<void> {
   const { identityDir, forMs, signal } = options;
@@ -60,7 +60,7 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   try {
     const run = options.native ? runNative : runVirtual;
     await run(options, identity, sensor, async (device) => {
-      // Without a recording to send whole it runs until it is told to end, on the way to the platform, too.
+      // Without a recording to send in full it runs until it is aborted, which may also happen while it is connecting.
       const endless = !recording || options.loop;
       await device.connect({ signal }).catch((error: unknown) => {
         if (!endless || !signal?.aborted) throw error;
@@ -153,15 +153,15 @@ async function act(
     if (!loop) break;
   }
   if (!loop && options.signal?.aborted) {
-    throw new AiotError('AIOT_INTERRUPTED', `${recording.id} was cut short`);
+    throw new AiotError('AIOT_INTERRUPTED', `${recording.id} was truncated`);
   }
 }
 
-/** A device without a model waits for its first one to be rolled out. @throws AIOT_DEVICE_NO_MODEL when the time is over */
+/** A device without a model waits for its first rollout. @throws AIOT_DEVICE_NO_MODEL when the time is up */
 async function firstModel(device: Simulated, options: SimulateOptions, end: AbortSignal): Promise<void> {
   const hasModel = () => (device.reported?.model ?? null) !== null;
   if (hasModel()) return;
-  const message = 'no model yet: waiting for one to be rolled out';
+  const message = 'no model yet: waiting for a rollout';
   options.onEvent({ device: device.name, t: Date.now(), event: 'log', level: 'info', message });
   while (!hasModel() && !end.aborted) await systemClock.sleep(100, end).catch(() => {});
   if (hasModel() || options.signal?.aborted) return;
@@ -173,7 +173,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Takes a device's folder for this process, and notes in device.pid which one that is. Returns what gives it back.
+ * Locks a device's folder for this process and writes its process id to device.pid. Returns the function that unlocks it.
  * @throws AIOT_DEVICE_BUSY, AIOT_FILE_NOT_WRITABLE
  */
 async function lockDevice(folder: string): Promise<() => Promise<void>> {
@@ -183,7 +183,7 @@ async function lockDevice(folder: string): Promise<() => Promise<void>> {
     const owner = (await readFile(note, 'utf8').catch(() => '')).trim();
     throw new AiotError(
       'AIOT_DEVICE_BUSY',
-      `the device in ${folder} is run by ${owner ? `process ${owner}` : 'another process'}`,
+      `the device in ${folder} is already run by ${owner ? `process ${owner}` : 'another process'}`,
     );
   }
   try {

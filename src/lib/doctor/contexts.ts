@@ -1,13 +1,12 @@
 import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
+import { createClient } from '../api/client.js';
+import { adviceFor } from '../api/context.js';
 import { type ChosenContext, chosenContext, readContexts } from '../core/contexts.js';
-import { AiotError, systemCode } from '../core/errors.js';
+import { AiotError, isUntrusted, systemCode } from '../core/errors.js';
 import { readText } from '../core/files.js';
 import { configFolder } from '../core/folders.js';
-import { isUntrusted } from '../core/http-agent.js';
 import { timeLimit } from '../core/tasks.js';
-import { createClient } from '../registry/client.js';
-import { adviceFor } from '../registry/context.js';
 import { type DoctorOptions, type Finding, fail, ok, warn } from './finding.js';
 
 const day = 86_400_000;
@@ -15,7 +14,7 @@ const clockToleranceMs = 60_000;
 
 type Options = Pick<DoctorOptions, 'timeoutMs' | 'now' | 'signal'>;
 
-/** Every platform this user knows: whether it answers, with which certificate, at what time, and takes the token. */
+/** Checks each of the user's platforms: reachability, certificate, time, and token. */
 export async function checkContexts(env: NodeJS.ProcessEnv, options: Options): Promise<Finding[]> {
   const { contexts } = await readContexts(configFolder(env));
   const entries = Object.entries(contexts);
@@ -24,15 +23,15 @@ export async function checkContexts(env: NodeJS.ProcessEnv, options: Options): P
     ...(chosen?.from === 'environment' ? [checkContext('AIOT_URL', chosen, true, options)] : []),
     ...entries.map(([name, context]) => {
       const isCurrent = name === chosen?.name;
-      // Another context is a way out for the one in use alone.
+      // Another context is an alternative only to the current one.
       const others = isCurrent ? chosen.others : [];
       const known = { ...context, name, kind: context.kind ?? 'platform', from: 'name', others } as const;
       return checkContext(`context ${name}`, known, isCurrent, options);
     }),
   ]);
   if (entries.length === 0 && findings.length === 0)
-    return [ok('contexts', 'none yet; aiot up makes the first')];
-  const none = warn('contexts', 'no context is in use', 'aiot context use NAME');
+    return [ok('contexts', 'none yet; aiot up creates the first one')];
+  const none = warn('contexts', 'no context is selected', 'aiot context use NAME');
   return [...(chosen === null ? [none] : []), ...findings.flat()];
 }
 
@@ -48,7 +47,7 @@ async function checkContext(
     const seen = await probe(url, ca, options.timeoutMs, options.signal);
     const token = await checkToken(context, ca);
     return [
-      ok(check, `${url} answers${token}${current ? ', and is in use' : ''}`),
+      ok(check, `${url} responds${token}${current ? ', and is the current context' : ''}`),
       certificate(check, seen.expires - options.now()),
       ...clock(check, seen.time - options.now()),
     ];
@@ -58,8 +57,8 @@ async function checkContext(
       error instanceof AiotError
         ? error
         : { code: 'AIOT_BUG' as const, message: String(error), next: 'aiot status' };
-    // A platform that is down is no fault of this machine; one that answers with the wrong papers is. One that is not in
-    // use keeps nobody from the main job.
+    // An unreachable platform is no fault of this machine; one with an untrusted certificate is. A platform that is not current does not
+    // affect the main use case.
     const status = current && code !== 'AIOT_PLATFORM_UNREACHABLE' ? fail : warn;
     return [status(check, message, adviceFor(context)[code] ?? next)];
   }
@@ -70,7 +69,7 @@ async function checkToken(context: ChosenContext, ca: string | undefined): Promi
   const client = createClient({ url: context.url, token: context.token, ...(ca ? { ca } : {}) });
   try {
     await client.status();
-    return ' and takes the token';
+    return ' and accepts the token';
   } finally {
     await client.close();
   }
@@ -78,7 +77,7 @@ async function checkToken(context: ChosenContext, ca: string | undefined): Promi
 
 function certificate(check: string, leftMs: number): Finding {
   const days = Math.floor(leftMs / day);
-  const detail = `its certificate is good for ${days} more days`;
+  const detail = `its certificate is valid for ${days} more days`;
   return leftMs < 30 * day
     ? warn(`${check} certificate`, detail, 'aiot down, then aiot up: it renews the certificate.')
     : ok(`${check} certificate`, detail);
@@ -88,18 +87,24 @@ function clock(check: string, offMs: number): Finding[] {
   if (Math.abs(offMs) <= clockToleranceMs) return [];
   const seconds = Math.round(Math.abs(offMs) / 1000);
   const detail = `its clock is ${seconds} s ${offMs > 0 ? 'ahead of' : 'behind'} this one`;
-  return [warn(`${check} clock`, detail, 'Synchronize both clocks: certificates and manifests have dates.')];
+  return [
+    warn(
+      `${check} clock`,
+      detail,
+      'Synchronize both clocks: certificates and manifests have validity periods.',
+    ),
+  ];
 }
 
 interface Probe {
-  /** End of the server's certificate, ms since 1970. */
+  /** Expiry of the server's certificate, ms since 1970. */
   expires: number;
-  /** The server's time by its Date header, to the second; this machine's where it sends none. */
+  /** The server's time by its Date header, to the second; this machine's time if it sends none. */
   time: number;
 }
 
 /**
- * One HTTPS request to /healthz, certificate verified, over within `timeoutMs` whatever the server does.
+ * One HTTPS request to /healthz with a verified certificate, finished within `timeoutMs` in any case.
  * @throws AIOT_PLATFORM_UNREACHABLE, AIOT_PLATFORM_UNTRUSTED
  */
 function probe(url: string, ca: string | undefined, timeoutMs: number, signal: AbortSignal): Promise<Probe> {
@@ -120,7 +125,7 @@ function told(error: Error, url: string, timeoutMs: number): AiotError {
   const code = systemCode(error) ?? error.name;
   const details = { cause: error, endpoint: url };
   if (isUntrusted(code))
-    return new AiotError('AIOT_PLATFORM_UNTRUSTED', `${url} cannot be trusted (${code})`, details);
-  const reason = code === 'ABORT_ERR' ? `nothing within ${timeoutMs} ms` : code;
-  return new AiotError('AIOT_PLATFORM_UNREACHABLE', `no answer from ${url} (${reason})`, details);
+    return new AiotError('AIOT_PLATFORM_UNTRUSTED', `${url} is not trusted (${code})`, details);
+  const reason = code === 'ABORT_ERR' ? `no response within ${timeoutMs} ms` : code;
+  return new AiotError('AIOT_PLATFORM_UNREACHABLE', `no response from ${url} (${reason})`, details);
 }

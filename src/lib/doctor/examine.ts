@@ -8,7 +8,7 @@ import { checkContexts } from './contexts.js';
 import { type Diagnosis, type DoctorOptions, type Finding, fail, ok, warn } from './finding.js';
 import { checkPort } from './ports.js';
 
-/** All checks; they do not depend on each other, and one that breaks is a finding like any other. */
+/** All checks; they are independent, and a check that throws becomes a finding. */
 export async function examine(options: DoctorOptions): Promise<Diagnosis> {
   const { env, ports, signal } = options;
   const groups: [string, () => Promise<Finding[]> | Finding[]][] = [
@@ -40,7 +40,7 @@ async function guarded(name: string, check: () => Promise<Finding[]> | Finding[]
   }
 }
 
-/** As package.json's engines: `>=20.19`. */
+/** In the form of package.json's engines: `>=20.19`. */
 const oldest = [20, 19] as const;
 
 export function checkNode(version: string): Finding {
@@ -53,9 +53,12 @@ export function checkNode(version: string): Finding {
 }
 
 const reinstall =
-  'Install the dependencies anew: npm ci && npm run build in a clone, or npm install -g aiot.';
+  'Install the dependencies again: npm ci && npm run build in a clone, or npm install -g aiot.';
 
-/** Whether the two WebAssembly libraries load: LiteRT runs what was trained; TensorFlow.js, which is optional, trains with --backend wasm or cpu. */
+/**
+ * Checks that the two WebAssembly libraries load: LiteRT runs trained models; TensorFlow.js, which is optional, trains with --backend wasm
+ * or cpu.
+ */
 async function checkLibraries(): Promise<Finding[]> {
   return [
     await loads('tensorflow', 'TensorFlow.js on its wasm backend', async () => {
@@ -85,8 +88,8 @@ async function loads(check: string, what: string, load: () => Promise<string>): 
 }
 
 /**
- * Whether a folder, or where it is not there yet the one it will be made in, can be written. `private`: neither it nor a
- * file right in it may be readable by others, as it holds tokens and keys.
+ * Checks that a folder, or its nearest existing parent, can be written to. `private`: neither the folder nor a file directly in it may be
+ * readable by others, because it contains tokens and keys.
  */
 export async function checkFolder(
   check: string,
@@ -97,17 +100,15 @@ export async function checkFolder(
   try {
     await access(there, constants.W_OK | constants.X_OK);
   } catch {
-    return [
-      fail(check, `${there} cannot be written`, `Give yourself the right to, or set ${variableOf(check)}.`),
-    ];
+    return [fail(check, `${there} is not writable`, `Change its permissions, or set ${variableOf(check)}.`)];
   }
-  if (there !== folder) return [ok(check, `${folder}, made when needed`)];
+  if (there !== folder) return [ok(check, `${folder}, created when needed`)];
   const info = await stat(folder);
   if (!info.isDirectory())
-    return [fail(check, `${folder} is not a folder`, `Move it away, or set ${variableOf(check)}.`)];
+    return [fail(check, `${folder} is not a folder`, `Move it, or set ${variableOf(check)}.`)];
   const open = mode === 'private' && process.platform !== 'win32' ? await openToOthers(folder) : [];
   if (open.length === 0) return [ok(check, folder)];
-  return [fail(check, `others may read ${open.join(', ')}`, `chmod -R go= ${folder}`)];
+  return [fail(check, `other users can read ${open.join(', ')}`, `chmod -R go= ${folder}`)];
 }
 
 function variableOf(check: string): string {
@@ -133,7 +134,7 @@ async function openToOthers(folder: string): Promise<string[]> {
 
 const mebi = 1024 ** 2;
 
-/** Free space where the platform's data is kept. A demo needs some tens of MiB, a busy platform much more. */
+/** Free space in the platform's data folder. A demo needs some tens of MiB, a busy platform much more. */
 async function checkDisk(folder: string): Promise<Finding> {
   const at = await existing(folder);
   const { bavail, bsize } = await statfs(at);
@@ -152,10 +153,10 @@ async function existing(path: string): Promise<string> {
   return there || dirname(path) === path ? path : existing(dirname(path));
 }
 
-/** When this check was written: no machine that runs it can be earlier. */
+/** Date on which this check was written: no current clock can be earlier. */
 const earliest = Date.parse('2026-11-01T00:00:00Z');
 
-/** Certificates and manifests have dates: a clock that starts at 1970 refuses all of them. */
+/** Certificates and manifests have dates: with a clock that starts at 1970, all of them are rejected. */
 export function checkClock(now: number): Finding {
   const detail = new Date(now).toISOString();
   return now >= earliest
@@ -163,6 +164,6 @@ export function checkClock(now: number): Finding {
     : fail(
         'clock',
         `${detail} is in the past`,
-        'Set the clock, or start its synchronization: timedatectl set-ntp true',
+        'Set the clock, or enable time synchronization: timedatectl set-ntp true',
       );
 }

@@ -2,16 +2,16 @@ import * as z from 'zod';
 
 export const findingSchema = z.object({
   check: z.string(),
-  /** `warn`: something will not work, but may not be needed; `fail`: the main job will not work. */
+  /** `warn`: something will not work, but may not be needed; `fail`: the main use case will not work. */
   status: z.enum(['ok', 'warn', 'fail']),
   detail: z.string(),
-  /** What to do; null when all is well. */
+  /** How to fix it; null if all is well. */
   next: z.string().nullable(),
 });
 export type Finding = z.output<typeof findingSchema>;
 
 export const diagnosisSchema = z.object({
-  /** False when a check failed. */
+  /** False if a check failed. */
   healthy: z.boolean(),
   checks: z.array(findingSchema),
 });
@@ -33,9 +33,9 @@ export const fail = (check: string, detail: string, next: string): Finding => ({
 
 export interface DoctorOptions {
   env: Record<string, string | undefined>;
-  /** Ports that `aiot up` takes unless told. */
+  /** Default ports of `aiot up`. */
   ports: { http: number; mqtts: number };
-  /** How long a platform may take to answer, ms. */
+  /** How long a platform may take to respond, ms. */
   timeoutMs: number;
   now: () => number;
   signal: AbortSignal;

@@ -3,20 +3,19 @@ import { createServer } from 'node:net';
 import { systemCode } from '../core/errors.js';
 import { type Finding, ok, warn } from './finding.js';
 
-/** Whether `aiot up` could listen there, and who does when it could not. */
+/** Checks whether `aiot up` could listen on a port, and which process uses it otherwise. */
 export async function checkPort(check: string, port: number, flag: string): Promise<Finding> {
   const refused = await listen(port);
   if (refused === undefined) return ok(check, `${port} is free`);
-  if (refused !== 'EADDRINUSE')
-    return warn(check, `${port} cannot be used (${refused})`, `aiot up ${flag} 0`);
+  if (refused !== 'EADDRINUSE') return warn(check, `${port} is not usable (${refused})`, `aiot up ${flag} 0`);
   const owner = await ownerOf(port);
   const detail = `${port} is in use${owner ? ` by ${owner.name}, pid ${owner.pid}` : ''}`;
-  // The platform itself, most often: then all is as it should be.
+  // Usually the platform itself, which is fine.
   if (owner?.aiot) return ok(check, detail);
-  return warn(check, detail, `aiot up ${flag} 0 takes any free port.`);
+  return warn(check, detail, `To use any free port, run \`aiot up ${flag} 0\`.`);
 }
 
-/** The system's error code, or undefined when it could listen. */
+/** The system's error code, or undefined if it could listen. */
 function listen(port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
@@ -35,9 +34,8 @@ interface PortOwner {
 const listening = '0A';
 
 /**
- * The process that listens on a TCP port, as Linux tells it: /proc/net/tcp has the socket's inode (proc(5): local
- * address and port in hex, state 0A = LISTEN), /proc/PID/fd links to it. Other systems, and other users' processes:
- * undefined.
+ * The process that listens on a TCP port, on Linux. The file /proc/net/tcp has the socket's inode (proc(5): local address and port in hex,
+ * state 0A = LISTEN), to which /proc/PID/fd links. Undefined on other systems, and for other users' processes.
  */
 async function ownerOf(port: number): Promise<PortOwner | undefined> {
   if (process.platform !== 'linux') return undefined;

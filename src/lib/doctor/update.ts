@@ -1,32 +1,35 @@
 import * as z from 'zod';
 import { AiotError, systemCode } from '../core/errors.js';
 import { aiotVersion } from '../core/folders.js';
-import { startProgram } from '../core/process.js';
+import { runProgram } from '../core/process.js';
+import { parsedJson } from '../core/text.js';
 import { compareVersions } from '../fleet/version.js';
 
 export const updateSchema = z.object({
-  /** That is running. */
+  /** The running version. */
   version: z.string(),
-  /** Whether the registry was asked. */
+  /** Whether the registry was queried. */
   checked: z.boolean(),
-  /** The registry's latest; null: it was not asked. */
+  /** The registry's latest version; null: not queried. */
   latest: z.string().nullable(),
   newer: z.boolean().nullable(),
-  /** What installs it. */
+  /** The command that installs it. */
   install: z.string(),
 });
 export type Update = z.output<typeof updateSchema>;
 
-export interface UpdateOptions {
-  /** Ask the registry. Nothing in aiot does but this. */
+interface UpdateOptions {
+  /** Query the registry. Nothing else in aiot does. */
   check: boolean;
   timeoutMs: number;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Whether the registry that npm is set up for has a newer version. npm asks it: it knows proxies, certificates and accounts.
- * @throws AIOT_NOT_FOUND (the registry has no such package), AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED with npm's own reason, AIOT_TIMEOUT, AIOT_INTERRUPTED
+ * Checks whether the registry that npm is configured for has a newer version. npm sends the query, because it knows proxies, certificates
+ * and accounts.
+ * @throws AIOT_NOT_FOUND (the registry has no such package), AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED with npm's own reason,
+ * AIOT_TIMEOUT, AIOT_INTERRUPTED
  */
 export async function lookForUpdate({ check, timeoutMs, signal }: UpdateOptions): Promise<Update> {
   const version = aiotVersion();
@@ -36,67 +39,44 @@ export async function lookForUpdate({ check, timeoutMs, signal }: UpdateOptions)
   return { version, checked: true, latest, newer: (compareVersions(latest, version) ?? 0) > 0, install };
 }
 
-function latestVersion(timeoutMs: number, signal: AbortSignal | undefined): Promise<string> {
-  const limit = AbortSignal.timeout(timeoutMs);
-  return new Promise((resolve, reject) => {
-    const child = startProgram('npm', ['view', 'aiot@latest', 'version', '--json'], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
-      // Without a network npm would try three times, for a minute and more.
-      env: { ...process.env, npm_config_fetch_retries: '0' },
-      // npm.cmd there.
-      shell: process.platform === 'win32',
-    });
-    const said = { stdout: '', stderr: '' };
-    for (const name of ['stdout', 'stderr'] as const) {
-      child[name].on('data', (chunk: Buffer) => {
-        said[name] = (said[name] + chunk.toString('utf8')).slice(0, 100_000);
-      });
-    }
-    child.on('error', (cause) => {
-      if (signal?.aborted) return reject(signal.reason);
-      if (limit.aborted) {
-        const text = `npm did not answer within ${timeoutMs / 1000} s`;
-        return reject(new AiotError('AIOT_TIMEOUT', text, { cause }));
-      }
-      reject(
-        new AiotError('AIOT_PROGRAM_NOT_FOUND', `npm cannot be run (${systemCode(cause) ?? cause.message})`, {
-          cause,
-          next: 'Where aiot came as a Debian package or a tarball, look where it came from.',
-        }),
-      );
-    });
-    child.on('close', (code) => {
-      const found = code === 0 ? versionIn(said.stdout) : undefined;
-      if (found !== undefined) return resolve(found);
-      reject(failureOf(said));
+async function latestVersion(timeoutMs: number, signal: AbortSignal | undefined): Promise<string> {
+  const end = await runProgram('npm', ['view', 'aiot@latest', 'version', '--json'], {
+    signal,
+    timeoutMs,
+    graceMs: 500,
+    // Without a network npm would retry three times, for more than a minute.
+    env: { ...process.env, npm_config_fetch_retries: '0' },
+    // On Windows the program is npm.cmd.
+    shell: process.platform === 'win32',
+  }).catch((cause: Error) => {
+    signal?.throwIfAborted();
+    const why = systemCode(cause) ?? cause.message;
+    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `npm cannot be run (${why})`, {
+      cause,
+      next: 'If you installed aiot from a Debian package or a tarball, check that source.',
     });
   });
+  if (end.timedOut) throw new AiotError('AIOT_TIMEOUT', `npm did not respond within ${timeoutMs / 1000} s`);
+  const found = end.code === 0 ? versionIn(end.stdout) : undefined;
+  if (found === undefined) throw failureOf(end);
+  return found;
 }
 
 function versionIn(stdout: string): string | undefined {
-  const value = json(stdout);
+  const value = parsedJson(stdout);
   return typeof value === 'string' ? value : undefined;
 }
 
-/** With --json npm prints its error on stdout, too. */
+/** With --json npm also prints its error on stdout. */
 function failureOf({ stdout, stderr }: { stdout: string; stderr: string }): AiotError {
-  const { error } = (json(stdout) ?? {}) as { error?: { code?: string; summary?: string } };
+  const { error } = (parsedJson(stdout) ?? {}) as { error?: { code?: string; summary?: string } };
   if (error?.code === 'E404') {
-    return new AiotError('AIOT_NOT_FOUND', 'the npm registry in use has no package named aiot', {
-      next: 'npm config get registry names the registry. Until aiot is published there, update the clone, archive or package that you installed from.',
+    return new AiotError('AIOT_NOT_FOUND', 'the npm registry has no package named aiot', {
+      next: 'To see the registry, run `npm config get registry`. Until aiot is published there, update your clone, archive or package.',
     });
   }
   const [line = ''] = stderr.split('\n').filter((each) => each.trim() !== '');
   const told = [error?.code, error?.summary?.split('\n')[0]].filter(Boolean).join(': ');
-  const reason = told || line || 'no version in its answer';
+  const reason = told || line || 'its response contains no version';
   return new AiotError('AIOT_PROGRAM_FAILED', `npm view aiot: ${reason}`);
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,16 +1,15 @@
 import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
+import { hex } from '../core/figures.js';
 import { requireWritable, writeFileAtomic } from '../core/files.js';
 import { espChips } from '../formats/esp-image/chips.js';
 import { partitionSubtypeName, partitionTableOffset, partitionTypeName } from '../formats/partitions.js';
 import type { Loader, LoaderOptions } from './loader/types.js';
-import { md5Of } from './md5.js';
-import { piecesOf } from './plan/pieces.js';
-import { hex, offsetOf, resolvePlace } from './plan/place.js';
-import { readBoardTable } from './plan/table.js';
+import { md5Of, offsetOf, piecesOf, resolvePlace } from './plan/pieces.js';
+import { readBoardTable } from './plan/plan.js';
 import { choosePort } from './port/list.js';
 
-/** How a board is reached: replaced in tests. */
+/** Opens a board; replaced in tests. */
 export type OpenBoard = (port: string, options: LoaderOptions) => Promise<Loader>;
 
 export interface BoardAt {
@@ -20,8 +19,8 @@ export interface BoardAt {
 }
 
 /**
- * Works with a board and ends it in any case: reset as asked when the work is done, the port let go also when it failed.
- * @throws what opening and `work` throw
+ * Runs `work` with a board and always ends the session: resets as requested after success, and closes the port also after a failure.
+ * @throws the errors of opening and of `work`
  */
 export async function withBoard<T>(at: BoardAt, work: (loader: Loader) => Promise<T>): Promise<T> {
   const open = at.open ?? openBoard;
@@ -30,7 +29,7 @@ export async function withBoard<T>(at: BoardAt, work: (loader: Loader) => Promis
   try {
     done = await work(loader);
   } catch (error) {
-    // The first reason is the one to tell.
+    // The original error is the one to report.
     await loader.end().catch(() => {});
     throw error;
   }
@@ -38,10 +37,10 @@ export async function withBoard<T>(at: BoardAt, work: (loader: Loader) => Promis
   return done;
 }
 
-/** Speed of the ROMs' loaders before another one is agreed. */
+/** Initial speed of the ROM loaders. */
 const firstBaud = 115_200;
 
-/** Opens the port and brings its chip into the loader. @throws AIOT_SERIAL_…, AIOT_CHIP_… with the port let go */
+/** Opens the port and brings its chip into the loader. @throws AIOT_SERIAL_…, AIOT_CHIP_… after closing the port */
 async function openBoard(port: string, options: LoaderOptions): Promise<Loader> {
   const [{ openLoader }, { openLine }] = await Promise.all([
     import('./loader/open-loader.js'),
@@ -52,7 +51,7 @@ async function openBoard(port: string, options: LoaderOptions): Promise<Loader> 
   return await openLoader(line, options);
 }
 
-/** A board to work with: without a port, the only one there is. */
+/** The board to use: without a port, the only one connected. */
 type BoardRequest = Omit<BoardAt, 'port'> & { port?: string | undefined };
 
 export const boardInfoSchema = z.object({
@@ -63,7 +62,7 @@ export const boardInfoSchema = z.object({
   crystalMHz: z.number(),
   mac: z.string(),
   flash: z.object({
-    id: z.string().describe('JEDEC: maker, type, size'),
+    id: z.string().describe('JEDEC: manufacturer, type, size.'),
     bytes: z.number().int().nullable(),
   }),
   security: z.object({
@@ -72,7 +71,7 @@ export const boardInfoSchema = z.object({
     secureDownload: z.boolean(),
   }),
   stub: z.boolean(),
-  baud: z.number().int().describe('that chip and adapter understand each other at'),
+  baud: z.number().int().describe('Baud rate used with this adapter and chip.'),
   partitions: z
     .array(
       z.object({
@@ -84,12 +83,12 @@ export const boardInfoSchema = z.object({
       }),
     )
     .nullable()
-    .describe('null: the flash has no table, or cannot be read'),
+    .describe('Null if the flash has no table, or cannot be read.'),
 });
 
 export type BoardInfo = z.infer<typeof boardInfoSchema>;
 
-/** What a board's chip, fuses and flash tell. Nothing is written. @throws AIOT_CHIP_*, AIOT_SERIAL_* */
+/** Reads information from a board's chip, fuses and flash. Nothing is written. @throws AIOT_CHIP_*, AIOT_SERIAL_* */
 export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
   const port = await choosePort(request.port);
   return await withBoard({ ...request, port }, async (loader) => {
@@ -114,14 +113,14 @@ export const boardReadSchema = z.object({
   mac: z.string(),
   offset: z.number().int(),
   bytes: z.number().int(),
-  md5: z.string().describe('of what was read, and as the chip computed it'),
-  out: z.string().describe('the file'),
+  md5: z.string().describe('Of the data read; the chip computed the same.'),
+  out: z.string().describe('Path of the output file.'),
   seconds: z.number(),
 });
 
 export type BoardRead = z.infer<typeof boardReadSchema>;
 
-/** Reads a part of a board's flash into a file. @throws AIOT_USAGE, AIOT_FLASH_READ, AIOT_CHIP_*, AIOT_SERIAL_* */
+/** Reads part of a board's flash into a file. @throws AIOT_USAGE, AIOT_FLASH_READ, AIOT_CHIP_*, AIOT_SERIAL_* */
 export async function readBoard(request: BoardRequest & PlaceWords & { out: string }): Promise<BoardRead> {
   const { out } = request;
   checkPlace(request);
@@ -131,7 +130,7 @@ export async function readBoard(request: BoardRequest & PlaceWords & { out: stri
   return await withBoard({ ...request, port }, async (loader) => {
     const { offset, length } = await findPlace(loader, request);
     const data = await loader.read(offset, length);
-    // What is on a board may hold its private key.
+    // The data may include the board's private key.
     await writeFileAtomic(out, data, 0o600);
     const { chip, mac } = loader.chip;
     const md5 = md5Of(data);
@@ -144,14 +143,14 @@ export const boardVerifiedSchema = z.object({
   port: z.string(),
   chip: z.string(),
   mac: z.string(),
-  equal: z.boolean().describe('all of them'),
+  equal: z.boolean().describe('Whether all regions are equal.'),
   regions: z.array(
     z.object({
       name: z.string(),
       offset: z.number().int(),
       bytes: z.number().int(),
       equal: z.boolean(),
-      md5: z.string().describe('of the file'),
+      md5: z.string().describe('Of the file.'),
     }),
   ),
   seconds: z.number(),
@@ -165,7 +164,7 @@ export async function verifyBoard(
 ): Promise<BoardVerified> {
   const pieces = await piecesOf(request.images);
   if (pieces.length === 0) {
-    throw new AiotError('AIOT_USAGE', 'expected what is to be compared', {
+    throw new AiotError('AIOT_USAGE', 'expected at least one file to compare', {
       next: 'aiot flash verify app.bin@0x10000',
     });
   }
@@ -191,32 +190,31 @@ export const boardErasedSchema = z.object({
   chip: z.string(),
   mac: z.string(),
   offset: z.number().int(),
-  bytes: z.number().int().nullable().describe('null: the whole flash, of unknown size'),
-  overridden: z.array(z.string()).describe('what would have been refused without --force'),
+  bytes: z.number().int().nullable().describe('Null = the whole flash, of unknown size.'),
+  overridden: z.array(z.string()).describe('Checks that were overridden by --force.'),
   seconds: z.number(),
 });
 
 export type BoardErased = z.infer<typeof boardErasedSchema>;
 
 /**
- * Erases a board's flash, or whole sectors of it. On a chip with secure boot or flash encryption the bootloader cannot
- * be written again by cable, so erasing it is refused.
- *
+ * Erases a board's flash, or whole sectors of it. On a chip with secure boot or flash encryption the bootloader cannot be
+ * rewritten over the cable, so erasing it is refused.
  * @throws AIOT_FLASH_REFUSED, AIOT_USAGE, AIOT_FLASH_WRITE, AIOT_CHIP_*, AIOT_SERIAL_*
  */
 export async function eraseBoard(
   request: BoardRequest &
     Partial<PlaceWords> & {
       force: boolean;
-      /** Asked before the board is touched; throws where it is not to be. */
+      /** Called before the board is touched; throws to cancel. */
       agree?: (port: string) => Promise<void>;
     },
 ): Promise<BoardErased> {
   const { place, length, force } = request;
   if (place !== undefined) checkPlace({ place, length });
   if (place !== undefined && offsetOf(place) !== null && length === undefined) {
-    throw new AiotError('AIOT_USAGE', `expected how many bytes to erase at ${place}`, {
-      next: `aiot flash erase ${place} 0x1000, or without ${place} for the whole flash`,
+    throw new AiotError('AIOT_USAGE', `expected the number of bytes to erase at ${place}`, {
+      next: `Give a length, as in \`aiot flash erase ${place} 0x1000\`, or omit ${place} to erase the whole flash.`,
     });
   }
   const port = await choosePort(request.port);
@@ -246,14 +244,14 @@ function bricks({ chip }: Loader, offset: number, length: number): string | null
   return `the chip has ${lock}: its bootloader at ${hex(bootloaderOffset)}, once erased, cannot be written again by cable`;
 }
 
-/** A part of the flash as people name it: an offset and a length, or a partition's label. */
+/** A flash range as entered by a user: an offset and a length, or a partition's label. */
 interface PlaceWords {
   place: string;
-  /** Without it: the whole partition, or up to the flash's end. */
+  /** Absent = the whole partition, or up to the end of the flash. */
   length?: string | undefined;
 }
 
-/** Numbers are checked before a port is opened. @throws AIOT_USAGE */
+/** Checks the numbers before a port is opened. @throws AIOT_USAGE */
 function checkPlace({ place, length }: PlaceWords): void {
   if (offsetOf(place) === null && !/^[A-Za-z_][\w.-]{0,15}$/.test(place)) {
     throw new AiotError(
@@ -268,7 +266,7 @@ function checkPlace({ place, length }: PlaceWords): void {
   }
 }
 
-/** @throws AIOT_USAGE for a label that the board's table has not, AIOT_FLASH_READ where the flash tells no size */
+/** @throws AIOT_USAGE for a label that is not in the board's table, AIOT_FLASH_READ if the flash size is unknown */
 async function findPlace(
   loader: Loader,
   { place, length }: PlaceWords,
@@ -286,7 +284,10 @@ async function findPlace(
   const offset = resolvePlace(place, loader.chip.chip, table && { table, from: 'board' });
   const size = table?.partitions.find(({ label }) => label === place)?.size ?? 0;
   if (given !== null && given > size) {
-    throw new AiotError('AIOT_USAGE', `partition ${place} has ${hex(size)} bytes, fewer than ${hex(given)}`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `partition ${place} has only ${hex(size)} bytes; ${hex(given)} were requested`,
+    );
   }
   return { offset, length: given ?? size };
 }
@@ -294,10 +295,10 @@ async function findPlace(
 function upToEnd({ chip }: Loader, offset: number): number {
   const { bytes } = chip.flash;
   if (bytes === null) {
-    throw new AiotError('AIOT_FLASH_READ', 'the flash does not tell its size', {
-      next: 'Give a length too: aiot flash read 0x0 4M',
+    throw new AiotError('AIOT_FLASH_READ', 'the flash size is unknown: the flash chip does not report it', {
+      next: 'Specify a length too: aiot flash read 0x0 4M',
     });
   }
   if (offset < bytes) return bytes - offset;
-  throw new AiotError('AIOT_USAGE', `${hex(offset)} is past the flash's end at ${hex(bytes)}`);
+  throw new AiotError('AIOT_USAGE', `${hex(offset)} is past the end of the flash at ${hex(bytes)}`);
 }

@@ -1,20 +1,21 @@
 import { AiotError } from '../core/errors.js';
+import { hex } from '../core/figures.js';
 import { Refusal } from './loader/exchange.js';
 import { NoAnswer } from './loader/wire.js';
-import { holdersOf } from './port/holders.js';
 import type { SerialLine } from './port/line.js';
+import { holdersOf } from './port/list.js';
 
 interface ConnectFacts {
   line: SerialLine;
-  /** What came from the chip besides answers. */
+  /** Bytes from the chip other than answers. */
   heard: Uint8Array;
-  /** Our own packets came back. */
+  /** Whether our own packets were echoed. */
   echoed: boolean;
-  /** DTR and RTS were used to reset the chip. */
+  /** Whether DTR and RTS were used to reset the chip. */
   reset: boolean;
 }
 
-/** Why no chip answered: the most telling of what was heard. */
+/** Explains why no chip answered, from the most informative evidence received. */
 export async function whyNotConnected(facts: ConnectFacts): Promise<AiotError> {
   const { line, heard, reset } = facts;
   const told = whatChipSays(line.address, heard) ?? whatBootModeSays(facts);
@@ -25,58 +26,60 @@ export async function whyNotConnected(facts: ConnectFacts): Promise<AiotError> {
     const who = others.map(({ name, pid }) => `${name}, pid ${pid}`).join('; ');
     return new AiotError(
       'AIOT_SERIAL_BUSY',
-      `no answer at ${line.address}, which ${who} has open too and may take the answers`,
-      { next: `End it (${who}), then repeat the command.`, ...at },
+      `no response at ${line.address}: ${who} also has the port open and may be receiving the responses`,
+      { next: `Close that program (${who}), then repeat the command.`, ...at },
     );
   }
   if (facts.echoed) {
-    return new AiotError('AIOT_CHIP_GARBLED', `${line.address}: what is sent comes back unchanged`, {
-      next: 'TX and RX are joined, or a terminal echoes: look at the wiring.',
+    return new AiotError('AIOT_CHIP_GARBLED', `${line.address}: all data sent is echoed back`, {
+      next: 'Check the wiring: TX and RX may be connected to each other, or a terminal may be echoing.',
       ...at,
     });
   }
   if (isReadable(heard)) {
-    const how = reset ? 'the reset lines (DTR, RTS) do not reach the chip' : 'the board runs its program';
-    const message = `no loader answers at ${line.address}, but text comes: ${how}; it says "${lastWords(heard)}"`;
+    const how = reset
+      ? 'the reset lines (DTR, RTS) do not reach the chip'
+      : 'the board is running its program';
+    const message = `no bootloader responds at ${line.address}, but text arrives: ${how}. Last output: "${lastWords(heard)}"`;
     return new AiotError('AIOT_CHIP_BOOT_MODE', message, at);
   }
   if (heard.length > 0) {
-    const message = `${heard.length} bytes came from ${line.address}, but neither an answer nor text at ${line.baud} baud`;
+    const message = `${heard.length} bytes arrived from ${line.address}, but they are neither a response nor text at ${line.baud} baud`;
     return new AiotError('AIOT_CHIP_GARBLED', message, at);
   }
-  return new AiotError('AIOT_CHIP_SILENT', `nothing comes from the chip at ${line.address}`, at);
+  return new AiotError('AIOT_CHIP_SILENT', `no data arrives from the chip at ${line.address}`, at);
 }
 
 function whatBootModeSays({ line, heard, reset }: ConnectFacts): AiotError | null {
   const { mode, flashEmpty } = readBootText(heard);
   if (!mode) return null;
   const at = { endpoint: line.address, retryable: true };
-  const shown = `boot:0x${mode.value.toString(16)}${mode.name ? ` (${mode.name})` : ''}`;
+  const shown = `boot:${hex(mode.value)}${mode.name ? ` (${mode.name})` : ''}`;
   if (mode.download) {
-    const message = `the chip at ${line.address} waits for a download (${shown}), but does not hear what is sent`;
+    const message = `the chip at ${line.address} is waiting for a download (${shown}), but does not receive the data sent to it`;
     return new AiotError('AIOT_CHIP_DEAF', message, at);
   }
-  const how = reset ? 'after the reset' : 'at its last start';
+  const how = reset ? 'after the reset' : 'at its last boot';
   const empty = flashEmpty ? '; its flash is empty' : '';
-  const message = `the chip at ${line.address} started its program ${how}, not the loader: ${shown}, so its boot pin was high${empty}`;
+  const message = `the chip at ${line.address} started its program ${how} instead of the bootloader: ${shown}, so its boot pin was high${empty}`;
   return new AiotError('AIOT_CHIP_BOOT_MODE', message, at);
 }
 
-/** A reason that the chip itself told, however far the work was; null when it told none. */
+/** An error that the chip itself reported, at any stage of the work; null if there is none. */
 function whatChipSays(address: string, heard: Uint8Array): AiotError | null {
   const boot: BootText = readBootText(heard);
   const at = { endpoint: address, retryable: true };
   if (boot.downloadDisabled) {
     return new AiotError(
       'AIOT_CHIP_LOCKED',
-      `the chip at ${address} says that its download mode is disabled`,
+      `the chip at ${address} reports that its download mode is disabled`,
       {
         endpoint: address,
       },
     );
   }
   if (boot.brownOut) {
-    const often = boot.starts > 1 ? ` (${boot.starts} starts seen)` : '';
+    const often = boot.starts > 1 ? ` (${boot.starts} boots seen)` : '';
     return new AiotError('AIOT_CHIP_BROWNOUT', `the chip at ${address} was reset by a brown-out${often}`, at);
   }
   if (boot.crash) {
@@ -87,22 +90,22 @@ function whatChipSays(address: string, heard: Uint8Array): AiotError | null {
 
 interface WorkFacts {
   address: string;
-  /** What was being done: `writing app.bin at 0x10000`. */
+  /** The current operation: `writing app.bin at 0x10000`. */
   doing: string;
-  /** What came from the chip besides answers since the work began. */
+  /** Bytes from the chip other than answers since the operation began. */
   heard: Uint8Array;
-  /** Whether the loader still greets back. */
+  /** Whether the loader still answers a greeting. */
   alive: boolean;
-  /** The ROM's loader greets back instead of ours: the chip was reset. */
+  /** The ROM loader answers instead of the stub: the chip was reset. */
   restarted?: boolean;
 }
 
-/** Numbers of ROM and stub for data that arrived damaged, however often they were sent. */
+/** Error numbers of ROM and stub for data that arrives damaged on every attempt. */
 const corrupted = new Set([0x05, 0x07, 0x0b, 0x0c, 0xc0, 0xc1, 0xc2, 0xc6, 0xc7, 0xc8, 0xc9]);
 
 const notRead = new Set([0x09, 0x0a]);
 
-/** The error of work that a chip did not finish, for people. An AiotError stays what it is. */
+/** A readable error for an operation that the chip did not finish. An AiotError is returned unchanged. */
 export function whyInterrupted(error: unknown, facts: WorkFacts): unknown {
   if (!(error instanceof NoAnswer || error instanceof Refusal)) return error;
   const { address, doing } = facts;
@@ -116,30 +119,30 @@ export function whyInterrupted(error: unknown, facts: WorkFacts): unknown {
   }
   if (error instanceof Refusal) return whyRefused(error, facts);
   if (facts.alive) {
-    return new AiotError('AIOT_FLASH_CORRUPTED', `answers from ${address} were lost while ${doing}`, at);
+    return new AiotError('AIOT_FLASH_CORRUPTED', `responses from ${address} were lost while ${doing}`, at);
   }
   if (facts.heard.length > 0) {
-    const message = `the chip at ${address} left its loader while ${doing}: it was reset, or crashed`;
+    const message = `the chip at ${address} left its bootloader while ${doing}: it was reset or crashed`;
     return new AiotError('AIOT_CHIP_CRASHED', message, at);
   }
-  return new AiotError('AIOT_CHIP_STOPPED', `the chip at ${address} stopped answering while ${doing}`, at);
+  return new AiotError('AIOT_CHIP_STOPPED', `the chip at ${address} stopped responding while ${doing}`, at);
 }
 
 function whyRefused(refusal: Refusal, { address, doing }: WorkFacts): AiotError {
   const at = { endpoint: address, retryable: true, cause: refusal };
-  const number = `0x${refusal.status.toString(16)}`;
+  const number = hex(refusal.status);
   if (refusal.unsupported) {
     return new AiotError(
       'AIOT_CHIP_LOCKED',
-      `the chip at ${address} does not allow it: ${doing} (error ${number})`,
+      `the chip at ${address} does not allow this operation: ${doing} (error ${number})`,
       {
         ...at,
-        next: 'Do it without --no-stub; a chip in secure download mode allows writing alone. aiot flash info shows its fuses.',
+        next: 'Repeat without --no-stub. A chip in secure download mode only allows writing. To see its fuses, run `aiot board info`.',
       },
     );
   }
   if (corrupted.has(refusal.status)) {
-    const message = `data to ${address} arrived damaged while ${doing} (error ${number})`;
+    const message = `data to ${address} was corrupted while ${doing} (error ${number})`;
     return new AiotError('AIOT_FLASH_CORRUPTED', message, at);
   }
   const code =
@@ -147,24 +150,24 @@ function whyRefused(refusal: Refusal, { address, doing }: WorkFacts): AiotError 
   return new AiotError(code, `the chip at ${address} failed while ${doing} (error ${number})`, at);
 }
 
-/** What a chip says on its serial line besides answers: the ROM's boot text, a crash, a program's output. */
+/** Serial output of a chip other than answers: the ROM's boot text, a crash, a program's output. */
 export interface BootText {
-  /** The strapping pins as the ROM read them at its last start: `boot:0x13 (SPI_FAST_FLASH_BOOT)`. */
+  /** The strapping pins as read by the ROM at its last start: `boot:0x13 (SPI_FAST_FLASH_BOOT)`. */
   mode: { value: number; name: string; download: boolean } | null;
-  /** Why the chip was reset last: `RTCWDT_BROWN_OUT_RESET`. */
+  /** Cause of the chip's last reset: `RTCWDT_BROWN_OUT_RESET`. */
   reset: string | null;
-  /** How many starts the text shows. */
+  /** Number of starts in the text. */
   starts: number;
   brownOut: boolean;
   /** Its first line, such as `Guru Meditation Error: Core  0 panic'ed (LoadProhibited)`. */
   crash: string | null;
-  /** The ROM says that fuses switch its download mode off. */
+  /** The ROM reports that its download mode is disabled by fuses. */
   downloadDisabled: boolean;
-  /** No program at the bootloader's place. */
+  /** No program at the bootloader's offset. */
   flashEmpty: boolean;
 }
 
-/** Reads boot text. Source: the texts of the mask ROMs (ESP32, C3, S3) and of ESP-IDF's panic handler. */
+/** Parses boot text. Source: the texts of the mask ROMs (ESP32, C3, S3) and of ESP-IDF's panic handler. */
 export function readBootText(bytes: Uint8Array): BootText {
   const text = Buffer.from(bytes).toString('latin1');
   const starts = [...text.matchAll(/rst:0x([0-9a-f]+) \((\w+)\)/gi)];
@@ -187,7 +190,7 @@ export function readBootText(bytes: Uint8Array): BootText {
 
 const isDownload = (name: string) => /DOWNLOAD|UART\d?_BOOT/.test(name);
 
-/** Whether the bytes read as text: nearly all printable. Noise and a wrong speed do not. */
+/** Whether the bytes are readable text, that is, nearly all printable. Noise or a wrong speed gives other bytes. */
 export function isReadable(bytes: Uint8Array): boolean {
   if (bytes.length < 4) return false;
   let printable = 0;
@@ -198,7 +201,7 @@ export function isReadable(bytes: Uint8Array): boolean {
   return printable >= 0.9 * bytes.length;
 }
 
-/** The last words of a text, for a message: one line, control characters left out, at most 60 characters. */
+/** The end of a text, for a message: one line without control characters, at most 60 characters. */
 export function lastWords(bytes: Uint8Array): string {
   const text = Buffer.from(bytes).toString('latin1');
   const line = text.split(/[\r\n]+/).findLast((row) => row.trim() !== '') ?? '';

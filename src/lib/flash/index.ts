@@ -1,6 +1,6 @@
 /**
- * The cable: serial lines, the chip's ROM loader, what may be written where, the monitor; and a simulated chip for all
- * of it. Makes no identities.
+ * The cable: serial lines, the chip's ROM loader, the write plan, the monitor; and a simulated chip for testing all of
+ * it. Creates no identities.
  */
 export {
   type BoardErased,
@@ -51,7 +51,7 @@ export type { CrashFrame } from './monitor/crashes.js';
 export { type Level, levels, type MonitorEvent, monitorEventSchema } from './monitor/events.js';
 export { lineEnds, type MonitorControl, type MonitorOptions, monitor } from './monitor/monitor.js';
 export { parsePattern } from './monitor/pattern.js';
-export { offsetOf } from './plan/place.js';
+export { offsetOf } from './plan/pieces.js';
 export { choosePort, listPorts, type PortInfo, portSchema } from './port/list.js';
 export { openLine } from './port/open-line.js';
 export { describeServeEvent, serveEventSchema, servePort } from './port/rfc2217-server.js';
@@ -63,7 +63,6 @@ export {
   type SimulateChipOptions,
   simulateChip,
 } from './rom/simulate.js';
-export type { BoardRow } from './write/flash-boards.js';
-export { type Boards, type Flashed, flashResultSchema, type Planned } from './write/result.js';
+export { type Boards, type Flashed, flashResultSchema, type Planned, unhealthy } from './write/result.js';
+export type { BoardRow } from './write/run-flash.js';
 export { type FlashRequest, runFlash } from './write/run-flash.js';
-export { unhealthy } from './write/update-watch.js';

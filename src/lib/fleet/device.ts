@@ -1,8 +1,8 @@
+import { type Changeable, type DeviceChange, mostTags } from '../api/contract/devices.js';
+import type { DeviceInfo } from '../api/fields.js';
 import { AiotError } from '../core/errors.js';
-import type { DeviceInfo } from '../registry/fields.js';
-import { type Changeable, type DeviceChange, mostTags } from '../registry/fleet-api.js';
 
-/** registered → provisioned (has a certificate) → active (was seen) ⇄ suspended; any of them → revoked, for good. */
+/** registered → provisioned (has a certificate) → active (has connected) ⇄ suspended; any state → revoked, permanently. */
 export type DeviceState = DeviceInfo['state'];
 
 export type DeviceEvent = 'certified' | 'seen' | 'suspend' | 'resume' | 'revoke';
@@ -15,23 +15,23 @@ const steps: Record<DeviceState, Partial<Record<DeviceEvent, DeviceState>>> = {
   revoked: { revoke: 'revoked' },
 };
 
-/** What somebody does who wants more of a device than its state takes. */
+/** The next step for an operator whose request the device's state does not allow. */
 const ways: Record<DeviceState, string> = {
-  registered: 'Give it a certificate first: aiot device provision NAME',
-  provisioned: 'It may connect as it is: aiot device show NAME',
-  active: 'It may connect as it is: aiot device show NAME',
-  suspended: 'Let it in again first: aiot device resume NAME',
-  revoked: 'It never comes back. Forget it, and make it anew: aiot device remove NAME',
+  registered: 'Provision it first: aiot device provision NAME',
+  provisioned: 'It can already connect: aiot device show NAME',
+  active: 'It can already connect: aiot device show NAME',
+  suspended: 'Resume it first: aiot device resume NAME',
+  revoked: 'A revoked device cannot come back. Remove it and provision it again: aiot device remove NAME',
 };
 
-/** The next state, or AIOT_DEVICE_STATE for what cannot happen in this one. */
+/** Returns the next state. @throws AIOT_DEVICE_STATE if the event is not possible in this state */
 export function deviceStep(state: DeviceState, event: DeviceEvent): DeviceState {
   const next = steps[state][event];
   if (next) return next;
   const fitting = Object.keys(steps[state]).join(', ');
   throw new AiotError(
     'AIOT_DEVICE_STATE',
-    `a device that is ${state} cannot be told "${event}"; it takes ${fitting}`,
+    `the event "${event}" does not apply to a device that is ${state}; it accepts ${fitting}`,
     { next: ways[state] },
   );
 }
@@ -42,8 +42,8 @@ export function mayConnect(state: DeviceState): boolean {
 }
 
 /**
- * What a change makes of a device: `null` = it is gone. What is the same as before is the very same object.
- * @throws AIOT_DEVICE_STATE for what cannot happen in its state, AIOT_REQUEST_INVALID for more tags or groups than one may have
+ * Applies a change to a device; `null` = the device is deleted. Returns the same object if nothing changed.
+ * @throws AIOT_DEVICE_STATE if the change is not possible in its state, AIOT_REQUEST_INVALID for more tags or groups than allowed
  */
 export function changeDevice(device: Changeable, change: DeviceChange): Changeable | null {
   switch (change.action) {
@@ -57,8 +57,8 @@ export function changeDevice(device: Changeable, change: DeviceChange): Changeab
       if (device.state === 'registered' || device.state === 'revoked') return null;
       throw new AiotError(
         'AIOT_DEVICE_STATE',
-        `a device that is ${device.state} cannot be removed, for its certificate is good: revoke it first`,
-        { next: 'Revoke it first: aiot device revoke NAME' },
+        `a device that is ${device.state} cannot be removed, because its certificate is still valid`,
+        { next: 'Revoke it first with `aiot device revoke NAME`.' },
       );
     case 'tag': {
       const kept = Object.entries(device.tags).filter(([tag]) => !change.remove.includes(tag));
@@ -77,11 +77,11 @@ function few<T extends object>(value: T, what: string): T {
   const count = Object.keys(value).length;
   if (count <= mostTags) return value;
   throw new AiotError('AIOT_REQUEST_INVALID', `a device may have at most ${mostTags} ${what}, got ${count}`, {
-    next: `Take some away: aiot device ${what === 'tags' ? 'tag' : 'group'} NAME OLD-`,
+    next: `Remove some with \`aiot device ${what === 'tags' ? 'tag' : 'group'} NAME OLD-\`.`,
   });
 }
 
-/** The last one of a name counts. */
+/** The last entry of each name wins. */
 function sorted(entries: [string, string][]): Record<string, string> {
   const last = [...new Map(entries)];
   return Object.fromEntries(last.sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -1,6 +1,6 @@
 /**
- * The fleet's rules: states of devices and rollouts, selectors, live figures. Pure: state in, state and effects out;
- * whoever runs them keeps the store and speaks to the devices.
+ * The fleet's rules: device and rollout states, selectors, live metrics. Pure: state in, state and effects out;
+ * the caller owns the store and talks to the devices.
  */
 export { changeDevice, type DeviceEvent, type DeviceState, deviceStep, mayConnect } from './device.js';
 export { countInference, emptyCounts, type LiveCounts, liveFigures } from './live.js';
@@ -21,5 +21,5 @@ export type {
   Wish,
 } from './rollout/types.js';
 export { isEnd, noDevices, splitIntoWaves, startRollout } from './rollout/waves.js';
-export { parseSelector, type Selectable } from './selector.js';
+export { parseSelector, requireListedNames, type Selectable } from './selector.js';
 export { compareVersions } from './version.js';

@@ -1,16 +1,16 @@
+import type { LiveFigures } from '../api/api.js';
 import { macroF1Of } from '../model/evaluate/metrics.js';
-import type { LiveFigures } from '../registry/api.js';
 
 /**
- * Live figures: devices' inferences counted against what was recorded. Counts are kept by recording, not by truth, so
- * that a label given or corrected later counts for what came before.
+ * Live metrics: devices' predictions compared with the recorded labels. Counts are stored per recording, not per label, so
+ * that a label added or corrected later also applies to earlier predictions.
  */
 export interface LiveCounts {
-  /** `device/recording` → how often each class was answered, by window and after the vote. */
+  /** `device/recording` → number of predictions per class, per window and after smoothing. */
   takes: Record<string, { label: Record<string, number>; voted: Record<string, number> }>;
-  /** Windows a device. */
+  /** Number of windows per device. */
   devices: Record<string, number>;
-  /** Bucket of the latency → windows; see `bucketOf`. */
+  /** Latency bucket → number of windows; see `bucketOf`. */
   latency: Record<number, number>;
 }
 
@@ -36,7 +36,7 @@ export function countInference(counts: LiveCounts, inference: CountedInference):
   increment(counts.latency, bucketOf(latencyMs));
 }
 
-/** `truth` names the class that was recorded, or null when nobody said. */
+/** `truth` returns the class that was recorded, or null if there is no label. */
 export function liveFigures(
   counts: LiveCounts,
   classes: string[],
@@ -67,7 +67,7 @@ export function liveFigures(
   };
 }
 
-/** Adds the answers to a row; returns how many named a class that the model does not have. */
+/** Adds the predictions to a row; returns how many named a class that the model does not have. */
 function fill(row: number[] | undefined, classes: string[], answers: Record<string, number>): number {
   let unknown = 0;
   for (const [label, n] of Object.entries(answers)) {
@@ -78,7 +78,7 @@ function fill(row: number[] | undefined, classes: string[], answers: Record<stri
   return unknown;
 }
 
-/** Answers that name no class of the model count as wrong: `windows` holds them, the confusion cannot. */
+/** Predictions that name no class of the model count as wrong: they are in `windows` but not in the confusion matrix. */
 function scores(confusion: number[][], windows: number): { accuracy: number; macroF1: number } {
   const right = sum(confusion.map((row, i) => row[i] ?? 0));
   return { accuracy: windows === 0 ? 0 : right / windows, macroF1: macroF1Of(confusion) };
@@ -86,12 +86,12 @@ function scores(confusion: number[][], windows: number): { accuracy: number; mac
 
 const growth = Math.log(1.02);
 
-/** Logarithmic buckets of 2 %, from a microsecond up: a histogram of bounded size, whatever comes. */
+/** Logarithmic buckets of 2 %, from one microsecond up: the histogram has a bounded size for any input. */
 function bucketOf(ms: number): number {
   return Math.ceil(Math.log(Math.max(ms, 0.001)) / growth);
 }
 
-/** Smallest latency (ms, within 2 %) that at least this share of the windows kept to; 0 without windows. */
+/** The smallest latency (ms, within 2 %) that at least this share of the windows did not exceed; 0 without windows. */
 function quantile(buckets: Record<number, number>, share: number): number {
   const sorted = Object.entries(buckets)
     .map(([bucket, n]) => [Number(bucket), n] as const)
@@ -104,7 +104,7 @@ function quantile(buckets: Record<number, number>, share: number): number {
   return 0;
 }
 
-/** A device may be named `constructor`: inherited members are no counts. */
+/** A device may be named `constructor`: inherited members must not be read as counts. */
 function increment(counts: Record<string, number>, key: string | number): void {
   counts[key] = (Object.hasOwn(counts, key) ? (counts[key] ?? 0) : 0) + 1;
 }

@@ -1,8 +1,4 @@
 import * as z from 'zod';
-import { chanceOf, isAway } from '../device/fleet/network.js';
-import { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from '../device/fleet/rehearsed.js';
-import type { Desired, Reported } from '../device/protocol/messages.js';
-import { type Manifest, manifestSchema } from '../formats/manifest/manifest.js';
 import {
   type Release,
   type RolloutPhase,
@@ -10,7 +6,11 @@ import {
   rolloutHasEnded,
   rolloutPolicySchema,
   rolloutStates,
-} from '../registry/rollouts/schema.js';
+} from '../api/rollouts/schema.js';
+import { chanceOf, isAway } from '../device/fleet/network.js';
+import { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from '../device/fleet/rehearsed.js';
+import type { Desired, Reported } from '../device/protocol/messages.js';
+import { type Manifest, manifestSchema } from '../formats/manifest/manifest.js';
 import { afterStep, rolloutStep } from './rollout/step.js';
 import type { RolloutEvent, RolloutState, RolloutStep, UpdateReport, Wish } from './rollout/types.js';
 import { startRollout } from './rollout/waves.js';
@@ -22,21 +22,21 @@ export const rehearsalsSchema = z.object({
   runs: z.int(),
   seed: z.int(),
   devices: z.int(),
-  /** Of the runs: they ended otherwise than with every device. */
+  /** Share of runs in which at least one device did not get the release. */
   trouble: share,
-  /** Of the runs: they stopped themselves. */
+  /** Share of runs that stopped automatically. */
   stopped: share,
-  /** How many ended how. */
+  /** Number of runs per outcome. */
   ends: z.array(
     z.object({ state: z.enum([...rolloutStates, 'unended']), code: z.string().nullable(), runs: z.int() }),
   ),
-  /** From the beginning until it ended, or stood still, s. */
+  /** Time from the start until the rollout ended or stalled, s. */
   seconds: figures,
-  /** Devices that booted it. */
+  /** Devices that booted the release. */
   tried: figures,
-  /** Devices that tried it and went back, or refused it. */
+  /** Devices that tried the release and rolled back, or rejected it. */
   failed: figures,
-  /** Devices that were not there, not asked, or taken out. */
+  /** Devices that were offline, were not offered the release, or were withdrawn. */
   left: figures,
 });
 
@@ -44,14 +44,14 @@ export type Rehearsals = z.output<typeof rehearsalsSchema>;
 
 export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'observer'> {
   runs: number;
-  /** Between two of them, so that whoever waits may stop it. @throws */
+  /** Called between runs, so that the caller can cancel by throwing. @throws */
   onRun?: (done: number) => Promise<void> | void;
 }
 
-/** In these minutes, as chance has it, an outage begins. */
+/** An outage begins at a random time within this period. */
 const outageWithinMs = 600_000;
 
-/** Rehearses a plan so often, each time with other chances; the same seed has the same. */
+/** Rehearses a plan this many times, each with different random events; the same seed gives the same results. */
 export async function rehearseAll(plan: RolloutPlan, options: RehearseOptions): Promise<Rehearsals> {
   const { runs, network, bytes, outageMs, onRun } = options;
   const all: Rehearsal[] = [];
@@ -92,49 +92,49 @@ function figuresOf(values: number[]): z.output<typeof figures> {
 
 export interface RehearsalOptions {
   network: RehearsedNetwork;
-  /** Of what is rolled out. */
+  /** Size of the release. */
   bytes: number;
-  /** Once the broker is away for so long, ms; 0 = never. */
+  /** Length of the broker's single outage, ms; 0 = no outage. */
   outageMs: number;
-  /** When that begins, ms after the beginning. */
+  /** Start of the outage, ms after the rollout starts. */
   outageAt: number;
   observer?: RehearsalObserver;
 }
 
-/** Whoever counts what goes to and fro. Times are ms since 1970. */
+/** Counts the traffic in both directions. Times are ms since 1970. */
 export interface RehearsalObserver extends RehearsedTraffic {
-  /** The platform has taken a step: what it writes down, and whom it tells what. */
+  /** The platform has taken a step, which it stores and sends to devices. */
   stepped(at: number, before: RolloutState, step: RolloutStep): void;
-  /** A device has told it this. */
+  /** A device has sent this report. */
   reported(at: number, device: string, kind: Release['kind'], reported: Reported): void;
 }
 
-/** How one rehearsal went. */
+/** Result of one rehearsal. */
 export interface Rehearsal {
-  /** `unended`: it had not after a month. */
+  /** `unended`: not finished after a month. */
   state: RolloutPhase | 'unended';
   /** Why it stopped. */
   code: string | null;
-  /** From its beginning until it ended or stood still, ms. */
+  /** Time from the start until the rollout ended or stalled, ms. */
   ms: number;
   devices: number;
   committed: number;
-  /** They booted it. */
+  /** Devices that booted the release. */
   tried: number;
-  /** They tried it and went back, or refused it. */
+  /** Devices that tried the release and rolled back, or rejected it. */
   failed: number;
-  /** Neither: not there, not asked, or taken out. */
+  /** All others: offline, not offered the release, or withdrawn. */
   left: number;
 }
 
-/** Reports are taken so long after the first of them, as the platform takes them between two commits, ms. */
+/** Delay between the first report and the step that processes it, as on the platform between two commits, ms. */
 const gatherMs = 250;
 
 const tickMs = 5000;
 const minuteMs = 60_000;
 const longestMs = 30 * 86_400_000;
 
-/** Runs a planned rollout on a fleet that chance makes, by a clock that goes as fast as all can be computed. */
+/** Runs a planned rollout on a randomly generated fleet, on a simulated clock that runs as fast as the machine can compute. */
 export function rehearse(plan: RolloutPlan, options: RehearsalOptions): Rehearsal {
   return new Run(plan, options).toTheEnd();
 }
@@ -195,7 +195,7 @@ class Run {
     return this.told();
   }
 
-  /** Nothing will change any more without somebody who decides. */
+  /** Whether nothing more can change without an operator's decision. */
   private over(): boolean {
     const { head } = this.state;
     if (rolloutHasEnded(head) || this.now - this.begun >= longestMs) return true;
@@ -223,14 +223,14 @@ class Run {
     for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
   }
 
-  /** Who is away in this minute: each begins it in a second of its own, for devices do not come and go by the clock. */
+  /** Selects the devices that go offline in this minute. Each does so in its own second, for real devices are not synchronized. */
   private weather(second: number): void {
     if (this.options.network.offline === 0) return;
     if (!this.brokerAway) this.connectSome(Math.floor(second / 60), second % 60, 60);
     this.agenda.add(this.now + minuteMs / 60, () => this.weather(second + 1));
   }
 
-  /** The device of this index, and each so many-th after it. */
+  /** Connects the device at this index and every n-th one after it (n = each). */
   private connectSome(minute: number, from: number, each: number): void {
     for (let i = from; i < this.everyone.length; i += each) {
       this.everyone[i]!.connect(!isAway(this.options.network, i, minute));
@@ -288,7 +288,7 @@ function desiredOf({ wish, release, shadow }: Wish): Desired | null {
   };
 }
 
-/** As good as signed: what is rehearsed is not the signatures. */
+/** Unsigned: a rehearsal does not check signatures. */
 function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
   const { kind, name, version, sequence } = desired;
   const digest = `sha256:${sequence.toString(16).padStart(64, '0')}`;
@@ -300,12 +300,12 @@ function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
 
 interface Entry {
   at: number;
-  /** Of those of one moment, the first that was entered comes first. */
+  /** Breaks ties: of entries with the same time, the one added first comes first. */
   order: number;
   then: () => void;
 }
 
-/** What is still to happen, the next thing first: a binary heap. */
+/** Pending events, the earliest first: a binary heap. */
 class Agenda {
   private readonly entries: Entry[] = [];
   private entered = 0;

@@ -1,25 +1,25 @@
+import { deviceStates } from '../api/fields.js';
 import { parseDuration } from '../core/time.js';
-import { deviceStates } from '../registry/fields.js';
 import type { Operator, Selectable } from './selector.js';
 import { compareVersions, parseVersion } from './version.js';
 
-/** How one key of a device is tested. */
+/** How a key is tested on a device. */
 export interface Key {
   operators: readonly Operator[];
-  /** What a value may be, for errors; absent = any text. */
+  /** Description of a valid value, for errors; absent = any text. */
   expected?: string;
   accepts?: (value: string, operator: Operator) => boolean;
-  /** All values that it may have, for suggestions; absent = any. */
+  /** All possible values, for suggestions; absent = any. */
   options?: readonly string[];
-  /** What `=` and `~` look at; null = it has no such thing. */
+  /** The text that `=` and `~` test; null = the device has no such value. */
   text?(device: Selectable): string | null;
-  /** The same where there may be several, and one match is enough. */
+  /** The same for a key with several values; one match is enough. */
   texts?(device: Selectable): readonly string[];
-  /** Where it is more than the same text. */
+  /** Set if equality means more than the same text. */
   equal?: (text: string, value: string) => boolean;
-  /** Below 0, 0 or above 0; null = not to be compared. */
+  /** Negative, 0 or positive; null = not comparable. */
   order?: (value: string, now: number) => (device: Selectable) => number | null;
-  /** A value as `=` and `~` are to see it. */
+  /** Normalizes a value for `=` and `~`. */
   normal?: (value: string) => string;
 }
 
@@ -56,7 +56,7 @@ const oneOf = (values: readonly string[], of: (device: Selectable) => string): K
   text: of,
 });
 
-/** All that is no tag. */
+/** All keys other than tags. */
 export const keys: Readonly<Record<string, Key>> = {
   name: text((device) => device.name),
   id: text((device) => device.id),
@@ -79,7 +79,7 @@ export const keys: Readonly<Record<string, Key>> = {
     accepts: (value, operator) => !isOrdering(operator) || parseVersion(value) !== null,
     equal: (version, value) => version === value || compareVersions(version, value) === 0,
     order(value) {
-      // A fleet runs few versions.
+      // Cached: a fleet runs few versions.
       const known = new Map<string, number | null>();
       return ({ firmware }) => {
         if (firmware === null) return null;
@@ -96,7 +96,7 @@ export const keys: Readonly<Record<string, Key>> = {
   created: moment((device) => device.created),
 };
 
-/** A tag: text, or with < and > a number. */
+/** A tag: text, or a number with < and >. */
 export function tagKey(tag: string): Key {
   const of = ({ tags }: Selectable) => (Object.hasOwn(tags, tag) ? (tags[tag] ?? null) : null);
   return {

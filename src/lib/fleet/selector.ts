@@ -2,7 +2,7 @@ import { AiotError } from '../core/errors.js';
 import { didYouMean } from '../core/text.js';
 import { type Key, keys, tagKey } from './selector-keys.js';
 
-/** What a selector can look at: a device as the API tells of it. */
+/** The part of a device that a selector can test, as in the API. */
 export interface Selectable {
   name: string;
   id: string;
@@ -22,13 +22,13 @@ export interface Selectable {
 
 export type Operator = '=' | '!=' | '<' | '<=' | '>' | '>=' | '~' | 'in' | 'has';
 
-/** One test of a device. */
+/** A single test of a device. */
 export interface Term {
   kind: 'term';
   /** `name`, `fw`, …; `tag.site` for a tag. */
   key: string;
   operator: Operator;
-  /** None of `has`, any number of `in`, one of all others. */
+  /** Empty for `has`, any number for `in`, exactly one for all other operators. */
   values: string[];
 }
 
@@ -41,13 +41,30 @@ export type Expression =
 type Test = (device: Selectable) => boolean;
 
 /**
- * The test that a selector says: `all`, `type=esp32 and fw<1.4`, `site=lab and not (online=true or lastSeen>2d)`. What a
- * device does not have fits no comparison but `!=`.
- * @param now ms since 1970, for times that are told as ago
+ * Compiles a selector: `all`, `motor-1,motor-2`, `type=esp32 and fw<1.4`, `site=lab and not (online=true or lastSeen>2d)`. A value that the
+ * device does not have matches no comparison except `!=`.
+ * @param now ms since 1970, for relative times
  * @throws AIOT_SELECTOR_INVALID
  */
 export function parseSelector(text: string, now: number): Test {
   return testOf(parseExpression(text), now);
+}
+
+/**
+ * Requires each device of a selector that is only a list of names, so that a mistyped name is not a smaller selection.
+ * @param names of all devices
+ * @throws AIOT_NOT_FOUND with the nearest name, AIOT_SELECTOR_INVALID
+ */
+export function requireListedNames(text: string, names: () => readonly string[]): void {
+  const expression = parseExpression(text);
+  if (expression.kind !== 'term' || expression.key !== 'name' || expression.operator !== 'in') return;
+  const all = names();
+  const known = new Set(all);
+  const unknown = expression.values.find((name) => !known.has(name));
+  if (unknown === undefined) return;
+  throw new AiotError('AIOT_NOT_FOUND', `no device is named ${unknown}${didYouMean(unknown, all)}`, {
+    subject: 'device',
+  });
 }
 
 export function testOf(expression: Expression, now: number): Test {
@@ -109,7 +126,7 @@ function termTest({ key, operator, values }: Term, now: number): Test {
   }
 }
 
-/** Whether one of the texts of a key fits. Asked of each of many devices: a single text makes no list. */
+/** Whether one of a key's texts matches. Runs for many devices, so a single text allocates no array. */
 function someText({ text, texts }: Key): (fits: (text: string) => boolean) => Test {
   if (texts) return (fits) => (device) => texts(device).some(fits);
   return (fits) => (device) => {
@@ -126,11 +143,12 @@ const tagPattern = /^[a-z][a-z0-9_.-]{0,62}$/i;
 /**
  * The grammar of selectors, one for the command line, the API and rollouts; keywords in any case:
  *
- *     selector = "all" | or          not  = "not" not | "(" or ")" | term
+ *     selector = "all" | NAME { "," NAME } | or
+ *                                    not  = "not" not | "(" or ")" | term
  *     or       = and { "or" and }    term = "has" KEY | KEY ["not"] "in" "(" VALUE { "," VALUE } ")"
  *     and      = not { "and" not }        | KEY ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" ) VALUE
  *
- * A key that is not of `keys` is a tag; `tag.KEY` is one in any case.
+ * A key that is not of `keys` is a tag; `tag.KEY` is one in any case. A NAME is a device's; one that is a key, or a keyword, is quoted.
  * @throws AIOT_SELECTOR_INVALID with the column, what was expected there, and what was found
  */
 export function parseExpression(text: string): Expression {
@@ -139,7 +157,8 @@ export function parseExpression(text: string): Expression {
   }
   const reader = new Reader(wordsOf(text));
   if (reader.takes('all')) return reader.end({ kind: 'all' });
-  return reader.end(reader.any(0));
+  const names = reader.names();
+  return reader.end(names ? { kind: 'term', key: 'name', operator: 'in', values: names } : reader.any(0));
 }
 
 class Reader {
@@ -157,7 +176,20 @@ class Reader {
     return expression;
   }
 
-  /** Whether this keyword comes, which is then behind. */
+  /** Consumes a list of names if the selector is one. */
+  names(): string[] | undefined {
+    const [first, second] = this.words;
+    if (!first || !second || !isName(first) || !(second.kind === 'end' || isComma(second))) return undefined;
+    const names: string[] = [];
+    do {
+      if (!isName(this.word)) throw this.unexpected('the name of a device');
+      names.push(this.word.text);
+      this.at++;
+    } while (this.takesSign(','));
+    return names;
+  }
+
+  /** Consumes this keyword if it comes next; returns whether it did. */
   takes(keyword: string): boolean {
     const { kind, text } = this.word;
     if (kind !== 'word' || text.toLowerCase() !== keyword) return false;
@@ -254,7 +286,11 @@ class Reader {
     if (!own && alike) throw invalid(column, `${alike}, or tag.${text} for a tag of that name`, text);
     const tag = text.startsWith('tag.') ? text.slice('tag.'.length) : text;
     if (!own && !tagPattern.test(tag)) {
-      throw invalid(column, 'a key of letters, digits, _ . and - that begins with a letter', `"${text}"`);
+      throw invalid(
+        column,
+        'a key that starts with a letter and contains letters, digits, _ . and -',
+        `"${text}"`,
+      );
     }
     this.at++;
     return own ? { key: text, rule: own } : { key: `tag.${tag}`, rule: tagKey(tag) };
@@ -273,21 +309,29 @@ class Reader {
   }
 }
 
-/** A piece of a selector, and the column that it begins at, from 1. */
+/** Keys and keywords are names only in quotes, so that a forgotten operator is still reported. */
+function isName({ kind, text }: Word): boolean {
+  if (kind === 'quoted') return true;
+  return kind === 'word' && !Object.hasOwn(keys, text) && !keywords.has(text.toLowerCase());
+}
+
+const isComma = ({ kind, text }: Word) => kind === 'sign' && text === ',';
+
+/** A token of a selector, with the column it starts at, from 1. */
 interface Word {
   kind: 'word' | 'quoted' | 'sign' | 'end';
-  /** Of a quoted one without its quotes. */
+  /** For a quoted token, the text without quotes. */
   text: string;
   column: number;
 }
 
-/** What a value may be without quotes. */
+/** Characters that a value may contain without quotes. */
 const plain = /[\p{L}\p{N}_.:@/+*?%-]+/uy;
 
 const signs = ['!=', '<=', '>=', '=', '<', '>', '~', '(', ')', ','];
 export const keywords: ReadonlySet<string> = new Set(['and', 'or', 'not', 'in', 'has', 'all']);
 
-/** The pieces, with one for the end. @throws AIOT_SELECTOR_INVALID */
+/** The tokens, including one for the end. @throws AIOT_SELECTOR_INVALID */
 function wordsOf(text: string): Word[] {
   const words: Word[] = [];
   for (let i = 0; i < text.length; ) {
@@ -306,7 +350,8 @@ function wordsOf(text: string): Word[] {
     } else if (word !== '') {
       words.push({ kind: 'word', text: word, column });
       i += word.length;
-    } else throw invalid(column, 'a key, an operator or a value (others in quotes)', `"${letter}"`);
+    } else
+      throw invalid(column, 'a key, an operator or a value (use quotes for other values)', `"${letter}"`);
   }
   return [...words, { kind: 'end', text: '', column: text.length + 1 }];
 }
@@ -316,7 +361,7 @@ function plainAt(text: string, from: number): string {
   return plain.exec(text)?.[0] ?? '';
 }
 
-/** From a quote to its twin; a backslash takes the meaning of the character after it. */
+/** Reads up to the closing quote; a backslash escapes the next character. */
 function quoted(text: string, from: number): { value: string; end: number } {
   let value = '';
   for (let i = from + 1; i < text.length; i++) {
@@ -324,7 +369,7 @@ function quoted(text: string, from: number): { value: string; end: number } {
     if (text[i] === '\\') i++;
     value += text[i] ?? '';
   }
-  throw invalid(text.length + 1, `the quote ${text[from]} of column ${from + 1} to end`, 'the end');
+  throw invalid(text.length + 1, `a closing quote for ${text[from]} at column ${from + 1}`, 'the end');
 }
 
 function invalid(column: number, expected: string, got: string): AiotError {
@@ -334,15 +379,15 @@ function invalid(column: number, expected: string, got: string): AiotError {
   );
 }
 
-/** A value as a selector takes it: in quotes where it needs them. */
+/** Formats a value for a selector, quoted if necessary. */
 export function valueText(value: string): string {
   if (value !== '' && plainAt(value, 0) === value && !keywords.has(value.toLowerCase())) return value;
   return `"${value.replace(/["\\]/g, (each) => `\\${each}`)}"`;
 }
 
 /**
- * Whether the whole text matches a pattern in which `*` stands for any characters and `?` for one. It goes back to the last
- * `*` alone, so it takes at most text × pattern steps, whatever somebody writes.
+ * Whether the whole text matches a pattern in which `*` stands for any characters and `?` for one. It backtracks only to the last
+ * `*`, so it takes at most text × pattern steps for any input.
  */
 export function matchesGlob(text: string, pattern: string): boolean {
   let at = 0;

@@ -1,13 +1,13 @@
 interface Version {
-  /** Its numbers, as digits without zeros in front: they may be longer than a float64 holds. */
+  /** The numbers as digits without leading zeros: they may be larger than a float64 can hold. */
   numbers: string[];
   /** Empty = a release. */
   pre: string[];
 }
 
 /**
- * A version as Semantic Versioning 2.0 has it, with any count of numbers and a `v` in front if one likes; build metadata
- * counts for nothing. null for what is none.
+ * Parses a Semantic Versioning 2.0 version, with any count of numbers and an optional `v` prefix; build metadata
+ * is ignored. Returns null for any other text.
  */
 export function parseVersion(text: string): Version | null {
   const match = /^v?(\d+(?:\.\d+)*)(?:-([0-9a-z-]+(?:\.[0-9a-z-]+)*))?(?:\+[0-9a-z.-]+)?$/i.exec(text);
@@ -15,7 +15,7 @@ export function parseVersion(text: string): Version | null {
   return { numbers: (match[1] ?? '').split('.').map(bare), pre: match[2]?.split('.') ?? [] };
 }
 
-/** Below 0, 0 or above 0, by precedence (semver.org, 11); numbers that are not there are 0. null where one is no version. */
+/** Negative, 0 or positive, by precedence (semver.org, 11); missing numbers are 0. null if either is not a version. */
 export function compareVersions(a: string, b: string): number | null {
   const left = parseVersion(a);
   const right = parseVersion(b);
@@ -33,7 +33,7 @@ export function compareVersions(a: string, b: string): number | null {
   return 0;
 }
 
-/** Numbers before words, fewer parts before more. */
+/** Numeric identifiers come before text, fewer parts before more. */
 function comparePre(a: string | undefined, b: string | undefined): number {
   if (a === undefined || b === undefined) return a === undefined ? -1 : 1;
   const numeric = [a, b].map((part) => /^\d+$/.test(part));

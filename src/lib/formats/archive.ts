@@ -1,7 +1,9 @@
 import { createTar } from 'nanotar';
-import { AiotError } from '../core/errors.js';
+import { errorMaker } from '../core/errors.js';
 
-/** One file of an archive. */
+const malformed = errorMaker('AIOT_BUNDLE_MALFORMED');
+
+/** A file in an archive. */
 export interface Member {
   name: string;
   data: Uint8Array;
@@ -9,29 +11,29 @@ export interface Member {
 
 const block = 512;
 
-/** ustar's record: the whole is filled up with zeros to a multiple of it. */
+/** Record size of ustar: the archive is padded with zeros to a multiple of it. */
 const record = 20 * block;
 
-/** Where a header has the size of its file, in octal digits. */
+/** Field of a header that contains the size of its file, in octal digits. */
 const sizeField = { at: 124, digits: 11 };
 
-/** A ustar archive without times, owners or chance, so that equal members in equal order give equal bytes. */
+/** A ustar archive without times, owners or random values, so that equal members in equal order give equal bytes. */
 export function writeArchive(members: readonly Member[]): Uint8Array<ArrayBuffer> {
   const tar = createTar(
-    // nanotar writes the whole buffer under a view, which of a Buffer may be a shared pool.
+    // nanotar writes the whole underlying buffer of a view, which for a Buffer may be a shared pool.
     members.map(({ name, data }) => ({ name, data: Uint8Array.from(data) })),
     { attrs: { mode: '644', uid: 0, gid: 0, mtime: 0 } },
   );
   const used = members.reduce((at, { data }) => at + block + padded(data.length), 0);
-  // nanotar 0.3 leaves out the closing two blocks of zeros where the members fill the last record.
+  // nanotar 0.3 omits the two closing blocks of zeros if the members fill the last record.
   const whole = new Uint8Array(Math.ceil((used + 2 * block) / record) * record);
   whole.set(tar.subarray(0, used));
   return whole;
 }
 
 /**
- * The members of an archive that `writeArchive` made of files with these names, in this order. Each byte is accounted for:
- * headers, padding and end must be what would have been written.
+ * Reads an archive that `writeArchive` made of files with these names, in this order. Every byte is checked:
+ * headers, padding and end must be exactly what it would have written.
  * @param what the archive's name, for errors
  * @throws AIOT_BUNDLE_MALFORMED naming the member and the byte
  */
@@ -42,21 +44,19 @@ export function readArchive(bytes: Uint8Array, names: readonly string[], what = 
     const header = bytes.subarray(at, at + block);
     const size = sizeOf(header);
     if (size === null || at + block + padded(size) > bytes.length) {
-      throw malformed(
-        `${what}: ${name}: its header at byte ${at} is not that of a file in it, or it is cut off`,
-      );
+      throw malformed(`${what}: ${name}: the header at byte ${at} is invalid or truncated`);
     }
     const own = createTar([{ name, data: new Uint8Array(size) }], {
       attrs: { mode: '644', uid: 0, gid: 0, mtime: 0 },
     });
     const wrong = firstDifference(header, own.subarray(0, block));
-    if (wrong >= 0) throw malformed(`${what}: ${name}: its header was changed, at byte ${at + wrong}`);
+    if (wrong >= 0) throw malformed(`${what}: ${name}: the header was modified at byte ${at + wrong}`);
     const start = at + block;
     const end = start + padded(size);
     const filled = bytes.subarray(start + size, end).findIndex((byte) => byte !== 0);
     if (filled >= 0) {
       throw malformed(
-        `${what}: ${name}: the padding behind it was changed, at byte ${start + size + filled}`,
+        `${what}: ${name}: the padding after the file was modified at byte ${start + size + filled}`,
       );
     }
     members.push({ name, data: Uint8Array.from(bytes.subarray(start, start + size)) });
@@ -65,12 +65,12 @@ export function readArchive(bytes: Uint8Array, names: readonly string[], what = 
   const length = Math.ceil((at + 2 * block) / record) * record;
   const trailing = bytes.subarray(at).findIndex((byte) => byte !== 0);
   if (trailing >= 0)
-    throw malformed(`${what}: there is something behind its last file, at byte ${at + trailing}`);
+    throw malformed(`${what}: unexpected data after the last file, at byte ${at + trailing}`);
   if (bytes.length !== length) throw malformed(`${what}: expected ${length} bytes, got ${bytes.length}`);
   return members;
 }
 
-/** Name of the first file in an archive: for telling one kind from another, never for trust. */
+/** Name of the first file in an archive: for recognizing its kind only, because it is not verified. */
 export function firstName(bytes: Uint8Array): string {
   const end = bytes.subarray(0, 100).indexOf(0);
   return new TextDecoder('latin1').decode(bytes.subarray(0, end < 0 ? 100 : end));
@@ -90,8 +90,4 @@ function padded(size: number): number {
 
 function firstDifference(a: Uint8Array, b: Uint8Array): number {
   return a.findIndex((byte, i) => byte !== b[i]);
-}
-
-function malformed(message: string): AiotError {
-  return new AiotError('AIOT_BUNDLE_MALFORMED', message);
 }

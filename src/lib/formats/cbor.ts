@@ -1,17 +1,17 @@
-/** Limits on what a payload may cost its reader. */
+/** Limits on the cost of decoding a payload. */
 interface CborLimits {
-  /** Arrays and maps within each other. */
+  /** Maximum nesting of arrays and maps. */
   depth: number;
-  /** Items in all: numbers, texts, keys, arrays, maps. */
+  /** Maximum total of items: numbers, texts, keys, arrays, maps. */
   items: number;
 }
 
 export const cborLimits: CborLimits = { depth: 16, items: 1_000_000 };
 
 /**
- * One item of CBOR (RFC 8949) that says what JSON can say: maps with text keys, arrays, texts, finite numbers, true, false and null.
- * Byte strings, texts in pieces, tags, undefined, NaN, infinities, keys that come twice, integers beyond 2⁵³ − 1, and bytes after the item
- * are refused. No length is believed before that many bytes are there, so a payload costs in proportion to its size.
+ * Decodes one item of CBOR (RFC 8949), restricted to JSON's values: maps with text keys, arrays, texts, finite numbers, true, false and
+ * null. Byte strings, texts in chunks, tags, undefined, NaN, infinities, duplicate keys, integers beyond 2⁵³ − 1, and trailing bytes
+ * are rejected. No length is trusted before that many bytes are present, so the cost of a payload is proportional to its size.
  * @throws CborError
  */
 export function decodeCbor(bytes: Uint8Array, limits: CborLimits = cborLimits): unknown {
@@ -39,7 +39,7 @@ function readItem(reader: CborReader, depth: number): unknown {
       return readSimple(reader, info, at);
     default:
       throw new CborError(
-        `expected what JSON has at byte ${at}, got ${major === 2 ? 'a byte string' : 'a tag'}`,
+        `expected a JSON-compatible value at byte ${at}, got ${major === 2 ? 'a byte string' : 'a tag'}`,
       );
   }
 }
@@ -55,12 +55,12 @@ function readMap(reader: CborReader, count: number | null, depth: number): Recor
   while (reader.more(count, members.size)) {
     const { at } = reader;
     const { major, info } = reader.head();
-    if (major !== 3) throw new CborError(`expected a key of text at byte ${at}`);
+    if (major !== 3) throw new CborError(`expected a text key at byte ${at}`);
     const key = reader.text(reader.length(info, at, 'a text'), at);
-    if (members.has(key)) throw new CborError(`expected each key once, got "${key}" again at byte ${at}`);
+    if (members.has(key)) throw new CborError(`expected unique keys, got "${key}" again at byte ${at}`);
     members.set(key, readItem(reader, depth));
   }
-  // As JSON.parse does: `__proto__` is a member like others.
+  // As in JSON.parse: `__proto__` is an ordinary member.
   return Object.fromEntries(members);
 }
 
@@ -76,12 +76,12 @@ function readSimple(reader: CborReader, info: number, at: number): unknown {
 
 function inner(depth: number, at: number): number {
   if (depth > 0) return depth - 1;
-  throw new CborError(`expected fewer arrays and maps within each other, at byte ${at}`);
+  throw new CborError(`arrays and maps are nested too deeply at byte ${at}`);
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Heads, lengths, texts and floats of CBOR (RFC 8949, section 3), each held to the bytes that are there. */
+/** Reads heads, lengths, texts and floats of CBOR (RFC 8949, section 3), each checked against the available bytes. */
 class CborReader {
   at = 0;
   private items = 0;
@@ -121,7 +121,7 @@ class CborReader {
     );
   }
 
-  /** Whether one more of `count` items (null = until a break, which is taken) follows. */
+  /** Whether another of `count` items follows (null = until a break, which is consumed). */
   more(count: number | null, read: number): boolean {
     if (count !== null) return read < count;
     if (this.left === 0 || this.bytes[this.at] !== 0xff) return true;
@@ -129,7 +129,7 @@ class CborReader {
     return false;
   }
 
-  /** How many items follow, `each` of at least so many bytes; null = until a break. */
+  /** Number of items that follow, of at least `each` bytes; null = until a break. */
   count(info: number, each: number, at: number): number | null {
     if (info === 31) return null;
     const count = this.length(info, at, 'a length');
@@ -172,5 +172,5 @@ function half(bits: number): number {
   return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
 }
 
-/** Why bytes are no CBOR that can be said in JSON, with the place. */
+/** Why bytes are not CBOR that JSON can express, with the position. */
 export class CborError extends Error {}

@@ -2,49 +2,49 @@ import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
 import { issueText } from '../core/issues.js';
 
-/** Longest document, bytes: devices read it into memory whole. */
+/** Maximum size of a document, bytes: devices read it into memory as a whole. */
 export const deviceConfigBytes = 2048;
 
 const ms = z.int().min(0).max(86_400_000);
 const threshold = z.number().min(-1e9).max(1e9);
 
 /**
- * Settings of a device that an operator changes without giving it another program or model: docs/protocol.md, "Configuration". The firmware's reader is
- * firmware/core/src/device/config_read.c. Unknown members are refused, for half of what was meant is worse than none.
+ * Device settings that an operator can change without updating firmware or model: docs/reference/protocol.md, "Configuration". The firmware's
+ * parser is firmware/core/src/device/config_read.c. Unknown members are rejected, because a partly applied configuration is worse than none.
  */
 export const deviceConfigSchema = z
   .strictObject({
     spec: z.literal('aiot-config/1'),
-    /** Samples a second that are used: the mean of as many as come in that time. Absent = each sample as the sensor gives it. */
+    /** Sample rate in use: each sample is the mean of those measured in its period. Absent = every sample of the sensor. */
     sampleHz: z.number().min(0.001).max(1e6).optional(),
     telemetry: z
       .strictObject({
         /** Whether samples are published. */
         publish: z.boolean().default(true),
-        /** How much of them a message holds. */
+        /** Time span of the samples in one message. */
         intervalMs: z.int().min(10).max(60_000).default(1000),
       })
       .prefault({}),
     report: z
       .strictObject({
-        /** `reported` comes again after so long without a change; 0 = never. */
+        /** Interval at which `reported` is repeated without a change; 0 = never. */
         intervalMs: z.union([z.literal(0), z.int().min(1000).max(86_400_000)]).default(0),
       })
       .prefault({}),
     mqtt: z
       .strictObject({
-        /** Seconds of silence after which the broker is asked whether it is there. */
+        /** MQTT keep-alive: seconds of silence before the device pings the broker. */
         keepAliveS: z.int().min(5).max(3600).default(30),
       })
       .prefault({}),
-    /** Actions of the device on its own answers: an actuator with hysteresis, shortest times, and a fail-safe position. */
+    /** Action of the device on its own predictions: an actuator with hysteresis, minimum durations, and a fail-safe position. */
     rule: z
       .strictObject({
         onAbove: threshold.default(0.8),
         offBelow: threshold.default(0.7),
         minOnMs: ms.default(5000),
         minOffMs: ms.default(5000),
-        /** Without an answer for longer than this the fail-safe position is taken. */
+        /** Time without a prediction after which the fail-safe position is used. */
         lossMs: ms.min(100).default(30_000),
         safeOn: z.boolean().default(false),
       })
@@ -57,10 +57,10 @@ export const deviceConfigSchema = z
 
 export type DeviceConfig = z.output<typeof deviceConfigSchema>;
 
-/** Defaults where nothing was set. */
+/** The default configuration. */
 export const defaultDeviceConfig: DeviceConfig = deviceConfigSchema.parse({ spec: 'aiot-config/1' });
 
-/** `what` names the document in errors. @throws AIOT_CONFIG_MALFORMED with the member and what was expected */
+/** `what` names the document in errors. @throws AIOT_CONFIG_MALFORMED with the member and the expected value */
 export function readDeviceConfig(bytes: Uint8Array, what: string): DeviceConfig {
   const malformed = (reason: string, cause?: unknown) =>
     new AiotError('AIOT_CONFIG_MALFORMED', `${what}: ${reason}`, { cause });
@@ -77,7 +77,7 @@ export function readDeviceConfig(bytes: Uint8Array, what: string): DeviceConfig 
   throw malformed(issueText(config.error, 'configuration', value));
 }
 
-/** How many samples of a sensor become one; null = the sensor's rate is no multiple of the one that is set. */
+/** Number of sensor samples averaged into one; null = the sensor's rate is not a multiple of the configured one. */
 export function sampleGroup({ sampleHz }: DeviceConfig, sensorHz: number): number | null {
   if (sampleHz === undefined) return 1;
   const ratio = sensorHz / sampleHz;

@@ -3,9 +3,9 @@ import { type Html, html } from './html.js';
 export interface Bar {
   name: string;
   value: number;
-  /** How the value is told. */
+  /** Formatted value. */
   text: string;
-  /** Half the width of its whisker, in the unit of the value. */
+  /** Half the width of its error bar, in the unit of the value. */
   deviation?: number;
   paint?: Paint;
 }
@@ -14,11 +14,11 @@ interface BarChart {
   title: string;
   note?: string;
   bars: readonly Bar[];
-  /** Value of a full bar; the largest one unless told. */
+  /** Value of a full bar; default: the largest value. */
   full?: number;
 }
 
-/** One bar a row, as a table: its words have the size of the page's, and a reader without eyes reads name and value. */
+/** A bar chart with one bar per row, as a table: text has the page's size, and screen readers read name and value. */
 export function barChart({ title, note, bars, full }: BarChart): Html {
   const most = full ?? Math.max(...bars.map(({ value, deviation = 0 }) => value + deviation), 1e-300);
   const share = (value: number) => `${(Math.min(1, Math.max(0, value / most)) * 100).toFixed(1)}%`;
@@ -32,7 +32,7 @@ export function barChart({ title, note, bars, full }: BarChart): Html {
   return html`<figure><figcaption>${title}${note ? html`<span class="note">${note}</span>` : null}</figcaption><table class="bars"><tbody>${rows}</tbody></table></figure>`;
 }
 
-/** Names of codes and tensors may go on in the next line where a word of theirs ends. */
+/** Allows line breaks between the words of code and tensor names. */
 function breakable(name: string): Html {
   const [first = '', ...rest] = name.split(/(?<=[_/])/);
   return html`${first}${rest.map((part) => html`<wbr>${part}`)}`;
@@ -40,13 +40,13 @@ function breakable(name: string): Html {
 
 export interface StackChart {
   title: string;
-  /** The parts that a bar may have, in their order. */
+  /** The possible parts of a bar, in order. */
   parts: readonly { name: string; paint: Paint }[];
   /** Values in the order of `parts`. */
   rows: readonly { name: string; values: readonly number[]; text: string }[];
 }
 
-/** Bars of parts, each as long as its sum beside the largest one; parts that no bar has are not in the legend. */
+/** Stacked bars, scaled to the largest sum; parts that no bar has are omitted from the legend. */
 export function stackChart({ title, parts, rows }: StackChart): Html {
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const most = Math.max(...rows.map(({ values }) => sum(values)), 1e-300);
@@ -66,7 +66,7 @@ export function stackChart({ title, parts, rows }: StackChart): Html {
 export interface Series {
   name: string;
   values: readonly number[];
-  /** By its place unless told. */
+  /** Default: by index. */
   paint?: Paint;
 }
 
@@ -75,16 +75,16 @@ interface LineChart {
   series: readonly Series[];
   /** Name of x, such as `epoch`. */
   by: string;
-  /** Where the values stand, rising; 1, 2, 3, … unless told. */
+  /** The x values, ascending; default 1, 2, 3, …. */
   x?: readonly number[];
-  /** How an x is told. */
+  /** Formats an x value. */
   xText?: (x: number) => string;
-  /** A value stands until the next one. */
+  /** Draw steps: a value holds until the next one. */
   steps?: boolean;
-  /** Fixed ends of the y axis; otherwise 0 to the largest value. */
+  /** Fixed range of the y axis; default: 0 to the largest value. */
   range?: readonly [number, number];
   format: (value: number) => string;
-  /** An x to mark with an upright line, and what it is. */
+  /** An x to mark with a vertical line, and its label. */
   mark?: { x: number; text: string };
 }
 
@@ -93,7 +93,7 @@ const lineChartHeight = 250;
 const lineChartMargin = { left: 46, right: 14, top: 12, bottom: 34 };
 const paints: readonly Paint[] = [1, 2, 3, 4, 5, 6];
 
-/** Lines as an SVG of their own, coloured by the page's style. */
+/** A line chart as a separate SVG, colored by the page's style. */
 export function lineChart(chart: LineChart): Html {
   const { title, series, range, format, mark, by, steps = false, xText = String } = chart;
   const count = Math.max(1, ...series.map(({ values }) => values.length));
@@ -138,7 +138,7 @@ export function lineChart(chart: LineChart): Html {
   return html`<figure><figcaption>${title}${legend(keys)}</figcaption><svg viewBox="0 0 ${width} ${lineChartHeight}" role="img" aria-label="${title} by ${by}">${grid}${columns}${marked}${lines}</svg></figure>`;
 }
 
-/** At most six of 1, 2, 3, … to name, the first and the last among them. */
+/** At most six labels out of 1, 2, 3, …, including the first and the last. */
 function wholeTicks(count: number): number[] {
   if (count <= 6) return Array.from({ length: count }, (_, i) => i + 1);
   const step = [2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2500].find((s) => count / s <= 5) ?? count;
@@ -146,7 +146,7 @@ function wholeTicks(count: number): number[] {
   return [1, ...inner.filter((at) => count - at > step / 2), count];
 }
 
-/** The next of 1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8 × a power of ten: divided by four it has few digits. */
+/** The next of 1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8 × a power of ten: a quarter of it has few digits. */
 function niceTop(value: number): number {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
@@ -160,26 +160,26 @@ function f(value: number): string {
 }
 
 export interface Histogram {
-  /** Ends of the axis. */
+  /** Range of the axis. */
   from: number;
   to: number;
-  /** Shares by bin: as an area. */
+  /** Share of each bin: drawn as an area. */
   area: readonly number[];
-  /** The same bins once more: as a line over it. */
+  /** The second distribution's bins: drawn as a line. */
   line?: readonly number[];
   unit?: string | null;
-  /** Marks on the axis: ends of a range. */
+  /** Marks on the axis, such as the ends of a range. */
   marks?: readonly number[];
-  /** The picture in words, for who cannot see it. */
+  /** Text alternative for screen readers. */
   spoken: string;
 }
 
 const histogramHeight = 190;
 const histogramMargin = { left: 14, right: 14, top: 10, bottom: 26 };
 
-/** One distribution as an area of steps, and another one over it as a line. */
+/** A distribution as a stepped area, with another one as a line on top. */
 export function histogram({ from, to, area, line, unit, marks = [], spoken }: Histogram): Html {
-  // A constant has one bar as high as the picture: the other side is drawn by its own height then.
+  // A constant fills one bin completely: the other distribution is then scaled by its own maximum.
   const top = Math.max(...area, ...(line ?? []), 1e-12);
   const count = area.length;
   const x = (i: number) =>
@@ -209,7 +209,7 @@ export function histogram({ from, to, area, line, unit, marks = [], spoken }: Hi
   return html`<svg viewBox="0 0 ${width} ${histogramHeight}" role="img" aria-label="${spoken}"><polygon class="area series-1" points="${f(x(0))},${foot} ${steps(area)} ${f(x(count))},${foot}"/>${over}${upright}<line class="axis" x1="${histogramMargin.left}" x2="${width - histogramMargin.right}" y1="${foot}" y2="${foot}"/>${ticks}</svg>`;
 }
 
-/** One confusion matrix: rows = truth, columns = prediction; shaded by the share of the row. */
+/** A confusion matrix: rows = truth, columns = prediction; shaded by the share of the row. */
 export function confusionTable(title: string, note: string, classes: string[], counts: number[][]): Html {
   const head = classes.map((name) => html`<th scope="col">${name}</th>`);
   const rows = classes.map((name, truth) => {
@@ -227,25 +227,25 @@ export function confusionTable(title: string, note: string, classes: string[], c
   return html`<figure class="confusion"><figcaption>${title}<span class="note">${note}</span></figcaption><div class="scroll"><table><thead><tr><td class="corner">truth ↓ predicted →</td>${head}</tr></thead><tbody>${rows}</tbody></table></div></figure>`;
 }
 
-/** Colours that a legend, a line or a bar may have: those of curves by number, those of verdicts by name. */
+/** Colors of a legend, a line or a bar: curves by number, verdicts by name. */
 export type Paint = 1 | 2 | 3 | 4 | 5 | 6 | 'good' | 'bad' | 'warn' | 'soft';
 
-/** Class of the style sheet. */
+/** CSS class. */
 function paintClass(paint: Paint): string {
   return typeof paint === 'number' ? `series-${paint}` : paint;
 }
 
-/** The figures to see first: [what it is, its value]. */
+/** The key figures: [name, value]. */
 export function tileRow(list: readonly (readonly [name: string, value: string])[]): Html {
   return html`<div class="tiles">${list.map(([name, value]) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`)}</div>`;
 }
 
-/** Names and what they are, one below the other. */
+/** A list of names and values. */
 export function factList(facts: readonly (readonly [name: string, value: string | Html])[]): Html {
   return html`<dl>${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
 
-/** Limits, each kept or not. */
+/** A list of limits, each passed or failed. */
 export function checkList(checks: readonly { passed: boolean; text: string }[]): Html {
   const items = checks.map(({ passed, text }) => {
     const badge = passed
@@ -256,7 +256,7 @@ export function checkList(checks: readonly { passed: boolean; text: string }[]):
   return html`<ul class="plain">${items}</ul>`;
 }
 
-/** Legend: the meaning of each colour of a figure. */
+/** A legend with the meaning of each color. */
 export function legend(keys: readonly { name: string; paint: Paint | 'mark' }[]): Html {
   const shown = keys.map(({ name, paint }) => {
     const kind = paint === 'mark' ? paint : paintClass(paint);

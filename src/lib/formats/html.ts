@@ -6,14 +6,14 @@ const entities: Record<string, string> = {
   "'": '&#39;',
 };
 
-/** Markup that needs no escaping any more. */
+/** Markup that is already escaped. */
 export class Html {
   constructor(readonly text: string) {}
 }
 
 type Part = string | number | Html | readonly (string | Html)[] | null | undefined;
 
-/** Template tag: everything put in is escaped, except markup made by this tag. Null and undefined leave nothing. */
+/** Template tag: escapes all values except markup made by this tag. Null and undefined become empty. */
 export function html(strings: TemplateStringsArray, ...parts: Part[]): Html {
   return new Html(strings.reduce((text, piece, i) => text + shown(parts[i - 1]) + piece));
 }
@@ -25,10 +25,10 @@ function shown(part: Part): string {
   return String(part).replace(/[&<>"']/g, (char) => entities[char] ?? char);
 }
 
-/** Cells up to so many characters are kept on one line: a wide table scrolls in itself. */
+/** Cells up to this length stay on one line: a wide table scrolls horizontally. */
 const shortest = 24;
 
-/** A table with a head; columns whose cells are all numbers or percentages go to the right. */
+/** A table with a header; columns that contain only numbers or percentages are right-aligned. */
 export function htmlTable(head: string[], rows: (string | Html)[][]): Html {
   const right = head.map((_, i) => rows.every((row) => /^-?[\d.,–]+( (%|m?s|dB))?$/.test(textOf(row[i]))));
   const cell = (content: string | Html, i: number, name: 'th' | 'td') => {
@@ -41,7 +41,7 @@ export function htmlTable(head: string[], rows: (string | Html)[][]): Html {
   return html`<div class="scroll"><table><thead>${line(head, 'th')}</thead><tbody>${rows.map((row) => line(row, 'td'))}</tbody></table></div>`;
 }
 
-/** Markup counts without its tags. */
+/** Markup is measured without its tags. */
 function isShort(cell: string | Html): boolean {
   const text = cell instanceof Html ? cell.text.replaceAll(/<[^>]*>/g, '') : cell;
   return text.length <= shortest;
@@ -52,22 +52,22 @@ function textOf(cell: string | Html | undefined): string {
 }
 
 export interface ReportPage {
-  /** Title of the window, and of the page where it has no heading of its own. */
+  /** Title of the window, and of the page if it has no heading. */
   title: string;
   heading?: string;
-  /** Summary of the page, in a sentence or two. */
+  /** Summary of the page in one or two sentences. */
   lead: string;
-  /** Sentences above the heading, to be read before anything else. */
+  /** Sentences shown above the heading. */
   first?: readonly Html[];
   sections: readonly (Html | null)[];
   /** Version of aiot. */
   aiot: string;
 }
 
-/** A page may load nothing and run nothing: a browser that heeds this refuses what a value could ever smuggle in. */
+/** A page must not load or run anything: browsers enforce this even if a value could inject markup. */
 const policy = "default-src 'none'; style-src 'unsafe-inline'";
 
-/** The frame of every report: one file, one style sheet, no script, nothing loaded from elsewhere. */
+/** The frame of every report: a single file with one style sheet, no script, and no external resources. */
 export function reportPage({ title, heading, lead, first, sections, aiot }: ReportPage): string {
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${new Html(policy)}">
@@ -80,7 +80,7 @@ ${sections.flatMap((section) => (section === null ? [] : [section, '\n']))}<foot
 `.text;
 }
 
-/** The style sheet of reports: light and dark by the reader's setting, readable on paper and on a phone. */
+/** The style sheet of reports: light and dark by the user's setting, also for paper and phones. */
 export const reportStyle = `
 :root{color-scheme:light dark;--ground:#fbfaf8;--card:#fff;--ink:#1c1e21;--soft:#666a70;--rule:#e3e1dc;--blue:#2b6cb0;
 --orange:#c2601c;--good:#2f7d4f;--bad:#b3372f;--warn:#9a6b00;--strong:#fff}
@@ -142,7 +142,7 @@ details{margin-top:8px;font-size:13px}summary{cursor:pointer;color:var(--soft)}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th{font-weight:600;text-align:left;color:var(--soft);font-size:13px}
 th,td{padding:7px 12px 7px 0;border-bottom:1px solid var(--rule);vertical-align:top}
-.number{text-align:right}.short{white-space:nowrap}
+.number{text-align:right}.number+:not(.number){padding-left:14px}.pair .number+:not(.number){padding-left:0}.short{white-space:nowrap}
 .confusion table{width:auto;border-spacing:3px;border-collapse:separate;margin-left:-3px}
 .confusion th,.confusion td{border:0;padding:6px 10px;text-align:center;vertical-align:middle}
 .confusion th[scope=row]{text-align:left;padding-left:0}

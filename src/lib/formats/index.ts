@@ -1,6 +1,4 @@
-/**
- * Bytes ↔ objects, pure: no file, no network, no clock. A damaged input is refused with the place and the reason.
- */
+/** Conversion between bytes and objects. Pure: no file, no network, no clock. Damaged input is rejected with the position and the reason. */
 export { firstName, type Member, readArchive, writeArchive } from './archive.js';
 export { CborError, decodeCbor } from './cbor.js';
 export type { BadCell, Column, NumberColumn, TextColumn } from './csv/cells.js';
@@ -165,7 +163,7 @@ export {
 } from './tflite/graph.js';
 export { readMetadata, writeMetadata } from './tflite/metadata.js';
 export { type Outline, outlineTflite } from './tflite/outline.js';
-export { importTflite, readTflite } from './tflite/reader.js';
+export { importTflite, readTflite } from './tflite/read.js';
 export {
   float16Value,
   float16Words,
@@ -175,6 +173,6 @@ export {
   withRealValues,
 } from './tflite/real-values.js';
 export { sliceAxes } from './tflite/shapes.js';
-export { operatorVersions, writeTflite } from './tflite/writer.js';
+export { operatorVersions, writeTflite } from './tflite/write.js';
 export { readUf2, writeUf2 } from './uf2.js';
 export { readZip, writeZip } from './zip.js';

@@ -1,8 +1,9 @@
 import type { AiotError } from '../core/errors.js';
+import { hex } from '../core/figures.js';
 import { type ByteRegion, firstOverlap, joinRegions } from './esp-image/regions.js';
-import { hex, malformed } from './image-errors.js';
+import { malformed } from './image-errors.js';
 
-/** Data bytes of a record as they are written; any length is read. */
+/** Data bytes per record when writing; any length can be read. */
 const rowBytes = 16;
 
 const colon = 0x3a;
@@ -13,12 +14,12 @@ const types = { data: 0, end: 1, segment: 2, startSegment: 3, linear: 4, startLi
 /** Count, address, type, 255 bytes, checksum. */
 const longestRecord = 260;
 
-/** Bytes of the records that have a fixed number of them. */
+/** Fixed lengths of record types, bytes. */
 const fixedLengths: Record<number, number> = { 1: 0, 2: 2, 3: 4, 4: 2, 5: 4 };
 
 /**
- * Intel HEX → its bytes, touching ones joined. Source: Intel, "Hexadecimal Object File Format Specification", revision A.
- * Start addresses are read over: flash has no use for them.
+ * Intel HEX → its bytes, with adjacent ones joined. Source: Intel, "Hexadecimal Object File Format Specification", revision A.
+ * Start addresses are ignored, because flashing does not use them.
  * @throws AIOT_IMAGE_MALFORMED with the offset, the line and the reason
  */
 export function readIntelHex(bytes: Uint8Array, what = 'HEX file'): ByteRegion[] {
@@ -29,7 +30,7 @@ export function readIntelHex(bytes: Uint8Array, what = 'HEX file'): ByteRegion[]
   return joinRegions(found);
 }
 
-/** Bytes of records that follow each other, in one buffer: there may be a hundred thousand records. */
+/** Joins the bytes of consecutive records in one buffer, because there may be a hundred thousand records. */
 class Runs {
   private readonly data: Uint8Array;
   private readonly runs: { offset: number; from: number }[] = [];
@@ -55,18 +56,18 @@ class Runs {
   }
 }
 
-/** Reads once more, record by record, to name the two that want the same place. */
+/** Reads the file again, record by record, to name the two that overlap. */
 function overlapping(bytes: Uint8Array, what: string): AiotError {
   const found: (ByteRegion & { line: number; at: number })[] = [];
   eachData(bytes, what, (offset, record, count, line, at) => {
     found.push({ offset, data: record.slice(4, 4 + count), line, at });
   });
   const [first, second] = firstOverlap(found) ?? [];
-  const place = `${hex(second?.offset ?? 0)} is also in line ${first?.line ?? 0}`;
+  const place = `${hex(second?.offset ?? 0)} was already written by line ${first?.line ?? 0}`;
   return refused(what, second?.at ?? 0, second?.line ?? 0, place);
 }
 
-/** Called with the data records in their order; `record` holds a whole one only until the next. */
+/** Called with the data records in order; `record` is reused for the next one. */
 type OnData = (offset: number, record: Uint8Array, count: number, line: number, at: number) => void;
 
 function eachData(bytes: Uint8Array, what: string, onData: OnData): void {
@@ -75,31 +76,40 @@ function eachData(bytes: Uint8Array, what: string, onData: OnData): void {
   const record = new Uint8Array(longestRecord);
   eachLine(bytes, (at, end, line) => {
     decode(bytes, { at, end, line, what }, record);
-    if (ended) throw refused(what, at, line, 'something follows the record that ends the file');
+    if (ended) throw refused(what, at, line, 'unexpected data after the end-of-file record');
     const [count = 0, high = 0, low = 0, type = 0] = [record[0], record[1], record[2], record[3]];
     const address = (high << 8) | low;
     const fixed = fixedLengths[type];
     if (fixed !== undefined && count !== fixed)
-      throw refused(what, at, line, `a record of type ${type} has ${fixed} bytes, this ${count}`);
+      throw refused(what, at, line, `a record of type ${type} has ${fixed} bytes, but this one has ${count}`);
     if (fixed !== undefined && type !== types.end && address !== 0) {
-      throw refused(what, at, line, `a record of type ${type} has the address 0, this ${hex(address)}`);
+      throw refused(
+        what,
+        at,
+        line,
+        `a record of type ${type} has the address 0, but this one has ${hex(address)}`,
+      );
     }
     const word = ((record[4] ?? 0) << 8) | (record[5] ?? 0);
     if (type === types.data) {
       const offset = base + address;
       if (offset + count > 0x100000000)
-        throw refused(what, at, line, `${hex(offset)} and ${count} bytes pass the end of 32 bits`);
+        throw refused(
+          what,
+          at,
+          line,
+          `${count} bytes at ${hex(offset)} extend past the 32-bit address space`,
+        );
       onData(offset, record, count, line, at);
     } else if (type === types.end) ended = true;
     else if (type === types.segment) base = word * 16;
     else if (type === types.linear) base = word * 0x10000;
-    else if (type > types.startLinear) throw refused(what, at, line, `record type ${type} is not known`);
+    else if (type > types.startLinear) throw refused(what, at, line, `unknown record type ${type}`);
   });
-  if (!ended)
-    throw malformed(what, bytes.length, 'the file ends without the record that ends it (:00000001FF)');
+  if (!ended) throw malformed(what, bytes.length, 'the end-of-file record (:00000001FF) is missing');
 }
 
-/** Rows of 16 bytes, upper case, `\n`; addresses above 64 KiB by linear records, as esptool and IntelHex write them. */
+/** Writes rows of 16 bytes, upper case, `\n`; addresses above 64 KiB by linear records, as esptool and IntelHex do. */
 export function writeIntelHex(regions: readonly ByteRegion[]): string {
   const joined = joinRegions(regions);
   const last = joined.at(-1);
@@ -131,7 +141,7 @@ function recordText(type: number, address: number, data: Uint8Array): string {
   return `:${record.toString('hex').toUpperCase()}`;
 }
 
-/** Lines that are not empty, without what ends them. */
+/** Calls back for each non-empty line, without its line end. */
 function eachLine(bytes: Uint8Array, onLine: (at: number, end: number, line: number) => void): void {
   let at = 0;
   for (let line = 1; at < bytes.length; line++) {
@@ -151,35 +161,41 @@ interface Row {
   what: string;
 }
 
-/** One line's bytes into `record`, from its start on. */
+/** Decodes one line into `record`, from its start. */
 function decode(bytes: Uint8Array, { at, end, line, what }: Row, record: Uint8Array): void {
-  if (bytes[at] !== colon) throw refused(what, at, line, 'a record starts with a colon');
+  if (bytes[at] !== colon) throw refused(what, at, line, 'a record must start with a colon');
   const count = end - at - 1;
   if (count % 2 !== 0 || count < 10)
-    throw refused(what, at, line, `a record is at least five pairs of digits, here ${count} digits`);
+    throw refused(
+      what,
+      at,
+      line,
+      `a record has at least five pairs of digits, but this one has ${count} digits`,
+    );
   const pairs = count / 2;
   let total = 0;
   for (let index = 0; index < pairs; index++) {
     const place = at + 1 + index * 2;
     const value =
       ((digits[bytes[place] as number] as number) << 4) | (digits[bytes[place + 1] as number] as number);
-    if (value < 0) throw refused(what, place, line, 'this is no hexadecimal digit');
-    // Lines longer than a record can be are refused below; bytes past the end of `record` go nowhere.
+    if (value < 0) throw refused(what, place, line, 'not a hexadecimal digit');
+    // Lines that are too long are rejected below; writes past the end of `record` have no effect.
     record[index] = value;
     total += value;
   }
   const said = record[0] as number;
-  if (pairs !== said + 5) throw refused(what, at, line, `the record says ${said} bytes and has ${pairs - 5}`);
+  if (pairs !== said + 5)
+    throw refused(what, at, line, `the record states ${said} bytes but contains ${pairs - 5}`);
   if ((total & 0xff) !== 0) throw refused(what, end - 2, line, 'the checksum is wrong');
 }
 
-/** Value of each character as a hexadecimal digit; -1 = none, which stays negative in whatever it is or-ed into. */
+/** Value of each character as a hexadecimal digit; -1 = invalid, which stays negative when combined with OR. */
 const digits = Int8Array.from({ length: 256 }, (_, code) => {
   const value = Number.parseInt(String.fromCharCode(code), 16);
   return Number.isNaN(value) ? -1 : value;
 });
 
-/** Not a closure in the loops above: there may be a hundred thousand records. */
+/** Not a closure in the loops above, because there may be a hundred thousand records. */
 function refused(what: string, offset: number, line: number, reason: string): AiotError {
   return malformed(what, offset, `line ${line}: ${reason}`);
 }

@@ -1,20 +1,20 @@
 import { xmlText } from '../core/text.js';
 
-/** Something that was checked. */
+/** Result of one check. */
 export interface JunitCase {
-  /** The group it belongs to: a route, a section, a file. */
+  /** Its group: a route, a section, a file. */
   className: string;
   name: string;
   /** Why it failed; absent = it passed. */
   failure?: string | undefined;
-  /** Why it was not looked at. */
+  /** Why it was skipped. */
   skipped?: string | undefined;
 }
 
 /**
- * A report that CI systems show: JUnit's XML, as Ant, Maven's Surefire, Jenkins and GitLab have it in common. There is no standard; each of
- * the attributes is one that one of them asks for.
- * @param seconds that all of it took
+ * A report for CI systems: the common subset of JUnit XML as used by Ant, Maven Surefire, Jenkins and GitLab. There is no standard; each
+ * of the attributes is required by one of them.
+ * @param seconds total duration
  */
 export function junitXml(name: string, cases: readonly JunitCase[], seconds: number): string {
   const failures = cases.filter(({ failure }) => failure !== undefined).length;

@@ -1,7 +1,8 @@
 import { crc32 } from 'node:zlib';
 import { AiotError } from '../core/errors.js';
+import { hex } from '../core/figures.js';
 
-/** The partition: two sectors of 0x1000, each with one entry of 32 bytes at its begin. */
+/** The partition: two sectors of 0x1000, each starting with an entry of 32 bytes. */
 export const otadataBytes = 0x2000;
 
 export const otadataSector = 0x1000;
@@ -21,34 +22,31 @@ export type OtaState = keyof typeof otaStates;
 export const otaStateNames = Object.keys(otaStates) as OtaState[];
 
 export interface OtadataEntry {
-  /** Rises with every switch: slot = (sequence - 1) modulo the number of slots. */
+  /** Incremented with every switch: slot = (sequence - 1) modulo the number of slots. */
   sequence: number;
   state: OtaState;
-  /** Whether the bootloader would take it: not invalid, not aborted, CRC right. */
+  /** Whether the bootloader would accept it: not invalid, not aborted, valid CRC. */
   usable: boolean;
 }
 
 export interface Otadata {
-  /** One a sector; null = blank. */
+  /** One per sector; null = blank. */
   entries: [OtadataEntry | null, OtadataEntry | null];
   /**
-   * The slot that the bootloader starts, of `count` app slots; null = none is named: it starts the factory app, or slot 0
-   * where there is none.
+   * The slot of `count` app slots that the bootloader starts; null = none is selected: it starts the factory app, or slot 0
+   * if there is none.
    */
   active(count: number): number | null;
 }
 
 /**
- * Source: ESP-IDF, esp_flash_partitions.h (esp_ota_select_entry_t) and bootloader_common.c (which entry counts).
- * @throws AIOT_OTADATA_MALFORMED for another length, or an entry that is neither blank nor one with its CRC
+ * Source: ESP-IDF, esp_flash_partitions.h (esp_ota_select_entry_t) and bootloader_common.c (selection of the entry).
+ * @throws AIOT_FILE_MALFORMED for a wrong length, or an entry that is neither blank nor has a valid CRC
  */
 export function readOtadata(bytes: Uint8Array): Otadata {
   const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   if (data.length !== otadataBytes) {
-    throw malformed(
-      Math.min(data.length, otadataBytes),
-      `expected 0x2000 bytes, got 0x${data.length.toString(16)}`,
-    );
+    throw malformed(Math.min(data.length, otadataBytes), `expected 0x2000 bytes, got ${hex(data.length)}`);
   }
   const entries: Otadata['entries'] = [readEntry(data, 0), readEntry(data, otadataSector)];
   const [first, second] = entries.map((entry) => (entry?.usable ? entry.sequence : 0)) as [number, number];
@@ -66,47 +64,43 @@ function readEntry(data: Buffer, at: number): OtadataEntry | null {
   if (crc !== right) {
     throw malformed(
       at + 28,
-      `the CRC of sequence ${sequence} is ${hex(right)}, and the entry says ${hex(crc)}`,
+      `the CRC of sequence ${sequence} is ${hex(right, 8)}, but the entry states ${hex(crc, 8)}`,
     );
   }
   if (sequence === 0 || sequence === 0xffffffff)
-    throw malformed(at, `expected a sequence from 1, got ${sequence}`);
+    throw malformed(at, `expected a sequence of at least 1, got ${sequence}`);
   const state = otaStateNames.find((name) => otaStates[name] === code);
   if (state === undefined)
-    throw malformed(at + 24, `expected a state of 0 to 4 or 0xffffffff, got ${hex(code)}`);
+    throw malformed(at + 24, `expected a state of 0 to 4 or 0xffffffff, got ${hex(code, 8)}`);
   const tail = data.subarray(at + 32, at + otadataSector).findIndex((byte) => byte !== 0xff);
-  if (tail >= 0) throw malformed(at + 32 + tail, 'expected 0xff behind the entry');
+  if (tail >= 0) throw malformed(at + 32 + tail, 'expected 0xff after the entry');
   return { sequence, state, usable: state !== 'invalid' && state !== 'aborted' };
 }
 
-/** CRC of the sequence alone, as the bootloader makes it. */
+/** CRC of the sequence alone, as in the bootloader. */
 function otadataCrc(sequence: number): number {
   const word = Buffer.alloc(4);
   word.writeUInt32LE(sequence);
   return crc32(word, 0xffffffff) >>> 0;
 }
 
-function hex(value: number): string {
-  return `0x${value.toString(16).padStart(8, '0')}`;
-}
-
 function malformed(at: number, what: string): AiotError {
-  return new AiotError('AIOT_OTADATA_MALFORMED', `otadata, offset 0x${at.toString(16)}: ${what}`);
+  return new AiotError('AIOT_FILE_MALFORMED', `otadata, offset ${hex(at)}: ${what}`, { subject: 'otadata' });
 }
 
-/** No slot named yet. */
+/** No slot selected yet. */
 export function blankOtadata(): Uint8Array {
   return Buffer.alloc(otadataBytes, 0xff);
 }
 
 /**
- * Names the slot to be started next: a higher sequence in the sector that does not count now, so that a power cut while it
- * is written leaves the old choice. The same slot again gets a new entry as well.
- * @param bytes the partition as it is, 0x2000 bytes; an entry that is damaged counts as none
+ * Selects the slot to start next: writes a higher sequence to the sector not in force, so that a power cut during
+ * the write leaves the old selection. Selecting the same slot again also writes a new entry.
+ * @param bytes the current partition, 0x2000 bytes; a damaged entry counts as blank
  * @param slot from 0
- * @param count of app slots
- * @param state `undefined` = taken as it is; `new` = the bootloader goes back unless the app confirms itself (rollback on)
- * @throws AIOT_OTADATA_MALFORMED (another length), AIOT_USAGE (no such slot)
+ * @param count number of app slots
+ * @param state `undefined` = accepted without a trial; `new` = the bootloader rolls back unless the app confirms itself (rollback enabled)
+ * @throws AIOT_FILE_MALFORMED (wrong length), AIOT_USAGE (no such slot)
  */
 export function nextOtadata(
   bytes: Uint8Array,
@@ -124,7 +118,7 @@ export function nextOtadata(
   return next;
 }
 
-/** As a board has it that was first started from slot 0 and then switched, slot by slot, up to this one. */
+/** otadata of a board that first started slot 0 and was then switched, slot by slot, to this one. */
 export function firstOtadata(slot: number, count: number, state: OtaState = 'undefined'): Uint8Array {
   requireSlot(slot, count);
   let bytes = blankOtadata();
@@ -132,7 +126,7 @@ export function firstOtadata(slot: number, count: number, state: OtaState = 'und
   return bytes;
 }
 
-/** Sequences of the two sectors; 0 for one that does not count. */
+/** Sequences of the two sectors; 0 for an unusable one. */
 function usableSequences(bytes: Uint8Array): [number, number] {
   const blank = blankOtadata().subarray(otadataSector);
   const sectors = [bytes.subarray(0, otadataSector), bytes.subarray(otadataSector)];

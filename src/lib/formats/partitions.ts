@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../core/errors.js';
+import { hex } from '../core/figures.js';
 import { csvRecords } from './csv/records.js';
-import { hex } from './image-errors.js';
 
 /** One row of a partition table. Offsets and sizes in bytes. */
 export interface Partition {
@@ -17,20 +17,20 @@ export interface Partition {
 
 export interface PartitionTable {
   partitions: Partition[];
-  /** Whether a row with the MD5 of the others closes it. */
+  /** Whether it ends with a row that contains the MD5 of the others. */
   md5: boolean;
 }
 
-/** Where the table is unless the bootloader was built for another place, the room it has there, and its own length. */
+/** Default offset of the table, the space reserved for it, and its own length. */
 export const partitionTableOffset = 0x8000;
 
 export const partitionTableSector = 0x1000;
 export const partitionTableBytes = 0xc00;
 
-/** 96 rows have room; the last is for the MD5. */
+/** There is space for 96 rows; the last is for the MD5. */
 export const maxPartitions = 95;
 
-/** Flash is erased by sectors; an app is mapped by pages of the cache. */
+/** Flash is erased in sectors; an app is mapped in cache pages. */
 export const sectorBytes = 0x1000;
 
 export const appAlignment = 0x10000;
@@ -59,7 +59,7 @@ export const partitionSubtypes: Readonly<Record<number, Readonly<Record<string, 
   3: { primary: 0x00, ota: 0x01 },
 };
 
-/** 1 → `data`; a number in hexadecimal where it has no name. */
+/** 1 → `data`; an unnamed type as a hexadecimal number. */
 export function partitionTypeName(type: number): string {
   return nameOf(partitionTypes, type);
 }
@@ -71,10 +71,10 @@ export function partitionSubtypeName(type: number, subtype: number): string {
 
 function nameOf(names: Readonly<Record<string, number>>, value: number): string {
   const found = Object.entries(names).find(([, code]) => code === value);
-  return found ? found[0] : `0x${value.toString(16).padStart(2, '0')}`;
+  return found ? found[0] : hex(value, 2);
 }
 
-/** The app slots that updates go into, in their order: ota_0, ota_1 … without a gap. */
+/** The app slots for updates, in order: ota_0, ota_1 … without gaps. */
 export function otaSlots(table: PartitionTable): Partition[] {
   const slots: Partition[] = [];
   for (let n = 0; ; n++) {
@@ -85,19 +85,19 @@ export function otaSlots(table: PartitionTable): Partition[] {
 }
 
 export interface PartitionsCsvOptions {
-  /** Where the table itself will be: rows without an offset begin behind it. */
+  /** Offset of the table itself: rows without an offset start after it. */
   tableOffset?: number;
-  /** Size of the flash in bytes; absent = not looked at. */
+  /** Size of the flash in bytes; absent = not checked. */
   flashBytes?: number;
   /** Name for messages. */
   file?: string;
 }
 
 /**
- * A partition table as text: `name, type, subtype, offset, size, flags`. An empty offset = behind the row before, aligned;
- * K and M stand for KiB and MiB; a negative size reaches up to that offset; flags are `encrypted` and `readonly`, with a
- * colon between. Source: ESP-IDF, "Partition Tables", Creating Custom Tables.
- * @throws AIOT_PARTITIONS_MALFORMED (file:line), AIOT_CSV_MALFORMED
+ * Parses a partition table from text: `name, type, subtype, offset, size, flags`. An empty offset means after the previous row, aligned. K
+ * and M stand for KiB and MiB, and a negative size extends up to that offset. Flags are `encrypted` and `readonly`, separated by a colon.
+ * Source: ESP-IDF, "Partition Tables", Creating Custom Tables.
+ * @throws AIOT_FILE_MALFORMED with file:line
  */
 export function parsePartitionsCsv(text: string, options: PartitionsCsvOptions = {}): PartitionTable {
   const { tableOffset = partitionTableOffset, flashBytes = null, file = 'partitions' } = options;
@@ -122,7 +122,7 @@ export function parsePartitionsCsv(text: string, options: PartitionsCsvOptions =
   return table;
 }
 
-/** The same table as text, every offset written out. */
+/** Writes the table as text, with explicit offsets. */
 export function writePartitionsCsv(table: PartitionTable): string {
   const rows = table.partitions.map((row) => {
     const flags = [row.encrypted && 'encrypted', row.readonly && 'readonly'].filter(Boolean).join(':');
@@ -158,7 +158,7 @@ function parseRow(cells: string[], end: number, place: string): Partition {
     throw malformedRow(place, `expected an offset such as 0x9000, got ${JSON.stringify(offsetCell)}`);
   const given = number(sizeCell, {}, 'size', place);
   const size = given < 0 ? -given - offset : given;
-  if (size < 0) throw malformedRow(place, `expected ${sizeCell} to be behind the offset ${hex(offset)}`);
+  if (size < 0) throw malformedRow(place, `expected ${sizeCell} to be after the offset ${hex(offset)}`);
   return { label, type, subtype, offset, size, ...parseFlags(flags, place) };
 }
 
@@ -200,7 +200,7 @@ function names(known: Readonly<Record<string, number>>): string {
 }
 
 function malformedRow(place: string, what: string): AiotError {
-  return new AiotError('AIOT_PARTITIONS_MALFORMED', `${place}: ${what}`);
+  return new AiotError('AIOT_FILE_MALFORMED', `${place}: ${what}`, { subject: 'partitions' });
 }
 
 const rowBytes = 32;
@@ -208,9 +208,9 @@ const encryptedFlag = 1;
 const readonlyFlag = 2;
 
 /**
- * The table's 0xC00 bytes: rows of 32, one with the MD5 of those before it, 0xFF up to the end. Source: ESP-IDF,
+ * The table's 0xC00 bytes: rows of 32, one with the MD5 of the rows before it, then 0xFF. Source: ESP-IDF,
  * esp_flash_partitions.h (esp_partition_info_t) and "Partition Tables", Binary Partition Table.
- * @throws AIOT_PARTITIONS_MALFORMED
+ * @throws AIOT_FILE_MALFORMED
  */
 export function writePartitionTable(table: PartitionTable, tableOffset = partitionTableOffset): Uint8Array {
   checkPartitions(table, null, tableOffset);
@@ -242,16 +242,13 @@ function writeRow(row: Buffer, partition: Partition): void {
 }
 
 /**
- * Reads a table, as a file or as it was read from flash (what follows its 0xC00 bytes is not looked at).
- * @throws AIOT_PARTITIONS_MALFORMED with the offset and the reason; not for rows that overlap: see `checkPartitions`
+ * Reads a table from a file or a flash dump (bytes after its 0xC00 are ignored).
+ * @throws AIOT_FILE_MALFORMED with the offset and the reason; not for overlapping rows: see `checkPartitions`
  */
 export function readPartitionTable(bytes: Uint8Array): PartitionTable {
   const table = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   if (table.length < partitionTableBytes) {
-    throw malformedTable(
-      table.length,
-      `expected 0x${partitionTableBytes.toString(16)} bytes, the file ends here`,
-    );
+    throw malformedTable(table.length, `expected ${hex(partitionTableBytes)} bytes, but the file ends here`);
   }
   const partitions: Partition[] = [];
   let md5 = false;
@@ -270,7 +267,7 @@ export function readPartitionTable(bytes: Uint8Array): PartitionTable {
         at,
         `expected a row (aa 50), its MD5 (eb eb) or the end (ff ff), got ${hexBytes(row, 2)}`,
       );
-    if (md5) throw malformedTable(at, 'a row follows the MD5 of the rows');
+    if (md5) throw malformedTable(at, 'unexpected row after the MD5');
     partitions.push(readRow(row, at));
   }
   requireBlank(table, at);
@@ -285,14 +282,11 @@ function readRow(row: Buffer, at: number): Partition {
   const text = label.toString('utf8');
   if (!Buffer.from(text).equals(label)) throw malformedTable(at + 12, 'expected a name in UTF-8');
   if (zero >= 0 && name.subarray(zero).some((byte) => byte !== 0)) {
-    throw malformedTable(at + 12 + zero, 'expected zeros behind the name');
+    throw malformedTable(at + 12 + zero, 'expected zeros after the name');
   }
   const flags = row.readUInt32LE(28);
   if (flags > 3)
-    throw malformedTable(
-      at + 28,
-      `expected the flags 1 (encrypted) and 2 (readonly), got 0x${flags.toString(16)}`,
-    );
+    throw malformedTable(at + 28, `expected the flags 1 (encrypted) and 2 (readonly), got ${hex(flags)}`);
   return {
     label: text,
     type: row[2]!,
@@ -313,7 +307,7 @@ function checkMd5(table: Buffer, at: number): void {
   if (found !== made) {
     throw malformedTable(
       at + 16,
-      `the MD5 of the ${at / rowBytes} rows is ${made}, and the table says ${found}`,
+      `the MD5 of the ${at / rowBytes} rows is ${made}, but the table states ${found}`,
     );
   }
 }
@@ -321,7 +315,7 @@ function checkMd5(table: Buffer, at: number): void {
 function requireBlank(table: Buffer, from: number): void {
   for (let at = from; at < partitionTableBytes; at++) {
     if (table[at] !== 0xff)
-      throw malformedTable(at, `expected 0xff behind the last row, got ${hexBytes(table.subarray(at), 1)}`);
+      throw malformedTable(at, `expected 0xff after the last row, got ${hexBytes(table.subarray(at), 1)}`);
   }
 }
 
@@ -330,16 +324,17 @@ function hexBytes(bytes: Uint8Array, count: number): string {
 }
 
 function malformedTable(at: number, what: string): AiotError {
-  return new AiotError('AIOT_PARTITIONS_MALFORMED', `partition table, offset 0x${at.toString(16)}: ${what}`, {
-    next: 'Read it again, or make it again: aiot firmware partitions create IN.csv OUT.bin',
+  return new AiotError('AIOT_FILE_MALFORMED', `partition table, offset ${hex(at)}: ${what}`, {
+    subject: 'partitions',
+    next: 'Read the table again, or create it again: aiot firmware partitions create IN.csv OUT.bin',
   });
 }
 
 /**
- * Refuses a table that no bootloader or driver could work with: rows that overlap, are misaligned, lie over the table or
- * go past the flash's end, names given twice, an otadata or nvs partition of a size that does not do.
- * @param flashBytes size of the flash; null = not known, so not looked at
- * @throws AIOT_PARTITIONS_MALFORMED naming the row
+ * Rejects a table that no bootloader or driver could use: rows that overlap, are misaligned, cover the table or exceed the flash. It also
+ * rejects duplicate names, and an otadata or nvs partition of an unsuitable size.
+ * @param flashBytes size of the flash; null = unknown, so not checked
+ * @throws AIOT_FILE_MALFORMED naming the row
  */
 export function checkPartitions(
   table: PartitionTable,
@@ -347,10 +342,10 @@ export function checkPartitions(
   tableOffset = partitionTableOffset,
 ): void {
   const problem = partitionProblems(table, flashBytes, tableOffset)[0];
-  if (problem !== undefined) throw new AiotError('AIOT_PARTITIONS_MALFORMED', problem);
+  if (problem !== undefined) throw new AiotError('AIOT_FILE_MALFORMED', problem, { subject: 'partitions' });
 }
 
-/** The same as sentences, all of them. */
+/** All of these problems, as sentences. */
 export function partitionProblems(
   table: PartitionTable,
   flashBytes: number | null = null,
@@ -368,7 +363,7 @@ export function partitionProblems(
   ];
 }
 
-/** Problems of one row by itself. */
+/** Problems of a single row. */
 function rowProblems(row: Partition, flashBytes: number | null, tableOffset: number): string[] {
   const problems: string[] = [];
   const say = (what: string) => problems.push(`partition ${JSON.stringify(row.label)}: ${what}`);
@@ -387,20 +382,20 @@ function rowProblems(row: Partition, flashBytes: number | null, tableOffset: num
   const first = tableOffset + partitionTableSector;
   if (!partOfTheStart && offset < first) {
     say(
-      `expected its offset to be ${hex(first)} or more (behind the table at ${hex(tableOffset)}), got ${hex(offset)}`,
+      `expected an offset of at least ${hex(first)} (after the table at ${hex(tableOffset)}), got ${hex(offset)}`,
     );
   }
   if (end > 0x1_0000_0000) say(`expected its end below 4 GiB, got ${hex(end)}`);
   if (flashBytes !== null && end > flashBytes) {
-    say(`ends at ${hex(end)}, and the flash at ${hex(flashBytes)}`);
+    say(`ends at ${hex(end)}, but the flash ends at ${hex(flashBytes)}`);
   }
   if (type === 1 && subtype === 0 && size !== 0x2000)
     say(`expected 0x2000 bytes for otadata, got ${hex(size)}`);
   if (type === 1 && subtype === 2 && size < 0x3000 && !row.readonly) {
-    say(`expected at least 0x3000 bytes for nvs that is written to, got ${hex(size)} (or flag it readonly)`);
+    say(`expected at least 0x3000 bytes for a writable nvs, got ${hex(size)} (or flag it readonly)`);
   }
   const written = type === 0 || (type === 1 && (subtype === 0 || subtype === 3));
-  if (row.readonly && written) say('cannot be readonly: it is written to');
+  if (row.readonly && written) say('cannot be readonly, because it is written to');
   return problems;
 }
 

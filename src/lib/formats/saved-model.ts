@@ -10,14 +10,14 @@ import type {
 } from './tflite/graph.js';
 import { withRealValues } from './tflite/real-values.js';
 
-/** The last version of GraphDef that changed what a graph means (core/public/version.h); every TensorFlow 2 is beyond it. */
+/** The last version of GraphDef that changed the meaning of a graph (core/public/version.h); every TensorFlow 2 has a later one. */
 const producer = 27;
 
 /**
- * saved_model.pb of a network (protobuf/saved_model.proto, meta_graph.proto): tag `serve`, and a signature `serving_default` with
- * named inputs and outputs of float32 in the graph's shapes, batch 1 included. Weights are constants: there are no variables, and
- * TensorFlow asks for no folder of them. A quantized network is written in the real numbers that its integers stand for.
- * @throws AIOT_TFLITE_UNSUPPORTED for weights that are computed, and for inputs and outputs that are not numbers
+ * saved_model.pb of a model (protobuf/saved_model.proto, meta_graph.proto): tag `serve`, and a signature `serving_default` with
+ * named inputs and outputs of float32 in the graph's shapes, including batch 1. Weights are constants: there are no variables, and
+ * TensorFlow needs no folder for them. A quantized model is written with the real values of its integers.
+ * @throws AIOT_TFLITE_UNSUPPORTED for computed weights, and for non-numeric inputs and outputs
  */
 export function writeSavedModel(graph: Graph): Uint8Array {
   const writer = new GraphWriter(withRealValues(graph));
@@ -31,7 +31,7 @@ export function writeSavedModel(graph: Graph): Uint8Array {
     entries(2, Object.fromEntries(outputs)),
     text(3, 'tensorflow/serving/predict'),
   );
-  // Attributes that have their defaults are left out.
+  // Attributes with default values are omitted.
   const about = message(text(4, 'serve'), integer(7, 1));
   const metaGraph = message(
     bytes(1, about),
@@ -46,7 +46,7 @@ interface NamedEnd {
   index: number;
 }
 
-/** Names as the file's signature has them, else its tensors' ones, as Python can say them: letters, digits and underscores. */
+/** Names from the file's signature, or else of its tensors, as valid Python identifiers: letters, digits and underscores. */
 function endNames({ inputs, outputs, tensors, signature }: Graph): Record<'inputs' | 'outputs', NamedEnd[]> {
   const named = (indices: readonly number[], given: readonly string[] | undefined): NamedEnd[] => {
     const taken = new Set<string>();
@@ -63,14 +63,14 @@ function endNames({ inputs, outputs, tensors, signature }: Graph): Record<'input
   return { inputs: named(inputs, signature?.inputs), outputs: named(outputs, signature?.outputs) };
 }
 
-/** A graph in real numbers while it becomes TensorFlow's: what refers to each of its tensors there. */
+/** Converts a graph in real numbers to TensorFlow: keeps the TensorFlow reference of each tensor. */
 class GraphWriter {
   readonly nodes = new GraphDefBuilder();
   private readonly references = new Map<number, string>();
 
   constructor(readonly graph: Graph) {}
 
-  /** Name that refers to a tensor; a constant is added when it is asked for. */
+  /** Name that refers to a tensor; a constant is added on first use. */
   reference(index: number): string {
     const known = this.references.get(index);
     if (known !== undefined) return known;
@@ -114,7 +114,7 @@ class GraphWriter {
   }
 }
 
-/** Writes an operator's nodes; gives what refers to its output, or to each of several. */
+/** Writes an operator's nodes; returns the reference to its output, or to each of several. */
 type Write<Name extends OperatorName> = (use: NodeWriter<Name>) => string | string[];
 
 const unary =
@@ -140,10 +140,10 @@ const reduction =
   (use: NodeWriter<'MEAN' | 'REDUCE_MAX'>): string =>
     use.node(op, [use.input(0), use.input(1)], { keep_dims: attribute.flag(use.options.keepDims) });
 
-/** All sizes are known, so that what comes out says what was done to the shape. */
+/** All sizes are known, so the output shape determines the operation. */
 const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
 
-/** Operators among real numbers: all but quantization. */
+/** Operators on real numbers: all but quantization. */
 type RealOperatorName = Exclude<OperatorName, 'QUANTIZE' | 'DEQUANTIZE'>;
 
 /** Attributes of a node, besides its inputs (AttrValue, framework/attr_value.proto). */
@@ -157,7 +157,7 @@ const attribute = {
   shape: (sizes: readonly number[]) => bytes(7, shapeProto(sizes)),
 };
 
-/** How each operator is said in TensorFlow's operations, on float32 (core/ops/nn_ops.cc, math_ops.cc, array_ops.cc). */
+/** TensorFlow's operations for each operator, on float32 (core/ops/nn_ops.cc, math_ops.cc, array_ops.cc). */
 const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
   FULLY_CONNECTED: (use) => {
     const [outputs, inputs] = use.tensor(1).shape as [number, number];
@@ -185,7 +185,7 @@ const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
     return use.activated(joined, use.options.activation);
   },
   PAD: (use) => use.node('Pad', [use.input(0), use.input(1)]),
-  // TFLite takes lists of one for scalars as well, here and of SPLIT.
+  // TFLite accepts one-element lists for scalars as well, here and in SPLIT.
   PADV2: (use) => use.node('PadV2', [use.input(0), use.input(1), use.constant('value', [], use.weights(2))]),
   TRANSPOSE: (use) => use.node('Transpose', [use.input(0), use.input(1)]),
   SPLIT: (use) => {
@@ -229,7 +229,7 @@ interface Window {
   strideW: number;
 }
 
-/** Attributes of everything that moves a window over an image. */
+/** Attributes of all operations that move a window over an image. */
 function windowOf({ padding, strideH, strideW }: Window) {
   return {
     padding: attribute.text(padding.toUpperCase()),
@@ -241,7 +241,7 @@ function convolution(use: NodeWriter<'CONV_2D'>): string {
   const [outputs, high, wide, taken] = use.tensor(1).shape as [number, number, number, number];
   const channels = use.tensor(0).shape[3]!;
   const weights = use.weights(1);
-  // TFLite has [out, height, width, in], and as many groups as the filter has fewer channels than the image.
+  // TFLite has [out, height, width, in]; the number of groups is the image's channels divided by the filter's.
   const perGroup = (outputs * taken) / channels;
   const filter = new Float32Array(high * wide * channels * outputs);
   for (let cell = 0; cell < high * wide; cell++) {
@@ -256,8 +256,8 @@ function convolution(use: NodeWriter<'CONV_2D'>): string {
 }
 
 /**
- * TensorFlow's depthwise kernel has one stride for both axes, and on a CPU no dilation. Where that doesn't do, a whole
- * convolution stands for it, whose filter is 0 across channels.
+ * TensorFlow's depthwise kernel has one stride for both axes, and on a CPU no dilation. If that is not sufficient, a full
+ * convolution is used, whose filter is 0 across channels.
  */
 function depthwise(use: NodeWriter<'DEPTHWISE_CONV_2D'>): string {
   const { options } = use;
@@ -294,7 +294,7 @@ function whole(
   return use.ending(y, 2, activation);
 }
 
-/** One stride that does for both axes: along an axis of one step another stride changes nothing if it remains one. */
+/** A stride that works for both axes: on an axis with one output step, the stride can be changed as long as there remains one step. */
 function commonStride(use: NodeWriter<'DEPTHWISE_CONV_2D'>, filter: [number, number]): number | undefined {
   const { strideH, strideW, padding } = use.options;
   const own = [strideH, strideW];
@@ -308,7 +308,7 @@ function commonStride(use: NodeWriter<'DEPTHWISE_CONV_2D'>, filter: [number, num
   return own.find(does);
 }
 
-/** One operator of our graph while it becomes nodes of TensorFlow's. */
+/** An operator of our graph while it is converted to TensorFlow nodes. */
 class NodeWriter<Name extends OperatorName = OperatorName> {
   readonly options: OperatorOptions[Name];
   /** Shape of the first output. */
@@ -333,7 +333,7 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
     return this.writer.graph.tensors[this.operator.inputs[place]!]!;
   }
 
-  /** Name that refers to the input in this place. */
+  /** Name that refers to the input at this position. */
   input(place: number): string {
     return this.writer.reference(this.operator.inputs[place]!);
   }
@@ -342,7 +342,7 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
   weights(place: number): Float32Array {
     const { data, name } = this.tensor(place);
     if (data instanceof Float32Array) return data;
-    throw unsupported(`${this.operator.op} (${this.scope})`, `${name}, its weights, are not constant`);
+    throw unsupported(`${this.operator.op} (${this.scope})`, `the weights of ${name} are not constant`);
   }
 
   constant(name: string, shape: readonly number[], data: Float32Array | Int32Array): string {
@@ -365,11 +365,11 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
     return this.node('Reshape', [x, this.integers('shape', shape)]);
   }
 
-  /** The bias, where the operator has one, and the activation behind it. */
+  /** Adds the bias, if the operator has one, and the activation. */
   ending(x: string, bias: number, activation: Activation): string {
     if ((this.operator.inputs[bias] ?? -1) === -1) return this.activated(x, activation);
     const values = this.weights(bias);
-    // A list to TensorFlow; TFLite takes any shape of as many.
+    // TensorFlow requires a list; TFLite accepts any shape with as many elements.
     const added = this.node('BiasAdd', [x, this.constant('bias', [values.length], values)]);
     return this.activated(added, activation);
   }
@@ -402,13 +402,13 @@ function tensorInfo(reference: string, shape: readonly number[]): Uint8Array {
   return message(text(1, reference), integer(2, dataTypes.float32), bytes(3, shapeProto(shape)));
 }
 
-/** Puts a GraphDef together (framework/graph.proto), node by node, each after its inputs. */
+/** Builds a GraphDef (framework/graph.proto) node by node, each after its inputs. */
 class GraphDefBuilder {
   private readonly nodes: Uint8Array[] = [];
   private readonly names = new Set<string>();
 
   /**
-   * @param name as wished; what TensorFlow doesn't take in it is replaced, and a number makes it the only one
+   * @param name requested name; characters that TensorFlow does not accept are replaced, and a number makes it unique
    * @returns the node's name, which also refers to its first output
    */
   node(op: string, name: string, inputs: readonly string[], attributes: Attributes): string {
@@ -423,12 +423,12 @@ class GraphDefBuilder {
   constant(name: string, shape: readonly number[], data: Float32Array | Int32Array): string {
     const type: DataType = data instanceof Float32Array ? 'float32' : 'int32';
     const content = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    // tensor_content is in the machine's order, which is little-endian wherever TensorFlow and Node run.
+    // tensor_content is in native byte order, which is little-endian wherever TensorFlow and Node run.
     const tensor = message(integer(1, dataTypes[type]), bytes(2, shapeProto(shape)), bytes(4, content));
     return this.node('Const', name, [], { dtype: attribute.type(type), value: bytes(8, tensor) });
   }
 
-  /** @param producer which version of GraphDef this is */
+  /** @param producer version of GraphDef */
   bytes(producer: number): Uint8Array {
     return message(...this.nodes.map((node) => bytes(1, node)), bytes(4, integer(1, producer)));
   }
@@ -448,18 +448,18 @@ function shapeProto(sizes: readonly number[]): Uint8Array {
 }
 
 /**
- * Fields of Protocol Buffers (protobuf.dev, "Encoding"): a message is its fields one after another. What has its default is left
- * out by who writes a message.
+ * Fields of Protocol Buffers (protobuf.dev, "Encoding"): a message is the sequence of its fields. Fields with default values are
+ * omitted by the writer.
  */
 
 const [varintType, lengthType, fixed32Type] = [0, 2, 5];
 
-/** The fields of one message as its bytes. */
+/** Encodes the fields of one message. */
 function message(...fields: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(fields));
 }
 
-/** A whole number or an enum; a negative one takes ten bytes, as int32 and int64 want it. */
+/** A whole number or an enum; a negative one takes ten bytes, as int32 and int64 require. */
 function integer(field: number, value: number): Uint8Array {
   return message(tag(field, varintType), varint(value));
 }
@@ -471,7 +471,7 @@ function float(field: number, value: number): Uint8Array {
   return message(tag(field, fixed32Type), bytes);
 }
 
-/** Bytes, or a message within. */
+/** Bytes, or a nested message. */
 function bytes(field: number, content: Uint8Array): Uint8Array {
   return message(tag(field, lengthType), varint(content.length), content);
 }

@@ -1,20 +1,21 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../core/errors.js';
+import { hex } from '../core/figures.js';
 import { type ChipName, chipNames, espChips } from './esp-image/chips.js';
 import { type ByteRegion, firstOverlap, joinRegions } from './esp-image/regions.js';
-import { hex, malformed } from './image-errors.js';
+import { malformed } from './image-errors.js';
 
 export interface Uf2Options {
   chip: ChipName;
-  /** Payload bytes of a block; default: as many as fit (452, without MD5 476). */
+  /** Payload bytes per block; default: the maximum (452, without MD5 476). */
   payloadBytes?: number;
-  /** An MD5 in every block (default true). */
+  /** Include an MD5 in every block (default true). */
   md5?: boolean;
 }
 
 /**
- * UF2 → the chip it is for (null when it names none) and its bytes, touching ones joined. MD5s in it are checked; a file
- * for a chip of another maker is refused.
+ * UF2 → its chip (null if it names none) and its bytes, with adjacent ones joined. MD5s in it are checked; a file
+ * for another manufacturer's chip is rejected.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function readUf2(
@@ -32,10 +33,10 @@ export function readUf2(
       throw refused(at + 20, `is number ${block.number}, expected ${expected}`, at, what);
     if (block.count <= block.number || (continues && block.count !== before.count)) {
       const own = continues ? `, those before it ${before.count}` : '';
-      throw refused(at + 24, `says that there are ${block.count} blocks${own}`, at, what);
+      throw refused(at + 24, `states that there are ${block.count} blocks${own}`, at, what);
     }
     if (before !== undefined && block.family !== before.family) {
-      throw refused(at + 28, 'is for another family of chips than those before it', at, what);
+      throw refused(at + 28, 'is for a different chip family than the blocks before it', at, what);
     }
     blocks.push(block);
   }
@@ -48,12 +49,12 @@ export function readUf2(
   if (overlap !== null) {
     const [first, second] = overlap;
     const at = second.index * blockBytes;
-    throw refused(at + 12, `${hex(second.offset)} is also in block ${first.index}`, at, what);
+    throw refused(at + 12, `${hex(second.offset)} was already written by block ${first.index}`, at, what);
   }
   return { chip: chipOfFamily(blocks[0]?.family ?? null, what), regions: joinRegions(regions) };
 }
 
-/** Each region numbered for itself, as esptool does it. @throws AIOT_USAGE (payloadBytes out of range) */
+/** Numbers each region separately, as esptool does. @throws AIOT_USAGE (payloadBytes out of range) */
 export function writeUf2(regions: readonly ByteRegion[], options: Uf2Options): Uint8Array {
   const md5 = options.md5 !== false;
   const room = dataBytes - (md5 ? md5Bytes : 0);
@@ -61,7 +62,7 @@ export function writeUf2(regions: readonly ByteRegion[], options: Uf2Options): U
   if (!Number.isInteger(step) || step < 1 || step > room) {
     throw new AiotError(
       'AIOT_USAGE',
-      `a UF2 block has 1 to ${room} payload bytes${md5 ? ' beside its MD5' : ''}, not ${step}`,
+      `a UF2 block has 1 to ${room} payload bytes${md5 ? ' in addition to its MD5' : ''}, but this one has ${step}`,
     );
   }
   const family = espChips[options.chip].uf2Family;
@@ -84,7 +85,7 @@ function refused(offset: number, reason: string, at: number, what: string): Aiot
 function chipOfFamily(family: number | null, what: string): ChipName | null {
   if (family === null) return null;
   const chip = chipNames.find((name) => espChips[name].uf2Family === family);
-  if (chip === undefined) throw malformed(what, 28, `family ${hex(family, 8)} is no chip that is known here`);
+  if (chip === undefined) throw malformed(what, 28, `family ${hex(family, 8)} is not a known chip`);
   return chip;
 }
 
@@ -95,7 +96,7 @@ const magics = { first: 0x0a324655, second: 0x9e5d5157, last: 0x0ab16f30 } as co
 const flags = { family: 0x2000, md5: 0x4000 } as const;
 const dataAt = 32;
 
-/** Room for payload, and what is behind it. */
+/** Space for the payload and the data after it. */
 const dataBytes = 476;
 
 /** Address and length of the region, and its MD5. */
@@ -105,9 +106,9 @@ interface Uf2Block {
   address: number;
   payload: Uint8Array;
   number: number;
-  /** Blocks of its file; several files may follow one another. */
+  /** Number of blocks in its file; several files may follow one another. */
   count: number;
-  /** null when the block names none. */
+  /** null if the block names none. */
   family: number | null;
 }
 
@@ -118,7 +119,7 @@ function readBlock(bytes: Uint8Array, at: number, what: string): Uf2Block {
   const refuse = (offset: number, reason: string) =>
     malformed(what, at + offset, `block ${index}: ${reason}`);
   if (block.length < blockBytes)
-    throw refuse(block.length, `a block has ${blockBytes} bytes, the file ends before`);
+    throw refuse(block.length, `the file ends before the end of a block of ${blockBytes} bytes`);
   const view = new DataView(block.buffer, block.byteOffset, blockBytes);
   for (const [offset, magic] of [
     [0, magics.first],
@@ -131,21 +132,22 @@ function readBlock(bytes: Uint8Array, at: number, what: string): Uf2Block {
   const set = view.getUint32(8, true);
   const unknown = set & ~(flags.family | flags.md5);
   if (unknown !== 0)
-    throw refuse(8, `flags ${hex(unknown >>> 0)} mark what is not for flash, or are not known`);
+    throw refuse(8, `flags ${hex(unknown >>> 0)} are unknown or mark data that is not for flash`);
   const length = view.getUint32(16, true);
   const room = dataBytes - (set & flags.md5 ? md5Bytes : 0);
-  if (length === 0 || length > room) throw refuse(16, `a payload has 1 to ${room} bytes, this ${length}`);
+  if (length === 0 || length > room)
+    throw refuse(16, `a payload has 1 to ${room} bytes, but this one has ${length}`);
   const address = view.getUint32(12, true);
   if (address + length > 0x100000000)
-    throw refuse(12, `${hex(address)} and ${length} bytes pass the end of 32 bits`);
+    throw refuse(12, `${length} bytes at ${hex(address)} extend past the 32-bit address space`);
   const payload = block.subarray(dataAt, dataAt + length);
   const rest = block.subarray(dataAt + length, dataAt + dataBytes);
   const padding = set & flags.md5 ? withoutMd5(rest, address, payload) : rest;
-  if (padding === null) throw refuse(dataAt, 'its MD5 is not that of its address, length and payload');
+  if (padding === null) throw refuse(dataAt, 'its MD5 does not match its address, length and payload');
   const stray = padding.findIndex((byte) => byte !== 0);
-  if (stray !== -1) throw refuse(dataAt + length, 'what follows the payload is not zero');
+  if (stray !== -1) throw refuse(dataAt + length, 'the data after the payload is not zero');
   const last = view.getUint32(28, true);
-  if ((set & flags.family) === 0 && last !== 0) throw refuse(28, 'says no family and yet has a number there');
+  if ((set & flags.family) === 0 && last !== 0) throw refuse(28, 'has a family number but no family flag');
   return {
     address,
     payload,
@@ -155,7 +157,7 @@ function readBlock(bytes: Uint8Array, at: number, what: string): Uf2Block {
   };
 }
 
-/** Flags are `flags.family`, and `flags.md5` where `md5`. */
+/** Flags are `flags.family`, plus `flags.md5` if `md5`. */
 function writeBlock(block: Uf2Block, md5: boolean): Uint8Array {
   const bytes = new Uint8Array(blockBytes);
   const view = new DataView(bytes.buffer);
@@ -164,7 +166,7 @@ function writeBlock(block: Uf2Block, md5: boolean): Uint8Array {
   const words = [magics.first, magics.second, set, address, payload.length, number, count, block.family ?? 0];
   for (const [index, word] of words.entries()) view.setUint32(index * 4, word, true);
   bytes.set(payload, dataAt);
-  // Behind the payload and not at the end of the block: so the makers' tools write it, and it is the same in a full block.
+  // After the payload and not at the end of the block, as the manufacturer's tools do; in a full block it makes no difference.
   if (md5) bytes.set(md5Part(address, payload), dataAt + payload.length);
   view.setUint32(508, magics.last, true);
   return bytes;
@@ -179,7 +181,7 @@ function md5Part(address: number, payload: Uint8Array): Uint8Array {
   return part;
 }
 
-/** The remainder of `rest` beside a right MD5, which stands at its beginning or (as specified) at its end; null without one. */
+/** The rest of `rest` after a valid MD5, which is at its start or (as specified) at its end; null if there is none. */
 function withoutMd5(rest: Uint8Array, address: number, payload: Uint8Array): Uint8Array | null {
   const expected = md5Part(address, payload);
   const same = (part: Uint8Array) => Buffer.compare(part, expected) === 0;

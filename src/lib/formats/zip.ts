@@ -5,29 +5,29 @@ import type { Member } from './archive.js';
 const [endSignature, entrySignature, localSignature] = [0x06054b50, 0x02014b50, 0x04034b50];
 const [endBytes, entryBytes, localBytes] = [22, 46, 30];
 
-/** Most bytes that are unpacked in all: more than any model that fits a microcontroller, and little enough to be held in memory. */
+/** Maximum total of unpacked bytes: more than any model that fits a microcontroller, and small enough for memory. */
 const largestTotal = 1 << 29;
 
-/** A file in the archive, as the directory tells of it. */
+/** A file in the archive, according to the directory. */
 interface Entry {
   name: string;
-  /** Offset of its entry in the directory, bytes from the start. */
+  /** Offset of its directory entry from the start of the archive. */
   at: number;
   method: number;
   size: number;
   encrypted: boolean;
-  /** Where its own header begins. */
+  /** Offset of its own header. */
   begin: number;
-  /** Its packed bytes. */
+  /** Offset of its packed bytes. */
   from: number;
   to: number;
 }
 
 /**
- * Files of a zip archive by name, stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Only those asked for are
- * unpacked. Zip64, encryption and other methods are refused, and so are entries that share bytes: with them a small archive
- * unpacks to any size.
- * @param wanted names; those that are not in the archive are left out
+ * Reads files of a zip archive by name, stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Only requested files are
+ * unpacked. Zip64, encryption and other methods are rejected, and so are entries that share bytes, with which a small archive
+ * could unpack to any size.
+ * @param wanted names; those missing from the archive are omitted
  * @throws AIOT_FILE_MALFORMED with the offset
  */
 export function readZip(bytes: Uint8Array, wanted: readonly string[]): Map<string, Uint8Array> {
@@ -38,9 +38,13 @@ export function readZip(bytes: Uint8Array, wanted: readonly string[]): Map<strin
   let total = 0;
   for (const entry of entries) {
     if (!wanted.includes(entry.name)) continue;
-    if (files.has(entry.name)) throw malformed(entry.at, `${entry.name} is in it twice`);
+    if (files.has(entry.name)) throw malformed(entry.at, `${entry.name} is contained twice`);
     total += entry.size;
-    if (total > largestTotal) throw malformed(entry.at, `${entry.name} claims ${entry.size} bytes`);
+    if (total > largestTotal)
+      throw malformed(
+        entry.at,
+        `the size of ${entry.name} is stated as ${entry.size} bytes, which is too large`,
+      );
     files.set(entry.name, contentOf(bytes, entry));
   }
   return files;
@@ -53,7 +57,7 @@ function entriesOf(bytes: Uint8Array, view: DataView): Entry[] {
   const entries: Entry[] = [];
   for (let n = 0; n < count; n++) {
     if (at + entryBytes > bytes.length || view.getUint32(at, true) !== entrySignature)
-      throw malformed(at, 'expected an entry of the directory');
+      throw malformed(at, 'expected a directory entry');
     const [nameLength, extra, comment] = [28, 30, 32].map((place) => view.getUint16(at + place, true)) as [
       number,
       number,
@@ -69,10 +73,10 @@ function entriesOf(bytes: Uint8Array, view: DataView): Entry[] {
 function entryAt(view: DataView, at: number, name: string): Entry {
   const begin = view.getUint32(at + 42, true);
   if (begin + localBytes > view.byteLength || view.getUint32(begin, true) !== localSignature)
-    throw malformed(begin, `expected the beginning of ${name}`);
+    throw malformed(begin, `expected the header of ${name}`);
   const from = begin + localBytes + view.getUint16(begin + 26, true) + view.getUint16(begin + 28, true);
   const to = from + view.getUint32(at + 20, true);
-  if (to > view.byteLength) throw malformed(from, `${name} is cut off`);
+  if (to > view.byteLength) throw malformed(from, `${name} is truncated`);
   return {
     name,
     at,
@@ -87,32 +91,34 @@ function requireApart(entries: readonly Entry[]): void {
   const inOrder = [...entries].sort((a, b) => a.begin - b.begin);
   inOrder.forEach((entry, k) => {
     const next = inOrder[k + 1];
-    if (next && next.begin < entry.to)
-      throw malformed(next.begin, `${next.name} begins within ${entry.name}`);
+    if (next && next.begin < entry.to) throw malformed(next.begin, `${next.name} overlaps ${entry.name}`);
   });
 }
 
-/** The end record lies at the end, before a comment of up to 64 KB. */
+/** The end record is at the end, before a comment of up to 64 KB. */
 function findEnd(view: DataView): number {
   const first = Math.max(0, view.byteLength - endBytes - 0xffff);
   for (let at = view.byteLength - endBytes; at >= first; at--) {
     if (view.getUint32(at, true) === endSignature) return at;
   }
-  throw malformed(view.byteLength, 'it has no end record, so it is no zip archive, or it is cut off');
+  throw malformed(
+    view.byteLength,
+    'the end record is missing: the file is not a zip archive, or it is truncated',
+  );
 }
 
 function contentOf(bytes: Uint8Array, { name, at, encrypted, method, size, from, to }: Entry): Uint8Array {
   if (encrypted) throw malformed(at, `${name} is encrypted`);
   const data = bytes.subarray(from, to);
   if (method === 0) return data;
-  if (method !== 8) throw malformed(at, `${name} is packed with method ${method}; known: 0 and 8`);
+  if (method !== 8) throw malformed(at, `${name} is compressed with method ${method}; supported: 0 and 8`);
   try {
     const content = inflateRawSync(data, { maxOutputLength: size });
     if (content.length === size) return content;
   } catch (cause) {
-    throw malformed(from, `${name} cannot be unpacked`, cause);
+    throw malformed(from, `${name} cannot be decompressed`, cause);
   }
-  throw malformed(from, `${name} has other than ${size} bytes`);
+  throw malformed(from, `the size of ${name} is not ${size} bytes as stated`);
 }
 
 function malformed(offset: number, what: string, cause?: unknown): AiotError {
@@ -122,13 +128,13 @@ function malformed(offset: number, what: string, cause?: unknown): AiotError {
 /** Names are UTF-8 (APPNOTE 4.4.4, bit 11). */
 const utf8Names = 1 << 11;
 
-/** 2.0: folders, and nothing newer. */
+/** 2.0: the version that introduced folders; no newer features are used. */
 const version = 20;
 
 /**
- * A zip archive of files as they are, stored (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4): equal files and time give equal
- * bytes. Less than 4 GiB in all and fewer than 65,536 files.
- * @param modified ms since 1970, of all files; zip knows even seconds from 1980 on
+ * Writes a zip archive of uncompressed files (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4): equal files and time give equal
+ * bytes. Less than 4 GiB in total and fewer than 65,536 files.
+ * @param modified ms since 1970, for all files; zip represents even seconds from 1980 on
  */
 export function writeZip(members: readonly Member[], modified: number): Uint8Array {
   const bodies: Buffer[] = [];
@@ -159,7 +165,7 @@ export function writeZip(members: readonly Member[], modified: number): Uint8Arr
   return new Uint8Array(Buffer.concat([...bodies, entries, word(endSignature), end]));
 }
 
-/** Time in the lower half, date in the upper one (MS-DOS), in UTC. */
+/** Time in the lower half, date in the upper half (MS-DOS), in UTC. */
 function dosTime(at: number): number {
   const date = new Date(Math.max(at, Date.UTC(1980, 0)));
   const time = (date.getUTCHours() << 11) | (date.getUTCMinutes() << 5) | (date.getUTCSeconds() >> 1);

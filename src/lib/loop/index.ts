@@ -1,6 +1,6 @@
 /**
- * Sensor → window → features → model → vote → outputs, on a Pi or any Linux box, alone and for months. Trains nothing but the
- * last layer, and that only when taught by hand.
+ * Sensor → window → features → model → smoothing → outputs, unattended for months on a Pi or any Linux box. Trains only the last
+ * layer, and only when taught by hand.
  */
 export { motionStreams, type StageResult } from './har/layout.js';
 export { serveTraining } from './model/trained.js';

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 
-/** The state of a running loop: `aiot loop status`, `/healthz` and `/metrics` are made of it. */
+/** The state of a running loop: the source of `aiot loop status`, `/healthz` and `/metrics`. */
 export const loopStatusSchema = z.object({
   name: z.string(),
   pid: z.int(),
@@ -50,13 +50,13 @@ export const loopStatusSchema = z.object({
     }),
   ),
   rssMb: z.number(),
-  /** What happened of late, oldest first: sensor unplugged, model swapped, clock jumped. */
+  /** Recent events, oldest first: sensor unplugged, model swapped, clock jumped. */
   events: z.array(z.object({ t: z.number(), text: z.string() })),
 });
 
 export type LoopStatus = z.output<typeof loopStatusSchema>;
 
-/** A running loop as others may look at it: the status file, the health page, a live view. Asking costs little and changes nothing. */
+/** The observable state of a running loop: the status file, the health page, a live view. Reading it is cheap and has no side effects. */
 export interface LoopMonitor {
   status(): LoopStatus;
 }

@@ -8,6 +8,7 @@ import { issueText } from '../core/issues.js';
 import { withLock } from '../core/lock.js';
 import { namePattern } from '../core/names.js';
 import type { Project } from '../core/project.js';
+import { parsedJson } from '../core/text.js';
 import { type Clock, systemClock } from '../core/time.js';
 import { openDataset } from '../data/dataset/open.js';
 import { saveRecordings } from '../data/dataset/write.js';
@@ -25,16 +26,16 @@ import {
 import type { SampleBatch } from '../sensor/types.js';
 import type { ModelKeeper } from './types.js';
 
-/** As long as `data record` waits for another one that changes the same data folder, ms. */
+/** How long `data record` waits for another one that changes the same data folder, ms. */
 const lockMs = 30_000;
 
-/** Sensors give no more. */
+/** Maximum rate of sensors. */
 const decimals = 6;
 
 /**
- * Opens what teaches the model of a running loop. Recordings are kept first, whatever the model makes of them; then its last layer is
- * learned anew, compared with the one in use on what was held out, and used where it is not worse.
- * @throws AIOT_MODEL_UNFIT where the model in use names no classes
+ * Opens the teacher of a running loop's model. Recordings are stored first, whatever the model makes of them. Then its last layer
+ * is retrained, compared with the current one on held-out data, and used if it is not worse.
+ * @throws AIOT_MODEL_UNFIT if the model in use has no class names
  */
 export function createTeacher(options: TeacherOptions): Teacher {
   return new LoopTeacher(options);
@@ -51,7 +52,7 @@ class LoopTeacher implements Teacher {
     const { project, keeper, fields, rateHz, keepSeconds = 120 } = options;
     const { info } = keeper.current();
     if (info.classes.length === 0) {
-      throw new AiotError('AIOT_MODEL_UNFIT', `${info.name} names no classes that could be taught`);
+      throw new AiotError('AIOT_MODEL_UNFIT', `${info.name} has no classes to teach`);
     }
     this.folder = options.folder ?? join(project.dir, 'data');
     this.lessons = new Lessons(project, this.folder);
@@ -82,7 +83,7 @@ class LoopTeacher implements Teacher {
     try {
       const { label: text, seconds = this.seconds } = readMark(payload);
       const { label, isKnown } = recordedLabel(this.options.keeper.current().info, text);
-      // Taken now: what comes while others are being saved is not what was meant.
+      // Copied now: samples that arrive while others are being saved were not meant.
       const recording = this.take(label, seconds);
       void this.inTurn(async () => {
         await this.save(recording);
@@ -90,7 +91,7 @@ class LoopTeacher implements Teacher {
         else {
           this.tell(
             'kept',
-            `the model has no class for ${label}: the recording is kept, and a full training is needed (model.labels in aiot.yaml, then aiot model train)`,
+            `the model has no class for ${label}: the recording is kept, but a full training is needed (model.labels in aiot.yaml, then aiot model train)`,
           );
         }
       });
@@ -104,7 +105,7 @@ class LoopTeacher implements Teacher {
   }
 
   async settled(): Promise<void> {
-    // What was asked for meanwhile is waited for too.
+    // Also waits for requests made in the meantime.
     let seen: Promise<unknown> | null = null;
     while (seen !== this.work) {
       seen = this.work;
@@ -117,7 +118,7 @@ class LoopTeacher implements Teacher {
     await this.settled();
   }
 
-  /** What one mark takes. */
+  /** Duration of one mark. */
   private get seconds(): number {
     const { windowSamples, resampleHz } = this.options.keeper.current().info.signal;
     return this.options.seconds ?? Math.max(5, (2 * windowSamples) / resampleHz);
@@ -127,7 +128,7 @@ class LoopTeacher implements Teacher {
     return this.options.clock ?? systemClock;
   }
 
-  /** One after the other; none ends the next. */
+  /** Runs one after another; a failure does not end the next. */
   private inTurn<T>(task: () => Promise<T>): Promise<T | null> {
     const done = this.work.then(async () => {
       try {
@@ -150,8 +151,8 @@ class LoopTeacher implements Teacher {
     if (got < window) {
       throw new AiotError(
         'AIOT_TRAINING_DATA_UNFIT',
-        `${got.toFixed(1)} s without a gap have been seen so far, and the model looks at ${window} s at a time`,
-        { next: 'Go on for a little longer, then mark it again.' },
+        `only ${got.toFixed(1)} s without a gap have been received, but the model needs ${window} s`,
+        { next: 'Continue a little longer, then label it again.' },
       );
     }
     const at = this.clock.now();
@@ -171,26 +172,27 @@ class LoopTeacher implements Teacher {
   private async save(recording: Recording): Promise<void> {
     const { folder } = this;
     const { config } = this.options.project;
-    // As `data record` does, which may run beside this.
+    // Like `data record`, which may run at the same time.
     await withLock(join(folder, '.lock'), lockMs, () =>
       saveRecordings({ folder, config, recordings: [recording], decimals }),
     );
     await this.lessons.add(recording);
     const seconds = (recording.columns[0]?.length ?? 0) / recording.rateHz;
-    this.tell('marked', `${seconds.toFixed(1)} s of ${recording.label} are kept as ${recording.id}`);
+    this.tell('marked', `${seconds.toFixed(1)} s of ${recording.label} are saved as ${recording.id}`);
   }
 
   private async learn(): Promise<TaughtResult | null> {
     const { keeper, project, yes = false } = this.options;
     const started = performance.now();
     const model = keeper.current();
-    if (!model.bundle) throw new AiotError('AIOT_MODEL_UNFIT', `${model.name} cannot be taught here`);
+    if (!model.bundle)
+      throw new AiotError('AIOT_MODEL_UNFIT', `${model.name} does not support teaching here`);
     const lesson = await this.lessons.of(model.info, breathe);
     const now = Math.round(this.clock.now());
     const taught = await retrainLastLayer({ from: model.digest, bundle: model.bundle, lesson, now, breathe });
     if (keeper.current().digest !== model.digest) {
-      throw new AiotError('AIOT_MODEL_STALE', 'another model was put in use meanwhile', {
-        next: `Press ${retrainKey} to teach that one.`,
+      throw new AiotError('AIOT_MODEL_STALE', 'another model became active in the meantime', {
+        next: `To teach that model, press ${retrainKey}.`,
       });
     }
     const used = !taught.worse || yes;
@@ -226,25 +228,25 @@ class LoopTeacher implements Teacher {
   }
 }
 
-/** Lets samples that wait come through. */
+/** Lets waiting samples through. */
 const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export interface TeacherOptions {
-  /** Says what its recordings are like. */
+  /** Describes its recordings. */
   project: Project;
   keeper: ModelKeeper;
-  /** Of the batches that are pushed, in their order. */
+  /** Fields of the batches that are pushed, in order. */
   fields: readonly string[];
   rateHz: number;
-  /** Data folder that recordings go into; the project's own unless told. */
+  /** Data folder for recordings; default: the project's own. */
   folder?: string | undefined;
-  /** What one mark takes, seconds; unless told twice the model's window, at least 5. */
+  /** Duration of one mark, seconds; default: twice the model's window, at least 5. */
   seconds?: number | undefined;
   /** How far back a mark can reach, seconds. */
   keepSeconds?: number | undefined;
-  /** Who recorded. */
+  /** Author of the recordings. */
   device?: string | undefined;
-  /** Use the new model also where it does worse. */
+  /** Use the new model even if it performs worse. */
   yes?: boolean | undefined;
   clock?: Clock | undefined;
   signal?: AbortSignal | undefined;
@@ -252,25 +254,25 @@ export interface TeacherOptions {
 }
 
 export interface TeachEvent {
-  /** `marked`: a recording was kept; `taught`: a new model is in use; `kept`: the old one stays; `refused`: nothing was done. */
+  /** `marked`: a recording was stored; `taught`: a new model is in use; `kept`: the old one stays; `refused`: nothing was done. */
   kind: 'marked' | 'taught' | 'kept' | 'refused';
   text: string;
 }
 
-/** A key of the keyboard, and what it marks. */
+/** A key of the keyboard, and the label that it marks. */
 export interface TeachKey {
   key: string;
   label: string;
 }
 
-/** What came of a retraining. */
+/** Result of a retraining. */
 export interface TaughtResult {
   used: boolean;
   what: 'last layer' | 'biases';
-  /** Macro-F1 on what was held out, by the model before and the new one. */
+  /** Macro-F1 on the held-out data, of the previous model and the new one. */
   before: number;
   after: number;
-  /** Windows that were held out. */
+  /** Number of held-out windows. */
   windows: number;
   digest: string;
   /** The new bundle. */
@@ -278,18 +280,18 @@ export interface TaughtResult {
   seconds: number;
 }
 
-/** Marks what was just seen with a label, and teaches the model with it. Calls are cheap; the work is done between samples. */
+/** Marks the latest samples with a label, and teaches the model with it. Calls are cheap; the work is done between samples. */
 export interface Teacher {
   readonly keys: readonly TeachKey[];
   /** The values are copied. */
   push(batch: SampleBatch): void;
-  /** @returns whether the key means something here */
+  /** @returns whether the key has a function here */
   key(character: string): boolean;
-  /** A payload: a label, or JSON `{label, seconds?}`. Never throws: events tell what came of it. */
+  /** A payload: a label, or JSON `{label, seconds?}`. Never throws: the result is reported as events. */
   mark(payload: string): void;
-  /** Learns the last layer anew from all that was marked; null = there was nothing to learn, which an event tells. */
+  /** Retrains the last layer from all marked samples; null = there was nothing to learn, which is reported as an event. */
   retrain(): Promise<TaughtResult | null>;
-  /** All that was asked for until now is done. */
+  /** Resolves when all requests made so far are done. */
   settled(): Promise<void>;
   close(): Promise<void>;
 }
@@ -297,7 +299,7 @@ export interface Teacher {
 /** The last samples without a gap between them. */
 interface Ring {
   push(batch: SampleBatch): void;
-  /** The last `count` samples, or as many as there are since the last gap: a column a field. */
+  /** The last `count` samples, or as many as there are since the last gap: one column per field. */
   last(count: number): { columns: Float64Array[]; startedAt: number | null };
 }
 
@@ -330,17 +332,17 @@ export function createRing(fields: number, capacity: number): Ring {
 
 const keyboard = '123456789abcdefghijklmnopqrsuvwxyz';
 
-/** Teaches again from all that was marked. */
+/** Key that retrains from all marked samples. */
 const retrainKey = 't';
 
-/** A key for each label that recordings of the model's classes have. */
+/** A key for each label in the recordings of the model's classes. */
 function keysOf({ classes, labels }: BundleInfo): TeachKey[] {
   const all = classes.flatMap((name) => labels[name] ?? [name]);
   return all.slice(0, keyboard.length).map((label, i) => ({ key: keyboard[i]!, label }));
 }
 
 /**
- * The label that a recording gets. A class of one label may be named instead of it; of one with several nobody knows which was meant.
+ * The label of a recording. The class may be given instead, if it has just one label; otherwise it would be ambiguous.
  * `isKnown`: the model has a class for it.
  * @throws AIOT_USAGE
  */
@@ -350,7 +352,7 @@ function recordedLabel(info: BundleInfo, text: string): { label: string; isKnown
   if (labels.includes(text) || !info.classes.includes(text)) return { label: text, isKnown };
   const own = info.labels[text] ?? [];
   if (own.length <= 1) return { label: own[0] ?? text, isKnown };
-  throw new AiotError('AIOT_USAGE', `${text} is recorded as ${own.join(' or ')}: say which`);
+  throw new AiotError('AIOT_USAGE', `${text} is recorded as ${own.join(' or ')}: specify which one`);
 }
 
 const markSchema = z.strictObject({
@@ -360,10 +362,10 @@ const markSchema = z.strictObject({
 
 type Mark = z.output<typeof markSchema>;
 
-/** What a message says was just seen: a label as it stands, or JSON. @throws AIOT_USAGE */
+/** Parses a message that labels the latest samples: a plain label, or JSON. @throws AIOT_USAGE */
 export function readMark(payload: string): Mark {
   const text = payload.trim();
-  const read = markSchema.safeParse(text.startsWith('{') ? jsonOf(text) : { label: text });
+  const read = markSchema.safeParse(text.startsWith('{') ? parsedJson(text) : { label: text });
   if (read.success) return read.data;
   const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text;
   throw new AiotError(
@@ -372,38 +374,28 @@ export function readMark(payload: string): Mark {
   );
 }
 
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** What came of a retraining, in a sentence with its figures. */
+/** The result of a retraining, in a sentence with its metrics. */
 function textOf(
   { used, before, after, windows, file, what }: TaughtResult,
   { taught }: Pick<Taught, 'taught'>,
   heldOut: boolean,
 ) {
   const share = (value: number) => `${Math.round(100 * value)} %`;
-  const on = heldOut
-    ? `${windows} windows held out`
-    : `the ${windows} windows that were marked (none are held out)`;
-  const only = what === 'biases' ? ' (biases alone: what it learned before is not on this machine)' : '';
-  const figures = `macro-F1 ${before.toFixed(3)} → ${after.toFixed(3)} on ${on}; of what was marked ${share(taught.before)} → ${share(taught.after)} right${only}`;
+  const on = heldOut ? `${windows} windows held out` : `the ${windows} labeled windows (none are held out)`;
+  const only = what === 'biases' ? ' (biases only: the earlier training data is not on this machine)' : '';
+  const figures = `macro-F1 ${before.toFixed(3)} → ${after.toFixed(3)} on ${on}; on the labeled windows ${share(taught.before)} → ${share(taught.after)} correct${only}`;
   return used
-    ? `the last layer was learned anew and is in use: ${figures}; kept as ${file}`
-    : `the model stays as it was: the one learned anew would be worse, ${figures}. Mark a few more, or start with --yes to use it all the same.`;
+    ? `the last layer was retrained and is in use: ${figures}; saved as ${file}`
+    : `the model is unchanged, because the retrained one would be worse: ${figures}. Label more windows, or start with --yes to use it anyway.`;
 }
 
-/** What recordings that were marked on the spot are called. */
+/** Prefix of the names of recordings that were marked on the spot. */
 const taughtPrefix = 'taught-';
 
-/** Of what was marked with one label, every third recording is held out, the second first: one alone is learned from. */
+/** Holds out every third recording marked with a label, starting with the second: a single one is used for training. */
 const isHeldOut = (index: number) => index % 3 === 1;
 
-/** Windows of a project's recordings, each computed once for as long as the model's signal part stays what it is. */
+/** Windows of a project's recordings, each computed once as long as the model's signal processing is unchanged. */
 class Lessons {
   private readonly windows = new Map<string, LabelledWindow[]>();
   private signal = '';
@@ -414,15 +406,15 @@ class Lessons {
     private readonly folder: string,
   ) {}
 
-  /** Recordings that were marked just now and are on disk. */
+  /** Adds recordings that were just marked and are on disk. */
   async add(recording: Recording): Promise<void> {
     (await this.open()).set(recording.id, recording);
   }
 
   /**
-   * What the model learned before, by the parts of its own training, and what was marked since.
+   * The model's previous training data, with the same split, plus the samples marked since.
    * @param breathe called between recordings: samples may be waiting
-   * @throws AIOT_DATA_CHANGED and what reading recordings throws, AIOT_TRAINING_DATA_UNFIT
+   * @throws AIOT_DATA_CHANGED and the errors of reading recordings, AIOT_TRAINING_DATA_UNFIT
    */
   async of(info: BundleInfo, breathe: () => Promise<void>): Promise<Lesson> {
     const signal = JSON.stringify([info.signal, info.labels, info.classes]);
@@ -452,7 +444,7 @@ class Lessons {
     };
   }
 
-  /** None where the folder is not there yet. */
+  /** None if the folder does not exist yet. */
   private async open(): Promise<Map<string, Recording>> {
     if (this.recordings) return this.recordings;
     const there = (await stat(this.folder).catch(() => null))?.isDirectory() ?? false;

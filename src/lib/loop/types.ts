@@ -2,63 +2,63 @@ import type { Predictor } from '../model/bundle/predictor.js';
 import type { Bundle, BundleInfo } from '../model/bundle/types.js';
 import type { SampleSource } from '../sensor/types.js';
 
-/** What the samples of a source are like, measured since it was opened. */
+/** Properties of a source's samples, measured since it was opened. */
 export interface Rates {
   samples: number;
-  /** Known to be missing: told by the sensor, or gaps in the times of samples. */
+  /** Samples known to be missing: reported by the sensor, or gaps in the times of samples. */
   lost: number;
   gaps: number;
-  /** Measured; null before there is something to measure. */
+  /** Measured; null until there is something to measure. */
   rateHz: number | null;
-  /** 99 of 100 distances between samples are no further from the mean distance than this, ms. */
+  /** 99 of 100 distances between samples deviate from the mean by at most this, ms. */
   jitterP99Ms: number | null;
 }
 
 /**
- * A source in the contract's fields, units and rate. A batch with `lost` above 0 does not follow what came before it: a window
- * must not reach across, so the reader resets. Gaps that were bridged (a sample or two) are in `rates()` alone.
+ * A source in the contract's fields, units and rate. A batch with `lost` above 0 does not follow the previous one: a window must
+ * not span both, so the reader resets. Bridged gaps (a sample or two) appear only in `rates()`.
  */
 export interface Sensing extends SampleSource {
-  /** The contract's; where that names none, the sensor's, or 1: a sample is a window then. */
+  /** The contract's rate; if it has none, the sensor's, or 1: a sample is a window then. */
   readonly rateHz: number;
-  /** Of what came, before resampling. */
+  /** Rate of the received samples, before resampling. */
   rates(): Rates;
-  /** False while the sensor is unplugged, or its broker gone. Absent = always. */
+  /** False while the sensor is unplugged, or its broker is unreachable. Absent = always connected. */
   readonly connected?: boolean;
   /**
-   * For sensors that wait for an answer (`tcp:`): what came of the samples of the batch that is being read. Call it before the next
-   * batch is asked for; who is not answered by then is told that the sample was taken.
+   * For sensors that wait for a reply (`tcp:`): the result for the samples of the current batch. Call it before requesting the next batch.
+   * Clients without a result by then receive a reply that the sample was accepted.
    */
   reply?(answer: Answer): void;
 }
 
-/** The answer to one window. */
+/** The prediction for one window. */
 export interface Answer {
-  /** Of the window's last sample, ms since 1970. */
+  /** Time of the window's last sample, ms since 1970. */
   t: number;
   /** Number since the loop began, from 0. */
   window: number;
-  /** Class of this window; null where the model answers with values. */
+  /** Class of this window; null if the model returns values. */
   label: string | null;
-  /** After the vote; null where the vote is open (a tie) or there is none to take. */
+  /** After smoothing; null if smoothing has no result (a tie) or does not apply. */
   voted: string | null;
-  /** As the model's: a share of each class, the values, or the reconstruction error. */
+  /** The model's output: a share for each class, the values, or the reconstruction error. */
   scores: readonly number[];
   value: number | null;
-  /** From the arrival of the window's last sample to this answer, ms. */
+  /** From the arrival of the window's last sample to this prediction, ms. */
   latencyMs: number;
-  /** The vote says something else than before. */
+  /** The smoothed result has changed. */
   changed: boolean;
   model: { name: string; version: number | null };
 }
 
-/** Where answers go. `put` never waits: what the far side cannot take now is kept on disk, within limits. */
+/** Destinations of predictions. `put` never waits: undeliverable messages are spooled on disk, within limits. */
 export interface Outputs {
   put(answer: Answer): void;
-  /** Everything given so far has arrived, or is on disk. */
+  /** Resolves when everything passed so far has been delivered, or is on disk. */
   settled(): Promise<void>;
   states(): OutputState[];
-  /** After what can still arrive has. */
+  /** Closes after delivering as much as possible. */
   close(): Promise<void>;
 }
 
@@ -67,39 +67,39 @@ export interface OutputState {
   endpoint: string;
   connected: boolean;
   sent: number;
-  /** On disk, to be sent. */
+  /** On disk, waiting to be sent. */
   waiting: number;
-  /** Thrown away at the limit, or refused for good. */
+  /** Dropped at the limit, or permanently rejected. */
   dropped: number;
   lastError: string | null;
 }
 
-/** A bundle whose golden vectors came out right on this machine. */
+/** A bundle that reproduced its golden vectors on this machine. */
 export interface LoadedModel {
   name: string;
-  /** Of the registry; null where it is a file of this machine. */
+  /** Version in the registry; null for a local file. */
   version: number | null;
   digest: string;
   info: BundleInfo;
-  /** `coral` where that is what it runs on. */
+  /** `coral` if it runs on that. */
   delegate: 'cpu' | 'coral';
   createPredictor(): Predictor;
-  /** What it was made of: teaching begins with it. A model of another making may have none, and cannot be taught. */
+  /** The bundle it was loaded from, the starting point of teaching. A model of another kind may have none, and cannot be taught. */
   bundle?: Bundle;
 }
 
-/** Keeps the model that is in use, and puts another in its place when one is promoted. */
+/** Holds the model in use, and replaces it when another one is promoted. */
 export interface ModelKeeper {
-  /** The one to use now. Asked before each window: it changes while the loop runs. */
+  /** The model to use now. Called before each window: it changes while the loop runs. */
   current(): LoadedModel;
-  /** The one in use threw, or answered with what is no answer: the one before it comes back, where there is one. */
+  /** The model in use threw, or returned an invalid prediction: rolls back to the previous one, if there is one. */
   misbehaved(model: LoadedModel, error: unknown): void;
   /**
-   * Puts a bundle in use that was made here, as by teaching, once its golden vectors are right.
+   * Activates a bundle that was made here, for example by teaching, once its golden vectors are right.
    * @throws AIOT_BUNDLE_MALFORMED, AIOT_GOLDEN_MISMATCH, AIOT_MODEL_UNFIT
    */
   use(bundle: Uint8Array): Promise<LoadedModel>;
-  /** Looks now whether another version was promoted, and puts it in use. Never throws: events tell what came of it. */
+  /** Checks now whether another version was promoted, and activates it. Never throws: the result is reported as events. */
   check(): Promise<void>;
   state(): ModelState;
   close(): Promise<void>;
@@ -113,16 +113,16 @@ export interface ModelState {
   delegate: 'cpu' | 'coral';
   /** Since the loop began. */
   swaps: number;
-  /** Digests that were tried and taken back, or failed their golden vectors. */
+  /** Digests that were rolled back, or failed their golden vectors. */
   refused: string[];
   lastError: string | null;
 }
 
-/** What became of the model, as a sentence for people and a word for programs. */
+/** A change of the model, as a sentence for people and a keyword for programs. */
 export interface ModelEvent {
   /**
-   * `swapped`: another one is in use; `back`: the one before is in use again; `refused`: a version was not taken;
-   * `offline` and `online`: the platform went away and came back; `trained`: one was made here; `note`: anything else.
+   * `swapped`: another model is in use. `back`: rolled back to the previous one. `refused`: a version was rejected. `offline` and
+   * `online`: the platform became unreachable or reachable. `trained`: a model was trained here. `note`: anything else.
    */
   kind: 'swapped' | 'back' | 'refused' | 'offline' | 'online' | 'trained' | 'note';
   text: string;

@@ -1,12 +1,12 @@
 import { AiotError } from '../core/errors.js';
 
-/** Lead of `hysteresis` where none is given. */
+/** Lead of `hysteresis` if none is given. */
 const usualLead = 0.2;
 
 /**
- * `none`: each window for itself. `majority:N`: most of the last N windows, nothing at a tie. `hysteresis` or `hysteresis:SHARE`: a
- * class stands until another leads it by so much twice in a row.
- * @param holdMs least time that a class stands; 0 = none
+ * `none`: no smoothing. `majority:N`: the most frequent class of the last N windows, no result if there is a tie. `hysteresis` or
+ * `hysteresis:SHARE`: a class is held until another leads it by this much twice in a row.
+ * @param holdMs minimum time that a class is held; 0 = none
  * @throws AIOT_USAGE
  */
 export function createVote(text: string, holdMs = 0): LoopVote {
@@ -22,31 +22,31 @@ function voteOf(text: string): LoopVote {
   if (matched) return createHysteresis(lead === undefined ? usualLead : Number(lead));
   throw new AiotError(
     'AIOT_USAGE',
-    `expected a vote of none, majority:N (N from 1 to 99) or hysteresis:SHARE (between 0 and 1); got "${text}"`,
+    `expected none, majority:N (N from 1 to 99) or hysteresis:SHARE (between 0 and 1); got "${text}"`,
   );
 }
 
-/** What one window says, as a vote takes it. */
+/** The input of one window to smoothing. */
 export interface Ballot {
   /** The window's class. */
   label: string;
   /** Classes in the order of `shares`. */
   classes: readonly string[];
-  /** How much speaks for each class, 0…1. */
+  /** Support for each class, 0…1. */
   shares: readonly number[];
-  /** Of the window's last sample, ms since 1970. */
+  /** Time of the window's last sample, ms since 1970. */
   t: number;
 }
 
-/** Makes one answer of the classes of several windows. */
+/** Combines the classes of several windows into one result. */
 export interface LoopVote {
-  /** @returns the class voted for; null while that is open */
+  /** @returns the smoothed class; null while there is none */
   push(ballot: Ballot): string | null;
-  /** Forgets what came before: samples are missing, or the model is another. */
+  /** Discards the history: samples are missing, or the model has changed. */
   reset(): void;
 }
 
-/** The label that is there most often; null where two are equally frequent at the top, or there is none. */
+/** The most frequent label; null if two are equally frequent at the top, or there is none. */
 export function mostFrequent(labels: Iterable<string>): string | null {
   const counts = new Map<string, number>();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
@@ -55,8 +55,8 @@ export function mostFrequent(labels: Iterable<string>): string | null {
 }
 
 /**
- * The class that most of the last `size` windows have, of fewer at the beginning. Where two are equally frequent at the top nothing is
- * said of this window: so the motion system did it, whose ties were not sent on.
+ * The most frequent class of the last `size` windows, or of fewer at the beginning. A tie at the top has no result for this window:
+ * the motion system did the same, and did not forward ties.
  */
 function createMajority(size: number): LoopVote {
   const last: string[] = [];
@@ -72,13 +72,13 @@ function createMajority(size: number): LoopVote {
   };
 }
 
-/** How many windows in a row a new class has to lead in. */
+/** Number of consecutive windows in which a new class has to lead. */
 const streak = 2;
 
 /**
- * A class stands until another has led it by at least `lead` (of the shares, 0…1) in two windows in a row, the same other one in both.
- * The first to stand needs that lead over every other class, in one window. So an outlier changes nothing, nor does a model that
- * wavers between two classes that it gives nearly the same share.
+ * A class is held until another has led it by at least `lead` (of the shares, 0…1) in two consecutive windows, the same other one
+ * in both. The first class needs that lead over every other class, in one window. So an outlier changes nothing, nor does a model
+ * that wavers between two classes with nearly the same share.
  */
 function createHysteresis(lead: number): LoopVote {
   let standing: string | null = null;
@@ -107,7 +107,7 @@ function createHysteresis(lead: number): LoopVote {
   };
 }
 
-/** By how much the window's class is ahead of another, or of the next best where none is named. */
+/** By how much the window's class leads another, or the runner-up if none is given. */
 function leadOf({ label, classes, shares }: Ballot, other: string | null): number {
   let own = 0;
   let best = 0;
@@ -119,10 +119,7 @@ function leadOf({ label, classes, shares }: Ballot, other: string | null): numbe
   return own - best;
 }
 
-/**
- * What another vote says, but a class that has been said stands for at least `holdMs` of the samples' own time before another takes
- * its place.
- */
+/** Wraps other smoothing: a reported class is held for at least `holdMs` of the samples' own time before another replaces it. */
 function holding(vote: LoopVote, holdMs: number): LoopVote {
   let standing: string | null = null;
   let since = 0;

@@ -13,23 +13,23 @@ import { divisionOf, examplesOfPart, type PartPieces, piecesOfPart } from './tra
 import { labelsOfRows, signalOfRows } from './train/examples/rows.js';
 import type { Examples, TrainingFile } from './train/types.js';
 
-/** A float network with what it was trained on. */
+/** A float network and its training data. */
 export interface Trained {
   training: TrainingFile;
   float: { bytes: Uint8Array; graph: Graph };
   /** For a table: its digest and columns; it has no recordings. */
   dataset: Dataset;
-  /** The table whose rows were trained on, null for recordings. */
+  /** The table whose rows were used for training; null for recordings. */
   rows: Rows | null;
   /** Exactly the examples that training had in this part, computed anew on each call; inputs before standardization. */
   examples(part: Part): Examples;
-  /** The same for whoever looks at one after another: a table may be longer than memory. */
+  /** The same for sequential access: a table may exceed memory. */
   part(part: Part): PartPieces;
 }
 
-/** A float network and the quantized one that was made from it, with what they were trained on. */
+/** A float network and the quantized one made from it, with their training data. */
 export interface Built extends Trained {
-  /** `file`: its name in build/, which has the mode in it. */
+  /** `file`: its name in build/, which includes the mode. */
   int8: { file: string; bytes: Uint8Array; graph: Graph; digest: string };
 }
 
@@ -55,8 +55,8 @@ export async function readTrained(project: Project, source: DataSource): Promise
 }
 
 /**
- * What train and quantize left in build/, as one whole: all later steps begin with it, so that no figure and no lineage
- * is ever told of a network that it does not belong to.
+ * Reads the output of train and quantize from build/ as one consistent unit. All later steps start from it, so that no metric or lineage is ever
+ * reported for the wrong network.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
  */
 export async function readBuilt(project: Project, source: DataSource): Promise<Built> {
@@ -65,14 +65,14 @@ export async function readBuilt(project: Project, source: DataSource): Promise<B
   const int8 = await readNetwork(join(buildFiles(project).folder, quantization.file), 'quantize');
   const digest = digestOf(int8.bytes);
   if (quantization.floatDigest !== trained.training.digest || quantization.digest !== digest) {
-    throw stale('the quantized network was made from another training', 'aiot model quantize');
+    throw stale('the quantized model was made from another training run', 'aiot model quantize');
   }
   return { ...trained, int8: { ...int8, file: quantization.file, digest } };
 }
 
 /**
- * The steps after training go on with what was trained: the same network file, recordings or rows, signal part and labels. Limits,
- * the vote and training options may change in between.
+ * Makes sure that the steps after training use what was trained: the same network file, recordings or rows, signal part and labels. Limits, smoothing
+ * and training options may change in between.
  * @throws AIOT_MODEL_STALE
  */
 function requireSameData(
@@ -83,19 +83,19 @@ function requireSameData(
 ): void {
   const { dataset, rows } = material;
   if (floatDigest !== training.digest)
-    throw stale('model.float.tflite is not the network that training.json tells of');
+    throw stale('model.float.tflite is not the model described in training.json');
   if ((rows !== null) !== (training.source.kind === 'table')) {
     throw stale(
       rows
-        ? 'it was trained on recordings, not on rows'
-        : 'it was trained on rows of a table, not on recordings',
+        ? 'the model was trained on recordings, not on rows'
+        : 'the model was trained on rows of a table, not on recordings',
     );
   }
   if (dataset.digest !== training.lineage.dataset.digest) {
     throw stale(
       rows
-        ? `${rows.file} is not the table that was trained on: its digest differs`
-        : `the recordings have changed since training (now ${dataset.recordings.length} of them)`,
+        ? `${rows.file} is not the table used for training: its digest differs`
+        : `the recordings have changed since training (there are now ${dataset.recordings.length})`,
     );
   }
   const { labels, signal } = wanted(project, training, material);
@@ -110,7 +110,7 @@ function requireSameData(
   }
 }
 
-/** Labels and signal part as today's aiot.yaml has them. */
+/** Labels and signal part of the current aiot.yaml. */
 function wanted(
   project: Project,
   { network }: TrainingFile,

@@ -6,7 +6,7 @@ import { issueText } from '../core/issues.js';
 import type { Project } from '../core/project.js';
 import { layerSchema, quantizeModes } from '../core/project-schema.js';
 import type { Graph } from '../formats/tflite/graph.js';
-import { readTflite } from '../formats/tflite/reader.js';
+import { readTflite } from '../formats/tflite/read.js';
 import { bundleInfoSchema } from './bundle/schema.js';
 import type { EvaluationFile } from './evaluate/gates.js';
 import { evaluateResultSchema } from './evaluate/result.js';
@@ -22,7 +22,7 @@ export function buildFiles(project: Project) {
   return {
     folder: build,
     float: join(build, 'model.float.tflite'),
-    /** The network before it learned from the validation rows, too; there where `training.chosen` is. */
+    /** The network before it was also trained on the validation rows; present if `training.chosen` is. */
     chosen: join(build, 'model.validated.tflite'),
     training: join(build, 'training.json'),
     checkpoint: join(build, 'checkpoint.json'),
@@ -47,7 +47,7 @@ export async function readNetwork(file: string, step: string): Promise<{ bytes: 
     return { bytes, graph: readTflite(bytes) };
   } catch (error) {
     if (!(error instanceof AiotError)) throw error;
-    throw new AiotError(error.code, `${file}: ${error.message}`, {
+    throw error.reworded(`${file}: ${error.message}`, {
       cause: error,
       next: `aiot model ${step}`,
     });
@@ -69,7 +69,7 @@ export function readEvaluation(project: Project): Promise<EvaluationFile> {
   return readChecked(buildFiles(project).evaluation, evaluationFileSchema, 'evaluate');
 }
 
-/** What was measured by folds of this data with these settings; null where nothing was, or of others. @throws AIOT_FILE_MALFORMED */
+/** Metrics by folds of this data with these settings; null if there are none, or only of others. @throws AIOT_FILE_MALFORMED */
 export async function readFolds(
   project: Project,
   { lineage }: Pick<TrainingFile, 'lineage'>,
@@ -97,7 +97,7 @@ async function made<T>(read: Promise<T>, file: string, step: string): Promise<T>
       throw new AiotError('AIOT_FILE_MALFORMED', error.message, { cause: error, next: `aiot model ${step}` });
     }
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
-    throw new AiotError('AIOT_MODEL_NOT_BUILT', `no ${file} yet`, {
+    throw new AiotError('AIOT_MODEL_NOT_BUILT', `${file} does not exist yet`, {
       cause: error,
       next: `aiot model ${step}`,
     });
@@ -107,7 +107,7 @@ async function made<T>(read: Promise<T>, file: string, step: string): Promise<T>
 const { signal, standardization, lineage } = bundleInfoSchema.shape;
 const ids = z.array(z.string());
 
-/** JSON has no NaN: where a figure could not be measured it holds null. */
+/** JSON has no NaN: a metric that could not be measured is null. */
 const figure = z
   .number()
   .nullable()
@@ -120,7 +120,7 @@ const output = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('reconstruction') }),
 ]);
 
-/** build/training.json. These files are this program's own, but people and other versions edit what lies in a project. */
+/** build/training.json. This program writes these files, but people and other versions may edit files in a project. */
 const trainingFileSchema = z.object({
   spec: z.literal('aiot-training/2'),
   model: z.string(),
@@ -142,7 +142,7 @@ const trainingFileSchema = z.object({
       file: z.string(),
       label: z.string(),
       columns: ids,
-      parts: z.string().regex(/^[tve-]*$/, 'expected one of t, v, e and - a row'),
+      parts: z.string().regex(/^[tve-]*$/, 'expected one of t, v, e and - per row'),
     }),
   ]),
   split: z.object({
@@ -177,7 +177,7 @@ const trainingFileSchema = z.object({
   digest: z.string(),
 }) satisfies z.ZodType<TrainingFile>;
 
-/** build/quantization.json: which float network became which quantized network. */
+/** build/quantization.json: the float network and the quantized network made from it. */
 const quantizationFileSchema = z.object({
   spec: z.literal('aiot-quantization/1'),
   floatDigest: z.string(),

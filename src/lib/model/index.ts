@@ -1,6 +1,6 @@
 /**
- * Recordings → a trained network → int8 → figures on recordings never trained on → a signed bundle. Devices and the loop use
- * `createPredictor`; TensorFlow.js is loaded by training on its backends alone, LiteRT by evaluation alone.
+ * Recordings → a trained network → int8 → metrics on held-out recordings → a signed bundle. Devices and the loop use `createPredictor`; TensorFlow.js
+ * is loaded only by training on its backends, LiteRT only by evaluation.
  */
 
 export { bundleProject } from './bundle/bundle-project.js';

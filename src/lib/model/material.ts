@@ -18,7 +18,7 @@ export interface Rows {
   label: string;
 }
 
-/** Material of a model: recordings, or the rows of a table. */
+/** Data for a model: recordings, or the rows of a table. */
 export interface Material {
   /** For a table: its digest and columns; it has no recordings. */
   dataset: Dataset;
@@ -26,8 +26,8 @@ export interface Material {
 }
 
 /**
- * The project in DIR. Where rows of a table are worked on (`data` is a file, or the folder holds a training of one), a folder
- * without aiot.yaml is one too, with every default.
+ * The project in DIR. For rows of a table (`data` is a file, or the folder contains a training on one), a folder without aiot.yaml is accepted too,
+ * with all defaults.
  * @throws AIOT_FILE_NOT_FOUND (`data`), AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
  */
 export async function openModelProject(dir: string, data?: string): Promise<Project> {
@@ -37,7 +37,9 @@ export async function openModelProject(dir: string, data?: string): Promise<Proj
     if (!hasCode(error, 'AIOT_PROJECT_NOT_FOUND')) throw error;
     const project = defaultProject(dir);
     if (data !== undefined && !(await isThere(data))) {
-      throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file: ${data}`, { cause: error });
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `the file or folder ${data} does not exist`, {
+        cause: error,
+      });
     }
     if (data !== undefined && (await isFile(data))) return project;
     const before = await readTraining(project).catch(() => null);
@@ -47,9 +49,10 @@ export async function openModelProject(dir: string, data?: string): Promise<Proj
 }
 
 /**
- * Opens what a step works on: `data` when it is given (a file is a table, a folder holds recordings), otherwise what
- * `training` was made of, otherwise the project's own recordings.
- * @throws AIOT_DATA_COLUMNS (`source.label` names no column), AIOT_USAGE (it is given beside recordings), AIOT_PROJECT_INVALID (recordings, and no stream that says what they are), and what opening throws
+ * Opens the data for a step: `data` if given (a file is a table, a folder contains recordings), otherwise the data of `training`, otherwise the
+ * project's own recordings.
+ * @throws AIOT_DATA_COLUMNS (`source.label` is not a column), AIOT_USAGE (it is given together with recordings), AIOT_PROJECT_INVALID (recordings,
+ * but no stream that describes them), and any error from opening
  */
 export async function openMaterial(
   project: Project,
@@ -64,7 +67,7 @@ export async function openMaterial(
   if (data !== undefined && (await isFile(data))) {
     const label = source.label ?? before?.label ?? table?.label ?? 'label';
     const material = await materialOfRows(resolve(data), { ...table, label });
-    // After a training, another column is an outdated model first of all: `requireSameData` says so.
+    // After a training, another column primarily means an outdated model, which `requireSameData` reports.
     if (before === null && source.label !== undefined && material.rows.table.kinds === null)
       throw missingLabels(data, source.label, material.rows.table.columns);
     return material;
@@ -72,28 +75,32 @@ export async function openMaterial(
   if (source.label !== undefined) {
     throw new AiotError(
       'AIOT_USAGE',
-      '--label names a column of a table, and there are only recordings here',
+      '--label names a column of a table, but this project has only recordings',
       {
-        next: 'Leave --label out: each recording has its label. For a table, add --data FILE.csv.',
+        next: 'Omit --label: each recording has its label. For a table, add --data FILE.csv.',
       },
     );
   }
   if (own !== undefined && data === own) {
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `no ${own} yet, which model.table in ${project.file} names`, {
-      next: `Let it be written first (aiot up --project ${project.dir}), or give another table: --data FILE.csv`,
-    });
+    throw new AiotError(
+      'AIOT_FILE_NOT_FOUND',
+      `${own}, which model.table in ${project.file} names, does not exist yet`,
+      {
+        next: `Record it with \`aiot up --project ${project.dir}\`, or specify another table: --data FILE.csv`,
+      },
+    );
   }
   if (Object.keys(project.config.stream.fields).length === 0 && !source.dataset) {
     if (source.data === undefined && before) {
-      throw new AiotError('AIOT_FILE_NOT_FOUND', `no ${trained} any more, which was trained on`, {
-        next: 'Say where it is now: --data FILE.csv',
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `${trained}, the training table, no longer exists`, {
+        next: 'Specify its new path: --data FILE.csv',
       });
     }
     throw new AiotError(
       'AIOT_PROJECT_INVALID',
-      `${project.file}: stream.fields: names no field of recordings`,
+      `${project.file}: stream.fields: lists no fields of recordings`,
       {
-        next: 'Describe stream and signal in aiot.yaml (docs/project.md), or give a table of rows: --data FILE.csv',
+        next: 'Describe stream and signal in aiot.yaml (see docs/reference/project.md), or specify a table of rows: --data FILE.csv',
       },
     );
   }
@@ -122,13 +129,13 @@ async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null)) !== null;
 }
 
-/** Which recordings a step works on: the project's own unless told. Steps after training want those trained on. */
+/** Recordings that a step uses: the project's own by default. Steps after training need the same ones. */
 export interface DataSource {
-  /** Opened already. */
+  /** Already opened data. */
   dataset?: Dataset;
   /** Folder to open instead of the project's `data`. */
   data?: string;
-  /** Column of a table with labels or values; `label` unless told. */
+  /** Column of a table with labels or values; `label` by default. */
   label?: string | undefined;
 }
 

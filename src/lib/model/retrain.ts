@@ -1,9 +1,9 @@
 import { canonicalJson, digestOf } from '../core/crypto.js';
-import { AiotError } from '../core/errors.js';
+import { errorMaker } from '../core/errors.js';
 import type { Recording } from '../data/types.js';
 import type { Graph, Operator, Tensor } from '../formats/tflite/graph.js';
-import { readTflite } from '../formats/tflite/reader.js';
-import { writeTflite } from '../formats/tflite/writer.js';
+import { readTflite } from '../formats/tflite/read.js';
+import { writeTflite } from '../formats/tflite/write.js';
 import { createInterpreter } from '../runtime/interpreter/interpreter.js';
 import { windowFeatures } from '../signal/pipeline.js';
 import { encodeInput, endOf, valuesOf } from './bundle/ends.js';
@@ -16,21 +16,26 @@ import { metricsOf } from './evaluate/metrics.js';
 import { quantizeLayer } from './quantize/graph/numbers.js';
 import { checkNumbers, columnsFor, unfit as unfitData } from './train/examples/examples.js';
 
-/** A model whose last layer was learned anew, beside the one that it was made of. */
+/** Error for a layer, or a whole model, that cannot be retrained on the device. */
+const unfit = errorMaker('AIOT_MODEL_UNFIT', 'this model cannot be taught here: ', {
+  next: 'The recordings are kept: train with them on a more powerful machine (`aiot model train`).',
+});
+
+/** A model whose last layer was retrained, compared with the original model. */
 export interface Taught {
-  /** A bundle of its own. */
+  /** A complete bundle. */
   bytes: Uint8Array;
   digest: string;
-  /** `biases`: without what was learned before, no more than these may move. */
+  /** `biases`: without the original training data, only these may change. */
   what: 'last layer' | 'biases';
-  /** On the windows that were held out. */
+  /** On the held-out windows. */
   before: Metrics;
   after: Metrics;
-  /** Shares of the taught windows that are answered rightly. */
+  /** Shares of the taught windows that are predicted correctly. */
   taught: { windows: number; before: number; after: number };
-  /** Golden vectors, which the model before answered, that are answered otherwise now. */
+  /** Number of golden vectors whose prediction differs from the original model's. */
   goldenChanged: number;
-  /** On what was held out; without what was learned before also when a golden vector is answered otherwise. */
+  /** Worse on held-out windows; without the original training data, also if the prediction for a golden vector has changed. */
   worse: boolean;
 }
 
@@ -44,26 +49,26 @@ interface RetrainOptions {
   breathe?: () => Promise<void>;
 }
 
-/** Steps of the fit: more change no answer. */
+/** Iterations of the fit: more would not change a prediction. */
 const iterations = 150;
 
-/** How dearly the layer leaves its place: with what was learned before at hand, and without. */
+/** Penalty for changing the layer: with the original training data, and without it. */
 const stay = { whole: 0.01, bias: 0.05 };
 
 /**
- * Learns the last layer anew; all before it stays as it is. With what was learned before in the mix the whole layer, without it its
- * biases alone, held by the golden vectors: a few seconds of one class would make it forget the others.
- * @throws AIOT_MODEL_UNFIT (no classifier that ends in a fully connected layer), AIOT_TRAINING_DATA_UNFIT
+ * Retrains the last layer; everything before it is unchanged. With the original training data the whole layer is trained. Without it, only
+ * the biases are trained, constrained by the golden vectors: a few seconds of one class would make the layer forget the others.
+ * @throws AIOT_MODEL_UNFIT (not a classifier that ends in a fully connected layer), AIOT_TRAINING_DATA_UNFIT
  */
 export async function retrainLastLayer(options: RetrainOptions): Promise<Taught> {
   const { bundle, lesson, breathe } = options;
   const { info } = bundle;
   if (info.answer.kind !== 'classes' && info.answer.kind !== 'probability') {
-    throw unfit(`it answers with a ${info.answer.kind} and not with classes`);
+    throw unfit(`it outputs a ${info.answer.kind}, not classes`);
   }
   const graph = readTflite(bundle.model);
   const layer = lastLayerOf(graph);
-  if (lesson.taught.length === 0) throw unfitData('nothing that was marked is as long as one window');
+  if (lesson.taught.length === 0) throw unfitData('all labeled parts are shorter than one window');
   const hasAll = info.classes.every((_, c) => lesson.old.some((window) => window.class === c));
   const anchors = hasAll ? lesson.old : anchorsOf(bundle);
   const fitted = await fitLayer(graph, layer, info, { anchors, taught: lesson.taught, hasAll, breathe });
@@ -99,7 +104,7 @@ export async function retrainLastLayer(options: RetrainOptions): Promise<Taught>
   };
 }
 
-/** Golden vectors stand for what was learned before, each with the answer that it had. */
+/** Golden vectors substitute for the original training data, each with its original prediction. */
 function anchorsOf({ golden, info }: Bundle): LabelledWindow[] {
   return golden.flatMap(({ features, answer, recording }) => {
     const c = answer.label === null ? -1 : info.classes.indexOf(answer.label);
@@ -152,7 +157,7 @@ async function fitLayer(
 function answersOf(graph: Graph, info: BundleInfo, windows: readonly LabelledWindow[]): Int32Array {
   const interpreter = createInterpreter(graph);
   const room = valuesOf(info.input, info.standardization.mean.length);
-  // Scale and zero point of the output are the new graph's where it ends in the layer itself.
+  // The new graph's output scale and zero point, if it ends in the layer itself.
   const parts = { ...info, output: endOf(graph, 'outputs') };
   return Int32Array.from(windows, ({ features }) => {
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, room));
@@ -166,23 +171,23 @@ function shareRight(answers: Int32Array, windows: readonly LabelledWindow[]): nu
 
 /** A window of a recording whose class is known. */
 export interface LabelledWindow {
-  /** Before standardization. */
+  /** Features before standardization. */
   features: Float32Array;
   class: number;
   recording: string;
 }
 
-/** Windows that a model is taught with. */
+/** Windows for retraining a model. */
 export interface Lesson {
-  /** Windows that it learned from before; none = they are not on this machine. */
+  /** Windows of the original training; none = not available on this machine. */
   old: LabelledWindow[];
-  /** Windows labelled on the device. */
+  /** Windows labeled on the device. */
   taught: LabelledWindow[];
-  /** Held out of both: what the new model is measured by, beside the old one. */
+  /** Held out from both: the new model is evaluated on these, and compared with the old one. */
   heldOut: LabelledWindow[];
 }
 
-/** Index of the class that a recorded label, or a class's own name, stands for; null = the model has no such class. */
+/** Index of the class for a recorded label, or for a class's own name; null = the model has no such class. */
 export function classOfLabel({ classes, labels }: BundleInfo, label: string): number | null {
   const named = classes.findIndex((name) => labels[name]?.includes(label));
   const found = named >= 0 ? named : classes.indexOf(label);
@@ -190,8 +195,8 @@ export function classOfLabel({ classes, labels }: BundleInfo, label: string): nu
 }
 
 /**
- * The windows of one recording as the model sees them; none where its label is none of the model's.
- * @throws AIOT_TRAINING_DATA_UNFIT (another rate, a field missing, a sample that is no number)
+ * The windows of one recording as the model's input; none if its label is not one of the model's.
+ * @throws AIOT_TRAINING_DATA_UNFIT (another rate, a missing field, a non-numeric sample)
  */
 export function labelledWindows(info: BundleInfo, recording: Recording): LabelledWindow[] {
   const known = recording.label === null ? null : classOfLabel(info, recording.label);
@@ -204,10 +209,10 @@ export function labelledWindows(info: BundleInfo, recording: Recording): Labelle
   }));
 }
 
-/** Of a class's weight, what was marked on the spot has at least so much. */
+/** Minimum share of a class's weight for windows labeled on the device. */
 const taughtShare = 1 / 3;
 
-/** How much each window counts: each class as much as any other, so that teaching one does not make the others rarer. */
+/** Weight of each window: all classes weigh the same, so that teaching one does not make the others rarer. */
 function weightsOf(old: readonly LabelledWindow[], taught: readonly LabelledWindow[]): Float64Array {
   const count = new Map<number, [number, number]>();
   for (const [side, windows] of [old, taught].entries()) {
@@ -232,7 +237,7 @@ type Dense = Extract<Operator, { op: 'FULLY_CONNECTED' }>;
 
 /** The last layer of a classifier as real values: scores = softmax or sigmoid of weights · hidden + bias. */
 interface LastLayer {
-  /** Place among the operators. */
+  /** Index among the operators. */
   at: number;
   outputs: number;
   inputs: number;
@@ -242,15 +247,15 @@ interface LastLayer {
 }
 
 /**
- * @throws AIOT_MODEL_UNFIT where the network does not end in a fully connected layer and a softmax or sigmoid, or keeps its weights in
- *   another form than int8 and float32
+ * @throws AIOT_MODEL_UNFIT if the network does not end in a fully connected layer and a softmax or sigmoid, or its weights are neither int8 nor
+ * float32
  */
 function lastLayerOf({ operators, tensors, outputs }: Graph): LastLayer {
   let at = operators.length - 1;
   while (at >= 0 && ['SOFTMAX', 'LOGISTIC', 'DEQUANTIZE', 'QUANTIZE'].includes(operators[at]!.op)) at--;
   const operator = operators[at];
   if (outputs.length !== 1 || operator?.op !== 'FULLY_CONNECTED' || operator.options.activation !== 'none') {
-    throw unfit(`it ends in ${operator?.op ?? 'nothing'} and not in a plain fully connected layer`);
+    throw unfit(`it ends with ${operator?.op ?? 'nothing'} instead of a plain fully connected layer`);
   }
   const [, w = -1, b = -1] = operator.inputs;
   const weights = tensors[w];
@@ -264,19 +269,19 @@ function lastLayerOf({ operators, tensors, outputs }: Graph): LastLayer {
   };
 }
 
-/** Real values of a constant; `block` elements share a scale where there are several. */
+/** Real values of a constant; `block` elements share a scale if there are several. */
 function realValues(tensor: Tensor | undefined, block: number): Float64Array {
   const { data, quantization } = tensor ?? {};
   if (data instanceof Float32Array) return Float64Array.from(data);
   if (!(data instanceof Int8Array || data instanceof Int32Array || data instanceof BigInt64Array)) {
-    throw unfit('its last layer has no constant weights of int8 or float32');
+    throw unfit('its last layer has no constant int8 or float32 weights');
   }
   const { scale = [1] } = quantization ?? {};
   const of = (i: number) => scale[scale.length === 1 ? 0 : Math.floor(i / block)] ?? 1;
   return Float64Array.from(data as ArrayLike<number | bigint>, (q, i) => Number(q) * of(i));
 }
 
-/** Computes what goes into the last layer, from features before standardization. The array is overwritten by the next call. */
+/** Computes the input of the last layer, from features before standardization. The array is overwritten by the next call. */
 function createHidden(graph: Graph, info: BundleInfo): (features: ArrayLike<number>) => Float64Array {
   const { at, inputs } = lastLayerOf(graph);
   const interpreter = createInterpreter(graph);
@@ -293,8 +298,8 @@ function createHidden(graph: Graph, info: BundleInfo): (features: ArrayLike<numb
 }
 
 /**
- * The graph with other weights in its last layer, in the numbers that the layer had.
- * @param range least and greatest output of the new layer, before softmax or sigmoid
+ * The graph with other weights in its last layer, in the layer's original data type.
+ * @param range smallest and largest output of the new layer, before softmax or sigmoid
  */
 function withLastLayer(graph: Graph, layer: LastLayer, range: readonly [number, number]): Graph {
   const operator = graph.operators[layer.at] as Dense;
@@ -323,7 +328,7 @@ function withLastLayer(graph: Graph, layer: LastLayer, range: readonly [number, 
   return { ...graph, tensors };
 }
 
-/** Of the layer's output: int16 without a zero point, int8 with one, and 0 within. */
+/** Quantization of the layer's output: int16 without a zero point, int8 with one; the range includes 0. */
 function outputQuantization({ type }: Tensor, range: readonly [number, number]): Tensor['quantization'] {
   const [low, high] = [Math.min(0, range[0]), Math.max(0, range[1])];
   if (type === 'int16') {
@@ -335,39 +340,32 @@ function outputQuantization({ type }: Tensor, range: readonly [number, number]):
   return { scale: [scale], zeroPoint: [zeroPoint], axis: 0 };
 }
 
-/** What a layer, or a whole model, is told that cannot be learned anew here. */
-function unfit(message: string): AiotError {
-  return new AiotError('AIOT_MODEL_UNFIT', `this model cannot be taught on the spot: ${message}`, {
-    next: 'The recordings are kept: train anew with them (aiot model train), where there is more power.',
-  });
-}
-
 /** Examples as the last layer sees them. */
 interface Hidden {
   /** [count × inputs], row-major. */
   values: Float64Array;
   classes: Int32Array;
-  /** How much each counts; they sum to 1. */
+  /** Weight of each example; they sum to 1. */
   weights: Float64Array;
 }
 
 interface FitOptions {
-  /** Leaves the weights as they are. */
+  /** Leaves the weights unchanged. */
   biasOnly: boolean;
-  /** How much it costs to leave the layer that it began with. */
+  /** Penalty for deviating from the initial layer. */
   stay: number;
   iterations: number;
-  /** Called now and then: samples may be waiting. */
+  /** Called periodically, because samples may be waiting. */
   breathe?: () => Promise<void>;
 }
 
-/** Iterations between two breaths. */
+/** Iterations between two such calls. */
 const stretch = 10;
 
 /**
- * Fits the layer to examples: cross-entropy of softmax (or of a sigmoid, where there is one output) plus
- * stay/2 · |new − old|², by accelerated gradient steps of 1/L (Nesterov 1983; Beck and Teboulle, "A Fast Iterative Shrinkage-Thresholding
- * Algorithm", SIAM J. Imaging Sci. 2, 2009, section 4). Convex: there is one answer, and nothing to tune.
+ * Fits the layer to examples: cross-entropy of softmax (or of a sigmoid, if there is one output) plus stay/2 · |new − old|², by
+ * accelerated gradient steps of 1/L. The problem is convex: there is a unique solution, and nothing to tune. Sources: Nesterov 1983; Beck
+ * and Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm", SIAM J. Imaging Sci. 2, 2009, section 4.
  */
 async function fitSoftmax(start: LastLayer, examples: Hidden, options: FitOptions): Promise<LastLayer> {
   const { outputs, inputs } = start;
@@ -472,7 +470,7 @@ function curvature({ values, weights: counts }: Hidden, inputs: number, biasOnly
     if (largest === 0) return 1;
     vector = next.map((value) => value / largest);
   }
-  // Twelve turns come within some percent of it, from below.
+  // Twelve iterations approximate it to within a few percent, from below.
   return 0.6 * largest;
 }
 
@@ -482,7 +480,7 @@ interface Judged {
   metrics: Metrics;
 }
 
-/** The bundle of the new network: its figures are those of the windows that were held out here. */
+/** The bundle of the new network: its metrics are those of the windows held out here. */
 function taughtBundle(
   { bundle, from, lesson, now }: Pick<RetrainOptions, 'bundle' | 'from' | 'lesson' | 'now'>,
   graph: Graph,

@@ -1,24 +1,24 @@
 import type { PipelineStep } from './plan/types.js';
 import type { StepRecord, StepState } from './run/record.js';
 
-/** What is drawn of a step; of `when` only whether there is any. */
+/** The parts of a step that are drawn; of `when`, only whether it is set. */
 type DrawnStep = Pick<PipelineStep, 'name' | 'about' | 'needs' | 'gate'> & {
   when: readonly unknown[];
 };
 
 type Last<State> = Pick<StepRecord, 'name' | 'cached' | 'seconds' | 'reason'> & { state: State };
 
-/** A step as it is drawn: its column is the longest way to it. */
+/** A step in the drawing: its column is the length of the longest path to it. */
 export interface GraphNode<State = StepState> {
   name: string;
   about: string;
-  /** Direct needs: those that are not needed by another of them anyway. */
+  /** Direct dependencies, without those that another of them already implies. */
   needs: string[];
   column: number;
   row: number;
   gate: string | null;
   when: boolean;
-  /** As the last run had it; null where it was in none. */
+  /** State in the last run; null if it was not part of it. */
   last: Omit<Last<State>, 'name'> | null;
 }
 
@@ -34,13 +34,13 @@ const labels: Record<StepState, string> = {
   cancelled: 'cancelled',
 };
 
-/** The one name of a step's state in the terminal, the dashboard and drawings; `cached`: done before, with the same inputs. */
+/** The label of a step's state in the terminal, the dashboard and drawings; `cached`: done before, with the same inputs. */
 export function stepLabel({ state, cached }: { state: string; cached: boolean }): string {
   if (state === 'done' && cached) return 'cached';
   return labels[state as StepState] ?? state;
 }
 
-/** How a run's steps came out, in the words of `stepLabel`: `5 of 7 run, 1 cached, 1 skipped`. */
+/** Summary of a run's steps in the words of `stepLabel`: `5 of 7 run, 1 cached, 1 skipped`. */
 export function stepCounts(steps: readonly { state: string; cached: boolean }[]): string {
   const count = (label: string) => steps.filter((step) => stepLabel(step) === label).length;
   const others = ['cached', 'skipped'].map((label) => [count(label), label] as const).filter(([n]) => n > 0);
@@ -49,7 +49,7 @@ export function stepCounts(steps: readonly { state: string; cached: boolean }[])
   );
 }
 
-/** The steps of a plan in columns, with what the last run made of them. */
+/** The steps of a plan in columns, with their states in the last run. */
 export function graphOf<State extends string>(
   plan: { steps: readonly DrawnStep[] },
   run: { steps: readonly Last<State>[] } | null,
@@ -73,7 +73,7 @@ function directNeeds({ steps }: { steps: readonly DrawnStep[] }): Map<string, st
   const all = new Map<string, Set<string>>();
   const direct = new Map<string, string[]>();
   for (const { name, needs } of steps) {
-    // In the order of the steps.
+    // In step order.
     const known = [...all.keys()].filter((need) => needs.includes(need));
     const further = new Set(known.flatMap((need) => [...(all.get(need) ?? [])]));
     all.set(name, new Set([...known, ...further]));

@@ -9,7 +9,7 @@ import { findRun, pipelineFolders, stepStates } from './run/record.js';
 
 export const graphSchema = z.object({
   project: z.string(),
-  /** The run whose states these are; null before the first. */
+  /** The run that the states are from; null before the first run. */
   run: z.string().nullable(),
   steps: z.array(
     z.object({
@@ -21,7 +21,7 @@ export const graphSchema = z.object({
       cached: z.boolean(),
     }),
   ),
-  /** The picture that was written. */
+  /** The image file that was written. */
   file: z.string().nullable(),
   text: z.string(),
 });
@@ -51,7 +51,7 @@ export async function pipelineGraph(options: { dir: string; out?: string }): Pro
 }
 
 /**
- * The graph as lines: each step below those that it waits for, set in by its column, with the names of those that are not the one right
+ * The graph as text: each step below its dependencies, indented by its column, with the names of those dependencies that are not directly
  * above it.
  */
 function graphText(nodes: readonly GraphNode[]): string {
@@ -76,7 +76,7 @@ const gap = { x: 52, y: 26 };
 const edge = 24;
 const titleHeight = 40;
 
-/** Fill and line of a state. */
+/** Fill and stroke of a state. */
 const colours: Record<string, [fill: string, line: string]> = {
   done: ['#e6f4ea', '#1e7e34'],
   cached: ['#eef1f4', '#6b7682'],
@@ -90,7 +90,7 @@ const colours: Record<string, [fill: string, line: string]> = {
   waiting: ['#ffffff', '#6b7682'],
 };
 
-/** The graph as a picture: columns from left to right, an arrow for what a step waits for. */
+/** The graph as an image: columns from left to right, an arrow for each dependency. */
 export function graphSvg(title: string, nodes: readonly GraphNode[]): string {
   const columns = 1 + Math.max(0, ...nodes.map(({ column }) => column));
   const inColumn = (column: number) => nodes.filter((node) => node.column === column).length;
@@ -146,7 +146,7 @@ function boxOf(node: GraphNode, { x, y }: Point): string {
 <text x="${x + 14}" y="${y + 44}" font-size="12" fill="${line}">${xmlText(short(stateText(node), 24))}</text>${gate}</g>`;
 }
 
-/** A diamond at the corner: this step may say no. */
+/** A diamond at the corner: this step is a gate. */
 function gateMark(x: number, y: number, gate: string): string {
   const [cx, cy] = [x + box.width - 16, y + 17];
   const path = `M${cx} ${cy - 7}L${cx + 7} ${cy}L${cx} ${cy + 7}L${cx - 7} ${cy}z`;
@@ -157,7 +157,7 @@ function stateOf({ last }: GraphNode): string {
   return last === null ? 'waiting' : last.state === 'done' && last.cached ? 'cached' : last.state;
 }
 
-/** How the last run had it, in a few words. */
+/** Its state in the last run, in a few words. */
 function stateText({ last }: Pick<GraphNode, 'last'>): string {
   if (last === null) return 'not run yet';
   const label = stepLabel(last);

@@ -23,20 +23,20 @@ import {
 import { type RunPipelineOptions, runPipeline } from './run/run-pipeline.js';
 import { placesOf } from './run/run-step.js';
 
-/** A run as it is told: `interrupted` where its runner is no more. */
+/** A run as it is reported: `interrupted` if its runner no longer exists. */
 export const runStatusSchema = runRecordSchema.extend({
   steps: z.array(stepRecordSchema),
-  /** What a step said, where it was asked for. */
+  /** Output of a step, if requested. */
   log: z.string().optional(),
 });
 
 export type RunStatus = z.output<typeof runStatusSchema>;
 
-/** The state of a run; of the last one unless told. @throws AIOT_RUN_NOT_FOUND, AIOT_USAGE (no such step) */
+/** The state of a run; by default the last one. @throws AIOT_NOT_FOUND, AIOT_USAGE (no such step) */
 export async function pipelineStatus(options: {
   dir: string;
   run?: string;
-  /** Of this step alone, with its log. */
+  /** Only this step, with its log. */
   step?: string;
 }): Promise<RunStatus> {
   const { dir } = await loadProject(options.dir);
@@ -65,7 +65,7 @@ export async function pipelineHistory(options: { dir: string; limit?: number }):
   return records;
 }
 
-/** A runner that was killed could not say so. */
+/** A runner that was killed could not record that. */
 async function seen(record: RunRecord): Promise<RunRecord> {
   if (record.state !== 'running') return record;
   if (record.runner && (await isAlive(record.runner))) return record;
@@ -76,18 +76,18 @@ function lastSeen(record: RunRecord): number {
   return Math.max(record.started, ...record.steps.map(({ started, ended }) => ended ?? started ?? 0));
 }
 
-/** Ends a run with all that it started. @throws AIOT_RUN_NOT_FOUND, AIOT_USAGE (it does not run) */
+/** Ends a run and everything it started. @throws AIOT_NOT_FOUND, AIOT_USAGE (it is not running) */
 export async function cancelPipeline(options: {
   dir: string;
   run?: string;
-  /** For Argo's server (secret), where the run is there. */
+  /** For Argo's server (secret), if the run is there. */
   token?: string | undefined;
 }): Promise<RunRecord> {
   const { dir } = await loadProject(options.dir);
   const folders = pipelineFolders(dir);
   const record = await findRun(folders, options.run);
   if (record.state !== 'running' && record.state !== 'interrupted') {
-    throw new AiotError('AIOT_USAGE', `run ${record.run} does not run: it is ${record.state}`, {
+    throw new AiotError('AIOT_USAGE', `run ${record.run} is not running: it is ${record.state}`, {
       next: 'aiot pipeline status',
     });
   }
@@ -105,7 +105,7 @@ export async function cancelPipeline(options: {
   return await settle(folders, record.run, runner);
 }
 
-/** What the runner did not come to. */
+/** Completes the work that the runner did not get to. */
 async function settle(
   folders: ReturnType<typeof pipelineFolders>,
   run: string,
@@ -125,22 +125,22 @@ async function settle(
   }
 }
 
-export interface ResumePipelineOptions extends RunPipelineOptions {
-  /** Id of the run, or its beginning; absent = the last one. */
+interface ResumePipelineOptions extends RunPipelineOptions {
+  /** Id of the run, or a prefix; absent = the last one. */
   run?: string | undefined;
-  /** For Argo's server (secret), where it runs there. */
+  /** For Argo's server (secret), if the run is there. */
   token?: string | undefined;
 }
 
 /**
- * Goes on with a run, where its steps are run.
+ * Resumes a run with its original engine.
  * @throws as runPipeline, AIOT_ARGO_*, AIOT_USAGE (it is done)
  */
 export async function resumePipeline({ run, ...options }: ResumePipelineOptions): Promise<RunRecord> {
   const { dir } = await loadProject(options.dir);
   const record = await findRun(pipelineFolders(dir), run);
   if (record.state === 'done') {
-    throw new AiotError('AIOT_USAGE', `run ${record.run} is done: there is nothing to go on with`, {
+    throw new AiotError('AIOT_USAGE', `run ${record.run} has finished: there is nothing to resume`, {
       next: 'aiot pipeline run',
     });
   }

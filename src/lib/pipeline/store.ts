@@ -8,24 +8,24 @@ import { systemCode, unless } from '../core/errors.js';
 import { readJson, syncFolder, unwritable, writeFileAtomic, writeJsonAtomic } from '../core/files.js';
 import { inParallel } from '../core/tasks.js';
 
-/** Contents by their digest, in a folder. */
+/** Contents, by digest, in a folder. */
 export interface Blobs {
-  /** Takes a file or folder into the store, without a copy where the file system can; null when there is nothing at the path. */
+  /** Adds a file or folder to the store, without a copy if the file system supports that; null if there is nothing at the path. */
   take(path: string): Promise<Tree | null>;
   takeText(text: string): Promise<Tree>;
-  /** Whether all of it is there, unchanged: every byte is read, once a run. */
+  /** Whether all of it exists unchanged: every byte is read, once per run. */
   has(tree: Tree): Promise<boolean>;
-  /** Puts it at a path: linked, or copied. @param own a copy of its own, which may be written to */
+  /** Creates it at a path: linked, or copied. @param own a separate copy, which may be written to */
   place(tree: Tree, path: string, own?: boolean): Promise<void>;
   path(digest: string): string;
-  /** Removes all that is not in use. */
+  /** Removes everything that is not in use. */
   keepOnly(digests: ReadonlySet<string>): Promise<void>;
 }
 
 const atOnce = 8;
 
 export function openBlobs(folder: string): Blobs {
-  /** Found to be whole by this process. */
+  /** Verified by this process. */
   const checked = new Set<string>();
   const pathOf = (digest: string) => {
     const hex = digest.replace(/^sha256:/, '');
@@ -41,9 +41,9 @@ export function openBlobs(folder: string): Blobs {
     await mkdir(dirname(to), { recursive: true });
     const part = `${to}.${randomBytes(4).toString('hex')}.part`;
     await linkOrCopy(from, part);
-    // One that is damaged gives way.
+    // A damaged entry is replaced.
     await rename(part, to);
-    // A program that writes to it later is noticed by the digest, or by not being allowed to.
+    // If a program writes to it later, the write is rejected or the digest reveals it.
     await chmod(to, 0o444).catch(() => {});
     await syncFolder(dirname(to));
   }
@@ -60,7 +60,7 @@ export function openBlobs(folder: string): Blobs {
       if (!tree) return null;
       await inParallel(tree.files, atOnce, async (file) => {
         const from = file.path === '' ? path : join(path, file.path);
-        // On disk before anything names it; and it may have been written to since it was read.
+        // Synced before anything refers to it; it may also have been written to since it was read.
         const now = await digestOfFile(from, true);
         await takeFile(from, { ...file, digest: now.digest, bytes: now.bytes });
         Object.assign(file, { digest: now.digest, bytes: now.bytes });
@@ -115,38 +115,38 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
-    // Another file system, one without links, or too many of them.
+    // Another file system, one without links, or too many links.
     if (!['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EACCES'].includes(systemCode(error) ?? '')) throw error;
     await copyFile(from, to);
   }
 }
 
-/** A file or folder by its contents. */
+/** A file or folder, by its contents. */
 export const treeSchema = z.object({
   folder: z.boolean(),
-  /** Of all names and contents. */
+  /** Digest of all names and contents. */
   digest: z.string(),
   bytes: z.int(),
   files: z.array(
     z.object({
-      /** In the folder; empty for a file. */
+      /** Path in the folder; empty for a file. */
       path: z.string(),
       digest: z.string(),
       bytes: z.int(),
-      /** Whether it may be run. */
+      /** Whether it is executable. */
       program: z.boolean(),
     }),
   ),
 });
 
-/** What a step left, and how it ended: done, or skipped with its reason. */
+/** The outputs and the outcome of a step: done, or skipped with its reason. */
 const entrySchema = z.object({
   spec: z.literal('aiot-step/1'),
   step: z.string(),
-  /** The run in which it was run. */
+  /** The run that executed it. */
   run: z.string(),
   outputs: z.record(z.string(), treeSchema),
-  /** Its JSON; null when it printed none. */
+  /** Its JSON result; null if it printed none. */
   result: z.unknown(),
   skipped: z.string().nullable(),
   /** ms since 1970 */
@@ -155,17 +155,17 @@ const entrySchema = z.object({
 
 type Entry = z.output<typeof entrySchema>;
 
-/** A step's leaving nothing to do is looked at again after this time: there may be devices by then. */
+/** A cached "nothing to do" expires after this time, because there may be devices by then. */
 const skippedForMs = 5 * 60_000;
 
-/** What is known under a key; null when nothing is, or no longer. */
+/** The cached entry for a key; null if there is none, or it has expired. */
 export async function readEntry(folder: string, key: string, now: number): Promise<Entry | null> {
   const file = entryFile(folder, key);
   const read = entrySchema.safeParse(await unless('AIOT_FILE_NOT_FOUND', readJson(file)).catch(() => null));
   if (!read.success) return null;
   const age = now - read.data.ended;
   if (read.data.skipped !== null && (age > skippedForMs || age < 0)) return null;
-  // How old the file is, is how long ago it was of use.
+  // The file's age is the time since its last use.
   await utimes(file, now / 1000, now / 1000).catch(() => {});
   return read.data;
 }
@@ -178,15 +178,16 @@ function entryFile(folder: string, key: string): string {
   return join(folder, `${key.replace(/^sha256:/, '')}.json`);
 }
 
-/** So many steps are known, whatever room they take: each is read at the end of each run. */
+/** Maximum number of cached steps, whatever their size, because each entry is read at the end of each run. */
 const mostSteps = 5000;
 
-/** What the smallest file takes of a disk. */
+/** Disk space of the smallest file. */
 const blockBytes = 4096;
 
 /**
- * Removes what was longest of no use until no more than 5,000 steps are known and their contents take no more than `most` bytes, and returns the digests that are still in use.
- * @param always digests that stay in any case, with their bytes
+ * Evicts the least recently used entries until at most 5,000 steps remain and their contents take at most `most` bytes, and returns the
+ * digests that are still in use.
+ * @param always digests that are retained in any case, with their bytes
  */
 export async function pruneEntries(
   folder: string,
@@ -226,7 +227,7 @@ export async function pruneEntries(
 
 const keptSchema = z.record(z.string(), z.object({ run: z.string(), tree: treeSchema }));
 
-/** What later runs find of earlier ones, by name. */
+/** Outputs of earlier runs that later runs use, by name. */
 export type Kept = z.output<typeof keptSchema>;
 
 export async function readKept(file: string): Promise<Kept> {
@@ -242,15 +243,15 @@ export type Tree = z.output<typeof treeSchema>;
 
 type TreeFile = Tree['files'][number];
 
-/** Files read at a time. */
+/** Number of files read concurrently. */
 const filesAtOnce = 8;
 
 const chunkBytes = 1 << 20;
 
-/** Links that lead round in a circle end somewhere. */
+/** Limit for links that form a cycle. */
 const deepest = 32;
 
-/** What a file or folder holds, read in pieces; null when there is nothing. Names that begin with a dot do not count. */
+/** Contents of a file or folder, read in pieces; null if there is nothing. Names that begin with a dot are ignored. */
 export async function treeOf(path: string): Promise<Tree | null> {
   const found = await stat(path).catch(() => null);
   if (!found) return null;
@@ -274,7 +275,7 @@ async function fileOf(file: string, path: string): Promise<TreeFile> {
   return { path, digest, bytes, program: (mode & constants.S_IXUSR) !== 0 };
 }
 
-/** Reads a file to its end, a piece at a time. */
+/** Reads a file to its end, in pieces. */
 export async function digestOfFile(
   file: string,
   sync = false,

@@ -20,19 +20,19 @@ interface Following {
   setSecureContext(options: SecureContextOptions): void;
 }
 
-/** What a TLS listener shows. Each passes itself to `follow`, and shows the next certificate when there is one. */
+/** Certificate of a TLS listener. Each listener passes itself to `follow` and switches to the next certificate when there is one. */
 export interface TlsOptions {
   key: string;
   cert: string;
   ca: string;
-  /** Another certificate for clients that ask for a name of it. */
+  /** Selects another certificate for clients that request one of its names. */
   SNICallback?: (name: string, done: (error: Error | null, context?: SecureContext) => void) => void;
   follow: (server: Following) => void;
 }
 
 interface TlsParts {
   authority: Authority;
-  /** Names and addresses that the server is reached by. */
+  /** Names and addresses under which the server is reached. */
   hosts: string[];
   /** PEM files of a certificate by another CA, with its chain, and of its key. */
   given?: { cert: string; key: string } | undefined;
@@ -40,13 +40,13 @@ interface TlsParts {
   log: Logger;
 }
 
-/** How often files and ends are looked at, ms. */
+/** Interval at which files and expiry dates are checked, ms. */
 const lookEvery = 5000;
 
 /**
- * The certificates of all listeners. The platform's own is renewed 30 days before it ends, a given one is read anew when
- * its file changes; listeners change over without closing. What knows only the platform's CA goes on: the given one is
- * shown to who asks for a name of it (SNI), and by the listeners for other people's clients.
+ * The certificates of all listeners. The platform's own is renewed 30 days before it expires, a provided one is reloaded when its file
+ * changes; listeners switch over without closing. Clients that know only the platform's CA continue to work. The provided certificate is
+ * presented to clients that request one of its names (SNI), and by the listeners for third-party clients.
  * @throws AIOT_CERTIFICATE_UNFIT, AIOT_FILE_NOT_FOUND
  */
 export async function openTls(parts: TlsParts) {
@@ -64,15 +64,12 @@ export async function openTls(parts: TlsParts) {
       own = next;
       for (const server of followers.own) server.setSecureContext(ownOptions());
       if (!other) for (const server of followers.shown) server.setSecureContext(shownOptions());
-      log.warn(
-        { expires: new X509Certificate(own.certificate).validTo },
-        'the server’s certificate was renewed',
-      );
+      log.warn({ expires: new X509Certificate(own.certificate).validTo }, 'renewed the server certificate');
     }
     if (!given || !other || (await changed(given)) === other.changed) return;
     other = await readGiven(given, now());
     for (const server of followers.shown) server.setSecureContext(shownOptions());
-    log.warn({ expires: other.expires }, 'the given certificate was read anew');
+    log.warn({ expires: other.expires }, 'reloaded the configured certificate');
   };
   let failed = '';
   const timer = setInterval(() => {
@@ -81,9 +78,9 @@ export async function openTls(parts: TlsParts) {
         failed = '';
       },
       (error: Error) => {
-        // Once a reason: a certificate that is being written is unfit for a moment, and the one before goes on.
+        // Logged once per reason: a certificate that is being written is invalid for a moment, and the previous one remains in use.
         if (error.message !== failed)
-          log.error({ err: error }, 'the certificate could not be changed; the one before goes on');
+          log.error({ err: error }, 'could not change the certificate; the previous one stays in use');
         failed = error.message;
       },
     );
@@ -98,7 +95,7 @@ export async function openTls(parts: TlsParts) {
   return {
     api,
     guests,
-    /** PEM of the platform's own, as it is shown now. */
+    /** PEM of the platform's own certificate currently in use. */
     current: () => own.certificate,
     close: () => clearInterval(timer),
   };
@@ -109,7 +106,7 @@ async function changed({ cert, key }: { cert: string; key: string }): Promise<st
   return times.join();
 }
 
-/** Reads a certificate and its key, and looks whether a server can be trusted by them. */
+/** Reads a certificate and its key, and checks that they are fit for a server. */
 async function readGiven(files: { cert: string; key: string }, now: number) {
   const [cert, key] = [await readText(files.cert), await readText(files.key)];
   const unfit = (why: string, cause?: unknown) => new AiotError('AIOT_CERTIFICATE_UNFIT', why, { cause });
@@ -117,24 +114,24 @@ async function readGiven(files: { cert: string; key: string }, now: number) {
   try {
     leaf = new X509Certificate(cert);
   } catch (cause) {
-    throw unfit(`${files.cert} is no certificate in PEM`, cause);
+    throw unfit(`${files.cert} is not a PEM certificate`, cause);
   }
   if (Date.parse(leaf.validTo) <= now)
-    throw unfit(`the certificate in ${files.cert} ended on ${leaf.validTo}`);
+    throw unfit(`the certificate in ${files.cert} expired on ${leaf.validTo}`);
   if (Date.parse(leaf.validFrom) > now)
-    throw unfit(`the certificate in ${files.cert} begins on ${leaf.validFrom}`);
+    throw unfit(`the certificate in ${files.cert} is not valid until ${leaf.validFrom}`);
   // Node lists extended key usages as object ids; none = all.
   const usages = leaf.keyUsage as string[] | undefined;
   if (usages && !usages.includes(serverAuth))
-    throw unfit(`the certificate in ${files.cert} is not for servers`);
+    throw unfit(`the certificate in ${files.cert} is not a server certificate`);
   try {
     if (!leaf.checkPrivateKey(createPrivateKey(key)))
-      throw unfit(`${files.key} is not the key of ${files.cert}`);
+      throw unfit(`${files.key} is not the key for ${files.cert}`);
     const context = createSecureContext({ key, cert });
     return { key, cert, leaf, context, expires: leaf.validTo, changed: await changed(files) };
   } catch (cause) {
     if (cause instanceof AiotError) throw cause;
-    throw unfit(`${files.key} is no private key in PEM that can be read without a passphrase`, cause);
+    throw unfit(`${files.key} is not a PEM private key without a passphrase`, cause);
   }
 }
 
@@ -142,22 +139,22 @@ async function readGiven(files: { cert: string; key: string }, now: number) {
 const serverAuth = '1.3.6.1.5.5.7.3.1';
 
 interface PkiOptions {
-  /** Of ca.key, ca.crt and the server's certificate. */
+  /** Folder of ca.key, ca.crt and the server's certificate. */
   folder: string;
   engine: Engine;
   /** ms since 1970 */
   now: () => number;
-  /** Whether the platform was used before: it must have its authority then. */
+  /** Whether the platform was used before: its authority must then exist. */
   inUse: boolean;
-  /** Seals the CA's key in a database that processes share; that in `secret` of the folder when absent. */
+  /** Seals the CA's key in a database shared by processes; by default the one in `secret` of the folder. */
   secret?: string | undefined;
   /** Encrypts the CA's key in the folder. */
   passphrase?: string | undefined;
 }
 
 /**
- * Opens the platform's authority. In a database that processes share they share the CA too: it is sealed in there, and each
- * has it in its own folder besides. The server's certificate is each one's own.
+ * Opens the platform's authority. Processes that share a database share the CA too: it is sealed in the database, and each process also has it in its
+ * own folder. Each has its own server certificate.
  * @throws AIOT_DATABASE_REFUSED (sealed with another secret, or the folder is of another platform), and as openAuthority
  */
 export async function openPki({
@@ -199,9 +196,13 @@ async function bring(folder: string, shared: Sealed, secret: string | undefined)
   const [crt, keyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
   const here = await unless('AIOT_FILE_NOT_FOUND', readText(crt));
   if (here !== undefined && here !== shared.certificate) {
-    throw new AiotError('AIOT_DATABASE_REFUSED', `${crt} is the CA of another platform than the database's`, {
-      next: 'Start with the data folder of that platform, or a new one: --data DIR',
-    });
+    throw new AiotError(
+      'AIOT_DATABASE_REFUSED',
+      `${crt} is the CA of a different platform than the database`,
+      {
+        next: "Use that platform's data folder, or a new one: --data DIR",
+      },
+    );
   }
   if (here !== undefined && (await unless('AIOT_FILE_NOT_FOUND', readText(keyFile))) !== undefined) return;
   const key = unseal(shared, secret ?? (await keptSecret(folder)));
@@ -215,7 +216,7 @@ async function keptSecret(folder: string): Promise<string | undefined> {
   return (await unless('AIOT_FILE_NOT_FOUND', readText(secretIn(folder))))?.trim();
 }
 
-/** Made once, when nobody gave one; beside the key that it seals elsewhere. */
+/** Created once if none was provided; stored beside the key that it seals in the database. */
 async function newSecret(folder: string): Promise<string> {
   const made = randomBytes(32).toString('base64url');
   await writeFileAtomic(secretIn(folder), `${made}\n`, 0o600);
@@ -244,9 +245,9 @@ function unseal({ salt, nonce, tag, sealed }: Sealed, secret = ''): string {
   } catch (cause) {
     throw new AiotError(
       'AIOT_DATABASE_REFUSED',
-      'the CA in the database was sealed with another secret than this platform has',
+      'the CA in the database was sealed with a different secret',
       {
-        next: 'Give it the one of the platform that made the database: AIOT_PLATFORM_SECRET, or what is in pki/secret of its folder.',
+        next: 'Set AIOT_PLATFORM_SECRET to the secret of the platform that created the database, or to the contents of pki/secret in its folder.',
         cause,
       },
     );

@@ -1,11 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
+import type { PlatformUrls } from '../api/api.js';
+import type { Condition } from '../api/condition.js';
+import { lostText } from '../api/damage.js';
 import { plural, size } from '../core/figures.js';
 import { residentBytes } from '../core/process.js';
 import { mayConnect } from '../fleet/device.js';
-import type { PlatformUrls } from '../registry/api.js';
-import type { Condition } from '../registry/condition.js';
-import { lostText } from '../registry/damage.js';
 import type { Reference } from './datasets/orphans.js';
 import type { Devices } from './devices/devices.js';
 import { prunedCursor } from './events/events.js';
@@ -24,7 +24,7 @@ export interface ConditionParts {
   urls: () => PlatformUrls;
   damages: Pick<Damages, 'open'>;
   scrub: Scrub;
-  /** Blobs that versions refer to and that are not there. */
+  /** Referenced blobs that do not exist. */
   missing: () => readonly Reference[];
   /** ms since 1970 */
   now: () => number;
@@ -32,13 +32,13 @@ export interface ConditionParts {
 
 type Warning = Condition['warnings'][number];
 
-/** A certificate that ends sooner is told of; of a disk, what is left when it is. */
+/** Warn about a certificate that expires sooner than this, and about a disk below this free space. */
 const soonMs = 30 * 86_400_000;
 const littleBytes = 512 * 1024 ** 2;
-/** Events that somebody is behind by. */
+/** Number of events that counts as a large lag. */
 const muchLag = 10_000;
 
-/** How the platform is: whether it can work, what it keeps things in, and what somebody should look at. */
+/** Status of the platform: whether it can work, its storage, and warnings. */
 export async function conditionOf(parts: ConditionParts): Promise<Condition> {
   const { engine, engines, dataDir, certificates } = parts;
   const trouble = await engine.trouble();
@@ -58,7 +58,7 @@ export async function conditionOf(parts: ConditionParts): Promise<Condition> {
       .filter(([, events]) => events >= muchLag)
       .map(([name, events]) => ({
         about: 'lag' as const,
-        message: `${name} is ${plural(events, 'event')} behind`,
+        message: `${name} is behind by ${plural(events, 'event')}`,
       })),
   ];
   return {
@@ -84,7 +84,7 @@ async function diskOf(folder: string): Promise<Condition['disk']> {
   return found && { freeBytes: found.bavail * found.bsize, totalBytes: found.blocks * found.bsize };
 }
 
-/** Positions are ids of events; the newest event is where all should be. */
+/** Positions are event ids; a reader without lag is at the newest event. */
 async function lagOf({ store }: Engine): Promise<Record<string, number>> {
   const newest = await store
     .selectFrom('events')
@@ -107,7 +107,7 @@ function blobWarnings(missing: readonly Reference[]): Warning[] {
   return [{ about: 'blobs', message }];
 }
 
-/** The first ones by name; `aiot platform acknowledge` ends them. */
+/** Names the first few; `aiot platform acknowledge` clears the warnings. */
 function damageWarnings(damage: Condition['damage']): Warning[] {
   const told = damage.slice(0, 5).map(({ place, problem, lost }): Warning => {
     const what = lost === undefined ? '' : `: ${lostText(lost)}`;
@@ -137,7 +137,9 @@ function databaseWarnings({ engine, scrub }: ConditionParts): Warning[] {
 function diskWarnings(disk: Condition['disk']): Warning[] {
   if (!disk || disk.freeBytes >= littleBytes) return [];
   const left = `${size(disk.freeBytes)} of ${size(disk.totalBytes)} are left`;
-  return [{ about: 'disk', message: `${left}; when there is nothing left, nothing more is acknowledged` }];
+  return [
+    { about: 'disk', message: `${left} left; when the disk is full, new data is no longer acknowledged` },
+  ];
 }
 
 function certificateWarnings(ends: Condition['certificates'], { devices, now }: ConditionParts): Warning[] {
@@ -146,7 +148,7 @@ function certificateWarnings(ends: Condition['certificates'], { devices, now }: 
     .filter(([, end]) => end < soon)
     .map(([what, end]): Warning => {
       const day = new Date(end).toISOString().slice(0, 10);
-      return { about: 'certificate', message: `the certificate of the ${what} ends on ${day}` };
+      return { about: 'certificate', message: `the certificate of the ${what} expires on ${day}` };
     });
   const ending = devices
     .records()
@@ -155,19 +157,19 @@ function certificateWarnings(ends: Condition['certificates'], { devices, now }: 
         mayConnect(state) && expires !== null && (nextExpires ?? expires) < soon,
     );
   if (ending.length === 0) return own;
-  const message = `${plural(ending.length, 'device')} with a certificate that ends within 30 days: aiot device rotate NAME`;
+  const message = `${plural(ending.length, 'device')} with a certificate that expires within 30 days; run aiot device rotate NAME`;
   return [...own, { about: 'devices', message }];
 }
 
-/** Which listeners let in whom, where that is not by certificate or token over TLS. */
+/** Warnings about listeners that admit clients without a certificate or a token over TLS. */
 export function listenerWarnings({ mqtt, boards, ddi, guide }: PlatformUrls): Warning[] {
   const open: [string | undefined, string][] = [
     [mqtt, 'MQTT without TLS'],
-    [boards, 'boards that show neither certificate nor password'],
-    [ddi, 'update clients without TLS: who listens on the wire reads their tokens'],
-    [guide?.mqtt, 'anybody, as the guide’s services do (--compat architects-guide)'],
+    [boards, 'boards without a certificate or password'],
+    [ddi, 'update clients without TLS: anyone on the network can read their tokens'],
+    [guide?.mqtt, 'any client, like the guide’s services (--compat architects-guide)'],
   ];
   return open.flatMap(([url, whom]): Warning[] =>
-    url === undefined ? [] : [{ about: 'listener', message: `${url} lets in ${whom}` }],
+    url === undefined ? [] : [{ about: 'listener', message: `${url} accepts ${whom}` }],
   );
 }

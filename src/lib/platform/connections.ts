@@ -3,17 +3,17 @@ import type { Server, Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { type AddressLimits, Admission, visitorOf } from './broker/limits.js';
 
-/** Bounds on the connections of all listeners of this process together. Each is documented in docs/security.md. */
+/** Limits for all connections of this process together. Each is documented in docs/background/security.md. */
 export interface ConnectionLimits {
-  /** All of them: what is left below the process's limit of descriptors is for files. */
+  /** Total: the remaining file descriptors of the process are for files. */
   open: number;
-  /** Those that have not said a whole TLS hello, and those that have and wait for their turn. */
+  /** Connections without a complete TLS hello, and those with one that wait for their turn. */
   strangers: number;
-  /** Those that TLS was begun with and that have not said yet who they are. */
+  /** Connections in TLS whose client is not authenticated yet. */
   unproven: number;
-  /** From being accepted to a whole hello and the turn after it, ms. */
+  /** Time from accept to a complete hello and the turn after it, ms. */
   helloMs: number;
-  /** How long somebody unproven keeps its place while others wait for one, ms. */
+  /** How long an unauthenticated connection keeps its place while others wait for one, ms. */
   patienceMs: number;
 }
 
@@ -37,9 +37,9 @@ export function limitsFor(descriptors: number): ConnectionLimits {
   };
 }
 
-/** How many descriptors this process may have open. Node raises its own limit to the hard one as it starts. */
+/** Number of descriptors that this process may have open. Node raises its soft limit to the hard one at startup. */
 export async function descriptorLimit(): Promise<number> {
-  // Linux has it in a file; elsewhere a report has it, which takes longer.
+  // Linux has it in a file; elsewhere it comes from a diagnostic report, which is slower.
   const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
   const listed = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
   const soft =
@@ -48,7 +48,7 @@ export async function descriptorLimit(): Promise<number> {
   return Number.isFinite(count) && count > 0 ? Math.min(count, mostDescriptors) : mostDescriptors;
 }
 
-/** Where the system has no bound of its own. */
+/** Used when the system has no limit. */
 const mostDescriptors = 1_048_576;
 
 interface Report {
@@ -62,36 +62,36 @@ interface Entry {
   visitor: string;
   key: string;
   stage: Stage;
-  /** When it reached its stage, ms. */
+  /** Time at which it reached its stage, ms. */
   since: number;
-  /** By when it is to have a place, ms. */
+  /** Deadline for getting a place, ms. */
   deadline: number;
-  /** Bytes of a hello that is not whole yet. */
+  /** Bytes of an incomplete hello. */
   hello: Buffer[];
   bytes: number;
   begin: () => void;
 }
 
-/** A record of TLS: its header, and the longest hello that is taken; with post-quantum keys and a ticket it has 4 KiB. */
+/** A TLS record: its header, and the longest hello accepted; with post-quantum keys and a ticket it has 4 KiB. */
 const headerBytes = 5;
 
 const longestHello = 8192;
 const handshakeRecord = 0x16;
 const sweepMs = 500;
 
-/** Addresses that are looked at for one that may have a place, each time. */
+/** Addresses examined each time for one that may have a place. */
 const mostRefused = 16;
 
 const logEveryMs = 60_000;
 
 /**
  * Every connection of the platform's listeners, from accept to close. A connection reaches TLS, which costs 50 KB and more, only with a
- * whole hello and when there is a place; until then it costs its socket. Where there is no place, the address with most connections
- * loses its oldest: one host with thousands of them is in nobody else's way.
+ * complete hello and a free place; until then it costs only its socket. When all places are taken, the address with most connections loses
+ * its oldest, so that one host with thousands of them does not block others.
  */
 export class Connections {
   private readonly byKey = new Map<string, Entry>();
-  /** In the order in which they came; those without a whole hello, those that wait, those that TLS was begun with. */
+  /** In order of arrival: connections without a complete hello, those waiting, and those in the TLS handshake. */
   private readonly silent = new Crowd<Entry>();
   private readonly waiting = new Crowd<Entry>();
   private readonly unproven = new Crowd<Entry>();
@@ -112,7 +112,10 @@ export class Connections {
     this.sweeping.unref();
   }
 
-  /** Bounds a server of TLS or HTTPS: its own listener, which begins with TLS, gets a socket when it is its turn. Call it before other listeners are added. */
+  /**
+   * Limits a TLS or HTTPS server: its own listener, which begins with TLS, gets a socket when it is its turn. Call it before other listeners are
+   * added.
+   */
   guard(server: Server, helloMs = this.limits.helloMs): void {
     const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
     server.removeAllListeners('connection');
@@ -129,7 +132,7 @@ export class Connections {
     return this.enter(socket, 'unproven', 0, () => {}) !== null;
   }
 
-  /** Whether this address may have one more connection over HTTP; if not, it was closed. */
+  /** Whether this address may open another connection over HTTP; if not, it was closed. */
   admitHttp(socket: Socket): boolean {
     const visitor = visitorOf(socket.remoteAddress ?? 'unknown');
     if (!this.http.enter(visitor)) {
@@ -140,13 +143,13 @@ export class Connections {
     return true;
   }
 
-  /** Somebody has said who they are over this socket, or over the TLS on it. */
+  /** The client of this socket, or of the TLS connection on it, is authenticated. */
   known(socket: Pick<Socket, 'remoteAddress' | 'remotePort' | 'localPort'>): void {
     const entry = this.byKey.get(keyOf(socket));
     if (entry?.stage === 'unproven') this.move(entry, 'known');
   }
 
-  /** Connections by what is known of them, and how many were closed for want of room. */
+  /** Connections by stage, and how many were closed for lack of room. */
   figures(): { silent: number; waiting: number; unproven: number; known: number; dropped: number } {
     const { silent, waiting, unproven, byKey, dropped } = this;
     const known = byKey.size - silent.size - waiting.size - unproven.size;
@@ -167,7 +170,7 @@ export class Connections {
     const { limits } = this;
     const key = keyOf(socket);
     const visitor = visitorOf(socket.remoteAddress ?? 'unknown');
-    // One that went away before it was accepted has no address.
+    // A connection closed before it was accepted has no address.
     if (socket.remotePort === undefined || !this.makeRoom(visitor)) {
       this.drop(socket);
       return null;
@@ -192,11 +195,11 @@ export class Connections {
     return socket.destroyed ? null : entry;
   }
 
-  /** Whether one more connection may be open; somebody that nothing is known of goes for it. */
+  /** Whether another connection may be opened; an unauthenticated one is closed for it. */
   private makeRoom(visitor: string): boolean {
     if (this.byKey.size < this.limits.open) return true;
     for (const crowd of [this.silent, this.waiting, this.unproven]) {
-      // Somebody unproven keeps its place against a newcomer of its own address.
+      // An unauthenticated connection keeps its place against a newcomer of its own address.
       if (crowd.size === 0 || (crowd === this.unproven && crowd.busiest() === visitor)) continue;
       this.evict(crowd);
       return true;
@@ -204,7 +207,7 @@ export class Connections {
     return false;
   }
 
-  /** Reads until the hello is whole. A client that begins with anything else speaks no TLS. */
+  /** Reads until the hello is complete. A client that begins with anything else does not speak TLS. */
   private listen(entry: Entry): void {
     const { socket } = entry;
     const giveUp = () => void socket.destroy();
@@ -238,9 +241,9 @@ export class Connections {
     };
   }
 
-  /** Begins TLS with those that wait, while there are places: an address in turn with the others, its oldest first. */
+  /** Starts TLS for waiting connections while there are places: addresses take turns, each with its oldest first. */
   private takeTurns(): void {
-    // Whoever gives a place up here comes back to this.
+    // Freeing a place in here calls this method again.
     if (this.turning) return;
     this.turning = true;
     const { waiting, unproven, limits } = this;
@@ -249,7 +252,7 @@ export class Connections {
       if (!next) break;
       if (unproven.size >= limits.unproven) {
         const busiest = unproven.busiest() ?? '';
-        // An address that has more places than this one would have gives one up.
+        // An address with more places than the waiting one would have gives one up.
         if (unproven.countOf(busiest) <= unproven.countOf(next.visitor) + 1) {
           refused++;
           continue;
@@ -288,7 +291,7 @@ export class Connections {
     const now = this.elapsed();
     if (now - this.logged < logEveryMs) return;
     this.logged = now;
-    this.log.warn(this.figures(), 'connections are closed for want of room');
+    this.log.warn(this.figures(), 'closing connections because the limit is reached');
   }
 
   private move(entry: Entry, stage: Stage): void {
@@ -312,7 +315,7 @@ export class Connections {
   }
 }
 
-/** A socket, and the TLS on it, have the same addresses. */
+/** A socket and the TLS connection on it have the same addresses. */
 function keyOf({
   remoteAddress,
   remotePort,
@@ -321,10 +324,10 @@ function keyOf({
   return `${remoteAddress} ${remotePort} ${localPort}`;
 }
 
-/** Things by the address that they are of; the busiest address, and the order in which things came, cost no search. */
+/** Items by address; the busiest address and the order of arrival are found without a search. */
 export class Crowd<T> {
   private readonly byAddress = new Map<string, Set<T>>();
-  /** Addresses by how many things they have. */
+  /** Addresses by number of items. */
   private readonly byCount: Set<string>[] = [];
   private readonly order = new Set<T>();
   private most = 0;
@@ -353,7 +356,7 @@ export class Crowd<T> {
     this.recount(address, own.size + 1, own.size);
   }
 
-  /** An address with most things; of several, the one that has had so many for longest. */
+  /** The address with most items; among several, the one that has had that many for longest. */
   busiest(): string | undefined {
     return this.byCount[this.most]?.values().next().value;
   }
@@ -365,7 +368,7 @@ export class Crowd<T> {
       .next().value;
   }
 
-  /** The oldest thing of the address whose turn it is: addresses take turns. */
+  /** The oldest item of the address whose turn it is: addresses take turns. */
   next(): T | undefined {
     const [address, own] = this.byAddress.entries().next().value ?? [];
     if (address === undefined || own === undefined) return undefined;
@@ -374,7 +377,7 @@ export class Crowd<T> {
     return own.values().next().value;
   }
 
-  /** Oldest first. Things may be deleted meanwhile. */
+  /** Oldest first. Items may be deleted meanwhile. */
   inOrder(): Iterable<T> {
     return this.order.values();
   }

@@ -5,18 +5,18 @@ import { isForWantOfRoom } from '../core/files.js';
 const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_ACTION_ENDED: 410,
   AIOT_ACTION_STATE: 405,
+  AIOT_ALREADY_EXISTS: 409,
   AIOT_BACKUP_DAMAGED: 409,
   AIOT_BIRTH_MISSING: 404,
   AIOT_BLOBS_UNAVAILABLE: 503,
   AIOT_BLOB_DAMAGED: 500,
   AIOT_BUG: 500,
-  // Of the tus protocol's checksum extension.
+  // As in the tus protocol's checksum extension.
   AIOT_CHECKSUM_MISMATCH: 460,
   AIOT_CLAIM_INVALID: 403,
   AIOT_DATABASE_REFUSED: 503,
   AIOT_DATABASE_UNREACHABLE: 503,
   AIOT_DEVICE_CHANGED: 409,
-  AIOT_DEVICE_EXISTS: 409,
   AIOT_DEVICE_ONLINE: 409,
   AIOT_DEVICE_STATE: 409,
   AIOT_DIGEST_MISMATCH: 422,
@@ -43,28 +43,27 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_TRUST_ROOT_EXPIRED: 422,
   AIOT_TRUST_SIGNATURES: 403,
   AIOT_TRUST_VERSION: 409,
-  AIOT_USER_EXISTS: 409,
   AIOT_UPLOAD_OFFSET: 409,
   AIOT_UPLOAD_VERSION: 412,
   AIOT_VERSION_CONFLICT: 409,
 };
 
-/** HTTP status of an error; what is not named here is the request's fault. */
-export function statusOf(error: AiotError): number {
-  return statuses[error.code] ?? 400;
+/** HTTP status of an error; codes not listed here are client errors. */
+export function statusOf({ code }: Pick<AiotError, 'code'>): number {
+  return statuses[code] ?? 400;
 }
 
-/** What a folder says that takes nothing; and a process that may open no further file. */
+/** Errors of a folder that cannot be written, and of a process that may not open another file. */
 const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE']);
 
-/** A failure of the disk or the database as the error that a caller can act on; other errors unchanged. */
+/** Converts a failure of the disk or the database into an error that a caller can act on; other errors are unchanged. */
 export function storageError(error: unknown): unknown {
   const code = systemCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT' || code?.startsWith('SQLITE_FULL')) {
     return fullDisk(error);
   }
   if (code !== undefined && unwritable.has(code)) {
-    return new AiotError('AIOT_FILE_NOT_WRITABLE', `the platform's folder cannot be written to (${code})`, {
+    return new AiotError('AIOT_FILE_NOT_WRITABLE', `the platform's folder is not writable (${code})`, {
       cause: error,
     });
   }
@@ -72,13 +71,13 @@ export function storageError(error: unknown): unknown {
 }
 
 function fullDisk(error: unknown): AiotError {
-  return new AiotError('AIOT_DISK_FULL', 'there is no space left for it', {
+  return new AiotError('AIOT_DISK_FULL', 'the disk is full', {
     cause: error,
     retryable: false,
   });
 }
 
-/** The same while the platform is opening its folder, where a damaged database is the folder's fault. */
+/** The same while the platform opens its folder, where a damaged database is the folder's fault. */
 export function openingError(error: unknown, folder: string): unknown {
   const told = storageError(error);
   const code = systemCode(told);

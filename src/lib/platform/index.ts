@@ -1,6 +1,5 @@
 /**
- * The server behind `aiot up`: HTTPS API, MQTT broker, durable journal, database and blobs, wired to the fleet's rules.
- * Decides no rule itself.
+ * The server behind `aiot up`: HTTPS API, MQTT broker, durable journal, database and blobs, connected to the fleet's rules. Contains no rules itself.
  */
 
 export {

@@ -20,7 +20,7 @@ interface IngestParts {
   devices: Devices;
   rollouts: Rollouts;
   now: () => number;
-  /** Told of telemetry that is durable. */
+  /** Called with telemetry that is durable. */
   seen?: (stream: string, device: string) => Promise<void>;
 }
 
@@ -32,8 +32,8 @@ const journalled = {
 } as const;
 
 /**
- * Stores one message of a device and resolves when it is durable; messages on other topics are not kept.
- * @throws AIOT_MESSAGE_MALFORMED for a payload that is not what the protocol says: it can never be stored
+ * Stores one message of a device and resolves when it is durable; messages on other topics are not stored.
+ * @throws AIOT_MESSAGE_MALFORMED for a payload that violates the protocol: it can never be stored
  */
 export async function ingest(parts: IngestParts, topic: string, payload: Buffer): Promise<void> {
   const at = parts.now();
@@ -66,7 +66,7 @@ export async function ingest(parts: IngestParts, topic: string, payload: Buffer)
   }
 }
 
-/** Names as in paths and URLs, and columns that fit together. */
+/** Checks names as used in paths and URLs, and that columns have matching lengths. */
 function checkTelemetry(
   { device, stream = '' }: TopicParts,
   topic: string,
@@ -74,7 +74,10 @@ function checkTelemetry(
 ): void {
   const wrong = [device, stream].find((name) => !namePattern.test(name));
   if (wrong !== undefined) {
-    throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: "${wrong}" is no name of a device or stream`);
+    throw new AiotError(
+      'AIOT_MESSAGE_MALFORMED',
+      `${topic}: "${wrong}" is not a valid name of a device or stream`,
+    );
   }
   const fields = fieldsOf(payload);
   const lengths = new Set(fields.map(([, column]) => column.length));
@@ -88,8 +91,8 @@ function checkTelemetry(
 }
 
 /**
- * Tells of each stream once that there is telemetry of it: a dataset. Called behind each message; what was seen before costs a look
- * into a set. Telemetry is durable elsewhere than the state: after a crash in between, the stream's next message tells.
+ * Records an event once per stream when its first telemetry arrives: a new dataset. Called for each message; known streams cost only a set lookup.
+ * Telemetry and state are stored separately: after a crash in between, the stream's next message records it.
  */
 export function datasetsSeen(
   store: Store,

@@ -1,22 +1,22 @@
-/** What has been started, and how each part of it ends: the last one first. */
+/** Started parts and how to end each of them: in reverse order. */
 export class Lifecycle {
   private readonly ends: (() => unknown)[] = [];
 
-  /** Takes a part once it has started, with how it ends. */
+  /** Registers a part once it has started, with its end function. */
   async start<T>(starting: T | Promise<T>, end: (part: T) => unknown): Promise<T> {
     const part = await starting;
     this.ends.push(() => end(part));
     return part;
   }
 
-  /** Has something done when everything that starts later has ended. */
+  /** Registers a function to run when everything that starts later has ended. */
   atEnd(end: () => unknown): void {
     this.ends.push(end);
   }
 
   /**
-   * Ends every part. One that cannot be ended, on a full disk say, does not keep the others open: a process that goes on with half of
-   * them would be neither. @throws what the first of those threw
+   * Ends every part. If one cannot be ended, for example on a full disk, the others are still ended: a half-stopped process would be of no use.
+   * @throws the first error
    */
   async end(): Promise<void> {
     const failed: unknown[] = [];
@@ -28,5 +28,39 @@ export class Lifecycle {
       }
     }
     if (failed.length > 0) throw failed[0];
+  }
+}
+
+interface Row {
+  name: string;
+  start(started: object): unknown;
+  end: ((part: never) => unknown) | undefined;
+}
+
+/**
+ * Parts in starting order. A row has the part's name, a function that starts it from the given values and the parts above it, and one that
+ * ends it. Parts end from the bottom up.
+ */
+export class PartTable<Given extends object, Parts extends object = object> {
+  private readonly rows: Row[] = [];
+
+  part<Name extends string, It>(
+    name: Name,
+    start: (started: Given & Parts) => It | Promise<It>,
+    end?: (part: It) => unknown,
+  ): PartTable<Given, Parts & Record<Name, It>> {
+    this.rows.push({ name, start: start as Row['start'], end });
+    return this as unknown as PartTable<Given, Parts & Record<Name, It>>;
+  }
+
+  /** Starts them in order. If one fails, the lifecycle ends those already started. */
+  async start(given: Given, lifecycle: Lifecycle): Promise<Parts> {
+    const parts: Record<string, unknown> = {};
+    for (const { name, start, end } of this.rows) {
+      const part = await start({ ...given, ...parts });
+      parts[name] = part;
+      if (end) lifecycle.atEnd(() => end(part as never));
+    }
+    return parts as Parts;
   }
 }

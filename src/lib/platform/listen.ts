@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { AiotError, systemCode } from '../core/errors.js';
@@ -25,7 +25,7 @@ function listenError(error: unknown, host: string, port: number, flag: string): 
     return new AiotError('AIOT_PORT_IN_USE', `port ${port} on ${host} is in use by another program`, {
       cause: error,
       endpoint: `${host}:${port}`,
-      next: `Choose another port: ${flag} ${port + 1}, or ${flag} 0 for any free one.`,
+      next: `Choose another port: ${flag} ${port + 1}, or ${flag} 0 for any free port.`,
     });
   }
   return new AiotError('AIOT_PLATFORM_FAILED', `cannot listen on ${host}:${port} (${code})`, {
@@ -33,12 +33,12 @@ function listenError(error: unknown, host: string, port: number, flag: string): 
     endpoint: `${host}:${port}`,
     next:
       code === 'EACCES'
-        ? `Ports below 1024 want rights of their own: choose another with ${flag}.`
-        : 'Choose an address of this machine with --host.',
+        ? `Ports below 1024 need special permissions: choose another with ${flag}.`
+        : 'Use an address of this machine with --host.',
   });
 }
 
-/** Stops listening and cuts what is connected. */
+/** Stops listening and closes open connections. */
 export async function closeServer(server: Server, sockets: Iterable<{ destroy(): void }>): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   for (const socket of sockets) socket.destroy();
@@ -47,20 +47,20 @@ export async function closeServer(server: Server, sockets: Iterable<{ destroy():
 
 const everywhere = new Set(['0.0.0.0', '::']);
 
-/** Names and addresses that the server's certificate is for, given the one that it binds and those that it is reached by besides. */
+/** Names and addresses for the server's certificate: the bound address, and additional ones by which the server is reached. */
 export function certifiedHosts(host: string, names: readonly string[] = []): string[] {
   const local = ['localhost', '127.0.0.1', '::1'];
   const own = everywhere.has(host) ? [hostname(), ...addresses()] : [host];
   return [...new Set([...local, ...own, ...names])];
 }
 
-/** Host to put into URLs: the first name it has; other machines cannot reach "everywhere", so that becomes this machine's first address. */
+/** Host for URLs: the first configured name; other machines cannot connect to a wildcard address, so that becomes this machine's first address. */
 export function reachableHost(host: string, [first]: readonly string[] = []): string {
   const name = first ?? (everywhere.has(host) ? (addresses()[0] ?? '127.0.0.1') : host);
   return name.includes(':') ? `[${name}]` : name;
 }
 
-/** Addresses of this machine that others can use: no loopback, no link-local. */
+/** Addresses of this machine that other machines can use: no loopback, no link-local. */
 function addresses(): string[] {
   return Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
@@ -69,10 +69,10 @@ function addresses(): string[] {
     .map(({ address }) => address);
 }
 
-/** How long answers that are on their way may take to end when the platform stops, ms: twice that is less than `aiot down` waits. */
+/** How long responses in progress may take to end at shutdown, ms: twice that is less than `aiot down` waits. */
 const usualDrainMs = 6000;
 
-/** The answers that a server has on their way, to wait for when it stops. */
+/** A server's responses in progress, awaited at shutdown. */
 export class Drain {
   private readonly open = new Set<ServerResponse>();
   private drained = () => {};
@@ -98,11 +98,20 @@ export class Drain {
   }
 }
 
+/**
+ * Whether part of a request's body is still to come: a response that does not wait for it must close the connection. Without a body, Node marks a
+ * request complete only after it has been handed over.
+ */
+export function bodyIsComing({ complete, headers }: IncomingMessage): boolean {
+  const announced = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+  return announced && !complete;
+}
+
 const tasks = new WeakMap<ServerResponse, Set<() => void>>();
 
 /**
- * Calls `task` once when the response is closed, whether it was sent whole or not. All tasks of a response share one listener:
- * Fastify and Node add up to seven of their own to an answer whose stream fails, and Node warns of a leak at eleven.
+ * Calls `task` once when the response is closed, whether it was sent completely or not. All tasks of a response share one listener.
+ * Fastify and Node add up to seven of their own to a response whose stream fails, and Node warns of a leak at eleven.
  */
 export function whenClosed(response: ServerResponse, task: () => void): void {
   const known = tasks.get(response);

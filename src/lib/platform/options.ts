@@ -1,88 +1,88 @@
+import type { PlatformUrls } from '../api/api.js';
+import type { Sync } from '../core/append-log.js';
 import type { Clock } from '../core/time.js';
-import type { PlatformUrls } from '../registry/api.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
 import type { ConnectionLimits } from './connections.js';
 import type { Rates } from './http/auth.js';
 import type { LocalStreams } from './streams.js';
-import type { Sync } from './sync.js';
 
-/** Other people's clients that work unchanged, each by a door of its own that is shut unless asked for. */
+/** Third-party clients that work unchanged, each through its own listener, which is off by default. */
 export const compatibilities = ['architects-guide'] as const;
 export type Compatibility = (typeof compatibilities)[number];
 
-/** How often clients of the Direct Device Integration API are to ask unless told otherwise, ms. */
+/** Default polling interval of Direct Device Integration API clients, ms. */
 export const usualDdiPollMs = 300_000;
 
-/** Each by a URL; what is absent is embedded in this process. */
+/** Each by a URL; absent engines are embedded in this process. */
 export interface Engines {
   /** postgres://…: state and telemetry. */
   database?: string | undefined;
   /** s3://BUCKET[/PREFIX]?endpoint=…&region=… */
   blobs?: string | undefined;
-  /** kafka://… or nats://…: telemetry and state events go there too. */
+  /** kafka://… or nats://…: telemetry and state events are forwarded there. */
   events?: string | undefined;
   /** mqtt://… or mqtts://…: the broker that devices connect to. */
   broker?: string | undefined;
 }
 
 export interface PlatformOptions {
-  /** Folder of all that it keeps; made when missing. */
+  /** Folder of all its data; created if missing. */
   dataDir: string;
-  /** Address to bind; loopback unless told otherwise. */
+  /** Address to bind; loopback by default. */
   host?: string;
-  /** Names and addresses that it is reached by from outside, where others stand between: the first is in its URLs, all in its certificate. */
+  /** Names and addresses by which it is reached from outside, for example through a proxy: the first is in its URLs, all are in its certificate. */
   names?: readonly string[] | undefined;
-  /** 0 = any free one. */
+  /** 0 = any free port. */
   httpPort: number;
   mqttPort: number;
   /** A listener for MQTT without TLS, on loopback only. */
   plain?: { port: number };
-  /** A listener for boards that know no TLS and no password; what they may is in it. */
+  /** A listener for boards without TLS and passwords, with their permissions. */
   boards?: BoardListener;
-  /** Readers in this process that are to come (name → filter): what they are to get waits for them from the start. */
+  /** Readers in this process that will open later (name → filter): their messages are queued from the start. */
   readers?: Readonly<Record<string, string>>;
   compat?: readonly Compatibility[];
   /** Engines to use instead of the embedded ones. */
   engines?: Engines;
-  /** Seals the CA's key in a database that several processes share; one that it makes itself when absent. */
+  /** Seals the CA's key in a database shared by several processes; generated if absent. */
   secret?: string | undefined;
-  /** Other ports of `--compat architects-guide`: MQTT, device registry, model registry, training datastore. 0 = any free one. */
+  /** Other ports of `--compat architects-guide`: MQTT, device registry, model registry, training datastore. 0 = any free port. */
   compatPorts?: readonly [number, number, number, number];
-  /** Rows of telemetry in one file of the guide's ingest; 0 = there is another ingest than the platform's. */
+  /** Rows of telemetry in one file of the guide's ingest; 0 = another ingest than the platform's is used. */
   compatMaxRows?: number;
-  /** Bytes that the guide's clients, whom nobody knows, may store in all. */
+  /** Total bytes that the guide's unauthenticated clients may store. */
   compatQuota?: number | undefined;
   /** Whether its unauthenticated /deleteAllData works. */
   compatDeleteAll?: boolean;
   /** The Direct Device Integration API without TLS, 0 = any free port; none when absent. */
   ddiPort?: number | undefined;
-  /** How often clients of the Direct Device Integration API are to ask, ms; five minutes when absent. */
+  /** Polling interval of Direct Device Integration API clients, ms; five minutes when absent. */
   ddiPollMs?: number | undefined;
   /** MQTT over WebSocket (wss), 0 = any free port; none when absent. */
   wsPort?: number;
-  /** PEM files of the server's certificate and key, when it is not to be of the platform's own CA. */
+  /** PEM files of the server's certificate and key, if it is not issued by the platform's own CA. */
   serverCertificate?: { cert: string; key: string };
-  /** Encrypts the CA's key where it lies (AIOT_CA_PASSPHRASE). */
+  /** Encrypts the CA's stored key (AIOT_CA_PASSPHRASE). */
   caPassphrase?: string | undefined;
-  /** Issues a further operator token. */
+  /** Issues an additional operator token. */
   newToken?: boolean;
-  /** Issues none, not even at the first start: where what is printed is kept in a log. */
+  /** Issues none, not even at the first start: for output that is kept in a log. */
   noToken?: boolean | undefined;
-  /** Requests a minute that one token or address may send, other than usual. */
+  /** Overrides of the requests per minute for one token or address. */
   rates?: Partial<Rates>;
-  /** What the broker bounds, other than usual. */
+  /** Overrides of the broker's limits. */
   brokerLimits?: Partial<BrokerLimits>;
-  /** What all listeners bound together, other than usual. */
+  /** Overrides of the limits for all listeners together. */
   connectionLimits?: Partial<ConnectionLimits>;
-  /** How long requests that are on their way may take to end when it stops, ms. */
+  /** How long requests in progress may take to end at shutdown, ms. */
   drainMs?: number;
   clock?: Clock;
   /** A database above this size is checked in the background, bytes; 1 GiB when absent. */
   checkAtOnce?: number | undefined;
-  /** Makes files durable; a port for tests. */
+  /** Makes files durable; replaceable in tests. */
   sync?: Sync;
-  /** Where its log goes; nowhere when absent. */
+  /** Receives log lines; no log when absent. */
   log?: (line: string) => void;
 }
 
@@ -90,12 +90,12 @@ export interface Platform {
   urls: PlatformUrls;
   /** PEM file of the CA. */
   ca: string;
-  /** The operator's token; only when one was made at this start. */
+  /** The operator's token; only if one was issued at this start. */
   token?: string;
   /** The broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
-  /** A link that logs one browser into the dashboard with what this token may; null for one that is not good. */
+  /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;
-  /** Ends all listeners and connections, and writes what waits. */
+  /** Closes all listeners and connections, and writes pending data. */
   stop(): Promise<void>;
 }

@@ -1,14 +1,14 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { platformUrlsSchema } from '../api/api.js';
 import { AiotError, systemCode } from '../core/errors.js';
 import { readJson, writeJsonAtomic } from '../core/files.js';
 import { takeLock } from '../core/lock.js';
-import { platformUrlsSchema } from '../registry/api.js';
 
 const runningSchema = z.object({
   pid: z.int(),
-  /** What tells this process from a later one with the same pid, where the system says so. */
+  /** Distinguishes this process from a later one with the same pid, if the system provides it. */
   born: z.string().nullable(),
   urls: platformUrlsSchema,
   ca: z.string(),
@@ -20,7 +20,7 @@ function runningFile(dataDir: string): string {
   return join(dataDir, 'platform.json');
 }
 
-/** Notes that this process runs the platform of this folder. */
+/** Records that this process runs the platform of this folder. */
 export async function noteRunning(
   dataDir: string,
   platform: Pick<RunningPlatform, 'urls' | 'ca'>,
@@ -33,7 +33,7 @@ export async function forgetRunning(dataDir: string): Promise<void> {
   await rm(runningFile(dataDir), { force: true });
 }
 
-/** The process that runs the platform of this folder, or null: a note left behind by a killed one does not count. */
+/** The process that runs the platform of this folder, or null: a stale note of a killed process is ignored. */
 export async function runningPlatform(dataDir: string): Promise<RunningPlatform | null> {
   const note = runningSchema.safeParse(await readJson(runningFile(dataDir)).catch(() => null));
   if (!note.success || !(await isAlive(note.data.pid))) return null;
@@ -41,7 +41,7 @@ export async function runningPlatform(dataDir: string): Promise<RunningPlatform 
   return born === (await birthOf(pid)) ? note.data : null;
 }
 
-/** Whether there is such a process. One that has ended and was not yet waited for (a zombie) is gone for our purpose. */
+/** Whether the process exists. A zombie (ended but not waited for) counts as gone. */
 export async function isAlive(pid: number): Promise<boolean> {
   try {
     process.kill(pid, 0);
@@ -51,7 +51,7 @@ export async function isAlive(pid: number): Promise<boolean> {
   return (await statOf(pid))?.[0] !== 'Z';
 }
 
-/** Boot-relative start time of a process; null where there is no /proc. */
+/** Boot-relative start time of a process; null if there is no /proc. */
 async function birthOf(pid: number): Promise<string | null> {
   return (await statOf(pid))?.[19] ?? null;
 }
@@ -59,13 +59,13 @@ async function birthOf(pid: number): Promise<string | null> {
 /** The fields of /proc/PID/stat from the third on (Linux, proc(5)): state, …, start time as the 22nd. */
 async function statOf(pid: number): Promise<string[] | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-  // The second field is the program's name in parentheses and may have spaces: counting starts behind it.
+  // The second field is the program's name in parentheses and may contain spaces: counting starts after it.
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? null;
 }
 
 /**
- * Takes the data folder for this process and returns what gives it back.
- * @throws AIOT_PLATFORM_RUNNING with the pid of the one that has it, AIOT_FILE_NOT_WRITABLE
+ * Locks the data folder for this process; the returned function unlocks it.
+ * @throws AIOT_PLATFORM_RUNNING with the pid of its owner, AIOT_FILE_NOT_WRITABLE
  */
 export async function lockFolder(dataDir: string): Promise<() => void> {
   const release = await takeLock(join(dataDir, 'lock'));
@@ -73,7 +73,7 @@ export async function lockFolder(dataDir: string): Promise<() => void> {
   const pid = (await runningPlatform(dataDir))?.pid;
   throw new AiotError(
     'AIOT_PLATFORM_RUNNING',
-    `a platform runs on ${dataDir} already${pid === undefined ? '' : ` (pid ${pid})`}`,
-    { next: `aiot down --data ${dataDir}, or choose another folder with --data.` },
+    `a platform is already running on ${dataDir}${pid === undefined ? '' : ` (pid ${pid})`}`,
+    { next: `Run \`aiot down --data ${dataDir}\`, or choose another folder with --data.` },
   );
 }

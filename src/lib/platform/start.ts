@@ -1,33 +1,35 @@
+import { existsSync } from 'node:fs';
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { PlatformUrls } from '../api/api.js';
 import { sha256Hex } from '../core/crypto.js';
 import { aiotVersion } from '../core/folders.js';
 import { preload } from '../core/process.js';
 import { systemClock } from '../core/time.js';
-import type { PlatformUrls } from '../registry/api.js';
 import { loginUrl } from './access/users.js';
 import { type Broker, openBroker } from './broker/broker.js';
 import type { ExternalParts } from './broker/external.js';
 import { type Doors, openDoors } from './broker/listeners.js';
 import type { BrokerCounts } from './broker/session-log.js';
-import { openTls, type TlsOptions } from './certificates.js';
-import { type GuideOptions, guidePorts, startGuide } from './compat/start.js';
+import { openTls } from './certificates.js';
+import { guidePorts, startGuide } from './compat/start.js';
 import { type ConditionParts, conditionOf, listenerWarnings } from './condition.js';
 import { Connections, descriptorLimit, limitsFor } from './connections.js';
-import { datasetsOf } from './datasets/datasets.js';
+import { type Datasets, datasetsOf } from './datasets/datasets.js';
 import { sweeper } from './datasets/orphans.js';
 import { Ddi } from './ddi/ddi.js';
 import { openPlainDdi, type PlainDdi } from './ddi/routes.js';
 import { Deltas, DesiredStates, type PublishRetained } from './devices/desired.js';
 import { Fleet } from './devices/fleet.js';
 import { keepRevocationList } from './devices/revocations.js';
-import { liveHub } from './devices/talk.js';
+import { type LiveHub, liveHub } from './devices/talk.js';
 import { openingError } from './errors.js';
 import { openEvents } from './events/start.js';
 import { createApp } from './http/app.js';
 import { datasetsSeen, ingest } from './ingest.js';
-import { Lifecycle } from './lifecycle.js';
+import { Lifecycle, PartTable } from './lifecycle.js';
 import { certifiedHosts, listenOn, reachableHost } from './listen.js';
 import { createLog } from './log.js';
 import { DiskFigures } from './metrics.js';
@@ -41,8 +43,8 @@ import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
 import { startWorkers, type Worker, WorkerStates } from './workers.js';
 
 /**
- * Starts the platform: locks its folder, opens what is there, and listens. The one code under `aiot up` and the demo.
- * Where it fails, all that it had opened is closed again.
+ * Starts the platform: locks its folder, opens its state, and listens. Shared by `aiot up` and the demo. On failure everything already opened is
+ * closed again.
  * @throws AIOT_PLATFORM_RUNNING, AIOT_PORT_IN_USE, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
@@ -69,148 +71,31 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       },
     };
   } catch (error) {
-    // Why it could not be opened is why it cannot be closed well, too.
+    // The cause of the failed start also explains errors while closing.
     await end().catch(() => {});
     throw openingError(error, options.dataDir);
   }
 }
 
-/** The parts from the bottom up: how each starts, and how it ends. They end from the top down. */
-async function startParts(options: PlatformOptions, parts: Lifecycle) {
-  const { dataDir, host = '127.0.0.1', names = [], engines = {}, clock = systemClock } = options;
+async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
+  const { host = '127.0.0.1', clock = systemClock } = options;
   const urls: PlatformUrls = { http: '', mqtts: '' };
   const log = await createLog(options.log);
   const now = () => clock.now();
-  const ground: Ground = { options, urls, host, log, now, disk: new DiskFigures() };
-
-  const folder = await parts.start(takeFolder(dataDir), (it) => it.leave());
-  const state = await openState(stateOptions(ground), parts);
-  const { authority, engine, store, tokens } = state;
-
-  // What devices are to run, and the broker that tells them.
-  const publish: PublishRetained = (topic, payload) => broker.publish({ topic, payload, retain: true });
-  const deltas = await parts.start(new Deltas({ store, blobs: state.blobs, now }), (it) => it.close());
-  const desired = new DesiredStates(store, publish, state.events, deltas);
-  const rollouts = rolloutsOf(state, { desired, deltas, now });
-  const revoked = await parts.start(openRevocations(ground, state), (it) => it.close());
-  const broker = await parts.start(startBroker(ground, state, rollouts, revoked.changed), (it) => it.close());
-  for (const [name, filter] of Object.entries(options.readers ?? {})) broker.streams.expect(name, filter);
-  if (engines.broker === undefined) parts.atEnd(desired.watch(engine.changes));
-  await desired.restore(state.devices.records());
-  await rollouts.load();
-  parts.atEnd(state.devices.watch((name) => broker.disconnect(name)));
-  parts.atEnd(rollouts.watch());
-
-  // Work in the background.
-  const datasets = datasetsOf(state.telemetry, state.labels, (stream) => state.damages.ofStream(stream));
-  const { begin, workers, ...told } = await openEvents({
-    ...state,
-    dataDir,
-    datasets,
-    log,
-    now,
-    relayTo: relayOf(options),
-  });
-  await whenSound(engine, begin);
-  const states = new WorkerStates();
-  const own = [
-    rollouts.worker(),
-    state.retention.worker(),
-    sweeper({ orphans: state.orphans, log }),
-    state.scrub.worker(),
-  ];
-  await parts.start(startBackground(ground, state, [...own, ...workers], states), (it) => it.end());
-
-  // What the API is made of.
-  const certificates = await parts.start(
-    openTls({ authority, hosts: certifiedHosts(host, names), given: options.serverCertificate, now, log }),
-    (it) => it.close(),
-  );
-  const live = await parts.start(liveHub(state.telemetry.reader, log), (it) => it.close());
-  const connections = await parts.start(openConnections(ground), (it) => it.close());
-  const fleet = fleetOf(ground, state, { broker, desired, rollouts });
-  const ddi = new Ddi({
-    ...state,
-    turns: engine.turns,
-    desired,
-    rollouts,
-    fleet,
-    now,
-    pollMs: options.ddiPollMs ?? usualDdiPollMs,
-  });
-
-  // Listeners. What is open on the plain one is cut when the API has ended.
-  const doors: { mqtt?: Doors; plainDdi?: PlainDdi } = {};
-  parts.atEnd(() => doors.plainDdi?.cut());
-  const app = await parts.start(
-    createApp(
-      {
-        ...state,
-        ...told,
-        dataDir,
-        broker,
-        datasets,
-        desired,
-        ddi,
-        fleet,
-        rollouts,
-        live,
-        connections,
-        log,
-        now,
-        ca: authority.certificate,
-        disk: ground.disk,
-        workers: states,
-        started: now(),
-        version: aiotVersion(),
-        urls: () => urls,
-        rates: options.rates,
-        drainMs: options.drainMs,
-        condition: () => conditionOf(conditionParts(ground, state, certificates.current())),
-        brokerTrouble: () => troubleOf(broker, doors.mqtt),
-      },
-      certificates.api,
-    ),
-    (it) => it.close(),
-  );
-  await app.ready();
-  if (isGuide(options)) {
-    const guide = await parts.start(
-      startGuide(guideOptions(ground, connections, certificates.guests), { ...state, broker, log, now }),
-      (it) => it.close(),
-    );
-    urls.guide = guide.urls;
-  }
-  const shown = reachableHost(host, names);
-  urls.http = `https://${shown}:${await listenOn(app.server, host, options.httpPort, '--http-port')}`;
-  if (options.ddiPort !== undefined) {
-    const plain = await parts.start(openPlainDdi(app, connections, { host, port: options.ddiPort }), (it) =>
-      it.stop(),
-    );
-    doors.plainDdi = plain;
-    urls.ddi = `http://${shown}:${plain.port}`;
-  }
-  doors.mqtt = await parts.start(
-    openDoors(broker, { ...options, host, tls: certificates.api, connections }),
-    (it) => it.close(),
-  );
-  Object.assign(urls, doors.mqtt.urls);
-  for (const { message } of listenerWarnings(urls)) log.warn(message);
-  await parts.start(noteRunning(dataDir, { urls, ca: authority.file }), () => forgetRunning(dataDir));
-
-  // Last of all that can fail: a token that nobody was told of could not be used, and would keep one from being made.
-  const token = await firstToken(options, state);
+  const ground = { options, lifecycle, host, urls, log, now, disk: new DiskFigures(), later: {} };
+  const { folder, state, broker, token } = await platformParts.start(ground, lifecycle);
   folder.keep();
   log.debug({ urls }, 'ready');
   preload(() => import('../model/index.js'));
+  const { tokens, logins, authority } = state;
   const loginLink = async (shown: string) => {
     const user = await tokens.identify(shown);
-    return user && loginUrl(urls.http, (await state.logins.link(user)).code);
+    return user && loginUrl(urls.http, (await logins.link(user)).code);
   };
   return { urls, ca: authority.file, token, streams: broker.streams, loginLink };
 }
 
-/** What every part may need. */
+/** Dependencies available to every part. */
 interface Ground {
   options: PlatformOptions;
   /** Filled as listeners open. */
@@ -220,17 +105,79 @@ interface Ground {
   /** ms since 1970 */
   now: () => number;
   disk: DiskFigures;
+  lifecycle: Lifecycle;
+  /** Parts called by earlier ones in the table, once they have started. */
+  later: { broker?: Broker; mqtt?: Doors; plainDdi?: PlainDdi };
 }
 
 type State = Awaited<ReturnType<typeof openState>>;
 
-/** Files that a start makes before anything else: its locks and its log. */
+const close = (part: { close(): unknown }) => part.close();
+const call = (end: () => unknown) => end();
+
+/** The platform's parts: each with its name, how it starts, and how it ends. */
+const platformParts = new PartTable<Ground>()
+  .part(
+    'folder',
+    ({ options }) => takeFolder(options.dataDir),
+    (it) => it.leave(),
+  )
+  .part('state', (ground) => openState(stateOptions(ground), ground.lifecycle))
+
+  // Desired states of devices, and the broker that publishes them.
+  .part('deltas', ({ state: { store, blobs }, now }) => new Deltas({ store, blobs, now }), close)
+  .part('desired', desiredOf)
+  .part('rollouts', rolloutsOf)
+  .part('revocations', openRevocations, close)
+  .part('broker', startBroker, close)
+  .part('otherReplicas', followReplicas, call)
+  .part('restored', async ({ desired, rollouts, state: { devices } }) => {
+    await desired.restore(devices.records());
+    await rollouts.load();
+  })
+  .part('cutOff', ({ broker, state }) => state.devices.watch((name) => broker.disconnect(name)), call)
+  .part('rolloutWatch', ({ rollouts }) => rollouts.watch(), call)
+
+  // Background work.
+  .part('datasets', ({ state: { telemetry, labels, damages } }) =>
+    datasetsOf(telemetry, labels, (stream) => damages.ofStream(stream)),
+  )
+  .part('outgoing', ({ options, state, datasets, log, now }) =>
+    openEvents({ ...state, dataDir: options.dataDir, datasets, log, now, relayTo: relayOf(options) }),
+  )
+  .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
+  .part('workers', () => new WorkerStates())
+  .part('background', startBackground, (it) => it.end())
+
+  // Dependencies of the API.
+  .part('certificates', openCertificates, close)
+  .part('live', ({ state, log }) => liveHub(state.telemetry.reader, log), close)
+  .part('connections', openConnections, close)
+  .part('fleet', fleetOf)
+  .part('ddi', ddiOf)
+
+  // Listeners. Open connections of the plain one are closed when the API has ended.
+  .part('plainDdiCut', cutPlainDdi, call)
+  .part('app', startApp, close)
+  .part('routes', ({ app }) => app.ready())
+  .part('guide', startGuideServices, (it) => it?.close())
+  .part('https', listenToHttps)
+  .part('plainDdi', startPlainDdi, (it) => it?.stop())
+  .part('mqtt', startMqtt, close)
+  .part('note', noteStart, call)
+
+  // After everything else that can fail: an unreported token could not be used, and would prevent a new one from being issued.
+  .part('token', firstToken);
+
+/** Files that a start creates before anything else: its locks and its log. */
 const lockFiles = ['lock', 'lock-journal'];
 const startFiles = new Set([...lockFiles, 'platform.log']);
 
-/** Takes the data folder for this process. Nobody was told of what a first start made before it failed: none of it is left for the next. */
+/** Locks the data folder for this process. If a first start fails, everything it created is removed, because its token was never shown. */
 async function takeFolder(dataDir: string): Promise<{ keep(): void; leave(): Promise<void> }> {
   const contents = async () => (await readdir(dataDir)).filter((name) => !startFiles.has(name));
+  // An empty folder may be a mount point, or have particular permissions.
+  const existed = existsSync(dataDir);
   const release = await lockFolder(dataDir);
   let kept = (await contents()).length > 0;
   return {
@@ -243,7 +190,7 @@ async function takeFolder(dataDir: string): Promise<{ keep(): void; leave(): Pro
       release();
       if (kept) return;
       for (const name of lockFiles) await rm(join(dataDir, name), { force: true });
-      await rmdir(dataDir).catch(() => {});
+      if (!existed) await rmdir(dataDir).catch(() => {});
     },
   };
 }
@@ -264,10 +211,19 @@ function stateOptions({ options, log, now, disk }: Ground): StateOptions {
   };
 }
 
-function rolloutsOf(
-  state: State,
-  { desired, deltas, now }: { desired: DesiredStates; deltas: Deltas; now: () => number },
-): Rollouts {
+type WithState = Ground & { state: State };
+type WithWishes = WithState & { deltas: Deltas; desired: DesiredStates };
+type WithBroker = WithWishes & { rollouts: Rollouts; broker: Broker };
+type WithApi = WithBroker & { certificates: Certificates; connections: Connections; app: FastifyInstance };
+type Certificates = Awaited<ReturnType<typeof openTls>>;
+
+function desiredOf({ state: { store, events }, deltas, later }: WithState & { deltas: Deltas }) {
+  const publish: PublishRetained = (topic, payload) =>
+    (later.broker as Broker).publish({ topic, payload, retain: true });
+  return new DesiredStates(store, publish, events, deltas);
+}
+
+function rolloutsOf({ state, desired, deltas, now }: WithWishes): Rollouts {
   const { store, blobs, engine, events, devices, models, firmware, configs } = state;
   return new Rollouts({
     store: rolloutStoreIn(store, events, desired),
@@ -277,26 +233,24 @@ function rolloutsOf(
   });
 }
 
-function openRevocations({ options, log, now }: Ground, { store, devices, authority }: State) {
+function openRevocations({ options, log, now, state: { store, devices, authority } }: WithState) {
   return keepRevocationList({
     ...{ file: join(options.dataDir, 'pki', 'devices.crl'), store, devices, authority, now, log },
     follow: options.engines?.broker !== undefined,
   });
 }
 
-function startBroker(
-  { options, log, now, disk }: Ground,
-  state: State,
-  rollouts: Rollouts,
-  cutOff: ExternalParts['cutOff'],
+async function startBroker(
+  started: WithWishes & { rollouts: Rollouts; revocations: { changed: ExternalParts['cutOff'] } },
 ): Promise<Broker> {
+  const { options, log, now, disk, later, state, rollouts, revocations } = started;
   const { authority, devices, engine, store, telemetry, tokens, sessions, secrets, failures, damages } =
     state;
-  const { engines, brokerLimits } = options;
+  const { engines, brokerLimits, readers = {} } = options;
   const seen = datasetsSeen(store, state.events);
   const platform = sha256Hex(authority.certificate).slice(0, 16);
-  return openBroker(
-    { url: engines?.broker, leader: engine.leader, platform, cutOff },
+  const broker = await openBroker(
+    { url: engines?.broker, leader: engine.leader, platform, cutOff: revocations.changed },
     {
       ...{ devices, tokens, sessions, secrets, failures },
       ...(brokerLimits ? { limits: brokerLimits } : {}),
@@ -304,37 +258,49 @@ function startBroker(
       ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(options.dataDir, 'broker') },
       onCommit: disk.commits('sessions'),
       damage: (findings) => damages.note(findings),
-      // Processes that share a database have a log each.
+      // Processes that share a database have separate logs.
       ...(engines?.database === undefined
         ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
         : {}),
       ingest: (topic, payload) => ingest({ telemetry, devices, rollouts, now, seen }, topic, payload),
     },
   );
+  for (const [name, filter] of Object.entries(readers)) broker.streams.expect(name, filter);
+  later.broker = broker;
+  return broker;
+}
+
+/** With a shared database, each replica publishes the others' changes on its own broker; an external broker receives them from each writer. */
+function followReplicas({ options, state, desired }: WithWishes): () => void {
+  return options.engines?.broker === undefined ? desired.watch(state.engine.changes) : () => {};
 }
 
 function isGuide({ compat }: PlatformOptions): boolean {
   return compat?.includes('architects-guide') ?? false;
 }
 
-/** Where events go too. With the guide's services, that broker has the guide's topics and no others. */
+/** Target for forwarding events. With the guide's services, that broker has only the guide's topics. */
 function relayOf(options: PlatformOptions): string | undefined {
   return isGuide(options) ? undefined : options.engines?.events;
 }
 
-/** Has the workers run, now or once the database is known to be sound, and says in the log whether it is. */
-async function startBackground({ log }: Ground, { engine }: State, workers: Worker[], states: WorkerStates) {
+/** Starts the workers, now or once the database is known to be sound, and logs whether it is. */
+async function startBackground(
+  started: WithWishes & { rollouts: Rollouts; outgoing: { workers: Worker[] }; workers: WorkerStates },
+) {
+  const { log, state, rollouts, outgoing, workers } = started;
+  const { engine, retention, orphans, scrub } = state;
+  const all = [rollouts.worker(), retention.worker(), sweeper({ orphans, log }), scrub.worker()];
   let end: () => Promise<void> | undefined = () => undefined;
   let ending = false;
   await whenSound(engine, async () => {
-    if (!ending) end = startWorkers(workers, engine.leader, log, 'platform', states);
+    if (!ending) end = startWorkers([...all, ...outgoing.workers], engine.leader, log, 'platform', workers);
   });
   if (engine.soundness.pending) {
-    log.warn('the database is being checked; it can only be read, and devices cannot connect until then');
+    log.warn('checking the database: until then it is read-only, and devices cannot connect');
     void engine.soundness.known().then((sound) => {
-      if (sound) log.warn('the database is sound');
-      else if (!ending)
-        log.error({ err: engine.soundness.damage }, 'the database is damaged; it can only be read');
+      if (sound) log.warn('the database is intact');
+      else if (!ending) log.error({ err: engine.soundness.damage }, 'the database is damaged and read-only');
     });
   }
   return {
@@ -345,15 +311,16 @@ async function startBackground({ log }: Ground, { engine }: State, workers: Work
   };
 }
 
+function openCertificates({ options, host, now, log, state }: WithState): Promise<Certificates> {
+  const hosts = certifiedHosts(host, options.names);
+  return openTls({ authority: state.authority, hosts, given: options.serverCertificate, now, log });
+}
+
 async function openConnections({ options, log }: Ground): Promise<Connections> {
   return new Connections({ ...limitsFor(await descriptorLimit()), ...options.connectionLimits }, log);
 }
 
-function fleetOf(
-  { now }: Ground,
-  { devices, events }: State,
-  { broker, desired, rollouts }: { broker: Broker; desired: DesiredStates; rollouts: Rollouts },
-): Fleet {
+function fleetOf({ now, state: { devices, events }, broker, desired, rollouts }: WithBroker): Fleet {
   return new Fleet({
     ...{ devices, events, now },
     async ended(name) {
@@ -364,13 +331,59 @@ function fleetOf(
   });
 }
 
-function conditionParts({ options, urls, now }: Ground, state: State, server: string): ConditionParts {
+function ddiOf({ options, state, desired, rollouts, now, fleet }: WithBroker & { fleet: Fleet }): Ddi {
+  const { turns } = state.engine;
+  const pollMs = options.ddiPollMs ?? usualDdiPollMs;
+  return new Ddi({ ...state, turns, desired, rollouts, fleet, now, pollMs });
+}
+
+async function startApp(
+  started: Omit<WithApi, 'app'> & {
+    outgoing: Awaited<ReturnType<typeof openEvents>>;
+    datasets: Datasets;
+    live: LiveHub;
+    fleet: Fleet;
+    ddi: Ddi;
+    workers: WorkerStates;
+  },
+): Promise<FastifyInstance> {
+  const { options, urls, log, now, disk, later, state, certificates, outgoing, broker } = started;
+  const { desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
+  const { jobs, webhooks, relay, sender } = outgoing;
+  return createApp(
+    {
+      ...state,
+      ...{
+        jobs,
+        webhooks,
+        relay,
+        sender,
+        broker,
+        datasets,
+        desired,
+        ddi,
+        fleet,
+        rollouts,
+        live,
+        connections,
+      },
+      ...{ dataDir: options.dataDir, ca: state.authority.certificate, disk, workers, log, now },
+      ...{ started: now(), version: aiotVersion(), rates: options.rates, drainMs: options.drainMs },
+      urls: () => urls,
+      condition: () => conditionOf(conditionParts(started)),
+      brokerTrouble: () => troubleOf(broker, later.mqtt),
+    },
+    certificates.api,
+  );
+}
+
+function conditionParts({ options, urls, now, state, certificates }: Omit<WithApi, 'app'>): ConditionParts {
   const { engine, devices, scrub, damages, orphans, authority } = state;
   const { dataDir, engines } = options;
   return {
     ...{ dataDir, engine, engines, devices, urls: () => urls, now, scrub, damages },
     missing: () => orphans.missing,
-    certificates: { ca: authority.certificate, server },
+    certificates: { ca: authority.certificate, server: certificates.current() },
   };
 }
 
@@ -379,20 +392,60 @@ function troubleOf(broker: Broker, doors: Doors | undefined): string | null {
   return doors.listening() ? broker.trouble() : 'it does not listen';
 }
 
-function guideOptions({ options, host }: Ground, connections: Connections, tls: TlsOptions): GuideOptions {
-  const { compatPorts = guidePorts, compatDeleteAll = false, compatMaxRows = 10 } = options;
-  return {
-    ...{ dataDir: options.dataDir, host, connections, tls, drainMs: options.drainMs },
-    ports: compatPorts,
-    deleteAll: compatDeleteAll,
-    maxRows: compatMaxRows,
-    quota: options.compatQuota,
-    events: options.engines?.events,
-  };
+async function startGuideServices({ options, host, urls, log, now, state, broker, ...more }: WithApi) {
+  const { compatPorts: ports = guidePorts, compatDeleteAll = false, compatMaxRows = 10 } = options;
+  if (!isGuide(options)) return null;
+  const guide = await startGuide(
+    {
+      ...{ dataDir: options.dataDir, host, connections: more.connections, tls: more.certificates.guests },
+      ...{ ports, deleteAll: compatDeleteAll, maxRows: compatMaxRows, drainMs: options.drainMs },
+      ...{ quota: options.compatQuota, events: options.engines?.events },
+    },
+    { ...state, broker, log, now },
+  );
+  urls.guide = guide.urls;
+  return guide;
 }
 
-/** The operator's token where one is to be made at this start. */
-async function firstToken({ newToken, noToken }: PlatformOptions, { engine, tokens }: State) {
+async function listenToHttps({ options: { names, httpPort }, host, urls, app }: WithApi): Promise<void> {
+  const port = await listenOn(app.server, host, httpPort, '--http-port');
+  urls.http = `https://${reachableHost(host, names)}:${port}`;
+}
+
+function cutPlainDdi({ later }: Ground): () => void {
+  return () => later.plainDdi?.cut();
+}
+
+async function startPlainDdi({ options, host, urls, later, app, connections }: WithApi) {
+  if (options.ddiPort === undefined) return null;
+  const plain = await openPlainDdi(app, connections, { host, port: options.ddiPort });
+  later.plainDdi = plain;
+  urls.ddi = `http://${reachableHost(host, options.names)}:${plain.port}`;
+  return plain;
+}
+
+async function startMqtt({ options, host, urls, later, broker, ...more }: WithApi): Promise<Doors> {
+  const { certificates, connections } = more;
+  const doors = await openDoors(broker, { ...options, host, tls: certificates.api, connections });
+  later.mqtt = doors;
+  Object.assign(urls, doors.urls);
+  return doors;
+}
+
+/** Records in the folder which process runs it; the returned function removes the record. */
+async function noteStart({
+  options: { dataDir },
+  urls,
+  log,
+  state,
+}: WithState): Promise<() => Promise<void>> {
+  for (const { message } of listenerWarnings(urls)) log.warn(message);
+  await noteRunning(dataDir, { urls, ca: state.authority.file });
+  return () => forgetRunning(dataDir);
+}
+
+/** Issues the operator's token if one is due at this start. */
+async function firstToken({ options: { newToken, noToken }, state: { engine, tokens } }: WithState) {
   if (newToken) await engine.soundness.known();
   return engine.turns.of('first token')(async () =>
     newToken || !(noToken || (await tokens.any())) ? await tokens.issue() : undefined,

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
+import type { Sync } from '../core/append-log.js';
 import { AiotError } from '../core/errors.js';
 import { removeLeftovers } from '../core/files.js';
 import { Answers } from './access/answers.js';
@@ -11,6 +12,7 @@ import { Logins, Sessions, Users } from './access/users.js';
 import { Backups } from './backup/create.js';
 import { openBlobs } from './blobs/folder.js';
 import { leased, leasesIn } from './blobs/leases.js';
+import type { BlobStore } from './blobs/store.js';
 import { Uploads } from './blobs/uploads.js';
 import { openPki } from './certificates.js';
 import { labelsIn } from './datasets/labels.js';
@@ -18,20 +20,19 @@ import { Orphans, references } from './datasets/orphans.js';
 import { RetentionService } from './datasets/retention.js';
 import { Devices } from './devices/devices.js';
 import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
-import { eventsIn } from './events/events.js';
-import { openTelemetry } from './journal/files.js';
+import { type Events, eventsIn } from './events/events.js';
 import type { Tally } from './journal/lost.js';
-import type { Lifecycle } from './lifecycle.js';
+import { openTelemetry } from './journal/sqlite.js';
+import { type Lifecycle, PartTable } from './lifecycle.js';
 import { DiskFigures } from './metrics.js';
 import type { Engines } from './options.js';
 import { Models } from './releases/models.js';
 import { PipelineRuns } from './releases/pipeline-runs.js';
-import { Configs, Firmware } from './releases/releases.js';
+import { Configs, Firmware, type ReleaseParts } from './releases/releases.js';
 import { Removal, Stages } from './releases/stages.js';
-import { Roots, trustIn } from './releases/trust.js';
+import { Roots, type Trust, trustIn } from './releases/trust.js';
 import type { Store } from './store/database.js';
-import { openEngine, whenSound } from './store/engine.js';
-import type { Sync } from './sync.js';
+import { type Engine, openEngine, whenSound } from './store/engine.js';
 import { Damages, type Finding } from './verify/damage.js';
 import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
 import { BlobHealth, Scrub, watchedBlobs } from './verify/scrub.js';
@@ -44,164 +45,199 @@ export interface StateOptions {
   sync?: Sync | undefined;
   disk?: DiskFigures;
   engines?: Engines | undefined;
-  /** As of PlatformOptions. */
+  /** As in PlatformOptions. */
   secret?: string | undefined;
   caPassphrase?: string | undefined;
-  /** Wrong credentials a minute. */
+  /** Wrong credentials allowed per minute. */
   failures?: number | undefined;
   checkAtOnce?: number | undefined;
 }
 
-/** Opens all that a data folder holds: state.db, pki/, blobs/ and journal/. */
-export async function openState(options: StateOptions, parts: Lifecycle) {
-  const {
-    dataDir,
-    now,
-    log,
-    sync,
-    disk = new DiskFigures(),
-    engines,
-    secret,
-    caPassphrase: passphrase,
-  } = options;
-  const root = resolve(dataDir);
-  const database = join(root, 'state.db');
-  const lost = () => {
-    throw new AiotError(
-      'AIOT_FILE_NOT_FOUND',
-      `${database} is gone: all devices, models and tokens were in it`,
-      {
-        next: 'Put it back from a backup, or start a new platform with --data.',
-      },
-    );
-  };
-  // It is made before the authority, and notes that it is in use before the server has its certificate: a new one would
-  // know nobody.
-  const embedded = engines?.database === undefined;
-  if (embedded && existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database)) lost();
-  // The folder is locked: nobody else writes there.
+/** Opens the content of a data folder: state.db, telemetry.db, pki/ and blobs/. */
+export async function openState(options: StateOptions, lifecycle: Lifecycle) {
+  const { disk = new DiskFigures() } = options;
+  const root = resolve(options.dataDir);
+  const database = options.engines?.database === undefined ? join(root, 'state.db') : null;
+  return stateParts.start({ ...options, disk, root, database, mostFailures: options.failures }, lifecycle);
+}
+
+type Ground = Omit<StateOptions, 'failures'> & {
+  disk: DiskFigures;
+  mostFailures: number | undefined;
+  /** The data folder's path. */
+  root: string;
+  /** File of the state; null = it is in PostgreSQL. */
+  database: string | null;
+};
+
+type WithStore = Ground & { engine: Engine; store: Store };
+type WithEvents = WithStore & { events: Events; damages: Damages };
+
+const close = (part: { close(): unknown }) => part.close();
+const call = (end: () => unknown) => end();
+
+/** The parts of a data folder and the services on top: each with its name, how it starts, and how it ends. */
+const stateParts = new PartTable<Ground>()
+  .part('prepared', prepareFolder)
+  .part(
+    'engine',
+    ({ root, engines, checkAtOnce }) => openEngine(join(root, 'state.db'), engines?.database, checkAtOnce),
+    close,
+  )
+  .part('store', ({ engine }) => engine.store)
+  .part('authority', openAuthority)
+
+  // Changes and the right to see them.
+  .part('answers', async ({ engine, store, now }) => {
+    const answers = new Answers(store, now);
+    await whenSound(engine, () => answers.sweep());
+    return answers;
+  })
+  .part(
+    'events',
+    ({ engine, store, now, answers }) =>
+      eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction)),
+    (it) => it.feed.close(),
+  )
+  .part('damages', ({ store, events, now, log }) => new Damages({ store, events, now, log }))
+
+  // Content by digest, and its integrity.
+  .part('leases', ({ store, now }) => leasesIn(store, now))
+  .part(
+    'storedBlobs',
+    ({ root, disk, sync, engines }) =>
+      openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs),
+    close,
+  )
+  .part('health', openHealth)
+  .part('blobs', ({ storedBlobs, health, leases }) => leased(watchedBlobs(storedBlobs, health), leases))
+  .part('scrub', ({ store, health, damages, blobs, engines, root: dataDir, database, log, now }) =>
+    Scrub.open({
+      ...{ store, health, damages, log, now, dataDir, database },
+      blobs: engines?.blobs === undefined ? blobs : null,
+    }),
+  )
+  .part('uploads', ({ root, blobs, disk, sync, engine, now }) =>
+    Uploads.open({
+      folder: join(root, 'blobs', 'uploads'),
+      ...{ blobs, now, sync: disk.sync('uploads', sync), shared: engine.changes.shared },
+    }),
+  )
+  .part('uploadSweep', sweepUploads, call)
+  .part('telemetry', openMessages, close)
+
+  // Access.
+  .part('sessions', () => new Sessions())
+  .part('tokens', ({ store, events, sessions, now }) => new Tokens({ store, events, sessions, now }))
+  .part(
+    'sessionWatch',
+    ({ sessions, tokens, log }) =>
+      sessions.watch(tokens, (err) => log.error({ err }, 'could not check for open sessions')),
+    call,
+  )
+  .part('logins', ({ store, events, tokens, now }) => new Logins({ store, events, tokens, now }))
+  .part('users', ({ store, events, sessions, now }) => new Users({ store, events, sessions, now }))
+  .part('failures', ({ now, mostFailures }) => new Failures(now, mostFailures))
+
+  // Releases.
+  .part('trust', ({ store, engine, events }) => trustIn(store, engine.turns, events))
+  .part(
+    'roots',
+    ({ store, engine: { turns }, events, trust, now }) => new Roots({ store, turns, events, trust, now }),
+  )
+  .part('models', (opened) => new Models(releaseParts(opened)))
+  .part('firmware', (opened) => new Firmware(releaseParts(opened)))
+  .part('configs', (opened) => new Configs(releaseParts(opened)))
+  .part('removal', async ({ engine, store, blobs, leases, models, events, now }) => {
+    const removal = new Removal({ store, blobs, leases, models, events, now });
+    await whenSound(engine, () => models.inTurn(() => removal.sweep()));
+    return removal;
+  })
+  .part('stages', ({ store, models, events }) => new Stages({ store, models, events }))
+  .part('pipelineRuns', ({ store, events, now }) => new PipelineRuns({ store, events, now }))
+
+  // Devices.
+  .part('devices', ({ store, events, engine, now }) =>
+    Devices.open(store, now, events, engine.turns, engine.changes),
+  )
+  .part(
+    'enrolment',
+    ({ devices, authority, events, now }) => new Enrolment({ devices, authority, events, now }),
+  )
+  .part('secrets', ({ store, devices, events, now }) => secretsIn({ store, devices, events, now }))
+  .part('simulated', ({ devices, events, now }) => new Simulated({ devices, events, now }))
+  .part(
+    'claims',
+    ({ store, devices, enrolment, events, now }) => new Claims({ store, devices, enrolment, events, now }),
+  )
+  .part(
+    'births',
+    ({ store, devices, trust, events, now }) => new Births({ store, devices, trust, events, now }),
+  )
+
+  // Recordings, and backups.
+  .part('labels', ({ store, now, events }) => labelsIn(store, now, events))
+  .part(
+    'retention',
+    ({ store, telemetry, labels, events, engine: { turns }, now }) =>
+      new RetentionService({ store, telemetry, labels, events, turns, now }),
+  )
+  .part(
+    'orphans',
+    ({ store, blobs, leases, engine: { turns }, now }) => new Orphans({ store, blobs, leases, turns, now }),
+  )
+  .part('backups', ({ root: dataDir, database, engine: { turns }, ...opened }) => {
+    const { store, blobs, leases, damages, telemetry, now } = opened;
+    return Backups.open({ dataDir, database, store, turns, blobs, leases, damages, telemetry, now });
+  });
+
+/** Losing the database means losing all devices, models and tokens: a new one would know none of them. */
+async function prepareFolder({ root, database, log }: Ground): Promise<void> {
+  if (database !== null && existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database))
+    throw lostDatabase(database);
+  // The folder is locked: no other process writes there.
   for (const folder of [root, join(root, 'pki')]) await removeLeftovers(folder);
-  await makePrivate(root, embedded ? database : null, log);
-  const engine = await parts.start(openEngine(database, engines?.database, options.checkAtOnce), (it) =>
-    it.close(),
+  await makePrivate(root, database, log);
+}
+
+function lostDatabase(database: string): AiotError {
+  return new AiotError(
+    'AIOT_FILE_NOT_FOUND',
+    `${database} is missing: it contained all devices, models and tokens`,
+    {
+      next: 'Restore it from a backup, or start a new platform with --data.',
+    },
   );
-  const { store, turns, changes } = engine;
-  const inUse = await isInUse(store);
-  if (embedded && !inUse && existsSync(join(root, 'pki', 'server.crt'))) lost();
-  const authority = await openPki({ folder: join(root, 'pki'), engine, now, inUse, secret, passphrase });
+}
+
+/** The database is created before the authority, and records that it is in use before the server has its certificate. */
+async function openAuthority({ root, database, engine, store, now, secret, caPassphrase }: WithStore) {
+  const folder = join(root, 'pki');
+  const created = store.selectFrom('meta').select('value').where('key', '=', 'created');
+  const inUse = (await created.executeTakeFirst()) !== undefined;
+  if (database !== null && !inUse && existsSync(join(folder, 'server.crt'))) throw lostDatabase(database);
+  const authority = await openPki({ folder, engine, now, inUse, secret, passphrase: caPassphrase });
   if (!inUse)
     await store
       .insertInto('meta')
       .values({ key: 'created', value: String(now()) })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
-  const answers = new Answers(store, now);
-  await whenSound(engine, () => answers.sweep());
-  const events = await parts.start(
-    eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction)),
-    (it) => it.feed.close(),
-  );
-  const damages = new Damages({ store, events, now, log });
-  const leases = leasesIn(store, now);
-  const kept = await parts.start(
-    openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs),
-    (it) => it.close(),
-  );
-  const health = new BlobHealth(now, (digest, is) => {
-    const noting = is === 'whole' ? damages.repaired([damagedBlob(digest, [])]) : noteBlob(digest);
-    noting.catch((err: unknown) => log.error({ err, digest }, 'what is damaged could not be noted'));
-  });
+  return authority;
+}
+
+async function openHealth({ store, damages, log, now }: WithEvents): Promise<BlobHealth> {
   const noteBlob = async (digest: string) => {
     const users = (await references(store)).filter((user) => user.digest === digest).map(({ by }) => by);
     await damages.note([damagedBlob(digest, users)]);
   };
-  // What was repaired while the platform was stopped is found to be so by the scrub's worker.
+  const health = new BlobHealth(now, (digest, is) => {
+    const noting = is === 'whole' ? damages.repaired([damagedBlob(digest, [])]) : noteBlob(digest);
+    noting.catch((err: unknown) => log.error({ err, digest }, 'could not record the damage'));
+  });
+  // Damage repaired while the platform was stopped is detected by the scrub's worker.
   for (const { part, place } of await damages.open()) if (part === 'blob') health.note(place);
-  const blobs = leased(watchedBlobs(kept, health), leases);
-  const scrub = await Scrub.open({
-    ...{ store, health, damages, log, now, dataDir: root, database: embedded ? database : null },
-    blobs: engines?.blobs === undefined ? blobs : null,
-  });
-  const uploads = await Uploads.open({
-    folder: join(root, 'blobs', 'uploads'),
-    ...{ blobs, now, sync: disk.sync('uploads', sync), shared: changes.shared },
-  });
-  const sweeping = setInterval(() => {
-    uploads.sweep().catch((err: unknown) => log.error({ err }, 'uploads could not be looked through'));
-  }, 3600 * 1000);
-  parts.atEnd(() => clearInterval(sweeping));
-  const kind = embedded ? 'journal' : 'postgres';
-  const telemetry = await parts.start(
-    openTelemetry(
-      {
-        ...{ folder: join(root, 'journal'), now, log, onCommit: disk.commits(kind) },
-        ...(embedded
-          ? {
-              sync: disk.sync('journal', sync),
-              ledger: ledgerWhenSound(ledgerIn<Tally[]>(store, 'journal'), engine.soundness),
-            }
-          : {}),
-        damage: (findings) => damages.note(findings),
-      },
-      engines?.database,
-    ),
-    (it) => it.close(),
-  );
-  const sessions = new Sessions();
-  const tokens = new Tokens({ store, events, sessions, now });
-  parts.atEnd(sessions.watch(tokens, (err) => log.error({ err }, 'open sessions could not be looked at')));
-  const logins = new Logins({ store, events, tokens, now });
-  const trust = trustIn(store, turns, events);
-  const roots = new Roots({ store, turns, events, trust, now });
-  const models = new Models(store, blobs, trust, now, events, turns);
-  const removal = new Removal({ store, blobs, leases, models, events, now });
-  await whenSound(engine, () => models.inTurn(() => removal.sweep()));
-  const devices = await Devices.open(store, now, events, turns, changes);
-  const labels = labelsIn(store, now, events);
-  const enrolment = new Enrolment({ devices, authority, events, now });
-  return {
-    engine,
-    store,
-    authority,
-    blobs,
-    ...{ health, scrub },
-    backups: await Backups.open({
-      dataDir: root,
-      database: embedded ? database : null,
-      store,
-      turns,
-      blobs,
-      leases,
-      damages,
-      telemetry,
-      now,
-    }),
-    telemetry,
-    damages,
-    trust,
-    roots,
-    sessions,
-    answers,
-    failures: new Failures(now, options.failures),
-    ...{ tokens, logins, pipelineRuns: new PipelineRuns({ store, events, now }) },
-    users: new Users({ store, events, sessions, now }),
-    labels,
-    retention: new RetentionService({ store, telemetry, labels, events, turns, now }),
-    devices,
-    enrolment,
-    secrets: secretsIn({ store, devices, events, now }),
-    simulated: new Simulated({ devices, events, now }),
-    claims: new Claims({ store, devices, enrolment, events, now }),
-    births: new Births({ store, devices, trust, events, now }),
-    firmware: new Firmware({ store, blobs, trust, events, turns, now }),
-    configs: new Configs({ store, blobs, trust, events, turns, now }),
-    events,
-    models,
-    uploads,
-    orphans: new Orphans({ store, blobs, leases, turns, now }),
-    removal,
-    stages: new Stages({ store, models, events }),
-  };
+  return health;
 }
 
 function damagedBlob(digest: string, users: readonly string[]): Finding {
@@ -210,19 +246,47 @@ function damagedBlob(digest: string, users: readonly string[]): Finding {
   return { part: 'blob', place: digest, problem, repairable: true };
 }
 
-async function isInUse(store: Store): Promise<boolean> {
-  const row = await store.selectFrom('meta').select('value').where('key', '=', 'created').executeTakeFirst();
-  return row !== undefined;
+function sweepUploads({ uploads, log }: Ground & { uploads: Uploads }): () => void {
+  const sweeping = setInterval(() => {
+    uploads.sweep().catch((err: unknown) => log.error({ err }, 'could not check the uploads'));
+  }, 3600 * 1000);
+  return () => clearInterval(sweeping);
 }
 
-/** What others on this machine have no business with. In `pki`, keys are private by themselves, and the CA is for everybody. */
-const folders = ['broker', 'blobs', 'journal'];
+function openMessages({ root, database, engines, engine, store, damages, disk, sync, log, now }: WithEvents) {
+  const embedded = database !== null;
+  const files = embedded && {
+    sync: disk.sync('journal', sync),
+    ledger: ledgerWhenSound(ledgerIn<Tally[]>(store, 'journal'), engine.soundness),
+  };
+  return openTelemetry(
+    {
+      ...{ folder: root, now, log, ...files },
+      onCommit: disk.commits(embedded ? 'journal' : 'postgres'),
+      damage: (findings) => damages.note(findings),
+    },
+    engines?.database,
+  );
+}
+
+function releaseParts({
+  store,
+  blobs,
+  trust,
+  events,
+  engine,
+  now,
+}: WithEvents & { blobs: BlobStore; trust: Trust }): ReleaseParts {
+  return { store, blobs, trust, events, turns: engine.turns, now };
+}
+
+/** Private folders. In `pki`, keys have private permissions of their own, and the CA certificate is public. */
+const folders = ['broker', 'blobs'];
 
 /**
- * Takes what a data folder holds away from other users of the machine, also where the folder itself was there before and is open to
- * them. SQLite gives its other files the mode of `state.db`. What cannot be changed (of another owner, read-only) is logged; whoever
- * opens it next says whether it will do.
- * @param database file of the state, made when missing; null = it is in PostgreSQL
+ * Removes other users' access to a data folder, even if the folder existed before and was open to them. SQLite gives its other files the mode of
+ * `state.db`. Failures (another owner, read-only) are logged; opening the files later reports whether they are usable.
+ * @param database file of the state, created if missing; null = it is in PostgreSQL
  */
 async function makePrivate(root: string, database: string | null, log: Logger): Promise<void> {
   try {

@@ -5,36 +5,36 @@ import { topicMatcher } from './broker/topics.js';
 
 /** Readers and writers in the broker's own process: no socket, no second copy, and the publisher's PUBACK waits for readers. */
 export interface LocalStreams {
-  /** What is published on a filter. What its reader does not ack is not acknowledged to its publisher either. */
+  /** Messages published on a filter. A message that the reader does not ack is not acknowledged to its publisher either. */
   openSource(filter: string, options?: LocalSourceOptions): Promise<Source>;
   /**
-   * Publishes to readers here first, then to the broker's subscribers. A message without a topic goes to `topic`; what it does not
-   * say of QoS and retaining, `options` say.
+   * Publishes to readers here first, then to the broker's subscribers. A message without a topic goes to `topic`; `options` supplies its missing QoS
+   * and retain flag.
    */
   openSink(topic: string, options?: { qos?: 0 | 1 | 2; retain?: boolean }): Promise<Sink>;
   /**
-   * Offers a message to the readers here; `done` when all have it, and at once when there is none. Called with what clients
-   * publish, before they are told that it was taken.
+   * Offers a message to the readers here; `done` is called when all have it, or at once without readers. Called with clients' messages before they
+   * are acknowledged.
    */
   offer(message: Offered, done: Done): void;
   /**
-   * Names a reader that is to come: from now on, what fits its filter waits whenever no source of that name is open, so that
-   * nothing passes a route that is being started again.
+   * Declares a future reader: from now on, messages that match its filter wait whenever no source of that name is open, so that a restarting route
+   * misses nothing.
    */
   expect(name: string, filter: string): void;
-  /** Ends all sources. */
+  /** Closes all sources. */
   close(): void;
 }
 
 interface LocalSourceOptions extends Pick<StreamOptions, 'queue' | 'overflow'> {
-  /** As it was told to `expect`. */
+  /** Name declared with `expect`. */
   name?: string;
 }
 
 interface LocalStreamsParts {
   endpoint: string;
   publish(message: Offered): Promise<void>;
-  /** What is kept for later subscribers. */
+  /** Retained messages. */
   retained(filter: string): Promise<Offered[]>;
 }
 
@@ -49,7 +49,7 @@ type Done = (error?: Error | null) => void;
 export function createLocalStreams({ endpoint, publish, retained }: LocalStreamsParts): LocalStreams {
   const readers = new Set<Reader>();
   const expected = new Map<string, (topic: string) => boolean>();
-  /** Those of them that no source is open for. */
+  /** Those without an open source. */
   const missing = new Set<string>();
   let waiting: [Offered, Done][] = [];
   const offer: LocalStreams['offer'] = (message, done) => {
@@ -115,7 +115,7 @@ export function createLocalStreams({ endpoint, publish, retained }: LocalStreams
     close() {
       for (const reader of readers) reader.end();
       readers.clear();
-      for (const [, done] of waiting) done(new Error('the platform ends'));
+      for (const [, done] of waiting) done(new Error('the platform is stopping'));
       waiting = [];
     },
   };
@@ -128,7 +128,7 @@ function isTopic(topic: string): boolean {
 function unfit(topic: string): AiotError {
   return new AiotError(
     'AIOT_STREAM_URL',
-    `aiot://stream: expected a topic without + and #, and no $ first, got "${topic}"`,
+    `aiot://stream: expected a topic without + and # that does not start with $, got "${topic}"`,
   );
 }
 
@@ -186,7 +186,7 @@ function createReader({ filter, endpoint, queue: limit, overflow, name }: Reader
   return { reader, source };
 }
 
-/** A message of the broker, as it offers it to readers in its own process. */
+/** A message as the broker offers it to readers in its process. */
 export interface Offered {
   topic: string;
   payload: Buffer;
@@ -194,7 +194,7 @@ export interface Offered {
   retain: boolean;
 }
 
-/** What waits for the readers of one message. */
+/** Tracks the readers of one message. */
 class Held {
   constructor(
     private waiting: number,
@@ -206,15 +206,15 @@ class Held {
     if (--this.waiting === 0) this.done(null);
   }
 
-  /** The first that could not keep it decides; those that come later change nothing. */
+  /** The first refusal decides; later calls have no effect. */
   refused(): void {
     if (this.waiting <= 0) return;
     this.waiting = 0;
-    this.done(new Error(`a reader of ${this.message.topic} could not keep the message`));
+    this.done(new Error(`a reader of ${this.message.topic} could not store the message`));
   }
 }
 
-/** One reader's part of it: it says once what became of it. */
+/** One reader's delivery: it is settled once. */
 class HeldDelivery implements Delivery {
   private told = false;
 
@@ -244,15 +244,15 @@ class HeldDelivery implements Delivery {
 
 /** A reader, as messages see it. */
 interface Taker {
-  /** Taken, and neither acked nor nacked yet: their publishers wait. */
+  /** Delivered, and neither acked nor nacked yet: their publishers wait. */
   readonly open: Set<HeldDelivery>;
-  /** Now, or when there is room. */
+  /** Delivers now, or when there is room. */
   take(delivery: HeldDelivery, bytes: number): void;
 }
 
 /**
- * One message for several readers: `done` is called once, when each of them has acked it, or with an error as soon as one has
- * not. Their deliveries share the message.
+ * One message for several readers: `done` is called once, when each has acked it, or with an error as soon as one has not. Their deliveries share the
+ * message.
  */
 function offerTo(
   takers: readonly Taker[],

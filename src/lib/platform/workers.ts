@@ -2,20 +2,21 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AiotError, systemCode } from '../core/errors.js';
+import { untilDone } from './events/outbox.js';
 
-/** Work in the background that one process of a platform does. */
+/** Background work that one process of a platform does. */
 export interface Worker {
   name: string;
-  /** Works until the signal ends, and resolves within a second of that. What it throws is logged, and it begins anew. */
+  /** Works until the signal ends, and resolves within a second of that. An error is logged, and the worker is restarted. */
   run(signal: AbortSignal): Promise<void>;
 }
 
-const [firstPauseMs, longestPauseMs] = [250, 30_000];
+const pauses = { firstPauseMs: 250, longestPauseMs: 30_000 };
 
-/** Who worked that long without a failure begins anew at once. */
+/** A worker that ran this long without a failure is restarted immediately. */
 const soundMs = 60_000;
 
-/** What is wrong with workers, for those who ask whether the platform is well. */
+/** Failures of workers, for the readiness check. */
 export class WorkerStates {
   private readonly failed = new Map<string, { code: string; at: number }>();
 
@@ -23,9 +24,9 @@ export class WorkerStates {
     this.failed.set(worker, { code: codeOf(error), at: performance.now() });
   }
 
-  /** Worker → the code of what it failed with a moment ago; who has worked for longer than it pauses at most is well. */
+  /** Worker → error code of its recent failure; a worker that has run for longer than its longest pause counts as healthy. */
   troubles(): Map<string, string> {
-    const since = performance.now() - 2 * longestPauseMs;
+    const since = performance.now() - 2 * pauses.longestPauseMs;
     return new Map(
       [...this.failed].filter(([, { at }]) => at > since).map(([name, { code }]) => [name, code]),
     );
@@ -36,7 +37,7 @@ function codeOf(error: unknown): string {
   return error instanceof AiotError ? error.code : (systemCode(error) ?? 'AIOT_BUG');
 }
 
-/** Runs the workers while this process leads. Returns what ends them; that resolves when all have ended. */
+/** Runs the workers while this process leads. Returns a function that stops them and resolves when all have ended. */
 export function startWorkers(
   workers: readonly Worker[],
   leader: Leader,
@@ -45,7 +46,7 @@ export function startWorkers(
   states?: WorkerStates,
 ): () => Promise<void> {
   return leader.campaign(async (signal) => {
-    // Each of them waits for it, and Node warns of more than ten.
+    // Every worker listens to it, and Node warns of more than ten listeners.
     setMaxListeners(0, signal);
     log.debug({ workers: workers.map(({ name }) => name) }, 'leads');
     await Promise.all(workers.map((worker) => keepRunning(worker, signal, log, states)));
@@ -58,25 +59,22 @@ async function keepRunning(
   log: Logger,
   states: WorkerStates | undefined,
 ): Promise<void> {
-  for (let pauseMs = firstPauseMs; !signal.aborted; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
-    const started = performance.now();
-    try {
-      await run(signal);
-      return;
-    } catch (err) {
-      if (signal.aborted) return;
-      states?.note(name, err);
-      log.error({ err, worker: name }, 'a worker failed and begins anew');
-      if (performance.now() - started > soundMs) pauseMs = firstPauseMs;
-      await delay(pauseMs, undefined, { signal }).catch(() => {});
-    }
-  }
+  let started = 0;
+  const task = () => {
+    started = performance.now();
+    return run(signal);
+  };
+  await untilDone(task, signal, pauses, (err) => {
+    states?.note(name, err);
+    log.error({ err, worker: name }, 'a worker failed and is restarting');
+    return performance.now() - started > soundMs;
+  });
 }
 
-/** What a task takes of the time at most, so that one over a large fleet leaves room for others. */
+/** Maximum share of time for a task, so that one over a large fleet leaves room for others. */
 const mostShare = 0.1;
 
-/** Calls `task` every so often until the signal ends; less often where it takes long. */
+/** Calls `task` periodically until the signal ends; less often if it takes long. */
 export async function every(
   periodMs: number,
   signal: AbortSignal,
@@ -90,12 +88,12 @@ export async function every(
   }
 }
 
-/** Says who of several processes does what only one may do. */
+/** Decides which of several processes does work that only one may do. */
 export interface Leader {
   /**
-   * Runs `work` whenever this process leads. `signal` ends when it does not any longer: work then has a second to end before
-   * another process begins with it. Returns what ends the campaign; that resolves when the work has ended.
-   * @param role each is led by itself; a process has one campaign for each
+   * Runs `work` whenever this process leads. `signal` is aborted when it no longer does: work then has a second to end before another process starts
+   * it. Returns a function that ends the campaign and resolves when the work has ended.
+   * @param role each has its own leader; a process has one campaign for each
    */
   campaign(work: (signal: AbortSignal) => Promise<void>, role?: string): () => Promise<void>;
   /** The campaigns of this process. */
@@ -105,11 +103,11 @@ export interface Leader {
 export interface Campaign {
   role: string;
   leads: boolean;
-  /** Why it can neither lead nor see that another one does; null = it can. */
+  /** Why it can neither lead nor see another leader; null = it can. */
   error: string | null;
 }
 
-/** Of a process that is alone: it leads. */
+/** For a single process: it always leads. */
 export const alwaysLeader: Leader = {
   roles: () => [{ role: 'platform', leads: true, error: null }],
   campaign(work) {

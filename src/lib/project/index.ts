@@ -1,4 +1,4 @@
-/** Whole projects: the templates that come with aiot, making a folder of one, and running what it has beside the platform. */
+/** Whole projects: the templates that are part of aiot, creating a project folder, and running a project's services beside the platform. */
 export {
   buildFirmware,
   type FirmwareBuild,

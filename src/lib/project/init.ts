@@ -18,29 +18,29 @@ import { findTemplates } from './templates.js';
 
 export const initResultSchema = z.object({
   name: z.string(),
-  /** `own`: of data of one's own. */
+  /** `own`: from the user's own data. */
   template: z.string(),
   /** Absolute folder. */
   dir: z.string(),
-  /** Paths in it, recordings apart. */
+  /** Paths in it, except recordings. */
   files: z.array(z.string()),
   recordings: z.int(),
   samples: z.int(),
-  /** Recordings a label. */
+  /** Recordings per label. */
   labels: z.record(z.string(), z.int()),
-  /** Whether it is one to start (`aiot up --project`): it has routes. */
+  /** Whether it can be started (`aiot up --project`), because it has routes. */
   runs: z.boolean(),
 });
 
 export type InitResult = z.output<typeof initResultSchema>;
 
-/** What editors check aiot.yaml by; it goes along, so that they need no network for it. */
+/** The JSON Schema with which editors validate aiot.yaml; it is included so that they need no network. */
 const schemaFile = 'aiot.schema.json';
 
 /**
- * Makes a project from a template, whole or not at all.
+ * Creates a project from a template, completely or not at all.
  * @param options.name of the project; absent = DIR's own name
- * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_TEMPLATE_NOT_FOUND, AIOT_USAGE (a name that does not fit), AIOT_FILE_NOT_WRITABLE
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_USAGE (an invalid name, an unknown template), AIOT_FILE_NOT_WRITABLE
  */
 export async function initProject(options: {
   dir: string;
@@ -52,8 +52,9 @@ export async function initProject(options: {
   if (!template) {
     const names = templates.map(({ name }) => name);
     throw new AiotError(
-      'AIOT_TEMPLATE_NOT_FOUND',
+      'AIOT_USAGE',
       `expected a template (${names.join(', ')}), got "${options.template}"${didYouMean(options.template, names)}`,
+      { next: 'aiot init DIR --template har-imu' },
     );
   }
   return await assemble(
@@ -71,10 +72,10 @@ export async function initProject(options: {
 }
 
 /**
- * Makes a project of data of one's own, which is copied into it: `data/recordings`, or `data/rows.csv`.
- * @param options.survey what `surveyData` saw in it
- * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_PROJECT_INVALID (a column or label that no project can have), AIOT_USAGE (a name that does not fit),
- *   AIOT_FILE_NOT_WRITABLE
+ * Creates a project from the user's own data, which is copied into it: `data/recordings`, or `data/rows.csv`.
+ * @param options.survey result of `surveyData`
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_PROJECT_INVALID (a column or label that no project can have), AIOT_USAGE (an invalid name),
+ * AIOT_FILE_NOT_WRITABLE
  */
 export async function initOwnProject(options: {
   dir: string;
@@ -98,15 +99,15 @@ export async function initOwnProject(options: {
   );
 }
 
-/** Folders become part of a name: `walking/1` is walking-1. */
+/** Folders become part of the name: `walking/1` is walking-1. */
 function ownRecordings({ loose, fields }: Survey) {
   return loose!.dataset.recordings.map((recording) => ({ ...recording, fields, id: nameFrom(recording.id) }));
 }
 
 /**
- * Puts a project together beside DIR and moves it there at the end.
- * @param begin fills the folder and gives the text of its aiot.yaml
- * @param finish makes the rest, once that text is known to be good
+ * Assembles a project beside DIR and moves it there at the end.
+ * @param begin fills the folder and returns the text of its aiot.yaml
+ * @param finish creates the rest, once that text is known to be valid
  */
 async function assemble(
   options: { dir: string; name?: string | undefined },
@@ -128,7 +129,7 @@ async function assemble(
     const config = parseProject(text, join(dir, 'aiot.yaml'));
     await finish?.(staging, config);
     const runs = config.up !== undefined;
-    // What is started has no recordings yet, and rows are no recordings.
+    // A runnable project has no recordings yet, and rows are not recordings.
     const entries = runs || config.model.table ? [] : await listRecordings({ dir: staging, file, config });
     const files = (await filesIn(staging)).filter((path) => !/^data[/\\]recordings[/\\]/.test(path));
     if (exists) await moveInto(staging, dir);
@@ -138,7 +139,7 @@ async function assemble(
     if (error instanceof AiotError) throw error;
     throw new AiotError(
       'AIOT_FILE_NOT_WRITABLE',
-      `cannot make ${dir} (${systemCode(error) ?? String(error)})`,
+      `cannot create ${dir} (${systemCode(error) ?? String(error)})`,
       {
         cause: error,
         endpoint: dir,
@@ -166,35 +167,35 @@ function counted(entries: { label: string | null; samples: number }[]) {
 export async function refuseOccupied(dir: string): Promise<boolean> {
   const names = await readdir(dir).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return null;
-    if (systemCode(error) === 'ENOTDIR') return ['a file of that name'];
+    if (systemCode(error) === 'ENOTDIR') return ['a file with that name'];
     throw error;
   });
   if (names === null) return false;
   if (names.length === 0) return true;
   throw new AiotError(
     'AIOT_FOLDER_NOT_EMPTY',
-    `${dir} is not empty: it has ${names.slice(0, 3).join(', ')}`,
+    `${dir} is not empty: it contains ${names.slice(0, 3).join(', ')}`,
     {
       next:
         dir === '.'
-          ? 'aiot init NAME makes the project in a new folder.'
-          : 'Name a folder that is new or empty.',
+          ? 'To create the project in a new folder, run `aiot init NAME`.'
+          : 'Specify a new or empty folder.',
     },
   );
 }
 
-/** A folder may be called anything; a name given on purpose is taken as it is or refused. */
+/** A folder can have any name; an explicit name is used unchanged or rejected. */
 function projectName(name: string, lenient: boolean): string {
   const mended = lenient ? nameFrom(name) : name;
   if (namePattern.test(mended)) return mended;
   throw new AiotError(
     'AIOT_USAGE',
     `expected a name of letters, digits, dot, dash or underscore, at most 64; got "${name}"`,
-    { next: 'Give one with --name' },
+    { next: 'Specify a name with --name.' },
   );
 }
 
-/** What is left of a text as a name. */
+/** The characters of a text that are valid in a name. */
 function nameFrom(text: string): string {
   return text
     .replace(/[^A-Za-z0-9._-]+/g, '-')
@@ -210,14 +211,14 @@ async function filesIn(folder: string): Promise<string[]> {
     .sort();
 }
 
-/** An existing folder stays the one it is (it may be the shell's own); aiot.yaml comes last, and makes it a project. */
+/** An existing folder is retained, because it may be the shell's current one. aiot.yaml is written last, which makes it a project. */
 async function moveInto(staging: string, dir: string): Promise<void> {
   const names = await readdir(staging);
   names.sort((a, b) => Number(a === 'aiot.yaml') - Number(b === 'aiot.yaml'));
   for (const name of names) await rename(join(staging, name), join(dir, name));
 }
 
-/** What some templates make instead of carrying it: called with the new folder before the project is opened. */
+/** Content that some templates generate instead of including it: called with the new folder before the project is opened. */
 const generators: Record<string, (dir: string, config: ProjectConfig) => Promise<void>> = {
   'face-camera': (dir) => drawFaces(join(dir, 'pictures')),
   'motor-watch': async (dir, config) => {

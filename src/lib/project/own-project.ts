@@ -6,25 +6,25 @@ import { dataStatistics } from '../data/statistics.js';
 import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
 import { type ChipName, chips } from '../model/fit/chips.js';
 
-/** Where rows lie in a project, from its folder. */
+/** Path of the rows in a project. */
 export const rowsFile = 'data/rows.csv';
 
-/** Seconds of a window, where it fits into the recordings. */
+/** Window length in seconds, if it fits into the recordings. */
 const windowSeconds = 2;
 
-/** More classes than anybody would write down: then those that the rows have are meant. */
+/** More classes than anyone would list; the classes are then taken from the rows. */
 const mostClasses = 20;
 
-/** The axes of one accelerometer by their names: x, y, z, acc_x, ax, … */
+/** The axes of one accelerometer, by name: x, y, z, acc_x, ax, … */
 const axis = /^(a|acc(el)?(eration)?)?[ _.-]?[xyz]$/i;
 
 const header = (about: string) => ` yaml-language-server: $schema=aiot.schema.json
  ${about}
- Every step (training, evaluation, the bundle, the devices) is derived from this file; docs/project.md of aiot explains each field.`;
+ Every step (training, evaluation, the bundle, the devices) is derived from this file; docs/reference/project.md of aiot explains each field.`;
 
 /**
- * The aiot.yaml of a project for data of one's own, with what was seen in it and remarks on what could not be.
- * @param chip that it is to run on; absent = a Pi or a server, where memory is no limit
+ * The aiot.yaml of a project for the user's own data, with the detected properties and remarks on undetected ones.
+ * @param chip target chip; absent = a Pi or a server, where memory is no limit
  */
 export function composeProject(name: string, survey: Survey, chip?: ChipName): string {
   const { kind, count, fields } = survey;
@@ -32,17 +32,17 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   const doc = new Document({ name, ...(rows ? {} : streamOf(survey)), model: modelOf(survey, chip) });
   doc.commentBefore = header(
     rows
-      ? `${count} rows of ${fields.length} inputs each: the network answers a row at a time.`
-      : `${count} recordings of ${fields.length} fields. Their units, and ranges of plausible values, are for you to say.`,
+      ? `${count} rows of ${fields.length} inputs each: the model predicts one row at a time.`
+      : `${count} recordings of ${fields.length} fields. Add their units and ranges of plausible values.`,
   );
   remark(doc, ['stream', 'topic'], 'devices send to aiot/v1/DEVICE/telemetry/samples');
   remark(
     doc,
     ['signal', 'rate'],
-    survey.rateFrom === 'assumed' ? 'Hz, assumed: nothing in the files tells it' : 'Hz',
+    survey.rateFrom === 'assumed' ? 'Hz, assumed: the files do not contain it' : 'Hz',
   );
   remark(doc, ['signal', 'window'], 'samples');
-  remark(doc, ['signal', 'stride'], 'samples from one answer to the next');
+  remark(doc, ['signal', 'stride'], 'samples from one prediction to the next');
   remark(doc, ['model', 'accept', 'arena'], chip && `fits into the ${chips[chip].title}`);
   for (const path of [
     ['stream', 'fields'],
@@ -66,9 +66,9 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   return doc.toString({ lineWidth: 0 });
 }
 
-/** Where nobody has said what is good enough, everything is published. */
+/** Without limits set by the user, everything is published. */
 const gates =
-  ' model.accept, such as { macroF1: 0.9 }, is what a model has to reach: aiot model push publishes none below it.';
+  ' model.accept, such as { macroF1: 0.9 }, sets the minimum for a model: aiot model push rejects models below it.';
 
 function remark(doc: Document, path: string[], text: string | undefined): void {
   const node = doc.getIn(path, true);
@@ -97,7 +97,7 @@ function streamOf({ fields, rateHz, loose }: Survey) {
   };
 }
 
-/** Samples: four windows at least have to fit into the shortest recording. */
+/** Window length in samples: at least four windows must fit into the shortest recording. */
 function windowOf(rateHz: number, shortest: number): number {
   return Math.max(1, Math.min(Math.round(windowSeconds * rateHz), Math.floor(shortest / 4), 4096));
 }
@@ -122,36 +122,36 @@ function modelOf(survey: Survey, chip: ChipName | undefined) {
   };
 }
 
-/** Half of what is free on the chip, as a power of two. */
+/** Half of the chip's free memory, as a power of two. */
 function arenaOf(chip: ChipName): string {
   const { ram, reservedRam } = chips[chip];
   return `${2 ** Math.floor(Math.log2((ram - reservedRam) / 1024 / 2))}KiB`;
 }
 
-/** What is seen of somebody's data before a project is made of it. */
+/** Properties of the user's data, detected before a project is created. */
 export interface Survey {
   /** Absolute path of the folder or file. */
   path: string;
   /** `recordings`: a folder of takes over time; `rows`: a file of examples. */
   kind: 'recordings' | 'rows';
-  /** Recordings, or rows. */
+  /** Number of recordings, or rows. */
   count: number;
-  /** Inputs: the columns of numbers that are neither label nor time. */
+  /** Inputs: the numeric columns other than label and time. */
   fields: string[];
-  /** What is not numbers, nor known to be anything else. */
+  /** Columns that are neither numeric nor recognized otherwise. */
   ignored: string[];
-  /** Column that holds the labels of rows; null of recordings and without one. */
+  /** Label column of rows; null for recordings and without a label. */
   labelColumn: string | null;
-  /** Where labels were found: `none` when nothing has one. */
+  /** Source of the labels; `none` if there are none. */
   labelFrom: Loose['labelFrom'];
-  /** Recordings (or rows) a label, the most frequent first. */
+  /** Recordings (or rows) per label, the most frequent first. */
   labels: Record<string, number>;
-  /** Whether the labels are measured values rather than classes. */
+  /** Whether the labels are numeric values rather than classes. */
   measured: boolean;
-  /** Hz; null of rows. */
+  /** Hz; null for rows. */
   rateHz: number | null;
   rateFrom: Loose['rateFrom'] | null;
-  /** Of recordings: what they are made of. */
+  /** The files that make up the recordings; null for rows. */
   loose: Loose | null;
 }
 
@@ -159,11 +159,11 @@ interface SurveyOptions {
   /** Folder of CSV recordings, or a CSV file of rows. */
   path: string;
   labelFrom?: LabelFrom | undefined;
-  /** Hz, of recordings. */
+  /** Hz, for recordings. */
   rateHz?: number | undefined;
 }
 
-/** Columns may be called anything, fields of a project are words. */
+/** Columns can have any name, fields of a project are words. */
 function fieldNames(columns: string[]): string[] {
   const names: string[] = [];
   for (const column of columns) {
@@ -177,17 +177,17 @@ function fieldNames(columns: string[]): string[] {
   return names;
 }
 
-/** From so many different numbers on, a label is a value that was measured. */
+/** Number of distinct values from which a numeric label is a measured value. */
 const leastValues = 20;
 
 /**
- * Looks at data of one's own: what its columns are, where its labels are, how often it was measured.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_DATA_EMPTY, AIOT_CSV_*, AIOT_USAGE (what does not go with rows)
+ * Examines the user's data: its columns, labels and sampling rate.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_DATA_EMPTY, AIOT_CSV_*, AIOT_USAGE (options that do not apply to rows)
  */
 export async function surveyData(options: SurveyOptions): Promise<Survey> {
   const path = resolve(options.path);
   const found = await stat(path).catch(() => null);
-  if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${path}`);
+  if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `the file or folder ${path} does not exist`);
   return found.isDirectory()
     ? await surveyRecordings({ ...options, path })
     : await surveyRows({ ...options, path });
@@ -221,8 +221,8 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
   const column = labelFrom.startsWith('column:') ? labelFrom.slice('column:'.length) : undefined;
   if (rateHz !== undefined || labelFrom === 'name' || labelFrom === 'folder') {
     const flag = rateHz !== undefined ? '--rate' : `--label-from ${labelFrom}`;
-    throw new AiotError('AIOT_USAGE', `${flag} is for a folder of recordings; ${path} is a file of rows`, {
-      next: 'Name the folder, or the column that holds the labels: --label-from column:NAME',
+    throw new AiotError('AIOT_USAGE', `${flag} needs a folder of recordings, but ${path} is a table`, {
+      next: 'Specify the folder, or the label column: --label-from column:NAME',
     });
   }
   const seen = await dataStatistics({ path, label: column });
@@ -230,7 +230,7 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
   if (inputs.length === 0) {
     throw new AiotError(
       'AIOT_CSV_COLUMNS',
-      `${path}: expected columns of numbers, got ${seen.fields.map(({ name }) => name).join(', ')}`,
+      `${path}: expected numeric columns, got ${seen.fields.map(({ name }) => name).join(', ')}`,
     );
   }
   const label = labelFrom === 'none' ? null : seen.label;

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { AiotError } from '../core/errors.js';
 import { loadProject, type Project } from '../core/project.js';
-import { type Clock, systemClock } from '../core/time.js';
+import { deferred } from '../core/tasks.js';
+import { backOffMs, type Clock, systemClock } from '../core/time.js';
 import { topicMatcher } from '../platform/broker/topics.js';
 import type { Platform } from '../platform/options.js';
 import type { UpOptions, UpResult } from '../platform/up/options.js';
@@ -15,20 +16,20 @@ import { parseStreamUrl } from '../stream/url.js';
 export interface UpProjectOptions extends Omit<UpOptions, 'boards' | 'readers' | 'project'> {
   /** Folder of aiot.yaml. */
   project: string;
-  /** Values for the routes' variables; they go before the environment, which goes before the project's own. */
+  /** Values for the routes' variables; they override the environment, which overrides the project's own. */
   set: Readonly<Record<string, string>>;
-  /** Port of the listener for boards instead of the project's; 0 = any free one. */
+  /** Overrides the port of the project's listener for boards; 0 = any free one. */
   boardPort?: number | undefined;
   clock?: Clock;
 }
 
-/** How long a start waits for routes whose far sides are not there, ms. They are tried on. */
+/** How long the start waits for routes with unreachable peers, ms. They are retried afterwards. */
 const patienceMs = 3000;
 
 /**
- * Starts a platform and, in the same process, what a project has beside it: a listener for its boards, and its routes, each kept
- * running apart from the others. Nothing is started when anything in the project is wrong.
- * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and what a route can never be started with
+ * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, each supervised
+ * independently. Nothing is started if anything in the project is invalid.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and permanent errors of a route
  */
 export async function upProject(options: UpProjectOptions, log: (line: string) => void): Promise<UpPlatform> {
   const { set: given, clock = systemClock } = options;
@@ -71,7 +72,7 @@ async function projectRoutes(project: Project, given: Readonly<Record<string, st
   return file === undefined ? [] : loadRoutes(resolve(project.dir, file), { set: setOf(project, given) });
 }
 
-/** `set` goes before the environment, and the project's own come last. */
+/** `set` overrides the environment, and the project's own values come last. */
 function setOf({ config }: Project, given: Readonly<Record<string, string>>): Record<string, string> {
   const own = Object.entries(config.up?.set ?? {}).filter(([name]) => !process.env[name]);
   return { ...Object.fromEntries(own), ...given };
@@ -94,15 +95,15 @@ function readersOf(route: Route): [string, string][] {
 function described({ name, from, to }: Route, state: Supervised['state']) {
   const shown = (url: string) => {
     const { endpoint, host, path } = parseStreamUrl(url);
-    // An absolute path after file: has its slash already.
+    // An absolute path after file: already begins with a slash.
     return path === '' ? endpoint : host === '' ? `${endpoint}${path}` : `${endpoint}/${path}`;
   };
   return { name, from: from.map(shown), to: to.map(shown), state };
 }
 
 /**
- * Routes in the order in which they are to end: one that writes to the platform before those that read it there, so that each
- * can still hand on what it has. Routes in a circle come last, together.
+ * Routes in shutdown order: a route that writes to the platform ends before those that read the same topic there, so that each can still
+ * deliver its messages. Routes in a cycle come last, together.
  */
 export function endingOrder(
   routes: readonly Route[],
@@ -122,21 +123,21 @@ export function endingOrder(
 function feeds(from: Route, to: Route, fits: (filter: string, topic: string) => boolean): boolean {
   const written = from.to.map(localPlace).filter((place) => place !== null);
   const read = to.from.map(localPlace).filter((place) => place !== null);
-  // Where an expression says the topic, it may be any.
+  // If an expression computes the topic, it may be any.
   return written.some(({ path }) => read.some((own) => from.topic !== undefined || fits(own.path, path)));
 }
 
-/** A place at the platform that is started in this process. */
+/** An endpoint on the platform in this process. */
 interface LocalPlace {
-  /** Topic, or filter. */
+  /** Topic, or topic filter. */
   path: string;
-  /** What tells readers of one filter apart: `iot` of `?group=iot`. */
+  /** Distinguishes readers of the same filter: `iot` of `?group=iot`. */
   group: string;
   qos: 0 | 1 | 2;
   retain: boolean;
 }
 
-/** What an address names at the platform of this process: `aiot://stream/TOPIC`; null for any other. @throws AIOT_STREAM_URL */
+/** The endpoint of an address on the platform in this process: `aiot://stream/TOPIC`; null for any other. @throws AIOT_STREAM_URL */
 function localPlace(url: string): LocalPlace | null {
   const parts = parseStreamUrl(url);
   if (parts.scheme !== 'aiot' || !['', 'stream'].includes(parts.host)) return null;
@@ -144,12 +145,12 @@ function localPlace(url: string): LocalPlace | null {
   return { path: parts.path || '#', group, qos, retain };
 }
 
-/** The reader's name, by which the platform waits for it. */
+/** The reader's name, by which the platform can wait for it. */
 function readerName(route: string, { path, group }: LocalPlace): string {
   return `${route} ${path} ${group}`;
 }
 
-/** Opens addresses of the platform in its own process, for one route. */
+/** Opens addresses of the platform within its own process, for one route. */
 function localOpener(streams: Platform['streams'], route: string): StreamOpener {
   return {
     source(url, { queue, overflow }) {
@@ -166,7 +167,7 @@ function localOpener(streams: Platform['streams'], route: string): StreamOpener 
   };
 }
 
-/** One run of a route: resolves when it was told to end, or its sources have no more. */
+/** One run of a route: resolves when it was asked to end, or its sources are exhausted. */
 type RunRoute = (options: {
   signal: AbortSignal;
   onOpen: () => void;
@@ -174,21 +175,21 @@ type RunRoute = (options: {
 }) => Promise<unknown>;
 
 interface Supervised {
-  /** When it first reads and writes, or has ended of itself. @throws what it can never be started with */
+  /** Resolves at the first read and write, or when it has ended on its own. @throws permanent errors */
   readonly ready: Promise<void>;
   readonly state: 'starting' | 'running' | 'failing' | 'ended';
-  /** Writes what was read, then ends. */
+  /** Writes messages that have been read, then ends. */
   stop(): Promise<void>;
 }
 
-/** Waits between two runs of a route that failed, ms. */
+/** Delay between two runs of a failing route, ms. */
 const firstWaitMs = 500;
 
 const longestWaitMs = 30_000;
 
 /**
- * Keeps a route running: one that fails is started again, later and later. What an error says that is no news of the outside
- * world (a setting, a file that cannot be) ends it, when it comes before the route was ever open.
+ * Supervises a route: after a failure it is restarted with increasing delays. Before the route was first open, an error that is not caused
+ * by the outside world (an invalid setting or file) ends it.
  */
 function supervise(options: {
   name: string;
@@ -207,31 +208,25 @@ function supervise(options: {
       if (sides.get(endpoint) === now) continue;
       const before = sides.get(endpoint);
       sides.set(endpoint, now);
-      if (now === 'failing') say(`route ${name}: ${endpoint} fails${error ? `: ${error}` : ''}`);
-      if (now === 'connected' && before === 'failing') say(`route ${name}: ${endpoint} is there again`);
+      if (now === 'failing') say(`route ${name}: ${endpoint} failed${error ? `: ${error}` : ''}`);
+      if (now === 'connected' && before === 'failing') say(`route ${name}: ${endpoint} is available again`);
     }
   };
 
-  let ready: () => void = () => {};
-  let refuse: (error: unknown) => void = () => {};
-  const started = new Promise<void>((resolve, reject) => {
-    [ready, refuse] = [resolve, reject];
-  });
-  started.catch(() => {});
+  const { promise: started, resolve: ready, reject: refuse } = deferred();
 
   const keep = async () => {
-    let wait = firstWaitMs;
-    for (;;) {
+    for (let failures = 0; ; ) {
       const onOpen = () => {
-        if (opened) say(`route ${name} runs again`);
+        if (opened) say(`route ${name} is running again`);
         opened = true;
-        wait = firstWaitMs;
+        failures = 0;
         state = 'running';
         ready();
       };
       try {
         await run({ signal, onOpen, onState: watch });
-        if (!signal.aborted) say(`route ${name} has ended: its source has no more`);
+        if (!signal.aborted) say(`route ${name} has ended: its source has no more messages`);
         break;
       } catch (error) {
         if (signal.aborted) break;
@@ -240,11 +235,11 @@ function supervise(options: {
           break;
         }
         state = 'failing';
+        const wait = backOffMs(++failures, firstWaitMs, longestWaitMs);
         const why = error instanceof Error ? error.message : String(error);
-        say(`route ${name} failed and is started again in ${wait / 1000} s: ${why}`);
+        say(`route ${name} failed and restarts in ${wait / 1000} s: ${why}`);
         await clock.sleep(wait, signal).catch(() => {});
         if (signal.aborted) break;
-        wait = Math.min(2 * wait, longestWaitMs);
       }
     }
     state = 'ended';
@@ -263,7 +258,7 @@ function supervise(options: {
   };
 }
 
-/** Whether the same may succeed later. */
+/** Whether a retry may succeed. */
 function worthAgain(error: unknown): boolean {
   return error instanceof AiotError && error.retryable;
 }

@@ -13,37 +13,37 @@ import {
   serverCertificate,
 } from './certificates.js';
 
-/** A certificate as the platform remembers it. */
+/** A certificate as the platform stores it. */
 export interface IssuedCertificate {
   /** PEM */
   certificate: string;
   /** SHA-256 of the DER, 64 hex digits. */
   fingerprint: string;
-  /** Hex, in small letters. */
+  /** Lower-case hex. */
   serial: string;
   /** ms since 1970 */
   expires: number;
 }
 
-/** The platform's own certificate authority: it signs the server's certificate and those of the devices. */
+/** The platform's own certificate authority: it signs the certificates of the server and of devices. */
 export interface Authority {
-  /** PEM, and the file it is in. */
+  /** PEM, and the file that contains it. */
   certificate: string;
   file: string;
-  /** Key and certificate for a server that is reached by these names; made anew when they change or it nears its end. */
+  /** Key and certificate for a server with these host names; renewed when the names change or the certificate is about to expire. */
   server(hosts: string[]): Promise<{ key: string; certificate: string }>;
   /** @throws AIOT_CSR_INVALID */
   device(request: { csr: string; name: string; id: string }): Promise<IssuedCertificate>;
-  /** PEM of a list that revokes certificates with these serial numbers. `at`: ms since 1970, in seconds later than the one before. */
+  /** PEM of a list that revokes the certificates with these serial numbers. `at`: ms since 1970, in a later second than the previous list. */
   revocationList(serials: readonly string[], at: number): Promise<string>;
 }
 
 const renewBefore = 30 * 86_400_000;
 
 /**
- * Opens the authority in this folder (ca.key 0600, ca.crt), or makes one. `now`: ms since 1970. `inUse`: there must be
- * one, for it has signed certificates that are out there; a new one in its place would lock their owners out.
- * With a passphrase the key is encrypted (PKCS#8), also one that was there as it is.
+ * Opens the authority in this folder (ca.key 0600, ca.crt), or creates one. `now`: ms since 1970. `inUse`: it must exist,
+ * because it has signed certificates in use; a new authority would lock their owners out.
+ * With a passphrase the key is encrypted (PKCS#8), even if it was stored in plain text before.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (also for a key that is not the certificate's), AIOT_CA_LOCKED
  */
 export async function openAuthority(
@@ -68,7 +68,7 @@ export async function openAuthority(
   };
 }
 
-/** Fingerprint (SHA-256 of the DER, 64 hex digits) and end (ms since 1970) of a PEM certificate. */
+/** Fingerprint (SHA-256 of the DER, 64 hex digits) and expiry (ms since 1970) of a PEM certificate. */
 export function describeCertificate(pem: string): { fingerprint: string; expires: number } {
   const certificate = new X509Certificate(pem);
   return {
@@ -81,9 +81,9 @@ async function readIssuer(folder: string, inUse: boolean, passphrase?: string): 
   const [crt, keyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
   const certificate = await textOrNull(crt);
   if (certificate === null) {
-    // The certificate is written last: a key alone has signed nothing yet, and is replaced.
+    // The certificate is written last: a key without one has signed nothing yet and is replaced.
     if (!inUse && (await textOrNull(join(folder, 'server.crt'))) === null) return null;
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `${crt} is gone, and devices trust nothing else`, {
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `${crt} is missing, and devices trust no other CA`, {
       next: restore,
     });
   }
@@ -93,12 +93,14 @@ async function readIssuer(folder: string, inUse: boolean, passphrase?: string): 
     if (passphrase && !isSealed(kept)) await writeFileAtomic(keyFile, sealKey(key, passphrase), 0o600);
     return { certificate, key };
   }
-  throw new AiotError('AIOT_FILE_MALFORMED', `${keyFile} is not the key of ${crt}`, { next: restore });
+  throw new AiotError('AIOT_FILE_MALFORMED', `${keyFile} is not the key that belongs to ${crt}`, {
+    next: restore,
+  });
 }
 
-const restore = 'Put back what a backup has of the folder, or start a new platform with --data.';
+const restore = 'Restore the folder from a backup, or start a new platform with --data.';
 
-/** Whether these are a certificate and its key; false for what is neither. */
+/** Whether the certificate and the key belong together; false if either is malformed. */
 function belongs(certificate: string, key: string): boolean {
   try {
     return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
@@ -142,7 +144,7 @@ async function textOrNull(path: string): Promise<string | null> {
   return bytes?.toString('utf8') ?? null;
 }
 
-/** scrypt's cost (RFC 7914): what `openssl pkcs8 -scrypt` uses, 16 MiB. */
+/** scrypt cost (RFC 7914), as used by `openssl pkcs8 -scrypt`: 16 MiB. */
 const cost = { N: 2 ** 14, r: 8, p: 1 };
 
 function isSealed(pem: string): boolean {
@@ -150,8 +152,8 @@ function isSealed(pem: string): boolean {
 }
 
 /**
- * A PKCS#8 key under a passphrase: EncryptedPrivateKeyInfo (RFC 5958, 3) by PBES2 (RFC 8018, 6.2) with scrypt (RFC 7914, 7)
- * and AES-256-CBC, so that openssl reads it too.
+ * Encrypts a PKCS#8 key with a passphrase: EncryptedPrivateKeyInfo (RFC 5958, 3), PBES2 (RFC 8018, 6.2) with scrypt (RFC 7914, 7)
+ * and AES-256-CBC, which openssl can read.
  */
 function sealKey(pem: string, passphrase: string): string {
   const der = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' });
@@ -170,21 +172,21 @@ function sealKey(pem: string, passphrase: string): string {
   );
 }
 
-/** The key in it, PKCS#8 PEM. @throws AIOT_CA_LOCKED without the passphrase, or with another */
+/** Decrypts the key to PKCS#8 PEM. @throws AIOT_CA_LOCKED if the passphrase is missing or wrong */
 function unsealKey(pem: string, passphrase: string | undefined, file: string): string {
   if (passphrase === undefined || passphrase === '') {
-    throw new AiotError('AIOT_CA_LOCKED', `${file} is encrypted, and there is no passphrase for it`);
+    throw new AiotError('AIOT_CA_LOCKED', `${file} is encrypted, but no passphrase was given`);
   }
   try {
     return createPrivateKey({ key: pem, passphrase }).export({ type: 'pkcs8', format: 'pem' }).toString();
   } catch (cause) {
-    throw new AiotError('AIOT_CA_LOCKED', `${file} cannot be read with the passphrase that was given`, {
+    throw new AiotError('AIOT_CA_LOCKED', `${file} cannot be decrypted with the given passphrase`, {
       cause,
     });
   }
 }
 
-/** DER (X.690): a tag, the length of the content, the content. */
+/** A DER element (X.690): tag, length of the content, content. */
 function element(tag: number, ...contents: Buffer[]): Buffer {
   const content = Buffer.concat(contents);
   const { length } = content;

@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import type { RegistryClient } from '../api/client.js';
+import { chipIdOf, type DeviceInfo, type ProvisionReply } from '../api/fields.js';
 import { keyIdOf, publicKeyOf, sha256Hex } from '../core/crypto.js';
 import { AiotError } from '../core/errors.js';
 import { aiotVersion } from '../core/folders.js';
@@ -10,16 +12,14 @@ import {
   verifyBirth,
 } from '../formats/manifest/birth.js';
 import type { TrustRoot } from '../formats/manifest/envelope.js';
-import type { RegistryClient } from '../registry/client.js';
-import { chipIdOf, type DeviceInfo, type ProvisionReply } from '../registry/fields.js';
 import { describeCertificate } from './authority.js';
 
 export type BirthClient = { devices: { birth: Pick<RegistryClient['devices']['birth'], 'put'> } };
 
-/** What was made for a device. */
+/** A file or image made for a device. */
 export interface Made {
   name: string;
-  /** Place in flash; null = a file of its own. */
+  /** Offset in flash; null = a separate file. */
   offset: number | null;
   data: Uint8Array | string;
 }
@@ -27,15 +27,15 @@ export interface Made {
 interface BirthInput {
   reply: ProvisionReply;
   made: readonly Made[];
-  /** null = no board was there. */
+  /** null = no board was connected. */
   chip: BirthChip | null;
-  /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
+  /** The operator's signing key, PKCS#8 PEM: used only here and never sent. */
   privatePem: string;
   /** ms since 1970 */
   now: number;
 }
 
-/** Signs a device's birth certificate and stores it in the registry. @throws AIOT_SIGNATURE_INVALID (another key than the platform trusts) */
+/** Signs a device's birth certificate and stores it in the registry. @throws AIOT_SIGNATURE_INVALID (the platform does not trust the key) */
 export async function recordBirth(client: BirthClient, input: BirthInput): Promise<Birth> {
   const { reply, made, chip, privatePem, now } = input;
   const { name, id, type, mac, chipId } = reply.device;
@@ -81,33 +81,33 @@ export const verifiedDeviceSchema = z.object({
   verified: z.boolean(),
   checks: z.array(checkSchema),
   birth: birthSchema,
-  /** Key ids that signed it. */
+  /** Ids of the keys that signed it. */
   keys: z.array(z.string()),
-  /** When the registry took it, ms since 1970. */
+  /** When the registry stored it, ms since 1970. */
   stored: z.int(),
 });
 
 export type VerifiedDevice = z.output<typeof verifiedDeviceSchema>;
 
-/** What is found on a board, or in its files. */
+/** Contents of a board or of its files. */
 export interface Found {
   chip?: { name: string; mac: string };
-  /** Contents by the name that the birth certificate has for them. */
+  /** Contents by their name in the birth certificate. */
   images: ReadonlyMap<string, Uint8Array>;
 }
 
-/** The birth certificate as the registry has it, its signatures checked. @throws AIOT_NOT_FOUND, AIOT_BIRTH_MISSING, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID */
+/** Fetches the birth certificate and checks its signatures. @throws AIOT_NOT_FOUND, AIOT_BIRTH_MISSING, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID */
 async function fetchBirth(client: VerifyClient, name: string, trust: TrustRoot | null) {
   const { envelope, stored } = await client.devices.birth.get(name);
   const root = trust ?? (await client.trust.get());
-  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'nobody says whose signature counts');
+  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'no trusted signer is known for birth certificates');
   return { ...verifyBirth(envelope, root), stored };
 }
 
 /**
- * Compares a device with its birth certificate: what the registry has, and where given, the board or its files. What
- * does not fit is told, not thrown.
- * @throws as `fetchBirth`
+ * Compares a device with its birth certificate: its registry entry and, if given, the board or its files. Mismatches are
+ * reported, not thrown.
+ * @throws the errors of `fetchBirth`
  */
 export async function verifyDevice(
   client: VerifyClient,
@@ -136,12 +136,12 @@ export async function verifyDevice(
   return { name, id: device.id, verified, checks, birth, keys: keyids, stored };
 }
 
-/** A rotated device has two until it uses the new one: both are named, and which of them the birth certificate is for. */
+/** A rotated device has two certificates until it uses the new one. Both are named, and which one the birth certificate covers. */
 function certificateChecks(told: string, { fingerprint, next }: DeviceInfo): Check[] {
   const waiting = next?.fingerprint === told;
   const all = [fingerprint, next?.fingerprint].filter(Boolean);
   const passed = all.includes(told);
-  const got = waiting ? `${told} (made, and not used yet)` : told;
+  const got = waiting ? `${told} (created, not used yet)` : told;
   return [
     { check: 'certificate', passed, expected: told, got: passed ? got : all.join(', ') || 'none' },
     ...(waiting && fingerprint !== null ? [equal('in use until then', fingerprint, fingerprint)] : []),

@@ -4,7 +4,7 @@ import { AiotError } from '../core/errors.js';
 
 const day = 86_400_000;
 
-/** Clocks of devices run late: a certificate is valid from a little before it was made. */
+/** Device clocks may be slow, so a certificate is valid from shortly before it was issued. */
 const skew = 5 * 60_000;
 
 export interface Issuer {
@@ -14,7 +14,7 @@ export interface Issuer {
   key: string;
 }
 
-/** A root of its own, valid for ten years. `key`: PKCS#8 PEM. */
+/** A self-signed root certificate, valid for ten years. `key`: PKCS#8 PEM. */
 export async function selfSignedCa(key: string, name: string, now: number): Promise<string> {
   const x509 = await loadX509();
   const keys = await importKeyPair(key);
@@ -34,7 +34,7 @@ export async function selfSignedCa(key: string, name: string, now: number): Prom
   return `${certificate.toString('pem')}\n`;
 }
 
-/** One year; the names and addresses are its subject alternative names. */
+/** Valid for one year; the host names and addresses become its subject alternative names. */
 export async function serverCertificate(
   issuer: Issuer,
   key: string,
@@ -57,8 +57,8 @@ export async function serverCertificate(
 }
 
 /**
- * Two years, for client authentication. CN = the device's name, serialNumber = its id; what else the request asks for is
- * ignored. @throws AIOT_CSR_INVALID
+ * Valid for two years, for client authentication. CN = the device's name, serialNumber = its id; everything else in the request
+ * is ignored. @throws AIOT_CSR_INVALID
  */
 export async function deviceCertificate(
   issuer: Issuer,
@@ -76,7 +76,7 @@ export async function deviceCertificate(
   return `${certificate.toString('pem')}\n`;
 }
 
-/** The key that a PKCS#10 request asks a certificate for, once the request is shown to be signed by it. */
+/** The public key of a PKCS#10 request, after verifying that the request is signed with it. */
 async function keyOfRequest(csr: string) {
   const x509 = await loadX509();
   let request: InstanceType<typeof x509.Pkcs10CertificateRequest>;
@@ -91,12 +91,12 @@ async function keyOfRequest(csr: string) {
     throw new AiotError('AIOT_CSR_INVALID', `expected a request for an ECDSA P-256 key, got ${got}`);
   }
   if (!(await request.verify().catch(() => false))) {
-    throw new AiotError('AIOT_CSR_INVALID', 'the request is not signed by the key that it is for');
+    throw new AiotError('AIOT_CSR_INVALID', 'the request is not signed with its own key');
   }
   return request.publicKey.export();
 }
 
-/** The public key of a request (SPKI DER, base64), once the request is shown to be signed by it. @throws AIOT_CSR_INVALID */
+/** The public key of a request (SPKI DER, base64), after verifying that the request is signed with it. @throws AIOT_CSR_INVALID */
 export async function requestKey(csr: string): Promise<string> {
   const { webcrypto } = await import('node:crypto');
   const der = await webcrypto.subtle.exportKey('spki', await keyOfRequest(csr));
@@ -104,8 +104,8 @@ export async function requestKey(csr: string): Promise<string> {
 }
 
 /**
- * A list of revoked certificates (RFC 5280, 5) by their serial numbers, in hex. It says of itself that it is good as long as the CA: a
- * broker that is told nothing new goes on, and who copies it sees to it that it is fresh. @param at ms since 1970
+ * A revocation list (RFC 5280, 5) of serial numbers in hex. It is valid as long as the CA, so that a broker without updates
+ * keeps working; whoever copies the list must keep it fresh. @param at ms since 1970
  */
 export async function revocationList(
   issuer: Issuer,
@@ -117,7 +117,7 @@ export async function revocationList(
   const revocationDate = new Date(at);
   const list = await x509.X509CrlGenerator.create({
     issuer: ca.subjectName.toJSON(),
-    // A clock that is late would take a list of now for one of later.
+    // A slow clock would treat a current list as not yet valid.
     thisUpdate: new Date(at - skew),
     nextUpdate: ca.notAfter,
     entries: serials.map((serialNumber) => ({ serialNumber, revocationDate })),
@@ -128,7 +128,7 @@ export async function revocationList(
     signingKey: await importSigningKey(issuer.key),
     signingAlgorithm: ecdsa,
   });
-  // The library names it CRL, which OpenSSL does not know (RFC 7468, 7).
+  // The library labels it CRL, which OpenSSL does not accept (RFC 7468, 7).
   const lines =
     Buffer.from(list.rawData)
       .toString('base64')
@@ -136,7 +136,7 @@ export async function revocationList(
   return ['-----BEGIN X509 CRL-----', ...lines, '-----END X509 CRL-----', ''].join('\n');
 }
 
-/** A number that rises (RFC 5280, 5.2.3): seconds since 1970, in DER with a sign of its own. */
+/** An increasing number (RFC 5280, 5.2.3): seconds since 1970 as a positive DER integer. */
 function crlNumber(at: number): Buffer {
   const der = Buffer.from([0x02, 5, 0, 0, 0, 0, 0]);
   der.writeUInt32BE(Math.floor(at / 1000), 3);
@@ -169,14 +169,14 @@ async function leaf(issuer: Issuer, publicKey: PublicKey, usage: string) {
   ];
 }
 
-/** 127 random bits: positive in DER, as RFC 5280, 4.1.2.2 wants it. */
+/** 127 random bits: a positive DER integer, as RFC 5280, 4.1.2.2 requires. */
 function serialNumber(): string {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
   return bytes.toString('hex');
 }
 
-/** A PKCS#10 request (PEM) for a certificate, signed by the key that it is for. `privatePem`: PKCS#8, ECDSA P-256. */
+/** A PKCS#10 certificate request (PEM), signed with its own key. `privatePem`: PKCS#8, ECDSA P-256. */
 export async function certificateRequest(privatePem: string, name: string): Promise<string> {
   const x509 = await loadX509();
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
@@ -189,22 +189,22 @@ export async function certificateRequest(privatePem: string, name: string): Prom
 
 type X509 = typeof import('@peculiar/x509');
 
-/** ECDSA on P-256 with SHA-256: what mbedTLS on the chip, OpenSSL and browsers all take. */
+/** ECDSA on P-256 with SHA-256: supported by mbedTLS on the chip, OpenSSL and all browsers. */
 const ecdsa = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
-/** Loads @peculiar/x509 (0.2 s), which takes node:crypto's webcrypto by itself. Its container wants the reflect polyfill to be there before it. */
+/** Loads @peculiar/x509 (0.2 s), which uses node:crypto's webcrypto automatically. Its container needs the reflect polyfill to be loaded first. */
 async function loadX509(): Promise<X509> {
   await import('reflect-metadata');
   return import('@peculiar/x509');
 }
 
-/** PKCS#8 PEM → a key that signs. */
+/** PKCS#8 PEM → a signing key. */
 async function importSigningKey(privatePem: string): Promise<webcrypto.CryptoKey> {
   const der = Buffer.from(privatePem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
   return webcrypto.subtle.importKey('pkcs8', der, ecdsa, true, ['sign']);
 }
 
-/** PKCS#8 PEM → both halves. */
+/** PKCS#8 PEM → key pair. */
 async function importKeyPair(privatePem: string): Promise<CryptoKeyPair> {
   const privateKey = await importSigningKey(privatePem);
   const { d: _, key_ops: __, ...jwk } = await webcrypto.subtle.exportKey('jwk', privateKey);

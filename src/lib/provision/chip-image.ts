@@ -1,3 +1,4 @@
+import { chipIdOf, type ProvisionReply } from '../api/fields.js';
 import { generateKeyPair, publicKeyOf } from '../core/crypto.js';
 import { newId } from '../core/names.js';
 import type { ChipName } from '../formats/esp-image/chips.js';
@@ -6,14 +7,13 @@ import { decryptNvs, encryptNvs, readNvsKeys } from '../formats/nvs/crypt.js';
 import { readNvs } from '../formats/nvs/read.js';
 import type { NvsEntry } from '../formats/nvs/types.js';
 import { writeNvs } from '../formats/nvs/write.js';
-import { chipIdOf, type ProvisionReply } from '../registry/fields.js';
 import { selfSignedCa } from './certificates.js';
 import type { ChipOptions } from './chip-options.js';
 import { type DeviceImage, deviceImage, type ImagePart } from './device-image.js';
 import type { Enrolled } from './enroll.js';
 import { descriptionOf, type NewFile } from './identity-folder.js';
 
-/** The NVS image and the partition table of one device. @throws AIOT_NVS_UNFIT, AIOT_PARTITIONS_MALFORMED */
+/** The NVS image and the partition table of one device. @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED */
 export function imageFor({ key, reply }: Enrolled, options: ChipOptions): DeviceImage {
   const { chip, wifi, nvsVersion, table, flashBytes, encrypt, old = null } = options;
   const { device, certificate, urls, ca, trust, root, release } = reply;
@@ -30,9 +30,9 @@ export function imageFor({ key, reply }: Enrolled, options: ChipOptions): Device
 }
 
 /**
- * Refuses what could not be made, before anybody is asked for a certificate: with a key and certificates of the usual size,
- * and with all that the device has already.
- * @throws AIOT_NVS_UNFIT, AIOT_PARTITIONS_MALFORMED
+ * Detects images that cannot be built before a certificate is requested: checked with a key and certificates of typical size
+ * and with everything already stored on the device.
+ * @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED
  */
 export async function checkImages(
   devices: readonly { name: string; type: string; options: ChipOptions }[],
@@ -68,10 +68,10 @@ function chipIdIn({ chipId, mac }: ProvisionReply['device']): string | null {
   return chipId ?? (mac === null ? null : chipIdOf(mac));
 }
 
-/** Files of the parts, in their order. */
+/** File names of the parts, in order. */
 export const imageNames = { nvs: 'nvs.bin', partitions: 'partitions.bin', keys: 'nvs_keys.bin' } as const;
 
-/** All files of a chip's folder. The private key is in the NVS image and in no other of them. */
+/** All files in a chip's folder. The private key is only in the NVS image. */
 export const chipFiles = [...Object.values(imageNames), 'device.crt', 'device.json'] as const;
 
 /** A part of an image with its name. */
@@ -87,7 +87,7 @@ export function partsOf({ nvs, partitions, keys }: DeviceImage): NamedPart[] {
   ];
 }
 
-/** device.json is the last to be moved in: a folder is whole when it is there. */
+/** device.json is moved in last: the folder is complete once it exists. */
 export function filesOfChip(image: DeviceImage, reply: ProvisionReply, chip: ChipName): NewFile[] {
   return [
     ...partsOf(image).map(({ name, data }) => ({
@@ -100,25 +100,25 @@ export function filesOfChip(image: DeviceImage, reply: ProvisionReply, chip: Chi
   ];
 }
 
-/** An NVS partition as it is in flash, and the nvs_keys partition where it is encrypted. */
+/** An NVS partition as read from flash, with the nvs_keys partition if it is encrypted. */
 export interface OldNvs {
   nvs: Uint8Array;
   keys: Uint8Array | null;
 }
 
-/** What the device itself has written since it was made: never set back by a new certificate. */
+/** Entries written by the device itself since it was provisioned: a new certificate never resets them. */
 const itsOwn = new Set(['aiot_update/sequence', 'aiot_update/floor', 'aiot/model_slot']);
 
 /**
- * The image with all that an earlier NVS has and the new one does not say: Wi-Fi, the firmware's own settings, what the
- * device has committed. Encrypted again with the same keys, where it was.
- * @param image a plain one @throws AIOT_NVS_MALFORMED, AIOT_NVS_UNFIT
+ * Adds all entries of an earlier NVS that the new image does not set: Wi-Fi, the firmware's own settings, the device's
+ * committed versions. Re-encrypted with the same keys if it was encrypted.
+ * @param image in plain text @throws AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT
  */
 export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): DeviceImage {
   const keys = old.keys === null ? null : readNvsKeys(old.keys);
   const before = readNvs(keys ? decryptNvs(old.nvs, keys) : old.nvs).entries;
   const made = readNvs(image.nvs.data).entries;
-  // Whom to trust is told as a whole: a key or a piece of a root that was left over would be another's.
+  // Trust entries are replaced as a whole: a leftover key or root fragment would belong to other trust data.
   const told = made.some(isTrust);
   const kept = before.filter((entry) => !told || !isTrust(entry));
   const merged = new Map<string, NvsEntry>(kept.map((entry) => [placeOf(entry), entry]));

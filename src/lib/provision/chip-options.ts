@@ -5,19 +5,19 @@ import { decryptNvs, readNvsKeys } from '../formats/nvs/crypt.js';
 import { readNvs } from '../formats/nvs/read.js';
 import type { OldNvs } from './chip-image.js';
 
-/** What goes into a chip's image besides its identity. */
+/** Contents of a chip's image besides its identity. */
 export interface ChipOptions {
   chip: ChipName;
-  /** null = it is set later, on the board. */
+  /** null = configured later, on the board. */
   wifi: Wifi | null;
   /** Format of the NVS pages. */
   nvsVersion: 1 | 2;
-  /** The partition table as CSV, or as the bytes that a board has; null = the default one. */
+  /** The partition table as CSV, or as the bytes read from a board; null = the default one. */
   table: string | Uint8Array | null;
-  /** Bytes of the board's flash. */
+  /** Size of the board's flash, bytes. */
   flashBytes: number;
   encrypt: boolean;
-  /** What the device has in NVS already: kept where the new image does not say otherwise. Encrypted as it is. */
+  /** The device's current NVS: its entries are kept unless the new image sets them. Encrypted if the device's is. */
   old?: OldNvs | null;
 }
 
@@ -26,18 +26,18 @@ export interface Wifi {
   password: string;
 }
 
-/** Flash of the usual boards, bytes. */
+/** Flash size of common boards, bytes. */
 export const usualFlashBytes = 4 * 1024 ** 2;
 
-/** The chip of a type of device that is called as a chip is; null for a type that says nothing of a chip. */
+/** The chip whose name is the device type; null for any other type. */
 export function chipOfType(type: string): ChipName | null {
   return chipNames.find((name) => name === type) ?? null;
 }
 
 /**
- * A network's name and password as 802.11 has them: a name of 1 to 32 bytes; no password, 8 to 63 printable characters
- * (WPA passphrase), or 64 hex digits (the key itself).
- * @throws AIOT_USAGE, without the password
+ * Validates a network's name and password as 802.11 does. A name has 1 to 32 bytes. A password has 8 to 63 printable characters (WPA
+ * passphrase) or 64 hex digits (the key itself), or is absent.
+ * @throws AIOT_USAGE, without showing the password
  */
 export function checkWifi(ssid: string, password: string): Wifi {
   const bytes = Buffer.byteLength(ssid);
@@ -53,21 +53,21 @@ export function checkWifi(ssid: string, password: string): Wifi {
   );
 }
 
-/** What somebody asked to be put into images, before files were read. */
+/** Requested image contents, before any file is read. */
 export interface ImageRequest {
   ssid?: string | undefined;
-  /** File with the password as its first line; else the variable. */
+  /** File with the password on its first line; if absent, the environment variable is used. */
   passwordFile?: string | undefined;
-  /** The password as the environment has it. */
+  /** The password from the environment. */
   password?: string | undefined;
   nvsVersion: 1 | 2;
-  /** File of a partition table, CSV. */
+  /** File with the partition table, CSV. */
   partitions?: string | undefined;
   flashBytes?: number | undefined;
   encrypt: boolean;
 }
 
-/** The same for all devices of a run. `table` null = the default one, or the board's own. */
+/** Settings shared by all devices of a run. `table` null = the default one, or the board's own. */
 export type CommonImage = Omit<ChipOptions, 'chip'>;
 
 /** Reads the files. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND */
@@ -83,18 +83,18 @@ export async function imageRequest(asked: ImageRequest): Promise<CommonImage> {
 async function wifiOf({ ssid, passwordFile, password }: ImageRequest): Promise<Wifi | null> {
   if (ssid === undefined) {
     if (passwordFile === undefined) return null;
-    throw new AiotError('AIOT_USAGE', 'expected the name of the network that the password is for', {
-      next: 'Give it: --wifi-ssid NAME',
+    throw new AiotError('AIOT_USAGE', "a Wi-Fi password also needs the network's name", {
+      next: 'Add it: --wifi-ssid NAME',
     });
   }
-  // Spaces belong to a password; the end of its line does not.
+  // Spaces belong to a password; the line ending does not.
   const told = passwordFile === undefined ? password : (await readText(passwordFile)).replace(/\r?\n$/, '');
   return checkWifi(ssid, told ?? '');
 }
 
 /**
- * The type of a device as somebody typed it. Chips' names count without case; what is one slip from such a name is
- * refused, for it would quietly become a computer. Any other name is free. `strict` false: the chip is said elsewhere.
+ * Parses a device type entered by a user. Chip names are case-insensitive; a name one typo away from a chip name is
+ * rejected, for it would silently become a computer. Any other name is allowed. `strict` false: the chip is given separately.
  * @throws AIOT_USAGE
  */
 export function deviceType(text: string, strict = true): string {
@@ -103,12 +103,12 @@ export function deviceType(text: string, strict = true): string {
   if (chip !== undefined) return chip;
   const near = strict ? chipNames.find((name) => isOneSlip(lower, name)) : undefined;
   if (near === undefined) return text;
-  throw new AiotError('AIOT_USAGE', `no chip is called "${text}": did you mean ${near}?`, {
-    next: `--type ${near}; a type of this very name needs its chip besides: --chip ${near}`,
+  throw new AiotError('AIOT_USAGE', `unknown chip "${text}". Did you mean ${near}?`, {
+    next: `Use --type ${near}. To keep your own type name, add --chip ${near}.`,
   });
 }
 
-/** Whether one letter too many, too few or another one, or two that changed places, is all that differs. */
+/** Whether the texts differ by one inserted, missing or replaced letter, or by one swapped pair. */
 function isOneSlip(a: string, b: string): boolean {
   if (a === b || Math.abs(a.length - b.length) > 1) return a === b;
   let from = 0;
@@ -122,13 +122,13 @@ function isOneSlip(a: string, b: string): boolean {
   );
 }
 
-/** The network that an image has its device join, its password untold; null = none. */
+/** The network that an image makes its device join, without the password; null = none. */
 export function wifiTold({ wifi, old }: Pick<ChipOptions, 'wifi' | 'old'>) {
   if (wifi) return { ssid: wifi.ssid, open: wifi.password === '' };
   return old ? wifiIn(old) : null;
 }
 
-/** As it stays in the NVS that a new certificate is put into. */
+/** The network already stored in the NVS that a new certificate is written to. */
 function wifiIn({ nvs, keys }: OldNvs): { ssid: string; open: boolean } | null {
   const { entries } = readNvs(keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys)));
   const text = (key: string): string => {

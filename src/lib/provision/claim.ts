@@ -2,26 +2,26 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { createClient, type RegistryClient } from '../api/client.js';
+import type { Claim, ClaimRequest } from '../api/contract/devices.js';
 import { generateKeyPair } from '../core/crypto.js';
 import { AiotError, hasCode, unless } from '../core/errors.js';
 import { readJson, readText, writeFileAtomic } from '../core/files.js';
 import { issueText } from '../core/issues.js';
-import { createClient, type RegistryClient } from '../registry/client.js';
-import type { Claim, ClaimRequest } from '../registry/device-api.js';
 import { describeCertificate } from './authority.js';
 import { certificateRequest } from './certificates.js';
 import { requireNames } from './enroll.js';
 import { readIdentity } from './held-identity.js';
 import { identityFiles, identityOf, openPlace } from './identity-folder.js';
 
-/** What a device needs to claim its certificate: carried to it by hand, good once. */
+/** The data a device needs to claim its certificate: copied to it by hand, valid for one use. */
 export const claimFileSchema = z.strictObject({
   spec: z.literal('aiot-claim/1'),
   name: z.string(),
   type: z.string(),
   /** https URL of the platform. */
   url: z.string(),
-  /** PEM of the platform's CA; null = one that every machine knows. */
+  /** PEM of the platform's CA; null = a publicly trusted one. */
   ca: z.string().nullable(),
   token: z.string(),
   /** ms since 1970 */
@@ -33,9 +33,9 @@ type ClaimFile = z.output<typeof claimFileSchema>;
 export const madeClaimSchema = claimFileSchema.extend({
   id: z.string(),
   mac: z.string().nullable(),
-  /** The guide's decimal chip id: firmware of the guide with it is confirmed from now on. */
+  /** The guide's decimal chip id: the guide's firmware with this id is accepted from now on. */
   chipId: z.string().nullable(),
-  /** Where it was written; null = it was printed alone. */
+  /** File that contains the claim; null = it was only printed. */
   file: z.string().nullable(),
 });
 
@@ -45,11 +45,11 @@ interface ClaimOptions extends ClaimRequest {
   client: { url: string; claims: Pick<RegistryClient['claims'], 'make'> };
   /** PEM file of the platform's CA. */
   caFile: string | undefined;
-  /** File for the claim, mode 0600. */
+  /** Output file for the claim, mode 0600. */
   out: string | undefined;
 }
 
-/** Registers a device and makes the token for its certificate. @throws AIOT_USAGE, AIOT_DEVICE_EXISTS, AIOT_FILE_NOT_WRITABLE */
+/** Registers a device and creates the token for its certificate. @throws AIOT_USAGE, AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE */
 export async function makeClaim({ client, caFile, out, ...request }: ClaimOptions): Promise<MadeClaim> {
   const { name, type } = request;
   requireNames({ name, type });
@@ -67,7 +67,7 @@ async function readClaim(file: string): Promise<ClaimFile> {
   const parsed = claimFileSchema.safeParse(await readJson(file));
   if (parsed.success) return parsed.data;
   throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(parsed.error, 'the file')}`, {
-    next: 'aiot device claim NAME --type TYPE --out FILE makes one.',
+    next: 'Create one with `aiot device claim NAME --type TYPE --out FILE`.',
   });
 }
 
@@ -75,35 +75,35 @@ export const activatedSchema = z.object({
   name: z.string(),
   id: z.string(),
   type: z.string(),
-  /** As the platform has it now. */
+  /** Its current state on the platform. */
   state: z.string(),
   certificate: z.object({ fingerprint: z.string(), expires: z.int() }),
-  /** Whether its certificate was claimed now. */
+  /** Whether this call claimed its certificate. */
   claimed: z.boolean(),
-  /** What was written. */
+  /** Files written. */
   files: z.array(z.string()),
 });
 
 type Activated = z.output<typeof activatedSchema>;
 
 interface ActivateOptions {
-  /** Folder of the identity. */
+  /** Folder with the identity. */
   dir: string;
-  /** A claim file, where the folder has no identity yet. */
+  /** A claim file, used if the folder has no identity yet. */
   claim: string | undefined;
 }
 
 /**
- * On the device: claims its certificate if it has none, for a key that is made here and stays here, and tells the platform
- * that it is there.
- * @throws AIOT_FILE_NOT_FOUND (neither identity nor claim), AIOT_IDENTITY_EXISTS (both), AIOT_CLAIM_INVALID,
- * AIOT_PLATFORM_UNREACHABLE, AIOT_CERTIFICATE_REFUSED
+ * Runs on the device. If there is no certificate, it creates a key that never leaves the device and claims a certificate for it. Then it
+ * reports to the platform that the device is present.
+ * @throws AIOT_FILE_NOT_FOUND (neither identity nor claim), AIOT_ALREADY_EXISTS (both), AIOT_CLAIM_INVALID, AIOT_PLATFORM_UNREACHABLE,
+ * AIOT_CERTIFICATE_REFUSED
  */
 export async function activateDevice({ dir, claim }: ActivateOptions): Promise<Activated> {
   const files = claim === undefined ? [] : await claimIdentity(dir, await readClaim(claim));
   if (!existsSync(join(dir, 'device.json'))) {
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `${dir} holds no identity of a device (device.json)`, {
-      next: `Make a claim where the operator is (aiot device claim NAME --out claim.json), and here: aiot device activate ${dir} --claim claim.json`,
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `${dir} contains no device identity (device.json)`, {
+      next: `As an operator, run \`aiot device claim NAME --out claim.json\`. Then run \`aiot device activate ${dir} --claim claim.json\` here.`,
     });
   }
   const { urls, ca, key, certificate: cert } = await readIdentity(dir);
@@ -118,25 +118,26 @@ export async function activateDevice({ dir, claim }: ActivateOptions): Promise<A
   }
 }
 
-/** A device has no token: what is refused is its certificate. */
+/** A device has no token: the error is about its certificate. */
 function refused(dir: string) {
   return (cause: unknown): never => {
     if (!hasCode(cause, 'AIOT_TOKEN_INVALID')) throw cause;
-    const reason = 'it is revoked, was replaced by another, has expired, or is unknown';
-    throw new AiotError('AIOT_CERTIFICATE_REFUSED', `the certificate in ${dir} is not taken: ${reason}`, {
+    const reason = 'it is revoked, replaced, expired or unknown';
+    throw new AiotError('AIOT_CERTIFICATE_REFUSED', `the certificate in ${dir} was rejected: ${reason}`, {
       cause,
     });
   };
 }
 
-/** The key of a claim that is under way: an answer may be lost, and the token is good for one key alone. */
+/** The key of a pending claim: if the response is lost, the retry needs the same key, for the token is valid for one key only. */
 const keyFile = 'claim.key';
 
 async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {
   const { url, ca, token } = claim;
   if (existsSync(join(dir, 'device.json'))) {
-    throw new AiotError('AIOT_IDENTITY_EXISTS', `${dir} has its certificate already`, {
-      next: `Leave --claim out: aiot device activate ${dir}`,
+    throw new AiotError('AIOT_ALREADY_EXISTS', `${dir} already has its certificate`, {
+      subject: 'identity',
+      next: `Omit --claim: aiot device activate ${dir}`,
     });
   }
   const place = await openPlace(dir, identityFiles);
@@ -148,7 +149,7 @@ async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {
     if (before === undefined) await writeFileAtomic(pending, key, 0o600);
     const request = await certificateRequest(key, claim.name);
     const reply = await client.claims.redeem(token, request).catch(async (error: unknown) => {
-      // A key that the token is not good for never will be asked for again.
+      // The token will never be valid for this key, so the key is useless.
       if (hasCode(error, 'AIOT_CLAIM_INVALID')) await rm(pending, { force: true });
       throw error;
     });

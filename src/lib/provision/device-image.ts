@@ -15,60 +15,61 @@ import {
   writePartitionTable,
 } from '../formats/partitions.js';
 
-/** Who a device on a chip is, with its secrets. PEM texts. */
+/** Identity of a device on a chip, including its secrets. Keys and certificates are PEM text. */
 export interface ImageIdentity {
   name: string;
-  /** `dev_…`, as the platform gave it. */
+  /** `dev_…`, assigned by the platform. */
   id: string;
   /** Type that models and firmware are released for. */
   type: string;
   chip: ChipName;
   /** The guide's decimal chip id: the lower three octets of the factory MAC as one number; null = not known yet. */
   chipId: string | null;
-  /** PKCS#8, ECDSA P-256: it is in no other file. */
+  /** PKCS#8, ECDSA P-256: stored in no other file. */
   key: string;
   certificate: string;
 }
 
-/** What is put into an image besides the identity. */
+/** Contents of an image besides the identity. */
 export interface ImageOptions {
-  /** null = it is set later, on the board. */
+  /** null = configured later, on the board. */
   wifi: { ssid: string; password: string } | null;
-  /** `https://…` and `mqtts://…` as the device reaches them; PEM of the CA. */
+  /** `https://…` and `mqtts://…` URLs as reached from the device; PEM of the CA. */
   platform: { http: string; mqtts: string; ca: string };
   trust: TrustRoot | null;
-  /** The root that this trust is from, of platforms whose keys are apart. */
+  /** The root that this trust comes from, on platforms with separate keys per role. */
   root?: Envelope | null | undefined;
-  /** No release below `floor`, and none that is not above `sequence`, is ever taken. */
+  /** The device rejects releases below `floor` and releases not above `sequence`. */
   release: { sequence: number; floor: number };
   /** Format of the NVS pages. */
   version: 1 | 2;
-  /** The partition table as CSV, or as the bytes that a board has; null = the default one (4 MiB, two app slots, two model slots). */
+  /** The partition table as CSV, or as the bytes read from a board; null = the default one (4 MiB, two app slots, two model slots). */
   table: string | Uint8Array | null;
-  /** Bytes of the board's flash; a table that goes past it is refused. */
+  /** Size of the board's flash, bytes; a table that exceeds it is rejected. */
   flashBytes: number;
-  /** Encrypts NVS with keys made here. */
+  /** Encrypts NVS with newly generated keys. */
   encrypt: boolean;
 }
 
-/** One part of an image and its place in flash. */
+/** One part of an image and its offset in flash. */
 export interface ImagePart {
   offset: number;
   data: Uint8Array;
 }
 
-/** What makes a chip with firmware the device. */
+/** The data that gives a chip with firmware the identity of a device. */
 export interface DeviceImage {
   nvs: ImagePart;
   partitions: ImagePart;
-  /** The nvs_keys partition, where NVS is encrypted. As secret as the key itself. */
+  /** The nvs_keys partition, if NVS is encrypted. As secret as the private key. */
   keys?: ImagePart;
 }
 
 /**
- * What makes a chip with firmware the device: its NVS partition, its partition table and, encrypted, the nvs_keys partition.
- * @param random source of the keys that NVS is encrypted with
- * @throws AIOT_NVS_UNFIT, AIOT_PARTITIONS_MALFORMED, AIOT_CSV_MALFORMED
+ * Builds the data that gives a chip with firmware the identity of a device: NVS partition, partition table and, if encrypted, the
+ * nvs_keys partition.
+ * @param random source of the keys that encrypt NVS
+ * @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED, AIOT_FILE_MALFORMED
  */
 export function deviceImage(
   identity: ImageIdentity,
@@ -95,12 +96,12 @@ function nvsOf(identity: ImageIdentity, options: ImageOptions, size: number): Ui
     return writeNvs(deviceEntries(identity, options), { size, version: options.version });
   } catch (error) {
     if (!hasCode(error, 'AIOT_NVS_UNFIT')) throw error;
-    const next = 'Shorten the values, or give a table with a larger nvs partition: --partitions FILE.csv';
-    throw new AiotError(error.code, error.message, { next, cause: error });
+    const next = 'Shorten the values, or use a table with a larger nvs partition: --partitions FILE.csv';
+    throw error.reworded(error.message, { next, cause: error });
   }
 }
 
-/** The table that a board gets: the one given, or the default one. @throws AIOT_PARTITIONS_MALFORMED, AIOT_CSV_MALFORMED */
+/** The table for a board: the one given, or the default one. @throws AIOT_FILE_MALFORMED, AIOT_FILE_MALFORMED */
 export function imageTable({
   table,
   flashBytes,
@@ -114,24 +115,21 @@ export function imageTable({
   return parsePartitionsCsv(table ?? defaultTable, { flashBytes, file });
 }
 
-/** The partition that is called as its subtype is, or the first of that subtype. */
+/** The partition of this subtype with the given name, or else the first of that subtype. */
 function partitionOf({ partitions }: PartitionTable, name: string, subtype: number): Partition {
   const of = partitions.filter((row) => row.type === 1 && row.subtype === subtype);
   const found = of.find(({ label }) => label === name) ?? of[0];
   if (found) return found;
-  throw new AiotError(
-    'AIOT_PARTITIONS_MALFORMED',
-    `the partition table has no partition of type data, ${name}`,
-    {
-      next: `Add a row to it: ${name},data,${name},,${name === 'nvs' ? '0x5000' : '0x1000'}`,
-    },
-  );
+  throw new AiotError('AIOT_FILE_MALFORMED', `the partition table has no data partition named ${name}`, {
+    subject: 'partitions',
+    next: `Add a row to it: ${name},data,${name},,${name === 'nvs' ? '0x5000' : '0x1000'}`,
+  });
 }
 
-/** Of the layout below. A firmware that finds a greater one than it knows asks to be updated. */
+/** Version of the layout below. Firmware that finds a newer version than it knows asks to be updated. */
 const layout = 1;
 
-/** What firmware finds in NVS; docs/nvs.md is written for who reads it there. */
+/** The NVS entries that the firmware reads; documented for firmware authors in docs/reference/nvs.md. */
 function deviceEntries(identity: ImageIdentity, options: ImageOptions): NvsEntry[] {
   const { platform, wifi, trust, root, release } = options;
   const aiot = 'aiot';
@@ -156,7 +154,7 @@ function deviceEntries(identity: ImageIdentity, options: ImageOptions): NvsEntry
   ];
 }
 
-/** The keys that may sign a release, numbered; those without the right to are left out. */
+/** The keys that may sign a release, numbered; keys without that role are omitted. */
 function trustEntries(trust: TrustRoot): NvsEntry[] {
   const { keyids, threshold } = trust.roles.release;
   const keys = keyids.flatMap((id) => (trust.keys[id] ? [{ id, key: trust.keys[id].publicKey }] : []));
@@ -171,10 +169,10 @@ function trustEntries(trust: TrustRoot): NvsEntry[] {
   ];
 }
 
-/** A blob of NVS in its older version ends with its page: so it is cut into pieces that fit. */
+/** In version 1 of NVS a blob cannot span pages, so it is split into chunks that fit. */
 const pieceBytes = 1500;
 
-/** The root's envelope, from which firmware walks to newer ones. */
+/** The root's envelope, from which the firmware updates to newer roots. */
 function rootEntries(root: Envelope): NvsEntry[] {
   const bytes = Buffer.from(JSON.stringify(root));
   return Array.from({ length: Math.ceil(bytes.length / pieceBytes) }, (_, i) => ({
@@ -194,10 +192,13 @@ function number(namespace: string, key: string, type: 'u8' | 'u32', value: numbe
 }
 
 /**
- * The partition table of a new board: 4 MiB, two app slots, two model slots with their records. otadata and the first app
- * are where Arduino and PlatformIO upload to (0xe000, 0x10000). 0x9000 to 0xe000 stays free: tables of earlier versions
- * have an NVS of 20 KiB there, which an upload for such a board must not find taken. Every other partition that earlier
- * tables have is where it was. Model slots are of a type of our own: the numbers of `data` belong to ESP-IDF. See docs/nvs.md.
+ * The partition table of a new board: 4 MiB, two app slots, two model slots with their records.
+ *
+ * - otadata and the first app are where Arduino and PlatformIO upload to (0xe000, 0x10000).
+ * - 0x9000 to 0xe000 stays free: tables of earlier versions have an NVS of 20 KiB there, and an upload for such a board must find that
+ * range free.
+ * - Every other partition of earlier tables keeps its place.
+ * - Model slots have a type of our own: the numbers of `data` belong to ESP-IDF. See docs/reference/nvs.md.
  */
 export const defaultTable = `# name, type, subtype, offset, size, flags
 otadata,  data, ota,      0xe000,   0x2000,

@@ -1,22 +1,22 @@
+import type { RegistryClient } from '../api/client.js';
+import type { Latest } from '../api/contract/devices.js';
+import type { ProvisionReply } from '../api/fields.js';
 import { generateKeyPair } from '../core/crypto.js';
 import { AiotError } from '../core/errors.js';
 import { namePattern } from '../core/names.js';
-import type { RegistryClient } from '../registry/client.js';
-import type { Latest } from '../registry/devices.js';
-import type { ProvisionReply } from '../registry/fields.js';
 import { describeCertificate } from './authority.js';
 import { certificateRequest } from './certificates.js';
 
-/** How a device comes by its certificate. */
+/** How a device gets its certificate. */
 export type Enrolment =
-  /** It is registered. */
+  /** A new device is registered. */
   | { kind: 'new'; type: string; mac?: string | undefined; chipId?: string | undefined }
-  /** It gets its next one; the one before ends at its first use, or with `now` as soon as the next one is where it belongs. */
+  /** The device gets its next certificate. The old one ends at the first use of the new one, or with `now` once the new one is installed. */
   | { kind: 'rotate'; now: boolean; latest?: Latest }
-  /** Another board takes its place. */
+  /** Another board takes the device's place. */
   | { kind: 'replace'; mac?: string | undefined; latest?: Latest };
 
-/** The calls of the registry's client that this needs. */
+/** The registry calls used here. */
 export type EnrolClient = {
   devices: Pick<RegistryClient['devices'], 'provision' | 'rotate' | 'settle' | 'replace' | 'act'>;
   trust: Pick<RegistryClient['trust'], 'get'>;
@@ -30,7 +30,7 @@ export interface Enrolled {
 
 /**
  * Makes a key and gets a certificate for it.
- * @throws AIOT_USAGE (no name), AIOT_TRUST_MISSING, AIOT_DEVICE_EXISTS, AIOT_NOT_FOUND, AIOT_DEVICE_CHANGED, and what the platform says
+ * @throws AIOT_USAGE (no name), AIOT_TRUST_MISSING, AIOT_ALREADY_EXISTS, AIOT_NOT_FOUND, AIOT_DEVICE_CHANGED, and the platform's errors
  */
 export async function enroll(client: EnrolClient, name: string, how: Enrolment): Promise<Enrolled> {
   requireNames({ name, ...(how.kind === 'new' ? { type: how.type } : {}) });
@@ -47,10 +47,7 @@ function asked(client: EnrolClient, name: string, how: Enrolment, csr: string): 
   switch (how.kind) {
     case 'new': {
       const { type, mac, chipId } = how;
-      return devices.provision(name, type, csr, {
-        ...(mac === undefined ? {} : { mac }),
-        ...(chipId === undefined ? {} : { chipId }),
-      });
+      return devices.provision(name, type, csr, mac, chipId);
     }
     case 'rotate':
       return devices.rotate(name, csr, false, how.latest);
@@ -59,7 +56,7 @@ function asked(client: EnrolClient, name: string, how: Enrolment, csr: string): 
   }
 }
 
-/** Of a rotation at once: ends the certificate before, after the new one was written to where it belongs. */
+/** For an immediate rotation: revokes the old certificate once the new one is installed. */
 export async function endOld(client: EnrolClient, name: string, how: Enrolment, { reply }: Enrolled) {
   if (how.kind !== 'rotate' || !how.now) return;
   await client.devices.settle(name, describeCertificate(reply.certificate).fingerprint);
@@ -70,13 +67,13 @@ export function requireNames(names: Record<string, string>): void {
   for (const [what, value] of Object.entries(names)) {
     if (namePattern.test(value)) continue;
     const rule = 'letters, digits, dot, dash or underscore, at most 64';
-    throw new AiotError('AIOT_USAGE', `expected the device's ${what} to be ${rule}, got "${value}"`);
+    throw new AiotError('AIOT_USAGE', `invalid ${what} of the device: expected ${rule}, got "${value}"`);
   }
 }
 
 /**
- * Takes back a registration that came to nothing. One that was rotated or replaced stays: it is repeated.
- * Never fails: the reason for it is what is told.
+ * Undoes a failed registration. A rotation or replacement is not undone, because it can be repeated.
+ * Never throws: the original error is the one to report.
  */
 export async function giveUp(client: EnrolClient, name: string, how: Enrolment): Promise<void> {
   if (how.kind === 'new') await client.devices.act(name, 'revoke').catch(() => {});

@@ -17,9 +17,9 @@ import { imageNames, type OldNvs } from './chip-image.js';
 import { type Identity, identitySchema } from './identity-folder.js';
 
 /**
- * Reads the folder that `aiot device provision` writes: of a computer its files, of a chip its NVS image, as the firmware
+ * Reads a folder written by `aiot device provision`: for a computer its files, for a chip its NVS image, as the firmware
  * would.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED naming the file and the member, AIOT_NVS_MALFORMED
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED naming the file and the member, AIOT_FILE_MALFORMED
  */
 export async function readIdentity(folder: string): Promise<HeldIdentity> {
   const path = (name: string) => join(folder, name);
@@ -30,7 +30,7 @@ export async function readIdentity(folder: string): Promise<HeldIdentity> {
   };
   const identity = await parse('device.json', identitySchema).catch((error: unknown) => {
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `${folder} holds no identity of a device (device.json)`, {
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `${folder} contains no device identity (device.json)`, {
       cause: error,
       next: `aiot device provision NAME --type virtual --out ${folder}`,
     });
@@ -50,7 +50,7 @@ export async function readIdentity(folder: string): Promise<HeldIdentity> {
   };
 }
 
-/** Which device an NVS image is of; null for what it does not say. @throws AIOT_NVS_MALFORMED */
+/** The device that an NVS image belongs to; null for missing values. @throws AIOT_FILE_MALFORMED */
 export function nameInImage({ nvs, keys }: OldNvs): { name: string | null; id: string | null } {
   const { entries } = readNvs(keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys)));
   const text = (key: string) => {
@@ -60,20 +60,20 @@ export function nameInImage({ nvs, keys }: OldNvs): { name: string | null; id: s
   return { name: text('name'), id: text('id') };
 }
 
-/** What a device holds of itself and of whom it trusts. PEM texts. */
+/** A device's identity and the keys it trusts. PEM texts. */
 export interface HeldIdentity extends Identity {
   key: string;
   certificate: string;
   ca: string;
-  /** null = it was given none, and takes no update. */
+  /** null = none was provided, so the device accepts no updates. */
   trust: TrustRoot | null;
-  /** The root that this trust is from, of a device that walks from one to the next. */
+  /** The root that this trust comes from, for a device that follows root updates. */
   root?: Envelope | undefined;
 }
 
 /**
- * The identity in a device's NVS image, as its firmware reads it (docs/nvs.md). `what` names the image in errors.
- * @throws AIOT_NVS_MALFORMED (damaged, or of no device of ours)
+ * The identity in a device's NVS image, as its firmware reads it (docs/reference/nvs.md). `what` names the image in errors.
+ * @throws AIOT_FILE_MALFORMED (damaged, or not written by aiot)
  */
 export function identityInImage({ nvs, keys }: OldNvs, what: string): HeldIdentity {
   const plain = keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys));
@@ -81,7 +81,9 @@ export function identityInImage({ nvs, keys }: OldNvs, what: string): HeldIdenti
   const text = (place: string): string => {
     const entry = entries.get(place);
     if (entry?.type === 'string') return entry.value;
-    throw new AiotError('AIOT_NVS_MALFORMED', `${what} is no device's image: it has no ${place}`);
+    throw new AiotError('AIOT_FILE_MALFORMED', `${what} is not a device image: ${place} is missing`, {
+      subject: 'nvs',
+    });
   };
   return {
     name: text('aiot/name'),
@@ -96,7 +98,7 @@ export function identityInImage({ nvs, keys }: OldNvs, what: string): HeldIdenti
   };
 }
 
-/** The pieces root0, root1 … of a root's envelope, put together. */
+/** Joins the chunks root0, root1 … of a root's envelope. */
 function rootIn(entries: ReadonlyMap<string, NvsEntry>): { root?: Envelope } {
   const pieces: Uint8Array[] = [];
   for (;;) {

@@ -3,30 +3,30 @@ import { link, lstat, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promis
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
+import { macSchema, type ProvisionReply } from '../api/fields.js';
 import { sha256Hex } from '../core/crypto.js';
 import { AiotError, systemCode } from '../core/errors.js';
 import { makeFolder, syncFolder, writeFileAtomic } from '../core/files.js';
 import { type ChipName, chipNames } from '../formats/esp-image/chips.js';
-import { macSchema, type ProvisionReply } from '../registry/fields.js';
 
-/** device.json: what a device needs to know about itself and its platform. */
+/** device.json: the data a device needs about itself and its platform. */
 export const identitySchema = z.object({
   name: z.string(),
   id: z.string(),
   type: z.string(),
-  /** Of a device on a chip. */
+  /** Only for a device on a chip. */
   chip: z.enum(chipNames).optional(),
-  /** Of the board that it was made for, where one was named. */
+  /** MAC of the board it was made for, if one was specified. */
   mac: macSchema.optional(),
   urls: z.object({ http: z.string(), mqtts: z.string() }),
 });
 
 export type Identity = z.output<typeof identitySchema>;
 
-/** device.json is the last to be moved in: an identity is whole when it is there. */
+/** device.json is moved in last: an identity is complete once it exists. */
 export const identityFiles = ['device.key', 'device.crt', 'ca.crt', 'trust.json', 'device.json'] as const;
 
-/** The folder of a device that is a computer: a Pi, a gateway, a virtual one. `key`: PKCS#8 PEM. */
+/** The folder of a device that is a computer: a Pi, a gateway or a virtual device. `key`: PKCS#8 PEM. */
 export function identityOf(key: string, answer: Answer): NewFile[] {
   const { certificate, ca, trust } = answer;
   const contents: Record<(typeof identityFiles)[number], string> = {
@@ -41,7 +41,7 @@ export function identityOf(key: string, answer: Answer): NewFile[] {
   return [...root, ...files];
 }
 
-/** device.json, for people and tools. `chip`: of a device that is a chip. */
+/** device.json, for people and tools. `chip`: only for a device on a chip. */
 export function descriptionOf({ device, urls }: Answer, chip?: ChipName): string {
   const { name, id, type, mac } = device;
   const board = { ...(chip !== undefined && { chip }), ...(mac !== null && { mac }) };
@@ -51,38 +51,44 @@ export function descriptionOf({ device, urls }: Answer, chip?: ChipName): string
 
 type Answer = Pick<ProvisionReply, 'device' | 'certificate' | 'ca' | 'trust' | 'root' | 'urls'>;
 
-/** One file that is to appear in a folder; those with a key in them are their owner's alone (mode 0600). */
+/** A file to create in a folder; files that contain a key are readable only by their owner (mode 0600). */
 export interface NewFile {
   name: string;
   data: Uint8Array | string;
   secret?: boolean;
 }
 
-/** A folder in which files are to appear: all of them or none. */
+/** A folder that receives either all of the files or none. */
 interface Place {
-  /** Written in full beside the folder's files first, then moved in, in this order. Returns their paths. @throws AIOT_IDENTITY_EXISTS, AIOT_FILE_NOT_WRITABLE */
+  /**
+   * Writes all files to a staging folder, then moves them in, in this order. Returns their paths. @throws AIOT_ALREADY_EXISTS,
+   * AIOT_FILE_NOT_WRITABLE
+   */
   put(files: readonly NewFile[]): Promise<string[]>;
-  /** Takes away again what `put` has put. */
+  /** Removes the files that `put` created. */
   undo(): Promise<void>;
-  /** Takes back what was made for it; folders that were made in vain go too. */
+  /** Removes the staging folder, and any folders that were created for nothing. */
   leave(): Promise<void>;
 }
 
 /**
- * Opens a folder, made when missing, before anybody is asked for anything. What killed runs left in it is removed.
- * @param names the files to come. None of them is there yet, unless `over`: then they take the place of those that are.
- * @throws AIOT_IDENTITY_EXISTS, AIOT_FILE_NOT_WRITABLE
+ * Opens a folder, creating it if missing, before the platform is contacted. Leftovers of killed runs are removed.
+ * @param names the files to come. None of them may exist yet, unless `over` is set: then existing files are replaced.
+ * @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE
  */
 export async function openPlace(out: string, names: readonly string[], over = false): Promise<Place> {
   const taken = over ? undefined : names.find((name) => existsSync(join(out, name)));
-  if (taken) throw new AiotError('AIOT_IDENTITY_EXISTS', `${join(out, taken)} is there already`);
+  if (taken)
+    throw new AiotError('AIOT_ALREADY_EXISTS', `${join(out, taken)} already exists`, {
+      subject: 'identity',
+    });
   const made = await makeFolder(out);
   await removeStale(out);
   const stage = await mkdtemp(join(out, stagePrefix)).catch((cause: unknown) => {
     const reason = systemCode(cause) ?? 'unknown error';
-    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write into ${out} (${reason})`, { cause });
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write to ${out} (${reason})`, { cause });
   });
-  // A full disk is told of before anybody is asked.
+  // A full disk is reported before the platform is contacted.
   await writeFileAtomic(join(stage, 'probe'), new Uint8Array(probeBytes)).catch(async (error: unknown) => {
     await takeBack(out, stage, made);
     throw error;
@@ -107,7 +113,7 @@ export async function openPlace(out: string, names: readonly string[], over = fa
   };
 }
 
-/** As much as an identity with its images takes. */
+/** Size of an identity with its images. */
 const probeBytes = 64 * 1024;
 
 interface Move {
@@ -126,48 +132,49 @@ async function moveAll(names: readonly string[], { from, to, over }: Move): Prom
     }
     await syncFolder(to);
   } catch (error) {
-    // What was there before is gone once it was written over: then the new files stay, and a repeat mends the rest.
+    // Overwritten files are lost. In that case the new files stay, and a repeated run fixes the rest.
     if (!over) for (const name of moved) await rm(join(to, name), { force: true });
     throw error;
   }
 }
 
-/** Moves without replacing: of two that provision into one folder at once, one gets it. @throws AIOT_IDENTITY_EXISTS */
+/** Moves without replacing: if two runs provision into one folder at once, only one succeeds. @throws AIOT_ALREADY_EXISTS */
 async function moveNew(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
-    if (systemCode(error) === 'EEXIST') throw new AiotError('AIOT_IDENTITY_EXISTS', `${to} is there already`);
-    // FAT, as on SD cards, has no links.
+    if (systemCode(error) === 'EEXIST')
+      throw new AiotError('AIOT_ALREADY_EXISTS', `${to} already exists`, { subject: 'identity' });
+    // FAT, as used on SD cards, has no hard links.
     await rename(from, to);
   }
 }
 
-/** `made`: the topmost folder that was made in vain. Another identity may have been written into one meanwhile. */
+/** `made`: the topmost folder created for nothing. Another identity may have been written into it meanwhile. */
 async function takeBack(out: string, stage: string, made: string | undefined): Promise<void> {
   await rm(stage, { recursive: true, force: true });
   if (made === undefined) return;
   try {
     for (let path = resolve(out); path.startsWith(resolve(made)); path = dirname(path)) await rmdir(path);
   } catch {
-    // Not empty: it is somebody's now.
+    // Not empty: another run has written into it.
   }
 }
 
 const host = sha256Hex(hostname()).slice(0, 8);
 
-/** Of the folder in which this process makes an identity, beside where it goes: whose it is, and on which machine. */
+/** Prefix of this process's staging folder, created next to the target: identifies the machine and the process. */
 const stagePrefix = `.identity-${host}-${process.pid}-`;
 
-/** `.identity-HOST-PID-xxxxxx`; without the two, of versions before. */
+/** `.identity-HOST-PID-xxxxxx`; earlier versions omitted HOST and PID. */
 const stageName = /^\.identity-(?:([0-9a-f]{8})-(\d+)-)?[A-Za-z0-9]{6}$/;
 
-/** No run takes as long with one device: of another machine, or with a process id that somebody else has by now. */
+/** No run takes this long for one device. Older folders are leftovers of another machine, or their process id has been reused. */
 const oldMs = 6 * 3_600_000;
 
-/** Removes what runs that were killed have left in a folder: a private key may be in it. Those under way keep theirs. */
+/** Removes the leftovers of killed runs from a folder, for they may contain a private key. Running processes keep theirs. */
 export async function removeStale(folder: string): Promise<void> {
-  // A folder that cannot be read is told of by whoever writes into it.
+  // An unreadable folder is reported when it is written to.
   const names = await readdir(folder).catch(() => []);
   for (const name of names) {
     const match = stageName.exec(name);
@@ -179,7 +186,7 @@ export async function removeStale(folder: string): Promise<void> {
   }
 }
 
-/** Whether a run on this machine was killed while it made an identity for this folder. */
+/** Whether a run on this machine was killed while creating an identity in this folder. */
 export async function isCutShort(folder: string): Promise<boolean> {
   const names = await readdir(folder).catch(() => []);
   return names.some((name) => {
@@ -198,7 +205,7 @@ function isRunning(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: it runs, and is somebody else's.
+    // EPERM: the process is running and belongs to another user.
     return systemCode(error) !== 'ESRCH';
   }
 }

@@ -1,9 +1,9 @@
+import type { RegistryClient } from '../api/client.js';
+import type { DeviceInfo } from '../api/fields.js';
 import { AiotError } from '../core/errors.js';
 import { requireWritable, writeFileAtomic } from '../core/files.js';
-import type { RegistryClient } from '../registry/client.js';
-import type { DeviceInfo } from '../registry/fields.js';
 
-/** What is printed on the label of one device; nothing of it is secret. */
+/** Contents of a device's printed label; none of it is secret. */
 export interface LabelDevice {
   name: string;
   id: string;
@@ -12,41 +12,41 @@ export interface LabelDevice {
   mac: string | null;
   /** The guide's decimal chip id. */
   chipId: string | null;
-  /** SHA-256 of the certificate's DER, 64 hex digits: its beginning is printed. */
+  /** SHA-256 of the certificate's DER, 64 hex digits; only the beginning is printed. */
   fingerprint: string;
 }
 
 type LabelFormat = 'svg' | 'pdf';
 
-/** Refuses a file of labels before anything is made. @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE */
+/** Checks the label file before anything is made. @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE */
 export async function requireLabelFile(file: string | undefined): Promise<void> {
   if (file === undefined) return;
   labelFormatOf(file);
   await requireWritable(file);
 }
 
-/** Writes the labels of devices into a file, in their order. @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE */
+/** Writes the labels of the devices to a file, in order. @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE */
 export async function writeLabels(file: string, devices: readonly LabelDevice[]): Promise<void> {
   await writeFileAtomic(file, await deviceLabels(devices, labelFormatOf(file)));
 }
 
-/** A device as the registry has it; the one that waits for its first certificate has no label yet. @throws AIOT_REQUEST_INVALID */
+/** The label of a registered device; a device still waiting for its first certificate has none. @throws AIOT_REQUEST_INVALID */
 export function labelOf({ name, id, type, mac, chipId, fingerprint, next }: DeviceInfo): LabelDevice {
   const certificate = next?.fingerprint ?? fingerprint;
   if (certificate !== null) return { name, id, type, mac, chipId, fingerprint: certificate };
   throw new AiotError('AIOT_REQUEST_INVALID', `${name} has no certificate yet`, {
-    next: 'Its label is printed when it has claimed it.',
+    next: 'Its label can be printed after it has claimed its certificate.',
   });
 }
 
 interface LabelDevicesOptions {
   client: { devices: Pick<RegistryClient['devices'], 'get' | 'list'> };
-  /** None = all that have a certificate and are not revoked. */
+  /** Empty = all devices that have a certificate and are not revoked. */
   names: readonly string[];
   out: string;
 }
 
-/** Writes the labels of devices of the registry; returns their names. @throws AIOT_NOT_FOUND, and as `writeLabels` */
+/** Writes the labels of registered devices; returns their names. @throws AIOT_NOT_FOUND, and the errors of `writeLabels` */
 export async function labelDevices({ client, names, out }: LabelDevicesOptions): Promise<string[]> {
   await requireLabelFile(out);
   const found: DeviceInfo[] = [];
@@ -61,16 +61,16 @@ function printable({ state, fingerprint }: DeviceInfo): boolean {
 }
 
 /**
- * Labels of 50 × 25 mm with name, type, id, MAC, chip id, the certificate's beginning and a QR code: an SVG of all below each
- * other (a roll), or a PDF of A4 sheets. Nothing on them is secret.
- * @throws AIOT_USAGE for no device
+ * Labels of 50 × 25 mm with name, type, id, MAC, chip id, the start of the certificate's fingerprint and a QR code. The output is one SVG
+ * with the labels below each other (for a roll), or a PDF of A4 sheets. Nothing on them is secret.
+ * @throws AIOT_USAGE if there is no device
  */
 export async function deviceLabels(
   devices: readonly LabelDevice[],
   format: LabelFormat,
 ): Promise<Uint8Array> {
   if (devices.length === 0)
-    throw new AiotError('AIOT_USAGE', 'expected a device to print a label for, got none');
+    throw new AiotError('AIOT_USAGE', 'expected at least one device to print a label for');
   const { default: encodeQR } = await import('qr');
   const layouts = devices.map((device) =>
     layoutLabel(device, encodeQR(labelContent(device), 'raw', { ecc: 'medium', border: 4 })),
@@ -78,31 +78,31 @@ export async function deviceLabels(
   return format === 'pdf' ? labelsPdf(layouts) : Buffer.from(labelsSvg(layouts));
 }
 
-/** The format of a file of labels by its name. @throws AIOT_USAGE */
+/** Returns the label format for a file name. @throws AIOT_USAGE */
 export function labelFormatOf(file: string): LabelFormat {
   const [, ending] = /\.(svg|pdf)$/i.exec(file) ?? [];
   if (ending) return ending.toLowerCase() === 'pdf' ? 'pdf' : 'svg';
-  throw new AiotError('AIOT_USAGE', `expected a file of labels to end with .svg or .pdf, got ${file}`);
+  throw new AiotError('AIOT_USAGE', `expected a label file name that ends with .svg or .pdf, got ${file}`);
 }
 
-/** Of one label, mm. */
+/** Size of one label, mm. */
 const labelWidth = 50;
 
 const labelHeight = 25;
 const margin = 1;
 
-/** Of a Courier letter, by its size. */
+/** Width of a Courier letter as a fraction of the font size. */
 const letterWidth = 0.6;
 
-/** Of the QR code with the white around it that readers want (four modules: ISO/IEC 18004, 6.3.8). */
+/** Side of the QR code including the quiet zone that readers require (four modules: ISO/IEC 18004, 6.3.8). */
 const qrSide = labelHeight - margin;
 
-/** Lengths in mm from the label's upper left corner; `y` of a text is its base line. */
+/** Lengths in mm from the label's upper left corner; `y` is the baseline of the text. */
 interface LabelText {
   text: string;
   x: number;
   y: number;
-  /** Height of a line. */
+  /** Font size. */
   size: number;
   bold: boolean;
 }
@@ -116,12 +116,12 @@ interface LabelBar {
 
 interface LabelLayout {
   texts: LabelText[];
-  /** The dark modules of the QR code, a run of them in a row as one. */
+  /** The dark modules of the QR code; a run of them in a row is one bar. */
   bars: LabelBar[];
 }
 
 /**
- * What a phone reads: a link with the name, and the id, MAC and certificate it is to have. `aiot device show NAME` tells of
+ * Content of the QR code: a link with the name, id, MAC and certificate fingerprint. `aiot device show NAME` shows
  * the device; nothing here is secret.
  */
 export function labelContent({ name, id, mac, fingerprint }: LabelDevice): string {
@@ -155,12 +155,12 @@ function runs(row: readonly boolean[]): [number, number][] {
   return found;
 }
 
-/** Of the lines below the name, mm: all of one size, so that the id is as easy to read as the rest. */
+/** Font size of the lines below the name, mm: the same for all, so that the id is as legible as the rest. */
 const smallSize = 2.05;
 
 const smallStep = 2.5;
 
-/** Letters of that size in a line. */
+/** Letters per line at that size. */
 const lineLetters = Math.floor((labelWidth - qrSide - margin) / (smallSize * letterWidth));
 
 function textsOf({ name, id, type, mac, chipId, fingerprint }: LabelDevice): LabelText[] {
@@ -189,14 +189,14 @@ function textsOf({ name, id, type, mac, chipId, fingerprint }: LabelDevice): Lab
 }
 
 /**
- * In one line, or in two. Of what is longer the beginning and the end, in which names of a series differ: the QR code has
- * all of it, and small letters nobody could read.
+ * Splits a text into one or two lines. Longer texts keep the beginning and the end, where names of a series differ: the QR code has
+ * the full text, and smaller letters would be illegible.
  */
 function linesOf(text: string): string[] {
   if (text.length <= lineLetters) return [text];
   if (text.length > 2 * lineLetters)
     return [`${text.slice(0, lineLetters - 3)}...`, text.slice(-lineLetters)];
-  // Where it has a sign, it is cut behind the last one that leaves a rest for one line.
+  // Breaks after the last separator whose remainder fits on one line, if there is one.
   const sign = text.slice(0, lineLetters).search(/[-_.][^-_.]*$/) + 1;
   const at = text.length - sign <= lineLetters && sign > 0 ? sign : lineLetters;
   return [text.slice(0, at), text.slice(at)];
@@ -207,7 +207,7 @@ function sizeFor(lines: readonly string[], width: number, most: number): number 
   return Math.min(most, width / (letters * letterWidth));
 }
 
-/** Labels below each other, in mm. Grey lines show where to cut. */
+/** Labels below each other, in mm. Grey lines are cutting guides. */
 function labelsSvg(labels: readonly LabelLayout[]): string {
   const height = labelHeight * labels.length;
   const body = labels.map(
@@ -237,7 +237,7 @@ function escapedXml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
 
-/** Thousandths, without needless zeros. */
+/** Rounds to thousandths, without trailing zeros. */
 function mm(value: number): string {
   return String(Math.round(value * 1000) / 1000);
 }
@@ -245,13 +245,13 @@ function mm(value: number): string {
 /** A PDF's unit is 1/72 inch. */
 const point = 72 / 25.4;
 
-/** A4, and the labels on it, mm. */
+/** Layout of the labels on an A4 sheet, mm. */
 const sheet = { width: 210, height: 297, columns: 4, rows: 11, left: 5, top: 11 };
 
 const perSheet = sheet.columns * sheet.rows;
 
 /**
- * A4 sheets of 44 labels with lines to cut along. Source: PDF 1.7 (ISO 32000-1), 7.5 (file structure), 8 (graphics), 9.6.2.2
+ * A4 sheets of 44 labels with cutting lines. Source: PDF 1.7 (ISO 32000-1), 7.5 (file structure), 8 (graphics), 9.6.2.2
  * (the standard fonts, which need not be embedded).
  */
 function labelsPdf(labels: readonly LabelLayout[]): Uint8Array {
@@ -277,7 +277,7 @@ function font(name: string): string {
   return `<< /Type /Font /Subtype /Type1 /BaseFont /${name} /Encoding /WinAnsiEncoding >>`;
 }
 
-/** Objects, the table of where each begins, and where that table does. */
+/** Joins the objects, the cross-reference table with their offsets, and the offset of that table. */
 function document(objects: readonly string[]): Uint8Array {
   let text = '%PDF-1.4\n%\xe2\xe3\xcf\xd3\n';
   const offsets = objects.map((object, i) => {
@@ -301,7 +301,7 @@ function pageContent(labels: readonly LabelLayout[]): string {
     .join('\n');
 }
 
-/** `left` and `top` from the sheet's upper left corner; a PDF counts from the lower left one. */
+/** `left` and `top` are measured from the sheet's upper left corner; PDF coordinates start at the lower left. */
 function sheetLabel({ texts, bars }: LabelLayout, left: number, top: number): string {
   const at = (x: number, y: number) => `${pt(left + x)} ${pt(sheet.height - top - y)}`;
   const edge = `0.75 G 0.3 w ${at(0, labelHeight)} ${pt(labelWidth)} ${pt(labelHeight)} re S`;
@@ -315,7 +315,7 @@ function sheetLabel({ texts, bars }: LabelLayout, left: number, top: number): st
   return [edge, '0 g', ...rectangles, 'f', ...lines].join('\n');
 }
 
-/** A string of the standard encoding; other signs have no place in it. */
+/** A string in the standard encoding, which has no other characters. */
 function escapedPdf(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '?').replace(/[\\()]/g, '\\$&');
 }

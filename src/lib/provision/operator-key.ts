@@ -19,9 +19,13 @@ export async function operatorKey(context: string, folder = configFolder()): Pro
     (bytes) => bytes.toString('utf8'),
     (error: unknown) => {
       if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
-      throw new AiotError('AIOT_KEY_NOT_FOUND', `no signing key for the context ${context} at ${file}`, {
-        cause: error,
-      });
+      throw new AiotError(
+        'AIOT_KEY_NOT_FOUND',
+        `the signing key for the context ${context} is missing: ${file}`,
+        {
+          cause: error,
+        },
+      );
     },
   );
   try {
@@ -32,7 +36,7 @@ export async function operatorKey(context: string, folder = configFolder()): Pro
   }
 }
 
-/** The same, made when there is none yet: mode 0600 in a folder of mode 0700. */
+/** Like operatorKey, but creates the key if there is none: mode 0600 in a folder of mode 0700. */
 export async function ensureOperatorKey(context: string, folder = configFolder()): Promise<string> {
   const there = await unless('AIOT_KEY_NOT_FOUND', operatorKey(context, folder));
   if (there !== undefined) return there;
@@ -42,9 +46,9 @@ export async function ensureOperatorKey(context: string, folder = configFolder()
 }
 
 /**
- * Puts another signing key beside the one in use. The returned function, called once the key counts, makes it the one in use: the old
- * one stays beside it under its id, for nobody signs with it any longer and it may have to be looked at.
- * @returns that function, which gives the file of the key
+ * Stages another signing key next to the current one. The returned function makes it current and is called once the platform trusts
+ * the key. The old key is kept under its id: it no longer signs, but may still be needed for inspection.
+ * @returns that function, which returns the key's file
  */
 export async function replaceOperatorKey(
   context: string,

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import type { RegistryClient } from '../api/client.js';
+import { chipIdOf, type DeviceInfo, isChipId, macSchema } from '../api/fields.js';
 import type { ErrorCode } from '../core/catalogue.js';
 import { sha256Hex } from '../core/crypto.js';
 import { AiotError, unless } from '../core/errors.js';
@@ -12,8 +14,6 @@ import { csvRecords } from '../formats/csv/records.js';
 import { type ChipName, chipNames } from '../formats/esp-image/chips.js';
 import { verifyBirth } from '../formats/manifest/birth.js';
 import type { TrustRoot } from '../formats/manifest/envelope.js';
-import type { RegistryClient } from '../registry/client.js';
-import { chipIdOf, type DeviceInfo, isChipId, macSchema } from '../registry/fields.js';
 import { checkImages, imageNames } from './chip-image.js';
 import { type ChipOptions, checkWifi, chipOfType, deviceType, type Wifi, wifiTold } from './chip-options.js';
 import { identityFiles, identitySchema, isCutShort, removeStale } from './identity-folder.js';
@@ -24,14 +24,14 @@ const fleetDeviceSchema = provisionedDeviceSchema.extend({
   mac: z.string().nullable(),
   /** The guide's decimal chip id. */
   chipId: z.string().nullable(),
-  /** An earlier run made it: its files are those of its birth certificate. */
+  /** Whether an earlier run made the device: its files match its birth certificate. */
   skipped: z.boolean(),
 });
 
 export type FleetDevice = z.output<typeof fleetDeviceSchema>;
 
 export const fleetResultSchema = z.object({
-  /** In the order of the file. */
+  /** In file order. */
   devices: z.array(fleetDeviceSchema),
   failed: z.array(
     z.object({ name: z.string(), line: z.int(), error: z.object({ code: z.string(), message: z.string() }) }),
@@ -49,21 +49,21 @@ export interface FleetOptions extends Pick<MakeOptions, 'privatePem' | 'now'> {
   };
   /** The fleet file. */
   csv: string;
-  /** Each device gets a folder of its name in it. */
+  /** Each device gets a folder with its name here. */
   out: string;
-  /** Devices that are made at the same time. */
+  /** Number of devices made concurrently. */
   jobs: number;
   defaults: FleetDefaults;
-  /** What chips' images have in common. */
+  /** Settings shared by all chip images. */
   image: Omit<ChipOptions, 'chip' | 'wifi'>;
   onProgress?: (done: number, total: number, name: string) => void;
   signal?: AbortSignal;
 }
 
 /**
- * Makes the devices of a fleet file. All of it is checked first; what an earlier run has made is skipped, so a run that
- * was cut short is simply repeated.
- * @throws AIOT_CSV_…, AIOT_DEVICE_EXISTS, AIOT_IDENTITY_EXISTS, AIOT_NVS_UNFIT before anything is made; AIOT_INTERRUPTED
+ * Makes the devices of a fleet file. The whole file is checked first; devices made by an earlier run are skipped, so an
+ * interrupted run can simply be repeated.
+ * @throws AIOT_CSV_…, AIOT_ALREADY_EXISTS, AIOT_ALREADY_EXISTS, AIOT_NVS_UNFIT before anything is made; AIOT_INTERRUPTED
  */
 export async function provisionFleet(options: FleetOptions): Promise<FleetResult> {
   const { client, csv, out, jobs, defaults, image, signal, onProgress, now } = options;
@@ -76,7 +76,7 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
       row.chip ? [{ ...row, options: { ...image, chip: row.chip, wifi: row.wifi } }] : [],
     ),
   );
-  // A run that was killed after all was there has left its folder with the key beside it.
+  // A run killed after the device was complete has left its staging folder, which contains the key.
   for (const name of there.keys()) await removeStale(join(out, name));
   const made = new Map<string, FleetDevice>(there);
   const failed: FleetResult['failed'] = [];
@@ -87,7 +87,7 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
     async (row) => {
       const { name, line, type, chip, mac, chipId, wifi } = row;
       try {
-        // Its key was in the killed run alone: nobody can be this device any more.
+        // Only the killed run had its key: the device can no longer be used.
         if (cutShort.has(name)) await client.devices.act(name, 'revoke');
         const { enrolled, ...device } = await makeDevice({
           client,
@@ -110,9 +110,13 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
     signal,
   );
   if (signal?.aborted && done < rows.length) {
-    throw new AiotError('AIOT_INTERRUPTED', `${done} of ${plural(rows.length, 'device')} are made`, {
-      next: 'Repeat the command: it goes on where it stopped.',
-    });
+    throw new AiotError(
+      'AIOT_INTERRUPTED',
+      `${done} of ${plural(rows.length, 'device')} have been provisioned`,
+      {
+        next: 'Repeat the command to continue.',
+      },
+    );
   }
   const devices = rows.flatMap(({ name }) => made.get(name) ?? []);
   failed.sort((a, b) => a.line - b.line);
@@ -120,8 +124,8 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
 }
 
 /**
- * Devices that an earlier run made, and the names that it had registered when it was killed.
- * @throws AIOT_DEVICE_EXISTS, AIOT_IDENTITY_EXISTS for others of these names
+ * Devices made by an earlier run, and the names that it had registered when it was killed.
+ * @throws AIOT_ALREADY_EXISTS, AIOT_ALREADY_EXISTS for names used by other devices
  */
 async function alreadyThere(
   options: FleetOptions,
@@ -166,18 +170,18 @@ async function alreadyThere(
       continue;
     }
     const other = boardOf(row, registered);
-    if (living) taken.push({ line, text: `${place}: ${name} is registered already` });
+    if (living) taken.push({ line, text: `${place}: ${name} is already registered` });
     else if (other) taken.push({ line, text: `${place}: ${other}` });
     else if (files[0] !== undefined) {
-      inTheWay.push({ line, text: `${place}: ${files[0]} is there already` });
+      inTheWay.push({ line, text: `${place}: ${files[0]} already exists` });
     }
   }
-  refuseAll('AIOT_DEVICE_EXISTS', options.csv, taken);
-  refuseAll('AIOT_IDENTITY_EXISTS', options.csv, inTheWay);
+  refuseAll('AIOT_ALREADY_EXISTS', 'device', options.csv, taken);
+  refuseAll('AIOT_ALREADY_EXISTS', 'identity', options.csv, inTheWay);
   return { there: found, cutShort };
 }
 
-/** Whose the board of a row is already; null = nobody's. */
+/** The problem if another device already uses the row's board or chip id; null = none does. */
 function boardOf(row: FleetRow, registered: readonly DeviceInfo[]): string | null {
   const others = registered.filter(({ name, state }) => name !== row.name && state !== 'revoked');
   const same = others.find(({ mac }) => mac !== null && mac === row.mac);
@@ -187,7 +191,7 @@ function boardOf(row: FleetRow, registered: readonly DeviceInfo[]): string | nul
   return alike ? `the chip id ${alias} is that of ${alike.name} already` : null;
 }
 
-/** As the folder tells it. */
+/** The platform recorded in the folder. */
 async function platformIn(folder: string): Promise<{ platform?: string }> {
   const parsed = identitySchema.safeParse(
     await unless('AIOT_FILE_NOT_FOUND', readJson(join(folder, 'device.json'))),
@@ -195,7 +199,7 @@ async function platformIn(folder: string): Promise<{ platform?: string }> {
   return parsed.success ? { platform: parsed.data.urls.http } : {};
 }
 
-/** Whether the files in its folder are those that its birth certificate tells of. */
+/** Whether the files in the device's folder match its birth certificate. */
 async function isMade(
   client: FleetOptions['client'],
   { device, files, trust }: { device: DeviceInfo; files: string[]; trust: TrustRoot },
@@ -209,19 +213,19 @@ async function isMade(
   return birth.images.every(({ sha256 }) => sums.has(sha256));
 }
 
-/** One device of a fleet file. */
+/** One device in a fleet file. */
 interface FleetRow {
   line: number;
   name: string;
   type: string;
-  /** null = no chip: a folder with an identity. */
+  /** null = no chip: the device gets an identity folder. */
   chip: ChipName | null;
   mac: string | undefined;
   chipId: string | undefined;
   wifi: Wifi | null;
 }
 
-/** What a row that does not say it itself is given. */
+/** Defaults for a row's missing values. */
 interface FleetDefaults {
   type: string;
   chip: ChipName | undefined;
@@ -233,9 +237,9 @@ const columns = ['name', 'type', 'chip', 'mac', 'chip-id', 'ssid', 'password'] a
 type Column = (typeof columns)[number];
 
 /**
- * Reads a fleet: a CSV file with a header out of name, type, chip, mac, chip-id, ssid, password; name alone is needed. All
- * of it is checked before anything is made. `file` names it in messages.
- * @throws AIOT_CSV_COLUMNS, AIOT_CSV_MALFORMED (with the line), AIOT_CSV_EMPTY
+ * Reads a fleet: a CSV file with the columns name, type, chip, mac, chip-id, ssid and password, of which only name is required.
+ * The whole file is checked before anything is made. `file` names it in messages.
+ * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (with the line), AIOT_CSV_EMPTY
  */
 export function readFleet(text: string, file: string, defaults: FleetDefaults): FleetRow[] {
   const [head, ...records] = csvRecords(text, file);
@@ -246,20 +250,20 @@ export function readFleet(text: string, file: string, defaults: FleetDefaults): 
     const got = strange ?? double ?? 'no name';
     throw new AiotError(
       'AIOT_CSV_COLUMNS',
-      `${file}:${head?.line ?? 1}: expected columns out of ${columns.join()}, got ${got}`,
+      `${file}:${head?.line ?? 1}: expected columns from ${columns.join()}, got ${got}`,
       {
-        next: 'The first line names the columns, such as: name,type,ssid,password',
+        next: 'The first line must name the columns, such as name,type,ssid,password.',
       },
     );
   }
-  if (records.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file} names no device`);
+  if (records.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file} lists no devices`);
   const problems: Problem[] = [];
   const rows = records.flatMap(({ line, cells }) => {
     const place = `${file}:${line}`;
     try {
       if (cells.length !== header.length) {
         const expected = `expected ${header.length} cells, got ${cells.length}`;
-        throw new AiotError('AIOT_CSV_MALFORMED', `${place}: ${expected}`);
+        throw new AiotError('AIOT_FILE_MALFORMED', `${place}: ${expected}`, { subject: 'csv' });
       }
       const values = new Map(header.map((name, i) => [name, cellValue(name, cells[i] ?? '')]));
       return rowOf((column) => values.get(column) || undefined, { line, place, defaults });
@@ -274,17 +278,17 @@ export function readFleet(text: string, file: string, defaults: FleetDefaults): 
     ...twice(rows, file, 'MAC', ({ mac }) => mac),
     ...twice(rows, file, 'chip id', aliasOf),
   );
-  refuseAll('AIOT_CSV_MALFORMED', file, problems);
+  refuseAll('AIOT_FILE_MALFORMED', 'csv', file, problems);
   return rows;
 }
 
-/** Spaces belong to the name and the password of a network, and to nothing else. */
+/** Spaces are significant only in a network's name and password. */
 function cellValue(column: string, cell: string): string {
   const trimmed = cell.trim();
   return trimmed !== '' && (column === 'ssid' || column === 'password') ? cell : trimmed;
 }
 
-/** The chip id that a device of this row will have. */
+/** The chip id of this row's device. */
 function aliasOf({ mac, chipId }: Pick<FleetRow, 'mac' | 'chipId'>): string | undefined {
   return chipId ?? (mac === undefined ? undefined : chipIdOf(mac));
 }
@@ -297,7 +301,9 @@ interface Where {
 
 function rowOf(cell: (name: Column) => string | undefined, { line, place, defaults }: Where): FleetRow {
   const refuse = (what: string, value: string | undefined): never => {
-    throw new AiotError('AIOT_CSV_MALFORMED', `${place}: expected ${what}, got "${value ?? ''}"`);
+    throw new AiotError('AIOT_FILE_MALFORMED', `${place}: expected ${what}, got "${value ?? ''}"`, {
+      subject: 'csv',
+    });
   };
   const name = cell('name') ?? refuse('a name', undefined);
   if (!namePattern.test(name)) refuse('a name of letters, digits, dot, dash or underscore', name);
@@ -305,7 +311,7 @@ function rowOf(cell: (name: Column) => string | undefined, { line, place, defaul
   if (!namePattern.test(type)) refuse('a type of letters, digits, dot, dash or underscore', type);
   const wanted = cell('chip') ?? (cell('type') === undefined ? defaults.chip : undefined);
   const chip = wanted === undefined ? chipOfType(type) : chipNames.find((known) => known === wanted);
-  if (chip === undefined) return refuse(`a chip out of ${chipNames.join(', ')}`, wanted);
+  if (chip === undefined) return refuse(`one of the chips ${chipNames.join(', ')}`, wanted);
   const mac = cell('mac')?.toLowerCase();
   if (mac !== undefined && !macSchema.safeParse(mac).success)
     refuse('a MAC such as 24:0a:c4:00:00:01', cell('mac'));
@@ -319,19 +325,20 @@ function typeOf(text: string, place: string, strict: boolean): string {
     return deviceType(text, strict);
   } catch (error) {
     const reason = error instanceof AiotError ? error.message : String(error);
-    throw new AiotError('AIOT_CSV_MALFORMED', `${place}: ${reason}`, { cause: error });
+    throw new AiotError('AIOT_FILE_MALFORMED', `${place}: ${reason}`, { subject: 'csv', cause: error });
   }
 }
 
 function wifiOf(cell: (name: Column) => string | undefined, place: string): Wifi | null {
   const [ssid, password] = [cell('ssid'), cell('password')];
   if (ssid === undefined && password === undefined) return null;
-  if (ssid === undefined) throw new AiotError('AIOT_CSV_MALFORMED', `${place}: a password without an ssid`);
+  if (ssid === undefined)
+    throw new AiotError('AIOT_FILE_MALFORMED', `${place}: a password needs an ssid`, { subject: 'csv' });
   try {
     return checkWifi(ssid, password ?? '');
   } catch (error) {
     const reason = error instanceof AiotError ? error.message : String(error);
-    throw new AiotError('AIOT_CSV_MALFORMED', `${place}: ${reason}`, { cause: error });
+    throw new AiotError('AIOT_FILE_MALFORMED', `${place}: ${reason}`, { subject: 'csv', cause: error });
   }
 }
 
@@ -347,28 +354,28 @@ function twice(
     if (value === undefined) return [];
     const before = seen.get(value);
     if (before === undefined) seen.set(value, row.line);
-    const text = `${file}:${row.line}: the ${what} ${value} stands in line ${before} already`;
+    const text = `${file}:${row.line}: the ${what} ${value} is already used in line ${before}`;
     return before === undefined ? [] : [{ line: row.line, text }];
   });
 }
 
-/** What is wrong with one line of a fleet file. */
+/** A problem on one line of a fleet file. */
 interface Problem {
   line: number;
-  /** With file and line in front. */
+  /** Prefixed with file and line. */
   text: string;
 }
 
-/** More of them are counted. */
+/** Further problems are only counted. */
 const shown = 20;
 
-/** All that is wrong, in the order of the file, in one error. Nothing wrong: returns. @throws AiotError of this code */
-function refuseAll(code: ErrorCode, file: string, problems: readonly Problem[]): void {
+/** Throws all problems, in file order, as one error; returns if there are none. @throws AiotError with this code */
+function refuseAll(code: ErrorCode, subject: string, file: string, problems: readonly Problem[]): void {
   const [first, ...more] = problems.toSorted((a, b) => a.line - b.line);
   if (!first) return;
-  if (more.length === 0) throw new AiotError(code, first.text);
+  if (more.length === 0) throw new AiotError(code, first.text, { subject });
   const texts = [first, ...more].slice(0, shown).map(({ text }) => `\n  ${text}`);
   const rest = problems.length > shown ? `\n  and ${problems.length - shown} more` : '';
   const lines = plural(new Set(problems.map(({ line }) => line)).size, 'line');
-  throw new AiotError(code, `${lines} of ${file} cannot be taken:${texts.join('')}${rest}`);
+  throw new AiotError(code, `${lines} of ${file} are invalid:${texts.join('')}${rest}`, { subject });
 }

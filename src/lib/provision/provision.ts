@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 import * as z from 'zod';
+import type { RegistryClient } from '../api/client.js';
 import { AiotError, hasCode } from '../core/errors.js';
 import type { BirthChip } from '../formats/manifest/birth.js';
-import type { RegistryClient } from '../registry/client.js';
 import { describeCertificate } from './authority.js';
 import { type BirthClient, type Made, recordBirth } from './birth.js';
 import { checkImages, chipFiles, filesOfChip, imageFor, imageNames, partsOf } from './chip-image.js';
@@ -28,11 +28,11 @@ export const provisionedDeviceSchema = z.object({
     /** ms since 1970 */
     expires: z.int(),
   }),
-  /** What was written: an identity, or for a chip `nvs`, `partitions` (and `nvs-keys`, where NVS is encrypted). */
+  /** Files written: an identity, or for a chip `nvs`, `partitions` (and `nvs-keys` if NVS is encrypted). */
   files: z.array(z.string()),
-  /** Of a chip: the network that its image has it join (`open`: without a password), null = none. */
+  /** For a chip: the network that its image makes it join (`open`: without a password); null = none. */
   wifi: z.object({ ssid: z.string(), open: z.boolean() }).nullable().optional(),
-  /** URL of the platform that it was given. */
+  /** URL of its platform. */
   platform: z.string().optional(),
   /** Whether a signed birth certificate is in the registry. */
   birth: z.boolean().optional(),
@@ -43,16 +43,16 @@ export type ProvisionedDevice = z.output<typeof provisionedDeviceSchema>;
 interface ProvisionOptions {
   client: EnrolClient;
   name: string;
-  /** Such as `virtual`: models are released for types. */
+  /** For example `virtual`: models are released for types. */
   type: string;
-  /** Folder of the identity; made when missing. */
+  /** Folder for the identity; created if missing. */
   out: string;
 }
 
 /**
- * Registers a device and writes its identity into `out`: key (0600, made here, never sent), certificate, CA, trust root
- * and device.json. Where it fails, `out` is as it was and the registration is taken back.
- * @throws AIOT_IDENTITY_EXISTS, AIOT_DEVICE_EXISTS, AIOT_TRUST_MISSING, AIOT_FILE_NOT_WRITABLE
+ * Registers a device and writes its identity to `out`: key (0600, made here, never sent), certificate, CA, trust root
+ * and device.json. On failure, `out` is restored and the registration is undone.
+ * @throws AIOT_ALREADY_EXISTS, AIOT_ALREADY_EXISTS, AIOT_TRUST_MISSING, AIOT_FILE_NOT_WRITABLE
  */
 export async function provisionDevice({
   client,
@@ -70,7 +70,7 @@ interface IdentityOptions {
   out: string;
 }
 
-/** The same for each way to a certificate; a rotated or replaced identity is written over the one in the folder. */
+/** Writes the identity for every kind of enrolment; a rotated or replaced identity overwrites the one in the folder. */
 async function writeIdentity({ client, name, how, out }: IdentityOptions): Promise<ProvisionedDevice> {
   requireNames({ name, ...(how.kind === 'new' ? { type: how.type } : {}) });
   const place = await openPlace(out, identityFiles, how.kind !== 'new');
@@ -91,30 +91,32 @@ export interface MakeOptions {
   client: EnrolClient & BirthClient & AskingClient;
   name: string;
   how: Enrolment;
-  /** What is made for a chip; null = a folder with an identity, for a device that is a computer. */
+  /** Options for a chip's image; null = an identity folder, for a device that is a computer. */
   chip: ChipOptions | null;
-  /** Folder of the files; null = none, the image goes onto a board. */
+  /** Folder for the files; null = none, the image goes onto a board. */
   out: string | null;
-  /** Puts the image onto the board, after the certificate is there and before anything is told of it. */
+  /** Writes the image to the board, after the certificate is issued and before anything is reported. */
   write?: (image: DeviceImage) => Promise<BirthChip>;
-  /** The operator's signing key, PKCS#8 PEM; null = there is none here, and so no birth certificate. */
+  /** The operator's signing key, PKCS#8 PEM; null = not available here, so no birth certificate is made. */
   privatePem: string | null;
   /** ms since 1970 */
   now: () => number;
 }
 
 /**
- * Makes one device: key, certificate, files or image, and the signed birth certificate in the registry. Where it fails,
- * no file is left and a new registration is taken back.
- * @throws AIOT_USAGE, AIOT_IDENTITY_EXISTS, AIOT_NVS_UNFIT and AIOT_PARTITIONS_MALFORMED before the platform is asked;
- * AIOT_DEVICE_EXISTS, AIOT_DEVICE_CHANGED, AIOT_TRUST_MISSING, AIOT_NOT_FOUND; what `write` throws
+ * Makes one device: key, certificate, files or image, and the signed birth certificate in the registry. On failure,
+ * no file is left and a new registration is undone.
+ * @throws AIOT_USAGE, AIOT_ALREADY_EXISTS, AIOT_NVS_UNFIT and AIOT_FILE_MALFORMED before the platform is contacted;
+ * AIOT_ALREADY_EXISTS, AIOT_DEVICE_CHANGED, AIOT_TRUST_MISSING, AIOT_NOT_FOUND; errors of `write`
  */
 export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevice & { enrolled: Enrolled }> {
   const { client, name, how, chip, out } = options;
   const type = how.kind === 'new' ? how.type : 'type';
   requireNames({ name, type });
   if (out === null && chip === null) {
-    throw new AiotError('AIOT_USAGE', `expected a folder for the identity of ${name}`, { next: '--out DIR' });
+    throw new AiotError('AIOT_USAGE', `an output folder is needed for the identity of ${name}`, {
+      next: '--out DIR',
+    });
   }
   if (chip) await checkImages([{ name, type, options: chip }]);
   const names = chip ? chipFiles : identityFiles;
@@ -126,7 +128,7 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
       const image = chip ? imageFor(enrolled, chip) : null;
       const made = image && chip ? filesOfChip(image, reply, chip.chip) : identityOf(enrolled.key, reply);
       const put = async () => (await place?.put(made)) ?? [];
-      // What a folder has already is written over when all else is done: of two at once, the loser keeps it.
+      // Existing files are overwritten only after everything else succeeded: of two concurrent runs, the loser leaves them unchanged.
       const fresh = how.kind === 'new' ? await put() : null;
       await requireOurs(client, how, enrolled);
       const board = image && options.write ? await options.write(image) : null;
@@ -154,7 +156,7 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
   }
 }
 
-/** Of a chip the images alone: what is written into its flash. */
+/** For a chip, only the images: the files that are written to flash. */
 function told(files: string[], chip: boolean): string[] {
   const images: readonly string[] = Object.values(imageNames);
   return chip ? files.filter((file) => images.includes(basename(file))) : files;
@@ -172,7 +174,7 @@ async function tell(
   { image, made, board }: Outcome,
 ): Promise<boolean> {
   if (privatePem === null) return false;
-  // Of an identity its key is not told of, by no hash either.
+  // The key of an identity is not recorded, not even as a hash.
   const parts: Made[] = image
     ? partsOf(image).filter(({ name }) => name !== 'keys')
     : made.filter(({ secret }) => !secret).map(({ name, data }) => ({ name, offset: null, data }));
@@ -188,8 +190,8 @@ async function tell(
 type AskingClient = { devices: Pick<RegistryClient['devices'], 'get'> };
 
 /**
- * That a certificate is still one of its device: before it takes the place of another in a folder or on a board, for
- * somebody else may have rotated or replaced the device since it was given.
+ * Checks that a certificate is still valid for its device before it replaces another in a folder or on a board. The device may have been
+ * rotated or replaced since it was issued.
  * @throws AIOT_DEVICE_CHANGED
  */
 async function requireOurs(
@@ -203,7 +205,7 @@ async function requireOurs(
   const { fingerprint } = describeCertificate(reply.certificate);
   if (now.fingerprint === fingerprint || now.next?.fingerprint === fingerprint) return;
   const what = now.id === id ? 'rotated' : 'replaced';
-  throw new AiotError('AIOT_DEVICE_CHANGED', `${name} was ${what} by somebody else meanwhile`, {
+  throw new AiotError('AIOT_DEVICE_CHANGED', `${name} was ${what} by another user at the same time`, {
     next: `aiot device show ${name}`,
   });
 }

@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
+import type { RegistryClient } from '../api/client.js';
+import type { PublicKey, TrustChain } from '../api/contract/releases.js';
 import { generateKeyPair, keyIdOf, publicKeyIn, publicKeyOf } from '../core/crypto.js';
 import { AiotError, hasCode } from '../core/errors.js';
 import { readText, writeFileAtomic } from '../core/files.js';
@@ -17,19 +19,17 @@ import {
   rootSchema,
   timestampSchema,
 } from '../formats/manifest/root.js';
-import type { RegistryClient } from '../registry/client.js';
-import type { PublicKey, TrustChain } from '../registry/trust.js';
 import { operatorKey, replaceOperatorKey } from './operator-key.js';
 
-/** `aiot trust init`, `rotate` and `revoke`. */
+/** Result of `aiot trust init`, `rotate` and `revoke`. */
 export const trustChangeSchema = z.object({
-  /** Of the new root. */
+  /** Version of the new root. */
   version: z.int(),
   expires: z.int(),
-  /** Key ids that are new, and that count no longer. */
+  /** Ids of new keys, and of keys that are no longer trusted. */
   added: z.array(z.string()),
   removed: z.array(z.string()),
-  /** Private keys that were written. */
+  /** Private key files written. */
   files: z.array(z.string()),
 });
 
@@ -37,27 +37,27 @@ export type TrustChange = z.output<typeof trustChangeSchema>;
 
 interface TrustContext {
   client: Pick<RegistryClient, 'trust'>;
-  /** Name of the context: whose signing key it is. */
+  /** Name of the context that the signing key belongs to. */
   context: string;
-  /** How long the new root is good, ms. */
+  /** Validity of the new root, ms. */
   validMs: number;
   /** ms since 1970 */
   now?: number;
 }
 
 /**
- * Takes the roles apart: offline root keys, the operator's key for releases alone, and the platform's own for timestamps.
- * @throws AIOT_TRUST_CONFLICT, AIOT_TRUST_MISSING, AIOT_KEY_NOT_FOUND, AIOT_KEY_EXISTS, AIOT_USAGE
+ * Separates the roles: offline root keys, the operator's key for releases only, and the platform's own key for timestamps.
+ * @throws AIOT_TRUST_CONFLICT, AIOT_TRUST_MISSING, AIOT_KEY_NOT_FOUND, AIOT_ALREADY_EXISTS, AIOT_USAGE
  */
 export async function initTrust(
   { client, context, validMs, now = Date.now() }: TrustContext,
   { keys: count, threshold, out }: { keys: number; threshold: number; out: string },
 ): Promise<TrustChange> {
   if (threshold > count)
-    throw new AiotError('AIOT_USAGE', `--threshold: expected ${count} at most, got ${threshold}`);
+    throw new AiotError('AIOT_USAGE', `--threshold: expected at most ${count}, got ${threshold}`);
   const chain = await client.trust.chain();
   if (chain.root) {
-    throw new AiotError('AIOT_TRUST_CONFLICT', 'the keys of this platform are apart already', {
+    throw new AiotError('AIOT_TRUST_CONFLICT', 'the keys of this platform are already separated', {
       next: 'aiot trust status',
     });
   }
@@ -84,18 +84,19 @@ interface Rotation {
   role: RootRole;
   /** Files with offline root keys. */
   rootKeys: readonly string[];
-  /** Of root keys: makes new ones here; absent = the same keys sign a root that is good for longer. */
+  /** For root keys: creates new ones here; absent = the same keys sign a root with a later expiry. */
   out?: string | undefined;
-  /** The one key that is to go; absent = all of the role. */
+  /** The only key to remove; absent = all of the role. */
   only?: string | undefined;
-  /** Of targets: files with the public keys of others who may sign, and how many signatures a release wants from now on. */
+  /** For targets: files with the public keys of other signers, and the number of signatures a release needs from now on. */
   targetsKeys?: readonly string[] | undefined;
   threshold?: number | undefined;
 }
 
 /**
- * Replaces the keys of a role by new ones in the next root. A new signing key takes the place of the old one in this user's folder.
- * @throws AIOT_TRUST_CONFLICT (not apart yet), AIOT_TRUST_SIGNATURES, AIOT_FILE_NOT_FOUND, AIOT_KEY_EXISTS, AIOT_MEMORY_SHORT (too many keys)
+ * Replaces the keys of a role in the next root. A new signing key replaces the old one in this user's folder.
+ * @throws AIOT_TRUST_CONFLICT (roles not separated yet), AIOT_TRUST_SIGNATURES, AIOT_FILE_NOT_FOUND, AIOT_ALREADY_EXISTS, AIOT_MEMORY_SHORT (too many
+ * keys)
  */
 export async function rotateTrust(trust: TrustContext, rotation: Rotation): Promise<TrustChange> {
   const { client, context, validMs, now = Date.now() } = trust;
@@ -114,9 +115,12 @@ export async function rotateTrust(trust: TrustContext, rotation: Rotation): Prom
   const roles = { ...before.roles, [role]: { keyids: [...new Set(keyids)], threshold } };
   const left = roles[role].keyids.length;
   if (left < threshold) {
-    const message = `the role ${role} wants ${threshold} key(s), and ${left} would be left`;
-    const next = role === 'targets' ? 'Name the public keys of the others: --targets-key FILE' : undefined;
-    throw new AiotError('AIOT_USAGE', message, { next: next ?? 'Have another made in its place: --out DIR' });
+    const message = `the role ${role} needs ${threshold} key(s), but only ${left} would remain`;
+    const next =
+      role === 'targets' ? 'Specify the public keys of the other signers: --targets-key FILE' : undefined;
+    throw new AiotError('AIOT_USAGE', message, {
+      next: next ?? 'Create another key in its place: --out DIR',
+    });
   }
   const named = new Set(rootRoles.flatMap((each) => roles[each].keyids));
   const all = Object.entries({ ...before.keys, ...entries(made.public) });
@@ -129,7 +133,7 @@ export async function rotateTrust(trust: TrustContext, rotation: Rotation): Prom
   if (count > mostKeys)
     throw new AiotError(
       'AIOT_MEMORY_SHORT',
-      `expected at most ${mostKeys} keys in a root, got ${count}: devices keep no more`,
+      `a root can have at most ${mostKeys} keys, which is the limit of devices; got ${count}`,
     );
   const files =
     made.offline.length > 0 && rotation.out ? await writeRootKeys(rotation.out, made.offline) : [];
@@ -143,15 +147,15 @@ export async function rotateTrust(trust: TrustContext, rotation: Rotation): Prom
   return changeOf(before, root, kept === undefined ? files : [...files, kept]);
 }
 
-/** Keys that the firmware has room for: of releases, and of all roles together (AIOT_KEYS_MAX of manifest.h). */
+/** Maximum number of keys in the firmware: for releases, and for all roles together (AIOT_KEYS_MAX of manifest.h). */
 const mostTargets = 8;
 
 const mostKeys = 20;
 
-/** @throws AIOT_USAGE (another role, too many), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+/** @throws AIOT_USAGE (wrong role, or too many keys), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
 async function othersOf({ role, targetsKeys = [], threshold }: Rotation): Promise<PublicKey[]> {
   if (role !== 'targets' && (targetsKeys.length > 0 || threshold !== undefined)) {
-    throw new AiotError('AIOT_USAGE', '--targets-key and --threshold: expected --role targets');
+    throw new AiotError('AIOT_USAGE', '--targets-key and --threshold need --role targets');
   }
   if (targetsKeys.length >= mostTargets) {
     const message = `--targets-key: expected at most ${mostTargets - 1}, got ${targetsKeys.length}; devices keep ${mostTargets} keys, one of them this user's`;
@@ -160,7 +164,7 @@ async function othersOf({ role, targetsKeys = [], threshold }: Rotation): Promis
   return readPublicKeys(targetsKeys);
 }
 
-/** The role of a key, by its id or the first 8 digits or more. @throws AIOT_TRUST_KEY_UNKNOWN */
+/** The role of a key, found by its id or by at least the first 8 digits. @throws AIOT_TRUST_KEY_UNKNOWN */
 export async function findKey(
   client: TrustContext['client'],
   wanted: string,
@@ -183,7 +187,7 @@ async function newKeysFor(
   count: number,
 ): Promise<{ public: PublicKey[]; offline: PrivateKey[]; signing?: PrivateKey }> {
   if (role === 'timestamp') {
-    // One that an earlier try has made is used before another is.
+    // Reuses a key made by an earlier attempt.
     const { timestampKeys } = await client.trust.chain();
     const spare = timestampKeys.findLast(({ keyid }) => !before.keys[keyid]);
     return { public: [spare ?? (await client.trust.newTimestampKey())], offline: [] };
@@ -199,12 +203,12 @@ async function newKeysFor(
 async function rootOf(client: TrustContext['client']): Promise<Root> {
   const { root } = await client.trust.chain();
   if (root) return rootIn(root);
-  throw new AiotError('AIOT_TRUST_CONFLICT', 'the keys of this platform are not apart yet', {
+  throw new AiotError('AIOT_TRUST_CONFLICT', 'the keys of this platform are not separated yet', {
     next: 'aiot trust init --out DIR',
   });
 }
 
-/** Told before a key is made. @throws AIOT_TRUST_KEY_UNKNOWN, AIOT_TRUST_SIGNATURES */
+/** Checked before a key is made. @throws AIOT_TRUST_KEY_UNKNOWN, AIOT_TRUST_SIGNATURES */
 function requireSigners({ roles: { root }, version }: Root, signers: readonly PrivateKey[]): void {
   const stranger = signers.find(({ keyid }) => !root.keyids.includes(keyid));
   if (stranger) {
@@ -243,17 +247,17 @@ function entries(keys: readonly PublicKey[]): Root['keys'] {
   );
 }
 
-/** `aiot trust status`. Times are ms since 1970. */
+/** Result of `aiot trust status`. Times are ms since 1970. */
 export const trustStatusSchema = z.object({
-  /** Of what is in force; null = nobody may sign yet. */
+  /** Version in force; null = no key may sign yet. */
   version: z.int().nullable(),
-  /** Whether root, targets and timestamp have keys of their own. */
+  /** Whether root, targets and timestamp have separate keys. */
   apart: z.boolean(),
   expires: z.int().nullable(),
-  /** Key ids that have signed the newest root. */
+  /** Ids of the keys that signed the newest root. */
   signedBy: z.array(z.string()),
   roles: z.array(z.object({ role: z.enum(rootRoles), threshold: z.int(), keyids: z.array(z.string()) })),
-  /** The newest timestamp of the platform; null = no root names a key for it. */
+  /** The platform's newest timestamp; null = no root names a key for it. */
   timestamp: z.object({ version: z.int(), issued: z.int(), expires: z.int() }).nullable(),
   warnings: z.array(z.string()),
 });
@@ -262,7 +266,7 @@ export type TrustStatus = z.output<typeof trustStatusSchema>;
 
 type Client = Pick<RegistryClient, 'trust'>;
 
-/** A root is to be renewed in time: somebody has to fetch the offline keys, ms. */
+/** When to warn before a root expires, ms: fetching the offline keys takes time. */
 const soonMs = 30 * 86_400_000;
 
 export async function trustStatus(client: Client, now = Date.now()): Promise<TrustStatus> {
@@ -284,7 +288,7 @@ export async function trustStatus(client: Client, now = Date.now()): Promise<Tru
   };
 }
 
-/** What is in force at a platform; null = nothing. */
+/** The root in force on a platform; null = none. */
 async function heldOf(client: Client, { root }: TrustChain): Promise<HeldRoot | null> {
   if (root) return rootIn(root);
   const trust = await client.trust.get();
@@ -310,23 +314,23 @@ function warningsOf(
   timestamp: TrustStatus['timestamp'],
   now: number,
 ): string[] {
-  if (!held) return ['Nobody may sign yet.'];
-  if (!root) return ['One key does everything: whoever has it has the fleet, and nobody can replace it.'];
+  if (!held) return ['No signing keys yet.'];
+  if (!root)
+    return ['One key has all roles: anyone who has it controls the fleet, and it cannot be replaced.'];
   const warnings: string[] = [];
   const { expires, roles } = held;
-  if (expires !== null && expires <= now) warnings.push('The root has expired: devices take nothing.');
+  if (expires !== null && expires <= now) warnings.push('The root has expired: devices reject all releases.');
   else if (expires !== null && expires < now + soonMs) warnings.push('The root expires within 30 days.');
-  if (timestamp === null) warnings.push('The platform has no key for timestamps that the root names.');
-  else if (timestamp.expires <= now)
-    warnings.push('The timestamp has expired: look at the platform’s clock.');
+  if (timestamp === null) warnings.push('The platform does not have the timestamp key that the root names.');
+  else if (timestamp.expires <= now) warnings.push('The timestamp has expired: check the platform’s clock.');
   if (roles.root.keyids.length === roles.root.threshold && roles.root.threshold > 1)
-    warnings.push('Every root key is wanted: if one is lost, no root can be signed again.');
+    warnings.push('Every root key is required: if one is lost, no new root can be signed.');
   if (roles.root.keyids.some((id) => roles.targets.keyids.includes(id)))
-    warnings.push('A key that signs releases is a root key as well.');
+    warnings.push('A release signing key is also a root key.');
   return warnings;
 }
 
-/** A private key: PKCS#8 PEM, and the id of its public half. */
+/** A private key: PKCS#8 PEM, and the id of its public key. */
 interface PrivateKey {
   pem: string;
   keyid: string;
@@ -354,7 +358,7 @@ async function readKeys(files: readonly string[]): Promise<PrivateKey[]> {
   return keys;
 }
 
-/** Public halves, of files in PEM. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+/** Public keys from PEM files. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
 async function readPublicKeys(files: readonly string[]): Promise<PublicKey[]> {
   const keys: PublicKey[] = [];
   for (const file of files) {
@@ -369,19 +373,20 @@ async function readPublicKeys(files: readonly string[]): Promise<PublicKey[]> {
   return keys;
 }
 
-/** `root-1a2b3c4d.pem`: which key it is shows by its name. */
+/** `root-1a2b3c4d.pem`: the name identifies the key. */
 const fileOf = ({ keyid }: PrivateKey) => `root-${keyid.slice(0, 8)}.pem`;
 
 /**
- * Offline keys, mode 0600, in a folder that holds none yet: they are never written over, and on disk before anybody is told of them.
- * @returns the files @throws AIOT_KEY_EXISTS, AIOT_FILE_NOT_WRITABLE
+ * Writes offline keys, mode 0600, to a folder that contains none yet: they are never overwritten, and are on disk before they are reported.
+ * @returns the files @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE
  */
 async function writeRootKeys(out: string, keys: readonly PrivateKey[]): Promise<string[]> {
   await mkdir(out, { recursive: true, mode: 0o700 });
   const files: string[] = [];
   for (const key of keys) {
     const file = join(out, fileOf(key));
-    if (existsSync(file)) throw new AiotError('AIOT_KEY_EXISTS', `${file} is there already`);
+    if (existsSync(file))
+      throw new AiotError('AIOT_ALREADY_EXISTS', `${file} already exists`, { subject: 'key' });
     await writeFileAtomic(file, key.pem, 0o600);
     files.push(file);
   }

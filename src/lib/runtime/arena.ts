@@ -12,9 +12,9 @@ import {
 interface ArenaPlan {
   /** Activations and scratch buffers; exact for the reference kernels. */
   head: number;
-  /** Structures that stay: tensors, operators, multipliers. */
+  /** Persistent structures: tensors, operators, multipliers. */
   tail: number;
-  /** The smallest arena that works: while it is prepared a network needs room before the head is in use. */
+  /** The smallest arena that works: during preparation a model needs memory before the head is in use. */
   smallest: number;
   /** Contents of the head: tensors in their order, then scratch buffers. */
   pieces: ArenaPiece[];
@@ -35,10 +35,10 @@ export function planArena(graph: Graph): ArenaPlan {
 }
 
 /**
- * Bytes to give TFLite Micro's `tensor_arena` for this network: what its 64-bit runtime needs with reference kernels,
- * plus 3 %, rounded up to 16. A test compares it with the smallest arena in which that runtime works. A 32-bit chip's
- * structures are smaller, so there it is on the safe side. Vector libraries (ESP-NN, CMSIS-NN) ask for scratch memory beyond
- * this. The model file itself stays in flash and is not counted.
+ * Bytes to give TFLite Micro's `tensor_arena` for this model: the need of its 64-bit runtime with reference kernels, plus 3 %, rounded up
+ * to 16. A test compares it with the smallest arena in which that runtime works. A 32-bit chip's structures are smaller, so the value is on
+ * the safe side there. Vector libraries (ESP-NN, CMSIS-NN) need additional scratch memory. The model file itself remains in flash and is
+ * not counted.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function arenaBytes(graph: Graph): number {
@@ -46,9 +46,9 @@ export function arenaBytes(graph: Graph): number {
 }
 
 /**
- * Bytes that TFLite Micro needs for a while beside the tail, before the head is in use: while an operator is prepared
- * (its tensors in full, with their scales), and while the plan is made (a request and an entry for each piece).
- * Upper bounds of what its 64-bit Python runtime was seen to need in one-operator files.
+ * Bytes that TFLite Micro needs temporarily beside the tail, before the head is in use. It needs them to prepare an operator (its tensors
+ * in full, with their scales) and to make the plan (a request and an entry for each piece). Upper bounds for its 64-bit Python runtime,
+ * measured with one-operator files.
  */
 function preparingBytes(graph: Graph, pieces: readonly ArenaPiece[]): number {
   const scratch = pieces.filter(({ operator }) => operator !== undefined).length;
@@ -56,7 +56,7 @@ function preparingBytes(graph: Graph, pieces: readonly ArenaPiece[]): number {
   return Math.max(planning, ...graph.operators.map((operator) => temporaryBytes(graph, operator)));
 }
 
-/** Bytes of what is allocated while an operator is prepared. */
+/** Bytes allocated while an operator is prepared. */
 function temporaryBytes({ tensors }: Graph, operator: Operator): number {
   const used = [...operator.inputs, ...operator.outputs].filter((index) => index !== -1);
   const structures = used.map((index) => {
@@ -75,12 +75,9 @@ function ownBytes(tensors: Graph['tensors'], { op, inputs }: Operator): number {
   return op === 'CONCATENATION' ? 96 : 0;
 }
 
-/**
- * A piece of memory that an activation or a scratch buffer needs. Time: inputs are there at 0, operator k (from 0) runs
- * at k + 1.
- */
+/** A piece of memory for an activation or a scratch buffer. Time: inputs exist at 0, operator k (from 0) runs at k + 1. */
 interface ArenaPiece {
-  /** Index of the tensor that lies in it; absent = scratch memory. */
+  /** Index of the tensor that it contains; absent = scratch memory. */
   tensor?: number;
   /** Index of the operator whose scratch memory it is; absent = a tensor. */
   operator?: number;
@@ -192,7 +189,7 @@ const operatorBytes: { readonly [Name in OperatorName]: { data: number; options:
   DEQUANTIZE: { data: 32, options: 8 },
 };
 
-/** Bytes of the arena's tail: what stays allocated for tensors, operators and their multipliers. */
+/** Bytes of the arena's tail: persistent allocations for tensors, operators and their multipliers. */
 function tailBytes(graph: Graph): number {
   const operators = graph.operators.map((operator) => {
     const { data, options } = operatorBytes[operator.op];
@@ -223,7 +220,7 @@ function channelsOf({ op, inputs }: Operator, tensors: readonly Tensor[]): numbe
   return op === 'FULLY_CONNECTED' && scales > 1 ? scales : 0;
 }
 
-/** Further needs of some operators: the tables of an int16 softmax, the zero bias of a convolution without one. */
+/** Additional needs of some operators: the tables of an int16 softmax, the zero bias of a convolution without one. */
 function otherBytes({ op, inputs }: Operator, tensors: readonly Tensor[]): number {
   if (op === 'SOFTMAX') return tensors[inputs[0]!]!.type === 'int16' ? 2 * align(2 * 513) : 0;
   return op === 'CONV_2D' && inputs.length < 3 ? 24 : 0;

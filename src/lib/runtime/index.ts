@@ -1,6 +1,4 @@
-/**
- * Runs networks on this machine: the bit-exact device interpreter, the real LiteRT, and the memory a device will need.
- */
+/** Runs models on this machine: the bit-exact device interpreter, the real LiteRT, and the memory that a device will need. */
 export { arenaBytes, planArena } from './arena.js';
 export { doublingHighMultiply, exponential, quantizeMultiplier } from './interpreter/fixed-point.js';
 export { type Axis, axisOf } from './interpreter/geometry.js';

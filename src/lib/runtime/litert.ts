@@ -4,8 +4,8 @@ import type { LiteRt } from '@litertjs/core';
 import { AiotError } from '../core/errors.js';
 import { vendoredFile } from '../core/folders.js';
 import type { Graph, Operator, Tensor } from '../formats/tflite/graph.js';
-import { readTflite } from '../formats/tflite/reader.js';
-import { writeTflite } from '../formats/tflite/writer.js';
+import { readTflite } from '../formats/tflite/read.js';
+import { writeTflite } from '../formats/tflite/write.js';
 
 /** A network opened in LiteRT. */
 interface LiteRtModel {
@@ -14,18 +14,18 @@ interface LiteRtModel {
   readonly outputs: number;
   /** Real values in, real values out, a new array each time. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
   predict(input: Float32Array): Float32Array;
-  /** Gives its memory back. */
+  /** Releases its memory. */
   close(): void;
 }
 
 /**
- * Opens a .tflite file in Google's LiteRT (WebAssembly, one thread, XNNPACK kernels). An int8 network is opened through
- * its float view, because LiteRT's bindings take float32 alone; int8 results may differ from a device's by a few steps
- * (XNNPACK rounds in floating point), so compare by accuracy.
+ * Opens a .tflite file in Google's LiteRT (WebAssembly, one thread, XNNPACK kernels). An int8 network is opened through its float view,
+ * because LiteRT's bindings accept float32 alone. Results of int8 networks may differ from a device's by a few steps (XNNPACK rounds in
+ * floating point), so compare by accuracy.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_LITERT_FAILED
  */
 export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
-  // Reading first keeps damaged files away from native code, and writing makes an open batch a fixed one.
+  // Reading the file first protects the native code from damaged files, and writing it replaces an open batch by a fixed one.
   const graph = floatView(readTflite(bytes));
   const ends = [...graph.inputs, ...graph.outputs];
   if (ends.length !== 2 || ends.some((index) => graph.tensors[index]!.type !== 'float32'))
@@ -44,13 +44,13 @@ export interface LiteRtSession {
   readonly outputs: readonly number[];
   /** A new array for each output. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
   run(input: Float32Array): Float32Array[];
-  /** Gives its memory back. */
+  /** Releases its memory. */
   close(): void;
 }
 
 /**
- * Compiles a .tflite file as it stands, for the CPU and one thread. The native code takes it as it is: give it only files that
- * are known, by their hash, or that this program wrote itself (`openLiteRt` does).
+ * Compiles a .tflite file unchanged, for the CPU and one thread. The native code does not validate it: pass only files that are known by
+ * their hash, or that this program wrote itself (`openLiteRt` does).
  * @throws AIOT_LITERT_FAILED
  */
 export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession> {
@@ -92,10 +92,10 @@ export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession
       ),
       close,
       run: (input) => {
-        if (undo.length === 0) throw new AiotError('AIOT_LITERT_FAILED', 'the network is closed');
+        if (undo.length === 0) throw new AiotError('AIOT_LITERT_FAILED', 'the model is closed');
         checkInput(input, inputs);
         const at = buffer.lock(wasm.LiteRtTensorBufferLockMode.WRITE);
-        // The heap may have moved since the last run: its view is taken anew each time.
+        // The heap may have moved since the last run, so its view is recreated each time.
         wasm.HEAPU8.set(new Uint8Array(input.buffer, input.byteOffset, input.byteLength), at);
         buffer.unlock();
         const results = compiled.run(0, [buffer]);
@@ -107,7 +107,7 @@ export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession
     close();
     if (error instanceof AiotError) throw error;
     const reason = module.takeMessages() || String(error);
-    throw new AiotError('AIOT_LITERT_FAILED', `LiteRT did not take the network: ${reason}`, { cause: error });
+    throw new AiotError('AIOT_LITERT_FAILED', `LiteRT rejected the model: ${reason}`, { cause: error });
   }
 }
 
@@ -128,7 +128,7 @@ type Results = Extract<
   unknown[]
 >;
 
-/** Copies the results and deletes them: LiteRT leaks what is not deleted. */
+/** Copies the results and deletes them, because LiteRT leaks undeleted results. */
 function takeOutputs({ wasm }: LiteRtModule, results: Results): Float32Array[] {
   if (results.length === 0) throw new AiotError('AIOT_LITERT_FAILED', 'LiteRT returned no output');
   return results.map((result) => {
@@ -156,10 +156,7 @@ interface LiteRtModule {
   takeMessages: () => string;
 }
 
-/**
- * The build for every Node: relaxed SIMD (Node ≥ 21) may round differently from machine to machine, and threads would
- * keep workers alive.
- */
+/** The build for every Node: relaxed SIMD (Node ≥ 21) may round differently on each machine, and threads would keep workers alive. */
 const build = 'litert_wasm_compat_internal';
 
 let loading: Promise<LiteRtModule> | undefined;
@@ -207,8 +204,8 @@ async function load(): Promise<LiteRtModule> {
 }
 
 /**
- * The same network with float32 inputs and outputs: a QUANTIZE after each integer input, a DEQUANTIZE before
- * each integer output. What is float32 already stays; indices of tensors stay.
+ * The same network with float32 inputs and outputs: a QUANTIZE after each integer input, a DEQUANTIZE before each integer output. float32
+ * inputs and outputs, and tensor indices, are unchanged.
  */
 export function floatView(graph: Graph): Graph {
   const tensors: Tensor[] = [...graph.tensors];

@@ -1,12 +1,12 @@
 import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
 
-/** A circuit for a current clamp at a converter: every resistor in ohms, every current RMS unless said. */
+/** A circuit for a current clamp at a converter: resistors in ohms, currents RMS unless stated otherwise. */
 export const burdenSchema = z.object({
   clamp: z.object({ amperes: z.number(), secondaryAmperes: z.number(), turns: z.number() }),
-  /** The greatest current that is to be measured, A. */
+  /** The greatest current to measure, A. */
   nominalAmperes: z.number(),
-  /** Volts of the converter that are used, and its bits. */
+  /** Usable input range of the converter in volts, and its resolution in bits. */
   converter: z.object({
     volts: z.number(),
     low: z.number(),
@@ -14,7 +14,7 @@ export const burdenSchema = z.object({
     bits: z.int(),
     voltsPerCount: z.number(),
   }),
-  /** The burden whose peaks just fit, and the E24 value at or below it, which is to be soldered. */
+  /** The burden whose peaks just fit, and the E24 value at or below it: the one to solder. */
   exactOhms: z.number(),
   ohms: z.number(),
   /** With `ohms`: A per V, the current whose peaks just fit, and the heat at the nominal current, W. */
@@ -25,14 +25,14 @@ export const burdenSchema = z.object({
   peakVolts: z.number(),
   /** Momentary current of one count, A. */
   amperesPerCount: z.number(),
-  /** From the supply to the middle, from there to ground: V in the middle, A through both. */
+  /** Bias divider, from the supply to the midpoint and from there to ground: V at the midpoint, A through both. */
   bias: z.object({
     upperOhms: z.number(),
     lowerOhms: z.number(),
     volts: z.number(),
     amperes: z.number(),
   }),
-  /** From the middle to ground, and the frequency above which it holds the middle still, Hz. */
+  /** From the midpoint to ground, and the frequency above which it holds the midpoint steady, Hz. */
   capacitor: z.object({ farads: z.number(), cornerHz: z.number() }),
 });
 
@@ -40,26 +40,26 @@ export type Burden = z.output<typeof burdenSchema>;
 
 interface BurdenOptions {
   clamp: Clamp;
-  /** Greatest current that is to be measured, A RMS; absent = the clamp's own. */
+  /** Greatest current to measure, A RMS; absent = the clamp's own. */
   nominalAmperes?: number | undefined;
-  /** Supply of the bias and volts of the highest count. */
+  /** Supply voltage of the bias, and the voltage of the highest count. */
   volts: number;
-  /** What the converter is true in, V; absent = 0 to `volts`. */
+  /** Range in which the converter is accurate, V; absent = 0 to `volts`. */
   range?: { low: number; high: number } | undefined;
   bits: number;
 }
 
-/** Ohms from the middle to ground: little current, and little beside the converter's own resistance. */
+/** Ohms from the midpoint to ground: draws little current, and is low compared with the converter's own resistance. */
 const lowerOhms = 10_000;
 
-/** Mains, with room below: the bias has to hold still there. */
+/** Below the mains frequency with a margin: the bias has to hold steady at mains frequency. */
 const cornerHzAtMost = 5;
 
 const farads = [1e-6, 2.2e-6, 4.7e-6, 10e-6, 22e-6, 47e-6, 100e-6];
 
 /**
- * The burden of a current clamp and what goes with it. R = (swing / 2) · turns / (√2 · amperes), then down to what is sold: with a
- * smaller one the peaks still fit.
+ * Calculates the burden of a current clamp and its bias. R = (swing / 2) · turns / (√2 · amperes), rounded down to a standard
+ * value: with a smaller one the peaks still fit.
  * @throws AIOT_CLAMP_UNFIT, AIOT_USAGE
  */
 export function burdenOf({ clamp, volts, bits, ...options }: BurdenOptions): Burden {
@@ -70,17 +70,21 @@ export function burdenOf({ clamp, volts, bits, ...options }: BurdenOptions): Bur
   if (nominalAmperes > clamp.amperes)
     throw new AiotError(
       'AIOT_CLAMP_UNFIT',
-      `a clamp for ${clamp.amperes} A cannot measure ${nominalAmperes} A: its core saturates`,
-      { next: `Take a clamp for ${nominalAmperes} A or more.` },
+      `a clamp for ${clamp.amperes} A cannot measure ${nominalAmperes} A, because its core saturates`,
+      { next: `Use a clamp for ${nominalAmperes} A or more.` },
     );
   const { turns } = clamp;
   const half = (high - low) / 2;
   const exactOhms = (half * turns) / (Math.SQRT2 * nominalAmperes);
   const ohms = e24Below(exactOhms);
   if (ohms === null)
-    throw new AiotError('AIOT_CLAMP_UNFIT', `no burden of ${exactOhms.toPrecision(3)} Ω is sold`, {
-      next: 'Check --clamp, --turns and --nominal; wound through the clamp several times, a small current looks larger.',
-    });
+    throw new AiotError(
+      'AIOT_CLAMP_UNFIT',
+      `no standard resistor has a value near ${exactOhms.toPrecision(3)} Ω`,
+      {
+        next: 'Check --clamp, --turns and --nominal. For small currents, pass the wire through the clamp several times.',
+      },
+    );
   const amperesPerVolt = turns / ohms;
   const voltsPerCount = volts / (2 ** bits - 1);
   return {
@@ -98,7 +102,7 @@ export function burdenOf({ clamp, volts, bits, ...options }: BurdenOptions): Bur
   };
 }
 
-/** The divider nearest to the wanted middle, and the smallest capacitor that holds it still. */
+/** The divider nearest to the desired midpoint, and the smallest capacitor that holds it steady. */
 function biasOf(volts: number, middle: number): Pick<Burden, 'bias' | 'capacitor'> {
   const upperOhms = e24Near((lowerOhms * (volts - middle)) / middle);
   const parallel = (upperOhms * lowerOhms) / (upperOhms + lowerOhms);
@@ -133,30 +137,30 @@ function problemOf(given: {
   return null;
 }
 
-/** Resistors of two digits as they are sold, ±5 %. Source: IEC 60063, series E24. */
+/** Standard two-digit resistor values, ±5 %. Source: IEC 60063, series E24. */
 const series = [
   10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91,
 ];
 
-/** Those sold everywhere: 1 Ω to 1 MΩ. */
+/** The commonly available values: 1 Ω to 1 MΩ. */
 const values = [0, 1, 2, 3, 4, 5].flatMap((decade) => series.map((two) => (two * 10 ** decade) / 10));
 
-/** A sum that comes to a value of the series may miss it by rounding. */
+/** A sum that equals a value of the series may miss it by a rounding error. */
 const rounding = 1 + 1e-9;
 
-/** The greatest value at or below; null where none of 1 Ω to 910 kΩ is. */
+/** The greatest value at or below; null if there is none from 1 Ω to 910 kΩ. */
 function e24Below(ohms: number): number | null {
   if (!(ohms < 1e6)) return null;
   return values.findLast((value) => value <= ohms * rounding) ?? null;
 }
 
-/** The nearest value by ratio, of 1 Ω to 910 kΩ. */
+/** The nearest value by ratio, from 1 Ω to 910 kΩ. */
 function e24Near(ohms: number): number {
   const away = (value: number) => Math.abs(Math.log(value / ohms));
   return values.reduce((best, value) => (away(value) < away(best) ? value : best));
 }
 
-/** A current transformer without a burden: its greatest current, what its secondary gives then (A RMS), and its turns. */
+/** A current transformer without a burden: its greatest current, the secondary current at that point (A RMS), and its turns. */
 export interface Clamp {
   amperes: number;
   secondaryAmperes: number;
@@ -166,8 +170,8 @@ export interface Clamp {
 const pattern = /^(\d+(?:\.\d+)?) ?A ?[:/] ?(\d+(?:\.\d+)?) ?(mA|A|mV|V)$/;
 
 /**
- * `100A:50mA`, as it stands on a clamp.
- * @param turns as its maker or somebody else says; absent = what the two currents say
+ * Parses `100A:50mA`, as printed on a clamp.
+ * @param turns as specified by the maker or another source; absent = the ratio of the two currents
  * @throws AIOT_CLAMP_UNFIT (its output is a voltage), AIOT_USAGE
  */
 export function parseClamp(text: string, turns?: number): Clamp {
@@ -179,14 +183,14 @@ export function parseClamp(text: string, turns?: number): Clamp {
   if (!(amperes > 0 && secondaryAmperes > 0 && secondaryAmperes < amperes))
     throw new AiotError(
       'AIOT_USAGE',
-      `--clamp: expected two currents, the smaller behind, such as 100A:50mA, got "${text}"`,
+      `--clamp: expected two currents, the larger first, such as 100A:50mA, got "${text}"`,
     );
   if (turns !== undefined && !(turns >= 1 && turns <= 1_000_000))
     throw new AiotError('AIOT_USAGE', `--turns: expected 1 to 1000000, got ${turns}`);
   return { amperes, secondaryAmperes, turns: turns ?? round(amperes / secondaryAmperes) };
 }
 
-/** 100 / 0.05 is no whole number to a computer. */
+/** 100 / 0.05 is not an integer in floating point. */
 function round(turns: number): number {
   return Number(turns.toPrecision(12));
 }
@@ -195,12 +199,12 @@ function hasBurden(text: string, amperes: number, volts: number): AiotError {
   const perVolt = amperes > 0 && volts > 0 ? Number((amperes / volts).toPrecision(4)) : null;
   return new AiotError(
     'AIOT_CLAMP_UNFIT',
-    `a clamp of ${text} gives a voltage: its burden is inside already`,
+    `a clamp of ${text} has a voltage output and a built-in burden resistor`,
     {
       next:
         perVolt === null
-          ? 'Give what stands on the clamp, such as 100A:50mA.'
-          : `Solder none across it. Its calibration is ${perVolt} A per V: in aiot.yaml, firmware: { clamp: { turns: ${perVolt}, burden: 1 } }`,
+          ? 'Use the ratings printed on the clamp, such as 100A:50mA.'
+          : `Do not add a resistor. The calibration is ${perVolt} A per V: set firmware: { clamp: { turns: ${perVolt}, burden: 1 } } in aiot.yaml.`,
     },
   );
 }

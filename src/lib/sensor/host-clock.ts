@@ -1,20 +1,20 @@
 import type { Clock } from '../core/time.js';
 
-/** How fast times follow a machine's clock that was set by a little, or back: a share of the time that passes. */
+/** How fast times follow a machine's clock that was set back, or ahead by a little: a share of the elapsed time. */
 const slew = 0.005;
 
-/** A clock that is set ahead by more than this is followed at once. */
+/** A clock that is set ahead by more than this is followed immediately. */
 const stepMs = 500;
 
-/** A clock that nobody sets, as a clock: for intervals. */
+/** A monotonic clock in the form of a clock: for intervals. */
 export function steady(clock: Clock): Clock {
   const read = clock.monotonic?.bind(clock);
   return read ? { now: read, sleep: (ms, signal) => clock.sleep(ms, signal) } : clock;
 }
 
 /**
- * From steady time to ms since 1970, without ever going back: set ahead by more than half a second it follows at once, set back, or
- * by less, slowly.
+ * Converts steady time to ms since 1970 without ever going back. If the clock is set ahead by more than half a second, it follows
+ * immediately; if it is set back, or ahead by less, it follows slowly.
  */
 export class WallTime {
   #offsetMs: number;
@@ -25,7 +25,7 @@ export class WallTime {
     this.#offsetMs = clock.now() - this.#atMs;
   }
 
-  /** What is to be added to steady times now, and by how much the clock was set ahead since. */
+  /** The offset to add to steady times now, and by how much the clock was set ahead since the last call. */
   follow(): { offsetMs: number; stepMs: number } {
     const read = this.clock.monotonic;
     if (!read) return { offsetMs: 0, stepMs: 0 };
@@ -37,7 +37,7 @@ export class WallTime {
       this.#offsetMs += error;
       return { offsetMs: this.#offsetMs, stepMs: error };
     }
-    // `now` counts whole milliseconds: within one of them there is nothing to follow.
+    // `now` counts whole milliseconds: differences below one are not followed.
     if (Math.abs(error) > 1) this.#offsetMs += Math.max(-slew * passed, Math.min(slew * passed, error));
     return { offsetMs: this.#offsetMs, stepMs: 0 };
   }

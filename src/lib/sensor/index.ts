@@ -1,6 +1,6 @@
 /**
- * Sensors of this machine: chips on an I²C bus, Linux's Industrial I/O, the microphone; their registers and codecs, and
- * simulators of the chips at the level of registers. Gives samples with the time each was taken; knows no model.
+ * Local sensors: chips on an I²C bus, Linux's Industrial I/O, and the microphone; with their registers and codecs, and
+ * register-level simulators of the chips. Provides samples with the time each was taken; does not depend on models.
  */
 export { type Burden, burdenOf, burdenSchema, type Clamp, parseClamp } from './burden.js';
 export type { I2cBus } from './i2c/bus.js';

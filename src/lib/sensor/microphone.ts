@@ -1,12 +1,9 @@
-import type { ChildProcessByStdio } from 'node:child_process';
-import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
 import * as z from 'zod';
 import { AiotError, systemCode } from '../core/errors.js';
-import { startProgram } from '../core/process.js';
+import { startProgram, stopProgram } from '../core/process.js';
 import { type Clock, systemClock } from '../core/time.js';
 import { steady } from './host-clock.js';
 import { Timeline } from './timeline.js';
@@ -16,14 +13,14 @@ import { parseSensorUrl, readSettings, type SensorUrl, wholePositive } from './u
 interface MicrophoneOptions extends SoundRoots {
   /** Default = the system's. */
   clock?: Clock;
-  /** What records; default arecord. */
+  /** Recording program; default arecord. */
   program?: string;
 }
 
-/** Longest time without a sample, ms. */
+/** Maximum time without a sample, ms. */
 const stallMs = 3_000;
 
-/** Waits before arecord is started again, ms; after the last of them the microphone counts as lost. */
+/** Delays before arecord is restarted, ms; after the last of them the microphone counts as lost. */
 const waitsMs = [250, 500, 1_000, 2_000];
 
 /** One microphone in use. */
@@ -39,9 +36,9 @@ interface Recording {
 }
 
 /**
- * Opens a microphone by ALSA's arecord: `alsa://default`, `alsa://CARD` or `alsa://CARD,DEVICE`, with `?rate=16000&channels=1`.
- * Samples of −1 to 1, or with `?level=125` sound levels, dB SPL. Resolves when the first samples are there; arecord is started again
- * when it ends.
+ * Opens a microphone through ALSA's arecord: `alsa://default`, `alsa://CARD` or `alsa://CARD,DEVICE`, with
+ * `?rate=16000&channels=1`. Returns samples from −1 to 1 or, with `?level=125`, sound levels in dB SPL. Resolves when the first
+ * samples have arrived; restarts arecord when it exits.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_NOT_FOUND, AIOT_SENSOR_DENIED, AIOT_SENSOR_TOOL, AIOT_SENSOR_FAILED
  */
 export async function openMicrophone(url: string, options: MicrophoneOptions = {}): Promise<SampleSource> {
@@ -86,7 +83,7 @@ function fieldsOf({ channels, level }: MicrophoneSettings): SampleField[] {
   return Array.from({ length: channels }, (_, i) => ({ name: `sound${i}`, unit }));
 }
 
-/** What arecord gives, run after run. */
+/** The output of arecord, across restarts. */
 async function* record(recording: Recording): AsyncGenerator<SampleBatch> {
   const { program, pcm, settings, faults, clock, signal } = recording;
   const toBatch = createBatches(settings, faults, clock);
@@ -120,11 +117,15 @@ function over(
   given: boolean,
   { code, said }: { code: number | null; said: string },
 ): AiotError {
-  const reason = said.split('\n').at(-1) || `${program} ended with code ${code}`;
+  const reason = said.split('\n').at(-1) || `${program} exited with code ${code}`;
   return new AiotError(given ? 'AIOT_SENSOR_LOST' : 'AIOT_SENSOR_FAILED', `${endpoint}: ${reason}`, {
     endpoint,
     retryable: true,
-    ...(given ? {} : { next: 'arecord -l lists what records; it may be in use, or not do this rate.' }),
+    ...(given
+      ? {}
+      : {
+          next: 'To list the microphones, run `arecord -l`. The device may be in use, or may not support this rate.',
+        }),
   });
 }
 
@@ -132,11 +133,11 @@ const shape = {
   /** Samples a second. */
   rate: wholePositive.pipe(z.number().max(192_000, 'expected at most 192000')).prefault('16000'),
   channels: wholePositive.pipe(z.number().max(32, 'expected at most 32')).prefault('1'),
-  /** Width of a sample on the wire: digital microphones want 32 bits. */
+  /** Bits of a sample as transferred: digital microphones require 32. */
   bits: z.enum(['16', '32']).default('16'),
-  /** Sound levels instead of samples: one for each window of so many ms. */
+  /** Sound levels instead of samples: one for each window of this many ms. */
   level: wholePositive.pipe(z.number().max(60_000, 'expected at most 60000 ms')).optional(),
-  /** dBFS that the microphone gives at 94 dB SPL; −26 is the INMP441's (its data sheet). */
+  /** Output of the microphone in dBFS at 94 dB SPL; the INMP441's is −26 (data sheet). */
   sensitivity: z
     .string()
     .regex(/^-?\d+(\.\d+)?$/, 'expected dBFS at 94 dB SPL, such as -26')
@@ -144,7 +145,7 @@ const shape = {
     .prefault('-26'),
 };
 
-/** What `alsa://CARD[,DEVICE]?…` says. */
+/** A parsed `alsa://CARD[,DEVICE]?…` URL. */
 type MicrophoneSettings = z.output<z.ZodObject<typeof shape>>;
 
 /** @throws AIOT_SENSOR_URL */
@@ -152,40 +153,40 @@ function microphoneSettings(url: SensorUrl): MicrophoneSettings {
   return readSettings(url, shape);
 }
 
-/** Length of the pieces that the card hands over, ms. */
+/** Length of the periods that the card delivers, ms. */
 const pieceMs = 50;
 
 /** arecord's arguments: raw samples on its standard output. */
 function arecordArguments(pcm: string, { rate, channels, bits }: MicrophoneSettings): string[] {
   return [
     ...['-q', '-D', pcm, '-t', 'raw', '-f', `S${bits}_LE`, '-c', `${channels}`, '-r', `${rate}`],
-    // A second of patience with a reader that is late, and twenty pieces of it.
+    // Buffers one second for a late reader, in twenty periods.
     ...['--buffer-time=1000000', `--period-time=${pieceMs * 1000}`],
   ];
 }
 
-/** A program that gives bytes until it ends. */
+/** A program that outputs bytes until it exits. */
 interface Recorder {
-  /** The next bytes; undefined at its end. Ends it where it gives none for `stallMs`. @throws AIOT_SENSOR_TOOL */
+  /** The next bytes; undefined at its end. Ends the program if it is silent for `stallMs`. @throws AIOT_SENSOR_TOOL */
   next(): Promise<Buffer | undefined>;
-  /** What it last said, and its exit code. */
+  /** Its last message, and its exit code. */
   ended(): Promise<{ code: number | null; said: string }>;
-  /** Ends it; resolves when it has. */
+  /** Ends the program; resolves when it has exited. */
   stop(): Promise<void>;
 }
 
-/** Most that is kept of its stderr. */
+/** Maximum of its stderr that is kept. */
 const mostSaid = 2_000;
 
 const killAfterMs = 1_000;
 
-/** @param onOverrun its buffer ran over */
+/** @param onOverrun called when its buffer overran */
 export function startRecorder(
   program: string,
   args: readonly string[],
   { stallMs, onOverrun }: { stallMs: number; onOverrun: () => void },
 ): Recorder {
-  // Its messages in English, for overruns are to be counted.
+  // English messages, because overruns are counted by their text.
   const child = startProgram(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C' },
@@ -203,10 +204,11 @@ export function startRecorder(
       resolve(null);
     });
   });
+  const end = () => void stopProgram(child, { graceMs: killAfterMs });
   const chunks = child.stdout[Symbol.asyncIterator]();
   return {
     async next() {
-      const stalled = setTimeout(() => end(child), stallMs);
+      const stalled = setTimeout(end, stallMs);
       const chunk = await chunks.next().catch(() => ({ done: true as const, value: undefined }));
       clearTimeout(stalled);
       if (!chunk.done) return chunk.value as Buffer;
@@ -218,35 +220,20 @@ export function startRecorder(
       return { code: await ended, said: said.trim() };
     },
     async stop() {
-      end(child);
+      end();
       child.stdout.destroy();
       await ended;
     },
   };
 }
 
-function end(child: ChildProcessByStdio<null, Readable, Readable>): void {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  child.kill('SIGTERM');
-  const late = setTimeout(() => child.kill('SIGKILL'), killAfterMs);
-  once(child, 'exit').then(
-    () => clearTimeout(late),
-    () => clearTimeout(late),
-  );
-}
-
 function notStarted(program: string, cause: unknown): AiotError {
   const missing = systemCode(cause) === 'ENOENT';
-  const what = missing
-    ? 'is not installed here, or not on the PATH'
-    : `does not start (${systemCode(cause)})`;
+  const what = missing ? 'is not installed, or not on the PATH' : `does not start (${systemCode(cause)})`;
   return new AiotError('AIOT_SENSOR_TOOL', `${program} ${what}`, { endpoint: program, cause });
 }
 
-/**
- * Makes batches of bytes that come in pieces of any size. How many samples are missing after an overrun, or between two runs, is
- * told from the time.
- */
+/** Turns byte chunks of any size into batches. The number of samples missing after an overrun, or between two runs, is derived from the time. */
 function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock: Clock) {
   const { rate, channels, bits, level, sensitivity } = settings;
   const frameBytes = (channels * Number(bits)) / 8;
@@ -257,7 +244,7 @@ function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock
   let windows = createWindows(frames * channels);
   let broken = false;
   return {
-    /** A new run of arecord: what was begun is not whole. */
+    /** A new run of arecord: a partial sample is discarded. */
     begin() {
       rest = Buffer.alloc(0);
       windows = createWindows(frames * channels);
@@ -279,7 +266,7 @@ function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock
       const count = values.length / channels;
       if (count === 0) return undefined;
       const now = steadyClock.now();
-      // It was taken at any moment of the card's last piece.
+      // It was taken at any moment within the card's last period.
       const { times, lost, stepMs } = timeline.place({
         count,
         left: 0,
@@ -292,7 +279,7 @@ function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock
   };
 }
 
-/** Samples of −1 to 1 (full scale) from little-endian integers, as many as are whole. */
+/** Samples from −1 to 1 (full scale) from little-endian integers; whole ones only. */
 export function samplesOf(bytes: Uint8Array, bits: '16' | '32'): Float64Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const size = Number(bits) / 8;
@@ -303,7 +290,7 @@ export function samplesOf(bytes: Uint8Array, bits: '16' | '32'): Float64Array {
   return samples;
 }
 
-/** Cuts samples into whole windows across the pieces that they come in. */
+/** Cuts samples into whole windows, across chunk boundaries. */
 export function createWindows(windowSamples: number): (samples: Float64Array) => Float64Array[] {
   let held = new Float64Array(0);
   return (samples) => {
@@ -320,9 +307,9 @@ export function createWindows(windowSamples: number): (samples: Float64Array) =>
 const lowestDb = 0;
 
 /**
- * Sound level of each channel of a window, dB SPL, without weighting: 20·log₁₀(rms·√2) − sensitivity + 94, for a full-scale sine has
- * an rms of 1/√2 (INMP441 data sheet: sensitivity in dBFS at 94 dB SPL). The mean, which microphones have of themselves, is left out.
- * @param window frame after frame, a value a channel, −1 to 1
+ * Sound level of each channel of a window, dB SPL, unweighted: 20·log₁₀(rms·√2) − sensitivity + 94. A full-scale sine has an rms of 1/√2
+ * (INMP441 data sheet: sensitivity in dBFS at 94 dB SPL). The mean is removed: it is the microphone's DC offset.
+ * @param window frame after frame, one value per channel, −1 to 1
  */
 export function soundLevels(window: Float64Array, channels: number, sensitivityDbfs: number): number[] {
   const frames = window.length / channels;
@@ -336,7 +323,7 @@ export function soundLevels(window: Float64Array, channels: number, sensitivityD
   });
 }
 
-/** Where the kernel shows sound cards; other folders in tests. */
+/** Folders in which the kernel exposes sound cards; replaced in tests. */
 interface SoundRoots {
   /** Default /proc. */
   proc?: string;
@@ -344,7 +331,7 @@ interface SoundRoots {
   dev?: string;
 }
 
-/** A device that records. */
+/** A capture device. */
 interface Microphone {
   card: number;
   device: number;
@@ -353,7 +340,7 @@ interface Microphone {
   title: string;
 }
 
-/** Devices of ALSA that record; none where there is no sound. */
+/** ALSA's capture devices; none if there is no sound support. */
 export async function listMicrophones({ proc = '/proc' }: SoundRoots = {}): Promise<Microphone[]> {
   const lines = (await readText(join(proc, 'asound', 'pcm'))).split('\n');
   const found: Microphone[] = [];
@@ -374,8 +361,8 @@ export async function listMicrophones({ proc = '/proc' }: SoundRoots = {}): Prom
 }
 
 /**
- * ALSA's name of what a URL calls `CARD` or `CARD,DEVICE`; `default` and names with a colon are ALSA's own.
- * @throws AIOT_SENSOR_NOT_FOUND with those that there are, AIOT_SENSOR_DENIED
+ * ALSA's name for a URL's `CARD` or `CARD,DEVICE`; `default` and names with a colon are passed to ALSA unchanged.
+ * @throws AIOT_SENSOR_NOT_FOUND listing the available ones, AIOT_SENSOR_DENIED
  */
 async function pcmOf(place: string, roots: SoundRoots = {}): Promise<string> {
   if (place === '' || place === 'default' || place.includes(':')) return place || 'default';
@@ -386,16 +373,17 @@ async function pcmOf(place: string, roots: SoundRoots = {}): Promise<string> {
   );
   if (!found) {
     const there = all.map(({ id, device }) => (device === 0 ? `alsa://${id}` : `alsa://${id},${device}`));
-    throw new AiotError('AIOT_SENSOR_NOT_FOUND', `no sound card ${place} records on this machine`, {
-      next: there.length > 0 ? `There is ${there.join(', ')}.` : 'arecord -l lists those that there are.',
+    throw new AiotError('AIOT_SENSOR_NOT_FOUND', `no sound card ${place} can record on this machine`, {
+      next:
+        there.length > 0 ? `Use one of ${there.join(', ')}.` : 'To list the sound cards, run `arecord -l`.',
     });
   }
   const node = join(roots.dev ?? '/dev', 'snd', `pcmC${found.card}D${found.device}c`);
   await access(node, constants.R_OK).catch((cause: unknown) => {
-    throw new AiotError('AIOT_SENSOR_DENIED', `you may not record from ${place}: ${node}`, {
+    throw new AiotError('AIOT_SENSOR_DENIED', `you do not have permission to record from ${place}: ${node}`, {
       endpoint: node,
       cause,
-      next: 'sudo usermod -aG audio $USER, then log in again',
+      next: 'Run `sudo usermod -aG audio $USER`, then log in again.',
     });
   });
   return `plughw:CARD=${found.id},DEV=${found.device}`;

@@ -10,18 +10,18 @@ import { parseSensorUrl, positive, readSettings } from './url.js';
 /** A conversion takes 0.75 s. */
 const mostRateHz = 1;
 
-/** Readings in a row that may be disturbed. */
+/** Maximum number of consecutive failed readings. */
 const mostFailures = 10;
 
 /**
- * Opens a DS18B20 or one of its kind on Linux's 1-wire: `w1://28-0316a4f9d2ff?rate=0.1`, or `w1://` where there is just one. Each
- * reading measures anew, which takes three quarters of a second in the kernel.
+ * Opens a DS18B20 or a related chip on Linux's 1-wire: `w1://28-0316a4f9d2ff?rate=0.1`, or `w1://` if there is just one. Each
+ * reading starts a new measurement, which takes three quarters of a second in the kernel.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_NOT_FOUND
  */
 export async function openThermometer(url: string, options: MachineOptions = {}): Promise<SampleSource> {
   const parsed = parseSensorUrl(url);
   const { rate } = readSettings(parsed, {
-    /** Samples a second; default 1. */
+    /** Samples per second; default 1. */
     rate: positive.pipe(z.number().max(mostRateHz, 'expected at most 1')).prefault('1'),
   });
   const folder = await findThermometer(parsed.place, options.sysfs);
@@ -54,7 +54,8 @@ async function* poll(
     const value = parseReading(await readSlave(file));
     if (signal.aborted) return;
     if (value === undefined) {
-      if (++failures >= mostFailures) throw lostError(file, `${failures} readings in a row were disturbed`);
+      if (++failures >= mostFailures)
+        throw lostError(file, `${failures} consecutive readings were corrupted`);
       faults.retries++;
       lost++;
     } else {
@@ -73,9 +74,9 @@ async function readSlave(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    // A bus that does not answer this time; one that is gone has no file.
+    // The bus did not respond this time; a sensor that is gone has no file.
     if (systemCode(error) === 'EIO' || systemCode(error) === 'EAGAIN') return '';
-    throw lostError(file, 'it is gone', error);
+    throw lostError(file, 'it was disconnected', error);
   }
 }
 
@@ -88,20 +89,20 @@ function lostError(file: string, why: string, cause?: unknown): AiotError {
   );
 }
 
-/** Families of 1-wire whose members say a temperature: DS18B20, DS18S20, DS1822, DS28EA00, MAX31850. */
+/** 1-wire families whose members measure temperature: DS18B20, DS18S20, DS1822, DS28EA00, MAX31850. */
 const families = ['28', '10', '22', '42', '3b'];
 
-/** Thermometers on this machine's 1-wire buses, as the kernel names them: `28-0316a4f9d2ff`. */
+/** Thermometers on this machine's 1-wire buses, by their kernel names: `28-0316a4f9d2ff`. */
 async function listThermometers(sysfs = '/sys'): Promise<string[]> {
   const names = await readdir(join(sysfs, 'bus', 'w1', 'devices')).catch(() => []);
   return names.filter((name) => families.some((family) => name.startsWith(`${family}-`))).sort();
 }
 
 /**
- * A thermometer's °C of what its `w1_slave` says: nine bytes twice, the verdict on their checksum, and the temperature in thousandths
- * (Linux, Documentation/w1/slaves/w1_therm).
- * @returns undefined for a reading that was disturbed, the value that a DS18B20 has before it has measured (85 °C), and that of one
- * without enough power (127.937 °C)
+ * Parses the °C in a thermometer's `w1_slave` file: nine bytes twice, the result of their checksum, and the temperature in
+ * thousandths (Linux, Documentation/w1/slaves/w1_therm).
+ * @returns undefined for a corrupted reading, for the power-on value of a DS18B20 (85 °C), and for the value at insufficient power
+ * (127.937 °C)
  */
 export function parseReading(text: string): number | undefined {
   const [first = '', second = ''] = text.split('\n');
@@ -112,10 +113,10 @@ export function parseReading(text: string): number | undefined {
     .slice(0, 9)
     .map((byte) => Number.parseInt(byte, 16));
   if (bytes.length < 9 || checksum(bytes.slice(0, 8)) !== bytes[8]) return undefined;
-  // A wire that is held low reads as zeros, whose checksum is right.
+  // A wire held low reads as zeros, whose checksum is valid.
   if (bytes.every((byte) => byte === 0)) return undefined;
   const value = Number(thousandths) / 1000;
-  // Byte 6 of a fresh DS18B20 is 0x0C while its temperature is the one it wakes up with.
+  // Byte 6 of a fresh DS18B20 is 0x0C while it holds the power-on temperature.
   const unmeasured = value === 85 && bytes[6] === 0x0c;
   return unmeasured || value > 125 ? undefined : value;
 }
@@ -130,25 +131,25 @@ function checksum(bytes: readonly number[]): number {
   return crc;
 }
 
-/** @throws AIOT_SENSOR_NOT_FOUND with those that there are; AIOT_SENSOR_URL where none is named and there are several */
+/** @throws AIOT_SENSOR_NOT_FOUND listing the available ones; AIOT_SENSOR_URL if none is named and there are several */
 async function findThermometer(wanted: string, sysfs = '/sys'): Promise<string> {
   const all = await listThermometers(sysfs);
   const found = wanted === '' && all.length === 1 ? all[0]! : wanted;
   if (all.includes(found)) return join(sysfs, 'bus', 'w1', 'devices', found);
   const there = all.map((name) => `w1://${name}`).join(', ');
   if (wanted === '' && all.length > 1) {
-    throw new AiotError('AIOT_SENSOR_URL', 'w1: there are several thermometers, and none is named', {
-      next: `Name one: ${there}`,
+    throw new AiotError('AIOT_SENSOR_URL', 'w1: several thermometers are connected, and none is specified', {
+      next: `Choose one: ${there}`,
     });
   }
   throw new AiotError(
     'AIOT_SENSOR_NOT_FOUND',
-    `no thermometer ${wanted === '' ? '' : `${wanted} `}on 1-wire`,
+    `no thermometer ${wanted === '' ? '' : `${wanted} `}is connected to 1-wire`,
     {
       next:
         there === ''
-          ? 'Add dtoverlay=w1-gpio to /boot/firmware/config.txt and restart.'
-          : `There is ${there}.`,
+          ? 'Add dtoverlay=w1-gpio to /boot/firmware/config.txt and reboot.'
+          : `Use one of ${there}.`,
     },
   );
 }

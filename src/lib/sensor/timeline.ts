@@ -1,17 +1,17 @@
 import type { Clock } from '../core/time.js';
 import { WallTime } from './host-clock.js';
 
-/** Besides the estimated error of the rate, so much may the distance of two samples differ from the period, as a share of it. */
+/** Tolerance between the distance of two samples and the period, as a share of it; added to the estimated error of the rate. */
 const slew = 0.005;
 
-/** What is known of samples that were read together. Times are of the steady clock. */
+/** Information about samples that were read together. Times are by the steady clock. */
 interface Counted {
   count: number;
-  /** Taken before the moment of asking, and not among these. */
+  /** Samples taken before the moment of asking that are not among these. */
   left: number;
-  /** The moment of asking was in here. */
+  /** The interval that contains the moment of asking. */
   askedMs: readonly [before: number, after: number];
-  /** Some are missing before these, nobody knows how many. */
+  /** An unknown number of samples is missing before these. */
   broken: boolean;
 }
 
@@ -21,7 +21,7 @@ interface Placed {
   /** The same by the steady clock. */
   firstMs: number;
   lastMs: number;
-  /** Missing before the first. */
+  /** Samples missing before the first. */
   lost: number;
   /** By how much this machine's clock was set ahead before the first: a gap in the times, not in the samples. */
   stepMs: number;
@@ -36,19 +36,19 @@ const nothing: Placed = {
 };
 
 /**
- * Gives samples of a sensor with a rate of its own their times: evenly spaced by the measured rate, never backwards, within a
- * period of this machine's clock. Told that some are missing, it says how many.
+ * Assigns times to the samples of a sensor with its own rate: evenly spaced by the measured rate, never backwards, within a period
+ * of this machine's clock. If samples are reported missing, it determines how many.
  */
 export class Timeline {
   readonly #filter: RateFilter;
   readonly #wall: WallTime;
   #askedMs = Number.NEGATIVE_INFINITY;
-  /** Time of the last sample that was given out, by the steady clock. */
+  /** Time of the last returned sample, by the steady clock. */
   #givenMs = Number.NEGATIVE_INFINITY;
   /** The same, ms since 1970. */
   #givenWallMs = Number.NEGATIVE_INFINITY;
   #leftBefore = 0;
-  /** From steady time to ms since 1970, at the last sample that was given out. */
+  /** Conversion from steady time to ms since 1970, as of the last returned sample. */
   #offsetMs = Number.NaN;
 
   constructor(nominalHz: number, clock: Clock) {
@@ -56,7 +56,7 @@ export class Timeline {
     this.#wall = new WallTime(clock);
   }
 
-  /** Measured, once there was something to measure. */
+  /** Measured rate, once there was something to measure. */
   get rateHz(): number {
     return 1000 / this.#filter.periodMs;
   }
@@ -65,12 +65,12 @@ export class Timeline {
     const { count, left, askedMs, broken } = counted;
     const filter = this.#filter;
     const middle = (askedMs[0] + askedMs[1]) / 2;
-    // The newest came at any moment since the last time of asking, but no longer ago than a period.
+    // The newest came at any moment since the last time of asking, but no longer ago than one period.
     const since = Math.min(filter.periodMs, Math.max(0, middle - this.#askedMs));
     const newestMs = middle - since / 2;
     const spreadMs = since + askedMs[1] - askedMs[0];
     this.#askedMs = middle;
-    // Nothing came: that narrows down when the next one came, and no more.
+    // Nothing came: this only narrows down when the next one came.
     if (count + left === 0) return nothing;
     let lost = 0;
     let again = false;
@@ -99,7 +99,7 @@ export class Timeline {
       distance = Math.min(periodMs * (1 + play), Math.max(periodMs * (1 - play), even));
       firstMs = this.#givenMs + distance;
     }
-    // What the machine's clock moves by slowly, the samples share.
+    // Slow corrections of the machine's clock are spread over the samples.
     const from = stepMs > 0 || Number.isNaN(this.#offsetMs) ? offsetMs : this.#offsetMs;
     const share = (offsetMs - from) / Math.max(1, count);
     const times = new Float64Array(count);
@@ -123,17 +123,17 @@ const rateSpread = 0.04;
 
 const driftSpread = 1e-5;
 
-/** What reading a clock and waking up for it add, ms. */
+/** Uncertainty from reading a clock and waking up for it, ms. */
 const clockSpreadMs = 0.5;
 
-/** An observation so many standard deviations off is not believed, unless the next ones say the same. */
+/** An observation this many standard deviations off is rejected, unless the next ones agree with it. */
 const believable = 4;
 
 const persistent = 4;
 
 /**
- * When a sensor took its samples, of counts of them and the moments at which they were counted: a Kalman filter over the time of
- * the newest sample and the period. The moments are late by chance, the counts are not. ms throughout.
+ * Estimates when a sensor took its samples, from counts of them and the moments of counting: a Kalman filter over the time of the
+ * newest sample and the period. The moments are delayed randomly; the counts are exact. ms throughout.
  */
 class RateFilter {
   /** Time of the newest sample. */
@@ -158,7 +158,7 @@ class RateFilter {
     return Math.sqrt(this.#periodVariance) / this.periodMs;
   }
 
-  /** Nothing is known of the time any more, but of the period. */
+  /** Discards the estimated time, but not the period. */
   anchor(lastMs: number, spreadMs: number): void {
     this.lastMs = lastMs;
     this.#timeVariance = noise(spreadMs);
@@ -167,10 +167,10 @@ class RateFilter {
   }
 
   /**
-   * @param samples taken since the last call, all of which were counted
-   * @param lastMs when the newest of them was, as observed
-   * @param spreadMs width of the interval in which it may have been
-   * @returns whether the observation moved the time at once: the count and the clock cannot both be right
+   * @param samples number taken since the last call, all of them counted
+   * @param lastMs observed time of the newest one
+   * @param spreadMs width of the interval in which it may have been taken
+   * @returns whether the observation shifted the time abruptly: the count and the clock contradict each other
    */
   observe(samples: number, lastMs: number, spreadMs: number): boolean {
     this.lastMs += samples * this.periodMs;
@@ -197,7 +197,7 @@ class RateFilter {
   }
 }
 
-/** Variance of something that is anywhere in an interval, and of the clock. */
+/** Variance of a uniform distribution over an interval, plus the clock's. */
 function noise(spreadMs: number): number {
   return (spreadMs * spreadMs) / 12 + clockSpreadMs * clockSpreadMs;
 }

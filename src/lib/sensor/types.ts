@@ -1,20 +1,20 @@
 import type { Clock } from '../core/time.js';
 import type { SystemRoots } from './iio/device.js';
 
-/** Samples that came together, in order. One sample is one record: a value that is missing takes its whole sample with it. */
+/** Samples that arrived together, in order. One sample is one record: a missing value drops its whole sample. */
 export interface SampleBatch {
-  /** Sample after sample, a value a field: `count × fields.length`. The reader's own from now on. */
+  /** Consecutive samples, one value per field: `count × fields.length`. Owned by the reader from now on. */
   values: Float64Array;
   /**
-   * When each was taken, ms since 1970 with fractions: by the sensor's own clock where it has one, anchored to this machine's.
-   * Rising within a source, whatever this machine's clock does.
+   * When each was taken, ms since 1970 with fractions: by the sensor's own clock if it has one, anchored to this machine's.
+   * Increasing within a source, whatever this machine's clock does.
    */
   times: Float64Array;
   count: number;
-  /** Samples that are known to be missing before the first of these: an overrun, a gap in a sequence. */
+  /** Samples known to be missing before the first of these: an overrun, a gap in a sequence. */
   lost: number;
   /**
-   * By how much this machine's clock was set ahead before the first of these, ms: a gap in the times in which nothing is missing.
+   * By how much this machine's clock was set ahead before the first of these, ms: a gap in the times with no samples missing.
    * Absent = it was not.
    */
   clockStepMs?: number;
@@ -26,28 +26,28 @@ export interface SampleField {
   unit: string;
 }
 
-/** What went wrong so far and was mended, counted. */
+/** Counts of faults that were recovered from. */
 export interface SourceFaults {
-  /** Times that a buffer ran over. */
+  /** Number of buffer overruns. */
   overruns: number;
-  /** Bus transactions that were tried again. */
+  /** Bus transactions that were retried. */
   retries: number;
-  /** Times that the sensor was gone and came back. */
+  /** How often the sensor disappeared and came back. */
   reconnects: number;
 }
 
-/** Where samples come from. Iterate once; iterating ends when there are no more, or it is closed. */
+/** A source of samples. Iterate once; iteration ends when there are no more, or when it is closed. */
 export interface SampleSource extends AsyncIterable<SampleBatch> {
   /** Without credentials. */
   readonly endpoint: string;
   readonly fields: readonly SampleField[];
-  /** Nominal, as it was set; null where nobody knows but the clock. */
+  /** Nominal rate as configured; null if only the clock knows. */
   readonly rateHz: number | null;
   readonly faults: Readonly<SourceFaults>;
   close(): Promise<void>;
 }
 
-/** What the openers of this machine's own sensors take beside a URL. */
+/** Options of this machine's own sensors, besides a URL. */
 export interface MachineOptions extends SystemRoots {
   /** Default = the system's. */
   clock?: Clock;

@@ -7,11 +7,11 @@ import { dictionary } from '../core/names.js';
 export interface SensorUrl {
   /** Such as `iio`, without the colon. */
   scheme: string;
-  /** What stands between `//` and `?`, decoded: a device, a card, a bus and its chips. */
+  /** The part between `//` and `?`, decoded: a device, a card, a bus and its chips. */
   place: string;
   /** For messages: scheme and place. */
   endpoint: string;
-  /** `readSettings` checks it. */
+  /** Validated by `readSettings`. */
   query: Readonly<Record<string, string>>;
 }
 
@@ -32,9 +32,9 @@ export function parseSensorUrl(url: string): SensorUrl {
 }
 
 /**
- * The settings in a URL's query, checked; any other is refused. `map` is not for the sensor but for who names its values, and is
- * passed over.
- * @throws AIOT_SENSOR_URL naming the setting and those that there are
+ * Validates the settings in a URL's query; rejects unknown ones. `map` is skipped: it is not for the sensor but for the code that
+ * names its values.
+ * @throws AIOT_SENSOR_URL naming the setting and the available ones
  */
 export function readSettings<Shape extends z.ZodRawShape>(
   url: SensorUrl,
@@ -45,18 +45,18 @@ export function readSettings<Shape extends z.ZodRawShape>(
   if (result.success) return result.data as z.output<z.ZodObject<Shape>>;
   throw refused(
     `${url.endpoint}: ${issueText(result.error, 'the query', query)}`,
-    `After the ? may stand: ${Object.keys(shape).join(', ')}`,
+    `After the ?, only these settings are allowed: ${Object.keys(shape).join(', ')}`,
   );
 }
 
-/** A number above 0, as a URL has it. */
+/** Parses a number above 0 in a URL. */
 export const positive = z
   .string()
   .regex(/^\d+(\.\d+)?$/, 'expected a number')
   .transform(Number)
   .pipe(z.number().positive('expected more than 0').max(1e6, 'expected at most 1000000'));
 
-/** A whole number of 1 or more, as a URL has it. */
+/** Parses an integer of 1 or more in a URL. */
 export const wholePositive = z
   .string()
   .regex(/^\d{1,7}$/, 'expected a whole number')

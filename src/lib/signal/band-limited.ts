@@ -5,9 +5,9 @@
  */
 export interface BandLimited {
   /**
-   * Takes samples that follow those of the call before, and gives those of the steady grid that are settled by them: they lie half a
-   * kernel behind. The arrays are the caller's.
-   * @param values sample after sample, a value a field
+   * Takes samples that follow those of the previous call, and returns the output samples that can now be computed: they lag by half a
+   * kernel. The arrays belong to the caller.
+   * @param values sample after sample, one value per field
    * @param times of the samples, ms, rising
    */
   push(
@@ -15,7 +15,7 @@ export interface BandLimited {
     times: Float64Array,
     count: number,
   ): { values: Float64Array; times: Float64Array; count: number };
-  /** Forgets all samples: the grid begins anew. */
+  /** Discards all samples: the grid starts again. */
   reset(): void;
 }
 
@@ -51,7 +51,7 @@ export function createBandLimited(options: BandLimitedOptions): BandLimited {
   let start = Number.NaN;
   let outputs = 0;
 
-  /** Weighs the samples around `at` (in samples) into `out`. A constant comes through exactly. */
+  /** Weights the samples around `at` (in samples) into `out`. A constant is reproduced exactly. */
   const interpolate = (values: Float64Array, at: number, out: Float64Array, to: number) => {
     const first = Math.ceil(at - half);
     const last = Math.floor(at + half);
@@ -80,7 +80,7 @@ export function createBandLimited(options: BandLimitedOptions): BandLimited {
       const at = new Float64Array(total);
       at.set(keptTimes);
       at.set(count === times.length ? times : times.subarray(0, count), before);
-      // The first output lies where the kernel has samples on both sides.
+      // The first output is at the earliest position with kernel samples on both sides.
       const earliest = Math.ceil(half);
       if (Number.isNaN(start) && total > earliest) start = at[earliest]!;
       const lastPlace = total - 1 - half;
@@ -124,7 +124,7 @@ function kernelTable(): Float64Array {
   const cutoff = 0.5 - transition / 2;
   const table = new Float64Array(crossings * fine + 2);
   const top = besselI0(beta);
-  // The very end is nothing: whether a sample that lies there is counted makes no difference then.
+  // The end value is 0, so it makes no difference whether a sample there is counted.
   for (let n = 0; n < crossings * fine; n++) {
     const x = n / fine;
     const angle = 2 * Math.PI * cutoff * x;

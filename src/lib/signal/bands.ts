@@ -69,7 +69,7 @@ interface Moments {
   skewness: number;
   /** Mean fourth power of the standardized signal (3 = normal); 0 when it is flat. */
   kurtosis: number;
-  /** No more than rounding is left of it: shares and shape mean nothing and are given as 0. */
+  /** Only rounding errors remain: shares and shape are meaningless and given as 0. */
   flat: boolean;
 }
 
@@ -81,7 +81,7 @@ export function momentsOf(signal: Float64Array, out: Moments): void {
   centralMoments(signal, sum / n, out);
 }
 
-/** As `momentsOf`, the mean being known. */
+/** As `momentsOf`, with a known mean. */
 export function centralMoments(signal: Float64Array, mean: number, out: Moments): void {
   const n = signal.length;
   let m2 = 0;

@@ -99,8 +99,8 @@ function rawSet(spec: { fields: string[]; windowSamples: number }): FeatureSet {
 }
 
 /**
- * Hz. People's steps come at 1 to 3 Hz with harmonics; a wrist or waist moves little above 12 Hz, and what a sensor
- * shows there is noise and the artefacts of its recorder.
+ * Hz. Human steps occur at 1 to 3 Hz with harmonics. A wrist or waist moves little above 12 Hz, where a sensor mostly shows noise and the
+ * artifacts of its recorder.
  */
 const motionBandsHz = [0, 1, 2, 3.5, 5.5, 8, 12] as const;
 
@@ -117,10 +117,11 @@ const measures = [
 ];
 
 /**
- * 36 features of a three-axis accelerometer that do not depend on how it is worn: 12 of the magnitude, 12 of the part
- * along gravity (the mean vector of the window), 12 of the size of the part across it.
- * deviation and mean absolute step from sample to sample in the field's unit; peak frequency in Hz; six shares of the
- * power in 0..12 Hz; log10 of the variance (floored at 1e-9); skewness; kurtosis (3 = normal).
+ * 36 features of a three-axis accelerometer that do not depend on how it is worn. There are 12 of the magnitude, 12 of the part along gravity (the
+ * mean vector of the window), and 12 of the size of the part across it.
+ *
+ * The 12 are: deviation and mean absolute step from sample to sample, in the field's unit; peak frequency in Hz; six shares of the power
+ * in 0..12 Hz. The last three are log10 of the variance (floored at 1e-9), skewness, and kurtosis (3 = normal).
  */
 const motionSet: FeatureSetMaker = ({ windowSamples: n, resampleHz }) => {
   const bands = createBandPower(n, resampleHz, motionBandsHz, 'none');
@@ -160,7 +161,7 @@ function resolve(window: Float64Array[], [magnitude, along, across]: Float64Arra
     gz += z[i]!;
   }
   const length = Math.sqrt(gx * gx + gy * gy + gz * gz);
-  // Free fall, or gravity taken out already: there is no direction, and all of the motion counts as across.
+  // In free fall, or with gravity already removed, there is no direction, and all of the motion counts as across.
   const scale = length > 1e-9 * n ? 1 / length : 0;
   gx *= scale;
   gy *= scale;
@@ -187,8 +188,8 @@ function meanStep(signal: Float64Array): number {
 const octaves = [0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1];
 
 /**
- * Ten features a field, as people use them on machines: RMS, deviation (RMS of what moves), peak to peak, kurtosis
- * (impacts: 3 = none), peak frequency in Hz, and the share of power in each of five octaves below half the rate.
+ * Ten features per field that are common for machines: RMS, standard deviation (RMS of the varying part), peak to peak, kurtosis (impacts:
+ * 3 = none), and peak frequency in Hz. The other five are the shares of power in the octaves below half the rate.
  */
 const spectralSet: FeatureSetMaker = ({ fields, windowSamples: n, resampleHz }) => {
   const bands = createBandPower(

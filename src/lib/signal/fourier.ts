@@ -17,12 +17,12 @@ interface Fourier {
 }
 
 /**
- * Discrete Fourier transform of real signals of any length: mixed radix in Stockham's order (Cooley and Tukey 1965;
- * Stockham 1966), tables made once, nothing allocated by a transform; lengths with a large prime factor as a
- * convolution with a chirp (Bluestein 1970).
+ * Discrete Fourier transform of real signals of any length. Mixed radix in Stockham's order (Cooley and Tukey 1965; Stockham 1966), with
+ * tables made once and no allocation per transform. Lengths with a large prime factor are computed as a convolution with a chirp
+ * (Bluestein 1970).
  */
 export function createFourier(n: number): Fourier {
-  const run = Math.max(1, ...factorsOf(n)) > largestFactor ? createChirp(n) : createStages(n);
+  const run = createComplexFourier(n);
   const re = new Float64Array(n);
   const im = new Float64Array(n);
   const bins = Math.floor(n / 2) + 1;
@@ -49,6 +49,14 @@ export function createFourier(n: number): Fourier {
   };
 }
 
+/**
+ * The same for complex signals, in place over `re` and `im`, each of n values. Called with `(im, re)` it is the inverse, except for a
+ * factor of n.
+ */
+export function createComplexFourier(n: number): (re: Float64Array, im: Float64Array) => void {
+  return Math.max(1, ...factorsOf(n)) > largestFactor ? createChirp(n) : createStages(n);
+}
+
 /** Factors of n: fours first, then primes, smallest first. */
 function factorsOf(n: number): number[] {
   const factors: number[] = [];
@@ -60,7 +68,6 @@ function factorsOf(n: number): number[] {
 
 type Stage = (xr: Float64Array, xi: Float64Array, yr: Float64Array, yi: Float64Array) => void;
 
-/** Complex transform in place over `re` and `im`, each of n values. */
 function createStages(n: number): (re: Float64Array, im: Float64Array) => void {
   const cos = new Float64Array(n);
   const sin = new Float64Array(n);
@@ -201,7 +208,7 @@ const radix5 =
     }
   };
 
-/** Any odd p: what stands opposite each other is added and subtracted first, which halves the products twice. */
+/** Any odd p: opposite elements are added and subtracted first, which halves the products twice. */
 function oddRadix({ p, m, stride: s, cos, sin, n }: Plan): Stage {
   const half = (p - 1) / 2;
   const table = { cos: new Float64Array(half * half), sin: new Float64Array(half * half) };
@@ -276,8 +283,8 @@ function turned(
 }
 
 /**
- * Complex transform in place of any length n by two transforms of a length that is made of twos and fives (Bluestein 1970):
- * k·t = (k² + t² − (k − t)²)/2 makes the sum a convolution with a chirp. For lengths with a large prime factor.
+ * Complex transform in place for lengths with a large prime factor, by two transforms of a length made of twos and fives (Bluestein 1970).
+ * Because k·t = (k² + t² − (k − t)²)/2, the sum is a convolution with a chirp.
  */
 function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
   const m = smoothFrom(2 * n - 1);
@@ -327,7 +334,7 @@ function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
   };
 }
 
-/** The smallest number of twos and fives alone that is no smaller. */
+/** The smallest product of twos and fives that is not smaller. */
 function smoothFrom(least: number): number {
   let best = Number.POSITIVE_INFINITY;
   for (let fives = 1; fives < 2 * least; fives *= 5) {

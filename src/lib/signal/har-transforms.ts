@@ -1,4 +1,4 @@
-/** Figures of the spectrum of one axis. */
+/** Features of the spectrum of one axis. */
 interface SpectrumFigures {
   meanHz: number;
   threeQuartersHz: number;
@@ -26,8 +26,8 @@ export function amplitudes(parts: Float64Array, mean: number, out: Float64Array)
 }
 
 /**
- * Centre of the amplitudes; the first bins from 1 on at which the amplitudes summed from bin 0 reach a share of their
- * total; entropy of the periodogram, mean removed (one-sided: all bins but the one at half the rate stand for two).
+ * Center of the amplitudes. Then the first bins from 1 on at which the amplitudes summed from bin 0 reach a share of their total. Then the
+ * entropy of the periodogram, mean removed (one-sided: all bins but the one at half the rate count twice).
  */
 export function spectrumFigures(amplitude: Float64Array, binHz: number, out: SpectrumFigures): void {
   const n = amplitude.length;
@@ -67,8 +67,8 @@ export function spectrumFigures(amplitude: Float64Array, binHz: number, out: Spe
 }
 
 /**
- * Index (not Hz) of the bin that halves the power of the lower half of the spectrum, as the original searches it: by
- * bisection in shrinking steps that stops early, so that it need not be the true one.
+ * Index (not Hz) of the bin that halves the power of the lower half of the spectrum. As in the original, it is found by bisection in
+ * shrinking steps that stops early, so it may not be the true one.
  * @param work at least n/2 + 1 values, overwritten: power below each bin
  */
 export function medianBin(amplitude: Float64Array, work: Float64Array): number {
@@ -154,7 +154,7 @@ const [l0, l1, l2, l3, l4, l5, l6, l7] = [...low] as [
   ...[number, number, number, number],
 ];
 
-/** The low-passed half of a signal. Written out: as a loop over the taps it was most of what the wavelets took. */
+/** The low-passed half of a signal. Unrolled, because a loop over the taps took most of the wavelets' time. */
 function convolve(from: Float64Array, to: Float64Array): void {
   for (let k = 0; k < to.length; k++) {
     const newest = 2 * k + 1;
@@ -189,9 +189,9 @@ export const autoregressionOrder = 4;
 const order = autoregressionOrder;
 
 /**
- * Coefficients of an autoregressive model by the Yule-Walker equations, each lag's sum divided by the number of its terms
- * (statsmodels calls that `adjusted`). 0 for a constant signal.
- * @param centred the signal without its mean
+ * Coefficients of an autoregressive model by the Yule-Walker equations, each lag's sum divided by the number of its terms (statsmodels
+ * calls that `adjusted`). 0 for a constant signal.
+ * @param centered the signal without its mean
  * @param out the coefficients from lag 1 on
  */
 export function createYuleWalker(): (centred: Float64Array, out: Float64Array) => void {

@@ -22,7 +22,7 @@ const each = (name: string) => axes.map((axis) => `acc_${axis}_${name}`);
 const numbered = (order: readonly string[], name: string, count: number) =>
   order.flatMap((axis) => Array.from({ length: count }, (_, i) => `acc_${axis}_${name}_${i + 1}`));
 
-/** Names and order of the original, which do not always say what is computed: see `harSet`. */
+/** Names and order of the original, which do not always match the computed value: see `harSet`. */
 const names = [
   ...['mpf', 'iqr', 'wilson_amp', 'crossco', 'three_quarters', 'one_quarter', 'corecoef'].flatMap(each),
   'acc_mpf',
@@ -45,10 +45,10 @@ const names = [
 ];
 
 /**
- * The 115 features of KasperKornak/EngineeringThesis (2024), under its names and with its meanings: `iqr` is of the spectrum,
- * `stdev` a variance, `mav` a sum, `slope_change` counts zero crossings, `acc_mpf` is the signal magnitude area, and `enwacto`
- * (one wavelet coefficient a band) bears the axes in reverse. The original drops windows without three spectral peaks;
- * here the missing ones are 0. Three fields; windows of 448 to 895 samples.
+ * The 115 features of KasperKornak/EngineeringThesis (2024), under its names and with its meanings. `iqr` is of the spectrum, `stdev` a
+ * variance, `mav` a sum, and `slope_change` counts zero crossings. `acc_mpf` is the signal magnitude area, and `enwacto` (one wavelet
+ * coefficient a band) names the axes in reverse order. The original drops windows without three spectral peaks; here the missing ones are
+ * 0. Three fields; windows of 448 to 895 samples.
  */
 export const harSet: FeatureSetMaker = ({ windowSamples, resampleHz }) => {
   const { compute } = createHar(windowSamples, resampleHz);
@@ -56,8 +56,8 @@ export const harSet: FeatureSetMaker = ({ windowSamples, resampleHz }) => {
 };
 
 /**
- * The same for any window of at least 7 samples: bands that it is too short for are NaN.
- * `compute` tells whether the original keeps such a window.
+ * The same for any window of at least 7 samples: bands for which it is too short are NaN.
+ * `compute` returns whether the original keeps such a window.
  */
 export function createHar(n: number, rateHz: number) {
   const fourier = createFourier(n);
@@ -80,7 +80,7 @@ export function createHar(n: number, rateHz: number) {
   const means = new Float64Array(3);
   const squares = new Float64Array(3);
   const binHz = rateHz / n;
-  // The original makes its frequencies by steps of rate/n and gives up where rounding leaves it one too many.
+  // The original generates its frequencies in steps of rate/n and fails if rounding yields one too many.
   const keepsLength = Math.ceil(rateHz / binHz) === n;
 
   function timePart(signal: Float64Array, a: number, out: Float64Array): void {
@@ -159,7 +159,7 @@ const place = new Map(names.map((name, i) => [name, i]));
 const at = (name: string) => place.get(name)!;
 const slots = axes.map((axis) => slotsOf((name) => at(`acc_${axis}_${name}`)));
 
-// Stored under z is what was computed from x.
+// The original stores the value computed from x under z.
 const waveletAt = ['z', 'y', 'x'].map((axis) => at(`acc_${axis}_enwacto_1`));
 
 const area = at('acc_mpf');
@@ -221,7 +221,7 @@ function emptySums(): AxisSums {
   };
 }
 
-/** @param centred gets the signal without its mean */
+/** @param centered gets the signal without its mean */
 function axisSums(signal: Float64Array, centred: Float64Array, out: AxisSums): void {
   const n = signal.length;
   let before = signal[0]!;
@@ -291,7 +291,7 @@ export function median(values: Float64Array): number {
   return (lower + upper) / 2;
 }
 
-/** The k-th smallest from 0; what stands before it is no larger afterwards. */
+/** The k-th smallest from 0; afterwards no element before it is larger. */
 function select(values: Float64Array, k: number): number {
   let left = 0;
   let right = values.length - 1;
@@ -319,8 +319,8 @@ function select(values: Float64Array, k: number): number {
 
 /**
  * Bins of the three strongest local maxima, ascending; 0 where there are fewer. A plateau counts by its middle, and the
- * ends are no maxima (as SciPy's find_peaks has it).
- * @returns how many bins are as high as one of them: not three where the original gives up
+ * ends are not maxima (as in SciPy's find_peaks).
+ * @returns how many bins are as high as one of them: the original fails unless there are three
  */
 function strongestPeaks(amplitude: Float64Array, out: Int32Array): number {
   out.fill(0);

@@ -3,6 +3,7 @@
  * Plain loops in double precision throughout, so that the firmware's C computes the same.
  */
 export { createBandLimited } from './band-limited.js';
+export { createComplexFourier } from './fourier.js';
 export { createLowpass } from './lowpass.js';
 export { conditioned, createPipeline, featureRows, windowCount, windowFeatures } from './pipeline.js';
 export {

@@ -14,7 +14,7 @@ interface Pipeline {
   reset(): void;
 }
 
-/** Samples in, features out, as a device does it: low-pass → resample → window → features. */
+/** Samples in, features out, as on a device: low-pass → resample → window → features. */
 export function createPipeline(spec: SignalSpec): Pipeline {
   const { windowSamples, strideSamples } = spec;
   const fields = spec.fields.length;
@@ -26,7 +26,7 @@ export function createPipeline(spec: SignalSpec): Pipeline {
   const wide = new Float64Array(set.names.length);
   const out = new Float32Array(set.names.length);
   let filled = 0;
-  // Samples to pass over before the next window, when the stride is longer than the window.
+  // Samples to skip before the next window, if the stride is longer than the window.
   let skip = 0;
   return {
     push(sample) {
@@ -84,16 +84,16 @@ export function conditioned(spec: SignalSpec, columns: Float64Array[]): Float64A
   });
 }
 
-/** Windows that a recording of so many samples (before resampling) gives. */
+/** Number of windows in a recording of this many samples (before resampling). */
 export function windowCount(spec: SignalSpec, samples: number): number {
   const resampled = resampledCount(samples, spec.rateHz, spec.resampleHz);
   return Math.max(0, Math.floor((resampled - spec.windowSamples) / spec.strideSamples) + 1);
 }
 
 /**
- * Features of all windows of a recording: exactly what a freshly reset pipeline gives for the same samples.
- * @param columns one a field in the spec's order, all of the same length (samples at `rateHz`)
- * @returns one array a window, each of `featureNames(spec).length` values; none when the recording is too short
+ * Features of all windows of a recording: the same as those of a freshly reset pipeline for the same samples.
+ * @param columns one per field in the spec's order, all of the same length (samples at `rateHz`)
+ * @returns one array per window, each of `featureNames(spec).length` values; none if the recording is too short
  */
 export function windowFeatures(spec: SignalSpec, columns: Float64Array[]): Float32Array[] {
   const set = featureSetOf(spec);
@@ -146,11 +146,11 @@ export function featureRows(spec: SignalSpec, columns: Float64Array[], unfilled 
 }
 
 /**
- * Where the k-th sample after resampling lies among the samples before it: k·rate/resample. At most one of them lies
- * after one input sample and up to the next, because resampling never raises the rate.
+ * Position of the k-th resampled sample among the input samples: k·rate/resample. At most one of them is after one input sample and up to
+ * the next, because resampling never raises the rate.
  */
 interface Resampler {
-  /** Tells the resampler that the next input sample has come; true = an output sample lies at or before it. */
+  /** Notifies the resampler of the next input sample; true = an output sample is at or before it. */
   advance(): boolean;
   /** Value of that output sample by linear interpolation between the two last input samples. */
   value(previous: number, current: number): number;
@@ -179,11 +179,11 @@ function createResampler(rateHz: number, resampleHz: number): Resampler {
   };
 }
 
-/** Output samples that come of so many input samples: all k with k·rate/resample ≤ inputs − 1. */
+/** Number of output samples for this many input samples: all k with k·rate/resample ≤ inputs − 1. */
 function resampledCount(inputs: number, rateHz: number, resampleHz: number): number {
   if (inputs === 0) return 0;
   let count = Math.floor(((inputs - 1) * resampleHz) / rateHz);
-  // Rounding may put the estimate one off at rates that do not divide.
+  // Rounding may make the estimate wrong by one if the rates are not divisible.
   if ((count * rateHz) / resampleHz > inputs - 1) count--;
   while (((count + 1) * rateHz) / resampleHz <= inputs - 1) count++;
   return count + 1;

@@ -3,8 +3,8 @@ import type { ProjectConfig } from '../core/project-schema.js';
 import { featureSetOf } from './feature-sets.js';
 
 /**
- * The signal part of the contract, as it stands in a bundle: how samples become one model input, in this order:
- * low-pass, resample, window, features, standardization. TypeScript and C compute it by this one definition.
+ * The signal part of the contract, as contained in a bundle: how samples become one model input, in this order: low-pass, resample, window,
+ * features, standardization. TypeScript and C both implement this definition.
  */
 export interface SignalSpec {
   /** Fields of one sample, in order. */
@@ -19,7 +19,7 @@ export interface SignalSpec {
   windowSamples: number;
   /** Samples after resampling from one window's start to the next. */
   strideSamples: number;
-  /** A named set, or names out of the sets. */
+  /** A named set, or names from the sets. */
   features: 'raw' | 'motion' | 'har' | 'spectral' | string[];
 }
 

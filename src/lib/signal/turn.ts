@@ -1,7 +1,7 @@
 /**
- * Cosine and sine of a part of a whole turn, of additions, multiplications and one division alone: those are rounded alike
- * by every machine, while `Math.cos` is one thing here and another in the firmware's C library. Reduced to an eighth of a
- * turn, then by Taylor's series: within 2e-16 of the true values.
+ * Cosine and sine of a part of a whole turn, computed with additions, multiplications and one division alone. Every machine rounds those
+ * alike, while `Math.cos` differs from the firmware's C library. Reduced to an eighth of a turn, then by Taylor's series: within 2e-16 of
+ * the true values.
  * @param numerator from 0 up @param denominator above 0; both exact, so that k/n of a turn is
  */
 export function turn(numerator: number, denominator: number): { cos: number; sin: number } {

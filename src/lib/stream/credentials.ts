@@ -9,17 +9,18 @@ import { withLock } from '../core/lock.js';
 import type { StreamCredentials, StreamOptions } from './message.js';
 import { parseStreamUrl, type StreamUrl } from './url.js';
 
-/** What says who we are; one of them given leaves those kept for the endpoint alone. */
+/** Fields that identify us; if one of them is given, those stored for the endpoint are not used. */
 const identities = ['username', 'password', 'token', 'creds', 'nkey', 'cert'] as const;
 
-/** Whether the URL or what is given with it already says who we are. */
+/** Whether the URL or the options already contain credentials. */
 export function saysWho(url: StreamUrl, given: StreamCredentials): boolean {
   return url.username !== undefined || identities.some((name) => given[name] !== undefined);
 }
 
 /**
- * The options with what `aiot stream login` keeps for this far side: all of it where neither URL nor options say who we are,
- * otherwise its CA alone, where none is given. @throws AIOT_FILE_MALFORMED
+ * The options plus the credentials stored by `aiot stream login` for this peer. All of them apply if neither URL nor options contain
+ * credentials; otherwise only the CA, if none is given.
+ * @throws AIOT_FILE_MALFORMED
  */
 export async function withKeptCredentials(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
   const names = credentialNames(url);
@@ -35,13 +36,13 @@ export async function withKeptCredentials(url: StreamUrl, options: StreamOptions
 const keptSchema = z.object({
   /** Such as `kafka://host:9092`: the credentials are used for every topic there. */
   endpoint: z.string(),
-  /** What is kept, by name; never a value. */
+  /** Names of the stored credentials; never their values. */
   kept: z.array(z.string()),
 });
 
 export const loginSchema = z.object({
   endpoints: z.array(keptSchema),
-  /** The far side let us in with them; false where it was not asked. */
+  /** Whether the destination accepted them; false if it was not asked. */
   tried: z.boolean(),
 });
 
@@ -50,20 +51,20 @@ export type Login = z.output<typeof loginSchema>;
 interface LoginOptions {
   url: string;
   credentials: StreamCredentials;
-  /** Asks the far side; what it throws leaves all as it was. Absent: they are kept untried. */
+  /** Tries the credentials on the peer; if it throws, nothing is stored. Absent: they are stored untested. */
   attempt?: (url: string, credentials: StreamCredentials) => Promise<void>;
 }
 
 /**
- * Keeps credentials for a far side, after trying them. Those in the URL count too.
- * @throws AIOT_USAGE (nothing to keep), AIOT_STREAM_URL (no host), and what the attempt throws
+ * Stores credentials for a peer after trying them, including those in the URL.
+ * @throws AIOT_USAGE (nothing to store), AIOT_STREAM_URL (no host), and the errors of the attempt
  */
 export async function login({ url, credentials, attempt }: LoginOptions): Promise<Login> {
   const parts = parseStreamUrl(url);
   const names = credentialNames(parts);
   if (names.length === 0 || parts.scheme === 'aiot') {
-    throw new AiotError('AIOT_STREAM_URL', `${parts.endpoint}: expected a broker's address with its host`, {
-      next: 'For a platform of your own: aiot context add NAME --url URL',
+    throw new AiotError('AIOT_STREAM_URL', `${parts.endpoint}: expected a broker address with a host`, {
+      next: 'For your own platform, use `aiot context add NAME --url URL`.',
     });
   }
   const given = Object.entries({
@@ -73,9 +74,13 @@ export async function login({ url, credentials, attempt }: LoginOptions): Promis
   }).filter(([, value]) => value !== undefined);
   const kept = Object.fromEntries(given) as StreamCredentials;
   if (!saysWho(parts, kept) && kept.ca === undefined) {
-    throw new AiotError('AIOT_USAGE', 'expected something to keep: a username, token, certificate or CA', {
-      next: 'Such as --username NAME --password-file FILE, or --token-file FILE; - reads stdin.',
-    });
+    throw new AiotError(
+      'AIOT_USAGE',
+      'expected a credential to store: a username, token, certificate or CA',
+      {
+        next: 'Use, for example, --username NAME --password-file FILE, or --token-file FILE. A - reads from stdin.',
+      },
+    );
   }
   await attempt?.(url, kept);
   await changeCredentials((all) => ({ ...all, ...Object.fromEntries(names.map((name) => [name, kept])) }));
@@ -85,7 +90,7 @@ export async function login({ url, credentials, attempt }: LoginOptions): Promis
   };
 }
 
-/** What is kept, by endpoint. @throws AIOT_FILE_MALFORMED */
+/** The stored credentials, by endpoint. @throws AIOT_FILE_MALFORMED */
 export async function listLogins(): Promise<Login> {
   const all = Object.entries(await readCredentials()).sort(([a], [b]) => a.localeCompare(b));
   return {
@@ -94,14 +99,16 @@ export async function listLogins(): Promise<Login> {
   };
 }
 
-/** Forgets what is kept for a far side. @throws AIOT_STREAM_LOGIN_NOT_FOUND, AIOT_STREAM_URL */
+/** Deletes the stored credentials of a destination. @throws AIOT_NOT_FOUND, AIOT_STREAM_URL */
 export async function logout(url: string): Promise<Login> {
   const names = credentialNames(parseStreamUrl(url));
   let endpoints: Login['endpoints'] = [];
   await changeCredentials((all) => {
     const known = names.filter((name) => all[name] !== undefined);
     if (known.length === 0) {
-      throw new AiotError('AIOT_STREAM_LOGIN_NOT_FOUND', `no credentials are kept for ${names.join(', ')}`);
+      throw new AiotError('AIOT_NOT_FOUND', `no credentials are stored for ${names.join(', ')}`, {
+        subject: 'login',
+      });
     }
     endpoints = known.map((endpoint) => ({ endpoint, kept: Object.keys(all[endpoint] ?? {}).sort() }));
     return Object.fromEntries(Object.entries(all).filter(([name]) => !known.includes(name)));
@@ -127,25 +134,25 @@ const credentialsSchema = z.strictObject({
 
 const fileSchema = z.strictObject({ endpoints: z.record(z.string(), credentialsSchema) });
 
-/** By endpoint (see `credentialNames`); the texts themselves, so that no other file has to stay where it was. */
+/** By endpoint (see `credentialNames`). Contains the texts themselves, so that the files they were read from may be moved or deleted. */
 type Kept = Record<string, StreamCredentials>;
 
 function pathIn(folder: string): string {
   return join(folder, 'credentials.json');
 }
 
-/** None kept yet is an empty set. @throws AIOT_FILE_MALFORMED, which repeats nothing of it */
+/** Empty if nothing is stored yet. @throws AIOT_FILE_MALFORMED, without quoting the contents */
 async function readCredentials(folder = configFolder()): Promise<Kept> {
   const path = pathIn(folder);
   const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { endpoints: {} };
   const result = fileSchema.safeParse(value);
   if (result.success) return result.data.endpoints as Kept;
   throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(result.error, 'the file')}`, {
-    next: `Fix or delete ${path}; aiot stream login creates it again.`,
+    next: `Fix or delete ${path}. \`aiot stream login\` creates it again.`,
   });
 }
 
-/** Changes what is kept, one change at a time: mode 0600 in a folder of mode 0700. @throws what reading and writing throw */
+/** Changes the stored credentials, one change at a time: mode 0600 in a folder of mode 0700. @throws the errors of reading and writing */
 async function changeCredentials(
   change: (kept: Kept) => Kept | Promise<Kept>,
   folder = configFolder(),
@@ -157,7 +164,7 @@ async function changeCredentials(
   });
 }
 
-/** Ports that a scheme has when its URL names none. */
+/** Default ports by scheme. */
 const ports: Record<string, number> = {
   http: 80,
   https: 443,
@@ -174,8 +181,8 @@ const ports: Record<string, number> = {
 };
 
 /**
- * Under which names credentials of a far side are kept: `mqtt://host:1883`, one for each of its hosts. The scheme belongs to the
- * name, so that a password kept for an encrypted connection never goes over a plain one.
+ * The names under which a peer's credentials are stored, such as `mqtt://host:1883`, one for each of its hosts. The scheme is
+ * part of the name, so that a password stored for an encrypted connection is never sent over a plain one.
  */
 export function credentialNames({ scheme, host }: Pick<StreamUrl, 'scheme' | 'host'>): string[] {
   const port = ports[scheme];
@@ -197,14 +204,14 @@ interface CredentialFiles {
 }
 
 /**
- * Reads PEM files, and NATS's file of a user.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_USAGE (one of cert and key without the other)
+ * Reads PEM files, and a NATS credentials file.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_USAGE (a certificate without a key or the reverse)
  */
 export async function credentialsFrom(
   files: CredentialFiles,
 ): Promise<Pick<StreamCredentials, 'ca' | 'cert' | 'key' | 'creds'>> {
   if ((files.cert === undefined) !== (files.key === undefined)) {
-    throw new AiotError('AIOT_USAGE', 'expected --cert and --key together, got one of them');
+    throw new AiotError('AIOT_USAGE', '--cert and --key must be used together');
   }
   const read: Pick<StreamCredentials, 'ca' | 'cert' | 'key' | 'creds'> = {};
   for (const name of ['ca', 'cert', 'key', 'creds'] as const) {
@@ -218,7 +225,7 @@ const checked = {
   ca: certificate,
   cert: certificate,
   key: (text: string, path: string) => pem(text, path, 'an unencrypted private key', createPrivateKey),
-  // Decorated as nsc writes it: the JWT between two lines of dashes, then the seed of its key.
+  // As written by nsc: the JWT between two lines of dashes, then the seed of its key.
   creds(text: string, path: string): string {
     if (/BEGIN NATS USER JWT[\s\S]*BEGIN USER NKEY SEED/.test(text)) return text;
     throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected a NATS user's JWT and NKey seed`);

@@ -6,8 +6,9 @@ import type { StreamUrl } from './url.js';
 const topicPattern = z.string().min(1);
 
 /**
- * Chips on an I²C bus as messages: a JSON object a sample, `{"t":…,"ax":…,…}` with the time in ms since 1970, under the chip's name
- * (`?topic=` for another). The other settings are the sensor's. What its buffer loses while nobody reads counts as dropped.
+ * Chips on an I²C bus as messages: a JSON object per sample, `{"t":…,"ax":…,…}` with the time in ms since 1970, and the chip's
+ * name as topic (or `?topic=`). Other settings are the sensor's. Samples that its buffer loses while nothing reads count as
+ * dropped.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_IDENTITY, AIOT_SENSOR_FAILED, AIOT_I2C_…
  */
 export async function openI2cSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -47,7 +48,7 @@ function deliveries(
     const time = times[sample]!;
     const record: Record<string, number> = { t: Math.round(time * 1000) / 1000 };
     fields.forEach(({ name }, index) => {
-      // Counts times a sensitivity: what a float holds beyond nine figures is nobody's reading.
+      // Counts times a sensitivity: digits of a float beyond the ninth are rounding noise.
       record[name] = Number(values[sample * size + index]!.toPrecision(9));
     });
     const payload = Buffer.from(JSON.stringify(record));

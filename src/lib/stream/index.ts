@@ -1,6 +1,6 @@
 /**
- * Messages in and out: the ports Source and Sink, an adapter for each scheme of a stream's URL, and what is done with messages of
- * whatever adapter: followed, chosen, decoded, recorded, bridged, routed. Keeps no state of devices.
+ * Messages in and out: the ports Source and Sink, an adapter for each URL scheme, and everything done with messages independently
+ * of the adapter: following, selecting, decoding, recording, bridging, routing. Keeps no state of devices.
  */
 
 export type { TopicSpec } from './broker/admin.js';
@@ -30,10 +30,18 @@ export {
   type StreamOptions,
 } from './message.js';
 export { brokerError, connectBroker, disconnectBroker, hostAndPort, mqttSettings } from './mqtt/connect.js';
-export { encodePublish } from './mqtt/packets.js';
+export {
+  createPublishReader,
+  encodePublish,
+  Frames,
+  ProtocolError,
+  packetType,
+  qosOf,
+  readText,
+  writeAck,
+} from './mqtt/packets.js';
 export { openAdmin, openSink, openSource, requireScheme } from './open.js';
 export { retryAfterMs } from './outbound/delivery.js';
-export { findProgram } from './outbound/program.js';
 export { publish, publishedManySchema, publishedSchema } from './publish/publish.js';
 export { createQueue } from './queue.js';
 export { openRedis, type RedisClient } from './redis/client.js';
@@ -68,14 +76,22 @@ export {
   reasonOf,
   routesEndSchema,
   type StreamOpener,
+  stateText,
 } from './route/types.js';
-export { runWatched, stateText } from './route/watch.js';
+export { runWatched } from './route/watch.js';
 export { type Bucket, openBucket } from './s3/client.js';
 export { openSpool, type Spool, spoolState } from './spool/spool.js';
 export { type PrinterOptions, printerFor, printFormats } from './tail/print.js';
 export { type RecordOptions, record, recordedSchema, replay, replayedSchema } from './tail/record.js';
-export { fieldReader, type Shown, type TailEnd, type TailProgress } from './tail/select.js';
 export { createStatistics, type StreamStatistics, streamStatisticsSchema } from './tail/statistics.js';
-export { tail } from './tail/tail.js';
-export { bytesOf as shownBytes, compileTemplate } from './tail/template.js';
+export {
+  bytesOf,
+  fieldReader,
+  type Shown,
+  type TailEnd,
+  type TailOutput,
+  type TailProgress,
+  tail,
+} from './tail/tail.js';
+export { compileTemplate } from './tail/template.js';
 export { parseStreamUrl, type StreamUrl, secretIn, shownUrl } from './url.js';

@@ -1,7 +1,6 @@
 import { type PlatformContext, readContexts } from '../core/contexts.js';
 import { AiotError } from '../core/errors.js';
 import { readText } from '../core/files.js';
-import { contextFor } from '../registry/context.js';
 import type { StreamAdmin } from './broker/admin.js';
 import { saysWho, withKeptCredentials } from './credentials.js';
 import type { Sink, Source, StreamOptions } from './message.js';
@@ -44,7 +43,7 @@ const redis: Adapter = {
   admin: async (url, options) => (await import('./redis/admin.js')).openRedisAdmin(url, options),
 };
 
-/** One entry a scheme: the only place that knows which adapters there are. */
+/** Adapters by scheme: the only place that lists them. */
 const adapters: Record<string, Adapter> = {
   aiot: {
     source: async (url, options) => mqtt.source!(...(await platformBroker(url, options))),
@@ -109,28 +108,28 @@ const adapters: Record<string, Adapter> = {
   wss: mqtt,
 };
 
-/** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */
+/** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and the adapter's errors if the peer is unreachable */
 export async function openSource(url: string, options: StreamOptions = {}): Promise<Source> {
   const parts = parseStreamUrl(url);
   const open = adapterFor(parts, 'source');
   return open(parts, await withKeptCredentials(parts, options));
 }
 
-/** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */
+/** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and the adapter's errors if the peer is unreachable */
 export async function openSink(url: string, options: StreamOptions = {}): Promise<Sink> {
   const parts = parseStreamUrl(url);
   const open = adapterFor(parts, 'sink');
   return open(parts, await withKeptCredentials(parts, options));
 }
 
-/** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */
+/** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and the adapter's errors if the peer is unreachable */
 export async function openAdmin(url: string, options: StreamOptions = {}): Promise<StreamAdmin> {
   const parts = parseStreamUrl(url);
   const open = adapterFor(parts, 'admin');
   return open(parts, await withKeptCredentials(parts, options));
 }
 
-/** Refuses an address that cannot be read from, or written to, before anything is opened. @throws AIOT_STREAM_SCHEME */
+/** Rejects an address that cannot be read or written, before anything is opened. @throws AIOT_STREAM_SCHEME */
 export function requireScheme(url: StreamUrl, side: 'source' | 'sink'): void {
   adapterFor(url, side);
 }
@@ -142,32 +141,29 @@ function adapterFor<Side extends 'source' | 'sink' | 'admin'>(
   const open = Object.hasOwn(adapters, url.scheme) ? adapters[url.scheme]?.[side] : undefined;
   if (open) return open;
   const known = Object.keys(adapters).filter((scheme) => adapters[scheme]?.[side]);
-  const use = { source: 'read from', sink: 'written to', admin: 'asked about itself' }[side];
+  const use = { source: 'read from', sink: 'written to', admin: 'inspected' }[side];
   throw new AiotError('AIOT_STREAM_SCHEME', `${url.scheme}: cannot be ${use}`, {
     next: `Use one of ${known.map((scheme) => `${scheme}:`).join(', ')}`,
   });
 }
 
 /**
- * `aiot://[CONTEXT]/topic`: the broker of a platform, with its CA, and its token as the password. `aiot://stream` is that of the
- * context in use.
+ * `aiot://[CONTEXT]/topic`: the broker of a platform, with its CA, and its token as the password. `aiot://stream` is the broker
+ * of the current context.
  */
 async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[StreamUrl, StreamOptions]> {
+  const { contextFor } = await import('../api/context.js');
   const context = await contextFor(['', 'stream'].includes(url.host) ? options.context : url.host);
   if (!context.mqtt) {
-    throw new AiotError(
-      'AIOT_CONTEXT_NOT_FOUND',
-      `context ${context.name} does not say where its broker is`,
-      {
-        next: 'aiot context add NAME --url URL --mqtt URL',
-      },
-    );
+    throw new AiotError('AIOT_CONTEXT_NOT_FOUND', `context ${context.name} has no broker address`, {
+      next: 'aiot context add NAME --url URL --mqtt URL',
+    });
   }
   const { path, query } = url;
   return [{ ...parseStreamUrl(context.mqtt), path, query }, await credentialsOf(context, options)];
 }
 
-/** A broker's own URL without credentials: those of the context that has this broker, if one does. */
+/** For a broker's own URL without credentials: those of the context that has this broker, if any. */
 async function knownBroker(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
   if (saysWho(url, options)) return options;
   const { contexts } = await readContexts();

@@ -1,21 +1,21 @@
-/** A bounded queue between a producer and one reader, which takes all that is in it at once. */
+/** A bounded queue between a producer and one reader, which takes all its items at once. */
 export interface Queue<T> extends AsyncIterable<T[]> {
   /** False when the queue is full or has ended: the item was not taken. */
   push(item: T, bytes?: number): boolean;
-  /** Nothing is taken any more. */
+  /** Nothing more is accepted. */
   readonly ended: boolean;
-  /** Resolves when there is room again, or it has ended. */
+  /** Resolves once there is room again, or it has ended. */
   whenRoom(): Promise<void>;
-  /** Resolves when the first item is there, or it has ended. */
+  /** Resolves once the first item has arrived, or it has ended. */
   whenAny(): Promise<void>;
-  /** The reader gets what is still in it, then the end, or this error. */
+  /** The reader gets the remaining items, then the end, or this error. */
   end(error?: unknown): void;
 }
 
-/** Most bytes that a queue holds, whatever the number of items: frames of a camera are not readings. One item always fits. */
+/** Maximum size of a queue in bytes, whatever the number of items, because camera frames are much larger than readings. One item always fits. */
 const largestBytes = 64 * 1024 * 1024;
 
-/** Most messages that a source keeps for its reader, unless it is told otherwise. */
+/** Default number of messages queued for a source's reader. */
 export const defaultQueue = 10_000;
 
 export function createQueue<T>(limit: number, byteLimit = largestBytes): Queue<T> {

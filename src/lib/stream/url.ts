@@ -3,7 +3,7 @@ import { AiotError } from '../core/errors.js';
 import { issueText } from '../core/issues.js';
 import { dictionary } from '../core/names.js';
 
-/** What adapters need of a stream's URL. */
+/** The parts of a stream's URL that adapters need. */
 export interface StreamUrl {
   /** Such as `mqtt`, without the colon. */
   scheme: string;
@@ -15,21 +15,21 @@ export interface StreamUrl {
   password: string | undefined;
   /** Topic or filter (mqtt), topic (kafka), subject (nats), path (file, serial), path with its query (http), key (s3). */
   path: string;
-  /** What stands after the `?` (http: after the `#`, which servers never see); `readQuery` checks it. */
+  /** The settings after the `?` (http: after the `#`, which servers never see); validated by `readQuery`. */
   query: Readonly<Record<string, string>>;
 }
 
 /** Schemes whose address is a file or a device of this machine, so that `file://x.csv` is x.csv and not a host. */
 const localSchemes = new Set(['camera', 'exec', 'file', 'pictures', 'serial', 'stdin']);
 
-/** Schemes whose query belongs to the far side. */
+/** Schemes whose query belongs to the server. */
 const foreignQuery = new Set(['http', 'https']);
 
 /**
- * `scheme://[user:password@]host[:port]/path[?name=value&…]`. It is no WHATWG URL: the path is a topic or a key as its broker
- * writes it, so `#` starts no fragment (an MQTT filter has it) and `>`, `+`, `{n}` stay what they are. `%23` and the like are
+ * `scheme://[user:password@]host[:port]/path[?name=value&…]`. It is not a WHATWG URL: the path is a topic or a key in its broker's
+ * notation. `#` does not start a fragment (MQTT filters contain it), and `>`, `+`, `{n}` are taken literally. `%23` and the like are
  * decoded; a `?` in a topic is written `%3F`.
- * @throws AIOT_STREAM_URL, which never repeats the URL: there may be a password in it
+ * @throws AIOT_STREAM_URL, which never repeats the URL, because it may contain a password
  */
 export function parseStreamUrl(url: string): StreamUrl {
   const [, scheme, rest = ''] = /^([a-z][a-z0-9+.-]*):(.*)$/is.exec(url) ?? [];
@@ -43,7 +43,7 @@ export function parseStreamUrl(url: string): StreamUrl {
   const local = localSchemes.has(name);
   const foreign = foreignQuery.has(name);
   const marked = rest.startsWith('//');
-  // Settings may follow the host at once: a `/` in them is not where it ends.
+  // Settings may follow the host directly: a `/` in them does not end it.
   const [authority = ''] = marked && !local ? (foreign ? /^[^/?#]*/ : /^[^/?]*/).exec(rest.slice(2))! : [];
   const after = !marked ? rest : local ? rest.slice(2) : rest.slice(2 + authority.length).replace(/^\//, '');
   const mark = after.indexOf(foreign ? '#' : '?');
@@ -59,7 +59,7 @@ export function parseStreamUrl(url: string): StreamUrl {
     host,
     username: username ? decode(username) : undefined,
     password: password.length > 0 ? decode(password.join(':')) : undefined,
-    // Far sides decode an http path themselves.
+    // Servers decode an http path themselves.
     path: foreign ? own : decode(own),
     query: mark < 0 ? {} : queryOf(after.slice(mark + 1), decode),
   };
@@ -79,7 +79,7 @@ function decoded(text: string, endpoint: string): string {
   try {
     return decodeURIComponent(text);
   } catch (error) {
-    throw new AiotError('AIOT_STREAM_URL', `${endpoint}: a % in it is not followed by two hex digits`, {
+    throw new AiotError('AIOT_STREAM_URL', `${endpoint}: a % is not followed by two hex digits`, {
       cause: error,
     });
   }
@@ -97,8 +97,8 @@ export const queryCount = z
   .transform(Number);
 
 /**
- * The settings in a URL's query, checked: each adapter names those that it has, and any other is refused.
- * @throws AIOT_STREAM_URL naming the parameter and those that there are
+ * The validated settings of a URL's query: each adapter lists its own, and any other is rejected.
+ * @throws AIOT_STREAM_URL naming the parameter and the valid ones
  */
 export function readQuery<Shape extends z.ZodRawShape>(
   url: StreamUrl,
@@ -111,29 +111,35 @@ export function readQuery<Shape extends z.ZodRawShape>(
   throw new AiotError(
     'AIOT_STREAM_URL',
     `${url.endpoint}: ${issueText(result.error, `the part after ${mark}`, url.query)}`,
-    { next: names === '' ? `Nothing may follow the ${mark} here.` : `After the ${mark} may stand: ${names}` },
+    {
+      next:
+        names === ''
+          ? `Nothing may follow the ${mark} here.`
+          : `After the ${mark}, only ${names} may follow.`,
+    },
   );
 }
 
-/** Settings, and parameters of a far side's own query, whose value is a secret. */
+/** Names of settings, and of parameters of a server's own query, whose value is a secret. */
 const secretName =
   /^(.*[-_])?(secret|token|pass(word|wd|phrase)?|pwd|api[-_]?key|access[-_]?key|key|sig|signature|auth|credentials?|sas)$|(Secret|Token|Password|Key)$/i;
 
-/** An address within an address: of a camera, or as the value of a setting. */
+/** An address within an address: of a camera, or in the value of a setting. */
 const within = /[a-z][a-z0-9+.-]*:\/\/.*$/i;
 
-/** What is secret in an address, as words, and where it belongs to; undefined where nothing is. Never gives the secret itself. */
+/** A secret found in an address: its kind, and its location; never the secret itself. */
 export interface FoundSecret {
   what: 'a password' | 'a name or token' | 'a secret';
-  /** Endpoint of the address that has it: of the one within, where it is there. */
+  /** Endpoint of the address that contains it: of the inner one, if it is there. */
   endpoint: string;
   /** The setting or parameter. */
   name?: string;
 }
 
 /**
- * A secret in an address: before the `@` (a NATS token stands alone there, and with some brokers a name is one), as a setting, in an http address's own query, or in an address
- * within it (`camera:rtsp://…`, `?replyTo=…`).
+ * Finds a secret in an address: before the `@`, as a setting, in an http address's own query, or in an inner address (`camera:rtsp://…`,
+ * `?replyTo=…`). A user name before the `@` counts too: a NATS token has none, and with some brokers it is the secret. Undefined if there
+ * is none.
  * @throws AIOT_STREAM_URL
  */
 export function secretIn(url: string): FoundSecret | undefined {

@@ -21,12 +21,12 @@ export type Point = readonly [x: number, y: number];
 export interface DetectorOptions {
   /** Default `sparse`. */
   model?: FaceModelName;
-  /** 0…1; default as the model has it. */
+  /** 0…1; the model's default if absent. */
   minScore?: number;
   /**
-   * 1…4, default 1: the picture is looked at as a whole, which shows faces from 7 % of its longer side on. With 2 it is looked at in
-   * overlapping squares of half the longer side too, which shows faces half as wide and takes, of 640×480, seven times as long. It also
-   * makes more mistakes: in 19 pictures none with 1 and 1.5, one with 2, four with 3.
+   * 1…4, default 1: the whole picture is searched, which finds faces from 7 % of its longer side. With 2 it is also searched in overlapping
+   * squares of half the longer side, which finds faces half as wide and takes, for 640×480, seven times as long. False positives increase
+   * as well: in 19 pictures none with 1 and 1.5, one with 2, four with 3.
    */
   zoom?: number;
 }
@@ -35,13 +35,13 @@ export interface FaceDetector {
   readonly model: FaceModelName;
   /** Best first. */
   detect(picture: Picture): Face[];
-  /** Gives its memory back. */
+  /** Releases its memory. */
   close(): void;
 }
 
 /**
- * Opens a BlazeFace network of `@mediapipe/face_detection` in LiteRT and runs it once, for the first run takes ten times as long.
- * It finds where faces are; it knows nothing of whose they are.
+ * Opens a BlazeFace network of `@mediapipe/face_detection` in LiteRT and runs it once, because the first run takes ten times as long.
+ * It detects faces, and cannot identify them.
  * @throws AIOT_USAGE (a number out of its range), AIOT_LITERT_FAILED
  */
 export async function openFaceDetector(options: DetectorOptions = {}): Promise<FaceDetector> {
@@ -60,7 +60,7 @@ export async function openFaceDetector(options: DetectorOptions = {}): Promise<F
   ];
   if (boxes < 0 || scores < 0) {
     session.close();
-    throw new AiotError('AIOT_LITERT_FAILED', `${model.file} has not the outputs of a face detector`);
+    throw new AiotError('AIOT_LITERT_FAILED', `${model.file} does not have the outputs of a face detector`);
   }
   const look = (picture: Picture, region: Region): Face[] => {
     const box = letterbox(picture, region, model.size, input);
@@ -87,8 +87,8 @@ async function modelFile(model: FaceModel): Promise<Uint8Array> {
   if (createHash('sha256').update(bytes).digest('hex') === model.sha256) return bytes;
   throw new AiotError(
     'AIOT_LITERT_FAILED',
-    `${model.file} of @mediapipe/face_detection is not the file that this version of aiot knows`,
-    { next: 'Install aiot again; its files have been changed.' },
+    `${model.file} of @mediapipe/face_detection was modified or has the wrong version`,
+    { next: 'Install aiot again to restore its files.' },
   );
 }
 
@@ -106,7 +106,10 @@ function inPicture(face: Face, { size, scale, padX, padY }: Letterbox, region: R
   };
 }
 
-/** Whether no edge of the region cuts the face, save the picture's own: elsewhere another square has it whole, or the whole picture. */
+/**
+ * Whether no edge of the region cuts the face, except the picture's own: otherwise another square, or the whole picture, contains it
+ * completely.
+ */
 function isWhole(face: Face, region: Region, picture: Picture): boolean {
   return (
     (face.x >= region.x || region.x === 0) &&
@@ -116,7 +119,7 @@ function isWhole(face: Face, region: Region, picture: Picture): boolean {
   );
 }
 
-/** Least part of a square that the next one sees too: a face that one cuts is whole in another. */
+/** Minimum overlap of neighboring squares, so that a face cut by one is complete in another. */
 const shared = 1 / 3;
 
 /** The whole picture; with a zoom, squares of `1 / zoom` of its longer side after it, which cover it. */
@@ -130,7 +133,7 @@ export function regionsOf({ width, height }: Picture, zoom: number): Region[] {
   return [whole, ...tops.flatMap((y) => lefts.map((x) => ({ x, y, ...size })))];
 }
 
-/** Where the squares along one axis begin, evenly from one end to the other. */
+/** Starts of the squares along one axis, evenly spaced from one end to the other. */
 function places(length: number, side: number): number[] {
   if (side >= length) return [0];
   const steps = Math.ceil((length - side) / (side * (1 - shared)));
@@ -141,8 +144,8 @@ function places(length: number, side: number): number[] {
 const rowLength = 16;
 
 /**
- * Reads the network's answer: the boxes whose score is at least `minScore`, in 0…1 of the square. Centre and points are relative
- * to the anchor, sizes are linear (MediaPipe's TensorsToDetectionsCalculator with reverse_output_order and anchors of size 1).
+ * Reads the network's answer: the boxes whose score is at least `minScore`, in 0…1 of the square. Center and points are relative to the
+ * anchor, sizes are linear (MediaPipe's TensorsToDetectionsCalculator with reverse_output_order and anchors of size 1).
  * @param boxes 16 numbers an anchor, in pixels of the square
  * @param logits one an anchor
  */
@@ -153,7 +156,7 @@ export function decodeBoxes(
   { size, minScore }: { size: number; minScore: number },
 ): Face[] {
   const faces: Face[] = [];
-  // Compared before the sigmoid, which thousands of anchors then do not need.
+  // Compared before the sigmoid, which most of the thousands of anchors then do not need.
   const least = Math.log(minScore / (1 - minScore));
   for (let i = 0; i < logits.length; i++) {
     if (!(logits[i]! >= least)) continue;
@@ -223,13 +226,13 @@ export function overlap(a: Omit<Face, 'score' | 'points'>, b: Omit<Face, 'score'
 /** One of the BlazeFace networks of `@mediapipe/face_detection`. */
 interface FaceModel {
   file: string;
-  /** The file's SHA-256: native code runs it as it is, so it is to be the one that this was written for. */
+  /** The file's SHA-256: native code runs it without validation, so it must be the expected file. */
   sha256: string;
-  /** Side of the square that it sees, pixels. */
+  /** Side of its input square, pixels. */
   size: number;
   /** Its grids of anchors, in order: cells along a side, anchors a cell. */
   grids: readonly (readonly [cells: number, anchors: number])[];
-  /** Scores below this are no faces; MediaPipe's own graphs say the same. */
+  /** Scores below this are not faces; the same value as in MediaPipe's own graphs. */
   minScore: number;
 }
 
@@ -269,7 +272,7 @@ export type FaceModelName = keyof typeof faceModels;
 
 export const faceModelNames = Object.keys(faceModels) as [FaceModelName, ...FaceModelName[]];
 
-/** Centres of the anchors, x and y in turn, 0…1 of the square: rows, columns in a row, anchors in a cell. */
+/** Centers of the anchors, x and y in turn, 0…1 of the square: rows, columns in a row, anchors in a cell. */
 export function anchorCentres({ grids }: FaceModel): Float32Array {
   const centres: number[] = [];
   for (const [cells, anchors] of grids)

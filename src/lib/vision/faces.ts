@@ -37,7 +37,7 @@ export const foundFacesSchema = z.object({
             rightEar: point,
             leftEar: point,
           }),
-          /** The PNG written; null without a folder for them, and for a box outside the picture. */
+          /** The PNG file; null without a folder for them, and for a box outside the picture. */
           crop: z.string().nullable(),
         }),
       ),
@@ -48,19 +48,19 @@ export const foundFacesSchema = z.object({
 type FoundFaces = z.output<typeof foundFacesSchema>;
 
 export interface FaceOptions extends DetectorOptions {
-  /** Part of a face's size that is added on each side of what is cut out; default 0. */
+  /** Margin on each side of the crop, as a share of the face's size; default 0. */
   margin?: number;
-  /** Longest side of what is cut out, pixels; absent = as it is. */
+  /** Longest side of the crop, pixels; absent = not resized. */
   size?: number;
   /** Folder for `face0.png`, `face1.png`, … in gray. */
   out?: string;
-  /** Called for each face with what is cut out, in order. */
+  /** Called for each face with its crop, in order. */
   onFace?: (face: Face, crop: GrayPicture) => void;
 }
 
 /**
  * Finds the faces in picture files.
- * @throws AIOT_USAGE (a number out of its range), AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_PICTURE_MALFORMED, AIOT_FILE_NOT_WRITABLE: then nothing is written
+ * @throws AIOT_USAGE (a number out of its range), AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE: then nothing is written
  */
 export async function findFaces(files: readonly string[], options: FaceOptions = {}): Promise<FoundFaces> {
   requireRange('margin', options.margin, [0, 2]);
@@ -120,8 +120,8 @@ function rounded(face: Face) {
 }
 
 /**
- * The whole pixels of a box, enlarged by `margin` of its size on each side, as far as they are in the picture.
- * @returns undefined when nothing of it is
+ * The pixels of a box, enlarged by `margin` of its size on each side and clipped to the picture.
+ * @returns undefined if the box is outside
  */
 export function cropRegion(picture: Picture, box: Region, margin = 0): Region | undefined {
   const [alongX, alongY] = [box.width * margin, box.height * margin];
@@ -133,7 +133,7 @@ export function cropRegion(picture: Picture, box: Region, margin = 0): Region | 
   return { x: left, y: top, width: right - left, height: bottom - top };
 }
 
-/** A part of a picture in gray: BT.601's luma, `0.299 R + 0.587 G + 0.114 B`, as OpenCV and libjpeg have it. */
+/** A part of a picture in gray: BT.601 luma, `0.299 R + 0.587 G + 0.114 B`, as in OpenCV and libjpeg. */
 export function cropGray({ data, width }: Picture, region: Region): GrayPicture {
   const gray = new Uint8Array(region.width * region.height);
   let to = 0;
@@ -147,8 +147,8 @@ export function cropGray({ data, width }: Picture, region: Region): GrayPicture 
 }
 
 /**
- * Makes a gray picture smaller, so that its longer side is at most `longest`, each pixel the mean of those it stands for. A
- * smaller one stays as it is.
+ * Shrinks a gray picture so that its longer side is at most `longest`; each pixel is the mean of those it replaces. A smaller picture is
+ * unchanged.
  */
 export function shrinkGray(picture: GrayPicture, longest: number): GrayPicture {
   const ratio = Math.max(picture.width, picture.height) / longest;
@@ -182,17 +182,17 @@ interface Person {
   hair: string;
 }
 
-/** How many people are in the pictures that `drawFaces` makes, in their order: somebody walks by, another joins, both leave. */
+/** Number of people in the pictures of `drawFaces`, in order: one walks by, another joins, both leave. */
 export const drawnFaces = [0, 1, 1, 1, 2, 2, 2, 1, 1, 0] as const;
 
-/** Pictures for a camera project where no camera is: drawn here, of nobody. 640×480 JPEG, `frame00.jpg` and on. */
+/** Pictures for a camera project without a camera: drawings of no real person. 640×480 JPEG, `frame00.jpg` and following. */
 export async function drawFaces(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   for (const [frame, people] of drawnFaces.entries()) {
     const file = join(folder, `frame${String(frame).padStart(2, '0')}.jpg`);
     const first = { x: 60 + frame * 52, y: 200, radius: 66, hair: '#3b2a20' };
     const second = { x: 620 - frame * 70, y: 260, radius: 50, hair: '#7a5a34' };
-    // The first person is gone at the end.
+    // The first person has left by the end.
     const shown = people === 2 ? [first, second] : people === 1 ? [frame < 7 ? first : second] : [];
     await writeFileAtomic(file, await drawPicture(shown));
   }

@@ -1,4 +1,4 @@
-/** Facts about a picture by its header alone, for code that has to start fast. */
+/** Facts about a picture from its header only, for code that must start fast. */
 
 /** Facts in the first bytes of a picture. */
 export interface PictureFacts {
@@ -8,9 +8,9 @@ export interface PictureFacts {
 }
 
 /**
- * Reads format and size from a picture's header, without decoding it (and without a library: a stream may bring hundreds a second).
- * Sizes are those stored, before a turn that EXIF asks for.
- * @returns undefined for what is none of these formats, or ends before its size
+ * Reads format and size from a picture's header, without decoding it (and without a library: a stream may deliver hundreds per second).
+ * Sizes are those stored, before an EXIF rotation.
+ * @returns undefined for other formats, or if the data ends before the size
  */
 export function pictureFacts(bytes: Uint8Array): PictureFacts | undefined {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -29,13 +29,13 @@ const png: Reader = (bytes) =>
     ? { format: 'png', width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) }
     : undefined;
 
-/** GIF89a, 18: the logical screen. */
+/** GIF89a, section 18: the logical screen descriptor. */
 const gif: Reader = (bytes) =>
   (starts(bytes, 'GIF87a') || starts(bytes, 'GIF89a')) && bytes.length >= 10
     ? { format: 'gif', width: bytes.readUInt16LE(6), height: bytes.readUInt16LE(8) }
     : undefined;
 
-/** BITMAPFILEHEADER and BITMAPINFOHEADER; a negative height says that rows go downwards. */
+/** BITMAPFILEHEADER and BITMAPINFOHEADER; a negative height means that rows are stored from top to bottom. */
 const bmp: Reader = (bytes) =>
   starts(bytes, 'BM') && bytes.length >= 26 && bytes.readUInt32LE(14) >= 40
     ? { format: 'bmp', width: bytes.readInt32LE(18), height: Math.abs(bytes.readInt32LE(22)) }

@@ -1,6 +1,6 @@
 /**
- * Pictures: decoding them, finding faces in them, cutting these out in gray. It finds where faces are, and never whose they are.
- * Knows nothing of cameras or streams.
+ * Pictures: decoding them, detecting faces in them, cropping those in gray. Faces are detected, never identified.
+ * Independent of cameras and streams.
  */
 export {
   type Face,

@@ -13,17 +13,17 @@ export interface Picture {
 /** A picture in shades of gray: `width · height` bytes. */
 export type GrayPicture = Picture;
 
-/** Most pixels of a picture that is decoded; a small file may say that it is a huge one. */
+/** Maximum number of pixels of a picture to decode, because a small file may declare a huge picture. */
 const mostPixels = 100_000_000;
 
 /**
  * Decodes JPEG, PNG, WebP, GIF, TIFF or AVIF, turned as its EXIF says; transparent parts become black.
  * @param name for errors
- * @throws AIOT_PICTURE_MALFORMED
+ * @throws AIOT_FILE_MALFORMED
  */
 export async function decodePicture(bytes: Uint8Array, name = 'the picture'): Promise<Picture> {
   const { default: sharp } = await nativePart('sharp', () => import('sharp'));
-  // A service that looks at one frame after the other gains nothing by libvips' own threads and cache.
+  // A service that processes one frame after another gains nothing from libvips' own threads and cache.
   sharp.concurrency(1);
   sharp.cache(false);
   try {
@@ -36,23 +36,25 @@ export async function decodePicture(bytes: Uint8Array, name = 'the picture'): Pr
     return { width: info.width, height: info.height, data };
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new AiotError('AIOT_PICTURE_MALFORMED', `${name} is no picture that can be decoded: ${reason}`, {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${name} is not a decodable picture: ${reason}`, {
+      subject: 'picture',
       cause: error,
     });
   }
 }
 
-/** @throws AIOT_PICTURE_MALFORMED when the bytes are not those of a picture of this size */
+/** @throws AIOT_FILE_MALFORMED when the bytes are not those of a picture of this size */
 export function rawPicture(width: number, height: number, data: Uint8Array): Picture {
   if (Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0)
     if (data.length === width * height * 3) return { width, height, data };
   throw new AiotError(
-    'AIOT_PICTURE_MALFORMED',
+    'AIOT_FILE_MALFORMED',
     `expected ${width} × ${height} × 3 bytes of a raw picture, got ${data.length}`,
+    { subject: 'picture' },
   );
 }
 
-/** Where a picture lies in the square that a network sees: `square = picture · scale + pad`, in pixels. */
+/** Position of a picture in the square that a network sees: `square = picture · scale + pad`, in pixels. */
 export interface Letterbox {
   /** Side of the square, in pixels. */
   size: number;
@@ -61,7 +63,7 @@ export interface Letterbox {
   padY: number;
 }
 
-/** The part of a picture that is looked at. */
+/** The part of a picture that is searched. */
 export interface Region {
   x: number;
   y: number;
@@ -70,9 +72,9 @@ export interface Region {
 }
 
 /**
- * Fits a region of a picture into the square of side `size`, centred, its proportions kept, black beside it, as values −1…1 in the
- * order row, column, red-green-blue. Bilinear, and without half a pixel's shift: MediaPipe samples at `(i − pad) / scale`, and
- * with the shift of the textbooks its boxes are met to an IoU of 0.85 instead of 0.99.
+ * Fits a region of a picture into the square of side `size`, centered, its proportions kept, black beside it, as values −1…1 in the order
+ * row, column, red-green-blue. Bilinear, and without half a pixel's shift: MediaPipe samples at `(i − pad) / scale`, and with the shift of
+ * the textbooks its boxes are matched with an IoU of 0.85 instead of 0.99.
  * @param into `size · size · 3` values, all of them written
  */
 export function letterbox(picture: Picture, region: Region, size: number, into: Float32Array): Letterbox {
@@ -104,7 +106,7 @@ export function letterbox(picture: Picture, region: Region, size: number, into: 
   return { size, scale, padX, padY };
 }
 
-/** For each pixel of one axis of the square: the two pixels of the picture that it lies between, and how far along. */
+/** For each pixel of one axis of the square: the two pixels of the picture between which it lies, and its position between them. */
 function samples(size: number, pad: number, scale: number, offset: number, length: number) {
   const low = new Int32Array(size);
   const high = new Int32Array(size);
@@ -130,7 +132,7 @@ const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 /** Filter type 2 (PNG 9.2): each row as its difference from the one above. On photographs it saves a tenth and costs nothing. */
 const up = 2;
 
-/** An 8-bit grayscale PNG (PNG 3rd edition: colour type 0), about ten times as fast as an image library on a face's crop. */
+/** An 8-bit grayscale PNG (PNG 3rd edition: color type 0), about ten times as fast as an image library on a face's crop. */
 export function grayPng({ width, height, data }: GrayPicture): Buffer {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);

@@ -6,7 +6,7 @@ import { finished } from 'node:stream/promises';
 const { command, needed, when, outputs } = JSON.parse(process.argv[2]);
 const result = '/pipeline/result.json';
 
-// What tells how it ended, for who looks on: small, for it stands in the workflow's status.
+// Fields that describe the result. They are part of the workflow's status, so they are kept small.
 const told = ['error', 'gates', 'reason', 'skipped', 'name', 'version', 'digest'];
 const tell = (exit, last, said) => {
   const members =
@@ -67,7 +67,7 @@ else if (term) skipped(`${term.step}.${term.path.join('.')} does not hold`);
 else {
   const [program, ...words] = command;
   const own = program === 'aiot';
-  // What the cluster itself submitted, by a sensor or a schedule, is known by the workflow.
+  // Runs that the cluster submitted, by a sensor or a schedule, are identified by their workflow.
   const { AIOT_PIPELINE_RUN: run, AIOT_CAUSE: cause, WORKFLOW: workflow } = process.env;
   const env = {
     ...process.env,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Called by certbot with each new certificate: the platform reads the files anew by itself.
+# Called by certbot for each new certificate; the platform reloads the files automatically.
 set -eu
 install -d -m 750 -o root -g aiot /etc/aiot/tls
 install -m 640 -o root -g aiot "$RENEWED_LINEAGE/fullchain.pem" /etc/aiot/tls/tls.crt.part

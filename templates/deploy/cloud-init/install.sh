@@ -1,5 +1,5 @@
 #!/bin/sh
-# aiot-install URL [SHA256]: fetches aiot's npm tarball, checks it, and installs it for the machine.
+# aiot-install URL [SHA256]: fetches aiot's npm tarball, verifies it, and installs it globally.
 set -eu
 umask 022
 url=$1
@@ -20,9 +20,9 @@ fi
 npm install --global --prefix /usr --omit=dev --no-fund --no-audit "$folder/aiot.tgz"
 test -e /usr/lib/node_modules/aiot/bin/run.js
 install -d -m 755 /etc/aiot
-# AIOT_DATABASE=… and other addresses with passwords, for who has them: root writes them there, by hand.
+# AIOT_DATABASE=… and other addresses with passwords: root adds them here by hand.
 [ -e /etc/aiot/platform.env ] || install -m 600 /dev/null /etc/aiot/platform.env
-# What seals the CA is made here and nowhere else.
+# The key that seals the CA is generated only here.
 if ! grep -q '^AIOT_CA_PASSPHRASE=' /etc/aiot/platform.env; then
   echo "AIOT_CA_PASSPHRASE=$(openssl rand -hex 24)" >>/etc/aiot/platform.env
 fi

@@ -1,6 +1,6 @@
 #!/bin/sh
-# install.sh SERVER|AGENT VERSION CONFIG-FOLDER, as root on the node. The join token comes on stdin, and goes nowhere but to the node's own file.
-# With k3s at /usr/local/bin already, nothing is downloaded: so it goes without the internet.
+# install.sh SERVER|AGENT VERSION CONFIG-FOLDER, as root on the node. The join token comes on stdin and is stored only in the node's file.
+# If /usr/local/bin/k3s exists, nothing is downloaded, so it works without the internet.
 set -eu
 role=$1
 version=$2

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Once on each Raspberry Pi, as root: what K3S needs of its kernel and its disk. Run again, it changes nothing.
+# Run once on each Raspberry Pi, as root: sets the kernel and disk options that K3S needs. Running it again changes nothing.
 set -eu
 line=/boot/firmware/cmdline.txt
 [ -e "$line" ] || line=/boot/cmdline.txt
@@ -18,7 +18,7 @@ if [ "$words" != "$(tr -d '\n' <"$line")" ]; then
   mv "$line.part" "$line"
   echo "$line has the cgroup flags: reboot before K3S is installed"
 fi
-# What swaps to an SD card wears it out, and etcd waits for it.
+# Swapping wears out an SD card and delays etcd.
 for unit in dphys-swapfile.service rpi-zram-writeback.service systemd-zram-setup@zram0.service; do
   systemctl list-unit-files "$unit" >/dev/null 2>&1 && systemctl disable --now "$unit" 2>/dev/null || true
 done

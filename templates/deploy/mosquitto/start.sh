@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts Mosquitto with the passwords of a folder ($PASSWORDS: a file a user), and has it read certificates and the list of revoked ones
-# anew when they change. Connections of devices that were revoked meanwhile end with it: they are cut by a restart.
+# Starts Mosquitto with the passwords in a folder ($PASSWORDS: one file for each user), and reloads certificates and the revocation list
+# when they change. Only a restart closes open connections of revoked devices.
 set -eu
 umask 077
 for file in "$PASSWORDS"/*; do
@@ -9,7 +9,7 @@ done >/tmp/passwords.plain
 mosquitto_passwd -U /tmp/passwords.plain
 mv /tmp/passwords.plain /tmp/passwords
 
-# With a platform /pki has them, without one /certs.
+# In /pki with a platform, otherwise in /certs.
 watched() { cat /pki/devices.crl /pki/server.crt /certs/tls.crt 2>/dev/null | sha256sum; }
 
 mosquitto -c /mosquitto/aiot/mosquitto.conf &

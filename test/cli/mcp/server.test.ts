@@ -52,8 +52,8 @@ async function call(name: string, given: Record<string, unknown> = {}) {
 /** The id of the call that a refusal asks to be approved. */
 const idIn = (text: string) => /aiot mcp approve ([0-9a-f]{8})/.exec(text)?.[1] ?? '';
 
-describe('the tools', () => {
-  it('are the commands, each judged: read, write or never', async () => {
+describe('MCP tools', () => {
+  it('match the commands, each classified as read, write or never', async () => {
     const commands = (await loadCommands(root)).map(({ id }) => id).sort();
     expect([...classified].sort()).toEqual(commands);
     const { tools } = await client.listTools();
@@ -69,37 +69,37 @@ describe('the tools', () => {
     }
   }, 30_000);
 
-  it('answer with what --json prints', async () => {
-    const { structured, text } = await call('explain', { code: 'AIOT_USAGE' });
+  it('return what --json prints', async () => {
+    const { structured, text } = await call('error', { code: 'AIOT_USAGE' });
     expect(structured).toMatchObject({ exit: 0, result: { code: 'AIOT_USAGE', exit: 2 } });
     expect(JSON.parse(text)).toEqual(structured?.result);
     expect((await call('context_list')).structured).toEqual({ exit: 0, result: [] });
   }, 30_000);
 
-  it('answer two calls at once, and errors with their codes', async () => {
+  it('answer two concurrent calls, and report errors with their codes', async () => {
     const [one, other] = await Promise.all([
-      call('explain', { code: 'AIOT_CSV_COLUMNS' }),
+      call('error', { code: 'AIOT_CSV_COLUMNS' }),
       call('model_inspect', { file: 'nothing.tflite' }),
     ]);
     expect(one.structured?.result.code).toBe('AIOT_CSV_COLUMNS');
     expect(other).toMatchObject({ isError: true, text: expect.stringContaining('AIOT_FILE_NOT_FOUND') });
   }, 30_000);
 
-  it('take no value for a flag, no flag for a value, and nothing that they have not', async () => {
+  it('never treat a value as a flag, and reject unknown arguments', async () => {
     const { text } = await call('model_inspect', { file: '--help' });
     expect(text).toContain('AIOT_FILE_NOT_FOUND');
     expect((await call('data_stats', { data: '--save=x', by: '--save=y' })).isError).toBe(true);
     for (const given of [{ save: 'x' }, { json: false }, { path: 1, nothing: '' }])
       expect((await call('data_schema', given)).text).toContain('AIOT_USAGE');
     expect(readdirSync(folder)).toEqual([]);
-    await expect(call('token_create')).rejects.toThrow('no tool token_create');
+    await expect(call('token_create')).rejects.toThrow('unknown tool token_create');
   }, 30_000);
 });
 
-describe('a call that changes something', () => {
+describe('a call that makes changes', () => {
   const asked = { dir: 'made', template: 'motor-watch' };
 
-  it('is refused, approved, made, and neither made again nor with other arguments', async () => {
+  it('runs once after approval, and neither again nor with other arguments', async () => {
     const refused = await call('init', asked);
     expect(refused).toMatchObject({ isError: true, text: expect.stringContaining('AIOT_APPROVAL_NEEDED') });
     const id = idIn(refused.text);
@@ -118,7 +118,7 @@ describe('a call that changes something', () => {
     expect(existsSync(join(folder, 'elsewhere'))).toBe(false);
   }, 60_000);
 
-  it('is not asked about once more: the approval is the --yes', async () => {
+  it('needs no further confirmation: approval implies --yes', async () => {
     const before = await readContexts();
     await writeContexts({ contexts: { old: { url: 'https://old.example:8443' } } });
     const { tools } = await client.listTools();
@@ -132,7 +132,7 @@ describe('a call that changes something', () => {
     await writeContexts(before);
   }, 30_000);
 
-  it('is refused when its approval is too old, or was made up', async () => {
+  it('is rejected if its approval is expired or forged', async () => {
     const waiting = await askedFor(idIn((await call('init', { dir: 'late' })).text));
     const { token } = await approve(waiting, Date.now() - 301_000);
     for (const approval of [token, `${waiting.id}.x`, '../../x', ''])
@@ -140,10 +140,10 @@ describe('a call that changes something', () => {
         'AIOT_APPROVAL_NEEDED',
       );
     expect(existsSync(join(folder, 'late'))).toBe(false);
-    await expect(askedFor(waiting.id, Date.now() + 3_700_000)).rejects.toThrow('waits for an approval');
+    await expect(askedFor(waiting.id, Date.now() + 3_700_000)).rejects.toThrow('is waiting for approval');
   }, 30_000);
 
-  it('is approved on a terminal alone, where nothing of it can hide', async () => {
+  it('can be approved only on a terminal, with control characters escaped', async () => {
     const id = idIn((await call('init', { dir: 'a\u001b[2Kb\u202e' })).text);
     expect(await runCli(['mcp', 'approve', id])).toMatchObject({ code: 2, stdout: '' });
     expect(await runCli(['mcp', 'approve', 'ffffffff'])).toMatchObject({ code: 4 });
@@ -152,7 +152,7 @@ describe('a call that changes something', () => {
   }, 30_000);
 });
 
-describe('the wire', () => {
+describe('the MCP wire protocol', () => {
   /** A server that is spoken to by hand. */
   function raw(more: Record<string, string> = {}) {
     const child: ChildProcessWithoutNullStreams = spawn(process.execPath, serverLine, {
@@ -175,7 +175,7 @@ describe('the wire', () => {
     params,
   });
 
-  it('settles on a version, survives garbage, and ends with stdin', async () => {
+  it('negotiates a version, survives invalid input, and ends when stdin closes', async () => {
     const { child, say, hear, ended } = raw();
     say(request(1, 'initialize', { protocolVersion: '2025-03-26', capabilities: {} }));
     expect(await hear()).toMatchObject({ id: 1, result: { protocolVersion: '2025-03-26' } });
@@ -195,7 +195,7 @@ describe('the wire', () => {
     expect(await ended).toEqual([0, null]);
   }, 30_000);
 
-  it('makes four calls at a time, ends one that is cancelled, and those under way with itself', async () => {
+  it('runs four calls at a time, ends a canceled call, and ends the rest on exit', async () => {
     // A platform that takes connections and says nothing: whoever asks it waits.
     const open = new Set<Socket>();
     const silent = createServer((socket) => {
@@ -211,7 +211,7 @@ describe('the wire', () => {
     await writeContexts({ current: 'silent', contexts: { silent: { url, token: 'x' } } }, own);
     const { child, say, hear, ended } = raw({ AIOT_CONFIG_DIR: own });
     for (const id of [1, 2, 3, 4]) say(request(id, 'tools/call', { name: 'device_list', arguments: {} }));
-    say(request(5, 'tools/call', { name: 'explain', arguments: { code: 'AIOT_USAGE' } }));
+    say(request(5, 'tools/call', { name: 'error', arguments: { code: 'AIOT_USAGE' } }));
     await expect.poll(() => open.size, { timeout: 20_000 }).toBe(4);
     say(request(6, 'ping'));
     expect(await hear()).toMatchObject({ id: 6 });

@@ -36,10 +36,10 @@ async function withTable() {
   return at;
 }
 
-describe('aiot flash info', () => {
-  it('tells what a board is', async () => {
+describe('aiot board info', () => {
+  it('reports the chip, MAC address, flash, security and partitions of a board', async () => {
     const { port } = await withTable();
-    const { json, code } = await runCli(['flash', 'info', '--port', port, '--json']);
+    const { json, code } = await runCli(['board', 'info', '--port', port, '--json']);
     expect(code).toBe(0);
     expect(json).toMatchObject({
       port,
@@ -55,27 +55,30 @@ describe('aiot flash info', () => {
         { label: 'factory', type: 'app', subtype: 'factory', offset: 0x10000, size: 1 << 20 },
       ],
     });
-    const shown = await runCli(['flash', 'info', '--port', port, '--no-stub', '--baud', '115200']);
+    const shown = await runCli(['board', 'info', '--port', port, '--no-stub', '--baud', '115200']);
     expect(shown.stdout).toMatch(/chip +esp32c3 +ESP32-C3 \(QFN32\) \(revision v0\.4\)/);
     expect(shown.stdout).toMatch(/Next: aiot flash read 0x0 --out backup\.bin/);
   });
 
-  it('refuses another chip than the one named', async () => {
+  it('rejects a chip other than the one specified', async () => {
     const { port } = await chipAt();
-    const { json, code } = await runCli(['flash', 'info', '--port', port, '--chip', 'esp32', '--json']);
+    const { json, code } = await runCli(['board', 'info', '--port', port, '--chip', 'esp32', '--json']);
     expect(code).toBe(2);
     expect(json).toMatchObject({
-      error: { code: 'AIOT_CHIP_MISMATCH', message: expect.stringMatching(/expected .* esp32, got esp32c3/) },
+      error: {
+        code: 'AIOT_CHIP_MISMATCH',
+        message: expect.stringMatching(/expected .* esp32 at .*, got esp32c3/),
+      },
     });
   });
 });
 
 describe('aiot flash read', () => {
   it.each([
-    ['an offset and a length', ['0x9000', '0x1001'], content.subarray(0, 0x1001)],
+    ['a number of bytes at an offset', ['0x9000', '0x1001'], content.subarray(0, 0x1001)],
     ['a partition', ['nvs'], content],
-    ['a part of a partition', ['nvs', '16'], content.subarray(0, 16)],
-    ['up to the end', ['0x3ff000'], new Uint8Array(0x1000).fill(0xff)],
+    ['part of a partition', ['nvs', '16'], content.subarray(0, 16)],
+    ['from an offset to the end of the flash', ['0x3ff000'], new Uint8Array(0x1000).fill(0xff)],
   ])('reads %s', async (_, words, expected) => {
     const { port } = await withTable();
     const out = join(folder, 'read.bin');
@@ -87,12 +90,12 @@ describe('aiot flash read', () => {
   });
 
   it.each([
-    ['a place past the end', ['0x400000', '4'], 'AIOT_USAGE'],
-    ['a length of nothing', ['0x0', '0'], 'AIOT_USAGE'],
-    ['a number gone wrong', ['0xzz', '4'], 'AIOT_USAGE'],
-    ['a partition that is not there', ['storage'], 'AIOT_USAGE'],
-    ['more than a partition has', ['nvs', '64K'], 'AIOT_USAGE'],
-  ])('refuses %s and writes no file', async (_, words, code) => {
+    ['an offset past the end', ['0x400000', '4'], 'AIOT_USAGE'],
+    ['a length of zero', ['0x0', '0'], 'AIOT_USAGE'],
+    ['a malformed number', ['0xzz', '4'], 'AIOT_USAGE'],
+    ['a missing partition', ['storage'], 'AIOT_USAGE'],
+    ['a length beyond the end of a partition', ['nvs', '64K'], 'AIOT_USAGE'],
+  ])('rejects %s and writes no file', async (_, words, code) => {
     const { port } = await withTable();
     const out = join(folder, 'none.bin');
     const { json } = await runCli(['flash', 'read', ...words, '--port', port, '--out', out, '--json']);
@@ -102,7 +105,7 @@ describe('aiot flash read', () => {
 });
 
 describe('aiot flash erase', () => {
-  it('erases everything, or a part', async () => {
+  it('erases the whole flash or a single partition', async () => {
     const { chip, port } = await withTable();
     chip.flash.bytes.fill(1, 0x10000, 0x12000);
     const part = await runCli(['flash', 'erase', '--yes', 'nvs', '--port', port, '--json']);
@@ -114,7 +117,7 @@ describe('aiot flash erase', () => {
     expect(chip.flash.bytes.every((byte) => byte === 0xff)).toBe(true);
   });
 
-  it('refuses parts of sectors, and the bootloader of a locked chip unless forced', async () => {
+  it('rejects partial sectors and, unless forced, erasing the bootloader of a locked chip', async () => {
     const odd = await chipAt();
     expect(
       (await runCli(['flash', 'erase', '--yes', '0x9000', '100', '--port', odd.port, '--json'])).json,
@@ -123,7 +126,7 @@ describe('aiot flash erase', () => {
     });
     const open = await runCli(['flash', 'erase', '--yes', '0x9000', '--port', '/dev/nothing', '--json']);
     expect(open.json).toMatchObject({
-      error: { code: 'AIOT_USAGE', message: 'expected how many bytes to erase at 0x9000' },
+      error: { code: 'AIOT_USAGE', message: 'expected the number of bytes to erase at 0x9000' },
     });
     const { chip, port } = await chipAt({ security: { secureBoot: true } });
     chip.flash.bytes.fill(7, 0, 0x1000);
@@ -146,7 +149,7 @@ describe('aiot flash erase', () => {
 });
 
 describe('aiot flash verify', () => {
-  it('tells what is as the files and what is not', async () => {
+  it('reports which regions match their files and which differ', async () => {
     const { port } = await withTable();
     const [good, bad] = [join(folder, 'good.bin'), join(folder, 'bad.bin')];
     writeFileSync(good, content.subarray(0, 5001));
@@ -160,7 +163,7 @@ describe('aiot flash verify', () => {
     );
   });
 
-  it('refuses a file that is not there before it opens a port', async () => {
+  it('rejects a missing file before opening a port', async () => {
     const { json } = await runCli([
       'flash',
       'verify',

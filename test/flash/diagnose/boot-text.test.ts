@@ -15,18 +15,18 @@ const texts = {
   c3Flash: 'rst:0x1 (POWERON),boot:0x8 (SPI_FAST_FLASH_BOOT)\r\nSPIWP:0xee\r\n',
 };
 
-describe('boot text', () => {
+describe('the boot text parser', () => {
   it.each([
     ['an ESP32 strapped for the UART', texts.esp32Uart, 0xf, true],
     ['an ESP32 that waits for a download', texts.esp32Download, 3, true],
     ['an ESP32 that starts its program', texts.esp32Flash, 0x13, false],
-    ['a C3 that waits', texts.c3Joint, 4, true],
+    ['a C3 that waits for a download', texts.c3Joint, 4, true],
     ['a C3 strapped for the UART', texts.c3Uart, 2, true],
     ['a C3 that starts its program', texts.c3Flash, 8, false],
-    ['a name that is cut off', 'boot:0x13 (SPI_FA', 0x13, false],
-    ['the last of two starts', `${texts.esp32Flash}${texts.esp32Download}`, 3, true],
-    ['the last of two starts, the other way', `${texts.esp32Download}${texts.esp32Flash}`, 0x13, false],
-  ])('tells %s', (_, text, value, download) => {
+    ['a chip with a truncated mode name', 'boot:0x13 (SPI_FA', 0x13, false],
+    ['the last of two boots', `${texts.esp32Flash}${texts.esp32Download}`, 3, true],
+    ['the last of two boots, in reverse order', `${texts.esp32Download}${texts.esp32Flash}`, 0x13, false],
+  ])('reads the boot mode of %s', (_, text, value, download) => {
     expect(readBootText(bytes(text)).mode).toMatchObject({ value, download });
   });
 
@@ -34,34 +34,38 @@ describe('boot text', () => {
     ['a brown-out of an ESP32', 'rst:0xf (RTCWDT_BROWN_OUT_RESET),boot:0x13 (X)', { brownOut: true }],
     ['a brown-out of a C3', 'rst:0xf (BROWNOUT_RST),boot:0xc (X)', { brownOut: true, reset: 'BROWNOUT_RST' }],
     [
-      'a brown-out that a program told',
+      'a brown-out reported by a program',
       'Brownout detector was triggered\r\n',
       { brownOut: true, mode: null },
     ],
-    ['a program that only speaks of it', 'brown coat ok', { brownOut: false }],
+    ['no brown-out in similar text', 'brown coat ok', { brownOut: false }],
     [
       'a crash',
       "Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception\r\nA0: 1",
       { crash: "Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception" },
     ],
-    ['a forbidden download', 'Download mode is disabled\r\n', { downloadDisabled: true }],
-    ['another forbidden download', 'Download boot modes disabled\r\n', { downloadDisabled: true }],
+    ['a disabled download mode', 'Download mode is disabled\r\n', { downloadDisabled: true }],
+    ['disabled download boot modes', 'Download boot modes disabled\r\n', { downloadDisabled: true }],
     ['empty flash', texts.esp32Flash, { flashEmpty: true, starts: 1 }],
-    ['nothing', '', { mode: null, reset: null, starts: 0, brownOut: false, crash: null, flashEmpty: false }],
-  ])('tells %s', (_, text, told) => {
+    [
+      'nothing in empty text',
+      '',
+      { mode: null, reset: null, starts: 0, brownOut: false, crash: null, flashEmpty: false },
+    ],
+  ])('detects %s', (_, text, told) => {
     expect(readBootText(bytes(text))).toMatchObject(told);
   });
 
   it.each([
     ['text', bytes('I (312) app: hello\r\n'), true],
-    ['coloured text', bytes('\u001b[0;32mI (312) wifi: ok\u001b[0m\r\n'), true],
+    ['colored text', bytes('\u001b[0;32mI (312) wifi: ok\u001b[0m\r\n'), true],
     ['noise', Uint8Array.of(0, 0x80, 0xfc, 0xfe, 0xe0, 0x41), false],
-    ['too little to say', bytes('ab'), false],
-  ])('takes %s for what it is', (_, data, readable) => {
+    ['very short text', bytes('ab'), false],
+  ])('decides whether %s is readable', (_, data, readable) => {
     expect(isReadable(data)).toBe(readable);
   });
 
-  it('quotes the last line alone, without control characters', () => {
+  it('quotes only the last line, without control characters', () => {
     expect(lastWords(bytes('one\r\n\u001b[31mtwo\u0007 words\u001b[0m\r\n\r\n'))).toBe('[31mtwo words[0m');
     expect(lastWords(bytes('x'.repeat(99)))).toHaveLength(60);
   });

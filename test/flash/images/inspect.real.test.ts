@@ -21,17 +21,17 @@ async function inspected<T>(file: string): Promise<T> {
 }
 
 /** Binutils judge: what they say of the same files. */
-describeReal('cc', 'aiot firmware inspect beside size and readelf', () => {
+describeReal('cc', 'aiot firmware inspect compared with size and readelf', () => {
   const files = [golden('c3-boot.elf'), '/usr/bin/env', '/usr/bin/readelf', process.execPath];
   describe.each(files.filter((file) => existsSync(file)))('%s', (file) => {
-    it('has the same text, data and bss', async () => {
+    it('reports the same text, data and bss sizes', async () => {
       const { elf } = await inspected<{ elf: { text: number; data: number; bss: number } }>(file);
       const [, line = ''] = run('size', file).split('\n');
       const [text, data, bss] = line.trim().split(/\s+/).map(Number);
       expect({ text: elf.text, data: elf.data, bss: elf.bss }).toEqual({ text, data, bss });
     });
 
-    it('has the same entry, class and sections', async () => {
+    it('reports the same entry point, class and sections', async () => {
       const { elf } = await inspected<{
         elf: { bits: number; entry: number; sections: { name: string; bytes: number; address: number }[] };
       }>(file);
@@ -55,11 +55,11 @@ describeReal('cc', 'aiot firmware inspect beside size and readelf', () => {
 });
 
 /** PyPI's esptool judges images; its espsecure signs them. */
-describeReal('esptool', 'aiot firmware inspect beside esptool', () => {
+describeReal('esptool', 'aiot firmware inspect compared with esptool', () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-inspect-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('says of an image what image-info says', async () => {
+  it('reports the same image details as image-info', async () => {
     const file = golden('c3-boot.bin');
     const { image } = await inspected<{
       image: {
@@ -78,7 +78,7 @@ describeReal('esptool', 'aiot firmware inspect beside esptool', () => {
     }
   });
 
-  it.each(['1', '2'] as const)('sees a signature of secure boot version %s', async (version) => {
+  it.each(['1', '2'] as const)('detects a signature of secure boot version %s', async (version) => {
     const [key, out] = [join(folder, `${version}.pem`), join(folder, `${version}.bin`)];
     const secure = (...args: string[]) => run(python('esptool'), '-m', 'espsecure', ...args);
     secure('generate-signing-key', '--version', version, key);

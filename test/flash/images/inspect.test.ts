@@ -36,7 +36,7 @@ function flash(): Uint8Array {
 }
 
 describe('aiot firmware inspect', () => {
-  it('tells an ELF file of a chip, with what it takes', async () => {
+  it('describes an ELF file for a chip, with its flash and RAM usage', async () => {
     const { json, file } = await inspect(elf);
     expect(json).toMatchObject({
       ...{ file, kind: 'elf', bytes: elf.length, sha256: sha256Hex(elf), signed: null, image: null },
@@ -50,7 +50,7 @@ describe('aiot firmware inspect', () => {
     expect(use).toEqual({ flash: told.text + told.data, ram: told.text + told.data + told.bss });
   });
 
-  it('counts code in RAM for both, and placeholders of a linker script for neither', async () => {
+  it('counts code in RAM toward both flash and RAM, and linker script placeholders toward neither', async () => {
     const part = (name: string, address: number, bytes: number, flags: number, type = 1) => ({
       ...{ name, address, data: new Uint8Array(bytes), flags, type },
     });
@@ -70,7 +70,7 @@ describe('aiot firmware inspect', () => {
     expect(json).toMatchObject({ use: { flash: 80_000 + 12_000 + 150_000 + 600_000 } });
   });
 
-  it('knows otadata by itself, erased as a build leaves it and with a slot', async () => {
+  it('recognizes a standalone otadata file, erased or with a selected slot', async () => {
     const erased = await inspect(new Uint8Array(0x2000).fill(0xff), 'ota_data_initial.bin');
     expect(erased.json).toMatchObject({ kind: 'flash', parts: [{ what: 'otadata: erased, names no slot' }] });
     const { json } = await inspect(firstOtadata(1, 2));
@@ -79,7 +79,7 @@ describe('aiot firmware inspect', () => {
     expect(code).toBe(2);
   });
 
-  it('tells an image: chip, segments, hash, and that nobody signed it', async () => {
+  it('describes an unsigned image in a .bin, HEX or UF2 file', async () => {
     const { json } = await inspect(image);
     expect(json).toMatchObject({
       kind: 'image',
@@ -98,19 +98,19 @@ describe('aiot firmware inspect', () => {
     }
   });
 
-  it('tells a flash that was read out, part by part', async () => {
+  it('describes a flash dump part by part', async () => {
     const { json } = await inspect(flash());
     expect(json).toMatchObject({ kind: 'flash', partitions: { problems: [], end: 4 << 20 } });
     const { parts } = json as { parts: { offset: number; name: string; what: string; problem: null }[] };
     expect(parts.map(({ offset, name, what }) => [offset, name, what])).toEqual([
       [0, 'bootloader', 'bootloader for esp32c3'],
       [0x8000, 'partition-table', `${rows.partitions.length} partitions`],
-      [0xe000, 'otadata', 'otadata: starts slot 1'],
+      [0xe000, 'otadata', 'otadata: boots slot 1'],
       [0x190000, 'ota_1', 'bootloader for esp32c3'],
     ]);
   });
 
-  it('says of a flash which part of it is damaged', async () => {
+  it('identifies the damaged part of a flash dump', async () => {
     const bytes = flash();
     bytes[0x190000 + 100]! ^= 1;
     const { json } = await inspect(bytes);
@@ -122,50 +122,58 @@ describe('aiot firmware inspect', () => {
     expect(stdout).toContain('0x190000  ota_1');
   });
 
-  it('tells a partition table, with and without what fills its sector', async () => {
+  it('recognizes a partition table with or without sector padding', async () => {
     for (const bytes of [table, new Uint8Array([...table, ...new Uint8Array(0x400).fill(0xff)])]) {
       const { json } = await inspect(bytes);
       expect(json).toMatchObject({ kind: 'partition-table', partitions: { md5: true, end: 4 << 20 } });
     }
   });
 
-  it('tells a model bundle', async () => {
+  it('recognizes an unsigned model bundle', async () => {
     const file = join(root, 'firmware', 'test', 'fixtures', 'bundles', 'motor.aiot');
     const { json } = await runCli(['firmware', 'inspect', file, '--json']);
     expect(json).toMatchObject({ kind: 'bundle', signed: null, bundle: { kind: 'model' } });
   });
 
-  it('tells a program of this machine, and names what to do with it', async () => {
+  it('recognizes a program for this machine and suggests aiot firmware push', async () => {
     const { stdout, code } = await runCli(['firmware', 'inspect', process.execPath, '--no-color']);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/It is +an ELF program/);
+    expect(stdout).toMatch(/Type +an ELF program/);
     expect(stdout).toContain('Next: aiot firmware push');
   });
 
   it.each([
-    ['nothing', new Uint8Array(0), 'the file is empty'],
+    ['an empty file', new Uint8Array(0), 'the file is empty'],
     [
-      'a text',
+      'a text file',
       new TextEncoder().encode('hello, this is a text and no firmware at all'),
-      'begins with 68 65 6c 6c',
+      'starts with 68 65 6c 6c',
     ],
     [
-      'a network',
+      'a .tflite model',
       read(join(root, 'firmware', 'test', 'fixtures', 'emitted', 'motor', 'model.tflite')),
       'aiot model inspect',
     ],
-    ['an image cut short', image.subarray(0, image.length - 40), 'the file ends'],
-    ['an image with another byte', image.map((byte, at) => (at === 200 ? byte ^ 1 : byte)), 'checksum'],
-    ['an ELF file cut short', elf.subarray(0, elf.length - 10), 'the section headers end at'],
-    ['an ELF file of its header alone', elf.subarray(0, 40), 'within the header'],
-    ['an ELF file for another machine', elf.map((byte, at) => (at === 18 ? 8 : byte)), 'is for machine 8'],
+    ['a truncated image', image.subarray(0, image.length - 40), 'the file ends'],
+    ['an image with a changed byte', image.map((byte, at) => (at === 200 ? byte ^ 1 : byte)), 'checksum'],
+    ['a truncated ELF file', elf.subarray(0, elf.length - 10), 'the section headers end at'],
+    ['an ELF file truncated within its header', elf.subarray(0, 40), 'within its ELF header'],
     [
-      'an ELF file whose section headers have another size',
+      'an ELF file for an unsupported machine',
+      elf.map((byte, at) => (at === 18 ? 8 : byte)),
+      'built for machine 8',
+    ],
+    [
+      'an ELF file with section headers of the wrong size',
       elf.map((byte, at) => (at === (elf[4] === 1 ? 46 : 58) ? 0 : byte)),
       'section headers of',
     ],
-    ['an ELF file of no kind of bits', elf.map((byte, at) => (at === 4 ? 7 : byte)), 'neither 32 nor 64'],
-  ])('refuses %s', async (_, bytes, said) => {
+    [
+      'an ELF file that is neither 32-bit nor 64-bit',
+      elf.map((byte, at) => (at === 4 ? 7 : byte)),
+      'neither 32-bit nor 64-bit',
+    ],
+  ])('rejects %s', async (_, bytes, said) => {
     const { code, stdout, stderr } = await inspect(bytes);
     expect({ code, said: `${stdout}${stderr}` }).toEqual({
       code: 2,
@@ -174,9 +182,9 @@ describe('aiot firmware inspect', () => {
     expect(`${stdout}${stderr}`).toContain(said);
   });
 
-  it('refuses a table whose rows are not what their MD5 says', async () => {
+  it('rejects a table whose rows do not match its MD5', async () => {
     const { code, stdout, stderr } = await inspect(table.map((byte, at) => (at === 10 ? byte ^ 1 : byte)));
     expect(code).toBe(2);
-    expect(`${stdout}${stderr}`).toContain('AIOT_PARTITIONS_MALFORMED');
+    expect(`${stdout}${stderr}`).toContain('AIOT_FILE_MALFORMED');
   });
 });

@@ -71,8 +71,8 @@ function csvOfEntries(entries: readonly NvsEntry[]): string {
   return ['key,type,encoding,value', ...rows, ''].join('\n');
 }
 
-describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
-  it('agree on every byte of whatever values, in both versions', async () => {
+describeReal('esptool', 'NVS writer compared with ESP-IDF’s generator', () => {
+  it('produces identical bytes for arbitrary values, in both versions', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(row, { minLength: 1, maxLength: 40 }),
@@ -90,7 +90,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
     );
   }, 300_000);
 
-  it('agree where a page is left with every number of free entries', async () => {
+  it('produces identical bytes for any number of free entries at the end of a page', async () => {
     for (const used of process.env.AIOT_LONG ? [...Array(127).keys()] : [123, 124, 125]) {
       const numbers = Array.from({ length: Math.max(0, used - 1) }, (_, i) => `n${i},data,u8,${i & 255}`);
       const csv = [
@@ -112,7 +112,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
     '0102'.repeat(2500) +
     '\n';
 
-  it('agree on encrypted partitions, with keys of either', async () => {
+  it('produces identical encrypted partitions, with keys from either tool', async () => {
     writeFileSync(at('e.csv'), csv);
     await generator('generate-key', '--keyfile', 'theirs.bin');
     const theirs = readFileSync(join(folder, 'keys', 'theirs.bin'));
@@ -130,7 +130,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
     }
   });
 
-  it('has what we encrypted decrypted by the generator', async () => {
+  it('encrypts partitions that the generator can decrypt', async () => {
     const keys = Buffer.from(Array.from({ length: 64 }, (_, i) => (i * 91 + 3) & 255));
     const plain = writeNvs(await parseNvsCsv(csv, noFiles), { size: 0x6000 });
     writeFileSync(at('k.bin'), writeNvsKeys(keys));
@@ -139,7 +139,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
     expect(Buffer.compare(bytes('d.bin'), plain)).toBe(0);
   });
 
-  it('agree on the NVS of a new board, and of one with an earlier table, encrypted too', async () => {
+  it('produces identical board NVS with the new and an earlier table, plain and encrypted', async () => {
     const earlier = readFileSync(
       join(root, 'test', 'golden', 'flash', 'partitions', 'board_earlier.csv'),
       'utf8',
@@ -170,7 +170,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
     }
   });
 
-  it('still puts a key of a namespace opened twice into the newest one, which we do not', async () => {
+  it('puts a key into its reopened namespace, unlike the generator, which uses the newest one', async () => {
     const twice =
       'key,type,encoding,value\none,namespace,,\na,data,u8,1\ntwo,namespace,,\nb,data,u8,2\none,namespace,,\nc,data,u8,3\n';
     writeFileSync(at('t.csv'), twice);

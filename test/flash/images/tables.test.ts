@@ -13,7 +13,7 @@ beforeEach(() => {
 const same = (a: string, b: string) => Buffer.compare(readFileSync(a), readFileSync(b)) === 0;
 
 describe('aiot firmware nvs', () => {
-  it('makes what ESP-IDF’s generator makes, with files beside the CSV', async () => {
+  it('creates the same partition as ESP-IDF’s generator, with files next to the CSV', async () => {
     const { code, json } = await runCli([
       'firmware',
       'nvs',
@@ -39,7 +39,7 @@ describe('aiot firmware nvs', () => {
     expect(statSync(at('o.bin')).mode & 0o777).toBe(0o600);
   });
 
-  it('makes version 1', async () => {
+  it('creates a version 1 partition', async () => {
     const argv = [
       'firmware',
       'nvs',
@@ -59,7 +59,7 @@ describe('aiot firmware nvs', () => {
     );
   });
 
-  it('shows what a partition holds; 64 bits as text, blobs in base64', async () => {
+  it('prints the contents of a partition, with 64-bit values as text and blobs in base64', async () => {
     const { code, json } = await runCli(['firmware', 'nvs', 'read', golden('nvs', 'a_basic.bin'), '--json']);
     expect(code).toBe(0);
     expect(json).toMatchObject({
@@ -90,7 +90,7 @@ describe('aiot firmware nvs', () => {
     expect(small).toEqual({ namespace: 'blobs', key: 'small', type: 'blob', value, bytes: 32 });
   });
 
-  it('hides secrets from people unless they ask', async () => {
+  it('hides secrets unless --show-secrets is given', async () => {
     const argv = ['firmware', 'nvs', 'read', golden('nvs', 'b_ns.bin')];
     const hidden = await runCli(argv);
     expect(hidden.stdout).toContain('MyNet');
@@ -99,7 +99,7 @@ describe('aiot firmware nvs', () => {
     expect((await runCli([...argv, '--show-secrets'])).stdout).toContain('s3cr3t pässwörd ☃');
   });
 
-  it('writes a CSV of which the same partition is made again', async () => {
+  it('exports a CSV that recreates the same partition', async () => {
     await runCli(['firmware', 'nvs', 'read', golden('nvs', 'd_many.bin'), '--out', at('d.csv')]);
     const { code } = await runCli([
       'firmware',
@@ -114,7 +114,7 @@ describe('aiot firmware nvs', () => {
     expect(same(at('d.bin'), golden('nvs', 'd_many.bin'))).toBe(true);
   });
 
-  it('encrypts with new keys, and with those of before', async () => {
+  it('encrypts with new or existing keys', async () => {
     const create = ['firmware', 'nvs', 'create', golden('nvs', 'a_basic.csv')];
     const first = await runCli([
       ...create,
@@ -134,7 +134,7 @@ describe('aiot firmware nvs', () => {
     expect(read.json).toMatchObject({ encrypted: true, problems: [] });
     const blind = await runCli(['firmware', 'nvs', 'read', at('e.bin')]);
     expect(blind.code).toBe(2);
-    expect(blind.stderr).toContain('If it is encrypted, give the keys: --keys nvs_keys.bin');
+    expect(blind.stderr).toContain('If the partition is encrypted, specify the keys: --keys nvs_keys.bin');
     const wrong = await runCli([
       'firmware',
       'nvs',
@@ -143,24 +143,24 @@ describe('aiot firmware nvs', () => {
       '--keys',
       at('keys.bin'),
     ]);
-    expect(wrong.stderr).toContain(`Look whether it is encrypted, and with the keys of ${at('keys.bin')}.`);
+    expect(wrong.stderr).toContain(`Check whether it is encrypted with the keys in ${at('keys.bin')}.`);
     const again = await runCli([...create, at('g.bin'), '--size', '0x3000', '--new-keys', at('keys.bin')]);
     expect(again.stderr).toContain(
-      `AIOT_USAGE: ${at('keys.bin')} is there already, and what was encrypted with it needs it`,
+      `AIOT_USAGE: ${at('keys.bin')} already exists and is needed for the data encrypted with it`,
     );
   });
 
-  it('refuses what does not fit, and writes nothing', async () => {
+  it('rejects values that do not fit, and writes nothing', async () => {
     const argv = ['firmware', 'nvs', 'create', golden('nvs', 'c_blobs.csv'), at('o.bin'), '--size', '0x4000'];
     const { code, stderr } = await runCli(argv);
     expect(code).toBe(2);
     expect(stderr).toBe(
-      '✗ AIOT_NVS_UNFIT: the values take 5 pages, and 0x4000 bytes are 4, one of which stays empty: expected a size of 0x6000 or more\n  Try: Choose a larger --size, or shorten the values.\n',
+      '✗ AIOT_NVS_UNFIT: the values need 5 pages, but 0x4000 bytes are 4, one of which stays empty: expected a size of at least 0x6000\n  Try: Choose a larger --size, or shorten the values.\n',
     );
     expect(() => statSync(at('o.bin'))).toThrow();
   });
 
-  it('refuses a CSV with the line, and a file that is missing', async () => {
+  it('rejects an invalid CSV with the line number, and a missing file', async () => {
     writeFileSync(at('bad.csv'), 'key,type,encoding,value\nn,namespace,,\na,data,u8,300\n');
     const bad = await runCli(['firmware', 'nvs', 'create', at('bad.csv'), at('o.bin'), '--size', '0x3000']);
     expect(bad.stderr).toContain(
@@ -189,13 +189,15 @@ describe('aiot firmware nvs', () => {
     expect(over.stderr).toContain('AIOT_FILE_IS_INPUT');
   });
 
-  it('refuses a damaged partition with the offset, or salvages it', async () => {
+  it('rejects a damaged partition with the offset, or salvages it', async () => {
     const bytes = readFileSync(golden('nvs', 'b_ns.bin'));
     bytes[bytes.indexOf('MyNet')]! ^= 1;
     writeFileSync(at('d.bin'), bytes);
     const refused = await runCli(['firmware', 'nvs', 'read', at('d.bin')]);
     expect(refused.code).toBe(2);
-    expect(refused.stderr).toMatch(/AIOT_NVS_MALFORMED: NVS, offset 0x80: the CRC of the data of ssid is 0x/);
+    expect(refused.stderr).toMatch(
+      /AIOT_FILE_MALFORMED: NVS, offset 0x80: the CRC of the data of ssid is 0x/,
+    );
     const { code, json } = await runCli(['firmware', 'nvs', 'read', at('d.bin'), '--salvage', '--json']);
     expect(code).toBe(0);
     expect(json).toMatchObject({ problems: [{ offset: 0x80 }] });
@@ -203,7 +205,7 @@ describe('aiot firmware nvs', () => {
 });
 
 describe('aiot firmware partitions', () => {
-  it('makes a table of a CSV file', async () => {
+  it('creates a table from a CSV file', async () => {
     const { code, json, stdout } = await runCli([
       'firmware',
       'partitions',
@@ -229,7 +231,7 @@ describe('aiot firmware partitions', () => {
     expect(same(at('q.bin'), golden('partitions', 'two_ota_4m.nomd5.bin'))).toBe(true);
   });
 
-  it('reads a table, by itself or in the image of a flash, and writes it as CSV', async () => {
+  it('reads a table from its own file or a flash dump, and exports it as CSV', async () => {
     const flash = Buffer.alloc(0x20000, 0xff);
     readFileSync(golden('partitions', 'flags.bin')).copy(flash, 0x8000);
     writeFileSync(at('flash.bin'), flash);
@@ -254,7 +256,7 @@ describe('aiot firmware partitions', () => {
     expect(same(at('p.bin'), golden('partitions', 'flags.bin'))).toBe(true);
   });
 
-  it('tells of what does not fit', async () => {
+  it('warns about a partition past the end of the flash', async () => {
     const argv = [
       'firmware',
       'partitions',
@@ -264,15 +266,15 @@ describe('aiot firmware partitions', () => {
       '2MB',
     ];
     const { stdout } = await runCli(argv);
-    expect(stdout).toContain('! partition "app1": ends at 0x290000, and the flash at 0x200000');
+    expect(stdout).toContain('! partition "app1": ends at 0x290000, but the flash ends at 0x200000');
   });
 
-  it('refuses rows with their line, and damage with its offset', async () => {
+  it('rejects invalid rows with the line number, and damaged tables with the offset', async () => {
     writeFileSync(at('bad.csv'), '# table\nnvs,data,nvs,0x9000,0x6000\napp,app,factory,0xa000,1M\n');
     const bad = await runCli(['firmware', 'partitions', 'create', at('bad.csv'), at('p.bin')]);
     expect(bad.code).toBe(2);
     expect(bad.stderr).toContain(
-      `AIOT_PARTITIONS_MALFORMED: ${at('bad.csv')}:3: partition "app": expected its offset to be a multiple of 0x10000, got 0xa000`,
+      `AIOT_FILE_MALFORMED: ${at('bad.csv')}:3: partition "app": expected its offset to be a multiple of 0x10000, got 0xa000`,
     );
     const bytes = readFileSync(golden('partitions', 'flags.bin'));
     bytes[40]! ^= 1;
@@ -280,13 +282,13 @@ describe('aiot firmware partitions', () => {
     const damaged = await runCli(['firmware', 'partitions', 'read', at('d.bin')]);
     expect(damaged.code).toBe(2);
     expect(damaged.stderr).toContain(
-      'AIOT_PARTITIONS_MALFORMED: partition table, offset 0xb0: the MD5 of the 5 rows is',
+      'AIOT_FILE_MALFORMED: partition table, offset 0xb0: the MD5 of the 5 rows is',
     );
   });
 });
 
 describe('aiot firmware otadata', () => {
-  it('makes and switches the choice of the app slot', async () => {
+  it('creates otadata and switches the app slot', async () => {
     const { code, json } = await runCli([
       'firmware',
       'otadata',
@@ -329,7 +331,7 @@ describe('aiot firmware otadata', () => {
     ]);
   });
 
-  it('refuses a slot that is not there, and damage with its offset', async () => {
+  it('rejects a missing slot, and damaged otadata with the offset', async () => {
     const slot = await runCli(['firmware', 'otadata', 'create', at('o.bin'), '--slot', '2']);
     expect(slot.stderr).toContain('AIOT_USAGE: expected a slot of 0 to 1 (at most 16 slots), got 2');
     const bytes = readFileSync(golden('ota', 'slot1.bin'));
@@ -338,7 +340,7 @@ describe('aiot firmware otadata', () => {
     const damaged = await runCli(['firmware', 'otadata', 'read', at('d.bin')]);
     expect(damaged.code).toBe(2);
     expect(damaged.stderr).toContain(
-      'AIOT_OTADATA_MALFORMED: otadata, offset 0x101c: the CRC of sequence 3 is 0x',
+      'AIOT_FILE_MALFORMED: otadata, offset 0x101c: the CRC of sequence 3 is 0x',
     );
   });
 });

@@ -7,8 +7,8 @@ import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { SimulatedTime } from '../../support/simulated-time.js';
 import { defaults } from './board.js';
 
-describe('work that does not tell how far it is', () => {
-  it('tells every three seconds for how long it has been going on, and then no more', async () => {
+describe('work without progress information', () => {
+  it('reports the elapsed time every three seconds until it ends', async () => {
     const time = new SimulatedTime();
     const beats: number[] = [];
     const erase = async () => {
@@ -20,7 +20,7 @@ describe('work that does not tell how far it is', () => {
     expect([told, beats]).toEqual(['erased', [3, 6, 9]]);
   });
 
-  it('stops telling when the work fails', async () => {
+  it('stops reporting when it fails', async () => {
     const time = new SimulatedTime();
     const beats: number[] = [];
     const fail = () => Promise.reject(new Error('no'));
@@ -29,7 +29,7 @@ describe('work that does not tell how far it is', () => {
     expect(beats).toEqual([]);
   });
 
-  it('tells each further attempt to connect', async () => {
+  it('reports each further attempt to connect', async () => {
     const shown: string[] = [];
     const enough = new AbortController();
     const update = (state: string | { text: string }) => {

@@ -32,8 +32,8 @@ async function reason(chip: SimulatedChip, options: Partial<LoaderOptions> = {})
   );
 }
 
-describe('a chip at a line without DTR and RTS', () => {
-  it('is met in its loader, left there at the ROM’s speed, and met again with its stub running', async () => {
+describe('a chip on a line without DTR and RTS', () => {
+  it('is left with its stub running at the ROM’s baud rate, and the next session reuses the stub', async () => {
     const chip = new SimulatedChip({ chip: 'esp32' });
     const first = await connect(chip);
     await first.raiseSpeed();
@@ -47,19 +47,16 @@ describe('a chip at a line without DTR and RTS', () => {
     await second.end();
   });
 
-  it.each([921_600, 460_800])(
-    'is found at %i baud, where a session that was killed left it',
-    async (baud) => {
-      const chip = new SimulatedChip({ chip: 'esp32c3' });
-      await (await connect(chip, { baud })).raiseSpeed();
-      expect(chip.uart.baud).toBe(baud);
-      const again = await connect(chip);
-      expect(again.chip.chip).toBe('esp32c3');
-      await again.end();
-    },
-  );
+  it.each([921_600, 460_800])('is found at %i baud after a killed session', async (baud) => {
+    const chip = new SimulatedChip({ chip: 'esp32c3' });
+    await (await connect(chip, { baud })).raiseSpeed();
+    expect(chip.uart.baud).toBe(baud);
+    const again = await connect(chip);
+    expect(again.chip.chip).toBe('esp32c3');
+    await again.end();
+  });
 
-  it('that runs its program says how to get into the loader', async () => {
+  it('is rejected while its program runs, and accepted in download mode', async () => {
     const chip = new SimulatedChip({ chip: 'esp32', boot: 'run' });
     expect(await reason(chip)).toMatchObject({
       code: expect.stringMatching(/^AIOT_CHIP_(BOOT_MODE|SILENT)$/),
@@ -70,9 +67,9 @@ describe('a chip at a line without DTR and RTS', () => {
   });
 
   it.each<[string, Partial<LoaderOptions>, RegExp]>([
-    ['after the reset', {}, /started its program after the reset, .*boot:0x13 .* its boot pin was high/],
-    ['at its last start', { before: 'no-reset' }, /started its program at its last start, .*boot:0x13/],
-  ])('that starts its program %s, whatever DTR says, is told as that', async (_, options, says) => {
+    ['after the reset', {}, /started its program after the reset .*boot:0x13 .* its boot pin was high/],
+    ['at its last boot', { before: 'no-reset' }, /started its program at its last boot .*boot:0x13/],
+  ])('is reported to have started its program %s if DTR has no effect', async (_, options, says) => {
     const chip = new SimulatedChip({ chip: 'esp32', boot: 'run' });
     const line = simulatedLine(chip);
     const noDtr = new Proxy(line, {
@@ -91,7 +88,7 @@ describe('a chip at a line without DTR and RTS', () => {
     });
   });
 
-  it('whose packet was cut in the middle is met again', async () => {
+  it('reconnects after a truncated packet', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3' });
     const loader = await connect(chip, { baud: 115_200 });
     await loader.end();
@@ -99,7 +96,7 @@ describe('a chip at a line without DTR and RTS', () => {
     expect(await reason(chip)).toBeNull();
   });
 
-  it('is told when what is sent comes back', async () => {
+  it('is reported as garbled if sent data is echoed back', async () => {
     const chip = new SimulatedChip({ chip: 'esp32', faults: [{ kind: 'silent' }] });
     const line = bare(simulatedLine(chip));
     const echo = new Proxy(line, {
@@ -117,11 +114,11 @@ describe('a chip at a line without DTR and RTS', () => {
     let heard: (bytes: Uint8Array) => void = () => {};
     await expect(openLoader(echo, defaults)).rejects.toMatchObject({
       code: 'AIOT_CHIP_GARBLED',
-      message: expect.stringContaining('comes back unchanged'),
+      message: expect.stringContaining('is echoed back'),
     });
   });
 
-  it('is left alone when the user stops', async () => {
+  it('stops connecting promptly when the user aborts', async () => {
     const stop = new AbortController();
     const chip = new SimulatedChip({ chip: 'esp32', faults: [{ kind: 'silent' }] });
     setTimeout(() => stop.abort(new Error('stopped')), 100);
@@ -142,7 +139,7 @@ describe('a chip at a line without DTR and RTS', () => {
 
   const region = { name: 'x', offset: 0, data: noise(5000) };
 
-  it('says that the speed is none that the adapter does', async () => {
+  it('fails with an error if the adapter does not support the baud rate', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3' });
     const loader = await openLoader(slow(bare(simulatedLine(chip))), defaults);
     try {
@@ -152,7 +149,7 @@ describe('a chip at a line without DTR and RTS', () => {
     }
   });
 
-  it('with DTR and RTS is met again, and worked with at the speed that both do', async () => {
+  it('falls back to a supported baud rate if DTR and RTS are available', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3' });
     const loader = await openLoader(slow(simulatedLine(chip)), defaults);
     await loader.write([region]);
@@ -161,7 +158,7 @@ describe('a chip at a line without DTR and RTS', () => {
     await loader.end();
   });
 
-  it('is raised for many bytes alone, once', async () => {
+  it('raises the baud rate only for large transfers, and only once', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3' });
     const loader = await openLoader(simulatedLine(chip), defaults);
     chip.flash.bytes.set(region.data, region.offset);
@@ -182,8 +179,8 @@ const mismatches: [Partial<SimulatedChipOptions>, LoaderOptions['chip'], string]
   [{ chip: 'esp32', words: { 1073745920: 0x1234 } }, 'auto', 'AIOT_CHIP_UNKNOWN'],
 ];
 
-describe('the kind of chip', () => {
-  it.each(mismatches)('%o is no %s: %s', async (options, chip, code) => {
+describe('the chip type', () => {
+  it.each(mismatches)('%o is rejected as %s with %s', async (options, chip, code) => {
     expect(await reason(new SimulatedChip({ chip: 'esp32', ...options }), { chip })).toMatchObject({ code });
   });
 });
@@ -201,7 +198,7 @@ describeReal('socat', 'a chip behind a bare pty', () => {
   };
 
   it.each(['esp32', 'esp32s3', 'esp32c3'] as const)(
-    '%s is written without stub, then with it, again and again',
+    '%s is written without the stub, then twice with it',
     async (name) => {
       const served = await serveChip(new SimulatedChip({ chip: name }), { pty: true });
       try {
@@ -214,14 +211,14 @@ describeReal('socat', 'a chip behind a bare pty', () => {
     },
   );
 
-  it('whose far end goes away is told as that', async () => {
+  it('is reported as lost when the other end fails', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3', faults: [{ kind: 'unplugged', op: 0x03, after: 1 }] });
     const served = await serveChip(chip, { pty: true });
     await expect(work(served, true)).rejects.toMatchObject({ code: 'AIOT_SERIAL_LOST' });
     await served.close();
   });
 
-  it('that one may not open says whom one has to belong to', async () => {
+  it('is reported as denied without permission to open the pty', async () => {
     const served = await serveChip(new SimulatedChip({ chip: 'esp32' }), { pty: true });
     chmodSync(served.address, 0o600);
     const root = process.geteuid?.() === 0;

@@ -4,7 +4,7 @@ import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { defaults, noise, timedChip } from './board.js';
 
 it.each([0x83, 0x23, 0x43])(
-  'a block to a ROM whose request number becomes 0x%s on its way is sent again: the chip is not locked',
+  'resends a block whose request number changed to 0x%s on the line, without reporting a locked chip',
   async (damaged) => {
     const { chip, time } = timedChip({ chip: 'esp32c3' });
     const line = simulatedLine(chip);

@@ -52,117 +52,117 @@ interface Failure {
   baud?: number;
 }
 const failures: Failure[] = [
-  { name: 'no power', fault: { kind: 'silent' }, code: 'AIOT_CHIP_SILENT', says: /nothing comes/ },
+  { name: 'no power', fault: { kind: 'silent' }, code: 'AIOT_CHIP_SILENT', says: /no data arrives/ },
   {
     name: 'a broken wire to the chip',
     fault: { kind: 'deaf' },
     code: 'AIOT_CHIP_DEAF',
-    says: /waits for a download \(boot:0x4 .*does not hear/,
+    says: /is waiting for a download \(boot:0x4 .*does not receive/,
   },
   {
-    name: 'a divided clock',
+    name: 'a wrong clock',
     fault: { kind: 'wrong-clock' },
     code: 'AIOT_CHIP_GARBLED',
     says: /at 115200 baud/,
   },
   {
-    name: 'a supply that dips when it is greeted',
+    name: 'a brown-out during sync',
     fault: { kind: 'brownout', op: 0x08, times: forever },
     code: 'AIOT_CHIP_BROWNOUT',
     says: /brown-out/,
   },
   {
-    name: 'a supply that dips when it writes',
+    name: 'a brown-out during a write',
     fault: { kind: 'brownout', op: 0x11, after: 1 },
     code: 'AIOT_CHIP_BROWNOUT',
     baud: 115_200,
   },
   {
-    name: 'a ROM that crashes when it is greeted',
+    name: 'a ROM that crashes during sync',
     fault: { kind: 'panic', op: 0x08, times: forever },
     code: 'AIOT_CHIP_CRASHED',
     says: /Guru Meditation/,
   },
   { name: 'a stub that crashes', fault: { kind: 'panic', op: 0x11, after: 1 }, code: 'AIOT_CHIP_CRASHED' },
   {
-    name: 'a reset while it writes',
+    name: 'a reset during a write',
     fault: { kind: 'reset', op: 0x11, after: 1 },
     code: 'AIOT_CHIP_CRASHED',
-    says: /left its loader while writing app.bin at 0x10000: it was reset/,
+    says: /left its bootloader while writing app.bin at 0x10000: it was reset/,
   },
   {
-    name: 'a pulled cable',
+    name: 'an unplugged cable',
     fault: { kind: 'unplugged', op: 0x11, after: 1 },
     code: 'AIOT_SERIAL_LOST',
-    says: /cable was pulled/,
+    says: /cable was unplugged/,
   },
   {
-    name: 'flash that cannot be written',
+    name: 'flash that is not writable',
     fault: { kind: 'block-error', op: 0x11, error: 0xc4, times: forever },
     code: 'AIOT_FLASH_WRITE',
     says: /failed while writing app.bin at 0x10000 \(error 0xc4\)/,
   },
   {
-    name: 'data damaged again and again',
+    name: 'repeatedly damaged data',
     fault: { kind: 'block-error', op: 0x11, error: 0xc1, times: forever },
     code: 'AIOT_FLASH_CORRUPTED',
   },
   {
-    name: 'data damaged again and again, without stub',
+    name: 'repeatedly damaged data, without the stub',
     fault: { kind: 'block-error', error: 0x07, times: forever },
     code: 'AIOT_FLASH_CORRUPTED',
     stub: false,
   },
   {
-    name: 'flash that a ROM finds unwritten',
+    name: 'flash that a ROM reports as unwritten',
     fault: { kind: 'block-error', error: 0x08, times: forever },
     code: 'AIOT_FLASH_WRITE',
     stub: false,
   },
   {
-    name: 'worn out flash',
+    name: 'worn-out flash',
     fault: { kind: 'stuck-flash' },
     code: 'AIOT_FLASH_VERIFY',
     says: /the flash at 0x10000 is still empty/,
   },
   {
-    name: 'worn out flash, without stub',
+    name: 'worn-out flash, without the stub',
     fault: { kind: 'stuck-flash' },
     code: 'AIOT_FLASH_WRITE',
     stub: false,
   },
   { name: 'a wrong MD5', fault: { kind: 'wrong-md5', times: forever }, code: 'AIOT_FLASH_VERIFY' },
   {
-    name: 'a wrong MD5 behind all that is read',
+    name: 'a wrong MD5 after every read',
     fault: { kind: 'wrong-md5', op: 0xd2, times: forever },
     code: 'AIOT_FLASH_READ',
-    says: /4096 bytes from 0x10000 arrive changed from .*, again and again/,
+    says: /4096 bytes from 0x10000 from .* were repeatedly corrupted/,
   },
   {
-    name: 'blocks of a reading cut short for ever',
+    name: 'read blocks that are always truncated',
     fault: { kind: 'short-read', times: forever },
     code: 'AIOT_FLASH_CORRUPTED',
-    says: /answers .* were lost while reading/,
+    says: /responses .* were lost while reading/,
   },
   {
     name: 'a ROM that hangs',
     fault: { kind: 'hang', op: 0x03, after: 5 },
     code: 'AIOT_CHIP_STOPPED',
-    says: /stopped answering while writing app.bin at 0x10000/,
+    says: /stopped responding while writing app.bin at 0x10000/,
     stub: false,
   },
   {
     name: 'a stub that hangs',
     fault: { kind: 'hang', op: 0xd2 },
     code: 'AIOT_CHIP_STOPPED',
-    says: /stopped answering while reading/,
+    says: /stopped responding while reading/,
   },
-  { name: 'a ROM that greets nobody', fault: { kind: 'stuck-sync' }, code: 'AIOT_CHIP_DEAF' },
+  { name: 'a ROM that never answers sync', fault: { kind: 'stuck-sync' }, code: 'AIOT_CHIP_DEAF' },
 ];
 
 describe('a fault', () => {
   it.concurrent.each(failures)(
-    '$name: $code, the port let go, and a repeat succeeds',
+    '$name: fails with $code, closes the port, and a retry succeeds',
     async ({ fault, code, says, stub = true, baud = 921_600 }) => {
       const board = timedChip({ chip: 'esp32c3', faults: [fault] });
       const error = await fails(board, { stub, baud });
@@ -175,34 +175,34 @@ describe('a fault', () => {
 
 const passing: { name: string; fault: Fault; stub?: boolean }[] = [
   ...[1, 3, 7].map((answers) => ({
-    name: `${answers} of 8 answers to a greeting`,
+    name: `${answers} of 8 answers to sync`,
     fault: { kind: 'stuck-sync', answers } as const,
   })),
   ...[0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0xd2].map((op) => ({
     name: `a lost answer to request 0x${op.toString(16)}`,
     fault: { kind: 'lost-answer', op } as const,
   })),
-  { name: 'a lost answer to a block, late', fault: { kind: 'lost-answer', op: 0x11, after: 2 } },
+  { name: 'a lost answer to a later block', fault: { kind: 'lost-answer', op: 0x11, after: 2 } },
   {
-    name: 'a lost answer to a block, without stub',
+    name: 'a lost answer to a block, without the stub',
     fault: { kind: 'lost-answer', op: 0x03, after: 50 },
     stub: false,
   },
   { name: 'a damaged block', fault: { kind: 'block-error', error: 0xc1 } },
   {
-    name: 'a damaged block, without stub',
+    name: 'a damaged block, without the stub',
     fault: { kind: 'block-error', error: 0x07, after: 20 },
     stub: false,
   },
-  { name: 'a stub that does not say that it runs', fault: { kind: 'no-ohai' } },
-  { name: 'text in front of an answer', fault: { kind: 'chatter', op: 0x11 } },
-  { name: 'text in front of many answers', fault: { kind: 'chatter', times: 8 } },
-  { name: 'a block of a reading cut short', fault: { kind: 'short-read' } },
+  { name: 'a stub that does not announce itself', fault: { kind: 'no-ohai' } },
+  { name: 'text before an answer', fault: { kind: 'chatter', op: 0x11 } },
+  { name: 'text before many answers', fault: { kind: 'chatter', times: 8 } },
+  { name: 'a truncated read block', fault: { kind: 'short-read' } },
   { name: 'one wrong MD5', fault: { kind: 'wrong-md5' } },
 ];
 
-describe('a disturbance', () => {
-  it.concurrent.each(passing)('$name does no harm', async ({ fault, stub = true }) => {
+describe('a transient fault', () => {
+  it.concurrent.each(passing)('is tolerated: $name', async ({ fault, stub = true }) => {
     await work(timedChip({ chip: 'esp32c3', faults: [fault] }), { stub });
   });
 
@@ -212,8 +212,8 @@ describe('a disturbance', () => {
     ['lost bytes to the chip', 'lost-bytes', 'in', 3e-5, true],
     ['lost bytes from the chip', 'lost-bytes', 'out', 1e-4, true],
     ['doubled bytes to the chip', 'doubled-bytes', 'in', 3e-5, true],
-    ['lost bytes to the chip, without stub', 'lost-bytes', 'in', 3e-5, false],
-  ])('%s: what is written is right in the end', async (_, kind, direction, rate, stub) => {
+    ['lost bytes to the chip, without the stub', 'lost-bytes', 'in', 3e-5, false],
+  ])('still results in correct flash contents: %s', async (_, kind, direction, rate, stub) => {
     await work(timedChip({ chip: 'esp32', faults: [{ kind, rate, direction } as Fault] }), { stub });
   });
 
@@ -221,7 +221,7 @@ describe('a disturbance', () => {
     ['noise', 'in'],
     ['lost-bytes', 'in'],
     ['lost-bytes', 'out'],
-  ])('too much %s (%s) has its own codes and lets the port go', async (kind, direction) => {
+  ])('fails with a specific code and closes the port with excessive %s (%s)', async (kind, direction) => {
     const board = timedChip({ chip: 'esp32', faults: [{ kind, rate: 0.05, direction } as Fault] });
     const { code } = await fails(board);
     expect(code).toMatch(
@@ -232,35 +232,38 @@ describe('a disturbance', () => {
   });
 });
 
-describe('a cable pulled at any packet', () => {
-  it.concurrent.each([true, false])('is told as that, and a repeat succeeds (stub %s)', async (stub) => {
-    const small = { ...app, data: app.data.subarray(30_000, 46_000) };
-    let pulled = 0;
-    for (let after = 0; ; after += stub ? 3 : 2) {
-      const { chip, time } = timedChip({ chip: 'esp32c3', faults: [{ kind: 'unplugged', after }] });
-      const run = async () => {
-        const loader = await openLoader(simulatedLine(chip), {
-          ...defaults,
-          stub,
-          before: 'no-reset',
-          after: 'no-reset',
-          clock: time,
-        });
-        await loader.write([small], { skipEqual: false }).finally(() => loader.end());
-      };
-      const error = await time.during(run).then(
-        () => null,
-        (reason) => reason,
-      );
-      if (error === null) break;
-      expect(error).toMatchObject({ code: 'AIOT_SERIAL_LOST' });
-      pulled++;
-      chip.faults.clear();
-      chip.reset();
-      await time.during(run);
-    }
-    expect(pulled).toBeGreaterThan(8);
-  });
+describe('a cable unplugged at any packet', () => {
+  it.concurrent.each([true, false])(
+    'is reported as a lost line, and a retry succeeds (stub %s)',
+    async (stub) => {
+      const small = { ...app, data: app.data.subarray(30_000, 46_000) };
+      let pulled = 0;
+      for (let after = 0; ; after += stub ? 3 : 2) {
+        const { chip, time } = timedChip({ chip: 'esp32c3', faults: [{ kind: 'unplugged', after }] });
+        const run = async () => {
+          const loader = await openLoader(simulatedLine(chip), {
+            ...defaults,
+            stub,
+            before: 'no-reset',
+            after: 'no-reset',
+            clock: time,
+          });
+          await loader.write([small], { skipEqual: false }).finally(() => loader.end());
+        };
+        const error = await time.during(run).then(
+          () => null,
+          (reason) => reason,
+        );
+        if (error === null) break;
+        expect(error).toMatchObject({ code: 'AIOT_SERIAL_LOST' });
+        pulled++;
+        chip.faults.clear();
+        chip.reset();
+        await time.during(run);
+      }
+      expect(pulled).toBeGreaterThan(8);
+    },
+  );
 });
 
 const locked: [string, Partial<SimulatedChipOptions>, object][] = [
@@ -274,7 +277,7 @@ const locked: [string, Partial<SimulatedChipOptions>, object][] = [
 ];
 
 describe('a locked chip', () => {
-  it.concurrent.each(locked)('%s is known as such', async (_, options, security) => {
+  it.concurrent.each(locked)('is recognized: %s', async (_, options, security) => {
     const { chip, time } = timedChip({ chip: 'esp32', ...options });
     await time.during(async () => {
       const loader = await openLoader(simulatedLine(chip), { ...defaults, clock: time });
@@ -284,13 +287,13 @@ describe('a locked chip', () => {
     });
   });
 
-  it.concurrent('whose download mode is off says so', async () => {
+  it.concurrent('is reported as locked if its download mode is disabled', async () => {
     const board = timedChip({ chip: 'esp32', security: { downloadDisabled: true } });
     expect(await fails(board)).toMatchObject({ code: 'AIOT_CHIP_LOCKED' });
   });
 
   it.concurrent.each(['esp32', 'esp32c3', 'esp32s3'] as const)(
-    'in secure download mode is written and not read (%s)',
+    'can be written but not read in secure download mode (%s)',
     async (name) => {
       const { chip, time } = timedChip({ chip: name, security: { secureDownload: true } });
       await time.during(async () => {

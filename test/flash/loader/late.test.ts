@@ -99,14 +99,17 @@ const everyMs = long ? 44 : 3;
 /** So many requests lie between those that are tried. */
 const step = long ? 1 : 5;
 
-describe('answers that come late', () => {
-  it.concurrent.each(ways)('by 44 ms each do no harm ($chip, stub: $stub)', async ({ chip, stub }) => {
-    const late = { everyMs: 44, stalls: { 3: 1300, 9: 1300, 14: 1300, 20: 2500 } };
-    expect(await work({ chip }, { stub }, late)).toMatchObject({ failed: null });
-  });
+describe('late answers', () => {
+  it.concurrent.each(ways)(
+    'are tolerated at a delay of 44 ms each ($chip, stub: $stub)',
+    async ({ chip, stub }) => {
+      const late = { everyMs: 44, stalls: { 3: 1300, 9: 1300, 14: 1300, 20: 2500 } };
+      expect(await work({ chip }, { stub }, late)).toMatchObject({ failed: null });
+    },
+  );
 
   it.concurrent.each(ways)(
-    'by 44 ms each leave less than two seconds for an image that is there already ($chip, stub: $stub)',
+    'keep the check of an existing image under two seconds at 44 ms each ($chip, stub: $stub)',
     async ({ chip, stub }) => {
       const { chip: board, time } = timedChip({ chip, mac });
       const image = { place: 0x10000, name: 'app.bin', data: noise(1 << 18) };
@@ -136,7 +139,7 @@ describe('answers that come late', () => {
 
   const cases = ways.flatMap((way) => stallsMs.map((ms) => ({ ...way, ms })));
   it.concurrent.each(cases)(
-    'by $ms ms at any one request: never taken for another ($chip, stub: $stub)',
+    'are never mistaken for others when delayed by $ms ms at any request ($chip, stub: $stub)',
     async ({ chip, stub, ms }) => {
       const { requests } = await work({ chip }, { stub }, { everyMs, stalls: {} });
       const results: { failed: Error | null }[] = [];

@@ -14,7 +14,7 @@ describe('leaving a chip', () => {
     ['soft-reset', 'esp32c3', true],
     ['no-reset', 'esp32', true],
     ['watchdog-reset', 'esp32', true],
-  ])('by %s of an %s, stub %s: says whether its program runs', async (after: AfterMode, name, stub) => {
+  ])('reports whether the program runs after %s on an %s (stub %s)', async (after: AfterMode, name, stub) => {
     const { chip, loader } = await board({ chip: name }, { stub, after });
     const told = startsProgram(loader, after);
     await loader.end();

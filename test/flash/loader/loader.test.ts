@@ -12,28 +12,31 @@ const ways = chips.flatMap((chip) =>
 );
 
 describe('a loader', () => {
-  it.each(ways)('$chip, stub $stub, compressed $compress: writes, skips, reads and erases', async (way) => {
-    const { chip, loader } = await board({ chip: way.chip }, { stub: way.stub });
-    const data = Uint8Array.from([...text(30_000), ...noise(20_001)]);
-    const region = { name: 'app.bin', offset: 0x10000, data };
-    const { compress } = way;
-    expect(await loader.write([region], { compress })).toEqual([
-      { offset: 0x10000, bytes: 50_001, skipped: false, md5: md5(data) },
-    ]);
-    expect(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length)).toEqual(data);
-    expect(await loader.write([region], { compress })).toMatchObject([{ skipped: true, md5: md5(data) }]);
-    expect(await loader.read(0x10000 + 7, 5000)).toEqual(data.subarray(7, 5007));
-    expect(await loader.md5(0x10000, 4096)).toBe(md5(data.subarray(0, 4096)));
-    expect(await loader.md5(0x10000 + 1, 333)).toBe(md5(data.subarray(1, 334)));
-    await loader.eraseRegion(0x11000, 0x1000);
-    expect(await loader.matches(region)).toBe(false);
-    expect(chip.flash.bytes.subarray(0x11000, 0x12000).every((byte) => byte === 0xff)).toBe(true);
-    expect(chip.flash.bytes.subarray(0x10000, 0x11000)).toEqual(data.subarray(0, 0x1000));
-    await loader.eraseAll();
-    expect(chip.flash.bytes.every((byte) => byte === 0xff)).toBe(true);
-  });
+  it.each(ways)(
+    'writes, skips, reads and erases ($chip, stub: $stub, compressed: $compress)',
+    async (way) => {
+      const { chip, loader } = await board({ chip: way.chip }, { stub: way.stub });
+      const data = Uint8Array.from([...text(30_000), ...noise(20_001)]);
+      const region = { name: 'app.bin', offset: 0x10000, data };
+      const { compress } = way;
+      expect(await loader.write([region], { compress })).toEqual([
+        { offset: 0x10000, bytes: 50_001, skipped: false, md5: md5(data) },
+      ]);
+      expect(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length)).toEqual(data);
+      expect(await loader.write([region], { compress })).toMatchObject([{ skipped: true, md5: md5(data) }]);
+      expect(await loader.read(0x10000 + 7, 5000)).toEqual(data.subarray(7, 5007));
+      expect(await loader.md5(0x10000, 4096)).toBe(md5(data.subarray(0, 4096)));
+      expect(await loader.md5(0x10000 + 1, 333)).toBe(md5(data.subarray(1, 334)));
+      await loader.eraseRegion(0x11000, 0x1000);
+      expect(await loader.matches(region)).toBe(false);
+      expect(chip.flash.bytes.subarray(0x11000, 0x12000).every((byte) => byte === 0xff)).toBe(true);
+      expect(chip.flash.bytes.subarray(0x10000, 0x11000)).toEqual(data.subarray(0, 0x1000));
+      await loader.eraseAll();
+      expect(chip.flash.bytes.every((byte) => byte === 0xff)).toBe(true);
+    },
+  );
 
-  it.each(chips)('knows what a %s is', async (name) => {
+  it.each(chips)('identifies the MAC address, crystal, flash and security of an %s', async (name) => {
     const { loader } = await board({ chip: name, mac: '10:01:00:c4:0a:24', flashBytes: 8 << 20 });
     expect(loader.chip).toMatchObject({
       chip: name,
@@ -46,7 +49,7 @@ describe('a loader', () => {
     expect(loader).toMatchObject({ stub: true, baud: 115_200, canReset: true });
   });
 
-  it('keeps what stands before a region in its first sector', async () => {
+  it('preserves the data before a region in its first sector', async () => {
     const { chip, loader } = await board({ chip: 'esp32c3' });
     const before = noise(0xc00, 5);
     await loader.write([{ name: 'table', offset: 0x8000, data: before }]);
@@ -63,7 +66,7 @@ describe('a loader', () => {
     expect(chip.flash.bytes[0x20000 + length]).toBe(0xff);
   });
 
-  it('writes again where skipping is not wanted, and nothing where there is nothing', async () => {
+  it('rewrites equal data if skipping is disabled, and writes nothing for empty input', async () => {
     const { loader } = await board({ chip: 'esp32' });
     const region = { name: 'x', offset: 0, data: text(5000) };
     await loader.write([region]);
@@ -72,7 +75,7 @@ describe('a loader', () => {
     expect(await loader.write([])).toEqual([]);
   });
 
-  it('tells how far it is, in order', async () => {
+  it('reports progress in order', async () => {
     const stages: string[] = [];
     const { loader } = await board(
       { chip: 'esp32' },
@@ -96,7 +99,7 @@ describe('a loader', () => {
     ['past the end', 0x3ff000, 0x2000],
     ['at the end', 0x400000, 1],
     ['before the beginning', -1, 4],
-  ])('refuses a place %s before anything is done', async (_, offset, length) => {
+  ])('rejects a range %s before changing anything', async (_, offset, length) => {
     const { chip, loader } = await board({ chip: 'esp32' });
     const region = { name: 'x', offset, data: new Uint8Array(length) };
     for (const refused of [
@@ -110,7 +113,7 @@ describe('a loader', () => {
     expect(chip.flash.bytes.every((byte) => byte === 0xff)).toBe(true);
   });
 
-  it('erases whole sectors alone', async () => {
+  it('erases only whole sectors', async () => {
     const { loader } = await board({ chip: 'esp32' });
     for (const [offset, length] of [
       [1, 0x1000],
@@ -120,7 +123,7 @@ describe('a loader', () => {
     }
   });
 
-  it('resets into the program at the end, once, and lets the line go', async () => {
+  it('resets into the program once at the end and closes the line', async () => {
     const { chip, loader } = await board({ chip: 'esp32c3' });
     await Promise.all([loader.end(), loader.end()]);
     await vi.waitFor(() => expect(chip.state).toBe('program'), 10_000);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { offsetOf, parsePlaced, resolvePlace } from '../../../src/lib/flash/plan/place.js';
+import { offsetOf, parsePlaced, resolvePlace } from '../../../src/lib/flash/plan/pieces.js';
 import { twoSlots } from './support.js';
 
 describe('FILE@OFFSET', () => {
@@ -16,18 +16,18 @@ describe('FILE@OFFSET', () => {
   });
 
   it.each(['app.bin@', '@0x1000', 'app.bin@0x1g', 'app.bin@-4', 'app.bin@0x100000000', 'app.bin@4G'])(
-    '%s is refused',
+    '%s is rejected',
     (text) => {
       expect(() => parsePlaced(text)).toThrow(`expected FILE@OFFSET such as app.bin@0x10000, got "${text}"`);
     },
   );
 
-  it('reads numbers as people write them', () => {
+  it('accepts numbers in hexadecimal, decimal or with a K suffix, and rejects malformed ones', () => {
     expect(['0X1F', '16k', ' 8 '].map(offsetOf)).toEqual([31, 16384, 8]);
     expect(['', '1.5K', '1e3', '0x', 'K'].map(offsetOf)).toEqual([null, null, null, null, null]);
   });
 
-  it('knows the places that the chip or the table gives', () => {
+  it('resolves names from the chip or the partition table', () => {
     const known = { table: twoSlots, from: 'board' as const };
     expect(resolvePlace('app1', 'esp32', known)).toBe(0x110000);
     expect(resolvePlace('bootloader', 'esp32p4', null)).toBe(0x2000);

@@ -22,8 +22,8 @@ const locked = (changes: Partial<Board['security']>): Board => ({
   security: { ...openChip.security, ...changes },
 });
 
-describe('a plan of what is written', () => {
-  it('takes bootloader, table and app where they belong, and any data in between', () => {
+describe('a flash plan', () => {
+  it('accepts bootloader, table and app at their offsets, and any data in between', () => {
     const made = plan([
       piece('app.bin', 0x10000, espApp()),
       piece('bootloader.bin', 0x1000, espBootloader()),
@@ -41,69 +41,69 @@ describe('a plan of what is written', () => {
     expect(made).toMatchObject({ overridden: [], warnings: [] });
   });
 
-  it('takes bytes that are nothing it knows, with a word where a program is expected', () => {
+  it('accepts unknown data, with a warning if a program or table is expected there', () => {
     expect(plan([piece('a.bin', 0x10000, 100_000)]).warnings).toEqual([]);
     const { warnings } = plan([piece('a.bin', 0x10000, 100_000), piece('t.bin', 0x8000, 4096)]);
-    expect(warnings).toEqual(['t.bin is no partition table, and 0x8000 is where it is looked for']);
+    expect(warnings).toEqual(["t.bin is not a partition table, but 0x8000 is the table's offset"]);
     expect(plan([piece('a.bin', 'app0', 4096)], { boardTable: twoSlots }).warnings).toEqual([
-      'a.bin is no image of a program, and 0x10000 is partition app0',
+      'a.bin is not a program image, but 0x10000 is partition app0',
     ]);
   });
 
-  it('takes a bare program in the bootloader’s place, which a ROM can start', () => {
+  it('accepts a bare program at the bootloader’s offset', () => {
     expect(plan([piece('hello.bin', 0, espImage({ chip: 'esp32c3' }))], { board: c3 }).overridden).toEqual(
       [],
     );
   });
 
-  it('takes a merged image that brings its own table', () => {
+  it('accepts a merged image with its own table', () => {
     const merged = Buffer.alloc(0x110000 - 0x1000, 0xff);
     merged.set(espBootloader(), 0);
     merged.set(twoSlotsTable, 0x7000);
     merged.set(espApp(), 0xf000);
     const { warnings } = plan([piece('merged.bin', 0x1000, merged)]);
-    expect(warnings).toEqual(['merged.bin runs over NVS (nvs): what the board keeps there will be gone']);
+    expect(warnings).toEqual(["merged.bin overlaps NVS (nvs): the board's stored data will be lost"]);
     merged.set(espApp('esp32s3'), 0xf000);
     expect(refusal([piece('merged.bin', 0x1000, merged)]).message).toBe(
-      'merged.bin (at 0x10000) is an image for the ESP32-S3, and the board is an ESP32',
+      'merged.bin (at 0x10000) is an image for the ESP32-S3, but the board is an ESP32',
     );
   });
 });
 
-describe('a plan refuses what would leave a board that does not start', () => {
+describe('a flash plan that would make the board unbootable', () => {
   const cases: [string, Piece[], Partial<PlanInput>, string][] = [
     [
       'an app for another chip',
       [piece('app.bin', 0x10000, espApp('esp32s3'))],
       {},
-      'app.bin is an image for the ESP32-S3, and the board is an ESP32',
+      'app.bin is an image for the ESP32-S3, but the board is an ESP32',
     ],
     [
-      'an image for another chip of which only the header is there',
+      'an image for another chip, truncated after its header',
       [piece('app.bin', 0x10000, espApp('esp32c3').subarray(0, 24))],
       {},
-      'app.bin is an image for the ESP32-C3, and the board is an ESP32',
+      'app.bin is an image for the ESP32-C3, but the board is an ESP32',
     ],
     [
-      'an app for newer chips',
+      'an app for a newer chip revision',
       [piece('app.bin', 0x10000, espImage({ chip: 'esp32c3', address: 0x4200_0020, minRevision: 104 }))],
       { board: { ...openChip, chip: 'esp32c3', revision: 3 } },
-      'app.bin needs revision 1.4 of the ESP32-C3, and the board has 0.3',
+      'app.bin needs revision 1.4 of the ESP32-C3, but the board has 0.3',
     ],
     [
-      'what goes past the flash’s end',
+      'data past the end of the flash',
       [piece('big.bin', 0x3f0000, 0x10001)],
       {},
-      'big.bin ends at 0x400001, and the flash at 0x400000 (4.0 MiB)',
+      'big.bin ends at 0x400001, but the flash ends at 0x400000 (4.0 MiB)',
     ],
     [
-      'what goes over its partition’s end, with the table of the board',
+      'data past the end of its partition in the board’s table',
       [piece('app.bin', 0x10000, 0x100800)],
       { boardTable: twoSlots },
       'app.bin ends 2.0 KiB past the end of partition app0 (0x10000 to 0x110000)',
     ],
     [
-      'the same with a table that is written too, named by label',
+      'data past the end of its partition, named by label, in the written table',
       [piece('table.bin', 0x8000, twoSlotsTable), piece('app.bin', 'app0', 0x100001)],
       {},
       'app.bin ends 1 B past the end of partition app0 (0x10000 to 0x110000)',
@@ -112,31 +112,31 @@ describe('a plan refuses what would leave a board that does not start', () => {
       'a bootloader that is too long',
       [piece('bootloader.bin', 0x1000, espBootloader('esp32', { bytes: 0x7800 }))],
       { boardTable: twoSlots },
-      'bootloader.bin runs over the partition table at 0x8000',
+      'bootloader.bin overlaps the partition table at 0x8000',
     ],
     [
-      'an app in the bootloader’s place',
+      'an app at the bootloader’s offset',
       [piece('app.bin', 0x1000, espApp())],
       {},
-      'app.bin is an app, and 0x1000 is where the ESP32 starts its bootloader',
+      "app.bin is an app, but 0x1000 is the bootloader's offset on the ESP32",
     ],
     [
-      'an app in a C3’s bootloader’s place, and one without a description',
+      'an app without a description at the bootloader’s offset of a C3',
       [piece('app.bin', 0, espImage({ chip: 'esp32c3', address: 0x4200_0020 }))],
       { board: c3 },
-      'app.bin is an app, and 0x0 is where the ESP32-C3 starts its bootloader',
+      "app.bin is an app, but 0x0 is the bootloader's offset on the ESP32-C3",
     ],
     [
-      'a bootloader in an app’s place',
+      'a bootloader at an app’s offset',
       [piece('bootloader.bin', 0x10000, espBootloader())],
       {},
-      'bootloader.bin is a bootloader, and the ESP32 starts its bootloader at 0x1000',
+      "bootloader.bin is a bootloader, but the bootloader's offset on the ESP32 is 0x1000",
     ],
     [
-      'a table that the bootloader would refuse',
+      'a table that the bootloader would reject',
       [piece('table.bin', 0x8000, twoSlotsTable)],
       { board: { ...openChip, flashBytes: 0x100000 } },
-      'table.bin: partition "app0": ends at 0x110000, and the flash at 0x100000',
+      'table.bin: partition "app0": ends at 0x110000, but the flash ends at 0x100000',
     ],
     [
       'a bootloader on a chip with secure boot',
@@ -151,19 +151,19 @@ describe('a plan refuses what would leave a board that does not start', () => {
       'bootloader.bin replaces the bootloader of a chip that encrypts its flash',
     ],
     [
-      'plain text on a chip with encrypted flash',
+      'an unencrypted app on a chip with encrypted flash',
       [piece('app.bin', 0x10000, espApp())],
       { board: locked({ flashEncryption: true }) },
-      'app.bin is in plain text, and the chip encrypts its flash',
+      'app.bin is not encrypted, but the chip encrypts its flash',
     ],
     [
-      'to erase a chip with secure boot',
+      'erasing a chip with secure boot',
       [piece('data.bin', 0x310000, 4096)],
       { board: locked({ secureBoot: true }), erase: true },
-      '--erase takes the bootloader of a chip that takes no other one (secure boot or encrypted flash)',
+      '--erase would erase the bootloader, and the chip accepts no other one (secure boot or encrypted flash)',
     ],
   ];
-  it.each(cases)('%s', (_, pieces, changes, message) => {
+  it.each(cases)('is rejected unless forced: %s', (_, pieces, changes, message) => {
     const error = refusal(pieces, changes);
     expect(error.code).toBe('AIOT_FLASH_REFUSED');
     expect(error.message).toContain(message);
@@ -171,7 +171,7 @@ describe('a plan refuses what would leave a board that does not start', () => {
     expect(overridden.map((objection) => objection.message)).toContain(message);
   });
 
-  it('and tells of a damaged table where, and of several reasons all', () => {
+  it('names the file of a damaged table, and lists all reasons if there are several', () => {
     const damaged = Uint8Array.from(twoSlotsTable);
     damaged[40] = damaged[40]! ^ 1;
     expect(refusal([piece('table.bin', 0x8000, damaged)]).message).toMatch(/^table.bin: .*MD5/);
@@ -181,21 +181,21 @@ describe('a plan refuses what would leave a board that does not start', () => {
   });
 });
 
-describe('a plan refuses what cannot be meant, also with --force', () => {
+describe('an invalid flash plan', () => {
   it.each<[string, Piece[], string]>([
     [
-      'overlap',
+      'overlapping regions',
       [piece('a', 0x10000, 5000), piece('b', 0x11000, 1)],
       'two regions overlap: a ends at 0x11388 and b begins at 0x11000',
     ],
-    ['nothing', [piece('a', 0x10000, 0)], 'a is empty'],
+    ['an empty file', [piece('a', 0x10000, 0)], 'a is empty'],
     [
-      'no such label',
+      'an unknown label',
       [piece('t', 0x8000, twoSlotsTable), piece('a', 'app7', 1)],
-      'there is no partition app7',
+      'partition app7 does not exist',
     ],
-    ['a label without a table', [piece('a', 'app0', 1)], 'there is no partition app0'],
-  ])('%s', (_, pieces, message) => {
+    ['a label without a table', [piece('a', 'app0', 1)], 'partition app0 does not exist'],
+  ])('is rejected even if forced: %s', (_, pieces, message) => {
     expect(() => plan(pieces, { force: true })).toThrow(message);
   });
 });
@@ -204,7 +204,7 @@ describe('flash mode, size and frequency', () => {
   const sound = (image: Uint8Array) =>
     createHash('sha256').update(image.subarray(0, -32)).digest().equals(image.subarray(-32));
 
-  it('are put into the bootloader’s header, its hash made new', () => {
+  it('are written into the bootloader’s header, with a new hash', () => {
     const header = { mode: 'qio', size: '16MB', frequency: '80m' };
     const [app, bootloader] = plan(
       [piece('app.bin', 0x10000, espApp()), piece('bootloader.bin', 0x1000, espBootloader())],
@@ -215,7 +215,7 @@ describe('flash mode, size and frequency', () => {
     expect(Buffer.from(app!.data).equals(espApp())).toBe(true);
   });
 
-  it('take the size that the flash chip tells', () => {
+  it('use the size detected from the flash chip', () => {
     const [bootloader] = plan([piece('bootloader.bin', 0, espBootloader('esp32c3'))], {
       board: { ...c3, flashBytes: 8 * 1024 * 1024 },
       header: { size: 'detect', mode: 'keep' },
@@ -223,9 +223,9 @@ describe('flash mode, size and frequency', () => {
     expect(bootloader!.data[3]).toBe(0x30);
   });
 
-  it('are told to be wrong where the header counts on more flash than there is', () => {
+  it('cause a warning if the header expects more flash than the board has', () => {
     expect(plan([piece('b.bin', 0x1000, espBootloader('esp32', { sizeCode: 4 }))]).warnings).toEqual([
-      'b.bin counts on 16.0 MiB of flash, and the board has 4.0 MiB: --flash-size detect sets it right',
+      'b.bin expects 16.0 MiB of flash, but the board has 4.0 MiB: --flash-size detect corrects this',
     ]);
   });
 
@@ -237,22 +237,22 @@ describe('flash mode, size and frequency', () => {
       'expected a bootloader at 0x1000',
     ],
     [
-      'of another kind',
+      'if the chip does not support them',
       [piece('b.bin', 0x1000, espBootloader())],
       { frequency: '33m' },
       'expected the flash frequency of an ESP32 to be one of 80m',
     ],
     [
-      'of a damaged image',
+      'for a damaged image',
       [piece('b.bin', 0x1000, espBootloader().subarray(0, 300))],
       { mode: 'dio' },
       'b.bin: at offset 0x12c',
     ],
-  ])('are refused %s', (_, pieces, header, message) => {
+  ])('are rejected %s', (_, pieces, header, message) => {
     expect(() => plan(pieces, { header })).toThrow(message);
   });
 
-  it('are refused of a signed bootloader', () => {
+  it('are rejected for a signed bootloader, even if forced', () => {
     const board = locked({ secureBoot: true });
     const error = refusal([piece('b.bin', 0x1000, espBootloader())], {
       board,
@@ -260,7 +260,7 @@ describe('flash mode, size and frequency', () => {
       force: true,
     });
     expect(error).toMatchObject({ code: 'AIOT_FLASH_REFUSED' });
-    expect(error.message).toContain('void the signature');
+    expect(error.message).toContain("invalidate the bootloader's signature");
   });
 });
 
@@ -269,19 +269,20 @@ describe('an identity', () => {
   const device = { name: 'pump-10', chip: 'esp32' as const, mac: '24:0a:c4:00:00:10' };
   const board = { ...openChip, mac: '24:0a:c4:00:00:11' };
 
-  it('of another board is refused, unless forced', () => {
-    const told = 'pump-10 was made for the board 24:0a:c4:00:00:10, and this one is 24:0a:c4:00:00:11';
+  it('is rejected on a board other than the one it was provisioned for, unless forced', () => {
+    const told =
+      'pump-10 was provisioned for the board 24:0a:c4:00:00:10, but this board is 24:0a:c4:00:00:11';
     expect(() => plan(nvs(), { device, board })).toThrow(told);
     const forced = plan(nvs(), { device, board, force: true });
     expect(forced.overridden).toEqual([{ rule: 'identity', region: 'pump-10', message: told }]);
     expect(plan(nvs(), { device, board: { ...board, mac: device.mac } }).overridden).toEqual([]);
   });
 
-  it('is refused where the board has another one, and fine where it has the same', () => {
+  it('is rejected if the board has a different one, and accepted if it has the same or none', () => {
     const own = { ...device, mac: null };
-    expect(() => plan(nvs(), { device: own, board, held: 'pump-3' })).toThrow('the board is pump-3');
-    expect(plan(nvs(), { device: own, board, held: 'pump-10' }).overridden).toEqual([]);
-    expect(plan(nvs(), { device: own, board, held: null }).overridden).toEqual([]);
+    expect(() => plan(nvs(), { device: own, board, existing: 'pump-3' })).toThrow('the board is pump-3');
+    expect(plan(nvs(), { device: own, board, existing: 'pump-10' }).overridden).toEqual([]);
+    expect(plan(nvs(), { device: own, board, existing: null }).overridden).toEqual([]);
   });
 });
 
@@ -293,14 +294,14 @@ describe('the partition table', () => {
     ['begins in it', 0x8020, 64],
     ['begins at its last byte', 0x8bff, 64],
     ['ends at its first byte', 0x7000, 0x1001],
-  ])('is not written over by what %s, unless forced', (_, place, length) => {
-    const told = 'a.bin runs over the partition table at 0x8000';
+  ])('is not overwritten by data that %s, unless forced', (_, place, length) => {
+    const told = 'a.bin overlaps the partition table at 0x8000';
     expect(() => over(place, length)).toThrow(told);
     const forced = plan([piece('a.bin', place, length)], { boardTable: twoSlots, force: true });
     expect(forced.overridden).toMatchObject([{ rule: 'table', message: told }]);
   });
 
-  it('is replaced by what begins at its place, and not touched by what lies beside it', () => {
+  it('is replaced by data at its offset, and unaffected by adjacent data', () => {
     expect(over(0x8000, twoSlotsTable)).toMatchObject({ overridden: [], warnings: [] });
     expect(over(0x8000, 64).warnings).toHaveLength(1);
     expect(over(0x8c00, 64).overridden).toEqual([]);
@@ -308,29 +309,33 @@ describe('the partition table', () => {
   });
 });
 
-describe('an app in a wrong place', () => {
+describe('an app at a wrong offset', () => {
   const app = (place: number | string) =>
     plan([{ name: 'app.bin', data: espApp(), place }], { boardTable: twoSlots });
 
   it.each<[string, number | string, string]>([
-    ['a decimal for a hexadecimal', 10_000, 'is 0x10000 meant, and not 10000?'],
-    ['before the table', 0x4000, 'lies in the place of bootloader and partition table'],
-    ['at the table', 0x8000, 'lies in the place of bootloader and partition table'],
+    ['a decimal instead of a hexadecimal number', 10_000, 'Did you mean 0x10000 instead of 10000?'],
+    ['before the table', 0x4000, 'is reserved for the bootloader and partition table'],
+    ['at the table', 0x8000, 'is reserved for the bootloader and partition table'],
     ['over NVS', 'nvs', '0x9000 is the data partition nvs'],
     ['over otadata', 'otadata', 'is the data partition otadata'],
-  ])('is refused: %s', (_, place, message) => {
+  ])('is rejected: %s', (_, place, message) => {
     expect(() => app(place)).toThrow(message);
   });
 
   it.each<[string, number, string]>([
     ['in the middle of a slot', 0x20000, 'in the middle of a partition: app0 begins at 0x10000'],
-    ['off a sector', 0x10100, 'is not the begin of a sector'],
-    ['off a sector by a forgotten 0x', 110_000, 'is 0x110000 meant, and not 110000?'],
-  ])('is warned of: %s', (_, place, message) => {
+    ['not at the start of a sector', 0x10100, 'is not the start of a sector'],
+    [
+      'not at the start of a sector because of a missing 0x',
+      110_000,
+      'Did you mean 0x110000 instead of 110000?',
+    ],
+  ])('causes a warning: %s', (_, place, message) => {
     expect(app(place).warnings.join('; ')).toContain(message);
   });
 
-  it('is no matter where it is right, nor of bytes that are no image', () => {
+  it('is not reported if the offset is right or the data is not an image', () => {
     expect(app('app1').warnings).toEqual([]);
     expect(plan([piece('x.bin', 10_000, 100)], { boardTable: twoSlots }).overridden).toEqual([]);
   });

@@ -25,7 +25,7 @@ async function placesOf(path: string) {
 }
 
 describe('the images of a built project', () => {
-  it('are those of ESP-IDF’s flasher_args.json', async () => {
+  it('are read from ESP-IDF’s flasher_args.json', async () => {
     const args = {
       write_flash_args: ['--flash_mode', 'dio'],
       flash_settings: { flash_mode: 'dio', flash_size: '2MB', flash_freq: '40m' },
@@ -44,7 +44,7 @@ describe('the images of a built project', () => {
     ]);
   });
 
-  it('are those of PlatformIO, of the one environment that is built', async () => {
+  it('are found in the only PlatformIO environment with firmware', async () => {
     const path = await project('pio', {
       '.pio/build/esp32dev/bootloader.bin': 'b',
       '.pio/build/esp32dev/partitions.bin': 'p',
@@ -58,7 +58,7 @@ describe('the images of a built project', () => {
     ]);
   });
 
-  it('are those of a sketch, and not its merged image', async () => {
+  it('are found in an Arduino sketch, without its merged image', async () => {
     const path = await project('sketch', {
       'build/esp32.esp32.esp32/blink.ino.bin': 'f',
       'build/esp32.esp32.esp32/blink.ino.bootloader.bin': 'b',
@@ -74,7 +74,7 @@ describe('the images of a built project', () => {
     ]);
   });
 
-  it('are asked for where there are several builds, and one of them may be named', async () => {
+  it('are rejected if there are several builds, unless one is specified', async () => {
     const path = await project('two', {
       '.pio/build/esp32dev/firmware.bin': '1',
       '.pio/build/esp32s3/firmware.bin': '2',
@@ -86,7 +86,7 @@ describe('the images of a built project', () => {
     expect(await placesOf(join(path, '.pio/build/esp32s3'))).toEqual([['firmware.bin', 0x10000, '2']]);
   });
 
-  it('are refused where nothing is built, or what is built is not whole', async () => {
+  it('are rejected if nothing is built or the build is incomplete', async () => {
     const path = await project('empty', { 'main.c': '' });
     await expect(projectImages(path)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_FOUND' });
     const broken = await project('broken', {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { changedSectors, joinSectors } from '../../../src/lib/flash/plan/sectors.js';
+import { changedSectors, joinSectors } from '../../../src/lib/flash/plan/plan.js';
 import { fc, runs } from '../../support/property.js';
 
 const region = (name: string, offset: number, bytes: number, fill = 1) => ({
@@ -8,8 +8,8 @@ const region = (name: string, offset: number, bytes: number, fill = 1) => ({
   data: new Uint8Array(bytes).fill(fill),
 });
 
-describe('regions that share a sector', () => {
-  it('are written in one go, with erased bytes between', () => {
+describe('the joining of regions', () => {
+  it('merges regions that share a sector, with erased bytes between them', () => {
     const joined = joinSectors([region('b', 0x10800, 16, 2), region('a', 0x10000, 16)]);
     expect(joined).toMatchObject([{ name: 'a + b', offset: 0x10000, parts: [{ name: 'a' }, { name: 'b' }] }]);
     const { data } = joined[0]!;
@@ -17,14 +17,14 @@ describe('regions that share a sector', () => {
     expect([data[15], data[16], data[0x7ff], data[0x800]]).toEqual([1, 0xff, 0xff, 2]);
   });
 
-  it('stay apart in sectors of their own', () => {
+  it('keeps regions in different sectors separate', () => {
     const joined = joinSectors([region('a', 0x10010, 0xff0), region('b', 0x11000, 1)]);
     expect(joined.map(({ name }) => name)).toEqual(['a', 'b']);
   });
 });
 
 describe('changed sectors', () => {
-  it('are those that differ, whole sectors of the flash', () => {
+  it('are the whole flash sectors that differ', () => {
     const now = region('app', 0x10000, 5 * 4096);
     const old = Uint8Array.from(now.data);
     old[4096] = 9;
@@ -36,7 +36,7 @@ describe('changed sectors', () => {
     ]);
   });
 
-  it('count what lies past the old bytes as changed', () => {
+  it('include everything past the end of the old data', () => {
     const now = region('app', 0x10000, 3 * 4096 + 5);
     expect(
       changedSectors(now, now.data.subarray(0, 5000)).map(({ offset, data }) => [offset, data.length]),
@@ -44,7 +44,7 @@ describe('changed sectors', () => {
     expect(changedSectors(now, now.data)).toEqual([]);
   });
 
-  it('turn any old bytes into the new ones', () => {
+  it('turn any old data into the new data', () => {
     const bytes = fc.uint8Array({ minLength: 1, maxLength: 20_000 });
     const edits = fc.array(fc.tuple(fc.nat(20_000), fc.nat(255)), { maxLength: 4 });
     fc.assert(

@@ -21,7 +21,7 @@ async function served(): Promise<{ address: string; peer: Promise<Socket> }> {
 }
 
 describe('a line over a socket', () => {
-  it('carries bytes both ways and keeps what arrives before anyone listens', async () => {
+  it('carries bytes both ways and buffers bytes that arrive before a listener is attached', async () => {
     const { address, peer } = await served();
     const line = await openLine(address, { baud: 115_200 });
     const far = await peer;
@@ -38,7 +38,7 @@ describe('a line over a socket', () => {
     await line.close();
   });
 
-  it('says once that the far side went away, and refuses to write then', async () => {
+  it('reports a disconnected peer, and rejects further writes', async () => {
     const { address, peer } = await served();
     const line = await openLine(address, { baud: 115_200 });
     const ended = new Promise<Error | null>((resolve) => line.listen({ data: () => {}, closed: resolve }));
@@ -49,7 +49,7 @@ describe('a line over a socket', () => {
     await line.close();
   });
 
-  it('tells its own close apart from a loss', async () => {
+  it('distinguishes its own close from a lost connection', async () => {
     const { address } = await served();
     const line = await openLine(address, { baud: 115_200 });
     const ended = new Promise<Error | null>((resolve) => line.listen({ data: () => {}, closed: resolve }));
@@ -62,34 +62,29 @@ describe('a line that cannot be opened', () => {
   const file = join(mkdtempSync(join(tmpdir(), 'aiot-line-')), 'file');
   writeFileSync(file, '');
   it.each([
-    [
-      'a port that is not there',
-      '/dev/ttyNOTHERE7',
-      'AIOT_SERIAL_NOT_FOUND',
-      'no serial port at /dev/ttyNOTHERE7',
-    ],
+    ['a missing port', '/dev/ttyNOTHERE7', 'AIOT_SERIAL_NOT_FOUND', 'no serial port at /dev/ttyNOTHERE7'],
     ['a file', file, 'AIOT_SERIAL_NOT_FOUND', `not a serial port: ${file}`],
-    ['a device that is no terminal', '/dev/null', 'AIOT_SERIAL_NOT_FOUND', 'not a serial port: /dev/null'],
-    ['a scheme that is none', 'ftp://host:1', 'AIOT_USAGE', 'ftp:// is no kind of serial port'],
+    ['a device that is not a terminal', '/dev/null', 'AIOT_SERIAL_NOT_FOUND', 'not a serial port: /dev/null'],
+    ['an unknown scheme', 'ftp://host:1', 'AIOT_USAGE', 'ftp:// is not a serial port scheme'],
     ['a socket without a port', 'socket://host', 'AIOT_USAGE', 'socket://host'],
     ['a socket with port 0', 'socket://127.0.0.1:0', 'AIOT_USAGE', 'socket://127.0.0.1:0'],
-  ])('%s is refused', async (_, address, code, message) => {
+  ])('%s is rejected', async (_, address, code, message) => {
     const failure = openLine(address, { baud: 115_200 });
     await expect(failure).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
   });
 
-  it.each([0, -9600, 1.5, Number.NaN])('%d baud is refused', async (baud) => {
+  it.each([0, -9600, 1.5, Number.NaN])('%d baud is rejected', async (baud) => {
     await expect(openLine('socket://127.0.0.1:9', { baud })).rejects.toMatchObject({
       code: 'AIOT_SERIAL_BAUD',
     });
   });
 
-  it('a socket where nobody listens is told with the system’s reason', async () => {
+  it('a socket without a listener is reported with the system’s reason', async () => {
     const { address } = await served();
     for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve));
     await expect(openLine(address, { baud: 115_200 })).rejects.toMatchObject({
       code: 'AIOT_SERIAL_NOT_FOUND',
-      message: `nobody serves a serial port at ${address} (ECONNREFUSED)`,
+      message: `no serial port is served at ${address} (ECONNREFUSED)`,
     });
   });
 });

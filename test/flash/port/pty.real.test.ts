@@ -34,7 +34,7 @@ async function open(path: string, baud = 115_200): Promise<SerialLine> {
 }
 
 describeReal('socat', 'a line over a pty', () => {
-  it('has no DTR and RTS: setting them does nothing, and bytes and speeds pass', async () => {
+  it('has no DTR and RTS: setting them does nothing, and bytes and baud rates work', async () => {
     const { near, far } = await ptyPair();
     const [one, other] = [await open(near), await open(far)];
     expect(one).toMatchObject({ kind: 'pty', hasControlLines: false, usb: null, baud: 115_200 });
@@ -50,7 +50,7 @@ describeReal('socat', 'a line over a pty', () => {
     expect(got).toEqual(Array.from({ length: 256 }, (_, i) => i));
   });
 
-  it('is lost when the far end goes away', async () => {
+  it('is lost when the other end goes away', async () => {
     const { near, socat } = await ptyPair();
     const line = await open(near);
     const ended = new Promise<Error | null>((resolve) => line.listen({ data: () => {}, closed: resolve }));
@@ -60,7 +60,7 @@ describeReal('socat', 'a line over a pty', () => {
     await expect(line.write(Uint8Array.of(1))).rejects.toMatchObject({ code: 'AIOT_SERIAL_LOST' });
   });
 
-  it('is locked: a second opening names the program that has it, and succeeds once that let go', async () => {
+  it('is locked: opening it again names the program that holds it, and succeeds after its release', async () => {
     const { near } = await ptyPair();
     const other = spawn('flock', ['--exclusive', near, 'sleep', '60'], { detached: true });
     started.push(other);
@@ -84,7 +84,7 @@ describeReal('socat', 'a line over a pty', () => {
       .toBe('pty');
   });
 
-  it('takes blocks larger than the system’s buffer while bytes come the other way', async () => {
+  it('accepts blocks larger than the system’s buffer while it receives bytes', async () => {
     const { near, far } = await ptyPair();
     const [one, other] = [await open(near), await open(far)];
     const blocks = 400;

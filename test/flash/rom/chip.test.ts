@@ -19,7 +19,7 @@ const md5 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex')
 
 describe('the ROM loader', () => {
   it.each(['esp32', 'esp32c3', 'esp32s3'] as const)(
-    'writes raw blocks on %s and has their MD5',
+    'writes raw blocks on %s and returns their MD5',
     async (name) => {
       const { chip, host } = make({ chip: name });
       const words = [data.length, 6, 0x400, 0x10000, ...(name === 'esp32' ? [] : [0])];
@@ -35,7 +35,7 @@ describe('the ROM loader', () => {
     },
   );
 
-  it('reports bits that were not erased: programming only clears', async () => {
+  it('reports bits that were not erased, because programming only clears bits', async () => {
     const { chip, host } = make();
     await host.ask(request(op.flashBegin, [0x400, 1, 0x400, 0x1000]));
     chip.flash.program(0x1000, Uint8Array.of(0));
@@ -44,7 +44,7 @@ describe('the ROM loader', () => {
     );
   });
 
-  it('is in no hurry to know stub commands', async () => {
+  it('rejects stub commands', async () => {
     const { host } = make();
     await host.ask(request(op.readReg, [0x40001000]));
     expect(await host.status(request(op.eraseFlash, []))).toBe('0105');
@@ -53,7 +53,7 @@ describe('the ROM loader', () => {
 
 describe('the stub', () => {
   it.each([0x4000, 0x800])(
-    'inflates blocks of %d, erases ahead, and answers before it writes',
+    'inflates blocks of %d bytes, and erases ahead only within the last sector',
     async (size) => {
       const { chip, host } = make({ flash: Buffer.alloc(0x100000, 0) });
       expect((await host.startStub()).map(String)).toContain('OHAI');
@@ -72,7 +72,7 @@ describe('the stub', () => {
     },
   );
 
-  it('tells a broken stream with the next command', async () => {
+  it('reports a broken stream with the next command', async () => {
     const { host } = make();
     await host.startStub();
     await host.ask(request(op.deflBegin, [0x1000, 1, 0x4000, 0]));
@@ -82,8 +82,8 @@ describe('the stub', () => {
 
   it.each([
     ['version 2', 0x400a902c, 'c000', 'stub'],
-    ['the older one', 0x400be658, 'c800', 'rom'],
-  ])('%s: END with bytes missing, and asked to restart', async (_, entry, missing, after) => {
+    ['the older version', 0x400be658, 'c800', 'rom'],
+  ])('%s: answers END with bytes missing, and a request to restart', async (_, entry, missing, after) => {
     const { chip, host } = make();
     await host.startStub(entry);
     await host.ask(request(op.flashBegin, [0x1000, 1, 0x4000, 0]));
@@ -93,7 +93,7 @@ describe('the stub', () => {
     expect(chip.state).toBe(after);
   });
 
-  it('streams what it reads, block by block as the host has it, with the MD5 behind', async () => {
+  it('streams a read block by block as the host acknowledges it, followed by the MD5', async () => {
     const { host } = make({ flash: Buffer.concat([data, Buffer.alloc(0xe800, 0xff)]) });
     await host.startStub();
     const [answer, first] = await host.ask(request(op.readFlash, [0, data.length, 0x1000, 64]));
@@ -119,7 +119,7 @@ describe('security', () => {
     expect(((fuse?.readUInt32LE(4) ?? 0) >>> 20) & 1).toBe(1);
   });
 
-  it('in secure download mode takes what writes, and neither registers nor a stub', async () => {
+  it('allows flash access in secure download mode, but neither register reads nor a stub', async () => {
     const { host } = make({ chip: 'esp32s3', security: { secureDownload: true } });
     expect(await host.ask(syncRequest)).toHaveLength(8);
     expect(await host.status(request(op.spiAttach, [0, 0]))).toBe('0000');
@@ -127,7 +127,7 @@ describe('security', () => {
     expect(await host.status(request(op.memBegin, [4, 1, 4, 0x40378000]))).toBe('0105');
   });
 
-  it('without download mode says so and answers nothing', async () => {
+  it('prints that download mode is disabled, and answers nothing', async () => {
     const { chip, host } = make({ security: { downloadDisabled: true } });
     chip.reset();
     expect(host.text).toContain('Download mode is disabled');
@@ -135,6 +135,6 @@ describe('security', () => {
   });
 });
 
-it('refuses an address that is none', () => {
-  expect(() => new SimulatedChip({ chip: 'esp32', mac: '24:0a' })).toThrow('no MAC address');
+it('rejects an invalid MAC address', () => {
+  expect(() => new SimulatedChip({ chip: 'esp32', mac: '24:0a' })).toThrow('not a MAC address');
 });

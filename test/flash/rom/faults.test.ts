@@ -25,12 +25,12 @@ describe('faults', () => {
     [{ kind: 'deaf' }, 0],
     [{ kind: 'lost-answer', op: op.sync }, 7],
     [{ kind: 'unplugged', after: 1 }, 8],
-  ])('%o: so many answers to the first SYNC', async (fault, answers) => {
+  ])('%o determines the number of answers to the first SYNC', async (fault, answers) => {
     const { host } = make(fault);
     expect(await host.ask(syncRequest)).toHaveLength(answers);
   });
 
-  it('strike at the named command after the others, so often as told', async () => {
+  it('affect only the specified command, after the given count and as often as given', async () => {
     const { host } = make({ kind: 'lost-answer', op: op.readReg, after: 1, times: 2 });
     const heard = [];
     for (let time = 0; time < 5; time++) heard.push((await host.ask(magic)).length);
@@ -38,7 +38,7 @@ describe('faults', () => {
     expect(await host.ask(syncRequest)).toHaveLength(8);
   });
 
-  it('noise breaks frames in about the share of bytes told, and a seed repeats it', async () => {
+  it('noise breaks frames at about the given rate, reproducibly', async () => {
     const broken = async () => {
       const { host } = make({ kind: 'noise', rate: 0.01 });
       let lost = 0;
@@ -60,7 +60,7 @@ describe('faults', () => {
     [{ kind: 'reset' }, /rst:0x10 \(RTCWDT_RTC_RESET\)/],
     [{ kind: 'panic' }, /Guru Meditation Error: Core 0 panic'ed/],
     [{ kind: 'chatter', text: 'I (12) app: hello\r\n' }, /hello/],
-  ])('%o is seen as text', async (fault, text) => {
+  ])('%o produces text output', async (fault, text) => {
     const { host } = make(fault);
     await host.ask(magic);
     expect(host.text).toMatch(text);
@@ -74,7 +74,7 @@ describe('faults', () => {
     expect(await host.ask(magic)).toHaveLength(1);
   });
 
-  it('block errors, wrong digests, missing OHAI, flash that keeps what it had', async () => {
+  it('include block errors, wrong digests, a missing OHAI and stuck flash', async () => {
     const { chip, host } = make(
       { kind: 'block-error', error: 7 },
       { kind: 'wrong-md5' },
@@ -96,7 +96,7 @@ describe('faults', () => {
     expect(chip.flash.isBlank(0)).toBe(true);
   });
 
-  it('a stub block refused late tells it with the next command', async () => {
+  it('a stub block that fails late is reported with the next command', async () => {
     const { host } = make({ kind: 'block-error', error: 0xc4 });
     await host.startStub();
     await host.ask(request(op.flashBegin, [0x400, 1, 0x4000, 0]));
@@ -104,7 +104,7 @@ describe('faults', () => {
     expect(await host.status(request(op.flashEnd, [1]))).toBe('c400');
   });
 
-  it('a pulled cable ends the line, and a new line puts it in again', async () => {
+  it('an unplugged cable ends the line, and a new line reconnects it', async () => {
     const { chip } = make({ kind: 'unplugged' });
     const line = simulatedLine(chip);
     const closed = new Promise<Error | null>((resolve) =>
@@ -140,7 +140,7 @@ describe('the control channel', () => {
     'fault reset after=x',
     'fault reset why=1',
     'clear all',
-  ])('refuses %o and says what there is', (line) => {
+  ])('rejects %o with a usage error', (line) => {
     const { chip } = make();
     expect(() => controlChip(chip, line)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
   });

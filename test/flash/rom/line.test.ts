@@ -98,7 +98,7 @@ describe('DTR and RTS', () => {
     expect(chip.state).toBe(state);
   });
 
-  it('let go of the BOOT button when they are used for the first time', async () => {
+  it('release the BOOT button on first use', async () => {
     const { chip, line } = make();
     expect(chip.state).toBe('rom');
     await drive(line, [
@@ -108,7 +108,7 @@ describe('DTR and RTS', () => {
     expect(chip.state).toBe('program');
   });
 
-  it('a reset loses the stub, the speed and what was on its way', async () => {
+  it('reset the chip into its ROM loader at the default baud rate', async () => {
     const { chip, line, text } = make({ boot: 'run' });
     chip.uart.baud = 460_800;
     await drive(line, [
@@ -121,8 +121,8 @@ describe('DTR and RTS', () => {
   });
 });
 
-describe('speed', () => {
-  it('is measured by the ROM at the first bytes, and has to agree afterwards', async () => {
+describe('the baud rate', () => {
+  it('is measured by the ROM from the first bytes, and must match afterward', async () => {
     const { chip, line, heard } = make();
     await line.setBaud(230_400);
     await line.write(encodeSlip(syncRequest));
@@ -137,7 +137,7 @@ describe('speed', () => {
     expect(heard).toEqual([]);
   });
 
-  it('changes after the answer, which comes at the old one', async () => {
+  it('changes after the answer, which is sent at the old rate', async () => {
     const { chip, line, heard } = make();
     await line.write(encodeSlip(request(op.changeBaud, [921_600, 0])));
     await wait(10);
@@ -151,7 +151,7 @@ describe('speed', () => {
     expect(heard).toHaveLength(14);
   });
 
-  it('boot text at another speed than the host has is no text', async () => {
+  it('garbles the boot text if the host uses another one', async () => {
     const { chip, line, heard } = make();
     await line.setBaud(74_880);
     chip.reset();
@@ -160,8 +160,8 @@ describe('speed', () => {
   });
 });
 
-describe('time', () => {
-  it.each([115_200, 921_600])('at %d bits per second bytes take as long as on a UART', async (baud) => {
+describe('simulated timing', () => {
+  it.each([115_200, 921_600])('matches a UART at %d bits per second', async (baud) => {
     const { chip, line } = make({ timing: 'uart' });
     await line.setBaud(baud);
     const block = request(op.memData, [0x1800, 0, 0, 0], Buffer.alloc(0x1800));

@@ -1,8 +1,7 @@
 import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { NorFlash } from '../../../src/lib/flash/rom/nor.js';
+import { NorFlash, ZlibReader } from '../../../src/lib/flash/rom/flash-memory.js';
 import { encodeSlip, SlipReceiver } from '../../../src/lib/flash/rom/protocol.js';
-import { ZlibReader } from '../../../src/lib/flash/rom/writing.js';
 import { fc, runs } from '../../support/property.js';
 
 const bytes = (minLength: number, maxLength = 300) => fc.uint8Array({ minLength, maxLength });
@@ -13,8 +12,8 @@ function cut(all: Uint8Array, at: readonly number[]): Uint8Array[] {
   return places.slice(1).map((end, index) => all.subarray(places[index], end));
 }
 
-describe('the parts of the simulated chip', () => {
-  it('SLIP frames arrive whole, however they are cut', () => {
+describe('parts of the simulated chip', () => {
+  it('SLIP frames arrive intact, however they are split', () => {
     fc.assert(
       fc.property(fc.array(bytes(1), { maxLength: 5 }), fc.array(fc.nat()), (frames, places) => {
         const receiver = new SlipReceiver();
@@ -25,7 +24,7 @@ describe('the parts of the simulated chip', () => {
     );
   });
 
-  it('a zlib stream inflates to the same, however it is cut, and a flipped bit of its sum is told', async () => {
+  it('a zlib stream inflates correctly however it is split, and a flipped checksum bit is detected', async () => {
     await fc.assert(
       fc.asyncProperty(bytes(0, 5000), fc.array(fc.nat()), fc.nat(31), async (data, places, bit) => {
         const stream = deflateSync(data);
@@ -45,7 +44,7 @@ describe('the parts of the simulated chip', () => {
     );
   });
 
-  it('NOR flash holds what was written after an erase, and only loses bits without one', () => {
+  it('NOR flash stores data after an erase, and only clears bits without one', () => {
     fc.assert(
       fc.property(bytes(1), bytes(1), fc.nat(0x1e00), (first, second, offset) => {
         const flash = new NorFlash(0x3000);

@@ -4,7 +4,7 @@ import { root } from '../../support/cli.js';
 import { replay } from './replay.js';
 import { chipFor, readTrace, realTraces } from './traces.js';
 
-describe('the simulated chip answers as real ROMs and stubs answered', () => {
+describe('the simulated chip compared with recorded ROMs and stubs', () => {
   it.each(realTraces(join(root, 'test', 'golden', 'rom')).map((path) => [basename(path), path]))(
     '%s',
     async (_, path) => {
@@ -17,7 +17,7 @@ describe('the simulated chip answers as real ROMs and stubs answered', () => {
     },
   );
 
-  it('notices an answer that differs in one bit', async () => {
+  it('does not match a recording with one changed bit in an answer', async () => {
     const path = join(root, 'test', 'golden', 'rom', 'esp32-probe-rom-edge-cases.jsonl');
     const trace = readTrace(path).map((line) => ({ ...line }));
     const answer = trace.findLast((line) => line.bytes?.startsWith('010d'));

@@ -41,7 +41,7 @@ async function syncedAt(address: string): Promise<number> {
 }
 
 describeReal('socat', 'a chip behind a pty', () => {
-  it('answers each program that opens it, and is gone after close', async () => {
+  it('answers each program that opens it, and disappears after close', async () => {
     const link = join(await folder(), 'port');
     const chip = new SimulatedChip({ chip: 'esp32' });
     const served = await serveChip(chip, { pty: true, link });
@@ -52,7 +52,7 @@ describeReal('socat', 'a chip behind a pty', () => {
     await expect(openLine(link, { baud: 115_200 })).rejects.toMatchObject({ code: 'AIOT_SERIAL_NOT_FOUND' });
   });
 
-  it('loses the pty when the cable is pulled, and has one again when it is in', async () => {
+  it('loses the pty when the cable is unplugged, and gets one again when it is plugged in', async () => {
     const link = join(await folder(), 'port');
     const chip = new SimulatedChip({ chip: 'esp32', faults: [{ kind: 'unplugged' }] });
     const served = await serveChip(chip, { pty: true, link });

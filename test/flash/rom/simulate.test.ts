@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { chipFlags } from '../../../src/lib/cli/flags/simulation.js';
+import BoardSimulate from '../../../src/commands/board/simulate.js';
 import { catalogue } from '../../../src/lib/core/catalogue.js';
 import { openLoader } from '../../../src/lib/flash/loader/open-loader.js';
 import { openLine } from '../../../src/lib/flash/port/open-line.js';
@@ -49,19 +49,16 @@ async function syncedAt(address: string): Promise<number> {
 }
 
 describe('a served chip', () => {
-  it.each(['socket', 'rfc2217'] as const)(
-    'answers at %s://, to one client after the other',
-    async (scheme) => {
-      const chip = new SimulatedChip({ chip: 'esp32c3' });
-      const served = await serveChip(chip, scheme === 'socket' ? { port: 0 } : { rfc2217: 0 });
-      undo.push(served.close, async () => chip.powerOff());
-      expect(served.address).toMatch(new RegExp(`^${scheme}://127.0.0.1:\\d+$`));
-      expect(await syncedAt(served.address)).toBe(112);
-      expect(await syncedAt(served.address)).toBe(112);
-    },
-  );
+  it.each(['socket', 'rfc2217'] as const)('answers at %s://, one client after another', async (scheme) => {
+    const chip = new SimulatedChip({ chip: 'esp32c3' });
+    const served = await serveChip(chip, scheme === 'socket' ? { port: 0 } : { rfc2217: 0 });
+    undo.push(served.close, async () => chip.powerOff());
+    expect(served.address).toMatch(new RegExp(`^${scheme}://127.0.0.1:\\d+$`));
+    expect(await syncedAt(served.address)).toBe(112);
+    expect(await syncedAt(served.address)).toBe(112);
+  });
 
-  it('refuses a TCP port that is taken', async () => {
+  it('rejects a TCP port that is in use', async () => {
     const chip = new SimulatedChip({ chip: 'esp32' });
     const served = await serveChip(chip, { port: 0 });
     undo.push(served.close, async () => chip.powerOff());
@@ -70,7 +67,7 @@ describe('a served chip', () => {
   });
 });
 
-/** Address of a chip that `aiot device simulate --serial` serves with this fault until the test is over. */
+/** Address of a chip that `aiot board simulate` serves with this fault until the test is over. */
 async function servedWith(fault: string): Promise<string> {
   const stop = new AbortController();
   return await new Promise((resolve, reject) => {
@@ -89,8 +86,8 @@ async function servedWith(fault: string): Promise<string> {
   });
 }
 
-describe('aiot device simulate --serial', () => {
-  it('serves a chip with a control channel, tells its states, and keeps its flash in a file', async () => {
+describe('aiot board simulate', () => {
+  it('serves a chip with a control channel, reports its states, and saves its flash to a file', async () => {
     const file = join(await folder(), 'board.bin');
     await writeFile(file, Buffer.alloc(0x100000, 0x5a));
     const events: ChipEvent[] = [];
@@ -132,14 +129,14 @@ describe('aiot device simulate --serial', () => {
     ['secure-boot', { secureBoot: true }],
     ['flash-encryption', { flashEncryption: true }],
     ['secure-download', { secureDownload: true }],
-  ])('has %s burnt', async (fault, security) => {
+  ])('simulates a chip with %s enabled', async (fault, security) => {
     const port = await servedWith(fault);
     const loader = await openLoader(await openLine(port, { baud: 115_200 }), { ...defaults, baud: 115_200 });
     expect(loader.chip.security).toMatchObject(security);
     await loader.end();
   });
 
-  it('has no download mode', async () => {
+  it('simulates a chip without download mode', async () => {
     const chip = new SimulatedChip({
       chip: 'esp32',
       ...parseStartFaults([' no-download ', 'noise rate=0.5']),
@@ -148,18 +145,18 @@ describe('aiot device simulate --serial', () => {
     expect(chip.faults.list()).toEqual([{ kind: 'noise', rate: 0.5 }]);
   });
 
-  it('tells all that can be wrong in its help and in its document', async () => {
-    const page = await readFile('docs/simulated-chip.md', 'utf8');
+  it('lists every startup fault in its help and its documentation page', async () => {
+    const page = await readFile('docs/how-to/simulated-chip.md', 'utf8');
     for (const name of startFaultNames) {
-      expect(chipFlags.fault.summary).toContain(name);
+      expect(BoardSimulate.flags.fault.summary).toContain(name);
       expect(page).toContain(`\`${name}`);
     }
     for (const [code] of page.matchAll(/AIOT_\w+/g)) expect(Object.keys(catalogue)).toContain(code);
   });
 
-  it('runs from the command line until its time is over', async () => {
+  it('runs from the command line for the given duration', async () => {
     const { code, stdout } = await runCli([
-      ...['device', 'simulate', '--serial', '--chip', 'esp32c3', '--listen', 'socket://127.0.0.1:0'],
+      ...['board', 'simulate', '--chip', 'esp32c3', '--listen', 'socket://127.0.0.1:0'],
       ...['--for', '1s', '--json'],
     ]);
     expect(code).toBe(0);
@@ -171,14 +168,13 @@ describe('aiot device simulate --serial', () => {
   });
 
   it.each([
-    [['--serial', '--listen', 'com1'], /expected pty, socket:/],
-    [['--serial', '--fault', 'gremlins'], /expected one of noise.*, secure-boot/],
-    [['--serial', '--fault', 'secure-boot after=2'], /leave after=2 out/],
-    [['--serial', 'devices/x'], /no identity/],
-    [['--serial', '--listen', 'socket://127.0.0.1:0', '--mac', 'x'], /no MAC/],
-    [[], /missing DIR/],
-  ])('refuses %o', async (argv, message) => {
-    const { code, stderr } = await runCli(['device', 'simulate', ...argv]);
+    [['--listen', 'com1'], /expected pty, socket:/],
+    [['--fault', 'gremlins'], /expected one of noise.*, secure-boot/],
+    [['--fault', 'secure-boot after=2'], /omit after=2/],
+    [['devices/x'], /Unexpected argument: devices\/x/],
+    [['--listen', 'socket://127.0.0.1:0', '--mac', 'x'], /not a MAC/],
+  ])('rejects %o', async (argv, message) => {
+    const { code, stderr } = await runCli(['board', 'simulate', ...argv]);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
   });

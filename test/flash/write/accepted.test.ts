@@ -49,31 +49,36 @@ function update(to: FakeBoard, signed: ReturnType<typeof envelope>, force = fals
   );
 }
 
-describe('firmware of the registry over the cable', () => {
+describe('registry firmware flashed over the cable', () => {
   it.each<[string, FakeBoard, ReturnType<typeof envelope>]>([
-    ['for the board’s type', pump(), envelope(['motor', 'pump'])],
+    ['for the board’s device type', pump(), envelope(['motor', 'pump'])],
     ['for its chip', pump(), envelope(['esp32'])],
-    ['on a board that trusts nobody yet', pump(false), envelope(['pump'], generateKeyPair().privatePem)],
+    ['on a board without a trust root', pump(false), envelope(['pump'], generateKeyPair().privatePem)],
     ['on a board without an identity', new FakeBoard().put(0x8000, twoSlotsTable), envelope(['motor'])],
     [
-      'on a board whose NVS is another’s',
+      'on a board whose NVS holds foreign data',
       new FakeBoard().put(0x8000, twoSlotsTable).put(0x9000, Buffer.alloc(0x5000, 0x5a)),
       envelope(['motor']),
     ],
-  ])('is taken %s', async (_, at, signed) => {
+  ])('is accepted %s', async (_, at, signed) => {
     expect((await update(at, signed)).overridden).toEqual([]);
   });
 
   it.each<[string, FakeBoard, ReturnType<typeof envelope>, string]>([
-    ['for another type', pump(), envelope(['motor']), 'AIOT_UPDATE_DEVICE_TYPE'],
-    ['for another type, trusting nobody', pump(false), envelope(['motor']), 'AIOT_UPDATE_DEVICE_TYPE'],
+    ['for another device type', pump(), envelope(['motor']), 'AIOT_UPDATE_DEVICE_TYPE'],
     [
-      'signed by somebody the board does not know',
+      'for another device type, on a board without a trust root',
+      pump(false),
+      envelope(['motor']),
+      'AIOT_UPDATE_DEVICE_TYPE',
+    ],
+    [
+      'if it is signed with an unknown key',
       pump(),
       envelope(['pump'], generateKeyPair().privatePem),
       'AIOT_SIGNATURE_INVALID',
     ],
-  ])('is refused %s, with nothing written, unless forced', async (_, at, signed, code) => {
+  ])('is rejected %s, with nothing written, unless forced', async (_, at, signed, code) => {
     await expect(update(at, signed)).rejects.toMatchObject({ code });
     expect(at.log.filter((line) => line.startsWith('write'))).toEqual([]);
     const forced = await update(at, signed, true);

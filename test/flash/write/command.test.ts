@@ -41,7 +41,7 @@ afterAll(async () => {
 });
 
 describe('aiot flash', () => {
-  it('makes a page of the record, also of boards that failed', async () => {
+  it('creates a report page from the record, including failed boards', async () => {
     const { port } = await board();
     const [csv, page] = [file('tray.csv'), file('tray.html')];
     const argv = [
@@ -57,12 +57,12 @@ describe('aiot flash', () => {
     const done = await runCli([...argv, '--port', port, '--json']);
     expect(done.code, done.stderr).toBe(0);
     const first = await readFile(page, 'utf8');
-    expect(first).toContain('<h1>1 of 1 board well</h1>');
+    expect(first).toContain('<h1>1 of 1 board passed</h1>');
     expect(first).toContain(`<code>${md5(app)}</code>`);
     const wrong = await board({ chip: 'esp32s3' });
     expect((await runCli([...argv, '--port', wrong.port])).code).not.toBe(0);
     const second = await readFile(page, 'utf8');
-    expect(second).toContain('2 lines of');
+    expect(second).toContain('2 attempts in ');
     expect(second).toContain('✗ failed');
     const dry = await runCli([...argv, '--port', port, '--dry-run']);
     expect(dry.stderr).toContain('AIOT_USAGE');
@@ -70,7 +70,7 @@ describe('aiot flash', () => {
     expect(onto.stderr).toContain('AIOT_FILE_NOT_WRITABLE');
   });
 
-  it('writes, verifies and says so in one line of JSON', async () => {
+  it('writes, verifies, and reports the result in one line of JSON', async () => {
     const { chip, port } = await board();
     const argv = ['flash', `${file('app.bin')}@0x10000`, `${file('table.bin')}@0x8000`, '--port', port];
     const done = await runCli([...argv, '--chip', 'esp32', '--baud', '115200', '--verify', '--json']);
@@ -92,7 +92,7 @@ describe('aiot flash', () => {
     expect(again.json).toMatchObject({ regions: [{ skipped: true }, { skipped: true }] });
   });
 
-  it('does the same without the stub', async () => {
+  it('writes without the stub', async () => {
     const { chip, port } = await board({ chip: 'esp32c3' });
     const data = espApp('esp32c3', 5001 * 4);
     const path = await put('c3.bin', data);
@@ -101,29 +101,29 @@ describe('aiot flash', () => {
     expect(chip.state).not.toBe('stub');
   });
 
-  it('tells people what was written, what was there, and what is next', async () => {
+  it('prints the written file, the verification, and the next command', async () => {
     const { port } = await board();
     const { stdout, code } = await runCli(['flash', `${file('app.bin')}@0x10000`, '--port', port, '--quiet']);
     expect(code).toBe(0);
     expect(stdout).toContain(`0x10000  ${file('app.bin')}`);
     expect(stdout).toContain('verified in');
-    expect(stdout).toContain(`Next: aiot monitor --port ${port}`);
+    expect(stdout).toContain(`Next: aiot board monitor --port ${port}`);
   });
 
-  it('refuses an image for another chip with 6, nothing written, and overrides it when forced', async () => {
+  it('rejects an image for another chip with exit code 6, writing nothing unless forced', async () => {
     const { chip, port } = await board();
     const argv = ['flash', `${file('s3.bin')}@0x10000`, '--port', port];
     const refused = await runCli(argv);
     expect(refused.code).toBe(6);
-    expect(refused.stderr).toContain('is an image for the ESP32-S3, and the board is an ESP32');
+    expect(refused.stderr).toContain('is an image for the ESP32-S3, but the board is an ESP32');
     expect(chip.flash.bytes[0x10000]).toBe(0xff);
     const forced = await runCli([...argv, '--force', '--quiet']);
     expect(forced.code).toBe(0);
-    expect(forced.stdout).toContain('--force overrode:');
+    expect(forced.stdout).toContain('Overridden by --force:');
     expect(chip.flash.bytes[0x10000]).toBe(0xe9);
   });
 
-  it('reads the fuses before it writes a bootloader', async () => {
+  it('reads the fuses before writing a bootloader', async () => {
     const path = await put('bootloader.bin', espBootloader());
     const { chip, port } = await board({ security: { secureBoot: true } });
     const { code, stderr } = await runCli(['flash', `${path}@bootloader`, '--port', port, '--no-stub']);
@@ -132,32 +132,32 @@ describe('aiot flash', () => {
   });
 
   it.each<[string, string[], number, string]>([
-    ['nothing to write', [], 2, 'expected what is to be written'],
-    ['nothing to write, and names the help', [], 2, 'aiot flash --help'],
-    ['no offset', ['app.bin'], 2, 'expected where it goes, such as'],
-    ['a wrong offset', ['app.bin@0x1g'], 2, 'expected FILE@OFFSET such as app.bin@0x10000'],
-    ['no such file', ['none.bin@0x0'], 4, 'no such file'],
-    ['regions that overlap', ['app.bin@0x10000', 'table.bin@0x11000'], 2, 'two regions overlap'],
+    ['a command without files', [], 2, 'expected at least one file to write'],
+    ['a command without files, naming the help,', [], 2, 'aiot flash --help'],
+    ['a file without an offset', ['app.bin'], 2, 'expected an offset, such as'],
+    ['an invalid offset', ['app.bin@0x1g'], 2, 'expected FILE@OFFSET such as app.bin@0x10000'],
+    ['a missing file', ['none.bin@0x0'], 4, 'does not exist'],
+    ['overlapping regions', ['app.bin@0x10000', 'table.bin@0x11000'], 2, 'two regions overlap'],
     ['an unknown chip', ['app.bin@0x0', '--chip', 'esp99'], 2, '--chip: expected one of auto, esp32'],
-    ['--slot with images', ['app.bin@0x0', '--slot', 'next'], 2, '--slot does not go with images'],
-    ['--slot without an app', ['--slot', 'next'], 2, 'expected what goes into the slot'],
-    ['--all with --port', ['app.bin@0x0', '--all', '--port', 'x'], 2, '--all does not go with --port'],
-    ['a port twice', ['app.bin@0x0', '--port', 'x', '--port', 'x'], 2, 'x is named twice'],
+    ['--slot with images', ['app.bin@0x0', '--slot', 'next'], 2, '--slot cannot be combined with images'],
+    ['--slot without an app', ['--slot', 'next'], 2, 'expected firmware or a model for the slot'],
+    ['--all with --port', ['app.bin@0x0', '--all', '--port', 'x'], 2, '--all cannot be combined with --port'],
+    ['a port specified twice', ['app.bin@0x0', '--port', 'x', '--port', 'x'], 2, 'x is specified twice'],
     [
-      'a pattern that is none',
+      'an invalid pattern',
       ['--firmware', 'app.bin', '--watch', '--healthy', '('],
       2,
       'expected a regular expression',
     ],
-    ['a project without a build', ['--project', '.'], 4, 'nothing is built in'],
-    ['a folder that is no identity', ['--device', '.'], 4, 'is no folder of a device'],
+    ['a project without a build', ['--project', '.'], 4, 'contains no build'],
+    ['a folder that is not an identity', ['--device', '.'], 4, 'is not a device identity folder'],
     [
-      '--diff-with of one of several',
+      '--diff-with without an offset for several files',
       ['app.bin@0x10000', 'table.bin@0x8000', '--diff-with', 'app.bin'],
       2,
-      'expected where it is',
+      'expected an offset',
     ],
-  ])('refuses %s before a port is opened', async (_, words, code, message) => {
+  ])('rejects %s before opening a port', async (_, words, code, message) => {
     const argv = words.map((word) => (/^(\w+\.bin|\.)/.test(word) ? file(word) : word));
     const port = words.includes('--port') || words.includes('--all') ? [] : ['--port', '/nowhere'];
     const done = await runCli(['flash', ...argv, ...port]);
@@ -165,7 +165,7 @@ describe('aiot flash', () => {
     expect(done.code).toBe(code);
   });
 
-  it('plans without a port, and finds the chip in the images', async () => {
+  it('plans without a port, and detects the chip from the images', async () => {
     const argv = ['flash', `${file('app.bin')}@0x10000`, `${file('table.bin')}@0x8000`, '--dry-run'];
     const { json } = await runCli([...argv, '--json']);
     expect(json).toMatchObject({ chip: 'esp32', regions: [{ offset: 0x10000, md5: md5(app) }, {}] });
@@ -173,7 +173,7 @@ describe('aiot flash', () => {
     expect(refused.code).toBe(6);
   });
 
-  it('writes only changed sectors over what the board holds', async () => {
+  it('writes only the sectors that differ from the board’s image', async () => {
     const { chip, port } = await board();
     chip.flash.bytes.set(app, 0x10000);
     const next = Uint8Array.from(app);
@@ -185,7 +185,7 @@ describe('aiot flash', () => {
     expect(Buffer.compare(chip.flash.bytes.subarray(0x10000, 0x10000 + next.length), next)).toBe(0);
   });
 
-  it('updates the other slot and starts it', async () => {
+  it('updates the other slot and switches to it', async () => {
     const { chip, port } = await board();
     chip.flash.bytes.set(twoSlotsTable, 0x8000);
     const argv = ['flash', '--slot', 'next', '--firmware', file('app.bin'), '--port', port, '--json'];
@@ -221,20 +221,18 @@ describe('aiot flash --watch', () => {
     ...['--watch', '--healthy', 'connected', '--timeout', '5s', '--baud', '115200'],
   ];
 
-  it('keeps what comes up', async () => {
+  it('keeps a healthy update', async () => {
     const { port } = await bootable(1);
     const { json, code } = await runCli([...argv(port), '--json']);
     expect(json).toMatchObject({ switched: { slot: 'app0', healthy: true, restored: false } });
     expect(code).toBe(0);
   });
 
-  it('sets back what crashes, and exits with 1', async () => {
+  it('reverts an update that crashes, and exits with 1', async () => {
     const { chip, port } = await bootable(0);
     const before = Buffer.from(chip.flash.bytes.subarray(0xe000, 0x10000));
     const { code, stderr, stdout } = await runCli([...argv(port), '--quiet']);
-    expect(stdout).toContain(
-      'app1 did not come up healthy, and the board starts app0 again: it crashed: Guru',
-    );
+    expect(stdout).toContain('app1 did not become healthy; the board was set back to app0: it crashed: Guru');
     expect(stderr).toContain('AIOT_FLASH_UNHEALTHY');
     expect(code).toBe(1);
     expect(before.equals(chip.flash.bytes.subarray(0xe000, 0x10000))).toBe(true);
@@ -242,12 +240,12 @@ describe('aiot flash --watch', () => {
 });
 
 describe('aiot flash --watch on a line without DTR and RTS', () => {
-  it('asks for RESET at once, and for BOOT; says what was not set back, and how to', async () => {
+  it('asks the user to press RESET and to hold BOOT, and reports an unhealthy board', async () => {
     const { chip, port } = await board({ mac: '24:0a:c4:00:06:01' });
     chip.flash.bytes.set(twoSlotsTable, 0x8000);
     const argv = ['flash', '--slot', 'next', '--firmware', file('app.bin'), '--port', port];
     const done = await runCli([...argv, '--watch', '--timeout', '300ms', '--after', 'no-reset']);
-    expect(done.stderr).toContain(`press RESET on the board at ${port}: it is watched for 0.3 s`);
+    expect(done.stderr).toContain(`press RESET on the board at ${port}; it is monitored for 0.3 s`);
     expect(done.stderr).toContain(`hold BOOT and press RESET on the board at ${port}`);
     expect(done.stderr).toContain('AIOT_FLASH_UNHEALTHY');
     expect(done.code).toBe(1);
@@ -255,7 +253,7 @@ describe('aiot flash --watch on a line without DTR and RTS', () => {
 });
 
 describe('aiot flash with several boards', () => {
-  it('writes them at once and keeps a record', async () => {
+  it('writes all of them and keeps a record', async () => {
     const boards = await Promise.all([1, 2, 3].map((n) => board({ mac: `24:0a:c4:00:02:0${n}` })));
     const record = file('boards.csv');
     const ports = boards.flatMap(({ port }) => ['--port', port]);
@@ -284,7 +282,7 @@ describe('aiot flash with several boards', () => {
     ).toEqual(boards.map(({ chip }) => chip.mac));
   });
 
-  it('exits with 3 when one of them fails, and with 1 when all do', async () => {
+  it('exits with 3 if one of them fails, and with 1 if all fail', async () => {
     const good = await board();
     const argv = ['flash', `${file('app.bin')}@0x10000`, '--quiet'];
     const some = await runCli([...argv, '--port', good.port, '--port', '/nowhere/1']);
@@ -293,6 +291,6 @@ describe('aiot flash with several boards', () => {
     expect(some.stdout).toContain('1 of 2 boards');
     const none = await runCli([...argv, '--port', '/nowhere/2', '--port', '/nowhere/1']);
     expect(none.code).toBe(1);
-    expect(none.stdout).toContain('Try: aiot device ports');
+    expect(none.stdout).toContain('Try: aiot board ports');
   });
 });

@@ -31,7 +31,7 @@ const random = (bytes: number, seed = 1) =>
   Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 2654435761 * seed) >>> 13));
 
 describe('flashing a board', () => {
-  it('writes the regions, in the order given, and says what the chip has', async () => {
+  it('writes the regions and reports them in the given order, with the chip’s details', async () => {
     const board = new FakeBoard();
     const app = espApp();
     const result = await flash(board, {
@@ -83,7 +83,7 @@ describe('flashing a board', () => {
     ]);
   });
 
-  it('leaves out what is there already', async () => {
+  it('skips data that is already on the board', async () => {
     const board = new FakeBoard();
     const job = { pieces: [piece('a.bin', 0x10000, 70_000)] };
     await flash(board, job);
@@ -91,7 +91,7 @@ describe('flashing a board', () => {
     expect(again).toMatchObject({ skipped: true, written: 0, bytes: 70_000 });
   });
 
-  it('asks the board for its table where none is written, and keeps to it', async () => {
+  it('reads and respects the board’s table if none is written', async () => {
     const board = new FakeBoard().put(0x8000, twoSlotsTable);
     await flash(board, { pieces: [piece('app.bin', 'app1', espApp())] });
     expect(board.log[0]).toBe('read 8000 512');
@@ -102,21 +102,21 @@ describe('flashing a board', () => {
     expect(board.open).toBe(0);
   });
 
-  it('changes nothing when it refuses', async () => {
+  it('changes nothing if the job is rejected', async () => {
     const board = new FakeBoard();
     const refused = flash(board, { pieces: [piece('app.bin', 0x10000, espApp('esp32c3'))], erase: true });
     await expect(refused).rejects.toMatchObject({ code: 'AIOT_FLASH_REFUSED', exit: 6 });
     expect(board.log).toEqual([]);
   });
 
-  it('says what --force overrode', async () => {
+  it('reports the checks that --force overrode', async () => {
     const board = new FakeBoard();
     const { overridden } = await flash(board, { pieces: [piece('app.bin', 0x1000, espApp())], force: true });
     expect(overridden).toMatchObject([{ rule: 'bootloader', region: 'app.bin' }]);
     expect(board.flash[0x1000]).toBe(0xe9);
   });
 
-  it('erases everything first when told to', async () => {
+  it('erases the whole flash first if requested', async () => {
     const board = new FakeBoard().put(0x300000, random(5000));
     const { erased } = await flash(board, { pieces: [piece('a.bin', 0x10000, 4096)], erase: true });
     expect(erased).toBe(true);
@@ -124,20 +124,20 @@ describe('flashing a board', () => {
     expect(board.log).toEqual(['erase', 'write 10000 4096']);
   });
 
-  it('writes two regions in one sector without losing one', async () => {
+  it('writes two regions in one sector without losing either', async () => {
     const board = new FakeBoard();
     const [a, b] = [random(100), random(200, 5)];
     const { regions } = await flash(board, { pieces: [piece('b', 0x20400, b), piece('a', 0x20000, a)] });
     expect(regions.map(({ md5 }) => md5)).toEqual([md5(b), md5(a)]);
   });
 
-  it('writes the same file to two places', async () => {
+  it('writes the same file to two offsets', async () => {
     const board = new FakeBoard();
     const { regions } = await flash(board, { pieces: [piece('a', 0x20000, 10), piece('a', 0x30000, 10)] });
     expect(regions.map(({ offset }) => offset)).toEqual([0x20000, 0x30000]);
   });
 
-  it('lets the port go when the work fails', async () => {
+  it('closes the port if the job fails', async () => {
     const board = new FakeBoard();
     await expect(flash(board, { pieces: [piece('a', 'app0', 10)] })).rejects.toMatchObject({
       code: 'AIOT_USAGE',
@@ -145,26 +145,26 @@ describe('flashing a board', () => {
     expect(board.open).toBe(0);
   });
 
-  it('tells that a board which was updated starts another slot than the one written', async () => {
+  it('warns if the board boots a slot other than the one written', async () => {
     const at = (slot: number) =>
       new FakeBoard().put(0x8000, twoSlotsTable).put(0xe000, firstOtadata(slot, 2));
     const pieces = [piece('app.bin', 0x10000, espApp())];
     expect((await flash(at(0), { pieces })).warnings).toEqual([]);
     const [warning] = (await flash(at(1), { pieces })).warnings;
-    expect(warning).toContain('the board goes on starting app1');
+    expect(warning).toContain('the board still boots app1');
     const both = [...pieces, piece('otadata.bin', 'otadata', blankOtadata())];
     expect((await flash(at(1), { pieces: both })).warnings).toEqual([]);
     expect((await flash(new FakeBoard().put(0x8000, twoSlotsTable), { pieces })).warnings).toEqual([]);
   });
 
-  it('refuses a program for a newer revision of the chip', async () => {
+  it('rejects a program for a newer chip revision', async () => {
     const pieces = [piece('app.bin', 0x10000, espImage({ minRevision: 400 }))];
     await expect(flash(new FakeBoard(), { pieces })).rejects.toThrow(
-      'needs revision 4.0 of the ESP32, and the board has 3.1',
+      'needs revision 4.0 of the ESP32, but the board has 3.1',
     );
   });
 
-  it('patches the header of the bootloader alone', async () => {
+  it('patches the bootloader’s header with the detected size and the given mode', async () => {
     const board = new FakeBoard();
     await flash(board, {
       pieces: [piece('b.bin', 0x1000, espBootloader())],
@@ -174,12 +174,12 @@ describe('flashing a board', () => {
   });
 });
 
-describe('flashing only what differs', () => {
+describe('flashing only the differences', () => {
   const old = random(100_000);
   const next = Buffer.from(old);
   next[50_000] = next[50_000]! ^ 0xff;
 
-  it('writes the changed sectors and compares the whole', async () => {
+  it('writes the changed sectors and verifies the whole region', async () => {
     const board = new FakeBoard().put(0x10000, old);
     const result = await flash(board, {
       pieces: [piece('new.bin', 0x10000, next)],
@@ -192,7 +192,7 @@ describe('flashing only what differs', () => {
     expect(board.bytes(0x10000, next.length).equals(next)).toBe(true);
   });
 
-  it('writes everything when the board holds something else', async () => {
+  it('writes everything if the board holds different data', async () => {
     const board = new FakeBoard().put(0x10000, random(100_000, 3));
     const [region] = (
       await flash(board, { pieces: [piece('new.bin', 0x10000, next)], old: [piece('old.bin', 0x10000, old)] })
@@ -200,7 +200,7 @@ describe('flashing only what differs', () => {
     expect(region).toMatchObject({ written: 100_000, md5: md5(next) });
   });
 
-  it('writes nothing when it is there already', async () => {
+  it('writes nothing if the new data is already on the board', async () => {
     const board = new FakeBoard().put(0x10000, next);
     const [region] = (
       await flash(board, { pieces: [piece('new.bin', 0x10000, next)], old: [piece('old.bin', 0x10000, old)] })
@@ -208,7 +208,7 @@ describe('flashing only what differs', () => {
     expect(region).toMatchObject({ skipped: true, written: 0 });
   });
 
-  it('refuses an old image of a place where nothing is written', async () => {
+  it('rejects an old image for an offset where nothing is written', async () => {
     const board = new FakeBoard();
     const job = { pieces: [piece('new.bin', 0x10000, next)], old: [piece('old.bin', 0x20000, old)] };
     await expect(flash(board, job)).rejects.toMatchObject({ code: 'AIOT_USAGE' });
@@ -227,11 +227,11 @@ describe('flashing an identity', () => {
     writeNvs([{ namespace: 'aiot', key: 'name', type: 'string', value: name }], { size: 0x5000 });
   const job = (name: string, own: Partial<NonNullable<FlashJob['device']>> = {}): Partial<FlashJob> => ({
     pieces: [piece('partitions.bin', 0x8000, twoSlotsTable), piece('nvs.bin', 0x9000, nvsOf(name))],
-    device: { name, folder, certificate: '', chip: 'esp32', mac: null, given: null, ...own },
+    device: { name, folder, certificate: '', chip: 'esp32', mac: null, writtenTo: null, ...own },
   });
   const boardOf = (name: string) => new FakeBoard().put(0x8000, twoSlotsTable).put(0x9000, nvsOf(name));
 
-  it('refuses to overwrite that of another device, unless forced', async () => {
+  it('refuses to overwrite the identity of another device, unless forced', async () => {
     const board = boardOf('pump-3');
     await expect(flash(board, job('pump-7'))).rejects.toMatchObject({ code: 'AIOT_FLASH_REFUSED' });
     expect(board.log.filter((line) => line.startsWith('write'))).toEqual([]);
@@ -241,29 +241,29 @@ describe('flashing an identity', () => {
     ]);
   });
 
-  it('takes the same device again, and a blank board', async () => {
+  it('accepts a board with the same identity, and a blank board', async () => {
     expect((await flash(boardOf('pump-7'), job('pump-7'))).device).toBe('pump-7');
     expect((await flash(new FakeBoard(), job('pump-7'))).device).toBe('pump-7');
   });
 
-  it('keeps which board has it beside it, and warns of a second one', async () => {
+  it('records the board in the identity’s folder, and warns about a second board', async () => {
     const mac = '24:0a:c4:00:01:10';
     expect((await flash(new FakeBoard(), job('pump-7'))).warnings.join()).not.toContain('before');
     expect(JSON.parse(await readFile(join(folder, 'board.json'), 'utf8'))).toEqual({ mac });
-    const again = await flash(new FakeBoard(), job('pump-7', { given: '24:0a:c4:00:01:99' }));
-    expect(again.warnings.join()).toContain('pump-7 was written to the board 24:0a:c4:00:01:99 before');
+    const again = await flash(new FakeBoard(), job('pump-7', { writtenTo: '24:0a:c4:00:01:99' }));
+    expect(again.warnings.join()).toContain('pump-7 was already written to the board 24:0a:c4:00:01:99');
   });
 
-  describe('of a board whose NVS a written table moves', () => {
+  describe('with a table that moves the NVS', () => {
     const movedCsv =
       'otadata,data,ota,0xe000,0x2000\napp0,app,ota_0,0x10000,1M\nnvs,data,nvs,0x3dc000,0xc000';
     const moved = writePartitionTable(parsePartitionsCsv(movedCsv));
     const build = () => [piece('partitions.bin', 0x8000, moved), piece('app.bin', 0x10000, espApp())];
 
-    it('is not left behind, unless forced', async () => {
+    it('refuses to leave an identity behind, unless forced', async () => {
       const board = boardOf('pump-7');
       const message =
-        'partitions.bin puts NVS at 0x3dc000 (48.0 KiB), and the identity of pump-7 is at 0x9000 (20.0 KiB): the board would not find it any more';
+        'partitions.bin places NVS at 0x3dc000 (48.0 KiB), but the identity of pump-7 is at 0x9000 (20.0 KiB): the board would no longer find it';
       await expect(flash(board, { pieces: build() })).rejects.toMatchObject({
         code: 'AIOT_FLASH_REFUSED',
         next: expect.stringContaining('aiot flash app.bin@ota_0'),
@@ -274,7 +274,7 @@ describe('flashing an identity', () => {
       expect(overridden).toEqual([{ rule: 'identity', region: 'partitions.bin', message }]);
     });
 
-    it('is not left behind in the other direction, by a table without NVS, or by a merged image', async () => {
+    it('refuses to leave an identity behind in reverse, without an NVS, or with a merged image', async () => {
       const later = new FakeBoard().put(0x8000, moved).put(0x3dc000, nvsOf('pump-8'));
       const earlier = [piece('partitions.bin', 0x8000, twoSlotsTable)];
       await expect(flash(later, { pieces: earlier })).rejects.toThrow(
@@ -287,11 +287,11 @@ describe('flashing an identity', () => {
       whole.set(moved, 0x8000 - 0x1000);
       const merged = [piece('whole.bin', 0x1000, whole)];
       await expect(flash(boardOf('pump-7'), { pieces: merged })).rejects.toThrow(
-        'whole.bin puts NVS at 0x3dc000',
+        'whole.bin places NVS at 0x3dc000',
       );
     });
 
-    it('may go where it stays, comes along, is erased on purpose, or is nobody’s', async () => {
+    it('accepts the table if the identity stays, is rewritten, is erased on purpose, or is absent', async () => {
       const same = { pieces: [piece('partitions.bin', 0x8000, twoSlotsTable), build()[1]!] };
       expect((await flash(boardOf('pump-7'), same)).overridden).toEqual([]);
       const along = [...build(), piece('nvs.bin', 'nvs', nvsOf('pump-7'))];
@@ -302,8 +302,8 @@ describe('flashing an identity', () => {
     });
   });
 
-  it('refuses one that was made for another board', async () => {
+  it('rejects an identity that was provisioned for another board', async () => {
     const made = job('pump-10', { mac: '24:0a:c4:00:01:99' });
-    await expect(flash(new FakeBoard(), made)).rejects.toThrow('pump-10 was made for the board');
+    await expect(flash(new FakeBoard(), made)).rejects.toThrow('pump-10 was provisioned for the board');
   });
 });

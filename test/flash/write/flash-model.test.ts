@@ -1,7 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/crypto.js';
-import { flashModel } from '../../../src/lib/flash/write/flash-model.js';
-import type { SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
+import { flashModel, type SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
 import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
 import { signManifest } from '../../../src/lib/formats/manifest/manifest.js';
 import { readNvs } from '../../../src/lib/formats/nvs/read.js';
@@ -64,8 +63,8 @@ const nvsOf = (at: FakeBoard) => at.bytes(0x3dc000, 0xc000);
 const numberOf = (at: FakeBoard, wanted: string) =>
   readNvs(nvsOf(at)).entries.find(({ key }) => key === wanted)?.value;
 
-describe('a model over the cable', () => {
-  it('goes into the other slot, and NVS names it; nothing else of NVS changes', async () => {
+describe('a model flashed over the cable', () => {
+  it('goes into the other slot, and changes only its slot and sequence in NVS', async () => {
     const at = board();
     const before = Buffer.from(nvsOf(at));
     const bundle = signed();
@@ -86,7 +85,7 @@ describe('a model over the cable', () => {
     expect(numberOf(at, 'model_slot')).toBe(0);
   });
 
-  it('is committed with its sequence and floor, which never sink', async () => {
+  it('is committed with its sequence and floor, which never decrease', async () => {
     const at = board();
     await update(at, signed({ sequence: 300, floor: 280 }));
     expect([numberOf(at, 'sequence'), numberOf(at, 'floor')]).toEqual([300n, 280n]);
@@ -94,7 +93,7 @@ describe('a model over the cable', () => {
     expect(forced.overridden).toEqual([
       {
         ...{ rule: 'sequence', region: 'table.aiot' },
-        message: 'table.aiot has sequence 290, and the board has committed 300: it takes a higher one alone',
+        message: 'table.aiot has sequence 290, but the board has committed 300 and accepts only a higher one',
       },
     ]);
     expect([numberOf(at, 'sequence'), numberOf(at, 'floor')]).toEqual([300n, 280n]);
@@ -103,7 +102,7 @@ describe('a model over the cable', () => {
     });
   });
 
-  it('writes the pages of NVS that change, and those after the model', async () => {
+  it('is written before the changed pages of NVS, and no other pages are written', async () => {
     const at = board();
     const bundle = signed();
     await update(at, bundle);
@@ -114,7 +113,7 @@ describe('a model over the cable', () => {
     for (const write of writes.slice(1)) expect(write).toMatch(/^write 3d[cdef]000 4096$/);
   });
 
-  it('does it in an encrypted NVS too', async () => {
+  it('is also committed in an encrypted NVS', async () => {
     const at = board({ encrypt: true });
     await update(at, signed());
     const again = await update(at, signed({ sequence: 10 }));
@@ -124,7 +123,7 @@ describe('a model over the cable', () => {
     });
   });
 
-  it('is set back when the board is not well', async () => {
+  it('is reverted if the board is unhealthy', async () => {
     const at = board();
     const before = Buffer.from(nvsOf(at));
     const result = await update(at, signed(), async () => ({ healthy: false, reason: 'it crashed' }));
@@ -134,16 +133,16 @@ describe('a model over the cable', () => {
 
   it.each<[string, () => FakeBoard, () => Uint8Array, string]>([
     [
-      'signed by somebody else',
+      'if signed with another key',
       board,
       () => signed({}, generateKeyPair().privatePem),
       'AIOT_SIGNATURE_INVALID',
     ],
-    ['for another type', board, () => signed({ deviceTypes: ['pump'] }), 'AIOT_UPDATE_DEVICE_TYPE'],
-    ['below the floor', () => board({ floor: 20 }), () => signed(), 'AIOT_UPDATE_FLOOR'],
-    ['no newer than what is committed', board, () => signed({ sequence: 5 }), 'AIOT_UPDATE_SEQUENCE'],
-    ['that has expired', board, () => signed({ expires: 2 }), 'AIOT_UPDATE_EXPIRED'],
-    ['that is cut', board, () => signed().subarray(0, 3000), 'AIOT_BUNDLE_MALFORMED'],
+    ['for another device type', board, () => signed({ deviceTypes: ['pump'] }), 'AIOT_UPDATE_DEVICE_TYPE'],
+    ['if below the floor', () => board({ floor: 20 }), () => signed(), 'AIOT_UPDATE_FLOOR'],
+    ['if not newer than the committed one', board, () => signed({ sequence: 5 }), 'AIOT_UPDATE_SEQUENCE'],
+    ['if expired', board, () => signed({ expires: 2 }), 'AIOT_UPDATE_EXPIRED'],
+    ['if truncated', board, () => signed().subarray(0, 3000), 'AIOT_BUNDLE_MALFORMED'],
     [
       'on a board without a trust root',
       () => board({ trusted: false }),
@@ -157,7 +156,7 @@ describe('a model over the cable', () => {
       'AIOT_FLASH_NO_SLOT',
     ],
     ['on a blank board', () => new FakeBoard(), () => signed(), 'AIOT_FLASH_NO_SLOT'],
-  ])('is refused %s, with nothing written', async (_, at, data, code) => {
+  ])('is rejected %s, with nothing written', async (_, at, data, code) => {
     const to = at();
     await expect(update(to, data())).rejects.toMatchObject({ code });
     expect(to.log.filter((line) => line.startsWith('write'))).toEqual([]);

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../../src/lib/core/errors.js';
 import { flashSlot, type SlotJob, type SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
-import { unhealthy, type Verdict } from '../../../src/lib/flash/write/update-watch.js';
+import { unhealthy } from '../../../src/lib/flash/write/result.js';
+import type { Verdict } from '../../../src/lib/flash/write/update-watch.js';
 import { blankOtadata, firstOtadata, readOtadata } from '../../../src/lib/formats/otadata.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
 import { espApp } from '../../support/esp-image.js';
@@ -30,10 +31,10 @@ const active = (of: FakeBoard) => readOtadata(of.bytes(0xe000, 0x2000)).active(2
 
 describe('an update over the cable', () => {
   it.each<[string, Uint8Array, string, string]>([
-    ['of a board that never was updated', blankOtadata(), 'app0', 'app1'],
-    ['of one that starts slot 0', firstOtadata(0, 2), 'app0', 'app1'],
-    ['of one that starts slot 1', firstOtadata(1, 2), 'app1', 'app0'],
-  ])('%s goes into the other slot', async (_, otadata, before, slot) => {
+    ['on a board that was never updated', blankOtadata(), 'app0', 'app1'],
+    ['on a board that boots slot 0', firstOtadata(0, 2), 'app0', 'app1'],
+    ['on a board that boots slot 1', firstOtadata(1, 2), 'app1', 'app0'],
+  ])('goes into the other slot %s', async (_, otadata, before, slot) => {
     const at = board(otadata);
     const result = await update(at);
     expect(result.switched).toEqual({
@@ -51,7 +52,7 @@ describe('an update over the cable', () => {
     expect(at.open).toBe(0);
   });
 
-  it('writes one sector of otadata, and that after the image', async () => {
+  it('writes one sector of otadata, after the image', async () => {
     const at = board(firstOtadata(1, 2));
     await update(at);
     const writes = at.log.filter((line) => line.startsWith('write'));
@@ -61,7 +62,7 @@ describe('an update over the cable', () => {
     ]);
   });
 
-  it('trusts the sector that is whole when the other is damaged', async () => {
+  it('uses the intact sector of otadata if the other is damaged', async () => {
     const otadata = Buffer.from(firstOtadata(1, 2));
     const { entries } = readOtadata(otadata);
     const damaged = entries[0]?.sequence === 2 ? 0x1000 : 0;
@@ -70,20 +71,20 @@ describe('an update over the cable', () => {
     expect(result.switched).toMatchObject({ before: 'app1', slot: 'app0' });
   });
 
-  it('leaves the factory app for slot 0', async () => {
+  it('switches from the factory app to slot 0', async () => {
     const at = new FakeBoard().put(0x8000, withFactory);
     expect((await update(at)).switched).toMatchObject({ before: 'factory', slot: 'ota_0' });
     expect(at.flash[0x10000]).toBe(0xff);
   });
 
-  it('takes a slot by its label', async () => {
+  it('accepts a slot by its subtype or its label', async () => {
     expect((await update(board(), { slot: 'ota_1' })).switched).toMatchObject({ slot: 'app1' });
     expect((await update(board(), { slot: 'app1' })).switched).toMatchObject({ slot: 'app1' });
   });
 
   it.each<[string, FakeBoard, Partial<SlotJob>, string]>([
-    ['the slot that runs', board(), { slot: 'app0' }, 'AIOT_FLASH_REFUSED'],
-    ['a slot that is not there', board(), { slot: 'app7' }, 'AIOT_USAGE'],
+    ['the running slot', board(), { slot: 'app0' }, 'AIOT_FLASH_REFUSED'],
+    ['a missing slot', board(), { slot: 'app7' }, 'AIOT_USAGE'],
     ['a table with one app', board(blankOtadata(), single), {}, 'AIOT_FLASH_NO_SLOT'],
     ['a blank board', new FakeBoard(), {}, 'AIOT_FLASH_NO_SLOT'],
     [
@@ -92,24 +93,29 @@ describe('an update over the cable', () => {
       { image: { name: 'a', data: image.data.subarray(0, 999) } },
       'AIOT_IMAGE_MALFORMED',
     ],
-    ['another chip', board(), { image: { name: 'a', data: espApp('esp32c3') } }, 'AIOT_FLASH_REFUSED'],
+    [
+      'an image for another chip',
+      board(),
+      { image: { name: 'a', data: espApp('esp32c3') } },
+      'AIOT_FLASH_REFUSED',
+    ],
     [
       'an app larger than its slot',
       board(),
       { image: { name: 'a', data: espApp('esp32', 0x100000) } },
       'AIOT_FLASH_REFUSED',
     ],
-  ])('refuses %s, with nothing written', async (_, at, job, code) => {
+  ])('rejects %s, with nothing written', async (_, at, job, code) => {
     await expect(update(at, job)).rejects.toMatchObject({ code });
     expect(at.log.filter((line) => line.startsWith('write'))).toEqual([]);
     expect(at.open).toBe(0);
   });
 });
 
-describe('an update that is watched', () => {
+describe('a watched update', () => {
   const says = (verdict: Verdict) => async () => verdict;
 
-  it('stays when the board is well', async () => {
+  it('stays if the board is healthy', async () => {
     const at = board(firstOtadata(0, 2));
     const result = await update(at, {}, says({ healthy: true, reason: 'it said: up' }));
     expect(result.switched).toMatchObject({ healthy: true, restored: false, reason: 'it said: up' });
@@ -118,8 +124,8 @@ describe('an update that is watched', () => {
 
   it.each([
     ['that was updated before', firstOtadata(0, 2)],
-    ['that never was', blankOtadata()],
-  ])('is set back to the very bytes before, on a board %s', async (_, otadata) => {
+    ['that was never updated', blankOtadata()],
+  ])('is reverted byte for byte on a board %s', async (_, otadata) => {
     const at = board(otadata);
     const result = await update(at, {}, says({ healthy: false, reason: 'it crashed' }));
     expect(result.switched).toEqual({
@@ -134,7 +140,7 @@ describe('an update that is watched', () => {
     expect(at.open).toBe(0);
   });
 
-  describe('and cannot be set back', () => {
+  describe('if reverting fails', () => {
     const crashes = says({ healthy: false, reason: 'it crashed' });
     const lost = new AiotError('AIOT_CHIP_BOOT_MODE', 'the program runs');
     const mac = (n: number) => `24:0a:c4:00:05:0${n}`;
@@ -146,35 +152,35 @@ describe('an update that is watched', () => {
       return { at, result };
     };
 
-    it('says so, and how it is done by hand', async () => {
+    it('reports the failure and how to revert manually', async () => {
       const { at, result } = await stuck(1);
       expect(result.switched).toMatchObject({ slot: 'app1', healthy: false, restored: false });
       expect(active(at)).toBe(1);
       const error = unhealthy(result);
       expect(error?.code).toBe('AIOT_FLASH_UNHEALTHY');
       expect(error?.message).toContain(
-        'app1 did not come up healthy, was the choice and was NOT set back to app0',
+        'app1 did not become healthy, remains selected for the next boot, and was NOT reverted to app0',
       );
       expect(error?.next).toContain('aiot flash --slot app0 --port fake');
     });
 
-    it('is not written over what worked by the next update', async () => {
+    it('does not overwrite the working slot in the next update', async () => {
       const { at } = await stuck(2);
       const other = { name: 'other.bin', data: espApp('esp32', 20_000) };
       const again = await update(at, { image: other });
       expect(again.switched).toMatchObject({ slot: 'app1', before: 'app0' });
-      expect(again.warnings).toEqual([expect.stringContaining('app0 was set back first')]);
+      expect(again.warnings).toEqual([expect.stringContaining('app0 was selected again first')]);
       expect(at.bytes(0x10000, image.data.length).equals(Buffer.from(image.data))).toBe(true);
       expect(at.bytes(0x110000, 20_000).equals(Buffer.from(other.data.subarray(0, 20_000)))).toBe(true);
     });
 
-    it('is left alone once the board is another than that', async () => {
+    it('ignores the failure once the board’s contents have changed', async () => {
       const { at } = await stuck(3);
       at.put(0xe000, firstOtadata(1, 2)).put(0x110000, espApp('esp32', 30_000));
       expect((await update(at)).switched).toMatchObject({ slot: 'app0', before: 'app1' });
     });
 
-    it('goes back by name, without an image', async () => {
+    it('switches slots by name, without an image', async () => {
       const { at } = await stuck(4);
       const back = await update(at, { image: null, slot: 'app0' });
       expect(back).toMatchObject({ regions: [], switched: { slot: 'app0' } });
@@ -184,7 +190,7 @@ describe('an update that is watched', () => {
     });
   });
 
-  it('is asked by hand, twice, where the line cannot reset the board', async () => {
+  it('asks the user twice to reset the board if the line cannot', async () => {
     const at = board(firstOtadata(0, 2));
     at.canReset = false;
     at.failures = [null, new AiotError('AIOT_CHIP_SILENT', 'nothing')];
@@ -202,15 +208,15 @@ describe('an update that is watched', () => {
   });
 });
 
-describe('a slot that is named without an image', () => {
+describe('a slot specified without an image', () => {
   it.each([
-    ['that holds no program', 'app1', 'AIOT_FLASH_REFUSED'],
-    ['that is not there', 'app7', 'AIOT_USAGE'],
-  ])('is refused of one %s', async (_, slot, code) => {
+    ['contains no program', 'app1', 'AIOT_FLASH_REFUSED'],
+    ['does not exist', 'app7', 'AIOT_USAGE'],
+  ])('is rejected if it %s', async (_, slot, code) => {
     await expect(update(board(), { image: null, slot })).rejects.toMatchObject({ code });
   });
 
-  it('may be the factory app', async () => {
+  it('can be the factory app', async () => {
     const at = new FakeBoard()
       .put(0x8000, withFactory)
       .put(0xd000, firstOtadata(0, 1))

@@ -13,23 +13,28 @@ function verdictOn(text: string, pattern: RegExp | null = null) {
   return watch.end(10_000);
 }
 
-describe('the health of a board', () => {
+describe('a watched board', () => {
   it.each<[string, string, RegExp | null, string]>([
-    ['runs on', `${boot}I (30) main: running\n`, null, 'it ran 10 s without a fault'],
+    ['keeps running', `${boot}I (30) main: running\n`, null, 'it ran for 10 s without a fault'],
     [
-      'says what is wanted',
+      'prints the expected text',
       `${boot}I (900) net: connected to broker\n`,
       /connected to broker/,
-      'it said: connected to broker',
+      'its output contained: connected to broker',
     ],
     [
-      'is reset once more from outside',
+      'is reset once more externally',
       `${boot}I main\n${boot}I main\n`,
       null,
-      'it ran 10 s without a fault',
+      'it ran for 10 s without a fault',
     ],
-    ['says it without a line’s end', `${boot}READY>`, /READY/, 'it said: READY'],
-  ])('is well when it %s', (_, text, pattern, reason) => {
+    [
+      'prints the expected text without a line ending',
+      `${boot}READY>`,
+      /READY/,
+      'its output contained: READY',
+    ],
+  ])('is healthy if it %s', (_, text, pattern, reason) => {
     expect(verdictOn(text, pattern)).toEqual({ healthy: true, reason });
   });
 
@@ -41,10 +46,10 @@ describe('the health of a board', () => {
       "it crashed: Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.",
     ],
     [
-      'restarts by itself',
+      'restarts unexpectedly',
       `${boot}I main\nrst:0xc (SW_CPU_RESET),boot:0x13\r\n`,
       null,
-      'it restarted by itself: SW_CPU_RESET',
+      'it restarted unexpectedly: SW_CPU_RESET',
     ],
     [
       'aborts',
@@ -56,44 +61,49 @@ describe('the health of a board', () => {
       'browns out',
       `${boot}Brownout detector was triggered\n`,
       null,
-      'its supply dips: Brownout detector was triggered',
+      'its supply voltage dropped: Brownout detector was triggered',
     ],
     [
       'finds no image',
       `${boot}invalid header: 0xffffffff\r\n`,
       null,
-      'it finds nothing to start: invalid header: 0xffffffff',
+      'it found no bootable program: invalid header: 0xffffffff',
     ],
     [
-      'is refused by the bootloader',
+      'is rejected by the bootloader',
       `${boot}E (123) boot: OTA app partition slot 1 is not bootable\n`,
       null,
-      'the bootloader refuses it: E (123) boot: OTA app partition slot 1 is not bootable',
+      'the bootloader rejected it: E (123) boot: OTA app partition slot 1 is not bootable',
     ],
-    ['is silent', '', null, 'nothing was heard of it in 10 s'],
-    ['never says what is wanted', `${boot}I main\n`, /connected/, '/connected/ did not come in 10 s'],
-  ])('is not well when it %s', (_, text, pattern, reason) => {
+    ['is silent', '', null, 'it sent no output within 10 s'],
+    [
+      'never prints the expected text',
+      `${boot}I main\n`,
+      /connected/,
+      'no output matched /connected/ within 10 s',
+    ],
+  ])('is unhealthy if it %s', (_, text, pattern, reason) => {
     expect(verdictOn(text, pattern)).toEqual({ healthy: false, reason });
   });
 
   const crash = "Guru Meditation Error: Core  0 panic'ed (LoadProhibited)\r\n";
   it.each([
-    ['then says much', `${boot}${crash}${'I (1) main: dump\r\n'.repeat(400)}`],
-    ['then says much without a line’s end', `${boot}${crash}${'x'.repeat(7000)}`],
-    ['after much was said', `${boot}${'I (1) main: running\r\n'.repeat(400)}${crash}`],
-  ])('is not well when it crashes and %s, all in one piece', (_, text) => {
+    ['before a lot of output', `${boot}${crash}${'I (1) main: dump\r\n'.repeat(400)}`],
+    ['before a lot of output without a line ending', `${boot}${crash}${'x'.repeat(7000)}`],
+    ['after a lot of output', `${boot}${'I (1) main: running\r\n'.repeat(400)}${crash}`],
+  ])('is unhealthy if it crashes %s, in a single chunk', (_, text) => {
     const reason = "it crashed: Guru Meditation Error: Core  0 panic'ed (LoadProhibited)";
     expect(watchHealth(null).feed(text)).toEqual({ healthy: false, reason });
   });
 
-  it('finds what is wanted at the beginning of a large piece, finished or not', () => {
+  it('is healthy if the expected text begins a large chunk, with or without line endings', () => {
     for (const more of ['I main\n'.repeat(1000), '.'.repeat(7000)]) {
       const verdict = watchHealth(/connected/).feed(`connected\n${more}`);
-      expect(verdict).toEqual({ healthy: true, reason: 'it said: connected' });
+      expect(verdict).toEqual({ healthy: true, reason: 'its output contained: connected' });
     }
   });
 
-  it('counts one start once, however long what follows has no end', () => {
+  it('counts as started once, however long the line that follows', () => {
     const watch = watchHealth(null);
     const banner = 'rst:0xc (SW_CPU_RESET),boot:0x13 ';
     for (const text of [banner, '.'.repeat(5000), '.'.repeat(5000)]) expect(watch.feed(text)).toBeNull();

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   assignIdentities,
   type DeviceIdentity,
-  keepGiven,
   readIdentities,
   readIdentity,
+  recordBoard,
 } from '../../../src/lib/flash/write/identity.js';
 import { type FlashRequest, prepareJob, runFlash } from '../../../src/lib/flash/write/run-flash.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
@@ -44,7 +44,7 @@ const tray = () => join(folder, 'tray');
 const board = (n: number, chip: 'esp32' | 'esp32s3' = 'esp32') => ({ mac: `24:0a:c4:00:00:0${n}`, chip });
 
 describe('an identity from its folder', () => {
-  it('is table and NVS where the table has them, and keys where there are some', async () => {
+  it('consists of the table, the NVS and any keys, at their offsets in the table', async () => {
     const plain = await readIdentity(join(tray(), 'motor-1'));
     expect(plain).toMatchObject({ name: 'motor-1', chip: 'esp32', certificate: '' });
     expect(plain.pieces.map(({ place }) => place)).toEqual([0x8000, 0x9000]);
@@ -52,7 +52,7 @@ describe('an identity from its folder', () => {
     expect(encrypted.pieces.map(({ place }) => place)).toEqual([0x8000, 0x9000, 0xe000]);
   });
 
-  it('goes into the NVS that provisioning chose, wherever the table has it', async () => {
+  it('goes into the NVS that provisioning chose, wherever it is in the table', async () => {
     const own = join(folder, 'late-nvs');
     await mkdir(own);
     const urls = { http: 'https://a', mqtts: 'mqtts://a' };
@@ -65,7 +65,7 @@ describe('an identity from its folder', () => {
     expect(pieces.map(({ place }) => place)).toEqual([0x8000, 0x3dc000]);
   });
 
-  it('says which chip a plan without a board is for', async () => {
+  it('determines the chip of a plan without a board', async () => {
     const request = (device: string): FlashRequest => ({
       ...{ images: [], project: null, device, slot: undefined, firmware: undefined, model: undefined },
       ...{ watch: null, ports: [], all: false, jobs: 1, retries: undefined, loader: anyLoader },
@@ -76,10 +76,10 @@ describe('an identity from its folder', () => {
     expect(one).toMatchObject({ chip: 'esp32s3', regions: [{ offset: 0x8000 }, { offset: 0x9000 }] });
     expect(await runFlash(request(join(tray(), 'motor-1')))).toMatchObject({ chip: 'esp32' });
     const other = { ...request(join(tray(), 'cam-1')), loader: { ...anyLoader, chip: 'esp32' as const } };
-    await expect(runFlash(other)).rejects.toMatchObject({ message: 'there is no identity for an esp32' });
+    await expect(runFlash(other)).rejects.toMatchObject({ message: 'no identity is available for an esp32' });
   });
 
-  it('replaces a project’s table, and leaves its other images', async () => {
+  it('replaces a project’s table and keeps its other images', async () => {
     const app = join(folder, 'app.bin');
     await writeFile(app, 'app');
     await writeFile(join(folder, 'table.bin'), 'table');
@@ -105,9 +105,9 @@ describe('an identity from its folder', () => {
   });
 
   it.each([
-    ['a folder that holds none', 'none'],
-    ['no folder', 'nowhere'],
-  ])('is refused of %s', async (_, name) => {
+    ['a folder without an identity', 'none'],
+    ['a missing folder', 'nowhere'],
+  ])('is rejected for %s', async (_, name) => {
     if (name === 'none') await mkdir(join(folder, name));
     await expect(readIdentities(join(folder, name))).rejects.toMatchObject({
       code: 'AIOT_FILE_NOT_FOUND',
@@ -117,7 +117,7 @@ describe('an identity from its folder', () => {
 });
 
 describe('identities for a tray of boards', () => {
-  it('go to the boards in turn, each once, and to the right chips', async () => {
+  it('are assigned to the boards in turn, each once and to the right chip', async () => {
     const assign = assignIdentities((await readIdentities(tray())).identities, []);
     expect(assign(board(1)).name).toBe('motor-1');
     expect(assign(board(2, 'esp32s3')).name).toBe('cam-1');
@@ -127,7 +127,7 @@ describe('identities for a tray of boards', () => {
     expect(() => assign(board(5, 'esp32s3'))).toThrow('none is left');
   });
 
-  it('stay with the boards that a record says got them', async () => {
+  it('stay with the boards that have them in a record', async () => {
     const { identities } = await readIdentities(tray());
     const row = {
       time: '',
@@ -150,7 +150,7 @@ describe('identities for a tray of boards', () => {
   });
 });
 
-describe('without a record', () => {
+describe('identities without a record', () => {
   const given = (names: Record<string, Partial<DeviceIdentity>>) =>
     Object.entries(names).map(
       ([name, own]): DeviceIdentity => ({
@@ -160,16 +160,16 @@ describe('without a record', () => {
           certificate: '',
           chip: 'esp32',
           mac: null,
-          given: null,
+          writtenTo: null,
           pieces: [],
         },
         ...own,
       }),
     );
 
-  it('an identity stays with the board that its folder names', async () => {
+  it('stay with the board that their folder names', async () => {
     const own = join(folder, 'tray', 'motor-1');
-    expect(await keepGiven(own, board(3).mac)).toBeNull();
+    expect(await recordBoard(own, board(3).mac)).toBeNull();
     const { identities } = await readIdentities(tray());
     const assign = assignIdentities(identities, []);
     expect(assign(board(1)).name).toBe('motor-2');
@@ -177,19 +177,19 @@ describe('without a record', () => {
     await rm(join(own, 'board.json'));
   });
 
-  it('one that was made for a board goes to that board alone', () => {
+  it('go only to the board that they were provisioned for', () => {
     const assign = assignIdentities(given({ a: { mac: board(2).mac }, b: {} }), []);
     expect(assign(board(1)).name).toBe('b');
     expect(assign(board(2)).name).toBe('a');
     expect(() => assign(board(3))).toThrow('2 identities for esp32 boards, and none is left');
   });
 
-  it('one that is asked for by name goes to the board that is there', () => {
+  it('go to the connected board if requested by name', () => {
     const assign = assignIdentities(given({ a: { mac: board(2).mac } }), [], true);
     expect(assign(board(1)).name).toBe('a');
   });
 
-  it('computers among them are left out', async () => {
+  it('exclude those of computers', async () => {
     const pi = join(folder, 'tray', 'gate-1');
     const urls = { http: 'https://a', mqtts: 'mqtts://a' };
     await mkdir(pi);
@@ -201,7 +201,7 @@ describe('without a record', () => {
     const { identities, skipped } = await readIdentities(tray());
     expect(identities.map(({ name }) => name)).toEqual(['cam-1', 'motor-1', 'motor-2']);
     expect(skipped).toEqual([pi]);
-    await expect(readIdentities(pi)).rejects.toThrow('the identity of a computer');
+    await expect(readIdentities(pi)).rejects.toThrow('an identity for a computer');
     await rm(pi, { recursive: true });
   });
 });

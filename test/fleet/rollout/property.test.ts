@@ -1,4 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { shareOf } from '../../../src/lib/api/rollouts/amount.js';
+import {
+  type Release,
+  type RolloutPolicyInput,
+  rolloutCommands,
+  rolloutHasEnded,
+  rolloutPolicySchema,
+} from '../../../src/lib/api/rollouts/schema.js';
+import type { ShadowFigures } from '../../../src/lib/api/rollouts/shadow.js';
 import { AiotError } from '../../../src/lib/core/errors.js';
 import { wishOf } from '../../../src/lib/fleet/rollout/draft.js';
 import { afterStep, rolloutStep } from '../../../src/lib/fleet/rollout/step.js';
@@ -9,15 +18,6 @@ import type {
   UpdateReport,
 } from '../../../src/lib/fleet/rollout/types.js';
 import { failures, isEnd, startRollout } from '../../../src/lib/fleet/rollout/waves.js';
-import { shareOf } from '../../../src/lib/registry/rollouts/amount.js';
-import {
-  type Release,
-  type RolloutPolicyInput,
-  rolloutCommands,
-  rolloutHasEnded,
-  rolloutPolicySchema,
-} from '../../../src/lib/registry/rollouts/schema.js';
-import type { ShadowFigures } from '../../../src/lib/registry/rollouts/shadow.js';
 import { fc, runs } from '../../support/property.js';
 
 const names = Array.from({ length: 12 }, (_, i) => `d${i}`);
@@ -208,8 +208,8 @@ const always = (check: (run: Run) => void, full = 300, sample?: number) =>
     { numRuns: runs(full, sample) },
   );
 
-describe('a rollout, whatever comes', () => {
-  it('keeps its devices, and counts them right', () => {
+describe('a rollout under random events', () => {
+  it('keeps its devices, and counts their states correctly', () => {
     always(({ moments }) => {
       for (const { state } of moments) {
         expect([...state.devices.keys()]).toEqual(names);
@@ -223,7 +223,7 @@ describe('a rollout, whatever comes', () => {
     });
   });
 
-  it('tells nobody of a wave that is not open, and nobody while it is not running', () => {
+  it('offers nothing to devices in unopened waves, and nothing while it is not running', () => {
     always(({ moments }) => {
       for (const { step, state } of moments) {
         for (const { device, release } of step.wishes) {
@@ -235,7 +235,7 @@ describe('a rollout, whatever comes', () => {
     });
   });
 
-  it('opens no wave before the one before it has settled, with enough that committed', () => {
+  it('opens a wave only after the previous one has settled with enough commits', () => {
     always(({ moments }) => {
       for (const { before, state } of moments) {
         for (let i = Math.max(before.head.wave, 0); i < state.head.wave; i++) {
@@ -249,7 +249,7 @@ describe('a rollout, whatever comes', () => {
     });
   });
 
-  it('is not running any more once a wave has more failures than it may', () => {
+  it('stops running once a wave exceeds its failure limit', () => {
     always(({ moments }) => {
       for (const { state } of moments) {
         if (state.head.state !== 'running') continue;
@@ -261,7 +261,7 @@ describe('a rollout, whatever comes', () => {
     });
   });
 
-  it('takes every wish back when it stops, pauses or ends', () => {
+  it('withdraws every offer when it stops, pauses, or ends', () => {
     always(({ moments, state }) => {
       const told = new Map<string, string>();
       for (const { step, event } of moments) {
@@ -280,7 +280,7 @@ describe('a rollout, whatever comes', () => {
     });
   });
 
-  it('makes at most as many offers of a release as it may, one after the other', () => {
+  it('makes no more offers of a release than allowed, one after the other', () => {
     always(({ moments }) => {
       const offers = new Map<string, string[]>();
       for (const { step, before, event } of moments) {
@@ -303,7 +303,7 @@ describe('a rollout, whatever comes', () => {
     });
   });
 
-  it('believes a commit of this rollout and this sequence only', () => {
+  it('accepts commits only for this rollout and this sequence', () => {
     always(({ moments }) => {
       for (const { before, state, event } of moments) {
         for (const device of state.devices.values()) {
@@ -318,7 +318,7 @@ describe('a rollout, whatever comes', () => {
     });
   });
 
-  it('measures a shadow anew where it is tried again', () => {
+  it('restarts the measurements of a shadow when it is retried', () => {
     const shadow = { ms: 1000, minWindows: 10, maxDisagreement: '10%' };
     const run = new Run(begin({ waves: ['100%'], shadow }));
     const tell = (disagreements: number) => {
@@ -338,7 +338,7 @@ describe('a rollout, whatever comes', () => {
     expect(run.state.head.waves[0]!.shadow).toMatchObject({ passed: true, figures: { disagreements: 0 } });
   });
 
-  it('lets nobody commit in a wave whose shadow has not passed, and asks nobody to', () => {
+  it('neither allows nor requests a commit in a wave whose shadow has not passed', () => {
     let passed = 0;
     always(
       (run) => {
@@ -376,7 +376,7 @@ describe('a rollout, whatever comes', () => {
     expect(passed).toBeGreaterThan(20);
   });
 
-  it('changes nothing on what it has heard already', () => {
+  it('ignores reports that it has already received', () => {
     always(({ moments }) => {
       for (const { before, event, state, at } of moments) {
         if (event.type !== 'reported' || rolloutHasEnded(state.head) || before.head.state === 'scheduled')
@@ -391,7 +391,7 @@ describe('a rollout, whatever comes', () => {
     }, 150);
   });
 
-  it('counts a failure once, however often and late it is told', () => {
+  it('counts a failure once, however often and late it is reported', () => {
     const run = new Run(begin({ waves: ['100%'], attempts: 2, backoffMs: 100, deadlineMs: 2000 }));
     const says = { do: 'report' as const, device: 'd0', sequence: 7, stale: false };
     const refuse = (state: string) => run.act({ ...says, state, error: true });
@@ -417,7 +417,7 @@ describe('a rollout, whatever comes', () => {
     }
   });
 
-  it('comes to an end when its devices do what they are told, whatever was before', () => {
+  it('ends if its devices do what is requested, whatever happened before', () => {
     always((run) => {
       oblige(run);
       expect(rolloutHasEnded(run.state.head), run.state.head.state).toBe(true);
@@ -425,7 +425,7 @@ describe('a rollout, whatever comes', () => {
     });
   });
 
-  it('comes to the same end when the platform stops at any point and goes on from what it saved', () => {
+  it('ends the same way if the platform restarts from its saved state at any point', () => {
     // A state is plain data: nothing that is needed is anywhere else.
     always(({ moments }) => {
       for (const { before, event, step, at } of moments.slice(0, 40)) {

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { type RolloutPolicyInput, rolloutPolicySchema } from '../../../src/lib/api/rollouts/schema.js';
 import { wishOf } from '../../../src/lib/fleet/rollout/draft.js';
 import { afterStep, rolloutStep } from '../../../src/lib/fleet/rollout/step.js';
 import type {
@@ -8,7 +9,6 @@ import type {
   World,
 } from '../../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../../src/lib/fleet/rollout/waves.js';
-import { type RolloutPolicyInput, rolloutPolicySchema } from '../../../src/lib/registry/rollouts/schema.js';
 
 /** A rollout to four devices, two and two, that is asked while some of them are there. */
 function rollout(policy: RolloutPolicyInput) {
@@ -32,7 +32,7 @@ function rollout(policy: RolloutPolicyInput) {
   return { at, commits };
 }
 
-it('opens no wave because the platform, just started, has not seen its devices yet', () => {
+it('opens no wave because a platform that was just started has not seen its devices yet', () => {
   const { at, commits } = rollout({});
   at(0, 'abcd', {}, { type: 'tick' });
   // Both of wave one have the offer; the platform is away, comes back, and a is the first that does too.
@@ -40,14 +40,14 @@ it('opens no wave because the platform, just started, has not seen its devices y
   expect(at(2000, 'ab', { returning: true }, commits('b')).wave).toBe(1);
 });
 
-it('opens it without who stays away', () => {
+it('opens the next wave without devices that stay offline', () => {
   const { at, commits } = rollout({});
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'a', { returning: true }, commits('a'));
   expect(at(40_000, 'acd', {}, { type: 'tick' }).wave).toBe(1);
 });
 
-it('takes nobody for silent who may be on the way back', () => {
+it('does not count devices as silent while they may still reconnect', () => {
   const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'abcd', {}, commits('a'), commits('b'));
@@ -56,7 +56,7 @@ it('takes nobody for silent who may be on the way back', () => {
   expect(at(21_000, 'ab', returning, { type: 'tick' })).toMatchObject({ state: 'running', wave: 1 });
 });
 
-it('takes them for silent once that time is over, and two minutes after the soak', () => {
+it('counts devices as silent two minutes after the soak, once the time to reconnect is over', () => {
   const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'abcd', {}, commits('a'), commits('b'));
@@ -65,7 +65,7 @@ it('takes them for silent once that time is over, and two minutes after the soak
   expect(at(131_000, '', {}, { type: 'tick' }).reason).toMatchObject({ code: 'AIOT_ROLLOUT_SILENT' });
 });
 
-it('goes on as soon as each device was there once after the soak, though not all at the same moment', () => {
+it('continues once each device was online after the soak, even if not all at the same time', () => {
   const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'abcd', {}, commits('a'), commits('b'));

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { rolloutPolicySchema } from '../../../src/lib/api/rollouts/schema.js';
 import { DeviceTable } from '../../../src/lib/fleet/rollout/table.js';
 import type { RolloutDevice } from '../../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../../src/lib/fleet/rollout/waves.js';
-import { rolloutPolicySchema } from '../../../src/lib/registry/rollouts/schema.js';
 
 const names = Array.from({ length: 1500 }, (_, i) => `d${i}`);
 const { devices } = startRollout({
@@ -42,7 +42,7 @@ describe('the devices of a rollout', () => {
     ]);
   });
 
-  it('stay as they are when some change, and share all that has not', () => {
+  it('do not change in place, and share all unchanged blocks with the changed table', () => {
     const changed = [as('d3', { state: 'offered', offered: 9 }), as('d1400', { state: 'failed' })];
     const after = table.with([...changed, { ...changed[0]!, name: 'stranger' }]);
     expect(table.get('d3')!.state).toBe('pending');
@@ -89,7 +89,7 @@ describe('the devices of a rollout', () => {
       { state: 'failed', holds: true, offer: 1 },
       { due: Infinity, asked: Infinity, offered: false, runs: true },
     ],
-  ])('are told of by their block: %o', (change, told) => {
+  ])('are summarized by their block: %o', (change, told) => {
     expect(DeviceTable.from([as('d0', change)]).blocks).toMatchObject([told]);
   });
 });

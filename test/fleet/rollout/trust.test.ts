@@ -1,4 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import {
+  type Release,
+  type RolloutPolicyInput,
+  rolloutPolicySchema,
+} from '../../../src/lib/api/rollouts/schema.js';
+import type { ShadowFigures } from '../../../src/lib/api/rollouts/shadow.js';
 import { wishOf } from '../../../src/lib/fleet/rollout/draft.js';
 import { afterStep, rolloutStep } from '../../../src/lib/fleet/rollout/step.js';
 import type {
@@ -8,12 +14,6 @@ import type {
   UpdateReport,
 } from '../../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../../src/lib/fleet/rollout/waves.js';
-import {
-  type Release,
-  type RolloutPolicyInput,
-  rolloutPolicySchema,
-} from '../../../src/lib/registry/rollouts/schema.js';
-import type { ShadowFigures } from '../../../src/lib/registry/rollouts/shadow.js';
 
 const release: Release = { kind: 'model', name: 'har', version: 2, sequence: 7 };
 const rollback: Release = { kind: 'model', name: 'har', version: 1, sequence: 8 };
@@ -57,8 +57,8 @@ const measured = (windows: number, disagreements: number, labels = {}): ShadowFi
   ...{ windows, disagreements, active: side, candidate: { ...side, labels } },
 });
 
-describe('devices that cannot be believed', () => {
-  it('go back with all others, though what they run did not count', () => {
+describe('untrustworthy devices', () => {
+  it('are rolled back with all the others, even if their commits did not count', () => {
     const one = rollout({ requireProof: true, onFailure: 'rollback', maxFailures: 0 });
     one.at(1, { type: 'tick' });
     one.at(2, one.says('a', committed(7)));
@@ -69,7 +69,7 @@ describe('devices that cannot be believed', () => {
     expect(one.state.head.state).toBe('rolledBack');
   });
 
-  it('are asked to go back once: who then fails has failed', () => {
+  it('are asked to roll back once, and count as failed if that fails', () => {
     const one = rollout({ requireProof: true, onFailure: 'rollback', maxFailures: 0 });
     one.at(1, { type: 'tick' });
     one.at(2, one.says('a', committed(7)));
@@ -80,7 +80,7 @@ describe('devices that cannot be believed', () => {
     expect(one.state.head.state).toBe('rolledBack');
   });
 
-  it('do not outweigh all others with the windows that they say they have seen', () => {
+  it('do not outweigh all the others with the number of windows that they claim', () => {
     const one = rollout({ shadow: { ms: 1000, minWindows: 10, maxDisagreement: '10%' } });
     one.at(1, { type: 'tick' });
     const said = [measured(1e15, 0), measured(20, 15), measured(20, 15)];
@@ -90,7 +90,7 @@ describe('devices that cannot be believed', () => {
     expect(one.state.head.state).toBe('paused');
   });
 
-  it('do not fill the rollout with answers of their own', () => {
+  it('do not fill the rollout with labels of their own', () => {
     const one = rollout({ shadow: { ms: 1000, minWindows: 1000, maxDisagreement: '10%' } });
     one.at(1, { type: 'tick' });
     const labels = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`l${i}`, 1]));

@@ -17,7 +17,8 @@ const image = writeNvs(
 );
 const golden = readFileSync(join(root, 'test', 'golden', 'flash', 'nvs', 'c_blobs.bin'));
 const refused = expect.objectContaining({
-  code: 'AIOT_NVS_MALFORMED',
+  code: 'AIOT_FILE_MALFORMED',
+  subject: 'nvs',
   message: expect.stringMatching(/^NVS, offset 0x[0-9a-f]+: \S/),
 });
 
@@ -31,7 +32,7 @@ const flipped = (bit: number, bytes = image) => {
 const ofMap = (bit: number) => (bit & 0x7fff) >= 256 && (bit & 0x7fff) < 512;
 
 describe('a damaged NVS image', () => {
-  it('is refused for every flipped bit outside the maps of entries, with the offset', () => {
+  it('is rejected with the offset for every flipped bit outside the entry maps', () => {
     const step = process.env.AIOT_LONG ? 1 : 19;
     let looked = 0;
     for (let bit = 0; bit < image.length * 8; bit += step) {
@@ -42,7 +43,7 @@ describe('a damaged NVS image', () => {
     expect(looked).toBeGreaterThan(6000);
   }, 600_000);
 
-  it('is refused for every bit of the map of entries that does not delete a number as a driver would', () => {
+  it('is rejected for every flipped bit of an entry map, unless it deletes a number as a driver does', () => {
     const accepted: number[] = [];
     for (let bit = 256; bit < 512; bit++) {
       try {
@@ -56,20 +57,20 @@ describe('a damaged NVS image', () => {
     expect(accepted).toEqual([3]);
   });
 
-  it.each([0, 1, 31, 4095, 4097, 16383])('is refused when it ends after %d bytes', (length) => {
+  it.each([0, 1, 31, 4095, 4097, 16383])('is rejected if it ends after %d bytes', (length) => {
     expect(() => readNvs(image.subarray(0, length))).toThrow(
       expect.objectContaining({ message: expect.stringContaining(`offset 0x${length.toString(16)}: `) }),
     );
   });
 
-  it('is refused when a page is missing', () => {
+  it('is rejected if a page is missing', () => {
     expect(() => readNvs(Buffer.concat([image.subarray(0, 0x1000), image.subarray(0x2000)]))).toThrow(
       refused,
     );
     expect(() => readNvs(golden.subarray(0x1000))).toThrow(refused);
   });
 
-  it('gives what can be read where it is asked to, and what is damaged', () => {
+  it('is salvaged on request, with a list of the damage', () => {
     const at = Buffer.from(image).indexOf('Workshop');
     const { entries, problems } = readNvs(flipped(at * 8), { salvage: true });
     expect(entries.map(({ key }) => key)).toEqual(['chan', 'cert']);
@@ -80,14 +81,14 @@ describe('a damaged NVS image', () => {
       },
     ]);
     expect(readNvs(image.subarray(0, 0x1800), { salvage: true }).problems.at(-1)?.reason).toBe(
-      'the last page is cut short',
+      'the last page is truncated',
     );
   });
 
   it.each([
     ['u32', 'u8', [1, 2]],
     ['u8', 'u8', null],
-  ] as const)('may have a key twice only with two types: %s and %s', (first, second, values) => {
+  ] as const)('can have a duplicate key only with different types: %s and %s', (first, second, values) => {
     const two = Buffer.from(
       writeNvs(
         [
@@ -104,7 +105,7 @@ describe('a damaged NVS image', () => {
     else expect(() => readNvs(two)).toThrow('NVS, offset 0x80: a.k1 is there twice; the later counts');
   });
 
-  it('never breaks the reader, whatever the bytes are', () => {
+  it('never crashes the reader, whatever the bytes are', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.nat({ max: image.length - 1 }), fc.nat({ max: 255 })), { maxLength: 40 }),
@@ -119,7 +120,7 @@ describe('a damaged NVS image', () => {
     );
   });
 
-  it('is nothing but an empty one where all is 0xff', () => {
+  it('is read as empty if all bytes are 0xff', () => {
     const empty = readNvs(Buffer.alloc(0x3000, 0xff));
     expect(empty).toMatchObject({ version: null, namespaces: [], entries: [], problems: [] });
   });

@@ -16,13 +16,13 @@ const items = async (name: string, version: 1 | 2 = 2) =>
     version,
   });
 
-describe('NVS images and ESP-IDF’s generator', () => {
+describe('NVS images compared with ESP-IDF’s generator', () => {
   it.each([
     ['a_basic', 'a_basic.bin', 2],
     ['a_basic', 'a_basic.v1.bin', 1],
     ['c_blobs', 'c_blobs.bin', 2],
     ['d_many', 'd_many.bin', 2],
-  ] as const)('agree byte by byte: %s.csv as %s', async (csv, bin, version) => {
+  ] as const)('are identical byte for byte: %s.csv as %s', async (csv, bin, version) => {
     const expected = bytes(bin);
     const made = writeNvs(await items(`${csv}.csv`, version), { size: expected.length, version });
     expect(Buffer.compare(made, expected)).toBe(0);
@@ -32,7 +32,7 @@ describe('NVS images and ESP-IDF’s generator', () => {
     expect(Buffer.compare(writeNvs(back, { size: expected.length, version }), expected)).toBe(0);
   });
 
-  it('differ in one key alone where a namespace is opened twice: it goes where it belongs', async () => {
+  it('differ only in the key of a reopened namespace, which goes into the correct namespace', async () => {
     const theirs = bytes('b_ns.bin');
     const made = writeNvs(await items('b_ns.csv'), { size: theirs.length });
     const at = theirs.indexOf('chan\0') - 8;
@@ -43,7 +43,7 @@ describe('NVS images and ESP-IDF’s generator', () => {
     expect(readNvs(theirs).entries).toContainEqual({ namespace: 'aiot', key: 'chan', type: 'u8', value: 6 });
   });
 
-  it('read every value back', () => {
+  it('are read back with every value', () => {
     const { namespaces, entries, pages } = readNvs(bytes('a_basic.bin'));
     expect(namespaces).toEqual(['storage']);
     expect(entries.map(({ value }) => value)).toEqual([

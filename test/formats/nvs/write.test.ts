@@ -47,7 +47,7 @@ const entries = fc.uniqueArray(entry, {
 });
 
 describe('writing NVS', () => {
-  it('keeps every value, in both versions, plain and encrypted, and as CSV', async () => {
+  it('preserves every value in both versions: plain, encrypted and as CSV', async () => {
     await fc.assert(
       fc.asyncProperty(entries, fc.constantFrom(1 as const, 2 as const), async (items, version) => {
         const made = writeNvs(items, { size: 0x40000, version });
@@ -65,7 +65,7 @@ describe('writing NVS', () => {
     );
   });
 
-  it('takes blobs over pages and strings up to a whole page', () => {
+  it('accepts blobs across pages and strings of up to a whole page', () => {
     const blob = Buffer.from(Array.from({ length: 60_000 }, (_, i) => i * 31));
     const long = 'x'.repeat(3999);
     const made = writeNvs(
@@ -84,26 +84,26 @@ describe('writing NVS', () => {
     ]);
   });
 
-  it('says how large a partition the values need', () => {
+  it('reports the partition size that the values need', () => {
     const blob: NvsItem = { namespace: 'a', key: 'b', type: 'blob', value: Buffer.alloc(9000) };
     expect(() => writeNvs([blob], { size: 0x3000 })).toThrow(
       expect.objectContaining({
         code: 'AIOT_NVS_UNFIT',
         message:
-          'the values take 3 pages, and 0x3000 bytes are 3, one of which stays empty: expected a size of 0x4000 or more',
+          'the values need 3 pages, but 0x3000 bytes are 3, one of which stays empty: expected a size of at least 0x4000',
       }),
     );
     expect(readNvs(writeNvs([blob], { size: 0x4000 })).entries).toEqual([blob]);
   });
 
-  it('fills a partition that is only read to its last page', () => {
+  it('fills a read-only partition to its last page', () => {
     const made = writeNvs([{ namespace: 'a', key: 'b', type: 'blob', value: Buffer.alloc(5000) }], {
       size: 0x2000,
     });
     expect(readNvs(made).pages.map(({ state }) => state)).toEqual(['full', 'active']);
   });
 
-  it.each([0, 100, 0x1001, -4096, Number.NaN])('refuses a size of %d', (size) => {
+  it.each([0, 100, 0x1001, -4096, Number.NaN])('rejects a size of %d', (size) => {
     expect(() => writeNvs([], { size })).toThrow('expected a size of whole pages (a multiple of 0x1000)');
   });
 
@@ -111,7 +111,7 @@ describe('writing NVS', () => {
     [6000, 'got 0x1770 (6000)', 'write --size 0x6000.'],
     [0x6001, 'got 0x6001 (24577)', 'Such as --size 0x7000.'],
     [100, 'got 0x64 (100)', 'Such as --size 0x3000.'],
-  ])('says what may be meant by a size of %d', (size, message, next) => {
+  ])('suggests a valid size instead of %d', (size, message, next) => {
     expect(() => writeNvs([], { size })).toThrow(
       expect.objectContaining({
         message: expect.stringContaining(message),
@@ -120,7 +120,7 @@ describe('writing NVS', () => {
     );
   });
 
-  it('refuses a size that no flash has, before making room for it', () => {
+  it('rejects a size larger than any flash before allocating memory', () => {
     expect(() => writeNvs([], { size: 0xffff_f000 })).toThrow('0x8000000 bytes at most), got 0xfffff000');
   });
 
@@ -151,7 +151,7 @@ describe('writing NVS', () => {
       'a.k: expected a whole number from 0 to 255 for u8, got 256',
     ],
     [
-      'a broken number',
+      'a fractional number',
       { ...place, type: 'i16', value: 0.5 },
       2,
       'a.k: expected a whole number from -32768 to 32767 for i16, got 0.5',
@@ -160,7 +160,7 @@ describe('writing NVS', () => {
       'a string with a NUL',
       { ...place, type: 'string', value: 'a\0b' },
       2,
-      'a.k: expected a string without a NUL in it',
+      'a.k: expected a string without NUL characters',
     ],
     [
       'a long string',
@@ -180,27 +180,27 @@ describe('writing NVS', () => {
       1,
       'a.k: expected at most 1984 bytes for a blob (version 1), got 1985',
     ],
-  ])('refuses %s', (_, item, version, message) => {
+  ])('rejects %s', (_, item, version, message) => {
     expect(() => writeNvs([item], { size: 0x4000, version })).toThrow(
       expect.objectContaining({ code: 'AIOT_NVS_UNFIT', message }),
     );
   });
 
-  it('refuses a key given twice, and more namespaces than there are numbers', () => {
+  it('rejects a duplicate key, and too many namespaces', () => {
     const item: NvsItem = { ...place, type: 'u8', value: 1 };
-    expect(() => writeNvs([item, item], { size: 0x4000 })).toThrow('a.k is given twice');
+    expect(() => writeNvs([item, item], { size: 0x4000 })).toThrow('a.k is specified twice');
     const many = Array.from(
       { length: 255 },
       (_, i): NvsItem => ({ namespace: `n${i}`, key: 'k', type: 'u8', value: 1 }),
     );
     expect(() => writeNvs(many, { size: 0x10000 })).toThrow(
-      'expected at most 254 namespaces, and n254 is one more',
+      'expected at most 254 namespaces, but n254 is another one',
     );
   });
 });
 
-describe('the CSV of NVS', () => {
-  it('takes quotes, line ends, comments, files and fillings', async () => {
+describe('the NVS CSV parser', () => {
+  it('accepts quotes, line endings, comments, files and padding', async () => {
     const text =
       '\uFEFFkey,type,encoding,value\r\n# Wi-Fi\r\nwifi,namespace,,\r\npass,data,string,"a ""b"", c"\r\n\r\npem,data,string,"x\r\ny\r\n"\r\nf,file,base64,f.b64\r\nz,data,blob_sz_fill(4;0x55),ab\r\nn,data,i32,-0x10\r\n';
     const read = await parseNvsCsv(text, async (path) => Buffer.from(path === 'f.b64' ? 'aGVs\nbG8=\n' : ''));
@@ -219,7 +219,7 @@ describe('the CSV of NVS', () => {
   });
 
   it.each([
-    ['no namespace', ['a,data,u8,1'], 'nvs.csv:2: expected a namespace before the first key'],
+    ['a key without a namespace', ['a,data,u8,1'], 'nvs.csv:2: expected a namespace before the first key'],
     [
       'an unknown type',
       ['n,namespace,,', 'a,text,u8,1'],
@@ -231,7 +231,7 @@ describe('the CSV of NVS', () => {
       'nvs.csv:3: n.a: expected an encoding such as u32, string or base64, got "float"',
     ],
     [
-      'a number that is none',
+      'an invalid number',
       ['n,namespace,,', 'a,data,u8,x'],
       'nvs.csv:3: n.a: expected a whole number for u8, got "x"',
     ],
@@ -241,12 +241,12 @@ describe('the CSV of NVS', () => {
       'nvs.csv:3: n.a: expected u8 to be from 0 to 255, got 256',
     ],
     [
-      'odd hex',
+      'incomplete hex',
       ['n,namespace,,', 'a,data,hex2bin,abc'],
       'nvs.csv:3: n.a: expected pairs of hexadecimal digits for hex2bin',
     ],
     [
-      'odd base64',
+      'incomplete base64',
       ['n,namespace,,', 'a,data,base64,abc'],
       'nvs.csv:3: n.a: expected base64 with its padding',
     ],
@@ -254,12 +254,12 @@ describe('the CSV of NVS', () => {
     [
       'a comma in a value',
       ['n,namespace,,', 'a,data,string,x,y'],
-      'nvs.csv:3: expected 4 cells, got 5 (quote a value that has commas)',
+      'nvs.csv:3: expected 4 cells, got 5 (put values that contain commas in quotes)',
     ],
     [
-      'a key twice',
+      'a duplicate key',
       ['n,namespace,,', 'a,data,u8,1', 'b,data,u8,1', 'a,data,u8,2'],
-      'nvs.csv:5: n.a is there already, in line 3',
+      'nvs.csv:5: n.a is already defined in line 3',
     ],
     [
       'a long key',
@@ -267,34 +267,34 @@ describe('the CSV of NVS', () => {
       'nvs.csv:3: expected the key "sixteen-letters-" to be 1 to 15 bytes of text, got 16 bytes',
     ],
     [
-      'text behind a quote',
+      'text after a quote',
       ['n,namespace,,', 'a,data,string,"x"y'],
       'nvs.csv:3: expected a comma after a quoted cell, got "y"',
     ],
     [
-      'more than is filled',
+      'a value longer than its padded size',
       ['n,namespace,,', 'a,data,blob_fill(2;0xff),abc'],
-      'nvs.csv:3: n.a: expected at most 2 bytes to fill up, got 3',
+      'nvs.csv:3: n.a: expected at most 2 bytes of padding, got 3',
     ],
-  ])('refuses %s with the line', async (_, rows, message) => {
+  ])('rejects %s with the line number', async (_, rows, message) => {
     await expect(parse(...rows)).rejects.toThrow(expect.objectContaining({ message }));
   });
 
-  it('refuses another header', async () => {
+  it('rejects an unknown header', async () => {
     await expect(parseNvsCsv('name,value\n', noFiles)).rejects.toThrow(
       'nvs.csv:1: expected the header key,type,encoding,value, got "name,value"',
     );
     await expect(parseNvsCsv('', noFiles)).rejects.toThrow('got an empty file');
   });
 
-  it('never shows a string that is refused, for it may be a secret', async () => {
+  it('never prints a rejected string, because it might be a secret', async () => {
     const long = `hunter2${'x'.repeat(4000)}`;
     await expect(parse('n,namespace,,', `a,data,string,${long}`)).rejects.toThrow(/^(?!.*hunter2)/);
   });
 });
 
-describe('keys of NVS', () => {
-  it('are kept in a partition with their CRC', () => {
+describe('NVS keys', () => {
+  it('are stored in a partition with their CRC', () => {
     const partition = writeNvsKeys(keys);
     expect(readNvsKeys(partition)).toEqual(keys);
     for (const at of [0, 63, 64, 67, 68, 4095]) {
@@ -303,19 +303,21 @@ describe('keys of NVS', () => {
       expect(() => readNvsKeys(damaged)).toThrow(/^nvs_keys, offset 0x/);
     }
     expect(() => readNvsKeys(partition.subarray(0, 60))).toThrow(
-      'nvs_keys, offset 0x3c: expected 0x1000 bytes, the file ends here',
+      'nvs_keys, offset 0x3c: expected 0x1000 bytes, but the file ends here',
     );
     expect(() => writeNvsKeys(Buffer.alloc(64))).toThrow('expected two different keys');
     expect(() => writeNvsKeys(keys.subarray(1))).toThrow('expected 64 bytes of keys, got 63');
   });
 
-  it('are asked for where a partition is encrypted', () => {
+  it('are requested if a partition is encrypted', () => {
     const made = encryptNvs(
       writeNvs([{ namespace: 'a', key: 'k', type: 'u8', value: 1 }], { size: 0x3000 }),
       keys,
     );
     expect(() => readNvs(made)).toThrow(
-      expect.objectContaining({ next: 'If it is encrypted, give the keys: --keys nvs_keys.bin' }),
+      expect.objectContaining({
+        next: 'If the partition is encrypted, specify the keys: --keys nvs_keys.bin',
+      }),
     );
   });
 });

@@ -15,7 +15,7 @@ const golden = join(root, 'test/golden/har-row.csv');
 const expected = { 'Nats-Expected-Stream': 'RPI' };
 
 describeReal('nats', 'the motion system with its original containers', () => {
-  describeReal('streams', 'of nats-py and pandas, over TLS and a token', () => {
+  describeReal('streams', 'with nats-py and pandas, over TLS with a token', () => {
     let server: MotionServer;
     let client: NatsConnection;
     const options = () => ({ env: server.env, credentials: server.credentials });
@@ -33,7 +33,7 @@ describeReal('nats', 'the motion system with its original containers', () => {
       await manager.streams.delete('RPI').catch(() => {});
     });
 
-    it('makes the stream as the original had it, and sends axes that its extractor reads as the same floats', async () => {
+    it('creates the original stream, and sends axes that the original extractor reads as the same floats', async () => {
       const samples = recordingSamples(walking).slice(0, 500);
       samples[3] = [1e-5, -0, 2];
       const sensing = startStage({
@@ -69,7 +69,7 @@ describeReal('nats', 'the motion system with its original containers', () => {
       expect(said[3]).toEqual({ rows: 500 });
     });
 
-    it('answers a table of its extractor by column name', async () => {
+    it('predicts from a table of the original extractor, matching columns by name', async () => {
       const samples = recordingSamples(walking);
       const bundle = harBundle(samples);
       await startStage({
@@ -94,7 +94,7 @@ describeReal('nats', 'the motion system with its original containers', () => {
       expect(await predict.stop()).toMatchObject({ taken: 1, published: 1, refused: 0 });
     });
 
-    it('takes what its sensor sends, and gives its predictor tables whose figures numpy agrees with', async () => {
+    it('reads samples from the original sensor, and sends its predictor features that match numpy', async () => {
       const extract = startStage({ stage: 'extract', ...options() });
       await extract.told('ready');
       const [sent, tables] = await Promise.all([
@@ -118,7 +118,7 @@ describeReal('nats', 'the motion system with its original containers', () => {
       });
     });
 
-    it('answers what the samples themselves are answered, and its output service reads the labels', async () => {
+    it('predicts the same as from raw samples, and the original output service reads the labels', async () => {
       const samples = recordingSamples(walking);
       const bundle = harBundle(samples);
       const direct = createPredictor(bundle);
@@ -144,7 +144,7 @@ describeReal('nats', 'the motion system with its original containers', () => {
       expect(await predict.stop()).toMatchObject({ taken: 2, published: 2, refused: 0 });
     });
 
-    it('votes on labels of its predictor and publishes the bare winner', async () => {
+    it('votes on labels from the original predictor, and publishes only the winning label', async () => {
       const output = startStage({ stage: 'output', ...options() });
       await output.told('ready');
       const heard = server.container('listen', 4);

@@ -14,7 +14,7 @@ import {
 } from '../../support/motion-server.js';
 import { describeReal } from '../../support/real.js';
 
-describeReal('nats', 'the motion system whole, from recordings to labels', () => {
+describeReal('nats', 'the motion system end to end, from recordings to labels', () => {
   let dir: string;
   let server: MotionServer;
   let project: Project;
@@ -57,7 +57,7 @@ describeReal('nats', 'the motion system whole, from recordings to labels', () =>
     return sense.ended;
   };
 
-  it('makes the stages of a recording say what was done in it', async () => {
+  it('labels each replayed recording with its activity', async () => {
     const start = (stage: Parameters<typeof startStage>[0]) => {
       const begun = startStage(stage);
       running.push(begun);

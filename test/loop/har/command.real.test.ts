@@ -15,7 +15,7 @@ describeReal('nats', 'aiot loop run --stage', () => {
   });
   afterAll(() => server?.stop());
 
-  it("runs a stage for a while by the original's environment, and tells what it did", async () => {
+  it("runs a stage for a limited time with the original's environment, and reports its counts", async () => {
     process.env.NATS_ADDRESS = `127.0.0.1:${server.port}`;
     try {
       const sensor = 'file:templates/har-imu/data/recordings/walking1.csv?rate=100&speed=max';
@@ -43,7 +43,7 @@ describeReal('nats', 'aiot loop run --stage', () => {
         '--project',
         dir,
         '--for',
-        '4s',
+        '8s',
         '--json',
       ]);
       await rm(dir, { recursive: true });
@@ -63,14 +63,18 @@ describeReal('nats', 'aiot loop run --stage', () => {
 describe('aiot loop run --stage', () => {
   it.each([
     ['without a server', ['output'], 'AIOT_USAGE'],
-    ['with a stage that there is not', ['train'], 'AIOT_USAGE'],
+    ['with an unknown stage', ['train'], 'AIOT_USAGE'],
     [
-      'with labels for elsewhere from a stage that has none',
+      'with --out for a stage that produces no labels',
       ['extract', '--out', 'mqtt://127.0.0.1/x'],
       'AIOT_LOOP_STAGE',
     ],
-    ['with a sensor where there is none', ['predict', '--sensor', 'i2c://1/lsm6ds3tr-c'], 'AIOT_LOOP_STAGE'],
-  ])('is refused %s', async (_, words, code) => {
+    [
+      'with --sensor for a stage that reads no sensor',
+      ['predict', '--sensor', 'i2c://1/lsm6ds3tr-c'],
+      'AIOT_LOOP_STAGE',
+    ],
+  ])('fails %s', async (_, words, code) => {
     const dir = await empty();
     const result = await runCli(['loop', 'run', '--project', dir, '--json', '--stage', ...words]);
     await rm(dir, { recursive: true });

@@ -13,7 +13,7 @@ const sample = (i: number) => {
   return [value, 2 * value + 1, -value];
 };
 
-describeReal('nats', 'stages of the motion system when things go wrong', () => {
+describeReal('nats', 'a stage of the motion system under faults', () => {
   let server: MotionServer;
   let client: NatsConnection;
   const options = () => ({ env: server.env, credentials: server.credentials });
@@ -65,7 +65,7 @@ describeReal('nats', 'stages of the motion system when things go wrong', () => {
     }
   };
 
-  it('leave out a sample of which an axis never came, and shift nothing', async () => {
+  it('drops a sample with a missing axis, and shifts no other axis', async () => {
     await makeStream();
     const extract = startStage({ stage: 'extract', ...options() });
     await extract.told('ready');
@@ -79,7 +79,7 @@ describeReal('nats', 'stages of the motion system when things go wrong', () => {
     expect(await extract.stop()).toMatchObject({ taken: 1000, windows: 2, published: 2, lost: 3 });
   });
 
-  it('hold a window that is not full over a pause and over a restart', async () => {
+  it('keeps a partly filled window across a pause and a restart', async () => {
     await makeStream();
     const first = startStage({ stage: 'extract', ...options() });
     await first.told('ready');
@@ -102,7 +102,7 @@ describeReal('nats', 'stages of the motion system when things go wrong', () => {
     expect(await second.stop()).toMatchObject({ taken: 500, windows: 1, lost: 0 });
   });
 
-  it('send every sample once and in order when the server is killed in between, and make windows of them', async () => {
+  it('delivers every sample once and in order, in complete windows, when the server is killed midway', async () => {
     let go = () => {};
     const half = new Promise<void>((resolve) => {
       go = resolve;
@@ -144,7 +144,7 @@ describeReal('nats', 'stages of the motion system when things go wrong', () => {
     expect(await extract.stop()).toMatchObject({ taken: 1000, windows: 2, lost: 0 });
   });
 
-  it('wait for a server that is not there yet, and begin anew when somebody makes the stream again', async () => {
+  it('waits for a server that is not running yet, and starts over when the stream is recreated', async () => {
     await server.kill();
     const extract = startStage({ stage: 'extract', ...options() });
     await extract.told('away');
@@ -171,7 +171,7 @@ describeReal('nats', 'stages of the motion system when things go wrong', () => {
     expect(await extract.stop()).toMatchObject({ windows: 2, lost: 0 });
   });
 
-  it('take nothing for a table that is none, and go on', async () => {
+  it('rejects an invalid feature table, and continues', async () => {
     const bundle = harBundle(Array.from({ length: 1500 }, (_, i) => sample(i)));
     const keeper = keeperOf(bundle);
     const predict = startStage({ stage: 'predict', ...options(), openModels: async () => keeper });
@@ -192,7 +192,7 @@ describeReal('nats', 'stages of the motion system when things go wrong', () => {
     await extract.stop();
   });
 
-  it('refuse a model of other features, and a sensor without three axes', async () => {
+  it('rejects a model with other features, and a sensor without three axes', async () => {
     const bundle = harBundle(Array.from({ length: 1500 }, (_, i) => sample(i)));
     const other = {
       ...bundle,
@@ -208,7 +208,7 @@ describeReal('nats', 'stages of the motion system when things go wrong', () => {
     await expect(sense.ended).rejects.toMatchObject({ code: 'AIOT_LOOP_STAGE' });
   });
 
-  it('go by one record a sample where an address has a subject', async () => {
+  it('uses one record per sample if the address has a subject', async () => {
     const url = `nats://127.0.0.1:${server.port}/samples?servername=nats`;
     const samples = Array.from({ length: 1000 }, (_, i) => sample(i));
     const sense = startStage({

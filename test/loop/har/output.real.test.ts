@@ -8,7 +8,7 @@ import { describeReal } from '../../support/real.js';
 import { type Redis, startRedis } from '../../support/redis.js';
 
 describeReal('nats', 'the output service of the motion system', () => {
-  describeReal('redis', 'with a Redis over TLS and a stand-in of the Bot API', () => {
+  describeReal('redis', 'with Redis over TLS and a mock Bot API', () => {
     let server: MotionServer;
     let client: NatsConnection;
     let redis: Redis;
@@ -98,7 +98,7 @@ describeReal('nats', 'the output service of the motion system', () => {
       }
     };
 
-    it('keeps the last labels in the three keys, publishes the winner, and tells a change once', async () => {
+    it('stores the latest labels in Redis, publishes the winner, and reports each change to Telegram once', async () => {
       const stage = await begin();
       await say('walking', 'walking', 'walking', 'walking', 'resting', 'resting', 'resting');
       await stage.told('label', 7);
@@ -114,7 +114,7 @@ describeReal('nats', 'the output service of the motion system', () => {
       expect(await stage.stop()).toMatchObject({ taken: 7, published: 6, refused: 0 });
     });
 
-    it('goes on after a restart where it was, without telling it again', async () => {
+    it('resumes after a restart without reporting the same label again', async () => {
       const first = await begin();
       await say('walking', 'walking');
       await first.told('label', 2);
@@ -131,7 +131,7 @@ describeReal('nats', 'the output service of the motion system', () => {
       expect(told.map(({ text }) => text)).toEqual(['walking']);
     });
 
-    it("takes over from the original's own service, whose fillers are no labels", async () => {
+    it('takes over from the original service, whose placeholders are not labels', async () => {
       await redis.cli(
         'MSET',
         'first_val',
@@ -149,7 +149,7 @@ describeReal('nats', 'the output service of the motion system', () => {
       expect(await kept()).toEqual(['walking', 'walking', '', 'walking']);
     });
 
-    it('goes on voting without its Redis, and brings it up to date when that is back', async () => {
+    it('keeps voting while Redis is down, and updates Redis when it is back', async () => {
       const stage = await begin();
       await say('walking');
       await stage.told('label');
@@ -165,7 +165,7 @@ describeReal('nats', 'the output service of the motion system', () => {
       await stage.stop();
     });
 
-    it('tells Telegram the newest label when it takes one again', async () => {
+    it('sends Telegram the newest label when it accepts messages again', async () => {
       const stage = await begin();
       // More than the sink itself tries, so that it is given back.
       refusing = 2;
@@ -176,7 +176,7 @@ describeReal('nats', 'the output service of the motion system', () => {
       await stage.stop();
     });
 
-    it('refuses what is no label, and does not trip over it', async () => {
+    it('rejects invalid labels, and continues', async () => {
       const stage = await begin();
       await say('', '{"label":"walking"}', 'x'.repeat(100), 'walking\n');
       await stage.told('label');
@@ -184,7 +184,7 @@ describeReal('nats', 'the output service of the motion system', () => {
       expect(await stage.stop()).toMatchObject({ taken: 4, published: 1, refused: 3 });
     });
 
-    it('says at once that a password or a bot is wrong', async () => {
+    it('fails at once if a password, a token, or a bot key is wrong', async () => {
       const codeOf = async (env: Record<string, string>) =>
         begin(env).then(
           (stage) => stage.ended,

@@ -8,8 +8,8 @@ import { createWindows, decodeFrame, encodeFrame } from '../../../src/lib/loop/h
 import { fc } from '../../support/property.js';
 import { describeReal, recordingsFolder } from '../../support/real.js';
 
-describeReal('python3', 'to Python', () => {
-  it('has the digits of its own repr', () => {
+describeReal('python3', 'a float formatted for Python', () => {
+  it('has the same digits as Python’s repr', () => {
     const values = [
       ...[
         0,
@@ -46,9 +46,9 @@ describeReal('python3', 'to Python', () => {
   });
 });
 
-describeReal('recordings', 'of the original recordings', () => {
+describeReal('recordings', 'the features of the original recordings', () => {
   const har = recordingsFolder;
-  it('has its figures, to 1e-9, for the first window of each: of 501 samples as the original trained', () => {
+  it('match the original values to 1e-9 for the first window of 501 samples of each', () => {
     let worst = { difference: 0, where: '' };
     const files = readdirSync(join(har, 'recordings'));
     for (const file of files) {

@@ -6,7 +6,7 @@ import { motionServer } from '../../../src/lib/loop/har/stage.js';
 import { createWindows, decodeFrame, encodeFrame } from '../../../src/lib/loop/har/windows.js';
 import { fc } from '../../support/property.js';
 
-describe('rows of x, y and z', () => {
+describe('the row assembler for x, y, and z', () => {
   /** The stream's sequences as a publisher of samples and others make them; `lost` never got there. */
   const published = (
     samples: number,
@@ -66,11 +66,11 @@ describe('rows of x, y and z', () => {
     expect(orphans.length).toBeLessThanOrEqual(2 * new Set(lost.map((text) => text.split('.')[0])).size);
   };
 
-  it('are those of one sample, whatever is lost, whatever lies between, and however the axes arrive', () => {
+  it('never mixes samples, whatever is lost or interleaved, and however the axes arrive', () => {
     fc.assert(fc.property(fc.record(cases), (one) => holds(one, true)));
   });
 
-  it('are so without being told which sample a message is of, unless three in a row are lost', () => {
+  it('never mixes unnumbered samples either, unless three messages in a row are lost', () => {
     const threeInARow = (lost: string[]) => {
       const at = new Set(lost.map((text) => 3 * Number(text.split('.')[0]) + Number(text.split('.')[1])));
       return [...at].some((place) => at.has(place + 1) && at.has(place + 2));
@@ -79,7 +79,7 @@ describe('rows of x, y and z', () => {
     fc.assert(fc.property(rare, (one) => holds(one, false)));
   });
 
-  it('count a sample once, whichever of its axes never came', () => {
+  it('counts a lost sample once, whichever of its axes are missing', () => {
     const lostOf = (...lost: string[]) => put(published(10, new Set(lost), new Set()), []).lost;
     expect(lostOf()).toBe(0);
     expect([lostOf('3.0'), lostOf('3.1'), lostOf('3.2')]).toEqual([1, 1, 1]);
@@ -87,7 +87,7 @@ describe('rows of x, y and z', () => {
     expect(lostOf('3.1', '5.0', '8.2')).toBe(3);
   });
 
-  it('do not wait without end for an axis that never comes', () => {
+  it('stops waiting for an axis that never arrives', () => {
     const rows = createRows();
     for (let i = 0; i < 1500; i++) rows.push(0, { sequence: i + 1, time: i, value: 1 });
     let given = 0;
@@ -95,15 +95,15 @@ describe('rows of x, y and z', () => {
     expect(given).toBe(500);
   });
 
-  it('take no message twice', () => {
+  it('ignores a repeated message', () => {
     const rows = createRows();
     const message = { sequence: 4, time: 1, value: 1 };
     expect([rows.push(0, message), rows.push(0, message)]).toEqual([true, false]);
   });
 });
 
-describe('a float on x, y and z', () => {
-  it('is read back as it was, and nothing else is taken for one', () => {
+describe('a float on x, y, or z', () => {
+  it('round-trips exactly, and invalid text is not accepted as one', () => {
     fc.assert(
       fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) => {
         expect(Object.is(floatOf(Buffer.from(pythonFloat(value))), value)).toBe(true);
@@ -119,7 +119,7 @@ describe('a float on x, y and z', () => {
 });
 
 describe('a table on feats', () => {
-  it('is base64 of columns, index and data, and comes back by name', () => {
+  it('is base64 of columns, index, and data, and is read back by column name', () => {
     const text = Buffer.from(
       Buffer.from(encodeFrame(['a', 'b'], [1.5, Number.NaN])).toString(),
       'base64',
@@ -131,7 +131,7 @@ describe('a table on feats', () => {
     ]);
   });
 
-  it('is nothing else', () => {
+  it('is rejected if it is malformed', () => {
     const of = (value: unknown) => Buffer.from(Buffer.from(JSON.stringify(value)).toString('base64'));
     const bad = [
       Buffer.from('walking'),
@@ -148,7 +148,7 @@ describe('a table on feats', () => {
 });
 
 describe('windows', () => {
-  it('follow each other without overlap, and do not reach over a pause longer than messages live', () => {
+  it('do not overlap, and do not span a pause longer than the message lifetime', () => {
     const windows = createWindows(500);
     const sample = (i: number) => [Math.sin(i), Math.cos(i), 1] as const;
     let full = 0;
@@ -159,7 +159,7 @@ describe('windows', () => {
     expect(windows.continues(1e12)).toBe(true);
   });
 
-  it('are of the low-passed signal where that is asked for, across their ends', () => {
+  it('are low-pass filtered on request, without a transient at window boundaries', () => {
     const [plain, smooth] = [createWindows(500), createWindows(500, 12)];
     const rows: number[][] = [];
     for (let i = 0; i < 1000; i++) {
@@ -173,7 +173,7 @@ describe('windows', () => {
   });
 });
 
-describe('the vote of the output service', () => {
+describe('the majority vote of the output service', () => {
   const run = (labels: string[], from: LabelState = noLabels) => {
     let state = from;
     return labels.map((label) => {
@@ -183,24 +183,24 @@ describe('the vote of the output service', () => {
     });
   };
 
-  it('takes the most frequent of the last four, leaves ties open, and counts four of a kind', () => {
+  it('picks the most frequent of the last four labels, and leaves ties undecided', () => {
     expect(run(['a', 'a', 'a', 'a', 'b', 'b', 'b', 'b'])).toEqual(['a', 'a', 'a', 'a', 'a', null, 'b', 'b']);
     expect(run(['a', 'b', 'c', 'd', 'd'])).toEqual(['a', null, null, null, 'd']);
     expect(run(['a', 'b', 'a', 'c', 'b'])).toEqual(['a', null, 'a', 'a', 'b']);
   });
 
-  it('says that the winner changed, once', () => {
+  it('reports a new winner once', () => {
     const first = voteLabel(noLabels, 'a');
     expect(first).toMatchObject({ winner: 'a', changed: true });
     expect(voteLabel(first.state, 'a')).toMatchObject({ winner: 'a', changed: false });
   });
 
-  it('moves labels on as the original does, also where it says nothing', () => {
+  it('shifts its labels as the original does, even on a tie', () => {
     const { state } = voteLabel({ first: 'b', second: 'a', third: 'a', previous: 'a' }, 'b');
     expect(state).toEqual({ first: 'b', second: 'b', third: 'a', previous: 'a' });
   });
 
-  it("takes the original's fillers for nothing", () => {
+  it("ignores the original's placeholders", () => {
     expect(cleaned({ first: 'walking', second: 'placeholder', third: '', previous: 'placeholder' })).toEqual({
       first: 'walking',
       second: null,
@@ -210,11 +210,11 @@ describe('the vote of the output service', () => {
   });
 });
 
-describe('the server of the motion system', () => {
+describe('the server address of the motion system', () => {
   const of = (env: Record<string, string>, urls: string[] = [], credentials = {}) =>
     motionServer({ stage: 'sense', env, urls, credentials });
 
-  it("is the original's address, by the name in its certificate where there is a CA", () => {
+  it("is the original's variable, with the name in its certificate if there is a CA", () => {
     const bare = of({ NATS_ADDRESS: 'pi.local', NATS_TOKEN: 's' });
     expect([bare.urlOf('x'), bare.endpoint, bare.options.token]).toEqual([
       'nats://pi.local/x',
@@ -229,7 +229,7 @@ describe('the server of the motion system', () => {
     );
   });
 
-  it('is a URL before that, whose subject is one of records, and keeps its secrets out of names', () => {
+  it('is taken from a URL first, uses its subject for records, and is shown without credentials', () => {
     const server = of({ NATS_ADDRESS: 'other' }, ['i2c://1/lsm6ds3tr-c', 'nats://tok@pi.local/samples']);
     expect(server).toMatchObject({ subject: 'samples', endpoint: 'nats://pi.local' });
     expect(server.options).toMatchObject({ username: 'tok' });
@@ -237,7 +237,7 @@ describe('the server of the motion system', () => {
     expect(of({}, ['nats://pi.local/output']).subject).toBe('');
   });
 
-  it('is asked for where nobody names one', () => {
+  it('is required', () => {
     expect(() => of({})).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
   });
 });

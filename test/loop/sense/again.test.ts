@@ -50,8 +50,8 @@ async function run(attempts: (ErrorCode | (() => RawSource))[], patient = false)
   return { source, apart, told, opened };
 }
 
-describe('a sensor that is lost', () => {
-  it('is opened again with longer and longer waits, and what comes then follows nothing', async () => {
+describe('a lost sensor', () => {
+  it('is reopened with increasing delays, and its next samples are marked as not contiguous', async () => {
     const closed: string[] = [];
     const gone = ['AIOT_SENSOR_NOT_FOUND', 'AIOT_SENSOR_NOT_FOUND', 'AIOT_SENSOR_DENIED'] as const;
     const { source, apart, told, opened } = await run([
@@ -66,7 +66,7 @@ describe('a sensor that is lost', () => {
     expect(closed).toEqual(['closed']);
   });
 
-  it('is waited for from the beginning where that is wanted, but not for what is written wrong', async () => {
+  it('is awaited at startup if requested, unless its address is invalid', async () => {
     expect(
       (await run(['AIOT_SENSOR_NOT_FOUND', 'AIOT_SENSOR_FAILED', () => failing(null)], true)).opened,
     ).toEqual([0, 500, 1500]);
@@ -74,11 +74,11 @@ describe('a sensor that is lost', () => {
     await expect(run(['AIOT_SENSOR_NOT_FOUND'])).rejects.toMatchObject({ code: 'AIOT_SENSOR_NOT_FOUND' });
   });
 
-  it('does not hide a bug of ours', async () => {
+  it('does not hide an internal error', async () => {
     await expect(run([() => failing('AIOT_BUG')])).rejects.toMatchObject({ code: 'AIOT_BUG' });
   });
 
-  it('is let go of at once when it is closed while it is waited for', async () => {
+  it('stops being retried as soon as it is closed', async () => {
     const source = await openAgain(
       (() => {
         let first = true;
@@ -106,14 +106,14 @@ describe('a sensor that is lost', () => {
   });
 });
 
-describe('other places of samples', () => {
+describe('a sample source', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-places-'));
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it('reads lines of a program from standard input to their end', async () => {
+  it('reads lines from standard input until it ends', async () => {
     const input = Readable.from(['boot ok\r\n', '0.1 0.2 0.3\r\n0.4 0.5', ' 0.6\r\n', '0.7 0.8 0.9']);
     const events: SensingEvent[] = [];
     const sensing = await openSensing({
@@ -124,11 +124,11 @@ describe('other places of samples', () => {
     });
     expect((await allOf(sensing)).values).toEqual([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]);
     expect(events[0]?.text).toBe(
-      'a message is no sample: expected 3 numbers (x, y, z), got ["boot","ok"] (1 so far)',
+      'a message is not a sample: expected 3 numbers (x, y, z), got ["boot","ok"] (1 so far)',
     );
   });
 
-  it('reads what aiot stream record has kept, at the times it has', async () => {
+  it('reads a file of aiot stream record with its timestamps', async () => {
     const line = (t: number) =>
       JSON.stringify({ topic: 'm', time: 1_795_000_000_000 + t, payload: { x: t, y: 0, z: 1 } });
     const file = join(folder, 'kept.ndjson');
@@ -141,7 +141,7 @@ describe('other places of samples', () => {
     expect(lost).toEqual([[4, 1]]);
   });
 
-  it('finds a recording below the folder that it is told of', async () => {
+  it('resolves a recording relative to the base folder', async () => {
     await writeFile(join(folder, 'r.csv'), 'x,y,z\n1,2,3\n');
     const sensing = await openSensing({
       sensor: 'file:r.csv?speed=max',
@@ -151,7 +151,7 @@ describe('other places of samples', () => {
     expect((await allOf(sensing)).values).toEqual([1, 2, 3]);
   });
 
-  it('makes up rows of the table of a project that has one', async () => {
+  it('simulates rows from the project’s table', async () => {
     await writeFile(join(folder, 'rows.csv'), 'temp,hum,label\n20,40,low\n30,60,high\n');
     await writeFile(
       join(folder, 'aiot.yaml'),
@@ -173,14 +173,14 @@ describe('other places of samples', () => {
     ['file:none.csv', 'AIOT_FILE_NOT_FOUND', 'none.csv'],
     ['i2c://sim/none', 'AIOT_SENSOR_URL', 'none'],
     ['serial:///dev/none', 'AIOT_SERIAL_NOT_FOUND', '/dev/none'],
-  ])('refuses %s', async (sensor, code, message) => {
+  ])('rejects %s', async (sensor, code, message) => {
     await expect(openSensing({ sensor, contract: motion })).rejects.toMatchObject({
       code,
       message: expect.stringContaining(message),
     });
   });
 
-  it('wants a sensor, or to make one up', async () => {
+  it('is required', async () => {
     await expect(openSensing({ contract: motion })).rejects.toMatchObject({ code: 'AIOT_SENSOR_MISSING' });
   });
 });

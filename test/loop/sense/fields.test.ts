@@ -22,7 +22,7 @@ function map(has: { name: string; unit: string }[], wants: [name: string, unit: 
   ]);
 }
 
-describe('fields of a sensor as those of a project', () => {
+describe('sensor fields mapped to project fields', () => {
   it.each<[string, [string, string][], string, unknown[]]>([
     [
       'by name, in the project’s order',
@@ -54,7 +54,7 @@ describe('fields of a sensor as those of a project', () => {
     ],
     ['bare axes of a magnetometer, converted', [['z', 'uT']], '', [['mz', 100, 0]]],
     [
-      'as people write them',
+      'in common spellings',
       [
         ['acc_x', 'g'],
         ['GyroY', 'dps'],
@@ -80,7 +80,7 @@ describe('fields of a sensor as those of a project', () => {
     expect(map(imu, wants, query)).toEqual(expected);
   });
 
-  it('takes the only field for the only one that is wanted', () => {
+  it('match a single field to the only expected one', () => {
     expect(map([{ name: 'sound', unit: 'dB' }], [['level', 'dB']])).toEqual([['sound']]);
   });
 
@@ -100,14 +100,14 @@ describe('fields of a sensor as those of a project', () => {
       'i2c:1/chip: expected temperature in g, got temperature in degC, which cannot be converted',
     ],
     [
-      'a unit nobody knows',
+      'an unknown unit',
       weather,
       [['pressure', 'furlong']],
       '',
       'i2c:1/chip: expected pressure in furlong, got pressure in Pa, which cannot be converted',
     ],
     [
-      'a field that is not there',
+      'a missing field',
       imu,
       [['x', 'g']],
       '?map=x:aw',
@@ -121,16 +121,16 @@ describe('fields of a sensor as those of a project', () => {
         ['y', 'g'],
       ],
       '?map=x:ax,y:ax',
-      'i2c:1/chip: ax would be both x and y',
+      'i2c:1/chip: ax is mapped to both x and y',
     ],
     [
       'a name the project does not have',
       imu,
       [['x', 'g']],
       '?map=q:ax',
-      "i2c:1/chip: ?map= names q, and the project's fields are x",
+      "i2c:1/chip: ?map= names q, but the project's fields are x",
     ],
-  ])('refuses %s, naming both sides', (_, has, wants, query, message) => {
+  ])('reject %s, naming both sides', (_, has, wants, query, message) => {
     let refused: unknown;
     try {
       map(has, wants, query);
@@ -156,12 +156,12 @@ describe('units', () => {
     ['degC', 'degF', 37, 98.6],
     ['m/s', 'mm/s', 0.001, 1],
     ['mA', 'A', 820, 0.82],
-  ])('%s becomes %s', (from, to, given, expected) => {
+  ])('convert %s to %s', (from, to, given, expected) => {
     const conversion = conversionOf(from, to)!;
     expect(given * conversion.scale + conversion.offset).toBeCloseTo(expected, 9);
   });
 
-  it('tells gravity (g) from gauss (G), and knows no way between quantities', () => {
+  it('distinguish gravity (g) from gauss (G), and do not convert between quantities', () => {
     expect(conversionOf('G', 'gauss')).toEqual({ scale: 1, offset: 0 });
     expect(conversionOf('G', 'g')).toBeNull();
     expect(conversionOf('dB', '%')).toBeNull();
@@ -169,8 +169,8 @@ describe('units', () => {
   });
 });
 
-describe('the address of a sensor', () => {
-  it('keeps what is the loop’s, and leaves the rest for the driver as it stands', () => {
+describe('a sensor address', () => {
+  it('keeps the loop’s own settings, and passes the rest to the driver unchanged', () => {
     expect(parseAddress('i2c://1/lsm6ds3tr-c?rate=104&map=x:ay,y:ax&range=4&bridge=0')).toMatchObject({
       scheme: 'i2c',
       url: 'i2c://1/lsm6ds3tr-c?rate=104&range=4',
@@ -201,15 +201,15 @@ describe('the address of a sensor', () => {
     ['file:x.csv?speed=fast', 'speed'],
     ['file:x.csv?rate=0', 'expected more than 0'],
     ['file:x.csv?map=x', 'expected FIELD:NAME, got "x"'],
-    ['mqtt://h/t?speed=2', 'mqtt: ?speed= is for files that are replayed'],
+    ['mqtt://h/t?speed=2', 'mqtt: ?speed= only applies to replayed files'],
     ['mqtt://h/t?bridge=-1', 'expected a number of samples'],
     ['mqtt://h/t?map=%zz', 'a % after the ? is not followed by two hex digits'],
-  ])('refuses %s', (url, message) => {
+  ])('is rejected if it is %s', (url, message) => {
     expect(() => parseAddress(url)).toThrowError(expect.objectContaining({ code: 'AIOT_SENSOR_URL' }));
     expect(() => parseAddress(url)).toThrowError(message);
   });
 
-  it('repeats no password', () => {
+  it('never exposes its password in an error', () => {
     expect(() => parseAddress('//user:secret@host')).toThrowError(/^(?!.*secret)/);
   });
 });

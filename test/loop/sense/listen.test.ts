@@ -48,21 +48,21 @@ async function summing(every = 1) {
   return { port, times };
 }
 
-describe('the inference box of a sidecar', () => {
-  it('answers one JSON a connection with the words the guide’s sidecar waits for', async () => {
+describe('the TCP inference server for a sidecar', () => {
+  it('answers one JSON message per connection in the format that the guide’s sidecar expects', async () => {
     const { port } = await summing();
     const message = '{"deviceID": "1", "current": 0.5, "temperature": 21, "fft_data": "true"}';
     expect(await ask(port, message)).toBe('inference value from the edge tpu = 21.5');
     expect(await ask(port, message.replace('"1"', '"2"'))).toBe('inference value from the edge tpu = 21.5');
   });
 
-  it('takes a message that ends with a line, or with its half of the connection', async () => {
+  it('accepts a message that ends with a newline or with a half-closed connection', async () => {
     const { port } = await summing();
     expect(await ask(port, '0.5,20\n')).toBe('inference value from the edge tpu = 20.5');
     expect(await ask(port, '0.5, 19', true)).toBe('inference value from the edge tpu = 19.5');
   });
 
-  it('answers all of many at once, each with its own', async () => {
+  it('answers many clients at once, each with its own prediction', async () => {
     const { port, times } = await summing();
     const all = await Promise.all(
       Array.from({ length: 60 }, (_, i) => ask(port, `{"current": ${i}, "temperature": 0.5}`)),
@@ -72,22 +72,24 @@ describe('the inference box of a sidecar', () => {
     expect([...times].sort((a, b) => a - b)).toEqual(times);
   });
 
-  it('says of a sample that completes no window that it was taken, and of no sample why', async () => {
+  it('acknowledges a sample that completes no window, and explains why a message is rejected', async () => {
     const { port } = await summing(2);
     expect(await ask(port, '{"current": 1, "temperature": 2}')).toBe('taken');
-    expect(await ask(port, '{"current": 1}')).toBe('refused: expected temperature in it, got current');
+    expect(await ask(port, '{"current": 1}')).toBe(
+      'rejected: expected temperature in the message, got current',
+    );
     expect(await ask(port, '{"current": 1, "temperature": 2}')).toBe('inference value from the edge tpu = 3');
-    expect(await ask(port, '{"current": 1,}\n')).toMatch(/^refused: expected JSON/);
+    expect(await ask(port, '{"current": 1,}\n')).toMatch(/^rejected: expected JSON/);
   });
 
-  it('closes a connection that sends too much, and goes on', async () => {
+  it('closes a connection that sends too much, and continues', async () => {
     const { port } = await summing();
     // Reset, or ended without a word: which of the two is up to the network.
     expect(await ask(port, `{"a": "${'x'.repeat(100_000)}"`).catch(() => '')).toBe('');
     expect(await ask(port, '[1, 2]')).toBe('inference value from the edge tpu = 3');
   });
 
-  it('answers whoever comes while more than it has room for say nothing, or never hang up', async () => {
+  it('answers a new client while hundreds of others stay idle or never hang up', async () => {
     const { port } = await summing();
     const idle = Array.from({ length: 300 }, (_, i) => {
       const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {});
@@ -100,13 +102,13 @@ describe('the inference box of a sidecar', () => {
   });
 
   it.each(['tcp://127.0.0.1', 'tcp://:70000', 'tcp://:0', 'tcp://:9898/path'])(
-    'refuses %s',
+    'rejects %s',
     async (sensor) => {
       await expect(openSensing({ sensor, contract })).rejects.toMatchObject({ code: 'AIOT_SENSOR_URL' });
     },
   );
 
-  it('says that a port is taken', async () => {
+  it('reports a port that is in use', async () => {
     const { port } = await summing();
     await expect(openSensing({ sensor: `tcp://:${port}`, contract })).rejects.toMatchObject({
       code: 'AIOT_PORT_IN_USE',

@@ -27,15 +27,15 @@ function read(messages: unknown[], query = '', of = fields) {
   };
 }
 
-describe('what a message may look like', () => {
+describe('message formats', () => {
   const same: [string, unknown, string?][] = [
     ['an object', { x: 1, y: 2, z: 3 }],
-    ['an object with more in it', { deviceID: '0', z: 3, y: 2, x: 1, note: 'n' }],
+    ['an object with extra fields', { deviceID: '0', z: 3, y: 2, x: 1, note: 'n' }],
     ['numbers as texts', { x: '1', y: '2.0', z: '3e0' }],
     ['names of the drivers', { ax: 1, ay: 2, az: 3, gx: 9 }],
-    ['names as people write them', { acc_x: 1, AccY: 2, 'accel.z': 3 }],
+    ['names in common spellings', { acc_x: 1, AccY: 2, 'accel.z': 3 }],
     ['other names', { p: 1, q: 2, r: 3 }, '?map=x:p,y:q,z:r'],
-    ['members of members', { acc: { x: 1, y: 2, z: 3 } }, '?map=x:acc.x,y:acc.y,z:acc.z'],
+    ['nested fields', { acc: { x: 1, y: 2, z: 3 } }, '?map=x:acc.x,y:acc.y,z:acc.z'],
     ['an array of numbers', [1, 2, 3]],
     ['an array of numbers with names', [0, 3, 2, 1], '?columns=n,z,y,x'],
     ['an array of an array', [[1, 2, 3]]],
@@ -73,27 +73,27 @@ describe('what a message may look like', () => {
     expect(read([message])).toMatchObject({ why: [null], values: [1, 2, 3, 4, 5, 6] });
   });
 
-  it('takes names of columns from a line of names', () => {
+  it('include a header line that names the columns', () => {
     expect(read(['t,z,y,x', '5,3,2,1'])).toMatchObject({ why: [null, null], values: [1, 2, 3] });
   });
 
-  it('reads a single field from bare numbers, and arrays of it as a batch', () => {
+  it('include bare numbers for a single field, and arrays of it as a batch', () => {
     const of = [{ name: 'temperature', unit: 'degC' }];
     expect(read(['21.5', { temp: 22 }, [23, 24]], '', of).values).toEqual([21.5, 22, 23, 24]);
   });
 
   it.each([
-    ['an object that lacks a field', { x: 1, y: 2 }, 'expected z in it, got x, y', 1],
+    ['an object that lacks a field', { x: 1, y: 2 }, 'expected z in the message, got x, y', 1],
     ['a field that is null', { x: 1, y: null, z: 3 }, 'expected a number for y, got null', 1],
     ['a field that is a word', { x: 1, y: 'NaN', z: 3 }, 'expected a number for y, got "NaN"', 1],
     ['columns of two lengths', { x: [1, 2], y: [1], z: [1, 2] }, 'expected 2 samples of y, got [1]', 1],
     ['a line that is cut off', '1,2', 'expected 3 numbers (x, y, z), got ["1","2"]', 1],
-    ['a message of another kind', { state: 'on' }, 'expected x in it, got state', 0],
+    ['a message of another kind', { state: 'on' }, 'expected x in the message, got state', 0],
     ['a text', 'hello world', 'expected 3 numbers (x, y, z), got ["hello","world"]', 0],
     ['damaged JSON', '{"x": 1,', 'expected JSON, got "{\\"x\\": 1,"', 0],
     ['null', 'null', 'expected 3 numbers (x, y, z), got ["null"]', 0],
     ['a heap of brackets', `${'['.repeat(1e5)}${']'.repeat(1e5)}`, 'expected 3 numbers (x, y, z), got […', 0],
-  ])('%s is skipped whole; the next sample is its own', (_, message, why, lost) => {
+  ])('%s is skipped as a whole, and the next sample is complete', (_, message, why, lost) => {
     const got = read([[1, 2, 3], message, [4, 5, 6]]);
     expect(got.values).toEqual([1, 2, 3, 4, 5, 6]);
     if (why !== '') expect(got.why[1]).toBe(why);
@@ -102,7 +102,7 @@ describe('what a message may look like', () => {
   });
 });
 
-describe('when a message says its samples were taken', () => {
+describe('the message reader', () => {
   it.each<[string, unknown[], string, number[]]>([
     ['ms since 1970', [{ t: 1_795_168_216_492 }], '', [1_795_168_216_492]],
     ['s since 1970', [{ timeStamp: 1_795_168_216.5 }], '', [1_795_168_216_500]],
@@ -116,7 +116,7 @@ describe('when a message says its samples were taken', () => {
       '?time=w:us',
       [1_700_000_000_000, 1_700_000_000_010],
     ],
-  ])('%s', (_, stamps, query, times) => {
+  ])('reads timestamps given as %s', (_, stamps, query, times) => {
     const got = read(
       stamps.map((stamp) => ({ ...(stamp as object), x: 1, y: 2, z: 3 })),
       query,
@@ -127,7 +127,7 @@ describe('when a message says its samples were taken', () => {
     });
   });
 
-  it('reads a batch of telemetry: times from its rate, losses by its numbers, another take apart', () => {
+  it('takes times from a telemetry batch’s rate, losses from its numbers, and separates recordings', () => {
     const batch = (seq: number, recording = 'a') => ({
       seq,
       t: 1_795_168_216_000 + seq * 20,
@@ -144,14 +144,14 @@ describe('when a message says its samples were taken', () => {
     expect(got.apart).toEqual([false, false, false, true]);
   });
 
-  it('lays the samples of a batch without a rate between its time and the next one’s', () => {
+  it('spaces the samples of a batch without a rate up to the time of the next batch', () => {
     const rows = (t: number) => ({ t: 1_795_168_216_000 + t, x: [1, 2], y: [1, 2], z: [1, 2] });
     const got = read([rows(0), rows(40), rows(80)]);
     expect(got.times.map((t) => t - 1_795_168_216_000)).toEqual([0, 10, 40, 60, 80, 100]);
     expect(got.rateHz).toBeNull();
   });
 
-  it('begins anew with a board that does, or whose count runs over', () => {
+  it('starts over when a board restarts or its counter overflows', () => {
     const sample = (millis: number) => ({ millis, x: millis, y: 0, z: 0 });
     const got = read([sample(4_294_967_280), sample(4_294_967_290), sample(4), sample(14)]);
     expect(got.times.map((t) => t - 1_700_000_000_000)).toEqual([0, 10, 20, 30]);
@@ -159,27 +159,27 @@ describe('when a message says its samples were taken', () => {
   });
 
   it.each<[string, number, boolean]>([
-    ['learns the time while it runs', 50, true],
-    ['had never been set, and is', 4.2e12, true],
-    ['says a time that is none', 1e300, false],
-  ])('goes on from now with a board that %s', (_, odd, apart) => {
+    ['learns the time while running', 50, true],
+    ['sets its clock for the first time', 4.2e12, true],
+    ['sends an invalid time', 1e300, false],
+  ])('continues from the current time if a board %s', (_, odd, apart) => {
     const at = 1_700_000_000_000;
     const got = read([at, odd, at + 20].map((t) => ({ t, x: 1, y: 2, z: 3 })));
     expect(got.times.map((t) => t - at)).toEqual([0, 10, 20]);
     expect(got.apart).toEqual([false, apart, apart]);
   });
 
-  it('counts samples as they come where times are whole seconds, unless they are so by chance', () => {
+  it('times samples by arrival if timestamps are whole seconds, unless that is a coincidence', () => {
     const line = (t: string) => `{"t":${t},"x":1,"y":2,"z":3}`;
     expect(read([line('1700000000'), line('1700000000')])).toMatchObject({
       timing: 'arrival',
-      told: ['the times of the messages are whole seconds: samples count as they come'],
+      told: ['the timestamps of the messages are whole seconds, so samples are timed by arrival'],
     });
     expect(read([line('"2023-11-14T22:13:20Z"')]).timing).toBe('arrival');
     expect(read([line('1700000000.0'), line('1700000000.01')])).toMatchObject({ timing: 'own', told: [] });
   });
 
-  it('believes no number and no rate that no board can have', () => {
+  it('ignores impossible sequence numbers and rates', () => {
     const of = (seq: number) => ({ seq, x: seq, y: 0, z: 0 });
     const got = read([of(1), of(9e15), of(2)]);
     expect(got.lost).toEqual([0, 0, 0]);
@@ -187,7 +187,7 @@ describe('when a message says its samples were taken', () => {
     expect(read([{ t: 1_700_000_000_000, rate: 1e300, x: [1, 2], y: [1, 2], z: [1, 2] }]).rateHz).toBeNull();
   });
 
-  it('takes a number that begins anew for a restart, and one that comes twice for a repeat', () => {
+  it('treats a reset sequence number as a restart, and a repeated one as a duplicate', () => {
     const message = (n: number) => ({ n, x: n, y: 0, z: 0 });
     const got = read([5, 6, 6, 7, 9, 0, 1].map(message), '?seq=n');
     expect(got.values.filter((_, i) => i % 3 === 0)).toEqual([5, 6, 7, 9, 0, 1]);
@@ -195,12 +195,12 @@ describe('when a message says its samples were taken', () => {
     expect(got.apart).toEqual([false, false, false, false, true, false]);
   });
 
-  it('takes one device of several, and says so', () => {
+  it('uses one of several devices, and reports that', () => {
     const of = (deviceID: string) => ({ deviceID, x: Number(deviceID), y: 0, z: 0 });
     const got = read([of('1'), of('2'), of('1')]);
     expect(got.values.filter((_, i) => i % 3 === 0)).toEqual([1, 1]);
     expect(got.told).toEqual([
-      'samples of 2 are left out, those of 1 are taken: a loop has one sensor, and ?device=NAME chooses',
+      'samples of 2 are ignored, samples of 1 are used: a loop has one sensor; choose it with ?device=NAME',
     ]);
     expect(read([of('1'), of('2')], '?device=2').values[0]).toBe(2);
   });

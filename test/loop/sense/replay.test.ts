@@ -29,7 +29,7 @@ const open = (sensor: string, more: Partial<SensingContract> = {}, onEvent?: (e:
   openSensing({ sensor, contract: { ...contract, ...more }, ...(onEvent ? { onEvent } : {}) });
 
 describe('a CSV recording as a sensor', () => {
-  it('passes samples of the contract’s rate bit for bit, columns by name, other columns untouched', async () => {
+  it('passes samples at the contract’s rate through bit for bit, matching columns by name', async () => {
     const text = `note,z,x,y\n${rows(5000).join('\n')}\n`;
     const sensing = await open(`${await write('a.csv', text)}?rate=100&speed=max`);
     const { values, times, lost } = await allOf(sensing);
@@ -49,15 +49,16 @@ describe('a CSV recording as a sensor', () => {
     expect(rates.jitterP99Ms).toBeLessThan(1e-3);
   });
 
-  it('refuses a bad row before the first sample, with its place', async () => {
+  it('is rejected before the first sample if a row is invalid, with its line and column', async () => {
     const file = await write('bad.csv', 'x,y,z\n1,2,3\n1,two,3\n');
     await expect(open(`${file}?speed=max`)).rejects.toMatchObject({
-      code: 'AIOT_CSV_MALFORMED',
+      code: 'AIOT_FILE_MALFORMED',
+      subject: 'csv',
       message: expect.stringMatching(/bad\.csv:3:3: expected a finite number for "?y"?, got "?two/),
     });
   });
 
-  it('says what is missing on both sides', async () => {
+  it('is rejected with the expected fields or values in the message', async () => {
     const file = await write('short.csv', 'x,y,w\n1,2,3\n');
     await expect(open(file)).rejects.toMatchObject({
       code: 'AIOT_SENSOR_UNFIT',
@@ -71,11 +72,11 @@ describe('a CSV recording as a sensor', () => {
       });
     }
     await expect(open(`${file}?map=q:w`)).rejects.toMatchObject({
-      message: expect.stringMatching(/\?map= names q, and the project's fields are x, y, z$/),
+      message: expect.stringMatching(/\?map= names q, but the project's fields are x, y, z$/),
     });
   });
 
-  it('resamples where ?rate= is another than the contract’s, and says so', async () => {
+  it('is resampled, with a notice, if ?rate= differs from the contract’s rate', async () => {
     const wave = Array.from({ length: 2000 }, (_, i) => {
       const v = Math.sin((2 * Math.PI * 5 * i) / 200);
       return `${v},${2 * v},1`;
@@ -97,7 +98,7 @@ describe('a CSV recording as a sensor', () => {
     expect(events.map(({ text }) => text)).toEqual(['samples at 200.00 Hz are resampled to 100 Hz']);
   });
 
-  it('plays in its own time, or a named number of times as fast', async () => {
+  it('plays at a given multiple of real time', async () => {
     const file = await write('slow.csv', `x,y,z\n${Array(60).fill('1,2,3').join('\n')}\n`);
     const began = performance.now();
     expect((await allOf(await open(`${file}?speed=2`))).times.length).toBe(60);

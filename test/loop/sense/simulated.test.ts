@@ -44,8 +44,8 @@ async function first(sensing: Sensing, most: number) {
   return { values, times, lost };
 }
 
-describe('a made-up motion sensor', () => {
-  it('plays the project’s recordings through registers, FIFO and resampling, at exactly the contract’s rate', async () => {
+describe('a simulated motion sensor', () => {
+  it('plays the project’s recordings through registers, FIFO, and resampling at the contract’s rate', async () => {
     const { project, contract } = await contractOf('har-imu');
     const events: SensingEvent[] = [];
     const sensing = await openSensing({
@@ -76,7 +76,7 @@ describe('a made-up motion sensor', () => {
     expect(Math.abs(felt / (sum / count) - 1)).toBeLessThan(0.05);
   });
 
-  it('repeats itself with the same seed, and not with another', async () => {
+  it('produces the same samples with the same seed, and different ones with another', async () => {
     const { project, contract } = await contractOf('har-imu');
     const run = async (seed: number) =>
       (
@@ -86,7 +86,7 @@ describe('a made-up motion sensor', () => {
     expect(await run(5)).not.toEqual(await run(6));
   });
 
-  it('runs in real time unless it is told otherwise', async () => {
+  it('runs in real time by default', async () => {
     const { project, contract } = await contractOf('har-imu');
     const clock = createVirtualClock(1_795_000_000_000);
     const sensing = await openSensing({ contract, clock, simulate: { project } });
@@ -95,7 +95,7 @@ describe('a made-up motion sensor', () => {
     expect(clock.now() - times.at(-1)!).toBeLessThan(2500);
   });
 
-  it('hangs on a thread and sways where the project has no recordings yet', async () => {
+  it('simulates swaying on a thread if the project has no recordings yet', async () => {
     const dir = join(folder, 'bare');
     await cp(join(root, 'templates', 'har-imu', 'aiot.yaml'), join(dir, 'aiot.yaml'));
     const { contract } = await contractOf('har-imu');
@@ -107,11 +107,11 @@ describe('a made-up motion sensor', () => {
       onEvent: (event) => events.push(event),
     });
     expect((await first(sensing, 500)).times.length).toBeGreaterThanOrEqual(500);
-    expect(events[0]?.text).toMatch(/^a made-up motion sensor, swaying on a thread/);
+    expect(events[0]?.text).toMatch(/^a simulated motion sensor, swaying on a thread/);
   });
 });
 
-it('is a motor for the project of one, another each minute', async () => {
+it('simulates a motor for a motor project, with a new state every minute', async () => {
   const { project, contract } = await contractOf('motor-watch');
   const sensing = await openSensing({ contract, simulate: { project, speed: 'max' } });
   const { values } = await first(sensing, 200 * 60 * 10);
@@ -134,7 +134,7 @@ describe('a chip on a bus', () => {
     return { clock, bus, sensing, events };
   };
 
-  it('that is pulled off for ten seconds is read on when it is back, and the gap is counted by time', async () => {
+  it('resumes after ten seconds unplugged, and the gap is counted by time', async () => {
     const { clock, bus, sensing, events } = await open();
     const began = clock.now();
     const chip = bus.chip('lsm6ds3tr-c');
@@ -170,7 +170,7 @@ describe('a chip on a bus', () => {
     }
   });
 
-  it('is measured: what aiot loop check shows', async () => {
+  it('is measured for aiot loop check', async () => {
     const clock = createVirtualClock(1_795_000_000_000);
     const sensor = 'i2c://sim/lsm6ds3tr-c?rate=104&selftest=off';
     const got = await measureSensor({ sensor, contract: motion, clock }, 10);

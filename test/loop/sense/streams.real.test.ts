@@ -56,8 +56,8 @@ const telemetry = (seq: number) => {
 };
 const total = ({ sensing }: { sensing: Sensing }) => sensing.rates().samples;
 
-describeReal('mosquitto', 'telemetry of a board over MQTT', () => {
-  it('comes through sample for sample, and goes on after the broker was gone, the gap counted by numbers', async () => {
+describeReal('mosquitto', 'telemetry from a board over MQTT', () => {
+  it('arrives sample for sample, and resumes after a broker outage with the gap counted by number', async () => {
     const broker = await startMosquitto();
     ends.push(() => broker.stop());
     const topic = 'aiot/v1/board-1/telemetry/motion';
@@ -81,13 +81,13 @@ describeReal('mosquitto', 'telemetry of a board over MQTT', () => {
     const kinds = read.events.map(({ kind }) => kind);
     expect(kinds).toEqual(['skipped', 'lost', 'found', 'gap']);
     expect(read.events[0]?.text).toMatch(
-      /board-2\/telemetry\/motion, and aiot\/v1\/board-1\/telemetry\/motion is taken/,
+      /board-2\/telemetry\/motion, but aiot\/v1\/board-1\/telemetry\/motion is in use/,
     );
   });
 });
 
 describeReal('socat', 'an edge board that forwards samples over a serial line', () => {
-  it('is read on when it was unplugged and is back, and the line that was cut off is no sample', {
+  it('is read again after it is replugged, and a truncated line is not a sample', {
     timeout: 20_000,
   }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'aiot-board-'));
@@ -130,7 +130,7 @@ describeReal('socat', 'an edge board that forwards samples over a serial line', 
 });
 
 describeReal('nats', 'records over NATS', () => {
-  it('at 104.3 Hz become 100 Hz; a record that lacks an axis takes no other with it', async () => {
+  it('are resampled from 104.3 Hz to 100 Hz, and a record without an axis affects no others', async () => {
     const server = await startNats();
     ends.push(() => server.stop());
     const client = await natsClient(server);
@@ -159,11 +159,11 @@ describeReal('nats', 'records over NATS', () => {
     });
     expect(read.events.map(({ text }) => text)).toEqual([
       'samples at 104.30 Hz are resampled to 100 Hz',
-      'a message is no sample: expected z in it, got n, t, x, y (1 so far)',
+      'a message is not a sample: expected z in the message, got n, t, x, y (1 so far)',
     ]);
   });
 
-  it('are read from a stream’s beginning, and on across a killed server', async () => {
+  it('are read from a stream’s beginning, and on after a server kill', async () => {
     const server = await startNats();
     ends.push(() => server.stop());
     const client = await natsClient(server);

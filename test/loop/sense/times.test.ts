@@ -29,8 +29,8 @@ function batchesAt(
 const worst = (values: number[], times: number[]) =>
   Math.max(...times.map((t, i) => Math.abs(values[i * 3]! - tone(t))));
 
-describe('the times of samples', () => {
-  it('brings a real 104.3 Hz to exactly 100, along the true times, a constant untouched', async () => {
+describe('sample timing', () => {
+  it('resamples a true 104.3 Hz to exactly 100 Hz along the true times, keeping a constant unchanged', async () => {
     const { sensing, told } = fakeSensing({ batches: batchesAt(104.3, 60), rateHz: 104 });
     const { values, times, lost } = await allOf(sensing);
     expect(lost).toEqual([]);
@@ -44,7 +44,7 @@ describe('the times of samples', () => {
     expect(told).toEqual([['resampling', 'samples at 104.30 Hz are resampled to 100 Hz']]);
   });
 
-  it('looks through stamps of whole milliseconds: neither the rate nor the signal has their steps', async () => {
+  it('smooths whole-millisecond timestamps out of the rate and the signal', async () => {
     const { sensing } = fakeSensing({ batches: batchesAt(104.3, 60, Math.round), rateHz: 104 });
     const { values, times, lost } = await allOf(sensing);
     const rates = sensing.rates();
@@ -55,7 +55,7 @@ describe('the times of samples', () => {
     expect(lost).toEqual([]);
   });
 
-  it('measures rate and jitter of an unsteady clock, and loses nothing by it', async () => {
+  it('measures the rate and jitter of an unsteady clock without losing samples', async () => {
     const random = seededRandom(3);
     const { sensing } = fakeSensing({ batches: batchesAt(100, 60, (t) => t + 6 * (random() - 0.5)) });
     const { times, lost } = await allOf(sensing);
@@ -69,7 +69,7 @@ describe('the times of samples', () => {
     expect(rates.jitterP99Ms).toBeLessThan(5.9);
   });
 
-  it('lets samples of the contract’s rate pass bit for bit', async () => {
+  it('passes samples at the contract’s rate through bit for bit', async () => {
     const batches = batchesAt(100.2, 5);
     const sent = batches.flatMap(({ values }) => [...values]);
     const { sensing, told } = fakeSensing({ batches });
@@ -77,7 +77,7 @@ describe('the times of samples', () => {
     expect(told).toEqual([]);
   });
 
-  it('resamples after all where a sensor turns out to be off by more than a hundredth', async () => {
+  it('starts resampling if a sensor proves to be off by more than 1 %', async () => {
     const slow = batchesAt(100, 4);
     const last = slow.at(-1)!.times.at(-1)!;
     for (let i = 1; i < 3000; i += 20) {
@@ -100,7 +100,7 @@ describe('the times of samples', () => {
   });
 });
 
-it('drops no batch’s samples that are known to follow, though its stamp is early', async () => {
+it('drops no samples of a batch known to be contiguous, even if its timestamp is early', async () => {
   const random = seededRandom(5);
   for (const rateHz of [100, 104]) {
     const batches = batchesAt(rateHz, 60).map((batch) => {
@@ -115,12 +115,12 @@ it('drops no batch’s samples that are known to follow, though its stamp is ear
   }
 });
 
-describe('a sender whose clock is set', () => {
+describe('a clock change at the sender', () => {
   it.each([
-    ['while its rate is still looked for', 5, false],
-    ['while its rate is still looked for, its messages numbered', 5, true],
-    ['later, its messages numbered', 3000, true],
-  ])('costs a window and not the loop: %s', async (_, at, sure) => {
+    ['while its rate is being measured', 5, false],
+    ['while its rate is being measured, with numbered messages', 5, true],
+    ['later, with numbered messages', 3000, true],
+  ])('costs a window, but does not stop the loop: %s', async (_, at, sure) => {
     // Set back without numbers, samples cannot be told from those that come twice.
     const back = sure ? [-700, -60_000] : [];
     for (const jumpMs of [700, 60_000, 2 * 365 * 86_400_000, ...back]) {
@@ -142,7 +142,7 @@ describe('a sender whose clock is set', () => {
   });
 });
 
-describe('samples that are missing', () => {
+describe('gap handling', () => {
   const without = (batches: Incoming[], from: number, to: number) => {
     const kept = batches.flatMap(({ times }) => [...times]).filter((_, i) => i < from || i >= to);
     return Array.from({ length: Math.ceil(kept.length / 20) }, (_, i) =>
@@ -150,7 +150,7 @@ describe('samples that are missing', () => {
     );
   };
 
-  it('bridges one or two by a straight line, and counts them', async () => {
+  it('interpolates one or two missing samples linearly, and counts them', async () => {
     const { sensing, told } = fakeSensing({ batches: without(batchesAt(100, 10), 507, 509) });
     const { values, times, lost } = await allOf(sensing);
     expect(times.length).toBe(1000);
@@ -163,16 +163,16 @@ describe('samples that are missing', () => {
     expect(told).toEqual([]);
   });
 
-  it('breaks the samples apart at a longer gap, says so, and counts them', async () => {
+  it('splits the samples at a longer gap, reports it, and counts the missing ones', async () => {
     const { sensing, told } = fakeSensing({ batches: without(batchesAt(100, 10), 507, 510) });
     const { times, lost } = await allOf(sensing);
     expect(times.length).toBe(997);
     expect(lost).toEqual([[507, 3]]);
     expect(sensing.rates()).toMatchObject({ samples: 997, lost: 3, gaps: 1 });
-    expect(told).toEqual([['gap', '3 samples missing: the window begins anew']]);
+    expect(told).toEqual([['gap', '3 samples missing: the window starts again']]);
   });
 
-  it('breaks at every gap with ?bridge=0, and at none up to ?bridge=N', async () => {
+  it('splits the samples at every gap with ?bridge=0, and at none up to ?bridge=N', async () => {
     const at = async (query: string) =>
       (await allOf(fakeSensing({ batches: without(batchesAt(100, 10), 507, 508), query }).sensing)).lost;
     expect(await at('?bridge=0')).toEqual([[507, 1]]);
@@ -181,7 +181,7 @@ describe('samples that are missing', () => {
     expect(long.sensing.rates().lost).toBe(5);
   });
 
-  it('begins resampling anew behind a gap: nothing of before is in what comes after', async () => {
+  it('restarts resampling after a gap, without data from before it', async () => {
     const batches = without(batchesAt(208, 10), 1000, 1100).map((batch) => {
       // Another signal behind the gap.
       batch.times.forEach((t, i) => {
@@ -196,7 +196,7 @@ describe('samples that are missing', () => {
     expect(Math.min(...values.slice(from * 3).filter((_, i) => i % 3 === 0))).toBeCloseTo(100, 9);
   });
 
-  it('believes the sensor’s own count of what it lost', async () => {
+  it('trusts the sensor’s own count of lost samples', async () => {
     const batches = batchesAt(100, 2);
     batches[5]!.lost = 7;
     const later = batches
@@ -207,17 +207,17 @@ describe('samples that are missing', () => {
     expect(sensing.rates()).toMatchObject({ samples: 200, lost: 7, gaps: 1 });
   });
 
-  it('leaves out what comes late or twice', async () => {
+  it('drops late and duplicate samples', async () => {
     const batches = batchesAt(100, 4, undefined, 10);
     batches.splice(12, 0, batches[11]!);
     const { sensing, told } = fakeSensing({ batches });
     const { times, lost } = await allOf(sensing);
     expect(lost).toEqual([]);
     expect(times.length).toBe(400);
-    expect(told[0]).toEqual(['skipped', 'samples that came late or twice are left out, 1 so far']);
+    expect(told[0]).toEqual(['skipped', 'samples that arrive late or twice are dropped, 1 so far']);
   });
 
-  it('takes another rate for one, not for gaps without an end', async () => {
+  it('recognizes a new rate instead of reporting endless gaps', async () => {
     const batches = batchesAt(100, 5);
     const last = batches.at(-1)!.times.at(-1)!;
     for (let i = 1; i < 600; i += 20) {
@@ -236,13 +236,13 @@ describe('samples that are missing', () => {
   });
 });
 
-describe('clocks that are set', () => {
+describe('clock changes', () => {
   it.each([
     ['ahead by three hours', 3 * 3_600_000],
     ['back by three hours', -3 * 3_600_000],
     ['back by a second', -1000],
     ['ahead by a year', 365 * 86_400_000],
-  ])('goes on when the sender’s clock is set %s: nothing counts as lost, times rise', async (_, by) => {
+  ])('count nothing as lost, and keep times rising, when the sender’s clock is set %s', async (_, by) => {
     const { clock, state } = handClock();
     const all = batchesAt(100, 20);
     function* batches() {
@@ -262,7 +262,7 @@ describe('clocks that are set', () => {
     expect(sensing.rates().rateHz).toBeCloseTo(100, 3);
   });
 
-  it('counts a gap that was one here too', async () => {
+  it('count as a gap if as much time passed on this machine', async () => {
     const { clock, state } = handClock();
     const all = batchesAt(100, 20);
     function* batches() {
@@ -279,7 +279,7 @@ describe('clocks that are set', () => {
   });
 
   it.each(['pass', 'resample'])(
-    'moves labels with this machine’s clock and nothing else, by what the driver says (%s)',
+    'on this machine that the driver reports shift only the timestamps (%s)',
     async (mode) => {
       const rate = mode === 'pass' ? 100 : 104;
       const all = batchesAt(rate, 20);
@@ -301,7 +301,7 @@ describe('clocks that are set', () => {
     },
   );
 
-  it('follows a clock that drifts, and says nothing of it', async () => {
+  it('are not reported for a drifting clock, which is followed', async () => {
     const { clock, state } = handClock();
     function* batches() {
       for (let i = 0; i < 400; i++) {
@@ -324,7 +324,7 @@ describe('clocks that are set', () => {
     expect(Math.abs(times.at(-1)! - clock.now())).toBeLessThan(1);
   });
 
-  it('labels arrivals by a clock that was set meanwhile, rising all the while', async () => {
+  it('on this machine are reported and applied to arrival times, which keep rising', async () => {
     const { clock, state } = handClock();
     function* batches() {
       for (let i = 0; i < 200; i++) {
@@ -347,15 +347,15 @@ describe('clocks that are set', () => {
     expect(times[120]! - times[90]!).toBeCloseTo(3_603_000, 0);
     for (let i = 1; i < times.length; i++) expect(times[i]!).toBeGreaterThan(times[i - 1]!);
     expect(told.map(([, text]) => text)).toEqual([
-      'the clock of this machine moved by 3600.0 s',
-      'the clock of this machine moved by -3600.0 s',
+      "this machine's clock changed by 3600.0 s",
+      "this machine's clock changed by -3600.0 s",
     ]);
     expect(sensing.rates()).toMatchObject({ lost: 0, gaps: 0, samples: 200 });
   });
 });
 
-describe('what the samples are like', () => {
-  it('tells that half the rows repeat the one before', async () => {
+describe('sample diagnostics', () => {
+  it('report that half of the rows repeat the previous one', async () => {
     const polled = batchesAt(97, 30).map((batch) => {
       batch.times.forEach((t, i) => {
         // The chip has something new 52 times a second.
@@ -367,15 +367,17 @@ describe('what the samples are like', () => {
     const { sensing, told } = fakeSensing({ batches: polled, rateHz: null });
     await allOf(sensing);
     expect(told.filter(([kind]) => kind === 'repeats')).toEqual([
-      ['repeats', expect.stringMatching(/^46\.\d % of the samples repeat the one before/)],
+      ['repeats', expect.stringMatching(/^46\.\d % of the samples repeat the previous one/)],
     ]);
   });
 
-  it('warns of a rate that is not the contract’s where nothing tells when samples were taken', async () => {
+  it('warn about a rate other than the contract’s if samples have no timestamps', async () => {
     const batches = batchesAt(90, 10);
     const { sensing, told } = fakeSensing({ batches, timing: 'arrival', rateHz: null });
     const { times } = await allOf(sensing);
     expect(times.length).toBe(900);
-    expect(told).toEqual([['rate', 'the sensor gives 90.00 samples a second, the model takes 100']]);
+    expect(told).toEqual([
+      ['rate', 'the sensor delivers 90.00 samples per second, the model expects 100 Hz'],
+    ]);
   });
 });

@@ -36,12 +36,12 @@ const length = (window: Float64Array, t: number) =>
   Math.hypot(window[t * 4]!, window[t * 4 + 1]!, window[t * 4 + 2]!);
 
 describe('augmentation', () => {
-  it('is none when nothing is asked for', () => {
+  it('is disabled if nothing is requested', () => {
     expect(augmenter(off, 4, standardization, { samples: 1, fields: 4 })).toBeNull();
     expect(augmenter({ ...off, rotation: 30 }, 4, standardization, null)).toBeNull();
   });
 
-  it('turns three axes alike about the window’s own units, and leaves a fourth field', () => {
+  it('rotates three axes together in their own units, and leaves a fourth field alone', () => {
     const turned = changed({ rotation: 90 });
     for (let t = 0; t < samples; t++) expect(length(turned, t)).toBeCloseTo(length(raw, t), 4);
     field(turned, 3).forEach((value, t) => {
@@ -53,7 +53,7 @@ describe('augmentation', () => {
     expect(dot(turned)).toBeCloseTo(dot(raw), 4);
   });
 
-  it('turns by at most the degrees asked for', () => {
+  it('rotates by at most the requested angle', () => {
     const random = seededRandom(2);
     for (let n = 0; n < 200; n++) {
       const m = rotationMatrix(25, random);
@@ -62,7 +62,7 @@ describe('augmentation', () => {
     }
   });
 
-  it('makes the whole window larger or smaller by one factor', () => {
+  it('scales the whole window by one factor', () => {
     const grown = changed({ gain: 0.3 });
     const factor = grown[3]! / raw[3]!;
     expect(Math.abs(factor - 1)).toBeGreaterThan(0.01);
@@ -70,7 +70,7 @@ describe('augmentation', () => {
     for (let i = 0; i < grown.length; i++) expect(grown[i]).toBeCloseTo(raw[i]! * factor, 3);
   });
 
-  it('stretches and squeezes time, and keeps both ends and the values', () => {
+  it('stretches and squeezes time, keeping both ends and the value range', () => {
     const warped = changed({ timeWarp: 0.4 }, 3);
     for (let f = 0; f < 4; f++) {
       const [before, after] = [field(raw, f), field(warped, f)];
@@ -86,7 +86,7 @@ describe('augmentation', () => {
     );
   });
 
-  it('adds noise of the deviation asked for, another in each row', () => {
+  it('adds noise of the requested deviation, different in each row', () => {
     const augment = augmenter({ ...off, noise: 0.5 }, 1000, { mean: [], deviation: [] }, null)!;
     const inputs = new Float32Array(20_000);
     augment(inputs, 20, seededRandom(6));
@@ -97,7 +97,7 @@ describe('augmentation', () => {
     expect(inputs.subarray(0, 1000)).not.toEqual(inputs.subarray(1000, 2000));
   });
 
-  it('is the same for the same seed', () => {
+  it('is reproducible with the same seed', () => {
     const all = { rotation: 40, timeWarp: 0.2, noise: 0.1, gain: 0.1 };
     expect(changed(all, 8)).toEqual(changed(all, 8));
     expect(changed(all, 8)).not.toEqual(changed(all, 9));

@@ -44,8 +44,8 @@ function linearBaseline(train: Lesson, asked: Lesson, output: NetworkOutput) {
   return figuresOf(linearModel(train, plan, 'none')!, plan, [asked]);
 }
 
-describe('the linear model beside a training', () => {
-  it('separates what a line separates, in any unit, and leaves the examples as they are', () => {
+describe('the linear baseline of a training run', () => {
+  it('separates linearly separable classes in any unit, and leaves the examples unchanged', () => {
     const random = seededRandom(1);
     const rows = Array.from({ length: 80 }, () => [1000 * gaussian(random), 0.01 * gaussian(random)]);
     const classes = rows.map(([x, y]) => (x! / 1000 + y! / 0.01 > 0 ? 1 : 0));
@@ -57,7 +57,7 @@ describe('the linear model beside a training', () => {
     expect(own.inputs).toEqual(before);
   });
 
-  it('is no better than chance where no line helps', () => {
+  it('is little better than chance if no line separates the classes', () => {
     const random = seededRandom(2);
     const rows = Array.from({ length: 400 }, () => [gaussian(random), gaussian(random)]);
     const classOf = ([x = 0, y = 0]: number[]) => (x * y > 0 ? 1 : 0);
@@ -68,7 +68,7 @@ describe('the linear model beside a training', () => {
     expect(accuracy).toBeLessThan(0.62);
   });
 
-  it('gives the error of values in their unit', () => {
+  it('reports the error of values in their unit', () => {
     const random = seededRandom(3);
     const rows = Array.from({ length: 300 }, () => [gaussian(random), gaussian(random)]);
     const values = rows.map(([x, y]) => 5000 + 300 * x! - 100 * y! + 20 * gaussian(random));
@@ -83,7 +83,7 @@ describe('the linear model beside a training', () => {
     expect(accuracy).toBeNull();
   });
 
-  it('is in the result, the file and what is printed', async () => {
+  it('appears in the result, the training file, and the printed output', async () => {
     const { result, training, dir, file } = await trained(clouds(150, 1));
     expect(result.baseline!.valAccuracy).toBeGreaterThan(0.8);
     expect(training.baseline).toEqual(result.baseline);
@@ -91,7 +91,7 @@ describe('the linear model beside a training', () => {
       ...['model', 'train', '--project', dir, '--data', file, '--epochs', '5', '--kind', 'mlp'],
     ]);
     expect(stdout).toMatch(/Linear model\s+\d+\.\d % on the same examples/);
-    expect(stdout).toMatch(/Trained again\s+on 1\d\d rows, those of validation among them/);
+    expect(stdout).toMatch(/Retrained\s+on 1\d\d rows, including the validation rows/);
   });
 });
 
@@ -107,7 +107,7 @@ function rings(rows: number, seed: number): string {
 }
 
 describe('the choice between a network and a linear model', () => {
-  it('takes the linear model where the network is not better on unseen rows, and says so', async () => {
+  it('picks the linear model if the network is no better on unseen rows, and reports it', async () => {
     const { result, training, dir, file } = await trained(clouds(150, 1));
     expect(result.choice).toMatchObject({
       kept: 'linear',
@@ -123,11 +123,11 @@ describe('the choice between a network and a linear model', () => {
     const { stdout } = await runCli(['model', 'train', '--project', dir, '--data', file, '--epochs', '5']);
     expect(stdout).toMatch(/Network\s+a linear model, one dense layer/);
     expect(stdout.replace(/\s+/g, ' ')).toMatch(
-      /Chosen the linear model: \d+\.\d % on \d+ rows in 5 folds, with hidden layers \d+\.\d %/,
+      /Chosen linear model: \d+\.\d % on \d+ rows in 5 folds, with hidden layers \d+\.\d %/,
     );
   });
 
-  it('keeps the network where no line helps', async () => {
+  it('keeps the network if no line separates the classes', async () => {
     const { result, training } = await trained(rings(200, 1), { epochs: 100 });
     expect(result.choice).toMatchObject({ kept: 'network', folds: 5 });
     expect(result.choice!.linear.accuracy).toBeLessThan(0.7);
@@ -135,14 +135,14 @@ describe('the choice between a network and a linear model', () => {
     expect(training.network.layers).toHaveLength(2);
   });
 
-  it('is not asked where a kind or layers were asked for', async () => {
+  it('is skipped if a kind or layers are given', async () => {
     expect((await trained(clouds(150, 1), { kind: 'mlp' })).result.choice).toBeNull();
     const { result, training } = await trained(clouds(150, 1), { layers: '8' });
     expect(result.choice).toBeNull();
     expect(training.network.layers).toHaveLength(1);
   });
 
-  it('runs as int8 on the device, and is measured beside the linear model on the test rows', async () => {
+  it('gives a model that quantizes to int8 and is evaluated alongside the linear baseline', async () => {
     const { dir, file } = await trained(clouds(240, 2));
     const at = ['--project', dir, '--data', file];
     expect((await runCli(['model', 'quantize', ...at])).code).toBe(0);
@@ -154,7 +154,7 @@ describe('the choice between a network and a linear model', () => {
     expect(stdout).toMatch(/Linear model\s+\d+\.\d % of the same rows/);
   });
 
-  it('has a loss of quantization that is measured by a network without the validation rows', async () => {
+  it('measures quantization loss with a model trained without the validation rows', async () => {
     const { dir, file, training } = await trained(clouds(150, 3), { kind: 'mlp' });
     const project = await openModelProject(dir, file);
     const chosen = await readFile(buildFiles(project).chosen);
@@ -172,7 +172,7 @@ describe('the choice between a network and a linear model', () => {
 });
 
 describe('training on a small table', () => {
-  it('ends with all rows but those of the figures, and tells the figures of before', async () => {
+  it('ends by training on all but the test rows, and reports the metrics from before', async () => {
     const { result, training } = await trained(clouds(150, 1));
     const { train, validation } = result.windows;
     expect(result.refitted).toBe(train + validation);
@@ -182,7 +182,7 @@ describe('training on a small table', () => {
     expect((await trained(clouds(150, 1))).result.digest).toBe(result.digest);
   });
 
-  it('is right more often on rows that nothing has seen than without the validation rows', async () => {
+  it('is more accurate on unseen rows than without the validation rows', async () => {
     const seeds = [1, 2, 3, 4, 5, 6];
     const { learn } = await import('../../../src/lib/model/train/learn.js');
     const accuracies = { all: 0, some: 0 };

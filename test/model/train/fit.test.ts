@@ -71,7 +71,7 @@ describe('training', () => {
     ['layers with dropout', withDropout, 0.95],
     ['probability', { ...mlp, output: { kind: 'probability' } }, 0.85],
   ] as [string, NetworkSpec, number][])(
-    '%s learns, keeps its best epoch and tells each one',
+    '%s learns, keeps its best epoch, and reports each one',
     async (_name, spec, least) => {
       const told: number[] = [];
       const { history, bestEpoch } = await fitNetwork(
@@ -88,7 +88,7 @@ describe('training', () => {
     ['a value', { ...mlp, output: { kind: 'value', count: 1 } }, 0.1],
     ['a reconstruction', specOf('autoencoder', [6], [8, 4], { kind: 'reconstruction' }), 0.4],
   ] as [string, NetworkSpec, number][])(
-    '%s is learned by its squared error, without an accuracy',
+    '%s is learned by squared error, without an accuracy',
     async (_name, spec, most) => {
       const { history, bestEpoch } = await fitNetwork(options(spec, { epochs: 30 }));
       expect(history[0]!.valLoss).toBeGreaterThan(most * 2);
@@ -101,7 +101,7 @@ describe('training', () => {
     ['mlp', mlp],
     ['cnn1d', cnn],
     ['dropout', withDropout],
-  ])('%s: equal seed gives equal weights, another seed others', async (_name, spec) => {
+  ])('%s: equal seeds give equal weights, and different seeds different ones', async (_name, spec) => {
     const run = async (seed: number) =>
       constants((await fitNetwork(options(spec, { epochs: 3, seed }))).trained);
     const [a, b, other] = [await run(5), await run(5), await run(6)];
@@ -113,7 +113,7 @@ describe('training', () => {
     ['mlp', mlp],
     ['dropout and batch norm', { ...withDropout, layers: [mlp.layers[0]!, { type: 'batch-norm' }, dropout] }],
   ] as [string, NetworkSpec][])(
-    '%s: goes on where it was stopped, to the same weights and figures',
+    '%s: resumes where it stopped, with the same weights and metrics',
     async (_name, spec) => {
       const whole = await fitNetwork(options(spec, { epochs: 8 }));
       const kept: Checkpoint[] = [];
@@ -133,7 +133,7 @@ describe('training', () => {
     },
   );
 
-  it('ends early when the validation loss gets no better', async () => {
+  it('stops early if the validation loss stops improving', async () => {
     const { history, bestEpoch } = await fitNetwork(
       options(mlp, { epochs: 400, patience: 3, learningRate: 0.05 }),
     );
@@ -141,7 +141,7 @@ describe('training', () => {
     expect(history.length - bestEpoch).toBe(3);
   });
 
-  it('weighs rare classes as much as frequent ones, unless told not to', async () => {
+  it('weights rare classes as much as frequent ones, unless disabled', async () => {
     const random = seededRandom(4);
     // One in ten is of the second class, and lies one deviation away from the first.
     const classes = Int32Array.from({ length: 500 }, (_, i) => (i % 10 === 0 ? 1 : 0));
@@ -162,12 +162,12 @@ describe('training', () => {
     expect(await recall('none')).toBeLessThan(0.1);
   });
 
-  it('stopped before its first epoch, it fails with the reason', async () => {
+  it('fails with the reason if stopped before its first epoch', async () => {
     const run = fitNetwork(options(mlp, { signal: AbortSignal.abort(new Error('enough')) }));
     await expect(run).rejects.toThrow('enough');
   });
 
-  it('refuses weights that are no numbers any more', async () => {
+  it('fails if weights are no longer finite', async () => {
     const run = fitNetwork(options(mlp, { learningRate: 1e30 }));
     await expect(run).rejects.toMatchObject({ code: 'AIOT_TRAINING_DIVERGED' });
   });

@@ -15,8 +15,8 @@ async function folds(request: Parameters<typeof trainModel>[0]): Promise<FoldsFi
   return result.folds;
 }
 
-describe('measuring by folds', () => {
-  it('tests on each recording once, and never trains on a part of it', async () => {
+describe('cross-validation', () => {
+  it('tests each recording once, and never trains on part of it', async () => {
     const project = await toyProject();
     const found = await folds({ project: project.dir, folds: 5, epochs: 12 });
     expect(found.folds).toHaveLength(5);
@@ -40,7 +40,7 @@ describe('measuring by folds', () => {
     expect(JSON.parse(await readFile(buildFiles(project).folds, 'utf8'))).toEqual(found);
   });
 
-  it('leaves each recording out by itself', async () => {
+  it('leaves out one recording at a time', async () => {
     const project = await toyProject();
     const found = await folds({ project: project.dir, leaveOneOut: 'recording', epochs: 3 });
     expect(found.folds.map((fold) => fold.groups)).toEqual(
@@ -51,7 +51,7 @@ describe('measuring by folds', () => {
     expect(found.pooled.macroF1!.value).toBeGreaterThan(0.3);
   });
 
-  it('leaves groups of rows out, and refuses where there are none', async () => {
+  it('leaves out groups of rows, and requires a group column', async () => {
     const { dir, file } = await rowsFolder(rowsCsv({ groups: true }));
     const found = await folds({ project: dir, data: file, leaveOneOut: 'device', epochs: 20 });
     expect(found).toMatchObject({ by: 'group', folds: { length: 8 } });
@@ -64,14 +64,14 @@ describe('measuring by folds', () => {
     expect(code).toBe(2);
   });
 
-  it('gives errors in the unit of values', async () => {
+  it('reports value errors in their unit', async () => {
     const { dir, file } = await rowsFolder(rowsCsv({ label: (_, value) => value.toFixed(3) }));
     const found = await folds({ project: dir, data: file, folds: 3, output: 'value', epochs: 20 });
     expect(found.pooled).toMatchObject({ accuracy: null, rmse: { value: expect.any(Number) } });
     expect(found.confusion).toBeNull();
   });
 
-  it('shows each fold, mean and interval to people', async () => {
+  it('prints each fold, the mean, and its interval', async () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const { stdout } = await runCli([
       'model',
@@ -90,7 +90,7 @@ describe('measuring by folds', () => {
     expect(stdout).toContain("Student's t over 3 folds");
   });
 
-  it('refuses more folds than there are recordings', async () => {
+  it('rejects more folds than recordings', async () => {
     const project = await toyProject();
     await expect(trainModel({ project: project.dir, folds: 16, epochs: 1 })).rejects.toMatchObject({
       code: 'AIOT_DATA_TOO_FEW',
@@ -98,7 +98,7 @@ describe('measuring by folds', () => {
   });
 });
 
-describe('the interval of a mean', () => {
+describe('the confidence interval of a mean', () => {
   // NIST/SEMATECH e-Handbook of Statistical Methods, table 1.3.6.7.2
   it.each([
     [1, 12.706],
@@ -107,11 +107,11 @@ describe('the interval of a mean', () => {
     [11, 2.201],
     [29, 2.045],
     [100, 1.984],
-  ])('for %d degrees of freedom takes t = %d', (freedom, expected) => {
+  ])('with %d degrees of freedom uses t = %d', (freedom, expected) => {
     expect(tQuantile(freedom)).toBeCloseTo(expected, 3);
   });
 
-  it('is of the mean, and none of a single figure', () => {
+  it('matches a manual calculation, and is null for a single value', () => {
     // By hand: squares of the deviations sum to 0.00548, so that s/√n = √(0.00548 / 4 / 5) = 0.016553; times 2.776.
     const { mean, interval } = tInterval([0.9, 0.95, 0.97, 0.88, 0.94])!;
     expect(mean).toBeCloseTo(0.928, 9);

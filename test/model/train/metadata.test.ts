@@ -2,7 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readMetadata, writeMetadata } from '../../../src/lib/formats/tflite/metadata.js';
-import { metadataOf, rowsTaken, standardizationIn } from '../../../src/lib/model/file-metadata.js';
+import { rowsTaken } from '../../../src/lib/model/evaluate/rows.js';
+import { metadataOf, standardizationIn } from '../../../src/lib/model/file-metadata.js';
 import { runCli } from '../../support/cli.js';
 import { rowsCsv, rowsFolder } from './support.js';
 
@@ -13,8 +14,8 @@ const network = {
   output: { kind: 'probability' as const },
 };
 
-describe('the metadata of a network', () => {
-  it('says how its inputs are standardized, once where fields take turns', () => {
+describe('model metadata', () => {
+  it('describes input standardization, once per field if fields alternate', () => {
     const standardization = { mean: [1, 2, 1, 2], deviation: [3, 4, 3, 4] };
     const bytes = metadataOf({ model: 'm', classes: ['a', 'b'], standardization, network });
     expect(readMetadata(bytes)).toMatchObject({
@@ -29,22 +30,22 @@ describe('the metadata of a network', () => {
   });
 
   it.each([
-    ['none', null],
+    ['no metadata', null],
     [
-      'another maker’s',
+      'metadata from another tool',
       writeMetadata({
         name: 'x',
         description: 'An image model',
         normalization: { mean: [127.5], std: [127.5] },
       }),
     ],
-    ['what is no metadata', Uint8Array.of(1, 2, 3)],
+    ['invalid metadata', Uint8Array.of(1, 2, 3)],
     [
-      'one that changes nothing',
+      'an identity standardization',
       metadataOf({ model: 'm', classes: [], standardization: { mean: [0, 0], deviation: [1, 1] }, network }),
     ],
     [
-      'one of other inputs',
+      'metadata for other inputs',
       metadataOf({
         model: 'm',
         classes: [],
@@ -52,7 +53,7 @@ describe('the metadata of a network', () => {
         network,
       }),
     ],
-  ])('leaves rows as they are with %s', (_name, metadata) => {
+  ])('leaves rows unchanged with %s', (_name, metadata) => {
     const rows = Float32Array.of(1, 2, 3, 4);
     const taken = rowsTaken(rows, 4, metadata);
     expect(taken.inputs).toBe(rows);
@@ -62,7 +63,7 @@ describe('the metadata of a network', () => {
   it.each([
     ['as measured', 50, 10, 0],
     ['standardized before', 0, 1, 1],
-  ])('warns of rows only where they seem standardized before: %s', (_name, mean, deviation, warnings) => {
+  ])('warns only if rows appear to be standardized already: %s', (_name, mean, deviation, warnings) => {
     const standardization = { mean: [50], deviation: [10] };
     const metadata = metadataOf({ model: 'm', classes: [], standardization, network });
     const rows = Float32Array.from({ length: 40 }, (_, i) => mean + (i % 2 === 0 ? deviation : -deviation));
@@ -71,7 +72,7 @@ describe('the metadata of a network', () => {
     expect(taken.warnings).toHaveLength(warnings);
   });
 
-  it('lets the files of a training on rows be quantized and measured on such rows as they stand', async () => {
+  it('lets models trained on rows be quantized and evaluated on raw rows', async () => {
     const { dir, file } = await rowsFolder(rowsCsv({ rows: 400 }));
     await runCli(['model', 'train', '-p', dir, '--data', file, '--epochs', '20', '--json', '-q']);
     const fresh = join(dir, 'fresh.csv');
@@ -92,7 +93,7 @@ describe('the metadata of a network', () => {
       '--json',
       '-q',
     ]);
-    expect(await readFile(lost, 'utf8')).toContain('<h2>What each tensor lost</h2>');
+    expect(await readFile(lost, 'utf8')).toContain('<h2>Quantization error per tensor</h2>');
     await runCli(['model', 'quantize', '-p', dir, '--data', file, '--json', '-q']);
     for (const network of [float, out, join(dir, 'build/model.int8.tflite')]) {
       const { json } = await runCli([

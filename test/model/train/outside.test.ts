@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { loadProject } from '../../../src/lib/core/project.js';
 import { parseCsv } from '../../../src/lib/formats/csv/parse.js';
-import { writeTflite } from '../../../src/lib/formats/tflite/writer.js';
+import { writeTflite } from '../../../src/lib/formats/tflite/write.js';
 import { evaluateProject } from '../../../src/lib/model/evaluate/evaluate-project.js';
 import { readTraining } from '../../../src/lib/model/files.js';
 import { quantizeProject } from '../../../src/lib/model/quantize/quantize-project.js';
@@ -67,8 +67,8 @@ function linearModel(inputs: number, means: number[][]): Uint8Array {
   });
 }
 
-describe('a program that trains', () => {
-  it('gets standardized rows and what is asked, and its network goes through all later steps', async () => {
+describe('an external training program', () => {
+  it('gets standardized rows and the task, and its model passes all later steps', async () => {
     const folder = await temporaryFolder();
     const [model, seen] = [join(folder, 'model.tflite'), join(folder, 'seen.json')];
     // Nearest of the classes' means, which are known beforehand well enough: x leans one way or the other.
@@ -100,7 +100,7 @@ describe('a program that trains', () => {
     expect(await readTraining(project)).toMatchObject({ bestEpoch: 1, history: { length: 1 } });
   });
 
-  it('gets values as they are, and each part in a file', async () => {
+  it('gets standardized inputs, and labels in their own unit, in train.csv', async () => {
     const copy = join(await temporaryFolder(), 'train.csv');
     const { dir, file } = await rowsFolder(
       rowsCsv({ label: (_, value) => (value + 100).toFixed(2) }),
@@ -122,22 +122,22 @@ describe('a program that trains', () => {
       'fails',
       'console.error("no GPU"); process.exit(3);',
       'AIOT_TRAINING_COMMAND',
-      /ended with code 3; its last lines:\n {2}no GPU/,
+      /exited with code 3; its last lines of output:\n {2}no GPU/,
     ],
     [
-      'leaves nothing',
+      'leaves no file',
       '',
       'AIOT_TRAINING_COMMAND',
       /program \S+ \S+train\.mjs ended well and left no model\.tflite in the folder it was given/,
     ],
     [
-      'leaves no network',
+      'leaves an invalid model',
       `import { writeFileSync } from 'node:fs'; writeFileSync(process.argv[2] + '/model.tflite', 'hello');`,
       'AIOT_TFLITE_MALFORMED',
       /the network that \S+ \S+train\.mjs left: /,
     ],
     [
-      'leaves a network of other inputs',
+      'leaves a model with other inputs',
       `import { writeFileSync } from 'node:fs'; writeFileSync(process.argv[2] + '/model.tflite', Buffer.from('${Buffer.from(
         linearModel(4, [
           [1, 2, 3, 4],
@@ -147,7 +147,7 @@ describe('a program that trains', () => {
       'AIOT_MODEL_UNFIT',
       /expected one float32 input of 100 numbers, got float32 \[1, 4\]/,
     ],
-  ])('that %s is told, and nothing is written', async (_name, script, code, message) => {
+  ])('is reported if it %s, and nothing is written', async (_name, script, code, message) => {
     const project = await withProgram(script);
     await expect(trainProject({ project })).rejects.toMatchObject({
       code,
@@ -156,7 +156,7 @@ describe('a program that trains', () => {
     await expect(readFile(join(project.dir, 'build/model.float.tflite'))).rejects.toThrow('ENOENT');
   });
 
-  it('is waited for no longer than it runs, when what it started keeps its output open', async () => {
+  it('is not waited for after it exits, even if a child keeps its output open', async () => {
     const pid = join(await temporaryFolder(), 'pid');
     const project = await withProgram(`import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -171,7 +171,7 @@ process.exitCode = 3;
     try {
       await expect(trainProject({ project })).rejects.toMatchObject({
         code: 'AIOT_TRAINING_COMMAND',
-        message: expect.stringMatching(/ended with code 3; its last lines:\n {2}no GPU/),
+        message: expect.stringMatching(/exited with code 3; its last lines of output:\n {2}no GPU/),
       });
       expect(performance.now() - begun).toBeLessThan(30_000);
     } finally {
@@ -179,7 +179,7 @@ process.exitCode = 3;
     }
   }, 60_000);
 
-  it('that is not there is told', async () => {
+  it('is reported if it does not exist', async () => {
     const project = await toyProject((text) =>
       text.replace('train: {', 'train: { command: [./no-such-program],'),
     );
@@ -189,7 +189,7 @@ process.exitCode = 3;
     });
   });
 
-  it('ends with all that it started when it is stopped', async () => {
+  it('is stopped together with its child processes', async () => {
     const pids = join(await temporaryFolder(), 'pids');
     const project = await withProgram(`import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';

@@ -10,7 +10,7 @@ import { toyCsv, toyProject } from '../support.js';
 const without = (text: string) => text.replace(/ {2}labels: .*\n/, '');
 
 describe('training on recordings', () => {
-  it('by window is a leak: exit 6, or a result that says so first', async () => {
+  it('rejects a split by window as a leak, or with --force warns first', async () => {
     const project = await toyProject();
     const at = ['model', 'train', '--project', project.dir, '--split', 'window'];
     const refused = await runCli([...at, '--json']);
@@ -20,7 +20,7 @@ describe('training on recordings', () => {
     const report = join(project.dir, 'report.html');
     const forced = await runCli([...at, '--force', '--report', report]);
     expect(forced.code).toBe(0);
-    expect(forced.stdout).toMatch(/^✗ Leaking split, figures flatter: The split is by window/);
+    expect(forced.stdout).toMatch(/^✗ Leaking split, metrics are too optimistic: The split is by window/);
     const training = await readTraining(project);
     expect(training).toMatchObject({
       split: { by: 'window' },
@@ -35,7 +35,7 @@ describe('training on recordings', () => {
     expect(new Set(examples('test').recordings).size).toBe(15);
   });
 
-  it('learns what is normal from recordings that nobody labelled', async () => {
+  it('learns normal behavior from unlabeled recordings', async () => {
     const files = Object.fromEntries(
       [1, 2, 3, 4, 5, 6].map((take) => [`7${take}.csv`, toyCsv('calm', take)]),
     );
@@ -50,7 +50,7 @@ describe('training on recordings', () => {
     expect(new Set(examples('test').classes)).toEqual(new Set([0]));
   });
 
-  it('with labels, keeps every anomaly for the figures', async () => {
+  it('holds out every labeled anomaly for evaluation', async () => {
     const project = await toyProject((text) =>
       text
         .replace('kind: mlp', 'kind: autoencoder')
@@ -65,7 +65,7 @@ describe('training on recordings', () => {
     expect(examples('test').classes.filter((c) => c === 1)).toHaveLength(110);
   });
 
-  it('learns values from recordings whose labels are numbers', async () => {
+  it('learns values from recordings with numeric labels', async () => {
     const files = Object.fromEntries(
       [1, 2, 3, 4, 5, 6, 7, 8].map((take) => [`take${take}.csv`, toyCsv(take % 2 ? 'slow' : 'fast', take)]),
     );
@@ -92,58 +92,55 @@ describe('training on recordings', () => {
     });
   });
 
-  it.each(['cnn1d', 'ds-cnn'])(
-    'changes raw windows of three axes while a %s learns from them',
-    async (kind) => {
-      const project = await toyProject(
-        (text) =>
-          text
-            .replace('kind: mlp', `kind: ${kind}`)
-            .replace('y: { unit: g }', 'y: { unit: g }\n    z: { unit: g }')
-            .replace('epochs: 12', 'epochs: 6')
-            .replace('seed: 8', 'seed: 8, augment: { rotation: 20, timeWarp: 0.1, gain: 0.1, noise: 0.05 }'),
-        Object.fromEntries(
-          ['calm', 'slow', 'fast'].flatMap((label) =>
-            [1, 2, 3, 4].map((take) => [
-              `${label}${take}.csv`,
-              toyCsv(label, take)
-                .split('\n')
-                .map((line, i) => (line === '' ? '' : `${line},${i === 0 ? 'z' : '1'}`))
-                .join('\n'),
-            ]),
-          ),
+  it.each(['cnn1d', 'ds-cnn'])('augments raw windows of three axes while training a %s', async (kind) => {
+    const project = await toyProject(
+      (text) =>
+        text
+          .replace('kind: mlp', `kind: ${kind}`)
+          .replace('y: { unit: g }', 'y: { unit: g }\n    z: { unit: g }')
+          .replace('epochs: 12', 'epochs: 6')
+          .replace('seed: 8', 'seed: 8, augment: { rotation: 20, timeWarp: 0.1, gain: 0.1, noise: 0.05 }'),
+      Object.fromEntries(
+        ['calm', 'slow', 'fast'].flatMap((label) =>
+          [1, 2, 3, 4].map((take) => [
+            `${label}${take}.csv`,
+            toyCsv(label, take)
+              .split('\n')
+              .map((line, i) => (line === '' ? '' : `${line},${i === 0 ? 'z' : '1'}`))
+              .join('\n'),
+          ]),
         ),
-      );
-      const result = await trainProject({ project });
-      expect(result.metrics.loss).toBeLessThan(1);
-      const plain = await trainProject({
-        project: {
-          ...project,
-          config: {
-            ...project.config,
-            model: {
-              ...project.config.model,
-              train: {
-                ...project.config.model.train,
-                augment: { rotation: 0, timeWarp: 0, gain: 0, noise: 0 },
-              },
+      ),
+    );
+    const result = await trainProject({ project });
+    expect(result.metrics.loss).toBeLessThan(1);
+    const plain = await trainProject({
+      project: {
+        ...project,
+        config: {
+          ...project.config,
+          model: {
+            ...project.config.model,
+            train: {
+              ...project.config.model.train,
+              augment: { rotation: 0, timeWarp: 0, gain: 0, noise: 0 },
             },
           },
         },
-      });
-      expect(plain.digest).not.toBe(result.digest);
-    },
-  );
+      },
+    });
+    expect(plain.digest).not.toBe(result.digest);
+  });
 
-  it('refuses to turn windows of two axes', async () => {
+  it('refuses to rotate windows of two axes', async () => {
     const project = await toyProject((text) => text.replace('seed: 8', 'seed: 8, augment: { rotation: 20 }'));
     await expect(trainProject({ project })).rejects.toMatchObject({
       code: 'AIOT_MODEL_UNFIT',
-      message: expect.stringContaining('turns fields in threes'),
+      message: expect.stringContaining('needs fields in groups of three'),
     });
   });
 
-  it('trains on a named subset of features with every kind of dense network', async () => {
+  it('trains dense models of every kind on a named subset of features', async () => {
     const set = 'features: [x_deviation, y_deviation, x_peak_hz]';
     for (const kind of ['mlp', 'autoencoder']) {
       const project = await toyProject((text) =>

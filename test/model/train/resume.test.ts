@@ -15,8 +15,8 @@ interface Kept {
 }
 const nan = Buffer.from(new Float32Array([Number.NaN]).buffer).toString('base64');
 
-describe('a training that is stopped', () => {
-  it('keeps the best epoch so far for the next steps, and goes on to the same network', async () => {
+describe('an interrupted training run', () => {
+  it('keeps the best epoch so far, and resumes to the same model', async () => {
     const project = await toyProject();
     const whole = await trainProject({ project });
     const wholeBytes = await readFile(whole.file);
@@ -30,7 +30,7 @@ describe('a training that is stopped', () => {
       code: 'AIOT_INTERRUPTED',
       exit: 130,
       message: expect.stringMatching(
-        /^stopped after epoch 5 of 12; kept epoch \d \(validation loss 0\.\d+\)/,
+        /^stopped after epoch 5 of 12; the best epoch so far, \d \(validation loss 0\.\d+\)/,
       ),
       next: expect.stringContaining('--resume'),
     });
@@ -43,7 +43,7 @@ describe('a training that is stopped', () => {
     expect((await readTraining(project)).interrupted).toBe(false);
   });
 
-  it('can be given more epochs afterwards', async () => {
+  it('accepts more epochs on resume', async () => {
     const project = await toyProject();
     await trainProject({ project });
     const { json } = await runCli([
@@ -63,9 +63,9 @@ describe('a training that is stopped', () => {
 
   it.each([
     ['other settings', (text: string) => text.replace('batch: 16', 'batch: 8')],
-    ['another network', (text: string) => text.replace('[8]', '[9]')],
-    ['another signal part', (text: string) => text.replace('stride: 25', 'stride: 20')],
-  ])('does not go on with %s', async (_name, edit) => {
+    ['a different model', (text: string) => text.replace('[8]', '[9]')],
+    ['other signal settings', (text: string) => text.replace('stride: 25', 'stride: 20')],
+  ])('does not resume with %s', async (_name, edit) => {
     const project = await toyProject((text) => text.replace('epochs: 12', 'epochs: 2'));
     await trainProject({ project });
     const before = await readFile(buildFiles(project).float);
@@ -75,7 +75,7 @@ describe('a training that is stopped', () => {
     expect((await readFile(buildFiles(project).float)).equals(before)).toBe(true);
   });
 
-  it('does not go on where there is nothing, or nothing that can be read', async () => {
+  it('does not resume without a readable checkpoint', async () => {
     const project = await toyProject();
     const { json, code } = await runCli(['model', 'train', '-p', project.dir, '--resume', '--json']);
     expect(json).toMatchObject({ error: { code: 'AIOT_MODEL_NOT_BUILT' } });
@@ -96,7 +96,7 @@ describe('a training that is stopped', () => {
     ['a best epoch that was never run', (read: Kept) => (read.best.epoch = 99), 'its best epoch is 99'],
     ['another best loss', (read: Kept) => (read.best.loss /= 2), 'its best loss is'],
     ['a weight that is NaN', (read: Kept) => (read.last.values = nan), 'numbers that are not finite'],
-  ])('does not go on from a checkpoint with %s', async (_name, damage, message) => {
+  ])('does not resume from a checkpoint with %s', async (_name, damage, message) => {
     const project = await toyProject((text) => text.replace('epochs: 12', 'epochs: 3'));
     await trainProject({ project });
     const file = join(project.dir, 'build/checkpoint.json');
@@ -110,7 +110,7 @@ describe('a training that is stopped', () => {
     });
   });
 
-  it('is refused before its first epoch where nothing can be written', async () => {
+  it('fails before its first epoch if nothing can be written', async () => {
     const project = await toyProject();
     await writeFile(join(project.dir, 'build'), 'a file where the folder goes');
     const epochs: number[] = [];
@@ -119,7 +119,7 @@ describe('a training that is stopped', () => {
     expect(epochs).toEqual([]);
   });
 
-  it('before its first epoch leaves what was there', async () => {
+  it('writes no model if interrupted before its first epoch', async () => {
     const project = await toyProject();
     const run = trainProject({ project, signal: AbortSignal.abort(new Error('Ctrl-C')) });
     await expect(run).rejects.toThrow('Ctrl-C');

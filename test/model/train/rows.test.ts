@@ -13,7 +13,7 @@ function byText(inputs: Float32Array, width: number) {
   );
 }
 
-it('puts rows together whose numbers are equal bit by bit, in the order of their first ones', () => {
+it('groups rows whose numbers are equal bit by bit, in order of first occurrence', () => {
   const few = fc.constantFrom(0, -0, 1, 1.5, 2, 1e-30, 3e38);
   const table = fc
     .integer({ min: 1, max: 4 })
@@ -37,7 +37,7 @@ it('puts rows together whose numbers are equal bit by bit, in the order of their
   );
 });
 
-it('knows the equal ones among a hundred thousand', () => {
+it('finds equal rows among a hundred thousand', () => {
   // Numbers as sensors say them: all the difference is in the upper bits of a float.
   const inputs = Float32Array.from({ length: 400_000 }, (_, i) => Math.round(((i * 7919) % 100_003) / 4) / 8);
   const { count } = sameRows(inputs, 4);

@@ -15,8 +15,8 @@ async function search(request: Parameters<typeof trainModel>[0]): Promise<Search
   return result;
 }
 
-describe('a search', () => {
-  it('tries what aiot.yaml has and others, and proposes the best that keeps the limits', async () => {
+describe('a model search', () => {
+  it('tries the configured model and others, and proposes the best within the limits', async () => {
     const project = await toyProject((text) => text.replace('64KiB', '6KiB'));
     const steps: string[] = [];
     const found = await search({
@@ -52,7 +52,7 @@ describe('a search', () => {
     expect(again.candidates).toEqual(found.candidates);
   });
 
-  it('never looks at the test part', async () => {
+  it('never looks at the test set', async () => {
     // The same recordings, but those that are tested on say nonsense: nothing may change.
     const project = await toyProject();
     const { datasetOf, openDataset } = await import('../../../src/lib/data/dataset/open.js');
@@ -73,7 +73,7 @@ describe('a search', () => {
     expect(await tried(other)).toEqual(await tried(dataset));
   });
 
-  it('on rows chooses layers alone, by the error for values', async () => {
+  it('varies only the layers on table rows, scoring values by their error', async () => {
     const { dir, file } = await rowsFolder(rowsCsv({ label: (_, value) => value.toFixed(3) }));
     const found = await search({ project: dir, data: file, search: 3, output: 'value', epochs: 5 });
     expect(found.score).toBe('rmse');
@@ -83,7 +83,7 @@ describe('a search', () => {
     expect(found.yaml.join('\n')).not.toContain('signal');
   });
 
-  it('shows a table of what is not beaten and lines for aiot.yaml; exits with 6 when all are refused', async () => {
+  it('prints the Pareto front and lines for aiot.yaml, and exits with 6 if all are rejected', async () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const at = ['model', 'train', '-p', dir, '--data', file, '--search', '3', '--epochs', '5'];
     const shown = await runCli(at);
@@ -109,7 +109,7 @@ describe('a search', () => {
     expect(code).toBe(6);
   });
 
-  it('stopped, keeps what was tried', async () => {
+  it('keeps the tried candidates when interrupted', async () => {
     const project = await toyProject((text) => text.replace('epochs: 12', 'epochs: 3'));
     const stop = new AbortController();
     const run = trainModel({
@@ -129,7 +129,7 @@ describe('a search', () => {
   it.each([
     ['an autoencoder', ['--kind', 'autoencoder']],
     ['folds', ['--folds', '3']],
-  ])('refuses %s', async (_name, flags) => {
+  ])('rejects %s', async (_name, flags) => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const { json, code } = await runCli([
       'model',
@@ -156,7 +156,7 @@ describe('the Pareto front', () => {
     latencyUs: null,
   });
 
-  it('is what no other beats in all of score, arena and cost', () => {
+  it('contains the candidates that no other beats in score, arena, and cost', () => {
     const found = paretoFront(
       [
         of(0.9, 100, 50),
@@ -172,7 +172,7 @@ describe('the Pareto front', () => {
     expect(paretoFront([of(0.2, 1, 1), of(0.1, 1, 1)], true)).toEqual([false, true]);
   });
 
-  it('has its best among what nothing refuses, the smaller of equal ones', () => {
+  it('picks the best accepted candidate, and the smaller of equals', () => {
     const whole = (score: number, arenaBytes: number, refused: string[] = []) => ({
       ...of(score, arenaBytes, 1),
       ...{
@@ -193,8 +193,8 @@ describe('the Pareto front', () => {
   });
 });
 
-describe('the space of a search', () => {
-  it('has feature sets that fit the fields, and the kind that was asked for', async () => {
+describe('the search space', () => {
+  it('has feature sets that fit the fields and the requested kind', async () => {
     const project = await toyProject();
     expect(spaceOf(project, false, undefined).features).toEqual(['raw', 'spectral']);
     expect(spaceOf(project, false, 'cnn1d').features).toEqual(['raw']);

@@ -39,9 +39,9 @@ async function trained(file: string, folder: string, seed: number): Promise<Scor
   return { accuracy, macroF1, parts: division.parts! };
 }
 
-describeReal('sklearn', 'a training with every default on a small table', () => {
+describeReal('sklearn', 'training with defaults on a small table', () => {
   it.each(['wine', 'iris', 'breast_cancer'])(
-    'of %s is as good on unseen rows as scikit-learn’s logistic regression, over 20 splits',
+    'is as good on unseen rows of %s as scikit-learn’s logistic regression, over 20 splits',
     async (name) => {
       const folder = await temporaryFolder();
       const file = join(folder, `${name}.csv`);

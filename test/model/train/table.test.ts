@@ -19,14 +19,12 @@ async function trained(csv: string, yaml?: string, more: Partial<Parameters<type
   return { dir, file, result, project, training: await readTraining(project) };
 }
 
-describe('training on the rows of a table', () => {
-  it('needs no aiot.yaml: classes are the labels, and what was chosen is said', async () => {
+describe('training on table rows', () => {
+  it('needs no aiot.yaml: takes classes from the labels, and reports it', async () => {
     const { result, training } = await trained(rowsCsv());
     expect(result).toMatchObject({ model: 'watch', output: 'classes', classes: ['0', '1'], split: 'row' });
     expect(result.metrics.valAccuracy).toBeGreaterThan(0.95);
-    expect(result.notes).toEqual([
-      'classes are the labels of the rows as they stand: 0, 1 (aiot.yaml names none)',
-    ]);
+    expect(result.notes).toEqual(['classes are taken from the row labels: 0, 1 (aiot.yaml names none)']);
     expect(training.signal).toMatchObject({
       fields: ['current', 'pressure'],
       windowSamples: 1,
@@ -37,18 +35,18 @@ describe('training on the rows of a table', () => {
   });
 
   it.each(['classes', 'probability'] as const)(
-    'speaks of rows where all are of one class (%s)',
+    'asks for more rows if all are of one class (%s)',
     async (output) => {
       const refused = trained('x,y,label\n1,2,a\n2,3,a\n', undefined, { output });
       await expect(refused).rejects.toMatchObject({
         code: 'AIOT_DATA_ONE_CLASS',
-        message: expect.stringContaining('in the column "label", got a alone (2 rows)'),
+        message: expect.stringContaining('in the column "label", got only a (2 rows)'),
         next: expect.stringMatching(/^Add rows/),
       });
     },
   );
 
-  it('writes no report over the rows', async () => {
+  it('refuses to overwrite the rows with a report', async () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const report = trainModel({ project: dir, data: file, ...base, report: file });
     await expect(report).rejects.toMatchObject({ code: 'AIOT_FILE_IS_INPUT' });
@@ -56,7 +54,7 @@ describe('training on the rows of a table', () => {
   });
 
   it.each(['', 'device'])(
-    'has the same rows in a part whether it is read in pieces or as a whole (%s)',
+    'gets the same rows per split whether read in pieces or as a whole (%s)',
     async (group) => {
       // More than one piece of the file.
       const lines = Array.from({ length: 40_000 }, (_, row) => {
@@ -78,7 +76,7 @@ describe('training on the rows of a table', () => {
     },
   );
 
-  it('finds exactly the same rows again, each once, in the parts', async () => {
+  it('finds the same rows again, each exactly once across the splits', async () => {
     const { project, file, training } = await trained(rowsCsv({ rows: 120 }));
     const { examples } = await readTrained(project, { data: file });
     const parts = (['train', 'validation', 'test'] as const).map((part) => examples(part));
@@ -100,7 +98,7 @@ describe('training on the rows of a table', () => {
     expect(training.source).toMatchObject({ kind: 'table', file, label: 'label' });
   });
 
-  it('stops later steps when the table has changed or is gone, or is read by another column of labels', async () => {
+  it('stops later steps if the table changed, is missing, or is read with another label column', async () => {
     const { project, file } = await trained(rowsCsv());
     await expect(readTrained(project, { data: file, label: 'state' })).rejects.toMatchObject({
       code: 'AIOT_MODEL_STALE',
@@ -120,14 +118,19 @@ describe('training on the rows of a table', () => {
       (c: number) => ['good', 'bad'][c]!,
       ['bad', 'good'],
     ],
-    ['others than model.labels covers', 'model: { labels: { good: [7], bad: [8] } }', undefined, ['0', '1']],
+    [
+      'labels not covered by model.labels',
+      'model: { labels: { good: [7], bad: [8] } }',
+      undefined,
+      ['0', '1'],
+    ],
   ])('takes %s as classes', async (_name, yaml, label, classes) => {
     const { result } = await trained(rowsCsv({ label }), `name: pumps\n${yaml}\n`);
     expect(result.classes).toEqual(classes);
     expect(result.metrics.valAccuracy).toBeGreaterThan(0.9);
   });
 
-  it('answers with one probability', async () => {
+  it('outputs a single probability', async () => {
     const yaml = 'name: pumps\nmodel: { output: probability, labels: { good: [0], bad: [1] } }\n';
     const { project, file, result } = await trained(rowsCsv(), yaml);
     expect(result).toMatchObject({ output: 'probability', classes: ['good', 'bad'], threshold: 0.5 });
@@ -136,7 +139,7 @@ describe('training on the rows of a table', () => {
     expect(training.network.output).toEqual({ kind: 'probability' });
   });
 
-  it('answers with a value in the labels’ own unit', async () => {
+  it('outputs a value in the labels’ own unit', async () => {
     const csv = rowsCsv({ label: (_, value) => (50 * value + 1000).toFixed(3), rows: 400 });
     const { project, file, result } = await trained(csv, undefined, {
       output: 'value',
@@ -167,7 +170,7 @@ describe('training on the rows of a table', () => {
     ]);
   });
 
-  it('learns what is normal from normal rows alone, and tells the others by the reconstruction error', async () => {
+  it('trains an autoencoder on normal rows only, and keeps anomalies for evaluation', async () => {
     const yaml =
       'name: pumps\nmodel: { kind: autoencoder, layers: [6, 1], labels: { normal: [0], worn: [1] } }\n';
     const csv = rowsCsv({ apart: 8, rows: 400 });
@@ -180,7 +183,7 @@ describe('training on the rows of a table', () => {
     expect(examples('test').classes.filter((c) => c === 1)).toHaveLength(134);
   });
 
-  it('needs no labels for that', async () => {
+  it('needs no labels for an autoencoder', async () => {
     const csv = rowsCsv()
       .replace(/^(.*),label$/m, '$1')
       .replaceAll(/,[01]$/gm, '');
@@ -189,7 +192,7 @@ describe('training on the rows of a table', () => {
     expect(result.notes).toEqual(['no labels: every row counts as normal']);
   });
 
-  it('keeps the rows of a group on one side', async () => {
+  it('keeps the rows of a group in one split', async () => {
     const { result, project, file } = await trained(rowsCsv({ groups: true }));
     expect(result.split).toBe('group');
     const { examples } = await readTrained(project, { data: file });
@@ -200,7 +203,7 @@ describe('training on the rows of a table', () => {
     expect(sides.reduce((sum, { size }) => sum + size, 0)).toBe(8);
   });
 
-  it('keeps equal rows on one side', async () => {
+  it('keeps equal rows in one split', async () => {
     const { project, file } = await trained(
       `${rowsCsv({ rows: 60 })}${rowsCsv({ rows: 60 }).replace(/^.*\n/, '')}`,
     );
@@ -209,7 +212,7 @@ describe('training on the rows of a table', () => {
     expect(parts.slice(0, 60)).toBe(parts.slice(60));
   });
 
-  it('takes rows that are standardized already as they stand', async () => {
+  it('uses already standardized rows unchanged', async () => {
     const csv = rowsCsv({ apart: 0.8 }).split('\n');
     const standard = csv.map((line, i) => {
       const [a, b, ...rest] = line.split(',');
@@ -221,7 +224,7 @@ describe('training on the rows of a table', () => {
     expect(training.standardization).toEqual({ mean: [0, 0], deviation: [1, 1] });
   });
 
-  it('trains on features of the project’s own signal by their names', async () => {
+  it('trains on features of the project’s signal by name', async () => {
     const yaml = `name: pumps
 stream: { topic: t, fields: { current: { unit: A }, pressure: { unit: hPa } } }
 signal: { rate: 10, window: 20, stride: 10, features: [current_rms, pressure_rms] }
@@ -232,7 +235,7 @@ model: { labels: { good: [0], bad: [1] } }
     expect(result.notes[0]).toContain('the features of this project’s signal');
   });
 
-  it('puts dense layers in the place of convolutions, unless convolutions were asked for', async () => {
+  it('replaces convolutions with dense layers, unless convolutions were requested', async () => {
     const yaml = 'name: pumps\nmodel: { kind: cnn1d, layers: [8, 16] }\n';
     const { result, training } = await trained(rowsCsv(), yaml);
     expect(training.network).toMatchObject({ kind: 'mlp', inputShape: [2] });
@@ -248,9 +251,9 @@ model: { labels: { good: [0], bad: [1] } }
       rowsCsv().replace(/label/, 'state'),
       {},
       'AIOT_TRAINING_DATA_UNFIT',
-      'no column "label"',
+      'no label column "label"',
     ],
-    ['one class', rowsCsv({ label: () => 'a' }), {}, 'AIOT_DATA_ONE_CLASS', 'got a alone'],
+    ['one class', rowsCsv({ label: () => 'a' }), {}, 'AIOT_DATA_ONE_CLASS', 'got only a'],
     [
       'too few rows of a class',
       rowsCsv({ rows: 6 }),
@@ -270,7 +273,7 @@ model: { labels: { good: [0], bad: [1] } }
       rowsCsv({ label: (_, v) => v.toFixed(5) }),
       {},
       'AIOT_TRAINING_DATA_UNFIT',
-      'expected labels of classes, got 2',
+      'expected class labels, got 2',
     ],
     [
       'words as values',
@@ -279,9 +282,9 @@ model: { labels: { good: [0], bad: [1] } }
       'AIOT_TRAINING_DATA_UNFIT',
       'row 1, column label: expected a number',
     ],
-    ['layers that are no numbers', rowsCsv(), { layers: '32,x' }, 'AIOT_USAGE', '--layers'],
-    ['a size that is none', rowsCsv(), { layers: '9000' }, 'AIOT_USAGE', 'model.layers'],
-  ])('refuses %s, and writes nothing', async (_name, csv, more, code, message) => {
+    ['layers that are not numbers', rowsCsv(), { layers: '32,x' }, 'AIOT_USAGE', '--layers'],
+    ['a layer size out of range', rowsCsv(), { layers: '9000' }, 'AIOT_USAGE', 'model.layers'],
+  ])('rejects %s and writes nothing', async (_name, csv, more, code, message) => {
     const { dir, file } = await rowsFolder(csv);
     const run = trainModel({ project: dir, data: file, ...base, ...more });
     await expect(run).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
@@ -290,7 +293,7 @@ model: { labels: { good: [0], bad: [1] } }
 });
 
 describe('aiot model train on a table', () => {
-  it('prints one line of JSON, and each epoch as a line of JSON beside it', async () => {
+  it('prints one line of JSON, and each epoch as a JSON line on stderr', async () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const { stdout, stderr, json, code } = await runCli([
       ...['model', 'train', '--project', dir, '--data', file],
@@ -315,7 +318,7 @@ describe('aiot model train on a table', () => {
     });
   });
 
-  it('is deterministic by its seed', async () => {
+  it('is deterministic for a given seed', async () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const digest = async (seed: string) => {
       const { json } = await runCli([
@@ -338,7 +341,7 @@ describe('aiot model train on a table', () => {
     expect(await digest('8')).not.toBe(await digest('7'));
   });
 
-  it('says what it needs where there is neither a table nor a project', async () => {
+  it('explains what is missing without a table or a project', async () => {
     const { dir } = await rowsFolder('');
     const { json, code } = await runCli(['model', 'train', '--project', dir, '--json']);
     expect(json).toMatchObject({ error: { code: 'AIOT_PROJECT_NOT_FOUND' } });
@@ -350,7 +353,7 @@ describe('aiot model train on a table', () => {
     });
   });
 
-  it('says that the table is not there, before it looks for a project', async () => {
+  it('reports a missing table before looking for a project', async () => {
     const { dir } = await rowsFolder('');
     const { json, code } = await runCli(['model', 'train', '-p', dir, '--data', `${dir}/no.csv`, '--json']);
     expect(json).toMatchObject({
@@ -359,19 +362,19 @@ describe('aiot model train on a table', () => {
     expect(code).toBe(4);
   });
 
-  it.each(['recording', 'device'])('refuses --split %s of rows that name none', async (split) => {
+  it.each(['recording', 'device'])('rejects --split %s for rows without a group column', async (split) => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const train = ['model', 'train', '-p', dir, '--data', file, '--split', split, '--json'];
     const { json } = await runCli(train);
     expect(json).toMatchObject({
-      error: { code: 'AIOT_USAGE', message: expect.stringContaining('no column that says what belongs') },
+      error: { code: 'AIOT_USAGE', message: expect.stringContaining('no column for grouping rows') },
     });
     const grouped = await rowsFolder(rowsCsv({ groups: true }));
     const args = ['model', 'train', '-p', grouped.dir, '--data', grouped.file, '--split', split];
     expect((await runCli([...args, '--epochs', '1', '--json'])).json).toMatchObject({ split: 'group' });
   });
 
-  it('names the inputs, and a column of labels that became one', async () => {
+  it('names the inputs, including a label column used as one', async () => {
     const header = 'current,label,temperature';
     const { dir, file } = await rowsFolder(rowsCsv({ header }));
     const args = ['-p', dir, '--data', file, '--label', 'temperature', '--output', 'value', '--epochs', '1'];

@@ -13,8 +13,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => victim?.stop());
 
-describe('a platform with the guide’s doors that is killed under uploads in pieces, jobs and backups', () => {
-  it('has everything that it acknowledged, whole and once, after each start', {
+describe('a platform with the guide’s services, killed during uploads in pieces, jobs and backups', () => {
+  it('keeps everything that it acknowledged, intact and once, after each start', {
     timeout: 60_000 + rounds * 30_000,
   }, async () => {
     const random = seededRandom(Number(process.env.AIOT_SEED ?? 2));

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createClient, type RegistryClient } from '../../../src/lib/api/client.js';
 import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/crypto.js';
 import { readText } from '../../../src/lib/core/files.js';
 import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
 import type { PlatformOptions } from '../../../src/lib/platform/options.js';
-import { createClient, type RegistryClient } from '../../../src/lib/registry/client.js';
 import { root } from '../../support/cli.js';
 import { freePort } from '../../support/free-port.js';
 

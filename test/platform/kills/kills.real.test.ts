@@ -13,8 +13,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => victim?.stop());
 
-describe('a platform that is killed at any moment, under load', () => {
-  it('has everything that it acknowledged, whole and once, after each start', {
+describe('a platform killed at any moment, under load', () => {
+  it('keeps everything that it acknowledged, intact and once, after each start', {
     timeout: rounds * 30_000,
   }, async () => {
     const random = seededRandom(Number(process.env.AIOT_SEED ?? 1));

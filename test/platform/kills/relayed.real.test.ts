@@ -42,7 +42,7 @@ function relayedLoad(owed: Set<number>): Load {
 /** Values in the order in which each came first. */
 const firsts = (values: readonly number[]) => [...new Set(values)];
 
-describeReal('nats', 'a platform that is killed while it sends on to NATS', () => {
+describeReal('nats', 'a platform killed while it relays to NATS', () => {
   let nats: NatsServer;
   let victim: Victim;
   beforeAll(async () => {
@@ -54,7 +54,7 @@ describeReal('nats', 'a platform that is killed while it sends on to NATS', () =
     await nats?.stop();
   });
 
-  it('sends all that it acknowledged, and every event, in order', { timeout }, async () => {
+  it('delivers everything that it acknowledged, and every event, in order', { timeout }, async () => {
     const owed = new Set<number>();
     await killUnder(victim, [telemetryLoad(1), stateLoad(), relayedLoad(owed)], moments);
     const behind = async () => {
@@ -89,7 +89,7 @@ describeReal('nats', 'a platform that is killed while it sends on to NATS', () =
   });
 });
 
-describeReal('kafka', 'a platform that is killed while it relays the guide’s data to Kafka', () => {
+describeReal('kafka', 'a platform killed while it relays the guide’s data to Kafka', () => {
   let kafka: KafkaBroker;
   let victim: Victim;
   beforeAll(async () => {
@@ -102,7 +102,7 @@ describeReal('kafka', 'a platform that is killed while it relays the guide’s d
     await kafka?.stop();
   });
 
-  it('brings all that it acknowledged there', { timeout }, async () => {
+  it('delivers everything that it acknowledged', { timeout }, async () => {
     const owed = new Set<number>();
     const load = guideDataLoad((value) => owed.add(value));
     // Rows come by way of Kafka here: what is in files is looked at by the load itself elsewhere.

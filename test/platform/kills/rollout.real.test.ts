@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Rollout, rolloutHasEnded } from '../../../src/lib/api/rollouts/schema.js';
 import { seededRandom } from '../../../src/lib/core/numbers.js';
 import type { Desired, Reported } from '../../../src/lib/device/protocol/messages.js';
 import { provisionDevice } from '../../../src/lib/provision/provision.js';
-import { type Rollout, rolloutHasEnded } from '../../../src/lib/registry/rollouts/schema.js';
 import { pushTiny } from '../../support/bundle.js';
 import { connectDevice } from '../../support/mqtt.js';
 import { startVictim, type Victim } from './harness.js';
@@ -87,7 +87,7 @@ afterAll(async () => {
 });
 
 describe('a rollout whose platform is killed at any moment', () => {
-  it('goes on where it was: no device is skipped, none begins twice, and no wave is opened early', {
+  it('resumes: no device is skipped or started twice, and no wave opens early', {
     timeout: 60_000 + rollouts * kills * 20_000,
   }, async () => {
     const random = seededRandom(Number(process.env.AIOT_SEED ?? 1));

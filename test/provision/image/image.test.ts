@@ -48,8 +48,8 @@ const valuesOf = (bytes: Uint8Array) =>
     readNvs(bytes).entries.map(({ namespace, key, value }) => [`${namespace}.${key}`, value]),
   );
 
-describe('the image of one device', () => {
-  it.each([1, 2] as const)('holds all that firmware needs (version %d)', (version) => {
+describe('a device image', () => {
+  it.each([1, 2] as const)('contains everything that the firmware needs (version %d)', (version) => {
     const { nvs, keys } = deviceImage(identity, { ...options, version });
     expect(keys).toBeUndefined();
     expect(nvs).toMatchObject({ offset: 0x3dc000, data: { length: 0xc000 } });
@@ -79,7 +79,7 @@ describe('the image of one device', () => {
     expect(new X509Certificate(String(valuesOf(nvs.data)['aiot.certificate'])).subject).toContain('motor-1');
   });
 
-  it.each([1, 2] as const)('holds the root that its keys are from, in pieces (version %d)', (version) => {
+  it.each([1, 2] as const)('contains the trust root in pieces (version %d)', (version) => {
     const envelope = (bytes: number) => ({
       payload: Buffer.alloc(bytes, 7).toString('base64'),
       signatures: [{ keyid: 'a', sig: 'AAAA' }],
@@ -95,13 +95,13 @@ describe('the image of one device', () => {
     );
   });
 
-  it('leaves out what is not known yet', () => {
+  it('omits unknown values', () => {
     const { nvs } = deviceImage({ ...identity, chipId: null }, { ...options, wifi: null, trust: null });
     expect(readNvs(nvs.data).namespaces).toEqual(['aiot', 'aiot_update']);
     expect(valuesOf(nvs.data)).not.toHaveProperty('aiot.chip_id');
   });
 
-  it('has a table with two app slots and two model slots where Arduino’s uploads fit', () => {
+  it('has two app slots and two model slots, compatible with Arduino uploads', () => {
     const { partitions } = deviceImage(identity, options);
     expect(partitions.offset).toBe(0x8000);
     const table = readPartitionTable(partitions.data);
@@ -113,7 +113,7 @@ describe('the image of one device', () => {
     expect(last.offset + last.size).toBe(4 << 20);
   });
 
-  it('moves nothing but NVS and the core dump of the tables that boards have already', () => {
+  it('moves only NVS and the core dump compared with earlier partition tables', () => {
     const earlier = parsePartitionsCsv(readFileSync(join(golden, 'board_earlier.csv'), 'utf8'), {
       file: 'earlier.csv',
     }).partitions;
@@ -128,7 +128,7 @@ describe('the image of one device', () => {
     expect(inside).toEqual([]);
   });
 
-  it('has room for the longest root that firmware reads, where the earlier NVS had none', () => {
+  it('has room for the longest root that the firmware reads, unlike the earlier NVS', () => {
     // firmware/hal/esp32/main/identity.c: ROOT_BYTES.
     const envelope = (bytes: number) => ({
       payload: Buffer.alloc(bytes, 7).toString('base64'),
@@ -144,7 +144,7 @@ describe('the image of one device', () => {
     );
   });
 
-  it('has the table of the firmware for ESP32s, with records for models and for programs', () => {
+  it('has the firmware’s ESP32 partition table, with records for models and programs', () => {
     const file = join(root, 'firmware', 'hal', 'esp32', 'partitions.csv');
     const own = parsePartitionsCsv(readFileSync(file, 'utf8'), { tableOffset: 0x8000, file });
     const { partitions } = readPartitionTable(deviceImage(identity, options).partitions.data);
@@ -156,7 +156,7 @@ describe('the image of one device', () => {
     expect(partitions.find(({ label }) => label === 'trust')?.size).toBe(2 * 0x1000);
   });
 
-  it('is encrypted with keys of its own, and nothing of it can be read without them', () => {
+  it('is encrypted with its own keys and unreadable without them', () => {
     const first = deviceImage(identity, { ...options, encrypt: true });
     const second = deviceImage(identity, { ...options, encrypt: true });
     expect(first.keys?.offset).toBe(0x3d0000);
@@ -164,13 +164,15 @@ describe('the image of one device', () => {
     for (const secret of ['correct horse', 'PRIVATE KEY', 'motor-1', key.slice(40, 60)]) {
       expect(Buffer.from(first.nvs.data).includes(secret)).toBe(false);
     }
-    expect(() => readNvs(first.nvs.data)).toThrow(expect.objectContaining({ code: 'AIOT_NVS_MALFORMED' }));
+    expect(() => readNvs(first.nvs.data)).toThrow(
+      expect.objectContaining({ code: 'AIOT_FILE_MALFORMED', subject: 'nvs' }),
+    );
     expect(() => readNvs(decryptNvs(first.nvs.data, readNvsKeys(second.keys!.data)))).toThrow();
     const open = decryptNvs(first.nvs.data, readNvsKeys(first.keys!.data));
     expect(Buffer.compare(open, deviceImage(identity, options).nvs.data)).toBe(0);
   });
 
-  it('goes where a table of one’s own says', () => {
+  it('follows a custom partition table', () => {
     const table = 'keys,data,nvs_keys,,4K\nother,data,nvs,,12K\nnvs,data,nvs,,32K\napp,app,factory,,1M\n';
     const image = deviceImage(identity, { ...options, table, encrypt: true });
     expect([image.keys?.offset, image.nvs.offset, image.nvs.data.length]).toEqual([0x9000, 0xd000, 0x8000]);
@@ -178,39 +180,39 @@ describe('the image of one device', () => {
 
   it.each<[string, Partial<ImageOptions>, string]>([
     [
-      'a table past the flash',
+      'a table beyond the flash',
       { flashBytes: 2 << 20 },
-      'the default partition table:4: partition "ota_1": ends at 0x310000, and the flash at 0x200000',
+      'the default partition table:4: partition "ota_1": ends at 0x310000, but the flash ends at 0x200000',
     ],
     [
       'a table without nvs',
       { table: 'app,app,factory,,1M' },
-      'the partition table has no partition of type data, nvs',
+      'the partition table has no data partition named nvs',
     ],
     [
       'a table without room for keys',
       { table: 'nvs,data,nvs,,20K', encrypt: true },
-      'the partition table has no partition of type data, nvs_keys',
+      'the partition table has no data partition named nvs_keys',
     ],
     [
       'a value that is too long',
       { wifi: { ssid: 'x'.repeat(5000), password: '' } },
       'wifi.ssid: expected at most 4000 bytes for a string with its NUL (version 2), got 5001',
     ],
-  ])('refuses %s', (_, change, message) => {
+  ])('rejects %s', (_, change, message) => {
     expect(() => deviceImage(identity, { ...options, ...change })).toThrow(
       expect.objectContaining({ message }),
     );
   });
 
-  it('says so when an nvs partition is too small for it', () => {
+  it('reports an NVS partition that is too small', () => {
     const table = 'nvs,data,nvs,,12K';
     const long = 'x'.repeat(3900);
     const wifi = { ssid: long, password: long };
     expect(() => deviceImage(identity, { ...options, table, wifi })).toThrow(
       expect.objectContaining({
         code: 'AIOT_NVS_UNFIT',
-        message: expect.stringContaining('expected a size of 0x'),
+        message: expect.stringContaining('expected a size of at least 0x'),
       }),
     );
   });

@@ -27,7 +27,7 @@ function mutool(...argv: string[]): string {
 }
 
 describeReal('mutool', 'labels rendered by MuPDF', () => {
-  it('are read from the sheets of a PDF, which is without a fault', async () => {
+  it('are readable from the sheets of a valid PDF', async () => {
     writeFileSync(join(folder, 'l.pdf'), await deviceLabels(devices, 'pdf'));
     expect(mutool('draw', '-r', '300', '-c', 'gray', '-o', 'l-%d.pgm', 'l.pdf')).not.toMatch(
       /error|repair|xref/i,
@@ -50,7 +50,7 @@ describeReal('mutool', 'labels rendered by MuPDF', () => {
     expect(text).toContain('shaded-pole-motor-44');
   }, 60_000);
 
-  it('are read from an SVG', async () => {
+  it('are readable from an SVG', async () => {
     writeFileSync(join(folder, 'l.svg'), await deviceLabels(devices.slice(0, 2), 'svg'));
     mutool('draw', '-q', '-r', '200', '-c', 'gray', '-o', 'svg.pgm', 'l.svg');
     const page = readPgm(readFileSync(join(folder, 'svg.pgm')));

@@ -41,7 +41,7 @@ function drawn(svg: string): Picture {
 }
 
 describe('labels', () => {
-  it('have a QR code that another program reads', async () => {
+  it('have a QR code that an independent reader decodes', async () => {
     const long = { ...device, name: 'x'.repeat(64), mac: null, chipId: null };
     const picture = drawn(await svgOf(device, long));
     expect(readQr(picture, 0, 0, 500, 500)).toBe(
@@ -50,7 +50,7 @@ describe('labels', () => {
     expect(readQr(picture, 0, 500, 500, 500)).toBe(labelContent(long));
   });
 
-  it('say who the device is, and nothing that is not known', async () => {
+  it('identify the device and omit unknown values', async () => {
     const texts = [...(await svgOf(device)).matchAll(/<text [^>]*>([^<]*)</g)].map(([, text]) => text);
     expect(texts).toEqual([
       'motor-1',
@@ -68,7 +68,7 @@ describe('labels', () => {
   });
 
   it.each(['a', 'motor-1', 'x'.repeat(64), 'hall-3_line-12.shaded-pole-motor-north-west', 'W'.repeat(17)])(
-    'keep within their edges: %s',
+    'fit within their edges: %s',
     async (name) => {
       const svg = await svgOf({
         ...device,
@@ -91,14 +91,14 @@ describe('labels', () => {
     },
   );
 
-  it('cannot be broken out of by a name', async () => {
+  it('escape special characters in SVG and PDF', async () => {
     const svg = await svgOf({ ...device, type: '<&>"' });
     expect(svg).toContain('>&lt;&amp;&gt;"</text>');
     const pdf = Buffer.from(await deviceLabels([{ ...device, type: 'a)(\\é' }], 'pdf')).toString('latin1');
     expect(pdf).toContain('(a\\)\\(\\\\?) Tj');
   });
 
-  it('go onto as many sheets as they need, each object where the PDF says', async () => {
+  it('fill as many sheets as needed, with correct PDF offsets', async () => {
     for (const [count, pages] of [
       [1, 1],
       [44, 1],
@@ -118,11 +118,13 @@ describe('labels', () => {
     }
   });
 
-  it('are told by the name of their file, and are of something', async () => {
+  it('take their format from the file name, and need at least one device', async () => {
     expect([labelFormatOf('a.svg'), labelFormatOf('b/C.PDF')]).toEqual(['svg', 'pdf']);
     expect(() => labelFormatOf('labels.png')).toThrow(
-      'expected a file of labels to end with .svg or .pdf, got labels.png',
+      'expected a label file name that ends with .svg or .pdf, got labels.png',
     );
-    await expect(deviceLabels([], 'pdf')).rejects.toThrow('expected a device to print a label for, got none');
+    await expect(deviceLabels([], 'pdf')).rejects.toThrow(
+      'expected at least one device to print a label for',
+    );
   });
 });

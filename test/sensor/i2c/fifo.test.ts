@@ -34,8 +34,8 @@ const fault = fc.oneof(
   fc.record({ kind: fc.constant('word' as const), words: fc.integer({ min: 1, max: 5 }) }),
 );
 
-describe('The FIFO under whatever happens', () => {
-  it('gives whole samples only, in their order, with rising times, and counts the rest', async () => {
+describe('The FIFO under random faults', () => {
+  it('delivers only whole samples, in order and with rising times, and counts the rest as lost', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fault, { minLength: 1, maxLength: 12 }),
@@ -82,8 +82,8 @@ describe('The FIFO under whatever happens', () => {
   });
 });
 
-describe('The FIFO for long', () => {
-  it('loses none of ten minutes at 1.6 kHz', { timeout: 60_000 }, async () => {
+describe('The FIFO in long runs', () => {
+  it('loses no samples in ten minutes at 1.6 kHz', { timeout: 60_000 }, async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c'], clock, odrError: 0.985 });
     const source = await openI2c(url('i2c://sim/lsm6ds3tr-c?rate=1666'), { clock, bus });

@@ -56,7 +56,7 @@ class FakeModule implements I2cBusModule {
   }
 }
 
-describe('A bus of Linux', () => {
+describe('A Linux I²C bus', () => {
   let folder: string;
   let fake: FakeModule;
   const open = (bus = '1') =>
@@ -84,7 +84,7 @@ describe('A bus of Linux', () => {
     expect(fake.closed).toBe(1);
   });
 
-  it('lets one transaction at a time on it, and none between those of a piece of work', async () => {
+  it('serializes transactions, and does not interrupt an exclusive sequence', async () => {
     const bus = await open();
     await Promise.all([
       bus.exclusive(async (inner) => {
@@ -108,7 +108,7 @@ describe('A bus of Linux', () => {
     ['ENODEV', 'AIOT_I2C_MISSING', true, 2],
     ['EIO', 'AIOT_I2C_FAILED', true, 2],
     ['EAGAIN', 'AIOT_I2C_FAILED', true, 2],
-  ])('tells %s as %s, and is opened anew where it has to be', async (name, code, retryable, opened) => {
+  ])('reports %s as %s, and is reopened if necessary', async (name, code, retryable, opened) => {
     const bus = await open();
     await bus.read(0x6a, 0x0f, 1);
     fake.fail = [name];
@@ -117,19 +117,19 @@ describe('A bus of Linux', () => {
     expect(fake.opened).toBe(opened);
   });
 
-  it('gives the bytes that came where fewer came', async () => {
+  it('returns the bytes received on a short read', async () => {
     const bus = await open();
     fake.given = 3;
     expect([...(await bus.read(0x6a, 0x20, 6))]).toEqual([0x20, 0x21, 0x22]);
   });
 
-  it('is found by its number, its path, and the name that udev gave it', async () => {
+  it('is found by its number, its path, or its udev name', async () => {
     await symlink(join(folder, 'dev', 'i2c-1'), join(folder, 'dev', 'sensors'));
     for (const name of ['1', join(folder, 'dev', 'i2c-1'), join(folder, 'dev', 'sensors')])
       expect((await open(name)).name).toMatch(/dev\/i2c-1$/);
   });
 
-  it('that is not there is said with how it is switched on', async () => {
+  it('is reported as missing, with how to enable it', async () => {
     const error = await open('7').catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'AIOT_I2C_MISSING' });
     expect((error as AiotError).next).toContain('raspi-config');
@@ -137,7 +137,7 @@ describe('A bus of Linux', () => {
     await expect(open(join(folder, 'dev', 'other'))).rejects.toMatchObject({ code: 'AIOT_SENSOR_URL' });
   });
 
-  it('tells its speed where the device tree has it', async () => {
+  it('reports its speed if the device tree contains it', async () => {
     expect((await open()).speedHz).toBeNull();
     const node = join(folder, 'sys/bus/i2c/devices/i2c-1/of_node');
     await mkdir(node, { recursive: true });
@@ -145,7 +145,7 @@ describe('A bus of Linux', () => {
     expect((await open()).speedHz).toBe(400_000);
   });
 
-  it('cannot be used after it was closed', async () => {
+  it('cannot be used after it is closed', async () => {
     const bus = await open();
     await bus.close();
     await expect(bus.read(0x6a, 0x0f, 1)).rejects.toMatchObject({ code: 'AIOT_I2C_MISSING' });
@@ -153,7 +153,7 @@ describe('A bus of Linux', () => {
   });
 });
 
-it('The package that reaches it is named, with how to install it, where it is not there', async () => {
+it('names the missing I²C package, and how to install it', async () => {
   const error = await loadI2cBus([join(tmpdir(), 'nowhere.js')]).catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(AiotError);
   expect(error).toMatchObject({ code: 'AIOT_I2C_PACKAGE' });

@@ -15,8 +15,8 @@ const field: Signal = (seconds, world) => {
   world.mz = (Math.round(seconds * 80) % 1000) / 1000;
 };
 
-describe('The codecs of the LIS3MDL', () => {
-  it('write rates: the slow ones by their code, the fast ones by the mode they need', () => {
+describe('The LIS3MDL codecs', () => {
+  it('encode slow rates by their code, and fast rates by the mode they need', () => {
     expect([0.625, 80, 1000, 560, 300, 155].map(rateBytes)).toEqual([
       { ctrl1: 0x60, ctrl4: 0x0c },
       { ctrl1: 0x7c, ctrl4: 0x0c },
@@ -27,7 +27,7 @@ describe('The codecs of the LIS3MDL', () => {
     ]);
   });
 
-  it('read gauss, low byte first', () => {
+  it('decode gauss, low byte first', () => {
     const bytes = Uint8Array.from([0, 0xba, 0x1a, 0x46, 0xe5, 0, 0]);
     expect(decode(bytes, 1, gaussPerCount(4))).toEqual([6842 / 6842, -6842 / 6842, 0]);
     expect([4, 8, 12, 16].map((range) => Math.round(1 / gaussPerCount(range)))).toEqual([
@@ -41,7 +41,7 @@ describe('A simulated LIS3MDL', () => {
     new Lis3mdlSimulator({ signal: field, beganMs: 0, odrError: 1, random: seededRandom(1), noise: false });
   const bytes = (...values: number[]) => Uint8Array.from(values);
 
-  it('sleeps until it is told to measure, and goes back to sleep after a single one', () => {
+  it('sleeps until it is set to measure, and again after a single measurement', () => {
     const chip = make();
     expect([...chip.read(0x27, 1, 1000)]).toEqual([0]);
     chip.write(0x20, bytes(0x7c), 1000);
@@ -50,7 +50,7 @@ describe('A simulated LIS3MDL', () => {
     expect([...chip.read(0x22, 1, 1100)]).toEqual([0x03]);
   });
 
-  it('steps through its registers only with bit 7 of the address, and wraps within its outputs', () => {
+  it('advances through registers only with bit 7 of the address, and wraps within its outputs', () => {
     const chip = make();
     chip.write(0x22, bytes(0x00), 0);
     const low = chip.read(0x28, 3, 1000);
@@ -59,7 +59,7 @@ describe('A simulated LIS3MDL', () => {
     expect(wrapped.slice(6)).toEqual(wrapped.slice(0, 2));
   });
 
-  it('says that a set was overwritten, until it is read', () => {
+  it('reports an overwritten sample until it is read', () => {
     const chip = make();
     chip.write(0x20, bytes(0x7c), 0);
     chip.write(0x22, bytes(0x00), 0);
@@ -71,7 +71,7 @@ describe('A simulated LIS3MDL', () => {
 });
 
 describe('The LIS3MDL on a bus', () => {
-  it('gives each of its samples once, at its own rate', async () => {
+  it('delivers each of its samples once, at its own rate', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lis3mdl'], clock, signal: field, odrError: 0.97, noise: false });
     const source = await openI2c(url('i2c://sim/lis3mdl'), { clock, bus });
@@ -82,7 +82,7 @@ describe('The LIS3MDL on a bus', () => {
     expect(source.measuredHz / (80 * 0.97)).toBeCloseTo(1, 3);
   });
 
-  it('counts what was overwritten while nobody looked', async () => {
+  it('counts samples that were overwritten before they were read', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lis3mdl'], clock, signal: field });
     const source = await openI2c(url('i2c://sim/lis3mdl?rate=80'), { clock, bus });
@@ -96,7 +96,7 @@ describe('The LIS3MDL on a bus', () => {
     expect(source.faults.overruns).toBe(1);
   });
 
-  it('stands beside the LSM6DS3TR-C: one record a sample, with the field that was newest then', async () => {
+  it('joins the LSM6DS3TR-C in one record per sample, with the newest magnetic field', async () => {
     const clock = testClock();
     const signal: Signal = (seconds, world) => {
       world.ax = world.mx = 0.9 * Math.sin(2 * Math.PI * 0.2 * seconds);
@@ -128,7 +128,7 @@ describe('The LIS3MDL on a bus', () => {
     expect(times.every((time, i) => i === 0 || time > times[i - 1]!)).toBe(true);
   });
 
-  it('takes the record of the other with it when it is gone, and both are back', async () => {
+  it('interrupts the joint record while it is unplugged, and both chips recover', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c', 'lis3mdl'], clock });
     const source = await openI2c(url('i2c://sim/lsm6ds3tr-c,lis3mdl'), { clock, bus });

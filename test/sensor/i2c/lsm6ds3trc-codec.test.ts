@@ -13,27 +13,27 @@ import { patternOf } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c-simulat
 
 const word = (value: number) => counts(value & 0xff, value >> 8);
 
-describe('The codecs of the LSM6DS3TR-C', () => {
+describe('The LSM6DS3TR-C codecs', () => {
   it.each([
     [0x4009, 1],
     [0x1669, 0.35],
     [0xbff7, -1],
-  ])('read the word %i of the application note at ±2 g as %f g', (raw, g) => {
+  ])('decode the word %i of the application note at ±2 g as %f g', (raw, g) => {
     expect(word(raw) * gramsPerCount(2)).toBeCloseTo(g, 3);
   });
 
   it.each([
     [0x2ca4, 100],
     [0xd35c, -100],
-  ])('read the word %i of the application note at ±250 dps as %f dps', (raw, dps) => {
+  ])('decode the word %i of the application note at ±250 dps as %f dps', (raw, dps) => {
     expect(word(raw) * dpsPerCount(250)).toBeCloseTo(dps, 2);
   });
 
-  it('read the temperature from 25 °C on, 256 counts a degree', () => {
+  it('decode the temperature from 25 °C at 256 counts per degree', () => {
     expect([0, 256, -256 * 40, 128].map(celsius)).toEqual([25, 26, -15, 25.5]);
   });
 
-  it('write rate and range into one byte, whose codes are not in their order', () => {
+  it('encode rate and range in one byte, with range codes that are not in order', () => {
     expect([2, 4, 8, 16].map((range) => ctrl1(104, range))).toEqual([0x40, 0x48, 0x4c, 0x44]);
     expect(ctrl1(52, 4)).toBe(0x38);
     expect([125, 250, 500, 1000, 2000].map((range) => ctrl2(104, range))).toEqual([
@@ -41,7 +41,7 @@ describe('The codecs of the LSM6DS3TR-C', () => {
     ]);
   });
 
-  it('give the sensitivities of the data sheet for every range', () => {
+  it('use the sensitivities of the data sheet for every range', () => {
     expect([2, 4, 8, 16].map((range) => gramsPerCount(range) * 1e3)).toEqual([0.061, 0.122, 0.244, 0.488]);
     expect([125, 250, 500, 1000, 2000].map((range) => dpsPerCount(range) * 1e3)).toEqual([
       4.375, 8.75, 17.5, 35, 70,
@@ -55,25 +55,25 @@ describe('The codecs of the LSM6DS3TR-C', () => {
     ['overwritten', [0x00, 0x60, 5, 0], { words: 0, empty: false, overrun: true, full: true, pattern: 5 }],
     ['no words and yet not empty', [0x00, 0x00, 0, 0], { words: 0, empty: false, overrun: true }],
     ['over its watermark', [0x4e, 0x80, 0x04, 0x01], { words: 78, watermark: true, pattern: 260 }],
-  ])('tell a FIFO that is %s', (_, bytes, expected) => {
+  ])('decode the FIFO status: %s', (_, bytes, expected) => {
     expect(fifoStatus(Uint8Array.from(bytes))).toMatchObject(expected);
   });
 
-  it('take the gyroscope before the accelerometer, and give it after it', () => {
+  it('read the gyroscope before the accelerometer, and return it after the accelerometer', () => {
     const bytes = new Uint8Array(new Int16Array([1, 2, 3, 10, 20, 30]).buffer);
     const values = new Float64Array(6);
     decodeSets({ gyroscope: true, gramsPerCount: 0.5, dpsPerCount: 2 }, bytes, values, 0);
     expect([...values]).toEqual([5, 10, 15, 2, 4, 6]);
   });
 
-  it('count values at an end of their range', () => {
+  it('count saturated values', () => {
     const bytes = new Uint8Array(new Int16Array([32767, 0, -32767, 0, 0, 32764]).buffer);
     const layout = { gyroscope: false, gramsPerCount: 1, dpsPerCount: 1 };
     expect(decodeSets(layout, bytes, new Float64Array(6), 0)).toBe(2);
   });
 });
 
-describe('The pattern of the FIFO', () => {
+describe('The FIFO pattern', () => {
   // gyroscope, accelerometer, external, time: each one in so many ticks; the examples of AN5130.
   it.each([
     ['accelerometer alone', [0, 1, 0, 0], 3, [[1]]],
@@ -81,7 +81,7 @@ describe('The pattern of the FIFO', () => {
     ['gyroscope twice as fast', [1, 2, 0, 0], 9, [[0, 1], [0]]],
     ['gyroscope 104, accelerometer 208, magnetometer 52', [2, 1, 4, 0], 21, [[0, 1, 2], [1], [0, 1], [1]]],
     ['both and the time', [1, 1, 0, 1], 9, [[0, 1, 3]]],
-  ])('of %s', (_, every, words, ticks) => {
+  ])('follows the application note for %s', (_, every, words, ticks) => {
     expect(patternOf(every)).toEqual({ ticks, words });
   });
 });

@@ -37,11 +37,11 @@ describe('A simulated LSM6DS3TR-C', () => {
     chip = make();
   });
 
-  it('says who it is, and has its defaults', () => {
+  it('has its identity and its default register values', () => {
     expect([read(0x0f), read(0x12), read(0x10), read(0x3b)]).toEqual([[0x6a], [0x04], [0x00], [0x10]]);
   });
 
-  it('answers nobody for 15 ms after power-up and BOOT', () => {
+  it('does not acknowledge for 15 ms after power-up and after BOOT', () => {
     chip.unplug();
     expect(() => read(0x0f)).toThrow(SimulatedNack);
     chip.replug();
@@ -57,7 +57,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect(read(0x12)).toEqual([0x04]);
   });
 
-  it('is back at its defaults 50 µs after SW_RESET, whose bit then clears', () => {
+  it('is back at its defaults 50 µs after SW_RESET, when that bit clears', () => {
     write(0x10, 0x48);
     write(0x12, 0x01);
     expect(read(0x12)).toEqual([0x01]);
@@ -65,7 +65,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect([read(0x12), read(0x10)]).toEqual([[0x04], [0x00]]);
   });
 
-  it('gives the words of the application note for 350 mg, −1 g and 1 g', () => {
+  it('outputs the words of the application note for 350 mg, −1 g, and 1 g', () => {
     write(0x10, 0x40);
     now = 10 * tickMs;
     expect(read(0x28, 6)).toEqual([0x69 + 1, 0x16, 0xf7, 0xbf, 0x09, 0x40]);
@@ -83,7 +83,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect(read(0x1e)[0]! & 1).toBe(1);
   });
 
-  it('holds the high byte of a pair whose low byte was read, with BDU', () => {
+  it('holds the high byte of a pair after its low byte is read, with BDU', () => {
     write(0x12, 0x44);
     write(0x10, 0x40);
     world.ax = 1;
@@ -95,12 +95,12 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect(read(0x29)).toEqual([0xbf]);
   });
 
-  it('stays at a register without IF_INC', () => {
+  it('does not advance to the next register without IF_INC', () => {
     write(0x12, 0x00);
     expect(read(0x0f, 3)).toEqual([0x6a, 0x6a, 0x6a]);
   });
 
-  it('ends at ±32767, and adds the user offsets, z the other way round', () => {
+  it('saturates at ±32767, and adds the user offsets, with z inverted', () => {
     world = { ax: 3, ay: -3, az: 0 };
     write(0x73, 0, 0, 64);
     write(0x10, 0x40);
@@ -123,7 +123,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect([...a].map((each) => each * 0.122e-3)).toEqual([0.5, 0.5, 1.5].map((v) => expect.closeTo(v, 3)));
   });
 
-  it('fills its FIFO a set a tick, and gives it out word by word', () => {
+  it('fills its FIFO one set per tick, and returns it word by word', () => {
     write(0x10, 0x40);
     now = 3.5 * tickMs;
     startAccelerometer();
@@ -136,7 +136,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect(status()).toMatchObject({ words: 0, empty: true, overrun: false });
   });
 
-  it('gives the last word again when it is read empty', () => {
+  it('repeats the last word when an empty FIFO is read', () => {
     startAccelerometer();
     now = 1.5 * tickMs;
     const [, , z] = words(3);
@@ -144,7 +144,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect(status()).toMatchObject({ words: 0, empty: true });
   });
 
-  it('is full at 2046 words, and then overwrites: DIFF is 0, EMPTY is not set, and a read ends it', () => {
+  it('is full at 2046 words, and then overwrites, with DIFF 0 and EMPTY clear, until it is read', () => {
     startAccelerometer();
     now = 681.5 * tickMs;
     expect(status()).toMatchObject({ words: 2043, full: false });
@@ -156,7 +156,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect(status()).toMatchObject({ words: 2043, overrun: false, pattern: 0 });
   });
 
-  it('overwrites as much when nobody looks for a week, in no time', () => {
+  it('simulates a week of overwriting in less than half a second', () => {
     write(0x12, 0x44);
     write(0x08, 0x0a);
     write(0x10, 0x40, 0x5c);
@@ -168,7 +168,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect([0, 3, 6]).toContain(status().pattern);
   });
 
-  it('keeps the first with mode 001, and as many as the threshold with STOP_ON_FTH', () => {
+  it('keeps the first samples in mode 001, up to the threshold with STOP_ON_FTH', () => {
     write(0x12, 0x44);
     write(0x06, 30);
     write(0x08, 0x01, 0x80);
@@ -193,7 +193,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect(all).toEqual([...g, ...a, ...g, ...g, ...a, ...g]);
   });
 
-  it('puts time and temperature into the fourth set, in their odd order', () => {
+  it('writes time and temperature into the fourth FIFO set, in the byte order of the chip', () => {
     world = { temperature: 35 };
     write(0x12, 0x44);
     write(0x5c, 0x10);
@@ -216,7 +216,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect((third[3]! | (third[4]! << 8)) / 256 + 25).toBe(35);
   });
 
-  it('marks samples that are not settled with DRDY_MASK', () => {
+  it('marks unsettled samples with DRDY_MASK', () => {
     write(0x12, 0x44);
     write(0x13, 0x08);
     write(0x08, 0x09);
@@ -229,7 +229,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     );
   });
 
-  it('says that its content cannot be decoded when a rate is changed over it', () => {
+  it('flags the FIFO content as undecodable if the rate changes while it holds data', () => {
     startAccelerometer();
     now = 5 * tickMs;
     expect(chip.violated).toBe(false);
@@ -237,14 +237,14 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect(chip.violated).toBe(true);
   });
 
-  it('samples faster by its error', () => {
+  it('samples faster by its rate error', () => {
     chip = make(1.02);
     startAccelerometer();
     now = 5000;
     expect(status().words / 3).toBe(Math.floor(5 * 104 * 1.02));
   });
 
-  it('has only the identity that it is given, and keeps what may not be written', () => {
+  it('reports only the identity that it is given, and ignores writes to read-only registers', () => {
     chip.answerAs(0x6c);
     write(0x0f, 0x00);
     write(0x3a, 0xff);

@@ -41,7 +41,7 @@ const numbersOf = (batches: readonly SampleBatch[], fields: number) =>
   );
 
 describe('The LSM6DS3TR-C on a bus', () => {
-  it('is found, tested and read in g and dps, one record a sample', async () => {
+  it('is found, tested, and read in g and dps, one record per sample', async () => {
     const { source } = await open('', { signal: still, noise: false });
     expect(source.chips).toMatchObject([{ name: 'lsm6ds3tr-c', address: 0x6a, selfTest: { passed: true } }]);
     expect(source.fields.map(({ name, unit }) => `${name} ${unit}`)).toEqual([
@@ -57,14 +57,14 @@ describe('The LSM6DS3TR-C on a bus', () => {
     expect(source).toMatchObject({ rateHz: 104, cautions: [], saturated: 0, connected: true });
   });
 
-  it('drops what its filters give before they have settled, and nothing else', async () => {
+  it('drops samples from before its filters have settled, and no others', async () => {
     const { source } = await open('?range=16&gyro=2000', { signal: numbered(104), noise: false });
     const numbers = numbersOf(await take(source, 1000), 6);
     expect(numbers.every((number, i) => i === 0 || number === numbers[i - 1]! + 1)).toBe(true);
     expect(source.saturated).toBe(0);
   });
 
-  it('gives accelerometer alone at 6664 Hz, and both at 1666 Hz, without losing any', async () => {
+  it('delivers the accelerometer alone at 6664 Hz, and both sensors at 1666 Hz, without losses', async () => {
     for (const query of ['?rate=6664&gyro=off', '?rate=1666']) {
       const { source } = await open(query);
       const batches = await take(source, 20_000);
@@ -75,7 +75,7 @@ describe('The LSM6DS3TR-C on a bus', () => {
     }
   });
 
-  it('counts values at the end of their range', async () => {
+  it('counts saturated values', async () => {
     const { source } = await open('?range=2', {
       signal: (_, world) => {
         world.ax = 5;
@@ -85,21 +85,21 @@ describe('The LSM6DS3TR-C on a bus', () => {
     expect(source.saturated).toBe(countOf(batches));
   });
 
-  it('is measured against this machine’s clock', async () => {
+  it('has its rate measured against this machine’s clock', async () => {
     const { source } = await open('', { odrError: 1.031 });
     await take(source, 3000);
     expect(source.measuredHz / (104 * 1.031)).toBeCloseTo(1, 3);
   });
 
-  it('sleeps when it is closed', async () => {
+  it('sleeps after it is closed', async () => {
     const { source, bus } = await open();
     await take(source, 10);
     expect([...(await bus.read(0x6a, 0x10, 2)), ...(await bus.read(0x6a, 0x0a, 1))]).toEqual([0, 0, 0]);
   });
 });
 
-describe('What goes wrong with an LSM6DS3TR-C', () => {
-  it('an overrun loses the oldest, tells how many, and shifts no axis', async () => {
+describe('A faulty LSM6DS3TR-C', () => {
+  it('loses the oldest samples in an overrun, counts them, and shifts no axis', async () => {
     const { source, clock } = await open('?range=16', { signal: numbered(104), noise: false });
     const batches: SampleBatch[] = [];
     for await (const batch of source) {
@@ -118,7 +118,7 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     expect(times.every((time, i) => i === 0 || time > times[i - 1]!)).toBe(true);
   });
 
-  it('transactions that nobody acknowledges are tried again, and nothing is lost', async () => {
+  it('is retried after unacknowledged transactions, without losses', async () => {
     const { source, bus } = await open('?range=16', { signal: numbered(104), noise: false });
     const batches: SampleBatch[] = [];
     for await (const batch of source) {
@@ -139,7 +139,7 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     ['a stuck bus', 0, (bus: SimulatedBus) => bus.stickNext(2)],
     ['a bus that is stuck half-way', 0, (bus: SimulatedBus) => bus.stickNext(1, 4)],
     ['a chip that is deaf for a while', 0, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').nackNext(6)],
-  ])('after %s the axes are where they were, and what is missing is counted', async (_, least, fault) => {
+  ])('keeps its axes aligned, and its missing samples counted, after %s', async (_, least, fault) => {
     // Not in step with the reader, as no part is.
     const odrError = 1.007;
     const signal = numbered(104 * odrError);
@@ -160,7 +160,7 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     expect(source.faults.reconnects).toBe(0);
   });
 
-  it('unplugged and plugged in again, it is set up anew by itself, and the gap counted', async () => {
+  it('is set up again after it is replugged, and the gap is counted', async () => {
     const { source, bus, clock, states } = await open();
     const chip = bus.chip('lsm6ds3tr-c');
     const batches: SampleBatch[] = [];
@@ -189,7 +189,7 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     expect(lostOf(batches) / ((gap / 1000) * 104)).toBeCloseTo(1, 1);
   });
 
-  it('deaf when it is to start, it is set up until it starts', async () => {
+  it('is set up repeatedly until it starts', async () => {
     const { source, bus } = await open();
     bus.chip('lsm6ds3tr-c').nackNext(40);
     const batches = await take(source, 500);
@@ -197,7 +197,7 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     expect([source.faults.reconnects, source.connected]).toEqual([1, true]);
   });
 
-  it('that lost its power between two readings gives nothing, and is set up anew', async () => {
+  it('is set up again after it lost power between two reads', async () => {
     const { source, bus, clock } = await open();
     const chip = bus.chip('lsm6ds3tr-c');
     const batches: SampleBatch[] = [];
@@ -214,7 +214,7 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     expect(source.connected).toBe(true);
   });
 
-  it('another chip of the family is called by its name, and where to find its driver', async () => {
+  it('is rejected if another chip responds, and that chip is named', async () => {
     const clock = testClock();
     for (const [value, name] of [
       [0x6c, 'LSM6DSOX'],
@@ -230,7 +230,7 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     }
   });
 
-  it('nobody at either address is said with both', async () => {
+  it('is reported as missing with both possible addresses', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lis3mdl'], clock });
     await expect(openI2c(url(place), { clock, bus })).rejects.toMatchObject({
@@ -239,7 +239,7 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     });
   });
 
-  it('a machine’s clock that is set ahead is a step of the times and no loss', async () => {
+  it('shows a jump of the machine’s clock as a time step, and loses no samples', async () => {
     const { source, clock } = await open();
     const batches: SampleBatch[] = [];
     for await (const batch of source) {
@@ -254,7 +254,7 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     expect(Math.abs(timesOf(batches).at(-1)! - clock.now())).toBeLessThan(20);
   });
 
-  it('a failed self-test is a caution, and an error where it is insisted on', async () => {
+  it('causes a warning if its self-test fails, and an error if the self-test is required', async () => {
     const clock = testClock();
     // At the end of its range, where nothing moves it further.
     const signal: NonNullable<SimulatedBusSettings['signal']> = (_, world) => {
@@ -271,8 +271,8 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
   });
 });
 
-describe('A bus that is too slow', () => {
-  it('is said where little is left, and refused where it cannot be', async () => {
+describe('A slow bus', () => {
+  it('causes a warning if little bandwidth is left, and an error if the rate does not fit', async () => {
     const { source } = await open('?rate=416', { speedHz: 100_000 });
     expect(source.cautions).toEqual([]);
     const busy = await open('?rate=833&gyro=off', { speedHz: 100_000 });
@@ -287,7 +287,7 @@ describe('A bus that is too slow', () => {
     });
   });
 
-  it('carries 1666 samples a second of both sensors at 400 kHz', async () => {
+  it('carries 1666 samples per second from both sensors at 400 kHz', async () => {
     const { source } = await open('?rate=1666', { speedHz: 400_000 });
     expect(lostOf(await take(source, 20_000))).toBe(0);
   });

@@ -35,7 +35,7 @@ for (const { driver, query, rateHz, buffer } of chips) {
       return { clock, bus, source, chip: bus.chip(driver.name) };
     };
 
-    it('gives every sample with each value in its place, at the rate of the chip and not at that of its name', async () => {
+    it('delivers every sample with each value in its place, at the chip’s true rate', async () => {
       const { source } = await open(pose, 1.02);
       const samples = rateHz * 30;
       const batches = await take(source, samples);
@@ -56,7 +56,7 @@ for (const { driver, query, rateHz, buffer } of chips) {
       });
     });
 
-    it('counts what it lost when nobody read it for too long, and goes on whole', async () => {
+    it('counts the samples lost when it is not read in time, and recovers', async () => {
       const { clock, source } = await open();
       const iterator = source[Symbol.asyncIterator]();
       let batches = [(await iterator.next()).value];
@@ -74,7 +74,7 @@ for (const { driver, query, rateHz, buffer } of chips) {
       await source.close();
     });
 
-    it('tries again where it was not answered, and is set up anew when it was unplugged', async () => {
+    it('is retried after a missing acknowledgment, and set up again after it is replugged', async () => {
       const { clock, source, chip } = await open();
       const iterator = source[Symbol.asyncIterator]();
       await iterator.next();
@@ -97,7 +97,7 @@ for (const { driver, query, rateHz, buffer } of chips) {
       await source.close();
     });
 
-    it('goes on in step after transactions that broke off', async () => {
+    it('stays aligned after interrupted transactions', async () => {
       const { source, chip, bus } = await open();
       const iterator = source[Symbol.asyncIterator]();
       await iterator.next();
@@ -128,7 +128,7 @@ describe('a chip that fails its self-test', () => {
     world.ax = 100 * seconds;
   };
   for (const driver of [lsm6dsox, mpu6050, adxl345]) {
-    it(`is told of, and refused where the test is required: ${driver.name}`, async () => {
+    it(`causes a warning, or an error if the test is required: ${driver.name}`, async () => {
       const clock = testClock();
       const bus = simulatedBus({ chips: [driver.name], clock, signal: thrown });
       const source = await openI2c(url(`i2c://sim/${driver.name}`), { clock, bus });
@@ -145,7 +145,7 @@ describe('a chip that fails its self-test', () => {
   }
 });
 
-describe('another chip in its place', () => {
+describe('a different chip at the address', () => {
   const others = [
     [lsm6dsox, 0x6a, 'LSM6DS3TR-C'],
     [mpu6050, 0x70, 'MPU6500'],
@@ -155,7 +155,7 @@ describe('another chip in its place', () => {
     [adxl345, 0x00, 'unknown'],
   ] as const;
   for (const [driver, value, name] of others) {
-    it(`is named: ${name} for ${driver.name}`, async () => {
+    it(`is named: ${name} instead of ${driver.name}`, async () => {
       const clock = testClock();
       const bus = simulatedBus({ chips: [driver.name], clock });
       bus.chip(driver.name).answerAs(value);
@@ -166,7 +166,7 @@ describe('another chip in its place', () => {
   }
 });
 
-describe('settings that a chip does not have', () => {
+describe('unsupported chip settings', () => {
   const refused = [
     'lsm6dsox?rate=100',
     'lsm6dsox?range=3',
@@ -180,7 +180,7 @@ describe('settings that a chip does not have', () => {
     'bme280?rate=x',
   ];
   for (const text of refused) {
-    it(`${text} is refused`, async () => {
+    it(`${text} is rejected`, async () => {
       await expect(openI2c(url(`i2c://sim/${text}`))).rejects.toMatchObject({ code: 'AIOT_SENSOR_URL' });
     });
   }
@@ -191,7 +191,7 @@ describe('the BME280 on a bus', () => {
     Object.assign(world, { temperature: 21.37, pressure: 98_765, humidity: 43.2 });
   };
 
-  it('measures when it is asked to, and gives degC, Pa and %', async () => {
+  it('measures on demand, and returns degC, Pa, and %', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['bme280'], clock, signal: climate, noise: false });
     const source = await openI2c(url('i2c://sim/bme280?rate=2&oversampling=4'), { clock, bus });
@@ -209,7 +209,7 @@ describe('the BME280 on a bus', () => {
     expect((times.at(-1)! - times[0]!) / (times.length - 1)).toBeCloseTo(500, -1);
   });
 
-  it('says that it is broken where it has no calibration', async () => {
+  it('is reported as broken if it has no calibration', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['bme280'], clock });
     const faults = { overruns: 0, retries: 0, reconnects: 0 };

@@ -30,22 +30,22 @@ const calibration: Calibration = {
 };
 const raw = { temperature: 519_888, pressure: 415_148, humidity: 28_000 };
 
-describe('the compensation of the BME280', () => {
-  it('gives what the example says, in real numbers', () => {
+describe('the BME280 compensation', () => {
+  it('matches the data sheet’s example in floating-point numbers', () => {
     const { temperature, pressure, humidity } = compensate(raw, calibration);
     expect(temperature).toBeCloseTo(25.0825, 4);
     expect(pressure).toBeCloseTo(100_653.258, 2);
     expect(humidity).toBeCloseTo(34.4102, 4);
   });
 
-  it('gives what the example says, in whole numbers', () => {
+  it('matches the data sheet’s example in integers', () => {
     const { temperature, pressure, humidity } = compensateWhole(raw, calibration);
     expect(temperature).toBe(25.08);
     expect(pressure).toBe(100_653.28);
     expect(humidity).toBe(Math.floor(35_235) / 1024);
   });
 
-  it('agrees with itself in both forms over what the chip measures', () => {
+  it('agrees in floating-point numbers and integers over the chip’s measuring range', () => {
     const raws = fc.record({
       temperature: fc.integer({ min: 390_000, max: 640_000 }),
       pressure: fc.integer({ min: 250_000, max: 620_000 }),
@@ -63,7 +63,7 @@ describe('the compensation of the BME280', () => {
     );
   });
 
-  it('keeps a calibration as the chip stores it: two values share a byte, and have a sign', () => {
+  it('reads a calibration as the chip stores it, with shared bytes and signs', () => {
     const signed = fc.integer({ min: -32768, max: 32767 });
     const twelve = fc.integer({ min: -2048, max: 2047 });
     const byte = fc.integer({ min: 0, max: 255 });
@@ -80,18 +80,18 @@ describe('the compensation of the BME280', () => {
     );
   });
 
-  it('knows a converter that was skipped', () => {
+  it('recognizes a skipped measurement', () => {
     expect(parseRaw(Uint8Array.of(0x65, 0x5a, 0xc0, 0x7e, 0xed, 0x00, 0x6d, 0x60))).toEqual(raw);
     expect(parseRaw(Uint8Array.of(0x65, 0x5a, 0xc0, 0x80, 0, 0, 0x6d, 0x60))).toBeUndefined();
     expect(parseRaw(Uint8Array.of(0x65, 0x5a, 0xc0, 0x7e, 0xed, 0, 0x80, 0))).toBeUndefined();
   });
 
-  it('waits as long as the chip may take', () => {
+  it('waits for the chip’s maximum measuring time', () => {
     expect(measureMs(1)).toBeCloseTo(9.3, 9);
   });
 });
 
-describe('values of the MPU6050', () => {
+describe('MPU6050 values', () => {
   it('are big-endian, accelerometer before gyroscope', () => {
     const layout = {
       gyroscope: true,
@@ -104,26 +104,26 @@ describe('values of the MPU6050', () => {
     expect([...into].map((value) => Math.round(value * 1000) / 1000)).toEqual([1, -1, 4, 10, -10, -1998.049]);
   });
 
-  it('have the temperature of the register map', () => {
+  it('use the temperature scale of the register map', () => {
     expect(mpu.celsius(0)).toBe(36.53);
     expect(mpu.celsius(-3920)).toBeCloseTo(25, 2);
   });
 
-  it('have the response to the self-test that the factory left as codes', () => {
+  it('include the factory self-test response, decoded from its codes', () => {
     const trim = mpu.factoryTrim(Uint8Array.of((4 << 5) | 12, (0 << 5) | 1, 0, (1 << 4) | (1 << 2)));
     // 25·131·1.046^11, −25·131·1.046^0; 4096·0.34·(0.92/0.34)^(16/30), code 1.
     expect(trim.gyroscope.map(Math.round)).toEqual([5371, -3275, 0]);
     expect(trim.accelerometer.map((value) => Math.round(value))).toEqual([2368, 1393, 0]);
   });
 
-  it('pass a filter below half of the rate', () => {
+  it('are filtered below half of the rate', () => {
     const hz = [256, 184, 94, 44, 21, 10, 5];
     for (const rate of [10, 20, 25, 40, 50, 100, 125, 200, 250, 500, 1000]) {
       expect(hz[mpu.filterCode(rate)]!, `${rate} Hz`).toBeLessThanOrEqual(Math.max(5, rate / 2));
     }
   });
 
-  it('come of a FIFO that loses its oldest byte when it is full, and repeats its last when it is empty', () => {
+  it('come from a FIFO that drops its oldest byte when full, and repeats its last one when empty', () => {
     const ring = new ByteRing(4);
     for (const byte of [1, 2, 3, 4, 5]) ring.put(byte);
     expect([ring.overflowed, ring.take(), ring.take(), ring.length]).toEqual([true, 2, 3, 2]);
@@ -131,20 +131,20 @@ describe('values of the MPU6050', () => {
   });
 });
 
-describe('values of the ADXL345', () => {
-  it('are little-endian, 256 counts a g', () => {
+describe('ADXL345 values', () => {
+  it('are little-endian, with 256 counts per g', () => {
     const into = new Float64Array(3);
     expect(adxl.decodeEntry(Uint8Array.of(0, 1, 0x80, 0xff, 0xff, 0x01), 2, into, 0)).toBe(1);
     expect([...into]).toEqual([1, -0.5, 511 / 256]);
   });
 
-  it('have rates that halve from 3200 Hz', () => {
+  it('have rates of 3200 Hz divided by powers of two', () => {
     expect([6.25, 12.5, 25, 50, 100, 200, 400, 800].map(adxl.rateCode)).toEqual([6, 7, 8, 9, 10, 11, 12, 13]);
     expect([6, 10, 15].map(adxl.rateOf)).toEqual([6.25, 100, 3200]);
   });
 });
 
-describe('tagged words of the LSM6DSOX', () => {
+describe('tagged LSM6DSOX words', () => {
   const layout = { gyroscope: true, gramsPerCount: 1, dpsPerCount: 1 };
 
   /** Slots of gyroscope and accelerometer, each with its number in every value. */
@@ -174,7 +174,7 @@ describe('tagged words of the LSM6DSOX', () => {
     return { samples, broken };
   }
 
-  it('have a parity, and kinds that the chip knows', () => {
+  it('have a parity bit and a known kind', () => {
     expect(tagByte(tags.gyroscope, 0)).toBe(0b00001_00_1);
     expect(tagByte(tags.accelerometer, 3)).toBe(0b00010_11_1);
     expect(parseTag(0b00010_11_1)).toEqual({ kind: 2, slot: 3 });
@@ -184,7 +184,7 @@ describe('tagged words of the LSM6DSOX', () => {
     expect(fifoStatus(Uint8Array.of(0, 0b0000_1010))).toEqual({ words: 512, overrun: true });
   });
 
-  it('make every sample, wherever a reading ends', () => {
+  it('form every sample, wherever a read ends', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 9 }), (slots, piece) => {
         const { samples, broken } = assemble(words(0, slots), piece);
@@ -194,7 +194,7 @@ describe('tagged words of the LSM6DSOX', () => {
     );
   });
 
-  it('never mix two slots, and say that some are missing, whatever words are lost or damaged', () => {
+  it('never mix two slots, and reveal missing slots, whatever words are lost or damaged', () => {
     const damage = fc.record({ at: fc.nat(79), what: fc.constantFrom('lost', 'flipped', 'twice') });
     fc.assert(
       fc.property(fc.array(damage, { minLength: 1, maxLength: 6 }), (damages) => {
@@ -220,7 +220,7 @@ describe('tagged words of the LSM6DSOX', () => {
     );
   });
 
-  it('that are not settled make no sample while it settles', () => {
+  it('form no sample while the chip settles, if they are not settled', () => {
     const assembler = new SampleAssembler(layout);
     const all = words(0, 3);
     Buffer.from(all[0]!.buffer, all[0]!.byteOffset, wordBytes).writeInt16LE(0x7fff, 1);
@@ -229,7 +229,7 @@ describe('tagged words of the LSM6DSOX', () => {
     expect([...into.subarray(0, 6)]).toEqual(Array(6).fill(1));
   });
 
-  it('come of a ring of 512 that says once that it ran over', () => {
+  it('come from a ring of 512 that reports an overrun once', () => {
     const ring = new TaggedRing();
     for (let slot = 0; slot < 300; slot++)
       ring.slot([

@@ -4,8 +4,8 @@ import { chipNamed, describeChips, probeI2c } from '../../../src/lib/sensor/i2c/
 import { simulatedBus } from '../../../src/lib/sensor/i2c/simulated-bus.js';
 import { testClock, url } from './support.js';
 
-describe('What chips there are', () => {
-  it('is told with their addresses, fields and settings', () => {
+describe('The list of chips', () => {
+  it('includes their addresses, fields, and settings', () => {
     const imu = chipNamed('LSM6DS3TR-C');
     expect(imu).toMatchObject({
       name: 'lsm6ds3tr-c',
@@ -18,14 +18,14 @@ describe('What chips there are', () => {
     expect(chipNamed('nothing')).toBeUndefined();
   });
 
-  it('names each once, and a default that each takes', () => {
+  it('names each chip once, with valid defaults', () => {
     const chips = describeChips();
     expect(new Set(chips.map(({ name }) => name)).size).toBe(chips.length);
     for (const { settings } of chips)
       for (const { choices, default: chosen } of settings) if (choices) expect(choices).toContain(chosen);
   });
 
-  it('are all simulated: each answers as itself at its first address', async () => {
+  it('contains only chips that are simulated, each at its first address', async () => {
     for (const { name, fields } of describeChips()) {
       const clock = testClock();
       const bus = simulatedBus({ chips: [name], clock });
@@ -39,7 +39,7 @@ describe('What chips there are', () => {
   });
 });
 
-describe('The URL of a chip', () => {
+describe('A chip URL', () => {
   const refused = async (text: string) => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c', 'lis3mdl'], clock });
@@ -49,7 +49,7 @@ describe('The URL of a chip', () => {
   it.each([
     ['i2c://1', /expected a bus and a chip/],
     ['i2c:///lsm6ds3tr-c', /expected a bus and a chip/],
-    ['i2c://1/lsm9999', /no chip is called lsm9999/],
+    ['i2c://1/lsm9999', /unknown chip lsm9999/],
     ['i2c://1/lis3mdl,lis3mdl', /named twice/],
     ['i2c://1/lsm6ds3tr-c?rate=100', /expected one of 12.5, 26, 52, 104.*the nearest is 104/],
     ['i2c://1/lsm6ds3tr-c?range=3', /range.*expected one of 2, 4, 8, 16/],
@@ -59,16 +59,16 @@ describe('The URL of a chip', () => {
     ['i2c://1/lsm6ds3tr-c?address=0x1c', /address=0x6a or 0x6b/],
     ['i2c://1/lsm6ds3tr-c?address=banana', /address=0x6a or 0x6b/],
     ['i2c://1/lsm6ds3tr-c?selftest=maybe', /selftest=on, off or required/],
-    ['i2c://1/lsm6ds3tr-c?lis3mdl.rate=80', /lis3mdl.rate is of no further chip/],
+    ['i2c://1/lsm6ds3tr-c?lis3mdl.rate=80', /lis3mdl.rate does not belong to any chip/],
     ['i2c://1/lsm6ds3tr-c,lis3mdl?lis3mdl.rate=81', /the nearest is 80/],
-  ])('%s is refused before anything is touched', async (text, message) => {
+  ])('%s is rejected before any access', async (text, message) => {
     expect(await refused(text)).toMatchObject({
       code: 'AIOT_SENSOR_URL',
       message: expect.stringMatching(message),
     });
   });
 
-  it('takes the address where the chip is, and looks at both without one', async () => {
+  it('selects an address, or tries both if it has none', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: [{ name: 'lsm6ds3tr-c', address: 0x6b }], clock });
     for (const query of ['', '?address=0x6b', '?address=107']) {
@@ -79,8 +79,8 @@ describe('The URL of a chip', () => {
   });
 });
 
-describe('A probe of chips', () => {
-  it('goes through the URL, the bus, the chips, their self-tests and the rate', async () => {
+describe('A chip probe', () => {
+  it('checks the URL, the bus, the chips, their self-tests, and the rate', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c', 'lis3mdl'], clock, odrError: 1.02 });
     const probe = await probeI2c(url('i2c://sim/lsm6ds3tr-c,lis3mdl'), { clock: parallel(clock), bus });
@@ -114,7 +114,7 @@ describe('A probe of chips', () => {
       'AIOT_I2C_STUCK',
       (bus: ReturnType<typeof simulatedBus>) => bus.stickNext(99),
     ],
-  ])('of %s fails at its %s with %s, and says what to do', async (text, step, code, prepare) => {
+  ])('of %s fails at the %s step with %s, and suggests a fix', async (text, step, code, prepare) => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c'], clock });
     prepare?.(bus);
@@ -123,7 +123,7 @@ describe('A probe of chips', () => {
     expect(probe.steps.at(-1)).toMatchObject({ step, state: 'failed', code, next: expect.any(String) });
   });
 
-  it('tells transactions that had to be tried again', async () => {
+  it('reports retried transactions', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c'], clock });
     const { sleep } = clock;
@@ -135,7 +135,7 @@ describe('A probe of chips', () => {
     expect(probe.steps.at(-1)).toMatchObject({
       step: 'rate',
       state: 'caution',
-      what: expect.stringContaining('tried again'),
+      what: expect.stringContaining('transactions retried'),
       next: expect.stringContaining('wires'),
     });
   });

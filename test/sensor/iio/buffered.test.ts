@@ -33,8 +33,8 @@ async function next(from: SampleSource): Promise<SampleBatch> {
 
 const second = 1_000_000_000n;
 
-describe('a device of Industrial I/O with a buffer', () => {
-  it('is set up in full before it is switched on, and off again when closed', async () => {
+describe('an Industrial I/O device with a buffer', () => {
+  it('is fully configured before it is enabled, and is disabled when it is closed', async () => {
     const opened = await open('iio://lsm6dsox_accel?rate=100&range=4&watermark=26');
     expect(opened.endpoint).toBe('iio:lsm6dsox_accel');
     expect(opened.rateHz).toBe(104);
@@ -58,7 +58,7 @@ describe('a device of Industrial I/O with a buffer', () => {
     expect(await tree.attribute('buffer0/enable')).toBe('0');
   });
 
-  it('gives samples in m/s² with the stamps of the kernel, tied to the time here', async () => {
+  it('delivers samples in m/s² with kernel timestamps mapped to local time', async () => {
     const opened = await open('iio://iio:device0?rate=104&range=2&watermark=1');
     const before = Date.now();
     await tree.feed(
@@ -78,7 +78,7 @@ describe('a device of Industrial I/O with a buffer', () => {
     expect(times[1]!).toBeLessThanOrEqual(Date.now() + 1);
   });
 
-  it('puts a scan together that comes in two parts', async () => {
+  it('joins a scan that arrives in two parts', async () => {
     const opened = await open('iio://lsm6dsox_accel?watermark=1');
     const scan = accelScan(100, 200, 300, second);
     await tree.feed(scan.subarray(0, 5));
@@ -90,7 +90,7 @@ describe('a device of Industrial I/O with a buffer', () => {
     expect(values[2]).toBeCloseTo(300 * 0.000598, 9);
   });
 
-  it('counts samples that found the buffer full', async () => {
+  it('counts samples lost to a full buffer', async () => {
     const opened = await open('iio://lsm6dsox_accel?rate=416&length=64&watermark=1');
     const scans = (from: number, count: number) =>
       Buffer.concat(
@@ -104,7 +104,7 @@ describe('a device of Industrial I/O with a buffer', () => {
     expect({ lost, count, overruns: opened.faults.overruns }).toEqual({ lost: 36, count: 10, overruns: 1 });
   });
 
-  it('says that it is lost when it gives nothing any more', async () => {
+  it('is reported as lost when it delivers no more samples', async () => {
     tree = await iioTree(root, lsm6dsoxAccel);
     let sleptMs = 0;
     const clock = {
@@ -119,7 +119,7 @@ describe('a device of Industrial I/O with a buffer', () => {
     expect(sleptMs).toBeLessThan(10_000);
   });
 
-  it('says that it is lost when it is unplugged', async () => {
+  it('is reported as lost when it is unplugged', async () => {
     const opened = await open('iio://lsm6dsox_accel?rate=416&watermark=1');
     await tree.feed(accelScan(1, 2, 3, second));
     const iterator = opened[Symbol.asyncIterator]();
@@ -128,7 +128,7 @@ describe('a device of Industrial I/O with a buffer', () => {
     await expect(iterator.next()).rejects.toMatchObject({ code: 'AIOT_SENSOR_LOST', retryable: true });
   });
 
-  it('ends at once when it is closed while it waits', async () => {
+  it('ends at once when it is closed while waiting', async () => {
     const opened = await open('iio://lsm6dsox_accel');
     const waiting = opened[Symbol.asyncIterator]().next();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -138,7 +138,7 @@ describe('a device of Industrial I/O with a buffer', () => {
     expect(performance.now() - from).toBeLessThan(150);
   });
 
-  it('knows the folders of older kernels, a device with a trigger, and big-endian values', async () => {
+  it('supports the folders of older kernels, triggers, and big-endian values', async () => {
     const mpu6050 = {
       name: 'mpu6050',
       in_sampling_frequency: '50',
@@ -180,7 +180,7 @@ describe('a device of Industrial I/O with a buffer', () => {
     ]);
   });
 
-  it('turns its axes by the mount matrix', async () => {
+  it('rotates its axes by the mount matrix', async () => {
     const opened = await open('iio://lsm6dsox_accel?watermark=1', {
       ...lsm6dsoxAccel,
       in_mount_matrix: '0, 1, 0; -1, 0, 0; 0, 0, 1',
@@ -190,7 +190,7 @@ describe('a device of Industrial I/O with a buffer', () => {
     expect([...values].map((value) => Math.round(value / 0.000598))).toEqual([200, -100, 300]);
   });
 
-  it('spreads samples that carry no stamp evenly, the newest when it came', async () => {
+  it('spaces samples without timestamps evenly, up to the arrival of the newest', async () => {
     const { 'buffer0/in_timestamp_en': _, ...without }: Record<string, string> = lsm6dsoxAccel;
     const opened = await open('iio://lsm6dsox_accel?rate=104&watermark=1', without);
     const scan = Buffer.alloc(6 * 4);
@@ -202,7 +202,7 @@ describe('a device of Industrial I/O with a buffer', () => {
   });
 });
 
-describe('what cannot be opened', () => {
+describe('an Industrial I/O device that cannot be opened', () => {
   const refused = [
     ['iio://', 'AIOT_SENSOR_URL'],
     ['iio://lsm6dsox_acel', 'AIOT_SENSOR_NOT_FOUND'],
@@ -214,12 +214,12 @@ describe('what cannot be opened', () => {
     ['iio://lsm6dsox_accel?mode=direct&rate=1000', 'AIOT_SENSOR_URL'],
   ] as const;
   for (const [url, code] of refused) {
-    it(`${url} is ${code}`, async () => {
+    it(`${url} fails with ${code}`, async () => {
       await expect(open(url)).rejects.toMatchObject({ code });
     });
   }
 
-  it('names the device that is nearly called so', async () => {
+  it('is reported with the name of a similar device', async () => {
     await expect(open('iio://lsm6dsox_acel')).rejects.toMatchObject({
       next: 'Did you mean iio://lsm6dsox_accel?',
     });

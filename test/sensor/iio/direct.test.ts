@@ -34,8 +34,8 @@ const adxl345 = {
   in_accel_z_raw: '256',
 };
 
-describe('a device of Industrial I/O without a buffer', () => {
-  it('is read value by value, in degC, Pa and %, and says so', async () => {
+describe('an Industrial I/O device without a buffer', () => {
+  it('is read value by value in degC, Pa, and %, as its endpoint shows', async () => {
     tree = await iioTree(root, bme280);
     const source = await openIio('iio://bme280?rate=50', tree);
     expect(source.endpoint).toBe('iio:bme280 (one by one)');
@@ -55,7 +55,7 @@ describe('a device of Industrial I/O without a buffer', () => {
     expect((await iterator.next()).done).toBe(true);
   });
 
-  it('keeps its pace', async () => {
+  it('keeps its rate on a slow machine', async () => {
     tree = await iioTree(root, adxl345);
     const clock = testClock();
     const url = 'iio://adxl345?rate=100&channels=accel_z';
@@ -72,7 +72,7 @@ describe('a device of Industrial I/O without a buffer', () => {
     expect((times.at(-1)! - times[0]!) / 99).toBeCloseTo(10, 1);
   });
 
-  it('leaves out a whole sample where one of its values is missing, and ends when the device is gone', async () => {
+  it('skips a whole sample if one of its values is missing, and is lost when it is unplugged', async () => {
     tree = await iioTree(root, adxl345);
     const source = await openIio('iio://adxl345?rate=100', tree);
     const iterator = source[Symbol.asyncIterator]();
@@ -89,7 +89,7 @@ describe('a device of Industrial I/O without a buffer', () => {
     await expect(iterator.next()).rejects.toMatchObject({ code: 'AIOT_SENSOR_LOST' });
   });
 
-  it('says what it would need for a buffer when one is asked for', async () => {
+  it('explains what a buffer would need if one is requested', async () => {
     tree = await iioTree(root, adxl345);
     await expect(openIio('iio://adxl345?mode=buffer', tree)).rejects.toMatchObject({
       code: 'AIOT_SENSOR_FAILED',
@@ -98,8 +98,8 @@ describe('a device of Industrial I/O without a buffer', () => {
   });
 });
 
-describe('the list of devices', () => {
-  it('names each, and whether it has a buffer', async () => {
+describe('the device list', () => {
+  it('names each device, and whether it has a buffer', async () => {
     tree = await iioTree(root, bme280);
     expect(await listIio(tree)).toMatchObject([{ id: 'iio:device0', name: 'bme280', buffered: false }]);
     expect(await listIio({ sysfs: join(root, 'none') })).toEqual([]);

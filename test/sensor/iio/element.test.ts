@@ -10,7 +10,7 @@ import { chooseAbove } from '../../../src/lib/sensor/iio/configure.js';
 import { fc, runs } from '../../support/property.js';
 
 describe('the type of a scan element', () => {
-  it('is read as the kernel writes it', () => {
+  it('is parsed as the kernel writes it', () => {
     expect(parseElementType('le:s12/16>>4\n')).toEqual({
       bigEndian: false,
       kind: 's',
@@ -23,7 +23,7 @@ describe('the type of a scan element', () => {
   });
 
   for (const text of ['', 's16/16', 'le:s16/12>>0', 'le:s16/16>>1', 'le:s0/16', 'le:f16/32', 'me:s8/8']) {
-    it(`is refused as ${JSON.stringify(text)}`, () => {
+    it(`is rejected if it is ${JSON.stringify(text)}`, () => {
       expect(() => parseElementType(text)).toThrow(expect.objectContaining({ code: 'AIOT_SENSOR_FAILED' }));
     });
   }
@@ -39,7 +39,7 @@ describe('the type of a scan element', () => {
     })
     .filter(({ bits, shift, storageBits }) => bits + shift <= storageBits);
 
-  it('survives being written and read', () => {
+  it('survives a round trip', () => {
     fc.assert(
       fc.property(whole, (type) => {
         const { bigEndian, kind, bits, storageBits, repeat, shift } = type;
@@ -50,7 +50,7 @@ describe('the type of a scan element', () => {
     );
   });
 
-  it('gives the value back whatever order, shift and sign it has, and whatever lies around it', () => {
+  it('yields the value whatever its byte order, shift, sign, and surrounding bits', () => {
     fc.assert(
       fc.property(
         whole,
@@ -96,14 +96,14 @@ describe('the layout of a scan', () => {
     expect(scanLayout(axes)).toEqual({ offsets: [0, 2, 4], scanBytes: 6 });
   });
 
-  it('goes by index, not by the order it is told in', () => {
+  it('follows the index, not the order in the list', () => {
     expect(scanLayout([element(5, 'le:s32/32'), element(1, 'le:u8/8')])).toEqual({
       offsets: [4, 0],
       scanBytes: 8,
     });
   });
 
-  it('aligns a repeated element to all of it, and lets elements of one index share their bytes', () => {
+  it('aligns a repeated element to its full size, and lets elements with one index share bytes', () => {
     const quaternion = element(2, 'le:s32/32X4>>0');
     expect(
       scanLayout([element(0, 'le:u8/8'), element(1, 'le:u12/16'), element(1, 'le:u4/16>>12'), quaternion]),
@@ -114,7 +114,7 @@ describe('the layout of a scan', () => {
   });
 });
 
-describe('a value among those that a device offers', () => {
+describe('the choice of an available value', () => {
   const cases = [
     ['12.5 26 52 104', 100, '104'],
     ['12.5 26 52 104', 104.5, '104'],
@@ -125,14 +125,14 @@ describe('a value among those that a device offers', () => {
     ['', 5, undefined],
   ] as const;
   for (const [available, wanted, chosen] of cases) {
-    it(`${wanted} of ${available || 'none'} is ${chosen}`, () => {
+    it(`for ${wanted} out of ${available || 'none'} is ${chosen}`, () => {
       expect(chooseAbove(available, wanted)).toBe(chosen);
     });
   }
 });
 
 describe('a mount matrix', () => {
-  it('has three rows of three', () => {
+  it('has three rows of three numbers', () => {
     expect(parseMountMatrix('0, 1, 0; -1, 0, 0; 0, 0, 1')).toEqual([0, 1, 0, -1, 0, 0, 0, 0, 1]);
     for (const text of ['1,0,0;0,1,0', '1 0 0; 0 1 0; 0 0 1', '1,,0;0,1,0;0,0,1', 'a,0,0;0,1,0;0,0,1']) {
       expect(() => parseMountMatrix(text)).toThrow(expect.objectContaining({ code: 'AIOT_SENSOR_FAILED' }));

@@ -24,8 +24,8 @@ for case in json.load(sys.stdin):
 print(json.dumps(out))
 `;
 
-describeReal('python3', 'scans of Industrial I/O, packed by the rules of C', () => {
-  it('are taken apart as they were put together', () => {
+describeReal('python3', 'Industrial I/O scans packed with C alignment', () => {
+  it('are decoded to their original values', () => {
     const element = fc
       .record({
         signed: fc.boolean(),

@@ -18,8 +18,8 @@ function stamper(settable: boolean) {
   };
 }
 
-describe('stamps of the kernel', () => {
-  it('are tied to the time here once, and keep their distances', () => {
+describe('kernel timestamps', () => {
+  it('are mapped to local time once, and keep their spacing', () => {
     const { clock, place } = stamper(false);
     clock.pass(20);
     expect(place(false, 500, 510)).toEqual({ times: [10, 20], lost: 0, stepMs: 0 });
@@ -27,7 +27,7 @@ describe('stamps of the kernel', () => {
     expect(place(false, 521, 531).times).toEqual([31, 41]);
   });
 
-  it('follow the clock here when it is set ahead, as one whose time came by the network', () => {
+  it('follow the local clock when it is set ahead, as after a network time sync', () => {
     const { clock, place } = stamper(false);
     place(false, 500, 510);
     clock.pass(20);
@@ -35,7 +35,7 @@ describe('stamps of the kernel', () => {
     expect(place(false, 520, 530)).toEqual({ times: [3_600_010, 3_600_020], lost: 0, stepMs: 3_600_000 });
   });
 
-  it('rise when the clock here is set back', () => {
+  it('keep rising when the local clock is set back', () => {
     const { clock, place } = stamper(false);
     place(false, 500, 510);
     clock.pass(20);
@@ -43,7 +43,7 @@ describe('stamps of the kernel', () => {
     expect(place(false, 520, 530).times).toEqual([10, 20]);
   });
 
-  it('go on as if nothing had been where the clock behind them is set', () => {
+  it('continue unchanged when their own clock is set', () => {
     const { clock, place } = stamper(true);
     place(false, 500, 510);
     clock.pass(20);
@@ -52,7 +52,7 @@ describe('stamps of the kernel', () => {
     expect(place(false, 540, 550).times).toEqual([30, 40]);
   });
 
-  it('show a true gap where no clock was set, and say what was lost where the buffer ran over', () => {
+  it('show a true gap if no clock was set, and the losses if the buffer overran', () => {
     const { clock, place } = stamper(true);
     place(false, 500, 510);
     clock.pass(5_000);

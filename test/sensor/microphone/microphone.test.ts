@@ -58,7 +58,7 @@ async function take(from: SampleSource, samples: number): Promise<SampleBatch[]>
 }
 
 describe('a microphone', () => {
-  it('gives samples of full scale, none split between pieces', async () => {
+  it('delivers full-scale samples, none of them split between chunks', async () => {
     source = await openMicrophone('alsa://default?rate=8000', { program: await program(sine) });
     expect(source.rateHz).toBe(8000);
     expect(source.fields).toEqual([{ name: 'sound', unit: 'FS' }]);
@@ -71,7 +71,7 @@ describe('a microphone', () => {
     expect(times.every((time, i) => i === 0 || time > times[i - 1]!)).toBe(true);
   });
 
-  it('gives sound levels instead, dB SPL by the sensitivity of the microphone', async () => {
+  it('delivers sound levels on request, in dB SPL by its sensitivity', async () => {
     source = await openMicrophone('alsa://default?rate=8000&level=125', { program: await program(sine) });
     expect(source.rateHz).toBe(8);
     expect(source.fields).toEqual([{ name: 'sound', unit: 'dB' }]);
@@ -80,7 +80,7 @@ describe('a microphone', () => {
     expect(values[0]).toBeCloseTo(-6.02 + 26 + 94, 1);
   });
 
-  it('is asked for the card, rate, channels and format that the URL says', async () => {
+  it('passes the card, rate, channels, and format of the URL to arecord', async () => {
     await mkdir(join(folder, 'proc/asound/card1'), { recursive: true });
     await mkdir(join(folder, 'dev/snd'), { recursive: true });
     await writeFile(join(folder, 'dev/snd/pcmC1D0c'), '');
@@ -105,11 +105,11 @@ describe('a microphone', () => {
     );
     await expect(openMicrophone('alsa://headphones', roots)).rejects.toMatchObject({
       code: 'AIOT_SENSOR_NOT_FOUND',
-      next: 'There is alsa://voicehat.',
+      next: 'Use one of alsa://voicehat.',
     });
   });
 
-  it('counts overruns, and what was lost in them', async () => {
+  it('counts overruns, and the samples lost in them', async () => {
     const path = await program(`
       process.stdout.write(Buffer.alloc(1600));
       setTimeout(() => process.stderr.write('overrun!!! (at least 250.000 ms long)\\n'), 100);
@@ -125,7 +125,7 @@ describe('a microphone', () => {
     expect(second.times[0]! - first.times.at(-1)!).toBeGreaterThan(150);
   });
 
-  it('records again when arecord ends, without half a frame of before', async () => {
+  it('restarts arecord when it ends, and discards the partial frame from before', async () => {
     const path = await program(`
       process.stdout.write(Buffer.from([0, 64, 0, 64, 0]));
       setTimeout(() => process.exit(1), 50);
@@ -136,7 +136,7 @@ describe('a microphone', () => {
     expect(source.faults.reconnects).toBe(1);
   });
 
-  it('is lost when arecord ends again and again', async () => {
+  it('is lost if arecord ends repeatedly', async () => {
     const flag = JSON.stringify(join(folder, 'ran'));
     const path = await program(`
       const { existsSync, writeFileSync } = require('node:fs');
@@ -152,7 +152,7 @@ describe('a microphone', () => {
     });
   });
 
-  it('leaves no process behind when it is closed, even one that does not want to end', async () => {
+  it('leaves no process behind when it is closed, even one that ignores SIGTERM', async () => {
     const pid = join(folder, 'pid');
     const path = await program(`
       process.on('SIGTERM', () => {});
@@ -167,14 +167,14 @@ describe('a microphone', () => {
 });
 
 describe('a microphone that cannot be opened', () => {
-  it('says what is to be installed where there is no arecord', async () => {
+  it('explains what to install if arecord is missing', async () => {
     await expect(openMicrophone('alsa://default', { program: join(folder, 'none') })).rejects.toMatchObject({
       code: 'AIOT_SENSOR_TOOL',
       next: expect.stringContaining('alsa-utils'),
     });
   });
 
-  it('says what arecord said where it ends at once', async () => {
+  it('reports the error of arecord if it exits at once', async () => {
     const path = await program(
       `process.stderr.write('audio open error: Device or resource busy\\n'); process.exit(1);`,
     );
@@ -190,19 +190,19 @@ describe('a microphone that cannot be opened', () => {
     'alsa://default?bits=24',
     'alsa://default?gain=3',
   ]) {
-    it(`refuses ${url}`, async () => {
+    it(`rejects ${url}`, async () => {
       await expect(openMicrophone(url)).rejects.toMatchObject({ code: 'AIOT_SENSOR_URL' });
     });
   }
 });
 
-describe('samples of sound', () => {
-  it('are little-endian integers, full scale at the most negative', () => {
+describe('audio samples', () => {
+  it('are little-endian integers, with full scale at the most negative value', () => {
     expect([...samplesOf(Buffer.from([0x00, 0x80, 0xff, 0x7f, 0x01]), '16')]).toEqual([-1, 32767 / 32768]);
     expect([...samplesOf(Buffer.from([0, 0, 0, 0x80, 0, 0, 0, 0x40]), '32')]).toEqual([-1, 0.5]);
   });
 
-  it('give 94 dB for the sine that the data sheet of the INMP441 names: a peak of 420426 of 2²³ − 1', () => {
+  it('give 94 dB for the sine in the INMP441 data sheet, with a peak of 420426 of 2²³ − 1', () => {
     const window = Float64Array.from(
       { length: 4800 },
       (_, i) => (420_426 / (2 ** 23 - 1)) * Math.sin(i / 3) + 0.01,
@@ -211,7 +211,7 @@ describe('samples of sound', () => {
     expect(soundLevels(new Float64Array(100), 1, -26)).toEqual([0]);
   });
 
-  it('are cut into windows wherever the pieces end', () => {
+  it('are cut into windows wherever the chunks end', () => {
     const cut = createWindows(3);
     expect(cut(Float64Array.of(1, 2))).toEqual([]);
     expect(cut(Float64Array.of(3, 4, 5, 6, 7))).toEqual([Float64Array.of(1, 2, 3), Float64Array.of(4, 5, 6)]);

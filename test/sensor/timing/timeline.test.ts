@@ -43,9 +43,9 @@ function run(seconds: number, odrError: number, jitterMs: number, driftPerSecond
 
 const rising = (times: readonly number[]) => times.every((time, i) => i === 0 || time > times[i - 1]!);
 
-describe('The times of a sensor that has a rate of its own', () => {
+describe('Sample times of a free-running sensor', () => {
   it.each([0.95, 0.98, 1, 1.02, 1.05])(
-    'follow a rate %f times the nominal, however late it is read',
+    'follow a rate %f times the nominal rate, however late it is read',
     (odrError) => {
       const { timeline, times, truth } = run(60, odrError, 80);
       expect(timeline.rateHz / (104 * odrError)).toBeCloseTo(1, 3);
@@ -57,7 +57,7 @@ describe('The times of a sensor that has a rate of its own', () => {
     },
   );
 
-  it('stay evenly spaced, though the readings are not', () => {
+  it('stay evenly spaced even if the reads are not', () => {
     const { times } = run(120, 1.013, 150);
     const distances = times
       .slice(1)
@@ -67,13 +67,13 @@ describe('The times of a sensor that has a rate of its own', () => {
     expect(Math.max(...distances.map((each) => Math.abs(each / periodMs - 1)))).toBeLessThan(0.01);
   });
 
-  it('follow a rate that drifts with the temperature', () => {
+  it('follow a rate that drifts with temperature', () => {
     const { timeline, times, truth } = run(600, 1, 20, 5e-6);
     expect(timeline.rateHz / (104 * 1.003)).toBeCloseTo(1, 3);
     expect(Math.abs(times.at(-1)! - truth.at(-1)!)).toBeLessThan(6);
   });
 
-  it('tell how many are missing where the sensor cannot', () => {
+  it('reveal how many samples are missing if the sensor cannot', () => {
     const clock = testClock();
     const timeline = new Timeline(100, clock);
     const place = (count: number, broken: boolean) => {
@@ -90,7 +90,7 @@ describe('The times of a sensor that has a rate of its own', () => {
     expect(times.at(-1)! - times[0]!).toBeCloseTo(3400, 0);
   });
 
-  it('count samples that are read later for the time, and give them later', () => {
+  it('account for samples that are left for a later read', () => {
     const clock = testClock();
     const timeline = new Timeline(100, clock);
     const all: number[] = [];
@@ -108,8 +108,8 @@ describe('The times of a sensor that has a rate of its own', () => {
   });
 });
 
-describe('The clock of the machine', () => {
-  it('is followed at once when it is set ahead, and the distance told', () => {
+describe('The machine’s clock', () => {
+  it('is followed at once when it is set ahead, and the step is reported', () => {
     const clock = testClock();
     const wall = new WallTime(clock);
     const before = wall.follow().offsetMs;
@@ -118,7 +118,7 @@ describe('The clock of the machine', () => {
     expect(wall.follow()).toEqual({ offsetMs: before + 3 * 86_400_000, stepMs: 3 * 86_400_000 });
   });
 
-  it('is followed slowly when it is set back, by 5 ms a second', () => {
+  it('is followed slowly when it is set back, by 5 ms per second', () => {
     const clock = testClock();
     const wall = new WallTime(clock);
     const before = wall.follow().offsetMs;
@@ -131,7 +131,7 @@ describe('The clock of the machine', () => {
     expect(wall.follow()).toEqual({ offsetMs: before - 20, stepMs: 0 });
   });
 
-  it('leaves the times of samples rising, and their distances alone, when it is set back an hour', () => {
+  it('leaves sample times rising and evenly spaced when it is set back by an hour', () => {
     const clock = testClock();
     const timeline = new Timeline(100, clock);
     const times: number[] = [];
@@ -146,7 +146,7 @@ describe('The clock of the machine', () => {
     expect(Math.max(...distances.slice(500))).toBeLessThan(10.2);
   });
 
-  it('may also be the only one there is: samples are not lost for its jumps, and their times rise', () => {
+  it('can be the only clock: its jumps lose no samples, and times keep rising', () => {
     const clock = testClock();
     const { monotonic: _, ...only } = clock;
     for (const jumpMs of [40_000, -40_000]) {

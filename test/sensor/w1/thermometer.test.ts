@@ -24,27 +24,27 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true }));
 
-describe('what a thermometer on 1-wire says', () => {
-  it('is thousandths of a degree with a checksum', () => {
+describe('a 1-Wire thermometer reading', () => {
+  it('is in thousandths of a degree, with a checksum', () => {
     expect(parseReading(warm)).toBe(25.062);
   });
   const disturbed = [
-    ['a checksum that the kernel refuses', slave('91 01 4b 46 7f ff 0f 10 25', 25_062, 'NO')],
+    ['a checksum that the kernel rejects', slave('91 01 4b 46 7f ff 0f 10 25', 25_062, 'NO')],
     ['a checksum that is wrong', slave('92 01 4b 46 7f ff 0f 10 25', 25_062)],
     ['a wire that is held low', slave('00 00 00 00 00 00 00 00 00', 0)],
-    ['what it has before it has measured', fresh],
+    ['the value before the first measurement', fresh],
     ['too little power', warm.replace('t=25062', 't=127937')],
     ['nothing', ''],
   ] as const;
   for (const [name, text] of disturbed) {
-    it(`is no reading: ${name}`, () => {
+    it(`is invalid: ${name}`, () => {
       expect(parseReading(text)).toBeUndefined();
     });
   }
 });
 
-describe('a thermometer on 1-wire', () => {
-  it('is found where it is the only one, and keeps its pace', async () => {
+describe('a 1-Wire thermometer', () => {
+  it('is found if it is the only one, and keeps its rate', async () => {
     const clock = testClock();
     const source = await openThermometer('w1://?rate=0.5', { sysfs: root, clock });
     expect(source.fields).toEqual([{ name: 'temperature', unit: 'degC' }]);
@@ -60,7 +60,7 @@ describe('a thermometer on 1-wire', () => {
     expect(times[4]! - times[0]!).toBe(8_000);
   });
 
-  it('leaves out disturbed readings, counts them, and is lost when its file is gone', async () => {
+  it('skips and counts invalid readings, and is lost when its file disappears', async () => {
     const clock = testClock();
     const { sleep } = clock;
     const source = await openThermometer('w1://28-0316a4f9d2ff', { sysfs: root, clock });
@@ -78,10 +78,10 @@ describe('a thermometer on 1-wire', () => {
     await expect(iterator.next()).rejects.toMatchObject({ code: 'AIOT_SENSOR_LOST' });
   });
 
-  it('that is not there is said, with those that are', async () => {
+  it('is reported as missing, along with the available ones', async () => {
     await expect(openThermometer('w1://28-1', { sysfs: root })).rejects.toMatchObject({
       code: 'AIOT_SENSOR_NOT_FOUND',
-      next: 'There is w1://28-0316a4f9d2ff.',
+      next: 'Use one of w1://28-0316a4f9d2ff.',
     });
     await expect(openThermometer('w1://?rate=5', { sysfs: root })).rejects.toMatchObject({
       code: 'AIOT_SENSOR_URL',

@@ -18,8 +18,8 @@ function feed(cutter: FrameCutter, bytes: Buffer, lengths: number[]): void {
 }
 const chunks = fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 20 });
 
-describe('frames of one length', () => {
-  it('come whole, however the bytes come', () => {
+describe('fixed-length frames', () => {
+  it('arrive whole, however the bytes are split', () => {
     fc.assert(
       fc.property(chunks, fc.integer({ min: 1, max: 50 }), (lengths, frameLength) => {
         const all = Buffer.from(Array.from({ length: 5 * frameLength + 3 }, (_, i) => i % 251));
@@ -35,7 +35,7 @@ describe('frames of one length', () => {
     );
   });
 
-  it('stay what they are until they are given back, and are filled anew then', () => {
+  it('stay unchanged until they are returned to the pool, and are then reused', () => {
     const pool = createFramePool(2);
     const got: Buffer[] = [];
     const cutter = fixedFrames(4, (frame) => got.push(frame), pool);
@@ -76,7 +76,7 @@ describe('JPEG frames', () => {
     return { got, skipped: cutter.skipped };
   };
 
-  it('come whole, however the bytes come, with thumbnails in them too', () => {
+  it('arrive whole, however the bytes are split, even with embedded thumbnails', () => {
     const all = [...frames, withThumbnail, ...frames];
     fc.assert(
       fc.property(chunks, (lengths) => {
@@ -86,19 +86,19 @@ describe('JPEG frames', () => {
     expect(cut(Buffer.concat(all), [1]).got).toEqual(all);
   });
 
-  it('are given as soon as their last byte is there', () => {
+  it('are delivered as soon as their last byte arrives', () => {
     const got: Buffer[] = [];
     const cutter = jpegFrames((frame) => got.push(frame));
     cutter.push(frames[0]!);
     expect(got).toHaveLength(1);
   });
 
-  it('begin with the next one where the stream is joined in the middle', () => {
+  it('start with the next one if the stream is joined in the middle', () => {
     const late = Buffer.concat(frames).subarray(frames[0]!.length - 300);
     expect(cut(late, [97])).toEqual({ got: frames.slice(1), skipped: 300 });
   });
 
-  it('lose no other when one is cut off', () => {
+  it('are not lost when another frame is truncated', () => {
     for (const part of [0.3, 0.6, 0.9]) {
       const torn = frames[2]!.subarray(0, Math.floor(frames[2]!.length * part));
       const { got } = cut(Buffer.concat([frames[0]!, torn, frames[1]!, frames[2]!]), [64]);
@@ -106,7 +106,7 @@ describe('JPEG frames', () => {
     }
   });
 
-  it('survive noise between them', () => {
+  it('recover after noise in the stream', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), chunks, (noise, lengths) => {
         // Noise that begins a frame of its own may swallow the next; the one after it comes in any case.

@@ -10,7 +10,7 @@ writeFileSync(join(dir, 'x.mp4'), '');
 writeFileSync(join(dir, 'x.png'), '');
 const inputOf = (url: string) => cameraInput(parseStreamUrl(url));
 
-describe('a camera’s address', () => {
+describe('a camera address', () => {
   it.each([
     [
       'camera:///dev/video7?fps=15&size=320x240',
@@ -56,14 +56,14 @@ describe('a camera’s address', () => {
       true,
     ],
     ['camera:avfoundation:0', '-f avfoundation -framerate 10 -i 0', '-f mjpeg -', 'camera', true],
-  ])('%s is read with %s', (url, reading, writing, topic, live) => {
+  ])('%s makes ffmpeg read with %s', (url, reading, writing, topic, live) => {
     const input = inputOf(url);
     expect(input.args.join(' ')).toContain(reading);
     expect(input.args.join(' ')).toContain(writing);
     expect([input.topic, input.live]).toEqual([topic, live]);
   });
 
-  it('shows no password and no query of a network camera', () => {
+  it('hides the password and the query of a network camera', () => {
     expect(inputOf('camera:rtsp://u:p@10.0.0.9/main%3Fkey=7').endpoint).toBe('camera:rtsp://10.0.0.9/main');
   });
 
@@ -75,7 +75,7 @@ describe('a camera’s address', () => {
     ['camera:///dev/video0?format=png', 'format'],
     ['camera:///dev/video0?frames=3', 'frames'],
     ['camera:///dev/video0?input=mjpeg%20-i', 'input'],
-  ])('%s is refused: %s', (url, said) => {
+  ])('%s is rejected: %s', (url, said) => {
     expect(() => inputOf(url)).toThrow(said);
   });
 });

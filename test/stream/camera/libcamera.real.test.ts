@@ -49,7 +49,7 @@ async function firstFrame(url: string) {
   }
 }
 
-describeReal('ffmpeg', "a Raspberry Pi's own camera", () => {
+describeReal('ffmpeg', 'a Raspberry Pi camera', () => {
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'aiot-libcamera-'));
     process.env.PATH = `${dir}:${path}`;
@@ -59,7 +59,7 @@ describeReal('ffmpeg', "a Raspberry Pi's own camera", () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('has its planes made RGB as ffmpeg makes them, but for edges between colours', () => {
+  it('converts YUV planes to RGB as ffmpeg does, except at color edges', () => {
     const ours = rgbOfYuv420(bars('yuv420p'), 128, 96);
     const theirs = bars('rgb24');
     expect(ours.length).toBe(theirs.length);
@@ -67,13 +67,13 @@ describeReal('ffmpeg', "a Raspberry Pi's own camera", () => {
     expect(off[Math.floor(off.length * 0.95)]).toBeLessThanOrEqual(3);
   });
 
-  it('is refused by what to install where its program is missing', async () => {
+  it('fails with AIOT_CAMERA_LIBCAMERA if its program is missing', async () => {
     process.env.PATH = dir;
     await expect(openSource('camera:libcamera')).rejects.toMatchObject({ code: 'AIOT_CAMERA_LIBCAMERA' });
     process.env.PATH = `${dir}:${path}`;
   });
 
-  it('gives JPEG files, by the name that older systems have for its program', async () => {
+  it('delivers JPEG files through the program name of older systems', async () => {
     await pretend('libcamera-vid');
     const message = await firstFrame('camera:libcamera?size=128x96&fps=20');
     expect(message).toMatchObject({ topic: 'camera', source: 'camera:libcamera' });
@@ -83,7 +83,7 @@ describeReal('ffmpeg', "a Raspberry Pi's own camera", () => {
     );
   });
 
-  it('gives raw pixels of the second camera', async () => {
+  it('delivers raw pixels of the second camera', async () => {
     await pretend('rpicam-vid');
     const message = await firstFrame('camera:libcamera:1?size=128x96&fps=20&format=rgb');
     expect(Buffer.from(message.payload).equals(rgbOfYuv420(bars('yuv420p'), 128, 96))).toBe(true);
@@ -91,7 +91,7 @@ describeReal('ffmpeg', "a Raspberry Pi's own camera", () => {
   });
 
   it.each(['camera:libcamera:front', 'camera:libcamera?format=rgb&size=650x480'])(
-    'is refused before anything is opened: %s',
+    'is rejected before anything is opened: %s',
     async (url) => {
       await expect(openSource(url)).rejects.toMatchObject({ code: 'AIOT_STREAM_URL' });
     },

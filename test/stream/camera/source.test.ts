@@ -39,7 +39,7 @@ afterAll(async () => {
 });
 
 describe('a camera', () => {
-  it('gives frames that say what they are', async () => {
+  it('delivers frames with their type, size and number', async () => {
     await pretend('while cat frame.jpg; do sleep 0.02; done');
     const source = await openSource('camera:///dev/video9');
     const [first, second] = await take(source, 2);
@@ -56,7 +56,7 @@ describe('a camera', () => {
     expect(second!.time).toBeGreaterThanOrEqual(first!.time);
   });
 
-  it('is opened again when it goes away, and says so', async () => {
+  it('is reopened when it disappears, and reports its state', async () => {
     await pretend('cat frame.jpg; sleep 0.1; echo "No such device" >&2; exit 1');
     const states: string[] = [];
     const source = await openSource('camera:///dev/video9', { onState: (state) => states.push(state) });
@@ -66,7 +66,7 @@ describe('a camera', () => {
     expect(states.slice(0, 4)).toEqual(['disconnected', 'connected', 'disconnected', 'connected']);
   });
 
-  it('that is not there is an error with what ffmpeg said, and no password', async () => {
+  it('fails with the message of ffmpeg, without the password, if it is unavailable', async () => {
     await pretend('echo "rtsp://u:secret@127.0.0.1/x?key=secret: Connection refused" >&2; exit 1');
     const error = await openSource('camera:rtsp://u:secret@127.0.0.1/x').catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'AIOT_CAMERA_FAILED', retryable: true });
@@ -74,7 +74,7 @@ describe('a camera', () => {
     expect(JSON.stringify(error) + String(error)).not.toContain('secret');
   });
 
-  it('that gives no frame in time is an error, and its process ends', async () => {
+  it('fails if no frame arrives in time', async () => {
     await pretend('echo $$ > pid; exec sleep 60');
     const opening = openSource('camera:///dev/video9', { connectTimeoutMs: 300 });
     await expect(opening).rejects.toMatchObject({
@@ -83,7 +83,7 @@ describe('a camera', () => {
     });
   });
 
-  it('says what to install where there is no ffmpeg', async () => {
+  it('explains how to install ffmpeg if it is missing', async () => {
     process.env.PATH = '/nowhere';
     try {
       const error = await openSource('camera:///dev/video9').catch((thrown: unknown) => thrown);
@@ -96,7 +96,7 @@ describe('a camera', () => {
     }
   });
 
-  it('that falls silent is ended', async () => {
+  it('is stopped when it stalls', async () => {
     await pretend('exec sleep 60');
     const cutter = fixedFrames(10, () => {});
     const signal = new AbortController().signal;
@@ -109,10 +109,10 @@ describe('a camera', () => {
   });
 });
 
-describe('the newest frame', () => {
+describe('the queue of the newest frame', () => {
   const message = (frame: number) => ({ topic: 'c', payload: Buffer.of(frame), time: frame, source: 'c' });
 
-  it('takes the place of those that were not read in time', async () => {
+  it('drops frames that were not read in time', async () => {
     const newest = createNewest(4);
     const reader = newest[Symbol.asyncIterator]();
     for (let frame = 1; frame <= 5; frame++) newest.put(message(frame));
@@ -120,7 +120,7 @@ describe('the newest frame', () => {
     expect([value[0].message.time, newest.dropped]).toEqual([5, 4]);
   });
 
-  it('waits while too many are out, and is then the newest', async () => {
+  it('waits while too many frames are unacknowledged, then delivers the newest', async () => {
     const newest = createNewest(2);
     const reader = newest[Symbol.asyncIterator]();
     const out = [];
@@ -137,7 +137,7 @@ describe('the newest frame', () => {
     expect(newest.dropped).toBe(1);
   });
 
-  it('frees what was acknowledged or not read, once, and never what was refused', async () => {
+  it('frees acknowledged and dropped frames once, and nacked frames never', async () => {
     const freed: number[] = [];
     const newest = createNewest(4, ({ time }) => freed.push(time));
     const reader = newest[Symbol.asyncIterator]();
@@ -156,7 +156,7 @@ describe('the newest frame', () => {
     expect(freed).toEqual([3, 1]);
   });
 
-  it('gives the last one, then the end or the error', async () => {
+  it('delivers the last frame, then fails with the error', async () => {
     const newest = createNewest(1);
     newest.put(message(1));
     newest.end(new Error('unplugged'));
@@ -171,7 +171,7 @@ describe('the newest frame', () => {
 });
 
 describe('a folder of pictures', () => {
-  it('gives each file as it is, in the order people count in', async () => {
+  it('delivers pictures in natural order, and loops at the requested rate', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-pictures-'));
     const names = ['face10.png', 'face2.png', 'face1.jpg'];
     for (const name of names) await sharp(join(dir, 'frame.jpg')).toFile(join(folder, name));
@@ -191,7 +191,7 @@ describe('a folder of pictures', () => {
     expect(frames.at(-1)!.headers).toContainEqual(['frame', '7']);
   });
 
-  it('does not read on while the reader keeps many, and ends when it is closed', async () => {
+  it('stops reading while many pictures are unacknowledged, and ends when closed', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-pictures-'));
     await sharp(join(dir, 'frame.jpg')).toFile(join(folder, 'one.png'));
     const source = await openSource(`pictures://${folder}?loop`);
@@ -210,15 +210,15 @@ describe('a folder of pictures', () => {
     ['pictures:', 'AIOT_STREAM_URL'],
     ['pictures:///tmp?fps=-1', 'AIOT_STREAM_URL'],
     ['pictures:///tmp?rate=1', 'AIOT_STREAM_URL'],
-  ])('%s is refused with %s', async (url, code) => {
+  ])('%s is rejected with %s', async (url, code) => {
     await expect(openSource(url)).rejects.toMatchObject({ code });
   });
 
-  it('without pictures is refused', async () => {
+  it('is rejected if it contains no pictures', async () => {
     const empty = await mkdtemp(join(tmpdir(), 'aiot-pictures-'));
     await expect(openSource(`pictures://${empty}`)).rejects.toMatchObject({
       code: 'AIOT_FILE_NOT_READABLE',
-      message: expect.stringContaining('has no pictures'),
+      message: expect.stringContaining('contains no pictures'),
     });
   });
 });

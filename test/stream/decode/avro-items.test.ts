@@ -15,17 +15,17 @@ const reading = {
 } as const;
 
 describe('the items of an Avro payload', () => {
-  it('are as many as they say in whatever avsc has written', () => {
+  it('match their stated count in any payload written by avsc', () => {
     const type = Type.forSchema(reading as never);
     for (let n = 0; n < 300; n++) {
       const bytes = type.toBuffer(type.random());
       expect(() => requireItems(type, bytes)).not.toThrow();
       // All of it has been passed: a byte less is one too few.
-      expect(() => requireItems(type, bytes.subarray(0, -1))).toThrow('it ends too early');
+      expect(() => requireItems(type, bytes.subarray(0, -1))).toThrow('the data ends too early');
     }
   });
 
-  it('may come in blocks that tell their bytes', () => {
+  it('can come in blocks that state their size in bytes', () => {
     const type = Type.forSchema({ type: 'array', items: 'int' });
     const bytes = Buffer.from([3, 4, 2, 4, 2, 6, 0]);
     expect(type.fromBuffer(bytes)).toEqual([1, 2, 3]);
@@ -39,12 +39,17 @@ describe('the items of an Avro payload', () => {
       [0xfe, 255, 255, 255, 255, 255, 255, 0x1f],
       'too early',
     ],
-    ['2^34 nulls', { type: 'array', items: 'null' }, [254, 255, 255, 255, 127, 0], 'more items than bytes'],
-    ['2^34 names', { type: 'map', values: 'null' }, [254, 255, 255, 255, 127, 0], 'too early'],
-    ['a block without an end', { type: 'array', items: 'null' }, [4], 'too early'],
-    ['a string of less than nothing', 'string', [1], 'too early'],
-    ['no such branch', ['null', 'int'], [6], 'a branch'],
-  ])('are refused before they are made: %s', (_, schema, bytes, why) => {
+    [
+      '2^34 nulls',
+      { type: 'array', items: 'null' },
+      [254, 255, 255, 255, 127, 0],
+      'the item count exceeds the data',
+    ],
+    ['2^34 map keys', { type: 'map', values: 'null' }, [254, 255, 255, 255, 127, 0], 'too early'],
+    ['an unterminated block', { type: 'array', items: 'null' }, [4], 'too early'],
+    ['a string of negative length', 'string', [1], 'too early'],
+    ['an unknown union branch', ['null', 'int'], [6], 'a branch'],
+  ])('are rejected before they are allocated: %s', (_, schema, bytes, why) => {
     expect(() => requireItems(Type.forSchema(schema as never), Buffer.from(bytes))).toThrow(why);
   });
 });

@@ -44,18 +44,18 @@ describe('the decoder', () => {
     ['json', '{"x":1}\0', { x: 1 }],
     ['text', '{"x":1}', '{"x":1}'],
     ['bytes', '{}', Buffer.from('{}')],
-  ])('%s of %j gives %j', async (name, payload, value) => {
+  ])('decodes with %s: %j becomes %j', async (name, payload, value) => {
     expect(await decoded(name, payload)).toEqual(value);
   });
 
-  it('decodes once for all who ask about a message in a row', async () => {
+  it('decodes a message once for consecutive requests', async () => {
     const decode = await decoderFor('json');
     const first = message('{"x":1}');
     expect(decode(first)).toBe(decode(first));
     expect(decode({ ...first, payload: Buffer.from('2') })).toBe(2);
   });
 
-  it.each(['png', 'jpeg', 'gif', 'webp'] as const)('image tells the size of a %s', async (format) => {
+  it.each(['png', 'jpeg', 'gif', 'webp'] as const)('reads the size of a %s image', async (format) => {
     const picture = sharp({ create: { width: 37, height: 21, channels: 3, background: '#804020' } });
     const bytes = await picture.toFormat(format).toBuffer();
     expect(await decoded('image', bytes)).toEqual({ format, width: 37, height: 21, bytes: bytes.length });
@@ -69,11 +69,11 @@ describe('the decoder', () => {
     ['msgpack', ''],
     ['image', 'text'],
     ['image', Buffer.from('ffd8ffe0', 'hex')],
-  ])('%s refuses %j', async (name, payload) => {
+  ])('rejects invalid %s: %j', async (name, payload) => {
     await expect(decoded(name, payload)).rejects.toMatchObject({ code: 'AIOT_STREAM_DECODE' });
   });
 
-  it('takes the message type of a .proto by its name, with or without the package', async () => {
+  it('accepts a .proto message type by name, with or without the package', async () => {
     for (const type of ['B', 'p.B']) {
       const decode = await decoderFor('protobuf', { schema: join(folder, 'two.proto'), type });
       expect(decode(message('\x0a\x02hi'))).toEqual({ y: 'hi' });
@@ -91,7 +91,7 @@ describe('the decoder', () => {
     ['protobuf', 'no-such.proto', undefined, 'AIOT_FILE_NOT_FOUND'],
     ['avro', 'bad.avsc', undefined, 'AIOT_FILE_MALFORMED'],
     ['avro', 'no-such.avsc', undefined, 'AIOT_FILE_NOT_FOUND'],
-  ])('%s with the schema %s and the type %s is refused with %s', async (name, schema, type, code) => {
+  ])('rejects %s with the schema %s and the type %s: %s', async (name, schema, type, code) => {
     const options = { schema: schema && join(folder, schema), type };
     await expect(decoderFor(name, options)).rejects.toMatchObject({ code });
   });

@@ -24,12 +24,12 @@ describeReal('streams', 'payloads of cbor2, msgpack, fastavro and protobuf', () 
     .split('\n')
     .map((line) => JSON.parse(line || 'null') as Case);
 
-  it('are there', () => {
+  it('are generated without errors', () => {
     expect(stderr).toBe('');
     expect(cases.length).toBeGreaterThan(20);
   });
 
-  it.each(cases)('$name gives the value', async ({ name, hex, value }) => {
+  it.each(cases)('decode to the original value: $name', async ({ name, hex, value }) => {
     const format = name.split(' ')[0] as DecoderName;
     const options: Partial<Record<DecoderName, DecoderOptions>> = {
       avro: { schema: join(folder, 'reading.avsc') },

@@ -17,7 +17,7 @@ function parsed(text: string): object {
   );
 }
 
-describe('fields read out of JSON text', () => {
+describe('fields scanned from JSON text', () => {
   it.each([
     ['{"deviceID": "1348338000000001", "temperature": 20.61, "fft_data": "true"}', { temperature: 20.61 }],
     ['{"temperature":-0,"a":"x y"}\0', { temperature: -0, a: 'x y' }],
@@ -52,11 +52,11 @@ describe('fields read out of JSON text', () => {
       ],
       ...['{"a":1e3}', '{"a":{}}', '{"a":"\\n"}', '{"a":"é"}', '{"b":[1]}', '{"a":1234567890123456}'],
     ].map((text): [string, unknown] => [text, undefined]),
-  ] as [string, unknown][])('%j', (text, fields) => {
+  ] as [string, unknown][])('are read from %j, or left to the full parser', (text, fields) => {
     expect(scanned(text)).toEqual(fields);
   });
 
-  it('are what JSON.parse gives, or are left to it', () => {
+  it('match JSON.parse, or are left to it', () => {
     const scalar = fc.oneof(fc.double(), fc.integer(), fc.boolean(), fc.constant(null), fc.string());
     const two = fc.double({ min: -1e6, max: 1e6, noNaN: true }).map((value) => Number(value.toFixed(2)));
     const object = fc.dictionary(fc.constantFrom('a', 'temperature', 'b', 'c d'), fc.oneof(two, scalar));
@@ -74,7 +74,7 @@ describe('fields read out of JSON text', () => {
     expect(read).toBeGreaterThan(100);
   });
 
-  it('are never read out of what JSON.parse refuses', () => {
+  it('are never read from text that JSON.parse rejects', () => {
     const text = '{"a": -12.50, "temperature":true,"b":"x", "none":null}';
     const mutation = fc.record({ at: fc.nat(text.length), cut: fc.nat(2), put: fc.string({ maxLength: 2 }) });
     fc.assert(
@@ -87,7 +87,7 @@ describe('fields read out of JSON text', () => {
     );
   });
 
-  it('are not looked for by names that JSON may write in several ways', () => {
+  it('are not scanned if JSON may spell their name in several ways', () => {
     for (const name of ['é', 'a"b', 'a\\b', '__proto__']) expect(fieldScanner([name])).toBeUndefined();
   });
 });

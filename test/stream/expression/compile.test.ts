@@ -26,25 +26,25 @@ describe('an expression', () => {
     ["$key & '@' & $source", 'k@mqtt://x'],
     ['{"at": $fromMillis($time), "missing": nothing}', { at: '2023-11-14T22:13:20.000Z' }],
     ["$exists(nothing) ? 1 : 'no'", 'no'],
-  ])('%s is computed at once', async (text, value) => {
+  ])('is evaluated synchronously: %s', async (text, value) => {
     const expression = compileExpression(text);
     expect(expression.simple).toBe(true);
     expect(expression.evaluate(message, await decoderFor('auto'))).toEqual(value);
   });
 
-  it('of the whole language is given to the library', async () => {
+  it('is evaluated by the library if it is not simple', async () => {
     const expression = compileExpression("$split($, ',')[[1..2]].$number($)");
     expect(expression.simple).toBe(false);
     expect(await expression.evaluate(message, await decoderFor('auto'))).toEqual([26.31, 41.2]);
   });
 
-  it('that is no JSONata says where', () => {
+  it('is named in the error if it is not valid JSONata', () => {
     expect(() => compileExpression('a >')).toThrow(
       expect.objectContaining({ code: 'AIOT_STREAM_EXPRESSION', message: expect.stringContaining('a >: ') }),
     );
   });
 
-  it('that a message cannot answer says why', async () => {
+  it('fails with AIOT_STREAM_EVALUATION if it does not apply to a message', async () => {
     const failed = compileExpression('$ > 80').evaluate(message, await decoderFor('auto'));
     await expect(failed).rejects.toMatchObject({ code: 'AIOT_STREAM_EVALUATION' });
   });

@@ -43,43 +43,43 @@ describe('a CSV file as a sink', () => {
       ['{"a":1,"b":"x"}', '{"b":"y","a":2.50}'],
       'a,b\n1,x\n2.5,y\n',
     ],
-    ['leaves a cell empty where a member is missing', '', ['{"a":1,"b":2}', '{"b":3}'], 'a,b\n1,2\n,3\n'],
+    ['leaves a cell empty if a field is missing', '', ['{"a":1,"b":2}', '{"b":3}'], 'a,b\n1,2\n,3\n'],
     [
-      'holds members of objects and arrays',
+      'flattens objects and writes arrays as JSON',
       '',
       ['{"a":{"x":1,"y":{"z":2}},"b":[1,2]}'],
       'a.x,a.y.z,b\n1,2,"[1,2]"\n',
     ],
     [
-      'quotes what needs it',
+      'quotes commas, quotation marks and newlines',
       '',
       ['{"a":"x,y","b":"say \\"hi\\"","c":"l1\\nl2"}'],
       'a,b,c\n"x,y","say ""hi""","l1\nl2"\n',
     ],
-    ['leaves out what was not chosen', '?fields=b,a', ['{"a":1,"b":2,"c":3}'], 'b,a\n2,1\n'],
+    ['leaves out fields that are not selected', '?fields=b,a', ['{"a":1,"b":2,"c":3}'], 'b,a\n2,1\n'],
     [
-      'holds topic and time where asked to',
+      'adds topic and time columns on request',
       '?fields=$topic,$time,a',
       ['{"a":1}'],
       '$topic,$time,a\nt,1000,1\n',
     ],
-    ['needs no header', '?fields=a,b&header=false', ['{"a":1,"b":2}'], '1,2\n'],
+    ['omits the header on request', '?fields=a,b&header=false', ['{"a":1,"b":2}'], '1,2\n'],
     [
-      "keeps the IoT kit's rows as they came, without their NUL",
+      "keeps the IoT kit's rows unchanged, without their NUL",
       '?fields=sensor,temp,hum,class',
       ['0xBC,26.30,41.2,low\0', '0xBC,26.31,41.0,high\n'],
       'sensor,temp,hum,class\n0xBC,26.30,41.2,low\n0xBC,26.31,41.0,high\n',
     ],
-    ['takes rows of JSON arrays', '?fields=a,b', ['[1,"x"]'], 'a,b\n1,x\n'],
+    ['accepts JSON arrays as rows', '?fields=a,b', ['[1,"x"]'], 'a,b\n1,x\n'],
   ])('%s', async (_, query, payloads, expected) => {
     expect(await written(query, ...payloads)).toBe(expected);
   });
 
   it.each<[string, string, string, RegExp]>([
-    ['bytes that are no text', '?fields=a', '\u0000', /no cells|not one row/],
+    ['a payload of one NUL byte', '?fields=a', '\u0000', /no cells|not a single row/],
     ['too many cells', '?fields=a,b', '1,2,3', /3 cells, expected 2/],
-    ['text without names', '', '1,2', /without names/],
-  ])('refuses %s and says why', async (_, query, payload, why) => {
+    ['text without column names', '', '1,2', /without names/],
+  ])('rejects %s with the reason', async (_, query, payload, why) => {
     const sink = await openSink(`file:${fresh()}${query}`);
     await expect(sink.write([message(payload)])).rejects.toMatchObject({
       code: 'AIOT_STREAM_UNFIT',
@@ -89,7 +89,7 @@ describe('a CSV file as a sink', () => {
     await sink.close();
   });
 
-  it('writes nothing of a batch that holds one that does not fit, and goes on', async () => {
+  it('writes nothing of a batch with an invalid message, then continues', async () => {
     const path = fresh();
     const sink = await openSink(`file:${path}`);
     await sink.write([message('{"a":1}')]);
@@ -104,7 +104,7 @@ describe('a CSV file as a sink', () => {
     expect(await readFile(path, 'utf8')).toBe('a\n1\n4\n');
   });
 
-  it('goes on in a file with its columns, whatever the order of the members', async () => {
+  it('appends to a file with its columns, whatever the order of the fields', async () => {
     const path = fresh();
     await writeFile(path, 'b,a\n1,2\n');
     const sink = await openSink(`file:${path}`);
@@ -113,14 +113,14 @@ describe('a CSV file as a sink', () => {
     expect(await readFile(path, 'utf8')).toBe('b,a\n1,2\n4,3\n');
   });
 
-  it('refuses a file with other columns before anything is written', async () => {
+  it('rejects a file with other columns before writing anything', async () => {
     const path = fresh();
     await writeFile(path, 'x\n1\n');
     await expect(openSink(`file:${path}?fields=a,b`)).rejects.toMatchObject({ code: 'AIOT_CSV_COLUMNS' });
     expect(await readFile(path, 'utf8')).toBe('x\n1\n');
   });
 
-  it('sets aside the half line of a crash', async () => {
+  it('sets aside the partial line left by a crash', async () => {
     const path = fresh();
     await writeFile(path, 'a,b\n1,2\n3');
     const sink = await openSink(`file:${path}`);
@@ -132,7 +132,7 @@ describe('a CSV file as a sink', () => {
 });
 
 describe('a CSV file as a source', () => {
-  it('gives one JSON object a row, with numbers as numbers and ids as text', async () => {
+  it('yields one JSON object per row, with numbers as numbers and ids as text', async () => {
     const path = fresh();
     await writeFile(
       path,
@@ -144,7 +144,7 @@ describe('a CSV file as a source', () => {
     ]);
   });
 
-  it('takes names for a file without a header, and gives bare rows without', async () => {
+  it('uses the given names for a file without a header, or yields raw rows', async () => {
     const path = fresh();
     await writeFile(path, '0xBC,26.3\n0xBD,27\n');
     expect(await read(`file:${path}?fields=sensor,temp`)).toEqual([
@@ -154,16 +154,17 @@ describe('a CSV file as a source', () => {
     expect(await read(`file:${path}?header=false`)).toEqual(['0xBC,26.3', '0xBD,27']);
   });
 
-  it('names file and line of a row with other cells', async () => {
+  it('names the file and line of a row with the wrong number of cells', async () => {
     const path = fresh();
     await writeFile(path, 'a,b\n1,2\n3\n');
     await expect(read(`file:${path}`)).rejects.toMatchObject({
-      code: 'AIOT_CSV_MALFORMED',
+      code: 'AIOT_FILE_MALFORMED',
+      subject: 'csv',
       message: `${path}:3: expected 2 cells (a,b), got 1`,
     });
   });
 
-  it.each(['a,,c', 'a,a', '0xBC,26.31,low'])('takes %s for no header', async (line) => {
+  it.each(['a,,c', 'a,a', '0xBC,26.31,low'])('does not accept %s as a header', async (line) => {
     const path = fresh();
     await writeFile(path, `${line}\n1,2,3\n`);
     await expect(read(`file:${path}`)).rejects.toMatchObject({
@@ -172,30 +173,30 @@ describe('a CSV file as a source', () => {
     });
   });
 
-  it.each(['', '?fields=a,__proto__'])('refuses a column that an object would not keep %s', async (query) => {
+  it.each(['', '?fields=a,__proto__'])('rejects the column name __proto__ (query "%s")', async (query) => {
     const path = fresh();
     await writeFile(path, 'a,__proto__\n1,2\n');
     await expect(read(`file:${path}${query}`)).rejects.toMatchObject({
-      message: expect.stringContaining('__proto__ is not a name that can be used'),
+      message: expect.stringContaining('__proto__ cannot be used as a name'),
     });
   });
 
-  it('is read from standard input too', async () => {
+  it('can be read from standard input', async () => {
     const input = Readable.from(['a,b\n1', ',2\n']);
     expect(await read('stdin:?format=csv', { input })).toEqual(['{"a":1,"b":2}']);
   });
 
   it.each([
     ['an unknown setting', '?colour=red'],
-    ['a column twice', '?fields=a,a'],
-    ['a rotation at nothing', '?rotateCount=0'],
-    ['a size that is none', '?rotateSize=big'],
-  ])('is refused with %s', async (_, query) => {
+    ['a duplicate column', '?fields=a,a'],
+    ['a rotation count of zero', '?rotateCount=0'],
+    ['an invalid size', '?rotateSize=big'],
+  ])('is rejected with %s', async (_, query) => {
     await expect(openSink(`file:${fresh()}${query}`)).rejects.toMatchObject({ code: 'AIOT_STREAM_URL' });
   });
 });
 
-it('gives back what was written, whatever text is in the cells', async () => {
+it('reads back any text that was written to a CSV file', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.record({ a: fc.string().map((text) => `x${text}`), b: fc.double({ noNaN: true }) }), {
@@ -218,7 +219,7 @@ it('gives back what was written, whatever text is in the cells', async () => {
   );
 });
 
-it('does not split a character that lies across two pieces read', async () => {
+it('does not split a character that spans two chunks', async () => {
   const path = fresh();
   await writeFile(path, 'a\n');
   for (let i = 0; i < 3; i++) await appendFile(path, `${'ü'.repeat(200_001)}\n`);

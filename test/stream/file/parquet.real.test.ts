@@ -31,14 +31,14 @@ const message = (payload: string | Buffer, topic = 'motor', time = 1_763_663_405
   time,
 });
 
-describeReal('streams', 'Parquet as pyarrow reads it', () => {
+describeReal('streams', 'a Parquet file read by pyarrow', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-parquet-'));
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it('has times, topics and every member of the payloads, whatever came when', async () => {
+  it('has times, topics and every payload field, even fields that appear late', async () => {
     const path = join(folder, 'a.parquet');
     const sink = await openSink(`file:${path}`);
     await sink.write([
@@ -68,7 +68,7 @@ describeReal('streams', 'Parquet as pyarrow reads it', () => {
     expect(read!.rows[0]!.$time).toMatch(/^2025-11-20 18:30:05.123/);
   });
 
-  it('has the columns and types that were chosen, and rows of text', async () => {
+  it('has the selected columns and types, also for text rows', async () => {
     const path = join(folder, 'b.parquet');
     const types = '$time,sensor,temp:float,count:int64,small:int32,when:timestamp,ok:boolean';
     const sink = await openSink(`file:${path}?fields=${types}`);
@@ -111,7 +111,7 @@ describeReal('streams', 'Parquet as pyarrow reads it', () => {
     ]);
   });
 
-  it('refuses a message without the cells that were chosen, and takes the others', async () => {
+  it('rejects a message without the selected cells, and accepts the others', async () => {
     const path = join(folder, 'f.parquet');
     const sink = await openSink(`file:${path}?fields=a:int64,b`);
     await sink.write([message('1,2')]);
@@ -124,7 +124,7 @@ describeReal('streams', 'Parquet as pyarrow reads it', () => {
     ]);
   });
 
-  it('rotates into files that are each whole, and together hold every row once', async () => {
+  it('rotates into complete files that together hold every row once', async () => {
     const sink = await openSink(`file:${join(folder, 'many', 'log.parquet')}?rotateCount=3000`);
     for (let i = 0; i < 70; i++) {
       await sink.write(Array.from({ length: 100 }, (_, j) => message(JSON.stringify({ n: i * 100 + j }))));
@@ -140,7 +140,7 @@ describeReal('streams', 'Parquet as pyarrow reads it', () => {
     for (const { schema } of read) expect(schema).toEqual(read[0]!.schema);
   });
 
-  it('finishes what a killed process had collected', async () => {
+  it('includes the rows that a killed process had collected', async () => {
     const path = join(folder, 'c.parquet');
     // What lies there after a kill: two messages that were acknowledged, and half of one that was not.
     await writeFile(
@@ -154,7 +154,7 @@ describeReal('streams', 'Parquet as pyarrow reads it', () => {
     expect(read!.rows.map(({ n }) => n)).toEqual([1, 2, 3]);
   });
 
-  it('is not written on, nor read', async () => {
+  it('is not appended to, and rejects an unknown column type', async () => {
     const path = join(folder, 'd.parquet');
     await writeFile(path, 'PAR1');
     await expect(openSink(`file:${path}`)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_WRITABLE' });

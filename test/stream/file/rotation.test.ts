@@ -33,8 +33,8 @@ async function readAll(url: string): Promise<string[]> {
   return out;
 }
 
-describe('files that end and begin anew', () => {
-  it('hold as many rows each as was said, however they came, under their header', async () => {
+describe('rotated files', () => {
+  it('hold the requested number of rows and a header each, however messages are batched', async () => {
     const sink = await openSink(`file:${join(folder, 'log.csv')}?rotateCount=3`);
     await sink.write(numbered(0, 2));
     await sink.write(numbered(2, 7));
@@ -44,20 +44,20 @@ describe('files that end and begin anew', () => {
     for (const name of await finished()) expect(name).toMatch(/^log-\d{8}T\d{9}Z(_\d+)?\.csv$/);
   });
 
-  it('are in order by name where they end within one millisecond', () => {
+  it('sort in order by name even if they end within one millisecond', () => {
     const names = pieceNames(join(folder, 'log.csv'));
     const made = [1, 2, 3].map((copy) => names.finished(0, copy));
     expect([...made].sort()).toEqual(made);
   });
 
-  it('are no larger than said by more than one write', async () => {
+  it('exceed the size limit by at most one write', async () => {
     const sink = await openSink(`file:${join(folder, 'log.txt')}?format=lines&rotateSize=100B`);
     for (let i = 0; i < 30; i++) await sink.write([message('123456789')]);
     await sink.close();
     expect((await texts()).map(({ length }) => length)).toEqual([100, 100, 100]);
   });
 
-  it('end by the clock, without another message', async () => {
+  it('end on time without another message', async () => {
     const sink = await openSink(`file:${join(folder, 'log.ndjson')}?rotateTime=100ms`);
     await sink.write(numbered(0, 1));
     expect(await finished()).toEqual([]);
@@ -66,7 +66,7 @@ describe('files that end and begin anew', () => {
     await sink.close();
   });
 
-  it('that the clock could not end are told of by the next write, and written on after it', async () => {
+  it('report a failed timed rotation at the next write, then continue', async () => {
     const lines: string[] = [];
     let broken = true;
     const closed: boolean[] = [];
@@ -100,7 +100,7 @@ describe('files that end and begin anew', () => {
     expect(lines).toEqual(['a\n', 'c\n']);
   });
 
-  it('begin anew for a column that came later', async () => {
+  it('are rotated when a new column appears', async () => {
     const sink = await openSink(`file:${join(folder, 'log.csv')}?rotateCount=100`);
     await sink.write([message('{"a":1}'), message('{"a":2}')]);
     await sink.write([message('{"a":3,"b":4}'), message('{"b":5}')]);
@@ -108,7 +108,7 @@ describe('files that end and begin anew', () => {
     expect((await texts()).join('|')).toBe('a\n1\n2\n|a,b\n3,4\n,5\n');
   });
 
-  it('go on with what a killed process had collected, and lose nothing of it', async () => {
+  it('continue with the rows that a killed process had collected, and lose none', async () => {
     const url = `file:${join(folder, 'log.csv')}?rotateCount=1000`;
     const program = `
       import { openSink } from ${JSON.stringify(join(root, 'src/lib/stream/index.ts'))};
@@ -154,7 +154,7 @@ describe('files that end and begin anew', () => {
 });
 
 describe('a compressed file', () => {
-  it('appears when it is whole, and gives back each message byte for byte', async () => {
+  it('appears only when complete, and returns each message byte for byte', async () => {
     const path = join(folder, 'x.ndjson.gz');
     const sink = await openSink(`file:${path}`);
     await sink.write([message('{"a": 1.0}'), message('\u0000\u00ff'), message('')]);
@@ -169,7 +169,7 @@ describe('a compressed file', () => {
     expect(await readAll(`file:${path}`)).toEqual(['{"a": 1.0}', '\u0000\u00ff', '']);
   });
 
-  it('is not written on', async () => {
+  it('is never appended to, and is rejected if damaged', async () => {
     const path = join(folder, 'x.ndjson.gz');
     await writeFile(path, 'x');
     await expect(openSink(`file:${path}`)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_WRITABLE' });
@@ -177,8 +177,8 @@ describe('a compressed file', () => {
   });
 });
 
-describe('a file for each message', () => {
-  it('has its number behind those that are there', async () => {
+describe('one file per message', () => {
+  it('continues the numbering of existing files', async () => {
     await mkdir(join(folder, 'faces'));
     for (const name of ['face0.png', 'face7.png', 'face9.jpg', 'face12.png.bak']) {
       await writeFile(join(folder, 'faces', name), '');
@@ -190,7 +190,7 @@ describe('a file for each message', () => {
     expect(await readFile(join(folder, 'faces', 'face9.png'), 'utf8')).toBe('nine');
   });
 
-  it('makes the folders that its name asks for', async () => {
+  it('creates the folders in its name', async () => {
     const sink = await openSink(`file:${join(folder, '{topic}', '{n:3}.txt')}`);
     await sink.write([message('x', 'a/../b')]);
     await sink.close();

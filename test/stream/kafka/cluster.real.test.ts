@@ -11,14 +11,14 @@ let brokers: KafkaBroker[] = [];
 
 const long = process.env.AIOT_LONG === '1';
 
-describeReal('kafka', 'three brokers of Kafka', () => {
+describeReal('kafka', 'a cluster of three Kafka brokers', () => {
   beforeAll(async () => {
     if (long) brokers = await startKafkaCluster();
   }, 180_000);
   afterAll(() => Promise.all(brokers.map((broker) => broker.stop())));
 
   it.runIf(long)(
-    'have every message once and in order per partition, whichever of them is killed meanwhile',
+    'stores and delivers every message once, in order per partition, while brokers are killed',
     async () => {
       const addresses = brokers.map(({ address }) => address).join(',');
       const admin = kafkaPeer(brokers[0]!.address).admin();

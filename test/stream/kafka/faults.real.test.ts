@@ -50,13 +50,13 @@ async function collect(source: Source, until: number): Promise<string[]> {
 
 const everything = Array.from({ length: total }, (_, index) => `${index}`);
 
-describeReal('kafka', 'Kafka that is killed under load', () => {
+describeReal('kafka', 'a Kafka broker killed under load', () => {
   beforeAll(async () => {
     broker = await startKafka();
   }, 120_000);
   afterAll(() => broker?.stop());
 
-  it('has every message once and in order, and a reader reads on', async () => {
+  it('has every message once and in order, and the reader continues', async () => {
     await broker.createTopic('killed');
     const states: string[] = [];
     const reader = await openSource(`kafka://${broker.address}/killed?from=beginning`, {
@@ -71,7 +71,7 @@ describeReal('kafka', 'Kafka that is killed under load', () => {
     expect(states.at(-1)).toBe('connected');
   }, 240_000);
 
-  it('gives a group every message at least once', async () => {
+  it('delivers every message to a group at least once', async () => {
     await broker.createTopic('killed-group');
     const member = await openSource(
       `kafka://${broker.address}/killed-group?group=g&from=beginning&session=6s`,
@@ -83,7 +83,7 @@ describeReal('kafka', 'Kafka that is killed under load', () => {
     expect([...new Set(seen)].sort((a, b) => Number(a) - Number(b))).toEqual(everything);
   }, 240_000);
 
-  it('tells a route what was written since a time, to its end', async () => {
+  it('returns the messages written since a given time, up to the end', async () => {
     const sink = await openSink(`kafka://${broker.address}/recent`);
     const now = Date.now();
     await sink.write(
@@ -101,7 +101,7 @@ describeReal('kafka', 'Kafka that is killed under load', () => {
     expect(found).toEqual([[['aiot-dedupe', '5']], [['aiot-dedupe', '1']]]);
   });
 
-  it('gives a write up when the broker is away for too long, and takes the next', async () => {
+  it('makes a write fail after a long outage, and accepts the next one', async () => {
     const sink = await openSink(`kafka://${broker.address}/given-up?timeout=2s`);
     await sink.write([{ topic: '', payload: Buffer.from('before') }]);
     await broker.kill();

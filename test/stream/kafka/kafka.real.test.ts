@@ -28,14 +28,14 @@ const texts = (messages: Message[]) => messages.map(({ payload }) => Buffer.from
 const numbers = (from: number, to: number) =>
   Array.from({ length: to - from }, (_, index) => `${from + index}`);
 
-describeReal('kafka', 'Kafka behind the port', () => {
+describeReal('kafka', 'a Kafka stream with a real broker', () => {
   beforeAll(async () => {
     broker = await startKafka();
     url = `kafka://${broker.address}`;
   }, 60_000);
   afterAll(() => broker?.stop());
 
-  it('gives back bytes, key, headers, time and place as they were written', async () => {
+  it('returns bytes, key, headers, time and position as written', async () => {
     const headers: Header[] = [
       ['unit', '°C'],
       ['unit', 'again'],
@@ -71,20 +71,26 @@ describeReal('kafka', 'Kafka behind the port', () => {
     expect(tombstone).toMatchObject({ tombstone: true, position: '0:2' });
   });
 
-  it.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'])('writes %s that kcat reads', async (codec) => {
-    const lines = numbers(0, 3000).map((n) => `{"deviceID": "${n}", "temperature": 25.22}`);
-    await write(`ours-${codec}`, lines, `?compression=${codec}`);
-    expect(kcat(broker.address, `ours-${codec}`, '%s\n')).toBe(`${lines.join('\n')}\n`);
-  });
+  it.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'])(
+    'writes %s compression that kcat reads',
+    async (codec) => {
+      const lines = numbers(0, 3000).map((n) => `{"deviceID": "${n}", "temperature": 25.22}`);
+      await write(`ours-${codec}`, lines, `?compression=${codec}`);
+      expect(kcat(broker.address, `ours-${codec}`, '%s\n')).toBe(`${lines.join('\n')}\n`);
+    },
+  );
 
-  it.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'])('reads %s that kcat wrote', async (codec) => {
-    const lines = numbers(0, 3000).map((n) => `{"deviceID": "${n}", "temperature": 25.22}`);
-    await broker.createTopic(`theirs-${codec}`);
-    kcatWrite(broker.address, `theirs-${codec}`, `${lines.join('\n')}\n`, '-z', codec);
-    expect(texts(await all(`theirs-${codec}`))).toEqual(lines);
-  });
+  it.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'])(
+    'reads %s compression written by kcat',
+    async (codec) => {
+      const lines = numbers(0, 3000).map((n) => `{"deviceID": "${n}", "temperature": 25.22}`);
+      await broker.createTopic(`theirs-${codec}`);
+      kcatWrite(broker.address, `theirs-${codec}`, `${lines.join('\n')}\n`, '-z', codec);
+      expect(texts(await all(`theirs-${codec}`))).toEqual(lines);
+    },
+  );
 
-  it('puts a key where kcat with Java’s partitioner puts it, and keeps the order per key', async () => {
+  it('partitions keys as kcat does with the Java partitioner, and keeps the order per key', async () => {
     await broker.createTopic('ours-keyed', 7);
     await broker.createTopic('theirs-keyed', 7);
     const keyed = numbers(0, 500).map((n) => [`key-${Number(n) % 41}`, n] as const);
@@ -110,7 +116,7 @@ describeReal('kafka', 'Kafka behind the port', () => {
     }
   });
 
-  it('begins at the beginning, at what is latest, at an offset and at a time', async () => {
+  it('starts at the beginning, the latest message, an offset or a time', async () => {
     const sink = await openSink(`${url}/begins`);
     for (const n of numbers(0, 10)) {
       await sink.write([{ topic: '', payload: Buffer.from(n), time: 1_700_000_000_000 + Number(n) * 1000 }]);
@@ -128,7 +134,7 @@ describeReal('kafka', 'Kafka behind the port', () => {
     await sink.close();
   });
 
-  it('leaves no group behind when it reads without one', async () => {
+  it('creates no consumer group when reading without one', async () => {
     await write('no-group', ['a']);
     expect(await all('no-group')).toHaveLength(1);
     const admin = kafkaPeer(broker.address).admin();
@@ -138,7 +144,7 @@ describeReal('kafka', 'Kafka behind the port', () => {
     expect(groups).toEqual([]);
   });
 
-  it('does not read what an aborted transaction wrote', async () => {
+  it('skips messages of an aborted transaction', async () => {
     await broker.createTopic('transactions');
     const producer = kafkaPeer(broker.address).producer({
       transactionalId: 'tx',
@@ -159,7 +165,7 @@ describeReal('kafka', 'Kafka behind the port', () => {
     expect(texts(await all('transactions'))).toEqual(['kept', 'kept too']);
   });
 
-  it('splits what is too much for one batch, and refuses a message that is too large alone', async () => {
+  it('splits an oversized batch, and rejects a message that is too large on its own', async () => {
     await broker.createTopic('small', 1, { 'max.message.bytes': '20000' });
     const sink = await openSink(`${url}/small`);
     const payloads = numbers(0, 100).map((n) => Buffer.from(n.padEnd(1000, '.')));
@@ -172,7 +178,7 @@ describeReal('kafka', 'Kafka behind the port', () => {
     expect(texts(await all('small'))).toEqual([...payloads.map(String), 'after it']);
   });
 
-  it('shares a topic among the members of a group, and goes on where the group stood', async () => {
+  it('reads a topic as a group, and continues where the group stopped', async () => {
     await broker.createTopic('shared', 2);
     const open = () => openSource(`${url}/shared?group=g1&from=beginning&session=6s`);
     await write('shared', numbers(0, 1000));
@@ -200,7 +206,7 @@ describeReal('kafka', 'Kafka behind the port', () => {
     expect(again).toEqual(['later']);
   }, 30_000);
 
-  it('commits up to the lowest message that is not acked, and gives it again to the next member', async () => {
+  it('commits up to the lowest unacked message, and redelivers from there to the next member', async () => {
     await broker.createTopic('unacked', 1);
     await write('unacked', numbers(0, 10));
     const open = () => openSource(`${url}/unacked?group=g2&from=beginning&session=6s`);
@@ -222,7 +228,7 @@ describeReal('kafka', 'Kafka behind the port', () => {
     expect(again).toEqual(['4', '5', '6', '7', '8', '9']);
   }, 30_000);
 
-  it('gives a nacked message again to the same member', async () => {
+  it('redelivers from a nacked message on to the same member', async () => {
     await broker.createTopic('nacked', 1);
     await write('nacked', numbers(0, 5));
     const source = await openSource(`${url}/nacked?group=g3&from=beginning`);
@@ -238,7 +244,7 @@ describeReal('kafka', 'Kafka behind the port', () => {
     expect(seen).toEqual(['0', '1', '2', '3', '4', '2', '3', '4']);
   }, 30_000);
 
-  it('loses nothing that came before a new group committed for the first time', async () => {
+  it('loses nothing that was written before the first commit of a new group', async () => {
     await broker.createTopic('early', 1);
     const first = await openSource(`${url}/early?group=g4&session=6s`);
     await first.close();
@@ -257,13 +263,13 @@ describeReal('kafka', 'Kafka behind the port', () => {
     ['URL/nobody-made-it', 'AIOT_STREAM_TOPIC_NOT_FOUND'],
     ['URL/t?compresion=gzip', 'AIOT_STREAM_URL'],
     ['URL/t?from=yesterday', 'AIOT_STREAM_URL'],
-  ])('refuses %s with %s', async (address, code) => {
+  ])('rejects %s with %s', async (address, code) => {
     await expect(openSource(address.replace('URL', url), { connectTimeoutMs: 3000 })).rejects.toMatchObject({
       code,
     });
   });
 
-  it('holds a reader’s memory down when nobody takes what comes', async () => {
+  it('limits the memory use of a reader while its messages are not taken', async () => {
     await broker.createTopic('flood', 1);
     const sink = await openSink(`${url}/flood`);
     const payload = Buffer.alloc(100_000, 1);

@@ -35,7 +35,7 @@ function reading(own: Partial<NodeReading<string>> = {}) {
   return { options, seen, stop };
 }
 
-it('while one broker is away there is one loop at each other one, and its own again when it is back', async () => {
+it('keeps one read loop per reachable broker, and resumes that of a broker that returns', async () => {
   let away = true;
   const { options, seen, stop } = reading();
   const { read } = options;
@@ -57,7 +57,7 @@ it('while one broker is away there is one loop at each other one, and its own ag
   await ended;
 });
 
-it('places that lose their leader go to the loop of the new one; the others are read on', async () => {
+it('moves partitions to the loop of their new leader, and continues with the others', async () => {
   let moved = false;
   const { options, seen, stop } = reading({ nodeOf: (place) => (place === 'c' || moved ? 2 : 1) });
   const { read } = options;
@@ -74,7 +74,7 @@ it('places that lose their leader go to the loop of the new one; the others are 
   expect(seen.most).toBe(1);
 });
 
-it('ends every loop, and then with the error, when one is not to be tried again', async () => {
+it('ends every loop before failing with a permanent error', async () => {
   let reads = 0;
   const { options } = reading({
     mend: async ([error]) => {

@@ -46,8 +46,8 @@ const hex = (found: Uint8Array | null) => found && Buffer.from(found).toString('
 const plain = (all: readonly (readonly [string, string | Uint8Array])[] = []) =>
   all.map(([name, value]) => [name, Buffer.from(value as string).toString('hex')]).sort();
 
-describe('a record batch, beside kafkajs', () => {
-  it('of ours is read by kafkajs as it was written, with the producer’s numbers', async () => {
+describe('a record batch, compared with kafkajs', () => {
+  it('is read by kafkajs as we wrote it, with producer id, epoch and sequence', async () => {
     await fc.assert(
       fc.asyncProperty(recordsOfAny, codec, fc.nat(2 ** 31 - 1), async (records, [name], sequence) => {
         const messages = records.map(({ value, key, headers: all, time }) => ({
@@ -88,7 +88,7 @@ describe('a record batch, beside kafkajs', () => {
     );
   });
 
-  it('of kafkajs is read by us as it was written, with the checksum that it has', async () => {
+  it('is read as kafkajs wrote it, with a matching checksum', async () => {
     await fc.assert(
       fc.asyncProperty(recordsOfAny, codec, fc.nat(2 ** 40), async (records, [, compression], first) => {
         const { time: firstTime } = records[0]!;

@@ -18,7 +18,7 @@ function producerTo(kafka: FakeKafka): KafkaProducer {
   return new KafkaProducer(kafka.cluster, kafka.settings, 'kafka://fake');
 }
 
-it('a write is done when every broker has its part, though one of them fails while the other is at work', async () => {
+it('resolves a write when every broker has its part, even if one fails meanwhile', async () => {
   const kafka = fakeKafka([1, 2]);
   let [failing, stored] = [3, false];
   kafka.before = async ({ node, payloads }) => {
@@ -44,7 +44,7 @@ it('a write is done when every broker has its part, though one of them fails whi
 });
 
 // 6 = not the leader; 45 = out of order: this producer is a stranger.
-it.each([6, 45])('a partition that is stored is not written again for error %i of another', async (code) => {
+it.each([6, 45])('does not rewrite a stored partition after error %i of another partition', async (code) => {
   const kafka = fakeKafka([1, 1], 'idempotent=false');
   const idempotent = fakeKafka([1, 1]);
   for (const fake of [kafka, idempotent]) {
@@ -60,7 +60,7 @@ it.each([6, 45])('a partition that is stored is not written again for error %i o
   }
 });
 
-it('what is under way keeps its numbers when another write is given up, so a lost answer doubles nothing', async () => {
+it('keeps sequence numbers when another write fails, so a lost response causes no duplicates', async () => {
   const kafka = fakeKafka([1, 2], 'timeout=1s');
   const producer = producerTo(kafka);
   await producer.write([...messages(0, 'before'), ...messages(1, 'before')]);
@@ -82,7 +82,7 @@ it('what is under way keeps its numbers when another write is given up, so a los
   expect(Object.fromEntries(kafka.logs)).toEqual({ 0: ['before', 'after'], 1: ['before', 'once', 'after'] });
 });
 
-it('a topic that is refused fails its own write alone', async () => {
+it('fails only the write to a rejected topic', async () => {
   const kafka = fakeKafka([1, 2]);
   kafka.before = async ({ partition }) => (partition === 0 ? 29 : undefined);
   const producer = producerTo(kafka);
@@ -94,7 +94,7 @@ it('a topic that is refused fails its own write alone', async () => {
   expect(Object.fromEntries(kafka.logs)).toEqual({ 1: ['yes'] });
 });
 
-describe('a clock that is set', () => {
+describe('a producer after a clock change', () => {
   const day = 86_400_000;
   afterEach(() => vi.restoreAllMocks());
   const setAhead = (ms: number) => {
@@ -103,7 +103,7 @@ describe('a clock that is set', () => {
   };
 
   // 32 = its time is out of range.
-  it('forward: what the broker refuses for its time is told, and goes out with the right one', async () => {
+  it('resends messages rejected for a future timestamp once the clock is corrected', async () => {
     const kafka = fakeKafka([1]);
     const stamped: number[] = [];
     kafka.before = async ({ time }) => {
@@ -123,7 +123,7 @@ describe('a clock that is set', () => {
     expect(stamped[0]! - realNow()).toBeGreaterThan(day / 2);
   });
 
-  it('forward and back: a write is given up at its time all the same', async () => {
+  it('still times out a write after the clock is set forward and back', async () => {
     const kafka = fakeKafka([1], 'timeout=500ms');
     kafka.before = async () => {
       throw new Error('connection lost');

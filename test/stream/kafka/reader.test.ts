@@ -90,7 +90,7 @@ const everything = (partitions: number) =>
     (_, index) => `${index % partitions}:${Math.floor(index / partitions)}`,
   );
 
-it('a broker that is away has no other broker asked twice at once, and everything comes once', async () => {
+it('sends one request at a time per broker, and delivers once, while a broker is down', async () => {
   let failures = 4;
   const seen = fakeCluster([1, 2], async (node) => {
     if (node === 1 && failures-- > 0) throw new Error('connection lost');
@@ -102,7 +102,7 @@ it('a broker that is away has no other broker asked twice at once, and everythin
   expect(seen.most).toBe(1);
 });
 
-it('what came of one partition is delivered though the broker has an error for another', async () => {
+it('delivers one partition even if the broker returns an error for another', async () => {
   let answers = 0;
   // 6 = not the leader.
   fakeCluster([1, 1, 1], async (_, partition) => (partition === 1 && ++answers % 15 === 5 ? 6 : 0));

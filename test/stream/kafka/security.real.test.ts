@@ -44,7 +44,7 @@ async function roundTrip(url: string, options: StreamOptions): Promise<string> {
   return text;
 }
 
-describeReal('kafka', 'Kafka that asks who we are', () => {
+describeReal('kafka', 'Kafka with authentication', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-kafka-tls-'));
     await makeCertificates();
@@ -79,7 +79,7 @@ describeReal('kafka', 'Kafka that asks who we are', () => {
   });
 
   it.each(['plain', 'scram-sha-256', 'scram-sha-512'] as const)(
-    'lets us in by SASL %s, with and without TLS',
+    'accepts SASL %s, with and without TLS',
     async (sasl) => {
       const who = { username: 'ana', password: 'right:pass', sasl };
       expect(await roundTrip(`kafka://${broker.listeners.SASL_PLAINTEXT}/${sasl}`, who)).toBe('let in');
@@ -89,7 +89,7 @@ describeReal('kafka', 'Kafka that asks who we are', () => {
     },
   );
 
-  it('takes user, password and mechanism from the address', async () => {
+  it('accepts user, password and mechanism from the address', async () => {
     const sink = await openSink(
       `kafka://ana:right%3Apass@${broker.listeners.SASL_PLAINTEXT}/from-address?sasl=scram-sha-256`,
     );
@@ -98,12 +98,12 @@ describeReal('kafka', 'Kafka that asks who we are', () => {
     expect(sink.endpoint).toBe(`kafka://${broker.listeners.SASL_PLAINTEXT}`);
   });
 
-  it('lets us in by a client certificate', async () => {
+  it('accepts a client certificate', async () => {
     expect(await roundTrip(`kafkas://${broker.listeners.SSL}/mtls`, { ca, ...client })).toBe('let in');
   });
 
   it.each(['plain', 'scram-sha-512'] as const)(
-    'refuses a wrong password by SASL %s, and repeats it nowhere',
+    'rejects a wrong password with SASL %s, and never repeats it',
     async (sasl) => {
       const who = { username: 'ana', password: 'wrong-pass', sasl };
       const refused = openSource(`kafka://${broker.listeners.SASL_PLAINTEXT}/t`, who);
@@ -113,7 +113,7 @@ describeReal('kafka', 'Kafka that asks who we are', () => {
     },
   );
 
-  it('trusts no certificate of an unknown CA, and says which flag helps', async () => {
+  it('is not trusted with a certificate of an unknown CA, and the error suggests --ca', async () => {
     await expect(openSource(`kafkas://${broker.listeners.SSL}/t`, client)).rejects.toMatchObject({
       code: 'AIOT_BROKER_UNREACHABLE',
       retryable: false,
@@ -121,7 +121,7 @@ describeReal('kafka', 'Kafka that asks who we are', () => {
     });
   });
 
-  it('says who did not show a certificate that he is not let in', async () => {
+  it('rejects a client without a certificate', async () => {
     await expect(openSource(`kafkas://${broker.listeners.SSL}/t`, { ca })).rejects.toMatchObject({
       code: expect.stringMatching(/AIOT_BROKER_(REFUSED|UNREACHABLE)/),
     });

@@ -13,7 +13,7 @@ vi.mock('../../../src/lib/stream/kafka/source.js', () => ({
   },
 }));
 
-it('what is there already is looked for in every topic that was written to, once the topic is there', async () => {
+it('looks for recent messages in every existing topic that was written to', async () => {
   const { findTopicPartitionMetadata: find } = kafka.cluster;
   kafka.cluster.findTopicPartitionMetadata = (topic) => (topic === 'no.such' ? [] : find(topic));
   const sink = await openKafkaSink(parseStreamUrl('kafka://fake/own'), {});

@@ -15,8 +15,8 @@ import type { Delivery } from '../../../src/lib/stream/message.js';
 import { parseStreamUrl } from '../../../src/lib/stream/url.js';
 import { fc } from '../../support/property.js';
 
-describe('Kafka’s numbers', () => {
-  it('come back as they were written, up to 2^53', () => {
+describe('Kafka integers and checksums', () => {
+  it('are read back as written, up to 2^53', () => {
     fc.assert(
       fc.property(fc.maxSafeInteger(), (value) => {
         const written = new ByteWriter(4).int64(value).varint(Math.trunc(value / 4)).buffer;
@@ -26,7 +26,7 @@ describe('Kafka’s numbers', () => {
     );
   });
 
-  it('are refused where they have no end', () => {
+  it('are rejected if they do not end', () => {
     expect(() => new ByteReader(Buffer.alloc(12, 0xff)).varint()).toThrow(RangeError);
     expect(() => new ByteReader(Buffer.from([0x80])).varint()).toThrow(RangeError);
   });
@@ -37,7 +37,7 @@ describe('Kafka’s numbers', () => {
     [Buffer.alloc(32, 0xff), 0x62a8ab43],
     [Buffer.from(Array.from({ length: 32 }, (_, index) => index)), 0x46dd794e],
     [Buffer.from('123456789'), 0xe3069283],
-  ])('CRC-32C of known bytes', (bytes, crc) => {
+  ])('match the known CRC-32C of sample bytes', (bytes, crc) => {
     expect(crc32c(bytes)).toBe(crc);
   });
 
@@ -48,13 +48,13 @@ describe('Kafka’s numbers', () => {
     ['a-little-bit-long-string', -985981536],
     ['a-little-bit-longer-string', -1486304829],
     ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971],
-  ])('murmur2 of %s', (text, hash) => {
+  ])('match the known murmur2 hash of %s', (text, hash) => {
     expect(murmur2(Buffer.from(text))).toBe(hash);
   });
 });
 
 describe('a record batch', () => {
-  it('gives back any messages, and notices when it is cut off', async () => {
+  it('returns any messages, and detects truncation', async () => {
     const message = fc.record({
       topic: fc.constant('t'),
       payload: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
@@ -85,7 +85,7 @@ describe('a record batch', () => {
   });
 });
 
-it('makes no room for records that a batch claims and does not have', async () => {
+it('allocates no memory for records that a batch claims but does not contain', async () => {
   const bytes = await writeBatch(
     [{ topic: 't', payload: Buffer.from('x') }],
     { id: 7n, epoch: 1, sequence: 0 },
@@ -94,11 +94,11 @@ it('makes no room for records that a batch claims and does not have', async () =
   );
   const header = { ...batchHeader(bytes, 0)!, records: 500_000_000 };
   // Four gigabytes, as it was.
-  expect(() => payloadsOf(bytes.subarray(61), header, 0)).toThrow('fewer records than it says');
+  expect(() => payloadsOf(bytes.subarray(61), header, 0)).toThrow('fewer records than its header states');
 });
 
-describe('what may be committed', () => {
-  it('is the lowest offset that is not acked, whatever the order of acks', () => {
+describe('the committable offset', () => {
+  it('is the lowest unacked offset, whatever the order of acks', () => {
     fc.assert(
       fc.property(fc.shuffledSubarray([...Array(20).keys()], { minLength: 0 }), (acked) => {
         const progress = new Progress();
@@ -115,7 +115,7 @@ describe('what may be committed', () => {
 });
 
 describe('the handover to a reader', () => {
-  it('has room again when what waits has been taken, and gives what waits before its error', async () => {
+  it('has room again once its messages are taken, and delivers them before an error', async () => {
     const handover = createHandover(10);
     const batch = Array.from({ length: 10 }) as Delivery[];
     handover.push([batch], 10, 100);
@@ -134,7 +134,7 @@ describe('the handover to a reader', () => {
 });
 
 describe('a Kafka address', () => {
-  it('has brokers, topics and settings', () => {
+  it('contains brokers, topics and settings', () => {
     const url = parseStreamUrl(
       'kafkas://ana:p%3Aw@a,b:9093/one,two?group=g&compression=zstd&acks=1&from=7&timeout=5s',
     );
@@ -161,7 +161,7 @@ describe('a Kafka address', () => {
     'kafka://a/t?compression=rar',
     'kafka://a/t?from=soon',
     'kafka://a/t?nothing=1',
-  ])('%s is refused', (address) => {
+  ])('is rejected: %s', (address) => {
     expect(() => kafkaSettings(parseStreamUrl(address), {})).toThrow(
       expect.objectContaining({ code: 'AIOT_STREAM_URL' }),
     );

@@ -4,7 +4,7 @@ import { deliveriesOf } from '../../../src/lib/stream/message.js';
 import { openSource } from '../../../src/lib/stream/open.js';
 import { startBroker } from '../../support/broker.js';
 
-it('a source that holds its broker up can be closed while the broker still sends', async () => {
+it('closes a source with a full queue while the broker is still sending', async () => {
   const broker = await startBroker();
   const source = await openSource(`mqtt://127.0.0.1:${broker.port}/t?qos=1`, { overflow: 'wait', queue: 1 });
   const [first] = (await Promise.all([
@@ -17,7 +17,7 @@ it('a source that holds its broker up can be closed while the broker still sends
   await broker.close();
 }, 15_000);
 
-it('a session with more messages than the queue has room for is read, although they come before the word on the subscription', async () => {
+it('reads a session with more messages than the queue holds, sent before the SUBACK', async () => {
   const broker = await startBroker();
   const url = `mqtt://127.0.0.1:${broker.port}/t?qos=1&clientId=back&clean=false`;
   await (await openSource(url)).close();
@@ -33,7 +33,7 @@ it('a session with more messages than the queue has room for is read, although t
   await broker.close();
 }, 20_000);
 
-it('a broker that does not answer to a subscription is given up', async () => {
+it('gives up on a broker that does not acknowledge a subscription', async () => {
   const server = createServer((socket) => {
     // CONNACK, and nothing more.
     socket.on('data', (data) => data[0] === 0x10 && socket.write(Buffer.from([0x20, 2, 0, 0])));

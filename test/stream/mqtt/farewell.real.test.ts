@@ -3,8 +3,8 @@ import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { startMosquitto } from '../../support/mosquitto.js';
 import { describeReal } from '../../support/real.js';
 
-describeReal('mosquitto', 'leaving a Mosquitto that is still sending', () => {
-  it('takes no acknowledgement back: what was acked does not come again', async () => {
+describeReal('mosquitto', 'disconnecting from a Mosquitto that is still sending', () => {
+  it('keeps acknowledgements: acked messages are not redelivered', async () => {
     const broker = await startMosquitto();
     const url = `mqtt://127.0.0.1:${broker.port}/t`;
     const session = `${url}?qos=1&clientId=leaves&clean=false`;

@@ -16,7 +16,7 @@ afterEach(() => {
   for (const end of ends.splice(0)) end();
 });
 
-it('all that was acked is told to the broker before the goodbye, behind which it reads nothing', async () => {
+it('sends every acknowledgement before DISCONNECT', async () => {
   const { heard, url } = await broker(1, ({ cmd }, _say, socket) => {
     if (cmd === 'disconnect') socket.end();
   });
@@ -25,7 +25,7 @@ it('all that was acked is told to the broker before the goodbye, behind which it
   expect(before.filter((cmd) => cmd === 'puback')).toHaveLength(total);
 }, 10_000);
 
-it('what the broker still says after the goodbye is heard to its end, and not answered: that would cut the line', async () => {
+it('reads packets sent after DISCONNECT to the end, without answering them', async () => {
   let toldAll = false;
   const { heard, url } = await broker(2, async ({ cmd }, say, socket) => {
     if (cmd !== 'disconnect') return;
@@ -43,7 +43,7 @@ it('what the broker still says after the goodbye is heard to its end, and not an
   expect(heard.at(-1)).toBe('disconnect');
 }, 10_000);
 
-it('a broker that does not hang up after the goodbye is left', async () => {
+it('closes the connection if the broker does not do so after DISCONNECT', async () => {
   let left = false;
   const { url } = await broker(1, ({ cmd }, say, socket) => {
     if (cmd !== 'disconnect') return;

@@ -42,7 +42,7 @@ async function heldConnection(keepalive: number) {
 }
 
 // mqtt.js cuts a connection 1.5 keep-alives after what it sent last, and so may the broker.
-it.each([5, 60])('a connection that is held pings well within a keep-alive of %i s', async (keepalive) => {
+it.each([5, 60])('pings on a blocked connection well within a keep-alive of %i s', async (keepalive) => {
   const { pings, stream } = await heldConnection(keepalive);
   vi.advanceTimersByTime(keepalive * 4000);
   const gaps = pings.map((at, index) => at - (pings[index - 1] ?? 0));
@@ -51,7 +51,7 @@ it.each([5, 60])('a connection that is held pings well within a keep-alive of %i
   stream.destroy();
 });
 
-it('one that is held for moments, again and again, pings as well', async () => {
+it('pings on a connection that is repeatedly blocked for short times', async () => {
   const { pings, stream, release } = await heldConnection(5);
   for (let moment = 0; moment < 40; moment++) {
     vi.advanceTimersByTime(500);
@@ -64,7 +64,7 @@ it('one that is held for moments, again and again, pings as well', async () => {
   stream.destroy();
 });
 
-it('none pings where keep-alives are off', async () => {
+it('sends no pings if keep-alives are off', async () => {
   const { pings, stream } = await heldConnection(0);
   vi.advanceTimersByTime(120_000);
   expect(pings).toEqual([]);

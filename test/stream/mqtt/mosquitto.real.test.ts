@@ -26,8 +26,8 @@ const numbers = (from: number, to: number) =>
     payload: Buffer.from(String(from + index)),
   }));
 
-describeReal('mosquitto', 'the MQTT lane with a real Mosquitto', () => {
-  it('loses none of 100,000 messages at QoS 1 while the broker is restarted again and again', {
+describeReal('mosquitto', 'the MQTT client with a real Mosquitto', () => {
+  it('loses none of 100,000 messages at QoS 1 during repeated broker restarts', {
     timeout: 120_000,
   }, async () => {
     const broker = await mosquitto(['persistence true']);
@@ -71,7 +71,7 @@ describeReal('mosquitto', 'the MQTT lane with a real Mosquitto', () => {
     expect(twice).toBeLessThan(3 * 10_000);
   });
 
-  it('gives up no message that was under way when the broker is killed', { timeout: 60_000 }, async () => {
+  it('completes a write that is in flight when the broker is killed', { timeout: 60_000 }, async () => {
     const broker = await mosquitto();
     const sink = closed(await openSink(`mqtt://127.0.0.1:${broker.port}/t`));
     const states: string[] = [];
@@ -95,7 +95,7 @@ describeReal('mosquitto', 'the MQTT lane with a real Mosquitto', () => {
     }
   });
 
-  it('keeps the properties of MQTT 5 there and back', async () => {
+  it('preserves MQTT 5 properties in both directions', async () => {
     const { port } = await mosquitto();
     const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t`));
     const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t`));
@@ -113,7 +113,7 @@ describeReal('mosquitto', 'the MQTT lane with a real Mosquitto', () => {
     expect(sorted(value?.message.headers)).toEqual(sorted(headers));
   });
 
-  it('shows its properties to mosquitto_sub, and reads those of mosquitto_pub', async () => {
+  it('sends properties to mosquitto_sub, and reads those of mosquitto_pub', async () => {
     const { port } = await mosquitto();
     const at = ['-h', '127.0.0.1', '-p', String(port), '-V', '5', '-t', 't', '-q', '1'];
     const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t`));
@@ -177,7 +177,7 @@ describeReal('mosquitto', 'the MQTT lane with a real Mosquitto', () => {
     expect(taken.every((list) => list.length > 10)).toBe(true);
   });
 
-  it('goes over websockets as well', async () => {
+  it('works over WebSockets', async () => {
     const port = await freePort();
     await mosquitto([`listener ${port} 127.0.0.1`, 'protocol websockets']);
     await listening(port);
@@ -189,7 +189,7 @@ describeReal('mosquitto', 'the MQTT lane with a real Mosquitto', () => {
     value?.ack();
   });
 
-  it('throws nothing away unseen in a flood, and stays small', { timeout: 60_000 }, async () => {
+  it('counts every message it drops in a flood, and limits its memory use', { timeout: 60_000 }, async () => {
     const { port } = await mosquitto();
     const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t?qos=0`, { queue: 1000 }));
     const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t?qos=0`));
@@ -204,7 +204,7 @@ describeReal('mosquitto', 'the MQTT lane with a real Mosquitto', () => {
     expect(most).toBeLessThan(200 * 1024 * 1024);
   });
 
-  it('is found to do all that can be tried', async () => {
+  it('finds every checked feature supported', async () => {
     const { port } = await mosquitto();
     const admin = closed(await openAdmin(`mqtt://127.0.0.1:${port}`));
     const results = await admin.check({});

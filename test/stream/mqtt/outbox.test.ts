@@ -43,7 +43,7 @@ describe('the outbox of an MQTT sink', () => {
   it.each([
     [1, ['puback']],
     [2, ['pubrec', 'pubcomp']],
-  ] as const)('has a write end with its last acknowledgement at QoS %i', async (qos, answers) => {
+  ] as const)('resolves a write with its last acknowledgement at QoS %i', async (qos, answers) => {
     const wire = connected();
     const end = ending(outbox.write(messages(qos, 'a', 'b')));
     expect(wire.take()).toEqual(['p1 a', 'p2 b']);
@@ -57,7 +57,7 @@ describe('the outbox of an MQTT sink', () => {
     await outbox.idle();
   });
 
-  it('sends QoS 0 again that the system did not take', async () => {
+  it('resends QoS 0 messages that the system did not accept', async () => {
     const first = connected();
     const end = ending(outbox.write(messages(0, 'a', 'b')));
     expect(first.take()).toEqual(['p0 a', 'p0 b']);
@@ -72,7 +72,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(end.now).toBe('arrived');
   });
 
-  it('goes on when a congested wire is free again', () => {
+  it('continues when a congested connection is free again', () => {
     const wire = connected();
     wire.congested = true;
     void outbox.write(messages(1, 'a'));
@@ -82,7 +82,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(wire.take()).toEqual(['p1 a']);
   });
 
-  it('refuses for a packet limit that shrank with a reconnect the one write, and sends the others', async () => {
+  it('fails only the write that exceeds a packet limit lowered on reconnect', async () => {
     const large = 'x'.repeat(100);
     const first = connected({ maximumPacketSize: 1000 });
     const refused = ending(outbox.write(messages(1, 'a', large)));
@@ -101,7 +101,7 @@ describe('the outbox of an MQTT sink', () => {
   });
 
   it.each([true, false])(
-    'keeps to a Receive Maximum that shrank with a reconnect (session present: %s)',
+    'respects a Receive Maximum lowered on reconnect (session present: %s)',
     async (present) => {
       const names = Array.from({ length: 50 }, (_, index) => `m${index}`);
       const first = connected({ receiveMaximum: 60 });
@@ -124,7 +124,7 @@ describe('the outbox of an MQTT sink', () => {
     },
   );
 
-  it('sends a PUBREL again where the broker has the message, beyond any Receive Maximum', async () => {
+  it('resends PUBREL for messages that the broker has, beyond any Receive Maximum', async () => {
     const first = connected();
     const end = ending(outbox.write(messages(2, 'a', 'b', 'c')));
     first.answer('pubrec', 1);
@@ -142,7 +142,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(end.now).toBe('arrived');
   });
 
-  it('sends as new what was not sent again before the session was lost', () => {
+  it('sends a message as new if it was not resent before the session was lost', () => {
     const first = connected();
     void outbox.write(messages(2, 'a', 'b'));
     lose(first);
@@ -150,7 +150,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(connected({}, true).take()).toEqual(['P1 a', 'p2 b']);
   });
 
-  it('frees the identifier of a QoS 2 message that was given up before it is used again', async () => {
+  it('frees the id of an abandoned QoS 2 message before reusing it', async () => {
     const first = connected();
     const end = ending(outbox.write(messages(2, 'lost')));
     const stalled = vi.advanceTimersByTimeAsync(31_000);
@@ -178,7 +178,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(second.take()).toEqual(['p1 free']);
   });
 
-  it('forgets what was given up with its session, and QoS 1 in any case', async () => {
+  it('forgets an abandoned message with its session, and at QoS 1 in any case', async () => {
     const first = connected();
     const ends = [ending(outbox.write(messages(2, 'a'))), ending(outbox.write(messages(1, 'b')))];
     await vi.advanceTimersByTimeAsync(31_000);
@@ -190,7 +190,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(connected().take()).toEqual([]);
   });
 
-  it('does not call it a stall while something arrives', async () => {
+  it('does not time out while acknowledgements arrive', async () => {
     const wire = connected();
     const end = ending(outbox.write(messages(1, 'a', 'b', 'c')));
     for (const id of [1, 2]) {
@@ -203,7 +203,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(end.now).toBe('AIOT_BROKER_UNREACHABLE');
   });
 
-  it('takes a broker that hangs up three times to refuse the oldest, and goes on with the others', async () => {
+  it('rejects the oldest message after three disconnects, and continues with the others', async () => {
     const refused = ending(outbox.write(messages(1, 'bad')));
     const other = ending(outbox.write(messages(1, 'good')));
     for (let times = 0; times < 3; times++) {
@@ -220,7 +220,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(other.now).toBe('arrived');
   });
 
-  it('tells a broker that is away from one that hangs up', async () => {
+  it('distinguishes an unreachable broker from one that disconnects', async () => {
     const end = ending(outbox.write(messages(1, 'a')));
     for (let times = 0; times < 6; times++) {
       outbox.trying();
@@ -237,14 +237,14 @@ describe('the outbox of an MQTT sink', () => {
     expect(end.now).toBe('AIOT_BROKER_UNREACHABLE');
   });
 
-  it('fails the one write that the broker refuses, with its reason', async () => {
+  it('fails only the write that the broker rejects, with its reason', async () => {
     const wire = connected();
     const written = outbox.write(messages(1, 'a'));
     const other = ending(outbox.write(messages(1, 'b')));
     wire.answer('puback', 1, 135);
     await expect(written).rejects.toMatchObject({
       code: 'AIOT_BROKER_REFUSED',
-      message: 'mqtt://h does not take what we publish to t: not authorized',
+      message: 'mqtt://h rejects messages published to t: not authorized',
     });
     wire.answer('puback', 2);
     await settled();

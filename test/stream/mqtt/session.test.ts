@@ -33,7 +33,7 @@ async function take(source: Source, count: number, ackEach = true): Promise<stri
 }
 
 describe('an MQTT session', () => {
-  it('mqtt.js has the members that the lane is laid with', () => {
+  it('finds the internals of mqtt.js that it depends on', () => {
     // Not in its types: a new version may be without them.
     const client = new MqttClient(() => undefined as never, { manualConnect: true });
     expect(client).toHaveProperty('streamBuilder', expect.any(Function));
@@ -42,7 +42,7 @@ describe('an MQTT session', () => {
     expect(client.reschedulePing).toBeTypeOf('function');
   });
 
-  it.each([0, 1, 2] as const)('carries messages in their order at QoS %i', async (qos) => {
+  it.each([0, 1, 2] as const)('carries messages in order at QoS %i', async (qos) => {
     const { port } = await broker();
     const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t?qos=${qos}`));
     const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t?qos=${qos}`));
@@ -51,7 +51,7 @@ describe('an MQTT session', () => {
     expect(await taking).toEqual(texts(500));
   });
 
-  it('goes by the QoS of the URL, then of the message, then 1', async () => {
+  it('uses the QoS of the URL, then of the message, then 1', async () => {
     const { port } = await broker();
     const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t`, { qos: 2 }));
     const iterator = deliveriesOf(source);
@@ -70,7 +70,7 @@ describe('an MQTT session', () => {
     expect(await arrives(`${url}?qos=1`, 0)).toBe(1);
   });
 
-  it('loses nothing with a reader that is slow, when it is to wait', async () => {
+  it('loses nothing with a slow reader if overflow is set to wait', async () => {
     const { port } = await broker();
     const source = closed(
       await openSource(`mqtt://127.0.0.1:${port}/t?qos=0`, { queue: 10, overflow: 'wait' }),
@@ -88,7 +88,7 @@ describe('an MQTT session', () => {
     expect(source.dropped).toBe(0);
   });
 
-  it('drops nothing for a reader that is slow for a moment, and what comes to one that has stopped', async () => {
+  it('drops nothing for a briefly slow reader, but drops messages for one that has stopped', async () => {
     const { port } = await broker();
     const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t?qos=0`, { queue: 10 }));
     const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t?qos=0`));
@@ -107,7 +107,7 @@ describe('an MQTT session', () => {
     expect((await batches.next()).value).toHaveLength(10);
   });
 
-  it('has many messages under way, none of them acknowledged', async () => {
+  it('keeps many unacknowledged messages in flight', async () => {
     let acked = 0;
     const { port, aedes } = await broker();
     aedes.on('ack', () => acked++);
@@ -121,7 +121,7 @@ describe('an MQTT session', () => {
     await expect.poll(() => acked).toBe(300);
   });
 
-  it('of a name goes on where it stood: what was acked does not come again, what was not does', async () => {
+  it('resumes by client id and redelivers only unacked messages', async () => {
     const { port } = await broker();
     const url = `mqtt://127.0.0.1:${port}/t?qos=1&clientId=b1&clean=false`;
     const first = await openSource(url);
@@ -138,7 +138,7 @@ describe('an MQTT session', () => {
     expect(await take(second, 3)).toEqual(['2', '3', '4']);
   });
 
-  it('does not deliver again, over a new connection, what the reader still has', async () => {
+  it('does not redeliver messages that the reader still holds after a reconnect', async () => {
     const { port, aedes } = await broker();
     const states: string[] = [];
     const onState = (state: string) => states.push(state);
@@ -162,19 +162,19 @@ describe('an MQTT session', () => {
   });
 
   it.each([
-    ['clean=false without a name', '?clean=false', 'expected a clientId'],
-    ['an impossible QoS', '?qos=3', 'qos'],
+    ['clean=false without a client id', '?clean=false', 'needs a clientId'],
+    ['an invalid QoS', '?qos=3', 'qos'],
     ['an unknown setting', '?quos=1', 'quos'],
     ['an unknown version', '?version=4', 'version'],
     ['a group with a slash', '?group=a/b', 'group'],
-  ])('is refused with %s', async (_, query, named) => {
+  ])('is rejected with %s', async (_, query, named) => {
     await expect(openSource(`mqtt://127.0.0.1:1/t${query}`)).rejects.toMatchObject({
       code: 'AIOT_STREAM_URL',
       message: expect.stringContaining(named),
     });
   });
 
-  it('is refused with a filter that is none', async () => {
+  it('is rejected with an invalid topic filter', async () => {
     const { port } = await broker();
     await expect(openSource(`mqtt://127.0.0.1:${port}/a/#/b`)).rejects.toMatchObject({
       code: 'AIOT_STREAM_URL',
@@ -182,7 +182,7 @@ describe('an MQTT session', () => {
     });
   });
 
-  it('takes the version it is told, and falls back from 5 by itself', async () => {
+  it('uses the requested version, and falls back from MQTT 5 by default', async () => {
     const versions: unknown[] = [];
     const { port } = await broker({
       prepare: (aedes) => {
@@ -203,7 +203,7 @@ describe('an MQTT session', () => {
     });
   });
 
-  it('ends, and says why, when another client took it over', async () => {
+  it('ends with the reason when another client takes it over', async () => {
     // CONNACK, SUBACK of the packet's id, and DISCONNECT with the reason 142 (MQTT 5, sections 3.2, 3.9, 3.14).
     const server = createServer((socket) => {
       socket.on('error', () => {});
@@ -220,12 +220,12 @@ describe('an MQTT session', () => {
     const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t?clientId=same`));
     await expect(deliveriesOf(source).next()).rejects.toMatchObject({
       code: 'AIOT_BROKER_REFUSED',
-      message: expect.stringContaining('client id same'),
+      message: expect.stringContaining('same client id, same'),
     });
     server.close();
   });
 
-  it('says of a port with something else behind it that it is no broker', async () => {
+  it('reports a server that does not speak MQTT', async () => {
     const server = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(
       0,
       '127.0.0.1',
@@ -234,15 +234,15 @@ describe('an MQTT session', () => {
     const { port } = server.address() as { port: number };
     await expect(openSource(`mqtt://127.0.0.1:${port}/t`)).rejects.toMatchObject({
       code: 'AIOT_BROKER_UNREACHABLE',
-      message: expect.stringContaining('speaks no MQTT'),
+      message: expect.stringContaining('does not speak MQTT'),
       next: expect.stringContaining('ws://'),
     });
     server.close();
   });
 });
 
-describe('an MQTT broker that is asked about itself', () => {
-  it('is tried step by step', async () => {
+describe('the admin client of an MQTT broker', () => {
+  it('checks each feature in turn', async () => {
     const { port } = await broker();
     const admin = closed(await openAdmin(`mqtt://127.0.0.1:${port}`));
     const results = await admin.check({});
@@ -251,7 +251,7 @@ describe('an MQTT broker that is asked about itself', () => {
     expect(states).toMatchObject({ wildcards: 'ok', retained: 'ok', sessions: 'ok', headers: 'no' });
   });
 
-  it('is told from one that is not there', async () => {
+  it('reports an unreachable broker', async () => {
     const { port, close } = await startBroker();
     await close();
     const admin = closed(await openAdmin(`mqtt://127.0.0.1:${port}`));
@@ -260,7 +260,7 @@ describe('an MQTT broker that is asked about itself', () => {
     ]);
   });
 
-  it('has its topics heard, with their rates', async () => {
+  it('lists topics with their rates', async () => {
     const { port } = await broker();
     const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t`));
     await sink.write([{ topic: 'kept', payload: Buffer.from('x'), retain: true }]);

@@ -8,7 +8,7 @@ import { freePort, listening, type Mosquitto, startMosquitto } from '../../suppo
 import { describeReal } from '../../support/real.js';
 
 describeReal('openssl', 'certificates for brokers', () => {
-  describeReal('mosquitto', 'a real Mosquitto that asks for a client certificate', () => {
+  describeReal('mosquitto', 'a real Mosquitto that requires a client certificate', () => {
     let certificates: Certificates;
     let broker: Mosquitto;
     let url: string;
@@ -37,7 +37,7 @@ describeReal('openssl', 'certificates for brokers', () => {
       key: await certificates.read(`${name}.key`),
     });
 
-    it.each([0, 1, 2])('carries messages in their order at QoS %i', async (qos) => {
+    it.each([0, 1, 2])('carries messages in order at QoS %i', async (qos) => {
       const options = await identity('client');
       const source = await openSource(`${url}?qos=${qos}`, options);
       const sink = await openSink(`${url}?qos=${qos}`, options);
@@ -54,14 +54,14 @@ describeReal('openssl', 'certificates for brokers', () => {
       await source.close();
     });
 
-    it('goes on over a new connection when the broker was restarted', async () => {
+    it('continues over a new connection after a restart', async () => {
       const sink = await openSink(url, await identity('client'));
       await broker.restart();
       await sink.write([{ topic: 't', payload: Buffer.from('after') }]);
       await sink.close();
     }, 20_000);
 
-    it('is not trusted with another CA than its own, and is told so', async () => {
+    it('is not trusted with a wrong CA, and the error suggests --ca', async () => {
       await expect(openSource(url, await identity('client', 'other'))).rejects.toMatchObject({
         code: 'AIOT_BROKER_UNREACHABLE',
         retryable: false,
@@ -70,16 +70,16 @@ describeReal('openssl', 'certificates for brokers', () => {
       });
     });
 
-    it('refuses those without a certificate, who are told which flags give one', async () => {
+    it('rejects clients without a certificate, and the error suggests --cert and --key', async () => {
       const ca = await certificates.read('ca.crt');
       await expect(openSource(url, { ca })).rejects.toMatchObject({
         code: 'AIOT_BROKER_REFUSED',
-        message: expect.stringContaining('asks for a client certificate'),
+        message: expect.stringContaining('requires a client certificate'),
         next: expect.stringContaining('--cert FILE --key FILE'),
       });
     });
 
-    it('refuses those over TLS 1.2 as well, whose alert says less', async () => {
+    it('rejects clients without a certificate over TLS 1.2, too', async () => {
       const { connect } = await import('node:tls');
       const { port } = new URL(url);
       const ca = await certificates.read('ca.crt');
@@ -92,24 +92,24 @@ describeReal('openssl', 'certificates for brokers', () => {
       });
     });
 
-    it('refuses a certificate of a CA that it does not know', async () => {
+    it('rejects a certificate from an unknown CA', async () => {
       await expect(openSource(url, await identity('stranger'))).rejects.toMatchObject({
         code: 'AIOT_BROKER_REFUSED',
         message: expect.stringContaining('does not know the CA of our client certificate'),
       });
     });
 
-    it('is written to and read from with the flags of the commands', async () => {
+    it('can be written to and read from with the command-line flags', async () => {
       const flags = ['ca', 'client'].flatMap((name) =>
         name === 'ca'
           ? ['--ca', certificates.path('ca.crt')]
           : ['--cert', certificates.path('client.crt'), '--key', certificates.path('client.key')],
       );
-      const published = await runCli(['stream', 'pub', url, '{"x":1}', '--retain', ...flags]);
+      const published = await runCli(['stream', 'publish', url, '{"x":1}', '--retain', ...flags]);
       expect(published.code).toBe(0);
       const read = await runCli(['stream', 'tail', url, '--count', '1', '--json', ...flags]);
       expect(JSON.parse(read.stdout)).toMatchObject({ payload: { x: 1 }, retain: true });
-      const without = await runCli(['stream', 'pub', url, 'x', ...flags.slice(0, 2)]);
+      const without = await runCli(['stream', 'publish', url, 'x', ...flags.slice(0, 2)]);
       expect(without.code).not.toBe(0);
       expect(without.stderr).toContain('--cert FILE --key FILE');
     }, 30_000);

@@ -42,8 +42,8 @@ function parsedByPeer(bytes: Buffer, protocolVersion: MqttVersion) {
   return packets[0];
 }
 
-describe('a PUBLISH', () => {
-  it('is read by mqtt-packet as it was meant', () => {
+describe('a PUBLISH packet', () => {
+  it('is read correctly by mqtt-packet', () => {
     fc.assert(
       fc.property(message, ({ topic, payload, qos, version, retain, dup, id, headers }) => {
         const flags = { topic, qos, version, dup, id: qos === 0 ? 0 : id };
@@ -61,7 +61,7 @@ describe('a PUBLISH', () => {
     );
   });
 
-  it('of mqtt-packet is read as it was meant, however the network cuts it', () => {
+  it('is read correctly from mqtt-packet, however the network splits it', () => {
     fc.assert(
       fc.property(
         fc.array(message, { minLength: 1, maxLength: 5 }),
@@ -107,7 +107,7 @@ describe('a PUBLISH', () => {
     );
   });
 
-  it('keeps the properties of MQTT 5 as headers, and makes them properties again', () => {
+  it('keeps MQTT 5 properties as headers and turns them back into properties', () => {
     const properties = {
       payloadFormatIndicator: true,
       messageExpiryInterval: 3600,
@@ -140,9 +140,9 @@ describe('a PUBLISH', () => {
   });
 
   it.each([
-    ['bytes that are no text travel as base64', [['raw', new Uint8Array([255, 0])]], [['raw', '/wA=']]],
+    ['sends bytes that are not text as base64', [['raw', new Uint8Array([255, 0])]], [['raw', '/wA=']]],
     [
-      'a second content type stays a header',
+      'keeps a second content type as a header',
       [
         ['content-type', 'a'],
         ['content-type', 'b'],
@@ -153,12 +153,12 @@ describe('a PUBLISH', () => {
       ],
     ],
     [
-      'an expiry that is no number stays a header',
+      'keeps a non-numeric expiry as a header',
       [['mqtt-message-expiry-interval', 'soon']],
       [['mqtt-message-expiry-interval', 'soon']],
     ],
     [
-      'a response topic with a wildcard stays a header',
+      'keeps a response topic with a wildcard as a header',
       [['mqtt-response-topic', 'a/#']],
       [['mqtt-response-topic', 'a/#']],
     ],
@@ -167,7 +167,7 @@ describe('a PUBLISH', () => {
     expect(decodeProperties(bytes, 0, bytes.length)).toEqual(expected);
   });
 
-  it('is refused when MQTT cannot carry it', () => {
+  it('is rejected if MQTT cannot carry it', () => {
     const long = 'x'.repeat(65_536);
     const flags = { topic: 't', qos: 1, id: 1, dup: false, version: 5 } as const;
     const refused = expect.objectContaining({ code: 'AIOT_STREAM_MESSAGE_REFUSED' });
@@ -178,19 +178,19 @@ describe('a PUBLISH', () => {
   });
 
   it.each([
-    ['an impossible QoS', '36 03 0001 61'],
-    ['a topic that is longer than its packet', '30 03 0009 61'],
-    ['properties that are longer than their packet', '30 05 0001 61 09 78'],
-    ['a property that is none', '30 06 0001 61 02 7e 00'],
+    ['an invalid QoS', '36 03 0001 61'],
+    ['a topic longer than its packet', '30 03 0009 61'],
+    ['properties longer than their packet', '30 05 0001 61 09 78'],
+    ['an unknown property', '30 06 0001 61 02 7e 00'],
     ['a packet too short for a topic', '30 01 00'],
-  ])('is no message with %s', (_, hex) => {
+  ])('is invalid with %s', (_, hex) => {
     const frames = new Frames();
     frames.push(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
     expect(frames.next()).toBe(true);
     expect(() => createPublishReader()(frames, 5)).toThrow(RangeError);
   });
 
-  it('is no packet with a length of five bytes', () => {
+  it('is invalid with a five-byte length', () => {
     const frames = new Frames();
     frames.push(Buffer.from('30ffffffff01', 'hex'));
     expect(() => frames.next()).toThrow(RangeError);

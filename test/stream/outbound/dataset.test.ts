@@ -36,7 +36,7 @@ describe('a dataset of the platform', () => {
       { t: 5_000, deviceID: '1234', current: 1.5 },
     ],
     [
-      'a batch in columns with a time of its own',
+      'a columnar batch with its own time',
       'aiot://dataset/motor',
       message('{"device":"d1","t":7,"rate":100,"x":[1,2]}'),
       'd1',
@@ -63,7 +63,7 @@ describe('a dataset of the platform', () => {
       '0xBC',
       { t: 5_000, recording: 'r1', temp: 26.31, hum: 41.2, class: 'low' },
     ],
-  ])('takes %s', async (_, url, given, device, value) => {
+  ])('accepts %s', async (_, url, given, device, value) => {
     const name = url.includes('kit') ? 'kit' : 'motor';
     expect(await through(url, [given])).toEqual([
       { topic: `aiot/v1/${device}/telemetry/${name}`, qos: 1, value },
@@ -71,25 +71,25 @@ describe('a dataset of the platform', () => {
   });
 
   it.each<[string, string, RegExp]>([
-    ['no numbers', '{"device":"d","x":"y"}', /no numbers/],
-    ['no device', '{"x":1}', /names no device .* got none/],
-    ['a device that is no name', '{"device":"a/b","x":1}', /got "a\/b"/],
-    ['columns of two lengths', '{"device":"d","x":[1],"y":[1,2]}', /different lengths/],
-    ['a seq that is no number', '{"device":"d","x":1,"seq":"1"}', /"seq"/],
-    ['text without names', '1,2', /without names/],
-  ])('refuses %s', async (_, payload, why) => {
+    ['a payload without numbers', '{"device":"d","x":"y"}', /no numeric columns/],
+    ['a payload without a device', '{"x":1}', /names no device .* got none/],
+    ['an invalid device name', '{"device":"a/b","x":1}', /got "a\/b"/],
+    ['columns of different lengths', '{"device":"d","x":[1],"y":[1,2]}', /different lengths/],
+    ['a seq that is not a number', '{"device":"d","x":1,"seq":"1"}', /"seq"/],
+    ['text without column names', '1,2', /without names/],
+  ])('rejects %s', async (_, payload, why) => {
     await expect(through('aiot://dataset/motor', [message(payload)])).rejects.toMatchObject({
       code: 'AIOT_STREAM_UNFIT',
       message: expect.stringMatching(why),
     });
   });
 
-  it('is no topic of a route: a message keeps its own, which may name the device', () => {
+  it('keeps the topic of each message, which may name the device', () => {
     expect(topicAt('aiot://dataset/motor')({ topic: 'plant/7', source: 'mqtt://x' })).toBe('plant/7');
     expect(topicAt('aiot://stream/motor')({ topic: 'plant/7', source: 'mqtt://x' })).toBe('');
   });
 
-  it('needs a name that it can have', async () => {
+  it('is rejected with an invalid name', async () => {
     await expect(through('aiot://dataset/a/b', [])).rejects.toMatchObject({ code: 'AIOT_STREAM_URL' });
   });
 });

@@ -13,7 +13,7 @@ vi.mock(import('../../../src/lib/stream/http/headers.js'), async (original) => {
   };
 });
 
-test('a request that cannot be taken is told so, and the others are taken as before', async () => {
+test('responds with 500 to a request it cannot process, and accepts the next', async () => {
   const source = await openSource('http://127.0.0.1:0/in');
   const taken = (async () => {
     for await (const { message, ack } of deliveriesOf(source)) {

@@ -20,8 +20,8 @@ const message = (payload: string | Buffer, topic = 'motors/1') => ({
   time: 1_000,
 });
 
-describe('POSTing messages', () => {
-  it('sends each as a body of its own, with its headers, topic, time and key', async () => {
+describe('an HTTP sink', () => {
+  it('POSTs each message on its own, with headers, topic, time and key', async () => {
     const server = await serving((_, response) => response.writeHead(204).end());
     const sink = await openSink(`${server.url}/in?x=1`);
     await sink.write([
@@ -51,7 +51,7 @@ describe('POSTing messages', () => {
     expect(server.heard[1]!.headers['content-type']).toBe('text/plain; charset=utf-8');
   });
 
-  it('tries again what may pass, with one id and not before Retry-After, and keeps the order', async () => {
+  it('retries with one id, not before Retry-After, and keeps the order', async () => {
     const server = await serving((_, response, number) => {
       if (number === 1) response.writeHead(503).end();
       else if (number === 2) response.writeHead(429, { 'retry-after': '1' }).end();
@@ -74,19 +74,19 @@ describe('POSTing messages', () => {
     [404, 'AIOT_STREAM_REFUSED', false],
     [301, 'AIOT_STREAM_REFUSED', false],
     [403, 'AIOT_BROKER_REFUSED', false],
-  ])('takes %i for the message’s own fault, at once', async (status, code, retryable) => {
+  ])('rejects the message at once on status %i', async (status, code, retryable) => {
     const server = await serving((_, response) => response.writeHead(status).end('why\nnot\u0007'));
     const sink = await openSink(server.url);
     await expect(sink.write([message('x')])).rejects.toMatchObject({
       code,
       retryable,
-      message: `http://127.0.0.1:${server.port} answered ${status}: why not`,
+      message: `http://127.0.0.1:${server.port} responded with ${status}: why not`,
     });
     expect(server.heard.length).toBe(1);
     await sink.close();
   });
 
-  it('does not send again what arrived before the one that was refused', async () => {
+  it('does not resend messages that arrived before a rejected one', async () => {
     let refuse = true;
     const server = await serving(({ body }, response) =>
       response.writeHead(refuse && body.toString() === 'b' ? 400 : 200).end(),
@@ -101,7 +101,7 @@ describe('POSTing messages', () => {
     expect(server.heard.map(({ body }) => body.toString())).toEqual(['a', 'b', 'b', 'c', 'a']);
   });
 
-  it('says that nobody answers, and that this may pass', async () => {
+  it('reports an unreachable server as retryable', async () => {
     const server = await startHttp(() => {});
     await server.stop();
     const sink = await openSink(server.url);
@@ -113,7 +113,7 @@ describe('POSTing messages', () => {
     await sink.close();
   });
 
-  it('keeps the order of each topic when several are under way', async () => {
+  it('keeps the order of each topic with several requests in flight', async () => {
     const server = await serving(({ body }, response) => {
       setTimeout(() => response.writeHead(200).end(), body.toString().endsWith('0') ? 60 : 5);
     });
@@ -129,7 +129,7 @@ describe('POSTing messages', () => {
     ['http://u:p%40@HOST/', {}, /^Basic dTpwQA==$/],
     ['http://HOST/', { username: 'u', password: 'p@' }, /^Basic dTpwQA==$/],
     ['http://HOST/', { token: 't0' }, /^Bearer t0$/],
-  ])('shows who it is: %s', async (url, options, shown) => {
+  ])('authenticates for %s, and hides the secret in errors', async (url, options, shown) => {
     const server = await serving((_, response) => response.writeHead(401).end());
     const sink = await openSink(url.replace('HOST', `127.0.0.1:${server.port}`), options);
     const failed = await sink.write([message('x')]).catch((error: unknown) => error);
@@ -138,14 +138,14 @@ describe('POSTing messages', () => {
     expect(JSON.stringify(failed)).not.toMatch(/p@|p%40|t0|dTpwQA/);
   });
 
-  it.each(['#colour=red', '#parallel=0', '#method=GET'])('refuses the setting %s', async (settings) => {
+  it.each(['#colour=red', '#parallel=0', '#method=GET'])('rejects the setting %s', async (settings) => {
     await expect(openSink(`http://127.0.0.1:1/${settings}`)).rejects.toMatchObject({
       code: 'AIOT_STREAM_URL',
     });
   });
 });
 
-describe('a server for webhooks', () => {
+describe('a webhook server', () => {
   async function opened(url: string, options: StreamOptions = {}): Promise<Source & { url: string }> {
     const source = await openSource(url, options);
     ending.push(() => source.close());
@@ -154,7 +154,7 @@ describe('a server for webhooks', () => {
   const post = (url: string, body: string, headers: Record<string, string> = {}, method = 'POST') =>
     fetch(url, { method, body, headers });
 
-  it('answers when the message is acknowledged, and not before', async () => {
+  it('responds only after the message is acknowledged', async () => {
     const source = await opened('http://127.0.0.1:0/example');
     const answer = post(`${source.url}/example`, '{"x":1}', {
       'content-type': 'application/json',
@@ -172,7 +172,7 @@ describe('a server for webhooks', () => {
     expect((await answer).status).toBe(200);
   });
 
-  it('asks to come again when the message could not be passed on, and when it is closed', async () => {
+  it('asks for a retry if a message is nacked or the server closes', async () => {
     const source = await opened('http://127.0.0.1:0/');
     const answer = post(`${source.url}/a/b`, 'x');
     const batches = source[Symbol.asyncIterator]();
@@ -192,14 +192,14 @@ describe('a server for webhooks', () => {
     ['a path below', '/example/x', {}, 'POST', 404],
     ['another method', '/example', {}, 'DELETE', 405],
     ['a body that is too long', '/example', {}, 'POST', 413],
-  ])('refuses %s', async (what, path, headers, method, status) => {
+  ])('rejects %s', async (what, path, headers, method, status) => {
     const source = await opened('http://127.0.0.1:0/example#limit=10B');
     const body = what.includes('long') ? 'x'.repeat(11) : 'x';
     const answer = await post(source.url + path, body, headers, method);
     expect(answer.status).toBe(status);
   });
 
-  it('refuses who does not show its token, and takes who does', async () => {
+  it('rejects a missing or wrong token, and accepts the right one', async () => {
     const source = await opened('http://127.0.0.1:0/', { token: 'abc' });
     expect((await post(source.url, 'x')).status).toBe(401);
     expect((await post(source.url, 'x', { authorization: 'Bearer abd' })).status).toBe(401);
@@ -208,7 +208,7 @@ describe('a server for webhooks', () => {
     expect((await answer).status).toBe(200);
   });
 
-  it('refuses what is not signed with the secret, and takes GitHub’s signature', async () => {
+  it('rejects a missing or wrong signature, and accepts GitHub’s signature', async () => {
     const source = await opened('http://127.0.0.1:0/', { secret: 's3cret' });
     expect((await post(source.url, 'x')).status).toBe(401);
     const sign = (body: string) => `sha256=${createHmac('sha256', 's3cret').update(body).digest('hex')}`;
@@ -218,7 +218,7 @@ describe('a server for webhooks', () => {
     expect((await answer).status).toBe(200);
   });
 
-  it('is a bridge’s other end: what one aiot POSTs, another receives as it was', async () => {
+  it('receives a message unchanged from an aiot HTTP sink', async () => {
     const source = await opened('http://127.0.0.1:0/', { secret: 'whsec_c2VjcmV0' });
     const sink = await openSink(source.url, { secret: 'whsec_c2VjcmV0' });
     const bytes = Buffer.from([0, 255, 10, 13]);
@@ -233,14 +233,14 @@ describe('a server for webhooks', () => {
     await sink.close();
   });
 
-  it('tells of a port that is taken, and of a place where it cannot listen', async () => {
+  it('reports a port in use, and an address where it cannot listen', async () => {
     const source = await opened('http://127.0.0.1:0/');
     await expect(openSource(source.url)).rejects.toMatchObject({ code: 'AIOT_PORT_IN_USE' });
     await expect(openSource('http://127.0.0.1:99999/')).rejects.toMatchObject({ code: 'AIOT_STREAM_URL' });
     await expect(openSource('https://127.0.0.1:0/')).rejects.toMatchObject({ code: 'AIOT_STREAM_URL' });
   });
 
-  it('takes no more than it has room for', async () => {
+  it('rejects messages beyond its queue limit', async () => {
     const source = await opened('http://127.0.0.1:0/', { queue: 1 });
     const one = post(source.url, '1');
     await wait(100);

@@ -42,7 +42,7 @@ function taking(source: Source): Promise<string[]> {
 }
 
 describe('webhooks over TLS', () => {
-  it('reach a server whose CA is named, and no other', async () => {
+  it('reach a server only if its CA is given', async () => {
     const source = await openSource('https://127.0.0.1:0/in', server);
     const taken = taking(source);
     const sink = await openSink(`${source.endpoint}/in`, { ca });
@@ -61,7 +61,7 @@ describe('webhooks over TLS', () => {
     expect(await taken).toEqual(['over TLS']);
   });
 
-  it('need a certificate of the client where the server names a CA', async () => {
+  it('need a client certificate if the server names a CA', async () => {
     const source = await openSource('https://127.0.0.1:0/in', { ...server, ca });
     const taken = taking(source);
     const stranger = await openSink(`${source.endpoint}/in`, { ca });

@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 describe('the platform’s datasets', () => {
-  it('hold what was written into them when the write has resolved', async () => {
+  it('contain written messages once the write resolves', async () => {
     const sink = await openSink('aiot://dataset/motor?recording=r1');
     const samples = Array.from({ length: 200 }, (_, n) => ({
       topic: 'shaded-pole-motor-sensor_data',

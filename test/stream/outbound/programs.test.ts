@@ -44,8 +44,8 @@ async function childRunning(word: string): Promise<number> {
   throw new Error(`no child of ${process.pid} runs ${word}`);
 }
 
-describe('A program that is given messages', () => {
-  it('gets the payload on its stdin and the label in its environment, one after the other', async () => {
+describe('a program as a sink', () => {
+  it('receives the payload on stdin and the label in its environment, in order', async () => {
     await program('alarm', `echo "$1 $AIOT_LABEL $AIOT_TOPIC $(cat)" >> ${folder}/log`);
     const sink = await openSink('exec:alarm "to the%20door"');
     await sink.write([
@@ -59,7 +59,7 @@ describe('A program that is given messages', () => {
     );
   });
 
-  it('is run by no shell, and does not see what is ours', async () => {
+  it('runs without a shell, and does not inherit private variables', async () => {
     process.env.AIOT_TOKEN = 'secret';
     process.env.NOTIFY_SOCKET = '/run/x';
     await program('alarm', `echo "[$1][$AIOT_TOKEN][$NOTIFY_SOCKET]" >> ${folder}/log`);
@@ -71,7 +71,7 @@ describe('A program that is given messages', () => {
     expect(await log()).toBe('[$(id);`id`|id][][]\n');
   });
 
-  it('need not read what it is given', async () => {
+  it('may ignore its input', async () => {
     await program('deaf', 'exit 0');
     const sink = await openSink('exec:deaf');
     await sink.write([text('x'.repeat(1_000_000))]);
@@ -82,7 +82,7 @@ describe('A program that is given messages', () => {
     ['exit 3', false, 'ended with 3: because'],
     ['exit 75', true, 'ended with 75'],
     ['kill -9 $$', false, 'ended with SIGKILL'],
-  ])('refuses by `%s` (may be given again: %s)', async (how, retryable, said) => {
+  ])('rejects a message with `%s` (retryable: %s)', async (how, retryable, said) => {
     await program('alarm', `echo because >&2; ${how}`);
     const sink = await openSink('exec:alarm');
     const written = sink.write([text('x')]);
@@ -91,10 +91,10 @@ describe('A program that is given messages', () => {
     await sink.close();
   });
 
-  it('is ended with all that it started when it takes too long', async () => {
+  it('is stopped with its child processes if it takes too long', async () => {
     await program('slow', `sleep 60 & echo $! > ${folder}/log; wait`);
     const sink = await openSink('exec:slow?timeout=300ms');
-    await expect(sink.write([text('x')])).rejects.toThrow('did not end within 300 ms');
+    await expect(sink.write([text('x')])).rejects.toThrow('did not finish within 300 ms');
     const grandchild = Number(await log());
     await until(async () => {
       const state = await readFile(`/proc/${grandchild}/stat`, 'utf8').catch(() => ') Z');
@@ -103,7 +103,7 @@ describe('A program that is given messages', () => {
     await sink.close();
   });
 
-  it('is run so many times at once as it is said, and no more', async () => {
+  it('runs in parallel up to the requested number of times', async () => {
     await program('alarm', `echo in >> ${folder}/log; sleep 0.3; echo out >> ${folder}/log`);
     const sink = await openSink('exec:alarm?parallel=3');
     await sink.write(Array.from({ length: 6 }, (_, i) => text(String(i))));
@@ -120,7 +120,7 @@ describe('A program that is given messages', () => {
     ['exec:a "b', 'AIOT_STREAM_URL'],
     ['exec:true?shell=true', 'AIOT_STREAM_URL'],
     ['exec:there-is-no-such-program', 'AIOT_PROGRAM_NOT_FOUND'],
-  ])('is refused as %s', async (url, code) => {
+  ])('is rejected for the address %s', async (url, code) => {
     await expect(openSink(url)).rejects.toMatchObject({ code });
   });
 });
@@ -142,10 +142,10 @@ echo "$chip $1$low" >> ${log}; trap 'echo "end $1" >> ${log}; exit' TERM
 while :; do sleep 0.05; done`,
 };
 
-describe.each([1, 2] as const)('A line of a GPIO chip, by gpioset of libgpiod %d', (version) => {
+describe.each([1, 2] as const)('a GPIO line, set by gpioset of libgpiod %d', (version) => {
   beforeEach(() => program('gpioset', gpiosets[version](join(folder, 'log'))));
 
-  it('is active while the label is the one, and let go at the end', async () => {
+  it('is active while the label matches, and is released at the end', async () => {
     const sink = await openSink('gpio://gpiochip0/17?on=walking,running');
     const levels = async () => (await log()).split('\n').filter((line) => line.startsWith('gpiochip0'));
     expect(await levels()).toEqual(['gpiochip0 17=0']);
@@ -159,7 +159,7 @@ describe.each([1, 2] as const)('A line of a GPIO chip, by gpioset of libgpiod %d
     if (version === 2) expect((await log()).trim().split('\n').at(-1)).toBe('end 17=0');
   });
 
-  it('is taken again when somebody ends the program', async () => {
+  it('is taken again if gpioset is killed', async () => {
     const sink = await openSink('gpio://gpiochip0/4?on=walking&active=low');
     await sink.write([text('walking')]);
     expect((await log()).trim().split('\n').at(-1)).toBe('gpiochip0 4=1 low');
@@ -175,7 +175,7 @@ describe.each([1, 2] as const)('A line of a GPIO chip, by gpioset of libgpiod %d
     await sink.close();
   });
 
-  it('says why it cannot be taken', async () => {
+  it('reports why it cannot be taken', async () => {
     await expect(openSink('gpio://gpiochip9/17')).rejects.toMatchObject({
       code: 'AIOT_PROGRAM_FAILED',
       retryable: true,
@@ -184,18 +184,32 @@ describe.each([1, 2] as const)('A line of a GPIO chip, by gpioset of libgpiod %d
   });
 });
 
-describe('An address of a GPIO line', () => {
+describe('the address of a GPIO line', () => {
   it.each([
     'gpio://17',
     'gpio://gpiochip0/x',
     'gpio://gpiochip0/1?on=',
     'gpio://gpiochip0/1?active=up',
     'gpio:///17',
-  ])('is refused as %s', async (url) => {
+  ])('is rejected: %s', async (url) => {
     await expect(openSink(url)).rejects.toMatchObject({ code: 'AIOT_STREAM_URL' });
   });
 
-  it('is told to need gpioset, where there is none', async () => {
+  it.each([
+    [
+      'echo "gpioset: error while loading libgpiod.so.2" >&2; echo more >&2',
+      'gpioset: error while loading libgpiod.so.2',
+    ],
+    ['', 'gpioset --version exited with 127'],
+  ])('is rejected with the reason if gpioset cannot print its version: %s', async (told, reason) => {
+    await program('gpioset', `echo "gpioset (libgpiod) v2.2.1"; ${told}\nexit 127`);
+    await expect(openSink('gpio://gpiochip0/17')).rejects.toMatchObject({
+      code: 'AIOT_PROGRAM_FAILED',
+      message: `gpio://gpiochip0/17: ${reason}`,
+    });
+  });
+
+  it('is rejected with installation advice if gpioset is missing', async () => {
     process.env.PATH = folder;
     await expect(openSink('gpio://gpiochip0/17')).rejects.toMatchObject({
       code: 'AIOT_PROGRAM_NOT_FOUND',

@@ -9,7 +9,7 @@ import { type Redis, startRedis } from '../../support/redis.js';
 
 const text = (payload: string, topic = '') => ({ topic, payload: Buffer.from(payload) });
 
-describeReal('redis', 'redis-cli sees of a sink', () => {
+describeReal('redis', 'a Redis sink, read with redis-cli', () => {
   let redis: Redis;
   beforeAll(async () => {
     redis = await startRedis();
@@ -21,7 +21,7 @@ describeReal('redis', 'redis-cli sees of a sink', () => {
     await sink.close();
   };
 
-  it('the newest message as the value of the key, for as long as it was told', async () => {
+  it('sets the key to the newest message, for the requested time', async () => {
     await written('motion:last', 'resting', 'walking');
     expect(await redis.cli('GET', 'motion:last')).toBe('walking');
     expect(await redis.cli('TTL', 'motion:last')).toBe('-1');
@@ -30,13 +30,13 @@ describeReal('redis', 'redis-cli sees of a sink', () => {
     expect(Number(await redis.cli('TTL', 'motion:last'))).toBeGreaterThan(80);
   });
 
-  it('entries of a list, of which the oldest go', async () => {
+  it('appends to a list and drops its oldest entries', async () => {
     await written('labels?as=list&length=3', 'a', 'b');
     await written('labels?as=list&length=3', 'c', 'd');
     expect(await redis.cli('LRANGE', 'labels', '0', '-1')).toBe('b\nc\nd');
   });
 
-  it('entries of a stream, in another database', async () => {
+  it('appends to a stream in another database', async () => {
     await written('log?as=stream&db=2', 'a', 'b');
     expect(await redis.cli('-n', '2', 'XLEN', 'log')).toBe('2');
     expect((await redis.cli('-n', '2', 'XRANGE', 'log', '-', '+')).split('\n').slice(1, 3)).toEqual([
@@ -45,7 +45,7 @@ describeReal('redis', 'redis-cli sees of a sink', () => {
     ]);
   });
 
-  it('bytes as they are, and keys of messages’ own', async () => {
+  it('writes bytes unchanged, under the key of each message', async () => {
     const sink = await openSink(`redis://127.0.0.1:${redis.port}/none`);
     await sink.write([{ topic: 'bytes', payload: Buffer.from([0, 255, 13, 10, 36]) }, text('x', 'other')]);
     await sink.close();
@@ -54,7 +54,7 @@ describeReal('redis', 'redis-cli sees of a sink', () => {
     expect(await redis.cli('EXISTS', 'none')).toBe('0');
   });
 
-  it('words on a channel', async () => {
+  it('publishes to a channel', async () => {
     const heard = redis.cli('--raw', 'SUBSCRIBE', 'votes').catch((error: { stdout: string }) => error.stdout);
     await delay(200);
     await written('votes?as=channel', 'walking');
@@ -63,7 +63,7 @@ describeReal('redis', 'redis-cli sees of a sink', () => {
     expect(await heard).toContain('walking');
   }, 8000);
 
-  it('nothing, where the key is of another kind: that is the message’s own', async () => {
+  it('rejects a message for a key of another type, and can retry when the server is full', async () => {
     await redis.cli('SET', 'plain', 'x');
     await expect(written('plain?as=list', 'a')).rejects.toMatchObject({
       code: 'AIOT_STREAM_MESSAGE_REFUSED',
@@ -81,15 +81,15 @@ describeReal('redis', 'redis-cli sees of a sink', () => {
     ['k?length=3', 'length'],
     ['k?as=channel&ttl=1s', 'ttl'],
     ['k?ttl=5', 'ttl'],
-  ])('nothing of the address …/%s, which is refused', async (path, word) => {
+  ])('rejects the address …/%s', async (path, word) => {
     await expect(written(path, 'a')).rejects.toMatchObject({ code: 'AIOT_STREAM_URL' });
     await expect(written(path, 'a')).rejects.toThrow(word);
   });
 
-  it('what it is, and its keys, when asked', async () => {
+  it('passes its check and lists its keys', async () => {
     const checked = await checkEndpoint(`redis://127.0.0.1:${redis.port}/motion:last`);
     expect(checked.ok).toBe(true);
-    expect(checked.results.map(({ what }) => what)).toContain('lets us in');
+    expect(checked.results.map(({ what }) => what)).toContain('login');
     expect(checked.results.at(-1)).toMatchObject({ what: 'key motion:last', detail: 'a string' });
     const admin = await openAdmin(`redis://127.0.0.1:${redis.port}`);
     const topics = await admin.topics({ listenMs: 0 });
@@ -98,8 +98,8 @@ describeReal('redis', 'redis-cli sees of a sink', () => {
   });
 });
 
-describeReal('redis', 'A small client of Redis', () => {
-  it('sets several keys in one transaction, and reads them back', async () => {
+describeReal('redis', 'the Redis client', () => {
+  it('sets several keys in one transaction and reads them back', async () => {
     const redis = await startRedis();
     try {
       const client = await openRedis(`redis://127.0.0.1:${redis.port}`);
@@ -116,7 +116,7 @@ describeReal('redis', 'A small client of Redis', () => {
     }
   });
 
-  it('fails at once while the server is gone, and goes on when it is back', async () => {
+  it('fails at once while the server is down, and recovers when it returns', async () => {
     const redis = await startRedis();
     try {
       const states: string[] = [];
@@ -143,7 +143,7 @@ describeReal('redis', 'A small client of Redis', () => {
     }
   }, 20_000);
 
-  it('says so where nobody listens', async () => {
+  it('reports an unreachable server', async () => {
     await expect(openRedis('redis://127.0.0.1:1')).rejects.toMatchObject({
       code: 'AIOT_BROKER_UNREACHABLE',
       retryable: true,
@@ -172,7 +172,7 @@ describeReal('redis', 'Redis with TLS and a password', () => {
   const open = (who: string, options = {}) =>
     openSink(`rediss://${who}127.0.0.1:${redis.port}/k?as=value`, { ca, ...options });
 
-  it('takes what we write, as redis-cli reads it over TLS', async () => {
+  it('accepts writes that redis-cli reads over TLS', async () => {
     for (const [index, sink] of [await open(':s3cret@'), await open('', { password: 's3cret' })].entries()) {
       await sink.write([text(`walking ${index}`)]);
       await sink.close();
@@ -180,7 +180,7 @@ describeReal('redis', 'Redis with TLS and a password', () => {
     }
   });
 
-  it('refuses no password and a wrong one, and neither is repeated', async () => {
+  it('rejects a missing or wrong password without repeating it', async () => {
     await expect(open('')).rejects.toMatchObject({ code: 'AIOT_BROKER_REFUSED' });
     const wrong = open(':wr0ng@');
     await expect(wrong).rejects.toMatchObject({ code: 'AIOT_BROKER_REFUSED' });
@@ -197,7 +197,7 @@ describeReal('redis', 'Redis with TLS and a password', () => {
     expect(checked.results.at(-2)).toMatchObject({ what: 'TLS', state: 'failed' });
   });
 
-  it('is asked in plain by mistake, and that is told', async () => {
+  it('fails for a connection without TLS', async () => {
     const plain = openSink(`redis://127.0.0.1:${redis.port}/k`, { connectTimeoutMs: 2000 });
     await expect(plain).rejects.toMatchObject({ code: 'AIOT_BROKER_UNREACHABLE' });
   });

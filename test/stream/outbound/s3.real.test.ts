@@ -34,7 +34,7 @@ function common(start: () => Promise<S3Server>) {
     return found;
   }
 
-  it('takes an object for each message, numbered behind those that are there after a restart', async () => {
+  it('stores one object per message, and continues the numbering after a restart', async () => {
     const one = await open('bucket/faces/face{n}.png');
     await one.write([png(0), png(1), png(2)].map((each) => message(each)));
     await one.close();
@@ -53,7 +53,7 @@ function common(start: () => Promise<S3Server>) {
     }
   });
 
-  it('never replaces an object that somebody else made meanwhile', async () => {
+  it('never overwrites an object that another sink created', async () => {
     const [one, two] = [await open('bucket/race/{n}'), await open('bucket/race/{n}')];
     await Promise.all([one.write([message('a'), message('b')]), two.write([message('c'), message('d')])]);
     await one.close();
@@ -62,7 +62,7 @@ function common(start: () => Promise<S3Server>) {
     expect(found.sort()).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('has keys with any character, from topic, key and time', async () => {
+  it('accepts any character in keys made from topic, key and time', async () => {
     const sink = await open('bucket/any/{time:YYYY-MM-DD}/{topic}/{key} (1).json');
     await sink.write([{ ...message('{"x":1}', "a+b/ü & <c>/100%'s"), key: Buffer.from('k=1;~') }]);
     await sink.close();
@@ -74,14 +74,14 @@ function common(start: () => Promise<S3Server>) {
     });
   });
 
-  it('keeps the last of several for one key', async () => {
+  it('keeps the last of several messages for one key', async () => {
     const sink = await open('bucket/latest/{topic}');
     await sink.write(Array.from({ length: 20 }, (_, i) => message(String(i))));
     await sink.close();
     expect((await objects('latest/'))['latest/faces']?.payload.toString()).toBe('19');
   });
 
-  it('says when there is no such bucket', async () => {
+  it('reports a missing bucket', async () => {
     await expect(open('nowhere/face{n}.png')).rejects.toMatchObject({
       code: 'AIOT_STREAM_REFUSED',
       message: expect.stringContaining('NoSuchBucket'),
@@ -90,14 +90,14 @@ function common(start: () => Promise<S3Server>) {
   return { server: () => server, open, objects };
 }
 
-describeReal('streams', "moto's S3", () => {
+describeReal('streams', 'the S3 server of moto', () => {
   common(startMoto);
 });
 
 describeReal('versitygw', 'an S3 server that checks signatures', () => {
   const { server, open, objects } = common(startVersitygw);
 
-  it('lists more than one page', async () => {
+  it('lists more than one page of objects', async () => {
     const sink = await open('bucket/many/{n:5}');
     await sink.write(Array.from({ length: 1_030 }, (_, i) => message(String(i))));
     await sink.close();
@@ -108,7 +108,7 @@ describeReal('versitygw', 'an S3 server that checks signatures', () => {
     expect((await objects('many/01030'))['many/01030']?.payload.toString()).toBe('next');
   }, 60_000);
 
-  it('is tried without a trace, and tells what it holds', async () => {
+  it('is checked without leaving objects behind, and lists its contents', async () => {
     await (await open('bucket/trial/a')).write([message('abc')]);
     const keys = { username: server().accessKey, password: server().secretKey };
     const admin = await openAdmin(`s3://bucket/trial/{n}?endpoint=${server().url}`, keys);
@@ -117,14 +117,14 @@ describeReal('versitygw', 'an S3 server that checks signatures', () => {
       'list ok',
       'write ok',
       'read ok',
-      expect.stringMatching(/^never replaces (ok|no)$/),
+      expect.stringMatching(/^objects are never overwritten (ok|no)$/),
       'delete ok',
     ]);
     expect(await admin.topics({ listenMs: 0 })).toMatchObject([{ topic: 'trial/', messages: 1, bytes: 3 }]);
     await admin.close();
   });
 
-  it('lets nobody in with a wrong secret, and the secret is in no error', async () => {
+  it('rejects a wrong secret, and no error contains it', async () => {
     const failed = await openSink(`s3://bucket/{n}?endpoint=${server().url}`, {
       username: server().accessKey,
       password: 'wrong-secret',
@@ -136,7 +136,7 @@ describeReal('versitygw', 'an S3 server that checks signatures', () => {
     expect(JSON.stringify(failed) + (failed as Error).message).not.toContain('wrong-secret');
   });
 
-  it('stores each object as it was, and under its number once, though it is killed again and again', async () => {
+  it('stores each object unchanged and under one number, though it is killed repeatedly', async () => {
     const sink = await open('bucket/faults/face{n}.png');
     let done = false;
     const faults = (async () => {

@@ -41,8 +41,8 @@ function inferenceBox() {
   };
 }
 
-describeReal('kafka', 'Kafka in front of an inference box', () => {
-  it('is the sidecar: every record gets its answer, though the box goes away again and again', async () => {
+describeReal('kafka', 'a bridge from Kafka to an inference server', () => {
+  it('returns a reply for every record, though the server is killed repeatedly', async () => {
     const kafka = await startKafka();
     const box = inferenceBox();
     await box.start();

@@ -29,8 +29,8 @@ async function box(
   return { ...server, heard, url: `tcp://127.0.0.1:${server.port}` };
 }
 
-describe('a TCP far side', () => {
-  it('gets one message a connection, in order, and its answers are read', async () => {
+describe('a TCP destination', () => {
+  it('gets one message per connection, in order, and its replies are read', async () => {
     const { url, heard } = await box();
     const replies: string[] = [];
     const sink = await openSink(url, {
@@ -45,7 +45,7 @@ describe('a TCP far side', () => {
     ]);
   });
 
-  it('gets a message again that it did not answer, and none twice that it did', async () => {
+  it('gets a message again only if it did not reply', async () => {
     let times = 0;
     const { url, heard } = await box((text) => (text === 'b' && ++times < 3 ? undefined : 'ok'));
     const sink = await openSink(url);
@@ -54,7 +54,7 @@ describe('a TCP far side', () => {
     expect(heard).toEqual(['a', 'b', 'b', 'b', 'c']);
   });
 
-  it('may come up later than its messages', async () => {
+  it('may become reachable after its messages are written', async () => {
     const held = await startTcp(() => {});
     await held.stop();
     const sink = await openSink(`tcp://127.0.0.1:${held.port}`);
@@ -66,7 +66,7 @@ describe('a TCP far side', () => {
     await sink.close();
   });
 
-  it('that is not there is told of, as something that may pass', async () => {
+  it('is reported as a retryable error if it is unreachable', async () => {
     const gone = await startTcp(() => {});
     await gone.stop();
     const sink = await openSink(`tcp://127.0.0.1:${gone.port}`);
@@ -78,17 +78,17 @@ describe('a TCP far side', () => {
     await sink.close();
   });
 
-  it('that never answers is given up after the time that was said', async () => {
+  it('times out after the requested wait if it never replies', async () => {
     const server = await startTcp(() => {});
     ending.push(server.stop);
     const sink = await openSink(`tcp://127.0.0.1:${server.port}?wait=30ms`);
     await expect(sink.write([message('x')])).rejects.toMatchObject({
-      message: expect.stringContaining('no answer within 30 ms'),
+      message: expect.stringContaining('no response within 30 ms'),
     });
     await sink.close();
   });
 
-  it('may answer in lines, at the end, or not at all', async () => {
+  it('may reply in lines, at the end, or not at all', async () => {
     const server = await startTcp((socket) => {
       let text = '';
       socket.on('data', (data) => {
@@ -109,7 +109,7 @@ describe('a TCP far side', () => {
     expect(answers).toEqual(['first half, second\n', 'first half, second\n', '']);
   });
 
-  it('has its answers written elsewhere before the message counts as arrived', async () => {
+  it('has its replies stored elsewhere before a message counts as delivered', async () => {
     const { url } = await box((text) => `got ${text}`);
     const file = join(tmpdir(), `aiot-replies-${process.pid}.log`);
     ending.push(() => rm(file, { force: true }));
@@ -124,7 +124,7 @@ describe('a TCP far side', () => {
     'tcp://127.0.0.1:1/path',
     'tcp://127.0.0.1:70000',
     'tcp://127.0.0.1:1?reply=maybe',
-  ])('is refused as %s', async (url) => {
+  ])('is rejected: %s', async (url) => {
     await expect(openSink(url)).rejects.toMatchObject({ code: 'AIOT_STREAM_URL' });
   });
 });

@@ -24,7 +24,7 @@ const message = (payload: Buffer | string, topic = 'plant/alert') => ({
 });
 
 describe('a Telegram bot', () => {
-  it('sends text as text', async () => {
+  it('sends text messages, cut to 4096 characters', async () => {
     const { url, heard } = await bot();
     const sink = await openSink(`telegram://${token}@api.telegram.org/-1001?silent&format=html&base=${url}`);
     await sink.write([message('alert: hall\0'), message('x'.repeat(5000))]);
@@ -41,7 +41,7 @@ describe('a Telegram bot', () => {
     expect(JSON.parse(heard[1]!.body.toString()).text).toHaveLength(4096);
   });
 
-  it('sends a picture as a photo with its bytes', async () => {
+  it('sends a picture as a photo with its original bytes', async () => {
     const { url, heard } = await bot();
     const sink = await openSink(`telegram:///@plant?base=${url}`, { token });
     await sink.write([message(png, 'faces')]);
@@ -58,7 +58,7 @@ describe('a Telegram bot', () => {
     expect(Buffer.from(await photo.arrayBuffer())).toEqual(png);
   });
 
-  it('waits as long as Telegram says', async () => {
+  it('waits as long as Telegram requests', async () => {
     const { url, heard } = await bot({ status: 429, body: { ok: false, parameters: { retry_after: 1 } } });
     const start = Date.now();
     const sink = await openSink(`telegram://${token}@/1?base=${url}`);
@@ -68,7 +68,7 @@ describe('a Telegram bot', () => {
     expect(heard.length).toBe(2);
   });
 
-  it('says what Telegram says, and never the token', async () => {
+  it('reports Telegram’s error without the token', async () => {
     const { url } = await bot(
       { status: 400, body: { ok: false, description: 'Bad Request: chat not found' } },
       { status: 401, body: { ok: false, description: 'Unauthorized' } },
@@ -89,10 +89,10 @@ describe('a Telegram bot', () => {
 
   it.each([
     ['no token', 'telegram:///1'],
-    ['a token that is none', 'telegram://abc@/1'],
+    ['an invalid token', 'telegram://abc@/1'],
     ['no chat', `telegram://${token}@api.telegram.org/`],
     ['an unknown setting', `telegram://${token}@/1?loud`],
-  ])('is refused with %s', async (_, url) => {
+  ])('is rejected with %s', async (_, url) => {
     const error = await openSink(url).catch((reason: unknown) => reason as Error);
     expect(error).toMatchObject({ code: 'AIOT_STREAM_URL' });
     expect((error as Error).message).not.toContain('AA-bb');

@@ -10,8 +10,8 @@ afterEach(async () => {
   for (const end of ending.splice(0).reverse()) await end();
 });
 
-describeReal('streams', 'the signatures of PyPI’s standardwebhooks', () => {
-  it('are found right in what is POSTed, and wrong when a byte is another', async () => {
+describeReal('streams', 'signatures of the standardwebhooks package from PyPI', () => {
+  it('verify our POSTs, and fail if a byte changes', async () => {
     const server = await startHttp((_, response) => response.writeHead(200).end());
     ending.push(server.stop);
     const sink = await openSink(server.url, { secret });
@@ -35,7 +35,7 @@ except Exception as error:
     expect(stdout, stderr).toBe('81.5\nWebhookVerificationError\n');
   });
 
-  it('are taken by our server, and others refused', async () => {
+  it('are accepted by our server, which rejects others', async () => {
     const source = await openSource('http://127.0.0.1:0/hook', { secret });
     ending.push(() => source.close());
     const script = `

@@ -26,7 +26,7 @@ export function startBridge(words: readonly string[], environment: Record<string
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (chunk: Buffer) => {
       output += chunk;
-      if (output.includes('bridging;')) bridging();
+      if (output.includes('Bridging ')) bridging();
     });
   }
   return {

@@ -18,7 +18,7 @@ afterAll(() => rm(folder, { recursive: true }));
 const lines = (...payloads: unknown[]) =>
   payloads.map((payload, n) => JSON.stringify({ topic: `t/${n}`, time: n, payload })).join('\n');
 
-test('stream bridge carries a file into another, and ends with it', async () => {
+test('stream bridge filters and maps a file into another, and ends with it', async () => {
   const [from, to] = [join(folder, 'in.ndjson'), join(folder, 'out.ndjson')];
   await writeFile(from, lines({ a: 1 }, { a: 2 }, { a: 3 }));
   const { code, json } = await runCli([
@@ -47,18 +47,18 @@ test('stream bridge carries a file into another, and ends with it', async () => 
 test.each<[string[], number, string]>([
   [['mqtt://h/a', 's4://x'], 2, 'to.0: s4: cannot be written to'],
   [['file:x', 'file:y', '--map', 'a +'], 2, 'map: a +: Unexpected end'],
-  [['file:x', 'file:y', '--spool-limit', '1GB'], 2, 'expected --spool beside --spool-limit'],
-  [['file:x', 'file:y', '--exactly-once'], 2, 'expected --dedupe beside --exactly-once'],
+  [['file:x', 'file:y', '--spool-limit', '1GB'], 2, '--spool-limit also needs --spool'],
+  [['file:x', 'file:y', '--exactly-once'], 2, '--exactly-once also needs --dedupe'],
   [['file:x', 'file:y', '--header', 'x'], 2, 'expected NAME=EXPRESSION'],
   [['file:x', 'file:y', '--decode', 'morse'], 2, 'decode: expected one of auto'],
-  [['file:x', 'file:y', '--each'], 2, 'expected a map beside it'],
+  [['file:x', 'file:y', '--each'], 2, 'expected a map in the same entry'],
   [['file:/nowhere/x.ndjson', 'file:y', '--dry-run'], 2, '--install'],
   [
     ['mqtt://u:pa55wort@h/a', 'file:y', '--install', '--dry-run'],
     2,
     'expected an address without a password',
   ],
-])('stream bridge refuses %j', async (words, code, message) => {
+])('stream bridge rejects %j', async (words, code, message) => {
   const result = await runCli(['stream', 'bridge', ...words]);
   expect(result.code).toBe(code);
   expect(result.stderr.replaceAll(/\s+/g, ' ')).toContain(message);
@@ -73,7 +73,7 @@ test.each<[string[], string]>([
   [['file:x', 'tcp://h:1?replyTo=mqtt%3A%2F%2Fu%3Apa55wort%40k/b'], 'aiot stream login mqtt://k'],
   [['camera:rtsp://u:pa55wort@h/1', 'file:y'], 'route file'],
   [['file:x', 'file:y', '--dead-letter', 'mqtt://u:pa55wort@h/d'], 'aiot stream login mqtt://h'],
-])('no secret of an address gets into a service: %j', async (words, next) => {
+])('stream bridge --install rejects an address that contains a secret: %j', async (words, next) => {
   const result = await runCli(['stream', 'bridge', ...words, '--install', '--dry-run']);
   expect(result.code).toBe(2);
   const told = result.stderr.replaceAll(/\s+/g, ' ');
@@ -95,18 +95,18 @@ test('stream route list shows no credentials', async () => {
   });
 });
 
-test('what is no message line is told of with what to do, and a file by its name', async () => {
+test('suggests ?format=lines for invalid message lines, and reports a file sink by its name', async () => {
   const file = join(folder, 'plain.txt');
   await writeFile(file, 'x\n');
   const wrong = await runCli(['stream', 'bridge', `file:${file}`, `file:${join(folder, 'never.ndjson')}`]);
   expect(wrong.stderr.replaceAll(/\s+/g, ' ')).toContain('?format=lines');
-  expect(() => fromLine('x', 'stdin:', 1)).toThrow('stdin:1: expected one JSON object a line');
+  expect(() => fromLine('x', 'stdin:', 1)).toThrow('stdin:1: expected one JSON object per line');
   const to = join(folder, 'named.ndjson');
-  const published = await runCli(['stream', 'pub', `file:${to}`, 'x', '--count', '2', '--json']);
+  const published = await runCli(['stream', 'publish', `file:${to}`, 'x', '--count', '2', '--json']);
   expect(published.json).toMatchObject({ url: `file:${to}`, messages: 2 });
 });
 
-test('stream bridge --install --dry-run shows a unit that systemd takes', async () => {
+test('stream bridge --install --dry-run prints a valid systemd unit', async () => {
   const url = 'mqtt://h/a/%23?clientId=b1&clean=false';
   const shown = await runCli([
     'stream',
@@ -138,7 +138,7 @@ test('stream bridge --install --dry-run shows a unit that systemd takes', async 
   expect(unit).not.toContain('--install');
 });
 
-test('stream route run: variables, several routes, --only, and the state in a file', async () => {
+test('stream route run supports variables, several routes, --only and a status file', async () => {
   const file = join(folder, 'run.yaml');
   await writeFile(join(folder, 'a.ndjson'), lines({ a: 1 }));
   await writeFile(
@@ -165,11 +165,11 @@ test('stream route run: variables, several routes, --only, and the state in a fi
   expect(await readFile(join(folder, 'one.ndjson'), 'utf8')).toContain('"a":1');
   expect(JSON.parse(await readFile(states, 'utf8')).routes[0].name).toBe('one');
   const unknown = await runCli(['stream', 'route', 'run', file, '--set', 'IN=a.ndjson', '--only', 'three']);
-  expect(unknown.stderr).toContain('there is no route three');
+  expect(unknown.stderr).toContain('route three does not exist');
   expect((await runCli(['stream', 'route', 'test', file, '--set', 'IN=x'])).code).toBe(0);
 });
 
-test('stream route test: exit code 6, and what differs', async () => {
+test('stream route test exits with 6 and shows the differences', async () => {
   const file = join(folder, 'fails.yaml');
   await writeFile(
     file,
@@ -205,11 +205,11 @@ test.each([
   ['routes:\n  a: {from: file:x, to: file:y, batch: {messages: 0}}', 'routes.a.batch.messages'],
   ['routes:\n  a: {from: file:x, to: file:y, spool: {path: s, limit: 5}}', 'routes.a.spool.limit'],
   ['routes:\n  a: {from: file:x, to: file:y, dedupe: {key: a, window: 5}}', 'routes.a.dedupe.window'],
-  ['routes:\n  a: {from: file:x, to: file:y, through: nothing}', 'there is no processor nothing'],
+  ['routes:\n  a: {from: file:x, to: file:y, through: nothing}', 'unknown processor nothing'],
   ['routes:\n  a: {from: file:x, to: file:y, colour: red}', 'r.yaml:2:33: routes.a.colour: unknown field'],
   // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of a file of routes
   ['routes:\n  a: {from: "file:${GONE}", to: file:y}', 'the variable GONE has no value'],
-])('a file with %j is refused with its place', (yaml, message) => {
+])('a route file with %j is rejected with the position of the error', (yaml, message) => {
   expect(() => parseRoutes(yaml, 'r.yaml')).toThrow(message);
 });
 
@@ -222,7 +222,7 @@ test.each([
   ['mqtt://m', 'a/b', 'mqtt://h', 'a/b'],
   ['mqtt://m', 'a.b', 'kafka://h', 'a.b'],
   ['file:x', 'a/b', 'mqtt://h', 'a/b'],
-])('at %s the topic %s of %s is "%s"', (url, topic, source, expected) => {
+])('at %s, the topic %s from %s becomes "%s"', (url, topic, source, expected) => {
   expect(topicAt(url)({ topic, source })).toBe(expected);
 });
 
@@ -241,7 +241,7 @@ const state: RouteState = {
   pending: 2,
 };
 
-test('states are lines for people: at once what is lost and found, now and then how far it is', () => {
+test('states are printed as lines: losses and recoveries at once, progress periodically', () => {
   const told: string[] = [];
   let now = 0;
   const report = createReporter(
@@ -260,16 +260,16 @@ test('states are lines for people: at once what is lost and found, now and then 
   now = 2000;
   report([{ ...state, received: 2008, skipped: 1, lastError: 'why' }]);
   expect(told).toEqual([
-    'r: kafka://b: gone\\x1b[2J; trying again',
-    'r: kafka://b: back',
-    'r: spool: no room; going on',
+    'r: kafka://b: gone\\x1b[2J; retrying',
+    'r: kafka://b: connected again',
+    'r: spool: no room; continuing',
     'r: spool: can be written again',
     'r: skipped a message: why',
-    'r: 2,008 messages in, 5 out, 2 waiting, 2 in the spool, 1 not wanted, 1 skipped, 1,004/s',
+    'r: 2,008 messages in, 5 out, 2 waiting, 2 in the spool, 1 filtered, 1 skipped, 1,004/s',
   ]);
 });
 
-test('and JSON and metrics on a port of this machine', async () => {
+test('states are served as JSON and metrics on a local port', async () => {
   const shown = await showStates('0');
   shown.update([state]);
   const get = async (path: string) => (await fetch(`http://127.0.0.1:${shown.port}${path}`)).text();

@@ -100,7 +100,7 @@ const restFlow = [
 
 const imported = (nodes: unknown[]) => importFlow(parseFlow(JSON.stringify(nodes), 'flow.json'));
 
-test('MQTT to Kafka: the sink names the topic, so the renaming of topics is not needed', () => {
+test('imports MQTT to Kafka without topic renaming if the sink names the topic', () => {
   expect(imported(kafkaFlow)).toEqual({
     routes: {
       'mqtt-to-kafka': {
@@ -108,19 +108,19 @@ test('MQTT to Kafka: the sink names the topic, so the renaming of topics is not 
         to: 'kafka://kafka:9092/broker_message',
       },
     },
-    leftOut: [{ node: 'debug "seen" (d)', reason: 'aiot stream tail shows what comes' }],
+    leftOut: [{ node: 'debug "seen" (d)', reason: 'use aiot stream tail to show messages' }],
     notes: [],
   });
 });
 
-test('without a topic at the sink, the renaming is the topic', () => {
+test('imports topic renaming if the sink names no topic', () => {
   const nodes = kafkaFlow.map((node) => (node.type === 'Kafka Producer' ? { ...node, topic: '' } : node));
   const { topic } = imported(nodes).routes['mqtt-to-kafka'] ?? {};
   expect(topic).toContain('$replace($topic, "iotkit/alert", "broker_message")');
   expect(topic?.match(/\$replace/g)).toHaveLength(5);
 });
 
-test('MQTT to REST: a constant body is the map', () => {
+test('imports MQTT to REST with a constant body as the map', () => {
   const { routes, leftOut } = imported(restFlow);
   expect(routes).toEqual({
     'mqtt-to-rest': {
@@ -132,7 +132,7 @@ test('MQTT to REST: a constant body is the map', () => {
   expect(leftOut.map(({ node }) => node)).toEqual(['debug (d)']);
 });
 
-test('the outputs of a switch are conditions, and a link is a wire', () => {
+test('imports switch outputs as conditions and links as wires', () => {
   const { routes } = imported([
     broker,
     mqttIn('a', [['s']]),
@@ -158,7 +158,7 @@ test('the outputs of a switch are conditions, and a link is a wire', () => {
   ]);
 });
 
-test('names each node that has no place in a route, with the reason', () => {
+test('names each node that does not fit in a route, with the reason', () => {
   const { routes, leftOut } = imported([
     broker,
     mqttIn('a', [['f', 'c', 'g']]),
@@ -176,14 +176,14 @@ test('names each node that has no place in a route, with the reason', () => {
   ]);
   expect(Object.keys(routes)).toHaveLength(1);
   expect(leftOut.map(({ node, reason }) => `${node}: ${reason}`)).toEqual([
-    'function "magic" (f): a route has no function; the ways through it are left out',
-    'change "ctx" (c): set flow.n: a route has no context',
-    'http request "ask" (g): it asks with GET; a sink posts',
+    'function "magic" (f): routes do not support function; paths through it are left out',
+    'change "ctx" (c): set flow.n: routes do not support context',
+    'http request "ask" (g): it sends GET requests; a sink sends POST only',
     'mqtt in (off): it is disabled',
   ]);
 });
 
-test('the command writes a file that stream route list and test take', async () => {
+test('writes a file that stream route list and test accept', async () => {
   const flow = join(folder, 'flow.json');
   const out = join(folder, 'routes.yaml');
   await writeFile(flow, JSON.stringify(restFlow));
@@ -192,15 +192,17 @@ test('the command writes a file that stream route list and test take', async () 
   expect(made.stdout).toContain('mqtt-to-rest');
   expect(await readFile(out, 'utf8')).toContain('from: mqtt://iot.example:1883/iotkit/alert?qos=2');
   expect((await runCli(['stream', 'route', 'list', out])).stdout).toContain('http://camunda:8080');
-  expect((await runCli(['stream', 'route', 'test', out])).stdout).toContain('without a case: mqtt-to-rest');
+  expect((await runCli(['stream', 'route', 'test', out])).stdout).toContain(
+    'without a test case: mqtt-to-rest',
+  );
 });
 
 test.each([
   ['{}', 'expected a Node-RED flow'],
   ['[{"id": 1}]', 'expected a Node-RED flow: 0.id'],
   ['no', 'a list in JSON'],
-  ['[{"id":"d","type":"debug","wires":[]}]', 'no way from an input to an output was found: debug (d)'],
-])('refuses %s', async (content, message) => {
+  ['[{"id":"d","type":"debug","wires":[]}]', 'no path from an input to an output was found: debug (d)'],
+])('rejects %s', async (content, message) => {
   const flow = join(folder, 'bad.json');
   await writeFile(flow, content);
   const { code, stderr } = await runCli(['stream', 'route', 'import', flow]);
@@ -209,7 +211,7 @@ test.each([
 });
 
 /** Messages as OpenMQTTGateway's documentation has them. */
-test('the preset for OpenMQTTGateway: what its radios hear, by device', async () => {
+test('the OpenMQTTGateway preset routes radio messages by device', async () => {
   const out = join(folder, 'omg.yaml');
   await runCli([
     'stream',

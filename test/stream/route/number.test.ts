@@ -7,7 +7,7 @@ describe('through: number', () => {
   it.each([
     [{}, ['1', '2', '3']],
     [{ from: 100 }, ['100', '101', '102']],
-  ])('with %o numbers messages as they come', async (settings, expected) => {
+  ])('numbers messages in order with %o', async (settings, expected) => {
     const { process } = await openNumber(settings, {});
     const numbers: unknown[] = [];
     for (let i = 0; i < 3; i++) {
@@ -25,7 +25,7 @@ describe('through: number', () => {
     expect(numbers).toEqual(expected);
   });
 
-  it.each([[{ from: 'one' }], [{ from: 1.5 }], [{ start: 1 }]])('refuses %o', async (settings) => {
+  it.each([[{ from: 'one' }], [{ from: 1.5 }], [{ start: 1 }]])('rejects %o', async (settings) => {
     await expect(openNumber(settings, {})).rejects.toMatchObject({ code: 'AIOT_ROUTE_INVALID' });
   });
 });

@@ -51,7 +51,7 @@ function start(
 
 const json = (value: unknown) => ({ payload: Buffer.from(JSON.stringify(value)) });
 
-test('carries messages byte for byte, in their order, and acknowledges them after the sink has them', async () => {
+test('carries a message byte for byte, and acknowledges it after the sink has stored it', async () => {
   const { source, sink, end } = start({});
   let acked = -1;
   sink.before = async () => {
@@ -89,17 +89,17 @@ test.each<
 >([
   ['where', { where: 'a > 1' }, [json({ a: 1 }), json({ a: 2 })], [{ payload: '{"a":2}' }]],
   ['map to an object', { map: '{"x": a + 1}' }, [json({ a: 1 })], [{ payload: '{"x":2}' }]],
-  ['map to a text', { map: '"t=" & $string(a)' }, [json({ a: 1 })], [{ payload: 't=1' }]],
-  ['map that gives nothing', { map: 'b' }, [json({ a: 1 })], []],
+  ['map to text', { map: '"t=" & $string(a)' }, [json({ a: 1 })], [{ payload: 't=1' }]],
+  ['map without a result', { map: 'b' }, [json({ a: 1 })], []],
   [
-    'map to several',
+    'map to several messages',
     { map: 'a', each: true },
     [json({ a: [1, 'x', { b: 2 }] })],
     [{ payload: '1' }, { payload: 'x' }, { payload: '{"b":2}' }],
   ],
   ['an array without each', { map: 'a' }, [json({ a: [1, 2] })], [{ payload: '[1,2]' }]],
   [
-    'a constant',
+    'map to a constant',
     { map: '{"variables": {"rnr": {"value": "123", "type": "long"}}}' },
     [{ payload: Buffer.from('alert: hall\0') }],
     [{ payload: '{"variables":{"rnr":{"value":"123","type":"long"}}}' }],
@@ -129,12 +129,12 @@ test.each<
     ],
   ],
   [
-    'an expression for the library',
+    'an expression that needs the library',
     { where: '$count($map([a], function($v) { $v })) = 1', map: '$map([a], function($v) { $v * 2 })' },
     [json({ a: 21 })],
     [{ payload: '42' }],
   ],
-])('%s', async (_, fields, given, expected) => {
+])('transforms messages: %s', async (_, fields, given, expected) => {
   const { source, sink, end } = start(fields);
   source.give(...given);
   source.end();
@@ -172,7 +172,7 @@ test('waits for every sink before it acknowledges', async () => {
   expect(source.acked).toEqual(['1']);
 });
 
-test('tries again until the sink has it, in the same order, and shows that it does', async () => {
+test('retries in order until the sink accepts, and shows the failure in its state', async () => {
   const { source, sink, end, seen } = start({ batch: { messages: 2 } });
   let failures = 3;
   sink.before = () => {
@@ -189,7 +189,7 @@ test('tries again until the sink has it, in the same order, and shows that it do
   expect(routes[0]?.retries).toBeGreaterThanOrEqual(3);
 });
 
-test('holds the source up when the sink does not take anything', async () => {
+test('pauses the source while the sink does not accept messages', async () => {
   const { source, sink, seen, stop, end } = start({ batch: { messages: 10 } });
   sink.before = () => new Promise(() => {});
   for (let n = 0; n < 40; n++)
@@ -203,7 +203,7 @@ test('holds the source up when the sink does not take anything', async () => {
   expect(source.acked).toEqual([]);
 });
 
-test('writes what was read when it is stopped, and reads nothing more', async () => {
+test('writes pending messages when stopped, and reads no more', async () => {
   const { source, sink, stop, end } = start({});
   let release: (() => void) | undefined;
   sink.before = () =>
@@ -226,7 +226,7 @@ const refused = () => new AiotError('AIOT_BROKER_REFUSED', 'not allowed');
 test.each<[string, Record<string, unknown>, Partial<RouteState>, string[]]>([
   ['skip', { onError: 'skip' }, { skipped: 1, deadLettered: 0 }, []],
   ['dead-letter', { onError: { 'dead-letter': 'mqtt://dead' } }, { skipped: 0, deadLettered: 1 }, ['bad']],
-])('%s: a message that the sink refuses holds nothing up', async (_, fields, counts, dead) => {
+])('%s: a message rejected by the sink does not block others', async (_, fields, counts, dead) => {
   const letters = fakeSink('mqtt://dead');
   const out = fakeSink();
   out.before = (messages) => {
@@ -256,7 +256,7 @@ test.each<[string, Record<string, unknown>, Partial<RouteState>, string[]]>([
 test.each<[string, Record<string, unknown>]>([
   ['skip', { onError: 'skip' }],
   ['dead-letter', { onError: { 'dead-letter': 'mqtt://dead' } }],
-])('%s: so does one that an expression cannot be computed for', async (policy, fields) => {
+])('%s: a message that an expression fails on does not block others', async (policy, fields) => {
   const letters = fakeSink('mqtt://dead');
   const { source, sink, end } = start(
     { map: 'a + 1', to: 'mqtt://out', ...fields },
@@ -270,7 +270,7 @@ test.each<[string, Record<string, unknown>]>([
   expect(letters.payloads()).toEqual(policy === 'skip' ? [] : ['{"a":"x"}']);
 });
 
-test('retry: such a message ends the route before anything of it is acknowledged', async () => {
+test('retry: a message that an expression fails on ends the route unacknowledged', async () => {
   const { source, sink, end } = start({ map: 'a + 1' });
   source.give(json({ a: 1 }), json({ a: 'x' }), json({ a: 3 }));
   await expect(end).rejects.toMatchObject({ code: 'AIOT_ROUTE_MESSAGE' });
@@ -278,7 +278,7 @@ test('retry: such a message ends the route before anything of it is acknowledged
   expect(source.acked).toEqual(['{"a":1}']);
 });
 
-test('opens a source anew that breaks, and goes on', async () => {
+test('reopens a source that fails, and continues', async () => {
   const first = fakeSource();
   const second = fakeSource();
   const sources = [first, second];
@@ -296,7 +296,7 @@ test('opens a source anew that breaks, and goes on', async () => {
   expect(first.closed).toBe(true);
 });
 
-test('sends one of each dedupe key within its window, and acknowledges the others when that one has arrived', async () => {
+test('sends one message per dedupe key and window, then acknowledges its duplicates', async () => {
   const { source, sink, end, seen } = start({ dedupe: { key: 'id', window: '1m' } });
   let release = () => {};
   sink.before = () =>
@@ -315,7 +315,7 @@ test('sends one of each dedupe key within its window, and acknowledges the other
   expect(routes[0]?.duplicates).toBe(1);
 });
 
-test('exactlyOnce: asks the sink what it has at the start, and after a write that failed and arrived', async () => {
+test('exactlyOnce: asks the sink for stored messages at start and after a failed write', async () => {
   const sink = fakeSink('kafka://k');
   sink.recent = async function* () {
     yield sink.written.map((message) => ({ time: 0, source: '', ...message }));
@@ -359,7 +359,7 @@ function forgetfulLog(keeps: OutgoingMessage[] = []): FakeSink & { lose: boolean
   return sink;
 }
 
-test('exactlyOnce: what went into a spool after a write that arrived is not written again', async () => {
+test('exactlyOnce: does not rewrite spooled messages after a write whose response was lost', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
   stops.push(() => rm(folder, { recursive: true }));
   const sink = forgetfulLog();
@@ -376,32 +376,29 @@ test('exactlyOnce: what went into a spool after a write that arrived is not writ
 test.each([
   ['a minute ago', Date.now() - 60_000],
   ['last year', Date.now() - 3.2e10],
-])(
-  'exactlyOnce: what a killed run had written of messages of %s is not written again',
-  async (_when, time) => {
-    const old = (id: string) => ({ ...json({ id }), time });
-    const before = ['1', '2', '3'].map((id) => ({
-      ...old(id),
-      topic: 'x',
-      headers: [['aiot-dedupe', id]] as [string, string][],
-    }));
-    const sink = forgetfulLog(before);
-    const fields = { dedupe: { key: 'id', exactlyOnce: true }, batch: { messages: 2 } };
-    const { source, end } = start(fields, { 'kafka://k/x': sink });
-    source.give(old('1'), old('2'), old('3'), old('4'), old('5'));
-    source.end();
-    await end;
-    expect(sink.payloads()).toEqual(['1', '2', '3', '4', '5'].map((id) => `{"id":"${id}"}`));
-    expect(source.acked).toHaveLength(5);
-  },
-);
+])('exactlyOnce: does not rewrite messages from %s that a killed run had written', async (_when, time) => {
+  const old = (id: string) => ({ ...json({ id }), time });
+  const before = ['1', '2', '3'].map((id) => ({
+    ...old(id),
+    topic: 'x',
+    headers: [['aiot-dedupe', id]] as [string, string][],
+  }));
+  const sink = forgetfulLog(before);
+  const fields = { dedupe: { key: 'id', exactlyOnce: true }, batch: { messages: 2 } };
+  const { source, end } = start(fields, { 'kafka://k/x': sink });
+  source.give(old('1'), old('2'), old('3'), old('4'), old('5'));
+  source.end();
+  await end;
+  expect(sink.payloads()).toEqual(['1', '2', '3', '4', '5'].map((id) => `{"id":"${id}"}`));
+  expect(source.acked).toHaveLength(5);
+});
 
-test('exactlyOnce is refused for a sink that cannot be asked', async () => {
+test('exactlyOnce: is rejected for a sink that cannot be queried', async () => {
   const { end } = start({ dedupe: { key: 'id', exactlyOnce: true } });
   await expect(end).rejects.toMatchObject({ code: 'AIOT_ROUTE_INVALID' });
 });
 
-test('spools during an outage, and sends all of it in its order afterwards', async () => {
+test('spools during an outage, then sends everything in order', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
   stops.push(() => rm(folder, { recursive: true }));
   const { source, sink, end, seen } = start({ spool: { path: join(folder, 's') }, batch: { messages: 3 } });
@@ -421,7 +418,7 @@ test('spools during an outage, and sends all of it in its order afterwards', asy
   expect(routes[0]?.to[0]?.spooled).toEqual({ messages: 0, bytes: 0, dropped: 0 });
 });
 
-test('what is in a spool when it is stopped is sent first by the next run', async () => {
+test('sends the spooled messages of a stopped run first in the next run', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
   stops.push(() => rm(folder, { recursive: true }));
   const fields = { spool: { path: join(folder, 's') } };
@@ -440,7 +437,7 @@ test('what is in a spool when it is stopped is sent first by the next run', asyn
   expect(second.sink.payloads()).toEqual(['1', '2', '3']);
 });
 
-test('a wrong address ends it at once; a far side that is not there is waited for', async () => {
+test('fails at once if a sink is rejected, and waits if it is unreachable', async () => {
   const wrong = runRoutes([routeOf('r', { from: 'mqtt://in', to: 'mqtt://out' })], {
     open: { source: async () => fakeSource(), sink: async () => Promise.reject(refused()) },
   });

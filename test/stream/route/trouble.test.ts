@@ -22,9 +22,9 @@ afterEach(async () => {
 });
 
 test.each([
-  ['is not there', () => Promise.reject(new Error('refused'))],
-  ['never answers', () => new Promise<FakeSource>(() => {})],
-])('stopped while its source is opened anew, which %s, it ends as any other time', async (_, reopen) => {
+  ['is unavailable', () => Promise.reject(new Error('refused'))],
+  ['never responds', () => new Promise<FakeSource>(() => {})],
+])('stops normally while reopening a source that %s', async (_, reopen) => {
   const first = fakeSource();
   const opened: string[] = [];
   const stop = new AbortController();
@@ -51,9 +51,9 @@ test.each([
 });
 
 test.each([
-  ['is not there', () => Promise.reject(new AiotError('AIOT_BROKER_UNREACHABLE', 'refused'))],
-  ['never answers', () => new Promise<FakeSink>(() => {})],
-])('stopped while it waits for its first sink, which %s, it ends', async (_, sink) => {
+  ['is unavailable', () => Promise.reject(new AiotError('AIOT_BROKER_UNREACHABLE', 'refused'))],
+  ['never responds', () => new Promise<FakeSink>(() => {})],
+])('stops while waiting for a first sink that %s', async (_, sink) => {
   const stop = new AbortController();
   let opened = 0;
   const end = runRoutes([routeOf('r', { from: 'mqtt://in', to: 'mqtt://out' })], {
@@ -73,7 +73,7 @@ test.each([
   expect(routes[0]).toMatchObject({ received: 0, pending: 0 });
 });
 
-test('a duplicate is not acknowledged before each target has the first, or has refused it', async () => {
+test('acknowledges a duplicate after every sink has stored or rejected the first', async () => {
   const [picky, slow] = [fakeSink('mqtt://picky'), fakeSink('mqtt://slow')];
   picky.before = () => {
     throw new AiotError('AIOT_BROKER_REFUSED', 'not allowed');
@@ -105,9 +105,9 @@ test('a duplicate is not acknowledged before each target has the first, or has r
 });
 
 test.each([
-  ['holds some', 2],
+  ['holds messages', 2],
   ['is empty', 0],
-])('a full disk under a spool that %s holds messages up and loses none', async (_, before) => {
+])('delays messages but loses none if the disk is full and the spool %s', async (_, before) => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
   folders.push(folder);
   const spool = await openSpool({ path: join(folder, 's'), limit: 1e9, full: 'wait' });

@@ -6,8 +6,8 @@ import { expect, it } from 'vitest';
 import { unitText } from '../../../src/lib/stream/route/bridge.js';
 import { describeReal } from '../../support/real.js';
 
-describeReal('systemd', 'the unit of a bridge', () => {
-  it('is one that systemd reads without a complaint, whatever is in its command line', async () => {
+describeReal('systemd', 'the systemd unit of a bridge', () => {
+  it('is accepted by systemd without warnings, whatever is in its command line', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-unit-'));
     const service = 'aiot-b1.service';
     const unit = unitText({

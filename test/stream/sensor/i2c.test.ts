@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { openSource } from '../../../src/lib/stream/open.js';
 import { runCli } from '../../support/cli.js';
 
-it('Chips on a bus are a stream: a JSON message a sample, with its time', async () => {
+it('streams I2C sensor samples as JSON messages with their time', async () => {
   const source = await openSource('i2c://sim/lsm6ds3tr-c?rate=208&selftest=off&topic=wrist');
   for await (const [delivery] of source) {
     const { topic, payload, time } = delivery!.message;
@@ -17,7 +17,7 @@ it('Chips on a bus are a stream: a JSON message a sample, with its time', async 
   expect(source.dropped).toBe(0);
 });
 
-it('aiot stream tail shows them', async () => {
+it('aiot stream tail prints I2C sensor samples', async () => {
   const { stdout, code } = await runCli([
     'stream',
     'tail',
@@ -34,7 +34,7 @@ it('aiot stream tail shows them', async () => {
   ).toHaveLength(5);
 });
 
-it('A chip that nobody knows is refused with those that are known', async () => {
+it('rejects an unknown sensor chip, and lists the known ones', async () => {
   await expect(openSource('i2c://sim/lsm1')).rejects.toMatchObject({
     code: 'AIOT_SENSOR_URL',
     next: expect.stringContaining('lsm6ds3tr-c'),

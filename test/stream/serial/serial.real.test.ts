@@ -31,8 +31,8 @@ function port(): string {
   return join(folder, 'ttyUSB0');
 }
 
-describeReal('socat', 'serial: at a pty', () => {
-  it('gives lines as messages, without their ends, and leaves empty ones out', async () => {
+describeReal('socat', 'a serial: stream on a pty', () => {
+  it('delivers lines as messages, without line endings or empty lines', async () => {
     const path = port();
     const child = await board(path);
     const source = await openSource(`serial://${path}?baud=9600`);
@@ -49,7 +49,7 @@ describeReal('socat', 'serial: at a pty', () => {
     expect(String((await iterator.next()).value?.message.payload)).toBe('third');
   });
 
-  it('opens the port again when it was unplugged and is back', { timeout: 20_000 }, async () => {
+  it('reopens the port after it is unplugged and plugged in again', { timeout: 20_000 }, async () => {
     const path = port();
     const child = await board(path);
     const states: string[] = [];
@@ -72,7 +72,7 @@ describeReal('socat', 'serial: at a pty', () => {
     expect(String(value?.message.payload)).toBe('after');
   });
 
-  it('writes each payload as a line, and refuses one of several', async () => {
+  it('writes each payload as a line, and rejects a payload of several lines', async () => {
     const path = port();
     const child = await board(path);
     let heard = '';
@@ -89,7 +89,7 @@ describeReal('socat', 'serial: at a pty', () => {
     });
   });
 
-  it('is followed by aiot stream tail', async () => {
+  it('can be followed with aiot stream tail', async () => {
     const path = port();
     const child = await board(path);
     const timer = setInterval(() => child.stdin?.write('26.31,41.2\n'), 50);

@@ -5,7 +5,7 @@ import { runCli } from '../../support/cli.js';
 import { fc } from '../../support/property.js';
 
 describe('lines of a serial port', () => {
-  it('are the same however they are cut', () => {
+  it('are the same however the bytes are split', () => {
     const line = fc
       .string({ unit: 'binary-ascii', maxLength: 20 })
       .map((text) => text.replace(/[\r\n]/g, '.'));
@@ -26,7 +26,7 @@ describe('lines of a serial port', () => {
     );
   });
 
-  it('come in pieces when they are too long, and are forgotten at a reset', () => {
+  it('are split if too long, and discarded on reset', () => {
     const splitter = new LineSplitter(4);
     const push = (text: string) => splitter.push(Buffer.from(text)).map(String);
     expect(push('abcdefghij\n')).toEqual(['abcd', 'efgh', 'ij']);
@@ -39,20 +39,20 @@ describe('lines of a serial port', () => {
 describe('serial: addresses', () => {
   it.each([
     ['no port', 'serial://', 'AIOT_STREAM_URL', 'expected a port'],
-    ['a speed that is none', 'serial:///dev/ttyX?baud=fast', 'AIOT_STREAM_URL', 'baud'],
+    ['an invalid speed', 'serial:///dev/ttyX?baud=fast', 'AIOT_STREAM_URL', 'baud'],
     ['an unknown setting', 'serial:///dev/ttyX?speed=9600', 'AIOT_STREAM_URL', 'speed'],
     [
-      'a port that is not there',
+      'a port that does not exist',
       'serial:///dev/ttyNONE',
       'AIOT_SERIAL_NOT_FOUND',
       'no serial port at /dev/ttyNONE',
     ],
     ['a file', 'serial:///etc/hostname', 'AIOT_SERIAL_NOT_FOUND', 'not a serial port'],
-  ])('are refused with %s', async (_, url, code, named) => {
+  ])('are rejected with %s', async (_, url, code, named) => {
     await expect(openSource(url)).rejects.toMatchObject({ code, message: expect.stringContaining(named) });
   });
 
-  it('tail says which port is not there', async () => {
+  it('make tail exit with 4 if the port does not exist', async () => {
     const { code, stderr } = await runCli(['stream', 'tail', 'serial:///dev/ttyNONE']);
     expect(code).toBe(4);
     expect(stderr).toContain('AIOT_SERIAL_NOT_FOUND');

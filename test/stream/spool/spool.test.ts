@@ -50,7 +50,7 @@ async function takeAll(spool: Spool, most = 100): Promise<number[]> {
   }
 }
 
-test('a record comes back as it was, whatever is in it', () => {
+test('a spool record is read back unchanged, whatever it contains', () => {
   const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array));
   const message = fc.record(
     {
@@ -75,7 +75,7 @@ test('a record comes back as it was, whatever is in it', () => {
 });
 
 test.each(['{"t":1}', 'null', '{"t":"a","h":1}', '{"t":', '{"t":"a","q":7}'])(
-  'takes what has a right checksum and is no record of ours for damaged: %s',
+  'treats an invalid record with a valid checksum as damaged: %s',
   (meta) => {
     const body = Buffer.concat([Buffer.alloc(4), Buffer.from(meta)]);
     body.writeUInt32LE(meta.length, 0);
@@ -87,7 +87,7 @@ test.each(['{"t":1}', 'null', '{"t":"a","h":1}', '{"t":', '{"t":"a","q":7}'])(
   },
 );
 
-test('gives messages back in their order, over many files and after being opened anew', async () => {
+test('returns messages in order, across many files and after reopening', async () => {
   const first = await start(600_000);
   for (let n = 0; n < 500; n += 10) await first.append(numbered(n, n + 10, 'x'.repeat(500)));
   expect(first.messages).toBe(500);
@@ -105,14 +105,14 @@ test('gives messages back in their order, over many files and after being opened
   expect(second).toMatchObject({ messages: 0, bytes: 0, dropped: 0, damaged: 0 });
 });
 
-test('what was read and not committed is read again', async () => {
+test('returns messages again if they were read but not committed', async () => {
   const spool = await start();
   await spool.append(numbered(0, 5));
   expect(topics((await spool.read(3, 1e6)).messages)).toEqual([0, 1, 2]);
   expect(topics((await spool.read(3, 1e6)).messages)).toEqual([0, 1, 2]);
 });
 
-test('messages of any size go through, one larger than what is read at once too', async () => {
+test('accepts messages of any size, including one larger than the read buffer', async () => {
   const spool = await start();
   const large = Buffer.alloc(3_000_000, 7);
   await spool.append([...numbered(0, 1), { topic: 't/1', payload: large }, ...numbered(2, 3)]);
@@ -121,7 +121,7 @@ test('messages of any size go through, one larger than what is read at once too'
   expect(Buffer.from(chunk.messages[1]?.payload ?? []).equals(large)).toBe(true);
 });
 
-test('at its limit it waits until something was committed', async () => {
+test('waits at its limit until messages are committed', async () => {
   const spool = await start(200_000);
   for (let n = 0; n < 190; n++) await spool.append(numbered(n, n + 1, 'x'.repeat(1000)));
   let appended = false;
@@ -136,7 +136,7 @@ test('at its limit it waits until something was committed', async () => {
   expect(taken).toEqual(numbers(0, 200));
 });
 
-test('or it throws the oldest away, and counts them', async () => {
+test('drops and counts the oldest messages at its limit with drop-oldest', async () => {
   const spool = await start(200_000, 'drop-oldest');
   for (let n = 0; n < 400; n++) await spool.append(numbered(n, n + 1, 'x'.repeat(1000)));
   expect(spool.bytes).toBeLessThanOrEqual(200_000);
@@ -146,7 +146,7 @@ test('or it throws the oldest away, and counts them', async () => {
   expect(await takeAll(spool)).toEqual(numbers(dropped, 400));
 });
 
-test('a waiting append ends with its signal', async () => {
+test('aborts a waiting append with its signal', async () => {
   const spool = await start(100_000);
   for (let n = 0; n < 95; n++) await spool.append(numbered(n, n + 1, 'x'.repeat(1000)));
   const stop = new AbortController();
@@ -155,7 +155,7 @@ test('a waiting append ends with its signal', async () => {
   await expect(waiting).rejects.toThrow('enough');
 });
 
-test('cut anywhere by a crash, it gives every message whose record is whole', async () => {
+test('returns every complete record after a crash at any point', async () => {
   const spool = await start();
   const ends = [8];
   for (let n = 0; n < 6; n++) {
@@ -177,37 +177,34 @@ test('cut anywhere by a crash, it gives every message whose record is whole', as
   }
 });
 
-test.each([true, false])(
-  'damage in the middle is set aside, and what follows goes on (file closed: %s)',
-  async (closed) => {
-    const spool = await start();
-    await spool.append(numbered(0, 3, 'first'));
-    if (closed) await end(spool);
-    const path = join(folder, 's');
-    const [name = ''] = (await readdir(path)).filter((file) => file.endsWith('.spool'));
-    const other = join(folder, 'damaged');
-    const bytes = await readFile(join(path, name));
-    const at = bytes.indexOf('1first');
-    bytes[at] = 0x58;
-    await cp(path, other, { recursive: true });
-    await rm(join(other, '.lock'), { force: true });
-    await writeFile(join(other, name), bytes);
-    const damaged = await start(1e9, 'wait', other);
-    await damaged.append(numbered(10, 12));
-    expect(await takeAll(damaged)).toEqual([0, 10, 11]);
-    expect(damaged.damaged).toBe(1);
-    expect(damaged.messages).toBe(0);
-    expect((await readdir(other)).filter((file) => file.endsWith('.damaged'))).toHaveLength(1);
-    expect(await spoolState(other)).toMatchObject({ messages: 0, damaged: 1 });
-  },
-);
+test.each([true, false])('sets aside damaged records and continues (file closed: %s)', async (closed) => {
+  const spool = await start();
+  await spool.append(numbered(0, 3, 'first'));
+  if (closed) await end(spool);
+  const path = join(folder, 's');
+  const [name = ''] = (await readdir(path)).filter((file) => file.endsWith('.spool'));
+  const other = join(folder, 'damaged');
+  const bytes = await readFile(join(path, name));
+  const at = bytes.indexOf('1first');
+  bytes[at] = 0x58;
+  await cp(path, other, { recursive: true });
+  await rm(join(other, '.lock'), { force: true });
+  await writeFile(join(other, name), bytes);
+  const damaged = await start(1e9, 'wait', other);
+  await damaged.append(numbered(10, 12));
+  expect(await takeAll(damaged)).toEqual([0, 10, 11]);
+  expect(damaged.damaged).toBe(1);
+  expect(damaged.messages).toBe(0);
+  expect((await readdir(other)).filter((file) => file.endsWith('.damaged'))).toHaveLength(1);
+  expect(await spoolState(other)).toMatchObject({ messages: 0, damaged: 1 });
+});
 
-test('is one process’s alone', async () => {
+test('cannot be opened twice at once', async () => {
   await start();
   await expect(start()).rejects.toMatchObject({ code: 'AIOT_SPOOL_BUSY' });
 });
 
-test('its state is told without disturbing whoever works with it', async () => {
+test('reports its state without disturbing a process that uses it', async () => {
   const spool = await start();
   await spool.append(numbered(0, 7));
   const chunk = await spool.read(3, 1e6);
@@ -225,7 +222,7 @@ const child = `
     process.stdout.write(n + '\\n');
   }`;
 
-test('kill -9 while it is written loses nothing that was on disk', async () => {
+test('loses nothing on disk when killed with kill -9 during writes', async () => {
   const path = join(folder, 'killed');
   let next = 0;
   for (let round = 0; round < 3; round++) {
@@ -261,7 +258,7 @@ test('kill -9 while it is written loses nothing that was on disk', async () => {
   expect(await takeAll(await start(1e9, 'wait', path), 7)).toEqual(numbers(0, next));
 }, 60_000);
 
-test('payloads that are not whole text come back', async () => {
+test('returns payloads and headers that are not valid text', async () => {
   const spool = await start();
   await spool.append([
     {
@@ -300,7 +297,7 @@ const filling = `
   console.log(JSON.stringify({ acked, code, topics, damaged: spool.damaged }));`;
 
 test.skipIf(process.platform === 'win32')(
-  'a disk that takes half of a message fails the append; what was there and what comes later is whole',
+  'fails an append that the disk cuts short, and keeps earlier and later messages intact',
   async () => {
     const path = join(folder, 'full');
     // A limit on the size of files: the kernel then writes what still fits, and says so without an error.
@@ -338,7 +335,7 @@ test.skipIf(process.platform === 'win32')(
   40_000,
 );
 
-test('a file that ends before its time is read to there, the rest set aside', async () => {
+test('reads a truncated file up to the cut, and sets the rest aside', async () => {
   const spool = await start();
   await spool.append(numbered(0, 3, 'x'.repeat(1000)));
   const path = join(folder, 's');
@@ -349,7 +346,7 @@ test('a file that ends before its time is read to there, the rest set aside', as
   expect((await readdir(path)).filter((file) => file.endsWith('.damaged'))).toHaveLength(1);
 });
 
-test('where its cursor cannot be written it is read all the same, and says so', async () => {
+test('can be read even if its cursor cannot be written, and reports the problem', async () => {
   const spool = await start(600_000);
   for (let n = 0; n < 300; n += 10) await spool.append(numbered(n, n + 10, 'x'.repeat(500)));
   const cursor = join(folder, 's', 'cursor.json');

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../cli.js';
 
-/** What the program prints once it runs: 100 times the sum of the first sixteen primes. */
+/** Output of the running program: 100 times the sum of the first sixteen primes. */
 export const bootedText = 'AIOT-C3 boot ok sum=38100';
 
 /** The ELF of the small C3 program beside this file, with debug information of a DWARF version. */

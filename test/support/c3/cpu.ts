@@ -1,13 +1,13 @@
 import type { EspImage } from '../../../src/lib/formats/esp-image/read.js';
 
-/** Calls into the ROM that the program makes. */
+/** The program's calls into the ROM. */
 const rom = { printf: 0x40000040, delay: 0x40000050 } as const;
 const ramStart = 0x3fc80000;
 const ramEnd = 0x403e0000;
 
 /**
- * Loads an image as the C3's ROM does and runs it: RV32IMC without interrupts, as far as the small program beside this file
- * needs it. Returns what it prints until its `delays`th delay. Source: the RISC-V instruction set manual, volume I.
+ * Loads an image like the C3's ROM and runs it: RV32IMC without interrupts, as far as the small program beside this file needs it. Returns
+ * its output up to its `delays`th delay. Source: the RISC-V instruction set manual, volume I.
  */
 export function runOnC3(
   image: EspImage,
@@ -161,7 +161,7 @@ const rType = (seven: number, rs2: number, rs1: number, kind: number, rd: number
 const sType = (immediate: number, rs2: number, rs1: number) =>
   ((immediate >> 5) << 25) | (rs2 << 20) | (rs1 << 15) | (2 << 12) | ((immediate & 31) << 7) | 0x23;
 
-/** A compressed instruction as the one of 32 bits that it stands for (chapter "C"). */
+/** Expands a compressed instruction to its 32-bit form (chapter "C"). */
 function expand(half: number): number {
   const rd = (half >> 7) & 31;
   const rs2 = (half >> 2) & 31;

@@ -1,6 +1,6 @@
 /*
- * The smallest program that shows an image was loaded whole: it adds up a table in its data segment, prints the sum, then
- * counts. It stands where the second-stage bootloader stands otherwise (flash offset 0), so nothing but the ROM is needed.
+ * The smallest program that shows that an image was loaded completely: it adds up a table in its data segment, prints the sum, then
+ * counts. It takes the place of the second-stage bootloader (flash offset 0), so only the ROM is needed.
  */
 #include <stdint.h>
 
@@ -13,7 +13,7 @@ static const uint8_t table[] = {2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 
 static uint32_t scale = 100;
 static uint32_t sum;
 
-/* The ROM leaves them running, for a bootloader to feed (technical reference manual, "Watchdog Timers"). */
+/* The ROM leaves them running for a bootloader to reset (technical reference manual, "Watchdog Timers"). */
 static void stop_watchdogs(void) {
   REGISTER(0x600080A8) = 0x50D83AA1;
   REGISTER(0x60008090) = 0;

@@ -35,12 +35,12 @@ function commands(): Map<string, Command> {
   return known;
 }
 
-/** How strictly a line is read: a line to type has all that it needs, one that is spoken of may leave things out. */
+/** How strictly a line is checked: a line to type must be complete; one that is only mentioned may omit parts. */
 export type Reading = 'typed' | 'spoken';
 
 /**
- * What is wrong with `aiot WORDS`, without running it: a command, a flag or one of its values that does not exist, too many or too few
- * positionals, flags that need or exclude each other. Undefined = nothing.
+ * Finds errors in `aiot WORDS` without running it: a command, a flag or a flag value that does not exist, too many or too few positionals,
+ * flags that need or exclude each other. Undefined = none.
  */
 export function wrongWith(words: readonly string[], reading: Reading = 'typed'): string | undefined {
   const [first = ''] = words;
@@ -50,7 +50,7 @@ export function wrongWith(words: readonly string[], reading: Reading = 'typed'):
   if (count === undefined) return isTopic(words, reading) ? undefined : 'no such command';
   const name = words.slice(0, count).join(' ');
   const command = commands().get(name)!;
-  // A topic alone is its list, and takes no name.
+  // A bare topic is its list command, and takes no name.
   const isAlias = command.id.replaceAll(':', ' ') !== name;
   if (isAlias && /^[a-z]/.test(words[count] ?? ''))
     return isTopic(words, reading) ? undefined : 'no such command';
@@ -60,9 +60,9 @@ export function wrongWith(words: readonly string[], reading: Reading = 'typed'):
   return missing(command, given) ?? unfit(command, given);
 }
 
-/** `aiot device`, of which only `aiot device list` is a command, lists by its alias; `aiot flash read | write` are spoken of. */
+/** `aiot device` lists the topic's commands. A line that is only mentioned may also have placeholders, such as `aiot flash read | write`. */
 function isTopic(words: readonly string[], reading: Reading): boolean {
-  if (reading === 'typed') return false;
+  if (reading === 'typed' && !words.every((word) => /^[a-z]/.test(word))) return false;
   const start = `${words.filter((word) => /^[a-z]/.test(word)).join(' ')} `;
   return [...commands().keys()].some((id) => id.startsWith(start));
 }
@@ -70,7 +70,7 @@ function isTopic(words: readonly string[], reading: Reading): boolean {
 interface Given {
   flags: Map<string, string[]>;
   positionals: string[];
-  /** Something was left out with `…` or stands in a variable. */
+  /** A part was omitted with `…` or is in a variable. */
   open: boolean;
 }
 
@@ -98,7 +98,7 @@ function read(command: Command, words: readonly string[], reading: Reading): Giv
     const value = joined ?? words[++i];
     if (value === undefined && reading === 'typed') return `no value for --${name}`;
     if (value !== undefined) values.push(value);
-    // oclif gives what follows to a flag that may come more than once (some say otherwise, which the manifest does not): names go first.
+    // oclif assigns following words to a flag that may be repeated (some do not, which the manifest does not show), so names go first.
     if (flag.multiple) greedy = name;
   }
   return { flags, positionals, open };
@@ -137,7 +137,7 @@ function unfit({ flags }: Command, given: Given): string | undefined {
   return undefined;
 }
 
-/** A name that the reader puts another one in place of, or something left out. */
+/** A placeholder name for the reader to replace, or an omission. */
 function isPlaceholder(word: string): boolean {
   return /^[A-Z$][A-Z_-]*/.test(word) || word.includes('…');
 }

@@ -9,11 +9,11 @@ export interface Block {
   text: string;
   /** Number of its first line in the file. */
   line: number;
-  /** What the comment above it says is done with it: `<!-- run -->`, `<!-- run: beside, long -->`. */
+  /** The instruction in the comment above it: `<!-- run -->`, `<!-- run: beside, long -->`. */
   run: { beside: boolean; long: boolean } | null;
 }
 
-/** Pages of prose with commands in them; those of docs/cli are made of the commands, decisions tell of what once was. */
+/** Pages of prose with commands in them; those of docs/reference/cli are generated from the commands, and decisions describe the past. */
 export const pages = [
   'README.md',
   'CONTRIBUTING.md',
@@ -25,7 +25,7 @@ export const pages = [
 export function markdownIn(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true })
     .map((path) => `${folder}/${path}`)
-    .filter((path) => path.endsWith('.md') && !/^docs\/(?:cli|decisions)\//.test(path))
+    .filter((path) => path.endsWith('.md') && !/^docs\/(?:reference\/cli|background\/decisions)\//.test(path))
     .sort();
 }
 
@@ -33,7 +33,7 @@ export function pageText(page: string): string {
   return readFileSync(join(root, page), 'utf8');
 }
 
-/** The shell blocks of a document, in their order. */
+/** The shell blocks of a document, in order. */
 export function blocksOf(text: string): Block[] {
   const pattern = /(?:^<!-- run(?:: ([a-z, ]+))? -->\n)?^( *)```(?:sh|bash)\n([\s\S]*?)^\2```$/gm;
   return [...text.matchAll(pattern)].map((match) => {
@@ -52,7 +52,7 @@ export function blocksOf(text: string): Block[] {
   });
 }
 
-/** What cannot be typed as a document says it: `PAGE:LINE: COMMAND: why`. */
+/** Commands that cannot be typed as documented: `PAGE:LINE: COMMAND: why`. */
 export function wrongIn(page: string): string[] {
   const text = pageText(page);
   const typed = blocksOf(text).flatMap(({ text: block, line }) => wrongLines(block, 'typed', line));
@@ -61,7 +61,7 @@ export function wrongIn(page: string): string[] {
   return [...typed.map((problem) => `${page}:${problem}`), ...spoken.map((problem) => `${page}:${problem}`)];
 }
 
-/** The same of some lines of shell, each problem with the number of its line. */
+/** The same for some lines of shell; each problem has its line number. */
 export function wrongLines(lines: string, reading: Reading, first = 1): string[] {
   return shellLines(lines, first)
     .flatMap(shellCommands)
@@ -72,7 +72,7 @@ export function wrongLines(lines: string, reading: Reading, first = 1): string[]
     });
 }
 
-/** The words behind `aiot`, also where another program is told to run it; undefined where it is another program's line. */
+/** The words after `aiot`, also if another program is asked to run it; undefined for another program's line. */
 function ofAiot(words: readonly string[]): string[] | undefined {
   const at = words.findIndex((word) => word === 'aiot' || word.endsWith('bin/run.js'));
   if (at < 0) return undefined;

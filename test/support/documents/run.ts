@@ -7,17 +7,17 @@ import { root } from '../cli.js';
 import { type Block, blocksOf, pageText } from './pages.js';
 import { type ShellLine, shellLines } from './shell.js';
 
-/** How a page's blocks went: undefined = all as the page says, otherwise where it ended and what was printed last. */
+/** Result of a page's blocks: undefined = everything as documented, otherwise the place where it ended and its last output. */
 export type PageRun = { at: string; why: string; output: string } | undefined;
 
-/** Blocks of a page that are run: all that are marked, long ones only when asked for. */
+/** Blocks of a page that are run: all marked ones; long ones only on request. */
 export function runnable(page: string, long: boolean): Block[] {
   return blocksOf(pageText(page)).filter(({ run }) => run && (long || !run.long));
 }
 
 /**
- * Types what a page says into one shell, in its order, in a home and a folder of its own. A line has to end with 0, or with N where its
- * comment begins with `exit code N`; lines of blocks that are marked `beside` are started as in another terminal, and ended with the page.
+ * Types the commands of a page into one shell, in order, in a separate home and folder. A line must exit with 0, or with N if its comment
+ * starts with `exit code N`. Lines of blocks marked `beside` are started as in another terminal, and ended with the page.
  */
 export async function runPage(
   page: string,
@@ -67,7 +67,7 @@ async function run(folder: string, script: string, timeoutMs: number): Promise<P
     cwd: join(folder, 'work'),
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A group of its own: what it has started beside ends with it.
+    // A separate process group: its background processes end with it.
     detached: true,
   });
   let output = '';
@@ -84,7 +84,7 @@ async function run(folder: string, script: string, timeoutMs: number): Promise<P
   const [code] = (await once(shell, 'exit')) as [number | null];
   clearTimeout(timer);
   end(shell, 'SIGTERM');
-  // The platform that a page has left running; where there is none, it says so.
+  // The platform left running by a page; if there is none, it prints that.
   await once(spawn(join(folder, 'bin/aiot'), ['down'], { env, stdio: 'ignore' }), 'exit');
   end(shell, 'SIGKILL');
   if (code === 0) return undefined;
@@ -100,7 +100,7 @@ async function run(folder: string, script: string, timeoutMs: number): Promise<P
   };
 }
 
-/** Nothing of the user's own, and any free port where a page leaves the usual ones. */
+/** No user settings, and any free port where a page leaves the usual ones. */
 function environment(folder: string): NodeJS.ProcessEnv {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(?:AIOT|XDG)_/.test(name)),
@@ -118,6 +118,6 @@ function end(shell: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-shell.pid!, signal);
   } catch {
-    // Nothing of the group is left.
+    // All processes of the group have ended.
   }
 }

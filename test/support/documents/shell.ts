@@ -1,21 +1,21 @@
-/** One command of a shell line: what it is made of, and where. */
+/** One command of a shell line: its parts and position. */
 export interface ShellCommand {
-  /** Without assignments before it, redirections and a comment behind it. */
+  /** Without preceding assignments, redirections and the trailing comment. */
   words: string[];
   line: number;
 }
 
-/** A line as it is typed, its continuations joined, with the comment behind it. */
+/** A line as typed, its continuations joined, with the trailing comment. */
 export interface ShellLine {
   text: string;
   comment: string;
   line: number;
 }
 
-/** A character that has a meaning, or text that has none. */
+/** A character with special meaning, or literal text. */
 type Token = { word: string } | { end: string };
 
-/** The lines of a block: those that end with a backslash, or within quotes, go on. */
+/** The lines of a block; those that end with a backslash, or within quotes, continue. */
 export function shellLines(block: string, first: number): ShellLine[] {
   const lines: ShellLine[] = [];
   let text = '';
@@ -39,7 +39,7 @@ export function shellLines(block: string, first: number): ShellLine[] {
   return lines;
 }
 
-/** What stands before a comment, and the comment; undefined where a quote is still open. */
+/** The text before a comment, and the comment; undefined if a quote is still open. */
 function comment(text: string): [string, string] | undefined {
   let quote = '';
   for (let i = 0; i < text.length; i++) {
@@ -89,7 +89,7 @@ function tokens(text: string): Token[] {
   return found;
 }
 
-/** As the shell hands it on; what it would put in place of a variable stays as it stands. */
+/** As the shell passes it on; variables are not expanded. */
 function unquoted(word: string): string {
   return word.replace(
     /'([^']*)'|"((?:\\[\s\S]|[^"\\])*)"|\\([\s\S])/g,

@@ -1,15 +1,17 @@
-import type { DatasetInfo, DatasetListing, StoredRecording } from '../../../src/lib/registry/index.js';
+import type { DatasetInfo, StoredRecording } from '../../../src/lib/api/index.js';
+import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
-import { ago, plural, shellWord, size } from '../../app/text.js';
+import { plural, shellWord, size } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
+import { When } from '../../parts/when.js';
 import { Recording } from './recording.js';
 import { duration } from './times.js';
 
-/** What devices have sent: streams, the recordings of one, one recording. */
+/** Data sent by devices: streams, the recordings of one stream, one recording. */
 export function Datasets({ parts }: PageOf) {
   const [stream, device, recording] = parts;
   if (stream === undefined) return <Streams />;
@@ -40,17 +42,21 @@ const streamColumns: Column<DatasetInfo>[] = [
   },
   {
     title: 'labels',
-    cell: ({ labels }) =>
-      Object.entries(labels)
-        .map(([label, count]) => `${label} ${count}`)
-        .join(', ') || <span class="soft">none</span>,
+    cell: ({ labels }) => labelsText(labels) || <span class="soft">none</span>,
+    sort: ({ labels }) => labelsText(labels) || null,
     width: '3fr',
     wide: true,
   },
 ];
 
+function labelsText(labels: DatasetInfo['labels']): string {
+  return Object.entries(labels)
+    .map(([label, count]) => `${label} ${count}`)
+    .join(', ');
+}
+
 function Streams() {
-  const { value, error } = useResource<DatasetInfo[]>('/datasets', {
+  const { value, error } = useResource(at('GET /datasets', {}), {
     all: 'datasets',
     events: ['data.*', 'dataset.*'],
   });
@@ -59,11 +65,8 @@ function Streams() {
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
       {value?.length === 0 && (
-        <Empty
-          title="Nothing was recorded yet"
-          command="aiot device simulate bench-1 --motor healthy --for 20s"
-        >
-          <p class="soft">Each stream of telemetry that a device sends is a dataset.</p>
+        <Empty title="No recordings yet" command="aiot device simulate bench-1 --motor healthy --for 20s">
+          <p>Each telemetry stream becomes a dataset. To send telemetry from a virtual device, run:</p>
         </Empty>
       )}
       {value && value.length > 0 && (
@@ -72,7 +75,8 @@ function Streams() {
           columns={streamColumns}
           keyOf={({ name }) => name}
           to={({ name }) => linkTo(['datasets', name])}
-          label="Streams"
+          label="Datasets"
+          filter
         />
       )}
     </Page>
@@ -116,13 +120,17 @@ const recordingColumns: Column<StoredRecording>[] = [
   {
     title: 'gaps',
     cell: ({ missing }) =>
-      missing === 0 ? <span class="soft">none</span> : <Badge tone="warn">{missing} missing</Badge>,
+      missing === 0 ? (
+        <span class="soft">none</span>
+      ) : (
+        <Badge tone="warn">{missing.toLocaleString('en')} missing</Badge>
+      ),
     sort: ({ missing }) => missing,
     wide: true,
   },
   {
-    title: 'came',
-    cell: ({ lastAt }) => (lastAt === null ? '' : ago(lastAt)),
+    title: 'received',
+    cell: ({ lastAt }) => (lastAt === null ? '' : <When at={lastAt} as="ago" />),
     sort: ({ lastAt }) => lastAt,
     wide: true,
   },
@@ -133,10 +141,12 @@ function lengthOf(from: number | null, to: number | null): number | null {
 }
 
 function Stream({ stream }: { stream: string }) {
-  const path = `/datasets/${encodeURIComponent(stream)}`;
   const events = ['data.*', 'dataset.*'];
-  const head = useResource<DatasetListing>(`${path}?limit=1`, { events });
-  const { value, error } = useResource<StoredRecording[]>(path, { all: 'recordings', events });
+  const head = useResource(at('GET /datasets/:stream', { stream }, { limit: 1 }), { events });
+  const { value, error } = useResource(at('GET /datasets/:stream', { stream }), {
+    all: 'recordings',
+    events,
+  });
   return (
     <Page
       title={stream}
@@ -149,7 +159,7 @@ function Stream({ stream }: { stream: string }) {
         <>
           <p class="count">
             {plural(value.length, 'recording')},{' '}
-            {value.filter(({ label, parts }) => label !== null || parts.length > 0).length} labelled
+            {value.filter(({ label, parts }) => label !== null || parts.length > 0).length} labeled
             {head.value && <> · fields {head.value.fields.join(', ')}</>}
           </p>
           <Table
@@ -158,6 +168,7 @@ function Stream({ stream }: { stream: string }) {
             keyOf={({ device, id }) => `${device}/${id}`}
             to={({ device, id }) => linkTo(['datasets', stream, device, id])}
             label="Recordings"
+            filter
           />
         </>
       )}

@@ -1,28 +1,29 @@
 import { type Signal, useSignal } from '@preact/signals';
 import { useId } from 'preact/hooks';
-import type { DatasetInfo, LabelsRequest, RecordingShown } from '../../../src/lib/registry/index.js';
-import { type ApiError, send } from '../../app/api.js';
+import type { LabelsRequest, RecordingShown } from '../../../src/lib/api/index.js';
+import { type ApiError, at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { mayChange } from '../../app/session.js';
-import { ago, shellWord } from '../../app/text.js';
+import { shellWord } from '../../app/text.js';
 import { Command } from '../../parts/command.js';
 import { Failure, Section } from '../../parts/page.js';
 import type { Extent } from '../../parts/plot.js';
+import { When } from '../../parts/when.js';
 
-/** What a label is of: ms of the device's clock; null = the whole recording. */
+/** The labeled span, in ms of the device's clock; null = the whole recording. */
 type Part = { from: number; to: number } | null;
 
 interface LabelsProps {
   place: { stream: string; device: string; recording: string };
   shown: RecordingShown;
-  /** Where the recording begins, s. */
+  /** Start of the recording, s. */
   start: number;
-  /** What was dragged over, s. */
+  /** The span selected by dragging, s. */
   span: Signal<Extent | null>;
   given: () => void;
 }
 
-/** The labels of a recording; who may change things gives, removes and takes back. */
+/** The labels of a recording; users with permission can add, remove and undo. */
 export function Labels({ place, shown, start, span, given }: LabelsProps) {
   const { stream, device, recording } = place;
   const failed = useSignal<ApiError | undefined>(undefined);
@@ -31,10 +32,10 @@ export function Labels({ place, shown, start, span, given }: LabelsProps) {
     const before = wordOn(shown, part);
     const body: LabelsRequest = { labels: [{ device, recording, label: word, ...part }] };
     try {
-      await send('POST', `/datasets/${encodeURIComponent(stream)}/labels`, body);
+      await send(at('POST /datasets/:stream/labels', { stream }), body);
       failed.value = undefined;
       span.value = null;
-      const what = word === null ? `Removed ${before}` : `Labelled ${word}`;
+      const what = word === null ? `Removed ${before}` : `Labeled ${word}`;
       undo.value = takenBack ? null : { what, part, before };
       given();
     } catch (error) {
@@ -47,7 +48,7 @@ export function Labels({ place, shown, start, span, given }: LabelsProps) {
   ];
   return (
     <Section title="Labels">
-      {rows.length === 0 && <p class="soft">No label yet.</p>}
+      {rows.length === 0 && <p class="soft">No labels yet.</p>}
       {rows.length > 0 && (
         <ul class="plain labels">
           {rows.map(({ part, word }) => (
@@ -81,16 +82,17 @@ export function Labels({ place, shown, start, span, given }: LabelsProps) {
           </>
         )}
       </p>
-      {mayChange() && <Give place={place} start={start} span={span} give={label} />}
+      {mayChange() && <LabelForm place={place} start={start} span={span} add={label} />}
       {shown.history.length > 0 && (
         <details>
-          <summary>Who said what</summary>
+          <summary>Label history</summary>
           <ul class="plain">
             {shown.history.map(({ at, who, label: word, from, to }) => (
               <li key={`${at} ${word} ${from}`}>
-                {word ?? 'took the label back'}{' '}
+                {word ?? 'label removed'}{' '}
                 <span class="soft">
-                  {partText(from === null || to === null ? null : { from, to }, start)} · {who}, {ago(at)}
+                  {partText(from === null || to === null ? null : { from, to }, start)} · {who},{' '}
+                  <When at={at} as="ago" />
                 </span>
               </li>
             ))}
@@ -101,21 +103,21 @@ export function Labels({ place, shown, start, span, given }: LabelsProps) {
   );
 }
 
-/** The form: filled by dragging over the plot, or by hand, in seconds from the beginning. */
-function Give({
+/** The form: filled by dragging over the plot, or by hand, in seconds from the start. */
+function LabelForm({
   place,
   start,
   span,
-  give,
+  add,
 }: {
   place: LabelsProps['place'];
   start: number;
   span: Signal<Extent | null>;
-  give: (part: Part, word: string) => Promise<void>;
+  add: (part: Part, word: string) => Promise<void>;
 }) {
   const word = useSignal('');
   const list = useId();
-  const known = useResource<DatasetInfo[]>('/datasets', { all: 'datasets' });
+  const known = useResource(at('GET /datasets', {}), { all: 'datasets' });
   const words = Object.keys(known.value?.find(({ name }) => name === place.stream)?.labels ?? {});
   const chosen = span.value;
   const part: Part = chosen && {
@@ -130,8 +132,8 @@ function Give({
   };
   const submit = (event: Event) => {
     event.preventDefault();
-    const said = word.value.trim();
-    if (said !== '') void give(part, said);
+    const text = word.value.trim();
+    if (text !== '') void add(part, text);
   };
   const name = shellWord(`${place.stream}/${place.device}/${place.recording}`);
   const times = part ? ` --from ${timeWord(part.from)} --to ${timeWord(part.to)}` : '';
@@ -156,7 +158,7 @@ function Give({
           ))}
         </datalist>
         <label>
-          of
+          for
           <select
             value={chosen ? 'part' : 'whole'}
             onChange={({ currentTarget }) => {
@@ -180,7 +182,7 @@ function Give({
           </>
         )}
         <button type="submit" class="primary">
-          Give label
+          Add label
         </button>
       </form>
       {word.value.trim() !== '' && (
@@ -204,7 +206,7 @@ function partText(part: Part, start: number): string {
   return `${relative(part.from / 1000, start)} s to ${relative(part.to / 1000, start)} s`;
 }
 
-/** As the command line takes it: small numbers are ms of a clock that is not of the day. */
+/** In the form of the command line: small numbers are ms of a clock that does not show the time of day. */
 function timeWord(ms: number): string {
   return ms > 1e12 ? new Date(ms).toISOString() : String(ms);
 }

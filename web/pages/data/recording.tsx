@@ -1,13 +1,16 @@
 import { useSignal } from '@preact/signals';
-import type { RecordingShown } from '../../../src/lib/registry/index.js';
+import { useEffect } from 'preact/hooks';
+import type uPlot from 'uplot';
+import type { RecordingShown } from '../../../src/lib/api/index.js';
+import { type ApiError, at, get } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
 import { mayChange } from '../../app/session.js';
-import { ago, moment, shellWord, size } from '../../app/text.js';
+import { shellWord, size } from '../../app/text.js';
 import { Facts, Failure, Loading, Page, Section } from '../../parts/page.js';
 import { type Band, type Extent, Plot } from '../../parts/plot.js';
+import { When } from '../../parts/when.js';
 import { Labels } from './labels.js';
-import { usePoints } from './points.js';
 import { duration, isClock } from './times.js';
 
 interface Place {
@@ -16,15 +19,16 @@ interface Place {
   recording: string;
 }
 
-/** One recording: its fields over time, with its labels, which a drag gives. */
+/** One recording: its fields over time, with its labels, which are added by dragging. */
 export function Recording(place: Place) {
   const { stream, device, recording } = place;
-  const path = `/datasets/${[stream, 'recordings', device, recording].map(encodeURIComponent).join('/')}`;
-  const about = useResource<RecordingShown>(`${path}/about`, { events: ['data.*'] });
+  const about = useResource(at('GET /datasets/:stream/recordings/:device/:recording/about', place), {
+    events: ['data.*'],
+  });
   const view = useSignal<Extent | null>(null);
   const marking = useSignal(false);
   const span = useSignal<Extent | null>(null);
-  const { value: points, whole, error } = usePoints(`${path}/points`, view.value);
+  const { value: points, whole, error } = usePoints(place, view.value);
   const shown = about.value;
   const name = `${stream}/${device}/${recording}`;
   const failed = about.error ?? error;
@@ -44,7 +48,7 @@ export function Recording(place: Place) {
           <div class="plot-tools">
             {mayChange() && (
               <fieldset class="choice">
-                <legend class="unseen">What dragging does</legend>
+                <legend class="unseen">Drag action</legend>
                 {[false, true].map((mark) => (
                   <label key={String(mark)}>
                     <input
@@ -55,7 +59,7 @@ export function Recording(place: Place) {
                         marking.value = mark;
                       }}
                     />
-                    <span>{mark ? 'Drag labels' : 'Drag zooms'}</span>
+                    <span>{mark ? 'Drag to label' : 'Drag to zoom'}</span>
                   </label>
                 ))}
               </fieldset>
@@ -65,7 +69,7 @@ export function Recording(place: Place) {
             </button>
             <span class="soft">
               {points.reduced
-                ? `least and greatest of ${points.samples.toLocaleString('en')} samples`
+                ? `minimum and maximum of ${points.samples.toLocaleString('en')} samples`
                 : `${points.samples.toLocaleString('en')} samples`}
             </span>
           </div>
@@ -94,7 +98,7 @@ export function Recording(place: Place) {
   );
 }
 
-/** As much of it as is within, and never nothing. */
+/** Clamps the view to the recording, and never to an empty span. */
 function within([from, to]: Extent, [first, last]: Extent): Extent {
   const least = Math.min(0.001, last - first);
   const length = Math.min(Math.max(to - from, least), last - first);
@@ -106,7 +110,7 @@ function bandsOf({ label, parts }: RecordingShown, [from, to]: Extent, span: Ext
   return [
     ...(label === null ? [] : [{ from, to, label }]),
     ...parts.map((part) => ({ from: part.from / 1000, to: part.to / 1000, label: part.label })),
-    ...(span ? [{ from: span[0], to: span[1], label: 'chosen' }] : []),
+    ...(span ? [{ from: span[0], to: span[1], label: 'selected' }] : []),
   ];
 }
 
@@ -117,7 +121,7 @@ function About({ shown }: { shown: RecordingShown }) {
   const odd = [
     ...(missing > 0 ? [`${count(missing)} missing`] : []),
     ...(outOfOrder > 0 ? [`${count(outOfOrder)} out of order`] : []),
-    ...(duplicates > 0 ? [`${count(duplicates)} came again`] : []),
+    ...(duplicates > 0 ? [`${count(duplicates)} duplicates`] : []),
     ...(late > 0 ? [`${count(late)} late`] : []),
   ];
   return (
@@ -125,14 +129,75 @@ function About({ shown }: { shown: RecordingShown }) {
       <Facts
         facts={[
           ['device', <a href={linkTo(['devices', device])}>{device}</a>],
-          ...(startedAt !== null && isClock(startedAt) ? [['began', moment(startedAt)] as const] : []),
-          ['duration', startedAt === null || endedAt === null ? 'not known' : duration(endedAt - startedAt)],
+          ...(startedAt !== null && isClock(startedAt)
+            ? [['started', <When key="started" at={startedAt} />] as const]
+            : []),
+          ['duration', startedAt === null || endedAt === null ? 'unknown' : duration(endedAt - startedAt)],
           ['samples', `${count(samples)} in ${count(messages)} messages, ${size(bytes)}`],
-          ['rate', rateHz > 0 ? `${Number(rateHz.toPrecision(4))} Hz` : 'not told'],
-          ['messages', odd.length === 0 ? 'all came, in order' : odd.join(', ')],
-          ['last came', lastAt === null ? 'not known' : ago(lastAt)],
+          ['rate', rateHz > 0 ? `${Number(rateHz.toPrecision(4))} Hz` : 'unknown'],
+          ['messages', odd.length === 0 ? 'all received, in order' : odd.join(', ')],
+          ['last received', lastAt === null ? 'unknown' : <When key="last" at={lastAt} />],
         ]}
       />
     </Section>
   );
+}
+
+interface Points {
+  fields: string[];
+  samples: number;
+  reduced: boolean;
+  /** x in s, then the fields. */
+  data: uPlot.AlignedData;
+}
+
+/** Delay before the visible span is requested, ms: only the last step of a wheel turn counts. */
+const settleMs = 120;
+/** Rows per response: more than there are pixels. */
+const most = 2000;
+
+/** The visible part of a recording, at the resolution that the view needs. The coarser data remains until the finer arrives. */
+function usePoints(
+  place: Place,
+  view: Extent | null,
+): { value: Points | undefined; whole: Extent | undefined; error: ApiError | undefined } {
+  const path = `${place.stream}/${place.device}/${place.recording}`;
+  const value = useSignal<Points | undefined>(undefined);
+  const whole = useSignal<Extent | undefined>(undefined);
+  const error = useSignal<ApiError | undefined>(undefined);
+  useEffect(() => {
+    value.value = undefined;
+    whole.value = undefined;
+    error.value = undefined;
+  }, [path]);
+  useEffect(() => {
+    const controller = new AbortController();
+    const read = async () => {
+      // With a margin on each side, so that lines continue beyond the edge.
+      const margin = view ? (view[1] - view[0]) / 10 : 0;
+      const part = view ? { from: (view[0] - margin) * 1000, to: (view[1] + margin) * 1000 } : {};
+      const query = { points: most, ...part };
+      try {
+        const found = await get(
+          at('GET /datasets/:stream/recordings/:device/:recording/points', place, query),
+          controller.signal,
+        );
+        const xs = found.t.map((t) => t / 1000);
+        const data = [xs, ...found.columns] as uPlot.AlignedData;
+        value.value = { fields: found.fields, samples: found.samples, reduced: found.reduced, data };
+        error.value = undefined;
+        const [first = 0] = xs;
+        const last = xs.at(-1) ?? first;
+        if (!view) whole.value = last > first ? [first, last] : [first, first + 1];
+      } catch (reason) {
+        if (!controller.signal.aborted) error.value = reason as ApiError;
+      }
+    };
+    const timer = setTimeout(read, view ? settleMs : 0);
+    return () => {
+      clearTimeout(timer);
+      controller.abort();
+    };
+  }, [path, view?.[0], view?.[1]]);
+  return { value: value.value, whole: whole.value, error: error.value };
 }

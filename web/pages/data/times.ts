@@ -8,7 +8,7 @@ export function duration(ms: number | null): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
 
-/** A device's clock that counts from its start tells no moment. */
+/** A device clock that counts from boot does not give the time of day. */
 export function isClock(ms: number | null): boolean {
   return ms !== null && ms > 1e12;
 }

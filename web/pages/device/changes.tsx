@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
-import type { DeviceInfo } from '../../../src/lib/registry/index.js';
-import { send } from '../../app/api.js';
+import type { DeviceInfo } from '../../../src/lib/api/index.js';
+import { at, send } from '../../app/api.js';
 import { goTo, linkTo } from '../../app/route.js';
 import { shellWord } from '../../app/text.js';
 import { Command } from '../../parts/command.js';
@@ -11,7 +11,7 @@ interface Change {
   title: string;
   about: string;
   danger?: boolean;
-  /** In which states it can be done. */
+  /** States in which the change is possible. */
   from: readonly DeviceInfo['state'][];
 }
 
@@ -20,38 +20,37 @@ const changes: readonly Change[] = [
     verb: 'suspend',
     title: 'Suspend',
     about:
-      'Its connections end at once and its certificate is refused, until it is resumed. Nothing is forgotten.',
+      'The device is disconnected and its certificate is rejected until you resume it. Its data is kept.',
     from: ['provisioned', 'active'],
   },
-  { verb: 'resume', title: 'Resume', about: 'It is let in again.', from: ['suspended'] },
+  { verb: 'resume', title: 'Resume', about: 'The device can connect again.', from: ['suspended'] },
   {
     verb: 'revoke',
     title: 'Revoke',
     about:
-      'Its certificate is never taken again: for good. A new board under its name is made with aiot device replace.',
+      'The certificate is rejected permanently. To put a new board under this name, use aiot device replace.',
     danger: true,
     from: ['provisioned', 'active', 'suspended'],
   },
   {
     verb: 'remove',
     title: 'Remove',
-    about: 'It is forgotten; its telemetry and its history stay.',
+    about: 'The device is deleted. Its telemetry and history are kept.',
     danger: true,
     from: ['registered', 'revoked'],
   },
 ];
 
-/** What can be made of a device in its state; each asks first. */
+/** Changes available for a device in its state; each asks for confirmation. */
 export function Changes({ device }: { device: DeviceInfo }) {
   const { name, state } = device;
   const asked = useSignal<Change | null>(null);
   const change = asked.value;
-  const at = `/devices/${encodeURIComponent(name)}`;
   const run = async () => {
     if (change?.verb === 'remove') {
-      await send('DELETE', at);
+      await send(at('DELETE /devices/:name', { name }));
       goTo(linkTo(['devices']));
-    } else await send('POST', `${at}/state`, { action: change?.verb });
+    } else if (change) await send(at('POST /devices/:name/state', { name }), { action: change.verb });
   };
   return (
     <>

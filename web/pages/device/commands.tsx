@@ -1,28 +1,26 @@
 import { useSignal } from '@preact/signals';
-import type { DeviceCommand, DeviceInfo, DeviceReply } from '../../../src/lib/registry/index.js';
-import { type ApiError, send } from '../../app/api.js';
+import type { DeviceCommand, DeviceInfo } from '../../../src/lib/api/index.js';
+import { type ApiError, at, send } from '../../app/api.js';
 import { shellWord } from '../../app/text.js';
 import { Command } from '../../parts/command.js';
 import { Confirm } from '../../parts/dialog.js';
 
-/** What a device that is online can be asked to do now. */
-export function Commands({ device, onSaid }: { device: DeviceInfo; onSaid: (text: string) => void }) {
+/** Commands for a device that is online. */
+export function Commands({ device, onNotice }: { device: DeviceInfo; onNotice: (text: string) => void }) {
   const { name, online } = device;
   const asking = useSignal(false);
   const busy = useSignal(false);
   const command = async (what: DeviceCommand) => {
     busy.value = true;
-    onSaid(`${what} …`);
+    onNotice(`Sending ${what} …`);
     try {
-      const { ms } = await send<DeviceReply>('POST', `/devices/${encodeURIComponent(name)}/commands`, {
-        command: what,
-      });
-      onSaid(`${name} answered ${what} within ${Math.round(ms)} ms.`);
+      const { ms } = await send(at('POST /devices/:name/commands', { name }), { command: what });
+      onNotice(`${name} responded to ${what} in ${Math.round(ms)} ms.`);
     } finally {
       busy.value = false;
     }
   };
-  const ping = () => command('ping').catch((error: ApiError) => onSaid(`${error.message} (${error.code})`));
+  const ping = () => command('ping').catch((error: ApiError) => onNotice(`${error.message} (${error.code})`));
   return (
     <>
       <button type="button" disabled={!online || busy.value} onClick={ping}>
@@ -38,7 +36,9 @@ export function Commands({ device, onSaid }: { device: DeviceInfo; onSaid: (text
           run={() => command('reboot')}
           onClose={() => (asking.value = false)}
         >
-          <p>It answers, then starts from its flash. What it measures meanwhile is not sent.</p>
+          <p>
+            The device acknowledges the command and restarts. Samples measured during the restart are lost.
+          </p>
           <Command line={`aiot device command ${shellWord(name)} reboot`} />
         </Confirm>
       )}

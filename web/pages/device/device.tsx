@@ -1,41 +1,47 @@
 import { useSignal } from '@preact/signals';
-import type { DeviceInfo } from '../../../src/lib/registry/index.js';
+import type { DeviceInfo } from '../../../src/lib/api/index.js';
+import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo, route } from '../../app/route.js';
 import { mayChange } from '../../app/session.js';
-import { ago, moment, shellWord } from '../../app/text.js';
+import { shellWord } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Facts, Failure, Loading, Page } from '../../parts/page.js';
+import { When } from '../../parts/when.js';
 import { Changes } from './changes.js';
 import { Commands } from './commands.js';
-import { History } from './history.js';
 import { Live } from './live.js';
 import { Log } from './log.js';
 import { Twin } from './twin.js';
+import { Values } from './values.js';
 
 const tabs = [
   {
     id: 'live',
     title: 'Live',
-    command: (name: string) => `aiot device messages ${name} --channel telemetry`,
+    command: (name: string) => `aiot stream tail ${shellWord(`aiot:///aiot/v1/${name}/telemetry/#`)}`,
   },
-  { id: 'state', title: 'Desired and reported', command: (name: string) => `aiot device show ${name}` },
-  { id: 'log', title: 'Log', command: (name: string) => `aiot device messages ${name} --channel log` },
-  { id: 'history', title: 'History', command: (name: string) => `aiot device history ${name}` },
+  {
+    id: 'state',
+    title: 'Desired and reported',
+    command: (name: string) => `aiot device show ${shellWord(name)}`,
+  },
+  { id: 'log', title: 'Logs', command: (name: string) => `aiot device logs ${shellWord(name)}` },
+  { id: 'history', title: 'History', command: (name: string) => `aiot device history ${shellWord(name)}` },
 ] as const;
 
-/** One device: what it sends just now, what it is to run and does, its log, and what was changed of it. */
+/** One device: live telemetry, desired and reported state, log, and change history. */
 export function Device({ parts: [name = ''] }: PageOf) {
-  const { value, error } = useResource<DeviceInfo>(`/devices/${encodeURIComponent(name)}`, {
+  const { value, error } = useResource(at('GET /devices/:name', { name }), {
     events: ['device.*'],
     subject: name,
   });
-  const said = useSignal<string>('');
+  const notice = useSignal<string>('');
   const wanted = route.value.query.get('tab');
   const tab = tabs.find(({ id }) => id === wanted) ?? tabs[0];
   const above = { title: 'Devices', to: linkTo(['devices']) };
-  const command = tab.command(shellWord(name));
+  const command = tab.command(name);
   if (!value) {
     return (
       <Page title={name} above={above} command={command}>
@@ -51,7 +57,7 @@ export function Device({ parts: [name = ''] }: PageOf) {
       actions={
         mayChange() && (
           <>
-            <Commands device={value} onSaid={(text) => (said.value = text)} />
+            <Commands device={value} onNotice={(text) => (notice.value = text)} />
             <Changes device={value} />
           </>
         )
@@ -59,10 +65,10 @@ export function Device({ parts: [name = ''] }: PageOf) {
     >
       {error && <Failure error={error} />}
       <p class="said" role="status">
-        {said.value}
+        {notice.value}
       </p>
       <Facts facts={factsOf(value)} />
-      <nav class="tabs" aria-label="Of this device">
+      <nav class="tabs" aria-label="Device">
         {tabs.map(({ id, title }) => (
           <a
             key={id}
@@ -90,7 +96,15 @@ function factsOf(device: DeviceInfo) {
   const presence = online ? (
     <Badge tone="good">online</Badge>
   ) : (
-    <span class="soft">{lastSeen === null ? 'never seen' : `offline, last seen ${ago(lastSeen)}`}</span>
+    <span class="soft">
+      {lastSeen === null ? (
+        'never seen'
+      ) : (
+        <>
+          offline, last seen <When at={lastSeen} as="ago" />
+        </>
+      )}
+    </span>
   );
   return [
     [
@@ -114,6 +128,37 @@ function factsOf(device: DeviceInfo) {
       ),
     ],
     ...(labels.length > 0 ? [['tags', labels.join(', ')] as const] : []),
-    ...(expires === null ? [] : [['certificate', `until ${moment(expires)}`] as const]),
+    ...(expires === null
+      ? []
+      : [
+          [
+            'certificate',
+            <span key="certificate">
+              expires <When at={expires} />
+            </span>,
+          ] as const,
+        ]),
   ] as const;
+}
+
+/** Change history of the device, with time and user, newest first. */
+function History({ name }: { name: string }) {
+  const { value, error } = useResource(at('GET /devices/:name/history', { name }, { limit: 200 }), {
+    events: ['device.*'],
+    subject: name,
+  });
+  if (error) return <Failure error={error} />;
+  if (!value) return <Loading />;
+  return (
+    <ol class="log">
+      {value.entries.map(({ id, at, type, who, data }) => (
+        <li key={id}>
+          <When at={at} />
+          <strong>{type.replace(/^device\./, '')}</strong>
+          <span class="soft">by {who}</span>
+          <Values of={data} />
+        </li>
+      ))}
+    </ol>
+  );
 }

@@ -1,8 +1,10 @@
-import type { DeviceMessage } from '../../../src/lib/registry/index.js';
+import type { DeviceMessage } from '../../../src/lib/api/index.js';
 
 type Channel = 'telemetry' | 'inference' | 'reply' | 'log';
 
-/** Calls with each message of these channels that the device sends from now on, over breaks. What is returned ends it. */
+/**
+ * Calls back with each message of these channels from the device from now on, across reconnections. Returns a function that unsubscribes.
+ */
 export function listen(
   device: string,
   channels: readonly Channel[],

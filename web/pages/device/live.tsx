@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
-import type { DeviceInfo, DeviceMessage } from '../../../src/lib/registry/index.js';
-import { get } from '../../app/api.js';
+import type { DeviceInfo, DeviceMessage } from '../../../src/lib/api/index.js';
+import { at, get } from '../../app/api.js';
 import { shellWord } from '../../app/text.js';
 import { Empty, Section } from '../../parts/page.js';
 import { Plot } from '../../parts/plot.js';
@@ -9,12 +9,12 @@ import { Inferences } from './inferences.js';
 import { listen } from './listen.js';
 import { Samples } from './samples.js';
 
-/** Width of the plots, s. */
+/** Time span of the plots, s. */
 const shownSeconds = 10;
-/** Inferences that are kept in the page. */
+/** Number of inferences stored in the page. */
 const mostInferences = 1800;
 
-/** What it sends just now: its telemetry as plots that move, and its model's answers. */
+/** Live data of the device: telemetry as moving plots, and its model's predictions. */
 export function Live({ device: { name, online } }: { device: DeviceInfo }) {
   const streams = useMemo(() => new Map<string, Samples>(), [name]);
   const names = useSignal<readonly string[]>([]);
@@ -56,21 +56,17 @@ export function Live({ device: { name, online } }: { device: DeviceInfo }) {
   if (asked.value && names.value.length === 0 && inferences.value.length === 0) {
     return (
       <Empty
-        title={online ? 'It sends nothing just now' : 'It is not connected'}
+        title={online ? 'No telemetry in the last 20 seconds' : 'The device is offline'}
         command={`aiot device simulate ${shellWord(name)} --motor healthy --for 60s`}
       >
-        <p>What it sends is plotted here as it comes. A virtual device is run by this command:</p>
+        <p>Telemetry is plotted here as it arrives. To send some from a virtual device, run:</p>
       </Empty>
     );
   }
   return (
     <>
       {names.value.map((stream) => (
-        <Section
-          key={stream}
-          title={stream === '' ? 'Telemetry' : stream}
-          note={`the last ${shownSeconds} s`}
-        >
+        <Section key={stream} title={stream === '' ? 'Telemetry' : stream} note={`last ${shownSeconds} s`}>
           <LivePlot samples={streams.get(stream) as Samples} label={`${stream} of ${name}, live`} />
         </Section>
       ))}
@@ -80,12 +76,11 @@ export function Live({ device: { name, online } }: { device: DeviceInfo }) {
 }
 
 async function recent(name: string, channel: string, ms: number): Promise<DeviceMessage[]> {
-  const since = Date.now() - ms;
-  const path = `/devices/${encodeURIComponent(name)}/messages?channel=${channel}&limit=2000&since=${since}`;
-  return (await get<{ messages: DeviceMessage[] }>(path)).messages;
+  const query = { channel, limit: 2000, since: Date.now() - ms };
+  return (await get(at('GET /devices/:name/messages', { name }, query))).messages;
 }
 
-/** Drawn anew with each frame of the screen. */
+/** Redrawn with each animation frame. */
 function LivePlot({ samples, label }: { samples: Samples; label: string }) {
   const edge = useSignal(samples.edge(Date.now() / 1000));
   useEffect(() => {

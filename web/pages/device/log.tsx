@@ -1,22 +1,24 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import type { DeviceMessage } from '../../../src/lib/registry/index.js';
+import type { DeviceMessage } from '../../../src/lib/api/index.js';
+import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
-import { moment } from '../../app/text.js';
+import { shellWord } from '../../app/text.js';
 import { Badge, type Tone } from '../../parts/badge.js';
 import { Empty, Failure, Loading } from '../../parts/page.js';
+import { When } from '../../parts/when.js';
 import { listen } from './listen.js';
 
 const tones: Record<string, Tone> = { error: 'bad', warn: 'warn', info: 'blue' };
 const dayMs = 86_400_000;
-/** Lines that are kept in the page. */
+/** Number of lines stored in the page. */
 const most = 2000;
 
-/** Its log of the last day, newest first, and what it says meanwhile. */
+/** Its log of the last 24 hours, newest first, and new lines as they arrive. */
 export function Log({ name }: { name: string }) {
   const since = useSignal(Date.now() - dayMs);
-  const path = `/devices/${encodeURIComponent(name)}/messages?channel=log&limit=1000&since=${since.value}`;
-  const { value, error } = useResource<{ messages: DeviceMessage[] }>(path);
+  const query = { channel: 'log', limit: 1000, since: since.value };
+  const { value, error } = useResource(at('GET /devices/:name/messages', { name }, query));
   const heard = useSignal<DeviceMessage[]>([]);
   useEffect(
     () =>
@@ -31,8 +33,11 @@ export function Log({ name }: { name: string }) {
   const lines = [...value.messages, ...heard.value.filter((message) => !known.has(keyOf(message)))];
   if (lines.length === 0) {
     return (
-      <Empty title="It has logged nothing in a day" command={`aiot device command ${name} ping`}>
-        <p>What it logs from now on is shown here as it comes.</p>
+      <Empty
+        title="No log messages in the last 24 hours"
+        command={`aiot device command ${shellWord(name)} ping`}
+      >
+        <p>New messages appear here as they arrive. To check that the device responds, run:</p>
       </Empty>
     );
   }
@@ -40,7 +45,7 @@ export function Log({ name }: { name: string }) {
     <ol class="log">
       {lines.reverse().map(({ at, payload }) => (
         <li key={`${at} ${JSON.stringify(payload)}`}>
-          <time dateTime={new Date(at).toISOString()}>{moment(at)}</time>
+          <When at={at} />
           <Badge tone={tones[String(payload.level)] ?? 'soft'}>{String(payload.level)}</Badge>
           <span>{String(payload.message)}</span>
           {payload.code !== undefined && <code>{String(payload.code)}</code>}

@@ -1,13 +1,13 @@
-import type { DeviceMessage } from '../../../src/lib/registry/index.js';
+import type { DeviceMessage } from '../../../src/lib/api/index.js';
 
-/** Members of a telemetry message that are no fields: see protocol v1. */
+/** Members of a telemetry message that are not fields: see protocol v1. */
 const members = new Set(['seq', 't', 'rate', 'recording']);
-/** A pause longer than that is drawn as one, s. */
+/** A longer pause is drawn as a gap, s. */
 const pauseSeconds = 2;
-/** Batches by whose delay the right edge is chosen. */
+/** Number of recent batches whose delay determines the right edge. */
 const delaysKept = 30;
 
-/** The newest samples of one stream, for a plot that moves. Times are s since 1970, by the device's clock. */
+/** The newest samples of one stream, for a moving plot. Times are s since 1970, by the device's clock. */
 export class Samples {
   readonly times: number[] = [];
   readonly columns = new Map<string, (number | null)[]>();
@@ -15,7 +15,7 @@ export class Samples {
 
   constructor(private readonly keptSeconds: number) {}
 
-  /** @param now when it came, s since 1970 by this browser's clock; absent for what came before one looked */
+  /** @param now arrival time, s since 1970 by this browser's clock; absent for samples from before the page was opened */
   add({ at, payload }: DeviceMessage, now?: number): void {
     const fields = fieldsOf(payload);
     const count = Math.max(0, ...fields.map(([, column]) => column.length));
@@ -23,7 +23,7 @@ export class Samples {
     const step = typeof payload.rate === 'number' ? 1 / payload.rate : 0;
     const last = this.times.at(-1);
     if (now !== undefined && last !== undefined) {
-      // How old the newest sample had become when this one came: so far behind, there is always something to draw.
+      // The age that the newest sample had reached when this one arrived: at this delay there is always something to draw.
       this.delays.push(now - last);
       if (this.delays.length > delaysKept) this.delays.shift();
     }
@@ -36,7 +36,7 @@ export class Samples {
     this.forget();
   }
 
-  /** Where the plot ends now, s since 1970 by the device's clock. */
+  /** The current right edge of the plot, s since 1970 by the device's clock. */
   edge(now: number): number {
     const last = this.times.at(-1) ?? now;
     return this.delays.length === 0
@@ -52,7 +52,7 @@ export class Samples {
     for (const [name, column] of this.columns) column.push(values.get(name) ?? null);
   }
 
-  /** In large steps: taking one off the front for each that comes would move all of them each time. */
+  /** Removed in large steps, because removing one from the front for each new sample would move all of them each time. */
   private forget(): void {
     const from = (this.times.at(-1) ?? 0) - this.keptSeconds;
     const first = this.times.findIndex((time) => time >= from);

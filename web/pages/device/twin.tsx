@@ -1,11 +1,13 @@
-import type { DeviceTwin } from '../../../src/lib/registry/index.js';
+import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
-import { moment } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Failure, Loading } from '../../parts/page.js';
+import { Scroll } from '../../parts/scroll.js';
+import { type Column, ShortTable } from '../../parts/table.js';
+import { When } from '../../parts/when.js';
 import { textOf } from './values.js';
 
-/** Where a report tells of what is desired, by its kind. */
+/** The report fields for each kind of desired state. */
 const places: Record<string, string> = { model: 'model', firmware: 'firmware.release', config: 'config' };
 const members = ['name', 'version', 'sequence'] as const;
 
@@ -15,66 +17,75 @@ const onlyReported: readonly [label: string, path: string][] = [
   ['configuration', 'config'],
   ['golden vectors', 'golden'],
   ['error', 'error'],
-  ['nothing below sequence', 'floor'],
+  ['lowest accepted sequence', 'floor'],
   ['free heap', 'heap.free'],
-  ['largest piece of it', 'heap.largest'],
-  ['least free heap', 'heap.least'],
+  ['largest free block', 'heap.largest'],
+  ['minimum free heap', 'heap.least'],
 ];
 
-/** What it is to run beside what it says that it runs. */
+interface Member {
+  label: string;
+  desired: unknown;
+  reported: unknown;
+  differs: boolean;
+}
+
+const columns: Column<Member>[] = [
+  { title: 'field', cell: ({ label }) => label, sort: ({ label }) => label },
+  { title: 'desired', cell: ({ desired }) => shown(desired), sort: ({ desired }) => keyOf(desired) },
+  {
+    title: 'reported',
+    cell: ({ reported, differs }) => (
+      <>
+        {shown(reported)} {differs && <Badge tone="warn">differs</Badge>}
+      </>
+    ),
+    sort: ({ reported }) => keyOf(reported),
+  },
+];
+
+/** The desired state beside the reported one. */
 export function Twin({ name }: { name: string }) {
-  const path = `/devices/${encodeURIComponent(name)}/state`;
-  const { value, error } = useResource<DeviceTwin>(path, { events: ['device.*', 'rollout.*'] });
+  const { value, error } = useResource(at('GET /devices/:name/state', { name }), {
+    events: ['device.*', 'rollout.*'],
+  });
   if (error) return <Failure error={error} />;
   if (!value) return <Loading />;
   const { desired, reported } = value;
   const kind = textOf(desired?.kind ?? 'model');
-  const pairs = [
-    ['what', desired?.kind, desired === null ? undefined : (reported?.kind ?? 'model')],
-    ['rollout', desired?.rollout, reported?.rollout],
-    ...members.map((member) => [member, desired?.[member], memberOf(reported, `${places[kind]}.${member}`)]),
-  ] as const;
+  const pair = (label: string, wish: unknown, is: unknown): Member => {
+    const known = desired !== null && reported !== null && wish !== undefined && is !== undefined;
+    return { label, desired: wish, reported: is, differs: known && wish !== is };
+  };
+  const rows = [
+    pair('kind', desired?.kind, desired === null ? undefined : (reported?.kind ?? 'model')),
+    pair('rollout', desired?.rollout, reported?.rollout),
+    ...members.map((one) => pair(one, desired?.[one], memberOf(reported, `${places[kind]}.${one}`))),
+    ...onlyReported.map(([label, path]) => pair(label, undefined, memberOf(reported, path))),
+  ];
   return (
     <>
-      <table class="twin">
-        <thead>
-          <tr>
-            <th scope="col">
-              <span class="unseen">member</span>
-            </th>
-            <th scope="col">desired</th>
-            <th scope="col">reported</th>
-          </tr>
-        </thead>
-        <tbody>
-          {pairs.map(([label, wish, is]) => {
-            const differs =
-              desired !== null && reported !== null && wish !== undefined && is !== undefined && wish !== is;
-            return (
-              <tr key={String(label)} class={differs ? 'differs' : undefined}>
-                <th scope="row">{String(label)}</th>
-                <td>{shown(wish)}</td>
-                <td>
-                  {shown(is)} {differs && <Badge tone="warn">differs</Badge>}
-                </td>
-              </tr>
-            );
-          })}
-          {onlyReported.map(([label, one]) => (
-            <tr key={label}>
-              <th scope="row">{label}</th>
-              <td />
-              <td>{shown(memberOf(reported, one))}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {desired === null && <p class="soft">No rollout wants anything of it.</p>}
+      <Scroll label="Desired and reported state">
+        <ShortTable
+          rows={rows}
+          columns={columns}
+          keyOf={({ label }) => label}
+          label="Desired and reported state"
+          rowClass={({ differs }) => (differs ? 'differs' : undefined)}
+        />
+      </Scroll>
+      {desired === null && <p class="soft">No rollout targets this device.</p>}
       <p class="soft">
-        {value.lastSeen === null ? 'It was never heard.' : `Last heard ${moment(value.lastSeen)}.`}
+        {value.lastSeen === null ? (
+          'The device has never connected.'
+        ) : (
+          <>
+            Last seen <When at={value.lastSeen} />.
+          </>
+        )}
       </p>
       <details>
-        <summary>The messages as they are</summary>
+        <summary>Raw messages</summary>
         <pre>{JSON.stringify({ desired, reported }, null, 2)}</pre>
       </details>
     </>
@@ -88,6 +99,11 @@ function memberOf(value: unknown, path: string): unknown {
       (at, key) => (at as Record<string, unknown> | null | undefined)?.[key],
       value ?? undefined,
     );
+}
+
+function keyOf(value: unknown): string | number | null {
+  if (value === undefined || value === null) return null;
+  return typeof value === 'number' ? value : textOf(value);
 }
 
 function shown(value: unknown) {

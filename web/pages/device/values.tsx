@@ -1,4 +1,4 @@
-/** Members of an object in short, one behind the other; those that say nothing are left out. */
+/** An object's members in short form, one after another; empty ones are omitted. */
 export function Values({ of }: { of: Record<string, unknown> }) {
   const shown = Object.entries(of).filter(([, value]) => !isEmpty(value));
   if (shown.length === 0) return null;
@@ -18,7 +18,7 @@ function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-/** A value of a message: releases by their name, digests in short. */
+/** A value in a message: releases by name, digests abbreviated. */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return /^sha256:/.test(value) ? value.slice(7, 19) : value;
   if (typeof value !== 'object' || value === null) return String(value);

@@ -1,13 +1,15 @@
 import { useSignal } from '@preact/signals';
-import type { PlatformEvent } from '../../../src/lib/registry/index.js';
+import { useEffect } from 'preact/hooks';
+import type { PlatformEvent } from '../../../src/lib/api/index.js';
+import { type ApiError, at, get } from '../../app/api.js';
+import { connected, onEvents } from '../../app/feed.js';
 import type { PageOf } from '../../app/pages.js';
-import { goTo, linkTo, route } from '../../app/route.js';
-import { moment, plural, shellWord, shortMoment } from '../../app/text.js';
+import { goTo, here, linkTo, route } from '../../app/route.js';
+import { plural, shellWord } from '../../app/text.js';
 import { Dialog } from '../../parts/dialog.js';
 import { Empty, Facts, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
-import { dataText, pageOf } from './about.js';
-import { most, useEvents } from './use-events.js';
+import { When } from '../../parts/when.js';
 
 const nouns = [
   'device',
@@ -22,7 +24,7 @@ const nouns = [
   'token',
 ];
 
-/** What was changed, by whom and when: newest first, and those to come on top. */
+/** Changes with user and time: newest first, new ones are added on top. */
 export function Events(_: PageOf) {
   const { query } = route.value;
   const type = query.get('type') ?? '';
@@ -44,7 +46,7 @@ export function Events(_: PageOf) {
             held.value = held.value === null ? (events ?? []) : null;
           }}
         >
-          {held.value === null ? 'Hold' : 'Go on'}
+          {held.value === null ? 'Pause' : 'Resume'}
         </button>
       }
     >
@@ -53,17 +55,25 @@ export function Events(_: PageOf) {
       {!rows && !error && <Loading />}
       {rows && rows.length === 0 && (
         <Empty
-          title={type === '' && subject === '' ? 'Nothing was changed yet' : 'No event fits'}
-          command="aiot device provision bench-1 --type virtual --out bench-1"
-        />
+          title={type === '' && subject === '' ? 'No events yet' : 'No matching events'}
+          command={
+            type === '' && subject === ''
+              ? 'aiot device provision bench-1 --type virtual --out bench-1'
+              : 'aiot events tail'
+          }
+        >
+          <p>
+            {type === '' && subject === ''
+              ? 'Every change on the platform is recorded as an event. To cause one, add a device:'
+              : 'New matching events appear here as they arrive. To see all events, clear the filter, or run:'}
+          </p>
+        </Empty>
       )}
       {rows && rows.length > 0 && (
         <>
           <p class="count">
-            {rows.length >= most
-              ? `the newest ${plural(rows.length, 'event')}`
-              : plural(rows.length, 'event')}
-            {held.value && ', held'}
+            {rows.length >= most ? `latest ${plural(rows.length, 'event')}` : plural(rows.length, 'event')}
+            {held.value && ', paused'}
           </p>
           <Table
             rows={rows}
@@ -93,35 +103,38 @@ function flag(name: string, value: string): string[] {
 
 function columnsOf(show: (event: PlatformEvent) => void): Column<PlatformEvent>[] {
   return [
-    { title: 'when', cell: ({ at }) => <time>{shortMoment(at)}</time>, width: '118px' },
+    { title: 'time', cell: ({ at }) => <When at={at} as="short" />, sort: ({ at }) => at, width: '128px' },
     {
-      title: 'what',
+      title: 'type',
       cell: (event) => (
         <button type="button" class="link" onClick={() => show(event)}>
           {event.type}
         </button>
       ),
+      sort: ({ type }) => type,
       width: '150px',
     },
     {
-      title: 'about',
+      title: 'subject',
       cell: (event) => {
         const to = pageOf(event);
         return to === null ? event.subject : <a href={to}>{event.subject}</a>;
       },
+      sort: ({ subject }) => subject,
       width: '1.2fr',
     },
-    { title: 'who', cell: ({ who }) => <span class="soft">{who}</span>, wide: true },
+    { title: 'user', cell: ({ who }) => <span class="soft">{who}</span>, sort: ({ who }) => who, wide: true },
     {
       title: 'data',
       cell: ({ data }) => <span class="data">{dataText(data)}</span>,
+      sort: ({ data }) => dataText(data) || null,
       width: '2.4fr',
       wide: true,
     },
   ];
 }
 
-/** One event, whole. */
+/** One event in full. */
 function One({ event, onClose }: { event: PlatformEvent; onClose: () => void }) {
   const { id, at, type, subject, who, data } = event;
   const to = pageOf(event);
@@ -129,13 +142,13 @@ function One({ event, onClose }: { event: PlatformEvent; onClose: () => void }) 
     <Dialog title={type} onClose={onClose}>
       <Facts
         facts={[
-          ['about', to === null ? subject : <a href={to}>{subject}</a>],
-          ['when', moment(at)],
-          ['who', who],
-          ['number', id],
+          ['subject', to === null ? subject : <a href={to}>{subject}</a>],
+          ['time', <When key="time" at={at} />],
+          ['user', who],
+          ['id', id],
         ]}
       />
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, by the keyboard, too */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling area must be reachable by keyboard */}
       <pre class="whole" tabIndex={0}>
         {JSON.stringify(data, null, 2)}
       </pre>
@@ -152,7 +165,7 @@ function Filter({ type, subject }: { type: string; subject: string }) {
   const fields = useSignal({ type, subject });
   const apply = (event: Event) => {
     event.preventDefault();
-    goTo(linkTo(['events'], { type: fields.value.type.trim(), subject: fields.value.subject.trim() }));
+    goTo(here({ type: fields.value.type.trim(), subject: fields.value.subject.trim() }));
   };
   return (
     <search>
@@ -175,7 +188,7 @@ function Filter({ type, subject }: { type: string; subject: string }) {
             <option key={noun} value={`${noun}.*`} />
           ))}
         </datalist>
-        <label for="subject">About</label>
+        <label for="subject">Subject</label>
         <input
           id="subject"
           type="search"
@@ -187,8 +200,121 @@ function Filter({ type, subject }: { type: string; subject: string }) {
             fields.value = { ...fields.value, subject: currentTarget.value };
           }}
         />
-        <button type="submit">Show</button>
+        <button type="submit">Filter</button>
       </form>
     </search>
   );
+}
+
+/** Number of events stored in the page; the platform has the rest. */
+const most = 10_000;
+/** Number of events from before the page was opened. */
+const before = 1000;
+/** Events within this time are drawn together, ms. */
+const settleMs = 200;
+
+/**
+ * Events of these types about this subject, newest first: some earlier ones, and new ones as they arrive, each once, even after an
+ * interruption.
+ */
+function useEvents(
+  types: string,
+  subject: string,
+): { events: readonly PlatformEvent[] | undefined; error: ApiError | undefined } {
+  const events = useSignal<readonly PlatformEvent[] | undefined>(undefined);
+  const error = useSignal<ApiError | undefined>(undefined);
+  useEffect(() => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    let came: PlatformEvent[] = [];
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const add = (more: readonly PlatformEvent[]) => {
+      events.value = merged(events.peek() ?? [], more);
+    };
+    const end = onEvents(types === '' ? ['*'] : types.split(','), (event) => {
+      if (!isAbout(event, subject)) return;
+      came.push(event);
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        add(came);
+        came = [];
+      }, settleMs);
+    });
+    const read = async () => {
+      const last = events.peek()?.[0]?.id;
+      const query = {
+        type: types || undefined,
+        subject: subject || undefined,
+        ...(last === undefined ? { newest: before } : { from: last }),
+        limit: before,
+      };
+      const page = await get(at('GET /events', {}, query), signal);
+      if (signal.aborted) return;
+      error.value = undefined;
+      add(page.events);
+      // The remaining events of a long interruption.
+      if (page.next !== null && last !== undefined) await read();
+    };
+    const again = () => {
+      read().catch((reason: ApiError) => {
+        if (!signal.aborted) error.value = reason;
+      });
+    };
+    events.value = undefined;
+    error.value = undefined;
+    let open = true;
+    again();
+    const stop = connected.subscribe((now) => {
+      if (now && !open) again();
+      open = now;
+    });
+    return () => {
+      controller.abort();
+      end();
+      stop();
+      clearTimeout(timer);
+    };
+  }, [types, subject]);
+  return { events: events.value, error: error.value };
+}
+
+/** The platform's form: `har` stands for all of its versions. */
+function isAbout({ subject }: PlatformEvent, wanted: string): boolean {
+  return wanted === '' || subject === wanted || subject.startsWith(`${wanted}@`);
+}
+
+/** Newest first, each once. */
+function merged(known: readonly PlatformEvent[], more: readonly PlatformEvent[]): PlatformEvent[] {
+  const by = new Map([...known, ...more].map((event) => [event.id, event]));
+  return [...by.values()].sort((a, b) => b.id - a.id).slice(0, most);
+}
+
+/** The page of an event's subject; null if there is none. */
+function pageOf({ type, subject }: Pick<PlatformEvent, 'type' | 'subject'>): string | null {
+  const [noun = ''] = type.split('.');
+  const [name = '', version] = subject.split('@');
+  const [first = ''] = subject.split('/');
+  switch (noun) {
+    case 'device':
+      return linkTo(['devices', subject]);
+    case 'rollout':
+      return linkTo(['rollouts', subject]);
+    case 'model':
+      return linkTo(version === undefined ? ['models', name] : ['models', name, version]);
+    case 'pipeline':
+      return linkTo(['pipelines', subject]);
+    case 'dataset':
+    case 'data':
+      return linkTo(['datasets', first]);
+    default:
+      return null;
+  }
+}
+
+/** An event's data in one line: `state committed · wave 0`. */
+function dataText(data: PlatformEvent['data']): string {
+  return Object.entries(data)
+    .filter(([, value]) => value !== null && value !== '')
+    .map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`)
+    .join(' · ');
 }

@@ -1,12 +1,15 @@
 import { useSignal } from '@preact/signals';
-import type { DeviceInfo } from '../../../src/lib/registry/index.js';
+import { useEffect } from 'preact/hooks';
+import type { DeviceInfo } from '../../../src/lib/api/index.js';
+import { type ApiError, at, get, getAll } from '../../app/api.js';
+import { connected, onEvents } from '../../app/feed.js';
 import type { PageOf } from '../../app/pages.js';
-import { goTo, linkTo, route } from '../../app/route.js';
-import { ago, plural, shellWord } from '../../app/text.js';
+import { goTo, here, linkTo, route } from '../../app/route.js';
+import { plural, shellWord } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
-import { useFleet } from './fleet-list.js';
+import { When } from '../../parts/when.js';
 import { FleetMap } from './map.js';
 
 const columns: Column<DeviceInfo>[] = [
@@ -18,12 +21,12 @@ const columns: Column<DeviceInfo>[] = [
     width: '1.3fr',
   },
   {
-    title: 'presence',
+    title: 'last seen',
     cell: ({ online, lastSeen }) =>
       online ? (
         <Badge tone="good">online</Badge>
       ) : (
-        <span class="soft">{lastSeen === null ? 'never seen' : ago(lastSeen)}</span>
+        <span class="soft">{lastSeen === null ? 'never seen' : <When at={lastSeen} as="ago" />}</span>
       ),
     sort: ({ online, lastSeen }) => (online ? Number.POSITIVE_INFINITY : lastSeen),
     width: '1.3fr',
@@ -38,7 +41,7 @@ const columns: Column<DeviceInfo>[] = [
   { title: 'firmware', cell: ({ firmware }) => firmware ?? '', sort: ({ firmware }) => firmware, wide: true },
 ];
 
-/** The fleet, or the part of it that a selector matches: as a table, or as a map of cells. */
+/** The fleet, or the devices that match a selector, as a table or as a map of cells. */
 export function Devices(_: PageOf) {
   const { query } = route.value;
   const selector = query.get('selector') ?? '';
@@ -47,18 +50,24 @@ export function Devices(_: PageOf) {
   const line = `aiot device list${selector === '' ? '' : ` --selector ${shellWord(selector)}`}`;
   return (
     <Page title="Devices" command={line}>
-      <Filter key={selector} selector={selector} view={asMap ? 'map' : ''} />
+      <Filter key={selector} selector={selector} />
       {error && <Failure error={error} />}
       {!devices && !error && <Loading />}
       {devices && whole && devices.length === 0 && (
         <Empty
-          title={selector === '' ? 'No device yet' : 'No device fits'}
+          title={selector === '' ? 'No devices yet' : 'No matching devices'}
           command={
             selector === ''
               ? 'aiot device provision bench-1 --type virtual --out bench-1'
               : 'aiot device list'
           }
-        />
+        >
+          <p>
+            {selector === ''
+              ? 'Add a device. A virtual one needs no hardware:'
+              : 'Change the selector, or list all devices:'}
+          </p>
+        </Empty>
       )}
       {devices && devices.length > 0 && (
         <>
@@ -66,15 +75,12 @@ export function Devices(_: PageOf) {
             {plural(devices.length, 'device')}
             {whole
               ? `, ${devices.filter(({ online }) => online).length.toLocaleString('en')} online`
-              : ' so far …'}
+              : ' loaded so far …'}
             <span class="switch">
-              <a href={linkTo(['devices'], { selector })} aria-current={asMap ? undefined : 'true'}>
+              <a href={here({ view: '' })} aria-current={asMap ? undefined : 'true'}>
                 Table
               </a>
-              <a
-                href={linkTo(['devices'], { selector, view: 'map' })}
-                aria-current={asMap ? 'true' : undefined}
-              >
+              <a href={here({ view: 'map' })} aria-current={asMap ? 'true' : undefined}>
                 Map
               </a>
             </span>
@@ -96,11 +102,11 @@ export function Devices(_: PageOf) {
   );
 }
 
-function Filter({ selector, view }: { selector: string; view: string }) {
+function Filter({ selector }: { selector: string }) {
   const text = useSignal(selector);
   const apply = (event: Event) => {
     event.preventDefault();
-    goTo(linkTo(['devices'], { selector: text.value.trim(), view }));
+    goTo(here({ selector: text.value.trim() }));
   };
   return (
     <search>
@@ -117,8 +123,101 @@ function Filter({ selector, view }: { selector: string; view: string }) {
             text.value = currentTarget.value;
           }}
         />
-        <button type="submit">Show</button>
+        <button type="submit">Filter</button>
       </form>
     </search>
   );
+}
+
+/** How long changes are collected before they are requested, ms. */
+const settleMs = 500;
+/** With more names than this at once, or more characters of them, the whole list is read again, and then not again for this long, ms. */
+const mostNames = 100;
+const mostCharacters = 3000;
+const restMs = 5000;
+
+interface FleetList {
+  /** By name; grows during the first read. undefined = nothing yet. */
+  devices: readonly DeviceInfo[] | undefined;
+  /** Whether all of it was read. */
+  whole: boolean;
+  error: ApiError | undefined;
+}
+
+/**
+ * The devices that match a selector, kept current. Only devices named in events are read again, so that a fleet of ten thousand is not
+ * read with each device that connects.
+ */
+function useFleet(selector: string): FleetList {
+  const list = useSignal<FleetList>({ devices: undefined, whole: false, error: undefined });
+
+  useEffect(() => {
+    const ended = new AbortController();
+    const { signal } = ended;
+    const byName = new Map<string, DeviceInfo>();
+    const changed = new Set<string>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let readAt = 0;
+
+    const show = (whole: boolean) => {
+      const devices = [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      list.value = { devices, whole, error: undefined };
+    };
+    const failed = (error: ApiError) => {
+      if (!signal.aborted) list.value = { ...list.value, error };
+    };
+    const readAll = async () => {
+      readAt = Date.now();
+      changed.clear();
+      const first = !list.value.whole;
+      const page = (sofar: DeviceInfo[]) => {
+        // The old list remains visible until the new one is complete.
+        if (first) list.value = { devices: [...sofar], whole: false, error: undefined };
+      };
+      const all = await getAll(at('GET /devices', {}, { selector: selector || undefined }), 'devices', {
+        signal,
+        page,
+      });
+      byName.clear();
+      for (const device of all) byName.set(device.name, device);
+      show(true);
+    };
+    const readChanged = async () => {
+      const names = [...changed];
+      changed.clear();
+      const wanted = `name in (${names.map((name) => `"${name}"`).join(', ')})`;
+      const both = selector === '' ? wanted : `(${selector}) and ${wanted}`;
+      const { devices } = await get(at('GET /devices', {}, { limit: 1000, selector: both }), signal);
+      for (const name of names) byName.delete(name);
+      for (const device of devices) byName.set(device.name, device);
+      show(true);
+    };
+    const settle = () => {
+      timer = undefined;
+      if (changed.size === 0) return;
+      const few = changed.size <= mostNames && [...changed].join().length <= mostCharacters;
+      const rest = few ? 0 : readAt + restMs - Date.now();
+      if (rest > 0) timer = setTimeout(settle, rest);
+      else (few ? readChanged() : readAll()).catch(failed);
+    };
+
+    list.value = { devices: undefined, whole: false, error: undefined };
+    readAll().catch(failed);
+    const endEvents = onEvents(['device.*'], ({ subject }) => {
+      changed.add(subject);
+      timer ??= setTimeout(settle, settleMs);
+    });
+    let before = connected.peek();
+    const endConnected = connected.subscribe((now) => {
+      if (now && !before) readAll().catch(failed);
+      before = now;
+    });
+    return () => {
+      ended.abort();
+      endEvents();
+      endConnected();
+      clearTimeout(timer);
+    };
+  }, [selector]);
+  return list.value;
 }

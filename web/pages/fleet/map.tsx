@@ -1,20 +1,20 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import type { DeviceInfo } from '../../../src/lib/registry/index.js';
-import { goTo, linkTo } from '../../app/route.js';
+import type { DeviceInfo } from '../../../src/lib/api/index.js';
+import { goTo, here, linkTo, route } from '../../app/route.js';
 
-/** What the cells are coloured by. */
+/** The property that determines the cells' colors. */
 const views = {
   presence: ({ online, lastSeen }: DeviceInfo) =>
     online ? 'online' : lastSeen === null ? 'never seen' : 'offline',
   state: ({ state }: DeviceInfo) => state,
   model: ({ model }: DeviceInfo) => (model ? `${model.name}@${model.version}` : 'no model'),
-  firmware: ({ firmware }: DeviceInfo) => firmware ?? 'not told',
-  update: ({ updateState }: DeviceInfo) => updateState ?? 'not told',
+  firmware: ({ firmware }: DeviceInfo) => firmware ?? 'not reported',
+  update: ({ updateState }: DeviceInfo) => updateState ?? 'not reported',
 } as const;
 type View = keyof typeof views;
 
-/** Colours of what has one of its own; the rest take those of series, in the order of how many there are. */
+/** Fixed colors of some values; the others get the series colors, in order of frequency. */
 const known: Record<string, string> = {
   ...{ online: '--good', offline: '--warn', 'never seen': '--soft' },
   ...{ active: '--good', suspended: '--warn', revoked: '--bad', registered: '--soft', provisioned: '--blue' },
@@ -23,18 +23,18 @@ const known: Record<string, string> = {
     ROLLED_BACK: '--bad',
     IDLE: '--soft',
     'no model': '--soft',
-    'not told': '--soft',
+    'not reported': '--soft',
   },
 };
 const seriesColours = 8;
 
-/** A cell for each device, by name, in the colour of what it has: a fleet of thousands at one look. */
+/** A cell for each device, by name, in the color of its value: an overview of thousands of devices. */
 export function FleetMap({ devices }: { devices: readonly DeviceInfo[] }) {
-  const view = useSignal<View>('presence');
+  const view = viewOf(route.value.query.get('by'));
   const pointed = useSignal<DeviceInfo | null>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const cell = devices.length > 4000 ? 8 : devices.length > 800 ? 12 : 20;
-  const of = views[view.value];
+  const of = views[view];
   const groups = groupsOf(devices, of);
 
   useEffect(() => {
@@ -66,7 +66,7 @@ export function FleetMap({ devices }: { devices: readonly DeviceInfo[] }) {
       resized.disconnect();
       dark.removeEventListener('change', draw);
     };
-  }, [devices, view.value, cell]);
+  }, [devices, view, cell]);
 
   const at = ({ offsetX, offsetY }: MouseEvent): DeviceInfo | null => {
     const own = canvas.current;
@@ -79,12 +79,14 @@ export function FleetMap({ devices }: { devices: readonly DeviceInfo[] }) {
   return (
     <div class="map">
       <p class="map-head">
-        <label for="map-view">Coloured by</label>{' '}
+        <label for="map-view">Color by</label>{' '}
         <select
           id="map-view"
-          value={view.value}
+          value={view}
           onChange={({ currentTarget }) => {
-            view.value = currentTarget.value as View;
+            goTo(here({ by: currentTarget.value === 'presence' ? '' : currentTarget.value }), {
+              replace: true,
+            });
           }}
         >
           {Object.keys(views).map((name) => (
@@ -103,7 +105,7 @@ export function FleetMap({ devices }: { devices: readonly DeviceInfo[] }) {
       <canvas
         ref={canvas}
         role="img"
-        aria-label={`${devices.length} devices by ${view.value}: ${summary}. The table has each of them.`}
+        aria-label={`${devices.length} devices by ${view}: ${summary}. The table lists each device.`}
         onMouseMove={(event) => {
           pointed.value = at(event);
         }}
@@ -118,6 +120,10 @@ export function FleetMap({ devices }: { devices: readonly DeviceInfo[] }) {
       <p class="map-pointed soft">{pointed.value ? `${pointed.value.name}: ${of(pointed.value)}` : ' '}</p>
     </div>
   );
+}
+
+function viewOf(name: string | null): View {
+  return name !== null && name in views ? (name as View) : 'presence';
 }
 
 function columnsOf(canvas: HTMLCanvasElement, cell: number): number {

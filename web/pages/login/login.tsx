@@ -5,7 +5,7 @@ import { logIn } from '../../app/session.js';
 import { Command } from '../../parts/command.js';
 import { Failure } from '../../parts/page.js';
 
-/** The way in: a link from the command line, or a token. */
+/** Login by a link from the command line, or by a token. */
 export function Login({ failed }: { failed?: ApiError | undefined }) {
   const token = useSignal('');
   const error = useSignal<ApiError | undefined>(undefined);
@@ -26,10 +26,10 @@ export function Login({ failed }: { failed?: ApiError | undefined }) {
   return (
     <main class="login">
       <h1>aiot</h1>
-      <p>This command opens the dashboard and logs you in:</p>
-      <Command line="aiot dashboard --open" label="The way in" />
+      <p>To log in, run this command on a machine where aiot is set up:</p>
+      <Command line="aiot dashboard --open" label="Log in" />
       <form onSubmit={submit}>
-        <label for="token">Or with a token</label>
+        <label for="token">Or log in with a token</label>
         <input
           id="token"
           type="password"

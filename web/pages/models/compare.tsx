@@ -1,26 +1,38 @@
-import type { ModelVersion } from '../../../src/lib/registry/index.js';
+import type { ComponentChildren } from 'preact';
+import type { ModelVersion } from '../../../src/lib/api/index.js';
+import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
-import { moment, shellWord, size } from '../../app/text.js';
+import { shellWord, size, withZone } from '../../app/text.js';
 import { Failure, Loading, Page, Section } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
+import { type Column, ShortTable } from '../../parts/table.js';
+import { When } from '../../parts/when.js';
 import { Confusion } from './confusion.js';
 import { figureOf, figures, written } from './figures.js';
 
+interface Cell {
+  text: string;
+  /** How it is shown, if not as its text. */
+  shown?: ComponentChildren;
+  /** A number to sort by; absent for words. */
+  value?: number | null | undefined;
+}
+
 interface Row {
   title: string;
-  a: string;
-  b: string;
-  /** What b has more or less, in words. */
-  difference: string;
+  a: Cell;
+  b: Cell;
+  /** The change from a to b. */
+  difference: Cell;
   better?: boolean;
 }
 
-/** Two versions of a model beside each other; what differs is marked. */
+/** Compares two versions of a model side by side; differences are highlighted. */
 export function Compare({ name, a, b }: { name: string; a: number; b: number }) {
-  const path = `/models/${encodeURIComponent(name)}/versions`;
-  const one = useResource<ModelVersion>(`${path}/${a}`, { events: ['model.*'] });
-  const other = useResource<ModelVersion>(`${path}/${b}`, { events: ['model.*'] });
+  const place = (version: number) => at('GET /models/:name/versions/:version', { name, version });
+  const one = useResource(place(a), { events: ['model.*'] });
+  const other = useResource(place(b), { events: ['model.*'] });
   const error = one.error ?? other.error;
   const both = one.value && other.value ? ([one.value, other.value] as const) : null;
   const pull = (version: number) =>
@@ -36,37 +48,17 @@ export function Compare({ name, a, b }: { name: string; a: number; b: number }) 
       {both && (
         <>
           <Scroll label="Differences">
-            <table class="plain-table">
-              <thead>
-                <tr>
-                  <th scope="col">of</th>
-                  {both.map(({ version }) => (
-                    <th key={version} scope="col" class="number">
-                      <a href={linkTo(['models', name, version])}>@{version}</a>
-                    </th>
-                  ))}
-                  <th scope="col" class="number">
-                    difference
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {rowsOf(...both).map(({ title, a: left, b: right, difference, better }) => (
-                  <tr key={title} class={left === right ? '' : 'differs'}>
-                    <th scope="row">{title}</th>
-                    <td class="number">{left}</td>
-                    <td class="number">{right}</td>
-                    <td class={`number ${better === undefined ? '' : better ? 'good' : 'bad'}`}>
-                      {left === right ? <span class="soft">same</span> : difference}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+            <ShortTable
+              rows={rowsOf(...both)}
+              columns={columnsOf(a, b)}
+              keyOf={({ title }) => title}
+              label="Differences"
+              rowClass={(row) => (isSame(row) ? undefined : 'differs')}
+            />
           </Scroll>
           <div class="beside">
             {both.map((version) => (
-              <Section key={version.version} title={`Confusion of @${version.version}`}>
+              <Section key={version.version} title={`Confusion matrix of @${version.version}`}>
                 <Confusion
                   classes={version.classes}
                   matrix={version.metrics?.int8.confusion}
@@ -81,21 +73,58 @@ export function Compare({ name, a, b }: { name: string; a: number; b: number }) 
   );
 }
 
+function columnsOf(a: number, b: number): Column<Row>[] {
+  const version = (which: 'a' | 'b', number: number): Column<Row> => ({
+    title: `@${number}`,
+    cell: (row) => row[which].shown ?? row[which].text,
+    sort: (row) => keyOf(row[which]),
+    number: true,
+  });
+  return [
+    { title: 'property', cell: ({ title }) => title, sort: ({ title }) => title },
+    version('a', a),
+    version('b', b),
+    {
+      title: 'change',
+      cell: (row) =>
+        isSame(row) ? (
+          <span class="soft">same</span>
+        ) : (
+          <span class={row.better === undefined ? undefined : row.better ? 'good' : 'bad'}>
+            {row.difference.text}
+          </span>
+        ),
+      sort: (row) => (isSame(row) ? 0 : keyOf(row.difference)),
+      number: true,
+    },
+  ];
+}
+
+function isSame({ a, b }: Row): boolean {
+  return a.text === b.text;
+}
+
+function keyOf({ text, value }: Cell): string | number | null {
+  return value === undefined ? text : value;
+}
+
 function rowsOf(a: ModelVersion, b: ModelVersion): Row[] {
-  const plain = (title: string, of: (version: ModelVersion) => string): Row => ({
+  const plain = (title: string, of: (version: ModelVersion) => Cell): Row => ({
     title,
     a: of(a),
     b: of(b),
-    difference: 'differs',
+    difference: { text: 'differs' },
   });
+  const count = (value: number | undefined, none: string): Cell =>
+    value === undefined ? { text: none, value: null } : { text: value.toLocaleString('en'), value };
   const bytes = (title: string, of: (version: ModelVersion) => number | null): Row => {
     const [left, right] = [of(a), of(b)];
     const more = left === null || right === null ? null : right - left;
     return {
       title,
-      a: left === null ? '–' : size(left),
-      b: right === null ? '–' : size(right),
-      difference: more === null ? 'differs' : `${more < 0 ? '−' : '+'}${size(Math.abs(more))}`,
+      a: { text: left === null ? '–' : size(left), value: left },
+      b: { text: right === null ? '–' : size(right), value: right },
+      difference: { text: more === null ? 'differs' : signed(more, size(Math.abs(more))), value: more },
       ...(more ? { better: more < 0 } : {}),
     };
   };
@@ -108,24 +137,36 @@ function rowsOf(a: ModelVersion, b: ModelVersion): Row[] {
     return [
       {
         title,
-        a: written(left, share),
-        b: written(right, share),
-        difference: more === null ? 'differs' : `${more < 0 ? '−' : '+'}${points}`,
+        a: { text: written(left, share), value: left ?? null },
+        b: { text: written(right, share), value: right ?? null },
+        difference: { text: more === null ? 'differs' : signed(more, points), value: more },
         ...(more ? { better: less ? more < 0 : more > 0 } : {}),
       },
     ];
   });
   return [
-    plain('stage', ({ stage }) => stage),
+    plain('version', ({ name, version }) => ({
+      text: `@${version}`,
+      shown: <a href={linkTo(['models', name, version])}>@{version}</a>,
+    })),
+    plain('stage', ({ stage }) => ({ text: stage })),
     ...measured,
-    plain('windows evaluated', ({ metrics }) => metrics?.int8.windows.toLocaleString('en') ?? '–'),
+    plain('windows evaluated', ({ metrics }) => count(metrics?.int8.windows, '–')),
     bytes('bundle', (version) => version.bytes),
     bytes('arena', ({ arenaBytes }) => arenaBytes),
-    plain('numbers', ({ mode }) => mode),
-    plain('classes', ({ classes }) => classes.join(', ') || '–'),
-    plain('data set', ({ lineage }) => lineage?.dataset.name ?? 'not known'),
-    plain('contents of it', ({ lineage }) => lineage?.dataset.digest.slice(0, 19) ?? 'not known'),
-    plain('recordings', ({ lineage }) => lineage?.dataset.recordings.toLocaleString('en') ?? 'not known'),
-    plain('pushed', ({ pushed }) => moment(pushed)),
+    plain('data type', ({ mode }) => ({ text: mode })),
+    plain('classes', ({ classes }) => ({ text: classes.join(', ') || '–' })),
+    plain('dataset', ({ lineage }) => ({ text: lineage?.dataset.name ?? 'unknown' })),
+    plain('dataset digest', ({ lineage }) => ({ text: lineage?.dataset.digest.slice(0, 19) ?? 'unknown' })),
+    plain('recordings', ({ lineage }) => count(lineage?.dataset.recordings, 'unknown')),
+    plain('pushed', ({ pushed }) => ({
+      text: withZone(pushed),
+      shown: <When at={pushed} />,
+      value: pushed,
+    })),
   ];
+}
+
+function signed(more: number, text: string): string {
+  return `${more < 0 ? '−' : '+'}${text}`;
 }

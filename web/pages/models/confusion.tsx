@@ -1,7 +1,8 @@
 import { Scroll } from '../../parts/scroll.js';
-import { perClass, written } from './figures.js';
+import { type Column, ShortTable } from '../../parts/table.js';
+import { type ClassFigures, perClass, written } from './figures.js';
 
-/** A confusion matrix: rows are the truth. The deeper a cell, the greater its share of the row. */
+/** A confusion matrix: rows are the true classes. The deeper a cell's color, the greater its share of the row. */
 export function Confusion({
   classes,
   matrix,
@@ -11,11 +12,12 @@ export function Confusion({
   matrix: readonly (readonly number[])[] | undefined;
   label?: string;
 }) {
-  if (!matrix || matrix.length === 0) return <p class="soft">None was stored: it is no classifier.</p>;
+  if (!matrix || matrix.length === 0)
+    return <p class="soft">No confusion matrix. Only classifiers have one.</p>;
   return (
     <Scroll label={label}>
       <table class="confusion">
-        <caption class="soft">rows are the truth, columns the answer</caption>
+        <caption class="soft">rows: true class; columns: predicted class</caption>
         <thead>
           <tr>
             <td />
@@ -50,6 +52,29 @@ export function Confusion({
   );
 }
 
+const columns: Column<ClassFigures>[] = [
+  { title: 'class', cell: ({ name }) => name, sort: ({ name }) => name },
+  {
+    title: 'windows',
+    cell: ({ support }) => support.toLocaleString('en'),
+    sort: ({ support }) => support,
+    number: true,
+  },
+  {
+    title: 'precision',
+    cell: ({ precision }) => written(precision, true),
+    sort: ({ precision }) => precision,
+    number: true,
+  },
+  {
+    title: 'recall',
+    cell: ({ recall }) => written(recall, true),
+    sort: ({ recall }) => recall,
+    number: true,
+  },
+  { title: 'F1', cell: ({ f1 }) => written(f1, true), sort: ({ f1 }) => f1, number: true },
+];
+
 /** Precision, recall and F1 of each class. */
 export function PerClass({
   classes,
@@ -59,30 +84,14 @@ export function PerClass({
   matrix: readonly (readonly number[])[];
 }) {
   return (
-    <Scroll label="Figures of each class">
-      <table class="plain-table">
-        <thead>
-          <tr>
-            <th scope="col">class</th>
-            {['windows', 'precision', 'recall', 'F1'].map((title) => (
-              <th key={title} scope="col" class="number">
-                {title}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {perClass(classes, matrix).map(({ name, support, precision, recall, f1 }) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td class="number">{support.toLocaleString('en')}</td>
-              <td class="number">{written(precision, true)}</td>
-              <td class="number">{written(recall, true)}</td>
-              <td class="number">{written(f1, true)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+    <Scroll label="Metrics per class">
+      <ShortTable
+        rows={perClass(classes, matrix)}
+        columns={columns}
+        keyOf={({ name }) => name}
+        label="Metrics per class"
+        name="classes"
+      />
     </Scroll>
   );
 }

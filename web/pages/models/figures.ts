@@ -1,22 +1,22 @@
+import type { ModelVersion } from '../../../src/lib/api/index.js';
 import { shareText } from '../../../src/lib/core/figures.js';
-import type { ModelVersion } from '../../../src/lib/registry/index.js';
 
 type Metrics = NonNullable<ModelVersion['metrics']>;
 export type Figures = Metrics['int8'];
 
-/** A figure that a kind of answer can have. */
+/** A metric that exists for a kind of prediction. */
 interface Figure {
   key: string;
   title: string;
-  /** Shares are told in percent. */
+  /** Shares are shown in percent. */
   share?: boolean;
-  /** Smaller is better. */
+  /** Lower is better. */
   less?: boolean;
 }
 
 export const figures: readonly Figure[] = [
   { key: 'accuracy', title: 'accuracy', share: true },
-  { key: 'macroF1', title: 'macro F1', share: true },
+  { key: 'macroF1', title: 'macro-F1', share: true },
   { key: 'auc', title: 'AUC' },
   { key: 'calibrationError', title: 'calibration error', less: true },
   { key: 'mae', title: 'mean absolute error', less: true },
@@ -24,13 +24,13 @@ export const figures: readonly Figure[] = [
   { key: 'r2', title: 'R²' },
 ];
 
-/** undefined = that kind of answer has no such figure, or nobody measured it. */
+/** undefined = the kind of prediction has no such metric, or it was not measured. */
 export function figureOf(of: Figures | null | undefined, key: string): number | undefined {
   const value = of?.[key];
   return typeof value === 'number' ? value : undefined;
 }
 
-/** The 95 % interval of a figure of the quantized network, where the evaluation took it. */
+/** The 95 % interval of the quantized model's metric, if the evaluation computed it. */
 export function intervalOf(of: Figures | null | undefined, key: string): [number, number] | undefined {
   const all = of?.intervals as Record<string, unknown> | undefined;
   const isMain = key === 'accuracy' || (key === 'mae' && figureOf(of, 'accuracy') === undefined);
@@ -38,7 +38,7 @@ export function intervalOf(of: Figures | null | undefined, key: string): [number
   return Array.isArray(found) && found.length === 2 ? (found as [number, number]) : undefined;
 }
 
-/** The accuracy in the words of `aiot model evaluate`; null where no class is named. */
+/** The accuracy in the wording of `aiot model evaluate`; null for models without classes. */
 export function accuracyText(of: Figures): string | null {
   const share = figureOf(of, 'accuracy');
   if (share === undefined) return null;
@@ -47,13 +47,13 @@ export function accuracyText(of: Figures): string | null {
   return shareText({ share, cases: of.windows, unit: 'window', groups, interval });
 }
 
-/** `97.3 %`, or four digits of what is no share. */
+/** `97.3 %`, or four digits for a value that is not a share. */
 export function written(value: number | undefined | null, share = false): string {
   if (value === undefined || value === null) return '–';
   return share ? `${(value * 100).toFixed(1)} %` : String(Number(value.toPrecision(4)));
 }
 
-/** The figure that a list shows: the first of those that it has. */
+/** The metric shown in lists: the first available one. */
 export function headline({ metrics }: ModelVersion): { title: string; text: string; value: number } | null {
   const int8 = metrics?.int8;
   const order = ['macroF1', 'auc', 'mae', 'rmse'];
@@ -74,7 +74,7 @@ export interface ClassFigures {
   f1: number | null;
 }
 
-/** Figures of each class, of a confusion matrix (rows = truth); null = there is nothing to count. */
+/** Metrics of each class from a confusion matrix (rows = truth); null = there is nothing to count. */
 export function perClass(
   classes: readonly string[],
   confusion: readonly (readonly number[])[],

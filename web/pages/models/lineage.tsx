@@ -1,20 +1,23 @@
-import type { ModelVersion, Rollout } from '../../../src/lib/registry/index.js';
+import type { ModelVersion, Rollout } from '../../../src/lib/api/index.js';
+import { stateWords } from '../../../src/lib/api/rollouts/words.js';
 import { linkTo } from '../../app/route.js';
-import { moment, plural, size } from '../../app/text.js';
+import { moment, plural, size, withZone } from '../../app/text.js';
 import { Scroll } from '../../parts/scroll.js';
 
 interface Node {
   title: string;
   lines: string[];
   to?: string;
+  /** Shown on hover: the exact time of the one in the lines. */
+  hint?: string;
   tone?: 'unknown' | 'here';
 }
 
 const [width, gap, lineHeight, pad] = [188, 46, 17, 12];
-/** Rollouts that are drawn; the rest is counted. */
+/** Maximum number of rollouts drawn; the rest is counted. */
 const most = 5;
 
-/** Where a version comes from and where it went: data set, training, version, rollouts. What nobody wrote down is told as unknown. */
+/** Origin and use of a version: dataset, training, version, rollouts. Unrecorded parts are shown as unknown. */
 export function Lineage({ card, rollouts }: { card: ModelVersion; rollouts: readonly Rollout[] }) {
   const columns = columnsOf(card, rollouts);
   const heightOf = ({ lines }: Node) => 2 * pad + 18 + lines.length * lineHeight;
@@ -32,7 +35,7 @@ export function Lineage({ card, rollouts }: { card: ModelVersion; rollouts: read
   return (
     <Scroll label="Lineage">
       <svg class="lineage" width={whole} height={height} viewBox={`0 0 ${whole} ${height}`}>
-        <title>From the data set to the rollouts</title>
+        <title>From the dataset to the rollouts</title>
         {placed.slice(1).flatMap((nodes, c) =>
           (placed[c] ?? []).flatMap((from) =>
             nodes.map((to) => {
@@ -52,6 +55,7 @@ export function Lineage({ card, rollouts }: { card: ModelVersion; rollouts: read
         {placed.flat().map(({ node, x, y, height: tallness }) => {
           const box = (
             <g class={`node ${node.tone ?? ''}`}>
+              {node.hint !== undefined && <title>{node.hint}</title>}
               <rect x={x} y={y} width={width} height={tallness} rx={8} />
               <text x={x + pad} y={y + pad + 11} class="node-title">
                 {clipped(node.title)}
@@ -85,7 +89,7 @@ function columnsOf(card: ModelVersion, rollouts: readonly Rollout[]): Node[][] {
   const source: Node[] = lineage
     ? [
         {
-          title: `data set ${lineage.dataset.name}`,
+          title: `dataset ${lineage.dataset.name}`,
           lines: [
             plural(lineage.dataset.recordings, 'recording'),
             plural(lineage.dataset.samples, 'sample'),
@@ -93,13 +97,19 @@ function columnsOf(card: ModelVersion, rollouts: readonly Rollout[]): Node[][] {
           ],
         },
       ]
-    : [{ title: 'data set', lines: ['not known'], tone: 'unknown' }];
+    : [{ title: 'dataset', lines: ['unknown'], tone: 'unknown' }];
   const training: Node[] = lineage
-    ? [{ title: 'training', lines: trainingLines(lineage) }]
+    ? [
+        {
+          title: 'training',
+          lines: trainingLines(lineage),
+          ...(typeof lineage.created === 'number' ? { hint: withZone(lineage.created) } : {}),
+        },
+      ]
     : [
         {
-          title: origin ? `file of ${origin.source}` : 'training',
-          lines: [origin ? origin.file : 'not known'],
+          title: origin ? `imported from ${origin.source}` : 'training',
+          lines: [origin ? origin.file : 'unknown'],
           ...(origin ? {} : { tone: 'unknown' as const }),
         },
       ];
@@ -110,16 +120,17 @@ function columnsOf(card: ModelVersion, rollouts: readonly Rollout[]): Node[][] {
   };
   const went: Node[] = rollouts.slice(0, most).map(({ id, state, created }) => ({
     title: `rollout ${id}`,
-    lines: [state, moment(created)],
+    lines: [stateWords(state), moment(created)],
+    hint: withZone(created),
     to: linkTo(['rollouts', id]),
   }));
   if (rollouts.length > most) went.push({ title: `${rollouts.length - most} more rollouts`, lines: [] });
-  if (went.length === 0) went.push({ title: 'no rollout yet', lines: [], tone: 'unknown' });
+  if (went.length === 0) went.push({ title: 'no rollouts yet', lines: [], tone: 'unknown' });
   return [source, training, [own], went];
 }
 
 function trainingLines(lineage: NonNullable<ModelVersion['lineage']>): string[] {
-  // Members beside the data set are not held to a form by the API: each is told where it is what it should be.
+  // The API does not validate members other than the dataset: each is shown only if it has the expected form.
   const { created, aiot, split } = lineage as {
     created?: unknown;
     aiot?: unknown;

@@ -1,16 +1,18 @@
-import type { ModelSummary, ModelVersion } from '../../../src/lib/registry/index.js';
+import type { ModelSummary, ModelVersion } from '../../../src/lib/api/index.js';
+import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
 import { goTo, linkTo, route } from '../../app/route.js';
-import { ago, plural, size } from '../../app/text.js';
+import { plural, size } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
+import { When } from '../../parts/when.js';
 import { Compare } from './compare.js';
 import { headline } from './figures.js';
 import { Version } from './version.js';
 
-/** The registry: all models, the versions of one, one version, two beside each other. */
+/** The registry: all models, the versions of one, one version, two side by side. */
 export function Models({ parts }: PageOf) {
   const [name, version] = parts;
   if (name === undefined) return <Names />;
@@ -23,7 +25,7 @@ export function Models({ parts }: PageOf) {
 }
 
 const figureColumn = <T,>(latest: (row: T) => ModelVersion): Column<T> => ({
-  title: 'figure',
+  title: 'metric',
   cell: (row) => {
     const found = headline(latest(row));
     return found ? (
@@ -42,7 +44,7 @@ const figureColumn = <T,>(latest: (row: T) => ModelVersion): Column<T> => ({
 const nameColumns: Column<ModelSummary>[] = [
   { title: 'model', cell: ({ name }) => name, sort: ({ name }) => name, width: '1.6fr' },
   {
-    title: 'newest',
+    title: 'latest',
     cell: ({ latest }) => `@${latest.version}`,
     sort: ({ latest }) => latest.version,
     number: true,
@@ -69,24 +71,24 @@ const nameColumns: Column<ModelSummary>[] = [
   },
   {
     title: 'pushed',
-    cell: ({ latest }) => ago(latest.pushed),
+    cell: ({ latest }) => <When at={latest.pushed} as="ago" />,
     sort: ({ latest }) => latest.pushed,
     wide: true,
   },
 ];
 
 function Names() {
-  const { value, error } = useResource<ModelSummary[]>('/models', { all: 'models', events: ['model.*'] });
+  const { value, error } = useResource(at('GET /models', {}), { all: 'models', events: ['model.*'] });
   return (
     <Page title="Models" command="aiot model list">
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
       {value?.length === 0 && (
         <Empty
-          title="No model yet"
+          title="No models yet"
           command="aiot init watch --template motor-watch && cd watch && aiot pipeline run"
         >
-          <p class="soft">A project that trains, quantizes, evaluates, signs and pushes one.</p>
+          <p>Run a pipeline. It trains, quantizes, evaluates, signs and pushes a model:</p>
         </Empty>
       )}
       {value && value.length > 0 && (
@@ -96,6 +98,7 @@ function Names() {
           keyOf={({ name }) => name}
           to={({ name }) => linkTo(['models', name])}
           label="Models"
+          filter
         />
       )}
     </Page>
@@ -106,20 +109,28 @@ const versionColumns: Column<ModelVersion>[] = [
   { title: 'version', cell: ({ version }) => `@${version}`, sort: ({ version }) => version, width: '0.7fr' },
   { title: 'stage', cell: ({ stage }) => <State state={stage} />, sort: ({ stage }) => stage },
   {
-    title: 'limits',
+    title: 'gates',
     cell: ({ gates, trusted }) =>
       !trusted ? (
         <Badge tone="warn">not signed</Badge>
       ) : gates.length === 0 ? (
-        <span class="soft">none set</span>
+        <span class="soft">none</span>
       ) : gates.every(({ passed }) => passed) ? (
-        <Badge tone="good">kept</Badge>
+        <Badge tone="good">passed</Badge>
       ) : (
-        <Badge tone="bad">not kept</Badge>
+        <Badge tone="bad">failed</Badge>
       ),
+    sort: ({ gates, trusted }) =>
+      !trusted
+        ? 'not signed'
+        : gates.length === 0
+          ? null
+          : gates.every(({ passed }) => passed)
+            ? 'passed'
+            : 'failed',
     wide: true,
   },
-  { title: 'numbers', cell: ({ mode }) => mode, sort: ({ mode }) => mode, wide: true },
+  { title: 'data type', cell: ({ mode }) => mode, sort: ({ mode }) => mode, wide: true },
   figureColumn((version) => version),
   { title: 'size', cell: ({ bytes }) => size(bytes), sort: ({ bytes }) => bytes, number: true, wide: true },
   {
@@ -129,12 +140,19 @@ const versionColumns: Column<ModelVersion>[] = [
     number: true,
     wide: true,
   },
-  { title: 'pushed', cell: ({ pushed }) => ago(pushed), sort: ({ pushed }) => pushed, wide: true },
+  {
+    title: 'pushed',
+    cell: ({ pushed }) => <When at={pushed} as="ago" />,
+    sort: ({ pushed }) => pushed,
+    wide: true,
+  },
 ];
 
 function Versions({ name }: { name: string }) {
-  const path = `/models/${encodeURIComponent(name)}`;
-  const { value, error } = useResource<ModelVersion[]>(path, { all: 'versions', events: ['model.*'] });
+  const { value, error } = useResource(at('GET /models/:name', { name }), {
+    all: 'versions',
+    events: ['model.*'],
+  });
   return (
     <Page title={name} above={{ title: 'Models', to: linkTo(['models']) }} command="aiot model list">
       {error && <Failure error={error} />}
@@ -149,6 +167,7 @@ function Versions({ name }: { name: string }) {
             keyOf={({ version }) => String(version)}
             to={({ version }) => linkTo(['models', name, version])}
             label={`Versions of ${name}`}
+            filter
           />
         </>
       )}

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
-import type { ModelVersion, Stage, StageRequest } from '../../../src/lib/registry/index.js';
-import { type ApiError, send } from '../../app/api.js';
+import type { ModelVersion, Stage, StageRequest } from '../../../src/lib/api/index.js';
+import { type ApiError, at, send } from '../../app/api.js';
 import { shellWord } from '../../app/text.js';
 import { Command } from '../../parts/command.js';
 import { Dialog } from '../../parts/dialog.js';
@@ -8,7 +8,7 @@ import { Failure } from '../../parts/page.js';
 
 const order: readonly Stage[] = ['dev', 'staging', 'production'];
 
-/** Promotes a version, or takes it back. Where a gate refuses, its reason is shown and one for going on is asked for. */
+/** Promotes a version, or reverts that. If a gate refuses, its reason is shown and the user must give one to continue. */
 export function Stages({ card, moved }: { card: ModelVersion; moved: () => void }) {
   const to = useSignal<Stage | null>(null);
   const at = order.indexOf(card.stage);
@@ -33,7 +33,7 @@ export function Stages({ card, moved }: { card: ModelVersion; moved: () => void 
             to.value = down;
           }}
         >
-          Back to {down}
+          Demote to {down}
         </button>
       )}
       {to.value && (
@@ -69,13 +69,14 @@ function Ask({
   const busy = useSignal(false);
   const subject = `${card.name}@${card.version}`;
   const refused = failed.value?.code === 'AIOT_GATE_FAILED';
-  const said = reason.value.trim();
+  const because = reason.value.trim();
   const submit = async (event: Event) => {
     event.preventDefault();
     busy.value = true;
-    const body: StageRequest = { to, ...(said === '' ? {} : { reason: said }) };
+    const body: StageRequest = { to, ...(because === '' ? {} : { reason: because }) };
     try {
-      await send('POST', `/models/${encodeURIComponent(card.name)}/versions/${card.version}/stage`, body);
+      const { name, version } = card;
+      await send(at('POST /models/:name/versions/:version/stage', { name, version }), body);
       moved();
       close();
     } catch (error) {
@@ -85,13 +86,13 @@ function Ask({
     }
   };
   return (
-    <Dialog title={up ? `Promote ${subject} to ${to}?` : `Take ${subject} back to ${to}?`} onClose={close}>
-      {to === 'production' && <p class="soft">The version that is in production now goes back to staging.</p>}
+    <Dialog title={up ? `Promote ${subject} to ${to}?` : `Demote ${subject} to ${to}?`} onClose={close}>
+      {to === 'production' && <p class="soft">The current production version is demoted to staging.</p>}
       <form onSubmit={submit}>
         {failed.value && <Failure error={failed.value} />}
         {refused && (
           <label class="stacked">
-            Go on all the same, because (it is written down)
+            Reason for overriding the gate (recorded in the history)
             <input
               required
               maxLength={500}
@@ -103,14 +104,14 @@ function Ask({
           </label>
         )}
         <Command
-          line={`aiot model promote ${shellWord(subject)} --to ${to}${said === '' ? '' : ` --reason ${shellWord(said)}`}`}
+          line={`aiot model promote ${shellWord(subject)} --to ${to}${because === '' ? '' : ` --reason ${shellWord(because)}`}`}
         />
         <div class="choices">
           <button type="button" onClick={close}>
             Cancel
           </button>
           <button type="submit" class="primary" disabled={busy.value}>
-            {up ? 'Promote' : 'Take back'}
+            {up ? 'Promote' : 'Demote'}
           </button>
         </div>
       </form>

@@ -1,24 +1,29 @@
+import type { LiveFigures, ModelVersion } from '../../../src/lib/api/index.js';
 import { foldsText } from '../../../src/lib/core/figures.js';
-import type { LiveFigures, ModelVersion, Rollout } from '../../../src/lib/registry/index.js';
+import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
 import { mayChange } from '../../app/session.js';
-import { moment, plural, shellWord, size } from '../../app/text.js';
+import { plural, shellWord, size } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
 import { Facts, Failure, Loading, Page, Section, Tile } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
+import { type Column, ShortTable } from '../../parts/table.js';
+import { When } from '../../parts/when.js';
 import { Confusion, PerClass } from './confusion.js';
-import { accuracyText, figureOf, figures, intervalOf, written } from './figures.js';
+import { accuracyText, type Figures, figureOf, figures, intervalOf, written } from './figures.js';
 import { Lineage } from './lineage.js';
 import { Stages } from './stage.js';
 
-/** One version: how good it is, how large, where it comes from and where it runs. */
+/** One version: quality, size, origin and use. */
 export function Version({ name, version }: { name: string; version: string }) {
-  const path = `/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(version)}`;
-  const { value: card, error, reload } = useResource<ModelVersion>(path, { events: ['model.*'] });
-  const all = useResource<Rollout[]>('/rollouts', { all: 'rollouts', events: ['rollout.*'] });
-  const live = useResource<LiveFigures>(card?.kind === 'model' ? `${path}/live` : null, {
+  const params = { name, version: Number(version) };
+  const place = at('GET /models/:name/versions/:version', params);
+  const { value: card, error, reload } = useResource(place, { events: ['model.*'] });
+  const all = useResource(at('GET /rollouts', {}), { all: 'rollouts', events: ['rollout.*'] });
+  const figures = at('GET /models/:name/versions/:version/live', params);
+  const live = useResource(card?.kind === 'model' ? figures : null, {
     events: ['data.label', 'rollout.*'],
   });
   const subject = shellWord(`${name}@${version}`);
@@ -39,26 +44,27 @@ export function Version({ name, version }: { name: string; version: string }) {
           <div class="tiles">
             <Tile value={<State state={card.stage} />} label="stage" />
             <Tile value={size(card.bytes)} label="bundle" />
-            <Tile value={card.arenaBytes === null ? '–' : size(card.arenaBytes)} label="arena on a device" />
+            <Tile
+              value={card.arenaBytes === null ? '–' : size(card.arenaBytes)}
+              label="arena (RAM on a device)"
+            />
             <Tile
               value={
                 live.value && live.value.latencyMs.p50 > 0 ? `${written(live.value.latencyMs.p50)} ms` : '–'
               }
-              label="latency on devices, median"
+              label="median latency on devices"
             />
           </div>
           {!card.trusted && (
             <p class="broken">
-              Nobody whom the trust root names has signed it: it is never promoted and never rolled out.
+              This version is not signed by a trusted key. It cannot be promoted or deployed.
+              <Command line={`aiot model sign ${subject}`} label="Next step" />
             </p>
           )}
           <Evaluation card={card} />
           <Section title="Lineage">
             <Lineage card={card} rollouts={rollouts} />
-            <Command
-              line={`aiot model why ${subject}`}
-              label="Its recordings, and the devices that made them"
-            />
+            <Command line={`aiot model lineage ${subject}`} label="Recordings and their devices" />
           </Section>
           {live.value && <Live live={live.value} classes={card.classes} />}
           <Section title="About">
@@ -71,11 +77,13 @@ export function Version({ name, version }: { name: string; version: string }) {
 }
 
 function Evaluation({ card }: { card: ModelVersion }) {
-  const { metrics, gates, classes } = card;
+  const { metrics, classes } = card;
   if (!metrics) {
     return (
       <Section title="Evaluation">
-        <p class="soft">It was never evaluated.</p>
+        <p class="soft">
+          This version was pushed without metrics. Run aiot model evaluate before aiot model push.
+        </p>
       </Section>
     );
   }
@@ -88,74 +96,31 @@ function Evaluation({ card }: { card: ModelVersion }) {
     <>
       <Section
         title="Evaluation"
-        note={`${plural(int8.windows, 'window')} of recordings that it was not trained on`}
+        note={`${plural(int8.windows, 'window')} of recordings that were not used for training`}
       >
-        <Scroll label="Figures">
-          <table class="plain-table">
-            <thead>
-              <tr>
-                <th scope="col">figure</th>
-                <th scope="col" class="number">
-                  {card.mode}
-                </th>
-                <th scope="col">95 % interval</th>
-                <th scope="col" class="number">
-                  before quantization
-                </th>
-                {voted && (
-                  <th scope="col" class="number">
-                    voted
-                  </th>
-                )}
-                <th scope="col">limit</th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map(({ key, title, share }) => {
-                const interval = intervalOf(int8, key);
-                const gate = gates.find(({ name }) => name === key);
-                return (
-                  <tr key={key}>
-                    <th scope="row">{title}</th>
-                    <td class="number">
-                      <strong>{written(figureOf(int8, key), share)}</strong>
-                    </td>
-                    <td>
-                      {interval ? (
-                        <Interval interval={interval} share={share === true} />
-                      ) : (
-                        <span class="soft">not estimated</span>
-                      )}
-                    </td>
-                    <td class="number">{written(figureOf(float, key), share)}</td>
-                    {voted && <td class="number">{written(figureOf(voted, key), share)}</td>}
-                    <td>
-                      {gate && (
-                        <Badge tone={gate.passed ? 'good' : 'bad'}>
-                          {written(gate.limit, share)} {gate.passed ? 'kept' : 'not kept'}
-                        </Badge>
-                      )}
-                    </td>
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
+        <Scroll label="Metrics">
+          <ShortTable
+            rows={rows}
+            columns={columnsOf(card)}
+            keyOf={({ key }) => key}
+            label="Metrics"
+            name="metrics"
+          />
         </Scroll>
         {accuracy && (
           <p>
-            Accuracy: <strong>{accuracy}</strong>. Recordings, not windows, decide how wide the interval is:
-            the windows of one recording are alike.
+            Accuracy: <strong>{accuracy}</strong>. The interval is computed over recordings, because windows
+            of one recording are similar.
           </p>
         )}
         <p>
           {folds ? (
             <>
-              By folds over all recordings: <strong>{foldsText(folds, 'window')}</strong>.
+              Cross-validation over all recordings: <strong>{foldsText(folds, 'window')}</strong>.
             </>
           ) : (
             <span class="soft">
-              Not measured by folds before it was bundled; <code>aiot model train --folds 5</code> does.
+              Not cross-validated. To cross-validate, train with <code>aiot model train --folds 5</code>.
             </span>
           )}
         </p>
@@ -163,10 +128,10 @@ function Evaluation({ card }: { card: ModelVersion }) {
       </Section>
       {int8.confusion && int8.confusion.length > 0 && (
         <div class="beside">
-          <Section title="Confusion">
+          <Section title="Confusion matrix">
             <Confusion classes={classes} matrix={int8.confusion} />
           </Section>
-          <Section title="By class">
+          <Section title="Metrics per class">
             <PerClass classes={classes} matrix={int8.confusion} />
           </Section>
         </div>
@@ -175,7 +140,53 @@ function Evaluation({ card }: { card: ModelVersion }) {
   );
 }
 
-/** Limits of what is no figure of the table, such as the arena. */
+function columnsOf({ metrics, gates, mode }: ModelVersion): Column<(typeof figures)[number]>[] {
+  const { float, int8, voted } = metrics ?? {};
+  const gateOf = (key: string) => gates.find(({ name }) => name === key);
+  const measured = (title: string, of: Figures | null | undefined): Column<(typeof figures)[number]> => ({
+    title,
+    cell: ({ key, share }) => written(figureOf(of, key), share),
+    sort: ({ key }) => figureOf(of, key) ?? null,
+    number: true,
+  });
+  return [
+    { title: 'metric', cell: ({ title }) => title, sort: ({ title }) => title },
+    {
+      ...measured(mode, int8),
+      cell: ({ key, share }) => <strong>{written(figureOf(int8, key), share)}</strong>,
+    },
+    {
+      title: '95 % interval',
+      cell: ({ key, share }) => {
+        const interval = intervalOf(int8, key);
+        return interval ? (
+          <Interval interval={interval} share={share === true} />
+        ) : (
+          <span class="soft">not estimated</span>
+        );
+      },
+      sort: ({ key }) => intervalOf(int8, key)?.[0] ?? null,
+    },
+    measured('float', float),
+    ...(voted ? [measured('smoothed', voted)] : []),
+    {
+      title: 'gate',
+      cell: ({ key, share }) => {
+        const gate = gateOf(key);
+        return (
+          gate && (
+            <Badge tone={gate.passed ? 'good' : 'bad'}>
+              {gate.passed ? 'passed' : 'failed'}, limit {written(gate.limit, share)}
+            </Badge>
+          )
+        );
+      },
+      sort: ({ key }) => gateOf(key)?.limit ?? null,
+    },
+  ];
+}
+
+/** Gates that do not belong to a metric in the table, such as the arena. */
 function OtherGates({ card: { gates }, shown }: { card: ModelVersion; shown: readonly string[] }) {
   const others = gates.filter(({ name }) => !shown.includes(name));
   if (others.length === 0) return null;
@@ -183,8 +194,8 @@ function OtherGates({ card: { gates }, shown }: { card: ModelVersion; shown: rea
     <ul class="plain">
       {others.map(({ name, got, limit, passed }) => (
         <li key={name}>
-          <Badge tone={passed ? 'good' : 'bad'}>{passed ? 'kept' : 'not kept'}</Badge> {name}{' '}
-          {got === null ? 'not measured' : inUnit(name, got)}{' '}
+          <Badge tone={passed ? 'good' : 'bad'}>{passed ? 'passed' : 'failed'}</Badge>{' '}
+          {gateTitles[name] ?? name} {got === null ? 'not measured' : inUnit(name, got)}{' '}
           <span class="soft">(limit {inUnit(name, limit)})</span>
         </li>
       ))}
@@ -192,7 +203,13 @@ function OtherGates({ card: { gates }, shown }: { card: ModelVersion; shown: rea
   );
 }
 
-/** Memory and files are told as such. */
+const gateTitles: Record<string, string> = {
+  drop: 'drop of macro-F1 from float to quantized',
+  macs: 'multiply-accumulates',
+  bytes: 'model size',
+};
+
+/** Memory and file sizes have a unit. */
 function inUnit(gate: string, value: number): string {
   return gate === 'arena' || gate === 'bytes' ? size(value) : written(value);
 }
@@ -214,11 +231,11 @@ function Interval({ interval: [low, high], share }: { interval: [number, number]
 
 function Live({ live, classes }: { live: LiveFigures; classes: readonly string[] }) {
   const { windows, unlabelled, accuracy, macroF1, voted, latencyMs, devices, confusion } = live;
-  const answers = Object.entries(devices);
-  if (answers.length === 0) {
+  const predictions = Object.entries(devices);
+  if (predictions.length === 0) {
     return (
       <Section title="On devices">
-        <p class="soft">No device has answered with it yet.</p>
+        <p class="soft">No predictions from devices yet.</p>
       </Section>
     );
   }
@@ -226,26 +243,26 @@ function Live({ live, classes }: { live: LiveFigures; classes: readonly string[]
     <>
       <Section
         title="On devices"
-        note={`${plural(windows + unlabelled, 'answer')} of ${plural(answers.length, 'device')}`}
+        note={`${plural(windows + unlabelled, 'prediction')} from ${plural(predictions.length, 'device')}`}
       >
         <Facts
           facts={[
             ...(windows > 0
               ? ([
-                  ['accuracy', `${written(accuracy, true)}, voted ${written(voted.accuracy, true)}`],
-                  ['macro F1', `${written(macroF1, true)}, voted ${written(voted.macroF1, true)}`],
+                  ['accuracy', `${written(accuracy, true)}, ${written(voted.accuracy, true)} smoothed`],
+                  ['macro-F1', `${written(macroF1, true)}, ${written(voted.macroF1, true)} smoothed`],
                 ] as const)
               : []),
             [
-              'counted',
+              'scored',
               windows > 0
-                ? `${plural(windows, 'answer')} whose recording has a label`
-                : 'nothing yet: label the recordings (aiot data label)',
+                ? `${plural(windows, 'prediction')} with a labeled recording`
+                : 'none yet; label the recordings with aiot data label',
             ],
-            ['latency', `median ${written(latencyMs.p50)} ms, 99 % within ${written(latencyMs.p99)} ms`],
+            ['latency', `median ${written(latencyMs.p50)} ms, 99th percentile ${written(latencyMs.p99)} ms`],
             [
               'devices',
-              answers.map(([device, count]) => (
+              predictions.map(([device, count]) => (
                 <span key={device} class="item">
                   <a href={linkTo(['devices', device])}>{device}</a>{' '}
                   <span class="soft">{count.toLocaleString('en')}</span>{' '}
@@ -256,7 +273,7 @@ function Live({ live, classes }: { live: LiveFigures; classes: readonly string[]
         />
       </Section>
       {windows > 0 && (
-        <Section title="Confusion on devices">
+        <Section title="Confusion matrix on devices">
           <Confusion classes={classes} matrix={confusion} label="Confusion matrix on devices" />
         </Section>
       )}
@@ -270,20 +287,20 @@ function About({ card }: { card: ModelVersion }) {
     <>
       <Facts
         facts={[
-          ['answers', answer ? answer.kind : 'not known'],
+          ['prediction', answer ? answer.kind : 'unknown'],
           ...(classes.length > 0 ? [['classes', classes.join(', ')] as const] : []),
-          ['numbers', mode],
+          ['data type', mode],
           ['kind', kind],
-          ['pushed', moment(pushed)],
+          ['pushed', <When key="pushed" at={pushed} />],
           ['signed', sequence > 0 ? `manifest ${sequence}` : 'no'],
-          ...(origin ? [['came as', `${origin.file} by ${origin.source}`] as const] : []),
+          ...(origin ? [['imported', `${origin.file} from ${origin.source}`] as const] : []),
           ['digest', <code key="digest">{digest}</code>],
         ]}
       />
       <p class="gap">
         <Command
           line={`aiot model pull ${shellWord(`${name}@${version}`)} --out ${shellWord(`${name}-${version}`)}`}
-          label="Its bundle, verified"
+          label="Download and verify the bundle"
         />
       </p>
     </>

@@ -1,6 +1,7 @@
 import { Badge } from '../../parts/badge.js';
 import { Section } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
+import { type Column, ShortTable } from '../../parts/table.js';
 
 interface Histogram {
   from: number;
@@ -18,7 +19,7 @@ interface Feature {
   histogram?: Histogram | null;
 }
 
-/** What `aiot data drift --json` found; null for another result. */
+/** The result of `aiot data drift --json`; null for another result. */
 export function driftOf(result: unknown): Feature[] | null {
   const features = (result as { features?: unknown } | null | undefined)?.features;
   if (!Array.isArray(features)) return null;
@@ -29,45 +30,40 @@ export function driftOf(result: unknown): Feature[] | null {
   return fits ? (features as Feature[]) : null;
 }
 
-/** Each feature: how far its distribution moved, and both drawn over each other. */
+const columns: Column<Feature>[] = [
+  { title: 'feature', cell: ({ name }) => name, sort: ({ name }) => name },
+  {
+    title: 'verdict',
+    cell: ({ drifted }) =>
+      drifted ? <Badge tone="warn">drifted</Badge> : <Badge tone="soft">unchanged</Badge>,
+    sort: ({ drifted }) => (drifted ? 'drifted' : 'unchanged'),
+  },
+  { title: 'PSI', cell: ({ psi }) => psi.toFixed(3), sort: ({ psi }) => psi, number: true },
+  { title: 'JS', cell: ({ js }) => js.toFixed(3), sort: ({ js }) => js, number: true },
+  { title: 'KS', cell: ({ ks }) => ks.toFixed(3), sort: ({ ks }) => ks, number: true },
+  {
+    title: 'distribution',
+    cell: ({ histogram }) => histogram && <Over of={histogram} />,
+    sort: ({ histogram }) => (histogram ? histogram.from : null),
+  },
+];
+
+/** Each feature with the extent of its drift, and both distributions overlaid. */
 export function Drift({ drift }: { drift: readonly Feature[] }) {
   const drifted = drift.filter((one) => one.drifted).length;
   return (
     <Section title="Drift" note={drifted === 0 ? 'none' : `${drifted} of ${drift.length} features`}>
       <p class="keys">
-        <span class="key base">before</span> <span class="key now">now</span>
+        <span class="key base">reference</span> <span class="key now">current</span>
       </p>
       <Scroll label="Drift by feature">
-        <table class="drift">
-          <thead>
-            <tr>
-              <th scope="col">feature</th>
-              <th scope="col">verdict</th>
-              <th scope="col" class="number">
-                PSI
-              </th>
-              <th scope="col" class="number">
-                JS
-              </th>
-              <th scope="col" class="number">
-                KS
-              </th>
-              <th scope="col">distribution</th>
-            </tr>
-          </thead>
-          <tbody>
-            {drift.map(({ name, psi, js, ks, drifted, histogram }) => (
-              <tr key={name}>
-                <th scope="row">{name}</th>
-                <td>{drifted ? <Badge tone="warn">drifted</Badge> : <Badge tone="soft">same</Badge>}</td>
-                <td class="number">{psi.toFixed(3)}</td>
-                <td class="number">{js.toFixed(3)}</td>
-                <td class="number">{ks.toFixed(3)}</td>
-                <td>{histogram ? <Over of={histogram} /> : null}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+        <ShortTable
+          rows={drift}
+          columns={columns}
+          keyOf={({ name }) => name}
+          label="Drift by feature"
+          name="drift"
+        />
       </Scroll>
     </Section>
   );

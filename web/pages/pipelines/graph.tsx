@@ -1,5 +1,5 @@
+import type { ToldStep } from '../../../src/lib/api/index.js';
 import { type GraphNode, graphOf, stepLabel } from '../../../src/lib/pipeline/graph-model.js';
-import type { ToldStep } from '../../../src/lib/registry/index.js';
 import { lasting } from '../../app/text.js';
 import { Scroll } from '../../parts/scroll.js';
 import { toneOf } from './states.js';
@@ -9,7 +9,7 @@ const gap = { x: 22, y: 18 };
 
 type Node = GraphNode<string>;
 
-/** The steps from left to right, an arrow for what one waits for. Each is a link to what is known of it. */
+/** The steps from left to right, with an arrow for each dependency. Each is a link to its details. */
 export function Graph({
   steps,
   chosen,
@@ -37,7 +37,7 @@ export function Graph({
   return (
     <Scroll label="Steps of the run">
       <svg class="graph" width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
-        <title>Steps, and what each waits for</title>
+        <title>Steps and their dependencies</title>
         {nodes.flatMap((node) =>
           node.needs.map((need) => {
             const from = by.get(need);

@@ -1,12 +1,14 @@
+import type { RunSummary } from '../../../src/lib/api/index.js';
 import { stepCounts } from '../../../src/lib/pipeline/graph-model.js';
-import type { RunSummary } from '../../../src/lib/registry/index.js';
+import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
-import { linkTo, route } from '../../app/route.js';
-import { ago, lasting } from '../../app/text.js';
+import { here, linkTo, route } from '../../app/route.js';
+import { lasting } from '../../app/text.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { Pages } from '../../parts/pages.js';
 import { type Column, Table } from '../../parts/table.js';
+import { When } from '../../parts/when.js';
 import { OneRun } from './run.js';
 import { RunState } from './states.js';
 
@@ -18,21 +20,41 @@ export function Pipelines({ parts: [project, run] }: PageOf) {
 
 const facts: Column<RunSummary>[] = [
   { title: 'state', cell: (run) => <RunState run={run} />, sort: ({ state }) => state },
-  { title: 'steps', cell: ({ steps }) => stepCounts(steps), width: '1.6fr' },
-  { title: 'why', cell: ({ cause }) => cause.text, width: '1.6fr', wide: true },
-  { title: 'model', cell: ({ model }) => modelText(model), wide: true },
   {
-    title: 'took',
+    title: 'steps',
+    cell: ({ steps }) => stepCounts(steps),
+    sort: ({ steps }) => stepCounts(steps),
+    width: '1.6fr',
+  },
+  {
+    title: 'trigger',
+    cell: ({ cause }) => cause.text,
+    sort: ({ cause }) => cause.text,
+    width: '1.6fr',
+    wide: true,
+  },
+  {
+    title: 'model',
+    cell: ({ model }) => modelText(model),
+    sort: ({ model }) => modelText(model) || null,
+    wide: true,
+  },
+  {
+    title: 'duration',
     cell: ({ seconds }) => lasting(seconds * 1000),
     sort: ({ seconds }) => seconds,
     number: true,
     wide: true,
   },
-  { title: 'started', cell: ({ started }) => ago(started), sort: ({ started }) => started },
+  {
+    title: 'started',
+    cell: ({ started }) => <When at={started} as="ago" />,
+    sort: ({ started }) => started,
+  },
 ];
 
 function Projects() {
-  const { value, error } = useResource<RunSummary[]>('/pipelines', {
+  const { value, error } = useResource(at('GET /pipelines', {}), {
     all: 'pipelines',
     events: ['pipeline.*'],
   });
@@ -42,15 +64,18 @@ function Projects() {
       {!value && !error && <Loading />}
       {value && value.length === 0 && (
         <Empty
-          title="No pipeline has run with this platform"
+          title="No pipeline runs yet"
           command="aiot init watch --template motor-watch && cd watch && aiot pipeline run"
         >
-          <p>From data to devices in one command: what did not change is not run again.</p>
+          <p>
+            A pipeline runs the steps from data to devices, and reuses results whose inputs have not changed.
+          </p>
         </Empty>
       )}
       {value && value.length > 0 && (
         <Table
-          label="Projects, each with its newest run"
+          label="Projects"
+          filter
           rows={value}
           columns={[
             { title: 'project', cell: ({ project }) => project, sort: ({ project }) => project },
@@ -64,13 +89,12 @@ function Projects() {
   );
 }
 
-const atATime = 100;
+const atATime = 500;
 
 function Runs({ project }: { project: string }) {
   const after = route.value.query.get('after') ?? '';
-  const query = new URLSearchParams({ limit: String(atATime), ...(after === '' ? {} : { after }) });
-  const path = `/pipelines/${encodeURIComponent(project)}/runs?${query}`;
-  const { value, error } = useResource<{ runs: RunSummary[]; next: string | null }>(path, {
+  const query = { limit: atATime, after: after || undefined };
+  const { value, error } = useResource(at('GET /pipelines/:project/runs', { project }, query), {
     events: ['pipeline.*'],
     subject: project,
   });
@@ -86,15 +110,19 @@ function Runs({ project }: { project: string }) {
       {value && value.runs.length > 0 && (
         <>
           <Table
-            label={`Runs of ${project}, newest first`}
+            label={`Runs of ${project}`}
+            filter
             rows={value.runs}
-            columns={[{ title: 'run', cell: ({ run }) => run.slice(-8), width: '0.8fr' }, ...facts]}
+            columns={[
+              { title: 'run', cell: ({ run }) => run.slice(-8), sort: ({ run }) => run, width: '0.8fr' },
+              ...facts,
+            ]}
             keyOf={({ run }) => run}
             to={({ run }) => linkTo(['pipelines', project, run])}
           />
           <Pages
-            first={after === '' ? null : linkTo(['pipelines', project])}
-            next={value.next === null ? null : linkTo(['pipelines', project], { after: value.next })}
+            first={after === '' ? null : here({ after: '' })}
+            next={value.next === null ? null : here({ after: value.next })}
           />
         </>
       )}

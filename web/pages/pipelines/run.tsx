@@ -1,17 +1,19 @@
-import type { PipelineRun, ToldStep } from '../../../src/lib/registry/index.js';
+import type { PipelineRun, ToldStep } from '../../../src/lib/api/index.js';
+import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
-import { linkTo, route } from '../../app/route.js';
-import { lasting, moment, shellWord } from '../../app/text.js';
+import { here, linkTo, route } from '../../app/route.js';
+import { lasting, shellWord } from '../../app/text.js';
 import { Facts, Failure, Loading, Page, Section } from '../../parts/page.js';
+import { When } from '../../parts/when.js';
 import { Drift, driftOf } from './drift.js';
 import { Graph } from './graph.js';
 import { RunState } from './states.js';
 import { Step } from './step.js';
 
-/** One run: its steps as a graph, and of the one that is chosen what went in, what came out and what it said. */
+/** One run: its steps as a graph, and the inputs, outputs and log of the selected one. */
 export function OneRun({ project, run }: { project: string; run: string }) {
-  const path = `/pipelines/${encodeURIComponent(project)}/runs/${encodeURIComponent(run)}`;
-  const { value, error } = useResource<PipelineRun>(path, { events: ['pipeline.*'], subject: project });
+  const place = at('GET /pipelines/:project/runs/:run', { project, run });
+  const { value, error } = useResource(place, { events: ['pipeline.*'], subject: project });
   const above = { title: project, to: linkTo(['pipelines', project]) };
   const command = `aiot pipeline status ${shellWord(run)}`;
   if (!value) {
@@ -29,11 +31,7 @@ export function OneRun({ project, run }: { project: string; run: string }) {
       {error && <Failure error={error} />}
       <Facts facts={factsOf(value)} />
       <Section title="Steps">
-        <Graph
-          steps={value.steps}
-          chosen={chosen?.name}
-          to={(step) => linkTo(['pipelines', project, run], { step })}
-        />
+        <Graph steps={value.steps} chosen={chosen?.name} to={(step) => here({ step })} />
       </Section>
       {chosen && <Step step={chosen} />}
       {drift && <Drift drift={drift} />}
@@ -41,7 +39,7 @@ export function OneRun({ project, run }: { project: string; run: string }) {
   );
 }
 
-/** What somebody who opens the page looks for: what failed, else what runs, else the last. */
+/** The most relevant step for someone who opens the page: the failed one, else the running one, else the last. */
 function mostTelling(steps: readonly ToldStep[]): ToldStep | undefined {
   const first = (...states: string[]) => steps.find(({ state }) => states.includes(state));
   return (
@@ -56,10 +54,10 @@ function factsOf(run: PipelineRun) {
   const { cause, who, started, seconds, model, engine, aiot } = run;
   return [
     ['state', <RunState key="state" run={run} />],
-    ['why', cause.text],
-    ['by', who],
-    ['started', moment(started)],
-    ['took', lasting(seconds * 1000)],
+    ['trigger', cause.text],
+    ['user', who],
+    ['started', <When key="started" at={started} />],
+    ['duration', lasting(seconds * 1000)],
     ...(model
       ? [
           [
@@ -74,6 +72,6 @@ function factsOf(run: PipelineRun) {
           ] as const,
         ]
       : []),
-    ['ran', `${engine === 'argo' ? 'in a cluster' : 'on its machine'}, aiot ${aiot}`],
+    ['engine', `${engine === 'argo' ? 'Argo Workflows' : 'local'}, aiot ${aiot}`],
   ] as const;
 }

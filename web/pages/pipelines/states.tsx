@@ -1,19 +1,19 @@
-import type { RunSummary } from '../../../src/lib/registry/index.js';
+import type { RunSummary } from '../../../src/lib/api/index.js';
 import { Badge, type Tone } from '../../parts/badge.js';
 
 const tones: Record<string, Tone> = {
   ...{ done: 'good', running: 'blue', failed: 'bad' },
   ...{ stopped: 'warn', interrupted: 'warn', cancelled: 'warn' },
 };
-/** A runner tells at least each half minute; one that is silent for longer is gone. ms */
+/** A runner reports at least every half minute; one that is silent for longer is considered gone. ms */
 const silentMs = 60_000;
 
 export function toneOf(state: string): Tone {
   return tones[state] ?? 'soft';
 }
 
-/** A run's state; of one that runs and is silent, that. */
+/** A run's state; a running one without reports is shown as such. */
 export function RunState({ run: { state, told } }: { run: Pick<RunSummary, 'state' | 'told'> }) {
-  if (state === 'running' && Date.now() - told > silentMs) return <Badge tone="warn">not heard of</Badge>;
+  if (state === 'running' && Date.now() - told > silentMs) return <Badge tone="warn">no recent report</Badge>;
   return <Badge tone={toneOf(state)}>{state === 'stopped' ? 'stopped by a gate' : state}</Badge>;
 }

@@ -1,7 +1,7 @@
-import type { RolloutDeviceState } from '../../../src/lib/registry/index.js';
+import type { RolloutDeviceState } from '../../../src/lib/api/index.js';
 import { inShare, shares } from './states.js';
 
-/** Devices by what became of them, as one bar; the numbers beside it say the same. */
+/** Devices by outcome, as one bar; the numbers beside it are the same. */
 export function Bar({ counts, devices }: { counts: Record<RolloutDeviceState, number>; devices: number }) {
   const parts = shares.map((share) => ({ ...share, count: inShare(share, counts) }));
   const said = parts.filter(({ count }) => count > 0).map(({ title, count }) => `${count} ${title}`);
@@ -16,7 +16,7 @@ export function Bar({ counts, devices }: { counts: Record<RolloutDeviceState, nu
   );
 }
 
-/** What the colours of the bars mean. */
+/** Legend of the bars. */
 export function Legend() {
   return (
     <ul class="legend" aria-label="Colours of the bars">

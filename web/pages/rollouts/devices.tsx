@@ -1,11 +1,9 @@
-import type {
-  RolloutDeviceInfo,
-  RolloutDeviceState,
-  RolloutStatus,
-} from '../../../src/lib/registry/index.js';
+import type { RolloutDeviceInfo, RolloutDeviceState, RolloutStatus } from '../../../src/lib/api/index.js';
+import { proofWords } from '../../../src/lib/api/rollouts/words.js';
+import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
-import { goTo, linkTo, route } from '../../app/route.js';
-import { lasting, moment } from '../../app/text.js';
+import { goTo, here, linkTo, route } from '../../app/route.js';
+import { lasting, withZone } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Failure, Section } from '../../parts/page.js';
 import { Pages } from '../../parts/pages.js';
@@ -13,42 +11,47 @@ import { type Column, Table } from '../../parts/table.js';
 import { countsOf, shares, toneOfDevice, words } from './states.js';
 
 const proofs = {
-  proven: <Badge tone="good">signed</Badge>,
-  said: <Badge tone="soft">said</Badge>,
-  refused: <Badge tone="bad">refused</Badge>,
+  proven: <Badge tone="good">{proofWords.proven}</Badge>,
+  said: <Badge tone="soft">{proofWords.said}</Badge>,
+  refused: <Badge tone="bad">{proofWords.refused}</Badge>,
 };
 
 const columns: Column<RolloutDeviceInfo>[] = [
-  { title: 'device', cell: ({ name }) => name, width: '1.4fr' },
-  { title: 'wave', cell: ({ wave }) => wave + 1, width: '56px', wide: true },
+  { title: 'device', cell: ({ name }) => name, sort: ({ name }) => name, width: '1.4fr' },
+  { title: 'wave', cell: ({ wave }) => wave + 1, sort: ({ wave }) => wave, width: '64px', wide: true },
   {
     title: 'state',
     cell: ({ state }) => <Badge tone={toneOfDevice(state)}>{words(state)}</Badge>,
+    sort: ({ state }) => words(state),
     width: '1.1fr',
   },
   {
-    title: 'proof of update',
+    title: 'progress',
     cell: ({ times, proof }) => (
       <>
         {proof && proofs[proof.state]} <Trail times={times} />
       </>
     ),
+    sort: ({ times }) => stations.filter((station) => times[station] !== undefined).length,
     width: '2fr',
     wide: true,
   },
   {
-    title: 'took',
+    title: 'duration',
     cell: ({ times: { offered, committed } }) =>
       offered === undefined || committed === undefined ? '' : lasting(committed - offered),
+    sort: ({ times: { offered, committed } }) =>
+      offered === undefined || committed === undefined ? null : committed - offered,
     number: true,
-    width: '80px',
+    width: '90px',
   },
   {
-    title: 'said',
+    title: 'error',
     cell: ({ error, proof }) => {
-      const told = error ?? proof?.refused;
-      return told && <span title={told.message}>{told.message}</span>;
+      const reported = error ?? proof?.refused;
+      return reported && <span title={reported.message}>{reported.message}</span>;
     },
+    sort: ({ error, proof }) => (error ?? proof?.refused)?.message ?? null,
     width: '2fr',
     wide: true,
   },
@@ -56,11 +59,11 @@ const columns: Column<RolloutDeviceInfo>[] = [
 
 const stations = ['offered', 'downloaded', 'verified', 'booted', 'golden', 'committed', 'healthy'] as const;
 
-/** What a device has shown on its way, a dot each. */
+/** The steps that a device has reported, a dot each. */
 function Trail({ times }: { times: RolloutDeviceInfo['times'] }) {
   const reached = stations.filter((station) => times[station] !== undefined);
   const last = reached.at(-1);
-  const tell = reached.map((station) => `${station} ${moment(times[station]!)}`).join('\n');
+  const tell = reached.map((station) => `${station} ${withZone(times[station]!)}`).join('\n');
   return (
     <span class="trail" title={tell}>
       {stations.map((station) => (
@@ -71,7 +74,7 @@ function Trail({ times }: { times: RolloutDeviceInfo['times'] }) {
   );
 }
 
-const atATime = 100;
+const atATime = 500;
 
 /** The devices of a rollout, a page at a time, by state and wave. */
 export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
@@ -79,12 +82,11 @@ export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
   const { query } = route.value;
   const [state, wave, after] = ['state', 'wave', 'after'].map((key) => query.get(key) ?? '');
   const asked = { ...(state ? { state } : {}), ...(wave ? { wave } : {}) };
-  const search = new URLSearchParams({ ...asked, ...(after ? { after } : {}), limit: String(atATime) });
-  const { value, error } = useResource<{ devices: RolloutDeviceInfo[]; next: string | null }>(
-    `/rollouts/${encodeURIComponent(id)}/devices?${search}`,
-    { events: ['rollout.*'] },
-  );
-  const here = (more: Record<string, string>) => linkTo(['rollouts', id], { ...asked, ...more });
+  const search = { ...asked, after: after || undefined, limit: atATime };
+  const { value, error } = useResource(at('GET /rollouts/:id/devices', { id }, search), {
+    events: ['rollout.*'],
+  });
+  const other = (changes: Record<string, string>) => here({ after: '', ...changes });
   const counts = countsOf(rollout);
   const states = shares.flatMap((share) => share.states).filter((one) => counts[one] > 0 || one === state);
   return (
@@ -94,7 +96,7 @@ export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
         <select
           id="state"
           value={state ?? ''}
-          onChange={({ currentTarget }) => goTo(here({ state: currentTarget.value }), { replace: true })}
+          onChange={({ currentTarget }) => goTo(other({ state: currentTarget.value }), { replace: true })}
         >
           <option value="">all</option>
           {states.map((one: RolloutDeviceState) => (
@@ -109,7 +111,7 @@ export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
             <select
               id="wave"
               value={wave ?? ''}
-              onChange={({ currentTarget }) => goTo(here({ wave: currentTarget.value }), { replace: true })}
+              onChange={({ currentTarget }) => goTo(other({ wave: currentTarget.value }), { replace: true })}
             >
               <option value="">all</option>
               {waves.map(({ devices }, index) => (
@@ -122,7 +124,7 @@ export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
         )}
       </div>
       {error && <Failure error={error} />}
-      {value?.devices.length === 0 && <p class="soft">No device fits.</p>}
+      {value?.devices.length === 0 && <p class="soft">No matching devices. Choose another state or wave.</p>}
       {value && value.devices.length > 0 && (
         <>
           <Table
@@ -131,10 +133,11 @@ export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
             keyOf={({ name }) => name}
             to={({ name }) => linkTo(['devices', name])}
             label="Devices of the rollout"
+            name="devices"
           />
           <Pages
-            first={after ? here({}) : null}
-            next={value.next === null ? null : here({ after: value.next })}
+            first={after ? other({}) : null}
+            next={value.next === null ? null : other({ after: value.next })}
           />
         </>
       )}

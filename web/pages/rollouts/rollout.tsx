@@ -1,23 +1,31 @@
 import { useSignal } from '@preact/signals';
-import type { Rollout, RolloutCommand, RolloutStatus } from '../../../src/lib/registry/index.js';
-import { commandStates } from '../../../src/lib/registry/rollouts/command-states.js';
-import { send } from '../../app/api.js';
+import type { ComponentChildren } from 'preact';
+import type {
+  Rollout,
+  RolloutCommand,
+  RolloutDeviceInfo,
+  RolloutStatus,
+} from '../../../src/lib/api/index.js';
+import { commandStates } from '../../../src/lib/api/rollouts/command-states.js';
+import { at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
 import { mayChange } from '../../app/session.js';
-import { lasting, moment, plural } from '../../app/text.js';
+import { lasting, plural } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
 import { Confirm } from '../../parts/dialog.js';
 import { Facts, Failure, Loading, Page, Section } from '../../parts/page.js';
+import { Scroll } from '../../parts/scroll.js';
+import { type Column, ShortTable } from '../../parts/table.js';
+import { When } from '../../parts/when.js';
 import { Bar, Legend } from './bar.js';
 import { RolloutDevices } from './devices.js';
-import { Reasons } from './reasons.js';
 import { commandTexts, countsOf, devicesOf, toneOf, words } from './states.js';
 
-/** One rollout as it goes: its waves, who failed and why, its devices, and what may be done with it. */
+/** A rollout in progress: its waves, failures with reasons, devices, and available actions. */
 export function OneRollout({ id }: { id: string }) {
-  const { value, error, reload } = useResource<RolloutStatus>(`/rollouts/${encodeURIComponent(id)}`, {
+  const { value, error, reload } = useResource(at('GET /rollouts/:id', { id }), {
     events: ['rollout.*'],
   });
   const above = { title: 'Rollouts', to: linkTo(['rollouts']) };
@@ -27,7 +35,7 @@ export function OneRollout({ id }: { id: string }) {
     <Page
       title={releases.map(({ name, version }) => `${name}@${version}`).join(' + ')}
       above={above}
-      command={`aiot ota status ${id}`}
+      command={`aiot rollout show ${id}`}
       actions={mayChange() ? <Actions rollout={value} done={reload} /> : undefined}
     >
       {error && <Failure error={error} />}
@@ -42,14 +50,14 @@ export function OneRollout({ id }: { id: string }) {
       <Waves rollout={value} />
       <Reasons rollout={value} />
       <RolloutDevices rollout={value} />
-      <Section title="What was asked for">
+      <Section title="Settings">
         <Facts facts={factsOf(value)} />
       </Section>
     </Page>
   );
 }
 
-/** What may be done now, each asked for once more. */
+/** Available actions, each with a confirmation. */
 function Actions({ rollout, done }: { rollout: Rollout; done: () => void }) {
   const asked = useSignal<RolloutCommand | null>(null);
   const { id, state, rollback } = rollout;
@@ -77,131 +85,141 @@ function Actions({ rollout, done }: { rollout: Rollout; done: () => void }) {
           title={`${commandTexts[command].title} ${id}?`}
           action={commandTexts[command].title}
           danger={commandTexts[command].danger ?? false}
-          run={() => send('POST', `/rollouts/${encodeURIComponent(id)}/${command}`).then(done)}
+          run={() => send(at(`POST /rollouts/:id/${command}`, { id })).then(done)}
           onClose={() => {
             asked.value = null;
           }}
         >
           <p>{commandTexts[command].why}</p>
-          <Command line={`aiot ota ${command} ${id}`} />
+          <Command line={`aiot rollout ${command} ${id}`} />
         </Confirm>
       )}
     </>
   );
 }
 
+type Wave = Rollout['waves'][number] & { index: number };
+
 function Waves({ rollout }: { rollout: Rollout }) {
-  const { waves } = rollout;
   const counts = countsOf(rollout);
-  const number = (count: number) => (count === 0 ? <span class="soft">0</span> : count.toLocaleString('en'));
+  const totals = [
+    devicesOf(rollout),
+    counts.committed,
+    counts.failed,
+    counts.rolledBack,
+    counts.missed + counts.withdrawn + counts.restored,
+  ];
+  const foot = rollout.waves.length > 1 && (
+    <tr>
+      <th scope="row">all</th>
+      <td />
+      <td>
+        <Bar counts={counts} devices={devicesOf(rollout)} />
+      </td>
+      {totals.map((total, i) => (
+        <td key={i} class="number">
+          {counted(total)}
+        </td>
+      ))}
+      <td class="wide" />
+    </tr>
+  );
   return (
     <Section title="Waves" note={<Legend />}>
-      <div class="scroll">
-        <table class="figures">
-          <thead>
-            <tr>
-              <th scope="col">wave</th>
-              <th scope="col">state</th>
-              <th scope="col" class="stretch">
-                devices
-              </th>
-              <th scope="col" class="number">
-                all
-              </th>
-              <th scope="col" class="number">
-                committed
-              </th>
-              <th scope="col" class="number">
-                failed
-              </th>
-              <th scope="col" class="number">
-                rolled back
-              </th>
-              <th scope="col" class="number">
-                out
-              </th>
-              <th scope="col" class="number wide">
-                took
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {waves.map((wave, index) => (
-              <tr key={index}>
-                <th scope="row">{index + 1}</th>
-                <td>
-                  <Badge tone={toneOf[wave.state]}>{words(wave.state)}</Badge>
-                </td>
-                <td>
-                  <Bar counts={wave} devices={wave.devices} />
-                </td>
-                <td class="number">{number(wave.devices)}</td>
-                <td class="number">{number(wave.committed)}</td>
-                <td class="number">{number(wave.failed)}</td>
-                <td class="number">{number(wave.rolledBack)}</td>
-                <td class="number">{number(wave.missed + wave.withdrawn + wave.restored)}</td>
-                <td class="number wide">
-                  {wave.opened === null ? '' : lasting((wave.ended ?? Date.now()) - wave.opened)}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-          {waves.length > 1 && (
-            <tfoot>
-              <tr>
-                <th scope="row">all</th>
-                <td />
-                <td>
-                  <Bar counts={counts} devices={devicesOf(rollout)} />
-                </td>
-                <td class="number">{number(devicesOf(rollout))}</td>
-                <td class="number">{number(counts.committed)}</td>
-                <td class="number">{number(counts.failed)}</td>
-                <td class="number">{number(counts.rolledBack)}</td>
-                <td class="number">{number(counts.missed + counts.withdrawn + counts.restored)}</td>
-                <td class="wide" />
-              </tr>
-            </tfoot>
-          )}
-        </table>
-      </div>
+      <Scroll label="Waves">
+        <ShortTable
+          rows={rollout.waves.map((wave, index) => ({ ...wave, index }))}
+          columns={waveColumns}
+          keyOf={({ index }) => String(index)}
+          label="Waves"
+          name="waves"
+          foot={foot || undefined}
+        />
+      </Scroll>
     </Section>
   );
 }
 
-function factsOf(rollout: RolloutStatus): [string, preact.ComponentChildren][] {
+function counted(count: number) {
+  return count === 0 ? <span class="soft">0</span> : count.toLocaleString('en');
+}
+
+const countColumn = (title: string, of: (wave: Wave) => number): Column<Wave> => ({
+  title,
+  cell: (wave) => counted(of(wave)),
+  sort: of,
+  number: true,
+});
+
+const waveColumns: Column<Wave>[] = [
+  { title: 'wave', cell: ({ index }) => index + 1, sort: ({ index }) => index },
+  {
+    title: 'state',
+    cell: ({ state }) => <Badge tone={toneOf[state]}>{words(state)}</Badge>,
+    sort: ({ state }) => words(state),
+  },
+  {
+    title: 'progress',
+    cell: (wave) => <Bar counts={wave} devices={wave.devices} />,
+    sort: (wave) => wave.committed / Math.max(1, wave.devices),
+    width: '40%',
+  },
+  countColumn('devices', ({ devices }) => devices),
+  countColumn('committed', ({ committed }) => committed),
+  countColumn('failed', ({ failed }) => failed),
+  countColumn('rolled back', ({ rolledBack }) => rolledBack),
+  countColumn('not updated', ({ missed, withdrawn, restored }) => missed + withdrawn + restored),
+  {
+    title: 'duration',
+    cell: (wave) => (wave.opened === null ? '' : lasting(openMs(wave))),
+    sort: (wave) => (wave.opened === null ? null : openMs(wave)),
+    number: true,
+    wide: true,
+  },
+];
+
+function openMs({ opened, ended }: Wave): number {
+  return (ended ?? Date.now()) - (opened ?? 0);
+}
+
+function factsOf(rollout: RolloutStatus): [string, ComponentChildren][] {
   const { id, releases, rollback, selector, policy, approvals, by, created, seconds, runs, saved } = rollout;
   const { maxFailures, minSuccess, soakMs, deadlineMs, offlineMs, onFailure, attempts, window } = policy;
   const running = runs.map(
     ({ name, version, devices }) =>
-      `${name === null ? 'nothing' : `${name}@${version}`} on ${devices.toLocaleString('en')}`,
+      `${name === null ? 'no model' : `${name}@${version}`} on ${plural(devices, 'device')}`,
   );
-  const then = onFailure === 'pause' ? 'nobody else begins' : 'all go back';
+  const otherwise = onFailure === 'pause' ? 'the rollout pauses' : 'all devices roll back';
   return [
     ['id', <code key="id">{id}</code>],
     [
-      'what',
+      'releases',
       releases.map((r) => `${r.name}@${r.version} (${r.kind}, sequence ${r.sequence})`).join(', then '),
     ],
-    ...(rollback ? [['way back', `${rollback.name}@${rollback.version}`] as [string, string]] : []),
+    ...(rollback ? [['rollback to', `${rollback.name}@${rollback.version}`] as [string, string]] : []),
     [
-      'to',
-      <span key="to">
+      'selector',
+      <span key="selector">
         <a href={linkTo(['devices'], { selector })}>
           <code>{selector}</code>
         </a>{' '}
         <span class="soft">{plural(devicesOf(rollout), 'device')}</span>
       </span>,
     ],
-    ['runs now', running.join(', ')],
+    ['running now', running.join(', ')],
     ...(saved.byDelta > 0
-      ? [['deltas', `${plural(saved.byDelta, 'device')} took a patch`] as [string, string]]
+      ? [['deltas', `${plural(saved.byDelta, 'device')} updated by delta`] as [string, string]]
       : []),
-    ['gates', `at most ${maxFailures} of a wave fail, at least ${minSuccess} commit; else ${then}`],
-    ...(soakMs > 0 ? [['soak', `each wave stays well for ${lasting(soakMs)}`] as [string, string]] : []),
+    [
+      'gates',
+      `per wave: at most ${maxFailures} failed, at least ${minSuccess} committed; otherwise ${otherwise}`,
+    ],
+    ...(soakMs > 0
+      ? [['soak', `each wave must stay healthy for ${lasting(soakMs)}`] as [string, string]]
+      : []),
     [
       'deadlines',
-      `${lasting(deadlineMs)} from the offer; ${lasting(offlineMs ?? deadlineMs)} for who is not there`,
+      `${lasting(deadlineMs)} after the offer; ${lasting(offlineMs ?? deadlineMs)} for offline devices`,
     ],
     ['attempts', String(attempts)],
     ...(window
@@ -212,9 +230,81 @@ function factsOf(rollout: RolloutStatus): [string, preact.ComponentChildren][] {
           ] as [string, string],
         ]
       : []),
-    ...(policy.requireProof ? [['proof', 'a commit counts only with a signature'] as [string, string]] : []),
-    ['started', `${moment(created)} by ${by}`],
-    ...approvals.map(({ who, at }): [string, string] => ['approved', `${moment(at)} by ${who}`]),
-    ['took', lasting(seconds * 1000)],
+    ...(policy.requireProof ? [['proof', 'a commit counts only if it is signed'] as [string, string]] : []),
+    ['started', <ByUser key="started" at={created} by={by} />],
+    ...approvals.map(({ who, at }): [string, ComponentChildren] => [
+      'approved',
+      <ByUser key="approved" at={at} by={who} />,
+    ]),
+    ['duration', lasting(seconds * 1000)],
   ];
+}
+
+function ByUser({ at, by }: { at: number; by: string }) {
+  return (
+    <>
+      <When at={at} /> by {by}
+    </>
+  );
+}
+
+/** Number of devices examined per kind: there are few distinct reasons. */
+const looked = 500;
+/** Number of names listed per reason. */
+const named = 5;
+
+/** Reasons for failures as reported by devices, most frequent first, with the names of some of them. */
+function Reasons({ rollout }: { rollout: RolloutStatus }) {
+  const counts = countsOf(rollout);
+  const failed = useFailures(rollout.id, 'failed', counts.failed);
+  const back = useFailures(rollout.id, 'rolledBack', counts.rolledBack);
+  const missed = useFailures(rollout.id, 'missed', counts.missed);
+  const all = [...failed, ...back, ...missed];
+  const total = counts.failed + counts.rolledBack + counts.missed;
+  if (total === 0 || all.length === 0) return null;
+  const by = new Map<string, RolloutDeviceInfo[]>();
+  for (const device of all) {
+    const reason = `${device.error?.code ?? words(device.state)} ${messageOf(device)}`;
+    by.set(reason, [...(by.get(reason) ?? []), device]);
+  }
+  const reasons = [...by].sort(([, a], [, b]) => b.length - a.length);
+  return (
+    <Section
+      title="Failed devices"
+      note={all.length < total ? `based on ${all.length} of ${plural(total, 'device')}` : undefined}
+    >
+      <ul class="plain">
+        {reasons.map(([reason, devices]) => (
+          <li key={reason} class="reason">
+            <b class="number">{devices.length}</b>
+            <div>
+              {devices[0] && messageOf(devices[0])}{' '}
+              <span class="soft">{devices[0] && (devices[0].error?.code ?? words(devices[0].state))}</span>
+              <div class="names">
+                {devices.slice(0, named).map(({ name }) => (
+                  <a key={name} href={linkTo(['devices', name])}>
+                    {name}
+                  </a>
+                ))}
+                {devices.length > named && <span class="soft">and {devices.length - named} more</span>}
+              </div>
+            </div>
+          </li>
+        ))}
+      </ul>
+    </Section>
+  );
+}
+
+/** A missed device still has the error from before it went offline, which is not why it was not updated. */
+function messageOf({ state, error }: RolloutDeviceInfo): string {
+  if (state === 'missed') return 'The device was offline until the deadline.';
+  return error?.message ?? '';
+}
+
+/** Read again when their count changes. */
+function useFailures(id: string, state: string, count: number): RolloutDeviceInfo[] {
+  const place = at('GET /rollouts/:id/devices', { id }, { state, limit: looked });
+  const { value } = useResource(count === 0 ? null : place, { events: ['rollout.move'] });
+  return value?.devices ?? [];
 }

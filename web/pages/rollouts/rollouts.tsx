@@ -1,41 +1,64 @@
-import type { Rollout } from '../../../src/lib/registry/index.js';
+import type { Rollout } from '../../../src/lib/api/index.js';
+import { at } from '../../app/api.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
-import { linkTo, route } from '../../app/route.js';
-import { ago } from '../../app/text.js';
+import { here, linkTo, route } from '../../app/route.js';
 import { Badge } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { Pages } from '../../parts/pages.js';
 import { type Column, Table } from '../../parts/table.js';
+import { When } from '../../parts/when.js';
 import { Bar } from './bar.js';
 import { OneRollout } from './rollout.js';
 import { countsOf, devicesOf, toneOf, words } from './states.js';
 
 const columns: Column<Rollout>[] = [
   {
-    title: 'what',
-    cell: ({ releases }) => releases.map(({ name, version }) => `${name}@${version}`).join(' + '),
+    title: 'release',
+    cell: ({ releases }) => releasesText(releases),
+    sort: ({ releases }) => releasesText(releases),
     width: '1.4fr',
   },
-  { title: 'state', cell: ({ state }) => <Badge tone={toneOf[state]}>{words(state)}</Badge> },
+  {
+    title: 'state',
+    cell: ({ state }) => <Badge tone={toneOf[state]}>{words(state)}</Badge>,
+    sort: ({ state }) => words(state),
+  },
   {
     title: 'progress',
     cell: (rollout) => <Bar counts={countsOf(rollout)} devices={devicesOf(rollout)} />,
+    sort: (rollout) => countsOf(rollout).committed / Math.max(1, devicesOf(rollout)),
     width: '1.6fr',
   },
   {
     title: 'committed',
     cell: (rollout) =>
       `${countsOf(rollout).committed.toLocaleString('en')} / ${devicesOf(rollout).toLocaleString('en')}`,
+    sort: (rollout) => countsOf(rollout).committed,
     number: true,
     wide: true,
   },
-  { title: 'to', cell: ({ selector }) => <code>{selector}</code>, width: '1.4fr', wide: true },
-  { title: 'started', cell: ({ created }) => ago(created), wide: true },
-  { title: 'by', cell: ({ by }) => by, wide: true },
+  {
+    title: 'selector',
+    cell: ({ selector }) => <code>{selector}</code>,
+    sort: ({ selector }) => selector,
+    width: '1.4fr',
+    wide: true,
+  },
+  {
+    title: 'started',
+    cell: ({ created }) => <When at={created} as="ago" />,
+    sort: ({ created }) => created,
+    wide: true,
+  },
+  { title: 'user', cell: ({ by }) => by, sort: ({ by }) => by, wide: true },
 ];
 
-const atATime = 100;
+function releasesText(releases: Rollout['releases']): string {
+  return releases.map(({ name, version }) => `${name}@${version}`).join(' + ');
+}
+
+const atATime = 500;
 
 /** The rollouts, or one of them. */
 export function Rollouts({ parts: [id] }: PageOf) {
@@ -44,17 +67,20 @@ export function Rollouts({ parts: [id] }: PageOf) {
 
 function AllRollouts() {
   const after = route.value.query.get('after') ?? '';
-  const query = new URLSearchParams({ limit: String(atATime), ...(after === '' ? {} : { after }) });
-  const { value, error } = useResource<{ rollouts: Rollout[]; next: string | null }>(`/rollouts?${query}`, {
+  const query = { limit: atATime, after: after || undefined };
+  const { value, error } = useResource(at('GET /rollouts', {}, query), {
     events: ['rollout.*'],
   });
   return (
-    <Page title="Rollouts" command="aiot ota list">
+    <Page title="Rollouts" command="aiot rollout list">
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
       {value && value.rollouts.length === 0 && (
-        <Empty title="No rollout yet" command="aiot model deploy motor-watch@1 --to all">
-          <p>A version goes to devices in waves, which stop by themselves when a device refuses it.</p>
+        <Empty title="No rollouts yet" command="aiot model deploy motor-watch@1 --selector all">
+          <p>
+            A rollout delivers a version to devices in waves, and stops automatically if too many devices
+            fail.
+          </p>
         </Empty>
       )}
       {value && value.rollouts.length > 0 && (
@@ -65,10 +91,11 @@ function AllRollouts() {
             keyOf={({ id }) => id}
             to={({ id }) => linkTo(['rollouts', id])}
             label="Rollouts"
+            filter
           />
           <Pages
-            first={after === '' ? null : linkTo(['rollouts'])}
-            next={value.next === null ? null : linkTo(['rollouts'], { after: value.next })}
+            first={after === '' ? null : here({ after: '' })}
+            next={value.next === null ? null : here({ after: value.next })}
           />
         </>
       )}

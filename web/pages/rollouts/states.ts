@@ -1,7 +1,10 @@
-import type { Rollout, RolloutCommand, RolloutDeviceState } from '../../../src/lib/registry/index.js';
+import type { Rollout, RolloutCommand, RolloutDeviceState } from '../../../src/lib/api/index.js';
+
+export { stateWords as words } from '../../../src/lib/api/rollouts/words.js';
+
 import type { Tone } from '../../parts/badge.js';
 
-/** A part of a bar: devices in states that mean the same to who looks on. */
+/** A part of a bar: devices in states that are equivalent to the viewer. */
 export interface Share {
   title: string;
   tone: Tone | 'rest';
@@ -10,10 +13,10 @@ export interface Share {
 
 export const shares: readonly Share[] = [
   { title: 'committed', tone: 'good', states: ['committed'] },
-  { title: 'under way', tone: 'blue', states: ['updating', 'shadowing', 'recalled', 'restoring'] },
+  { title: 'updating', tone: 'blue', states: ['updating', 'shadowing', 'recalled', 'restoring'] },
   { title: 'failed', tone: 'bad', states: ['failed'] },
   { title: 'rolled back', tone: 'bad', states: ['rolledBack'] },
-  { title: 'out', tone: 'warn', states: ['missed', 'withdrawn', 'restored'] },
+  { title: 'not updated', tone: 'warn', states: ['missed', 'withdrawn', 'restored'] },
   { title: 'waiting', tone: 'rest', states: ['pending', 'offered'] },
 ];
 
@@ -23,7 +26,7 @@ export function inShare({ states }: Share, counts: Counts): number {
   return states.reduce((sum, state) => sum + counts[state], 0);
 }
 
-/** Of all waves together. */
+/** Over all waves. */
 export function countsOf({ waves }: Rollout): Counts {
   const states = shares.flatMap((share) => share.states);
   const sum = (state: RolloutDeviceState) => waves.reduce((all, wave) => all + wave[state], 0);
@@ -32,11 +35,6 @@ export function countsOf({ waves }: Rollout): Counts {
 
 export function devicesOf({ waves }: Rollout): number {
   return waves.reduce((sum, { devices }) => sum + devices, 0);
-}
-
-/** `rolledBack` → `rolled back`. */
-export function words(state: string): string {
-  return state.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
 export const toneOf: Record<Rollout['state'] | Rollout['waves'][number]['state'], Tone> = {
@@ -50,23 +48,26 @@ export function toneOfDevice(state: RolloutDeviceState): Tone {
   return tone === 'rest' ? 'soft' : tone;
 }
 
-/** What each does, for who is about to press it. */
+/** The effect of each action, shown before it is confirmed. */
 export const commandTexts: Record<RolloutCommand, { title: string; why: string; danger?: boolean }> = {
-  approve: { title: 'Approve', why: 'It begins. Someone other than the person who started it must approve.' },
-  pause: { title: 'Pause', why: 'No further device starts. Devices that have started finish.' },
+  approve: {
+    title: 'Approve',
+    why: 'The rollout starts. Someone other than the person who created it must approve it.',
+  },
+  pause: { title: 'Pause', why: 'No further devices start. Devices that are updating finish.' },
   resume: {
     title: 'Resume',
-    why: 'It goes on. Failures until now are taken as seen: only further ones count against the limits.',
+    why: 'The rollout continues. Earlier failures are accepted; only new failures count toward the limits.',
   },
-  retry: { title: 'Retry', why: 'It is offered again to the devices that did not take it.' },
+  retry: { title: 'Retry', why: 'The update is offered again to the failed devices.' },
   rollback: {
     title: 'Roll back',
-    why: 'All devices that took it go back to the release before.',
+    why: 'All updated devices return to the previous release.',
     danger: true,
   },
   abort: {
     title: 'Abort',
-    why: 'It ends for good. Devices that have not committed keep what they run.',
+    why: 'The rollout ends permanently. Devices that have not committed keep their current release.',
     danger: true,
   },
 };

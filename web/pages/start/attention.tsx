@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact';
-import type { DeviceInfo, Rollout, RolloutDeviceInfo, Status } from '../../../src/lib/registry/index.js';
+import type { DeviceInfo, Rollout, RolloutDeviceInfo, Status } from '../../../src/lib/api/index.js';
+import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
 import { plural } from '../../app/text.js';
@@ -16,14 +17,13 @@ const namesListed = 5;
 
 /** Everything that needs attention: the platform's own warnings, rollouts that did not go well, failed and offline devices. */
 export function Attention({ warnings }: { warnings: Status['warnings'] }) {
-  const list = useResource<{ rollouts: Rollout[] }>(`/rollouts?limit=${rolloutsRead}`, {
+  const list = useResource(at('GET /rollouts', {}, { limit: rolloutsRead }), {
     events: ['rollout.*'],
   });
-  const seen = encodeURIComponent('state=active and has lastSeen');
-  const fleet = useResource<{ devices: DeviceInfo[]; next: string | null }>(
-    `/devices?limit=${devicesRead}&selector=${seen}`,
-    { events: ['device.*'] },
-  );
+  const selector = 'state=active and has lastSeen';
+  const fleet = useResource(at('GET /devices', {}, { limit: devicesRead, selector }), {
+    events: ['device.*'],
+  });
   const rollouts = troubled(list.value?.rollouts ?? []);
   const devices = fleet.value?.devices ?? [];
   const rolledBack = devices.filter(({ updateState }) => updateState === 'ROLLED_BACK');
@@ -33,7 +33,7 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   return (
     <Section
       title="Needs attention"
-      note={fleet.value?.next ? `of the first ${devicesRead.toLocaleString('en')} devices` : undefined}
+      note={fleet.value?.next ? `checked the first ${devicesRead.toLocaleString('en')} devices` : undefined}
     >
       <ul class="plain attention" aria-label="Needs attention">
         {rollouts.slice(0, rolloutsListed).map((rollout) => (
@@ -62,12 +62,12 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   );
 }
 
-/** Codes of what a person did to a rollout, which is no failure. */
+/** Codes of actions by a person on a rollout, which are not failures. */
 const byPeople = new Set(['AIOT_ROLLOUT_PAUSED', 'AIOT_ROLLOUT_ABORTED', 'AIOT_ROLLOUT_ROLLED_BACK']);
 
 /**
- * Rollouts, newest first, that a gate stopped, or that not all devices took. One that has ended is left out when a newer one
- * brought the same releases' names to the same devices.
+ * Rollouts, newest first, that a gate stopped or that some devices did not complete. A finished one is omitted if a newer one delivered
+ * releases of the same names to the same devices.
  */
 function troubled(rollouts: readonly Rollout[]): Rollout[] {
   const begun = new Set<string>();
@@ -86,7 +86,7 @@ function failuresOf(rollout: Rollout): number {
   return failed + rolledBack;
 }
 
-/** One rollout: why it stopped, or how far it came, and the devices that failed with what they reported. */
+/** One rollout: why it stopped, or its progress, and the failed devices with their reports. */
 function RolloutTrouble({ rollout }: { rollout: Rollout }) {
   const { id, releases, state, reason } = rollout;
   const counts = countsOf(rollout);
@@ -119,30 +119,30 @@ function RolloutTrouble({ rollout }: { rollout: Rollout }) {
   );
 }
 
-/** `2 of 3 devices run it; 1 failed, 1 missed` */
+/** `2 of 3 devices committed; 1 failed, 1 missed` */
 function progressOf(rollout: Rollout): string {
   const counts = countsOf(rollout);
-  const underWay = shares.find(({ title }) => title === 'under way');
+  const underWay = shares.find(({ title }) => title === 'updating');
   const parts = [
     counts.failed > 0 && `${counts.failed} failed`,
     counts.rolledBack > 0 && `${counts.rolledBack} rolled back`,
     counts.missed > 0 && `${counts.missed} missed`,
-    underWay && inShare(underWay, counts) > 0 && `${inShare(underWay, counts)} under way`,
+    underWay && inShare(underWay, counts) > 0 && `${inShare(underWay, counts)} updating`,
   ].filter(Boolean);
-  const run = `${counts.committed} of ${plural(devicesOf(rollout), 'device')} run it`;
+  const run = `${counts.committed} of ${plural(devicesOf(rollout), 'device')} committed`;
   return parts.length === 0 ? run : `${run}; ${parts.join(', ')}`;
 }
 
 /** Read again when their count changes. */
 function useFailed(id: string, state: 'failed' | 'rolledBack', count: number): RolloutDeviceInfo[] {
-  const path = `/rollouts/${encodeURIComponent(id)}/devices?state=${state}&limit=${namesListed}`;
-  const { value } = useResource<{ devices: RolloutDeviceInfo[] }>(count === 0 ? null : path, {
+  const place = at('GET /rollouts/:id/devices', { id }, { state, limit: namesListed });
+  const { value } = useResource(count === 0 ? null : place, {
     events: ['rollout.move'],
   });
   return count === 0 ? [] : (value?.devices ?? []);
 }
 
-/** Devices with the same trouble: how many, and the names of the first. */
+/** Devices with the same problem: their number, and the names of the first. */
 function DeviceTrouble(of: {
   devices: readonly DeviceInfo[];
   tone: 'bad' | 'warn';

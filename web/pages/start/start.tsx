@@ -1,44 +1,52 @@
-import type { Status } from '../../../src/lib/registry/index.js';
+import type { Status } from '../../../src/lib/api/index.js';
+import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
-import { ago, plural, size } from '../../app/text.js';
+import { plural, size } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
 import { Facts, Failure, Loading, Page, Section, Tile } from '../../parts/page.js';
+import { When } from '../../parts/when.js';
 import { Attention } from './attention.js';
 
-/** What to type next, by what the platform has: each step is done when the one behind it has begun. */
+/** The next command, depending on the platform's contents: each step is done once the following one has begun. */
 const steps: { done: (counts: Status['counts']) => boolean; title: string; command: string; why: string }[] =
   [
     {
       done: ({ devices }) => devices > 0,
-      title: 'Make a device',
+      title: 'Add a device',
       command: 'aiot device provision bench-1 --type virtual --out bench-1',
-      why: 'A virtual one needs no hardware; --type esp32 or pi is a real one.',
+      why: 'A virtual device needs no hardware. For a real one, use --type esp32 or --type pi.',
     },
     {
       done: ({ datasets }) => datasets > 0,
-      title: 'Let it send',
+      title: 'Send telemetry',
       command: 'aiot device simulate bench-1 --motor healthy --for 20s',
-      why: 'Its telemetry is a data set here.',
+      why: 'The platform stores the telemetry as a dataset.',
     },
     {
       done: ({ models }) => models > 0,
-      title: 'Make a model',
+      title: 'Train a model',
       command: 'aiot init watch --template motor-watch && cd watch && aiot pipeline run',
-      why: 'A project with data of its own: trained, quantized, evaluated, signed and pushed.',
+      why: 'The template includes data. The pipeline trains, quantizes, evaluates, signs and pushes a model.',
     },
     {
       done: ({ rollouts }) => rollouts > 0,
-      title: 'Bring it to devices',
-      command: 'aiot model deploy motor-watch@1 --to all',
-      why: 'In waves that stop by themselves when a device refuses it.',
+      title: 'Deploy to devices',
+      command: 'aiot model deploy motor-watch@1 --selector all',
+      why: 'The rollout proceeds in waves and stops automatically if too many devices fail.',
     },
   ];
 
-/** How the platform is, and where one has nothing yet: the next command. */
+const databases = { sqlite: 'SQLite', postgres: 'PostgreSQL' } as const;
+
+function nounOf(count: number, noun: string): string {
+  return count === 1 ? noun : `${noun}s`;
+}
+
+/** Status of the platform, and the next command if nothing is there yet. */
 export function Start() {
-  const { value, error } = useResource<Status>('/status', {
+  const { value, error } = useResource(at('GET /status', {}), {
     events: ['device.*', 'model.*', 'rollout.*', 'dataset.*', 'platform.*'],
   });
   if (error && !value) return <Failure error={error} />;
@@ -46,7 +54,7 @@ export function Start() {
   const { counts, warnings, ready, engines, disk, memoryBytes, started, version, urls } = value;
   const next = steps.findIndex(({ done }) => !done(counts));
   return (
-    <Page title="Start" command="aiot status">
+    <Page title="Overview" command="aiot status">
       <div class="tiles">
         <Tile
           value={`${counts.online} / ${counts.devices}`}
@@ -55,11 +63,11 @@ export function Start() {
         />
         <Tile
           value={counts.models}
-          label={`models, ${plural(counts.modelVersions, 'version')}`}
+          label={`${nounOf(counts.models, 'model')}, ${plural(counts.modelVersions, 'version')}`}
           to={linkTo(['models'])}
         />
-        <Tile value={counts.datasets} label="data sets" to={linkTo(['datasets'])} />
-        <Tile value={counts.rollouts} label="rollouts" to={linkTo(['rollouts'])} />
+        <Tile value={counts.datasets} label={nounOf(counts.datasets, 'dataset')} to={linkTo(['datasets'])} />
+        <Tile value={counts.rollouts} label={nounOf(counts.rollouts, 'rollout')} to={linkTo(['rollouts'])} />
       </div>
       <Attention warnings={warnings} />
       {next >= 0 && (
@@ -71,7 +79,7 @@ export function Start() {
                 {i === next && (
                   <>
                     <p class="soft">{why}</p>
-                    <Command line={command} label="The next command" />
+                    <Command line={command} label="Next step" />
                   </>
                 )}
               </li>
@@ -79,15 +87,18 @@ export function Start() {
           </ol>
         </Section>
       )}
-      <Section title="The platform">
+      <Section title="Platform">
         <Facts
           facts={[
             ['state', ready ? <Badge tone="good">ready</Badge> : <Badge tone="bad">not ready</Badge>],
             ['version', version],
-            ['up since', ago(started)],
+            ['started', <When key="started" at={started} as="ago" />],
             ['API', urls.http],
             ['MQTT', urls.mqtts],
-            ['keeps', `state in ${engines.database}, blobs in ${engines.blobs === 's3' ? 'S3' : 'a folder'}`],
+            [
+              'storage',
+              `state in ${databases[engines.database]}, blobs in ${engines.blobs === 's3' ? 'S3' : 'a folder'}`,
+            ],
             ...(disk ? [['disk', `${size(disk.freeBytes)} free of ${size(disk.totalBytes)}`] as const] : []),
             ['memory', size(memoryBytes)],
           ]}

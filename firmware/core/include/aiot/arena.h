@@ -1,6 +1,7 @@
 /*
- * Memory that is given once, at the start, and handed out in a row: what the core uses instead of a heap. Giving back is
- * forgetting all that came after a mark, as when another model takes the place of the one before.
+ * A block of memory, provided once at the start and allocated in order; the core's replacement for
+ * a heap. Resetting to a mark frees everything allocated after it, for example when another model
+ * replaces the previous one.
  */
 #ifndef AIOT_ARENA_H
 #define AIOT_ARENA_H
@@ -16,7 +17,10 @@ typedef struct {
 
 void aiot_arena_init(aiot_arena *arena, void *memory, size_t bytes);
 
-/* `bytes` zeroed bytes at a multiple of `alignment` (a power of two); NULL when the rest is too small, and then nothing was taken. */
+/*
+ * `bytes` zeroed bytes at a multiple of `alignment` (a power of two); NULL if the rest is too
+ * small, and then nothing is allocated.
+ */
 void *aiot_arena_take(aiot_arena *arena, size_t bytes, size_t alignment);
 
 #endif

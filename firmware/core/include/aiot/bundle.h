@@ -1,5 +1,6 @@
 /*
- * A bundle (docs/bundles.md) as it lies in flash: members found, bundle.json read into plain data, nothing copied but numbers.
+ * A bundle (docs/reference/bundles.md), read in place from flash: members are located, bundle.json
+ * is parsed into plain data, and only numbers are copied.
  */
 #ifndef AIOT_BUNDLE_H
 #define AIOT_BUNDLE_H
@@ -42,19 +43,22 @@ typedef struct {
 typedef struct {
   char name[AIOT_NAME_BYTES];
   aiot_signal_spec signal;
-  /* Of the network's input; `count` numbers each, in the arena. */
+  /* Normalization of the model's input; `count` numbers each, in the arena. */
   aiot_input_spec standardization;
   size_t classes;
   char class_name[AIOT_CLASSES_MAX][AIOT_NAME_BYTES];
   aiot_answer_kind answer;
   double threshold;
-  /* Windows of a majority vote; 1 = none. */
+  /* Windows per majority vote; 1 = no smoothing. */
   size_t vote;
   aiot_span model;
   aiot_span golden;
 } aiot_bundle;
 
-/* Reads the archive at `data`, which must stay. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED (not int8 to int8), AIOT_MEMORY_SHORT. */
+/*
+ * Reads the archive at `data`, which must remain valid. AIOT_BUNDLE_MALFORMED,
+ * AIOT_MODEL_UNSUPPORTED (not int8 to int8), AIOT_MEMORY_SHORT.
+ */
 aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t bytes, aiot_arena *arena);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Wires to sensors, as tables of functions like those of ports.h: hal/esp32 fills them for the chip's pins, tests with simulated sensors. Every
- * function gets its table's `context`; false = nobody acknowledged, or the bus is stuck.
+ * Buses to sensors, as tables of functions like those of ports.h. hal/esp32 implements them for the
+ * chip's pins, tests with simulated sensors. Every function gets its table's `context`; false = no
+ * acknowledgement, or the bus is stuck.
  */
 #ifndef AIOT_BUS_H
 #define AIOT_BUS_H
@@ -12,10 +13,13 @@
 /* I2C. `address` has 7 bits. */
 typedef struct {
   void *context;
-  /* Writes the register's number and, after a repeated start, reads `bytes` from there on, `longest` at most. */
+  /*
+   * Writes the register's number and, after a repeated start, reads `bytes` (at most `longest`)
+   * from there on.
+   */
   bool (*read)(void *context, uint8_t address, uint8_t reg, uint8_t *out, size_t bytes);
   bool (*write)(void *context, uint8_t address, uint8_t reg, uint8_t value);
-  /* Waits, for the sensors' starts and conversions. */
+  /* Waits, for sensors' start-up and conversions. */
   void (*wait_ms)(void *context, uint32_t ms);
   size_t longest;
 } aiot_i2c;
@@ -23,23 +27,23 @@ typedef struct {
 /* 1-Wire, by its time slots. */
 typedef struct {
   void *context;
-  /* Reset pulse; whether anybody answered with a presence pulse. */
+  /* Sends a reset pulse; true if a device answered with a presence pulse. */
   bool (*reset)(void *context);
   void (*write_bit)(void *context, bool bit);
   bool (*read_bit)(void *context);
   void (*wait_ms)(void *context, uint32_t ms);
 } aiot_wire;
 
-/* How a sensor's opening or reading ended. */
+/* Result of opening or reading a sensor. */
 typedef enum {
   AIOT_SENSOR_OK,
-  /* A rate or range that it does not have. */
+  /* The sensor does not support this rate or range. */
   AIOT_SENSOR_SETTING,
-  /* Nobody answers at this address. */
+  /* No device answers at this address. */
   AIOT_SENSOR_ABSENT,
-  /* Somebody else answers there. */
+  /* A different chip answers there. */
   AIOT_SENSOR_OTHER,
-  /* It answers, and not as it should; the next reading may succeed. */
+  /* It answers incorrectly; the next reading may succeed. */
   AIOT_SENSOR_FAILED
 } aiot_sensor_code;
 

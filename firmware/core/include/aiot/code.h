@@ -1,4 +1,4 @@
-/* What can go wrong, by the names that docs/protocol.md gives: they are what a device reports. */
+/* Error codes that a device reports, with the names of docs/reference/protocol.md. */
 #ifndef AIOT_CODE_H
 #define AIOT_CODE_H
 
@@ -45,7 +45,7 @@ typedef enum {
 /* "AIOT_UPDATE_SIZE" and so on; "AIOT_OK" for AIOT_OK. */
 const char *aiot_code_name(aiot_code code);
 
-/* The code of that name; AIOT_OK where it is none of these. */
+/* The code with that name; AIOT_OK if there is none. */
 aiot_code aiot_code_named(const char *name);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The integer primitives of TensorFlow Lite's reference kernels ("double rounding", the default of TFLite Micro): the
- * same results, bit for bit, as src/lib/runtime/interpreter/fixed-point.ts, which test/golden.inc is made from.
+ * The integer primitives of TensorFlow Lite's reference kernels ("double rounding", the default of
+ * TFLite Micro). Bit-exact with src/lib/runtime/interpreter/fixed-point.ts, which generates
+ * test/golden.inc.
  */
 #ifndef AIOT_FIXED_POINT_H
 #define AIOT_FIXED_POINT_H

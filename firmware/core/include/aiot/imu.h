@@ -1,6 +1,7 @@
 /*
- * Accelerometers with gyroscopes on I2C, read through their hardware FIFO so that a late reader loses nothing: MPU6050 and LSM6DS3TR-C, with the
- * rules of src/lib/sensor/i2c/chips. Nothing is allocated; a reading is a few transactions of the bus.
+ * Accelerometers with gyroscopes on I2C: MPU6050 and LSM6DS3TR-C, with the rules of
+ * src/lib/sensor/i2c/chips. They are read through their hardware FIFO, so that a late reader loses
+ * nothing. Nothing is allocated; a reading takes a few bus transactions.
  */
 #ifndef AIOT_IMU_H
 #define AIOT_IMU_H
@@ -21,7 +22,7 @@ typedef struct {
   double rate_hz;
   /* 2, 4, 8, 16 */
   int range_g;
-  /* 250, 500, 1000, 2000; the LSM6DS3TR-C 125, too. 0 = off: three fields. */
+  /* 250, 500, 1000, 2000; the LSM6DS3TR-C also 125. 0 = off: three fields. */
   int range_dps;
 } aiot_imu_setup;
 
@@ -30,11 +31,11 @@ typedef struct {
   size_t fields;
   double g_per_count;
   double dps_per_count;
-  /* A transaction broke off: how much the chip gave is not known. */
+  /* A transaction was aborted: the number of samples read is unknown. */
   bool uncertain;
-  /* What was there was thrown away, and nothing has come since. */
+  /* The FIFO was cleared, and no samples have arrived since. */
   bool cleared;
-  /* Samples in which those of filters that have not settled are looked for. */
+  /* Samples to check for unsettled filters. */
   uint32_t settling;
 } aiot_imu;
 
@@ -42,9 +43,9 @@ typedef struct {
   size_t count;
   /* Samples are missing before the first one. */
   bool broken;
-  /* The FIFO ran over since the last reading. */
+  /* The FIFO has overflowed since the last reading. */
   bool overrun;
-  /* Values at an end of their range. */
+  /* Values at either end of their range. */
   size_t saturated;
 } aiot_imu_reading;
 
@@ -52,31 +53,33 @@ typedef struct {
 aiot_sensor_code aiot_imu_open(aiot_imu *imu, const aiot_imu_setup *setup);
 
 /*
- * Takes what the FIFO holds, `room` samples at most; the rest stays there. `values`: room times `fields`. Of an MPU6050 whose FIFO is out of step, or
- * nearly full, nothing is to be had: it is cleared, and the next sample is told to be broken off. FAILED: what `reading` counts came before.
+ * Reads up to `room` samples from the FIFO; the rest stays there. `values`: room times `fields`. If
+ * an MPU6050's FIFO is misaligned or nearly full, it is cleared without reading, and the next
+ * sample is marked as following a gap. FAILED: the samples counted in `reading` were read before
+ * the failure.
  */
 aiot_sensor_code aiot_imu_read(aiot_imu *imu, double *values, size_t room, aiot_imu_reading *reading);
 
-/* Puts it to sleep. */
+/* Puts it into sleep mode. */
 void aiot_imu_close(aiot_imu *imu);
 
-/* degrees Celsius of the chip's own thermometer, for registers that were read otherwise. */
+/* degrees Celsius of the chip's own thermometer, from register values. */
 double aiot_mpu6050_celsius(int16_t raw);
 double aiot_lsm6ds3trc_celsius(int16_t raw);
 
-/* MPU6050: DLPF_CFG whose bandwidth lies below half of the rate. */
+/* MPU6050: DLPF_CFG with a bandwidth below half of the rate. */
 uint8_t aiot_mpu6050_filter(double rate_hz);
 
-/* LSM6DS3TR-C: CTRL1_XL and CTRL2_G; 0 for what there is not. 104 Hz at 4 g is 0x48. */
+/* LSM6DS3TR-C: CTRL1_XL and CTRL2_G; 0 for unsupported values. 104 Hz at 4 g is 0x48. */
 uint8_t aiot_lsm6ds3trc_ctrl1(double rate_hz, int range_g);
 uint8_t aiot_lsm6ds3trc_ctrl2(double rate_hz, int range_dps);
 
 typedef struct {
-  /* Unread; 0 also after an overrun. */
+  /* Unread words; 0 also after an overrun. */
   uint16_t words;
   bool overrun;
   bool empty;
-  /* Which word of a set comes next. */
+  /* Index in the set of the next word. */
   uint16_t pattern;
 } aiot_lsm6ds3trc_fifo;
 

@@ -1,6 +1,7 @@
 /*
- * A quantized network that runs from where it lies. Two ways, one answer: the core's own interpreter of .tflite files (below),
- * and TFLite Micro, which hal/esp32 offers as the same table. Networks with int8 inputs and outputs (interface 1).
+ * A quantized network that runs in place, with int8 inputs and outputs (interface 1). Two
+ * implementations give the same results: the core's own interpreter of .tflite files (below), and
+ * TFLite Micro, which hal/esp32 provides as the same table.
  */
 #ifndef AIOT_MODEL_H
 #define AIOT_MODEL_H
@@ -20,24 +21,25 @@ typedef struct {
 
 typedef struct aiot_model aiot_model;
 
-/* A way to run networks. */
+/* A network runtime. */
 typedef struct {
   const char *name;
   /*
-   * Checks the file wholly (bounds, schema version, operators, types) and plans its memory out of `arena`; the file must stay where
-   * it is. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED, AIOT_MEMORY_SHORT.
+   * Checks the whole file (bounds, schema version, operators, types) and plans its memory in
+   * `arena`; the file must remain in place. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED,
+   * AIOT_MEMORY_SHORT.
    */
   aiot_code (*open)(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out);
   const aiot_tensor *(*input)(const aiot_model *model);
   const aiot_tensor *(*output)(const aiot_model *model);
-  /* `input` and `output` have as many values as the tensors. Cannot fail once opened. */
+  /* `input` and `output` have as many values as the tensors. Cannot fail after opening. */
   void (*invoke)(aiot_model *model, const int8_t *input, int8_t *output);
 } aiot_inference;
 
-/* Bit-exact with TFLite's reference kernels, as src/lib/runtime/interpreter is. */
+/* Bit-exact with TFLite's reference kernels, like src/lib/runtime/interpreter. */
 extern const aiot_inference aiot_interpreter;
-/* The same, for networks with float32 ends too: it runs the int8 network within, whose tensors tell what its integers stand for. An ADD and
- * a MUL in front of all are left out: the caller does what they do. */
+/* The same, also for networks with float32 ends: it runs the int8 network inside; its tensors give
+ * the quantization. A leading ADD and MUL are skipped, and the caller applies them. */
 extern const aiot_inference aiot_interpreter_within;
 
 #endif

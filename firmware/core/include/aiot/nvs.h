@@ -1,6 +1,7 @@
 /*
- * Reads settings out of an ESP-IDF NVS partition (version 2, not encrypted) where it lies: what `aiot firmware nvs` and the vendor's generator
- * write. Nothing is allocated or cached, so that any board can read what it was provisioned with.
+ * Reads settings directly from an ESP-IDF NVS partition (version 2, not encrypted), as written by
+ * `aiot firmware nvs` and the vendor's generator. Nothing is allocated or cached, so that any board
+ * can read its provisioned settings.
  */
 #ifndef AIOT_NVS_H
 #define AIOT_NVS_H
@@ -17,13 +18,22 @@ typedef struct {
   uint32_t bytes;
 } aiot_nvs;
 
-/* A signed or unsigned integer of any width. False where there is none of this name, or it does not fit. */
+/*
+ * A signed or unsigned integer of any width. False if there is none with this name, or it does not
+ * fit.
+ */
 bool aiot_nvs_integer(const aiot_nvs *nvs, const char *namespace_name, const char *key, int64_t *value);
 
-/* A string, ended by a NUL, and its length; false where there is none, its sums are wrong, or it does not fit into `room`. */
+/*
+ * A string, terminated by a NUL, and its length; false if there is none, a checksum is wrong, or it
+ * does not fit into `room`.
+ */
 bool aiot_nvs_string(const aiot_nvs *nvs, const char *namespace_name, const char *key, char *out, size_t room, size_t *bytes);
 
-/* A blob (both versions); `bytes` is its size, also where it does not fit into `room` (then nothing is read, and the answer false). */
+/*
+ * A blob (both versions). `bytes` is its size, even if it does not fit into `room` (then nothing is
+ * read, and false is returned).
+ */
 bool aiot_nvs_blob(const aiot_nvs *nvs, const char *namespace_name, const char *key, void *out, size_t room, size_t *bytes);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * From the counts of an analogue-to-digital converter to what a window of them says in the unit of its sensor: the guide's sensors, with
- * the defects of its firmware mended. Pure functions.
+ * Converts the counts of an analog-to-digital converter to a window's value in the unit of its
+ * sensor. These are the guide's sensors, with the defects of its firmware fixed. Pure functions.
  */
 #ifndef AIOT_SENSING_H
 #define AIOT_SENSING_H
@@ -8,19 +8,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of one channel over a window. */
+/* Statistics of one channel over a window. */
 typedef struct {
   double mean;
-  /* With the mean, and without it: what alternates. */
+  /* RMS with and without the mean; the latter is the AC part. */
   double rms;
   double ac_rms;
   double low;
   double high;
 } aiot_summary;
 
-/* `values`: samples of `axes` channels in turn, as aiot_window_copy gives them; the channel at `axis`. samples >= 1. */
+/*
+ * `values`: interleaved samples of `axes` channels, as aiot_window_copy gives them; the channel at
+ * `axis`. samples >= 1.
+ */
 aiot_summary aiot_summary_of(const float *values, size_t samples, size_t axes, size_t axis);
-/* The same of a converter's counts, which take half the memory. */
+/* The same for a converter's counts, which need half the memory. */
 aiot_summary aiot_summary_of_counts(const uint16_t *counts, size_t samples, size_t axes, size_t axis);
 
 typedef enum { AIOT_MEAN, AIOT_RMS, AIOT_AC_RMS, AIOT_PEAK_TO_PEAK } aiot_quantity;
@@ -33,7 +36,7 @@ typedef struct {
   double offset;
 } aiot_channel;
 
-/* The converter's bits and the voltage of its highest count. */
+/* The converter's bits and the voltage of its maximum count. */
 typedef struct {
   unsigned bits;
   double reference_volts;
@@ -43,26 +46,29 @@ double aiot_volts_per_count(aiot_converter converter);
 
 /* Mean temperature, degrees Celsius. */
 aiot_channel aiot_tmp36(aiot_converter converter);
-/* RMS current, A. The mid voltage that it swings about is not a part of it. */
+/* RMS current, A, without the bias voltage. */
 aiot_channel aiot_sct013(aiot_converter converter, double turns, double burden_ohms);
-/* Loudness: peak to peak, V, over some tens of milliseconds at least. */
+/* Loudness: peak to peak, V, over at least some tens of milliseconds. */
 aiot_channel aiot_max4465(aiot_converter converter);
-/* RMS vibration, V, without the mid voltage. */
+/* RMS vibration, V, without the bias voltage. */
 aiot_channel aiot_piezo(aiot_converter converter);
 
-/* What a window of counts says. */
+/* The value of a window of counts. */
 double aiot_channel_value(const aiot_channel *channel, const aiot_summary *counts);
 
 /* Degrees Celsius of a TMP36's output: 10 mV each, 500 mV at 0; from -40 (0.1 V) to 125 (1.75 V). */
 double aiot_tmp36_celsius(double volts);
 
-/* A per V across the burden of a current transformer. */
+/* A per V across the burden resistor of a current transformer. */
 double aiot_current_calibration(double turns, double burden_ohms);
-/* The greatest burden, ohms, whose peaks at `amperes` RMS still fit the swing from 0 to `swing_volts` about its middle. */
+/*
+ * The largest burden resistor, ohms, whose peaks at `amperes` RMS still fit the swing from 0 to
+ * `swing_volts` about its middle.
+ */
 double aiot_burden_ohms(double amperes, double turns, double swing_volts);
-/* W in the burden at `amperes` RMS. */
+/* Power in the burden resistor at `amperes` RMS, W. */
 double aiot_burden_watts(double amperes, double turns, double burden_ohms);
-/* Hz below which the two bias resistors in parallel and their capacitor let pass. */
+/* High-pass corner, Hz, of the two bias resistors in parallel and their capacitor. */
 double aiot_bias_corner_hz(double upper_ohms, double lower_ohms, double farads);
 
 #endif

@@ -1,7 +1,8 @@
 /*
- * Strongest frequency of a signal, as the guide's firmware looks for it: symmetric Hamming window, magnitudes, the largest strict
- * local maximum among bins 1 to n/2, refined by the parabola through its neighbours. The guide kept the mean, which hides all below
- * bin 2; here it is taken out unless asked for.
+ * Strongest frequency of a signal, by the method of the guide's firmware: symmetric Hamming window,
+ * magnitudes, the largest strict local maximum among bins 1 to n/2, and a parabola through its
+ * neighbors. The guide kept the mean, which hides everything below bin 2; here it is removed by
+ * default.
  */
 #ifndef AIOT_SPECTRUM_H
 #define AIOT_SPECTRUM_H
@@ -14,22 +15,22 @@
 typedef struct aiot_spectrum aiot_spectrum;
 
 typedef struct {
-  /* 0 where there is no maximum, as in a constant signal. */
+  /* 0 without a maximum, as in a constant signal. */
   double frequency_hz;
-  /* |X| at the maximum's bin, not normalized, as the guide has it. */
+  /* |X| at the maximum's bin, not normalized, like the guide's. */
   double magnitude;
-  /* Of a sine of that magnitude, in the samples' unit. */
+  /* Amplitude of a sine with that magnitude, in the samples' unit. */
   double amplitude;
   size_t bin;
 } aiot_peak;
 
 /*
- * `samples`: a power of two from 4 to 65536; `rate_hz` is at which they are truly taken. AIOT_CONFIG_MALFORMED for other numbers,
- * AIOT_MEMORY_SHORT.
+ * `samples`: a power of two from 4 to 65536; `rate_hz`: the true sampling rate.
+ * AIOT_CONFIG_MALFORMED for other values, AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_spectrum_open(size_t samples, double rate_hz, bool keep_mean, aiot_arena *arena, aiot_spectrum **out);
 
-/* Of as many samples as it was opened for; they stay as they are. */
+/* `samples` has the number of values it was opened for, and is not changed. */
 aiot_peak aiot_spectrum_peak(aiot_spectrum *spectrum, const double *samples);
 
 /* |X| of bins 0 to n/2 of the last samples. */

@@ -1,6 +1,7 @@
 /*
- * What a device keeps of one kind (model, firmware or configuration): a record in two sectors, and two slots. The layout is that of
- * docs/protocol.md, "Flash"; a flash that src/lib/device/virtual/store.ts wrote is read here, and the other way round.
+ * A device's stored state of one kind (model, firmware or configuration): a record in two sectors,
+ * and two slots. The layout is that of docs/reference/protocol.md, "Flash"; it is compatible with
+ * src/lib/device/virtual/store.ts in both directions.
  */
 #ifndef AIOT_STORE_H
 #define AIOT_STORE_H
@@ -26,10 +27,10 @@ typedef enum {
   AIOT_PHASE_ROLLED_BACK
 } aiot_phase;
 
-/* "IDLE" and so on, as `reported` has it. */
+/* "IDLE" and so on, as in `reported`. */
 const char *aiot_phase_name(aiot_phase phase);
 
-/* What a slot holds, written down only once its bytes were verified. */
+/* Content of a slot, recorded only after its bytes were verified. */
 typedef struct {
   bool present;
   char name[AIOT_ID_BYTES];
@@ -39,14 +40,17 @@ typedef struct {
   uint32_t bytes;
 } aiot_content;
 
-/* All that survives a power cut, as src/lib/device/update/record.ts has it. */
+/* All state that survives a power cut, as in src/lib/device/update/record.ts. */
 typedef struct {
   int64_t floor;
   int64_t sequence;
   int64_t newest_signed;
-  /* The root under whose keys the three above were counted: they begin anew with one that replaces those keys. 0 = the first. */
+  /*
+   * The root under whose keys the three above were counted: they are reset by a root that replaces
+   * those keys. 0 = the first.
+   */
   int64_t epoch;
-  /* 0, 1 or AIOT_NO_SLOT; `download` and `trial` have one where they are under way. */
+  /* 0, 1 or AIOT_NO_SLOT; `download` and `trial` have a slot while in progress. */
   int8_t active;
   aiot_content slot[2];
   struct {
@@ -68,16 +72,19 @@ typedef struct {
   } last;
 } aiot_record;
 
-/* A device as it leaves the factory. */
+/* The factory state. */
 void aiot_record_blank(aiot_record *record);
 
-/* The record's JSON, byte for byte as JSON.stringify writes it; its length, 0 where it does not fit into `room`. */
+/*
+ * Writes the record's JSON, byte for byte like JSON.stringify, and returns its length; 0 if it does
+ * not fit into `room`.
+ */
 size_t aiot_record_write(const aiot_record *record, char *out, size_t room);
 
-/* False where it is no record. */
+/* False if it is not a record. */
 bool aiot_record_read(aiot_record *record, const void *json, size_t bytes);
 
-/* A piece of a flash, of whole sectors. */
+/* A range of a flash, of whole sectors. */
 typedef struct {
   const aiot_flash *flash;
   uint32_t offset;
@@ -89,41 +96,50 @@ typedef struct {
   aiot_part records;
   aiot_part slot[2];
   const aiot_crypto *crypto;
-  /* As it stands in the flash. */
+  /* As stored in the flash. */
   aiot_record record;
-  /* Which of the two sectors that is, or -1, and its counter. */
+  /* Which of the two sectors holds it, or -1, and its counter. */
   int8_t sector;
   uint32_t counter;
   uint8_t *scratch;
 } aiot_store;
 
-/* `scratch`: AIOT_SECTOR_BYTES that are this store's alone. False where a flash is too small, its sectors too large, or it cannot be read. */
+/*
+ * `scratch`: AIOT_SECTOR_BYTES, used by this store alone. False if a flash is too small, has
+ * sectors that are too large, or cannot be read.
+ */
 bool aiot_store_open(aiot_store *store, const aiot_part *records, const aiot_part slot[2], const aiot_crypto *crypto,
                      uint8_t *scratch);
 
-/* The same for one flash that is all of it: two sectors of records, the rest slot A and B, as the TypeScript side lays it out. */
+/*
+ * The same for a single flash: two sectors of records, then slots A and B, in the layout of the
+ * TypeScript side.
+ */
 bool aiot_store_open_flash(aiot_store *store, const aiot_flash *flash, const aiot_crypto *crypto, uint8_t *scratch);
 
-/* What fits into a slot. */
+/* Capacity of a slot. */
 uint32_t aiot_store_slot_bytes(const aiot_store *store);
 
-/* Makes `store->record` durable in the older sector. All functions below: false = the flash failed. */
+/*
+ * Writes `store->record` durably to the older sector. All functions below: false = the flash
+ * failed.
+ */
 bool aiot_store_persist(aiot_store *store);
 
 /* Erases one sector of a slot. */
 bool aiot_store_erase(aiot_store *store, int slot, uint32_t sector);
 bool aiot_store_write(aiot_store *store, int slot, uint32_t offset, const void *data, size_t bytes);
 bool aiot_store_read(aiot_store *store, int slot, uint32_t offset, void *out, size_t bytes);
-/* All that was written is durable when it returns. */
+/* All earlier writes are durable when it returns. */
 bool aiot_store_sync(aiot_store *store, int slot);
 
-/* Whether a sector of a slot is all erased. Uses the scratch memory, as the next one does. */
+/* Whether a sector of a slot is fully erased. Uses the scratch memory, like the next function. */
 bool aiot_store_erased(aiot_store *store, int slot, uint32_t sector, bool *erased);
 
 /* SHA-256 of the first `bytes` of a slot, read back from the flash. */
 bool aiot_store_digest(aiot_store *store, int slot, uint32_t bytes, uint8_t digest[AIOT_SHA256_BYTES]);
 
-/* The slot's bytes as memory, until it is erased; NULL where the flash cannot. */
+/* The slot's bytes mapped as memory, until it is erased; NULL if the flash cannot. */
 const uint8_t *aiot_store_map(const aiot_store *store, int slot, size_t bytes);
 
 #endif

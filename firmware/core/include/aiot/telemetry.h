@@ -1,6 +1,7 @@
 /*
- * The messages that a device publishes (docs/protocol.md#messages), as JSON or CBOR into the caller's memory. Each function gives the
- * bytes it wrote, 0 when they did not fit: the caller says so in its log and goes on.
+ * The messages that a device publishes (docs/reference/protocol.md#messages), as JSON or CBOR in
+ * the caller's memory. Each function returns the number of bytes written, or 0 if they did not fit:
+ * the caller logs that and continues.
  */
 #ifndef AIOT_TELEMETRY_H
 #define AIOT_TELEMETRY_H
@@ -12,7 +13,7 @@
 #include "aiot/pipeline.h"
 #include "aiot/write.h"
 
-/* Memory for a message, and how it is written. */
+/* Memory for a message, and its encoding. */
 typedef struct {
   void *out;
   size_t room;
@@ -22,7 +23,10 @@ typedef struct {
 /* A batch in columns. */
 typedef struct {
   int64_t seq;
-  /* Of the first sample, ms since 1970; below 0 = the clock was never set, and the platform takes the time of arrival. */
+  /*
+   * Time of the first sample, ms since 1970; below 0 = the clock was never set, and the platform
+   * uses the time of arrival.
+   */
   double t;
   double rate_hz;
   /* NULL = none */
@@ -30,7 +34,7 @@ typedef struct {
   size_t fields;
   const char *const *field;
   size_t samples;
-  /* Sample after sample, `fields` values each. */
+  /* Row by row, `fields` values each. */
   const double *values;
 } aiot_batch;
 
@@ -42,7 +46,7 @@ typedef struct {
   const char *model;
   int64_t version;
   const char *recording;
-  /* Tells which members there are. */
+  /* Determines the members. */
   const aiot_bundle *bundle;
   const aiot_answer *answer;
   double latency_ms;

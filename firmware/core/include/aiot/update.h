@@ -1,13 +1,13 @@
 /*
- * Updates that cannot brick: the state machine of docs/protocol.md, "Update", the same as src/lib/device/update. One `aiot_update` for each kind
- * (model, firmware, configuration), each with a store of its own.
+ * Updates that cannot brick a device: the state machine of docs/reference/protocol.md, "Update", the same as src/lib/device/update. One
+ * `aiot_update` for each kind (model, firmware, configuration), each with a store of its own.
  *
  *   aiot_update_boot(&update, &setup);               after the store was opened
- *   aiot_update_desire(&update, &desired);           when `desired` came, NULL when it was taken back
+ *   aiot_update_desire(&update, &desired);           on each `desired`, NULL if it was withdrawn
  *   while (aiot_update_step(&update)) continue;      in the loop
  *
- * Whatever happens: the active slot was verified and has passed its trial, what never may fall does not, and a power cut at any byte
- * leaves a device that boots with the version before or with the new one.
+ * Invariants: the active slot was verified and has passed its trial. Sequences and floors never decrease. After a power cut at any byte,
+ * the device boots with either the previous version or the new one.
  */
 #ifndef AIOT_UPDATE_H
 #define AIOT_UPDATE_H
@@ -23,35 +23,44 @@
 
 struct aiot_update;
 
-/* RUNS: it waits for something. WORKS: there is more to do at once. */
+/* RUNS: waiting. WORKS: there is more to do at once. */
 typedef enum { AIOT_TRIAL_RUNS, AIOT_TRIAL_WORKS, AIOT_TRIAL_PASSED, AIOT_TRIAL_FAILED } aiot_trial_state;
 
 /*
- * How a version of one kind is tried and put to use. Model: golden vectors, where they lie. Firmware: a restart into the slot, then its
- * self-test. Configuration: parsed, then used for a connection. The heartbeat comes after it, of itself.
+ * How a version of one kind is tried and activated. Model: golden vectors, in place. Firmware: a
+ * restart into the slot, then its self-test. Configuration: parsed, then used for a connection. The
+ * heartbeat follows automatically.
  */
 typedef struct {
   void *context;
   /*
-   * The slot whose firmware runs, AIOT_NO_SLOT for one that lies elsewhere (a factory partition). NULL where nothing has to be restarted: models
-   * and configurations. With it, `begin` of a slot that does not run restarts the device into it. Any restart that follows must lead
-   * back into the active slot by itself unless that trial was committed (on an ESP32, the bootloader's rollback).
+   * The slot whose firmware runs; AIOT_NO_SLOT for firmware elsewhere (a factory partition). NULL
+   * if no restart is needed: models and configurations. With it, `begin` of a slot that does not
+   * run restarts the device into it. Unless that trial was committed, any later restart must return
+   * to the active slot automatically (on an ESP32, the bootloader's rollback).
    */
   int (*running)(void *context);
-  /* The trial begins; it was counted. `content` is what the slot holds. */
+  /* The trial starts, after it was counted. `content` is the slot's content. */
   void (*begin)(void *context, int slot, const aiot_content *content);
   /*
-   * How it goes; one bounded piece of work. Where there are golden vectors, `vectors` and `passed` count them: a model needs at least one and all
-   * of them. FAILED with `error` set.
+   * One bounded piece of the trial's work. If there are golden vectors, `vectors` and `passed`
+   * count them: a model needs at least one, and all must pass. FAILED with `error` set.
    */
   aiot_trial_state (*step)(void *context, uint32_t *vectors, uint32_t *passed, aiot_error *error);
-  /* It was given up. What was active stays so; firmware that runs from the slot restarts the device into `active`. */
+  /*
+   * The trial failed. The active version stays active; firmware that runs from the slot restarts
+   * the device into `active`.
+   */
   void (*abandon)(void *context, int slot, int active);
-  /* Use this slot's content from now on: at boot, and when its trial was committed. Firmware that is not running restarts into it. */
+  /*
+   * Activates this slot's content: at boot, and when its trial was committed. Firmware that is not
+   * running restarts into it.
+   */
   void (*activate)(void *context, int slot, const aiot_content *content);
   /*
-   * Firmware: the program of `slot` should run, and another one does, in its place or elsewhere. True = because somebody put it there by cable; false =
-   * because the boot loader left the slot. What came by cable is adopted. NULL = never.
+   * Firmware: the program of `slot` should run, but another one does, in its place or elsewhere.
+   * True = it was flashed by cable, and is adopted; false = the boot loader left the slot. NULL =
+   * never.
    */
   bool (*by_cable)(void *context, int slot);
 } aiot_trial;
@@ -62,22 +71,22 @@ typedef struct {
   aiot_store *store;
   const aiot_clock *clock;
   const aiot_crypto *crypto;
-  /* NULL = the device trusts nobody yet, and takes nothing. */
+  /* NULL = the device has no trust root yet, and accepts no update. */
   const aiot_trust *trust;
-  /* Keeps that trust up to date, for all kinds; NULL = it stays as it is. */
+  /* Keeps that trust up to date, for all kinds; NULL = it stays unchanged. */
   aiot_keeper *keeper;
   aiot_line *line;
   const aiot_trial *trial;
   void *context;
-  /* The state changed: what `reported` tells of is in the update. */
+  /* The state changed: the data of `reported` is in the update. */
   void (*report)(void *context, const struct aiot_update *update);
-  /* Sends `reported` with QoS 1, again after each loss of the connection, until it is acknowledged. */
+  /* Sends `reported` with QoS 1, again after each lost connection, until it is acknowledged. */
   void (*heartbeat)(void *context, const struct aiot_update *update);
   /* Whether one sent since the last `heartbeat` was acknowledged. */
   bool (*acknowledged)(void *context);
 } aiot_update_setup;
 
-/* What is being done in a phase. */
+/* The step within a phase. */
 typedef enum {
   AIOT_DOES_NOTHING,
   AIOT_DOES_WAIT_FOR_LINE,
@@ -97,14 +106,17 @@ typedef enum {
 typedef struct aiot_update {
   aiot_update_setup setup;
 
-  /* What `reported` tells; the record is in the store. `has_*` false = null. */
+  /* The data of `reported`; the record is in the store. `has_*` false = null. */
   aiot_phase phase;
   bool has_rollout;
   char rollout[AIOT_ROLLOUT_BYTES];
   bool has_download;
   int64_t download_bytes;
   int64_t download_total;
-  /* Where a delta was offered: why the whole was downloaded instead, AIOT_OK where it was not. */
+  /*
+   * If a delta was offered: the reason for downloading the whole artifact instead; AIOT_OK if the
+   * delta is used.
+   */
   bool has_delta;
   aiot_code delta_code;
   const char *delta_message;
@@ -112,35 +124,35 @@ typedef struct aiot_update {
   uint32_t golden_vectors;
   uint32_t golden_passed;
   aiot_error error;
-  /* The flash failed: nothing is done until the device boots again. */
+  /* The flash failed: no further work until the device reboots. */
   bool dead;
 
-  /* The one update that is under way. */
+  /* The update in progress. */
   bool has_job;
-  /* Of one that was found in the flash after a restart, neither is known. */
+  /* Unknown for one found in the flash after a restart. */
   aiot_desired desired;
   aiot_manifest manifest;
   char job_rollout[AIOT_ROLLOUT_BYTES];
   int8_t slot;
-  /* It is made by a patch, whose decoder is in the line's memory. */
+  /* It is created by a patch, whose decoder is in the line's memory. */
   bool by_delta;
-  /* Came while a trial ran; its turn is after it. */
+  /* Received during a trial, and handled after it. */
   bool has_pending;
   aiot_desired pending;
 
   aiot_activity activity;
-  /* Attempts in a row that brought nothing, and when the next one may begin. */
+  /* Consecutive attempts without progress, and the time of the next one. */
   uint32_t failures;
   uint64_t not_before_ms;
-  /* Of the silence of the platform, or of the heartbeat. */
+  /* Deadline for a response of the platform, or for the heartbeat. */
   uint64_t since_ms;
-  /* How fast the blob arrives: start of the measurement, bytes since then, and bytes of this attempt. */
+  /* Download speed: start of the measurement, bytes since then, and bytes of this attempt. */
   uint64_t pace_ms;
   uint32_t pace_bytes;
   uint32_t attempt_bytes;
   aiot_document document;
   aiot_envelope envelope;
-  /* Sector that is next, and bytes that are in the slot; those behind them wait in the store's scratch memory. */
+  /* Next sector, and bytes already in the slot; later bytes wait in the store's scratch memory. */
   uint32_t sector;
   uint32_t written;
   uint32_t waiting;
@@ -148,18 +160,24 @@ typedef struct aiot_update {
 } aiot_update;
 
 /*
- * Begins from what the store's record says: reads both slots back (which takes as long as their digests do), puts the active one to use, goes on
- * with a trial. False = the flash failed.
+ * Starts from the store's record: reads both slots back (which takes as long as their digests),
+ * activates the active one, and continues a trial. False = the flash failed.
  */
 bool aiot_update_boot(aiot_update *update, const aiot_update_setup *setup);
 
-/* The platform's wish; NULL = taken back. A rollout that has ended here is only reported again. Of another kind than this update's: ignored. */
+/*
+ * The platform's desired release; NULL = withdrawn. A rollout that has ended here is only reported
+ * again. One of another kind is ignored.
+ */
 void aiot_update_desire(aiot_update *update, const aiot_desired *desired);
 
-/* Does one bounded piece of work, no longer than 50 ms but for one signature or one sector's erase. True = there is more to do at once. */
+/*
+ * Performs one bounded piece of work: at most 50 ms, except for one signature or one sector's
+ * erase. True = there is more to do at once.
+ */
 bool aiot_update_step(aiot_update *update);
 
-/* Whether no update is under way. */
+/* Whether no update is in progress. */
 bool aiot_update_settled(const aiot_update *update);
 
 #endif

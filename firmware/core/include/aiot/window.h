@@ -1,6 +1,7 @@
 /*
- * Samples -> windows: a ring that holds the last `length` samples of `axes` values each and says when a window is full:
- * first after `length` samples, then after every `stride` more. The caller owns the memory; nothing is allocated.
+ * Samples -> windows: a ring with the last `length` samples of `axes` values each. A window is full
+ * after `length` samples, then after every `stride` more. The caller owns the memory; nothing is
+ * allocated.
  */
 #ifndef AIOT_WINDOW_H
 #define AIOT_WINDOW_H
@@ -14,7 +15,7 @@ typedef struct {
   size_t length;
   size_t axes;
   size_t stride;
-  /* Where the next sample goes, and how many are missing until the next window. */
+  /* Position of the next sample, and the number missing until the next window. */
   size_t head;
   size_t missing;
 } aiot_window;
@@ -22,13 +23,13 @@ typedef struct {
 /* `ring` has length * axes elements; all three numbers are at least 1. */
 void aiot_window_init(aiot_window *window, float *ring, size_t length, size_t axes, size_t stride);
 
-/* Takes one sample of `axes` values; true when a window is full now. */
+/* Adds one sample of `axes` values; true if a window is now full. */
 bool aiot_window_push(aiot_window *window, const float *sample);
 
 /* Copies the window, oldest sample first, into `out` of length * axes elements. */
 void aiot_window_copy(const aiot_window *window, float *out);
 
-/* Begins anew, as after a gap in the samples: a window never spans one. */
+/* Starts over, as after a gap in the samples: a window never spans one. */
 void aiot_window_reset(aiot_window *window);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Writes JSON, or CBOR (RFC 8949) of the same shape, into memory that is given: one set of calls for both, so that a message is
- * told of once. Nothing is written beyond the room; whether all fitted is asked once, at the end.
+ * Writes JSON, or CBOR (RFC 8949) of the same structure, to the caller's memory. One set of calls serves both, so that each message is
+ * described once. Writes never exceed the buffer; check for overflow once, at the end.
  *
  *   aiot_writer writer;
  *   aiot_write_begin(&writer, out, sizeof out, AIOT_ENCODING_JSON);
@@ -24,7 +24,7 @@ typedef struct {
   size_t room;
   size_t used;
   aiot_encoding encoding;
-  /* Of JSON: a comma belongs before what comes next. */
+  /* JSON: a comma is needed before the next value. */
   bool comma;
   bool failed;
 } aiot_writer;
@@ -36,27 +36,33 @@ void aiot_write_object_end(aiot_writer *writer);
 void aiot_write_array(aiot_writer *writer);
 void aiot_write_array_end(aiot_writer *writer);
 
-/* The key of the member whose value comes next. */
+/* The key of the next member. */
 void aiot_write_key(aiot_writer *writer, const char *key);
 
-/* Bytes that are no UTF-8 become U+FFFD. */
+/* Invalid UTF-8 bytes become U+FFFD. */
 void aiot_write_text(aiot_writer *writer, const char *text);
 
 void aiot_write_integer(aiot_writer *writer, int64_t value);
 
-/* The shortest decimal that reads back as this double, as JavaScript writes it; not a finite number = null. */
+/*
+ * The shortest decimal that reads back as this double, like JavaScript; a number that is not finite
+ * becomes null.
+ */
 void aiot_write_number(aiot_writer *writer, double value);
 
 void aiot_write_boolean(aiot_writer *writer, bool value);
 void aiot_write_null(aiot_writer *writer);
 
-/* Bytes written, 0 when they did not fit. */
+/* Bytes written, 0 if they did not fit. */
 size_t aiot_write_end(const aiot_writer *writer);
 
-/* Longest text of a number, with its NUL. */
+/* Longest text of a number, including its NUL. */
 #define AIOT_NUMBER_BYTES 32
 
-/* The shortest text that reads back as this finite double, as JavaScript's String() gives it; its length without the NUL. */
+/*
+ * The shortest text that reads back as this finite double, like JavaScript's String(); returns its
+ * length without the NUL.
+ */
 size_t aiot_number_text(double value, char out[AIOT_NUMBER_BYTES]);
 
 #endif

@@ -1,16 +1,22 @@
-/* The configuration in use, and how another one is tried: read, held against sensor and model, then used for all that follows, the heartbeat too. */
+/*
+ * The active configuration, and the trial of another one: read, checked against sensor and model, then used for everything that follows,
+ * including the heartbeat.
+ */
 #include <inttypes.h>
 #include <math.h>
 
-#include "parts.h"
+#include "outbox.h"
+#include "prove.h"
+#include "take.h"
+#include "trials.h"
 
-void aiot_device_use_config(aiot_device *device, const aiot_config *config) {
+static void use_config(aiot_device *device, const aiot_config *config) {
   device->config = *config;
   aiot_device_retake(device);
   if (device->setup.configure != NULL) device->setup.configure(device->setup.context, config);
 }
 
-/* The document of a slot. It is read into the room for messages, which is free between two of them. */
+/* The document of a slot. It is read into the message buffer, which is free between two messages. */
 static aiot_code read_slot(aiot_device *device, int slot, uint32_t bytes, aiot_config *config, aiot_error *error) {
   if (bytes > AIOT_CONFIG_BYTES || bytes > device->message.room) {
     aiot_error_set(error, AIOT_CONFIG_MALFORMED, "expected at most %u bytes, got %u", AIOT_CONFIG_BYTES, (unsigned)bytes);
@@ -25,19 +31,19 @@ static aiot_code read_slot(aiot_device *device, int slot, uint32_t bytes, aiot_c
 
 static int64_t nearest(double hz) { return (int64_t)floor(hz + 0.5); }
 
-/* Whether sensor and model, as far as they are known, can go on with it. */
+/* Whether sensor and model, as far as they are known, work with it. */
 static bool suits(const aiot_device *device, const aiot_config *config, aiot_error *error) {
   const size_t group = device->taking ? aiot_config_group(config, device->sensor_hz) : 1;
   if (group == 0) {
-    aiot_error_set(error, AIOT_CONFIG_UNFIT, "sampleHz: expected a rate that the sensor's %" PRId64 " Hz are a multiple of", nearest(device->sensor_hz));
+    aiot_error_set(error, AIOT_CONFIG_UNFIT, "sampleHz: expected a divisor of the sensor's %" PRId64 " Hz", nearest(device->sensor_hz));
     return false;
   }
   if (device->predictor == NULL || aiot_device_timeless(device)) return true;
   const double rate = device->taking ? device->sensor_hz / (double)group : config->sample_hz;
   const double model = device->bundle.signal.rate_hz;
-  /* What does not answer now does not become worse. */
+  /* A model that fits no sensor now is not made worse. */
   if (rate <= 0 || (device->taking && !device->fits) || fabs(rate - model) <= 1e-9 * model) return true;
-  aiot_error_set(error, AIOT_CONFIG_UNFIT, "sampleHz: expected %" PRId64 " Hz as the model in use takes, got %" PRId64, nearest(model), nearest(rate));
+  aiot_error_set(error, AIOT_CONFIG_UNFIT, "sampleHz: expected %" PRId64 " Hz as required by the active model, got %" PRId64, nearest(model), nearest(rate));
   return false;
 }
 
@@ -54,7 +60,7 @@ static aiot_trial_state run_trial(void *context, uint32_t *vectors, uint32_t *pa
   *passed = 0;
   if (read_slot(device, device->config_slot, device->config_bytes, &config, error) != AIOT_OK) return AIOT_TRIAL_FAILED;
   if (!suits(device, &config, error)) return AIOT_TRIAL_FAILED;
-  aiot_device_use_config(device, &config);
+  use_config(device, &config);
   return AIOT_TRIAL_PASSED;
 }
 
@@ -64,16 +70,16 @@ static void use_slot(aiot_device *device, int slot, uint32_t bytes) {
   const aiot_code code = read_slot(device, slot, bytes, &config, &error);
   if (code != AIOT_OK) {
     config = aiot_config_default();
-    aiot_device_log(device, "error", "the active configuration cannot be used", code);
+    aiot_device_log(device, "error", "the active configuration is unusable", code);
   }
-  aiot_device_use_config(device, &config);
+  use_config(device, &config);
 }
 
 static void abandon_trial(void *context, int slot, int active) {
   aiot_device *device = context;
   const aiot_config usual = aiot_config_default();
   (void)slot;
-  if (active == AIOT_NO_SLOT) aiot_device_use_config(device, &usual);
+  if (active == AIOT_NO_SLOT) use_config(device, &usual);
   else use_slot(device, active, device->store[AIOT_KIND_CONFIG].record.slot[active].bytes);
 }
 

@@ -13,7 +13,7 @@ typedef struct {
   aiot_error *error;
 } reader;
 
-/* The first thing that is wrong is what is told. */
+/* The first error is reported. */
 static void wrong(reader *r, const char *member, const char *expected) {
   if (r->error->code[0] == '\0') aiot_error_set(r->error, AIOT_CONFIG_MALFORMED, "%s: expected %s", member, expected);
   r->json.failed = true;
@@ -125,7 +125,7 @@ aiot_code aiot_config_read(aiot_config *config, const void *text, size_t bytes, 
   if (good && !told) wrong(&r, "spec", "\"aiot-config/1\"");
   if (good && told && config->rule.off_below > config->rule.on_above) wrong(&r, "rule.offBelow", "at most rule.onAbove");
   good = good && !r.json.failed;
-  if (!good && error->code[0] == '\0') aiot_error_set(error, AIOT_CONFIG_MALFORMED, "the configuration is no JSON of at most %u bytes", AIOT_CONFIG_BYTES);
+  if (!good && error->code[0] == '\0') aiot_error_set(error, AIOT_CONFIG_MALFORMED, "the configuration is not JSON of at most %u bytes", AIOT_CONFIG_BYTES);
   return good ? AIOT_OK : AIOT_CONFIG_MALFORMED;
 }
 

@@ -2,37 +2,12 @@
 
 #include <string.h>
 
-#include "parts.h"
-
-int64_t aiot_device_now(const aiot_device *device) {
-  const aiot_clock *clock = device->setup.clock;
-  return clock->now_ms(clock->context);
-}
-
-uint64_t aiot_device_uptime(const aiot_device *device) {
-  const aiot_clock *clock = device->setup.clock;
-  return clock->uptime_ms(clock->context);
-}
-
-aiot_message aiot_device_message(const aiot_device *device, aiot_encoding encoding) {
-  aiot_message message = device->message;
-  message.encoding = encoding;
-  return message;
-}
-
-void aiot_device_topic(const aiot_device *device, const char *channel, char out[AIOT_TOPIC_BYTES]) {
-  static const char root[] = "aiot/v1/";
-  size_t at = 0;
-  const char *const parts[] = {root, device->setup.name, "/", channel};
-  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-    for (const char *c = parts[i]; *c != '\0' && at < AIOT_TOPIC_BYTES - 1; c++) out[at++] = *c;
-  }
-  out[at] = '\0';
-}
-
-void aiot_device_send(aiot_device *device, const char *topic, const void *payload, size_t bytes) {
-  if (bytes == 0 || !aiot_queue_push(&device->queue, topic, payload, bytes, false)) device->queue.dropped++;
-}
+#include "inbox.h"
+#include "look.h"
+#include "outbox.h"
+#include "prove.h"
+#include "report.h"
+#include "trials.h"
 
 static aiot_code take_memory(aiot_device *device) {
   const aiot_device_setup *setup = &device->setup;
@@ -103,7 +78,7 @@ aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) 
   device->arena_mark = device->arena.used;
   const aiot_trial *const trials[AIOT_KINDS] = {&device->model_trial, setup->firmware, &device->config_trial};
   device->booting = true;
-  /* The model last, for it is what a device that was never updated otherwise speaks of. */
+  /* The model last, because reports of a device that was never updated are about the model. */
   for (int kind = AIOT_KINDS - 1; kind >= 0 && code == AIOT_OK; kind--) {
     if (setup->flash[kind] != NULL) code = boot_kind(device, (aiot_kind)kind, trials[kind]);
   }
@@ -127,7 +102,7 @@ static void subscribe(aiot_device *device) {
   device->report_due = true;
 }
 
-/* Follows the connection: after each one the device subscribes, then tells who it is. */
+/* Follows the connection: after each reconnect the device subscribes, then publishes its presence. */
 static void follow_connection(aiot_device *device) {
   const aiot_mqtt *mqtt = device->setup.mqtt;
   uint32_t connection = mqtt->connection(mqtt->context);
@@ -167,7 +142,7 @@ bool aiot_device_step(aiot_device *device, uint32_t wait_ms) {
   aiot_queue_run(&device->queue, device->setup.mqtt);
   if (device->queue.dropped != device->told_dropped) {
     device->told_dropped = device->queue.dropped;
-    aiot_device_log(device, "warn", "messages were dropped: more came than could be sent", AIOT_OK);
+    aiot_device_log(device, "warn", "messages were dropped: they arrived faster than they could be sent", AIOT_OK);
   }
   const aiot_mqtt *mqtt = device->setup.mqtt;
   const char *topic;

@@ -1,10 +1,13 @@
-/* What comes in over the line. A payload that makes no sense is logged, never fatal. */
+#include "inbox.h"
+
 #include <string.h>
 
 #include "aiot/json.h"
-#include "parts.h"
+#include "outbox.h"
+#include "prove.h"
+#include "report.h"
 
-/* The longest time that a reply may take before the restart that it speaks of, ms. */
+/* Maximum time for sending a reply before the announced restart, ms. */
 #define REPLY_MS 2000
 
 typedef struct {
@@ -44,7 +47,7 @@ static bool known(aiot_device *device, const char *id) {
 
 static size_t write_reply(const aiot_device *device, aiot_message message, const command *asked, bool *ok) {
   const int64_t now = aiot_device_now(device);
-  /* The result of `status` is made where the reply will stand, so it comes first. */
+  /* The result of `status` is made first, at the position of the reply. */
   aiot_writer writer;
   aiot_write_begin(&writer, message.out, message.room, message.encoding);
   aiot_write_object(&writer);
@@ -60,7 +63,7 @@ static size_t write_reply(const aiot_device *device, aiot_message message, const
   aiot_write_boolean(&writer, *ok);
   aiot_write_key(&writer, *ok ? "result" : "error");
   if (status) {
-    /* A whole object of its own, written at the place of a value. */
+    /* A complete object, written in the place of a value. */
     aiot_message rest = {writer.out + writer.used, writer.room - writer.used, writer.encoding};
     const size_t bytes = aiot_device_reported(device, rest, true);
     writer.failed = writer.failed || bytes == 0;
@@ -121,7 +124,7 @@ static void run_command(aiot_device *device, const uint8_t *payload, size_t byte
   if (strcmp(asked.name, "reboot") == 0) device->reboot_at_ms = aiot_device_uptime(device) + REPLY_MS;
 }
 
-/* One wish at a time: it is for one kind, and ends what another one still does. NULL = taken back. */
+/* One desired release at a time: it is for one kind, and ends the update of another. NULL = withdrawn. */
 static void wish(aiot_device *device, const aiot_desired *desired) {
   aiot_device_wished(device, desired);
   for (int kind = 0; kind < AIOT_KINDS; kind++) {
@@ -130,7 +133,7 @@ static void wish(aiot_device *device, const aiot_desired *desired) {
     aiot_update_desire(&device->update[kind], meant ? desired : NULL);
   }
   if (desired != NULL && device->setup.flash[desired->kind] == NULL) {
-    aiot_device_log(device, "warn", "desired: of a kind that this device does not update", AIOT_UPDATE_INTERFACE);
+    aiot_device_log(device, "warn", "desired: this device does not update artifacts of this kind", AIOT_UPDATE_INTERFACE);
   }
 }
 
@@ -149,5 +152,5 @@ void aiot_device_receive(aiot_device *device, const char *topic, const uint8_t *
   }
   aiot_desired desired;
   if (aiot_desired_read(&desired, payload, bytes) == AIOT_OK) wish(device, &desired);
-  else aiot_device_log(device, "warn", "desired: the payload has not its form", AIOT_MESSAGE_MALFORMED);
+  else aiot_device_log(device, "warn", "desired: the payload is malformed", AIOT_MESSAGE_MALFORMED);
 }

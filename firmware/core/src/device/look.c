@@ -1,7 +1,9 @@
-/* Who keeps `desired` from a device has to keep the timestamp from it too, and that is noticed and told. */
-#include "parts.h"
+#include "look.h"
 
-/* How often a device that is online looks, ms. */
+#include "outbox.h"
+#include "report.h"
+
+/* Interval of checks while online, ms. */
 enum { EVERY_MS = 3600000 };
 
 static bool is_due(aiot_device *device) {

@@ -1,5 +1,8 @@
-/* The model in use, and how another one is tried: its golden vectors, where it lies. */
-#include "parts.h"
+/* The active model, and the trial of another one: its golden vectors, run in place. */
+#include "outbox.h"
+#include "prove.h"
+#include "take.h"
+#include "trials.h"
 
 static void begin_trial(void *context, int slot, const aiot_content *content) {
   aiot_device *device = context;
@@ -8,7 +11,7 @@ static void begin_trial(void *context, int slot, const aiot_content *content) {
   device->golden = NULL;
 }
 
-/* In what the active model leaves of the memory: that one goes on answering meanwhile. */
+/* In the memory that the active model leaves free: that model keeps predicting meanwhile. */
 static aiot_code open_golden(aiot_device *device) {
   const uint8_t *data = aiot_store_map(&device->store[AIOT_KIND_MODEL], device->trial_slot, device->trial_bytes);
   if (data == NULL) return AIOT_FLASH_FAILED;
@@ -20,7 +23,7 @@ static aiot_code open_golden(aiot_device *device) {
   return code == AIOT_OK ? aiot_golden_open(bundle, device->setup.inference, &arena, &device->golden) : code;
 }
 
-/* One vector a call, so that samples, messages and the connection have their turn in between. */
+/* One vector per call, so that samples, messages and the connection are served in between. */
 static aiot_trial_state run_trial(void *context, uint32_t *vectors, uint32_t *passed, aiot_error *error) {
   aiot_device *device = context;
   aiot_code code = AIOT_OK;
@@ -40,9 +43,9 @@ static aiot_trial_state run_trial(void *context, uint32_t *vectors, uint32_t *pa
     *passed = (uint32_t)good;
   }
   device->golden = NULL;
-  /* Wrong answers are counted, and the update says so by their numbers. */
+  /* Wrong results are counted, and the update reports the counts. */
   if (code == AIOT_OK || code == AIOT_GOLDEN_MISMATCH) return AIOT_TRIAL_PASSED;
-  aiot_error_set(error, code, "the bundle cannot be run here");
+  aiot_error_set(error, code, "this device cannot run the bundle");
   return AIOT_TRIAL_FAILED;
 }
 
@@ -67,7 +70,7 @@ static void activate(void *context, int slot, const aiot_content *content) {
   if (code != AIOT_OK) {
     device->predictor = NULL;
     device->arena.used = device->arena_mark;
-    aiot_device_log(device, "error", "the active model cannot be used", code);
+    aiot_device_log(device, "error", "the active model is unusable", code);
   }
   aiot_device_match(device);
 }

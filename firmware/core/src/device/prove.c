@@ -1,8 +1,10 @@
-/* What the device signs of its commits. */
+/* Data that the device signs as proof of a commit. */
 #include <string.h>
 
 #include "../base64.h"
-#include "parts.h"
+#include "members.h"
+#include "outbox.h"
+#include "prove.h"
 
 #define STATEMENT_BYTES 768
 #define BASE64_BYTES(bytes) (((bytes) + 2) / 3 * 4 + 1)
@@ -81,7 +83,7 @@ void aiot_device_write_proof(aiot_writer *writer, const aiot_device *device, con
   crypto->sha256_end(crypto->context, state, digest);
   const size_t signature_bytes = bytes == 0 ? 0 : signer->sign_p256(signer->context, digest, signature);
   if (signature_bytes == 0) return;
-  /* Without room for it the rest is said all the same. */
+  /* Without room for it the rest is sent anyway. */
   const aiot_writer before = *writer;
   aiot_write_key(writer, "proof");
   aiot_write_object(writer);

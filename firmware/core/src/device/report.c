@@ -1,43 +1,10 @@
-/* What the device tells of itself. */
+#include "report.h"
+
 #include <string.h>
 
-#include "parts.h"
-
-static void write_digest(aiot_writer *writer, const uint8_t digest[AIOT_SHA256_BYTES]) {
-  static const char hex[] = "0123456789abcdef";
-  char text[8 + 2 * AIOT_SHA256_BYTES] = "sha256:";
-  for (size_t i = 0; i < AIOT_SHA256_BYTES; i++) {
-    text[7 + 2 * i] = hex[digest[i] >> 4];
-    text[8 + 2 * i] = hex[digest[i] & 15];
-  }
-  text[7 + 2 * AIOT_SHA256_BYTES] = '\0';
-  aiot_write_key(writer, "digest");
-  aiot_write_text(writer, text);
-}
-
-static void integer_member(aiot_writer *writer, const char *key, int64_t value) {
-  aiot_write_key(writer, key);
-  aiot_write_integer(writer, value);
-}
-
-static void text_member(aiot_writer *writer, const char *key, const char *text) {
-  aiot_write_key(writer, key);
-  aiot_write_text(writer, text);
-}
-
-void aiot_device_write_content(aiot_writer *writer, const char *key, const aiot_content *content) {
-  aiot_write_key(writer, key);
-  if (content == NULL || !content->present) {
-    aiot_write_null(writer);
-    return;
-  }
-  aiot_write_object(writer);
-  text_member(writer, "name", content->name);
-  integer_member(writer, "version", content->version);
-  integer_member(writer, "sequence", content->sequence);
-  write_digest(writer, content->digest);
-  aiot_write_object_end(writer);
-}
+#include "members.h"
+#include "outbox.h"
+#include "prove.h"
 
 static const aiot_content *active(const aiot_device *device, aiot_kind kind) {
   if (device->setup.flash[kind] == NULL) return NULL;
@@ -49,38 +16,26 @@ static void write_firmware(aiot_writer *writer, const aiot_device *device) {
   const aiot_device_setup *setup = &device->setup;
   aiot_write_key(writer, "firmware");
   aiot_write_object(writer);
-  text_member(writer, "name", setup->firmware_name);
-  text_member(writer, "version", setup->firmware_version);
+  aiot_write_text_member(writer, "name", setup->firmware_name);
+  aiot_write_text_member(writer, "version", setup->firmware_version);
   if (setup->flash[AIOT_KIND_FIRMWARE] != NULL) {
     aiot_device_write_content(writer, "release", active(device, AIOT_KIND_FIRMWARE));
   }
   aiot_write_object_end(writer);
 }
 
-void aiot_device_write_golden(aiot_writer *writer, const aiot_update *update) {
-  aiot_write_key(writer, "golden");
-  if (!update->has_golden) {
-    aiot_write_null(writer);
-    return;
-  }
-  aiot_write_object(writer);
-  integer_member(writer, "vectors", update->golden_vectors);
-  integer_member(writer, "passed", update->golden_passed);
-  aiot_write_object_end(writer);
-}
-
 static void write_delta(aiot_writer *writer, const aiot_update *update) {
   aiot_write_key(writer, "delta");
   aiot_write_object(writer);
-  integer_member(writer, "bytes", update->desired.delta_bytes);
-  integer_member(writer, "of", update->manifest.bytes);
+  aiot_write_integer_member(writer, "bytes", update->desired.delta_bytes);
+  aiot_write_integer_member(writer, "of", update->manifest.bytes);
   aiot_write_key(writer, "error");
   if (update->delta_code == AIOT_OK) {
     aiot_write_null(writer);
   } else {
     aiot_write_object(writer);
-    text_member(writer, "code", aiot_code_name(update->delta_code));
-    text_member(writer, "message", update->delta_message);
+    aiot_write_text_member(writer, "code", aiot_code_name(update->delta_code));
+    aiot_write_text_member(writer, "message", update->delta_message);
     aiot_write_object_end(writer);
   }
   aiot_write_object_end(writer);
@@ -90,8 +45,8 @@ static void write_progress(aiot_writer *writer, const aiot_update *update) {
   aiot_write_key(writer, "download");
   if (update->has_download) {
     aiot_write_object(writer);
-    integer_member(writer, "bytes", update->download_bytes);
-    integer_member(writer, "total", update->download_total);
+    aiot_write_integer_member(writer, "bytes", update->download_bytes);
+    aiot_write_integer_member(writer, "total", update->download_total);
     aiot_write_object_end(writer);
   } else {
     aiot_write_null(writer);
@@ -101,8 +56,8 @@ static void write_progress(aiot_writer *writer, const aiot_update *update) {
   aiot_write_key(writer, "error");
   if (update->error.code[0] != '\0') {
     aiot_write_object(writer);
-    text_member(writer, "code", update->error.code);
-    text_member(writer, "message", update->error.message);
+    aiot_write_text_member(writer, "code", update->error.code);
+    aiot_write_text_member(writer, "message", update->error.message);
     aiot_write_object_end(writer);
   } else {
     aiot_write_null(writer);
@@ -115,9 +70,9 @@ static void write_heap(aiot_writer *writer, const aiot_device *device) {
   device->setup.heap(device->setup.context, &heap);
   aiot_write_key(writer, "heap");
   aiot_write_object(writer);
-  integer_member(writer, "free", heap.free);
-  integer_member(writer, "largest", heap.largest);
-  integer_member(writer, "least", heap.least);
+  aiot_write_integer_member(writer, "free", heap.free);
+  aiot_write_integer_member(writer, "largest", heap.largest);
+  aiot_write_integer_member(writer, "least", heap.least);
   aiot_write_object_end(writer);
 }
 
@@ -127,12 +82,12 @@ size_t aiot_device_reported(const aiot_device *device, aiot_message message, boo
   aiot_writer writer;
   aiot_write_begin(&writer, message.out, message.room, message.encoding);
   aiot_write_object(&writer);
-  if (status) text_member(&writer, "id", device->setup.id);
-  integer_member(&writer, "t", now < 0 ? 0 : now);
-  text_member(&writer, "type", device->setup.type);
+  if (status) aiot_write_text_member(&writer, "id", device->setup.id);
+  aiot_write_integer_member(&writer, "t", now < 0 ? 0 : now);
+  aiot_write_text_member(&writer, "type", device->setup.type);
   write_firmware(&writer, device);
-  text_member(&writer, "kind", aiot_kind_name(device->speaks));
-  text_member(&writer, "state", aiot_phase_name(update->phase));
+  aiot_write_text_member(&writer, "kind", aiot_kind_name(device->speaks));
+  aiot_write_text_member(&writer, "state", aiot_phase_name(update->phase));
   aiot_write_key(&writer, "rollout");
   if (update->has_rollout) aiot_write_text(&writer, update->rollout);
   else aiot_write_null(&writer);
@@ -140,17 +95,12 @@ size_t aiot_device_reported(const aiot_device *device, aiot_message message, boo
   if (device->setup.flash[AIOT_KIND_CONFIG] != NULL) {
     aiot_device_write_content(&writer, "config", active(device, AIOT_KIND_CONFIG));
   }
-  integer_member(&writer, "floor", update->setup.store == NULL ? 0 : update->setup.store->record.floor);
+  aiot_write_integer_member(&writer, "floor", update->setup.store == NULL ? 0 : update->setup.store->record.floor);
   write_progress(&writer, update);
   write_heap(&writer, device);
   if (!status) aiot_device_write_proof(&writer, device, active(device, device->speaks), now < 0 ? 0 : now);
   aiot_write_object_end(&writer);
   return aiot_write_end(&writer);
-}
-
-static void event(const aiot_device *device, const char *name, const char *member, size_t bytes) {
-  const aiot_device_setup *setup = &device->setup;
-  if (setup->event != NULL && bytes > 0) setup->event(setup->context, name, member, device->message.out, bytes);
 }
 
 void aiot_device_tell(aiot_device *device, const char *name) {
@@ -159,14 +109,14 @@ void aiot_device_tell(aiot_device *device, const char *name) {
   aiot_writer writer;
   aiot_write_begin(&writer, message.out, message.room, message.encoding);
   aiot_write_object(&writer);
-  integer_member(&writer, "t", now < 0 ? 0 : now);
+  aiot_write_integer_member(&writer, "t", now < 0 ? 0 : now);
   if (strcmp(name, "booted") == 0) aiot_device_write_content(&writer, "model", active(device, AIOT_KIND_MODEL));
-  if (strcmp(name, "died") == 0) text_member(&writer, "message", "the flash failed");
+  if (strcmp(name, "died") == 0) aiot_write_text_member(&writer, "message", "the flash failed");
   aiot_write_object_end(&writer);
-  event(device, name, NULL, aiot_write_end(&writer));
+  aiot_device_event(device, name, NULL, aiot_write_end(&writer));
 }
 
-/* 0 = the port did not take it. */
+/* 0 = rejected by the port. */
 static uint32_t publish_reported(aiot_device *device) {
   const aiot_mqtt *mqtt = device->setup.mqtt;
   char topic[AIOT_TOPIC_BYTES];
@@ -200,7 +150,7 @@ void aiot_device_report(void *context, const aiot_update *update) {
   device->speaks = kind_of(update);
   if (device->booting) return;
   aiot_message message = aiot_device_message(device, AIOT_ENCODING_JSON);
-  event(device, "reported", "reported", aiot_device_reported(device, message, false));
+  aiot_device_event(device, "reported", "reported", aiot_device_reported(device, message, false));
   device->report_due = device->connection == 0 || publish_reported(device) == 0;
 }
 
@@ -218,16 +168,3 @@ bool aiot_device_acknowledged(void *context) {
   return device->heartbeat != 0 && mqtt->acknowledged(mqtt->context, device->heartbeat);
 }
 
-void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code) {
-  char topic[AIOT_TOPIC_BYTES];
-  aiot_device_topic(device, "log", topic);
-  aiot_message message = aiot_device_message(device, AIOT_ENCODING_JSON);
-  size_t bytes = aiot_log_message(message, aiot_device_now(device), level, text, code);
-  event(device, "log", NULL, bytes);
-  if (device->setup.encoding != AIOT_ENCODING_JSON) {
-    message.encoding = device->setup.encoding;
-    bytes = aiot_log_message(message, aiot_device_now(device), level, text, code);
-  }
-  /* Of a device that nobody hears only what is worth a place among its samples: its log is for now. */
-  if (device->connection != 0) aiot_device_send(device, topic, message.out, bytes);
-}

@@ -1,9 +1,10 @@
-/* Samples in: telemetry in columns of about a second each, and the model's answer for each window. */
+/* Samples in; out come telemetry in columns of about a second each, and the model's prediction for each window. */
 #include <string.h>
 
-#include "parts.h"
+#include "outbox.h"
+#include "take.h"
 
-/* Longest text of one value with its comma, and what a message has besides its values. */
+/* Longest text of one value with its comma, and the size of a message without its values. */
 #define VALUE_BYTES 26
 #define FRAME_BYTES 512
 
@@ -13,7 +14,7 @@ static double microseconds(const aiot_device *device) {
   return 1000.0 * (double)clock->uptime_ms(clock->context);
 }
 
-/* Where the model's fields stand in a sample. */
+/* Indices of the model's fields in a sample. */
 static bool find_fields(aiot_device *device) {
   const aiot_signal_spec *signal = &device->bundle.signal;
   const aiot_take *take = &device->take;
@@ -40,12 +41,12 @@ void aiot_device_match(aiot_device *device) {
   device->fits = find_fields(device);
   aiot_predictor_reset(device->predictor);
   if (!device->fits) {
-    aiot_device_log(device, "error", "the model takes other fields, or another rate, than the sensor gives",
+    aiot_device_log(device, "error", "the model needs other fields or another rate than the sensor provides",
                     AIOT_RECORDING_UNFIT);
   }
 }
 
-/* Samples of one message. More than a second of them at most as far as the memory goes. */
+/* Samples per message: at most a second of them, if the memory allows. */
 static size_t samples_of_batch(const aiot_device *device) {
   const aiot_take *take = &device->take;
   const double ms = device->config.telemetry_ms;
@@ -58,12 +59,12 @@ static size_t samples_of_batch(const aiot_device *device) {
   return samples < 1 ? 1 : samples;
 }
 
-/* The rate that is used of this sensor. */
+/* The effective rate of this sensor. */
 static void set_rate(aiot_device *device) {
   device->group = aiot_config_group(&device->config, device->sensor_hz);
   if (device->group == 0) {
     device->group = 1;
-    aiot_device_log(device, "error", "the sensor's rate is no multiple of the configuration's sampleHz: it is used as it is", AIOT_CONFIG_UNFIT);
+    aiot_device_log(device, "error", "the sensor's rate is not a multiple of the configuration's sampleHz: it is used unchanged", AIOT_CONFIG_UNFIT);
   }
   device->take.rate_hz = device->sensor_hz / (double)device->group;
   device->grouped = 0;
@@ -76,7 +77,7 @@ void aiot_device_retake(aiot_device *device) {
   const double before = device->take.rate_hz;
   send_batch(device);
   set_rate(device);
-  /* The samples so far keep their times, and the next ones follow them. */
+  /* Earlier samples keep their times, and the next ones follow them. */
   const double samples = (double)device->taken.samples;
   if (device->take.started_at >= 0) device->take.started_at += samples * 1000 / before - samples * 1000 / device->take.rate_hz;
   const double changed = before - device->take.rate_hz;
@@ -154,7 +155,7 @@ static void send_answer(aiot_device *device, const aiot_answer *answer, double l
   aiot_device_send(device, topic, message.out, bytes);
 }
 
-/* One sample at the rate that is used. */
+/* One sample at the effective rate. */
 static void use_sample(aiot_device *device, const double *values) {
   const aiot_take *take = &device->take;
   bool answered = false;

@@ -1,15 +1,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "parts.h"
+#include "news.h"
+#include "services.h"
 
-/* A value above it makes level 2 tell: the guide's bands are 0.5 for possible and 0.8 for immediate failure. */
+/* Level 2 publishes values above it: the guide's bands are 0.5 for possible and 0.8 for immediate failure. */
 #define ALERT_ABOVE 0.5
-
-uint64_t aiot_guide_uptime(const aiot_guide_board *board) {
-  const aiot_clock *clock = board->setup.clock;
-  return clock->uptime_ms(clock->context);
-}
 
 aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup) {
   memset(board, 0, sizeof *board);
@@ -34,7 +30,7 @@ static void publish(aiot_guide_board *board, const char *topic, const char *mess
   aiot_guide_tell(board, "sent", (aiot_guide_news){.text_key = "topic", .text = topic, .second_key = "payload", .second = text});
 }
 
-/* NaN where there is no network, or it gives no number. */
+/* NaN without a network, or if it gives no number. */
 static double infer(aiot_guide_board *board, const char *of, const aiot_guide_reading *reading) {
   const double value = board->network == NULL ? (double)NAN : aiot_guide_network_run(board->network, reading);
   if (!isfinite(value)) return (double)NAN;
@@ -99,7 +95,7 @@ void aiot_guide_step(aiot_guide_board *board, uint32_t wait_ms) {
 }
 
 bool aiot_guide_ready(const aiot_guide_board *board) {
-  /* Once it was: a lost broker does not blind it. */
+  /* Stays true: a lost broker does not stop readings. */
   return board->setup.role == AIOT_GUIDE_READS && board->phase == AIOT_GUIDE_ACTIVE && (board->subscribed || board->messages > 0);
 }
 

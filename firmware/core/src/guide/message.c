@@ -1,10 +1,10 @@
-/* Messages of the guide's boards, out and in. */
+/* Messages of the guide's boards, sent and received. */
 #include <string.h>
 
 #include "aiot/json.h"
 #include "text.h"
 
-/* Longest name of a model as a string of JSON: each of its bytes may become an escape of six. */
+/* Longest name of a model as a JSON string: each of its bytes may become a six-byte escape. */
 #define QUOTED_BYTES (6 * AIOT_GUIDE_TEXT_BYTES)
 
 uint32_t aiot_guide_chip_id(const uint8_t mac[6]) { return (uint32_t)mac[3] << 16 | (uint32_t)mac[4] << 8 | mac[5]; }
@@ -57,7 +57,7 @@ static size_t level2(char *out, size_t room, const char *id, const aiot_guide_re
   return end(&text);
 }
 
-/* What is left of a text without so many UTF-16 units at its front, in which JavaScript counts; whole characters only. */
+/* The rest of a text after that many UTF-16 units (JavaScript's unit), in whole characters only. */
 static const char *without(const char *text, size_t units) {
   while (units > 0 && *text != '\0') {
     const size_t own = (*text & 0xF8) == 0xF0 ? 2 : 1;
@@ -76,7 +76,7 @@ size_t aiot_guide_level2_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char 
   return bytes == 0 ? 0 : level2(out, AIOT_GUIDE_MESSAGE_BYTES, id, reading, inference, without(model, over), time_ms);
 }
 
-/* The value that comes next where it is a string; otherwise it is left out, and `out` is empty. */
+/* The next value if it is a string; otherwise it is skipped, and `out` is empty. */
 static bool read_text(aiot_json *json, char out[AIOT_GUIDE_TEXT_BYTES]) {
   out[0] = '\0';
   if (aiot_json_peek(json) != '"') {
@@ -87,7 +87,7 @@ static bool read_text(aiot_json *json, char out[AIOT_GUIDE_TEXT_BYTES]) {
   return true;
 }
 
-/* The same of a number. */
+/* The same for a number. */
 static bool read_number(aiot_json *json, double *out) {
   if (aiot_json_peek(json) != '0') {
     aiot_json_skip(json);

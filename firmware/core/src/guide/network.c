@@ -1,6 +1,6 @@
 /*
- * The guide's networks: layers of neurons in float32, as its firmware runs them, computed like src/lib/runtime/interpreter/float.ts; or the int8 networks that a
- * platform has signed, with float32 ends or without.
+ * The guide's networks: dense layers in float32, as its firmware runs them, computed like src/lib/runtime/interpreter/float.ts; or int8
+ * networks signed by a platform, with or without float32 ends.
  */
 #include <math.h>
 
@@ -21,29 +21,29 @@ typedef struct {
   uint32_t inputs;
   uint32_t outputs;
   aiot_vector weights;
-  /* No elements where there is none. */
+  /* Empty if absent. */
   aiot_vector bias;
 } layer;
 
 struct aiot_guide_network {
-  /* Of int8: NULL = it is of float32. */
+  /* The int8 model; NULL if the model is float32. */
   aiot_model *model;
   aiot_input_spec input;
-  /* Before all else: (reading + offset) × factor; 0 and 1 where it takes readings as they are. */
+  /* Applied first: (reading + offset) × factor; 0 and 1 if it accepts unscaled readings. */
   float offset[READINGS], factor[READINGS];
 
   aiot_flatbuffer file;
   layer *layer;
   uint32_t layers;
-  /* Values between two layers, in turn. */
+  /* Values between two layers, alternating. */
   float *values[2];
 };
 
-/* The file while it is read. */
+/* The file during reading. */
 typedef struct {
   aiot_flatbuffer file;
   aiot_vector tensors, buffers, codes, operators;
-  /* The first of its operators that is a layer. */
+  /* Its first operator that is a layer. */
   uint32_t first;
   int32_t input, output;
 } graph;
@@ -51,7 +51,7 @@ typedef struct {
 typedef struct {
   int32_t type;
   uint32_t count;
-  /* Of a matrix. */
+  /* Dimensions of a matrix. */
   uint32_t rows, columns;
   aiot_vector data;
 } tensor;
@@ -109,12 +109,12 @@ static int32_t code_of(graph *g, aiot_table operator) {
   return old > builtin ? old : builtin;
 }
 
-/* A constant of float32, as many as are told of. */
+/* A float32 constant with the required number of elements. */
 static bool is_constant(const tensor *t, uint32_t count) {
   return t->type == AIOT_FLOAT32 && t->count == count && t->data.count == 4 * count;
 }
 
-/* An ADD or MUL of what is at `at` and a constant for each reading: takes the constant, and moves on to what it makes. */
+/* An ADD or MUL of the tensor `at` and a constant for each reading: reads the constant, and moves `at` to the output. */
 static aiot_code read_constant(graph *g, uint32_t index, int32_t code, int32_t *at, float *constant) {
   aiot_flatbuffer *file = &g->file;
   const aiot_table table = aiot_flatbuffer_table_at(file, g->operators, index);
@@ -131,7 +131,7 @@ static aiot_code read_constant(graph *g, uint32_t index, int32_t code, int32_t *
   return file->broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* The standardization that a platform has put in front, less the mean and then by the deviation: two operators, or none. */
+/* The standardization added by a platform, minus the mean, then divided by the deviation: two operators, or none. */
 static aiot_code read_standardization(graph *g, aiot_guide_network *network) {
   for (size_t i = 0; i < READINGS; i++) network->factor[i] = 1;
   if (code_of(g, aiot_flatbuffer_table_at(&g->file, g->operators, 0)) != AIOT_ADD || g->operators.count < 3) return AIOT_OK;
@@ -157,7 +157,7 @@ static aiot_code read_dense(graph *g, aiot_vector inputs, aiot_table options, la
   return AIOT_OK;
 }
 
-/* The operator at `index`, which has to take what the one before it has made: `at` is that tensor, then its own. */
+/* The operator at `index`, which must take the previous one's output: `at` is that tensor, then its own output. */
 static aiot_code read_layer(graph *g, uint32_t index, int32_t *at, layer *out) {
   aiot_flatbuffer *file = &g->file;
   const aiot_table table = aiot_flatbuffer_table_at(file, g->operators, index);
@@ -186,7 +186,7 @@ static aiot_code open_float(graph *g, aiot_arena *arena, aiot_guide_network *net
   uint32_t widest = READINGS;
   int32_t at = g->input;
   network->layers = g->operators.count - g->first;
-  /* An operator is at least a table of four bytes, so the file bounds how many there are. */
+  /* An operator is at least a table of four bytes, so the file's size bounds their number. */
   network->layer = aiot_arena_take(arena, network->layers * sizeof *network->layer, AIOT_ALIGNMENT);
   if (network->layer == NULL) return AIOT_MEMORY_SHORT;
   for (uint32_t i = 0; i < network->layers; i++) {
@@ -203,7 +203,7 @@ static aiot_code open_float(graph *g, aiot_arena *arena, aiot_guide_network *net
   return g->file.broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* Whether something in it is computed with integers. */
+/* Whether any part of it is computed with integers. */
 static bool is_int8(graph *g) {
   const aiot_table first = aiot_flatbuffer_table_at(&g->file, g->operators, g->first);
   const tensor made = tensor_at(g, only(g, first, 2));
@@ -215,7 +215,7 @@ static aiot_code open_int8(const uint8_t *tflite, size_t bytes, aiot_arena *aren
   const aiot_code code = aiot_interpreter_within.open(tflite, bytes, arena, &network->model);
   if (code != AIOT_OK) return code;
   const aiot_tensor *input = aiot_interpreter_within.input(network->model);
-  /* What the file says of its ends is not yet true of what lies within. */
+  /* The file describes its float32 ends, not the int8 network inside. */
   if (input->count != READINGS || aiot_interpreter_within.output(network->model)->count != 1) return AIOT_BUNDLE_MALFORMED;
   network->input = (aiot_input_spec){mean, deviation, READINGS, input->scale, input->zero_point};
   return AIOT_OK;
@@ -260,7 +260,7 @@ static double activate(int32_t code, double value) {
   }
 }
 
-/* One neuron; its sum is of double precision, as in TypeScript. */
+/* One neuron; its sum has double precision, as in TypeScript. */
 static double neuron(aiot_guide_network *network, const layer *own, uint32_t out, const float *x) {
   aiot_flatbuffer *file = &network->file;
   double sum = 0;

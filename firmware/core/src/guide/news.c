@@ -1,7 +1,8 @@
-/* A board's events, in the form of src/lib/device/guide/simulate.ts. */
+#include "news.h"
+
 #include <string.h>
 
-#include "parts.h"
+#include "aiot/write.h"
 
 enum { NEWS_BYTES = 6 * AIOT_GUIDE_TEXT_BYTES + 512, REASON_BYTES = AIOT_GUIDE_TEXT_BYTES + 96 };
 

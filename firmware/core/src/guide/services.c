@@ -1,12 +1,22 @@
-/* What a board asks the guide's HTTP services: whether it may begin, and for models. */
+#include "services.h"
+
 #include <string.h>
 
-#include "parts.h"
+#include "news.h"
 
-/* Between two questions to the registry, ms, as the guide's firmware waits. */
-enum { ASK_EVERY_MS = 3000 };
+enum {
+  /* Interval between two requests to the registry, ms, as in the guide's firmware. */
+  ASK_EVERY_MS = 3000,
+  /* Maximum silence of a service, ms. */
+  SILENCE_MS = 30000
+};
 
-static bool is_silent(const aiot_guide_board *board) { return aiot_guide_uptime(board) - board->heard_ms > AIOT_GUIDE_SILENCE_MS; }
+uint64_t aiot_guide_uptime(const aiot_guide_board *board) {
+  const aiot_clock *clock = board->setup.clock;
+  return clock->uptime_ms(clock->context);
+}
+
+static bool is_silent(const aiot_guide_board *board) { return aiot_guide_uptime(board) - board->heard_ms > SILENCE_MS; }
 
 static void ask_later(aiot_guide_board *board) {
   const aiot_guide_service *registry = board->setup.registry;
@@ -21,7 +31,7 @@ static void ask(aiot_guide_board *board) {
   static const char key[] = "device_id=";
   char form[sizeof key + AIOT_GUIDE_TEXT_BYTES];
   if (aiot_guide_uptime(board) < board->ask_ms) return;
-  /* An id is of digits: nothing in it needs an escape. */
+  /* An id consists of digits, so nothing needs escaping. */
   const size_t bytes = strlen(board->setup.id);
   memcpy(form, key, sizeof key);
   memcpy(form + sizeof key - 1, board->setup.id, bytes + 1);
@@ -52,9 +62,9 @@ void aiot_guide_activate(aiot_guide_board *board) {
   }
 }
 
-/* Where the half of the memory lies that is not in use. */
+/* Location of the unused half of the memory. */
 static uint8_t *spare(const aiot_guide_board *board, size_t *bytes) {
-  /* Each begins where anything may lie. */
+  /* Each starts at maximum alignment. */
   *bytes = board->setup.bytes / 2 / sizeof(double) * sizeof(double);
   return (uint8_t *)board->setup.memory + (board->half == 0 ? *bytes : 0);
 }
@@ -107,7 +117,7 @@ static void use(aiot_guide_board *board) {
   arena.used = board->loaded;
   const aiot_code code = aiot_guide_network_open(half, board->loaded, &arena, &network);
   if (code != AIOT_OK) {
-    /* What ran runs on. */
+    /* The active network stays active. */
     refuse_load(board, aiot_code_name(code));
     return;
   }
@@ -118,7 +128,7 @@ static void use(aiot_guide_board *board) {
   aiot_guide_tell(board, "model", (aiot_guide_news){.text_key = "name", .text = board->model, .number_key = "bytes", .number = (double)board->loaded});
 }
 
-/* 0 = it did not answer to the end. */
+/* 0 = no complete response. */
 static void refuse_status(aiot_guide_board *board, int status) {
   char why[] = "the model registry answered with status 000";
   const size_t end = sizeof why - 1;

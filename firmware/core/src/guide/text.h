@@ -1,4 +1,4 @@
-/* Text of a message of the guide, which is bounded. */
+/* Bounded text of a message of the guide. */
 #ifndef AIOT_GUIDE_TEXT_H
 #define AIOT_GUIDE_TEXT_H
 
@@ -8,14 +8,14 @@ typedef struct {
   char *out;
   size_t room;
   size_t used;
-  /* It did not fit, or held what cannot be written. */
+  /* It did not fit, or contained an invalid value. */
   bool failed;
 } aiot_guide_text;
 
 void aiot_guide_put(aiot_guide_text *text, const char *more);
 /* As a string of JSON. */
 void aiot_guide_put_quoted(aiot_guide_text *text, const char *more);
-/* With so many decimals (6 at most), rounded exactly, halves away from zero. */
+/* With this many decimals (at most 6), rounded exactly, halves away from zero. */
 void aiot_guide_put_fixed(aiot_guide_text *text, double value, int decimals);
 void aiot_guide_put_integer(aiot_guide_text *text, int64_t value);
 

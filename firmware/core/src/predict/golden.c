@@ -1,11 +1,11 @@
-/* golden.json as src/lib/model/bundle/golden.ts checks it; read member by member, in whatever order they stand. */
+/* golden.json, with the checks of src/lib/model/bundle/golden.ts; members may be in any order. */
 #include <math.h>
 #include <string.h>
 
 #include "aiot/json.h"
 #include "runner.h"
 
-/* One vector: its members as they stand in the text. */
+/* One vector: its members as raw text. */
 typedef struct {
   aiot_span samples;
   aiot_span features;
@@ -16,22 +16,22 @@ typedef struct {
 
 typedef struct {
   aiot_runner runner;
-  /* Where a vector has no samples: the features that it gives. */
+  /* For a vector without samples: its features. */
   float *given;
 } checker;
 
 struct aiot_golden {
   checker checker;
-  /* Stands behind the last vector that was run. */
+  /* Position after the last vector that was run. */
   aiot_json json;
   size_t vectors;
   size_t passed;
 };
 
-/* What came of a vector; malformed stands above all else. */
+/* Result of a vector; malformed takes precedence. */
 typedef enum { SAME, DIFFERENT, MALFORMED } outcome;
 
-/* Part of a number's size by which an answer's value may differ: src/lib/model/bundle/golden.ts. */
+/* Relative tolerance of a prediction's value: src/lib/model/bundle/golden.ts. */
 static const double tolerance = 1e-4;
 
 static aiot_json reader_of(aiot_span span) {
@@ -46,7 +46,7 @@ static aiot_span next_value(aiot_json *json) {
   return (aiot_span){(const uint8_t *)text, bytes};
 }
 
-/* False: the text is no vector. */
+/* False: the text is not a vector. */
 static bool read_vector(aiot_json *json, vector *out) {
   *out = (vector){{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
   aiot_json_enter(json, '{');
@@ -61,7 +61,7 @@ static bool read_vector(aiot_json *json, vector *out) {
   return !json->failed && out->samples.data && out->features.data && out->input.data && out->output.data && out->answer.data;
 }
 
-/* Numbers of an array that has exactly so many; `out` may be NULL. */
+/* Reads an array of exactly this many numbers; `out` may be NULL. */
 static bool read_numbers(aiot_span span, size_t count, float *out) {
   aiot_json json = reader_of(span);
   size_t at = 0;
@@ -85,7 +85,7 @@ static outcome compare(aiot_span span, const int8_t *got, size_t count) {
   return aiot_json_done(&json) && at == count ? result : MALFORMED;
 }
 
-/* Runs the samples from a reset pipeline: they must fill one window with the last of them, or `features` is NULL. */
+/* Runs the samples from a reset pipeline: the last of them must complete one window, otherwise `features` is NULL. */
 static outcome run_samples(const checker *c, aiot_span span, const float **features, size_t *samples) {
   const size_t fields = c->runner.bundle->signal.fields;
   aiot_features_reset(c->runner.features);

@@ -29,10 +29,10 @@ aiot_code aiot_runner_open(aiot_runner *r, const aiot_bundle *bundle, const aiot
   return r->input && r->output ? AIOT_OK : AIOT_MEMORY_SHORT;
 }
 
-/* What an output's number stands for. */
+/* Real value of an output's integer. */
 static double real(const aiot_tensor *tensor, int8_t q) { return tensor->scale * (double)(q - tensor->zero_point); }
 
-/* Of the output's own numbers: dequantizing must not make a difference. The first of equals. */
+/* Compares the output's integers, so that dequantizing makes no difference. The first of equals. */
 static int greatest(const int8_t *values, size_t count) {
   size_t best = 0;
   for (size_t i = 1; i < count; i++) {
@@ -42,8 +42,8 @@ static int greatest(const int8_t *values, size_t count) {
 }
 
 /*
- * Mean squared distance from the standardized input as it was before it was quantized: what lies beyond the range of int8 is clipped
- * there, and must still count as far away.
+ * Mean squared distance from the standardized input before quantization: values beyond the int8 range are clipped there, and must still
+ * count as far away.
  */
 static double reconstruction_error(const aiot_runner *r, const aiot_tensor *output, const float *features) {
   const aiot_input_spec *s = &r->bundle->standardization;

@@ -1,4 +1,4 @@
-/* From the features of a window to the answer: what predictor and golden check share (src/lib/model/bundle/predictor.ts). */
+/* From a window's features to the prediction: shared by predictor and golden check (src/lib/model/bundle/predictor.ts). */
 #ifndef AIOT_PREDICT_RUNNER_H
 #define AIOT_PREDICT_RUNNER_H
 
@@ -11,15 +11,15 @@ typedef struct {
   aiot_features *features;
   size_t inputs;
   size_t outputs;
-  /* Of the last run. */
+  /* Tensors of the last run. */
   int8_t *input;
   int8_t *output;
 } aiot_runner;
 
-/* AIOT_BUNDLE_MALFORMED where the bundle's parts do not fit the network; what opening features and network says. */
+/* AIOT_BUNDLE_MALFORMED if the bundle's parts do not match the network; the codes of opening features and network. */
 aiot_code aiot_runner_open(aiot_runner *runner, const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena);
 
-/* Label, scores and value; not the window's number, nor the vote. */
+/* Label, scores and value, without the window's number and smoothing. */
 void aiot_runner_answer(const aiot_runner *runner, const float *features, aiot_answer *answer);
 
 #endif

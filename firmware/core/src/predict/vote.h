@@ -8,14 +8,14 @@
 #define AIOT_VOTE_MAX 99u
 
 typedef struct {
-  /* Windows that vote, from 1 to AIOT_VOTE_MAX. */
+  /* Number of windows in the vote, from 1 to AIOT_VOTE_MAX. */
   size_t size;
   size_t count;
   /* The newest first. */
   uint8_t last[AIOT_VOTE_MAX];
 } aiot_vote;
 
-/* Takes the newest class: that which most of the last windows have, of equally frequent ones the one seen last. */
+/* Adds the newest class; returns the most frequent one of the last windows, and among equals the most recent. */
 int aiot_vote_push(aiot_vote *vote, int label);
 
 #endif

@@ -13,16 +13,16 @@ uint8_t aiot_wire_crc(const uint8_t *data, size_t bytes) {
 
 bool aiot_ds18b20_celsius(const uint8_t scratchpad[AIOT_SCRATCHPAD_BYTES], double *celsius) {
   if (aiot_wire_crc(scratchpad, AIOT_SCRATCHPAD_BYTES - 1) != scratchpad[AIOT_SCRATCHPAD_BYTES - 1]) return false;
-  /* A wire that is held low reads as zeros, whose sum is right. */
+  /* A wire that is held low reads as zeros, which have a valid checksum. */
   size_t zeros = 0;
   while (zeros < AIOT_SCRATCHPAD_BYTES && scratchpad[zeros] == 0) zeros++;
   if (zeros == AIOT_SCRATCHPAD_BYTES) return false;
   int32_t raw = (int32_t)scratchpad[1] << 8 | scratchpad[0];
   if (raw >= 0x8000) raw -= 0x10000;
-  /* Fewer bits than 12 leave the lowest ones undefined. */
+  /* With fewer than 12 bits, the lowest ones are undefined. */
   const unsigned missing = 3 - (scratchpad[4] >> 5 & 3u);
   raw -= raw & ((1 << missing) - 1);
-  /* Byte 6 of one that has not measured is 0x0C while its temperature is the one it wakes up with. */
+  /* Before its first measurement, byte 6 is 0x0C and the temperature is the power-on value. */
   if ((raw == UNMEASURED && scratchpad[6] == 0x0c) || raw > 125 * 16) return false;
   *celsius = raw / 16.0;
   return true;

@@ -1,5 +1,6 @@
-/* ST's data sheet DocID030071 and application note AN5130: a FIFO of 2048 words in sets, whose place the chip tells. */
-#include "imu.h"
+/* ST's data sheet DocID030071 and application note AN5130: a FIFO of 2048 words in sets; the chip reports the position within a set. */
+#include "chips.h"
+#include "registers.h"
 
 enum {
   FIFO_CTRL1 = 0x06,
@@ -17,15 +18,15 @@ enum {
   IDENTITY = 0x6a,
   /* The oldest is overwritten. */
   CONTINUOUS = 6,
-  /* From here on up a word says that a filter has not settled (DRDY_MASK), or is at the end of its range. */
+  /* Words from here up mean that a filter has not settled (DRDY_MASK), or are at the end of the range. */
   FIRST_UNSETTLED = 0x7ffd,
-  /* Rounds of making room after an overrun before the FIFO is cleared instead. */
+  /* Attempts to make room after an overrun before the FIFO is cleared instead. */
   MOST_ROUNDS = 8
 };
 
 double aiot_lsm6ds3trc_celsius(int16_t raw) { return raw / 256.0 + 25; }
 
-/* ODR_XL, ODR_G and ODR_FIFO; 0 = there is none. */
+/* ODR_XL, ODR_G and ODR_FIFO; 0 = unsupported. */
 static uint8_t rate_code(double rate_hz) {
   static const double rates[] = {12.5, 26, 52, 104, 208, 416, 833, 1666, 3332, 6664};
   for (uint8_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
@@ -36,7 +37,7 @@ static uint8_t rate_code(double rate_hz) {
 }
 
 uint8_t aiot_lsm6ds3trc_ctrl1(double rate_hz, int range_g) {
-  /* Not in their order (data sheet, table 52). */
+  /* Not in ascending order (data sheet, table 52). */
   static const int ranges[] = {2, 16, 4, 8};
   for (uint8_t code = 0; code < 4; code++) {
     if (ranges[code] == range_g && rate_code(rate_hz) != 0) return (uint8_t)(rate_code(rate_hz) << 4 | code << 2);
@@ -59,7 +60,7 @@ aiot_lsm6ds3trc_fifo aiot_lsm6ds3trc_status(const uint8_t bytes[4]) {
   const bool empty = (bytes[1] & 0x10) != 0;
   return (aiot_lsm6ds3trc_fifo){
       .words = words,
-      /* After an overrun the count is 0, and yet it is not empty. */
+      /* After an overrun the count is 0, although the FIFO is not empty. */
       .overrun = (bytes[1] & 0x40) != 0 || (words == 0 && !empty),
       .empty = empty,
       .pattern = (uint16_t)(bytes[2] | (bytes[3] & 3) << 8),
@@ -68,7 +69,7 @@ aiot_lsm6ds3trc_fifo aiot_lsm6ds3trc_status(const uint8_t bytes[4]) {
 
 static bool reset(aiot_imu *imu) {
   const aiot_i2c *bus = imu->setup.bus;
-  /* As ST asks: gyroscope off, accelerometer in high performance, then the reset. */
+  /* ST's sequence: gyroscope off, accelerometer in high performance, then the reset. */
   if (!aiot_imu_write(imu, CTRL2_G, 0x00) || !aiot_imu_write(imu, CTRL1_XL, 0x60) || !aiot_imu_write(imu, CTRL3_C, 0x01)) return false;
   for (int tries = 0; tries < 10; tries++) {
     uint8_t state = 1;
@@ -79,7 +80,7 @@ static bool reset(aiot_imu *imu) {
   return false;
 }
 
-/* Bypass first, which clears it. */
+/* Bypass mode first, to clear it. */
 static bool start_fifo(aiot_imu *imu) {
   /* Half a second: gyroscopes take 70 ms and some samples. */
   imu->settling = (uint32_t)(imu->setup.rate_hz / 2) + 1;
@@ -137,7 +138,7 @@ static void decode(const aiot_imu *imu, const uint8_t *set, double *values, aiot
   }
 }
 
-/* The first one of all is left out, then those that the chip marks, until one is settled. */
+/* The very first one is dropped, then those marked by the chip, until one is settled. */
 static bool settled(aiot_imu *imu, const uint8_t *set) {
   if (imu->settling == 0) return true;
   const bool first = imu->settling == (uint32_t)(imu->setup.rate_hz / 2) + 1;
@@ -160,7 +161,7 @@ static bool take(aiot_imu *imu, size_t sets, double *values, aiot_imu_reading *r
   return true;
 }
 
-/* What was being overwritten while it was read cannot be trusted: it makes room, and no samples. */
+/* Data that may have been overwritten during the read is discarded: it makes room, but yields no samples. */
 static bool make_room(aiot_imu *imu, aiot_lsm6ds3trc_fifo *fifo) {
   for (int round = 0; fifo->overrun && round < MOST_ROUNDS; round++) {
     const size_t rest = (imu->fields - fifo->pattern % imu->fields) % imu->fields;

@@ -1,5 +1,6 @@
-/* InvenSense's register map, revision 4.2. Its FIFO has no marks: whenever sets may be out of step it is cleared. */
-#include "imu.h"
+/* InvenSense's register map, revision 4.2. Its FIFO has no marks, so it is cleared whenever sets may be misaligned. */
+#include "chips.h"
+#include "registers.h"
 
 enum {
   SMPLRT_DIV = 0x19,
@@ -15,9 +16,9 @@ enum {
   WHO_AM_I = 0x75,
   IDENTITY = 0x68,
   FIFO_BYTES = 1024,
-  /* With room for fewer sets it is about to overwrite, and then nothing in it can be told apart. */
+  /* With room for fewer sets it is about to overwrite, which makes its content unusable. */
   LEAST_ROOM = 3,
-  /* Looks at a count that is no whole number of sets: one may just be on its way in. */
+  /* Rereads a count that is not a whole number of sets: one may just be arriving. */
   MOST_LOOKS = 3
 };
 
@@ -30,7 +31,7 @@ uint8_t aiot_mpu6050_filter(double rate_hz) {
   return code;
 }
 
-/* FS_SEL and AFS_SEL: each code is twice the range. -1 = there is none. */
+/* FS_SEL and AFS_SEL: each code doubles the range. -1 = unsupported. */
 static int range_code(int range, int first) {
   for (int code = 0; code < 4; code++) {
     if (range == first << code) return code;
@@ -54,7 +55,7 @@ static bool reset(aiot_imu *imu) {
   const aiot_i2c *bus = imu->setup.bus;
   if (!aiot_imu_write(imu, PWR_MGMT_1, 0x80)) return false;
   bus->wait_ms(bus->context, 100);
-  /* Awake, by the clock of the gyroscope, which is better than the chip's own. */
+  /* Awake, with the gyroscope's clock, which is better than the chip's own. */
   if (!aiot_imu_write(imu, PWR_MGMT_1, 0x01)) return false;
   bus->wait_ms(bus->context, 100);
   uint8_t state = 0;
@@ -77,19 +78,19 @@ aiot_sensor_code aiot_mpu6050_open(aiot_imu *imu) {
                        aiot_imu_write(imu, CONFIG, aiot_mpu6050_filter(setup->rate_hz)) &&
                        aiot_imu_write(imu, GYRO_CONFIG, (uint8_t)(gyroscope << 3)) &&
                        aiot_imu_write(imu, ACCEL_CONFIG, (uint8_t)(accelerometer << 3)) &&
-                       /* A gyroscope that nobody reads still gives the clock: its x stays on. */
+                       /* An unused gyroscope still provides the clock: its x axis stays on. */
                        aiot_imu_write(imu, PWR_MGMT_2, setup->range_dps == 0 ? 0x03 : 0x00) && start_fifo(imu);
   return started ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
 }
 
-/* Throws away what is there. */
+/* Discards the content. */
 static aiot_sensor_code clear(aiot_imu *imu) {
   imu->uncertain = true;
   imu->cleared = true;
   return start_fifo(imu) ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
 }
 
-/* The high byte first, which holds the low one. */
+/* The high byte first, which latches the low one. */
 static bool count_bytes(const aiot_imu *imu, size_t *bytes) {
   uint8_t count[2];
   if (!aiot_imu_bytes(imu, FIFO_COUNTH, count, 2)) return false;

@@ -63,7 +63,7 @@ void aiot_burg(const double *centred, size_t n, double *forward, double *backwar
     if (m == order) return;
     top = 0;
     bottom = 0;
-    /* The errors of this order, and in the same pass the sums of the next, which pairs each with the one before it. */
+    /* The errors of this order, and in the same pass the sums of the next, which pairs each with the previous one. */
     double b = backward[m - 1], kept = 0;
     for (size_t i = m; i < n; i++) {
       const double f = forward[i], error = f - reflection * b, back = b - reflection * f;

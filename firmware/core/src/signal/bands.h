@@ -1,4 +1,4 @@
-/* Power by frequency band of a signal, its mean removed, as src/lib/signal/bands.ts. */
+/* Power by frequency band of a signal, its mean removed, like src/lib/signal/bands.ts. */
 #ifndef AIOT_SIGNAL_BANDS_H
 #define AIOT_SIGNAL_BANDS_H
 
@@ -11,23 +11,23 @@ typedef struct {
   const aiot_fourier *fourier;
   double rate_hz;
   size_t count;
-  /* Of each bin from 0 to n/2: its band, -1 = none. */
+  /* The band of each bin from 0 to n/2; -1 = none. */
   int8_t *band_of;
   /* n weights, NULL = all alike. */
   double *weight;
 } aiot_bands;
 
 typedef struct {
-  /* Hz of the strongest bin within the bands; 0 when the signal is flat. */
+  /* Hz of the strongest bin within the bands; 0 for a flat signal. */
   double peak_hz;
   double share[AIOT_BANDS_MAX];
 } aiot_band_power;
 
-/* `edges_hz` has count + 1 ascending values; band b holds edges[b] < f <= edges[b + 1]. `hann` keeps strong lines from leaking. */
+/* `edges_hz` has count + 1 ascending values; band b contains edges[b] < f <= edges[b + 1]. `hann` reduces leakage of strong lines. */
 bool aiot_bands_open(aiot_bands *bands, const aiot_fourier *fourier, double rate_hz, const double *edges_hz, size_t count, bool hann,
                      aiot_arena *arena);
 
-/* Overwrites what the transform holds. */
+/* Overwrites the transform's data. */
 aiot_band_power aiot_bands_of(const aiot_bands *bands, const double *signal, const aiot_moments *moments);
 
 #endif

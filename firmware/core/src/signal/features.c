@@ -1,4 +1,4 @@
-/* Samples in, features out: low-pass, resampling, window, features, as src/lib/signal/pipeline.ts. */
+/* From samples to features: low-pass, resampling, window, features, like src/lib/signal/pipeline.ts. */
 #include <math.h>
 #include <string.h>
 
@@ -16,18 +16,18 @@ struct aiot_features {
   aiot_lowpass lowpass;
   aiot_lowpass_state *filtered;
   aiot_resampler resampler;
-  /* The last sample, behind the filter. */
+  /* The last filtered sample. */
   double *previous;
   /* Field after field. */
   double *window;
   size_t filled;
-  /* Samples to pass over before the next window, when the stride is longer than the window. */
+  /* Samples to skip before the next window, if the stride is longer than the window. */
   size_t skip;
   aiot_selection selection;
   float *out;
 };
 
-/* Whether the numbers of a signal part make sense: it may come from a file. */
+/* Whether the numbers of a signal part are valid: it may come from a file. */
 static bool is_sound(const aiot_signal_spec *spec) {
   if (spec->fields == 0 || spec->fields > AIOT_FIELDS_MAX) return false;
   if (!(spec->rate_hz > 0) || !isfinite(spec->rate_hz)) return false;

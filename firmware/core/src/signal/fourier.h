@@ -1,6 +1,6 @@
 /*
- * Discrete Fourier transform of any length n, no scaling: by stages, or for lengths with a large prime factor as a convolution with
- * a chirp (Bluestein 1970), as src/lib/signal/fourier.ts.
+ * Discrete Fourier transform of any length n, without scaling: by stages, or for lengths with a large prime factor as a convolution with a
+ * chirp (Bluestein 1970), like src/lib/signal/fourier.ts.
  */
 #ifndef AIOT_SIGNAL_FOURIER_H
 #define AIOT_SIGNAL_FOURIER_H
@@ -9,12 +9,12 @@
 
 typedef struct {
   size_t n;
-  /* The n values that are transformed in place. */
+  /* The n values, transformed in place. */
   double *re;
   double *im;
-  /* Its work space holds at least n values each, free between transforms. */
+  /* Its work space has at least n values each, free between transforms. */
   aiot_stages stages;
-  /* Of the convolution; NULL without one. n, n, then stages.n values each. */
+  /* Tables of the convolution; NULL without one. n, n, then stages.n values each. */
   double *chirp_cos, *chirp_sin;
   double *filter_re, *filter_im, *chirp_re, *chirp_im;
 } aiot_fourier;

@@ -13,7 +13,7 @@ struct aiot_spectrum {
   bool keep_mean;
   double *weight;
   double weights;
-  /* Of bins 0 to n/2 + 1. */
+  /* Magnitudes of bins 0 to n/2 + 1. */
   double *magnitude;
 };
 
@@ -48,7 +48,7 @@ static void transform(aiot_spectrum *own, const double *samples) {
     f->re[i] = (samples[i] - mean) * own->weight[i];
     f->im[i] = 0;
   }
-  /* What rounding leaves of a constant without its mean has no frequency. */
+  /* Rounding errors of a constant signal without its mean have no frequency. */
   if (constant && !own->keep_mean) memset(f->re, 0, n * sizeof(double));
   aiot_fourier_run(f);
   for (size_t k = 0; k <= n / 2 + 1; k++) own->magnitude[k] = sqrt(f->re[k] * f->re[k] + f->im[k] * f->im[k]);
@@ -60,7 +60,7 @@ aiot_peak aiot_spectrum_peak(aiot_spectrum *own, const double *samples) {
   transform(own, samples);
   const double *m = own->magnitude;
   const size_t half = own->fourier.n / 2;
-  /* Below a millionth of a millionth of the largest there is rounding only. */
+  /* Values below 1e-12 of the largest are rounding errors. */
   double floor = 0;
   for (size_t k = 0; k <= half; k++) floor = fmax(floor, m[k]);
   floor *= 1e-12;

@@ -12,14 +12,14 @@
 
 enum { axes = 3, bands = AIOT_WAVELET_LEVELS + 1 };
 
-/* Names and places of the features: groups of one value an axis, of one value, and of several values an axis. */
+/* Names and indices of the features: groups of one value per axis, of one value, and of several values per axis. */
 typedef enum { MPF, IQR, WILSON_AMP, CROSSCO, THREE_QUARTERS, ONE_QUARTER, CORECOEF, AREA, SLOPE_CHANGE, RMS, STDEV, MEAN, MAD, ZEROCR, WF, MAV,
                P2P, MEDIAN_FREQUENCY, ENTROPY, KURTOSIS_T, KURTOSIS_F, SKEWNESS_T, SKEWNESS_F, TOP3, AUTOREGYW, AUTOREGBURG, ENWACTO, GROUPS } group;
 
 typedef struct {
   const char *name;
   const char *order;
-  /* The first feature's place, and how many an axis. */
+  /* Index of the first feature, and the number per axis. */
   uint8_t at;
   uint8_t each;
 } group_of;
@@ -83,12 +83,12 @@ static void *open(const aiot_signal_spec *spec, const aiot_fourier *fourier, aio
 
 typedef struct {
   double mean;
-  /* Sum of the squares without the mean. */
+  /* Sum of the squares after the mean is removed. */
   double squares;
   bool constant;
 } axis;
 
-/* The signal without its mean; what rounding leaves of a constant has no shape. */
+/* The signal after its mean is removed; rounding errors of a constant have no shape. */
 static void centre(const double *signal, size_t n, const axis *of, double *out) {
   for (size_t i = 0; i < n; i++) out[i] = of->constant ? 0 : signal[i] - of->mean;
 }
@@ -126,12 +126,12 @@ static double time_part(const state *own, const double *signal, size_t a, axis *
   aiot_burg(centred, n, f->stages.work_re, f->stages.work_im, coefficients);
   put_all(out, AUTOREGBURG, a, coefficients);
   aiot_wavelet(signal, n, f->stages.work_re, f->stages.work_im, wavelet);
-  /* Stored under z is what was computed from x: the first place is z's. */
+  /* The feature stored under z was computed from x: index 0 is z's. */
   put_all(out, ENWACTO, a, wavelet);
   return sums.absolute / (double)n;
 }
 
-/* Parts of bins 0 to n/2 out of the transform of `first` + i `second`. */
+/* Parts of bins 0 to n/2 from the transform of `first` + i `second`. */
 static void unravel(const state *own, double *first, double *second) {
   const size_t n = own->samples, bins = n / 2 + 1;
   const double *re = own->fourier->re, *im = own->fourier->im;
@@ -161,7 +161,7 @@ static void spectral_part(const state *own, size_t a, double mean, float *out) {
   put(out, SKEWNESS_F, a, moments.skewness);
 }
 
-/* Pearson's correlation of two signals without their means; 0 when one of the two is constant. */
+/* Pearson's correlation of two signals after removing their means; 0 if one of them is constant. */
 static double correlation(const double *x, const axis *of_x, const double *y, const axis *of_y, size_t n) {
   if (!(of_x->squares > 0 && of_y->squares > 0)) return 0;
   double sum = 0;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What one pass over an axis gives. */
+/* Results of one pass over an axis. */
 typedef struct {
   double mean;
   double absolute;
@@ -22,7 +22,7 @@ aiot_axis_sums aiot_axis_sums_of(const double *signal, size_t n);
 
 double aiot_dot(const double *a, const double *b, size_t n);
 
-/* Median of the values, which are left in another order. */
+/* Median of the values, which are reordered. */
 double aiot_median(double *values, size_t n);
 
 /* Median of |x - median|; `work` has n values. */
@@ -30,7 +30,7 @@ double aiot_median_deviation(const double *signal, size_t n, double *work);
 
 #define AIOT_AR_ORDER 4u
 
-/* Autoregression of a signal without its mean by the Yule-Walker equations, from lag 1 on; 0 for a constant signal. */
+/* Autoregression of a signal, mean removed, by the Yule-Walker equations, from lag 1 on; 0 for a constant signal. */
 void aiot_yule_walker(const double *centred, size_t n, double out[AIOT_AR_ORDER]);
 
 /* The same by Burg's method; `forward` and `backward` have n values. */
@@ -39,8 +39,8 @@ void aiot_burg(const double *centred, size_t n, double *forward, double *backwar
 #define AIOT_WAVELET_LEVELS 6u
 
 /*
- * One coefficient of each band of a wavelet decomposition in six levels: approximation, then details from the last level to the first.
- * n is 448 at least, `first` and `second` have n values.
+ * One coefficient of each band of a wavelet decomposition in six levels: approximation, then details from the last level to the first. n
+ * is at least 448; `first` and `second` have n values.
  */
 void aiot_wavelet(const double *signal, size_t n, double *first, double *second, double out[AIOT_WAVELET_LEVELS + 1]);
 
@@ -52,15 +52,15 @@ typedef struct {
   double entropy;
 } aiot_spectrum_figures;
 
-/* One-sided amplitude spectrum out of real and imaginary parts of bins 0 to n/2, the mean given; n values, 0 above half the rate. */
+/* One-sided amplitude spectrum from real and imaginary parts of bins 0 to n/2, with the given mean; n values, 0 above half the rate. */
 void aiot_amplitudes(const double *re, const double *im, double mean, double *out, size_t n);
 
 aiot_spectrum_figures aiot_spectrum_figures_of(const double *amplitude, size_t n, double bin_hz);
 
-/* Index of the bin that halves the power, as the original searches it; `work` has n/2 + 1 values. */
+/* Index of the bin that halves the power, searched like the original; `work` has n/2 + 1 values. */
 size_t aiot_median_bin(const double *amplitude, size_t n, double *work);
 
-/* Bins of the three strongest local maxima, ascending; 0 where there are fewer. */
+/* Bins of the three strongest local maxima, ascending; 0 if there are fewer. */
 void aiot_strongest_peaks(const double *amplitude, size_t n, size_t out[3]);
 
 #endif

@@ -8,7 +8,7 @@ void aiot_amplitudes(const double *re, const double *im, double mean, double *ou
   out[0] = fabs(mean);
   for (size_t k = 1; k < bins; k++) out[k] = 2 * sqrt(re[k] * re[k] + im[k] * im[k]) / (double)n;
   for (size_t k = bins; k < n; k++) out[k] = 0;
-  /* For odd n the last doubled bin mirrors the one before: equal by definition, not but for rounding. */
+  /* For odd n the last doubled bin mirrors the previous one: equal by definition, apart from rounding. */
   if (n % 2 == 1 && n > 2) out[bins] = out[bins - 1];
 }
 
@@ -66,7 +66,7 @@ size_t aiot_median_bin(const double *amplitude, size_t n, double *work) {
   return previous;
 }
 
-/* Puts a peak among the found ones; of three the weakest makes room. */
+/* Adds a peak; of three the weakest is replaced. */
 static size_t keep_strongest(const double *amplitude, size_t peak, size_t out[3], size_t found) {
   if (found < 3) {
     out[found] = peak;
@@ -95,7 +95,7 @@ void aiot_strongest_peaks(const double *amplitude, size_t n, size_t out[3]) {
   for (size_t i = 1; i < end;) {
     size_t last = i;
     while (last < n - 1 && amplitude[last + 1] == amplitude[i]) last++;
-    /* A plateau counts by its middle, and the ends are no maxima. */
+    /* A plateau counts at its middle, and the ends are not maxima. */
     const bool is_peak = amplitude[i - 1] < amplitude[i] && last < n - 1 && amplitude[last + 1] < amplitude[i];
     if (is_peak) found = keep_strongest(amplitude, (i + last) / 2, out, found);
     i = last + 1;

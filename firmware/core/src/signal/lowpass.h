@@ -1,4 +1,4 @@
-/* 4th-order Butterworth low-pass in two sections, as src/lib/signal/lowpass.ts. */
+/* 4th-order Butterworth low-pass in two sections, like src/lib/signal/lowpass.ts. */
 #ifndef AIOT_SIGNAL_LOWPASS_H
 #define AIOT_SIGNAL_LOWPASS_H
 
@@ -9,21 +9,21 @@ typedef struct {
   double b0, b1, b2, a1, a2;
 } aiot_section;
 
-/* Coefficients, which all fields share. */
+/* Coefficients, shared by all fields. */
 typedef struct {
   aiot_section section[2];
 } aiot_lowpass;
 
-/* What one field's samples leave behind. */
+/* Filter state of one field. */
 typedef struct {
   double state[4];
   bool started;
 } aiot_lowpass_state;
 
-/* `corner_hz` lies below half of `rate_hz`. */
+/* `corner_hz` is below half of `rate_hz`. */
 void aiot_lowpass_init(aiot_lowpass *filter, double corner_hz, double rate_hz);
 
-/* One sample in, one out. The first one sets the state to that of a constant signal: no ramp appears. */
+/* Filters one sample. The first one sets the state to that of a constant signal, so that no ramp appears. */
 double aiot_lowpass_step(const aiot_lowpass *filter, aiot_lowpass_state *state, double x);
 
 #endif

@@ -1,4 +1,4 @@
-/* Moments of one signal, of the population (1/n), as src/lib/signal/bands.ts. */
+/* Moments of one signal, of the population (1/n), like src/lib/signal/bands.ts. */
 #ifndef AIOT_SIGNAL_MOMENTS_H
 #define AIOT_SIGNAL_MOMENTS_H
 
@@ -9,16 +9,16 @@ typedef struct {
   double mean;
   double variance;
   double deviation;
-  /* Mean cube and mean fourth power of the standardized signal; 0 when it is flat. */
+  /* Mean cube and mean fourth power of the standardized signal; 0 if it is flat. */
   double skewness;
   double kurtosis;
-  /* No more than rounding is left of it. */
+  /* Only rounding errors are left of it. */
   bool flat;
 } aiot_moments;
 
 aiot_moments aiot_moments_of(const double *signal, size_t n);
 
-/* The same, the mean being known. */
+/* The same, with a known mean. */
 aiot_moments aiot_central_moments(const double *signal, size_t n, double mean);
 
 #endif

@@ -1,4 +1,4 @@
-/* Which output samples lie between which input samples, as src/lib/signal/pipeline.ts: linear, never to a higher rate. */
+/* Positions of output samples between input samples, like src/lib/signal/pipeline.ts: linear, never to a higher rate. */
 #ifndef AIOT_SIGNAL_RESAMPLE_H
 #define AIOT_SIGNAL_RESAMPLE_H
 
@@ -12,10 +12,10 @@ typedef struct {
   double share;
 } aiot_resampler;
 
-/* The next input sample has come; true = an output sample lies at or before it. */
+/* Advances by one input sample; true = an output sample is at or before it. */
 bool aiot_resampler_advance(aiot_resampler *resampler);
 
-/* Value of that output sample, out of the two last input samples. */
+/* Value of that output sample, from the last two input samples. */
 double aiot_resampler_value(const aiot_resampler *resampler, double previous, double current);
 
 #endif

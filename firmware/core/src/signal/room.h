@@ -1,10 +1,10 @@
-/* Numbers out of the arena; NULL where they do not fit, on 32-bit machines too. */
+/* Allocates numbers from the arena; NULL if they do not fit, on 32-bit machines too. */
 #ifndef AIOT_SIGNAL_ROOM_H
 #define AIOT_SIGNAL_ROOM_H
 
 #include "aiot/arena.h"
 
-/* Longer windows are refused: indices and sizes made of it stay within 32 bits. */
+/* Longer windows are rejected, so that derived indices and sizes stay within 32 bits. */
 #define AIOT_WINDOW_MAX 65536u
 
 static inline void *aiot_room(aiot_arena *arena, size_t count, size_t bytes) {

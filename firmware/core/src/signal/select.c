@@ -4,11 +4,11 @@
 
 #include "room.h"
 
-/* A name that two sets have is the first one's. */
+/* A name in two sets belongs to the first one. */
 static const aiot_set *const sets[AIOT_SETS] = {&aiot_set_har, &aiot_set_motion, &aiot_set_spectral, &aiot_set_raw};
 enum { RAW = AIOT_SETS - 1 };
 
-/* Place of a name in a set, or the set's count. */
+/* Index of a name in a set, or the set's count. */
 static size_t place_of(const aiot_set *set, const aiot_signal_spec *spec, const char *name) {
   const size_t count = set->count(spec);
   char own[AIOT_FEATURE_NAME_BYTES];

@@ -1,4 +1,4 @@
-/* The features that a signal part names: a whole set, or names picked out of the sets, as src/lib/signal/feature-sets.ts. */
+/* The features that a signal part names: a whole set, or names from several sets, like src/lib/signal/feature-sets.ts. */
 #ifndef AIOT_SIGNAL_SELECT_H
 #define AIOT_SIGNAL_SELECT_H
 
@@ -14,16 +14,16 @@ typedef struct {
 typedef struct {
   size_t count;
   aiot_fourier fourier;
-  /* In the order in which names are looked up; NULL = not used. */
+  /* In lookup order; NULL = not used. */
   void *state[AIOT_SETS];
-  /* Where all of one set is taken: which; AIOT_SETS = names were picked. */
+  /* The set that is used as a whole; AIOT_SETS = individual names. */
   size_t whole;
   aiot_pick *pick;
   /* Per set, its features of the window. */
   float *work[AIOT_SETS];
 } aiot_selection;
 
-/* AIOT_MODEL_UNSUPPORTED for a set or name that is not there or does not fit the signal; AIOT_MEMORY_SHORT. */
+/* AIOT_MODEL_UNSUPPORTED for a set or name that does not exist or does not fit the signal; AIOT_MEMORY_SHORT. */
 aiot_code aiot_selection_open(aiot_selection *selection, const aiot_signal_spec *spec, aiot_arena *arena);
 
 /* `out`: count values. */

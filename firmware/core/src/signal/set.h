@@ -1,5 +1,5 @@
 /*
- * A set of features of one window, opened once for a signal: tables and work space come out of the arena. The sets and their names
+ * A set of features of one window, opened once for a signal: tables and work space are allocated from the arena. The sets and their names
  * are those of src/lib/signal/feature-sets.ts.
  */
 #ifndef AIOT_SIGNAL_SET_H
@@ -8,12 +8,12 @@
 #include "aiot/bundle.h"
 #include "fourier.h"
 
-/* A field's name and what a set adds, with the NUL. */
+/* Size of a field's name with a set's suffix, including the NUL. */
 #define AIOT_FEATURE_NAME_BYTES 96u
 
 typedef struct {
   const char *name;
-  /* Whether these fields and this window give it. */
+  /* Whether these fields and this window support it. */
   bool (*fits)(const aiot_signal_spec *spec);
   size_t (*count)(const aiot_signal_spec *spec);
   /* Name of the feature at `index`, below the count. */
@@ -29,7 +29,7 @@ extern const aiot_set aiot_set_spectral;
 extern const aiot_set aiot_set_motion;
 extern const aiot_set aiot_set_har;
 
-/* A name under way: what does not fit is left out. */
+/* A name being built: characters that do not fit are dropped. */
 typedef struct {
   char *text;
   size_t length;

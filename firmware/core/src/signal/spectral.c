@@ -1,4 +1,4 @@
-/* Ten features a field, as people use them on machines: src/lib/signal/feature-sets.ts. */
+/* Ten features per field that are common for machines: src/lib/signal/feature-sets.ts. */
 #include <math.h>
 
 #include "bands.h"

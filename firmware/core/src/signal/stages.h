@@ -9,9 +9,9 @@
 
 #include "aiot/arena.h"
 
-/* A prime factor above this costs more than two transforms of more than twice the length. */
+/* A larger prime factor costs more than two transforms of more than twice the length. */
 #define AIOT_FACTOR_MAX 60u
-/* Of a length below 2^19, fours being taken first. */
+/* For a length below 2^19, with fours first. */
 #define AIOT_FACTORS_MAX 16u
 
 typedef struct {

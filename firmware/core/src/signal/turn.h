@@ -1,4 +1,4 @@
-/* Cosine and sine of numerator/denominator of a whole turn: src/lib/signal/turn.ts, the same to the bit on every machine. */
+/* Cosine and sine of numerator/denominator of a whole turn: src/lib/signal/turn.ts, bit-exact on every machine. */
 #ifndef AIOT_SIGNAL_TURN_H
 #define AIOT_SIGNAL_TURN_H
 

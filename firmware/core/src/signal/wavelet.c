@@ -14,7 +14,7 @@ static double tap_of(size_t tap, bool high) {
   return tap % 2 == 0 ? -low[taps - 1 - tap] : low[taps - 1 - tap];
 }
 
-/* The signal goes on as its mirror image at both ends (half-sample symmetric); its n samples are more than the filter's. */
+/* The signal is continued by its mirror image at both ends (half-sample symmetric); it has more samples than the filter. */
 static double coefficient(const double *from, size_t n, size_t k, bool high) {
   double sum = 0;
   for (size_t tap = 0; tap < taps; tap++) {

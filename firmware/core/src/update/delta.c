@@ -16,7 +16,7 @@ void aiot_delta_begin(aiot_delta *d, aiot_delta_read read, void *context, uint32
 
 bool aiot_delta_done(const aiot_delta *d) { return d->stage == END; }
 
-/* One more byte of a number. 1 = it is all there, in `value`; 0 = more come; −1 = it has no end. */
+/* One more byte of a number. 1 = complete, in `value`; 0 = more to come; −1 = too long. */
 static int number(aiot_delta *d, uint8_t byte) {
   if (d->shift == 0) {
     d->negative = (byte & 0x40) != 0;
@@ -32,7 +32,7 @@ static int number(aiot_delta *d, uint8_t byte) {
   return 1;
 }
 
-/* A byte in front of the compressed ones. */
+/* One byte before the compressed ones. */
 static bool header(aiot_delta *d, uint8_t byte) {
   if (d->stage == TYPE) {
     d->stage = SIZE;
@@ -50,7 +50,7 @@ static bool header(aiot_delta *d, uint8_t byte) {
   return d->window_bits <= AIOT_DELTA_WINDOW && d->lookahead_bits < d->window_bits;
 }
 
-/* How many bytes are added to the base's, or taken as they are. */
+/* Number of bytes to add to the base's, or to copy literally. */
 static bool begin_piece(aiot_delta *d, uint8_t stage) {
   if ((d->negative && d->value != 0) || d->value > d->total - d->made) return false;
   if (stage == DIFF && d->value > d->base_bytes - d->from) return false;
@@ -84,7 +84,7 @@ static void emitted(aiot_delta *d, uint8_t then) {
   if (--d->left == 0) d->stage = then;
 }
 
-/* A decompressed byte; where it makes one of the result, that is written to `out` and *out goes on. */
+/* Handles a decompressed byte; if it yields one of the result, that is written to `out` and *out advances. */
 static aiot_delta_state body(aiot_delta *d, uint8_t byte, uint8_t **out) {
   int ends = 1;
   bool good = true;
@@ -125,7 +125,7 @@ static uint32_t take(aiot_delta *d, uint8_t count) {
   return value;
 }
 
-/* The next decompressed byte, where the bits that are held have one. */
+/* The next decompressed byte, if the buffered bits contain one. */
 static bool next_byte(aiot_delta *d, uint8_t *byte) {
   const uint32_t mask = (1u << d->window_bits) - 1;
   if (d->repeats == 0) {
@@ -156,7 +156,7 @@ aiot_delta_state aiot_delta_push(aiot_delta *d, const uint8_t *in, size_t bytes,
   }
   for (;;) {
     uint8_t byte;
-    /* A byte that has no room must not be taken from the stream yet. */
+    /* A byte without room must not be consumed from the stream yet. */
     if (out == end) return AIOT_DELTA_FULL;
     if (next_byte(d, &byte)) {
       const aiot_delta_state state = body(d, byte, &out);

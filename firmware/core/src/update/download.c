@@ -1,14 +1,18 @@
-/* From a manifest that may be taken to a slot that is verified and staged. */
+#include "download.h"
+
 #include <string.h>
 
-#include "machine.h"
+#include "document.h"
+#include "job.h"
 #include "names.h"
-
-static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
+#include "patch.h"
+#include "transfer.h"
 
 static uint32_t sector_bytes(const aiot_update *u) { return u->setup.store->slot[u->slot].flash->sector_bytes; }
 
-/* As many sectors as the artifact takes. */
+static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
+
+/* Number of sectors the artifact needs. */
 static uint32_t sectors(const aiot_update *u) {
   const uint32_t size = sector_bytes(u);
   return ((uint32_t)u->manifest.bytes + size - 1) / size;
@@ -18,7 +22,7 @@ void aiot_begin_download(aiot_update *u) {
   aiot_record *r = &u->setup.store->record;
   aiot_choose_delta(u);
   const bool resume = r->download.slot == u->slot && memcmp(r->download.digest, aiot_source_digest(u), AIOT_SHA256_BYTES) == 0;
-  /* What the slot held is forgotten before the first of its sectors is erased. */
+  /* The record of the slot's content is deleted before its first sector is erased. */
   r->slot[u->slot].present = false;
   if (!resume) r->download.slot = AIOT_NO_SLOT;
   u->has_download = true;
@@ -36,7 +40,7 @@ void aiot_begin_download(aiot_update *u) {
 static aiot_pace erase_next(aiot_update *u) {
   aiot_store *store = u->setup.store;
   if (u->sector < sectors(u)) return aiot_store_erase(store, u->slot, u->sector++) ? MORE : aiot_die(u);
-  /* Of one that falls back it was given away. */
+  /* After a rollback it was no longer reserved. */
   if (u->setup.line->user != NULL && u->setup.line->user != u) return LATER;
   u->setup.line->user = u;
   if (!aiot_store_sync(store, u->slot)) return aiot_die(u);
@@ -47,7 +51,7 @@ static aiot_pace erase_next(aiot_update *u) {
   return MORE;
 }
 
-/* From the end back to the last sector that something was written into: it may hold a torn write, and is erased. */
+/* Back from the end to the last sector with data: it may contain a torn write, and is erased. */
 static aiot_pace find_end(aiot_update *u) {
   bool erased = true;
   if (u->sector > 0 && !aiot_store_erased(u->setup.store, u->slot, u->sector - 1, &erased)) return aiot_die(u);
@@ -59,16 +63,6 @@ static aiot_pace find_end(aiot_update *u) {
   u->written = u->sector == 0 ? 0 : (u->sector - 1) * sector_bytes(u);
   u->activity = AIOT_DOES_ASK_BLOB;
   return MORE;
-}
-
-static aiot_pace not_downloaded(aiot_update *u, const char *what) {
-  aiot_error_set(&u->error, AIOT_UPDATE_DOWNLOAD, "%s: expected %u bytes, got %u", what, (unsigned)u->manifest.bytes,
-                 (unsigned)(u->written + u->waiting));
-  return aiot_refuse(u);
-}
-
-aiot_pace aiot_ask_again(aiot_update *u, const char *what) {
-  return aiot_try_again(u, AIOT_DOES_ASK_BLOB) ? LATER : not_downloaded(u, what);
 }
 
 static aiot_pace ask(aiot_update *u) {
@@ -86,49 +80,6 @@ static aiot_pace ask(aiot_update *u) {
   return MORE;
 }
 
-/* Writes what waits. Whole sectors but for the last one: boards whose flash is encrypted write no less than 16 bytes. */
-bool aiot_flush(aiot_update *u) {
-  aiot_store *store = u->setup.store;
-  if (!aiot_store_write(store, u->slot, u->written, store->scratch, u->waiting)) return false;
-  u->written += u->waiting;
-  u->waiting = 0;
-  return true;
-}
-
-/* All bytes are there. */
-aiot_pace aiot_downloaded(aiot_update *u) {
-  aiot_store *store = u->setup.store;
-  aiot_abort(u);
-  if (!aiot_flush(u) || !aiot_store_sync(store, u->slot)) return aiot_die(u);
-  u->phase = AIOT_PHASE_VERIFYING;
-  u->download_bytes = u->download_total;
-  aiot_report(u);
-  store->crypto->sha256_begin(store->crypto->context, u->hash);
-  u->sector = 0;
-  u->activity = AIOT_DOES_HASH;
-  return MORE;
-}
-
-void aiot_tell_progress(aiot_update *u) {
-  const int64_t bytes = (int64_t)u->written + u->waiting;
-  const int64_t before = 4 * u->download_bytes / u->download_total;
-  u->download_bytes = bytes;
-  if (4 * bytes / u->download_total > before) aiot_report(u);
-}
-
-bool aiot_keeps_pace(aiot_update *u, uint32_t bytes) {
-  const uint64_t time = now(u);
-  u->since_ms = time;
-  u->attempt_bytes += bytes;
-  if (u->attempt_bytes >= AIOT_ATTEMPT_BYTES) u->failures = 0;
-  u->pace_bytes += bytes;
-  if (time - u->pace_ms < AIOT_PACE_MS) return true;
-  const bool kept = u->pace_bytes >= AIOT_PACE_BYTES;
-  u->pace_ms = time;
-  u->pace_bytes = 0;
-  return kept;
-}
-
 static aiot_pace too_many(aiot_update *u) {
   aiot_error_set(&u->error, AIOT_UPDATE_SIZE, "expected %u bytes, got more", (unsigned)u->manifest.bytes);
   return aiot_refuse(u);
@@ -141,23 +92,23 @@ static aiot_pace read_more(aiot_update *u) {
   const uint32_t missing = total - u->written - u->waiting;
   const uint32_t room = sector_bytes(u) - u->waiting;
   uint8_t beyond;
-  /* When all is there one byte more is asked for, to see that it ends. */
+  /* When everything has arrived, one more byte is requested, to verify the end. */
   const int32_t got = missing == 0 ? http->read(http->context, &beyond, 1)
                                    : http->read(http->context, store->scratch + u->waiting, missing < room ? missing : room);
   const bool silent = got == 0 && now(u) - u->since_ms >= AIOT_SILENCE_MS;
   if (missing == 0 && (got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent)) return aiot_downloaded(u);
-  if (got == AIOT_HTTP_REFUSED || got == AIOT_HTTP_MISSING) return not_downloaded(u, "the platform refused it");
+  if (got == AIOT_HTTP_REFUSED || got == AIOT_HTTP_MISSING) return aiot_not_downloaded(u, "the platform refused it");
   if (got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent) return aiot_ask_again(u, "the connection broke");
   if (got <= 0) return LATER;
   if (missing == 0) return too_many(u);
   u->waiting += (uint32_t)got;
-  if (!aiot_keeps_pace(u, (uint32_t)got)) return not_downloaded(u, "it comes too slowly");
+  if (!aiot_keeps_pace(u, (uint32_t)got)) return aiot_not_downloaded(u, "it comes too slowly");
   if (u->waiting == sector_bytes(u) && !aiot_flush(u)) return aiot_die(u);
   aiot_tell_progress(u);
   return MORE;
 }
 
-/* The slot's digest was read back: only now is it written down that the slot holds this version. */
+/* The slot's digest was read back; only now is its content recorded. */
 static aiot_pace verified(aiot_update *u) {
   aiot_store *store = u->setup.store;
   const aiot_manifest *m = &u->manifest;

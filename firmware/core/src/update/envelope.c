@@ -15,7 +15,7 @@ typedef struct {
   size_t sig_bytes;
 } signature;
 
-/* A string of base64, as it stands in the text. */
+/* The raw text of a base64 string. */
 static const char *read_base64(aiot_json *json, size_t *bytes) {
   const char *text = aiot_json_raw(json, bytes);
   if (!aiot_base64_formed(text, *bytes)) json->failed = true;
@@ -41,7 +41,7 @@ static signature read_signature(aiot_json *json) {
   return found;
 }
 
-/* The signatures' text, each checked for its form. */
+/* The signatures' text, each checked for its format. */
 static const char *read_signatures(aiot_json *json, size_t *bytes) {
   aiot_json ahead = *json;
   size_t count = 0;
@@ -68,12 +68,12 @@ aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes
     else if (aiot_json_is(&json, "signatures")) envelope->signatures = read_signatures(&json, &envelope->signatures_bytes);
     else json.failed = true;
   }
-  /* In place: what it is decoded into lies where it was read from. */
+  /* In place: the decoded payload overwrites its text. */
   envelope->payload_bytes = payload_bytes == 0 ? 0 : aiot_base64_bytes(payload, payload_bytes);
   uint8_t *decoded = payload == NULL ? NULL : (uint8_t *)memory + (payload - memory);
   if (!aiot_json_done(&json) || payload == NULL || envelope->signatures == NULL ||
       !aiot_base64_decode(payload, payload_bytes, decoded)) {
-    aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "the %s's envelope has not its form", what);
+    aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "the %s's envelope is malformed", what);
     return AIOT_MANIFEST_MALFORMED;
   }
   envelope->payload = decoded;
@@ -91,7 +91,7 @@ void aiot_envelope_signers(aiot_envelope *envelope, const aiot_trust *trust, aio
   envelope->valid = 0;
 }
 
-/* The key that a signature names, or the number of keys where it is none that may sign. */
+/* The key that a signature names, or the number of keys if it is not allowed to sign. */
 static size_t key_of(const aiot_trust *trust, aiot_role role, const signature *s) {
   uint8_t id[AIOT_SHA256_BYTES];
   if (s->keyid_bytes != 2 * sizeof id || !aiot_read_hex(s->keyid, id)) return trust->keys;
@@ -108,7 +108,7 @@ static bool is_valid(const aiot_envelope *e, const signature *s, size_t key) {
                                 der, bytes);
 }
 
-/* Why it is not taken: too few have signed. */
+/* The reason for rejection: too few valid signatures. */
 static aiot_code too_few(const aiot_envelope *e, uint32_t valid, aiot_error *error) {
   static const aiot_code codes[AIOT_ROLES] = {AIOT_TRUST_SIGNATURES, AIOT_SIGNATURE_INVALID, AIOT_TIMESTAMP_INVALID};
   const uint32_t threshold = e->trust->role[e->role].threshold;
@@ -137,7 +137,7 @@ bool aiot_envelope_step(aiot_envelope *e, aiot_code *code, aiot_error *error) {
     if (index < e->at) continue;
     e->at++;
     const size_t key = key_of(e->trust, e->role, &s);
-    /* Each key counts once, and is not asked again once it does. */
+    /* Each key counts once, and is then not checked again. */
     if (key == e->trust->keys || (e->valid >> key & 1) != 0) continue;
     if (is_valid(e, &s, key)) e->valid |= (uint32_t)1 << key;
     return false;

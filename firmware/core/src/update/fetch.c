@@ -1,30 +1,10 @@
-/* From the wish to a manifest that may be taken: the newest trust first, then the manifest, held against both. */
+#include "fetch.h"
+
 #include <string.h>
 
-#include "machine.h"
-
-static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
-
-void aiot_abort(aiot_update *u) {
-  aiot_line *line = u->setup.line;
-  if (line->user != u) return;
-  line->http->close(line->http->context);
-  line->user = NULL;
-}
-
-bool aiot_try_again(aiot_update *u, aiot_activity next) {
-  const aiot_http *http = u->setup.line->http;
-  http->close(http->context);
-  if (++u->failures >= AIOT_ATTEMPTS) return false;
-  u->not_before_ms = now(u) + aiot_wait_after(u->failures);
-  u->activity = next;
-  return true;
-}
-
-void aiot_begin_manifest(aiot_update *u) {
-  u->written = u->waiting = 0;
-  u->activity = AIOT_DOES_WAIT_FOR_LINE;
-}
+#include "document.h"
+#include "download.h"
+#include "job.h"
 
 static aiot_pace wait_for_line(aiot_update *u) {
   aiot_keeper *keeper = u->setup.keeper;
@@ -65,7 +45,7 @@ static aiot_pace read_manifest(aiot_update *u) {
     case AIOT_DOCUMENT_WORKS:
       return MORE;
     case AIOT_DOCUMENT_MISSING:
-      aiot_error_set(&u->error, AIOT_UPDATE_DOWNLOAD, "%s: the platform does not have it", u->desired.manifest);
+      aiot_error_set(&u->error, AIOT_UPDATE_DOWNLOAD, "%s: not found on the platform", u->desired.manifest);
       return aiot_refuse(u);
     case AIOT_DOCUMENT_FAILED:
       return aiot_refuse(u);
@@ -78,17 +58,17 @@ static aiot_pace read_manifest(aiot_update *u) {
   return MORE;
 }
 
-/* Whether the platform has published it, so far as a timestamp tells. */
+/* Whether the platform has published it, according to the timestamp. */
 static bool is_published(aiot_update *u) {
   const aiot_keeper *keeper = u->setup.keeper;
   const aiot_manifest *m = &u->manifest;
   if (keeper == NULL || !keeper->has_timestamp) return true;
-  /* What is not the release that was asked about is refused for that. */
+  /* A release other than the requested one is rejected for that reason. */
   const bool listed = m->kind == u->desired.kind && strcmp(m->name, u->desired.name) == 0;
   return aiot_timestamp_judge(&keeper->timestamp, m, listed, u->envelope.digest, &u->error) == AIOT_OK;
 }
 
-/* What a thief of the old keys may have counted up is forgotten with them: nothing that they have signed is good any longer. */
+/* Counters that an attacker with the old keys may have raised are reset with the keys: their signatures are no longer valid. */
 static void enter_epoch(aiot_record *r, int64_t epoch) {
   if (epoch <= r->epoch) return;
   r->epoch = epoch;
@@ -98,7 +78,7 @@ static void enter_epoch(aiot_record *r, int64_t epoch) {
 static aiot_pace check_signature(aiot_update *u) {
   aiot_code code;
   aiot_error *error = &u->error;
-  /* Each takes long on a small chip, so others have their turn between them. */
+  /* Each takes long on a small chip, so other work runs in between. */
   if (!aiot_envelope_step(&u->envelope, &code, error)) return LATER;
   if (code != AIOT_OK) return aiot_refuse(u);
   aiot_manifest *m = &u->manifest;
@@ -111,7 +91,7 @@ static aiot_pace check_signature(aiot_update *u) {
   const int64_t time = keeper != NULL ? aiot_keeper_now(keeper) : clock->now_ms(clock->context);
   const aiot_standing standing = {r->floor, r->sequence, r->newest_signed, aiot_store_slot_bytes(u->setup.store)};
   code = aiot_manifest_judge(m, &u->desired, &standing, traits, time, error);
-  /* Also of one that is refused: the clock that nobody can set back. */
+  /* Also for a rejected one: its time is a clock that cannot be set back. */
   if (m->issued > r->newest_signed) r->newest_signed = m->issued;
   if (code != AIOT_OK) return aiot_refuse(u);
   aiot_begin_download(u);

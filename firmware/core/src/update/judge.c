@@ -3,7 +3,7 @@
 
 #include "aiot/manifest.h"
 
-/* Why this device's firmware cannot run it. What it would run is not known before the trial. */
+/* The reason why this device's firmware cannot run it. The requirements of new firmware's models are unknown before the trial. */
 static bool unable(const aiot_manifest *m, const aiot_traits *traits, aiot_error *error) {
   if (m->network) {
     aiot_error_set(error, AIOT_UPDATE_INTERFACE, "expected a model with a signal part, got a network alone");
@@ -52,10 +52,10 @@ aiot_code aiot_manifest_judge(const aiot_manifest *m, const aiot_desired *desire
                    m->sequence, m->floor);
     return AIOT_UPDATE_FLOOR;
   }
-  /* A clock that is behind the newest signed time is wrong. */
+  /* A clock behind the newest signed time is wrong. */
   const int64_t time = later(later(standing->newest_signed, m->issued), now_ms);
   if (m->has_expires && m->expires <= later(time, 0)) {
-    aiot_error_set(error, AIOT_UPDATE_EXPIRED, "expected a manifest valid at %" PRId64 ", got one that ended %" PRId64, time,
+    aiot_error_set(error, AIOT_UPDATE_EXPIRED, "expected a manifest valid at %" PRId64 ", got one that expired %" PRId64, time,
                    m->expires);
     return AIOT_UPDATE_EXPIRED;
   }

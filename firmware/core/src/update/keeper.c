@@ -5,7 +5,7 @@
 #include "kept.h"
 #include "names.h"
 
-/* As many roots in one go; more than that is an attack on the device's time. */
+/* Maximum roots per run; more than that is an attack on the device's time. */
 enum { MOST_ROOTS = 64, PATH_BYTES = 48 };
 
 static void hash(const aiot_crypto *crypto, const void *data, size_t bytes, uint8_t digest[AIOT_SHA256_BYTES]) {
@@ -15,7 +15,7 @@ static void hash(const aiot_crypto *crypto, const void *data, size_t bytes, uint
   crypto->sha256_end(crypto->context, state, digest);
 }
 
-/* Reads one of the sectors, where it is newer than what was found so far. False = the flash failed. */
+/* Reads one of the sectors, and uses it if it is newer than the one found so far. False = the flash failed. */
 static bool open_sector(aiot_keeper *k, int sector) {
   const aiot_line *line = k->setup.line;
   uint8_t *memory = (uint8_t *)line->memory;
@@ -24,7 +24,7 @@ static bool open_sector(aiot_keeper *k, int sector) {
   aiot_kept kept;
   const uint32_t length = aiot_sector_read(&k->setup.part, sector, memory, AIOT_KEPT_BYTES, &counter, &worked);
   if (length != AIOT_KEPT_BODY || (k->sector >= 0 && counter <= k->counter)) return worked;
-  /* The counter is gone on from, whoever it was kept of. */
+  /* The counter continues, whichever identity the record belongs to. */
   k->sector = (int8_t)sector;
   k->counter = counter;
   k->held = *k->setup.first;
@@ -51,7 +51,7 @@ aiot_code aiot_keeper_open(aiot_keeper *k, const aiot_keeper_setup *setup) {
   return open_sector(k, 0) && open_sector(k, 1) ? AIOT_OK : AIOT_FLASH_FAILED;
 }
 
-/* Durable before it counts. The line's memory is free then: what was read in it has been judged. */
+/* Made durable before it is used. The line's memory is free then: its content has been checked. */
 static bool keep(aiot_keeper *k, const aiot_trust *trust, const aiot_kept *kept) {
   uint8_t *memory = (uint8_t *)k->setup.line->memory;
   const int8_t sector = k->sector == 0 ? 1 : 0;
@@ -106,7 +106,7 @@ static void path_of(const aiot_keeper *k, char path[PATH_BYTES]) {
   if (!k->stamping) memcpy(path + sizeof root - 1, digits + at, sizeof digits - at);
 }
 
-/* All that there is was seen: whether the root is still good. */
+/* All roots were read: is the newest one still valid? */
 static aiot_look end(aiot_keeper *k, aiot_error *error) {
   k->activity = AIOT_KEEPER_RESTS;
   if (k->held.expires > later(aiot_keeper_now(k), 0) || k->held.expires == INT64_MAX) return AIOT_LOOK_DONE;
@@ -147,12 +147,12 @@ static aiot_look read_document(aiot_keeper *k, aiot_error *error) {
   return AIOT_LOOK_WORKS;
 }
 
-/* Enough of the root before have signed it: now its own. */
+/* Enough keys of the previous root have signed it: now its own. */
 static aiot_look open_root(aiot_keeper *k, aiot_error *error) {
   const aiot_code code = aiot_root_read(&k->next, k->envelope.payload, k->envelope.payload_bytes, k->setup.crypto);
   if (code != AIOT_OK) {
     if (code == AIOT_MEMORY_SHORT) aiot_error_set(error, code, "this firmware has room for %u keys of a root", AIOT_KEYS_MAX);
-    else aiot_error_set(error, code, "the root has not its form");
+    else aiot_error_set(error, code, "the root is malformed");
     return fail(k);
   }
   aiot_envelope_signers(&k->envelope, &k->next, AIOT_ROLE_ROOT);
@@ -160,14 +160,14 @@ static aiot_look open_root(aiot_keeper *k, aiot_error *error) {
   return AIOT_LOOK_WORKS;
 }
 
-/* A role that no signatures could ever satisfy would lock everybody out for good. */
+/* A role that no signatures could ever satisfy would lock everyone out permanently. */
 static bool is_usable(const aiot_trust *trust) {
   for (int role = 0; role < AIOT_ROLES; role++)
     if (aiot_count_bits(trust->role[role].keys) < trust->role[role].threshold) return false;
   return true;
 }
 
-/* Whether nothing that the role had signed is good any longer: too few of its keys are left. Only then may what was counted be forgotten. */
+/* Whether nothing that the role had signed is still valid: too few of its keys are left. Only then may counters be reset. */
 static bool is_replaced(const aiot_trust *before, const aiot_trust *after, aiot_role role) {
   uint32_t left = 0;
   if (before->role[role].threshold == 0) return true;
@@ -182,7 +182,7 @@ static bool is_replaced(const aiot_trust *before, const aiot_trust *after, aiot_
 static aiot_look take_root(aiot_keeper *k, aiot_error *error) {
   const aiot_trust *next = &k->next;
   if (!is_usable(next)) {
-    aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "root %" PRId64 ": a role has fewer keys than have to sign", next->version);
+    aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "root %" PRId64 ": a role has fewer keys than its threshold", next->version);
     return fail(k);
   }
   if (next->version != k->held.version + 1) {
@@ -211,7 +211,7 @@ static bool judge_timestamp(const aiot_keeper *k, aiot_error *error) {
   }
   const int64_t time = later(later(aiot_keeper_now(k), t->issued), 0);
   if (t->expires <= time) {
-    aiot_error_set(error, AIOT_TIMESTAMP_EXPIRED, "expected a timestamp valid at %" PRId64 ", got one that ended %" PRId64, time, t->expires);
+    aiot_error_set(error, AIOT_TIMESTAMP_EXPIRED, "expected a timestamp valid at %" PRId64 ", got one that expired %" PRId64, time, t->expires);
     return false;
   }
   if (t->root > k->held.version) {
@@ -235,7 +235,7 @@ aiot_look aiot_keeper_step(aiot_keeper *k, aiot_error *error) {
   aiot_code code;
   if (k->activity == AIOT_KEEPER_RESTS) return AIOT_LOOK_DONE;
   if (k->activity == AIOT_KEEPER_READS) return read_document(k, error);
-  /* Each takes long on a small chip, so others have their turn between them. */
+  /* Each takes long on a small chip, so other work runs in between. */
   if (!aiot_envelope_step(&k->envelope, &code, error)) return AIOT_LOOK_WAITS;
   if (code != AIOT_OK) return fail(k);
   if (k->activity == AIOT_KEEPER_CHECKS_HELD) return open_root(k, error);

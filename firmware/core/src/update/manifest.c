@@ -10,7 +10,7 @@ static bool read_strings(aiot_json *json, const char *wanted, size_t *count) {
   *count = 0;
   aiot_json_enter(json, '[');
   for (; aiot_json_element(json); ++*count) {
-    /* What is longer than a name is of no device. */
+    /* A text longer than a name matches no device. */
     char text[AIOT_ID_BYTES] = "";
     aiot_json ahead = *json;
     if (aiot_json_string(&ahead, text, sizeof text) > 0 && wanted != NULL && strcmp(text, wanted) == 0) found = true;
@@ -19,7 +19,7 @@ static bool read_strings(aiot_json *json, const char *wanted, size_t *count) {
   return found;
 }
 
-/* An artifact or a file: `sum` is the name of its digest, of 64 digits where it is `sha256`. */
+/* An artifact or a file: `sum` is the name of its digest, with 64 digits if it is `sha256`. */
 static void read_file(aiot_json *json, const char *sum, uint8_t digest[AIOT_SHA256_BYTES], int64_t *bytes) {
   unsigned seen = 0;
   aiot_json_enter(json, '{');
@@ -111,7 +111,7 @@ static void read_dataset(aiot_json *json) {
   if (seen != 3) json->failed = true;
 }
 
-/* Reads a manifest's model, in the form of src/lib/formats/manifest/manifest.ts; only its kind and mode matter here. */
+/* Reads a manifest's model, in the format of src/lib/formats/manifest/manifest.ts; only its kind and mode matter here. */
 static void read_model(aiot_json *json, aiot_manifest *m) {
   static const char *const members[] = {"kind",  "signal",     "labels",  "answer", "quantization", "metrics",
                                         "gates", "evaluation", "dataset", "config", "tools",        "created"};
@@ -227,7 +227,7 @@ static void read_member(aiot_json *json, aiot_manifest *m, const char *type, uns
 }
 
 aiot_code aiot_manifest_read(aiot_manifest *manifest, const aiot_envelope *envelope, const char *type, aiot_error *error) {
-  /* All but interface, model and files. */
+  /* Everything except interface, model and files. */
   const unsigned needed = (1u << 11) - 1;
   unsigned seen = 0;
   aiot_json json;
@@ -236,7 +236,7 @@ aiot_code aiot_manifest_read(aiot_manifest *manifest, const aiot_envelope *envel
   aiot_json_enter(&json, '{');
   while (aiot_json_key(&json)) read_member(&json, manifest, type, &seen);
   if (aiot_json_done(&json) && (seen & needed) == needed) return AIOT_OK;
-  aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "the manifest has not its form");
+  aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "the manifest is malformed");
   return AIOT_MANIFEST_MALFORMED;
 }
 

@@ -1,4 +1,4 @@
-/* Names, digests and numbers as protocol v1 writes them. */
+/* Names, digests and numbers in the formats of protocol v1. */
 #ifndef AIOT_NAMES_H
 #define AIOT_NAMES_H
 
@@ -17,7 +17,7 @@ void aiot_write_hex(const uint8_t digest[AIOT_SHA256_BYTES], char out[2 * AIOT_S
 
 uint32_t aiot_count_bits(uint32_t bits);
 
-/* Readers of a member's value; a value of another form fails the whole text. */
+/* Readers of a member's value; a value in another format fails the whole text. */
 
 /* "sha256:" and 64 hex digits. */
 void aiot_read_digest(aiot_json *json, uint8_t out[AIOT_SHA256_BYTES]);
@@ -28,19 +28,19 @@ void aiot_read_sum(aiot_json *json);
 /* The name of a kind. */
 void aiot_read_kind(aiot_json *json, aiot_kind *kind);
 
-/* Just this text, of at most 23 characters. */
+/* Exactly this text, of at most 23 characters. */
 void aiot_expect_string(aiot_json *json, const char *expected);
 
-/* The digits of an id as they stand in the text: one with an escape in it is no digest, and so of no key. */
+/* The raw digits of an id: with an escape in it, it is not a digest, and so not a key's. */
 const char *aiot_read_keyid(aiot_json *json, size_t *bytes);
 
-/* 1 to 64 of A-Z a-z 0-9 . _ -, beginning and ending with a letter or digit. */
+/* 1 to 64 of A-Z a-z 0-9 . _ -, starting and ending with a letter or digit. */
 void aiot_read_name(aiot_json *json, char *out, size_t room);
 
 /* An integer of at least `least`. */
 int64_t aiot_read_integer(aiot_json *json, int64_t least);
 
-/* A string whose text does not matter. */
+/* A string whose content does not matter. */
 void aiot_skip_string(aiot_json *json);
 
 /* An object whose members do not matter. */

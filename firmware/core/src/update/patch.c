@@ -1,13 +1,15 @@
-/* A slot that is made of the active one by a patch: what of it is other than a download. */
+#include "patch.h"
+
 #include <string.h>
 
 #include "aiot/delta.h"
-#include "machine.h"
+#include "document.h"
+#include "transfer.h"
 
 /* In the line's memory, which is free once the manifest was read. */
 typedef struct {
   aiot_delta delta;
-  /* Bytes of the patch that came; of them, where those lie that were not decoded yet. */
+  /* Received bytes of the patch, and the position of those not decoded yet. */
   uint32_t got;
   uint32_t input_at;
   uint32_t input_bytes;
@@ -38,7 +40,7 @@ void aiot_choose_delta(aiot_update *u) {
   const aiot_content *base = active(u);
   u->by_delta = false;
   if (!desired->has_delta) return;
-  /* What was begun as a whole goes on so. */
+  /* A download started as a whole continues as a whole. */
   if (r->download.slot == u->slot && memcmp(r->download.digest, u->manifest.digest, AIOT_SHA256_BYTES) == 0) return;
   tell(u, AIOT_OK, NULL);
   if (base == NULL || memcmp(base->digest, desired->delta_base, AIOT_SHA256_BYTES) != 0) {
@@ -86,7 +88,7 @@ aiot_pace aiot_fall_back(aiot_update *u, aiot_code code, const char *why) {
   return MORE;
 }
 
-/* Decodes what was read, until a sector is full. What the slot holds from before a power cut is made again and not written. */
+/* Decodes input until a sector is full. Content from before a power cut is decoded again but not written. */
 static aiot_pace decode(aiot_update *u, patching *p) {
   aiot_store *store = u->setup.store;
   aiot_delta *d = &p->delta;
@@ -102,7 +104,7 @@ static aiot_pace decode(aiot_update *u, patching *p) {
   if (state == AIOT_DELTA_BROKEN) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch has not its form");
   if (!skips) u->waiting += d->made - before;
   if (u->waiting == sector && !aiot_flush(u)) return aiot_die(u);
-  /* Full or not: more may be in a match that is being repeated. */
+  /* Full or not: more may be in a match being repeated. */
   if (state == AIOT_DELTA_NEEDS) p->input_at = p->input_bytes = 0;
   aiot_tell_progress(u);
   return MORE;
@@ -125,7 +127,7 @@ aiot_pace aiot_patch_step(aiot_update *u) {
   const uint32_t missing = (uint32_t)u->desired.delta_bytes - p->got;
   uint8_t beyond;
   if (p->input_bytes > 0 || p->delta.repeats > 0) return decode(u, p);
-  /* When all is there one byte more is asked for, to see that it ends. */
+  /* When everything has arrived, one more byte is requested, to verify the end. */
   const size_t room = missing < sizeof p->input ? missing : sizeof p->input;
   const int32_t got = missing == 0 ? http->read(http->context, &beyond, 1) : http->read(http->context, p->input, room);
   const bool silent = got == 0 && now(u) - u->since_ms >= AIOT_SILENCE_MS;

@@ -21,7 +21,7 @@ static void write_text(aiot_writer *w, const char *key, const char *value) {
   aiot_write_text(w, value);
 }
 
-/* The member's object begins; false where it is null, which is written. */
+/* Starts the member's object; false if it is null, which is written. */
 static bool begin_object(aiot_writer *w, bool present) {
   if (present) aiot_write_object(w);
   else aiot_write_null(w);

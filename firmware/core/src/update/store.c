@@ -6,7 +6,7 @@
 
 static uint32_t sector_bytes(const aiot_store *store) { return store->records.flash->sector_bytes; }
 
-/* Reads a sector's record; `counter` and true where there is a valid one. `worked` false = the flash failed. */
+/* Reads a sector's record; sets `counter` and returns true if it is valid. `worked` false = the flash failed. */
 static bool read_sector(aiot_store *store, int sector, aiot_record *record, uint32_t *counter, bool *worked) {
   const uint32_t length = aiot_sector_read(&store->records, sector, store->scratch, sector_bytes(store), counter, worked);
   return length > 0 && aiot_record_read(record, store->scratch + AIOT_SECTOR_HEADER, length);
@@ -37,7 +37,7 @@ bool aiot_store_open(aiot_store *store, const aiot_part *records, const aiot_par
     store->sector = 1;
     store->counter = counter;
   }
-  /* The first one's counter is looked at before its record takes the place of the other's. */
+  /* The first one's counter is read before its record replaces the other's. */
   uint32_t first = 0;
   aiot_record other;
   if (worked && read_sector(store, 0, &other, &first, &worked) && (store->sector < 0 || first > store->counter)) {

@@ -1,19 +1,18 @@
-/* From a staged slot to its end: committed, or rolled back. */
-#include "machine.h"
+#include "trial.h"
 
 enum {
-  /* A trial that restarts ended this often is given up: the version may be what brings the device down. */
+  /* A restarting trial that ended this often is given up: the version may be crashing the device. */
   TRIALS = 3,
   HEARTBEAT_MS = 60000
 };
 
 static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
 
-/* Counted before it runs, so that a device which dies of its trial knows when it boots again. */
+/* Counted before it runs, so that a device that crashes during its trial knows about it at the next boot. */
 static aiot_pace begin(aiot_update *u) {
   const aiot_trial *trial = u->setup.trial;
   aiot_record *r = &u->setup.store->record;
-  /* Firmware that was restarted into: counted by the one that did it, and tried now. */
+  /* Firmware that was restarted into: counted before the restart, and tried now. */
   const bool entered = trial->running != NULL && trial->running(trial->context) == u->slot && r->trial.tries > 0;
   if (!entered) {
     if (r->trial.tries >= TRIALS) {
@@ -32,7 +31,7 @@ static aiot_pace begin(aiot_update *u) {
   return MORE;
 }
 
-/* Golden vectors are a model's; at least one, and all of them. */
+/* Golden vectors belong to a model; at least one, and all must pass. */
 static bool golden_is_good(aiot_update *u, uint32_t vectors, uint32_t passed) {
   u->has_golden = true;
   u->golden_vectors = vectors;
@@ -50,7 +49,7 @@ static aiot_pace go_on(aiot_update *u) {
   if (state == AIOT_TRIAL_RUNS) return LATER;
   if (state == AIOT_TRIAL_WORKS) return MORE;
   if (state == AIOT_TRIAL_FAILED) {
-    if (u->error.code[0] == 0) aiot_error_set(&u->error, AIOT_UPDATE_TRIAL, "it failed its trial");
+    if (u->error.code[0] == 0) aiot_error_set(&u->error, AIOT_UPDATE_TRIAL, "the version failed its trial");
     return aiot_refuse(u);
   }
   if (u->setup.kind == AIOT_KIND_MODEL && !golden_is_good(u, vectors, passed)) return aiot_refuse(u);

@@ -5,7 +5,7 @@
 #include "aiot/manifest.h"
 #include "names.h"
 
-/* The digest of a key that is a string of base64, if it fits; its DER in `spki`. */
+/* The digest of a key given as a base64 string, if it fits; its DER in `spki`. */
 static size_t read_key(aiot_json *json, const aiot_crypto *crypto, uint8_t spki[AIOT_SPKI_BYTES],
                        uint8_t id[AIOT_SHA256_BYTES]) {
   size_t text_bytes = 0;
@@ -20,7 +20,7 @@ static size_t read_key(aiot_json *json, const aiot_crypto *crypto, uint8_t spki[
   return bytes;
 }
 
-/* All keys whose id is their digest; which of them may sign what is said elsewhere. False = there are too many. */
+/* All keys whose id is their digest; their roles are read elsewhere. False = too many. */
 static bool read_keys(aiot_json *json, aiot_trust *trust, const aiot_crypto *crypto) {
   trust->keys = 0;
   aiot_json_enter(json, '{');
@@ -51,7 +51,7 @@ static bool read_keys(aiot_json *json, aiot_trust *trust, const aiot_crypto *cry
   return true;
 }
 
-/* Ids of keys that were read before, as bits. */
+/* Ids of keys read before, as bits. */
 static uint32_t read_ids(aiot_json *json, const aiot_trust *trust) {
   uint32_t found = 0;
   size_t count = 0;
@@ -86,7 +86,7 @@ static void read_role(aiot_json *json, aiot_trust *trust, aiot_role role) {
   if (seen != 3) json->failed = true;
 }
 
-/* `names`: of the roles, each of which there has to be. */
+/* `names`: of the roles, all of which are required. */
 static bool read_roles(aiot_trust *trust, const char *text, size_t bytes, const char *const *names, unsigned count) {
   aiot_json json;
   unsigned seen = 0;
@@ -102,7 +102,7 @@ static bool read_roles(aiot_trust *trust, const char *text, size_t bytes, const 
   return aiot_json_done(&json) && seen == (1u << count) - 1;
 }
 
-/* What a root and a bare trust root have in common; `is_root`: it has times too. AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT. */
+/* The common part of a root and a bare trust root; `is_root`: it has times too. AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT. */
 static aiot_code read_trust(aiot_trust *trust, const void *text, size_t bytes, bool is_root, const aiot_crypto *crypto) {
   static const char *const bare[] = {"release"}, *const apart[] = {"root", "targets", "timestamp"};
   aiot_json json;

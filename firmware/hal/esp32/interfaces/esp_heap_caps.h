@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Memory that bytes can be kept in. */
+/* Byte-addressable memory. */
 #define MALLOC_CAP_8BIT (1u << 2)
 
 size_t heap_caps_get_free_size(uint32_t kind);

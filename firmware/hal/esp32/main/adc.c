@@ -10,7 +10,10 @@
 #include "sdkconfig.h"
 #include "soc/soc_caps.h"
 
-/* A conversion is two bytes on an ESP32 and four on the others. The store holds 50 ms at 20 kHz, which is enough: the sampler's task has the highest priority of this program. */
+/*
+ * A conversion is two bytes on an ESP32 and four on the others. The buffer holds 50 ms at 20 kHz, which is enough: the sampler's task has
+ * the highest priority of this program.
+ */
 #ifdef CONFIG_IDF_TARGET_ESP32
 enum { STORE = 2048 };
 #else
@@ -41,11 +44,11 @@ static struct {
   uint8_t frame[FRAME];
   uint32_t bytes;
   uint32_t at;
-  /* Of the window that is being filled: samples of each channel. */
+  /* Samples of each channel in the window that is being filled. */
   size_t filled[AIOT_ADC_CHANNELS_MAX];
 } self;
 
-/* Within the interrupt. */
+/* Called in the interrupt. */
 static bool on_overflow(adc_continuous_handle_t handle, const adc_continuous_evt_data_t *data, void *context) {
   (void)handle;
   (void)data;
@@ -54,7 +57,7 @@ static bool on_overflow(adc_continuous_handle_t handle, const adc_continuous_evt
   return false;
 }
 
-/* What is burnt into the chip; without it volts are those of an ideal one. */
+/* The chip's calibration from eFuse; without it, volts are those of an ideal converter. */
 static void calibrate(adc_channel_t channel) {
   if (self.calibration != NULL) return;
 #if ADC_CALI_SCHEME_CURVE_FITTING_SUPPORTED
@@ -159,19 +162,19 @@ bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap) {
   return true;
 }
 
-/* Conversions a second over a fifth of one. */
+/* Conversions per second, measured over a fifth of a second. */
 static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
   if (!aiot_esp32_adc_open(pins, 1, hz)) return false;
   uint64_t bytes = 0;
-  /* The first frame starts the clock: before it, the converter starts. */
+  /* The first frame starts the clock: the converter is still starting before it. */
   refill();
   const int64_t start = esp_timer_get_time();
   int64_t now = start;
-  /* The first lost conversion decides: there is nothing more to learn about this rate. */
+  /* The first lost conversion ends the trial of this rate. */
   while (now - start < TRIAL_US && atomic_load(&self.overflows) == 0) {
     if (refill()) bytes += self.bytes;
     now = esp_timer_get_time();
-    /* A converter that says nothing is none at any rate. */
+    /* A converter without output fails at every rate. */
     if (bytes == 0 && now - start >= 2 * WAIT_MS * 1000) break;
   }
   rate->asked_hz = hz;
@@ -182,7 +185,7 @@ static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
 }
 
 bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate) {
-  /* The board's start waits for this: a second at most, and one trial more that was begun in time. */
+  /* The board's start waits for this: at most a second, plus one trial that was started in time. */
   const int64_t until = esp_timer_get_time() + TRIALS_US;
   for (uint32_t hz = SOC_ADC_SAMPLE_FREQ_THRES_HIGH; hz >= SOC_ADC_SAMPLE_FREQ_THRES_LOW && esp_timer_get_time() < until; hz = hz / 4 * 3) {
     rate->overflows = 0;

@@ -7,13 +7,16 @@
 
 #define AIOT_ADC_CHANNELS_MAX 4
 
-/* False where a pin is none of converter 1's, or the driver refuses. */
+/* False if a pin does not belong to converter 1, or the driver fails. */
 bool aiot_esp32_adc_open(const int *pins, size_t channels, uint32_t hz);
-/* `values`: windows of `samples` counts a channel, channel by channel in turn as aiot_summary_of_counts takes them. Waits 250 ms at most. False = not full yet. */
+/*
+ * `values`: windows of `samples` counts per channel, interleaved as for aiot_summary_of_counts. Waits at most 250 ms. False = not full
+ * yet.
+ */
 bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap);
 void aiot_esp32_adc_close(void);
 
-/* Calibrated: V of counts, and V a count around the middle of the range. */
+/* Calibrated: V from counts, and V per count around the middle of the range. */
 double aiot_esp32_adc_volts(double counts);
 double aiot_esp32_adc_slope(void);
 

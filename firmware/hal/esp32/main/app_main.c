@@ -1,6 +1,6 @@
 #include "esp32.h"
 
-/* ESP-IDF begins here; Arduino in arduino.cpp. */
+/* Entry point for ESP-IDF; for Arduino, see arduino.cpp. */
 #ifndef ARDUINO
 void app_main(void);
 

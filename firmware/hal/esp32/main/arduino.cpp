@@ -1,4 +1,4 @@
-/* Arduino begins here; ESP-IDF in app_main.c. All else is the same. */
+/* Entry point for Arduino; for ESP-IDF, see app_main.c. Everything else is shared. */
 #ifdef ARDUINO
 #include <Arduino.h>
 
@@ -6,6 +6,6 @@ extern "C" void aiot_esp32_start(void);
 
 void setup() { aiot_esp32_start(); }
 
-/* The device has tasks of its own. */
+/* The device has its own tasks. */
 void loop() { delay(1000); }
 #endif

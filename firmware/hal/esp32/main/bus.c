@@ -1,4 +1,4 @@
-/* I2C by the driver of ESP-IDF 5, and 1-Wire by hand: its slots are of microseconds, and nothing else may run in them. */
+/* I2C uses the driver of ESP-IDF 5. 1-Wire is bit-banged: its slots last microseconds and must not be interrupted. */
 #include "driver/gpio.h"
 #include "driver/i2c_master.h"
 #include "esp32.h"
@@ -37,7 +37,7 @@ const aiot_i2c *aiot_esp32_i2c_open(int sda, int scl, uint8_t address) {
       .scl_io_num = (gpio_num_t)scl,
       .clk_source = I2C_CLK_SRC_DEFAULT,
       .glitch_ignore_cnt = 7,
-      /* Of some 45 kohm: enough for a board on a desk, not for a cable. */
+      /* About 45 kohm: enough for a board on a desk, not for a cable. */
       .flags.enable_internal_pullup = true,
   };
   const i2c_device_config_t device = {.dev_addr_length = I2C_ADDR_BIT_LEN_7, .device_address = address, .scl_speed_hz = BUS_HZ};

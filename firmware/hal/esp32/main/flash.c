@@ -1,10 +1,10 @@
-/* Partitions of the chip's flash as the core's flashes. */
+/* Partitions of the chip's flash, as the core's flash interface. */
 #include "esp32.h"
 #include "esp_partition.h"
 
 enum { SECTOR = 4096, RECORDS = 2 * SECTOR };
 
-/* A partition, and where it lies in memory once it was mapped. */
+/* A partition, and its address once it is mapped. */
 typedef struct {
   aiot_flash flash;
   const esp_partition_t *partition;
@@ -26,13 +26,13 @@ static bool part_erase(void *context, uint32_t offset) {
   return esp_partition_erase_range(self->partition, offset, SECTOR) == ESP_OK;
 }
 
-/* The driver returns when the chip has done it. */
+/* The driver returns when the chip has finished. */
 static bool part_sync(void *context) {
   (void)context;
   return true;
 }
 
-/* Mapped once and for ever: writing through the driver keeps the cache true. */
+/* Mapped once and permanently: writing through the driver keeps the cache coherent. */
 static const uint8_t *part_map(void *context, uint32_t offset, size_t bytes) {
   part *self = context;
   if (offset > self->flash.bytes || bytes > self->flash.bytes - offset) return NULL;
@@ -53,12 +53,12 @@ static bool find(part *self, esp_partition_type_t type, const char *label) {
   return true;
 }
 
-/* Type 0x40 is the application's own: docs/nvs.md. */
+/* Type 0x40 is the application's own: docs/reference/nvs.md. */
 #define OWN_TYPE ((esp_partition_type_t)0x40)
 
 static part records, slots[4];
 
-/* `first` of the records' sectors, then both slots, of the size of the smaller one. */
+/* `first` of the record sectors, then both slots, of the size of the smaller one. */
 static const aiot_flash *join(aiot_joined *joined, uint32_t first, part *a, part *b) {
   const uint32_t bytes = a->flash.bytes < b->flash.bytes ? a->flash.bytes : b->flash.bytes;
   if (records.partition == NULL && !find(&records, OWN_TYPE, "records")) return NULL;
@@ -74,24 +74,24 @@ const aiot_flash *aiot_esp32_models(void) {
   return join(&joined, 0, &slots[0], &slots[1]);
 }
 
-/* A partition of its own: two sectors of records, then a sector a slot. NULL on boards whose table is older. */
+/* A separate partition: two sectors of records, then one sector per slot. NULL on boards with an older table. */
 const aiot_flash *aiot_esp32_configs(void) {
   static part configs;
   return find(&configs, OWN_TYPE, "config") && configs.flash.bytes >= 4 * SECTOR ? &configs.flash : NULL;
 }
 
-/* Two sectors. NULL on boards whose table is older. */
+/* Two sectors. NULL on boards with an older table. */
 const aiot_flash *aiot_esp32_trust(void) {
   static part trust;
   return find(&trust, OWN_TYPE, "trust") && trust.flash.bytes >= 2 * SECTOR ? &trust.flash : NULL;
 }
 
-/* Behind the models' two sectors, where the partition has four: else programs are updated by cable alone. */
+/* After the models' two sectors, if the partition has four; otherwise programs are updated by cable only. */
 const aiot_flash *aiot_esp32_programs(void) {
   static aiot_joined joined;
   if (!find(&slots[2], ESP_PARTITION_TYPE_APP, "ota_0") || !find(&slots[3], ESP_PARTITION_TYPE_APP, "ota_1")) return NULL;
   const aiot_flash *flash = join(&joined, RECORDS, &slots[2], &slots[3]);
-  /* Nobody reads a program as memory but the chip itself. */
+  /* Programs are mapped by the chip only. */
   if (flash != NULL) joined.flash.map = NULL;
   return flash;
 }

@@ -1,4 +1,4 @@
-/* A board of the guide's kind: its four sensors, its servo, its services (aiot/guide.h). */
+/* A board that uses the guide's protocol: its four sensors, its servo, its services (aiot/guide.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #error "a board of the guide's kind has the guide's sensors: AIOT_SOURCE_GUIDE"
 #endif
 
-/* Seconds, as PubSubClient has it. */
+/* Seconds, as in PubSubClient. */
 enum { STEP_MS = 20, KEEP_ALIVE_S = 15, FIELDS = 4, REGISTRY = 0, MODELS = 1 };
 
 static const char tag[] = "aiot";
@@ -27,7 +27,7 @@ typedef struct {
   aiot_guide_service services[2];
   aiot_guide_board board;
   const aiot_esp32_source *source;
-  /* Of the samples of a reading. */
+  /* Sum of the samples of a reading. */
   aiot_guide_reading sum;
   uint32_t samples;
   uint64_t read_ms;
@@ -45,7 +45,7 @@ static void turn(void *context, bool on) {
   if (AIOT_ACTUATOR) aiot_esp32_servo_turn(on);
 }
 
-/* A name for what went wrong, NULL = nothing. */
+/* A name for the failure, NULL = none. */
 static const char *open_board(program *self, void *memory) {
   static char registry[] = AIOT_GUIDE_REGISTRY, models[] = AIOT_GUIDE_MODELS;
   char *const places[] = {[REGISTRY] = registry, [MODELS] = models};
@@ -74,7 +74,7 @@ static const char *open_board(program *self, void *memory) {
   return code == AIOT_OK ? NULL : aiot_code_name(code);
 }
 
-/* The source's own order of fields. */
+/* The source's order of fields. */
 static void add(program *self, const double values[FIELDS]) {
   for (size_t i = 0; i < FIELDS; i++) {
     const char *name = self->source->field[i];
@@ -104,20 +104,20 @@ static void feed(program *self) {
 void aiot_esp32_guide_run(void *context) {
   static program self;
   (void)context;
-  /* Before Wi-Fi, which leaves no piece of that size. */
+  /* Before Wi-Fi, after which no block of that size is left. */
   void *memory = malloc(AIOT_GUIDE_MEMORY_BYTES);
   const char *problem = NULL;
   if (!aiot_esp32_identity_read_wifi(&self.identity)) problem = "this board knows no Wi-Fi: aiot device provision NAME --port PORT";
   if (problem == NULL) {
-    if (!aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "the radio does not start");
-    else if (!aiot_esp32_clock_prepare(AIOT_GUIDE_BROKER, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server can be asked");
+    if (!aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "the radio cannot be started");
+    else if (!aiot_esp32_clock_prepare(AIOT_GUIDE_BROKER, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server is available");
     problem = open_board(&self, memory);
   }
   if (problem != NULL) aiot_esp32_give_up(problem);
   aiot_esp32_watch();
   self.source = aiot_esp32_source_chosen();
-  if (AIOT_GUIDE_ROLE == AIOT_GUIDE_READS && !aiot_esp32_sampler_start(self.source)) ESP_LOGE(tag, "the sensor's task does not start");
-  if (AIOT_ACTUATOR && !aiot_esp32_servo_start(AIOT_SERVO_PIN, uptime())) ESP_LOGE(tag, "the servo's timer does not start");
+  if (AIOT_GUIDE_ROLE == AIOT_GUIDE_READS && !aiot_esp32_sampler_start(self.source)) ESP_LOGE(tag, "the sensor's task cannot be started");
+  if (AIOT_ACTUATOR && !aiot_esp32_servo_start(AIOT_SERVO_PIN, uptime())) ESP_LOGE(tag, "the servo's timer cannot be started");
   for (;;) {
     esp_task_wdt_reset();
     aiot_esp32_wifi_step(uptime());

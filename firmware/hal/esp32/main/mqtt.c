@@ -1,6 +1,7 @@
 /*
- * MQTT by esp-mqtt, over mTLS but for the guide's boards. Its task calls on_event; what it tells goes through two queues, so that the core's loop alone touches the rest. What was
- * taken at QoS 1 is kept here until the broker has it: esp-mqtt forgets messages that are half a minute old.
+ * MQTT by esp-mqtt, over mTLS except for the guide's boards. Its task calls on_event, which passes everything through two queues, so that
+ * only the core's loop touches the rest. Accepted QoS 1 messages are stored here until the broker has them: esp-mqtt drops messages after
+ * half a minute.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 #include "mqtt_client.h"
 
 /*
- * Of unacknowledged messages there are two copies, here and in esp-mqtt's outbox: HELD bytes of them, or one that is longer. The stack: 5,684 bytes were in
- * use in a handshake, and a fifth of that is to be free. What comes or goes and is longer than BUFFER does so in pieces.
+ * Unacknowledged messages exist twice, here and in esp-mqtt's outbox: HELD bytes of them, or one that is longer. The stack: 5,684 bytes
+ * were used in a handshake, plus a reserve of a fifth. Messages longer than BUFFER are split into pieces.
  */
 enum { PENDING = 24, INBOX = 8, LONGEST_MESSAGE = 4096, HELD = 1024, BUFFER = 1024, AGAIN_MS = 45000, STACK = 6912, LASTED_MS = 60000 };
 
@@ -40,7 +41,7 @@ static struct {
   esp_mqtt_client_handle_t client;
   bool started;
   atomic_uint connection;
-  /* Attempts and connections that ended: told by the client's task, weighed by the loop. */
+  /* Attempts and connections that ended: counted by the client's task, evaluated by the loop. */
   atomic_uint ends;
   unsigned ends_seen;
   bool waiting_to_connect;
@@ -49,9 +50,9 @@ static struct {
   unsigned connections;
   QueueHandle_t inbox;
   QueueHandle_t acknowledgements;
-  /* One that comes in pieces. */
+  /* A message that arrives in pieces. */
   message growing;
-  /* What was given last. */
+  /* The most recently returned message. */
   message given;
   uint32_t numbers;
   pending waiting[PENDING];
@@ -63,7 +64,7 @@ static void forget(message *what) {
   memset(what, 0, sizeof *what);
 }
 
-/* Pieces of one message come in their order. */
+/* Pieces of one message arrive in order. */
 static void on_data(const esp_mqtt_event_t *event) {
   if (event->current_data_offset == 0) {
     forget(&self.growing);
@@ -81,7 +82,7 @@ static void on_data(const esp_mqtt_event_t *event) {
   if (event->data_len > 0) memcpy(self.growing.payload + self.growing.bytes, event->data, (size_t)event->data_len);
   self.growing.bytes += (size_t)event->data_len;
   if (self.growing.bytes < (size_t)event->total_data_len) return;
-  /* `desired` is what was said last: where there is no room, the oldest goes. */
+  /* Only the last `desired` matters: without room, the oldest is dropped. */
   message oldest;
   if (uxQueueSpacesAvailable(self.inbox) == 0 && xQueueReceive(self.inbox, &oldest, 0) == pdTRUE) forget(&oldest);
   if (xQueueSend(self.inbox, &self.growing, 0) == pdTRUE) memset(&self.growing, 0, sizeof self.growing);
@@ -103,13 +104,13 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
 
 static uint64_t now_ms(void) { return aiot_esp32_clock.uptime_ms(NULL); }
 
-/* The client does not reconnect by itself, for it would do so every five seconds, and with it every board that lost the same broker. */
+/* The client's own reconnection is off: it would retry every five seconds, on every board that lost the same broker. */
 static void reconnect(void) {
   const unsigned ends = atomic_load(&self.ends);
   if (ends != self.ends_seen) {
     self.ends_seen = ends;
     self.waiting_to_connect = true;
-    /* One that was accepted and thrown out again is a failure like any other. */
+    /* A connection that was accepted and then closed counts as a failure. */
     if (self.connected_ms != 0 && now_ms() - self.connected_ms >= LASTED_MS) aiot_backoff_lost(&self.backoff, now_ms(), esp_random());
     else aiot_backoff_failed(&self.backoff, now_ms(), esp_random());
     self.connected_ms = 0;
@@ -120,7 +121,7 @@ static void reconnect(void) {
 
 static uint32_t connection(void *context) {
   (void)context;
-  /* The client is started once there is a network: before, each attempt would only fail and wait. */
+  /* The client is started once there is a network: earlier attempts would only fail and delay the next. */
   if (!self.started && aiot_esp32_wifi_joined()) self.started = esp_mqtt_client_start(self.client) == ESP_OK;
   else if (self.started) reconnect();
   const uint32_t current = atomic_load(&self.connection);
@@ -143,7 +144,7 @@ static void settle(pending *what) {
   memset(what, 0, sizeof *what);
 }
 
-/* Hears the broker's answers, and sends again what had none. */
+/* Handles the broker's acknowledgements, and resends messages without one. */
 static void follow(void) {
   int id;
   while (xQueueReceive(self.acknowledgements, &id, 0) == pdTRUE) {
@@ -160,7 +161,7 @@ static void follow(void) {
   }
 }
 
-/* Whether another one may be held. What is not taken waits in the core's queue. */
+/* Whether another one may be stored. Rejected messages wait in the core's queue. */
 static bool has_room(size_t bytes) {
   size_t held = 0;
   for (size_t i = 0; i < PENDING; i++) {
@@ -183,7 +184,7 @@ static uint32_t publish(void *context, const char *topic, const void *payload, s
     if (self.waiting[i].number == 0) free_one = &self.waiting[i];
   }
   if (free_one == NULL || !has_room(bytes)) return 0;
-  /* A payload of none still wants memory: esp-mqtt would take a length of 0 for that of a text. */
+  /* An empty payload still needs a pointer: otherwise esp-mqtt takes a length of 0 as that of a text. */
   *free_one = (pending){.topic = strdup(topic), .payload = malloc(bytes + 1), .bytes = bytes, .retain = retain, .sent_ms = now_ms()};
   if (free_one->topic == NULL || free_one->payload == NULL) {
     settle(free_one);
@@ -213,7 +214,7 @@ static bool receive(void *context, uint32_t wait_ms, const char **topic, const u
   (void)context;
   forget(&self.given);
   follow();
-  /* At least a tick where there was something to wait for: tasks of lower priority live of it. */
+  /* At least one tick if there is something to wait for, so that tasks of lower priority can run. */
   const TickType_t ticks = wait_ms == 0 ? 0 : pdMS_TO_TICKS(wait_ms) + 1;
   if (xQueueReceive(self.inbox, &self.given, ticks) != pdTRUE) return false;
   *topic = self.given.topic;
@@ -243,7 +244,7 @@ static const aiot_mqtt *open_client(void) {
   config.task.stack_size = STACK;
   config.buffer.size = BUFFER;
   self.inbox = xQueueCreate(INBOX, sizeof(message));
-  /* More than can wait, for one that was sent again may be acknowledged twice. */
+  /* More than may be pending, because a resent message may be acknowledged twice. */
   self.acknowledgements = xQueueCreate(2 * PENDING, sizeof(int));
   self.client = esp_mqtt_client_init(&config);
   if (self.inbox == NULL || self.acknowledgements == NULL || self.client == NULL) return NULL;
@@ -255,7 +256,7 @@ static const aiot_mqtt *open_client(void) {
 const aiot_mqtt *aiot_esp32_mqtt_open(const aiot_esp32_identity *identity, const char *will_topic, const void *will, size_t will_bytes) {
   config = (esp_mqtt_client_config_t){
       .broker.address.uri = identity->mqtts,
-      /* The platform's CA and no other; the certificate has to be of the name or address that was asked for. */
+      /* Only the platform's CA is accepted; the certificate must be for the requested name or address. */
       .broker.verification.certificate = identity->ca,
       .credentials.client_id = identity->name,
       .credentials.authentication.certificate = identity->certificate,

@@ -1,4 +1,4 @@
-/* The device on its board: one task runs the core, others sample, download and speak MQTT. */
+/* The device on its board: one task runs the core, others sample, download and handle MQTT. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,18 +28,18 @@ typedef struct {
 } program;
 
 #if AIOT_INFERENCE_TFLM
-extern const aiot_inference aiot_tflm;
+#include "tflm.h"
 #define INFERENCE (&aiot_tflm)
 #else
 #define INFERENCE (&aiot_interpreter)
 #endif
 
-/* All memory of the core, in one piece: taken before Wi-Fi and TLS leave no piece of that size. */
+/* All memory of the core, in one block: allocated before Wi-Fi and TLS, after which no block of that size is left. */
 static void *memory;
 
 static uint64_t uptime(void) { return aiot_esp32_clock.uptime_ms(NULL); }
 
-/* On the serial line, as the host's program prints it; a line of its own, so that `aiot monitor` can follow it. */
+/* On the serial line, in the format of the host's program; on a separate line, so that `aiot board monitor` can follow it. */
 static void on_event(void *context, const char *event, const char *member, const char *json, size_t bytes) {
   (void)context;
   if (member == NULL) ESP_LOGI(tag, "%s %.*s", event, (int)bytes, json);
@@ -47,11 +47,11 @@ static void on_event(void *context, const char *event, const char *member, const
   if (AIOT_ACTUATOR && strcmp(event, "inference") == 0) aiot_esp32_servo_answer(json, bytes, uptime());
 }
 
-/* Free heap, and how much of it is in one piece: what a handshake fails for is the second. */
+/* Free heap, and its largest block, which must be large enough for a handshake. */
 static void log_heap(const char *when) {
   aiot_heap heap;
   aiot_esp32_heap(NULL, &heap);
-  ESP_LOGI(tag, "heap %s: %lu bytes free, %lu in one piece", when, (unsigned long)heap.free, (unsigned long)heap.largest);
+  ESP_LOGI(tag, "heap %s: %lu bytes free, largest block %lu", when, (unsigned long)heap.free, (unsigned long)heap.largest);
 }
 
 static void reboot(void *context) {
@@ -65,10 +65,10 @@ static void configure(void *context, const aiot_config *config) {
   if (AIOT_ACTUATOR) aiot_esp32_servo_rule(&config->rule, uptime());
 }
 
-/* What a board that was made later than a release may not take, before it has a record of its own. */
+/* Releases that a newly provisioned board must not accept, before it has a record of its own. */
 static bool begin_record(const aiot_flash *flash, program *self) {
   if (flash == NULL) return true;
-  /* Room of the device, which is opened afterwards. */
+  /* Memory of the device, which is opened afterwards. */
   aiot_store *store = &self->device.store[AIOT_KIND_MODEL];
   if (!aiot_store_open_flash(store, flash, &aiot_crypto_mbedtls, memory)) return false;
   if (store->sector >= 0) return true;
@@ -85,14 +85,14 @@ static const aiot_mqtt *open_mqtt(program *self) {
   return aiot_esp32_mqtt_open(&self->identity, topic, will, bytes);
 }
 
-/* A name for what went wrong, NULL = nothing. */
+/* A name for the failure, NULL = none. */
 static const char *open_device(program *self) {
   const aiot_flash *models = aiot_esp32_models(), *programs = aiot_esp32_programs(), *configs = aiot_esp32_configs();
   const aiot_flash *trust = aiot_esp32_trust();
   if (models == NULL) return "the partition table has no model_0, model_1 and records";
-  if (programs == NULL) ESP_LOGW(tag, "no ota_0, ota_1 and four sectors of records: programs are updated by cable alone");
-  if (configs == NULL) ESP_LOGW(tag, "no partition config of four sectors: it is not configured over the air");
-  if (trust == NULL) ESP_LOGW(tag, "no partition trust of two sectors: which keys count is asked anew after each restart");
+  if (programs == NULL) ESP_LOGW(tag, "no ota_0, ota_1 and four sectors of records: programs can only be updated by cable");
+  if (configs == NULL) ESP_LOGW(tag, "no partition config of four sectors: it cannot be configured over the air");
+  if (trust == NULL) ESP_LOGW(tag, "no partition trust of two sectors: keys are fetched again after each restart");
   if (memory == NULL) return "the memory is too small";
   if (!begin_record(models, self)) return "the flash cannot be read";
   const aiot_device_setup setup = {
@@ -129,19 +129,19 @@ static const char *open_device(program *self) {
   return code == AIOT_OK ? NULL : aiot_code_name(code);
 }
 
-/* What the converter can do, measured before the source has it. */
+/* The converter's highest rate, measured before the source opens it. */
 static void tell_fastest(program *self) {
   aiot_esp32_rate rate;
   char text[96];
   if (AIOT_SOURCE != AIOT_SOURCE_GUIDE && AIOT_SOURCE != AIOT_SOURCE_ACS712) return;
-  /* The converter is the one it was before the board slept, and the time awake is short. */
+  /* The converter is the same as before the board slept, and the time awake is short. */
   if (esp_reset_reason() == ESP_RST_DEEPSLEEP) return;
-  if (!aiot_esp32_adc_fastest(adc_pins, &rate)) snprintf(text, sizeof text, "the converter gives nothing");
-  else snprintf(text, sizeof text, "the converter gives %.0f conversions a second at most, asked for %u", rate.hz, (unsigned)rate.asked_hz);
+  if (!aiot_esp32_adc_fastest(adc_pins, &rate)) snprintf(text, sizeof text, "the converter provides no data");
+  else snprintf(text, sizeof text, "the converter provides at most %.0f conversions per second, requested %u", rate.hz, (unsigned)rate.asked_hz);
   aiot_device_log(&self->device, "info", text, AIOT_OK);
 }
 
-/* In the log on the serial line, and in the one that the platform gets. */
+/* In the log on the serial line, and in the one sent to the platform. */
 static void tell_crash(program *self) {
   char text[128];
   if (!aiot_esp32_dump_read(text, sizeof text)) return;
@@ -173,10 +173,10 @@ static void feed(program *self) {
   const uint32_t lost = aiot_esp32_sampler_lost();
   if (lost == self->told_lost) return;
   self->told_lost = lost;
-  aiot_device_log(&self->device, "warn", "samples were lost: more came than could be taken", AIOT_OK);
+  aiot_device_log(&self->device, "warn", "samples were lost: they arrived faster than they could be processed", AIOT_OK);
 }
 
-/* What `aiot flash --model` looks at. */
+/* The values that `aiot flash --model` reads. */
 static void keep(program *self) {
   const aiot_record *record = &self->device.store[AIOT_KIND_MODEL].record;
   if (record->sequence == self->kept_sequence && record->active == self->kept_slot) return;
@@ -208,21 +208,21 @@ static void run(void *context) {
   const char *problem = NULL;
   if (!aiot_esp32_identity_read(&self.identity, &aiot_crypto_mbedtls)) problem = "this board was not provisioned: aiot device provision NAME --port PORT";
   if (problem == NULL) {
-    if (!aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "no Wi-Fi: none was provisioned, or the radio does not start");
-    else if (!aiot_esp32_clock_prepare(self.identity.mqtts, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server can be asked");
+    if (!aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "no Wi-Fi: no network was provisioned, or the radio cannot be started");
+    else if (!aiot_esp32_clock_prepare(self.identity.mqtts, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server is available");
     self.kept_slot = AIOT_NO_SLOT;
     problem = open_device(&self);
   }
-  /* A program on trial that cannot work here must not be kept: the restart leads back. */
+  /* A program on trial that cannot work here must not be confirmed: the restart rolls back. */
   if (problem != NULL) aiot_esp32_give_up(problem);
   log_heap("with the device");
   aiot_esp32_watch();
   tell_crash(&self);
   tell_fastest(&self);
   self.source = aiot_esp32_source_chosen();
-  if (!aiot_esp32_sampler_start(self.source)) aiot_device_log(&self.device, "error", "the sensor's task does not start", AIOT_OK);
+  if (!aiot_esp32_sampler_start(self.source)) aiot_device_log(&self.device, "error", "the sensor's task cannot be started", AIOT_OK);
   log_heap("with the sensor");
-  if (AIOT_ACTUATOR && !aiot_esp32_servo_start(AIOT_SERVO_PIN, uptime())) aiot_device_log(&self.device, "error", "the servo's timer does not start", AIOT_OK);
+  if (AIOT_ACTUATOR && !aiot_esp32_servo_start(AIOT_SERVO_PIN, uptime())) aiot_device_log(&self.device, "error", "the servo's timer cannot be started", AIOT_OK);
   for (;;) {
     esp_task_wdt_reset();
     aiot_esp32_wifi_step(uptime());

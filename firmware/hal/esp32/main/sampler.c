@@ -1,4 +1,4 @@
-/* The chosen source in a task of its own, so that neither a handshake nor an inference makes it late. */
+/* The selected source in a separate task, so that neither a handshake nor an inference delays it. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -8,7 +8,10 @@
 #include "freertos/task.h"
 #include "settings.h"
 
-/* Rows for more than a second of an IMU, and for three of what is slower. The stack: 5,324 bytes were in use at a converter, and a fifth of that is to be free. */
+/*
+ * Rows for more than a second of an IMU, and for three of slower sensors. The stack: 5,324 bytes were used with a converter, plus a
+ * reserve of a fifth.
+ */
 enum { FIELDS = AIOT_SOURCE_FIELDS, ROOM = AIOT_SOURCE_FAST ? 32 : 1, DEPTH = AIOT_SOURCE_FAST ? 128 : 32, STACK = 6400, AGAIN_MS = 5000 };
 
 typedef struct {
@@ -55,7 +58,7 @@ static void sample(void *context) {
 }
 
 bool aiot_esp32_sampler_start(const aiot_esp32_source *source) {
-  /* Where the program begins, so that no fragmented heap can refuse it. */
+  /* Allocated at the program's start, before the heap is fragmented. */
   static uint8_t room[DEPTH * sizeof(row)];
   static StaticQueue_t queue;
   if (source->fields > FIELDS) return false;

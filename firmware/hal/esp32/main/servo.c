@@ -9,7 +9,7 @@ enum { HZ = 50, BITS = 14 };
 static aiot_rule rule;
 static aiot_servo servo;
 static bool started;
-/* The rule of the configuration, which may come before the servo is started. */
+/* The configuration's rule, which may be set before the servo is started. */
 static aiot_rule_spec spec;
 static bool ruled;
 
@@ -19,14 +19,14 @@ static void write_pulse(void) {
 }
 
 bool aiot_esp32_servo_start(int pin, uint64_t now_ms) {
-  /* 14 bits: the ESP32-C3's timers have no more. */
+  /* 14 bits: the maximum of the ESP32-C3's timers. */
   const ledc_timer_config_t timer = {
       .speed_mode = LEDC_LOW_SPEED_MODE, .duty_resolution = LEDC_TIMER_14_BIT, .timer_num = LEDC_TIMER_0, .freq_hz = HZ, .clk_cfg = LEDC_AUTO_CLK};
   const ledc_channel_config_t channel = {
       .gpio_num = pin, .speed_mode = LEDC_LOW_SPEED_MODE, .channel = LEDC_CHANNEL_0, .timer_sel = LEDC_TIMER_0, .duty = aiot_servo_duty(0, BITS, HZ)};
   if (!ruled) spec = aiot_rule_default();
   aiot_rule_init(&rule, &spec, now_ms);
-  /* No sweep at the start: it stands where the rule's fail-safe position is. */
+  /* No sweep at the start: it begins at the rule's fail-safe position. */
   aiot_servo_init(&servo, 0, now_ms);
   started = ledc_timer_config(&timer) == ESP_OK && ledc_channel_config(&channel) == ESP_OK;
   return started;
@@ -40,7 +40,7 @@ void aiot_esp32_servo_rule(const aiot_rule_spec *set, uint64_t now_ms) {
   spec = *set;
   ruled = true;
   if (!started) return;
-  /* It stays where it is, until the new rule has something to say. */
+  /* It keeps its position until the new rule decides. */
   const bool on = rule.on;
   aiot_rule_init(&rule, &spec, now_ms);
   rule.on = on;

@@ -1,8 +1,8 @@
-/* What a board is set to. `aiot_config.h` of the project, where there is one, says what differs from this. */
+/* A board's default settings. The project's `aiot_config.h`, if there is one, overrides them. */
 #ifndef AIOT_ESP32_SETTINGS_H
 #define AIOT_ESP32_SETTINGS_H
 
-/* ESP-IDF defines the chip here alone: a file that includes nothing else of it would not know which one it is built for. */
+/* ESP-IDF defines the chip only here: a file without another of its includes would not know the target chip. */
 #include "sdkconfig.h"
 
 #if defined(__has_include)
@@ -18,7 +18,10 @@
 #define AIOT_FIRMWARE_VERSION "0.0.0"
 #endif
 
-/* Which sensor: AIOT_SOURCE_GUIDE (current, temperature, vibration, sound at the converter), _MPU6050, _LSM6DS3TRC, _DS18B20, _ACS712, _INMP441. */
+/*
+ * The sensor: AIOT_SOURCE_GUIDE (current, temperature, vibration, sound at the converter), _MPU6050, _LSM6DS3TRC, _DS18B20, _ACS712,
+ * _INMP441.
+ */
 #define AIOT_SOURCE_GUIDE 1
 #define AIOT_SOURCE_MPU6050 2
 #define AIOT_SOURCE_LSM6DS3TRC 3
@@ -32,7 +35,7 @@
 #define AIOT_STREAM "motor"
 #endif
 
-/* Fields that the sensor gives: rows of its queue have no more. */
+/* The sensor's fields: rows of its queue have no more. */
 #if AIOT_SOURCE == AIOT_SOURCE_MPU6050 || AIOT_SOURCE == AIOT_SOURCE_LSM6DS3TRC
 #define AIOT_SOURCE_FIELDS (AIOT_IMU_RANGE_DPS == 0 ? 3 : 6)
 #elif AIOT_SOURCE == AIOT_SOURCE_INMP441
@@ -42,13 +45,13 @@
 #else
 #define AIOT_SOURCE_FIELDS 4
 #endif
-/* A second of samples may be some hundred values at an IMU, and some forty at the others. */
+/* A second of samples may be several hundred values with an IMU, and about forty with the others. */
 #define AIOT_SOURCE_FAST (AIOT_SOURCE == AIOT_SOURCE_MPU6050 || AIOT_SOURCE == AIOT_SOURCE_LSM6DS3TRC)
 
 /*
- * Memory of the device, all of it taken before anything else: queue, messages, and the model with its windows. Telemetry of a second (26 bytes a value at
- * most) should fit into the queue: for all six fields of an IMU at 104 Hz, 20 KiB. docs/firmware.md#memory has what each chip can spare, and a test
- * that a project's own sizes are held to.
+ * Memory of the device, all allocated before anything else: queue, messages, and the model with its windows. Telemetry of a second (at
+ * most 26 bytes per value) should fit into the queue: for all six fields of an IMU at 104 Hz, 20 KiB. docs/reference/firmware-memory.md
+ * lists each chip's spare memory, and a test checks a project's own sizes against it.
  */
 #ifdef CONFIG_IDF_TARGET_ESP32S3
 #define AIOT_CHIP_MEMORY_BYTES (80u * 1024u)
@@ -62,7 +65,7 @@
 #else
 #define AIOT_CHIP_MEMORY_KIB 47u
 #endif
-/* An IMU's telemetry is longer; a microphone's buffers are, and a clamp's messages of one field. */
+/* An IMU's telemetry is longer, and so are a microphone's buffers and the messages of a single-field clamp. */
 #define AIOT_CHIP_MEMORY_LESS (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : AIOT_SOURCE == AIOT_SOURCE_ACS712 ? 2u : 0u)
 #define AIOT_CHIP_MEMORY_BYTES ((AIOT_CHIP_MEMORY_KIB + (AIOT_SOURCE_FAST ? 4u : 0u) - AIOT_CHIP_MEMORY_LESS) * 1024u)
 #define AIOT_CHIP_QUEUE_BYTES ((AIOT_SOURCE_FAST ? 8u : 4u) * 1024u)
@@ -86,7 +89,7 @@
 #define AIOT_BATCH_VALUES AIOT_CHIP_BATCH_VALUES
 #endif
 
-/* Pins of the guide's board: converter 1 alone, for converter 2 is the radio's. docs/hardware.md has the circuit. */
+/* Pins of the guide's board, on converter 1 only, because the radio uses converter 2. See docs/reference/hardware.md for the circuit. */
 #if defined(CONFIG_IDF_TARGET_ESP32)
 #define AIOT_DEFAULT_PINS 36, 39, 34, 35
 #define AIOT_DEFAULT_SERVO 4
@@ -132,7 +135,7 @@
 #define AIOT_I2S_PINS AIOT_DEFAULT_I2S
 #endif
 
-/* Conversions a second, of all channels together, and how long a window is: whole periods of 50 and of 60 Hz. */
+/* Conversions per second, of all channels together, and the window's length: whole periods of 50 and of 60 Hz. */
 #ifndef AIOT_ADC_HZ
 #define AIOT_ADC_HZ AIOT_DEFAULT_ADC_HZ
 #endif
@@ -171,8 +174,8 @@
 #endif
 
 /*
- * 1 = a board of the guide's kind, which speaks its topics to its services at AIOT_GUIDE_HOST instead of protocol v1: docs/firmware.md. AIOT_GUIDE_CA is
- * the PEM of their certificate.
+ * 1 = a board that uses the guide's topics and its services at AIOT_GUIDE_HOST instead of protocol v1: docs/how-to/guide-boards.md.
+ * AIOT_GUIDE_CA is the PEM of their certificate.
  */
 #ifndef AIOT_COMPAT_GUIDE
 #define AIOT_COMPAT_GUIDE 0
@@ -196,16 +199,16 @@
 #ifndef AIOT_GUIDE_ROLE
 #define AIOT_GUIDE_ROLE AIOT_GUIDE_READS
 #endif
-/* A reading is the mean of what the sensors gave in so long. */
+/* A reading is the mean of the sensors' values over this time. */
 #ifndef AIOT_GUIDE_READING_MS
 #define AIOT_GUIDE_READING_MS 1000u
 #endif
-/* For two models, each with what it takes to run. */
+/* For two models, each with its working memory. */
 #ifndef AIOT_GUIDE_MEMORY_BYTES
 #define AIOT_GUIDE_MEMORY_BYTES (48u * 1024u)
 #endif
 
-/* Deep sleep: awake for the first, asleep for the second; 0 = never asleep. Never while an update is under way or on trial. */
+/* Deep sleep: time awake, and time asleep; 0 = never asleep. Never during an update or a trial. */
 #ifndef AIOT_AWAKE_MS
 #define AIOT_AWAKE_MS 30000u
 #endif
@@ -213,15 +216,15 @@
 #define AIOT_SLEEP_MS 0u
 #endif
 
-/* Asked for the time after the server that DHCP names and the platform's host; "" = only those. */
+/* Time server used after DHCP's and the platform's host; "" = only those. */
 #ifndef AIOT_TIME_SERVER
 #define AIOT_TIME_SERVER "pool.ntp.org"
 #endif
-/* The core dump of a crash is kept until the board has worked for so long; until then a further crash writes none. */
+/* The core dump of a crash is kept until the board has worked for this time; until then a further crash writes none. */
 #ifndef AIOT_CRASH_KEPT_MS
 #define AIOT_CRASH_KEPT_MS (AIOT_SLEEP_MS > 0 ? AIOT_AWAKE_MS / 2 : 3600000u)
 #endif
-/* The core's loop has to come by this often. */
+/* Watchdog interval of the core's loop. */
 #ifndef AIOT_WATCHDOG_MS
 #define AIOT_WATCHDOG_MS 30000u
 #endif

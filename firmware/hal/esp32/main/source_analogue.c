@@ -1,4 +1,4 @@
-/* The guide's sensors at the converter, and an ACS712 in the place of the current clamp. */
+/* The guide's sensors at the converter, and an ACS712 as an alternative to the current clamp. */
 #include "adc.h"
 #include "settings.h"
 
@@ -11,7 +11,7 @@ static const char *const guide_fields[] = {"temperature", "vibration", "sound", 
 static const char *const current_field[] = {"current"};
 static aiot_channel channel[FIELDS];
 
-/* The calibration's volts in the place of an ideal converter's. */
+/* Replaces an ideal converter's volts with the calibrated ones. */
 static void set_channels(size_t channels) {
   const aiot_converter converter = {12, 3.3};
   if (channels == 1) {
@@ -35,12 +35,12 @@ static aiot_sensor_code open_guide(void) { return open_pins(pins, FIELDS); }
 static aiot_sensor_code open_current(void) { return open_pins(pins + 3, 1); }
 
 static int read_channels(double *values, size_t room, bool *gap, size_t channels) {
-  /* One channel has the samples of four: a window is as long either way. */
+  /* One channel has the samples of four: the window's duration is the same. */
   const size_t samples = SAMPLES(channels);
   if (room == 0 || !aiot_esp32_adc_window(window, samples, gap)) return 0;
   for (size_t i = 0; i < channels; i++) {
     aiot_summary counts = aiot_summary_of_counts(window, samples, channels, i);
-    /* A mean is one place of the curve; what swings goes by its slope. */
+    /* A mean is one point of the calibration curve; an AC value uses its slope. */
     if (channel[i].quantity == AIOT_MEAN) counts.mean = aiot_esp32_adc_volts(counts.mean) / channel[i].volts_per_count;
     values[i] = aiot_channel_value(&channel[i], &counts);
   }

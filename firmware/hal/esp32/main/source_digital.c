@@ -21,7 +21,7 @@ static aiot_sensor_code open_imu(void) {
 }
 
 static int read_imu(double *values, size_t room, bool *gap) {
-  /* A tenth of a second: some samples a transaction, and the FIFO a long way from full. */
+  /* A tenth of a second: several samples per transaction, with the FIFO far from full. */
   vTaskDelay(pdMS_TO_TICKS(100));
   aiot_imu_reading reading;
   const aiot_sensor_code code = aiot_imu_read(&imu, values, room, &reading);
@@ -43,7 +43,7 @@ static aiot_sensor_code open_thermometer(void) {
   return aiot_ds18b20_convert(wire) ? AIOT_SENSOR_OK : AIOT_SENSOR_ABSENT;
 }
 
-/* A conversion a second. */
+/* One conversion per second. */
 static int read_thermometer(double *values, size_t room, bool *gap) {
   static unsigned waited;
   vTaskDelay(pdMS_TO_TICKS(200));
@@ -69,12 +69,12 @@ static aiot_sensor_code open_microphone(void) {
   const i2s_chan_config_t channel = I2S_CHANNEL_DEFAULT_CONFIG(I2S_NUM_AUTO, I2S_ROLE_MASTER);
   const i2s_std_config_t config = {
       .clk_cfg = I2S_STD_CLK_DEFAULT_CONFIG(AIOT_SOUND_HZ),
-      /* 24 bits in a slot of 32; L/R at ground: the left one. */
+      /* 24 bits in a slot of 32; L/R at ground: the left channel. */
       .slot_cfg = I2S_STD_PHILIPS_SLOT_DEFAULT_CONFIG(I2S_DATA_BIT_WIDTH_32BIT, I2S_SLOT_MODE_MONO),
       .gpio_cfg = {.mclk = I2S_GPIO_UNUSED, .bclk = (gpio_num_t)pins[0], .ws = (gpio_num_t)pins[1], .dout = I2S_GPIO_UNUSED, .din = (gpio_num_t)pins[2]},
   };
   if (microphone == NULL && i2s_new_channel(&channel, NULL, &microphone) != ESP_OK) return AIOT_SENSOR_FAILED;
-  /* A channel is set up once; one that was silent is only read again. */
+  /* A channel is set up once; after silence it is only read again. */
   if (!listening) listening = i2s_channel_init_std_mode(microphone, &config) == ESP_OK && i2s_channel_enable(microphone) == ESP_OK;
   /* It wakes up in 2^18 clocks, a quarter of a second at 16 kHz. */
   vTaskDelay(pdMS_TO_TICKS(300));

@@ -1,6 +1,6 @@
 /*
- * TensorFlow Lite Micro as a table of aiot/model.h, in the place of the core's own interpreter: built with -DAIOT_TFLM=1, which links the component
- * espressif/esp-tflite-micro. Both give the same integers.
+ * TensorFlow Lite Micro as a table of aiot/model.h, instead of the core's own interpreter. Build with -DAIOT_TFLM=1, which links the
+ * component espressif/esp-tflite-micro. Both give the same integers.
  */
 #include <cstring>
 #include <new>
@@ -10,8 +10,7 @@
 #include "tensorflow/lite/schema/schema_generated.h"
 
 extern "C" {
-#include "aiot/model.h"
-extern const aiot_inference aiot_tflm;
+#include "tflm.h"
 }
 
 #ifndef AIOT_TFLM_ARENA_BYTES
@@ -28,7 +27,7 @@ namespace {
 
 using Resolver = tflite::MicroMutableOpResolver<16>;
 
-/* What `aiot model train` makes, and some more. */
+/* Operators used by `aiot model train`, and a few more. */
 const Resolver *resolver() {
   static Resolver operators;
   static bool added = false;
@@ -46,7 +45,7 @@ aiot_tensor describe(const TfLiteTensor *tensor) {
 }
 
 aiot_code open_model(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out) {
-  /* It believes every offset of the file: so the core's interpreter looks at all of them first, in memory that is forgotten again. */
+  /* TFLM trusts every offset of the file, so the core's interpreter checks them all first, in memory that is then released. */
   aiot_arena scratch = *arena;
   aiot_model *checked = nullptr;
   const aiot_code code = aiot_interpreter.open(tflite, bytes, &scratch, &checked);
@@ -71,7 +70,7 @@ const aiot_tensor *output_of(const aiot_model *model) { return &model->output; }
 
 void invoke(aiot_model *model, const int8_t *input, int8_t *output) {
   std::memcpy(model->interpreter->input(0)->data.int8, input, model->input.count);
-  /* What it can refuse it has refused when it was opened. */
+  /* All checks are made when a model is opened. */
   if (model->interpreter->Invoke() != kTfLiteOk) std::memset(output, 0, model->output.count);
   else std::memcpy(output, model->interpreter->output(0)->data.int8, model->output.count);
 }

@@ -1,7 +1,7 @@
 /*
- * Each TLS client of this program asks its server for records of 4 KiB at most (RFC 6066, max_fragment_length): sdkconfig.defaults gives records no more room
- * than that. It also leaves the dates of certificates aside until the clock was set: in 1970 each of them is still to begin. esp-tls has no setting for either, so the linker puts this function in front of mbedTLS's (main/CMakeLists.txt). Arduino's libraries come with room
- * for 16 KiB.
+ * Each TLS client of this program requests records of at most 4 KiB (RFC 6066, max_fragment_length): sdkconfig.defaults gives records no
+ * more room than that. It also ignores the dates of certificates until the clock is set: in 1970 none is valid yet. esp-tls has no setting
+ * for either, so the linker inserts this function before mbedTLS's (main/CMakeLists.txt). Arduino's libraries have room for 16 KiB.
  */
 #ifndef ARDUINO
 #include <mbedtls/ssl.h>
@@ -11,7 +11,7 @@
 int __real_mbedtls_ssl_config_defaults(mbedtls_ssl_config *config, int endpoint, int transport, int preset);
 int __wrap_mbedtls_ssl_config_defaults(mbedtls_ssl_config *config, int endpoint, int transport, int preset);
 
-/* For each certificate of the chain, after mbedTLS has judged it: CONFIG_MBEDTLS_HAVE_TIME_DATE. */
+/* For each certificate of the chain, after mbedTLS has checked it: CONFIG_MBEDTLS_HAVE_TIME_DATE. */
 static int judge_dates(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags) {
   (void)context;
   (void)certificate;

@@ -1,6 +1,6 @@
 /*
- * Firmware on trial. The bootloader's own rollback (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE) is what leads back: a slot that was begun and not marked
- * valid is left at the next restart, whatever led to it.
+ * Firmware on trial. The bootloader's own rollback (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE) restores the previous one: a slot that was
+ * started and not marked valid is abandoned at the next restart, whatever its cause.
  */
 #include <string.h>
 
@@ -27,7 +27,7 @@ static int running(void *context) {
   return partition->subtype == ESP_PARTITION_SUBTYPE_APP_OTA_1 ? 1 : AIOT_NO_SLOT;
 }
 
-/* Chooses the slot and restarts. Returns where the image is none that this chip boots: then the trial has failed. */
+/* Selects the slot and restarts. Returns if the chip cannot boot the image: the trial has then failed. */
 static void restart_into(int slot) {
   const esp_partition_t *partition = slot_partition(slot);
   if (partition != NULL && esp_ota_set_boot_partition(partition) == ESP_OK) esp_restart();
@@ -58,13 +58,13 @@ static aiot_trial_state step(void *context, uint32_t *vectors, uint32_t *passed,
   *passed = 0;
   const int slot = running(context);
   if (slot == device->update[AIOT_KIND_FIRMWARE].slot && self_test(device, slot)) return AIOT_TRIAL_PASSED;
-  aiot_error_set(error, AIOT_UPDATE_TRIAL, "the program's self-test failed, or the chip does not boot it");
+  aiot_error_set(error, AIOT_UPDATE_TRIAL, "the program's self-test failed, or the chip cannot boot it");
   return AIOT_TRIAL_FAILED;
 }
 
 static void abandon(void *context, int slot, int active) {
   if (running(context) != slot) return;
-  /* Without an active slot the one before stands in otadata, and a restart alone leads back to it. */
+  /* Without an active slot, otadata still contains the previous one, and a restart alone returns to it. */
   if (active == AIOT_NO_SLOT) esp_ota_mark_app_invalid_rollback_and_reboot();
   else restart_into(active);
 }
@@ -76,8 +76,8 @@ static void activate(void *context, int slot, const aiot_content *content) {
 }
 
 /*
- * The bootloader has checked what runs in the slot that should, so other bytes there are another program. Where it left a slot by itself it has noted so in
- * otadata; who writes by cable chooses there anew, or erases it.
+ * The bootloader has checked the running slot, so different bytes there are another program. If it abandoned a slot itself, otadata
+ * records that; flashing by cable selects a slot again, or erases otadata.
  */
 static bool by_cable(void *context, int slot) {
   esp_ota_img_states_t state;

@@ -1,4 +1,4 @@
-/* What the core's callers need from a board. hal/host implements it for tests, hal/esp32 will for the chip. */
+/* The board interface for the core's callers. hal/host implements it for tests, hal/esp32 for the chip. */
 #ifndef AIOT_HAL_H
 #define AIOT_HAL_H
 

@@ -1,6 +1,6 @@
 /*
- * The core on a bare ESP32-C3: runs the golden vectors in the interpreter and in emitted C, and tells on the UART how many answers
- * were right. Nothing but the mask ROM is needed.
+ * The core on a bare ESP32-C3: runs the golden vectors in the interpreter and in emitted C, and prints the number of correct predictions
+ * on the UART. It needs only the mask ROM.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -31,7 +31,7 @@ static uint8_t memory[8192];
 static int8_t answer[256];
 static int passed, failed;
 
-/* The ROM leaves them running, for a bootloader to feed (technical reference manual, "Watchdog Timers"). */
+/* The ROM leaves them running for a bootloader to reset (technical reference manual, "Watchdog Timers"). */
 static void stop_watchdogs(void) {
   REGISTER(0x600080A8) = 0x50D83AA1;
   REGISTER(0x60008090) = 0;

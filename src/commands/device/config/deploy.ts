@@ -1,58 +1,21 @@
-import { Args, Flags } from '@oclif/core';
-import { AiotCommand } from '../../../lib/cli/command.js';
-import { shared } from '../../../lib/cli/flags/shared.js';
-import { again } from '../../../lib/cli/invocation.js';
-import { deployedText, deployNotes } from '../../../lib/cli/render/rollout.js';
-import { next } from '../../../lib/cli/render/text.js';
-import { operatorKey } from '../../../lib/provision/operator-key.js';
-import { resolveConfig } from '../../../lib/registry/config/push.js';
-import { contextFor, withClient } from '../../../lib/registry/context.js';
-import { deploy, deployedSchema, rolloutExit } from '../../../lib/registry/rollouts/deploy.js';
-import { releaseOf } from '../../../lib/registry/rollouts/release.js';
+import { Args } from '@oclif/core';
+import { resolveConfig } from '../../../lib/api/config/push.js';
+import { DeployCommand } from '../../../lib/cli/deploy-command.js';
 
-export default class DeviceConfigDeploy extends AiotCommand {
-  static override summary = 'Roll a configuration out to devices over the air, in one wave, and wait for it.';
+export default class DeviceConfigDeploy extends DeployCommand {
+  static override summary = 'Roll out a configuration in one wave and wait for it.';
   static override description =
-    'Each device checks the signatures, works with the new configuration, and goes back by itself where it cannot, or where its broker is not reached with it. A version that is not the newest is signed anew with your key first: that is how to go back. Exits with 3 when some devices did not take it, with 1 when none did.';
+    'Each device verifies the signatures and applies the new configuration. A device rolls back automatically if it cannot apply the configuration or reach its broker. If the version is not the newest, it is first signed again with your key; use this to roll back. Exits with 3 if some devices failed, and with 1 if all did.';
   static override examples = [
-    '<%= config.bin %> <%= command.id %> slow@2 --to all',
-    "<%= config.bin %> <%= command.id %> slow@1 --to 'type=virtual and name=motor-1' --timeout 5m",
+    '<%= config.bin %> <%= command.id %> slow@2 --selector all',
+    "<%= config.bin %> <%= command.id %> slow@1 --selector 'type=virtual and name=motor-1' --timeout 5m",
   ];
   static override args = {
     config: Args.string({ required: true, description: 'NAME@VERSION, NAME@latest, or NAME.' }),
   };
-  static override flags = {
-    to: Flags.string({
-      summary: 'Devices: all, or terms such as type=virtual and name=motor-1.',
-      required: true,
-      env: 'AIOT_TO',
-      helpValue: 'SELECTOR',
-    }),
-    timeout: shared.timeout,
-    context: shared.context,
-  };
-  static override result = deployedSchema;
 
   async run() {
     const input = await this.input(DeviceConfigDeploy);
-    const { args, flags } = input;
-    const { name } = await contextFor(flags.context);
-    const rollout = await withClient(name, async (client) =>
-      deploy({
-        release: await releaseOf(
-          { client, signingKey: () => operatorKey(name), now: Date.now() },
-          'config',
-          await resolveConfig(client, args.config),
-        ),
-        ...{ client, selector: flags.to, deadlineMs: flags.timeout, signal: this.signal },
-        ...deployNotes((line) => this.note(line)),
-      }),
-    );
-    this.print(deployedText(rollout));
-    const at = again(input, 'context');
-    this.print(next(`aiot device list${at}`, `aiot ota status ${rollout.id}${at}`));
-    const code = rolloutExit(rollout);
-    if (code !== 0) this.exitsWith(code);
-    return rollout;
+    return this.deploy(input, 'config', (client) => resolveConfig(client, input.args.config));
   }
 }

@@ -1,25 +1,23 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand } from '../../../lib/cli/command.js';
+import { pushConfig, pushedConfigSchema } from '../../../lib/api/config/push.js';
+import { contextFor } from '../../../lib/api/context.js';
 import { releaseFlags } from '../../../lib/cli/flags/rollouts.js';
 import { shared } from '../../../lib/cli/flags/shared.js';
-import { again } from '../../../lib/cli/invocation.js';
-import { bold } from '../../../lib/cli/render/style.js';
-import { next } from '../../../lib/cli/render/text.js';
+import { PlatformCommand } from '../../../lib/cli/platform-command.js';
+import { bold } from '../../../lib/cli/render/text.js';
 import { configFacts } from '../../../lib/cli/render/versions.js';
 import { operatorKey } from '../../../lib/provision/operator-key.js';
-import { pushConfig, pushedConfigSchema } from '../../../lib/registry/config/push.js';
-import { contextFor, withClient } from '../../../lib/registry/context.js';
 
-export default class DeviceConfigPush extends AiotCommand {
-  static override summary = 'Check a configuration of devices, sign it here, and put it into the registry.';
+export default class DeviceConfigPush extends PlatformCommand {
+  static override summary = 'Check a device configuration, sign it and push it.';
   static override description =
-    'FILE is JSON, such as {"spec":"aiot-config/1","sampleHz":50,"report":{"intervalMs":60000}}; docs/protocol.md#configuration tells what may be in it.';
+    'FILE is JSON, such as {"spec":"aiot-config/1","sampleHz":50,"report":{"intervalMs":60000}}. docs/reference/protocol.md#configuration lists all fields.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> slow.json --name slow',
     '<%= config.bin %> <%= command.id %> pump.json --name pump --types esp32,virtual --json',
   ];
   static override args = {
-    file: Args.string({ required: true, description: 'A document of JSON.' }),
+    file: Args.string({ required: true, description: 'JSON file.' }),
   };
   static override flags = {
     name: Flags.string({ summary: 'Name of the configuration.', required: true, env: 'AIOT_NAME' }),
@@ -34,19 +32,13 @@ export default class DeviceConfigPush extends AiotCommand {
     const context = await contextFor(flags.context);
     const privatePem = await operatorKey(context.name);
     const deviceTypes = flags.types.split(',').map((type) => type.trim());
-    const pushed = await withClient(context.name, (client) =>
-      pushConfig({
-        client,
-        privatePem,
-        deviceTypes,
-        path: args.file,
-        name: flags.name,
-        validMs: flags.expires,
-      }),
+    const asked = { privatePem, deviceTypes, path: args.file, name: flags.name, validMs: flags.expires };
+    return this.ask(
+      input,
+      (client) => pushConfig({ client, ...asked }),
+      (pushed) =>
+        `Pushed ${bold(`${pushed.name}@${pushed.version}`)} to ${context.url}.\n${configFacts(pushed)}`,
+      ({ name, version }) => [`aiot device config deploy ${name}@${version} --selector all`],
     );
-    const what = `${pushed.name}@${pushed.version}`;
-    this.print(`${bold(what)} is pushed to ${context.url}.\n${configFacts(pushed)}`);
-    this.print(next(`aiot device config deploy ${what} --to all${again(input, 'context')}`));
-    return pushed;
   }
 }

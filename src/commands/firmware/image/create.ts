@@ -2,8 +2,7 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
 import { firmwareFlags, revision } from '../../../lib/cli/flags/boards.js';
 import { imageText } from '../../../lib/cli/render/firmware.js';
-import { bold } from '../../../lib/cli/render/style.js';
-import { next } from '../../../lib/cli/render/text.js';
+import { bold, next } from '../../../lib/cli/render/text.js';
 import { shellWord } from '../../../lib/core/text.js';
 import { createImage, imageInfoSchema } from '../../../lib/flash/images/image-info.js';
 import { chipNames, flashSizeBytes, flashSizes } from '../../../lib/formats/esp-image/chips.js';
@@ -12,38 +11,38 @@ const pages = { '8KB': 0x2000, '16KB': 0x4000, '32KB': 0x8000, '64KB': 0x10000 }
 type Page = keyof typeof pages;
 
 export default class FirmwareImageCreate extends AiotCommand {
-  static override summary = 'Make the image that a chip boots from an ELF file.';
+  static override summary = 'Create a bootable chip image from an ELF file.';
   static override description =
-    'Byte for byte what esptool elf2image makes: sections become segments, those that are mapped from flash lie where a page of it wants them, checksum and SHA-256 follow. Flash mode, size and clock are in the bootloader’s header; of an app they are not looked at.';
+    'The result is byte-for-byte identical to that of esptool elf2image: sections become segments, segments mapped from flash are page-aligned, and a checksum and SHA-256 follow. Flash mode, size and frequency are set in the header; only a bootloader’s header is used.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/app.elf --chip esp32c3 --out app.bin',
     '<%= config.bin %> <%= command.id %> bootloader.elf --chip esp32 --flash-mode dio --flash-size 4MB --flash-freq 40m --json',
   ];
   static override args = {
-    elf: Args.string({ required: true, description: 'An ELF file for an ESP32 of any kind.' }),
+    elf: Args.string({ required: true, description: 'ELF file for any ESP32.' }),
   };
   static override flags = {
     ...firmwareFlags,
     chip: Flags.option({ options: chipNames })({
-      summary: 'The chip it was built for.',
+      summary: 'Chip that the ELF file was built for.',
       env: 'AIOT_CHIP',
       required: true,
     }),
     'min-rev': revision({
-      summary: 'Oldest revision of the chip that may run it (any).',
+      summary: 'Oldest chip revision that may run the image (any).',
       env: 'AIOT_MIN_REV',
     }),
     'max-rev': revision({
-      summary: 'Newest revision of the chip that may run it (any).',
+      summary: 'Newest chip revision that may run the image (any).',
       env: 'AIOT_MAX_REV',
     }),
     'page-size': Flags.option({ options: Object.keys(pages) as Page[] })({
-      summary: 'Page of the flash cache, on chips that have a choice (what the application says).',
+      summary: 'Flash cache page size, on chips with a choice (from the application).',
       env: 'AIOT_PAGE_SIZE',
     }),
     hash: Flags.boolean({ summary: 'Append a SHA-256.', env: 'AIOT_HASH', allowNo: true, default: true }),
     'use-segments': Flags.boolean({
-      summary: 'Take the ELF’s program segments instead of its sections.',
+      summary: 'Use the ELF’s program segments instead of its sections.',
       env: 'AIOT_USE_SEGMENTS',
     }),
     'pad-to': Flags.option({ options: flashSizes })({
@@ -51,16 +50,17 @@ export default class FirmwareImageCreate extends AiotCommand {
       env: 'AIOT_PAD_TO',
     }),
     'secure-pad': Flags.option({ options: ['1', '2'] as const })({
-      summary: 'Pad for a signature of secure boot version 1 or 2.',
+      summary: 'Pad for a Secure Boot version 1 or 2 signature.',
       env: 'AIOT_SECURE_PAD',
     }),
     'ram-first': Flags.boolean({
-      summary: 'RAM segments first and alone in the header’s count, for a program that maps the rest itself.',
+      summary:
+        'Put RAM segments first and count only them in the header, for a program that maps the others itself.',
       env: 'AIOT_RAM_FIRST',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'The file to write (beside the ELF, with .bin).',
+      summary: 'File to write (next to the ELF file, with .bin).',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),

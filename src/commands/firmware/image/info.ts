@@ -2,25 +2,24 @@ import { Args } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
 import { flashOffset } from '../../../lib/cli/flags/boards.js';
 import { imageText } from '../../../lib/cli/render/firmware.js';
-import { bold } from '../../../lib/cli/render/style.js';
-import { next } from '../../../lib/cli/render/text.js';
+import { bold, next } from '../../../lib/cli/render/text.js';
 import { shellWord } from '../../../lib/core/text.js';
 import { imageInfo, imageInfoSchema } from '../../../lib/flash/images/image-info.js';
 
 export default class FirmwareImageInfo extends AiotCommand {
-  static override summary = 'Show what a firmware image holds, and check it.';
+  static override summary = 'Show and check a firmware image.';
   static override description =
-    'Chip, flash settings, segments and the application’s own description. Checksum and SHA-256 are computed: a damaged or cut image is refused with the offset and the reason. Reads .bin, Intel HEX and UF2 files; in a merged file, --offset says where the image begins.';
+    'Shows the chip, flash settings, segments and application description. Checksum and SHA-256 are recomputed: a damaged or truncated image is rejected with the offset and the reason. Reads .bin, Intel HEX and UF2 files. For a merged file, --offset sets where the image starts.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin',
     '<%= config.bin %> <%= command.id %> app.bin --json',
     '<%= config.bin %> <%= command.id %> whole-flash.bin --offset 0x10000',
   ];
   static override args = {
-    file: Args.string({ required: true, description: 'An image, or a file that holds one.' }),
+    file: Args.string({ required: true, description: 'Image, or a file that contains one.' }),
   };
   static override flags = {
-    offset: flashOffset({ summary: 'Where in the file the image begins.', env: 'AIOT_OFFSET' }),
+    offset: flashOffset({ summary: 'Offset of the image in the file.', env: 'AIOT_OFFSET' }),
   };
   static override result = imageInfoSchema;
 

@@ -2,44 +2,43 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
 import { flashOffset } from '../../../lib/cli/flags/boards.js';
 import { nvsMadeText } from '../../../lib/cli/render/provisioned.js';
-import { bold } from '../../../lib/cli/render/style.js';
-import { next } from '../../../lib/cli/render/text.js';
+import { bold, next } from '../../../lib/cli/render/text.js';
 import { shellWord } from '../../../lib/core/text.js';
 import { createNvs, nvsMadeSchema } from '../../../lib/flash/images/nvs.js';
 
 export default class FirmwareNvsCreate extends AiotCommand {
-  static override summary = 'Make an NVS partition of a CSV file.';
+  static override summary = 'Create an NVS partition from a CSV file.';
   static override description =
-    'The CSV of ESP-IDF’s generator: key,type,encoding,value with type namespace, data or file. Rows of type file name files beside the CSV. Byte for byte what esp_idf_nvs_partition_gen makes, but that a namespace may be opened again, and a key given twice is refused. The file may hold secrets: only you can read it.';
+    'Uses the CSV format of ESP-IDF’s generator: key,type,encoding,value with type namespace, data or file. Rows of type file name files relative to the CSV. The result is byte-for-byte identical to that of esp_idf_nvs_partition_gen, except that a namespace may be opened again and duplicate keys are rejected. The file may contain secrets, so only you can read it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 0x6000',
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 24K --nvs-version 1 --json',
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 0x6000 --new-keys nvs_keys.bin',
   ];
   static override args = {
-    csv: Args.string({ required: true, description: 'The values: key,type,encoding,value.' }),
-    out: Args.string({ required: true, description: 'The partition to write.' }),
+    csv: Args.string({ required: true, description: 'Values: key,type,encoding,value.' }),
+    out: Args.string({ required: true, description: 'Partition file to write.' }),
   };
   static override flags = {
     size: flashOffset({
-      summary: 'Size of the partition: whole pages of 4 KiB, one of which stays empty.',
+      summary: 'Partition size in whole 4 KiB pages, one of which stays empty.',
       env: 'AIOT_SIZE',
       required: true,
       helpValue: 'SIZE',
     }),
     'nvs-version': Flags.option({ options: ['1', '2'] as const })({
-      summary: 'Format of its pages: with 2, blobs may go over several.',
+      summary: 'Format version of the pages; version 2 allows blobs that span pages.',
       default: '2',
       env: 'AIOT_NVS_VERSION',
     }),
     keys: Flags.string({
-      summary: 'Encrypt with the keys of this nvs_keys partition.',
+      summary: 'Encrypt with the keys in this nvs_keys partition.',
       env: 'AIOT_KEYS',
       helpValue: 'FILE',
       exclusive: ['new-keys'],
     }),
     'new-keys': Flags.string({
-      summary: 'Encrypt with new keys, and write their nvs_keys partition here.',
+      summary: 'Encrypt with new keys, and write their nvs_keys partition to this file.',
       env: 'AIOT_NEW_KEYS',
       helpValue: 'FILE',
     }),

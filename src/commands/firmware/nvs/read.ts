@@ -2,21 +2,21 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
 import { again } from '../../../lib/cli/invocation.js';
 import { nvsText } from '../../../lib/cli/render/provisioned.js';
-import { bold } from '../../../lib/cli/render/style.js';
-import { next } from '../../../lib/cli/render/text.js';
+import { bold, next } from '../../../lib/cli/render/text.js';
+import { hex } from '../../../lib/core/figures.js';
 import { shellWord } from '../../../lib/core/text.js';
 import { nvsReadSchema, readNvsFile } from '../../../lib/flash/images/nvs.js';
 
 export default class FirmwareNvsRead extends AiotCommand {
-  static override summary = 'Show what an NVS partition holds, and check it.';
+  static override summary = 'Show and check an NVS partition.';
   static override description =
-    'As a generator made it or as it was read from a board, of either version. Every CRC, map and chunk is looked at; a damaged one is refused with the offset and the reason. Values that look secret are hidden from people, and are all in --json and in --out.';
+    'Reads partitions of either version, from a generator or from a board. Every CRC, map and chunk is checked: a damaged partition is rejected with the offset and the reason. Values that look secret are masked on the terminal, but not in --json or --out.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> nvs.bin',
     '<%= config.bin %> <%= command.id %> nvs.bin --keys nvs_keys.bin --json',
     '<%= config.bin %> <%= command.id %> nvs.bin --salvage --out nvs.csv',
   ];
-  static override args = { file: Args.string({ required: true, description: 'An NVS partition.' }) };
+  static override args = { file: Args.string({ required: true, description: 'NVS partition file.' }) };
   static override flags = {
     keys: Flags.string({
       summary: 'The nvs_keys partition that it is encrypted with.',
@@ -24,16 +24,16 @@ export default class FirmwareNvsRead extends AiotCommand {
       helpValue: 'FILE',
     }),
     salvage: Flags.boolean({
-      summary: 'Take what can be read of a damaged one, and tell the damage.',
+      summary: 'Read as much as possible of a damaged partition, and list the damage.',
       env: 'AIOT_SALVAGE',
     }),
     'show-secrets': Flags.boolean({
-      summary: 'Print passwords and keys too.',
+      summary: 'Also print passwords and keys.',
       env: 'AIOT_SHOW_SECRETS',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'Write the values into this CSV file, of which create makes the partition again.',
+      summary: 'Write the values to a CSV file that create can read.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
@@ -46,7 +46,7 @@ export default class FirmwareNvsRead extends AiotCommand {
     const { keys, salvage, out } = flags;
     const result = await readNvsFile({ file: args.file, keys, salvage, out });
     this.print(`${bold(result.file)}\n${nvsText(result, flags['show-secrets'])}`);
-    const size = `0x${result.bytes.toString(16)}`;
+    const size = hex(result.bytes);
     if (result.out === null)
       this.print(next(`aiot firmware nvs read ${shellWord(args.file)}${again(input, 'keys')} --out nvs.csv`));
     else this.print(next(`aiot firmware nvs create ${shellWord(result.out)} nvs.bin --size ${size}`));

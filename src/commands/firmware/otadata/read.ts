@@ -1,21 +1,20 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
 import { otadataText } from '../../../lib/cli/render/firmware.js';
-import { bold } from '../../../lib/cli/render/style.js';
-import { next } from '../../../lib/cli/render/text.js';
+import { bold, next } from '../../../lib/cli/render/text.js';
 import { shellWord } from '../../../lib/core/text.js';
 import { otadataSchema, readOtadataFile } from '../../../lib/flash/images/partitions.js';
 
 export default class FirmwareOtadataRead extends AiotCommand {
-  static override summary = 'Show which app slot an otadata partition starts.';
+  static override summary = 'Show which app slot an otadata partition boots.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> otadata.bin',
     '<%= config.bin %> <%= command.id %> otadata.bin --slots 3 --json',
   ];
-  static override args = { file: Args.string({ required: true, description: 'An otadata partition.' }) };
+  static override args = { file: Args.string({ required: true, description: 'otadata partition file.' }) };
   static override flags = {
     slots: Flags.integer({
-      summary: 'Number of app slots that the partition table has.',
+      summary: 'Number of app slots in the partition table.',
       default: 2,
       env: 'AIOT_SLOTS',
       min: 1,

@@ -2,35 +2,35 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
 import { flashOffset } from '../../../lib/cli/flags/boards.js';
 import { partitionsText } from '../../../lib/cli/render/firmware.js';
-import { bold } from '../../../lib/cli/render/style.js';
-import { next } from '../../../lib/cli/render/text.js';
+import { bold, next } from '../../../lib/cli/render/text.js';
+import { hex } from '../../../lib/core/figures.js';
 import { shellWord } from '../../../lib/core/text.js';
 import { createPartitions, partitionsSchema } from '../../../lib/flash/images/partitions.js';
 import { flashSizeBytes, flashSizes } from '../../../lib/formats/esp-image/chips.js';
 
 export default class FirmwarePartitionsCreate extends AiotCommand {
-  static override summary = 'Make a partition table of a CSV file.';
+  static override summary = 'Create a partition table from a CSV file.';
   static override description =
-    'Rows of name,type,subtype,offset,size,flags, as ESP-IDF has them. An empty offset follows on, aligned. Rows that overlap, are misaligned, lie over the table or go past the flash are refused with their line.';
+    'Rows are name,type,subtype,offset,size,flags, as in ESP-IDF. A row with an empty offset follows the previous one, aligned. Rows that overlap, are misaligned, overlap the table or exceed the flash are rejected with their line number.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> partitions.csv partitions.bin',
     '<%= config.bin %> <%= command.id %> partitions.csv partitions.bin --flash-size 4MB --json',
   ];
   static override args = {
-    csv: Args.string({ required: true, description: 'The rows: name,type,subtype,offset,size,flags.' }),
-    out: Args.string({ required: true, description: 'The table to write.' }),
+    csv: Args.string({ required: true, description: 'Rows: name,type,subtype,offset,size,flags.' }),
+    out: Args.string({ required: true, description: 'Partition table file to write.' }),
   };
   static override flags = {
     'flash-size': Flags.option({ options: flashSizes })({
-      summary: 'Size of the flash that it has to fit into.',
+      summary: 'Flash size that the table must fit in.',
       env: 'AIOT_FLASH_SIZE',
     }),
     offset: flashOffset({
-      summary: 'Where in flash the table will be (0x8000).',
+      summary: 'Offset of the table in flash (0x8000).',
       env: 'AIOT_OFFSET',
     }),
     md5: Flags.boolean({
-      summary: 'Close it with the MD5 of its rows.',
+      summary: 'Append the MD5 of the rows.',
       env: 'AIOT_MD5',
       allowNo: true,
       default: true,
@@ -48,7 +48,7 @@ export default class FirmwarePartitionsCreate extends AiotCommand {
       md5: flags.md5,
     });
     this.print(`${bold(result.file)}\n${partitionsText(result)}`);
-    this.print(next(`aiot flash ${shellWord(`${result.file}@0x${result.offset.toString(16)}`)}`));
+    this.print(next(`aiot flash ${shellWord(`${result.file}@${hex(result.offset)}`)}`));
     return result;
   }
 }

@@ -2,34 +2,33 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
 import { flashOffset } from '../../../lib/cli/flags/boards.js';
 import { partitionsText } from '../../../lib/cli/render/firmware.js';
-import { bold } from '../../../lib/cli/render/style.js';
-import { next } from '../../../lib/cli/render/text.js';
+import { bold, next } from '../../../lib/cli/render/text.js';
 import { shellWord } from '../../../lib/core/text.js';
 import { partitionsSchema, readPartitions } from '../../../lib/flash/images/partitions.js';
 import { flashSizeBytes, flashSizes } from '../../../lib/formats/esp-image/chips.js';
 
 export default class FirmwarePartitionsRead extends AiotCommand {
-  static override summary = 'Show a partition table, and check it.';
+  static override summary = 'Show and check a partition table.';
   static override description =
-    'A table as a file, as it was read from a board, or in an image of a whole flash. A damaged one is refused with the offset and the reason; rows that overlap or do not fit are shown and told of.';
+    'Reads a table from a file, or from an image of a whole flash. A damaged table is rejected with the offset and the reason. Rows that overlap or do not fit are shown with a warning.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> partitions.bin',
     '<%= config.bin %> <%= command.id %> flash.bin --offset 0x8000 --flash-size 4MB --json',
     '<%= config.bin %> <%= command.id %> partitions.bin --out partitions.csv',
   ];
-  static override args = { file: Args.string({ required: true, description: 'A partition table.' }) };
+  static override args = { file: Args.string({ required: true, description: 'Partition table file.' }) };
   static override flags = {
     'flash-size': Flags.option({ options: flashSizes })({
-      summary: 'Size of the flash that it has to fit into.',
+      summary: 'Flash size that the table must fit in.',
       env: 'AIOT_FLASH_SIZE',
     }),
     offset: flashOffset({
-      summary: 'Where in flash the table is, and in an image of a whole flash (0x8000).',
+      summary: 'Offset of the table in flash, and in an image of a whole flash (0x8000).',
       env: 'AIOT_OFFSET',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'Write it as CSV.',
+      summary: 'Write the table to this file as CSV.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),

@@ -8,23 +8,28 @@ import { importedRoutesSchema, importRoutes } from '../../../lib/stream/route/no
 import { presetNames } from '../../../lib/stream/route/schema.js';
 
 export default class StreamRouteImport extends AiotCommand {
-  static override summary = 'Make a file of routes of a Node-RED flow, or of a preset.';
+  static override summary = 'Create a routes file from a Node-RED flow or a preset.';
   static override description =
-    'Each way from an input to an output becomes a route; each node that has no place in one is named, with the reason. Exit code 3 when ways were left out.';
+    'Each path from an input to an output becomes a route. Each node that cannot be converted is listed with the reason. Exits with 3 if paths were left out.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> flow.json --out routes.yaml',
     '<%= config.bin %> <%= command.id %> --preset openmqttgateway --from mqtt://192.168.1.5 --to kafka://127.0.0.1/radio --out routes.yaml',
   ];
-  static override args = { flow: Args.string({ description: 'Flow as Node-RED exports it (JSON).' }) };
+  static override args = { flow: Args.string({ description: 'Flow exported from Node-RED (JSON).' }) };
   static override flags = {
     preset: Flags.option({ options: presetNames })({
-      summary: 'Topics that are known.',
+      summary: 'Preset with known topics.',
       env: 'AIOT_PRESET',
       dependsOn: ['from', 'to'],
     }),
     from: Flags.string({ summary: 'With --preset: the source.', env: 'AIOT_FROM', helpValue: 'URL' }),
     to: Flags.string({ summary: 'With --preset: the sink.', env: 'AIOT_TO', helpValue: 'URL' }),
-    out: Flags.string({ char: 'o', summary: 'Write the routes here.', env: 'AIOT_OUT', helpValue: 'FILE' }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'Write the routes to this file.',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
   };
   static override result = importedRoutesSchema;
 

@@ -7,10 +7,9 @@ import { shellWord } from '../../../lib/core/text.js';
 import { listedRoutesSchema, listRoutes } from '../../../lib/stream/route/load.js';
 
 export default class StreamRouteList extends AiotCommand {
-  static override hiddenAliases = ['stream:route'];
-  static override summary = 'Show the routes of a file, and what waits in their spools.';
+  static override summary = 'List the routes in a file and the state of their spools.';
   static override examples = ['<%= config.bin %> <%= command.id %> routes.yaml'];
-  static override args = { file: Args.string({ description: 'YAML.', default: 'routes.yaml' }) };
+  static override args = { file: Args.string({ description: 'YAML file.', default: 'routes.yaml' }) };
   static override flags = { set: setFlag };
   static override result = listedRoutesSchema;
 

@@ -4,23 +4,28 @@ import { brokerFlags, brokerOptions } from '../../../lib/cli/flags/brokers.js';
 import { setFlag, variablesOf } from '../../../lib/cli/flags/shared.js';
 import { watchFlags, watchOptions } from '../../../lib/cli/flags/streams.js';
 import { routesEndText } from '../../../lib/cli/render/streams.js';
-import { dim } from '../../../lib/cli/render/style.js';
+import { dim } from '../../../lib/cli/render/text.js';
 import { plural } from '../../../lib/core/figures.js';
 import { loadRoutes } from '../../../lib/stream/route/load.js';
 import { routesEndSchema } from '../../../lib/stream/route/types.js';
 import { runWatched } from '../../../lib/stream/route/watch.js';
 
 export default class StreamRouteRun extends AiotCommand {
-  static override summary = 'Run the routes of a file, until Ctrl-C or their sources end.';
+  static override summary = 'Run routes until Ctrl-C or until their sources end.';
   static override description =
-    'Messages are acknowledged to their source when every sink has them. docs/streams.md describes the file. A message that a route cannot do its work with ends it, unless the route has onError.';
+    'A message is acknowledged to its source once every sink has it. If a route cannot process a message, the route stops, unless it has onError. For the file’s format, see docs/reference/routes-yaml.md.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> routes.yaml',
     '<%= config.bin %> <%= command.id %> routes.yaml --only to-kafka --set MQTT=192.168.1.5:1883 --status 9100',
   ];
-  static override args = { file: Args.string({ required: true, description: 'YAML.' }) };
+  static override args = { file: Args.string({ required: true, description: 'YAML file.' }) };
   static override flags = {
-    only: Flags.string({ summary: 'This route alone.', env: 'AIOT_ONLY', helpValue: 'NAME', multiple: true }),
+    only: Flags.string({
+      summary: 'Run only this route.',
+      env: 'AIOT_ONLY',
+      helpValue: 'NAME',
+      multiple: true,
+    }),
     set: setFlag,
     ...watchFlags,
     ...brokerFlags,
@@ -36,7 +41,9 @@ export default class StreamRouteRun extends AiotCommand {
       ...watchOptions(flags),
       signal: this.signal,
       onOpen: () =>
-        this.note(dim(`${plural(flags.only?.length ?? routes.length, 'route')} running; Ctrl-C ends it`)),
+        this.note(
+          dim(`${plural(flags.only?.length ?? routes.length, 'route')} running. Press Ctrl-C to stop.`),
+        ),
       onLine: (text) => this.note(text),
     });
     this.print(routesEndText(end));

@@ -8,13 +8,13 @@ import { shellWord } from '../../../lib/core/text.js';
 import { testedRoutesSchema, testRoutes } from '../../../lib/stream/route/cases.js';
 
 export default class StreamRouteTest extends AiotCommand {
-  static override summary = "Try a file's routes on the cases in it; opens nothing.";
-  static override description = 'Exit code 6 when a case fails.';
+  static override summary = 'Run the test cases in a routes file.';
+  static override description = 'Opens no connections. Exits with 6 if a case fails.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> routes.yaml',
     '<%= config.bin %> <%= command.id %> routes.yaml --junit routes.xml',
   ];
-  static override args = { file: Args.string({ required: true, description: 'YAML.' }) };
+  static override args = { file: Args.string({ required: true, description: 'YAML file.' }) };
   static override flags = { set: setFlag, junit: shared.junit };
   static override result = testedRoutesSchema;
 

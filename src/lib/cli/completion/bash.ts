@@ -1,6 +1,6 @@
 import { type Candidate, type CompletionTable, shPattern, shQuoted, type Wanted } from './table.js';
 
-/** A script for bash 4.4 and later; it needs no bash-completion, and starts nothing. */
+/** A script for bash 4.4 and later; it needs no bash-completion, and waits for no process of aiot. */
 export function bashCompletion({ below, flags, args, values }: CompletionTable): string {
   return `# bash completion for aiot: eval "$(aiot completion bash)", or this as /usr/share/bash-completion/completions/aiot
 ${cases('_aiot_below', below, words)}
@@ -10,7 +10,7 @@ ${cases('_aiot_value', values, wanted)}
 ${main}`;
 }
 
-/** A function that says what belongs to its argument: words in REPLY, or a kind in KIND. */
+/** A function that completes its argument: words in REPLY, or a kind in KIND. */
 function cases<Value>(name: string, table: Map<string, Value>, line: (value: Value) => string): string {
   const lines = [...table].map(([key, value]) => `  ${shPattern(key)}) ${line(value)} ;;\n`);
   return `${name}() {\n  REPLY='' KIND=words\n  case $1 in\n${lines.join('')}  *) return 1 ;;\n  esac\n}\n`;
@@ -19,10 +19,28 @@ function cases<Value>(name: string, table: Map<string, Value>, line: (value: Val
 const words = (candidates: Candidate[]) => `REPLY=${shQuoted(candidates.map(([word]) => word).join(' '))}`;
 
 function wanted(value: Wanted): string {
+  if (value.kind === 'names') return `KIND=names REPLY=${value.of}`;
   return value.kind === 'words' ? `REPLY=${shQuoted(value.words.join(' '))}` : `KIND=${value.kind}`;
 }
 
-const main = `_aiot_contexts() {
+const main = `# The folder of this context's names, in REPLY. Names older than a minute are read anew, in the background.
+_aiot_cache() {
+  local context=\${AIOT_CONTEXT-} word i
+  for ((i = 1; i + 1 < \${#COMP_WORDS[@]}; i++)); do
+    [[ \${COMP_WORDS[i]} == -c || \${COMP_WORDS[i]} == --context ]] && context=\${COMP_WORDS[i+1]}
+  done
+  if [[ -z $context ]]; then
+    context=$(sed -n 's/^  "current": "\\(.*\\)",\\{0,1\\}$/\\1/p' "\${AIOT_CONFIG_DIR:-\${XDG_CONFIG_HOME:-$HOME/.config}/aiot}/contexts.json" 2>/dev/null)
+  fi
+  [[ $context =~ ^[A-Za-z0-9_.-]+$ ]] || return 1
+  REPLY="\${AIOT_CACHE_DIR:-\${XDG_CACHE_HOME:-$HOME/.cache}/aiot}/completion/$context"
+  type -P aiot >/dev/null || return 0
+  [[ -n $(find "$REPLY/.asked" -mmin -1 2>/dev/null) ]] && return 0
+  mkdir -p "$REPLY" 2>/dev/null && : >|"$REPLY/.asked" || return 0
+  (command aiot completion bash --refresh --context "$context" </dev/null >/dev/null 2>&1 &)
+}
+
+_aiot_contexts() {
   REPLY=$(sed -n 's/^    "\\(.*\\)": {$/\\1/p' "\${AIOT_CONFIG_DIR:-\${XDG_CONFIG_HOME:-$HOME/.config}/aiot}/contexts.json" 2>/dev/null)
 }
 
@@ -57,6 +75,12 @@ _aiot() {
   [[ $KIND == contexts ]] && _aiot_contexts
   COMPREPLY=()
   case $KIND in
+  names)
+    local kind=$REPLY
+    _aiot_cache || return 0
+    [[ -r $REPLY/$kind ]] || return 0
+    while read -r word; do [[ $word == "$cur"* ]] && COMPREPLY+=("$word"); done <"$REPLY/$kind"
+    ;;
   files)
     compopt -o filenames 2>/dev/null
     while read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "$cur")
@@ -70,4 +94,5 @@ _aiot() {
 }
 
 complete -F _aiot aiot
+COMP_WORDS=(aiot) _aiot_cache || true
 `;

@@ -10,7 +10,7 @@ ${cases('__aiot_value', values, wanted)}
 ${main}`;
 }
 
-/** A function that prints what belongs to its argument: lines of candidates. */
+/** A function that completes its argument: prints candidates, one per line. */
 function cases<Value>(name: string, table: Map<string, Value>, line: (value: Value) => string): string {
   const lines = [...table].map(([key, value]) => `    case ${pattern(key)}\n      ${line(value)}\n`);
   return `function ${name}\n  switch "$argv[1]"\n${lines.join('')}    case '*'\n      return 1\n  end\nend\n`;
@@ -26,6 +26,7 @@ function described(candidates: Candidate[]): string {
 
 function wanted(value: Wanted): string {
   if (value.kind === 'words') return `printf '%s\\n' ${value.words.map(fishQuoted).join(' ')}`;
+  if (value.kind === 'names') return `__aiot_names ${value.of}`;
   return { files: '__aiot_files', folders: '__aiot_folders', contexts: '__aiot_contexts', other: 'true' }[
     value.kind
   ];
@@ -39,13 +40,47 @@ function __aiot_folders
   __fish_complete_directories "$__aiot_cur" ''
 end
 
-function __aiot_contexts
+# The folder of this context's names. Names older than a minute are read anew, in the background.
+function __aiot_cache
+  set -l context $AIOT_CONTEXT
+  set -l given (commandline -opc 2>/dev/null)
+  set -l at (contains -i -- --context $given; or contains -i -- -c $given)
+  test -n "$at"; and set context $given[(math $at + 1)]
+  if test -z "$context"
+    set context (sed -n 's/^  "current": "\\(.*\\)",\\{0,1\\}$/\\1/p' (__aiot_config)/contexts.json 2>/dev/null)
+  end
+  string match -qr '^[A-Za-z0-9_.-]+$' -- "$context"; or return 1
+  set -l folder $AIOT_CACHE_DIR
+  if test -z "$folder"
+    set folder ~/.cache/aiot
+    test -n "$XDG_CACHE_HOME"; and set folder $XDG_CACHE_HOME/aiot
+  end
+  set folder $folder/completion/$context
+  echo $folder
+  command -q aiot; or return 0
+  test -n "$(find $folder/.asked -mmin -1 2>/dev/null)"; and return 0
+  mkdir -p $folder 2>/dev/null; and touch $folder/.asked 2>/dev/null; or return 0
+  command aiot completion fish --refresh --context $context </dev/null >/dev/null 2>&1 &
+  disown 2>/dev/null
+end
+
+function __aiot_names
+  set -l folder (__aiot_cache); or return 0
+  test -r $folder/$argv[1]; and cat $folder/$argv[1]
+  return 0
+end
+
+function __aiot_config
   set -l folder $AIOT_CONFIG_DIR
   if test -z "$folder"
     set folder ~/.config/aiot
     test -n "$XDG_CONFIG_HOME"; and set folder $XDG_CONFIG_HOME/aiot
   end
-  sed -n 's/^    "\\(.*\\)": {$/\\1/p' $folder/contexts.json 2>/dev/null
+  echo $folder
+end
+
+function __aiot_contexts
+  sed -n 's/^    "\\(.*\\)": {$/\\1/p' (__aiot_config)/contexts.json 2>/dev/null
 end
 
 function __aiot_complete
@@ -85,4 +120,5 @@ function __aiot_complete
 end
 
 complete -c aiot -f -a '(__aiot_complete)'
+__aiot_cache >/dev/null
 `;

@@ -11,7 +11,7 @@ export type CompletionShell = keyof typeof scripts;
 
 export const completionShells = Object.keys(scripts) as CompletionShell[];
 
-/** The script that completes aiot's command line in a shell; when it runs, it starts no aiot. */
+/** The script that completes aiot's command line in a shell; it runs without starting aiot. */
 export function completionScript(shell: CompletionShell, table: CompletionTable): string {
   return scripts[shell](table);
 }

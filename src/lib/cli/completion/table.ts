@@ -1,33 +1,68 @@
 import type { Command, Interfaces } from '@oclif/core';
+import type { NameKind } from './names.js';
 
-/** What a value can be: one of some words, a path, a context of this user, or what nobody can know. */
+/** Kinds of values: one of a fixed list of words, a path, one of this user's contexts, a resource on its platform, or anything else. */
 export type Wanted =
   | { kind: 'words'; words: readonly string[] }
+  | { kind: 'names'; of: NameKind }
   | { kind: 'files' | 'folders' | 'contexts' | 'other' };
 
-/** A word that may come, and what it means. */
+/** A possible word, and its meaning. */
 export type Candidate = [word: string, about: string];
 
-/** All that a shell has to know of the command line. Keys are words of a command, joined by spaces; '' = aiot alone. */
+/** Everything that a shell must know about the command line. Keys are a command's words, joined by spaces; '' = aiot alone. */
 export interface CompletionTable {
-  /** Commands and topics that go on from there. */
+  /** Subcommands and topics. */
   below: Map<string, Candidate[]>;
   flags: Map<string, Candidate[]>;
-  /** What stands behind the command, where it can be told. */
+  /** Arguments of commands, if they can be completed. */
   args: Map<string, Wanted>;
-  /** `COMMAND --flag`, or `* --flag` where it is the same everywhere; flags that take a value alone. */
+  /** `COMMAND --flag`, or `* --flag` if it is the same everywhere; only flags with a value. */
   values: Map<string, Wanted>;
 }
 
 const files = new Set(
-  'base csv data elf file firmware flow image images now out path pictures plan recordings a b'.split(' '),
+  'base csv data elf file flow image images now out path pictures plan recordings'.split(' '),
 );
+
+/** Resources by topic, for a command's argument `name` or `id`. */
+const ofTopic: Readonly<Record<string, NameKind>> = {
+  device: 'devices',
+  user: 'users',
+  rollout: 'rollouts',
+  job: 'jobs',
+  token: 'tokens',
+  webhook: 'webhooks',
+};
+
+/** Resources by the name of an argument. */
+const ofArgument: Readonly<Record<string, NameKind>> = {
+  model: 'models',
+  firmware: 'firmware',
+  config: 'configs',
+  stream: 'streams',
+  a: 'models',
+};
+
+/** Resources by the name of a flag and its placeholder. */
+const ofFlag: Readonly<Record<string, NameKind>> = {
+  'selector SELECTOR': 'devices',
+  'device NAME': 'devices',
+  'model MODEL': 'models',
+  'model NAME@VERSION': 'models',
+  'rollback-to NAME@VERSION': 'models',
+  'firmware FIRMWARE': 'firmware',
+  'configuration CONFIGURATION': 'configs',
+};
+
+/** Commands whose name is a new one. */
+const creates = /:(?:add|claim|create|provision|simulate|start)$/;
 
 const takesFile = /^(FILE|PATH|PORT$)/;
 
 /**
- * @param commands all of them, as oclif knows them: nothing is loaded for it
- * @param named words that come with the program: of a command's argument by its id, of a flag as `init --template`
+ * @param commands all of them, in oclif's form: none is loaded
+ * @param named words that are part of the program: for a command's argument by its id, for a flag as `init --template`
  */
 export function completionTable(
   commands: readonly Command.Loadable[],
@@ -44,7 +79,7 @@ export function completionTable(
     const id = command.id.replaceAll(':', ' ');
     if (command.hiddenAliases.includes(command.id) || command.hidden) continue;
     about.set(id, command.summary ?? '');
-    for (const name of [id, ...command.hiddenAliases]) {
+    for (const name of [id, ...command.hiddenAliases.map((alias) => alias.replaceAll(':', ' '))]) {
       table.flags.set(name, flagsOf(command));
       const wanted = ofNamed(id) ?? wantedArgument(command);
       if (wanted.kind !== 'other') table.args.set(name, wanted);
@@ -83,6 +118,8 @@ function wantedValue(flag: Command.Flag.Cached & { type: 'option' }): Wanted {
   const shown = Array.isArray(helpValue) ? helpValue[0] : helpValue;
   if (options && options.length > 0) return { kind: 'words', words: options };
   if (name === 'context') return { kind: 'contexts' };
+  const of = ofFlag[`${name} ${shown}`];
+  if (of) return { kind: 'names', of };
   if (shown === 'DIR') return { kind: 'folders' };
   return { kind: takesFile.test(shown ?? '') ? 'files' : 'other' };
 }
@@ -91,12 +128,16 @@ function wantedArgument({ id, args }: Command.Loadable): Wanted {
   const [first] = Object.values(args);
   if (first?.options && first.options.length > 0) return { kind: 'words', words: first.options };
   if (id === 'context:use' || id === 'context:remove') return { kind: 'contexts' };
+  const topic = id.split(':')[0] ?? '';
+  const isName = first?.name === 'name' || first?.name === 'id';
+  const of = (isName && !creates.test(id) && ofTopic[topic]) || ofArgument[first?.name ?? ''];
+  if (of) return { kind: 'names', of };
   if (first?.name === 'dir') return { kind: 'folders' };
-  // A path, or a name that the platform knows: the path can be told.
+  // A path, or a name on the platform: only the path can be completed.
   return { kind: first && files.has(first.name) ? 'files' : 'other' };
 }
 
-/** A flag that means the same everywhere is told once. */
+/** A flag with the same meaning everywhere is listed once. */
 function joinValues(into: CompletionTable['values'], all: readonly [string, string, Wanted][]): void {
   const byWord = new Map<string, [string, Wanted][]>();
   for (const [command, word, wanted] of all) {
@@ -109,15 +150,15 @@ function joinValues(into: CompletionTable['values'], all: readonly [string, stri
   }
 }
 
-/** A word in single quotes, as bash and zsh read it. */
+/** A single-quoted word for bash and zsh. */
 export const shQuoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The same for fish, where backslashes count within them. */
+/** The same for fish, where backslashes are special within single quotes. */
 export const fishQuoted = (text: string) => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
-/** Pattern of a `case` for a key of the table: `* --flag` is of every command. */
+/** `case` pattern for a key of the table: `* --flag` applies to every command. */
 export const shPattern = (key: string) =>
   key.startsWith('* ') ? `*${shQuoted(key.slice(1))}` : shQuoted(key);
 
-/** On one line: a summary may have several. */
+/** On one line, because a summary may have several. */
 export const oneLine = (text: string) => text.replaceAll(/\s+/g, ' ').trim();

@@ -1,6 +1,6 @@
 import { type Candidate, type CompletionTable, oneLine, shPattern, shQuoted, type Wanted } from './table.js';
 
-/** A script for zsh 5 and later, to be read or to be found in fpath as `_aiot`. */
+/** A script for zsh 5 and later, to be sourced or placed in fpath as `_aiot`. */
 export function zshCompletion({ below, flags, args, values }: CompletionTable): string {
   return `#compdef aiot
 # zsh completion for aiot: eval "$(aiot completion zsh)" after compinit, or this as _aiot in a folder of fpath
@@ -11,7 +11,7 @@ ${cases('_aiot_value', values, wanted)}
 ${main}`;
 }
 
-/** A function that says what belongs to its argument: candidates in \`reply\`, or a kind in \`kind\`. */
+/** A function that sets the candidates for its argument in \`reply\`, or their kind in \`kind\`. */
 function cases<Value>(name: string, table: Map<string, Value>, line: (value: Value) => string): string {
   const lines = [...table].map(([key, value]) => `  ${shPattern(key)}) ${line(value)} ;;\n`);
   return `${name}() {\n  reply=() kind=words\n  case $1 in\n${lines.join('')}  *) return 1 ;;\n  esac\n}\n`;
@@ -22,10 +22,34 @@ function described(candidates: Candidate[]): string {
 }
 
 function wanted(value: Wanted): string {
+  if (value.kind === 'names') return `kind=names reply=(${value.of})`;
   return value.kind === 'words' ? `reply=(${value.words.map(shQuoted).join(' ')})` : `kind=${value.kind}`;
 }
 
-const main = `_aiot_contexts() {
+const main = `# The folder of this context's names, in REPLY. Names older than a minute are read anew, in the background.
+_aiot_cache() {
+  local context=\${AIOT_CONTEXT-} i
+  for ((i = 2; i < \${#words}; i++)); do
+    [[ \${words[i]} == -c || \${words[i]} == --context ]] && context=\${words[i+1]}
+  done
+  if [[ -z $context ]]; then
+    context=$(sed -n 's/^  "current": "\\(.*\\)",\\{0,1\\}$/\\1/p' "\${AIOT_CONFIG_DIR:-\${XDG_CONFIG_HOME:-$HOME/.config}/aiot}/contexts.json" 2>/dev/null)
+  fi
+  [[ $context == [A-Za-z0-9]* && $context != */* ]] || return 1
+  REPLY="\${AIOT_CACHE_DIR:-\${XDG_CACHE_HOME:-$HOME/.cache}/aiot}/completion/$context"
+  whence -p aiot >/dev/null || return 0
+  [[ -n $(find "$REPLY/.asked" -mmin -1 2>/dev/null) ]] && return 0
+  { mkdir -p "$REPLY" && : >|"$REPLY/.asked" } 2>/dev/null || return 0
+  (command aiot completion zsh --refresh --context "$context" </dev/null >/dev/null 2>&1 &)
+}
+
+_aiot_names() {
+  local REPLY of=\${reply[1]}
+  reply=()
+  _aiot_cache && [[ -r $REPLY/$of ]] && reply=(\${(f)"$(<$REPLY/$of)"})
+}
+
+_aiot_contexts() {
   reply=(\${(f)"$(sed -n 's/^    "\\(.*\\)": {$/\\1/p' "\${AIOT_CONFIG_DIR:-\${XDG_CONFIG_HOME:-$HOME/.config}/aiot}/contexts.json" 2>/dev/null)"})
 }
 
@@ -66,6 +90,7 @@ _aiot_offer() {
   files) _files ;;
   folders) _files -/ ;;
   contexts) _aiot_contexts && compadd -a reply ;;
+  names) _aiot_names && compadd -a reply ;;
   words) compadd -a reply ;;
   *) _message 'a value' ;;
   esac
@@ -75,5 +100,6 @@ if [[ \${funcstack[1]} == _aiot ]]; then
   _aiot "$@"
 else
   compdef _aiot aiot
+  () { local -a words; local REPLY; _aiot_cache } || true
 fi
 `;

@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
 import { AiotError } from '../../core/errors.js';
 import type { AfterMode, BeforeMode, LoaderOptions, LoaderProgress } from '../../flash/loader/types.js';
-import { offsetOf } from '../../flash/plan/place.js';
+import { offsetOf } from '../../flash/plan/pieces.js';
 import {
   type ChipName,
   chipNames,
@@ -25,33 +25,38 @@ const afterModes: readonly AfterMode[] = [
   'no-reset-stub',
 ];
 
-/** Flags of commands that speak to a chip's loader. */
+/** Flags of commands that communicate with a chip's loader. */
 export const flashFlags = {
   chip: Flags.option({ options: chips, default: 'auto' as const })({
-    summary: 'Chip that is expected; another one is refused.',
+    summary: 'Expected chip; a different chip is rejected.',
     env: 'AIOT_CHIP',
+    helpGroup: 'CONNECTION',
     helpValue: 'CHIP',
   }),
   baud: Flags.integer({
-    summary: 'Bits per second once connected; lowered by itself where the cable does not do it.',
+    summary: 'Baud rate after connecting; lowered automatically if the cable cannot keep up.',
     min: 50,
     default: 921_600,
     env: 'AIOT_BAUD',
+    helpGroup: 'CONNECTION',
     helpValue: 'BAUD',
   }),
   'no-stub': Flags.boolean({
-    summary: 'Speak to the chip’s ROM alone: slower, and no program of ours runs on it.',
+    summary: 'Use the chip’s ROM loader only: slower, and no flasher stub runs on the chip.',
     env: 'AIOT_NO_STUB',
+    helpGroup: 'CONNECTION',
     default: false,
   }),
   before: Flags.option({ options: beforeModes, default: 'default-reset' as const })({
-    summary: 'How the chip is brought into its loader.',
+    summary: 'How to put the chip into its loader.',
     env: 'AIOT_BEFORE',
+    helpGroup: 'CONNECTION',
     helpValue: 'MODE',
   }),
   after: Flags.option({ options: afterModes, default: 'hard-reset' as const })({
-    summary: 'How it is left.',
+    summary: 'Action after the write.',
     env: 'AIOT_AFTER',
+    helpGroup: 'CONNECTION',
     helpValue: 'MODE',
   }),
 };
@@ -64,7 +69,7 @@ interface LoaderGiven {
   after: LoaderOptions['after'];
 }
 
-/** The same as the library takes it. */
+/** The same in the library's form. */
 export function loaderOptions(
   { chip, baud, before, after, ...flags }: LoaderGiven,
   signal: AbortSignal,
@@ -72,42 +77,51 @@ export function loaderOptions(
   return { chip, baud, stub: !flags['no-stub'], before, after, signal };
 }
 
-/** Flags of writing. */
+/** Flags for writing. */
 export const writeFlags = {
   device: Flags.string({
-    summary: 'Folder of a device’s identity (aiot device provision); for many boards, a folder of such.',
+    summary:
+      'Folder of a device’s identity (aiot device provision); for several boards, a folder of such folders.',
     env: 'AIOT_DEVICE',
     helpValue: 'DIR',
   }),
-  all: Flags.boolean({ summary: 'Every board that is plugged in here.', env: 'AIOT_ALL', default: false }),
+  all: Flags.boolean({
+    summary: 'Use every board connected to this machine.',
+    env: 'AIOT_ALL',
+    helpGroup: 'PRODUCTION',
+    default: false,
+  }),
   jobs: Flags.integer({
-    summary: 'Boards at a time.',
+    summary: 'Number of boards to process at a time.',
     env: 'AIOT_JOBS',
+    helpGroup: 'PRODUCTION',
     min: 1,
     max: 256,
     default: 8,
     helpValue: 'N',
   }),
   retries: Flags.integer({
-    summary: 'Further attempts where the cable failed [default: 0, of many boards 2].',
+    summary: 'Retries after a cable failure [default: 0; 2 for several boards].',
     env: 'AIOT_RETRIES',
+    helpGroup: 'PRODUCTION',
     min: 0,
     max: 20,
     helpValue: 'N',
   }),
   record: Flags.string({
-    summary: 'Production record to begin or go on with, .csv or .json: a line a board.',
+    summary: 'Production record to start or continue, .csv or .json, with one row per board.',
     env: 'AIOT_RECORD',
+    helpGroup: 'PRODUCTION',
     helpValue: 'FILE',
   }),
   erase: Flags.boolean({ summary: 'Erase the whole flash first.', env: 'AIOT_ERASE', default: false }),
   verify: Flags.boolean({
-    summary: 'Compare all regions once more, when the last is written.',
+    summary: 'Compare all regions again after the last write.',
     env: 'AIOT_VERIFY',
     default: false,
   }),
   'diff-with': Flags.string({
-    summary: 'What the board holds: only 4 KiB sectors that differ from it are written. May be repeated.',
+    summary: 'Copy of the board’s current contents; only 4 KiB sectors that differ are written. Repeatable.',
     env: 'AIOT_DIFF_WITH',
     helpValue: 'OLD[@OFFSET]',
     multiple: true,
@@ -115,52 +129,60 @@ export const writeFlags = {
     delimiter: ',',
   }),
   'flash-mode': Flags.option({ options: ['keep', ...flashModes] as const })({
-    summary: 'Change the bootloader’s header: how the flash is wired.',
+    summary: 'Set the flash mode in the bootloader’s header.',
     env: 'AIOT_FLASH_MODE',
+    helpGroup: 'BOOTLOADER',
   }),
   'flash-size': Flags.option({ options: ['keep', 'detect', ...flashSizes] as const })({
-    summary: 'The same: its size.',
+    summary: 'Set the flash size in the bootloader’s header.',
     env: 'AIOT_FLASH_SIZE',
+    helpGroup: 'BOOTLOADER',
   }),
   'flash-freq': Flags.option({ options: ['keep', ...flashFrequencies] as const })({
-    summary: 'The same: its clock; which ones there are depends on the chip.',
+    summary: 'Set the flash frequency in the bootloader’s header; valid values depend on the chip.',
     env: 'AIOT_FLASH_FREQ',
+    helpGroup: 'BOOTLOADER',
   }),
   slot: Flags.string({
     summary:
-      'Update over the cable: the app slot to write and to start, `next` or a label; without --firmware, a label’s own app is started.',
+      'Update over the cable: app slot to write and boot, `next` or a label. Without --firmware, boots the app already in that slot.',
     env: 'AIOT_SLOT',
+    helpGroup: 'UPDATE',
     helpValue: 'SLOT',
   }),
   firmware: Flags.string({
-    summary: 'What goes into it: an app’s image, or a version of the platform’s registry.',
+    summary: 'Firmware for the slot: an app image, or a version in the registry.',
     env: 'AIOT_FIRMWARE',
+    helpGroup: 'UPDATE',
     helpValue: 'FILE|NAME@V',
   }),
   model: Flags.string({
-    summary: 'The same with the model slot: a signed bundle.',
+    summary: 'Model for the model slot: a signed bundle, or a version in the registry.',
     env: 'AIOT_MODEL',
+    helpGroup: 'UPDATE',
     helpValue: 'FILE|NAME@V',
   }),
   watch: Flags.boolean({
-    summary: 'Watch the restarted board, and set it back when it is not well.',
+    summary: 'Watch the restarted board and roll back if it does not become healthy.',
     env: 'AIOT_WATCH',
+    helpGroup: 'UPDATE',
     default: false,
   }),
   healthy: Flags.string({
-    summary: 'What a board that is well says, a regular expression; without it, any start without a fault.',
+    summary: 'Regular expression that a healthy board prints; without it, any start without a fault counts.',
     env: 'AIOT_HEALTHY',
+    helpGroup: 'UPDATE',
     helpValue: 'PATTERN',
     dependsOn: ['watch'],
   }),
   force: Flags.boolean({
-    summary: 'Write what would be refused, and say what was overridden.',
+    summary: 'Write despite a safety check, and list the checks that were overridden.',
     env: 'AIOT_FORCE',
     default: false,
   }),
 };
 
-/** What the flags say of the loader, with its progress as the command's one progress line. */
+/** Loader options from the flags; progress is shown as the command's single progress line. */
 export function boardLoader(
   flags: Parameters<typeof loaderOptions>[0],
   signal: AbortSignal,
@@ -170,45 +192,46 @@ export function boardLoader(
 }
 
 function shown({ stage, region, done, total, note }: LoaderProgress): ProgressState {
-  const text = [region === null ? stage : `${stage} ${region}`, note].filter(Boolean).join(', ');
+  const name = region === null ? stage : `${stage} ${region}`;
   const moves = stage === 'read' || stage === 'write';
-  return moves && total > 0 ? { text, done, total } : { text };
+  const shown = { text: [name, note].filter(Boolean).join(', '), step: { name, figures: note ?? '' } };
+  return moves && total > 0 ? { ...shown, done, total } : shown;
 }
 
-/** The port of a board that is meant, where a folder may be meant as well: none is chosen by itself. */
+/** Port of the board, for commands that also work without one: no port is chosen automatically. */
 export const ownPort = Flags.string({
-  summary: 'Serial port of its board: /dev/ttyUSB0, COM3, socket://HOST:PORT, rfc2217://HOST:PORT.',
+  summary: 'Serial port of the board: /dev/ttyUSB0, COM3, socket://HOST:PORT, rfc2217://HOST:PORT.',
   env: 'AIOT_PORT',
   helpValue: 'PORT',
 });
 
-/** Flags of commands that make the image of a device on a chip. */
+/** Flags of commands that create the image of a device on a chip. */
 export const imageFlags = {
   'wifi-ssid': Flags.string({
-    summary: 'Name of the Wi-Fi network that the device joins.',
+    summary: 'Wi-Fi network that the device joins.',
     env: 'AIOT_WIFI_SSID',
     helpValue: 'NAME',
   }),
   'wifi-password-file': Flags.string({
-    summary: 'File with its password [default: the variable AIOT_WIFI_PASSWORD].',
+    summary: 'File with the Wi-Fi password [default: AIOT_WIFI_PASSWORD].',
     env: 'AIOT_WIFI_PASSWORD_FILE',
     helpValue: 'FILE',
   }),
   partitions: Flags.string({
-    summary: 'Partition table, CSV [default: the board’s own, else that of docs/nvs.md].',
+    summary: 'Partition table, CSV [default: the board’s own, else the one in docs/reference/nvs.md].',
     env: 'AIOT_PARTITIONS',
     helpValue: 'FILE',
   }),
   'nvs-version': Flags.option({ options: ['1', '2'] as const, default: '2' as const })({
-    summary: 'Format of the NVS pages; 1 for firmware before ESP-IDF 3.2.',
+    summary: 'Format version of the NVS pages; use 1 for firmware older than ESP-IDF 3.2.',
     env: 'AIOT_NVS_VERSION',
   }),
   'encrypt-nvs': Flags.boolean({
-    summary: 'Encrypt NVS with keys made here, in a partition of their own.',
+    summary: 'Encrypt NVS with newly generated keys, stored in a separate partition.',
     env: 'AIOT_ENCRYPT_NVS',
   }),
   'flash-size': Flags.option({ options: flashSizes })({
-    summary: 'Size of the flash [default: the board’s, else 4MB].',
+    summary: 'Flash size [default: the board’s, else 4MB].',
     env: 'AIOT_FLASH_SIZE',
   }),
 };
@@ -222,7 +245,7 @@ interface ImageGiven {
   'flash-size': (typeof flashSizes)[number] | undefined;
 }
 
-/** The same as the library takes it. The password may be in the environment, never on the command line. */
+/** The same in the library's form. The password can be in the environment, never on the command line. */
 export function imageAsked(flags: ImageGiven): ImageRequest {
   const size = flags['flash-size'];
   return {
@@ -236,7 +259,7 @@ export function imageAsked(flags: ImageGiven): ImageRequest {
   };
 }
 
-/** A place in flash as a flag: `0x10000`, `65536`, `64K`; the command gets bytes. */
+/** A flash address as a flag: `0x10000`, `65536`, `64K`; the command gets bytes. */
 export const flashOffset = Flags.custom<number>({
   parse: async (text, _context, { name }) => {
     const offset = offsetOf(text);
@@ -249,7 +272,7 @@ export const flashOffset = Flags.custom<number>({
   helpValue: 'OFFSET',
 });
 
-/** A chip's revision as a flag, such as `1.3`; the command gets major · 100 + minor, as images have it. */
+/** A chip revision as a flag, such as `1.3`; the command gets major · 100 + minor, as in image headers. */
 export const revision = Flags.custom<number>({
   parse: async (text, _context, { name }) => {
     const [, major, minor] = /^(\d{1,3})\.(\d{1,2})$/.exec(text) ?? [];
@@ -260,19 +283,19 @@ export const revision = Flags.custom<number>({
   helpValue: 'MAJOR.MINOR',
 });
 
-/** Flags of commands that make or change images. */
+/** Flags of commands that create or change images. */
 export const firmwareFlags = {
-  chip: Flags.option({ options: chipNames })({ summary: 'The chip that it is for.', env: 'AIOT_CHIP' }),
+  chip: Flags.option({ options: chipNames })({ summary: 'Target chip.', env: 'AIOT_CHIP' }),
   'flash-mode': Flags.option({ options: flashModes })({
-    summary: 'How the flash is wired: number of data lines, also for addresses or not.',
+    summary: 'Flash mode: number of data lines, and whether they also carry addresses.',
     env: 'AIOT_FLASH_MODE',
   }),
   'flash-size': Flags.option({ options: flashSizes })({
-    summary: 'Size of the flash.',
+    summary: 'Flash size.',
     env: 'AIOT_FLASH_SIZE',
   }),
   'flash-freq': Flags.option({ options: flashFrequencies })({
-    summary: 'Clock of the flash; which ones there are depends on the chip.',
+    summary: 'Flash frequency; valid values depend on the chip.',
     env: 'AIOT_FLASH_FREQ',
   }),
 };
@@ -297,35 +320,35 @@ const volts = Flags.custom<{ low: number; high: number }>({
   helpValue: 'LOW-HIGH',
 });
 
-/** Flags of `firmware burden`. */
+/** Flags of `tools burden-resistor`. */
 export const burdenFlags = {
   clamp: Flags.string({
-    summary: 'What stands on the clamp: its greatest current, and what it gives then.',
+    summary: 'Rating printed on the clamp: its maximum current and its output at that current.',
     default: '100A:50mA',
     env: 'AIOT_CLAMP',
     helpValue: 'AMPERES:MILLIAMPERES',
   }),
   turns: decimal({
-    summary: 'Turns of its secondary, where somebody reckons with others [default: what its currents say].',
+    summary: 'Turns of the clamp’s secondary winding [default: computed from its currents].',
     env: 'AIOT_TURNS',
     helpValue: 'COUNT',
   }),
   nominal: current({
-    summary: 'Greatest current that you want to measure [default: the clamp’s].',
+    summary: 'Highest current you want to measure [default: the clamp’s].',
     env: 'AIOT_NOMINAL',
   }),
   volts: decimal({
-    summary: 'Supply of the bias and volts of the converter’s highest count.',
+    summary: 'Bias supply voltage, and the voltage at the ADC’s highest count.',
     default: 3.3,
     env: 'AIOT_VOLTS',
     helpValue: 'VOLTS',
   }),
   range: volts({
-    summary: 'Part of it that the converter is true in; an ESP32’s is 0.15-2.45 [default: all of it].',
+    summary: 'Voltage range in which the ADC is linear; 0.15-2.45 for an ESP32 [default: the full range].',
     env: 'AIOT_RANGE',
   }),
   'adc-bits': Flags.integer({
-    summary: 'Bits of the converter.',
+    summary: 'ADC resolution in bits.',
     default: 12,
     env: 'AIOT_ADC_BITS',
     helpValue: 'BITS',

@@ -4,40 +4,46 @@ import type { StreamCredentials } from '../../stream/message.js';
 import { readSecret } from '../secrets.js';
 import { shared } from './shared.js';
 
-/** Who we are to a broker: the same flags for every command that talks to one. */
+/** Broker credentials: the same flags for every command that connects to a broker. */
 export const brokerFlags = {
   username: Flags.string({
-    summary: 'User at the broker; its password is in --password-file or AIOT_PASSWORD.',
+    summary: 'User name at the broker; set the password with --password-file or AIOT_PASSWORD.',
     env: 'AIOT_USERNAME',
+    helpGroup: 'CONNECTION',
     helpValue: 'NAME',
   }),
   'password-file': Flags.string({
     summary: 'File with the password, or - for stdin.',
     env: 'AIOT_PASSWORD_FILE',
+    helpGroup: 'CONNECTION',
     helpValue: 'FILE',
   }),
   'token-file': Flags.string({
-    summary: 'File with a token (NATS, HTTP), or - for stdin; or AIOT_STREAM_TOKEN.',
+    summary: 'File with a token (NATS, HTTP), or - for stdin; or set AIOT_STREAM_TOKEN.',
     env: 'AIOT_TOKEN_FILE',
+    helpGroup: 'CONNECTION',
     helpValue: 'FILE',
   }),
   creds: Flags.string({
-    summary: "NATS: file of a user's JWT and key (.creds).",
+    summary: "NATS: file with a user's JWT and key (.creds).",
     env: 'AIOT_CREDS',
+    helpGroup: 'CONNECTION',
     helpValue: 'FILE',
   }),
   'nkey-file': Flags.string({
     summary: 'NATS: file with the seed of an NKey (SU…), or - for stdin.',
     env: 'AIOT_NKEY_FILE',
+    helpGroup: 'CONNECTION',
     helpValue: 'FILE',
   }),
   sasl: Flags.option({ options: ['plain', 'scram-sha-256', 'scram-sha-512'] as const })({
-    summary: 'Kafka: how name and password are shown [default: plain].',
+    summary: 'Kafka: SASL mechanism for user name and password [default: plain].',
     env: 'AIOT_SASL',
+    helpGroup: 'CONNECTION',
   }),
-  ca: shared.ca,
-  cert: shared.cert,
-  key: shared.key,
+  ca: { ...shared.ca, helpGroup: 'CONNECTION' },
+  cert: { ...shared.cert, helpGroup: 'CONNECTION' },
+  key: { ...shared.key, helpGroup: 'CONNECTION' },
   context: shared.context,
 };
 
@@ -55,7 +61,7 @@ interface BrokerFlags {
 }
 
 /**
- * What these flags and their environment say, as options of a stream; undefined members are left out.
+ * Stream options from these flags and their environment; undefined members are omitted.
  * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function brokerOptions(flags: BrokerFlags): Promise<StreamCredentials & { context?: string }> {

@@ -1,23 +1,31 @@
 import { Args, Flags } from '@oclif/core';
+import type { ChangeDevices } from '../../api/change-devices.js';
+import { type DeviceChange, groupName, tagName, tagValue } from '../../api/contract/devices.js';
 import { AiotError } from '../../core/errors.js';
-import type { ChangeDevices } from '../../registry/change-devices.js';
-import { type DeviceChange, groupName, tagName, tagValue } from '../../registry/fleet-api.js';
-import { shared } from './shared.js';
+import { motorStates } from '../../data/motor.js';
+import { simulatedBoards } from '../../device/board.js';
+import { type Network, parseLatency, parseShare } from '../../device/fleet/network.js';
+import { parseSpeed } from '../../device/telemetry/sensor.js';
+import { duration, shared } from './shared.js';
 
-export const selector = Flags.string({
-  summary: "Devices that it matches, such as 'type=esp32 and fw<1.4' or 'site=lab and not online=true'.",
+/** The one flag that chooses devices: a name, names separated by commas, or a label selector. */
+export const selectorTexts = {
+  summary:
+    "Devices: a name, a list such as motor-1,motor-2, an expression such as 'site=lab and fw<1.4', or all.",
   env: 'AIOT_SELECTOR',
   helpValue: 'SELECTOR',
-});
+};
 
-/** Of what changes one device or many. */
+export const selector = Flags.string(selectorTexts);
+
+/** Flags of commands that change one or more devices. */
 export const fleetFlags = { selector, 'dry-run': shared['dry-run'], context: shared.context };
 
 export const oneDevice = {
   name: Args.string({ required: false, description: 'Name of the device, instead of --selector.' }),
 };
 
-/** @throws AIOT_USAGE for both, and for none */
+/** @throws AIOT_USAGE if both are given, or neither */
 export function targetOf(name: string | undefined, selector: string | undefined): ChangeDevices['target'] {
   if (name !== undefined && selector === undefined) return { name };
   if (name === undefined && selector !== undefined) return { selector };
@@ -30,7 +38,7 @@ interface Worded {
   change: DeviceChange;
 }
 
-/** `site=lab` puts a tag on, `old-` takes one off. @throws AIOT_USAGE */
+/** `site=lab` sets a tag, `old-` removes one. @throws AIOT_USAGE */
 export function taggingOf(words: string[], selector: string | undefined): Worded {
   const { name, rest } = split(words, selector, 'a tag such as site=lab, or old- to take one off');
   const set: Record<string, string> = {};
@@ -38,28 +46,28 @@ export function taggingOf(words: string[], selector: string | undefined): Worded
   for (const word of rest) {
     const [, tag = '', value] = /^([^=]*?)(?:=(.*)|-)$/s.exec(word) ?? [];
     const fits = tagName.safeParse(tag).success && (value === undefined || tagValue.safeParse(value).success);
-    if (!fits) throw wrong('site=lab (a name, =, and 1 to 128 characters), or old- to take a tag off', word);
+    if (!fits) throw wrong('site=lab (a name, =, and 1 to 128 characters), or old- to remove a tag', word);
     if (value === undefined) remove.push(tag);
     else set[tag] = value;
   }
   return { name, change: { action: 'tag', set, remove } };
 }
 
-/** `hall-2` puts it into a group, `hall-2-` takes it out. @throws AIOT_USAGE */
+/** `hall-2` adds a device to a group, `hall-2-` removes it. @throws AIOT_USAGE */
 export function groupingOf(words: string[], selector: string | undefined): Worded {
   const { name, rest } = split(words, selector, 'a group such as hall-2, or hall-2- to take it out');
   const [add, remove]: [string[], string[]] = [[], []];
   for (const word of rest) {
     const group = word.replace(/-$/, '');
     if (!groupName.safeParse(group).success) {
-      throw wrong('the name of a group (letters, digits, _ . -), with a minus behind to take it out', word);
+      throw wrong('the name of a group (letters, digits, _ . -), with a trailing minus to leave it', word);
     }
     (word === group ? add : remove).push(group);
   }
   return { name, change: { action: 'group', add, remove } };
 }
 
-/** With a selector all words say what to do; without one the first is the device. */
+/** With a selector all words describe the change; without one the first is the device. */
 function split(words: string[], selector: string | undefined, expected: string) {
   const [first, ...others] = words;
   const name = selector === undefined ? first : undefined;
@@ -72,4 +80,130 @@ function split(words: string[], selector: string | undefined, expected: string) 
 
 function wrong(expected: string, got: string): AiotError {
   return new AiotError('AIOT_USAGE', `expected ${expected}; got ${got}`);
+}
+
+// Not dependsOn, because the usage line would then show the other flag as if it required this one.
+const needs = (flag: string) => [{ type: 'all' as const, flags: [flag] }];
+
+/** Flags of one virtual device: its sensor's signal, its behavior, and its type. */
+export const virtualDeviceFlags = {
+  recording: Flags.string({
+    summary: 'CSV file to replay.',
+    env: 'AIOT_RECORDING',
+    helpValue: 'FILE',
+    exclusive: ['motor'],
+  }),
+  motor: Flags.option({ options: motorStates })({
+    summary: 'Simulate the sensors of a motor in this state.',
+    env: 'AIOT_MOTOR',
+  }),
+  rate: Flags.integer({
+    summary:
+      'Samples per second [default: 100; 200 with --motor]; with --board, readings per second [default: 1; IoT kit: one every 1.5 s].',
+    min: 1,
+    max: 100_000,
+    env: 'AIOT_RATE',
+    helpValue: 'HZ',
+  }),
+  stream: Flags.string({
+    summary: "Telemetry stream [default: the template's].",
+    env: 'AIOT_STREAM',
+    helpValue: 'NAME',
+  }),
+  speed: Flags.custom<number | 'max'>({ parse: async (text) => parseSpeed(text) })({
+    summary: 'Replay speed: 1 = as recorded, max = as fast as the broker accepts messages.',
+    default: 1,
+    env: 'AIOT_SPEED',
+    helpValue: 'FACTOR',
+  }),
+  predict: Flags.boolean({
+    summary: "Send the model's predictions instead of the samples.",
+    env: 'AIOT_PREDICT',
+  }),
+  loop: Flags.boolean({
+    summary: 'Restart the recording when it ends.',
+    env: 'AIOT_LOOP',
+    relationships: needs('recording'),
+  }),
+  native: Flags.boolean({
+    summary: 'Run the firmware’s core as a native process. Not available for the IoT kit.',
+    env: 'AIOT_NATIVE',
+  }),
+  program: Flags.string({
+    summary: 'Native program to run, such as one built by aiot firmware build [default: the one built in].',
+    env: 'AIOT_PROGRAM',
+    helpValue: 'FILE',
+    relationships: needs('native'),
+  }),
+  board: Flags.option({ options: simulatedBoards })({
+    summary: 'Simulate this kind of board. Level 2 runs predictions on readings of other boards.',
+    env: 'AIOT_BOARD',
+    exclusive: ['recording'],
+  }),
+  to: Flags.string({
+    summary: "Broker for the board [default: the platform's; IoT kit: mqtt://127.0.0.1:1883].",
+    env: 'AIOT_TO',
+    helpValue: 'URL',
+    relationships: needs('board'),
+  }),
+  count: Flags.integer({
+    char: 'n',
+    summary: 'Stop the board after this many readings.',
+    min: 1,
+    env: 'AIOT_COUNT',
+    relationships: needs('board'),
+  }),
+  for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
+  seed: Flags.integer({
+    summary: 'Random seed of the simulated motor or board.',
+    min: 0,
+    default: 7,
+    env: 'AIOT_SEED',
+  }),
+  context: shared.context,
+};
+
+/** A share of something as a flag: `5%` or `0.05`. */
+export const share = (name: string, summary: string, usual: string) =>
+  Flags.string({
+    summary,
+    default: usual,
+    env: `AIOT_${name.toUpperCase().replaceAll('-', '_')}`,
+    helpValue: 'SHARE',
+  });
+
+/** Simulated network faults between devices and the platform, with their defaults. */
+export const networkFlags = (usual: { loss: string; latency: string; offline: string }) => ({
+  loss: share('loss', 'Share of messages lost; each is resent one second later.', usual.loss),
+  latency: Flags.string({
+    summary: 'One-way latency of each message.',
+    default: usual.latency,
+    env: 'AIOT_LATENCY',
+    helpValue: '20..200ms',
+  }),
+  offline: share(
+    'offline',
+    'Share of devices offline at any time; a different set each minute.',
+    usual.offline,
+  ),
+  'fail-rate': share('fail-rate', 'Share of devices that fail the trial of a new version.', '0%'),
+});
+
+interface NetworkInput {
+  seed: number;
+  loss: string;
+  latency: string;
+  offline: string;
+  'fail-rate': string;
+}
+
+/** The same in the library's form. @throws AIOT_USAGE */
+export function networkOf(flags: NetworkInput): Network {
+  return {
+    seed: flags.seed,
+    loss: parseShare('loss', flags.loss),
+    latencyMs: parseLatency(flags.latency),
+    offline: parseShare('offline', flags.offline),
+    failRate: parseShare('fail-rate', flags['fail-rate']),
+  };
 }

@@ -4,7 +4,7 @@ import type { LabelFrom } from '../../data/tables/loose-recordings.js';
 import { reportFlags } from '../report.js';
 import { decimal, shared } from './shared.js';
 
-/** What the commands share that measure a network on examples. */
+/** Flags shared by commands that evaluate a model on examples. */
 export const modelFlags = {
   data: Flags.string({
     summary: 'CSV file of rows, or folder of recordings, instead of the project’s own data.',
@@ -13,40 +13,40 @@ export const modelFlags = {
   }),
   label: Flags.string({
     char: 'l',
-    summary: 'Column of the labels (label).',
+    summary: 'Label column (label).',
     env: 'AIOT_LABEL',
     helpValue: 'NAME',
   }),
   runtime: Flags.option({ options: ['litert', 'device'] as const })({
-    summary: 'Google’s LiteRT, or bit for bit what TFLite Micro computes on a device.',
+    summary: 'Google’s LiteRT, or the built-in interpreter, bit-exact with TFLite Micro on a device.',
     env: 'AIOT_RUNTIME',
   }),
   classes: Flags.string({
-    summary: 'Classes in the order of the outputs of FILE.',
+    summary: 'Class names in the order of FILE’s outputs.',
     env: 'AIOT_CLASSES',
     helpValue: 'A,B,…',
   }),
 };
 
-/** What `model quantize` does against a loss. */
+/** How `model quantize` handles a loss of accuracy. */
 export const lossFlags = {
   'bias-correction': Flags.boolean({
-    summary: 'Take the mean error of rounded weights out of the biases.',
+    summary: 'Correct biases for the mean rounding error of the weights.',
     env: 'AIOT_BIAS_CORRECTION',
     allowNo: true,
   }),
   equalize: Flags.boolean({
-    summary: 'Balance channels between layers first.',
+    summary: 'Equalize channel ranges across layers first.',
     env: 'AIOT_EQUALIZE',
     allowNo: true,
   }),
   'max-loss': decimal({
-    summary: 'Points of accuracy that may be lost, such as 0.5; tries more until it is kept.',
+    summary: 'Maximum accuracy loss in points, such as 0.5; tries further methods until it is met.',
     env: 'AIOT_MAX_LOSS',
     helpValue: 'POINTS',
   }),
   finetune: Flags.integer({
-    summary: 'Epochs of training with the rounding in it.',
+    summary: 'Epochs of quantization-aware fine-tuning.',
     env: 'AIOT_FINETUNE',
     min: 1,
     max: 1000,
@@ -54,7 +54,7 @@ export const lossFlags = {
   }),
 };
 
-/** What `model train` can be told beside aiot.yaml. */
+/** Flags of `model train` that override aiot.yaml. */
 export const trainingFlags = {
   project: shared.project,
   data: modelFlags.data,
@@ -65,35 +65,35 @@ export const trainingFlags = {
     min: 1,
     max: 10_000,
   }),
-  batch: Flags.integer({ summary: 'Examples a step.', env: 'AIOT_BATCH', min: 1, max: 65_536 }),
+  batch: Flags.integer({ summary: 'Examples per step.', env: 'AIOT_BATCH', min: 1, max: 65_536 }),
   seed: Flags.integer({
-    summary: 'Repeats the split, the first weights and the order.',
+    summary: 'Random seed of the split, the initial weights and the order of examples.',
     env: 'AIOT_SEED',
     min: 0,
   }),
   kind: Flags.option({ options: ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder'] as const })({
-    summary: 'Kind of network.',
+    summary: 'Model architecture.',
     env: 'AIOT_KIND',
   }),
   layers: Flags.string({
-    summary: 'Units of the hidden layers, or filters of the convolutions.',
+    summary: 'Units of each hidden layer, or filters of each convolution.',
     env: 'AIOT_LAYERS',
     helpValue: '32,16',
   }),
   output: Flags.option({ options: ['classes', 'probability', 'value'] as const })({
-    summary: 'What the network answers with.',
+    summary: 'Type of the model’s output.',
     env: 'AIOT_OUTPUT',
   }),
   split: Flags.option({ options: ['recording', 'device', 'time', 'window'] as const })({
-    summary: 'What is held out whole; by window is a leak, and wants --force.',
+    summary: 'Unit to hold out as a whole; window leaks, and requires --force.',
     env: 'AIOT_SPLIT',
   }),
   backend: Flags.option({ options: ['auto', 'node', 'wasm', 'cpu'] as const })({
-    summary: 'Training engine: auto is built in; the others need TensorFlow.js installed beside aiot.',
+    summary: 'Training engine: auto is built in; the others require TensorFlow.js beside aiot.',
     env: 'AIOT_BACKEND',
   }),
   folds: Flags.integer({
-    summary: 'Measure first: leave each of K parts out once.',
+    summary: 'Cross-validate with K folds first.',
     env: 'AIOT_FOLDS',
     min: 2,
     max: 100,
@@ -101,23 +101,26 @@ export const trainingFlags = {
     exclusive: ['leave-one-out'],
   }),
   'leave-one-out': Flags.option({ options: ['recording', 'device'] as const })({
-    summary: 'Measure first: leave each recording or device (of rows: each group) out once.',
+    summary: 'Cross-validate first, leaving out one recording or device (rows: one group) at a time.',
     env: 'AIOT_LEAVE_ONE_OUT',
   }),
   search: Flags.integer({
-    summary: 'Try N networks and signal parts, and propose the best; trains none of them for good.',
+    summary: 'Try N models and signal settings and propose the best; keeps no trained model.',
     env: 'AIOT_SEARCH',
     min: 1,
     max: 1000,
     helpValue: 'N',
     exclusive: ['folds', 'leave-one-out', 'resume', 'report', 'open'],
   }),
-  resume: Flags.boolean({ summary: 'Go on with a training that was stopped.', env: 'AIOT_RESUME' }),
-  force: Flags.boolean({ summary: 'Train although the split leaks; the result says so.', env: 'AIOT_FORCE' }),
+  resume: Flags.boolean({ summary: 'Resume an interrupted training run.', env: 'AIOT_RESUME' }),
+  force: Flags.boolean({
+    summary: 'Train even if the split leaks; the result is marked as leaking.',
+    env: 'AIOT_FORCE',
+  }),
   ...reportFlags,
 };
 
-/** A number of Hz above 0, as a flag. */
+/** A frequency above 0 Hz, as a flag. */
 export const hertz = Flags.custom<number>({
   helpValue: 'HZ',
   parse: async (text, _context, { name }) => {
@@ -128,9 +131,9 @@ export const hertz = Flags.custom<number>({
   },
 });
 
-/** Where the labels of recordings come from that belong to no project. */
+/** Source of labels for recordings that belong to no project. */
 export const labelFrom = Flags.custom<LabelFrom>({
-  summary: 'Where labels are: name (walking1.csv is walking), folder, column, column:NAME, or none.',
+  summary: 'Source of the labels: name (walking1.csv is walking), folder, column, column:NAME or none.',
   env: 'AIOT_LABEL_FROM',
   helpValue: 'WHERE',
   parse: async (text) => {
@@ -142,32 +145,32 @@ export const labelFrom = Flags.custom<LabelFrom>({
   },
 });
 
-/** What a column of rows is, where its name does not tell. */
+/** The role of a column of rows, if its name does not show it. */
 export const rowsFlags = {
   label: Flags.string({
     char: 'l',
-    summary: 'Column of the labels (label, activity, class, state).',
+    summary: 'Label column (label, activity, class, state).',
     env: 'AIOT_LABEL',
     helpValue: 'NAME',
   }),
   prediction: Flags.string({
-    summary: 'Column of what a model said (prediction, predicted, inference).',
+    summary: 'Prediction column (prediction, predicted, inference).',
     env: 'AIOT_PREDICTION',
     helpValue: 'NAME',
   }),
   time: Flags.string({
-    summary: 'Column of times (time, timestamp, …).',
+    summary: 'Time column (time, timestamp, …).',
     env: 'AIOT_TIME',
     helpValue: 'NAME',
   }),
   columns: Flags.string({
-    summary: 'Columns to look at, separated by commas.',
+    summary: 'Columns to use, separated by commas.',
     env: 'AIOT_COLUMNS',
     helpValue: 'A,B,…',
   }),
 };
 
-/** The list behind --columns. */
+/** The list given by --columns. */
 export function columnList(text: string | undefined): string[] | undefined {
   return text
     ?.split(',')

@@ -1,47 +1,63 @@
 import { Flags, type Interfaces } from '@oclif/core';
 import * as z from 'zod';
+import { isScope, roles } from '../../api/contract/access.js';
+import { eventTypeSchema } from '../../api/events/api.js';
 import { AiotError } from '../../core/errors.js';
 import { compatibilities } from '../../platform/options.js';
 import type { UpOptions } from '../../platform/up/options.js';
-import { isScope, roles } from '../../registry/access.js';
-import { eventTypeSchema } from '../../registry/events/api.js';
 import { duration, setFlag, shared, sizeInBytes, variablesOf } from './shared.js';
 
 const port = (summary: string, env: string, value: number) =>
-  Flags.integer({ summary, env, default: value, min: 0, max: 65_535 });
+  Flags.integer({
+    summary,
+    env,
+    helpGroup: 'NETWORK',
+    helpValue: 'PORT',
+    default: value,
+    min: 0,
+    max: 65_535,
+  });
 
-const engine = (summary: string, env: string) => Flags.string({ summary, env, helpValue: 'URL' });
+const engine = (summary: string, env: string) =>
+  Flags.string({ summary, env, helpGroup: 'STORAGE', helpValue: 'URL' });
 
 /** The flags of `aiot up`. */
 export const upFlags = {
   data: Flags.string({
-    summary: "Folder of the platform; the user's data folder when absent.",
+    summary: 'Data folder of the platform; a folder in your user data by default.',
     env: 'AIOT_DATA',
     helpValue: 'DIR',
   }),
   host: Flags.string({
-    summary: 'Address to listen on; 0.0.0.0 for all of this machine.',
+    summary: 'Address to listen on; 0.0.0.0 for all of this machine’s addresses.',
     default: '127.0.0.1',
     env: 'AIOT_HOST',
+    helpGroup: 'NETWORK',
   }),
   public: Flags.string({
     summary:
-      'Names and addresses that devices and people reach it by, with commas: the first is in its URLs, all are in its certificate.',
+      'Comma-separated names and addresses at which clients reach the platform: the first is used in URLs, all are in the certificate.',
     env: 'AIOT_PUBLIC',
+    helpGroup: 'NETWORK',
     helpValue: 'NAME,…',
   }),
-  'http-port': port('Port of the API; 0 = any free one.', 'AIOT_HTTP_PORT', 8443),
-  'mqtt-port': port('Port of the broker; 0 = any free one.', 'AIOT_MQTT_PORT', 8883),
-  plain: Flags.boolean({ summary: 'Listen for MQTT without TLS too, on loopback.', env: 'AIOT_PLAIN' }),
-  'plain-port': port('Port of the listener without TLS; 0 = any free one.', 'AIOT_PLAIN_PORT', 1883),
+  'http-port': port('Port of the API; 0 = any free port.', 'AIOT_HTTP_PORT', 8443),
+  'mqtt-port': port('Port of the broker; 0 = any free port.', 'AIOT_MQTT_PORT', 8883),
+  plain: Flags.boolean({
+    summary: 'Also listen for MQTT without TLS, on loopback.',
+    env: 'AIOT_PLAIN',
+    helpGroup: 'NETWORK',
+  }),
+  'plain-port': port('Port of the listener without TLS; 0 = any free port.', 'AIOT_PLAIN_PORT', 1883),
   'ws-port': Flags.integer({
-    summary: 'Listen for MQTT over WebSocket with TLS on this port; 0 = any free one.',
+    summary: 'Port for MQTT over WebSocket with TLS; 0 = any free port.',
     env: 'AIOT_WS_PORT',
+    helpGroup: 'NETWORK',
     min: 0,
     max: 65_535,
   }),
   cert: Flags.string({
-    summary: 'PEM file of the server’s certificate, when another CA’s is to be shown.',
+    summary: 'PEM file of a server certificate issued by another CA.',
     env: 'AIOT_CERT',
     helpValue: 'FILE',
     dependsOn: ['key'],
@@ -52,64 +68,72 @@ export const upFlags = {
     helpValue: 'FILE',
     dependsOn: ['cert'],
   }),
-  detach: Flags.boolean({ char: 'd', summary: 'Run on in the background.', env: 'AIOT_DETACH' }),
+  detach: Flags.boolean({ char: 'd', summary: 'Run in the background.', env: 'AIOT_DETACH' }),
   log: Flags.option({ options: ['text', 'json'] as const })({
-    summary: 'Form of the log in the foreground; text on a terminal and json in a pipe when absent.',
+    summary: 'Log format in the foreground [default: text on a terminal, json otherwise].',
     env: 'AIOT_LOG',
   }),
-  'new-token': Flags.boolean({ summary: 'Make a further operator token.', env: 'AIOT_NEW_TOKEN' }),
+  'new-token': Flags.boolean({ summary: 'Create an additional operator token.', env: 'AIOT_NEW_TOKEN' }),
   'no-token': Flags.boolean({
-    summary: 'Make none, not even at the first start: for services whose output is kept in a log.',
+    summary: 'Create no token, not even on the first start: for services whose output is logged.',
     env: 'AIOT_NO_TOKEN',
     exclusive: ['new-token'],
   }),
-  database: engine('Keep state in PostgreSQL: postgres://USER@HOST/NAME.', 'AIOT_DATABASE'),
-  blobs: engine('Keep blobs in S3: s3://BUCKET?endpoint=https://HOST.', 'AIOT_BLOBS'),
-  events: engine('Send telemetry and events on to kafka://HOST:PORT or nats://HOST:PORT.', 'AIOT_EVENTS'),
-  broker: engine('Use the MQTT broker at mqtt(s)://HOST:PORT instead of an own one.', 'AIOT_BROKER'),
+  database: engine('Store state in PostgreSQL: postgres://USER@HOST/NAME.', 'AIOT_DATABASE'),
+  blobs: engine('Store blobs in S3: s3://BUCKET?endpoint=https://HOST.', 'AIOT_BLOBS'),
+  events: engine('Forward telemetry and events to kafka://HOST:PORT or nats://HOST:PORT.', 'AIOT_EVENTS'),
+  broker: engine('Use the MQTT broker at mqtt(s)://HOST:PORT instead of the built-in one.', 'AIOT_BROKER'),
   compat: Flags.option({ options: compatibilities, multiple: true })({
-    summary: 'Let clients of other systems in as they are, untrusted, on listeners of their own.',
+    summary: 'Accept unmodified clients of another system, as untrusted, on separate listeners.',
     env: 'AIOT_COMPAT',
+    helpGroup: 'COMPATIBILITY',
   }),
   'compat-ports': Flags.string({
-    summary: 'Their ports: MQTT, device registry, model registry, training datastore; 0 = any free one.',
+    summary:
+      'Ports of --compat: MQTT, device registry, model registry, training datastore; 0 = any free port.',
     env: 'AIOT_COMPAT_PORTS',
+    helpGroup: 'COMPATIBILITY',
     default: '30005,30006,30007,30008',
   }),
   'compat-max-rows': Flags.integer({
-    summary: 'Rows of telemetry in one file of raw training data; 0 leaves that to an ingest of your own.',
+    summary: 'Rows of telemetry per file of raw training data; 0 leaves ingestion to your own service.',
     env: 'AIOT_COMPAT_MAX_ROWS',
+    helpGroup: 'COMPATIBILITY',
     default: 10,
     min: 0,
   }),
   'compat-quota': sizeInBytes({
-    summary: 'Take no more of them than so much in all.',
+    summary: 'Total size that --compat clients may store.',
     env: 'AIOT_COMPAT_QUOTA',
+    helpGroup: 'COMPATIBILITY',
     defaultHelp: async () => '10GiB',
   }),
   'compat-delete-all': Flags.boolean({
-    summary: 'Let anybody empty their stores with /deleteAllData, as it was.',
+    summary: 'Allow anyone to empty the --compat stores with /deleteAllData, as in the original system.',
     env: 'AIOT_COMPAT_DELETE_ALL',
+    helpGroup: 'COMPATIBILITY',
   }),
   'ddi-port': Flags.integer({
-    summary: 'Listen for hawkBit’s device API without TLS too on this port; 0 = any free one.',
+    summary: 'Port for hawkBit’s device API without TLS; 0 = any free port.',
     env: 'AIOT_DDI_PORT',
+    helpGroup: 'COMPATIBILITY',
     min: 0,
     max: 65_535,
   }),
   'ddi-poll': duration({
-    summary: 'How often SWUpdate, RAUC and other clients of hawkBit’s device API are to ask: 1s to 23h.',
+    summary: 'Polling interval for SWUpdate, RAUC and other clients of hawkBit’s device API: 1s to 23h.',
     env: 'AIOT_DDI_POLL',
+    helpGroup: 'COMPATIBILITY',
     default: 300_000,
   }),
   context: shared.context,
   project: Flags.string({
     ...{ char: 'p', env: 'AIOT_PROJECT', helpValue: 'DIR' },
-    summary: 'Run what the aiot.yaml in DIR has under up: routes, a listener for boards.',
+    summary: 'Run the up section of the aiot.yaml in DIR: routes and a listener for boards.',
   }),
   set: setFlag,
   'board-port': Flags.integer({
-    summary: 'Port of the listener for boards [default: the project’s]; 0 = any free one.',
+    summary: 'Port of the listener for boards [default: the project’s]; 0 = any free port.',
     env: 'AIOT_BOARD_PORT',
     min: 0,
     max: 65_535,
@@ -118,7 +142,7 @@ export const upFlags = {
 
 type UpFlags = Interfaces.InferredFlags<typeof upFlags>;
 
-/** What the flags say, for `up`. @throws AIOT_USAGE */
+/** Options for `up` from the flags. @throws AIOT_USAGE */
 export function upOptionsOf(flags: UpFlags): UpOptions {
   const { data, host, context, compat, database, blobs, events, broker, cert, key, plain } = flags;
   const { project: dir } = flags;
@@ -151,12 +175,12 @@ export function namesOf(text: string | undefined): string[] | undefined {
   if (wrong !== undefined)
     throw new AiotError(
       'AIOT_USAGE',
-      `--public: expected host names and addresses with commas, got "${wrong}"`,
+      `--public: expected comma-separated host names and addresses, got "${wrong}"`,
     );
   return names;
 }
 
-/** Clients know `HH:MM:SS` of one day, and one takes zero for once a second. */
+/** Clients expect `HH:MM:SS` within a day, and one of them takes zero as once a second. */
 function pollOf(ms: number): number {
   if (ms >= 1000 && ms <= 23 * 3_600_000) return ms;
   throw new AiotError('AIOT_USAGE', '--ddi-poll: expected 1s to 23h');
@@ -174,16 +198,16 @@ function portsOf(text: string): [number, number, number, number] {
   return [mqtt ?? 0, devices ?? 0, models ?? 0, datasets ?? 0];
 }
 
-/** What a user or a token may. */
+/** Permissions of a user or a token. */
 export const roleFlag = Flags.option({
   options: roles,
-  summary: 'What it may: viewer reads, ci uploads and rolls out, operator does everything.',
+  summary: 'Permissions: viewer reads; ci also uploads and starts rollouts; operator can do everything.',
   env: 'AIOT_ROLE',
 });
 
-/** What a token is narrowed to. @throws AIOT_USAGE */
+/** Restriction of a token. @throws AIOT_USAGE */
 export const scopeFlag = Flags.custom<string>({
-  summary: 'Narrow it to this, such as models:push; may be repeated.',
+  summary: 'Limit the token to this scope, such as models:push. Repeatable.',
   env: 'AIOT_SCOPE',
   helpValue: 'SCOPE',
   parse: async (text) => {
@@ -199,7 +223,7 @@ const yearMs = 365 * 86_400_000;
 
 /** The offline keys that sign the next root. */
 export const rootKeyFlag = Flags.string({
-  summary: 'File of an offline root key; as often as the threshold wants.',
+  summary: 'File of an offline root key; repeat the flag until the threshold is met.',
   env: 'AIOT_ROOT_KEY',
   helpValue: 'FILE',
   multiple: true,
@@ -207,19 +231,19 @@ export const rootKeyFlag = Flags.string({
 });
 
 export const rootValidFlag = duration({
-  summary: 'How long the new root is good.',
+  summary: 'Validity period of the new root.',
   env: 'AIOT_EXPIRES',
   default: yearMs,
 });
 
 export const trustOutFlag = Flags.string({
   char: 'o',
-  summary: 'Folder for new root keys: best on a medium that is taken away.',
+  summary: 'Folder for the new root keys, preferably on removable media.',
   env: 'AIOT_OUT',
   helpValue: 'DIR',
 });
 
-/** A place in the events: an id, or `now`. */
+/** A position in the event stream: an id, or `now`. */
 export const eventFrom = Flags.custom<number | 'now'>({
   parse: async (text) => {
     if (text === 'now') return text;
@@ -228,7 +252,7 @@ export const eventFrom = Flags.custom<number | 'now'>({
   },
 });
 
-/** Types of events, comma-separated: `device.connect`, `device.*`, `*`. */
+/** Event types, comma-separated: `device.connect`, `device.*`, `*`. */
 export const eventTypes = Flags.custom<string[]>({
   parse: async (text) => {
     const types = text.split(',').map((type) => type.trim());
@@ -243,7 +267,7 @@ export const eventTypes = Flags.custom<string[]>({
 
 const requestSchema = z.record(z.string(), z.unknown());
 
-/** What a job is asked for: an object in JSON. */
+/** Request of a job: an object in JSON. */
 export const jobRequest = Flags.custom<Record<string, unknown>>({
   parse: async (text) => {
     try {

@@ -1,11 +1,12 @@
 import { Args, Flags } from '@oclif/core';
+import { amountSchema } from '../../api/rollouts/amount.js';
+import { type days, type RolloutPolicyInput, rolloutPolicySchema } from '../../api/rollouts/schema.js';
+import { rolloutTimesMs } from '../../api/rollouts/shadow.js';
 import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
-import { parseLatency, parseShare } from '../../device/fleet/network.js';
+import { parseShare } from '../../device/fleet/network.js';
 import type { RehearseOptions } from '../../fleet/rehearse.js';
-import { amountSchema } from '../../registry/rollouts/amount.js';
-import { type days, type RolloutPolicyInput, rolloutPolicySchema } from '../../registry/rollouts/schema.js';
-import { rolloutTimesMs } from '../../registry/rollouts/shadow.js';
+import { networkFlags, networkOf, selector, share } from './fleet.js';
 import { duration, shared, sizeInBytes } from './shared.js';
 
 const amount = (name: string, text: string) => {
@@ -21,10 +22,10 @@ const amountFlag = (name: string) =>
   Flags.custom<string | number>({ parse: async (text) => amount(name, text) });
 
 export const rolloutId = {
-  id: Args.string({ required: true, description: 'Id of the rollout.' }),
+  id: Args.string({ required: true, description: 'Rollout ID.' }),
 };
 
-/** What is rolled out, and to whom. */
+/** The artifacts of a rollout, and its devices. */
 export const whatFlags = {
   model: Flags.string({
     summary: 'Model to roll out: NAME@VERSION, NAME@latest, NAME@production, or NAME.',
@@ -32,7 +33,7 @@ export const whatFlags = {
     helpValue: 'MODEL',
   }),
   firmware: Flags.string({
-    summary: 'Firmware to roll out; with --model each device takes the firmware first.',
+    summary: 'Firmware to roll out; with --model, each device installs the firmware first.',
     env: 'AIOT_FIRMWARE',
     helpValue: 'FIRMWARE',
   }),
@@ -41,120 +42,140 @@ export const whatFlags = {
     env: 'AIOT_CONFIGURATION',
     helpValue: 'CONFIGURATION',
   }),
-  selector: Flags.string({
-    summary: "Devices that it matches, such as 'type=esp32 and fw<1.4' or 'site=lab and not online=true'.",
-    env: 'AIOT_SELECTOR',
-    helpValue: 'SELECTOR',
-  }),
+  selector,
   'rollback-to': Flags.string({
-    summary: 'Version that devices go back to, of the model where there is one: signed now, with your key.',
+    summary:
+      'Version that devices roll back to (of the model, if there is one); signed with your key at the start.',
     env: 'AIOT_ROLLBACK_TO',
     helpValue: 'NAME@VERSION',
   }),
 };
 
-/** How it goes. */
+/** The policy of a rollout. */
 export const policyFlags = {
   waves: Flags.string({
-    summary: 'How many devices have it when each wave is open; the last wave is all that are left.',
+    summary: 'Cumulative devices after each wave, as counts or shares; the last wave takes all that remain.',
     env: 'AIOT_WAVES',
+    helpGroup: 'WAVES',
     helpValue: '1,10%,50%',
   }),
   'max-failures': amountFlag('max-failures')({
-    summary: "Of a wave's devices, more failures than that stop the rollout [default: 5%].",
+    summary: 'Stop the rollout when more devices of a wave fail than this [default: 5%].',
     env: 'AIOT_MAX_FAILURES',
+    helpGroup: 'WAVES',
     helpValue: 'N|N%',
   }),
   'min-success': amountFlag('min-success')({
-    summary: "Of a wave's devices, so many have to commit before the next wave opens [default: 50%].",
+    summary: 'Devices of a wave that must commit before the next wave opens [default: 50%].',
     env: 'AIOT_MIN_SUCCESS',
+    helpGroup: 'WAVES',
     helpValue: 'N|N%',
   }),
   soak: duration({
-    summary: 'How long a wave has to stay well before the next one opens.',
+    summary: 'Time that a wave must stay healthy before the next one opens.',
     env: 'AIOT_SOAK',
+    helpGroup: 'WAVES',
     ...rolloutTimesMs.soak,
   }),
   'on-failure': Flags.option({ options: ['pause', 'rollback'] as const })({
-    summary: 'When a limit is passed: nobody else begins, or also all go back [default: pause].',
+    summary:
+      'Action when a limit is exceeded: start no further devices, or also roll back all devices [default: pause].',
     env: 'AIOT_ON_FAILURE',
+    helpGroup: 'WAVES',
   }),
   retries: Flags.integer({
-    summary: 'How often a device that failed is offered it again [default: 0].',
+    summary: 'Retries for a device that failed [default: 0].',
     env: 'AIOT_RETRIES',
+    helpGroup: 'TIMING',
     min: 0,
     max: 9,
   }),
   backoff: duration({
-    summary: 'Before the first retry; twice as long before each one after it [default: 1m].',
+    summary: 'Delay before the first retry; doubles with each retry [default: 1m].',
     env: 'AIOT_BACKOFF',
+    helpGroup: 'TIMING',
     ...rolloutTimesMs.backoff,
   }),
   deadline: duration({
-    summary: 'A device that is there and has not ended after this time has failed [default: 10m].',
+    summary: 'Time after which an online device that has not finished counts as failed [default: 10m].',
     env: 'AIOT_DEADLINE',
+    helpGroup: 'TIMING',
     ...rolloutTimesMs.deadline,
   }),
   'offline-deadline': duration({
-    summary: 'A device that was not there for this time is missed [default: as long as --deadline].',
+    summary: 'Time after which an offline device counts as missed [default: same as --deadline].',
     env: 'AIOT_OFFLINE_DEADLINE',
+    helpGroup: 'TIMING',
     ...rolloutTimesMs.offline,
   }),
   rate: Flags.integer({
-    summary: 'Devices that are offered it in a minute, at most.',
+    summary: 'Maximum number of devices that start per minute.',
     env: 'AIOT_RATE',
+    helpGroup: 'TIMING',
     min: 1,
     helpValue: 'N',
   }),
   window: Flags.string({
-    summary: "When devices may begin, such as '22:00-04:00' or 'sat,sun 08:00-18:00 Europe/Berlin'.",
+    summary: "When devices may start, such as '22:00-04:00' or 'sat,sun 08:00-18:00 Europe/Berlin'.",
     env: 'AIOT_WINDOW',
+    helpGroup: 'TIMING',
     helpValue: 'WINDOW',
   }),
   at: Flags.string({
-    summary: 'Not before this time, such as 2026-12-01T22:00:00Z.',
+    summary: 'Earliest start time, such as 2026-12-01T22:00:00Z.',
     env: 'AIOT_AT',
+    helpGroup: 'TIMING',
     helpValue: 'TIME',
   }),
   priority: Flags.integer({
-    summary: 'A rollout takes no device from one of higher priority [default: 0].',
+    summary: 'Priority; a rollout takes no devices from one with a higher priority [default: 0].',
     env: 'AIOT_PRIORITY',
+    helpGroup: 'TIMING',
     min: -100,
     max: 100,
   }),
-  approval: Flags.boolean({ summary: 'Somebody else has to approve it first.', env: 'AIOT_APPROVAL' }),
+  approval: Flags.boolean({
+    summary: 'Require approval by another person before the rollout starts.',
+    env: 'AIOT_APPROVAL',
+  }),
   shadow: duration({
     summary:
-      'In each wave, run the model beside the one in use for this time first; it opens when the limits below hold.',
+      'In each wave, first run the model beside the current one for this time; the wave opens if the limits below hold.',
     env: 'AIOT_SHADOW',
+    helpGroup: 'SHADOW',
     ...rolloutTimesMs.shadow,
   }),
   'shadow-windows': Flags.integer({
-    summary: 'Windows that the devices of a wave have to have answered in all [default: 20].',
+    summary: 'Minimum number of windows predicted by a wave’s devices in total [default: 20].',
     env: 'AIOT_SHADOW_WINDOWS',
+    helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
     min: 1,
     helpValue: 'N',
   }),
   'max-disagreement': amountFlag('max-disagreement')({
-    summary: 'Of these windows, answers that may differ from those of the model in use [default: 5%].',
+    summary:
+      'Maximum share of windows in which the prediction differs from the current model’s [default: 5%].',
     env: 'AIOT_MAX_DISAGREEMENT',
+    helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
     helpValue: 'N|N%',
   }),
   'max-latency': Flags.custom<number>({ parse: async (text) => timesOf(text) })({
-    summary: 'How many times the time of the model in use it may take, 95th percentiles [default: 1.5x].',
+    summary: 'Maximum latency relative to the current model’s, at the 95th percentile [default: 1.5x].',
     env: 'AIOT_MAX_LATENCY',
+    helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
     helpValue: 'Nx',
   }),
   'max-heap': sizeInBytes({
-    summary: 'Memory that its tensors may take.',
+    summary: 'Maximum memory of the model’s tensors.',
     env: 'AIOT_MAX_HEAP',
+    helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
   }),
   'require-proof': Flags.boolean({
-    summary: 'A commit counts only with a signature of the device: those without a certificate have failed.',
+    summary: 'Count a commit only if the device signed it; devices without a certificate count as failed.',
     env: 'AIOT_REQUIRE_PROOF',
   }),
 };
@@ -182,10 +203,10 @@ interface PolicyFlags {
   'max-heap'?: number | undefined;
 }
 
-/** The usual waves where nobody says: one device, a tenth, half, all. */
+/** Default waves: one device, a tenth, half, all. */
 const usualWaves = '1,10%,50%,100%';
 
-/** What was not given is what a rollout has of itself. @throws AIOT_USAGE */
+/** Options that are not given have the rollout's defaults. @throws AIOT_USAGE */
 export function policyOf(flags: PolicyFlags): RolloutPolicyInput {
   const given = {
     waves: (flags.waves ?? usualWaves).split(',').map((text) => amount('waves', text.trim())),
@@ -224,14 +245,14 @@ function shadowOf(flags: PolicyFlags, ms: number) {
 function timesOf(text: string): number {
   const times = Number(/^(\d+(?:\.\d+)?)x?$/.exec(text)?.[1] ?? Number.NaN);
   if (times > 0) return times;
-  throw new AiotError('AIOT_USAGE', `--max-latency: expected how many times, such as 1.5x; got ${text}`);
+  throw new AiotError('AIOT_USAGE', `--max-latency: expected a factor such as 1.5x; got ${text}`);
 }
 
 function windowOf(text: string) {
   const [, on, from, to, zone] =
     /^(?:([a-z]{3}(?:,[a-z]{3})*) +)?(\d\d:\d\d)-(\d\d:\d\d)(?: +(\S+))?$/.exec(text) ?? [];
   if (from === undefined || to === undefined) {
-    const got = `--window: expected such as '22:00-04:00' or 'sat,sun 08:00-18:00 Europe/Berlin'; got ${text}`;
+    const got = `--window: expected a value such as '22:00-04:00' or 'sat,sun 08:00-18:00 Europe/Berlin'; got ${text}`;
     throw new AiotError('AIOT_USAGE', got);
   }
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -245,56 +266,49 @@ function timeOf(text: string): number {
   throw new AiotError('AIOT_USAGE', `--at: expected a time such as 2026-12-01T22:00:00Z, got ${text}`);
 }
 
-/** What is signed of a release besides what it is. @param types of devices that it is for when nothing is said */
+/** Signed metadata of a release. @param types default device types of the release */
 export const releaseFlags = (types: readonly string[]) => ({
   types: Flags.string({
-    summary: 'Types of device that it is released for, with commas.',
+    summary: 'Comma-separated device types that it is released for.',
     env: 'AIOT_TYPES',
     helpValue: 'TYPE,…',
     default: types.join(','),
   }),
-  expires: duration({ summary: 'Devices refuse it after this time, such as 720h.', env: 'AIOT_EXPIRES' }),
+  expires: duration({ summary: 'Time after which devices reject it, such as 720h.', env: 'AIOT_EXPIRES' }),
 });
 
-/** Flags of what goes to and comes from an OCI registry. */
+/** Flags of commands that push to or pull from an OCI registry. */
 export const ociFlags = {
   trust: shared.trust,
   'plain-http': Flags.boolean({
-    summary: 'Ask an OCI registry without TLS; one on this machine is asked so anyway.',
+    summary: 'Use an OCI registry without TLS; implied for a registry on this machine.',
     env: 'AIOT_PLAIN_HTTP',
   }),
 };
 
-const share = (name: string, summary: string, usual: string) =>
-  Flags.string({ summary, default: usual, env: `AIOT_${name}`, helpValue: 'SHARE' });
-
-/** What may go wrong in a rehearsal, as on a simulated fleet; usually a little of most of it does. */
+/** Faults in a rehearsal, as on a simulated fleet; by default small rates of most of them. */
 export const rehearsalFlags = {
   runs: Flags.integer({
-    summary: 'How often it is rehearsed, each time with other chances.',
+    summary: 'Number of rehearsals, each with different random events.',
     default: 20,
     min: 1,
     max: 10_000,
     env: 'AIOT_RUNS',
   }),
-  seed: Flags.integer({ summary: 'The same seed has the same chances.', default: 1, env: 'AIOT_SEED' }),
-  loss: share('LOSS', 'Of the messages: lost, and sent again a second later.', '1%'),
-  latency: Flags.string({
-    summary: 'One way, for each message.',
-    default: '20..200ms',
-    env: 'AIOT_LATENCY',
-    helpValue: '20..200ms',
+  seed: Flags.integer({
+    summary: 'Random seed; the same seed repeats the same events.',
+    default: 1,
+    env: 'AIOT_SEED',
   }),
-  offline: share('OFFLINE', 'Of the devices: away at any time; others each minute.', '2%'),
-  'fail-rate': share('FAIL_RATE', 'Of the devices: the version fails its trial there.', '0%'),
-  'power-cuts': share('POWER_CUTS', 'Of the updates: the power goes in the trial.', '1%'),
+  ...networkFlags({ loss: '1%', latency: '20..200ms', offline: '2%' }),
+  'power-cuts': share('power-cuts', 'Share of updates whose trial is interrupted by a power failure.', '1%'),
   outage: duration({
-    summary: 'The broker is away once for so long, from some moment of the first ten minutes on.',
+    summary: 'Length of one broker outage, starting at a random time in the first ten minutes.',
     env: 'AIOT_OUTAGE',
   }),
-  size: sizeInBytes({ summary: 'Of what each device downloads.', default: 250_000, env: 'AIOT_SIZE' }),
+  size: sizeInBytes({ summary: 'Size of each device’s download.', default: 250_000, env: 'AIOT_SIZE' }),
   bandwidth: sizeInBytes({
-    summary: 'What each device downloads in a second.',
+    summary: 'Download rate of each device, per second.',
     default: 50_000,
     env: 'AIOT_BANDWIDTH',
   }),
@@ -313,16 +327,12 @@ interface RehearsalGiven {
   bandwidth: number;
 }
 
-/** The same as the library takes it. @throws AIOT_USAGE */
+/** The same in the library's form. @throws AIOT_USAGE */
 export function rehearsalOf(flags: RehearsalGiven): Omit<RehearseOptions, 'onRun'> {
   return {
     ...{ runs: flags.runs, bytes: flags.size, outageMs: flags.outage ?? 0 },
     network: {
-      seed: flags.seed,
-      loss: parseShare('loss', flags.loss),
-      latencyMs: parseLatency(flags.latency),
-      offline: parseShare('offline', flags.offline),
-      failRate: parseShare('fail-rate', flags['fail-rate']),
+      ...networkOf(flags),
       powerCuts: parseShare('power-cuts', flags['power-cuts']),
       bytesPerSecond: flags.bandwidth,
     },

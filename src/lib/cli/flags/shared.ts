@@ -1,17 +1,17 @@
 import { Args, Flags } from '@oclif/core';
+import { checkChipId, checkMac } from '../../api/fields.js';
 import { AiotError } from '../../core/errors.js';
 import { formatDuration, parseDuration } from '../../core/time.js';
-import { checkChipId, checkMac } from '../../registry/fields.js';
 
-/** The shortest and the longest time that a flag takes, ms. */
+/** The shortest and the longest duration that a flag accepts, ms. */
 type Bounds = {
   min?: number;
   max?: number;
 };
 
 /**
- * A span of time as a flag, such as `500ms`, `30s`, `5m`, `2h`; the command gets milliseconds. A bare number is refused:
- * nobody can tell which unit was meant. The platform's bounds are given as `min` and `max`, so that an error names the flag.
+ * A duration as a flag, such as `500ms`, `30s`, `5m`, `2h`; the command gets milliseconds. A bare number is rejected, because its unit is
+ * ambiguous. The platform's limits are given as `min` and `max`, so that an error names the flag.
  */
 export const duration = Flags.custom<number, Bounds>({
   parse: async (text, _, bounds) => within(text, parseDuration(text), bounds),
@@ -27,13 +27,13 @@ function within(text: string, ms: number, { min = 0, max = Number.POSITIVE_INFIN
 }
 
 /**
- * The one vocabulary of flags: a flag of the same name means the same everywhere. Each has an environment twin,
- * AIOT_<FLAG>. Commands pick from here: `static flags = { project: shared.project }`.
+ * The shared vocabulary of flags: a flag of the same name has the same meaning everywhere. Each has an environment twin, AIOT_<FLAG>.
+ * Commands pick from here: `static flags = { project: shared.project }`.
  */
 export const shared = {
   project: Flags.string({
     char: 'p',
-    summary: 'Folder of the project (of its aiot.yaml).',
+    summary: 'Project folder (with its aiot.yaml).',
     default: '.',
     env: 'AIOT_PROJECT',
     helpValue: 'DIR',
@@ -45,7 +45,7 @@ export const shared = {
   }),
   context: Flags.string({
     char: 'c',
-    summary: 'Platform to talk to, by its context.',
+    summary: 'Context of the platform to use.',
     env: 'AIOT_CONTEXT',
     helpValue: 'NAME',
   }),
@@ -56,41 +56,44 @@ export const shared = {
     helpValue: 'PORT',
   }),
   mac: Flags.string({
-    summary: 'MAC of the board, such as 24:0a:c4:12:34:56: one board is one device.',
+    summary: 'MAC address of the board, such as 24:0a:c4:12:34:56.',
     env: 'AIOT_MAC',
     helpValue: 'MAC',
     parse: async (text) => checkMac(text),
   }),
   'chip-id': Flags.string({
-    summary: 'Decimal chip id of the guide’s firmware: an alias [default: from the MAC].',
+    summary: 'Decimal chip ID used by the guide’s firmware, as an alias [default: derived from the MAC].',
     env: 'AIOT_CHIP_ID',
     helpValue: 'ID',
     parse: async (text) => checkChipId(text),
   }),
   report: Flags.string({
-    summary: 'Write an HTML report here.',
+    summary: 'Write an HTML report to this file.',
     env: 'AIOT_REPORT',
     helpValue: 'FILE',
   }),
   junit: Flags.string({
-    summary: 'Write what was checked here, as JUnit XML for CI.',
+    summary: 'Write the checks to this file as JUnit XML for CI.',
     env: 'AIOT_JUNIT',
     helpValue: 'FILE',
   }),
   yes: Flags.boolean({
-    summary: 'Do it without asking; needed where there is no terminal.',
+    summary: 'Skip the confirmation prompt; required without a terminal.',
     default: false,
     env: 'AIOT_YES',
   }),
-  'dry-run': Flags.boolean({ summary: 'Say what would be done, and do nothing.', env: 'AIOT_DRY_RUN' }),
+  'dry-run': Flags.boolean({
+    summary: 'Show what would change, without changing anything.',
+    env: 'AIOT_DRY_RUN',
+  }),
   timeout: duration({ summary: 'Give up after this time, such as 30s or 5m.', env: 'AIOT_TIMEOUT' }),
   ca: Flags.string({
-    summary: "PEM file of the CA that signed the far side's certificate.",
+    summary: "PEM file of the CA that signed the server's certificate.",
     env: 'AIOT_CA',
     helpValue: 'FILE',
   }),
   trust: Flags.string({
-    summary: "File of a trust root (a device's trust.json), instead of asking the platform whom it trusts.",
+    summary: "Trust root file (a device's trust.json), instead of the platform's trust root.",
     env: 'AIOT_TRUST',
     helpValue: 'FILE',
   }),
@@ -98,10 +101,10 @@ export const shared = {
   key: Flags.string({ summary: 'PEM file of its private key.', env: 'AIOT_KEY', helpValue: 'FILE' }),
 };
 
-/** `--out` of what writes several files. */
+/** `--out` for commands that write several files. */
 export const folderToFill = Flags.string({
   char: 'o',
-  summary: 'Folder to fill; made when missing.',
+  summary: 'Output folder; created if missing.',
   required: true,
   env: 'AIOT_OUT',
   helpValue: 'DIR',
@@ -110,25 +113,29 @@ export const folderToFill = Flags.string({
 /** Flags that every command has. */
 export const common = {
   json: Flags.boolean({
-    summary: 'Print the result as one line of JSON, and nothing else.',
+    summary: 'Print only the result, as one line of JSON.',
     env: 'AIOT_JSON',
     helpGroup: 'GLOBAL',
   }),
   quiet: Flags.boolean({
     char: 'q',
-    summary: 'Print the result alone: no progress.',
+    summary: 'Print only the result, without progress.',
     env: 'AIOT_QUIET',
     helpGroup: 'GLOBAL',
   }),
-  debug: Flags.boolean({ summary: 'Print the stack of an error.', env: 'AIOT_DEBUG', helpGroup: 'GLOBAL' }),
+  debug: Flags.boolean({
+    summary: 'Print the stack trace of an error.',
+    env: 'AIOT_DEBUG',
+    helpGroup: 'GLOBAL',
+  }),
   'no-color': Flags.boolean({
-    summary: 'Print without colours (NO_COLOR does it too).',
+    summary: 'Print without colors (or set NO_COLOR).',
     env: 'AIOT_NO_COLOR',
     helpGroup: 'GLOBAL',
   }),
 };
 
-/** A number of at least 0 as a flag, such as `0.5`. Words, and what JavaScript would also take for a number, are refused. */
+/** A number of at least 0 as a flag, such as `0.5`. Words, and other strings that JavaScript accepts as numbers, are rejected. */
 export const decimal = Flags.custom<number>({
   parse: async (text, _context, { name }) => {
     if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
@@ -137,26 +144,26 @@ export const decimal = Flags.custom<number>({
   helpValue: 'NUMBER',
 });
 
-/** What names telemetry on the platform. */
+/** Name of a telemetry stream on the platform. */
 export const streamArg = Args.string({ required: true, description: 'Name of the stream.' });
 
-/** Of lists that may be long. */
+/** For lists that may be long. */
 export const pageFlags = {
   limit: Flags.integer({
-    summary: 'List so many at most.',
+    summary: 'Maximum number of entries to list.',
     env: 'AIOT_LIMIT',
     default: 100,
     min: 1,
     max: 1000,
   }),
   after: Flags.string({
-    summary: 'Go on behind this one: `next` of the page before.',
+    summary: 'Continue after this entry: the `next` value of the previous page.',
     env: 'AIOT_AFTER',
     helpValue: 'KEY',
   }),
 };
 
-/** A point of time as a flag: 2026-11-20, 2026-11-20T10:36:38Z, or milliseconds since 1970; the command gets the last. */
+/** A point in time as a flag: 2026-11-20, 2026-11-20T10:36:38Z, or milliseconds since 1970; the command gets the last. */
 export const instant = Flags.custom<number>({
   helpValue: 'TIME',
   parse: async (text, _context, { name }) => {
@@ -187,15 +194,17 @@ export const sizeInBytes = Flags.custom<number>({
   },
 });
 
-/** Values for the `${NAME}` in files of routes. */
+/** Values for `${NAME}` in route files. */
 export const setFlag = Flags.string({
-  summary: 'Value for a variable of the routes; goes before the environment.',
+  summary: 'Value of a variable in the routes; overrides the environment. Repeatable.',
   env: 'AIOT_SET',
   helpValue: 'NAME=VALUE',
   multiple: true,
 });
 
-/** `NAME=VALUE` texts by name; the last of a name counts. @throws AIOT_USAGE, which never repeats a value: it may be a secret */
+/**
+ * `NAME=VALUE` texts by name; the last value of a name counts. @throws AIOT_USAGE, which never quotes a value, because it may be a secret
+ */
 export function variablesOf(texts: readonly string[] = []): Record<string, string> {
   return Object.fromEntries(
     texts.map((text) => {

@@ -6,15 +6,15 @@ import type { BridgeOptions } from '../../stream/route/bridge.js';
 import { printFormats } from '../../stream/tail/print.js';
 import { duration } from './shared.js';
 
-/** Names in a row: `a,b.c`. */
+/** A list of names: `a,b.c`. */
 const list = Flags.custom<string[]>({
   parse: async (text) => text.split(',').map((name) => name.trim()),
   helpValue: 'A,B',
 });
 
-const expression = { helpValue: 'EXPR', helpGroup: 'CHOOSING' };
+const expression = { helpValue: 'EXPR', helpGroup: 'FILTER' };
 
-/** Which messages, and what of them: of `tail` and `record`. */
+/** Selection of messages and their parts, for `tail` and `record`. */
 export const selectFlags = {
   where: Flags.string({
     summary: "Only messages for which this JSONata is true, such as 'temperature > 80'.",
@@ -22,102 +22,106 @@ export const selectFlags = {
     ...expression,
   }),
   decode: Flags.option({ options: decoderNames })({
-    summary: 'What the payload is [default: JSON, else text, else bytes].',
+    summary: 'Payload format [default: JSON, else text, else bytes].',
     env: 'AIOT_DECODE',
-    helpGroup: 'CHOOSING',
+    helpGroup: 'FILTER',
   }),
   schema: Flags.string({
-    summary: 'Schema for --decode: a .proto or an .avsc.',
+    summary: 'Schema for --decode: a .proto or .avsc file.',
     env: 'AIOT_SCHEMA',
     helpValue: 'FILE',
-    helpGroup: 'CHOOSING',
+    helpGroup: 'FILTER',
   }),
   'message-type': Flags.string({
-    summary: 'Message type in the .proto, where there are several.',
+    summary: 'Message type in the .proto, if it defines several.',
     env: 'AIOT_MESSAGE_TYPE',
     helpValue: 'NAME',
-    helpGroup: 'CHOOSING',
+    helpGroup: 'FILTER',
   }),
 };
 
-/** Where to begin, and as whom: of everything that reads a stream. */
+/** Start position and credentials, for every command that reads a stream. */
 export const readFlags = {
   from: Flags.custom<ReturnType<typeof positionFrom>>({
-    summary: 'Begin at beginning, latest, an offset or a time.',
+    summary: 'Start at beginning, latest, an offset or a time.',
     env: 'AIOT_FROM',
     helpValue: 'PLACE',
-    helpGroup: 'READING',
+    helpGroup: 'POSITION',
     parse: async (text) => positionFrom(text),
   })(),
   since: duration({
-    summary: 'Begin so long ago, such as 10m.',
+    summary: 'Start this far back, such as 10m.',
     env: 'AIOT_SINCE',
-    helpGroup: 'READING',
+    helpGroup: 'POSITION',
     exclusive: ['from'],
   }),
   qos: Flags.option({ options: ['0', '1', '2'] as const })({
     summary: 'MQTT: quality of service [default: 1].',
     env: 'AIOT_QOS',
-    helpGroup: 'READING',
+    helpGroup: 'POSITION',
   }),
   group: Flags.string({
-    summary: 'Consumer group (Kafka), queue group (NATS), shared subscription (MQTT).',
+    summary: 'Consumer group (Kafka), queue group (NATS) or shared subscription (MQTT).',
     env: 'AIOT_GROUP',
     helpValue: 'NAME',
-    helpGroup: 'READING',
+    helpGroup: 'POSITION',
   }),
   jetstream: Flags.string({
     summary: 'NATS: the JetStream stream to read.',
     env: 'AIOT_JETSTREAM',
     helpValue: 'STREAM',
-    helpGroup: 'READING',
+    helpGroup: 'POSITION',
   }),
   durable: Flags.string({
-    summary: 'NATS: a JetStream consumer that remembers where it stood.',
+    summary: 'NATS: a durable JetStream consumer that remembers its position.',
     env: 'AIOT_DURABLE',
     helpValue: 'NAME',
-    helpGroup: 'READING',
+    helpGroup: 'POSITION',
   }),
   'no-drop': Flags.boolean({
-    summary: 'Hold the sender up rather than drop what comes too fast.',
+    summary: 'Slow down the sender instead of dropping messages that arrive too fast.',
     env: 'AIOT_NO_DROP',
-    helpGroup: 'READING',
+    helpGroup: 'POSITION',
   }),
 };
 
-/** How it is shown, and what it is checked for: of `tail`. */
+/** Display and checks of `tail`. */
 export const viewFlags = {
   map: Flags.string({
-    summary: 'Show this JSONata of each instead, such as \'{"t": temperature}\'.',
+    summary: 'Show the result of this JSONata instead, such as \'{"t": temperature}\'.',
     env: 'AIOT_MAP',
     ...expression,
   }),
-  fields: list({ summary: 'Show these fields alone.', env: 'AIOT_FIELDS', helpGroup: 'CHOOSING' }),
+  fields: list({ summary: 'Show only these fields.', env: 'AIOT_FIELDS', helpGroup: 'FILTER' }),
   format: Flags.option({ options: printFormats })({
-    summary: 'How a message is printed; raw is the payload alone [default: pretty].',
+    summary: 'Output format; raw prints only the payload [default: pretty].',
     env: 'AIOT_FORMAT',
   }),
   template: Flags.string({
     char: 't',
-    summary: "With --format template: a text with expressions, such as '{{$topic}}: {{temperature}}'.",
+    summary: "For --format template: text with expressions, such as '{{$topic}}: {{temperature}}'.",
     env: 'AIOT_TEMPLATE',
     helpValue: 'TEXT',
   }),
-  rate: Flags.boolean({ summary: 'Show messages a second instead, once a second.', env: 'AIOT_RATE' }),
+  rate: Flags.boolean({ summary: 'Show messages per second instead, once a second.', env: 'AIOT_RATE' }),
   plot: list({ summary: 'Plot these fields instead.', env: 'AIOT_PLOT' }),
-  stats: Flags.boolean({ summary: 'Show counts, sizes and numbers at the end instead.', env: 'AIOT_STATS' }),
+  stats: Flags.boolean({
+    summary: 'Show counts, sizes and statistics at the end instead.',
+    env: 'AIOT_STATS',
+  }),
   expect: Flags.string({
-    summary: 'End well with the first message for which this is true; exit 124 or 6 without one.',
+    summary:
+      'Exit with 0 at the first message for which this is true; with 124 if --within passes first, or 6 if the stream ends.',
     env: 'AIOT_EXPECT',
     helpValue: 'EXPR',
-    helpGroup: 'CHECKING',
+    helpGroup: 'CHECK',
   }),
-  within: duration({ summary: 'Time for --expect.', env: 'AIOT_WITHIN', helpGroup: 'CHECKING' }),
+  within: duration({ summary: 'Time limit for --expect.', env: 'AIOT_WITHIN', helpGroup: 'CHECK' }),
   never: Flags.string({
-    summary: 'End with exit 6 at the first message for which this is true.',
+    summary: 'Exit with 6 at the first message for which this is true.',
     env: 'AIOT_NEVER',
     helpValue: 'EXPR',
-    helpGroup: 'CHECKING',
+    helpGroup: 'CHECK',
   }),
 };
 
@@ -131,7 +135,7 @@ interface ReadFlags {
   'no-drop'?: boolean;
 }
 
-/** What they say, as options of a stream. */
+/** Stream options from the flags. */
 export function readOptions(flags: ReadFlags) {
   const { from, since, qos, group, jetstream: stream, durable } = flags;
   const begin = since === undefined ? from : { time: Date.now() - since };
@@ -159,7 +163,7 @@ export const header = Flags.custom<readonly [string, string]>({
   helpValue: 'NAME=VALUE',
 });
 
-/** How fast a recording goes: `original`, `max`, or a number of times. */
+/** Playback speed of a recording: `original`, `max`, or a factor. */
 export const replaySpeed = Flags.custom<number>({
   parse: async (text) => {
     if (text === 'original') return 1;
@@ -174,98 +178,105 @@ export const replaySpeed = Flags.custom<number>({
   helpValue: 'SPEED',
 });
 
-/** How work that goes on and on shows itself: the same for `stream bridge` and `stream route run`. */
+/** Output of continuous work: the same for `stream bridge` and `stream route run`. */
 export const watchFlags = {
   status: Flags.string({
-    summary: 'Show states here: a port of 127.0.0.1 (JSON, and /metrics for Prometheus), or a file.',
+    summary: 'Publish route states on a port of 127.0.0.1 (JSON, and /metrics for Prometheus) or to a file.',
     env: 'AIOT_STATUS',
     helpValue: 'PORT|FILE',
   }),
-  every: duration({ summary: 'How often a line says how far it is.', default: 10_000, env: 'AIOT_EVERY' }),
+  every: duration({ summary: 'Interval between progress lines.', default: 10_000, env: 'AIOT_EVERY' }),
   drain: duration({
-    summary: 'Longest time at the end for what was read and is not written yet.',
+    summary: 'Maximum time at the end to write messages that were already read.',
     default: 10_000,
     env: 'AIOT_DRAIN',
   }),
 };
 
-/** The fields of a route, for a route of one line. */
+/** The fields of a route, for a single-line route. */
 export const bridgeFlags = {
   name: Flags.string({
-    summary: "Its name: Kafka's group and the service are called so [default: from the addresses].",
+    summary: "Name of the bridge, also used for Kafka's group and the service [default: from the addresses].",
     env: 'AIOT_NAME',
     helpValue: 'NAME',
   }),
-  where: Flags.string({ summary: 'Which messages go on (JSONata).', env: 'AIOT_WHERE', helpValue: 'EXPR' }),
+  where: Flags.string({ summary: 'Messages to forward (JSONata).', env: 'AIOT_WHERE', helpValue: 'EXPR' }),
   map: Flags.string({
-    summary: 'The payload (JSONata) [default: as it came].',
+    summary: 'Payload to send (JSONata) [default: unchanged].',
     env: 'AIOT_MAP',
     helpValue: 'EXPR',
   }),
-  each: Flags.boolean({ summary: 'A list that --map gives is several messages.', env: 'AIOT_EACH' }),
+  each: Flags.boolean({
+    summary: 'Send each element of the list that --map returns as its own message.',
+    env: 'AIOT_EACH',
+  }),
   topic: Flags.string({
-    summary: "The topic (JSONata) [default: the address's, else the message's own].",
+    summary: "Topic to send to (JSONata) [default: the address's, else the message's own].",
     env: 'AIOT_TOPIC',
     helpValue: 'EXPR',
   }),
-  'message-key': Flags.string({ summary: 'The key (JSONata).', env: 'AIOT_MESSAGE_KEY', helpValue: 'EXPR' }),
+  'message-key': Flags.string({
+    summary: 'Message key (JSONata).',
+    env: 'AIOT_MESSAGE_KEY',
+    helpValue: 'EXPR',
+  }),
   header: Flags.string({
-    summary: 'A header.',
+    summary: 'Header to add. Repeatable.',
     env: 'AIOT_HEADER',
     helpValue: 'NAME=EXPR',
     multiple: true,
   }),
   decode: Flags.string({
-    summary: 'What payloads are [default: auto].',
+    summary: 'Payload format [default: auto].',
     env: 'AIOT_DECODE',
     helpValue: 'FORMAT',
   }),
   'on-error': Flags.option({ options: ['retry', 'skip'] as const })({
-    summary: 'What becomes of a message with an error of its own.',
+    summary: 'Action for a message that itself causes an error.',
     default: 'retry',
     env: 'AIOT_ON_ERROR',
   }),
   'dead-letter': Flags.string({
-    summary: 'Such messages go here, with the reason as a header.',
+    summary: 'Destination for such messages, with the reason in a header.',
     env: 'AIOT_DEAD_LETTER',
     helpValue: 'URL',
   }),
   batch: Flags.integer({
-    summary: 'Most messages in one write [default: 1000].',
+    summary: 'Maximum messages per write [default: 1000].',
     env: 'AIOT_BATCH',
     min: 1,
   }),
   'batch-time': Flags.string({
-    summary: 'How long one waits for others, such as 20ms.',
+    summary: 'Time to wait for a batch to fill, such as 20ms.',
     env: 'AIOT_BATCH_TIME',
     helpValue: 'TIME',
   }),
   dedupe: Flags.string({
-    summary: 'Send one of each such key (JSONata).',
+    summary: 'Send only one message per key (JSONata).',
     env: 'AIOT_DEDUPE',
     helpValue: 'EXPR',
   }),
   'dedupe-window': Flags.string({
-    summary: 'For how long keys are remembered [default: 10m].',
+    summary: 'Time for which keys are remembered [default: 10m].',
     env: 'AIOT_DEDUPE_WINDOW',
     helpValue: 'TIME',
   }),
   'exactly-once': Flags.boolean({
-    summary: 'Look at the sink for these keys, so that a restart writes nothing twice.',
+    summary: 'Look up these keys in the sink, so that a restart writes nothing twice.',
     env: 'AIOT_EXACTLY_ONCE',
   }),
   spool: Flags.string({
-    summary: 'Folder that keeps messages while the sink is not there.',
+    summary: 'Folder that stores messages while the sink is unreachable.',
     env: 'AIOT_SPOOL',
     helpValue: 'DIR',
   }),
   'spool-limit': Flags.string({
-    summary: 'Most that it keeps [default: 1GiB].',
+    summary: 'Maximum size of the spool [default: 1GiB].',
     env: 'AIOT_SPOOL_LIMIT',
     helpValue: 'SIZE',
   }),
   'spool-full': Flags.option({ options: ['wait', 'drop-oldest'] as const })({
-    summary: 'What it does at its limit [default: wait].',
+    summary: 'Action when the spool is full [default: wait].',
     env: 'AIOT_SPOOL_FULL',
   }),
 };
@@ -286,7 +297,7 @@ interface BridgeFlags
   'spool-full'?: 'wait' | 'drop-oldest';
 }
 
-/** The line of a bridge as lib wants it. */
+/** The route of a bridge in lib's form. */
 export function bridgeOptions(addresses: { from: string; to: string }, flags: BridgeFlags): BridgeOptions {
   const { name, where, map, each, topic, decode, batch, dedupe, spool } = flags;
   const all = {

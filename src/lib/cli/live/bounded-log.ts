@@ -1,12 +1,12 @@
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
-/** Bytes of log lines that wait for a slow reader. */
+/** Limit of log lines waiting for a slow reader, bytes. */
 const largestBacklog = 1024 ** 2;
 
 /**
- * A log for a process that must not depend on its reader. Lines wait in memory up to a limit; further ones are dropped and
- * counted, and the count is logged once there is room again.
+ * A log for a process that must not depend on its reader. Lines wait in memory up to a limit; further ones are dropped and counted, and the
+ * count is logged once there is room again.
  */
 export function boundedLog(
   stream: Pick<Writable, 'writableLength'>,
@@ -20,8 +20,8 @@ export function boundedLog(
       return;
     }
     if (dropped > 0) {
-      const msg = `${dropped} lines of this log were dropped: nobody read standard error fast enough`;
-      // 40 is pino's level of a warning.
+      const msg = `${dropped} log lines were dropped because standard error was not read fast enough`;
+      // 40 is pino's warning level.
       write(JSON.stringify({ level: 40, time: now(), dropped, msg }));
       dropped = 0;
     }
@@ -29,16 +29,16 @@ export function boundedLog(
   };
 }
 
-/** Gives up what nobody has read of standard output and standard error after a while: it would keep the process alive. */
+/** After a while, gives up unread output on stdout and stderr, which would keep the process alive. */
 export function endUnread(patienceMs = 1000): void {
-  // Without unread output the process has ended by then, for the timer does not keep it.
+  // Without unread output the process has already ended, because the timer does not keep it alive.
   const giveUp = () => {
     for (const stream of [process.stdout, process.stderr]) {
       if (!(stream instanceof Socket)) continue;
-      // Giving up is no failure of the command, as it is to those that listen.
+      // Giving up is not a failure of the command, although listeners would treat it as one.
       stream.removeAllListeners('error');
       stream.on('error', () => {});
-      // Node's own `destroy()` of these closes nothing.
+      // Node's own `destroy()` does not close these streams.
       Socket.prototype._destroy.call(stream, null, () => {});
     }
   };

@@ -2,17 +2,17 @@ import type { EpochFigures } from '../../model/train/types.js';
 import { epochText } from '../render/training.js';
 import type { ProgressState } from './progress.js';
 
-/** Where epochs are told: to programs as JSON, to people as progress. */
+/** Destination of epochs: JSON for programs, progress for people. */
 interface EpochWatch {
   event: (value: object) => void;
   update: (state: ProgressState) => void;
-  /** Milliseconds; performance.now unless told. */
+  /** Milliseconds; performance.now by default. */
   now?: () => number;
 }
 
-/** Takes epochs as they end, and tells them with the time that is left by the pace so far. */
+/** Receives finished epochs, and reports them with the estimated remaining time. */
 export function watchEpochs({ event, update, now = () => performance.now() }: EpochWatch) {
-  /** The pace is of the epochs after the first one seen: what comes before it is loading. A training that goes on begins later. */
+  /** The pace excludes the first epoch seen, which includes loading. A resumed training starts at a later epoch. */
   let first: { epoch: number; at: number } | undefined;
   return (figures: EpochFigures): void => {
     const { epoch, epochs } = figures;

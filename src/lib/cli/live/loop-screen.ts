@@ -2,35 +2,35 @@ import type { ReadStream } from 'node:tty';
 import type { LoopBegun, LoopOptions } from '../../loop/run/options.js';
 import type { Answer } from '../../loop/types.js';
 import { answerLine, loopFrame, spreadMs, spreadParts } from '../render/loop.js';
-import { dim, forTerminal } from '../render/style.js';
-import { drawsOver, Redraw } from './redraw.js';
+import { dim, drawsOver, forTerminal } from '../render/text.js';
+import { Redraw } from './redraw.js';
 
 interface LoopScreenOptions {
-  /** Null: nothing is shown but notes. */
+  /** Null: only notes are shown. */
   stdout: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows' | 'write'> | null;
-  /** A terminal to press keys at; null: none. */
+  /** A terminal for key presses; null: none. */
   stdin: ReadStream | null;
   /** A line for people, on stderr. */
   note: (text: string) => void;
 }
 
-/** How often a terminal is drawn, ms: calm, and less than a thousandth of a core. */
+/** Redraw interval of a terminal, ms: calm, and less than a thousandth of a core. */
 const frameMs = 200;
 
-/** What the plot reaches back, s. */
+/** Time span of the plot, s. */
 const plotSeconds = 10;
 
-/** Most fields that are plotted: more would not fit below each other. */
+/** Maximum number of plotted fields; more would not fit below each other. */
 const mostSeries = 4;
 
 const ctrlC = '\x03';
 const [hideCursor, showCursor] = ['\x1b[?25l', '\x1b[?25h'];
 
-/** A running loop as people see it: on a terminal a view that stays where it is, elsewhere a line for each change. */
+/** The display of a running loop: a stationary view on a terminal, a line for each change elsewhere. */
 export class LoopScreen {
   private begun: LoopBegun | null = null;
   private series: { name: string; values: number[] }[] = [];
-  /** One sample of so many is plotted. */
+  /** Only every n-th sample is plotted. */
   private every = 1;
   private passed = 0;
   private answer: Answer | null = null;
@@ -41,7 +41,7 @@ export class LoopScreen {
 
   constructor(private readonly options: LoopScreenOptions) {}
 
-  /** What goes into the options of a loop. */
+  /** Callbacks for the options of a loop. */
   get wiring(): Pick<LoopOptions, 'onOpen' | 'onEvent' | 'taps'> {
     const { stdout } = this.options;
     return {
@@ -58,7 +58,7 @@ export class LoopScreen {
     };
   }
 
-  /** Leaves the last frame, and the terminal as it was. May be called again. */
+  /** Leaves the last frame on the screen, and restores the terminal. Idempotent. */
   close(): void {
     this.releaseKeys();
     this.releaseKeys = () => {};
@@ -76,7 +76,7 @@ export class LoopScreen {
     if (begun.teacher) this.takeKeys(begun.teacher);
     const { endpoint } = begun.monitor.status().sensor;
     if (!stdout || !drawsOver(stdout)) {
-      note(dim(`${endpoint}: running; Ctrl-C ends it`));
+      note(dim(`${endpoint}: running. Press Ctrl-C to stop.`));
       return;
     }
     const points = Math.min(100, stdout.columns) * 2;
@@ -89,7 +89,7 @@ export class LoopScreen {
     this.timer = setInterval(() => this.draw(), frameMs).unref();
   }
 
-  /** Keys that label what was just seen; Ctrl-C stays what it is. */
+  /** Keys that label the latest samples; Ctrl-C is unchanged. */
   private takeKeys(teacher: NonNullable<LoopBegun['teacher']>): void {
     const { stdin, note } = this.options;
     if (!stdin) return;
@@ -109,7 +109,7 @@ export class LoopScreen {
       stdin.unref();
     };
     note(
-      dim(`keys: ${teacher.keys.map((each) => `${each.key} ${each.label}`).join(', ')}, t learns once more`),
+      dim(`keys: ${teacher.keys.map((each) => `${each.key} ${each.label}`).join(', ')}, t to train again`),
     );
   }
 

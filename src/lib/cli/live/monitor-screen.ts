@@ -2,26 +2,25 @@ import type { ReadStream } from 'node:tty';
 import type { CrashFrame } from '../../flash/monitor/crashes.js';
 import type { Level, MonitorEvent } from '../../flash/monitor/events.js';
 import type { MonitorControl, MonitorOptions } from '../../flash/monitor/monitor.js';
-import { bold, cyan, dim, forTerminal, green, red, yellow } from '../render/style.js';
-import { timeOfDay } from '../render/time.js';
+import { bold, cyan, dim, forTerminal, green, red, timeOfDay, yellow } from '../render/text.js';
 import { LivePlot, screenOf } from './plot.js';
 
 interface MonitorScreenOptions {
   timestamps: boolean;
-  /** An ELF file was given, to name the places of a crash. */
+  /** Whether an ELF file was given, to resolve the addresses of a crash. */
   hasElf: boolean;
   plot: boolean;
-  /** Bytes as they come instead of lines. */
+  /** Raw bytes instead of lines. */
   raw: boolean;
-  /** What a pressed Return sends. */
+  /** Bytes sent for the Return key. */
   eol: string;
-  /** A terminal to type at, or what is sent on as it is; null: nothing. */
+  /** A terminal for typing, or a stream that is forwarded unchanged; null: nothing. */
   stdin: ReadStream | null;
   stdout: NodeJS.WriteStream;
   note: (text: string) => void;
 }
 
-/** A monitor as people see it: lines and notes, a plot at the end, keys. */
+/** The display of a monitor: lines and notes, a plot at the end, keys. */
 export class MonitorScreen {
   private readonly plot: LivePlot | null;
   private readonly typed: Typed | null = null;
@@ -40,7 +39,7 @@ export class MonitorScreen {
     options.note(keysHelp);
   }
 
-  /** What goes into the options of a monitor. */
+  /** Callbacks for the options of a monitor. */
   get wiring(): Pick<MonitorOptions, 'input' | 'onBytes' | 'onEvent' | 'onStart'> {
     const { stdin, stdout, raw } = this.options;
     return {
@@ -78,7 +77,7 @@ const ofLevel: Record<Level, (text: string) => string> = {
   verbose: dim,
 };
 
-/** What is shown of an event: what the board says, or a note about it; null for what people see in the line already. */
+/** Text of an event: the board's output, or a note about it; null if people already see it in the line. */
 function monitorText(
   event: MonitorEvent,
   timestamps: boolean,
@@ -98,7 +97,7 @@ function monitorText(
     case 'connected':
       return note(`${event.port} at ${event.baud}`);
     case 'lost':
-      return note(`${event.why}; waiting for it to come back`);
+      return note(`${event.why}; waiting to reconnect`);
     case 'reset':
       return note(event.done ? 'board reset' : 'not reset: this port has no DTR and RTS');
   }
@@ -110,35 +109,35 @@ function crash(event: Extract<MonitorEvent, { event: 'crash' }>, hasElf: boolean
   const lines = event.frames.map((frame) => `    ${cyan(frame.address)}  ${place(frame)}`);
   if (event.elfMatches === false)
     lines.push(
-      `    ${yellow('the board reports another SHA-256 than this ELF file has: it is from another build, or was stripped since; these places may be wrong')}`,
+      `    ${yellow('the board reports a different SHA-256 than this ELF file: the file is from another build or was stripped, so these source locations may be wrong')}`,
     );
   if (event.frames.length > 0 && event.frames.every((frame) => frame.function === null))
-    lines.push(dim(`    ${hasElf ? unnamed : '--elf FILE names the places in the source'}`));
+    lines.push(dim(`    ${hasElf ? unnamed : 'use --elf FILE to show source locations'}`));
   return lines.length > 0 ? { kind: 'line' as const, text: lines.join('\n') } : null;
 }
 
 const unnamed =
-  'the ELF file has no names for these places: it is stripped, or of another program; give the one that the linker wrote';
+  'the ELF file has no names for these addresses: it is stripped or belongs to another program; use the linker’s output file';
 
 /** `app_main  main.c:42  (PC)` */
 function place({ function: name, file, line, from }: CrashFrame): string {
   const where = file ? `  ${file}${line === null ? '' : `:${line}`}` : '';
-  const about = from === 'backtrace' ? '' : dim(`  (${from === 'stack' ? 'on the stack, perhaps' : from})`);
+  const about = from === 'backtrace' ? '' : dim(`  (${from === 'stack' ? 'possibly on the stack' : from})`);
   return `${name ? bold(name) : '?'}${where}${about}`;
 }
 
-/** What keys mean beside being sent on. */
+/** Meanings of keys that are not forwarded. */
 type KeyAction = 'quit' | 'interrupt' | 'reset' | 'download' | 'help';
 
 const code = (letter: string) => letter.charCodeAt(0);
 
-/** A terminal that gives every key makes no signal of it. */
+/** In raw mode a terminal does not turn this key into a signal. */
 const ctrlC = 0x03;
 
 /** Ctrl-], as in other monitors. */
 const quit = 0x1d;
 
-/** Ctrl-T: the next key is for us. */
+/** Ctrl-T: the next key is a command for the monitor. */
 const menu = 0x14;
 
 const actions: ReadonlyMap<number, KeyAction> = new Map([
@@ -148,9 +147,9 @@ const actions: ReadonlyMap<number, KeyAction> = new Map([
 ]);
 
 const keysHelp =
-  'Ctrl-] ends · Ctrl-T r resets the board · Ctrl-T b starts its loader · Ctrl-T twice sends one';
+  'Ctrl-] quit · Ctrl-T r reset the board · Ctrl-T b start the loader · Ctrl-T Ctrl-T send Ctrl-T';
 
-/** Sorts typed bytes into what is sent on and what is meant for the program; keeps a Ctrl-T for the next bytes. */
+/** Separates typed bytes into forwarded ones and commands; remembers a trailing Ctrl-T for the next bytes. */
 export class KeyReader {
   private afterMenu = false;
 
@@ -162,7 +161,7 @@ export class KeyReader {
     for (const byte of bytes) {
       if (this.afterMenu) {
         this.afterMenu = false;
-        // Also with Ctrl held on.
+        // Even while Ctrl is held.
         const action = actions.get(byte < 0x20 ? byte + 0x60 : byte);
         if (byte === menu) send.push(menu);
         else done.push(action ?? 'help');
@@ -177,13 +176,13 @@ export class KeyReader {
 }
 
 interface Typed {
-  /** What is to be sent on. */
+  /** Bytes to forward. */
   bytes: AsyncIterable<Uint8Array>;
-  /** Gives the terminal back; the bytes end. */
+  /** Restores the terminal; the bytes end. */
   close(): void;
 }
 
-/** What is typed at a terminal, key by key, until it is closed. What is meant for the program goes to `onAction`. */
+/** Keys typed at a terminal, until it is closed. Commands for the monitor go to `onAction`. */
 function typedKeys(terminal: ReadStream, eol: string, onAction: (action: KeyAction) => void): Typed {
   const reader = new KeyReader(eol);
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(

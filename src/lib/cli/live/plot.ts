@@ -1,11 +1,10 @@
 import { plotText, type Series } from '../render/chart.js';
-import { forTerminal } from '../render/style.js';
-import { cut } from '../render/text.js';
-import { drawsOver, Redraw } from './redraw.js';
+import { cut, drawsOver, forTerminal } from '../render/text.js';
+import { Redraw } from './redraw.js';
 
-/** Asked anew for each picture: a terminal changes its size. */
+/** Queried for each frame, because a terminal can be resized. */
 interface Screen {
-  /** Null: no terminal, so nothing is drawn over. */
+  /** Null: not a terminal, so nothing is redrawn. */
   columns: number | null;
   rows: number;
   write(text: string): void;
@@ -26,16 +25,16 @@ export function screenOf(
   };
 }
 
-/** How often a terminal is drawn anew at most, ms. */
+/** Minimum time between frames on a terminal, ms. */
 const frameMs = 100;
 
-/** Values kept of each series. */
+/** Number of values stored per series. */
 const kept = 2000;
 
-/** More series than these are left out: they would not fit below each other. */
+/** Further series are omitted, because they would not fit below each other. */
 const most = 8;
 
-/** Numbers that keep coming, as a plot that stays at the end of a terminal; lines go above it. */
+/** A live plot of numbers at the end of a terminal, with lines above it. */
 export class LivePlot {
   private readonly series = new Map<string, number[]>();
   private readonly picture: Redraw;
@@ -46,7 +45,7 @@ export class LivePlot {
     this.picture = new Redraw(() => screen.columns ?? 80);
   }
 
-  /** A line over the plot, on a terminal alone. */
+  /** A line over the plot, only on a terminal. */
   heading(text: string): void {
     this.head = text;
     if (this.screen.columns !== null && this.series.size > 0)
@@ -72,7 +71,7 @@ export class LivePlot {
       this.timer ??= setTimeout(() => this.draw(), frameMs);
   }
 
-  /** The plot as it is at the end: drawn for the last time, or, without a terminal, the only time. */
+  /** The final plot: drawn for the last time, or, without a terminal, for the only time. */
   end(): void {
     this.draw();
   }

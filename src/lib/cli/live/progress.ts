@@ -1,37 +1,41 @@
 import { stripVTControlCharacters } from 'node:util';
 import { thousands } from '../../core/figures.js';
-import { dim, forTerminal, oneLine } from '../render/style.js';
-import { bar } from '../render/text.js';
+import { bar, dim, forTerminal, oneLine } from '../render/text.js';
 import { Redraw } from './redraw.js';
+import type { StepLine } from './steps.js';
 
-/** How far a piece of long work is. Without `total` nobody knows how much there is. */
+/** Progress of long work. Without `total` the amount of work is unknown. */
 export interface ProgressState {
   text: string;
   done?: number;
   total?: number;
-  /** Lines to draw instead on a terminal of so many columns and rows. */
+  /** For a list of steps: the step that this is the progress of, and figures that change while it runs. By default the text is the step. */
+  step?: { name: string; figures?: string };
+  /** For a list of steps: all its lines, read again for each frame, given how many fit. */
+  lines?: (room: number) => readonly StepLine[];
+  /** Lines to draw instead, on a terminal of the given columns and rows. */
   picture?: (columns: number, rows: number) => string[];
 }
 
 export interface Progress {
-  /** Bound: may be passed on as a callback. */
+  /** Bound, so it can be passed as a callback. */
   update: (state: ProgressState | string) => void;
-  /** Takes the live line away so that something else can be written; the next update draws it again. */
+  /** Clears the live line so that something else can be written; the next update draws it again. */
   clear(): void;
-  /** Takes the live line away and stops drawing. May be called again. */
-  end(): void;
+  /** Clears the live line and stops drawing; a list of steps remains, the last one marked as failed if it has. Idempotent. */
+  end(failed?: boolean): void;
 }
 
 interface ProgressOptions {
   tty: boolean;
   quiet: boolean;
-  /** Where to draw; stderr unless told. */
+  /** Output function; stderr by default. */
   write?: (text: string) => void;
-  /** Milliseconds; Date.now unless told. */
+  /** Milliseconds; Date.now by default. */
   now?: () => number;
 }
 
-/** Work that is done sooner shows nothing: a flicker helps nobody. */
+/** Shorter work shows nothing, to avoid flicker. */
 const delayMs = 600;
 
 const frameMs = 80;
@@ -60,12 +64,13 @@ function live(write: (text: string) => void, now: () => number): Progress {
       return;
     }
     const frame = frames[Math.floor(now() / frameMs) % frames.length] ?? '';
-    const line = `${frame} ${barOf(state)}${stripVTControlCharacters(oneLine(state.text))}${countOf(state)}`;
+    const share = barOf(state, 24);
+    const line = `${frame} ${share === '' ? '' : `${share}  `}${stripVTControlCharacters(oneLine(state.text))}${countOf(state)}`;
     const text = line.slice(0, room() - 1);
     write(`${picture.away()}${eraseShown()}${text}`);
     shown = text;
   };
-  // A line that a narrower terminal has wrapped stands on several rows.
+  // A line that a narrower terminal has wrapped occupies several rows.
   const eraseShown = () => {
     const above = Math.ceil(shown.length / room()) - 1;
     const erased = shown === '' ? '' : `${'\u001b[2K\u001b[1A'.repeat(Math.max(0, above))}${eraseLine}`;
@@ -91,13 +96,14 @@ function live(write: (text: string) => void, now: () => number): Progress {
   };
 }
 
-function barOf({ done, total }: ProgressState): string {
+/** A bar and its percentage; empty without a total. */
+export function barOf({ done, total }: Pick<ProgressState, 'done' | 'total'>, cells: number): string {
   if (done === undefined || !total) return '';
   const share = Math.min(1, done / total);
-  return `${bar(share, 24)} ${String(Math.round(share * 100)).padStart(3)} %  `;
+  return `${bar(share, cells)} ${String(Math.round(share * 100)).padStart(3)} %`;
 }
 
-/** How much of nobody knows how much: it changes too often for lines. */
+/** A count without a total: it changes too often for lines. */
 function countOf({ done, total }: ProgressState): string {
   return done === undefined || total ? '' : `: ${thousands(done)}`;
 }
@@ -108,7 +114,7 @@ function lines(write: (text: string) => void): Progress {
     update: (next) => {
       const { text, done, total } = stateOf(next);
       const tenth = done !== undefined && total ? ` (${Math.floor((done / total) * 10) * 10} %)` : '';
-      // With a total the texts of single items would be a flood.
+      // With a total, a line for each item's text would be too much.
       const key = tenth || text;
       if (key === last) return;
       last = key;
@@ -119,6 +125,6 @@ function lines(write: (text: string) => void): Progress {
   };
 }
 
-function stateOf(next: ProgressState | string): ProgressState {
+export function stateOf(next: ProgressState | string): ProgressState {
   return typeof next === 'string' ? { text: next } : next;
 }

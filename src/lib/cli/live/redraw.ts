@@ -1,33 +1,28 @@
 import { stripVTControlCharacters } from 'node:util';
-import { forTerminal } from '../render/style.js';
+import { forTerminal } from '../render/text.js';
 
-/** Whether a stream can be drawn over: a terminal, and not one that knows no cursor (TERM=dumb). */
-export function drawsOver(stream: { isTTY?: boolean }): boolean {
-  return stream.isTTY === true && process.env.TERM !== 'dumb';
-}
-
-/** Lines that stay at the end of a terminal, each picture over the one before; also after the terminal became narrower. */
+/** Lines at the end of a terminal, each frame drawn over the previous one, even after the terminal became narrower. */
 export class Redraw {
   private lines: readonly string[] = [];
 
-  /** @param columns of the terminal as it is now */
+  /** @param columns current width of the terminal */
   constructor(private readonly columns: () => number) {}
 
-  /** What puts these lines where the last ones stood: in one go, so that nothing is blank in between. */
+  /** Escape sequence that replaces the previous lines by these, in one write, so that nothing flickers. */
   over(lines: readonly string[]): string {
     const up = this.up();
     this.lines = lines;
     return `${up}${lines.map((line) => `${forTerminal(line)}\x1b[K\n`).join('')}\x1b[J`;
   }
 
-  /** What takes them off the terminal. */
+  /** Escape sequence that removes the lines from the terminal. */
   away(): string {
     const up = this.up();
     this.lines = [];
     return up === '' ? '' : `${up}\x1b[J`;
   }
 
-  /** Leaves them where they are: what comes next is drawn below. */
+  /** Leaves the lines on the screen: further output is drawn below. */
   leave(): void {
     this.lines = [];
   }

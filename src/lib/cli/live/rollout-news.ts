@@ -1,15 +1,15 @@
-import type { Rollout } from '../../registry/rollouts/schema.js';
+import type { Rollout } from '../../api/rollouts/schema.js';
+import { elapsed } from '../../core/figures.js';
 import { sparkline } from '../render/chart.js';
-import { bold, cyan, dim, green, red } from '../render/style.js';
-import { clipped, elapsed } from '../render/text.js';
+import { bold, clipped, cyan, dim, green, red } from '../render/text.js';
 import type { ProgressState } from './progress.js';
 
-/** Commits of the last stretches of time that are drawn, and how long one is, ms. */
+/** Number of recent intervals for which commits are drawn, and their length, ms. */
 const [stretches, stretchMs] = [24, 1000];
 
 const barCells = 24;
 
-/** Tells how far a rollout is, each time that it has changed: a line of text, and for terminals a bar a wave. */
+/** Reports the progress of a rollout whenever it changes: a line of text, and for terminals a bar per wave. */
 export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) => ProgressState {
   const begun = now();
   const commits: number[] = [];
@@ -21,7 +21,7 @@ export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) =>
     const [done, total] = [sum('committed'), sum('devices')];
     const open = waves.findLastIndex((wave) => wave.state !== 'waiting') + 1;
     const stretch = Math.floor((heard - begun) / stretchMs);
-    // What had committed before this looked is no pace.
+    // Commits from before the first look do not count towards the pace.
     if (before >= 0) commits[stretch] = (commits[stretch] ?? 0) + done - before;
     before = done;
     const picture = (columns: number, rows: number) => {
@@ -29,7 +29,7 @@ export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) =>
       const recent = Array.from({ length: stretches }, (_, i) => commits[last - stretches + 1 + i] ?? 0);
       const pace = recent.some((count) => count > 0) ? `  ${cyan(sparkline(recent))}` : '';
       const head = `${bold(rollout.id)}  ${state}  ${done} of ${total} committed  ${dim(elapsed(rollout.seconds * 1000 + now() - heard))}${pace}`;
-      // Where not all fit, those around the open wave.
+      // If not all waves fit, those around the open one are shown.
       const room = Math.max(1, rows - 2);
       const from = Math.max(0, Math.min(open - Math.ceil(room / 2), waves.length - room));
       const shown = waves.slice(from, from + room).map((wave, i) => waveLine(wave, from + i + 1));
@@ -39,16 +39,16 @@ export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) =>
   };
 }
 
-/** Names that are told at most. */
+/** Maximum number of names listed. */
 const named = 5;
 
-/** Who is waited for because it is not there. */
+/** Devices that are waited for because they are offline. */
 export function offlineNote(names: readonly string[]): string {
   const more = names.length > named ? `, and ${names.length - named} more` : '';
-  return `offline; waiting until the deadline: ${names.slice(0, named).join(', ')}${more}`;
+  return `offline, waiting until the deadline: ${names.slice(0, named).join(', ')}${more}`;
 }
 
-/** Full: committed; half: under way; crossed: lost. Each has a sign of its own, for who sees no colours. */
+/** Full: committed; half: in progress; crossed: lost. Each has a distinct character, for readers without colors. */
 function waveLine(wave: Rollout['waves'][number], number: number): string {
   const lost = wave.failed + wave.rolledBack + wave.missed;
   const moving = wave.updating + wave.shadowing + wave.recalled + wave.restoring;
@@ -57,6 +57,6 @@ function waveLine(wave: Rollout['waves'][number], number: number): string {
   const [full = 0, crossed = 0, half = 0] = cells;
   const bar = `${green('█'.repeat(full))}${red('╳'.repeat(crossed - full))}${cyan('▒'.repeat(half - crossed))}${dim('░'.repeat(Math.max(0, barCells - half)))}`;
   const figures = `${wave.committed} of ${wave.devices}`;
-  const others = lost > 0 ? `  ${red(`${lost} did not take it`)}` : '';
+  const others = lost > 0 ? `  ${red(`${lost} failed`)}` : '';
   return `wave ${String(number).padEnd(3)} ${wave.state.padEnd(9)} ${bar}  ${figures}${others}`;
 }

@@ -1,33 +1,33 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { ListrDefaultRendererLogLevels } from 'listr2';
-import { bold, cyan, dim, forTerminal, green, oneLine, red } from '../render/style.js';
-import { elapsed } from '../render/text.js';
+import { elapsed } from '../../core/figures.js';
+import { bold, clipped, cyan, dim, forTerminal, green, oneLine, red } from '../render/text.js';
+import { barOf, type Progress, type ProgressState, stateOf } from './progress.js';
 
-/** One thing to do out of a list of things to do in turn. */
+/** One item of a list of sequential steps. */
 export interface Step {
   title: string;
   /**
-   * Does it. `report` shows figures while it runs, each call in place of the one before; the returned text (or the last
-   * report) stays beside the title. Must heed the signal, and clean up what it started.
+   * Executes the step. `report` shows figures while it runs, each call replacing the previous one; the returned text (or the last report)
+   * remains beside the title. Must respect the signal, and clean up what it started.
    */
   run(report: (figures: string) => void, signal: AbortSignal): Promise<string | undefined>;
 }
 
 interface StepOptions {
-  /** stdout is for the result: nothing but stderr is written in any case; with json never a live list. */
+  /** stdout is reserved for the result: output always goes to stderr, and with json there is never a live list. */
   json: boolean;
   /** Nothing is shown. */
   quiet: boolean;
   /** Whether stderr is a terminal. */
   tty: boolean;
   signal?: AbortSignal;
-  /** Where plain lines go; stderr unless told. */
+  /** Output function for plain lines; stderr by default. */
   write?: (text: string) => void;
 }
 
 /**
- * Runs the steps in turn and shows them on stderr: a live list on a terminal, elsewhere one line for each step when it has ended.
- * Stops at the first that fails and shows which it was. @throws what the step throws; the signal's reason between steps
+ * Runs the steps in order and shows them on stderr: a live list on a terminal, elsewhere one line for each finished step.
+ * Stops at the first failure and shows the failed step. @throws the step's error; the signal's reason between steps
  */
 export async function runSteps(title: string, steps: readonly Step[], options: StepOptions): Promise<void> {
   const signal = options.signal ?? new AbortController().signal;
@@ -40,7 +40,7 @@ export async function runSteps(title: string, steps: readonly Step[], options: S
   }
 }
 
-/** The figures to keep beside the title. */
+/** The figures that remain beside the title. */
 async function runOne(step: Step, report: (figures: string) => void, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
   let last = '';
@@ -64,51 +64,218 @@ async function runPlain(
     const started = performance.now();
     try {
       const figures = await runOne(step, () => {}, signal);
-      write(
-        `  ${green('✓')} ${name}${beside(figures)} ${dim(`(${elapsed(performance.now() - started)})`)}\n`,
-      );
+      write(`  ${stepMarks.done()} ${name}${beside(figures)} ${tookText(started)}\n`);
     } catch (error) {
-      write(`  ${red('✗')} ${name}\n`);
+      write(`  ${stepMarks.failed()} ${name}\n`);
       throw error;
     }
   }
 }
 
 async function runLive(title: string, steps: readonly Step[], signal: AbortSignal): Promise<void> {
-  const { Listr, ListrLogger, ProcessOutput } = await import('listr2');
-  // The list is progress, so it is drawn on stderr; listr2 draws on what it takes for stdout.
-  const processOutput = new ProcessOutput(process.stderr, process.stderr);
-  const logger = new ListrLogger<ListrDefaultRendererLogLevels>({ useIcons: true, processOutput });
   process.stderr.write(forTerminal(`${bold(title)}\n`));
-  const list = new Listr(
-    steps.map((step) => ({
-      title: forTerminal(step.title),
-      task: async (_context, task) => {
-        const started = performance.now();
-        const figures = await runOne(
-          step,
-          (text) => {
-            task.output = forTerminal(dim(oneLine(text)));
-          },
-          signal,
-        );
-        const took = dim(`(${elapsed(performance.now() - started)})`);
-        task.title = forTerminal(`${step.title}${beside(figures)} ${took}`);
-      },
-    })),
-    {
-      // Ctrl-C is the command's to handle: listr2's own handler would end the process before anything is cleaned up.
-      registerSignalListeners: false,
-      // stderr is a terminal; listr2 would look at stdout, which may be a pipe.
-      forceTTY: true,
-      concurrent: false,
-      exitOnError: true,
-      rendererOptions: { logger, showErrorMessage: false, formatOutput: 'truncate' },
-    },
-  );
-  await list.run();
+  const lines: StepLine[] = steps.map((step) => ({ state: 'waiting', text: step.title }));
+  const list = drawSteps(() => lines);
+  try {
+    for (const [i, step] of steps.entries()) {
+      const started = performance.now();
+      const show = (state: StepState, after: string) => {
+        lines[i] = { state, text: `${step.title}${after}` };
+      };
+      show('running', '');
+      try {
+        const figures = await runOne(step, (text) => show('running', `  ${dim(oneLine(text))}`), signal);
+        show('done', `${beside(figures)} ${tookText(started)}`);
+      } catch (error) {
+        show('failed', '');
+        throw error;
+      }
+    }
+  } finally {
+    list.end();
+  }
 }
 
 function beside(figures: string): string {
   return figures ? `  ${cyan(stripVTControlCharacters(oneLine(figures)))}` : '';
+}
+
+function tookText(started: number): string {
+  return dim(`(${elapsed(performance.now() - started)})`);
+}
+
+/**
+ * Progress of steps as a live list on stderr, a terminal. Either `lines` has them all, or they become known one by one: each text (or
+ * `step.name`) that was not the last one begins a step.
+ * @param keep leaves the list on the screen at the end
+ */
+export function stepProgress({ keep = true } = {}): Progress {
+  const known: StepLine[] = [];
+  let lines: StepSource = () => known;
+  let running: { name: string; started: number } | undefined;
+  let list: StepList | undefined;
+  const close = (state: StepState) => {
+    if (running) known[known.length - 1] = { state, text: `${running.name} ${tookText(running.started)}` };
+    running = undefined;
+  };
+  const advance = ({ text, done, total, step }: ProgressState) => {
+    const { name, figures = '' } = step ?? { name: text };
+    if (running?.name !== name) {
+      close('done');
+      running = { name, started: performance.now() };
+      known.push({ state: 'running', text: name });
+    }
+    const shown = [name, barOf({ done, total }, 12), figures].filter(Boolean).join('  ');
+    known[known.length - 1] = { state: 'running', text: shown };
+  };
+  return {
+    update(next) {
+      const state = stateOf(next);
+      if (state.lines) lines = state.lines;
+      else advance(state);
+      list ??= drawSteps((room) => lines(room), { keep });
+    },
+    clear: () => list?.clear(),
+    end(failed) {
+      close(failed ? 'failed' : 'done');
+      list?.end();
+    },
+  };
+}
+
+export type StepState = 'waiting' | 'running' | 'done' | 'skipped' | 'failed';
+
+/** One line of a list of steps. */
+export interface StepLine {
+  state: StepState;
+  text: string;
+}
+
+/** The lines of a list at this moment, given how many fit. */
+type StepSource = (room: number) => readonly StepLine[];
+
+interface StepList {
+  /** Clears the list so that something else can be written above it; it is drawn again soon. */
+  clear(): void;
+  /** Draws the list for the last time, or clears it. Idempotent. */
+  end(): void;
+}
+
+const frameMs = 100;
+
+/** Marks of the states of steps; a running one has listr2's spinner instead, where that is drawn. */
+export const stepMarks: Record<StepState, () => string> = {
+  waiting: () => dim('○'),
+  running: () => cyan('…'),
+  done: () => green('✓'),
+  skipped: () => dim('·'),
+  failed: () => red('✗'),
+};
+
+const columnsOfTerminal = () => process.stderr.columns || 100;
+const rowsOfTerminal = () => process.stderr.rows || 24;
+
+/**
+ * Draws a list of steps on stderr, a terminal, in place. The first frame is drawn after 100 ms: steps that finish immediately need no
+ * animation.
+ * @param lines called for each frame
+ * @param keep leaves the last frame on the screen; otherwise its lines are cleared
+ */
+function drawSteps(lines: StepSource, { keep = true } = {}): StepList {
+  let drawn: { end(): void } | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let ended = false;
+  const start = async () => {
+    const renderer = await stepRenderer(lines);
+    if (ended) return;
+    await renderer.render();
+    if (ended) renderer.end();
+    else drawn = renderer;
+  };
+  // The work goes on, even if it cannot be drawn.
+  const begin = () => void start().catch(() => {});
+  const clear = () => {
+    drawn?.end();
+    drawn = undefined;
+  };
+  begin();
+  return {
+    clear() {
+      if (!drawn) return;
+      clear();
+      timer = setTimeout(begin, frameMs);
+    },
+    end() {
+      if (ended) return;
+      ended = true;
+      clearTimeout(timer);
+      clear();
+      if (!keep) return;
+      const last = lines(Number.POSITIVE_INFINITY).map(({ state, text }) =>
+        stepLine(stepMarks[state](), text),
+      );
+      process.stderr.write(last.map((line) => `${line}\n`).join(''));
+    },
+  };
+}
+
+function stepLine(mark: string, text: string): string {
+  return forTerminal(clipped(oneLine(`${mark} ${text}`), columnsOfTerminal() - 1));
+}
+
+/**
+ * listr2's renderer, on tasks whose states and titles are read from `lines` before each frame. Its runner is not used. It shows all
+ * concurrent tasks as running from the start, accepts no tasks later, and ends the process on Ctrl-C before cleanup.
+ */
+async function stepRenderer(lines: StepSource) {
+  const { DefaultRenderer, Listr, ListrEventManager, ListrLogger, ListrTaskState, ProcessOutput, Spinner } =
+    await import('listr2');
+  const states = {
+    waiting: ListrTaskState.WAITING,
+    running: ListrTaskState.STARTED,
+    done: ListrTaskState.COMPLETED,
+    skipped: ListrTaskState.SKIPPED,
+    failed: ListrTaskState.FAILED,
+  };
+  const list = new Listr([], {
+    fallbackRenderer: 'default',
+    exitOnError: false,
+    registerSignalListeners: false,
+  });
+  const marks = new Map<unknown, StepState>();
+  const read = async () => {
+    const now = lines(rowsOfTerminal() - 1);
+    while (list.tasks.length < now.length) {
+      list.add({ title: '', task: () => {} });
+      await list.tasks.at(-1)!.check({});
+    }
+    for (const [i, task] of list.tasks.entries()) {
+      const line = now[i];
+      // A task without a title is not drawn.
+      task.title = line?.text;
+      if (!line) continue;
+      task.state = states[line.state];
+      marks.set(task, line.state);
+    }
+  };
+  const spinner = new (class extends Spinner {
+    override spin(): void {
+      super.spin();
+      void read();
+    }
+  })();
+  class Renderer extends DefaultRenderer {
+    protected override style(task: Parameters<InstanceType<typeof DefaultRenderer>['style']>[0]): string {
+      const state = marks.get(task) ?? 'waiting';
+      return state === 'running' ? cyan(spinner.fetch()) : stepMarks[state]();
+    }
+    protected override format(title: string, mark: string): string[] {
+      return [stepLine(mark, title)];
+    }
+  }
+  // The list is progress, so it is drawn on stderr, which listr2 is given in place of stdout.
+  const processOutput = new ProcessOutput(process.stderr, process.stderr);
+  const logger = new ListrLogger<never>({ useIcons: true, processOutput });
+  await read();
+  return new Renderer(list.tasks, { logger, spinner, clearOutput: true }, new ListrEventManager());
 }

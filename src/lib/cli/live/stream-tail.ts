@@ -1,41 +1,43 @@
 import { AiotError } from '../../core/errors.js';
 import { size } from '../../core/figures.js';
-import { jsonLine } from '../../core/text.js';
+import { jsonLine, printable, printablePayload } from '../../core/text.js';
 import { decoderFor } from '../../stream/decode/decoder.js';
 import { type PrinterOptions, printerFor } from '../../stream/tail/print.js';
-import { fieldReader, type Shown, type TailEnd, type TailProgress } from '../../stream/tail/select.js';
 import { createStatistics } from '../../stream/tail/statistics.js';
+import {
+  bytesOf,
+  fieldReader,
+  type Shown,
+  type TailEnd,
+  type TailOutput,
+  type TailProgress,
+} from '../../stream/tail/tail.js';
 import { pictureText, sparkline } from '../render/chart.js';
-import { messageText, streamStatisticsText } from '../render/streams.js';
-import { colored, cyan, dim, forTerminal } from '../render/style.js';
-import { timeOfDay } from '../render/time.js';
+import { streamStatisticsText } from '../render/streams.js';
+import { colored, cyan, dim, drawsOver, forTerminal, timeOfDay } from '../render/text.js';
 import { LivePlot, screenOf } from './plot.js';
-import { drawsOver } from './redraw.js';
 
 interface TailViewOptions extends Omit<PrinterOptions, 'pretty'> {
   json: boolean;
-  /** Several sources in one view: each line says where it is from. */
+  /** Several sources in one view: each line names its source. */
   several: boolean;
   rate: boolean;
   stats: boolean;
   plot?: readonly string[];
   stdout: NodeJS.WriteStream;
-  /** Writes to stdout; a promise where it is to be waited for. */
+  /** Writes to stdout; returns a promise if it must be awaited. */
   write: (text: string | Uint8Array) => void | Promise<void>;
 }
 
-/** What `stream tail` shows: messages, or instead of them rates, a plot, or counts at the end. */
-interface TailView {
-  show(batch: readonly Shown[]): void | Promise<void>;
-  /** Instead of `show`, where payloads are all that is shown: these, each followed by a line feed. */
-  lines?(lines: Uint8Array): void | Promise<void>;
+/** Output of `stream tail`: messages, or instead of them rates, a plot, or counts at the end. */
+interface TailView extends TailOutput {
   /** Once a second. */
   progress?(progress: TailProgress): void;
-  /** The value to return, where there is one at the end. */
+  /** The value to return at the end, if any. */
   end(end: TailEnd): unknown;
 }
 
-/** @throws AIOT_USAGE (views that do not go together), AIOT_STREAM_EXPRESSION */
+/** @throws AIOT_USAGE (incompatible views), AIOT_STREAM_EXPRESSION */
 export async function createTailView(options: TailViewOptions): Promise<TailView> {
   const { rate, stats, plot, write } = options;
   if ([rate, stats, plot !== undefined].filter(Boolean).length > 1) {
@@ -67,10 +69,30 @@ export async function createTailView(options: TailViewOptions): Promise<TailView
   };
 }
 
-/** Rates of the last seconds that are drawn. */
+/** One line: time, source (if there are several), topic, key, payload. */
+function messageText(shown: Shown, several: boolean): string {
+  const { message } = shown;
+  const parts = [
+    dim(timeOfDay(message.time)),
+    ...(several ? [dim(message.source)] : []),
+    cyan(printable(message.topic)),
+  ];
+  if (message.key) parts.push(dim(printablePayload(message.key)));
+  return [...parts, message.tombstone ? dim('(deleted)') : payloadText(shown)].join('  ');
+}
+
+/** A trailing NUL of a C string is of no interest to people. */
+function payloadText(shown: Shown): string {
+  const bytes = bytesOf(shown);
+  let length = bytes.length;
+  while (length > 0 && bytes[length - 1] === 0) length--;
+  return printablePayload(length === 0 ? bytes : bytes.subarray(0, length));
+}
+
+/** Number of recent seconds whose rates are drawn. */
 const paceRoom = 24;
 
-/** How many messages came each second, as a number and as a line of bars of the last ones. */
+/** Messages per second, as a number and as a row of bars of the recent values. */
 function createPace() {
   const recent: number[] = [];
   let before = { seen: 0, at: performance.now() };
@@ -100,7 +122,7 @@ function rateView({ json, write, stdout }: TailViewOptions): TailView {
       const line = { time: Date.now(), messages: seen, rate, byteRate, dropped };
       const lost = dropped > 0 ? `  ${dropped} dropped` : '';
       const drawn = drawsOver(stdout) ? `  ${course}` : '';
-      const text = `${timeOfDay(line.time)}  ${Math.round(rate)} messages/s  ${size(Math.round(byteRate))}/s  ${seen} in all${lost}${drawn}`;
+      const text = `${timeOfDay(line.time)}  ${Math.round(rate)} messages/s  ${size(Math.round(byteRate))}/s  ${seen} total${lost}${drawn}`;
       void write(`${json ? jsonLine(line) : forTerminal(text)}\n`);
     },
     end: () => undefined,
@@ -123,7 +145,8 @@ async function plotView(
   { stdout, write, json }: TailViewOptions,
   fields: readonly string[],
 ): Promise<TailView> {
-  if (json) throw new AiotError('AIOT_USAGE', '--plot is for people; with --json use --fields or --stats');
+  if (json)
+    throw new AiotError('AIOT_USAGE', '--plot cannot be combined with --json: use --fields or --stats');
   const plot = new LivePlot(screenOf(stdout, (text) => void write(text)));
   const pace = createPace();
   const read = fieldReader(fields);
@@ -140,16 +163,16 @@ async function plotView(
     progress({ seen, dropped }) {
       const lost = dropped > 0 ? `, ${dropped} dropped` : '';
       const { rate, course } = pace(seen);
-      plot.heading(`${dim(`${Math.round(rate)} messages/s, ${seen} in all${lost}`)}  ${course}`);
+      plot.heading(`${dim(`${Math.round(rate)} messages/s, ${seen} total${lost}`)}  ${course}`);
     },
     end: () => plot.end(),
   };
 }
 
-/** Characters in a line, and pixels of the longer side. */
+/** Characters per line, and pixels of the longer side. */
 const columns = 48;
 
-/** A picture as a few lines of a terminal, or nothing where it is none, or nobody sees colours. */
+/** A picture as a few lines of a terminal; empty if it is not a picture, or there are no colors. */
 async function thumbnail(bytes: Uint8Array): Promise<string> {
   if (!colored()) return '';
   const { cropGray, decodePicture, shrinkGray } = await import('../../vision/index.js');
@@ -159,7 +182,7 @@ async function thumbnail(bytes: Uint8Array): Promise<string> {
     const text = pictureText(shrinkGray(cropGray(picture, whole), columns), columns);
     return text === undefined ? '' : `${text}\n`;
   } catch {
-    // The line above says that it is none.
+    // The line above already shows that it is not a picture.
     return '';
   }
 }

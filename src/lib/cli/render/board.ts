@@ -1,20 +1,19 @@
 import type { AiotError } from '../../core/errors.js';
-import { plural, size } from '../../core/figures.js';
+import { elapsed, hex, plural, size } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { BoardErased, BoardInfo, BoardRead, BoardVerified } from '../../flash/board.js';
 import type { PortInfo } from '../../flash/port/list.js';
-import type { Boards, Flashed, Planned } from '../../flash/write/result.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { elapsed, facts, next, table } from './text.js';
+import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
+import { bold, dim, facts, green, next, red, table, yellow } from './text.js';
 
-/** The ports of this machine as people read them. */
+/** The ports of this machine, for people. */
 export function portsTable(ports: readonly PortInfo[]): string {
   const rows = ports.map((port) => [
     port.path,
     port.usb ? `${port.usb.vendorId}:${port.usb.productId}` : null,
     port.usb?.serialNumber ?? null,
     port.adapter ??
-      (port.board ? port.product : dim(port.kind === 'onboard' ? 'on the board itself' : port.kind)),
+      (port.board ? port.product : dim(port.kind === 'onboard' ? 'built into the board' : port.kind)),
     likely(port),
     state(port),
   ]);
@@ -35,12 +34,10 @@ const title = (chip: string) => chip.toUpperCase().replace(/^ESP32(?=.)/, 'ESP32
 
 function state({ access, group, busy, holders }: PortInfo): string {
   const by = holders.map(({ name, pid }) => `${name}, pid ${pid}`).join('; ');
-  if (access === 'denied') return red(`not allowed${group ? `: group ${group}` : ''}`);
-  if (busy) return yellow(`busy: ${by}`);
-  return access === 'unknown' && busy === null ? dim('not known') : 'free';
+  if (access === 'denied') return red(`permission denied${group ? `: join the group ${group}` : ''}`);
+  if (busy) return yellow(`in use by ${by}`);
+  return access === 'unknown' && busy === null ? dim('unknown') : 'free';
 }
-
-const hex = (value: number) => `0x${value.toString(16)}`;
 
 /** A chip for people. */
 export function boardInfoText(info: BoardInfo): string {
@@ -53,21 +50,19 @@ export function boardInfoText(info: BoardInfo): string {
   ].filter((lock) => lock !== null);
   const rows: [string, string][] = [
     ['chip', `${bold(chip)}  ${description}`],
-    ['features', features.join(', ') || dim('not known')],
-    ['crystal', crystalMHz > 0 ? `${crystalMHz} MHz` : dim('not known')],
-    ['MAC', mac || dim('not readable')],
+    ['features', features.join(', ') || dim('unknown')],
+    ['crystal', crystalMHz > 0 ? `${crystalMHz} MHz` : dim('unknown')],
+    ['MAC', mac || dim('cannot be read')],
     ['flash', flashText(flash)],
     ['fuses', locks.length > 0 ? yellow(locks.join(', ')) : green('open: no secure boot, no encryption')],
-    ['spoke with', `${stub ? 'the flasher stub' : 'the ROM'} at ${baud} baud, ${port}`],
+    ['connection', `${stub ? 'flasher stub' : 'ROM loader'} at ${baud} baud, ${port}`],
   ];
   return `${facts(rows)}\n\n${partitionsText(partitions)}`;
 }
 
 function flashText({ id, bytes }: BoardInfo['flash']): string {
   if (bytes !== null) return `${size(bytes)} (id ${id})`;
-  return id === '000000' || id === 'ffffff'
-    ? red(`does not answer (id ${id})`)
-    : dim(`size not known (id ${id})`);
+  return id === '000000' || id === 'ffffff' ? red(`no response (id ${id})`) : dim(`unknown size (id ${id})`);
 }
 
 function partitionsText(partitions: BoardInfo['partitions']): string {
@@ -96,8 +91,8 @@ export function boardErasedText({
   overridden,
 }: BoardErased): string {
   const what = bytes === null ? 'the whole flash' : `${size(bytes)} from ${hex(offset)}`;
-  const forced = overridden.map((message) => `${yellow('! --force overrode:')} ${message}\n`).join('');
-  return `${forced}${bold(`${chip} ${mac}`)} at ${port}: ${what} erased in ${elapsed(seconds * 1000)}.`;
+  const forced = overridden.map((message) => `${yellow('! Overridden by --force:')} ${message}\n`).join('');
+  return `${forced}Erased ${what} of ${bold(`${chip} ${mac}`)} at ${port} in ${elapsed(seconds * 1000)}.`;
 }
 
 export function boardVerifiedText({ regions, equal, chip, mac, port, seconds }: BoardVerified): string {
@@ -109,15 +104,13 @@ export function boardVerifiedText({ regions, equal, chip, mac, port, seconds }: 
     region.md5,
   ]);
   const different = regions.filter((region) => !region.equal).length;
-  const told = equal
-    ? green('as the files')
-    : red(`${different} of ${plural(regions.length, 'file')} different`);
+  const told = equal ? green('matches') : red(`${different} of ${plural(regions.length, 'file')} different`);
   return `${table(['offset', 'file', 'size', '', 'md5'], rows)}\n${bold(`${chip} ${mac}`)} at ${port}: ${told}, in ${elapsed(seconds * 1000)}.`;
 }
 
 type Result = Flashed | Boards | Planned;
 
-/** What `aiot flash` did, for people. */
+/** Result of `aiot flash`, for people. */
 export function flashedText(result: Result): string {
   if ('boards' in result) return boardsText(result);
   if (!('port' in result)) return plannedText(result);
@@ -128,7 +121,7 @@ export function flashedText(result: Result): string {
     ...noted(result),
     ...switchedLines(result),
     `${bold(`${chip} ${mac}`)} at ${port}: ${green(all)} in ${elapsed(seconds * 1000)}.`,
-    ...(result.restarted ? [] : [yellow('Press RESET to start it.')]),
+    ...(result.restarted ? [] : [yellow('Press RESET to start the program.')]),
   ].join('\n');
 }
 
@@ -137,7 +130,7 @@ function regionTable(regions: Flashed['regions']): string {
     hex(offset),
     name,
     size(bytes),
-    skipped ? 'there already' : written < bytes ? `${size(written)} of it` : 'written',
+    skipped ? 'unchanged' : written < bytes ? `${size(written)} written` : 'written',
     md5,
   ]);
   return table(['offset', 'what', 'size', '', 'md5'], rows);
@@ -148,14 +141,14 @@ function plannedText({ chip, regions, ...notes }: Planned): string {
   return [
     table(['offset', 'what', 'size', 'md5'], rows),
     ...noted(notes),
-    `Would be written to an ${bold(chip)}; nothing was opened.`,
+    `Would write to an ${bold(chip)}; no port was opened.`,
   ].join('\n');
 }
 
 function noted({ warnings, overridden }: Pick<Flashed, 'warnings' | 'overridden'>): string[] {
   return [
     ...warnings.map((warning) => `${yellow('!')} ${warning}`),
-    ...overridden.map(({ message }) => `${yellow('! --force overrode:')} ${message}`),
+    ...overridden.map(({ message }) => `${yellow('! Overridden by --force:')} ${message}`),
   ];
 }
 
@@ -163,12 +156,14 @@ function switchedLines({ switched }: Flashed): string[] {
   if (!switched) return [];
   const { slot, before, healthy, restored, reason } = switched;
   if (restored)
-    return [`${red('✗')} ${slot} did not come up healthy, and the board starts ${before} again: ${reason}`];
+    return [`${red('✗')} ${slot} did not become healthy; the board was set back to ${before}: ${reason}`];
   if (healthy === false)
-    return [`${red('✗')} ${slot} did not come up healthy, and was NOT set back to ${before}: ${reason}`];
+    return [
+      `${red('✗')} ${slot} did not become healthy, and the board was NOT set back to ${before}: ${reason}`,
+    ];
   const from = before === null || before === slot ? '' : ` instead of ${before}`;
   const well = healthy ? `; ${reason}` : '';
-  return [`${green('✓')} The board uses ${bold(slot)} now${from}${well}.`];
+  return [`${green('✓')} The board now uses ${bold(slot)}${from}${well}.`];
 }
 
 function boardsText({ boards, ok, failed, seconds }: Boards): string {
@@ -189,7 +184,7 @@ function boardsText({ boards, ok, failed, seconds }: Boards): string {
     table(['port', 'mac', 'chip', 'device', '', 'attempts', 'time'], rows),
     ...notes,
     ...reasons,
-    `${bold(String(ok))} of ${ok + failed} boards in ${elapsed(seconds * 1000)}.`,
+    `${bold(String(ok))} of ${ok + failed} boards done in ${elapsed(seconds * 1000)}.`,
   ].join('\n');
 }
 
@@ -198,14 +193,8 @@ function stateOf({ regions, verified }: Flashed): string {
   return verified ? 'verified' : 'written';
 }
 
-/**
- * How `aiot flash` ends: the exit code, and for people an error after the result.
- * @param unhealthy lib's own judgement of one board; handed in, so that no other command loads it
- */
-export function flashExit(
-  result: Result,
-  unhealthy: (board: Flashed) => AiotError | null,
-): { code: 0 | 1 | 3; error: AiotError | null } {
+/** Outcome of `aiot flash`: the exit code, and for people an error after the result. */
+export function flashExit(result: Result): { code: 0 | 1 | 3; error: AiotError | null } {
   if ('boards' in result) {
     const { ok, failed } = result;
     if (failed === 0) return { code: 0, error: null };
@@ -215,10 +204,10 @@ export function flashExit(
   return { code: error ? 1 : 0, error };
 }
 
-/** What to type next. */
+/** Suggested next command. */
 export function flashNext(result: Result): string {
   if ('boards' in result) return next('aiot device list');
-  if (!('port' in result)) return next('aiot device ports');
+  if (!('port' in result)) return next('aiot board ports');
   const at = ` --port ${shellWord(result.port)}`;
-  return next(`aiot monitor${at}`, ...(result.device === null ? [] : ['aiot device list']));
+  return next(`aiot board monitor${at}`, ...(result.device === null ? [] : ['aiot device list']));
 }

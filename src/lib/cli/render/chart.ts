@@ -1,16 +1,16 @@
 import { size, thousands } from '../../core/figures.js';
 import type { Inspection } from '../../model/inspect/inspection.js';
 import type { GrayPicture } from '../../vision/picture.js';
-import { bold, colored, cyan, dim, styleSwitch } from './style.js';
+import { bold, colored, cyan, dim, styleSwitch } from './text.js';
 
-/** One line of a plot over time. */
+/** One series of a plot over time. */
 export interface Series {
   name: string;
-  /** The oldest first; NaN where there is none. */
+  /** The oldest first; NaN for missing values. */
   values: readonly number[];
 }
 
-/** A Braille character holds 2 × 4 dots; these are their bits from the top, left and right. Source: Unicode, U+2800. */
+/** A Braille character contains 2 × 4 dots; these are their bits from the top, left and right. Source: Unicode, U+2800. */
 const dots = [
   [0x01, 0x08],
   [0x02, 0x10],
@@ -19,8 +19,8 @@ const dots = [
 ] as const;
 
 /**
- * Plots series below each other, each scaled for itself: its name, the newest value, and its range, then the newest values
- * as a line, two to a character. `width` in characters, `height` in rows for each.
+ * Plots series below each other, each with its own scale: its name, the newest value, and its range, then the newest values as a line, two
+ * to a character. `width` in characters, `height` in rows for each.
  */
 export function plotText(series: readonly Series[], width: number, height: number): string {
   const longest = Math.max(0, ...series.map(({ name }) => name.length));
@@ -55,7 +55,7 @@ function curve(
       before = null;
       return;
     }
-    // A value that never changes runs through the middle.
+    // A constant value is drawn through the middle.
     const y = high === low ? bottom >> 1 : Math.round(((high - value) / span) * bottom);
     const [from, to] = [Math.min(before ?? y, y), Math.max(before ?? y, y)];
     for (let row = from; row <= to; row++) {
@@ -70,14 +70,14 @@ function curve(
   );
 }
 
-/** At most five digits that mean something. */
+/** At most five significant digits. */
 function figure(value: number): string {
   return Number.isFinite(value) ? String(Number(value.toPrecision(5))) : '–';
 }
 
 const blocks = '▁▂▃▄▅▆▇█';
 
-/** Shares as a row of bars, the largest full; empty ones are blank. */
+/** Shares as a row of bars, the largest at full height; empty ones are blank. */
 export function sparkline(shares: readonly number[], most = 24): string {
   const drawn = shares.slice(0, most);
   const largest = Math.max(...drawn, 1e-300);
@@ -86,20 +86,20 @@ export function sparkline(shares: readonly number[], most = 24): string {
     .join('');
 }
 
-/** Two bars as one: a line of a table is short. */
+/** Merges two bars into one, because a table row is short. */
 export function halved(shares: readonly number[]): number[] {
   return shares.flatMap((share, i) => (i % 2 === 0 ? [share + (shares[i + 1] ?? 0)] : []));
 }
 
-/** First of the 24 grays of a terminal with 256 colours. */
+/** First of the 24 grays of a terminal with 256 colors. */
 const firstGray = 232;
 
 const grays = 24;
 
 /**
- * A gray picture as text, two pixels in a character: the upper half block's own colour and the one behind it.
- * @param columns characters in a line
- * @returns undefined where nobody sees colours
+ * A gray picture as text, two pixels per character: the upper half block's foreground and background colors.
+ * @param columns characters per line
+ * @returns undefined without colors
  */
 export function pictureText(picture: GrayPicture, columns: number): string | undefined {
   if (!colored()) return undefined;
@@ -121,14 +121,14 @@ export function pictureText(picture: GrayPicture, columns: number): string | und
   return lines.map((line) => `${line}${styleSwitch('0')}`).join('\n');
 }
 
-/** Columns of the chart at most, and rows before the rest is counted only. */
+/** Maximum columns of the chart, and maximum rows before the rest is only counted. */
 const widest = 48;
 
 const mostRows = 24;
 
 /**
- * When each piece of the arena's head is in use, and where it lies: one row a piece in the order of their offsets, one
- * column an operator (several, where there are more operators than columns).
+ * Lifetime and position of each piece of the arena's head. Each row is a piece, in the order of offsets. Each column is an operator, or
+ * several if there are more operators than columns.
  */
 export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection): string {
   if (arena === null || arenaBytes === null) return '';
@@ -144,24 +144,24 @@ export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection
     const name = tensor === null ? `scratch of operator ${operator}` : (tensors[tensor]?.name ?? '');
     return `${String(offset).padStart(digits)}  ${String(bytes).padStart(digits)}  ${life}  ${clip(name)}`;
   });
-  const head = `${'offset'.padStart(digits)}  ${'bytes'.padStart(digits)}  ${ruler(columns, steps)}  in it`;
+  const head = `${'offset'.padStart(digits)}  ${'bytes'.padStart(digits)}  ${ruler(columns, steps)}  contents`;
   const rest = pieces.length - shown.length;
-  const more = rest > 0 ? [dim(`… and ${rest} more (--json has them all)`)] : [];
+  const more = rest > 0 ? [dim(`… and ${rest} more (use --json for all)`)] : [];
   const sum = pieces.reduce((total, { bytes }) => total + bytes, 0);
   const foot = [
-    `${size(arena.head)} for ${size(sum)} of activations that are not in use at once; columns: the inputs, then operators 0 to ${operators.length - 1}`,
+    `${size(arena.head)} for ${size(sum)} of activations that are never in use at the same time; columns: the inputs, then operators 0 to ${operators.length - 1}`,
     sumText(arena, arenaBytes),
-    'TFLite Micro may record less as used: this is the smallest arena that works in its 64-bit runtime, and a 32-bit chip needs less',
+    'This is the smallest arena that works in TFLite Micro’s 64-bit runtime. TFLite Micro may report less as used, and a 32-bit chip needs less.',
   ];
   return [dim(head), ...rows, ...more, ...foot.map((line) => dim(line))].join('\n');
 }
 
-/** What the arena is the sum of. Preparing needs room for a while, where it is more than the activations take later. */
+/** Components of the arena's size. Preparation needs temporary memory, which counts if it exceeds the later activations. */
 function sumText({ head, tail, smallest }: NonNullable<Inspection['arena']>, whole: number): string {
   const preparing = smallest - head - tail;
-  // To the byte, so that the sum is one.
-  const parts = [`${thousands(head)} of these`, `${thousands(tail)} of structures that stay`];
-  if (preparing > 0) parts.push(`${thousands(preparing)} for a while as it is prepared`);
+  // To the byte, so that the sum is exact.
+  const parts = [`${thousands(head)} of activations`, `${thousands(tail)} of persistent structures`];
+  if (preparing > 0) parts.push(`${thousands(preparing)} temporarily during preparation`);
   return `arena ${thousands(whole)} bytes = ${parts.join(' + ')} + ${thousands(whole - smallest)} of margin (3 %, in steps of 16)`;
 }
 

@@ -1,26 +1,25 @@
 import { percent, plural, thousands } from '../../core/figures.js';
 import type { CheckReport } from '../../data/check/report.js';
-import type { RecordingLine } from '../../data/dataset/summary.js';
+import type { DatasetSummary, RecordingLine } from '../../data/dataset/summary.js';
 import type { Drift } from '../../data/drift/result.js';
 import type { SchemaResult } from '../../data/schema.js';
 import type { Extracted } from '../../data/sources/extract.js';
 import type { Statistics } from '../../data/statistics.js';
 import { halved, sparkline } from './chart.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { facts, table } from './text.js';
+import { bold, dim, facts, green, red, table, yellow } from './text.js';
 
 const marks = { error: () => red('✗'), warning: () => yellow('!'), info: () => dim('i') };
 
-/** Files named after a finding, unless all are asked for. */
+/** Files named per finding, unless all are requested. */
 const mostFiles = 6;
 
-/** What a check found, worst first: what, what to do, and in which files. */
+/** Findings of a check, worst first: problem, fix, and affected files. */
 export function checkText(report: CheckReport, { all = false } = {}): string {
   const { findings } = report;
   const lines = [headOf(report), ...splitOf(report)];
   for (const { severity, kind, message, advice, files } of findings) {
     lines.push('', `${marks[severity]()} ${bold(kind)}  ${message}`, `  ${dim(advice)}`);
-    // The message names them where they are few.
+    // The message already names them if there are few.
     if (files.length > 2) lines.push(`  ${dim(shortened(files, all ? files.length : mostFiles))}`);
   }
   const counts = (['error', 'warning', 'info'] as const).flatMap((severity) => {
@@ -35,12 +34,12 @@ function headOf({ of, recordings, samples, rateHz, rateFrom, labelFrom }: CheckR
   if (of === 'table') return `${plural(samples, 'row')} in ${plural(recordings, 'file')}`;
   const rate = {
     told: `${rateHz} Hz`,
-    time: `${rateHz} Hz by the time column`,
-    assumed: `taken for ${rateHz} Hz (--rate says it)`,
+    time: `${rateHz} Hz according to the time column`,
+    assumed: `assumed ${rateHz} Hz (set it with --rate)`,
   }[rateFrom ?? 'told'];
   const labels = {
-    name: ', labels from the names',
-    folder: ', labels from the folders',
+    name: ', labels from file names',
+    folder: ', labels from folders',
     column: ', labels from a column',
     none: ', no labels',
   };
@@ -51,15 +50,15 @@ function splitOf({ split }: CheckReport): string[] {
   if (!split) return [];
   const seed = split.seed === null ? '' : `, seed ${split.seed}`;
   return [
-    `Split by ${split.by}${seed}: ${split.train} to train on, ${split.validation} to choose by, ${split.test} to test on`,
+    `Split by ${split.by}${seed}: ${split.train} for training, ${split.validation} for validation, ${split.test} for testing`,
   ];
 }
 
-/** `a1, a2 … and 12 more`; numbers of one stem are drawn together: `walking1–5`. */
+/** `a1, a2 … and 12 more`; numbers with the same stem are combined: `walking1–5`. */
 function shortened(files: string[], most: number): string {
   const drawn = ranges(files);
   if (drawn.length <= most) return drawn.join(', ');
-  return `${drawn.slice(0, most - 1).join(', ')} and ${drawn.length - most + 1} more (--all names them)`;
+  return `${drawn.slice(0, most - 1).join(', ')} and ${drawn.length - most + 1} more (use --all for all)`;
 }
 
 function ranges(files: string[]): string[] {
@@ -90,13 +89,13 @@ function ranges(files: string[]): string[] {
 
 type Field = Statistics['fields'][number];
 
-/** Rows of a table of groups. */
+/** Maximum rows of a table of groups. */
 const mostGroups = 40;
 
-/** Words that are named. */
+/** Maximum number of words listed. */
 const mostCategories = 8;
 
-/** One line a field, and what labels (or recordings) are like in each. */
+/** One line per field, with its statistics by label (or recording). */
 export function statisticsText(found: Statistics, by: 'label' | 'recording' = 'label'): string {
   const { name, rows, rateHz, fields, label, prediction, ignored } = found;
   const numbers = fields.filter(({ kind }) => kind === 'number');
@@ -129,9 +128,9 @@ export function statisticsText(found: Statistics, by: 'label' | 'recording' = 'l
     ]);
     lines.push('', table([by, 'rows', ...numbers.map((field) => field.name)], cells));
     if (groups.length > shown.length)
-      lines.push(dim(`and ${groups.length - shown.length} more: --json has them all`));
+      lines.push(dim(`and ${groups.length - shown.length} more; use --json for all`));
   }
-  if (ignored.length > 0) lines.push('', dim(`not looked at: ${ignored.join(', ')}`));
+  if (ignored.length > 0) lines.push('', dim(`ignored: ${ignored.join(', ')}`));
   return lines.join('\n');
 }
 
@@ -157,7 +156,7 @@ function wordLines({ name, categories, rows, missing }: Field): string {
   const shown = list.slice(0, mostCategories).map(({ word, count }) => `${word} ${percent(count / rows)}`);
   if (list.length > mostCategories) shown.push(`and ${list.length - mostCategories} more`);
   if (missing > 0) shown.push(`missing ${percent(missing / rows)}`);
-  return `${bold(name)}  ${list.length === 0 ? 'as many words as rows' : shown.join(', ')}`;
+  return `${bold(name)}  ${list.length === 0 ? 'as many values as rows' : shown.join(', ')}`;
 }
 
 function short(value: number): number {
@@ -166,22 +165,22 @@ function short(value: number): number {
 
 type Feature = Drift['features'][number];
 
-/** Rows of a table of windows; more are told of in --json. */
+/** Maximum rows of a table of windows; --json has the rest. */
 const mostWindows = 48;
 
-/** What has drifted, how far and since when, and what could not be compared. */
+/** Drifted columns with their extent and start, and columns that could not be compared. */
 export function driftText(drift: Drift): string {
   const { base, now, features, label, prediction, joint, gates } = drift;
   const all = [...features, ...(label ? [label] : []), ...(prediction ? [prediction] : [])];
   const lines = [
-    `${now.name}, ${plural(now.rows, 'row')}, against ${base.name}, ${plural(base.rows, 'row')}${drift.approximate ? ' (a saved reference: ks and distance to a thousandth)' : ''}`,
+    `${now.name}, ${plural(now.rows, 'row')}, compared with ${base.name}, ${plural(base.rows, 'row')}${drift.approximate ? ' (a saved reference: ks and distance are accurate to 0.001)' : ''}`,
     '',
     table(
       ['column', '', 'psi', 'js', 'ks', 'distance', 'p', 'base', 'now'],
       all.map((one) => rowOf(one, roleOf(one, drift))),
     ),
     dim(
-      'psi, js: over the bins · ks: largest gap of the distributions · distance: Wasserstein, in deviations of the base · p: chance of it without change',
+      'psi, js: over the bins · ks: largest gap between the distributions · distance: Wasserstein, in standard deviations of the base · p: probability without drift',
     ),
   ];
   for (const one of all) if (one.drifted) lines.push('', ...driftedLines(one));
@@ -232,9 +231,9 @@ function driftedLines(one: Feature): string[] {
   const short = (value: number) => String(Number(value.toPrecision(4)));
   const what: string[] = [];
   if (reasons.includes('type'))
-    what.push(one.kind === 'text' ? 'numbers became words' : 'words became numbers');
+    what.push(one.kind === 'text' ? 'numbers became text' : 'text became numbers');
   if (reasons.includes('stuck'))
-    what.push(`one value over ${plural(now.longestRun, 'row')}, ${base.longestRun} at most before`);
+    what.push(`constant over ${plural(now.longestRun, 'row')}, at most ${base.longestRun} before`);
   if (reasons.includes('infinite')) what.push(`${plural(now.infinite, 'infinite value')}, none before`);
   if (reasons.includes('missing'))
     what.push(`${percent(now.missing / now.rows)} missing, ${percent(base.missing / base.rows)} before`);
@@ -247,24 +246,24 @@ function driftedLines(one: Feature): string[] {
       `mean ${short(base.mean)} → ${short(now.mean)}${own} (${shift < 0 ? '−' : '+'}${short(Math.abs(shift))} deviations), spread ×${short(spread)}`,
     );
   }
-  if (hint !== null) what.push(`looks like a change of unit: ${hint}`);
+  if (hint !== null) what.push(`possible change of unit: ${hint}`);
   return [
-    `${red('✗')} ${bold(name)}  ${what.join('; ') || 'its shares are others'}`,
+    `${red('✗')} ${bold(name)}  ${what.join('; ') || 'its distribution changed'}`,
     ...(since ? [`  ${dim(sinceText(since))}`] : []),
   ];
 }
 
 function sinceText({ row, share, time, seconds }: NonNullable<Feature['since']>): string {
-  if (row === 1) return 'from the first row on';
+  if (row === 1) return 'from the first row';
   const at = time ?? (seconds === null ? null : `${Number(seconds.toPrecision(6))} s`);
-  return `since row ${thousands(row)}${at === null ? '' : `, ${at}`} (${percent(share)} of the rows before it)`;
+  return `since row ${thousands(row)}${at === null ? '' : `, ${at}`} (after ${percent(share)} of the rows)`;
 }
 
 function jointLines({ auc, interval, drifted, pairs }: NonNullable<Drift['joint']>): string[] {
   const mark = drifted ? red('✗') : green('✓');
   const [low, high] = interval.map((value) => value.toFixed(3));
   const lines = [
-    `${mark} ${bold('all together')}  a classifier tells the two apart with an AUC of ${auc.toFixed(3)} (${low} to ${high}); 0.5 is by chance`,
+    `${mark} ${bold('all columns')}  a classifier distinguishes the two with an AUC of ${auc.toFixed(3)} (${low} to ${high}); 0.5 is chance level`,
   ];
   for (const { a, b, base, now } of drifted ? pairs : []) {
     lines.push(`  ${dim(`correlation of ${a} and ${b}: ${base.toFixed(2)} before, ${now.toFixed(2)} now`)}`);
@@ -286,38 +285,39 @@ function windowsTable({ windows, features }: Drift): string {
   ]);
   const more =
     windows.length > shown.length
-      ? `\n${dim(`and ${windows.length - shown.length} more: --json has them all`)}`
+      ? `\n${dim(`and ${windows.length - shown.length} more; use --json for all`)}`
       : '';
   return `${table(['window', 'rows', ...features.map(({ name }) => `psi ${name}`)], rows)}${more}`;
 }
 
 function notes({ onlyInBase, onlyInNow, ignored, features }: Drift): string[] {
   const lines: string[] = [];
-  if (onlyInBase.length > 0) lines.push(`${yellow('!')} gone: ${onlyInBase.join(', ')}`);
-  if (onlyInNow.length > 0) lines.push(`${yellow('!')} new: ${onlyInNow.join(', ')}`);
+  if (onlyInBase.length > 0) lines.push(`${yellow('!')} only in the base: ${onlyInBase.join(', ')}`);
+  if (onlyInNow.length > 0) lines.push(`${yellow('!')} only in the new data: ${onlyInNow.join(', ')}`);
   if (ignored.length > 0) lines.push(dim(`not compared: ${ignored.map(({ name }) => name).join(', ')}`));
   const slow = features
     .filter(({ effective }) => Math.min(effective.base, effective.now) < 10)
     .map(({ name }) => name);
   if (slow.length > 0) {
     lines.push(
-      `${yellow('!')} ${slow.join(', ')}: worth fewer than ten independent rows on a side; only large changes can be told from its own wandering`,
+      `${yellow('!')} ${slow.join(', ')}: fewer than ten independent rows on one side; only large changes can be distinguished from normal variation`,
     );
   }
   return lines.length > 0 ? ['', ...lines] : [];
 }
 
 function verdict({ drifted, alpha, joint }: Drift, all: Feature[]): string {
-  if (!drifted) return green(`No drift (of unchanged data, ${percent(alpha)} would be called drifted).`);
+  if (!drifted) return green(`No drift (the false-positive rate is ${percent(alpha)}).`);
   const names = all.filter((one) => one.drifted).map(({ name }) => name);
-  if (names.length === 0 && joint?.drifted) return red('Drift: no column alone, but all together.');
+  if (names.length === 0 && joint?.drifted)
+    return red('Drift: no single column has drifted, but their combination has.');
   return red(`Drift in ${names.join(', ')}.`);
 }
 
-/** Words of a column that are named. */
+/** Maximum number of a column's words listed. */
 const mostWords = 6;
 
-/** What was inferred; where it was held against something, what breaks it. */
+/** The inferred schema; if it was compared with another one, the violations. */
 export function schemaText({ schema, against, violations }: SchemaResult): string {
   const lines = [`${schema.name}: ${plural(schema.rows, 'row')}`, '', fieldsTable(schema.fields)];
   for (const { severity, kind, message, count, places, against: by } of violations) {
@@ -334,7 +334,10 @@ export function schemaText({ schema, against, violations }: SchemaResult): strin
   }
   if (against.length > 0) {
     const errors = violations.filter(({ severity }) => severity === 'error').length;
-    lines.push('', errors > 0 ? red(plural(errors, 'violation')) : green(`Fits ${against.join(' and ')}.`));
+    lines.push(
+      '',
+      errors > 0 ? red(plural(errors, 'violation')) : green(`Matches ${against.join(' and ')}.`),
+    );
   }
   return lines.join('\n');
 }
@@ -353,7 +356,20 @@ function fieldsTable(fields: SchemaResult['schema']['fields']): string {
   return table(['field', 'type', 'unit', 'seen', 'range', 'missing', 'categories'], rows);
 }
 
-/** One line a recording. `empty` stands for no recording at all. */
+/** The recordings of a project, and their totals. */
+export function summaryText({ recordings, labels, fields, rateHz, digest }: DatasetSummary): string {
+  const byLabel = Object.entries(labels).map(
+    ([label, { recordings, seconds }]) => `${label || 'unlabeled'} ${recordings} (${Math.round(seconds)} s)`,
+  );
+  const rows: [string, string][] = [
+    ['Labels', byLabel.join(', ')],
+    ['Fields', `${fields.join(', ')} at ${rateHz} Hz`],
+    ['Digest', digest],
+  ];
+  return `${recordingsTable(recordings)}\n\n${facts(rows)}`;
+}
+
+/** One line per recording. `empty` is shown if there is none. */
 export function recordingsTable(recordings: RecordingLine[], empty?: string): string {
   const rows = recordings.map(({ id, label, device, samples, seconds }) => [
     id,
@@ -367,16 +383,16 @@ export function recordingsTable(recordings: RecordingLine[], empty?: string): st
 
 const sources = { project: 'the project', platform: 'the platform', guide: 'the guide’s services' };
 
-/** How much went into a dataset for training, and where from. */
+/** Size and source of a training dataset. */
 export function extractedText({ out, kind, rows, recordings, source }: Extracted): string {
   const of = kind === 'table' ? plural(rows, 'row') : plural(recordings, 'recording');
   return `${out}: ${of} of ${sources[source]}`;
 }
 
-/** What was left out of it; empty where it was nothing. */
+/** Data that was left out; empty if there was none. */
 export function leftOutTexts({ unlabelled, malformed }: Extracted): string[] {
   return [
-    ...(unlabelled > 0 ? [`${plural(unlabelled, 'recording')} without a label left out`] : []),
-    ...(malformed > 0 ? [`${plural(malformed, 'line')} of the guide’s files that are no rows left out`] : []),
+    ...(unlabelled > 0 ? [`Left out ${plural(unlabelled, 'recording')} without a label`] : []),
+    ...(malformed > 0 ? [`Left out ${plural(malformed, 'invalid line')} of the guide’s files`] : []),
   ];
 }

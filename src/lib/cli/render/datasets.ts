@@ -1,18 +1,16 @@
-import { plural, size } from '../../core/figures.js';
-import { lostText } from '../../registry/damage.js';
 import type {
   DatasetInfo,
   RecordingShown,
   RemovedRecordings,
   Retention,
   StoredRecording,
-} from '../../registry/datasets/bodies.js';
-import type { Exported } from '../../registry/datasets/save.js';
-import { oneLine, yellow } from './style.js';
-import { facts, table } from './text.js';
-import { minute, moment } from './time.js';
+} from '../../api/contract/data.js';
+import { lostText } from '../../api/damage.js';
+import type { Exported } from '../../api/datasets/save.js';
+import { plural, size } from '../../core/figures.js';
+import { facts, minute, moment, oneLine, table, yellow } from './text.js';
 
-/** One line a stream of the platform. */
+/** One line per stream of the platform. */
 export function streamsTable(datasets: readonly DatasetInfo[]): string {
   const rows = datasets.map(({ name, recordings, messages, samples, bytes, labels }) => [
     name,
@@ -28,16 +26,18 @@ export function streamsTable(datasets: readonly DatasetInfo[]): string {
   return table(head, rows, 'No telemetry yet.');
 }
 
-/** What an export lacks, by device and time. */
+/** Gaps in an export, by device and time. */
 export function damagedText({ rows, places, more }: Exported['damaged']): string {
   const lines = places.map((lost) => `\n  ${oneLine(lostText(lost))}`).join('');
   const rest = more > 0 ? `\n  and ${plural(more, 'further place')}` : '';
   const what =
-    rows > 0 ? `${plural(rows, 'stored row')} cannot be read` : 'stored rows are not what was written';
+    rows > 0
+      ? `${plural(rows, 'stored row')} cannot be read`
+      : 'stored rows have changed since they were written';
   return `${yellow('!')} ${what}:${lines}${rest}`;
 }
 
-/** One line a recording of the platform; what went wrong only where something did. */
+/** One line per recording of the platform; problems only if there are any. */
 export function storedTable(recordings: readonly StoredRecording[]): string {
   const rows = recordings.map((recording) => [
     recording.device,
@@ -57,7 +57,7 @@ function troubleOf({ missing, duplicates, outOfOrder, late, future }: StoredReco
 }
 
 export function storedRecordingText(shown: RecordingShown): string {
-  const time = (t: number | null) => (t === null ? 'not known' : moment(t));
+  const time = (t: number | null) => (t === null ? 'unknown' : moment(t));
   const text = facts([
     ['Stream', shown.stream],
     ['Device', shown.device],
@@ -65,7 +65,7 @@ export function storedRecordingText(shown: RecordingShown): string {
     ['Label', shown.label ?? 'none'],
     ['Fields', shown.fields.join(', ')],
     ['Samples', `${shown.samples} in ${plural(shown.messages, 'message')}, ${size(shown.bytes)}`],
-    ['Rate', shown.rateHz > 0 ? `${shown.rateHz} Hz` : 'not told'],
+    ['Rate', shown.rateHz > 0 ? `${shown.rateHz} Hz` : 'none'],
     ['Began', time(shown.startedAt)],
     ['Ended', time(shown.endedAt)],
     ['Last message', time(shown.lastAt)],
@@ -88,26 +88,26 @@ export function removedText(removed: RemovedRecordings): string {
     each.samples,
     size(each.bytes),
   ]);
-  const lines = [table(['stream', 'device', 'recording', 'samples', 'size'], rows, 'nothing to remove')];
-  if (kept > 0) lines.push(`${plural(kept, 'recording')} kept, for a label protects them`);
-  if (rows.length > 0 && dryRun) lines.push(`Nothing was removed: --dry-run. It would be ${size(bytes)}.`);
+  const lines = [table(['stream', 'device', 'recording', 'samples', 'size'], rows, 'Nothing to remove')];
+  if (kept > 0) lines.push(`Kept ${plural(kept, 'labeled recording')}`);
+  if (rows.length > 0 && dryRun) lines.push(`Would remove ${size(bytes)} (--dry-run).`);
   else if (rows.length > 0) {
     lines.push(
       freed === null
-        ? `${size(bytes)} removed`
-        : `${size(bytes)} removed, ${size(Math.max(0, freed))} freed on disk`,
+        ? `Removed ${size(bytes)}`
+        : `Removed ${size(bytes)} and freed ${size(Math.max(0, freed))} of disk space`,
     );
   }
   return lines.join('\n');
 }
 
-/** What is asked before recordings go. */
+/** Confirmation question before recordings are removed. */
 export function removalQuestion({ recordings, bytes }: RemovedRecordings): string {
   const names = recordings
     .slice(0, 5)
     .map(({ stream, device, recording }) => `${stream}/${device}/${recording}`);
   const more = recordings.length > names.length ? `, and ${recordings.length - names.length} more` : '';
-  return `Remove ${plural(recordings.length, 'recording')} (${names.join(', ')}${more}), ${size(bytes)}, for good?`;
+  return `Permanently remove ${plural(recordings.length, 'recording')} (${names.join(', ')}${more}), ${size(bytes)}?`;
 }
 
 export function retentionTable(policies: readonly Retention[]): string {
@@ -115,7 +115,7 @@ export function retentionTable(policies: readonly Retention[]): string {
     stream,
     days === null ? null : `${days} d`,
     bytes === null ? null : size(bytes),
-    labelled ? 'removed, too' : 'kept',
+    labelled ? 'also removed' : 'kept',
   ]);
   return table(['stream', 'days', 'size', 'labelled'], rows, 'All telemetry is kept.');
 }

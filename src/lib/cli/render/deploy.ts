@@ -4,30 +4,29 @@ import type { CheckedDeployment } from '../../deploy/check/check.js';
 import type { DeployDiff } from '../../deploy/diff.js';
 import type { Rendered } from '../../deploy/render.js';
 import type { DeployStatus } from '../../deploy/status.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { table } from './text.js';
+import { bold, dim, green, red, table, yellow } from './text.js';
 
 const marks = { error: () => red('✗'), warning: () => yellow('!') };
 
-/** A line each: where, what, and why. */
+/** One line per finding: place, problem and reason. */
 export function checkedDeploymentText({ dir, files, objects, findings, ok }: CheckedDeployment): string {
   const looked = dim(`${plural(files, 'file')}, ${plural(objects, 'object')} in ${dir}`);
-  if (findings.length === 0) return `${green('✓')} nothing to find fault with\n${looked}`;
+  if (findings.length === 0) return `${green('✓')} no problems found\n${looked}`;
   const lines = findings.map(
     ({ level, rule, file, line, object, message }) =>
       `${marks[level]()} ${bold(`${file}:${line}`)} ${object}: ${message} ${dim(`(${rule})`)}`,
   );
-  return `${lines.join('\n')}\n${ok ? `${green('✓')} no errors` : red('it would go wrong')}, ${looked}`;
+  return `${lines.join('\n')}\n${ok ? `${green('✓')} no errors` : red('errors found')}, ${looked}`;
 }
 
-/** As diff says it. */
+/** In the notation of diff. */
 export function deployDiffText({ dir, targets, same, files }: DeployDiff): string {
-  if (same) return `${bold(targets.join(', '))} in ${dir} is as rendering makes it now`;
+  if (same) return `${bold(targets.join(', '))} in ${dir} is up to date`;
   const told = {
-    created: 'would be made',
+    created: 'would be created',
     changed: 'would change',
-    edited: 'was edited',
-    left: 'is of an earlier rendering',
+    edited: 'was edited by hand',
+    left: 'is from an earlier rendering',
     unchanged: '',
   };
   return files
@@ -44,9 +43,9 @@ function painted(line: string): string {
   return line.startsWith('@@') ? dim(line) : line;
 }
 
-/** What was run, or would be. */
+/** Commands that were run, or would be. */
 export function appliedText({ target, dir, applied, steps }: Applied): string {
-  const title = `${bold(target)} in ${dir}${applied ? ` ${green('is applied')}` : ': what applies it'}`;
+  const title = `${bold(target)} in ${dir}${applied ? ` ${green('is applied')}` : '; apply it with:'}`;
   return `${title}\n${table(
     ['COMMAND', 'FOR'],
     steps.map(({ command, about }) => [command.join(' '), about]),
@@ -55,10 +54,10 @@ export function appliedText({ target, dir, applied, steps }: Applied): string {
 
 const paints = { ready: green, waiting: yellow, failing: red };
 
-/** A row a part. */
+/** One row per component. */
 export function deployStatusText({ target, dir, parts }: DeployStatus): string {
   const title = `${bold(target)} of ${dir}`;
-  if (parts.length === 0) return `${title}\n${yellow('nothing of it is there')}`;
+  if (parts.length === 0) return `${title}\n${yellow('not deployed')}`;
   const rows = parts.map(({ kind, name, state, ready, wanted, reason }) => [
     name,
     kind,
@@ -71,9 +70,9 @@ export function deployStatusText({ target, dir, parts }: DeployStatus): string {
 
 const filePaints = { created: green, changed: green, unchanged: dim, edited: yellow, left: yellow };
 
-/** The files of an installation, and what became of each. */
+/** The files of an installation, and the outcome for each. */
 export function renderedText({ target, dir, dryRun, files }: Rendered): string {
-  const title = `${bold(target)} ${dryRun ? 'would go' : 'is'} in ${dir}`;
+  const title = `${dryRun ? 'Would render' : 'Rendered'} ${bold(target)} to ${dir}`;
   const rows = files.map(({ path, did, bytes, about }) => [path, filePaints[did](did), size(bytes), about]);
   return `${title}\n${table(['FILE', '', 'SIZE', 'FOR'], rows)}`;
 }

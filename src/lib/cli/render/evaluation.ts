@@ -4,10 +4,9 @@ import type { Gate } from '../../model/evaluate/gates.js';
 import type { EvaluateResult, FileEvaluation } from '../../model/evaluate/result.js';
 import type { Comparison } from '../../model/inspect/comparison.js';
 import type { Explanation } from '../../model/inspect/explanation.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { bar, facts, table } from './text.js';
+import { bar, bold, dim, facts, green, red, table, yellow } from './text.js';
 
-/** Figures, classes, confusion, worst windows and gates of a project's evaluation. */
+/** Metrics, classes, confusion matrix, worst windows and gates of a project's evaluation. */
 export function evaluationText(result: EvaluateResult): string {
   const parts = [`${bold(result.model)}\n${scoreTable(result)}`];
   if (result.perClass.length > 0) parts.push(classTable(result, `${result.unit}s`));
@@ -47,7 +46,7 @@ function scoreTable({ n, unit, float, int8, litert, voted, precision, output }: 
     row('float (LiteRT)', float),
     row(`${precision} (device)`, int8),
     row(`${precision} (LiteRT)`, litert),
-    ...(voted ? [row(`${precision}, voted`, voted)] : []),
+    ...(voted ? [row(`${precision}, smoothed`, voted)] : []),
   ];
   return table([plural(n, `held-out ${unit}`), ...told.map((column) => titles[column])], rows);
 }
@@ -71,12 +70,12 @@ function certainty(result: EvaluateResult): [string, string][] {
   if (macroF1) lines.push(['Macro-F1', `95 %: ${between(macroF1, (value) => value.toFixed(3))}`]);
   lines.push([
     'By folds',
-    folds ? foldsText(folds, unit) : 'not measured for these settings; aiot model train --folds 5',
+    folds ? foldsText(folds, unit) : 'not measured for these settings; run aiot model train --folds 5',
   ]);
   if (agreement !== null)
     lines.push([
       'Agreement',
-      `${percent(agreement)} of ${unit}s: device interpreter and LiteRT name the same class`,
+      `${percent(agreement)} of ${unit}s: device interpreter and LiteRT predict the same class`,
     ]);
   lines.push(['Size', size(bytes)]);
   if (arenaBytes !== null) lines.push(['Arena', size(arenaBytes)]);
@@ -85,9 +84,9 @@ function certainty(result: EvaluateResult): [string, string][] {
 
 function worstTable({ worst, output }: EvaluateResult): string {
   const isPlaced = worst.some(({ window }) => window !== null);
-  const score = output === 'value' ? 'error' : 'score of the truth';
+  const score = output === 'value' ? 'error' : 'score of the true class';
   return table(
-    ['worst', ...(isPlaced ? ['window'] : []), 'truth', 'answer', score],
+    ['worst', ...(isPlaced ? ['window'] : []), 'truth', 'prediction', score],
     worst
       .slice(0, 5)
       .map(({ recording, window, truth, predicted, score }) => [
@@ -100,11 +99,11 @@ function worstTable({ worst, output }: EvaluateResult): string {
   );
 }
 
-/** Figures of one file over the rows of a table. */
+/** Metrics of one file on the rows of a table. */
 export function fileEvaluationText(result: FileEvaluation): string {
   const where = { litert: 'LiteRT', device: 'the device interpreter' }[result.runtime];
   const lead: [string, string][] = [
-    ['Network', `${result.precision}, ${size(result.bytes)}, answers with ${kinds[result.output]}`],
+    ['Network', `${result.precision}, ${size(result.bytes)}, predicts ${kinds[result.output]}`],
     [
       'Rows',
       `${thousands(result.n)} of ${result.data}, on ${where}${result.standardized ? ', standardized with the mean and deviation in the file' : ''}`,
@@ -123,7 +122,7 @@ export function fileEvaluationText(result: FileEvaluation): string {
 
 const kinds = {
   classes: 'classes',
-  probability: 'one probability',
+  probability: 'a probability',
   value: 'a value',
   reconstruction: 'a reconstruction',
 } as const;
@@ -139,7 +138,7 @@ function figureLines(result: FileEvaluation): [string, string][] {
   if (macroF1 !== null) lines.push(['Macro-F1', score(macroF1) + between(intervals.macroF1, score)]);
   if (auc !== null) lines.push(['AUC', score(auc) + between(intervals.auc, score)]);
   if (calibrationError !== null)
-    lines.push(['Calibration', `${score(calibrationError)} expected error of the confidence`]);
+    lines.push(['Calibration', `${score(calibrationError)} expected calibration error`]);
   if (mae !== null && rmse !== null) {
     const short = (value: number) => value.toPrecision(4);
     lines.push(['Mean error', short(mae) + between(interval, short)], ['RMSE', short(rmse)]);
@@ -149,9 +148,9 @@ function figureLines(result: FileEvaluation): [string, string][] {
 }
 
 function worstRowsTable({ worst, output }: FileEvaluation): string {
-  const score = output === 'value' ? 'error' : 'score of the truth';
+  const score = output === 'value' ? 'error' : 'score of the true class';
   return table(
-    ['worst row', 'truth', 'answer', score],
+    ['worst row', 'truth', 'prediction', score],
     worst.slice(0, 5).map((row) => [row.row, row.truth, row.predicted, row.score.toPrecision(3)]),
   );
 }
@@ -159,11 +158,11 @@ function worstRowsTable({ worst, output }: FileEvaluation): string {
 interface Judged {
   classes: string[];
   perClass: { class: string; support: number; precision: number; recall: number; f1: number }[];
-  /** Counts [truth][answer]. */
+  /** Counts [truth][prediction]. */
   confusion: number[][];
 }
 
-/** Each class with its figures, and what it was taken for. */
+/** Each class with its metrics, and the classes that it was mistaken for. */
 function classTable({ perClass, classes, confusion }: Judged, unit: string): string {
   return table(
     ['class', unit, 'precision', 'recall', 'F1', ...classes.map((name) => `→ ${name}`)],
@@ -178,10 +177,10 @@ function classTable({ perClass, classes, confusion }: Judged, unit: string): str
   );
 }
 
-/** Figures of which less is better. Told again here, because rendering must not load the room of models at every start. */
+/** Metrics for which lower is better. Repeated here, because rendering must not load the model module at every start. */
 const atMost: readonly Gate['name'][] = ['mae', 'rmse', 'calibrationError', 'drop', 'arena', 'bytes'];
 
-/** One line a gate: whether it is kept, what was measured, what the limit is. */
+/** One line per gate: whether it passed, the measured value, and the limit. */
 function gateFacts(gates: readonly Gate[]): [string, string][] {
   return gates.map(({ name, limit, got, passed }) => {
     const inBytes = name === 'arena' || name === 'bytes';
@@ -198,11 +197,11 @@ function gateFacts(gates: readonly Gate[]): [string, string][] {
 const mostRows = 20;
 const shades = ' ░▒▓█';
 
-/** Features by importance, and for each class what it looks at. */
+/** Features by importance, and the most important ones for each class. */
 export function explanationText(result: Explanation): string {
   const metric = { macroF1: 'macro-F1', auc: 'AUC', mae: 'mean absolute error' }[result.metric];
   const { importance, n, base, seed } = result;
-  const head = `${bold(result.model)}\n${metric} ${base.toFixed(4)} on ${n} examples; what it loses when a feature is shuffled (seed ${seed})`;
+  const head = `${bold(result.model)}\n${metric} ${base.toFixed(4)} on ${n} examples; loss when a feature is shuffled (seed ${seed})`;
   const largest = Math.max(...importance.map(({ loss }) => loss), 1e-9);
   const rows = importance
     .slice(0, mostRows)
@@ -213,7 +212,7 @@ export function explanationText(result: Explanation): string {
       bar(loss / largest, 20).replaceAll('░', ' '),
     ]);
   const rest = importance.length - mostRows;
-  const more = rest > 0 ? `\n${dim(`… and ${rest} more (--json has them all)`)}` : '';
+  const more = rest > 0 ? `\n${dim(`… and ${rest} more (use --json for all)`)}` : '';
   return `${head}\n\n${table(['feature', 'inputs', 'loss', ''], rows)}${more}\n\n${saliencyText(result)}`;
 }
 
@@ -231,10 +230,9 @@ function saliencyText({ saliency: { over, fields, parts, classes } }: Explanatio
     });
     return [`${bold(name)} ${dim(`(${n} examples, ${parts[0]} to ${parts.at(-1)})`)}`, ...lines].join('\n');
   });
-  return [
-    dim('What each class looks at over the window (the darker, the more it loses without it):'),
-    ...blocks,
-  ].join('\n');
+  return [dim('Saliency of each class over the window (darker = larger loss when masked):'), ...blocks].join(
+    '\n',
+  );
 }
 
 function strongest(
@@ -247,10 +245,10 @@ function strongest(
     .slice(0, 4)
     .filter(({ value }) => value > 0)
     .map(({ part, value }) => `${part} ${value.toFixed(3)}`);
-  return `${bold(name)} loses most without ${named.length > 0 ? named.join(', ') : 'nothing in particular'}`;
+  return `${bold(name)} depends most on ${named.length > 0 ? named.join(', ') : 'nothing in particular'}`;
 }
 
-/** Two models beside each other, and where they disagree. */
+/** Compares two models, and lists where they disagree. */
 export function comparisonText(result: Comparison): string {
   const { a, b, data, n, paired, disagreement, notes, largestDifference } = result;
   const parts = [`${bold('A')}  ${a.file}\n${bold('B')}  ${b.file}`, sides(result)];
@@ -263,19 +261,19 @@ export function comparisonText(result: Comparison): string {
         `${points(paired.difference)}, 95 % interval ${points(paired.interval[0])} to ${points(paired.interval[1])}`,
       ],
       [
-        'Right alone',
-        `A in ${plural(paired.onlyARight, 'row')}, B in ${paired.onlyBRight} (McNemar, exact: p = ${paired.p.toPrecision(2)})`,
+        'Correct only in',
+        `A: ${plural(paired.onlyARight, 'row')}, B: ${paired.onlyBRight} (exact McNemar test: p = ${paired.p.toPrecision(2)})`,
       ],
     );
   if (disagreement)
     lines.push(['Disagreement', `${plural(disagreement.rows, 'row')}, ${percent(disagreement.share, 2)}`]);
   if (largestDifference !== null)
-    lines.push(['Outputs', `differ by ${largestDifference.toPrecision(3)} at most`]);
+    lines.push(['Outputs', `differ by at most ${largestDifference.toPrecision(3)}`]);
   if (lines.length > 0) parts.push(facts(lines));
   if (disagreement && disagreement.table.length > 0)
     parts.push(
       table(
-        ['truth', 'A says', 'B says', 'rows'],
+        ['truth', 'A predicts', 'B predicts', 'rows'],
         disagreement.table.slice(0, 12).map((row) => [row.truth, row.a, row.b, row.rows]),
       ),
     );
@@ -315,7 +313,7 @@ function points(share: number): string {
   return `${share > 0 ? '+' : ''}${(100 * share).toFixed(2)} points`;
 }
 
-/** The features that tell most, and what the figures mean. */
+/** The most informative features, and the meaning of the metrics. */
 export function rankingText({ ranking, recordings }: FeaturesResult, most = 30): string {
   if (!ranking) return '';
   const { features, accuracy, folds, labels } = ranking;
@@ -328,13 +326,13 @@ export function rankingText({ ranking, recordings }: FeaturesResult, most = 30):
       f >= 1e6 ? '> 1e6' : f.toFixed(1),
       `${(importance * 100).toFixed(1)} pt`,
     ]);
-  const more = features.length > most ? [dim(`and ${features.length - most} more: --json has them all`)] : [];
+  const more = features.length > most ? [dim(`and ${features.length - most} more; use --json for all`)] : [];
   return [
-    `A linear probe tells ${labels.join(', ')} in ${percent(accuracy)} of the windows of recordings it was not trained on (${recordings} recordings, ${folds} folds).`,
+    `A linear probe classifies ${labels.join(', ')} correctly in ${percent(accuracy)} of the windows of held-out recordings (${recordings} recordings, ${folds} folds).`,
     '',
     table(['', 'feature', 'bits', 'F', 'loss'], rows),
     ...more,
     dim('bits: mutual information with the label · F: one-way ANOVA over the means of recordings'),
-    dim('loss: accuracy that the probe loses on held-out recordings when the feature is shuffled'),
+    dim('loss: accuracy lost on held-out recordings when the feature is shuffled'),
   ].join('\n');
 }

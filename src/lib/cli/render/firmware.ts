@@ -1,5 +1,5 @@
 import { relative } from 'node:path';
-import { plural, size, thousands } from '../../core/figures.js';
+import { hex, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { ImageInfo } from '../../flash/images/image-info.js';
 import type { Inspected } from '../../flash/images/inspect.js';
@@ -9,19 +9,16 @@ import { espChips } from '../../formats/esp-image/chips.js';
 import type { FirmwareBuild } from '../../project/firmware/build.js';
 import type { FirmwareTest } from '../../project/firmware/test-run.js';
 import type { Burden } from '../../sensor/burden.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { facts, table } from './text.js';
+import { bold, dim, facts, green, red, table, yellow } from './text.js';
 
-const hex = (value: number, digits = 0) => `0x${value.toString(16).padStart(digits, '0')}`;
-
-/** What an image holds: the whole, the program it came from, its segments. */
+/** Contents of an image: overview, program description, segments. */
 export function imageText(image: ImageInfo): string {
   const { app, bootloader, revisions } = image;
   const { minimum, maximum } = revisions;
   const range = [...(minimum ? [`from v${minimum}`] : []), ...(maximum ? [`up to v${maximum}`] : [])].join(
     ' ',
   );
-  const flash = [image.mode, image.size ?? 'unknown size', image.frequency ?? 'unknown clock'].join(', ');
+  const flash = [image.mode, image.size ?? 'unknown size', image.frequency ?? 'unknown frequency'].join(', ');
   const rows: [string, string][] = [
     ['Chip', `${espChips[image.chip].title}${range === '' ? '' : `, revisions ${range}`}`],
     [
@@ -38,10 +35,10 @@ export function imageText(image: ImageInfo): string {
     ['Entry', hex(image.entry, 8)],
     [
       'Size',
-      `${thousands(image.bytes)} bytes${image.trailing === 0 ? '' : `, and ${thousands(image.trailing)} behind it`}`,
+      `${thousands(image.bytes)} bytes${image.trailing === 0 ? '' : `, followed by ${thousands(image.trailing)} more`}`,
     ],
-    ['Checksum', `${hex(image.checksum, 2)}, right`],
-    ['SHA-256', image.hash === null ? 'none appended' : `${image.hash}, right`],
+    ['Checksum', `${hex(image.checksum, 2)}, correct`],
+    ['SHA-256', image.hash === null ? 'none' : `${image.hash}, correct`],
   ];
   const segments = image.segments.map(({ address, offset, length, memory }, index) => [
     index,
@@ -64,10 +61,10 @@ function appFacts(app: NonNullable<ImageInfo['app']>): [string, string][] {
   ];
 }
 
-/** What was merged, and where it goes. */
+/** The merged images, and the destination of the result. */
 export function mergedText(merged: Merged): string {
   const rows = merged.regions.map(({ offset, bytes, name }) => [hex(offset), bytes, name]);
-  const goes = merged.offset === null ? '' : dim(`, to be written at ${hex(merged.offset)}`);
+  const goes = merged.offset === null ? '' : dim(`; write it at ${hex(merged.offset)}`);
   return `${table(['offset', 'bytes', 'file'], rows)}\n\n${merged.file}: ${size(merged.bytes)}${goes}`;
 }
 
@@ -91,10 +88,10 @@ const types = {
   'position-independent': 'program that runs at any address',
 } as const;
 
-/** What a firmware file is: first that which all have, then its own. */
+/** A firmware file: the common fields first, then those of its kind. */
 export function inspectedText(inspected: Inspected): string {
   const { elf, use, bundle, parts } = inspected;
-  const rows: [string, string][] = [['It is', titleOf(inspected)], ...named(elf, bundle)];
+  const rows: [string, string][] = [['Type', titleOf(inspected)], ...named(elf, bundle)];
   if (use !== null) rows.push(['Takes', `${sized(use.flash)} of flash, ${sized(use.ram)} of RAM`]);
   rows.push(
     ['Signed', signedText(inspected)],
@@ -118,13 +115,13 @@ function titleOf({ kind, elf }: Inspected): string {
 
 function named(elf: Inspected['elf'], bundle: Inspected['bundle']): [string, string][] {
   if (bundle !== null) {
-    const answers = bundle.classes.length === 0 ? '' : `, answers ${bundle.classes.join(', ')}`;
+    const answers = bundle.classes.length === 0 ? '' : `, classes ${bundle.classes.join(', ')}`;
     return [['Holds', `${bundle.name}, a ${bundle.kind} of ${sized(bundle.networkBytes)}${answers}`]];
   }
   if (elf === null) return [];
-  const names = elf.symbols ? 'there: aiot monitor --elf can read crashes with it' : 'stripped';
+  const names = elf.symbols ? 'present: aiot board monitor --elf can use it to decode crashes' : 'stripped';
   return [
-    ['Entry', `0x${elf.entry.toString(16)}`],
+    ['Entry', hex(elf.entry)],
     ['Names', names],
     ['Sections', `text ${thousands(elf.text)}, data ${thousands(elf.data)}, bss ${thousands(elf.bss)} bytes`],
   ];
@@ -132,27 +129,24 @@ function named(elf: Inspected['elf'], bundle: Inspected['bundle']): [string, str
 
 function signedText({ signed, kind }: Inspected): string {
   if (signed === null)
-    return kind === 'elf' || kind === 'bundle' || kind === 'image' ? 'no: aiot signs what it pushes' : 'no';
+    return kind === 'elf' || kind === 'bundle' || kind === 'image'
+      ? 'no; aiot signs firmware when you push it'
+      : 'no';
   const keys = signed.keyids.map((id) => `${id.slice(0, 16)}…`).join(', ');
-  const hash = { true: 'its hash is right', false: yellow('its hash is wrong'), null: 'not verified here' };
+  const hash = { true: 'correct hash', false: yellow('wrong hash'), null: 'not verified' };
   return [`yes, ${schemes[signed.scheme]}`, keys && `by ${keys}`, hash[`${signed.hashRight}`]]
     .filter(Boolean)
     .join('; ');
 }
 
 function sectionsText({ sections }: NonNullable<Inspected['elf']>): string {
-  const rows = sections.map(({ name, address, bytes, part }) => [
-    name,
-    bytes,
-    `0x${address.toString(16)}`,
-    part,
-  ]);
-  return table(['section', 'bytes', 'address', 'counts as'], rows);
+  const rows = sections.map(({ name, address, bytes, part }) => [name, bytes, hex(address), part]);
+  return table(['section', 'bytes', 'address', 'used as'], rows);
 }
 
 function partsText(parts: Inspected['parts']): string {
   const rows = parts.map(({ offset, name, what, bytes, problem }) => [
-    `0x${offset.toString(16)}`,
+    hex(offset),
     name,
     bytes,
     problem === null ? what : `${what}: ${yellow(problem)}`,
@@ -164,14 +158,14 @@ function sized(bytes: number): string {
   return bytes < 1024 ? `${bytes} bytes` : `${size(bytes)} (${thousands(bytes)} bytes)`;
 }
 
-/** What is usually done with such a file. */
+/** Typical next commands for such a file. */
 export function inspectedNext({ kind, file, elf, image, parts }: Inspected): string[] {
   const name = shellWord(file);
   if (kind === 'bundle') return [`aiot model inspect ${name}`];
   if (kind === 'partition-table') return [`aiot firmware partitions read ${name}`];
   if (kind === 'flash') {
     const app = parts.find(({ what, problem }) => problem === null && what.startsWith('app'));
-    const inside = app ? [`aiot firmware image info ${name} --offset 0x${app.offset.toString(16)}`] : [];
+    const inside = app ? [`aiot firmware image info ${name} --offset ${hex(app.offset)}`] : [];
     return [`aiot flash ${name}@0x0`, ...inside];
   }
   if (image !== null) {
@@ -203,9 +197,9 @@ export function partitionsText({ partitions, md5, end, problems }: Partitions): 
   ].join('\n');
 }
 
-/** Which app slot is started. */
+/** The app slot that is booted. */
 export function otadataText({ active, slots, entries }: OtadataShown): string {
-  const started = active === null ? 'none named: the factory app, or slot 0' : `slot ${active} of ${slots}`;
+  const started = active === null ? 'none: boots the factory app, or slot 0' : `slot ${active} of ${slots}`;
   const sectors = entries.map((entry, i): [string, string] => {
     if (entry === null) return [`Sector ${i}`, 'blank'];
     const state = entry.state === 'undefined' ? 'no state' : entry.state;
@@ -214,12 +208,12 @@ export function otadataText({ active, slots, entries }: OtadataShown): string {
   return facts([['Starts', started], ...sectors]);
 }
 
-/** What was built, file by file; then what the first of them is. */
+/** The files of a build; then a description of the first one. */
 export function firmwareBuildText(made: FirmwareBuild): string {
   const anew =
     made.regenerated.length === 0
       ? []
-      : [['From aiot.yaml', made.regenerated.join(', ')] as [string, string]];
+      : [['Generated from aiot.yaml', made.regenerated.join(', ')] as [string, string]];
   const head = facts([
     [
       'Built',
@@ -229,12 +223,12 @@ export function firmwareBuildText(made: FirmwareBuild): string {
   ]);
   const rows = made.files.map(({ file, bytes, text, data, bss }) => [here(file), bytes, text, data, bss]);
   const files = table(['file', 'bytes', 'text', 'data', 'bss'], rows);
-  // The sums stand in the table already.
+  // The table already shows the sums.
   const brief = { ...made.main, elf: made.main.elf && { ...made.main.elf, sections: [] } };
   return `${head}\n\n${files}\n\n${bold(here(made.main.file))}\n${inspectedText(brief)}`;
 }
 
-/** To try it, to release it, to flash it. */
+/** Commands to test, release and flash it. */
 export function firmwareBuildNext({ target, main, files, name, type }: FirmwareBuild): string[] {
   const file = shellWord(here(main.file));
   if (target === 'host')
@@ -255,7 +249,7 @@ export function firmwareBuildNext({ target, main, files, name, type }: FirmwareB
 
 const places = { host: 'this machine', rv32: 'RV32', esp32: 'ESP32 sources' } as const;
 
-/** Test by test, what failed with all that it printed. */
+/** One line per test, with the complete output of failed ones. */
 export function firmwareTestText(result: FirmwareTest): string {
   const states = { passed: green('passed'), failed: red('failed'), skipped: dim('skipped') };
   const rows = result.tests.map(({ name, on, state, seconds }) => [
@@ -270,29 +264,29 @@ export function firmwareTestText(result: FirmwareTest): string {
   const rv32 = result.rv32
     ? ''
     : dim(
-        '  Not on RV32: its compiler, picolibc or qemu-system-riscv32 is not here, or --filter left it out.\n',
+        '  Not run on RV32: its compiler, picolibc or qemu-system-riscv32 is missing, or --filter excluded it.\n',
       );
   const skipped = result.skipped === 0 ? '' : `, ${result.skipped} skipped`;
   const sum = `${plural(result.passed, 'test')} passed, ${thousands(result.failed)} failed${skipped}, in ${result.seconds.toFixed(1)} s`;
   return `${table(['test', 'on', 'result', 'seconds'], rows)}\n${failed.join('\n')}\n${rv32}${result.failed > 0 ? red(sum) : sum}`;
 }
 
-/** A path as one would type it from here. */
+/** A path relative to the current folder, as one would type it. */
 function here(file: string): string {
   const short = relative(process.cwd(), file);
   return short.startsWith('..') ? file : short;
 }
 
-/** A circuit for a current clamp, part by part. */
+/** A circuit for a current clamp, component by component. */
 export function burdenText(burden: Burden): string {
   const { clamp, converter, bias, capacitor, nominalAmperes } = burden;
   const { low, high, bits, volts } = converter;
-  const heat = `${bold(`take ${ohm(burden.ohms)}`)} (E24): ${unit(burden.watts, 'W')} of heat`;
+  const heat = `${bold(`use ${ohm(burden.ohms)}`)} (E24), which dissipates ${unit(burden.watts, 'W')}`;
   return facts([
     ['Clamp', `${clamp.amperes} A : ${unit(clamp.secondaryAmperes, 'A')}, ${short(clamp.turns)} turns`],
-    ['Burden', `${ohm(burden.exactOhms, 4)} fits exactly; ${heat} at ${short(nominalAmperes)} A`],
-    ['Full scale', `${unit(burden.fullScaleAmperes, 'A')} RMS: then the peaks reach ${low} and ${high} V`],
-    ['Peaks', `${unit(burden.peakVolts, 'V')} either way at ${short(nominalAmperes)} A RMS`],
+    ['Burden', `${ohm(burden.exactOhms, 4)} is the exact value; ${heat} at ${short(nominalAmperes)} A`],
+    ['Full scale', `${unit(burden.fullScaleAmperes, 'A')} RMS: peaks then reach ${low} and ${high} V`],
+    ['Peaks', `±${unit(burden.peakVolts, 'V')} at ${short(nominalAmperes)} A RMS`],
     ['Calibration', `${short(burden.amperesPerVolt, 4)} A per V`],
     ['One count', `${unit(burden.amperesPerCount, 'A')} (${bits} bits of ${volts} V)`],
     [
@@ -301,7 +295,7 @@ export function burdenText(burden: Burden): string {
     ],
     [
       'Capacitor',
-      `${unit(capacitor.farads, 'F', 2)} from there to ground: holds it still from ${unit(capacitor.cornerHz, 'Hz', 2)} on`,
+      `${unit(capacitor.farads, 'F', 2)} from the bias to ground: stabilizes it above ${unit(capacitor.cornerHz, 'Hz', 2)}`,
     ],
   ]);
 }

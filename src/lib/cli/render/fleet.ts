@@ -1,13 +1,39 @@
+import type { DevicesChanged } from '../../api/change-devices.js';
+import type {
+  Changeable,
+  ChangedDevice,
+  DeviceHistoryEntry,
+  DeviceMessage,
+  DeviceReply,
+  DeviceSecret,
+} from '../../api/contract/devices.js';
+import type { DeviceInfo } from '../../api/fields.js';
 import { plural } from '../../core/figures.js';
 import type { Conformity } from '../../device/conform/conform.js';
-import type { DevicesChanged } from '../../registry/change-devices.js';
-import type { DeviceInfo } from '../../registry/fields.js';
-import type { Changeable, ChangedDevice, DeviceHistoryEntry } from '../../registry/fleet-api.js';
-import type { DeviceSecret } from '../../registry/secrets.js';
-import type { DeviceMessage, DeviceReply } from '../../registry/talk-api.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { cut, table } from './text.js';
-import { ago, minute } from './time.js';
+import { ago, bold, cut, day, dim, facts, green, minute, red, table, yellow } from './text.js';
+
+/** One device: its state, certificate and model. */
+export function deviceText(device: DeviceInfo): string {
+  const { groups, tags, lastSeen, firmware, model, expires, mac, chipId } = device;
+  const rows: [string, string | null][] = [
+    ['id', device.id],
+    ['type', device.type],
+    ['groups', groups.length > 0 ? groups.join(', ') : null],
+    ['tags', Object.keys(tags).length > 0 ? tagsText(tags) : null],
+    ['state', `${device.state}, ${device.online ? 'online' : 'offline'}`],
+    ['last seen', lastSeen === null ? 'never' : `${minute(lastSeen)} UTC`],
+    ['firmware', firmware],
+    ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
+    ['update', device.updateState ?? 'no reports'],
+    ['certificate', device.fingerprint ?? 'none yet'],
+    ['valid until', expires === null ? null : day(expires)],
+    ['next certificate', device.next ? `${device.next.fingerprint} (created, not used yet)` : null],
+    ['board', mac],
+    ['chip id', chipId],
+  ];
+  const known = rows.filter((row): row is [string, string] => row[1] !== null);
+  return `${bold(device.name)}\n${facts(known)}`;
+}
 
 /** @param now ms since 1970 */
 export function devicesTable(devices: DeviceInfo[], now: number): string {
@@ -23,10 +49,10 @@ export function devicesTable(devices: DeviceInfo[], now: number): string {
   return table(['name', 'type', 'state', 'seen', 'firmware', 'model', 'update'], rows, 'No devices.');
 }
 
-/** One long name does not make the whole table wide: the whole of it is in the JSON, and in `device show`. */
+/** Long names are shortened so that they do not widen the whole table; the full name is in the JSON, and in `device show`. */
 const longest = 32;
 
-/** How many rows of what was done are shown; of what would be done all are. */
+/** Maximum rows shown for completed changes; a dry run shows all rows. */
 const shown = 20;
 
 const done: Record<string, string> = {
@@ -34,7 +60,7 @@ const done: Record<string, string> = {
   ...{ tag: 'tagged', group: 'grouped' },
 };
 
-/** What was, or would be, done with each device. */
+/** The actual or planned change of each device. */
 export function changedText(result: DevicesChanged): string {
   const { action, dryRun, selector, matched, changed, refused, devices } = result;
   const what = done[action] ?? action;
@@ -48,18 +74,18 @@ export function changedText(result: DevicesChanged): string {
   const first = dryRun ? devices : [...devices].sort((a, b) => rank(a) - rank(b)).slice(0, shown);
   const rows = first.map((device) => [cut(device.name, longest), device.type, ...outcome(device)]);
   const left = devices.length - first.length;
-  const more = left > 0 ? `\n${dim(`and ${left} more; --json tells of all`)}` : '';
+  const more = left > 0 ? `\n${dim(`and ${left} more; use --json for all`)}` : '';
   return `${table(['name', 'type', 'before', 'after'], rows)}${more}\n\n${bold(counts)}.`;
 }
 
-/** What went wrong comes first. */
+/** Failures come first. */
 function rank({ outcome }: ChangedDevice): number {
   return outcome === 'refused' ? 0 : 1;
 }
 
 function sentence(device: ChangedDevice, what: string, dryRun: boolean): string {
   const [before, after] = outcome(device);
-  if (device.outcome === 'same') return `${bold(device.name)} is so already: ${before}.`;
+  if (device.outcome === 'same') return `${bold(device.name)} is unchanged: ${before}.`;
   return `${bold(device.name)} ${dryRun ? 'would be' : 'is'} ${what}: ${before} → ${after}.`;
 }
 
@@ -68,18 +94,18 @@ function outcome({ outcome, before, after, error }: ChangedDevice): [string, str
   if (outcome === 'refused') return [before.state, yellow(error?.message ?? '')];
   if (after === null) return [before.state, 'gone'];
   const [old, now] = [differing(before, after), differing(after, before)];
-  return outcome === 'same' ? [old, 'the same'] : [old, now];
+  return outcome === 'same' ? [old, 'unchanged'] : [old, now];
 }
 
-/** What of a device is not as in the other one. */
+/** The properties in which two states of a device differ. */
 function differing(device: Changeable, other: Changeable): string {
   if (device.state !== other.state) return device.state;
   const [tags, groups] = [otherTags(device.tags, other.tags), otherGroups(device.groups, other.groups)];
   return tags ?? groups ?? device.state;
 }
 
-/** As they are typed: `floor=2 site=lab`. */
-export function tagsText(tags: Record<string, string>): string {
+/** As they would be typed: `floor=2 site=lab`. */
+function tagsText(tags: Record<string, string>): string {
   return Object.entries(tags)
     .map(([tag, value]) => `${tag}=${/\s/.test(value) ? JSON.stringify(value) : value}`)
     .join(' ');
@@ -107,10 +133,10 @@ export function deviceHistoryText(entries: DeviceHistoryEntry[]): string {
   return table(['when (UTC)', 'what', 'who', 'with'], rows);
 }
 
-/** What a device answered, and how soon. */
+/** A device's reply, and its latency. */
 export function deviceReplyText({ device, command, result, ms }: DeviceReply): string {
   const told = dataText((result ?? {}) as Record<string, unknown>);
-  return `${bold(device)} answered ${command} within ${Math.round(ms)} ms${told === '' ? '' : `\n${told}`}`;
+  return `${bold(device)} replied to ${command} in ${Math.round(ms)} ms${told === '' ? '' : `\n${told}`}`;
 }
 
 /** Messages of one channel, oldest first. */
@@ -121,7 +147,7 @@ export function deviceMessagesText(channel: string, messages: readonly DeviceMes
     return [minute(at), stream ?? (typeof level === 'string' ? level : ''), cut(said, 100)];
   });
   const head = ['when (UTC)', channel === 'telemetry' ? 'stream' : '', 'what'];
-  return table(head, rows, `Nothing on the channel ${channel} in this time.`);
+  return table(head, rows, `No messages on the channel ${channel} in this time.`);
 }
 
 function dataText(data: Record<string, unknown>): string {
@@ -143,12 +169,12 @@ function valueText(value: unknown): string {
 
 export function deviceSecretText({ device, secret, removed }: DeviceSecret): string {
   if (secret !== null) {
-    return `Secret of ${device}, shown this once; over TLS, with ${device} as the user name:\n${secret}`;
+    return `Secret of ${device}, shown only once (use it over TLS with the user name ${device}):\n${secret}`;
   }
-  return removed ? `${device} has no secret any more.` : `${device} had no secret.`;
+  return removed ? `Removed the secret of ${device}.` : `${device} has no secret.`;
 }
 
-/** A device beside docs/protocol.md, a row a check: what it holds, or why it does not. */
+/** Protocol conformance (docs/reference/protocol.md) of a device, a row per check, with the reason for each failure. */
 export function conformityText({ device, conforms, checks, ...counted }: Conformity): string {
   const rows = checks.map(({ id, section, rule, state, reason }) => [
     { passed: green('✓'), failed: red('✗'), skipped: yellow('–') }[state],
@@ -157,9 +183,7 @@ export function conformityText({ device, conforms, checks, ...counted }: Conform
     state === 'passed' ? rule : state === 'failed' ? red(reason ?? '') : dim(reason ?? ''),
   ]);
   const { passed, failed, skipped, seconds } = counted;
-  const said = conforms
-    ? `${green('speaks')} protocol v1`
-    : `${red('does not speak')} protocol v1 as it is written`;
+  const said = conforms ? `${green('conforms')} to protocol v1` : `${red('does not conform')} to protocol v1`;
   const line = `${bold(device)} ${said}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds.toFixed(1)} s.`;
-  return `${table(['', 'check', 'docs/protocol.md', ''], rows)}\n\n${line}`;
+  return `${table(['', 'check', 'docs/reference/protocol.md', ''], rows)}\n\n${line}`;
 }

@@ -2,19 +2,18 @@ import { percent, size, thousands } from '../../core/figures.js';
 import type { ChipFit, Fit } from '../../model/fit/result.js';
 import type { Inspection } from '../../model/inspect/inspection.js';
 import { arenaChart } from './chart.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { facts, table } from './text.js';
+import { bold, dim, facts, green, red, table, yellow } from './text.js';
 
-/** What a model file holds: the whole, its operators, where they work, its tensors. */
+/** Contents of a model file: overview, operators and the chips they run on, tensors. */
 export function inspectionText(result: Inspection): string {
   const { bundle, arena } = result;
   const whole: [string, string | number][] = [
-    ['Size', `${size(result.bytes)}${bundle ? `, the network ${size(result.networkBytes)} of it` : ''}`],
-    ['Numbers', result.precision ?? 'of a kind not known here'],
+    ['Size', `${size(result.bytes)}${bundle ? `, of which the model is ${size(result.networkBytes)}` : ''}`],
+    ['Numbers', result.precision ?? 'of an unknown kind'],
     ['Input', result.inputs.map(endText).join('; ')],
     ['Output', result.outputs.map(endText).join('; ')],
     ['Parameters', thousands(result.parameters)],
-    ['Multiply-adds', result.macs === null ? 'not known' : thousands(result.macs)],
+    ['Multiply-adds', result.macs === null ? 'unknown' : thousands(result.macs)],
     ['Arena', result.arenaBytes === null ? 'none: see below' : size(result.arenaBytes)],
     ...(result.signatures.length > 0
       ? [['Signatures', result.signatures.join(', ')] as [string, string]]
@@ -26,7 +25,7 @@ export function inspectionText(result: Inspection): string {
   if (result.notes.length > 0) parts.push(result.notes.map((note) => `${yellow('!')} ${note}`).join('\n'));
   parts.push(bold('Operators'), operators(result));
   if (arena !== null && arena.pieces.length > 0)
-    parts.push(bold('Arena, as the greedy planner lays it out'), arenaChart(result));
+    parts.push(bold('Arena, as laid out by the greedy planner'), arenaChart(result));
   parts.push(bold('Tensors'), tensors(result));
   return parts.join('\n\n');
 }
@@ -48,7 +47,7 @@ function bundleFacts({ info, golden }: NonNullable<Inspection['bundle']>): [stri
       : [
           [
             'Held-out',
-            `macro-F1 ${score(int8.macroF1)} quantized, ${score(voted?.macroF1)} with vote ${info.vote}`,
+            `macro-F1 ${score(int8.macroF1)} quantized, ${score(voted?.macroF1)} with smoothing ${info.vote}`,
           ] as [string, string],
           ['Accuracy', percent(int8.accuracy ?? 0)] as [string, string],
         ]),
@@ -70,7 +69,7 @@ function operators({ operators: list, tensors }: Inspection): string {
     ['#', 'operator', 'version', 'inputs', 'output', 'activation', 'multiply-adds'],
     list.map(({ index, op, version, known, inputs, outputs, options, macs }) => [
       index,
-      known ? op : `${op} ${yellow('(not known here)')}`,
+      known ? op : `${op} ${yellow('(unknown)')}`,
       version,
       named(inputs),
       named(outputs),
@@ -100,12 +99,12 @@ function tensors({ tensors: list }: Inspection): string {
 }
 
 const bases = {
-  measured: 'from figures of these kernels on this chip',
-  fitted: 'fitted to whole networks on this core',
-  transferred: 'taken over from another chip: a rough guess',
+  measured: 'from measurements of these kernels on this chip',
+  fitted: 'fitted to measurements of whole models on this core',
+  transferred: 'derived from another chip: a rough estimate',
 } as const;
 
-/** Verdicts, the layers of one chip or the table of all, predicted against measured, and where the figures come from. */
+/** Verdicts, the layers for one chip or the table of all chips, predicted and measured values, and the source of the figures. */
 export function fitText(result: Fit): string {
   const lead = facts([
     ['Network', `${result.precision}, ${size(result.bytes)}, ${thousands(result.macs)} multiply-adds`],
@@ -128,7 +127,7 @@ function oneChip(fit: ChipFit): string {
     ['Chip', `${fit.title}, ${fit.core} at ${clockMHz} MHz`],
     ['Flash', `${mark(flash.fits)} ${size(flash.need)} of ${size(flash.have)}`],
     ['RAM', `${mark(ram.fits)} ${size(ram.need)} of ${size(ram.have)}`],
-    ['Latency', `${mark(latency.fits)} ${milliseconds(latency.ms)}${limit}; expected within ${range}`],
+    ['Latency', `${mark(latency.fits)} ${milliseconds(latency.ms)}${limit}; expected range ${range}`],
     ['Basis', bases[fit.basis]],
   ]);
   const rows = layers.map(({ index, op, macs, cycles, ms, kernels }) => [
@@ -141,12 +140,12 @@ function oneChip(fit: ChipFit): string {
   ]);
   const costs = table(['#', 'operator', 'multiply-adds', 'cycles', 'predicted', 'kernels'], rows);
   const from = fit.sources.map(({ title, url }) => dim(`  ${title}\n  ${url}`)).join('\n');
-  return `${verdicts}\n\n${costs}\n\n${dim('Figures from:')}\n${from}`;
+  return `${verdicts}\n\n${costs}\n\n${dim('Sources:')}\n${from}`;
 }
 
 function allChips(chips: readonly ChipFit[]): string {
   return table(
-    ['chip', 'core', 'MHz', 'flash', 'RAM', 'latency', 'expected within', 'basis', 'fits'],
+    ['chip', 'core', 'MHz', 'flash', 'RAM', 'latency', 'expected range', 'basis', 'fits'],
     chips.map(({ chip, core, clockMHz, flash, ram, latency, basis, fits }) => [
       chip,
       core,

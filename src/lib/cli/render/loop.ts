@@ -1,4 +1,4 @@
-import { plural, size, thousands } from '../../core/figures.js';
+import { elapsed, plural, size, thousands } from '../../core/figures.js';
 import type { StageResult } from '../../loop/har/layout.js';
 import type { CheckedLoop } from '../../loop/operate/check.js';
 import type { InstalledLoop } from '../../loop/operate/install.js';
@@ -7,29 +7,41 @@ import type { LoopResult } from '../../loop/run/result.js';
 import type { LoopStatus } from '../../loop/status.js';
 import type { Answer } from '../../loop/types.js';
 import { plotText, type Series } from './chart.js';
-import { bold, cyan, dim, green, red, yellow } from './style.js';
-import { bar, clipped, elapsed, facts, table } from './text.js';
-import { minute, moment, timeOfDay } from './time.js';
+import {
+  bar,
+  bold,
+  clipped,
+  cyan,
+  dim,
+  facts,
+  green,
+  minute,
+  moment,
+  red,
+  table,
+  timeOfDay,
+  yellow,
+} from './text.js';
 
-/** All that a live view shows. */
+/** All data of a live view. */
 interface LoopView {
   status: LoopStatus;
   series: readonly Series[];
   classes: readonly string[];
   answer: Answer | null;
-  /** Since when the class stands that was voted for last, ms since 1970. */
+  /** Time at which the current smoothed class began, ms since 1970. */
   since: number | null;
-  /** How many answers took how long, in equal parts of the logarithmic range `spreadMs`. */
+  /** Histogram of latencies, in equal parts of the logarithmic range `spreadMs`. */
   spread: readonly number[];
 }
 
-/** Ends of the histogram of a view, ms. */
+/** Range of the histogram in a view, ms. */
 export const spreadMs = [0.1, 1000] as const;
 
-/** Its parts, a character each. */
+/** Number of its parts, one character each. */
 export const spreadParts = 24;
 
-/** Most classes that get a bar: the highest. */
+/** Maximum number of classes with a bar: the highest ones. */
 const mostBars = 8;
 
 /** One frame of the live view: lines that fit into the terminal. */
@@ -76,12 +88,12 @@ function bars({ classes, answer }: LoopView, width: number): string[] {
 }
 
 function answered({ answer, since, status }: LoopView): string {
-  if (!answer) return `${dim('vote')}     ${dim('no window yet')}`;
+  if (!answer) return `${dim('class')}    ${dim('no window yet')}`;
   const { label, voted, value } = answer;
   if (label === null) return `${dim('value')}    ${bold(figure(value ?? Number.NaN))}`;
   const stands = since === null ? '' : dim(`  for ${duration(status.at - since)}`);
   const vote = voted === null ? yellow('open') : `${bold(voted)}${stands}`;
-  return `${dim('vote')}     ${vote}${voted === label ? '' : dim(`  this window: ${label}`)}`;
+  return `${dim('class')}    ${vote}${voted === label ? '' : dim(`  this window: ${label}`)}`;
 }
 
 function measured({ sensor, windows, predictions, rssMb }: LoopStatus): string {
@@ -99,7 +111,7 @@ function latency({ status, spread }: LoopView): string | null {
   if (!status.latencyMs) return null;
   const { p50, p99 } = status.latencyMs;
   const most = Math.max(...spread);
-  // What is there at all is seen.
+  // Values above zero are always visible.
   const heights = spread.map((each) => (each === 0 ? 0 : Math.max(1, Math.round((each / most) * 8))));
   const picture = heights.map((height) => levels[height]).join('');
   return `${dim('latency')}  p50 ${figure(p50)} ms  p99 ${figure(p99)} ms  ${dim(`${spreadMs[0]} ms `)}${cyan(picture)}${dim(` ${spreadMs[1] / 1000} s`)}`;
@@ -111,21 +123,21 @@ function outputs({ outputs }: LoopStatus): string[] {
     const rest = [
       `${count(sent)} sent`,
       ...(waiting > 0 ? [`${count(waiting)} waiting`] : []),
-      ...(dropped > 0 ? [`${count(dropped)} thrown away`] : []),
+      ...(dropped > 0 ? [`${count(dropped)} dropped`] : []),
     ].join(', ');
     const error = !connected && lastError ? dim(`  ${lastError}`) : '';
     return `${dim(i === 0 ? 'outputs' : '       ')}  ${state} ${endpoint}  ${dim(rest)}${error}`;
   });
 }
 
-/** An answer as a line of a log. */
+/** A prediction as a log line. */
 export function answerLine({ t, label, voted, value, scores, latencyMs }: Answer): string {
   const what = label === null ? figure(value ?? Number.NaN) : (voted ?? 'open');
   const share = label === null ? '' : `  ${dim(`${figure(Math.max(...scores))}`)}`;
   return `${dim(timeOfDay(t))}  ${bold(what)}${share}  ${dim(`${figure(latencyMs)} ms`)}`;
 }
 
-/** What a loop has done, or one stage of the motion system, when it has ended. */
+/** Summary of a finished loop, or of a stage of the motion system. */
 export function loopText(result: LoopResult | StageResult): string {
   if ('stage' in result) {
     const { stage, endpoint, taken, published, windows, lost, refused } = result;
@@ -134,7 +146,7 @@ export function loopText(result: LoopResult | StageResult): string {
       ['taken', count(taken)],
       ['published', count(published)],
       ['windows', count(windows)],
-      ['lost', `${count(lost)}, ${count(refused)} refused`],
+      ['lost', `${count(lost)}, ${count(refused)} rejected`],
     ]);
   }
   return wholeText(result);
@@ -164,16 +176,16 @@ function wholeText(result: LoopResult): string {
   const lines: [string, string][] = [
     ...(model
       ? [
-          ['model', `${model.name}${version}${model.swaps > 0 ? `, ${model.swaps} times another` : ''}`] as [
-            string,
-            string,
-          ],
+          [
+            'model',
+            `${model.name}${version}${model.swaps > 0 ? `, model replaced ${model.swaps} times` : ''}`,
+          ] as [string, string],
         ]
       : []),
     ['samples', `${count(samples)}${rate}${jitter}; ${count(lost)} lost, ${count(gaps)} gaps`],
     [
       'windows',
-      `${windows === 0 && samples > 0 ? '0: it ended before the first one was full' : count(windows)}; ${plural(predictions, 'prediction')}, ${plural(changes, 'change')}`,
+      `${windows === 0 && samples > 0 ? '0 (stopped before the first window was full)' : count(windows)}; ${plural(predictions, 'prediction')}, ${plural(changes, 'change')}`,
     ],
     ['latency', p],
     ['memory', size(result.rssMb * 1e6)],
@@ -191,7 +203,7 @@ function wholeText(result: LoopResult): string {
       waiting,
       dropped,
     ]);
-    parts.push(table(['output', 'sent', 'waiting on disk', 'thrown away'], rows));
+    parts.push(table(['output', 'sent', 'waiting in the spool', 'dropped'], rows));
   }
   return parts.join('\n\n');
 }
@@ -199,7 +211,7 @@ function wholeText(result: LoopResult): string {
 const count = (value: number) => value.toLocaleString('en-US');
 const figure = (value: number) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : '–');
 
-/** 3 723 000 ms → `1:02:03`, and days where there are some. */
+/** 3 723 000 ms → `1:02:03`, with days if there are any. */
 function duration(ms: number): string {
   if (ms < 60_000) return elapsed(Math.max(1000, Math.floor(ms / 1000) * 1000));
   const seconds = Math.floor(ms / 1000);
@@ -211,7 +223,7 @@ function duration(ms: number): string {
 
 const paints = { running: green, waiting: yellow, stuck: red, stopped: dim, gone: red };
 
-/** A table; of one loop all that is known. */
+/** A table; for a single loop, all details. */
 export function loopsText({ loops }: ListedLoops, whole: boolean): string {
   if (whole) return loops.map(cardOf).join('\n\n');
   const rows = loops.map((loop) => {
@@ -227,14 +239,14 @@ export function loopsText({ loops }: ListedLoops, whole: boolean): string {
       minute(loop.writtenAt),
     ];
   });
-  const head = ['name', 'state', 'sensor', 'rate', 'model', 'answer', 'outputs', 'told (UTC)'];
+  const head = ['name', 'state', 'sensor', 'rate', 'model', 'prediction', 'outputs', 'updated (UTC)'];
   const reasons = loops
     .filter(({ state, reasons }) => state !== 'stopped' && reasons.length > 0)
     .map(({ name, reasons }) => `${yellow('!')} ${name}: ${reasons.join('; ')}`);
   return [table(head, rows), ...(reasons.length > 0 ? ['', ...reasons] : [])].join('\n');
 }
 
-/** What to type next. */
+/** Suggested next commands. */
 export function loopsNext({ loops }: ListedLoops): string[] {
   const [first] = loops;
   const bad = loops.find(({ healthy, state }) => !healthy && state !== 'stopped');
@@ -250,7 +262,7 @@ function cardOf({ name, state, reasons, service, writtenAt, status }: ListedLoop
     ['loop', `${name}, ${paints[state](state)}${reasons.length > 0 ? `: ${reasons.join('; ')}` : ''}`],
     ['process', `${status.pid}${service ? ', a service' : ''}, since ${moment(status.startedAt)}`],
     ['told', moment(writtenAt)],
-    ['sensor', `${sensor.endpoint}, ${sensor.connected ? green('samples come') : red('no samples')}`],
+    ['sensor', `${sensor.endpoint}, ${sensor.connected ? green('receiving samples') : red('no samples')}`],
     [
       'rate',
       sensor.rateHz === null
@@ -261,7 +273,7 @@ function cardOf({ name, state, reasons, service, writtenAt, status }: ListedLoop
       'samples',
       `${thousands(sensor.samples)}, ${thousands(sensor.lost)} lost in ${thousands(sensor.gaps)} gaps`,
     ],
-    ['mended', `${sensor.overruns} overruns, ${sensor.retries} retries, ${sensor.reconnects} reconnects`],
+    ['recovered', `${sensor.overruns} overruns, ${sensor.retries} retries, ${sensor.reconnects} reconnects`],
     [
       'model',
       model
@@ -270,12 +282,12 @@ function cardOf({ name, state, reasons, service, writtenAt, status }: ListedLoop
     ],
     ...(model?.lastError ? [['model error', model.lastError] as [string, string]] : []),
     ['answers', `${thousands(status.predictions)} of ${thousands(status.windows)} windows`],
-    ['last answer', last ? `${last.voted ?? last.label ?? '–'} at ${moment(last.t)}` : '–'],
+    ['last prediction', last ? `${last.voted ?? last.label ?? '–'} at ${moment(last.t)}` : '–'],
     ['latency', latencyMs ? `p50 ${latencyMs.p50.toFixed(2)} ms, p99 ${latencyMs.p99.toFixed(2)} ms` : '–'],
     ['memory', size(status.rssMb * 1e6)],
     ...outputs.map(({ endpoint, connected, sent, waiting, dropped, lastError }): [string, string] => [
       'output',
-      `${endpoint} ${connected ? green('connected') : red('away')}, ${thousands(sent)} sent, ${thousands(waiting)} waiting, ${thousands(dropped)} dropped${lastError ? ` (${lastError})` : ''}`,
+      `${endpoint} ${connected ? green('connected') : red('offline')}, ${thousands(sent)} sent, ${thousands(waiting)} waiting, ${thousands(dropped)} dropped${lastError ? ` (${lastError})` : ''}`,
     ]),
   ];
   const past = events.slice(-20).map(({ t, text }) => `${dim(moment(t))}  ${text}`);
@@ -294,7 +306,7 @@ function outputsOf({ status: { outputs } }: ListedLoop): string {
 
 const marks = { ok: () => green('✓'), warning: () => yellow('!'), failed: () => red('✗') };
 
-/** A line each, and below it what to do. */
+/** One line per finding, followed by its fix. */
 export function checkedLoopText({ checks }: CheckedLoop): string {
   const width = Math.max(...checks.map(({ check }) => check.length));
   return checks
@@ -305,12 +317,12 @@ export function checkedLoopText({ checks }: CheckedLoop): string {
     .join('\n');
 }
 
-/** The unit, where it is, and what to know before it is started. */
+/** The unit, its path, and notes to read before starting it. */
 export function installedLoopText({ unit, file, written, secrets, cautions }: InstalledLoop): string {
   const lines = [
     unit,
-    written ? green(`written to ${file}`) : dim(`would be written to ${file}`),
-    dim(`Secrets go into ${secrets} as NAME=VALUE lines: sudo install -m 600 /dev/null ${secrets}`),
+    written ? green(`wrote ${file}`) : dim(`would write ${file}`),
+    dim(`Put secrets into ${secrets} as NAME=VALUE lines: sudo install -m 600 /dev/null ${secrets}`),
     ...cautions.map((text) => `${yellow('!')} ${text}`),
   ];
   return lines.join('\n');

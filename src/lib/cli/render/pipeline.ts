@@ -1,16 +1,14 @@
-import { size } from '../../core/figures.js';
+import { elapsed, size } from '../../core/figures.js';
 import { stepCounts, stepLabel } from '../../pipeline/graph-model.js';
 import type { RunRecord, StepRecord } from '../../pipeline/run/record.js';
 import type { RunResult } from '../../pipeline/run/result.js';
 import type { RunStatus } from '../../pipeline/status.js';
 import type { WatchEvent } from '../../pipeline/watch/watch.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { elapsed, facts, table } from './text.js';
-import { minute, timeOfDay } from './time.js';
+import { bold, dim, facts, green, minute, red, table, timeOfDay, yellow } from './text.js';
 
 type Shown = Pick<StepRecord, 'name' | 'state' | 'cached' | 'seconds' | 'peakBytes' | 'reason'>;
 
-/** How a step came out, in a word or two. */
+/** The outcome of a step, in a word or two. */
 export function stepStateText({ state, cached }: Pick<Shown, 'state' | 'cached'>): string {
   const label = stepLabel({ state, cached });
   if (state === 'done') return cached ? dim(label) : green(label);
@@ -35,7 +33,7 @@ function pushedName({ name, version }: NonNullable<RunRecord['model']>): string 
   return version === null ? name : `${name}@${version}`;
 }
 
-/** What a run came to. */
+/** The outcome of a run. */
 export function runText(result: RunResult): string {
   const { run, steps, model, seconds, published } = result;
   const again = steps.every(({ cached }) => cached);
@@ -43,17 +41,19 @@ export function runText(result: RunResult): string {
   const lines: [string, string][] = [
     ['Run', `${run}, ${elapsed(seconds * 1000)}`],
     ...(model ? [['Model', pushedName(model)] as [string, string]] : []),
-    ...(again ? [['Nothing', 'has changed: nothing was run again'] as [string, string]] : []),
-    ...(put.length > 0 ? [['Put back', `${put.join(', ')}: changed by hand`] as [string, string]] : []),
+    ...(again ? [['Nothing', 'has changed since; its steps were not run again'] as [string, string]] : []),
+    ...(put.length > 0
+      ? [['Restored', `${put.join(', ')}: had been changed by hand`] as [string, string]]
+      : []),
   ];
   return `${stepsTable(steps)}\n\n${facts(lines)}`;
 }
 
-/** What to type where a model was pushed and there was no device for it: a platform that devices reach, then devices. */
+/** Next commands if a model was pushed and there was no device for it: a platform that devices can reach, then devices. */
 export function waysToDevices({ steps, context, model }: RunResult): string[] {
   const none = steps.some(({ name, state }) => name === 'rollout' && state === 'skipped');
   if (!none || !model || model.version === null) return [];
-  return context === null ? ['aiot up --detach'] : ['aiot device simulate --count 3'];
+  return context === null ? ['aiot up --detach'] : ['aiot fleet simulate --count 3'];
 }
 
 export function runStatusText(status: RunStatus, step: string | undefined): string {
@@ -69,7 +69,7 @@ export function runStatusText(status: RunStatus, step: string | undefined): stri
         ] as [string, string][])
       : ([['platform', context ?? 'the project’s own']] as [string, string][])),
     ...(workflow?.seen && state === 'interrupted'
-      ? [['and now', 'the workflow goes on without this machine; resume looks on again'] as [string, string]]
+      ? [['and now', 'the workflow continues on the cluster; resume follows it again'] as [string, string]]
       : []),
     ...(model ? [['model', pushedName(model)] as [string, string]] : []),
   ];
@@ -80,7 +80,7 @@ export function runStatusText(status: RunStatus, step: string | undefined): stri
     ([name, { digest, bytes }]) => [name, `${digest.slice(0, 19)}…, ${size(bytes)}`] as [string, string],
   );
   const left = outputs.length > 0 ? `\n\n${facts(outputs)}` : '';
-  return `${head}${left}\n\n${log?.trimEnd() || dim('It said nothing in this run.')}`;
+  return `${head}${left}\n\n${log?.trimEnd() || dim('This step printed nothing in this run.')}`;
 }
 
 export function runStateText(state: RunRecord['state']): string {
@@ -101,7 +101,7 @@ export function runsTable(runs: readonly RunRecord[]): string {
     each.cause.text,
   ]);
   const head = ['run', 'started', 'state', 'took', 'steps', 'model', 'why'];
-  return table(head, rows, 'It has not been run yet.');
+  return table(head, rows, 'No pipeline runs yet.');
 }
 
 /** One line of `pipeline watch`. */
@@ -109,16 +109,16 @@ export function watchEventText(event: WatchEvent): string {
   const at = dim(timeOfDay(event.at).slice(0, 8));
   switch (event.event) {
     case 'triggered':
-      return `${at} ${event.kind}: ${event.text}${event.coalesced ? dim('  (a run is to come anyway)') : ''}`;
+      return `${at} ${event.kind}: ${event.text}${event.coalesced ? dim('  (a run is already due)') : ''}`;
     case 'started':
       return `${at} run: ${event.cause.text}`;
     case 'ended': {
-      const state = event.state === 'refused' ? red('not begun') : runStateText(event.state);
+      const state = event.state === 'refused' ? red('not started') : runStateText(event.state);
       const model = event.model ? `  ${pushedName(event.model)}` : '';
       return `${at} ${event.run ?? 'run'} ${state}${model}${event.reason === null ? '' : `: ${event.reason}`}`;
     }
     case 'waits':
-      return `${at} ${yellow('waits')} until ${timeOfDay(event.untilAt).slice(0, 8)} after ${event.failures} in a row`;
+      return `${at} ${yellow('waiting')} until ${timeOfDay(event.untilAt).slice(0, 8)} after ${event.failures} consecutive failures`;
     case 'trouble':
       return `${at} ${yellow(event.kind)}: ${event.text}`;
   }

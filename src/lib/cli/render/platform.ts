@@ -1,4 +1,10 @@
-import { plural, size } from '../../core/figures.js';
+import type { Status } from '../../api/api.js';
+import type { LoginLink, Token, User } from '../../api/contract/access.js';
+import type { Job } from '../../api/contract/jobs.js';
+import type { Webhook, WebhookTest } from '../../api/contract/webhooks.js';
+import { type Damage, lostText } from '../../api/damage.js';
+import type { PlatformEvent } from '../../api/events/api.js';
+import { elapsed, plural, size } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { Restored } from '../../platform/backup/restore.js';
 import type { BrokerFiles } from '../../platform/broker/external-files.js';
@@ -6,26 +12,33 @@ import type { InstalledPlatform } from '../../platform/up/install.js';
 import type { LogLine } from '../../platform/up/logs.js';
 import type { UpResult } from '../../platform/up/options.js';
 import type { Verified } from '../../platform/verify/verify.js';
-import type { Token, User } from '../../registry/access.js';
-import type { Status } from '../../registry/api.js';
-import { type Damage, lostText } from '../../registry/damage.js';
-import type { PlatformEvent } from '../../registry/events/api.js';
-import type { Job } from '../../registry/jobs/api.js';
-import type { LoginLink } from '../../registry/session-api.js';
-import type { Webhook, WebhookTest } from '../../registry/webhooks/api.js';
 import type { ProgressState } from '../live/progress.js';
-import { bold, cyan, dim, green, oneLine, red, yellow } from './style.js';
-import { cut, elapsed, facts, lineWidth, table } from './text.js';
-import { ago, day, minute, moment } from './time.js';
+import {
+  ago,
+  bold,
+  cut,
+  cyan,
+  day,
+  dim,
+  facts,
+  green,
+  lineWidth,
+  minute,
+  moment,
+  oneLine,
+  red,
+  table,
+  yellow,
+} from './text.js';
 
-/** How to get a context for a platform that no context knows: tokens are made at its start alone. */
+/** How to get a context for a platform without one: tokens are created only when it is first started. */
 export function platformNext(at: string, detach = false): string {
   return `aiot down${at} && aiot up${at} --new-token${detach ? ' --detach' : ''}`;
 }
 
 type Fact = [string, string | number];
 
-/** Where it listens, each line one kind of client. */
+/** Its listening addresses, one line per kind of client. */
 function listeners({ http, mqtts, mqtt, boards, wss, ddi, guide }: UpResult['urls']): Fact[] {
   return [
     ['API', http],
@@ -37,7 +50,7 @@ function listeners({ http, mqtts, mqtt, boards, wss, ddi, guide }: UpResult['url
     ...(guide === undefined
       ? []
       : ([
-          ['guide', `${guide.mqtt}  ${dim('(anybody: devices)')}`],
+          ['guide', `${guide.mqtt}  ${dim('(devices, unauthenticated)')}`],
           ['', `${guide.devices}  ${dim('(device registry)')}`],
           ['', `${guide.models}  ${dim('(model registry)')}`],
           ['', `${guide.datasets}  ${dim('(training datastore)')}`],
@@ -45,7 +58,7 @@ function listeners({ http, mqtts, mqtt, boards, wss, ddi, guide }: UpResult['url
   ];
 }
 
-/** How a platform is: first whether it works, last what to look at. */
+/** Status of a platform: first its health, last the items that need attention. */
 export function statusText(status: Status): string {
   const { ready, urls, engines, counts, disk, lag, warnings, started, version } = status;
   const { database, blobs, events, broker } = engines;
@@ -64,7 +77,7 @@ export function statusText(status: Status): string {
     ...(disk ? [['disk', `${size(disk.freeBytes)} free of ${size(disk.totalBytes)}`] as Fact] : []),
     ['scrubbed', scrubText(status.scrub)],
     ['memory', size(status.memoryBytes)],
-    ['certificate', `of the server until ${day(status.certificates.server)}`],
+    ['certificate', `server certificate valid until ${day(status.certificates.server)}`],
     ...(behind.length > 0 ? [['behind', behind.join(', ')] as Fact] : []),
   ];
   const told = warnings
@@ -74,7 +87,7 @@ export function statusText(status: Status): string {
   return `${head}\n${facts(lines)}${told}`;
 }
 
-/** One line for each piece of damage, and what of it is lost. */
+/** One line per damaged part, with the data that is lost. */
 export function damageTable(damage: readonly Damage[]): string {
   const rows = damage.map(({ id, place, problem, lost }) => [
     id,
@@ -82,7 +95,7 @@ export function damageTable(damage: readonly Damage[]): string {
     problem,
     lost === undefined ? null : lostText(lost),
   ]);
-  return table(['id', 'place', 'problem', 'lost'], rows, 'No damage that nobody has acknowledged.');
+  return table(['id', 'place', 'problem', 'lost'], rows, 'No unacknowledged damage.');
 }
 
 function scrubText(scrub: Status['scrub']): string {
@@ -96,16 +109,16 @@ function relayText(engine: string, relay: Status['relay']): string {
   if (!relay || relay.state === 'waiting') return engine;
   const left = relay.events.behind > 0 ? `, ${plural(relay.events.behind, 'event')} behind` : '';
   if (relay.state === 'connected') return `${engine} at ${relay.endpoint}${left}`;
-  return `${engine} at ${relay.endpoint}: ${red(`not there (${relay.error})`)}${left}`;
+  return `${engine} at ${relay.endpoint}: ${red(`unreachable (${relay.error})`)}${left}`;
 }
 
-/** The link, and how long it is good. */
+/** The link, and its validity period. */
 export function dashboardText({ url, expires }: LoginLink): string {
   const minutes = Math.round((expires - Date.now()) / 60_000);
-  return `${url}\n${dim(`opens once, within ${plural(minutes, 'minute')}`)}`;
+  return `${url}\n${dim(`works once, for ${plural(minutes, 'minute')}`)}`;
 }
 
-/** What runs, where, and with which routes. */
+/** The running processes, their location, and their routes. */
 export function platformText({
   pid,
   urls,
@@ -119,7 +132,10 @@ export function platformText({
   const lines: [string, string | number][] = [...listeners(urls), ['CA', ca], ['pid', pid]];
   lines.unshift(
     ['dashboard', dashboard ?? urls.http],
-    ['', dim(dashboard ? 'logs in once; again: aiot dashboard' : 'aiot dashboard logs in')],
+    [
+      '',
+      dim(dashboard ? 'logs in once; for a new link, run aiot dashboard' : 'to log in, run aiot dashboard'),
+    ],
   );
   if (project) lines.push(['project', `${project.name}  ${dim(shellWord(project.dir))}`]);
   for (const { name, from, to, state } of project?.routes ?? []) {
@@ -128,13 +144,13 @@ export function platformText({
       `${from.join(', ')} → ${to.join(', ')}${state === 'running' ? '' : `  ${bold(state)}`}`,
     ]);
   }
-  lines.push(['context', context ?? 'none knows it']);
-  if (token !== undefined) lines.push(['token', token], ['', dim('shown once; the context keeps it')]);
-  const switched = replaced === undefined ? '' : `\ncontext ${context} is now in use (was ${replaced})`;
-  return `${bold('The platform is up.')}\n${facts(lines)}${switched}`;
+  lines.push(['context', context ?? 'none']);
+  if (token !== undefined) lines.push(['token', token], ['', dim('shown once; stored in the context')]);
+  const switched = replaced === undefined ? '' : `\nSwitched to the context ${context} (was ${replaced})`;
+  return `${bold('The platform is running.')}\n${facts(lines)}${switched}`;
 }
 
-/** The unit, where it is, and what to know before it is started. */
+/** The unit, its path, and notes to read before starting it. */
 export function installedPlatformText({
   unit,
   file,
@@ -145,9 +161,11 @@ export function installedPlatformText({
 }: InstalledPlatform): string {
   return [
     unit,
-    written ? green(`written to ${file}`) : dim(`would be written to ${file}`),
-    dim(`The platform is in ${data}; its first start puts the operator’s token and key into ${config}.`),
-    dim(`Secrets go into ${secrets} as NAME=VALUE lines: sudo install -D -m 600 /dev/null ${secrets}`),
+    written ? green(`wrote ${file}`) : dim(`would write ${file}`),
+    dim(
+      `The platform’s data is in ${data}. The first start writes the operator’s token and key to ${config}.`,
+    ),
+    dim(`Put secrets into ${secrets} as NAME=VALUE lines: sudo install -D -m 600 /dev/null ${secrets}`),
   ].join('\n');
 }
 
@@ -160,16 +178,16 @@ export function logText({ time, level, message, detail }: LogLine): string {
   return `${time === null ? '' : `${dim(moment(time))} `}${marks[level](level)} ${oneLine(message)}${more}`;
 }
 
-/** What was looked at in a data folder, and each finding with what became of it. */
+/** The checked parts of a data folder, and each finding with its outcome. */
 export function damageText({ data, checked, findings, unrepaired, from, running }: Verified): string {
   const head =
     findings.length === 0
-      ? `${bold(data)} is whole.`
+      ? `${bold(data)} is intact.`
       : unrepaired === 0
-        ? `${bold(data)} is repaired: ${plural(findings.length, 'finding')}.`
+        ? `Repaired ${bold(data)}: ${plural(findings.length, 'finding')}.`
         : red(`${data} is damaged: ${plural(unrepaired, 'finding')} to repair, of ${findings.length}.`);
   const looked = checked.map(({ part, count, bytes }): [string, string] => {
-    const told = count === null ? 'not looked at: the database cannot be read' : String(count);
+    const told = count === null ? 'not checked: the database cannot be read' : String(count);
     return [part, bytes === null ? told : `${told}, ${size(bytes)}`];
   });
   const isLost = findings.some(({ lost }) => lost !== undefined);
@@ -181,7 +199,7 @@ export function damageText({ data, checked, findings, unrepaired, from, running 
     repaired === null ? red('no') : green(repaired),
   ]);
   const how: [string, string][] = [
-    ...(running ? [['platform', 'runs: looked at beside it'] as [string, string]] : []),
+    ...(running ? [['platform', 'running; checked without stopping it'] as [string, string]] : []),
     ...(from === null ? [] : [['backup', from] as [string, string]]),
   ];
   const list =
@@ -191,7 +209,7 @@ export function damageText({ data, checked, findings, unrepaired, from, running 
   return `${head}\n${facts([...looked, ...how])}${list}`;
 }
 
-/** What is in a backup. */
+/** Contents of a backup. */
 export function backupText({ aiot, created, devices, models, blobs, journal, damaged }: Restored): string {
   const { count, bytes, missing } = blobs;
   const gone =
@@ -208,9 +226,9 @@ export function backupText({ aiot, created, devices, models, blobs, journal, dam
   ]);
 }
 
-/** What another broker was given. */
+/** Files exported for another broker. */
 export function brokerFilesText({ dir, files, names }: BrokerFiles): string {
-  return `${bold(dir)} has ${files.join(', ')}, for a broker at ${names.join(', ')}`;
+  return `Wrote ${files.join(', ')} to ${bold(dir)}, for a broker at ${names.join(', ')}`;
 }
 
 export function usersTable(users: readonly User[]): string {
@@ -224,7 +242,7 @@ export function usersTable(users: readonly User[]): string {
   return table(
     ['name', 'role', 'state', 'tokens', 'added'],
     rows,
-    'No users yet: only the operator’s own token.',
+    'No users yet; only the operator’s token exists.',
   );
 }
 
@@ -240,16 +258,13 @@ export function tokensTable(tokens: readonly Token[]): string {
   return table(['id', 'for', 'role', 'scopes', 'until', 'last used'], rows, 'No tokens.');
 }
 
-/** What was made, for the one time that it can be read. */
+/** A new token, shown only this once. */
 export function madeTokenText({ token, role, scopes, expires }: Token & { token: string }): string {
-  const may =
-    scopes === null
-      ? `everything that ${role === 'operator' ? 'an' : 'a'} ${role} may do`
-      : `${role}, narrowed to ${scopes.join(', ')}`;
-  return `${oneLine(token)}\n\nIt is shown this once: keep it now. Rights: ${oneLine(may)}. Good until ${minute(expires)} UTC.`;
+  const may = scopes === null ? `full ${role} permissions` : `${role}, limited to ${scopes.join(', ')}`;
+  return `${oneLine(token)}\n\nThe token is shown only once: store it now. Permissions: ${oneLine(may)}. Valid until ${minute(expires)} UTC.`;
 }
 
-/** One line: when, what, of what, by whom, and its data. */
+/** One line: time, type, subject, user, and data of an event. */
 export function eventText({ id, at, type, subject, who, data }: PlatformEvent): string {
   const told = Object.entries(data)
     .filter(([, value]) => value !== null && value !== undefined)
@@ -259,7 +274,7 @@ export function eventText({ id, at, type, subject, who, data }: PlatformEvent): 
   const kind = oneLine(type).padEnd(17);
   const of = oneLine(subject);
   const by = oneLine(`by ${who}${told.length > 0 ? `  ${told.join(' ')}` : ''}`);
-  // What it is of is whole; of the rest so much as there is room for.
+  // The subject is shown in full; the rest is cut to the available width.
   const room = lineWidth() - [number, when, kind, of].join('  ').length - 2;
   const rest = room < 4 ? '' : `  ${dim(cut(by, room))}`;
   return `${dim(number)}  ${dim(when)}  ${cyan(kind)}  ${bold(of)}${rest}`;
@@ -279,7 +294,7 @@ export function webhooksTable(webhooks: Webhook[]): string {
   return table(['id', 'url', 'events', 'state', 'behind', 'last error'], rows, 'No webhooks yet.');
 }
 
-/** @param secret where it is told, this once */
+/** @param secret shown only this once */
 export function webhookText(webhook: Webhook, secret?: string): string {
   const { id, url, types, created, behind, failures, failingSince, error, retryAt } = webhook;
   const lines: [string, string | number][] = [
@@ -297,12 +312,12 @@ export function webhookText(webhook: Webhook, secret?: string): string {
 }
 
 export function webhookTestText({ id, delivered, status, ms, error }: WebhookTest): string {
-  const told = delivered ? green(`it answered ${status}`) : red(error ?? 'it did not arrive');
+  const told = delivered ? green(`responded with ${status}`) : red(error ?? 'did not arrive');
   return `${bold(id)}: ${told} ${dim(`after ${elapsed(ms)}`)}`;
 }
 
 function webhookState({ enabled, failures }: Webhook): string {
-  if (!enabled) return red('given up');
+  if (!enabled) return red('failed');
   return failures > 0 ? red('failing') : green('sending');
 }
 
@@ -322,7 +337,7 @@ export function jobText(job: Job): string {
   const { id, kind, who, created, started, ended, request, result, error } = job;
   const lines: [string, string | number][] = [
     ['kind', kind],
-    ['state', `${jobState(job)}${job.cancelled && ended === null ? dim('  (to be cancelled)') : ''}`],
+    ['state', `${jobState(job)}${job.cancelled && ended === null ? dim('  (canceling)') : ''}`],
     ['by', who],
     ['created', minute(created)],
   ];

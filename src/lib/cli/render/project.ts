@@ -1,18 +1,17 @@
-import { foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
+import { elapsed, foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { DemoFolds, DemoResult } from '../../demo/demo.js';
 import type { InitResult } from '../../project/init.js';
 import type { Survey } from '../../project/own-project.js';
-import { bold, dim, yellow } from './style.js';
-import { elapsed, facts, next, table } from './text.js';
+import { bold, dim, facts, next, table, yellow } from './text.js';
 
 const rateWords = {
-  told: 'as told',
-  time: 'by the time column',
-  assumed: 'assumed: nothing in the files tells it',
+  told: 'as given',
+  time: 'from the time column',
+  assumed: 'assumed: the files do not contain it',
 };
 
-/** What was seen in data of one's own. */
+/** Detected properties of the user's data. */
 export function surveyText(survey: Survey): string {
   const { kind, count, fields, ignored, labels, labelFrom, labelColumn, measured, rateHz, rateFrom } = survey;
   const lines: [string, string][] = [
@@ -28,17 +27,17 @@ export function surveyText(survey: Survey): string {
     if (labelFrom === 'none') {
       const [column] = ignored;
       const hint = column === undefined ? '' : `, or from a column: --label-from column:${column}`;
-      return `none: it learns what is normal${hint}`;
+      return `none: anomaly detection${hint}`;
     }
     const where = labelColumn === null ? `by ${labelFrom}` : `in the column ${labelColumn}`;
-    if (measured) return `${where}: numbers that are measured`;
+    if (measured) return `${where}: measurements`;
     const all = Object.entries(labels).map(([label, times]) => `${label} ${times}`);
     const more = all.length > 8 ? `, and ${all.length - 8} more` : '';
     return `${where}: ${all.slice(0, 8).join(', ')}${more}`;
   }
 }
 
-/** A project that was just made. */
+/** A newly created project. */
 export function initText(made: InitResult): string {
   const lines: [string, string][] = [
     ['Project', made.template === 'own' ? made.name : `${made.name} (${made.template})`],
@@ -64,7 +63,7 @@ export function demoSummary(result: DemoResult, program: string): string {
     [
       ['float32', percent(model.accuracy.float), model.macroF1.float.toFixed(3), size(model.bytes.float)],
       ['int8', percent(model.accuracy.int8), model.macroF1.int8.toFixed(3), size(model.bytes.int8)],
-      ['int8 after the vote', null, model.macroF1.voted.toFixed(3), null],
+      ['int8, smoothed', null, model.macroF1.voted.toFixed(3), null],
       [`live, ${plural(rollout.devices, 'device')}`, percent(live.accuracy), live.macroF1.toFixed(3), null],
     ],
   );
@@ -81,15 +80,15 @@ export function demoSummary(result: DemoResult, program: string): string {
     ],
     ['files', result.folder],
     ['report', result.report],
-    ['dashboard', `${platform.http}/ (after the first command below, which prints a link that logs you in)`],
+    ['dashboard', `${platform.http}/ (log in with the link that the first command below prints)`],
   ]);
-  const done = `${bold('Done')} in ${elapsed(result.seconds * 1000)}${dim(`: all ${plural(rollout.devices, 'device')} run the model, and their predictions passed its accuracy gate. Everything that the demo started has been stopped.`)}`;
+  const done = `${bold('Done')} in ${elapsed(result.seconds * 1000)}${dim(`: all ${plural(rollout.devices, 'device')} run the model, and their predictions passed its accuracy gate. Everything that the demo started has been shut down.`)}`;
   const ports = `--http-port ${portOf(platform.http)} --mqtt-port ${portOf(platform.mqtts)}`;
   return [
     '',
     scores,
     '',
-    bold('How certain that is'),
+    bold('Confidence intervals'),
     facts(certainty(model)),
     '',
     figures,
@@ -124,7 +123,7 @@ function certainty({
   if (folds) lines.push(['by folds', foldedText(folds)]);
   if (originals) {
     const digests = `data ${originals.datasetDigest.slice(0, 19)}…, recipe ${originals.configDigest.slice(0, 19)}…`;
-    const stored = `stored, not computed here: the uncut recordings, which are harder\n(${digests})`;
+    const stored = `stored, not recomputed: the uncut recordings, which are harder\n(${digests})`;
     lines.push(['originals', `${foldedText(originals)}\n${stored}`]);
   }
   return lines;

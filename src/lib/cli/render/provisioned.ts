@@ -1,15 +1,13 @@
-import { plural, size } from '../../core/figures.js';
+import { elapsed, hex, plural, size } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { Onboarded } from '../../device/onboard/onboard.js';
 import type { NvsMade, NvsRead } from '../../flash/images/nvs.js';
 import type { VerifiedDevice } from '../../provision/birth.js';
 import type { ProvisionedDevice } from '../../provision/provision.js';
 import type { FleetResult } from '../../provision/provision-fleet.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { elapsed, facts, table } from './text.js';
-import { day, minute } from './time.js';
+import { bold, day, dim, facts, green, minute, red, table, yellow } from './text.js';
 
-/** One device, made: what it is, and where its secrets are. */
+/** A newly provisioned device: its properties, and where its secrets are. */
 export function provisionedText(device: ProvisionedDevice | Onboarded, done: string): string {
   const { name, id, certificate, files, birth } = device;
   const board = 'board' in device ? device.board : null;
@@ -32,37 +30,33 @@ export function provisionedText(device: ProvisionedDevice | Onboarded, done: str
 
 function platformFact(url: string, isChip: boolean): [string, string][] {
   const alone = isChip && /^https:\/\/(127\.|localhost|\[::1\])/.test(url);
-  const warning = ` ${yellow('(this machine alone: no board reaches it; aiot up --host 0.0.0.0)')}`;
+  const warning = ` ${yellow('(this machine only: boards cannot reach it; use aiot up --host 0.0.0.0)')}`;
   return [['platform', `${url}${alone ? warning : ''}`]];
 }
 
 function wifiFact(wifi: NonNullable<ProvisionedDevice['wifi']> | null): [string, string] {
-  if (wifi === null)
-    return ['Wi-Fi', yellow('none: the firmware has to be told in another way (--wifi-ssid)')];
-  return [
-    'Wi-Fi',
-    `${wifi.ssid}${wifi.open ? ` ${yellow('(an open network: no password was given)')}` : ''}`,
-  ];
+  if (wifi === null) return ['Wi-Fi', yellow('none: configure it in the firmware, or use --wifi-ssid')];
+  return ['Wi-Fi', `${wifi.ssid}${wifi.open ? ` ${yellow('(open network: no password was given)')}` : ''}`];
 }
 
-/** What somebody may not have meant: told on stderr too, for who reads JSON. */
+/** Warnings about possibly unintended results, also printed on stderr for readers of JSON. */
 export function provisionWarnings(result: ProvisionedDevice | Onboarded | FleetResult): string[] {
   const devices: ProvisionedDevice[] = 'devices' in result ? result.devices : [result];
   const open = devices.filter(({ wifi }) => wifi?.open).map(({ name }) => name);
   if (open.length === 0) return [];
   const names = open.slice(0, 3).join(', ') + (open.length > 3 ? ` and ${open.length - 3} more` : '');
-  return [`${names}: Wi-Fi without a password, as of an open network (--wifi-password-file FILE)`];
+  return [`${names}: Wi-Fi without a password, as for an open network (use --wifi-password-file FILE)`];
 }
 
 function boardFacts({ description, mac, chipId, regions, seconds }: Onboarded['board']): [string, string][] {
-  const written = regions.map(({ name, offset }) => `${name} at 0x${offset.toString(16)}`).join(', ');
+  const written = regions.map(({ name, offset }) => `${name} at ${hex(offset)}`).join(', ');
   return [
     ['board', `${description}, ${mac}${chipId === null ? '' : ` (chip id ${chipId})`}`],
     ['written', `${written}; verified in ${elapsed(seconds * 1000)}`],
   ];
 }
 
-/** A fleet, a row a device. */
+/** A fleet, one row per device. */
 export function fleetText({ devices, failed, seconds }: FleetResult): string {
   const rows = [
     ...devices.map(({ name, type, chipId, certificate, skipped }) => [
@@ -70,16 +64,16 @@ export function fleetText({ devices, failed, seconds }: FleetResult): string {
       type,
       chipId,
       certificate.fingerprint.slice(0, 16),
-      skipped ? 'was made before' : green('made'),
+      skipped ? 'created before' : green('made'),
     ]),
     ...failed.map(({ name, error }) => [name, null, null, null, red(`${error.code}: ${error.message}`)]),
   ];
   const made = devices.filter(({ skipped }) => !skipped).length;
-  const line = `${made} made, ${devices.length - made} made before, ${failed.length} failed in ${elapsed(seconds * 1000)}.`;
+  const line = `${made} created, ${devices.length - made} created before, ${failed.length} failed in ${elapsed(seconds * 1000)}.`;
   return `${table(['name', 'type', 'chip id', 'certificate', ''], rows)}\n\n${line}`;
 }
 
-/** A device beside its birth certificate, a row a check. */
+/** A device compared with its birth certificate, one row per check. */
 export function verifiedText({ name, verified, checks, birth, stored }: VerifiedDevice): string {
   const rows = checks.map(({ check, passed, expected, got }) => [
     passed ? green('✓') : red('✗'),
@@ -87,9 +81,9 @@ export function verifiedText({ name, verified, checks, birth, stored }: Verified
     passed ? shortText(got) : `expected ${expected}, got ${got}`,
   ]);
   const revoked = checks.some(({ check, passed }) => check === 'state' && !passed);
-  const said = verified ? 'what was made' : revoked ? red('revoked') : `${red('not')} what was made`;
+  const said = verified ? 'as provisioned' : revoked ? red('revoked') : `${red('not')} as provisioned`;
   const told = `${bold(name)} is ${said}.`;
-  const chip = birth.chip ? birth.chip.description : 'no board was there when it was made';
+  const chip = birth.chip ? birth.chip.description : 'no board was connected when it was provisioned';
   const about = facts([
     ['made', `${minute(birth.time)} UTC by ${birth.operator.slice(0, 12)}, with aiot ${birth.aiot}`],
     ['chip', chip],
@@ -103,7 +97,7 @@ function shortText(text: string): string {
   return shorter.length > 60 ? `${shorter.slice(0, 57)}…` : shorter;
 }
 
-/** What to type after it. `at`: flags to repeat. */
+/** Suggested next commands. `at`: flags to repeat. */
 export function afterProvisioning(
   result: ProvisionedDevice | Onboarded | FleetResult,
   { folder, port, at }: { folder: string | undefined; port: string | undefined; at: string },
@@ -111,18 +105,18 @@ export function afterProvisioning(
   if ('devices' in result) return [`aiot device list${at}`];
   const { name, files } = result;
   const show = `aiot device show ${name}${at}`;
-  if ('board' in result) return [`aiot monitor --port ${shellWord(port ?? '')}`, show];
+  if ('board' in result) return [`aiot board monitor --port ${shellWord(port ?? '')}`, show];
   const dir = shellWord(folder ?? '');
   if (files.some((file) => file.endsWith('nvs.bin'))) return [`aiot flash --device ${dir} --port PORT`, show];
   return [`aiot device simulate ${dir}`, show];
 }
 
-/** Keys whose values are most often secret. */
+/** Keys whose values are usually secret. */
 const secretKey = /pass|pswd|psk|secret|token|^key|_key$|priv/i;
 
 const shownLength = 48;
 
-/** A driver that writes needs three pages. */
+/** A driver that writes requires three pages. */
 const leastWritable = 0x3000;
 
 export function nvsMadeText({
@@ -136,12 +130,9 @@ export function nvsMadeText({
 }: NvsMade): string {
   return facts([
     ['Holds', `${plural(entries, 'value')} in ${plural(namespaces, 'namespace')}`],
-    [
-      'Size',
-      `${size(bytes)} (0x${bytes.toString(16)}), ${pages.used} of ${plural(pages.total, 'page')} used`,
-    ],
+    ['Size', `${size(bytes)} (${hex(bytes)}), ${pages.used} of ${plural(pages.total, 'page')} used`],
     ...(bytes < leastWritable
-      ? [['', 'smaller than 0x3000: flag its partition readonly'] as [string, string]]
+      ? [['', 'smaller than 0x3000: mark its partition readonly'] as [string, string]]
       : []),
     ['Version', version],
     ['Encrypted', encrypted ? 'yes, XTS-AES-256' : 'no'],
@@ -151,7 +142,7 @@ export function nvsMadeText({
   ]);
 }
 
-/** Secrets are left out unless asked for. */
+/** Secrets are omitted unless requested. */
 export function nvsText(nvs: NvsRead, showSecrets: boolean): string {
   const used = nvs.pages.filter(({ state }) => state !== 'empty').length;
   const rows = nvs.entries.map((entry) => {
@@ -167,17 +158,14 @@ export function nvsText(nvs: NvsRead, showSecrets: boolean): string {
   const hidden = nvs.entries.some((entry) => !showSecrets && isSecret(entry));
   return [
     facts([
-      ['Version', nvs.version ?? 'nothing was ever written'],
-      [
-        'Size',
-        `${size(nvs.bytes)} (0x${nvs.bytes.toString(16)}), ${used} of ${plural(nvs.pages.length, 'page')} used`,
-      ],
+      ['Version', nvs.version ?? 'never written'],
+      ['Size', `${size(nvs.bytes)} (${hex(nvs.bytes)}), ${used} of ${plural(nvs.pages.length, 'page')} used`],
       ['Encrypted', nvs.encrypted ? 'yes' : 'no'],
     ]),
     '',
     table(['Namespace', 'Key', 'Type', 'Bytes', 'Value'], rows, 'no values'),
-    ...(hidden ? [dim('\nSecrets are hidden: --show-secrets prints them, --json always does.')] : []),
-    ...nvs.problems.map(({ offset, reason }) => `${yellow('!')} offset 0x${offset.toString(16)}: ${reason}`),
+    ...(hidden ? [dim('\nSecrets are hidden; use --show-secrets or --json to show them.')] : []),
+    ...nvs.problems.map(({ offset, reason }) => `${yellow('!')} offset ${hex(offset)}: ${reason}`),
   ].join('\n');
 }
 

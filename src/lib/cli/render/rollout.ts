@@ -1,33 +1,32 @@
-import { plural, size, thousands } from '../../core/figures.js';
-import type { Rehearsals } from '../../fleet/rehearse.js';
-import type { FollowRolloutOptions } from '../../registry/rollouts/deploy.js';
-import type { RolloutReport } from '../../registry/rollouts/report.js';
+import type { FollowRolloutOptions } from '../../api/rollouts/deploy.js';
+import type { RolloutReport } from '../../api/rollouts/report.js';
 import type {
   Release,
   Rollout,
   RolloutDeviceInfo,
   RolloutPlan,
   RolloutStatus,
-} from '../../registry/rollouts/schema.js';
-import type { ShadowPolicy } from '../../registry/rollouts/shadow.js';
+} from '../../api/rollouts/schema.js';
+import type { ShadowPolicy } from '../../api/rollouts/shadow.js';
+import { proofWords, stateWords } from '../../api/rollouts/words.js';
+import { elapsed, plural, size, thousands } from '../../core/figures.js';
+import type { Rehearsals } from '../../fleet/rehearse.js';
 import { offlineNote } from '../live/rollout-news.js';
-import { bold, dim, green, red, yellow } from './style.js';
-import { elapsed, facts, table } from './text.js';
-import { minute } from './time.js';
+import { bold, dim, facts, green, minute, red, table, yellow } from './text.js';
 
-/** Rows of devices that are shown at most: the rest is counted. */
+/** Maximum number of device rows; the rest is counted. */
 const rows = 20;
 
-/** A rollout with its devices, a row a device. */
+/** A rollout with its devices, one row per device. */
 export function deployedText({ id, devices }: { id: string; devices: RolloutDeviceInfo[] }): string {
   return `${bold(id)}\n${devicesTable(devices)}`;
 }
 
-/** Tells who waits for a rollout in one wave of its start, and of each device's step once. */
+/** Reports the start of each wave once, and each step of each device once, to someone waiting for a rollout. */
 export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOptions, 'client' | 'signal'> {
   const told = new Map<string, string>();
   return {
-    onStarted: ({ id }) => tell(`rollout ${id} is under way`),
+    onStarted: ({ id }) => tell(`rollout ${id} is in progress`),
     onOffline: (names) => tell(offlineNote(names)),
     onProgress: ({ changed }) => {
       for (const { name, state, step, error } of changed) {
@@ -45,25 +44,25 @@ export function rolloutsTable(rollouts: Rollout[]): string {
     const what = releases.map(nameOf).join(' + ');
     return [id, what, stateOf(rollout), sum(rollout, 'committed'), sum(rollout, 'devices'), minute(created)];
   });
-  return table(['id', 'what', 'state', 'committed', 'devices', 'started'], lines, 'No rollouts yet.');
+  return table(['id', 'release', 'state', 'committed', 'devices', 'started'], lines, 'No rollouts yet.');
 }
 
-/** A rollout, a row a wave. */
+/** A rollout, one row per wave. */
 export function rolloutText(rollout: Rollout): string {
   return [bold(rollout.id), facts(factsOf(rollout)), '', wavesTable(rollout), ...shadowLines(rollout)].join(
     '\n',
   );
 }
 
-/** What should run and what runs: a rollout, a row a wave, and some of its devices. */
+/** Desired and actual state: a rollout, one row per wave, and some of its devices. */
 export function rolloutStatusText(status: RolloutStatus, devices: RolloutDeviceInfo[]): string {
   const runs = status.runs.map(
     ({ name, version, devices }) =>
-      `${name === null ? 'nothing' : `${name}@${version}`} on ${thousands(devices)}`,
+      `${name === null ? 'no model' : `${name}@${version}`} on ${plural(devices, 'device')}`,
   );
   return [
     bold(status.id),
-    facts([...factsOf(status), ['runs now', runs.join(', ')], ...savedFacts(status.saved)]),
+    facts([...factsOf(status), ['running now', runs.join(', ')], ...savedFacts(status.saved)]),
     '',
     wavesTable(status),
     ...shadowLines(status),
@@ -71,10 +70,10 @@ export function rolloutStatusText(status: RolloutStatus, devices: RolloutDeviceI
   ].join('\n');
 }
 
-/** What deltas did, where there were some. */
+/** Savings by delta updates, if any were used. */
 function savedFacts({ byDelta, fellBack, bytes }: RolloutStatus['saved']): [string, string][] {
   if (byDelta + fellBack === 0) return [];
-  const back = fellBack === 0 ? '' : `, ${plural(fellBack, 'device')} took the whole instead`;
+  const back = fellBack === 0 ? '' : `; ${plural(fellBack, 'device')} downloaded the full artifact instead`;
   return [['deltas', `${size(bytes)} saved on ${plural(byDelta, 'device')}${back}`]];
 }
 
@@ -82,18 +81,18 @@ function factsOf(rollout: Rollout): [string, string][] {
   const { releases, rollback, selector, by, created, reason, seconds, policy, approvals } = rollout;
   return [
     ['state', stateOf(rollout)],
-    ...(reason ? ([['why', `${reason.code}: ${reason.message}`]] as [string, string][]) : []),
+    ...(reason ? ([['reason', `${reason.code}: ${reason.message}`]] as [string, string][]) : []),
     [
-      'what',
+      'releases',
       releases.map((release) => `${nameOf(release)} ${dim(`sequence ${release.sequence}`)}`).join(', then '),
     ],
-    ...(rollback ? ([['way back', nameOf(rollback)]] as [string, string][]) : []),
-    ['to', `${selector} ${dim(`(${plural(sum(rollout, 'devices'), 'device')})`)}`],
-    ['limits', `at most ${policy.maxFailures} of a wave fail, at least ${policy.minSuccess} commit`],
+    ...(rollback ? ([['rollback to', nameOf(rollback)]] as [string, string][]) : []),
+    ['selector', `${selector} ${dim(`(${plural(sum(rollout, 'devices'), 'device')})`)}`],
+    ['gates', `per wave: at most ${policy.maxFailures} failed, at least ${policy.minSuccess} committed`],
     ...(policy.shadow ? ([['shadow', shadowText(policy.shadow)]] as [string, string][]) : []),
     ['started', `${minute(created)} by ${by}`],
     ...approvals.map(({ who, at }): [string, string] => ['approved', `${minute(at)} by ${who}`]),
-    ['took', elapsed(seconds * 1000)],
+    ['duration', elapsed(seconds * 1000)],
   ];
 }
 
@@ -102,21 +101,27 @@ function wavesTable({ waves }: Rollout): string {
     const { pending, offered, updating, shadowing, recalled, restoring } = wave;
     const others = wave.missed + wave.withdrawn + wave.restored;
     return [
-      ...[index + 1, wave.state, wave.devices, wave.committed, updating + shadowing + recalled + restoring],
+      ...[
+        index + 1,
+        stateWords(wave.state),
+        wave.devices,
+        wave.committed,
+        updating + shadowing + recalled + restoring,
+      ],
       ...[pending + offered, wave.failed, wave.rolledBack, others],
     ];
   });
-  const head = ['wave', 'state', 'devices', 'committed', 'under way', 'waiting'];
-  return table([...head, 'failed', 'rolled back', 'out'], lines);
+  const head = ['wave', 'state', 'devices', 'committed', 'updating', 'waiting'];
+  return table([...head, 'failed', 'rolled back', 'not updated'], lines);
 }
 
 function shadowText({ ms, minWindows, maxDisagreement, maxLatency, maxHeapBytes }: ShadowPolicy): string {
   const heap = maxHeapBytes === null ? '' : `, at most ${thousands(maxHeapBytes)} bytes`;
-  const limits = `at most ${maxDisagreement} other answers and ${maxLatency} times the time${heap}`;
-  return `${elapsed(ms)} in each wave, ${plural(minWindows, 'window')} at least; ${limits}`;
+  const limits = `at most ${maxDisagreement} different predictions and ${maxLatency} times the latency${heap}`;
+  return `${elapsed(ms)} in each wave, at least ${plural(minWindows, 'window')}; ${limits}`;
 }
 
-/** What was measured of the candidate beside the model in use, a row a wave. */
+/** Measurements of the candidate compared with the current model, one row per wave. */
 function shadowLines({ waves }: Rollout): string[] {
   const lines = waves.flatMap(({ shadow }, index) => {
     if (!shadow) return [];
@@ -141,8 +146,8 @@ function shadowLines({ waves }: Rollout): string[] {
     'windows',
     'differ',
     'median, p95 (ms)',
-    'bytes',
-    'answers',
+    'arena (bytes)',
+    'predictions',
   ];
   return ['', table(head, lines)];
 }
@@ -151,7 +156,7 @@ function msText(ms: number): string {
   return String(Number(ms.toPrecision(2)));
 }
 
-/** How often which answer was given by the one and by the other. */
+/** Confusion counts of the two models' predictions. */
 function answersText(active: Record<string, number>, candidate: Record<string, number>): string {
   const labels = [...new Set([...Object.keys(active), ...Object.keys(candidate)])].sort();
   return labels.map((label) => `${label} ${active[label] ?? 0} → ${candidate[label] ?? 0}`).join(', ');
@@ -160,7 +165,7 @@ function answersText(active: Record<string, number>, candidate: Record<string, n
 function devicesTable(devices: RolloutDeviceInfo[]): string {
   const shown = devices.slice(0, rows);
   const lines = shown.map(({ name, state, step, proof, error }) => [
-    ...[name, state, step, proof?.state ?? null],
+    ...[name, stateWords(state), step, proof && proofWords[proof.state]],
     error && `${error.code}: ${error.message}`,
   ]);
   const more = devices.length - shown.length;
@@ -177,7 +182,7 @@ export function planText({ request, waves, warnings, deltas }: RolloutPlan): str
   return [
     `${bold(what)} to ${request.selector}`,
     '',
-    table(['wave', 'devices', 'who'], lines),
+    table(['wave', 'count', 'devices'], lines),
     ...(deltas.length > 0 ? ['', ...deltas.map(deltaText)] : []),
     ...(warnings.length > 0 ? ['', ...warnings.map((warning) => yellow(`! ${warning}`))] : []),
   ].join('\n');
@@ -197,24 +202,29 @@ export function rolloutReportText({
   saved,
 }: RolloutReport): string {
   const took = durationMs
-    ? `half within ${elapsed(durationMs.p50)}, nine of ten within ${elapsed(durationMs.p90)}, all within ${elapsed(durationMs.max)}`
-    : 'nobody committed';
+    ? `median ${elapsed(durationMs.p50)}, 90th percentile ${elapsed(durationMs.p90)}, maximum ${elapsed(durationMs.max)}`
+    : 'no device committed';
   return [
     rolloutText(rollout),
     '',
-    facts([['proof', proofOf(devices)], ['signed', signedOf(devices)], ['time', took], ...savedFacts(saved)]),
+    facts([
+      ['progress', proofOf(devices)],
+      ['proofs', signedOf(devices)],
+      ['duration', took],
+      ...savedFacts(saved),
+    ]),
     '',
     proofTable(devices, rollout),
     '',
     table(
-      ['when', 'who', 'what', ''],
+      ['time', 'user', 'event', 'details'],
       history.map(({ at, who, type, data }) => [minute(at), who, type, toldOf(data)]),
     ),
     ...(failures.length > 0
       ? [
           '',
           table(
-            ['error', 'devices', 'such as'],
+            ['error', 'devices', 'example'],
             failures.map(({ code, devices, example }) => [code, devices, example]),
           ),
         ]
@@ -222,7 +232,7 @@ export function rolloutReportText({
   ].join('\n');
 }
 
-/** How many devices have shown each step of the way. */
+/** Number of devices that have reached each step. */
 function proofOf(devices: RolloutDeviceInfo[]): string {
   const steps = ['offered', 'downloaded', 'verified', 'booted', 'golden', 'committed', 'healthy'] as const;
   return steps
@@ -232,11 +242,11 @@ function proofOf(devices: RolloutDeviceInfo[]): string {
 
 function signedOf(devices: RolloutDeviceInfo[]): string {
   return (['proven', 'said', 'refused'] as const)
-    .map((state) => `${devices.filter(({ proof }) => proof?.state === state).length} ${state}`)
+    .map((state) => `${devices.filter(({ proof }) => proof?.state === state).length} ${proofWords[state]}`)
     .join(', ');
 }
 
-/** What each device was to run, how long after its offer it showed which step, and how sure its commit is. */
+/** The release of each device, the time from its offer to each reported step, and the certainty of its commit. */
 function proofTable(devices: RolloutDeviceInfo[], { releases }: Rollout): string {
   const steps = ['downloaded', 'verified', 'booted', 'golden', 'committed', 'healthy'] as const;
   const shown = devices.slice(0, rows);
@@ -250,19 +260,19 @@ function proofTable(devices: RolloutDeviceInfo[], { releases }: Rollout): string
     proofText(proof),
   ]);
   const more = devices.length - shown.length;
-  const rest = more > 0 ? `\n${dim(`and ${thousands(more)} more: --json has all`)}` : '';
-  return `${table(['device', 'should run', ...steps, 'proof'], lines)}${rest}`;
+  const rest = more > 0 ? `\n${dim(`and ${thousands(more)} more; use --json for all`)}` : '';
+  return `${table(['device', 'release', ...steps, 'proof'], lines)}${rest}`;
 }
 
 function proofText(proof: RolloutDeviceInfo['proof']): string {
   if (!proof) return '';
   const { state, golden, healthyS, refused } = proof;
   const facts = [
-    ...(golden ? [`${golden.passed} of ${golden.vectors} golden`] : []),
-    ...(healthyS === null ? [] : [`well for ${elapsed(healthyS * 1000)}`]),
+    ...(golden ? [`${golden.passed} of ${golden.vectors} golden vectors`] : []),
+    ...(healthyS === null ? [] : [`healthy for ${elapsed(healthyS * 1000)}`]),
     ...(refused ? [refused.code] : []),
   ];
-  return [state, ...(facts.length > 0 ? [`(${facts.join(', ')})`] : [])].join(' ');
+  return [proofWords[state], ...(facts.length > 0 ? [`(${facts.join(', ')})`] : [])].join(' ');
 }
 
 function toldOf(data: Record<string, unknown>): string {
@@ -273,7 +283,7 @@ function toldOf(data: Record<string, unknown>): string {
   };
   return [
     ...(wave === undefined ? [] : [`wave ${wave + 1}`]),
-    ...(state === undefined ? [] : [state]),
+    ...(state === undefined ? [] : [stateWords(state)]),
     ...(reason ? [reason.message] : []),
   ].join(' ');
 }
@@ -287,12 +297,13 @@ function sum({ waves }: Rollout, what: 'committed' | 'devices'): number {
 }
 
 function stateOf({ state }: Rollout): string {
-  if (state === 'done') return green(state);
-  if (state === 'running') return yellow(state);
-  return state === 'awaitingApproval' || state === 'scheduled' ? state : red(state);
+  const text = stateWords(state);
+  if (state === 'done') return green(text);
+  if (state === 'running') return yellow(text);
+  return state === 'awaitingApproval' || state === 'scheduled' ? text : red(text);
 }
 
-/** What is to be expected of a planned rollout. */
+/** Expected outcome of a planned rollout. */
 export function rehearsalsText({ request }: RolloutPlan, rehearsals: Rehearsals): string {
   const { runs, seed, devices, trouble, stopped, ends, seconds, tried, failed, left } = rehearsals;
   const percent = (share: number) => `${Math.round(share * 1000) / 10} %`;
@@ -304,21 +315,24 @@ export function rehearsalsText({ request }: RolloutPlan, rehearsals: Rehearsals)
     `${bold(what)} to ${plural(devices, 'device')}, rehearsed ${plural(runs, 'time')} with seed ${seed}`,
     facts([
       [
-        'trouble',
+        'problems',
         trouble === 0
-          ? green('in none of the runs')
-          : `${red(`in ${percent(trouble)} of the runs`)}; ${percent(stopped)} stopped themselves`,
+          ? green('in no run')
+          : `${red(`in ${percent(trouble)} of the runs`)}; ${percent(stopped)} stopped automatically`,
       ],
-      ...ends.map(({ state, code, runs }): [string, string] => [state, `${runs}${code ? `, ${code}` : ''}`]),
+      ...ends.map(({ state, code, runs }): [string, string] => [
+        stateWords(state),
+        `${runs}${code ? `, ${code}` : ''}`,
+      ]),
     ]),
     '',
     table(
-      ['of the runs', 'half', 'nine of ten', '99 of 100', 'at most'],
+      ['over the runs', 'median', 'p90', 'p99', 'maximum'],
       [
-        line('time', seconds, (value) => elapsed(value * 1000)),
-        line('devices that tried it', tried, thousands),
-        line('that it failed on', failed, thousands),
-        line('left as they were', left, thousands),
+        line('duration', seconds, (value) => elapsed(value * 1000)),
+        line('devices that tried the update', tried, thousands),
+        line('devices that failed', failed, thousands),
+        line('devices left unchanged', left, thousands),
       ],
     ),
   ].join('\n');

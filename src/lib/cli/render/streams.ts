@@ -1,5 +1,5 @@
+import type { AiotError } from '../../core/errors.js';
 import { plural, size, thousands } from '../../core/figures.js';
-import { printable, printablePayload } from '../../core/text.js';
 import type { Bench } from '../../stream/broker/bench.js';
 import type { Checked } from '../../stream/broker/check.js';
 import type { Created } from '../../stream/broker/create.js';
@@ -10,18 +10,13 @@ import type { Installed } from '../../stream/route/bridge.js';
 import type { TestedRoutes } from '../../stream/route/cases.js';
 import type { ListedRoutes } from '../../stream/route/load.js';
 import type { ImportedRoutes } from '../../stream/route/node-red.js';
-import type { RoutesEnd } from '../../stream/route/types.js';
-import { stateText } from '../../stream/route/watch.js';
-import type { Shown } from '../../stream/tail/select.js';
+import { type RoutesEnd, stateText } from '../../stream/route/types.js';
 import type { StreamStatistics } from '../../stream/tail/statistics.js';
-import { bytesOf as shownBytes } from '../../stream/tail/template.js';
-import { bold, cyan, dim, green, red, yellow } from './style.js';
-import { facts, table } from './text.js';
-import { timeOfDay } from './time.js';
+import { bold, dim, facts, green, red, table, timeOfDay, yellow } from './text.js';
 
 type Cell = string | number | null;
 
-/** Columns that no row has anything in are left out. */
+/** Columns without any values are omitted. */
 function filled(columns: [title: string, cells: Cell[]][], empty: string): string {
   const shown = columns.filter(([, cells]) => cells.some((cell) => cell !== null));
   const rows = shown[0]?.[1].map((_, row) => shown.map(([, cells]) => cells[row] ?? null)) ?? [];
@@ -49,7 +44,7 @@ export function topicsText({ topics }: Topics): string {
       ['BYTES/S', topics.map(({ byteRate }) => (byteRate === undefined ? null : size(Math.round(byteRate))))],
       ['LAST', topics.map(({ last }) => (last === undefined ? null : timeOfDay(last)))],
     ],
-    'nothing there, and nothing was heard',
+    'No topics found or heard',
   );
 }
 
@@ -65,7 +60,7 @@ export function lagText({ groups }: Lag): string {
       ['UNACKED', groups.map(({ pending }) => pending ?? null)],
       ['READERS', groups.map(({ members }) => members ?? null)],
     ],
-    'no groups',
+    'No groups',
   );
 }
 
@@ -85,8 +80,8 @@ export function checkedText({ results }: Checked): string {
 
 export function createdText({ topics, dryRun }: Created): string {
   const words = dryRun
-    ? { created: 'would be made', changed: 'would change', unchanged: 'is as described' }
-    : { created: 'made', changed: 'changed', unchanged: 'was as described' };
+    ? { created: 'would be created', changed: 'would change', unchanged: 'is up to date' }
+    : { created: 'made', changed: 'changed', unchanged: 'was up to date' };
   return topics
     .map(({ name, did, changes }) => {
       const told = changes.map((change) => `\n  ${dim(change)}`).join('');
@@ -99,11 +94,11 @@ export function loginsText({ endpoints }: Login): string {
   return table(
     ['ENDPOINT', 'KEPT'],
     endpoints.map(({ endpoint, kept }) => [endpoint, kept.join(', ')]),
-    'no credentials are kept',
+    'No stored credentials',
   );
 }
 
-/** Commands to copy stand alone on their lines. */
+/** Commands to copy are on lines of their own. */
 export function cheatText({ title, about, lines, settings, mark = '?' }: CheatSheet): string {
   const commands = lines.map(([what, command]) => `${dim(`# ${what}`)}\n${command}`);
   const pairs = settings.map(([setting, meaning]): [string, string] => [setting, meaning]);
@@ -111,27 +106,13 @@ export function cheatText({ title, about, lines, settings, mark = '?' }: CheatSh
   return `${bold(title)}\n${about}\n\n${commands.join('\n')}${after}`;
 }
 
-/** One line: when, from where (of several sources), topic, key, payload. */
-export function messageText(shown: Shown, several: boolean): string {
-  const { message } = shown;
-  const parts = [
-    dim(timeOfDay(message.time)),
-    ...(several ? [dim(message.source)] : []),
-    cyan(printable(message.topic)),
-  ];
-  if (message.key) parts.push(dim(printablePayload(message.key)));
-  return [...parts, message.tombstone ? dim('(deleted)') : payloadText(shown)].join('  ');
+/** Line for a lost connection, with its reason and next step if known. */
+export function lostText(error: AiotError | undefined): string {
+  const lost = 'Connection lost. Retrying…';
+  return error === undefined ? lost : `${error.code}: ${error.message}\n  Try: ${error.next}\n${lost}`;
 }
 
-/** C's end mark of a string says nothing to people. */
-function payloadText(shown: Shown): string {
-  const bytes = shownBytes(shown);
-  let length = bytes.length;
-  while (length > 0 && bytes[length - 1] === 0) length--;
-  return printablePayload(length === 0 ? bytes : bytes.subarray(0, length));
-}
-
-/** How much came, by topic, and the numbers in it. */
+/** Message counts and sizes by topic, and statistics of the numbers in them. */
 export function streamStatisticsText(statistics: StreamStatistics): string {
   const { messages, seconds, bytes, rate, byteRate, dropped, topics } = statistics;
   const rows = topics.flatMap((each) => [
@@ -161,7 +142,7 @@ function precise(value: number): string {
   return String(Number(value.toPrecision(6)));
 }
 
-/** What routes have done, one a line. */
+/** Final counts of routes, one per line. */
 export function routesEndText({ routes }: RoutesEnd): string {
   return routes.map((route) => `${bold(route.name)}  ${stateText(route)}`).join('\n');
 }
@@ -171,7 +152,7 @@ export function testedRoutesText({ cases, passed, failed, untested }: TestedRout
     const mark = good ? green('✓') : red('✗');
     return `${mark} ${route}: ${name}${why === undefined ? '' : `\n    ${why}`}`;
   });
-  const bare = untested.length > 0 ? [yellow(`without a case: ${untested.join(', ')}`)] : [];
+  const bare = untested.length > 0 ? [yellow(`without a test case: ${untested.join(', ')}`)] : [];
   return [...lines, ...bare, bold(`${plural(passed, 'case')} passed, ${failed} failed`)].join('\n');
 }
 
@@ -209,10 +190,10 @@ export function importedRoutesText({ routes, leftOut, notes, yaml, out }: Import
 }
 
 export function installedText({ file, written, unit }: Installed): string {
-  return `${unit}\n${written ? green(`written to ${file}`) : dim(`would be written to ${file}`)}`;
+  return `${unit}\n${written ? green(`wrote ${file}`) : dim(`would write ${file}`)}`;
 }
 
-/** The rates as a table, then what became of the messages, and how late they were. */
+/** The rates as a table, then the outcome of the messages, and their delays. */
 export function benchText(bench: Bench): string {
   const { published, received, latency, lost, twice, outOfOrder } = bench;
   const row = (what: string, { seconds, rate, byteRate }: Omit<Bench['published'], 'messages'>) => [
@@ -224,7 +205,7 @@ export function benchText(bench: Bench): string {
   const ms = (value: number) => `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
   const fate = [
     lost === 0 ? green('none lost') : red(`${thousands(lost)} lost`),
-    ...(twice > 0 ? [yellow(`${thousands(twice)} twice`)] : []),
+    ...(twice > 0 ? [yellow(`${thousands(twice)} duplicated`)] : []),
     ...(outOfOrder > 0 ? [yellow(`${thousands(outOfOrder)} out of order`)] : []),
   ];
   const rows: [string, string][] = [
@@ -232,7 +213,7 @@ export function benchText(bench: Bench): string {
   ];
   if (latency) {
     const { p50, p90, p99, most } = latency;
-    rows.push(['latency', `half within ${ms(p50)}, 90 % ${ms(p90)}, 99 % ${ms(p99)}, all ${ms(most)}`]);
+    rows.push(['latency', `p50 ${ms(p50)}, p90 ${ms(p90)}, p99 ${ms(p99)}, maximum ${ms(most)}`]);
   }
   const rates = [row('published', published), row('received', received)];
   return `${table(['', 'SECONDS', 'MESSAGES/S', 'BYTES'], rates)}\n\n${facts(rows)}`;

@@ -1,30 +1,96 @@
+import { randomInt } from 'node:crypto';
 import { stripVTControlCharacters } from 'node:util';
-import { bold, cyan, dim, oneLine } from './style.js';
+import type { ChalkInstance } from 'chalk';
+import { printable, printableLines } from '../../core/text.js';
 import { width, wordsOf, wrapped } from './wrap.js';
 
-export { elapsed } from '../../core/figures.js';
+export { ago } from '../../core/figures.js';
+
+/** Used only if a person reads the output, and loaded only then: set once per command from the terminal, --no-color and --json. */
+let chalk: ChalkInstance | undefined;
+
+export async function useColor(wanted: boolean): Promise<void> {
+  // chalk's own detection only checks stdout, and ignores --no-color.
+  chalk = wanted ? new (await import('chalk')).Chalk({ level: 1 }) : undefined;
+}
+
+/** Whether the reader sees colors. */
+export const colored = (): boolean => chalk !== undefined;
 
 /**
- * Characters that a line of results has room for: what COLUMNS says, or the terminal. Without either there is no end: what a
- * program or a file gets is whole.
+ * Our color switches contain numbers unknown outside this process: a device may send such a switch too, and only our own text may be
+ * hidden or colored. Four digits each, as parsers of such sequences expect; terminals do not recognize these numbers.
  */
+const ours = Array.from({ length: 3 }, () => randomInt(2000, 9999)).join(';');
+const escapeByte = '\u001b';
+const open = `${escapeByte}[${ours};`;
+const own = new RegExp(`${escapeByte}\\[${ours};([0-9;]*)m`, 'g');
+/** Select Graphic Rendition (ECMA-48, 8.3.117), in the form that terminals recognize. */
+const known = new RegExp(`${escapeByte}\\[([0-9;]*)m`, 'g');
+
+/** One of our switches; `forTerminal` converts it to one that terminals recognize. */
+export const styleSwitch = (codes: string): string => `${open}${codes}m`;
+
+type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+type Paint = (text: string) => string;
+
+/** Applies chalk's style to text that only contains our own switches; the codes that chalk adds are converted to ours. */
+const paint =
+  (style: Style): Paint =>
+  (text) =>
+    chalk && text !== ''
+      ? chalk[style](forTerminal(text)).replaceAll(known, (_, codes: string) => styleSwitch(codes))
+      : text;
+
+const boldly = paint('bold');
+/** A name, a number, a heading: always one line, even if the text came from others. */
+export const bold: Paint = (text) => boldly(oneLine(text));
+export const dim = paint('dim');
+export const red = paint('red');
+export const green = paint('green');
+export const yellow = paint('yellow');
+export const cyan = paint('cyan');
+
+/** The text to print: our styles in the form of terminals; anything else that would move a cursor, or hide or reverse text, is escaped. */
+export function forTerminal(text: string): string {
+  return text
+    .split(own)
+    .map((part, i) => (i % 2 === 0 ? printableLines(part) : `\u001b[${part}m`))
+    .join('');
+}
+
+/** The same for text that must remain on one line, such as a table cell; our styles are left for `forTerminal`. */
+export function oneLine(text: string): string {
+  return text
+    .split(own)
+    .map((part, i) => (i % 2 === 0 ? printable(part) : styleSwitch(part)))
+    .join('');
+}
+
+/** Whether a stream can be redrawn: a terminal with cursor control (not TERM=dumb). */
+export function drawsOver(stream: { isTTY?: boolean }): boolean {
+  return stream.isTTY === true && process.env.TERM !== 'dumb';
+}
+
+/** Line width of results: COLUMNS, or the terminal's width. Unlimited without either, so that programs and files get complete lines. */
 export function lineWidth(stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> = process.stdout): number {
   const told = Number(process.env.COLUMNS);
   if (told > 0) return told;
   return (stream.isTTY && stream.columns) || Number.POSITIVE_INFINITY;
 }
 
-/** Its first characters and `…`; without colour where something was cut. */
+/** The beginning of the text and `…`; without color if it was cut. */
 export function cut(text: string, most: number): string {
   return width(text) <= most ? text : `${stripVTControlCharacters(text).slice(0, Math.max(0, most - 1))}…`;
 }
 
 const isDate = /^\d{4}-\d\d-\d\d/;
 
-/** Commands stay on one line, because a line break would end them when they are copied. */
+/** Commands stay on one line, because a line break would split them when they are copied. */
 const isCommand = /^\s*(?:\$ |Next: |Try: |# )?(?:[A-Z_]+=\S+ |\S+ \| )*aiot /;
 
-/** A text's lines, ended between words where they are longer than the terminal's; further ones are set in. */
+/** The lines of a text, wrapped between words to the terminal's width; continuation lines are indented. */
 export function wrappedLines(text: string, columns = lineWidth()): string {
   return text
     .split('\n')
@@ -38,7 +104,10 @@ export function wrappedLines(text: string, columns = lineWidth()): string {
     .join('\n');
 }
 
-/** Widths that fit into the line, the widest column giving way again and again, but none below its longest word; null where that is not enough. */
+/**
+ * Column widths that fit into the line: the widest column is narrowed repeatedly, but never below its longest word; null if that is
+ * insufficient.
+ */
 function fitted(wanted: number[], least: number[], room: number): number[] | null {
   const fit = [...wanted];
   for (let over = fit.reduce((sum, each) => sum + each, 0) - room; over > 0; over--) {
@@ -51,9 +120,9 @@ function fitted(wanted: number[], least: number[], room: number): number[] | nul
 }
 
 /**
- * Columns aligned by their widest cell; numbers (given as numbers) to the right. Where the line has no room, texts go on in further lines,
- * between words; never the first column, which names what the row is about, nor times. Where that is not enough, each row is a block of its
- * fields. Nothing is cut. An empty table says so.
+ * Columns aligned by their widest cell; numbers (given as numbers) are right-aligned. If the line is too narrow, texts are wrapped between
+ * words, except in the first column, which names the row's subject, and in times. If that is insufficient, each row becomes a block of its
+ * fields. Nothing is cut. An empty table is reported as empty.
  */
 export function table(head: string[], rows: (string | number | null)[][], empty = 'none'): string {
   if (rows.length === 0) return dim(empty);
@@ -98,7 +167,7 @@ function aligned(rows: string[][], widths: number[], right: boolean[], gap: numb
     .join('\n');
 }
 
-/** A row that no line has room for: its name, and below it the fields that say something. */
+/** A row that does not fit into any line: its name, and below it the non-empty fields. */
 function block(head: string[], [name = '', ...row]: string[]): string {
   const fields = row.flatMap((cell, i): [string, string][] =>
     cell === '' || cell === dim('–') ? [] : [[head[i + 1] ?? '', cell]],
@@ -107,8 +176,8 @@ function block(head: string[], [name = '', ...row]: string[]): string {
 }
 
 /**
- * `name  value` lines, names aligned; a value's further lines stand below its first, so that none looks like a name, and a value that is
- * longer than the line goes on there, between words.
+ * `name  value` lines with aligned names; further lines of a value are indented below its first, so that none looks like a name, and long
+ * values are wrapped between words.
  */
 export function facts(pairs: [string, string | number][], indent = ''): string {
   const longest = Math.max(...pairs.map(([key]) => key.length));
@@ -124,7 +193,7 @@ export function facts(pairs: [string, string | number][], indent = ''): string {
     .join('\n');
 }
 
-/** The closing lines of every result: what to type next, on one line where that is short. */
+/** The closing lines of every result: the suggested next commands, on one line if that is short. */
 export function next(...commands: string[]): string {
   const shown = commands.map((command) => cyan(oneLine(command)));
   const short = commands.join('  ·  ').length <= 80;
@@ -132,17 +201,17 @@ export function next(...commands: string[]): string {
   return `\n${dim('Next:')} ${rest}`;
 }
 
-/** 0.5 → `████░░░░` of the given number of characters. */
+/** 0.5 → `████░░░░` with the given number of characters. */
 export function bar(share: number, cells: number): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * cells);
   return '█'.repeat(full) + '░'.repeat(cells - full);
 }
 
-/** A colour's switch, or a character. */
+/** A color switch, or a character. */
 const escapeCharacter = '\u001b';
 const pieces = new RegExp(`${escapeCharacter}\\[[0-9;]*m|.`, 'gsu');
 
-/** Cuts a line with colours in it at the edge of the terminal; a wrapped one would move all others. */
+/** Cuts a line with colors at the edge of the terminal, because a wrapped one would shift all others. */
 export function clipped(line: string, columns: number): string {
   if (stripVTControlCharacters(line).length <= columns) return line;
   let seen = 0;
@@ -152,4 +221,26 @@ export function clipped(line: string, columns: number): string {
     else if (seen++ < columns - 1) out += part;
   }
   return `${out}…`;
+}
+
+/** Times for people, all UTC; `ms` is milliseconds since 1970. */
+
+/** `2026-11-20T10:36:38.123Z` */
+export function moment(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** `2026-11-20 10:36` */
+export function minute(ms: number): string {
+  return moment(ms).slice(0, 16).replace('T', ' ');
+}
+
+/** `2026-11-20` */
+export function day(ms: number): string {
+  return moment(ms).slice(0, 10);
+}
+
+/** `10:36:38.123`: for log lines. */
+export function timeOfDay(ms: number): string {
+  return moment(ms).slice(11, 23);
 }

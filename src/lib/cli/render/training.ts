@@ -1,10 +1,9 @@
 import { relative } from 'node:path';
-import { foldsText, percent, plural, shareText, size } from '../../core/figures.js';
+import { elapsed, foldsText, percent, plural, shareText, size } from '../../core/figures.js';
 import type { QuantizeResult } from '../../model/quantize/result.js';
 import type { FoldsFile, SearchFile, TrainResult } from '../../model/train/result.js';
 import type { EpochFigures } from '../../model/train/types.js';
-import { green, red, yellow } from './style.js';
-import { elapsed, facts, table } from './text.js';
+import { facts, green, red, table, yellow } from './text.js';
 
 const score = (value: number) => value.toFixed(4);
 
@@ -18,20 +17,22 @@ export function epochText(
   return `epoch ${epoch}  loss ${loss.toFixed(3)}  validation ${validation}${left}`;
 }
 
-/** What was trained, on what, and how well; leaks first. */
+/** The trained model, its data, and its quality; leaks first. */
 export function trainingText(result: TrainResult): string {
   const { metrics, windows, split, backend } = result;
   const examples = unitOf(split) === 'row' ? 'Rows' : 'Windows';
-  const leaks = result.leaks.map((text) => `${red('✗')} Leaking split, figures flatter: ${text}\n`).join('');
+  const leaks = result.leaks
+    .map((text) => `${red('✗')} Leaking split, metrics are too optimistic: ${text}\n`)
+    .join('');
   const pairs: [string, string][] = [
-    ['Model', `${result.model}, ${size(result.bytes)} float, answers with ${answerText(result)}`],
+    ['Model', `${result.model}, ${size(result.bytes)} float, predicts ${answerText(result)}`],
     ...inputPairs(result),
-    [examples, `${windows.train} to train, ${windows.validation} to choose the epoch by; split by ${split}`],
+    [examples, `${windows.train} for training, ${windows.validation} for validation; split by ${split}`],
     result.choice?.kept === 'linear'
       ? ['Network', `a linear model, one dense layer, in ${result.seconds.toFixed(1)} s`]
       : [
           'Epochs',
-          `${result.epochs} in ${result.seconds.toFixed(1)} s on ${backend}; kept number ${metrics.bestEpoch}`,
+          `${result.epochs} in ${result.seconds.toFixed(1)} s on ${backend}; kept epoch ${metrics.bestEpoch}`,
         ],
     ...figurePairs(result),
     ...baselinePairs(result),
@@ -45,10 +46,10 @@ export function trainingText(result: TrainResult): string {
 function answerText({ output, classes }: TrainResult): string {
   if (output === 'classes') return classes.length > 6 ? `${classes.length} classes` : classes.join(', ');
   if (output === 'probability') return `the probability of ${classes[1]}`;
-  return output === 'value' ? 'a value' : `how far an input is from ${classes[0]}`;
+  return output === 'value' ? 'a value' : `the distance of an input from ${classes[0]}`;
 }
 
-/** The columns that a table was read as: whoever forgot one of them sees it here. */
+/** The roles of a table's columns, so that a forgotten column is noticed. */
 function inputPairs({ inputs }: TrainResult): [string, string][] {
   if (inputs === null) return [];
   const shown = inputs.slice(0, 8).join(', ');
@@ -76,7 +77,7 @@ function figurePairs({ metrics, threshold, output, windows, split }: TrainResult
   return pairs;
 }
 
-/** A linear model's figure on the same examples, which of the two was kept, and whether it was trained on them afterwards. */
+/** A linear model's metric on the same examples, which of the two was selected, and whether it was trained on them afterwards. */
 function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, string][] {
   const { valAccuracy = null, valRmse = null } = baseline ?? {};
   const pairs: [string, string][] = [];
@@ -86,7 +87,7 @@ function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, st
   }
   if (choice) pairs.push(['Chosen', choiceText(choice)]);
   if (refitted !== null)
-    pairs.push(['Trained again', `on ${refitted} rows, those of validation among them, after these figures`]);
+    pairs.push(['Retrained', `on ${refitted} rows, including the validation rows, after these metrics`]);
   return pairs;
 }
 
@@ -94,11 +95,11 @@ function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, st
 function choiceText({ kept, folds, rows, network, linear }: NonNullable<TrainResult['choice']>): string {
   const shown = ({ accuracy, loss }: typeof linear) =>
     accuracy === null ? `loss ${loss.toPrecision(3)}` : percent(accuracy);
-  const near = (linear.accuracy ?? 1) > (network.accuracy ?? 0) ? '' : ', not better by more than chance';
+  const near = (linear.accuracy ?? 1) > (network.accuracy ?? 0) ? '' : ', not significantly better';
   const on = `on ${plural(rows, 'row')} ${folds === null ? 'of validation' : `in ${folds} folds`}`;
   return kept === 'linear'
-    ? `the linear model: ${shown(linear)} ${on}, with hidden layers ${shown(network)}${near} (--kind mlp keeps them)`
-    : `the network: ${shown(network)} ${on}, a linear model ${shown(linear)}`;
+    ? `linear model: ${shown(linear)} ${on}, with hidden layers ${shown(network)}${near} (--kind mlp keeps them)`
+    : `neural network: ${shown(network)} ${on}, linear model ${shown(linear)}`;
 }
 
 function unitOf(split: string): 'window' | 'row' {
@@ -111,7 +112,7 @@ function foldsTable(
 ): string {
   const shown = folds.length <= 12 ? folds : [];
   const figures = (['accuracy', 'macroF1', 'rmse'] as const).filter((name) => pooled[name] !== null);
-  // Rows without groups have no names to tell.
+  // Rows without groups have no names to list.
   const named = shown.some(({ groups }) => groups.length > 0);
   const rows = shown.map((fold, f) => [
     f + 1,
@@ -133,7 +134,7 @@ function foldsTable(
   return `${each}${facts([['All folds', foldsText(together, unit)], ...lines, ['Intervals', method]])}`;
 }
 
-/** Candidates of a search: the Pareto front of score against arena and latency, and what is proposed. */
+/** Candidates of a search: the Pareto front of score against arena and latency, and the recommended one. */
 export function searchText(result: SearchFile): string {
   const { candidates, best, score: name } = result;
   const cost = `${result.chip}, µs`;
@@ -160,15 +161,15 @@ export function searchText(result: SearchFile): string {
   });
   const head = ['network', 'features', 'window', name, '95 % interval', 'arena', cost, ''];
   const refused = candidates.filter((each) => each.refused.length > 0).length;
-  const tried = `${plural(candidates.length, 'candidate')} by ${result.folds} inner folds (never the test part) in ${result.seconds.toFixed(1)} s; ${refused} refused; shown: none is beaten in all of ${name}, arena and latency`;
+  const tried = `${plural(candidates.length, 'candidate')} on ${result.folds} inner folds (never the test part) in ${result.seconds.toFixed(1)} s; ${refused} rejected; shown: candidates that no other beats in ${name}, arena and latency`;
   const proposal =
     best === null
-      ? `${red('✗')} No candidate keeps the limits of model.accept: ${candidates[0]!.refused.join('; ')}`
+      ? `${red('✗')} No candidate meets the limits of model.accept: ${candidates[0]!.refused.join('; ')}`
       : `In aiot.yaml:\n\n${result.yaml.map((line) => `  ${line}`).join('\n')}`;
   return `${table(head, rows)}\n${tried}\n\n${proposal}`;
 }
 
-/** What became of a network: size, noise, each activation, what was tried, and what it costs. */
+/** Result of a quantization: size, noise, each activation, the attempted modes, and the loss. */
 export function quantizationText(result: QuantizeResult): string {
   const { layers, notes, emitted, input } = result;
   const lines = table(
@@ -201,7 +202,7 @@ export function quantizationText(result: QuantizeResult): string {
   if (result.arenaBytes !== null) {
     told.push([
       'Arena',
-      `${size(result.arenaBytes)}, the smallest in which TFLite Micro works (64-bit), and 3 %`,
+      `${size(result.arenaBytes)}: the smallest that works in TFLite Micro (64-bit), plus 3 %`,
     ]);
   }
   told.push(...lossFacts(result), ['File', [result.file, ...emitted].join(', ')], ...edgeTpuFacts(result));
@@ -229,12 +230,12 @@ function lossFacts({ loss }: QuantizeResult): [string, string][] {
   if (loss === null) return [];
   const [low, high] = loss.interval;
   const limit = loss.limit === null ? '' : `, limit ${loss.limit}`;
-  const doubt = loss.limit !== null && high > loss.limit ? '; the interval reaches beyond the limit' : '';
+  const doubt = loss.limit !== null && high > loss.limit ? '; the interval exceeds the limit' : '';
   const share = (value: number) => `${(100 * value).toFixed(2)} %`;
   return [
     [
       'Accuracy',
-      `${share(loss.float)} float, ${share(loss.quantized)} quantized on ${loss.rows} rows${loss.calibrated ? ', the same that ranges are from: --evaluate takes others' : ''}`,
+      `${share(loss.float)} float, ${share(loss.quantized)} quantized on ${loss.rows} rows${loss.calibrated ? ', also used for calibration; use --evaluate for other rows' : ''}`,
     ],
     ['Loss', `${loss.points} points (95 % interval ${low} to ${high}${limit})${doubt}`],
   ];
@@ -261,7 +262,7 @@ function operatorsOf({ ops }: QuantizeResult): string {
   return [...counts].map(([name, count]) => (count === 1 ? name : `${count} × ${name}`)).join(', ');
 }
 
-/** Names of converters are whole paths: their end tells most. */
+/** Names from converters are long paths, whose end is the most informative part. */
 function shortened(name: string): string {
   return name.length > 32 ? `…${name.slice(-31)}` : name;
 }

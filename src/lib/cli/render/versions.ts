@@ -1,3 +1,9 @@
+import type { AuditEntry, ModelSummary, ModelVersion } from '../../api/api.js';
+import type { ConfigVersion, FirmwareVersion } from '../../api/contract/releases.js';
+import type { GuideProvisioned } from '../../api/guide/provision.js';
+import type { ShownModel } from '../../api/show.js';
+import type { SignatureResult } from '../../api/signatures.js';
+import type { ToSign } from '../../api/to-sign.js';
 import { percent, plural, size } from '../../core/figures.js';
 import { printable } from '../../core/text.js';
 import type { GuidePushed } from '../../model/publish/guide.js';
@@ -6,19 +12,11 @@ import type { PushResult } from '../../model/publish/push.js';
 import type { VerifyResult } from '../../model/publish/verify.js';
 import type { Why } from '../../model/publish/why.js';
 import type { TrustChange, TrustStatus } from '../../provision/trust.js';
-import type { AuditEntry, ModelVersion } from '../../registry/api.js';
-import type { ConfigVersion } from '../../registry/config-api.js';
-import type { FirmwareVersion } from '../../registry/firmware-api.js';
-import type { GuideProvisioned } from '../../registry/guide/provision.js';
-import type { SignatureResult } from '../../registry/signatures.js';
-import type { ToSign } from '../../registry/to-sign.js';
-import { bold, dim, yellow } from './style.js';
-import { facts, next, table } from './text.js';
-import { day, minute, moment } from './time.js';
+import { bold, day, dim, facts, minute, moment, next, table, yellow } from './text.js';
 
 type Figures = NonNullable<ModelVersion['metrics']>['int8'];
 
-/** The figure that says most of a network; macro-F1 is no share of anything, so it is written as a number. */
+/** The most important metric of a model; macro-F1 is not a share, so it is written as a plain number. */
 function mainFigure(figures: Figures): string {
   const { macroF1, accuracy, mae, auc } = figures;
   if (typeof macroF1 === 'number') return `macro-F1 ${macroF1.toFixed(3)}`;
@@ -27,51 +25,90 @@ function mainFigure(figures: Figures): string {
   return typeof accuracy === 'number' ? percent(accuracy) : `over ${plural(figures.windows, 'window')}`;
 }
 
-/** One figure of the quantized network. */
-export function figureText({ metrics }: ModelVersion): string {
+/** One version of a model: figures, lineage, and how it does on devices. */
+export function modelText(card: ShownModel): string {
+  const { live } = card;
+  const rows: [string, string | number][] = [
+    ['digest', card.digest],
+    ['sequence', card.sequence],
+    ['size', size(card.bytes)],
+    ['stage', card.stage],
+    ['arena', card.arenaBytes === null ? 'unknown' : size(card.arenaBytes)],
+    ['output', answerText(card)],
+    ['held-out', figuresText(card)],
+    ['dataset', datasetText(card)],
+    [
+      'live',
+      live.windows === 0
+        ? `no labeled windows yet, ${live.unlabelled} unlabeled`
+        : `macro-F1 ${live.macroF1.toFixed(3)} over ${plural(live.windows, 'window')}, p99 ${live.latencyMs.p99} ms`,
+    ],
+    ['pushed', moment(card.pushed)],
+  ];
+  return `${bold(`${card.name}@${card.version}`)}\n${facts(rows)}\n\n${historyTable(card.history)}`;
+}
+
+/** The models of a platform, each with its newest version. */
+export function modelsTable(models: readonly ModelSummary[]): string {
+  const rows = models.map(({ name, versions, latest, production }) => [
+    name,
+    versions,
+    latest.version,
+    latest.stage,
+    production,
+    figureText(latest),
+    size(latest.bytes),
+    minute(latest.pushed),
+  ]);
+  const head = ['name', 'versions', 'latest', 'stage', 'production', 'figure', 'size', 'pushed'];
+  return table(head, rows, 'No models yet.');
+}
+
+/** One metric of the quantized model. */
+function figureText({ metrics }: ModelVersion): string {
   return metrics ? mainFigure(metrics.int8) : 'not evaluated';
 }
 
-/** The float network, the quantized one, and the vote. */
-export function figuresText({ metrics, mode }: ModelVersion): string {
+/** Metrics of the float model, of the quantized one, and after smoothing. */
+function figuresText({ metrics, mode }: ModelVersion): string {
   if (!metrics) return 'not evaluated';
   const { float, int8, voted } = metrics;
   const parts = [`float ${mainFigure(float)}`, `${mode} ${mainFigure(int8)}`];
-  if (voted) parts.push(`voted ${mainFigure(voted)}`);
+  if (voted) parts.push(`smoothed ${mainFigure(voted)}`);
   return parts.join(', ');
 }
 
-/** What it answers with. */
-export function answerText({ answer, classes, mode }: ModelVersion): string {
-  if (!answer) return `nobody said what (a ${mode} network alone)`;
+/** The form of its predictions. */
+function answerText({ answer, classes, mode }: ModelVersion): string {
+  if (!answer) return `unknown (only a ${mode} model)`;
   if (answer.kind === 'value') return `values: ${Array.isArray(answer.names) ? answer.names.join(', ') : ''}`;
   const { threshold } = answer;
   const names = `${answer.kind}: ${classes.join(', ')}`;
   if (typeof threshold !== 'number') return names;
-  const where = answer.kind === 'reconstruction' ? 'above an error of' : 'from a probability of';
+  const where = answer.kind === 'reconstruction' ? 'above an error of' : 'at a probability of';
   return `${names}; ${classes[1]} ${where} ${Number(threshold.toPrecision(4))}`;
 }
 
-export function datasetText({ lineage }: ModelVersion): string {
+function datasetText({ lineage }: ModelVersion): string {
   if (!lineage) return 'unknown';
   const { name, recordings, samples, digest } = lineage.dataset;
   const count = recordings > 0 ? plural(recordings, 'recording') : plural(samples, 'row');
   return `${name}: ${count}, ${digest}`;
 }
 
-/** One version of a configuration, and what a device does with it. */
+/** One version of a configuration, with its effect on a device. */
 export function configFacts(card: ConfigVersion): string {
   const { config, digest, bytes, deviceTypes, sequence, pushed } = card;
   const { sampleHz, telemetry, report, mqtt, rule } = config;
   const safe = rule.safeOn ? 'on' : 'off';
   return facts([
-    ['samples', sampleHz === undefined ? 'as the sensor gives them' : `${sampleHz} Hz`],
+    ['samples', sampleHz === undefined ? 'unchanged from the sensor' : `${sampleHz} Hz`],
     ['telemetry', telemetry.publish ? `a message every ${telemetry.intervalMs} ms` : 'none'],
     ['report', report.intervalMs === 0 ? 'on changes' : `on changes, and every ${report.intervalMs} ms`],
     ['keep-alive', `${mqtt.keepAliveS} s`],
     [
       'actuator',
-      `on above ${rule.onAbove} for ${rule.minOnMs} ms at least, off below ${rule.offBelow} for ${rule.minOffMs} ms at least; ${safe} after ${rule.lossMs} ms without an answer`,
+      `on above ${rule.onAbove} for at least ${rule.minOnMs} ms, off below ${rule.offBelow} for at least ${rule.minOffMs} ms; ${safe} after ${rule.lossMs} ms without a prediction`,
     ],
     ['for', deviceTypes.join(', ')],
     ['document', `${size(bytes)}, ${digest}`],
@@ -80,7 +117,7 @@ export function configFacts(card: ConfigVersion): string {
   ]);
 }
 
-/** Versions, a row each. */
+/** Versions, one row each. */
 export function configTable(rows: readonly ConfigVersion[], empty: string): string {
   return table(
     ['name', 'version', 'samples', 'report', 'for', 'pushed'],
@@ -97,9 +134,9 @@ export function configTable(rows: readonly ConfigVersion[], empty: string): stri
 }
 
 const bundleNames = {
-  swu: 'a bundle of SWUpdate',
-  raucb: 'a bundle of RAUC',
-  mcuboot: 'an image for MCUboot',
+  swu: 'an SWUpdate bundle',
+  raucb: 'a RAUC bundle',
+  mcuboot: 'an MCUboot image',
 };
 
 /** One version of a firmware. */
@@ -115,18 +152,18 @@ export function firmwareFacts({
 }: FirmwareVersion): string {
   return facts([
     ['image', `${size(bytes)}, ${digest}`],
-    ['chip', chip ?? (bundle ? `none: ${bundleNames[bundle]}` : 'none: a program of a computer')],
+    ['chip', chip ?? (bundle ? `none: ${bundleNames[bundle]}` : 'none: a Linux program')],
     ['for', deviceTypes.join(', ')],
     [
       'program',
-      app ? `${app.project} ${app.version}, built ${app.built} with ESP-IDF ${app.idf}` : 'does not say',
+      app ? `${app.project} ${app.version}, built ${app.built} with ESP-IDF ${app.idf}` : 'unknown',
     ],
     ['signed', `manifest ${sequence}`],
     ['pushed', `${minute(pushed)} UTC`],
   ]);
 }
 
-/** Versions, a row each. */
+/** Versions, one row each. */
 export function firmwareTable(rows: readonly FirmwareVersion[], empty: string): string {
   return table(
     ['name', 'version', 'chip', 'for', 'program', 'size', 'pushed'],
@@ -147,7 +184,7 @@ export function pushedText(
   { name, version, bytes, digest, sameAs, sequence }: PushResult,
   url: string,
 ): string {
-  const same = sameAs === null ? '' : `, the same as ${name}@${sameAs} and stored once`;
+  const same = sameAs === null ? '' : `, identical to ${name}@${sameAs} and stored once`;
   return facts([
     ['Pushed', `${name}@${version} to ${url}`],
     ['Bundle', `${size(bytes)}, ${digest}${same}`],
@@ -158,40 +195,42 @@ export function pushedText(
 export function ociPushedText(pushed: OciPushed): string {
   const { name, version, reference, bytes, digest, manifest, unchanged } = pushed;
   return facts([
-    ['Pushed', `${name}@${version} to ${reference}${unchanged ? ', which had its bundle' : ''}`],
+    ['Pushed', `${name}@${version} to ${reference}${unchanged ? ' (bundle already present)' : ''}`],
     ['Bundle', `${size(bytes)}, ${digest}`],
     ['Artifact', manifest],
   ]);
 }
 
-/** A board that an installation of the guide's services knows now. */
+/** A board now known to an installation of the guide's services. */
 export function guideProvisionedText({ chipId, url, confirmed }: GuideProvisioned): string {
   const begins = confirmed
-    ? 'its firmware may begin'
+    ? 'its firmware can start'
     : yellow('its firmware is not confirmed: was it revoked?');
-  return `${bold(chipId)} is known at ${new URL(url).origin}, and ${begins}.`;
+  return `${bold(chipId)} is registered at ${new URL(url).origin}, and ${begins}.`;
 }
 
-/** A model that an installation of the guide's services has now, and how its boards are told. */
+/** A model now stored by an installation of the guide's services, and how its boards are notified. */
 export function guidePushedText({ name, url, bytes, digest, whole, message }: GuidePushed): string {
   const lines = facts([
     ['Uploaded', `${name} to ${new URL(url).origin}`],
     ['Network', `${size(bytes)}, ${digest}`],
     ...(whole
       ? []
-      : [['', yellow('longer than the 11,148 bytes that the guide’s firmware reads')] as [string, string]]),
+      : [
+          ['', yellow('longer than the 11,148 bytes that the guide’s firmware can read')] as [string, string],
+        ]),
   ]);
-  return `${lines}\n${next(`aiot stream pub kafka://HOST:PORT/control-message '${message}'`)}`;
+  return `${lines}\n${next(`aiot stream publish kafka://HOST:PORT/control-message '${message}'`)}`;
 }
 
-/** The lineage as a tree: each line is what the one above it was made of. */
+/** The lineage as a tree: each line is an input of the one above it. */
 export function whyText(why: Why): string {
   const { bundle, network, float, training, evaluation, dataset, devices, recordings } = why;
   const keys = bundle.keys.map((key) => key.slice(0, 12)).join(', ');
   const lines = [
     `bundle  ${bundle.digest}, ${size(bundle.bytes)}, in ${bundle.stage}, pushed ${minute(bundle.pushed)}, signed by ${keys}`,
-    `${network.mode} network  ${network.digest}${evaluation ? `, evaluated with vote ${evaluation.vote}` : ''}`,
-    `float network  ${float?.digest ?? unknown}`,
+    `${network.mode} model  ${network.digest}${evaluation ? `, evaluated with smoothing ${evaluation.vote}` : ''}`,
+    `float model  ${float?.digest ?? unknown}`,
     `training  ${training ? trainingText(training) : unknown}`,
     `dataset  ${dataset ? `${dataset.name}, ${dataset.digest}` : unknown}`,
   ];
@@ -208,7 +247,7 @@ export function whyText(why: Why): string {
   if (!recordings) {
     const table = dataset?.source === 'table';
     tree.push(
-      `${inner}└─ ${table ? `${plural(dataset.samples, 'row')} of a table: who recorded them is ${unknown}` : `recordings ${unknown}`}`,
+      `${inner}└─ ${table ? `${plural(dataset.samples, 'row')} of a table, recorded by ${unknown}` : `recordings ${unknown}`}`,
     );
   }
   const run = why.run && `run ${why.run.id}${why.run.cause === null ? '' : `, ${why.run.cause}`}`;
@@ -238,13 +277,11 @@ function trainingText({
   return parts.join(', ');
 }
 
-/** What was verified, as facts. */
+/** Verified properties, as facts. */
 export function verifiedFacts(result: VerifyResult): [string, string][] {
   const { golden, expires } = result;
   const until =
-    expires === null
-      ? 'it does not expire'
-      : `${result.expired ? 'expired' : 'valid until'} ${moment(expires)}`;
+    expires === null ? 'does not expire' : `${result.expired ? 'expired' : 'valid until'} ${moment(expires)}`;
   return [
     ['digest', result.digest],
     [
@@ -255,12 +292,12 @@ export function verifiedFacts(result: VerifyResult): [string, string][] {
     ...(result.unsigned.length === 0
       ? []
       : [['not signed', `${result.unsigned.join(', ')}: beside it, and no part of it`] as [string, string]]),
-    ['golden', golden ? `${golden.passed} of ${golden.vectors} vectors` : 'none: a network alone'],
+    ['golden', golden ? `${golden.passed} of ${golden.vectors} vectors` : 'none: only a model'],
   ];
 }
 
-/** What was done with a version, newest first. */
-export function historyTable(history: AuditEntry[]): string {
+/** History of a version, newest first. */
+function historyTable(history: AuditEntry[]): string {
   const rows = history.map(({ at, who, action, detail }) => [
     minute(at),
     action,
@@ -269,7 +306,7 @@ export function historyTable(history: AuditEntry[]): string {
       .join(': '),
     who,
   ]);
-  return table(['when', 'what', 'detail', 'who'], rows, 'Nothing is written down of it.');
+  return table(['when', 'what', 'detail', 'who'], rows, 'No history.');
 }
 
 const short = (ids: readonly string[]) => ids.map((id) => id.slice(0, 8)).join(' ') || 'none';
@@ -282,14 +319,14 @@ export function trustStatusText(status: TrustStatus): string {
     short(keyids),
   ]);
   const about = facts([
-    ['Root', version === null ? 'none' : apart ? String(version) : `${version}, of one key for everything`],
+    ['Root', version === null ? 'none' : apart ? String(version) : `${version}, with one key for all roles`],
     ['Expires', expires === null ? 'never' : day(expires)],
     ...(apart ? [['Signed by', short(signedBy)] as [string, string]] : []),
     [
       'Timestamp',
       timestamp
         ? `${timestamp.version}, until ${minute(timestamp.expires)} UTC`
-        : 'none: freezes go unnoticed',
+        : 'none: freeze attacks go unnoticed',
     ],
   ]);
   const warned = warnings.map((text) => `${yellow('!')} ${text}`);
@@ -307,7 +344,7 @@ export function trustChangeText({ version, expires, added, removed, files }: Tru
 
 export function signatureText(result: SignatureResult): string {
   const { kind, name, version, signed, wanted, published, dryRun, release } = result;
-  const state = published ? 'published' : `not published: ${Math.max(0, wanted - signed)} more to come`;
+  const state = published ? 'published' : `not published: ${Math.max(0, wanted - signed)} more needed`;
   const counted = facts([
     ['Release', `${kind} ${name}@${version}`],
     ['Signatures', `${signed} of ${wanted}, ${state}`],
@@ -316,12 +353,12 @@ export function signatureText(result: SignatureResult): string {
 }
 
 const blobs: Record<ToSign['artifacts'][number]['blob'], string> = {
-  right: 'the platform has these very bytes',
-  wrong: yellow('the platform’s bytes are others'),
-  missing: yellow('the platform has no such bytes: they were not looked at'),
+  right: 'the platform’s content is identical',
+  wrong: yellow('the platform’s content is different'),
+  missing: yellow('the platform does not have the content, so it was not checked'),
 };
 
-/** What somebody has to have seen before signing it. */
+/** The details to be reviewed before signing. */
 export function toSignText(what: ToSign): string {
   const { kind, name, version, sequence, floor, artifacts, deviceTypes, issued, expires, signers } = what;
   const by = signers.map(

@@ -1,17 +1,20 @@
 import { stripVTControlCharacters } from 'node:util';
 
-/** Characters of a text that a terminal shows. */
+/** Number of characters of a text that a terminal displays. */
 export function width(text: string): number {
   return stripVTControlCharacters(text).length;
 }
 
-/** A word longer than this may go on in the next line, after punctuation. */
+/** A word longer than this may be broken after punctuation. */
 const longestWord = 24;
 
-/** A link that a line break ends can be neither clicked nor copied; one that the terminal itself breaks can. */
+/** A link that contains a line break can be neither clicked nor copied; one that the terminal itself wraps can. */
 const isLink = /^[a-z][a-z0-9+.-]*:\/\/\S/;
 
-/** The parts of a text between which a line may end: words, and of a long one (a path, a list) its parts; of a URL with `breakLinks` alone. */
+/**
+ * The parts of a text between which a line may be broken: words, and the parts of long words such as paths and lists. URLs are broken only
+ * with `breakLinks`.
+ */
 export function wordsOf(
   text: string,
   longest = longestWord,
@@ -24,7 +27,9 @@ export function wordsOf(
   });
 }
 
-/** Lines of at most `columns` characters, ended between words; a word that is longer stays whole, and so does a URL but in a table's cell. */
+/**
+ * Wraps text to at most `columns` characters, between words; a longer word is not broken, and neither is a URL, except in a table's cell.
+ */
 export function wrapped(text: string, columns: number, breakLinks = false): string[] {
   if (width(text) <= columns) return [text];
   const lines: string[] = [];

@@ -16,17 +16,17 @@ import { checkShortcuts } from './shortcuts.js';
 const order = { error: 0, warning: 1, info: 2 } as const;
 
 interface CheckContext {
-  /** Plausible values by field (stream.fields.*.range). */
+  /** Plausible values by field (`stream.fields.*.range`). */
   ranges?: Ranges;
   /** Class → recorded labels; absent = each label is a class. */
   labels?: Record<string, string[]>;
-  /** Recordings of no project: somebody else splits them and makes inputs of them, in ways not known here. */
+  /** The recordings belong to no project: they are split and turned into inputs elsewhere, in an unknown way. */
   loose?: boolean;
 }
 
 /**
  * Finds the problems of a dataset, worst first; an empty list means none.
- * @param split when given, copies on two sides of it are errors
+ * @param split if given, copies on both sides of it are errors
  */
 export function checkDataset(
   dataset: Dataset,
@@ -53,7 +53,7 @@ export function checkDataset(
   return sortFindings(findings);
 }
 
-/** Worst first; of one severity leaks first, the rest in the order found. */
+/** Worst first; within one severity leaks come first, the rest in the order found. */
 export function sortFindings(findings: Finding[]): Finding[] {
   const rank = ({ severity, kind }: Finding) => 2 * order[severity] + (kind === 'leak' ? 0 : 1);
   return [...findings].sort((a, b) => rank(a) - rank(b));

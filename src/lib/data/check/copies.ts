@@ -6,9 +6,9 @@ import type { Dataset, Evidence, Finding, Split } from '../types.js';
 import { listIds } from './report.js';
 
 /**
- * Whether a split lets figures lie: the same samples, or near copies of them, on two sides. Only leaks are looked for, so
- * that training can ask before it begins. Errors among the findings: `leakError` makes one error of them.
- * @param spec when given, a split by window tells how much of the windows overlap
+ * Checks whether a split makes the metrics misleading: the same samples, or near copies of them, on both sides. Looks for leaks only, so training can
+ * run it before it starts. If there are errors among the findings, `leakError` combines them into one error.
+ * @param spec if given, a split by window reports how much the windows overlap
  */
 export function checkSplit(dataset: Dataset, split: Split, spec?: SignalSpec): Finding[] {
   if (split.by === 'window') return [windowLeak(split, spec)];
@@ -17,7 +17,7 @@ export function checkSplit(dataset: Dataset, split: Split, spec?: SignalSpec): F
   );
 }
 
-/** A recording that stands on two sides. */
+/** A recording that is on two sides. */
 function sharedRecordings(split: Split): Finding[] {
   const test = new Set(split.test);
   const training = new Set([...split.train, ...split.validation]);
@@ -29,8 +29,8 @@ function sharedRecordings(split: Split): Finding[] {
       severity: 'error',
       files: twice,
       evidence: { method: 'same recording', recordings: twice.length },
-      message: `${listIds(twice)} stand both where is trained and where is tested.`,
-      advice: 'Split by recording: each stands on one side only.',
+      message: `${listIds(twice)} are in both the training and the test set.`,
+      advice: 'Split by recording, so that each one is on one side only.',
     },
   ];
 }
@@ -46,12 +46,12 @@ function windowLeak({ train }: Split, spec?: SignalSpec): Finding {
     severity: 'error',
     files: train,
     evidence: { method: 'split by window', recordings: train.length, overlap },
-    message: `The split is by window: windows of the same take stand on all sides and ${shared}, so that the figures flatter.`,
+    message: `The split is by window: windows of the same take are on all sides and ${shared}, which makes the metrics look better than they are.`,
     advice: 'Set model.split to recording, device or time.',
   };
 }
 
-/** One error of all leaks, or null where there is none. Code AIOT_DATA_LEAK, exit code 6. */
+/** Combines all leaks into one error, or returns null if there are none. Code AIOT_DATA_LEAK, exit code 6. */
 export function leakError(findings: Finding[]): AiotError | null {
   const leaks = findings.filter(({ kind, severity }) => kind === 'leak' && severity === 'error');
   const [first] = leaks;
@@ -62,7 +62,7 @@ export function leakError(findings: Finding[]): AiotError | null {
 
 interface CopiesOptions {
   split?: Split;
-  /** Somebody else splits these recordings, who does not know of the copies. */
+  /** The recordings are split elsewhere, by a program that does not know about the copies. */
   unguarded?: boolean;
 }
 
@@ -71,7 +71,7 @@ interface Judged extends CopyPair {
   labels: [string, string] | null;
 }
 
-/** Copies, told apart by whether they fall on two sides of the split; and one signal under two labels. */
+/** Copies, grouped by whether they are on two sides of the split; and identical signals under two labels. */
 export function checkCopies(dataset: Dataset, { split, unguarded = false }: CopiesOptions): Finding[] {
   const sideOf = new Map<string, string>();
   for (const side of ['train', 'validation', 'test'] as const) {
@@ -92,16 +92,16 @@ export function checkCopies(dataset: Dataset, { split, unguarded = false }: Copi
   return [
     ...leaks(apart, (pair) => ({
       severity: 'error',
-      where: `, one in ${pair.sides![0]} and one in ${pair.sides![1]}: the figures would be a fiction`,
-      many: 'on two sides of the split: the figures would be a fiction',
-      advice: 'Split anew by recording: aiot keeps copies on one side.',
+      where: `, one in ${pair.sides![0]} and one in ${pair.sides![1]}: accuracy figures would be misleading`,
+      many: 'on two sides of the split: accuracy figures would be misleading',
+      advice: 'Split again by recording: aiot keeps copies on one side.',
     })),
     ...leaks(together, () =>
       unguarded
         ? {
             severity: 'error',
-            where: ': who splits by file trains on what is tested',
-            many: 'of each other: who splits by file trains on what is tested',
+            where: '; a split by file would train on the test data',
+            many: 'of each other; a split by file would train on the test data',
             advice: 'Remove one of them, or keep both on one side of every split, as aiot model train does.',
           }
         : {
@@ -122,7 +122,7 @@ interface Words {
   advice: string;
 }
 
-/** Up to five copies are told one by one, more of them in one sentence. */
+/** Up to five copies are reported individually, more than that in one sentence. */
 function leaks(pairs: Judged[], words: (pair: Judged) => Words): Finding[] {
   if (pairs.length <= 5) {
     return pairs.map((pair) => {
@@ -176,8 +176,8 @@ function mislabelled(pairs: Judged[]): Finding[] {
       severity: 'error',
       files: [...new Set(pairs.flatMap(({ a, b }) => [a, b]))].sort(),
       evidence: { pairs: pairs.length, copies: pairs.map(({ a, b }) => `${a} = ${b}`) },
-      message: `The same signal stands under two labels: ${listIds(shown, 4)}.`,
-      advice: 'Find out which label is right, and remove the other recording.',
+      message: `The same signal has two labels: ${listIds(shown, 4)}.`,
+      advice: 'Find out which label is correct, and remove the other recording.',
     },
   ];
 }

@@ -2,15 +2,15 @@ import { percent } from '../../core/figures.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './report.js';
 
-/** Seconds, and samples, that a field must stand still to be stuck. */
+/** Seconds, and samples, that a field must stay constant to count as stuck. */
 const stillSeconds = 1;
 
 const stillSamples = 50;
 
-/** How many times longer than in the other recordings it must be. */
+/** Minimum factor by which the constant run must be longer than in the other recordings. */
 const timesUsual = 10;
 
-/** Fields that do not move, all the time or for a while, while other fields do. */
+/** Finds fields that are constant, throughout or for a while, while other fields move. */
 export function checkStuck(dataset: Dataset): Finding[] {
   const { recordings, fields } = dataset;
   if (fields.length < 2) return [];
@@ -54,10 +54,10 @@ function stuckFinding(field: string, hits: StillField[], everywhere: boolean): F
     evidence: { field, value: longest.value, rows: longest.rows, from: longest.from + 1, share, everywhere },
     message: everywhere
       ? `${field} is ${longest.value} in every recording.`
-      : `${field} stands at ${Number(longest.value.toPrecision(6))} in ${listIds(ids)}${hits.length > 1 && place ? ` (${longest.id}:${place})` : place}, while the other fields move (${percent(share)} of the recording).`,
+      : `${field} stays at ${Number(longest.value.toPrecision(6))} in ${listIds(ids)}${hits.length > 1 && place ? ` (${longest.id}:${place})` : place}, while the other fields move (${percent(share)} of the recording).`,
     advice: everywhere
-      ? 'It tells nothing: leave the field out, or look whether the sensor is connected.'
-      : 'Look at the sensor and its wires, and record again.',
+      ? 'It contains no information: omit the field, or check that the sensor is connected.'
+      : 'Check the sensor and its wiring, and record again.',
   };
 }
 
@@ -66,7 +66,7 @@ function isConstant(column: Float64Array): boolean {
   return true;
 }
 
-/** Rows of equal values of one field that lie side by side. */
+/** Consecutive rows with equal values of one field. */
 function longestRun({ columns }: Recording, f: number): { rows: number; from: number } {
   const column = columns[f]!;
   let best = { rows: 0, from: 0 };
@@ -81,18 +81,17 @@ function longestRun({ columns }: Recording, f: number): { rows: number; from: nu
 
 type End = 'highest' | 'lowest';
 
-/** Equal values side by side that make a plateau: longer than a recorder that repeats rows makes them. */
+/** Consecutive equal values that form a plateau: longer than the runs of a recorder that repeats rows. */
 const plateauRows = 5;
 
 const leastSamples = 20;
 
-/** Beyond as many, the findings of fields become one. */
+/** Above this count, the findings of fields are merged into one. */
 const mostFindings = 6;
 
 /**
- * Fields that pile up at one end: a sensor driven past its full scale. The end value must come more often than everything
- * in the tenth of the scale next to it, which only clipping does to a value that varies. Looked for in all recordings
- * together, and in each that has an end of its own.
+ * Finds fields that pile up at one end: a sensor driven past its full scale. The end value must be more frequent than everything in the adjacent
+ * tenth of the scale, which only clipping does to a value that varies. Checks all recordings together, and each recording whose end differs.
  */
 export function checkClipping(dataset: Dataset): Finding[] {
   const findings: Finding[] = [];
@@ -132,7 +131,7 @@ export function checkClipping(dataset: Dataset): Finding[] {
   return findings.length > mostFindings ? [joined(findings)] : findings;
 }
 
-/** Many fields of that kind are no sensors that clip, but figures that have a bound: they are told in one sentence. */
+/** Many such fields are bounded quantities rather than clipping sensors: they are reported in one sentence. */
 function joined(findings: Finding[]): Finding {
   const fields = [...new Set(findings.map(({ evidence }) => String(evidence.field)))];
   return {
@@ -140,7 +139,7 @@ function joined(findings: Finding[]): Finding {
     severity: 'info',
     files: [...new Set(findings.flatMap(({ files }) => files))].sort(),
     evidence: { fields, values: findings.map(({ evidence }) => Number(evidence.value)) },
-    message: `${fields.length} fields often stand at one end of their range: ${listIds(fields)}.`,
+    message: `${fields.length} fields are often at one end of their range: ${listIds(fields)}.`,
     advice: 'If they are measured, set the sensors to a wider range.',
   };
 }
@@ -161,7 +160,7 @@ function findingOf(field: string, end: End, sign: number, pile: Pile, recordings
     files,
     evidence: { field, end, value: sign * top, samples: atEnd, share: atEnd / samples, near: nearEnd },
     message: `${field} stops at ${Number((sign * top).toPrecision(6))}, its ${end} value, in ${atEnd} samples (${percent(atEnd / samples)}) of ${listIds(files)}: clipped.`,
-    advice: 'Set the sensor to a wider range, and record again what it cut off.',
+    advice: 'Set the sensor to a wider range, and record the clipped data again.',
   };
 }
 
@@ -207,7 +206,7 @@ function extent(columns: Float64Array[], sign: number): { top: number; bottom: n
   return { top, bottom };
 }
 
-/** Switches and counters stand at their ends by nature. */
+/** Switches and counters are at their ends by nature. */
 function fewValues(columns: Float64Array[]): boolean {
   const seen = new Set<number>();
   for (const column of columns) {
@@ -219,16 +218,16 @@ function fewValues(columns: Float64Array[]): boolean {
   return true;
 }
 
-/** A recording is compared with at least so many others of its label. */
+/** Minimum number of other recordings of its label that a recording is compared with. */
 const leastOthers = 3;
 
-/** Fields beyond this are not three axes of a sensor, and the ways to exchange them too many. */
+/** More fields than this are not the three axes of a sensor, and there are too many permutations to try. */
 const mostAxes = 4;
 
 /**
- * Recordings whose axes are exchanged or turned round against the others of their label: level and correlation of the fields
- * lie far off, and come back to the others when the axes are put back. Where a label's recordings differ among themselves
- * (people lie in many ways) nothing can be said.
+ * Finds recordings whose axes are swapped or inverted compared with the others of their label. Their levels and correlations are far off,
+ * but match the others once the axes are restored. If a label's recordings vary among themselves (people rest in many positions), no
+ * conclusion is possible.
  */
 export function checkSwapped({ recordings, fields }: Dataset): Finding[] {
   if (fields.length < 2 || fields.length > mostAxes) return [];
@@ -244,8 +243,8 @@ export function checkSwapped({ recordings, fields }: Dataset): Finding[] {
     severity: 'warning',
     files: [recording.id],
     evidence: { way, distance: before, distanceAfter: after, others: reach },
-    message: `${recording.id}: its axes do not lie as in the other recordings of ${recording.label}; with ${way} they do.`,
-    advice: 'Look how the sensor was worn or wired, and exchange the columns, or record again.',
+    message: `${recording.id}: its axes are oriented differently from the other recordings of ${recording.label}; with ${way} they match.`,
+    advice: 'Check how the sensor was worn or wired. Swap the columns, or record again.',
   }));
 }
 
@@ -277,13 +276,13 @@ function hitsAmong(own: Recording[], ways: Way[], fields: string[]): TurnedRecor
 }
 
 interface Shape {
-  /** Level of each field, in parts of the size of all levels of the label. */
+  /** Level of each field, relative to the magnitude of all levels of the label. */
   level: number[];
-  /** Correlation of each field with each other. */
+  /** Correlation between each pair of fields. */
   correlation: number[][];
 }
 
-/** Field i of the result is field from[i], times sign[i]. */
+/** Field i of the result is field from[i], multiplied by sign[i]. */
 interface Way {
   from: number[];
   sign: number[];
@@ -296,7 +295,7 @@ function shapeOf(columns: Float64Array[], levels: number[], size: number): Shape
   const correlation = columns.map((a, i) =>
     columns.map((b, j) => {
       const scale = deviations[i]! * deviations[j]!;
-      // At rest, posture drifts and noise correlate by chance.
+      // At rest, posture drifts, and noise correlates at random.
       const still = Math.min(deviations[i]!, deviations[j]!) < 0.05 * size;
       return i === j || scale === 0 || still ? 0 : covariance(a, b, levels[i]!, levels[j]!) / scale;
     }),
@@ -336,7 +335,7 @@ function middleOf(shapes: Shape[]): Shape {
   };
 }
 
-/** All ways to exchange fields and turn them round, but the one that leaves all as it is. */
+/** All permutations and sign changes of the fields, except the identity. */
 function waysOf(fields: number): Way[] {
   const orders = permutations(Array.from({ length: fields }, (_, i) => i));
   const signs = Array.from({ length: 2 ** fields }, (_, bits) =>

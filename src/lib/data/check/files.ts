@@ -16,7 +16,7 @@ import { type CheckReport, listIds, splitCounts } from './report.js';
 import { checkTables } from './tables.js';
 
 interface PathCheckOptions {
-  /** A folder of recordings, of a project or of train/validation/test; a CSV file of rows; a folder of train.csv and test.csv. */
+  /** A folder of recordings (of a project or in train/validation/test), a CSV file of rows, or a folder with train.csv and test.csv. */
   path: string;
   /** Hz */
   rateHz?: number;
@@ -26,7 +26,7 @@ interface PathCheckOptions {
 }
 
 /**
- * Checks whatever lies at a path, without a project unless it is one.
+ * Checks the data at a path, as a project only if it is one.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_DATA_*, AIOT_CSV_*, AIOT_PROJECT_INVALID
  */
 export async function checkPath({ path, ...options }: PathCheckOptions): Promise<CheckReport> {
@@ -34,7 +34,9 @@ export async function checkPath({ path, ...options }: PathCheckOptions): Promise
   if (!kind) {
     const to = await readlink(path).catch(() => null);
     const what =
-      to === null ? `no such file or folder: ${path}` : `${path} is a broken link: there is no ${to}`;
+      to === null
+        ? `the file or folder ${path} does not exist`
+        : `${path} is a broken link: ${to} does not exist`;
     throw new AiotError('AIOT_FILE_NOT_FOUND', what);
   }
   const label = options.labelFrom?.startsWith('column:')
@@ -51,7 +53,7 @@ export async function checkPath({ path, ...options }: PathCheckOptions): Promise
   if (await readListing(path)) {
     throw new AiotError(
       'AIOT_USAGE',
-      `${path} is the data folder of a project: its dataset.json names fields and labels`,
+      `${path} is a project's data folder: its dataset.json defines the fields and labels`,
       {
         next: `aiot data check --data ${path} --project DIR`,
       },
@@ -60,7 +62,7 @@ export async function checkPath({ path, ...options }: PathCheckOptions): Promise
   return checkLoose({ folder: path, ...options });
 }
 
-/** A split of rows: CSV files called train and test (and validation) side by side. */
+/** A split of rows: CSV files named train and test (and validation) in one folder. */
 function partTables(folder: string, names: string[]): { file: string; part: Part }[] | null {
   const found = names
     .filter((name) => name.toLowerCase().endsWith('.csv'))
@@ -74,12 +76,12 @@ function partTables(folder: string, names: string[]): { file: string; part: Part
 }
 
 interface LooseCheckOptions {
-  /** Folder of CSV recordings; folders train, validation and test in it are a split to be judged. */
+  /** Folder of CSV recordings; subfolders named train, validation and test are a split to check. */
   folder: string;
   /** Hz */
   rateHz?: number;
   labelFrom?: LabelFrom;
-  /** Samples of one window; absent = only recordings much shorter than the others are too short. */
+  /** Samples per window; absent = only recordings much shorter than the others are too short. */
   window?: number;
 }
 
@@ -119,7 +121,7 @@ async function checkLoose(options: LooseCheckOptions): Promise<CheckReport> {
   };
 }
 
-/** Files have their extension again: people look for them. */
+/** File names get their extension back, because users search for them. */
 function named(finding: Finding, dataset: Dataset): Finding {
   const ids = new Set(dataset.recordings.map(({ id }) => id));
   const fileOf = (id: string) => (ids.has(id) ? id.replace(/(\[\d+-\d+\])?$/, '.csv$1') : id);
@@ -138,7 +140,7 @@ function splitOf({ dataset, info }: Loose): Split {
   };
 }
 
-/** Windows of no project: as long as told, or so short that only what is cut off counts as too short. */
+/** Window without a project: as long as requested, or so short that only truncated recordings count as too short. */
 function specOf(dataset: Dataset, window?: number): SignalSpec {
   const lengths = dataset.recordings.map(({ columns }) => columns[0]?.length ?? 0).sort((a, b) => a - b);
   const windowSamples = window ?? Math.max(2, Math.floor(lengths[lengths.length >> 1]! / 10));
@@ -153,7 +155,7 @@ function specOf(dataset: Dataset, window?: number): SignalSpec {
   };
 }
 
-/** Cells that are no numbers, by file. */
+/** Non-numeric cells, by file. */
 function badCells({ info }: Loose): Finding[] {
   const hits = [...info].filter(([, { bad }]) => bad.count > 0);
   const [hit] = hits;
@@ -169,12 +171,12 @@ function badCells({ info }: Loose): Finding[] {
       files: hits.map(([name]) => name),
       evidence: { cells, line, column: col, field: column, cell },
       message: `${id}.csv:${line}:${col}: expected a number for ${column}, got ${cell === '' ? 'nothing' : JSON.stringify(cell.slice(0, 40))}${more}.`,
-      advice: 'Cut the recording there, or record it again: no step takes what is not a number.',
+      advice: 'Cut the recording there, or record it again. No step accepts non-numeric values.',
     },
   ];
 }
 
-/** Stamps of time that are further apart than they should be. */
+/** Gaps between timestamps, including jumps backward. */
 function timeGaps({ info }: Loose): Finding[] {
   const hits = [...info].filter(([, { gaps }]) => gaps.length > 0);
   if (hits.length === 0) return [];
@@ -187,13 +189,13 @@ function timeGaps({ info }: Loose): Finding[] {
       severity: 'warning',
       files: hits.map(([id]) => id),
       evidence: { gaps: all.length, seconds: longest.seconds, row: longest.row },
-      message: `${plural(all.length, 'gap')} in the time of ${listIds(hits.map(([id]) => id))}; the longest, after row ${longest.row} of ${longest.id}, ${back} ${Math.abs(longest.seconds).toFixed(2)} s.`,
-      advice: 'Windows across a gap join what does not belong together: cut the recording there.',
+      message: `${plural(all.length, 'gap')} in the timestamps of ${listIds(hits.map(([id]) => id))}; the longest, after row ${longest.row} of ${longest.id}, ${back} ${Math.abs(longest.seconds).toFixed(2)} s.`,
+      advice: 'Windows across a gap join unrelated data: cut the recording there.',
     },
   ];
 }
 
-/** Files whose own clocks tell other rates, and whether a label has one of its own. */
+/** Files whose own clocks indicate different rates, and whether a label has a rate of its own. */
 function rates({ dataset, info, rateFrom }: Loose): Finding[] {
   const known = dataset.recordings.flatMap(({ id, label }) => {
     const hz = info.get(id)!.rateHz;
@@ -213,8 +215,9 @@ function rates({ dataset, info, rateFrom }: Loose): Finding[] {
       severity: apart && labelsOf(known).length > 1 ? 'error' : 'warning',
       files: slow.map(({ id }) => id),
       evidence: { slowestHz: low, fastestHz: high, byLabel: apart, rateFrom },
-      message: `By their own time columns, ${listIds(slow.map(({ id }) => id))} came at about ${low} Hz and others at up to ${high} Hz${apart ? `: ${listIds(labelsOf(slow))} can be told by it` : ''}.`,
-      advice: 'A window of so many samples is another time in each: bring all to one rate first.',
+      message: `According to their timestamps, ${listIds(slow.map(({ id }) => id))} have about ${low} Hz and others up to ${high} Hz${apart ? `: ${listIds(labelsOf(slow))} can be identified by the rate alone` : ''}.`,
+      advice:
+        'A window with a fixed number of samples then covers different durations: resample everything to one rate first.',
     },
   ];
 }
@@ -224,19 +227,19 @@ function missingSides(split?: Split): Finding[] {
   const missing = split.train.length === 0 ? 'train' : 'test';
   throw new AiotError(
     'AIOT_DATA_EMPTY',
-    `no recordings in a folder ${missing}: expected both train and test`,
+    `no recordings in a folder ${missing}: both train and test are needed`,
   );
 }
 
-/** Files that must share a row with another side, and share of them. */
+/** Minimum number of files that share a row with another side, and their minimum share. */
 const leastFiles = 4;
 
 const leastShare = 0.1;
 
 /**
- * Files on two sides of a split that are neighbouring pieces of one take: windows that were cut from it and dealt out by
- * chance. Seen by the last row of one being the first of another, as windows cut with both ends are; and by names such as
- * walking1_3 and walking1_4. Windows that overlap by more are found as copies.
+ * Finds files on two sides of a split that are neighboring pieces of one take: windows cut from it and assigned at random. Detected when
+ * the last row of one is the first of another, as in windows cut with both ends included, and by names such as walking1_3 and walking1_4.
+ * Windows that overlap by more are found as copies.
  */
 function checkNeighbours(dataset: Dataset, split: Split): Finding[] {
   return [...sharedEnds(dataset, split), ...sharedNames(dataset, split)];
@@ -256,7 +259,7 @@ function sharedEnds({ recordings }: Dataset, split: Split): Finding[] {
   const hits = tested.flatMap((recording) => {
     const first = rowKey(recording, 'first');
     const last = rowKey(recording, 'last');
-    // A coarse sensor shows the same row again and again.
+    // A coarse sensor often repeats the same row.
     if (middles.has(first) || middles.has(last)) return [];
     const neighbour = lasts.get(first) ?? firsts.get(last);
     return neighbour === undefined ? [] : [{ id: recording.id, neighbour }];
@@ -274,8 +277,8 @@ function sharedEnds({ recordings }: Dataset, split: Split): Finding[] {
         share,
         pairs: hits.slice(0, 20).map(({ id, neighbour }) => `${neighbour} | ${id}`),
       },
-      message: `${hits.length} of ${plural(tested.length, 'file')} that are not trained on (${percent(share)}) begin or end with the row at which a file that is trained on ends or begins, such as ${hits[0]!.neighbour} and ${hits[0]!.id}: the split is by window, and neighbours say nearly the same.`,
-      advice: 'Split by take: all windows of one recording on one side.',
+      message: `${hits.length} of ${plural(tested.length, 'file')} outside the training set (${percent(share)}) begin or end with the row where a training file ends or begins, such as ${hits[0]!.neighbour} and ${hits[0]!.id}: the split is by window, and neighbors are nearly identical.`,
+      advice: 'Split by take: keep all windows of one recording on one side.',
     },
   ];
 }
@@ -286,7 +289,7 @@ function rowKey({ columns }: Recording, pick: 'first' | 'last' | 'middle'): stri
   return columns.map((column) => column[at]).join();
 }
 
-/** The take that a numbered piece is of, by its name: `walking1_3` is of walking1; null for other names. */
+/** The take that a numbered piece belongs to, from its name: `walking1_3` belongs to walking1; null for other names. */
 function takeOf(id: string): string | null {
   const name = id.split('/').at(-1)!;
   return /^(.*\d)[-_.]+[a-z]*\d+$/i.exec(name)?.[1] ?? null;
@@ -305,8 +308,8 @@ function sharedNames({ recordings }: Dataset, split: Split): Finding[] {
       severity: 'warning',
       files: hits.map(({ id }) => id),
       evidence: { method: 'names', windows: hits.length, takes },
-      message: `${hits.length} files that are not trained on bear the name of a take that is trained on: ${listIds(takes)}. Pieces of one take say nearly the same.`,
-      advice: 'If they are pieces of one take (or of one person), keep all of them on one side.',
+      message: `${hits.length} files outside the training set have the name of a take in the training set: ${listIds(takes)}. Parts of one take are nearly identical.`,
+      advice: 'If they are parts of one take (or of one person), keep all of them on one side.',
     },
   ];
 }

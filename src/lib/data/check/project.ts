@@ -19,7 +19,7 @@ export function rangesOf({ stream }: ProjectConfig): Ranges {
   return ranges;
 }
 
-/** Opens, splits and checks a project's recordings, or its table. That they cannot be split is a finding too. */
+/** Opens, splits and checks a project's recordings, or its table. Data that cannot be split is a finding too. */
 export async function checkProject(project: Project, folder?: string): Promise<CheckReport> {
   const { config } = project;
   const { table } = config.model;

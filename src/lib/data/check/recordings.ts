@@ -4,12 +4,12 @@ import type { SignalSpec } from '../../signal/spec.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './report.js';
 
-/** Classes that have so many times fewer samples than the largest are told of. */
+/** Classes with this many times fewer samples than the largest are reported. */
 const imbalanceRatio = 4;
 
 /**
- * Recordings without a label, and such as are too short for one window.
- * @param loose the window is no project's, but what was told or taken for one
+ * Finds recordings that have no label or are too short for one window.
+ * @param loose the window does not come from a project but was given or assumed
  */
 export function checkRecordings(dataset: Dataset, spec: SignalSpec, loose = false): Finding[] {
   const findings: Finding[] = [];
@@ -21,7 +21,7 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec, loose = fals
       files: unlabelled,
       evidence: { unlabelled: unlabelled.length },
       message: `${plural(unlabelled.length, 'recording')} without a label: ${listIds(unlabelled)}.`,
-      advice: 'They are left out. Say what they show: aiot data import FILE --label LABEL.',
+      advice: 'They are ignored. Label them with `aiot data import FILE --label LABEL`.',
     });
   }
   const short = dataset.recordings
@@ -38,15 +38,15 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec, loose = fals
         ? `${plural(short.length, 'recording')} of less than ${plural(spec.windowSamples, 'sample')}: ${listIds(short)}.`
         : `${plural(short.length, 'recording')} shorter than one window (${seconds} s): ${listIds(short)}.`,
       advice: loose
-        ? 'They give no example. Record longer takes, or say how long a window is: --window.'
-        : 'They give no example. Record longer takes, or shorten signal.window.',
+        ? 'They produce no examples. Record longer takes, or set the window length with --window.'
+        : 'They produce no examples. Record longer takes, or shorten signal.window.',
     });
   }
   return findings;
 }
 
 /**
- * Classes of which there is much less than of others.
+ * Finds classes with far less data than others.
  * @param classOf a label's class; absent = each label is one
  */
 export function checkBalance(dataset: Dataset, classOf?: Map<string, string>): Finding[] {
@@ -81,14 +81,14 @@ export function imbalance(
       severity: 'warning',
       files: filesOf(rare),
       evidence: { counts: Object.fromEntries(counts), ratio: most / least },
-      message: `There is much less of ${listIds(shown)} than of ${largest} (${thousands(most)} ${unit}): always saying ${largest} would be right in ${percent(most / [...counts.values()].reduce((sum, count) => sum + count, 0))}.`,
+      message: `There is much less of ${listIds(shown)} than of ${largest} (${thousands(most)} ${unit}): always predicting ${largest} would be correct in ${percent(most / [...counts.values()].reduce((sum, count) => sum + count, 0))}.`,
       advice:
-        'Record more of it, and look at macro-F1, not at accuracy; model.train.classWeights makes classes count alike.',
+        'Record more of it, and use macro-F1 instead of accuracy. model.train.classWeights weights the classes equally.',
     },
   ];
 }
 
-/** Messages that got lost, and stretches in which nothing at all changes although the sensor is a lively one. */
+/** Finds lost messages, and stretches without any change in the data of a lively sensor. */
 export function checkGaps(dataset: Dataset): Finding[] {
   const lost = dataset.recordings.filter(({ missing = 0 }) => missing > 0);
   const still = dataset.recordings.flatMap((recording) => {
@@ -107,27 +107,29 @@ export function checkGaps(dataset: Dataset): Finding[] {
       files: ids,
       evidence: { missing },
       message: `${listIds(ids)}: ${plural(missing, 'message')} missing from ${ids.length === 1 ? 'it' : 'them'}.`,
-      advice: 'Windows across the gap join what does not belong together. Record again if it matters.',
+      advice: 'Windows across the gap join unrelated data. Record again if it matters.',
     });
   }
   if (still.length > 0) {
     const longest = still.reduce((a, b) => (b.seconds > a.seconds ? b : a));
     const ids = still.map(({ id }) => id);
     const others =
-      ids.length > 1 ? ` So it is, shorter, in ${listIds(ids.filter((id) => id !== longest.id))}.` : '';
+      ids.length > 1
+        ? ` The same happens, for shorter times, in ${listIds(ids.filter((id) => id !== longest.id))}.`
+        : '';
     findings.push({
       kind: 'gap',
       severity: 'warning',
       files: ids,
       evidence: { rows: longest.rows, from: longest.from + 1, seconds: longest.seconds },
-      message: `${longest.id}: ${longest.rows} equal rows (${longest.seconds.toFixed(2)} s) from row ${longest.from + 1} on: the sensor or the recorder stood still.${others}`,
+      message: `${longest.id}: ${longest.rows} identical rows (${longest.seconds.toFixed(2)} s) from row ${longest.from + 1} on: the sensor or the recorder was stuck.${others}`,
       advice: 'Cut the recording there, or record it again.',
     });
   }
   return findings;
 }
 
-/** null where repeats are the rule (a slow or coarse sensor): then a long run means nothing. */
+/** null if repeats are normal (a slow or coarse sensor), so that a long run means nothing. */
 function longestStandstill({ columns }: Recording): { from: number; rows: number } | null {
   const n = columns[0]?.length ?? 0;
   let best = { from: 0, rows: 1 };
@@ -146,7 +148,7 @@ function longestStandstill({ columns }: Recording): { from: number; rows: number
 /** Plausible values of a field, inclusive. */
 export type Ranges = Record<string, [number, number]>;
 
-/** Samples that are not numbers, or lie outside what the project calls plausible: one finding a field. */
+/** Finds samples that are not numbers or are outside the project's plausible range: one finding per field. */
 export function checkValues({ recordings, fields }: Dataset, ranges: Ranges): Finding[] {
   return fields.flatMap((field, f) => {
     const range = ranges[field];
@@ -175,7 +177,7 @@ function notNumbers(recordings: Recording[], field: string, f: number): Finding[
       severity: 'error',
       files: hits.map(({ id }) => id),
       evidence: { field, sample: hit.first + 1, samples },
-      message: `${hit.id}: sample ${hit.first + 1} of ${field} is ${hit.value}, not a number${rest}${further}.`,
+      message: `${hit.id}: sample ${hit.first + 1} of ${field} is ${hit.value}, not a finite number${rest}${further}.`,
       advice: 'Cut the recording before it, or record it again.',
     },
   ];
@@ -209,13 +211,13 @@ function outside(
       severity: 'warning',
       files: ids,
       evidence: { field, samples, share, low, high, worst },
-      message: `${listIds(ids)}: ${thousands(samples)} samples of ${field} (${percent(share)}) lie outside ${low}…${high}, the farthest at ${worst}.`,
+      message: `${listIds(ids)}: ${thousands(samples)} samples of ${field} (${percent(share)}) are outside ${low}…${high}, the farthest at ${worst}.`,
       advice: `Check the sensor and its unit, or widen stream.fields.${field}.range.`,
     },
   ];
 }
 
-/** The dataset with every sample that is no number replaced by the one before it: what the further checks look at. */
+/** The dataset with every non-numeric sample replaced by the previous one, as input for the further checks. */
 export function withNumbersAlone(dataset: Dataset): Dataset {
   const broken = dataset.recordings.some(({ columns }) =>
     columns.some((column) => column.some((value) => !Number.isFinite(value))),
@@ -234,10 +236,10 @@ export function withNumbersAlone(dataset: Dataset): Dataset {
   return { ...dataset, recordings };
 }
 
-/** Longest run of equal rows that a recorder which polls too fast makes; a sensor that has stopped makes longer ones. */
+/** Longest run of equal rows from a recorder that polls too fast; a stopped sensor produces longer runs. */
 const longestHold = 4;
 
-/** Share of rows, all fields taken together, that repeat the row before within such a short run. */
+/** Share of rows that repeat the previous row within such a short run, over all fields together. */
 export function repeatShare(columns: Float64Array[]): number {
   const n = columns[0]?.length ?? 0;
   let repeats = 0;
@@ -254,12 +256,13 @@ export function repeatShare(columns: Float64Array[]): number {
 }
 
 /**
- * Exact repeats of rows. A recorder that holds each value until the next comes adds images of the signal around the sensor's
- * own rate: a fourth-order low-pass (24 dB an octave) with its corner an octave below half that rate takes them out. Measured
- * on the HAR stairs recordings, held artificially at 54 of 100 rows (46 % repeats), motion features, recordings held out: a
- * network tells held from not held in 99 % of the windows without low-pass and resampling, in 60 % with 12 Hz and 50 Hz (50 %
- * = chance; what is left is the hold's slight damping near 12 Hz: the mean of a feature moves by at most 0.17 of its
- * deviation, against 4.8 without). Whether they give labels away is asked by `checkShortcuts`.
+ * Finds exact repeats of rows. A recorder that holds each value until the next one arrives adds images of the signal around the sensor's
+ * own rate. A fourth-order low-pass (24 dB per octave) with its corner an octave below half that rate removes them.
+ *
+ * Measured on the HAR stairs recordings, held artificially at 54 of 100 rows (46 % repeats), with motion features on held-out recordings.
+ * Without low-pass and resampling, a model distinguishes held from not held in 99 % of the windows; with 12 Hz and 50 Hz, in 60 % (50 % =
+ * chance). The rest is the hold's slight damping near 12 Hz: the mean of a feature moves by at most 0.17 of its deviation, against 4.8
+ * without. `checkShortcuts` checks whether the repeats give labels away.
  */
 export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   const shares = new Map(dataset.recordings.map((recording) => [recording, repeatShare(recording.columns)]));
@@ -274,14 +277,14 @@ export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
       severity: removed ? 'info' : 'warning',
       files: many.map(({ id }) => id),
       evidence: { share: mean, effectiveHz: dataset.rateHz * (1 - mean), removed },
-      message: `${many.length} of ${dataset.recordings.length} recordings repeat the row before in ${percent(mean)} of their rows: the recorder asked more often than the sensor measured.`,
+      message: `${many.length} of ${dataset.recordings.length} recordings repeat the previous row in ${percent(mean)} of their rows: the recorder polled faster than the sensor measured.`,
       advice: removalAdvice(known, spec),
     },
     ...rateFinding(dataset, shares, spec, removed),
   ];
 }
 
-/** Labels whose sensors measured at different rates, by the rows that are new. */
+/** Finds labels whose sensors measured at different rates, judged by the rows that are new. */
 function rateFinding(
   dataset: Dataset,
   shares: Map<Recording, number>,
@@ -308,10 +311,10 @@ function rateFinding(
         .filter(({ label }) => label !== null && slow.includes(label))
         .map(({ id }) => id),
       evidence: { effectiveHz: Object.fromEntries(rates), nominalHz: rateHz },
-      message: `The sensor measured ${listIds(slow)} at about ${Math.round(slowest)} Hz and ${listIds(fast)} at about ${Math.round(fastest)} Hz: repeated rows fill up the rest.`,
+      message: `The sensor measured ${listIds(slow)} at about ${Math.round(slowest)} Hz and ${listIds(fast)} at about ${Math.round(fastest)} Hz: the rest is filled with repeated rows.`,
       advice: removed
-        ? 'The low-pass and the resampling bring both to one rate.'
-        : 'Bring all to the lower rate: set signal.lowpass and signal.resample.',
+        ? 'The low-pass filter and resampling bring both to one rate.'
+        : 'Resample everything to the lower rate: set signal.lowpass and signal.resample.',
     },
   ];
 }
@@ -320,13 +323,13 @@ function medianOf(values: number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
-/** Mean share of repeats of the recordings that have some. */
+/** Mean share of repeats, over the recordings that have any. */
 function meanRepeats(known: { repeats: number }[]): number {
   const some = known.filter(({ repeats }) => repeats > 0.02);
   return some.reduce((sum, { repeats }) => sum + repeats, 0) / Math.max(1, some.length);
 }
 
-/** Whether a signal part takes repeats out: a low-pass an octave below half the sensor's own rate. */
+/** Whether a signal part removes repeats: it has a low-pass an octave below half the sensor's own rate. */
 export function removesRepeats(known: { repeats: number }[], spec: SignalSpec): boolean {
   const { lowpassHz, rateHz } = spec;
   const sensorHz = rateHz * (1 - meanRepeats(known));
@@ -342,7 +345,7 @@ export function removalAdvice(known: { repeats: number }[], spec: SignalSpec): s
   const sensorHz = rateHz * (1 - meanRepeats(known));
   const now =
     lowpassHz === null
-      ? 'No low-pass is set yet that takes their trace out'
-      : `The pipeline (${pipeline}) leaves their trace`;
+      ? 'No low-pass is set yet that would remove these traces'
+      : `The pipeline (${pipeline}) does not remove these traces`;
   return `${now}: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(rateHz / 2)}.`;
 }

@@ -15,28 +15,28 @@ const figure = z.union([
 const findingSchema = z.object({
   kind: z.enum(findingKinds),
   severity: z.enum(['error', 'warning', 'info']),
-  /** Recordings by id in a project, files by their path elsewhere. */
+  /** Recording IDs in a project, otherwise file paths. */
   files: z.array(z.string()),
-  /** The figures that the message tells, as data. */
+  /** The numbers in the message, as data. */
   evidence: z.record(z.string(), figure),
   message: z.string(),
   advice: z.string(),
 });
 
 export const checkReportSchema = z.object({
-  /** Kind of the checked data: recordings of a project, loose recordings, or tables of rows. */
+  /** Kind of data checked: recordings of a project, loose recordings, or tables of rows. */
   of: z.enum(['project', 'recordings', 'table']),
   digest: z.string(),
   /** Recordings, or files of rows. */
   recordings: z.int(),
   /** Samples, or rows. */
   samples: z.int(),
-  /** Hz; null for rows. How it is known: the project or a flag told it, a time column, or it was assumed. */
+  /** Hz; null for rows. Its source: the project or a flag, a time column, or an assumption. */
   rateHz: z.number().nullable(),
   rateFrom: z.enum(['told', 'time', 'assumed']).nullable(),
-  /** Where the labels were taken from; null = from the project. */
+  /** Source of the labels; null = the project. */
   labelFrom: z.enum(['name', 'folder', 'column', 'none']).nullable(),
-  /** Recordings (rows) on each side; null where there is no split. */
+  /** Recordings (rows) on each side; null if there is no split. */
   split: z
     .object({
       by: z.string(),
@@ -47,19 +47,19 @@ export const checkReportSchema = z.object({
     })
     .nullable(),
   findings: z.array(findingSchema),
-  /** No finding is an error. */
+  /** Whether no finding is an error. */
   ok: z.boolean(),
 });
 
 export type CheckReport = z.output<typeof checkReportSchema>;
 
-/** The first few names, and how many more there are. */
+/** The first few names, and the number of the others. */
 export function listIds(ids: string[], most = 6): string {
   if (ids.length <= most) return ids.join(', ');
   return `${ids.slice(0, most - 1).join(', ')} and ${ids.length - most + 1} more`;
 }
 
-/** Recordings on each side, as a report tells them; a split that was found lying there has no seed. */
+/** Recordings on each side, as printed in a report; a split that already existed on disk has no seed. */
 export function splitCounts(split: Split, found?: 'folder'): CheckReport['split'] {
   const { by, seed, train, validation, test } = split;
   return {

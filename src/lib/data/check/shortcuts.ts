@@ -6,28 +6,28 @@ import type { Dataset, Finding, Recording } from '../types.js';
 import { removalAdvice, removesRepeats, repeatShare } from './recordings.js';
 import { listIds } from './report.js';
 
-/** A property told of that is seen by less than this share of recordings is no shortcut. */
+/** Minimum accuracy of the probe for a property to be reported as a shortcut. */
 const leastAccuracy = 0.9;
 
-/** Share of deals of the labels that may do as well. */
+/** Maximum share of label permutations that may reach the probe's accuracy. */
 const mostChance = 0.05;
 
 /** A property of recordings that a model could learn instead of the signal. */
 interface Property {
   by: string;
   told: Told | null;
-  /** In windows: the model sees it; around: it says where or when was recorded; outside: windows do not show it. */
+  /** In windows: visible to the model; around: place or time of the recording; outside: not visible in windows. */
   seen: 'in windows' | 'around' | 'outside';
   sentence: (told: Told) => string;
   advice: string;
-  /** Whether the project's signal part takes it out. */
+  /** Whether the project's signal part removes it. */
   removed: boolean;
 }
 
 /**
- * Labels that can be told without the signal: by the way of recording, the device, the day or the length, by a probe that
- * knows nothing else, against the same probe on labels dealt out anew. Repeats need no such proof: they have one cause.
- * @param project whether windows of it are trained on: then what they do not show is only a remark
+ * Finds labels that can be predicted without the signal: from the recording method, the device, the day or the length. A probe that knows nothing
+ * else is compared with the same probe on permuted labels. Repeats need no such proof: they have a single cause.
+ * @param project whether its windows are used for training; if so, properties that windows do not show are only a remark
  */
 export function checkShortcuts(dataset: Dataset, spec: SignalSpec, project: boolean): Finding[] {
   const labelled = dataset.recordings.filter(({ label }) => label !== null);
@@ -67,7 +67,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       seen: 'in windows',
       sentence: ({ high, low }) =>
         `Interpolated rows give the label away: in ${listIds(high)} every ${ordinal(meanOf(interpolated, high))} row lies exactly between its neighbours, in ${listIds(low)} it does not. The two came at different rates.`,
-      advice: 'Bring all recordings to the lowest of their rates: set signal.lowpass and signal.resample.',
+      advice: 'Bring all recordings to the lowest rate: set signal.lowpass and signal.resample.',
       removed: spec.lowpassHz !== null && spec.resampleHz <= 0.5 * spec.rateHz,
     },
     {
@@ -77,7 +77,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       sentence: ({ high, low }) =>
         `How finely values are rounded gives the label away: ${listIds(high)} are on another grid than ${listIds(low)}. The two were recorded in different ways.`,
       advice:
-        'Record all labels with the same sensor and settings; a low-pass (signal.lowpass) blurs the grid.',
+        'Record all labels with the same sensor and settings. A low-pass filter (signal.lowpass) blurs the grid.',
       removed: spec.lowpassHz !== null,
     },
     {
@@ -85,7 +85,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       told: known.every(({ device }) => device !== null) ? toldByCategory(category('device'), labels) : null,
       seen: 'around',
       sentence: ({ high, low }) =>
-        `The device gives the label away: ${listIds(high)} and ${listIds(low)} come from different devices. A model may tell the devices apart and know nothing of what they measured.`,
+        `The device gives the label away: ${listIds(high)} and ${listIds(low)} come from different devices. A model may distinguish the devices instead of what they measured.`,
       advice: 'Record every label on several devices.',
       removed: false,
     },
@@ -94,7 +94,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       told: known.every(({ day }) => day !== null) ? toldByCategory(category('day'), labels) : null,
       seen: 'around',
       sentence: ({ high, low }) =>
-        `The day gives the label away: ${listIds(high)} and ${listIds(low)} were recorded on different days, and whatever else differed between them is told too.`,
+        `The day gives the label away: ${listIds(high)} and ${listIds(low)} were recorded on different days, so any other difference between the days also identifies the label.`,
       advice: 'Record every label on several days.',
       removed: false,
     },
@@ -105,7 +105,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       sentence: ({ high, low, accuracy }) =>
         `The length of the file gives the label away: recordings of ${listIds(high)} are longer than those of ${listIds(low)} in ${Math.round(accuracy * labels.length)} of ${labels.length} recordings.`,
       advice:
-        'Windows do not show it, but it says that the labels were recorded on different occasions: look for what else differs.',
+        'Windows do not reveal this, but the labels were recorded on different occasions: look for other differences.',
       removed: false,
     },
   ];
@@ -138,22 +138,22 @@ function findingOf(
   };
 }
 
-/** Properties of a recording that do not depend on what it shows. */
+/** Properties of a recording that do not depend on the recorded activity or state. */
 interface Metadata {
   /** Samples. */
   length: number;
-  /** Share of rows that repeat the row before. */
+  /** Share of rows that repeat the previous row. */
   repeats: number;
-  /** Share of rows that lie exactly in the middle of their neighbours: made by interpolation. */
+  /** Share of rows exactly midway between their neighbors: the result of interpolation. */
   interpolated: number;
-  /** Step of which all values are multiples, as a power of ten; 0 where there is none. */
+  /** Step that all values are multiples of, as a power of ten; 0 if there is none. */
   resolution: number;
   device: string | null;
   /** Days since 1970, UTC. */
   day: string | null;
 }
 
-/** Rows looked at for what holds throughout a recording. */
+/** Rows examined for properties that are constant throughout a recording. */
 const someRows = 4000;
 
 function metadataOf(recording: Recording): Metadata {
@@ -168,7 +168,7 @@ function metadataOf(recording: Recording): Metadata {
   };
 }
 
-/** Share of rows, moving ones only, of which every field is the mean of its neighbours to within rounding. */
+/** Share of the moving rows in which every field is the mean of its neighbors to within rounding. */
 function interpolatedShare(columns: Float64Array[]): number {
   const n = Math.min(columns[0]?.length ?? 0, someRows);
   const grids = columns.map(gridOf);
@@ -180,7 +180,7 @@ function interpolatedShare(columns: Float64Array[]): number {
     for (let f = 0; f < columns.length; f++) {
       const column = columns[f]!;
       const step = Math.abs(column[i + 1]! - column[i - 1]!);
-      // On its grid, a value between two others is one of a few: what hardly moves lies in the middle by chance.
+      // On a grid, few values fit between two others, so a field that hardly moves is often midway.
       if (step > 20 * grids[f]!) moves = true;
       const off = Math.abs(column[i]! - (column[i + 1]! + column[i - 1]!) / 2);
       if (off > 1.01 * grids[f]! + 1e-6 * step + 1e-12 * Math.abs(column[i]!)) straight = false;
@@ -192,14 +192,14 @@ function interpolatedShare(columns: Float64Array[]): number {
   return moving > 0 ? between / moving : 0;
 }
 
-/** log10 of the grid on which nearly all values lie, the fields' median; 0 when they lie on none. */
+/** log10 of the grid that nearly all values are on, median over the fields; 0 if there is no grid. */
 function resolutionOf(columns: Float64Array[]): number {
   const steps = columns.map(gridOf).sort((a, b) => a - b);
   const step = steps[steps.length >> 1] ?? 0;
   return step > 0 ? Math.round(10 * Math.log10(step)) / 10 : 0;
 }
 
-/** Smallest difference of two values, if 99 of 100 values are multiples of it; 0 otherwise. */
+/** Smallest difference between two values, if 99 of 100 values are multiples of it; 0 otherwise. */
 function gridOf(column: Float64Array): number {
   const sorted = Float64Array.from(column.subarray(0, someRows)).sort();
   let step = Number.POSITIVE_INFINITY;
@@ -216,14 +216,14 @@ function gridOf(column: Float64Array): number {
   return fit >= 0.99 * sorted.length ? step : 0;
 }
 
-/** How well one property of recordings tells their labels apart. */
+/** How well one property of recordings separates their labels. */
 interface Told {
-  /** Labels on the side of higher values, or of the first group of categories; and the rest. */
+  /** Labels on the side of higher values, or of the first group of categories; then the other labels. */
   high: string[];
   low: string[];
   /** Share of recordings on the side of their label. */
   accuracy: number;
-  /** The same with the labels dealt out anew, mean over many deals; and the share of deals that did as well. */
+  /** The same with permuted labels, mean over many permutations; and the share of permutations that did as well. */
   chance: number;
   p: number;
 }
@@ -231,9 +231,9 @@ interface Told {
 const deals = 199;
 
 /**
- * Whether a number parts the labels in two groups: by a threshold in the widest gap between its values.
- * @param values one a recording @param labels one a recording
- * @param leastGap narrower gaps part nothing
+ * Whether a number separates the labels into two groups, by a threshold in the widest gap between its values.
+ * @param values one per recording @param labels one per recording
+ * @param leastGap narrower gaps separate nothing
  */
 function toldByNumber(values: number[], labels: string[], leastGap: number): Told | null {
   const sorted = [...new Set(values)].sort((a, b) => a - b);
@@ -249,7 +249,7 @@ function toldByNumber(values: number[], labels: string[], leastGap: number): Tol
   return told(labels, (dealt) => byMajority(dealt, above));
 }
 
-/** Whether categories, such as devices, part the labels in groups that share none of them. */
+/** Whether categories, such as devices, separate the labels into groups that share none of them. */
 function toldByCategory(categories: string[], labels: string[]): Told | null {
   if (new Set(categories).size < 2) return null;
   return told(labels, (dealt) => byComponents(dealt, categories));
@@ -288,7 +288,7 @@ function byMajority(labels: string[], above: boolean[]): Parted | null {
   return { high, low, accuracy: right / labels.length };
 }
 
-/** Labels belong together when a tenth of the recordings of each share a category. */
+/** Labels belong together if at least a tenth of the recordings of each share a category. */
 function byComponents(labels: string[], categories: string[]): Parted | null {
   const names = [...new Set(labels)].sort();
   const counts = new Map<string, Map<string, number>>();
@@ -322,9 +322,9 @@ function byComponents(labels: string[], categories: string[]): Parted | null {
 }
 
 /**
- * How well the signal itself tells groups of labels apart, by the plainest of features: mean, deviation and mean step of each
- * field, and a linear discriminant, on recordings that it was not trained on. What metadata tells is to be held against it.
- * @returns accuracy, 0..1; null where a group is too small
+ * How well the signal itself separates groups of labels, using the simplest features (mean, deviation and mean step of each field) and a linear
+ * discriminant, on held-out recordings. This is the baseline for the accuracy from metadata.
+ * @returns accuracy, 0..1; null if a group is too small
  */
 function signalAccuracy(recordings: Recording[], isHigh: (label: string) => boolean): number | null {
   const classes = recordings.map(({ label }) => (isHigh(label!) ? 1 : 0));

@@ -11,9 +11,9 @@ import { imbalance } from './recordings.js';
 import { type CheckReport, listIds } from './report.js';
 
 /**
- * Checks tables of rows: rows that stand twice (in two parts of a split, or under two labels), columns that tell nothing or
- * are the label itself, classes of which there is little.
- * @param label name of the column that holds labels
+ * Checks tables for duplicate rows (in two parts of a split, or under two labels) and classes with little data. Also checks for columns
+ * that carry no information or are the label itself.
+ * @param label name of the label column
  * @throws AIOT_CSV_*, AIOT_FILE_NOT_FOUND
  */
 export async function checkTables(
@@ -65,7 +65,7 @@ export async function checkTables(
 function refuseOtherColumns(first: Opened, other: Opened): void {
   const wanted = first.table.columns;
   const got = other.table.columns;
-  // Feature sets have a hundred columns: the first that is another says what the matter is.
+  // Feature sets have a hundred columns: the first one that differs is enough to show the problem.
   const at = Math.max(wanted.length, got.length);
   const place = Array.from({ length: at }, (_, i) => i).find((i) => wanted[i] !== got[i]);
   if (place === undefined) return;
@@ -73,7 +73,7 @@ function refuseOtherColumns(first: Opened, other: Opened): void {
   throw new AiotError(
     'AIOT_CSV_COLUMNS',
     `${other.name}:1:1: expected the ${plural(wanted.length, 'column')} of ${first.name}, got ${got.length}: as column ${place + 1} expected ${w}, got ${g}`,
-    { next: 'Check recordings, and tables of rows, each by themselves.' },
+    { next: 'Check recordings and tables of rows separately.' },
   );
 }
 
@@ -87,7 +87,7 @@ function unlabelled(tables: Opened[], label: string): Finding[] {
       files: without,
       evidence: { column: label },
       message: `No column "${label}" in ${listIds(without)}: labels cannot be checked.`,
-      advice: 'Name it: --label-from column:NAME.',
+      advice: 'Specify the column: --label-from column:NAME.',
     },
   ];
 }
@@ -96,7 +96,7 @@ function balance(tables: Opened[]): Finding[] {
   const counts = new Map<string, number>();
   for (const label of tables.flatMap(({ table }) => table.labels ?? []))
     counts.set(label, (counts.get(label) ?? 0) + 1);
-  // Many different labels are values to be foretold, not classes.
+  // Many different labels are values to predict, not classes.
   if (counts.size === 0 || counts.size > 50) return [];
   return imbalance(counts, 'rows', () => tables.map(({ name }) => name));
 }
@@ -119,12 +119,12 @@ function constantColumns(tables: Opened[]): Finding[] {
       files: tables.map(({ name }) => name),
       evidence: { columns: stuck },
       message: `${plural(stuck.length, 'column')} with one value in all rows: ${listIds(stuck)}.`,
-      advice: 'They tell nothing: leave them out, or look whether the sensor was connected.',
+      advice: 'They contain no information: omit them, or check that the sensor was connected.',
     },
   ];
 }
 
-/** Columns that have one value for each label, and another one for each other: the label in other words. */
+/** Columns with one value per label, and a different one for each label: the label in other words. */
 function labelColumns(tables: Opened[]): Finding[] {
   const labels = tables.flatMap(({ table }) => table.labels ?? []);
   const names = new Set(labels);
@@ -150,13 +150,13 @@ function labelColumns(tables: Opened[]): Finding[] {
       severity: 'error',
       files: tables.map(({ name }) => name),
       evidence: { by: 'column', columns: same, accuracy: 1, labels: names.size },
-      message: `${listIds(same)} ${same.length === 1 ? 'is' : 'are'} the label in other words: one value for each of ${names.size} labels, in all ${thousands(rows)} rows.`,
-      advice: 'Leave the column out: at run time nobody knows it.',
+      message: `${listIds(same)} ${same.length === 1 ? 'is' : 'are'} equivalent to the label: one value for each of ${names.size} labels, in all ${thousands(rows)} rows.`,
+      advice: 'Omit the column: its value is unknown at run time.',
     },
   ];
 }
 
-/** A table, and which side of a split it is. */
+/** A table, and its side of a split. */
 interface Opened {
   name: string;
   part: Part | null;
@@ -168,7 +168,7 @@ interface Place {
   row: number;
 }
 
-/** Rows with the same inputs, by the bytes of their numbers. */
+/** Rows with the same inputs, compared by the bytes of their numbers. */
 function sameRows(tables: Opened[]): Place[][] {
   const groups = new Map<string, Place[]>();
   for (const table of tables) {
@@ -185,7 +185,7 @@ function sameRows(tables: Opened[]): Place[][] {
   return [...groups.values()].filter((places) => places.length > 1);
 }
 
-/** Rows that stand more than once: on two sides of a split, under two labels, or on one side. */
+/** Duplicate rows: on two sides of a split, under two labels, or on one side. */
 function repeatedRows(tables: Opened[]): Finding[] {
   const groups = sameRows(tables);
   const labelOf = ({ table, row }: Place) => table.table.labels?.[row] ?? null;
@@ -208,7 +208,7 @@ function repeatedRows(tables: Opened[]): Finding[] {
       kind: 'leak',
       severity: 'error',
       ...common(apart),
-      message: `${plural(apart.length, 'row')} of the split ${apart.length === 1 ? 'stands' : 'stand'} on two sides, such as ${apart[0]!.map(lineOf).slice(0, 2).join(' and ')}: the figures would be a fiction.`,
+      message: `${plural(apart.length, 'row')} of the split ${apart.length === 1 ? 'is' : 'are'} on two sides, such as ${apart[0]!.map(lineOf).slice(0, 2).join(' and ')}: the metrics would be misleading.`,
       advice: 'Remove them from one side.',
     });
   }
@@ -221,7 +221,7 @@ function repeatedRows(tables: Opened[]): Finding[] {
         .slice(0, 2)
         .map((place) => `${lineOf(place)} (${labelOf(place)})`)
         .join(' and ')}.`,
-      advice: 'Find out which label is right.',
+      advice: 'Find out which label is correct.',
     });
   }
   const rest = groups.filter((places) => !apart.includes(places) && !contrary.includes(places));
@@ -233,7 +233,7 @@ function repeatedRows(tables: Opened[]): Finding[] {
       ...common(rest),
       message: `${plural(surplus, 'row')} of ${thousands(rows)} (${percent(surplus / rows)}) repeat another one, such as ${rest[0]!.slice(0, 2).map(lineOf).join(' and ')}.`,
       advice:
-        'A split by row puts them on two sides: remove them, or name a column group that keeps them together.',
+        'A split by row puts them on both sides: remove them, or specify a group column that keeps them together.',
     });
   }
   return findings;

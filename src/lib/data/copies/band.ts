@@ -1,30 +1,30 @@
 import { conditioned } from '../../signal/pipeline.js';
 import type { Dataset, Recording } from '../types.js';
 
-/** Samples a second of what is searched, and the highest frequency in it; slower recordings are searched as they are. */
+/** Sampling rate of the search in Hz, and its highest frequency; slower recordings are searched as they are. */
 export const searchHz = 20;
 const lowpassHz = 8;
-/** Seconds of the moving mean that is taken away: levels and slow drift are alike in many recordings. */
+/** Length in seconds of the moving mean that is subtracted: levels and slow drift are alike in many recordings. */
 const meanSeconds = 1;
 
-/** Cycles of its corner after which a low-pass has forgotten where a recording began. */
+/** Cycles of its corner frequency after which a low-pass no longer depends on the start of a recording. */
 export const settlingCycles = 3;
 
 export interface Bands {
-  /** Recordings × fields, at `rateHz`, each field scaled by its size in the whole dataset. */
+  /** Recordings × fields, at `rateHz`, each field scaled by its magnitude in the whole dataset. */
   signals: Float64Array[][];
   rateHz: number;
 }
 
 /**
- * The columns about their first values. Filters then leave a constant column at exactly 0, and round by what moves instead of
- * by its level: rounding noise is the same in many recordings, and scaled to size 1 it would look like copies.
+ * Subtracts each column's first value, so that filters leave a constant column at exactly 0 and rounding errors depend on the movement
+ * instead of the level. Rounding noise is the same in many recordings. Scaled to magnitude 1, it would look like copies.
  */
 export function withoutLevel(columns: Float64Array[]): Float64Array[] {
   return columns.map((column) => column.map((value) => value - column[0]!));
 }
 
-/** Sizes of fields, 0 where a field moves by no more than the last digits of its values. */
+/** Magnitudes of fields; 0 if a field changes only in the last digits of its values. */
 export function movingSizes(sizes: number[], recordings: Recording[]): number[] {
   return sizes.map((size, f) => {
     let level = 0;
@@ -76,8 +76,8 @@ function withoutMean(column: Float64Array, half: number): Float64Array {
 }
 
 /**
- * Scales every field to the size 1 in the whole of the recordings; a field that never moves stays 0.
- * @returns what each field was divided by
+ * Scales every field to magnitude 1 over all recordings; a constant field stays 0.
+ * @returns the divisor of each field
  */
 export function scaleFields(signals: Float64Array[][], recordings: Recording[]): number[] {
   const sizes = movingSizes(
@@ -88,7 +88,7 @@ export function scaleFields(signals: Float64Array[][], recordings: Recording[]):
   return sizes;
 }
 
-/** Divides each field by its size, in place. */
+/** Divides each field by its magnitude, in place. */
 export function scaleBy(columns: Float64Array[], sizes: number[]): void {
   columns.forEach((column, f) => {
     const size = sizes[f]!;

@@ -7,8 +7,8 @@ export interface CopyPair {
   a: string;
   b: string;
   /**
-   * `exact`: share of the shorter one's samples that the other has too; `near`: correlation of their outlines; `part`:
-   * correlation of a stretch that both have; `stretched`: correlation of the two at one length.
+   * `exact`: share of the shorter recording's samples that are also in the other. `near`: correlation of their outlines. `part`:
+   * correlation of a stretch that both contain. `stretched`: correlation after scaling both to one length.
    */
   kind: 'exact' | 'near' | 'part' | 'stretched';
   share: number;
@@ -16,13 +16,13 @@ export interface CopyPair {
   seconds?: number;
   fromA?: number;
   fromB?: number;
-  /** For stretched copies: length of b over length of a. */
+  /** For stretched copies: length of b divided by length of a. */
   factor?: number;
 }
 
 const known = new WeakMap<Dataset, CopyPair[]>();
 
-/** Recordings that are copies of each other, or of parts of each other, strongest first; found once for a dataset. */
+/** Finds recordings that are copies of each other, or of parts of each other, strongest first. Computed once per dataset. */
 export function copiesIn(dataset: Dataset): CopyPair[] {
   const before = known.get(dataset);
   if (before) return before;
@@ -37,7 +37,7 @@ export function copiesIn(dataset: Dataset): CopyPair[] {
   for (const { a, b, share, factor } of stretchedCopies(dataset)) {
     add({ a: ids[a]!, b: ids[b]!, kind: 'stretched', share, factor });
   }
-  // A pair that is known already needs no closer look.
+  // A pair that is already known needs no closer look.
   const apart = (a: number, b: number) => !pairs.has(`${ids[a]}\n${ids[b]}`);
   for (const { a, b, seconds, fromA, fromB, correlation } of partialCopies(dataset, apart)) {
     add({ a: ids[a]!, b: ids[b]!, kind: 'part', share: correlation, seconds, fromA, fromB });
@@ -47,13 +47,13 @@ export function copiesIn(dataset: Dataset): CopyPair[] {
   return list;
 }
 
-/** Rows that one fingerprint covers: long enough that chance does not repeat it, short enough for a cut of a second. */
+/** Rows covered by one fingerprint: enough that chance does not repeat it, few enough for an excerpt of one second. */
 const shingleRows = 16;
 
 /**
- * Recordings that hold the same samples, at whatever offset: each run of rows is hashed (exact repeats of a row, which
- * recorders make, count once), and two recordings with a tenth of their runs in common hold a copy of each other.
- * @returns pairs of ids, and the share of the shorter one's runs that the other has too
+ * Finds recordings that contain the same samples, at any offset. Each run of rows is hashed; exact repeats of a row, which recorders
+ * produce, count once. Two recordings that share a tenth of their runs contain copied samples.
+ * @returns pairs of IDs, and the share of the shorter one's runs that are also in the other
  */
 function exactCopies(dataset: Dataset): { a: string; b: string; share: number }[] {
   const owners = new Map<number, number[]>();
@@ -84,7 +84,7 @@ function exactCopies(dataset: Dataset): { a: string; b: string; share: number }[
   return pairs.sort((p, q) => q.share - p.share);
 }
 
-/** Rolling hashes of `shingleRows` distinct rows; only one in eight is kept (by its value: the same ones in a copy). */
+/** Rolling hashes of `shingleRows` distinct rows; only one in eight is used (selected by value, so a copy has the same ones). */
 function shingles(columns: Float64Array[]): Set<number> {
   const rows = distinctRowHashes(columns);
   const kept = new Set<number>();
@@ -96,7 +96,7 @@ function shingles(columns: Float64Array[]): Set<number> {
     hash = (Math.imul(hash, base) + rows[i]!) | 0;
     if (i >= shingleRows) hash = (hash - Math.imul(top, rows[i - shingleRows]!)) | 0;
     if (i < shingleRows - 1 || (hash >>> 29 !== 0 && i > shingleRows - 1)) continue;
-    // A coarse sensor goes to and fro between few values: that two recordings do so is no copy.
+    // A coarse sensor alternates between few values: two recordings that both do so are not copies.
     if (new Set(rows.slice(i - shingleRows + 1, i + 1)).size >= shingleRows - 4) kept.add(hash);
   }
   return kept;

@@ -1,22 +1,22 @@
+import { createComplexFourier } from '../../signal/fourier.js';
 import { conditioned } from '../../signal/pipeline.js';
 import type { Dataset, Recording } from '../types.js';
 import { movingSizes, settlingCycles, withoutLevel } from './band.js';
 
-/** Two outlines must overlap by this share of the shorter one, and by so many samples, to be compared: a few fit by chance. */
+/** Minimum overlap of two outlines, as a share of the shorter one and in samples: short overlaps often match without being copies. */
 const overlapShare = 0.6;
 
 const overlapSamples = 100;
 
-/** A coarse fit that is worth a closer look: a true copy may lie between two coarse samples. */
+/** Coarse correlation that is worth a closer look: a true copy may be offset by a fraction of a coarse sample. */
 const worthALook = 0.75;
 
 /**
- * Pairs whose outlines fit each other at some offset: copies that were cut, rounded, filtered, or recorded along.
- * Normalized cross-correlation at every lag through the FFT, then at the full rate around the best lag; 1 = equal but for
- * a factor. A copy comes to 0.98 and more, and unrelated recordings of the HAR set to 0.87 at most. A copy under noise that is
- * larger than its own movement (a sensor at rest) is not found, nor one of a steady vibration, which fits any other of its
- * frequency: see `isSignificant`.
- * @param least smallest correlation that counts
+ * Finds pairs whose outlines match at some offset: copies that were cut, rounded, filtered, or recorded simultaneously. Normalized
+ * cross-correlation at every lag through the FFT, then at the full rate around the best lag; 1 = equal except for a factor. A copy reaches
+ * 0.98 or more; unrelated recordings of the HAR set reach 0.87 at most. Two kinds of copies are not found. One is under noise larger than
+ * its own movement (a sensor at rest). The other is of a steady vibration, which matches any other of its frequency (see `isSignificant`).
+ * @param least minimum correlation that counts
  */
 export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: string; share: number }[] {
   const outlines = outlinesOf(dataset);
@@ -41,7 +41,7 @@ export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: stri
   return pairs.sort((p, q) => q.share - p.share);
 }
 
-/** Best correlation at the full rate, up to one coarse sample around a coarse lag. */
+/** Best correlation at the full rate, within one coarse sample of a coarse lag. */
 function refined(a: Float64Array, b: Float64Array, coarseLag: number, factor: number) {
   const best = { share: 0, lag: 0 };
   for (let lag = Math.floor((coarseLag - 1) * factor); lag <= Math.ceil((coarseLag + 1) * factor); lag++) {
@@ -59,7 +59,7 @@ function refined(a: Float64Array, b: Float64Array, coarseLag: number, factor: nu
   return best;
 }
 
-/** The parts of two outlines that lie on each other at a lag. */
+/** The overlapping parts of two outlines at a lag. */
 function overlapOf(a: Float64Array, b: Float64Array, lag: number): [Float64Array[], Float64Array[]] {
   const [from, to] = [Math.max(0, -lag), Math.min(a.length, b.length - lag)];
   return [[a.subarray(from, to)], [b.subarray(from + lag, to + lag)]];
@@ -96,14 +96,14 @@ function highest(
   return best;
 }
 
-/** Spectra are made once for each signal and transform length: pairs of short recordings are cheap. */
+/** Spectra are computed once per signal and transform length, which makes pairs of short recordings cheap. */
 function createSpectra(signals: Float64Array[]) {
-  const ffts = new Map<number, ReturnType<typeof createFft>>();
+  const transforms = new Map<number, ReturnType<typeof createComplexFourier>>();
   const spectra = new Map<string, { re: Float64Array; im: Float64Array }>();
-  const fftOf = (n: number) => {
-    const fft = ffts.get(n) ?? createFft(n);
-    ffts.set(n, fft);
-    return fft;
+  const transformOf = (n: number) => {
+    const transform = transforms.get(n) ?? createComplexFourier(n);
+    transforms.set(n, transform);
+    return transform;
   };
   const spectrumOf = (i: number, n: number) => {
     const key = `${i},${n}`;
@@ -112,7 +112,7 @@ function createSpectra(signals: Float64Array[]) {
     const re = new Float64Array(n);
     re.set(signals[i]!);
     const made = { re, im: new Float64Array(n) };
-    fftOf(n)(made.re, made.im);
+    transformOf(n)(made.re, made.im);
     spectra.set(key, made);
     return made;
   };
@@ -128,28 +128,29 @@ function createSpectra(signals: Float64Array[]) {
         re[k] = (a.re[k]! * b.re[k]! + a.im[k]! * b.im[k]!) / n;
         im[k] = (a.re[k]! * b.im[k]! - a.im[k]! * b.re[k]!) / n;
       }
-      fftOf(n)(re, im, true);
+      // The inverse.
+      transformOf(n)(im, re);
       return re;
     },
   };
 }
 
-/** Samples a second of a coarse outline, and the highest frequency in an outline. */
+/** Sampling rate in Hz of a coarse outline, and the highest frequency in an outline. */
 const coarseHz = 10;
 
 const outlineLowpassHz = 2;
 
 interface Outlines {
-  /** One signal a recording, in the dataset's order, at `rateHz`. */
+  /** One signal per recording, in the dataset's order, at `rateHz`. */
   coarse: Float64Array[];
   rateHz: number;
-  /** The same at the recordings' own rate, made when asked for. */
+  /** The same at the recordings' own rate, computed on demand. */
   fine(index: number): Float64Array;
 }
 
 /**
- * What moves in a recording, slowly and all fields in one signal: low-passed, thinned out, differences instead of levels
- * (two recordings that warm up alike are no copies), each field scaled by its size in the whole dataset.
+ * The slow movement of a recording, with all fields in one signal: low-passed, decimated, and each field scaled by its magnitude in the
+ * whole dataset. Differences replace levels, because two recordings that warm up alike are not copies.
  */
 function outlinesOf(dataset: Dataset): Outlines {
   const { recordings } = dataset;
@@ -179,7 +180,7 @@ function movesOf({ fields, rateHz, columns }: Recording, resampleHz: number): Fl
     { fields, rateHz, lowpassHz, resampleHz, windowSamples: 1, strideSamples: 1, features: 'raw' },
     withoutLevel(columns),
   );
-  // What a filter makes of a beginning has one shape in all recordings, and is larger than what it lets through of a fast vibration.
+  // A filter's start-up transient has the same shape in all recordings, and is larger than the residue of a fast vibration.
   const settled = lowpassHz === null ? 0 : Math.ceil((settlingCycles / lowpassHz) * resampleHz);
   return slow.map((column) => {
     const out = new Float64Array(Math.max(0, column.length - 1));
@@ -206,17 +207,16 @@ function blend(columns: Float64Array[], weights: number[]): Float64Array {
   return out;
 }
 
-/** Chance that a dataset without copies has a pair which counts as one. */
+/** Probability that a dataset without copies has a pair that counts as one. */
 const chance = 0.01;
 
 /**
- * Whether a correlation of two signals cannot be chance. What repeats itself has few independent samples however long it is
- * recorded: two steady vibrations of one frequency fit at some lag by themselves. Their number n follows from the
- * autocorrelations (Bartlett 1946): about 2 for a tone, a share of the samples for noise. Independent signals reach r in a share
- * (1 − r²)^((n − 2) / 2) of trials at most, and there are as many trials as pairs of recordings times independent lags; all
- * together may be wrong in 1 of 100 datasets.
- * @param a fields of one stretch, about their means @param b of the other, aligned and as long
- * @param pairs pairs of recordings that are compared
+ * Whether a correlation between two signals cannot be chance. A periodic signal has few independent samples however long it is recorded: two steady
+ * vibrations of one frequency always match at some lag. The number n of independent samples follows from the autocorrelations (Bartlett 1946): about
+ * 2 for a tone, a share of the samples for noise. Independent signals reach r in a share (1 − r²)^((n − 2) / 2) of trials at most, and there are as
+ * many trials as pairs of recordings times independent lags. The false-positive rate over all trials is 1 in 100 datasets.
+ * @param a fields of one stretch, about their means @param b of the other, aligned and equally long
+ * @param pairs number of pairs of recordings compared
  */
 function isSignificant(a: Float64Array[], b: Float64Array[], correlation: number, pairs: number): boolean {
   const count = independentSamples(a, b);
@@ -225,18 +225,18 @@ function isSignificant(a: Float64Array[], b: Float64Array[], correlation: number
 }
 
 /**
- * N · Ca(0) · Cb(0) / Σ over fields f, g and lags k of Ca(k) · Cb(k), whose sum is that of the squares of the cross-correlation
- * (Parseval). Sums over a stretch that ends taper off with the lag: two thirds of the count make it 2 for a tone.
+ * N · Ca(0) · Cb(0) / Σ over fields f, g and lags k of Ca(k) · Cb(k), whose sum equals that of the squares of the cross-correlation (Parseval). Sums
+ * over a finite stretch taper off with the lag: two thirds of the count make it 2 for a tone.
  */
 function independentSamples(a: Float64Array[], b: Float64Array[]): number {
   const samples = a[0]?.length ?? 0;
   let size = 2;
   while (size < 2 * samples) size *= 2;
-  const fft = createFft(size);
+  const transform = createComplexFourier(size);
   const spectrumOf = (field: Float64Array) => {
     const [re, im] = [new Float64Array(size), new Float64Array(size)];
     re.set(field);
-    fft(re, im);
+    transform(re, im);
     return { re, im };
   };
   const [re, im] = [new Float64Array(size), new Float64Array(size)];
@@ -257,46 +257,4 @@ function energyOf(fields: Float64Array[]): number {
   let sum = 0;
   for (const field of fields) for (const value of field) sum += value * value;
   return sum;
-}
-
-/**
- * In-place complex FFT of a power-of-two length (radix 2, Cooley and Tukey 1965); `inverse` is unscaled. For searching in
- * recordings; features have their own transform of any length.
- */
-function createFft(n: number): (re: Float64Array, im: Float64Array, inverse?: boolean) => void {
-  const cos = new Float64Array(n / 2);
-  const sin = new Float64Array(n / 2);
-  for (let i = 0; i < n / 2; i++) {
-    cos[i] = Math.cos((2 * Math.PI * i) / n);
-    sin[i] = Math.sin((2 * Math.PI * i) / n);
-  }
-  return (re, im, inverse = false) => {
-    for (let i = 1, j = 0; i < n; i++) {
-      let bit = n >> 1;
-      for (; j & bit; bit >>= 1) j ^= bit;
-      j ^= bit;
-      if (i < j) {
-        [re[i], re[j]] = [re[j]!, re[i]!];
-        [im[i], im[j]] = [im[j]!, im[i]!];
-      }
-    }
-    for (let size = 2; size <= n; size *= 2) {
-      const half = size / 2;
-      const step = n / size;
-      for (let start = 0; start < n; start += size) {
-        for (let k = 0; k < half; k++) {
-          const c = cos[k * step]!;
-          const s = inverse ? sin[k * step]! : -sin[k * step]!;
-          const a = start + k;
-          const b = a + half;
-          const tr = re[b]! * c - im[b]! * s;
-          const ti = re[b]! * s + im[b]! * c;
-          re[b] = re[a]! - tr;
-          im[b] = im[a]! - ti;
-          re[a] = re[a]! + tr;
-          im[a] = im[a]! + ti;
-        }
-      }
-    }
-  };
 }

@@ -2,7 +2,7 @@ import { gaussian, seededRandom } from '../../core/numbers.js';
 import type { Dataset } from '../types.js';
 import { type Bands, bandsOf, scaleBy, scaleFields, searchHz } from './band.js';
 
-/** Samples of a window whose signature is compared, and from one such window to the next. */
+/** Samples of a window whose signature is compared, and the step from one such window to the next. */
 const windowSamples = 50;
 
 const strideSamples = 25;
@@ -10,20 +10,20 @@ const strideSamples = 25;
 /** Correlation at the search rate that is worth a closer look. */
 const worthALook = 0.8;
 
-/** Places looked at closely for one window: a machine that repeats itself has hundreds. */
+/** Maximum number of candidates examined for one window: a periodic machine has hundreds. */
 const mostPlaces = 10;
 
 interface PartialCopy extends Match {
-  /** Recordings, by their place in the dataset; a is the first. */
+  /** Recordings, by their index in the dataset; a is the first. */
   a: number;
   b: number;
 }
 
 /**
- * Stretches of one recording that are in another one too, with noise, a factor, an offset or at another place: windows are
- * found by their signatures, compared by normalized cross-correlation, and grown as far as the two stay alike. One stretch a
- * pair, the longest. Nothing shorter than four seconds at 20 Hz and more is found, and nothing in a signal that repeats itself.
- * @param apart says whether two recordings are to be compared
+ * Finds stretches of one recording that also occur in another, with noise, a factor, an offset or at another position. Windows are found by their
+ * signatures, compared by normalized cross-correlation, and extended while the two match. One stretch per pair, the longest. Stretches shorter than
+ * four seconds at 20 Hz or more are not found, and neither are stretches of a periodic signal.
+ * @param apart whether two recordings are to be compared
  */
 export function partialCopies(dataset: Dataset, apart: (a: number, b: number) => boolean): PartialCopy[] {
   const { recordings } = dataset;
@@ -57,7 +57,7 @@ export function partialCopies(dataset: Dataset, apart: (a: number, b: number) =>
   return [...best.values()].sort((p, q) => q.seconds - p.seconds);
 }
 
-/** The place lies in what is known to be a copy. */
+/** Whether the position is inside a known copy. */
 function covers(known: PartialCopy, at: number, to: number, rateHz: number): boolean {
   const seconds = at / rateHz;
   const lag = to / rateHz - seconds;
@@ -68,23 +68,23 @@ function covers(known: PartialCopy, at: number, to: number, rateHz: number): boo
   );
 }
 
-/** Bits that differ in half of a signature at most: of two windows that are one, about one bit in twenty. */
+/** Maximum number of differing bits in half of a signature: two copies of one window differ in about one bit in twenty. */
 const halfFlips = 2;
 
 const allFlips = 6;
 
-/** Places in recordings by what a window beginning there looks like. */
+/** Positions in recordings, indexed by the signature of the window that begins there. */
 interface SignatureIndex {
-  /** Calls back with each place whose signature is near: recording, first sample. */
+  /** Calls back with each position whose signature is near: recording, first sample. */
   near(signature: number, found: (recording: number, at: number) => void): void;
 }
 
-/** Samples that count as one: what moves faster is left to the closer look. */
+/** Samples averaged into one: faster movement is left to the closer look. */
 const blockSamples = 5;
 
 /**
- * Signature of each window of a signal: 32 bits, each the side of a random plane on which the window lies (Charikar 2002).
- * Windows that are one but for a factor and noise have nearly the same. 0 for windows in which nothing moves.
+ * Computes the signature of each window of a signal: 32 bits, each the side of a random plane that the window is on (Charikar 2002). Windows that are
+ * equal except for a factor and noise have nearly the same signature. 0 for windows without movement.
  */
 function createSigner(fields: number, windowSamples: number): (signal: Float64Array[]) => Int32Array {
   const random = seededRandom(20_26);
@@ -123,7 +123,7 @@ function blockSums(column: Float64Array): Float64Array {
   return out;
 }
 
-/** @param signatures of each recording, one a place @returns places whose halves differ in two bits at most, and all in six */
+/** @param signatures of each recording, one per position @returns positions whose halves differ in two bits at most, and in six overall */
 function indexSignatures(signatures: Int32Array[]): SignatureIndex {
   const count = signatures.reduce((sum, list) => sum + list.length, 0);
   const all = new Int32Array(count);
@@ -171,7 +171,7 @@ function bucketed(all: Int32Array, shift: number): { starts: Int32Array; items: 
   return { starts, items };
 }
 
-/** All 16-bit numbers with so many ones at most. */
+/** All 16-bit numbers with at most this many ones. */
 function flipsOf(most: number): number[] {
   return Array.from({ length: 65_536 }, (_, mask) => mask).filter((mask) => ones(mask) <= most);
 }
@@ -182,33 +182,33 @@ function ones(bits: number): number {
   return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
-/** Samples a second of the closer look. */
+/** Sampling rate of the closer look, Hz. */
 const fineHz = 100;
 
-/** Blocks of so many seconds (at 20 Hz and more) are joined to a match while they fit so well. */
+/** A match is extended by blocks of this many seconds (at 20 Hz or more) while they correlate this well. */
 const blockSeconds = 0.5;
 
 const blockFit = 0.8;
 
 interface Match {
-  /** Seconds from the beginning of each recording, and how long the two are alike. */
+  /** Seconds from the beginning of each recording, and the duration of the match. */
   fromA: number;
   fromB: number;
   seconds: number;
-  /** Normalized cross-correlation of all fields over that stretch: 1 = equal but for a factor. */
+  /** Normalized cross-correlation of all fields over that stretch: 1 = equal except for a factor. */
   correlation: number;
 }
 
-/** Smallest correlation of a stretch so long (seconds): what is short fits by chance. */
+/** Minimum correlation of a stretch of this length (seconds): short stretches often match without being copies. */
 function leastFit(seconds: number): number {
   return seconds < 4 ? 2 : seconds < 6 ? 0.991 : seconds < 12 ? 0.984 : 0.97;
 }
 
 /**
- * Compares stretches of recordings. On the HAR recordings the best fit of two unrelated stretches of 5 s was 0.951 (of
- * 32,292, each at every place of all other recordings). A copy under white noise a fifth as large as the signal comes to 0.99,
- * under a third to 0.98, because the band leaves most of the noise out: of copied stretches of 8 s in walks that are far more
- * regular than those, 8 of 8 and 7 of 8 are found; under half, none. Among 40 such walks no two were taken for copies.
+ * Compares stretches of recordings. On the HAR recordings the best match of two unrelated stretches of 5 s was 0.951 (of 32,292, each at every
+ * position of all other recordings). A copy under white noise a fifth as large as the signal reaches 0.99, under a third 0.98, because the band
+ * removes most of the noise. Of copied stretches of 8 s in walks far more regular than those, 8 of 8 and 7 of 8 are found; with noise half as large,
+ * none. Among 40 such walks no two were mistaken for copies.
  */
 function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
   const rateHz = Math.min(dataset.rateHz, fineHz);
@@ -247,7 +247,7 @@ function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
     const correlation = fitOf(x, from, y, from + lag, end - from);
     const seconds = (end - from) / rateHz;
     if (correlation < leastFit(seconds / unit)) return null;
-    // Periodic signals, such as steps, fit nearly as well elsewhere: no copy can be proved there.
+    // Periodic signals, such as steps, match nearly as well elsewhere: no copy can be proved there.
     const elsewhere = bestElsewhere(x, from, y, from + lag, end - from, Math.round((0.15 * rateHz) / unit));
     if (1 - correlation > 0.25 * (1 - elsewhere)) return null;
     return { fromA: from / rateHz, fromB: (from + lag) / rateHz, seconds, correlation };
@@ -256,7 +256,7 @@ function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
     /** Correlation of two windows at the search rate. */
     coarse: (a: number, at: number, b: number, to: number, windowSamples: number) =>
       fitOf(bands.signals[a]!, at, bands.signals[b]!, to, windowSamples),
-    /** The stretch around two windows in which the recordings are alike; null when it is no copy. */
+    /** The stretch around two windows in which the recordings match; null if it is not a copy. */
     grown,
   };
 }
@@ -301,7 +301,7 @@ function bestLag(
   return found;
 }
 
-/** Best fit of a stretch to the other recording anywhere else. */
+/** Best match of a stretch anywhere else in the other recording. */
 function bestElsewhere(
   x: Float64Array[],
   from: number,
@@ -310,7 +310,7 @@ function bestElsewhere(
   length: number,
   apart: number,
 ): number {
-  // Some seconds of it are enough, and leave room to move them.
+  // A few seconds of it are enough, and leave room to shift them.
   const part = Math.min(length, 40 * apart, Math.floor(y[0]!.length / 2));
   let best = 0;
   for (let at = 0; at + part <= y[0]!.length; at++) {

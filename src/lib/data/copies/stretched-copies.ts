@@ -1,18 +1,18 @@
 import type { Dataset } from '../types.js';
 import { movingSizes } from './band.js';
 
-/** Points that each recording is thinned to, whatever its length: the same ones in a copy at another rate. */
+/** Points that each recording is thinned to, whatever its length: the same points in a copy at another rate. */
 const points = 512;
 
-/** Lengths closer than this are no other rate; the other searches find such copies. */
+/** Lengths closer than this do not count as another rate; the other searches find such copies. */
 const sameLength = 0.01;
 
 const widest = 5;
 const least = 0.95;
 
 /**
- * Whole recordings that are another one at another rate: resampled, or played faster. Both are thinned to as many points, and
- * the differences of neighbouring points are correlated, all fields together.
+ * Finds whole recordings that are copies of another at a different rate: resampled, or played faster. Both are thinned to the same number
+ * of points, and the differences of neighboring points are correlated, all fields together.
  */
 export function stretchedCopies(dataset: Dataset): { a: number; b: number; share: number; factor: number }[] {
   const { recordings } = dataset;
@@ -36,10 +36,10 @@ export function stretchedCopies(dataset: Dataset): { a: number; b: number; share
   return found;
 }
 
-/** Deviation of each field over all recordings, roughly: every tenth sample. */
+/** Approximate deviation of each field over all recordings, from every tenth sample. */
 function fieldSizes({ fields, recordings }: Dataset): number[] {
   const sizes = fields.map((_, f) => {
-    // About the first value: sums of a level's squares leave nothing but rounding.
+    // Relative to the first value: with a high level, sums of squares would leave nothing but rounding errors.
     const level = recordings[0]?.columns[f]?.[0] ?? 0;
     let sum = 0;
     let squares = 0;
@@ -58,7 +58,7 @@ function fieldSizes({ fields, recordings }: Dataset): number[] {
   return movingSizes(sizes, recordings);
 }
 
-/** Differences of the means of so many stretches, all fields, of length 1 as one vector. */
+/** Differences between the means of that many stretches, all fields, as one vector of length 1. */
 function shapeOf(columns: Float64Array[], sizes: number[]): Float64Array {
   const out = new Float64Array(columns.length * (points - 1));
   columns.forEach((column, f) => {
@@ -74,7 +74,7 @@ function shapeOf(columns: Float64Array[], sizes: number[]): Float64Array {
   return size > 0 ? out.map((x) => x / size) : out;
 }
 
-/** Mean of a stretch whose ends may lie between samples. */
+/** Mean of a stretch whose ends may fall between samples. */
 function meanBetween(column: Float64Array, from: number, to: number): number {
   let sum = 0;
   for (let i = Math.floor(from); i < to && i < column.length; i++) {

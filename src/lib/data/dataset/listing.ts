@@ -13,7 +13,7 @@ const recordingEntry = z.strictObject({
   rateHz: z.number().positive(),
   /** Milliseconds since 1970 of the first sample. */
   startedAt: z.number().nullable(),
-  /** Messages known to be lost from it. */
+  /** Number of messages known to be lost from it. */
   missing: z.int().min(0).optional(),
   samples: z.int().min(1),
   /** SHA-256 of the CSV file's bytes, 64 hex digits. */
@@ -21,7 +21,7 @@ const recordingEntry = z.strictObject({
 });
 export type ListingEntry = z.output<typeof recordingEntry>;
 
-/** DATA/dataset.json: what the CSV files in DATA/recordings cannot say themselves. */
+/** DATA/dataset.json: the metadata that the CSV files in DATA/recordings cannot hold. */
 export const listingSchema = z.strictObject({
   spec: z.literal('aiot-dataset/1'),
   fields: z.array(z.string()).min(1),
@@ -38,7 +38,7 @@ export function recordingFile(folder: string, id: string): string {
   return join(folder, 'recordings', `${id}.csv`);
 }
 
-/** null when the folder has none. @throws AIOT_FILE_MALFORMED */
+/** null if the folder has none. @throws AIOT_FILE_MALFORMED */
 export async function readListing(folder: string): Promise<Listing | null> {
   const file = listingFile(folder);
   const value = await unless('AIOT_FILE_NOT_FOUND', readJson(file));

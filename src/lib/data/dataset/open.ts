@@ -24,11 +24,11 @@ export function dataFolderOf(project: Project): string {
 }
 
 /**
- * Opens a project's recordings: the folder's dataset.json with recordings/*.csv, or a plain folder of CSV files, whose
- * labels are then the leading letters of their names.
- * @param folder instead of the project's own `data`
- * @throws AIOT_DATA_EMPTY, AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY,
- *   AIOT_CSV_MALFORMED, AIOT_FILE_NOT_FOUND
+ * Opens a project's recordings: the folder's dataset.json with recordings/*.csv, or a plain folder of CSV files, whose labels are then the leading
+ * letters of their names.
+ * @param folder overrides the project's own `data`
+ * @throws AIOT_DATA_EMPTY, AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED,
+ * AIOT_FILE_NOT_FOUND
  */
 export async function openDataset(project: Project, folder?: string): Promise<Dataset> {
   const own = folder === undefined;
@@ -36,7 +36,7 @@ export async function openDataset(project: Project, folder?: string): Promise<Da
   const found = await stat(at).catch(() => null);
   if (!found?.isDirectory()) {
     if (own) throw empty(at);
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `no such folder: ${at}`);
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `the folder ${at} does not exist`);
   }
   const expected = expectedOf(project.config);
   const listing = await readListing(at);
@@ -47,7 +47,7 @@ export async function openDataset(project: Project, folder?: string): Promise<Da
   return datasetOf(own ? project.config.name : basename(at), expected, recordings);
 }
 
-/** A dataset of recordings in memory, sorted and with its digest. */
+/** A dataset of in-memory recordings, sorted and with its digest. */
 export function datasetOf(
   name: string,
   { fields, rateHz }: Pick<Expected, 'fields' | 'rateHz'>,
@@ -57,7 +57,7 @@ export function datasetOf(
   return { name, fields, rateHz, recordings: sorted, digest: datasetDigest(fields, rateHz, sorted) };
 }
 
-/** CSV files lie in the folder itself or in its `recordings`. */
+/** CSV files are in the folder itself or in its `recordings` subfolder. */
 export async function looseFolder(at: string): Promise<string> {
   const inner = join(at, 'recordings');
   return (await stat(inner).catch(() => null))?.isDirectory() ? inner : at;
@@ -79,7 +79,7 @@ function datasetDigest(fields: string[], rateHz: number, recordings: Recording[]
   hash.update(canonicalJson({ fields, rateHz }));
   for (const { id, label, columns } of recordings) {
     hash.update(canonicalJson({ id, label, samples: columns[0]?.length ?? 0 }));
-    // Typed arrays have the machine's byte order, which is little-endian wherever Node runs but on s390x.
+    // Typed arrays have the machine's byte order, which is little-endian on every Node platform except s390x.
     for (const { buffer, byteOffset, byteLength } of columns) {
       hash.update(new Uint8Array(buffer, byteOffset, byteLength));
     }
@@ -87,7 +87,7 @@ function datasetDigest(fields: string[], rateHz: number, recordings: Recording[]
   return `sha256:${hash.digest('hex')}`;
 }
 
-/** Samples of all these recordings together; one sample is a row of all fields. */
+/** Total number of samples in these recordings; one sample is a row of all fields. */
 export function sampleCount(recordings: Pick<Recording, 'columns'>[]): number {
   return recordings.reduce((sum, { columns }) => sum + (columns[0]?.length ?? 0), 0);
 }

@@ -1,11 +1,11 @@
+import type { DatasetListing, StoredRecording } from '../../api/contract/data.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { writeFileAtomic } from '../../core/files.js';
 import { parseCsv } from '../../formats/csv/parse.js';
 import { writeCsv } from '../../formats/csv/table.js';
-import type { DatasetListing, StoredRecording } from '../../registry/datasets/bodies.js';
 import { type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
 
-/** The calls of the platform's client that a pull needs. */
+/** The platform client's calls that a pull needs. */
 interface PulledDatasets {
   get(stream: string): Promise<
     Pick<DatasetListing, 'fields'> & {
@@ -19,7 +19,7 @@ interface PullOptions {
   client: { datasets: PulledDatasets };
   /** Name of the stream, and so of the platform's dataset. */
   stream: string;
-  /** The data folder; made when missing. */
+  /** The data folder; created if missing. */
   dir: string;
   signal?: AbortSignal;
   onRecording?: (done: number, of: number) => void;
@@ -31,9 +31,9 @@ interface PullResult {
 }
 
 /**
- * Fetches a stream's recordings from the platform into a data folder, in the form that `data record` writes. What the
- * folder has under the same names is replaced (a recording may have grown, a label may have changed); the rest stays.
- * @throws what the client throws, AIOT_CSV_MALFORMED, AIOT_FILE_NOT_WRITABLE
+ * Fetches a stream's recordings from the platform into a data folder, in the format that `data record` writes. Recordings with the same names are
+ * replaced (a recording may have grown, a label may have changed); the others stay.
+ * @throws any client error, AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE
  */
 export async function pullDataset(options: PullOptions): Promise<PullResult> {
   const { client, stream, dir, signal, onRecording } = options;
@@ -44,7 +44,7 @@ export async function pullDataset(options: PullOptions): Promise<PullResult> {
   for (const recording of listing.recordings) {
     signal?.throwIfAborted();
     const { device, label, rateHz, startedAt, missing } = recording;
-    // Devices name their recordings each for itself: where two chose the same name, the device's goes before it.
+    // Devices choose their recordings' names independently: if two chose the same one, the device's name is prefixed.
     const id = seen.get(recording.id) === 1 ? recording.id : `${device}.${recording.id}`;
     const text = await client.datasets.csv(stream, device, recording.id);
     const { data } = parseCsv(Buffer.from(text), `${device}/${recording.id}`, listing.fields);

@@ -12,11 +12,11 @@ export interface Expected {
   fields: string[];
   /** Hz */
   rateHz: number;
-  /** Recorded labels, for telling a label from a file's name. */
+  /** Recorded labels, to recognize a label in a file's name. */
   labels: string[];
 }
 
-/** Paths of a folder's CSV files, sorted. @throws AIOT_FILE_NOT_FOUND (also of a broken link), AIOT_FILE_NOT_READABLE (a pipe) */
+/** Paths of a folder's CSV files, sorted. @throws AIOT_FILE_NOT_FOUND (also for a broken link), AIOT_FILE_NOT_READABLE (a pipe) */
 export async function csvFilesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: unknown) => {
     throw new AiotError('AIOT_FILE_NOT_FOUND', `cannot read the folder ${folder} (${systemCode(error)})`, {
@@ -35,7 +35,7 @@ export function idOfFile(file: string): string {
   return basename(file).replace(/\.csv$/i, '');
 }
 
-/** A CSV file that nothing lists: its label comes from its name, its rate is the project's. */
+/** Reads an unlisted CSV file: its label comes from its name, its rate from the project. */
 export async function readLoose(file: string, expected: Expected): Promise<Recording> {
   const id = idOfFile(file);
   const { data } = parseCsv(await readBytes(file), file, expected.fields);
@@ -52,7 +52,7 @@ export async function readLoose(file: string, expected: Expected): Promise<Recor
 }
 
 /**
- * All recordings that dataset.json lists, each checked against its digest.
+ * Reads all recordings listed in dataset.json, each verified against its digest.
  * @throws AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED (a listed file is gone or changed, or one is not listed)
  */
 export async function readListed(folder: string, listing: Listing, expected: Expected): Promise<Recording[]> {
@@ -70,20 +70,17 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
     if (rateHz !== expected.rateHz) {
       throw new AiotError(
         'AIOT_DATA_RATE',
-        `recording ${id}: expected ${expected.rateHz} samples a second (signal.rate), got ${rateHz}`,
+        `recording ${id}: expected ${expected.rateHz} samples per second (signal.rate), got ${rateHz}`,
       );
     }
     const file = recordingFile(folder, id);
     const bytes = await readBytes(file).catch((error: unknown) => {
-      throw new AiotError('AIOT_DATA_CHANGED', `dataset.json lists ${id}, but ${file} cannot be read`, {
+      throw new AiotError('AIOT_DATA_CHANGED', `dataset.json lists ${id}, but ${file} is not readable`, {
         cause: error,
       });
     });
     if (sha256Hex(bytes) !== sha256) {
-      throw new AiotError(
-        'AIOT_DATA_CHANGED',
-        `${file} is not the file that dataset.json lists: its SHA-256 differs`,
-      );
+      throw new AiotError('AIOT_DATA_CHANGED', `${file} does not match dataset.json: its SHA-256 differs`);
     }
     const { data } = parseCsv(bytes, file, listing.fields);
     if (data[0]!.length !== samples) {
@@ -100,14 +97,14 @@ async function refuseUnlisted(folder: string, listing: Listing): Promise<void> {
   const listed = new Set(listing.recordings.map(({ id }) => id));
   const stray = (await csvFilesIn(join(folder, 'recordings'))).find((file) => !listed.has(idOfFile(file)));
   if (stray === undefined) return;
-  throw new AiotError('AIOT_DATA_CHANGED', `${stray} is not in dataset.json`, {
+  throw new AiotError('AIOT_DATA_CHANGED', `${stray} is not listed in dataset.json`, {
     next: `aiot data import ${join(folder, 'recordings')}`,
   });
 }
 
 /**
- * The label that a file's name tells: the longest of the known labels that it begins with, or its leading letters
- * (`walking12.csv` → walking). null when it begins with none.
+ * Derives the label from a file's name: the longest known label that it begins with, or its leading letters (`walking12.csv` → walking). null if it
+ * begins with none.
  */
 export function labelOfName(name: string, known: readonly string[] = []): string | null {
   const fits = known.filter((label) => name.startsWith(label) && !/^[A-Za-z]/.test(name.slice(label.length)));

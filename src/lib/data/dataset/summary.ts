@@ -28,20 +28,20 @@ export const summarySchema = z.object({
   rateHz: z.number(),
   samples: z.int(),
   seconds: z.number(),
-  /** By label; unlabelled recordings stand under an empty name. */
+  /** By label; unlabeled recordings are under an empty name. */
   labels: z.record(z.string(), z.object({ recordings: z.int(), samples: z.int(), seconds: z.number() })),
   recordings: z.array(recordingLineSchema),
   digest: z.string(),
 });
 
-type DatasetSummary = z.output<typeof summarySchema>;
+export type DatasetSummary = z.output<typeof summarySchema>;
 
 /** Counts of a project's recordings. */
 export async function summarizeProject(project: Project, folder?: string): Promise<DatasetSummary> {
   return datasetSummary(await openDataset(project, folder));
 }
 
-/** The counts of a dataset's recordings, in all and by label. */
+/** Counts of a dataset's recordings, in total and by label. */
 export function datasetSummary(dataset: Dataset): DatasetSummary {
   const { name, fields, rateHz, digest } = dataset;
   const recordings = dataset.recordings.map(recordingLine);
@@ -63,9 +63,9 @@ export function recordingLine({ id, label, device, rateHz, startedAt, columns }:
 }
 
 export const recordingDetailSchema = recordingLineSchema.extend({
-  /** Model inputs that it gives. */
+  /** Number of model inputs that it yields. */
   windows: z.int(),
-  /** Share of rows that repeat the row before, 0..1. */
+  /** Share of rows that repeat the previous row, 0..1. */
   repeats: z.number(),
   fields: z.array(
     z.object({
@@ -80,7 +80,7 @@ export const recordingDetailSchema = recordingLineSchema.extend({
 
 type RecordingDetail = z.output<typeof recordingDetailSchema>;
 
-/** One recording in figures. @throws AIOT_RECORDING_NOT_FOUND */
+/** Summary of one recording. @throws AIOT_NOT_FOUND */
 export async function showRecording(project: Project, id: string, folder?: string): Promise<RecordingDetail> {
   const dataset = await openDataset(project, folder);
   const recording = dataset.recordings.find((candidate) => candidate.id === id);
@@ -89,13 +89,15 @@ export async function showRecording(project: Project, id: string, folder?: strin
   const close = nearest(id, ids);
   const some = `${ids.slice(0, 4).join(', ')}${ids.length > 4 ? ' …' : ''}`;
   throw new AiotError(
-    'AIOT_RECORDING_NOT_FOUND',
-    close === undefined ? `no recording ${id}; there are ${some}` : `no recording ${id}`,
-    close === undefined ? {} : { next: `aiot data show ${close}` },
+    'AIOT_NOT_FOUND',
+    close === undefined
+      ? `recording ${id} does not exist; expected one of ${some}`
+      : `recording ${id} does not exist`,
+    { subject: 'recording', ...(close === undefined ? {} : { next: `aiot data show ${close}` }) },
   );
 }
 
-/** One recording in figures. */
+/** Summary of one recording. */
 function recordingDetail(recording: Recording, spec: SignalSpec): RecordingDetail {
   const line = recordingLine(recording);
   const fields = recording.fields.map((name, f) => ({ name, ...statisticsOf(recording.columns[f]!) }));

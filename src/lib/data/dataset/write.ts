@@ -13,9 +13,9 @@ import { dataFolderOf, expectedOf } from './open.js';
 import { csvFilesIn, type Expected, readLoose } from './read.js';
 
 /**
- * Adds recordings to a data folder, with their lines in dataset.json.
- * @param options.decimals digits after the point in the CSV files; absent = as many as the numbers have
- * @throws AIOT_RECORDING_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE, and what reading the folder throws
+ * Adds recordings to a data folder, with their entries in dataset.json.
+ * @param options.decimals decimal places in the CSV files; absent = as many as the numbers have
+ * @throws AIOT_ALREADY_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE, and any error from reading the folder
  */
 export async function saveRecordings(options: {
   folder: string;
@@ -27,7 +27,7 @@ export async function saveRecordings(options: {
   await addRecordings(options.folder, listing, options.recordings, options.decimals);
 }
 
-/** Makes sure that a project's data folder has its dataset.json, and returns its lines. */
+/** Makes sure that a project's data folder has its dataset.json, and returns its entries. */
 export async function listRecordings(project: Project): Promise<ListingEntry[]> {
   const folder = dataFolderOf(project);
   const listing = await listingOf(folder, expectedOf(project.config));
@@ -39,19 +39,19 @@ interface RollingOptions {
   folder: string;
   config: ProjectConfig;
   recording: Recording;
-  /** Ids of the recordings that are this one's own kind begin so: the others are left alone. */
+  /** ID prefix of the recordings of this kind: only these are removed. */
   prefix: string;
-  /** Most samples that those may have together, the new one among them: the oldest go. */
+  /** Maximum total samples of these recordings, including the new one: the oldest are removed. */
   mostSamples: number;
-  /** Digits after the point in the CSV file. */
+  /** Decimal places in the CSV file. */
   decimals: number;
 }
 
 /**
- * Adds a recording to a data folder, and removes the oldest of its kind that are too much: for who records without an end. A crash in
- * between leaves files that are not listed, and nothing listed that is not there.
- * @returns ids of those that were removed
- * @throws AIOT_RECORDING_EXISTS, AIOT_FILE_NOT_WRITABLE, AIOT_TIMEOUT (another one has the folder), and what reading it throws
+ * Adds a recording to a data folder, and removes the oldest of its kind that exceed the limit: for endless recording. A crash in between leaves
+ * unlisted files, but never an entry without its file.
+ * @returns IDs of the removed recordings
+ * @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE, AIOT_TIMEOUT (another process holds the folder), and any error from reading it
  */
 export async function rollRecording(options: RollingOptions): Promise<string[]> {
   const { folder, config, recording, prefix, mostSamples, decimals } = options;
@@ -76,7 +76,7 @@ export async function rollRecording(options: RollingOptions): Promise<string[]> 
   });
 }
 
-/** The CSV text of a recording and its line in dataset.json. */
+/** The CSV text of a recording and its entry in dataset.json. */
 function rendered(recording: Recording, decimals?: number): { csv: string; entry: ListingEntry } {
   const csv = writeCsv(recording.fields, recording.columns, decimals);
   const { id, label, device, rateHz, startedAt, missing, columns } = recording;
@@ -85,8 +85,8 @@ function rendered(recording: Recording, decimals?: number): { csv: string; entry
 }
 
 /**
- * Changes a data folder while no other aiot does: the listing handed on is the one on disk now.
- * @throws AIOT_TIMEOUT when another has it for half a minute, AIOT_FILE_NOT_WRITABLE
+ * Changes a data folder under a lock against other aiot processes: the listing passed on is the one on disk now.
+ * @throws AIOT_TIMEOUT if another process holds it for half a minute, AIOT_FILE_NOT_WRITABLE
  */
 export async function changeData<T>(
   folder: string,
@@ -98,11 +98,11 @@ export async function changeData<T>(
 }
 
 /**
- * Adds recordings to a data folder: their CSV files first, then dataset.json, each whole or not at all. When one cannot be
- * written, those before it are removed again; a crash in between leaves files that are not listed yet and nothing else.
- * @param decimals digits after the point; absent = as many as the numbers have
- * @param signal ends it between two recordings, with none kept
- * @throws AIOT_RECORDING_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE
+ * Adds recordings to a data folder: their CSV files first, then dataset.json, each atomically. If one cannot be written, those before it are removed
+ * again; a crash in between leaves only files that are not listed yet.
+ * @param decimals decimal places; absent = as many as the numbers have
+ * @param signal aborts between two recordings, and none are saved
+ * @throws AIOT_ALREADY_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE
  */
 export async function addRecordings(
   folder: string,
@@ -114,7 +114,9 @@ export async function addRecordings(
   const taken = new Set(listing.recordings.map(({ id }) => id));
   for (const { id } of recordings) {
     if (taken.has(id))
-      throw new AiotError('AIOT_RECORDING_EXISTS', `there is a recording ${id} in ${folder} already`);
+      throw new AiotError('AIOT_ALREADY_EXISTS', `recording ${id} already exists in ${folder}`, {
+        subject: 'recording',
+      });
     taken.add(id);
   }
   const entries: ListingEntry[] = [];
@@ -135,10 +137,7 @@ export async function addRecordings(
   }
 }
 
-/**
- * The folder's dataset.json; where it has none, one that lists the CSV files of FOLDER/recordings as their names label
- * them (not written yet).
- */
+/** The folder's dataset.json; if there is none, one that lists the CSV files of FOLDER/recordings with labels from their names (not written yet). */
 export async function listingOf(folder: string, expected: Expected): Promise<Listing> {
   const present = await readListing(folder);
   if (present) return present;

@@ -1,8 +1,8 @@
 import type { FeatureDrift } from './result.js';
 
 /**
- * Where bins part: the quantiles of the sorted base, so that each bin holds as much of it. A value that many rows share (a constant, one
- * of few levels, a sensor at its end) gets a bin of its own. Below the first and above the last cut is open.
+ * Cuts between bins: the quantiles of the sorted base, so that all bins hold equally many values. A value shared by many rows (a constant, one of few
+ * levels, a sensor at its end) gets a bin of its own. Below the first cut and above the last one, bins are open-ended.
  */
 export function cutsOf(sorted: Float64Array, bins: number): Float64Array {
   if (sorted.length === 0) return new Float64Array(0);
@@ -19,7 +19,7 @@ export function cutsOf(sorted: Float64Array, bins: number): Float64Array {
   return Float64Array.from([...cuts].sort((a, b) => a - b));
 }
 
-/** Linear between the two nearest values, as numpy's default. @param sorted not empty */
+/** Linear interpolation between the two nearest values, numpy's default. @param sorted not empty */
 export function quantileOf(sorted: Float64Array, share: number): number {
   const at = share * (sorted.length - 1);
   const low = Math.floor(at);
@@ -28,7 +28,7 @@ export function quantileOf(sorted: Float64Array, share: number): number {
   return part === 0 ? value : value + part * (sorted[low + 1]! - value);
 }
 
-/** Counts by bin; a bin is from its cut on and below the next. */
+/** Counts by bin; a bin includes its lower cut and excludes its upper one. */
 export function countsBetween(sorted: Float64Array, cuts: Float64Array): Float64Array {
   const counts = new Float64Array(cuts.length + 1);
   let before = 0;
@@ -70,7 +70,7 @@ function countBelow(sorted: Float64Array, limit: number): number {
   return low;
 }
 
-/** The smallest double above one. */
+/** The smallest double above a given one. */
 function nextUp(value: number): number {
   if (value === 0) return Number.MIN_VALUE;
   const bits = new BigInt64Array(1);
@@ -80,13 +80,13 @@ function nextUp(value: number): number {
   return number[0];
 }
 
-/** Bars of a picture. */
+/** Number of bars in a chart. */
 const bars = 40;
 
-/** Share of values at either end that a picture leaves out: one outlier would draw all others in one bar. */
+/** Share of values omitted at either end of a chart: a single outlier would squeeze all others into one bar. */
 const outside = 0.005;
 
-/** Both sides in bars of equal width, as shares of all their values: for pictures. null where a side has no values. */
+/** Both sides in bars of equal width, as shares of all their values, for charts. null if a side has no values. */
 export function histogramOf(base: Float64Array, now: Float64Array): FeatureDrift['histogram'] {
   if (base.length === 0 || now.length === 0) return null;
   let from = Math.min(quantileOf(base, outside), quantileOf(now, outside));
@@ -97,19 +97,19 @@ export function histogramOf(base: Float64Array, now: Float64Array): FeatureDrift
     to += half;
   }
   const edges = Float64Array.from({ length: bars + 1 }, (_, i) => from + ((to - from) * i) / bars);
-  // The last bar holds its upper end.
+  // The last bar includes its upper end.
   edges[bars] = to + (to - from) * 1e-9;
   const shares = (sorted: Float64Array) =>
     Array.from(countsBetween(sorted, edges).subarray(1, bars + 1), (count) => count / sorted.length);
   return { from, to, base: shares(base), now: shares(now) };
 }
 
-/** Share that an empty bin is taken for in the PSI, whose logarithm has no zero. */
+/** Share assumed for an empty bin in the PSI, because the logarithm of zero is undefined. */
 const emptyShare = 1e-4;
 
 /**
- * Population stability index over bins: Σ (q − p) · ln(q / p), an empty bin taken for 0.01 %.
- * @param base, now shares, each of the sum 1
+ * Population stability index over bins: Σ (q − p) · ln(q / p), with 0.01 % assumed for an empty bin.
+ * @param base, now shares, each with the sum 1
  */
 export function stabilityIndex(base: ArrayLike<number>, now: ArrayLike<number>): number {
   let sum = 0;
@@ -121,7 +121,10 @@ export function stabilityIndex(base: ArrayLike<number>, now: ArrayLike<number>):
   return sum;
 }
 
-/** Jensen–Shannon distance over bins: the root of the divergence, natural logarithm, 0 to √ln 2 = 0.833; as `scipy.spatial.distance.jensenshannon`. */
+/**
+ * Jensen–Shannon distance over bins: the square root of the divergence, natural logarithm, 0 to √ln 2 = 0.833; same as
+ * `scipy.spatial.distance.jensenshannon`.
+ */
 export function jensenShannon(base: ArrayLike<number>, now: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < base.length; i++) {
@@ -134,7 +137,7 @@ export function jensenShannon(base: ArrayLike<number>, now: ArrayLike<number>): 
   return Math.sqrt(Math.max(0, sum / 2));
 }
 
-/** Pearson's χ² of two rows of shares with so many (effective) counts, and its degrees of freedom: bins that either side has, less one. */
+/** Pearson's χ² of two rows of shares with the given (effective) counts, and its degrees of freedom: the bins present on either side, minus one. */
 export function homogeneity(
   base: ArrayLike<number>,
   now: ArrayLike<number>,
@@ -154,8 +157,9 @@ export function homogeneity(
 }
 
 /**
- * Largest distance of two empirical distributions (Kolmogorov–Smirnov), and the area between them (first Wasserstein distance, in the
- * values' unit). One pass over both. @param a, b sorted
+ * Largest distance between two empirical distributions (Kolmogorov–Smirnov), and the area between them (first Wasserstein distance, in the values'
+ * unit). One pass over both.
+ * @param a, b sorted
  */
 export function distances(a: Float64Array, b: Float64Array): { ks: number; wasserstein: number } {
   const n = a.length;

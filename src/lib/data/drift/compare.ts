@@ -18,16 +18,16 @@ import type { Drift, FeatureDrift, Joint, Reason } from './result.js';
 import { emptied, type Side, sideOf } from './side.js';
 
 interface CompareOptions {
-  /** Chance that a comparison without any change is called drifted. */
+  /** False-positive rate: the probability that a comparison without any change is reported as drift. */
   alpha: number;
   bins: number;
   /** Units by column. */
   units?: Record<string, string>;
-  /** First rows of windows over NOW, and the end. */
+  /** First rows of the windows over NOW, then the end. */
   windows?: readonly number[] | null;
 }
 
-/** Everything but gates: rows of NOW against a base. NOW's values are let go column by column. */
+/** Compares rows of NOW with a base, in all respects except gates. NOW's values are released column by column. */
 export function compareSides(
   base: Side,
   nowRows: Rows,
@@ -55,7 +55,7 @@ export function compareSides(
     side.features.map(({ name }) => name).filter((name) => !other.features.some((one) => one.name === name));
   const ignored = [...new Set([...base.ignored, ...now.ignored])].map((name) => ({
     name,
-    why: 'no value of a sensor',
+    why: 'no sensor values',
   }));
   return {
     base: { name: base.name, from: base.from, rows: base.rows },
@@ -71,7 +71,7 @@ export function compareSides(
     onlyInNow: others(now, base),
     ignored: [
       ...ignored,
-      ...unlike.map((name) => ({ name, why: 'as many words as rows: names, not categories' })),
+      ...unlike.map((name) => ({ name, why: 'as many distinct words as rows: names, not categories' })),
     ],
     approximate: base.from === 'reference',
   };
@@ -84,11 +84,11 @@ interface ComparedColumns {
   /** In the base's order, label and prediction last. */
   found: { role: Role; one: Compared }[];
   courses: Map<string, Course>;
-  /** Columns that are no categories. */
+  /** Columns of text that are not categories. */
   unlike: string[];
 }
 
-/** Each column of NOW against the base's, while its values are there. */
+/** Compares each column of NOW with the base's while its values are in memory. */
 function compareColumns(
   base: Side,
   nowRows: Rows,
@@ -110,7 +110,7 @@ function compareColumns(
       const one = comparePair(against, profile, units[column.name] ?? null);
       if (one === null) unlike.push(column.name);
       else found.push({ role, one });
-      // A column's way over time is asked for by windows, and where it may have drifted.
+      // A column's course over time is needed for windows, and if the column may have drifted.
       const mayHave = one !== null && (one.certain || one.p < alpha);
       if (against.kind === column.kind && (windows || mayHave))
         courses.set(against.name, courseOf(column, profile, against, bounds, windows));
@@ -141,7 +141,7 @@ function compareJointly(base: Side, now: Side): Omit<Joint, 'drifted'> | null {
 
 function comparePair(base: Profile, now: Profile, unit: string | null): Compared | null {
   if (base.kind !== now.kind) {
-    // A column with nothing in it is of no kind.
+    // A column without any values has no kind.
     if (now.count === 0) return comparePair(base, emptied(base.kind, now), unit);
     if (base.count === 0) return comparePair(emptied(now.kind, base), now, unit);
     return otherType(base, now, unit);
@@ -151,7 +151,7 @@ function comparePair(base: Profile, now: Profile, unit: string | null): Compared
   return base.endless || words.endless ? null : compareWords(base, words);
 }
 
-/** Numbers became words, or the other way: nothing of the one lies where the other does. */
+/** Numbers became text, or the reverse: no value of one side exists on the other. */
 function otherType(base: Profile, now: Profile, unit: string | null): Compared {
   const blank = compareWords(emptied('text', base) as never, emptied('text', now) as never);
   const [number, words] = [base, now].map((side) => (side.kind === 'number' ? 1 : 0)) as [number, number];
@@ -164,13 +164,13 @@ function otherType(base: Profile, now: Profile, unit: string | null): Compared {
     js: Math.sqrt(Math.LN2),
     p: 0,
     reasons: ['type'],
-    bins: { cuts: null, words: ['a number', 'a word'], base: [number, 1 - number], now: [words, 1 - words] },
+    bins: { cuts: null, words: ['a number', 'text'], base: [number, 1 - number], now: [words, 1 - words] },
     certain: true,
     large: true,
   };
 }
 
-/** Corrects for all tests together (Holm 1979): the chance of any false alarm is what each test would have alone. */
+/** Corrects for all tests together (Holm 1979): the probability of any false alarm is that of a single test. */
 function holm(ps: number[]): number[] {
   const order = [...ps.keys()].sort((a, b) => ps[a]! - ps[b]!);
   const out = new Array<number>(ps.length);
@@ -184,7 +184,7 @@ function holm(ps: number[]): number[] {
 
 interface Finish {
   alpha: number;
-  /** How many there are in all. */
+  /** Total number of tests. */
   tests: number;
   course: Course | undefined;
   now: Side;
@@ -215,7 +215,7 @@ function finish(
   };
 }
 
-/** Two columns of categories: χ² of their shares, and categories that the base does not have. */
+/** Compares two columns of categories: χ² of their shares, and categories that the base does not have. */
 function compareWords(base: TextProfile, now: TextProfile): Compared {
   const words = [...new Set([...base.counts.keys(), ...now.counts.keys()])];
   const share = (side: TextProfile, word: string) => (side.counts.get(word) ?? 0) / Math.max(1, side.count);
@@ -232,7 +232,7 @@ function compareWords(base: TextProfile, now: TextProfile): Compared {
   const tests: { reason: Reason; p: number }[] = [
     { reason: 'missing', p: missing.p },
     { reason: 'distribution', p: empty ? 1 : widened(chiSquareAbove(chiSquare, degrees), base.degrees) },
-    // That the base would have shown none of them, were they as frequent there.
+    // Probability that the base shows none of them if they are as frequent there.
     { reason: 'category', p: newShare === 0 ? 1 : (1 - newShare) ** effective.base },
   ];
   const js = empty ? 0 : jensenShannon(baseShares, nowShares);

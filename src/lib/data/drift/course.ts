@@ -8,16 +8,16 @@ import { chiSquareAbove } from './probability.js';
 import { countsByStretch, type NumberProfile, type Profile } from './profile.js';
 import type { DriftWindow, FeatureDrift, Since } from './result.js';
 
-/** Where a column of NOW lies, stretch by stretch: of what was asked for, once the rows themselves are gone. */
+/** The distribution of a column of NOW, stretch by stretch; answers queries after the rows themselves are released. */
 export interface Course {
-  /** By stretch and bin; categories in the base's order, then those it does not have. */
+  /** By stretch and bin; categories in the base's order, then those that the base does not have. */
   counts: Float64Array[];
   /** Rows without a value, by stretch. */
   gone: Float64Array;
   windows: WindowPart | null;
 }
 
-/** Stretch from which on it lies otherwise. */
+/** First stretch of the changed part. */
 export function changeIn(
   { reasons, bins, base, effective, now }: Omit<FeatureDrift, 'drifted' | 'since' | 'limits'>,
   course: Course,
@@ -37,7 +37,7 @@ export function changeIn(
   return changePoint(course.counts, bins.base, pace, alpha);
 }
 
-/** Whether the part from a stretch on lies so far from the base that somebody would act on it. */
+/** Whether the part from a stretch onwards differs from the base by enough to matter. */
 export function largeSince(
   { bins, effective }: Pick<Compared, 'bins' | 'effective'>,
   { counts }: Course,
@@ -68,7 +68,7 @@ export function courseOf(
     const part = windows && countsByStretch(column.values, cuts, windows);
     return { ...countsByStretch(column.values, cuts, bounds), windows: part };
   }
-  // In the order in which two sets of words are compared.
+  // In the order used to compare two sets of words.
   const known =
     base.kind === 'text' && profile.kind === 'text'
       ? [...new Set([...base.counts.keys(), ...profile.counts.keys()])]
@@ -91,18 +91,18 @@ export function courseOf(
   return { ...of(bounds), windows: windows && of(windows) };
 }
 
-/** More than any picture can show. */
+/** More windows than any chart can show. */
 const mostWindows = 1000;
 
 interface WindowPart {
   counts: Float64Array[];
   gone: Float64Array;
-  /** Sums of the values, of numbers. */
+  /** Sums of the values, for numbers. */
   sums: Float64Array | null;
 }
 
 /**
- * First rows of windows, and the end: so many of equal size (`12`), or of a span of time (`1h`).
+ * First rows of the windows, then the end: a number of windows of equal size (`12`), or windows of a time span (`1h`).
  * @throws AIOT_USAGE (no time column, too many windows)
  */
 export function windowBounds(asked: string, { rows, time, rateHz, name }: Rows): number[] {
@@ -117,8 +117,8 @@ export function windowBounds(asked: string, { rows, time, rateHz, name }: Rows):
   const start = secondsAt(0);
   const end = secondsAt(rows - 1);
   if (!Number.isFinite(start) || !Number.isFinite(end) || !(span > 0)) {
-    throw new AiotError('AIOT_USAGE', `--windows ${asked}: ${name} has no column of times`, {
-      next: 'Name it with --time, or give a number of windows.',
+    throw new AiotError('AIOT_USAGE', `--windows ${asked}: ${name} has no time column`, {
+      next: 'Specify it with --time, or use a number of windows.',
     });
   }
   if ((end - start) / span > mostWindows) {
@@ -131,7 +131,7 @@ export function windowBounds(asked: string, { rows, time, rateHz, name }: Rows):
   let last = 0;
   for (let row = 1; row < rows; row++) {
     const window = Math.floor((secondsAt(row) - start) / span);
-    // Where time stands still or goes back, no window begins; one that no row fell into is none.
+    // If time does not advance, no window begins; a window without rows is omitted.
     if (window > last) {
       bounds.push(row);
       last = window;
@@ -140,7 +140,7 @@ export function windowBounds(asked: string, { rows, time, rateHz, name }: Rows):
   return [...bounds, rows];
 }
 
-/** Each window of NOW against the base, by its bins: as many tests as windows and columns. */
+/** Compares each window of NOW with the base, by bins: one test for each window and column. */
 export function windowsOf(
   pairs: { base: Profile; now: Profile }[],
   courses: ReadonlyMap<string, { windows: WindowPart | null }>,
@@ -201,10 +201,10 @@ function wordShares(base: Profile, now: Profile): number[] {
   return [...words].map((word) => (base.counts.get(word) ?? 0) / Math.max(1, base.count));
 }
 
-/** Stretches of NOW that a change is looked for between. */
+/** Number of stretches of NOW; a change is located between two of them. */
 export const stretches = 256;
 
-/** How often a change is looked for before one that was found. */
+/** Maximum number of searches for an earlier change before the one that was found. */
 const mostChanges = 4;
 
 export function boundsOf(rows: number, parts: number): number[] {
@@ -213,9 +213,9 @@ export function boundsOf(rows: number, parts: number): number[] {
 }
 
 /**
- * Stretch of NOW from which on a column lies otherwise than the base: the cut at which the two sides differ most (χ² over the bins, by
- * effective counts); where the part before is no base either, the change is looked for in it again. 0 = from the beginning on.
- * @param counts by stretch, and by bin in it @param time effective rows per row
+ * Finds the stretch of NOW from which a column's distribution differs from the base's: the cut at which the two sides differ most (χ² over the bins,
+ * by effective counts). If the part before it does not match the base either, that part is searched again. 0 = from the beginning.
+ * @param counts by stretch, then by bin @param time effective rows per row
  */
 function changePoint(counts: Float64Array[], base: number[], time: number, alpha: number): number {
   let end = counts.length;
@@ -229,7 +229,7 @@ function changePoint(counts: Float64Array[], base: number[], time: number, alpha
   return found;
 }
 
-/** null when there is no change that chance does not make, or not one away from the base. */
+/** null if the change may be chance, or does not lead away from the base. */
 function strongestCut(counts: Float64Array[], base: number[], time: number, alpha: number): number | null {
   const bins = base.length;
   const total = new Float64Array(bins);
@@ -247,7 +247,7 @@ function strongestCut(counts: Float64Array[], base: number[], time: number, alph
     const { chiSquare, degrees } = homogeneity(sharesOf(before), sharesOf(after), n, m);
     if (chiSquare > best.chiSquare) best = { cut, chiSquare, degrees };
   }
-  // Every cut was tried: as many tests.
+  // Every cut was tried, so there are that many tests.
   if (chiSquareAbove(best.chiSquare, best.degrees) * counts.length > alpha) return null;
   const part = (from: number, to: number) => {
     const own = new Float64Array(bins);

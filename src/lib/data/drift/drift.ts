@@ -7,18 +7,18 @@ import { windowBounds } from './course.js';
 import type { Drift, FeatureDrift } from './result.js';
 import { readReference, type Side, sideOf } from './side.js';
 
-/** Chance that a comparison without any change is called drifted. */
+/** False-positive rate: the probability that a comparison without any change is reported as drift. */
 export const defaultAlpha = 0.01;
 
-/** Bins of PSI and Jensen–Shannon. */
+/** Number of bins for PSI and Jensen–Shannon. */
 export const defaultBins = 10;
 
 interface DriftOptions {
   /** A CSV file, a folder of recordings or of a project, or a reference (.json); absent = the project's own recordings. */
   base?: string | undefined;
-  /** The same, but for a reference. */
+  /** The same, except a reference. */
   now: string;
-  /** Tells units and limits. */
+  /** Supplies units and limits. */
   project?: Project | undefined;
   alpha?: number | undefined;
   bins?: number | undefined;
@@ -26,19 +26,19 @@ interface DriftOptions {
   prediction?: string | undefined;
   time?: string | undefined;
   columns?: readonly string[] | undefined;
-  /** `12` of equal size, or `1h` each. */
+  /** `12` windows of equal size, or windows of `1h` each. */
   windows?: string | undefined;
   limits?: DriftLimits;
 }
 
 /**
- * Holds data against a base: each column, all together, over time, and against limits (those given before the project's).
+ * Compares data with a base: each column, all columns together, over time, and against limits (given limits override the project's).
  * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*, AIOT_DATA_*
  */
 export async function compareData(options: DriftOptions): Promise<Drift> {
   const { project, alpha = defaultAlpha, bins = defaultBins, limits = {} } = options;
   if (!(alpha > 0 && alpha < 1)) {
-    throw new AiotError('AIOT_USAGE', `--alpha: expected a chance between 0 and 1, got ${alpha}`);
+    throw new AiotError('AIOT_USAGE', `--alpha: expected a probability between 0 and 1, got ${alpha}`);
   }
   const base = await openBase(options, bins);
   const now = await openRows(options.now, options);
@@ -58,7 +58,7 @@ export async function compareData(options: DriftOptions): Promise<Drift> {
 async function openBase({ base, project, ...options }: DriftOptions, bins: number): Promise<Side> {
   if (base !== undefined && /\.json$/i.test(base)) return await readReference(base);
   if (base !== undefined) return sideOf(await openRows(base, options), { bins });
-  if (project === undefined) throw new AiotError('AIOT_USAGE', 'expected a base to compare with');
+  if (project === undefined) throw new AiotError('AIOT_USAGE', 'expected a baseline to compare with');
   return sideOf(await projectRows(project), { bins });
 }
 
@@ -73,25 +73,25 @@ function refuseStrangers(base: Side, now: Rows): void {
   throw new AiotError(
     'AIOT_CSV_COLUMNS',
     `${now.name}: expected some of the columns ${names.join(', ')} of ${base.name}, got ${others.join(', ')}`,
-    { next: 'Name two files of one kind.' },
+    { next: 'Choose two files with the same columns.' },
   );
 }
 
 interface DriftLimits {
-  /** Nothing may have drifted. */
+  /** Whether any drift fails the check. */
   none?: boolean | undefined;
-  /** Largest PSI of any feature. */
+  /** Largest PSI allowed for any feature. */
   psi?: number | undefined;
 }
 
-/** model.accept.drift: `none`, or the largest PSI. */
+/** model.accept.drift: `none`, or the largest PSI allowed. */
 function driftLimits({ accept }: ProjectConfig['model']): DriftLimits {
   const { drift } = accept;
   if (drift === undefined) return {};
   return drift === 'none' ? { none: true } : { psi: drift };
 }
 
-/** Limits against what was found; each says in a sentence why it is broken. */
+/** Checks the result against the limits; each violation is explained in a sentence. */
 function driftGates(drift: Omit<Drift, 'gates' | 'ok'>, { none = false, psi }: DriftLimits): Drift['gates'] {
   const { features, label, prediction, joint } = drift;
   const gates: Drift['gates'] = [];

@@ -1,24 +1,29 @@
-/** Longest series that is looked at value by value; longer ones by the means of as many stretches. */
+/** Longest series that is analysed value by value; longer ones are analysed by the means of that many stretches. */
 const mostPoints = 4096;
 
-/** Coarsest level: fewer stretches tell nothing of how they vary. */
+/** Size of the coarsest level: fewer stretches say nothing about their variation. */
 const fewestPoints = 16;
 
-/** Stretches that become one on the next level. */
+/** Stretches that are merged into one on the next level. */
 const step = 4;
 
 export interface Pace {
-  /** Integrated autocorrelation time, in samples, at least 1: so many neighbouring values say as much as one independent one. */
+  /**
+   * Integrated autocorrelation time, in samples, at least 1: this many neighboring values carry as much information as one independent
+   * value.
+   */
   time: number;
-  /** Independent stretches that this is known from, less one: what is judged by it follows Student's distribution with so many degrees of freedom. */
+  /**
+   * Number of independent stretches behind this estimate, minus one: tests based on it use Student's distribution with that many degrees of freedom.
+   */
   degrees: number;
 }
 
 /**
- * How slowly a series moves. On each level (values or means of short stretches, then of ever longer ones) the time is how much more
- * these means spread than those of independent values would, times 1 + 2 Σ ρ_k up to where two neighbouring ρ have no positive sum any more (Geyer's
- * initial positive sequence, 1992). A slow wandering below much noise shows on coarse levels alone; one of these counts where it
- * is larger by more than its own doubt.
+ * Estimates how slowly a series moves. The estimate is made on several levels: the values, then means of ever longer stretches. On each,
+ * the time is the variance of the means over that of independent values, times 1 + 2 Σ ρ_k. The sum ends where two neighboring ρ no longer
+ * have a positive sum (Geyer's initial positive sequence, 1992). Slow wandering below strong noise is visible only on coarse levels; such
+ * a level is used if its time is larger by more than its own uncertainty.
  */
 export function paceOf(values: Float64Array): Pace {
   const { length } = values;
@@ -44,7 +49,7 @@ export function paceOf(values: Float64Array): Pace {
   return { time: Math.min(length, Math.max(1, best.time)), degrees: best.degrees };
 }
 
-/** Centred means of stretches, and the variance of the values in them; 0 where they do not move. */
+/** Centered means of stretches, and the variance of the values in them; 0 if they do not move. */
 function meansOf(values: Float64Array, stretch: number): { means: Float64Array; variance: number } {
   const count = Math.floor(values.length / stretch);
   const means = new Float64Array(count);
@@ -74,7 +79,7 @@ function joined(means: Float64Array): Float64Array {
   return out;
 }
 
-/** Σ ρ_k, k ≥ 1, of centred values. */
+/** Σ ρ_k, k ≥ 1, of centered values. */
 function positiveSequence(values: Float64Array, own: number): number {
   const n = values.length;
   if (own === 0) return 0;
@@ -94,8 +99,8 @@ function positiveSequence(values: Float64Array, own: number): number {
 }
 
 /**
- * The pace of a series without its one largest step in level: a step is a change and no wandering, and would look like something very
- * slow. @param other room for as many values
+ * The pace of a series without its largest step in level: a step is a change, not wandering, and would look like very slow movement.
+ * @param other buffer for as many values
  */
 export function paceWithoutStep(values: Float64Array, other: Float64Array): Pace {
   const { length } = values;
@@ -105,7 +110,7 @@ export function paceWithoutStep(values: Float64Array, other: Float64Array): Pace
   const count = means.length;
   let best = { cut: 0, between: 0, sum: 0 };
   let before = 0;
-  // Means are centred: what lies before a cut and what lies behind it sum to nothing.
+  // Means are centered, so the parts before and after a cut sum to zero.
   for (let cut = 1; cut < count; cut++) {
     before += means[cut - 1]!;
     const between = (before * before) / cut + (before * before) / (count - cut);
@@ -118,7 +123,7 @@ export function paceWithoutStep(values: Float64Array, other: Float64Array): Pace
   return paceOf(other);
 }
 
-/** The slower of the base's pace and that of NOW without a step: where NOW's is larger by more than its doubt. */
+/** The slower of the base's pace and that of NOW without a step, provided that NOW's is larger by more than its uncertainty. */
 export function slowerPace(base: Pace, now: Pace): Pace {
   return now.time > base.time * (1 + Math.sqrt(2 / now.degrees)) ? now : base;
 }

@@ -4,29 +4,29 @@ import { normalAbove, widened } from './probability.js';
 import type { NumberProfile } from './profile.js';
 import type { Joint } from './result.js';
 
-/** Up to so many columns all their products are looked at; beyond, squares alone. */
+/** Up to this many columns, all products of columns are used; beyond that, only squares. */
 const mostWithProducts = 16;
 
 const mostColumns = 64;
 const folds = 5;
 const blocks = 20;
 
-/** An area that is smaller is none that anybody acts on. */
+/** A smaller area is of no practical relevance. */
 export const notableAuc = 0.7;
 
-/** A standardized value is drawn in to this many deviations. */
+/** Standardized values are clipped to this many deviations. */
 const farthest = 4;
 
 interface JointSide {
   profiles: NumberProfile[];
-  /** Take of each row of the sample; null = not known. */
+  /** Take of each row of the sample; null = unknown. */
   takes: Int32Array | null;
 }
 
 /**
- * Tells whether a linear discriminant of the columns, their squares and products can tell the two sides apart on rows held out: that
- * finds what no column shows alone, such as exchanged axes. Folds keep takes whole, or stretches of time. How sure the area is follows
- * from how slowly the held-out answers move. null with fewer than two columns that move, or hardly any rows.
+ * Tests whether a linear discriminant of the columns, their squares and products can tell the two sides apart on held-out rows. This detects changes
+ * that are not visible in any single column, such as swapped axes. Folds keep takes, or stretches of time, together. The uncertainty of the area
+ * follows from how slowly the held-out scores move. null if fewer than two columns move, or there are hardly any rows.
  */
 export function compareTogether(base: JointSide, now: JointSide): Omit<Joint, 'drifted'> | null {
   const used = base.profiles
@@ -101,7 +101,7 @@ function wholeTakes(takes: Int32Array | null): takes is Int32Array {
   return takes !== null && new Set(takes).size >= 3;
 }
 
-/** Takes dealt out in turn where there are some; else stretches of time. */
+/** Takes are assigned in turn if there are any; otherwise stretches of time. */
 function foldsOf(rows: number, takes: Int32Array | null): Int32Array {
   if (!wholeTakes(takes)) {
     return Int32Array.from(
@@ -126,7 +126,7 @@ function score(
   });
 }
 
-/** Share of pairs in which NOW's row has the higher score, ties counted half (Mann and Whitney 1947). */
+/** Share of pairs in which NOW's row has the higher score; ties count half (Mann and Whitney 1947). */
 function areaUnder(base: Float64Array, now: Float64Array): number {
   const a = base.slice().sort();
   const b = now.slice().sort();
@@ -147,7 +147,7 @@ function intervalOf(auc: number, n: number, m: number): [number, number] {
   const q1 = auc / (2 - auc);
   const q2 = (2 * auc * auc) / (1 + auc);
   const variance = (auc * (1 - auc) + (n - 1) * (q1 - auc * auc) + (m - 1) * (q2 - auc * auc)) / (n * m);
-  // At an area of 1 the formula knows no doubt: one pair in all turned round is what it leaves.
+  // At an area of 1 the formula yields no uncertainty, so one reversed pair among all is assumed.
   const half = 2.576 * Math.sqrt(Math.max(variance, 0.25 / (n * m)));
   return [Math.max(0, auc - half), Math.min(1, auc + half)];
 }

@@ -22,18 +22,18 @@ import {
 import type { NumberProfile } from './profile.js';
 import type { FeatureDrift, Reason } from './result.js';
 
-/** A change that is smaller than all of these is none that anybody acts on, however sure it is. */
+/** A change below all of these has no practical relevance, however significant it is. */
 export const notable = { ks: 0.12, shift: 0.3, psi: 0.1, spread: 1.2, missing: 0.01 } as const;
 
-/** Where a side is worth fewer independent rows, its own wandering is not known: only what lies far outside of it counts. */
+/** With fewer independent rows on a side, its own variation is unknown: only values far outside its range count. */
 export const fewest = 10;
 
 const far = { ranges: 2, spread: 3 };
 
-/** A run is one of a stuck sensor when it is so long, and so many times as long as the longest of the base. */
+/** A run comes from a stuck sensor if it has at least this many rows, and is this many times as long as the base's longest. */
 const stuckRun = { rows: 20, times: 10 };
 
-/** A feature before it is held against the others: `p` is its own. */
+/** A feature before the correction for the other tests: `p` is its own. */
 export type Compared = Omit<FeatureDrift, 'drifted' | 'since' | 'limits'> & {
   /** Whether the change is large enough to matter. */
   large: boolean;
@@ -42,7 +42,7 @@ export type Compared = Omit<FeatureDrift, 'drifted' | 'since' | 'limits'> & {
   limitsAt: (alpha: number) => FeatureDrift['limits'];
 };
 
-/** Two columns of numbers against each other, in the base's bins. */
+/** Compares two columns of numbers, in the base's bins. */
 export function compareNumbers(base: NumberProfile, now: NumberProfile, unit: string | null): Compared {
   const { cuts } = base;
   const baseShares = base.count === 0 ? [] : sharesOf(base.counts);
@@ -120,10 +120,7 @@ export function compareNumbers(base: NumberProfile, now: NumberProfile, unit: st
   };
 }
 
-/**
- * By the base's pace. That of NOW would make a step in its middle look like something that moves slowly by itself, and the step like
- * nothing.
- */
+/** Uses the base's pace. With NOW's own, a step in its middle would look like slow movement, and would therefore not be significant. */
 export function effectiveNow(base: { count: number; effective: number }, now: { count: number }): number {
   return base.count === 0 ? Math.max(1, now.count) : Math.max(1, (now.count * base.effective) / base.count);
 }
@@ -137,7 +134,7 @@ function missingShare({ rows, count }: NumberProfile): number {
   return rows === 0 ? 0 : (rows - count) / rows;
 }
 
-/** Two shares with effective counts. */
+/** Tests two shares with effective counts. */
 function missingP(base: NumberProfile, now: NumberProfile): number {
   const p = missingShare(base);
   const q = missingShare(now);
@@ -149,7 +146,7 @@ function missingP(base: NumberProfile, now: NumberProfile): number {
   return error === 0 ? 1 : Math.min(1, 2 * normalAbove(Math.abs(p - q) / error));
 }
 
-/** Welch's test of the distances from each side's median (Brown and Forsythe 1974): whether the values lie wider apart. */
+/** Welch's test of the distances from each side's median (Brown and Forsythe 1974): whether the spread differs. */
 function spreadP(base: NumberProfile, now: NumberProfile, counts: Counts): number {
   const distancesOf = ({ count, mean, deviation, absolute, sorted }: NumberProfile) => {
     const off = count === 0 ? 0 : mean - quantileOf(sorted, 0.5);
@@ -162,13 +159,13 @@ function spreadP(base: NumberProfile, now: NumberProfile, counts: Counts): numbe
 interface Counts {
   base: number;
   now: number;
-  /** Degrees of freedom that the effective counts are known with. */
+  /** Degrees of freedom of the effective counts. */
   degrees: number;
 }
 
 type Moments = Pick<NumberProfile, 'count' | 'mean' | 'deviation'>;
 
-/** Welch's test of two means, each known as well as its effective count lets it. */
+/** Welch's test of two means, each as precise as its effective count allows. */
 function welchP(base: Moments, now: Moments, counts: Counts): number {
   const difference = Math.abs(base.mean - now.mean);
   if (difference === 0 || base.count < 2 || now.count < 2) return 1;
@@ -181,13 +178,13 @@ function welchP(base: Moments, now: Moments, counts: Counts): number {
   return studentBeyond(difference / Math.sqrt(a + b), Math.min(degrees, counts.degrees));
 }
 
-/** How many times as wide the one side is as the other. */
+/** Ratio of the two spreads. */
 function widerBy(base: NumberProfile, now: NumberProfile): number {
   if (base.absolute === 0 || now.absolute === 0) return 1;
   return Math.max(base.absolute / now.absolute, now.absolute / base.absolute);
 }
 
-/** Means that lie twice the base's whole range apart, or values three times as far from their median. */
+/** Means that are twice the base's whole range apart, or values three times as far from their median. */
 function isFar(base: NumberProfile, now: NumberProfile): boolean {
   if (base.count === 0 || now.count === 0) return false;
   const range = base.sorted.at(-1)! - base.sorted[0]!;
@@ -198,7 +195,7 @@ function isStuck(base: NumberProfile, now: NumberProfile): boolean {
   return base.deviation > 0 && now.longestRun >= Math.max(stuckRun.rows, stuckRun.times * base.longestRun);
 }
 
-/** Limits that unchanged columns exceed in a share of `alpha` of comparisons. */
+/** Limits that unchanged columns exceed in a share `alpha` of comparisons. */
 function limits(alpha: number, n: number, m: number, degrees: number): FeatureDrift['limits'] {
   const worth = 1 / n + 1 / m;
   const root = Math.sqrt(1 / worth);
@@ -231,12 +228,12 @@ const conversions: { text: string; factor: number; offset: number }[] = [
   { text: 'm/s² became g', factor: 1 / 9.80665, offset: 0 },
   { text: 'degrees became radians', factor: Math.PI / 180, offset: 0 },
   { text: 'radians became degrees', factor: 180 / Math.PI, offset: 0 },
-  { text: 'a thousand times as large (milli)', factor: 1000, offset: 0 },
-  { text: 'a thousandth (kilo)', factor: 0.001, offset: 0 },
-  { text: 'turned round', factor: -1, offset: 0 },
+  { text: '1000 times larger (milli)', factor: 1000, offset: 0 },
+  { text: '1000 times smaller (kilo)', factor: 0.001, offset: 0 },
+  { text: 'the sign was reversed', factor: -1, offset: 0 },
 ];
 
-/** The change of unit that explains mean and deviation of both sides, or null. A guess, in words. */
+/** The change of unit that explains the mean and deviation of both sides, or null. A guess, in words. */
 function unitChange(base: NumberProfile, now: NumberProfile): string | null {
   if (base.deviation === 0 || now.deviation === 0) return null;
   if (Math.abs(now.mean - base.mean) < base.deviation && ratioNear(now.deviation / base.deviation, 1, 1.5))

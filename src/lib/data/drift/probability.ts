@@ -15,7 +15,7 @@ function logGamma(x: number): number {
   return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(sum);
 }
 
-/** Upper share of the gamma function, Q(a, x): by its series below a + 1, by its continued fraction above (Lentz). */
+/** Upper regularized incomplete gamma function, Q(a, x): by its series below a + 1, by its continued fraction above (Lentz). */
 function gammaQ(a: number, x: number): number {
   if (x <= 0) return 1;
   const front = Math.exp(a * Math.log(x) - x - logGamma(a));
@@ -77,7 +77,7 @@ function notZero(value: number): number {
   return Math.abs(value) < tiny ? tiny : value;
 }
 
-/** Share of a χ² distribution above x. */
+/** Upper tail of a χ² distribution above x. */
 export function chiSquareAbove(x: number, degrees: number): number {
   return degrees <= 0 ? 1 : gammaQ(degrees / 2, x / 2);
 }
@@ -88,15 +88,15 @@ export function studentBeyond(t: number, degrees: number): number {
   return betaI(degrees / (degrees + t * t), degrees / 2, 0.5);
 }
 
-/** Share of the standard normal distribution above z. */
+/** Upper tail of the standard normal distribution above z. */
 export function normalAbove(z: number): number {
   const half = gammaQ(0.5, (z * z) / 2) / 2;
   return z >= 0 ? half : 1 - half;
 }
 
 /**
- * A p-value by the normal distribution or by a limit, where the variance behind it is known with so many degrees of freedom alone: the
- * same deviation by Student's distribution.
+ * Converts a p-value from the normal distribution or a limit to Student's distribution at the same deviation. The variance behind it is
+ * known with only this many degrees of freedom.
  */
 export function widened(p: number, degrees: number): number {
   if (p <= 0 || p >= 1 || degrees > 1e4) return p;
@@ -104,7 +104,7 @@ export function widened(p: number, degrees: number): number {
   return studentBeyond(z, degrees);
 }
 
-/** Where a falling function of x ≥ 0 comes down to a share. */
+/** The point at which a falling function of x ≥ 0 reaches a share. */
 export function quantileAbove(above: (x: number) => number, share: number): number {
   let high = 1;
   while (above(high) > share && high < 1e12) high *= 2;
@@ -117,10 +117,10 @@ export function quantileAbove(above: (x: number) => number, share: number): numb
   return high;
 }
 
-/** Up to so many pairs of values the p-value counts every way in which the two can be merged; that takes some 10 ms. */
+/** Up to this many pairs of values, the p-value counts every way to merge the two samples, which takes about 10 ms. */
 const exactPairs = 4e6;
 
-/** Share of the Kolmogorov distribution above x: 2 Σ (−1)^(k−1) e^(−2k²x²), or for small x what its theta function becomes. */
+/** Upper tail of the Kolmogorov distribution above x: 2 Σ (−1)^(k−1) e^(−2k²x²), or for small x the equivalent theta function. */
 export function kolmogorovAbove(x: number): number {
   if (x <= 0) return 1;
   if (x < 1) {
@@ -133,23 +133,23 @@ export function kolmogorovAbove(x: number): number {
   return Math.min(1, Math.max(0, sum));
 }
 
-/** Of effective counts, which are small: as Stephens (1970) brings the limit to them. */
+/** For effective counts, which are small: the limit with the correction by Stephens (1970). */
 export function kolmogorovP(ks: number, baseCount: number, nowCount: number): number {
   const root = Math.sqrt((baseCount * nowCount) / (baseCount + nowCount));
   return kolmogorovAbove((root + 0.12 + 0.11 / root) * ks);
 }
 
 /**
- * Two-sided p-value of the Kolmogorov–Smirnov statistic of independent values: exact for small samples (the share of all ways to
- * merge the two that stay within the distance; Hodges 1957), the limit for larger ones.
+ * Two-sided p-value of the Kolmogorov–Smirnov statistic of independent values. It is exact for small samples (the share of all ways to
+ * merge the two that stay within the distance; Hodges 1957), and the limit for larger ones.
  */
 export function kolmogorovSmirnovP(ks: number, n: number, m: number): number {
   if (n === 0 || m === 0) return 1;
   if (n * m > exactPairs) return kolmogorovAbove(ks * Math.sqrt((n * m) / (n + m)));
   const [short, long] = n < m ? [n, m] : [m, n];
-  // A path counts where |i/long − j/short| ≥ ks everywhere below: rounding must not turn equal into less.
+  // A path counts if |i/long − j/short| ≥ ks anywhere along it: rounding must not turn equal into less.
   const limit = ks - 1e-9 / (short * long);
-  // Share of the paths to (i, j) that have gone too far; each step keeps it a share, so that nothing overflows.
+  // Share of the paths to (i, j) that have exceeded the distance; working with shares at each step avoids overflow.
   const beyond = new Float64Array(short + 1);
   for (let j = 1; j <= short; j++) beyond[j] = j / short >= limit ? 1 : beyond[j - 1]!;
   for (let i = 1; i <= long; i++) {

@@ -4,36 +4,36 @@ import type { Rows } from '../tables/rows.js';
 import { binOf, countsBetween, cutsOf, quantileOf } from './bins.js';
 import { type Pace, paceOf, paceWithoutStep } from './effective-count.js';
 
-/** Summary of a column of numbers, kept after its rows are gone. */
+/** Summary of a column of numbers, available after its rows are released. */
 export interface NumberProfile {
   name: string;
   kind: 'number';
   rows: number;
   /** Rows with a finite number. */
   count: number;
-  /** Rows without a number: empty cells, and words. */
+  /** Rows without a number: empty cells, and text. */
   missing: number;
   infinite: number;
   mean: number;
-  /** Standard deviation of the population. */
+  /** Population standard deviation. */
   deviation: number;
-  /** Mean of the distances from the median. */
+  /** Mean distance from the median. */
   absolute: number;
-  /** All finite values in order, or of a saved reference its quantiles. */
+  /** All finite values in order; for a saved reference, its quantiles. */
   sorted: Float64Array;
-  /** Independent values that the finite ones are worth. */
+  /** Number of independent values that the finite ones are equivalent to. */
   effective: number;
-  /** Degrees of freedom that this is known with. */
+  /** Degrees of freedom of this estimate. */
   degrees: number;
-  /** How slowly the values move, but for one step in their level. */
+  /** How slowly the values move, not counting one step in their level. */
   withoutStep: Pace;
-  /** The same of the rows, where numbers are missing. */
+  /** The same for the rows, if numbers are missing. */
   effectiveRows: number;
-  /** Most neighbouring rows with one value. */
+  /** Longest run of consecutive rows with one value. */
   longestRun: number;
-  /** Row, from 0, that it begins with. */
+  /** First row of that run, from 0. */
   longestRunAt: number;
-  /** Where its bins part. */
+  /** Cuts between its bins. */
   cuts: Float64Array;
   /** Values by bin. */
   counts: Float64Array;
@@ -47,25 +47,25 @@ export interface TextProfile {
   rows: number;
   count: number;
   missing: number;
-  /** Rows by word, in the order in which the words came. */
+  /** Rows by word, in order of first appearance. */
   counts: Map<string, number>;
   effective: number;
   degrees: number;
-  /** More words than can be told apart: names of rows, not categories. */
+  /** Too many different words to tell apart: names of rows, not categories. */
   endless: boolean;
 }
 
 export type Profile = NumberProfile | TextProfile;
 
-/** Rows of a sample that columns are held against each other by. */
+/** Number of sampled rows for comparing columns with each other. */
 const sampleRows = 2000;
 
-/** Categories that a column may have; more are names. */
+/** Maximum number of categories in a column; more than that are names. */
 const mostCategories = 1000;
 
 /**
- * Rows of one take together, the takes in an order of chance: which of them comes first says nothing, and sorted by label they would look
- * like something that hardly ever moves. null = as they are.
+ * Keeps rows of one take together, and shuffles the takes. Their original order carries no information, and takes sorted by label would
+ * look like a very slow series. null = unchanged.
  */
 function orderOf(take: TextColumn | null): Uint32Array | null {
   if (take === null || take.words.length < 2) return null;
@@ -92,7 +92,7 @@ function samplePlaces(rows: number, order: Uint32Array | null): Uint32Array {
   });
 }
 
-/** Room that all columns of a side share: nothing as long as a column is made anew. */
+/** Buffers shared by all columns of a side, so that nothing is allocated per column. */
 interface Workspace {
   bins: number;
   order: Uint32Array | null;
@@ -109,7 +109,7 @@ export function workspaceFor(rows: Rows, bins: number): Workspace {
   return { bins, order, places, finite: room(), sorted: room(), other: room() };
 }
 
-/** What a column is like. `sorted` of numbers lies in the workspace: good until the next column. */
+/** Profiles a column. `sorted` of numbers is in the workspace, and valid until the next column. */
 export function profileOf(column: Column, space: Workspace): Profile {
   return column.kind === 'text' ? profileText(column, space) : profileNumbers(column, space);
 }
@@ -150,7 +150,7 @@ function profileNumbers({ name, values, missing, words }: NumberColumn, space: W
   return { ...profile, effectiveRows: rows / paceOf(other).time };
 }
 
-/** The finite values, in order, and the longest run of one value among them. */
+/** The finite values in order, and the longest run of one value among them. */
 function gather(
   values: Float64Array,
   order: Uint32Array | null,
@@ -206,8 +206,8 @@ function absoluteOf(sorted: Float64Array): number {
 }
 
 /**
- * By how slowly the values move, and how slowly their distance from the median does (the size of a vibration may wander while its mean
- * stands). The outermost hundredths are drawn in: one outlier would make all else look independent.
+ * Uses both how slowly the values move and how slowly their distance from the median moves (the amplitude of a vibration may wander while its mean is
+ * constant). The outermost hundredths are clipped: a single outlier would make everything else look independent.
  */
 function slowest(values: Float64Array, sorted: Float64Array, other: Float64Array): Pace {
   const count = values.length;
@@ -236,7 +236,7 @@ function profileText({ name, codes, words, missing }: TextColumn, { order, other
     else if (code === -2) endless = true;
   }
   const counts = new Map(endless ? [] : words.map((word, code) => [word, byCode[code]!] as const));
-  // By the slowest of the most frequent words.
+  // Uses the slowest of the most frequent words.
   const frequent = [...byCode.keys()].sort((a, b) => byCode[b]! - byCode[a]!).slice(0, endless ? 0 : 3);
   const paces = frequent.map((code) => {
     for (let i = 0; i < rows; i++) other[i] = codes[order ? order[i]! : i] === code ? 1 : 0;
@@ -251,7 +251,7 @@ function profileText({ name, codes, words, missing }: TextColumn, { order, other
   return { name, kind: 'text', rows, count, missing, counts, effective, degrees: slow.degrees, endless };
 }
 
-/** Counts by stretch of rows and bin, and what is no finite number beside them. @param bounds first row of each stretch, and the end */
+/** Counts by stretch of rows and bin, and the values that are not finite numbers. @param bounds first row of each stretch, then the end */
 export function countsByStretch(
   values: Float64Array,
   cuts: Float64Array,
@@ -278,12 +278,12 @@ export function countsByStretch(
   return { counts, gone, sums };
 }
 
-/** Runs of equal upper halves that are sorted by insertion; longer ones by the engine's own sort. */
+/** Runs of equal upper halves up to this length are sorted by insertion; longer ones by the engine's own sort. */
 const shortRun = 24;
 
 /**
- * Sorts numbers (no NaN) in place: by their upper 32 bits in three passes of a radix sort, then what is equal there. Two to three times
- * as fast as the engine's sort from ten thousand values on.
+ * Sorts numbers (no NaN) in place: by their upper 32 bits in three passes of a radix sort, then the equal ones among them. Two to three times as fast
+ * as the engine's sort from ten thousand values on.
  * @param scratch at least as long
  */
 export function sortNumbers(values: Float64Array, scratch: Float64Array): Float64Array {
@@ -316,7 +316,7 @@ export function sortNumbers(values: Float64Array, scratch: Float64Array): Float6
   return values;
 }
 
-/** The upper half of a double as a number that rises with it: all bits of a negative turned round, the sign of others. */
+/** The upper half of a double as a monotonically increasing number: all bits of a negative inverted, only the sign bit of others. */
 function ordered(high: number): number {
   return (high & 0x80000000 ? ~high : high | 0x80000000) >>> 0;
 }

@@ -11,20 +11,20 @@ export async function writeDriftReport(file: string, drift: Drift): Promise<void
   await writeFileAtomic(file, driftPage(drift));
 }
 
-/** A comparison as one HTML page that loads nothing: verdict, limits, figures, distributions over each other, windows. */
+/** A comparison as a self-contained HTML page: verdict, limits, metrics, overlaid distributions, windows. */
 export function driftPage(drift: Drift): string {
   const { base, now, features, label, prediction } = drift;
   const all = [...features, ...(label ? [label] : []), ...(prediction ? [prediction] : [])];
   const sorted = [...all].sort((a, b) => Number(b.drifted) - Number(a.drifted));
   return reportPage({
-    title: `Drift: ${now.name} against ${base.name}`,
+    title: `Drift: ${now.name} compared with ${base.name}`,
     heading: verdict(drift, all),
-    lead: `${now.name}, ${thousands(now.rows)} rows, against ${base.name}, ${thousands(base.rows)} rows${drift.approximate ? ', known by a saved reference' : ''}. Of comparisons without any change, ${percent(drift.alpha)} would be called drifted.`,
+    lead: `${now.name}, ${thousands(now.rows)} rows, compared with the reference ${base.name}, ${thousands(base.rows)} rows${drift.approximate ? ' (from a saved profile)' : ''}. The false-positive rate is at most ${percent(drift.alpha)}.`,
     sections: [
       tiles(drift, all),
       gates(drift),
-      html`<h2>Figures</h2>${figures(drift, all)}
-<p class="lead" style="margin-top:12px">PSI and Jensen–Shannon over the base’s bins; KS: the largest gap of the two distributions; distance: Wasserstein, in deviations of the base; p: the chance of a change as large where nothing has changed.</p>`,
+      html`<h2>Metrics</h2>${figures(drift, all)}
+<p class="lead" style="margin-top:12px">PSI and Jensen–Shannon divergence are computed over the bins of the reference. KS: the largest gap between the two distributions. Distance: Wasserstein distance in standard deviations of the reference. p: the probability of a change this large without drift.</p>`,
       windowStrip(drift),
       html`<h2>Distributions</h2><div class="cards">${sorted.map(card)}</div>`,
       together(drift),
@@ -37,7 +37,7 @@ export function driftPage(drift: Drift): string {
 function verdict({ drifted }: Drift, all: FeatureDrift[]): string {
   if (!drifted) return 'No drift';
   const names = all.filter((one) => one.drifted).map(({ name }) => name);
-  if (names.length === 0) return 'Drift of all columns together';
+  if (names.length === 0) return 'Joint drift of all columns';
   return `Drift in ${names.slice(0, 4).join(', ')}${names.length > 4 ? ` and ${names.length - 4} more` : ''}`;
 }
 
@@ -46,16 +46,16 @@ function tiles({ joint, now }: Drift, all: FeatureDrift[]): Html {
     ['columns drifted', `${all.filter(({ drifted }) => drifted).length} of ${all.length}`],
     ['largest PSI', Math.max(0, ...all.map(({ psi }) => psi)).toFixed(3)],
     ...(joint
-      ? ([['AUC of a classifier of the two sides', joint.auc.toFixed(3)]] as [string, string][])
+      ? ([['AUC of a classifier of both datasets', joint.auc.toFixed(3)]] as [string, string][])
       : []),
-    ['rows now', thousands(now.rows)],
+    ['current rows', thousands(now.rows)],
   ];
   return tileRow(list);
 }
 
 function gates({ gates: list }: Drift): Html | null {
   if (list.length === 0) return null;
-  return html`<h2>Limits</h2>${checkList(list.map(({ passed, message }) => ({ passed, text: message })))}`;
+  return html`<h2>Gates</h2>${checkList(list.map(({ passed, message }) => ({ passed, text: message })))}`;
 }
 
 function figures({ label, prediction }: Drift, all: FeatureDrift[]): Html {
@@ -64,7 +64,7 @@ function figures({ label, prediction }: Drift, all: FeatureDrift[]): Html {
     const role = one === label ? ' (label)' : one === prediction ? ' (prediction)' : '';
     const state = one.drifted
       ? html`<span class="bad">✗ drifted</span>`
-      : html`<span class="good">✓ same</span>`;
+      : html`<span class="good">✓ unchanged</span>`;
     return [
       one.name + role,
       state,
@@ -73,10 +73,10 @@ function figures({ label, prediction }: Drift, all: FeatureDrift[]): Html {
       figure(one.ks),
       figure(one.wassersteinScaled),
       one.p < 1e-4 ? html`&lt; 0.0001` : one.p.toFixed(4),
-      one.since && one.since.row > 1 ? sinceText(one.since) : one.drifted ? 'the beginning' : '–',
+      one.since && one.since.row > 1 ? sinceText(one.since) : one.drifted ? 'the start' : '–',
     ];
   });
-  return htmlTable(['Column', '', 'PSI', 'Jensen–Shannon', 'KS', 'Distance', 'p', 'Since'], rows);
+  return htmlTable(['Column', 'Verdict', 'PSI', 'Jensen–Shannon', 'KS', 'Distance', 'p', 'Since'], rows);
 }
 
 function sinceText({ row, time, seconds }: NonNullable<FeatureDrift['since']>): string {
@@ -94,19 +94,19 @@ function card(one: FeatureDrift): Html {
       (reason) => reason === 'distribution' || reason === 'mean' || reason === 'spread' || reason === 'stuck',
     );
   const keys = legend([
-    { name: 'base', paint: 1 },
-    { name: 'now', paint: 2 },
+    { name: 'reference', paint: 1 },
+    { name: 'current', paint: 2 },
   ]);
   const moved =
     moves && shift !== null && spread !== null
-      ? `Mean ${shift >= 0 ? '+' : '−'}${Math.abs(shift).toFixed(2)} deviations, spread ×${spread.toFixed(2)}. `
+      ? `Mean ${shift >= 0 ? '+' : '−'}${Math.abs(shift).toFixed(2)} standard deviations, spread ×${spread.toFixed(2)}. `
       : '';
   const why = drifted ? `Drifted: ${reasons.join(', ')}. ` : '';
-  const guess = hint === null ? '' : `Looks like a change of unit: ${hint}. `;
+  const guess = hint === null ? '' : `Possible change of unit: ${hint}. `;
   const share = (value: number) => percent(value);
   const names = bins.words ?? binNames(bins.cuts ?? []);
   const rows = names.map((bin, i) => [bin, share(bins.base[i] ?? 0), share(bins.now[i] ?? 0)]);
-  return html`<figure><figcaption>${name}${unit === null ? '' : `, ${unit}`}${keys}</figcaption>${distributionChart(one) ?? html`<p class="soft">One side has no values.</p>`}<p class="why${drifted ? ' bad' : ' soft'}">${why}${guess}${moved}</p><details><summary>Shares by bin</summary>${htmlTable(['Bin', 'Base', 'Now'], rows)}</details></figure>`;
+  return html`<figure><figcaption>${name}${unit === null ? '' : `, ${unit}`}${keys}</figcaption>${distributionChart(one) ?? html`<p class="soft">One of the two datasets has no values.</p>`}<p class="why${drifted ? ' bad' : ' soft'}">${why}${guess}${moved}</p><details><summary>Shares by bin</summary>${htmlTable(['Bin', 'Reference', 'Current'], rows)}</details></figure>`;
 }
 
 function binNames(cuts: number[]): string[] {
@@ -124,16 +124,18 @@ function together({ joint }: Drift): Html | null {
   const [low, high] = joint.interval;
   const pairs = joint.pairs.map(({ a, b, base, now }) => [`${a} and ${b}`, base.toFixed(2), now.toFixed(2)]);
   const table =
-    joint.drifted && pairs.length > 0 ? htmlTable(['Correlation of', 'Base', 'Now'], pairs) : null;
-  return html`<h2>All columns together</h2><p>A classifier tells rows of now from rows of the base with an area under the curve of ${joint.auc.toFixed(3)} (99 % interval ${low.toFixed(3)} to ${high.toFixed(3)}) on rows it was not trained on; 0.5 is by chance. ${joint.drifted ? 'They are not the same.' : 'That is no drift.'}</p>${table}`;
+    joint.drifted && pairs.length > 0 ? htmlTable(['Correlation of', 'Reference', 'Current'], pairs) : null;
+  return html`<h2>Joint drift</h2><p>A classifier that separates current rows from reference rows reaches an AUC of ${joint.auc.toFixed(3)} (99 % interval ${low.toFixed(3)} to ${high.toFixed(3)}) on held-out rows. An AUC of 0.5 is chance. ${joint.drifted ? 'The datasets differ.' : 'This is not drift.'}</p>${table}`;
 }
 
 function notes({ onlyInBase, onlyInNow, ignored }: Drift): Html | null {
   const list: [string, string][] = [
     ...(onlyInBase.length > 0
-      ? ([['Columns of the base alone', onlyInBase.join(', ')]] as [string, string][])
+      ? ([['Columns only in the reference', onlyInBase.join(', ')]] as [string, string][])
       : []),
-    ...(onlyInNow.length > 0 ? ([['Columns of now alone', onlyInNow.join(', ')]] as [string, string][]) : []),
+    ...(onlyInNow.length > 0
+      ? ([['Columns only in the current data', onlyInNow.join(', ')]] as [string, string][])
+      : []),
     ...ignored.map(({ name, why }): [string, string] => [name, `not compared: ${why}`]),
   ];
   if (list.length === 0) return null;
@@ -142,22 +144,22 @@ function notes({ onlyInBase, onlyInNow, ignored }: Drift): Html | null {
 
 const width = 440;
 
-/** Categories that are drawn; the table below has all. */
+/** Number of categories drawn; the table below has all. */
 const mostWords = 12;
 
-/** Both distributions over each other: the base as an area, NOW as a line; of words two bars each. */
+/** Both distributions overlaid: the base as an area, NOW as a line; for text, two bars each. */
 function distributionChart(feature: FeatureDrift): Html | null {
   return feature.kind === 'number' ? overlaid(feature) : bars(feature);
 }
 
-/** The picture in words, for who cannot see it. */
+/** The chart in words, for readers who cannot see it. */
 function spoken({ name, base, now, psi, drifted, unit }: FeatureDrift): string {
   const figure = (value: number | null) =>
     value === null ? 'nothing' : String(Number(value.toPrecision(4)));
   const own = unit === null ? '' : ` ${unit}`;
   const means =
     base.mean === null ? '' : ` The mean was ${figure(base.mean)}${own} and is ${figure(now.mean)}${own}.`;
-  return `Distribution of ${name}: ${drifted ? 'drifted' : 'the same'}, PSI ${psi.toFixed(3)}.${means}`;
+  return `Distribution of ${name}: ${drifted ? 'drifted' : 'unchanged'}, PSI ${psi.toFixed(3)}.${means}`;
 }
 
 function overlaid(feature: FeatureDrift): Html | null {
@@ -181,13 +183,13 @@ function bars(feature: FeatureDrift): Html | null {
   return html`<svg viewBox="0 0 ${width} ${shown.length * 30 + 4}" role="img" aria-label="${spoken(feature)}">${rows}</svg>`;
 }
 
-/** Columns of the strip; more windows are drawn every second, third … one. */
+/** Columns of the strip; if there are more windows, only every second, third … one is drawn. */
 const most = 60;
 
-/** PSI that has the full colour. */
+/** PSI at which the color is fully saturated. */
 const full = 1;
 
-/** PSI of each column in each window, darker where it is larger, with its figure. */
+/** PSI of each column in each window, darker if larger, with its value. */
 function windowStrip({ windows, features }: Drift): Html | null {
   if (windows.length === 0) return null;
   const every = Math.ceil(windows.length / most);
@@ -210,6 +212,6 @@ function windowStrip({ windows, features }: Drift): Html | null {
     });
     return html`<tr><th scope="row">${name}</th>${cells}</tr>`;
   });
-  const rest = every > 1 ? ` Every ${every}th of ${windows.length} windows is shown.` : '';
-  return html`<h2>Over time</h2><div class="scroll strip"><table><thead><tr><th scope="col">PSI</th>${head}</tr></thead><tbody>${rows}</tbody></table></div><p class="lead" style="margin-top:12px">PSI of each column in each window of now, against the base; outlined where it has drifted.${rest}</p>`;
+  const rest = every > 1 ? ` Shown: 1 in ${every} of ${windows.length} windows.` : '';
+  return html`<h2>Over time</h2><div class="scroll strip"><table><thead><tr><th scope="col">PSI</th>${head}</tr></thead><tbody>${rows}</tbody></table></div><p class="lead" style="margin-top:12px">PSI of each column in each window of the current data, relative to the reference. Outlined: drifted.${rest}</p>`;
 }

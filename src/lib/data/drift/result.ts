@@ -2,39 +2,39 @@ import * as z from 'zod';
 
 /** Why a column counts as drifted. */
 export const reasons = [
-  /** Its values lie otherwise: by the Kolmogorov–Smirnov statistic or by χ² over the bins. */
+  /** Its distribution differs: by the Kolmogorov–Smirnov statistic or by χ² over the bins. */
   'distribution',
   'mean',
-  /** How far its values lie from their median. */
+  /** The distance of its values from their median. */
   'spread',
-  /** Other shares of rows without a number. */
+  /** A different share of rows without a number. */
   'missing',
   'infinite',
-  /** One value over and over. */
+  /** One value repeated over and over. */
   'stuck',
   /** A category that the base does not have. */
   'category',
-  /** Numbers became words, or words numbers. */
+  /** Numbers became text, or text numbers. */
   'type',
 ] as const;
 export type Reason = (typeof reasons)[number];
 
-/** A column's finite numbers; null where it has none. */
+/** A column's finite numbers; null if it has none. */
 export const momentsShape = {
   min: z.number().nullable(),
   max: z.number().nullable(),
   mean: z.number().nullable(),
-  /** Standard deviation of the population. */
+  /** Population standard deviation. */
   deviation: z.number().nullable(),
 };
 
 const sideSchema = z.object({
   rows: z.int(),
-  /** Rows without a number or word; infinities are counted apart. */
+  /** Rows without a number or word; infinities are counted separately. */
   missing: z.int(),
   infinite: z.int(),
   ...momentsShape,
-  /** Most neighbouring rows of one value. */
+  /** Longest run of consecutive rows with one value. */
   longestRun: z.int(),
 });
 
@@ -43,7 +43,7 @@ const sinceSchema = z.object({
   row: z.int(),
   /** Share of NOW's rows before it. */
   share: z.number(),
-  /** By the time column: a moment (ISO 8601), or seconds as it counts them. */
+  /** From the time column: a date and time (ISO 8601), or seconds on the column's own scale. */
   time: z.string().nullable(),
   seconds: z.number().nullable(),
 });
@@ -53,27 +53,27 @@ const featureDriftSchema = z.object({
   name: z.string(),
   kind: z.enum(['number', 'text']),
   unit: z.string().nullable(),
-  /** Population stability index over the bins, an empty bin taken for 0.01 %. */
+  /** Population stability index over the bins, with 0.01 % assumed for an empty bin. */
   psi: z.number(),
   /** Jensen–Shannon distance over the bins, natural logarithm: 0 to 0.833. */
   js: z.number(),
-  /** Kolmogorov–Smirnov statistic, of all values; null for words. */
+  /** Kolmogorov–Smirnov statistic over all values; null for text. */
   ks: z.number().nullable(),
-  /** Its p-value if rows were independent. */
+  /** Its p-value under the assumption that rows are independent. */
   ksP: z.number().nullable(),
   /** First Wasserstein distance, in the column's unit; and in deviations of the base (null: the base does not move). */
   wasserstein: z.number().nullable(),
   wassersteinScaled: z.number().nullable(),
-  /** Mean, in deviations of the base, and deviation as a multiple of the base's. */
+  /** Shift of the mean, in deviations of the base, and deviation as a multiple of the base's. */
   shift: z.number().nullable(),
   spread: z.number().nullable(),
-  /** Chance of a change as large where nothing has changed: by effective counts, over the tests of this column, before other columns count. */
+  /** Probability of such a change if nothing has changed: by effective counts, corrected for the tests of this column but not for other columns. */
   p: z.number(),
   drifted: z.boolean(),
   reasons: z.array(z.enum(reasons)),
   /** Likely cause, such as a change of unit: a guess. */
   hint: z.string().nullable(),
-  /** Since when; null where it has not drifted. */
+  /** Start of the drift; null if the column has not drifted. */
   since: sinceSchema.nullable(),
   /** Limits that unchanged columns stay below; `expectedPsi` is their mean PSI. */
   limits: z
@@ -81,16 +81,16 @@ const featureDriftSchema = z.object({
     .nullable(),
   base: sideSchema,
   now: sideSchema,
-  /** Independent rows that each side is worth. */
+  /** Number of independent rows that each side is equivalent to. */
   effective: z.object({ base: z.number(), now: z.number() }),
-  /** Shares by bin. Cuts of numbers: below the first, between, from the last on. */
+  /** Shares by bin. Bins of numbers: below the first cut, between cuts, from the last cut on. */
   bins: z.object({
     cuts: z.array(z.number()).nullable(),
     words: z.array(z.string()).nullable(),
     base: z.array(z.number()),
     now: z.array(z.number()),
   }),
-  /** Shares in bars of equal width from one value to another, for pictures; null of words. */
+  /** Shares in bars of equal width between two values, for charts; null for text. */
   histogram: z
     .object({ from: z.number(), to: z.number(), base: z.array(z.number()), now: z.array(z.number()) })
     .nullable(),
@@ -99,15 +99,15 @@ const featureDriftSchema = z.object({
 export type FeatureDrift = z.output<typeof featureDriftSchema>;
 
 const jointSchema = z.object({
-  /** Area under the ROC curve of a classifier that tells NOW's rows from the base's, on rows held out; 0.5 = it cannot. */
+  /** Area under the ROC curve of a classifier that separates NOW's rows from the base's, on held-out rows; 0.5 = it cannot. */
   auc: z.number(),
   interval: z.tuple([z.number(), z.number()]),
   p: z.number(),
   drifted: z.boolean(),
-  /** Rows of each side, and the independent ones that they are worth. */
+  /** Rows of each side, and the number of independent rows that they are equivalent to. */
   rows: z.object({ base: z.int(), now: z.int() }),
   effective: z.object({ base: z.number(), now: z.number() }),
-  /** How rows were kept together in folds. */
+  /** Units kept together in folds. */
   folds: z.enum(['recordings', 'time']),
   /** Pairs whose correlation changed most. */
   pairs: z.array(z.object({ a: z.string(), b: z.string(), base: z.number(), now: z.number() })),
@@ -115,10 +115,10 @@ const jointSchema = z.object({
 export type Joint = z.output<typeof jointSchema>;
 
 export const windowSchema = z.object({
-  /** First row, from 1, and rows. */
+  /** First row, from 1, and number of rows. */
   row: z.int(),
   rows: z.int(),
-  /** As `since`. */
+  /** In the same format as `since`. */
   time: z.string().nullable(),
   seconds: z.number().nullable(),
   drifted: z.boolean(),
@@ -143,21 +143,21 @@ const inputSchema = z.object({
 export const driftSchema = z.object({
   base: inputSchema,
   now: inputSchema,
-  /** Chance that a comparison without any change is called drifted. */
+  /** False-positive rate: the probability that a comparison without any change is reported as drift. */
   alpha: z.number(),
   features: z.array(featureDriftSchema),
-  /** Whether anything has: a feature, the label, the prediction, or all together. */
+  /** Whether anything has drifted: a feature, the label, the prediction, or all columns together. */
   drifted: z.boolean(),
   label: featureDriftSchema.nullable(),
   prediction: featureDriftSchema.nullable(),
-  /** All columns of numbers together; null where there is nothing to tell apart. */
+  /** All columns of numbers together; null if no comparison was possible. */
   joint: jointSchema.nullable(),
   windows: z.array(windowSchema),
   onlyInBase: z.array(z.string()),
   onlyInNow: z.array(z.string()),
   /** Columns that were not compared, and why. */
   ignored: z.array(z.object({ name: z.string(), why: z.string() })),
-  /** Features whose figures come from a saved reference's quantiles: `ks` to 0.002, `wasserstein` to 0.2 % of the range. */
+  /** Features whose metrics come from a saved reference's quantiles: `ks` to 0.002, `wasserstein` to 0.2 % of the range. */
   approximate: z.boolean(),
   gates: z.array(
     z.object({

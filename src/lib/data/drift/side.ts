@@ -23,13 +23,13 @@ export interface Side {
 
 interface SideOptions {
   bins: number;
-  /** Sees each column, with its profile and its values, before they are let go. */
+  /** Called with each column, its profile and its values, before the values are released. */
   look?: (column: Column, profile: Profile) => void;
-  /** Whether profiles are left their sorted values. */
+  /** Whether profiles retain their sorted values. */
   keepSorted?: boolean;
 }
 
-/** Profiles of all columns; a column's values are let go when it is done. */
+/** Profiles all columns; a column's values are released once it is done. */
 export function sideOf(rows: Rows, { bins, look, keepSorted = true }: SideOptions): Side {
   const space = workspaceFor(rows, bins);
   const profile = (column: Column) => {
@@ -39,7 +39,7 @@ export function sideOf(rows: Rows, { bins, look, keepSorted = true }: SideOption
     const room = column.values;
     column.values = new Float64Array(0);
     if (!keepSorted) return { ...own, sorted: column.values };
-    // In the place of the values.
+    // Reuses the memory of the values.
     room.set(own.sorted);
     return { ...own, sorted: room.subarray(0, own.count) };
   };
@@ -57,7 +57,7 @@ export function sideOf(rows: Rows, { bins, look, keepSorted = true }: SideOption
   };
 }
 
-/** A column of which nothing is known, as the other kind: all its rows are missing. */
+/** A column without any data, as the other kind: all its rows are missing. */
 export function emptied(kind: Profile['kind'], { name, rows }: Profile): Profile {
   if (kind === 'text') {
     return {
@@ -98,7 +98,7 @@ export function emptied(kind: Profile['kind'], { name, rows }: Profile): Profile
 
 const spec = 'aiot-reference/1';
 
-/** Quantiles that stand for all values: every thousandth. */
+/** Quantiles that represent all values: every thousandth. */
 const points = 1001;
 
 const numbers = z.array(z.number());
@@ -172,7 +172,7 @@ export async function readReference(file: string): Promise<Side> {
   const parsed = referenceSchema.safeParse(await readJson(file));
   if (!parsed.success) {
     throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(parsed.error, 'the file')}`, {
-      next: 'Make it with: aiot data stats DATA --save FILE',
+      next: 'Create it with `aiot data stats DATA --save FILE`.',
     });
   }
   const { features, label, prediction, sampleTakes, ...rest } = parsed.data;

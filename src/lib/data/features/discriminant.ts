@@ -3,16 +3,16 @@ import { seededRandom, shuffled } from '../../core/numbers.js';
 /** A linear classifier: the class with the highest weight · x + bias. */
 export interface Discriminant {
   classOf(row: ArrayLike<number>): number;
-  /** weight · x + bias of a class; −Infinity for one that it was not shown. */
+  /** weight · x + bias of a class; −Infinity for a class without training rows. */
   scoreOf(row: ArrayLike<number>, wanted: number): number;
 }
 
 /**
- * Linear discriminant analysis (Fisher 1936; Hastie et al., The Elements of Statistical Learning, 4.3), all classes taken
- * as equally frequent, the common covariance drawn towards its diagonal, so that many features and few rows do not break it.
- * A probe, not a product: it answers how well something can be told, in milliseconds.
- * @param rows standardized features @param classes 0..count−1, one a row
- * @param shrinkage 0 = the covariance as it is, 1 = its diagonal alone
+ * Linear discriminant analysis (Fisher 1936; Hastie et al., The Elements of Statistical Learning, 4.3). All classes count as equally frequent, and
+ * the common covariance is shrunk towards its diagonal, so that many features with few rows do not break it. A probe, not a product: it measures in
+ * milliseconds how well classes can be separated.
+ * @param rows standardized features @param classes 0..count−1, one per row
+ * @param shrinkage 0 = the covariance unchanged, 1 = its diagonal only
  */
 export function trainDiscriminant(
   rows: Float64Array[],
@@ -44,7 +44,7 @@ export function trainDiscriminant(
   const degrees = Math.max(1, rows.length - count);
   for (let i = 0; i < size; i++) {
     for (let j = 0; j < i; j++) covariance[i * size + j]! *= (1 - shrinkage) / degrees;
-    // A feature that never moves within a class still needs a size.
+    // A feature that never moves within a class still needs a scale.
     covariance[i * size + i] = covariance[i * size + i]! / degrees + 1e-6;
   }
   cholesky(covariance, size);

@@ -13,11 +13,11 @@ import { completeRows, type FeatureTable, featureTable, tableText } from './tabl
 interface FeaturesOptions {
   /** CSV files and folders; none = the project's recordings. */
   paths: string[];
-  /** Its signal part gives what the options below do not say. */
+  /** Its signal part supplies the settings that the options below omit. */
   project?: Project;
   /** A folder of recordings instead of the project's own. */
   data?: string;
-  /** `raw`, `motion`, `spectral`, `har`, or names out of those sets. */
+  /** `raw`, `motion`, `spectral`, `har`, or names of features from those sets. */
   set?: string;
   /** Hz */
   rateHz?: number;
@@ -27,11 +27,11 @@ interface FeaturesOptions {
   /** Samples. */
   window?: number;
   stride?: number;
-  /** Samples left out at both ends of each recording. */
+  /** Samples omitted at both ends of each recording. */
   trim?: number;
-  /** The last window of a recording that does not fill it; kept by default for the set `har` outside of projects. */
+  /** Includes the last, partially filled window of a recording; included by default for the set `har` outside of projects. */
   tail?: 'keep' | 'drop';
-  /** Default: what tells it (a label column, folders, names) for several recordings, none for one. */
+  /** Default: the source that has labels (a label column, folders, names) for several recordings, none for one. */
   labelFrom?: LabelFrom;
   rank?: boolean;
   /** CSV file to write. */
@@ -46,11 +46,11 @@ const rankedSchema = z.object({
 });
 
 export const featuresResultSchema = z.object({
-  /** Name of the set, or how many features were picked. */
+  /** Name of the set, or number of selected features. */
   set: z.string(),
   columns: z.array(z.string()),
   rows: z.int(),
-  /** Rows with an empty cell: of windows too short for a feature. */
+  /** Rows with an empty cell: from windows too short for a feature. */
   incomplete: z.int(),
   recordings: z.int(),
   rateHz: z.number(),
@@ -62,8 +62,8 @@ export const featuresResultSchema = z.object({
   /** The file written; null = none. */
   file: z.string().nullable(),
   /**
-   * Features by how much they tell of the label. information: mutual information in bits, by windows; f: one-way ANOVA over
-   * the means of whole recordings; importance: accuracy lost by a linear probe on held-out recordings, the values exchanged.
+   * Features ranked by their information about the label. `information`: mutual information in bits, by windows. `f`: one-way ANOVA over
+   * the means of whole recordings. `importance`: loss of a linear probe's accuracy on held-out recordings after the values are permuted.
    */
   ranking: z
     .object({
@@ -78,8 +78,8 @@ export const featuresResultSchema = z.object({
 export type FeaturesResult = z.output<typeof featuresResultSchema>;
 
 /**
- * The features of recordings as a table: one row a window.
- * @returns the result, and the table's text where no file was to be written and no ranking was asked for
+ * Computes the features of recordings as a table: one row per window.
+ * @returns the result, and the table's text if neither an output file nor a ranking was requested
  * @throws AIOT_USAGE (no window, no rate), AIOT_FEATURE_*, AIOT_DATA_*, AIOT_CSV_*, AIOT_FILE_*
  */
 export async function makeFeatures(
@@ -156,7 +156,7 @@ async function recordingsOf(
   if (rateFrom === 'assumed') {
     throw new AiotError(
       'AIOT_USAGE',
-      '--rate: expected how many samples a second the recordings have, got nothing',
+      '--rate: expected the sample rate of the recordings in Hz, got nothing',
       {
         next: 'aiot data features RECORDING --rate 100 …',
       },
@@ -170,7 +170,7 @@ function unfilledOf({ tail, project, paths }: FeaturesOptions, { features }: Sig
   if (tail === 'keep' && features !== 'har') {
     throw new AiotError(
       'AIOT_USAGE',
-      `--tail keep: only the set har has features for a window that is not filled; got ${Array.isArray(features) ? 'a list' : features}`,
+      `--tail keep: only the feature set har supports incomplete windows; got ${Array.isArray(features) ? 'a list' : features}`,
     );
   }
   if (tail !== undefined) return tail === 'keep';
@@ -178,15 +178,15 @@ function unfilledOf({ tail, project, paths }: FeaturesOptions, { features }: Sig
 }
 
 /**
- * The signal part that is asked for: what is told, then what the project says, then what follows from the recordings.
- * @throws AIOT_USAGE (no window, a filter or a rate that cannot be), AIOT_FEATURE_UNKNOWN, AIOT_FEATURE_UNFIT
+ * The requested signal part: options first, then the project, then defaults derived from the recordings.
+ * @throws AIOT_USAGE (no window, an impossible filter or rate), AIOT_FEATURE_UNKNOWN, AIOT_FEATURE_UNFIT
  */
 function specOf(options: FeaturesOptions, dataset: Dataset): SignalSpec {
   const { project, set, window, stride } = options;
   const own = project ? signalSpecOf(project.config) : null;
   const windowSamples = window ?? own?.windowSamples;
   if (windowSamples === undefined) {
-    throw new AiotError('AIOT_USAGE', '--window: expected the samples of one window, got nothing', {
+    throw new AiotError('AIOT_USAGE', '--window: expected the number of samples per window, got nothing', {
       next: 'aiot data features RECORDING --window 500 …',
     });
   }

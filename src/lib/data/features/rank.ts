@@ -5,18 +5,18 @@ import type { FeatureTable } from './table.js';
 
 interface RankedFeature {
   name: string;
-  /** Mutual information of the feature, cut into ten equally filled bins, and the label: bits. */
+  /** Mutual information between the feature, cut into ten equally filled bins, and the label: bits. */
   information: number;
-  /** One-way ANOVA over the means of whole recordings: variance between the labels over variance within them. */
+  /** One-way ANOVA over the means of whole recordings: variance between the labels divided by variance within them. */
   f: number;
-  /** Accuracy on recordings held out that is lost when the feature's values are exchanged among the windows. */
+  /** Accuracy lost on held-out recordings if the feature's values are permuted among the windows. */
   importance: number;
 }
 
 export interface Ranking {
-  /** Most information first. */
+  /** Most informative first. */
   features: RankedFeature[];
-  /** Accuracy of the probe (linear discriminant analysis) on recordings it was not trained on, 0..1. */
+  /** Accuracy of the probe (linear discriminant analysis) on held-out recordings, 0..1. */
   accuracy: number;
   folds: number;
   labels: string[];
@@ -25,8 +25,8 @@ export interface Ranking {
 const bins = 10;
 
 /**
- * How much each feature tells of the label, by three measures; a recording is in one fold only, so that the probe cannot know
- * it again. The same for the same seed.
+ * Ranks features by their information about the label, using three measures. Each recording is in one fold only, so that the probe cannot recognize
+ * it. Deterministic for a seed.
  * @throws AIOT_DATA_ONE_CLASS, AIOT_DATA_TOO_FEW (a label with one recording)
  */
 export function rankFeatures(table: FeatureTable, seed = 7): Ranking {
@@ -34,8 +34,8 @@ export function rankFeatures(table: FeatureTable, seed = 7): Ranking {
   if (labels.length < 2) {
     throw new AiotError(
       'AIOT_DATA_ONE_CLASS',
-      `expected windows of at least two labels to rank features by, got ${labels.join(', ') || 'none'}`,
-      { next: 'Name several recordings, and say where their labels are: --label-from name.' },
+      `expected windows with at least two labels to rank features, got ${labels.join(', ') || 'none'}`,
+      { next: 'Specify several recordings and the source of their labels: --label-from name.' },
     );
   }
   const keep = table.labels.flatMap((label, i) => (label === null ? [] : [i]));
@@ -71,7 +71,7 @@ function foldCount(groups: string[], classes: number[], labels: string[]): numbe
   if (least >= 2) return Math.min(5, least);
   throw new AiotError(
     'AIOT_DATA_TOO_FEW',
-    `label ${labels[counts.indexOf(least)]}: expected at least 2 recordings, to rank on others than trained on, got ${least}`,
+    `label ${labels[counts.indexOf(least)]}: expected at least 2 recordings, so that features are ranked on other recordings than the training set; got ${least}`,
   );
 }
 
@@ -152,7 +152,7 @@ export function mutualInformation(values: Float64Array, classes: ArrayLike<numbe
   return Math.max(0, bits);
 }
 
-/** Windows of one recording are no independent samples; their mean is one. 0 where nothing varies. */
+/** Windows of one recording are not independent samples; their mean is one. 0 if nothing varies. */
 export function anovaOfMeans(
   values: Float64Array,
   groups: string[],

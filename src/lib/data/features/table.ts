@@ -4,24 +4,24 @@ import { featureRows } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import type { Recording } from '../types.js';
 
-/** Features by window, with what each window is of. */
+/** Features by window, with the recording and label of each window. */
 export interface FeatureTable {
   names: string[];
   rows: Float64Array[];
-  /** Id of the recording of each row. */
+  /** ID of the recording of each row. */
   recordings: string[];
-  /** Label of each row; null where none is known. */
+  /** Label of each row; null if unknown. */
   labels: (string | null)[];
 }
 
 export interface TableOptions {
-  /** Samples left out at both ends of each recording. */
+  /** Samples omitted at both ends of each recording. */
   trim: number;
-  /** Whether the last window of a recording counts though it is not filled (the set `har` alone can do that). */
+  /** Whether a partially filled last window of a recording is included (only the set `har` supports that). */
   unfilled: boolean;
 }
 
-/** @throws AIOT_DATA_EMPTY (no recording is as long as one window), AIOT_CSV_MALFORMED (samples too large for a feature) */
+/** @throws AIOT_DATA_EMPTY (every recording is shorter than one window), AIOT_FILE_MALFORMED (samples too large for a feature) */
 export function featureTable(
   spec: SignalSpec,
   recordings: Recording[],
@@ -45,8 +45,8 @@ export function featureTable(
     const longest = Math.max(...recordings.map(({ columns }) => columns[0]?.length ?? 0));
     throw new AiotError(
       'AIOT_DATA_EMPTY',
-      `no window: expected recordings of at least ${spec.windowSamples} samples at ${spec.resampleHz} Hz${trim > 0 ? ` after ${trim} are cut from each end` : ''}, got ${longest} at most`,
-      { next: 'Give a shorter --window.' },
+      `no window: expected recordings of at least ${spec.windowSamples} samples at ${spec.resampleHz} Hz${trim > 0 ? ` after trimming ${trim} from each end` : ''}, got ${longest} at most`,
+      { next: 'Use a shorter --window.' },
     );
   }
   return table;
@@ -56,13 +56,13 @@ export function featureTable(
 function tooLarge(recording: string, feature: string, from: number, spec: SignalSpec): AiotError {
   const place = spec.rateHz === spec.resampleHz ? ` from sample ${from + 1} on` : '';
   return new AiotError(
-    'AIOT_CSV_MALFORMED',
-    `recording ${recording}, the window of ${spec.windowSamples} samples${place}: the feature ${feature} is infinite, for its samples are too large`,
-    { next: 'Mend or remove these samples; no sensor gives such numbers.' },
+    'AIOT_FILE_MALFORMED',
+    `recording ${recording}, the window of ${spec.windowSamples} samples${place}: the feature ${feature} is infinite, because its samples are too large`,
+    { subject: 'csv', next: 'Correct or remove these samples; no sensor produces such values.' },
   );
 }
 
-/** @param labelled writes the columns `recording` and `label` behind the features */
+/** @param labeled appends the columns `recording` and `label` after the features */
 export function tableText(table: FeatureTable, labelled: boolean): string {
   if (!labelled) return writeTable(table.names, table.rows);
   const label = table.labels.map((name) => name ?? 'unlabelled');

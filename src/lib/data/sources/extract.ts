@@ -4,32 +4,32 @@ import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import * as z from 'zod';
+import type { RegistryClient } from '../../api/client.js';
+import type { StoredRecording } from '../../api/contract/data.js';
+import type { GuideClient } from '../../api/guide/client.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import { makeFolder, readBytes, requireFile, syncFolder } from '../../core/files.js';
 import { newId } from '../../core/names.js';
 import { needsLabels, type Project } from '../../core/project.js';
-import type { RegistryClient } from '../../registry/client.js';
-import type { StoredRecording } from '../../registry/datasets/bodies.js';
-import type { GuideClient } from '../../registry/guide/client.js';
 import { type Listing, readListing, recordingFile, writeListing } from '../dataset/listing.js';
 import { dataFolderOf, expectedOf, openDataset } from '../dataset/open.js';
 import { saveRecordings } from '../dataset/write.js';
 import { importRecordings } from './import.js';
 
-/** Where data is taken from; `auto` = the platform where it has recordings of the stream that can be learned from, else the project. */
+/** Source of the data; `auto` = the platform if it has recordings of the stream that can be used for training, otherwise the project. */
 export const extractSources = ['auto', 'project', 'platform'] as const;
 
 interface ExtractOptions {
   project: Project;
   from: (typeof extractSources)[number];
-  /** Folder to make, or the CSV file of a table; it must not be there, or be empty. */
+  /** Folder to create, or the CSV file of a table; it must be missing or empty. */
   out: string;
-  /** Instead of the project's own data: a folder of recordings, or a table. */
+  /** Overrides the project's own data: a folder of recordings, or a table. */
   data?: string;
   /** The platform's client; null = no platform is in use. */
   client: Pick<RegistryClient, 'datasets'> | null;
-  /** An installation of the guide; it has rows, and no recordings. */
+  /** An installation of the guide; it has rows, but no recordings. */
   guide: Pick<GuideClient, 'listing' | 'rows'> | null;
   signal?: AbortSignal;
 }
@@ -41,18 +41,19 @@ export const extractedSchema = z.object({
   recordings: z.int(),
   /** Samples of recordings, or rows of a table. */
   rows: z.int(),
-  /** Recordings without a label, which nothing can be learned from: left out. */
+  /** Recordings without a label, which cannot be used for training: omitted. */
   unlabelled: z.int(),
-  /** Lines of an installation of the guide that are no rows, for anybody may upload there: left out. */
+  /** Lines of an installation of the guide that are not rows, because anyone may upload there: omitted. */
   malformed: z.int(),
 });
 
 export type Extracted = z.output<typeof extractedSchema>;
 
 /**
- * Makes a dataset for training of its own, of what a platform has recorded and labelled, or of the project's own data. A file at a time
- * is in memory, of a table a piece of it.
- * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATA_EMPTY, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_FILE_NOT_FOUND, and what `importRecordings` throws
+ * Creates a separate training dataset from a platform's labeled recordings, or from the project's own data. Only one file at a time is in
+ * memory; of a table, one chunk.
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATA_EMPTY, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_FILE_NOT_FOUND, and any error of
+ * `importRecordings`
  */
 export async function extractData(options: ExtractOptions): Promise<Extracted> {
   const { project, from, client, guide } = options;
@@ -68,8 +69,8 @@ export async function extractData(options: ExtractOptions): Promise<Extracted> {
     if (found && found.rows > 0)
       return { ...found, out, source: 'guide', kind: 'table', recordings: 0, unlabelled: 0 };
     if (!found || (from === 'auto' && existsSync(file))) return await fromTable(file, { ...options, out });
-    throw new AiotError('AIOT_DATA_EMPTY', 'the guide’s services have no rows for this project', {
-      next: 'Its extract step labels what its ingest has written; an autoencoder takes that as it is.',
+    throw new AiotError('AIOT_DATA_EMPTY', "the guide's services cannot provide rows for this project", {
+      next: "The guide's extract step labels the rows that its ingest step wrote. An autoencoder can use them directly.",
     });
   }
   if (from !== 'project' && client !== null) {
@@ -78,13 +79,13 @@ export async function extractData(options: ExtractOptions): Promise<Extracted> {
     const usable = stored.filter((recording) => !learnsLabels(project) || isLabelled(recording));
     if (from === 'platform' || usable.length > 0)
       return await fromPlatform(client, topic, { ...options, out });
-    // Where neither has anything to learn from, what the platform has wants a label.
+    // If neither has usable data, report that the platform's recordings need labels.
     const own = stored.length > 0 && (await unless('AIOT_DATA_EMPTY', fromProject({ ...options, out })));
     if (own) return own;
     if (stored.length > 0) return await fromPlatform(client, topic, { ...options, out });
   }
   if (from === 'platform') {
-    throw new AiotError('AIOT_CONTEXT_NOT_FOUND', 'no platform is in use');
+    throw new AiotError('AIOT_CONTEXT_NOT_FOUND', 'no platform is selected');
   }
   return await fromProject({ ...options, out });
 }
@@ -141,15 +142,12 @@ async function fromProject({ project, data, out, signal }: ExtractOptions): Prom
     signal?.throwIfAborted();
     const from = recordingFile(folder, id);
     const bytes = await readBytes(from).catch((cause: unknown) => {
-      throw new AiotError('AIOT_DATA_CHANGED', `dataset.json lists ${id}, but ${from} cannot be read`, {
+      throw new AiotError('AIOT_DATA_CHANGED', `dataset.json lists ${id}, but ${from} is not readable`, {
         cause,
       });
     });
     if (sha256Hex(bytes) !== sha256) {
-      throw new AiotError(
-        'AIOT_DATA_CHANGED',
-        `${from} is not the file that dataset.json lists: its SHA-256 differs`,
-      );
+      throw new AiotError('AIOT_DATA_CHANGED', `${from} does not match dataset.json: its SHA-256 differs`);
     }
     await copyFile(from, recordingFile(out, id));
   }
@@ -163,7 +161,7 @@ async function fromPlatform(
   { project, out, signal }: ExtractOptions,
 ): Promise<Extracted> {
   await makeFolder(dirname(out));
-  // Made beside it: what is at the end is there as a whole.
+  // Created beside the destination, so that the destination only ever exists complete.
   const staging = await mkdtemp(join(dirname(out), `.${basename(out)}-`));
   try {
     await importRecordings({ project: { ...project, dir: staging }, stream: { name, client }, signal });
@@ -178,7 +176,7 @@ async function fromPlatform(
     if (kept.length === 0) {
       throw new AiotError(
         'AIOT_DATA_EMPTY',
-        `the platform has ${left.length} recordings of ${name}, and none with a label`,
+        `the platform has ${left.length} recordings of ${name}, but none has a label`,
         { next: `aiot data label ${name} DEVICE RECORDING LABEL` },
       );
     }
@@ -215,10 +213,10 @@ function told(
   return { out, source, kind: 'recordings', recordings, rows, unlabelled, malformed: 0 };
 }
 
-/** Measurements of a board of the guide: a network's inputs unless the project names others. */
+/** Measurements of a board of the guide: a model's inputs unless the project names others. */
 const measured = ['current', 'temperature', 'vibration', 'sound'];
 
-/** Columns of the guide's files, in order; the last exists only where rows are labelled. */
+/** Columns of the guide's files, in order; the last exists only if rows are labeled. */
 const columns = ['deviceID', 'timeStamp', ...measured, 'label'];
 
 interface GuideRowsOptions {
@@ -231,14 +229,14 @@ interface GuideRowsOptions {
 
 interface GuideRows {
   rows: number;
-  /** Lines that are none. */
+  /** Lines that are not rows. */
   malformed: number;
 }
 
 /**
- * Puts all rows of an installation of the guide into one file, in the columns of the project's table. Nothing is written where there
- * are none. One of its files at a time is in memory.
- * @throws AIOT_CSV_COLUMNS, AIOT_FILE_NOT_WRITABLE, and what the client throws
+ * Writes all rows of an installation of the guide into one file, in the columns of the project's table. Writes nothing if there are no rows. Only one
+ * of its files at a time is in memory.
+ * @throws AIOT_CSV_COLUMNS, AIOT_FILE_NOT_WRITABLE, and any client error
  */
 async function guideRows({ project, guide, file, signal }: GuideRowsOptions): Promise<GuideRows> {
   const labelled = needsLabels(project.config);
@@ -250,7 +248,7 @@ async function guideRows({ project, guide, file, signal }: GuideRowsOptions): Pr
   const part = `${file}.${newId('part')}.tmp`;
   const sink = createWriteStream(part, { flush: true });
   const done = finished(sink);
-  // Awaited below; until then a failure of the disk is nobody's.
+  // Awaited below; until then a disk error must not become an unhandled rejection.
   done.catch(() => {});
   try {
     if (chosen.header !== null) sink.write(`${chosen.header}\n`);
@@ -273,7 +271,7 @@ async function guideRows({ project, guide, file, signal }: GuideRowsOptions): Pr
   }
 }
 
-/** Which of the guide's columns go into the project's table, and under which names. @throws AIOT_CSV_COLUMNS */
+/** Selects the guide's columns for the project's table, and their names there. @throws AIOT_CSV_COLUMNS */
 function chosenColumns({ config }: Project, labelled: boolean) {
   const { inputs = measured, label = 'label', columns: unheaded } = config.model.table ?? {};
   const place = (name: string) => (name === label && labelled ? columns.length - 1 : columns.indexOf(name));
@@ -281,12 +279,12 @@ function chosenColumns({ config }: Project, labelled: boolean) {
   const missing = names.find((name) => place(name) < 0 || (!labelled && place(name) === columns.length - 1));
   if (missing === undefined) return { places: names.map(place), header: unheaded ? null : names.join(',') };
   const there = labelled ? columns : columns.slice(0, -1);
-  throw new AiotError('AIOT_CSV_COLUMNS', `the guide’s rows have ${there.join(', ')}, and no ${missing}`, {
-    next: 'model.table.inputs names the columns that are inputs.',
+  throw new AiotError('AIOT_CSV_COLUMNS', `the guide's rows have ${there.join(', ')}, but no ${missing}`, {
+    next: 'Set model.table.inputs to the names of the input columns.',
   });
 }
 
-/** The rows of a file in those columns, without its header where it has one. */
+/** The rows of a file in those columns, without its header if it has one. */
 function rowsIn(text: string, labelled: boolean, places: readonly number[], told: GuideRows): string {
   const lines: string[] = [];
   for (const line of text.split(/\r?\n/)) {

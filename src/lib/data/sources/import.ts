@@ -2,14 +2,14 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod';
+import type { RegistryClient } from '../../api/client.js';
+import { exportDataset } from '../../api/datasets/save.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
 import { writeCsv } from '../../formats/csv/table.js';
-import type { RegistryClient } from '../../registry/client.js';
-import { exportDataset } from '../../registry/datasets/save.js';
 import { type Listing, readListing } from '../dataset/listing.js';
 import { dataFolderOf, expectedOf, looseFolder } from '../dataset/open.js';
 import { csvFilesIn, type Expected, idOfFile, readListed, readLoose } from '../dataset/read.js';
@@ -20,19 +20,19 @@ import { isExported, isParquet, readExported } from './platform-export.js';
 
 interface ImportOptions {
   project: Project;
-  /** A CSV file, a folder of them, a data folder with its dataset.json, or what `data export` wrote as CSV or NDJSON. */
+  /** A CSV file, a folder of them, a data folder with its dataset.json, or a CSV or NDJSON file written by `data export`. */
   from?: string | undefined;
-  /** Instead: what a platform has of this stream. */
+  /** Alternative source: the platform's recordings of this stream. */
   stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
-  /** Label of all of them; absent = as dataset.json or the file names say. */
+  /** Label of all of them; absent = from dataset.json or the file names. */
   label?: string;
-  /** The device that made them. */
+  /** The device that made the recordings. */
   device?: string;
   /** Hz; must be the project's signal.rate. */
   rateHz?: number;
   /** Checks everything and writes nothing. */
   dryRun?: boolean;
-  /** Ends it with nothing written. */
+  /** Aborts the import with nothing written. */
   signal?: AbortSignal;
 }
 
@@ -40,7 +40,7 @@ export const importResultSchema = z.object({
   /** Absolute folder. */
   folder: z.string(),
   imported: z.array(recordingLineSchema),
-  /** Ids of recordings that are there already, with the same content. */
+  /** IDs of recordings that already exist with the same content. */
   skipped: z.array(z.string()),
   dryRun: z.boolean(),
 });
@@ -49,8 +49,8 @@ type ImportResult = z.output<typeof importResultSchema>;
 
 /**
  * Copies recordings into a project's data folder; everything is read and checked before anything is written.
- * @throws AIOT_USAGE (neither a file nor a stream, or both), AIOT_FILE_NOT_FOUND, AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_RECORDING_EXISTS (another recording
- *   of that name), AIOT_CSV_*, AIOT_USAGE (a file name that is no recording's name)
+ * @throws AIOT_USAGE (neither a file nor a stream, or both), AIOT_FILE_NOT_FOUND, AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN,
+ * AIOT_ALREADY_EXISTS (another recording of that name), AIOT_CSV_*, AIOT_USAGE (a file name that is not a valid recording name)
  */
 export async function importRecordings(options: ImportOptions): Promise<ImportResult> {
   const { project, dryRun = false, signal } = options;
@@ -58,7 +58,7 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
   if (options.rateHz !== undefined && options.rateHz !== expected.rateHz) {
     throw new AiotError(
       'AIOT_DATA_RATE',
-      `expected recordings at ${expected.rateHz} samples a second (signal.rate), got ${options.rateHz}`,
+      `expected recordings at ${expected.rateHz} samples per second (signal.rate), got ${options.rateHz}`,
     );
   }
   if (options.label !== undefined) refuseLabel(options.label, expected);
@@ -81,7 +81,7 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
   return { folder, imported: fresh.map(recordingLine), skipped, dryRun };
 }
 
-/** Which of the recordings found are new, under the label and device given; and the ids of those that are there already. */
+/** The new ones among the recordings found, with the given label and device; and the IDs of those that already exist. */
 function sortOut(
   found: Found[],
   listing: Listing,
@@ -104,7 +104,9 @@ function sortOut(
     else if (before === sha256 || before === sha256Hex(writeCsv(named.fields, named.columns))) {
       skipped.push(named.id);
     } else {
-      throw new AiotError('AIOT_RECORDING_EXISTS', `${folder} has another recording ${named.id} already`);
+      throw new AiotError('AIOT_ALREADY_EXISTS', `${folder} already has a different recording ${named.id}`, {
+        subject: 'recording',
+      });
     }
   }
   return { fresh, skipped };
@@ -121,7 +123,7 @@ export function refuseLabel(label: string, { labels }: Expected, id?: string): v
 
 interface Found {
   recording: Recording;
-  /** Digest of the file's bytes; null when a listing has checked it. */
+  /** Digest of the file's bytes; null if it was already verified against a listing. */
   sha256: string | null;
 }
 
@@ -129,7 +131,7 @@ async function findRecordings(options: ImportOptions, expected: Expected): Promi
   const { from, stream, signal } = options;
   if ((from === undefined) === (stream === undefined)) {
     throw new AiotError('AIOT_USAGE', 'expected a file or folder, or --stream', {
-      next: 'aiot data import FOLDER, or aiot data import --stream STREAM',
+      next: 'Use `aiot data import FOLDER` or `aiot data import --stream STREAM`.',
     });
   }
   const found =
@@ -161,7 +163,7 @@ function exportedIn(bytes: Uint8Array, file: string, expected: Expected): Found[
 
 async function readFrom(from: string, expected: Expected, signal?: AbortSignal): Promise<Found[]> {
   const found = await stat(from).catch(() => null);
-  if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${from}`);
+  if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `the file or folder ${from} does not exist`);
   const listing = found.isDirectory() ? await readListing(from) : null;
   if (listing) {
     const recordings = await readListed(from, listing, expected);
@@ -180,9 +182,9 @@ async function readFrom(from: string, expected: Expected, signal?: AbortSignal):
     if (isParquet(bytes)) {
       throw new AiotError(
         'AIOT_FILE_NOT_READABLE',
-        `cannot read ${file}: Parquet is written here, not read`,
+        `cannot read ${file}: Parquet files can only be written`,
         {
-          next: 'Export it as another format: aiot data export STREAM --format ndjson --out FILE',
+          next: 'Export in another format: aiot data export STREAM --format ndjson --out FILE',
         },
       );
     }

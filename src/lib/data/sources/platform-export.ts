@@ -1,44 +1,45 @@
+import { exportColumns } from '../../api/contract/data.js';
 import { AiotError } from '../../core/errors.js';
 import { namePattern } from '../../core/names.js';
 import { parseMixedCsv } from '../../formats/csv/parse.js';
-import { exportColumns } from '../../registry/datasets/bodies.js';
 import type { Expected } from '../dataset/read.js';
 import type { Recording } from '../types.js';
 import { createTake } from './take.js';
 
 const csvHead = `${exportColumns.join(',')},`;
 
-/** Whether these are bytes of what `data export` writes as CSV or NDJSON: nobody names the fields of a recording so. */
+/** Whether the bytes are CSV or NDJSON written by `data export`: field names like these do not occur in recordings. */
 export function isExported(bytes: Uint8Array): boolean {
   return (
     Buffer.from(bytes.subarray(0, csvHead.length)).toString('latin1') === csvHead || isExportedLines(bytes)
   );
 }
 
-/** Parquet has its magic number first and last (Apache Parquet, "File format"). */
+/** Parquet has its magic number at the start and the end (Apache Parquet, "File format"). */
 export function isParquet(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(0, 4)).toString('latin1') === 'PAR1';
 }
 
-/** A row, as far as it says whose it is. */
+/** A row's origin, as far as the row states it. */
 interface Origin {
   device: string;
   recording: string;
   label: string;
 }
 
-/** Rows of one recording that bear one label and follow each other. */
+/** Consecutive rows of one recording with the same label. */
 interface Run extends Origin {
   first: number;
-  /** Behind the last. */
+  /** Exclusive end. */
   end: number;
 }
 
 /**
- * The recordings of a stream's export, as `data record` would have written them: one for each of a device, with its label. Where
- * a recording has several labels, each part is one of its own, `NAME-1`, `NAME-2`, …; where two devices chose the same name, the
- * device's goes before it. Fields that the project does not have are left out.
- * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (a line of NDJSON), AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED, AIOT_DATA_RATE, AIOT_USAGE (a name that is too long)
+ * Converts a stream's export to recordings as `data record` would have written them: one per device, with its label. If a recording has several
+ * labels, each part becomes a recording, `NAME-1`, `NAME-2`, …; if two devices chose the same name, the device's name is prefixed. Fields that the
+ * project does not have are omitted.
+ * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (a line of NDJSON), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED, AIOT_DATA_RATE, AIOT_USAGE (a name that is
+ * too long)
  */
 export function readExported(bytes: Uint8Array, file: string, expected: Expected): Recording[] {
   const { fields, rateHz } = expected;
@@ -63,7 +64,7 @@ export function readExported(bytes: Uint8Array, file: string, expected: Expected
     if (other !== null) {
       throw new AiotError(
         'AIOT_DATA_RATE',
-        `${file}: ${run.device}/${run.recording}: expected ${rateHz} samples a second (signal.rate), got about ${other.toFixed(1)}`,
+        `${file}: ${run.device}/${run.recording}: expected ${rateHz} samples per second (signal.rate), got about ${other.toFixed(1)}`,
       );
     }
     return take.finish(id, run.label === '' ? null : run.label, rateHz);
@@ -103,7 +104,7 @@ function runsOf(of: Record<keyof Origin, string[]>, rows: number): Run[] {
   return runs;
 }
 
-/** Samples of one message bear its number; where messages have none, each sample stands for itself. */
+/** Samples of one message share its number; if messages are unnumbered, each sample counts as one message. */
 function endOfMessage(numbers: readonly string[], from: number, end: number): number {
   let to = from + 1;
   while (to < end && numbers[from] !== '' && numbers[to] === numbers[from]) to++;
@@ -129,35 +130,35 @@ function named(runs: readonly Run[], file: string): { id: string; run: Run }[] {
     if (namePattern.test(id)) return { id, run };
     throw new AiotError(
       'AIOT_USAGE',
-      `${file}: expected a recording's name of at most 64 characters, got "${id}"`,
-      { next: 'Export it alone: aiot data export STREAM --recording NAME --out FILE' },
+      `${file}: expected a recording name of at most 64 characters, got "${id}"`,
+      { next: 'Export it separately: aiot data export STREAM --recording NAME --out FILE' },
     );
   });
 }
 
 const linesHead = '{"device":"';
 
-/** The rows of an export in columns. */
+/** The rows of an export, by column. */
 interface ExportedRows {
   rows: number;
   device: string[];
   recording: string[];
-  /** '' = none, as of the labels. */
+  /** '' = none, as for labels. */
   seq: string[];
   label: string[];
   /** ms since 1970 */
   t: ArrayLike<number>;
-  /** Values of each wanted field, in their order. */
+  /** Values of each requested field, in their order. */
   values: Float64Array[];
 }
 
-/** Whether these are bytes of what `data export` writes as NDJSON: its lines begin with whose they are. */
+/** Whether the bytes are NDJSON written by `data export`: its lines begin with their origin. */
 function isExportedLines(bytes: Uint8Array): boolean {
   const start = Buffer.from(bytes.subarray(0, 1024)).toString('utf8').split('\n')[0] ?? '';
   return start.startsWith(linesHead) && start.includes('"recording":"');
 }
 
-/** Lines of an export, the wanted fields of them. @throws AIOT_FILE_MALFORMED with file and line, AIOT_CSV_COLUMNS */
+/** Lines of an export, restricted to the requested fields. @throws AIOT_FILE_MALFORMED with file and line, AIOT_CSV_COLUMNS */
 function parseExportedLines(bytes: Uint8Array, file: string, fields: readonly string[]): ExportedRows {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   const lines = text.split('\n');
@@ -194,7 +195,7 @@ function objectOf(line: string, at: string): Row {
     const row: unknown = JSON.parse(line);
     if (typeof row === 'object' && row !== null && !Array.isArray(row)) return row as Row;
   } catch {
-    // Told below, as what is JSON and no object.
+    // Reported below, like JSON that is not an object.
   }
   throw new AiotError('AIOT_FILE_MALFORMED', `${at}: expected one JSON object of an export`);
 }

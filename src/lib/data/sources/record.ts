@@ -17,17 +17,17 @@ import { createTake, samplesOf, type Take } from './take.js';
 
 interface RecordOptions {
   project: Project;
-  /** Address of the stream; absent = the project's stream on the platform in use. */
+  /** Address of the stream; absent = the project's stream on the current platform. */
   url?: string;
-  /** How to open it: credentials, context. */
+  /** Connection options: credentials, context. */
   stream?: StreamOptions;
-  /** Label of the recording; absent = not labelled. */
+  /** Label of the recording; absent = not labeled. */
   label?: string;
-  /** Ends after this time, ms. */
+  /** Stops after this time, ms. */
   forMs?: number;
-  /** Ends after so many samples of one device. */
+  /** Stops after this many samples of one device. */
   count?: number;
-  /** Ends it, and what came until then is kept. */
+  /** Stops the recording; samples received until then are saved. */
   signal?: AbortSignal;
   onOpen?: (endpoint: string) => void;
   onProgress?: (samples: number, devices: number) => void;
@@ -36,21 +36,20 @@ interface RecordOptions {
 export const recordResultSchema = z.object({
   /** Absolute folder. */
   folder: z.string(),
-  /** One a device that was heard. */
+  /** One recording per device heard. */
   recordings: z.array(recordingLineSchema),
-  /** Messages that held no samples of this project's fields. */
+  /** Messages without samples of this project's fields. */
   ignored: z.int(),
-  /** Messages that came a second time, as at-least-once delivery brings some; their samples count once. */
+  /** Duplicate messages, which at-least-once delivery produces; their samples count once. */
   duplicates: z.int(),
 });
 
 type RecordResult = z.output<typeof recordResultSchema>;
 
 /**
- * Records a live stream into the project's data folder, one recording a device, until the time or the count is reached, the
- * stream ends, or `signal` is aborted. What came is kept whatever ends it; takes of another rate are set aside in DATA/refused.
- * @throws AIOT_LABEL_UNKNOWN (before anything is opened), AIOT_DATA_EMPTY (nothing came), AIOT_DATA_RATE, and what the
- *   stream throws
+ * Records a live stream into the project's data folder, one recording per device, until the time or the count is reached, the stream ends, or
+ * `signal` is aborted. Received samples are saved however it ends; takes at another rate are set aside in DATA/refused.
+ * @throws AIOT_LABEL_UNKNOWN (before anything is opened), AIOT_DATA_EMPTY (nothing was received), AIOT_DATA_RATE, and any error of the stream
  */
 export async function recordStream(options: RecordOptions): Promise<RecordResult> {
   const { project, label = null } = options;
@@ -67,14 +66,14 @@ export async function recordStream(options: RecordOptions): Promise<RecordResult
   if (takes.length === 0) {
     throw (
       heard.failure ??
-      new AiotError('AIOT_DATA_EMPTY', `no samples came from ${source.endpoint}${heard.reason}`)
+      new AiotError('AIOT_DATA_EMPTY', `no samples arrived from ${source.endpoint}${heard.reason}`)
     );
   }
   const { rateHz } = expected;
   const refused = takes.filter((take) => take.otherRate(rateHz) !== null);
   const good = takes.filter((take) => !refused.includes(take));
   const aside = join(folder, 'refused');
-  // The listing of now: others may have recorded or imported meanwhile.
+  // Re-read the listing: another process may have recorded or imported meanwhile.
   const { recordings, set } = await changeData(folder, expected, async (listing) => {
     const there = refused.length > 0 ? await readdir(aside).catch(() => []) : [];
     const taken = new Set([
@@ -142,7 +141,7 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
   return { takes: [...takes.values()], ignored, duplicates, reason, failure };
 }
 
-/** Writes recordings that do not fit the dataset beside it. @returns their files */
+/** Writes recordings that do not fit the dataset next to it. @returns their files */
 async function setAside(folder: string, recordings: Recording[]): Promise<string[]> {
   const files: string[] = [];
   for (const { id, fields, columns } of recordings) {
@@ -154,17 +153,17 @@ async function setAside(folder: string, recordings: Recording[]): Promise<string
   return files;
 }
 
-/** The refusal of takes, which were set aside in files. */
+/** The error about rejected takes, which were set aside in files. */
 function otherRates(takes: Take[], rateHz: number, kept: Recording[], files: string[]): unknown {
   const rates = takes.map((take) => {
     const got = take.otherRate(rateHz)?.toFixed(1);
-    return `${take.device ?? 'the device'}: expected ${rateHz} samples a second (signal.rate), got about ${got}`;
+    return `${take.device ?? 'the device'}: expected ${rateHz} samples per second (signal.rate), got about ${got}`;
   });
   const message = `${rates.join('; ')}; set aside in ${files.join(', ')}`;
   return keeping(new AiotError('AIOT_DATA_RATE', message), kept);
 }
 
-/** The error, saying too which recordings were kept before it. */
+/** The error, extended by the recordings that were saved before it. */
 function keeping(error: unknown, kept: Recording[]): unknown {
   if (!(error instanceof AiotError) || kept.length === 0) return error;
   const { code, message, next, endpoint, retryable } = error;

@@ -4,17 +4,17 @@ import type { Message } from '../../stream/message.js';
 import type { Recording } from '../types.js';
 
 /**
- * Messages that follow each other, and their time, before the device's clock can tell a rate: a stamp that is off by half a
- * batch is then off by no more than a sixth of the whole.
+ * Minimum number of consecutive messages, and their minimum duration, for estimating a rate from the device's clock. A timestamp that is
+ * off by half a batch then causes an error of at most a sixth.
  */
 const enough = { steps: 3, samples: 100, ms: 2000 };
 
-/** Samples of one device as they come in, grown to a recording. */
+/** Collects the incoming samples of one device into a recording. */
 export function createTake(device: string | null, fields: string[]) {
   const columns: number[][] = fields.map(() => []);
   let first: number | null = null;
   let clocked = true;
-  /** The message before, and what lies between messages that follow each other: a message's time is its first sample's. */
+  /** The previous message, and the totals over consecutive messages: a message's time is that of its first sample. */
   let before: { t: number; samples: number } | null = null;
   const told = { steps: 0, samples: 0, ms: 0 };
   let highest: number | null = null;
@@ -25,7 +25,7 @@ export function createTake(device: string | null, fields: string[]) {
     get samples() {
       return columns[0]?.length ?? 0;
     },
-    /** False for a message that has come before: at-least-once delivery brings some twice. */
+    /** False for a duplicate message, which at-least-once delivery produces. */
     add({ seq, t, byDevice, columns: given }: Samples, most: number): boolean {
       let lost = 0;
       if (seq !== null) {
@@ -49,7 +49,7 @@ export function createTake(device: string | null, fields: string[]) {
       });
       return true;
     },
-    /** Samples a second by the device's own times, when that is off by more than a fifth; null = as expected, or not to be told. */
+    /** Samples per second by the device's own clock if it is off by more than a fifth; null = as expected, or unknown. */
     otherRate(rateHz: number): number | null {
       const { steps, samples, ms } = told;
       if (!clocked || steps < enough.steps || samples < enough.samples || ms < enough.ms) return null;
@@ -73,12 +73,12 @@ export function createTake(device: string | null, fields: string[]) {
 
 export type Take = ReturnType<typeof createTake>;
 
-/** Samples of one message, in columns in the order of the project's fields. */
+/** Samples of one message, by column, in the order of the project's fields. */
 interface Samples {
   device: string | null;
-  /** Number of the message, where it bears one. */
+  /** Number of the message, if it has one. */
   seq: number | null;
-  /** Milliseconds since 1970 of the first sample: by the device's clock, or when it arrived. */
+  /** Milliseconds since 1970 of the first sample: by the device's clock, or its time of arrival. */
   t: number;
   byDevice: boolean;
   columns: number[][];
@@ -86,8 +86,8 @@ interface Samples {
 
 /**
  * Reads one telemetry message: a JSON object with a number, or an array of numbers of equal length, for each field.
- * @returns the samples, or in a sentence why there are none
- * @throws AIOT_DATA_RATE when the message says another rate than the project
+ * @returns the samples, or a sentence that explains why there are none
+ * @throws AIOT_DATA_RATE if the message states another rate than the project
  */
 export function samplesOf(message: Message, config: ProjectConfig): Samples | string {
   const value = parsed(message.payload);
@@ -109,7 +109,7 @@ export function samplesOf(message: Message, config: ProjectConfig): Samples | st
   if (typeof value.rate === 'number' && value.rate !== config.signal.rate) {
     throw new AiotError(
       'AIOT_DATA_RATE',
-      `${message.topic}: expected ${config.signal.rate} samples a second (signal.rate), got ${value.rate}`,
+      `${message.topic}: expected ${config.signal.rate} samples per second (signal.rate), got ${value.rate}`,
     );
   }
   return {
@@ -132,7 +132,7 @@ function parsed(payload: Uint8Array): Record<string, unknown> | null {
   }
 }
 
-/** The topic of device protocol v1 names the device; other streams name the member that does. */
+/** The topic of device protocol v1 names the device; in other streams a field of the message does. */
 function deviceOf({ topic }: Message, value: Record<string, unknown>, member: string): string | null {
   if (member !== 'topic') return value[member] === undefined ? null : String(value[member]);
   return /^aiot\/v1\/([^/]+)\/telemetry\//.exec(topic)?.[1] ?? null;

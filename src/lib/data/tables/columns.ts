@@ -1,4 +1,4 @@
-/** Roles of a CSV file's columns, by their names; all others are fields of the sensor. */
+/** Roles of a CSV file's columns, by their names; all others are sensor fields. */
 const timeNames = [
   't',
   'time',
@@ -15,7 +15,7 @@ const timeNames = [
 const labelNames = ['label', 'activity', 'class', 'state'];
 const deviceNames = ['device', 'device_id', 'deviceid', 'sensor_id', 'subject', 'user'];
 
-/** Columns of the platform's exports with the take of a row; they are no fields. */
+/** Columns of the platform's exports that identify the take of a row; they are not fields. */
 const takeNames = ['recording', 'recording_id'];
 
 const counterNames = ['index', 'row', 'seq', 'sample', 'n'];
@@ -29,7 +29,7 @@ interface ColumnRoles {
   fields: string[];
 }
 
-/** @param labelColumn a column named as the label, whatever its name */
+/** @param labelColumn a column declared as the label, whatever its name */
 export function rolesOf(columns: string[], labelColumn?: string): ColumnRoles {
   const find = (names: string[]) => columns.find((name) => names.includes(name.toLowerCase())) ?? null;
   const time = find(timeNames);
@@ -42,8 +42,8 @@ export function rolesOf(columns: string[], labelColumn?: string): ColumnRoles {
 }
 
 /**
- * Times in seconds. Numbers in ms, µs or ns are told by the column's name, by their size (as times since 1970), or by
- * steps of one and more; other texts are dates. null when some of them are no times.
+ * Times in seconds. Numbers in ms, µs or ns are recognized by the column's name, by their magnitude (as times since 1970), or by steps of
+ * one and more. Other text is parsed as dates. null if some of them are not times.
  */
 export function secondsOf(name: string, texts: string[]): Float64Array | null {
   const out = new Float64Array(texts.length);
@@ -58,7 +58,7 @@ export function secondsOf(name: string, texts: string[]): Float64Array | null {
   return out;
 }
 
-/** Ends at 1e8 s: below that a number is no time since 1970. */
+/** Ends at 1e8 s: smaller numbers are not times since 1970. */
 const epochSeconds = 1e8;
 
 export function isEpoch(seconds: number): boolean {
@@ -78,7 +78,7 @@ export function secondsPerUnit(name: string, values: Float64Array): number {
   return medianStep(values) >= 1 ? 1e-3 : 1;
 }
 
-/** Median difference of neighbours. */
+/** Median difference between neighbors. */
 export function medianStep(values: Float64Array): number {
   if (values.length < 2) return 0;
   const steps = new Float64Array(values.length - 1);

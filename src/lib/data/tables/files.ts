@@ -6,11 +6,11 @@ import type { Part } from '../parts.js';
 
 export interface FoundFile {
   path: string;
-  /** Path below the base without its extension, with slashes. */
+  /** Path relative to the base, without its extension, with slashes. */
   id: string;
-  /** The folder it lies in, without that of its part; '' for the base itself. */
+  /** The folder that contains it, without that of its part; '' for the base itself. */
   folder: string;
-  /** The side of a split that its folder names. */
+  /** The side of a split that its folder is named after. */
   part: Part | null;
 }
 
@@ -27,23 +27,23 @@ const partNames: Record<string, Part> = {
   holdout: 'test',
 };
 
-/** Deeper folders are not looked into: PART/LABEL/file.csv is deep enough. */
+/** Deeper folders are ignored: PART/LABEL/file.csv is deep enough. */
 const deepest = 3;
 
-/** The side of a split that a file or folder name says. */
+/** The side of a split that a file or folder name indicates. */
 export function partOfName(name: string): Part | null {
   return Object.hasOwn(partNames, name.toLowerCase()) ? partNames[name.toLowerCase()]! : null;
 }
 
 /**
- * The CSV files meant by paths: files as given and in that order, folders with those below them, sorted.
+ * Resolves paths to CSV files: files as given and in that order, folders with their subfolders, sorted.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_DATA_EMPTY
  */
 export async function findFiles(paths: string[]): Promise<{ base: string; files: FoundFile[] }> {
   const found: { path: string; base: string }[] = [];
   for (const path of paths) {
     const kind = await stat(path).catch(() => null);
-    if (!kind) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${path}`);
+    if (!kind) throw new AiotError('AIOT_FILE_NOT_FOUND', `the file or folder ${path} does not exist`);
     if (kind.isDirectory()) {
       for (const file of await filesBelow(path, 0)) found.push({ path: file, base: path });
     } else if (kind.isFile()) found.push({ path, base: dirname(path) });
@@ -52,7 +52,7 @@ export async function findFiles(paths: string[]): Promise<{ base: string; files:
   }
   if (found.length === 0) {
     throw new AiotError('AIOT_DATA_EMPTY', `no CSV files in ${paths.join(', ')}`, {
-      next: 'Name a folder of CSV recordings.',
+      next: 'Specify a folder of CSV recordings.',
     });
   }
   const files = found.map(({ path, base }) => {
@@ -79,7 +79,7 @@ async function filesBelow(folder: string, depth: number): Promise<string[]> {
   return [...own, ...below];
 }
 
-/** Files of one name from several folders bear their folder's name too. */
+/** Files with the same name in several folders get their folder's name as well. */
 function distinct(files: FoundFile[]): FoundFile[] {
   const counts = new Map<string, number>();
   for (const { id } of files) counts.set(id, (counts.get(id) ?? 0) + 1);

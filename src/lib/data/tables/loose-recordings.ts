@@ -11,32 +11,32 @@ import type { Dataset, Recording } from '../types.js';
 import { isEpoch, medianStep, rolesOf, secondsOf } from './columns.js';
 import { type FoundFile, findFiles } from './files.js';
 
-/** Where labels come from: `auto` = a label column if there is one, else the folders if there are several, else the names. */
+/** Source of the labels: `auto` = a label column if there is one, else the folders if there are several, else the names. */
 export type LabelFrom = 'auto' | 'name' | 'folder' | 'column' | 'none' | `column:${string}`;
 
 interface LooseOptions {
   /** Files and folders. */
   paths: string[];
-  /** Hz; absent = as the time column tells, and 100 without one. */
+  /** Hz; absent = from the time column, or 100 without one. */
   rateHz?: number;
   labelFrom?: LabelFrom;
-  /** Recorded labels, for telling a label from a file's name. */
+  /** Recorded labels, to recognize a label in a file's name. */
   labels?: string[];
-  /** Counts cells that are no numbers instead of refusing them. */
+  /** Counts non-numeric cells instead of rejecting them. */
   lenient?: boolean;
 }
 
-/** Recordings that belong to no project, and what their files tell besides. */
+/** Recordings that belong to no project, and further information from their files. */
 export interface Loose {
   dataset: Dataset;
-  /** Its recordings in the order in which the files were given. */
+  /** Its recordings, in the order in which the files were given. */
   inOrder: Recording[];
-  /** Findings in each recording's file, by the recording's id. */
+  /** Findings in each recording's file, by the recording's ID. */
   info: Map<string, Omit<LooseFile, 'columns' | 'labels'> & { part: Part | null }>;
-  /** How the rate is known. */
+  /** Source of the rate. */
   rateFrom: 'told' | 'time' | 'assumed';
   labelFrom: 'name' | 'folder' | 'column' | 'none';
-  /** The folder's own split, when it has the folders train and test. */
+  /** The folder's own split, if it has subfolders train and test. */
   hasParts: boolean;
 }
 
@@ -44,7 +44,7 @@ export interface Loose {
 export const assumedHz = 100;
 
 /**
- * Opens CSV files that belong to no project, one after another. A recording's id is its path below the folder given.
+ * Opens CSV files that belong to no project, one after another. A recording's ID is its path relative to the given folder.
  * @throws AIOT_DATA_EMPTY, AIOT_CSV_COLUMNS (other fields than the first file), AIOT_FILE_NOT_FOUND, AIOT_CSV_*
  */
 export async function openLoose(options: LooseOptions): Promise<Loose> {
@@ -96,7 +96,7 @@ function refuseUnlabelled(read: { found: FoundFile; file: LooseFile }[]): void {
     'AIOT_CSV_COLUMNS',
     `${without.found.path}:1:1: expected a column "label", got ${got}`,
     {
-      next: 'Name the column that holds the labels: --label-from column:NAME.',
+      next: 'Specify the label column: --label-from column:NAME.',
     },
   );
 }
@@ -111,13 +111,13 @@ function refuseOtherFields(
     throw new AiotError(
       'AIOT_CSV_COLUMNS',
       `${other.found.path}:1:1: expected the columns ${listIds(wanted)} as in ${first.found.path}, got ${listIds(got)}`,
-      { next: 'Check files of one kind at a time.' },
+      { next: 'Check files with the same columns only.' },
     );
   }
   other.file.columns = wanted.map((name) => other.file.columns[got.indexOf(name)]!);
 }
 
-/** One recording a file; where its label column changes, one for each stretch of a label. */
+/** One recording per file; if its label column changes, one for each stretch with the same label. */
 function recordingsOf(
   found: FoundFile,
   file: LooseFile,
@@ -140,38 +140,38 @@ function recordingsOf(
   });
 }
 
-/** Samples between two stamps of time that lie further apart than they should. */
+/** Gap between two timestamps that are further apart than they should be, in samples. */
 interface Gap {
-  /** Row, from 1, after which it opens. */
+  /** Row, from 1, that the gap follows. */
   row: number;
   seconds: number;
 }
 
-/** A CSV file that belongs to no project, as it stands. */
+/** A CSV file that belongs to no project, unchanged. */
 interface LooseFile {
   fields: string[];
   columns: Float64Array[];
   rows: number;
-  /** One a row, from the label column; null without one. */
+  /** One per row, from the label column; null without one. */
   labels: string[] | null;
   device: string | null;
-  /** Hz by its own time column; null without one. */
+  /** Hz from its own time column; null without one. */
   rateHz: number | null;
-  /** Milliseconds since 1970, where the time column tells it. */
+  /** Milliseconds since 1970, if the time column states them. */
   startedAt: number | null;
   gaps: Gap[];
-  /** Cells that are no numbers: NaN in the columns. The first few, and how many in all. */
+  /** Non-numeric cells, which become NaN in the columns. The first few, and the total count. */
   bad: { first: BadCell[]; count: number };
 }
 
 interface ReadOptions {
   /** A column that is the label whatever its name. */
   labelColumn?: string;
-  /** Counts cells that are no numbers instead of refusing them. */
+  /** Counts non-numeric cells instead of rejecting them. */
   lenient?: boolean;
 }
 
-/** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the label column named), AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED */
+/** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the named label column), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED */
 async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
   const bytes = await readBytes(file);
   const names = csvColumns(bytes, file);
@@ -179,7 +179,7 @@ async function readLooseFile(file: string, options: ReadOptions = {}): Promise<L
   if (labelColumn !== undefined && !names.includes(labelColumn)) {
     const got = names.join(', ');
     throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected a column "${labelColumn}", got ${got}`, {
-      next: 'Name the column that holds the labels: --label-from column:NAME.',
+      next: 'Specify the label column: --label-from column:NAME.',
     });
   }
   const roles = rolesOf(names, labelColumn);
@@ -214,7 +214,7 @@ async function readLooseFile(file: string, options: ReadOptions = {}): Promise<L
   };
 }
 
-/** Stamps are rounded: 99.99 Hz is 100. */
+/** Timestamps are rounded: 99.99 Hz is 100. */
 function rounded(hz: number): number {
   const whole = Math.round(hz);
   return Math.abs(hz - whole) < 0.005 * hz ? whole : Number(hz.toPrecision(4));

@@ -14,52 +14,52 @@ import type { Recording } from '../types.js';
 import { isEpoch, rolesOf, secondsPerUnit } from './columns.js';
 import { openLoose } from './loose-recordings.js';
 
-/** Rows kept by column, wherever they come from; their order is the order of time. */
+/** Rows stored by column, whatever their source; they are in order of time. */
 export interface Rows {
-  /** The file or folder, as it was named. */
+  /** The file or folder, as named by the user. */
   name: string;
   from: 'csv' | 'recordings' | 'project';
   rows: number;
-  /** What a sensor measured, or any other column that is neither of the following. */
+  /** Sensor measurements, and any other column that is neither of the following. */
   features: Column[];
   label: TextColumn | null;
   /** Predictions of a model. */
   prediction: Column | null;
-  /** Take or device of each row; rows of one are alike. */
+  /** Take or device of each row; rows of one group are alike. */
   take: TextColumn | null;
   time: RowTimes | null;
-  /** Samples a second, where a project tells it. */
+  /** Samples per second, if a project declares it. */
   rateHz: number | null;
-  /** Columns that were not looked at: counters, and those that were not asked for. */
+  /** Columns that were not examined: counters, and columns that were not requested. */
   ignored: string[];
 }
 
 export interface RowTimes {
-  /** The column. */
+  /** Name of the column. */
   name: string;
-  /** Seconds: since 1970, or since whatever the column counts from. */
+  /** Seconds: since 1970, or since the column's own origin. */
   seconds: Float64Array;
   sinceEpoch: boolean;
 }
 
 export interface RowsOptions {
-  /** Column of the labels; absent = one called label, activity, class or state. */
+  /** Label column; absent = one called label, activity, class or state. */
   label?: string | undefined;
-  /** Column of predictions; absent = one called prediction, predicted or inference. */
+  /** Prediction column; absent = one called prediction, predicted or inference. */
   prediction?: string | undefined;
-  /** Column of time; absent = one called time, timestamp or the like. */
+  /** Time column; absent = one called time, timestamp or the like. */
   time?: string | undefined;
-  /** Columns to look at; absent = all. */
+  /** Columns to examine; absent = all. */
   columns?: readonly string[] | undefined;
 }
 
 /**
- * Opens whatever holds rows: a CSV file, a project's folder, the data folder of one, a folder of CSV recordings.
+ * Opens any source of rows: a CSV file, a project's folder, its data folder, or a folder of CSV recordings.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_CSV_*, AIOT_DATA_*, AIOT_PROJECT_INVALID
  */
 export async function openRows(path: string, options: RowsOptions = {}): Promise<Rows> {
   const kind = await stat(path).catch(() => null);
-  if (!kind) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${path}`);
+  if (!kind) throw new AiotError('AIOT_FILE_NOT_FOUND', `the file or folder ${path} does not exist`);
   if (!kind.isDirectory()) return await readCsvRows(path, options);
   const names = await readdir(path);
   if (names.includes('aiot.yaml')) return chosen(await projectRows(await loadProject(path)), options, path);
@@ -74,7 +74,7 @@ export async function openRows(path: string, options: RowsOptions = {}): Promise
   return chosen(rowsOfRecordings(path, 'recordings', dataset), options, path);
 }
 
-/** A project's own recordings, or the table of rows that it names. @param folder instead of its own data */
+/** A project's own recordings, or the table of rows that it names. @param folder overrides its own data */
 export async function projectRows(project: Project, folder?: string): Promise<Rows> {
   const { table } = project.config.model;
   if (table && folder === undefined) {
@@ -84,7 +84,7 @@ export async function projectRows(project: Project, folder?: string): Promise<Ro
   return rowsOfRecordings(folder ?? project.dir, 'project', dataset);
 }
 
-/** The columns asked for, of what has no choice while it is read. */
+/** Selects the requested columns from a source that cannot select while it is read. */
 function chosen(rows: Rows, { columns }: RowsOptions, path: string): Rows {
   if (!columns) return rows;
   const features = rows.features.filter(({ name }) => columns.includes(name));
@@ -112,9 +112,9 @@ interface Roles {
 }
 
 /**
- * A CSV file of any length as columns, read piece by piece: eight bytes a number stay.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_CSV_COLUMNS (a column that was asked for, or no feature at all), AIOT_CSV_EMPTY,
- *   AIOT_CSV_MALFORMED
+ * Reads a CSV file of any length into columns, chunk by chunk: only eight bytes per number stay in memory.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_CSV_COLUMNS (a requested column is missing, or there is no feature at all),
+ * AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED
  */
 async function readCsvRows(file: string, options: RowsOptions = {}): Promise<Rows> {
   let roles: Roles | undefined;
@@ -131,7 +131,7 @@ async function readCsvRows(file: string, options: RowsOptions = {}): Promise<Row
   const features = columns.filter(({ name }) => !special.includes(name));
   if (features.length === 0 && prediction === null && label === null) {
     const got = listIds(columns.map(({ name }) => name).concat(ignored));
-    throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected a column of values, got ${got} alone`);
+    throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected a value column, got only ${got}`);
   }
   return {
     name: file,
@@ -155,7 +155,7 @@ function rolesIn(header: string[], file: string, options: RowsOptions): Roles {
       'AIOT_CSV_COLUMNS',
       `${file}:1:1: expected a column "${name}", got ${listIds(header)}`,
       {
-        next: near === undefined ? 'Name a column of the first line.' : `Did you mean ${near}?`,
+        next: near === undefined ? 'Use the name of a column from the first line.' : `Did you mean ${near}?`,
       },
     );
   };
@@ -168,7 +168,7 @@ function rolesIn(header: string[], file: string, options: RowsOptions): Roles {
   const { columns } = options;
   const ignored = header.filter((name) => {
     if (roles.includes(name)) return false;
-    // With a take, the device says no more.
+    // With a take, the device adds no information.
     return (
       own.counter.includes(name) ||
       name === own.device ||
@@ -200,7 +200,7 @@ async function readColumns(
   try {
     const { size } = await handle.stat();
     const reader = createColumnsReader(file, { useOf, bytes: size });
-    // A file without a last line end gets one: one byte of room for it.
+    // A file without a final line end gets one: reserve one byte for it.
     let buffer = Buffer.allocUnsafe(Math.min(pieceBytes, size + 1));
     let kept = 0;
     for (;;) {
@@ -221,7 +221,7 @@ async function readColumns(
   }
 }
 
-/** Recordings one behind the other, each a take of its own. Where no label is known, there is none. */
+/** Recordings concatenated, each a take of its own. If no label is known, there is no label column. */
 function rowsOfRecordings(
   name: string,
   from: Rows['from'],

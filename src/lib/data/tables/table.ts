@@ -13,55 +13,51 @@ import {
 
 export type { Table, TableRows, TableShape } from '../../formats/csv/table.js';
 
-/** Bytes that are looked at together: some thousand rows. */
+/** Bytes processed at a time: a few thousand rows. */
 const pieceBytes = 1 << 18;
 
-/** More kinds of labels than these are told by their number alone. */
+/** Beyond this many different labels, only their number is reported. */
 export const mostKinds = 10_000;
 
 /**
- * Rows that are inputs of a network as they stand: a CSV file with one column per input and, if wanted, a label.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED
+ * Reads rows that are model inputs without further processing: a CSV file with one column per input and, if requested, a label.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED
  */
 export async function openTable(file: string, shape: TableShape = {}): Promise<Table> {
   return parseTable(await readBytes(file), file, shape);
 }
 
 /**
- * The refusal of a table without its column of labels, with the column that was meant.
- * @param columns those that the table has
+ * The error for a table without its label column, with a guess at the intended column.
+ * @param columns the table's columns
  */
 export function missingLabels(file: string, label: string, columns: readonly string[]): AiotError {
   const near = nearest(label, columns);
   const some = columns.slice(0, 8).join(', ') + (columns.length > 8 ? ', …' : '');
-  return new AiotError(
-    'AIOT_DATA_COLUMNS',
-    `${file}: no column "${label}" with labels; its columns are ${some}`,
-    {
-      next: near === undefined ? 'Name the column of labels: --label NAME' : `Did you mean --label ${near}?`,
-    },
-  );
+  return new AiotError('AIOT_DATA_COLUMNS', `${file}: no label column "${label}"; its columns are ${some}`, {
+    next: near === undefined ? 'Specify the label column: --label NAME' : `Did you mean --label ${near}?`,
+  });
 }
 
-/** The same of a file of any length: its rows are read anew on each walk, and none of them stay. */
+/** The same for a file of any length: its rows are read again on each pass and never stored. */
 export interface TableFile {
   /** Names of the inputs, in the file's order, without the label. */
   columns: string[];
   rows: number;
   /** `sha256:…` of the file's bytes. */
   digest: string;
-  /** The different labels, as their first ones come, 10,001 of them at most; null when the file has no such column. */
+  /** The different labels in order of first appearance, 10,001 of them at most; null if the file has no label column. */
   kinds: string[] | null;
-  /** How many different groups the rows belong to; null without such a column. */
+  /** Number of different groups that the rows belong to; null without such a column. */
   groups: number | null;
   /**
-   * All rows in their order, some thousand at a time. What was appended since the file was opened is not among them.
-   * @throws AIOT_DATA_CHANGED at the end, where the file is not what it was when it was opened
+   * All rows in order, a few thousand at a time. Rows appended since the file was opened are not included.
+   * @throws AIOT_DATA_CHANGED at the end if the file has changed since it was opened
    */
   pieces(): Iterable<TableRows>;
 }
 
-/** Reads the whole file once, and keeps what it says of all its rows. @throws as `openTable`; AIOT_FILE_NOT_READABLE */
+/** Reads the whole file once, and stores a summary of all its rows. @throws as `openTable`; AIOT_FILE_NOT_READABLE */
 export async function openTableFile(file: string, shape: TableShape = {}): Promise<TableFile> {
   await requireFile(file);
   const kinds = new Set<string>();
@@ -98,7 +94,7 @@ export async function openTableFile(file: string, shape: TableShape = {}): Promi
   };
 }
 
-/** One reading of a file, of its first `bytes` where they are told. */
+/** One pass over a file, or over its first `bytes` if given. */
 function walkOf(file: string, shape: TableShape, bytes = Number.POSITIVE_INFINITY) {
   const hash = createHash('sha256');
   let read = 0;
@@ -112,12 +108,12 @@ function walkOf(file: string, shape: TableShape, bytes = Number.POSITIVE_INFINIT
       }
       reader.end();
     },
-    /** Once all pieces were taken. */
+    /** Called once all chunks were consumed. */
     found: () => ({ bytes: read, digest: `sha256:${hash.digest('hex')}` }),
   };
 }
 
-/** Whole lines of a file, a piece at a time, in memory that the next piece takes. The last one of the file may have no end. */
+/** Whole lines of a file, a chunk at a time, in memory that the next chunk reuses. The file's last line may lack its line end. */
 function* linesOf(file: string, most: number): Iterable<Buffer> {
   const descriptor = opened(file);
   try {
@@ -152,7 +148,7 @@ function opened(file: string): number {
 }
 
 function changed(file: string): AiotError {
-  return new AiotError('AIOT_DATA_CHANGED', `${file} has changed while it was read`, {
-    next: 'Give a table that nobody writes over, and try again.',
+  return new AiotError('AIOT_DATA_CHANGED', `${file} changed while it was being read`, {
+    next: 'Make sure that no program is writing to the table, and try again.',
   });
 }

@@ -9,7 +9,7 @@ import { versionFindings } from './versions.js';
 export const checkedDeploymentSchema = z.object({
   /** Absolute folder. */
   dir: z.string(),
-  /** Files and documents that were looked at. */
+  /** Number of files and documents checked. */
   files: z.int(),
   objects: z.int(),
   /** No finding is an error. */
@@ -39,7 +39,7 @@ const rules: readonly ((folder: DeployFolder) => Finding[])[] = [
 ];
 
 /**
- * Looks through a folder of files for a cluster, a machine with Docker or a VM, rendered or written by hand, for what would go wrong there.
+ * Checks a folder of files for a cluster, a machine with Docker or a VM, rendered or written by hand, for problems that would occur there.
  * @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND
  */
 export async function checkDeployment(dir: string): Promise<CheckedDeployment> {

@@ -11,7 +11,7 @@ import {
   walk,
 } from './objects.js';
 
-/** Probes, limits, images, and what Pod Security's profile of the namespace asks for. */
+/** Probes, limits, images, and the requirements of the namespace's Pod Security profile. */
 export function podFindings({ objects }: DeployFolder): Finding[] {
   const containers = containersOf(podsOf(objects));
   const restricted = objects.some(
@@ -50,7 +50,7 @@ export function podFindings({ objects }: DeployFolder): Finding[] {
               object,
               ['spec', 'minAvailable'],
               'budget',
-              `${least} of ${there} must stay: no node with one of them can be drained`,
+              `${least} of ${there} must stay available: no node that runs one of them can be drained`,
             ),
           ];
     }),
@@ -66,8 +66,8 @@ function probeFindings({ container, at: path, object, serves, first }: Container
       : [];
   return listens
     ? [
-        ...missing('readinessProbe', 'no readinessProbe: it gets requests before it can answer'),
-        ...missing('livenessProbe', 'no livenessProbe: one that hangs stays', 'warning'),
+        ...missing('readinessProbe', 'no readinessProbe: it receives requests before it can respond'),
+        ...missing('livenessProbe', 'no livenessProbe: it is not restarted if it hangs', 'warning'),
       ]
     : [];
 }
@@ -76,7 +76,14 @@ function limitFindings({ container, at: path, object }: ContainerSpec): Finding[
   const lacks = (where: string) => at(container, 'resources', where, 'memory') === undefined;
   return [
     ...(lacks('limits')
-      ? [finding(object, path, 'limit', `${container.name}: no limit of memory: it can take all of its node`)]
+      ? [
+          finding(
+            object,
+            path,
+            'limit',
+            `${container.name}: no memory limit: it can use all memory of its node`,
+          ),
+        ]
       : []),
     ...(lacks('requests')
       ? [
@@ -84,7 +91,7 @@ function limitFindings({ container, at: path, object }: ContainerSpec): Finding[
             object,
             path,
             'limit',
-            `${container.name}: requests no memory: it is ended first`,
+            `${container.name}: no memory request: it is evicted first`,
             'warning',
           ),
         ]
@@ -103,7 +110,7 @@ function restrictedFindings({ container, spec, at: path, object }: ContainerSpec
     ],
     [Array.isArray(drops) && drops.includes('ALL'), 'capabilities.drop: [ALL]'],
     [at(own('seccompProfile'), 'type') !== undefined, 'seccompProfile.type: RuntimeDefault'],
-    [own('runAsUser') !== 0, 'another runAsUser than 0'],
+    [own('runAsUser') !== 0, 'a runAsUser other than 0'],
   ];
   const missing = wants.filter(([there]) => !there).map(([, what]) => what);
   return missing.length === 0
@@ -113,17 +120,17 @@ function restrictedFindings({ container, spec, at: path, object }: ContainerSpec
           object,
           path,
           'pod-security',
-          `${container.name}: the namespace refuses it without ${missing.join(', ')}`,
+          `${container.name}: the namespace rejects it without ${missing.join(', ')}`,
         ),
       ];
 }
 
-/** A variable of Compose is somebody else's to say. */
+/** Compose variables are set elsewhere, so they are not checked. */
 function wrongImage(image: string): string | undefined {
   if (image.includes('${') || image.includes('@sha256:')) return undefined;
   const last = image.slice(image.lastIndexOf('/') + 1);
-  if (!last.includes(':')) return `${image} has no tag: it is another one tomorrow`;
-  return last.endsWith(':latest') ? `${image}: latest is another one tomorrow` : undefined;
+  if (!last.includes(':')) return `${image} has no tag: its content may change at any time`;
+  return last.endsWith(':latest') ? `${image}: latest may change at any time` : undefined;
 }
 
 interface Port {
@@ -132,7 +139,7 @@ interface Port {
   port: number;
 }
 
-/** Node ports out of K3S's range or given twice, ports of load balancers that share nodes, and Kafka's port for each broker. */
+/** Node ports outside K3S's range or used twice, load balancer ports on shared nodes, and Kafka's port for each broker. */
 export function portFindings({ objects }: DeployFolder): Finding[] {
   const nodePorts = [...objects.flatMap(ofService), ...objects.flatMap(ofKafka)];
   const balanced = objects
@@ -142,11 +149,11 @@ export function portFindings({ objects }: DeployFolder): Finding[] {
     ...nodePorts
       .filter(({ port }) => !Number.isInteger(port) || port < 30_000 || port > 32_767)
       .map(({ object, path, port }) =>
-        finding(object, path, 'node-port', `${port} is no node port: K3S has 30000 to 32767`),
+        finding(object, path, 'node-port', `${port} is not a valid node port: K3S allows 30000 to 32767`),
       ),
     ...twice(nodePorts, 'is a node port of'),
     // K3S puts each of them on every node.
-    ...twice(balanced, 'is a port of every node already, by'),
+    ...twice(balanced, 'is already used on every node by'),
     ...objects.flatMap((object) => brokerFindings(object, objects)),
   ];
 }
@@ -189,7 +196,7 @@ function listeners(object: DeployObject) {
     .filter(({ listener }) => listener.type === 'nodeport');
 }
 
-/** The bootstrap port is a first contact: each broker is then come to at a port of its own, which the firewall has to know. */
+/** The bootstrap port is only the first contact: afterwards each broker is reached at a port of its own, which the firewall must allow. */
 function brokerFindings(object: DeployObject, objects: readonly DeployObject[]): Finding[] {
   const name = at(object.data, 'metadata', 'name');
   const brokers = objects
@@ -214,7 +221,7 @@ function brokerFindings(object: DeployObject, objects: readonly DeployObject[]):
             object,
             path,
             'kafka-port',
-            `no nodePort for broker ${missing.join(', ')}: clients come to the first port, and then to each broker at one that nobody knows`,
+            `no nodePort for broker ${missing.join(', ')}: clients connect to the first port, and then to each broker at its own port`,
           ),
         ];
   });

@@ -8,7 +8,7 @@ import {
   listAt,
 } from './objects.js';
 
-/** What Compose would only say when it starts, or never. */
+/** Problems that Compose would report only at startup, or never. */
 export function composeFindings({ objects }: DeployFolder): Finding[] {
   return objects
     .filter(isCompose)
@@ -33,7 +33,8 @@ function ofService(object: DeployObject, name: string, service: Data): Finding[]
     ...after.flatMap((other) => {
       const wanted = services[other];
       const path = [...here, 'depends_on'];
-      if (!wanted) return [finding(object, path, 'reference', `${name}: there is no service ${other}`)];
+      if (!wanted)
+        return [finding(object, path, 'reference', `${name}: the service ${other} does not exist`)];
       const optional = at(service, 'depends_on', other, 'required') === false;
       const apart = namesIn(wanted.profiles).length > 0 && namesIn(service.profiles).length === 0;
       const unwell =
@@ -66,15 +67,15 @@ function ofService(object: DeployObject, name: string, service: Data): Finding[]
     ...referred(object, name, service, 'configs', 'source'),
     ...volumesOf(service).flatMap((volume) =>
       at(object.data, 'volumes', volume) === undefined
-        ? [finding(object, [...here, 'volumes'], 'reference', `${name}: there is no volume ${volume}`)]
+        ? [finding(object, [...here, 'volumes'], 'reference', `${name}: the volume ${volume} does not exist`)]
         : [],
     ),
     ...(service.healthcheck === undefined && service.ports !== undefined
-      ? [finding(object, here, 'probe', `${name}: no healthcheck: nobody hears when it hangs`, 'warning')]
+      ? [finding(object, here, 'probe', `${name}: no healthcheck: nothing detects that it hangs`, 'warning')]
       : []),
     ...(at(service, 'deploy', 'resources', 'limits', 'memory') === undefined &&
     service.mem_limit === undefined
-      ? [finding(object, here, 'limit', `${name}: no limit of memory: it can take all of the machine`)]
+      ? [finding(object, here, 'limit', `${name}: no memory limit: it can use all memory of the machine`)]
       : []),
   ];
 }
@@ -102,14 +103,14 @@ function referred(
             object,
             ['services', name, key],
             'reference',
-            `${name}: there is no ${key.slice(0, -1)} ${wanted}`,
+            `${name}: the ${key.slice(0, -1)} ${wanted} does not exist`,
           ),
         ]
       : [];
   });
 }
 
-/** Named volumes, and no paths. */
+/** Named volumes, not paths. */
 function volumesOf(service: Data): string[] {
   const all = Array.isArray(service.volumes) ? (service.volumes as unknown[]) : [];
   return all.flatMap((volume) => {
@@ -136,7 +137,7 @@ function clashes(object: DeployObject): Finding[] {
               object,
               ['services', name, 'ports', index],
               'port-clash',
-              `${published} is a port of ${other} already`,
+              `${published} is already a port of ${other}`,
             ),
           ];
     });
@@ -146,7 +147,7 @@ function clashes(object: DeployObject): Finding[] {
 /** `127.0.0.1:8443:8443/tcp` → 8443. */
 const publishedOf = (text: string) => /^(?:.*:)?(\d+):\d+(?:\/\w+)?$/.exec(text)?.[1] ?? '';
 
-/** Top-level keys of cloud-init 22.4 to 26.2 that a user data may have; a validator before 23 takes any. */
+/** Top-level keys of cloud-init 22.4 to 26.2 that user data may have; validators before 23 accept any key. */
 const known = new Set(
   (
     'allow_public_ssh_keys ansible apk_repos apt apt_pipelining apt_preserve_sources_list apt_reboot_if_required apt_update apt_upgrade authkey_hash autoinstall bootcmd byobu_by_default ' +
@@ -159,7 +160,7 @@ const known = new Set(
   ).split(' '),
 );
 
-/** User data: what cloud-init leaves out in silence. */
+/** Checks user data for parts that cloud-init silently ignores. */
 export function cloudInitFindings({ objects, texts }: DeployFolder): Finding[] {
   return objects
     .filter(({ file }) => /(^|\/)user-data(\.ya?ml)?$/.test(file))
@@ -171,12 +172,12 @@ export function cloudInitFindings({ objects, texts }: DeployFolder): Finding[] {
               object,
               [],
               'cloud-init',
-              'the first line has to be exactly #cloud-config: nothing of it is done otherwise',
+              'the first line must be exactly #cloud-config: otherwise the file is ignored',
             ),
           ]),
       ...Object.keys(object.data)
         .filter((key) => !known.has(key))
-        .map((key) => finding(object, [key], 'cloud-init', `${key} is no key of cloud-init`)),
+        .map((key) => finding(object, [key], 'cloud-init', `${key} is not a cloud-init key`)),
       ...listAt(object.data, 'write_files').flatMap(({ permissions }, index) =>
         permissions === undefined || (typeof permissions === 'string' && /^0?[0-7]{3,4}$/.test(permissions))
           ? []
@@ -196,7 +197,7 @@ export function cloudInitFindings({ objects, texts }: DeployFolder): Finding[] {
               object,
               ['password'],
               'plain-secret',
-              'who reads the user data has the password: keys instead',
+              'anyone who can read the user data can read the password: use SSH keys instead',
             ),
           ]),
     ]);

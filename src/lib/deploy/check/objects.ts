@@ -5,46 +5,46 @@ import { AiotError } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
 import { deepestYaml, tooDeepYaml } from '../../core/yaml.js';
 
-/** Anything of a document. */
+/** Any value in a document. */
 export type Data = Record<string, unknown>;
 
-/** One document of one file: an object of Kubernetes, a compose.yaml, a user-data. */
+/** One document of one file: a Kubernetes object, a compose.yaml, a user-data. */
 export interface DeployObject {
-  /** In the folder, with `/`. */
+  /** Path in the folder, with `/`. */
   file: string;
-  /** `KIND NAME`, or what the file is. */
+  /** `KIND NAME`, or the kind of file. */
   name: string;
   kind: string;
   apiVersion: string;
   data: Data;
-  /** Line of the deepest place that is there, from 1. */
+  /** Line of the deepest existing element of a path, from 1. */
   lineOf: (path: readonly PropertyKey[]) => number;
 }
 
 export interface Finding {
-  /** `error`: it will not work, or gives something away. `warning`: look at it. */
+  /** `error`: it will not work, or exposes a secret. `warning`: needs a review. */
   level: 'error' | 'warning';
   rule: string;
   file: string;
   line: number;
-  /** Which object; what is wrong with it, and what to do. */
+  /** The object, the problem, and its fix. */
   object: string;
   message: string;
 }
 
-/** What is in the folder, read once. */
+/** Contents of the folder, read once. */
 export interface DeployFolder {
   dir: string;
   objects: DeployObject[];
-  /** Text of all files, by their paths in the folder. */
+  /** Text of all files, by path in the folder. */
   texts: ReadonlyMap<string, string>;
-  /** What could not be read as YAML. */
+  /** Files that could not be parsed as YAML. */
   broken: Finding[];
 }
 
 const mostFiles = 5000;
 
-/** Reads all that a rendering may have made. @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND */
+/** Reads every file that a rendering may have created. @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND */
 export async function readDeployFolder(folder: string): Promise<DeployFolder> {
   const dir = resolve(folder);
   const paths = await pathsIn(dir);
@@ -54,27 +54,27 @@ export async function readDeployFolder(folder: string): Promise<DeployFolder> {
   for (const path of paths) {
     const text = await readText(join(dir, path));
     texts.set(path, text);
-    // Of the project: they are files to whoever reads them.
+    // Files of the project are plain files for any reader.
     if (!/(\.ya?ml|(^|\/)user-data)$/.test(path) || /(^|\/)project\//.test(path)) continue;
     const read = objectsIn(path, text);
     objects.push(...read.objects);
     broken.push(...read.broken);
   }
-  if (texts.size === 0) throw new AiotError('AIOT_DEPLOY_NOTHING', `${dir} has no files`);
+  if (texts.size === 0) throw new AiotError('AIOT_DEPLOY_NOTHING', `${dir} contains no files`);
   return { dir, objects, texts, broken };
 }
 
 async function pathsIn(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(
     (error: NodeJS.ErrnoException) => {
-      throw new AiotError('AIOT_FILE_NOT_FOUND', `${dir}: there is no such folder`, { cause: error });
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `${dir}: the folder does not exist`, { cause: error });
     },
   );
   return (
     entries
       .filter((entry) => entry.isFile() && /(\.(ya?ml|sh|conf|acl|service)|^user-data)$/.test(entry.name))
       .map((entry) => relative(dir, join(entry.parentPath ?? entry.path, entry.name)).replaceAll('\\', '/'))
-      // Made where it is used, and nobody's to look at.
+      // Generated where they are used, and not meant to be checked.
       .filter(
         (path) =>
           !/(^|\/)(node_modules|\.git|certs)\//.test(path) && !/(^|\/)secrets\/[^/]+\.(env|conf)$/.test(path),
@@ -144,7 +144,7 @@ function offsetOf(document: Document, path: readonly PropertyKey[]): number {
   return top;
 }
 
-/** What is at a path; undefined where there is nothing. */
+/** The value at a path; undefined if there is none. */
 export function at(data: unknown, ...path: PropertyKey[]): unknown {
   return path.reduce<unknown>(
     (value, key) =>
@@ -163,7 +163,7 @@ export const textAt = (data: unknown, ...path: PropertyKey[]): string | undefine
   return typeof value === 'string' ? value : undefined;
 };
 
-/** Each value in it with its path. */
+/** Each value in it, with its path. */
 export function* walk(
   data: unknown,
   path: PropertyKey[] = [],
@@ -176,7 +176,7 @@ export function* walk(
   for (const [key, value] of entries) yield* walk(value, [...path, key]);
 }
 
-/** A finding about one place of an object. */
+/** A finding about one element of an object. */
 export function finding(
   object: DeployObject,
   path: readonly PropertyKey[],
@@ -193,11 +193,11 @@ interface PodSpec {
   object: DeployObject;
   path: PropertyKey[];
   spec: Data;
-  /** It goes on for ever: probes make sense. */
+  /** It runs continuously, so probes make sense. */
   serves: boolean;
 }
 
-/** The specification of pods that an object of Kubernetes makes. */
+/** The pod specification in a Kubernetes object. */
 export function podsOf(objects: readonly DeployObject[]): PodSpec[] {
   return objects.flatMap((object): PodSpec[] => {
     const path =
@@ -215,7 +215,7 @@ export function podsOf(objects: readonly DeployObject[]): PodSpec[] {
 
 export interface ContainerSpec extends PodSpec {
   container: Data;
-  /** Of the container. */
+  /** Path of the container. */
   at: PropertyKey[];
   first: boolean;
 }

@@ -12,22 +12,22 @@ import {
   walk,
 } from './objects.js';
 
-/** Storage classes that K3S has, or the guide's storage brings. Others are the cluster's own affair. */
+/** Storage classes that K3S provides, or the guide's storage installs. Others depend on the cluster. */
 const knownClasses = ['local-path', 'longhorn'];
 
-/** What one is told by hand to make: names of Secrets, or KIND/NAME, with commas. */
+/** Annotation that lists objects to create by hand: names of Secrets, or KIND/NAME, separated by commas. */
 const byHand = 'aiot/made-by-hand';
 
-/** Names that point nowhere: a pod then waits for ever, or a service has nobody behind it. */
+/** Dangling names: a pod would wait forever, or a service would have no backend. */
 export function referenceFindings({ objects }: DeployFolder): Finding[] {
-  // A compose.yaml, a user-data and configurations of nodes have none of these.
+  // A compose.yaml, a user-data and node configurations have none of these.
   if (!objects.some(({ kind }) => kind !== '' && kind !== 'Kustomization')) return [];
   const known = namesOf(objects);
   return objects.flatMap((object) => [
     ...pointers(object).flatMap(({ path, kind, name }) =>
       known.get(kind)?.has(name)
         ? []
-        : [finding(object, path, 'reference', `there is no ${kind} ${name} here`)],
+        : [finding(object, path, 'reference', `${kind} ${name} does not exist here`)],
     ),
     ...classFindings(object, known.get('StorageClass') ?? new Set()),
     ...selectorFindings(object, objects),
@@ -206,7 +206,7 @@ function classFindings(object: DeployObject, own: ReadonlySet<string>): Finding[
         object,
         path,
         'storage-class',
-        `${value} is none of ${knownClasses.join(', ')}: the cluster has to have it, or the volume waits for ever`,
+        `${value} is not one of ${knownClasses.join(', ')}: unless the cluster defines it, the volume stays pending`,
         'warning',
       ),
     );
@@ -214,7 +214,7 @@ function classFindings(object: DeployObject, own: ReadonlySet<string>): Finding[
   return found;
 }
 
-/** A Service whose labels no pod here has, or whose port no container of theirs names. */
+/** A Service whose labels match no pod here, or whose port is not named by any of their containers. */
 function selectorFindings(object: DeployObject, objects: readonly DeployObject[]): Finding[] {
   const selector = at(object.data, 'spec', 'selector');
   if (object.kind !== 'Service' || selector === null || typeof selector !== 'object') return [];
@@ -225,7 +225,12 @@ function selectorFindings(object: DeployObject, objects: readonly DeployObject[]
   });
   if (behind.length === 0)
     return [
-      finding(object, ['spec', 'selector'], 'reference', 'no pod here has these labels: nobody is behind it'),
+      finding(
+        object,
+        ['spec', 'selector'],
+        'reference',
+        'no pod here has these labels, so it has no endpoints',
+      ),
     ];
   const names = new Set(
     containersOf(behind).flatMap(({ container }) => listAt(container, 'ports').map(({ name }) => name)),
@@ -238,7 +243,7 @@ function selectorFindings(object: DeployObject, objects: readonly DeployObject[]
             object,
             ['spec', 'ports', index, 'targetPort'],
             'reference',
-            `no container behind it has a port ${targetPort}`,
+            `none of its containers has the port ${targetPort}`,
           ),
         ],
   );

@@ -2,15 +2,15 @@ import { at, type DeployFolder, type DeployObject, type Finding, finding, listAt
 
 const secretName = /(PASSWORD|PASSWD|TOKEN|SECRET|PRIVATE_KEY|ACCESS_KEY|API_KEY)$/i;
 
-/** Names a file or another name, and no secret. */
+/** Names of settings that refer to a file or another name, not to a secret. */
 const harmless = /(_FILE|_PATH|_NAME|_ID)$/i;
 
-/** `scheme://user:password@host`, where the password is no variable. */
+/** `scheme://user:password@host` with a literal password rather than a variable. */
 const inUrl = /\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@]*:([^\s/@$<{][^\s/@]*)@/i;
 
 const pem = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 
-/** What anybody could read who sees the files. The value itself is in no finding. */
+/** Secrets that anyone with access to the files could read. Findings do not contain the value. */
 export function secretFindings({ objects, texts }: DeployFolder): Finding[] {
   return [
     ...objects.flatMap((object) => [...plainSecret(object), ...inEnvironment(object), ...inValues(object)]),
@@ -32,7 +32,7 @@ function plainSecret(object: DeployObject): Finding[] {
             object,
             [key],
             'plain-secret',
-            `its ${key} (${filled.map(([name]) => name).join(', ')}) can be read by who sees this file: base64 hides nothing`,
+            `its ${key} (${filled.map(([name]) => name).join(', ')}) is readable by anyone who can read this file: base64 is not encryption`,
           ),
         ];
   });
@@ -44,7 +44,7 @@ function inEnvironment(object: DeployObject): Finding[] {
       object,
       path,
       'plain-secret',
-      `${name} stands here in plain text: name a Secret (secretKeyRef, env_file, *_FILE)`,
+      `${name} is in plain text here: reference a Secret (secretKeyRef, env_file, *_FILE)`,
     );
   const found: Finding[] = [];
   for (const { path, value } of walk(object.data)) {
@@ -75,20 +75,21 @@ function inValues(object: DeployObject): Finding[] {
   for (const { path, value } of walk(object.data)) {
     if (typeof value !== 'string' || value.length > 100_000) continue;
     if (inUrl.test(value))
-      found.push(finding(object, path, 'plain-secret', 'an address has a password in it'));
-    else if (pem.test(value)) found.push(finding(object, path, 'plain-secret', 'a private key stands here'));
+      found.push(finding(object, path, 'plain-secret', 'an address contains a password'));
+    else if (pem.test(value))
+      found.push(finding(object, path, 'plain-secret', 'a private key is in plain text here'));
   }
   return found;
 }
 
-/** Files that are no YAML: scripts, configurations. */
+/** Files other than YAML: scripts, configurations. */
 function inText(file: string, text: string): Finding[] {
   if (/\.ya?ml$/.test(file)) return [];
   return text.split('\n').flatMap((line, index): Finding[] => {
     const what = pem.test(line)
-      ? 'a private key stands here'
+      ? 'a private key is in plain text here'
       : inUrl.test(line)
-        ? 'an address has a password in it'
+        ? 'an address contains a password'
         : undefined;
     return what === undefined
       ? []

@@ -1,11 +1,15 @@
 import { at, type DeployFolder, type DeployObject, type Finding, finding, walk } from './objects.js';
 
-/** apiVersion (of these kinds; absent = of all) → what to write instead. */
+/** apiVersion (for these kinds; absent = for all) → its replacement. */
 const removed: readonly [version: RegExp, kinds: RegExp, instead: string][] = [
-  [/^kafka\.strimzi\.io\/v1(beta|alpha)\d$/, /./, 'Strimzi 1.0 and newer serve kafka.strimzi.io/v1 alone'],
+  [/^kafka\.strimzi\.io\/v1(beta|alpha)\d$/, /./, 'Strimzi 1.0 and newer serve only kafka.strimzi.io/v1'],
   [/^extensions\/v1beta1$/, /./, 'networking.k8s.io/v1 or apps/v1'],
   [/^apps\/v1beta\d$/, /./, 'apps/v1'],
-  [/^policy\/v1beta1$/, /./, 'policy/v1; PodSecurityPolicy is gone, namespaces have labels of Pod Security'],
+  [
+    /^policy\/v1beta1$/,
+    /./,
+    'policy/v1; PodSecurityPolicy was removed, use Pod Security labels on namespaces',
+  ],
   [/^networking\.k8s\.io\/v1beta1$/, /./, 'networking.k8s.io/v1'],
   [/^batch\/(v1beta1|v2alpha1)$/, /./, 'batch/v1'],
   [/^autoscaling\/v2beta\d$/, /./, 'autoscaling/v2'],
@@ -22,7 +26,7 @@ const kustomizeFields: Readonly<Record<string, string>> = {
   vars: 'replacements',
 };
 
-/** API versions and fields that today's clusters refuse or leave out in silence. */
+/** API versions and fields that current clusters reject or silently ignore. */
 export function versionFindings({ objects }: DeployFolder): Finding[] {
   return objects.flatMap((object) => [
     ...ofApi(object),
@@ -36,7 +40,7 @@ function ofApi(object: DeployObject): Finding[] {
   return removed
     .filter(([version, kinds]) => version.test(object.apiVersion) && kinds.test(object.kind))
     .map(([, , instead]) =>
-      finding(object, ['apiVersion'], 'removed-api', `${object.apiVersion} is gone: ${instead}`),
+      finding(object, ['apiVersion'], 'removed-api', `${object.apiVersion} was removed: use ${instead}`),
     );
 }
 
@@ -49,7 +53,7 @@ function ofArgo(object: DeployObject): Finding[] {
         object,
         ['spec', 'schedule'],
         'removed-api',
-        'schedule is gone since Argo Workflows 4: schedules: [...], which 3.6 and newer know',
+        'schedule was removed in Argo Workflows 4: use schedules: [...], supported since 3.6',
       ),
     );
   }
@@ -61,12 +65,12 @@ function ofArgo(object: DeployObject): Finding[] {
           object,
           path,
           'removed-api',
-          `${key} is gone since Argo Workflows 4: ${key === 'mutex' ? 'mutexes' : 'semaphores'}: [...]`,
+          `${key} was removed in Argo Workflows 4: use ${key === 'mutex' ? 'mutexes' : 'semaphores'}: [...]`,
         ),
       );
     }
     if (key === 'podPriority')
-      found.push(finding(object, path, 'removed-api', 'podPriority is gone since Argo Workflows 4'));
+      found.push(finding(object, path, 'removed-api', 'podPriority was removed in Argo Workflows 4'));
   }
   if (object.kind === 'EventSource') found.push(...ofEventSource(object));
   return found;
@@ -104,7 +108,7 @@ function ofEventSource(object: DeployObject): Finding[] {
             object,
             ['spec', 'webhook'],
             'event-source',
-            `a webhook and ${kinds.join(', ')} cannot be one EventSource: it is rolled over, they are ended first`,
+            `a webhook and ${kinds.join(', ')} cannot share one EventSource: it is updated with a rolling update, the others with Recreate`,
           ),
         ]
       : []),
@@ -114,7 +118,7 @@ function ofEventSource(object: DeployObject): Finding[] {
             object,
             ['spec', 'replicas'],
             'event-source',
-            'replicas with one MQTT client id throw each other off: 1',
+            'replicas with the same MQTT client ID disconnect each other: use 1',
           ),
         ]
       : []),
@@ -123,7 +127,7 @@ function ofEventSource(object: DeployObject): Finding[] {
         object,
         ['spec', 'kafka', name],
         'event-source',
-        'without version it speaks Kafka 1.0, which brokers of 4.x refuse',
+        'without version, it uses the Kafka 1.0 protocol, which 4.x brokers reject',
       ),
     ),
   ];
@@ -140,7 +144,7 @@ function ofStrimzi(object: DeployObject): Finding[] {
             object,
             path,
             'removed-api',
-            `spec.${[field].flat().join('.')} is gone: a KafkaNodePool has replicas and storage, and there is no ZooKeeper`,
+            `spec.${[field].flat().join('.')} was removed: replicas and storage are in a KafkaNodePool, and there is no ZooKeeper`,
           ),
         ];
   });
@@ -158,9 +162,7 @@ function ofFiles(object: DeployObject): Finding[] {
     /(^|\/)(docker-)?compose[\w.-]*\.ya?ml$/.test(object.file) &&
     at(object.data, 'version') !== undefined
   ) {
-    return [
-      finding(object, ['version'], 'removed-api', 'version says nothing to Compose any more: leave it out'),
-    ];
+    return [finding(object, ['version'], 'removed-api', 'version is ignored by Compose: remove it')];
   }
   return [];
 }

@@ -2,10 +2,10 @@ import { fillTemplate, templateText } from '../template.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { nothing } from '../values.js';
 
-/** What Argo CD is told: keep the cluster as a repository has the k3s rendering. */
+/** Configures Argo CD to sync the cluster with the k3s rendering in a repository. */
 export const argocdTarget: DeployTarget = {
   name: 'argocd',
-  about: 'An Application of Argo CD, for a k3s rendering in a repository.',
+  about: 'An Argo CD Application for a k3s rendering in a repository.',
   next: 'kubectl apply -f application.yaml',
   usual: () => nothing,
   render: ({ values }: RenderInput): RenderedFile[] => {

@@ -5,14 +5,14 @@ import {
   secretsOf,
   secretsScript,
 } from '../secrets.js';
-import { fillTemplate, type Scope, templateText } from '../template.js';
+import { fillTemplate, fillText, type Scope, templateText } from '../template.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import type { Values } from '../values.js';
 import { type ServiceValues, valuesSchema } from '../values-schema.js';
 import { bucketUrl } from './k3s-environment.js';
 import { mosquittoAlone, mosquittoFiles } from './mosquitto.js';
 
-/** One machine with Docker, or any context of it: the platform with its parts, and the project's processes. */
+/** One machine with Docker, or any Docker context: the platform with its components, and the project's processes. */
 export const composeTarget: DeployTarget = {
   name: 'compose',
   about: 'One machine with Docker: platform, PostgreSQL, S3, NATS, Redis (compose.yaml).',
@@ -25,7 +25,7 @@ export const composeTarget: DeployTarget = {
     const { values } = input;
     const text = (path: string) => templateText(path);
     return [
-      { path: 'README.md', text: readme(values), about: 'what to do with these files' },
+      { path: 'README.md', text: readme(values), about: 'instructions for these files' },
       {
         path: 'compose.yaml',
         text: fillTemplate(text('compose/compose.yaml'), scopeOf(values)),
@@ -34,9 +34,13 @@ export const composeTarget: DeployTarget = {
       {
         path: 'secrets.sh',
         text: secretsScript(secretFilesOf(values, secretsOf(values)), certificatesScript(values)),
-        about: 'makes secrets and certificates, here',
+        about: 'creates secrets and certificates locally',
       },
-      { path: '.gitignore', text: 'secrets/\ncerts/\ncontext/\n', about: 'keeps them out of a repository' },
+      {
+        path: '.gitignore',
+        text: 'secrets/\ncerts/\ncontext/\n',
+        about: 'keeps secrets out of a repository',
+      },
       ...(values.nats ? [{ path: 'nats/nats.conf', text: text('k3s/nats/nats.conf'), about: 'NATS' }] : []),
       ...(values.redis
         ? [{ path: 'redis/redis.conf', text: text('k3s/redis/redis.conf'), about: 'Redis' }]
@@ -56,14 +60,14 @@ function projectFiles({ values, files }: RenderInput): RenderedFile[] {
   return [...read].sort().map((path) => ({
     path: `project/${path}`,
     text: files.get(path) ?? '',
-    about: 'of the project',
+    about: 'a file of the project',
   }));
 }
 
 /** `10Gi` as Compose writes it. */
 const size = (quantity: string) => quantity.replace('i', '').toLowerCase();
 
-/** Programs for `node -e`; each ends by itself, with the code that says how it is. */
+/** Programs for `node -e`; each exits with a code that reports the health. */
 const code = (good: string) => `process.exitCode=${good}?0:1`;
 
 const failed = "on('error',()=>{process.exitCode=1})";
@@ -71,15 +75,14 @@ const health = `require('node:https').get({port:8443,path:'/healthz',agent:false
 const node = '/nodejs/bin/node';
 const healthy = { condition: 'service_healthy' };
 
-/** All that templates/deploy/compose/compose.yaml names. */
+/** The values that templates/deploy/compose/compose.yaml refers to. */
 function scopeOf(values: Values): Scope {
   const { name, image, images, platform, database, objects, nats, redis, services } = values;
   const here = objects && objects.endpoint === undefined;
-  const motion = Object.values(services).some(({ talksTo }) => talksTo.some((to) => to.startsWith('nats:')));
   return {
     ...{ name, image, images, nats, redis },
-    // Without a process that needs them, they start only when asked for: --profile motion.
-    motionProfile: motion ? null : ['motion'],
+    // If no process needs them, they start only on request: --profile motion.
+    motionProfile: hasMotion(values) ? null : ['motion'],
     platform: platformScope(values),
     database: database && { memory: size(database.resources.limit) },
     objects: {
@@ -134,19 +137,20 @@ const answers = (port: number) =>
 const listens = (port: number) =>
   `require('node:net').connect(${port},'127.0.0.1',function(){this.destroy()}).${failed}`;
 
-/** The guide's oldest clients speak a protocol that Kafka 4 refuses. */
-function kafkaScope({ kafka, platform, images, host }: Values) {
+/** The guide's oldest clients use a protocol version that Kafka 4 rejects. */
+function kafkaScope(values: Values) {
+  const { kafka, platform, images, host } = values;
   if (!kafka) return false;
   const guide = platform !== false && platform.compat !== undefined;
   const usual = guide ? 'docker.io/apache/kafka:3.9.1' : 'docker.io/apache/kafka:4.1.0';
   const outside = kafka.outside ? kafka.outside.bootstrap : undefined;
-  const open = guide && outside !== undefined;
+  const open = isOutside(values);
   const at = kafka.outside && kafka.outside.host !== undefined ? kafka.outside.host : host;
   return {
     image: images.kafka ?? usual,
     listeners: ['INSIDE://:9092', 'CONTROLLER://:9093', ...(open ? ['OUTSIDE://:9094'] : [])].join(','),
     advertised: ['INSIDE://kafka:9092', ...(open ? [`OUTSIDE://${at}:${outside}`] : [])].join(','),
-    // Without a password: for the guide's clients, which have none. Others are inside.
+    // Without a password, because the guide's clients have none. Other clients use the internal listener.
     ports: open ? [`${outside}:9094`] : null,
     memory: size(kafka.resources.limit),
   };
@@ -239,7 +243,7 @@ function secretFiles(values: Values) {
 const nullIfNone = <Item>(list: Item[]) => (list.length === 0 ? null : list);
 const nullIfEmpty = <Value>(map: Record<string, Value>) => (Object.keys(map).length === 0 ? null : map);
 
-/** The same secrets as Compose takes them: a value a file for who reads files, NAME=value lines for our own processes. */
+/** The same secrets in the form of Compose: one file per value for programs that read files, NAME=value lines for our own processes. */
 function secretFilesOf(values: Values, secrets: readonly NamedSecret[]): SecretFile[] {
   const { platform, database, services } = values;
   const here = values.objects && values.objects.endpoint === undefined;
@@ -277,7 +281,7 @@ function secretFilesOf(values: Values, secrets: readonly NamedSecret[]): SecretF
   }
 }
 
-/** `$(NAME)` in a service's env: Kubernetes fills it where it starts, here it is filled where secrets are made. */
+/** `$(NAME)` in a service's env: Kubernetes substitutes it at startup; here it is substituted when secrets are created. */
 const isComposed = (value: string) => /\$\([A-Z][A-Z0-9_]*\)/.test(value);
 
 function composed(
@@ -302,7 +306,10 @@ function composed(
 const raw = (file: string, from: SecretSource | undefined): SecretFile[] =>
   from === undefined ? [] : [{ file, form: 'raw', values: { value: from } }];
 
-/** Lines for secrets.sh: a CA of the installation's own, and certificates by it for who listens over TLS and who shows one. */
+/**
+ * Lines for secrets.sh: a CA for this installation, and certificates signed by it for TLS servers and for clients that authenticate with
+ * one.
+ */
 function certificatesScript(values: Values): string {
   const { nats, redis, services, hosts } = values;
   const more = hosts.map((host) => (/^[\d.]+$|:/.test(host) ? `IP:${host}` : `DNS:${host}`)).join(',');
@@ -313,104 +320,53 @@ function certificatesScript(values: Values): string {
   ];
   const clients = Object.entries(services).flatMap(([name, { certificate }]) => (certificate ? [name] : []));
   if (servers.length + clients.length === 0) return '';
-  return `
-# Of other users of this machine nobody comes in; a container sees the one folder that it is given.
-mkdir -p certs
-chmod 700 certs
-key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null; }
-if [ ! -e certs/ca.crt ]; then
-  key certs/ca.key
-  openssl req -x509 -new -key certs/ca.key -subj "/CN=${values.name} CA" -days 3650 -out certs/ca.crt
-  echo "made certs/ca.crt"
-fi
-# signed NAME EXTENSIONS: certs/NAME has tls.crt, tls.key and ca.crt.
-signed() {
-  [ -e "certs/$1/tls.crt" ] && return
-  mkdir -p "certs/$1"
-  key "certs/$1/tls.key"
-  openssl req -new -key "certs/$1/tls.key" -subj "/CN=$1" -out "certs/$1/tls.csr"
-  printf '%s\\n' "$2" >"certs/$1/tls.ext"
-  openssl x509 -req -in "certs/$1/tls.csr" -CA certs/ca.crt -CAkey certs/ca.key -CAcreateserial -days 825 \\
-    -extfile "certs/$1/tls.ext" -out "certs/$1/tls.crt" 2>/dev/null
-  rm "certs/$1/tls.csr" "certs/$1/tls.ext"
-  cp certs/ca.crt "certs/$1/ca.crt"
-  chmod 755 "certs/$1"
-  chmod 644 "certs/$1/tls.key" "certs/$1/tls.crt" "certs/$1/ca.crt"
-  echo "made certs/$1"
-}
-${servers
-  .map(
-    (name) => `signed ${name} "subjectAltName=DNS:${name},DNS:localhost,IP:127.0.0.1,${more}
-extendedKeyUsage=serverAuth"\n`,
-  )
-  .join('')}${clients.map((name) => `signed ${name} "extendedKeyUsage=clientAuth"\n`).join('')}`;
+  const scope = { name: values.name, addresses: more, servers, clients };
+  return `\n${fillText(templateText('compose/certificates.sh'), scope)}`;
 }
 
-/** What to do with the files, in the order of doing it. */
+/** Instructions for the files, in order of use. */
 function readme(values: Values): string {
   const { name, host, image, platform, kafka, nats, redis, services } = values;
   const contexts = Object.entries(services).flatMap(([service, { context }]) => (context ? [service] : []));
-  const motion = Object.values(services).some(({ talksTo }) => talksTo.some((to) => to.startsWith('nats:')));
-  const scope = kafkaScope(values);
-  const open = scope ? scope.ports : null;
-  return `# ${name} with Docker Compose
-
-Rendered by \`aiot deploy render --target compose\`. No file here holds a secret; \`secrets.sh\` makes them where you are. The image \`${image}\` is what
-aiot's Dockerfile makes.
-
-\`\`\`sh
-sh secrets.sh                        # secrets/ and certs/: keep a copy elsewhere
-aiot deploy check .                  # what would go wrong
-docker compose up -d --wait${(nats || redis) && !motion ? '          # --profile motion: NATS and Redis too' : ''}
-docker compose ps
-\`\`\`
-${
-  platform
-    ? `
-The first token is made on your terminal, by a further process of the platform that you end with Ctrl-C:
-
-\`\`\`sh
-docker compose exec platform /nodejs/bin/node /app/bin/run.js up --new-token --data /tmp/first --http-port 0 --mqtt-port 0${platform.compat ? ' --compat-ports 0,0,0,0' : ''}
-docker compose exec platform /nodejs/bin/node -p "require('node:fs').readFileSync('/var/lib/aiot/platform/pki/ca.crt','utf8')" >ca.crt
-aiot context add ${name} --url https://${host}:${platform.port} --mqtt mqtts://${host}:${platform.mqttPort} --ca ca.crt --token-file -
-\`\`\`
-`
-    : ''
-}
-| | |
-| --- | --- |
-${rows(values).join('\n')}
-
-- Containers run without root, without capabilities, with a read-only root file system. \`inside\` is a network without a way out.
-${open ? '- Kafka listens outside without a password, for the guide’s clients, which have none: let the firewall say who may come.\n' : ''}${kafka && !open ? '- Kafka is for this installation alone; from outside nobody reaches it.\n' : ''}${
-  contexts.length > 0
-    ? `- ${contexts.map((service) => `\`context/${service}/\``).join(', ')}: contexts.json with a token of its own, and ca.crt, which it names as /context/ca.crt.\n`
-    : ''
-}- On another machine: \`docker context use NAME\` first. Files are bind mounts: they have to be there too, at the same place.
-- Rendered again, it changes what it has rendered, and refuses what you have edited.
-`;
+  const open = isOutside(values);
+  return fillText(templateText('compose/readme.txt'), {
+    ...{ name, host, image, platform },
+    profile: (nats || redis) && !hasMotion(values) ? '          # --profile motion: NATS and Redis too' : '',
+    freeCompatPorts: platform !== false && platform.compat ? ' --compat-ports 0,0,0,0' : '',
+    places: placesOf(values, open).join('\n'),
+    kafkaOpen: open,
+    kafkaInside: kafka && !open,
+    contexts: contexts.map((service) => `\`context/${service}/\``).join(', '),
+  });
 }
 
-function rows(values: Values): string[] {
+const hasMotion = ({ services }: Values) =>
+  Object.values(services).some(({ talksTo }) => talksTo.some((to) => to.startsWith('nats:')));
+
+/** Whether Kafka listens outside the installation: only for the guide's clients. */
+const isOutside = ({ kafka, platform }: Values) =>
+  kafka !== false && kafka.outside !== false && platform !== false && platform.compat !== undefined;
+
+/** Rows of a table. */
+function placesOf(values: Values, open: boolean): string[] {
   const { platform, nats, redis, services, kafka } = values;
-  const scope = kafkaScope(values);
-  const open = scope ? scope.ports : null;
+  const place = (what: string, where: string) => `| ${what} | ${where} |`;
   return [
     ...(platform
       ? [
-          `| API | port ${platform.port} |`,
-          `| MQTT for devices | port ${platform.mqttPort} |`,
-          ...(platform.compat ? [`| the guide's services | ports ${platform.compatPorts.join(', ')} |`] : []),
+          place('API', `port ${platform.port}`),
+          place('MQTT for devices', `port ${platform.mqttPort}`),
+          ...(platform.compat
+            ? [place("the guide's services", `ports ${platform.compatPorts.join(', ')}`)]
+            : []),
         ]
       : []),
-    ...(mosquittoAlone(values) ? ['| MQTT over TLS, user `programs` | port 8883 |'] : []),
-    ...(kafka
-      ? [`| Kafka | ${open ? `port ${kafka.outside ? kafka.outside.bootstrap : ''}` : 'inside'} |`]
-      : []),
-    ...(nats ? ['| NATS over TLS, with the token | port 4222 |'] : []),
-    ...(redis ? ['| Redis over TLS, with the password | port 7379 |'] : []),
+    ...(mosquittoAlone(values) ? [place('MQTT over TLS, user `programs`', 'port 8883')] : []),
+    ...(kafka ? [place('Kafka', open && kafka.outside ? `port ${kafka.outside.bootstrap}` : 'inside')] : []),
+    ...(nats ? [place('NATS over TLS, with the token', 'port 4222')] : []),
+    ...(redis ? [place('Redis over TLS, with the password', 'port 7379')] : []),
     ...Object.entries(services).flatMap(([name, { ports }]) =>
-      ports.map(({ port, nodePort }) => `| ${name} | port ${nodePort ?? port} |`),
+      ports.map(({ port, nodePort }) => place(name, `port ${nodePort ?? port}`)),
     ),
   ];
 }

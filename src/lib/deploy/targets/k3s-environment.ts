@@ -6,7 +6,7 @@ export type Variable =
 
 export const said = (name: string, value: string | number): Variable => ({ name, value: String(value) });
 
-/** From a Secret that secrets.sh, or a user of Strimzi, has made. */
+/** A value from a Secret created by secrets.sh or for a Strimzi user. */
 export const secret = (name: string, object: string, key: string): Variable => ({
   name,
   valueFrom: { secretKeyRef: { name: object, key } },
@@ -25,7 +25,7 @@ export const bucketUrl = ({ objects }: Values) =>
     ? `s3://${objects.bucket}?endpoint=${objects.endpoint ?? 'http://objects:9000'}&region=${objects.region}`
     : undefined;
 
-/** PostgreSQL and what seals the CA in it: of each process that opens the platform's state. */
+/** PostgreSQL, and the key that seals the CA in it, for each process that opens the platform's state. */
 export function stateVariables(values: Values): Variable[] {
   const own = values.database
     ? [
@@ -47,7 +47,7 @@ export function stateVariables(values: Values): Variable[] {
   ];
 }
 
-/** What `aiot up` is told; each flag has a variable. */
+/** Settings of `aiot up`; each flag has a variable. */
 export function platformVariables(values: Values, bootstrap: string | null): Variable[] {
   const { platform, broker, kafka, hosts } = values;
   if (!platform) return [];
@@ -58,7 +58,7 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
     said('AIOT_HOST', '0.0.0.0'),
     said('AIOT_PUBLIC', hosts.join(',')),
     said('AIOT_HTTP_PORT', 8443),
-    // The port that devices come to, here or at the other broker.
+    // The port that devices connect to, here or on the other broker.
     said('AIOT_MQTT_PORT', broker ? platform.mqttPort : 8883),
     said('AIOT_CERT', '/tls/tls.crt'),
     said('AIOT_KEY', '/tls/tls.key'),
@@ -86,7 +86,7 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
   ];
 }
 
-/** What Pod Security's profile `restricted` asks for, and a little more; numbers, for the kubelet cannot look up names. */
+/** The requirements of Pod Security's `restricted` profile and a little more; numeric ids, because the kubelet cannot look up names. */
 const pod = (user: number) => ({
   runAsNonRoot: true,
   runAsUser: user,
@@ -102,7 +102,7 @@ const container = {
   capabilities: { drop: ['ALL'] },
 };
 
-/** Of distroless images: `nonroot`. */
+/** User of distroless images: `nonroot`. */
 const ourUser = 65_532;
 
 export const secure = {
@@ -111,12 +111,12 @@ export const secure = {
   /** Users of the images of PostgreSQL and Mosquitto. */
   database: pod(999),
   broker: pod(1883),
-  /** The operator's own images have their user; it is no root. */
+  /** The operator's own images define their user, which is not root. */
   strimziPod: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
   strimzi: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
 };
 
-/** From a node that is lost to another one within half a minute, and not five. */
+/** Moves pods from a lost node to another within half a minute instead of five minutes. */
 export const failover = ['node.kubernetes.io/unreachable', 'node.kubernetes.io/not-ready'].map((key) => ({
   key,
   operator: 'Exists',
@@ -130,7 +130,7 @@ interface Resources {
   limit: string;
 }
 
-/** No limit of processor time: it slows down what has none to wait for. */
+/** No CPU limit: it would throttle a process even on an idle node. */
 export const limitsOf = ({ cpu, memory, limit }: Resources, extra: Record<string, number> = {}) => ({
   requests: { cpu, memory },
   limits: { memory: limit, ...extra },

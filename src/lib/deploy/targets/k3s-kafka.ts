@@ -4,10 +4,10 @@ import { limitsOf, secure } from './k3s-environment.js';
 
 type Kafka = Exclude<Values['kafka'], false>;
 
-/** Strimzi makes the services CLUSTER-kafka-bootstrap and CLUSTER-kafka-LISTENER-bootstrap. */
+/** Strimzi creates the services CLUSTER-kafka-bootstrap and CLUSTER-kafka-LISTENER-bootstrap. */
 export const cluster = 'kafka';
 
-/** Whether clients show a password: the guide's cannot. */
+/** Whether clients authenticate with a password: the guide's cannot. */
 export const isSecured = ({ kafka, platform }: Values) =>
   kafka !== false && !(platform !== false && platform.compat !== undefined);
 
@@ -15,8 +15,8 @@ export const bootstrapOf = ({ kafka, namespace }: Values) =>
   kafka ? `${cluster}-kafka-bootstrap.${namespace}.svc:9092` : null;
 
 /**
- * With the guide's clients, which show neither certificate nor password, Kafka asks for none: then the network alone says who may come.
- * Otherwise everybody is a user, and has what is allowed here.
+ * The guide's clients have neither certificate nor password, so with them Kafka requires none, and only the network controls access.
+ * Otherwise every client is a user with the permissions listed here.
  */
 export function kafkaScope(values: Values) {
   const { kafka } = values;
@@ -53,7 +53,7 @@ function listenersOf({ brokers, outside }: Kafka, { hosts }: Values, open: boole
             configuration: {
               preferredNodePortAddressType: 'InternalIP',
               bootstrap: { nodePort: outside.bootstrap, ...(open ? {} : { alternativeNames: hosts }) },
-              // Clients come to the first contact, and from there to each broker at its own port.
+              // Clients connect to the bootstrap address first, and then to each broker at its own port.
               brokers: outside.brokers.slice(0, brokers).map((nodePort, broker) => ({
                 broker,
                 nodePort,
@@ -66,7 +66,7 @@ function listenersOf({ brokers, outside }: Kafka, { hosts }: Values, open: boole
   ];
 }
 
-/** One broker has nobody to copy to; of three, two must have what is acknowledged. */
+/** A single broker has no replica; of three, two must have stored an acknowledged message. */
 function configOf(brokers: 1 | 3) {
   const [copies, enough] = brokers === 3 ? [3, 2] : [1, 1];
   return {
@@ -90,7 +90,7 @@ function usersOf({ services, argo, kafka }: Values) {
   return [
     {
       name: 'kafka-platform',
-      // It looks for the topics of its relay, and makes them where they are missing.
+      // It looks up the topics of its relay, and creates missing ones.
       acls: [
         ...all(['Read', 'Write', 'Create', 'Describe', 'DescribeConfigs']),
         on('group', '*', ['Read']),
@@ -114,7 +114,7 @@ function usersOf({ services, argo, kafka }: Values) {
   ];
 }
 
-/** Topics may have capitals and underscores, names of Kubernetes may not. */
+/** Topic names may contain capitals and underscores, Kubernetes names may not. */
 function labelOf(topic: string): string {
   return topic
     .toLowerCase()
@@ -122,7 +122,7 @@ function labelOf(topic: string): string {
     .replaceAll(/^-+|-+$/g, '');
 }
 
-/** As templates/deploy/k3s/argo.yaml wants it. */
+/** In the form of templates/deploy/k3s/argo.yaml. */
 export function argoScope(values: Values, pipeline: boolean) {
   const { argo, kafka, objects, platform } = values;
   const broker = platform && values.broker;
@@ -148,7 +148,7 @@ export function argoScope(values: Values, pipeline: boolean) {
     workflow: argo.workflow,
     mqtt: Boolean(broker),
     kafka: Boolean(kafka),
-    /** The guide's Kafka asks nobody for a password. */
+    /** The guide's Kafka requires no password. */
     sasl: isSecured(values)
       ? {
           mechanism: 'SCRAM-SHA-512',

@@ -1,7 +1,7 @@
 import type { Values } from '../values.js';
 import { cluster } from './k3s-kafka.js';
 
-/** A policy as templates/deploy/k3s/network.yaml wants it; what is null is left out. */
+/** A policy in the form of templates/deploy/k3s/network.yaml; null entries are omitted. */
 interface Policy {
   name: string;
   selector: Selector;
@@ -28,13 +28,13 @@ const to = (selector: Selector, ...at: number[]) => ({
   ports: ports(...at),
 });
 
-/** Anybody, also outside of the cluster. */
+/** Anyone, including clients outside the cluster. */
 const anybody = (...at: number[]) => ({ ports: ports(...at) });
 
-/** For programs of the cluster: as docs/mosquitto has it beside a platform, and the usual one without. */
+/** For programs in the cluster: the port of docs/reference/mosquitto beside a platform, and the standard port otherwise. */
 export const brokerPort = ({ platform }: Values) => (platform ? 1884 : 1883);
 
-/** Ports of the parts, inside of their pods. */
+/** Ports of the components, inside their pods. */
 const partPorts: Readonly<Record<string, number>> = {
   database: 5432,
   objects: 9000,
@@ -44,10 +44,10 @@ const partPorts: Readonly<Record<string, number>> = {
   platform: 8443,
 };
 
-/** Where the Kubernetes API is behind its Service: the servers' own port. */
+/** Port of the Kubernetes API behind its Service: the one on the servers themselves. */
 const apiServer = 6443;
 
-/** Who may come to whom. All else is denied. */
+/** Allowed connections. Everything else is denied. */
 export function policiesOf(values: Values): Policy[] {
   return [
     ...platformPolicies(values),
@@ -62,7 +62,7 @@ function both(name: string, selector: Selector, ingress: object[], egress: objec
   return { name, selector, types: ['Ingress', 'Egress'], ingress, egress };
 }
 
-/** What opens the platform's state: the platform, and what brings the broker its certificates. */
+/** Egress of the programs that open the platform's state: the platform, and the job that distributes the broker's certificates. */
 function stateEgress({ database, objects }: Values): object[] {
   return [
     database ? to(named('database'), 5432) : anybody(5432),
@@ -94,7 +94,7 @@ function platformPolicies(values: Values): Policy[] {
         ...stateEgress(values),
         ...(broker ? [to(named('broker'), 1884)] : []),
         ...(kafka ? [to(strimzi, 9092)] : []),
-        // Webhooks go to the internet; never to addresses of the cluster or of the own network.
+        // Webhooks may reach the internet, but never addresses of the cluster or the local network.
         {
           to: [
             {
@@ -111,7 +111,7 @@ function platformPolicies(values: Values): Policy[] {
   ];
 }
 
-/** Services that say that they talk to a part. */
+/** Services that declare that they use a component. */
 function talkingTo({ services }: Values, part: string): Selector[] {
   return Object.entries(services)
     .filter(([, { talksTo }]) => talksTo.some((target) => target.startsWith(`${part}:`)))
@@ -154,7 +154,7 @@ function partPolicies(values: Values): Policy[] {
   ];
 }
 
-/** Besides what Strimzi lets in to its own pods by policies of its own. */
+/** In addition to the policies that Strimzi creates for its own pods. */
 function kafkaPolicies({ kafka }: Values): Policy[] {
   if (!kafka) return [];
   return [

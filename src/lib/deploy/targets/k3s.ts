@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { stringify } from 'yaml';
 import { largeFilesText } from '../argo-template.js';
 import { secretsOf, secretsScript } from '../secrets.js';
-import { fillTemplate, type Scope, templateText } from '../template.js';
+import { fillTemplate, fillText, type Scope, templateText } from '../template.js';
 import type { DeployTarget, RenderedFile, RenderedPipeline, RenderInput } from '../types.js';
 import type { Values } from '../values.js';
 import { valuesSchema } from '../values-schema.js';
@@ -24,16 +24,16 @@ interface Part {
   file: string;
   about: string;
   there: (values: Values) => boolean;
-  /** What becomes its ConfigMap. */
+  /** Contents of its ConfigMap. */
   config?: (values: Values) => [name: string, text: string][];
 }
 
 const parts: readonly Part[] = [
-  { file: 'namespace', about: 'the namespace, held to Pod Security’s restricted profile', there: () => true },
-  { file: 'network', about: 'who may talk to whom', there: () => true },
+  { file: 'namespace', about: 'namespace with Pod Security’s restricted profile', there: () => true },
+  { file: 'network', about: 'network policies', there: () => true },
   {
     file: 'tls',
-    about: 'a CA of the cluster’s own, and certificates by it (cert-manager)',
+    about: 'the cluster’s CA and its certificates (cert-manager)',
     there: () => true,
   },
   { file: 'platform', about: 'the platform', there: ({ platform }) => platform !== false },
@@ -67,7 +67,7 @@ const parts: readonly Part[] = [
     there: ({ redis }) => redis !== false,
     config: () => [['redis.conf', templateText('k3s/redis/redis.conf')]],
   },
-  { file: 'argo', about: 'what starts the pipeline (Argo)', there: ({ argo }) => argo !== false },
+  { file: 'argo', about: 'triggers of the pipeline (Argo)', there: ({ argo }) => argo !== false },
   {
     file: 'services',
     about: 'the project’s own processes',
@@ -78,7 +78,7 @@ const parts: readonly Part[] = [
 const yaml = (value: object) => stringify(value, { version: '1.1', lineWidth: 0 });
 const kustomize = { apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization' };
 
-/** A K3S cluster: Kustomize's base, components of what not everybody has, and secrets apart. */
+/** A K3S cluster: a Kustomize base, components for optional parts, and secrets apart. */
 export const k3sTarget: DeployTarget = {
   name: 'k3s',
   about: 'A K3S cluster (Kustomize): platform, PostgreSQL, S3, MQTT, Kafka, Argo.',
@@ -98,20 +98,20 @@ export const k3sTarget: DeployTarget = {
     const scope = scopeOf(values, pipeline !== null);
     const there = parts.filter((part) => part.there(values));
     return [
-      { path: 'README.md', text: readme(values, pipeline), about: 'what to do with these files' },
-      { path: 'secrets.sh', text: secretsScript(filesOf(values)), about: 'makes the secrets, here' },
+      { path: 'README.md', text: readme(values, pipeline), about: 'instructions for these files' },
+      { path: 'secrets.sh', text: secretsScript(filesOf(values)), about: 'creates the secrets locally' },
       {
         path: '.gitignore',
         text: 'secrets/*.env\nsecrets/*.conf\nsecrets/*.part\n',
-        about: 'keeps them out of a repository',
+        about: 'keeps secrets out of a repository',
       },
       {
         path: 'secrets/kustomization.yaml',
         text: secretsKustomization(values),
-        about: 'the secrets as objects, from files that are made here',
+        about: 'secrets as objects, from local files',
       },
-      { path: 'kustomization.yaml', text: topKustomization(values), about: 'all of it but the secrets' },
-      { path: 'base/kustomization.yaml', text: baseKustomization(input, there), about: 'what everybody has' },
+      { path: 'kustomization.yaml', text: topKustomization(values), about: 'everything except the secrets' },
+      { path: 'base/kustomization.yaml', text: baseKustomization(input, there), about: 'common parts' },
       ...there.map(({ file, about }) => ({
         path: `base/${file}.yaml`,
         text: fillTemplate(templateText(`k3s/${file}.yaml`), scope),
@@ -130,12 +130,12 @@ export const k3sTarget: DeployTarget = {
                 kind: 'Component',
                 resources: ['service-monitor.yaml'],
               }),
-              about: 'for who has the Prometheus operator',
+              about: 'for the Prometheus operator',
             },
             {
               path: 'components/monitoring/service-monitor.yaml',
               text: fillTemplate(templateText('k3s/monitoring.yaml'), scope),
-              about: 'what Prometheus asks the platform',
+              about: 'what Prometheus scrapes from the platform',
             },
           ]),
     ];
@@ -153,7 +153,7 @@ function projectFiles({ values, files }: RenderInput): RenderedFile[] {
   return [...read].sort().map((path) => ({
     path: `base/project/${path}`,
     text: files.get(path) ?? '',
-    about: 'of the project',
+    about: 'a file of the project',
   }));
 }
 
@@ -201,7 +201,7 @@ function secretsKustomization(values: Values): string {
   return yaml({
     ...kustomize,
     namespace: values.namespace,
-    // Objects that Kustomize does not know name them: they keep their names.
+    // Objects unknown to Kustomize refer to them, so they retain their names.
     generatorOptions: { disableNameSuffixHash: true },
     secretGenerator: secretsOf(values).map((secret) => ({
       name: secret.name,
@@ -210,7 +210,7 @@ function secretsKustomization(values: Values): string {
   });
 }
 
-/** All that the templates of templates/deploy/k3s name. @param pipeline whether the project's own is among the files */
+/** The values that the templates of templates/deploy/k3s refer to. @param pipeline whether the project's pipeline is among the files */
 function scopeOf(values: Values, pipeline: boolean): Scope {
   const { name, namespace, host, image, images, pullSecret, storageClass, nats, redis } = values;
   const kafka = kafkaScope(values);
@@ -251,7 +251,7 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
   };
 }
 
-/** Names and addresses of a certificate. */
+/** Names and addresses in a certificate. */
 function namesOf({ hosts }: Values, more: string[]) {
   const addresses = hosts.filter((each) => isIP(each) !== 0);
   return {
@@ -260,7 +260,7 @@ function namesOf({ hosts }: Values, more: string[]) {
   };
 }
 
-/** Images have these architectures; a node of another one would pull and fail. */
+/** The images support these architectures; a node of another one would pull and fail. */
 const affinityOf = ({ arch }: Values) => ({
   nodeAffinity: {
     requiredDuringSchedulingIgnoredDuringExecution: {
@@ -280,7 +280,7 @@ function platformScope(values: Values, bootstrap: string | null) {
   return {
     ...platform,
     guide,
-    /** Its own, which devices come to. */
+    /** Its own broker, which devices connect to. */
     brokers: !broker,
     ...namesOf(values, [`platform.${namespace}.svc`]),
     env: platformVariables(values, bootstrap),
@@ -292,19 +292,14 @@ function platformScope(values: Values, bootstrap: string | null) {
           nodePort: platform.compatPorts[index],
         }))
       : [],
-    // One that has a volume ends before the next one begins.
+    // A process with a volume ends before its replacement starts.
     strategy: guide
       ? { type: 'Recreate' }
       : { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
   };
 }
 
-const revokedNote =
-  '- A device that is revoked is refused by Mosquitto at its next connection; `kubectl rollout restart statefulset/broker` cuts those that are open.\n';
-
-const outsideOf = ({ kafka }: Values) => (kafka ? kafka.outside : false);
-
-/** What to do with the files, in the order of doing it. */
+/** Instructions for the files, in order of use. */
 function readme(values: Values, pipeline: RenderedPipeline | null): string {
   const { name, namespace, host, image, platform, kafka, argo, broker, services, storageClass } = values;
   const needs = [
@@ -313,126 +308,52 @@ function readme(values: Values, pipeline: RenderedPipeline | null): string {
     ...(argo ? ['Argo Workflows 3.6 or newer, and Argo Events 1.9'] : []),
     ...(storageClass === 'local-path' ? [] : [`the storage class \`${storageClass}\``]),
   ];
-  const contexts = Object.entries(services).filter(([, { context }]) => context);
-  return `# ${name} on K3S
-
-Rendered by \`aiot deploy render --target k3s\`. No file here holds a secret; \`secrets.sh\` makes them where you are.
-
-The cluster needs ${needs.join('; ')}. The image \`${image}\` is what aiot's Dockerfile makes.
-
-## Start
-
-\`\`\`sh
-sh secrets.sh                                        # secrets/*.env, mode 0600: keep a copy elsewhere
-aiot deploy check .                                  # what would go wrong in the cluster
-kubectl apply -f base/namespace.yaml
-kubectl apply -k secrets
-kubectl apply --server-side -k .
-aiot deploy status .
-\`\`\`
-
-\`aiot deploy apply .\` does the four, says which first, and asks.
-${platform ? firstToken(values) : ''}
-${
-  contexts.length > 0
-    ? contextSection(
-        contexts.map(([service]) => service),
-        namespace,
-      )
-    : ''
-}${pipeline ? pipelineSection(values, pipeline) : ''}## What is where
-
-| | |
-| --- | --- |
-${rows(values).join('\n')}
-
-## Secrets
-
-- \`secrets/\` is a Kustomization of its own: a repository has its kustomization.yaml and no values (\`.gitignore\`). With Argo CD or Flux make the same objects by
-  SealedSecrets (\`kubectl kustomize secrets | kubeseal\`) or ExternalSecrets, under the same names.
-- \`platform\` seals the CA in the database: **without it the devices' CA is lost**. \`database\` and \`objects\` are PostgreSQL's and MinIO's.
-${isSecured(values) ? '- Kafka’s passwords are made by Strimzi, certificates by cert-manager.\n' : ''}
-## Good to know
-
-- Between nodes the cluster's network is as secret as its backend makes it: \`aiot deploy render --target k3s-nodes\` writes \`flannel-backend: wireguard-native\`.
-${outsideOf(values) ? kafkaNote(values) : ''}${broker ? revokedNote : ''}- \`components/monitoring\` needs the Prometheus operator and a viewer's token: \`kubectl -n ${namespace} create secret generic metrics --from-file=token=FILE\`, then \`monitoring: true\` in deploy.yaml.
-- Rendered again, it changes what it has rendered, and refuses what you have edited. \`aiot deploy diff .\` shows both.
-- People and programs: https://${host}${platform && platform.port !== 443 ? `:${platform.port}` : ''}; by that name the cluster's CA vouches, for devices the platform's own.
-`;
+  const outside = kafka !== false && kafka.outside;
+  const ports = outside ? [outside.bootstrap, ...outside.brokers.slice(0, kafka.brokers)] : [];
+  return fillText(templateText('k3s/readme.txt'), {
+    ...{ name, namespace, host, image, platform, broker },
+    needs: needs.join('; '),
+    firstHost: values.hosts[0],
+    freeCompatPorts: platform && platform.compat !== undefined ? ' --compat-ports 0,0,0,0' : '',
+    httpsPort: platform && platform.port !== 443 ? `:${platform.port}` : '',
+    contexts: Object.entries(services).flatMap(([service, { context }]) => (context ? [service] : [])),
+    pipeline: pipeline !== null,
+    workflow: argo ? argo.workflow : '',
+    largeFiles: pipeline ? largeFilesText(pipeline.large) : '',
+    places: placesOf(values).join('\n'),
+    secured: isSecured(values),
+    outside: outside && { ports: ports.join(' and ') },
+  });
 }
 
-const firstToken = ({ namespace, hosts, platform }: Values) => `
-## The first token
-
-The platform's log never shows it. One is made on your terminal, by a further process of the platform that you end with Ctrl-C:
-
-\`\`\`sh
-kubectl -n ${namespace} exec -it deploy/platform -- /nodejs/bin/node /app/bin/run.js up --new-token --data /tmp/first --http-port 0 --mqtt-port 0${(platform ? platform.compat : undefined) === undefined ? '' : ' --compat-ports 0,0,0,0'}
-kubectl -n ${namespace} get secret platform-tls -o jsonpath='{.data.ca\\.crt}' | base64 -d >cluster-ca.crt
-aiot context add ${namespace} --url https://${hosts[0]}:8443 --ca cluster-ca.crt --token-file -
-\`\`\`
-`;
-
-const contextSection = (names: string[], namespace: string) => `## Contexts
-
-These talk to a platform by a context of yours, with a token of their own (\`aiot token create NAME --role ROLE --user …\`):
-
-\`\`\`sh
-${names.map((name) => `kubectl -n ${namespace} create secret generic ${name}-context --from-file=contexts.json --from-file=ca.crt`).join('\n')}
-\`\`\`
-
-\`ca\` in that contexts.json is /context/ca.crt.
-
-`;
-
-const pipelineSection = ({ namespace, argo }: Values, { large }: RenderedPipeline) => `## The pipeline
-
-It pushes models as a user of its own, whose contexts.json and signing key are one folder:
-
-\`\`\`sh
-kubectl -n ${namespace} create secret generic pipeline-context --from-file=CONFIG-FOLDER
-aiot pipeline run --engine argo --argo-server https://ARGO:2746 --argo-token-file FILE   # or a control message, or: argo submit -n ${namespace} --from workflowtemplate/${argo ? argo.workflow : ''}
-\`\`\`
-
-${largeFilesText(large)}
-`;
-
-function rows(values: Values): string[] {
+/** Rows of a table. */
+function placesOf(values: Values): string[] {
   const { platform, broker, kafka, services } = values;
-  const told: string[] = [];
-  if (platform) {
-    told.push(`| API | each node, port ${platform.port} |`);
-    told.push(
-      `| MQTT for devices | each node, port ${platform.mqttPort} (${broker ? 'Mosquitto' : 'the platform'}) |`,
-    );
-    if (platform.compat)
-      told.push(`| the guide's services | each node, ports ${platform.compatPorts.join(', ')} |`);
-  }
-  if (kafka) {
-    told.push(`| Kafka, inside | ${bootstrapOf(values)} |`);
-    if (kafka.outside) {
-      const each = kafka.outside.brokers.slice(0, kafka.brokers).join(', ');
-      told.push(`| Kafka, outside | each node, ports ${kafka.outside.bootstrap} and ${each} |`);
-    }
-  }
-  for (const [name, { ports }] of Object.entries(services)) {
-    for (const { port, nodePort } of ports) {
-      told.push(
-        `| ${name} | ${nodePort === undefined ? `inside, port ${port}` : `each node, port ${nodePort}`} |`,
-      );
-    }
-  }
-  return told;
-}
-
-function kafkaNote(values: Values): string {
-  const { kafka } = values;
-  const open = !isSecured(values);
-  const outside = outsideOf(values);
-  const ports = kafka && outside ? [outside.bootstrap, ...outside.brokers.slice(0, kafka.brokers)] : [];
-  return `- Kafka from outside: open ports ${ports.join(' and ')} in the firewall; the first alone is not enough.${
-    open
-      ? ' The guide’s clients show no password, so whoever reaches these ports reads and writes all topics. Its oldest ones (sarama 1.20) speak a protocol that Kafka 4 refuses; the platform stands in for those.'
-      : ' Clients show a user (KafkaUser) over TLS.'
-  }\n`;
+  const place = (what: string, where: string) => `| ${what} | ${where} |`;
+  const onEach = (what: string, ports: string) => place(what, `each node, ${ports}`);
+  return [
+    ...(platform
+      ? [
+          onEach('API', `port ${platform.port}`),
+          onEach('MQTT for devices', `port ${platform.mqttPort} (${broker ? 'Mosquitto' : 'the platform'})`),
+          ...(platform.compat
+            ? [onEach("the guide's services", `ports ${platform.compatPorts.join(', ')}`)]
+            : []),
+        ]
+      : []),
+    ...(kafka ? [place('Kafka, inside', bootstrapOf(values)!)] : []),
+    ...(kafka !== false && kafka.outside
+      ? [
+          onEach(
+            'Kafka, outside',
+            `ports ${kafka.outside.bootstrap} and ${kafka.outside.brokers.slice(0, kafka.brokers).join(', ')}`,
+          ),
+        ]
+      : []),
+    ...Object.entries(services).flatMap(([name, { ports }]) =>
+      ports.map(({ port, nodePort }) =>
+        nodePort === undefined ? place(name, `inside, port ${port}`) : onEach(name, `port ${nodePort}`),
+      ),
+    ),
+  ];
 }

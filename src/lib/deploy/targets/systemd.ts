@@ -1,10 +1,11 @@
 import { platformUnit } from '../../core/systemd.js';
 import { devicesFor, loopUnit } from '../../loop/operate/install.js';
 import { secretsOf } from '../secrets.js';
+import { fillText, templateText } from '../template.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { nothing, type Values } from '../values.js';
 
-/** Units for a machine without containers: what `platform install` and `loop install` write, for one that is not this one. */
+/** Units for a machine without containers: the same that `platform service install` and `loop install` write, but for another machine. */
 export const systemdTarget: DeployTarget = {
   name: 'systemd',
   about: 'Units for a machine without containers: the platform, and the project’s processes.',
@@ -12,7 +13,7 @@ export const systemdTarget: DeployTarget = {
   usual: () => nothing,
   render({ values }: RenderInput): RenderedFile[] {
     return [
-      { path: 'README.md', text: readme(values), about: 'what to do with these files' },
+      { path: 'README.md', text: readme(values), about: 'instructions for these files' },
       ...(values.platform
         ? [
             {
@@ -25,7 +26,7 @@ export const systemdTarget: DeployTarget = {
       ...Object.keys(values.services).map((name) => ({
         path: `aiot-loop-${name}.service`,
         text: serviceUnit(name, values),
-        about: 'of the project',
+        about: 'a file of the project',
       })),
     ];
   },
@@ -38,40 +39,28 @@ function readme(values: Values): string {
     ...Object.keys(services).map((each) => `aiot-loop-${each}`),
   ];
   const asked = secretsOf(values).filter(({ name: each }) => Object.hasOwn(services, each));
-  return `# ${name} by systemd
-
-Rendered by \`aiot deploy render --target systemd\`, for a machine that has Node at \`${systemd.node}\` and aiot at \`${systemd.package}\`
-(\`npm install --global\`). On the machine itself \`aiot platform install\` and \`aiot loop install\` find both by themselves.
-
-\`\`\`sh
-systemd-analyze verify *.service
-${platform ? 'sudo useradd --system --home-dir /var/lib/aiot-platform --shell /usr/sbin/nologin aiot\n' : ''}sudo install -d -m 755 /etc/aiot
-sudo install -m 644 *.service /etc/systemd/system/
-sudo systemctl daemon-reload
-sudo systemctl enable --now ${units.join(' ')}
-\`\`\`
-
-Secrets are in files of root's, mode 0600, of NAME=value lines:
-
-${[
-  ...(platform
-    ? [
-        '- `/etc/aiot/platform.env`: AIOT_DATABASE, AIOT_BLOBS, AIOT_EVENTS, AIOT_BROKER where they have passwords; AIOT_CA_PASSPHRASE, AIOT_PLATFORM_SECRET.',
-      ]
-    : []),
-  ...asked.map(
-    ({ name: each, values: keys }) => `- \`/etc/aiot/loop-${each}.env\`: ${Object.keys(keys).join(', ')}.`,
-  ),
-].join('\n')}
-${platform ? '\nThe operator’s first token is in the service’s own context: `sudo AIOT_CONFIG_DIR=/var/lib/aiot-platform/config aiot token create NAME --role operator`.\n' : ''}${
-  Object.keys(services).length > 0 ? `\nThe project lies in \`${systemd.project}\`.\n` : ''
-}`;
+  const files = [
+    ...(platform
+      ? [
+          '- `/etc/aiot/platform.env`: AIOT_DATABASE, AIOT_BLOBS, AIOT_EVENTS, AIOT_BROKER if they contain passwords; AIOT_CA_PASSPHRASE, AIOT_PLATFORM_SECRET.',
+        ]
+      : []),
+    ...asked.map(
+      ({ name: each, values: keys }) => `- \`/etc/aiot/loop-${each}.env\`: ${Object.keys(keys).join(', ')}.`,
+    ),
+  ];
+  return fillText(templateText('systemd/readme.txt'), {
+    ...{ name, systemd, platform },
+    services: Object.keys(services),
+    units: units.join(' '),
+    secrets: files.join('\n'),
+  });
 }
 
-/** Names of files in /etc/aiot on the machine. */
+/** File names in /etc/aiot on the machine. */
 const tlsFiles = { cert: '/etc/aiot/tls/tls.crt', key: '/etc/aiot/tls/tls.key' };
 
-/** The unit of `aiot platform install`, for a machine that is not this one. `tls`: it shows a certificate by another CA. */
+/** The unit of `aiot platform service install`, for another machine. `tls`: it uses a certificate of another CA. */
 export function platformService(values: Values, tls: boolean): string {
   const { platform, hosts, systemd } = values;
   const guide = platform && platform.compat !== undefined;
@@ -95,7 +84,7 @@ export function platformService(values: Values, tls: boolean): string {
   });
 }
 
-/** A process of the project, as a loop has it: it begins alone, and goes on for ever. */
+/** A process of the project, run like a loop: it starts at boot, and runs forever. */
 function serviceUnit(name: string, values: Values): string {
   const { systemd } = values;
   const { run, env } = values.services[name]!;
@@ -119,7 +108,7 @@ function serviceUnit(name: string, values: Values): string {
   });
 }
 
-/** In containers the project is at /project, certificates at /certs. */
+/** In containers the project is mounted at /project, certificates at /certs. */
 const placed = (run: readonly string[], project: string) =>
   run.map((word) =>
     word.replace(/^\/project(?=\/|$)/, project).replace(/^\/(certs|context)(?=\/)/, '/etc/aiot/$1'),

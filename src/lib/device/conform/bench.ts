@@ -1,57 +1,57 @@
 import { randomUUID } from 'node:crypto';
-import type { RegistryClient } from '../../registry/client.js';
-import type { DeviceInfo } from '../../registry/fields.js';
-import type { DeviceTwin } from '../../registry/fleet-api.js';
-import type { ModelId } from '../../registry/reference.js';
+import type { RegistryClient } from '../../api/client.js';
+import type { DeviceTwin } from '../../api/contract/devices.js';
+import type { DeviceInfo } from '../../api/fields.js';
+import type { ModelId } from '../../api/reference.js';
 import { encodeMessage } from '../protocol/codec.js';
 import type { Reply } from '../protocol/control.js';
 import type { Desired, Reported } from '../protocol/messages.js';
 import type { Listener, Seen } from './listen.js';
 
-/** One thing that docs/protocol.md asks of a device. */
+/** One requirement of docs/reference/protocol.md on a device. */
 export interface Check {
-  /** Stays the same from version to version: scripts name it. */
+  /** Stable across versions: scripts refer to it. */
   id: string;
-  /** An anchor of docs/protocol.md. */
+  /** An anchor of docs/reference/protocol.md. */
   section: string;
-  /** What a device does that passes. */
+  /** The behavior that passes the check. */
   rule: string;
   /** @throws NotHeld, NotLooked */
   run(bench: Bench): Promise<void>;
 }
 
-/** The device does not do what the check is about. */
+/** The device violates the rule of the check. */
 export class NotHeld extends Error {}
 
-/** The check says nothing about this device, or cannot be made here. */
+/** The check does not apply to this device, or cannot be run here. */
 export class NotLooked extends Error {}
 
-/** What a check works with: a device that is connected, and the operator's side of it. */
+/** Environment of a check: a connected device, and the operator's side of it. */
 export interface Bench {
   device: DeviceInfo;
-  /** As it was at the start. */
+  /** The twin at the start. */
   twin: DeviceTwin;
   client: RegistryClient;
   listener: Listener;
-  /** For what takes longer than an answer: a restart, an update, ms. */
+  /** Timeout for operations that take longer than a reply, such as a restart or an update, ms. */
   patienceMs: number;
-  /** The release that may really be installed; null = none. */
+  /** The release that may be installed for real; null = none. */
   model: ModelId | null;
   signal: AbortSignal | undefined;
-  /** Nothing is retained: what the platform has said stays as it is. */
+  /** Not retained: the platform's retained messages stay unchanged. */
   send(channel: 'command' | 'desired', payload: object | Buffer): Promise<void>;
-  /** Sends a command and waits for its reply. @throws NotHeld when none comes */
+  /** Sends a command and waits for its reply. @throws NotHeld if none arrives */
   ask(command: string, more?: object): Promise<Reply>;
-  /** The next message that fits, of those since `from` (the position that `listener.seen.length` was then). @throws NotHeld */
+  /** The next matching message since `from` (an earlier value of `listener.seen.length`). @throws NotHeld */
   hear(what: string, fits: (seen: Seen) => boolean, from: number, withinMs?: number): Promise<Seen>;
-  /** A wish of its own rollout, and the report that ends it. @throws NotHeld */
+  /** Sends a desired release under its own rollout; returns the report that ends it. @throws NotHeld */
   wish(wish: Partial<Desired>): Promise<Reported>;
 }
 
-/** How long an answer may take at most, ms. */
+/** Longest time allowed for a reply, ms. */
 const mostAnswerMs = 5000;
 
-/** Rollouts and commands of a conformance run begin so. */
+/** Prefix of the rollouts and commands of a conformance run. */
 export const ownPrefix = 'conform-';
 
 type Given = Pick<Bench, 'device' | 'twin' | 'client' | 'listener' | 'patienceMs' | 'model' | 'signal'>;
@@ -92,7 +92,7 @@ export function newId(): string {
   return `${ownPrefix}${randomUUID().slice(0, 13)}`;
 }
 
-/** A wish that nothing can be installed by: its manifest is not there. */
+/** A desired release that cannot be installed, because its manifest does not exist. */
 export function wishOf(wish: Partial<Desired>): Desired {
   return {
     rollout: newId(),

@@ -1,10 +1,10 @@
 import * as z from 'zod';
+import type { RegistryClient } from '../../api/client.js';
+import { contextFor, withClient } from '../../api/context.js';
+import type { DeviceTwin } from '../../api/contract/devices.js';
+import { type ModelId, resolveModel } from '../../api/reference.js';
 import { AiotError } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
-import type { RegistryClient } from '../../registry/client.js';
-import { contextFor, withClient } from '../../registry/context.js';
-import type { DeviceTwin } from '../../registry/fleet-api.js';
-import { type ModelId, resolveModel } from '../../registry/reference.js';
 import type { Desired, Reported } from '../protocol/messages.js';
 import { type Bench, type Check, createBench, ends, NotHeld, NotLooked } from './bench.js';
 import { type ListenOptions, listen } from './listen.js';
@@ -14,10 +14,10 @@ import { commandChecks, wishChecks } from './wish-checks.js';
 
 const checkStates = ['passed', 'failed', 'skipped'] as const;
 
-/** What `aiot device conform` found: each check by an id that stays, and the section of docs/protocol.md that it holds. */
+/** Result of `aiot device conform`: each check has a stable id and the section of docs/reference/protocol.md that it verifies. */
 export const conformitySchema = z.object({
   device: z.string(),
-  /** No check failed. What was skipped was not looked at. */
+  /** Whether no check failed. Skipped checks are not counted. */
   conforms: z.boolean(),
   passed: z.int(),
   failed: z.int(),
@@ -26,9 +26,9 @@ export const conformitySchema = z.object({
   checks: z.array(
     z.object({
       id: z.string(),
-      /** An anchor of docs/protocol.md. */
+      /** An anchor of docs/reference/protocol.md. */
       section: z.string(),
-      /** What a device does that passes. */
+      /** The behavior that passes the check. */
       rule: z.string(),
       state: z.enum(checkStates),
       /** Why it failed or was skipped. */
@@ -40,43 +40,55 @@ export const conformitySchema = z.object({
 export type Conformity = z.output<typeof conformitySchema>;
 
 export interface ConformOptions {
-  device: string;
-  /** Name of the platform's context; the one in use when absent. */
+  /** Has to match one device. */
+  selector: string;
+  /** Name of the platform's context; absent = the current one. */
   context?: string | undefined;
-  /** A release that is really installed, `NAME@VERSION`; none when absent. */
+  /** A release to install for real, `NAME@VERSION`; absent = none. */
   model?: string | undefined;
-  /** Listens so long at least, for what the device says by itself, ms. */
+  /** Minimum time to listen for messages that the device sends on its own, ms. */
   forMs: number;
   /** Longest wait for a restart, or for the end of an update, ms. */
   patienceMs: number;
   signal?: AbortSignal | undefined;
-  /** A check begins; `done` of `total` are made. */
+  /** Called when a check begins; `done` of `total` have run. */
   onCheck?: ((check: { id: string; done: number; total: number }) => void) | undefined;
 }
 
 /**
- * Holds a device to docs/protocol.md, from the operator's side of its platform: whatever speaks protocol v1 and is online. Of what
- * it runs nothing is changed unless `model` says so; nothing stays retained, and what it is to run is what it was.
+ * Checks a device against docs/reference/protocol.md, from the operator's side of its platform: any online device that speaks protocol v1.
+ * The device's model stays unchanged unless `model` is given; no retained message is left behind, and its desired state is restored.
  * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_DEVICE_UPDATING, AIOT_CONTEXT_NOT_FOUND, AIOT_BROKER_REFUSED, AIOT_USAGE
  */
 export async function conformDevice(options: ConformOptions): Promise<Conformity> {
-  const { device, signal } = options;
+  const { signal } = options;
   const context = await contextFor(options.context);
   const ca = context.ca ? await readText(context.ca) : undefined;
   return withClient(context.name, async (client) => {
+    const device = await oneDevice(client, options.selector);
     await requireReady(client, device);
     const model = options.model === undefined ? null : await resolveModel(client, options.model);
     const url = context.mqtt ?? (await client.status()).urls.mqtts;
     const broker = { url, ca, username: 'operator', password: context.token, device, signal };
-    return conformWith(client, broker, { ...options, model });
+    return conformWith(client, broker, { ...options, device, model });
   });
 }
 
-/** The same with a client and a broker that are known already. */
+/** Name of the one device that matches. @throws AIOT_NOT_FOUND, AIOT_USAGE if several match */
+async function oneDevice(client: RegistryClient, selector: string): Promise<string> {
+  const [first, ...more] = await client.devices.list(selector);
+  if (!first) {
+    throw new AiotError('AIOT_NOT_FOUND', `no device matches ${selector}`, { next: 'aiot device list' });
+  }
+  if (more.length === 0) return first.name;
+  throw new AiotError('AIOT_USAGE', `--selector: expected one device, got ${more.length + 1}: ${selector}`);
+}
+
+/** The same with a given client and broker. */
 export async function conformWith(
   client: RegistryClient,
   broker: ListenOptions,
-  options: Omit<ConformOptions, 'context' | 'model'> & { model: ModelId | null },
+  options: Omit<ConformOptions, 'context' | 'selector' | 'model'> & { device: string; model: ModelId | null },
 ): Promise<Conformity> {
   const { forMs, patienceMs, model, signal } = options;
   const device = await client.devices.get(options.device);
@@ -121,24 +133,27 @@ async function checked(check: Check, bench: Bench): Promise<Conformity['checks']
 async function requireReady(client: RegistryClient, name: string): Promise<void> {
   const device = await client.devices.get(name);
   if (!device.online) {
-    throw new AiotError('AIOT_DEVICE_OFFLINE', `${name} is not connected to the platform`);
+    throw new AiotError('AIOT_DEVICE_OFFLINE', `${name} is offline`);
   }
   const rollout = unended(await client.devices.state(name));
   if (rollout !== null)
-    throw new AiotError('AIOT_DEVICE_UPDATING', `${name} is in rollout ${rollout}, which has not ended`);
+    throw new AiotError(
+      'AIOT_DEVICE_UPDATING',
+      `${name} is in rollout ${rollout}, which is still in progress`,
+    );
 }
 
-/** The rollout that the device has not ended yet, or null. */
+/** The rollout that the device has not finished yet, or null. */
 function unended({ desired, reported }: DeviceTwin): string | null {
   const { rollout } = (desired ?? {}) as Partial<Desired>;
   if (rollout === undefined) return null;
   const { rollout: told, state, error = null } = (reported ?? {}) as Partial<Reported>;
   const over = told === rollout && (state === 'COMMITTED' || state === 'ROLLED_BACK' || error !== null);
-  // Told of another one since: this one was ended before it.
+  // The device has reported a later rollout, so this one had ended before it.
   return over || (told !== undefined && told !== null && told !== rollout) ? null : rollout;
 }
 
-/** What it is to run is told once more: then that is what it speaks of again. */
+/** Sends the desired state once more, so that the device reports on it again. */
 async function putBack(bench: Bench): Promise<void> {
   const now = await bench.client.devices.state(bench.device.name).catch(() => bench.twin);
   const desired = now.desired as Desired | null;
@@ -147,11 +162,11 @@ async function putBack(bench: Bench): Promise<void> {
     await bench.send('desired', desired ?? Buffer.alloc(0));
     if (desired) await bench.listener.next((seen) => ends(seen, desired.rollout), from, 2000);
   } catch {
-    // The broker is gone: whoever connects next is told by what it has retained, which was never changed.
+    // The broker is gone. Its retained message was never changed, so the device receives it when it reconnects.
   }
 }
 
-/** Those that make the device do something, in the order in which they are made. */
+/** Checks that make the device do something, in execution order. */
 export const activeChecks: readonly Check[] = [
   ...retainedChecks,
   ...commandChecks,
@@ -161,5 +176,5 @@ export const activeChecks: readonly Check[] = [
   ...restartChecks,
 ];
 
-/** Those that look at what was heard meanwhile. */
+/** Checks that examine the messages received meanwhile. */
 export const passiveChecks: readonly Check[] = messageChecks;

@@ -7,7 +7,7 @@ import { type DeviceChannel, decodeMessage, parseTopic, topicOf } from '../proto
 import { logSchema, replySchema } from '../protocol/control.js';
 import { inferenceSchema, presenceSchema, reportedSchema, telemetrySchema } from '../protocol/messages.js';
 
-/** A message of the device. */
+/** A message from the device. */
 export interface Seen {
   /** ms since 1970 */
   at: number;
@@ -15,21 +15,21 @@ export interface Seen {
   channel: DeviceChannel;
   stream: string | undefined;
   qos: number;
-  /** It was there before the subscription was. */
+  /** Whether it was published before the subscription. */
   retained: boolean;
-  /** null where the payload is not what its channel takes: `wrong` says why. */
+  /** null if the payload is invalid for its channel: `wrong` gives the reason. */
   value: Record<string, unknown> | null;
   wrong: string | null;
 }
 
-/** An operator's ear at the broker: all that one device says, in the order in which it came. */
+/** The operator's view of the broker: all messages of one device, in order of arrival. */
 export interface Listener {
   readonly seen: readonly Seen[];
-  /** The first that fits, from this position on; null when none came in time. */
+  /** The first match from this position on; null if none arrives in time. */
   next(fits: (seen: Seen) => boolean, from: number, withinMs: number): Promise<Seen | null>;
   /** At QoS 1, not retained. */
   publish(channel: 'command' | 'desired', payload: Buffer): Promise<void>;
-  /** What the broker has retained of the device's channels, asked for anew. */
+  /** The retained messages of the device's channels, fetched again. */
   retained(): Promise<Seen[]>;
   close(): Promise<void>;
 }
@@ -56,7 +56,7 @@ const spoken = {
 export type SpokenChannel = keyof typeof spoken;
 export const spokenChannels = Object.keys(spoken) as SpokenChannel[];
 
-/** How long the broker may take to send what is retained, ms. */
+/** How long to wait for the broker's retained messages, ms. */
 const retainedMs = 1000;
 
 /** @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
@@ -73,7 +73,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     seen.push(message);
     heard();
   });
-  // At QoS 2 a message comes with the QoS that it was published with.
+  // With a subscription at QoS 2, a message arrives with the QoS that it was published with.
   await subscribe(client, `aiot/v1/${device}/#`, url);
   return {
     seen,
@@ -108,7 +108,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 }
 
-/** The end is seen by a message that comes after them: the broker sends what is retained in the order of the subscriptions. */
+/** A later message marks the end: the broker sends retained messages in subscription order. */
 async function readRetained(
   client: MqttClient,
   device: string,
@@ -140,12 +140,12 @@ async function subscribe(client: MqttClient, filter: string, url: string): Promi
     throw brokerError(error, url);
   }
   client.end(true);
-  throw new AiotError('AIOT_BROKER_REFUSED', `${url}: may not subscribe to ${filter}`, {
-    next: 'It takes an operator’s token without stream: scopes',
+  throw new AiotError('AIOT_BROKER_REFUSED', `${url}: not permitted to subscribe to ${filter}`, {
+    next: 'Use an operator token without stream: scopes.',
   });
 }
 
-/** Null for what the platform says, and for what is none of the protocol's. */
+/** Returns null for messages from the platform, and for topics outside the protocol. */
 function read(topic: string, payload: Buffer, qos: number, retained: boolean): Seen | null {
   const parts = parseTopic(topic);
   const schema = parts && (spoken as Partial<Record<DeviceChannel, ZodType>>)[parts.channel];
@@ -160,7 +160,7 @@ function read(topic: string, payload: Buffer, qos: number, retained: boolean): S
   }
 }
 
-/** Resolves with the promise, or when the time is over. @throws the signal's reason */
+/** Resolves with the promise or at the timeout. @throws the signal's reason */
 async function within(promise: Promise<void>, ms: number, signal: AbortSignal | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {

@@ -3,7 +3,7 @@ import { telemetryMembers } from '../protocol/messages.js';
 import { type Bench, type Check, NotHeld, NotLooked } from './bench.js';
 import { type Listener, type Seen, type SpokenChannel, spokenChannels } from './listen.js';
 
-/** What is held of all that was heard while the other checks ran; they are the last ones for that. */
+/** Checks of all messages received while the other checks ran; they run last for this reason. */
 export const messageChecks: Check[] = [
   {
     id: 'qos',
@@ -18,7 +18,7 @@ export const messageChecks: Check[] = [
     (channel): Check => ({
       id: `payload-${channel}`,
       section: channel === 'reply' ? 'command-and-reply' : channel,
-      rule: `publishes ${channel} messages as their schema has them`,
+      rule: `publishes ${channel} messages that match their schema`,
       async run({ listener }) {
         const wrong = of(listener.seen, channel).find((seen) => seen.wrong !== null);
         if (wrong) throw new NotHeld(wrong.wrong ?? '');
@@ -36,7 +36,7 @@ export const messageChecks: Check[] = [
   {
     id: 'telemetry-seq',
     section: 'telemetry',
-    rule: 'counts the messages of a take, or of a stream, by one from 0',
+    rule: 'numbers the messages of a recording, or of a stream, consecutively from 0',
     async run({ listener }) {
       checkCounting(
         of(listener.seen, 'telemetry'),
@@ -47,27 +47,27 @@ export const messageChecks: Check[] = [
   {
     id: 'inference-seq',
     section: 'inference',
-    rule: 'counts its answers by one from 0',
+    rule: 'numbers its predictions consecutively from 0',
     async run({ listener }) {
       checkCounting(of(listener.seen, 'inference'), ({ topic }) => topic);
     },
   },
 ];
 
-/** Waits until so much time has gone since the start: a device at rest says nothing that could be looked at. */
+/** Waits until this much time has passed since the start: an idle device sends nothing to examine. */
 export async function listenOn(bench: Bench, startedAt: number, forMs: number): Promise<void> {
   const left = startedAt + forMs - Date.now();
   if (left > 0) await systemClock.sleep(left, bench.signal);
 }
 
 function heard(seen: readonly Seen[]): readonly Seen[] {
-  if (seen.length === 0) throw new NotLooked('it said nothing meanwhile');
+  if (seen.length === 0) throw new NotLooked('it sent no message in the meantime');
   return seen;
 }
 
 function of(seen: readonly Seen[], channel: SpokenChannel): Seen[] {
   const found = seen.filter((message) => message.channel === channel);
-  if (found.length === 0) throw new NotLooked(`it sent no ${channel} meanwhile`);
+  if (found.length === 0) throw new NotLooked(`it sent no ${channel} message in the meantime`);
   return found;
 }
 
@@ -79,7 +79,7 @@ function checkColumns(topic: string, value: Record<string, unknown>): void {
   if (columns.length > 0 && (columns.length < fields.length || lengths.size > 1))
     throw new NotHeld(`${topic}: expected columns of one length, got ${lengthsOf(fields)}`);
   if (columns.length > 0 && value.rate === undefined)
-    throw new NotHeld(`${topic}: expected a batch to have its rate, got none`);
+    throw new NotHeld(`${topic}: expected a batch to include its rate, got none`);
   for (const [name, column] of fields) {
     const values = Array.isArray(column) ? column : [column];
     const bad = values.find((item) => item !== null && typeof item !== 'number');
@@ -95,8 +95,8 @@ function lengthsOf(fields: [string, unknown][]): string {
 }
 
 /**
- * Each number is one more than the last of its series, or one that came before (a message that was not acknowledged is sent
- * again). Where a series is heard from its middle on, it begins there. @throws NotHeld
+ * Each number must be one more than the last of its series, or repeat an earlier one (unacknowledged messages are sent
+ * again). A series that is joined midway begins at its first message. @throws NotHeld
  */
 function checkCounting(messages: readonly Seen[], seriesOf: (seen: Seen) => string): void {
   const last = new Map<string, number>();
@@ -105,7 +105,7 @@ function checkCounting(messages: readonly Seen[], seriesOf: (seen: Seen) => stri
     if (typeof seq !== 'number') continue;
     const series = seriesOf(seen);
     const before = last.get(series);
-    // 0 begins a series anew: the device may have restarted.
+    // 0 restarts a series: the device may have rebooted.
     if (before !== undefined && seq !== 0 && seq > before + 1)
       throw new NotHeld(`${seen.topic}: expected seq ${before + 1} after ${before}, got ${seq}`);
     if (before !== undefined && seq === before && !isSame(seen, messages, series, seriesOf))
@@ -116,7 +116,7 @@ function checkCounting(messages: readonly Seen[], seriesOf: (seen: Seen) => stri
   }
 }
 
-/** Whether all messages of this series with this number are one message. */
+/** Whether all messages of this series with this number are identical. */
 function isSame(
   seen: Seen,
   messages: readonly Seen[],
@@ -133,12 +133,12 @@ function isSame(
   );
 }
 
-/** What the broker keeps of a device for those who come later. */
+/** Checks of the device's retained messages on the broker. */
 export const retainedChecks: Check[] = [
   {
     id: 'presence-retained',
     section: 'presence',
-    rule: 'says that it is online, retained',
+    rule: 'publishes a retained online message',
     async run({ listener }) {
       const presence = await retainedOf(listener, 'presence');
       if (presence.value?.online !== true) throw new NotHeld('expected online: true, got false');
@@ -147,11 +147,11 @@ export const retainedChecks: Check[] = [
   {
     id: 'reported-retained',
     section: 'reported',
-    rule: 'says what it runs, retained',
+    rule: 'publishes a retained report of what it runs',
     async run({ listener, device }) {
       const { value } = await retainedOf(listener, 'reported');
       if (value?.type !== device.type)
-        throw new NotHeld(`expected the type ${device.type} that it is registered as, got ${value?.type}`);
+        throw new NotHeld(`expected the registered type ${device.type}, got ${value?.type}`);
     },
   },
 ];
@@ -166,17 +166,17 @@ async function retainedOf(listener: Listener, channel: SpokenChannel): Promise<S
 const isPresence = (online: boolean) => (seen: Seen) =>
   seen.channel === 'presence' && seen.value?.online === online;
 
-/** The device restarts once, and each of these looks at one thing of it. */
+/** The device restarts once; each check examines one aspect of that. */
 export const restartChecks: Check[] = [
   {
     id: 'command-reboot',
     section: 'command-and-reply',
-    rule: 'answers reboot first, then goes and comes back',
+    rule: 'replies to reboot first, then disconnects and reconnects',
     async run(bench) {
       const { seen } = bench.listener;
       const from = seen.length;
       const { ok } = await bench.ask('reboot');
-      if (!ok) throw new NotHeld('expected ok, got a refusal');
+      if (!ok) throw new NotHeld('expected ok, got a rejection');
       await bench.hear(
         'presence online: true after the restart',
         (s) => isPresence(true)(s),
@@ -187,18 +187,18 @@ export const restartChecks: Check[] = [
       const reply = seen.findIndex((s, i) => i >= from && s.channel === 'reply');
       const gone = seen.findIndex((s, i) => i >= from && isPresence(false)(s));
       if (gone >= 0 && gone < reply)
-        throw new NotHeld('expected the reply before it goes, got it afterwards');
+        throw new NotHeld('expected the reply before the restart, got it afterwards');
     },
   },
   {
     id: 'presence-goodbye',
     section: 'presence',
-    rule: 'is told offline when it goes, by itself or by its last will',
+    rule: 'is reported offline when it disconnects, by its own message or its last will',
     async run(bench) {
       const { seen } = bench.listener;
       const back = lastOnline(bench);
       const gone = seen.findLastIndex((s, i) => i < back && isPresence(false)(s));
-      if (gone < 0) throw new NotHeld('expected online: false before it came back, got none');
+      if (gone < 0) throw new NotHeld('expected online: false before it reconnected, got none');
     },
   },
   {
@@ -209,7 +209,7 @@ export const restartChecks: Check[] = [
       const { seen } = bench.listener;
       const back = lastOnline(bench);
       const gone = seen.findLastIndex((s, i) => i < back && isPresence(false)(s));
-      if (gone < 0) throw new NotLooked('it was not told offline, so nobody knows when it connected');
+      if (gone < 0) throw new NotLooked('the offline message is missing, so the connection time is unknown');
       const early = seen.findIndex((s, i) => i > gone && i < back && s.channel === 'reported');
       if (early >= 0) throw new NotHeld('expected presence first, got reported');
       const report = seen.findIndex((s, i) => i > back && s.channel === 'reported');
@@ -225,9 +225,9 @@ function isReportAfter(seen: readonly Seen[], from: number): (s: Seen) => boolea
   };
 }
 
-/** Where it said last that it is online. @throws NotLooked when it has not restarted at all */
+/** Index of the last online message. @throws NotLooked if the device did not restart */
 function lastOnline({ listener }: Bench): number {
   const back = listener.seen.findLastIndex(isPresence(true));
-  if (back < 0) throw new NotLooked('it did not come back from a restart');
+  if (back < 0) throw new NotLooked('it did not reconnect after the restart');
   return back;
 }

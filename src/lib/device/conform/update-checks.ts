@@ -1,18 +1,18 @@
+import type { RolloutDeviceInfo } from '../../api/rollouts/schema.js';
 import { digestOf, generateKeyPair } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import type { Envelope } from '../../formats/manifest/envelope.js';
 import { peekManifest, signManifest } from '../../formats/manifest/manifest.js';
-import type { RolloutDeviceInfo } from '../../registry/rollouts/schema.js';
 import { type Reported, updateStates } from '../protocol/messages.js';
 import { type Bench, type Check, ends, NotHeld, NotLooked, ownPrefix } from './bench.js';
 import { unchanged } from './wish-checks.js';
 
-/** A model that is really installed, where one was named; it stays. */
+/** Checks with a model that is installed for real, if one was named; it stays installed. */
 export const updateChecks: Check[] = [
   {
     id: 'update-committed',
     section: 'update',
-    rule: 'takes a model that fits, by a rollout, and reports COMMITTED',
+    rule: 'installs a suitable model by a rollout, and reports COMMITTED',
     async run(bench) {
       const device = await rollOut(bench);
       if (device?.state !== 'committed')
@@ -24,9 +24,9 @@ export const updateChecks: Check[] = [
   {
     id: 'update-states',
     section: 'update',
-    rule: 'reports the states of an update in their order',
+    rule: 'reports the states of an update in order',
     async run({ listener, model }) {
-      if (!model) throw new NotLooked('it would install a model: --model NAME@VERSION');
+      if (!model) throw new NotLooked('it would install a model; allow this with --model NAME@VERSION');
       const begun = listener.seen.findLast(({ channel, value }) => channel === 'reported' && isBegun(value));
       const rollout = begun?.value?.rollout;
       if (rollout === undefined) throw new NotHeld('expected DOWNLOADING, got none');
@@ -43,14 +43,14 @@ export const updateChecks: Check[] = [
   },
 ];
 
-/** Of a rollout of the platform's, not of one of these checks. */
+/** Whether the report belongs to a rollout of the platform, not of these checks. */
 function isBegun(report: Record<string, unknown> | null): boolean {
   return report?.state === 'DOWNLOADING' && !String(report.rollout).startsWith(ownPrefix);
 }
 
 async function rollOut(bench: Bench): Promise<RolloutDeviceInfo | undefined> {
   const { client, device, model, listener, patienceMs, signal } = bench;
-  if (!model) throw new NotLooked('it would install a model: --model NAME@VERSION');
+  if (!model) throw new NotLooked('it would install a model; allow this with --model NAME@VERSION');
   const { sequence } = await client.models.get(model.name, model.version);
   const from = listener.seen.length;
   const { id } = await client.rollouts.start({
@@ -59,9 +59,9 @@ async function rollOut(bench: Bench): Promise<RolloutDeviceInfo | undefined> {
     policy: { maxFailures: '100%', minSuccess: 0, deadlineMs: Math.max(patienceMs, 60_000) },
   });
   for await (const _ of client.rollouts.watch(id, signal ? { signal } : {}));
-  // Its last report may be on its way to this listener still.
+  // Its last report may not have arrived yet.
   if (!(await listener.next((seen) => ends(seen, id), from, patienceMs)))
-    throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the end of the rollout was not heard', {
+    throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the end of the rollout was not received', {
       retryable: true,
     });
   const [told] = await client.rollouts.devices(id);
@@ -70,21 +70,21 @@ async function rollOut(bench: Bench): Promise<RolloutDeviceInfo | undefined> {
 
 const section = 'checks-in-order';
 
-/** The most that an envelope may have, bytes. */
+/** Maximum size of an envelope, bytes. */
 const envelopeBytes = 65_536;
 
-/** What is refused before anything is changed, as far as it can be made without the operator's key. */
+/** Manifests that must be rejected before anything changes, as far as they can be made without the operator's key. */
 export const manifestChecks: Check[] = [
   {
     id: 'manifest-missing',
     section,
-    rule: 'refuses a manifest that is not there with AIOT_UPDATE_DOWNLOAD',
+    rule: 'rejects a missing manifest with AIOT_UPDATE_DOWNLOAD',
     run: (bench) => refuses(bench, {}, 'AIOT_UPDATE_DOWNLOAD'),
   },
   {
     id: 'manifest-garbage',
     section,
-    rule: 'refuses bytes that are no envelope with AIOT_MANIFEST_MALFORMED',
+    rule: 'rejects content that is not an envelope with AIOT_MANIFEST_MALFORMED',
     async run(bench) {
       for (const text of ['no envelope', '{"payload":7}'])
         await refuses(bench, { manifest: await put(bench, Buffer.from(text)) }, 'AIOT_MANIFEST_MALFORMED');
@@ -93,7 +93,7 @@ export const manifestChecks: Check[] = [
   {
     id: 'manifest-oversized',
     section,
-    rule: 'refuses an envelope above 64 KiB with AIOT_MANIFEST_MALFORMED',
+    rule: 'rejects an envelope larger than 64 KiB with AIOT_MANIFEST_MALFORMED',
     async run(bench) {
       const envelope = strangersEnvelope();
       const bytes = Buffer.from(JSON.stringify(envelope).padEnd(envelopeBytes + 1));
@@ -103,7 +103,7 @@ export const manifestChecks: Check[] = [
   {
     id: 'manifest-unknown-key',
     section,
-    rule: 'refuses the signature of a key that it does not trust with AIOT_SIGNATURE_INVALID',
+    rule: 'rejects a signature by an untrusted key with AIOT_SIGNATURE_INVALID',
     async run(bench) {
       const manifest = await put(bench, Buffer.from(JSON.stringify(strangersEnvelope())));
       await refuses(bench, { manifest }, 'AIOT_SIGNATURE_INVALID');
@@ -112,7 +112,7 @@ export const manifestChecks: Check[] = [
   {
     id: 'manifest-wrong-signature',
     section,
-    rule: 'refuses a signature that is not of the key that it names with AIOT_SIGNATURE_INVALID',
+    rule: 'rejects a signature that does not match its key with AIOT_SIGNATURE_INVALID',
     async run(bench) {
       const trust = await bench.client.trust.get();
       const keyid = trust?.roles.release.keyids[0];
@@ -126,44 +126,44 @@ export const manifestChecks: Check[] = [
   {
     id: 'manifest-mismatch',
     section,
-    rule: 'refuses a release that is not the one it was told of with AIOT_UPDATE_MISMATCH',
+    rule: 'rejects a release other than the announced one with AIOT_UPDATE_MISMATCH',
     async run(bench) {
       const [release] = await releases(bench);
-      if (!release) throw new NotLooked('no model is in the registry: aiot model push');
+      if (!release) throw new NotLooked('the registry contains no model: aiot model push');
       const { name, version, sequence } = release;
-      // Signed as it is, and sent under another version: one that does not look could take it.
+      // A valid manifest announced under another version: a device that does not compare them would accept it.
       await refuses(bench, { ...at(release), name, sequence, version: version + 1 }, 'AIOT_UPDATE_MISMATCH');
     },
   },
   {
     id: 'manifest-other-type',
     section,
-    rule: 'refuses a release for other types of device with AIOT_UPDATE_DEVICE_TYPE',
+    rule: 'rejects a release for other device types with AIOT_UPDATE_DEVICE_TYPE',
     async run(bench) {
       const { type } = bench.device;
       const release = (await releases(bench)).find(({ deviceTypes }) => !deviceTypes.includes(type));
-      if (!release) throw new NotLooked(`no model in the registry is for other types than ${type}`);
+      if (!release) throw new NotLooked(`the registry has no model for types other than ${type}`);
       await refuses(bench, at(release), 'AIOT_UPDATE_DEVICE_TYPE');
     },
   },
   {
     id: 'manifest-older',
     section,
-    rule: 'refuses what was signed before that which it runs with AIOT_UPDATE_SEQUENCE or AIOT_UPDATE_FLOOR',
+    rule: 'rejects a release older than the current one with AIOT_UPDATE_SEQUENCE or AIOT_UPDATE_FLOOR',
     async run(bench) {
       const { model } = ((await bench.ask('status')).result ?? {}) as Partial<Reported>;
-      if (!model) throw new NotLooked('it runs no model');
+      if (!model) throw new NotLooked('it has no active model');
       const { type } = bench.device;
       const release = (await releases(bench)).find(
         ({ sequence, deviceTypes }) => sequence < model.sequence && deviceTypes.includes(type),
       );
-      if (!release) throw new NotLooked('the registry has no older model for it than the one it runs');
+      if (!release) throw new NotLooked('the registry has no older model for it than the active one');
       await refuses(bench, at(release), 'AIOT_UPDATE_SEQUENCE', 'AIOT_UPDATE_FLOOR');
     },
   },
 ];
 
-/** The wish is refused with one of these codes, and the device runs what it ran. @throws NotHeld */
+/** Checks that the desired release is rejected with one of these codes and that the device's release is unchanged. @throws NotHeld */
 async function refuses(bench: Bench, wish: Parameters<Bench['wish']>[0], ...codes: string[]): Promise<void> {
   await unchanged(bench, async () => {
     const { state, error } = await bench.wish(wish);
@@ -173,14 +173,14 @@ async function refuses(bench: Bench, wish: Parameters<Bench['wish']>[0], ...code
   });
 }
 
-/** Puts it where a device can ask for it, and says where: nothing refers to it, so that the platform sweeps it away in a day. */
+/** Uploads a blob for the device and returns its path. Nothing refers to the blob, so the platform deletes it within a day. */
 async function put(bench: Bench, bytes: Buffer): Promise<string> {
   const digest = digestOf(bytes);
   await bench.client.blobs.put(digest, bytes);
   return `/api/v1/blobs/${digest}`;
 }
 
-/** A manifest in its form, signed by a key that nobody has heard of. */
+/** A well-formed manifest signed by an unknown key. */
 function strangersEnvelope(): Envelope {
   const { privatePem } = generateKeyPair();
   const about = { kind: 'model', name: 'conform', version: 1, sequence: Number.MAX_SAFE_INTEGER } as const;
@@ -209,7 +209,7 @@ const at = ({ name, version, sequence }: Release) => ({
   manifest: `/api/v1/manifests/${sequence}`,
 });
 
-/** How many of the registry's releases are looked at, newest first. */
+/** Number of the registry's releases to examine, newest first. */
 const mostReleases = 20;
 
 /** Signed models of the registry, newest first. */

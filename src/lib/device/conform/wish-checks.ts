@@ -7,7 +7,7 @@ export const wishChecks: Check[] = [
   {
     id: 'desired-malformed',
     section,
-    rule: 'logs a desired that makes no sense with AIOT_MESSAGE_MALFORMED, and changes nothing',
+    rule: 'logs an invalid desired with AIOT_MESSAGE_MALFORMED, and changes nothing',
     async run(bench) {
       await unchanged(bench, async () => {
         const { name: _, ...nameless } = wishOf({});
@@ -20,15 +20,15 @@ export const wishChecks: Check[] = [
   {
     id: 'desired-kind',
     section,
-    rule: 'refuses a kind that it does not update with AIOT_UPDATE_INTERFACE',
+    rule: 'rejects a kind that it cannot update with AIOT_UPDATE_INTERFACE',
     async run(bench) {
       const { result } = await bench.ask('status');
       if ((result as Partial<Reported>).firmware?.release !== undefined)
-        throw new NotLooked('it updates its firmware over the air');
+        throw new NotLooked('it supports firmware updates over the air');
       const from = bench.listener.seen.length;
       await bench.send('desired', wishOf({ kind: 'firmware' }));
       const heard = await bench.hear(
-        'a refusal in its log or in reported',
+        'a rejection in its log or in reported',
         ({ channel, value }) =>
           (channel === 'log' && value?.code !== undefined) ||
           (channel === 'reported' && value?.error !== null),
@@ -43,7 +43,7 @@ export const wishChecks: Check[] = [
   {
     id: 'desired-unknown-members',
     section: 'transport',
-    rule: 'ignores members of a desired that it does not know',
+    rule: 'ignores unknown members of a desired',
     async run(bench) {
       const { error } = await bench.wish({ 'x-conform': { list: [1, { deep: null }] } } as object);
       if (error?.code === 'AIOT_MESSAGE_MALFORMED') throw new NotHeld('expected them to be ignored');
@@ -52,7 +52,7 @@ export const wishChecks: Check[] = [
   {
     id: 'desired-repeated',
     section,
-    rule: 'only reports a rollout again that has ended',
+    rule: 'only repeats its report for a rollout that has ended',
     async run(bench) {
       const rollout = newId();
       await bench.wish({ rollout });
@@ -63,13 +63,13 @@ export const wishChecks: Check[] = [
       const begun = bench.listener.seen
         .slice(from)
         .find(({ channel, value }) => channel === 'reported' && value?.state === 'DOWNLOADING');
-      if (begun) throw new NotHeld('expected it to be reported again, got DOWNLOADING');
+      if (begun) throw new NotHeld('expected the same report again, got DOWNLOADING');
     },
   },
   {
     id: 'desired-withdrawn',
     section,
-    rule: 'takes an empty payload as a wish that is taken back, and changes nothing that it runs',
+    rule: 'accepts an empty desired as a withdrawal, and keeps what it runs',
     async run(bench) {
       await unchanged(bench, async () => {
         const from = bench.listener.seen.length;
@@ -78,18 +78,18 @@ export const wishChecks: Check[] = [
         const logged = bench.listener.seen
           .slice(from)
           .find(({ channel, value }) => channel === 'log' && value?.code === 'AIOT_MESSAGE_MALFORMED');
-        if (logged) throw new NotHeld(`expected no complaint, got ${logged.value?.message}`);
+        if (logged) throw new NotHeld(`expected no error, got ${logged.value?.message}`);
       });
     },
   },
   {
     id: 'desired-running',
     section: 'update',
-    rule: 'is COMMITTED at once for what it runs already',
+    rule: 'reports COMMITTED at once for a release that it already runs',
     async run(bench) {
       const { result } = await bench.ask('status');
       const { model } = result as Reported;
-      if (!model) throw new NotLooked('it runs no model');
+      if (!model) throw new NotLooked('it has no active model');
       const { name, version, sequence } = model;
       const rollout = newId();
       const from = bench.listener.seen.length;
@@ -106,7 +106,7 @@ export const wishChecks: Check[] = [
   },
 ];
 
-/** What the device runs is the same before and after. @throws NotHeld */
+/** Checks that the device runs the same release before and after. @throws NotHeld */
 export async function unchanged(bench: Bench, run: () => Promise<void>): Promise<void> {
   const runs = async () => {
     const { model, firmware, floor } = ((await bench.ask('status')).result ?? {}) as Partial<Reported>;
@@ -115,7 +115,7 @@ export async function unchanged(bench: Bench, run: () => Promise<void>): Promise
   const before = await runs();
   await run();
   const after = await runs();
-  if (before !== after) throw new NotHeld(`expected it to run ${before} still, got ${after}`);
+  if (before !== after) throw new NotHeld(`expected it to keep running ${before}, got ${after}`);
 }
 
 const commandSection = 'command-and-reply';
@@ -124,7 +124,7 @@ export const commandChecks: Check[] = [
   {
     id: 'command-ping',
     section: commandSection,
-    rule: 'answers ping with its time',
+    rule: 'replies to ping with its time',
     async run(bench) {
       const { ok, result } = await bench.ask('ping');
       if (!ok || typeof result?.t !== 'number')
@@ -134,12 +134,12 @@ export const commandChecks: Check[] = [
   {
     id: 'command-status',
     section: commandSection,
-    rule: 'answers status with its id and the members of reported',
+    rule: 'replies to status with its id and the members of reported',
     async run(bench) {
       const { ok, result } = await bench.ask('status');
       const status = reportedSchema.safeParse(result);
       if (!ok || !status.success)
-        throw new NotHeld(`expected the members of reported, got ${JSON.stringify(result)}`);
+        throw new NotHeld(`expected the fields of reported, got ${JSON.stringify(result)}`);
       if (result?.id !== bench.device.id)
         throw new NotHeld(`expected the id ${bench.device.id}, got ${result?.id}`);
     },
@@ -147,7 +147,7 @@ export const commandChecks: Check[] = [
   {
     id: 'command-unknown',
     section: commandSection,
-    rule: 'refuses a command that it does not know with AIOT_COMMAND_UNKNOWN',
+    rule: 'rejects an unknown command with AIOT_COMMAND_UNKNOWN',
     async run(bench) {
       const { ok, error } = await bench.ask('conform-dance');
       if (ok || error?.code !== 'AIOT_COMMAND_UNKNOWN')
@@ -157,7 +157,7 @@ export const commandChecks: Check[] = [
   {
     id: 'command-expired',
     section: commandSection,
-    rule: 'ignores a command after its expires',
+    rule: 'ignores an expired command',
     async run(bench) {
       await answersNot(bench, { command: 'ping', expires: 1 }, 0);
     },
@@ -165,7 +165,7 @@ export const commandChecks: Check[] = [
   {
     id: 'command-repeated',
     section: commandSection,
-    rule: 'answers an id once',
+    rule: 'replies only once to an id',
     async run(bench) {
       await answersNot(bench, { command: 'ping' }, 1);
     },
@@ -173,17 +173,17 @@ export const commandChecks: Check[] = [
   {
     id: 'command-unknown-members',
     section: 'transport',
-    rule: 'ignores members of a command that it does not know',
+    rule: 'ignores unknown members of a command',
     async run(bench) {
       const more = { args: { depth: [1, { of: null }] }, 'x-conform': { list: [true, 'é', -1.5e-3] } };
       const { ok } = await bench.ask('ping', more);
-      if (!ok) throw new NotHeld('expected ok, got a refusal');
+      if (!ok) throw new NotHeld('expected ok, got a rejection');
     },
   },
   {
     id: 'command-malformed',
     section: 'log',
-    rule: 'logs a command that makes no sense with AIOT_MESSAGE_MALFORMED, and goes on',
+    rule: 'logs an invalid command with AIOT_MESSAGE_MALFORMED, and continues',
     async run(bench) {
       for (const payload of ['{"id":', '[1,2]', '{"command":"ping"}', '{"id":7,"command":"ping"}'])
         await hearMalformed(bench, 'command', Buffer.from(payload));
@@ -192,7 +192,7 @@ export const commandChecks: Check[] = [
   },
 ];
 
-/** Sends it twice where one answer is allowed, then waits for what was asked after it: messages come in their order. */
+/** Sends the request twice although only one reply is allowed, then waits for the reply to a later request: messages keep their order. */
 async function answersNot(bench: Bench, asked: object, allowed: 0 | 1): Promise<void> {
   const id = newId();
   const from = bench.listener.seen.length;
@@ -203,7 +203,7 @@ async function answersNot(bench: Bench, asked: object, allowed: 0 | 1): Promise<
     throw new NotHeld(`expected ${allowed === 0 ? 'no reply' : 'one reply'}, got ${answers}`);
 }
 
-/** Sends a payload that makes no sense, and waits for the line in the device's log. @throws NotHeld */
+/** Sends an invalid payload and waits for the line in the device's log. @throws NotHeld */
 async function hearMalformed(bench: Bench, channel: 'command' | 'desired', payload: Buffer): Promise<void> {
   const from = bench.listener.seen.length;
   await bench.send(channel, payload);

@@ -3,20 +3,20 @@ import { connect as connectTls, type SecureContext } from 'node:tls';
 import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js';
 import type { Signer } from '../protocol/proof.js';
 
-/** Seconds of silence after which the broker takes a device for gone: the fleet pings in half of it. */
+/** Seconds of silence after which the broker considers a device gone: the fleet pings at half this interval. */
 export const keepAliveS = 600;
 
-/** How one device of a fleet gets in. */
+/** Connection settings of one device of a fleet. */
 export interface Door {
   host: string;
   port: number;
   /** Absent = without TLS. */
   secure?: { servername: string; context: SecureContext } | undefined;
-  /** Its own address on the loopback, whose ports are its own. */
+  /** A separate loopback address, which has its own port range. */
   localAddress?: string | undefined;
-  /** Absent = the certificate of the context says who it is. */
+  /** Absent = the certificate in `secure` identifies the device. */
   secret?: string | undefined;
-  /** Of a device that has a certificate: what it proves its updates with. */
+  /** For a device with a certificate: signs the proofs of its updates. */
   signer?: Signer | undefined;
 }
 
@@ -24,12 +24,12 @@ interface LineOptions {
   name: string;
   door: Door;
   now: () => number;
-  /** Connected, and its subscriptions are there. */
+  /** Connected and subscribed. */
   onReady(line: Line): void;
   onDesired(payload: Buffer): void;
   onAcknowledged(id: number): void;
   onClosed(error: Error | null): void;
-  /** Each message, either way. */
+  /** Called for each message in either direction. */
   onMessage(direction: 'sent' | 'heard'): void;
 }
 
@@ -56,7 +56,7 @@ export class Line implements Packets {
     });
     this.socket.on('data', (came: Buffer) => {
       const rest = readPackets(this.rest ? Buffer.concat([this.rest, came]) : came, this);
-      // Of its own: the buffer that it is a part of is a big one.
+      // Copied, because it is a slice of a large buffer.
       this.rest = rest && Buffer.from(rest);
     });
     this.socket.on('error', (error) => {
@@ -70,7 +70,7 @@ export class Line implements Packets {
 
   onConnected(code: number): void {
     if (code !== 0) {
-      this.socket.destroy(new Error(`the broker refused ${this.options.name} (${code})`));
+      this.socket.destroy(new Error(`the broker rejected ${this.options.name} (${code})`));
       return;
     }
     const { name } = this.options;
@@ -92,7 +92,7 @@ export class Line implements Packets {
     this.options.onAcknowledged(id);
   }
 
-  /** Returns the number that its acknowledgement will have. */
+  /** Returns the packet id of its acknowledgement. */
   publish(channel: DeviceChannel, message: object): number {
     const id = this.id();
     this.options.onMessage('sent');
@@ -104,7 +104,7 @@ export class Line implements Packets {
     if (this.ready) this.socket.write(pingPacket);
   }
 
-  /** Without a word, as when the power goes: the broker tells with the last will. */
+  /** Closes without DISCONNECT, as in a power failure: the broker publishes the last will. */
   cut(): void {
     this.socket.destroy();
   }
@@ -115,7 +115,7 @@ export class Line implements Packets {
   }
 }
 
-/** As much of MQTT 3.1.1 as a device of a fleet speaks: one connection costs a socket and next to nothing besides. */
+/** The subset of MQTT 3.1.1 that a device of a fleet needs: a connection costs little more than its socket. */
 interface Will {
   topic: string;
   payload: Buffer;
@@ -129,7 +129,7 @@ function connectPacket(options: {
   keepAliveS: number;
 }): Buffer {
   const { clientId, username, password, will, keepAliveS } = options;
-  // A clean session, and a will that is retained at QoS 1.
+  // Clean session, and a last will that is retained at QoS 1.
   const flags = 0x02 | 0x2c | (username === undefined ? 0 : 0xc0);
   const head = Buffer.from([4, flags, keepAliveS >> 8, keepAliveS & 0xff]);
   const credentials = username === undefined ? [] : [text(username), text(password ?? '')];
@@ -163,7 +163,7 @@ interface Packets {
   onAcknowledged(id: number): void;
 }
 
-/** Takes the packets out of what has come; returns what is left of the last one. */
+/** Extracts the packets from the received bytes; returns the rest of the last one. */
 function readPackets(came: Buffer, to: Packets): Buffer | null {
   let at = 0;
   while (at < came.length) {

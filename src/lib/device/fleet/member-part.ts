@@ -9,32 +9,32 @@ import { configFlashBytes, defaultSlotBytes } from '../virtual/types.js';
 import type { FaultKind } from './network.js';
 import type { FleetSource, Program } from './source.js';
 
-/** What the update of one kind needs of the device that it is of. */
+/** Functions of the device that the update of one kind uses. */
 export interface PartPorts {
   readonly shared: { blanks: Record<Kind, UpdateMachine>; source: FleetSource; now: () => number };
   readonly fault: FaultKind | undefined;
-  /** Whatever it is given fails. */
+  /** Whether every update of this device fails. */
   readonly rigged: boolean;
-  /** After the time that the network takes. */
+  /** Calls back after the network's latency. */
   later(then: () => void): void;
-  /** Reports of this kind; returns the number that the acknowledgement will have, 0 = nobody hears it. */
+  /** Reports this kind; returns the packet id of the acknowledgement, 0 = offline. */
   tell(kind: Kind): number;
   activated(kind: Kind): void;
   runShadow(isOn: boolean): void;
-  /** All but the flash is forgotten. `into`: the program on trial; null = the one that it has. */
+  /** Loses everything but the flash. `into`: the program on trial; null = the current one. */
   restart(into: Program | null): void;
-  /** What it runs of a kind. */
+  /** The active content of a kind. */
   active(kind: Kind): SlotContent | null;
 }
 
-/** The update of one kind on a device of a fleet, from power-on to the next restart. Its flash is the record. */
+/** The update of one kind on a device of a fleet, from power-on to the next restart. Its record represents the flash. */
 export class Part {
   state: UpdateMachine;
-  /** The digest of what it downloaded. */
+  /** Digest of the downloaded bytes. */
   private got = '';
-  /** The report that ends its trial when it is acknowledged: its number, and the attempt. */
+  /** The report whose acknowledgement ends the trial: its packet id, and the attempt. */
   private heartbeat: { attempt: number; id: number } | null = null;
-  /** The wish whose firmware was restarted into. */
+  /** The desired release whose firmware the device restarted into. */
   private entered: string | null = null;
   private isOver = false;
 
@@ -45,7 +45,7 @@ export class Part {
     this.state = ports.shared.blanks[kind];
   }
 
-  /** From what the flash holds. @param entered the program that runs is the one on trial */
+  /** Starts from the contents of the flash. @param entered the running program is the one on trial */
   boot(record: DeviceRecord, entered: boolean): void {
     if (entered && this.kind === 'firmware') this.entered = record.trial?.rollout ?? null;
     const { state, effects } = bootUpdate(record, [], this.state.traits);
@@ -53,7 +53,7 @@ export class Part {
     for (const effect of effects) this.perform(effect);
   }
 
-  /** What it still does comes to nothing. */
+  /** Ends it; pending work has no effect. */
   end(): void {
     this.isOver = true;
   }
@@ -65,7 +65,7 @@ export class Part {
     for (const effect of step.effects) this.perform(effect);
   }
 
-  /** Its report once more, where its trial waits for that: over a new connection. */
+  /** Sends the heartbeat report again over a new connection if the trial waits for it. */
   beat(): void {
     if (this.heartbeat) this.heartbeat.id = this.ports.tell(this.kind);
   }
@@ -83,7 +83,7 @@ export class Part {
     this.ports.later(() => this.feed({ type: 'failed', attempt, code, message }));
   }
 
-  /** One pass of both models over the windows; null where there is nothing to compare with. */
+  /** One pass of both models over the windows; null if there is nothing to compare. */
   async measured(): Promise<ShadowFigures | null> {
     const { slots, trial } = this.state.record;
     const [one, other] = [this.active, trial && slots[trial.slot]];
@@ -126,7 +126,7 @@ export class Part {
       case 'fetchManifest':
         return { type: 'manifest', attempt, manifest: await source.manifest(effect.path), now: now() };
       case 'fetchBundle': {
-        if (fault === 'download') throw new AiotError('AIOT_UPDATE_DOWNLOAD', 'no bytes come');
+        if (fault === 'download') throw new AiotError('AIOT_UPDATE_DOWNLOAD', 'no data arrives');
         if (!effect.resume) this.feed({ type: 'erased', attempt });
         const { bytes, digest } = await source.blob(effect.digest);
         this.got = digest;
@@ -163,7 +163,7 @@ export class Part {
     return { type: 'golden', attempt, ...(await this.verdict(content)) };
   }
 
-  /** Of the golden vectors; of a self-test or a configuration the numbers mean nothing. */
+  /** Result of the golden vectors; for a self-test or a configuration the numbers mean nothing. */
   private async verdict({ digest }: SlotContent): Promise<{ vectors: number; passed: number }> {
     const { ports } = this;
     const { source } = ports.shared;
@@ -179,16 +179,16 @@ export class Part {
 
   private refusal(): AiotError {
     if (this.kind === 'firmware') return new AiotError('AIOT_UPDATE_TRIAL', "the program's self-test failed");
-    return new AiotError('AIOT_CONFIG_UNFIT', 'the device does not work with it');
+    return new AiotError('AIOT_CONFIG_UNFIT', 'the device does not work with this version');
   }
 }
 
 export type Kind = Desired['kind'];
 
-/** Bytes of one slot: of firmware as many as the largest flash of an ESP32 has. */
+/** Bytes of one slot: for firmware, the size of the largest ESP32 flash. */
 const slotBytes = { model: defaultSlotBytes, firmware: 16 * 1024 ** 2, config: configFlashBytes / 4 };
 
-/** Devices as they leave the factory, a machine for each kind: plain data that all of a fleet share until something happens to them. */
+/** Factory-new devices, one machine per kind: plain data that the fleet shares until it changes. */
 export function blankMachines(type: string): Record<Kind, UpdateMachine> {
   const { interface: needed, modes, features, firmware } = ownFirmware;
   const blank = (kind: Kind) => {

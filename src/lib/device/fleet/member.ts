@@ -10,12 +10,12 @@ import { type Kind, Part, type PartPorts } from './member-part.js';
 import { asks, chanceOf, delayOf, type FaultKind, isRigged, type Network } from './network.js';
 import type { FleetSource, Program } from './source.js';
 
-/** What all devices of a fleet have in common. */
+/** Settings shared by all devices of a fleet. */
 export interface Shared {
   network: Network;
-  /** How much faster its time goes. */
+  /** Speed-up factor of the fleet's clock. */
   clock: number;
-  /** Each kind of update as it begins. */
+  /** Initial state of each kind of update. */
   blanks: Record<Kind, UpdateMachine>;
   source: FleetSource;
   now: () => number;
@@ -23,26 +23,26 @@ export interface Shared {
   onOnline(delta: 1 | -1): void;
 }
 
-/** The wait before a device asks for its connection again, ms of its time: it grows to a minute. */
+/** Waits before reconnecting, ms of the fleet's time: they grow to a minute. */
 const reconnectMs = [1000, 2000, 5000, 10_000, 20_000, 60_000];
 
-/** A restart takes so long, and up to as long again. */
+/** A restart takes this long, and up to twice as long, ms. */
 const bootMs = 2000;
 
-/** One device of a fleet: a connection, and the updates of those kinds that it was ever asked for. */
+/** One device of a fleet: a connection, and the updates of the kinds it was ever asked for. */
 export class Member implements PartPorts {
   private parts: Part[] = [];
-  /** The kind that it heard of last. */
+  /** The kind of its last desired release. */
   private speaks: Kind = 'model';
   private line: Line | null = null;
   private events = 0;
   private losses = 0;
-  /** When the wish before this one is heard, ms: wishes are heard in their order. */
+  /** Arrival time of the previous desired release, ms: desired releases arrive in order. */
   private due = 0;
   private boots = 0;
-  /** It restarts. */
+  /** Whether the device is restarting. */
   private off = false;
-  /** What came over the air and is kept, and what is on trial. */
+  /** Firmware installed over the air, and firmware on trial. */
   private program: Program | null = null;
   private tried: Program | null = null;
   private up = false;
@@ -74,7 +74,7 @@ export class Member implements PartPorts {
     return this.line?.ready ?? false;
   }
 
-  /** Where the update stands that was heard of last. */
+  /** Phase of the most recent update. */
   get phase(): string {
     return this.machine(this.speaks).phase;
   }
@@ -91,7 +91,7 @@ export class Member implements PartPorts {
     return this.known(kind)?.state ?? this.shared.blanks[kind];
   }
 
-  /** Resolves when it is connected or was refused: it goes on trying. */
+  /** Resolves when the device is connected or was refused; it keeps trying. */
   connect(): Promise<Error | null> {
     this.wanted = true;
     if (this.fault === 'offline') return Promise.resolve(null);
@@ -105,7 +105,7 @@ export class Member implements PartPorts {
     this.line?.ping();
   }
 
-  /** Out of reach for a while; what it does meanwhile it tells afterwards. */
+  /** Goes offline for a while; it reports afterwards what it did meanwhile. */
   away(isAway: boolean): void {
     if (this.stopped || this.fault === 'offline') return;
     this.wanted = !isAway;
@@ -155,7 +155,7 @@ export class Member implements PartPorts {
     this.line = null;
     if (this.up) this.shared.onOnline(-1);
     this.up = false;
-    this.whenReady?.(error ?? new Error(`${this.name} was cut off`));
+    this.whenReady?.(error ?? new Error(`${this.name} was disconnected`));
     this.whenReady = null;
     if (!this.wanted || this.stopped || this.off) return;
     const wait = reconnectMs[Math.min(this.losses, reconnectMs.length - 1)]!;
@@ -182,12 +182,12 @@ export class Member implements PartPorts {
       if (wish) this.shadow.wish(wish);
       this.inOrder(() => this.desire(wish));
     } catch (error) {
-      // What makes no sense is no wish, as on the virtual device.
+      // An invalid payload is ignored, as on the virtual device.
       if (!(error instanceof AiotError)) throw error;
     }
   }
 
-  /** One wish at a time: it is for one kind, and ends what another one still does. */
+  /** One desired release at a time: one of another kind ends the work of all others. */
   private desire(wish: Desired | null): void {
     if (this.off || this.stopped) return;
     for (const part of this.parts) if (part.kind !== wish?.kind) part.feed({ type: 'withdrawn' });
@@ -205,7 +205,7 @@ export class Member implements PartPorts {
     else setTimeout(then, wait);
   }
 
-  /** After the time that the network takes. */
+  /** Calls back after the network's latency. */
   later(then: () => void): void {
     const ms = this.delay();
     if (ms < 1) setImmediate(then);
@@ -221,9 +221,9 @@ export class Member implements PartPorts {
     return isRigged(this.shared.network, this.index);
   }
 
-  /** Of this kind, from now on. */
+  /** Reports this kind from now on. */
   tell(kind: Kind): number {
-    // While it boots there is nobody to tell, and what it spoke of it still speaks of.
+    // Nothing is reported during a boot, and the reported kind stays the same.
     if (this.off) return 0;
     this.speaks = kind;
     return this.report();
@@ -256,7 +256,7 @@ export class Member implements PartPorts {
     setTimeout(() => this.boot(into), (bootMs * spread) / clock);
   }
 
-  /** From what the flash holds. */
+  /** Starts from the contents of the flash. */
   private boot(into: Program | null): void {
     if (this.stopped) return;
     this.tried = into;
@@ -269,18 +269,18 @@ export class Member implements PartPorts {
 }
 
 interface MemberShadowPorts {
-  /** How much faster the device's time goes. */
+  /** Speed-up factor of the device's clock. */
   speed: number;
-  /** One pass over the windows that there are; null = there is nothing to compare with. */
+  /** One pass over the available windows; null = there is nothing to compare. */
   measure(): Promise<ShadowFigures | null>;
   report(): void;
   fail(error: unknown): void;
 }
 
-/** However fast its time goes, ms. */
+/** Lower limit of the interval at any clock speed, ms. */
 const leastMs = 50;
 
-/** The shadow of a device of a fleet: it has no sensor, so it passes over the same windows again with each report. */
+/** The shadow of a device of a fleet. Without a sensor, it repeats the same windows for each report. */
 class MemberShadow {
   private everyMs = 10_000;
   private timer: NodeJS.Timeout | undefined;

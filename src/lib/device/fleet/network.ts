@@ -2,23 +2,26 @@ import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { parseDuration } from '../../core/time.js';
 
-/** How well a fleet is connected, and what is wrong with it. Shares are 0 to 1. */
+/** Simulated network quality and faults of a fleet. Shares are 0 to 1. */
 export interface Network {
   seed: number;
-  /** Of the messages, each by itself. */
+  /** Share of messages lost, independently of each other. */
   loss: number;
-  /** One way, ms. */
+  /** One-way latency, ms. */
   latencyMs: readonly [least: number, most: number];
-  /** Of the devices, at any time. */
+  /** Share of devices offline at any time. */
   offline: number;
-  /** Of the devices: their trial fails. */
+  /** Share of devices whose trial fails. */
   failRate: number;
 }
 
-/** After so long a message that was lost is sent again, ms; then twice as long. */
+/** Delay before a lost message is resent, ms; then doubled. */
 const resendMs = 1000;
 
-/** What is wrong with one device. `golden`: its vectors do not match; `download`: no bytes come; `silent`: it stops in its trial; `power`: it is cut in its first trial; `offline`: it is never there. */
+/**
+ * Fault of a device. `golden`: its vectors do not match; `download`: no bytes arrive; `silent`: it stops during its trial; `power`: power is cut in
+ * its first trial; `offline`: it never connects.
+ */
 const faultKinds = ['golden', 'download', 'silent', 'power', 'offline'] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -27,7 +30,7 @@ export const faultsSchema = z.strictObject({ devices: z.record(z.string(), z.enu
 
 export type Faults = z.output<typeof faultsSchema>['devices'];
 
-/** How long a message is on its way, ms, resending included. @param count the how many-th of the device */
+/** Delivery time of a message, ms, including resends. @param count sequence number of the message of this device */
 export function delayOf(
   { seed, loss, latencyMs: [least, most] }: Network,
   device: number,
@@ -41,7 +44,7 @@ export function delayOf(
   return ms;
 }
 
-/** Whether a device is away in a minute of the fleet's time. */
+/** Whether a device is offline in a minute of the fleet's time. */
 export function isAway({ seed, offline }: Network, device: number, minute: number): boolean {
   return offline > 0 && chanceOf(seed, device, asks.offline, minute) < offline;
 }
@@ -65,10 +68,10 @@ export function parseLatency(text: string): readonly [number, number] {
   const least = parseDuration(/[a-z]\s*$/.test(from) ? from : `${from}${unit}`);
   const most = parseDuration(to);
   if (least <= most) return [least, most];
-  throw new AiotError('AIOT_USAGE', `--latency: expected the least first, got "${text}"`);
+  throw new AiotError('AIOT_USAGE', `--latency: expected the lower bound first, got "${text}"`);
 }
 
-/** `x60`: a minute of the fleet's is a second. @throws AIOT_USAGE */
+/** `x60`: a minute of the fleet's time takes a second. @throws AIOT_USAGE */
 export function parseClock(text: string): number {
   const factor = Number(/^x?(\d+(?:\.\d+)?)$/.exec(text.trim())?.[1] ?? Number.NaN);
   if (factor >= 0.001 && factor <= 100_000) return factor;
@@ -76,8 +79,8 @@ export function parseClock(text: string): number {
 }
 
 /**
- * A number in [0, 1) that is the same for the same seed and the same place: chance that does not depend on who asks first, so that
- * a run of ten thousand devices is repeated whatever the network does.
+ * A pseudo-random number in [0, 1) determined by seed and place, and independent of the order of calls. A run of ten thousand devices is
+ * therefore reproducible despite varying network timing.
  */
 export function chanceOf(seed: number, ...place: number[]): number {
   let hash = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
@@ -90,5 +93,5 @@ export function chanceOf(seed: number, ...place: number[]): number {
   return ((hash ^ (hash >>> 16)) >>> 0) / 4294967296;
 }
 
-/** What chance is asked about: the second place of `chanceOf`, after the device's. */
+/** Purpose of a random number: the second place of `chanceOf`, after the device's index. */
 export const asks = { fail: 1, latency: 2, loss: 3, offline: 4, retry: 5, power: 6, restart: 7 } as const;

@@ -7,32 +7,32 @@ import type { DeviceTraits, UpdateEffect, UpdateEvent, UpdateMachine } from '../
 import type { Kind } from './member-part.js';
 import { asks, chanceOf, delayOf, isRigged, type Network } from './network.js';
 
-/** How it is with all devices of a rehearsal. */
+/** Conditions shared by all devices of a rehearsal. */
 export interface RehearsedNetwork extends Network {
-  /** Of the updates: the power goes in the first trial. */
+  /** Share of updates with a power cut in the first trial. */
   powerCuts: number;
-  /** Bytes a second that a device downloads. */
+  /** Download rate of a device, bytes per second. */
   bytesPerSecond: number;
 }
 
-/** What a rehearsed device lives in: time that passes when nothing is left to do. */
+/** Environment of a rehearsed device: time advances once no work is left. */
 export interface RehearsedWorld {
   network: RehearsedNetwork;
   /** ms since 1970 */
   now(): number;
   later(ms: number, then: () => void): void;
-  /** The manifest of a release, as one that was verified. */
+  /** The manifest of a release, treated as verified. */
   manifest(desired: Desired): Manifest;
-  /** It has reached the platform. */
+  /** The report has reached the platform. */
   report(device: string, kind: Kind, reported: Reported): void;
   traffic?: RehearsedTraffic;
 }
 
-/** What goes over a device's line besides what it reports. Times are ms since 1970. */
+/** Traffic of a device besides its reports. Times are ms since 1970. */
 export interface RehearsedTraffic {
-  /** It is there again, and subscribes. */
+  /** The device has reconnected and subscribes. */
   connected(at: number, device: string): void;
-  /** It has asked for the manifest, or for so many bytes of what that names. */
+  /** The device has requested the manifest, or this many bytes of the artifact it names. */
   fetched(at: number, device: string, what: 'manifest' | 'blob', bytes: number): void;
 }
 
@@ -41,30 +41,30 @@ const traits = (kind: Kind): DeviceTraits => ({
   ...{ type: 'rehearsed', slotBytes: 2 ** 31, interface: 2 ** 20, modes: [] },
   features: ['shadow'],
 });
-/** What a model answers is not rehearsed: a shadow is as the model in use. */
+/** Predictions are not rehearsed: a shadow behaves like the model in use. */
 const side = { p50Ms: 1, p95Ms: 1, arenaBytes: 0, labels: {} };
 const agreed = { windows: 1_000_000, disagreements: 0, active: side, candidate: side };
 const bootMs = 2000;
-/** Until a model, or what else is to be tried, runs. */
+/** Duration until the model or other artifact on trial runs. */
 const trialMs = 2000;
 const vectors = 3;
 
 /**
- * A device of a rehearsal: the update state machine that the virtual device has, one of each kind, with the network, the flash and
- * the power as chance has them.
+ * A device of a rehearsal: the virtual device's update state machine, one per kind, with randomly generated network, flash and
+ * power events.
  */
 export class RehearsedDevice {
   online = true;
   private readonly parts = new Map<Kind, UpdateMachine>();
-  /** The wish whose firmware it was restarted into. */
+  /** The desired release whose firmware the device was restarted into. */
   private entered: string | null = null;
-  /** Retained by the broker: what it hears when it comes; undefined = nothing new. */
+  /** The desired release retained by the broker, delivered on connection; undefined = nothing new. */
   private wish: Desired | null | undefined;
-  /** What waits for its connection. */
+  /** Work that waits for the connection. */
   private waiting: (() => void)[] = [];
   private messages = 0;
   private updates = 0;
-  /** Messages arrive in their order, each way, ms. */
+  /** Arrival time of the last message in each direction, ms: messages keep their order. */
   private heardBy = 0;
   private toldBy = 0;
 
@@ -79,7 +79,7 @@ export class RehearsedDevice {
     if (this.online) this.listen();
   }
 
-  /** It went, or is there again. */
+  /** Goes offline or comes back. */
   connect(online: boolean): void {
     if (online === this.online) return;
     this.online = online;
@@ -118,7 +118,7 @@ export class RehearsedDevice {
 
   private tell(kind: Kind): void {
     const state = this.parts.get(kind);
-    // What it tells without a connection it tells when it has one.
+    // Reports made while offline are sent on reconnection.
     if (!this.online || !state) return;
     const { world } = this;
     const now = world.now();
@@ -203,7 +203,7 @@ export class RehearsedDevice {
     return { type: 'failed', attempt, code, message: 'it does not work' };
   }
 
-  /** All but the flash is forgotten. @param entered into firmware that is on trial */
+  /** Loses everything but the flash. @param entered into firmware on trial */
   private restart(kind: Kind, entered: boolean): void {
     const record = this.parts.get(kind)!.record;
     this.connect(false);

@@ -4,6 +4,9 @@ import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import * as z from 'zod';
+import type { RegistryClient } from '../../api/client.js';
+import { contextFor, withClient } from '../../api/context.js';
+import { mostSimulated } from '../../api/contract/devices.js';
 import { generateKeyPair, sha256Hex } from '../../core/crypto.js';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { readJson, readText } from '../../core/files.js';
@@ -13,9 +16,6 @@ import { preload, residentBytes } from '../../core/process.js';
 import { inParallel, onAbort } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
 import { certificateRequest } from '../../provision/certificates.js';
-import type { RegistryClient } from '../../registry/client.js';
-import { contextFor, withClient } from '../../registry/context.js';
-import { mostSimulated } from '../../registry/simulated-api.js';
 import type { Signer } from '../protocol/proof.js';
 import { laterParts } from '../runtime.js';
 import { createHttpSource } from '../virtual/http-link.js';
@@ -28,22 +28,22 @@ import { type Download, fleetSource } from './source.js';
 const t = z.int();
 const count = z.int().min(0);
 
-/** How a fleet is: what `aiot device simulate --count` tells from time to time. */
+/** State of a fleet, as `aiot fleet simulate` prints it periodically. */
 const summary = {
   devices: count,
   online: count,
-  /** Devices by the state of their update. */
+  /** Number of devices by update state. */
   states: z.record(z.string(), count),
-  /** Devices by what they run of each kind, `none` = no model, the firmware they came with, the usual configuration. */
+  /** Number of devices by active release of each kind, `none` = no model, the original firmware, the default configuration. */
   models: z.record(z.string(), count),
   firmware: z.record(z.string(), count),
   configs: z.record(z.string(), count),
-  /** Messages either way since the start, and a second since the last summary. */
+  /** Messages in both directions since the start, and per second since the last summary. */
   messages: z.object({ sent: count, heard: count }),
   messagesPerSecond: z.number(),
-  /** Blobs that came over the wire. */
+  /** Number of blobs downloaded. */
   downloads: count,
-  /** Of this process, MiB. */
+  /** Memory of this process, MiB. */
   memoryMb: count,
 };
 
@@ -52,9 +52,9 @@ export const fleetEventSchema = z.discriminatedUnion('event', [
     event: z.literal('enlisted'),
     t,
     devices: count,
-    /** Of them new to the platform. */
+    /** Number of devices that are new to the platform. */
     made: count,
-    /** By a certificate, by a secret over TLS, by a secret at the plain listener. */
+    /** Number of devices by login: a certificate, a secret over TLS, a secret at the plain listener. */
     mutual: count,
     tls: count,
     plain: count,
@@ -67,7 +67,7 @@ export const fleetEventSchema = z.discriminatedUnion('event', [
 
 export type FleetEvent = z.output<typeof fleetEventSchema>;
 
-/** One line for a person, without the time. */
+/** Formats an event as one line for people, without the time. */
 export function describeFleetEvent(event: FleetEvent): string {
   switch (event.event) {
     case 'enlisted': {
@@ -95,7 +95,7 @@ function summaryText(summary: Summary): string {
     Object.entries(counts)
       .map(([what, many]) => `${many} ${what}`)
       .join(', ');
-  /** Told of once one of them has something of it. */
+  /** Shown only if at least one device has a value. */
   const besides = (what: string, counts: Record<string, number>) =>
     counts.none === devices ? '' : `; ${what} ${counted(counts)}`;
   const more = `${besides('firmware', firmware)}${besides('configuration', configs)}`;
@@ -104,28 +104,28 @@ function summaryText(summary: Summary): string {
 }
 
 export interface FleetOptions {
-  /** Name of the platform's context; the one in use when absent. */
+  /** Name of the platform's context; absent = the current one. */
   context?: string | undefined;
   count: number;
   type: string;
   template: string;
   network: Network;
-  /** JSON file of what is wrong with which device. */
+  /** JSON file that assigns faults to devices. */
   faults?: string | undefined;
-  /** How much faster the fleet's time goes than the platform's. */
+  /** Speed-up factor of the fleet's clock. */
   clock: number;
-  /** Of the devices: who shows a certificate. */
+  /** Share of devices that log in with a certificate. */
   mutual: number;
   download: Download;
   /** Revoke and remove the devices at the end. */
   cleanUp: boolean;
-  /** End after this time connected, ms. */
+  /** Time after which to end once connected, ms. */
   forMs?: number | undefined;
   signal?: AbortSignal | undefined;
   onEvent: (event: FleetEvent) => void;
 }
 
-/** Connections that are made at a time; ms between two looks at the fleet, and longest silence about one that stays as it is. */
+/** Number of concurrent connection attempts; interval between two looks at the fleet, and longest silence while nothing changes, ms. */
 const connecting = 100;
 
 const lookMs = 1000;
@@ -133,8 +133,8 @@ const silenceMs = 30_000;
 const minuteMs = 60_000;
 
 /**
- * Runs a fleet of simulated devices at a platform until the time is over or the signal is aborted.
- * @throws AIOT_USAGE, AIOT_CONTEXT_NOT_FOUND, AIOT_DEVICE_EXISTS, AIOT_PLATFORM_UNREACHABLE, AIOT_BROKER_REFUSED when no device gets in
+ * Runs a fleet of simulated devices against a platform until the time is up or the signal is aborted.
+ * @throws AIOT_USAGE, AIOT_CONTEXT_NOT_FOUND, AIOT_ALREADY_EXISTS, AIOT_PLATFORM_UNREACHABLE, AIOT_BROKER_REFUSED if no device can connect
  */
 export async function simulateFleet(options: FleetOptions): Promise<void> {
   const context = await contextFor(options.context);
@@ -167,7 +167,7 @@ async function run(
   preload(...laterParts);
   const http = createHttpSource({ urls, ca, token: context.token });
   const over = new AbortController();
-  // Each request that is under way listens to it.
+  // Each pending request adds a listener.
   setMaxListeners(0, over.signal);
   const source = fleetSource(http, await client.trust.get(), options.download, over.signal);
   const messages = { sent: 0, heard: 0 };
@@ -247,7 +247,7 @@ function teller(
   };
   return {
     summary,
-    /** Tells where something is other than it was, and at times where nothing is. */
+    /** Emits a summary when something changed, and occasionally when nothing did. */
     look(onEvent: (event: FleetEvent) => void) {
       const now = summary();
       const what = JSON.stringify([now.online, now.states, now.models, now.firmware, now.configs]);
@@ -258,7 +258,7 @@ function teller(
   };
 }
 
-/** Devices by what they run of a kind. */
+/** Number of devices by the active release of a kind. */
 function running(members: readonly Member[], kind: Kind): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const member of members) {
@@ -269,7 +269,7 @@ function running(members: readonly Member[], kind: Kind): Record<string, number>
   return counts;
 }
 
-/** Each device in a third of its keep-alive, not all of them at once. */
+/** Pings each device within a third of its keep-alive, spread over time. */
 function pinging(members: readonly Member[]): NodeJS.Timeout {
   let tick = 0;
   const ticks = Math.floor(keepAliveS / 3);
@@ -279,7 +279,7 @@ function pinging(members: readonly Member[]): NodeJS.Timeout {
   }, 1000);
 }
 
-/** Devices go and come with each minute of the fleet's time. */
+/** Disconnects and reconnects devices every minute of the fleet's time. */
 function roaming(members: readonly Member[], network: Network, clock: number): NodeJS.Timeout {
   let minute = 0;
   const move = () => {
@@ -290,7 +290,7 @@ function roaming(members: readonly Member[], network: Network, clock: number): N
   return setInterval(move, minuteMs / clock);
 }
 
-/** A few hundred at a time: each is a request that changes many. */
+/** Removes a few hundred per request: each request changes many devices. */
 async function remove(client: RegistryClient, names: readonly string[]): Promise<number> {
   let removed = 0;
   for (let i = 0; i < names.length; i += mostSimulated) {
@@ -310,7 +310,7 @@ async function readFaults(file: string): Promise<Faults> {
 }
 
 function refusal(cause: Error, endpoint: string): AiotError {
-  return new AiotError('AIOT_BROKER_REFUSED', `no device got in at ${endpoint}: ${cause.message}`, {
+  return new AiotError('AIOT_BROKER_REFUSED', `no device could connect to ${endpoint}: ${cause.message}`, {
     ...{ endpoint, cause },
   });
 }
@@ -325,12 +325,12 @@ function ended(signal: AbortSignal | undefined, forMs: number | undefined): Prom
   });
 }
 
-/** Certificates that are asked for at a time, and addresses of the loopback that the connections are spread over. */
+/** Number of concurrent certificate requests, and of loopback addresses that the connections are spread over. */
 const asked = 8;
 
 const addresses = 5;
 
-/** A fleet that was ended a moment ago is online until the platform has heard of its last connection; ms. */
+/** A fleet that has just ended stays online until the platform notices its last disconnection; ms. */
 const leavingMs = 5000;
 
 const askAgainMs = 500;
@@ -340,7 +340,7 @@ interface EnlistOptions {
   names: readonly string[];
   type: string;
   tags: Record<string, string>;
-  /** Of the devices: who shows a certificate. */
+  /** Share of devices that log in with a certificate. */
   mutual: number;
   urls: { mqtts: string; mqtt?: string | undefined };
   /** PEM */
@@ -356,9 +356,9 @@ interface Enlisted {
 }
 
 /**
- * Registers the devices that are not there yet, and gives all of them new credentials that nobody keeps: a secret each, or a
- * certificate. Where the platform has a plain listener, which is on the loopback alone, those with a secret come by it.
- * @throws AIOT_DEVICE_EXISTS, AIOT_DEVICE_ONLINE where another simulation runs them
+ * Registers missing devices and gives all of them new, temporary credentials: a secret or a certificate each. Devices with a
+ * secret use the platform's plain listener if it has one, which is on the loopback interface only.
+ * @throws AIOT_ALREADY_EXISTS, AIOT_DEVICE_ONLINE if another simulation runs them
  */
 async function enlist(options: EnlistOptions): Promise<Enlisted> {
   const { client, names, type, tags, mutual, urls, ca, signal } = options;
@@ -411,13 +411,13 @@ async function onceGone<T>(ask: () => Promise<T>, signal: AbortSignal | undefine
   }
 }
 
-/** Each address of the loopback has ports of its own; Linux alone has more than one. */
+/** Each loopback address has its own ports; only Linux has more than one. */
 function addressOf(host: string, index: number): Pick<Door, 'localAddress'> {
   if (process.platform !== 'linux' || (host !== '127.0.0.1' && host !== 'localhost')) return {};
   return { localAddress: `127.0.0.${1 + (index % addresses)}` };
 }
 
-/** How the devices of a fleet are called, and the tags that they have. */
+/** Names and tags of a fleet's devices. */
 interface FleetTemplate {
   nameOf(index: number): string;
   tags: Record<string, string>;
@@ -425,7 +425,7 @@ interface FleetTemplate {
 
 export const usualTemplate = 'sim-#####';
 
-/** `press-####,site=lab,line=2`: the number of each stands for the #s, from 1; then tags. @throws AIOT_USAGE */
+/** `press-####,site=lab,line=2`: the #s stand for the device's number, from 1; tags follow. @throws AIOT_USAGE */
 export function parseTemplate(text: string): FleetTemplate {
   const [pattern = '', ...rest] = text.split(',').map((part) => part.trim());
   const [, before = '', digits = '', after = ''] = /^([^#]*)(#+)([^#]*)$/.exec(pattern) ?? [];

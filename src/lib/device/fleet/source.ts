@@ -1,9 +1,9 @@
+import { readFirmware } from '../../api/firmware/image.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { systemClock } from '../../core/time.js';
 import type { TrustRoot } from '../../formats/manifest/envelope.js';
 import { type Manifest, verifyManifest } from '../../formats/manifest/manifest.js';
-import { readFirmware } from '../../registry/firmware/image.js';
 import { type Reported, reportedSchema, type ShadowFigures } from '../protocol/messages.js';
 import { interpreterRuntime } from '../runtime.js';
 import { Shadow } from '../telemetry/shadow.js';
@@ -12,34 +12,34 @@ import type { SlotContent } from '../update/record.js';
 import type { BundleSource } from '../update/types.js';
 import { tryConfig } from '../virtual/firmware.js';
 
-/** How often releases come over the wire: once for all devices of the process, or by each of them. */
+/** How often a release is downloaded: once for all devices of the process, or by each of them. */
 export type Download = 'once' | 'all';
 
-/** Downloads at a time, and how long a manifest that was verified is known, ms. */
+/** Number of concurrent downloads, and how long a verified manifest is cached, ms. */
 const atOnce = 64;
 
-/** As `reported` has it. */
+/** As in `reported`. */
 export type Program = Pick<NonNullable<Reported['firmware']>, 'name' | 'version'>;
 
 export interface FleetSource {
-  /** Its signatures are verified: once for each path. @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DOWNLOAD */
+  /** Verifies the signatures, once per path. @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DOWNLOAD */
   manifest(path: string): Promise<Manifest>;
-  /** Resolves when all of it has come, with the digest of what came. */
+  /** Resolves when the download is complete, with the digest of the received bytes. */
   blob(digest: string): Promise<{ digest: string; bytes: number }>;
-  /** The golden vectors: run once for each digest, for the same bytes answer the same on every device. */
+  /** Runs the golden vectors once per digest, for the same bytes give the same result on every device. */
   golden(digest: string): Promise<{ vectors: number; passed: number }>;
-  /** What a program calls itself: as its image says, or as its release is called. */
+  /** Name and version of a program: from its image, or else from its release. */
   program(content: SlotContent): Promise<Program>;
-  /** A configuration, held against the model in use: once for each pair. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
+  /** Checks a configuration against the model in use, once per pair. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
   configure(digest: string, model: string | null): Promise<void>;
-  /** Both models over the windows of the candidate's golden vectors: run once for each pair. */
+  /** Runs both models over the windows of the candidate's golden vectors, once per pair. */
   shadow(active: string, candidate: string): Promise<ShadowFigures>;
   readonly downloads: number;
 }
 
 /**
- * What all devices of a fleet share. `trust`: as of provisioning. A platform that is away is asked again, as by any device,
- * until `signal` is aborted; in the platform's time, which goes no faster than ours.
+ * Data shared by all devices of a fleet. `trust`: as provisioned. Like any device, it retries an unreachable platform
+ * until `signal` is aborted. The retry delays are in real time, even if the fleet's clock runs faster.
  */
 export function fleetSource(
   http: BundleSource,
@@ -106,7 +106,7 @@ function programIn(bytes: Uint8Array, { name, version }: SlotContent): Program {
   return said.data ?? { name, version: String(version) };
 }
 
-/** @throws AIOT_RECORDING_UNFIT where they do not take the same samples */
+/** @throws AIOT_RECORDING_UNFIT if their inputs differ */
 async function compared(activeBytes: Uint8Array, candidateBytes: Uint8Array): Promise<ShadowFigures> {
   const { unpackBundle } = await import('../../model/bundle/pack.js');
   const [active, candidate] = await Promise.all([
@@ -126,7 +126,7 @@ async function compared(activeBytes: Uint8Array, candidateBytes: Uint8Array): Pr
   return shadow.figures;
 }
 
-/** The digest of bytes that many ask for, reckoned once. */
+/** Digests of shared buffers, computed once. */
 const digests = new WeakMap<Buffer, string>();
 async function known(bytes: Buffer): Promise<string> {
   const digest = digests.get(bytes) ?? digestOf(bytes);
@@ -134,17 +134,17 @@ async function known(bytes: Buffer): Promise<string> {
   return digest;
 }
 
-/** What failed is asked for again by the next. */
+/** Caches the result; after a failure the next caller retries. */
 function kept<T>(all: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
   const before = all.get(key);
-  if (before) return before;
+  if (before !== undefined) return before;
   const made = make();
   all.set(key, made);
   made.catch(() => all.delete(key));
   return made;
 }
 
-/** Runs so many at a time, in the order in which they were asked for. */
+/** Limits concurrency; tasks start in the order of the calls. */
 function gate(most: number): <T>(task: () => Promise<T>) => Promise<T> {
   let running = 0;
   const waiting: (() => void)[] = [];

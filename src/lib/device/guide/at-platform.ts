@@ -1,29 +1,29 @@
+import { contextFor, withClient } from '../../api/context.js';
+import { createGuideClient } from '../../api/guide/client.js';
 import { AiotError } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
-import { contextFor, withClient } from '../../registry/context.js';
-import { createGuideClient } from '../../registry/guide/client.js';
 import { motorSensor } from '../telemetry/sensor.js';
 import { type GuideServices, type SimulateGuideOptions, simulateGuideBoard } from './simulate.js';
 
 export interface GuideBoardOptions
   extends Pick<SimulateGuideOptions, 'id' | 'role' | 'count' | 'forMs' | 'signal' | 'onEvent'> {
-  /** Of a platform with --compat architects-guide, or of an installation of the guide; the one in use when absent. */
+  /** A platform with --compat architects-guide, or an installation of the guide; absent = the current context. */
   context?: string | undefined;
-  /** The broker, where it is not the one that the platform tells of. */
+  /** The broker, if it differs from the platform's. */
   to?: string | undefined;
   motor?: Parameters<typeof motorSensor>[0]['state'] | undefined;
-  /** Readings a second; default one. */
+  /** Readings per second; default one. */
   rateHz?: number | undefined;
   seed: number;
-  /** The firmware's core as a program of its own, instead of the board in this process. */
+  /** Runs the firmware's core as a separate program instead of simulating the board in this process. */
   native?: boolean;
-  /** That program, where it is not aiot's own. */
+  /** Path of that program, if it is not aiot's own. */
   program?: string | undefined;
-  /** The native program is being built, which takes a while. */
+  /** Called while the native program is being built, which takes a while. */
   onBuild?: () => void;
 }
 
-/** Where the guide's services of a context are, and what they are known by. */
+/** Addresses of the guide's services in a context, and how to verify them. */
 export interface GuidePlaces {
   /** The broker: `mqtt://HOST:PORT`. */
   mqtt: string;
@@ -38,7 +38,7 @@ export interface GuidePlaces {
 /** The port of the guide's broker. */
 const brokerPort = 30_005;
 
-/** A board at the services of a context. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_CONTEXT_KIND, and as `simulateGuideBoard` */
+/** Runs a board against the services of a context. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_CONTEXT_KIND, and the errors of `simulateGuideBoard` */
 export async function simulateBoardAtGuide(options: GuideBoardOptions): Promise<void> {
   const { motor = 'healthy', rateHz = 1, seed } = options;
   const places = await placesOf(options.context);
@@ -56,7 +56,7 @@ export async function simulateBoardAtGuide(options: GuideBoardOptions): Promise<
   }
 }
 
-/** The services as a board in this process asks them; to be closed. */
+/** Client of the services for a board in this process; must be closed. */
 export function openServices({ devices, models, ...trust }: GuidePlaces) {
   const [registry, shelf] = [devices, models].map((url) => createGuideClient({ url, ...trust })) as [
     ReturnType<typeof createGuideClient>,
@@ -85,9 +85,9 @@ async function placesOf(name: string | undefined): Promise<GuidePlaces> {
   if (urls.guide) return { ...urls.guide, ...trust };
   throw new AiotError(
     'AIOT_CONTEXT_KIND',
-    `the platform of ${context.name} does not stand in for the guide’s services`,
+    `the platform of ${context.name} does not provide the guide's services`,
     {
-      next: 'aiot down, then aiot up --compat architects-guide',
+      next: 'Run `aiot down`, then `aiot up --compat architects-guide`.',
     },
   );
 }

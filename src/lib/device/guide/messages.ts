@@ -1,4 +1,5 @@
-/** The topics of the guide: of its firmware, and those that it names and never publishes. */
+import { parsedJson } from '../../core/text.js';
+/** Topics of the guide: those its firmware uses, and those it names but never publishes. */
 export const guideTopics = {
   data: 'shaded-pole-motor-sensor_data',
   control: 'control-message',
@@ -6,7 +7,7 @@ export const guideTopics = {
   level2: 'motor-failure-alert-level2-inference',
 } as const;
 
-/** A, degC, and what vibration and sound are in; in the order of the guide's network. */
+/** Units: A, °C, and the guide's units for vibration and sound; in the order of the guide's model inputs. */
 export interface GuideReading {
   current: number;
   temperature: number;
@@ -16,15 +17,15 @@ export interface GuideReading {
 
 export const guideFields = ['current', 'temperature', 'vibration', 'sound'] as const;
 
-/** Longest payload on any of the guide's topics, bytes: PubSubClient drops packets of more than 256, header and topic among them. */
+/** Longest payload on any of the guide's topics, bytes: PubSubClient drops packets of more than 256, including header and topic. */
 export const longestGuideMessage = 229;
 
-/** A reading as the guide's firmware prints it. `id`: the decimal chip id. */
+/** A reading in the format of the guide's firmware. `id`: the decimal chip id. */
 export function sensorMessage(id: string, reading: GuideReading): Buffer {
   return Buffer.from(`{${memberText(id, reading)}, "fft_data": "true"}`);
 }
 
-/** The reading with what the board's own network says of it. */
+/** The reading with the prediction of the board's own model. */
 export function level1Message(id: string, reading: GuideReading, inference: number): Buffer {
   return Buffer.from(
     `{${memberText(id, reading)}, "fft_data": "true", "inference": ${inference.toFixed(6)}}`,
@@ -39,7 +40,7 @@ export interface Alert {
   time: number;
 }
 
-/** The second look at another board's reading; a long name of a model is cut, so that small clients get it. */
+/** The level 2 result for another board's reading; a long model name is truncated, so that small clients receive the message. */
 export function level2Message(id: string, { reading, inference, model, time }: Alert): Buffer {
   const text = (name: string) =>
     Buffer.from(
@@ -54,7 +55,7 @@ function memberText(id: string, reading: GuideReading): string {
   return [`"deviceID": ${JSON.stringify(id)}`, ...numbers].join(', ');
 }
 
-/** Another board's reading; null for what is none, or is longer than a board takes. */
+/** Parses another board's reading; null if it is invalid or longer than a board accepts. */
 export function readSensorMessage(payload: Uint8Array): { id: string; reading: GuideReading } | null {
   const value = objectOf(payload);
   const [current, temperature, vibration, sound] = guideFields.map((field) => value?.[field]);
@@ -64,7 +65,7 @@ export function readSensorMessage(payload: Uint8Array): { id: string; reading: G
   return { id, reading: { current, temperature, vibration, sound } };
 }
 
-/** A control message; null for one that a board must not act on: too long, no JSON, or without a command and a payload of text. */
+/** Parses a control message; null if a board must ignore it: too long, not JSON, or without a command and a text payload. */
 export function readControl(payload: Uint8Array): { command: string; payload: string } | null {
   const value = objectOf(payload);
   if (typeof value?.command !== 'string' || typeof value.payload !== 'string') return null;
@@ -73,12 +74,8 @@ export function readControl(payload: Uint8Array): { command: string; payload: st
 
 function objectOf(payload: Uint8Array): Record<string, unknown> | null {
   if (payload.length > longestGuideMessage) return null;
-  try {
-    const value: unknown = JSON.parse(Buffer.from(payload).toString('utf8'));
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
-  } catch {
-    return null;
-  }
+  const value = parsedJson(Buffer.from(payload));
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
 }
 
 function isNumber(value: unknown): value is number {

@@ -2,14 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AiotError } from '../../core/errors.js';
-import { timeLimit, untilAborted } from '../../core/tasks.js';
+import { deferred, timeLimit, untilAborted } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
 import { hostAndPort } from '../../stream/mqtt/connect.js';
 import { parseStreamUrl } from '../../stream/url.js';
 import { nativeProgram, programAt } from '../native/build.js';
 import { type NativeProcess, startNative } from '../native/process.js';
 import type { Sensor } from '../telemetry/sensor.js';
-import { deferred } from '../virtual/deferred.js';
 import type { GuidePlaces } from './at-platform.js';
 import { guideFields } from './messages.js';
 import { type GuideEvent, guideEventSchema, type SimulateGuideOptions } from './simulate.js';
@@ -25,15 +24,15 @@ export interface NativeGuideOptions
   onBuild?: () => void;
 }
 
-/** How long a board may take from its activation to its broker, ms. */
+/** Longest time from a board's activation to its connection, ms. */
 const connectMs = 15_000;
-/** The guide's own ports of device registry and model registry, for an address without one. */
+/** The guide's default ports of device registry and model registry, for an address without a port. */
 const ownPorts = { devices: 30_006, models: 30_007 };
 
 /**
- * The firmware's core as a board of the guide's kind, a process of its own: what `simulateGuideBoard` does, with the same events.
- * @throws AIOT_STREAM_URL, AIOT_CONTEXT_KIND (known by a fingerprint alone), AIOT_BROKER_UNREACHABLE, AIOT_PROGRAM_FAILED, and what
- * `nativeProgram` and `programAt` throw
+ * Runs the firmware's core as a guide board in a separate process: the same behavior and events as `simulateGuideBoard`.
+ * @throws AIOT_STREAM_URL, AIOT_CONTEXT_KIND (pinned by a fingerprint only), AIOT_BROKER_UNREACHABLE, AIOT_PROGRAM_FAILED, and the errors
+ * of `nativeProgram` and `programAt`
  */
 export async function simulateNativeGuideBoard(options: NativeGuideOptions): Promise<void> {
   const { forMs, signal, program: own, onBuild } = options;
@@ -63,8 +62,8 @@ async function run(
   folder: string,
   end: AbortSignal,
 ): Promise<void> {
-  const activated = deferred<void>();
-  const connected = deferred<void>();
+  const activated = deferred();
+  const connected = deferred();
   const take = (event: GuideEvent) => {
     if (event.event === 'activated') activated.resolve();
     if (event.event === 'connected') connected.resolve();
@@ -74,13 +73,13 @@ async function run(
   const board = startNative({ ...options, onEvent: take });
   const waiting = new AbortController();
   const ended = board.ended.then((error) => {
-    throw error ?? new AiotError('AIOT_PROGRAM_FAILED', `board ${id} has ended`);
+    throw error ?? new AiotError('AIOT_PROGRAM_FAILED', `board ${id} stopped`);
   });
   ended.catch(() => {});
   try {
     await untilAborted(Promise.race([activated.promise, ended]), end);
     const late = systemClock.sleep(connectMs, waiting.signal).then(() => {
-      throw new AiotError('AIOT_BROKER_UNREACHABLE', `${to} did not answer in ${connectMs / 1000} s`);
+      throw new AiotError('AIOT_BROKER_UNREACHABLE', `${to} did not respond within ${connectMs / 1000} s`);
     });
     late.catch(() => {});
     await untilAborted(Promise.race([connected.promise, ended, late]), end);
@@ -95,7 +94,7 @@ async function run(
   }
 }
 
-/** A reading each time, until there were enough of them; false where it was ended before that. */
+/** Feeds one reading at a time; returns false if it was ended before the requested count. */
 async function feed(
   board: NativeProcess,
   sensor: Sensor,
@@ -115,7 +114,7 @@ async function feed(
   return !end.aborted;
 }
 
-/** `guide.json` of firmware/hal/host/guide_settings.h. */
+/** Contents of `guide.json`, see firmware/hal/host/guide_settings.h. */
 function settingsOf({ id, role, to, places }: NativeGuideOptions) {
   const url = parseStreamUrl(to);
   const { scheme, endpoint, username } = url;
@@ -123,15 +122,15 @@ function settingsOf({ id, role, to, places }: NativeGuideOptions) {
   if (scheme !== 'mqtt' || username !== undefined) {
     const message = `${endpoint}: expected mqtt://HOST:PORT without a name or a password, as a native board speaks it`;
     throw new AiotError('AIOT_STREAM_URL', message, {
-      next: 'Write it as mqtt://HOST:PORT, or leave --native out.',
+      next: 'Use the form mqtt://HOST:PORT, or omit --native.',
     });
   }
   if (places.ca === undefined && places.fingerprint !== undefined)
     throw new AiotError(
       'AIOT_CONTEXT_KIND',
-      'a native board knows the guide’s services by their certificate, not by its fingerprint',
+      "a native board verifies the guide's services by certificate, not by fingerprint",
       {
-        next: 'aiot context add NAME --kind architects-guide --replace --url URL --ca FILE, or leave --native out.',
+        next: 'Run `aiot context add NAME --kind architects-guide --replace --url URL --ca FILE`, or omit --native.',
       },
     );
   return {
@@ -143,7 +142,7 @@ function settingsOf({ id, role, to, places }: NativeGuideOptions) {
   };
 }
 
-/** The guide's device registry is at the port that was given, its model registry at the one above it. */
+/** The guide's device registry is at the given port, its model registry at the next port. */
 function placeOf(places: NativeGuideOptions['places'], which: keyof typeof ownPorts): string {
   const { hostname, port } = new URL(places[which]);
   const same = places.devices === places.models && which === 'models';

@@ -3,7 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { timeLimit } from '../../core/tasks.js';
 import { type Clock, systemClock } from '../../core/time.js';
 import { elementCount } from '../../formats/tflite/graph.js';
-import { readTflite } from '../../formats/tflite/reader.js';
+import { readTflite } from '../../formats/tflite/read.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { floatView } from '../../runtime/litert.js';
 import { connectBroker, disconnectBroker } from '../../stream/mqtt/connect.js';
@@ -22,9 +22,9 @@ import {
 
 const at = { board: z.string(), t: z.int() };
 
-/** What happens at a board of the guide's kind. `t`: ms since 1970. */
+/** Events of a guide board. `t`: ms since 1970. */
 export const guideEventSchema = z.discriminatedUnion('event', [
-  /** The registry does not know it yet: it asks again. */
+  /** The registry has not confirmed the board yet: it asks again. */
   z.object({ event: z.literal('waiting'), ...at }),
   z.object({ event: z.literal('activated'), ...at }),
   z.object({ event: z.literal('connected'), ...at, broker: z.string() }),
@@ -32,21 +32,21 @@ export const guideEventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('model'), ...at, name: z.string(), bytes: z.int() }),
   z.object({ event: z.literal('inference'), ...at, of: z.string(), value: z.number() }),
   z.object({ event: z.literal('servo'), ...at, on: z.boolean() }),
-  /** A message or a model that it could not use. */
+  /** An invalid message or model. */
   z.object({ event: z.literal('refused'), ...at, message: z.string() }),
   z.object({ event: z.literal('ended'), ...at, messages: z.int() }),
 ]);
 
 export type GuideEvent = z.output<typeof guideEventSchema>;
 
-/** An event without what each has. */
+/** An event without the members common to all events. */
 type GuideNews = GuideEvent extends infer E ? (E extends GuideEvent ? Omit<E, 'board' | 't'> : never) : never;
 
-/** One line that tells a person what happened, without the time. */
+/** Formats an event as one line for people, without the time. */
 export function describeGuideEvent(event: GuideEvent): string {
   switch (event.event) {
     case 'waiting':
-      return `board ${event.board} is not activated: asking again in 3 s`;
+      return `board ${event.board} is not activated: checking again in 3 s`;
     case 'activated':
       return `board ${event.board} is activated`;
     case 'connected':
@@ -54,28 +54,26 @@ export function describeGuideEvent(event: GuideEvent): string {
     case 'sent':
       return `→ ${event.topic}  ${event.payload}`;
     case 'model':
-      return `took the model ${event.name}, ${event.bytes} bytes`;
+      return `received the model ${event.name}, ${event.bytes} bytes`;
     case 'inference':
       return `${event.of}: ${event.value.toFixed(6)}`;
     case 'servo':
       return `servo ${event.on ? 'on' : 'off'}`;
     case 'refused':
-      return `refused: ${event.message}`;
+      return `rejected: ${event.message}`;
     case 'ended':
-      return `ended after ${event.messages} messages`;
+      return `stopped after ${event.messages} messages`;
   }
 }
 
-/** `level-1` reads sensors, acts and tells; `level-2` looks at the readings of others once more. */
-export const guideRoles = ['level-1', 'level-2'] as const;
+/** `level-1` reads sensors, controls actuators and publishes; `level-2` re-evaluates the readings of others. */
+type GuideRole = 'level-1' | 'level-2';
 
-type GuideRole = (typeof guideRoles)[number];
-
-/** The guide's HTTP services, as a board asks them. */
+/** The guide's HTTP services, as used by a board. */
 export interface GuideServices {
-  /** Whether the registry says TRUE of this id. */
+  /** Whether the registry answers TRUE for this id. */
   confirmed(id: string): Promise<boolean>;
-  /** A model of its `/quantized/` folder. */
+  /** Downloads a model from the `/quantized/` folder. */
   download(name: string): Promise<Uint8Array>;
 }
 
@@ -86,26 +84,26 @@ export interface SimulateGuideOptions {
   /** The broker: `mqtt://HOST:PORT`. */
   to: string;
   services: GuideServices;
-  /** Of level 1: current, temperature, vibration and sound in this order; its rate is that of the messages. */
+  /** For level 1: current, temperature, vibration and sound in this order; its rate is the message rate. */
   sensor: Sensor;
-  /** Ends after so many readings. */
+  /** Number of readings after which to end. */
   count?: number | undefined;
-  /** Ends after this time, ms. */
+  /** Time after which to end, ms. */
   forMs?: number | undefined;
   clock?: Clock;
   signal?: AbortSignal;
   onEvent: (event: GuideEvent) => void;
 }
 
-/** Between two questions to the registry, ms, as the guide's firmware waits. */
+/** Interval between requests to the registry, ms, as in the guide's firmware. */
 const askEveryMs = 3000;
 
-/** A value above it makes level 2 tell; the guide's bands are 0.5 for possible and 0.8 for immediate failure. */
+/** Level 2 publishes values above this; the guide's bands are 0.5 for possible and 0.8 for immediate failure. */
 const alertAbove = 0.5;
 
 /**
- * A board that speaks the guide's topics and payloads. It says nothing before `/confirmActivation` has said TRUE, takes the model that
- * `download-model` names, and acts by itself: the servo follows the network's answer, also where nobody hears it.
+ * A board that uses the guide's topics and payloads. It publishes nothing until `/confirmActivation` returns TRUE, loads the model named
+ * by `download-model`, and acts autonomously: the servo follows the model's prediction even without a listener.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function simulateGuideBoard(options: SimulateGuideOptions): Promise<void> {
@@ -121,7 +119,7 @@ export async function simulateGuideBoard(options: SimulateGuideOptions): Promise
     if (payload.length > longestGuideMessage)
       return emit({
         event: 'refused',
-        message: `${topic}: ${payload.length} bytes are more than small clients take`,
+        message: `${topic}: the payload of ${payload.length} bytes is too large for small clients`,
       });
     await client.publishAsync(topic, payload, { qos: 0 });
     messages++;
@@ -138,14 +136,14 @@ export async function simulateGuideBoard(options: SimulateGuideOptions): Promise
       network = openGuideNetwork(name, bytes);
       emit({ event: 'model', name, bytes: bytes.length });
     } catch (error) {
-      // What ran runs on.
+      // The current model stays in use.
       emit({ event: 'refused', message: error instanceof Error ? error.message : String(error) });
     }
   };
   const hear = async (topic: string, payload: Buffer) => {
     if (topic === guideTopics.control) {
       const control = readControl(payload);
-      if (!control) return emit({ event: 'refused', message: `${topic}: no control message for a board` });
+      if (!control) return emit({ event: 'refused', message: `${topic}: not a control message for a board` });
       if (control.command === 'download-model') await take(control.payload);
       return;
     }
@@ -160,7 +158,10 @@ export async function simulateGuideBoard(options: SimulateGuideOptions): Promise
     const topics = role === 'level-1' ? [guideTopics.control] : [guideTopics.control, guideTopics.data];
     const granted = await client.subscribeAsync(topics, { qos: 0 });
     if (granted.some(({ qos }) => qos > 2))
-      throw new AiotError('AIOT_BROKER_REFUSED', `${to}: may not subscribe to ${topics.join(' and ')}`);
+      throw new AiotError(
+        'AIOT_BROKER_REFUSED',
+        `${to}: not permitted to subscribe to ${topics.join(' and ')}`,
+      );
     emit({ event: 'connected', broker: to.replace(/\/\/[^/]*@/, '//') });
     if (role === 'level-1') await sense(options, { clock, emit, end, publish, infer });
     else await clock.sleep(2 ** 31 - 1, end).catch(() => {});
@@ -176,7 +177,7 @@ interface Work {
   end: AbortSignal;
 }
 
-/** Asks until it is TRUE; false where the time is over before that. A registry that is away is asked again, too. */
+/** Polls until the answer is TRUE; false if the time is up first. An unreachable registry is polled again, too. */
 async function activated(id: string, services: GuideServices, { clock, emit, end }: Work): Promise<boolean> {
   while (!end.aborted) {
     if (await services.confirmed(id).catch(() => false)) {
@@ -194,7 +195,7 @@ interface Sensing extends Work {
   infer: (of: string, reading: GuideReading) => number | null;
 }
 
-/** A reading each time: told, judged, acted upon. */
+/** Publishes, evaluates and acts on one reading at a time. */
 async function sense(
   { id, sensor, count = Number.POSITIVE_INFINITY }: SimulateGuideOptions,
   { clock, emit, end, publish, infer }: Sensing,
@@ -218,13 +219,13 @@ async function sense(
   }
 }
 
-/** The guide's network: four readings in, as they are, and the probability of a failure out. */
+/** The guide's model: four unscaled readings in, the probability of a failure out. */
 interface GuideNetwork {
   name: string;
   infer(reading: GuideReading): number;
 }
 
-/** @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_MODEL_UNFIT (other inputs or outputs) */
+/** @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_MODEL_UNFIT (unexpected inputs or outputs) */
 export function openGuideNetwork(name: string, bytes: Uint8Array): GuideNetwork {
   const graph = readTflite(bytes);
   const interpreter = createInterpreter(floatView(graph));
@@ -246,13 +247,13 @@ export function openGuideNetwork(name: string, bytes: Uint8Array): GuideNetwork 
   };
 }
 
-/** An actuator with hysteresis and shortest times, as firmware/core's aiot_rule has it. */
+/** An actuator with hysteresis and minimum durations, as aiot_rule in firmware/core. */
 interface RuleSpec {
   onAbove: number;
   offBelow: number;
-  /** Shortest time in a position, ms. */
+  /** Minimum time in a position, ms. */
   leastMs: number;
-  /** Without an answer for longer it is off, ms. */
+  /** Switches off after this time without a prediction, ms. */
   lossMs: number;
 }
 
@@ -260,11 +261,11 @@ const usualRule: RuleSpec = { onAbove: 0.8, offBelow: 0.7, leastMs: 5000, lossMs
 
 interface Rule {
   readonly on: boolean;
-  /** An answer, or null where there is none. True when the position changed. */
+  /** Takes a prediction, or null if there is none. Returns whether the position changed. */
   step(answer: number | null, nowMs: number): boolean;
 }
 
-/** Off at first; what it was at the start nobody chose, so a first fault is acted upon at once. */
+/** Initially off. The initial position has no minimum duration, so a first fault is acted on at once. */
 export function createRule(spec: RuleSpec = usualRule): Rule {
   let on = false;
   let since = Number.NEGATIVE_INFINITY;

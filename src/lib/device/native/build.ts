@@ -7,14 +7,14 @@ import { AiotError, systemCode } from '../../core/errors.js';
 import { requireFile } from '../../core/files.js';
 import { aiotVersion, cacheFolder, packageRoot } from '../../core/folders.js';
 import { withLock } from '../../core/lock.js';
-import { startProgram } from '../../core/process.js';
+import { runProgram } from '../../core/process.js';
 
-/** How long the compiler may take, ms. */
+/** Time limit of the compiler, ms. */
 const buildMs = 300_000;
-/** How long programs of other sources are kept: another version of aiot may run them, ms. */
+/** How long programs built from other sources are kept, for another version of aiot may run them, ms. */
 const keptMs = 7 * 24 * 3_600_000;
 
-/** The programs that firmware/device.cmake knows; all but the first are for tests of updates. */
+/** Programs built by firmware/device.cmake; all but the first are for update tests. */
 export type NativeProgram =
   | 'aiot-device'
   | 'aiot-device-next'
@@ -23,8 +23,8 @@ export type NativeProgram =
   | 'aiot-device-deaf';
 
 /**
- * The native virtual device as a program of this machine: built by CMake from the firmware's sources when they have changed,
- * kept in the user's cache. `onBuild` is called before the compiler, which takes some seconds.
+ * The native virtual device as a program for this machine: built by CMake from the firmware's sources when they have changed,
+ * and cached for the user. `onBuild` is called before the compiler runs, which takes some seconds.
  * @throws AIOT_PROGRAM_NOT_FOUND (no CMake, compiler or library), AIOT_NATIVE_BUILD
  */
 export async function nativeProgram(
@@ -57,8 +57,8 @@ export async function nativeProgram(
 }
 
 /**
- * A program that somebody gives in place of aiot's own: its whole path, for a bare name would be looked for on the PATH.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_NATIVE_PROGRAM (nothing that this machine can start)
+ * Resolves a user-supplied program to its full path, for a bare name would be searched for on the PATH.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_NATIVE_PROGRAM (not executable on this machine)
  */
 export async function programAt(file: string): Promise<string> {
   await requireFile(file);
@@ -67,12 +67,12 @@ export async function programAt(file: string): Promise<string> {
     throw refuse('is not executable');
   });
   const opened = await open(file).catch(() => {
-    throw refuse('cannot be read');
+    throw refuse('is not readable');
   });
   try {
     const { buffer, bytesRead } = await opened.read(Buffer.alloc(4), 0, 4, 0);
     const start = buffer.subarray(0, bytesRead).toString('latin1');
-    // Anything else would be handed to a shell, which runs what it can make sense of.
+    // Anything else would be passed to a shell, which would run whatever it can interpret.
     if (start !== '\x7fELF' && !start.startsWith('#!')) throw refuse('is neither a program nor a script');
   } finally {
     await opened.close();
@@ -80,12 +80,12 @@ export async function programAt(file: string): Promise<string> {
   return resolve(file);
 }
 
-/** Of all that the program is made of, and of the version that it says it is. */
+/** Hash of all inputs of the program, including its reported version. */
 async function sumOf(sources: string): Promise<string> {
   const hash = createHash('sha256').update(aiotVersion());
   const files = await filesIn(sources).catch(() => {
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `the firmware’s sources are not in ${sources}`, {
-      next: 'Install aiot anew: its package holds them.',
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `the firmware sources are missing from ${sources}`, {
+      next: 'Install aiot again: the package contains them.',
     });
   });
   for (const file of files) hash.update(relative(sources, file)).update(await readFile(file));
@@ -105,7 +105,7 @@ async function filesIn(sources: string): Promise<string[]> {
   return found.sort();
 }
 
-/** Programs of other sources that nobody has built lately are not needed again. */
+/** Removes programs of other sources that were not built recently. */
 async function forgetOthers(folder: string): Promise<void> {
   const all = join(cacheFolder(), 'native');
   for (const name of await readdir(all)) {
@@ -116,38 +116,34 @@ async function forgetOthers(folder: string): Promise<void> {
   }
 }
 
-function cmake(args: string[], signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = startProgram('cmake', args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: buildMs,
-      signal,
-    });
-    let said = '';
-    const take = (chunk: Buffer) => {
-      said = (said + chunk.toString('utf8')).slice(-4000);
-    };
-    child.stdout.on('data', take);
-    child.stderr.on('data', take);
-    child.on('error', (error) => reject(signal?.aborted ? signal.reason : missing('CMake', error)));
-    child.on('close', (code) => {
-      if (code === 0) return resolve();
-      if (/CMAKE_C_COMPILER/.test(said)) return reject(missing('a C compiler'));
-      if (/No rule to make target|unknown target/.test(said))
-        return reject(missing('OpenSSL 3 or libmosquitto'));
-      const line = said.split('\n').find((text) => /error/i.test(text)) ?? said.trim().split('\n').at(-1);
-      reject(new AiotError('AIOT_NATIVE_BUILD', `the native device could not be built: ${line?.trim()}`));
-    });
+async function cmake(args: string[], signal?: AbortSignal): Promise<void> {
+  let said = '';
+  const onOutput = (text: string) => {
+    said = (said + text).slice(-4000);
+  };
+  const { code } = await runProgram('cmake', args, {
+    timeoutMs: buildMs,
+    signal,
+    mostOutput: 0,
+    onOutput,
+  }).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    throw missing('CMake', error);
   });
+  if (code === 0) return;
+  if (/CMAKE_C_COMPILER/.test(said)) throw missing('a C compiler');
+  if (/No rule to make target|unknown target/.test(said)) throw missing('OpenSSL 3 or libmosquitto');
+  const line = said.split('\n').find((text) => /error/i.test(text)) ?? said.trim().split('\n').at(-1);
+  throw new AiotError('AIOT_NATIVE_BUILD', `compiling the native device failed: ${line?.trim()}`);
 }
 
 const packages = 'cmake gcc libssl-dev libmosquitto-dev pkg-config';
 
 function missing(what: string, cause?: unknown): AiotError {
   const code = cause === undefined ? 'ENOENT' : (systemCode(cause) ?? 'unknown error');
-  const how = code === 'ENOENT' ? 'is not here' : `cannot be run (${code})`;
-  return new AiotError('AIOT_PROGRAM_NOT_FOUND', `the native device takes ${what}, which ${how}`, {
+  const how = code === 'ENOENT' ? 'is not installed' : `cannot run (${code})`;
+  return new AiotError('AIOT_PROGRAM_NOT_FOUND', `the native device needs ${what}, which ${how}`, {
     cause,
-    next: `On Debian: apt-get install ${packages}. Or leave --native out.`,
+    next: `On Debian, run \`apt-get install ${packages}\`. Or omit --native.`,
   });
 }

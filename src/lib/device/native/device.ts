@@ -1,5 +1,5 @@
 import { AiotError } from '../../core/errors.js';
-import { untilAborted } from '../../core/tasks.js';
+import { deferred, untilAborted } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
 import type { Recording } from '../../data/types.js';
 import { type DeviceEvent, deviceEventSchema } from '../events.js';
@@ -7,24 +7,23 @@ import { readIdentity } from '../identity/identity.js';
 import type { Reported } from '../protocol/messages.js';
 import type { FeedResult } from '../telemetry/feed.js';
 import { checkSensor, recordingSensor, type Sensor } from '../telemetry/sensor.js';
-import { deferred } from '../virtual/deferred.js';
 import type { ReplayOptions, VirtualDevice } from '../virtual/types.js';
 import { nativeProgram } from './build.js';
 import { type NativeProcess, startNative } from './process.js';
 
-/** What both virtual devices do, this one and that in TypeScript. */
+/** Interface shared by this virtual device and the one in TypeScript. */
 export type SimulatedDevice = Pick<
   VirtualDevice,
   'name' | 'online' | 'connect' | 'replay' | 'sense' | 'stop'
 >;
 
 export interface NativeDevice extends SimulatedDevice {
-  /** What it reported last; null before. */
+  /** The last reported state; null before the first. */
   readonly reported: Reported | null;
   readonly pid: number;
-  /** Rejects when its process has ended by itself. */
+  /** Rejects if the process ends unexpectedly. */
   readonly lost: Promise<never>;
-  /** As a power cut: nothing is said. `connect` boots it again. */
+  /** Simulates a power cut, without a goodbye. `connect` boots it again. */
   kill(): Promise<void>;
 }
 
@@ -38,16 +37,16 @@ export interface NativeDeviceOptions {
   onBuild?: () => void;
 }
 
-/** How long a device may take from its start to its broker, ms. */
+/** Longest time from a device's start to its connection, ms. */
 const onlineMs = 15_000;
-/** Samples that are written at a time. */
+/** Number of samples written at a time. */
 const rows = 50;
 
 type Sent = Extract<DeviceEvent, { event: 'sent' }>;
 
 /**
- * The firmware's core as a program of this machine, with the interface of the virtual device in TypeScript: same identity, same flash,
- * same events. It is started by `connect`. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, and what `nativeProgram` throws
+ * The firmware's core as a program on this machine, with the interface of the TypeScript virtual device: same identity, same flash,
+ * same events. `connect` starts it. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, and the errors of `nativeProgram`
  */
 export async function createNativeDevice(options: NativeDeviceOptions): Promise<NativeDevice> {
   const { identityDir, onEvent, onBuild, sensor } = options;
@@ -57,9 +56,9 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   let running: NativeProcess | null = null;
   let online = false;
   let reported: Reported | null = null;
-  /** Boots so far: a take that one interrupted is sent again. */
+  /** Number of boots so far: an interrupted take is sent again. */
   let boots = 0;
-  let wasOnline = deferred<void>();
+  let wasOnline = deferred();
   const lost = deferred<never>();
   let sent = deferred<Sent>();
   let again = deferred<null>();
@@ -96,7 +95,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
       sent = deferred<Sent>();
       again = deferred<null>();
       const lost = active.ended.then((error) => {
-        throw error ?? new AiotError('AIOT_PROGRAM_FAILED', `${name} has ended`);
+        throw error ?? new AiotError('AIOT_PROGRAM_FAILED', `${name} stopped`);
       });
       lost.catch(() => {});
       const { predict = false, telemetry = !predict, stream } = take;
@@ -128,7 +127,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
     },
     async connect({ signal } = {}) {
       if (running) return;
-      wasOnline = deferred<void>();
+      wasOnline = deferred();
       const started = startNative({
         program,
         folder: identityDir,
@@ -141,16 +140,16 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
         online = false;
         if (running === started) {
           running = null;
-          lost.reject(error ?? new AiotError('AIOT_PROGRAM_FAILED', `${name} has ended`));
+          lost.reject(error ?? new AiotError('AIOT_PROGRAM_FAILED', `${name} stopped`));
         }
-        throw error ?? new AiotError('AIOT_PROGRAM_FAILED', `${name} has ended`);
+        throw error ?? new AiotError('AIOT_PROGRAM_FAILED', `${name} stopped`);
       });
       ended.catch(() => {});
       const waiting = new AbortController();
       const late = systemClock.sleep(onlineMs, waiting.signal).then(() => {
         throw new AiotError(
           'AIOT_BROKER_UNREACHABLE',
-          `${name} did not reach its broker in ${onlineMs / 1000} s`,
+          `${name} did not connect to its broker within ${onlineMs / 1000} s`,
         );
       });
       late.catch(() => {});
@@ -189,7 +188,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   return device;
 }
 
-/** Writes the samples in their time; false where the device booted in between, for then they are to be written again. */
+/** Writes the samples in real time; false if the device rebooted meanwhile, for then they must be written again. */
 async function write(
   to: NativeProcess,
   from: Sensor,

@@ -1,63 +1,58 @@
-import type { ChildProcessByStdio } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Readable, Writable } from 'node:stream';
 import type { z } from 'zod';
 import { AiotError, systemCode } from '../../core/errors.js';
-import { startProgram } from '../../core/process.js';
+import { lastOutput, startProgram, stopProgram } from '../../core/process.js';
+import { parsedJson } from '../../core/text.js';
 
-/** How long a device may take to say goodbye before it is killed, ms. */
+/** Longest wait for a clean exit before the device is killed, ms. */
 const goodbyeMs = 5000;
 
-/** A native device that runs: a process of its own, which ends when this one does. */
+/** A running native device: a separate process that ends with this one. */
 export interface NativeProcess {
   readonly pid: number;
-  /** A line of its input (firmware/hal/host/feed.h): resolves when the device has room for more. @throws AIOT_PROGRAM_FAILED once it has ended */
+  /** Writes an input line (firmware/hal/host/feed.h): resolves when the device can take more. @throws AIOT_PROGRAM_FAILED once it has ended */
   write(line: object): Promise<void>;
-  /** Ends its input, whereby it ends once it has done all of it. @throws AIOT_PROGRAM_FAILED where it failed */
+  /** Closes its input; the device exits after processing all of it. @throws AIOT_PROGRAM_FAILED if it failed */
   end(): Promise<void>;
-  /** Ends it, kindly at first. */
+  /** Stops it, gracefully at first. */
   stop(): Promise<void>;
-  /** As a power cut. */
+  /** Simulates a power cut. */
   kill(): Promise<void>;
-  /** Settles when it has ended: null, or why it ended by itself. */
+  /** Settles when it has ended: null, or the reason for an unexpected end. */
   readonly ended: Promise<AiotError | null>;
 }
 
 export interface NativeProcessOptions<E> {
   program: string;
-  /** Folder of the identity; the flash is kept there, too. */
+  /** Folder of the identity, which also contains the flash. */
   folder: string;
   arguments?: string[];
-  /** Of a line that it prints. */
+  /** Schema of an output line. */
   schema: z.ZodType<E>;
   onEvent: (event: E) => void;
 }
 
-/** Starts the program. It boots and connects by itself, and tells of it by events. */
+/** Starts the program. It boots and connects on its own, and reports its progress as events. */
 export function startNative<E>(options: NativeProcessOptions<E>): NativeProcess {
   const { program, folder, schema, onEvent } = options;
-  const child: ChildProcessByStdio<Writable, Readable, Readable> = startProgram(
-    program,
-    [folder, ...(options.arguments ?? [])],
-    { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, AIOT_DEVICE_SLOT: undefined } },
-  );
-  let said = '';
-  let asked = false;
-  child.stderr.on('data', (chunk: Buffer) => {
-    said = (said + chunk.toString('utf8')).slice(-2000);
+  const child = startProgram(program, [folder, ...(options.arguments ?? [])], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, AIOT_DEVICE_SLOT: undefined },
   });
+  const said = lastOutput(child.stderr, 2000);
+  let asked = false;
   createInterface({ input: child.stdout }).on('line', (line) => {
     const event = eventOf(line, schema);
     if (event !== null) onEvent(event);
   });
-  // Who writes hears of it by `ended`.
+  // Writers learn of the error from `ended`.
   child.stdin.on('error', () => {});
   const ended = new Promise<AiotError | null>((resolve) => {
     child.on('error', (error) => resolve(failed(`${program}: ${systemCode(error) ?? error.message}`, error)));
     child.on('close', (code, signal) => {
       if (asked || code === 0) return resolve(null);
-      const last = said.trim().split('\n').at(-1);
-      resolve(failed(last || `${program} ended with ${signal ?? `code ${code}`}`));
+      const last = said().trim().split('\n').at(-1);
+      resolve(failed(last || `${program} exited with ${signal ?? `code ${code}`}`));
     });
   });
   return {
@@ -68,7 +63,7 @@ export function startNative<E>(options: NativeProcessOptions<E>): NativeProcess 
       await Promise.race([
         new Promise((resolve) => child.stdin.once('drain', resolve)),
         ended.then((error) => {
-          throw error ?? failed('the device has ended');
+          throw error ?? failed('the device stopped');
         }),
       ]);
     },
@@ -79,10 +74,8 @@ export function startNative<E>(options: NativeProcessOptions<E>): NativeProcess 
     },
     async stop() {
       asked = true;
-      child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), goodbyeMs);
+      await stopProgram(child, { graceMs: goodbyeMs });
       await ended;
-      clearTimeout(timer);
     },
     async kill() {
       asked = true;
@@ -92,13 +85,9 @@ export function startNative<E>(options: NativeProcessOptions<E>): NativeProcess 
   };
 }
 
-/** A line that is none of ours may be a library's: it is left out. */
+/** Returns null for any other line, which may come from a library. */
 function eventOf<E>(line: string, schema: z.ZodType<E>): E | null {
-  try {
-    return schema.parse(JSON.parse(line));
-  } catch {
-    return null;
-  }
+  return schema.safeParse(parsedJson(line)).data ?? null;
 }
 
 function failed(message: string, cause?: unknown): AiotError {

@@ -1,67 +1,64 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { RegistryClient } from '../../api/client.js';
+import { contextFor, withClient } from '../../api/context.js';
 import { AiotError, unless } from '../../core/errors.js';
 import { makeFolder } from '../../core/files.js';
 import { dataFolder } from '../../core/folders.js';
+import { takeLock } from '../../core/lock.js';
 import { readIdentity } from '../../provision/held-identity.js';
 import { provisionDevice } from '../../provision/provision.js';
-import type { RegistryClient } from '../../registry/client.js';
-import { contextFor, withClient } from '../../registry/context.js';
 import { type SimulateOptions, simulateDevice } from '../simulate.js';
 import { nativeProgram, programAt } from './build.js';
 
-interface NativesOptions extends Omit<SimulateOptions, 'identityDir' | 'native'> {
-  /** Name of the platform's context; the one in use when absent. */
+interface NativeOptions extends Omit<SimulateOptions, 'identityDir' | 'native'> {
+  /** Name of the platform's context; absent = the current one. */
   context?: string | undefined;
-  /** Folder of the identities, native-1 and so on; default: one of the context in the user's data folder. */
-  dir?: string | undefined;
-  count: number;
 }
 
-/** Each is a process, registered at the platform, and connects by itself. */
+/** Each device is a process, is registered on the platform, and has its own connection. */
 const most = 100;
 
 /**
- * Runs native devices at the platform in use, a process each. Those that it does not know yet are registered first. When one fails, all
- * end. @throws AIOT_USAGE (more than 100), AIOT_CONTEXT_NOT_FOUND, AIOT_DEVICE_EXISTS, and what `simulateDevice` throws
+ * Runs a native device against the current platform as a process: the first of native-1, native-2 … that is not running. A device
+ * unknown to the platform is registered first; its identity is stored in the user's data folder. Each device's seed is one higher.
+ * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_DEVICE_BUSY (100 are running), AIOT_ALREADY_EXISTS, and the errors of `simulateDevice`
  */
-export async function simulateNatives(options: NativesOptions): Promise<void> {
-  const { count, dir, onBuild, signal } = options;
-  if (count > most)
-    throw new AiotError('AIOT_USAGE', `--count: expected at most ${most} native devices, got ${count}`, {
-      next: 'Start more of them on another machine.',
-    });
-  if (options.program !== undefined) await programAt(options.program);
+export async function simulateNative(options: NativeOptions): Promise<void> {
+  const { onBuild, signal, program } = options;
+  if (program !== undefined) await programAt(program);
   const context = await contextFor(options.context);
-  if (options.program === undefined)
+  if (program === undefined)
     await nativeProgram('aiot-device', { ...(onBuild ? { onBuild } : {}), ...(signal ? { signal } : {}) });
-  const folder = dir ?? join(dataFolder(), 'native', context.name);
-  const names = Array.from({ length: count }, (_, i) => `native-${i + 1}`);
-  await withClient(context.name, async (client) => {
-    for (const name of names) await ensureIdentity(client, name, join(folder, name));
-  });
-  const failed = new AbortController();
-  const ends = AbortSignal.any([failed.signal, ...(signal ? [signal] : [])]);
-  const runs = names.map((name, i) =>
-    simulateDevice({
-      ...options,
-      identityDir: join(folder, name),
-      native: true,
-      seed: options.seed + i,
-      signal: ends,
-    }).catch((error: unknown) => {
-      failed.abort();
-      throw error;
-    }),
-  );
-  const results = await Promise.allSettled(runs);
-  // The first one that failed says why: the others were only ended with it.
-  const first = results.find((result) => result.status === 'rejected');
-  if (first?.status === 'rejected') throw first.reason;
+  const folder = join(dataFolder(), 'native', context.name);
+  const { number, release } = await firstIdle(folder);
+  const name = `native-${number}`;
+  const identityDir = join(folder, name);
+  try {
+    await withClient(context.name, (client) => ensureIdentity(client, name, identityDir));
+    await simulateDevice({ ...options, identityDir, native: true, seed: options.seed + number - 1 });
+  } finally {
+    release();
+  }
 }
 
-/** An identity of another platform, or of a device that is gone, is made anew. */
+/** The number of an idle device, locked until `release`. The lock is next to its folder, which may be recreated. @throws AIOT_DEVICE_BUSY */
+async function firstIdle(folder: string): Promise<{ number: number; release: () => void }> {
+  for (let number = 1; number <= most; number++) {
+    const release = await takeLock(join(folder, `native-${number}.lock`));
+    if (release) return { number, release };
+  }
+  throw new AiotError(
+    'AIOT_DEVICE_BUSY',
+    `${most} native devices are already running on this machine, which is the limit`,
+    {
+      next: 'Start additional devices on another machine.',
+    },
+  );
+}
+
+/** Recreates an identity of another platform, or of a deleted device. */
 async function ensureIdentity(client: RegistryClient, name: string, out: string): Promise<void> {
   if (existsSync(join(out, 'device.json'))) {
     const { id } = await readIdentity(out);

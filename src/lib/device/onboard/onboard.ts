@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { openLoader } from '../../flash/loader/open-loader.js';
 import type { ChipInfo, Loader, LoaderOptions, RegionResult } from '../../flash/loader/types.js';
 import { openLine } from '../../flash/port/open-line.js';
@@ -23,7 +24,7 @@ export const onboardedSchema = provisionedDeviceSchema.extend({
   board: z.object({
     port: z.string(),
     chip: z.enum(chipNames),
-    /** As the maker names it, with package and revision. */
+    /** Manufacturer's name, with package and revision. */
     description: z.string(),
     mac: z.string(),
     /** The guide's decimal chip id. */
@@ -33,13 +34,13 @@ export const onboardedSchema = provisionedDeviceSchema.extend({
         name: z.string(),
         offset: z.int(),
         bytes: z.int(),
-        /** The flash had these bytes already. */
+        /** Whether the flash already had these bytes. */
         skipped: z.boolean(),
-        /** As the chip computes it, 32 hex digits. */
+        /** Computed by the chip, 32 hex digits. */
         md5: z.string(),
       }),
     ),
-    /** The flash was compared with what was to be written. */
+    /** Whether the flash was compared with the data to be written. */
     verified: z.boolean(),
     seconds: z.number(),
   }),
@@ -48,20 +49,20 @@ export const onboardedSchema = provisionedDeviceSchema.extend({
 export type Onboarded = z.output<typeof onboardedSchema>;
 
 interface OnboardOptions extends Pick<MakeOptions, 'client' | 'name' | 'out' | 'privatePem' | 'now'> {
-  /** What is asked of the platform, for the board that is there. `held`: what its NVS has. */
+  /** Chooses the enrolment for the connected board. `held`: the current contents of its NVS. */
   how: (chip: ChipInfo, held: () => Promise<OldNvs | null>) => Enrolment | Promise<Enrolment>;
-  /** Refuses a board by what its NVS says, before anything is asked or written: of one whose NVS is kept. */
+  /** Rejects a board by its NVS before the platform is contacted or anything is written; used if its NVS is kept. */
   requireOld?: (old: OldNvs) => void;
   image: CommonImage;
   port: string;
   loader: LoaderOptions;
-  /** How a board is reached: replaced in tests. */
+  /** Opens the board; replaced in tests. */
   open?: (port: string, options: LoaderOptions) => Promise<Loader>;
-  /** What is being done, for people. */
+  /** Called with a description of each stage, for people. */
   onStage?: (text: string) => void;
 }
 
-/** Speed of the ROMs' loaders before another one is agreed. */
+/** Initial speed of the ROM loaders. */
 const firstBaud = 115_200;
 
 async function openBoard(port: string, options: LoaderOptions): Promise<Loader> {
@@ -70,10 +71,10 @@ async function openBoard(port: string, options: LoaderOptions): Promise<Loader> 
 }
 
 /**
- * Makes the board at a port the device: key and certificate, its image into flash, verified, and the signed birth
- * certificate in the registry. The board keeps the partition table that it has, unless another is given. Where the
- * writing fails, a new registration is taken back.
- * @throws AIOT_SERIAL_…, AIOT_CHIP_…, AIOT_FLASH_… with the port let go, and as `makeDevice`
+ * Provisions the board at a port: key and certificate, its image written to flash and verified, and the signed birth
+ * certificate in the registry. The board keeps its partition table unless another is given. If writing fails, a new
+ * registration is undone.
+ * @throws AIOT_SERIAL_…, AIOT_CHIP_…, AIOT_FLASH_… after closing the port, and the errors of `makeDevice`
  */
 export async function onboardDevice(options: OnboardOptions): Promise<Onboarded> {
   const { port, onStage } = options;
@@ -84,7 +85,7 @@ export async function onboardDevice(options: OnboardOptions): Promise<Onboarded>
   try {
     done = await make(loader, options);
   } catch (error) {
-    // The first reason is the one to tell.
+    // The original error is the one to report.
     await loader.end().catch(() => {});
     throw error;
   }
@@ -127,33 +128,34 @@ async function make(loader: Loader, options: OnboardOptions) {
   return { device, regions };
 }
 
-/** A rotation keeps the keys of an encrypted NVS, and writes them nowhere. @throws AIOT_PARTITIONS_MALFORMED */
+/** A rotation keeps the keys of an encrypted NVS and does not rewrite them. @throws AIOT_FILE_MALFORMED */
 function requireKeysStay(before: PartitionTable, next: PartitionTable): void {
   const [from, to] = [partitionOf(before, 'nvs_keys'), partitionOf(next, 'nvs_keys')];
   if (!from || to?.offset === from.offset) return;
-  const at = `0x${from.offset.toString(16)}`;
+  const at = hex(from.offset);
   throw new AiotError(
-    'AIOT_PARTITIONS_MALFORMED',
-    `the board has the keys of its encrypted NVS at ${at}, and the given table has no nvs_keys partition there`,
-    { next: `Give a table with this row: nvs_keys,data,nvs_keys,${at},0x1000,encrypted` },
+    'AIOT_FILE_MALFORMED',
+    `the board's NVS keys are at ${at}, but the partition table given has no nvs_keys partition there`,
+    {
+      subject: 'partitions',
+      next: `Use a table with this row: nvs_keys,data,nvs_keys,${at},0x1000,encrypted`,
+    },
   );
 }
 
-/** The image for this board: with its own table, where it has one and no other is given, and what a device keeps. */
+/** The image for this board: with its own table, unless another is given, and with the settings that the device keeps. */
 async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
   const there = await tableOf(loader);
   const own = asked.table === null ? there : null;
   const old = how.kind === 'rotate' && there ? await nvsOf(loader, there.table) : null;
   if (how.kind === 'rotate' && old === null) {
     throw new AiotError(
-      'AIOT_NVS_MALFORMED',
-      'the board has no NVS to keep: it is not the device as it was made',
-      {
-        next: 'Write it as a new board: aiot device replace NAME --port PORT',
-      },
+      'AIOT_FILE_MALFORMED',
+      'the board has no NVS to keep, so it is not the device as it was provisioned',
+      { subject: 'nvs', next: 'Set it up as a new board: aiot device replace NAME --port PORT' },
     );
   }
-  // As its bytes are: a table may have rows that no text of ours says, or no checksum.
+  // The original bytes: a table may contain rows that the CSV format cannot express, or lack a checksum.
   const table = asked.table ?? own?.bytes ?? null;
   const flashBytes = loader.chip.flash.bytes ?? asked.flashBytes;
   const replaced = own === null && there ? there.table : null;
@@ -184,7 +186,7 @@ async function writeImage(
   return results.map((result, i) => ({ name: regions[i]?.name ?? '', ...result }));
 }
 
-/** A chip as its birth certificate tells of it. */
+/** The chip's entry in the birth certificate. */
 function birthChipOf(info: ChipInfo): BirthChip {
   const { chip, description, features, crystalMHz, mac, flash, security } = info;
   return {
@@ -199,7 +201,7 @@ function birthChipOf(info: ChipInfo): BirthChip {
   };
 }
 
-/** What would leave a board that does not start, or a certificate that nobody can use. @throws AIOT_CHIP_LOCKED, AIOT_FLASH_REFUSED */
+/** Rejects boards that would not boot afterwards, or whose certificate would be unusable. @throws AIOT_CHIP_LOCKED, AIOT_FLASH_REFUSED */
 function requireOpen({ security }: ChipInfo): void {
   if (security.secureDownload) {
     throw new AiotError(
@@ -210,14 +212,14 @@ function requireOpen({ security }: ChipInfo): void {
   if (!security.flashEncryption) return;
   throw new AiotError(
     'AIOT_FLASH_REFUSED',
-    'the chip encrypts its flash: a partition table that is written over the cable would be unreadable to it',
-    { next: 'Let it claim its certificate itself: aiot device claim NAME --type TYPE --out claim.json' },
+    'the chip encrypts its flash and could not read a partition table written over the cable',
+    { next: 'Let the board claim its own certificate: aiot device claim NAME --type TYPE --out claim.json' },
   );
 }
 
 const emptyByte = 0xff;
 
-/** The board's own partition table, and its bytes as they are there; null where there is none, or none that is whole. */
+/** The board's own partition table and its raw bytes; null if there is none or it is damaged. */
 async function tableOf(
   loader: Pick<Loader, 'read'>,
 ): Promise<{ bytes: Uint8Array; table: PartitionTable } | null> {
@@ -234,13 +236,13 @@ async function tableOf(
 const data = 1;
 const subtypes = { nvs: 0x02, nvs_keys: 0x04 } as const;
 
-/** The partition that is called as its subtype is, or the first of that subtype. */
+/** The partition named like its subtype, or else the first of that subtype. */
 function partitionOf(table: PartitionTable, kind: keyof typeof subtypes): Partition | null {
   const of = table.partitions.filter(({ type, subtype }) => type === data && subtype === subtypes[kind]);
   return of.find(({ label }) => label === kind) ?? of[0] ?? null;
 }
 
-/** What a device has in NVS on its board, and the keys where it is encrypted; null where nothing was ever written. */
+/** The NVS on a device's board, with its keys if it is encrypted; null if it was never written. */
 async function nvsOf(loader: Pick<Loader, 'read'>, table: PartitionTable) {
   const [place, keysPlace] = [partitionOf(table, 'nvs'), partitionOf(table, 'nvs_keys')];
   if (!place) return null;
@@ -251,7 +253,7 @@ async function nvsOf(loader: Pick<Loader, 'read'>, table: PartitionTable) {
 }
 
 /**
- * Keys of an earlier, encrypted NVS, as a region that erases them: firmware that finds keys reads no plain NVS. null where
+ * Keys of an earlier, encrypted NVS, as a region that erases them: firmware that finds keys cannot read a plain NVS. null if
  * the board has none.
  */
 async function staleKeys(
@@ -266,8 +268,8 @@ async function staleKeys(
 }
 
 /**
- * The NVS of the table that a board had, as a region that erases it: where the new table has no partition, a private key
- * and the Wi-Fi's password would stay readable for ever. null where there is none, or it is written over anyway.
+ * A region that erases the NVS of the board's previous table. If the new table has no partition there, a private key and the Wi-Fi
+ * password would stay readable. null if there is none, or if it is overwritten anyway.
  */
 async function staleNvs(
   loader: Pick<Loader, 'read'>,

@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import type { RegistryClient } from '../../api/client.js';
+import type { DeviceInfo } from '../../api/fields.js';
 import { AiotError } from '../../core/errors.js';
 import { configFolder } from '../../core/folders.js';
 import { takeLock } from '../../core/lock.js';
@@ -15,8 +17,6 @@ import {
 import { labelOf, requireLabelFile, writeLabels } from '../../provision/labels.js';
 import { makeDevice, type ProvisionedDevice } from '../../provision/provision.js';
 import { type FleetResult, provisionFleet } from '../../provision/provision-fleet.js';
-import type { RegistryClient } from '../../registry/client.js';
-import type { DeviceInfo } from '../../registry/fields.js';
 import { type Onboarded, onboardDevice } from './onboard.js';
 
 export interface ProvisionRequest {
@@ -24,7 +24,7 @@ export interface ProvisionRequest {
   /** Name of the platform's context. */
   context: string;
   name: string | undefined;
-  /** Absent: the chip of the board, else `virtual`. */
+  /** Absent = the board's chip, or else `virtual`. */
   type: string | undefined;
   chip: ChipName | undefined;
   out: string | undefined;
@@ -35,9 +35,9 @@ export interface ProvisionRequest {
   mac: string | undefined;
   chipId: string | undefined;
   image: ImageRequest;
-  /** File for labels, .svg or .pdf. */
+  /** Output file for labels, .svg or .pdf. */
   labels: string | undefined;
-  /** The operator's signing key; null = there is none here. */
+  /** The operator's signing key; null = not available here. */
   privatePem: string | null;
   onStage?: (stage: { text: string; done?: number; total?: number }) => void;
   signal: AbortSignal;
@@ -45,7 +45,7 @@ export interface ProvisionRequest {
 
 export type Provisioned = ProvisionedDevice | Onboarded | FleetResult;
 
-/** One device into a folder or onto a board, or a fleet into folders. @throws AIOT_USAGE, and what those throw */
+/** Provisions one device into a folder or onto a board, or a fleet into folders. @throws AIOT_USAGE, and the errors of these */
 export async function provision(request: ProvisionRequest): Promise<Provisioned> {
   const { type, chip } = request;
   return await provisionTyped({
@@ -98,13 +98,17 @@ async function make(request: ProvisionRequest): Promise<Provisioned> {
   return device;
 }
 
-/** One fleet at a time: two runs of one file with two folders would share its devices out between them. @throws AIOT_PROVISION_RUNNING */
+/** Allows one fleet run at a time: two runs of one file with different folders would divide its devices. @throws AIOT_PROVISION_RUNNING */
 async function alone<T>(context: string, task: () => Promise<T>): Promise<T> {
   const release = await takeLock(join(configFolder(), `provision-${encodeURIComponent(context)}.lock`));
   if (!release) {
-    throw new AiotError('AIOT_PROVISION_RUNNING', `another run provisions devices for ${context} already`, {
-      retryable: true,
-    });
+    throw new AiotError(
+      'AIOT_PROVISION_RUNNING',
+      `another process is already provisioning devices for ${context}`,
+      {
+        retryable: true,
+      },
+    );
   }
   try {
     return await task();
@@ -113,15 +117,15 @@ async function alone<T>(context: string, task: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A type that is a chip's name has to be that of the board. @throws AIOT_CHIP_MISMATCH */
+/** A type that is a chip's name must match the board. @throws AIOT_CHIP_MISMATCH */
 function typeOn({ chip, mac }: ChipInfo, type: string | undefined): string {
   if (type === undefined || (chipOfType(type) ?? chip) === chip) return type ?? chip;
   throw new AiotError('AIOT_CHIP_MISMATCH', `expected a board of type ${type}, got an ${chip} (${mac})`, {
-    next: `Leave --type out to take what is there (--type ${chip}), or choose the right port: aiot device ports`,
+    next: `Omit --type to accept the connected board (--type ${chip}), or choose another port: run \`aiot board ports\`.`,
   });
 }
 
-/** What contradicts itself, before anything is read. */
+/** Rejects contradictory options before any file is read. */
 function check({ name, csv, port, out, mac, chipId, type, chip, image }: ProvisionRequest): void {
   const refuse = (message: string, next: string): never => {
     throw new AiotError('AIOT_USAGE', message, { next });
@@ -129,9 +133,9 @@ function check({ name, csv, port, out, mac, chipId, type, chip, image }: Provisi
   if (csv !== undefined) {
     const other = Object.entries({ NAME: name, '--port': port, '--mac': mac, '--chip-id': chipId });
     const given = other.find(([, value]) => value !== undefined)?.[0];
-    if (given)
-      refuse(`expected ${given} or --csv, got both`, 'The columns of the file say it for each device.');
-    if (out === undefined) refuse('expected a folder for the devices of --csv', 'Name one: --out DIR');
+    if (given) refuse(`expected ${given} or --csv, got both`, 'The CSV file has a column for this.');
+    if (out === undefined)
+      refuse('expected an output folder for the devices in --csv', 'Specify one: --out DIR');
     return;
   }
   if (name === undefined)
@@ -139,17 +143,17 @@ function check({ name, csv, port, out, mac, chipId, type, chip, image }: Provisi
   if (port === undefined && out === undefined)
     refuse(
       'expected a folder for the identity (--out DIR), or the port of a board (--port PORT)',
-      'Name one: --out DIR',
+      'Specify one: --out DIR',
     );
   const named = chipOfType(type ?? '');
   if (named !== null && chip !== undefined && named !== chip)
-    refuse(`--type ${named} and --chip ${chip} are two chips`, 'Leave one of them out.');
-  if (port !== undefined && mac !== undefined) refuse('the board tells its MAC itself', 'Leave --mac out.');
+    refuse(`--type ${named} and --chip ${chip} name different chips`, 'Omit one of them.');
+  if (port !== undefined && mac !== undefined) refuse('the board reports its own MAC', 'Omit --mac.');
   const isChip = port !== undefined || chip !== undefined || chipOfType(type ?? 'virtual') !== null;
   if (!isChip && (image.encrypt || image.ssid !== undefined || image.partitions !== undefined)) {
     refuse(
-      `a device of type ${type ?? 'virtual'} is no chip: it has no NVS, and no Wi-Fi of ours`,
-      'Say which chip it is: --type esp32, or --chip esp32',
+      `a device of type ${type ?? 'virtual'} is not a chip, so it has no NVS or Wi-Fi settings`,
+      'Specify the chip: --type esp32 or --chip esp32',
     );
   }
 }

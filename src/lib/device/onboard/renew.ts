@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { RegistryClient } from '../../api/client.js';
+import type { DeviceInfo } from '../../api/fields.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import { readBytes, readJson } from '../../core/files.js';
@@ -20,15 +22,13 @@ import type { Enrolment } from '../../provision/enroll.js';
 import { nameInImage } from '../../provision/held-identity.js';
 import { identityFiles, identitySchema } from '../../provision/identity-folder.js';
 import { makeDevice, type ProvisionedDevice } from '../../provision/provision.js';
-import type { RegistryClient } from '../../registry/client.js';
-import type { DeviceInfo } from '../../registry/fields.js';
 import { type Onboarded, onboardDevice } from './onboard.js';
 
 interface RenewRequest {
   client: RegistryClient;
   name: string;
   kind: 'rotate' | 'replace';
-  /** Of a rotation: the certificate in use ends at once, not when the new one is used. */
+  /** For a rotation: the current certificate is revoked at once, not at the first use of the new one. */
   now: boolean;
   chip: ChipName | undefined;
   out: string | undefined;
@@ -41,15 +41,15 @@ interface RenewRequest {
 }
 
 /**
- * The next certificate of a device (`rotate`: everything else that it has stays), or the first one of another board under
- * its name (`replace`): into its folder, or onto its board.
- * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_BIRTH_MISMATCH (another board than the device's), AIOT_DEVICE_CHANGED (by
- * somebody else meanwhile), and as `provision`
+ * Issues the next certificate of a device (`rotate`: all other data stays) or the first one of another board under
+ * its name (`replace`), into its folder or onto its board.
+ * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_BIRTH_MISMATCH (not the device's board), AIOT_DEVICE_CHANGED (changed
+ * by someone else meanwhile), and the errors of `provision`
  */
 export async function renewDevice(request: RenewRequest): Promise<ProvisionedDevice | Onboarded> {
   const { client, name, kind, port, out, privatePem, onStage, mac } = request;
   if (port === undefined && out === undefined) {
-    throw new AiotError('AIOT_USAGE', 'expected the folder of its identity, or the port of its board', {
+    throw new AiotError('AIOT_USAGE', 'expected the folder of the identity, or the port of the board', {
       next: `aiot device ${kind} ${name} --out DIR, or --port PORT`,
     });
   }
@@ -79,7 +79,7 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
   return renewed;
 }
 
-/** `held`: the NVS of the board that is there. */
+/** `held`: the NVS of the connected board. */
 async function howFor(
   { kind, now, port }: RenewRequest,
   device: DeviceInfo,
@@ -88,31 +88,36 @@ async function howFor(
 ): Promise<Enrolment> {
   const latest = device.next?.fingerprint ?? device.fingerprint;
   if (kind === 'replace') {
-    // The same board is only begun anew where a rotation has nothing to go on with.
+    // The same board is replaced only if a rotation is not possible.
     const same = mac !== undefined && mac === device.mac;
     if (!same || (held && !isOf(device, await held()))) return { kind, mac, latest };
     const place = port === undefined ? '--out DIR' : `--port ${port}`;
-    throw new AiotError('AIOT_DEVICE_EXISTS', `the board ${mac} is ${device.name} itself, not another one`, {
-      next: `A new key and certificate for it: aiot device rotate ${device.name} ${place}`,
-    });
+    throw new AiotError(
+      'AIOT_ALREADY_EXISTS',
+      `the board ${mac} already is ${device.name}; a replacement must be another board`,
+      {
+        subject: 'device',
+        next: `To give it a new key and certificate, run \`aiot device rotate ${device.name} ${place}\`.`,
+      },
+    );
   }
   if (mac !== undefined && device.mac !== null && mac !== device.mac) {
     throw new AiotError(
       'AIOT_BIRTH_MISMATCH',
-      `${device.name} is the board ${device.mac}, and this is ${mac}`,
+      `${device.name} is the board ${device.mac}, but the connected board is ${mac}`,
     );
   }
   return { kind, now, latest };
 }
 
-/** A MAC may not be known of a device: its board says itself which one it is. @throws AIOT_BIRTH_MISMATCH */
+/** A device's MAC may be unknown, so the board's NVS must identify it. @throws AIOT_BIRTH_MISMATCH */
 function requireSame(old: OldNvs, device: DeviceInfo): void {
   const { name, id } = nameInImage(old);
   if (name === device.name && id === device.id) return;
   throw new AiotError(
     'AIOT_BIRTH_MISMATCH',
     `expected the board of ${device.name} (${device.id}), got the one of ${name ?? 'no device'} (${id ?? 'no id'})`,
-    { next: `Make this board the device: aiot device replace ${device.name} --port PORT` },
+    { next: `To make this board the device, run \`aiot device replace ${device.name} --port PORT\`.` },
   );
 }
 
@@ -126,7 +131,7 @@ function isOf({ name, id }: DeviceInfo, old: OldNvs | null): boolean {
   }
 }
 
-/** Whose folder it is; one of another device is refused. */
+/** The chip of the folder's device; rejects the folder of another device. */
 async function chipIn(
   folder: string,
   { name, id }: DeviceInfo,
@@ -135,29 +140,31 @@ async function chipIn(
   const path = join(folder, 'device.json');
   if (!existsSync(path)) return null;
   const parsed = identitySchema.safeParse(await readJson(path));
-  if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${path} is no device's description`);
+  if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${path} is not a device description`);
   if (kind === 'rotate' && parsed.data.name === name && parsed.data.id !== id) {
     const told = `${folder} holds an earlier ${name} (${parsed.data.id}), which was replaced by ${id}`;
-    throw new AiotError('AIOT_IDENTITY_EXISTS', told, {
-      next: `Name the folder of the device as it is: aiot device rotate ${name} --out DIR`,
+    throw new AiotError('AIOT_ALREADY_EXISTS', told, {
+      subject: 'identity',
+      next: `Specify the device's current folder: aiot device rotate ${name} --out DIR`,
     });
   }
   if (parsed.data.name === name) return parsed.data.chip ?? null;
   throw new AiotError(
-    'AIOT_IDENTITY_EXISTS',
-    `${folder} holds the identity of ${parsed.data.name}, not of ${name}`,
+    'AIOT_ALREADY_EXISTS',
+    `${folder} contains the identity of ${parsed.data.name}, not of ${name}`,
+    { subject: 'identity' },
   );
 }
 
-/** What the image in its folder has, to be kept. @throws AIOT_FILE_NOT_FOUND */
+/** The NVS in the folder's image, to be kept. @throws AIOT_FILE_NOT_FOUND */
 async function oldIn(folder: string, name: string) {
   const [nvs, keys] = [join(folder, imageNames.nvs), join(folder, imageNames.keys)];
   if (!existsSync(nvs)) {
     throw new AiotError(
       'AIOT_FILE_NOT_FOUND',
-      `${folder} has no image of ${name} to go on with (${imageNames.nvs})`,
+      `${folder} has no image of ${name} to update (${imageNames.nvs})`,
       {
-        next: `Onto its board: aiot device rotate ${name} --port PORT; as new: aiot device replace ${name} --out ${folder}`,
+        next: `To update the board, run \`aiot device rotate ${name} --port PORT\`. To start again, run \`aiot device replace ${name} --out ${folder}\`.`,
       },
     );
   }
@@ -165,8 +172,8 @@ async function oldIn(folder: string, name: string) {
 }
 
 /**
- * The table that the folder's image is for: its board has it, and NVS is where it says. The one that a new board gets may
- * have NVS elsewhere. It was held against the flash when it was made.
+ * The table that the folder's image was made for: its board uses it, and it determines the place of NVS. The default table for a
+ * new board may put NVS elsewhere. It was checked against the flash size when it was made.
  */
 async function tableIn(
   folder: string,
@@ -179,19 +186,19 @@ async function tableIn(
   return { table, flashBytes: Math.max(flashBytes, ...ends) };
 }
 
-/** So long what somebody just gave to a device is left to them, ms. */
+/** Time during which another user's change to a device is not overridden, ms. */
 const settleMs = 120_000;
 
 interface Change {
   kind: 'rotate' | 'replace';
-  /** Folder that is to get the identity. */
+  /** Folder for the identity. */
   folder: string;
 }
 
 /**
- * Refuses to void what somebody else made for the device a moment ago and has not put to use: of two that rotate or
- * replace it into different folders at about the same time, both would be told that theirs is good. A rotation into the
- * folder that has it is no loss, and one that was cut short has no birth certificate yet: these are repeated at once.
+ * Refuses to void another user's recent, unused certificate of the device. If two users rotated or replaced it into different folders at
+ * about the same time, each would believe that theirs is valid. Two cases may be repeated at once: a rotation into the folder that holds
+ * the certificate, and an interrupted rotation, which has no birth certificate yet.
  * @throws AIOT_DEVICE_CHANGED
  */
 async function requireSettled(
@@ -214,24 +221,24 @@ async function requireSettled(
   throw new AiotError(
     'AIOT_DEVICE_CHANGED',
     kind === 'rotate'
-      ? `${name} was rotated ${seconds} s ago into another folder or board, and that certificate is not used yet`
-      : `${name} was replaced by somebody else ${seconds} s ago`,
+      ? `${name} was rotated ${seconds} s ago into another folder or board, and the new certificate has not been used yet`
+      : `${name} was replaced by another user ${seconds} s ago`,
     {
       next:
         kind === 'rotate'
-          ? `Use that one. To void it: ${wait}; or, which also ends the one in use: ${now}`
-          : `aiot device show ${name}; to replace it once more, ${wait}`,
+          ? `Use that certificate. To invalidate it: ${wait}. To invalidate the current one as well: ${now}`
+          : `Run \`aiot device show ${name}\`. To replace it once more: ${wait}`,
     },
   );
 }
 
-/** Another board has an id of its own; the first one's begins with the time of its registration. */
+/** A replaced device has a new id; the first id starts with the time of registration. */
 function wasReplaced({ id, created }: DeviceInfo): boolean {
   const timePart = 'dev_'.length + 10;
   return id.slice(0, timePart) !== newId('dev', created).slice(0, timePart);
 }
 
-/** Whether a folder holds what a birth certificate tells of. */
+/** Whether a folder contains the files in a birth certificate. */
 async function isIn(folder: string, { images }: Birth): Promise<boolean> {
   const sums = new Set<string>();
   for (const name of [...identityFiles, ...Object.values(imageNames)]) {

@@ -8,7 +8,7 @@ import type { Birth } from '../../formats/manifest/birth.js';
 import type { Found } from '../../provision/birth.js';
 import { imageNames } from '../../provision/chip-image.js';
 
-/** What is on a board of what its birth certificate tells of. NVS is the device's own to change, and not looked at. */
+/** Reads the parts of a board that its birth certificate covers. NVS is excluded, because the device changes it. */
 export async function foundOnBoard(port: string, options: LoaderOptions, birth: Birth): Promise<Found> {
   const { signal } = options;
   const loader = await openLoader(
@@ -26,7 +26,7 @@ export async function foundOnBoard(port: string, options: LoaderOptions, birth: 
   return { chip: { name: chip, mac }, images };
 }
 
-/** The same in the folder that it was made into. */
+/** The same for the folder that the device was provisioned into. */
 export async function foundInFolder(folder: string, birth: Birth): Promise<Found> {
   const images = new Map<string, Uint8Array>();
   const names: Record<string, string> = imageNames;

@@ -3,14 +3,14 @@ import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { CborError, decodeCbor } from '../../formats/cbor.js';
 
-/** A payload of protocol v1 as the platform writes it: UTF-8 JSON. */
+/** Encodes a payload of protocol v1 as the platform does: UTF-8 JSON. */
 export function encodeMessage(value: object): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
 /**
- * A payload checked against its schema, JSON or CBOR: the first byte tells, for no JSON begins like a map of CBOR. `topic` is named in the error.
- * @throws AIOT_MESSAGE_MALFORMED with topic, member, and what was expected
+ * Decodes a payload and checks it against its schema. The first byte distinguishes JSON from CBOR. `topic` is named in the error.
+ * @throws AIOT_MESSAGE_MALFORMED with topic, member, and the expected value
  */
 export function decodeMessage<Schema extends ZodType>(
   schema: Schema,
@@ -48,7 +48,7 @@ function readCbor(topic: string, payload: Uint8Array): unknown {
 
 const root = 'aiot/v1';
 
-/** The channels below a device's own prefix, and who publishes on them. */
+/** The channels below a device's own prefix, and their publishers. */
 export const deviceChannels = {
   telemetry: 'device',
   inference: 'device',
@@ -74,7 +74,7 @@ export interface TopicParts {
   stream?: string;
 }
 
-/** Whether it is below the protocol's prefix: only there is a topic of the protocol. */
+/** Whether the topic is below the protocol's prefix, as all topics of the protocol are. */
 export function isProtocolTopic(topic: string): boolean {
   return topic.startsWith(`${root}/`);
 }

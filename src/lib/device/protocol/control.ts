@@ -1,6 +1,6 @@
 import * as z from 'zod';
 
-/** What the platform may ask of a device; any other name is answered with AIOT_COMMAND_UNKNOWN. */
+/** Commands from the platform; a device answers any other name with AIOT_COMMAND_UNKNOWN. */
 const commandNames = ['ping', 'status', 'reboot'] as const;
 export type CommandName = (typeof commandNames)[number];
 
@@ -8,7 +8,7 @@ const time = z.int().min(0);
 
 /** Platform → device, QoS 1, not retained. */
 export const commandSchema = z.looseObject({
-  /** Chosen by the asker; the reply repeats it. A device answers one id once. */
+  /** Chosen by the sender; the reply repeats it. A device answers each id once. */
   id: z.string().min(1).max(64),
   command: z.string().min(1).max(64),
   args: z.record(z.string(), z.unknown()).optional(),
@@ -35,6 +35,6 @@ export const logSchema = z.looseObject({
   t: time,
   level: z.enum(logLevels),
   message: z.string(),
-  /** An error's code, where the line tells of one. */
+  /** The error code, if the line reports an error. */
   code: z.string().optional(),
 });

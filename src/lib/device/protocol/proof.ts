@@ -6,20 +6,20 @@ import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { deviceName, type Reported, runningSchema, type SignedProof, updateKinds } from './messages.js';
 
-/** What a device says with its signature once it has committed: the payload of a proof. */
+/** The statement that a device signs once it has committed: the payload of a proof. */
 export const proofSchema = z.looseObject({
   spec: z.literal('aiot-proof/1'),
   device: deviceName,
-  /** The wish that it has carried out. */
+  /** The desired release that the device installed. */
   rollout: z.string(),
   kind: z.enum(updateKinds),
-  /** What it runs; the digest is that of its slot, as read back. */
+  /** The running release; the digest is that of its slot, as read back. */
   release: runningSchema,
-  /** Of its trial; null where it had none since it started. */
+  /** Result of its trial; null if there was none since the device started. */
   golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
   /** How long this release has run without a restart, s. */
   healthyS: z.int().min(0),
-  /** By the device's clock; 0 = it has none. */
+  /** Time on the device's clock; 0 = no clock. */
   t: z.int().min(0),
 });
 export type Proof = z.output<typeof proofSchema>;
@@ -31,7 +31,7 @@ export interface Signer {
   certificate: string;
 }
 
-/** The same message with its proof, where there is something to prove: that a wish was committed. @param healthyS s */
+/** Adds a proof to the message if there is something to prove: that a desired release was committed. @param healthyS s */
 export function withProof(reported: Reported, signer: Signer | undefined, healthyS: number): Reported {
   const { state, rollout, golden, t, kind = 'model' } = reported;
   const release = runningIn(reported, kind);
@@ -52,8 +52,8 @@ function derOf(pem: string): string {
 }
 
 /**
- * What a report proves. `fingerprints`: of the certificates that are the device's now.
- * @throws AIOT_PROOF_INVALID where it is signed by nobody of that name, AIOT_PROOF_MISMATCH where it says something else than the report
+ * Verifies the proof in a report. `fingerprints`: those of the device's current certificates.
+ * @throws AIOT_PROOF_INVALID if the signer is not this device, AIOT_PROOF_MISMATCH if it contradicts the report
  */
 export function checkProof(
   { device, report, proof }: { device: string; report: Reported; proof: SignedProof },
@@ -61,7 +61,7 @@ export function checkProof(
 ): Proof {
   const der = Buffer.from(proof.certificate, 'base64');
   if (!fingerprints.includes(sha256Hex(der))) {
-    throw refused('AIOT_PROOF_INVALID', `expected the certificate of ${device} as it is, got another one`);
+    throw refused('AIOT_PROOF_INVALID', `expected the current certificate of ${device}, got another one`);
   }
   const payload = Buffer.from(proof.payload, 'base64');
   if (!verifyBytes(publicKeyIn(der), payload, proof.sig)) {
@@ -80,13 +80,13 @@ export function checkProof(
   return said;
 }
 
-/** What a report says that the device runs of a kind. */
+/** The release of this kind that a report says is running. */
 function runningIn(reported: Reported, kind: Proof['kind']): z.output<typeof runningSchema> | null {
   const running = { model: reported.model, firmware: reported.firmware?.release, config: reported.config };
   return running[kind] ?? null;
 }
 
-/** SPKI DER in base64; empty where the certificate is none. */
+/** SPKI DER in base64; empty if the certificate is invalid. */
 function publicKeyIn(der: Buffer): string {
   try {
     return new X509Certificate(der).publicKey.export({ type: 'spki', format: 'der' }).toString('base64');

@@ -12,7 +12,7 @@ import {
 } from './messages.js';
 import { proofSchema } from './proof.js';
 
-/** All that docs/protocol.md specifies, by the word that its examples are marked with; docs/schemas/protocol has them as JSON Schema. */
+/** All schemas of docs/reference/protocol.md, by the word that marks their examples; docs/reference/schemas/protocol has them as JSON Schema. */
 export const protocolSchemas = {
   command: commandSchema,
   configuration: deviceConfigSchema,

@@ -7,11 +7,11 @@ import type { Shadow } from './shadow.js';
 
 export interface ActiveModel {
   loaded: LoadedModel;
-  /** What it is called in reports. */
+  /** Its name in reports. */
   name: NonNullable<Reported['model']>;
 }
 
-/** A shadow that runs beside the model in use, and what to call where it cannot take these samples. */
+/** A shadow that runs alongside the model in use, and the callback for samples that it cannot take. */
 export interface ShadowRun {
   shadow: Shadow;
   fail(error: unknown): void;
@@ -33,7 +33,7 @@ export function inferenceOf(
 }
 
 /**
- * Asks the model in use. Only a live sensor may wait for its first one.
+ * Creates the function that gets predictions from the model in use. Only a live sensor may wait for its first model.
  * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT
  */
 export function createAnswerer(
@@ -59,7 +59,7 @@ export function createAnswerer(
   };
 }
 
-/** Gives both models of a shadow each sample from its beginning on. What goes wrong with it is told of, and nobody else's matter. */
+/** Feeds each sample to both models of a shadow, from its start on. Its errors are reported and affect nothing else. */
 function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample: ArrayLike<number>) => void {
   let run: ShadowRun | null = null;
   let pushers: ReturnType<typeof createPusher>[] = [];
@@ -74,7 +74,7 @@ function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample
       }
       const [active, candidate] = pushers;
       if (!run || !active || !candidate) return;
-      // Whoever comes second finds its memory warm: they take turns.
+      // The model that runs second has a warm cache, so the two alternate in running first.
       const early = swapped ? candidate(sample) : null;
       const answered = active(sample);
       run.shadow.saw(answered, swapped ? early : candidate(sample));
@@ -86,20 +86,20 @@ function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample
   };
 }
 
-/** Takes samples in the sensor's order of fields, and gives the predictor those it wants in its own. */
+/** Takes samples in the sensor's field order and passes the predictor's fields in the predictor's order. */
 function createPusher(sensor: Sensor, loaded: LoadedModel): (sample: ArrayLike<number>) => Prediction | null {
   const { fields, rateHz } = loaded;
   if (rateHz !== null && rateHz !== sensor.rateHz) {
     throw new AiotError(
       'AIOT_RECORDING_UNFIT',
-      `expected ${rateHz} Hz as the model takes, got ${sensor.rateHz}`,
+      `expected ${rateHz} Hz as required by the model, got ${sensor.rateHz}`,
     );
   }
   const places = fields.map((field) => sensor.fields.indexOf(field));
   if (places.includes(-1)) {
     throw new AiotError(
       'AIOT_RECORDING_UNFIT',
-      `expected the fields ${fields.join(', ')} as the model takes, got ${sensor.fields.join(', ')}`,
+      `expected the fields ${fields.join(', ')} as required by the model, got ${sensor.fields.join(', ')}`,
     );
   }
   const predictor = loaded.createPredictor();

@@ -9,22 +9,22 @@ interface FeedOptions {
   stream: string;
   /** Unique name of the take. */
   recordingId: string;
-  /** 1 = as it was recorded, 2 = twice as fast; `max` = as fast as the broker takes it. */
+  /** 1 = as recorded, 2 = twice as fast; `max` = as fast as the broker accepts. */
   speed: number | 'max';
   /** Publish the samples. */
   telemetry: boolean;
-  /** Publish the model's answers. */
+  /** Publish the model's predictions. */
   predict: boolean;
   /** Time of the first sample, ms since 1970. */
   startedAt: number;
-  /** The sensor has no end of its own: an abort is the end of the take, and not an error. */
+  /** The sensor has no end of its own: an abort ends the take normally, not as an error. */
   endless?: boolean;
   signal?: AbortSignal;
 }
 
 export interface FeedResult {
   samples: number;
-  /** Telemetry messages. */
+  /** Number of telemetry messages. */
   messages: number;
   inferences: number;
   seconds: number;
@@ -32,21 +32,21 @@ export interface FeedResult {
 
 interface FeedPorts {
   clock: Clock;
-  /** The model in use at this moment: an update may replace it in the middle of a take. */
+  /** The model currently in use: an update may replace it in the middle of a take. */
   model(): ActiveModel | null;
-  /** What runs beside it at this moment. */
+  /** The shadow currently running. */
   shadow?(): ShadowRun | null;
-  /** The configuration in use at this moment. */
+  /** The configuration currently in use. */
   config(): DeviceConfig;
   publishTelemetry(stream: string, message: Telemetry): Promise<void>;
   publishInference(message: Omit<Inference, 'seq'>): Promise<void>;
 }
 
-/** Publishes that may wait for their PUBACK at a time. */
+/** Maximum number of publishes that wait for their PUBACK. */
 const inFlightLimit = 16;
 
 /**
- * Sends a sensor's samples: telemetry in columns of about a second each, and the model's answer for each window. Resolves
+ * Sends a sensor's samples: telemetry in columns of about a second each, and the model's prediction for each window. Resolves
  * when the sensor has ended and the broker has acknowledged everything.
  * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT before anything is sent; the signal's reason; errors of the broker
  */
@@ -75,7 +75,7 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     columns = sensor.fields.map(() => []);
     await inFlight.add(() => ports.publishTelemetry(options.stream, message));
   };
-  /** Another configuration: samples so far keep their times, and the next ones follow them. */
+  /** Applies a new configuration: earlier samples keep their times, and the next ones continue from there. */
   const reconfigure = async () => {
     await send();
     const before = use.rateHz;
@@ -103,7 +103,7 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     for (const sample of sensor.samples()) {
       if (speed !== 'max') {
         const due = started + (read * 1000) / (sensor.rateHz * speed);
-        // Timers are no finer than this; the next samples catch up.
+        // Timers have no finer resolution; the next samples catch up.
         if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal).catch(() => {});
       }
       if (signal?.aborted && options.endless) break;
@@ -121,20 +121,20 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
   return { ...result, seconds: (clock.now() - started) / 1000 };
 }
 
-/** What becomes of a sensor's samples under one configuration. */
+/** How samples are used under one configuration. */
 interface SampleUse {
   config: DeviceConfig;
-  /** Samples a second that are used. */
+  /** Rate of the samples in use, Hz. */
   rateHz: number;
-  /** Whether samples are published, and how many of them a message holds. */
+  /** Whether samples are published, and the number of samples per message. */
   telemetry: boolean;
   batchSamples: number;
-  /** The mean of each group of samples, null within one. */
+  /** Returns the mean of each group of samples, null within a group. */
   grouped(sample: ArrayLike<number>): ArrayLike<number> | null;
   answer: ((sample: ArrayLike<number>) => Answer | null) | null;
 }
 
-/** A rate that the sensor's is no multiple of is not used. @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT */
+/** A configured rate is ignored if the sensor's rate is not a multiple of it. @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT */
 function useOf(sensor: Sensor, options: FeedOptions, ports: FeedPorts): SampleUse {
   const config = ports.config();
   const group = sampleGroup(config, sensor.rateHz) ?? 1;
@@ -164,17 +164,17 @@ function meansOf(fields: number, group: number): SampleUse['grouped'] {
   };
 }
 
-/** Bounds how many publishes are unacknowledged at a time; the next one waits. */
+/** Limits the number of unacknowledged publishes; further ones wait. */
 interface InFlight {
   /** Starts `send` when there is room, and resolves then, not when it is acknowledged. Rejects once any send has failed. */
   add(send: () => Promise<void>): Promise<void>;
   /** Resolves when all are acknowledged. */
   drained(): Promise<void>;
-  /** Lets go of the signal, which may outlive many of these. */
+  /** Removes the listener from the signal, which may outlive many of these. */
   end(): void;
 }
 
-/** Waiting ends with the signal's reason when it is aborted. */
+/** An abort ends the wait with the signal's reason. */
 export function createInFlight(limit: number, signal?: AbortSignal): InFlight {
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;

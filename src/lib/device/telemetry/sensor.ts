@@ -8,28 +8,28 @@ import type { Recording } from '../../data/types.js';
 import { parseCsv } from '../../formats/csv/parse.js';
 import { telemetryMembers } from '../protocol/messages.js';
 
-/** Where a device's samples come from. */
+/** The source of a device's samples. */
 export interface Sensor {
   /** Fields of one sample, in order. */
   fields: string[];
   rateHz: number;
-  /** From the first sample on, each time it is called; endless for a live sensor. */
+  /** Starts at the first sample on each call; endless for a live sensor. */
   samples(): Iterable<ArrayLike<number>>;
 }
 
-/** Fields, rate and names that a telemetry message can carry. @throws AIOT_RECORDING_UNFIT */
+/** Checks that a telemetry message can carry the fields, rate and names. @throws AIOT_RECORDING_UNFIT */
 export function checkSensor({ fields, rateHz }: Sensor, recordingId: string, stream: string): void {
   const unfit = (message: string) => new AiotError('AIOT_RECORDING_UNFIT', `${recordingId}: ${message}`);
   if (!namePattern.test(recordingId))
     throw unfit('expected an id of letters, digits, dot, dash or underscore');
-  if (!namePattern.test(stream)) throw unfit(`"${stream}" is no name of a stream`);
+  if (!namePattern.test(stream)) throw unfit(`"${stream}" is not a stream name`);
   if (!(rateHz > 0)) throw unfit(`expected a rate above 0 Hz, got ${rateHz}`);
   if (fields.length === 0) throw unfit('expected at least one field, got none');
   const taken = fields.find((field) => telemetryMembers.has(field));
-  if (taken) throw unfit(`a field cannot be named ${taken}: that is a member of telemetry messages`);
+  if (taken) throw unfit(`a field cannot be named ${taken}, which is reserved in telemetry messages`);
 }
 
-/** A recording as a sensor, checked as a whole before a single sample is sent. @throws AIOT_RECORDING_UNFIT */
+/** A recording as a sensor. The whole recording is checked before the first sample is sent. @throws AIOT_RECORDING_UNFIT */
 export function recordingSensor(recording: Recording): Sensor {
   const { id, fields, rateHz, columns } = recording;
   const count = columns[0]?.length ?? 0;
@@ -60,7 +60,7 @@ export function motorSensor(options: { state: MotorState; rateHz: number; seed: 
   };
 }
 
-/** A CSV file of samples, one column a field. @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_MALFORMED */
+/** Reads a CSV file of samples, one column per field. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
 export async function readRecording(file: string, rateHz: number): Promise<Recording> {
   const { columns, data } = parseCsv(await readBytes(file), file);
   return {
@@ -74,7 +74,7 @@ export async function readRecording(file: string, rateHz: number): Promise<Recor
   };
 }
 
-/** `max`, or a factor above 0 and at most 1000. @throws AIOT_USAGE */
+/** `max`, or a factor greater than 0 and at most 1000. @throws AIOT_USAGE */
 export function parseSpeed(text: string): number | 'max' {
   if (text === 'max') return text;
   const factor = Number(text);

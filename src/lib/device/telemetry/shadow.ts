@@ -2,20 +2,20 @@ import type { Prediction } from '../../model/bundle/predictor.js';
 import type { ShadowFigures } from '../protocol/messages.js';
 import type { LoadedModel } from '../runtime.js';
 
-/** Latencies that are kept of each: the newest. */
+/** Number of latest latencies stored per model. */
 const kept = 1000;
 
-/** Values are other answers where they lie more than this part of the greater one apart. */
+/** Values count as different if they are more than this fraction of the larger one apart. */
 const tolerance = 0.05;
 
 /**
- * Two models over the same windows: both begin with the same sample, so that their windows are the same where their signal
- * parts are. The answers of the device itself are not touched.
+ * Compares two models over the same windows: both begin with the same sample, so that their windows are identical if their signal
+ * processing is. The device's own predictions are not affected.
  */
 export class Shadow {
   private readonly sides: { active: Side; candidate: Side };
   private readonly counts = { windows: 0, disagreements: 0 };
-  /** The candidate's answer that has no counterpart yet. */
+  /** The candidate's prediction that has no counterpart yet. */
   private waiting: Prediction | null = null;
 
   constructor(
@@ -25,7 +25,7 @@ export class Shadow {
     this.sides = { active: new Side(active), candidate: new Side(candidate) };
   }
 
-  /** What both said of the sample that was just taken. */
+  /** Records both predictions for the latest sample. */
   saw(active: Prediction | null, candidate: Prediction | null): void {
     if (candidate) {
       this.sides.candidate.time(candidate);
@@ -33,7 +33,7 @@ export class Shadow {
     }
     if (!active) return;
     this.sides.active.time(active);
-    // Where their strides differ, the newest answer since the window before is held against this one.
+    // If their strides differ, the window is compared with the candidate's newest prediction since the previous window.
     if (!this.waiting) return;
     this.counts.windows++;
     if (!agree(active, this.waiting)) this.counts.disagreements++;

@@ -1,15 +1,16 @@
 import { AiotError } from '../../core/errors.js';
 import type { Clock } from '../../core/time.js';
+import { backOffMs } from '../../core/time.js';
 import type { DeviceStore } from '../virtual/store.js';
 import type { SlotIndex } from './record.js';
 import type { BundleSource } from './types.js';
 
-/** Attempts in a row that bring no byte before a download is given up; waits between them grow from 200 ms to 5 s. */
+/** Number of consecutive attempts without progress before a download fails; waits between them grow from 200 ms to 5 s. */
 const attempts = 6;
 
-/** Fewer bytes make an attempt one that brought nothing. */
+/** An attempt that brings fewer bytes counts as one without progress. */
 const attemptBytes = 512;
-/** A connection that brings fewer bytes within this time is given up: byte after byte, a platform could keep an update under way for hours. */
+/** A connection below this rate is closed: a platform that sends single bytes could otherwise keep an update going for hours. */
 const [paceMs, paceBytes] = [60_000, 4096];
 
 export interface DownloadPorts {
@@ -21,18 +22,18 @@ export interface DownloadPorts {
 export interface DownloadJob {
   slot: SlotIndex;
   digest: string;
-  /** As the manifest says. */
+  /** From the manifest. */
   bytes: number;
-  /** The slot holds a part of this blob already. */
+  /** Whether the slot already contains a part of this blob. */
   resume: boolean;
-  /** Of tests: takes more or fewer bytes than promised, and keeps those that have room. */
+  /** For tests: accepts more or fewer bytes than promised, and keeps those that fit. */
   anyLength?: boolean;
   onErased(): void;
   onProgress(bytes: number): void;
 }
 
 /**
- * Streams a blob into a slot, going on where it broke off.
+ * Streams a blob into a slot, resuming an interrupted download.
  * @returns the number of bytes in the slot @throws AIOT_UPDATE_DOWNLOAD, AIOT_UPDATE_SIZE, PowerCut
  */
 export async function downloadToSlot(
@@ -70,8 +71,8 @@ export async function downloadToSlot(
 }
 
 /**
- * Calls again after errors that are retryable; an attempt that made progress does not count. @throws AIOT_UPDATE_DOWNLOAD where progress is
- * too slow, and what `call` throws
+ * Repeats the call after retryable errors; an attempt that made progress does not count. @throws AIOT_UPDATE_DOWNLOAD if progress is
+ * too slow, and the errors of `call`
  */
 export async function retrying<T>(
   clock: Clock,
@@ -95,11 +96,11 @@ export async function retrying<T>(
       const again = error instanceof AiotError && error.retryable;
       if (signal.aborted || !again || ++failed >= attempts) throw error;
     }
-    await clock.sleep(Math.min(5000, 200 * 2 ** (failed - 1)), signal);
+    await clock.sleep(backOffMs(failed, 200, 5000), signal);
   }
 }
 
-/** Not retryable: another attempt would take as long. What came is kept. */
+/** Not retryable: another attempt would take as long. The bytes received so far are kept. */
 function tooSlow(expected: string): AiotError {
   return new AiotError('AIOT_UPDATE_DOWNLOAD', `expected ${expected}`);
 }

@@ -5,7 +5,7 @@ import { refuse } from './ending.js';
 import { type DeviceRecord, type Refusal, withSlot } from './record.js';
 import type { Delta, DeviceTraits, JobEvent, UpdateCheck, UpdateMachine, UpdateStep } from './types.js';
 
-/** Manifest, erased slot, bytes: until all of them are in the slot. */
+/** The download phase: manifest, erased slot and bytes, until the slot is complete. */
 export function downloading(state: UpdateMachine, event: JobEvent): UpdateStep {
   const { job, attempt } = state;
   const artifact = job?.manifest?.artifacts[0];
@@ -52,7 +52,7 @@ function takeManifest(state: UpdateMachine, event: Extract<JobEvent, { type: 'ma
   const { slot } = job;
   const { digest, bytes } = artifact;
   if (known.trial?.shadow && known.slots[slot]?.digest === digest) {
-    // What ran as a shadow is there, but for another look at its bytes.
+    // A shadow's content is already there; only its bytes are checked again.
     const record = { ...known, newestSigned };
     const download = { bytes, total: bytes };
     return {
@@ -64,7 +64,7 @@ function takeManifest(state: UpdateMachine, event: Extract<JobEvent, { type: 'ma
   const { delta } = chosen;
   const begun = known.download;
   const resume = begun?.slot === slot && begun.digest === (delta?.digest ?? digest);
-  // What the slot held is forgotten before the first of its sectors is erased.
+  // The slot's old content is removed from the record before its first sector is erased.
   const record = {
     ...known,
     newestSigned,
@@ -88,13 +88,13 @@ function takeManifest(state: UpdateMachine, event: Extract<JobEvent, { type: 'ma
   };
 }
 
-/** What a thief of the old keys may have counted up is forgotten with them: nothing that they have signed is good any longer. */
+/** Resets the counters with the keys: an attacker with the old keys may have raised them, and nothing they signed is still valid. */
 function inEpoch(record: DeviceRecord, epoch: number): DeviceRecord {
   if (epoch <= (record.epoch ?? 0)) return record;
   return { ...record, epoch, floor: 0, sequence: 0, newestSigned: 0 };
 }
 
-/** The slot's digest was read back: only now is it written down that the slot holds this version. */
+/** The slot's digest was read back: only now does the record say that the slot contains this version. */
 export function verified(state: UpdateMachine, digest: string): UpdateStep {
   const { job, attempt } = state;
   const artifact = job?.manifest?.artifacts[0];
@@ -123,7 +123,7 @@ export function verified(state: UpdateMachine, digest: string): UpdateStep {
 
 type Artifact = Manifest['artifacts'][number];
 
-/** The patch of a job that is made by one. */
+/** The patch of a job that uses a delta. */
 function deltaOf({ job, record }: UpdateMachine): Delta | null {
   const offer = job?.desired?.delta;
   const content = record.active === null ? null : record.slots[record.active];
@@ -133,8 +133,8 @@ function deltaOf({ job, record }: UpdateMachine): Delta | null {
 }
 
 /**
- * Whether the patch that was offered is used, and what is told of that. Nobody has signed the offer: what the patch makes is held
- * against the manifest, and one that would be longer than half of the whole is not begun.
+ * Decides whether to use the offered patch, and what to report about it. The offer is not signed: the result of the patch is checked
+ * against the manifest, and a patch longer than half of the whole is not used.
  */
 function chooseDelta(
   state: UpdateMachine,
@@ -142,7 +142,7 @@ function chooseDelta(
 ): { delta: Delta | null; told: UpdateMachine['delta'] } {
   const { job, record, traits } = state;
   const offer = job?.desired?.delta;
-  // What was begun as a whole goes on so.
+  // A whole download that has started is continued.
   const whole = record.download?.slot === job?.slot && record.download?.digest === digest;
   if (!job || !offer || !traits.deltas || whole) return { delta: null, told: null };
   const about = { bytes: offer.bytes, of: bytes };
@@ -161,7 +161,7 @@ function chooseDelta(
   return { delta, told: { ...about, error: null } };
 }
 
-/** The slot is erased again, and the whole downloaded into it. */
+/** Erases the slot again and downloads the whole artifact. */
 function deltaFailed(
   state: UpdateMachine,
   { digest, bytes }: Artifact,
@@ -189,11 +189,10 @@ function deltaFailed(
 }
 
 /**
- * Whether a device may take a manifest whose signatures are valid. The order is that of docs/protocol.md; the first
- * check that says no is the answer, null = may be taken.
- *
- * @param now ms since 1970, or null without a clock: then the newest signed time seen stands for it. A clock that is
- *   behind that time is wrong, so the later of the two counts.
+ * Whether a device may accept a manifest whose signatures are valid. The order is that of docs/reference/protocol.md; returns the first
+ * failed check, or null = accepted.
+ * @param now ms since 1970, or null without a clock: then the newest signed time seen is used. A clock behind that time is
+ * wrong, so the later of the two counts.
  */
 export function judgeManifest(
   manifest: Manifest,
@@ -245,7 +244,7 @@ export function judgeManifest(
   if (expires !== null && expires <= time && checked('expiry')) {
     return {
       code: 'AIOT_UPDATE_EXPIRED',
-      message: `expected a manifest valid at ${new Date(time).toISOString()}, got one that ended ${new Date(expires).toISOString()}`,
+      message: `expected a manifest that is valid at ${new Date(time).toISOString()}, got one that expired at ${new Date(expires).toISOString()}`,
     };
   }
   const [artifact, ...others] = manifest.artifacts;
@@ -264,7 +263,7 @@ export function judgeManifest(
   return null;
 }
 
-/** Why this device's firmware cannot run it, or null. What it would run is not known before the trial. */
+/** Why this device's firmware cannot run it, or null. The firmware that it would run is unknown before the trial. */
 function inability({ kind, interface: needed, model }: Manifest, traits: DeviceTraits): string | null {
   const own = traits.kind ?? 'model';
   if (kind !== own) return `expected a ${own}, got ${kind}: this device updates no other kind`;

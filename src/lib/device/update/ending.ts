@@ -2,8 +2,8 @@ import { type DeviceRecord, otherSlot, type Refusal, type SlotIndex, withSlot } 
 import type { DeviceTraits, UpdateMachine, UpdateStep } from './types.js';
 
 /**
- * Ends the job without its version: ROLLED_BACK once it was staged, otherwise IDLE with the error. What ran before
- * runs on.
+ * Ends the job without its version: ROLLED_BACK if it was staged, otherwise IDLE with the error. The previous release
+ * stays active.
  */
 export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
   const { job, record } = state;
@@ -11,12 +11,12 @@ export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
   const staged = (state.phase === 'STAGED' || state.phase === 'TRIAL') && !shadow;
   const ended = staged ? ('ROLLED_BACK' as const) : ('IDLE' as const);
   if (!job) return { state, effects: [] };
-  // Messages can hold text from outside, and the record must fit into its sector.
+  // Messages can contain external text, and the record must fit into its sector.
   const refusal = { code: error.code, message: error.message.slice(0, 300) };
   const kept = {
     ...record,
     slots: staged || shadow ? withSlot(record.slots, job.slot, null) : record.slots,
-    // A broken download may go on where it stopped; bytes that were found wrong are not worth keeping.
+    // A broken download may be resumed; bytes that proved wrong are discarded.
     download: error.code === 'AIOT_UPDATE_DOWNLOAD' ? record.download : null,
     trial: null,
     last: { rollout: job.rollout, state: ended, error: refusal },
@@ -33,7 +33,7 @@ export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
   };
 }
 
-/** The trial went well: the slot becomes the active one, and sequence and floor rise. */
+/** The trial succeeded: the slot becomes active, and sequence and floor rise. */
 export function commit(state: UpdateMachine): UpdateStep {
   const { job, record } = state;
   const { trial } = record;
@@ -54,10 +54,9 @@ export function commit(state: UpdateMachine): UpdateStep {
 }
 
 /**
- * The state after power-on, from what the flash holds.
- *
- * @param damaged slots whose bytes no longer have their recorded digest. A damaged active slot gives way to the version
- *   before it, when that is still there and not below the floor; otherwise the device runs without a model.
+ * The state after power-on, from the contents of the flash.
+ * @param damaged slots whose bytes no longer match their recorded digest. A damaged active slot is replaced by the previous
+ * version if that still exists and is not below the floor; otherwise the device runs without a model.
  */
 export function bootUpdate(stored: DeviceRecord, damaged: SlotIndex[], traits: DeviceTraits): UpdateStep {
   const record = damaged.length === 0 ? stored : withoutDamaged(stored, damaged);
@@ -84,7 +83,7 @@ export function bootUpdate(stored: DeviceRecord, damaged: SlotIndex[], traits: D
   if (!record.slots[slot]) {
     const gone = refuse(staged, {
       code: 'AIOT_DIGEST_MISMATCH',
-      message: 'the staged slot no longer has its digest',
+      message: 'the staged slot no longer matches its digest',
     });
     return { state: gone.state, effects: [...effects, ...gone.effects] };
   }
@@ -96,7 +95,7 @@ function withoutDamaged(record: DeviceRecord, damaged: SlotIndex[]): DeviceRecor
   if (record.active === null || slots[record.active]) return { ...record, slots };
   const other = otherSlot(record.active);
   const previous = slots[other];
-  // A slot with content is either on trial or was committed once.
+  // A slot with content is either on trial or was committed at some point.
   const usable = previous && record.trial?.slot !== other && previous.sequence >= record.floor;
   return { ...record, slots, active: usable ? other : null };
 }

@@ -2,17 +2,17 @@ import type { Desired, Reported } from '../protocol/messages.js';
 import { type Signer, withProof } from '../protocol/proof.js';
 
 interface ProverPorts {
-  /** Absent = the device has no key, and says what it says without a proof. */
+  /** Absent = the device has no key and reports without a proof. */
   signer: Signer | undefined;
   /** ms since 1970 */
   now(): number;
-  /** How much faster the device's time goes; 1 where absent. */
+  /** Speed-up factor of the device's clock; 1 if absent. */
   speed?: number;
-  /** Reports once more. */
+  /** Reports again. */
   report(): void;
 }
 
-/** Signs what a device reports of its commits, and has it said once more when the release has run for as long as the wish asks. */
+/** Signs a device's reports of its commits, and reports again when the release has run for as long as the desired release requires. */
 export class Prover {
   private readonly since = new Map<Desired['kind'], number>();
   private wished: Desired | null = null;
@@ -25,7 +25,7 @@ export class Prover {
     clearTimeout(this.timer);
   }
 
-  /** A release of this kind is in use from now on. */
+  /** A release of this kind is now in use. */
   use(kind: Desired['kind']): void {
     this.since.set(kind, this.ports.now());
   }
@@ -37,7 +37,7 @@ export class Prover {
     const { rollout = null, soakMs = 0 } = this.wished ?? {};
     if (signer && reported.state === 'COMMITTED' && rollout === reported.rollout && healthyMs < soakMs) {
       clearTimeout(this.timer);
-      // A timer may be early by a millisecond, and then would tell of a second less.
+      // A timer may fire a millisecond early, and would then report a second less.
       this.timer = setTimeout(report, (soakMs - healthyMs) / speed + 5).unref();
     }
     return withProof(reported, signer, Math.floor(healthyMs / 1000));

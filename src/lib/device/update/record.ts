@@ -5,12 +5,12 @@ import type { UpdateMachine } from './types.js';
 
 export type SlotIndex = 0 | 1;
 
-/** The other of the two slots; the first one when none is in use. */
+/** Returns the other slot; the first one if none is in use. */
 export function otherSlot(slot: SlotIndex | null): SlotIndex {
   return slot === 0 ? 1 : 0;
 }
 
-/** What a slot holds, written only once its bytes were verified. */
+/** The content of a slot, recorded only after its bytes were verified. */
 const contentSchema = z.object({
   name: z.string(),
   version: z.int(),
@@ -27,30 +27,30 @@ const refusalSchema = z.object({ code: z.string(), message: z.string() });
 export type Refusal = z.output<typeof refusalSchema>;
 
 /**
- * All that survives a power cut, written as one record (see sim/store.ts). `floor`, `sequence` and `newestSigned` never
- * fall, but that they begin anew when all keys that sign releases were replaced.
+ * All data that survives a power cut, written as one record (see virtual/store.ts). `floor`, `sequence` and `newestSigned` never
+ * decrease, except that they are reset when all keys that sign releases are replaced.
  */
 export const deviceRecordSchema = z.object({
-  /** Nothing with a sequence below it is accepted. */
+  /** Releases with a lower sequence are not accepted. */
   floor: z.int(),
-  /** Of the last committed manifest. */
+  /** Sequence of the last committed manifest. */
   sequence: z.int(),
-  /** The newest `issued` of a manifest with a valid signature, ms since 1970: the clock that cannot be set back. */
+  /** The newest `issued` of a manifest with a valid signature, ms since 1970: a clock that cannot be set back. */
   newestSigned: z.int(),
-  /** The root under whose keys the three above were counted: they begin anew with one that replaces those keys. Absent = the first. */
+  /** Version of the root whose keys the three values above belong to: a root that replaces those keys resets them. Absent = the first. */
   epoch: z.int().optional(),
   active: slotSchema.nullable(),
   slots: z.tuple([contentSchema.nullable(), contentSchema.nullable()]),
-  /** A slot that was erased for this blob and holds a part of it. */
+  /** A slot that was erased for this blob and contains a part of it. */
   download: z.object({ slot: slotSchema, digest: z.string() }).nullable(),
-  /** A verified slot that is not active yet, and how often its trial has begun; or one that runs as a shadow, and is never committed so. */
+  /** A verified slot that is not active yet, and the number of its trials so far; or one that runs as a shadow and is not committed. */
   trial: z
     .object({
       ...{ slot: slotSchema, rollout: z.string(), floor: z.int(), tries: z.int() },
       shadow: z.literal(true).optional(),
     })
     .nullable(),
-  /** How the last update ended: a rollout that has ended is not begun again. */
+  /** Result of the last update: a finished rollout is not started again. */
   last: z
     .object({
       rollout: z.string(),
@@ -62,7 +62,7 @@ export const deviceRecordSchema = z.object({
 
 export type DeviceRecord = z.output<typeof deviceRecordSchema>;
 
-/** A device as it leaves the factory. */
+/** A factory-new device. */
 export const blankRecord: DeviceRecord = {
   floor: 0,
   sequence: 0,
@@ -82,7 +82,7 @@ export function withSlot(
   return slot === 0 ? [content, slots[1]] : [slots[0], content];
 }
 
-/** What the active slot of a kind holds, as it is reported. */
+/** The content of a kind's active slot, in the form of a report. */
 export function runningOf({ record }: UpdateMachine): Reported['model'] {
   const content = record.active === null ? null : record.slots[record.active];
   if (!content) return null;
@@ -90,14 +90,14 @@ export function runningOf({ record }: UpdateMachine): Reported['model'] {
   return { name, version, sequence, digest };
 }
 
-/** A machine for each kind that a device updates. */
+/** One machine per kind that a device updates. */
 interface UpdateMachines {
   model: UpdateMachine;
   config: UpdateMachine;
   firmware?: UpdateMachine;
 }
 
-/** The `reported` message of a device with several kinds, about the one that was heard of last. @param t ms since 1970 */
+/** The `reported` message of a device with several kinds, about the most recent one. @param t ms since 1970 */
 export function reportOfAll(
   { model, config, firmware }: UpdateMachines,
   speaks: Desired['kind'],
@@ -114,7 +114,7 @@ export function reportOfAll(
   };
 }
 
-/** The `reported` message that tells of this state. @param t ms since 1970 */
+/** The `reported` message for this state. @param t ms since 1970 */
 export function reportOf(state: UpdateMachine, t: number): Reported {
   const { record } = state;
   const { type, firmware, features } = state.traits;

@@ -5,8 +5,8 @@ import { type DeviceRecord, otherSlot, withSlot } from './record.js';
 import type { JobEvent, UpdateEvent, UpdateMachine, UpdateStep } from './types.js';
 
 /**
- * One step of the update: pure. Events that do not fit the phase, or that answer an earlier job, change nothing, so any
- * order of events is safe. The states and who may follow whom are drawn in docs/protocol.md.
+ * One step of the update: pure. Events that do not fit the phase, or that belong to an earlier job, change nothing, so any
+ * order of events is safe. The state diagram is in docs/reference/protocol.md.
  */
 export function updateStep(state: UpdateMachine, event: UpdateEvent): UpdateStep {
   if (event.type === 'desired') return begin(state, event.desired);
@@ -37,7 +37,7 @@ function jobStep(state: UpdateMachine, event: JobEvent): UpdateStep {
   }
 }
 
-/** A new wish of the platform. A rollout that has ended here is only reported again, never begun again. */
+/** Handles a new desired release of the platform. A rollout that has already ended here is only reported again, never started again. */
 function begin(state: UpdateMachine, desired: Desired): UpdateStep {
   const { phase, record } = state;
   const shadow = record.trial?.shadow ?? false;
@@ -80,7 +80,7 @@ function begin(state: UpdateMachine, desired: Desired): UpdateStep {
   };
 }
 
-/** Refused at once: whoever made the wish need not wait for its deadline. */
+/** Rejected at once, so that the platform need not wait for its deadline. */
 function otherKind(state: UpdateMachine, desired: Desired, abort: UpdateStep['effects']): UpdateStep {
   const { rollout, kind } = desired;
   const job = { rollout, desired, manifest: null, slot: otherSlot(state.record.active) };
@@ -117,7 +117,7 @@ function alreadyThere(state: UpdateMachine, desired: Desired, abort: UpdateStep[
   };
 }
 
-/** The wish is taken back: a download or a shadow ends, a trial runs to its end. */
+/** Handles a withdrawn desired release: a download or a shadow ends, a trial runs to completion. */
 function withdraw(state: UpdateMachine): UpdateStep {
   const shadow = state.record.trial?.shadow ?? false;
   if (state.phase !== 'DOWNLOADING' && state.phase !== 'VERIFYING' && !shadow)
@@ -136,18 +136,18 @@ function withdraw(state: UpdateMachine): UpdateStep {
   };
 }
 
-/** The slot of a shadow was never committed: nothing may fall back on it. */
+/** A shadow's slot was never committed, so it must not be used as a fallback. */
 function withoutShadow(record: DeviceRecord): DeviceRecord {
   if (!record.trial?.shadow) return record;
   return { ...record, slots: withSlot(record.slots, record.trial.slot, null), trial: null };
 }
 
-/** A trial that power cuts ended this often is given up: the model may be what brings the device down. */
+/** A trial interrupted by this many power cuts is given up: the model may be what crashes the device. */
 const maxTrials = 3;
 
 /**
- * Counted before it runs, so that a device which dies of its trial knows when it boots again. @param entered firmware was
- * restarted into: whoever did that has counted it
+ * Counted before it runs, so that a device that crashes during its trial knows about it at the next boot.
+ * @param entered the device was restarted into the firmware, and the trial was counted then
  */
 function beginTrial(state: UpdateMachine, entered = false): UpdateStep {
   const { trial } = state.record;
@@ -171,7 +171,7 @@ function beginTrial(state: UpdateMachine, entered = false): UpdateStep {
   };
 }
 
-/** Golden vectors first, or the program's self-test, or that the configuration can be used; then the heartbeat; both well = committed. */
+/** Runs the golden vectors, the program's self-test or the configuration check, then the heartbeat; commits if both succeed. */
 function onTrial(state: UpdateMachine, event: JobEvent): UpdateStep {
   const isModel = (state.traits.kind ?? 'model') === 'model';
   if (event.type === 'golden' && !isModel) {
@@ -185,7 +185,7 @@ function onTrial(state: UpdateMachine, event: JobEvent): UpdateStep {
   return { state, effects: [] };
 }
 
-/** Golden vectors here too; then it runs beside the active model until there is another wish. */
+/** Runs the golden vectors here too; then the model runs alongside the active one until the next desired release. */
 function onShadow(state: UpdateMachine, event: JobEvent): UpdateStep {
   const { trial } = state.record;
   if (event.type !== 'golden' || !trial) return { state, effects: [] };

@@ -8,90 +8,90 @@ import type { DeviceStore } from '../virtual/store.js';
 import type { TrustKeeper } from '../virtual/trust.js';
 import type { DeviceRecord, Refusal, SlotContent, SlotIndex } from './record.js';
 
-/** What never changes while a device runs. */
+/** Properties that do not change while a device runs. */
 export interface DeviceTraits {
   type: string;
-  /** What is updated; each kind has a machine, a record and slots of its own. Absent = models. */
+  /** The kind to update; each has its own machine, record and slots. Absent = models. */
   kind?: Desired['kind'];
-  /** Bytes that fit into one slot. */
+  /** Size of one slot, bytes. */
   slotBytes: number;
-  /** What its firmware can run; a manifest names the least that it needs. */
+  /** Interface version of its firmware; a manifest names the minimum that it needs. */
   interface: number;
-  /** Types of network that its firmware can run. */
+  /** Types of models that its firmware can run. */
   modes: readonly NetworkMode[];
-  /** What it can do besides. */
+  /** Additional capabilities. */
   features?: Reported['features'];
-  /** What its firmware calls itself. */
+  /** Name and version reported by its firmware. */
   firmware?: Reported['firmware'];
   /** Whether it applies deltas. */
   deltas?: boolean;
-  /** Checks that are switched off: of tests alone, see checks.ts. */
+  /** Disabled checks: for tests only, see `updateChecks`. */
   unchecked?: ReadonlySet<UpdateCheck>;
 }
 
-/** The one update that is under way. */
+/** The update in progress. */
 interface UpdateJob {
   rollout: string;
-  /** What was asked for; null when the job was found in the flash after a reboot. */
+  /** The desired release; null if the job was found in the flash after a reboot. */
   desired: Desired | null;
-  /** Its signatures are valid and it fits this device. */
+  /** Signed validly and suitable for this device. */
   manifest: Manifest | null;
   slot: SlotIndex;
-  /** It is made of the active slot's content, by the patch that was offered; false = it is downloaded as a whole. */
+  /** Built from the active slot's content with the offered patch; false = downloaded as a whole. */
   byDelta?: boolean;
 }
 
-/** A patch, and the slot that it is applied to. */
+/** A patch, and the slot that it applies to. */
 export interface Delta {
   base: SlotIndex;
-  /** Of the base, and of the patch. */
+  /** Sizes of the base and of the patch. */
   baseBytes: number;
   digest: string;
   bytes: number;
 }
 
-/** The whole state of a device's update: plain data, replaced by each step. */
+/** The complete state of a device's update: plain data, replaced by each step. */
 export interface UpdateMachine {
   traits: DeviceTraits;
   phase: UpdateState;
-  /** As it stands in the flash once all effects so far are done. */
+  /** The record in the flash once all effects so far are done. */
   record: DeviceRecord;
   /** Number of the job; events of an earlier one are ignored. */
   attempt: number;
   job: UpdateJob | null;
-  /** Came while a trial ran; its turn is after it. */
+  /** A desired release that arrived during a trial; it is handled afterwards. */
   pending: Desired | null;
-  /** The rollout that the phase speaks of. */
+  /** The rollout that the phase belongs to. */
   rollout: string | null;
   download: { bytes: number; total: number } | null;
   golden: { vectors: number; passed: number } | null;
-  /** How the update came where a delta was offered; null = none was. */
+  /** How the update was transferred if a delta was offered; null = none was. */
   delta: NonNullable<Reported['delta']> | null;
   error: Refusal | null;
 }
 
-/** What happens to a device. Those with `attempt` are the answers to effects of that job. */
+/** Events of a device. Those with `attempt` are the results of that job's effects. */
 export type UpdateEvent =
   | { type: 'desired'; desired: Desired }
   | { type: 'withdrawn' }
-  /** `manifest` has valid signatures. `now` in ms since 1970, or null without a clock. */
+  /** The signatures of `manifest` are valid. `now` in ms since 1970, or null without a clock. */
   | {
       type: 'manifest';
       attempt: number;
       manifest: Manifest;
       now: number | null;
-      /** The root with which all keys that sign releases were last replaced; absent = never. */
+      /** The root that last replaced all keys that sign releases; absent = none. */
       epoch?: number;
     }
-  /** The slot is all erased. */
+  /** The whole slot is erased. */
   | { type: 'erased'; attempt: number }
   | { type: 'progress'; attempt: number; bytes: number }
   | { type: 'downloaded'; attempt: number; bytes: number }
-  /** The delta made nothing good: the whole is downloaded. */
+  /** The delta failed: the whole artifact is downloaded. */
   | { type: 'deltaFailed'; attempt: number; code: ErrorCode; message: string }
   /** Digest of the slot's bytes, as read back. */
   | { type: 'hashed'; attempt: number; digest: string }
-  /** `entered`: firmware runs that was restarted into for its trial. */
+  /** `entered`: the device was restarted into the firmware on trial. */
   | { type: 'trial'; attempt: number; entered?: boolean }
   | { type: 'golden'; attempt: number; vectors: number; passed: number }
   /** The broker has acknowledged a message sent during the trial. */
@@ -100,11 +100,11 @@ export type UpdateEvent =
 
 export type JobEvent = Extract<UpdateEvent, { attempt: number }>;
 
-/** What the device has to do, in this order. `persist` is durable before the next one starts. */
+/** Actions of the device, in this order. `persist` is durable before the next one starts. */
 export type UpdateEffect =
   | { type: 'persist'; record: DeviceRecord }
   | { type: 'report' }
-  /** End what an earlier job still does. */
+  /** Cancel the pending work of an earlier job. */
   | { type: 'abort' }
   | { type: 'fetchManifest'; attempt: number; path: string }
   | {
@@ -113,20 +113,20 @@ export type UpdateEffect =
       slot: SlotIndex;
       digest: string;
       bytes: number;
-      /** The slot holds a part of what comes of this very blob: of the patch, where there is one. */
+      /** The slot contains a part of this blob or, with a delta, of its result. */
       resume: boolean;
-      /** Made by this patch instead of downloaded. */
+      /** Build it from this patch instead of downloading it. */
       delta: Delta | null;
     }
   | { type: 'hashSlot'; attempt: number; slot: SlotIndex; bytes: number }
   | { type: 'beginTrial'; attempt: number }
   | { type: 'runGolden'; attempt: number; slot: SlotIndex }
   | { type: 'sendHeartbeat'; attempt: number }
-  /** Run this slot's content beside the active one; null = no longer. */
+  /** Run this slot's content alongside the active one; null = stop. */
   | { type: 'shadow'; slot: SlotIndex | null }
-  /** Use this slot's content from now on. */
+  /** Start using this slot's content. */
   | { type: 'activate'; slot: SlotIndex }
-  /** A configuration or firmware was in use for its trial, and is not to be kept: back to the active one. */
+  /** Return to the active configuration or firmware after a failed trial. */
   | { type: 'abandon' };
 
 export interface UpdateStep {
@@ -135,15 +135,15 @@ export interface UpdateStep {
 }
 
 /**
- * What a device checks before it takes an update, each by the name under which tests switch it off. An attack that is refused
- * must succeed once its check is off: otherwise nothing shows that this check is what refuses it.
+ * Checks that a device makes before it accepts an update, by the name under which tests disable them. An attack that is rejected
+ * must succeed once its check is disabled: otherwise the test does not show that this check rejects it.
  */
 const updateChecks = [
   /** The envelope's signatures. */
   'signature',
-  /** That there are as many of them as the trust root wants; off = one is enough. */
+  /** The number of signatures that the trust root requires; disabled = one is enough. */
   'threshold',
-  /** Manifests are asked of the device's own platform alone. */
+  /** Manifests are requested only from the device's own platform. */
   'origin',
   /** The manifest is the one that was announced. */
   'announced',
@@ -152,56 +152,56 @@ const updateChecks = [
   'floor',
   'sequence',
   'expiry',
-  /** One artifact, and no other beside it. */
+  /** Exactly one artifact. */
   'artifacts',
-  /** As many bytes as promised, of manifests and of bundles. */
+  /** The promised number of bytes, for manifests and bundles. */
   'length',
   'digest',
-  /** A root is signed by the root keys before it and by its own. */
+  /** A root is signed by the previous root keys and by its own. */
   'rootSignature',
-  /** Roots come one after the other. */
+  /** Root versions are consecutive. */
   'rootVersion',
   'rootExpiry',
-  /** No newer root is kept back. */
+  /** No newer root is withheld. */
   'rootNewest',
   'timestampSignature',
   'timestampVersion',
   'timestampExpiry',
-  /** The timestamp knows of this release. */
+  /** The timestamp includes this release. */
   'published',
 ] as const;
 
 export type UpdateCheck = (typeof updateChecks)[number];
 
-/** Manifests and bundles, from wherever. Errors are AiotErrors; `retryable` ones are tried again. */
+/** A source of manifests and bundles. Errors are AiotErrors; `retryable` ones are retried. */
 export interface BundleSource {
-  /** The signed envelope, not checked. */
+  /** The signed envelope, not verified. */
   manifest(path: string, signal: AbortSignal): Promise<unknown>;
   /** A blob's bytes from an offset on. */
   blob(digest: string, from: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
-/** What an updater works with. */
+/** Dependencies of an updater. */
 export interface UpdatePorts {
   store: DeviceStore;
   traits: Omit<DeviceTraits, 'slotBytes'>;
   clock: Clock;
-  /** null = the device trusts nobody yet, and takes nothing. */
+  /** null = the device trusts no keys yet and accepts no updates. */
   trust: TrustRoot | null;
-  /** Keeps that trust up to date; absent = it stays as it is. */
+  /** Keeps that trust up to date; absent = it does not change. */
   keeper?: TrustKeeper | undefined;
   source: BundleSource;
-  /** The trial of a slot's content; of a configuration the numbers mean nothing. */
+  /** The trial of a slot's content; for a configuration the numbers mean nothing. */
   runtime: Pick<ModelRuntime, 'checkGolden'>;
   report(reported: Reported): void;
   /** Resolves once the broker has acknowledged this report. */
   heartbeat(reported: Reported, signal: AbortSignal): Promise<void>;
-  /** Use this bundle from now on. */
+  /** Start using this bundle. */
   activate(bundle: Uint8Array, content: SlotContent): Promise<void>;
-  /** A configuration on trial was given up: use the active one's bytes again, or the usual one. */
+  /** A configuration failed its trial: return to the active one's bytes, or to the default one. */
   abandon?(active: Uint8Array | null): Promise<void>;
-  /** Run this bundle beside the active one; null = no longer. */
+  /** Run this bundle alongside the active one; null = stop. */
   shadow?(bundle: Uint8Array | null, content: SlotContent | null): Promise<void>;
-  /** The flash failed (or its power was cut): the device is dead until it boots again. */
+  /** The flash failed or lost power: the device is dead until it boots again. */
   onDead(error: unknown): void;
 }

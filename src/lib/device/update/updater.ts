@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { ErrorCode } from '../../core/catalogue.js';
-import { AiotError } from '../../core/errors.js';
+import { AiotError, errorMaker } from '../../core/errors.js';
 import { timeLimit } from '../../core/tasks.js';
 import { DeltaDecoder } from '../../formats/delta/apply.js';
 import { type Envelope, envelopeSchema, type TrustRoot } from '../../formats/manifest/envelope.js';
@@ -15,27 +15,29 @@ import { reportOf } from './record.js';
 import { updateStep } from './step.js';
 import type { Delta, UpdateEffect, UpdateEvent, UpdateMachine, UpdatePorts } from './types.js';
 
-/** Runs the update state machine on a device: feeds it events and does what it says, in its order. */
+const malformed = errorMaker('AIOT_DELTA_MALFORMED', 'the patch: ');
+
+/** Runs the update state machine on a device: feeds it events and carries out its effects in order. */
 export interface Updater {
   readonly state: UpdateMachine;
-  /** The platform's wish; null = withdrawn. */
+  /** The platform's desired release; null = withdrawn. */
   desire(desired: Desired | null): void;
-  /** The shadow cannot run: the wish has failed. */
+  /** The shadow cannot run, so the desired release has failed. */
   failShadow(code: ErrorCode, message: string): void;
-  /** Reports the state once more, as after a reconnect. */
+  /** Reports the state again, as after a reconnect. */
   report(): void;
   /** Resolves when no update is under way. */
   settled(): Promise<void>;
-  /** Ends what is under way and waits for it; the flash keeps its state. */
+  /** Cancels pending work and waits for it; the flash keeps its state. */
   stop(): Promise<void>;
 }
 
-/** A shadow runs until somebody wishes otherwise: that is no update which will end. */
+/** A shadow runs until the next desired release, so it does not count as an update in progress. */
 function underWay({ job, phase }: UpdateMachine): boolean {
   return job !== null && phase !== 'SHADOW';
 }
 
-/** Boots from the flash: resolves when the active model is in use. @throws what `ports.activate` throws */
+/** Boots from the flash; resolves when the active model is in use. @throws the errors of `ports.activate` */
 export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
   const { store } = ports;
   const traits = { ...ports.traits, slotBytes: store.slotBytes };
@@ -45,7 +47,7 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
   let dead = false;
   let controller = new AbortController();
   let job: Promise<void> = Promise.resolve();
-  /** Tail of the chain that handles one event after the other. */
+  /** Tail of the promise chain that handles events one at a time. */
   let tail: Promise<void> = Promise.resolve();
 
   const reported = () => reportOf(state, ports.clock.now());
@@ -88,7 +90,7 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
         return;
       }
       default:
-        // A job answers with events, so it runs beside the queue that takes them.
+        // A job produces events, so it must run outside the queue that handles them.
         controller = new AbortController();
         job = runJob(effect, jobPorts, controller.signal, feed).catch(die);
     }
@@ -134,10 +136,10 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
   };
 }
 
-/** The effects that take time, and answer with an event of their attempt. */
+/** Effects that take time and result in an event of their attempt. */
 type JobEffect = Extract<UpdateEffect, { attempt: number }>;
 
-/** What jobs work with: the device's ports, and its state as a report. */
+/** Dependencies of jobs: the device's ports, and its state as a report. */
 interface JobPorts extends UpdatePorts {
   reported(): Reported;
 }
@@ -145,7 +147,7 @@ interface JobPorts extends UpdatePorts {
 /** Longest wait for the broker's acknowledgement during a trial, ms. */
 const heartbeatTimeoutMs = 60_000;
 
-/** The code that a failure of each job is reported with, when it has none of its own. */
+/** The error code for a failed job whose error has none. */
 const failureCodes = {
   fetchManifest: 'AIOT_UPDATE_DOWNLOAD',
   fetchBundle: 'AIOT_UPDATE_DOWNLOAD',
@@ -155,7 +157,7 @@ const failureCodes = {
   sendHeartbeat: 'AIOT_UPDATE_HEARTBEAT',
 } as const satisfies Record<JobEffect['type'], ErrorCode>;
 
-/** Does one effect. Failures become an event; only a dead flash is thrown. @throws PowerCut */
+/** Carries out one effect. Failures become an event; only a dead flash throws. @throws PowerCut */
 async function runJob(
   effect: JobEffect,
   ports: JobPorts,
@@ -210,7 +212,7 @@ async function answer(
   }
 }
 
-/** A patch that cannot be had, or makes nothing, is no reason to refuse the release: the whole may come. */
+/** A missing or invalid patch is no reason to reject the release: the whole artifact may still be downloaded. */
 async function byDelta(attempt: number, made: Promise<number>, signal: AbortSignal): Promise<UpdateEvent> {
   try {
     return { type: 'downloaded', attempt, bytes: await made };
@@ -221,7 +223,7 @@ async function byDelta(attempt: number, made: Promise<number>, signal: AbortSign
   }
 }
 
-/** The newest trust first, then the manifest, held against both. */
+/** Updates the trust first, then fetches the manifest and checks it against both. */
 async function fetchManifest(path: string, ports: JobPorts, signal: AbortSignal) {
   const { clock, keeper, source, traits } = ports;
   const refreshed = keeper && (await retrying(clock, signal, () => keeper.refresh(signal)));
@@ -244,7 +246,7 @@ function signedManifest(envelope: unknown, trust: TrustRoot, { traits: { uncheck
   return verifyManifest(envelope, { ...trust, roles: { release: { ...release, threshold: 1 } } });
 }
 
-/** Bytes of the patch that are decoded at once: a few make many. */
+/** Number of patch bytes decoded at once: a few expand to many. */
 const pieceBytes = 512;
 
 interface DeltaJob extends Omit<DownloadJob, 'anyLength'> {
@@ -252,8 +254,8 @@ interface DeltaJob extends Omit<DownloadJob, 'anyLength'> {
 }
 
 /**
- * Makes a slot's content of the active one's by a patch, as it comes; a broken connection is taken up where it broke. After a power cut the
- * patch is read from its beginning, for the decoder's state is gone, and what the slot holds already is not written again.
+ * Builds a slot's content from the active one with a patch while it downloads; a broken connection is resumed. After a power cut the
+ * patch is read from the start, for the decoder's state is lost, and data already in the slot is not rewritten.
  * @returns the number of bytes in the slot @throws AIOT_DELTA_MALFORMED, AIOT_UPDATE_DOWNLOAD, PowerCut
  */
 async function deltaToSlot(job: DeltaJob, ports: DownloadPorts, signal: AbortSignal): Promise<number> {
@@ -296,10 +298,6 @@ async function deltaToSlot(job: DeltaJob, ports: DownloadPorts, signal: AbortSig
   });
   const digest = `sha256:${hash.digest('hex')}`;
   if (digest !== delta.digest) throw malformed(`expected ${delta.digest}, got ${digest}`);
-  if (!decoder.done) throw malformed(`it makes ${made} bytes of ${bytes}`);
+  if (!decoder.done) throw malformed(`it produces ${made} bytes instead of ${bytes}`);
   return made;
-}
-
-function malformed(what: string): AiotError {
-  return new AiotError('AIOT_DELTA_MALFORMED', `the patch: ${what}`);
 }

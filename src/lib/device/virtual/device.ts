@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { preload } from '../../core/process.js';
+import { deferred } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
 import { type DeviceConfig, defaultDeviceConfig } from '../../formats/device-config.js';
 import type { DeviceEvent } from '../events.js';
@@ -10,7 +11,6 @@ import { desiredSchema, type Inference } from '../protocol/messages.js';
 import { interpreterRuntime, laterParts } from '../runtime.js';
 import { feed } from '../telemetry/feed.js';
 import { checkSensor, recordingSensor, type Sensor } from '../telemetry/sensor.js';
-import { deferred } from './deferred.js';
 import { boot, codeOf, type Firmware, type Hardware, ownFirmware } from './firmware.js';
 import { createFlash } from './flash.js';
 import { createHttpSource } from './http-link.js';
@@ -25,12 +25,12 @@ import {
   type VirtualDeviceOptions,
 } from './types.js';
 
-/** How often a device that is online looks at the timestamp, and how long it waits for it, ms. */
+/** How often an online device checks the timestamp, and how long it waits for it, ms. */
 const lookEveryMs = 3600_000;
 
 const lookTimeoutMs = 60_000;
 
-/** Boots a device from its flash. It is not online yet. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the identity) */
+/** Boots a device from its flash; it is not online yet. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the identity) */
 export async function createVirtualDevice(options: VirtualDeviceOptions): Promise<VirtualDevice> {
   const identity = options.identity ?? (await readIdentity(options.identityDir ?? '.'));
   const { name } = identity;
@@ -44,7 +44,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   const configFlash = options.configFlash ?? createFlash({ bytes: configFlashBytes });
   let dead: { error: unknown } | null = null;
   const lost = deferred<never>();
-  // Whoever does not wait for it hears of it from the next call.
+  // A caller that does not wait for it gets the error from the next call.
   lost.promise.catch(() => {});
   let reports: NodeJS.Timeout | undefined;
   let looks: NodeJS.Timeout | undefined;
@@ -84,7 +84,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     });
   }
   const { emit } = hardware;
-  /** Who keeps `desired` from a device has to keep the timestamp from it too, and that is noticed and told. */
+  /** An attacker who withholds `desired` must also withhold the timestamp, which is detected and reported. */
   const lookForFreeze = () => {
     const { keeper } = hardware;
     if (!keeper?.stamped) return;
@@ -92,7 +92,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       hardware.log('warn', error instanceof Error ? error.message : String(error), error);
     });
   };
-  /** Messages wait while the connection is made anew. */
+  /** Messages wait while the connection is re-established. */
   const configured = async ({ report, mqtt }: DeviceConfig) => {
     clearInterval(reports);
     if (report.intervalMs > 0)
@@ -220,7 +220,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   return device;
 }
 
-/** What comes in over the line, and what it sets off. A payload that makes no sense is logged, never fatal. */
+/** Handles incoming messages. An invalid payload is logged, never fatal. */
 function createInbox(
   hardware: Hardware,
   firmware: () => Firmware,
@@ -257,7 +257,7 @@ function createInbox(
   };
 }
 
-/** What each command does; its value is the reply's `result`. */
+/** Handlers by command; the return value is the reply's `result`. */
 type CommandHandlers = Record<CommandName, () => Promise<Record<string, unknown>>>;
 
 interface CommandOptions {
@@ -267,12 +267,12 @@ interface CommandOptions {
   now: () => number;
 }
 
-/** Ids of commands that are remembered, so that one sent twice is done once. */
+/** Number of command ids remembered, so that a repeated command is carried out once. */
 const remembered = 256;
 
 /**
- * Answers commands: null for one that has expired or was answered before.
- * @throws AIOT_MESSAGE_MALFORMED where there is no id to answer to
+ * Answers commands; returns null for an expired or already answered one.
+ * @throws AIOT_MESSAGE_MALFORMED if there is no id to reply to
  */
 function createCommander(options: CommandOptions): (payload: Uint8Array) => Promise<[Command, Reply] | null> {
   const { topic, handlers, now } = options;

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError } from '../../core/errors.js';
 import { aiotVersion } from '../../core/folders.js';
-import { untilAborted } from '../../core/tasks.js';
+import { deferred, untilAborted } from '../../core/tasks.js';
 import type { Clock } from '../../core/time.js';
 import {
   type DeviceConfig,
@@ -20,39 +20,38 @@ import { Prover } from '../update/prover.js';
 import { reportOfAll } from '../update/record.js';
 import type { BundleSource, DeviceTraits, UpdateCheck } from '../update/types.js';
 import { startUpdater } from '../update/updater.js';
-import { deferred } from './deferred.js';
 import type { Radio } from './mqtt-link.js';
 import type { DeviceStore } from './store.js';
 import type { TrustKeeper } from './trust.js';
 
-/** What stays the same over reboots. */
+/** Components that persist across reboots. */
 export interface Hardware {
   identity: DeviceIdentity;
   clock: Clock;
   store: DeviceStore;
-  /** Of configurations: two records and two slots of their own. */
+  /** Store of configurations, with its own two records and two slots. */
   configStore: DeviceStore;
   source: BundleSource;
-  /** Of whom it trusts; none where it trusts nobody, or gets its updates from elsewhere. */
+  /** Keeps the trust up to date; absent if the device trusts no keys, or gets its updates from elsewhere. */
   keeper: TrustKeeper | undefined;
   runtime: ModelRuntime;
   radio: Radio;
   emit(news: DeviceNews): void;
   log(level: LogLevel, message: string, error?: unknown): void;
   onDead(error: unknown): void;
-  /** The take that is under way. */
+  /** The current take. */
   take: ConfiguredUse['take'];
-  /** A configuration is in use from now on: what of it the line does. */
+  /** A new configuration is in use: applies its connection settings. */
   configured(config: DeviceConfig): Promise<void>;
-  /** What its firmware can run. */
+  /** Capabilities of its firmware. */
   firmware: FirmwareTraits;
-  /** Of tests: see update/checks.ts. */
+  /** For tests: see `updateChecks`. */
   unchecked: ReadonlySet<UpdateCheck>;
 }
 
 export type FirmwareTraits = Pick<DeviceTraits, 'interface' | 'modes' | 'firmware' | 'features'>;
 
-/** The interpreter runs all but dynamic range, as TFLite Micro does. */
+/** The interpreter supports everything but dynamic-range quantization, as TFLite Micro does. */
 export const ownFirmware: FirmwareTraits = {
   interface: 2,
   modes: ['int8', 'int16x8', 'float32', 'float16', 'mixed'],
@@ -62,20 +61,20 @@ export const ownFirmware: FirmwareTraits = {
   },
 };
 
-/** What runs from power-on to the next reboot. */
+/** The firmware, from power-on to the next reboot. */
 export interface Firmware {
-  /** The platform's wish; null = withdrawn. */
+  /** The platform's desired release; null = withdrawn. */
   desire(desired: Desired | null): void;
   readonly config: DeviceConfig;
-  /** What it tells of itself, about the kind of update that was heard of last. */
+  /** Its report, about the most recent kind of update. */
   readonly reported: Reported;
-  /** Tells it once more, as after a reconnect. */
+  /** Reports again, as after a reconnect. */
   report(): void;
   settled(): Promise<void>;
   stop(): Promise<void>;
-  /** null before the first commit, and when the active bundle cannot be used. */
+  /** null before the first commit, and if the active bundle is unusable. */
   readonly model: ActiveModel | null;
-  /** What runs beside it. */
+  /** The shadow that runs alongside it. */
   readonly shadow: ShadowRun | null;
   /** Number for the next inference message. */
   nextInference(): number;
@@ -98,7 +97,7 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
     emit({ event: 'reported', reported });
     radio.tell('reported', reported, { retain: true });
   };
-  /** While it boots, the models' updater alone speaks, and says last of all where things stand. */
+  /** During boot only the models' updater reports, ending with the current state. */
   const tell = (kind: typeof speaks) => {
     if (!firmware) return;
     speaks = kind;
@@ -167,7 +166,7 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
     desire(desired) {
       prover.wish(desired);
       shadowing.wish(desired);
-      // One wish at a time: it is for one kind, and ends what another one still does.
+      // One desired release at a time: a desired release for one kind ends the work of all others.
       const isConfig = desired?.kind === 'config';
       configs.desire(isConfig ? desired : null);
       updater.desire(isConfig ? null : desired);
@@ -198,29 +197,29 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
     },
   };
   ready.resolve(firmware);
-  // An update that a restart interrupted is what there is to tell of.
+  // An update interrupted by a restart is reported first.
   tell(configs.state.job ? 'config' : 'model');
   return firmware;
 }
 
-/** The code of an error, where it has one. */
+/** Returns an error's code, if it has one. */
 export function codeOf(error: unknown): { code?: ErrorCode } {
   return error instanceof AiotError ? { code: error.code } : {};
 }
 
-/** How often a shadow is told of where the wish is not known: it was before the device started, ms. */
+/** Interval of shadow reports if the desired release is unknown because it was received before the device started, ms. */
 const usualMs = 10_000;
 
-/** The shadow of a device, and when it is told of. */
+/** The shadow of a device and its reports. */
 interface Shadowing {
   readonly now: ShadowRun | null;
   readonly figures: ShadowFigures | null;
   wish(desired: Desired | null): void;
-  /** Another one, or none, from now on. */
+  /** Replaces the shadow, or stops it. */
   run(next: ShadowRun | null): void;
 }
 
-/** `again`: report once more. */
+/** `again`: reports once more. */
 function createShadowing({ again }: { again: () => void }): Shadowing {
   let now: ShadowRun | null = null;
   let everyMs = usualMs;
@@ -248,30 +247,30 @@ function createShadowing({ again }: { again: () => void }): Shadowing {
   };
 }
 
-/** What a device does at this moment that a configuration must not end. */
+/** Current activities that a configuration must not interrupt. */
 interface ConfiguredUse {
-  /** The take that is under way, samples a second of its sensor. */
+  /** The current take, with its sensor's rate in Hz. */
   take: { sensorHz: number; predict: boolean } | null;
   model: Pick<LoadedModel, 'rateHz'> | null;
 }
 
-/** Reads a configuration and holds it against sensor and model, as far as they are known. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
+/** Reads a configuration and checks it against sensor and model, as far as they are known. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
 export function tryConfig(bytes: Uint8Array, { take, model }: ConfiguredUse): DeviceConfig {
   const config = readDeviceConfig(bytes, 'the configuration');
   const unfit = (message: string) => new AiotError('AIOT_CONFIG_UNFIT', `sampleHz: ${message}`);
   const group = take ? sampleGroup(config, take.sensorHz) : 1;
   if (group === null) {
     throw unfit(
-      `expected a rate that the sensor's ${Math.round(take?.sensorHz ?? 0)} Hz are a multiple of, got ${config.sampleHz}`,
+      `expected a rate that divides the sensor's ${Math.round(take?.sensorHz ?? 0)} Hz, got ${config.sampleHz}`,
     );
   }
   const needed = model?.rateHz ?? null;
   const rate = take ? take.sensorHz / group : config.sampleHz;
   if (needed === null || rate === undefined || (take && !take.predict) || rate === needed) return config;
-  throw unfit(`expected ${needed} Hz as the model in use takes, got ${rate}`);
+  throw unfit(`expected ${needed} Hz as required by the active model, got ${rate}`);
 }
 
-/** What a slot holds; the usual one where that cannot be read, which is told. */
+/** The configuration in a slot; the default one if it cannot be read, which is reported. */
 function configIn(bytes: Uint8Array | null, tell: (error: unknown) => void): DeviceConfig {
   if (bytes === null) return defaultDeviceConfig;
   try {

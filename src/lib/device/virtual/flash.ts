@@ -2,7 +2,7 @@ import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync,
 import { AiotError } from '../../core/errors.js';
 import { unwritable } from '../../core/files.js';
 
-/** The power went. Everything after it fails alike until `powerOn`. */
+/** The power was cut. Every later operation fails the same way until `powerOn`. */
 export class PowerCut extends Error {
   constructor() {
     super('power cut');
@@ -10,18 +10,18 @@ export class PowerCut extends Error {
   }
 }
 
-/** NOR flash as a chip has it: erased to 0xFF by sector, a write can only clear bits. Offsets in bytes. */
+/** NOR flash as on a chip: erased to 0xFF by sector; a write can only clear bits. Offsets in bytes. */
 export interface Flash {
   readonly sectorBytes: number;
   readonly bytes: number;
-  /** Bytes written and erased since power-on: where a cut can be. */
+  /** Bytes written and erased since power-on: the range of possible cuts. */
   readonly worn: number;
   read(offset: number, length: number): Uint8Array;
   write(offset: number, data: Uint8Array): void;
   erase(sector: number): void;
-  /** Returns when all is durable. */
+  /** Returns when all data is durable. */
   sync(): void;
-  /** Cuts the power after so many more bytes are written or erased. */
+  /** Cuts the power after this many more bytes are written or erased. */
   cutAfter(bytes: number): void;
   powerOn(): void;
   close(): void;
@@ -30,9 +30,9 @@ export interface Flash {
 interface FlashOptions {
   bytes: number;
   sectorBytes?: number;
-  /** Keeps the contents in this file; absent = in memory. */
+  /** File for the contents; absent = in memory. */
   file?: string;
-  /** Told before each write and erase, for tests that look for the interesting bytes. */
+  /** Called before each write and erase, for tests that look for critical bytes. */
   onOperation?: (kind: 'write' | 'erase', offset: number, length: number) => void;
 }
 
@@ -44,7 +44,7 @@ export function createFlash(options: FlashOptions): Flash {
   let left = Number.POSITIVE_INFINITY;
   let worn = 0;
 
-  /** How many of `wanted` bytes are still done before the power goes. */
+  /** Returns how many of `wanted` bytes are processed before the power is cut. */
   const spend = (wanted: number): number => {
     const done = Math.min(wanted, left);
     left -= done;
@@ -56,7 +56,7 @@ export function createFlash(options: FlashOptions): Flash {
   };
   const inside = (offset: number, length: number) => {
     if (offset < 0 || length < 0 || offset + length > bytes)
-      throw new RangeError(`flash: ${offset}+${length} lies outside ${bytes} bytes`);
+      throw new RangeError(`flash: ${offset}+${length} is outside the ${bytes} bytes of flash`);
   };
 
   return {
@@ -117,7 +117,7 @@ export function createFlash(options: FlashOptions): Flash {
   };
 }
 
-/** Where a simulated flash keeps its bytes. Erased sectors take no memory. */
+/** Storage of a simulated flash. Erased sectors take no memory. */
 interface Medium {
   read(sector: number): Buffer;
   write(sector: number, data: Buffer): void;
@@ -140,12 +140,12 @@ function memoryMedium(sectorBytes: number): Medium {
 }
 
 /**
- * One file of the flash's size. Stored inverted: what was never written is a hole in the file, and reads as erased.
+ * A file of the flash's size. Stored inverted: data that was never written is a hole in the file and reads as erased.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED (a file of another size)
  */
 function fileMedium(path: string, bytes: number, sectorBytes: number): Medium {
   let opened: number | undefined = open(path, bytes);
-  // The number of a file that is closed may be another one's by then.
+  // After closing, the file descriptor may belong to another file.
   const fd = () => {
     if (opened !== undefined) return opened;
     throw Object.assign(new Error('EBADF: the flash is closed'), { code: 'EBADF' });
@@ -172,7 +172,7 @@ function fileMedium(path: string, bytes: number, sectorBytes: number): Medium {
   };
 }
 
-/** A flash that cannot keep what is written to it has to say so: the device that is told nothing would report what is not there. */
+/** Reports a failed write: otherwise the device would report data that does not exist. */
 function kept(path: string, work: () => void): void {
   try {
     work();

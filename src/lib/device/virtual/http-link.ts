@@ -5,21 +5,21 @@ import type { DeviceIdentity } from '../identity/identity.js';
 import type { BundleSource, UpdateCheck } from '../update/types.js';
 import type { TrustSource } from './trust.js';
 
-/** Largest manifest envelope that is read, bytes. */
+/** Maximum size of a manifest envelope, bytes. */
 const manifestBytes = 64 * 1024;
 
-/** Longest silence of the platform, ms. */
+/** Longest pause in the platform's response, ms. */
 const silenceMs = 20_000;
 
 /** Longest time from the first byte of a manifest, root or timestamp to its last one, ms. */
 const documentMs = 60_000;
 
-/** A device's own; or for many devices at once the token of who simulates them. */
+/** The device's own certificate; or, for many devices at once, the token of the user who simulates them. */
 type Identity =
   | DeviceIdentity
   | { urls: Pick<DeviceIdentity['urls'], 'http'>; ca: string | undefined; token: string | undefined };
 
-/** Manifests and bundles over HTTPS with the device's certificate. Nothing is sent before `manifest` or `blob` is called. */
+/** Fetches manifests and bundles over HTTPS with the device's certificate. Nothing is sent before `manifest` or `blob` is called. */
 export function createHttpSource(
   identity: Identity,
   unchecked?: ReadonlySet<UpdateCheck>,
@@ -40,7 +40,7 @@ export function createHttpSource(
 
   const get = async (path: string, headers: Record<string, string>, signal: AbortSignal) => {
     const url = new URL(path, origin);
-    // `//elsewhere/x` is a path to the eye only: a device speaks to its own platform and to nobody else.
+    // `//elsewhere/x` only looks like a path: a device must contact only its own platform.
     if (url.origin !== new URL(origin).origin && !unchecked?.has('origin')) {
       throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected a path on ${origin}, got ${path}`);
     }
@@ -114,14 +114,14 @@ export function createHttpSource(
   };
 }
 
-/** How many of the bytes that come are before `from`. A server may start earlier than asked, never later. */
+/** The number of received bytes that come before `from`. A server may start earlier than requested, never later. */
 function checkRange(header: string | string[] | undefined, from: number): number {
   const start = Number(/^bytes (\d+)-/.exec(String(header))?.[1] ?? Number.NaN);
   if (start <= from) return from - start;
   throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected bytes from ${from} on, got "${header}"`);
 }
 
-/** Told apart from other failures: what an older platform has never heard of is not there either. */
+/** A separate class, because older platforms lack some documents. */
 class NotThere extends AiotError {
   constructor(message: string, endpoint: string) {
     super('AIOT_UPDATE_DOWNLOAD', message, { endpoint });
@@ -156,7 +156,7 @@ async function coded<T>(
   }
 }
 
-/** A broken line may be whole again later: retryable. */
+/** A connection error may be temporary: retryable. */
 function codedError(error: unknown, origin: string, path: string, signal: AbortSignal): unknown {
   if (error instanceof AiotError || signal.aborted) return error;
   const reason = systemCode(error) ?? (error instanceof Error ? error.message : String(error));

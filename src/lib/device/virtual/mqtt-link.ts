@@ -1,23 +1,23 @@
 import type { MqttClient } from 'mqtt';
+import { deferred } from '../../core/tasks.js';
 import { brokerError, connectBroker, disconnectBroker } from '../../stream/mqtt/connect.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js';
-import { deferred } from './deferred.js';
 
 /** A device's connection to its broker. */
 export interface DeviceLink {
   readonly online: boolean;
-  /** At QoS 1: resolves at the PUBACK. While the line is down messages wait, and are sent when it is back. */
+  /** At QoS 1: resolves at the PUBACK. While disconnected, messages wait and are sent on reconnection. */
   publish(
     channel: DeviceChannel,
     message: object,
     options?: { stream?: string; retain?: boolean },
   ): Promise<void>;
-  /** Seconds of silence from now on after which the broker is asked whether it is there: the connection is made anew. */
+  /** Changes the MQTT keep-alive interval, which requires a new connection. */
   keepAlive(seconds: number): Promise<void>;
-  /** Says goodbye with presence offline, once all that was published is acknowledged. */
+  /** Publishes presence offline and disconnects, once all messages are acknowledged. */
   close(): Promise<void>;
-  /** As a power cut: without a word, so that the broker sends the last will. */
+  /** Simulates a power cut: no DISCONNECT, so that the broker publishes the last will. */
   cut(): void;
 }
 
@@ -28,13 +28,13 @@ export interface LinkOptions {
   signal?: AbortSignal | undefined;
   /** Default 30. */
   keepAliveS?: number;
-  /** After the connection and its subscriptions, each time. */
+  /** Called each time the connection and its subscriptions are established. */
   onOnline(): void;
   onOffline(): void;
   onMessage(channel: 'desired' | 'command', payload: Uint8Array): void;
 }
 
-/** mTLS with the device's own certificate. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
+/** Connects by mTLS with the device's own certificate. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
 export async function openLink(options: LinkOptions): Promise<DeviceLink> {
   const { identity, now, signal } = options;
   const { name, urls } = identity;
@@ -87,7 +87,7 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       await client.endAsync();
       const back = new Promise((resolve) => client.once('connect', resolve));
       client.reconnect();
-      // Where the broker is away, what is published waits for it as after any loss.
+      // If the broker is unreachable, messages wait as after any connection loss.
       await Promise.race([back, new Promise((resolve) => setTimeout(resolve, 5000).unref())]);
       if (client.connected) await client.subscribeAsync([topic('desired'), topic('command')], { qos: 1 });
     },
@@ -112,17 +112,17 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
 
 type Publish = DeviceLink['publish'];
 
-/** The line to the broker as the rest of the device sees it: it may not be there yet, or be away for a reboot. */
+/** The broker connection as seen by the rest of the device: it may not exist yet, or be gone during a reboot. */
 export interface Radio {
   readonly link: DeviceLink | null;
-  /** Waits for the line, then for the PUBACK. */
+  /** Waits for the connection, then for the PUBACK. */
   publish: Publish;
-  /** For what is only worth saying now: nothing without a line, and no error. */
+  /** For messages that matter only now: without a connection they are dropped silently. */
   tell(channel: DeviceChannel, message: object, options?: { retain?: boolean }): void;
   attach(link: DeviceLink): void;
-  /** The line is gone, and another may come. */
+  /** The connection is gone; another may follow. */
   detach(): void;
-  /** There will be no other. */
+  /** No other connection will follow. */
   fail(error: unknown): void;
 }
 

@@ -4,15 +4,15 @@ import { blankRecord, type DeviceRecord, deviceRecordSchema, type SlotIndex } fr
 import type { Flash } from './flash.js';
 
 /**
- * A device's flash, laid out: two sectors of records, then slot A and slot B of equal size.
+ * Layout of a device's flash: two sectors of records, then slot A and slot B of equal size.
  *
- * A record sector is, little-endian, u32 magic `AREC`, u32 counter, u32 length, u32 CRC-32 of counter, length and JSON, then
- * the JSON. As with an ESP32's otadata, the older sector is the one that is rewritten and the valid one with the greater
- * counter counts: a power cut while writing leaves the record before it.
+ * A record sector is, little-endian, u32 magic `AREC`, u32 counter, u32 length, u32 CRC-32 of counter, length and JSON, then the JSON. As
+ * with an ESP32's otadata, the older sector is rewritten, and the valid one with the higher counter is used. A power cut during a write
+ * leaves the previous record.
  */
 export interface DeviceStore {
   readonly slotBytes: number;
-  /** The record that counts; a blank one on a new flash. */
+  /** The record in force; a blank one on a new flash. */
   readRecord(): DeviceRecord;
   /** Durable when it returns. */
   writeRecord(record: DeviceRecord): void;
@@ -21,9 +21,9 @@ export interface DeviceStore {
   writeSlot(slot: SlotIndex, offset: number, data: Uint8Array): void;
   readSlot(slot: SlotIndex, bytes: number, from?: number): Uint8Array;
   hashSlot(slot: SlotIndex, bytes: number): string;
-  /** Readies a partly written slot of `bytes` for the rest: offset to go on from, all after it being erased. */
+  /** Prepares a partly written slot of `bytes` for the rest: returns the offset to resume from, after erasing everything behind it. */
   resumeSlot(slot: SlotIndex, bytes: number): number;
-  /** Slots whose bytes don't have the digest of their record. */
+  /** Slots whose bytes do not match the digest in their record. */
   damagedSlots(record: DeviceRecord): SlotIndex[];
 }
 
@@ -36,7 +36,7 @@ interface Stored {
   record: DeviceRecord;
 }
 
-/** Bytes of a flash with two slots of `slotBytes` each. */
+/** Size of a flash with two slots of `slotBytes` each. */
 export function flashBytesFor(slotBytes: number, sectorBytes = 4096): number {
   return 2 * sectorBytes + 2 * Math.ceil(slotBytes / sectorBytes) * sectorBytes;
 }
@@ -70,7 +70,7 @@ export function createDeviceStore(flash: Flash): DeviceStore {
       const before = newest();
       const json = Buffer.from(JSON.stringify(record));
       if (json.length > sectorBytes - headerBytes)
-        throw new RangeError(`record of ${json.length} bytes does not fit into a sector`);
+        throw new RangeError(`the record of ${json.length} bytes does not fit into a sector`);
       const data = Buffer.alloc(headerBytes + json.length);
       data.writeUInt32LE(magic, 0);
       data.writeUInt32LE((before?.counter ?? 0) + 1, 4);
@@ -86,7 +86,7 @@ export function createDeviceStore(flash: Flash): DeviceStore {
       for (let i = 0; i < sectorsFor(bytes); i++) flash.erase(firstSector(slot) + i);
     },
     writeSlot(slot, offset, data) {
-      if (offset + data.length > slotSectors * sectorBytes) throw new RangeError('beyond the slot');
+      if (offset + data.length > slotSectors * sectorBytes) throw new RangeError('past the end of the slot');
       flash.write(at(slot) + offset, data);
     },
     readSlot: (slot, bytes, from = 0) => flash.read(at(slot) + from, bytes),
@@ -97,7 +97,7 @@ export function createDeviceStore(flash: Flash): DeviceStore {
         flash.read((firstSector(slot) + sector) * sectorBytes, sectorBytes).every((byte) => byte === 0xff);
       while (written < sectorsFor(bytes) && !erased(written)) written++;
       if (written === 0) return 0;
-      // The last one that was begun may hold a torn write.
+      // The last sector that was started may contain a torn write.
       flash.erase(firstSector(slot) + written - 1);
       return (written - 1) * sectorBytes;
     },

@@ -17,34 +17,34 @@ import {
 } from '../../formats/manifest/root.js';
 import type { UpdateCheck } from '../update/types.js';
 
-/** Roots and timestamps, from wherever; null = there is none. Not checked. */
+/** A source of roots and timestamps; null = not available. Not verified. */
 export interface TrustSource {
   root(version: number, signal: AbortSignal): Promise<unknown | null>;
   timestamp(signal: AbortSignal): Promise<unknown | null>;
 }
 
-/** Whom a device goes by at this moment. */
+/** The keys and the time that a device currently trusts. */
 interface Trusted {
   trust: TrustRoot;
-  /** Sequences of an earlier one count no longer. */
+  /** Sequences of an earlier epoch do not count. */
   epoch: number;
-  /** null = the root knows of none. */
+  /** null = the root names no key for it. */
   timestamp: Timestamp | null;
   /** ms since 1970; never behind the newest timestamp seen. */
   now: number;
 }
 
 export interface TrustKeeper {
-  /** Walks to the newest root and looks at the timestamp. @throws the AIOT_TRUST_… and AIOT_TIMESTAMP_… codes, and what the source throws */
+  /** Walks to the newest root and checks the timestamp. @throws the AIOT_TRUST_… and AIOT_TIMESTAMP_… codes, and the source's errors */
   refresh(signal: AbortSignal): Promise<Trusted>;
-  /** Whether there is a timestamp to look at. */
+  /** Whether there is a timestamp to check. */
   readonly stamped: boolean;
 }
 
 interface KeeperOptions {
-  /** As it was provisioned. */
+  /** As provisioned. */
   trust: TrustRoot;
-  /** The root that this came from, if there was one. */
+  /** The root that the trust came from, if any. */
   root?: Envelope | undefined;
   memory: TrustMemory;
   source: TrustSource;
@@ -52,17 +52,17 @@ interface KeeperOptions {
   unchecked: ReadonlySet<UpdateCheck>;
 }
 
-/** As many roots in one go; more than that is an attack on the device's time. */
+/** Maximum number of roots at a time; more would be an attack on the device's time. */
 const mostRoots = 64;
 
-/** Keeps a device's trust by TUF's rules: one root after the other, then the timestamp. */
+/** Keeps a device's trust up to date by TUF's rules: one root after the other, then the timestamp. */
 export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
   const { memory, source, clock, unchecked } = options;
   const checked = (check: UpdateCheck) => !unchecked.has(check);
   const first: HeldRoot = options.root ? rootIn(options.root) : heldTrust(options.trust);
   let state: TrustState = memory.read() ?? blankTrust;
   let tail: Promise<unknown> = Promise.resolve();
-  /** An identity made anew may know of a newer root than the memory of the one before. */
+  /** A new identity may include a newer root than the stored state. */
   const held = (): HeldRoot => (state.root && state.root.version >= first.version ? state.root : first);
   const keep = async (next: TrustState) => {
     await memory.write(next);
@@ -76,7 +76,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
       if (offered === null) return;
       const rules = { signatures: checked('rootSignature'), version: checked('rootVersion') };
       const root = nextRoot(offered, before, rules);
-      // Off, a root may be any: then it must not be asked for again and again.
+      // With the check disabled any root is accepted, so it must not be requested in an endless loop.
       if (root.version <= before.version) return;
       const fresh = roleReplaced(before.roles.timestamp, root.roles.timestamp);
       await keep({
@@ -106,13 +106,13 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
     if (expires <= time && checked('timestampExpiry')) {
       throw new AiotError(
         'AIOT_TIMESTAMP_EXPIRED',
-        `expected a timestamp valid at ${new Date(time).toISOString()}, got one that ended ${new Date(expires).toISOString()}`,
+        `expected a timestamp that is valid at ${new Date(time).toISOString()}, got one that expired at ${new Date(expires).toISOString()}`,
       );
     }
     if (timestamp.root.version > root.version && checked('rootNewest')) {
       throw new AiotError(
         'AIOT_TRUST_ROOT_BEHIND',
-        `expected root ${timestamp.root.version}, as the timestamp says, got none after root ${root.version}`,
+        `expected root ${timestamp.root.version} as announced by the timestamp, got none after root ${root.version}`,
       );
     }
     if (version > seen.version)
@@ -128,7 +128,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
     if (root.expires !== null && root.expires <= now && checked('rootExpiry')) {
       throw new AiotError(
         'AIOT_TRUST_ROOT_EXPIRED',
-        `root ${root.version} ended ${new Date(root.expires).toISOString()}`,
+        `root ${root.version} expired at ${new Date(root.expires).toISOString()}`,
       );
     }
     return { trust: trustOf(root), epoch: state.epoch, timestamp, now };
@@ -138,7 +138,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
     get stamped() {
       return held().roles.timestamp !== null;
     },
-    // Both kinds of update ask, and there is one memory.
+    // Both kinds of update refresh the same stored state.
     refresh(signal) {
       const done = tail.then(() => refresh(signal));
       tail = done.catch(() => {});
@@ -147,13 +147,13 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
   };
 }
 
-/** What a device remembers of whom it trusts. */
+/** The stored trust state of a device. */
 const trustStateSchema = z.object({
-  /** The newest root that it has walked to; null = none yet, only what it was provisioned with. */
+  /** The newest root it has reached; null = none yet, only the provisioned trust. */
   root: rootSchema.nullable(),
-  /** Version of the newest timestamp seen, and when it was made, ms since 1970: its clock is never behind that. */
+  /** Version of the newest timestamp seen, and when it was issued, ms since 1970: the device's clock is never behind that. */
   timestamp: z.object({ version: z.int(), issued: z.int() }),
-  /** The root with which all keys that sign releases were last replaced: sequences begin anew then. */
+  /** The root that last replaced all keys that sign releases: sequences restart then. */
   epoch: z.int(),
 });
 
@@ -161,7 +161,7 @@ type TrustState = z.output<typeof trustStateSchema>;
 
 const blankTrust: TrustState = { root: null, timestamp: { version: 0, issued: 0 }, epoch: 0 };
 
-/** Where it is kept over restarts. */
+/** Storage of the trust state across restarts. */
 export interface TrustMemory {
   read(): TrustState | null;
   write(state: TrustState): Promise<void>;
@@ -177,7 +177,7 @@ export function trustInMemory(): TrustMemory {
   };
 }
 
-/** @throws AIOT_FILE_MALFORMED when read: a device that forgot whom it trusts must not begin anew by itself */
+/** @throws AIOT_FILE_MALFORMED on reading: a device that has lost its trust state must not silently start afresh */
 export function trustInFile(file: string): TrustMemory {
   return {
     read() {
@@ -191,7 +191,7 @@ export function trustInFile(file: string): TrustMemory {
       try {
         return trustStateSchema.parse(JSON.parse(text));
       } catch (cause) {
-        throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a device's memory of its trust`, {
+        throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a device's trust record`, {
           cause,
         });
       }

@@ -12,62 +12,62 @@ import type { Flash } from './flash.js';
 import type { openLink } from './mqtt-link.js';
 import type { TrustMemory, TrustSource } from './trust.js';
 
-/** Bytes of one model slot, where no flash is given. */
+/** Size of one model slot if no flash is given. */
 export const defaultSlotBytes = 1024 ** 2;
 
-/** Bytes of the flash of configurations: two records, and a sector for each of two versions. */
+/** Size of the configurations' flash: two records, and a sector for each of two versions. */
 export const configFlashBytes = 4 * 4096;
 
 export interface VirtualDeviceOptions {
   /** Folder of `aiot device provision`; or the identity itself. */
   identityDir?: string;
   identity?: DeviceIdentity;
-  /** Default: a blank one in memory. */
+  /** Default: a blank flash in memory. */
   flash?: Flash;
-  /** Of configurations; default: a blank one in memory. */
+  /** Flash for configurations; default: a blank one in memory. */
   configFlash?: Flash;
-  /** Of whom it trusts; default: in memory. */
+  /** Storage of the trust state; default: in memory. */
   trustMemory?: TrustMemory;
   clock?: Clock;
-  /** Of `sense`. */
+  /** Sensor for `sense`. */
   sensor?: Sensor;
   onEvent?: (event: DeviceEvent) => void;
-  /** Default: the int8 interpreter of the model room. */
+  /** Default: the int8 interpreter of the model module. */
   runtime?: ModelRuntime;
-  /** What its firmware can run; default: all that the interpreter does. */
+  /** Capabilities of its firmware; default: everything the interpreter supports. */
   firmware?: FirmwareTraits;
   /** Default: HTTPS with the device's certificate. */
   source?: BundleSource & Partial<TrustSource>;
   /** Default: MQTT over TLS with the device's certificate. */
   openLink?: typeof openLink;
-  /** For tests of attacks alone, which no flag, setting or environment reaches: checks that this device does not make. */
+  /** For attack tests only, not reachable by any flag, setting or environment variable: checks that this device skips. */
   unchecked?: readonly UpdateCheck[];
 }
 
 export interface ReplayOptions {
   /** Name of the telemetry stream. */
   stream: string;
-  /** 1 = as it was recorded (the default), 2 = twice as fast; `max` = as fast as the broker takes it. */
+  /** 1 = as recorded (the default), 2 = twice as fast; `max` = as fast as the broker accepts. */
   speed?: number | 'max';
-  /** Publish the model's answers; the samples themselves only with `telemetry`. */
+  /** Publish the model's predictions; the samples themselves only with `telemetry`. */
   predict?: boolean;
-  /** Publish the samples; default: unless `predict`. */
+  /** Publish the samples; default: the opposite of `predict`. */
   telemetry?: boolean;
   /** Default: the recording's id. */
   recordingId?: string;
   signal?: AbortSignal;
 }
 
-/** A device as protocol v1 knows it, all in this process. */
+/** A protocol v1 device that runs entirely in this process. */
 export interface VirtualDevice {
   readonly name: string;
   readonly id: string;
   readonly online: boolean;
-  /** What it reports of itself: the active model, and where an update stands. */
+  /** Its report: the active model, and the state of an update. */
   readonly reported: Reported;
-  /** Rejects when the device has died: what it runs can no longer be kept, or an update broke off. */
+  /** Rejects when the device has died: its state can no longer be saved, or an update failed internally. */
   readonly lost: Promise<never>;
-  /** Goes online. Later losses of the connection are mended by themselves. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
+  /** Goes online. Lost connections are re-established automatically. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
   connect(options?: { signal?: AbortSignal }): Promise<void>;
   /** Resolves when every message is acknowledged. @throws AIOT_RECORDING_UNFIT, AIOT_DEVICE_NO_MODEL */
   replay(recording: Recording, options: ReplayOptions): Promise<FeedResult>;
@@ -75,8 +75,8 @@ export interface VirtualDevice {
   sense(options: ReplayOptions & { signal: AbortSignal }): Promise<FeedResult>;
   /** Resolves when no update is under way. */
   settled(): Promise<void>;
-  /** Off and on again: all that is not in the flash is forgotten. */
+  /** Restarts the device: only the contents of the flash are kept. */
   reboot(): Promise<void>;
-  /** Says goodbye and ends all it started. The flash keeps its contents; one that was given stays open. */
+  /** Disconnects cleanly and stops everything it started. The flash keeps its contents; a flash passed in stays open. */
   stop(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import { basename, dirname, extname, join } from 'node:path';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { readBytes, refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { chipNames, flashFrequencies, flashModes, flashSizes } from '../../formats/esp-image/chips.js';
 import { type EspImage, readEspImage } from '../../formats/esp-image/read.js';
@@ -11,8 +12,7 @@ import {
   imageOfElf,
   patchEspImage,
 } from '../../formats/esp-image/write.js';
-import { contentsOf, type FileFormat, looksLike } from '../plan/looks.js';
-import { hex } from '../plan/place.js';
+import { contentsOf, type FileFormat, looksLike } from '../plan/pieces.js';
 
 const segmentSchema = z.object({
   address: z.int(),
@@ -24,11 +24,11 @@ const segmentSchema = z.object({
 export const imageInfoSchema = z.object({
   file: z.string(),
   format: z.enum(['image', 'hex', 'uf2']),
-  /** Of the image in the file; of HEX and UF2, its address. */
+  /** Offset of the image in the file; for HEX and UF2, its address. */
   offset: z.int(),
-  /** Of the image with its hash, without what follows. */
+  /** Size of the image with its hash, without trailing bytes. */
   bytes: z.int(),
-  /** Bytes in the file behind it: padding, a signature, the rest of a merged flash. */
+  /** Number of bytes after it in the file: padding, a signature, the rest of a merged flash. */
   trailing: z.int(),
   chip: z.enum(chipNames),
   kind: z.enum(['app', 'bootloader']),
@@ -39,7 +39,7 @@ export const imageInfoSchema = z.object({
   revisions: z.object({ minimum: z.string().nullable(), maximum: z.string().nullable() }),
   segments: z.array(segmentSchema),
   checksum: z.int(),
-  /** SHA-256 at its end, right; null = none is appended. */
+  /** The verified SHA-256 at its end; null = none is appended. */
   hash: z.string().nullable(),
   app: z
     .object({
@@ -58,14 +58,14 @@ export const imageInfoSchema = z.object({
 export type ImageInfo = z.output<typeof imageInfoSchema>;
 
 /**
- * Reads and checks the image in a file: a .bin, one inside of a merged file or flash (at `offset`), a HEX or UF2 file.
+ * Reads and checks the image in a file: a .bin, an image within a merged file or flash (at `offset`), a HEX or UF2 file.
  * @throws AIOT_IMAGE_MALFORMED (with the offset and the reason), AIOT_USAGE, AIOT_FILE_NOT_FOUND
  */
 export async function imageInfo(file: string, offset?: number): Promise<ImageInfo> {
   const bytes = await readBytes(file);
   const { format, regions } = contentsOf(bytes, file);
   if (format === 'elf') {
-    throw new AiotError('AIOT_USAGE', `${file} is an ELF file, and no image yet`, {
+    throw new AiotError('AIOT_USAGE', `${file} is an ELF file, not a flashable image`, {
       next: `aiot firmware image create ${file} --chip esp32`,
     });
   }
@@ -73,7 +73,7 @@ export async function imageInfo(file: string, offset?: number): Promise<ImageInf
   return describe(file, format, found);
 }
 
-/** What `imageInfo` tells, of bytes at hand. @throws AIOT_IMAGE_MALFORMED */
+/** `imageInfo` for bytes in memory. @throws AIOT_IMAGE_MALFORMED */
 export function describe(file: string, format: FileFormat, { offset, data }: ByteRegion): ImageInfo {
   const { header: _, length, ...image }: EspImage = readEspImage(data, file);
   return {
@@ -86,52 +86,55 @@ export function describe(file: string, format: FileFormat, { offset, data }: Byt
   };
 }
 
-/** The bytes from `offset` on; without one, those of the only region that begins as images do. */
+/** The bytes from `offset` on; without one, those of the only region that starts like an image. */
 function imageAt(regions: readonly ByteRegion[], offset: number | undefined, file: string): ByteRegion {
   if (offset !== undefined) {
     const holds = ({ offset: start, data }: ByteRegion) => offset >= start && offset < start + data.length;
     const region = regions.find(holds);
     if (region) return { offset, data: region.data.subarray(offset - region.offset) };
     const ends = regions.map(({ offset: start, data }) => `${hex(start)} to ${hex(start + data.length)}`);
-    throw new AiotError('AIOT_USAGE', `${file} has nothing at ${hex(offset)}; it has ${ends.join(', ')}`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${file} contains no data at ${hex(offset)}; it contains ${ends.join(', ')}`,
+    );
   }
   const images = regions.filter(({ data }) => data[0] === 0xe9);
   const [only, ...more] = images;
   const [first] = regions;
   if (more.length > 0) {
     const places = images.map((region) => hex(region.offset)).join(', ');
-    throw new AiotError('AIOT_USAGE', `${file} holds several images, at ${places}`, {
-      next: `Say which: --offset ${hex(more[0]?.offset ?? 0)}`,
+    throw new AiotError('AIOT_USAGE', `${file} contains several images, at ${places}`, {
+      next: `Choose one: --offset ${hex(more[0]?.offset ?? 0)}`,
     });
   }
   if (only === undefined && first !== undefined) hintAt(first, file);
   return only ?? first ?? { offset: 0, data: new Uint8Array(0) };
 }
 
-/** Where bootloaders and apps usually are in a flash that was read out. */
+/** Usual offsets of bootloaders and apps in a flash dump. */
 const usual = [0x1000, 0x2000, 0x10000];
 
-/** @throws AIOT_USAGE when the file begins with no image and yet has one at a usual place */
+/** @throws AIOT_USAGE if the file does not start with an image but has one at a usual offset */
 function hintAt({ data }: ByteRegion, file: string): void {
   const found = usual.filter((offset) => looksLike(data.subarray(offset)) !== null);
   if (found.length === 0) return;
   throw new AiotError(
     'AIOT_USAGE',
-    `${file} begins with no image; it has one at ${found.map(hex).join(' and ')}`,
+    `${file} does not begin with an image; it contains one at ${found.map((offset) => hex(offset)).join(' and ')}`,
     {
-      next: `Say which: --offset ${hex(found.at(-1) ?? 0)}`,
+      next: `Choose one: --offset ${hex(found.at(-1) ?? 0)}`,
     },
   );
 }
 
 export interface CreateOptions extends ElfImageOptions {
   elf: string;
-  /** Default: beside the ELF, with `.bin`. */
+  /** Default: next to the ELF, with `.bin`. */
   out?: string;
 }
 
 /**
- * Makes the image of an ELF file and writes it.
+ * Builds the image of an ELF file and writes it.
  * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function createImage({ elf, out, ...options }: CreateOptions): Promise<ImageInfo> {
@@ -148,13 +151,13 @@ export interface PatchOptions extends FlashParameters {
 }
 
 /**
- * Writes a copy of an image with other flash parameters, its SHA-256 made new.
+ * Writes a copy of an image with other flash parameters and an updated SHA-256.
  * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function patchImage({ file, out, ...parameters }: PatchOptions): Promise<ImageInfo> {
   if (Object.values(parameters).every((value) => value === undefined)) {
-    throw new AiotError('AIOT_USAGE', 'nothing is to be changed', {
-      next: 'Name it: --flash-mode, --flash-size or --flash-freq',
+    throw new AiotError('AIOT_USAGE', 'no change was requested', {
+      next: 'Specify --flash-mode, --flash-size or --flash-freq.',
     });
   }
   await refuseInputs([out], [file]);

@@ -10,11 +10,11 @@ import type { ByteRegion } from '../../formats/esp-image/regions.js';
 import { readNvs } from '../../formats/nvs/read.js';
 import { otadataBytes, readOtadata } from '../../formats/otadata.js';
 import { partitionTableBytes, partitionTableOffset } from '../../formats/partitions.js';
-import { contentsOf, type FileFormat, looksLike, looksLikeTable } from '../plan/looks.js';
+import { contentsOf, type FileFormat, looksLike, looksLikeTable } from '../plan/pieces.js';
 import { describe, imageInfoSchema } from './image-info.js';
 import { type Partitions, partitionsSchema, tableOf } from './partitions.js';
 
-/** What `firmware inspect` can tell apart. */
+/** Kinds of files that `firmware inspect` recognizes. */
 const firmwareKinds = ['elf', 'image', 'flash', 'partition-table', 'bundle'] as const;
 
 const usageSchema = z.object({
@@ -22,7 +22,7 @@ const usageSchema = z.object({
   machine: z.string(),
   type: z.enum(['object', 'executable', 'position-independent']),
   entry: z.number(),
-  /** Whether its functions have names: `aiot monitor --elf` wants them. */
+  /** Whether its functions have names, which `aiot board monitor --elf` needs. */
   symbols: z.boolean(),
   sections: z.array(
     z.object({
@@ -32,19 +32,19 @@ const usageSchema = z.object({
       part: z.enum(['text', 'data', 'bss']),
     }),
   ),
-  /** As binutils' size counts them. */
+  /** As counted by binutils' `size`. */
   text: z.int(),
   data: z.int(),
   bss: z.int(),
 });
 
-/** What lies at a place of a flash. */
+/** Contents of a flash range. */
 const partSchema = z.object({
   offset: z.int(),
-  /** The partition's label; of what no table names, what it is. */
+  /** The partition's label; without a table entry, a description. */
   name: z.string(),
   what: z.string(),
-  /** Of what was found, without padding. */
+  /** Size of the contents, without padding. */
   bytes: z.int(),
   problem: z.string().nullable(),
 });
@@ -53,15 +53,15 @@ export const inspectedSchema = z.object({
   file: z.string(),
   kind: z.enum(firmwareKinds),
   bytes: z.int(),
-  /** Of the whole file, 64 hex digits. */
+  /** SHA-256 of the whole file, 64 hex digits. */
   sha256: z.string(),
-  /** What it takes: flash to lie in; RAM as far as the file says it (of an image without what begins with zeros). */
+  /** Memory use: flash occupied; RAM as far as the file shows it (for an image, without zero-initialized data). */
   use: z.object({ flash: z.int(), ram: z.int() }).nullable(),
-  /** null = nobody signed it. */
+  /** null = not signed. */
   signed: z
     .object({
       scheme: z.enum(['secure-boot-v1', 'secure-boot-v2', 'release']),
-      /** Whether the hash in the signature is that of what is signed; null = that takes the key. */
+      /** Whether the hash in the signature matches the signed data; null = cannot be checked without the key. */
       hashRight: z.boolean().nullable(),
       keyids: z.array(z.string()),
     })
@@ -69,7 +69,7 @@ export const inspectedSchema = z.object({
   elf: usageSchema.nullable(),
   image: imageInfoSchema.nullable(),
   partitions: partitionsSchema.nullable(),
-  /** Of a flash: all that is known in it, by offset. */
+  /** For a flash: all recognized contents, by offset. */
   parts: z.array(partSchema),
   bundle: z
     .object({
@@ -88,8 +88,8 @@ type FlashPart = z.output<typeof partSchema>;
 type Told = Partial<Inspected> & Pick<Inspected, 'kind'>;
 
 /**
- * Says what a firmware file is, by its contents and not its name, and checks it.
- * @throws AIOT_IMAGE_MALFORMED (damaged, or nothing of ours), AIOT_PARTITIONS_MALFORMED, AIOT_BUNDLE_MALFORMED, AIOT_FILE_NOT_FOUND
+ * Identifies a firmware file by its contents, not by its name, and checks it.
+ * @throws AIOT_IMAGE_MALFORMED (damaged or unknown), AIOT_FILE_MALFORMED, AIOT_BUNDLE_MALFORMED, AIOT_FILE_NOT_FOUND
  */
 export async function inspectFirmware(file: string): Promise<Inspected> {
   const bytes = await readBytes(file);
@@ -117,8 +117,8 @@ async function tell(bytes: Uint8Array, file: string): Promise<Told> {
   if (otadata !== null) return { kind: 'flash', parts: [otadata] };
   throw new AiotError('AIOT_IMAGE_MALFORMED', `${file}: ${strange(bytes)}`, {
     next: /TFL3/.test(latin1(bytes, 4, 8))
-      ? `It is a network: aiot model inspect ${file}`
-      : 'Known are ELF files, ESP32 images (.bin, .hex, .uf2), merged or read-out flash, partition tables and bundles (.aiot).',
+      ? `The file is a model. Run \`aiot model inspect ${file}\`.`
+      : 'Use an ELF file, an ESP32 image (.bin, .hex, .uf2), a merged or read-out flash image, a partition table, or a bundle (.aiot).',
   });
 }
 
@@ -145,7 +145,7 @@ function tellImage(region: ByteRegion, format: FileFormat, file: string): Told {
   };
 }
 
-/** HEX and UF2 files say themselves what lies where. */
+/** HEX and UF2 files contain their own addresses. */
 function tellRegions(regions: readonly ByteRegion[], format: FileFormat, file: string): Told {
   const [only, ...more] = regions;
   if (only !== undefined && more.length === 0 && only.data[0] === 0xe9 && !isFlash(only.data))
@@ -156,18 +156,21 @@ function tellRegions(regions: readonly ByteRegion[], format: FileFormat, file: s
 function tellFlash(regions: readonly ByteRegion[], file: string): Told {
   const { table, parts } = flashParts(regions, file);
   if (parts.length > 0) return { kind: 'flash', partitions: table, parts };
-  throw new AiotError('AIOT_IMAGE_MALFORMED', `${file}: it holds neither an image nor a partition table`);
+  throw new AiotError(
+    'AIOT_IMAGE_MALFORMED',
+    `${file}: the file contains neither an image nor a partition table`,
+  );
 }
 
 async function tellBundle(bytes: Uint8Array): Promise<Told> {
-  // Its room is large, and other firmware needs nothing of it.
+  // Loaded on demand: its module is large, and other firmware does not need it.
   const { describeBundle } = await import('../../model/bundle/pack.js');
   const { keyids, ...bundle } = describeBundle(bytes);
   const signed = keyids.length > 0 ? { scheme: 'release' as const, hashRight: null, keyids } : null;
   return { kind: 'bundle', bundle, signed };
 }
 
-/** A whole flash: a table where it belongs, or images where the chips look for them and none at the start. */
+/** Whether this is a whole flash: a table at its usual offset, or images where the chips look for them and none at the start. */
 function isFlash(bytes: Uint8Array): boolean {
   if (looksLikeTable(bytes.subarray(partitionTableOffset))) return true;
   if (bytes[0] === 0xe9) return false;
@@ -179,14 +182,14 @@ function strange(bytes: Uint8Array): string {
   const start = Buffer.from(bytes.subarray(0, 4))
     .toString('hex')
     .replace(/(..)(?=.)/g, '$1 ');
-  return `this is no firmware: it begins with ${start}`;
+  return `not a firmware file: it starts with ${start}`;
 }
 
 function latin1(bytes: Uint8Array, from: number, to: number): string {
   return Buffer.from(bytes.subarray(from, to)).toString('latin1');
 }
 
-/** Where a chip's ROM or a usual table looks for images, with what they are called there. */
+/** Offsets where a chip's ROM or a default table expects images, with their names. */
 const places: readonly [offset: number, name: string][] = [
   [0x0, 'bootloader'],
   [0x1000, 'bootloader'],
@@ -194,7 +197,7 @@ const places: readonly [offset: number, name: string][] = [
   [0x10000, 'app'],
 ];
 
-/** All that is known in a flash: the table, images, settings. What is damaged has its problem beside it. */
+/** All recognized contents of a flash: table, images, settings. Damaged parts are listed with their problem. */
 function flashParts(
   regions: readonly ByteRegion[],
   file: string,
@@ -242,7 +245,10 @@ function nvsIn(data: Uint8Array) {
   return { what: `NVS: ${entries.length} entries in ${[...spaces].join(', ')}`, bytes: data.length };
 }
 
-/** A file that is otadata alone, such as the erased `ota_data_initial.bin` that ESP-IDF builds; null = it is none. How many slots there are it does not say. */
+/**
+ * A file that is only otadata, such as the erased `ota_data_initial.bin` from an ESP-IDF build; null = it is not. Does not reveal the number of
+ * slots.
+ */
 function otadataPart(data: Uint8Array): FlashPart | null {
   if (data.length !== otadataBytes) return null;
   const part = tried({ offset: 0, name: 'otadata' }, 'otadata', () => {
@@ -261,7 +267,7 @@ function otadataPart(data: Uint8Array): FlashPart | null {
 function otadataIn(data: Uint8Array, slots: number) {
   const active = readOtadata(data).active(slots);
   return {
-    what: active === null ? 'otadata: names no slot' : `otadata: starts slot ${active}`,
+    what: active === null ? 'otadata: names no slot' : `otadata: boots slot ${active}`,
     bytes: data.length,
   };
 }
@@ -279,7 +285,7 @@ function tried(
   }
 }
 
-/** What the regions hold from an offset on; nothing where none holds it. */
+/** The regions' contents from an offset on; empty if no region covers it. */
 function bytesAt(regions: readonly ByteRegion[], offset: number, length?: number): Uint8Array {
   const holder = regions.find(({ offset: start, data }) => start <= offset && offset < start + data.length);
   if (holder === undefined) return new Uint8Array(0);
@@ -287,29 +293,29 @@ function bytesAt(regions: readonly ByteRegion[], offset: number, length?: number
   return holder.data.subarray(from, length === undefined ? undefined : from + length);
 }
 
-/** A table is as long as it has rows, where nothing follows it. */
+/** Pads a table, whose length in a file may end with its rows. */
 function padded(bytes: Uint8Array): Uint8Array {
   const whole = new Uint8Array(partitionTableBytes).fill(0xff);
   whole.set(bytes);
   return whole;
 }
 
-/** Signatures behind an app for ESP32s: what kind, and whether the hash in it is the image's. The key is not looked at. */
+/** Signatures after an ESP32 app: the kind, and whether the hash in it is the image's. The key is not checked. */
 interface ImageSignature {
   scheme: 'secure-boot-v1' | 'secure-boot-v2';
-  /** Version 2 holds the SHA-256 of what it signs; of version 1 nothing can be said without the key. */
+  /** Version 2 contains the SHA-256 of the signed data; version 1 cannot be checked without the key. */
   hashRight: boolean | null;
 }
 
 const sector = 0x1000;
 
-/** Magic, version, and where the SHA-256 stands. Source: ESP-IDF, "Secure Boot v2", signature block format. */
+/** Magic, version, and offset of the SHA-256. Source: ESP-IDF, "Secure Boot v2", signature block format. */
 const block = { magic: 0xe7, version: 2, hashAt: 4, hashBytes: 32 };
 
-/** Version 1: a version of 0 and 64 bytes of ECDSA right behind the image. */
+/** Version 1: a version field of 0 and 64 bytes of ECDSA directly after the image. */
 const first = { bytes: 68, signatureBytes: 64 };
 
-/** The signature behind an image in these bytes, which begin with it; null = none. */
+/** The signature after the image at the start of these bytes; null = none. */
 function imageSignature(bytes: Uint8Array, image: Pick<EspImage, 'length'>): ImageSignature | null {
   const padded = Math.ceil(image.length / sector) * sector;
   if (bytes[padded] === block.magic && bytes[padded + 1] === block.version) {
@@ -324,7 +330,7 @@ function imageSignature(bytes: Uint8Array, image: Pick<EspImage, 'length'>): Ima
   return signed ? { scheme: 'secure-boot-v1', hashRight: null } : null;
 }
 
-/** Neither padding nor erased flash: a signature has many different bytes. */
+/** Whether the bytes are neither padding nor erased flash: a signature has many different bytes. */
 function mixed(bytes: Uint8Array): boolean {
   return new Set(bytes).size > 16;
 }

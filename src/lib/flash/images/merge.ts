@@ -1,16 +1,15 @@
 import { extname } from 'node:path';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { readBytes, refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { type ChipName, chipNames, type FlashSize, flashSizeBytes } from '../../formats/esp-image/chips.js';
 import { mergeImages, refuseOverlaps } from '../../formats/esp-image/regions.js';
 import { writeIntelHex } from '../../formats/intel-hex.js';
 import { writeUf2 } from '../../formats/uf2.js';
 import type { Region } from '../loader/types.js';
-import { md5Of } from '../md5.js';
-import { patchHeader } from '../plan/header.js';
-import { type Contents, contentsOf } from '../plan/looks.js';
-import { hex, parsePlaced, resolvePlace } from '../plan/place.js';
+import { type Contents, contentsOf, md5Of, parsePlaced, resolvePlace } from '../plan/pieces.js';
+import { patchHeader } from '../plan/plan.js';
 import type { HeaderChanges } from '../plan/types.js';
 
 export const mergeFormats = ['raw', 'hex', 'uf2'] as const;
@@ -21,9 +20,9 @@ export interface MergeInput {
   /** `FILE@OFFSET`; HEX and UF2 files without an offset. */
   words: readonly string[];
   out: string;
-  /** Default: by the name of `out`. */
+  /** Default: from the name of `out`. */
   format?: MergeFormat;
-  /** Default: the one that the files are for. */
+  /** Default: the chip of the input files. */
   chip?: ChipName;
   /** Flash offset of a raw file's first byte. */
   start?: number;
@@ -37,7 +36,7 @@ export const mergedSchema = z.object({
   file: z.string(),
   format: z.enum(mergeFormats),
   bytes: z.int(),
-  /** Where a raw file is to be written; null: the file says it. */
+  /** Where a raw file must be written; null: the file contains its addresses. */
   offset: z.int().nullable(),
   chip: z.enum(chipNames).nullable(),
   regions: z.array(z.object({ name: z.string(), offset: z.int(), bytes: z.int(), md5: z.string() })),
@@ -46,14 +45,14 @@ export const mergedSchema = z.object({
 export type Merged = z.output<typeof mergedSchema>;
 
 /**
- * One file of several: raw, Intel HEX or UF2, from raw files with an offset, HEX and UF2.
+ * Merges raw files with an offset, HEX and UF2 files into one raw, Intel HEX or UF2 file.
  * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function mergeFiles(input: MergeInput): Promise<Merged> {
   const { out, words } = input;
   if (words.length === 0) {
-    throw new AiotError('AIOT_USAGE', 'there is nothing to merge', {
-      next: `Name files and their offsets: aiot firmware merge bootloader.bin@0x1000 app.bin@0x10000 --out ${out}`,
+    throw new AiotError('AIOT_USAGE', 'there are no files to merge', {
+      next: `Specify files and their offsets: aiot firmware merge bootloader.bin@0x1000 app.bin@0x10000 --out ${out}`,
     });
   }
   await refuseInputs(
@@ -94,20 +93,24 @@ function refuseUnused({ start, padTo, payloadBytes, md5 }: MergeInput, format: M
   if (raw && format !== 'raw') {
     throw new AiotError(
       'AIOT_USAGE',
-      `a ${format} file holds addresses: --start and --pad-to are of raw files alone`,
+      `a ${format} file contains addresses, so --start and --pad-to apply to raw files only`,
     );
   }
   if ((payloadBytes !== undefined || md5 === false) && format !== 'uf2') {
-    throw new AiotError('AIOT_USAGE', `--payload and --no-md5 are of UF2 files, not of ${format}`);
+    throw new AiotError('AIOT_USAGE', `--payload and --no-md5 apply to UF2 files only, not to ${format}`);
   }
 }
 
 function withHeader(regions: Region[], chip: ChipName | null, header: HeaderChanges): Region[] {
   if (Object.values(header).every((value) => value === undefined)) return regions;
   if (chip === null) {
-    throw new AiotError('AIOT_USAGE', 'no file says which chip it is for, and so where its bootloader is', {
-      next: 'Say it: --chip esp32',
-    });
+    throw new AiotError(
+      'AIOT_USAGE',
+      "the bootloader's offset is unknown, because no file identifies the chip",
+      {
+        next: 'Specify the chip: --chip esp32',
+      },
+    );
   }
   const security = { secureBoot: false, flashEncryption: false, secureDownload: false };
   return patchHeader(regions, header, { chip, flashBytes: null, security });
@@ -127,8 +130,8 @@ function render(
     });
   }
   if (chip !== null) return writeUf2(regions, { chip, payloadBytes: input.payloadBytes, md5: input.md5 });
-  throw new AiotError('AIOT_USAGE', 'a UF2 file names its chip, and no file says which that is', {
-    next: `Say it: --chip esp32 (the first region is at ${hex(regions[0]?.offset ?? 0)})`,
+  throw new AiotError('AIOT_USAGE', 'a UF2 file must name its chip, but no input file identifies it', {
+    next: `Specify the chip: --chip esp32 (the first region is at ${hex(regions[0]?.offset ?? 0)})`,
   });
 }
 
@@ -141,7 +144,7 @@ interface Read {
 }
 
 /**
- * `FILE@OFFSET` words and HEX or UF2 files as regions, and the one chip that all of them are for (null: none says).
+ * Reads `FILE@OFFSET` words and HEX or UF2 files as regions, with the chip that all of them are for (null: unknown).
  * @throws AIOT_USAGE (no place, no chip for it, several chips, overlaps), AIOT_IMAGE_MALFORMED, AIOT_FILE_NOT_FOUND
  */
 async function readAll(
@@ -171,18 +174,18 @@ function oneChip(read: readonly Read[], wanted: ChipName | undefined): ChipName 
 
 function regionsOf({ word, file, place, bytes, contents }: Read, chip: ChipName | null): Region[] {
   if (contents.format === 'elf') {
-    throw new AiotError('AIOT_USAGE', `${file} is an ELF file, and no image yet`, {
+    throw new AiotError('AIOT_USAGE', `${file} is an ELF file, not a flashable image`, {
       next: `aiot firmware image create ${file} --chip ${chip ?? 'esp32'}`,
     });
   }
   if (contents.regions !== null) {
     if (place === null) return contents.regions.map((region) => ({ ...region, name: file }));
-    throw new AiotError('AIOT_USAGE', `${file} says itself where its bytes go`, {
-      next: `Leave out the ${word.slice(file.length)}.`,
+    throw new AiotError('AIOT_USAGE', `${file} already contains its addresses`, {
+      next: `Remove ${word.slice(file.length)} from the argument.`,
     });
   }
   if (place === null) {
-    throw new AiotError('AIOT_USAGE', `${file}: expected where it goes, such as ${file}@0x10000`);
+    throw new AiotError('AIOT_USAGE', `${file}: expected an offset, such as ${file}@0x10000`);
   }
   return [{ name: file, data: bytes, offset: offsetAt(place, chip, file) }];
 }
@@ -191,12 +194,16 @@ function offsetAt(place: number | string, chip: ChipName | null, file: string): 
   if (typeof place === 'number') return place;
   if (place === 'partition-table') return resolvePlace(place, chip ?? 'esp32', null);
   if (place !== 'bootloader') {
-    throw new AiotError('AIOT_USAGE', `${file}@${place}: there is no board whose table has this label`, {
-      next: `Give an offset: ${file}@0x10000`,
-    });
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${file}@${place}: labels need a board's partition table, and no board is connected to this command`,
+      {
+        next: `Use an offset: ${file}@0x10000`,
+      },
+    );
   }
   if (chip !== null) return resolvePlace(place, chip, null);
-  throw new AiotError('AIOT_USAGE', `${file}@bootloader: the chip is not known`, {
-    next: 'Say it: --chip esp32',
+  throw new AiotError('AIOT_USAGE', `${file}@bootloader: the chip is unknown`, {
+    next: 'Specify the chip: --chip esp32',
   });
 }

@@ -12,27 +12,27 @@ import { writeNvs } from '../../formats/nvs/write.js';
 
 const version = z.literal(nvsVersions);
 
-/** What `firmware nvs create` wrote. */
+/** Result of `firmware nvs create`. */
 export const nvsMadeSchema = z.object({
   file: z.string(),
   bytes: z.int(),
   version,
   namespaces: z.int(),
   entries: z.int(),
-  /** Pages of 4096 bytes that hold something, and how many there are. */
+  /** Pages of 4096 bytes: in use, and in total. */
   pages: z.object({ used: z.int(), total: z.int() }),
   encrypted: z.boolean(),
-  /** The nvs_keys partition that was made with it. */
+  /** The nvs_keys partition created with it. */
   keys: z.string().nullable(),
 });
 
 export type NvsMade = z.output<typeof nvsMadeSchema>;
 
-/** What `firmware nvs read` found. */
+/** Result of `firmware nvs read`. */
 export const nvsReadSchema = z.object({
   file: z.string(),
   bytes: z.int(),
-  /** null = nothing was ever written. */
+  /** null = never written. */
   version: version.nullable(),
   encrypted: z.boolean(),
   pages: z.array(
@@ -52,39 +52,39 @@ export const nvsReadSchema = z.object({
       namespace: z.string(),
       key: z.string(),
       type: z.enum(['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'i64', 'string', 'blob']),
-      /** Of 64 bits as decimal text, which a JSON number cannot hold; a blob in base64. */
+      /** 64-bit numbers as decimal text, because a JSON number cannot represent them; a blob in base64. */
       value: z.union([z.number(), z.string()]),
-      /** Of the value, a string's without its NUL. */
+      /** Size of the value; for a string without its NUL. */
       bytes: z.int(),
     }),
   ),
-  /** With --salvage: what is damaged. */
+  /** With --salvage: the damaged parts. */
   problems: z.array(z.object({ offset: z.int(), reason: z.string() })),
-  /** The CSV that was written. */
+  /** The CSV file written. */
   out: z.string().nullable(),
 });
 
 export type NvsRead = z.output<typeof nvsReadSchema>;
 
-/** What it holds is most often secret. */
+/** Its contents are usually secret. */
 const secret = 0o600;
 
 export interface CreateNvsOptions {
   csv: string;
   out: string;
-  /** Of the partition, bytes. */
+  /** Size of the partition, bytes. */
   size: number;
   version: NvsVersion;
-  /** File of an nvs_keys partition to encrypt with. */
+  /** The nvs_keys partition file to encrypt with. */
   keys?: string;
-  /** File that new keys are written into. */
+  /** Output file for new keys. */
   newKeys?: string;
 }
 
 /**
- * Makes an NVS partition of a CSV file. Files that rows name are looked for beside the CSV, then in the working folder.
- * @throws AIOT_CSV_MALFORMED, AIOT_NVS_UNFIT, AIOT_NVS_MALFORMED (keys), AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT,
- *   AIOT_FILE_NOT_WRITABLE, AIOT_USAGE (keys that are there already)
+ * Builds an NVS partition from a CSV file. Files named in rows are searched for next to the CSV, then in the working folder.
+ * @throws AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED (keys), AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT,
+ * AIOT_FILE_NOT_WRITABLE, AIOT_USAGE (the key file already exists)
  */
 export async function createNvs(options: CreateNvsOptions): Promise<NvsMade> {
   const { csv, out, size, version, newKeys } = options;
@@ -120,13 +120,13 @@ export async function createNvs(options: CreateNvsOptions): Promise<NvsMade> {
 async function keysFor({ keys, newKeys, out }: CreateNvsOptions): Promise<Uint8Array | null> {
   if (keys !== undefined) return readNvsKeys(await readBytes(keys));
   if (newKeys === undefined) return null;
-  if (newKeys === out) throw new AiotError('AIOT_USAGE', `expected another file for the keys than ${out}`);
+  if (newKeys === out) throw new AiotError('AIOT_USAGE', `the keys and ${out} must be different files`);
   if (existsSync(newKeys)) {
     throw new AiotError(
       'AIOT_USAGE',
-      `${newKeys} is there already, and what was encrypted with it needs it`,
+      `${newKeys} already exists and is needed for the data encrypted with it`,
       {
-        next: `Use it with --keys ${newKeys}, or name another file.`,
+        next: `Use it with --keys ${newKeys}, or choose another file.`,
       },
     );
   }
@@ -135,15 +135,15 @@ async function keysFor({ keys, newKeys, out }: CreateNvsOptions): Promise<Uint8A
 
 export interface ReadNvsOptions {
   file: string;
-  /** File of the nvs_keys partition it is encrypted with. */
+  /** The nvs_keys partition file for an encrypted NVS. */
   keys?: string;
-  /** Takes what can be read of a damaged one. */
+  /** Reads as much as possible from a damaged partition. */
   salvage: boolean;
-  /** CSV file to write the values into. */
+  /** Output CSV file for the values. */
   out?: string;
 }
 
-/** @throws AIOT_NVS_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
+/** @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
 export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions): Promise<NvsRead> {
   const stored = await readBytes(file);
   refuseCsv(file, stored);
@@ -165,23 +165,24 @@ export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions):
   };
 }
 
-/** The file of values is easily taken for the partition that is made of it. */
+/** The CSV file is easily confused with the partition built from it. */
 function refuseCsv(file: string, bytes: Uint8Array): void {
   const [first = ''] = Buffer.from(bytes.subarray(0, 4096)).toString('latin1').split('\n');
   if (!/^(\xef\xbb\xbf)?\s*key\s*,\s*type\s*,\s*encoding\s*,\s*value\s*$/i.test(first)) return;
-  throw new AiotError('AIOT_NVS_MALFORMED', `${file} is a CSV file of values, not a partition made of it`, {
-    next: `Make one: aiot firmware nvs create ${file} nvs.bin --size 0x6000`,
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file} is a CSV file of values, not an NVS partition`, {
+    subject: 'nvs',
+    next: `Create the partition first: aiot firmware nvs create ${file} nvs.bin --size 0x6000`,
   });
 }
 
-/** Damage after decryption is most often that of wrong keys. */
+/** Damage after decryption usually means wrong keys. */
 function withKeys<T>(keys: string | undefined, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (keys === undefined || !hasCode(error, 'AIOT_NVS_MALFORMED')) throw error;
-    const next = `Look whether it is encrypted, and with the keys of ${keys}.`;
-    throw new AiotError(error.code, error.message, { next, cause: error });
+    if (keys === undefined || !hasCode(error, 'AIOT_FILE_MALFORMED', 'nvs')) throw error;
+    const next = `Check whether it is encrypted with the keys in ${keys}.`;
+    throw error.reworded(error.message, { next, cause: error });
   }
 }
 

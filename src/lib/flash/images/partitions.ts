@@ -20,12 +20,12 @@ import {
   writePartitionTable,
 } from '../../formats/partitions.js';
 
-/** A partition table as `firmware partitions create` and `read` tell of it. */
+/** A partition table as shown by `firmware partitions create` and `read`. */
 export const partitionsSchema = z.object({
   file: z.string(),
   /** Offset of the table itself in flash. */
   offset: z.int(),
-  /** Whether a row with the MD5 of the others closes it. */
+  /** Whether it ends with a row that contains the MD5 of the others. */
   md5: z.boolean(),
   partitions: z.array(
     z.object({
@@ -38,9 +38,9 @@ export const partitionsSchema = z.object({
       readonly: z.boolean(),
     }),
   ),
-  /** End of the last one: the flash has to be this large, bytes. */
+  /** End of the last partition: the minimum flash size, bytes. */
   end: z.int(),
-  /** Of a table that was read: rows that overlap, are misaligned or do not fit. */
+  /** For a table that was read: rows that overlap, are misaligned or do not fit. */
   problems: z.array(z.string()),
   out: z.string().nullable(),
 });
@@ -50,13 +50,13 @@ export type Partitions = z.output<typeof partitionsSchema>;
 export interface CreatePartitionsOptions {
   csv: string;
   out: string;
-  /** Where the table itself will be (0x8000). */
+  /** Offset for the table itself (default 0x8000). */
   tableOffset?: number;
   flashBytes?: number;
   md5: boolean;
 }
 
-/** @throws AIOT_PARTITIONS_MALFORMED with file and line, AIOT_CSV_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT */
+/** @throws AIOT_FILE_MALFORMED with file and line, AIOT_FILE_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT */
 export async function createPartitions(options: CreatePartitionsOptions): Promise<Partitions> {
   const { csv, out, tableOffset = partitionTableOffset, flashBytes, md5 } = options;
   const parsed = parsePartitionsCsv(await readText(csv), {
@@ -72,14 +72,14 @@ export async function createPartitions(options: CreatePartitionsOptions): Promis
 
 export interface ReadPartitionsOptions {
   file: string;
-  /** Where in flash the table is (0x8000); a file that is longer is taken for an image of a whole flash. */
+  /** Offset of the table in flash (default 0x8000); a longer file is treated as an image of a whole flash. */
   tableOffset?: number;
   flashBytes?: number;
-  /** CSV file to write it into. */
+  /** Output CSV file. */
   out?: string;
 }
 
-/** @throws AIOT_PARTITIONS_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
+/** @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
 export async function readPartitions(options: ReadPartitionsOptions): Promise<Partitions> {
   const { file, tableOffset = partitionTableOffset, flashBytes = null, out } = options;
   const bytes = await readBytes(file);
@@ -91,7 +91,7 @@ export async function readPartitions(options: ReadPartitionsOptions): Promise<Pa
   return described(file, table, tableOffset, { problems, out: out ?? null });
 }
 
-/** A table in bytes that were read already. @throws AIOT_PARTITIONS_MALFORMED with the offset and the reason */
+/** Parses a table that was already read. @throws AIOT_FILE_MALFORMED with the offset and the reason */
 export function tableOf(bytes: Uint8Array, file: string): Partitions {
   const table = readPartitionTable(bytes);
   const problems = partitionProblems(table, null, partitionTableOffset);
@@ -119,14 +119,14 @@ function described(
   };
 }
 
-/** Which app slot a board starts. */
+/** The app slot that a board starts. */
 export const otadataSchema = z.object({
   file: z.string(),
-  /** Number of app slots it was read for. */
+  /** Number of app slots used for decoding. */
   slots: z.int(),
-  /** From 0; null = none is named: the factory app is started, or slot 0 where there is none. */
+  /** From 0; null = none: the factory app is started, or slot 0 if there is none. */
   active: z.int().nullable(),
-  /** One a sector; null = blank. */
+  /** One per sector; null = blank. */
   entries: z.array(
     z
       .object({ sequence: z.int(), slot: z.int(), state: z.enum(otaStateNames), usable: z.boolean() })
@@ -142,14 +142,14 @@ export interface CreateOtadataOptions {
   slot: number;
   slots: number;
   state: OtaState;
-  /** otadata of a board, of which one sector is kept. */
+  /** The board's current otadata, of which one sector is kept. */
   from?: string;
 }
 
-/** @throws AIOT_USAGE (no such slot), AIOT_OTADATA_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
+/** @throws AIOT_USAGE (no such slot), AIOT_FILE_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
 export async function createOtadata(options: CreateOtadataOptions): Promise<OtadataShown> {
   const { out, slot, slots, state, from } = options;
-  // Written over the file it comes from, it is switched in place.
+  // If the output replaces the input file, the slot is switched in place.
   const bytes =
     from === undefined
       ? firstOtadata(slot, slots, state)
@@ -158,7 +158,7 @@ export async function createOtadata(options: CreateOtadataOptions): Promise<Otad
   return describedOtadata(out, bytes, slots);
 }
 
-/** @throws AIOT_OTADATA_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND */
+/** @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND */
 export async function readOtadataFile(file: string, slots: number): Promise<OtadataShown> {
   return describedOtadata(file, await readBytes(file), slots);
 }

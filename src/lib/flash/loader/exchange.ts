@@ -1,10 +1,74 @@
-import { op } from './commands.js';
-import { isGreetingAnswer, NoAnswer, type Wire } from './wire.js';
+import { hex } from '../../core/figures.js';
+import { isGreetingAnswer, NoAnswer, syncRequest, type Wire } from './wire.js';
+
+/**
+ * Requests of the ROM loader and of the flasher stub. Source: Espressif, "Serial Protocol" in the documentation of
+ * esptool; the stub's own begin at 0xd0.
+ */
+export const op = {
+  flashBegin: 0x02,
+  flashData: 0x03,
+  flashEnd: 0x04,
+  memBegin: 0x05,
+  memEnd: 0x06,
+  memData: 0x07,
+  sync: syncRequest,
+  writeReg: 0x09,
+  readReg: 0x0a,
+  spiSetParams: 0x0b,
+  spiAttach: 0x0d,
+  readFlashSlow: 0x0e,
+  changeBaud: 0x0f,
+  deflBegin: 0x10,
+  deflData: 0x11,
+  deflEnd: 0x12,
+  md5: 0x13,
+  securityInfo: 0x14,
+  eraseFlash: 0xd0,
+  eraseRegion: 0xd1,
+  readFlash: 0xd2,
+} as const;
+
+export const sectorBytes = 0x1000;
+
+/** The initial speed of a ROM loader. */
+export const romBaud = 115_200;
+
+/** 32-bit little-endian words, which all requests consist of. */
+export function words(...values: number[]): Uint8Array {
+  const bytes = new Uint8Array(4 * values.length);
+  const view = new DataView(bytes.buffer);
+  for (const [i, value] of values.entries()) view.setUint32(4 * i, value >>> 0, true);
+  return bytes;
+}
+
+/** XOR of the payload, starting with 0xef. */
+export function checksum(payload: Uint8Array): number {
+  let sum = 0xef;
+  for (const byte of payload) sum ^= byte;
+  return sum;
+}
+
+/** A block of data with its sub-header: length, sequence number, two zeros. */
+export function block(payload: Uint8Array, sequence: number): Uint8Array {
+  const data = new Uint8Array(16 + payload.length);
+  data.set(words(payload.length, sequence, 0, 0));
+  data.set(payload, 16);
+  return data;
+}
+
+/** For requests that a chip answers at once and that may be repeated: a lost one costs a second, a late one nothing. */
+export const quick = { timeoutMs: 1000, tries: 4 } as const;
+
+/** Timeout for an operation on this many bytes of flash, at `secondsPerMB`, at least 3 s. */
+export function flashTimeMs(bytes: number, secondsPerMB: number): number {
+  return Math.max(3000, (secondsPerMB * bytes) / 1000);
+}
 
 interface Answer {
-  /** READ_REG's result; stale for every other request to a ROM. */
+  /** READ_REG's result; for every other ROM request a stale value. */
   value: number;
-  /** What was asked for, without the status. */
+  /** The answer's data, without the status. */
   data: Uint8Array;
 }
 
@@ -12,62 +76,64 @@ interface Question {
   op: number;
   data?: Uint8Array;
   checksum?: number;
-  /** Lengths of the data that the answer may have before its status (default none). */
+  /** Possible lengths of the answer's data before its status (default none). */
   expect?: readonly number[];
-  /** For the chip's work; the time on the wire is added. */
+  /** Time for the chip's work; the transmission time is added. */
   timeoutMs?: number;
-  /** Ask again when the answer is lost or damaged: only where asking twice does no harm. */
+  /** Repeat the request if the answer is lost or damaged: only if repeating is harmless. */
   tries?: number;
 }
 
-/** The chip understood and said no. */
+/** The chip understood the request and rejected it. */
 export class Refusal extends Error {
   constructor(
     readonly op: number,
     /** A ROM's error number, or a stub's (0xc0 and above). */
     readonly status: number,
-    /** The request is not known to it. */
+    /** Whether the chip does not know the request. */
     readonly unsupported: boolean,
   ) {
-    super(`request 0x${op.toString(16)} refused with 0x${status.toString(16)}`);
+    super(`request ${hex(op)} refused with ${hex(status)}`);
     this.name = 'Refusal';
   }
 }
 
 const invalidMessage = 0x05;
 
-/** Status numbers that may mean "your packet arrived damaged": asking again helps. */
+/** Status numbers that may mean "your packet arrived damaged": repeating helps. */
 const damaged = new Set([invalidMessage, 0x07, 0xc0, 0xc1, 0xc3]);
 
 const notImplemented = new Set([0xc3, 0xff]);
+
 const defaultTimeoutMs = 3000;
 
-/** How long the answer to a greeting is waited for that is sent after an answer did not come in time. */
+/** Timeout for the answer to a greeting that is sent after a request timed out. */
 const probeMs = 3000;
 
 const probes = 2;
+
 const greetings = { times: 5, timeoutMs: 1000 };
 
-/** So many late or lost answers with few good ones between, and the line is given up: each of them takes seconds. */
+/** The line is given up after this many late or lost answers with few good ones between, for each of them takes seconds. */
 const lateInARow = 4;
 
 const answersThatForgive = 20;
 
 /**
- * One request, one answer. Traps that it stands above, all measured on mask ROMs: answers to earlier requests are left
- * out, a request that a ROM does not know is answered with the op of the one before it (after SYNC eight times), and
- * everything in a ROM's status but its first byte is stale when that is 0.
+ * One request, one answer. It handles these quirks, all measured on mask ROMs. Answers to earlier requests are skipped. A ROM answers an
+ * unknown request with the op of the previous one (after SYNC eight times). If the first byte of a ROM's status is 0, its other bytes are
+ * stale.
  *
- * An answer does not say which of two requests with the same op it is to, and may be seconds late (a loaded emulator, a
- * network). But answers come in the order of the requests: so nothing is asked again, and nothing else is asked, before
- * a greeting is answered that was sent after it. Then the late answer has come, or never will.
+ * An answer does not show which of two requests with the same op it belongs to, and may be seconds late (a loaded emulator, a network).
+ * But answers come in the order of the requests. So no request is repeated or followed by another before a greeting sent after it has been
+ * answered. By then the late answer has come or never will.
  */
 export class Exchange {
-  /** Answers to earlier requests may still come. */
+  /** Whether answers to earlier requests may still come. */
   private unsure = false;
-  /** Greetings sent behind the request that is waited for. */
+  /** Number of greetings sent after the pending request. */
   private probed = 0;
-  /** Answers that did not come in time, and those that did since the last of them. */
+  /** Number of late answers, and of answers in time since the last late one. */
   private late = 0;
   private answered = 0;
 
@@ -91,10 +157,9 @@ export class Exchange {
   }
 
   /**
-   * Greets until an answer comes, and lets pass what is still on its way: afterwards nothing that was asked before can be
-   * answered any more.
-   *
-   * @returns who answered, or null when nobody did
+   * Sends greetings until one is answered, and discards everything still in transit: afterwards no answer to an earlier request can
+   * arrive.
+   * @returns which loader answered, or null if none did
    */
   async comeIntoStep({ times, timeoutMs } = greetings): Promise<'rom' | 'stub' | null> {
     const { wire } = this;
@@ -102,7 +167,7 @@ export class Exchange {
       const by = await sync(wire, timeoutMs);
       if (!by) continue;
       await wire.drain(50, 3000);
-      // Perhaps only greetings of before were answered: then long silence has to do.
+      // Perhaps only earlier greetings were answered: then wait for a long silence.
       if (wire.greetingsOwed >= answersOfOne * (i + 1)) await this.silence();
       this.unsure = false;
       return by;
@@ -111,13 +176,13 @@ export class Exchange {
     return null;
   }
 
-  /** An answer, or another packet, says that all before it has been answered. */
+  /** An answer or another packet shows that all earlier requests have been answered. */
   inStep(): void {
     this.unsure = false;
     this.wire.greetingsOwed = Math.min(this.wire.greetingsOwed, answersOfOne * this.probed);
   }
 
-  /** @returns null when the answer is lost for certain: then it may be asked again, where that does no harm */
+  /** @returns null if the answer is certainly lost: the request may then be repeated, if that is harmless */
   private async once(question: Question): Promise<Answer | null> {
     const { wire } = this;
     const { op, data, checksum, timeoutMs, tries = 1 } = question;
@@ -145,7 +210,7 @@ export class Exchange {
     });
   }
 
-  /** Greets behind a request whose answer is late: what comes first tells whether it is that or lost. */
+  /** Sends greetings after a request whose answer is late: the next packet shows whether the answer is late or lost. */
   private async probe(question: Question, times: number, silent: () => never): Promise<Answer | null> {
     const { wire } = this;
     const heard = { greetings: 0, earlier: wire.greetingsOwed };
@@ -164,13 +229,13 @@ export class Exchange {
     return null;
   }
 
-  /** What has not come after so long is not expected any more. */
+  /** After this time no further packets are expected. */
   private async silence(): Promise<void> {
     await this.wire.drain(probeMs, 4 * probeMs);
     this.wire.greetingsOwed = 0;
   }
 
-  /** Whether another late answer may be waited for. */
+  /** Whether to wait for another late answer. */
   private isWorthMore(): boolean {
     if (this.answered >= answersThatForgive) this.late = 0;
     this.answered = 0;
@@ -178,8 +243,8 @@ export class Exchange {
   }
 
   /**
-   * @param heard answers to greetings, and how many may come that were sent before the request
-   * @returns the answer, null when a greeting was answered instead that was sent later, undefined when time is over
+   * @param heard answers to greetings so far, and how many may still come from before the request
+   * @returns the answer, null if a later greeting was answered instead, undefined at the timeout
    */
   private async within(
     limitMs: number,
@@ -201,7 +266,7 @@ export class Exchange {
     }
   }
 
-  /** Null for a packet that is no answer to this request, or a damaged one. */
+  /** Null for a packet that does not answer this request, or is damaged. */
   private async answerTo(
     asked: number,
     packet: Uint8Array,
@@ -212,7 +277,7 @@ export class Exchange {
     const body = packet.subarray(8);
     if (packet[1] !== asked) {
       if (packet[1] === undefined || !isUnknownRequest(asked, body)) return null;
-      // A ROM says it up to eight times; `unsure` stays for those that come later.
+      // A ROM repeats it up to eight times; `unsure` remains set for later ones.
       await this.wire.drain(200, 1000);
       throw new Refusal(asked, invalidMessage, !knownToAll.has(asked));
     }
@@ -231,14 +296,14 @@ export class Exchange {
 
 const isStatus = (body: Uint8Array) => body.length === 2 || body.length === 4;
 
-/** Only such a request may be unknown to a ROM; an error under another op is otherwise a late answer. */
+/** Only such a request may be unknown to a ROM; otherwise an error under another op is a late answer. */
 function isUnknownRequest(asked: number, body: Uint8Array): boolean {
   return asked !== op.sync && isStatus(body) && body[0] === 1 && body[1] === invalidMessage;
 }
 
 /**
- * Every ROM knows these, in secure download mode too (uploads to memory are asked for outside of it alone): one that is
- * answered as unknown was damaged on its way.
+ * Every ROM knows these, in secure download mode too (memory uploads are requested only outside of it): if one is
+ * answered as unknown, it was damaged in transit.
  */
 const knownToAll: ReadonlySet<number> = new Set([
   op.flashBegin,
@@ -276,7 +341,7 @@ const request = Uint8Array.from([
   ...Array(32).fill(0x55),
 ]);
 
-/** Sends SYNC and waits for nothing. @returns how many of its answers have come before one that is surely to this SYNC */
+/** Sends SYNC without waiting. @returns how many answers to it may arrive before one that certainly belongs to this SYNC */
 async function sendSync(wire: Wire): Promise<number> {
   const earlier = wire.greetingsOwed;
   wire.greetingsOwed += answersOfOne;
@@ -285,9 +350,8 @@ async function sendSync(wire: Wire): Promise<number> {
 }
 
 /**
- * Says hello once. A ROM answers eight times, with the greeting's own bytes as value; a flasher stub with value 0.
- *
- * @returns who answered, or null when nobody did
+ * Sends one greeting. A ROM answers eight times, with the greeting's own bytes as value; a flasher stub with value 0.
+ * @returns which loader answered, or null if none did
  */
 export async function sync(wire: Wire, timeoutMs: number): Promise<'rom' | 'stub' | null> {
   wire.flush();
@@ -296,7 +360,7 @@ export async function sync(wire: Wire, timeoutMs: number): Promise<'rom' | 'stub
   try {
     const deadline = wire.now() + timeoutMs + wire.timeOf(256);
     while (values.length < earlier + answersOfOne) {
-      // Once it speaks, the other answers follow at once; a lost one must not fail the greeting.
+      // After the first answer the others follow at once; a lost one must not fail the greeting.
       const left = values.length > 0 ? 100 : deadline - wire.now();
       if (left <= 0) break;
       const packet = await wire.read(left);

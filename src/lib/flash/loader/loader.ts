@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import type { Clock } from '../../core/time.js';
-import { beginWords, flashTimeMs, hex, op, sectorBytes, words } from './commands.js';
-import { romBaud } from './connect.js';
+import { flashTimeMs, op, romBaud, sectorBytes, words } from './exchange.js';
 import { flashMd5, matches, readFlash } from './read.js';
 import { resetBoard } from './reset.js';
 import { changeBaud, doing, report, requireInFlash, type Session } from './session.js';
 import type { AfterMode, ChipInfo, Loader, Region, RegionResult, WriteOptions } from './types.js';
-import { writeRegions } from './write.js';
+import { beginWords, writeRegions } from './write.js';
 
-/** A session with one chip, as the rest of the program sees it. */
+/** A session with one chip, as used by the rest of the program. */
 export class ChipLoader implements Loader {
   readonly chip: ChipInfo;
   readonly stub: boolean;
@@ -70,7 +70,7 @@ export class ChipLoader implements Loader {
     if (offset % sectorBytes !== 0 || length % sectorBytes !== 0) {
       throw new AiotError(
         'AIOT_USAGE',
-        `only whole sectors of ${hex(sectorBytes)} bytes can be erased, got ${hex(length)} at ${hex(offset)}`,
+        `only whole sectors of ${hex(sectorBytes)} bytes can be erased; got ${hex(length)} at ${hex(offset)}`,
       );
     }
     if (length === 0) return;
@@ -89,9 +89,9 @@ export class ChipLoader implements Loader {
     if (!session.stub && total === 0) {
       throw new AiotError(
         'AIOT_FLASH_WRITE',
-        `the flash at ${session.wire.line.address} does not tell its size`,
+        `the flash at ${session.wire.line.address} does not report its size`,
         {
-          next: 'Leave --no-stub out: the stub erases the whole flash without knowing its size.',
+          next: 'Omit --no-stub: the stub can erase the whole flash without knowing its size.',
         },
       );
     }
@@ -113,7 +113,7 @@ export class ChipLoader implements Loader {
     return this.ended;
   }
 
-  /** After a failure too: what the chip no longer does must not keep the port. */
+  /** Also runs after a failure: an unresponsive chip must not keep the port open. */
   private async finish(): Promise<void> {
     const { wire } = this.session;
     report(this.session, { stage: 'reset', region: null, done: 0, total: 0 });
@@ -121,7 +121,7 @@ export class ChipLoader implements Loader {
       wire.throwIfEnded();
       await leave(this.session);
     } catch {
-      // The work is done or has failed already; a chip that cannot be reset is reset by hand.
+      // The work is done or has already failed; if the chip cannot be reset here, the user resets it.
     } finally {
       wire.release();
       await wire.line.close();
@@ -132,7 +132,7 @@ export class ChipLoader implements Loader {
 const eraseSecondsPerMB = 40;
 const wholeChipMs = 120_000;
 
-/** Whole sectors. A ROM erases only when writing begins: so it is told to begin, and nothing is written. */
+/** Erases whole sectors. A ROM erases only at the start of a write, so a write is begun without sending data. */
 async function eraseRegion(session: Session, offset: number, length: number): Promise<void> {
   const { exchange, stub } = session;
   const timeoutMs = flashTimeMs(length, eraseSecondsPerMB);
@@ -149,7 +149,7 @@ async function eraseRegion(session: Session, offset: number, length: number): Pr
   await exchange.ask({ op: op.flashBegin, data, timeoutMs, tries: 3 });
 }
 
-/** The whole flash: a stub by the flash's own command, a ROM region by region. */
+/** Erases the whole flash: a stub with the flash's own command, a ROM region by region. */
 async function eraseAll(session: Session, progress: (done: number) => void): Promise<void> {
   const { exchange, stub, chip } = session;
   if (stub) {
@@ -164,10 +164,10 @@ async function eraseAll(session: Session, progress: (done: number) => void): Pro
   }
 }
 
-/** Often enough to tell of life, and seldom enough for lines of a log. */
+/** Often enough to show progress, and rare enough for log lines. */
 const everyMs = 3000;
 
-/** Does `work`, and tells every few seconds for how many it has been going on. */
+/** Runs `work`, and reports the elapsed seconds every few seconds. */
 export async function withBeats<T>(
   clock: Clock,
   beat: (seconds: number) => void,
@@ -189,8 +189,8 @@ export async function withBeats<T>(
 }
 
 /**
- * Leaves the chip as asked: its program running, or the loader waiting at the speed that the next session meets it at.
- * What cannot be reset (no DTR and RTS) stays in the loader.
+ * Leaves the chip as requested: its program running, or the loader waiting at the speed that the next session starts with.
+ * A chip that cannot be reset (no DTR and RTS) stays in the loader.
  */
 async function leave(session: Session): Promise<void> {
   const { wire, options } = session;
@@ -218,7 +218,7 @@ async function backToRomBaud({ wire, exchange, esptool, chip, stub }: Session): 
   await changeBaud(exchange, esptool, { baud: romBaud, stub, esp32: chip.chip === 'esp32' });
 }
 
-/** Ends an empty write with "reboot": a ROM obeys, the stub in use answers and stays (its reboot is not written yet). */
+/** Ends an empty write with "reboot": a ROM reboots, the current stub answers and stays (its reboot is not implemented yet). */
 async function runProgram(session: Session): Promise<void> {
   const { exchange, stub } = session;
   const begin = { size: 0, blocks: 0, blockBytes: stub ? 0x4000 : 0x400, offset: 0 };
@@ -226,7 +226,7 @@ async function runProgram(session: Session): Promise<void> {
   await exchange.ask({ op: op.flashEnd, data: words(0) });
 }
 
-/** Registers of the RTC watchdog: write protection, its key, configuration 0 and 1. Source: esptool, "watchdog-reset". */
+/** Registers of the RTC watchdog: write protection, key, configuration 0 and 1. Source: esptool, "watchdog-reset". */
 const watchdogs = {
   esp32s2: { protect: 0x3f40_80ac, config0: 0x3f40_8094, config1: 0x3f40_8098 },
   esp32s3: { protect: 0x6000_80b0, config0: 0x6000_8098, config1: 0x6000_809c },
@@ -235,7 +235,7 @@ const watchdogs = {
 
 const watchdogKey = 0x50d8_3aa1;
 
-/** Whether the program runs after leaving in this way. */
+/** Whether the program runs after this kind of exit. */
 export function startsProgram(
   { chip, stub, canReset }: Pick<Loader, 'chip' | 'stub' | 'canReset'>,
   after: AfterMode,
@@ -245,13 +245,13 @@ export function startsProgram(
   return after === 'watchdog-reset' && chip.chip in watchdogs && !chip.security.secureDownload;
 }
 
-/** Lets the watchdog reset the chip, which needs no lines. @returns false for a chip that this is not known of */
+/** Resets the chip by its watchdog, which needs no control lines. @returns false for a chip whose registers are not known */
 async function watchdogReset({ esptool, chip, wire }: Session): Promise<boolean> {
   if (!(chip.chip in watchdogs) || chip.security.secureDownload) return false;
   const { protect, config0, config1 } = watchdogs[chip.chip as keyof typeof watchdogs];
   await esptool.writeReg(protect, watchdogKey);
   await esptool.writeReg(config1, 2000);
-  // Enabled; stage 0 resets the system; lengths of the reset pulses.
+  // Enabled; stage 0 resets the system; reset pulse lengths.
   await esptool.writeReg(config0, (1 << 31) | (5 << 28) | (1 << 8) | 2);
   await esptool.writeReg(protect, 0);
   await wire.pause(500);

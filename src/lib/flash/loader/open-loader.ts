@@ -1,21 +1,19 @@
+import type { ROM, Transport } from 'esptool-js';
 import { AiotError } from '../../core/errors.js';
-import { type ChipName, chipOfId } from '../../formats/esp-image/chips.js';
-import { whyInterrupted } from '../diagnosis.js';
+import { hex } from '../../core/figures.js';
+import { type ChipName, chipNames, chipOfId, espChips } from '../../formats/esp-image/chips.js';
+import { whyInterrupted, whyNotConnected } from '../diagnosis.js';
 import type { SerialLine } from '../port/line.js';
-import { block, checksum, hex, op, quick, words } from './commands.js';
-import { connect, romBaud } from './connect.js';
-import { allChips, chipOfMagic, chipTitle, type Esptool, makeEsptool, targetOf } from './esptool.js';
-import { Exchange, Refusal } from './exchange.js';
+import { block, checksum, Exchange, op, quick, Refusal, romBaud, sync, words } from './exchange.js';
 import { ChipLoader } from './loader.js';
-import { isUsbOtg } from './reset.js';
-import { changeBaud, report, type Session } from './session.js';
-import type { ChipInfo, Loader, LoaderOptions } from './types.js';
+import { downloadResets, isUsbOtg, runSteps } from './reset.js';
+import { changeBaud, type Esptool, report, type Session } from './session.js';
+import type { BeforeMode, ChipInfo, Loader, LoaderOptions } from './types.js';
 import { NoAnswer, Wire } from './wire.js';
 
 /**
- * Connects to the chip at a line, finds out what it is, and starts the flasher stub unless told not to. The speed is raised
- * when there is much to send or to read. Closes the line when any of it fails.
- *
+ * Connects to the chip on a line, identifies it, and starts the flasher stub unless disabled. The speed is raised
+ * when there is much to send or to read. Closes the line on failure.
  * @throws AIOT_CHIP_*, AIOT_SERIAL_LOST, the signal's reason
  */
 export async function openLoader(line: SerialLine, options: LoaderOptions): Promise<Loader> {
@@ -39,7 +37,7 @@ async function openSession(wire: Wire, options: LoaderOptions): Promise<Session>
   return session;
 }
 
-/** Where the speed is one that only the chip can do, begins again, and stays at the ROM's. */
+/** If only the chip can do the speed, reconnects and stays at the ROM's speed. */
 async function raiseSpeed(session: Session): Promise<void> {
   const { wire, exchange, esptool, chip, stub, options } = session;
   if (chip.security.secureDownload) return;
@@ -61,7 +59,7 @@ async function begin(wire: Wire, options: LoaderOptions): Promise<Omit<Session, 
     report({ options }, { stage: 'connect', region: null, done: 0, total: 0, note });
   };
   const met = await connect(wire, { before: options.before, baud: options.baud, attempt });
-  // What came up to here was boot text, as it should be.
+  // Everything up to here was boot text, as expected.
   wire.forget();
   const exchange = new Exchange(wire);
   const identity = await identify(exchange, options.chip);
@@ -91,11 +89,59 @@ async function begin(wire: Wire, options: LoaderOptions): Promise<Omit<Session, 
   };
 }
 
-/** What GET_SECURITY_INFO tells; null from an ESP32, which does not know the request. */
+async function makeEsptool(exchange: Exchange): Promise<Esptool> {
+  const { ESPLoader } = await import('esptool-js');
+  const { wire } = exchange;
+
+  class OverExchange extends ESPLoader implements Esptool {
+    private remembered: Map<number, number> | null = null;
+
+    remember(on: boolean): void {
+      this.remembered = on ? new Map() : null;
+    }
+
+    override async readReg(address: number): Promise<number> {
+      const known = this.remembered?.get(address);
+      if (known !== undefined) return known;
+      const { value } = await exchange.ask({ op: op.readReg, data: words(address), ...quick });
+      // esptool-js uses signed words.
+      this.remembered?.set(address, value | 0);
+      return value | 0;
+    }
+
+    /** Called only by esptool-js's writeReg, which is safe to repeat: a register may be written twice. */
+    override async checkCommand(what = '', code: number | null = null, data = new Uint8Array(0), sum = 0) {
+      if (code !== op.writeReg)
+        throw new Error(`${what}: request ${hex(code ?? 0)} is not possible without the stub`);
+      const { value } = await exchange.ask({ op: code, data, checksum: sum, ...quick });
+      return value;
+    }
+  }
+
+  const quiet = { clean: () => {}, write: () => {}, writeLine: () => {} };
+  return new OverExchange({ transport: transportFor(exchange), baudrate: wire.line.baud, terminal: quiet });
+}
+
+/** The parts of a transport that esptool-js queries; no bytes pass through it. */
+function transportFor({ wire: { line } }: Exchange): Transport {
+  const transport = {
+    tracing: false,
+    trace: () => {},
+    getInfo: () => line.address,
+    getVid: () => line.usb?.vendorId,
+    getPid: () => line.usb?.productId,
+    get baudrate() {
+      return line.baud;
+    },
+  };
+  return transport as unknown as Transport;
+}
+
+/** Result of GET_SECURITY_INFO; null from an ESP32, which does not know the request. */
 interface SecurityInfo {
   /** Bit 0 secure boot, bit 2 secure download mode. Source: esptool, "get-security-info". */
   flags: number;
-  /** Flash is encrypted while the number of ones is odd. */
+  /** Flash is encrypted if the number of set bits is odd. */
   cryptCount: number;
   /** Null from an ESP32-S2. */
   chipId: number | null;
@@ -104,16 +150,15 @@ interface SecurityInfo {
 interface Identity {
   chip: ChipName;
   security: SecurityInfo | null;
-  /** Registers can be read: not in secure download mode. */
+  /** Whether registers can be read: not in secure download mode. */
   registers: boolean;
 }
 
 const magicAddress = 0x4000_1000;
 
 /**
- * Which chip answers. The two that do not tell their number are known by a magic word; asking for it first also spares
- * an ESP32 the eightfold answer to a request that it does not know.
- *
+ * Identifies the chip. The two that do not report their number are recognized by a magic word; asking for it first also avoids
+ * an ESP32's eightfold answer to an unknown request.
  * @throws AIOT_CHIP_UNKNOWN, AIOT_CHIP_MISMATCH
  */
 async function identify(exchange: Exchange, expected: ChipName | 'auto'): Promise<Identity> {
@@ -127,15 +172,15 @@ async function identify(exchange: Exchange, expected: ChipName | 'auto'): Promis
   if (found === null && expected === 'auto') {
     const number = security?.chipId ?? magic;
     const shown = number === null ? '' : `: it calls itself ${hex(number)}`;
-    throw new AiotError('AIOT_CHIP_UNKNOWN', `the chip at ${address} is none that is known here${shown}`, {
-      next: `Say which it is with --chip (${allChips()}).`,
+    throw new AiotError('AIOT_CHIP_UNKNOWN', `the chip at ${address} is unknown${shown}`, {
+      next: `Specify the chip with --chip (${allChips()}).`,
       endpoint: address,
     });
   }
   if (found !== null && expected !== 'auto' && found !== expected) {
     throw new AiotError(
       'AIOT_CHIP_MISMATCH',
-      `expected the chip at ${address} to be ${expected}, got ${found}`,
+      `expected a chip of type ${expected} at ${address}, got ${found}`,
       {
         endpoint: address,
       },
@@ -145,10 +190,16 @@ async function identify(exchange: Exchange, expected: ChipName | 'auto'): Promis
   return { chip, security, registers: magic !== null };
 }
 
-/** Without registers: secure download mode, where an ESP32 refuses both questions and an S2 tells no number. */
+/** Without registers: secure download mode, in which an ESP32 rejects both requests and an S2 reports no number. */
 function byRefusals(magic: number | null, security: SecurityInfo | null): ChipName | null {
   if (magic !== null) return null;
   return security === null ? 'esp32' : 'esp32s2';
+}
+
+/** The chip with this magic word at 0x40001000 (esptool-js does not its list, so the two that need it are listed here). */
+function chipOfMagic(magic: number): ChipName | null {
+  if (magic === 0x00f0_1d83) return 'esp32';
+  return magic === 0x0000_07c6 ? 'esp32s2' : null;
 }
 
 async function readMagic(exchange: Exchange): Promise<number | null> {
@@ -176,8 +227,8 @@ async function readSecurity(exchange: Exchange): Promise<SecurityInfo | null> {
 }
 
 /**
- * Everything about a chip that its fuses tell; the flash is looked at later (`flash-chip.ts`). Fuses are remembered until the
- * caller ends that: choosing a stub asks for them again.
+ * All information in a chip's fuses; the flash is examined later (`attachFlash`). Fuse reads stay cached until the
+ * caller ends that, because choosing a stub reads them again.
  */
 async function readChipInfo(esptool: Esptool, identity: Identity): Promise<Omit<ChipInfo, 'flash'>> {
   const { chip, security } = identity;
@@ -206,6 +257,18 @@ async function readChipInfo(esptool: Esptool, identity: Identity): Promise<Omit<
   };
 }
 
+/** esptool-js's description of a chip. */
+async function targetOf(chip: ChipName): Promise<ROM> {
+  const { CHIP_DEFS } = await import('esptool-js/lib/targets/index.js');
+  return CHIP_DEFS[chip];
+}
+
+/** The chip's title as written in prose. */
+const chipTitle = (chip: ChipName) => espChips[chip].title;
+
+/** The choices of --chip. */
+const allChips = () => chipNames.join(', ');
+
 type Fuses = Pick<ChipInfo['security'], 'secureBoot' | 'flashEncryption'>;
 
 function fromInfo({ security }: Identity): Fuses {
@@ -215,7 +278,7 @@ function fromInfo({ security }: Identity): Fuses {
   };
 }
 
-/** Fuses and security info say the same; either one counts. Source: eFuse tables of the technical reference manuals. */
+/** Fuses and security info hold the same settings; either one counts. Source: eFuse tables of the technical reference manuals. */
 async function readFuses(esptool: Esptool, identity: Identity): Promise<Fuses> {
   const told = fromInfo(identity);
   const { chip } = identity;
@@ -242,7 +305,7 @@ function isOdd(count: number): boolean {
   return odd;
 }
 
-/** esptool-js names an ESP32 by its major revision alone; esptool and the data sheets write v3.1. */
+/** esptool-js gives only the major revision of an ESP32; esptool and the data sheets write v3.1. */
 async function esp32Revision(esptool: Esptool, description: string): Promise<string> {
   const [word3, word5] = [await esptool.readReg(0x3ff5_a00c), await esptool.readReg(0x3ff5_a014)];
   const date = await esptool.readReg(0x3ff6_607c);
@@ -258,10 +321,10 @@ async function esp32Revision(esptool: Esptool, description: string): Promise<str
 
 const ramBlock = 0x1800;
 
-/** Through a chip's own USB in the ROM, larger packets get lost. */
+/** Larger packets get lost on a chip's own USB in the ROM. */
 const usbRamBlock = 0x800;
 
-/** Chips whose ROM refuses a stub once secure boot is on. Source: esptool, "flasher stub". */
+/** Chips whose ROM rejects a stub once secure boot is enabled. Source: esptool, "flasher stub". */
 const noStubWhenSecure: readonly ChipName[] = [
   'esp32c3',
   'esp32s3',
@@ -276,7 +339,7 @@ function allowsStub(chip: ChipName, secureBoot: boolean): boolean {
   return !(secureBoot && noStubWhenSecure.includes(chip));
 }
 
-/** Loads the flasher stub into the chip's memory and starts it. @returns false when there is none for this chip */
+/** Loads the flasher stub into the chip's memory and starts it. @returns false if there is none for this chip */
 async function startStub(exchange: Exchange, esptool: Esptool): Promise<boolean> {
   const { getStubJsonByChipName } = await import('esptool-js');
   const { chip } = esptool;
@@ -291,7 +354,7 @@ async function startStub(exchange: Exchange, esptool: Esptool): Promise<boolean>
       return true;
     } catch (error) {
       if (left === 0 || !(error instanceof NoAnswer || error instanceof Refusal)) throw error;
-      // A lost packet may also have been the last one: then the stub runs already.
+      // The lost packet may have been the last one: then the stub is already running.
       await exchange.wire.drain(100, 500);
       if ((await exchange.comeIntoStep()) === 'stub') return true;
       await exchange.wire.drain(100, 500);
@@ -315,7 +378,7 @@ async function run(exchange: Exchange, entry: number): Promise<void> {
   try {
     await exchange.ask({ op: op.memEnd, data: words(0, entry), timeoutMs: 500 });
   } catch (error) {
-    // The ROM may be gone before it has answered.
+    // The ROM may stop before it has answered.
     if (!(error instanceof NoAnswer)) throw error;
   }
   const deadline = performance.now() + 5000;
@@ -329,8 +392,8 @@ async function run(exchange: Exchange, entry: number): Promise<void> {
 }
 
 /**
- * Connects the ROM to its flash chip (a stub has done that itself), asks the flash for its id, and tells the loader its
- * size, which limits later addresses. An id of all zeros or ones: no flash answers.
+ * Connects the ROM to its flash chip (a stub does so itself), reads the flash id, and sets the loader's flash
+ * size, which limits addresses. An id of all zeros or ones means that no flash answers.
  */
 async function attachFlash(
   exchange: Exchange,
@@ -349,7 +412,7 @@ async function attachFlash(
   return { id, bytes };
 }
 
-/** The third byte of a JEDEC id tells the size; esptool-js knows the makers' habits. */
+/** The third byte of a JEDEC id gives the size; esptool-js knows the manufacturers' variants. */
 function sizeOf(esptool: Esptool, raw: number): number | null {
   if (raw === 0 || raw === 0xff_ffff || raw === 0x3f_ffff) return null;
   const found = /^(\d+)(K|M)B$/.exec(esptool.DETECTED_FLASH_SIZES[raw >>> 16] ?? '');
@@ -361,13 +424,13 @@ async function setSize(exchange: Exchange, bytes: number): Promise<void> {
   try {
     await exchange.ask({ op: op.spiSetParams, data: geometry, ...quick });
   } catch (error) {
-    // A loader that takes no size has its own; what lies beyond it is refused when it is asked for.
+    // A loader that cannot be given a size has its own, and rejects addresses beyond it.
     if (!(error instanceof Refusal)) throw error;
   }
 }
 
 /**
- * An ESP32's own pins for its flash, as packages with flash inside have them burnt in; 0 for the usual ones. Source:
+ * An ESP32's flash pins, as burnt into packages with built-in flash; 0 for the default ones. Source:
  * ESP32 Technical Reference Manual, eFuse words 3 and 5; esptool, SPI_ATTACH.
  */
 async function esp32FlashPins(esptool: Esptool): Promise<number> {
@@ -376,4 +439,73 @@ async function esp32FlashPins(esptool: Esptool): Promise<number> {
   const pin = (word: number, shift: number) => (word >>> shift) & 0x1f;
   const [clk, q, d, cs, hd] = [pin(word5, 0), pin(word5, 5), pin(word5, 10), pin(word5, 15), pin(word3, 4)];
   return (hd << 24) | (cs << 18) | (d << 12) | (q << 6) | clk;
+}
+
+const attempts = 7;
+
+const greetingsPerAttempt = 3;
+
+const greetingMs = 100;
+
+const confirmMs = 1000;
+
+/**
+ * Brings the chip into its loader and greets it. It only greets if the line has no DTR and RTS (a bare pty, a socket) or the user disabled
+ * the reset. The chip is then already in the loader, or the user holds BOOT and presses RESET. A chip left at another speed by an earlier
+ * session is detected too.
+ * @returns which loader answers: the ROM, or a stub left by an earlier session
+ * @throws AIOT_CHIP_* with the detected reason, AIOT_SERIAL_LOST
+ */
+export async function connect(
+  wire: Wire,
+  options: { before: BeforeMode; baud: number; attempt?: (number: number, of: number) => void },
+): Promise<'rom' | 'stub'> {
+  const { line } = wire;
+  const { before } = options;
+  if (before === 'no-reset-no-sync') return 'rom';
+  const resets =
+    line.hasControlLines && before !== 'no-reset' ? downloadResets(line, before === 'usb-reset') : [];
+  const bauds = resets.length > 0 ? [romBaud] : speedsToTry(options.baud);
+  const heard = { atRomBaud: new Uint8Array(0), elsewhere: new Uint8Array(0) };
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const baud = bauds[attempt % bauds.length] ?? romBaud;
+    if (attempt > 0) options.attempt?.(attempt + 1, attempts);
+    if (line.baud !== baud) await line.setBaud(baud);
+    wire.forget();
+    const steps = resets[attempt % resets.length];
+    if (steps) {
+      await runSteps(line, steps, (ms) => wire.pause(ms));
+      // A chip that was reset sends no answers to earlier requests.
+      wire.greetingsOwed = 0;
+    }
+    const by = await greet(wire, attempt);
+    // A late answer may be to a greeting at the previous speed: the chip uses this one if it answers again.
+    if (by && (attempt === 0 || resets.length > 0 || (await sync(wire, confirmMs)))) return by;
+    const where = baud === romBaud ? 'atRomBaud' : 'elsewhere';
+    heard[where] = Buffer.concat([heard[where], wire.stray]);
+  }
+  if (line.baud !== romBaud) await line.setBaud(romBaud);
+  // Output at the chip's own speed is readable; at another one it is noise.
+  const told = heard.atRomBaud.length > 0 ? heard.atRomBaud : heard.elsewhere;
+  throw await whyNotConnected({ line, heard: told, echoed: wire.echoed, reset: resets.length > 0 });
+}
+
+/** The ROM's speed first and again between the others, for it is by far the likeliest. */
+function speedsToTry(wanted: number): number[] {
+  const others = [...new Set([wanted, 921_600, 460_800])].filter((baud) => baud !== romBaud);
+  return [...others.flatMap((baud) => [romBaud, baud]), romBaud];
+}
+
+async function greet(wire: Wire, attempt: number): Promise<'rom' | 'stub' | null> {
+  for (let i = 0; i < greetingsPerAttempt; i++) {
+    // Later attempts wait longer: a network or a busy machine may be slow.
+    const by = await sync(wire, greetingMs * (1 + attempt / 2));
+    if (by) {
+      // Answers to earlier greetings may still be in transit.
+      if (attempt + i > 0) await wire.drain(100, 5000);
+      return by;
+    }
+    await wire.pause(50);
+  }
+  return null;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../../core/errors.js';
-import { flashTimeMs, op, quick, sectorBytes, words } from './commands.js';
+import { hex } from '../../core/figures.js';
+import { flashTimeMs, op, quick, sectorBytes, words } from './exchange.js';
 import { isTrouble, prepareFor, report, resync, type Session } from './session.js';
 import { NoAnswer } from './wire.js';
 
@@ -8,11 +9,11 @@ const slowBytes = 64;
 const chunkBytes = 0x4_0000;
 const triesWithoutProgress = 8;
 
-/** What was read is not what the chip says it has. */
+/** The data read does not match the chip's MD5. */
 class Changed extends Error {}
 
 /**
- * Reads flash in parts, each compared with an MD5 of the chip. A part that a disturbed line spoils is read again, in
+ * Reads flash in parts and compares each with the chip's MD5. A part damaged by a disturbed line is read again in
  * smaller parts.
  */
 export async function readFlash(
@@ -44,18 +45,22 @@ export async function readFlash(
 }
 
 function changed({ wire: { line } }: Session, offset: number, length: number): AiotError {
-  const what = `${length} bytes from 0x${offset.toString(16)}`;
-  return new AiotError('AIOT_FLASH_READ', `${what} arrive changed from ${line.address}, again and again`, {
-    endpoint: line.address,
-    retryable: true,
-  });
+  const what = `${length} bytes from ${hex(offset)}`;
+  return new AiotError(
+    'AIOT_FLASH_READ',
+    `${what} from ${line.address} were repeatedly corrupted in transit`,
+    {
+      endpoint: line.address,
+      retryable: true,
+    },
+  );
 }
 
 type Progress = (done: number) => void;
 
 /**
  * A stub sends blocks of 4096 bytes and waits after each for the number of bytes received; at the end it sends an MD5 of
- * all. Nothing else is asked meanwhile, so a lost block ends the stream.
+ * all. No other request is possible meanwhile, so a lost block ends the stream.
  */
 async function readByStub({ exchange, wire }: Session, offset: number, into: Uint8Array, progress: Progress) {
   await exchange.ask({ op: op.readFlash, data: words(offset, into.length, sectorBytes, 1) });
@@ -65,7 +70,7 @@ async function readByStub({ exchange, wire }: Session, offset: number, into: Uin
   while (done < into.length) {
     const packet = await wire.read(waitMs);
     const wanted = Math.min(sectorBytes, into.length - done);
-    // A block of another length has lost bytes: what follows cannot be placed.
+    // A block of another length has lost bytes, so the following ones cannot be placed.
     if (packet.length !== wanted) throw new NoAnswer(waitMs, packet.length);
     into.set(packet, done);
     hash.update(packet);
@@ -77,7 +82,7 @@ async function readByStub({ exchange, wire }: Session, offset: number, into: Uin
   if (!hash.digest().equals(sent)) throw new Changed();
 }
 
-/** A ROM reads 64 bytes a request, whatever is asked for. */
+/** A ROM reads 64 bytes per request, whatever is requested. */
 async function readByRom(session: Session, offset: number, into: Uint8Array, progress: Progress) {
   for (let done = 0; done < into.length; done += slowBytes) {
     const wanted = Math.min(slowBytes, into.length - done);
@@ -91,7 +96,7 @@ async function readByRom(session: Session, offset: number, into: Uint8Array, pro
     into.set(answer.data.subarray(0, wanted), done);
     progress(done + wanted);
   }
-  // What is not whole words is not known to be hashed alike by every ROM.
+  // Not every ROM is known to hash partial words in the same way.
   if (offset % 4 !== 0 || into.length % 4 !== 0) return;
   const here = createHash('md5').update(into).digest('hex');
   if ((await flashMd5(session, offset, into.length)) !== here) throw new Changed();
@@ -99,7 +104,7 @@ async function readByRom(session: Session, offset: number, into: Uint8Array, pro
 
 /**
  * Whether the flash has these bytes at `offset`: by the chip's MD5 over whole words, which every loader computes, and by
- * reading the up to three bytes beside them.
+ * reading up to three bytes at either end.
  */
 export async function matches(session: Session, offset: number, data: Uint8Array): Promise<boolean> {
   const from = Math.min(data.length, (4 - (offset % 4)) % 4);
@@ -117,7 +122,7 @@ export async function matches(session: Session, offset: number, data: Uint8Array
 
 async function has(session: Session, offset: number, edge: Uint8Array): Promise<boolean> {
   if (edge.length === 0) return true;
-  // The whole word around it: some loaders read nothing smaller.
+  // Reads the whole surrounding word: some loaders read nothing smaller.
   const start = offset - (offset % 4);
   const there = await readFlash(session, start, 4);
   return Buffer.from(edge).equals(there.subarray(offset - start, offset - start + edge.length));
@@ -125,7 +130,7 @@ async function has(session: Session, offset: number, edge: Uint8Array): Promise<
 
 const md5SecondsPerMB = 8;
 
-/** MD5 of a part of the flash, computed by the chip. A ROM writes it as text, a stub as bytes. */
+/** MD5 of a flash range, computed by the chip. A ROM returns it as text, a stub as bytes. */
 export async function flashMd5({ exchange }: Session, offset: number, length: number): Promise<string> {
   const { data } = await exchange.ask({
     op: op.md5,

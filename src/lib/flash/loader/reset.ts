@@ -1,13 +1,13 @@
 import { type Clock, systemClock } from '../../core/time.js';
 import type { ControlLines, SerialLine } from '../port/line.js';
 
-/** A step of a reset: lines to set (as asserted), or milliseconds to wait. */
+/** A reset step: lines to set (as asserted), or milliseconds to wait. */
 type Step = ControlLines | number;
 
 const lines = (dtr: boolean, rts: boolean): ControlLines => ({ dtr, rts });
 
 /**
- * Into the loader through the usual two-transistor circuit: RTS pulls EN low, DTR pulls GPIO0 low, both together do
+ * Enters the loader through the usual two-transistor circuit: RTS pulls EN low, DTR pulls GPIO0 low, both together do
  * nothing. `bothAtOnce` sets them in one step (Linux, macOS), which some circuits need; the longer pause is for boards
  * with a large capacitor at EN. Source: esptool, "Boot Mode Selection".
  */
@@ -16,7 +16,7 @@ function classicReset(bothAtOnce: boolean, pauseMs: number): Step[] {
   return [...head, lines(false, true), 100, lines(true, false), pauseMs, lines(false, false)];
 }
 
-/** Into the loader of a chip with its own USB Serial/JTAG unit, which reads the order of these steps. */
+/** Enters the loader of a chip with its own USB Serial/JTAG unit, which reacts to the order of these steps. */
 const usbReset: Step[] = [
   lines(false, false),
   100,
@@ -28,7 +28,7 @@ const usbReset: Step[] = [
   lines(false, false),
 ];
 
-/** Starts the program: EN low for a moment, GPIO0 left alone. */
+/** Starts the program: pulls EN low briefly and leaves GPIO0 unchanged. */
 const hardReset: Step[] = [lines(false, true), 100, lines(false, false)];
 const usbOtgHardReset: Step[] = [lines(false, true), 200, lines(false, false), 200];
 
@@ -37,15 +37,15 @@ export type BoardReset = 'hard-reset' | 'download' | 'usb-reset';
 const espressif = 0x303a;
 export const isUsbJtag = (line: SerialLine) =>
   line.usb?.vendorId === espressif && line.usb.productId === 0x1001;
-/** The S2's and S3's own USB in the loader; its product id is the chip's number. */
+/** The loader of the S2's and S3's own USB; its product id is the chip's number. */
 export const isUsbOtg = (line: SerialLine) => line.usb?.vendorId === espressif && !isUsbJtag(line);
 
-/** The resets into the loader to try one after the other. */
+/** The resets into the loader to try, in this order. */
 export function downloadResets(line: SerialLine, usb: boolean): Step[][] {
   if (usb || isUsbJtag(line)) return [usbReset];
   const short = classicReset(false, 50);
   const long = classicReset(false, 550);
-  // Windows sets one line after the other in any case; Espressif's server of RFC 2217 knows this one by its first steps.
+  // Windows sets the lines one after the other anyway; Espressif's RFC 2217 server recognizes this reset by its first steps.
   if (process.platform === 'win32' || line.kind === 'rfc2217') return [short, long];
   return [classicReset(true, 50), classicReset(true, 550), short, long];
 }
@@ -62,9 +62,8 @@ export async function runSteps(
 }
 
 /**
- * Resets the board at a line: into its program, or into the loader.
- *
- * @returns false when the line has no DTR and RTS, so that nothing happened. @throws AIOT_SERIAL_LOST
+ * Resets the board on a line: into its program, or into the loader.
+ * @returns false if the line has no DTR and RTS, so that nothing happened. @throws AIOT_SERIAL_LOST
  */
 export async function resetBoard(
   line: SerialLine,

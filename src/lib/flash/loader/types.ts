@@ -1,10 +1,10 @@
 import type { Clock } from '../../core/time.js';
 import type { ChipName } from '../../formats/esp-image/chips.js';
 
-/** What the chip at the other end of a line is, read from its ROM, eFuses and flash. */
+/** The connected chip, as read from its ROM, eFuses and flash. */
 export interface ChipInfo {
   chip: ChipName;
-  /** As the maker names it with package and revision: `ESP32-D0WD-V3 (revision v3.1)`. */
+  /** Manufacturer's name with package and revision: `ESP32-D0WD-V3 (revision v3.1)`. */
   description: string;
   features: string[];
   crystalMHz: number;
@@ -13,7 +13,7 @@ export interface ChipInfo {
   flash: {
     /** JEDEC: manufacturer byte, then two device bytes, 6 hex digits. */
     id: string;
-    /** Bytes; null when the id does not tell. */
+    /** Bytes; null if the id does not reveal it. */
     bytes: number | null;
   };
   security: {
@@ -27,20 +27,20 @@ export interface ChipInfo {
 export type BeforeMode = 'default-reset' | 'usb-reset' | 'no-reset' | 'no-reset-no-sync';
 export type AfterMode = 'hard-reset' | 'soft-reset' | 'no-reset' | 'no-reset-stub' | 'watchdog-reset';
 
-/** Bytes for a place in flash. */
+/** Bytes with their offset in flash. */
 export interface Region {
   offset: number;
   data: Uint8Array;
-  /** What people call it: a file's or a partition's name. */
+  /** Display name: a file's or a partition's name. */
   name: string;
 }
 
 export interface RegionResult {
   offset: number;
   bytes: number;
-  /** True when the flash had these bytes already and nothing was written. */
+  /** Whether the flash already had these bytes, so that nothing was written. */
   skipped: boolean;
-  /** MD5 of the region as the chip computes it after the write, 32 hex digits. */
+  /** MD5 of the region, computed by the chip after the write, 32 hex digits. */
   md5: string;
 }
 
@@ -51,50 +51,50 @@ export interface LoaderProgress {
   done: number;
   /** Bytes. */
   total: number;
-  /** What tells of life in a stage that does not tell how far it is: `attempt 2 of 7`, `6 s`. */
+  /** Sign of progress in a stage without a byte count: `attempt 2 of 7`, `6 s`. */
   note?: string;
 }
 
-/** A chip in download mode, ready for work. Made by `openLoader`; `end` resets it and lets the line go. */
+/** A chip in download mode, ready for work. Created by `openLoader`; `end` resets it and closes the line. */
 export interface Loader {
   readonly chip: ChipInfo;
   readonly stub: boolean;
-  /** Bits per second now: the ROM's until there is much to send or to read, or where chip and adapter only understand each other at that. */
+  /** Current speed in bits per second: the ROM's until there is much to send or to read, or if chip and adapter support no other. */
   readonly baud: number;
-  /** Whether `end` can start the program: not where the line has no DTR and RTS. Then the user presses RESET. */
+  /** Whether `end` can start the program: not if the line has no DTR and RTS. Then the user presses RESET. */
   readonly canReset: boolean;
-  /** Goes to the speed that was asked for, as reading and writing much do by themselves. @throws AIOT_SERIAL_BAUD */
+  /** Switches to the requested speed, as large reads and writes do automatically. @throws AIOT_SERIAL_BAUD */
   raiseSpeed(): Promise<void>;
   /** Whether the flash has these bytes, by the chip's own MD5. */
   matches(region: Region): Promise<boolean>;
   /** MD5 of a part of the flash, computed by the chip: 32 hex digits. */
   md5(offset: number, length: number): Promise<string>;
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Each region compressed where that is shorter, then compared by MD5. @throws AIOT_FLASH_… */
+  /** Each region is compressed if that is shorter, then verified by MD5. @throws AIOT_FLASH_… */
   write(regions: readonly Region[], options?: WriteOptions): Promise<RegionResult[]>;
   /** Whole sectors of 4096 bytes. */
   eraseRegion(offset: number, length: number): Promise<void>;
   eraseAll(): Promise<void>;
-  /** Resets as asked and closes the line; safe to call after a failure. */
+  /** Resets as requested and closes the line; safe to call after a failure. */
   end(): Promise<void>;
 }
 
 export interface WriteOptions {
-  /** Leave out what is there already (default true). */
+  /** Skip regions that are already in flash (default true). */
   skipEqual?: boolean;
   compress?: boolean;
 }
 
 export interface LoaderOptions {
-  /** Expected chip; `auto` takes what answers. @throws AIOT_CHIP_MISMATCH otherwise */
+  /** Expected chip; `auto` accepts any. @throws AIOT_CHIP_MISMATCH otherwise */
   chip: ChipName | 'auto';
-  /** Speed after the connection at 115200. */
+  /** Speed after connecting at 115200. */
   baud: number;
   stub: boolean;
   before: BeforeMode;
   after: AfterMode;
   progress?: (progress: LoaderProgress) => void;
-  /** Time of the pauses and time limits (default: the machine's). */
+  /** Clock for pauses and timeouts (default: the system clock). */
   clock?: Clock;
   signal?: AbortSignal;
 }

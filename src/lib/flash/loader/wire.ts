@@ -2,16 +2,15 @@ import { AiotError } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
 import { type Clock, systemClock } from '../../core/time.js';
 import type { SerialLine } from '../port/line.js';
-import { op } from './commands.js';
 
-/** No packet came in time. Whether anything else did tells a silent chip from a disturbed line. */
+/** No packet arrived in time. Other received bytes distinguish a disturbed line from a silent chip. */
 export class NoAnswer extends Error {
   constructor(
     readonly waitedMs: number,
-    /** Bytes that arrived meanwhile, none of them a whole answer. */
+    /** Number of bytes received meanwhile, without a complete answer. */
     readonly bytes: number,
   ) {
-    super(`no answer in ${waitedMs} ms (${bytes} bytes arrived)`);
+    super(`no response in ${waitedMs} ms (${bytes} bytes arrived)`);
     this.name = 'NoAnswer';
   }
 }
@@ -19,23 +18,29 @@ export class NoAnswer extends Error {
 /** Enough to hold the boot text of several starts. */
 const rememberedBytes = 16_384;
 
-/** Of them the first are kept: a chip says once why it was reset, and then for ever that there is no program. */
+/** Only the first bytes are kept: a chip prints the cause of its reset once, and then endlessly that there is no program. */
 const firstBytes = 4096;
 
-/** Longer than a system needs to take a block, beyond the time on the wire. */
+/** Longest time a system needs to accept a block, in addition to the transmission time. */
 const writeGraceMs = 10_000;
 
-/** An answer to SYNC that is no error: a ROM's (four bytes of status) or a stub's (two). */
+/** The request that greets a loader. */
+export const syncRequest = 0x08;
+
+/** Whether this is a successful answer to SYNC: a ROM's (four bytes of status) or a stub's (two). */
 export function isGreetingAnswer(packet: Uint8Array): boolean {
   const [direction, code] = packet;
   return (
-    (packet.length === 10 || packet.length === 12) && direction === 1 && code === op.sync && packet[8] === 0
+    (packet.length === 10 || packet.length === 12) &&
+    direction === 1 &&
+    code === syncRequest &&
+    packet[8] === 0
   );
 }
 
 /**
- * Packets over a serial line: SLIP frames out and in, waited for without polling. Remembers what came besides frames,
- * as that is what a chip says when something is wrong.
+ * Packets over a serial line: SLIP frames out and in, received without polling. Keeps the bytes outside of frames,
+ * which are a chip's output when something is wrong.
  */
 export class Wire {
   private frames: Uint8Array[] = [];
@@ -43,7 +48,7 @@ export class Wire {
   private ended: { error: Error } | null = null;
   private strays: Uint8Array[] = [];
   private strayLength = 0;
-  /** So many of `strays` are the first ones. */
+  /** Number of initial bytes in `strays`. */
   private firstStrays = 0;
   private readonly reader = new SlipReader({
     frame: (packet) => {
@@ -53,11 +58,11 @@ export class Wire {
     stray: (bytes) => this.remember(bytes),
   });
   private readonly leave: () => void;
-  /** All bytes that ever arrived. */
+  /** Total number of bytes received. */
   received = 0;
-  /** So many answers to greetings may still come: each SYNC has up to eight. */
+  /** Number of answers to greetings that may still arrive: each SYNC has up to eight. */
   greetingsOwed = 0;
-  /** Our own packets came back: TX and RX are joined, or a terminal echoes. */
+  /** Our own packets came back: TX and RX are connected, or a terminal echoes. */
   echoed = false;
 
   constructor(
@@ -78,12 +83,12 @@ export class Wire {
     onAbort(signal, aborted);
   }
 
-  /** Milliseconds of the wire's clock, which only measure how long something takes. */
+  /** Milliseconds of the wire's clock, for measuring durations only. */
   now(): number {
     return this.clock.monotonic?.() ?? this.clock.now();
   }
 
-  /** Milliseconds that so many bytes need on the wire, 10 bits each. */
+  /** Transmission time of this many bytes in milliseconds, 10 bits each. */
   timeOf(bytes: number): number {
     return (bytes * 10_000) / this.line.baud;
   }
@@ -94,12 +99,12 @@ export class Wire {
     const limitMs = this.timeOf(frame.length) + writeGraceMs;
     const written = new AbortController();
     const stuck = this.clock.sleep(limitMs, written.signal).then(() => {
-      throw new AiotError('AIOT_SERIAL_LOST', `${this.line.address}: the port takes no more bytes`, {
+      throw new AiotError('AIOT_SERIAL_LOST', `${this.line.address}: the port accepts no more data`, {
         endpoint: this.line.address,
         retryable: true,
       });
     });
-    // Ended by the abort below when the block was taken in time.
+    // Aborted below if the block was accepted in time.
     stuck.catch(() => {});
     try {
       await Promise.race([this.line.write(frame), stuck]);
@@ -108,7 +113,7 @@ export class Wire {
     }
   }
 
-  /** The next packet. @throws NoAnswer, what ended the line, the signal's reason */
+  /** Returns the next packet. @throws NoAnswer, the error that ended the line, the signal's reason */
   async read(timeoutMs: number): Promise<Uint8Array> {
     const before = this.received;
     await this.until(() => this.frames.length > 0, timeoutMs);
@@ -118,7 +123,7 @@ export class Wire {
     return frame;
   }
 
-  /** Forgets packets that nobody asked for. */
+  /** Discards unexpected packets. */
   flush(): void {
     this.frames = [];
     const { partial } = this.reader;
@@ -126,7 +131,7 @@ export class Wire {
     this.reader.reset();
   }
 
-  /** Lets pass what is still on its way, until nothing comes for `quietMs`. */
+  /** Discards incoming bytes until the line is silent for `quietMs`. */
   async drain(quietMs: number, maxMs = 10 * quietMs): Promise<void> {
     const deadline = this.now() + maxMs;
     for (let before = -1; before !== this.received && this.now() < deadline; ) {
@@ -137,13 +142,13 @@ export class Wire {
     this.flush();
   }
 
-  /** A pause that ends early, by throwing, when the line or the user ends it. */
+  /** A pause that throws early when the line ends or the user cancels. */
   async pause(ms: number): Promise<void> {
     await this.until(() => false, ms);
     this.throwIfEnded();
   }
 
-  /** What stood outside of packets since `forget`, the newest 16 KiB, an unfinished packet included. */
+  /** Bytes outside of packets since `forget`, the newest 16 KiB, including an unfinished packet. */
   get stray(): Uint8Array {
     return Buffer.concat([...this.strays, this.reader.partial]);
   }
@@ -206,10 +211,10 @@ const ESC = 0xdb;
 const ESC_END = 0xdc;
 const ESC_ESC = 0xdd;
 
-/** More than the largest frame of any loader; what is longer is text without an end. */
+/** More than the largest frame of any loader; anything longer is text without an end. */
 const longestFrame = 0x1_0000;
 
-/** One packet as it goes over the wire: SLIP (RFC 1055), with a delimiter before and after. */
+/** Encodes a packet for the wire: SLIP (RFC 1055), with a delimiter before and after. */
 export function slipFrame(packet: Uint8Array): Uint8Array {
   let special = 0;
   for (const byte of packet) if (byte === END || byte === ESC) special++;
@@ -227,8 +232,8 @@ export function slipFrame(packet: Uint8Array): Uint8Array {
 }
 
 /**
- * Takes bytes as they arrive and tells frames from what stands between them (boot text, noise). Comes into step again
- * after lost bytes, as an empty frame is none: two delimiters in a row begin one.
+ * Splits incoming bytes into frames and other bytes (boot text, noise). Resynchronizes
+ * after lost bytes, because there are no empty frames: two delimiters in a row start one.
  */
 export class SlipReader {
   private parts: Uint8Array[] | null = null;
@@ -251,7 +256,7 @@ export class SlipReader {
     }
   }
 
-  /** What has arrived of a frame without its end; empty when none has begun. */
+  /** The received part of an unfinished frame; empty if none has begun. */
   get partial(): Uint8Array {
     return Buffer.concat(this.parts ?? []);
   }
@@ -278,7 +283,7 @@ export class SlipReader {
   }
 }
 
-/** Null for an escape that is none: bytes were lost or changed. */
+/** Null for an invalid escape: bytes were lost or changed. */
 function unescaped(raw: Uint8Array): Uint8Array | null {
   if (!raw.includes(ESC)) return raw;
   const packet = new Uint8Array(raw.length);

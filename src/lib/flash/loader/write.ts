@@ -2,18 +2,18 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { constants, createInflate, deflate } from 'node:zlib';
 import { AiotError } from '../../core/errors.js';
-import { beginWords, block, checksum, flashTimeMs, hex, op, sectorBytes, words } from './commands.js';
-import { Refusal } from './exchange.js';
+import { hex } from '../../core/figures.js';
+import { block, checksum, flashTimeMs, op, Refusal, sectorBytes, words } from './exchange.js';
 import { flashMd5, matches, readFlash } from './read.js';
 import { doing, isTrouble, prepareFor, report, requireInFlash, resync, type Session } from './session.js';
 import type { Region, RegionResult, WriteOptions } from './types.js';
 
 const triesWithoutProgress = 4;
 
-/** Numbers of ROM and stub for a flash that does not do what it is told: what goes wrong afterwards follows from it. */
+/** Error numbers of ROM and stub for a flash that does not work; later errors are consequences. */
 const flashFailed = new Set([0x08, 0xc4, 0xc5]);
 
-/** Writes regions one after the other, each verified before the next. @throws AIOT_FLASH_*, AIOT_CHIP_*, AIOT_SERIAL_LOST */
+/** Writes regions in order, each verified before the next. @throws AIOT_FLASH_*, AIOT_CHIP_*, AIOT_SERIAL_LOST */
 export async function writeRegions(
   session: Session,
   regions: readonly Region[],
@@ -39,7 +39,7 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
   }
   await prepareFor(session, data.length);
   const { start, bytes } = await wholeWords(session, region);
-  // A ROM is not asked to inflate unless someone wants it: it writes what it inflates before it answers.
+  // Compression is off by default for a ROM, because a ROM writes the inflated data before it answers.
   const compress = options.compress ?? session.stub;
   for (let round = 0; ; round++) {
     await sendAll(session, start, bytes, {
@@ -57,7 +57,7 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
   }
 }
 
-/** A chip takes its time over the MD5 of much flash; mostly the first sector tells already that other bytes are there. */
+/** Whether the data is already in flash. Hashing much flash is slow, and usually the first sector already differs. */
 async function isThere(session: Session, offset: number, data: Uint8Array): Promise<boolean> {
   const head = data.subarray(0, sectorBytes);
   if (head.length < data.length && !(await matches(session, offset, head))) return false;
@@ -65,7 +65,7 @@ async function isThere(session: Session, offset: number, data: Uint8Array): Prom
 }
 
 /**
- * The region from the sector that it begins in, in whole words. Bytes of that sector before the region stay as they are;
+ * The region extended to the start of its first sector and to whole words. Bytes of that sector before the region are preserved;
  * bytes after the region, in its last sector, are erased, as with every flashing tool.
  */
 async function wholeWords(
@@ -81,7 +81,7 @@ async function wholeWords(
   return { start, bytes };
 }
 
-/** Sends everything, and after trouble on the line what is not yet in flash. */
+/** Sends everything; after trouble on the line, sends the parts that are not in flash yet. */
 async function sendAll(
   session: Session,
   start: number,
@@ -108,13 +108,13 @@ async function sendAll(
       safe = await safelyWritten(session, start, bytes, { from, taken });
       left = safe > from ? triesWithoutProgress : left - 1;
       if (left > 0) continue;
-      // All was taken, and still it is not there: not the line's fault.
+      // Everything was accepted and yet is not in flash: the line is not at fault.
       throw telling ?? (taken === bytes.length ? await notAsWritten(session, region) : error);
     }
   }
 }
 
-/** Whole sectors that are in flash as they should be, of those that the chip has taken. */
+/** Number of whole sectors that are correctly in flash, among those that the chip has accepted. */
 async function safelyWritten(
   session: Session,
   start: number,
@@ -130,7 +130,7 @@ async function safelyWritten(
 async function notAsWritten(session: Session, { offset, data, name }: Region): Promise<AiotError> {
   const { address } = session.wire.line;
   const empty = await matches(session, offset, new Uint8Array(data.length).fill(0xff));
-  const what = empty ? 'is still empty' : 'is not what was written';
+  const what = empty ? 'is still empty' : 'does not match the written data';
   return new AiotError('AIOT_FLASH_VERIFY', `the flash at ${hex(offset)} ${what} (${name}, ${address})`, {
     endpoint: address,
     retryable: true,
@@ -140,27 +140,27 @@ async function notAsWritten(session: Session, { offset, data, name }: Region): P
 const romBlock = 0x400;
 const stubBlock = 0x4000;
 
-/** Erasing and writing together, at their slowest. */
+/** Slowest combined rate of erasing and writing. */
 const writeSecondsPerMB = 40;
 
 const triesOfBlock = 4;
 
-/** One way through begin, blocks and end. */
+/** One sequence of begin, blocks and end. */
 interface Transfer {
   begin: number;
   data: number;
   end: number;
-  /** Bytes that the chip is told to expect. */
+  /** Number of bytes announced to the chip. */
   size: number;
   blocks: Uint8Array[];
   blockBytes: number;
-  /** How much of the data is written once a block is. */
+  /** Number of data bytes written after each block. */
   after: number[];
 }
 
 /**
- * Sends data to a sector of the flash, compressed if wanted and shorter. Throws at the first packet that cannot be
- * repaired: `written` says how far the chip had taken it then.
+ * Sends data to a sector of the flash, compressed if requested and shorter. Throws at the first packet that cannot be repaired; `written`
+ * is then the amount accepted by the chip.
  */
 async function send(
   session: Session,
@@ -171,7 +171,7 @@ async function send(
   const { exchange, stub } = session;
   const transfer = (options.compress ? await compressed(data, stub) : null) ?? raw(data, stub);
   const { blocks, after, blockBytes, size } = transfer;
-  // A ROM erases all of it before it answers; a stub sector by sector while it writes.
+  // A ROM erases everything before it answers; a stub erases sector by sector while it writes.
   await exchange.ask({
     op: transfer.begin,
     data: beginWords(session, { size, blocks: blocks.length, blockBytes, offset }),
@@ -181,20 +181,20 @@ async function send(
   let before = 0;
   for (const [i, bytes] of blocks.entries()) {
     const now = after[i] ?? data.length;
-    // A stub answers before it writes, and so makes the next request wait.
+    // A stub answers before it writes, so the next request has to wait.
     const timeoutMs = flashTimeMs(now - before + stubBlock, writeSecondsPerMB);
     await sendBlock(session, { op: transfer.data, bytes, sequence: i, timeoutMs });
     options.written(Math.min(now, data.length));
     before = i === 0 ? 0 : (after[i - 1] ?? 0);
   }
-  // A ROM would leave the loader at the end; to a stub it is the barrier that tells of an error in the last block.
+  // A ROM would leave the loader at the end; a stub uses it to report an error in the last block.
   if (stub) {
     const timeoutMs = flashTimeMs(data.length - before, writeSecondsPerMB);
     await exchange.ask({ op: transfer.end, data: words(1), timeoutMs });
   }
 }
 
-/** A stub that says the block arrived damaged takes it again; a ROM has counted it, and wants all from the beginning. */
+/** A stub that reports a damaged block accepts it again; a ROM has counted it, so everything must be sent again. */
 async function sendBlock(
   { exchange, stub }: Session,
   block_: { op: number; bytes: Uint8Array; sequence: number; timeoutMs: number },
@@ -227,7 +227,7 @@ async function compressed(data: Uint8Array, stub: boolean): Promise<Transfer | n
   return { begin: op.deflBegin, data: op.deflData, end: op.deflEnd, size, blocks, blockBytes, after };
 }
 
-/** The last block is filled up: the chip writes only as much as it was told to expect. */
+/** The last block is padded: the chip writes only the announced number of bytes. */
 function raw(data: Uint8Array, stub: boolean): Transfer {
   const blockBytes = stub ? stubBlock : romBlock;
   const blocks = pieces(data, blockBytes).map((piece) => {
@@ -256,16 +256,16 @@ function pieces(data: Uint8Array, bytes: number): Uint8Array[] {
 
 const cache = new WeakMap<Uint8Array, Promise<Uint8Array>>();
 
-/** zlib stream of the highest level; computed once for bytes that go to several boards. Do not change `data` afterwards. */
+/** zlib stream at the highest level, cached for bytes that go to several boards. Do not change `data` afterwards. */
 function deflated(data: Uint8Array): Promise<Uint8Array> {
   const known = cache.get(data);
-  if (known) return known;
+  if (known !== undefined) return known;
   const made = promisify(deflate)(data, { level: constants.Z_BEST_COMPRESSION });
   cache.set(data, made);
   return made;
 }
 
-/** How many bytes the stream has grown to after each block: the chip writes as much, which tells how long it may take. */
+/** Number of inflated bytes after each block: the chip writes that many, which determines the timeout. */
 async function inflatedAfter(blocks: readonly Uint8Array[]): Promise<number[]> {
   const inflate = createInflate();
   let total = 0;
@@ -283,4 +283,16 @@ async function inflatedAfter(blocks: readonly Uint8Array[]): Promise<number[]> {
   }
   inflate.destroy();
   return after;
+}
+
+/**
+ * The words of FLASH_BEGIN and FLASH_DEFL_BEGIN. The fifth requests encryption: an ESP32's ROM
+ * does not know it, all later ROMs require it, and stubs accept both.
+ */
+export function beginWords(
+  { chip, stub }: Pick<Session, 'chip' | 'stub'>,
+  { size, blocks, blockBytes, offset }: { size: number; blocks: number; blockBytes: number; offset: number },
+): Uint8Array {
+  const four = [size, blocks, blockBytes, offset];
+  return chip.chip === 'esp32' && !stub ? words(...four) : words(...four, 0);
 }

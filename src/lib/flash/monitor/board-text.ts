@@ -1,9 +1,10 @@
 import { stripVTControlCharacters } from 'node:util';
 import { dictionary } from '../../core/names.js';
+import { parsedJson } from '../../core/text.js';
 import { type CrashDecoder, type CrashPart, CrashWatch } from './crashes.js';
 import { isShown, type Level, logHead, type MonitorEvent } from './events.js';
 
-/** What has come of a line and stays without an end so long is told as it is, ms: prompts. */
+/** An unfinished line is shown after this time, ms: it may be a prompt. */
 const partialMs = 300;
 
 interface BoardTextOptions {
@@ -14,13 +15,13 @@ interface BoardTextOptions {
   decoder: CrashDecoder;
   now: () => number;
   emit: (event: MonitorEvent) => void;
-  /** Each line, and a line that has not ended yet, whether it is shown or not. */
+  /** Called for each line, including unfinished ones, whether it is shown or not. */
   onText: (text: string) => void;
-  /** What a pattern threw that takes too long. */
+  /** Called with the error of a pattern that takes too long. */
   onError: (error: unknown) => void;
 }
 
-/** What a board says, from bytes to events: lines with their levels, numbers, crashes. */
+/** Turns a board's output from bytes into events: lines with their levels, values, crashes. */
 export class BoardText {
   private readonly reader = new LineReader();
   private readonly crash = new CrashWatch();
@@ -41,7 +42,7 @@ export class BoardText {
     });
   }
 
-  /** Bytes and timers come from where nobody waits for an error; what follows in the same bytes is not looked at any more. */
+  /** Catches errors, since bytes and timers have no caller to handle them; the rest of the same bytes is skipped. */
   private guarded(run: () => void): void {
     try {
       run();
@@ -50,7 +51,7 @@ export class BoardText {
     }
   }
 
-  /** Tells what is left of a line that has not ended. */
+  /** Reports an unfinished line. */
   flush(): void {
     if (this.timer) clearTimeout(this.timer);
     this.timer = null;
@@ -89,15 +90,15 @@ export class BoardText {
   }
 }
 
-/** A line as long as this is cut: a board that sends noise need not have line ends. Characters. */
+/** Longer lines are split: a board that sends noise may never send a line end. Characters. */
 const longest = 8192;
 
-/** Bytes to lines of text (UTF-8; what is none becomes �), whatever ends them: LF, CR LF, CR CR LF. */
+/** Splits bytes into lines of text (UTF-8; invalid bytes become �) ended by LF, CR LF or CR CR LF. */
 export class LineReader {
   private readonly decoder = new TextDecoder('utf-8', { fatal: false });
   private rest = '';
 
-  /** The lines that are whole now, without their ends. */
+  /** The complete lines, without their ends. */
   read(bytes: Uint8Array): string[] {
     const parts = (this.rest + this.decoder.decode(bytes, { stream: true })).split('\n');
     this.rest = parts.pop() ?? '';
@@ -109,12 +110,12 @@ export class LineReader {
     return lines;
   }
 
-  /** What has come of a line that has not ended: a prompt, as a rule. */
+  /** The unfinished line, usually a prompt. */
   get partial(): string {
     return this.rest;
   }
 
-  /** Gives that up as a line of its own; empty where there is none. */
+  /** Returns it as a line of its own; empty if there is none. */
   take(): string {
     const line = trimmed(this.rest);
     this.rest = '';
@@ -124,7 +125,7 @@ export class LineReader {
 
 const trimmed = (line: string) => line.replace(/\r+$/, '');
 
-/** Without colours, cursor movements and other control characters: what people read. */
+/** Removes colors, cursor movements and other control characters. */
 export function plainText(line: string): string {
   return [...stripVTControlCharacters(line)]
     .filter((character) => character >= ' ' || character === '\t')
@@ -142,8 +143,8 @@ const pair = new RegExp(
 const plain = new RegExp(String.raw`^\s*(${number})\s*(?:[,;\t ]|$)`);
 
 /**
- * The numbers of a line that consists of numbers: `1.2, 3.4`, `current:1.2 temperature=23.5 C`, `{"x": 1}`, also behind a
- * log line's head. Null for every other line: text with a number in it is no measurement. Numbers without a name are
+ * The values in a line that consists of numbers: `1.2, 3.4`, `current:1.2 temperature=23.5 C`, `{"x": 1}`, also after a
+ * log prefix. Null for every other line: text with a number in it is no measurement. Unnamed numbers are
  * called `1`, `2`, ….
  */
 export function numbersOf(line: string): Record<string, number> | null {
@@ -152,7 +153,7 @@ export function numbersOf(line: string): Record<string, number> | null {
   return text.startsWith('{') ? ofJson(text) : (all(text, pair) ?? all(text, plain));
 }
 
-/** Takes one after the other off the front; all of it has to go. */
+/** Matches repeatedly from the front; the whole text must match. */
 function all(text: string, form: RegExp): Record<string, number> | null {
   const values = dictionary<number>();
   let count = 0;
@@ -167,18 +168,12 @@ function all(text: string, form: RegExp): Record<string, number> | null {
 }
 
 function ofJson(text: string): Record<string, number> | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return null;
-  }
   const values = dictionary<number>();
-  collect(value, '', values);
+  collect(parsedJson(text), '', values);
   return Object.keys(values).length > 0 ? values : null;
 }
 
-/** Numbers of an object and of those in it: `{"acc": {"x": 1}}` → `acc.x`. */
+/** Collects the numbers of an object and of nested objects: `{"acc": {"x": 1}}` → `acc.x`. */
 function collect(value: unknown, path: string, into: Record<string, number>, depth = 0): void {
   if (typeof value === 'number') into[path || '1'] = value;
   else if (typeof value === 'object' && value !== null && depth < 4)

@@ -18,7 +18,7 @@ export async function openDecoder(path: string): Promise<CrashDecoder> {
         seen.add(key);
         return fresh && (from === 'stack' ? code.followsCall(address) : code.has(address));
       });
-      // A way back points behind the call: the call itself is what people look for.
+      // A return address points after the call, but the call itself is of interest.
       const places = symbolize(
         code.elf,
         inCode.map(({ address, from }) => (isWayBack(from) ? address - 1 : address)),
@@ -40,7 +40,7 @@ function place(found: { function: string | null; file: string | null; line: numb
 /** The parts of an ELF file that a chip executes (SHF_EXECINSTR). */
 const executable = 0x4;
 
-/** Tells which addresses can be code of a program. */
+/** Determines which addresses can be code of a program. */
 class ProgramCode {
   readonly elf: ElfFile;
   private readonly ranges: { start: number; end: number; bytes: Uint8Array }[];
@@ -62,8 +62,8 @@ class ProgramCode {
   }
 
   /**
-   * Whether the instruction before this address is a call, so that a word on the stack with this value can be a way back.
-   * RISC-V alone (the ISA manual, 2.5 and 16.5): JAL and JALR into ra, C.JAL, C.JALR.
+   * Whether the instruction before this address is a call, so that a stack word with this value can be a return address.
+   * RISC-V only (the ISA manual, 2.5 and 16.5): JAL and JALR into ra, C.JAL, C.JALR.
    */
   followsCall(address: number): boolean {
     const range = this.ranges.find(({ start, end }) => address > start && address <= end);

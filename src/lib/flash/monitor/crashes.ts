@@ -1,28 +1,28 @@
-/** An address of a crash, and what it is: a register's name, `backtrace`, or `stack` (found there, perhaps a caller). */
+/** An address in a crash and its role: a register's name, `backtrace`, or `stack` (found there, perhaps a caller). */
 interface CrashAddress {
   address: number;
   from: string;
 }
 
-/** What one or several lines of a crash tell. */
+/** Information from one or several lines of a crash. */
 export interface CrashPart {
-  /** `Core  0 panic'ed (LoadProhibited)`; null where the line with it has not come. */
+  /** `Core  0 panic'ed (LoadProhibited)`; null if the line with it has not arrived. */
   reason: string | null;
   addresses: CrashAddress[];
-  /** Beginning of the SHA-256 of the ELF file that the program was made of, as ESP-IDF prints it; null until told. */
+  /** Start of the SHA-256 of the program's ELF file, as printed by ESP-IDF; null until printed. */
   elfHash: string | null;
 }
 
 const start =
   /(Guru Meditation Error|panic'ed|abort\(\) was called at PC|assert failed:|Fatal exception|\bPANIC\b|Stack smashing protect|stack overflow in task)/i;
 
-/** Xtensa's windowed calls keep the caller's window in the two highest bits of a return address. */
+/** Xtensa's windowed calls store the caller's window in the two highest bits of a return address. */
 const ofWindow = (address: number) => ((address & 0x3fffffff) | 0x40000000) >>> 0;
 
 const word = /0x([0-9a-f]{8})/gi;
 
 /**
- * Watches lines for crashes of ESP-IDF (Xtensa and RISC-V), Arduino and esp-backtrace, and gathers their addresses. Source:
+ * Detects crashes of ESP-IDF (Xtensa and RISC-V), Arduino and esp-backtrace in lines, and collects their addresses. Source:
  * ESP-IDF, "Fatal Errors", and components/esp_system/port/arch (panic_arch.c of both).
  */
 export class CrashWatch {
@@ -31,7 +31,7 @@ export class CrashWatch {
   private within = 0;
   private stack: CrashAddress[] = [];
 
-  /** Parts that are whole with this line. */
+  /** Returns the parts that are complete after this line. */
   read(line: string): CrashPart[] {
     const parts: CrashPart[] = [];
     const isStack = /^[0-9a-f]{8}: (?:0x[0-9a-f]{8}\s*)+$/i.test(line);
@@ -53,12 +53,12 @@ export class CrashWatch {
       if (addresses.length > 0) parts.push(this.part(addresses));
     }
     if (this.within > 0) this.within--;
-    // The next start is another life: what crashes then has its own reason.
+    // A later crash after the next start has its own reason.
     if (/rst:0x[0-9a-f]+ \(/.test(line)) this.forget();
     return parts;
   }
 
-  /** What is left at the end. */
+  /** Called at the end: returns the remaining part. */
   end(): CrashPart[] {
     return this.stack.length > 0 ? [this.part(this.stack.splice(0))] : [];
   }
@@ -79,7 +79,7 @@ function atAbort(line: string): CrashAddress[] {
   return found ? [{ address: Number.parseInt(found, 16), from: 'abort' }] : [];
 }
 
-/** `Backtrace: 0x400d1f22:0x3ffb5f10 …`; esp-backtrace writes one address a line, within a crash only. */
+/** `Backtrace: 0x400d1f22:0x3ffb5f10 …`; esp-backtrace writes one address per line, only within a crash. */
 function backtrace(line: string, within: boolean): CrashAddress[] {
   const list = /^\s*Backtrace:\s?((?:\s*0x[0-9a-f]{8}:0x[0-9a-f]{8})+)/i.exec(line)?.[1];
   if (list)
@@ -91,14 +91,14 @@ function backtrace(line: string, within: boolean): CrashAddress[] {
   return single ? [{ address: Number.parseInt(single, 16), from: 'backtrace' }] : [];
 }
 
-/** The registers of a dump that hold code: where it was, and where it would have gone back to. */
+/** The registers of a dump that contain code addresses: the current one, and the return address. */
 function registers(line: string): CrashAddress[] {
   const named = [...line.matchAll(/\b(PC|MEPC|RA|A0|EPC1)\s*: 0x([0-9a-f]{8})/gi)];
   return named.flatMap(([, name = '', digits = '']) => {
     const register = name.toUpperCase();
     const value = Number.parseInt(digits, 16);
     if (value === 0) return [];
-    // RISC-V's dump has an A0 too, which is an argument there: Xtensa's has PC or PS on the same line.
+    // RISC-V's dump has an A0 too, which holds an argument there; Xtensa's has PC or PS on the same line.
     if (register === 'A0')
       return /\bP[CS]\s*:/i.test(line) ? [{ address: ofWindow(value), from: register }] : [];
     return [{ address: value, from: register }];
@@ -109,7 +109,7 @@ function words(text: string): number[] {
   return [...text.matchAll(word)].map(([, digits = '']) => Number.parseInt(digits, 16));
 }
 
-/** A place in the source; null what is not known of it. */
+/** A location in the source; unknown parts are null. */
 export interface CrashFrame {
   /** `0x400d1f22` */
   address: string;
@@ -121,19 +121,19 @@ export interface CrashFrame {
 }
 
 export interface CrashDecoder {
-  /** Addresses that are no code of the program are left out, where it is known. */
+  /** Addresses outside the program's code are omitted, if the program is known. */
   frames(addresses: readonly CrashAddress[]): CrashFrame[];
-  /** Whether the ELF file is the one with this (beginning of a) SHA-256; null without a file. */
+  /** Whether the ELF file has this SHA-256 (or this start of it); null without a file. */
   isFrom(elfHash: string): boolean | null;
 }
 
-/** Without an ELF file: the addresses as they are, without guesses from the stack. */
+/** Without an ELF file: the addresses themselves, without guesses from the stack. */
 export const noDecoder: CrashDecoder = {
   frames: (addresses) => addresses.filter(({ from }) => from !== 'stack').map((each) => frame(each)),
   isFrom: () => null,
 };
 
-/** An address of which nothing is known yet. */
+/** An address without any other information yet. */
 export function frame({ address, from }: CrashAddress): CrashFrame {
   const digits = address.toString(16).padStart(8, '0');
   return { address: `0x${digits}`, from, function: null, file: null, line: null };

@@ -1,20 +1,22 @@
 import * as z from 'zod';
 
-const t = z.number().describe('When, ms since 1970.');
+const t = z.number().describe('Time, ms since 1970.');
 const port = z.string();
 
 const crashFrameSchema = z.object({
   address: z.string().describe('0x and eight hex digits.'),
-  from: z.string().describe("A register's name, abort, backtrace, or stack: found there, perhaps a caller."),
+  from: z
+    .string()
+    .describe("A register's name, abort, backtrace, or stack (found on the stack, possibly a caller)."),
   function: z.string().nullable(),
   file: z.string().nullable(),
   line: z.number().nullable(),
 });
 
-/** From the gravest to the least. */
+/** From most to least severe. */
 export const levels = ['error', 'warn', 'info', 'debug', 'verbose'] as const;
 
-/** What a monitor tells, in its order. */
+/** Events of a monitor, in order. */
 export const monitorEventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('waiting'), t, port: port.nullable(), why: z.string() }),
   z.object({ event: z.literal('connected'), t, port, baud: z.number() }),
@@ -22,15 +24,15 @@ export const monitorEventSchema = z.discriminatedUnion('event', [
   z.object({
     event: z.literal('reset'),
     t,
-    done: z.boolean().describe('False: this port has no DTR and RTS.'),
+    done: z.boolean().describe('False if this port has no DTR and RTS.'),
   }),
   z.object({
     event: z.literal('line'),
     t,
-    text: z.string().describe('Without colours and control characters.'),
+    text: z.string().describe('Without colors and control characters.'),
     level: z.enum(levels).nullable(),
     tag: z.string().nullable(),
-    partial: z.boolean().describe('True: no line end has come yet.'),
+    partial: z.boolean().describe('True if the line has no end yet.'),
   }),
   z.object({ event: z.literal('values'), t, values: z.record(z.string(), z.number()) }),
   z.object({
@@ -41,13 +43,13 @@ export const monitorEventSchema = z.discriminatedUnion('event', [
     elfMatches: z
       .boolean()
       .nullable()
-      .describe('Whether --elf is what the board runs; null: the board has not said.'),
+      .describe('Whether --elf matches the program on the board; null if the board has not reported it.'),
   }),
   z.object({
     event: z.literal('ended'),
     t,
     why: z.enum(['until', 'for', 'quit']),
-    matched: z.string().nullable().describe('The line with the pattern.'),
+    matched: z.string().nullable().describe('The line that matched the pattern.'),
     seconds: z.number(),
     lines: z.number(),
     bytes: z.number(),
@@ -63,7 +65,7 @@ export type Level = (typeof levels)[number];
 
 interface LogHead {
   level: Level;
-  /** The part of the firmware that speaks. */
+  /** The component that logged the line. */
   tag: string | null;
   /** The rest of the line. */
   message: string;
@@ -73,7 +75,7 @@ const ofLetter: Record<string, Level> = { E: 'error', W: 'warn', I: 'info', D: '
 const ofWord: Record<string, Level> = { err: 'error', wrn: 'warn', inf: 'info', dbg: 'debug' };
 
 /**
- * The level and the speaker of a log line; null for any other. Known are ESP-IDF's `I (312) wifi: …` (also with a time of
+ * The level and component of a log line; null for any other line. Known formats are ESP-IDF's `I (312) wifi: …` (also with a time of
  * day), Arduino's and ESPHome's `[  312][I][main.cpp:12] …`, and Zephyr's `[00:00:01.123,000] <inf> net: …`.
  */
 export function logHead(line: string): LogHead | null {
@@ -90,7 +92,7 @@ function head(level: Level | undefined, tag: string | undefined, message = ''): 
   return level ? { level, tag: tag?.trim() || null, message } : null;
 }
 
-/** Whether a line of this level is shown where at least `wanted` is asked for; lines without a level always are. */
+/** Whether a line of this level is shown if at least `wanted` is requested; lines without a level always are. */
 export function isShown(level: Level | null, wanted: Level): boolean {
   return level === null || levels.indexOf(level) <= levels.indexOf(wanted);
 }

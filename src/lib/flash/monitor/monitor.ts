@@ -2,68 +2,65 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ErrorCode } from '../../core/catalogue.js';
-import { AiotError } from '../../core/errors.js';
+import { AiotError, systemCode } from '../../core/errors.js';
 import { onAbort, untilAborted } from '../../core/tasks.js';
 import { resetBoard } from '../loader/reset.js';
-import { holdersOf } from '../port/holders.js';
 import type { SerialLine, UsbIdentity } from '../port/line.js';
-import { choosePort, listPorts } from '../port/list.js';
+import { choosePort, holdersOf, listPorts } from '../port/list.js';
 import { openLine } from '../port/open-line.js';
 import { BoardText } from './board-text.js';
 import { type CrashDecoder, noDecoder } from './crashes.js';
 import type { Level, MonitorEnd, MonitorEvent } from './events.js';
-import { Recorder } from './recorder.js';
 
 export interface MonitorOptions {
-  /** Port or address; undefined = the only board, once there is one. */
+  /** Port or address; undefined = the only board, once it is connected. */
   port?: string | undefined;
   baud: number;
-  /** Reset the board once it is there; never otherwise. */
+  /** Reset the board once it is connected; by default it is never reset. */
   reset?: boolean;
-  /** Ends well when a line matches. */
+  /** Ends successfully when a line matches. */
   until?: RegExp | undefined;
-  /** Ends badly when a line matches. */
+  /** Fails when a line matches. */
   fail?: RegExp | undefined;
   /** Fails after this time, ms. */
   timeoutMs?: number | undefined;
-  /** Ends well after this time, ms. */
+  /** Ends successfully after this time, ms. */
   forMs?: number | undefined;
-  /** Neither wait for the port nor for it to come back. */
+  /** Do not wait for the port, neither at first nor after it is lost. */
   once?: boolean;
-  /** What is shown: lines that match this, and not that, and are at least as grave. */
+  /** Filters: show lines that match `filter`, do not match the exclusion, and have at least this level. */
   filter?: RegExp | undefined;
   exclude?: RegExp | undefined;
   level?: Level | undefined;
   /** ELF file of the program, for crashes. */
   elf?: string | undefined;
-  /** Tell numbers of lines as values. */
+  /** Report numbers in lines as values. */
   values?: boolean;
-  /** File that gets everything: bytes, or with `.jsonl` events. */
+  /** File that records everything: bytes, or with `.jsonl` events. */
   record?: string | undefined;
-  /** Texts sent once the board is there, each as a line. */
+  /** Texts sent once the board is connected, each as a line. */
   send?: readonly string[] | undefined;
-  /** What is sent on; ends when it likes. */
+  /** Input forwarded to the board; may end at any time. */
   input?: AsyncIterable<Uint8Array> | undefined;
-  /** What ends a sent line. */
+  /** End of a sent line. */
   eol?: 'lf' | 'cr' | 'crlf';
-  /** Gets every byte as it comes. */
+  /** Called with all bytes as they arrive. */
   onBytes?: ((bytes: Uint8Array) => void) | undefined;
   onEvent: (event: MonitorEvent) => void;
-  /** Once, before the port is opened: what may be done meanwhile. */
+  /** Called once, before the port is opened, with the controls. */
   onStart?: ((control: MonitorControl) => void) | undefined;
   signal: AbortSignal;
-  /** For tests: instead of a port of this machine. */
+  /** For tests: replaces opening a port of this machine. */
   open?: (address: string, options: { baud: number; signal: AbortSignal }) => Promise<SerialLine>;
 }
 
 export const lineEnds = { lf: '\n', cr: '\r', crlf: '\r\n' } as const;
 
 /**
- * Shows what a board says on its serial line until something ends it: waits for the port, and for it to come back. Resets
- * nothing unless told to, and sends nothing unless given something.
- *
- * @throws AIOT_TIMEOUT, AIOT_MONITOR_FAILED (`fail` came), AIOT_INTERRUPTED, AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED,
- * AIOT_FILE_NOT_WRITABLE, AIOT_SERIAL_LOST with `once`, and what opening the port throws where waiting cannot help
+ * Shows a board's serial output until something ends it: waits for the port, and for it to come back. Resets
+ * and sends nothing unless requested.
+ * @throws AIOT_TIMEOUT, AIOT_MONITOR_FAILED (`fail` matched), AIOT_INTERRUPTED, AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED,
+ * AIOT_FILE_NOT_WRITABLE, AIOT_SERIAL_LOST with `once`, and errors of opening the port that waiting cannot fix
  */
 export async function monitor(options: MonitorOptions): Promise<MonitorEnd> {
   options.signal.throwIfAborted();
@@ -78,21 +75,21 @@ export async function monitor(options: MonitorOptions): Promise<MonitorEnd> {
   }
 }
 
-/** The reader of ELF files is loaded where there is one. */
+/** The ELF reader is loaded only if needed. */
 async function decoderOf(elf: string | undefined): Promise<CrashDecoder> {
   if (elf === undefined) return noDecoder;
   const { openDecoder } = await import('./crash-decoder.js');
   return openDecoder(elf);
 }
 
-/** What may be done with a running monitor. */
+/** Controls of a running monitor. */
 export interface MonitorControl {
   quit(): void;
-  /** False when the port has no DTR and RTS, or is not there. */
+  /** False if the port has no DTR and RTS, or is not connected. */
   reset(mode: 'hard-reset' | 'download'): Promise<boolean>;
 }
 
-/** One monitor from its first port to its end. */
+/** One monitor session, from its first port to its end. */
 class MonitorRun {
   recorder: Recorder | undefined;
   private readonly stop = new AbortController();
@@ -103,7 +100,7 @@ class MonitorRun {
   private bytes = 0;
   private connections = 0;
   private waitingFor: string | null = null;
-  /** What the line had kept before it was opened. */
+  /** Bytes that were buffered before the line was opened. */
   private waiting: Uint8Array = new Uint8Array(0);
 
   constructor(
@@ -138,14 +135,14 @@ class MonitorRun {
     } finally {
       for (const timer of timers) clearTimeout(timer);
       leave();
-      // Not awaited: an input that waits for a key does not answer.
+      // Not awaited: an input that waits for a key does not return.
       void input?.return?.();
     }
     return this.conclude();
   }
 
   quit(): void {
-    // Whoever waits for a line is not served by an end without it.
+    // If a line was awaited, quitting without it is an interruption.
     this.finish(this.options.until ? { why: 'interrupted' } : { why: 'quit', matched: null });
   }
 
@@ -155,7 +152,7 @@ class MonitorRun {
     return done;
   }
 
-  /** The first ending counts. */
+  /** The first ending is used. */
   finish(ending: Ending): void {
     if (this.ending) return;
     this.ending = ending;
@@ -194,7 +191,7 @@ class MonitorRun {
     }
   }
 
-  /** Follows one line to its end; why it ended, null when it is us. */
+  /** Follows one line to its end; returns the reason, or null if we ended it. */
   private async attend(line: SerialLine): Promise<Error | null> {
     this.line = line;
     this.waitingFor = null;
@@ -209,7 +206,7 @@ class MonitorRun {
       const begun = this.connections === 1 ? this.begin() : Promise.resolve();
       return await untilAborted(Promise.race([begun.then(() => closed), closed]), this.stop.signal);
     } catch (error) {
-      // A line lost while something is sent tells so here and to its listener: one of them is enough.
+      // A line lost during a send reports it here and to its listener: one report is enough.
       if (this.ending || error instanceof AiotError) return this.ending ? null : (error as Error);
       throw error;
     } finally {
@@ -230,7 +227,7 @@ class MonitorRun {
       for (;;) {
         const { done, value } = await input.next();
         if (done || this.ending) return;
-        // What is typed while no board is there is for nobody.
+        // Input typed while no board is connected is discarded.
         await this.line?.write(value).catch(() => undefined);
       }
     } catch (error) {
@@ -285,26 +282,25 @@ class MonitorRun {
 }
 
 interface OpeningsOptions {
-  /** Undefined: the only board, once there is one. */
+  /** Undefined: the only board, once it is connected. */
   port: string | undefined;
-  /** Neither wait for the port nor for it to come back. */
+  /** Do not wait for the port, neither at first nor after it is lost. */
   once: boolean;
   open: (address: string) => Promise<SerialLine>;
-  /** Told once for each new reason to wait. */
+  /** Called once for each new reason to wait. */
   onWait: (port: string | null, why: string) => void;
   signal: AbortSignal;
 }
 
 const pollMs = 250;
 
-/** So long after a board came back others may still hold its port, or the system has not set who may open it. */
+/** After a board reconnects, other programs may still hold its port, or its permissions may not be set yet, for this long. */
 const settlingMs = 5000;
 
 /**
- * Opens a port again and again: each line is given once it is there, the next one after the one before has ended. A board
- * that comes back under another name is known by its USB serial number.
- *
- * @throws what opening it throws, where waiting cannot help: AIOT_SERIAL_BUSY, AIOT_SERIAL_DENIED, AIOT_SERIAL_AMBIGUOUS, …
+ * Opens a port again and again: yields each line once it is open, and the next one after the previous has ended. A board
+ * that returns under another name is recognized by its USB serial number.
+ * @throws errors of opening it that waiting cannot fix: AIOT_SERIAL_BUSY, AIOT_SERIAL_DENIED, AIOT_SERIAL_AMBIGUOUS, …
  */
 async function* openings(options: OpeningsOptions): AsyncGenerator<SerialLine> {
   let { port } = options;
@@ -341,19 +337,20 @@ async function nextLine(
 }
 
 const absent: ErrorCode[] = ['AIOT_SERIAL_NOT_FOUND', 'AIOT_SERIAL_LOST'];
+
 const settling: ErrorCode[] = ['AIOT_SERIAL_BUSY', 'AIOT_SERIAL_DENIED'];
 
-/** Whether the same call may succeed by waiting alone. */
+/** Whether the same call may succeed after waiting. */
 async function mayCome(error: unknown, port: string | null, settlingNow: boolean): Promise<boolean> {
   if (!(error instanceof AiotError)) return false;
   if (settling.includes(error.code)) return settlingNow;
   if (!absent.includes(error.code)) return false;
   const file = port === null ? null : await stat(port).catch(() => null);
-  // What is no serial port does not become one.
+  // A file that is no serial port does not become one.
   return file === null || file.isCharacterDevice();
 }
 
-/** The port's name now: as it was, or the one that the same board has got instead. */
+/** The port's current name: the same, or a new one of the same board. */
 async function whereIs(port: string | undefined, board: UsbIdentity | null): Promise<string> {
   if (port === undefined) return choosePort();
   if (!board?.serialNumber || (await stat(port).catch(() => null))) return port;
@@ -375,21 +372,21 @@ type Ending =
 
 interface Heard {
   options: Pick<MonitorOptions, 'until' | 'timeoutMs' | 'port'>;
-  /** Why the port is not there; null when it is. */
+  /** Why the port is not connected; null if it is. */
   waitingFor: string | null;
   bytes: number;
   lines: number;
-  /** The last line that was not empty. */
+  /** The last non-empty line. */
   last: string;
 }
 
-/** The error of an ending that is none to be glad of, with what was heard until then. */
+/** The error for an unsuccessful ending, with the output received until then. */
 function failureOf(ending: Ending | null, heard: Heard): unknown {
   switch (ending?.why) {
     case 'error':
       return ending.error;
     case 'fail':
-      return new AiotError('AIOT_MONITOR_FAILED', `the board said: ${short(ending.text)}`);
+      return new AiotError('AIOT_MONITOR_FAILED', `the board's output matched: ${short(ending.text)}`);
     case 'timeout':
       return late(heard);
     default:
@@ -399,21 +396,30 @@ function failureOf(ending: Ending | null, heard: Heard): unknown {
 
 function late({ options, waitingFor, bytes, lines, last }: Heard): AiotError {
   const time = `${(options.timeoutMs ?? 0) / 1000} s`;
-  const wanted = options.until ? `${options.until} did not come in ${time}` : `the time of ${time} was over`;
+  const wanted = options.until
+    ? `no line matched ${options.until} within ${time}`
+    : `the time limit of ${time} was reached`;
   if (waitingFor !== null)
-    return new AiotError('AIOT_TIMEOUT', `${wanted}: ${waitingFor}`, { next: 'aiot device ports' });
+    return new AiotError('AIOT_TIMEOUT', `${wanted}: ${waitingFor}`, { next: 'aiot board ports' });
   if (bytes === 0)
-    return new AiotError('AIOT_TIMEOUT', `${wanted}: nothing came from the board`, {
-      next: 'Look at the port, at --baud and at the cable; --reset starts its program anew.',
+    return new AiotError('AIOT_TIMEOUT', `${wanted}: the board sent no data`, {
+      next: "Check the port, --baud and the cable. To restart the board's program, add --reset.",
     });
   if (isNoise(last))
-    return new AiotError('AIOT_TIMEOUT', `${wanted}: what came is noise, or text at another speed`, {
-      next: 'Try another --baud: 115200 is usual, 74880 with a 26 MHz crystal.',
-    });
-  return new AiotError('AIOT_TIMEOUT', `${wanted}; ${lines} lines came, the last: ${short(last)}`);
+    return new AiotError(
+      'AIOT_TIMEOUT',
+      `${wanted}: the received data is noise, or text at a different baud rate`,
+      {
+        next: 'Try another --baud: 115200 is common; boards with a 26 MHz crystal use 74880.',
+      },
+    );
+  return new AiotError(
+    'AIOT_TIMEOUT',
+    `${wanted}; ${lines} lines were received. The last one: ${short(last)}`,
+  );
 }
 
-/** More than a tenth of it is no text. */
+/** Whether more than a tenth of the line is unreadable. */
 function isNoise(line: string): boolean {
   const odd = [...line].filter(
     (character) => character === '\ufffd' || (character > '~' && character < '\u00a0'),
@@ -425,16 +431,16 @@ const short = (text: string) => (text.length > 120 ? `${text.slice(0, 119)}…` 
 
 interface WaitingText {
   bytes: Uint8Array;
-  /** Lets the port go: once it is opened otherwise, as a pty whose last user leaves hangs up. */
+  /** Closes the pty. Call it after the port is opened, because a pty hangs up when its last user leaves. */
   close(): Promise<void>;
 }
 
 const none: WaitingText = { bytes: new Uint8Array(0), close: async () => undefined };
 
 /**
- * What a pty has kept for its next reader: a program behind it may have said all it has to say already. Opening it as a
- * serial port throws that away (serialport empties what it opens). Real ports keep nothing, and one that another program
- * reads is left alone.
+ * Reads the bytes that a pty has buffered for its next reader: a program behind it may have sent all its output already. Opening it
+ * as a serial port discards them (serialport flushes on opening). Real ports buffer nothing, and a port that another program
+ * reads is not touched.
  */
 async function waitingText(path: string): Promise<WaitingText> {
   const real = await realpath(path).catch(() => '');
@@ -448,22 +454,85 @@ async function waitingText(path: string): Promise<WaitingText> {
   return { bytes: await readAll(file), close: () => file.close() };
 }
 
-/** Whether a program has a pty's other end, too: who makes one often keeps both, and reads at its own. */
+/** Whether a program also holds the pty's other end: the creator of a pty often keeps both, and reads at its own. */
 async function madePty(pid: number): Promise<boolean> {
   const files = await readdir(`/proc/${pid}/fd`).catch(() => []);
   const targets = await Promise.all(files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => '')));
   return targets.some((target) => target.endsWith('/ptmx'));
 }
 
-/** To the end, or until a read would wait. */
+/** Reads to the end, or until a read would block. */
 async function readAll(file: FileHandle): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   const buffer = new Uint8Array(4096);
-  // The kernel holds at most some kilobytes; who talks without end is read later.
+  // The kernel buffers only some kilobytes; a continuous sender is read later.
   while (parts.length < 64) {
     const { bytesRead } = await file.read(buffer, 0, buffer.length).catch(() => ({ bytesRead: 0 }));
     if (bytesRead === 0) break;
     parts.push(buffer.slice(0, bytesRead));
   }
   return Buffer.concat(parts);
+}
+
+/** Records a board's output in a file: all bytes as they arrive, or with `.jsonl` each event as a line. Appends. */
+class Recorder {
+  private queue: Promise<unknown> = Promise.resolve();
+  private failure: AiotError | undefined;
+
+  private constructor(
+    private readonly file: FileHandle,
+    private readonly path: string,
+    private readonly onFailure: (error: AiotError) => void,
+  ) {}
+
+  /** @throws AIOT_FILE_NOT_WRITABLE */
+  static async open(path: string, onFailure: (error: AiotError) => void): Promise<Recorder> {
+    try {
+      return new Recorder(await open(path, 'a'), path, onFailure);
+    } catch (error) {
+      throw notWritable(path, error);
+    }
+  }
+
+  bytes(bytes: Uint8Array): void {
+    if (!this.wantsEvents) this.write(Uint8Array.from(bytes));
+  }
+
+  event(event: MonitorEvent): void {
+    if (this.wantsEvents) this.write(`${JSON.stringify(event)}\n`);
+  }
+
+  /** Resolves once everything is on disk. */
+  async close(): Promise<void> {
+    await this.queue;
+    await this.file.sync().catch(() => undefined);
+    await this.file.close();
+  }
+
+  private get wantsEvents(): boolean {
+    return this.path.endsWith('.jsonl');
+  }
+
+  private write(data: Uint8Array | string): void {
+    this.queue = this.queue.then(async () => {
+      if (this.failure) return;
+      try {
+        await this.file.writeFile(data);
+      } catch (error) {
+        this.failure = notWritable(this.path, error);
+        this.onFailure(this.failure);
+      }
+    });
+  }
+}
+
+function notWritable(path: string, cause: unknown): AiotError {
+  return new AiotError(
+    'AIOT_FILE_NOT_WRITABLE',
+    `cannot write ${path} (${systemCode(cause) ?? 'unknown error'})`,
+    {
+      cause,
+      endpoint: path,
+    },
+  );
 }

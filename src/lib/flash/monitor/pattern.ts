@@ -1,12 +1,12 @@
 import { createContext, Script } from 'node:vm';
 import { AiotError } from '../../core/errors.js';
 
-/** How long a pattern may look at one text, ms: one like `(a+)+$` would look for ever at a line that it nearly matches. */
+/** Time limit of a pattern per text, ms: one like `(a+)+$` could otherwise take forever on a near match. */
 const longestMs = 500;
 
 const look = new Script('pattern.exec(text)');
 
-/** A regular expression whose every look has an end; it costs 0.1 ms a line. */
+/** A regular expression with a time limit; it costs 0.1 ms per line. */
 class BoundedPattern extends RegExp {
   private readonly box = createContext({ pattern: new RegExp(this.source, this.flags), text: '' });
 
@@ -18,7 +18,7 @@ class BoundedPattern extends RegExp {
       if ((cause as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw cause;
       const what = `${this} took more than ${longestMs} ms for ${text.length} characters`;
       throw new AiotError('AIOT_USAGE', what, {
-        next: 'Write it without a repetition inside of a repetition, such as a+ for (a+)+.',
+        next: 'Rewrite it without nested repetition, for example a+ instead of (a+)+.',
         cause,
       });
     }
@@ -26,8 +26,8 @@ class BoundedPattern extends RegExp {
 }
 
 /**
- * A regular expression as people write it: `ready`, `^I .*wifi`, or with flags `/ready/i`. It throws AIOT_USAGE, too, when it
- * takes too long for a text. @throws AIOT_USAGE
+ * A regular expression as entered by a user: `ready`, `^I .*wifi`, or with flags `/ready/i`. Matching throws AIOT_USAGE, too, if it
+ * takes too long on a text. @throws AIOT_USAGE
  */
 export function parsePattern(text: string): RegExp {
   const [, body = text, flags = ''] = /^\/(.+)\/([imsu]*)$/.exec(text) ?? [];
@@ -36,7 +36,7 @@ export function parsePattern(text: string): RegExp {
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new AiotError('AIOT_USAGE', `expected a regular expression, got "${text}" (${why})`, {
-      next: 'Put a \\ before ( [ . * + ? when they are meant as they are.',
+      next: 'To match the characters ( [ . * + ? literally, put a \\ before them.',
       cause,
     });
   }

@@ -1,16 +1,20 @@
+import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { readBytes, readJson } from '../../core/files.js';
-import { partitionTableOffset } from '../../formats/partitions.js';
-import { contentsOf } from './looks.js';
-import { offsetOf, parsePlaced } from './place.js';
-import type { Piece } from './types.js';
+import { type ChipName, chipOfId, espChips } from '../../formats/esp-image/chips.js';
+import { isMapped } from '../../formats/esp-image/memory.js';
+import type { ByteRegion } from '../../formats/esp-image/regions.js';
+import { readIntelHex } from '../../formats/intel-hex.js';
+import { partitionTableOffset, sectorBytes } from '../../formats/partitions.js';
+import { readUf2 } from '../../formats/uf2.js';
+import type { KnownTable, Piece } from './types.js';
 
 /**
- * Files as they are named on a command line: `app.bin@0x10000`, `app.bin@ota_0`; HEX and UF2 files hold their addresses.
- * @throws AIOT_USAGE (no place, or one too many, or an ELF file), AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED
+ * Reads files as named on a command line: `app.bin@0x10000`, `app.bin@ota_0`; HEX and UF2 files contain their addresses.
+ * @throws AIOT_USAGE (a missing or superfluous place, or an ELF file), AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED
  */
 export async function piecesOf(words: readonly string[]): Promise<Piece[]> {
   const pieces: Piece[] = [];
@@ -23,38 +27,38 @@ async function piecesOfWord(word: string): Promise<Piece[]> {
   const data = await readBytes(file);
   const { format, regions, chip } = contentsOf(data, file);
   if (format === 'elf') {
-    throw new AiotError('AIOT_USAGE', `${file} is an ELF file, and no image yet`, {
+    throw new AiotError('AIOT_USAGE', `${file} is an ELF file, not a flashable image`, {
       next: `aiot firmware image create ${file} --chip esp32 --out app.bin`,
     });
   }
   if (regions === null) {
     if (place !== null) return [{ name: file, data, place }];
-    throw new AiotError('AIOT_USAGE', `${file}: expected where it goes, such as ${file}@0x10000`);
+    throw new AiotError('AIOT_USAGE', `${file}: expected an offset, such as ${file}@0x10000`);
   }
   if (place === null) {
     return regions.map((region) => ({ name: file, data: region.data, place: region.offset, chip }));
   }
-  throw new AiotError('AIOT_USAGE', `${file} says itself where its bytes go`, {
-    next: `Leave out the ${word.slice(file.length)}.`,
+  throw new AiotError('AIOT_USAGE', `${file} already contains its addresses`, {
+    next: `Remove ${word.slice(file.length)} from the argument.`,
   });
 }
 
-/** What a project's build left to be written. */
+/** The images of a project's build. */
 interface ProjectImages {
-  /** The file or folder that says so. */
+  /** The file or folder that lists them. */
   from: string;
   pieces: Piece[];
 }
 
-/** Where Arduino and PlatformIO put app and otadata; their tables have nvs at 0x9000. */
+/** Offsets of app and otadata in Arduino and PlatformIO; their tables have nvs at 0x9000. */
 const appOffset = 0x10000;
 
 const otadataOffset = 0xe000;
 
 /**
- * The images of a built project: ESP-IDF's `build/flasher_args.json`, PlatformIO's `.pio/build/ENV`, or Arduino's
+ * Finds the images of a built project: ESP-IDF's `build/flasher_args.json`, PlatformIO's `.pio/build/ENV`, or Arduino's
  * `build/BOARD` (arduino-cli compile --export-binaries).
- * @throws AIOT_FILE_NOT_FOUND when nothing is built, AIOT_USAGE when more than one thing is, AIOT_FILE_MALFORMED
+ * @throws AIOT_FILE_NOT_FOUND if nothing is built, AIOT_USAGE if there are several builds, AIOT_FILE_MALFORMED
  */
 export async function projectImages(folder: string): Promise<ProjectImages> {
   const found = [
@@ -65,20 +69,20 @@ export async function projectImages(folder: string): Promise<ProjectImages> {
   ];
   const [only, ...more] = found;
   if (only === undefined) {
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `nothing is built in ${folder}`, {
-      next: 'Build it (idf.py build, pio run, arduino-cli compile -e), or name the files: aiot flash app.bin@0x10000',
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `${folder} contains no build`, {
+      next: 'Build the project (idf.py build, pio run, arduino-cli compile -e), or specify files: aiot flash app.bin@0x10000',
     });
   }
   if (more.length > 0) {
-    throw new AiotError('AIOT_USAGE', `${folder} has several builds: ${found.join(', ')}`, {
-      next: `Name one of them: aiot flash --project ${only}`,
+    throw new AiotError('AIOT_USAGE', `${folder} contains several builds: ${found.join(', ')}`, {
+      next: `Choose one: aiot flash --project ${only}`,
     });
   }
   if (only.endsWith('.json')) return await idfImages(only);
   return await binImages(only);
 }
 
-/** Its flash_settings are in the images' headers already. */
+/** flash_settings is ignored: the images' headers already contain it. */
 const flasherArgs = z.object({
   flash_files: z.record(z.string(), z.string()),
 });
@@ -91,11 +95,11 @@ async function idfBuild(folder: string): Promise<string[]> {
 
 async function idfImages(file: string): Promise<ProjectImages> {
   const parsed = flasherArgs.safeParse(await readJson(file));
-  if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${file} names no flash_files`);
+  if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${file} lists no flash_files`);
   const pieces: Piece[] = [];
   for (const [at, name] of Object.entries(parsed.data.flash_files)) {
     const place = offsetOf(at);
-    if (place === null) throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${at} is no offset`);
+    if (place === null) throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${at} is not an offset`);
     const path = join(file, '..', name);
     pieces.push({ name: path, data: await readBytes(path), place });
   }
@@ -119,7 +123,7 @@ function isSketch(name: string): boolean {
   return name.endsWith('.ino.bin');
 }
 
-/** Bootloader and table stand where the chip looks for them, the app where the default tables have it. */
+/** Bootloader and table are at the chip's offsets, the app at that of the default tables. */
 async function binImages(folder: string): Promise<ProjectImages> {
   const names = await readdir(folder);
   const ending = (...endings: string[]) =>
@@ -137,4 +141,153 @@ async function binImages(folder: string): Promise<ProjectImages> {
     pieces.push({ name: path, data: await readBytes(path), place });
   }
   return { from: folder, pieces };
+}
+
+/** The highest flash address with 32 bits. */
+const lastOffset = 0xffff_ffff;
+
+const multiples: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2 };
+
+/** `0x10000`, `65536`, `64K`, `1M` → bytes; null if it is not a number. */
+export function offsetOf(text: string): number | null {
+  const [, hex, decimal, unit = ''] = /^(?:(0x[0-9a-f]{1,8})|(\d{1,10})([KM]?))$/i.exec(text.trim()) ?? [];
+  const value = hex === undefined ? Number(decimal) * (multiples[unit.toUpperCase()] ?? 1) : Number(hex);
+  return Number.isSafeInteger(value) && value <= lastOffset ? value : null;
+}
+
+/**
+ * Splits `app.bin@0x10000`, `app.bin@ota_0`, `fonts@2.bin@64K` into file and place. Without an `@` the place is null: HEX
+ * and UF2 files contain their addresses.
+ * @throws AIOT_USAGE
+ */
+export function parsePlaced(text: string): { file: string; place: number | string | null } {
+  const at = text.lastIndexOf('@');
+  if (at < 0) return { file: text, place: null };
+  const [file, place] = [text.slice(0, at), text.slice(at + 1)];
+  const offset = offsetOf(place);
+  if (file !== '' && offset !== null) return { file, place: offset };
+  // A place that starts with a digit is an invalid number, not a label.
+  if (file !== '' && /^[A-Za-z_][\w.-]{0,15}$/.test(place)) return { file, place };
+  throw new AiotError('AIOT_USAGE', `expected FILE@OFFSET such as app.bin@0x10000, got "${text}"`, {
+    next: 'The offset is a number (0x10000, 65536, 64K) or a partition label: app.bin@ota_0',
+  });
+}
+
+/** The offset of a place on this chip with this table. @throws AIOT_USAGE for a label that is not in the table */
+export function resolvePlace(place: number | string, chip: ChipName, known: KnownTable | null): number {
+  if (typeof place === 'number') return place;
+  if (place === 'bootloader') return espChips[chip].bootloaderOffset;
+  if (place === 'partition-table') return partitionTableOffset;
+  const found = known?.table.partitions.find(({ label }) => label === place);
+  if (found) return found.offset;
+  const labels = known?.table.partitions.map(({ label }) => label).join(', ');
+  throw new AiotError('AIOT_USAGE', `partition ${place} does not exist`, {
+    next: labels
+      ? `The table contains ${labels}.`
+      : 'The board has no partition table. Write one too (table.bin@0x8000), or use a numeric offset.',
+  });
+}
+
+/** The start of the sector that contains this offset. */
+export function sectorOf(offset: number): number {
+  return offset - (offset % sectorBytes);
+}
+
+/** Description of bytes to be flashed; lenient, because even a damaged image is meant for a certain chip. */
+export interface Looks {
+  chip: ChipName;
+  /** `image`: neither of these, such as a bare program in the bootloader's place. */
+  kind: 'app' | 'bootloader' | 'image';
+  /** Flash size in the header, bytes; null = an unknown code. */
+  flashBytes: number | null;
+  /** Minimum chip revision, major · 100 + minor. */
+  minRevision: number;
+}
+
+const magic = 0xe9;
+
+const headerBytes = 24;
+
+const mostSegments = 16;
+
+/** esp_app_desc_t.magic_word, first in the first segment of an app (ESP-IDF, esp_app_desc.h). */
+const appMagic = 0xabcd5432;
+
+/** esp_bootloader_desc_t.magic_byte, first in the first segment of a newer bootloader (esp_bootloader_desc.h). */
+const bootloaderMagic = 0x50;
+
+/** null: not an image for a known chip. Needs the header's 24 bytes; the rest may be truncated or damaged. */
+export function looksLike(data: Uint8Array): Looks | null {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  if (data.length < headerBytes || data[0] !== magic) return null;
+  const segments = data[1] ?? 0;
+  const chip = chipOfId(view.getUint16(12, true));
+  if (segments < 1 || segments > mostSegments || chip === null) return null;
+  const code = (data[3] ?? 0) >> 4;
+  // 0 = 1 MiB, doubled with each step: 7 = 128 MiB is the last defined value.
+  const flashBytes = code <= 7 ? 2 ** (20 + code) : null;
+  // In older images, the field at 14 held only the major part (for a C3, the minor).
+  const minRevision = view.getUint16(15, true) || (data[14] ?? 0) * (chip === 'esp32c3' ? 1 : 100);
+  return { chip, kind: kindOf(view, segments, chip), flashBytes, minRevision };
+}
+
+function kindOf(view: DataView, segments: number, chip: ChipName): Looks['kind'] {
+  const first = headerBytes + 8;
+  if (view.byteLength >= first + 4 && view.getUint32(first, true) === appMagic) return 'app';
+  let at = headerBytes;
+  for (let i = 0; i < segments && at + 8 <= view.byteLength; i++) {
+    // A ROM loads only into RAM: segments mapped from flash need a bootloader.
+    if (isMapped(chip, view.getUint32(at, true))) return 'app';
+    at += 8 + view.getUint32(at + 4, true);
+  }
+  return view.byteLength > first && view.getUint8(first) === bootloaderMagic ? 'bootloader' : 'image';
+}
+
+/** Whether these bytes start like a partition table (ESP_PARTITION_MAGIC, 0x50AA). */
+export function looksLikeTable(data: Uint8Array): boolean {
+  return data[0] === 0xaa && data[1] === 0x50;
+}
+
+/** The format of a firmware file, by its first bytes. */
+export type FileFormat = 'image' | 'elf' | 'hex' | 'uf2' | 'raw';
+
+const beginnings: readonly [FileFormat, readonly number[]][] = [
+  ['elf', [0x7f, 0x45, 0x4c, 0x46]],
+  ['uf2', [0x55, 0x46, 0x32, 0x0a]],
+  ['image', [0xe9]],
+];
+
+function formatOf(bytes: Uint8Array): FileFormat {
+  const found = beginnings.find(([, start]) => start.every((byte, index) => bytes[index] === byte));
+  if (found !== undefined) return found[0];
+  // A colon alone is not enough: a HEX file continues with ten digits.
+  return /^:[0-9a-f]{10}/i.test(Buffer.from(bytes.subarray(0, 11)).toString('latin1')) ? 'hex' : 'raw';
+}
+
+export interface Contents {
+  format: FileFormat;
+  /** The chip named in the file; null = none or unknown. */
+  chip: ChipName | null;
+  /** Bytes with their offsets, if the file contains them (HEX, UF2); null = the user gives the offset. */
+  regions: ByteRegion[] | null;
+}
+
+/** @throws AIOT_IMAGE_MALFORMED (a damaged HEX or UF2 file) */
+export function contentsOf(bytes: Uint8Array, name: string): Contents {
+  const format = formatOf(bytes);
+  if (format === 'hex') return { format, chip: null, regions: readIntelHex(bytes, name) };
+  if (format === 'uf2') return { format, ...readUf2(bytes, name) };
+  return { format, chip: looksLike(bytes)?.chip ?? null, regions: null };
+}
+
+/** Cached: the same image is written to many boards and compared more than once on each. */
+const digests = new WeakMap<Uint8Array, string>();
+
+/** MD5, 32 hex digits: the digest that the chips' loaders compute. */
+export function md5Of(data: Uint8Array): string {
+  const found = digests.get(data);
+  if (found !== undefined) return found;
+  const digest = createHash('md5').update(data).digest('hex');
+  digests.set(data, digest);
+  return digest;
 }

@@ -1,53 +1,61 @@
 import { AiotError } from '../../core/errors.js';
-import { plural, size } from '../../core/figures.js';
-import { type ChipName, espChips } from '../../formats/esp-image/chips.js';
+import { hex, plural, size } from '../../core/figures.js';
+import {
+  type ChipName,
+  espChips,
+  type FlashFrequency,
+  type FlashSize,
+  flashModes,
+  flashSizeBytes,
+  flashSizes,
+  frequenciesOf,
+} from '../../formats/esp-image/chips.js';
+import { type FlashParameters, patchEspImage } from '../../formats/esp-image/write.js';
 import {
   type Partition,
   type PartitionTable,
+  partitionProblems,
   partitionSubtypes,
   partitionTableBytes,
   partitionTableOffset,
   partitionTypes,
+  readPartitionTable,
   sectorBytes,
 } from '../../formats/partitions.js';
-import type { Region } from '../loader/types.js';
-import { patchHeader } from './header.js';
-import { type Looks, looksLike, looksLikeTable } from './looks.js';
-import { hex, resolvePlace } from './place.js';
-import { joinSectors } from './sectors.js';
-import { tableInForce } from './table.js';
+import type { Loader, Region } from '../loader/types.js';
+import { type Looks, looksLike, looksLikeTable, resolvePlace, sectorOf } from './pieces.js';
 import type {
   Board,
   HeaderChanges,
   KnownTable,
-  LeftBehind,
   Objection,
   Piece,
   Rule,
+  StrandedIdentity,
   WritePlan,
 } from './types.js';
 
 export interface PlanInput {
   pieces: readonly Piece[];
   board: Board;
-  /** The table on the board; null = none, or it will be erased. */
+  /** The board's partition table; null = none, or it will be erased. */
   boardTable: PartitionTable | null;
   header: HeaderChanges;
-  /** The whole flash is erased first. */
+  /** Whether the whole flash is erased first. */
   erase: boolean;
   force: boolean;
-  /** Whose identity is among the pieces, and the chip and the board that it was made for. */
+  /** The device whose identity is among the pieces, with the chip and the board it was made for. */
   device?: { name: string; chip: ChipName | null; mac?: string | null } | null;
-  /** The device whose identity the board has now; null = none that can be read. */
-  held?: string | null;
-  /** The identity that the written table leaves where no NVS is any more. */
-  left?: LeftBehind | null;
+  /** The device whose identity is on the board now; null = none readable. */
+  existing?: string | null;
+  /** The identity that the new table no longer has an NVS partition for. */
+  stranded?: StrandedIdentity | null;
 }
 
 /**
- * What is to be written where, checked against the board: nothing has been changed yet when this refuses.
- * @throws AIOT_FLASH_REFUSED with all objections, unless `force`; AIOT_USAGE (regions that overlap or are empty, a label
- * that the table lacks), AIOT_IMAGE_MALFORMED (a header to be changed of a damaged image)
+ * Plans the regions to write and checks them against the board; nothing has been changed yet if this throws.
+ * @throws AIOT_FLASH_REFUSED with all objections, unless `force`; AIOT_USAGE (regions that overlap or are empty, an unknown
+ * label), AIOT_IMAGE_MALFORMED (header changes for a damaged image)
  */
 export function planWrite(input: PlanInput): WritePlan {
   const { board, boardTable, force } = input;
@@ -60,14 +68,14 @@ export function planWrite(input: PlanInput): WritePlan {
     ...eraseObjections(input),
     ...chipObjections(input),
     ...identityObjections(input),
-    ...leftObjections(input, regions),
+    ...strandedObjections(input, regions),
     ...objections(regions, board, known),
   ];
-  if (told.length > 0 && !force) throw refused(told, input.left ?? null);
+  if (told.length > 0 && !force) throw refused(told, input.stranded ?? null);
   return { regions, overridden: told, warnings: warnings(regions, board, known) };
 }
 
-/** Labels of partitions are those of the table that is written, where one is. */
+/** Partition labels refer to the new table if one is written. */
 function placeAll({ pieces, board, boardTable }: PlanInput): Region[] {
   const fixed = pieces.flatMap(({ name, data, place }) =>
     typeof place === 'number' || place === 'partition-table'
@@ -86,71 +94,72 @@ function eraseObjections({ erase, board }: PlanInput): Objection[] {
   const { secureBoot, flashEncryption } = board.security;
   if (!erase || !(secureBoot || flashEncryption)) return [];
   const message =
-    '--erase takes the bootloader of a chip that takes no other one (secure boot or encrypted flash)';
+    '--erase would erase the bootloader, and the chip accepts no other one (secure boot or encrypted flash)';
   return [{ rule: 'locked', region: 'flash', message }];
 }
 
-/** An identity, or a UF2 file, that names another chip. */
+/** Objects to an identity or a UF2 file for another chip. */
 function chipObjections({ device, board, pieces }: PlanInput): Objection[] {
   const named = [
-    ...(device ? [{ name: device.name, chip: device.chip, what: 'is provisioned' }] : []),
-    ...pieces.map(({ name, chip }) => ({ name, chip, what: 'is made' })),
+    ...(device ? [{ name: device.name, chip: device.chip, what: 'was provisioned' }] : []),
+    ...pieces.map(({ name, chip }) => ({ name, chip, what: 'was built' })),
   ];
   return named.flatMap(({ name, chip, what }) => {
     if (!chip || chip === board.chip) return [];
     const made = `${name} ${what} for an ${espChips[chip].title}`;
-    const message = `${made}, and the board is an ${espChips[board.chip].title}`;
+    const message = `${made}, but the board is an ${espChips[board.chip].title}`;
     return [{ rule: 'chip' as const, region: name, message }];
   });
 }
 
-/** Another board's identity, and one that would be lost: a key is made once, and lies in no other place. */
-function identityObjections({ device, board, held }: PlanInput): Objection[] {
+/** Reports an identity of another board, and an identity that would be lost: its key is stored nowhere else. */
+function identityObjections({ device, board, existing }: PlanInput): Objection[] {
   if (!device) return [];
   const { name, mac } = device;
   const told: string[] = [];
   if (mac && board.mac && mac !== board.mac) {
-    told.push(`${name} was made for the board ${mac}, and this one is ${board.mac}`);
+    told.push(`${name} was provisioned for the board ${mac}, but this board is ${board.mac}`);
   }
-  if (held && held !== name) {
-    told.push(`the board is ${held}, and the only copy of its key may be there: ${name} would overwrite it`);
+  if (existing && existing !== name) {
+    told.push(`the board is ${existing}, and ${name} would overwrite what may be the only copy of its key`);
   }
   return told.map((message) => ({ rule: 'identity' as const, region: name, message }));
 }
 
-/** A table of another layout: the program would look for its identity elsewhere, and find none. */
-function leftObjections({ left }: PlanInput, regions: readonly Region[]): Objection[] {
-  if (!left) return [];
-  const { device, from, to } = left;
+/** Objects to a table with another layout: the program would look for its identity elsewhere and not find it. */
+function strandedObjections({ stranded }: PlanInput, regions: readonly Region[]): Objection[] {
+  if (!stranded) return [];
+  const { device, from, to } = stranded;
   const table = regions.find(
     ({ offset, data }) => offset <= partitionTableOffset && offset + data.length > partitionTableOffset,
   );
   const region = table?.name ?? 'the partition table';
   const place = ({ offset, size: bytes }: typeof from) => `${hex(offset)} (${size(bytes)})`;
-  const moved = to ? `${region} puts NVS at ${place(to)}` : `${region} has no NVS`;
-  const message = `${moved}, and the identity of ${device} is at ${place(from)}: the board would not find it any more`;
+  const moved = to ? `${region} places NVS at ${place(to)}` : `${region} has no NVS`;
+  const message = `${moved}, but the identity of ${device} is at ${place(from)}: the board would no longer find it`;
   return [{ rule: 'identity', region, message }];
 }
 
 const leaveOut =
-  'Leave the partition table out (aiot flash app.bin@ota_0): the board keeps its own. --force writes the table; make the board the device again afterwards.';
+  "Omit the partition table (aiot flash app.bin@ota_0) to keep the board's own. --force writes it; provision the board again afterwards.";
 
-function refused(told: readonly Objection[], left: LeftBehind | null): AiotError {
+function refused(told: readonly Objection[], stranded: StrandedIdentity | null): AiotError {
   const [only] = told;
   if (told.length === 1 && only) {
-    return new AiotError('AIOT_FLASH_REFUSED', only.message, left ? { next: leaveOut } : {});
+    return new AiotError('AIOT_FLASH_REFUSED', only.message, stranded ? { next: leaveOut } : {});
   }
   const all = told.map(({ message }) => message).join('; ');
   return new AiotError('AIOT_FLASH_REFUSED', `${plural(told.length, 'reason')}: ${all}`);
 }
 
-/** The name people know a chip by. */
+/** The chip's title for people. */
 const title = (chip: ChipName) => espChips[chip].title;
 
 const version = (revision: number) => `${Math.floor(revision / 100)}.${revision % 100}`;
+
 const endOf = ({ offset, data }: Region) => offset + data.length;
 
-/** All that speaks against writing these regions on this board: what would leave a board that does not start. */
+/** All objections to writing these regions on this board: anything that would leave it unable to boot. */
 function objections(regions: readonly Region[], board: Board, known: KnownTable | null): Objection[] {
   return regions.flatMap((region) => {
     const told = [
@@ -164,7 +173,7 @@ function objections(regions: readonly Region[], board: Board, known: KnownTable 
 
 type Told = [rule: Rule, message: string];
 
-/** The images in a region: at its start, and of a merged one at the bootloader's offset and in the app slots. */
+/** The images in a region: at its start, and for a merged one at the bootloader's offset and in the app slots. */
 function imagesIn(region: Region, chip: ChipName, known: KnownTable | null): { at: number; looks: Looks }[] {
   const apps = known?.table.partitions.filter(({ type }) => type === partitionTypes.app) ?? [];
   const places = [region.offset, espChips[chip].bootloaderOffset, ...apps.map(({ offset }) => offset)];
@@ -182,39 +191,39 @@ function imageObjections(region: Region, board: Board, known: KnownTable | null)
     const where = at === region.offset ? region.name : `${region.name} (at ${hex(at)})`;
     if (looks.chip !== chip) {
       return [
-        ['chip', `${where} is an image for the ${title(looks.chip)}, and the board is an ${title(chip)}`],
+        ['chip', `${where} is an image for the ${title(looks.chip)}, but the board is an ${title(chip)}`],
       ];
     }
     if (revision != null && looks.minRevision > revision) {
-      const told = `${where} needs revision ${version(looks.minRevision)} of the ${title(chip)}, and the board has ${version(revision)}`;
+      const told = `${where} needs revision ${version(looks.minRevision)} of the ${title(chip)}, but the board has ${version(revision)}`;
       return [['chip', told]];
     }
     const first = espChips[chip].bootloaderOffset;
     if (at === first && looks.kind === 'app') {
-      const told = `${where} is an app, and ${hex(at)} is where the ${title(chip)} starts its bootloader`;
+      const told = `${where} is an app, but ${hex(at)} is the bootloader's offset on the ${title(chip)}`;
       return [['bootloader', told]];
     }
     if (at !== first && looks.kind === 'bootloader') {
-      const told = `${where} is a bootloader, and the ${title(chip)} starts its bootloader at ${hex(first)}`;
+      const told = `${where} is a bootloader, but the bootloader's offset on the ${title(chip)} is ${hex(first)}`;
       return [['bootloader', told]];
     }
     const misplaced = looks.kind === 'app' ? appObjection(at, known) : null;
-    return misplaced === null ? [] : [['app', `${where} is an app, and ${misplaced}`]];
+    return misplaced === null ? [] : [['app', `${where} is an app, but ${misplaced}`]];
   });
 }
 
-/** Where no bootloader would look for an app, and something else is needed. */
+/** Reports an app at an offset that is for other data and where no bootloader looks for apps. */
 function appObjection(at: number, known: KnownTable | null): string | null {
   const meant = forgottenHex(at);
-  const hint = meant === null ? '' : `: is ${meant} meant, and not ${at}?`;
+  const hint = meant === null ? '' : `. Did you mean ${meant} instead of ${at}?`;
   if (at < partitionTableOffset + sectorBytes) {
-    return `${hex(at)} lies in the place of bootloader and partition table${hint}`;
+    return `${hex(at)} is reserved for the bootloader and partition table${hint}`;
   }
   const data = known?.table.partitions.find((p) => p.type === partitionTypes.data && p.offset === at);
   return data ? `${hex(at)} is the data partition ${data.label}${hint}` : null;
 }
 
-/** A number that is no sector, and is one when it is read as hexadecimal: its `0x` was forgotten. */
+/** Detects an unaligned decimal number that would be aligned as hexadecimal: its `0x` was forgotten. */
 function forgottenHex(at: number): string | null {
   const read = Number(`0x${at}`);
   return at % sectorBytes !== 0 && read % sectorBytes === 0 ? `0x${at}` : null;
@@ -224,27 +233,27 @@ function placeObjections(region: Region, board: Board, known: KnownTable | null)
   const told: Told[] = [];
   const { flashBytes } = board;
   if (flashBytes !== null && endOf(region) > flashBytes) {
-    const end = `${region.name} ends at ${hex(endOf(region))}, and the flash at ${hex(flashBytes)}`;
+    const end = `${region.name} ends at ${hex(endOf(region))}, but the flash ends at ${hex(flashBytes)}`;
     return [['flash-end', `${end} (${size(flashBytes)})`]];
   }
   if (!known) return told;
-  // What begins at its place is meant to be the table: other bytes there are a warning.
+  // A region that starts at the table's offset is meant to be the table: other bytes there cause a warning.
   if (region.offset !== partitionTableOffset && coversTable(region)) {
-    // A merged image brings its own table, and its parts lie where that says.
+    // A merged image contains its own table, which determines the places of its parts.
     if (bringsTable(region)) return told;
-    told.push(['table', `${region.name} runs over the partition table at ${hex(partitionTableOffset)}`]);
+    told.push(['table', `${region.name} overlaps the partition table at ${hex(partitionTableOffset)}`]);
   }
   const over = overrun(region, known.table.partitions);
   if (over) told.push(['partition-end', over]);
   return told;
 }
 
-/** Whether a region holds any of the table's bytes. */
+/** Whether a region includes any of the table's bytes. */
 function coversTable(region: Region): boolean {
   return region.offset < partitionTableOffset + partitionTableBytes && endOf(region) > partitionTableOffset;
 }
 
-/** Whether a region that begins before the table's place holds one there. */
+/** Whether a region that starts before the table's offset contains a table there. */
 function bringsTable({ offset, data }: Region): boolean {
   return offset < partitionTableOffset && looksLikeTable(data.subarray(partitionTableOffset - offset));
 }
@@ -261,7 +270,9 @@ function overrun(region: Region, partitions: readonly Partition[]): string | nul
   const hit = partitions
     .filter(({ offset }) => offset >= region.offset && offset < endOf(region))
     .sort((a, b) => a.offset - b.offset)[0];
-  return hit ? `${region.name} lies in no partition and runs into ${hit.label} at ${hex(hit.offset)}` : null;
+  return hit
+    ? `${region.name} is outside all partitions and overlaps ${hit.label} at ${hex(hit.offset)}`
+    : null;
 }
 
 function lockObjections(region: Region, { chip, security }: Board): Told[] {
@@ -275,12 +286,12 @@ function lockObjections(region: Region, { chip, security }: Board): Told[] {
   }
   if (!security.flashEncryption) return [];
   const plain = looksLike(region.data) !== null || looksLikeTable(region.data);
-  return plain ? [['locked', `${region.name} is in plain text, and the chip ${what}`]] : [];
+  return plain ? [['locked', `${region.name} is not encrypted, but the chip ${what}`]] : [];
 }
 
 const nvsSubtype = partitionSubtypes[partitionTypes.data]?.nvs;
 
-/** What is odd about these regions and may be meant all the same. */
+/** Warnings about these regions, which may be intended. */
 function warnings(regions: readonly Region[], board: Board, known: KnownTable | null): string[] {
   return regions.flatMap((region) => [
     ...contentWarnings(region, board, known),
@@ -295,37 +306,37 @@ function contentWarnings(region: Region, board: Board, known: KnownTable | null)
   const isBootloader = offset === espChips[board.chip].bootloaderOffset;
   const app = known?.table.partitions.find((p) => p.type === partitionTypes.app && p.offset === offset);
   if (!looks && (isBootloader || app) && !board.security.flashEncryption) {
-    const place = app ? `partition ${app.label}` : 'the bootloader’s place';
-    told.push(`${name} is no image of a program, and ${hex(offset)} is ${place}`);
+    const place = app ? `partition ${app.label}` : "the bootloader's place";
+    told.push(`${name} is not a program image, but ${hex(offset)} is ${place}`);
   }
   if (offset === partitionTableOffset && !looksLikeTable(data) && !board.security.flashEncryption) {
-    told.push(`${name} is no partition table, and ${hex(offset)} is where it is looked for`);
+    told.push(`${name} is not a partition table, but ${hex(offset)} is the table's offset`);
   }
   if (looks?.kind === 'app' && !app && !isBootloader) told.push(...appWarnings(region, known));
   const { flashBytes } = board;
   if (isBootloader && looks?.flashBytes && flashBytes !== null && looks.flashBytes > flashBytes) {
-    const counts = `${name} counts on ${size(looks.flashBytes)} of flash, and the board has ${size(flashBytes)}`;
-    told.push(`${counts}: --flash-size detect sets it right`);
+    const counts = `${name} expects ${size(looks.flashBytes)} of flash, but the board has ${size(flashBytes)}`;
+    told.push(`${counts}: --flash-size detect corrects this`);
   }
   return told;
 }
 
-/** An app where nobody looks for one. */
+/** Warns about an app at an offset where nothing looks for it. */
 function appWarnings({ name, offset }: Region, known: KnownTable | null): string[] {
   const told: string[] = [];
   const meant = forgottenHex(offset);
-  const hint = meant === null ? '' : `: is ${meant} meant, and not ${offset}?`;
+  const hint = meant === null ? '' : `. Did you mean ${meant} instead of ${offset}?`;
   if (offset % sectorBytes !== 0)
-    told.push(`${name} is an app, and ${hex(offset)} is not the begin of a sector${hint}`);
+    told.push(`${name} is an app, but ${hex(offset)} is not the start of a sector${hint}`);
   const inside = known?.table.partitions.find((p) => offset > p.offset && offset < p.offset + p.size);
   if (inside) {
     const start = `${inside.label} begins at ${hex(inside.offset)}`;
-    told.push(`${name} is an app, and ${hex(offset)} is in the middle of a partition: ${start}`);
+    told.push(`${name} is an app, but ${hex(offset)} is in the middle of a partition: ${start}`);
   }
   return told;
 }
 
-/** A merged image fills what lies between its parts, and NVS is there: the device's identity, its Wi-Fi. */
+/** Warns that a merged image fills the gaps between its parts, one of which is NVS: the device's identity and Wi-Fi. */
 function lossWarnings(region: Region, known: KnownTable | null): string[] {
   const end = region.offset + region.data.length;
   const lost = known?.table.partitions.find(
@@ -336,5 +347,202 @@ function lossWarnings(region: Region, known: KnownTable | null): string[] {
       end > p.offset,
   );
   if (!lost) return [];
-  return [`${region.name} runs over NVS (${lost.label}): what the board keeps there will be gone`];
+  return [`${region.name} overlaps NVS (${lost.label}): the board's stored data will be lost`];
+}
+
+/** One write operation: whole regions, including gaps within sectors that they share. */
+export interface Stretch extends Region {
+  /** Its regions. */
+  parts: Region[];
+}
+
+/**
+ * Sorts regions and joins those that share a sector: the second one's erase would otherwise delete the end of the first.
+ * @throws AIOT_USAGE for overlapping or empty regions
+ */
+export function joinSectors(regions: readonly Region[]): Stretch[] {
+  const sorted = [...regions].sort((a, b) => a.offset - b.offset);
+  const stretches: Stretch[] = [];
+  for (const region of sorted) {
+    if (region.data.length === 0) throw new AiotError('AIOT_USAGE', `${region.name} is empty`);
+    const last = stretches.at(-1);
+    if (last && sectorOf(last.offset + last.data.length - 1) >= sectorOf(region.offset)) {
+      join(last, region);
+    } else {
+      stretches.push({ ...region, parts: [region] });
+    }
+  }
+  return stretches;
+}
+
+function join(last: Stretch, region: Region): void {
+  const end = last.offset + last.data.length;
+  if (end > region.offset) {
+    const where = `${last.name} ends at ${hex(end)} and ${region.name} begins at ${hex(region.offset)}`;
+    throw new AiotError('AIOT_USAGE', `two regions overlap: ${where}`);
+  }
+  const data = new Uint8Array(region.offset - last.offset + region.data.length).fill(0xff);
+  data.set(last.data);
+  data.set(region.data, region.offset - last.offset);
+  last.data = data;
+  last.parts.push(region);
+  last.name = `${last.name} + ${region.name}`;
+}
+
+/**
+ * The parts of a region that differ from the old flash contents, as runs of whole 4 KiB sectors, cut to the region.
+ * Bytes past the old contents count as changed, because the flash there is unknown.
+ */
+export function changedSectors(region: Region, old: Uint8Array): Region[] {
+  const { offset, data, name } = region;
+  const runs: Region[] = [];
+  let from = offset;
+  while (from < offset + data.length) {
+    const to = Math.min(sectorOf(from) + sectorBytes, offset + data.length);
+    const [at, end] = [from - offset, to - offset];
+    if (!sameBytes(data.subarray(at, end), old.subarray(at, end))) {
+      const last = runs.at(-1);
+      if (last && last.offset + last.data.length === from) {
+        last.data = data.subarray(last.offset - offset, end);
+      } else {
+        runs.push({ offset: from, data: data.subarray(at, end), name });
+      }
+    }
+    from = to;
+  }
+  return runs;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0;
+}
+
+/**
+ * The table in force once the regions are written: that of a region which contains it, else the board's. A damaged one,
+ * or one that exceeds the flash, is an objection.
+ */
+export function tableInForce(
+  regions: readonly Region[],
+  board: PartitionTable | null,
+  flashBytes: number | null,
+): { known: KnownTable | null; objections: Objection[] } {
+  const own: KnownTable | null = board && { table: board, from: 'board' };
+  const holder = regions.find(
+    ({ offset, data }) => offset <= partitionTableOffset && offset + data.length > partitionTableOffset,
+  );
+  if (!holder) return { known: own, objections: [] };
+  const at = partitionTableOffset - holder.offset;
+  const bytes = holder.data.subarray(at, at + partitionTableBytes);
+  // A region that starts at the table's offset is meant to replace it; one that merely covers it destroys the board's table.
+  if (!looksLikeTable(bytes)) return { known: at === 0 ? null : own, objections: [] };
+  const object = (message: string): Objection => ({ rule: 'table', region: holder.name, message });
+  try {
+    const table = readPartitionTable(padded(bytes));
+    const problems = partitionProblems(table, flashBytes);
+    return {
+      known: { table, from: 'written' },
+      objections: problems.map((problem) => object(`${holder.name}: ${problem}`)),
+    };
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    return { known: null, objections: [object(`${holder.name}: ${error.message}`)] };
+  }
+}
+
+/** Nearly all tables are shorter. */
+const probeBytes = 512;
+
+/** Without a stub, 64 bytes are read at a time: most tables end in the second chunk, and a blank board is recognized by the first. */
+const romProbeBytes = 128;
+
+const rowBytes = 32;
+
+/** The board's own table; null if there is none or it is damaged. @throws errors of reading the flash */
+export async function readBoardTable(loader: Pick<Loader, 'read' | 'stub'>): Promise<PartitionTable | null> {
+  const pieceBytes = loader.stub ? probeBytes : romProbeBytes;
+  let bytes = await loader.read(partitionTableOffset, pieceBytes);
+  if (!looksLikeTable(bytes)) return null;
+  const ended = () => bytes.subarray(-rowBytes).every((byte) => byte === 0xff);
+  while (!ended() && bytes.length < probeBytes) {
+    const more = await loader.read(partitionTableOffset + bytes.length, pieceBytes);
+    bytes = Buffer.concat([bytes, more]);
+  }
+  if (!ended()) bytes = await loader.read(partitionTableOffset, partitionTableBytes);
+  try {
+    return readPartitionTable(padded(bytes));
+  } catch (error) {
+    if (error instanceof AiotError) return null;
+    throw error;
+  }
+}
+
+/** Pads to a table's length with the value of erased flash. */
+function padded(bytes: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(partitionTableBytes).fill(0xff);
+  whole.set(bytes);
+  return whole;
+}
+
+/**
+ * Changes the bootloader's flash parameters in the regions and updates its hash. The ROM uses only the header at the bootloader's
+ * offset; a bootloader passes its own on to the app.
+ * @throws AIOT_USAGE (no such parameter, or no bootloader to change), AIOT_IMAGE_MALFORMED, AIOT_FLASH_REFUSED (secure boot)
+ */
+export function patchHeader(regions: readonly Region[], changes: HeaderChanges, board: Board): Region[] {
+  if (Object.values(changes).every((value) => value === undefined || value === 'keep')) return [...regions];
+  const parameters = parametersOf(changes, board);
+  const { bootloaderOffset, title } = espChips[board.chip];
+  const found = regions.find(
+    ({ offset, data }) =>
+      offset <= bootloaderOffset && looksLike(data.subarray(bootloaderOffset - offset))?.chip === board.chip,
+  );
+  if (!found) {
+    const expected = `expected a bootloader at ${hex(bootloaderOffset)}, where the ${title} looks for flash mode, size and frequency`;
+    throw new AiotError('AIOT_USAGE', `${expected}, but none is being written`);
+  }
+  if (board.security.secureBoot) {
+    const why = "a changed header would invalidate the bootloader's signature, which the chip verifies";
+    throw new AiotError('AIOT_FLASH_REFUSED', `${found.name}: ${why}`, {
+      next: 'Set the flash mode, size and frequency in the build, before signing.',
+    });
+  }
+  const at = bootloaderOffset - found.offset;
+  const data = Uint8Array.from(found.data);
+  data.set(patchEspImage(data.subarray(at), parameters, found.name), at);
+  return regions.map((region) => (region === found ? { ...region, data } : region));
+}
+
+function parametersOf({ mode, size, frequency }: HeaderChanges, board: Board): FlashParameters {
+  return {
+    ...(given(mode) && { mode: oneOf('mode', mode, flashModes) }),
+    ...(given(size) && {
+      size: size === 'detect' ? detected(board.flashBytes) : oneOf('size', size, flashSizes),
+    }),
+    ...(given(frequency) && { frequency: frequencyOf(frequency, board.chip) }),
+  };
+}
+
+function given(value: string | undefined): value is string {
+  return value !== undefined && value !== 'keep';
+}
+
+function detected(flashBytes: number | null): FlashSize {
+  const found = flashSizes.find((size) => flashSizeBytes(size) === flashBytes);
+  if (found) return found;
+  throw new AiotError('AIOT_USAGE', 'the flash chip does not report its size', {
+    next: `Specify the size: --flash-size ${flashSizes[2]}`,
+  });
+}
+
+function frequencyOf(text: string, chip: ChipName): FlashFrequency {
+  return oneOf(`frequency of an ${espChips[chip].title}`, text, frequenciesOf(chip));
+}
+
+function oneOf<T extends string>(what: string, value: string, known: readonly T[]): T {
+  const found = known.find((name) => name.toLowerCase() === value.toLowerCase());
+  if (found !== undefined) return found;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `expected the flash ${what} to be one of ${known.join(', ')}; got ${value}`,
+  );
 }

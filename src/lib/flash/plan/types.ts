@@ -2,37 +2,37 @@ import type { ChipName } from '../../formats/esp-image/chips.js';
 import type { Partition, PartitionTable } from '../../formats/partitions.js';
 import type { ChipInfo, Region } from '../loader/types.js';
 
-/** Something to be written, and where: an offset, or a name that chip and partition table give one to. */
+/** Bytes to write and their place: an offset, or a name that chip and partition table resolve to one. */
 export interface Piece {
-  /** What people call it: the file's name. */
+  /** Display name: the file's name. */
   name: string;
   data: Uint8Array;
   /** An offset; a partition's label; `bootloader` or `partition-table`. */
   place: number | string;
-  /** The chip that a UF2 file names. */
+  /** The chip named in a UF2 file. */
   chip?: ChipName | null;
 }
 
-/** What a plan has to know of the board. */
+/** The board's properties that a plan needs. */
 export interface Board {
   chip: ChipName;
-  /** null or absent = not known. */
+  /** null or absent = unknown. */
   mac?: string | null;
-  /** major · 100 + minor, as image headers have it; null or absent = not known. */
+  /** major · 100 + minor, as in image headers; null or absent = unknown. */
   revision?: number | null;
-  /** Bytes; null = not known. */
+  /** Bytes; null = unknown. */
   flashBytes: number | null;
   security: ChipInfo['security'];
 }
 
-/** Changes of a bootloader's header; `undefined` leaves a field as it is, `detect` takes the size of the board's flash. */
+/** Changes to a bootloader's header; `undefined` keeps a field, `detect` uses the board's flash size. */
 export interface HeaderChanges {
   mode?: string | undefined;
   size?: string | undefined;
   frequency?: string | undefined;
 }
 
-/** What a region is refused for. `--force` overrides it, and says so. */
+/** Reasons for rejecting a region. `--force` overrides them, which is reported. */
 export const rules = [
   'chip',
   'flash-end',
@@ -51,29 +51,29 @@ export interface Objection {
   rule: Rule;
   /** The region's name. */
   region: string;
-  /** What is wrong and what it would lead to, one sentence without a full stop. */
+  /** The problem and its consequence, one sentence without a full stop. */
   message: string;
 }
 
-/** A device whose identity is where the table that is written has no NVS any more. */
-export interface LeftBehind {
+/** A device whose identity is at a place where the new table has no NVS. */
+export interface StrandedIdentity {
   device: string;
   from: Pick<Partition, 'offset' | 'size'>;
   /** null = the new table has no NVS. */
   to: Pick<Partition, 'offset' | 'size'> | null;
 }
 
-/** A table that is in force, and where it was found. */
+/** The table in force, and its source. */
 export interface KnownTable {
   table: PartitionTable;
   from: 'written' | 'board';
 }
 
 export interface WritePlan {
-  /** In the order of the pieces, headers patched. */
+  /** In the order of the pieces, with patched headers. */
   regions: Region[];
-  /** What `--force` overrode. */
+  /** Objections overridden by `--force`. */
   overridden: Objection[];
-  /** What is odd, but nothing that is refused. */
+  /** Unusual findings that are not rejected. */
   warnings: string[];
 }

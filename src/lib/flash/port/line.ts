@@ -1,6 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 
-/** USB identity of a port, as far as the system tells it. */
+/** USB identity of a port, as far as the system reports it. */
 export interface UsbIdentity {
   vendorId: number;
   productId: number;
@@ -15,38 +15,38 @@ export interface ControlLines {
 
 export interface LineListener {
   data(bytes: Uint8Array): void;
-  /** Once, when nothing more will come: null after `close()`, else why (AIOT_SERIAL_LOST). */
+  /** Called once, when no more bytes will come: null after `close()`, otherwise the reason (AIOT_SERIAL_LOST). */
   closed(error: Error | null): void;
 }
 
 /**
- * An opened serial line, 8N1: to a port of this machine, over a socket, over RFC 2217, or to a simulated chip. The one
- * thing that flashing, monitoring and sharing a port speak to.
+ * An open serial line, 8N1: to a port of this machine, a socket, RFC 2217, or a simulated chip. Flashing,
+ * monitoring and port sharing all use this interface.
  */
 export interface SerialLine {
-  /** As the user names it: `/dev/ttyUSB0`, `COM3`, `socket://host:port`, `rfc2217://host:port`. */
+  /** As entered by the user: `/dev/ttyUSB0`, `COM3`, `socket://host:port`, `rfc2217://host:port`. */
   readonly address: string;
   readonly kind: 'serial' | 'pty' | 'socket' | 'rfc2217' | 'simulated';
   readonly usb: UsbIdentity | null;
-  /** Bits per second now. */
+  /** Current speed, bits per second. */
   readonly baud: number;
-  /** Whether DTR and RTS reach the board. A pty and a plain socket have none; setting them is then a silent no-op. */
+  /** Whether DTR and RTS reach the board. A pty and a plain socket have none; setting them then has no effect. */
   readonly hasControlLines: boolean;
-  /** What arrives goes to every listener; before the first one it is kept. Returns what ends the listening. */
+  /** Incoming bytes go to every listener; before the first one they are buffered. Returns the function that stops listening. */
   listen(listener: LineListener): () => void;
-  /** Resolves when the system or the peer has taken all of it. @throws AIOT_SERIAL_LOST */
+  /** Resolves when the system or the peer has accepted all bytes. @throws AIOT_SERIAL_LOST */
   write(bytes: Uint8Array): Promise<void>;
-  /** Takes effect for what is sent after it resolves. @throws AIOT_SERIAL_LOST, AIOT_SERIAL_BAUD */
+  /** Takes effect for bytes sent after it resolves. @throws AIOT_SERIAL_LOST, AIOT_SERIAL_BAUD */
   setBaud(baud: number): Promise<void>;
   setControlLines(lines: ControlLines): Promise<void>;
-  /** Ends it and lets the port go; again is harmless. */
+  /** Closes the line and releases the port; can be called repeatedly. */
   close(): Promise<void>;
 }
 
-/** Kept before anyone listens; a board that talks without end must not fill the memory. */
+/** Size of the buffer before anyone listens; a board that sends continuously must not fill the memory. */
 const keptBytes = 1 << 20;
 
-/** The listeners of one line: what arrives goes to each of them, and before the first one it is kept. */
+/** The listeners of one line: incoming bytes go to each of them, and are buffered before the first one. */
 export class LineListeners {
   private readonly listeners = new Set<LineListener>();
   private kept: Uint8Array[] = [];
@@ -64,7 +64,7 @@ export class LineListeners {
     while (this.keptLength > keptBytes) this.keptLength -= this.kept.shift()?.length ?? 0;
   }
 
-  /** Once; whoever listens afterwards is told at once. */
+  /** Called once; later listeners are notified immediately. */
   closed(error: Error | null): void {
     if (this.end) return;
     this.end = { error };
@@ -81,13 +81,13 @@ export class LineListeners {
     return () => this.listeners.delete(listener);
   }
 
-  /** Throws once the line has ended: AIOT_SERIAL_LOST, or what ended it. */
+  /** The line's end and its error (AIOT_SERIAL_LOST or the cause), or null while it is open. */
   get ended(): { error: Error | null } | null {
     return this.end;
   }
 }
 
-/** The error of a line that went away while it was used. */
+/** The error for a line that was lost during use. */
 export function lineLost(address: string, what: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_SERIAL_LOST', `${address}: ${what}`, {
     endpoint: address,

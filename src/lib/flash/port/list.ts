@@ -1,47 +1,50 @@
 import { constants } from 'node:fs';
-import { access, readFile, stat } from 'node:fs/promises';
+import { access, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import * as z from 'zod';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { nativePart } from '../../core/process.js';
 import { type ChipName, chipNames } from '../../formats/esp-image/chips.js';
-import { type Holder, holdersOf } from './holders.js';
-import { linuxPorts } from './linux.js';
+import type { UsbIdentity } from './line.js';
 
 const usbSchema = z.object({
-  vendorId: z.string().describe('Four hex digits, lower case.'),
-  productId: z.string().describe('Four hex digits, lower case.'),
-  serialNumber: z.string().nullable().describe('As the adapter tells it; null where it has none.'),
-  interface: z.number().nullable().describe('Which of several ports of one adapter, from 0.'),
+  vendorId: z.string().describe('Four hex digits, lowercase.'),
+  productId: z.string().describe('Four hex digits, lowercase.'),
+  serialNumber: z.string().nullable().describe('As reported by the adapter; null if it has none.'),
+  interface: z.number().nullable().describe('Index of the port on an adapter with several ports, from 0.'),
 });
 
-/** A serial port of this machine and what is known of it without opening it. */
+/** A serial port of this machine, with the information available without opening it. */
 export const portSchema = z.object({
-  path: z.string().describe('What --port takes: /dev/ttyUSB0, /dev/cu.usbserial-0001, COM3.'),
+  path: z.string().describe('Value for --port: /dev/ttyUSB0, /dev/cu.usbserial-0001, COM3.'),
   kind: z.enum(['usb', 'onboard', 'bluetooth']),
   usb: usbSchema.nullable(),
   manufacturer: z.string().nullable(),
   product: z.string().nullable(),
-  adapter: z.string().nullable().describe('What converts USB to serial; null where it is not known.'),
+  adapter: z.string().nullable().describe('The USB-to-serial converter; null if unknown.'),
   chips: z
     .array(z.enum(chipNames as [ChipName, ...ChipName[]]))
-    .describe('Chips that this USB identity allows; empty: any.'),
-  board: z.boolean().describe('Whether a board can be expected here: a port is only chosen among these.'),
+    .describe('Chips that match this USB identity; empty = any.'),
+  board: z
+    .boolean()
+    .describe('Whether a board is likely at this port; only such ports are chosen automatically.'),
   access: z.enum(['ok', 'denied', 'unknown']),
-  group: z.string().nullable().describe('Whom one has to belong to where access is denied.'),
-  busy: z.boolean().nullable().describe('Null: this system does not tell without opening it.'),
-  holders: z.array(z.object({ pid: z.number(), name: z.string() })).describe('Programs that have it open.'),
-  alias: z.string().nullable().describe('A name that stays the same wherever it is plugged in.'),
+  group: z.string().nullable().describe('Group that grants access; null if access is allowed.'),
+  busy: z.boolean().nullable().describe('Null if this system cannot tell without opening the port.'),
+  holders: z
+    .array(z.object({ pid: z.number(), name: z.string() }))
+    .describe('Programs that have the port open.'),
+  alias: z.string().nullable().describe('A name that stays the same in any USB socket.'),
 });
 
 export type PortInfo = z.infer<typeof portSchema>;
 
-/** What a system's listing says, before anything is looked up. */
+/** A port as listed by the system, before any further lookup. */
 export type ListedPort = Pick<PortInfo, 'path' | 'kind' | 'usb' | 'manufacturer' | 'product' | 'alias'>;
 
 /**
- * The port that is meant: the one named, else the only one at which a board can be expected. Never guesses: with several
- * it names them all, also where only one of them is free or has a known adapter.
- *
+ * Chooses the port: the named one, or else the only one that may have a board. Never guesses: if there are several,
+ * the error lists them all, even if only one of them is free or has a known adapter.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_AMBIGUOUS
  */
 export async function choosePort(named?: string, system?: PortSystem): Promise<string> {
@@ -49,22 +52,20 @@ export async function choosePort(named?: string, system?: PortSystem): Promise<s
   const [only, ...others] = await boardPorts(system);
   if (only && others.length === 0) return only.path;
   const names = [only, ...others].map((port) => port && describePath(port)).join(', ');
-  throw new AiotError('AIOT_SERIAL_AMBIGUOUS', `${others.length + 1} boards could be meant: ${names}`, {
-    next: `Name one, such as --port ${only?.path}; aiot device ports tells more.`,
+  throw new AiotError('AIOT_SERIAL_AMBIGUOUS', `${others.length + 1} boards are connected: ${names}`, {
+    next: `Choose one, such as --port ${only?.path}. For details, run \`aiot board ports\`.`,
   });
 }
 
-/** All ports at which a board can be expected. @throws AIOT_SERIAL_NOT_FOUND where there is none */
+/** All ports that may have a board. @throws AIOT_SERIAL_NOT_FOUND if there is none */
 export async function boardPorts(system?: PortSystem): Promise<PortInfo[]> {
   const ports = await listPorts(system);
   const boards = ports.filter(({ board }) => board);
   if (boards.length > 0) return boards;
   const others = ports.map(({ path }) => path).join(', ');
-  const besides = others
-    ? ` (there are ${others}, which are not USB: name one with --port if it is meant)`
-    : '';
-  throw new AiotError('AIOT_SERIAL_NOT_FOUND', `no board on a USB port here${besides}`, {
-    next: 'Plug it in with a cable that carries data; aiot device ports shows what this machine sees.',
+  const besides = others ? `; to use another port, pass --port (found: ${others})` : '';
+  throw new AiotError('AIOT_SERIAL_NOT_FOUND', `no board is connected to a USB port${besides}`, {
+    next: 'Connect the board with a cable that carries data. To list the ports of this machine, run `aiot board ports`.',
   });
 }
 
@@ -74,15 +75,15 @@ function describePath({ path, adapter, usb }: PortInfo): string {
   return about ? `${path} (${about})` : path;
 }
 
-/** What is asked of the system; tests give recorded answers. */
+/** System queries; replaced by recorded results in tests. */
 export interface PortSystem {
   list(): Promise<ListedPort[]>;
   access(path: string): Promise<Pick<PortInfo, 'access' | 'group'>>;
-  /** Null: this system does not tell. */
+  /** Null: not available on this system. */
   holders(path: string): Promise<Holder[] | null>;
 }
 
-/** The serial ports of this machine, those at which a board can be expected first. Opens none of them. */
+/** The serial ports of this machine, those that may have a board first. Opens none of them. */
 export async function listPorts(system: PortSystem = thisSystem): Promise<PortInfo[]> {
   const ports = await Promise.all((await system.list()).map((port) => describePort(port, system)));
   const order = new Intl.Collator('en', { numeric: true });
@@ -114,13 +115,13 @@ const thisSystem: PortSystem = {
 };
 
 async function accessTo(path: string): Promise<Pick<PortInfo, 'access' | 'group'>> {
-  // Windows' ports are no files; only opening one tells.
+  // Ports on Windows are not files; access can be tested only by opening them.
   if (process.platform === 'win32') return { access: 'unknown', group: null };
   try {
     await access(path, constants.R_OK | constants.W_OK);
     return { access: 'ok', group: null };
   } catch (error) {
-    // Listed, and no file of it here: in a container, as a rule.
+    // Listed, but without a device file here: typically in a container.
     if (systemCode(error) === 'ENOENT') return { access: 'unknown', group: null };
     return { access: 'denied', group: await groupOf(path) };
   }
@@ -135,7 +136,7 @@ async function groupOf(path: string): Promise<string | null> {
 
 interface Adapter {
   name: string;
-  /** Chips that are this USB device themselves; empty for a bridge, behind which any may be. */
+  /** Chips that implement this USB device themselves; empty for a bridge, which may be connected to any chip. */
   chips: ChipName[];
 }
 
@@ -145,7 +146,7 @@ const usbJtagChips: ChipName[] = ['esp32s3', 'esp32c3', 'esp32c5', 'esp32c6', 'e
 const espressif = '303a';
 
 /**
- * USB identities of what stands between a computer and a board. Sources: Espressif's list of its product ids
+ * USB identities of adapters between a computer and a board. Sources: Espressif's list of its product ids
  * (github.com/espressif/usb-pids), the Linux kernel's drivers cp210x, ch341, ftdi_sio and pl2303, and WCH's cdc_acm parts.
  */
 const adapters: Record<string, Adapter> = {
@@ -173,17 +174,17 @@ const adapters: Record<string, Adapter> = {
   '067b:23a3': { name: 'PL2303GC', chips: [] },
 };
 
-/** What a port's USB identity tells; null for none, or one that is not known. */
+/** The adapter with a port's USB identity; null if there is none or it is unknown. */
 function adapterOf(usb: ListedPort['usb']): Adapter | null {
   if (!usb) return null;
   const known = adapters[`${usb.vendorId}:${usb.productId}`];
-  // Makers of boards get numbers of their own under Espressif's: for chips that are a USB device themselves.
+  // Board makers get product ids under Espressif's vendor id, for chips that are a USB device themselves.
   return (
     known ?? (usb.vendorId === espressif ? { name: 'Espressif USB', chips: ['esp32s2', 'esp32s3'] } : null)
   );
 }
 
-/** One port as `serialport` lists it on macOS and Windows. */
+/** A port as listed by `serialport` on macOS and Windows. */
 interface SerialportEntry {
   path: string;
   manufacturer?: string | undefined;
@@ -191,16 +192,16 @@ interface SerialportEntry {
   pnpId?: string | undefined;
   vendorId?: string | undefined;
   productId?: string | undefined;
-  /** Windows alone: the device manager's name. */
+  /** Windows only: the name in the device manager. */
   friendlyName?: string | undefined;
 }
 
-/** What `serialport` lists on macOS or Windows, in our words. */
+/** Converts the list of `serialport` on macOS or Windows. */
 export function listedPorts(entries: readonly SerialportEntry[]): ListedPort[] {
   return entries.filter(({ path }) => !isInternal(path)).map(fromEntry);
 }
 
-/** macOS's own consoles, which no board is behind. */
+/** macOS's own consoles, which have no board. */
 const isInternal = (path: string) => /\/(cu|tty)\.(debug-console|wlan-debug)$/.test(path);
 
 function fromEntry(entry: SerialportEntry): ListedPort {
@@ -211,7 +212,7 @@ function fromEntry(entry: SerialportEntry): ListedPort {
   const bluetooth = /bluetooth/i.test(entry.path) || /^BTHENUM\\/i.test(pnpId);
   const windows = /^COM\d+$/i.test(entry.path);
   return {
-    // /dev/tty.* waits for a carrier when it is opened; a board gives none.
+    // /dev/tty.* waits for a carrier on opening, which boards do not provide.
     path: entry.path.replace(/^\/dev\/tty\./, '/dev/cu.'),
     kind: bluetooth ? 'bluetooth' : usb ? 'usb' : 'onboard',
     usb: usb
@@ -229,8 +230,8 @@ function fromEntry(entry: SerialportEntry): ListedPort {
 }
 
 /**
- * Windows puts an instance number of its own (with `&`) where a device has no serial number, and FTDI's driver hides the
- * number in the id, with the port's letter behind it: `FTDIBUS\VID_0403+PID_6001+A50285BIA\0000`.
+ * Extracts the serial number on Windows, which substitutes an instance number (with `&`) if a device has none. FTDI's driver puts it
+ * into the id, followed by the port's letter: `FTDIBUS\VID_0403+PID_6001+A50285BIA\0000`.
  */
 function windowsSerial(told: string | undefined, pnpId: string): string | null {
   const ftdi = /^FTDIBUS\\VID_\w{4}\+PID_\w{4}\+(\w+)\w\\/i.exec(pnpId)?.[1];
@@ -248,3 +249,150 @@ const hex = (text: string | undefined) =>
     .padStart(4, '0') ?? null;
 
 const number = (text: string | undefined) => (text === undefined ? null : Number.parseInt(text, 16));
+
+/** Names of ttys that are serial ports; consoles and ptys are ttys too. */
+const serial =
+  /^(ttyUSB|ttyACM|ttyXRUSB|ttyWCHUSB|ttyCH343USB|ttyAMA|ttyS|ttyO|ttymxc|ttyTHS|ttyHS|ttySAC|ttyPS|rfcomm)\d+$/;
+
+/**
+ * The serial ports known to the kernel, from /sys/class/tty: needs no udev, so it works in a container. `root` is for
+ * tests. Source: kernel, Documentation/ABI/stable/sysfs-bus-usb and testing/sysfs-tty (`type`: 0 = no such port).
+ */
+export async function linuxPorts(root = '/'): Promise<ListedPort[]> {
+  const tty = join(root, 'sys/class/tty');
+  const names = (await readdir(tty).catch(() => [])).filter((name) => serial.test(name));
+  const aliases = await byId(root);
+  const found = await Promise.all(
+    names.map(async (name): Promise<ListedPort | null> => {
+      const device = await realpath(join(tty, name, 'device')).catch(() => null);
+      const bluetooth = name.startsWith('rfcomm');
+      if (!device && !bluetooth) return null;
+      // The 8250 driver creates 4 to 32 ports whether the machine has them or not.
+      if ((await text(join(tty, name, 'type'))) === '0') return null;
+      const usb = device ? await usbOf(device) : null;
+      return {
+        path: `/dev/${name}`,
+        kind: bluetooth ? 'bluetooth' : usb ? 'usb' : 'onboard',
+        usb: usb?.identity ?? null,
+        manufacturer: usb?.manufacturer ?? null,
+        product: usb?.product ?? null,
+        alias: aliases.get(name) ?? null,
+      };
+    }),
+  );
+  return found.filter((port) => port !== null);
+}
+
+/**
+ * The USB device behind a tty, from sysfs: from the tty's device upwards to the interface, then to the USB device.
+ * Numbers as hexadecimal text. Source: kernel, Documentation/ABI/testing/sysfs-bus-usb. null = not a USB device.
+ */
+async function usbOf(device: string) {
+  let number: number | null = null;
+  for (let folder = device; folder !== dirname(folder); folder = dirname(folder)) {
+    const listed = await text(join(folder, 'bInterfaceNumber'));
+    if (listed !== null) number = Number.parseInt(listed, 16);
+    const vendorId = await text(join(folder, 'idVendor'));
+    const productId = await text(join(folder, 'idProduct'));
+    if (vendorId === null || productId === null) continue;
+    const serialNumber = await text(join(folder, 'serial'));
+    return {
+      identity: { vendorId, productId, serialNumber, interface: number },
+      manufacturer: await text(join(folder, 'manufacturer')),
+      product: await text(join(folder, 'product')),
+    };
+  }
+  return null;
+}
+
+/** /dev/serial/by-id, created by udev: name of the tty → link. */
+async function byId(root: string): Promise<Map<string, string>> {
+  const folder = join(root, 'dev/serial/by-id');
+  const links = await readdir(folder).catch(() => []);
+  const targets = await Promise.all(links.map((link) => readlink(join(folder, link)).catch(() => '')));
+  return new Map(links.map((link, i) => [basename(targets[i] ?? ''), `/dev/serial/by-id/${link}`]));
+}
+
+function text(file: string): Promise<string | null> {
+  return readFile(file, 'utf8').then(
+    (content) => content.trim() || null,
+    () => null,
+  );
+}
+
+/** The USB identity of the adapter behind a port; null if there is none, or the system does not report it. */
+export async function usbIdentity(path: string): Promise<UsbIdentity | null> {
+  return process.platform === 'linux' ? fromSysfs(basename(path)) : fromList(path);
+}
+
+async function fromSysfs(name: string): Promise<UsbIdentity | null> {
+  const device = await realpath(join('/sys/class/tty', name, 'device')).catch(() => null);
+  const usb = device === null ? null : await usbOf(device);
+  if (!usb) return null;
+  const { vendorId, productId, serialNumber } = usb.identity;
+  return {
+    vendorId: Number.parseInt(vendorId, 16),
+    productId: Number.parseInt(productId, 16),
+    serialNumber,
+  };
+}
+
+async function fromList(path: string): Promise<UsbIdentity | null> {
+  const { SerialPort } = await nativePart('serialport', () => import('serialport'));
+  const ports = await SerialPort.list().catch(() => []);
+  // macOS lists /dev/tty.*; users open /dev/cu.*, which does not wait for a carrier.
+  const plain = (name: string) => name.replace('/dev/cu.', '/dev/tty.').toLowerCase();
+  const found = ports.find((port) => plain(port.path) === plain(path));
+  if (!found?.vendorId || !found.productId) return null;
+  return {
+    vendorId: Number.parseInt(found.vendorId, 16),
+    productId: Number.parseInt(found.productId, 16),
+    serialNumber: found.serialNumber ?? null,
+  };
+}
+
+/** A program that has a port open. */
+interface Holder {
+  pid: number;
+  name: string;
+}
+
+/**
+ * Other programs that have this port open, as far as permissions allow: Linux's /proc shows the current user's (for root: all).
+ * If some of them have locked it, only those. Unknown on other systems. Source: proc(5): /proc/PID/fd,
+ * /proc/PID/comm, /proc/locks.
+ */
+export async function holdersOf(path: string): Promise<Holder[]> {
+  if (process.platform !== 'linux') return [];
+  const port = await realpath(path).catch(() => path);
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      if (Number(pid) === process.pid || !(await hasOpen(pid, port))) return null;
+      const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '?');
+      return { pid: Number(pid), name: name.trim() };
+    }),
+  );
+  const holders = found.filter((holder) => holder !== null);
+  const lockers = await lockersOf(port);
+  const locking = holders.filter(({ pid }) => lockers.has(pid));
+  return locking.length > 0 ? locking : holders;
+}
+
+async function lockersOf(port: string): Promise<Set<number>> {
+  const locks = await readFile('/proc/locks', 'utf8').catch(() => '');
+  const inode = await stat(port).then(
+    ({ ino }) => ino,
+    () => -1,
+  );
+  const rows = locks.matchAll(/^\d+: FLOCK +ADVISORY +WRITE +(\d+) \w+:\w+:(\d+) /gm);
+  return new Set([...rows].filter((row) => Number(row[2]) === inode).map((row) => Number(row[1])));
+}
+
+async function hasOpen(pid: string, port: string): Promise<boolean> {
+  const files = await readdir(`/proc/${pid}/fd`).catch(() => []);
+  for (const file of files) {
+    if ((await readlink(`/proc/${pid}/fd/${file}`).catch(() => null)) === port) return true;
+  }
+  return false;
+}

@@ -22,11 +22,10 @@ import {
 } from './telnet.js';
 
 /**
- * A serial line on another machine, by RFC 2217 (`rfc2217://host:port`): speed, DTR and RTS reach the board. Speaks to our
- * own server, pyserial's, ser2net and Espressif's. Opening changes neither DTR nor RTS: a board keeps running. What stands
- * behind a `?` is for pyserial and is passed over.
- *
- * @throws AIOT_SERIAL_NOT_FOUND when nobody serves there, AIOT_SERIAL_BUSY when another client has the port,
+ * Opens a serial line on another machine by RFC 2217 (`rfc2217://host:port`): speed, DTR and RTS reach the board. Works with our
+ * own server, pyserial's, ser2net and Espressif's. Opening changes neither DTR nor RTS: a board keeps running. Options after
+ * a `?` are for pyserial and are ignored.
+ * @throws AIOT_SERIAL_NOT_FOUND if no server listens there, AIOT_SERIAL_BUSY if another client has the port,
  * AIOT_SERIAL_BAUD, AIOT_SERIAL_LOST, AIOT_USAGE
  */
 export async function openRfc2217Line(
@@ -51,10 +50,10 @@ export async function openRfc2217Line(
   }
 }
 
-/** How long a server may take to answer a command; what it does for it (opening a port) can take a while. */
+/** Timeout for a server's answer; executing a command (opening a port) can take a while. */
 const answerMs = 3000;
 
-/** The client's side of RFC 2217 over a connected socket. */
+/** The client side of RFC 2217 over a connected socket. */
 class Rfc2217Line implements SerialLine {
   readonly kind = 'rfc2217';
   readonly usb = null;
@@ -64,10 +63,10 @@ class Rfc2217Line implements SerialLine {
   private readonly reader = new TelnetReader();
   private readonly negotiation = new Negotiation(clientOptions);
   private readonly pending = new PendingAnswers(answerMs);
-  /** As they are at the board; a missing one is not known. */
+  /** The lines' state at the board; a missing one is unknown. */
   private lines: Partial<ControlLines> = {};
   private failure: Error | undefined;
-  /** What came before the server agreed to speak RFC 2217: a greeting, or why it refuses. Null from then on. */
+  /** Text received before the server agreed to RFC 2217: a greeting, or the reason for a refusal. Null from then on. */
   private greeting: string | null = '';
   private agree: () => void = () => undefined;
 
@@ -89,7 +88,7 @@ class Rfc2217Line implements SerialLine {
     });
   }
 
-  /** Agrees on the protocol, sets format and speed, and asks how DTR and RTS are. */
+  /** Negotiates the protocol, sets format and speed, and queries DTR and RTS. */
   async begin(baud: number): Promise<void> {
     const agreed = new Promise<void>((resolve) => {
       this.agree = resolve;
@@ -101,7 +100,7 @@ class Rfc2217Line implements SerialLine {
     if (!this.negotiation.has(option.COM_PORT)) throw this.refusal();
     this.greeting = null;
     const settings = Object.entries(format).map(([code, value]) => this.message(Number(code), [value]));
-    // Servers that keep no state leave the questions unanswered; then both lines are set when first needed.
+    // Servers that keep no state do not answer; then both lines are set when first needed.
     const controls = [control.FLOW_NONE, control.ASK_DTR, control.ASK_RTS];
     const questions = controls.map((value) => this.message(command.SET_CONTROL, [value]));
     this.socket.write(Buffer.concat([...settings, ...questions]));
@@ -122,7 +121,7 @@ class Rfc2217Line implements SerialLine {
   async setBaud(baud: number): Promise<void> {
     if (this.socket.destroyed) throw this.lost();
     const answer = this.pending.next(command.SET_BAUDRATE, () =>
-      lineLost(this.address, `the server did not answer in ${answerMs / 1000} s`),
+      lineLost(this.address, `the server did not respond within ${answerMs / 1000} s`),
     );
     this.socket.write(this.message(command.SET_BAUDRATE, toBigEndian(baud)));
     const now = fromBigEndian(await answer);
@@ -132,14 +131,14 @@ class Rfc2217Line implements SerialLine {
     throw new AiotError('AIOT_SERIAL_BAUD', message, { endpoint: this.address });
   }
 
-  /** Waits for no answer: some servers give none, and the pauses of a reset have to stay what they are. */
+  /** Does not wait for an answer: some servers send none, and the pauses of a reset must keep their length. */
   async setControlLines(lines: ControlLines): Promise<void> {
     if (this.socket.destroyed) throw this.lost();
     const messages = controlChanges(this.lines, lines).map((value) =>
       this.message(command.SET_CONTROL, [value]),
     );
     this.lines = { ...lines };
-    // In one packet: what belongs together arrives together.
+    // Sent in one packet, so that they arrive together.
     if (messages.length > 0) this.socket.write(Buffer.concat(messages));
   }
 
@@ -167,7 +166,7 @@ class Rfc2217Line implements SerialLine {
     }
   }
 
-  /** What a question told; answers to own settings tell nothing new. */
+  /** Stores the answer to a query; answers to our own settings contain nothing new. */
   private learn(value: number | undefined): void {
     if (value === control.DTR_ON || value === control.DTR_OFF) this.lines.dtr ??= value === control.DTR_ON;
     if (value === control.RTS_ON || value === control.RTS_OFF) this.lines.rts ??= value === control.RTS_ON;
@@ -181,19 +180,19 @@ class Rfc2217Line implements SerialLine {
     return lineLost(this.address, 'the server closed the connection', cause);
   }
 
-  /** Why there is no agreement: sent away, or not a server of this kind. */
+  /** The reason for the failed negotiation: refused, or not an RFC 2217 server. */
   private refusal(): AiotError {
-    const said = this.greeting?.trim() ? ` (it said: ${printable(this.greeting)})` : '';
+    const said = this.greeting?.trim() ? ` (it sent: ${printable(this.greeting)})` : '';
     const about = { endpoint: this.address, cause: this.failure };
     return this.socket.destroyed
-      ? new AiotError('AIOT_SERIAL_BUSY', `${this.address} closed the connection at once${said}`, {
+      ? new AiotError('AIOT_SERIAL_BUSY', `${this.address} closed the connection immediately${said}`, {
           ...about,
-          next: 'Another client has this port, or its board is gone: look at the server (aiot serial serve serves one at a time).',
+          next: 'Check the server: another client may be using this port, or its board may be disconnected. `aiot board share` serves one client at a time.',
           retryable: true,
         })
-      : new AiotError('AIOT_USAGE', `what listens at ${this.address} does not speak RFC 2217${said}`, {
+      : new AiotError('AIOT_USAGE', `the server at ${this.address} does not speak RFC 2217${said}`, {
           ...about,
-          next: 'If it is a plain socket, write socket:// instead.',
+          next: 'If it is a plain socket, use socket:// instead.',
         });
   }
 }
@@ -207,13 +206,13 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** Commands that wait for their answers, which come in the order of the commands. */
+/** Commands that wait for their answers, which arrive in the order of the commands. */
 class PendingAnswers {
   private readonly waiters = new Map<number, Waiter[]>();
 
   constructor(private readonly timeoutMs: number) {}
 
-  /** The next answer to this command. Rejects after the time with what `late` makes, or when `fail` is called. */
+  /** The next answer to this command. Rejects with the error from `late` at the timeout, or when `fail` is called. */
   next(code: number, late: () => Error): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const list = this.waiters.get(code) ?? [];

@@ -25,22 +25,21 @@ import {
 export interface ServePortOptions extends ServeLineOptions {
   /** The serial port to share. */
   path: string;
-  /** Speed between clients, and of a raw line. */
+  /** Speed between clients, and for a raw line. */
   baud: number;
-  /** Ends it. */
+  /** Stops the server. */
   signal: AbortSignal;
 }
 
 /**
- * Shares a serial port until the signal ends it.
- *
- * @throws what `openLine` throws, AIOT_PORT_IN_USE, AIOT_USAGE
+ * Shares a serial port until the signal is aborted.
+ * @throws the errors of `openLine`, AIOT_PORT_IN_USE, AIOT_USAGE
  */
 export async function servePort(options: ServePortOptions): Promise<void> {
   const { path, baud, signal, ...how } = options;
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path))
     throw new AiotError('AIOT_USAGE', `expected a serial port of this machine, got ${path}`, {
-      next: 'aiot device ports lists them.',
+      next: 'To list the ports, run `aiot board ports`.',
     });
   signal.throwIfAborted();
   const served = await serveLine(() => openLine(path, { baud }), how);
@@ -52,30 +51,28 @@ export async function servePort(options: ServePortOptions): Promise<void> {
 }
 
 export interface ServeLineOptions {
-  /** Where it listens; 127.0.0.1 unless told. */
+  /** Listening address; default 127.0.0.1. */
   host?: string;
-  /** 0 takes a free one. */
+  /** 0 chooses a free one. */
   port: number;
-  /** Bytes alone, for `socket://` clients: no speed, no DTR and RTS. */
+  /** Bytes only, for `socket://` clients: no speed, no DTR and RTS. */
   raw?: boolean;
   onEvent?: (event: ServeEvent) => void;
 }
 
 export interface ServedLine {
-  /** What clients open: `rfc2217://127.0.0.1:4000` or `socket://…`. */
+  /** Address for clients: `rfc2217://127.0.0.1:4000` or `socket://…`. */
   address: string;
   port: number;
-  /** Stops listening, ends the client and closes the line; again is harmless. */
+  /** Stops listening, disconnects the client and closes the line; can be called repeatedly. */
   close(): Promise<void>;
 }
 
 /**
- * Shares a serial line over TCP by RFC 2217, or raw: one client at a time, a second one is told so and sent away. The line
- * is opened at once, so that what is wrong with it is said now, and stays open between clients (opening a port can reset a
- * board); where it was lost, the next client opens it again. Who may connect may do everything with the board: there is no
- * password in this protocol.
- *
- * @throws what `open` throws, AIOT_PORT_IN_USE
+ * Shares a serial line over TCP, by RFC 2217 or raw, with one client at a time; a second client gets a message and is disconnected. The
+ * line is opened at once, so that errors are reported immediately. It stays open between clients, because opening a port can reset a
+ * board; after a loss the next client reopens it. Clients have full control of the board: this protocol has no password.
+ * @throws the errors of `open`, AIOT_PORT_IN_USE
  */
 export async function serveLine(
   open: () => Promise<SerialLine>,
@@ -111,7 +108,7 @@ async function listening(server: Server, host: string, port: number): Promise<vo
     await once(server, 'listening');
   } catch (cause) {
     if (systemCode(cause) === 'EADDRINUSE')
-      throw new AiotError('AIOT_PORT_IN_USE', `${host}:${port} is taken by another program`, { cause });
+      throw new AiotError('AIOT_PORT_IN_USE', `${host}:${port} is in use by another program`, { cause });
     throw new AiotError('AIOT_USAGE', `cannot listen on ${host}:${port} (${systemCode(cause) ?? cause})`, {
       cause,
     });
@@ -130,7 +127,7 @@ class SharedLine {
     private readonly onEvent: (event: ServeEvent) => void,
   ) {}
 
-  /** The line, opened where it is not. What a board says while no client is there is for nobody. */
+  /** Returns the line, opening it if necessary. Output of a board without a client is discarded. */
   async take(): Promise<SerialLine> {
     if (this.line) return this.line;
     const line = await this.open();
@@ -146,11 +143,11 @@ class SharedLine {
   }
 
   welcome(socket: Socket): void {
-    // Without it a client that goes without a word would end the process.
+    // Without it, a client that disconnects abruptly would end the process.
     socket.on('error', () => undefined);
     const peer = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`;
     if (this.client || this.closed) {
-      this.refuse(socket, peer, 'another client has this serial port');
+      this.refuse(socket, peer, 'another client is using this serial port');
       return;
     }
     this.client = socket;
@@ -176,7 +173,7 @@ class SharedLine {
   private refuse(socket: Socket, peer: string, why: string): void {
     this.onEvent({ event: 'refused', peer, why });
     socket.end(`${why}\r\n`);
-    // It need not take leave itself.
+    // Discards further input, so that the end of the connection is noticed.
     socket.resume();
   }
 
@@ -192,11 +189,11 @@ class SharedLine {
 
 const peer = z.string().describe('HOST:PORT of the client.');
 
-/** What happens on a shared line. */
+/** Events on a shared line. */
 export const serveEventSchema = z.discriminatedUnion('event', [
   z.object({
     event: z.literal('serving'),
-    address: z.string().describe('What --port takes on the other machine.'),
+    address: z.string().describe('Value for --port on the other machine.'),
   }),
   z.object({ event: z.literal('connected'), peer }),
   z.object({
@@ -211,23 +208,23 @@ export const serveEventSchema = z.discriminatedUnion('event', [
 
 export type ServeEvent = z.infer<typeof serveEventSchema>;
 
-/** One sentence for people. */
+/** Formats an event as one sentence for people. */
 export function describeServeEvent(event: ServeEvent): string {
   switch (event.event) {
     case 'serving':
       return `serving at ${event.address}`;
     case 'connected':
-      return `${event.peer} has the port`;
+      return `${event.peer} is connected`;
     case 'disconnected':
-      return `${event.peer} has gone: ${event.sent} bytes to the board, ${event.received} from it`;
+      return `${event.peer} disconnected: ${event.sent} bytes to the board, ${event.received} from the board`;
     case 'refused':
-      return `${event.peer} sent away: ${event.why}`;
+      return `${event.peer} was rejected: ${event.why}`;
     case 'lost':
       return `${event.why}; the next client opens the port again`;
   }
 }
 
-/** What a client may leave unread before it is cut off, bytes. */
+/** Maximum number of unread bytes before a client is disconnected. */
 const unreadLimit = 16 << 20;
 
 interface SessionTotals {
@@ -235,13 +232,13 @@ interface SessionTotals {
   sent: number;
   /** Bytes from the board to the client. */
   received: number;
-  /** Why the line has ended, where it is not the client who went. */
+  /** Why the line ended, if the client did not end the session. */
   lineError: Error | null;
 }
 
 /**
- * One client on one line until either goes: bytes both ways and, unless it is `raw`, Telnet's options and the COM port's
- * commands, in the order in which they come. At its end DTR and RTS are let go and the speed is as before; the line stays
+ * Serves one client on one line until either ends: bytes both ways and, unless `raw`, Telnet options and COM port
+ * commands, in order of arrival. At the end DTR and RTS are released and the speed is restored; the line stays
  * open. Never rejects.
  */
 async function runSession(socket: Socket, line: SerialLine, raw: boolean): Promise<SessionTotals> {
@@ -270,7 +267,7 @@ class Session {
   readonly port: ComPort;
   private readonly negotiation = new Negotiation(serverOptions);
   private readonly reader = new TelnetReader();
-  /** What comes while the client wants silence. */
+  /** Bytes received while the client has suspended output. */
   private waiting: Uint8Array[] = [];
   private waitingBytes = 0;
 
@@ -290,7 +287,7 @@ class Session {
         for (const event of events) await this.take(event);
       }
     } catch (error) {
-      // A client that went without a word is the same as one that said goodbye; a line that is lost says so itself.
+      // An abrupt disconnection counts as a normal end; a lost line reports itself.
       if (!this.socket.destroyed) this.totals.lineError ??= error as Error;
     }
   }
@@ -330,10 +327,10 @@ class Session {
   }
 }
 
-/** The COM port option's commands, done on a line (RFC 2217, 3). Each is answered with what holds then. */
+/** The COM port option's commands, executed on a line (RFC 2217, 3). Each is answered with the resulting state. */
 class ComPort {
   private readonly relay: ControlRelay;
-  /** True while the client has asked for silence. */
+  /** Whether the client has suspended output. */
   suspended = false;
 
   constructor(
@@ -343,7 +340,7 @@ class ComPort {
     this.relay = new ControlRelay((lines) => line.setControlLines(lines));
   }
 
-  /** The answer to one command; empty where none is due. @throws AIOT_SERIAL_LOST */
+  /** The answer to one command; empty if none is required. @throws AIOT_SERIAL_LOST */
   async run(bytes: Uint8Array): Promise<Uint8Array> {
     const [code = 0, ...values] = bytes;
     const value = values[0] ?? 0;
@@ -360,7 +357,7 @@ class ComPort {
         return answer(code, [await this.control(value)]);
       case command.NOTIFY_LINESTATE:
       case command.NOTIFY_MODEMSTATE:
-        // A board's USB bridge has no modem behind it: no state is kept, and none is made up.
+        // A board's USB bridge has no modem: there is no modem state, and none is invented.
         return answer(code, [0]);
       case command.FLOWCONTROL_SUSPEND:
       case command.FLOWCONTROL_RESUME:
@@ -375,19 +372,19 @@ class ComPort {
     }
   }
 
-  /** What is told unasked once a client speaks RFC 2217; pyserial's waits for it before it tells CTS and DSR. */
+  /** Sent unsolicited once a client uses RFC 2217; pyserial waits for it before it reports CTS and DSR. */
   get modemState(): Uint8Array {
     return answer(command.NOTIFY_MODEMSTATE, [0]);
   }
 
-  /** Lets both lines go, as a closed port does. */
+  /** Releases both lines, as closing a port does. */
   async end(): Promise<void> {
     this.relay.release();
     if (this.relay.lines.dtr || this.relay.lines.rts) await this.relay.change({ dtr: false, rts: false });
     this.relay.release();
   }
 
-  /** The speed that holds then: where the port does not do the wanted one, that is the one before. */
+  /** The resulting speed: the previous one if the port does not support the requested one. */
   private async baud(values: number[]): Promise<number> {
     const wanted = fromBigEndian(values);
     if (wanted === 0 || wanted === this.line.baud) return this.line.baud;
@@ -406,7 +403,7 @@ class ComPort {
       return this.relay.lines.dtr ? control.DTR_ON : control.DTR_OFF;
     if (value >= control.ASK_RTS && value <= control.RTS_OFF)
       return this.relay.lines.rts ? control.RTS_ON : control.RTS_OFF;
-    // No break and no flow control: these lines have neither.
+    // No break and no flow control: these lines support neither.
     if (value >= control.ASK_BREAK && value <= control.BREAK_OFF) return control.BREAK_OFF;
     return value >= control.ASK_FLOW_IN && value <= control.FLOW_IN_HARDWARE
       ? control.FLOW_IN_NONE

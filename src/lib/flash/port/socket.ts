@@ -6,10 +6,9 @@ import { type LineListener, LineListeners, lineLost, type SerialLine } from './l
 const connectTimeoutMs = 5000;
 
 /**
- * A raw TCP socket as a serial line (`socket://host:port`, as pyserial names it): bytes alone, so the speed is the far
- * side's matter and there are no DTR and RTS.
- *
- * @throws AIOT_SERIAL_NOT_FOUND when nobody listens there
+ * A raw TCP socket as a serial line (`socket://host:port`, as in pyserial): bytes only, so the peer controls the speed
+ * and there are no DTR and RTS.
+ * @throws AIOT_SERIAL_NOT_FOUND if nothing listens there
  */
 export async function openSocketLine(
   address: string,
@@ -28,12 +27,12 @@ export async function connected(socket: Socket, address: string, signal?: AbortS
     await once(socket, 'connect', { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
   } catch (cause) {
     socket.destroy();
-    // After `once` is through an aborted connect may still fail.
+    // Once the `once` handler is gone, an aborted connection attempt may still fail.
     socket.on('error', () => {});
     signal?.throwIfAborted();
-    const why = timeout.aborted ? 'no answer in 5 s' : (systemCode(cause) ?? 'no connection');
-    throw new AiotError('AIOT_SERIAL_NOT_FOUND', `nobody serves a serial port at ${address} (${why})`, {
-      next: 'Start it there (aiot serial serve --port PORT), and look at host, port and firewall.',
+    const why = timeout.aborted ? 'no response within 5 s' : (systemCode(cause) ?? 'no connection');
+    throw new AiotError('AIOT_SERIAL_NOT_FOUND', `no serial port is served at ${address} (${why})`, {
+      next: 'Start the server on that machine with `aiot board share --port PORT`, and check the host, port and firewall.',
       endpoint: address,
       retryable: true,
       cause,
@@ -59,7 +58,7 @@ class SocketLine implements SerialLine {
     });
     socket.on('end', () => socket.destroy());
     socket.on('close', () =>
-      this.listeners.closed(lineLost(address, 'the far side closed the connection', this.failure)),
+      this.listeners.closed(lineLost(address, 'the peer closed the connection', this.failure)),
     );
   }
 
@@ -71,7 +70,7 @@ class SocketLine implements SerialLine {
     return new Promise((resolve, reject) => {
       if (this.listeners.ended) return reject(lineLost(this.address, 'the connection is closed'));
       this.socket.write(bytes, (error) =>
-        error ? reject(lineLost(this.address, 'the far side closed the connection', error)) : resolve(),
+        error ? reject(lineLost(this.address, 'the peer closed the connection', error)) : resolve(),
       );
     });
   }
@@ -86,7 +85,7 @@ class SocketLine implements SerialLine {
   async close(): Promise<void> {
     this.listeners.closed(null);
     if (this.socket.closed) return;
-    // Sends what is still queued first; a far side that takes nothing must not hold us.
+    // Sends queued bytes first; a peer that accepts none must not delay closing.
     this.socket.end();
     const timer = setTimeout(() => this.socket.destroy(), 500);
     await once(this.socket, 'close').catch(() => {});
@@ -104,7 +103,7 @@ export function parseHostPort(address: string): { host: string; port: number } {
       'AIOT_USAGE',
       `expected SCHEME://HOST:PORT with a port of 1 to 65535, got ${address}`,
       {
-        next: 'Write it like socket://127.0.0.1:5555 or rfc2217://pi.local:2217',
+        next: 'Use a URL such as socket://127.0.0.1:5555 or rfc2217://pi.local:2217',
       },
     );
   }

@@ -14,7 +14,7 @@ const telnet = {
 /** Telnet options that a serial line over a socket needs (RFC 856, 857, 858 and 2217). */
 export const option = { BINARY: 0, ECHO: 1, SUPPRESS_GO_AHEAD: 3, COM_PORT: 44 } as const;
 
-/** Commands of the COM port option as a client sends them; the server's answer is the same number plus 100 (RFC 2217, 3). */
+/** COM port commands as sent by a client; the server's answer is the same number plus 100 (RFC 2217, 3). */
 export const command = {
   SIGNATURE: 0,
   SET_BAUDRATE: 1,
@@ -50,31 +50,31 @@ export const control = {
   FLOW_IN_HARDWARE: 16,
 } as const;
 
-/** The one format of a line here: eight data bits, no parity, one stop bit, as RFC 2217 numbers them. */
+/** The only format of a line here: eight data bits, no parity, one stop bit, in RFC 2217's numbering. */
 export const format = {
   [command.SET_DATASIZE]: 8,
   [command.SET_PARITY]: 1,
   [command.SET_STOPSIZE]: 1,
 } as const;
 
-/** What a Telnet stream is made of, in its order. */
+/** Elements of a Telnet stream, in order. */
 export type TelnetEvent =
   | { kind: 'data'; bytes: Uint8Array }
   | { kind: 'negotiate'; verb: number; option: number }
-  /** `bytes` without the option's own byte, escapes undone. */
+  /** `bytes` without the option byte, unescaped. */
   | { kind: 'sub'; option: number; bytes: Uint8Array };
 
-/** Longer ones than this do not exist in RFC 2217: the rest is dropped, so that no peer can fill the memory. */
+/** RFC 2217 has no longer ones: the rest is dropped, so that no peer can exhaust memory. */
 const longestSub = 1024;
 
 /**
- * Reads a Telnet stream (RFC 854, 855) however it is cut. Commands without a meaning for a serial line (NOP, AYT, …) are
- * passed over.
+ * Parses a Telnet stream (RFC 854, 855) in chunks of any size. Commands without a meaning for a serial line (NOP, AYT, …) are
+ * ignored.
  */
 export class TelnetReader {
   private state: 'data' | 'iac' | 'verb' = 'data';
   private verb = 0;
-  /** Bytes of the subnegotiation that is open. */
+  /** Bytes of the unfinished subnegotiation. */
   private sub: number[] | null = null;
 
   read(chunk: Uint8Array): TelnetEvent[] {
@@ -97,7 +97,7 @@ export class TelnetReader {
 
   private take(bytes: Uint8Array, events: TelnetEvent[]): void {
     if (this.sub === null) {
-      // A copy: the caller's buffer may be used again before the bytes are.
+      // Copied, because the caller may reuse its buffer before the bytes are processed.
       events.push({ kind: 'data', bytes: Uint8Array.from(bytes) });
       return;
     }
@@ -124,7 +124,7 @@ export class TelnetReader {
   }
 }
 
-/** Data for a Telnet stream: each FF doubled. The same bytes where there is none. */
+/** Escapes data for a Telnet stream: each FF is doubled. Returns the same array if there is none. */
 export function escapeData(bytes: Uint8Array): Uint8Array {
   let count = 0;
   for (const byte of bytes) if (byte === telnet.IAC) count++;
@@ -146,27 +146,27 @@ export function subnegotiation(option: number, bytes: Uint8Array): Uint8Array {
   return Uint8Array.of(telnet.IAC, telnet.SB, option, ...escapeData(bytes), telnet.IAC, telnet.SE);
 }
 
-/** What one side may switch on for itself (`own`) and lets the other side switch on (`theirs`). */
+/** Options that one side may enable for itself (`own`) and permits on the other side (`theirs`). */
 interface Wanted {
   own: readonly number[];
   theirs: readonly number[];
 }
 
-/** Eight clean bits both ways, and the COM port option: a client offers it, a server takes it. */
+/** Eight-bit transparency both ways, and the COM port option: a client offers it, a server accepts it. */
 export const clientOptions: Wanted = {
   own: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],
   theirs: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],
 };
 
-/** ECHO too: a server that says WILL ECHO keeps a Telnet client from echoing on its own. */
+/** ECHO too: a server that sends WILL ECHO keeps a Telnet client from local echo. */
 export const serverOptions: Wanted = {
   own: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.ECHO, option.COM_PORT],
   theirs: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],
 };
 
 /**
- * Telnet's negotiation of options by the rules that keep it from going round in circles (RFC 854: answer changes only,
- * RFC 1143). What was asked for and what was granted stand in one state: both mean that nothing more has to be said.
+ * Telnet's option negotiation by the rules that prevent endless loops (RFC 854: answer changes only,
+ * RFC 1143). Requested and granted options share one state: for both nothing more has to be sent.
  */
 export class Negotiation {
   private readonly own = new Set<number>();
@@ -176,7 +176,7 @@ export class Negotiation {
 
   constructor(private readonly wanted: Wanted) {}
 
-  /** What to say first: all that is wanted. */
+  /** The first message: all wanted options. */
   start(options: Wanted = this.wanted): Uint8Array {
     const said: Uint8Array[] = [];
     for (const each of options.own) if (add(this.own, each)) said.push(negotiation(telnet.WILL, each));
@@ -184,12 +184,12 @@ export class Negotiation {
     return Buffer.concat(said);
   }
 
-  /** Whether the peer has said yes to an option on either side: DO to ours, or WILL of its own. */
+  /** Whether the peer has agreed to an option on either side: DO for ours, or WILL of its own. */
   has(wanted: number): boolean {
     return this.granted.has(wanted);
   }
 
-  /** The answer to what the peer says; empty where none is due. */
+  /** The answer to a message of the peer; empty if none is required. */
   take(verb: number, about: number): Uint8Array {
     const positive = verb === telnet.DO || verb === telnet.WILL;
     const mine = verb === telnet.DO || verb === telnet.DONT;
@@ -200,7 +200,7 @@ export class Negotiation {
       return add(state, about) ? negotiation(yes, about) : nothing;
     }
     if (!positive) return state.delete(about) ? negotiation(no, about) : nothing;
-    // Once: a peer that insists is not argued with.
+    // Only once: a peer that insists is ignored.
     return add(this.refusals, `${verb}/${about}`) ? negotiation(no, about) : nothing;
   }
 }
@@ -214,9 +214,9 @@ function add<T>(set: Set<T>, value: T): boolean {
 }
 
 /**
- * The SET_CONTROL values that bring the lines from one state to another, only for what changes or is not
- * known. GPIO0's line (DTR) is pulled first and released last: on the usual circuit no order goes through "in reset" that
- * does not end there, and Espressif's server, which takes DTR-on as the beginning of a whole reset, is begun by it.
+ * The SET_CONTROL values that bring the lines from one state to another, only for changed or unknown lines. GPIO0's line (DTR) is pulled
+ * first and released last. On the usual circuit this never passes through "in reset" unless it ends there, and Espressif's server treats
+ * DTR-on as the start of a whole reset.
  */
 export function controlChanges(from: Partial<ControlLines>, to: ControlLines): number[] {
   const dtr = from.dtr === to.dtr ? [] : [to.dtr ? control.DTR_ON : control.DTR_OFF];
@@ -224,14 +224,14 @@ export function controlChanges(from: Partial<ControlLines>, to: ControlLines): n
   return to.dtr ? [...dtr, ...rts] : [...rts, ...dtr];
 }
 
-/** How long the second half of a pair may take over a network. */
+/** Longest time between the two halves of a pair over a network. */
 const pairMs = 400;
 
 /**
- * Sets a board's lines as a client far away changes them one by one. A reset into the loader goes from "held in reset"
- * (RTS) to "GPIO0 low" (DTR) — at a board by one switch, over a network by two messages with tens of milliseconds between
- * them, in which both are asserted, the chip's reset is released and it starts its program. So that first half is held
- * back until the second one comes, and both are set at once.
+ * Sets a board's lines as a remote client changes them one by one. A reset into the loader goes from "held in reset" (RTS) to "GPIO0 low"
+ * (DTR). Locally this is one step; over a network it is two messages, tens of milliseconds apart. In between both lines are asserted, so
+ * the chip leaves reset and starts its program. Therefore the first half is held back until the second one arrives, and both are set at
+ * once.
  */
 export class ControlRelay {
   private wanted: ControlLines;
@@ -239,7 +239,7 @@ export class ControlRelay {
 
   constructor(
     private readonly set: (lines: ControlLines) => Promise<void>,
-    /** As the lines are now. */
+    /** Current state of the lines. */
     start: ControlLines = { dtr: false, rts: false },
   ) {
     this.wanted = start;
@@ -254,25 +254,25 @@ export class ControlRelay {
     this.wanted = { ...before, ...part };
     const outOfReset = before.rts && !before.dtr && this.wanted.rts && this.wanted.dtr;
     const same = before.dtr === this.wanted.dtr && before.rts === this.wanted.rts;
-    // Some clients say everything twice.
+    // Some clients send everything twice.
     if (same && this.held !== null) return;
     this.release();
     if (!outOfReset) return this.set(this.wanted);
     this.held = setTimeout(() => {
       this.held = null;
-      // The line's end is told to whoever listens to it.
+      // The line reports its own end to its listeners.
       this.set(this.wanted).catch(() => undefined);
     }, pairMs);
   }
 
-  /** Forgets what is held back. */
+  /** Discards the change that is held back. */
   release(): void {
     if (this.held) clearTimeout(this.held);
     this.held = null;
   }
 }
 
-/** A number of 32 bits as four bytes, the highest first: how RFC 2217 writes a speed. */
+/** A 32-bit number as four big-endian bytes, as RFC 2217 encodes a speed. */
 export function toBigEndian(value: number): Uint8Array {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }

@@ -2,6 +2,7 @@ import { AiotError } from '../../core/errors.js';
 import type { Clock } from '../../core/time.js';
 import type { ControlLines } from '../port/line.js';
 import { type Fault, FaultBox } from './faults.js';
+import { NorFlash } from './flash-memory.js';
 import type { FrameProgram, LoaderHost, StubKind } from './host.js';
 import {
   type ChipIdentity,
@@ -12,57 +13,56 @@ import {
   type ResetCause,
   type SimulatedChipName,
 } from './identity.js';
-import { NorFlash } from './nor.js';
 import { type BootMode, bootText, type ChipProgram, panicText, romBoot, secondStage } from './program.js';
 import { encodeSlip, SlipReceiver } from './protocol.js';
 import { flashId, Registers, SpiController } from './registers.js';
 import { RomLoader } from './rom-loader.js';
 import { StubLoader } from './stub-loader.js';
-import { type ChipTiming, preciseClock, Wire } from './uart.js';
 
-/** Loader of the ROM or the stub, the program in flash, held in reset (or without power), or lost until the next reset. */
-export type ChipState = 'rom' | 'stub' | 'program' | 'held' | 'crashed';
+/** State: loader of the ROM or the stub, the program in flash, held in reset (or without power), or crashed until the next reset. */
+type ChipState = 'rom' | 'stub' | 'program' | 'held' | 'crashed';
 
 export interface SimulatedChipOptions {
   chip: SimulatedChipName;
   /** Factory address, lower case with colons. */
   mac?: string;
   flashBytes?: number;
-  /** What is in the flash at first (default: erased). */
+  /** Initial contents of the flash (default: erased). */
   flash?: Uint8Array;
   faults?: readonly Fault[];
-  /** Of the chance in faults. */
+  /** Seed for random faults. */
   seed?: number;
   security?: Partial<ChipSecurity>;
   /**
-   * Default `download`: somebody holds the BOOT button, until DTR or RTS are used for the first time. `uart` is a chip
-   * strapped for the UART alone, as emulators are.
+   * Default `download`: the BOOT button is held until DTR or RTS are used for the first time. `uart` is a chip
+   * strapped for the UART only, as in emulators.
    */
   boot?: BootMode;
   timing?: ChipTiming;
   clock?: Clock;
   bridge?: Bridge;
-  /** What the image in flash does once it runs (default: a second-stage bootloader's words, and those of the app). */
+  /** Behavior of the image in flash (default: the output of a second-stage bootloader and of the app). */
   program?: ChipProgram;
   /** Whether the flash chip has a parameter table (SFDP). */
   sfdp?: boolean;
-  /** Frequency that the UART's divider is made for. */
+  /** Frequency that the UART's divider is based on. */
   uartClockHz?: number;
-  /** Strapping pins as the boot text gives them (default: the usual ones of the mode). */
+  /** Strapping pins as printed in the boot text (default: the usual ones of the mode). */
   strap?: number;
-  /** Address → value of words that shall read otherwise than an ordinary board's: fuses, calibration. */
+  /** Address → value of words that differ from an ordinary board's: fuses, calibration. */
   words?: Readonly<Record<number, number>>;
 }
 
 const romBaud = 115_200;
+
 const crystalHz = 40_000_000;
 
-/** The capacitor at EN: the boot pin is looked at so long after RTS let go. */
+/** The capacitor at EN: the boot pin is sampled this long after RTS is released. */
 const enableRiseMs = 2;
 
 /**
- * A chip of the ESP32 family as it is seen from its serial line: mask ROM, flasher stub, NOR flash, straps, and what can
- * go wrong. No processor: of an uploaded stub only the name is looked at. Feed it by `receive` and `setControlLines`.
+ * An ESP32-family chip as seen from its serial line: mask ROM, flasher stub, NOR flash, straps, and
+ * faults. There is no processor: of an uploaded stub only the name is examined. Use `receive` and `setControlLines` for input.
  */
 export class SimulatedChip {
   readonly identity: ChipIdentity;
@@ -70,7 +70,7 @@ export class SimulatedChip {
   readonly flash: NorFlash;
   readonly faults: FaultBox;
   readonly security: ChipSecurity;
-  /** Speed of the chip's UART now, and the clock it divides. */
+  /** The current speed of the chip's UART, and the clock that it divides. */
   readonly uart: { baud: number; clockHz: number };
   private readonly registers: Registers;
   private readonly wire: Wire;
@@ -82,7 +82,7 @@ export class SimulatedChip {
   private readonly pluggedIn = new Listeners<void>();
   private readonly states = new Listeners<ChipState>();
   private told: ChipState | null = null;
-  /** The cable was pulled and is not in again. */
+  /** Whether the cable is unplugged. */
   unplugged = false;
   private loader: FrameProgram | null = null;
   private running: Running | null = null;
@@ -98,7 +98,7 @@ export class SimulatedChip {
     this.mac = options.mac ?? '24:0a:c4:00:01:10';
     const mac = Uint8Array.from(this.mac.split(':'), (byte) => Number.parseInt(byte, 16));
     if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(this.mac))
-      throw new AiotError('AIOT_USAGE', `${this.mac} is no MAC address`);
+      throw new AiotError('AIOT_USAGE', `${this.mac} is not a MAC address`);
     this.flash = new NorFlash(options.flashBytes ?? options.flash?.length ?? 4 * 2 ** 20, options.flash);
     this.faults = new FaultBox(options.faults ?? [], options.seed ?? 1);
     this.security = { ...openChip, ...options.security };
@@ -124,17 +124,17 @@ export class SimulatedChip {
     return this.running ? 'program' : 'crashed';
   }
 
-  /** Bytes from the chip; without a listener they are lost, as on a real line. Returns what ends it. */
+  /** Bytes from the chip; without a listener they are lost, as on a real line. Returns the function that unsubscribes. */
   onOutput(listener: (bytes: Uint8Array) => void): () => void {
     return this.outputs.add(listener);
   }
 
-  /** Called when the fault `unplugged` strikes. */
+  /** Called when the fault `unplugged` occurs. */
   onUnplugged(listener: () => void): () => void {
     return this.pulled.add(listener);
   }
 
-  /** Called when the chip has come to another `state`. */
+  /** Called when `state` has changed. */
   onState(listener: (state: ChipState) => void): () => void {
     return this.states.add(listener);
   }
@@ -143,7 +143,7 @@ export class SimulatedChip {
     return this.pluggedIn.add(listener);
   }
 
-  /** Bytes from the host. Without a speed they are taken as sent at the chip's. */
+  /** Bytes from the host. Without a speed they count as sent at the chip's. */
   receive(bytes: Uint8Array, hostBaud?: number): void {
     if (this.held || this.faults.strike('silent') || this.faults.strike('deaf')) return;
     const readable = hostBaud === undefined || this.reads(hostBaud);
@@ -158,7 +158,7 @@ export class SimulatedChip {
     if (this.frames.length > 0) this.pumping ??= this.pump();
   }
 
-  /** DTR and RTS, as the board's reset circuit takes them. The first time, the BOOT button is let go. */
+  /** Sets DTR and RTS, which act through the board's reset circuit. The first call releases the BOOT button. */
   setControlLines(lines: ControlLines): void {
     const { held, bootLow } = this.circuit.set(lines);
     this.button = 'run';
@@ -167,18 +167,18 @@ export class SimulatedChip {
     else if (!held && this.held) void this.release();
   }
 
-  /** Presses or lets go the BOOT button; it counts at the next reset. */
+  /** Presses or releases the BOOT button; takes effect at the next reset. */
   setBoot(mode: BootMode): void {
     this.button = mode;
   }
 
-  /** Resolves when everything received has been worked through and what was answered is out. */
+  /** Resolves when all received bytes are processed and all answers are sent. */
   async settled(): Promise<void> {
     while (this.pumping !== null) await this.pumping;
     await this.wire.drained();
   }
 
-  /** A request is being worked on, and nothing of that waits for the clock: time that is simulated may not pass meanwhile. */
+  /** Whether a request is being processed without waiting for the clock: simulated time must not advance meanwhile. */
   get working(): boolean {
     return this.pumping !== null && this.wire.waiting === 0;
   }
@@ -188,14 +188,14 @@ export class SimulatedChip {
     this.boot(cause);
   }
 
-  /** Puts the cable in again: power on, and the line is back. */
+  /** Plugs the cable in again: power is on, and the line is back. */
   plug(): void {
     this.unplugged = false;
     this.reset('power');
     this.pluggedIn.tell();
   }
 
-  /** Takes the supply away: nothing runs any more, and no timer is left. */
+  /** Removes the power: everything stops, and no timer is left. */
   powerOff(): void {
     this.hold();
   }
@@ -234,7 +234,7 @@ export class SimulatedChip {
     else this.loader = new RomLoader(this.hostOf(this.epoch), asked === 'download');
   }
 
-  /** States that last no time, such as that of a reset at once, are not told. */
+  /** States of zero duration, such as that of an immediate reset, are not reported. */
   private tell(): void {
     queueMicrotask(() => {
       const { state } = this;
@@ -268,7 +268,7 @@ export class SimulatedChip {
     if (epoch === this.epoch) this.pumping = null;
   }
 
-  /** Faults that strike before a request is looked at. True: it is never answered. */
+  /** Applies faults that occur before a request is read. Returns true if it is never answered. */
   private disturbed(op: number): boolean {
     const what = disturbanceAt(this.faults, op);
     switch (what?.kind) {
@@ -334,7 +334,7 @@ export class SimulatedChip {
     };
   }
 
-  /** The CPU is lost; only a reset helps. */
+  /** The CPU crashed; only a reset helps. */
   private crash(text: string): void {
     this.loader?.end();
     this.loader = null;
@@ -350,7 +350,7 @@ export class SimulatedChip {
     if (!this.faults.strike('no-ohai')) this.transmit(encodeSlip(new TextEncoder().encode('OHAI')));
   }
 
-  /** The ROM measures the host's speed at its first bytes; afterwards both have to agree to 3 %. */
+  /** The ROM measures the host's speed on its first bytes; afterwards both must agree to within 3 %. */
   private reads(hostBaud: number): boolean {
     if (this.loader instanceof RomLoader && !this.loader.spoken) this.uart.baud = hostBaud;
     return Math.abs(hostBaud / this.uart.baud - 1) < 0.03;
@@ -380,7 +380,7 @@ interface RunningOptions {
   restart(): void;
 }
 
-/** The program that a chip runs, from the ROM's first look at the flash until a reset. */
+/** The program running on a chip, from the ROM's first look at the flash until a reset. */
 class Running {
   private readonly abort = new AbortController();
   private listener: ((bytes: Uint8Array) => void) | null = null;
@@ -417,7 +417,7 @@ class Running {
   }
 }
 
-/** How DTR and RTS reach the chip: through a USB bridge and two transistors, or in the chip's own USB-Serial-JTAG. */
+/** Connection of DTR and RTS to the chip: a USB bridge and two transistors, or the chip's own USB-Serial-JTAG. */
 export type Bridge = 'uart' | 'usb-jtag';
 
 interface ResetPins {
@@ -429,7 +429,7 @@ interface ResetPins {
 
 /**
  * The auto-reset circuit of Espressif's boards: RTS pulls EN low and DTR the boot pin, each only while the other is not
- * asserted. The USB-Serial-JTAG unit instead remembers DTR until the reset. Source: ESP32-DevKitC's schematic; ESP32-C3
+ * asserted. The USB-Serial-JTAG unit instead latches DTR until the reset. Source: ESP32-DevKitC's schematic; ESP32-C3
  * technical reference manual, "USB Serial/JTAG Controller", table of DTR and RTS.
  */
 class ResetCircuit {
@@ -446,7 +446,7 @@ class ResetCircuit {
   }
 }
 
-/** What a fault does in place of a request, or before it. */
+/** Effect of a fault in place of a request, or before it. */
 type Disturbance =
   | { kind: 'unplugged' | 'panic' | 'hang' }
   | { kind: 'reset'; cause: ResetCause }
@@ -454,7 +454,7 @@ type Disturbance =
 
 const chatter = 'E (312) app: sensor does not answer\r\n';
 
-/** The fault that strikes at the request of this command, if one does. */
+/** The fault that occurs at the request of this command, if any. */
 function disturbanceAt(faults: FaultBox, op: number): Disturbance | null {
   if (faults.strike('unplugged', op)) return { kind: 'unplugged' };
   if (faults.strike('brownout', op)) return { kind: 'reset', cause: 'brownout' };
@@ -465,11 +465,11 @@ function disturbanceAt(faults: FaultBox, op: number): Disturbance | null {
   return said ? { kind: 'chatter', text: said.text ?? chatter } : null;
 }
 
-/** Who wants to know of one thing. */
+/** The listeners of one kind of event. */
 class Listeners<T> {
   private readonly all = new Set<(value: T) => void>();
 
-  /** Returns what ends it. */
+  /** Returns the function that unsubscribes. */
   add(listener: (value: T) => void): () => void {
     this.all.add(listener);
     return () => this.all.delete(listener);
@@ -477,5 +477,96 @@ class Listeners<T> {
 
   tell(value: T): void {
     for (const listener of [...this.all]) listener(value);
+  }
+}
+
+/** `instant`: no time passes. `uart`: bytes take the time of the UART's speed, and flash operations that of a flash chip. */
+export type ChipTiming = 'instant' | 'uart';
+
+/** 8N1: start bit, 8 data bits, stop bit. */
+const bitsPerByte = 10;
+
+/** Sent bytes arrive in chunks of this many ms, as from a driver. */
+const pieceMs = 8;
+
+/** Milliseconds with fractions: a byte at 921600 bits per second takes 0.011 ms. */
+const preciseClock: Clock = {
+  now: () => performance.now(),
+  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+};
+
+/** The two directions of a UART in time: bytes arrive or are sent only once their last bit has passed. */
+class Wire {
+  private receiveFree = 0;
+  private sendFree = 0;
+  private readonly queue: { bytes: Uint8Array; at: number }[] = [];
+  private sending: Promise<void> | null = null;
+  /** Number of operations waiting for the clock. */
+  waiting = 0;
+
+  constructor(
+    private readonly timing: ChipTiming,
+    private readonly clock: Clock,
+    private readonly deliver: (bytes: Uint8Array) => void,
+  ) {}
+
+  /** Arrival time of each of these bytes: index (from 1) → time of the clock. */
+  receive(length: number, baud: number): (index: number) => number {
+    const start = Math.max(this.clock.now(), this.receiveFree);
+    const perByte = this.perByte(baud);
+    this.receiveFree = start + length * perByte;
+    return (index) => start + index * perByte;
+  }
+
+  send(bytes: Uint8Array, baud: number): void {
+    if (this.timing === 'instant') {
+      this.deliver(bytes);
+      return;
+    }
+    const perByte = this.perByte(baud);
+    const piece = Math.max(1, Math.floor(pieceMs / perByte));
+    let free = Math.max(this.clock.now(), this.sendFree);
+    for (let at = 0; at < bytes.length; at += piece) {
+      const part = bytes.subarray(at, at + piece);
+      free += part.length * perByte;
+      this.queue.push({ bytes: part, at: free });
+    }
+    this.sendFree = free;
+    this.sending ??= this.drain();
+  }
+
+  /** Resolves when all bytes are sent. */
+  async drained(): Promise<void> {
+    await this.sending;
+  }
+
+  async until(time: number): Promise<void> {
+    if (this.timing === 'instant') return;
+    this.waiting++;
+    // A Node timer may fire almost a millisecond early.
+    for (let ms = time - this.clock.now(); ms > 0.2; ms = time - this.clock.now()) await this.clock.sleep(ms);
+    this.waiting--;
+  }
+
+  async pass(ms: number): Promise<void> {
+    if (this.timing === 'uart') await this.until(this.clock.now() + ms);
+  }
+
+  /** Discards bytes not yet sent: the chip was reset. */
+  reset(): void {
+    this.queue.length = 0;
+    this.sendFree = this.receiveFree = 0;
+  }
+
+  private perByte(baud: number): number {
+    return this.timing === 'instant' ? 0 : (bitsPerByte * 1000) / baud;
+  }
+
+  private async drain(): Promise<void> {
+    for (let next = this.queue.shift(); next; next = this.queue.shift()) {
+      await this.until(next.at);
+      this.deliver(next.bytes);
+    }
+    this.sending = null;
   }
 }

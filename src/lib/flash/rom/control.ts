@@ -15,10 +15,9 @@ const usage =
   'state | reset | boot download|uart|run | lines dtr=0|1 rts=0|1 | fault KIND [rate=R] [after=N] [times=N] [op=N] | clear [KIND] | plug';
 
 /**
- * Does what one line of the control channel says, for what a pty cannot carry: straps, DTR and RTS, faults. Returns the
+ * Executes one line of the control channel, for signals that a pty cannot carry: straps, DTR and RTS, faults. Returns the
  * answer's text.
- *
- * @throws AIOT_USAGE for a line that it does not know
+ * @throws AIOT_USAGE for an unknown line
  */
 export function controlChip(chip: SimulatedChip, line: string): string {
   const [verb = '', ...words] = line.trim().split(/\s+/);
@@ -47,14 +46,14 @@ export function controlChip(chip: SimulatedChip, line: string): string {
       return describe(chip);
     default:
       throw new AiotError('AIOT_USAGE', `unknown control line ${JSON.stringify(line.trim())}`, {
-        next: `Lines are: ${usage}`,
+        next: `Use: ${usage}`,
       });
   }
 }
 
 /**
- * `noise rate=0.01`, `unplugged after=40`: a fault as it is written on a command line.
- * @param known names to tell where this one is none
+ * Parses a fault as written on a command line: `noise rate=0.01`, `unplugged after=40`.
+ * @param known names to list in the error
  * @throws AIOT_USAGE
  */
 export function parseFault(words: readonly string[], known: readonly string[] = faultKinds): Fault {
@@ -72,10 +71,10 @@ export function parseFault(words: readonly string[], known: readonly string[] = 
   });
   const fault = { kind, ...Object.fromEntries(given) };
   if (rated.includes(kind) && !('rate' in fault)) {
-    throw new AiotError('AIOT_USAGE', `fault ${kind}: say how often, such as rate=0.001`);
+    throw new AiotError('AIOT_USAGE', `fault ${kind}: specify how often, such as rate=0.001`);
   }
   if (kind === 'block-error' && !('error' in fault)) {
-    throw new AiotError('AIOT_USAGE', 'fault block-error: say which error, such as error=7');
+    throw new AiotError('AIOT_USAGE', 'fault block-error: specify the error number, such as error=7');
   }
   return fault as Fault;
 }
@@ -104,7 +103,7 @@ function oneOf<T extends string>(word: string | undefined, known: readonly T[]):
   return found;
 }
 
-/** What is burnt into a chip's fuses, by the names that stand among its faults. */
+/** Values burnt into a chip's fuses, by their names among the faults. */
 const burnt = {
   'secure-boot': { secureBoot: true },
   'flash-encryption': { flashEncryption: true },
@@ -114,13 +113,13 @@ const burnt = {
 
 type BurntName = keyof typeof burnt;
 
-/** All that can be said to be wrong when a chip is made; what is burnt comes last, and only then. */
+/** All faults that can be set when a chip is created; fuses come last and can only be set then. */
 export const startFaultNames: readonly (FaultKind | BurntName)[] = [
   ...faultKinds,
   ...(Object.keys(burnt) as BurntName[]),
 ];
 
-/** Takes faults as they are written (`noise rate=0.01`, `secure-boot`) apart: what happens, what is burnt. @throws AIOT_USAGE */
+/** Separates faults as written (`noise rate=0.01`, `secure-boot`) into events and fuses. @throws AIOT_USAGE */
 export function parseStartFaults(texts: readonly string[]): {
   faults: Fault[];
   security: Partial<ChipSecurity>;
@@ -132,17 +131,14 @@ export function parseStartFaults(texts: readonly string[]): {
     if (!isBurnt(name)) faults.push(parseFault([name, ...words], startFaultNames));
     else if (words.length === 0) Object.assign(security, burnt[name]);
     else
-      throw new AiotError(
-        'AIOT_USAGE',
-        `fault ${name} is there from the start: leave ${words.join(' ')} out`,
-      );
+      throw new AiotError('AIOT_USAGE', `fault ${name} always starts immediately: omit ${words.join(' ')}`);
   }
   return { faults, security };
 }
 
 const isBurnt = (name: string): name is BurntName => Object.hasOwn(burnt, name);
 
-/** The control channel on a loopback TCP port: a line in, a line out (`error: …` where it was refused). @throws AIOT_PORT_IN_USE */
+/** The control channel on a loopback TCP port: a line in, a line out (`error: …` if it was rejected). @throws AIOT_PORT_IN_USE */
 export async function serveControl(chip: SimulatedChip, port: number): Promise<ServedChip> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
@@ -156,7 +152,7 @@ export async function serveControl(chip: SimulatedChip, port: number): Promise<S
     await once(server, 'listening');
   } catch (cause) {
     if (systemCode(cause) !== 'EADDRINUSE') throw cause;
-    throw new AiotError('AIOT_PORT_IN_USE', `127.0.0.1:${port} is taken by another program`, { cause });
+    throw new AiotError('AIOT_PORT_IN_USE', `127.0.0.1:${port} is in use by another program`, { cause });
   }
   const bound = server.address();
   return {

@@ -1,54 +1,54 @@
 import { type Random, seededRandom } from '../../core/numbers.js';
 import { op } from './protocol.js';
 
-/** When a fault strikes: at the request after `after` others (of this command, if one is named), `times` times. */
+/** When a fault occurs: at the request after `after` others (of this command, if one is named), `times` times. */
 export interface Trigger {
   /** Only requests of this command count. */
   op?: number;
-  /** So many are let through first (default 0). */
+  /** Number of requests without the fault first (default 0). */
   after?: number;
-  /** How often (default: once for what happens, for ever for what is). */
+  /** Number of occurrences (default: once for events, unlimited for states). */
   times?: number;
 }
 
-/** What can be wrong with a board, its cable or its supply. */
+/** Faults of a board, its cable or its supply. */
 export type Fault = Trigger &
   (
     | { kind: 'noise' | 'lost-bytes' | 'doubled-bytes'; rate: number; direction?: 'in' | 'out' }
-    /** The line goes away. */
+    /** The line disappears. */
     | { kind: 'unplugged' }
-    /** SYNC gets so many answers instead of 8. */
+    /** SYNC gets this many answers instead of 8. */
     | { kind: 'stuck-sync'; answers?: number }
-    /** Nothing comes from the board, not even boot text: no power, wrong pins. */
+    /** The board sends nothing, not even boot text: no power, wrong pins. */
     | { kind: 'silent' }
-    /** The board talks, but does not hear. */
+    /** The board sends, but does not receive. */
     | { kind: 'deaf' }
-    /** The supply dips: a reset with its reason. */
+    /** The supply dips: a reset with its cause. */
     | { kind: 'brownout' }
     | { kind: 'reset' }
-    /** ROM or stub crash with a register dump; nothing is answered until the next reset. */
+    /** ROM or stub crash with a register dump; no answers until the next reset. */
     | { kind: 'panic' }
-    /** The same without a word. */
+    /** The same without output. */
     | { kind: 'hang' }
     | { kind: 'lost-answer' }
-    /** Text of a program in front of an answer. */
+    /** A program's text before an answer. */
     | { kind: 'chatter'; text?: string }
-    /** A data block is refused with this code of ROM or stub. */
+    /** A data block is rejected with this error number of ROM or stub. */
     | { kind: 'block-error'; error: number }
-    /** The stub does not say OHAI. */
+    /** The stub does not send OHAI. */
     | { kind: 'no-ohai' }
-    /** Programming leaves the flash as it was. */
+    /** Programming does not change the flash. */
     | { kind: 'stuck-flash' }
-    /** The digest of a region, or the one behind what is read. */
+    /** A wrong digest of a region, or after a read. */
     | { kind: 'wrong-md5' }
-    /** A frame of READ_FLASH lacks its second half. */
+    /** The second half of a READ_FLASH frame is missing. */
     | { kind: 'short-read' }
-    /** The chip's divider is off: what it sends cannot be read. */
+    /** The chip's divider is wrong: its output is unreadable. */
     | { kind: 'wrong-clock' }
   );
 export type FaultKind = Fault['kind'];
 
-/** All kinds, each with whether it lasts (or happens once, unless told). */
+/** All kinds, with whether each lasts or happens once by default. */
 const kinds: Record<FaultKind, 'lasts' | 'happens'> = {
   noise: 'lasts',
   'lost-bytes': 'lasts',
@@ -78,13 +78,13 @@ interface Armed {
   fired: number;
 }
 
-/** Blocks are those that go to flash, unless an upload to RAM is named. */
+/** Blocks are those written to flash, unless an upload to RAM is named. */
 function concerns(fault: Fault, code: number | undefined): boolean {
   if (fault.op !== undefined) return fault.op === code;
   return fault.kind !== 'block-error' || code !== op.memData;
 }
 
-/** The faults of one chip, with what they have done so far. */
+/** The faults of one chip, with their occurrences so far. */
 export class FaultBox {
   private armed: Armed[] = [];
   private readonly random: Random;
@@ -98,7 +98,7 @@ export class FaultBox {
     this.armed.push({ fault, seen: 0, fired: 0 });
   }
 
-  /** Takes away the faults of one kind, or all. */
+  /** Removes the faults of one kind, or all. */
   clear(kind?: FaultKind): void {
     this.armed = kind === undefined ? [] : this.armed.filter(({ fault }) => fault.kind !== kind);
   }
@@ -107,7 +107,7 @@ export class FaultBox {
     return this.armed.map(({ fault }) => fault);
   }
 
-  /** The fault of this kind that strikes now, if one does; it counts as having struck. */
+  /** The fault of this kind that occurs now, if any; counts as an occurrence. */
   strike<K extends FaultKind>(kind: K, code?: number): Extract<Fault, { kind: K }> | null {
     for (const entry of this.armed) {
       const { fault } = entry;
@@ -120,7 +120,7 @@ export class FaultBox {
     return null;
   }
 
-  /** What of these bytes gets through the cable. */
+  /** The bytes that get through the cable. */
   corrupt(bytes: Uint8Array, direction: 'in' | 'out'): Uint8Array {
     let out = bytes;
     for (const { fault } of this.armed) {
@@ -138,7 +138,7 @@ export class FaultBox {
     return out;
   }
 
-  /** What a receiver at another speed makes of these bytes: no text, mostly long runs of one level. */
+  /** Simulates these bytes at a receiver with another speed: not text, mostly long runs of one level. */
   garble(bytes: Uint8Array): Uint8Array {
     const levels = [0x00, 0x80, 0xe0, 0xf8, 0xfc, 0xfe];
     return bytes.map(() => levels[Math.floor(this.random() * levels.length)] as number);

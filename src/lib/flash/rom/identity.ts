@@ -1,7 +1,7 @@
 import type { ChipName } from '../../formats/esp-image/chips.js';
 import { putWord } from './protocol.js';
 
-/** Where the registers of the SPI controller that drives the flash lie; offsets from `base`. */
+/** Registers of the SPI controller that drives the flash; offsets from `base`. */
 export interface SpiLayout {
   base: number;
   user: number;
@@ -15,25 +15,25 @@ export interface SpiLayout {
   userAtRest: number;
 }
 
-/** What one chip's ROM says and has, as far as a host can see. */
+/** Output and registers of one chip's ROM, as far as a host can see them. */
 export interface ChipIdentity {
   name: SimulatedChipName;
-  /** Word at 40001000, by which hosts tell an ESP32; other chips say who they are in their security information. */
+  /** Word at 40001000, which identifies an ESP32 to hosts; other chips identify themselves in their security information. */
   magic: number;
-  /** In GET_SECURITY_INFO; null where the ROM does not know that command. */
+  /** Chip id in GET_SECURITY_INFO; null if the ROM does not know that command. */
   securityId: number | null;
-  /** FLASH_BEGIN of the ROM takes a fifth word: whether to encrypt. */
+  /** The ROM's FLASH_BEGIN takes a fifth word: whether to encrypt. */
   beginWords: 4 | 5;
   spi: SpiLayout;
   efuseBase: number;
-  /** Where the strapping pins can be read after a reset. */
+  /** Register that holds the strapping pins after a reset. */
   strapRegister: number;
   bootloaderOffset: number;
-  /** Text after a reset, before the line of cause and straps. */
+  /** Text after a reset, before the line with cause and straps. */
   banner: string;
   bootNames: Record<'download' | 'uart' | 'run', { strap: number; text: string; waits: string | null }>;
   resetNames: Record<ResetCause, string>;
-  /** How often a ROM says that no image begins where it should; the ESP32's watchdog gives it time in between. */
+  /** How often a ROM reports that there is no image; on the ESP32, the watchdog resets it in between. */
   emptyFlashEveryMs: number;
 }
 
@@ -63,7 +63,7 @@ const newerResets = {
 };
 
 /**
- * The three chips. Source: the boot texts and register values that the mask ROMs of ESP32 and ESP32-C3 gave (golden
+ * The three chips. Source: boot texts and register values of the mask ROMs of ESP32 and ESP32-C3 (golden
  * traces in test/golden/rom), ESP-IDF's register headers for the ESP32-S3.
  */
 export const identities: Record<SimulatedChipName, ChipIdentity> = {
@@ -142,13 +142,13 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
   },
 };
 
-/** What is burnt into a simulated chip. */
+/** Security fuses of a simulated chip. */
 export interface ChipSecurity {
   secureBoot: boolean;
   flashEncryption: boolean;
-  /** Download mode answers only to what writes flash: no registers, no stub, no reading. */
+  /** Download mode only answers commands that write flash: no registers, no stub, no reading. */
   secureDownload: boolean;
-  /** Download mode does not exist any more. */
+  /** Download mode is disabled. */
   downloadDisabled: boolean;
 }
 
@@ -159,7 +159,7 @@ export const openChip: ChipSecurity = {
   downloadDisabled: false,
 };
 
-/** Address → value of the eFuse words that are not zero. Sources: ESP-IDF's soc/efuse_reg.h of each chip. */
+/** Address → value of the non-zero eFuse words. Sources: ESP-IDF's soc/efuse_reg.h of each chip. */
 export type EfuseWords = Map<number, number>;
 
 /**
@@ -190,7 +190,7 @@ function esp32Words(put: Put, { high, low, security }: Burnt): void {
   put(0x08, high | (macCrc(high, low) << 16));
   // Package 1 (D0WD), 240 MHz, revision bits 0, 1 and 2: major 3.
   put(0x0c, (1 << 9) | (1 << 15));
-  // The 8 MHz clock's measured frequency: with the RTC's calibration word it gives a crystal of exactly 40 MHz.
+  // The measured frequency of the 8 MHz clock: with the RTC's calibration word it gives a crystal of exactly 40 MHz.
   put(0x10, 0x50);
   put(0x14, (1 << 20) | (1 << 24));
   put(0x18, (security.secureBoot ? 1 << 5 : 0) | (security.secureDownload ? 1 << 2 : 0));
@@ -206,7 +206,7 @@ function newerWords(put: Put, { high, low, security, name }: Burnt & { name: Chi
   put(0x50, (name === 'esp32c3' ? 4 : 2) << 18);
 }
 
-/** CRC-8 of the address as the ESP32 keeps it beside it: polynomial x^8 + x^5 + x^4 + 1, reflected, from 0. */
+/** CRC-8 of the address as stored next to it on the ESP32: polynomial x^8 + x^5 + x^4 + 1, reflected, from 0. */
 function macCrc(high: number, low: number): number {
   const bytes = [high >>> 8, high & 0xff, low >>> 24, (low >>> 16) & 0xff, (low >>> 8) & 0xff, low & 0xff];
   let crc = 0;
@@ -221,7 +221,7 @@ const apiVersion = 3;
 
 /**
  * The answer to GET_SECURITY_INFO: flags, the encryption counter, seven key purposes, chip id, API version; 20 bytes.
- * Source: esptool's protocol documentation, "Get Security Info"; the last purpose is what an unburnt C3 has.
+ * Source: esptool's protocol documentation, "Get Security Info"; the last purpose is that of an unburnt C3.
  */
 export function securityInfo(identity: ChipIdentity, security: ChipSecurity): Uint8Array {
   const info = new Uint8Array(20);

@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { type EspImage, readEspImage } from '../../formats/esp-image/read.js';
 import { readOtadata } from '../../formats/otadata.js';
 import {
@@ -7,11 +8,11 @@ import {
   partitionTableOffset,
   readPartitionTable,
 } from '../../formats/partitions.js';
+import type { NorFlash } from './flash-memory.js';
 import type { ChipIdentity, ResetCause } from './identity.js';
-import type { NorFlash } from './nor.js';
 import { wordAt } from './protocol.js';
 
-/** What a program on the chip may do. Everything ends when the signal is aborted: the chip was reset. */
+/** Functions for a program on the chip. All end when the signal is aborted, that is, when the chip is reset. */
 export interface ProgramBoard {
   readonly identity: ChipIdentity;
   readonly flash: NorFlash;
@@ -19,21 +20,21 @@ export interface ProgramBoard {
   print(text: string): void;
   /** Rejects with the signal's reason at a reset. */
   sleep(ms: number): Promise<void>;
-  /** Bytes that the host sends go there. */
+  /** Subscribes to bytes from the host. */
   onInput(listener: (bytes: Uint8Array) => void): void;
   /** Resets the chip, as a crash or `esp_restart` does. */
   restart(): void;
 }
 
-/** What runs on a chip that is not in download mode. */
+/** The program that runs on a chip outside of download mode. */
 export type ChipProgram = (board: ProgramBoard) => Promise<void>;
 
 const imageMagic = 0xe9;
 const segmentLimit = 16;
 
 /**
- * What the ROM does with the flash: says what it loads and where it begins, or that no image is there, again and again.
- * Behind a loaded image comes `then`, the program the image stands for.
+ * The ROM's use of the flash: prints the segments it loads and the entry point, or repeatedly that there is no image.
+ * After loading an image it runs `then`, which simulates the image.
  */
 export function romBoot(then: ChipProgram): ChipProgram {
   return async (board) => {
@@ -41,7 +42,7 @@ export function romBoot(then: ChipProgram): ChipProgram {
     const at = identity.bootloaderOffset;
     while (flash.bytes[at] !== imageMagic) {
       await board.sleep(identity.emptyFlashEveryMs);
-      board.print(`invalid header: ${hex(wordAt(flash.bytes, at))}\r\n`);
+      board.print(`invalid header: ${hex(wordAt(flash.bytes, at), 8)}\r\n`);
     }
     for (const line of loadLines(flash.bytes, at, identity)) board.print(`${line}\r\n`);
     await then(board);
@@ -61,15 +62,11 @@ function loadLines(bytes: Uint8Array, offset: number, identity: ChipIdentity): s
   let at = offset + 24;
   for (let index = 0; index < segments && at + 8 <= bytes.length; index++) {
     const length = view.getUint32(at + 4, true);
-    lines.push(`load:${hex(view.getUint32(at, true))},len:${old ? length : `0x${length.toString(16)}`}`);
+    lines.push(`load:${hex(view.getUint32(at, true), 8)},len:${old ? length : hex(length)}`);
     at += 8 + length;
   }
-  lines.push(`entry ${hex(view.getUint32(offset + 4, true))}`);
+  lines.push(`entry ${hex(view.getUint32(offset + 4, true), 8)}`);
   return lines;
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16).padStart(8, '0')}`;
 }
 
 const againMs = 1000;
@@ -77,9 +74,9 @@ const appType = 0;
 const otaSlots = 0x10;
 
 /**
- * What stands in for the program in flash where none is given: the second-stage bootloader's search for an app by
- * partition table and otadata, in its words, and the app's name and version. Without a partition table the image is taken
- * as a program of its own. Source: ESP-IDF, bootloader_utility.c and app_init.c, for the texts.
+ * The default program in flash: the second-stage bootloader's search for an app by
+ * partition table and otadata, with its output, and the app's name and version. Without a partition table the image counts
+ * as a standalone program. Source: ESP-IDF, bootloader_utility.c and app_init.c, for the texts.
  */
 export const secondStage: ChipProgram = async (board) => {
   const table = tableOf(board);
@@ -96,7 +93,7 @@ export const secondStage: ChipProgram = async (board) => {
     return;
   }
   const { partition, image } = app;
-  board.print(`I (61) boot: Loaded app from partition at offset 0x${partition.offset.toString(16)}\r\n`);
+  board.print(`I (61) boot: Loaded app from partition at offset ${hex(partition.offset)}\r\n`);
   if (image.app) {
     board.print(`I (210) app_init: Project name:     ${image.app.project}\r\n`);
     board.print(`I (211) app_init: App version:      ${image.app.version}\r\n`);
@@ -110,7 +107,7 @@ function tableOf({ flash }: ProgramBoard): Partition[] | null {
   return partitions.length > 0 ? partitions : null;
 }
 
-/** The app that otadata names, else the factory one, else the first that can be started. */
+/** The app selected by otadata, else the factory app, else the first bootable one. */
 function appOf(
   board: ProgramBoard,
   table: readonly Partition[],
@@ -143,17 +140,17 @@ function readOr<T>(otherwise: T, read: () => T): T {
   }
 }
 
-/** How a chip comes up: into the loader on all ports, on the UART alone, or into what is in flash. */
+/** Start mode: the loader on all ports, the loader on the UART only, or the image in flash. */
 export type BootMode = 'download' | 'uart' | 'run';
 
-/** What the ROM says after a reset, at 115200. */
+/** The ROM's output after a reset, at 115200. */
 export function bootText(identity: ChipIdentity, cause: ResetCause, mode: BootMode, strap: number): string {
   const { text, waits } = identity.bootNames[mode];
-  const line = `rst:${identity.resetNames[cause]},boot:0x${strap.toString(16)} (${text})\r\n`;
+  const line = `rst:${identity.resetNames[cause]},boot:${hex(strap)} (${text})\r\n`;
   return `${identity.banner}${line}${waits ?? ''}`;
 }
 
-/** What a ROM says that crashed: the head of its register dump, by which it is known. */
+/** The ROM's output after a crash: the start of its register dump, which identifies it. */
 export function panicText(identity: ChipIdentity, cause = 'Load access fault'): string {
   const registers =
     identity.name === 'esp32c3'

@@ -24,7 +24,7 @@ export const op = {
   runUserCode: 0xd3,
 } as const;
 
-/** Second status byte of a ROM that refused. Source: the same, "Status bytes". */
+/** Second status byte of a ROM that rejected a request. Source: the same, "Status bytes". */
 export const romError = {
   message: 0x05,
   failed: 0x06,
@@ -36,7 +36,7 @@ export const romError = {
   adler: 0x0c,
 } as const;
 
-/** First status byte of a stub that refused. */
+/** First status byte of a stub that rejected a request. */
 export const stubError = {
   length: 0xc0,
   checksum: 0xc1,
@@ -51,13 +51,13 @@ export const stubError = {
 
 export const sectorBytes = 0x1000;
 
-/** Bytes before the data of a request or an answer: direction, command, size, checksum or value. */
+/** Header bytes before the data of a request or an answer: direction, command, size, checksum or value. */
 export const headerBytes = 8;
 
-/** Words before the payload of a data command: length, sequence number and two zeros. */
+/** Bytes before the payload of a data command: length, sequence number and two zero words. */
 export const blockHeaderBytes = 16;
 
-/** XOR of the payload of a data command, from EF. */
+/** XOR of the payload of a data command, starting with EF. */
 export function checksumOf(payload: Uint8Array): number {
   let sum = 0xef;
   for (const byte of payload) sum ^= byte;
@@ -79,7 +79,7 @@ export function putWord(bytes: Uint8Array, at: number, value: number): void {
   for (let byte = 0; byte < 4; byte++) bytes[at + byte] = (value >>> (8 * byte)) & 0xff;
 }
 
-/** SLIP framing as the ROM loader uses it: C0 before and after each frame, DB DC for C0 and DB DD for DB. RFC 1055. */
+/** SLIP framing of the ROM loader: C0 before and after each frame, DB DC for C0 and DB DD for DB. RFC 1055. */
 const END = 0xc0;
 
 const ESCAPE = 0xdb;
@@ -103,16 +103,16 @@ export function encodeSlip(frame: Uint8Array): Uint8Array {
 
 interface SlipFrame {
   bytes: Uint8Array;
-  /** How many of the bytes pushed at once were needed to complete it. */
+  /** Number of the bytes passed to `push` that were needed to complete it. */
   end: number;
 }
 
-/** What a receiver does with `DB xx`, xx being neither DC nor DD: the ROM takes xx as it is, the stub drops the frame. */
+/** Handling of `DB xx`, xx being neither DC nor DD: the ROM keeps xx, the stub drops the frame. */
 type BadEscape = 'keep' | 'drop';
 
 /**
- * The receiving side of a chip: bytes outside a frame, and frames of nothing, are passed over. Frames longer than
- * `limit` bytes are cut there, as a chip's receive buffer does.
+ * The receiver of a chip: bytes outside a frame and empty frames are ignored. Frames longer than
+ * `limit` bytes are truncated, as by a chip's receive buffer.
  */
 export class SlipReceiver {
   private frame: Uint8Array;
@@ -126,7 +126,7 @@ export class SlipReceiver {
     this.frame = new Uint8Array(limit);
   }
 
-  /** Frames that `bytes` completed. */
+  /** Frames completed by `bytes`. */
   push(bytes: Uint8Array): SlipFrame[] {
     const frames: SlipFrame[] = [];
     for (const [index, byte] of bytes.entries()) {
@@ -142,7 +142,7 @@ export class SlipReceiver {
   }
 
   private end(frames: SlipFrame[], end: number): void {
-    // A C0 after nothing is the beginning of a frame: two in a row stand between frames.
+    // A C0 without preceding bytes starts a frame: there are two in a row between frames.
     if (this.length > 0 && !this.bad) frames.push({ bytes: this.frame.slice(0, this.length), end });
     const ended = this.length > 0 || this.bad;
     this.inside = !ended;

@@ -1,10 +1,10 @@
+import type { NorFlash } from './flash-memory.js';
 import type { ChipIdentity, EfuseWords, SpiLayout } from './identity.js';
-import type { NorFlash } from './nor.js';
 
-/** Bits 0 to 19 whole, 20 to 23 sixteenths: ESP32 technical reference manual, UART_CLKDIV_REG. */
+/** Bits 0 to 19 are the integer part, 20 to 23 sixteenths: ESP32 technical reference manual, UART_CLKDIV_REG. */
 const esp32UartDivider = 0x3ff40014;
 
-/** The chip's address space as READ_REG and WRITE_REG see it: fuses, SPI controller, UART divider, else plain memory. */
+/** The chip's address space for READ_REG and WRITE_REG: fuses, SPI controller, UART divider, else plain memory. */
 export class Registers {
   private readonly memory = new Map<number, number>();
 
@@ -24,7 +24,7 @@ export class Registers {
     return this.memory.get(address) ?? 0;
   }
 
-  /** Only the bits of `mask` change. */
+  /** Changes only the bits of `mask`. */
   write(address: number, value: number, mask: number): void {
     const next = ((this.read(address) & ~mask) | (value & mask)) >>> 0;
     if (this.spi.has(address)) this.spi.write(address, next);
@@ -36,13 +36,13 @@ export class Registers {
     return (sixteenths >> 4) | ((sixteenths & 15) << 20);
   }
 
-  /** The newer stub sets the SPI controller up for user commands, and the ESP32's bus to 80 MHz, when it starts. */
+  /** On starting, the newer stub configures the SPI controller for user commands, and the ESP32's bus for 80 MHz. */
   stubStarts(): void {
     this.setUser(0x80000000);
     if (this.identity.name === 'esp32') this.uart.clockHz = 80_000_000;
   }
 
-  /** Where ROM or stub read the flash, the SPI controller keeps their command with its address and its answer. */
+  /** After ROM or stub have read the flash, the SPI controller holds their command with its address and its answer. */
   flashWasRead(): void {
     this.setUser(0xd0000000);
     const { base, user2 } = this.identity.spi;
@@ -54,7 +54,7 @@ export class Registers {
     this.write(base + user, bits, bits);
   }
 
-  /** @param strap the strapping pins, as they were when the chip came up */
+  /** @param strap the strapping pins at the time of the reset */
   reset(strap: number): void {
     this.memory.clear();
     this.spi.reset();
@@ -87,7 +87,7 @@ const sfdpHeader = Uint8Array.of(
   0xff,
 );
 
-/** The flash chip's own registers, as the SPI controller reaches them. */
+/** The flash chip's own registers, as accessed by the SPI controller. */
 interface FlashPart {
   flash: NorFlash;
   /** JEDEC: manufacturer, type, capacity as a power of two. */
@@ -97,7 +97,7 @@ interface FlashPart {
 }
 
 /**
- * The registers of the SPI controller: setting bit 18 of CMD runs the user command at once and clears it. Source: ESP32
+ * Registers of the SPI controller: setting bit 18 of CMD runs the user command at once and clears the bit. Source: ESP32
  * technical reference manual, "SPI Controller", user-defined commands.
  */
 export class SpiController {
@@ -155,7 +155,7 @@ export class SpiController {
   }
 }
 
-/** The id of a flash of this many bytes: a GigaDevice GD25Q; null for a size that has none. */
+/** The id of a flash of this size: a GigaDevice GD25Q; null for an unavailable size. */
 export function flashId(bytes: number): readonly [number, number, number] {
   return [0xc8, 0x40, Math.log2(bytes)];
 }

@@ -1,6 +1,6 @@
+import { norTimes, type WriteProblem, Writing } from './flash-memory.js';
 import type { FrameProgram, LoaderHost, StubKind } from './host.js';
 import { securityInfo } from './identity.js';
-import { norTimes } from './nor.js';
 import { panicText } from './program.js';
 import {
   blockHeaderBytes,
@@ -12,16 +12,15 @@ import {
   sectorBytes,
   wordAt,
 } from './protocol.js';
-import { type WriteProblem, Writing } from './writing.js';
 
 const syncAnswers = 8;
 const kept: RomOutcome = { keepsError: true };
 const failed = (error: number, data = 0): RomOutcome => ({ error, data });
 
-/** Entry points of esptool's older stub, which espflash 4.4 still brings: ESP32, S3, C3. Measured. */
+/** Entry points of esptool's older stub, which espflash 4.4 still includes: ESP32, S3, C3. Measured. */
 const legacyEntries = [0x400be658, 0x40378c94, 0x403806d2];
 
-/** The ROM's commands that leave the flash alone. */
+/** ROM commands that do not access the flash. */
 const memoryCommands: readonly [number, RomCommand][] = [
   [op.sync, sync],
   [op.writeReg, writeRegisters],
@@ -43,10 +42,10 @@ const problems: Record<WriteProblem, number> = {
 const digestCharacters = 32;
 const slowReadBytes = 64;
 
-/** The ROM's commands for the flash. */
+/** ROM commands for the flash. */
 const flashCommands: readonly [number, RomCommand][] = [
   [op.spiSetParams, setParameters],
-  // Both lengths of it are taken; pins are not simulated.
+  // Both of its lengths are accepted; pins are not simulated.
   [op.spiAttach, () => kept],
   [op.flashBegin, (rom, size) => begin(rom, size, false)],
   [op.flashData, data],
@@ -60,7 +59,7 @@ const flashCommands: readonly [number, RomCommand][] = [
 
 const commands = new Map<number, RomCommand>([...memoryCommands, ...flashCommands]);
 
-/** Source: ESP-IDF, "Secure download mode": what writes flash and no more. */
+/** Source: ESP-IDF, "Secure download mode": only commands that write flash. */
 const allowedInSecureDownload = new Set<number>([
   op.sync,
   op.flashBegin,
@@ -76,16 +75,16 @@ const allowedInSecureDownload = new Set<number>([
 ]);
 
 /**
- * The loader in the mask ROM, with its traits: requests land in one buffer that keeps what was there, answers carry
- * values and status bytes of earlier ones, a refused block still counts. Source: golden traces in test/golden/rom.
+ * The loader in the mask ROM with its quirks. Requests share a buffer that keeps old contents, answers contain values and status bytes of
+ * earlier ones, and a rejected block still counts. Source: golden traces in test/golden/rom.
  */
 export class RomLoader implements FrameProgram {
-  /** Whether a command was understood since the reset. */
+  /** Whether a command was recognized since the reset. */
   spoken = false;
   private readonly state: RomState;
   private error = 0;
 
-  /** @param joint whether it waits on all ports at once */
+  /** @param joint whether it listens on all ports at once */
   constructor(
     private readonly host: LoaderHost,
     joint: boolean,
@@ -99,7 +98,7 @@ export class RomLoader implements FrameProgram {
     request.set(frame.subarray(0, request.length));
     const code = request[1] as number;
     const command = request[0] === 0 ? this.commandOf(code) : undefined;
-    // Not the unknown command is named in the answer, but the last known one.
+    // The answer names the last known command, not the unknown one.
     if (!command) return this.reply(failed(romError.message));
     state.lastOp = code;
     this.spoken = true;
@@ -137,14 +136,14 @@ export class RomLoader implements FrameProgram {
   }
 }
 
-/** Requests are cut at so many bytes, as a receive buffer does. */
+/** Requests are truncated to this many bytes, as by a receive buffer. */
 const bufferBytes = 0x8000;
 
-/** Bytes of data before the status; the error that it failed with; what is done after the answer. */
+/** Bytes of data before the status; the error; the action after the answer. */
 interface RomOutcome {
   data?: number;
   error?: number;
-  /** The second status byte keeps its old value, as most of the ROM's commands leave it. */
+  /** The second status byte keeps its old value, as with most ROM commands. */
   keepsError?: boolean;
   silent?: boolean;
   after?: () => Promise<void> | void;
@@ -152,22 +151,22 @@ interface RomOutcome {
 
 type RomCommand = (rom: RomState, size: number) => Promise<RomOutcome> | RomOutcome;
 
-/** What the ROM's loader remembers from one request to the next; more than it should, and hosts have to live with it. */
+/** State that the ROM loader keeps between requests; more than it should, which hosts have to handle. */
 class RomState {
-  /** Every request lands here, and a short one leaves what was behind it. */
+  /** Every request is stored here, and a short one leaves the bytes of an earlier one behind it. */
   readonly request = new Uint8Array(bufferBytes);
   /** Every answer is sent from here: reserved bytes are those of an earlier one. */
   readonly answer = new Uint8Array(headerBytes + 256);
-  /** Of the last READ_REG or SYNC. */
+  /** Value of the last READ_REG or SYNC. */
   value = 0;
   lastOp = 0;
-  /** Number of the block that is due. */
+  /** Number of the expected block. */
   sequence = 0;
-  /** An upload to RAM has begun. */
+  /** Whether an upload to RAM has begun. */
   memory = false;
   writing: Writing | null = null;
 
-  /** @param joint whether it waits on all ports at once, which shows in what it keeps of SYNC */
+  /** @param joint whether it listens on all ports at once, which shows in the values it keeps of SYNC */
   constructor(
     readonly host: LoaderHost,
     readonly joint: boolean,
@@ -177,12 +176,12 @@ class RomState {
     return wordAt(this.request, headerBytes + 4 * index);
   }
 
-  /** Puts data of an answer where it is sent from. */
+  /** Stores an answer's data in the send buffer. */
   put(data: Uint8Array): void {
     this.answer.set(data, headerBytes);
   }
 
-  /** The payload of a data command, or why it is refused. A block with a wrong checksum counts all the same. */
+  /** The payload of a data command, or the reason for its rejection. A block with a wrong checksum is counted, too. */
   block(size: number): { payload: Uint8Array } | RomOutcome {
     const payload = this.request.subarray(headerBytes + blockHeaderBytes, headerBytes + size);
     const due = this.word(0) === size - blockHeaderBytes && this.word(1) === this.sequence;
@@ -227,7 +226,7 @@ function memoryBegin(rom: RomState) {
   return kept;
 }
 
-/** What is uploaded is not kept: of a stub only the entry point counts. */
+/** Uploaded data is not stored: only a stub's entry point matters. */
 function memoryData(rom: RomState, size: number) {
   if (!rom.memory) return failed(romError.message);
   const block = rom.block(size);
@@ -243,7 +242,7 @@ function memoryEnd(rom: RomState) {
 
 function changeBaud(rom: RomState) {
   const baud = rom.word(0);
-  // It divides by it.
+  // The ROM divides by the speed.
   if (baud === 0) return { silent: true, after: () => rom.host.crash('') };
   return { ...kept, after: () => rom.host.changeBaud(baud) };
 }
@@ -260,7 +259,7 @@ function setParameters(rom: RomState, size: number): RomOutcome {
   return kept;
 }
 
-/** Erases all that will be written; a compressed write rounds that up to whole blocks. */
+/** Erases the whole range to be written; a compressed write rounds it up to whole blocks. */
 async function begin(rom: RomState, size: number, compressed: boolean): Promise<RomOutcome> {
   const { host } = rom;
   if (size < host.identity.beginWords * 4) return failed(romError.message);
@@ -285,8 +284,8 @@ async function data(rom: RomState, size: number): Promise<RomOutcome> {
 }
 
 /**
- * Word 0 restarts the chip, another runs what is in flash. A request of one byte, as espflash 4.4 sends it, is read
- * with the three bytes that an earlier request left behind it.
+ * Word 0 restarts the chip, any other runs the image in flash. A one-byte request, as sent by espflash 4.4, is read
+ * with the three bytes that an earlier request left behind.
  */
 function end(rom: RomState): RomOutcome {
   const { host } = rom;
@@ -299,7 +298,7 @@ function end(rom: RomState): RomOutcome {
   return { error: romError.failed, after: () => host.crash(crash) };
 }
 
-/** One delimiter of a frame that never comes goes before the boot text. */
+/** One delimiter of an unfinished frame precedes the boot text. */
 function restart({ host }: RomState): Promise<void> {
   host.sendRaw(Uint8Array.of(0xc0));
   return host.restart('software');
@@ -327,7 +326,7 @@ function readSlowly(rom: RomState): RomOutcome {
   return { data: slowReadBytes };
 }
 
-/** Which stub was uploaded. What is not known counts as the newer one. */
+/** The uploaded stub. An unknown stub is treated as the newer version. */
 function stubOfEntry(entry: number): StubKind {
   return legacyEntries.includes(entry) ? 'legacy' : 'v2';
 }

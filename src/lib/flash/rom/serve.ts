@@ -1,11 +1,10 @@
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readlink, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AiotError, systemCode } from '../../core/errors.js';
-import { startProgram } from '../../core/process.js';
+import { type ChildProcess, startProgram, stopProgram } from '../../core/process.js';
 import {
   type ControlLines,
   type LineListener,
@@ -15,24 +14,23 @@ import {
 } from '../port/line.js';
 import type { SimulatedChip } from './chip.js';
 
-/** A chip that others can reach. */
+/** A chip that other programs can connect to. */
 export interface ServedChip {
-  /** What to give as --port: `/dev/pts/4`, `socket://127.0.0.1:5555`, `rfc2217://127.0.0.1:2217`. */
+  /** Value for --port: `/dev/pts/4`, `socket://127.0.0.1:5555`, `rfc2217://127.0.0.1:2217`. */
   readonly address: string;
-  /** Lets the port go; again is harmless. */
+  /** Closes the port; can be called repeatedly. */
   close(): Promise<void>;
 }
 
-/** Where a chip is reached: behind a pty (with a fixed name at `link`), at a TCP port, or at one that speaks RFC 2217. */
+/** Address of a chip: a pty (with a fixed name at `link`), a TCP port, or an RFC 2217 port. */
 export type ServeChipHow =
   | { pty: true; link?: string }
   | { port: number; host?: string }
   | { rfc2217: number; host?: string };
 
 /**
- * Gives other programs a simulated chip as a serial port; port 0 takes a free one. DTR, RTS and the speed reach it by
- * RFC 2217 alone.
- *
+ * Offers a simulated chip to other programs as a serial port; port 0 chooses a free one. DTR, RTS and the speed reach it only by
+ * RFC 2217.
  * @throws AIOT_SERIAL_NOT_FOUND (no socat), AIOT_PORT_IN_USE
  */
 export async function serveChip(chip: SimulatedChip, how: ServeChipHow): Promise<ServedChip> {
@@ -45,7 +43,7 @@ export async function serveChip(chip: SimulatedChip, how: ServeChipHow): Promise
   });
 }
 
-/** `pty`, `socket://HOST:PORT`, `rfc2217://HOST:PORT` → where a chip is served. @throws AIOT_USAGE */
+/** Parses `pty`, `socket://HOST:PORT` or `rfc2217://HOST:PORT`. @throws AIOT_USAGE */
 export function parseListen(text: string): ServeChipHow {
   if (text === 'pty') return { pty: true };
   const found = /^(socket|rfc2217):\/\/([^:/\s]+):(\d{1,5})$/.exec(text);
@@ -58,8 +56,8 @@ export function parseListen(text: string): ServeChipHow {
 }
 
 /**
- * A line to a simulated chip in this process, with DTR and RTS, and with both ends' speeds: at another speed than the
- * chip's only garbage passes. `baud` is the host's first speed.
+ * A line to a simulated chip in this process, with DTR and RTS, and with both ends' speeds: if they differ, only garbage
+ * arrives. `baud` is the host's initial speed.
  */
 export function simulatedLine(
   chip: SimulatedChip,
@@ -84,7 +82,7 @@ class SimulatedLine implements SerialLine {
     if (chip.unplugged) chip.plug();
     this.leave = [
       chip.onOutput((bytes) => this.arrive(bytes)),
-      chip.onUnplugged(() => this.end(lineLost(address, 'the cable was pulled'))),
+      chip.onUnplugged(() => this.end(lineLost(address, 'the cable was unplugged'))),
     ];
   }
 
@@ -103,7 +101,8 @@ class SimulatedLine implements SerialLine {
 
   async setBaud(baud: number): Promise<void> {
     this.requireOpen();
-    if (baud < 1) throw new AiotError('AIOT_SERIAL_BAUD', `${this.address}: ${baud} is no speed`);
+    if (baud < 1)
+      throw new AiotError('AIOT_SERIAL_BAUD', `${this.address}: ${baud} is not a valid baud rate`);
     this.baud = baud;
   }
 
@@ -132,19 +131,18 @@ class SimulatedLine implements SerialLine {
   }
 }
 
-/** More than this unread, and what the chip says is lost, as on a line that nobody reads. */
+/** Beyond this many unread bytes the chip's output is lost, as on a line without a reader. */
 const backlogBytes = 1 << 20;
 
 /**
- * A chip at `socket://host:port`: bytes alone, so its speed is taken as the host's and DTR and RTS do not reach it. The
- * newest client has it.
- *
+ * A chip at `socket://host:port`: bytes only, so both ends count as having the same speed, and DTR and RTS do not reach it. The
+ * newest client gets it.
  * @throws AIOT_PORT_IN_USE
  */
 async function serveTcp(chip: SimulatedChip, port: number, host = '127.0.0.1'): Promise<ServedChip> {
   const clients = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
-    // Whoever comes again has put the cable in again.
+    // A new connection counts as plugging the cable in again.
     if (chip.unplugged) chip.plug();
     for (const other of clients) other.destroy();
     clients.add(socket);
@@ -166,7 +164,7 @@ async function serveTcp(chip: SimulatedChip, port: number, host = '127.0.0.1'): 
   } catch (cause) {
     for (const end of leave) end();
     if (systemCode(cause) !== 'EADDRINUSE') throw cause;
-    throw new AiotError('AIOT_PORT_IN_USE', `${host}:${port} is taken by another program`, { cause });
+    throw new AiotError('AIOT_PORT_IN_USE', `${host}:${port} is in use by another program`, { cause });
   }
   const bound = server.address();
   const taken = typeof bound === 'object' && bound ? bound.port : port;
@@ -184,10 +182,9 @@ const startTimeoutMs = 5000;
 const pollMs = 10;
 
 /**
- * A chip behind a pty that `socat` makes: any program opens it as a serial port. A pty has no DTR and RTS, and its speed
- * cannot be seen from here. It goes away when the cable is pulled and is made anew (at the same `link`) when
- * it is put in again.
- *
+ * A chip behind a pty created by `socat`: any program opens it as a serial port. A pty has no DTR and RTS, and its speed
+ * cannot be seen from here. It disappears when the cable is unplugged and is created anew (at the same `link`) when
+ * it is plugged in again.
  * @throws AIOT_SERIAL_NOT_FOUND without socat
  */
 async function servePty(chip: SimulatedChip, link?: string): Promise<ServedChip> {
@@ -225,7 +222,7 @@ class Pty {
     private readonly link: string,
   ) {}
 
-  /** Makes the pty; while one is there, nothing. */
+  /** Creates the pty; does nothing if there is one. */
   async start(): Promise<void> {
     if (this.child) return;
     const child = startProgram('socat', [`PTY,raw,echo=0,link=${this.link}`, 'STDIO'], {
@@ -248,14 +245,11 @@ class Pty {
     for (const leave of this.leave.splice(0)) leave();
     const { child } = this;
     this.child = null;
-    if (!child || child.exitCode !== null || child.pid === undefined) return;
-    const gone = once(child, 'exit');
-    child.kill();
-    await gone;
+    if (child) await stopProgram(child);
   }
 
   private send(bytes: Uint8Array): void {
-    // socat holds what nobody reads; beyond its buffers it is lost, as on a line.
+    // socat buffers unread output; beyond its buffers it is lost, as on a line.
     const { stdin } = this.child ?? {};
     if (stdin && stdin.writableLength < 1 << 20) stdin.write(bytes);
   }
@@ -267,7 +261,7 @@ class Pty {
       if (target) return target;
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
-    throw new AiotError('AIOT_SERIAL_NOT_FOUND', 'no pty could be made: socat did not start', {
+    throw new AiotError('AIOT_SERIAL_NOT_FOUND', 'no pseudo-terminal could be created: socat did not start', {
       next: 'Install socat (apt install socat), or use a socket: --port socket://127.0.0.1:PORT',
       ...(this.failure ? { cause: this.failure } : {}),
     });

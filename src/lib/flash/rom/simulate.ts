@@ -12,7 +12,7 @@ import { parseListen, type ServedChip, serveChip } from './serve.js';
 export const chipEventSchema = z.discriminatedUnion('event', [
   z.object({
     event: z.literal('serving'),
-    port: z.string().describe('What to give as --port.'),
+    port: z.string().describe('Value for --port.'),
     chip: z.enum(simulatedChipNames),
     mac: z.string(),
     control: z.string().nullable().describe('Address of the control channel.'),
@@ -25,14 +25,14 @@ export type ChipEvent = z.infer<typeof chipEventSchema>;
 export interface SimulateChipOptions {
   chip: SimulatedChipName;
   mac?: string | undefined;
-  /** `pty`, `socket://HOST:PORT` or `rfc2217://HOST:PORT`; port 0 takes a free one. */
+  /** `pty`, `socket://HOST:PORT` or `rfc2217://HOST:PORT`; port 0 chooses a free one. */
   listen: string;
   boot: BootMode;
-  /** File of the flash: read where it is there, written at the end. */
+  /** Flash file: read if it exists, written at the end. */
   flashFile?: string | undefined;
-  /** As on the control channel: `noise rate=0.001`; and what is burnt: `secure-boot`. */
+  /** Faults as on the control channel, such as `noise rate=0.001`; and fuses, such as `secure-boot`. */
   faults: readonly string[];
-  /** TCP port of the control channel; without it there is none. */
+  /** TCP port of the control channel; absent = none. */
   control?: number | undefined;
   forMs?: number | undefined;
   signal: AbortSignal;
@@ -40,9 +40,8 @@ export interface SimulateChipOptions {
 }
 
 /**
- * Serves a simulated chip as a serial port until `signal` is aborted or `forMs` is over. It takes the time that a UART
- * and a flash chip take.
- *
+ * Serves a simulated chip as a serial port until `signal` is aborted or `forMs` has passed. It has the timing of a UART
+ * and a flash chip.
  * @throws AIOT_USAGE, AIOT_SERIAL_NOT_FOUND (no socat), AIOT_PORT_IN_USE, AIOT_FILE_…
  */
 export async function simulateChip(options: SimulateChipOptions): Promise<void> {
@@ -79,10 +78,10 @@ export async function simulateChip(options: SimulateChipOptions): Promise<void> 
   onEvent({ event: 'saved', file: flashFile, bytes: chip.flash.size });
 }
 
-/** Resolves at the abort or when the time is over, whichever comes first. */
+/** Resolves at the abort or the timeout, whichever comes first. */
 async function over(signal: AbortSignal, forMs?: number): Promise<void> {
   const ended = timeLimit(forMs, signal);
-  // Something has to keep the process: a pty and a limit of time do not.
+  // Keeps the process alive: a pty and a timeout do not.
   const alive = setInterval(() => undefined, 1 << 30);
   try {
     if (!ended.aborted) await once(ended, 'abort');
@@ -91,7 +90,7 @@ async function over(signal: AbortSignal, forMs?: number): Promise<void> {
   }
 }
 
-/** One event as people read it. */
+/** Formats an event for people. */
 export function describeChipEvent(event: ChipEvent): string {
   switch (event.event) {
     case 'serving':
@@ -106,7 +105,7 @@ export function describeChipEvent(event: ChipEvent): string {
 const stateTexts = {
   rom: 'in download mode',
   stub: 'flasher stub runs',
-  program: 'runs what is in flash',
+  program: 'runs the program in its flash',
   held: 'held in reset',
   crashed: 'crashed',
 };

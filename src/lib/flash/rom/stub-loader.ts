@@ -1,6 +1,6 @@
+import { norTimes, type WriteProblem, Writing } from './flash-memory.js';
 import type { FrameProgram, LoaderHost, StubKind } from './host.js';
 import { securityInfo } from './identity.js';
-import { norTimes } from './nor.js';
 import {
   blockHeaderBytes,
   checksumOf,
@@ -11,17 +11,16 @@ import {
   stubError,
   wordAt,
 } from './protocol.js';
-import { type WriteProblem, Writing } from './writing.js';
 
 const syncAnswers = 8;
 
-/** Known to a stub that was built with them, and refused as such by all others. */
+/** Plugin commands: known only to a stub built with plugins, and rejected as plugin commands by all others. */
 const firstPlugin = 0xd4;
 
 const lastPlugin = 0xde;
 const failed = (status: number): StubOutcome => ({ status });
 
-/** The stub's commands that leave the flash alone. */
+/** Stub commands that do not access the flash. */
 const memoryCommands: readonly [number, StubCommand][] = [
   [op.sync, sync],
   [op.readReg, readRegister],
@@ -34,10 +33,10 @@ const memoryCommands: readonly [number, StubCommand][] = [
   [op.runUserCode, runUserCode],
 ];
 
-/** Errors of writing and inflating, which come after the block was acknowledged. */
+/** Errors of writing and inflating, which are reported after the block was acknowledged. */
 const late: ReadonlySet<number> = new Set([stubError.spi, stubError.inflate, stubError.tooMuch]);
 
-/** A stub does not read back what it wrote: bits that stay are found by the MD5 alone. */
+/** A stub does not read back the written data: stuck bits are found only by the MD5. */
 const problems: Record<WriteProblem, number> = {
   deflate: stubError.inflate,
   adler: stubError.inflate,
@@ -47,7 +46,7 @@ const problems: Record<WriteProblem, number> = {
 
 const maxReadBlock = 0x1000;
 
-/** READ_FLASH: one block, then the host says how many bytes it has; behind the last one comes the MD5 of all. */
+/** READ_FLASH: one block, then the host sends the number of bytes received; after the last one comes the MD5 of all. */
 class ReadStream {
   private sent = 0;
 
@@ -56,7 +55,7 @@ class ReadStream {
     private readonly part: { offset: number; length: number; block: number },
   ) {}
 
-  /** False when the stream is over: all is sent, with its MD5. */
+  /** Returns false when the stream is finished: everything is sent, with its MD5. */
   sendBlock(): boolean {
     const { offset, length, block } = this.part;
     const from = offset + this.sent;
@@ -73,13 +72,13 @@ class ReadStream {
     return true;
   }
 
-  /** Takes the host's count. False when the stream is over, also by a wrong count. */
+  /** Processes the host's count. Returns false when the stream is finished, also after a wrong count. */
   acknowledge(frame: Uint8Array): boolean {
     return frame.length === 4 && wordAt(frame, 0) === this.sent && this.sendBlock();
   }
 }
 
-/** The stub's commands for the flash. */
+/** Stub commands for the flash. */
 const flashCommands: readonly [number, StubCommand][] = [
   [op.flashBegin, begin],
   [op.flashData, data],
@@ -98,7 +97,7 @@ const flashCommands: readonly [number, StubCommand][] = [
 const commands = new Map<number, StubCommand>([...memoryCommands, ...flashCommands]);
 
 /**
- * esptool's flasher stub in RAM, version 2 or the older one that espflash 4.4 brings. Two status bytes, value 0;
+ * esptool's flasher stub in RAM, version 2 or the older one included in espflash 4.4. Two status bytes, value 0;
  * blocks are acknowledged before they are written. Source: golden traces in test/golden/rom, esp32-probe-stub.
  */
 export class StubLoader implements FrameProgram {
@@ -139,7 +138,7 @@ export class StubLoader implements FrameProgram {
 
   private reply(code: number, { status = 0, value = 0, data = new Uint8Array(0) }: StubOutcome): void {
     const answer = new Uint8Array(headerBytes + data.length + 2);
-    // The older stub forgets its status bytes in the length of this one answer.
+    // The older stub omits its status bytes from the length of this one answer.
     const forgets = this.kind === 'legacy' && code === op.securityInfo && status === 0;
     answer.set([1, code, data.length + (forgets ? 0 : 2), 0]);
     putWord(answer, 4, value);
@@ -155,7 +154,7 @@ export class StubLoader implements FrameProgram {
   }
 }
 
-/** What is answered: status (0 = good), value, data; and what is done after it. */
+/** The answer: status (0 = success), value, data; and the action after it. */
 interface StubOutcome {
   status?: number;
   value?: number;
@@ -164,7 +163,7 @@ interface StubOutcome {
   after?: () => Promise<void> | void;
 }
 
-/** One request whose length is as it says. */
+/** A request with a valid length. */
 class StubRequest {
   readonly code: number;
   /** Bytes of data. */
@@ -182,13 +181,13 @@ class StubRequest {
 
 type StubCommand = (stub: StubState, request: StubRequest) => Promise<StubOutcome> | StubOutcome;
 
-/** What the stub remembers from one request to the next. */
+/** State that the stub keeps between requests. */
 class StubState {
   writing: Writing | null = null;
-  /** Error of the block acknowledged last. */
+  /** Error of the last acknowledged block. */
   pending = 0;
   reading: ReadStream | null = null;
-  /** Bytes of an upload to RAM that are still to come. */
+  /** Remaining bytes of an upload to RAM. */
   memoryLeft = 0;
 
   constructor(
@@ -196,7 +195,7 @@ class StubState {
     readonly kind: StubKind,
   ) {}
 
-  /** The error that waited to be told, which it then is. */
+  /** Returns and clears the pending error. */
   takePending(): number {
     const { pending } = this;
     this.pending = 0;
@@ -208,7 +207,7 @@ class StubState {
     this.writing = null;
   }
 
-  /** Refuses what reaches past the flash. */
+  /** Rejects ranges beyond the flash. */
   outside(offset: number, length: number): StubOutcome | null {
     return offset + length > this.host.flash.size ? failed(stubError.spi) : null;
   }
@@ -237,7 +236,7 @@ function memoryBegin(stub: StubState, request: StubRequest) {
   return {};
 }
 
-/** Neither the checksum nor the number of a block is looked at, only how much comes. */
+/** Neither the checksum nor the number of a block is checked, only the amount of data. */
 function memoryData(stub: StubState, { size }: StubRequest) {
   const bytes = size - blockHeaderBytes;
   if (bytes > stub.memoryLeft) return failed(stubError.tooMuch);
@@ -245,7 +244,7 @@ function memoryData(stub: StubState, { size }: StubRequest) {
   return {};
 }
 
-/** A stub uploaded into a running one, as espflash does: it starts over. */
+/** A stub uploaded into a running one, as espflash does, starts over. */
 function memoryEnd({ host, kind }: StubState, request: StubRequest) {
   return request.word(0) === 0 && request.word(1) !== 0 ? { after: () => host.startStub(kind) } : {};
 }
@@ -271,7 +270,7 @@ function begin(stub: StubState, request: StubRequest): StubOutcome {
   return {};
 }
 
-/** Acknowledged first, written then: what goes wrong comes with the next answer. */
+/** Acknowledged first, then written: errors are reported with the next answer. */
 function data(stub: StubState, { code, size, frame }: StubRequest): StubOutcome {
   const { writing } = stub;
   if (!writing) return failed(stubError.notInFlashMode);
@@ -304,7 +303,7 @@ function end(stub: StubState, request: StubRequest): StubOutcome {
   const status = stub.takePending() || (writing.complete ? 0 : missing);
   stub.endWriting();
   if (status !== 0) return failed(status);
-  // Version 2 stays where it is when it is asked to restart.
+  // Version 2 does not restart when it is asked to.
   return request.word(0) === 0 && kind === 'legacy' ? { after: () => host.restart('software') } : {};
 }
 

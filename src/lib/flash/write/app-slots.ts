@@ -15,19 +15,19 @@ import {
 } from '../../formats/partitions.js';
 import type { Loader, Region } from '../loader/types.js';
 
-/** The app slots of a board and which of them it starts. */
+/** The app slots of a board and the one it starts. */
 export interface AppSlots {
   slots: Partition[];
   otadata: Partition;
-  /** The otadata partition as it is. */
+  /** Current contents of the otadata partition. */
   bytes: Uint8Array;
-  /** What the bootloader starts now: a slot, or the factory app. */
+  /** The app that the bootloader starts now: a slot, or the factory app. */
   running: Partition;
-  /** Started where otadata names no slot; null = the table has none. */
+  /** Started if otadata names no slot; null = the table has none. */
   factory: Partition | null;
 }
 
-/** Reads which app a board starts. @throws AIOT_FLASH_NO_SLOT where its table has no slots to choose from */
+/** Reads which app a board starts. @throws AIOT_FLASH_NO_SLOT if its table has no slots to choose from */
 export async function readAppSlots(loader: Pick<Loader, 'read'>, table: PartitionTable): Promise<AppSlots> {
   const { data, app } = partitionTypes;
   const of = (type: number, subtype: number | undefined) =>
@@ -37,8 +37,8 @@ export async function readAppSlots(loader: Pick<Loader, 'read'>, table: Partitio
   const factory = of(app, partitionSubtypes[app]?.factory);
   const first = factory ?? slots[0];
   if (!otadata || !first || slots.length + (factory ? 1 : 0) < 2) {
-    throw new AiotError('AIOT_FLASH_NO_SLOT', 'the board’s partition table has no second app slot', {
-      next: 'Write the app where it is started: aiot flash app.bin@0x10000; aiot firmware partitions create makes a table with two slots.',
+    throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no second app slot", {
+      next: 'Write the app to the slot that boots: aiot flash app.bin@0x10000. To create a table with two slots: aiot firmware partitions create',
     });
   }
   const bytes = await loader.read(otadata.offset, otadataBytes);
@@ -47,7 +47,7 @@ export async function readAppSlots(loader: Pick<Loader, 'read'>, table: Partitio
   return { slots, otadata, bytes, running, factory: factory ?? null };
 }
 
-/** As the bootloader chooses it; a sector that is damaged counts as blank. */
+/** The bootloader's choice; a damaged sector counts as blank. */
 export function activeSlot(bytes: Uint8Array, count: number): number | null {
   const blank = blankOtadata();
   const read = (choice: Uint8Array) => {
@@ -65,8 +65,8 @@ export function activeSlot(bytes: Uint8Array, count: number): number | null {
 }
 
 /**
- * The slot to be written: `next` after the one that runs, or the one of this label.
- * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (the one that runs: there would be nothing to go back to)
+ * The slot to write: `next` is the one after the running slot; otherwise the one with this label.
+ * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (the running one: there would be no fallback)
  */
 export function chooseSlot(found: AppSlots, wanted: string, force: boolean): number {
   const { slots, running } = found;
@@ -74,27 +74,27 @@ export function chooseSlot(found: AppSlots, wanted: string, force: boolean): num
   const index = slotNamed(found, wanted);
   const slot = slots[index]!;
   if (slot === running && !force) {
-    const why = `the board starts ${slot.label} now, and would have nothing to go back to`;
-    throw new AiotError('AIOT_FLASH_REFUSED', why, { next: 'Take the other one: --slot next' });
+    const why = `the board currently boots ${slot.label} and would have no slot to fall back to`;
+    throw new AiotError('AIOT_FLASH_REFUSED', why, { next: 'Use the other slot: --slot next' });
   }
   return index;
 }
 
-/** Number of the slot of this label, or of this name (`ota_0`). @throws AIOT_USAGE */
+/** Number of the slot with this label or name (`ota_0`). @throws AIOT_USAGE */
 export function slotNamed({ slots }: Pick<AppSlots, 'slots'>, wanted: string): number {
   const index = slots.findIndex(
     ({ label, subtype }) => label === wanted || `ota_${subtype - 0x10}` === wanted,
   );
   if (index >= 0) return index;
   const labels = slots.map(({ label }) => label).join(', ');
-  throw new AiotError('AIOT_USAGE', `there is no app slot ${wanted}`, {
-    next: `--slot next, or one of ${labels}`,
+  throw new AiotError('AIOT_USAGE', `app slot ${wanted} does not exist`, {
+    next: `Use --slot next, or one of ${labels}.`,
   });
 }
 
 /**
- * Makes the bootloader start a slot: one sector is written, and a power cut while it is leaves the choice before.
- * @returns the partition's bytes as they are then
+ * Makes the bootloader start a slot: only one sector is written, and a power cut during that leaves the previous choice.
+ * @returns the partition's new contents
  */
 export async function startSlot(loader: Loader, found: AppSlots, slot: number): Promise<Uint8Array> {
   const wanted = nextOtadata(found.bytes, slot, found.slots.length);
@@ -102,7 +102,7 @@ export async function startSlot(loader: Loader, found: AppSlots, slot: number): 
   return wanted;
 }
 
-/** The sectors of otadata that `startSlot` will change, as they are and as they will be. */
+/** The sectors of otadata that `startSlot` will change, before and after. */
 export function changedOtadata({ otadata, bytes, slots }: AppSlots, slot: number) {
   const wanted = nextOtadata(bytes, slot, slots.length);
   return changedSectors(otadata, bytes, wanted).map(({ name, offset, data }) => {
@@ -111,7 +111,7 @@ export function changedOtadata({ otadata, bytes, slots }: AppSlots, slot: number
   });
 }
 
-/** Writes the sectors in which `wanted` differs from `now`. */
+/** Writes the sectors of `wanted` that differ from `now`. */
 export async function writeOtadata(
   loader: Loader,
   partition: Partition,

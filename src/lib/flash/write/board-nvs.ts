@@ -1,5 +1,8 @@
 import { crc32 } from 'node:zlib';
 import { AiotError, hasCode } from '../../core/errors.js';
+import { systemClock } from '../../core/time.js';
+import type { Envelope, TrustRoot } from '../../formats/manifest/envelope.js';
+import { type Manifest, peekManifest, verifyManifest } from '../../formats/manifest/manifest.js';
 import { decryptNvs, encryptNvs, nvsKeysInUse } from '../../formats/nvs/crypt.js';
 import { readNvs } from '../../formats/nvs/read.js';
 import {
@@ -19,25 +22,26 @@ import {
   partitionTypes,
 } from '../../formats/partitions.js';
 import type { Loader, Region } from '../loader/types.js';
+import type { Objection } from '../plan/types.js';
 
-/** The identity's NVS as it is on a board. */
-export interface BoardNvs {
+/** The NVS with the identity, as read from a board. */
+interface BoardNvs {
   partition: Partition;
-  /** As in flash. */
+  /** Raw bytes from flash. */
   bytes: Uint8Array;
-  /** Where it is encrypted. */
+  /** Set if it is encrypted. */
   keys: Uint8Array | null;
   entries: NvsEntry[];
 }
 
 /**
- * Reads what a board knows about itself; an encrypted NVS with the keys in its nvs_keys partition.
- * @throws AIOT_FLASH_NO_SLOT (no nvs partition), AIOT_NVS_MALFORMED
+ * Reads a board's NVS; an encrypted one with the keys in its nvs_keys partition.
+ * @throws AIOT_FLASH_NO_SLOT (no nvs partition), AIOT_FILE_MALFORMED
  */
 export async function readBoardNvs(loader: Pick<Loader, 'read'>, table: PartitionTable): Promise<BoardNvs> {
   const partition = dataPartition(table, 'nvs');
   if (!partition) {
-    throw new AiotError('AIOT_FLASH_NO_SLOT', 'the board’s partition table has no nvs partition');
+    throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no nvs partition");
   }
   const bytes = await loader.read(partition.offset, partition.size);
   const keys = nvsKeysInUse(bytes, await keysOf(loader, dataPartition(table, 'nvs_keys')));
@@ -45,7 +49,7 @@ export async function readBoardNvs(loader: Pick<Loader, 'read'>, table: Partitio
   return { partition, bytes, keys, entries };
 }
 
-/** The same of a board that may have none, or one that cannot be read from here (encrypted flash, another's bytes): null. */
+/** The same for a board that may have none, or one that cannot be read from here (encrypted flash, foreign data): null. */
 export async function readIdentityNvs(
   loader: Pick<Loader, 'read'>,
   table: PartitionTable,
@@ -53,7 +57,7 @@ export async function readIdentityNvs(
   try {
     return await readBoardNvs(loader, table);
   } catch (error) {
-    if (hasCode(error, 'AIOT_FLASH_NO_SLOT') || hasCode(error, 'AIOT_NVS_MALFORMED')) return null;
+    if (hasCode(error, 'AIOT_FLASH_NO_SLOT') || hasCode(error, 'AIOT_FILE_MALFORMED', 'nvs')) return null;
     throw error;
   }
 }
@@ -65,14 +69,14 @@ async function keysOf(
   return partition ? await loader.read(partition.offset, nvsPageBytes) : null;
 }
 
-/** The partition that is called as its subtype is, or the first of that subtype: as provisioning chooses it. */
+/** The partition named like its subtype, or else the first of that subtype: the same choice as in provisioning. */
 export function dataPartition(table: PartitionTable, kind: 'nvs' | 'nvs_keys'): Partition | undefined {
   const subtype = partitionSubtypes[partitionTypes.data]?.[kind];
   const found = table.partitions.filter((p) => p.type === partitionTypes.data && p.subtype === subtype);
   return found.find(({ label }) => label === kind) ?? found[0];
 }
 
-/** The types that are asked for here, and what they are in JavaScript. */
+/** The NVS types used here, and their JavaScript types. */
 interface Values {
   u8: number;
   u32: number;
@@ -81,7 +85,7 @@ interface Values {
   blob: Uint8Array;
 }
 
-/** A value, where the board has one of this type under this key. */
+/** A value, if the board has one of this type with this key. */
 export function nvsValue<T extends keyof Values>(
   { entries }: Pick<BoardNvs, 'entries'>,
   type: T,
@@ -94,15 +98,15 @@ export function nvsValue<T extends keyof Values>(
   return (found?.value as Values[T] | undefined) ?? null;
 }
 
-/** A page of NVS as it is to be written, and as it is now. */
+/** A page of NVS, before and after the change. */
 interface ChangedPage {
   wanted: Region;
   now: Region;
 }
 
 /**
- * The pages of NVS that change when numbers do, in the order of the changes. All other bytes stay.
- * @throws AIOT_FLASH_NO_SLOT when the board has no such number
+ * The pages of NVS that change with these numbers, in the order of the changes. All other bytes stay.
+ * @throws AIOT_FLASH_NO_SLOT if the board has no such number
  */
 export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): ChangedPage[] {
   let plain = nvs.keys ? decryptNvs(nvs.bytes, nvs.keys) : nvs.bytes;
@@ -111,8 +115,8 @@ export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): C
     const changed = withNumber(plain, change);
     if (!changed) {
       const { namespace, key } = change;
-      throw new AiotError('AIOT_FLASH_NO_SLOT', `the board’s NVS has no ${namespace}/${key}`, {
-        next: 'Provision it first: aiot device provision NAME --port PORT',
+      throw new AiotError('AIOT_FLASH_NO_SLOT', `the board's NVS has no entry ${namespace}/${key}`, {
+        next: 'Provision the board first: aiot device provision NAME --port PORT',
       });
     }
     plain = changed.bytes;
@@ -127,14 +131,14 @@ export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): C
   return [...pages].map((page) => ({ wanted: region(whole, page), now: region(nvs.bytes, page) }));
 }
 
-/** A page's offset of the map of states; two bits an entry. */
+/** Offset of the state map in a page; two bits per entry. */
 const mapOffset = 32;
 
-/** An entry's offset of a number. */
+/** Offset of the number in an entry. */
 const valueOffset = 24;
 
-/** A number in NVS, and what it is to be. */
-export interface NumberChange {
+/** A number in NVS, and its new value. */
+interface NumberChange {
   type: 'u8' | 'u64';
   namespace: string;
   key: string;
@@ -142,8 +146,8 @@ export interface NumberChange {
 }
 
 /**
- * A copy of a plain NVS partition with another value of a number, in the very place where it is: nothing moves, no page is
- * used up. null when there is no such number. Source: ESP-IDF, "Non-Volatile Storage Library", Structure of entry.
+ * A copy of a plain NVS partition in which a number is changed in place, without moving an entry or using another page. null if there is
+ * no such number. Source: ESP-IDF, "Non-Volatile Storage Library", Structure of entry.
  * @returns also the entry's offset in the partition
  */
 function withNumber(
@@ -168,15 +172,15 @@ interface Found {
   at: number;
   ns: number;
   name: string;
-  /** Of its type, as `nvsNumbers` has them. */
+  /** Code of its type, as in `nvsNumbers`. */
   code: number;
-  /** The lowest byte of its value: all of a namespace's number. */
+  /** The lowest byte of its value: the whole value of a namespace's index. */
   first: number;
 }
 
 const numberCodes = new Set<number>(Object.values(nvsNumbers).map(({ code }) => code));
 
-/** All numbers that are in use, names of namespaces (in namespace 0) among them. */
+/** All numbers in use, including the names of namespaces (in namespace 0). */
 function* numbersIn(bytes: Uint8Array): Generator<Found> {
   const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let page = 0; page + nvsPageBytes <= data.length; page += nvsPageBytes) {
@@ -197,8 +201,121 @@ function* numbersIn(bytes: Uint8Array): Generator<Found> {
           first: entry[valueOffset]!,
         };
       }
-      // What follows a string's or a blob's first entry is its data, and may look like anything.
+      // The bytes after the first entry of a string or a blob are its data, and may look like anything.
       i += written ? Math.max(1, entry[2]!) : 1;
     }
   }
+}
+
+const update = 'aiot_update';
+
+interface Accepted {
+  manifest: Manifest;
+  /** Objections overridden by `force`. */
+  overridden: Objection[];
+}
+
+/**
+ * Checks a bundle as the board itself would. It must be signed by a key in the board's trust root, for its type, not below its floor, not
+ * expired, and newer than its last commit (unless forced).
+ * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_UPDATE_…
+ */
+export async function requireModelAccepted(
+  image: { name: string; data: Uint8Array },
+  nvs: BoardNvs,
+  force: boolean,
+): Promise<Accepted> {
+  const trust = boardTrust(nvs);
+  if (!trust) {
+    const told = 'the board has no trust root, so it cannot verify who signed the model';
+    throw new AiotError('AIOT_TRUST_MISSING', told, {
+      next: 'Provision the board first: aiot device provision NAME --port PORT',
+    });
+  }
+  const { verifySigned } = await import('../../model/bundle/signed-bundle.js');
+  const { manifest } = verifySigned(image.data, trust, image.name);
+  requireType(image.name, manifest, [nvsValue(nvs, 'string', 'aiot', 'type')]);
+  const floor = nvsValue(nvs, 'u64', update, 'floor') ?? 0n;
+  if (manifest.sequence < floor) {
+    const below = `${image.name} has sequence ${manifest.sequence}, but the board accepts none below ${floor}`;
+    throw new AiotError('AIOT_UPDATE_FLOOR', below);
+  }
+  if (manifest.expires !== null && manifest.expires <= systemClock.now()) {
+    throw new AiotError(
+      'AIOT_UPDATE_EXPIRED',
+      `${image.name} expired ${new Date(manifest.expires).toISOString()}`,
+    );
+  }
+  const committed = nvsValue(nvs, 'u64', update, 'sequence') ?? 0n;
+  if (manifest.sequence > committed) return { manifest, overridden: [] };
+  const old = `${image.name} has sequence ${manifest.sequence}, but the board has committed ${committed} and accepts only a higher one`;
+  if (force) return { manifest, overridden: [{ rule: 'sequence', region: image.name, message: old }] };
+  throw new AiotError('AIOT_UPDATE_SEQUENCE', old, {
+    next: 'Sign the version again with `aiot model push`, or write it anyway with --force.',
+  });
+}
+
+/** The numbers in NVS that a commit raises, as the device itself does; numbers missing from its NVS are omitted. */
+export function committedNumbers(nvs: BoardNvs, manifest: Manifest): NumberChange[] {
+  return (['sequence', 'floor'] as const).flatMap((key) => {
+    const before = nvsValue(nvs, 'u64', update, key);
+    const value = BigInt(manifest[key]);
+    return before === null || value <= before
+      ? []
+      : [{ type: 'u64' as const, namespace: update, key, value }];
+  });
+}
+
+/**
+ * Checks a version of the registry against the board's identity, if it has one: its trust root, and its type. Firmware may also be
+ * released for a chip.
+ * @param nvs null = no identity on the board @returns the objections overridden by `force`
+ * @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DEVICE_TYPE
+ */
+export function requireFirmwareAccepted(
+  { name, envelope }: { name: string; envelope: Envelope },
+  { nvs, chip, force }: { nvs: BoardNvs | null; chip: string; force: boolean },
+): Objection[] {
+  const type = nvs && nvsValue(nvs, 'string', 'aiot', 'type');
+  if (!nvs || type === null) return [];
+  const trust = boardTrust(nvs);
+  try {
+    // The signature was checked against the platform's trust when the version was fetched.
+    const manifest = trust ? verifyManifest(envelope, trust) : peekManifest(envelope);
+    requireType(name, manifest, [type, chip]);
+    return [];
+  } catch (error) {
+    if (!force || !(error instanceof AiotError)) throw error;
+    const { message } = error;
+    const told = message.startsWith(name) ? message : `${name}: ${message}`;
+    return [{ rule: 'release', region: name, message: told }];
+  }
+}
+
+function requireType(name: string, { deviceTypes }: Manifest, [type, chip]: (string | null)[]): void {
+  if (type == null || deviceTypes.includes(type) || (chip != null && deviceTypes.includes(chip))) return;
+  const told = `${name} is for ${deviceTypes.join(', ')}, but the board has type ${type}`;
+  throw new AiotError('AIOT_UPDATE_DEVICE_TYPE', told);
+}
+
+/** The keys that a board trusts, from its own NVS (docs/reference/nvs.md); null = it has no trust root. */
+function boardTrust(nvs: Pick<BoardNvs, 'entries'>): TrustRoot | null {
+  const namespace = 'aiot_trust';
+  const threshold = nvsValue(nvs, 'u8', namespace, 'threshold');
+  const count = nvsValue(nvs, 'u8', namespace, 'keys');
+  if (threshold === null || count === null) return null;
+  const keys: TrustRoot['keys'] = {};
+  for (let i = 0; i < count; i++) {
+    const id = nvsValue(nvs, 'string', namespace, `id${i}`);
+    const key = nvsValue(nvs, 'blob', namespace, `key${i}`);
+    if (id === null || key === null) continue;
+    keys[id] = { algorithm: 'ecdsa-p256-sha256', publicKey: Buffer.from(key).toString('base64') };
+  }
+  const version = nvsValue(nvs, 'u32', namespace, 'version') ?? 1;
+  return {
+    spec: 'aiot-trust/1',
+    version,
+    keys,
+    roles: { release: { keyids: Object.keys(keys), threshold } },
+  };
 }

@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { readEspImage } from '../../formats/esp-image/read.js';
 import { blankOtadata, otadataSector } from '../../formats/otadata.js';
 import {
@@ -11,44 +12,48 @@ import {
 import { type BoardAt, withBoard } from '../board.js';
 import { startsProgram } from '../loader/loader.js';
 import type { ChipInfo, Loader, Region } from '../loader/types.js';
-import { looksLike } from '../plan/looks.js';
-import { resolvePlace } from '../plan/place.js';
-import { planWrite } from '../plan/plan.js';
-import { readBoardTable, tableInForce } from '../plan/table.js';
-import type { Board, HeaderChanges, LeftBehind, Piece } from '../plan/types.js';
+import { looksLike, md5Of, resolvePlace } from '../plan/pieces.js';
+import {
+  changedSectors,
+  joinSectors,
+  planWrite,
+  readBoardTable,
+  type Stretch,
+  tableInForce,
+} from '../plan/plan.js';
+import type { Board, HeaderChanges, Piece, StrandedIdentity } from '../plan/types.js';
 import { activeSlot } from './app-slots.js';
 import { dataPartition, nvsValue, readIdentityNvs } from './board-nvs.js';
-import { type DeviceIdentity, keepGiven } from './identity.js';
-import type { Flashed } from './result.js';
-import { writeRegions } from './write-regions.js';
+import { type DeviceIdentity, recordBoard } from './identity.js';
+import type { Flashed, WrittenRegion } from './result.js';
 
-/** What is done to a board. */
+/** Work to do on a board. */
 export interface FlashJob {
   pieces: readonly Piece[];
-  /** What the board is believed to hold, at the places of pieces. */
+  /** The expected current contents of the board, at the places of pieces. */
   old: readonly Piece[];
   header: HeaderChanges;
   erase: boolean;
   verify: boolean;
   force: boolean;
-  /** Whose identity is among the pieces. */
+  /** The device whose identity is among the pieces. */
   device: Omit<DeviceIdentity, 'pieces'> | null;
-  /** What is to be told with the result. */
+  /** Notes to report with the result. */
   notes?: readonly string[];
 }
 
 export interface FlashBoardOptions extends BoardAt {
-  /** As soon as the chip has told what it is. */
+  /** Called once the chip is identified. */
   connected?: (chip: ChipInfo) => void;
-  /** As soon as it is known whose identity it gets. */
+  /** Called once it is known which device's identity the board gets. */
   named?: (device: string) => void;
-  /** Told what only hands can do: RESET, BOOT. */
+  /** Called for actions that only the user can do: RESET, BOOT. */
   ask?: ((text: string) => void) | undefined;
 }
 
 /**
- * Connects, plans, writes and verifies one board.
- * @throws AIOT_FLASH_REFUSED before anything is written, AIOT_FLASH_…, AIOT_SERIAL_…, AIOT_CHIP_…; the port is let go
+ * Connects to a board, plans, writes and verifies.
+ * @throws AIOT_FLASH_REFUSED before anything is written, AIOT_FLASH_…, AIOT_SERIAL_…, AIOT_CHIP_…; the port is closed
  */
 export async function flashBoard(
   job: (chip: ChipInfo) => FlashJob | Promise<FlashJob>,
@@ -74,24 +79,27 @@ async function writeJob(
   const board = boardOf(loader);
   const boardTable = await tableOf(loader, job);
   const { pieces, header, erase, force, verify, device } = job;
-  const held = device ? await heldDevice(loader) : null;
-  // An identity among the pieces brings its own NVS, and --erase says that nothing of the board's is to stay.
-  const left = device || erase ? null : await leftBehind(loader, pieces);
-  const plan = planWrite({ pieces, board, boardTable, header, erase, force, device, held, left });
+  const existing = device ? await existingIdentity(loader) : null;
+  // An identity among the pieces contains its own NVS, and with --erase nothing on the board is to be kept.
+  const stranded = device || erase ? null : await strandedIdentity(loader, pieces);
+  const plan = planWrite({ pieces, board, boardTable, header, erase, force, device, existing, stranded });
   const old = new Map<number, Uint8Array>();
   const { known } = tableInForce(plan.regions, boardTable, null);
   for (const { place, data, name } of job.old) {
     const offset = resolvePlace(place, chip, known);
     if (!plan.regions.some((region) => region.offset === offset)) {
-      throw new AiotError('AIOT_USAGE', `${name} is to be compared, and nothing is written where it is`);
+      throw new AiotError(
+        'AIOT_USAGE',
+        `${name} can only be compared if it is written too, and nothing is written at its offset`,
+      );
     }
     old.set(offset, data);
   }
-  const idle =
+  const slotWarning =
     erase || loader.chip.security.secureDownload
       ? null
-      : await notStarted(loader, plan.regions, known?.table ?? null);
-  const given = device ? await giveTo(device, mac) : [];
+      : await unstartedSlotWarning(loader, plan.regions, known?.table ?? null);
+  const assignment = device ? await recordAssignment(device, mac) : [];
   const regions = await writeRegions(loader, plan.regions, { erase, verify, old });
   return {
     chip,
@@ -105,23 +113,28 @@ async function writeJob(
     certificate: device?.certificate ?? null,
     versions: versionsOf(plan.regions),
     switched: null,
-    warnings: [...plan.warnings, ...(idle === null ? [] : [idle]), ...given, ...(job.notes ?? [])],
+    warnings: [
+      ...plan.warnings,
+      ...(slotWarning === null ? [] : [slotWarning]),
+      ...assignment,
+      ...(job.notes ?? []),
+    ],
     overridden: plan.overridden,
   };
 }
 
-/** Keeps which board has an identity; what is to be warned of. */
-async function giveTo(
-  { name, folder, given, mac: madeFor }: Omit<DeviceIdentity, 'pieces'>,
+/** Records which board has an identity; returns warnings. */
+async function recordAssignment(
+  { name, folder, writtenTo, mac: madeFor }: Omit<DeviceIdentity, 'pieces'>,
   mac: string,
 ): Promise<string[]> {
-  if (given === mac) return [];
-  const failed = await keepGiven(folder, mac);
-  const twice = `${name} was written to the board ${given} before: two boards with one identity shut each other out`;
-  return [...(given === null || madeFor === mac ? [] : [twice]), ...(failed === null ? [] : [failed])];
+  if (writtenTo === mac) return [];
+  const failed = await recordBoard(folder, mac);
+  const twice = `${name} was already written to the board ${writtenTo}: two boards with one identity would disconnect each other`;
+  return [...(writtenTo === null || madeFor === mac ? [] : [twice]), ...(failed === null ? [] : [failed])];
 }
 
-/** What a plan asks of a board. */
+/** The board's properties for a plan. */
 export function boardOf({ chip }: Pick<Loader, 'chip'>): Board {
   const [, major, minor = '0'] = /revision v?(\d+)(?:\.(\d+))?/.exec(chip.description) ?? [];
   const revision = major === undefined ? null : Number(major) * 100 + Number(minor);
@@ -129,28 +142,28 @@ export function boardOf({ chip }: Pick<Loader, 'chip'>): Board {
   return { chip: chip.chip, mac, revision, flashBytes: chip.flash.bytes, security: chip.security };
 }
 
-/** Whether the program runs once the board is let go. */
+/** Whether the program runs once the port is closed. */
 export function restarts(loader: Loader, options: FlashBoardOptions): boolean {
   return startsProgram(loader, options.loader.after);
 }
 
-/** The board's own table, where it stays and can be read. */
+/** The board's own table, if it stays and is readable. */
 async function tableOf(loader: Loader, { erase, pieces }: FlashJob): Promise<PartitionTable | null> {
   const replaced = pieces.some(({ place }) => place === partitionTableOffset || place === 'partition-table');
   if (erase || replaced || loader.chip.security.secureDownload) return null;
   return await readBoardTable(loader);
 }
 
-/** To a millisecond. */
+/** Rounded to a millisecond. */
 export function secondsSince(started: number): number {
   return Math.round(performance.now() - started) / 1000;
 }
 
 /**
- * Name of the device whose identity a board has in its NVS; null where it has none, or one that cannot be read from here
+ * Name of the device whose identity is in a board's NVS; null if it has none, or if it cannot be read from here
  * (encrypted flash, secure download).
  */
-async function heldDevice(loader: Pick<Loader, 'chip' | 'read' | 'stub'>): Promise<string | null> {
+async function existingIdentity(loader: Pick<Loader, 'chip' | 'read' | 'stub'>): Promise<string | null> {
   if (loader.chip.security.secureDownload) return null;
   const table = await readBoardTable(loader);
   const nvs = table && (await readIdentityNvs(loader, table));
@@ -158,13 +171,13 @@ async function heldDevice(loader: Pick<Loader, 'chip' | 'read' | 'stub'>): Promi
 }
 
 /**
- * The identity that a board would no longer find: its NVS is at one offset, and the table that is written puts NVS at
- * another. null where no table is written, or NVS stays where it is, or is written as well.
+ * The identity that a board would no longer find, because its NVS is at one offset and the new table puts NVS at another. Returns null if
+ * no table is written, or NVS stays at its offset or is written as well.
  */
-async function leftBehind(
+async function strandedIdentity(
   loader: Pick<Loader, 'chip' | 'read' | 'stub'>,
   pieces: readonly Piece[],
-): Promise<LeftBehind | null> {
+): Promise<StrandedIdentity | null> {
   if (loader.chip.security.secureDownload) return null;
   const placed = pieces.flatMap(({ name, data, place }) => {
     const offset = place === 'partition-table' ? partitionTableOffset : place;
@@ -182,14 +195,14 @@ async function leftBehind(
   return device === null ? null : { device, from, to: to ?? null };
 }
 
-/** Of an entry, at the beginning of its sector. */
+/** Size of an entry, at the start of its sector. */
 const entryBytes = 32;
 
 /**
- * A warning where an app is written into a slot that the board does not start: a board that was updated goes on with the
- * other one, and whoever flashes it wonders. null where all is well, or otadata is written too.
+ * Warns if an app is written to a slot that the board does not start. After an update a board runs the other slot, so the new app would
+ * not run. null if it is started, or if otadata is written too.
  */
-async function notStarted(
+async function unstartedSlotWarning(
   loader: Loader,
   regions: readonly Region[],
   table: PartitionTable | null,
@@ -211,10 +224,10 @@ async function notStarted(
   const active = activeSlot(bytes, slots.length);
   if (active === null || active === written) return null;
   const [own, other] = [slots[written]!.label, slots[active]!.label];
-  return `the board goes on starting ${other}: its otadata names it, and the app is written to ${own}. To start it: aiot flash erase ${otadata.label}, or write it with --slot next`;
+  return `the board still boots ${other}, because its otadata selects it; the app is written to ${own}. To boot it, run \`aiot flash erase ${otadata.label}\` or use --slot next`;
 }
 
-/** What the programs among these regions say of themselves, for a record: `motor-watch 1.2.0`. */
+/** Names and versions of the programs in these regions, for a record: `motor-watch 1.2.0`. */
 export function versionsOf(regions: readonly Region[]): string[] {
   return regions.flatMap(({ data, name }) => {
     if (looksLike(data)?.kind !== 'app') return [];
@@ -223,7 +236,7 @@ export function versionsOf(regions: readonly Region[]): string[] {
   });
 }
 
-/** null also of a damaged image: whether that may be written is not decided here. */
+/** null also for a damaged image: whether it may be written is decided elsewhere. */
 function described(data: Uint8Array, name: string) {
   try {
     return readEspImage(data, name).app;
@@ -231,4 +244,82 @@ function described(data: Uint8Array, name: string) {
     if (error instanceof AiotError) return null;
     throw error;
   }
+}
+
+interface WriteChoices {
+  /** Whether the whole flash is erased first. */
+  erase: boolean;
+  /** Compare all regions again once the last one is written. */
+  verify: boolean;
+  /** The expected current contents of the board, by the offset of the region that replaces them. */
+  old: ReadonlyMap<number, Uint8Array>;
+}
+
+/** Writes planned regions, in the order of `regions`. @throws AIOT_FLASH_…, AIOT_SERIAL_…, AIOT_CHIP_… */
+export async function writeRegions(
+  loader: Loader,
+  regions: readonly Region[],
+  { erase, verify, old }: WriteChoices,
+): Promise<WrittenRegion[]> {
+  if (erase) await loader.eraseAll();
+  const written = new Map<Region, WrittenRegion>();
+  const whole: Stretch[] = [];
+  for (const stretch of joinSectors(regions)) {
+    const [only, ...more] = stretch.parts;
+    const before = more.length === 0 ? old.get(stretch.offset) : undefined;
+    const done = before && !erase ? await writeChanged(loader, stretch, before) : null;
+    if (only && done) written.set(only, done);
+    else whole.push(stretch);
+  }
+  for (const [region, result] of await writeWhole(loader, whole, erase)) written.set(region, result);
+  // The loader has verified each region after writing it, which is sufficient for a single region.
+  if (verify && regions.length > 1) await compare(loader, regions);
+  return regions.map((region) => written.get(region)!);
+}
+
+async function writeWhole(
+  loader: Loader,
+  stretches: readonly Stretch[],
+  erased: boolean,
+): Promise<[Region, WrittenRegion][]> {
+  if (stretches.length === 0) return [];
+  const results = await loader.write(stretches, { skipEqual: !erased });
+  return results.flatMap(({ skipped }, i) =>
+    stretches[i]!.parts.map((part): [Region, WrittenRegion] => {
+      const { name, offset, data } = part;
+      const bytes = data.length;
+      return [part, { name, offset, bytes, skipped, written: skipped ? 0 : bytes, md5: md5Of(data) }];
+    }),
+  );
+}
+
+/** Compares each region again, after the last was written. @throws AIOT_FLASH_VERIFY */
+async function compare(loader: Loader, regions: readonly Region[]): Promise<void> {
+  for (const region of regions) {
+    if (!(await loader.matches(region))) throw notWritten(region);
+  }
+}
+
+/**
+ * Writes the sectors of a region that differ from the board's contents; null if the board has other contents, so that
+ * the whole region must be written.
+ * @throws AIOT_FLASH_VERIFY and the loader's errors
+ */
+async function writeChanged(loader: Loader, region: Region, old: Uint8Array): Promise<WrittenRegion | null> {
+  const { name, offset, data } = region;
+  const done = { name, offset, bytes: data.length, md5: md5Of(data) };
+  if (await loader.matches(region)) return { ...done, skipped: true, written: 0 };
+  if (!(await loader.matches({ ...region, data: old }))) return null;
+  const runs = changedSectors(region, old);
+  await loader.write(runs, { skipEqual: false });
+  if (!(await loader.matches(region))) throw notWritten(region);
+  return { ...done, skipped: false, written: runs.reduce((sum, run) => sum + run.data.length, 0) };
+}
+
+/** The error for a failed comparison after the last write. */
+function notWritten({ name, offset, data }: Region): AiotError {
+  const where = `${name} at ${hex(offset)}, ${data.length} bytes`;
+  return new AiotError('AIOT_FLASH_VERIFY', `the flash contents differ from ${where}`, {
+    retryable: true,
+  });
 }

@@ -1,15 +1,19 @@
+import { stat } from 'node:fs/promises';
+import { withClient } from '../../api/context.js';
+import { fetchFirmware } from '../../api/firmware/fetch.js';
+import { resolveModel } from '../../api/reference.js';
 import { AiotError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
 import { readEspImage } from '../../formats/esp-image/read.js';
 import type { Envelope } from '../../formats/manifest/envelope.js';
 import { blankOtadata } from '../../formats/otadata.js';
-import type { PartitionTable } from '../../formats/partitions.js';
+import type { Partition, PartitionTable } from '../../formats/partitions.js';
 import { withBoard } from '../board.js';
-import type { Loader } from '../loader/types.js';
-import { looksLike } from '../plan/looks.js';
-import { planWrite } from '../plan/plan.js';
-import { readBoardTable } from '../plan/table.js';
+import type { Loader, Region } from '../loader/types.js';
+import { parsePattern } from '../monitor/pattern.js';
+import { looksLike } from '../plan/pieces.js';
+import { planWrite, readBoardTable } from '../plan/plan.js';
 import type { Objection } from '../plan/types.js';
-import { requireFirmwareAccepted } from './acceptance.js';
 import {
   type AppSlots,
   changedOtadata,
@@ -19,15 +23,123 @@ import {
   startSlot,
   writeOtadata,
 } from './app-slots.js';
-import { readIdentityNvs } from './board-nvs.js';
-import { boardOf, restarts, secondsSince, versionsOf } from './flash-board.js';
+import {
+  changedPages,
+  committedNumbers,
+  nvsValue,
+  readBoardNvs,
+  readIdentityNvs,
+  requireFirmwareAccepted,
+  requireModelAccepted,
+} from './board-nvs.js';
+import {
+  boardOf,
+  type FlashBoardOptions,
+  restarts,
+  secondsSince,
+  versionsOf,
+  writeRegions,
+} from './flash-board.js';
 import type { Flashed, Switched } from './result.js';
-import { type JudgeOptions, judgeSwitched, rememberUnproven, settleUnproven } from './update-watch.js';
-import { writeRegions } from './write-regions.js';
+import type { FlashRequest } from './run-flash.js';
+import {
+  type JudgeOptions,
+  judgeSwitched,
+  recordPendingSwitch,
+  settlePendingSwitch,
+  watchBoard,
+} from './update-watch.js';
+
+/** An update over the cable: an app or a model for the unused slot. @throws AIOT_USAGE and errors of fetching */
+export async function prepareUpdate(
+  request: FlashRequest,
+): Promise<(how: FlashBoardOptions) => Promise<Flashed>> {
+  refuseOthers(request);
+  const watchAt = watchOf(request);
+  const { firmware, model, slot = 'next', verify, force } = request;
+  if (model !== undefined) {
+    const image = await modelOf(model, request.context);
+    return (how) => flashModel({ image, verify, force }, { ...how, watch: watchAt?.(how.ask) });
+  }
+  if (firmware === undefined && slot === 'next') {
+    throw new AiotError('AIOT_USAGE', 'expected firmware or a model for the slot', {
+      next: 'aiot flash --slot next --firmware app.bin, or --firmware NAME@VERSION',
+    });
+  }
+  const image = firmware === undefined ? null : await firmwareOf(firmware, request.context);
+  return (how) => flashSlot({ image, slot, verify, force }, { ...how, watch: watchAt?.(how.ask) });
+}
+
+/** An existing file, or else a version of the registry. */
+async function firmwareOf(text: string, context: string | undefined): Promise<NonNullable<SlotJob['image']>> {
+  if (await namesFile(text)) return { name: text, data: await readBytes(text) };
+  return await withClient(context, async (client) => {
+    const { card, bytes, envelope } = await fetchFirmware(client, text);
+    return { name: `${card.name}@${card.version}`, data: bytes, envelope };
+  });
+}
+
+/** The same for a model: the signed bundle, as pulled. */
+async function modelOf(
+  text: string,
+  context: string | undefined,
+): Promise<{ name: string; data: Uint8Array }> {
+  if (await namesFile(text)) return { name: text, data: await readBytes(text) };
+  const { fetchModel } = await import('../../model/publish/pull.js');
+  return await withClient(context, async (client) => {
+    const version = await resolveModel(client, text);
+    const { bytes } = await fetchModel(client, version, null);
+    return { name: `${version.name}@${version.version}`, data: bytes };
+  });
+}
+
+/** An existing path is a file, and text that is not a version can only be one. */
+async function namesFile(text: string): Promise<boolean> {
+  const isVersion = /^[\w.-]+@\w+$/.test(text);
+  return !isVersion || (await stat(text).catch(() => null)) !== null;
+}
+
+function watchOf({ watch, loader }: FlashRequest) {
+  if (!watch) return undefined;
+  const { timeoutMs } = watch;
+  const pattern = watch.pattern === null ? null : parsePattern(watch.pattern);
+  return (ask: FlashBoardOptions['ask']) => (port: string) =>
+    watchBoard(port, { timeoutMs, pattern, signal: loader.signal, ask });
+}
+
+/** An update changes only a slot and its selection, nothing else in flash. */
+function refuseOthers({
+  images,
+  project,
+  device,
+  erase,
+  diffWith,
+  header,
+  dryRun,
+  ...request
+}: FlashRequest): void {
+  const others: [boolean, string][] = [
+    [images.length > 0, 'images'],
+    [project !== null, '--project'],
+    [device !== undefined, '--device'],
+    [erase, '--erase'],
+    [diffWith.length > 0, '--diff-with'],
+    [
+      Object.values(header).some((value) => value !== undefined),
+      '--flash-mode, --flash-size and --flash-freq',
+    ],
+    [dryRun, '--dry-run'],
+    [request.model !== undefined && request.firmware !== undefined, '--firmware'],
+    [request.model !== undefined && request.slot !== undefined, '--slot'],
+  ];
+  const what = request.model !== undefined ? '--model' : '--slot';
+  const found = others.find(([given]) => given);
+  if (found) throw new AiotError('AIOT_USAGE', `${what} cannot be combined with ${found[1]}`);
+}
 
 /** An update over the cable. */
 export interface SlotJob {
-  /** `envelope`: of a version of the registry, which is held against the board's identity. null: what the slot holds already is started. */
+  /** `envelope`: for a version of the registry, which is checked against the board's identity. null: start the slot's current content. */
   image: { name: string; data: Uint8Array; envelope?: Envelope } | null;
   /** `next`, or a slot's label. */
   slot: string;
@@ -47,8 +159,8 @@ interface SlotWritten {
 }
 
 /**
- * Writes an app into a slot that is not running, compares it, and makes the bootloader start it. With a watch, a board
- * that does not come up healthy is set back to what it ran before.
+ * Writes an app to a slot that is not running, verifies it, and makes the bootloader start it. With a watch, a board
+ * that does not come up healthy is restored to its previous app.
  * @throws AIOT_FLASH_NO_SLOT, AIOT_FLASH_REFUSED, AIOT_IMAGE_MALFORMED before anything is written
  */
 export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Flashed> {
@@ -71,8 +183,8 @@ export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Fla
 async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Promise<SlotWritten> {
   const { image, slot: wanted, verify, force } = job;
   const table = await requireTable(loader);
-  // Before the choice is read: what is next depends on it.
-  const settled = await settleUnproven(loader, 'app');
+  // Before reading the current choice, which determines the next slot.
+  const settled = await settlePendingSwitch(loader, 'app');
   const slots = await readAppSlots(loader, table);
   if (image === null) return await startOnly(loader, { slots, wanted, force, settled }, options);
   const index = chooseSlot(slots, wanted, force);
@@ -91,7 +203,7 @@ async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Pr
   if (options.watch && done) {
     const choice = changedOtadata(slots, index);
     const about = { slot: slot.label, before: slots.running.label, image: done, choice };
-    await rememberUnproven({ mac: loader.chip.mac, kind: 'app' }, about);
+    await recordPendingSwitch({ mac: loader.chip.mac, kind: 'app' }, about);
   }
   const otadata = await startSlot(loader, slots, index);
   const flashed = {
@@ -115,7 +227,7 @@ function flashedOf(loader: Loader, options: SlotOptions) {
   };
 }
 
-/** Names a slot that has its app already: the way back by hand. */
+/** Starts a slot that already has its app: a manual rollback. */
 async function startOnly(
   loader: Loader,
   {
@@ -126,7 +238,7 @@ async function startOnly(
   }: { slots: AppSlots; wanted: string; force: boolean; settled: string | null },
   options: SlotOptions,
 ): Promise<SlotWritten> {
-  const { label, otadata } = await startHeld(loader, slots, { wanted, force });
+  const { label, otadata } = await startExistingApp(loader, slots, { wanted, force });
   const flashed = {
     ...flashedOf(loader, options),
     ...{ regions: [], versions: [], warnings: settled === null ? [] : [settled], overridden: [] },
@@ -134,7 +246,7 @@ async function startOnly(
   return { flashed, slots, slot: label, otadata, canReset: loader.canReset };
 }
 
-/** What `force` overrode. @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DEVICE_TYPE */
+/** Returns the objections overridden by `force`. @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DEVICE_TYPE */
 async function requireReleased(
   loader: Loader,
   table: PartitionTable,
@@ -147,26 +259,22 @@ async function requireReleased(
 }
 
 /** @throws AIOT_FLASH_NO_SLOT */
-export async function requireTable(loader: Loader): Promise<PartitionTable> {
+async function requireTable(loader: Loader): Promise<PartitionTable> {
   const table = loader.chip.security.secureDownload ? null : await readBoardTable(loader);
   if (table) return table;
-  throw new AiotError(
-    'AIOT_FLASH_NO_SLOT',
-    'the board has no partition table that can be read, so it has no slots',
-    {
-      next: 'Write bootloader, table and app first: aiot flash --project DIR',
-    },
-  );
+  throw new AiotError('AIOT_FLASH_NO_SLOT', 'the board has no readable partition table, so it has no slots', {
+    next: 'Write the bootloader, table and app first: aiot flash --project DIR',
+  });
 }
 
-/** Of an image: enough to tell a program from anything else. */
+/** Bytes of an image that are enough to recognize a program. */
 const headBytes = 512;
 
 /**
- * Makes the bootloader start an app that is on the board already. The factory app is started when otadata is blank.
- * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (it holds no program for this chip), unless `force`
+ * Makes the bootloader start an app that is already on the board. The factory app is started if otadata is blank.
+ * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (it has no program for this chip), unless `force`
  */
-async function startHeld(
+async function startExistingApp(
   loader: Loader,
   slots: AppSlots,
   { wanted, force }: { wanted: string; force: boolean },
@@ -178,8 +286,8 @@ async function startHeld(
   if (!security.flashEncryption && !force) {
     const looks = looksLike(await loader.read(slot.offset, headBytes));
     if (looks?.chip !== chip) {
-      throw new AiotError('AIOT_FLASH_REFUSED', `${slot.label} holds no program for this chip`, {
-        next: `Write one into it: aiot flash --slot ${slot.label} --firmware app.bin`,
+      throw new AiotError('AIOT_FLASH_REFUSED', `${slot.label} contains no program for this chip`, {
+        next: `Write a program to it: aiot flash --slot ${slot.label} --firmware app.bin`,
       });
     }
   }
@@ -189,4 +297,120 @@ async function startHeld(
   const otadata = blankOtadata();
   await writeOtadata(loader, slots.otadata, bytes, otadata);
   return { label, otadata };
+}
+
+/** A model for the unused slot. */
+interface ModelJob {
+  /** A signed bundle (.aiot). */
+  image: { name: string; data: Uint8Array };
+  verify: boolean;
+  force: boolean;
+}
+
+/** Type of the model slots in the default partition table; their subtypes are their numbers. */
+const modelType = 0x40;
+
+const choice = { namespace: 'aiot', key: 'model_slot' };
+
+interface Written {
+  flashed: Omit<Flashed, 'port' | 'seconds' | 'switched'>;
+  slot: string;
+  before: string;
+  /** The changed pages of NVS, before the change. */
+  old: Region[];
+  canReset: boolean;
+}
+
+/**
+ * Writes a signed bundle to the unused model slot after the checks that the board itself would make. The bundle must be signed by a key in
+ * the board's trust root, for its type, and newer than its current one. Then NVS records the slot, and the release as committed. If a
+ * watch finds the board unhealthy, everything is restored.
+ * @throws AIOT_FLASH_NO_SLOT, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_UPDATE_… before anything is written
+ */
+export async function flashModel(job: ModelJob, options: SlotOptions): Promise<Flashed> {
+  const { port } = options;
+  const started = performance.now();
+  const { flashed, slot, before, old, canReset } = await withBoard(options, async (loader) => {
+    options.connected?.(loader.chip);
+    return await writeModel(loader, job, options);
+  });
+  const switched: Switched = { slot, before, healthy: null, restored: false, reason: null, back: null };
+  const restore = (loader: Loader) => writePages(loader, old);
+  await judgeSwitched(switched, { mac: flashed.mac, kind: 'model', canReset, restore }, options);
+  return { port, ...flashed, switched, seconds: secondsSince(started) };
+}
+
+async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): Promise<Written> {
+  const table = await requireTable(loader);
+  const slots = modelSlots(table);
+  const settled = await settlePendingSwitch(loader, 'model');
+  const nvs = await readBoardNvs(loader, table);
+  const { manifest, overridden } = await requireModelAccepted(job.image, nvs, job.force);
+  const now = nvsValue(nvs, 'u8', choice.namespace, choice.key) ?? 0;
+  const target = now === 0 ? 1 : 0;
+  // The slot is written first: if interrupted afterwards, the command can be repeated, because the release still counts as new.
+  const pages = changedPages(nvs, [
+    { type: 'u8', ...choice, value: BigInt(target) },
+    ...committedNumbers(nvs, manifest),
+  ]);
+  const plan = planWrite({
+    pieces: [{ ...job.image, place: slots[target]!.offset }],
+    board: boardOf(loader),
+    boardTable: table,
+    header: {},
+    erase: false,
+    force: job.force,
+  });
+  const regions = await writeRegions(loader, plan.regions, {
+    erase: false,
+    verify: job.verify,
+    old: new Map(),
+  });
+  const before = slots[now]?.label ?? slots[0]!.label;
+  if (options.watch && regions[0]) {
+    const choice = pages.map(({ wanted: { name, offset, data }, now }) => ({
+      ...{ name, offset },
+      ...{ before: now.data, now: data },
+    }));
+    const about = { slot: slots[target]!.label, before, image: regions[0], choice };
+    await recordPendingSwitch({ mac: loader.chip.mac, kind: 'model' }, about);
+  }
+  await writePages(
+    loader,
+    pages.map(({ wanted }) => wanted),
+  );
+  const { chip, mac, flash } = loader.chip;
+  const flashed = {
+    ...{ chip, mac, flashBytes: flash.bytes, erased: false, regions },
+    verified: true,
+    restarted: restarts(loader, options),
+    device: nvsValue(nvs, 'string', 'aiot', 'name'),
+    certificate: null,
+    versions: [`${manifest.name}@${manifest.version}`],
+    warnings: settled === null ? plan.warnings : [...plan.warnings, settled],
+    overridden: [...overridden, ...plan.overridden],
+  };
+  return {
+    flashed,
+    slot: slots[target]!.label,
+    before,
+    old: pages.map(({ now }) => now),
+    canReset: loader.canReset,
+  };
+}
+
+/** @throws AIOT_FLASH_NO_SLOT */
+function modelSlots(table: PartitionTable): [Partition, Partition] {
+  const [first, second] = [0, 1].map((n) =>
+    table.partitions.find(({ type, subtype }) => type === modelType && subtype === n),
+  );
+  if (first && second) return [first, second];
+  throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no two model slots", {
+    next: 'Provision the board with the default table: aiot device provision NAME --port PORT',
+  });
+}
+
+/** Sectors that contain part of the identity: they are verified, and the loader rewrites them after noise on the line. */
+async function writePages(loader: Loader, pages: readonly Region[]): Promise<void> {
+  await loader.write(pages, { skipEqual: true });
 }

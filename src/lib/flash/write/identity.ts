@@ -12,19 +12,19 @@ import type { Piece } from '../plan/types.js';
 import { dataPartition } from './board-nvs.js';
 import type { RecordRow } from './production.js';
 
-/** An identity as `aiot device provision` writes it, ready for a board. */
+/** An identity written by `aiot device provision`, ready for a board. */
 export interface DeviceIdentity {
   name: string;
   folder: string;
-  /** SHA-256 of the certificate's DER, 64 hex digits; empty where the folder has none. */
+  /** SHA-256 of the certificate's DER, 64 hex digits; empty if the folder has none. */
   certificate: string;
-  /** The chip that it was made for; null when its type is no chip's name. */
+  /** The chip it was made for; null if its type is not a chip's name. */
   chip: ChipName | null;
-  /** The board that it was made for; null = any. */
+  /** MAC of the board it was made for; null = any. */
   mac: string | null;
-  /** The board that it was written to; null = none that is known here. */
-  given: string | null;
-  /** NVS, partition table and, of an encrypted one, its keys. */
+  /** MAC of the board it was written to; null = none known here. */
+  writtenTo: string | null;
+  /** NVS, partition table and, if encrypted, the keys. */
   pieces: Piece[];
 }
 
@@ -32,12 +32,12 @@ const files = { table: 'partitions.bin', nvs: 'nvs.bin', keys: 'nvs_keys.bin' };
 
 /**
  * Reads the folder of a device on a chip.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_PARTITIONS_MALFORMED
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_FILE_MALFORMED
  */
 export async function readIdentity(folder: string): Promise<DeviceIdentity> {
   const described = join(folder, 'device.json');
   const parsed = identitySchema.safeParse(await readOwn(described, folder));
-  if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${described} is no device's description`);
+  if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${described} is not a device description`);
   const { name, type, mac = null } = parsed.data;
   const chip = parsed.data.chip ?? chipNames.find((known) => known === type) ?? null;
   const tableFile = join(folder, files.table);
@@ -54,23 +54,22 @@ export async function readIdentity(folder: string): Promise<DeviceIdentity> {
     const place = placeOf(dataPartition(table, kind), kind, tableFile);
     pieces.push({ name: path, data: await readBytes(path), place });
   }
-  const [certificate, given] = [await fingerprintIn(folder), await boardGiven(folder)];
-  return { name, folder, certificate, chip, mac, given, pieces };
+  const [certificate, writtenTo] = [await fingerprintIn(folder), await recordedBoard(folder)];
+  return { name, folder, certificate, chip, mac, writtenTo, pieces };
 }
 
 function placeOf(partition: Partition | undefined, kind: string, tableFile: string): number {
   if (partition) return partition.offset;
-  throw new AiotError(
-    'AIOT_PARTITIONS_MALFORMED',
-    `${tableFile} has no ${kind} partition to put the identity in`,
-  );
+  throw new AiotError('AIOT_FILE_MALFORMED', `${tableFile} has no ${kind} partition for the identity`, {
+    subject: 'partitions',
+  });
 }
 
 async function readOwn(described: string, folder: string): Promise<unknown> {
   if (await isFile(described)) return await readJson(described);
   throw new AiotError(
     'AIOT_FILE_NOT_FOUND',
-    `${folder} is no folder of a device's identity: there is no ${described}`,
+    `${folder} is not a device identity folder: ${described} is missing`,
     {
       next: `aiot device provision NAME --type esp32 --out ${folder}`,
     },
@@ -87,31 +86,31 @@ async function fingerprintIn(folder: string): Promise<string> {
   try {
     return new X509Certificate(await readText(path)).fingerprint256.replaceAll(':', '').toLowerCase();
   } catch (cause) {
-    throw new AiotError('AIOT_FILE_MALFORMED', `${path} is no certificate`, { cause });
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path} is not a certificate`, { cause });
   }
 }
 
-/** A Pi, a gateway: its key is a file, and there is no image for any chip. */
+/** A Pi or a gateway: its key is a file, and it has no image for a chip. */
 async function isComputer(folder: string): Promise<boolean> {
   return (await isFile(join(folder, 'device.key'))) && !(await isFile(join(folder, files.table)));
 }
 
 function computers(folders: readonly string[]): AiotError {
-  const told = `${folders.join(', ')}: the identity of a computer, and no image for a chip`;
+  const told = `${folders.join(', ')}: an identity for a computer, which has no image for a chip`;
   return new AiotError('AIOT_FILE_NOT_FOUND', told, {
-    next: 'aiot device provision NAME --type esp32 --out DIR makes one for a chip.',
+    next: 'Create one for a chip with `aiot device provision NAME --type esp32 --out DIR`.',
   });
 }
 
 interface FoundIdentities {
   identities: DeviceIdentity[];
-  /** Folders of computers, which no chip gets. */
+  /** Folders of computers, which cannot be flashed. */
   skipped: string[];
 }
 
 /**
- * The identities in a folder: itself, or one in each folder below, by name.
- * @throws as `readIdentity`; AIOT_FILE_NOT_FOUND where there are none
+ * The identities in a folder: the folder itself, or its subfolders, by name.
+ * @throws the errors of `readIdentity`; AIOT_FILE_NOT_FOUND if there are none
  */
 export async function readIdentities(folder: string): Promise<FoundIdentities> {
   if (await isFile(join(folder, 'device.json'))) return one(await readIdentity(folder));
@@ -132,9 +131,9 @@ export async function readIdentities(folder: string): Promise<FoundIdentities> {
 const one = (identity: DeviceIdentity): FoundIdentities => ({ identities: [identity], skipped: [] });
 
 /**
- * Gives each board an identity of its own: the one that it got before, as the record or the identity's own folder says, or
- * that was made for it, else the first that no board has. No identity is given twice, also over several runs.
- * @param single the one identity that was asked for by name: another board may get it, and the plan says what speaks against
+ * Assigns each board its own identity: its previous one, according to the record or the identity's folder, or the one
+ * made for it, else the first unused one. No identity is assigned twice, even over several runs.
+ * @param single the one identity requested by name: another board may get it, and the plan lists the objections
  */
 export function assignIdentities(
   identities: readonly DeviceIdentity[],
@@ -145,7 +144,7 @@ export function assignIdentities(
   const taken = new Set<string>();
   if (!single) {
     for (const identity of identities) {
-      const mac = identity.mac ?? identity.given;
+      const mac = identity.mac ?? identity.writtenTo;
       if (mac === null) continue;
       taken.add(identity.name);
       byMac.set(mac, identity);
@@ -164,9 +163,13 @@ export function assignIdentities(
     const free = fitting.find(({ name }) => !taken.has(name));
     if (!free) {
       const all = `${fitting.length} ${fitting.length === 1 ? 'identity' : 'identities'} for ${chip} boards, and none is left`;
-      throw new AiotError('AIOT_USAGE', fitting.length === 0 ? `there is no identity for an ${chip}` : all, {
-        next: 'aiot device provision --csv fleet.csv --out DIR makes more.',
-      });
+      throw new AiotError(
+        'AIOT_USAGE',
+        fitting.length === 0 ? `no identity is available for an ${chip}` : all,
+        {
+          next: 'Create more with `aiot device provision --csv fleet.csv --out DIR`.',
+        },
+      );
     }
     taken.add(free.name);
     byMac.set(mac, free);
@@ -174,28 +177,28 @@ export function assignIdentities(
   };
 }
 
-/** Beside an identity: the board that has it. */
+/** Next to an identity: the board that has it. */
 const boardFile = (folder: string) => join(folder, 'board.json');
 
-const givenSchema = z.object({ mac: z.string() });
+const boardFileSchema = z.object({ mac: z.string() });
 
-/** MAC of the board that an identity was written to; null = none, as far as its folder tells. */
-async function boardGiven(folder: string): Promise<string | null> {
-  const parsed = givenSchema.safeParse(await readJson(boardFile(folder)).catch(ignoreUnreadable));
+/** MAC of the board that an identity was written to; null = none according to its folder. */
+async function recordedBoard(folder: string): Promise<string | null> {
+  const parsed = boardFileSchema.safeParse(await readJson(boardFile(folder)).catch(ignoreUnreadable));
   return parsed.success ? parsed.data.mac : null;
 }
 
 /**
- * Keeps which board gets an identity: told before it is written, for a board that fails in the middle may hold its key.
- * @returns a warning where the folder cannot be written; null = it is kept
+ * Records the board of an identity before it is written, because a board that fails halfway may already contain its key.
+ * @returns a warning if the folder is not writable; null = recorded
  */
-export async function keepGiven(folder: string, mac: string): Promise<string | null> {
+export async function recordBoard(folder: string, mac: string): Promise<string | null> {
   try {
     await writeJsonAtomic(boardFile(folder), { mac });
     return null;
   } catch (error) {
     ignoreUnreadable(error);
-    return `${folder} cannot be written: it does not tell that this board has the identity now`;
+    return `${folder} is not writable, so it does not record that this board now has the identity`;
   }
 }
 

@@ -2,15 +2,16 @@ import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
-import { elapsed, percent, plural, size, thousands } from '../../core/figures.js';
+import { elapsed, hex, percent, plural, size, thousands } from '../../core/figures.js';
 import { readText, requireWritable, writeFileAtomic } from '../../core/files.js';
 import { aiotVersion } from '../../core/folders.js';
+import { parsedJson } from '../../core/text.js';
 import { csvRecords } from '../../formats/csv/records.js';
 import { type Html, html, htmlTable, reportPage } from '../../formats/html.js';
 import { barChart, factList, histogram, lineChart, stackChart, tileRow } from '../../formats/html-charts.js';
 import type { BoardOutcome } from './result.js';
 
-/** One line of a production record: what happened to one board. */
+/** One line of a production record: the result for one board. */
 const recordRowSchema = z.object({
   /** ISO 8601, UTC. */
   time: z.string(),
@@ -21,10 +22,10 @@ const recordRowSchema = z.object({
   device: z.string(),
   /** SHA-256 of the device's certificate. */
   certificate: z.string(),
-  /** What its programs say of themselves, separated by `; `. */
+  /** Names and versions of its programs, separated by `; `. */
   versions: z.string(),
   result: z.enum(['ok', 'failed']),
-  /** Error code and message; empty when it went well. */
+  /** Error code and message; empty on success. */
   error: z.string(),
   attempts: z.coerce.number().int(),
   seconds: z.coerce.number(),
@@ -35,16 +36,16 @@ export type RecordRow = z.output<typeof recordRowSchema>;
 const columns = Object.keys(recordRowSchema.shape) as (keyof RecordRow)[];
 
 interface ProductionRecord {
-  /** Those of earlier runs too. */
+  /** Rows of this run and of earlier ones. */
   rows(): readonly RecordRow[];
-  /** Adds a board; the file has it when this resolves. @throws AIOT_FILE_NOT_WRITABLE */
+  /** Adds a board; resolves once it is in the file. @throws AIOT_FILE_NOT_WRITABLE */
   add(outcome: BoardOutcome): Promise<void>;
 }
 
 /**
- * Opens a record, `.csv` or `.json`, to be gone on with; the whole file is written anew with each board, so that a crash
- * loses none that was told of.
- * @throws AIOT_USAGE (another ending), AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE: before any board is touched
+ * Opens a record, `.csv` or `.json`, to append to; the whole file is rewritten for each board, so that a crash
+ * loses no reported board.
+ * @throws AIOT_USAGE (another extension), AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE: before any board is touched
  */
 export async function openRecord(file: string, now: () => number): Promise<ProductionRecord> {
   const format = extname(file).toLowerCase();
@@ -75,7 +76,7 @@ async function readRows(file: string, format: '.csv' | '.json'): Promise<RecordR
   const [issue] = parsed.error.issues;
   throw notRecord(
     file,
-    `row ${Number(issue?.path[0] ?? 0) + 1}: ${String(issue?.path[1] ?? 'it')} does not fit`,
+    `row ${Number(issue?.path[0] ?? 0) + 1}: invalid value in ${String(issue?.path[1] ?? 'it')}`,
   );
 }
 
@@ -86,16 +87,14 @@ function csvRows(text: string, file: string): unknown[] {
 }
 
 function parseJson(text: string, file: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw notRecord(file, 'it is not JSON');
-  }
+  const value = parsedJson(text);
+  if (value === undefined) throw notRecord(file, 'not valid JSON');
+  return value;
 }
 
 function notRecord(file: string, why: string): AiotError {
-  return new AiotError('AIOT_FILE_MALFORMED', `${file} is no production record: ${why}`, {
-    next: 'Name another file with --record.',
+  return new AiotError('AIOT_FILE_MALFORMED', `${file} is not a production record: ${why}`, {
+    next: 'Specify another file with --record.',
   });
 }
 
@@ -123,37 +122,36 @@ function csvOf(rows: readonly RecordRow[]): string {
   return `${[columns.join(','), ...lines].join('\n')}\n`;
 }
 
-/** RFC 4180, section 2; a line break within a cell would end the line for a reader that is not careful. */
+/** RFC 4180, section 2; line breaks are removed, because simple readers would split the row there. */
 function cell(text: string): string {
   const line = text.replaceAll(/\s*[\r\n]+\s*/g, ' ');
   return /[",]/.test(line) ? `"${line.replaceAll('"', '""')}"` : line;
 }
 
 interface Production {
-  /** All of the record, or of this run where there is none; the oldest first. */
+  /** Rows of the whole record, or of this run if there is none; the oldest first. */
   rows: readonly RecordRow[];
-  /** Those of this run. */
+  /** Results of this run. */
   outcomes: readonly BoardOutcome[];
-  /** The record's file; null = there is none. */
+  /** The record's file; null = none. */
   record: string | null;
 }
 
-/** Rows of boards at most. */
+/** Maximum number of board rows. */
 const most = 1000;
 
 const [mostBins, enoughForBins] = [24, 8];
 
-/** A production as one HTML page that loads nothing: yield, failures, times, each board, what was written. */
+/** A production report as one self-contained HTML page: yield, failures, times, each board, written regions. */
 export function productionPage(production: Production): string {
   const { rows, record, outcomes } = production;
   const counted = yieldOf(rows);
-  const where =
-    record === null ? 'this run' : `${record}, ${plural(outcomes.length, 'board')} of them in this run`;
+  const where = record === null ? 'this run' : `${record} (${plural(outcomes.length, 'board')} in this run)`;
   const first = rows[0]?.time;
   return reportPage({
-    title: 'Production of boards',
-    heading: `${counted.well} of ${plural(counted.boards, 'board')} well`,
-    lead: `${plural(rows.length, 'line')} of ${where}${first ? `; from ${moment(first)} to ${moment(rows.at(-1)!.time)} UTC` : ''}.`,
+    title: 'Board production',
+    heading: `${counted.well} of ${plural(counted.boards, 'board')} passed`,
+    lead: `${plural(rows.length, 'attempt')} in ${where}${first ? `, ${moment(first)} to ${moment(rows.at(-1)!.time)} UTC` : ''}.`,
     sections: [
       tiles(counted, rows),
       course(counted, rows),
@@ -171,11 +169,11 @@ function tiles({ boards: all, well, firstPass, silent }: Yield, rows: readonly R
   const median = took[Math.floor(took.length / 2)];
   return tileRow([
     ['yield', share(well)],
-    ['well at the first attempt', share(firstPass)],
+    ['passed on the first attempt', share(firstPass)],
     ['boards', thousands(all)],
-    ['not well', thousands(all - well)],
-    ['ports without an answer', thousands(silent)],
-    ...(median === undefined ? [] : ([['half of the boards within', elapsed(median * 1000)]] as const)),
+    ['failed', thousands(all - well)],
+    ['unresponsive ports', thousands(silent)],
+    ...(median === undefined ? [] : ([['median time per board', elapsed(median * 1000)]] as const)),
   ]);
 }
 
@@ -184,9 +182,9 @@ function course({ boards: all, well, firstPass }: Yield, rows: readonly RecordRo
   const stack = stackChart({
     title: 'Boards',
     parts: [
-      { name: 'well at the first attempt', paint: 'good' },
-      { name: 'well after more', paint: 'warn' },
-      { name: 'not well', paint: 'bad' },
+      { name: 'passed on the first attempt', paint: 'good' },
+      { name: 'passed after a retry', paint: 'warn' },
+      { name: 'failed', paint: 'bad' },
     ],
     rows: [
       {
@@ -204,9 +202,9 @@ function course({ boards: all, well, firstPass }: Yield, rows: readonly RecordRo
     return rows.map((row) => (row.result === result ? ++count : count));
   };
   const chart = lineChart({
-    ...{ title: 'Lines of the record', by: 'time', x, xText: elapsed, steps: true },
+    ...{ title: 'Attempts', by: 'time', x, xText: elapsed, steps: true },
     series: [
-      { name: 'well', values: passed('ok'), paint: 'good' },
+      { name: 'passed', values: passed('ok'), paint: 'good' },
       { name: 'failed', values: passed('failed'), paint: 'bad' },
     ],
     format: (value) => String(Number(value.toPrecision(3))),
@@ -217,13 +215,13 @@ function course({ boards: all, well, firstPass }: Yield, rows: readonly RecordRo
 function failures({ failures: list }: Yield): Html | null {
   if (list.length === 0) return null;
   const chart = barChart({
-    title: 'Lines that failed, by reason',
+    title: 'Failed attempts by error',
     bars: list.map(({ code, rows }) => ({
       ...{ name: code, value: rows, text: thousands(rows), paint: 'bad' as const },
     })),
   });
   const examples = htmlTable(
-    ['Reason', 'Such as'],
+    ['Error', 'Example'],
     list.map(({ code, example }) => [code, example]),
   );
   return html`<h2>Failures</h2><div class="pair">${chart}${examples}</div>`;
@@ -238,30 +236,30 @@ function durations(rows: readonly RecordRow[]): Html | null {
   for (const value of took)
     area[Math.min(count - 1, Math.floor(((value - from) / (to - from)) * count))]! += 1 / took.length;
   const spoken = `Time of ${plural(took.length, 'board')} from the opening of the port`;
-  return html`<figure><figcaption>How long a board takes<span class="note">${plural(took.length, 'board')} that went well</span></figcaption>${histogram({ from, to, area, unit: 's', spoken })}</figure>`;
+  return html`<figure><figcaption>Time per board<span class="note">${plural(took.length, 'board')} that passed</span></figcaption>${histogram({ from, to, area, unit: 's', spoken })}</figure>`;
 }
 
 function boards(rows: readonly RecordRow[]): Html {
   const shown = rows.toReversed().slice(0, most);
   const lines = shown.map((row) => [
     ...[moment(row.time), row.mac || '–', row.device || '–'],
-    row.result === 'ok' ? html`<span class="good">✓ well</span>` : html`<span class="bad">✗ failed</span>`,
+    row.result === 'ok' ? html`<span class="good">✓ passed</span>` : html`<span class="bad">✗ failed</span>`,
     ...[row.error, String(row.attempts), row.seconds.toFixed(1), row.chip || '–', row.port],
     row.versions || '–',
     row.certificate ? html`<code>${row.certificate.slice(0, 16)}…</code>` : '–',
   ]);
   const head = [
-    ...['When (UTC)', 'MAC', 'Device', '', 'What went wrong', 'Attempts', 'Seconds'],
-    ...['Chip', 'Port', 'Programs', 'Certificate'],
+    ...['Time (UTC)', 'MAC', 'Device', 'Result', 'Error', 'Attempts', 'Seconds'],
+    ...['Chip', 'Port', 'Firmware', 'Certificate'],
   ];
   const rest =
     rows.length > most
       ? html`<p class="lead" style="margin-top:12px">The last ${most} of ${thousands(rows.length)}.</p>`
       : null;
-  return html`<h2>Boards, the last one first</h2>${htmlTable(head, lines)}${rest}`;
+  return html`<h2>Boards, newest first</h2>${htmlTable(head, lines)}${rest}`;
 }
 
-/** What this run wrote: each region by its digest, with the boards that have it. */
+/** The data written by this run: each region by its digest, with the boards that have it. */
 function written(outcomes: readonly BoardOutcome[]): Html | null {
   const regions = new Map<
     string,
@@ -280,15 +278,15 @@ function written(outcomes: readonly BoardOutcome[]): Html | null {
     const { name, bytes, md5 } = own[0]!;
     const count = own.reduce((sum, each) => sum + each.boards, 0);
     return [
-      ...[name, `0x${offset.toString(16)}`, size(bytes), thousands(count)],
-      own.length === 1 ? html`<code>${md5}</code>` : `${own.length} different ones: each board has its own`,
+      ...[name, hex(offset), size(bytes), thousands(count)],
+      own.length === 1 ? html`<code>${md5}</code>` : `${own.length} different values, one per board`,
     ];
   });
   const warnings = [...new Set(outcomes.flatMap(({ board }) => board?.warnings ?? []))];
-  return html`<h2>What this run wrote</h2>${htmlTable(['Region', 'Offset', 'Bytes', 'Boards', 'MD5, as the chips computed it'], rows)}${warnings.length > 0 ? factList(warnings.map((text) => ['Warning', text])) : null}`;
+  return html`<h2>Regions written in this run</h2>${htmlTable(['Region', 'Offset', 'Bytes', 'Boards', 'MD5 computed by the chip'], rows)}${warnings.length > 0 ? factList(warnings.map((text) => ['Warning', text])) : null}`;
 }
 
-/** Of boards that went well, ascending. */
+/** Durations of successful boards, ascending. */
 function secondsOf(rows: readonly RecordRow[]): number[] {
   return rows.flatMap(({ result, seconds }) => (result === 'ok' ? [seconds] : [])).sort((a, b) => a - b);
 }
@@ -297,17 +295,17 @@ function moment(time: string): string {
   return time.slice(0, 19).replace('T', ' ');
 }
 
-/** What became of boards, each counted once however often it was put in. */
+/** Results of boards, each counted once however often it was flashed. */
 interface Yield {
-  /** Boards that have told their MAC. */
+  /** Boards with a known MAC. */
   boards: number;
-  /** … whose last row is well. */
+  /** Boards whose last row is successful. */
   well: number;
-  /** … whose first row was well, at the first attempt. */
+  /** Boards whose first row was successful at the first attempt. */
   firstPass: number;
   /** Rows of ports at which no board ever answered. */
   silent: number;
-  /** Error codes of all rows that failed, most first. */
+  /** Error codes of all failed rows, most frequent first. */
   failures: { code: string; rows: number; example: string }[];
 }
 

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { ErrorCode } from '../../core/catalogue.js';
+import { AiotError } from '../../core/errors.js';
 import { chipNames } from '../../formats/esp-image/chips.js';
 import { rules } from '../plan/types.js';
 
@@ -8,73 +9,84 @@ export const writtenRegionSchema = z.object({
   name: z.string(),
   offset: z.int(),
   bytes: z.int(),
-  /** The flash had these bytes already. */
+  /** Whether the flash already had these bytes. */
   skipped: z.boolean(),
-  /** Bytes that were written: fewer where only changed sectors were, 0 where it was skipped. */
+  /** Bytes written: fewer if only changed sectors were written, 0 if it was skipped. */
   written: z.int(),
-  /** As the chip computes it, 32 hex digits. */
+  /** Computed by the chip, 32 hex digits. */
   md5: z.string(),
 });
 export type WrittenRegion = z.output<typeof writtenRegionSchema>;
 
 export const objectionSchema = z.object({ rule: z.enum(rules), region: z.string(), message: z.string() });
 
-/** Which app or model slot was switched to. */
+/** The new app or model slot. */
 export const switchedSchema = z.object({
   /** Label of the partition. */
   slot: z.string(),
-  /** What it was before; null = none was named. */
+  /** The previous slot; null = none was selected. */
   before: z.string().nullable(),
-  /** Of the watch for a healthy start; null = nobody watched. */
+  /** Result of the watch for a healthy start; null = no watch. */
   healthy: z.boolean().nullable(),
-  /** The board is on what it was before again. */
+  /** Whether the board was restored to the previous slot. */
   restored: z.boolean(),
-  /** Why it was set back, or what showed that it is well. */
+  /** Why it was restored, or what showed that it is healthy. */
   reason: z.string().nullable(),
-  /** The command that goes back to what it was before, without its --port; null = there is none. */
+  /** The command that switches back, without its --port; null = there is none. */
   back: z.string().nullable(),
 });
 export type Switched = z.output<typeof switchedSchema>;
 
-/** One board, written. */
+/** Result for one board. */
 export const flashedSchema = z.object({
   port: z.string(),
   chip: z.enum(chipNames),
   mac: z.string(),
-  /** Bytes of the flash; null = it does not tell. */
+  /** Flash size in bytes; null = unknown. */
   flashBytes: z.int().nullable(),
   erased: z.boolean(),
   regions: z.array(writtenRegionSchema),
-  /** Every region was compared with the flash by MD5; a chip in secure download mode cannot. */
+  /** Whether every region was compared with the flash by MD5; not possible on a chip in secure download mode. */
   verified: z.boolean(),
-  /** The program was started; elsewhere (no DTR and RTS, or told not to) somebody presses RESET. */
+  /** Whether the program was started; otherwise (no DTR and RTS, or disabled) the user presses RESET. */
   restarted: z.boolean(),
-  /** From the opening of the port. */
+  /** Time since the port was opened. */
   seconds: z.number(),
   /** Name of the device whose identity was written; null = none. */
   device: z.string().nullable(),
   /** SHA-256 of its certificate's DER, 64 hex digits. */
   certificate: z.string().nullable(),
-  /** What programs say of themselves: `motor-watch 1.2.0`. */
+  /** Names and versions of programs: `motor-watch 1.2.0`. */
   versions: z.array(z.string()),
   switched: switchedSchema.nullable(),
   warnings: z.array(z.string()),
-  /** What --force overrode. */
+  /** Objections overridden by --force. */
   overridden: z.array(objectionSchema),
 });
 export type Flashed = z.output<typeof flashedSchema>;
 
-/** One of many boards: written, or why not. */
+/** The error for a watched, unhealthy board; null for any other. */
+export function unhealthy({ port, switched }: { port: string; switched: Switched | null }): AiotError | null {
+  if (switched?.healthy !== false) return null;
+  const { slot, before, restored, reason, back } = switched;
+  if (restored) return new AiotError('AIOT_FLASH_UNHEALTHY', `${slot} did not become healthy: ${reason}`);
+  const message = `${slot} did not become healthy, remains selected for the next boot, and was NOT reverted to ${before}: ${reason}`;
+  const repeat = 'repeat the update, which reverts it first';
+  const next = `Hold BOOT, press RESET, then ${back === null ? repeat : `${back} --port ${port}; or ${repeat}`}`;
+  return new AiotError('AIOT_FLASH_UNHEALTHY', message, { next });
+}
+
+/** One of many boards: its result, or its error. */
 export const boardOutcomeSchema = z.object({
   port: z.string(),
   attempts: z.int(),
   seconds: z.number(),
-  /** What was heard of it before it failed, too; null = it never answered. */
+  /** Also known for a board that failed after answering; null = it never answered. */
   mac: z.string().nullable(),
   chip: z.string().nullable(),
   /** The device whose identity it got, or was to get. */
   device: z.string().nullable(),
-  /** null = it was not written; with an error of its own where it was, and is not well. */
+  /** null = not written; together with an error if it was written but is unhealthy. */
   board: flashedSchema.nullable(),
   error: z
     .object({ code: z.string() as z.ZodType<ErrorCode>, message: z.string(), next: z.string() })
@@ -90,7 +102,7 @@ export const boardsSchema = z.object({
 });
 export type Boards = z.output<typeof boardsSchema>;
 
-/** What `--dry-run` tells: nothing was opened. */
+/** Result of `--dry-run`: no port was opened. */
 export const plannedSchema = z.object({
   chip: z.enum(chipNames),
   regions: z.array(writtenRegionSchema.pick({ name: true, offset: true, bytes: true, md5: true })),
@@ -99,5 +111,5 @@ export const plannedSchema = z.object({
 });
 export type Planned = z.output<typeof plannedSchema>;
 
-/** One board, many, or a plan alone. */
+/** One board, many boards, or a plan. */
 export const flashResultSchema = z.union([flashedSchema, boardsSchema, plannedSchema]);

@@ -1,49 +1,37 @@
-import { stat } from 'node:fs/promises';
 import { AiotError } from '../../core/errors.js';
-import { readBytes, refuseInputs, writeFileAtomic } from '../../core/files.js';
-import { systemClock } from '../../core/time.js';
+import { machineFailure, refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { inParallel } from '../../core/tasks.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import type { ChipName } from '../../formats/esp-image/chips.js';
-import { withClient } from '../../registry/context.js';
-import { fetchFirmware } from '../../registry/firmware/fetch.js';
-import { resolveModel } from '../../registry/reference.js';
-import type { ChipInfo, LoaderOptions } from '../loader/types.js';
-import { md5Of } from '../md5.js';
-import { parsePattern } from '../monitor/pattern.js';
-import { looksLike } from '../plan/looks.js';
-import { piecesOf, projectImages } from '../plan/pieces.js';
-import { parsePlaced } from '../plan/place.js';
-import { planWrite } from '../plan/plan.js';
-import { joinSectors } from '../plan/sectors.js';
+import type { ChipInfo, LoaderOptions, LoaderProgress, Stage } from '../loader/types.js';
+import { looksLike, md5Of, parsePlaced, piecesOf, projectImages } from '../plan/pieces.js';
+import { joinSectors, planWrite } from '../plan/plan.js';
 import type { HeaderChanges, Piece } from '../plan/types.js';
 import { boardPorts, choosePort } from '../port/list.js';
-import { type FlashBoardOptions, type FlashJob, flashBoard } from './flash-board.js';
-import { type BoardRow, flashBoards, flashPort } from './flash-boards.js';
-import { flashModel } from './flash-model.js';
-import { flashSlot, type SlotJob } from './flash-slot.js';
+import { type FlashBoardOptions, type FlashJob, flashBoard, secondsSince } from './flash-board.js';
 import { assignIdentities, type DeviceIdentity, readIdentities } from './identity.js';
 import { openRecord, productionPage, type RecordRow, rowOf } from './production.js';
-import type { BoardOutcome, Boards, Flashed, Planned } from './result.js';
-import { watchBoard } from './update-watch.js';
+import { type BoardOutcome, type Boards, type Flashed, type Planned, unhealthy } from './result.js';
 
-/** What somebody asks for, as the command line has it. */
+/** The request, as given on the command line. */
 export interface FlashRequest {
-  /** `FILE@OFFSET`; HEX and UF2 files hold their addresses. */
+  /** `FILE@OFFSET`; HEX and UF2 files contain their addresses. */
   images: readonly string[];
   /** Folder of a built project whose images are written; null = none. */
   project: string | null;
-  /** Folder of a device's identity, or for many boards of several. */
+  /** Folder of a device's identity, or of several for many boards. */
   device: string | undefined;
   /** App slot for `firmware`: `next` or a label. */
   slot: string | undefined;
-  /** File, or NAME@VERSION of the platform's registry. */
+  /** File, or NAME@VERSION in the platform's registry. */
   firmware: string | undefined;
-  /** The same of a model. */
+  /** The same for a model. */
   model: string | undefined;
-  /** Judge the restarted board, and set it back when it is not well. */
+  /** Check the restarted board, and restore it if it is unhealthy. */
   watch: { timeoutMs: number; pattern: string | null } | null;
-  /** None: the only board here. */
+  /** Empty = the only board connected. */
   ports: readonly string[];
-  /** Every port at which a board can be expected. */
+  /** Every port that may have a board. */
   all: boolean;
   jobs: number;
   /** undefined: none for one board, two for many. */
@@ -56,19 +44,19 @@ export interface FlashRequest {
   verify: boolean;
   force: boolean;
   dryRun: boolean;
-  /** File of the production record. */
+  /** Production record file. */
   record: string | undefined;
-  /** HTML file to write, of the record or of this run. */
+  /** HTML report to write, for the record or this run. */
   report?: string | undefined;
-  /** Platform that NAME@VERSION is fetched from. */
+  /** Platform for NAME@VERSION. */
   context: string | undefined;
 }
 
 /**
- * Does what `aiot flash` was asked for: one board, many, or none (`dryRun`). Files are read, and what can be refused without
- * a board is refused, before a port is opened.
- * @param row told of each change of a board
- * @param ask told what only hands can do at a board: press RESET, hold BOOT
+ * Executes `aiot flash`: for one board, many, or none (`dryRun`). Files are read, and requests that are invalid for
+ * any board are rejected, before a port is opened.
+ * @param row called for each change of a board
+ * @param ask called for actions that only the user can do: press RESET, hold BOOT
  */
 export async function runFlash(
   request: FlashRequest,
@@ -76,7 +64,7 @@ export async function runFlash(
   ask: (text: string) => void = () => {},
 ): Promise<Flashed | Boards | Planned> {
   if (request.report !== undefined && request.dryRun)
-    throw new AiotError('AIOT_USAGE', '--report tells of boards, and --dry-run writes none');
+    throw new AiotError('AIOT_USAGE', '--report needs boards that are written, but --dry-run writes none');
   const record = request.record === undefined ? null : await openRecord(request.record, systemClock.now);
   await refuseInputs([request.report], [request.record]);
   const flash = await prepareFlash(request, record?.rows() ?? []);
@@ -88,7 +76,7 @@ export async function runFlash(
       await record?.add(outcome);
     });
   } finally {
-    // Also of boards that failed: those are what the page is read for.
+    // Also written after failures, because the report exists to show them.
     if (request.report !== undefined) {
       const rows = record?.rows() ?? outcomes.map(({ outcome, at }) => rowOf(outcome, at));
       const production = {
@@ -126,8 +114,10 @@ async function prepareFlash(
   rows: Parameters<typeof prepareJob>[1],
 ): Promise<Flash | Planned> {
   const { slot, firmware, model, dryRun } = request;
-  if (slot !== undefined || firmware !== undefined || model !== undefined)
+  if (slot !== undefined || firmware !== undefined || model !== undefined) {
+    const { prepareUpdate } = await import('./flash-slot.js');
     return await prepareUpdate(request);
+  }
   const job = await prepareJob(request, rows);
   if (dryRun) return planOffline(job, request.loader.chip);
   return (how) => flashBoard(job, how);
@@ -135,20 +125,20 @@ async function prepareFlash(
 
 async function portsOf({ ports, all }: FlashRequest): Promise<readonly string[]> {
   const twice = ports.find((port, i) => ports.indexOf(port) !== i);
-  if (twice !== undefined) throw new AiotError('AIOT_USAGE', `${twice} is named twice`);
-  if (all && ports.length > 0) throw new AiotError('AIOT_USAGE', '--all does not go with --port');
+  if (twice !== undefined) throw new AiotError('AIOT_USAGE', `${twice} is specified twice`);
+  if (all && ports.length > 0) throw new AiotError('AIOT_USAGE', '--all cannot be combined with --port');
   if (all) return (await boardPorts()).map(({ path }) => path);
   return ports.length > 0 ? ports : [await choosePort()];
 }
 
-/** Asked once for each board. */
+/** Called once for each board. */
 interface JobFor {
   (board: Pick<ChipInfo, 'chip' | 'mac'>): FlashJob;
-  /** What it is all for, as identities and images tell; null = none of them does. */
+  /** The chip that identities and images are for; null = unknown. */
   chip: ChipName | null;
 }
 
-/** Reads all files before any port is opened. */
+/** Reads all files before a port is opened. */
 export async function prepareJob(request: FlashRequest, record: readonly RecordRow[]): Promise<JobFor> {
   const { images, project, device, header, erase, verify, force } = request;
   const pieces: Piece[] = await piecesOf(images);
@@ -162,7 +152,9 @@ export async function prepareJob(request: FlashRequest, record: readonly RecordR
   );
   const single = identities[0]?.folder === device;
   const assign = identities.length > 0 ? assignIdentities(identities, record, single) : () => null;
-  const notes = skipped.map((folder) => `${folder} is left out: the identity of a computer, and of no chip`);
+  const notes = skipped.map(
+    (folder) => `${folder} is skipped: it is an identity for a computer, not for a chip`,
+  );
   const jobFor = (board: Pick<ChipInfo, 'chip' | 'mac'>): FlashJob => {
     const identity: DeviceIdentity | null = assign(board);
     const all = identity ? withIdentity(pieces, identity) : pieces;
@@ -171,14 +163,14 @@ export async function prepareJob(request: FlashRequest, record: readonly RecordR
   return Object.assign(jobFor, { chip: chipOf(pieces, identities) });
 }
 
-/** Of the identities where all of them are for one chip, else of the images. */
+/** The chip of the identities if they all agree, else of the images. */
 function chipOf(pieces: readonly Piece[], identities: readonly DeviceIdentity[]): ChipName | null {
   const [first = null, ...others] = new Set(identities.flatMap(({ chip }) => chip ?? []));
   const [image = first] = pieces.flatMap(({ chip, data }) => chip ?? looksLike(data)?.chip ?? []);
   return others.length > 0 ? image : (first ?? image);
 }
 
-/** The identity's table counts: its NVS lies where that says. */
+/** The identity's table takes precedence, because its NVS is at the offset given there. */
 function withIdentity(pieces: readonly Piece[], identity: DeviceIdentity): Piece[] {
   const own = new Set(identity.pieces.map(({ place }) => place));
   return [
@@ -195,7 +187,7 @@ async function oldPieces(words: readonly string[], pieces: readonly Piece[]): Pr
     if (place === null && (only === undefined || more.length > 0)) {
       throw new AiotError(
         'AIOT_USAGE',
-        `--diff-with ${word}: expected where it is, since ${pieces.length} images are written`,
+        `--diff-with ${word}: expected an offset, because ${pieces.length} images are written`,
         {
           next: `--diff-with ${file}@0x10000`,
         },
@@ -207,23 +199,20 @@ async function oldPieces(words: readonly string[], pieces: readonly Piece[]): Pr
 }
 
 function nothingToWrite(): AiotError {
-  return new AiotError('AIOT_USAGE', 'expected what is to be written', {
-    next: 'aiot flash app.bin@0x10000, aiot flash --project DIR; aiot flash --help shows it all',
+  return new AiotError('AIOT_USAGE', 'expected at least one file to write', {
+    next: 'Use aiot flash app.bin@0x10000, or aiot flash --project DIR. For all options, run `aiot flash --help`.',
   });
 }
 
 /**
- * What would be written, without a board: for the chip named, else the one that identities and images are for. What a board alone can
- * tell (its flash's size, its fuses, its table) is not looked at.
- * @throws as `planWrite`; AIOT_USAGE when nothing says which chip
+ * The regions that would be written, without a board: for the named chip, else the chip of identities and images. Checks that need
+ * a board (flash size, fuses, table) are skipped.
+ * @throws the errors of `planWrite`; AIOT_USAGE if the chip is unknown
  */
 function planOffline(jobFor: JobFor, wanted: ChipName | 'auto'): Planned {
   const chip = wanted === 'auto' ? jobFor.chip : wanted;
   if (chip === null) {
-    throw new AiotError(
-      'AIOT_USAGE',
-      'expected --chip: nothing of what is written says which chip it is for',
-    );
+    throw new AiotError('AIOT_USAGE', 'expected --chip, because no file to be written identifies the chip');
   }
   const { pieces, header, erase, force, device } = jobFor({ chip, mac: '' });
   const security = { secureBoot: false, flashEncryption: false, secureDownload: false };
@@ -236,87 +225,200 @@ function planOffline(jobFor: JobFor, wanted: ChipName | 'auto'): Planned {
   return { chip, regions, warnings: plan.warnings, overridden: plan.overridden };
 }
 
-/** An update over the cable: an app, or a model, into the slot that is not in use. @throws AIOT_USAGE and what fetching throws */
-async function prepareUpdate(request: FlashRequest): Promise<(how: FlashBoardOptions) => Promise<Flashed>> {
-  refuseOthers(request);
-  const watchAt = watchOf(request);
-  const { firmware, model, slot = 'next', verify, force } = request;
-  if (model !== undefined) {
-    const image = await modelOf(model, request.context);
-    return (how) => flashModel({ image, verify, force }, { ...how, watch: watchAt?.(how.ask) });
-  }
-  if (firmware === undefined && slot === 'next') {
-    throw new AiotError('AIOT_USAGE', 'expected what goes into the slot', {
-      next: 'aiot flash --slot next --firmware app.bin, or --firmware NAME@VERSION',
-    });
-  }
-  const image = firmware === undefined ? null : await firmwareOf(firmware, request.context);
-  return (how) => flashSlot({ image, slot, verify, force }, { ...how, watch: watchAt?.(how.ask) });
+export interface FlashBoardsOptions {
+  ports: readonly string[];
+  /** Number of boards flashed concurrently. */
+  jobs: number;
+  /** Further attempts per port, for errors that may be temporary. */
+  retries: number;
+  loader: Omit<LoaderOptions, 'progress'>;
+  /** Flashes one board; called again for a retry. */
+  flash: (how: FlashBoardOptions) => Promise<Flashed>;
+  row?: (row: BoardRow) => void;
+  ask?: (text: string) => void;
+  /** Called after each board, before the next one starts. */
+  finished?: (outcome: BoardOutcome) => Promise<void>;
+  clock?: Clock;
 }
 
-/** A file that is there, else a version of the registry. */
-async function firmwareOf(text: string, context: string | undefined): Promise<NonNullable<SlotJob['image']>> {
-  if (await namesFile(text)) return { name: text, data: await readBytes(text) };
-  return await withClient(context, async (client) => {
-    const { card, bytes, envelope } = await fetchFirmware(client, text);
-    return { name: `${card.name}@${card.version}`, data: bytes, envelope };
+interface OnePort extends Omit<FlashBoardsOptions, 'ports' | 'jobs'> {
+  /** Ports of this run by their board's MAC. */
+  portOf?: Map<string, string>;
+}
+
+/** Pause between two attempts: an adapter that was unplugged or reset needs a moment. */
+const pauseMs = 500;
+
+/** Flashes boards in parallel. A failure does not stop the others; a signal does, and ports not started are reported as stopped. */
+export async function flashBoards(options: FlashBoardsOptions): Promise<Boards> {
+  const started = performance.now();
+  for (const port of options.ports) options.row?.(waitingRow(port));
+  const portOf = new Map<string, string>();
+  const done = await inParallel(options.ports, options.jobs, (port) =>
+    flashPort(port, { ...options, portOf }),
+  );
+  const boards = done.map(({ outcome }) => outcome);
+  const ok = boards.filter(({ error }) => error === null).length;
+  return { boards, ok, failed: boards.length - ok, seconds: secondsSince(started) };
+}
+
+/** Flashes the board at one port, with retries; `error` is the last one if it failed. */
+export async function flashPort(
+  port: string,
+  options: OnePort,
+): Promise<{ outcome: BoardOutcome; error: AiotError | null }> {
+  const { row = () => {}, finished, clock = systemClock } = options;
+  const tracker = trackRow(port, row, () => performance.now());
+  const started = performance.now();
+  const { attempts, board, error } = await attemptAgain(port, options, tracker, clock);
+  const wrong = error ?? (board && unhealthy(board));
+  const told = wrong && { code: wrong.code, message: wrong.message, next: wrong.next };
+  const { mac, chip, device } = tracker.row;
+  const seconds = secondsSince(started);
+  const outcome: BoardOutcome = { port, attempts, seconds, mac, chip, device, board, error: told };
+  await finished?.(outcome);
+  return { outcome, error };
+}
+
+interface Attempted {
+  attempts: number;
+  board: Flashed | null;
+  error: AiotError | null;
+}
+
+async function attemptAgain(
+  port: string,
+  options: OnePort,
+  tracker: RowTracker,
+  clock: Clock,
+): Promise<Attempted> {
+  const { signal } = options.loader;
+  for (let attempts = 1; ; attempts++) {
+    try {
+      signal?.throwIfAborted();
+      const board = await attemptOnce(port, options, tracker);
+      tracker.change({ stage: 'done', error: null });
+      return { attempts, board, error: null };
+    } catch (cause) {
+      const error = asAiotError(cause);
+      if (attempts > options.retries || !mayHelp(error) || signal?.aborted) {
+        tracker.change({ stage: 'failed', error: error.message });
+        return { attempts, board: null, error };
+      }
+      tracker.change({ stage: 'again', error: error.message, attempt: attempts + 1 });
+      await clock.sleep(pauseMs, signal).catch(() => {});
+    }
+  }
+}
+
+/** An internal error on one board must not leave the others half written. */
+function asAiotError(cause: unknown): AiotError {
+  if (cause instanceof AiotError) return cause;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return machineFailure(cause) ?? new AiotError('AIOT_BUG', message, { cause });
+}
+
+async function attemptOnce(port: string, options: OnePort, tracker: RowTracker): Promise<Flashed> {
+  return await options.flash({
+    port,
+    loader: { ...options.loader, progress: (progress) => tracker.progress(progress) },
+    connected: ({ mac, chip }) => {
+      tracker.change({ mac, chip });
+      requireOwnMac(port, mac, options.portOf);
+    },
+    named: (device) => tracker.change({ device }),
+    ask: options.ask,
   });
 }
 
-/** The same of a model: the signed bundle, as it is pulled. */
-async function modelOf(
-  text: string,
-  context: string | undefined,
-): Promise<{ name: string; data: Uint8Array }> {
-  if (await namesFile(text)) return { name: text, data: await readBytes(text) };
-  const { fetchModel } = await import('../../model/publish/pull.js');
-  return await withClient(context, async (client) => {
-    const version = await resolveModel(client, text);
-    const { bytes } = await fetchModel(client, version, null);
-    return { name: `${version.name}@${version.version}`, data: bytes };
-  });
+/** Boards are identified by their MAC: two with the same would get the same identity. @throws AIOT_FLASH_REFUSED */
+function requireOwnMac(port: string, mac: string, portOf: Map<string, string> | undefined): void {
+  const other = portOf?.get(mac) ?? port;
+  if (other !== port)
+    throw new AiotError(
+      'AIOT_FLASH_REFUSED',
+      `the boards at ${port} and ${other} have the same MAC: ${mac}`,
+      {
+        next: 'If it is one board on two ports, choose one port. If two boards share this MAC, use only one: a fleet cannot distinguish them.',
+      },
+    );
+  portOf?.set(mac, port);
 }
 
-/** What is there is a file, and what is no version can only be one. */
-async function namesFile(text: string): Promise<boolean> {
-  const isVersion = /^[\w.-]+@\w+$/.test(text);
-  return !isVersion || (await stat(text).catch(() => null)) !== null;
+/** Cable, noise or a hung chip: another attempt may succeed. A rejection would be repeated. */
+function mayHelp(error: AiotError): boolean {
+  return error.family === 'outside' && error.code !== 'AIOT_INTERRUPTED' && error.exit !== 5;
 }
 
-function watchOf({ watch, loader }: FlashRequest) {
-  if (!watch) return undefined;
-  const { timeoutMs } = watch;
-  const pattern = watch.pattern === null ? null : parsePattern(watch.pattern);
-  return (ask: FlashBoardOptions['ask']) => (port: string) =>
-    watchBoard(port, { timeoutMs, pattern, signal: loader.signal, ask });
+/** Progress of one board: a row for people, a line for programs. */
+export interface BoardRow {
+  port: string;
+  mac: string | null;
+  chip: string | null;
+  /** The device whose identity it gets. */
+  device: string | null;
+  /** `again`: it failed and is retried. */
+  stage: Stage | 'waiting' | 'again' | 'done' | 'failed';
+  region: string | null;
+  /** Sign of progress in a stage without a byte count. */
+  note: string | null;
+  /** Bytes of this stage. */
+  done: number;
+  total: number;
+  /** Bytes per second in this stage; null if unknown yet. */
+  rate: number | null;
+  /** Time to the end of this stage; null if unknown yet. */
+  secondsLeft: number | null;
+  attempt: number;
+  error: string | null;
 }
 
-/** An update touches a slot and what chooses it: nothing else of the flash. */
-function refuseOthers({
-  images,
-  project,
-  device,
-  erase,
-  diffWith,
-  header,
-  dryRun,
-  ...request
-}: FlashRequest): void {
-  const others: [boolean, string][] = [
-    [images.length > 0, 'images'],
-    [project !== null, '--project'],
-    [device !== undefined, '--device'],
-    [erase, '--erase'],
-    [diffWith.length > 0, '--diff-with'],
-    [
-      Object.values(header).some((value) => value !== undefined),
-      '--flash-mode, --flash-size and --flash-freq',
-    ],
-    [dryRun, '--dry-run'],
-    [request.model !== undefined && request.firmware !== undefined, '--firmware'],
-    [request.model !== undefined && request.slot !== undefined, '--slot'],
-  ];
-  const what = request.model !== undefined ? '--model' : '--slot';
-  const found = others.find(([given]) => given);
-  if (found) throw new AiotError('AIOT_USAGE', `${what} does not go with ${found[1]}`);
+/** A rate measured over less time is noise. */
+const leastMs = 250;
+
+function waitingRow(port: string): BoardRow {
+  return {
+    port,
+    mac: null,
+    chip: null,
+    device: null,
+    stage: 'waiting',
+    region: null,
+    note: null,
+    done: 0,
+    total: 0,
+    rate: null,
+    secondsLeft: null,
+    attempt: 1,
+    error: null,
+  };
+}
+
+interface RowTracker {
+  readonly row: BoardRow;
+  change(values: Partial<BoardRow>): void;
+  progress(progress: LoaderProgress): void;
+}
+
+/** Tracks the row of one board and reports each change. @param now milliseconds */
+function trackRow(port: string, told: (row: BoardRow) => void, now: () => number): RowTracker {
+  let row = waitingRow(port);
+  let began = { at: now(), done: 0 };
+  const change = (values: Partial<BoardRow>) => {
+    row = { ...row, ...values };
+    told(row);
+  };
+  return {
+    get row() {
+      return row;
+    },
+    change,
+    progress({ stage, region, done, total, note = null }) {
+      if (stage !== row.stage || region !== row.region || done < row.done) began = { at: now(), done };
+      const ms = now() - began.at;
+      const rate = ms >= leastMs && done > began.done ? ((done - began.done) / ms) * 1000 : null;
+      const secondsLeft = rate === null ? null : (total - done) / rate;
+      change({ stage, region, note, done, total, rate, secondsLeft });
+    },
+  };
 }

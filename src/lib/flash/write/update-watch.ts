@@ -14,25 +14,25 @@ import type { FlashBoardOptions } from './flash-board.js';
 import type { Switched } from './result.js';
 
 export interface JudgeOptions extends FlashBoardOptions {
-  /** Listens to the restarted board; without it nobody judges what it runs. */
+  /** Listens to the restarted board; absent = its health is not checked. */
   watch?: ((port: string) => Promise<Verdict>) | undefined;
 }
 
 interface Judged {
   mac: string;
-  kind: UnprovenKind;
-  /** Whether the board can be brought into its loader without hands. */
+  kind: SwitchKind;
+  /** Whether the board can enter its loader without the user. */
   canReset: boolean;
-  /** Writes the choice before. */
+  /** Restores the previous selection. */
   restore: (loader: Loader) => Promise<unknown>;
 }
 
-/** Where somebody has to hold BOOT, the first time may be too short. */
+/** If the user has to hold BOOT, the first attempt may be too short. */
 const triesByHand = 2;
 
 /**
- * Watches a board that was switched to another slot, and sets it back when it is not well; `switched` tells what came of
- * it, also when it could not be set back.
+ * Watches a board that was switched to another slot, and restores it if it is unhealthy; `switched` reports the
+ * result, also if it could not be restored.
  * @throws the signal's reason
  */
 export async function judgeSwitched(
@@ -44,25 +44,25 @@ export async function judgeSwitched(
   if (!watch) return;
   const verdict = await watch(port).catch((error: unknown): Verdict => {
     if (!isOutside(error)) throw error;
-    return { healthy: false, reason: `it could not be watched: ${error.message}` };
+    return { healthy: false, reason: `its startup could not be monitored: ${error.message}` };
   });
   Object.assign(switched, verdict);
   if (!verdict.healthy) {
-    const failure = await setBack(switched, judged, options);
+    const failure = await restorePrevious(switched, judged, options);
     switched.restored = failure === null;
-    if (failure) switched.reason = `${verdict.reason} (setting back: ${failure.message})`;
+    if (failure) switched.reason = `${verdict.reason} (revert failed: ${failure.message})`;
   }
-  if (verdict.healthy || switched.restored) await forgetUnproven(judged);
+  if (verdict.healthy || switched.restored) await deletePendingSwitch(judged);
 }
 
-async function setBack(
+async function restorePrevious(
   { before }: Switched,
   { canReset, restore }: Judged,
   options: JudgeOptions,
 ): Promise<AiotError | null> {
   const { port, ask } = options;
   for (let left = canReset ? 1 : triesByHand; ; left--) {
-    if (!canReset) ask?.(`hold BOOT and press RESET on the board at ${port}: ${before} is to be set back`);
+    if (!canReset) ask?.(`hold BOOT and press RESET on the board at ${port} to revert it to ${before}`);
     try {
       await withBoard(options, restore);
       return null;
@@ -73,70 +73,59 @@ async function setBack(
   }
 }
 
-/** Cable and chip; neither a defect nor somebody who stops it. */
+/** An error of cable or chip, not an internal error or an abort. */
 function isOutside(error: unknown): error is AiotError {
   return error instanceof AiotError && error.code !== 'AIOT_INTERRUPTED';
 }
 
-/** A board that was watched and is not well; null of every other one. */
-export function unhealthy({ port, switched }: { port: string; switched: Switched | null }): AiotError | null {
-  if (switched?.healthy !== false) return null;
-  const { slot, before, restored, reason, back } = switched;
-  if (restored) return new AiotError('AIOT_FLASH_UNHEALTHY', `${slot} did not come up healthy: ${reason}`);
-  const message = `${slot} did not come up healthy, was the choice and was NOT set back to ${before}: ${reason}`;
-  const repeat = 'repeat the update: it sets that back before it writes';
-  const next = `Hold BOOT, press RESET, then ${back === null ? repeat : `${back} --port ${port}; or ${repeat}`}`;
-  return new AiotError('AIOT_FLASH_UNHEALTHY', message, { next });
-}
-
 const base64Bytes = z.base64().transform((text): Uint8Array => Buffer.from(text, 'base64'));
 
-const unprovenSchema = z.object({
+const pendingSwitchSchema = z.object({
   slot: z.string(),
   before: z.string(),
-  /** What was written into the slot. */
+  /** The data written to the slot. */
   image: z.object({ offset: z.int(), bytes: z.int(), md5: z.string() }),
-  /** The sectors that choose the slot, as they were and as they are since. */
+  /** The sectors that select the slot, before and after. */
   choice: z.array(z.object({ name: z.string(), offset: z.int(), before: base64Bytes, now: base64Bytes })),
 });
 
 /**
- * A choice that is being watched, or was found bad and could not be set back. It is kept on this machine by the board's
- * MAC: otadata alone does not tell a slot that was never seen to work from one that did, and the next update would take
- * the slot that works.
+ * A selection of another slot that is being watched, or that was unhealthy and could not be restored. Stored on this machine by the board's
+ * MAC: otadata does not show whether a slot was ever seen to work, and the next update would overwrite
+ * the working slot.
  */
-type Unproven = z.output<typeof unprovenSchema>;
+type PendingSwitch = z.output<typeof pendingSwitchSchema>;
 
-type UnprovenKind = 'app' | 'model';
+type SwitchKind = 'app' | 'model';
 
-type Who = { mac: string; kind: UnprovenKind };
+type Who = { mac: string; kind: SwitchKind };
 
-const unprovenFile = ({ mac, kind }: Who) =>
+const pendingSwitchFile = ({ mac, kind }: Who) =>
   join(dataFolder(), 'unproven', `${mac.replaceAll(':', '')}-${kind}.json`);
 
-/** Best effort: a folder that cannot be written must not keep anybody from an update. */
-export async function rememberUnproven(who: Who, { choice, ...rest }: Unproven): Promise<void> {
+/** Best effort: an unwritable folder must not prevent an update. */
+export async function recordPendingSwitch(who: Who, { choice, ...rest }: PendingSwitch): Promise<void> {
   const text = (data: Uint8Array) => Buffer.from(data).toString('base64');
   const sectors = choice.map(({ before, now, ...place }) => ({
     ...place,
     before: text(before),
     now: text(now),
   }));
-  await writeJsonAtomic(unprovenFile(who), { ...rest, choice: sectors }).catch(unlessDefect);
+  await writeJsonAtomic(pendingSwitchFile(who), { ...rest, choice: sectors }).catch(unlessDefect);
 }
 
-async function forgetUnproven(who: Who): Promise<void> {
-  await rm(unprovenFile(who), { force: true }).catch(() => {});
+async function deletePendingSwitch(who: Who): Promise<void> {
+  await rm(pendingSwitchFile(who), { force: true }).catch(() => {});
 }
 
 /**
- * Sets back what an earlier run left chosen without having seen it work, so that what comes next takes that slot and not
- * the one that works. Nothing is done where the board is no more as that run left it.
- * @returns what was done, for people; null = nothing
+ * Restores the selection if an earlier run ended without seeing the slot work, so that the next update overwrites that slot and not
+ * the working one. Does nothing if the board has changed since.
+ * @returns a description for people; null = nothing done
  */
-export async function settleUnproven(loader: Loader, kind: UnprovenKind): Promise<string | null> {
+export async function settlePendingSwitch(loader: Loader, kind: SwitchKind): Promise<string | null> {
   const who = { mac: loader.chip.mac, kind };
-  const parsed = unprovenSchema.safeParse(await readJson(unprovenFile(who)).catch(unlessDefect));
+  const parsed = pendingSwitchSchema.safeParse(await readJson(pendingSwitchFile(who)).catch(unlessDefect));
   if (!parsed.success) return null;
   const { slot, before, image, choice } = parsed.data;
   const region = (data: 'before' | 'now') =>
@@ -144,28 +133,28 @@ export async function settleUnproven(loader: Loader, kind: UnprovenKind): Promis
   let same = (await loader.md5(image.offset, image.bytes)) === image.md5;
   for (const sector of region('now')) same &&= await loader.matches(sector);
   if (same) await loader.write(region('before'), { skipEqual: false });
-  await forgetUnproven(who);
+  await deletePendingSwitch(who);
   if (!same) return null;
-  return `${slot} was chosen by an earlier update and never seen to work: ${before} was set back first`;
+  return `${slot} was selected by an earlier update and never proved healthy, so ${before} was selected again first`;
 }
 
 function unlessDefect(error: unknown): void {
   if (!(error instanceof AiotError)) throw error;
 }
 
-/** Speed of a program's log unless its firmware was built for another one. */
+/** Default speed of a program's log. */
 const logBaud = 115_200;
 
 interface WatchBoardOptions {
   timeoutMs: number;
   pattern: RegExp | null;
   signal?: AbortSignal | undefined;
-  /** Told to press RESET where the line cannot. */
+  /** Called to request RESET if the line cannot do it. */
   ask?: ((text: string) => void) | undefined;
 }
 
 /**
- * Restarts the board at a port, where the line can, and judges what it says.
+ * Restarts the board at a port, if the line can, and evaluates its output.
  * @throws AIOT_SERIAL_…, the signal's reason
  */
 export async function watchBoard(port: string, options: WatchBoardOptions): Promise<Verdict> {
@@ -175,7 +164,9 @@ export async function watchBoard(port: string, options: WatchBoardOptions): Prom
     const restart = async () => {
       if (line.hasControlLines) await resetBoard(line, 'hard-reset');
       else
-        options.ask?.(`press RESET on the board at ${port}: it is watched for ${options.timeoutMs / 1000} s`);
+        options.ask?.(
+          `press RESET on the board at ${port}; it is monitored for ${options.timeoutMs / 1000} s`,
+        );
     };
     return await watchLine(line, { ...options, clock: systemClock, restart });
   } finally {
@@ -184,17 +175,17 @@ export async function watchBoard(port: string, options: WatchBoardOptions): Prom
 }
 
 interface WatchOptions {
-  /** How long at most. */
+  /** Time limit, ms. */
   timeoutMs: number;
-  /** What a healthy start says; null = any start without a fault. */
+  /** Output of a healthy start; null = any start without a fault. */
   pattern: RegExp | null;
   clock: Clock;
   signal?: AbortSignal | undefined;
-  /** Begins once somebody listens: the reset whose boot text is judged. */
+  /** Called once listening: the reset whose boot text is evaluated. */
   restart?: () => Promise<unknown>;
 }
 
-/** Listens to a board until it shows whether it is well, at most `timeoutMs`. @throws the signal's reason, AIOT_SERIAL_LOST */
+/** Listens to a board until its health is clear, for at most `timeoutMs`. @throws the signal's reason, AIOT_SERIAL_LOST */
 async function watchLine(line: SerialLine, options: WatchOptions): Promise<Verdict> {
   const { timeoutMs, pattern, clock, signal, restart } = options;
   const watch = watchHealth(pattern);
@@ -225,7 +216,7 @@ async function watchLine(line: SerialLine, options: WatchOptions): Promise<Verdi
         throw reason;
       },
     );
-    // Nobody waits for the one that comes second.
+    // The later rejection has no handler.
     told.catch(() => {});
     timed.catch(() => {});
     await restart?.();
@@ -236,17 +227,17 @@ async function watchLine(line: SerialLine, options: WatchOptions): Promise<Verdi
   }
 }
 
-/** What a watch of the boot text has come to. */
+/** Result of watching the boot text. */
 export interface Verdict {
   healthy: boolean;
-  /** What showed it, one line. */
+  /** The evidence, one line. */
   reason: string;
 }
 
 interface HealthWatch {
-  /** Text as it comes from the board, in any pieces. A verdict once there is one. */
+  /** Takes the board's text in chunks of any size. Returns the verdict once there is one. */
   feed(text: string): Verdict | null;
-  /** When the time is over. */
+  /** Returns the verdict at the timeout. */
   end(ms: number): Verdict;
 }
 
@@ -255,27 +246,27 @@ const failures: [RegExp, string][] = [
   [/Guru Meditation Error[^\r\n]*/, 'it crashed'],
   [/abort\(\) was called[^\r\n]*/, 'it aborted'],
   [/assert failed:[^\r\n]*/, 'an assertion failed'],
-  [/Brownout detector was triggered/, 'its supply dips'],
+  [/Brownout detector was triggered/, 'its supply voltage dropped'],
   [/(?:image|partition)[^\r\n]*(?:corrupted|hash failed|checksum failed)[^\r\n]*/i, 'its image is damaged'],
-  [/No bootable app partitions[^\r\n]*/, 'it finds nothing to start'],
-  [/invalid header: 0x[0-9a-f]+/, 'it finds nothing to start'],
+  [/No bootable app partitions[^\r\n]*/, 'it found no bootable program'],
+  [/invalid header: 0x[0-9a-f]+/, 'it found no bootable program'],
   [/(?:csum err|flash read err)[^\r\n]*/, 'it cannot read its flash'],
-  [/secure boot verification failed[^\r\n]*/i, 'its signature is refused'],
-  [/[^\r\n]*(?:is not bootable|Bootloader for wrong chip)[^\r\n]*/i, 'the bootloader refuses it'],
+  [/secure boot verification failed[^\r\n]*/i, 'its signature was rejected'],
+  [/[^\r\n]*(?:is not bootable|Bootloader for wrong chip)[^\r\n]*/i, 'the bootloader rejected it'],
 ];
 
-/** A ROM's first words at each start, with the reason: `rst:0x1 (POWERON_RESET)`. */
+/** A ROM's first output at each start, with the cause: `rst:0x1 (POWERON_RESET)`. */
 const bootBanner = /rst:0x[0-9a-f]+ \((\w+)\)/g;
 
-/** Reasons of a reset from outside: the EN pin (which a ROM tells as power), or the chip's own USB. */
+/** Causes of an external reset: the EN pin (which a ROM reports as power-on), or the chip's own USB. */
 const byHand = /^(POWERON|USB_UART_CHIP|EXT)/;
 
-/** An unfinished line that long is no log any more. */
+/** A longer unfinished line is not a log line. */
 const longestTail = 4096;
 
 /**
- * Judges a board by what it says after a restart. With a pattern it is healthy when that comes; without one, when it has
- * said something and neither failed nor restarted in the time.
+ * Evaluates a board's output after a restart. With a pattern it is healthy once that matches; without one, if it produced
+ * output and neither failed nor restarted within the time.
  */
 export function watchHealth(pattern: RegExp | null): HealthWatch {
   let tail = '';
@@ -285,8 +276,8 @@ export function watchHealth(pattern: RegExp | null): HealthWatch {
     feed(text) {
       heard ||= text !== '';
       const all = tail + text;
-      // Only whole lines: half a banner, or half a pattern, comes again with its other half. Of a rest that grows too
-      // long the beginning counts as a line.
+      // Only complete lines are examined: half a banner or pattern is examined again with its other half. If the rest grows too
+      // long, its start counts as a line.
       const end = Math.max(all.lastIndexOf('\n') + 1, all.length - longestTail);
       const lines = all.slice(0, end);
       tail = all.slice(end);
@@ -297,16 +288,18 @@ export function watchHealth(pattern: RegExp | null): HealthWatch {
       for (const [, reason] of lines.matchAll(bootBanner)) {
         boots++;
         if (boots > 1 && !byHand.test(reason ?? ''))
-          return { healthy: false, reason: `it restarted by itself: ${reason}` };
+          return { healthy: false, reason: `it restarted unexpectedly: ${reason}` };
       }
       const [wanted] = pattern?.exec(all) ?? [];
-      return wanted === undefined ? null : { healthy: true, reason: `it said: ${wanted.trim()}` };
+      return wanted === undefined
+        ? null
+        : { healthy: true, reason: `its output contained: ${wanted.trim()}` };
     },
     end(ms) {
       const time = `${ms / 1000} s`;
-      if (!heard) return { healthy: false, reason: `nothing was heard of it in ${time}` };
-      if (pattern) return { healthy: false, reason: `${pattern} did not come in ${time}` };
-      return { healthy: true, reason: `it ran ${time} without a fault` };
+      if (!heard) return { healthy: false, reason: `it sent no output within ${time}` };
+      if (pattern) return { healthy: false, reason: `no output matched ${pattern} within ${time}` };
+      return { healthy: true, reason: `it ran for ${time} without a fault` };
     },
   };
 }

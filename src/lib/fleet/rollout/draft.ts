@@ -1,4 +1,4 @@
-import type { Release, RolloutReason } from '../../registry/rollouts/schema.js';
+import type { Release, RolloutReason } from '../../api/rollouts/schema.js';
 import { shadowWish } from './shadow.js';
 import { type Block, DeviceTable } from './table.js';
 import type {
@@ -11,12 +11,12 @@ import type {
   World,
 } from './types.js';
 
-/** A rollout that is being changed: what it was made from stays as it is. */
+/** A rollout being changed: the original state is not modified. */
 export class Draft {
   readonly head: RolloutHead;
   private readonly before: DeviceTable;
   private readonly changed = new Map<string, RolloutDevice>();
-  /** Indices of the blocks that those are in: what a block tells of itself does not hold any more. */
+  /** Indices of the blocks that contain changed devices: their summaries are out of date. */
   private readonly touched = new Set<number>();
   private readonly wishes = new Map<string, Wish>();
 
@@ -41,7 +41,7 @@ export class Draft {
     return this.head.waves[index]!;
   }
 
-  /** Of the waves up to this one, less the blocks in which nobody is looked for. */
+  /** Devices of the waves up to and including this one, except those in blocks that cannot contain a match. */
   *devicesUpTo(wave: number, mayHave: (block: Block) => boolean = () => true): Generator<RolloutDevice> {
     for (let i = 0; i <= wave; i++) yield* this.devicesOf(i, mayHave);
   }
@@ -72,10 +72,10 @@ export class Draft {
       ...{ state, offer, times, offered: this.at },
       ...(device.delta && state === 'offered' ? { delta: undefined } : {}),
       ...{ attempts: device.attempts + 1, step: null, error: null, retryAt: null },
-      // What is proved of one wish says nothing of the next; who goes back had the release, and has shown it.
+      // Proof for one desired release does not count for the next; a device that rolls back had the release and has already proved it.
       ...(state === 'offered' ? { proof: null } : {}),
       ...(state === 'restoring' && device.holds ? { holds: false } : {}),
-      // What it measured is told of to the end.
+      // Its measurements are reported until it ends.
       ...(asShadow ? { asShadow, shadow: null } : device.asShadow ? { asShadow: false } : {}),
     });
     const { soakMs, shadow } = this.head.policy;
@@ -89,7 +89,7 @@ export class Draft {
     });
   }
 
-  /** The device keeps what it runs, and does not begin by itself later. */
+  /** The device keeps running its current release and does not start the update later on its own. */
   withdraw({ name, offer }: RolloutDevice): void {
     this.wishes.set(name, { device: name, wish: wishOf(this.head.id, offer), release: null });
   }
@@ -111,8 +111,8 @@ export class Draft {
 }
 
 /**
- * Names of wishes: a device begins a wish of one name once, so each offer after the first has a name of its own.
- * The first is the rollout's id, the others have the number of the offer behind a dot.
+ * Names of desired releases. A device starts a desired release of one name only once, so each offer after the first needs a new name. The
+ * first is the rollout's id; the others append a dot and the number of the offer.
  */
 export function wishOf(rollout: string, offer: number): string {
   return offer === 1 ? rollout : `${rollout}.${offer}`;

@@ -1,14 +1,14 @@
-import { shareOf } from '../../registry/rollouts/amount.js';
-import type { RolloutReason } from '../../registry/rollouts/schema.js';
+import { shareOf } from '../../api/rollouts/amount.js';
+import type { RolloutReason } from '../../api/rollouts/schema.js';
 import type { Draft } from './draft.js';
 import { judgeShadow, passShadow } from './shadow.js';
 import type { RolloutDevice, RolloutWave } from './types.js';
 import { failures, isEnd, underWay, unended } from './waves.js';
 
-/** How long a device may be away after the soak before it counts as silent: longer than a reconnection takes. */
+/** How long a device may be offline after the soak before it counts as silent: longer than a reconnection takes. */
 const awayMs = 120_000;
 
-/** Stops the rollout where an open wave has more failures than it may. */
+/** Stops the rollout if an open wave exceeds its failure limit. */
 export function checkFailures(draft: Draft): void {
   const { head } = draft;
   if (head.state !== 'running') return;
@@ -18,19 +18,21 @@ export function checkFailures(draft: Draft): void {
     const failed = failures(wave) - wave.forgiven;
     if (failed > allowed) {
       const share = `${failures(wave)} of ${wave.devices} devices of wave ${i + 1} failed`;
-      stop(draft, i, 'AIOT_ROLLOUT_FAILURES', `${share}; more than ${allowed} stop the rollout`);
+      const limit =
+        allowed === 0 ? 'no failures are allowed in a wave of this size' : `the limit is ${allowed}`;
+      stop(draft, i, 'AIOT_ROLLOUT_FAILURES', `${share}; ${limit}`);
       return;
     }
   }
 }
 
-/** Whether the wave has ended well enough for the next one: nothing of it is under way, and enough have committed. */
+/** Whether the wave has ended well enough for the next one: no device is still updating, and enough have committed. */
 export function hasSettled(draft: Draft, index: number): boolean {
   const wave = draft.wave(index);
   if (wave.counts.pending > 0 || underWay(wave) > 0) return false;
   if (unended(wave) === 0) return true;
   if (!hasSucceeded(draft, wave)) return false;
-  // Who is not there holds nobody up, and has it when it comes.
+  // Offline devices do not block the wave; they get the release when they connect.
   const { world } = draft;
   const awaited = world.returning === true && wave.settled === null;
   for (const device of draft.devicesOf(index, ({ offered }) => offered)) {
@@ -39,9 +41,9 @@ export function hasSettled(draft: Draft, index: number): boolean {
   return true;
 }
 
-/** Opens a wave whose candidate did well enough beside the model in use; stops the rollout where it did not. Returns whether it is open. */
+/** Opens a wave whose candidate did well enough in shadow mode; otherwise stops the rollout. Returns whether the wave is open. */
 export function checkShadow(draft: Draft, index: number): boolean {
-  // Whom nothing is expected of has nothing to measure.
+  // Devices that already run the release have nothing to measure.
   const verdict = unended(draft.wave(index)) === 0 ? 'passed' : judgeShadow(draft, index);
   if (verdict === 'passed') passShadow(draft, index);
   else if (verdict) stop(draft, index, 'AIOT_ROLLOUT_SHADOW', `wave ${index + 1}: ${verdict.stop}`);
@@ -50,11 +52,11 @@ export function checkShadow(draft: Draft, index: number): boolean {
 
 function hasSucceeded({ head }: Draft, wave: RolloutWave): boolean {
   const { committed, withdrawn } = wave.counts;
-  // Whoever was taken out says nothing about the release.
+  // Withdrawn devices say nothing about the release.
   return wave.waived || committed >= shareOf(head.policy.minSuccess, wave.devices - withdrawn);
 }
 
-/** Called at the end of a wave's time to stay well. Returns whether the next one may open. */
+/** Called at the end of a wave's soak. Returns whether the next wave may open. */
 export function passes(draft: Draft, index: number): boolean {
   const { head } = draft;
   const wave = draft.wave(index);
@@ -68,14 +70,14 @@ export function passes(draft: Draft, index: number): boolean {
   if (silent > 0 && draft.world.returning) return false;
   const allowed = Math.floor(shareOf(head.policy.maxFailures, wave.devices)) + wave.forgiven;
   if (wave.waived || failures(wave) + silent <= allowed) return true;
-  // Connections come and go: a device is silent only when it stays away.
+  // Connections drop and recover: a device counts as silent only after it stays offline.
   if (draft.at < (wave.settled ?? draft.at) + head.policy.soakMs + awayMs) return false;
-  const told = `${silent} of ${wave.devices} devices of wave ${index + 1} committed and are not there any more`;
+  const told = `${silent} of ${wave.devices} devices of wave ${index + 1} committed, but are offline now`;
   stop(draft, index, 'AIOT_ROLLOUT_SILENT', told);
   return false;
 }
 
-/** Notes the committed devices that are connected. Returns how many have not been since the soak ended. */
+/** Marks the connected committed devices as healthy. Returns how many have not connected since the soak ended. */
 function markHealthy(draft: Draft, index: number): number {
   let silent = 0;
   for (const device of draft.devicesOf(index)) {
@@ -102,7 +104,7 @@ function stop(draft: Draft, index: number, code: string, message: string): void 
   }
 }
 
-/** Takes the wish back from all that have not ended; those that have not begun become `to` at once. */
+/** Recalls the desired release from all unfinished devices; those that have not started become `to` at once. */
 export function recall(draft: Draft, to: 'pending' | 'withdrawn'): void {
   for (const device of draft.devicesUpTo(draft.head.waves.length - 1)) recallOne(draft, device, to);
 }
@@ -118,7 +120,7 @@ function recallOne(draft: Draft, device: RolloutDevice, to: 'pending' | 'withdra
       draft.change(device, { state: 'recalled' });
       return;
     case 'shadowing':
-      // It has nothing to end: what it ran it runs on.
+      // Nothing to end: it keeps running its current release.
       draft.withdraw(device);
       draft.change(device, { state: to, attempts: Math.max(0, device.attempts - 1), retryAt: null });
       return;
@@ -128,7 +130,7 @@ function recallOne(draft: Draft, device: RolloutDevice, to: 'pending' | 'withdra
   }
 }
 
-/** Nobody begins, and all that have committed go back to the release before. */
+/** No further devices start, and all committed devices go back to the previous release. */
 export function rollBack(draft: Draft, reason: RolloutReason | null): void {
   const { head } = draft;
   recall(draft, 'withdrawn');
@@ -136,12 +138,12 @@ export function rollBack(draft: Draft, reason: RolloutReason | null): void {
   head.state = head.rollback === null ? 'aborting' : 'rollingBack';
 }
 
-/** Also those that committed after it was taken back, and those whose commit did not count. */
+/** Includes devices that committed after the recall, and those whose commit did not count. */
 export function restore(draft: Draft): void {
   const { rollback } = draft.head;
   for (const device of draft.devicesUpTo(draft.head.waves.length - 1, ({ runs }) => runs)) {
     const runs = device.state === 'committed' || (device.holds && isEnd(device.state));
-    // Who had it before the rollout keeps it.
+    // A device that ran the release before the rollout keeps it.
     if (runs && device.offer > 0) draft.offer(device, rollback!, 'restoring');
   }
 }

@@ -1,10 +1,11 @@
-import type { DeviceProof, Release, RolloutReason } from '../../registry/rollouts/schema.js';
+import type { DeviceProof, Release, RolloutReason } from '../../api/rollouts/schema.js';
+import { backOffMs } from '../../core/time.js';
 import { type Draft, parseWish } from './draft.js';
 import { isShadowing } from './shadow.js';
 import type { RolloutDevice, UpdateReport } from './types.js';
 import { isEnd } from './waves.js';
 
-/** What a device's report changes. Reports may come twice, late, and in any order; those of an earlier offer count for nothing. */
+/** Applies a device's report. Reports may arrive twice, late and in any order; those for an earlier offer are ignored. */
 export function applyReport(draft: Draft, before: RolloutDevice, report: UpdateReport): void {
   const { offer } = parseWish(report.rollout ?? '');
   const { state: step } = report;
@@ -16,18 +17,18 @@ export function applyReport(draft: Draft, before: RolloutDevice, report: UpdateR
   else if (step === 'ROLLED_BACK') ended(draft, device, step, 'rolledBack', report.error);
   else if (step !== 'IDLE') proceeds(draft, device, step, report);
   else if (report.error) ended(draft, device, step, 'failed', report.error, report.refusedRecall);
-  // It has heard of the wish, or let go of it.
+  // The device has received the desired release, or has dropped it.
   else if (device.state === 'recalled') draft.change(device, { state: recalledTo(draft), step });
   else if (device.step !== step) draft.change(device, { step });
 }
 
-/** How it came is told before a restart, and not after it. */
+/** The transfer details are reported before a restart, not after it. */
 function withDelta(draft: Draft, device: RolloutDevice, { delta }: UpdateReport): RolloutDevice {
   if (!delta || JSON.stringify(delta) === JSON.stringify(device.delta)) return device;
   return draft.change(device, { delta });
 }
 
-/** A commit counts however late it is told: the device runs the release. All else is heard of devices that have not ended. */
+/** A commit counts however late it arrives, for the device runs the release. All other reports count only for unfinished devices. */
 function listens({ state }: RolloutDevice, step: string): boolean {
   if (state === 'committed' || state === 'rolledBack' || state === 'restored') return false;
   return step === 'COMMITTED' || !isEnd(state);
@@ -45,9 +46,9 @@ function proceeds(draft: Draft, device: RolloutDevice, step: string, report: Upd
   const times = { ...golden, ...(proof ? { [proof]: draft.at } : {}), ...device.times };
   const more = Object.keys(times).length > Object.keys(device.times).length;
   const measured = device.asShadow && report.shadow ? { shadow: report.shadow } : {};
-  // Progress within a step, reported again and again, is no news here.
+  // Progress within a step is reported repeatedly and changes nothing.
   if (device.step === step && !more && (!measured.shadow || same(measured.shadow, device.shadow))) return;
-  // It began before it heard that it should not.
+  // It started before it received the recall.
   const begun = device.state === 'pending' ? 'recalled' : underWayAs(draft, device, step);
   const state = device.state === 'restoring' || device.state === 'recalled' ? device.state : begun;
   draft.change(device, {
@@ -105,11 +106,11 @@ function committed(draft: Draft, device: RolloutDevice, report: UpdateReport): v
   }
 }
 
-/** Why a commit does not count, though the device says it. */
+/** The reason why a reported commit does not count. */
 function unprovenCommit({ head }: Draft, proof: DeviceProof): RolloutReason | null {
   if (proof.state === 'refused') return proof.refused;
   if (proof.state === 'proven' || !head.policy.requireProof) return null;
-  const message = 'the device committed it without a signature; --require-proof takes none of those';
+  const message = 'the device committed without a signature, which --require-proof does not accept';
   return { code: 'AIOT_PROOF_MISSING', message };
 }
 
@@ -121,12 +122,12 @@ function ended(
   error: RolloutReason | null,
   refusedRecall = false,
 ): void {
-  // That attempt has ended already: heard again, or after its deadline, it is no other failure and puts off no retry.
+  // That attempt has already ended: a duplicate or late report is not another failure and does not postpone the retry.
   if (device.state === 'pending') {
     if (state === 'rolledBack' && device.holds) draft.change(device, { holds: false });
     return;
   }
-  // What was taken back and then given up by the device is no failure of the release.
+  // An attempt that was recalled and then abandoned by the device is not a failure of the release.
   if (device.state === 'recalled' && !refusedRecall) {
     draft.change(device, { state: recalledTo(draft), step, error });
     return;
@@ -138,20 +139,20 @@ function ended(
   });
 }
 
-/** The device has not taken it: it gets another offer later, or that was the last. */
+/** The device has rejected or failed the update: it gets another offer later, unless this was the last attempt. */
 export function fail(
   draft: Draft,
   device: RolloutDevice,
   { state = 'failed', ...told }: Partial<Pick<RolloutDevice, 'state' | 'step' | 'error'>>,
 ): void {
   const { policy } = draft.head;
-  // It must not try again by itself after its next reboot.
+  // It must not retry on its own after its next reboot.
   draft.withdraw(device);
   if (device.state === 'restoring' || device.attempts >= policy.attempts || !goesOn(draft)) {
     draft.change(device, { ...told, state });
     return;
   }
-  const retryAt = draft.at + policy.backoffMs * 2 ** (device.attempts - 1);
+  const retryAt = draft.at + backOffMs(device.attempts, policy.backoffMs);
   draft.change(device, { ...told, state: 'pending', retryAt });
 }
 
@@ -161,7 +162,7 @@ function goesOn({ head }: Draft): boolean {
 
 type Running = { name?: string; version?: number; sequence: number; digest?: string } | null | undefined;
 
-/** What a device says that it runs of a kind. */
+/** The release of this kind that the device reports it is running. */
 export function runningOf(
   kind: Release['kind'],
   report: { model?: Running; firmware?: { release?: Running } | undefined; config?: Running },
@@ -174,16 +175,16 @@ function passed({ golden }: UpdateReport): boolean {
   return golden ? golden.vectors > 0 && golden.passed === golden.vectors : false;
 }
 
-/** A device that signs has so long after the end of its soak to say that it was well, ms. */
+/** Time after its soak for a device that signs its reports to confirm that it was healthy, ms. */
 const graceMs = 5000;
 
-/** What a commit shows, held against what the device has shown before. @param at ms since 1970 */
+/** Compares the proof in a commit with what the device has already proved. @param at ms since 1970 */
 function proofOf(device: RolloutDevice, { proof }: UpdateReport, at: number): DeviceProof {
   const before = device.proof ?? null;
   const nothing = { golden: null, healthyS: null, t: null, signed: null };
   if (!proof) return before ?? { ...nothing, state: 'said', at, refused: null };
   const refuse = (refused: RolloutReason): DeviceProof => {
-    // What was proved stays proved, whatever somebody says in its name afterwards.
+    // Once proved, a result stands, whatever is later sent in the device's name.
     if (before?.state === 'proven') return { ...before, refused };
     return { ...nothing, state: 'refused', at, refused };
   };
@@ -202,14 +203,14 @@ function proofOf(device: RolloutDevice, { proof }: UpdateReport, at: number): De
   };
 }
 
-/** A device without a clock, as after a restart, says 0: that is before nothing. */
+/** A device without a clock, as after a restart, reports 0, which is not treated as earlier. */
 function replayed(before: DeviceProof | null, t: number): RolloutReason | null {
   if (t === 0 || before === null || before.t === null || t >= before.t) return null;
-  const message = `expected a proof of ${new Date(before.t).toISOString()} or later, got one of ${new Date(t).toISOString()}`;
+  const message = `expected a proof from ${new Date(before.t).toISOString()} or later, got one from ${new Date(t).toISOString()}`;
   return { code: 'AIOT_PROOF_REPLAYED', message };
 }
 
-/** A device that has committed says it once more: kept is the first proof, the first of a whole soak, and what was refused. */
+/** A committed device reports again: keeps the first proof, the first proof of a whole soak, and any refused proof. */
 function proveAgain(draft: Draft, device: RolloutDevice, report: UpdateReport): void {
   if (!report.proof) return;
   const proof = proofOf(device, report, draft.at);
@@ -225,7 +226,7 @@ function isWell(proof: DeviceProof | null | undefined, soakMs: number): boolean 
   return proof?.state === 'proven' && soakMs > 0 && (proof.healthyS ?? 0) >= Math.floor(soakMs / 1000);
 }
 
-/** Whether somebody who has signed its commit may yet sign that it was well for the whole soak of this wave. */
+/** Whether a device with a signed commit may still sign that it was healthy for this wave's whole soak. */
 export function awaitsProof(draft: Draft, wave: number): boolean {
   const { soakMs } = draft.head.policy;
   const { settled } = draft.wave(wave);

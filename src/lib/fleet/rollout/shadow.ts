@@ -1,22 +1,22 @@
+import { shareOf } from '../../api/rollouts/amount.js';
+import type { ShadowFigures, ShadowPolicy } from '../../api/rollouts/shadow.js';
 import { plural } from '../../core/figures.js';
-import { shareOf } from '../../registry/rollouts/amount.js';
-import type { ShadowFigures, ShadowPolicy } from '../../registry/rollouts/shadow.js';
 import type { Draft } from './draft.js';
 import type { RolloutWave } from './types.js';
 
-/** How often a device tells how its shadow does: ten times, but no more often and no more rarely than so, ms. */
+/** Limits of the interval between a device's shadow reports, ms; it reports ten times within these limits. */
 const [leastMs, mostMs] = [250, 60_000];
 
 export function shadowWish({ ms }: ShadowPolicy): { everyMs: number } {
   return { everyMs: Math.min(mostMs, Math.max(leastMs, Math.floor(ms / 10))) };
 }
 
-/** Whether its devices are to run the candidate beside the model in use, and none to commit it. */
+/** Whether the wave's devices run the candidate alongside the model in use and do not commit it. */
 export function isShadowing(wave: RolloutWave): boolean {
   return wave.shadow ? !wave.shadow.passed : false;
 }
 
-/** What its devices measured before, where it is tried again, counts no longer. */
+/** Discards the devices' earlier measurements when the shadow is started again. */
 export function beginShadow(draft: Draft, index: number): void {
   if (draft.head.policy.shadow === null) return;
   const wave = draft.wave(index);
@@ -25,7 +25,7 @@ export function beginShadow(draft: Draft, index: number): void {
   wave.shadow = { from: draft.at, passed: false, devices: 0, figures: null };
 }
 
-/** What its devices have measured, and what that says: null = it goes on. */
+/** The result of the devices' measurements; null = continue measuring. */
 export function judgeShadow(draft: Draft, index: number): 'passed' | { stop: string } | null {
   const { shadow: policy } = draft.head.policy;
   const wave = draft.wave(index);
@@ -42,10 +42,10 @@ export function judgeShadow(draft: Draft, index: number): 'passed' | { stop: str
   if (draft.at < wave.shadow.from + policy.ms) return null;
   if (windows >= policy.minWindows) return 'passed';
   const got = `${windows} from ${all.length} of ${wave.devices} devices`;
-  return { stop: `expected at least ${policy.minWindows} windows, got ${got}: it was not measured` };
+  return { stop: `expected at least ${policy.minWindows} windows, got ${got}: too few to compare` };
 }
 
-/** From now on its devices may commit: those that run the shadow are offered it anew. */
+/** The devices may commit from now on: those that run the shadow get a new offer. */
 export function passShadow(draft: Draft, index: number): void {
   const wave = draft.wave(index);
   Object.assign(wave, { state: 'open', shadow: { ...wave.shadow, passed: true } });
@@ -63,10 +63,12 @@ function beyondLimits({ windows, disagreements, active, candidate }: ShadowFigur
   const { p95Ms } = candidate;
   return [
     ...(disagreements > shareOf(maxDisagreement, windows)
-      ? [`${percent(disagreements / windows)} of the answers differ; expected at most ${maxDisagreement}`]
+      ? [`${percent(disagreements / windows)} of the predictions differ; expected at most ${maxDisagreement}`]
       : []),
     ...(p95Ms > maxLatency * active.p95Ms
-      ? [`${ms(p95Ms)} a window against ${ms(active.p95Ms)}; expected at most ${maxLatency} times that`]
+      ? [
+          `${ms(p95Ms)} per window, compared with ${ms(active.p95Ms)}; expected at most ${maxLatency} times that`,
+        ]
       : []),
     ...(maxHeapBytes !== null && candidate.arenaBytes > maxHeapBytes
       ? [`${candidate.arenaBytes} bytes of memory; expected at most ${maxHeapBytes}`]
@@ -74,13 +76,13 @@ function beyondLimits({ windows, disagreements, active, candidate }: ShadowFigur
   ];
 }
 
-/** Answers that are told by name; of a model with more the commonest. */
+/** Number of classes reported by name; for a model with more, the most common ones. */
 const mostLabels = 64;
 
-/** What one device says counts at most as much as what this many times as many windows as the middle one has do. */
+/** The weight of one device is capped at this many times the median number of windows. */
 const mostTimesMedian = 10;
 
-/** One that says it has seen ever so many windows does not speak for all others: its share stays, its weight is bounded. */
+/** A device that reports a huge number of windows must not outvote the others: its proportions stay, its weight is capped. */
 function bounded(all: readonly ShadowFigures[]): ShadowFigures[] {
   const sorted = all.map(({ windows }) => windows).sort((a, b) => a - b);
   const most = mostTimesMedian * (sorted[Math.floor((sorted.length - 1) / 2)] ?? 0);
@@ -95,7 +97,7 @@ function commonest(labels: Record<string, number>): Record<string, number> {
   return Object.fromEntries(sorted.slice(0, mostLabels));
 }
 
-/** Of several devices: windows and answers in sum, times weighted by windows, memory of the one that takes most. */
+/** Combined values of several devices: windows and predictions are summed, times weighted by windows, memory is the maximum. */
 function inAll(said: readonly ShadowFigures[]): ShadowFigures | null {
   const all = bounded(said);
   const windows = all.reduce((sum, one) => sum + one.windows, 0);

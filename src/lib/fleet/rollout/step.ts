@@ -1,12 +1,12 @@
-import { AiotError } from '../../core/errors.js';
-import { commandStates } from '../../registry/rollouts/command-states.js';
+import { commandStates } from '../../api/rollouts/command-states.js';
 import {
   days,
   type MaintenanceWindow,
   type Release,
   type RolloutCommand,
   type RolloutReason,
-} from '../../registry/rollouts/schema.js';
+} from '../../api/rollouts/schema.js';
+import { AiotError } from '../../core/errors.js';
 import { Draft, parseWish } from './draft.js';
 import { checkFailures, checkShadow, hasSettled, passes, recall, restore, rollBack } from './gate.js';
 import { applyReport, awaitsProof, fail } from './report.js';
@@ -16,9 +16,9 @@ import type { RolloutDevice, RolloutEvent, RolloutState, RolloutStep, World } fr
 import { failures, isEnd, unended } from './waves.js';
 
 /**
- * What becomes of a rollout: its next head, the devices that have changed, and what they are to be told. Pure; what comes
- * twice, late, in another order or from a stranger changes nothing.
- * @throws AIOT_ROLLOUT_STATE and others of commands that cannot be given now
+ * Computes a rollout's next step: its new head, the devices that changed, and the desired releases to send. Pure. Reports that are
+ * duplicate, late, out of order or from unknown devices change nothing.
+ * @throws AIOT_ROLLOUT_STATE, and the other errors of commands that are not possible now
  */
 export function rolloutStep(state: RolloutState, events: readonly RolloutEvent[], world: World): RolloutStep {
   const draft = new Draft(state, world);
@@ -71,14 +71,14 @@ function takeOut(draft: Draft, name: string, error: RolloutReason): void {
 function passDeadlines(draft: Draft): void {
   const { deadlineMs, offlineMs } = draft.head.policy;
   const first = draft.at - Math.min(deadlineMs, offlineMs ?? deadlineMs);
-  // In later waves nobody has been asked.
+  // Devices in later waves have no offer yet.
   const late = draft.devicesUpTo(draft.head.wave, ({ asked }) => asked <= first);
   for (const device of late) passDeadline(draft, device);
 }
 
 function passDeadline(draft: Draft, device: RolloutDevice): void {
   const { deadlineMs, offlineMs } = draft.head.policy;
-  // A shadow ends when its wave's does.
+  // A shadow ends with its wave.
   if (device.state === 'shadowing' || device.state === 'pending') return;
   if (isEnd(device.state) || device.offered === null) return;
   const waited = draft.at - device.offered;
@@ -86,12 +86,12 @@ function passDeadline(draft: Draft, device: RolloutDevice): void {
   if (!begun && !draft.world.online(device.name)) {
     if (waited < (offlineMs ?? deadlineMs)) return;
     draft.withdraw(device);
-    // One that was to go back runs what nobody wants.
+    // A device that failed to roll back still runs a withdrawn release.
     const state = device.state === 'restoring' ? 'failed' : 'missed';
-    draft.change(device, { state, error: deadline('the device was not there until its deadline') });
+    draft.change(device, { state, error: deadline('the device did not come online before its deadline') });
   } else if (waited >= deadlineMs) {
-    const last = device.step === null ? 'it said nothing' : `it was last ${device.step}`;
-    const error = deadline(`the device had not ended by the deadline; ${last}`);
+    const last = device.step === null ? 'it sent no report' : `its last state was ${device.step}`;
+    const error = deadline(`the device had not finished by the deadline; ${last}`);
     if (device.state === 'recalled') draft.change(device, { state: 'failed', error });
     else fail(draft, device, { error });
   }
@@ -101,7 +101,7 @@ function deadline(message: string): RolloutReason {
   return { code: 'AIOT_ROLLOUT_DEADLINE', message };
 }
 
-/** What follows from what is known now: waves that open, offers, and the end. */
+/** Applies everything that follows from the current state: opening waves, making offers, and ending. */
 function goOn(draft: Draft): void {
   const { head } = draft;
   if (head.state === 'scheduled' && draft.at >= (head.policy.startAt ?? 0)) head.state = 'running';
@@ -130,7 +130,7 @@ function moveWaves(draft: Draft): void {
   }
 }
 
-/** Whether the last open wave has settled, stayed well long enough, and may let the next one open. */
+/** Whether the last open wave has settled, stayed healthy long enough, and allows the next one to open. */
 function hasPassed(draft: Draft): boolean {
   const { head } = draft;
   const wave = draft.wave(head.wave);
@@ -143,7 +143,7 @@ function hasPassed(draft: Draft): boolean {
   wave.settled ??= draft.at;
   if (wave.state === 'open') wave.state = 'soaking';
   if (draft.at < wave.settled + head.policy.soakMs || awaitsProof(draft, head.wave)) return false;
-  // All that is left of a last wave is told by how the rollout ends.
+  // The rollout's final state already covers the end of the last wave.
   const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0;
   if (!over && !passes(draft, head.wave)) return false;
   Object.assign(wave, { state: 'passed', ended: draft.at });
@@ -171,7 +171,7 @@ function finish(draft: Draft): void {
   draft.end(committed === all ? 'done' : committed === 0 ? 'failed' : 'partly', null);
 }
 
-/** The release that a device in this state is told to run. */
+/** The release that a device in this state must run. */
 export function releaseOf(head: RolloutState['head'], device: RolloutDevice): Release | null {
   return device.state === 'restoring' ? head.rollback : (head.releases[device.item] ?? null);
 }
@@ -191,7 +191,10 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
   approve(draft, who) {
     const { head } = draft;
     if (personOf(who) === personOf(head.by)) {
-      throw new AiotError('AIOT_ROLLOUT_APPROVER', `${who} started ${head.id}: somebody else has to approve`);
+      throw new AiotError(
+        'AIOT_ROLLOUT_APPROVER',
+        `${who} started ${head.id}, so another user must approve it`,
+      );
     }
     head.approvals = [...head.approvals, { who, at: draft.at }];
     head.state = 'scheduled';
@@ -200,7 +203,7 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
     const { head } = draft;
     head.state = 'paused';
     head.reason = { code: 'AIOT_ROLLOUT_PAUSED', message: `paused by ${who}` };
-    // Who has begun may end; who has not does not begin.
+    // Devices that have started may finish; the others do not start.
     for (const device of draft.devicesUpTo(head.waves.length - 1)) {
       if (device.state !== 'offered') continue;
       draft.withdraw(device);
@@ -226,7 +229,7 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
   rollback(draft, who) {
     const { head } = draft;
     if (head.rollback === null) {
-      const message = `${head.id} was started without a release to go back to`;
+      const message = `${head.id} was started without a release to roll back to`;
       throw new AiotError('AIOT_ROLLOUT_NO_WAY_BACK', message);
     }
     head.ended = null;
@@ -250,12 +253,12 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
   },
 };
 
-/** Whoever shows another token of the same user is the same person; so are all tokens that are nobody's in particular. */
+/** Different tokens of one user count as the same person; so do all tokens without a user. */
 function personOf(who: string): string {
   return /^(user \S+|operator)(?= )/.exec(who)?.[0] ?? who;
 }
 
-/** Offers it to those of the open waves whose turn it is; outside of the window, takes it back from those that have not begun. */
+/** Offers the release to the devices of open waves that are due; outside the window, withdraws the offers that have not started. */
 function offerDue(draft: Draft): void {
   const { head } = draft;
   const open = windowIsOpen(head.policy.window, draft.at);
@@ -266,7 +269,7 @@ function offerDue(draft: Draft): void {
   }
 }
 
-// Each report comes by here: of a wave of ten thousand that has nobody to look for, nobody is looked at.
+// Runs for every report: blocks that contain no due device are skipped, which matters in a wave of ten thousand.
 
 function offerTo(draft: Draft, wave: number): void {
   const { counts } = draft.wave(wave);
@@ -288,14 +291,14 @@ function takeBack(draft: Draft, wave: number): void {
   }
 }
 
-/** While the wave is a shadow, those that cannot run one wait. */
+/** While the wave runs a shadow, devices that cannot run one wait. */
 function isDue({ at, world }: Draft, { name, state, retryAt }: RolloutDevice, asShadow: boolean): boolean {
   if (!asShadow && state === 'shadowing') return true;
   if (state !== 'pending' || (retryAt !== null && at < retryAt)) return false;
   return !asShadow || (world.shadows?.(name) ?? false);
 }
 
-/** What is left over while nobody waits is lost but for so much of it, ms: the next wave does not begin with a minute's worth at once. */
+/** Unused capacity that is carried over, ms; the rest is lost, so that the next wave does not start with a minute's worth at once. */
 const savedMs = 1000;
 
 function refill(draft: Draft): void {
@@ -318,7 +321,7 @@ function take({ head }: Draft): boolean {
 const minutesOf = (clock: string) => Number(clock.slice(0, 2)) * 60 + Number(clock.slice(3));
 const clocks = new Map<string, Intl.DateTimeFormat>();
 
-/** Whether a device may begin now. Follows the zone's clock, so a night has its hours in summer and in winter. */
+/** Whether a device may start now. Follows the zone's local time, so a nightly window keeps its hours across daylight saving. */
 export function windowIsOpen(window: MaintenanceWindow | null, at: number): boolean {
   if (window === null) return true;
   const { day, minute } = localTime(window.zone, at);
@@ -326,7 +329,7 @@ export function windowIsOpen(window: MaintenanceWindow | null, at: number): bool
   const on = (index: number) => !window.days || window.days.includes(days[(index + 7) % 7]!);
   if (from === to) return on(day);
   if (from < to) return minute >= from && minute < to && on(day);
-  // Over midnight: the evening of one day and the morning of the next, which belongs to the day of its evening.
+  // Past midnight: the morning belongs to the day on which the window opened.
   return minute >= from ? on(day) : minute < to && on(day - 1);
 }
 

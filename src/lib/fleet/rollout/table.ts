@@ -1,30 +1,30 @@
 import type { RolloutDevice } from './types.js';
 import { isEnd } from './waves.js';
 
-/** A million devices are 3,907 blocks: to change one copies a block and the list of them, about as much each. */
+/** A million devices make 3,907 blocks: a change copies one block and the list of blocks, which cost about the same. */
 const blockSize = 256;
 
-/** Neighbours in one wave, and what tells that there is nobody among them to look at. */
+/** Neighboring devices of one wave, with a summary that shows whether any of them needs attention. */
 export interface Block {
   devices: readonly RolloutDevice[];
-  /** Not before then is any of them offered it, ms since 1970; Infinity = nobody waits for an offer. */
+  /** Earliest time at which one of them gets an offer, ms since 1970; Infinity = none is waiting. */
   due: number;
-  /** When the first of those was offered it who have not ended, ms since 1970; Infinity = none. */
+  /** Time of the earliest offer to a device that has not ended, ms since 1970; Infinity = none. */
   asked: number;
-  /** Somebody has it offered and has not begun. */
+  /** Whether a device has an offer and has not started. */
   offered: boolean;
-  /** Somebody runs what was rolled out. */
+  /** Whether a device runs the release. */
   runs: boolean;
 }
 
 /**
- * The devices of a rollout by name, in the order of their waves. It never changes: `with` makes another one that has in common with it
- * all blocks that nobody has changed in, so that a step costs what has changed and not what there is.
+ * The devices of a rollout by name, in wave order. Immutable: `with` returns a new table that shares all unchanged blocks,
+ * so that the cost of a step depends on the number of changes, not of devices.
  */
 export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
   /**
-   * @param places index of the block and place in it, as one number
-   * @param ends index behind the last block of each wave
+   * @param places index of the block and position in it, as one number
+   * @param ends index after the last block of each wave
    */
   private constructor(
     private readonly places: ReadonlyMap<string, number>,
@@ -32,12 +32,12 @@ export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
     readonly blocks: readonly Block[],
   ) {}
 
-  /** What is one already stays the same. */
+  /** Returns the argument itself if it is a DeviceTable. */
   static of(devices: ReadonlyMap<string, RolloutDevice>): DeviceTable {
     return devices instanceof DeviceTable ? devices : DeviceTable.from(devices.values());
   }
 
-  /** @param devices in the order of their waves */
+  /** @param devices in wave order */
   static from(devices: Iterable<RolloutDevice>): DeviceTable {
     const places = new Map<string, number>();
     const blocks: RolloutDevice[][] = [];
@@ -58,7 +58,7 @@ export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
     return new DeviceTable(places, ends, blocks.map(blockOf));
   }
 
-  /** With these in the places of those of their names; who is a stranger is left out. */
+  /** Replaces the devices with the same names; unknown devices are ignored. */
   with(changed: Iterable<RolloutDevice>): DeviceTable {
     const copies = new Map<number, RolloutDevice[]>();
     for (const device of changed) {
@@ -78,12 +78,12 @@ export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
     return new DeviceTable(this.places, this.ends, blocks);
   }
 
-  /** Indices of a wave's first block, and behind its last. */
+  /** Indices of a wave's first block and of the block after its last. */
   span(wave: number): [from: number, until: number] {
     return [this.ends[wave - 1] ?? 0, this.ends[wave] ?? this.blocks.length];
   }
 
-  /** Index of the block that has it. */
+  /** Index of the block that contains the device. */
   blockOf(name: string): number | undefined {
     const place = this.places.get(name);
     return place === undefined ? undefined : Math.floor(place / blockSize);

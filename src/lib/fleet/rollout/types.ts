@@ -1,4 +1,3 @@
-import type { Desired } from '../../device/protocol/messages.js';
 import type {
   DeltaReport,
   DeviceProof,
@@ -9,38 +8,39 @@ import type {
   RolloutPhase,
   RolloutPolicy,
   RolloutReason,
-} from '../../registry/rollouts/schema.js';
-import type { ShadowFigures, WaveShadow } from '../../registry/rollouts/shadow.js';
+} from '../../api/rollouts/schema.js';
+import type { ShadowFigures, WaveShadow } from '../../api/rollouts/shadow.js';
+import type { Desired } from '../../device/protocol/messages.js';
 
-/** One device of a rollout. */
+/** A device in a rollout. */
 export interface RolloutDevice {
   name: string;
-  /** Index of its wave. */
+  /** Index of the device's wave. */
   wave: number;
   state: RolloutDeviceState;
-  /** Index of the release that it is at. */
+  /** Index of the release that the device is taking. */
   item: number;
-  /** Wishes told to it so far: each has a number of its own, so that what is said of an earlier one is known as such. */
+  /** Number of desired releases sent so far. Each has its own number, so that reports about an earlier one can be recognized. */
   offer: number;
-  /** Offers of the release that it is at. */
+  /** Offers of the current release. */
   attempts: number;
   /** The update state last reported. */
   step: string | null;
   error: RolloutReason | null;
-  /** When the last offer was made, and not before when the next one is, ms since 1970. */
+  /** Time of the last offer, and the earliest time of the next one, ms since 1970. */
   offered: number | null;
   retryAt: number | null;
-  /** Proof of the update: when each step was first reported, ms since 1970. */
+  /** Evidence of the update: when each step was first reported, ms since 1970. */
   times: DeviceTimes;
   /** Absent before it commits. */
   proof?: DeviceProof | null;
-  /** How the release that it is at came where a delta was offered; absent where none was. */
+  /** How the current release was transferred if a delta was offered; otherwise absent. */
   delta?: DeltaReport;
-  /** Its last offer was to run it as a shadow. */
+  /** The last offer was to run the release as a shadow. */
   asShadow?: boolean;
-  /** It runs the release, though its commit did not count: it has to go back with all others. */
+  /** The device runs the release although its commit did not count: it must roll back with the others. */
   holds?: boolean;
-  /** What it measured last. */
+  /** Its latest measurements. */
   shadow?: ShadowFigures | null;
   updated: number;
 }
@@ -51,51 +51,51 @@ export interface RolloutWave {
   devices: number;
   state: 'waiting' | 'shadowing' | 'open' | 'soaking' | 'passed' | 'stopped';
   opened: number | null;
-  /** Since when nothing of it is under way and enough have committed. */
+  /** Time since which no device is updating and enough have committed. */
   settled: number | null;
   ended: number | null;
   counts: DeviceCounts;
-  /** Failures that somebody has seen and gone on from. */
+  /** Failures that an operator has seen and accepted. */
   forgiven: number;
-  /** Somebody went on though too few had committed. */
+  /** An operator continued although too few devices had committed. */
   waived: boolean;
-  /** Absent before it begins, and where there is none. */
+  /** Absent before it starts, and if the wave has no shadow. */
   shadow?: WaveShadow | null;
 }
 
 /** A rollout without its devices. */
 export interface RolloutHead {
   id: string;
-  /** Each device takes one after the other. */
+  /** Each device takes them one after another. */
   releases: Release[];
-  /** What the devices go back to where the rollout is rolled back: signed when it was started, for the key is its operator's. */
+  /** The release for a rollback. Signed at the start of the rollout, for only the operator has the key. */
   rollback: Release | null;
   selector: string;
   policy: RolloutPolicy;
-  /** Who started it. */
+  /** User who started the rollout. */
   by: string;
   created: number;
   ended: number | null;
   state: RolloutPhase;
-  /** Why it is paused or has ended before its end. */
+  /** Why the rollout is paused or ended early. */
   reason: RolloutReason | null;
   approvals: { who: string; at: number }[];
-  /** Index of the last wave that is open; −1 before the first. */
+  /** Index of the last open wave; −1 before the first opens. */
   wave: number;
   waves: RolloutWave[];
-  /** How many offers may be made now (a bucket that fills with time), and when that was counted. */
+  /** Offers available now (a bucket that refills over time), and when they were last counted. */
   budget: { offers: number; at: number } | null;
-  /** Rises with each save. */
+  /** Incremented by each save. */
   revision: number;
 }
 
 export interface RolloutState {
   head: RolloutHead;
-  /** In the order of their waves. */
+  /** In wave order. */
   devices: ReadonlyMap<string, RolloutDevice>;
 }
 
-/** What a device says about its update, as far as a rollout looks at it. */
+/** The part of a device's update report that a rollout uses. */
 export interface UpdateReport {
   rollout: string | null;
   kind?: Release['kind'] | undefined;
@@ -106,14 +106,14 @@ export interface UpdateReport {
   golden?: { vectors: number; passed: number } | null | undefined;
   delta?: DeltaReport | null | undefined;
   error: RolloutReason | null;
-  /** It would not leave what was taken back, and went on with it: that it failed is a failure of the release. */
+  /** The device ignored the recall and continued the update, so its failure counts against the release. */
   refusedRecall?: boolean | undefined;
-  /** Its proof, looked at; absent = it sent none. */
+  /** The verified proof; absent = none was sent. */
   proof?: CheckedProof | undefined;
   shadow?: ShadowFigures | undefined;
 }
 
-/** What a device has signed, or why that counts for nothing. */
+/** The content of a signed proof, or the reason why it is invalid. */
 export type CheckedProof =
   | (Pick<DeviceProof, 'golden'> & {
       signed: NonNullable<DeviceProof['signed']>;
@@ -124,61 +124,61 @@ export type CheckedProof =
 
 export type RolloutEvent =
   | { type: 'reported'; device: string; report: UpdateReport }
-  /** A newer rollout took the device over, or the device was suspended, revoked or removed. */
+  /** A newer rollout took over the device, or the device was suspended, revoked or removed. */
   | { type: 'superseded' | 'revoked'; device: string }
   | { type: RolloutCommand; who: string }
   | { type: 'tick' };
 
-/** What a rollout looks at besides its own state. */
+/** Input to a rollout besides its own state. */
 export interface World {
   /** ms since 1970 */
   at: number;
   online(device: string): boolean;
-  /** Whoever is not online may be on the way back: the platform itself was away until just now. Absent = it was not. */
+  /** Offline devices may be about to reconnect, for the platform itself has just restarted. Absent = false. */
   returning?: boolean;
-  /** Whether it can run a model as a shadow; absent = none can. */
+  /** Whether the device can run a model as a shadow; absent = none can. */
   shadows?(device: string): boolean;
 }
 
-/** What a device is to run from now on; null = the wish of that number is taken back. */
+/** The release that a device is to run from now on; null = the desired release of that number is recalled. */
 export interface Wish {
   device: string;
-  /** Names the wish on the device: `rollout` of protocol v1. */
+  /** Name of the desired release on the device: `rollout` in protocol v1. */
   wish: string;
   release: Release | null;
-  /** How long it is to run it well before it says so once more, ms. */
+  /** How long the device must run healthily before it reports once more, ms. */
   soakMs?: number;
-  /** A patch that makes it of what the device runs: known once the wish is written down. */
+  /** A patch from the device's current release: known once the desired release is stored. */
   delta?: Desired['delta'];
-  /** It is to run beside the active one, and not to be committed. */
+  /** Run the release alongside the active one without committing it. */
   shadow?: { everyMs: number };
 }
 
 export interface RolloutStep {
   head: RolloutHead;
-  /** Those that are other than before. */
+  /** Devices that have changed. */
   changed: RolloutDevice[];
   wishes: Wish[];
 }
 
-/** Where rollouts live. */
+/** Store for rollouts. */
 export interface RolloutStore {
-  /** A new one. */
+  /** Adds a new rollout. */
   insert(rollout: RolloutState, who: string): Promise<void>;
   /**
-   * Resolves when the step, and what devices are to run from now on, is on disk: only then may anybody be told. Its revision is one
-   * above that of what it was made from: of two that were made from the same, one is refused. @returns the wishes that hold:
-   * one is not taken back where the device has another since.
+   * Resolves when the step and the new desired releases are on disk: only then may devices be notified. The new revision is one above that
+   * of `before`; of two saves from the same revision, one is rejected.
+   * @returns the desired releases in force; a recall is omitted if the device has received another desired release since
    */
   save(before: RolloutState, step: RolloutStep, who: string): Promise<Wish[]>;
   get(id: string): Promise<RolloutState | null>;
   head(id: string): Promise<RolloutHead | null>;
   count(): Promise<number>;
-  /** Newest first, at most so many of those that are older than `after` (its id). */
+  /** Newest first, at most `limit` rollouts older than `after` (an id). */
   list(page: { after?: string | undefined; limit: number }): Promise<RolloutHead[]>;
-  /** By name, at most so many of those behind `after`. */
+  /** By name, at most `limit` devices after `after`. */
   devices(id: string, query: RolloutDevicesQuery): Promise<RolloutDevice[]>;
-  /** Those that have not ended. `known`: what was read before; of these only what has changed since is read. */
+  /** Unfinished rollouts. `known`: those read before, of which only the changes are read. */
   running(known: ReadonlyMap<string, RolloutState>): Promise<RolloutState[]>;
 }
 

@@ -1,10 +1,10 @@
-import { type Amount, shareOf } from '../../registry/rollouts/amount.js';
+import { type Amount, shareOf } from '../../api/rollouts/amount.js';
 import {
   type Release,
   type RolloutDeviceState,
   type RolloutPolicy,
   rolloutDeviceStates,
-} from '../../registry/rollouts/schema.js';
+} from '../../api/rollouts/schema.js';
 import { DeviceTable } from './table.js';
 import type { DeviceCounts, RolloutDevice, RolloutState, RolloutWave } from './types.js';
 
@@ -14,16 +14,16 @@ export interface StartRollout {
   rollback: Release | null;
   selector: string;
   policy: RolloutPolicy;
-  /** In the order in which they are to have it. */
+  /** In rollout order. */
   devices: readonly string[];
-  /** Those of them that run the last release already: nothing is expected of them. */
+  /** Devices that already run the last release and need no update. */
   current?: readonly string[];
   by: string;
   /** ms since 1970 */
   created: number;
 }
 
-/** A rollout of which nothing was told to anybody yet: its first tick opens what may be opened. */
+/** A new rollout that has sent nothing to devices: its first tick opens the waves that may open. */
 export function startRollout(start: StartRollout): RolloutState {
   const { id, releases, rollback, selector, policy, by, created } = start;
   const members = splitIntoWaves(start.devices, policy.waves);
@@ -53,8 +53,8 @@ function newDevice(name: string, wave: number, current: boolean, created: number
 }
 
 /**
- * Splits names, in their order, into waves: each amount says how many are in the waves up to it. Waves that would be empty are
- * left out, and the last has all that are left.
+ * Splits names, in order, into waves. Each amount is the total size of the waves up to that one. Empty waves are
+ * omitted, and the last wave takes the rest.
  */
 export function splitIntoWaves(names: readonly string[], amounts: readonly Amount[]): string[][] {
   const waves: string[][] = [];
@@ -68,7 +68,7 @@ export function splitIntoWaves(names: readonly string[], amounts: readonly Amoun
   return waves;
 }
 
-/** @param current how many of its devices have nothing to take */
+/** @param current number of its devices that need no update */
 function newWave(devices: number, current: number): RolloutWave {
   const counts = noDevices();
   counts.pending = devices - current;
@@ -92,7 +92,7 @@ const ends: ReadonlySet<RolloutDeviceState> = new Set([
   'restored',
 ]);
 
-/** Whether nothing more is expected of a device in this state. */
+/** Whether this state of a device is final. */
 export function isEnd(state: RolloutDeviceState): boolean {
   return ends.has(state);
 }
@@ -101,7 +101,7 @@ export function failures({ counts }: RolloutWave): number {
   return counts.failed + counts.rolledBack;
 }
 
-/** Devices that have begun and not ended. */
+/** Number of devices that have started and not ended. */
 export function underWay({ counts }: RolloutWave): number {
   return counts.updating + counts.shadowing + counts.recalled + counts.restoring;
 }

@@ -1,19 +1,19 @@
 import { isUtf8 } from 'node:buffer';
 import { AiotError } from '../../core/errors.js';
 
-/** A column of numbers; what is none (a missing cell, a word) is NaN in `values`, and infinities are as they are. */
+/** A column of numbers; other cells (missing or text) are NaN in `values`, infinities are kept. */
 export interface NumberColumn {
   name: string;
   kind: 'number';
   values: Float64Array;
-  /** Empty cells, and words such as NaN, NA and null. */
+  /** Number of empty cells and words such as NaN, NA and null. */
   missing: number;
-  /** Other cells that are no numbers: how many, and the first few. */
+  /** Other non-numeric cells: their number, and the first few. */
   words: number;
   first: BadCell[];
 }
 
-/** A cell that should be a number and is none; line and column from 1. */
+/** A cell that is not a number but should be; line and column from 1. */
 export interface BadCell {
   line: number;
   col: number;
@@ -21,11 +21,11 @@ export interface BadCell {
   cell: string;
 }
 
-/** A column of words, as numbers into a list. */
+/** A column of words, as indices into a list. */
 export interface TextColumn {
   name: string;
   kind: 'text';
-  /** One a row: which of `words` it is; −1 = empty, −2 = a word that came after `mostWords` others. */
+  /** One per row: index into `words`; −1 = empty, −2 = the list already had `mostWords` words. */
   codes: Int32Array;
   words: string[];
   missing: number;
@@ -33,13 +33,13 @@ export interface TextColumn {
 
 export type Column = NumberColumn | TextColumn;
 
-/** More different words than any category has: what comes after is told from no other. */
+/** More distinct words than any category has; further words are not told apart. */
 export const mostWords = 10_000;
 
-/** Words for a missing number, in small letters. */
+/** Words for a missing number, in lower case. */
 export const missingWords = new Set(['', 'na', 'n/a', 'nan', 'null', 'none', '<na>']);
 
-/** How infinities are written, in small letters. */
+/** Spellings of infinities, in lower case. */
 export const infiniteWords = new Map([
   ['inf', Number.POSITIVE_INFINITY],
   ['+inf', Number.POSITIVE_INFINITY],
@@ -48,12 +48,12 @@ export const infiniteWords = new Map([
   ['-infinity', Number.NEGATIVE_INFINITY],
 ]);
 
-/** Words of one column, each known by a number: from bytes, and without a string for each cell. */
+/** The words of one column, each with a number: read from bytes, without creating a string per cell. */
 export interface WordList {
   readonly words: string[];
-  /** −2 for a word that comes after `mostWords` others. */
+  /** −2 for a new word if the list already has `mostWords` words. */
   codeOf(bytes: Uint8Array, from: number, to: number): number;
-  /** The same for a word that is a string already. */
+  /** The same for a word that is already a string. */
   codeOfWord(word: string): number;
 }
 
@@ -85,7 +85,7 @@ export function createWordList(): WordList {
     codeOf(bytes, from, to) {
       // Labels come in long runs.
       if (last >= 0 && isWord(last, bytes, from, to)) return last;
-      // FNV-1a; two words of one hash are told apart by their letters.
+      // FNV-1a; words with equal hashes are compared by their letters.
       let hash = 0x811c9dc5;
       for (let i = from; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
       const likely = byHash.get(hash);
@@ -102,7 +102,7 @@ export function createWordList(): WordList {
   };
 }
 
-/** More columns than any table of sensors has; a header of millions of names would take minutes. */
+/** More columns than any sensor table has; a header of millions of names would take minutes. */
 const mostColumns = 65_536;
 
 interface Header {
@@ -112,8 +112,8 @@ interface Header {
 }
 
 /**
- * The names in the first line; whether they are fit, `checkHeader` says.
- * @throws AIOT_CSV_COLUMNS (more than any table has), AIOT_CSV_MALFORMED (not UTF-8)
+ * Reads the names in the first line; `checkHeader` validates them.
+ * @throws AIOT_CSV_COLUMNS (too many columns), AIOT_FILE_MALFORMED (not UTF-8)
  */
 export function readHeader(bytes: Uint8Array, file: string): Header {
   requireText(bytes, file);
@@ -124,7 +124,7 @@ export function readHeader(bytes: Uint8Array, file: string): Header {
   for (let at = start; at < end; at++) if (bytes[at] === comma) count++;
   if (count > mostColumns) {
     const message = `${file}:1:1: expected at most ${mostColumns} columns, got ${count}`;
-    throw new AiotError('AIOT_CSV_COLUMNS', message, { next: 'Give a table with fewer columns.' });
+    throw new AiotError('AIOT_CSV_COLUMNS', message, { next: 'Use a table with fewer columns.' });
   }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
   return { columns: text.replace(/\r$/, '').split(','), bodyStart: end + 1 };
@@ -135,13 +135,13 @@ export function byteOrderMark(bytes: Uint8Array): number {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
 }
 
-/** @param wanted the columns that there must be, no more and no fewer @throws AIOT_CSV_COLUMNS */
+/** @param wanted the exact set of columns required @throws AIOT_CSV_COLUMNS */
 export function checkHeader(columns: string[], file: string, wanted?: readonly string[]): void {
   const got = columns.join(',');
   const refused = (expected: string, what: string) =>
     new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected ${expected}, got ${what}`, {
-      // With columns that are wanted, the project's fields are what to compare with.
-      ...(wanted ? {} : { next: 'Name each column once in the first line, such as x,y,label.' }),
+      // If columns are required, the project's fields are the ones to compare with.
+      ...(wanted ? {} : { next: 'Give each column a unique name in the first line, such as x,y,label.' }),
     });
   const header = wanted ? `the columns ${wanted.join(',')}` : 'a header row with a name for each column';
   if (got === '') throw refused(header, 'an empty line');
@@ -149,7 +149,7 @@ export function checkHeader(columns: string[], file: string, wanted?: readonly s
   for (const [i, name] of columns.entries()) {
     const before = names.get(name);
     if (name !== '' && !isNumber(name) && before !== undefined)
-      throw refused('each name once', `${showCell(name)} in columns ${before + 1} and ${i + 1}`);
+      throw refused('unique names', `${showCell(name)} in columns ${before + 1} and ${i + 1}`);
     names.set(name, i);
   }
   const nameless = columns.findIndex((name) => name === '' || isNumber(name));
@@ -162,25 +162,25 @@ function isNumber(name: string): boolean {
   return /^[-+.\d]/.test(name);
 }
 
-/** Powers of ten that a double holds exactly. */
+/** Powers of ten that a double represents exactly. */
 const tens = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
 
-/** Most digits of the two halves of a long number: both are whole numbers that a double holds exactly. */
+/** Maximum number of digits in each half of a long number: a double represents both exactly. */
 const firstDigits = 15;
 
 const furtherDigits = 7;
 
 interface NumberReader {
-  /** NaN for what is not a plain decimal number: no spaces, no words, no hexadecimal. */
+  /** Returns NaN for anything but a plain decimal number: no spaces, no words, no hexadecimal. */
   read(from: number, to: number): number;
 }
 
 /**
- * Decimal text to the nearest double, as Number() does it, and several times as fast: nearly all numbers are a whole number
- * of at most 22 digits over a power of ten up to 10²². The rest goes the way of Number().
+ * Converts decimal text to the nearest double, like Number() but several times as fast. Nearly all numbers are a whole number of at most
+ * 22 digits over a power of ten up to 10²². Number() handles the rest.
  */
 export function createNumberReader(bytes: Uint8Array): NumberReader {
-  // Made when the first such number comes; a piece of it costs less than a piece of the bytes.
+  // Created at the first such number; a slice of a string costs less than a slice of the bytes.
   let text: string | undefined;
   const slow = (from: number, to: number) => {
     text ??= Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
@@ -229,7 +229,7 @@ export function createNumberReader(bytes: Uint8Array): NumberReader {
   };
 }
 
-/** null when there is more than a sign and one to three digits. */
+/** null if there is more than a sign and one to three digits. */
 function exponentOf(bytes: Uint8Array, from: number, to: number): number | null {
   const minus = bytes[from] === 45;
   const start = minus || bytes[from] === 43 ? from + 1 : from;
@@ -243,7 +243,7 @@ function exponentOf(bytes: Uint8Array, from: number, to: number): number | null 
   return minus ? -value : value;
 }
 
-/** 2²⁷ + 1 parts a double into two halves whose products are exact (Veltkamp and Dekker 1971). */
+/** 2²⁷ + 1 splits a double into two halves whose products are exact (Veltkamp and Dekker 1971). */
 const splitter = 134217729;
 
 /** The rounding error of a·b. */
@@ -257,7 +257,7 @@ function productError(a: number, b: number, product: number): number {
   return al * bl - (product - ah * bh - al * bh - ah * bl);
 }
 
-/** (a·scale + b) / divisor, rounded once: in twice the precision. NaN where it lies too near the middle of two doubles to tell. */
+/** (a·scale + b) / divisor, rounded once, in double-double precision. NaN if it is too close to the middle of two doubles to decide. */
 function quotient(a: number, scale: number, b: number, divisor: number): number {
   const product = a * scale;
   const rest = productError(a, scale, product) + b;
@@ -272,7 +272,7 @@ function quotient(a: number, scale: number, b: number, divisor: number): number 
   return value === q + (correction + doubt) ? value : Number.NaN;
 }
 
-/** Number() alone would take '', ' 1', '0x10' and 'Infinity'. */
+/** Number() alone would accept '', ' 1', '0x10' and 'Infinity'. */
 function plainNumber(cell: string): number {
   if (cell.length === 0) return Number.NaN;
   for (let i = 0; i < cell.length; i++) {
@@ -287,9 +287,9 @@ const newline = 10;
 const comma = 44;
 
 /**
- * Refuses bytes that are no UTF-8: replaced by one and the same sign, two labels would become one.
- * @param firstLine number of the line that the bytes begin with
- * @throws AIOT_CSV_MALFORMED (file:line:column of the cell)
+ * Rejects invalid UTF-8: with the same replacement character, two labels would become one.
+ * @param firstLine number of the line that the bytes start with
+ * @throws AIOT_FILE_MALFORMED (file:line:column of the cell)
  */
 export function requireText(bytes: Uint8Array, file: string, firstLine = 1): void {
   const zero = bytes.subarray(0, 4096).indexOf(0);
@@ -299,22 +299,25 @@ export function requireText(bytes: Uint8Array, file: string, firstLine = 1): voi
       .toString('hex')
       .replace(/..(?=.)/g, '$& ');
     throw new AiotError(
-      'AIOT_CSV_MALFORMED',
+      'AIOT_FILE_MALFORMED',
       `${file}:${firstLine}:1: expected a CSV file, got a binary one (it begins with the bytes ${start})`,
-      { next: 'Give a text file with commas between the cells, in UTF-8.' },
+      { subject: 'csv', next: 'Use a text file in UTF-8 with commas between the cells.' },
     );
   }
   const { line, col, cell } = firstBad(bytes);
-  // Latin-1 shows a letter for each byte, most often the one meant.
+  // Latin-1 shows one letter per byte, usually the intended one.
   const shown = showCell(Buffer.from(cell).toString('latin1'));
   throw new AiotError(
-    'AIOT_CSV_MALFORMED',
+    'AIOT_FILE_MALFORMED',
     `${file}:${line + firstLine - 1}:${col}: expected text in UTF-8, got ${shown} in another encoding (not UTF-8)`,
-    { next: 'Save the file as UTF-8, for example: iconv -f latin1 -t utf-8 OLD.csv > NEW.csv' },
+    {
+      subject: 'csv',
+      next: 'Save the file as UTF-8, for example: iconv -f latin1 -t utf-8 OLD.csv > NEW.csv',
+    },
   );
 }
 
-/** The first cell that is no UTF-8; neither comma nor line end is ever part of a longer sign. */
+/** The first cell with invalid UTF-8; comma and line end are never part of a multi-byte character. */
 function firstBad(bytes: Uint8Array): { line: number; col: number; cell: Uint8Array } {
   const pieces = (from: number, to: number, mark: number, each: (from: number, to: number) => boolean) => {
     for (let at = from; at < to; ) {
@@ -350,7 +353,7 @@ export function positionOf(text: string, offset: number): { line: number; col: n
   return { line, col: offset - lineStart + 1 };
 }
 
-/** A cell as messages show it: quoted, and short. */
+/** Formats a cell for messages: quoted and shortened. */
 export function showCell(cell: string): string {
   return JSON.stringify(cell.length > 40 ? `${cell.slice(0, 39)}…` : cell);
 }

@@ -22,35 +22,35 @@ const minus = 45;
 const point = 46;
 const zero = 48;
 
-/** Powers of ten that a double holds exactly. */
+/** Powers of ten that a double represents exactly. */
 const tens = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
 
-/** A whole number of so many digits is exact in a double. */
+/** A whole number with this many digits is exact in a double. */
 const exactDigits = 15;
 
-/** Rows that tell whether a column is of numbers or of words. */
+/** Number of rows that decide whether a column contains numbers or words. */
 const sampleRows = 2000;
 
-/** Rows of a CSV file as they come, kept by column: nothing is made for a row, and no cell of numbers becomes a string. */
+/** Reads the rows of a CSV file into columns: no object is created per row, and no numeric cell becomes a string. */
 interface ColumnsReader {
-  /** Whole lines, each with its line end; the header is the first of them. */
+  /** Takes whole lines with their line ends; the first one is the header. */
   lines(bytes: Uint8Array): void;
   /** @throws AIOT_CSV_EMPTY */
   end(): { columns: Column[]; header: string[]; rows: number };
 }
 
 interface ColumnsOptions {
-  /** Use of a column by its name; null = its cells decide whether it is of numbers or of words. */
+  /** Use of a column by its name; null = decided by its cells. */
   useOf?: (name: string, header: string[]) => ColumnUse | null;
-  /** Bytes of the whole file, so that room is made once. */
+  /** Size of the whole file, for allocating memory once. */
   bytes?: number;
 }
 
 /**
- * Reads what other readers here refuse, and counts it: missing cells, infinities, words among numbers. Quoted cells may hold
- * commas, but no line ends. Empty lines are left out.
+ * Reads and counts cells that the other readers here reject: missing cells, infinities, words among numbers. Quoted cells may contain
+ * commas, but no line ends. Empty lines are skipped.
  * @param file name for messages
- * @throws AIOT_CSV_COLUMNS, AIOT_CSV_MALFORMED (a row with a cell too few or too many, a quote that is not closed, no UTF-8), from `lines`
+ * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (wrong number of cells in a row, an unclosed quote, invalid UTF-8), from `lines`
  */
 export function createColumnsReader(
   file: string,
@@ -65,12 +65,12 @@ export function createColumnsReader(
   return {
     lines(bytes) {
       requireText(bytes, file, line);
-      // Its slow way makes a text of the bytes it is given: these, not the whole file.
+      // Its slow path decodes all bytes it is given: only this chunk, not the whole file.
       read = createNumberReader(bytes).read;
       let at = 0;
       if (header === null) {
         const { columns, bodyStart } = readHeader(bytes, file);
-        // The index that tables of Python are written with has no name.
+        // The index column written by Python has no name.
         header = columns.map((name, i) => (i === 0 && name === '' ? 'index' : unquotedName(name)));
         checkHeader(header, file);
         at = bodyStart;
@@ -82,7 +82,7 @@ export function createColumnsReader(
       parse(bytes, at);
     },
     end() {
-      if (row === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows below the header`);
+      if (row === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no data rows after the header`);
       const columns = stores.flatMap((store) => store.column(row) ?? []);
       return { columns, header: header!, rows: row };
     },
@@ -122,7 +122,7 @@ export function createColumnsReader(
     }
   }
 
-  /** The way of nearly all cells: digits and a point. Returns the offset behind the cell, or −1 when it is anything else. */
+  /** Fast path for nearly all cells: digits and a point. Returns the offset after the cell, or −1 for anything else. */
   function number(bytes: Uint8Array, from: number, store: ColumnStore): number {
     let i = from;
     let c = bytes[i]!;
@@ -155,14 +155,16 @@ export function createColumnsReader(
     return i;
   }
 
-  /** Offset of the comma or line end behind a cell. */
+  /** Offset of the comma or line end after a cell. */
   function endOfCell(bytes: Uint8Array, from: number, lineStart: number): number {
     let to = from;
     if (bytes[to] === quote) {
       for (to++; ; to++) {
         if (to >= bytes.length || bytes[to] === newline) {
           const place = `${file}:${line}:${from - lineStart + 1}`;
-          throw new AiotError('AIOT_CSV_MALFORMED', `${place}: a cell's quote is not closed on its line`);
+          throw new AiotError('AIOT_FILE_MALFORMED', `${place}: a quoted cell does not end on its line`, {
+            subject: 'csv',
+          });
         }
         if (bytes[to] !== quote) continue;
         if (bytes[to + 1] !== quote) break;
@@ -182,8 +184,9 @@ export function createColumnsReader(
       at++;
     }
     const place = `${file}:${line}:${at - lineStart + 1}`;
-    return new AiotError('AIOT_CSV_MALFORMED', `${place}: expected ${plural(stores.length)}, got ${cells}`, {
-      next: `Mend or remove line ${line}; its first cell is ${showCell(unquoted(bytes, lineStart, endOfCell(bytes, lineStart, lineStart)).trim())}.`,
+    return new AiotError('AIOT_FILE_MALFORMED', `${place}: expected ${plural(stores.length)}, got ${cells}`, {
+      subject: 'csv',
+      next: `Correct or remove line ${line}; its first cell is ${showCell(unquoted(bytes, lineStart, endOfCell(bytes, lineStart, lineStart)).trim())}.`,
     });
   }
 }
@@ -200,7 +203,7 @@ function stopOf(bytes: Uint8Array, from: number, to: number): number {
   return to > from && bytes[to] === newline && bytes[to - 1] === carriageReturn ? to - 1 : to;
 }
 
-/** Rows of the whole file, a little more than the first lines let expect. */
+/** Estimated number of rows in the whole file, slightly more than the first lines suggest. */
 function roomFor(bytes: Uint8Array, start: number, expected: number): number {
   let lines = 0;
   for (let at = bytes.indexOf(newline, start); at >= 0; at = bytes.indexOf(newline, at + 1)) lines++;
@@ -208,7 +211,7 @@ function roomFor(bytes: Uint8Array, start: number, expected: number): number {
   return Math.ceil((lines / Math.max(1, bytes.length - start)) * expected * 1.02) + 64;
 }
 
-/** Use of columns that their name does not settle: more words than numbers in the first rows are a column of words. */
+/** Decides the use of columns not decided by name: a column with more words than numbers in the first rows contains words. */
 function usesOf(
   bytes: Uint8Array,
   start: number,
@@ -243,20 +246,20 @@ function weightOf(cell: string): number {
   return infiniteWords.has(small) || Number.isFinite(Number(cell)) ? 1 : -1;
 }
 
-/** `time` = numbers, or dates as seconds since 1970; `skip` = not kept. */
+/** `time` = numbers, or dates as seconds since 1970; `skip` = not stored. */
 export type ColumnUse = 'number' | 'text' | 'time' | 'skip';
 
-/** Bad cells of a column whose places are kept. */
+/** Number of bad cells per column whose positions are recorded. */
 const mostBad = 5;
 
-/** One column while its rows come. */
+/** A column while its rows are read. */
 interface ColumnStore {
-  /** Words instead of numbers: a column with nothing but missing cells so far may become one of words. */
+  /** May change to words: a column with only missing cells so far may become one of words. */
   use: ColumnUse;
   values: Float64Array;
-  /** Makes room for so many rows. */
+  /** Allocates memory for this many rows. */
   grow(rows: number): void;
-  /** A cell that the fast way does not take: anything but a plain number. */
+  /** Handles a cell that the fast path does not: anything but a plain number. */
   cell(
     bytes: Uint8Array,
     from: number,
@@ -264,7 +267,7 @@ interface ColumnStore {
     row: number,
     place: () => Omit<BadCell, 'cell' | 'column'>,
   ): void;
-  /** A number that the fast way took. */
+  /** Whether the column has contained a number so far. */
   counted: boolean;
   column(rows: number): Column | null;
 }
@@ -308,7 +311,7 @@ function createColumnStore(
         return;
       }
       const value = slowNumber(from, to);
-      // Beyond what a double holds: as good as infinite.
+      // Beyond the range of a double: treated as infinite.
       if (!Number.isNaN(value)) {
         store.counted = true;
         store.values[row] = value;

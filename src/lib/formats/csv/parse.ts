@@ -14,43 +14,43 @@ import {
 
 interface NumericTable {
   columns: string[];
-  /** One array a column, all of the same length. */
+  /** One array per column, all of the same length. */
   data: Float64Array[];
 }
 
 /** A table with columns of text. */
 export interface LabelledTable extends NumericTable {
-  /** The columns that were taken as text, by name, where the file has them; their names are not in `columns`. */
+  /** The columns read as text, by name, if the file has them; their names are not in `columns`. */
   texts: Record<string, string[]>;
   rows: number;
-  /** All names in the file's order. */
+  /** All names, in file order. */
   header: string[];
   /** Line of the first row: 2, or 1 without a header. */
   firstLine: number;
 }
 
 /**
- * Reads a CSV file of plain decimal numbers under a header row. CRLF, a byte order mark and a missing last line end are
+ * Reads a CSV file of plain decimal numbers with a header row. CRLF, a byte order mark and a missing last line end are
  * accepted; quotes, spaces, empty cells, NaN and infinities are not.
  * @param file name for messages
- * @param wanted the columns that the file must have, no more and no fewer; given back in this order
- * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY (no row of numbers), AIOT_CSV_MALFORMED (file:line:column, expected, got; also of what is not UTF-8)
+ * @param wanted the exact set of columns required; returned in this order
+ * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY (no rows), AIOT_FILE_MALFORMED (file:line:column, expected, got; also for invalid UTF-8)
  */
 export function parseCsv(bytes: Uint8Array, file: string, wanted?: readonly string[]): NumericTable {
   const { columns, bodyStart } = readHeader(bytes, file);
   checkHeader(columns, file, wanted);
   const data = readRows(bytes, bodyStart, columns, file, { words: columns.map(() => null) });
-  if (data[0]!.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows below the header`);
+  if (data[0]!.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no data rows after the header`);
   if (!wanted) return { columns, data };
   return { columns: [...wanted], data: wanted.map((name) => data[columns.indexOf(name)]!) };
 }
 
 /**
- * As `parseCsv`, with some columns taken as text as it stands (a label, a group): numbers there are not looked at as numbers.
- * @param textColumns their names, the file need not have them; or whether a name is one of theirs
- * @param onBad takes cells that are no finite number, which count as NaN; absent = they are refused
- * @param names of the columns of a file without a header; a first line that has just these is one all the same
- * @throws as `parseCsv`
+ * Like `parseCsv`, with some columns read as raw text (a label, a group), even if they contain numbers.
+ * @param textColumns their names, which the file need not have; or a function that decides by name
+ * @param onBad called for cells that are not finite numbers, which become NaN; absent = they are rejected
+ * @param names column names for a file without a header; a first line of exactly these names still counts as a header
+ * @throws the errors of `parseCsv`
  */
 export function parseLabelledCsv(
   bytes: Uint8Array,
@@ -62,7 +62,7 @@ export function parseLabelledCsv(
   return parseTexts(bytes, file, { textColumns, onBad, names });
 }
 
-/** As `parseLabelledCsv`; cells of text may be empty, too: what is not known. */
+/** Like `parseLabelledCsv`; text cells may be empty, too, meaning unknown. */
 export function parseMixedCsv(
   bytes: Uint8Array,
   file: string,
@@ -76,7 +76,7 @@ interface TextOptions {
   onBad?: ((bad: BadCell) => void) | undefined;
   names?: readonly string[] | undefined;
   emptyWords?: boolean;
-  /** The next step for text in a column of numbers. */
+  /** Hint for text in a column of numbers. */
   next?: string;
 }
 
@@ -87,15 +87,15 @@ function parseTexts(bytes: Uint8Array, file: string, options: TextOptions): Labe
   return table;
 }
 
-/** A CSV file piece by piece: nothing of a piece is kept but the header. */
+/** Reads a CSV file in chunks; only the header is kept. */
 interface TextsReader {
-  /** Whole lines, the first of them the header; the last one of the file may have no end. */
+  /** Takes whole lines, starting with the header; the last one of the file may lack a line end. */
   read(bytes: Uint8Array): LabelledTable;
-  /** @throws AIOT_CSV_EMPTY where no row came */
+  /** @throws AIOT_CSV_EMPTY if there were no rows */
   end(): void;
 }
 
-/** As `parseLabelledCsv`, a piece of the file at a time. @throws as `parseLabelledCsv`, from `read` and `end` */
+/** Like `parseLabelledCsv`, one chunk of the file at a time. @throws the errors of `parseLabelledCsv`, from `read` and `end` */
 export function createTextsReader(
   file: string,
   { textColumns, onBad, names, emptyWords, next }: TextOptions,
@@ -119,7 +119,7 @@ export function createTextsReader(
       const { columns, isText, headless } = header;
       const firstLine = line === 1 && !headless ? 2 : line;
       const words = isText.map((is) => (is ? ([] as string[]) : null));
-      // The place of a cell is counted from where the bytes begin.
+      // A cell's position is counted from the start of the bytes.
       const data = readRows(bytes, from, columns, file, { words, onBad, emptyWords, firstLine: line, next });
       const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
       const rows = words[0]?.length ?? data[0]!.length;
@@ -136,12 +136,12 @@ export function createTextsReader(
     },
     end() {
       if (seen > 0) return;
-      throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows${header?.headless ? '' : ' below the header'}`);
+      throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows${header?.headless ? '' : ' after the header'}`);
     },
   };
 }
 
-/** Names of the columns of a CSV file. @throws AIOT_CSV_COLUMNS, AIOT_CSV_MALFORMED (not UTF-8) */
+/** Names of the columns of a CSV file. @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (not UTF-8) */
 export function csvColumns(bytes: Uint8Array, file: string): string[] {
   return readHeader(bytes, file).columns;
 }
@@ -151,22 +151,22 @@ const carriageReturn = 13;
 const comma = 44;
 
 interface RowsOptions {
-  /** For each column the list that takes its cells as text, or null for numbers. */
+  /** For each column, the list for its text cells, or null for numbers. */
   words: (string[] | null)[];
-  /** Takes cells that are no finite number, which count as NaN; absent = they are refused. */
+  /** Called for cells that are not finite numbers, which become NaN; absent = they are rejected. */
   onBad?: ((bad: BadCell) => void) | undefined;
-  /** Whether a cell of text may be empty. */
+  /** Whether text cells may be empty. */
   emptyWords?: boolean | undefined;
-  /** Next step in the error for a refused cell, where text in a column is the likely cause. */
+  /** Hint in the error for a rejected cell, if text in a column is the likely cause. */
   next?: string | undefined;
-  /** Number of the line that the bytes begin with, 1 unless told: for messages. */
+  /** Number of the line that the bytes start with, default 1: for messages. */
   firstLine?: number | undefined;
 }
 
 /**
- * The rows below a header, one array a column; text columns are left empty there and fill their lists.
+ * Reads the rows below a header, one array per column; text columns stay empty there and fill their lists.
  * @param from offset of the first row
- * @throws AIOT_CSV_MALFORMED (file:line:column, expected, got)
+ * @throws AIOT_FILE_MALFORMED (file:line:column, expected, got)
  */
 function readRows(
   bytes: Uint8Array,
@@ -180,7 +180,7 @@ function readRows(
   const room = linesFrom(bytes, from);
   const data = columns.map((_, c) => new Float64Array(words[c] ? 0 : room));
   const { read } = createNumberReader(bytes);
-  // A million rows have few labels: one string stands for all of a kind.
+  // A million rows have few distinct labels: one string is shared by all equal ones.
   const lists = words.map((texts) => texts && createWordList());
   const where = { file, firstLine, next };
   let row = 0;
@@ -210,7 +210,7 @@ function readRows(
     }
     row++;
   }
-  // As long as was counted, but for nothing: then the arrays need no copy.
+  // Usually the row count was exact: then the arrays need no copy.
   return data.map((column, c) => (words[c] || row === room ? column : column.slice(0, row)));
 }
 
@@ -219,7 +219,7 @@ function wordOf({ words, codeOf }: WordList, bytes: Uint8Array, from: number, to
   return code >= 0 ? words[code]! : utf8(bytes, from, to);
 }
 
-/** Lines from an offset on, the last one with or without its end. */
+/** Number of lines from an offset on; the last one may lack a line end. */
 function linesFrom(bytes: Uint8Array, from: number): number {
   let lines = 0;
   let at = from;
@@ -255,10 +255,13 @@ function badCell(
   { file, firstLine, next }: Where,
 ): AiotError {
   const { line, col } = place(bytes, from, firstLine);
-  const expected = column === undefined ? 'no further column' : `a finite number for ${showCell(column)}`;
+  const expected = column === undefined ? 'no more columns' : `a finite number for ${showCell(column)}`;
   const got = to === from ? 'nothing' : showCell(utf8(bytes, from, to));
   const message = `${file}:${line}:${col}: expected ${expected}, got ${got}`;
-  return new AiotError('AIOT_CSV_MALFORMED', message, column === undefined ? {} : { next });
+  return new AiotError('AIOT_FILE_MALFORMED', message, {
+    subject: 'csv',
+    ...(column === undefined ? {} : { next }),
+  });
 }
 
 function badRow(
@@ -270,7 +273,8 @@ function badRow(
 ): AiotError {
   const { line, col } = place(bytes, at, firstLine);
   return new AiotError(
-    'AIOT_CSV_MALFORMED',
+    'AIOT_FILE_MALFORMED',
     `${file}:${line}:${col}: expected ${width} columns, got ${cells}`,
+    { subject: 'csv' },
   );
 }

@@ -1,16 +1,16 @@
 import { AiotError } from '../../core/errors.js';
 
-/** One row of a CSV file, and the line it begins on (from 1). */
+/** A row of a CSV file, and the line it starts on (from 1). */
 export interface CsvRecord {
   line: number;
   cells: string[];
 }
 
 /**
- * Rows of text cells, quoted where they hold commas, quotes (doubled) or line ends (RFC 4180, 2). Rows that begin with `#`
- * and empty lines are left out; line ends may be `\r\n`; a byte order mark is taken off.
+ * Reads rows of text cells, quoted if they contain commas, quotes (doubled) or line ends (RFC 4180, 2). Rows that start with `#`
+ * and empty lines are skipped; line ends may be `\r\n`; a byte order mark is removed.
  * @param file name for messages
- * @throws AIOT_CSV_MALFORMED for a quote that is not closed, or text after one
+ * @throws AIOT_FILE_MALFORMED for an unclosed quote, or text after a closing one
  */
 export function csvRecords(text: string, file: string): CsvRecord[] {
   const clean = text.replace(/^\uFEFF/, '').replace(/\r\n?/g, '\n');
@@ -39,7 +39,7 @@ function linesIn(text: string, from: number, to: number): number {
   return lines;
 }
 
-/** `next`: offset of the line end behind the record. */
+/** `next`: offset of the line end after the record. */
 function recordAt(text: string, from: number, place: string): { cells: string[]; next: number } {
   const cells: string[] = [];
   for (let at = from; ; at++) {
@@ -61,7 +61,10 @@ function quotedCell(text: string, from: number, place: string): { value: string;
   let value = '';
   for (let at = from + 1; ; ) {
     const quote = text.indexOf('"', at);
-    if (quote < 0) throw new AiotError('AIOT_CSV_MALFORMED', `${place}: a cell's quote is never closed`);
+    if (quote < 0)
+      throw new AiotError('AIOT_FILE_MALFORMED', `${place}: a quoted cell never ends`, {
+        subject: 'csv',
+      });
     value += text.slice(at, quote);
     if (text[quote + 1] === '"') {
       value += '"';
@@ -71,8 +74,9 @@ function quotedCell(text: string, from: number, place: string): { value: string;
     const after = text[quote + 1];
     if (after === undefined || after === ',' || after === '\n') return { value, next: quote + 1 };
     throw new AiotError(
-      'AIOT_CSV_MALFORMED',
+      'AIOT_FILE_MALFORMED',
       `${place}: expected a comma after a quoted cell, got "${after}"`,
+      { subject: 'csv' },
     );
   }
 }

@@ -3,52 +3,52 @@ import { AiotError } from '../../core/errors.js';
 import { showCell } from './cells.js';
 import { createTextsReader, type LabelledTable } from './parse.js';
 
-/** Rows that are inputs of a network as they stand: a CSV file with one column per input and, if wanted, a label. */
+/** Rows that are direct inputs of a model: a CSV file with one column per input and optionally a label. */
 export interface Table {
-  /** Names of the inputs, in the file's order, without the label. */
+  /** Names of the inputs, in file order, without the label. */
   columns: string[];
   /** [rows × columns], row-major. */
   inputs: Float32Array;
   rows: number;
-  /** The label of each row as written; null when the file has no such column. */
+  /** The label of each row as written; null if the file has no label column. */
   labels: string[] | null;
   /**
-   * What each row belongs to (a recording, a device): rows of one group are alike and stay on one side of a split. From the
-   * first of the columns `group`, `recording` and `device` that the file has; null without any.
+   * The group of each row (a recording, a device): rows of one group are alike and stay on one side of a split. From the
+   * first of the columns `group`, `recording` and `device` in the file; null if there is none.
    */
   groups: string[] | null;
   /** `sha256:…` of the file's bytes. */
   digest: string;
 }
 
-/** Columns that are no inputs: they say what a row belongs to. */
+/** Columns that are not inputs but name a row's group. */
 const groupColumns = ['group', 'recording', 'device'];
 
 /** The role of each column in a file of rows. */
 export interface TableShape {
-  /** Name of the column that holds labels, default `label`; a file without it has none. */
+  /** Name of the label column, default `label`; a file without it has no labels. */
   label?: string;
-  /** Columns that are inputs, in this order; absent = all that are neither label nor group. Others may hold anything. */
+  /** Input columns, in this order; absent = all except label and group. Other columns may contain anything. */
   inputs?: readonly string[];
-  /** Names of the columns of a file without a header; a first line that has just these is one all the same. */
+  /** Column names for a file without a header; a first line of exactly these names still counts as a header. */
   columns?: readonly string[];
 }
 
-/** Rows of a table that lie one behind the other in its file. */
+/** Consecutive rows of a table. */
 export type TableRows = Omit<Table, 'digest'>;
 
-/** A table piece by piece. */
+/** Reads a table in chunks. */
 interface TableReader {
-  /** Whole lines, the first of them the header; the last one of the file may have no end. */
+  /** Takes whole lines, starting with the header; the last one of the file may lack a line end. */
   read(bytes: Uint8Array): TableRows;
-  /** @throws AIOT_CSV_EMPTY where no row came */
+  /** @throws AIOT_CSV_EMPTY if there were no rows */
   end(): void;
 }
 
 /**
- * A CSV file as rows of inputs.
+ * Reads a CSV file as rows of inputs.
  * @param file name for messages
- * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED
+ * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED
  */
 export function parseTable(bytes: Uint8Array, file: string, shape: TableShape = {}): Table {
   const reader = createTableReader(file, shape);
@@ -57,12 +57,12 @@ export function parseTable(bytes: Uint8Array, file: string, shape: TableShape = 
   return { ...rows, digest: digestOf(bytes) };
 }
 
-/** As `parseTable`, a piece of the file at a time. @throws as `parseTable`, from `read` and `end` */
+/** Like `parseTable`, one chunk of the file at a time. @throws the errors of `parseTable`, from `read` and `end` */
 export function createTableReader(file: string, shape: TableShape = {}): TableReader {
   const { label = 'label', inputs: wanted } = shape;
   const textColumns = (name: string) =>
     name === label || groupColumns.includes(name) || (wanted !== undefined && !wanted.includes(name));
-  const next = `Labels stand in ${showCell(label)}: where it is another column, name it with --label.`;
+  const next = `Labels stand in ${showCell(label)}. If they are in another column, specify it with --label.`;
   const reader = createTextsReader(file, { textColumns, names: shape.columns, next });
   let started = false;
   return {
@@ -77,7 +77,7 @@ export function createTableReader(file: string, shape: TableShape = {}): TableRe
       const groups = groupColumn === undefined ? null : texts[groupColumn]!;
       if (columns.length === 0 && rows > 0) {
         const got = Object.keys(texts).join(', ');
-        throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected a column of inputs, got ${got} alone`);
+        throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected an input column, got only ${got}`);
       }
       const inputs = new Float32Array(rows * columns.length);
       data.forEach((column, c) => {
@@ -93,7 +93,7 @@ export function createTableReader(file: string, shape: TableShape = {}): TableRe
   };
 }
 
-/** The wanted columns in the order in which they are wanted. */
+/** The requested columns, in the requested order. */
 function chosen(
   { columns, data, texts }: LabelledTable,
   wanted: readonly string[],
@@ -103,12 +103,12 @@ function chosen(
   if (missing !== undefined) {
     const got = [...columns, ...Object.keys(texts)].join(', ');
     const message = `${file}:1:1: expected a column ${showCell(missing)} of inputs, got ${got}`;
-    throw new AiotError('AIOT_CSV_COLUMNS', message, { next: 'Name the inputs in model.table.inputs.' });
+    throw new AiotError('AIOT_CSV_COLUMNS', message, { next: 'List the inputs in model.table.inputs.' });
   }
   return { columns: [...wanted], data: wanted.map((name) => data[columns.indexOf(name)]!) };
 }
 
-/** A number that a network cannot get, with its place. @param row from 0 @param begins line that the bytes begin with */
+/** The error for a number outside the range of a model input, with its position. @param row from 0 @param begins line that the bytes start with */
 function beyondFloat32(
   bytes: Uint8Array,
   file: string,
@@ -126,20 +126,21 @@ function beyondFloat32(
   const col = header.indexOf(column);
   const at = cells.slice(0, col).join(',').length + (col > 0 ? 2 : 1);
   return new AiotError(
-    'AIOT_CSV_MALFORMED',
+    'AIOT_FILE_MALFORMED',
     `${file}:${line}:${at}: expected a number of at most 3.4e38 for ${showCell(column)} (float32), got ${showCell(cells[col]!.trim())}`,
+    { subject: 'csv' },
   );
 }
 
-/** A finite number as text; absent decimals = the shortest that reads back to the same number. */
+/** Formats a finite number; absent decimals = the shortest text that parses to the same number. */
 function cellOf(value: number, decimals?: number): string {
   return decimals === undefined ? String(value) : value.toFixed(decimals);
 }
 
 /**
- * Header row and one row a sample, `\n` line ends.
- * @param data one array a column, all of the same length; finite numbers only (throws RangeError otherwise)
- * @param decimals digits after the point; absent = the shortest text that reads back to the same number
+ * Writes a header row and one row per sample, with `\n` line ends.
+ * @param data one array per column, all of the same length; finite numbers only (throws RangeError otherwise)
+ * @param decimals digits after the point; absent = the shortest text that parses to the same number
  */
 export function writeCsv(columns: readonly string[], data: ArrayLike<number>[], decimals?: number): string {
   const rows = data[0]?.length ?? 0;
@@ -149,7 +150,9 @@ export function writeCsv(columns: readonly string[], data: ArrayLike<number>[], 
     for (let c = 0; c < columns.length; c++) {
       const value = data[c]?.[row];
       if (value === undefined || !Number.isFinite(value)) {
-        throw new RangeError(`row ${row + 1}, column ${columns[c]}: ${value} has no place in a CSV file`);
+        throw new RangeError(
+          `row ${row + 1}, column ${columns[c]}: ${value} cannot be written to a CSV file`,
+        );
       }
       cells[c] = cellOf(value, decimals);
     }
@@ -159,8 +162,8 @@ export function writeCsv(columns: readonly string[], data: ArrayLike<number>[], 
 }
 
 /**
- * As `writeCsv`, row by row, with columns of text after the numbers; what is no number (NaN) is an empty cell.
- * @param texts by the name of the column: one word a row
+ * Like `writeCsv`, row by row, with text columns after the numbers; NaN becomes an empty cell.
+ * @param texts words by column name, one per row
  */
 export function writeTable(
   columns: readonly string[],
@@ -175,7 +178,7 @@ export function writeTable(
   return `${[[...columns, ...Object.keys(texts)].join(','), ...lines].join('\n')}\n`;
 }
 
-/** A word with a comma or a line end would become two cells. */
+/** Quoted, because a word with a comma or a line end would otherwise become two cells. */
 function quoted(word: string): string {
   return /[,"\r\n]/.test(word) ? word.replace(/[,"\r\n]/g, '_') : word;
 }

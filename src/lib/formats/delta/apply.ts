@@ -1,14 +1,16 @@
-import { AiotError } from '../../core/errors.js';
+import { errorMaker } from '../../core/errors.js';
 import { Unshrink } from './heatshrink.js';
 import { sequentialHeatshrink } from './patch.js';
 
-/** Reads from the base. */
+const malformed = errorMaker('AIOT_DELTA_MALFORMED', 'the patch cannot be applied: ');
+
+/** Reads a range of the base. */
 export type ReadBase = (offset: number, bytes: number) => Uint8Array;
 
 /** The largest window that devices have memory for, in bits. */
 const maxWindow = 11;
 
-/** Bytes of the base that are read at once. */
+/** Number of base bytes read at once. */
 const blockBytes = 1024;
 
 type Stage =
@@ -23,7 +25,7 @@ type Stage =
   | 'step'
   | 'end';
 
-/** Applies a patch as it comes (see createDelta). Keeps its window and one piece of the output. */
+/** Applies a patch while it arrives (see createDelta). Keeps only its window and one chunk of the output. */
 export class DeltaDecoder {
   private stage: Stage = 'type';
   private unshrink: Unshrink | null = null;
@@ -33,22 +35,22 @@ export class DeltaDecoder {
   private total = 0;
   private made = 0;
   private out: number[] = [];
-  /** Bytes read of the base, and where they lie. */
+  /** The last block read from the base, and its offset. */
   private block: { at: number; bytes: Uint8Array } = { at: 0, bytes: new Uint8Array(0) };
 
-  /** @param expected bytes of the result @param baseBytes bytes of the base */
+  /** @param expected size of the result @param baseBytes size of the base */
   constructor(
     private readonly base: ReadBase,
     private readonly baseBytes: number,
     private readonly expected: number,
   ) {}
 
-  /** Whether the whole result was made. */
+  /** Whether the result is complete. */
   get done(): boolean {
     return this.stage === 'end';
   }
 
-  /** The bytes of the result that follow from these of the patch. @throws AIOT_DELTA_MALFORMED */
+  /** Returns the bytes of the result that follow from these bytes of the patch. @throws AIOT_DELTA_MALFORMED */
   push(bytes: Uint8Array): Uint8Array {
     this.out = [];
     let at = 0;
@@ -59,16 +61,17 @@ export class DeltaDecoder {
 
   private header(byte: number): void {
     if (this.stage === 'type') {
-      if (byte !== sequentialHeatshrink) throw malformed(`a patch of type ${byte}`);
+      if (byte !== sequentialHeatshrink) throw malformed(`unknown patch type ${byte}`);
       this.stage = 'size';
     } else if (this.stage === 'size') {
       if (!this.numberEnds(byte)) return;
       this.total = this.number.value;
-      if (this.total !== this.expected) throw malformed(`a patch for ${this.total} bytes`);
+      if (this.total !== this.expected) throw malformed(`its size of ${this.total} bytes is invalid`);
       this.stage = 'shape';
     } else {
       const [window, lookahead] = [(byte >> 4) + 4, (byte & 15) + 3];
-      if (window > maxWindow || lookahead >= window) throw malformed(`a window of ${window} bits`);
+      if (window > maxWindow || lookahead >= window)
+        throw malformed(`its window of ${window} bits is invalid`);
       this.unshrink = new Unshrink({ window, lookahead });
       this.stage = 'format';
     }
@@ -77,7 +80,7 @@ export class DeltaDecoder {
   private body(byte: number): void {
     switch (this.stage) {
       case 'format':
-        if (byte !== 0) throw malformed('a data format');
+        if (byte !== 0) throw malformed('unsupported data format');
         this.stage = 'diffSize';
         return;
       case 'diffSize':
@@ -95,18 +98,18 @@ export class DeltaDecoder {
       case 'step':
         if (!this.numberEnds(byte)) return;
         this.from += this.number.value;
-        if (this.from < 0 || this.from > this.baseBytes) throw malformed('a place outside of the base');
+        if (this.from < 0 || this.from > this.baseBytes) throw malformed('a reference outside the base');
         this.stage = this.made === this.total ? 'end' : 'diffSize';
         return;
       default:
-        throw malformed('bytes after its end');
+        throw malformed('data after its end');
     }
   }
 
   private begin(stage: 'diff' | 'extra', bytes: number): void {
-    if (bytes < 0 || bytes > this.total - this.made) throw malformed('more bytes than it says');
+    if (bytes < 0 || bytes > this.total - this.made) throw malformed('more bytes than its header states');
     if (stage === 'diff' && bytes > this.baseBytes - this.from)
-      throw malformed('a place outside of the base');
+      throw malformed('a reference outside the base');
     this.left = bytes;
     this.stage = bytes > 0 ? stage : stage === 'diff' ? 'extraSize' : 'step';
   }
@@ -124,7 +127,7 @@ export class DeltaDecoder {
     if (--this.left === 0) this.stage = then;
   }
 
-  /** One more byte of a number; true = it is all there, in `number.value`. */
+  /** Takes one more byte of a number; true = it is complete, in `number.value`. */
   private numberEnds(byte: number): boolean {
     const { number } = this;
     if (number.scale === 0) {
@@ -135,14 +138,10 @@ export class DeltaDecoder {
       number.value += (byte & 0x7f) * number.scale;
       number.scale *= 128;
     }
-    if (number.scale > 2 ** 41) throw malformed('a number without end');
+    if (number.scale > 2 ** 41) throw malformed('a number has no end');
     if (byte & 0x80) return false;
     if (number.negative) number.value = -number.value;
     number.scale = 0;
     return true;
   }
-}
-
-function malformed(what: string): AiotError {
-  return new AiotError('AIOT_DELTA_MALFORMED', `the patch cannot be applied: ${what}`);
 }

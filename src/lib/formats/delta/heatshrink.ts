@@ -1,22 +1,23 @@
 import type { Steps } from './suffixes.js';
 
 /**
- * The bit stream of heatshrink (Scott Vokes' LZSS for controllers with little memory): a 1 and the eight bits of a byte, or a 0, how
- * far back (less one, in `window` bits) and how many bytes (less one, in `lookahead` bits). The first bit is the highest.
+ * The bit stream of heatshrink (Scott Vokes' LZSS for microcontrollers with little memory). A literal is a 1 and the eight bits of a byte.
+ * A copy is a 0, the distance back (minus one, in `window` bits) and the length (minus one, in `lookahead` bits). The most significant bit
+ * comes first.
  */
 export interface Heatshrink {
-  /** Bits: who decodes keeps so many bytes, 2 to the power of it. */
+  /** Number of bits: a decoder buffers 2 to this power bytes. */
   window: number;
   lookahead: number;
 }
 
-/** Longest matches of each byte with what is before it: how many bytes, and how far back. */
+/** The longest match of each byte with the bytes before it: length, and distance back. */
 export interface Matches {
   lengths: Uint16Array;
   distances: Uint16Array;
 }
 
-/** The shortest stream of these bytes: a match costs the same however long it is, so the longest one is the best wherever one is used. */
+/** The shortest stream for these bytes. All matches cost the same, so where one is used, the longest one is best. */
 export function heatshrink(
   bytes: Uint8Array,
   { window, lookahead }: Heatshrink,
@@ -51,17 +52,17 @@ export function heatshrink(
   return out;
 }
 
-/** Longest match that is looked for; places that are looked at for each byte, the nearest first. */
+/** Maximum length of a match; number of candidates per byte, nearest first. */
 const most = 128;
 const looks = 256;
 
-/** A match of so many bytes is not looked for anew within it. */
+/** No new search is made within a match of this length. */
 const enough = 8;
 
-/** Bytes after which others may have their turn. */
+/** Number of bytes after which to yield to other tasks. */
 const standstill = 4096;
 
-/** The matches within each of some windows. @param windows bits, the smallest first */
+/** The matches within each of several windows. @param windows bits, the smallest first */
 export function* matchesWithin(bytes: Uint8Array, windows: readonly number[]): Steps<Matches[]> {
   const n = bytes.length;
   const found = windows.map(() => ({ lengths: new Uint16Array(n), distances: new Uint16Array(n) }));
@@ -72,7 +73,7 @@ export function* matchesWithin(bytes: Uint8Array, windows: readonly number[]): S
     const key = (bytes[i]! << 8) | bytes[i + 1]!;
     const limit = Math.min(most, n - i);
     let [best, distance, left, at] = [1, 0, looks, heads[key]!];
-    // A long match of the byte before is one here, too: few streams would take another one in the middle of it.
+    // A long match of the previous byte continues here; few streams would choose another one in the middle of it.
     const goesOn = i > 0 && found.every(({ lengths }) => lengths[i - 1]! > enough);
     if (goesOn) left = 0;
     windows.forEach((window, which) => {
@@ -102,7 +103,7 @@ export function* matchesWithin(bytes: Uint8Array, windows: readonly number[]): S
   return found;
 }
 
-/** Decodes as bytes come; keeps 2^window bytes. */
+/** Decodes bytes as they arrive; buffers 2^window bytes. */
 export class Unshrink {
   private readonly past: Uint8Array;
   private at = 0;
@@ -113,7 +114,7 @@ export class Unshrink {
     this.past = new Uint8Array(1 << of.window);
   }
 
-  /** @param out gets each byte */
+  /** @param out called for each byte */
   push(bytes: Uint8Array, out: (byte: number) => void): void {
     const { window, lookahead } = this.of;
     for (const byte of bytes) {

@@ -4,7 +4,7 @@ import { type Steps, suffixArray } from './suffixes.js';
 /** The first byte of a patch: sequential (high half 0), compressed with heatshrink. */
 export const sequentialHeatshrink = 4;
 
-/** Sizes that are tried, by their windows; the smallest patch is taken. The largest is what devices have memory for: 2 KiB. */
+/** Window sizes to try; the smallest patch is used. Devices have memory for the largest one: 2 KiB. */
 const shapes: readonly Heatshrink[] = [
   { window: 8, lookahead: 7 },
   { window: 10, lookahead: 7 },
@@ -12,8 +12,9 @@ const shapes: readonly Heatshrink[] = [
 ];
 
 /**
- * Makes the patch from `base` to `next` in the sequential format of detools (detools.readthedocs.io, "Sequential"), which its
- * decoders read: size of the result, then compressed with heatshrink the pieces: added bytes, bytes as they are, and how far to go in the base.
+ * Creates the patch from `base` to `next` in detools' sequential format (detools.readthedocs.io, "Sequential"), which its decoders read.
+ * It consists of the size of the result and the pieces, compressed with heatshrink: added bytes, literal bytes, and how far to move in the
+ * base.
  */
 export function createDelta(base: Uint8Array, next: Uint8Array): Uint8Array {
   const steps = createDeltaInSteps(base, next);
@@ -23,7 +24,7 @@ export function createDelta(base: Uint8Array, next: Uint8Array): Uint8Array {
   }
 }
 
-/** The same, standing still after some milliseconds each: of megabytes it takes seconds. */
+/** The same in steps of some milliseconds, because megabytes take seconds. */
 export function* createDeltaInSteps(base: Uint8Array, next: Uint8Array): Steps<Uint8Array> {
   const plain = plainPatch(yield* differences(base, next), base, next);
   const head = [Uint8Array.of(sequentialHeatshrink), packed(next.length)];
@@ -42,7 +43,7 @@ export function* createDeltaInSteps(base: Uint8Array, next: Uint8Array): Steps<U
 }
 
 function plainPatch(pieces: readonly Piece[], base: Uint8Array, next: Uint8Array): Uint8Array {
-  // No data format: nothing was made of the bytes beforehand.
+  // Data format 0: the bytes were not preprocessed.
   const parts: Uint8Array[] = [packed(0)];
   pieces.forEach(({ at, from, diff, extra }, i) => {
     const added = new Uint8Array(diff);
@@ -54,7 +55,7 @@ function plainPatch(pieces: readonly Piece[], base: Uint8Array, next: Uint8Array
   return Buffer.concat(parts);
 }
 
-/** Six bits, then seven each, the lowest first; 0x80 = more come, 0x40 of the first byte = negative. */
+/** Six bits, then seven each, the lowest first; 0x80 = more follow, 0x40 in the first byte = negative. */
 function packed(value: number): Uint8Array {
   let left = Math.abs(value);
   const bytes = [(value < 0 ? 0x40 : 0) | (left % 64)];
@@ -66,8 +67,8 @@ function packed(value: number): Uint8Array {
 }
 
 /**
- * A piece of the new bytes: `diff` bytes that are to be added to the base's from `from` on, then `extra` bytes as they are. `at`:
- * where it begins in the new bytes.
+ * A piece of the new bytes: `diff` bytes to add to the base's from `from` on, then `extra` literal bytes. `at`: its offset
+ * in the new bytes.
  */
 interface Piece {
   at: number;
@@ -76,21 +77,21 @@ interface Piece {
   extra: number;
 }
 
-/** How many bytes more a place of the base has to fit than the one before goes on fitting, to be taken instead. */
+/** How many more bytes of another place in the base must match than of the current one, for it to be used instead. */
 const better = 8;
 
-/** Comparisons of bytes after which others may have their turn. */
+/** Number of byte comparisons after which to yield to other tasks. */
 const standstill = 1 << 20;
 
 /**
- * Within a run of the same bytes there is a long match at each place, and looking for all of them would take the square of its
- * length: after so many long ones that are not better, an eighth of the next is passed over.
+ * Within a run of equal bytes there is a long match at each offset, and the time to search for all of them would be quadratic in its
+ * length. After this many long ones that are not better, an eighth of the next is skipped.
  */
 const [patience, long] = [16, 256];
 
 /**
- * Which pieces of a base new bytes are made of, approximately: machine code that moved has other addresses in it and fits all the
- * same. The method is that of bsdiff (Colin Percival, "Naive differences of executable code", 2003).
+ * The pieces of a base that the new bytes consist of, approximately: moved machine code contains other addresses and still
+ * matches. The method is that of bsdiff (Colin Percival, "Naive differences of executable code", 2003).
  */
 function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
   const suffixes = yield* suffixArray(base);
@@ -102,7 +103,7 @@ function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
   while (scan < next.length) {
     const shift = last.from - last.at;
     const fits = (i: number) => base[i + shift] === next[i];
-    // How many of the bytes of the match fit where we are, too.
+    // Number of bytes of the match that also match at the current place.
     let fitting = 0;
     let dull = 0;
     scan += match.length;
@@ -131,7 +132,7 @@ function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
 
 type Place = Pick<Piece, 'at' | 'from'>;
 
-/** How far the one place fits well forwards, and the next backwards; where both do, each byte is the better one's. */
+/** How far the last place matches forwards, and the next one backwards; where they overlap, each byte goes to the better one. */
 function extended(base: Uint8Array, next: Uint8Array, last: Place, end: Place) {
   const gap = end.at - last.at;
   const forward = bestLength(Math.min(gap, base.length - last.from), (i) => {
@@ -158,7 +159,7 @@ function extended(base: Uint8Array, next: Uint8Array, last: Place, end: Place) {
   return { forward: forward - overlap + kept, backward: backward - kept };
 }
 
-/** The length at which most more bytes fit than do not. */
+/** The length at which matching bytes outnumber the others by the most. */
 function bestLength(limit: number, fits: (i: number) => boolean): number {
   let length = 0;
   let best = 0;
@@ -173,7 +174,7 @@ function bestLength(limit: number, fits: (i: number) => boolean): number {
   return length;
 }
 
-/** The longest place of the base that new bytes from `at` on are found at. */
+/** The longest match in the base for the new bytes from `at` on. */
 function longest(base: Uint8Array, suffixes: Int32Array, next: Uint8Array, at: number) {
   let [low, high] = [0, suffixes.length];
   // A prefix shared with the suffixes at both ends is shared with all between them.

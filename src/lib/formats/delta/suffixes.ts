@@ -1,13 +1,13 @@
 /**
- * The suffix array of bytes: where each suffix begins, in the suffixes' order. By induced sorting (Nong, Zhang and Chan, "Two
- * Efficient Algorithms for Linear Time Suffix Array Construction", 2011): linear in time, four bytes and a half of memory a byte
- * besides the array. A generator, so that others have their turn meanwhile.
+ * The suffix array of bytes: the start of each suffix, in sorted order. It uses induced sorting (Nong, Zhang and Chan, "Two Efficient
+ * Algorithms for Linear Time Suffix Array Construction", 2011). Time is linear; memory is four and a half bytes per byte, besides the
+ * array. A generator, so that other tasks can run meanwhile.
  */
 export function* suffixArray(text: Uint8Array): Steps<Int32Array> {
   return yield* sorted(text, 256);
 }
 
-/** Work that can stand still after some milliseconds, again and again; then its result. */
+/** Work that pauses every few milliseconds, and finally returns its result. */
 export type Steps<T> = Generator<undefined, T, undefined>;
 
 type Text = Uint8Array | Int32Array;
@@ -16,7 +16,7 @@ function* sorted(text: Text, symbols: number): Steps<Int32Array> {
   const n = text.length;
   const suffixes = new Int32Array(n);
   if (n < 2) return suffixes;
-  // 1: smaller than the suffix behind it. The end is smaller than any symbol.
+  // 1: smaller than the suffix after it. The end is smaller than any symbol.
   const smaller = new Uint8Array(n);
   for (let i = n - 2; i >= 0; i--) {
     smaller[i] = text[i]! < text[i + 1]! || (text[i] === text[i + 1] && smaller[i + 1] === 1) ? 1 : 0;
@@ -43,7 +43,7 @@ function* sorted(text: Text, symbols: number): Steps<Int32Array> {
   return suffixes;
 }
 
-/** Where the suffixes of each symbol begin; one more at the end. */
+/** The start of each symbol's suffixes; one more entry at the end. */
 function bucketsOf(text: Text, symbols: number): Int32Array {
   const starts = new Int32Array(symbols + 1);
   for (let i = 0; i < text.length; i++) starts[text[i]! + 1]!++;
@@ -51,7 +51,7 @@ function bucketsOf(text: Text, symbols: number): Int32Array {
   return starts;
 }
 
-/** From the leftmost of the smaller suffixes, in their order, the order of all others follows in two passes. */
+/** Derives the order of all suffixes from that of the leftmost smaller ones, in two passes. */
 function* induce(
   text: Text,
   smaller: Uint8Array,
@@ -82,7 +82,7 @@ function* induce(
   yield;
 }
 
-/** Numbers of the pieces between leftmost suffixes: equal pieces have the same. */
+/** Numbers the pieces between leftmost suffixes: equal pieces get the same number. */
 function named(text: Text, isLeftmost: (at: number) => boolean, order: Int32Array) {
   const names = new Int32Array(text.length);
   let name = 0;

@@ -1,14 +1,14 @@
 import { posix, win32 } from 'node:path';
 import { type Cursor, type FormContext, readForm } from './dwarf-units.js';
 
-/** Rows of one stretch of code, ascending; `end` is the first address behind it. */
+/** Rows of a contiguous range of code, ascending; `end` is the first address after it. */
 export interface LineSequence {
   start: number;
   end: number;
   addresses: number[];
   files: number[];
   lines: number[];
-  /** Paths by the numbers in `files`. */
+  /** Paths, indexed by `files`. */
   names: string[];
 }
 
@@ -26,7 +26,7 @@ export function runLineProgram(unit: Cursor, header: LineHeader): LineSequence[]
   let line = 1;
   const row = () => {
     const last = rows.addresses.length - 1;
-    // The last of several rows for one address holds.
+    // The last of several rows for one address is in force.
     const at = rows.addresses[last] === address ? last : last + 1;
     rows.addresses[at] = address;
     rows.files[at] = file;
@@ -72,13 +72,13 @@ function newRows(names: string[]): LineSequence {
   return { start: 0, end: 0, addresses: [], files: [], lines: [], names };
 }
 
-/** null for a stretch without code: of a function that the linker left out. */
+/** null for a range without code: of a function removed by the linker. */
 function finished(rows: LineSequence, end: number): LineSequence | null {
   const start = rows.addresses[0];
   return start === undefined || start === 0 || end <= start ? null : { ...rows, start, end };
 }
 
-/** Header of a line table. Source: DWARF 5, 6.2.4; versions 2 to 4 of the standard for theirs. */
+/** Header of a line table. Source: DWARF 5, 6.2.4; the standards of versions 2 to 4 for older tables. */
 interface LineHeader {
   version: number;
   addressBytes: number;
@@ -86,15 +86,15 @@ interface LineHeader {
   lineBase: number;
   lineRange: number;
   opcodeBase: number;
-  /** Operands of each standard opcode: index 0 is opcode 1. */
+  /** Number of operands of each standard opcode: index 0 is opcode 1. */
   operands: number[];
-  /** Paths; in version 5 counted from 0, before from 1 (index 0 is empty then). */
+  /** Paths; indices start at 0 in version 5, before that at 1 (index 0 is empty then). */
   files: string[];
 }
 
 const contentTypes = { path: 1, folder: 2 } as const;
 
-/** null for a version that is not known here. `folder` = where the compilation ran. @throws AIOT_IMAGE_MALFORMED */
+/** null for an unknown version. `folder` = the compiler's working directory. @throws AIOT_IMAGE_MALFORMED */
 export function readLineHeader(
   unit: Cursor,
   context: Omit<FormContext, 'version'>,
@@ -116,7 +116,7 @@ export function readLineHeader(
   const operands = Array.from({ length: Math.max(0, opcodeBase - 1) }, () => unit.u8());
   const form = { ...context, version, addressBytes };
   const files = version === 5 ? filesOf5(unit, form, folder) : filesOf(unit, folder);
-  if (program > unit.end) throw unit.refuse('the header is longer than its table');
+  if (program > unit.end) throw unit.refuse('the header extends past its table');
   unit.at = program;
   return { version, addressBytes, instructionBytes, lineBase, lineRange, opcodeBase, operands, files };
 }
@@ -150,13 +150,13 @@ function* entries(unit: Cursor, context: FormContext): Generator<{ path: string;
       if (type === contentTypes.path && typeof value === 'string') entry.path = value;
       if (type === contentTypes.folder && typeof value === 'number') entry.folder = value;
     }
-    // An entry that takes no bytes, and a damaged count, would take no end.
+    // Entries of zero bytes with a damaged count would never end.
     if (unit.at === start) return;
     yield entry;
   }
 }
 
-/** Paths are those of the machine that compiled; they stay as it wrote them. */
+/** Paths refer to the compiling machine and are not converted. */
 function joined(folder: string, path: string): string {
   if (posix.isAbsolute(path) || win32.isAbsolute(path) || folder === '') return path;
   return `${folder}/${path}`;

@@ -1,9 +1,9 @@
 import { malformed } from '../image-errors.js';
 import { type ElfFile, type ElfSection, findSection, sectionData, stringAt } from './read.js';
 
-/** One compilation in .debug_info. */
+/** A compilation unit in .debug_info. */
 export interface CompilationUnit {
-  /** Offset of its header in the section: references of 4 bytes count from here. */
+  /** Offset of its header in the section: 4-byte references are relative to it. */
   start: number;
   /** Offset of its first entry. */
   entries: number;
@@ -11,23 +11,23 @@ export interface CompilationUnit {
   data: DebugData;
   abbreviations: Map<number, Abbreviation>;
   context: FormContext;
-  /** Base address of lists of ranges. */
+  /** Base address of range lists. */
   low: number;
   ranges: AddressRange[];
-  /** The folder that the compiler ran in; empty when it does not say. */
+  /** The compiler's working directory; empty if not recorded. */
   folder: string;
-  /** Offset of its line table in .debug_line; null without one. */
+  /** Offset of its line table in .debug_line; null if there is none. */
   lines: number | null;
 }
 
 const unitAttributes = { lines: 16, low: 17, folder: 27 } as const;
 
-/** DW_UT_…: skeletons have an identifier of 8 bytes in their header; type units hold no code. Source: DWARF 5, 7.5.1. */
+/** DW_UT_…: skeletons have an 8-byte identifier in their header; type units contain no code. Source: DWARF 5, 7.5.1. */
 const skeletonTypes = new Set([4, 5]);
 
 const typeUnits = new Set([2, 6]);
 
-/** All units of versions 2 to 5, their first entry read; others are left out. @throws AIOT_IMAGE_MALFORMED */
+/** All units of versions 2 to 5, with their first entry; others are skipped. @throws AIOT_IMAGE_MALFORMED */
 export function compilationUnits(elf: ElfFile): CompilationUnit[] {
   const data = debugData(elf, '.debug_info');
   const tables = debugData(elf, '.debug_abbrev');
@@ -85,13 +85,13 @@ function numberOf(found: ReadonlyMap<number, Attribute>, name: number): number |
   return typeof value === 'number' ? value : null;
 }
 
-/** From the first address up to, and not with, the second. */
+/** From the first address up to the second, exclusive. */
 export type AddressRange = readonly [start: number, end: number];
 
 const rangeAttributes = { low: 17, high: 18, ranges: 85 } as const;
 const largest = 0xffffffff;
 
-/** Reads the code ranges that entries of .debug_info name. */
+/** Reads the code ranges of entries in .debug_info. */
 export class RangeReader {
   private readonly pairs: DebugData | null;
   private readonly lists: DebugData | null;
@@ -101,7 +101,7 @@ export class RangeReader {
     this.lists = debugData(elf, '.debug_rnglists');
   }
 
-  /** `base` = the unit's low address. Empty where the entry has none, or names it in a way not known here. */
+  /** `base` = the unit's low address. Empty if the entry has none, or in an unknown form. */
   of(found: ReadonlyMap<number, Attribute>, base: number, version: number): AddressRange[] {
     const low = found.get(rangeAttributes.low)?.value;
     const high = found.get(rangeAttributes.high);
@@ -129,7 +129,7 @@ export class RangeReader {
     }
   }
 
-  /** .debug_rnglists. Source: DWARF 5, 7.25; the kinds that index .debug_addr belong to split files alone. */
+  /** .debug_rnglists. Source: DWARF 5, 7.25; kinds that index .debug_addr occur only in split files. */
   private listed(offset: number, base: number): AddressRange[] {
     if (this.lists === null) return [];
     const found: AddressRange[] = [];
@@ -158,7 +158,7 @@ interface Abbreviation {
   attributes: { name: number; form: number; constant: number | null }[];
 }
 
-/** Forms whose meaning a reader of entries has to know. */
+/** Forms that need special treatment when reading entries. */
 export const forms = { address: 1, sectionReference: 16, implicitConstant: 33, listIndex: 35 } as const;
 
 /** One table of .debug_abbrev, by code. Source: DWARF 5, 7.5.3. @throws AIOT_IMAGE_MALFORMED */
@@ -184,7 +184,7 @@ interface Attribute {
   value: number | string;
 }
 
-/** The attributes of an entry that are numbers or strings, by name; moves the cursor behind it. */
+/** The attributes of an entry that are numbers or strings, by name; moves the cursor past it. */
 export function readAttributes(
   cursor: Cursor,
   entry: Abbreviation,
@@ -198,7 +198,7 @@ export function readAttributes(
   return found;
 }
 
-/** Sizes that decide how long an attribute is. */
+/** Sizes that determine the length of an attribute. */
 export interface FormContext {
   addressBytes: number;
   wide: boolean;
@@ -207,7 +207,7 @@ export interface FormContext {
   lineStrings: DebugData | null;
 }
 
-/** Fixed lengths of forms whose values nobody here wants. Source: DWARF 5, 7.5.5 and table 7.6. */
+/** Fixed lengths of forms whose values are not used here. Source: DWARF 5, 7.5.5 and table 7.6. */
 const skipped: Record<number, number> = {
   32: 8, // ref_sig8
   30: 16, // data16
@@ -223,7 +223,7 @@ const skipped: Record<number, number> = {
   36: 8, // ref_sup8
 };
 
-/** Reads one attribute: a number, a string, or null for what is skipped. @throws AIOT_IMAGE_MALFORMED (a form not known) */
+/** Reads one attribute: a number, a string, or null for a skipped one. @throws AIOT_IMAGE_MALFORMED (an unknown form) */
 export function readForm(cursor: Cursor, form: number, context: FormContext): number | string | null {
   const length = skipped[form];
   if (length !== undefined) return skip(cursor, length);
@@ -241,7 +241,7 @@ export function readForm(cursor: Cursor, form: number, context: FormContext): nu
       return skip(cursor, cursor.u8());
     case 11: // data1
     case 12: // flag
-    case 17: // ref1, like its kin below from the unit's start
+    case 17: // ref1, like the other ref forms below relative to the start of the unit
       return cursor.u8();
     case 5: // data2
     case 18: // ref2
@@ -274,14 +274,14 @@ export function readForm(cursor: Cursor, form: number, context: FormContext): nu
       return cursor.word(context.wide);
     case 22: {
       const own = cursor.uleb();
-      if (own === 22) throw cursor.refuse('an indirect form is indirect itself');
+      if (own === 22) throw cursor.refuse('an indirect form refers to another indirect form');
       return readForm(cursor, own, context);
     }
     case 25: // flag_present
     case 33: // implicit_const: its value is in the abbreviation
       return null;
     default:
-      throw cursor.refuse(`attribute form ${form} is not known`);
+      throw cursor.refuse(`unknown attribute form ${form}`);
   }
 }
 
@@ -294,13 +294,13 @@ function skip(cursor: Cursor, count: number): null {
 interface DebugData {
   what: string;
   name: string;
-  /** Offset in the file; of a compressed section, of its start. */
+  /** Offset in the file; for a compressed section, of its start. */
   offset: number;
   compressed: boolean;
   bytes: Uint8Array;
 }
 
-/** null when the file has no such section. @throws AIOT_IMAGE_MALFORMED (a compressed section that cannot be inflated) */
+/** null if the file has no such section. @throws AIOT_IMAGE_MALFORMED (a compressed section that cannot be inflated) */
 export function debugData(elf: ElfFile, name: string): DebugData | null {
   const section: ElfSection | undefined = findSection(elf, name);
   if (section === undefined) return null;
@@ -308,7 +308,7 @@ export function debugData(elf: ElfFile, name: string): DebugData | null {
   return { what: elf.what, name, offset: section.offset, compressed: bytes.length !== section.size, bytes };
 }
 
-/** Reads forward through a part of a debug section; reading past its end is refused. Little-endian. */
+/** Reads forward through part of a debug section; reading past its end throws. Little-endian. */
 export class Cursor {
   private readonly view: DataView;
 
@@ -318,9 +318,13 @@ export class Cursor {
     readonly end = data.bytes.length,
   ) {
     this.view = new DataView(data.bytes.buffer, data.bytes.byteOffset, data.bytes.byteLength);
-    // Negative where a damaged offset was read as a signed number.
+    // Negative if a damaged offset was read as a signed number.
     if (at < 0 || at > this.end || this.end > data.bytes.length) {
-      throw malformed(data.what, data.offset, `${data.name}: a part from ${at} to ${this.end} lies outside`);
+      throw malformed(
+        data.what,
+        data.offset,
+        `${data.name}: the range from ${at} to ${this.end} is outside the section`,
+      );
     }
   }
 
@@ -344,7 +348,7 @@ export class Cursor {
     return this.view.getUint32(this.take(4), true);
   }
 
-  /** Loses what is above 2^53, which no address or length of these chips is. */
+  /** Loses bits above 2^53, which no address or length of these chips has. */
   u64(): number {
     const at = this.take(8);
     return this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32;
@@ -375,7 +379,7 @@ export class Cursor {
 
   text(): string {
     const end = this.data.bytes.indexOf(0, this.at);
-    if (end === -1 || end >= this.end) throw this.refuse('a string does not end');
+    if (end === -1 || end >= this.end) throw this.refuse('a string has no end');
     const text = Buffer.from(this.data.bytes.subarray(this.at, end)).toString('utf8');
     this.at = end + 1;
     return text;
@@ -385,7 +389,7 @@ export class Cursor {
     this.take(count);
   }
 
-  /** The unit that begins here: a cursor over its content, this one moved behind it. */
+  /** The unit at this position: returns a cursor over its content and moves past it. */
   unit(): { unit: Cursor; wide: boolean } {
     const start = this.u32();
     const wide = start === 0xffffffff;
@@ -402,13 +406,13 @@ export class Cursor {
   private take(count: number): number {
     const at = this.at;
     if (at + count > this.end)
-      throw this.refuse(`${count} more bytes are expected, ${this.end - at} are left`);
+      throw this.refuse(`${count} more bytes are expected, but only ${this.end - at} remain`);
     this.at += count;
     return at;
   }
 }
 
-/** A string of .debug_str or .debug_line_str; empty where it cannot be, since a name is not worth a refusal. */
+/** A string in .debug_str or .debug_line_str; empty if the offset is invalid, because a name is not worth an error. */
 function debugString(strings: DebugData | null, offset: number): string {
   return strings === null ? '' : (stringAt(strings.bytes, offset) ?? '');
 }

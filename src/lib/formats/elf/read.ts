@@ -1,7 +1,8 @@
 import { inflateSync } from 'node:zlib';
-import { hex, malformed } from '../image-errors.js';
+import { hex } from '../../core/figures.js';
+import { malformed } from '../image-errors.js';
 
-/** ELF files as far as they are read here: 32 bits, little-endian. Source: System V ABI, "Object Files". */
+/** The subset of ELF supported here: 32 bits, little-endian. Source: System V ABI, "Object Files". */
 const headerBytes = 52;
 
 const sectionHeaderBytes = 40;
@@ -23,7 +24,7 @@ export const sectionTypes = {
 
 const compressedFlag = 0x800;
 
-/** A compressed section may not blow up without bound. */
+/** Limit for inflating a compressed section. */
 const maximumInflated = 0x10000000;
 
 export interface ElfSection {
@@ -31,19 +32,19 @@ export interface ElfSection {
   type: number;
   address: number;
   offset: number;
-  /** Bytes; of a section without data (`nobits`) as they will be in memory. */
+  /** Size in bytes; for a section without data (`nobits`), its size in memory. */
   size: number;
   align: number;
   link: number;
   flags: number;
 }
 
-/** One PT_LOAD program header. */
+/** A PT_LOAD program header. */
 export interface ElfSegment {
-  /** Physical address, where a loader puts it. */
+  /** Physical address at which it is loaded. */
   address: number;
   offset: number;
-  /** Bytes in the file. */
+  /** Size in the file, bytes. */
   size: number;
   align: number;
 }
@@ -58,27 +59,27 @@ export interface ElfFile {
 }
 
 /**
- * Reads the headers and checks that everything they name lies in the file.
+ * Reads the headers and checks that everything they refer to is inside the file.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function readElf(bytes: Uint8Array, what = 'ELF file'): ElfFile {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const magic = [0x7f, 0x45, 0x4c, 0x46];
   if (bytes.length === 0) throw malformed(what, 0, 'the file is empty');
-  if (magic.some((byte, index) => bytes[index] !== byte)) throw malformed(what, 0, 'this is no ELF file');
+  if (magic.some((byte, index) => bytes[index] !== byte)) throw malformed(what, 0, 'not an ELF file');
   if (bytes.length < headerBytes) {
-    throw malformed(what, bytes.length, `the file ends within the header of ${headerBytes} bytes`);
+    throw malformed(what, bytes.length, `the file ends within its ${headerBytes}-byte header`);
   }
   if (view.getUint8(4) !== 1)
-    throw malformed(what, 4, 'an ELF file for these chips has 32 bits, this has not');
+    throw malformed(what, 4, 'ELF files for these chips are 32-bit, but this file is not');
   if (view.getUint8(5) !== 1)
-    throw malformed(what, 5, 'an ELF file for these chips is little-endian, this is not');
+    throw malformed(what, 5, 'ELF files for these chips are little-endian, but this file is not');
   const machine = machines[view.getUint16(18, true)];
   if (machine === undefined) {
     throw malformed(
       what,
       18,
-      `is for machine ${view.getUint16(18, true)}, not for Xtensa (94) or RISC-V (243)`,
+      `built for machine ${view.getUint16(18, true)}, not for Xtensa (94) or RISC-V (243)`,
     );
   }
   return {
@@ -91,12 +92,12 @@ export function readElf(bytes: Uint8Array, what = 'ELF file'): ElfFile {
   };
 }
 
-/** The first section of a name, or undefined. */
+/** The first section with this name, or undefined. */
 export function findSection(elf: ElfFile, name: string): ElfSection | undefined {
   return elf.sections.find((section) => section.name === name);
 }
 
-/** Its bytes, inflated where they are compressed; a view of the file otherwise. @throws AIOT_IMAGE_MALFORMED */
+/** The section's bytes, inflated if compressed; otherwise a view of the file. @throws AIOT_IMAGE_MALFORMED */
 export function sectionData(elf: ElfFile, section: ElfSection): Uint8Array {
   if (section.type === sectionTypes.nobits) return new Uint8Array(0);
   const raw = elf.bytes.subarray(section.offset, section.offset + section.size);
@@ -106,14 +107,14 @@ export function sectionData(elf: ElfFile, section: ElfSection): Uint8Array {
     throw malformed(
       elf.what,
       section.offset,
-      `${section.name} is compressed in a way other than zlib (${method})`,
+      `${section.name} uses an unsupported compression (${method}); expected zlib`,
     );
   }
   try {
     return inflateSync(raw.subarray(12), { maxOutputLength: maximumInflated });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw malformed(elf.what, section.offset + 12, `${section.name} cannot be inflated (${reason})`);
+    throw malformed(elf.what, section.offset + 12, `${section.name} cannot be decompressed (${reason})`);
   }
 }
 
@@ -121,10 +122,11 @@ function readSections(bytes: Uint8Array, view: DataView, what: string): ElfSecti
   const start = view.getUint32(32, true);
   const count = view.getUint16(48, true);
   const names = view.getUint16(50, true);
-  if (count === 0) throw malformed(what, 48, 'it has no section headers');
+  if (count === 0) throw malformed(what, 48, 'the file has no section headers');
   requireEntry(view, 46, sectionHeaderBytes, what);
   requireInside(bytes, start, count * sectionHeaderBytes, 'the section headers', 32, what);
-  if (names >= count) throw malformed(what, 50, `names are in section ${names}, there are ${count}`);
+  if (names >= count)
+    throw malformed(what, 50, `the names are in section ${names}, but there are only ${count} sections`);
   const raw = Array.from({ length: count }, (_, index) => {
     const at = start + index * sectionHeaderBytes;
     const word = (offset: number) => view.getUint32(at + offset, true);
@@ -151,7 +153,7 @@ function readSections(bytes: Uint8Array, view: DataView, what: string): ElfSecti
       throw malformed(
         what,
         start + index * sectionHeaderBytes,
-        `the name of section ${index} lies outside of the names`,
+        `the name of section ${index} is outside the name table`,
       );
     }
     return { name, ...section };
@@ -178,7 +180,8 @@ function readSegments(bytes: Uint8Array, view: DataView, what: string): ElfSegme
 
 function requireEntry(view: DataView, at: number, expected: number, what: string): void {
   const got = view.getUint16(at, true);
-  if (got !== expected) throw malformed(what, at, `such a header has ${expected} bytes, this says ${got}`);
+  if (got !== expected)
+    throw malformed(what, at, `the header should have ${expected} bytes, but its size is given as ${got}`);
 }
 
 function requireInside(
@@ -191,27 +194,27 @@ function requireInside(
 ): void {
   if (start + size <= bytes.length) return;
   const range = `${hex(start)} to ${hex(start + size)}`;
-  throw malformed(what, at, `${name}: ${range}, the file ends at ${hex(bytes.length)}`);
+  throw malformed(what, at, `${name}: ${range}, but the file ends at ${hex(bytes.length)}`);
 }
 
-/** NUL-terminated; null outside of the table. */
+/** NUL-terminated; null outside the table. */
 export function stringAt(strings: Uint8Array, offset: number): string | null {
   if (offset >= strings.length) return null;
   const end = strings.indexOf(0, offset);
   return end === -1 ? null : Buffer.from(strings.subarray(offset, end)).toString('utf8');
 }
 
-/** Values of e_machine that a device which is a computer may have. Source: System V ABI, and its supplements. */
+/** Values of e_machine for devices that are computers. Source: System V ABI, and its supplements. */
 const programMachines: Record<number, string> = { 40: 'arm', 62: 'x86-64', 183: 'aarch64', 243: 'riscv' };
 
-/** The machine of a program for Linux (ELF, executable or position-independent); null = it is none. */
+/** The machine of a Linux program (ELF, executable or position-independent); null = it is not one. */
 export function readProgram(bytes: Uint8Array): string | null {
   if (bytes.length < 52) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [magic, little] = [view.getUint32(0), bytes[5] === 1];
   if (magic !== 0x7f454c46 || !little) return null;
   const [type, machine] = [view.getUint16(16, true), view.getUint16(18, true)];
-  // ET_EXEC and ET_DYN; one of 32 bits for RISC-V is a chip's, and comes as an image.
+  // ET_EXEC and ET_DYN; a 32-bit RISC-V program is for a chip, and is distributed as an image.
   if ((type !== 2 && type !== 3) || (machine === 243 && bytes[4] === 1)) return null;
   return programMachines[machine] ?? null;
 }

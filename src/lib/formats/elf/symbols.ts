@@ -3,7 +3,7 @@ import { type ElfFile, findSection, sectionData, sectionTypes, stringAt } from '
 /** A function of the symbol table. */
 export interface FunctionSymbol {
   address: number;
-  /** Bytes; 0 when the table does not say, as of assembler's labels. */
+  /** Size in bytes; 0 if the table does not contain it, as for assembler labels. */
   size: number;
   name: string;
 }
@@ -12,7 +12,7 @@ const symbolBytes = 16;
 const kinds = { none: 0, function: 2 } as const;
 const executable = 0x4;
 
-/** Copies that a compiler makes of a function, as it names them. */
+/** Suffixes of function copies made by a compiler. */
 const copies = /(\.(constprop|isra|part|cold|lto_priv|localalias)(\.\d+)?)+$/;
 
 /**
@@ -34,7 +34,7 @@ export function functionsOf(elf: ElfFile): FunctionSymbol[] {
     if ((kind !== kinds.function && kind !== kinds.none) || section === undefined) continue;
     if ((section.flags & executable) === 0) continue;
     const name = stringAt(strings, view.getUint32(at, true));
-    // `$x`, `.L4`: marks of the assembler, no names.
+    // `$x`, `.L4`: assembler marks, not names.
     if (name === null || name === '' || /^[.$]/.test(name)) continue;
     const rank = (kind === kinds.function ? 2 : 0) + (info >> 4 !== 0 ? 1 : 0);
     found.push({
@@ -54,7 +54,7 @@ function plainName(name: string): string {
   return demangle(own) ?? own;
 }
 
-/** The function that an address lies in; null outside of all. */
+/** The function that contains an address; null if there is none. */
 export function functionAt(functions: readonly FunctionSymbol[], address: number): FunctionSymbol | null {
   let low = 0;
   let high = functions.length;
@@ -63,7 +63,7 @@ export function functionAt(functions: readonly FunctionSymbol[], address: number
     if ((functions[middle]?.address ?? 0) <= address) low = middle + 1;
     else high = middle;
   }
-  // Backwards over labels within a function, to the last that reaches this far; one without a size reaches to the next.
+  // Backwards past labels within a function, to the last one that reaches this far; one without a size reaches to the next.
   for (let index = low - 1; index >= 0 && low - index <= 64; index--) {
     const symbol = functions[index];
     if (symbol === undefined) return null;
@@ -118,8 +118,8 @@ const operators: Record<string, string> = {
 };
 
 /**
- * `_ZN7sensors5Level4readEv` → `sensors::Level::read`: the plain names of C++ without their parameters, which is what is read
- * on a way back. null for anything else: templates, substitutions, local names, and names that are not mangled.
+ * `_ZN7sensors5Level4readEv` → `sensors::Level::read`: plain C++ names without parameters, as needed for
+ * backtraces. null for anything else: templates, substitutions, local names, and names that are not mangled.
  * Source: Itanium C++ ABI, 5.1.
  */
 export function demangle(name: string): string | null {

@@ -1,6 +1,7 @@
-import { hex, malformed } from '../image-errors.js';
+import { hex } from '../../core/figures.js';
+import { malformed } from '../image-errors.js';
 
-/** Machines of firmware and of programs that stand in for it (System V ABI, e_machine). */
+/** Machines of firmware and of native programs that simulate it (System V ABI, e_machine). */
 const machines = new Map([
   [3, 'x86'],
   [40, 'arm'],
@@ -24,34 +25,37 @@ export interface ElfUsage {
   machine: string;
   type: 'object' | 'executable' | 'position-independent';
   entry: number;
-  /** Whether it has names of its functions: an ELF for `aiot monitor --elf`. */
+  /** Whether its functions have names, as `aiot board monitor --elf` needs. */
   symbols: boolean;
-  /** Those that take memory, by address. */
+  /** Sections that take memory, by address. */
   sections: { name: string; address: number; bytes: number; part: 'text' | 'data' | 'bss' }[];
-  /** As binutils' `size` counts them: what is only read, what has a value at the start, what begins with zeros. */
+  /** As counted by binutils' `size`: read-only, initialized and zero-initialized data. */
   text: number;
   data: number;
   bss: number;
-  /** Use of each by the program: code that runs from RAM is in both, a placeholder in neither. */
+  /** Memory used by the program: code that runs from RAM counts in both, a placeholder in neither. */
   memory: { flash: number; ram: number };
 }
 
 /**
- * Flash and memory that an ELF file of 32 or 64 bits takes, and the machine it is for. Source: System V ABI, "Object Files".
+ * Flash and RAM used by an ELF file of 32 or 64 bits, and its machine. Source: System V ABI, "Object Files".
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function elfUsage(bytes: Uint8Array, what: string): ElfUsage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 64)
-    throw malformed(what, bytes.length, 'the file ends within the header of an ELF file');
+  if (bytes.length < 64) throw malformed(what, bytes.length, 'the file ends within its ELF header');
   const bits = bytes[4] === 1 ? 32 : bytes[4] === 2 ? 64 : null;
-  if (bits === null) throw malformed(what, 4, `is an ELF file of neither 32 nor 64 bits (${bytes[4]})`);
-  if (bytes[5] !== 1) throw malformed(what, 5, 'is an ELF file for big-endian machines');
+  if (bits === null) throw malformed(what, 4, `the ELF file is neither 32-bit nor 64-bit (${bytes[4]})`);
+  if (bytes[5] !== 1) throw malformed(what, 5, 'the ELF file is for big-endian machines');
   const machine = machines.get(view.getUint16(18, true));
   if (machine === undefined)
-    throw malformed(what, 18, `is for machine ${view.getUint16(18, true)}, which runs no firmware of ours`);
+    throw malformed(
+      what,
+      18,
+      `built for machine ${view.getUint16(18, true)}, which aiot firmware does not support`,
+    );
   const type = types.get(view.getUint16(16, true) as 1 | 2 | 3);
-  if (type === undefined) throw malformed(what, 16, 'is neither a program nor an object file');
+  if (type === undefined) throw malformed(what, 16, 'neither a program nor an object file');
   const word = bits === 32 ? (at: number) => view.getUint32(at, true) : wide(view);
   const all = sectionsOf(bytes, view, bits, word, what);
   const sections = all
@@ -67,7 +71,7 @@ export function elfUsage(bytes: Uint8Array, what: string): ElfUsage {
 }
 
 /**
- * ESP-IDF's linker scripts reserve addresses with sections that hold nothing: room for the instructions of RAM that is seen twice (`.dram0.dummy`), and for pages of
+ * ESP-IDF's linker scripts reserve addresses with empty sections: for the instruction view of RAM mapped twice (`.dram0.dummy`), and for pages of
  * flash (`.flash_rodata_dummy`, `.flash.rodata_noload`). Code in `.iram` is loaded from flash into RAM.
  */
 function memoryOf(all: readonly { name: string; type: number; flags: number; bytes: number }[]) {
@@ -76,20 +80,20 @@ function memoryOf(all: readonly { name: string; type: number; flags: number; byt
     const empty = type === nobits;
     if ((flags & flag.alloc) === 0 || (empty && /dummy$|_noload$/.test(name))) continue;
     if (!empty) memory.flash += bytes;
-    // A constant table may be marked as writable, where a file of assembler or a linker script made it so; it stays in flash.
+    // An assembler file or linker script may mark a constant table as writable; it stays in flash.
     const inFlash = name.startsWith('.flash');
     if (!inFlash && (partOf(flags, type) !== 'text' || /^\.(iram|rtc)/.test(name))) memory.ram += bytes;
   }
   return memory;
 }
 
-/** Code and what is only read; else by whether it has bytes in the file. */
+/** Code and read-only data; otherwise by whether it has bytes in the file. */
 function partOf(flags: number, type: number): 'text' | 'data' | 'bss' {
   if ((flags & flag.execute) !== 0 || (flags & flag.write) === 0) return 'text';
   return type === nobits ? 'bss' : 'data';
 }
 
-/** Addresses above 2^53 are nobody's here. */
+/** Addresses above 2^53 do not occur here. */
 function wide(view: DataView): (at: number) => number {
   return (at) => Number(view.getBigUint64(at, true));
 }
@@ -107,7 +111,7 @@ function sectionsOf(
     : [word(40), view.getUint16(60, true), view.getUint16(62, true)];
   const each = small ? 40 : 64;
   if (count === 0)
-    throw malformed(what, small ? 48 : 60, 'it has no section headers: its parts cannot be told');
+    throw malformed(what, small ? 48 : 60, 'the file has no section headers, so its sections are unknown');
   const size = view.getUint16(small ? 46 : 58, true);
   if (size !== each)
     throw malformed(what, small ? 46 : 58, `expected section headers of ${each} bytes, got ${size}`);
@@ -116,7 +120,7 @@ function sectionsOf(
     throw malformed(
       what,
       small ? 32 : 40,
-      `the section headers end at ${hex(end)}, the file at ${hex(bytes.length)}`,
+      `the section headers end at ${hex(end)}, but the file ends at ${hex(bytes.length)}`,
     );
   const raw = Array.from({ length: count }, (_, index) => {
     const at = start + index * each;
@@ -131,7 +135,7 @@ function sectionsOf(
     };
     const inFile = section.type !== nobits && section.type !== 0;
     if (inFile && section.offset + section.bytes > bytes.length)
-      throw malformed(what, at, `section ${index} goes past the file's end at ${hex(bytes.length)}`);
+      throw malformed(what, at, `section ${index} extends past the end of the file at ${hex(bytes.length)}`);
     return section;
   });
   const table = raw[names];

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { hex, malformed } from '../image-errors.js';
+import { hex } from '../../core/figures.js';
+import { malformed } from '../image-errors.js';
 import { type ChipName, chipOfId, espChips } from './chips.js';
 
 const imageMagic = 0xe9;
@@ -9,12 +10,12 @@ export const headerBytes = 24;
 
 export const segmentHeaderBytes = 8;
 
-/** ESP_IMAGE_MAX_SEGMENTS of ESP-IDF; the ROMs have the same limit. */
+/** ESP_IMAGE_MAX_SEGMENTS in ESP-IDF; the ROMs have the same limit. */
 export const maximumSegments = 16;
 
 export const hashBytes = 32;
 
-/** The pin is not used: the only sensible value, since the ROM would set up a pin that way. */
+/** Pin not used: the only sensible value, because the ROM would otherwise configure a pin. */
 export const writeProtectDisabled = 0xee;
 
 /** esp_image_header_t (ESP-IDF, esp_app_format.h), 24 bytes. */
@@ -25,18 +26,18 @@ export interface ImageHeader {
   mode: number;
   /** Index into `flashSizes`. */
   size: number;
-  /** Divider's code, 4 bits. */
+  /** Code of the divider, 4 bits. */
   frequency: number;
   /** Address of the first instruction. */
   entry: number;
   writeProtectPin: number;
-  /** Drive strengths of the flash pins: three bytes as they are. */
+  /** Drive strengths of the flash pins: three raw bytes. */
   drive: readonly [number, number, number];
-  /** Old form of the minimum revision: the major part alone (on a C3 the minor). */
+  /** Old format of the minimum revision: only the major part (on a C3 the minor). */
   minRevisionOld: number;
   /** major · 100 + minor. */
   minRevision: number;
-  /** major · 100 + minor; 65535 = any; 0 in images of old tools, which do not say. */
+  /** major · 100 + minor; 65535 = any; 0 in images of old tools, which do not set it. */
   maxRevision: number;
   hashAppended: boolean;
 }
@@ -45,15 +46,23 @@ export interface ImageHeader {
 export function readHeader(bytes: Uint8Array, what: string): ImageHeader {
   if (bytes.length === 0) throw malformed(what, 0, 'the file is empty');
   if (bytes[0] !== imageMagic) {
-    throw malformed(what, 0, `an image starts with ${hex(imageMagic)}, this with ${hex(bytes[0] ?? 0)}`);
+    throw malformed(
+      what,
+      0,
+      `an image starts with ${hex(imageMagic)}, but this file starts with ${hex(bytes[0] ?? 0)}`,
+    );
   }
   if (bytes.length < headerBytes) {
-    throw malformed(what, bytes.length, `the header has ${headerBytes} bytes, the file ends before`);
+    throw malformed(what, bytes.length, `the file ends before its ${headerBytes}-byte header`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const segments = view.getUint8(1);
   if (segments === 0 || segments > maximumSegments) {
-    throw malformed(what, 1, `an image has 1 to ${maximumSegments} segments, this says ${segments}`);
+    throw malformed(
+      what,
+      1,
+      `an image has 1 to ${maximumSegments} segments, but this header states ${segments}`,
+    );
   }
   const id = view.getUint16(12, true);
   const chip = chipOfId(id);
@@ -61,10 +70,10 @@ export function readHeader(bytes: Uint8Array, what: string): ImageHeader {
     const known = Object.entries(espChips)
       .map(([name, { id }]) => `${id} ${name}`)
       .join(', ');
-    throw malformed(what, 12, `chip id ${id} is not known (known: ${known})`);
+    throw malformed(what, 12, `unknown chip id ${id} (known: ${known})`);
   }
   const hash = view.getUint8(23);
-  if (hash > 1) throw malformed(what, 23, `says with 1 or 0 whether a SHA-256 follows, here ${hash}`);
+  if (hash > 1) throw malformed(what, 23, `expected 0 or 1 for whether a SHA-256 follows, got ${hash}`);
   return {
     chip,
     segments,
@@ -96,7 +105,7 @@ export function writeHeader(header: ImageHeader): Uint8Array {
   return bytes;
 }
 
-/** XOR of all bytes, over this start value. Source: ESP_ROM_CHECKSUM_INITIAL of ESP-IDF. */
+/** Initial value of the XOR of all bytes. Source: ESP_ROM_CHECKSUM_INITIAL of ESP-IDF. */
 export const checksumStart = 0xef;
 
 export function xorChecksum(data: Uint8Array, start = checksumStart): number {
@@ -105,7 +114,7 @@ export function xorChecksum(data: Uint8Array, start = checksumStart): number {
   return sum;
 }
 
-/** Where the checksum's byte is, once everything up to `end` is written: the last of a row of 16. */
+/** Offset of the checksum byte for data up to `end`: the last byte of a row of 16. */
 export function checksumOffset(end: number): number {
   return end + 15 - (end % 16);
 }

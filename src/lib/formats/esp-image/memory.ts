@@ -1,6 +1,6 @@
 import type { ChipName } from './chips.js';
 
-/** Kind of memory at an address: flash seen through the cache (DROM data, IROM code), RAM of a kind, or the mask ROM. */
+/** Kind of memory at an address: flash mapped by the cache (DROM data, IROM code), a kind of RAM, or the mask ROM. */
 export type MemoryType =
   | 'PADDING'
   | 'DROM'
@@ -24,9 +24,9 @@ export type MemoryType =
 type Range = readonly [start: number, end: number, type: MemoryType];
 
 interface ChipMemory {
-  /** Where the cache shows flash; a segment that starts here is mapped, any other is copied. */
+  /** Address range of the flash cache; a segment that starts here is mapped, any other is copied. */
   flash: readonly (readonly [start: number, end: number])[];
-  /** Bytes of a page of the flash cache: the default first. More than one = the firmware chooses. */
+  /** Page sizes of the flash cache, bytes: the default first. If there are several, the firmware chooses. */
   pages: readonly number[];
   ranges: readonly Range[];
 }
@@ -34,7 +34,7 @@ interface ChipMemory {
 const page64 = [0x10000];
 const pages8to64 = [0x10000, 0x2000, 0x4000, 0x8000];
 
-/** The C6 and its relatives have one address space for code and data. */
+/** The C6 and similar chips have one address space for code and data. */
 function unified(ramEnd: number, maskEnd: number, maskDataStart: number, flashEnd: number): Range[] {
   return [
     [0x00000000, 0x00010000, 'PADDING'],
@@ -51,7 +51,7 @@ function unified(ramEnd: number, maskEnd: number, maskDataStart: number, flashEn
   ];
 }
 
-/** Source: the memory maps of the chips' technical reference manuals, as esptool's targets name and bound them. */
+/** Source: the memory maps of the chips' technical reference manuals, with esptool's names and bounds. */
 const chips: Record<ChipName, ChipMemory> = {
   esp32: {
     flash: [
@@ -202,7 +202,7 @@ export function memoryTypes(chip: ChipName, address: number): MemoryType[] {
     .map(([, , type]) => type);
 }
 
-/** Page sizes of the flash cache in bytes: the default first, then what else a firmware may choose. */
+/** Page sizes of the flash cache in bytes: the default first, then the alternatives for firmware. */
 export function flashPages(chip: ChipName): readonly number[] {
   return chips[chip].pages;
 }

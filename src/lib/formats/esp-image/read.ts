@@ -1,4 +1,5 @@
-import { hex, malformed } from '../image-errors.js';
+import { hex } from '../../core/figures.js';
+import { malformed } from '../image-errors.js';
 import {
   type ChipName,
   type FlashFrequency,
@@ -22,34 +23,34 @@ import {
 import { isMapped, type MemoryType, memoryTypes } from './memory.js';
 
 export interface ImageSegment {
-  /** Where the chip sees it. 0 = padding, which nobody reads. */
+  /** Address on the chip. 0 = padding, which is not loaded. */
   address: number;
-  /** Place of its data in the file; its header is the 8 bytes before. */
+  /** Offset of its data in the file; its header is in the 8 bytes before. */
   offset: number;
   length: number;
   memory: MemoryType[];
 }
 
-/** Contents of an image; made by `readEspImage`, so its checksum and hash are right. */
+/** Contents of an image; created by `readEspImage`, so its checksum and hash are valid. */
 export interface EspImage {
   chip: ChipName;
   /**
-   * `app` is mapped from flash by a second-stage bootloader; `bootloader` has RAM segments alone, so the ROM itself loads it
+   * `app` is mapped from flash by a second-stage bootloader; `bootloader` has only RAM segments, so the ROM itself loads it
    * (a second-stage bootloader, or a small program in its place).
    */
   kind: 'app' | 'bootloader';
   mode: FlashMode;
-  /** null: a code that no tool writes. */
+  /** null: an undefined code. */
   size: FlashSize | null;
   frequency: FlashFrequency | null;
   entry: number;
-  /** Chip revisions that it runs on, as `1.3`; null = any. */
+  /** Supported chip revisions, such as `1.3`; null = any. */
   revisions: { minimum: string | null; maximum: string | null };
   segments: ImageSegment[];
   checksum: number;
-  /** SHA-256 that stands behind it, 64 hex digits; null when none is appended. */
+  /** Appended SHA-256, 64 hex digits; null if there is none. */
   hash: string | null;
-  /** Bytes of the image itself, with its hash: what follows in a file (padding, a signature, a merged flash) is not counted. */
+  /** Size of the image with its hash; trailing bytes in a file (padding, a signature, a merged flash) do not count. */
   length: number;
   header: ImageHeader;
   app: AppDescription | null;
@@ -57,14 +58,14 @@ export interface EspImage {
 }
 
 /**
- * Reads an image from the start of `bytes`; what follows it is left alone. `what` names it in errors.
+ * Reads an image from the start of `bytes` and ignores trailing bytes. `what` names it in errors.
  * Layout: ESP-IDF, "App Image Format": header, segments, XOR checksum at the end of a row of 16, SHA-256.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function readEspImage(bytes: Uint8Array, what = 'image'): EspImage {
   const header = readHeader(bytes, what);
   const mode = flashModes[header.mode];
-  if (mode === undefined) throw malformed(what, 2, `flash mode ${header.mode} is not known`);
+  if (mode === undefined) throw malformed(what, 2, `unknown flash mode ${header.mode}`);
   const segments = readSegments(bytes, header, what);
   const end = checkChecksum(bytes, segments, what);
   const length = checkHash(bytes, header, end, what);
@@ -114,7 +115,7 @@ function readSegments(bytes: Uint8Array, header: ImageHeader, what: string): Ima
     const length = view.getUint32(at + 4, true);
     const offset = at + segmentHeaderBytes;
     if (length % 4 !== 0) {
-      throw malformed(what, at + 4, `${name} has ${length} bytes, which is no multiple of 4`);
+      throw malformed(what, at + 4, `${name} has ${length} bytes, which is not a multiple of 4`);
     }
     if (offset + length > bytes.length) {
       const missing = offset + length - bytes.length;
@@ -130,7 +131,7 @@ function readSegments(bytes: Uint8Array, header: ImageHeader, what: string): Ima
   return segments;
 }
 
-/** Offset just behind the checksum. */
+/** Returns the offset after the checksum. */
 function checkChecksum(bytes: Uint8Array, segments: readonly ImageSegment[], what: string): number {
   const last = segments.at(-1);
   const at = checksumOffset(last === undefined ? headerBytes : last.offset + last.length);
@@ -145,24 +146,24 @@ function checkChecksum(bytes: Uint8Array, segments: readonly ImageSegment[], wha
     throw malformed(
       what,
       at,
-      `the checksum is ${hex(stored, 2)}, its segments add up to ${hex(computed, 2)}`,
+      `the checksum is ${hex(stored, 2)}, but the checksum of the segments is ${hex(computed, 2)}`,
     );
   }
   return at + 1;
 }
 
-/** Offset just behind the image. */
+/** Returns the offset after the image. */
 function checkHash(bytes: Uint8Array, header: ImageHeader, end: number, what: string): number {
   const stored = bytes.subarray(end, end + hashBytes);
   if (!header.hashAppended) {
-    // The byte that says so is itself covered by the hash: with it restored, a cleared one shows.
+    // The flag byte is itself covered by the hash: restoring it shows whether it was cleared.
     const restored = Uint8Array.from(bytes.subarray(0, end));
     restored[23] = 1;
     if (stored.length === hashBytes && Buffer.compare(sha256(restored), stored) === 0) {
       throw malformed(
         what,
         23,
-        'says that no SHA-256 follows, yet that of the image does: the byte is damaged',
+        'the header states that no SHA-256 follows, but a matching SHA-256 is present: the header byte is damaged',
       );
     }
     return end;
@@ -180,7 +181,7 @@ function checkHash(bytes: Uint8Array, header: ImageHeader, end: number, what: st
     throw malformed(
       what,
       end,
-      `the SHA-256 is ${short(stored)}, that of the bytes before is ${short(computed)}`,
+      `the SHA-256 is ${short(stored)}, but the SHA-256 of the preceding bytes is ${short(computed)}`,
     );
   }
   return end + hashBytes;
@@ -190,15 +191,15 @@ function checkHash(bytes: Uint8Array, header: ImageHeader, end: number, what: st
 export interface AppDescription {
   project: string;
   version: string;
-  /** Build date and time as the compiler wrote them: `Nov 20 2026 15:04:05`. */
+  /** Build date and time as written by the compiler: `Nov 20 2026 15:04:05`. */
   built: string;
   /** Version of ESP-IDF. */
   idf: string;
-  /** SHA-256 of the ELF that it was made from, 64 hex digits. */
+  /** SHA-256 of the source ELF, 64 hex digits. */
   elfSha256: string;
-  /** Anti-rollback counter: a chip whose eFuses say more refuses the image. */
+  /** Anti-rollback counter: a chip with a higher value in its eFuses rejects the image. */
   secureVersion: number;
-  /** Bytes of a page of the flash cache; null where the image does not say. */
+  /** Page size of the flash cache, bytes; null if the image does not contain it. */
   pageBytes: number | null;
 }
 
@@ -214,7 +215,7 @@ const appMagic = 0xabcd5432;
 const bootloaderBytes = 80;
 const bootloaderMagic = 0x50;
 
-/** null when the bytes are no application description. */
+/** null if the bytes are not an application description. */
 export function readAppDescription(data: Uint8Array): AppDescription | null {
   if (data.length < appDescriptionBytes) return null;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -231,14 +232,14 @@ export function readAppDescription(data: Uint8Array): AppDescription | null {
   };
 }
 
-/** null when the bytes are no bootloader description; old bootloaders have none. */
+/** null if the bytes are not a bootloader description; old bootloaders have none. */
 function readBootloaderDescription(data: Uint8Array): BootloaderDescription | null {
   if (data.length < bootloaderBytes || data[0] !== bootloaderMagic) return null;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   return { version: view.getUint32(4, true), idf: text(data, 8, 32), built: text(data, 40, 24) };
 }
 
-/** NUL-padded; what cannot be printed is left out, since it comes from a file and goes to a terminal. */
+/** NUL-padded; unprintable characters are removed, because the text comes from a file and goes to a terminal. */
 function text(data: Uint8Array, offset: number, length: number): string {
   const field = Buffer.from(data.subarray(offset, offset + length));
   const end = field.indexOf(0);

@@ -1,13 +1,13 @@
 import { AiotError } from '../../core/errors.js';
-import { hex } from '../image-errors.js';
+import { hex } from '../../core/figures.js';
 
-/** Bytes for a place in flash (or memory). */
+/** Bytes with their offset in flash (or memory). */
 export interface ByteRegion {
   offset: number;
   data: Uint8Array;
 }
 
-/** By offset, regions that touch joined into one. They must not overlap (`firstOverlap`). */
+/** Sorts by offset and joins adjacent regions. They must not overlap (`firstOverlap`). */
 export function joinRegions(regions: readonly ByteRegion[]): ByteRegion[] {
   const groups: ByteRegion[][] = [];
   let end = -1;
@@ -23,7 +23,7 @@ export function joinRegions(regions: readonly ByteRegion[]): ByteRegion[] {
   }));
 }
 
-/** Two regions that want the same byte, the one that begins later second; null when there are none. */
+/** The first two overlapping regions, in order of their start; null if there are none. */
 export function firstOverlap<T extends ByteRegion>(regions: readonly T[]): [T, T] | null {
   let last: T | null = null;
   for (const region of regions.toSorted((a, b) => a.offset - b.offset)) {
@@ -37,16 +37,16 @@ export function firstOverlap<T extends ByteRegion>(regions: readonly T[]): [T, T
 export interface MergeOptions {
   /** Flash offset of the file's first byte (default 0). */
   start?: number;
-  /** Bytes of the whole flash: the file is filled with 0xFF up to its end. */
+  /** Size of the whole flash: the file is padded with 0xFF to its end. */
   flashBytes?: number;
 }
 
-/** Most that esp_flash addresses: 128 MiB (image header, size 7). */
+/** Maximum flash size of the chips: 128 MiB (image header, size 7). */
 const largestFlash = 0x800_0000;
 
 /**
- * One file of several regions, for one write at `start`: what lies between them is 0xFF, as in erased flash.
- * @throws AIOT_USAGE: they overlap, one begins before `start`, or one passes the end of the flash, or of any
+ * Merges regions into one file to be written at `start`: gaps are 0xFF, as in erased flash.
+ * @throws AIOT_USAGE if they overlap, or if one begins before `start` or exceeds the flash or the maximum flash size
  */
 export function mergeImages(
   regions: readonly (ByteRegion & { name?: string })[],
@@ -55,20 +55,26 @@ export function mergeImages(
   const { start = 0, flashBytes } = options;
   refuseOverlaps(regions);
   const [first] = regions.toSorted((a, b) => a.offset - b.offset);
-  if (first === undefined) throw new AiotError('AIOT_USAGE', 'there is nothing to merge');
+  if (first === undefined) throw new AiotError('AIOT_USAGE', 'there are no files to merge');
   if (first.offset < start) {
-    throw new AiotError('AIOT_USAGE', `${nameOf(first)} begins before the file does, at ${hex(start)}`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${nameOf(first)} begins before the start of the file at ${hex(start)}`,
+    );
   }
   const end = Math.max(...regions.map(({ offset, data }) => offset + data.length));
   if (flashBytes !== undefined && end > flashBytes) {
     const last = regions.find(({ offset, data }) => offset + data.length === end) ?? first;
-    throw new AiotError('AIOT_USAGE', `${nameOf(last)} ends at ${hex(end)}, the flash at ${hex(flashBytes)}`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${nameOf(last)} ends at ${hex(end)}, but the flash ends at ${hex(flashBytes)}`,
+    );
   }
   if (end > largestFlash) {
     const last = regions.find(({ offset, data }) => offset + data.length === end) ?? first;
     throw new AiotError(
       'AIOT_USAGE',
-      `${nameOf(last)} ends at ${hex(end)}, the largest flash at ${hex(largestFlash)}`,
+      `${nameOf(last)} ends at ${hex(end)}, but the largest flash ends at ${hex(largestFlash)}`,
     );
   }
   const merged = new Uint8Array(Math.max(end, flashBytes ?? 0) - start).fill(0xff);
@@ -76,18 +82,18 @@ export function mergeImages(
   return merged;
 }
 
-/** @throws AIOT_USAGE naming the two */
+/** @throws AIOT_USAGE naming the two regions */
 export function refuseOverlaps(regions: readonly (ByteRegion & { name?: string })[]): void {
   const overlap = firstOverlap(regions);
   if (overlap === null) return;
   const [first, second] = overlap;
   const end = hex(first.offset + first.data.length);
-  throw new AiotError('AIOT_USAGE', `${nameOf(first)} reaches up to ${end} and into ${nameOf(second)}`, {
-    next: `Leave one of them out, or place the second at ${hex(alignedUp(first.offset + first.data.length))} or later.`,
+  throw new AiotError('AIOT_USAGE', `${nameOf(first)} ends at ${end} and overlaps ${nameOf(second)}`, {
+    next: `Leave out one of them, or place the second at ${hex(alignedUp(first.offset + first.data.length))} or later.`,
   });
 }
 
-/** Flash is erased by sectors of 4096 bytes. */
+/** Flash is erased in sectors of 4096 bytes. */
 const alignedUp = (offset: number) => Math.ceil(offset / 0x1000) * 0x1000;
 
 function nameOf({ name, offset }: ByteRegion & { name?: string }): string {

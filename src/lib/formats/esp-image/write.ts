@@ -1,6 +1,6 @@
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { type ElfFile, readElf, sectionData, sectionTypes } from '../elf/read.js';
-import { hex } from '../image-errors.js';
 import {
   type ChipName,
   espChips,
@@ -29,24 +29,24 @@ import { readAppDescription, readEspImage } from './read.js';
 
 export interface ElfImageOptions {
   chip: ChipName;
-  /** Default qio, 1MB and the chip's half speed, which every board starts with; `aiot flash` sets the board's own. */
+  /** Default qio, 1MB and the chip's half speed, with which every board boots; `aiot flash` sets the board's own. */
   mode?: FlashMode;
   size?: FlashSize;
   frequency?: FlashFrequency;
-  /** Chip revisions that may run it, major · 100 + minor. Default 0 and 65535: any. */
+  /** Supported chip revisions, major · 100 + minor. Default 0 and 65535: any. */
   minRevision?: number;
   maxRevision?: number;
-  /** Bytes of a page of the flash cache; default: what the application description says, else the chip's default. */
+  /** Page size of the flash cache; default: from the application description, or else the chip's default. */
   pageBytes?: number;
   /** Append a SHA-256 (default true). */
   hash?: boolean;
-  /** Take the ELF's PT_LOAD segments instead of its sections. */
+  /** Use the ELF's PT_LOAD segments instead of its sections. */
   useSegments?: boolean;
-  /** Fill with 0xFF to a multiple of this many bytes. */
+  /** Pad with 0xFF to a multiple of this many bytes. */
   padTo?: number;
-  /** Pad so that a secure-boot signature (version 1: ESP32 only) ends at, or version 2 begins at, a page's border. */
+  /** Pad so that a secure-boot signature (version 1: ESP32 only) ends at, or (version 2) begins at, a page boundary. */
   securePad?: 1 | 2;
-  /** RAM segments first and alone in the count, as for a bootloader that maps the rest itself. No hash. */
+  /** RAM segments come first and only they are counted, as for a bootloader that maps the rest itself. No hash. */
   ramOnlyHeader?: boolean;
   /** Offset in the image for the ELF's SHA-256; default: in the application description. */
   elfHashOffset?: number;
@@ -54,19 +54,19 @@ export interface ElfImageOptions {
 
 const elfHashInDescription = 0xb0;
 
-/** Bytes between the checksum and the border: the hash; in version 1 also version, signature and 12 bytes to align. */
+/** Bytes between the checksum and the boundary: the hash; in version 1 also version, signature and 12 bytes of alignment. */
 const afterChecksum = { 1: 32 + 4 + 64 + 12, 2: 32 };
 
 /**
- * The image that a chip boots, byte for byte what esptool's elf2image makes. Source: ESP-IDF, "App Image Format".
- * @throws AIOT_IMAGE_MALFORMED (the ELF is damaged, or does not fit the format); AIOT_USAGE (options the chip does not have)
+ * Builds the image that a chip boots, byte for byte the output of esptool's elf2image. Source: ESP-IDF, "App Image Format".
+ * @throws AIOT_IMAGE_MALFORMED (the ELF is damaged or not suitable); AIOT_USAGE (options the chip does not have)
  */
 export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = 'ELF file'): Uint8Array {
   const { chip } = options;
   const elf = readElf(bytes, what);
   const frequency = options.frequency === undefined ? 0 : requireFrequency(chip, options.frequency);
   if (options.securePad === 1 && chip !== 'esp32') {
-    throw new AiotError('AIOT_USAGE', 'secure boot version 1 is of the ESP32 alone', {
+    throw new AiotError('AIOT_USAGE', 'only the ESP32 supports secure boot version 1', {
       next: 'Use version 2.',
     });
   }
@@ -75,7 +75,7 @@ export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = '
   const pieces = requirePieces(elf, options);
   const hashAppended = options.hash !== false && options.ramOnlyHeader !== true;
   if (options.securePad !== undefined && !hashAppended) {
-    throw new AiotError('AIOT_USAGE', 'an image that is to be signed needs its SHA-256 appended');
+    throw new AiotError('AIOT_USAGE', 'an image to be signed needs an appended SHA-256');
   }
   const writer = new ImageWriter(elfHashOf(elf, options));
   const layout = layoutOf(chip, pieces);
@@ -86,7 +86,7 @@ export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = '
     writeInterleaved(writer, chip, layout, page);
     if (options.securePad !== undefined) {
       const taken = writer.length + segmentHeaderBytes + 16 + afterChecksum[options.securePad];
-      // The rest of the row of 16 that the checksum ends is counted as a whole row, which the alignment of the pad makes true.
+      // The rest of the row of 16 with the checksum counts as a whole row, which the alignment of the padding makes true.
       writer.segment(padding((page - (taken % page)) % page));
     }
     writer.addChecksum();
@@ -94,7 +94,7 @@ export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = '
   if (options.elfHashOffset !== undefined && !writer.hashPlaced) {
     throw new AiotError(
       'AIOT_USAGE',
-      `offset ${hex(options.elfHashOffset)} for the ELF's SHA-256 lies in no segment`,
+      `the offset ${hex(options.elfHashOffset)} for the ELF's SHA-256 is outside all segments`,
     );
   }
   const image = writer.bytes();
@@ -122,8 +122,8 @@ function requireMachine(elf: ElfFile, chip: ChipName): void {
   if (elf.machine === machine) return;
   const names = { xtensa: 'Xtensa', riscv: 'RISC-V' };
   throw unfit(
-    `${elf.what} is for ${names[elf.machine]}, an ${chip} is ${names[machine]}`,
-    'Name the chip that it was built for with --chip.',
+    `${elf.what} is for ${names[elf.machine]}, but the ${chip} is ${names[machine]}`,
+    'Specify the chip that it was built for with --chip.',
   );
 }
 
@@ -132,14 +132,14 @@ function requirePieces(elf: ElfFile, options: ElfImageOptions): Piece[] {
   const ordered = options.ramOnlyHeader ? found.toSorted((a, b) => a.address - b.address) : found;
   const pieces = joinAdjacent(options.chip, ordered, options.ramOnlyHeader === true);
   if (pieces.length === 0)
-    throw unfit(`${elf.what} has nothing to load: no section with data and an address`);
+    throw unfit(`${elf.what} has nothing to load: no section has both data and an address`);
   requireCount(pieces.length);
   return pieces;
 }
 
 function requireCount(count: number): number {
   if (count <= maximumSegments) return count;
-  throw unfit(`it needs ${count} segments, an image has at most ${maximumSegments}`);
+  throw unfit(`${count} segments are needed, but an image has at most ${maximumSegments}`);
 }
 
 function pageOf(elf: ElfFile, { chip, pageBytes }: ElfImageOptions): number {
@@ -151,7 +151,7 @@ function pageOf(elf: ElfFile, { chip, pageBytes }: ElfImageOptions): number {
   const app = readAppDescription(sectionData(elf, section));
   if (app === null) return standard;
   if (app.pageBytes !== null) return requirePage(chip, app.pageBytes);
-  // Old builds do not say; the description then lies right behind the image's and the segment's header in a page.
+  // Old builds do not contain it; the description then comes directly after the image and segment headers in a page.
   const descending = pages.toSorted((a, b) => b - a);
   return descending.find((page) => (section.address - 32) % page === 0) ?? standard;
 }
@@ -160,8 +160,8 @@ function requirePage(chip: ChipName, page: number): number {
   const pages = flashPages(chip);
   if (pages.includes(page)) return page;
   const sizes = pages.map((bytes) => `${bytes / 1024} KiB`).join(', ');
-  throw new AiotError('AIOT_USAGE', `an ${chip} has no flash pages of ${page / 1024} KiB`, {
-    next: `It has ${sizes}.`,
+  throw new AiotError('AIOT_USAGE', `the ${chip} has no flash pages of ${page / 1024} KiB`, {
+    next: `Supported sizes: ${sizes}.`,
   });
 }
 
@@ -180,17 +180,17 @@ function filled(image: Uint8Array, padTo: number | undefined): Uint8Array {
   return longer;
 }
 
-/** The ESP32's second-stage bootloader does not map the last page when fewer bytes than this lie in it (an old defect). */
+/** The ESP32's second-stage bootloader does not map a last page with fewer bytes than this (an old defect). */
 const lastPageMinimum = 0x24;
 
 interface Layout {
   /** Copied into RAM by the loader. */
   ram: Piece[];
-  /** Mapped: these must lie in the file as they do in a page. */
+  /** Mapped: their offset within a page must be the same in the file and in memory. */
   flash: Piece[];
 }
 
-/** Both kinds by address; the description of an application or bootloader is put first, where its readers look for it. */
+/** Both kinds by address; the description of an application or bootloader comes first, where its readers expect it. */
 function layoutOf(chip: ChipName, pieces: readonly Piece[]): Layout {
   const sorted = pieces.toSorted((a, b) => a.address - b.address);
   const first = (list: Piece[], name: string) => {
@@ -215,13 +215,13 @@ function refuseSharedPages(flash: readonly Piece[], page: number): void {
     const before = flash[index - 1];
     if (before === undefined || Math.floor(address / page) !== Math.floor(before.address / page)) continue;
     throw unfit(
-      `${name} at ${hex(address, 8)} and ${before.name} at ${hex(before.address, 8)} lie in the same ${page / 1024} KiB page of flash`,
-      'Join the two sections in the linker script, or put the second into the next page.',
+      `${name} at ${hex(address, 8)} and ${before.name} at ${hex(before.address, 8)} are in the same ${page / 1024} KiB flash page`,
+      'Join the two sections in the linker script, or move the second to the next page.',
     );
   }
 }
 
-/** Flash segments each where its page wants it, the gaps filled with RAM segments cut to fit; then the rest of those. */
+/** Flash segments at the offsets that their pages require, with the gaps filled by split RAM segments; then the rest of those. */
 function writeInterleaved(writer: ImageWriter, chip: ChipName, layout: Layout, page: number): void {
   const ram = [...layout.ram];
   for (const segment of layout.flash) {
@@ -244,7 +244,7 @@ function writeInterleaved(writer: ImageWriter, chip: ChipName, layout: Layout, p
   for (const segment of ram) writer.segment(segment);
 }
 
-/** RAM segments and their checksum, then the flash segments, which the ROM does not see. Returns how many it sees. */
+/** RAM segments and their checksum, then the flash segments, which the ROM does not see. Returns the number of segments it sees. */
 function writeRamFirst(writer: ImageWriter, chip: ChipName, layout: Layout, page: number): number {
   for (const segment of layout.ram) writer.segment(segment);
   const seen = writer.segments;
@@ -263,8 +263,8 @@ function padding(length: number): Piece {
 }
 
 /**
- * Bytes of a filling segment, so that the one after it starts where its page wants it; null when it does already. It may be
- * a page longer than the least that would do: the maker's tool counts it so, and images are compared by their bytes.
+ * Size of a filling segment, so that the next one starts at the offset its page requires; null if it does already. It may be
+ * a page longer than necessary: esptool counts it this way, and images are compared byte by byte.
  */
 function gapBefore(length: number, segment: Piece, page: number): number | null {
   const missing = page - (length % page) + (segment.address % page) - segmentHeaderBytes;
@@ -284,9 +284,9 @@ function modulo(value: number, by: number): number {
   return ((value % by) + by) % by;
 }
 
-/** Bytes for an address, on their way from an ELF into an image. Always a multiple of 4 long. */
+/** Bytes with their address, to be copied from an ELF into an image. Their length is a multiple of 4. */
 interface Piece {
-  /** The section's. */
+  /** Name of the section. */
   name: string;
   address: number;
   data: Uint8Array;
@@ -300,7 +300,7 @@ const loaded = new Set<number>([
   sectionTypes.preinitArray,
 ]);
 
-/** ELF sections (or the PT_LOAD segments) that have data and an address, in the file's order, padded to whole words. */
+/** ELF sections (or PT_LOAD segments) that have data and an address, in file order, padded to whole words. */
 function piecesOf(elf: ElfFile, useSegments: boolean): Piece[] {
   if (useSegments) {
     return elf.segments
@@ -323,14 +323,14 @@ function piecesOf(elf: ElfFile, useSegments: boolean): Piece[] {
 }
 
 /**
- * Joins a piece with the next in the list where that begins at its end, in the same memory. With `fill`, a gap that only
- * aligns the next one is filled first.
+ * Joins a piece with the next in the list if that begins at its end, in the same memory. With `fill`, a gap that is only
+ * alignment is filled first.
  */
 function joinAdjacent(chip: ChipName, pieces: readonly Piece[], fill: boolean): Piece[] {
   const joined: Piece[] = [];
   const sameMemory = (a: Piece, b: Piece) =>
     memoryTypes(chip, a.address).join() === memoryTypes(chip, b.address).join();
-  // Backwards, as the maker's tool does it: whether two pieces touch depends on what was filled behind the second.
+  // Backwards, as esptool does: whether two pieces touch depends on the padding after the second.
   for (const piece of pieces.toReversed()) {
     const next = joined[0];
     if (next === undefined) {
@@ -349,8 +349,8 @@ function joinAdjacent(chip: ChipName, pieces: readonly Piece[], fill: boolean): 
   return joined;
 }
 
-/** A program that cannot become an image. */
-function unfit(reason: string, next = 'Mend the linker script.'): AiotError {
+/** The error for a program that cannot become an image. */
+function unfit(reason: string, next = 'Fix the linker script.'): AiotError {
   return new AiotError('AIOT_IMAGE_MALFORMED', reason, { next });
 }
 
@@ -358,7 +358,7 @@ function alignUp(value: number, step: number): number {
   return Math.ceil(value / step) * step;
 }
 
-/** With zeros up to a multiple of `step`, or to `length`. The same array where nothing is missing. */
+/** Pads with zeros to a multiple of `step`, or to `length`. Returns the same array if nothing is missing. */
 function padded(data: Uint8Array, step: number, length = alignUp(data.length, step)): Uint8Array {
   if (data.length >= length) return data;
   const longer = new Uint8Array(length);
@@ -366,17 +366,17 @@ function padded(data: Uint8Array, step: number, length = alignUp(data.length, st
   return longer;
 }
 
-/** The ROM's loader cannot take a longer segment. */
+/** Maximum segment size of the ROM's loader. */
 const segmentLimit = 0x1000000;
 
-/** SHA-256 of the ELF, for a place in the image that is left zero for it. */
+/** SHA-256 of the ELF, for a location in the image that is zero until then. */
 interface ElfHash {
   /** Offset in the image. */
   offset: number;
   hash: Uint8Array;
 }
 
-/** Collects an image's bytes: room for the header, then segment after segment, then the checksum. */
+/** Builds an image: space for the header, then the segments, then the checksum. */
 class ImageWriter {
   /** Bytes so far. */
   length = headerBytes;
@@ -387,11 +387,11 @@ class ImageWriter {
 
   constructor(private readonly elfHash: ElfHash | null) {}
 
-  /** `counted` = in the checksum. @throws AIOT_IMAGE_MALFORMED (length) */
+  /** `counted` = included in the checksum. @throws AIOT_IMAGE_MALFORMED (length) */
   segment({ address, data, name }: Piece, counted = true): void {
     if (data.length % 4 !== 0) {
       throw unfit(
-        `${name} at ${hex(address, 8)} is ${data.length} bytes long once aligned, which is no multiple of 4`,
+        `${name} at ${hex(address, 8)} is ${data.length} bytes long after alignment, which is not a multiple of 4`,
       );
     }
     if (data.length >= segmentLimit) throw unfit(`${name} at ${hex(address, 8)} has 16 MiB or more`);
@@ -428,14 +428,12 @@ class ImageWriter {
     if (at < -segmentHeaderBytes || at >= data.length) return data;
     if (at < 0 || at + hashBytes > data.length) {
       throw unfit(
-        `the ELF's SHA-256 at offset ${hex(offset)} would not lie within ${name}`,
+        `the ELF's SHA-256 at offset ${hex(offset)} would extend past ${name}`,
         'Choose another offset.',
       );
     }
     if (data.subarray(at, at + hashBytes).some((byte) => byte !== 0)) {
-      throw unfit(
-        `at offset ${hex(offset)}, where the ELF's SHA-256 belongs, ${name} has other bytes than zeros`,
-      );
+      throw unfit(`${name} is not zero at offset ${hex(offset)}, where the ELF's SHA-256 is stored`);
     }
     const changed = Uint8Array.from(data);
     changed.set(hash, at);
@@ -444,7 +442,7 @@ class ImageWriter {
   }
 }
 
-/** How the flash is wired and clocked; what is left out stays as it is. */
+/** Flash mode, size and speed; missing ones stay unchanged. */
 export interface FlashParameters {
   mode?: FlashMode;
   size?: FlashSize;
@@ -452,8 +450,8 @@ export interface FlashParameters {
 }
 
 /**
- * A copy with other flash parameters, and the appended SHA-256 made new; the checksum does not cover the header. What follows
- * the image stays. A secure-boot signature over it would be void, so one who signs patches before.
+ * A copy with other flash parameters and an updated SHA-256; the checksum does not cover the header. Trailing bytes
+ * are kept. A secure-boot signature would become invalid, so patch before signing.
  * @throws AIOT_IMAGE_MALFORMED; AIOT_USAGE (the chip has no such speed)
  */
 export function patchEspImage(bytes: Uint8Array, parameters: FlashParameters, what = 'image'): Uint8Array {
@@ -475,7 +473,7 @@ export function patchEspImage(bytes: Uint8Array, parameters: FlashParameters, wh
 function requireFrequency(chip: ChipName, frequency: FlashFrequency): number {
   const code = frequencyCode(chip, frequency);
   if (code !== null) return code;
-  throw new AiotError('AIOT_USAGE', `an ${chip} has no flash frequency ${frequency}`, {
+  throw new AiotError('AIOT_USAGE', `the ${chip} does not support the flash frequency ${frequency}`, {
     next: `Choose from ${frequenciesOf(chip).join(', ')}.`,
   });
 }

@@ -6,7 +6,7 @@ import { checkedPayload, type Envelope, malformedPayload, signPayload, type Trus
 const name = z.string().regex(namePattern);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
-/** The chip of a board as its ROM, eFuses and flash told it. */
+/** A board's chip, as read from its ROM, eFuses and flash. */
 export const birthChipSchema = z.strictObject({
   /** `esp32c3` */
   name: z.string(),
@@ -28,27 +28,27 @@ export const birthChipSchema = z.strictObject({
 export type BirthChip = z.output<typeof birthChipSchema>;
 
 /**
- * A device's birth certificate: what was made for whom, by whom and when. Signed by the operator like a release, kept by
- * the registry, and checked by `aiot device verify`. Times are milliseconds since 1970.
+ * A device's birth certificate: the data written, the device, the author, and the time. It is signed by the operator like a release,
+ * stored in the registry, and checked by `aiot device verify`. Times are milliseconds since 1970.
  */
 export const birthSchema = z.strictObject({
   spec: z.literal('aiot-birth/1'),
   device: z.strictObject({ name, id: z.string(), type: name }),
   /** `fingerprint`: SHA-256 of the DER. */
   certificate: z.strictObject({ fingerprint: sha256, expires: z.int() }),
-  /** null = made into files: no board was there to be asked. */
+  /** null = provisioned into files: no board was connected. */
   chip: birthChipSchema.nullable(),
-  /** As read from the board, or as told. */
+  /** Read from the board, or given by the user. */
   mac: z.string().nullable(),
   /** The guide's decimal chip id. */
   chipId: z.string().nullable(),
-  /** Files written into flash, or to disk. `offset` null = a file that belongs to no place in flash. */
+  /** Files written to flash or disk. `offset` null = a file without a place in flash. */
   images: z.array(
     z.strictObject({ name: z.string(), offset: z.int().min(0).nullable(), bytes: z.int().min(0), sha256 }),
   ),
-  /** Key id of the operator who signs. */
+  /** Key id of the signing operator. */
   operator: sha256,
-  /** Version of the program that made it. */
+  /** Version of aiot that created it. */
   aiot: z.string(),
   time: z.int(),
 });
@@ -60,7 +60,7 @@ export function signBirth(birth: Birth, privatePem: string): Envelope {
 }
 
 /**
- * Signatures first, then the form. `keyids`: those that signed it.
+ * Checks the signatures first, then the schema. `keyids`: the signing keys.
  * @throws AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED
  */
 export function verifyBirth(value: unknown, trust: TrustRoot): { birth: Birth; keyids: string[] } {
@@ -69,7 +69,9 @@ export function verifyBirth(value: unknown, trust: TrustRoot): { birth: Birth; k
   try {
     parsed = JSON.parse(payload.toString('utf8'));
   } catch (error) {
-    throw new AiotError('AIOT_MANIFEST_MALFORMED', 'the birth certificate is not JSON', { cause: error });
+    throw new AiotError('AIOT_MANIFEST_MALFORMED', 'the birth certificate is not valid JSON', {
+      cause: error,
+    });
   }
   const birth = birthSchema.safeParse(parsed);
   if (birth.success) return { birth: birth.data, keyids };

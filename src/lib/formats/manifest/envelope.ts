@@ -3,14 +3,14 @@ import { keyIdOf, publicKeyOf, signBytes, verifyBytes } from '../../core/crypto.
 import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 
-/** The payload's exact bytes (base64) and signatures over them: nobody has to agree on a canonical JSON. */
+/** The payload's exact bytes (base64) and signatures over them: no canonical JSON is needed. */
 export const envelopeSchema = z.strictObject({
   payload: z.base64(),
   signatures: z.array(z.strictObject({ keyid: z.string(), sig: z.base64() })).min(1),
 });
 export type Envelope = z.output<typeof envelopeSchema>;
 
-/** Which keys may sign for which role, and how many of them must. Public keys only: SPKI DER, base64. */
+/** The keys that may sign for each role, and the number of signatures required. Public keys only: SPKI DER, base64. */
 export const trustRootSchema = z.strictObject({
   spec: z.literal('aiot-trust/1'),
   version: z.int().min(1),
@@ -24,7 +24,7 @@ export const trustRootSchema = z.strictObject({
 });
 export type TrustRoot = z.output<typeof trustRootSchema>;
 
-/** A trust root of one key. */
+/** A trust root with one key. */
 export function trustRootOf(publicKey: string): TrustRoot {
   const keyid = keyIdOf(publicKey);
   return {
@@ -35,7 +35,7 @@ export function trustRootOf(publicKey: string): TrustRoot {
   };
 }
 
-/** Signs the JSON of a value with one private key (PKCS#8 PEM). Its `spec` tells what it is, so that none passes for another. */
+/** Signs the JSON of a value with one private key (PKCS#8 PEM). Its `spec` gives the type, so that one type cannot pass for another. */
 export function signPayload(value: { spec: string }, privatePem: string): Envelope {
   const payload = Buffer.from(JSON.stringify(value));
   const keyid = keyIdOf(publicKeyOf(privatePem));
@@ -46,8 +46,8 @@ export function signPayload(value: { spec: string }, privatePem: string): Envelo
 }
 
 /**
- * The payload's bytes once enough release keys are shown to have signed them, and which keys those are. `what` it is
- * said to be, for errors. @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
+ * Returns the payload's bytes and the signing keys, after verifying that enough release keys signed it. `what` is its
+ * name for errors. @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
  */
 export function checkedPayload(
   value: unknown,
@@ -66,7 +66,7 @@ export function checkedPayload(
   );
 }
 
-/** Ids of those of `keyids` whose signature is valid, each once. */
+/** The distinct ids in `keyids` whose signature is valid. */
 export function validSigners(
   envelope: Envelope,
   keys: TrustRoot['keys'],
@@ -75,7 +75,7 @@ export function validSigners(
   const payload = Buffer.from(envelope.payload, 'base64');
   const valid = envelope.signatures.filter(({ keyid, sig }) => {
     const key = keys[keyid];
-    // A key id is the digest of its key: a trust root cannot name one key twice to reach the threshold.
+    // A key id is the digest of its key, so a trust root cannot list one key twice to reach the threshold.
     return (
       keyids.includes(keyid) &&
       key !== undefined &&

@@ -4,7 +4,7 @@ import { AiotError } from '../../core/errors.js';
 import { namePattern } from '../../core/names.js';
 import { checkedPayload, type Envelope, malformedPayload, signPayload, type TrustRoot } from './envelope.js';
 
-/** One file that a manifest vouches for. */
+/** A file covered by a manifest. */
 const artifactSchema = z.strictObject({
   name: z.string(),
   digest: z.string().regex(digestPattern),
@@ -13,41 +13,41 @@ const artifactSchema = z.strictObject({
 
 const anything = z.record(z.string(), z.unknown());
 
-/** How a network's numbers are kept; `mixed`: int8 with layers of a wider type. */
+/** Data type of a model; `mixed`: int8 with some layers of a wider type. */
 export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed'] as const;
 
 const digest = z.string().regex(digestPattern);
 
 /**
- * A manifest's description of a model besides its bytes, so that whoever signs it signs this too. Recordings, standardization and
- * golden vectors are in the files, which are signed by their sums.
+ * A manifest's description of a model besides its bytes, so that the signature covers it too. Recordings, standardization and
+ * golden vectors are in the files, which are signed by their hashes.
  */
 export const modelPartSchema = z.strictObject({
-  /** `network`: a .tflite file alone, without a signal part; devices cannot run it. */
+  /** `network`: only a .tflite file, without signal processing; devices cannot run it. */
   kind: z.enum(['model', 'network']),
-  /** How samples become inputs; null = not known. */
+  /** Signal processing from samples to inputs; null = unknown. */
   signal: anything.nullable(),
   /** Class → recorded labels. */
   labels: z.record(z.string(), z.array(z.string())),
   /** Meaning of the outputs, thresholds included. */
   answer: anything.nullable(),
   quantization: z.strictObject({ mode: z.enum(networkModes), input: z.string(), output: z.string() }),
-  /** Figures on data never trained on, with their intervals; null = never evaluated. */
+  /** Metrics on data not used for training, with their intervals; null = never evaluated. */
   metrics: anything.nullable(),
-  /** The limits that it was let through. */
+  /** The limits that it has passed. */
   gates: z.array(anything),
-  /** Digest of the evaluation that these figures are from. */
+  /** Digest of the evaluation with these metrics. */
   evaluation: digest.nullable(),
   dataset: z.strictObject({ name: z.string(), digest }).nullable(),
-  /** Digest of the project file's contents as parsed. */
+  /** Digest of the project file's parsed contents. */
   config: digest.nullable(),
-  /** Name of a tool → its version. */
+  /** Tool name → version. */
   tools: z.record(z.string(), z.string()),
-  /** When the network was made, ms since 1970; null = not known. */
+  /** Creation time of the model, ms since 1970; null = unknown. */
   created: z.int().nullable(),
 });
 
-/** One file of a bundle. */
+/** A file in a bundle. */
 export const bundleFileSchema = z.strictObject({
   name: z.string(),
   /** 64 hex digits. */
@@ -56,8 +56,8 @@ export const bundleFileSchema = z.strictObject({
 });
 
 /**
- * The signed part. Times are milliseconds since 1970. `sequence` rises strictly over a fleet's releases of one kind,
- * whatever `version` does; `floor` is the smallest sequence that a device may accept after committing this one.
+ * The signed part. Times are milliseconds since 1970. `sequence` increases strictly over a fleet's releases of one kind,
+ * independently of `version`; `floor` is the smallest sequence that a device may accept after committing this one.
  */
 export const manifestSchema = z.strictObject({
   spec: z.literal('aiot-manifest/1'),
@@ -71,15 +71,15 @@ export const manifestSchema = z.strictObject({
   expires: z.int().nullable(),
   deviceTypes: z.array(z.string()).min(1),
   artifacts: z.array(artifactSchema).min(1),
-  /** Least interface that a device's firmware must have; see docs/protocol.md. */
+  /** Minimum interface version of a device's firmware; see docs/reference/protocol.md. */
   interface: z.int().min(1).default(1),
   /** Description of a model; absent for other kinds. */
   model: modelPartSchema.optional(),
-  /** The files in the artifact, each by itself, so that a changed byte can be told by its file. */
+  /** The files in the artifact with their hashes, so that a changed byte can be attributed to a file. */
   files: z.array(bundleFileSchema).optional(),
 });
 
-/** As it is given to be signed. */
+/** The input to signing. */
 export type UnsignedManifest = z.input<typeof manifestSchema>;
 
 export type Manifest = z.output<typeof manifestSchema>;
@@ -90,14 +90,14 @@ export function signManifest(manifest: UnsignedManifest, privatePem: string): En
 }
 
 /**
- * Checks the signatures first, then the form: unsigned bytes are never parsed as a manifest.
+ * Checks the signatures first, then the schema: unsigned bytes are never parsed as a manifest.
  * @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
  */
 export function verifyManifest(value: unknown, trust: TrustRoot): Manifest {
   return parsePayload(checkedPayload(value, trust, 'manifest').payload);
 }
 
-/** The manifest inside an envelope WITHOUT checking signatures: for showing, never for deciding. */
+/** The manifest inside an envelope WITHOUT checking signatures: for display, never for decisions. */
 export function peekManifest(envelope: Envelope): Manifest {
   return parsePayload(Buffer.from(envelope.payload, 'base64'));
 }
@@ -107,7 +107,7 @@ function parsePayload(payload: Buffer): Manifest {
   try {
     value = JSON.parse(payload.toString('utf8'));
   } catch (error) {
-    throw new AiotError('AIOT_MANIFEST_MALFORMED', 'the manifest is not JSON', { cause: error });
+    throw new AiotError('AIOT_MANIFEST_MALFORMED', 'the manifest is not valid JSON', { cause: error });
   }
   const manifest = manifestSchema.safeParse(value);
   if (manifest.success) return manifest.data;

@@ -8,12 +8,15 @@ const role = z.strictObject({ keyids: z.array(z.string()).min(1), threshold: z.i
 
 type KeyRole = z.output<typeof role>;
 
-/** `targets` signs releases: a device that knows no roots has these keys as its trust root. */
+/** `targets` signs releases: for a device without root support, its keys are the trust root. */
 export const rootRoles = ['root', 'targets', 'timestamp'] as const;
 
 export type RootRole = (typeof rootRoles)[number];
 
-/** Which keys may sign what, and how many of them must. Signed by those of the root before, and by its own. Times are ms since 1970. */
+/**
+ * The keys that may sign for each role, and the number of signatures required. Signed by the previous root's keys and by its own. Times are ms since
+ * 1970.
+ */
 export const rootSchema = z.strictObject({
   spec: z.literal('aiot-root/1'),
   version: z.int().min(1),
@@ -28,7 +31,7 @@ export const rootSchema = z.strictObject({
 
 export type Root = z.output<typeof rootSchema>;
 
-/** The basis of trust: a root, or the bare trust root that came before all of them. */
+/** The current basis of trust: a root, or the bare trust root that preceded all roots. */
 export interface HeldRoot {
   version: number;
   /** null = never */
@@ -37,18 +40,18 @@ export interface HeldRoot {
   roles: { root: KeyRole; targets: KeyRole; timestamp: KeyRole | null };
 }
 
-/** A bare trust root's release keys are its root keys too: they sign the first root that tells them apart. */
+/** A bare trust root's release keys also serve as its root keys: they sign the first root with separate roles. */
 export function heldTrust({ version, keys, roles: { release } }: TrustRoot): HeldRoot {
   return { version, expires: null, keys, roles: { root: release, targets: release, timestamp: null } };
 }
 
-/** The keys that sign releases, for devices that know no roots. */
+/** The keys that sign releases, for devices without root support. */
 export function trustOf({ version, keys, roles: { targets } }: HeldRoot): TrustRoot {
   const own = Object.entries(keys).filter(([id]) => targets.keyids.includes(id));
   return { spec: 'aiot-trust/1', version, keys: Object.fromEntries(own), roles: { release: targets } };
 }
 
-/** Adds the signature of one more private key (PKCS#8 PEM) over the same payload. */
+/** Adds the signature of another private key (PKCS#8 PEM) to the same payload. */
 export function cosign(envelope: Envelope, privatePem: string): Envelope {
   const keyid = keyIdOf(publicKeyOf(privatePem));
   const sig = signBytes(privatePem, Buffer.from(envelope.payload, 'base64'));
@@ -56,15 +59,15 @@ export function cosign(envelope: Envelope, privatePem: string): Envelope {
   return { payload: envelope.payload, signatures: [...others, { keyid, sig }] };
 }
 
-/** Rules of the chain that are checked: all of them, except in tests of attacks. */
+/** Rules of the chain to check: all of them, except in attack tests. */
 interface RootRules {
   signatures: boolean;
   version: boolean;
 }
 
 /**
- * The root after `held`, by TUF's rules: signed by as many root keys as the held one wants and as many as it wants itself, its
- * version the next one. Whether it has expired is not looked at: the way to the newest leads over those that have.
+ * Verifies the root after `held` by TUF's rules: enough signatures for the held root and for itself, and the next
+ * version number. Expiry is not checked, because the path to the newest root leads through expired ones.
  * @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES, AIOT_TRUST_VERSION
  */
 export function nextRoot(
@@ -84,7 +87,7 @@ export function nextRoot(
   );
 }
 
-/** A root that is known to be right already, from an identity or the platform's own store. @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES */
+/** A root that was verified before, from an identity or the platform's own store. @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES */
 export function rootIn(value: unknown): Root {
   const envelope = envelopeOf(value, 'root');
   const root = parsed(envelope, rootSchema, 'root');
@@ -93,8 +96,8 @@ export function rootIn(value: unknown): Root {
 }
 
 /**
- * Whether nothing that a role had signed under `before` is good under `after`: too few of its keys are left. Only then may what was
- * remembered of it, such as the highest sequence, be forgotten: no old release can come back.
+ * Whether nothing that a role signed under `before` is valid under `after`, because too few of its keys remain. Only then may the state
+ * derived from it, such as the highest sequence, be reset: no old release can return.
  */
 export function roleReplaced(before: KeyRole | null, after: KeyRole | null): boolean {
   if (before === null || after === null) return before !== after;
@@ -112,7 +115,7 @@ function parsed<T>(envelope: Envelope, schema: z.ZodType<T>, what: string): T {
   try {
     value = JSON.parse(Buffer.from(envelope.payload, 'base64').toString('utf8'));
   } catch (error) {
-    throw new AiotError('AIOT_MANIFEST_MALFORMED', `the ${what} is not JSON`, { cause: error });
+    throw new AiotError('AIOT_MANIFEST_MALFORMED', `the ${what} is not valid JSON`, { cause: error });
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
@@ -130,18 +133,18 @@ function requireSigned(
   if (valid >= threshold) return;
   throw new AiotError(
     'AIOT_TRUST_SIGNATURES',
-    `expected ${threshold} valid signature(s) of the ${name} keys of ${by}, got ${valid}`,
+    `expected ${threshold} valid signature(s) from the ${name} keys of ${by}, got ${valid}`,
   );
 }
 
-/** A role that no signatures could ever satisfy would lock everybody out for good. */
+/** A role whose threshold can never be reached would lock everyone out permanently. */
 function requireUsable({ keys, roles, version }: Root, name: RootRole): void {
   const { keyids, threshold } = roles[name];
   const usable = new Set(keyids.filter((id) => keys[id] && keyIdOf(keys[id].publicKey) === id)).size;
   if (usable >= threshold) return;
   throw new AiotError(
     'AIOT_MANIFEST_MALFORMED',
-    `root ${version}: expected at least ${threshold} key(s) of the role ${name}, got ${usable}`,
+    `root ${version}: expected at least ${threshold} key(s) with the role ${name}, got ${usable}`,
   );
 }
 
@@ -149,12 +152,12 @@ const sequence = z.int().min(0);
 const digest = z.string().regex(digestPattern);
 
 /**
- * The newest release, signed by the platform with a key that it holds, for a short time. Whoever keeps a device from what is newer has to
- * keep this from it too, and then it expires. Times are ms since 1970.
+ * The newest release, signed by the platform with its own key for a short time. An attacker who withholds newer releases from a device
+ * must also withhold this, and then it expires. Times are ms since 1970.
  */
 export const timestampSchema = z.strictObject({
   spec: z.literal('aiot-timestamp/1'),
-  /** Rises strictly. */
+  /** Strictly increasing. */
   version: z.int().min(1),
   issued: z.int(),
   expires: z.int(),
@@ -162,7 +165,7 @@ export const timestampSchema = z.strictObject({
   root: z.strictObject({ version: z.int().min(1), digest }),
   /** The highest sequence of each kind; 0 = none. */
   newest: z.strictObject({ model: sequence, firmware: sequence, config: sequence }),
-  /** The newest manifest of each name, as far as there is room; `digest` of its payload. */
+  /** The newest manifest of each name, as many as fit; `digest` of its payload. */
   releases: z.array(
     z.strictObject({ kind: z.enum(['model', 'firmware', 'config']), name: z.string(), sequence, digest }),
   ),
@@ -170,10 +173,10 @@ export const timestampSchema = z.strictObject({
 
 export type Timestamp = z.output<typeof timestampSchema>;
 
-/** As many names as fit into the 64 KiB that devices read, with room to spare. */
+/** Number of names that fit into the 64 KiB that devices read, with a margin. */
 export const mostReleases = 200;
 
-/** Digest of an envelope's payload: what roots and manifests are told apart by. */
+/** Digest of an envelope's payload, which identifies roots and manifests. */
 export function payloadDigest({ payload }: Envelope): string {
   return digestOf(Buffer.from(payload, 'base64'));
 }
@@ -186,13 +189,13 @@ export function verifyTimestamp(value: unknown, held: HeldRoot, signed = true): 
   if (signed && (timestamp === null || valid < timestamp.threshold)) {
     throw new AiotError(
       'AIOT_TIMESTAMP_INVALID',
-      `expected ${timestamp?.threshold ?? 1} valid signature(s) of the timestamp keys of root ${held.version}, got ${valid}`,
+      `expected ${timestamp?.threshold ?? 1} valid signature(s) from the timestamp keys of root ${held.version}, got ${valid}`,
     );
   }
   return parsed(envelope, timestampSchema, 'timestamp');
 }
 
-/** Whether the platform has published this manifest, so far as the timestamp tells; null = nothing speaks against it. */
+/** Why the timestamp shows that this manifest was not published; null = no contradiction. */
 export function unpublished(
   { kind, name, sequence: own }: Pick<Manifest, 'kind' | 'name' | 'sequence'>,
   payload: string,

@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { pagesOf, readNvs } from './read.js';
 import {
   entryStates,
@@ -11,14 +12,14 @@ import {
   nvsPageStates,
 } from './types.js';
 
-/** Two AES-256 keys, for the data and for the tweak: 64 bytes. */
+/** Two AES-256 keys, for data and tweak: 64 bytes. */
 export const nvsKeyBytes = 64;
 
-/** The nvs_keys partition: the keys, their CRC, 0xff. */
+/** The nvs_keys partition: the keys, their CRC, and 0xff. */
 export const nvsKeysPartitionBytes = 4096;
 
 /**
- * Encrypts every entry in use by itself, with XTS-AES-256; headers and maps of states stay readable. The tweak is the entry's
+ * Encrypts every used entry separately with XTS-AES-256; headers and state maps stay readable. The tweak is the entry's
  * offset in the partition, little-endian. Source: ESP-IDF, "NVS Encryption", and nvs_encrypted_partition.cpp.
  * @param keys 64 bytes
  */
@@ -29,7 +30,7 @@ export function encryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
   });
 }
 
-/** Undoes `encryptNvs`; with the wrong keys entries come out with wrong CRCs. */
+/** Reverses `encryptNvs`; with wrong keys the entries have wrong CRCs. */
 export function decryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
   return everyEntry(bytes, (entry, tweak) => {
     const cipher = createDecipheriv('aes-256-xts', requireKeys(keys), tweak);
@@ -37,7 +38,7 @@ export function decryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
   });
 }
 
-/** The partition that the keys are flashed as. */
+/** The partition that contains the keys in flash. */
 export function writeNvsKeys(keys: Uint8Array): Uint8Array {
   const bytes = Buffer.alloc(nvsKeysPartitionBytes, 0xff);
   bytes.set(requireKeys(keys));
@@ -45,20 +46,17 @@ export function writeNvsKeys(keys: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** The 64 bytes of keys in an nvs_keys partition. @throws AIOT_NVS_MALFORMED */
+/** The 64 bytes of keys in an nvs_keys partition. @throws AIOT_FILE_MALFORMED */
 export function readNvsKeys(bytes: Uint8Array): Uint8Array {
   const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   if (data.length < nvsKeyBytes + 4) {
-    throw malformed(
-      data.length,
-      `expected 0x${nvsKeysPartitionBytes.toString(16)} bytes, the file ends here`,
-    );
+    throw malformed(data.length, `expected ${hex(nvsKeysPartitionBytes)} bytes, but the file ends here`);
   }
   const keys = data.subarray(0, nvsKeyBytes);
   if (data.readUInt32LE(nvsKeyBytes) !== nvsCrc(keys))
-    throw malformed(nvsKeyBytes, 'the CRC of the keys is not right');
+    throw malformed(nvsKeyBytes, 'the CRC of the keys is wrong');
   const odd = data.subarray(nvsKeyBytes + 4).findIndex((byte) => byte !== 0xff);
-  if (odd >= 0) throw malformed(nvsKeyBytes + 4 + odd, 'expected 0xff behind the keys');
+  if (odd >= 0) throw malformed(nvsKeyBytes + 4 + odd, 'expected 0xff after the keys');
   return requireKeys(keys);
 }
 
@@ -77,7 +75,7 @@ function everyEntry(bytes: Uint8Array, change: (entry: Uint8Array, tweak: Buffer
   return changed;
 }
 
-/** XTS with one key twice is no XTS; OpenSSL refuses it as well. */
+/** XTS with two equal keys is insecure; OpenSSL rejects it, too. */
 function requireKeys(keys: Uint8Array): Uint8Array {
   const same = Buffer.compare(keys.subarray(0, 32), keys.subarray(32)) === 0;
   if (keys.length === nvsKeyBytes && !same) return keys;
@@ -88,16 +86,17 @@ function requireKeys(keys: Uint8Array): Uint8Array {
 }
 
 function malformed(at: number, what: string): AiotError {
-  return new AiotError('AIOT_NVS_MALFORMED', `nvs_keys, offset 0x${at.toString(16)}: ${what}`, {
-    next: 'Give the nvs_keys partition that belongs to the image.',
+  return new AiotError('AIOT_FILE_MALFORMED', `nvs_keys, offset ${hex(at)}: ${what}`, {
+    subject: 'nvs',
+    next: 'Use the nvs_keys partition that belongs to this image.',
   });
 }
 
 /**
- * The keys that an NVS is encrypted with; null where it is a plain one. A plain NVS may stand beside keys of an earlier,
- * encrypted one: what can be read as it is decides.
+ * The keys that an NVS is encrypted with; null if it is a plain one. Keys of an earlier, encrypted NVS may exist next to a plain
+ * one: if it is readable without keys, it is plain.
  * @param keys the nvs_keys partition, or its first page; null = there is none
- * @throws AIOT_NVS_MALFORMED for keys that are damaged, of an NVS that cannot be read without
+ * @throws AIOT_FILE_MALFORMED for damaged keys of an NVS that is unreadable without them
  */
 export function nvsKeysInUse(nvs: Uint8Array, keys: Uint8Array | null): Uint8Array | null {
   if (keys === null || keys.every((byte) => byte === 0xff)) return null;

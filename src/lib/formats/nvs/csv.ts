@@ -19,15 +19,15 @@ type Row = Record<(typeof columns)[number], string>;
 export interface NvsCsvOptions {
   /** Name for messages. */
   file?: string;
-  /** Values too long for it are refused with their line. */
+  /** Values too long for this version are rejected with their line. */
   version?: NvsVersion;
 }
 
 /**
- * The CSV of ESP-IDF's generator: `key,type,encoding,value`, type `namespace`, `data` or `file`. A namespace may be opened
- * again; what follows goes there (ESP-IDF's generator puts it into the newest). No entries are added to Wi-Fi's own names.
- * @param readFile for rows of type `file`, by the path as written
- * @throws AIOT_CSV_MALFORMED, AIOT_NVS_UNFIT (file:line), and what `readFile` throws
+ * The CSV format of ESP-IDF's generator: `key,type,encoding,value`, type `namespace`, `data` or `file`. A namespace may be opened
+ * again; the following rows go there (ESP-IDF's generator puts them into the newest). Wi-Fi's own namespaces get no extra entries.
+ * @param readFile for rows of type `file`, with the path as written
+ * @throws AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT (file:line), and the errors of `readFile`
  */
 export async function parseNvsCsv(
   text: string,
@@ -50,7 +50,7 @@ export async function parseNvsCsv(
     if (cells.length > head!.cells.length) {
       throw malformed(
         place,
-        `expected ${head!.cells.length} cells, got ${cells.length} (quote a value that has commas)`,
+        `expected ${head!.cells.length} cells, got ${cells.length} (put values that contain commas in quotes)`,
       );
     }
     if (type === 'namespace') namespace = key;
@@ -60,7 +60,7 @@ export async function parseNvsCsv(
     if (item.type !== 'namespace') {
       const name = `${namespace}.${key}`;
       const before = seen.get(name);
-      if (before !== undefined) throw malformed(place, `${name} is there already, in line ${before}`);
+      if (before !== undefined) throw malformed(place, `${name} is already defined in line ${before}`);
       seen.set(name, line);
     }
     items.push(item);
@@ -84,17 +84,17 @@ async function itemOf(
   return placed(place, () => nvsValue({ namespace, key }, encoding, bytes));
 }
 
-/** With the line that names the file. */
+/** Reads a file, adding the line that names it to errors. */
 async function readNamed(path: string, readFile: (path: string) => Promise<Uint8Array>, place: string) {
   try {
     return await readFile(path);
   } catch (error) {
     if (!(error instanceof AiotError)) throw error;
-    throw new AiotError(error.code, `${place}: ${error.message}`, { cause: error });
+    throw error.reworded(`${place}: ${error.message}`, { cause: error });
   }
 }
 
-/** Values as the same CSV, which `parseNvsCsv` reads; blobs in base64. Of a string's line ends `\r\n`, `\n` is left. */
+/** Writes values as CSV for `parseNvsCsv`; blobs in base64. In strings, `\r\n` becomes `\n`. */
 export function writeNvsCsv({ namespaces, entries }: Pick<NvsContents, 'namespaces' | 'entries'>): string {
   const rows = namespaces.flatMap((namespace) => [
     [namespace, 'namespace', '', ''],
@@ -113,26 +113,26 @@ function quoted(cell: string): string {
   return /[",\r\n]|^#/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
 }
 
-/** The same error with the place in front. */
+/** Adds the position to an error. */
 function placed<T>(place: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
     if (!(error instanceof AiotError) || !hasCode(error, 'AIOT_NVS_UNFIT')) throw error;
-    throw new AiotError(error.code, `${place}: ${error.message}`, { next: mendLine });
+    throw error.reworded(`${place}: ${error.message}`, { next: mendLine });
   }
 }
 
-const mendLine = 'Mend the line named.';
+const mendLine = 'Correct the line given.';
 
 function malformed(place: string, what: string): AiotError {
-  return new AiotError('AIOT_CSV_MALFORMED', `${place}: ${what}`, { next: mendLine });
+  return new AiotError('AIOT_FILE_MALFORMED', `${place}: ${what}`, { subject: 'csv', next: mendLine });
 }
 
 /**
- * A value from the text or file of a CSV row. Encodings: numbers, `string`, `binary` (bytes as they are), `hex2bin`,
- * `base64`, `blob_fill(LENGTH;0xBYTE)` and `blob_sz_fill(…)` (filled up to the length; the second with its size, u32, before).
- * @throws AIOT_NVS_UNFIT; strings and blobs are not shown, for they may be secrets
+ * A value from the text or file of a CSV row. Encodings: numbers, `string`, `binary` (raw bytes), `hex2bin`,
+ * `base64`, `blob_fill(LENGTH;0xBYTE)` and `blob_sz_fill(…)` (padded to the length; the second preceded by its size, u32).
+ * @throws AIOT_NVS_UNFIT; strings and blobs are not shown, because they may be secret
  */
 function nvsValue(place: { namespace: string; key: string }, encoding: string, bytes: Uint8Array): NvsEntry {
   const name = `${place.namespace}.${place.key}`;
@@ -184,7 +184,7 @@ function base64Of(text: string, name: string): Uint8Array {
 
 function filled(bytes: Uint8Array, length: number, fill: number, sized: boolean, name: string): Uint8Array {
   if (bytes.length > length)
-    throw unfit(name, `expected at most ${length} bytes to fill up, got ${bytes.length}`);
+    throw unfit(name, `expected at most ${length} bytes of padding, got ${bytes.length}`);
   const whole = Buffer.alloc(length, fill);
   whole.set(bytes);
   if (!sized) return whole;

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { AiotError } from '../../core/errors.js';
-import { hex } from '../image-errors.js';
+import { hex } from '../../core/figures.js';
 import {
   entryCrc,
   entryStates,
@@ -22,18 +22,18 @@ import {
 } from './types.js';
 
 /**
- * The values of an NVS partition, as a generator or a device wrote it; both versions.
+ * Reads the values of an NVS partition, as written by a generator or a device; both versions.
  * Source: ESP-IDF, "Non-Volatile Storage Library", Internals.
  * @param bytes not encrypted: see `decryptNvs`
- * @param salvage takes what can be read of a damaged one; the damage is in `problems`
- * @throws AIOT_NVS_MALFORMED with the offset and the reason
+ * @param salvage reads as much as possible of a damaged one; the damage is in `problems`
+ * @throws AIOT_FILE_MALFORMED with the offset and the reason
  */
 export function readNvs(bytes: Uint8Array, { salvage = false } = {}): NvsContents {
   if (bytes.length === 0 || (bytes.length % nvsPageBytes !== 0 && !salvage)) {
     const whole = (Math.floor(bytes.length / nvsPageBytes) + 1) * nvsPageBytes;
     throw malformed({
       offset: bytes.length,
-      reason: `expected whole pages (0x${whole.toString(16)} bytes), the file ends here`,
+      reason: `expected whole pages (${hex(whole)} bytes), but the file ends here`,
     });
   }
   const read = pagesOf(bytes).map((page, i) => readPage(page, i * nvsPageBytes));
@@ -44,7 +44,7 @@ export function readNvs(bytes: Uint8Array, { salvage = false } = {}): NvsContent
     ...read.flatMap(({ problems }) => problems),
     ...pagesTogether(read),
     ...values.problems,
-    ...(cut > 0 ? [{ offset: bytes.length, reason: 'the last page is cut short' }] : []),
+    ...(cut > 0 ? [{ offset: bytes.length, reason: 'the last page is truncated' }] : []),
   ].sort((a, b) => a.offset - b.offset);
   const [first] = problems;
   if (first && !salvage) throw malformed(first, unreadable(read));
@@ -57,7 +57,7 @@ export function readNvs(bytes: Uint8Array, { salvage = false } = {}): NvsContent
   };
 }
 
-/** Checks over all pages: one is written to, and it is the newest. */
+/** Checks across pages: only one is active, and it is the newest. */
 function pagesTogether(read: readonly ReadPage[]): NvsProblem[] {
   const used = read.filter(({ page }) => page.sequence !== null);
   const newest = Math.max(...used.map(({ page }) => page.sequence!));
@@ -69,7 +69,7 @@ function pagesTogether(read: readonly ReadPage[]): NvsProblem[] {
       problems.push({ offset: page.offset + 4, reason: `two pages have the sequence ${page.sequence}` });
     seen.add(page.sequence!);
     if (page.state === 'active' && page.sequence !== newest) {
-      problems.push({ offset: page.offset, reason: 'an active page is not the newest one' });
+      problems.push({ offset: page.offset, reason: 'the active page is not the newest one' });
     }
   }
   if (used.length > 0 && active.length === 0) {
@@ -78,15 +78,20 @@ function pagesTogether(read: readonly ReadPage[]): NvsProblem[] {
   return problems;
 }
 
-/** Headers that are right and not one entry that is: that is what an encrypted partition looks like. */
+/** Valid headers without a single valid entry: typical of an encrypted partition. */
 function unreadable(read: readonly ReadPage[]): boolean {
   const used = read.filter(({ page }) => page.version !== null && page.written > 0);
   return used.length > 0 && used.every(({ entries }) => entries.length === 0);
 }
 
 function malformed({ offset, reason }: NvsProblem, encrypted = false): AiotError {
-  const next = encrypted ? { next: 'If it is encrypted, give the keys: --keys nvs_keys.bin' } : {};
-  return new AiotError('AIOT_NVS_MALFORMED', `NVS, offset 0x${offset.toString(16)}: ${reason}`, next);
+  const next = encrypted
+    ? { next: 'If the partition is encrypted, specify the keys: --keys nvs_keys.bin' }
+    : {};
+  return new AiotError('AIOT_FILE_MALFORMED', `NVS, offset ${hex(offset)}: ${reason}`, {
+    subject: 'nvs',
+    ...next,
+  });
 }
 
 interface ReadValues {
@@ -96,8 +101,8 @@ interface ReadValues {
 }
 
 /**
- * Values of entries, oldest page first: of one that is there twice the newer counts. Where a namespace's name is, may be
- * behind what is in it.
+ * Values of entries, oldest page first: of duplicates, the newer counts. A namespace's name may come
+ * after its entries.
  */
 function readValues(raw: readonly RawEntry[]): ReadValues {
   const problems: NvsProblem[] = [];
@@ -127,7 +132,7 @@ function readValues(raw: readonly RawEntry[]): ReadValues {
       );
     const value = entryValue(entry, namespace, parts, used, say);
     if (value === null) continue;
-    // Drivers look for a key and its type: of two types it is two values.
+    // Drivers look up a key with its type: two types are two values.
     const name = `${namespace} ${entry.key} ${value.type}`;
     if (values.has(name)) say(entry, `${namespace}.${entry.key} is there twice; the later counts`);
     values.set(name, value);
@@ -155,14 +160,14 @@ function namesOf(raw: readonly RawEntry[], say: Say): Map<number, string> {
   return names;
 }
 
-/** Tells what is wrong at a byte of an entry. */
+/** Reports a problem at a byte of an entry. */
 type Say = (entry: RawEntry, reason: string, at?: number) => void;
 
 const numberTypes = Object.entries(nvsNumbers) as [NvsNumberType, (typeof nvsNumbers)[NvsNumberType]][];
 
 /**
- * The value that an entry begins; null where it is damaged. `parts`: the chunks of a blob that are there, of so many from this
- * number on; what it takes of them goes into `used`.
+ * The value that starts at an entry; null if it is damaged. `parts`: the available chunks of a blob, by count and first
+ * number; chunks in use are added to `used`.
  */
 function entryValue(
   entry: RawEntry,
@@ -211,11 +216,7 @@ function entryValue(
       return null;
     }
     default:
-      say(
-        entry,
-        `expected a type that is known for ${namespace}.${entry.key}, got 0x${entry.type.toString(16)}`,
-        1,
-      );
+      say(entry, `expected a type that is known for ${namespace}.${entry.key}, got ${hex(entry.type)}`, 1);
       return null;
   }
 }
@@ -232,7 +233,7 @@ function numberOf(
   return { ...place, type, value };
 }
 
-/** The data behind an entry, its length and CRC checked. */
+/** The data after an entry, with its length and CRC checked. */
 function dataOf(entry: RawEntry, say: Say): Buffer | null {
   const size = entry.data.readUInt16LE(0);
   const room = entry.tail.length;
@@ -260,9 +261,9 @@ function dataOf(entry: RawEntry, say: Say): Buffer | null {
   return data;
 }
 
-/** An entry that is in use, its CRC checked, with the whole entries of data behind it. */
+/** An entry in use with a valid CRC, and the whole data entries after it. */
 interface RawEntry {
-  /** In the partition. */
+  /** Offset in the partition. */
   offset: number;
   namespace: number;
   type: number;
@@ -280,7 +281,7 @@ interface ReadPage {
   problems: NvsProblem[];
 }
 
-/** `offset`: of the page in the partition. */
+/** `offset`: of the page within the partition. */
 function readPage(bytes: Buffer, offset: number): ReadPage {
   const problems: NvsProblem[] = [];
   const say = (at: number, reason: string) => problems.push({ offset: offset + at, reason });
@@ -326,7 +327,7 @@ function readPage(bytes: Buffer, offset: number): ReadPage {
 
 type SayAt = (at: number, reason: string) => void;
 
-/** Entries one after the other, by the map of their states. */
+/** Visits the entries in order, by the state map. */
 function walk(bytes: Buffer, { page, entries }: ReadPage, say: SayAt): void {
   const states = Array.from({ length: nvsEntries }, (_, i) => (bytes[32 + (i >> 2)]! >> ((i & 3) * 2)) & 3);
   const count = (state: number) => states.filter((each) => each === state).length;
@@ -350,7 +351,7 @@ function walk(bytes: Buffer, { page, entries }: ReadPage, say: SayAt): void {
   }
 }
 
-/** Returns the entries that it spans; 1 where it is damaged. */
+/** Returns the number of entries it spans; 1 if it is damaged. */
 function readEntry(
   bytes: Buffer,
   i: number,
@@ -398,7 +399,7 @@ function readEntry(
   return span;
 }
 
-/** Whole pages of a partition. */
+/** The whole pages of a partition. */
 export function pagesOf(bytes: Uint8Array): Buffer[] {
   const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   return Array.from({ length: Math.floor(all.length / nvsPageBytes) }, (_, i) =>

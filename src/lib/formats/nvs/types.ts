@@ -5,7 +5,7 @@ export const nvsPageBytes = 4096;
 
 export const nvsEntryBytes = 32;
 
-/** Entries of a page, behind its header and the map of their states (32 bytes each). */
+/** Number of entries in a page, after its header and the state map (32 bytes each). */
 export const nvsEntries = 126;
 
 export const nvsFirstEntry = 64;
@@ -20,10 +20,10 @@ export const nvsPageStates = {
 
 export type NvsPageState = keyof typeof nvsPageStates;
 
-/** Two bits of the map. */
+/** Two bits in the state map. */
 export const entryStates = { empty: 0b11, written: 0b10, erased: 0b00 } as const;
 
-/** Number types, their code in an entry and their range. */
+/** Number types, with their code in an entry and their range. */
 export const nvsNumbers = {
   u8: { code: 0x01, bytes: 1, min: 0n, max: 0xffn },
   i8: { code: 0x11, bytes: 1, min: -0x80n, max: 0x7fn },
@@ -39,10 +39,10 @@ export type NvsNumberType = keyof typeof nvsNumbers;
 
 export const typeCodes = { string: 0x21, blob: 0x41, blobData: 0x42, blobIndex: 0x48 } as const;
 
-/** The chunk index of what is not a chunk. */
+/** The chunk index of an entry that is not a chunk. */
 export const noChunk = 0xff;
 
-/** A blob of version 2 goes over pages; of version 1, and a string of either, it does not. Bytes, with the string's NUL. */
+/** Maximum lengths. A version 2 blob can span pages; a version 1 blob or any string cannot. Bytes, including a string's NUL. */
 export const nvsLongest = { 1: { string: 1984, blob: 1984 }, 2: { string: 4000, blob: 508_000 } } as const;
 
 export const nvsVersions = [1, 2] as const;
@@ -55,15 +55,15 @@ interface Place {
   key: string;
 }
 
-/** One value. Numbers of 64 bits are bigints, the others numbers. */
+/** One value. 64-bit numbers are bigints, the others numbers. */
 export type NvsEntry =
   | (Place & { type: 'u64' | 'i64'; value: bigint })
   | (Place & { type: Exclude<NvsNumberType, 'u64' | 'i64'>; value: number })
-  /** `raw`: the bytes without their NUL, where they are no UTF-8. */
+  /** `raw`: the bytes without their NUL, if they are not UTF-8. */
   | (Place & { type: 'string'; value: string; raw?: Uint8Array })
   | (Place & { type: 'blob'; value: Uint8Array });
 
-/** An item to be written: a value, or a namespace that is opened (it may stay empty). */
+/** An item to write: a value, or a namespace to open (which may stay empty). */
 export type NvsItem = NvsEntry | { type: 'namespace'; namespace: string };
 
 export interface NvsPage {
@@ -73,40 +73,40 @@ export interface NvsPage {
   /** Age: the oldest is 0. null = empty. */
   sequence: number | null;
   version: NvsVersion | null;
-  /** Entries of 32 bytes: in use, erased, never written. */
+  /** Numbers of 32-byte entries: in use, erased, never written. */
   written: number;
   erased: number;
   free: number;
 }
 
 export interface NvsProblem {
-  /** Byte in the partition. */
+  /** Offset of the byte in the partition. */
   offset: number;
   reason: string;
 }
 
 export interface NvsContents {
-  /** null = nothing was ever written. */
+  /** null = never written. */
   version: NvsVersion | null;
   pages: NvsPage[];
-  /** By their index. */
+  /** By index. */
   namespaces: string[];
   entries: NvsEntry[];
-  /** Damages, in order of offset. */
+  /** Damage, in order of offset. */
   problems: NvsProblem[];
 }
 
-/** As ESP-IDF's esp_rom_crc32_le(0xffffffff, …): over headers, entries and data. */
+/** Like ESP-IDF's esp_rom_crc32_le(0xffffffff, …): for headers, entries and data. */
 export function nvsCrc(...parts: Uint8Array[]): number {
   return crc32(Buffer.concat(parts), 0xffffffff) >>> 0;
 }
 
-/** CRC of an entry: over all but the CRC itself. */
+/** CRC of an entry: covers all but the CRC itself. */
 export function entryCrc(entry: Uint8Array): number {
   return nvsCrc(entry.subarray(0, 4), entry.subarray(8, 32));
 }
 
-/** CRC of a page's header: sequence, version and reserved bytes; its state changes without it. */
+/** CRC of a page's header: covers sequence, version and reserved bytes, but not the state, which changes. */
 export function headerCrc(page: Uint8Array): number {
   return nvsCrc(page.subarray(4, 28));
 }

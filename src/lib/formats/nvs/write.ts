@@ -1,4 +1,5 @@
-import { AiotError } from '../../core/errors.js';
+import { AiotError, errorMaker } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import {
   entryCrc,
   headerCrc,
@@ -17,19 +18,21 @@ import {
   typeCodes,
 } from './types.js';
 
+const unfit = errorMaker('AIOT_NVS_UNFIT');
+
 export interface WriteNvsOptions {
-  /** Size of the partition, bytes: whole pages of 4096. From 3 pages on the last stays empty, for the driver needs one. */
+  /** Size of the partition, bytes: whole pages of 4096. With 3 or more pages the last stays empty, because the driver needs one. */
   size: number;
   version?: NvsVersion;
 }
 
-/** A partition table can name no more. */
+/** Maximum size in a partition table. */
 const largestFlash = 0x800_0000;
 
 /**
- * An NVS partition of these values, laid out as ESP-IDF's generator does it: in the order given, namespaces numbered as they
- * first come. Source: ESP-IDF, "Non-Volatile Storage Library" and "NVS Partition Generator Utility".
- * @throws AIOT_NVS_UNFIT for a value NVS cannot hold, a key given twice, or more than there is room for
+ * Builds an NVS partition of these values, laid out like ESP-IDF's generator: in the given order, with namespaces numbered by
+ * first use. Source: ESP-IDF, "Non-Volatile Storage Library" and "NVS Partition Generator Utility".
+ * @throws AIOT_NVS_UNFIT for a value NVS cannot hold, a duplicate key, or too many values
  */
 export function writeNvs(items: readonly NvsItem[], { size, version = 2 }: WriteNvsOptions): Uint8Array {
   if (!Number.isInteger(size) || size < nvsPageBytes || size % nvsPageBytes !== 0) {
@@ -40,9 +43,7 @@ export function writeNvs(items: readonly NvsItem[], { size, version = 2 }: Write
     );
   }
   if (size > largestFlash)
-    throw unfit(
-      `expected a size that fits a flash (0x${largestFlash.toString(16)} bytes at most), got 0x${size.toString(16)}`,
-    );
+    throw unfit(`expected a size that fits a flash (${hex(largestFlash)} bytes at most), got ${hex(size)}`);
   const pages = new NvsPages(version);
   const namespaces = new Map<string, number>();
   const keys = new Set<string>();
@@ -51,16 +52,16 @@ export function writeNvs(items: readonly NvsItem[], { size, version = 2 }: Write
     const index = namespaceIndex(pages, namespaces, item.namespace);
     if (item.type === 'namespace') continue;
     const name = `${item.namespace}.${item.key}`;
-    if (keys.has(name)) throw unfit(`${name} is given twice`);
+    if (keys.has(name)) throw unfit(`${name} is specified twice`);
     keys.add(name);
     writeEntry(pages, index, item);
   }
   return assemble(pages, size);
 }
 
-const inHex = (size: number) => (Number.isInteger(size) && size >= 0 ? `0x${size.toString(16)}` : `${size}`);
+const inHex = (size: number) => (Number.isInteger(size) && size >= 0 ? hex(size) : `${size}`);
 
-/** 6000 was meant as 0x6000, most likely; otherwise the next size with room for as much. */
+/** 6000 most likely means 0x6000; otherwise suggests the next size with enough space. */
 function betterSize(size: number): string {
   const asHex = Number.parseInt(`${size}`, 16);
   if (/^\d+$/.test(`${size}`) && asHex > 0 && asHex % nvsPageBytes === 0)
@@ -73,7 +74,7 @@ function namespaceIndex(pages: NvsPages, namespaces: Map<string, number>, name: 
   const known = namespaces.get(name);
   if (known !== undefined) return known;
   const index = namespaces.size + 1;
-  if (index > 254) throw unfit(`expected at most 254 namespaces, and ${name} is one more`);
+  if (index > 254) throw unfit(`expected at most 254 namespaces, but ${name} is another one`);
   namespaces.set(name, index);
   single(pages, 0, nvsNumbers.u8.code, name, Buffer.of(index));
   return index;
@@ -100,7 +101,7 @@ function single(pages: NvsPages, namespace: number, type: number, key: string, d
 }
 
 /**
- * A string, or a blob of version 1: on one page, of which it never takes the last entry. (Only a string that needs a whole
+ * Writes a string, or a version 1 blob: on one page, of which it never takes the last entry. (Only a string that needs a whole
  * page does; the generator cannot write that one, drivers can.)
  */
 function whole(pages: NvsPages, namespace: number, type: number, key: string, data: Uint8Array): void {
@@ -110,7 +111,7 @@ function whole(pages: NvsPages, namespace: number, type: number, key: string, da
   pages.write({ namespace, type, span, chunk: noChunk, key, data: sizeAndCrc(data) }, data);
 }
 
-/** A blob of version 2: what has room on this page, the rest on the next ones, and an index behind it. */
+/** Writes a version 2 blob: as much as fits on this page, the rest on the next ones, followed by an index. */
 function chunks(pages: NvsPages, namespace: number, key: string, data: Uint8Array): void {
   if (pages.room < 1) pages.open();
   let count = 0;
@@ -148,7 +149,7 @@ function assemble({ pages }: NvsPages, size: number): Uint8Array {
     const needed = Math.max(3, pages.length + 1) * nvsPageBytes;
     const kept = total >= 3 ? ', one of which stays empty' : '';
     throw unfit(
-      `the values take ${pages.length} pages, and 0x${size.toString(16)} bytes are ${total}${kept}: expected a size of 0x${needed.toString(16)} or more`,
+      `the values need ${pages.length} pages, but ${hex(size)} bytes are ${total}${kept}: expected a size of at least ${hex(needed)}`,
     );
   }
   const image = Buffer.alloc(size, 0xff);
@@ -156,7 +157,7 @@ function assemble({ pages }: NvsPages, size: number): Uint8Array {
   return image;
 }
 
-/** The 32 bytes that begin an entry; CRC and what is not given are filled in. */
+/** The 32 bytes that start an entry; CRC and missing values are filled in. */
 interface EntryHead {
   namespace: number;
   type: number;
@@ -167,17 +168,17 @@ interface EntryHead {
   data: Uint8Array;
 }
 
-/** Pages as they fill, one after the other. */
+/** Pages, filled in order. */
 class NvsPages {
   readonly pages: Buffer[] = [];
-  /** Entries used in the last page. */
+  /** Number of entries used in the last page. */
   used = 0;
 
   constructor(readonly version: NvsVersion) {
     this.open();
   }
 
-  /** Closes the page and begins the next. */
+  /** Closes the page and starts the next. */
   open(): void {
     this.pages.at(-1)?.writeUInt32LE(nvsPageStates.full, 0);
     const page = Buffer.alloc(nvsPageBytes, 0xff);
@@ -189,12 +190,12 @@ class NvsPages {
     this.used = 0;
   }
 
-  /** Entries left in the page. */
+  /** Number of free entries in the page. */
   get room(): number {
     return nvsEntries - this.used;
   }
 
-  /** Head and data (whole entries, the end filled with 0xff), which the caller has found room for. */
+  /** Writes head and data (whole entries, padded with 0xff); the caller has checked that they fit. */
   write(head: EntryHead, data: Uint8Array = new Uint8Array()): void {
     const entry = Buffer.alloc(nvsEntryBytes, 0xff);
     entry.set([head.namespace, head.type, head.span, head.chunk]);
@@ -208,7 +209,7 @@ class NvsPages {
 
   private put(bytes: Uint8Array): void {
     const page = this.pages.at(-1)!;
-    if (this.used >= nvsEntries) throw new RangeError('an NVS page is written past its end');
+    if (this.used >= nvsEntries) throw new RangeError('data extends past the end of an NVS page');
     page.set(bytes, nvsFirstEntry + this.used * nvsEntryBytes);
     // From empty (11) to written (10): the lower of its two bits.
     const bit = this.used * 2;
@@ -218,8 +219,8 @@ class NvsPages {
 }
 
 /**
- * Refuses what NVS cannot hold: names of more than 15 bytes, numbers out of their range, values too long for the version.
- * @throws AIOT_NVS_UNFIT; messages never show a string or a blob, which may be a secret
+ * Rejects values that NVS cannot hold: names of more than 15 bytes, numbers out of range, values too long for the version.
+ * @throws AIOT_NVS_UNFIT; messages never show a string or a blob, which may be secret
  */
 export function checkItem(item: NvsItem, version: NvsVersion): void {
   requireName('namespace', item.namespace);
@@ -228,7 +229,7 @@ export function checkItem(item: NvsItem, version: NvsVersion): void {
   const name = `${item.namespace}.${item.key}`;
   if (item.type === 'string') {
     const text = item.raw ?? Buffer.from(item.value);
-    if (text.includes(0)) throw unfit(`${name}: expected a string without a NUL in it`);
+    if (text.includes(0)) throw unfit(`${name}: expected a string without NUL characters`);
     requireLength(name, text.length + 1, nvsLongest[version].string, 'a string with its NUL', version);
   } else if (item.type === 'blob') {
     requireLength(name, item.value.length, nvsLongest[version].blob, 'a blob', version);
@@ -252,8 +253,4 @@ function requireName(what: string, name: string): void {
 function requireLength(name: string, bytes: number, max: number, what: string, version: NvsVersion): void {
   if (bytes <= max) return;
   throw unfit(`${name}: expected at most ${max} bytes for ${what} (version ${version}), got ${bytes}`);
-}
-
-function unfit(what: string): AiotError {
-  return new AiotError('AIOT_NVS_UNFIT', what);
 }

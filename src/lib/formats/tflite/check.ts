@@ -12,8 +12,8 @@ import { operatorRows } from './operators.js';
 import type { ReadRow } from './shapes.js';
 
 /**
- * Refuses a graph that contradicts itself: indices without a tensor, data that does not fill its shape, an operator
- * before the one that makes its input, a tensor made twice.
+ * Rejects an inconsistent graph: invalid tensor indices, data that does not fill its shape, an operator
+ * before the one that produces its input, a tensor produced twice.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function checkGraph(graph: Graph): void {
@@ -21,7 +21,7 @@ export function checkGraph(graph: Graph): void {
   const known = new Set(graph.inputs);
   const ready = (index: number) => known.has(index) || graph.tensors[index]?.data !== undefined;
   for (const index of graph.inputs)
-    if (graph.tensors[index] === undefined) throw malformed('inputs', `there is no tensor ${index}`);
+    if (graph.tensors[index] === undefined) throw malformed('inputs', `tensor ${index} does not exist`);
   graph.operators.forEach(({ op, inputs, outputs, options }, position) => {
     const where = `operator ${position} (${op})`;
     const row: ReadRow = operatorRows[op];
@@ -29,18 +29,20 @@ export function checkGraph(graph: Graph): void {
     if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== made)
       throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
     inputs.forEach((index, place) => {
-      // Only what comes after the least number of inputs may be left out, and no part of a list.
+      // Only inputs after the required ones may be omitted, and no element of a list.
       if (index === -1 && place >= row.inputs[0] && op !== 'CONCATENATION') return;
-      if (!ready(index)) throw malformed(where, `its input, tensor ${index}, is not made before it`);
+      if (!ready(index))
+        throw malformed(where, `its input, tensor ${index}, is not produced by an earlier operator`);
     });
     for (const output of outputs) {
-      if (graph.tensors[output] === undefined) throw malformed(where, `there is no tensor ${output}`);
-      if (ready(output)) throw malformed(where, `its output, tensor ${output}, is already made`);
+      if (graph.tensors[output] === undefined) throw malformed(where, `tensor ${output} does not exist`);
+      if (ready(output))
+        throw malformed(where, `its output, tensor ${output}, is already produced by another operator`);
       known.add(output);
     }
   });
   for (const index of graph.outputs)
-    if (!ready(index)) throw malformed('outputs', `tensor ${index} is made by no operator`);
+    if (!ready(index)) throw malformed('outputs', `tensor ${index} is not produced by any operator`);
 }
 
 function checkTensor({ name, shape, type, data, quantization }: Tensor, index: number): void {
@@ -55,14 +57,14 @@ function checkTensor({ name, shape, type, data, quantization }: Tensor, index: n
   const { scale, zeroPoint, axis } = quantization;
   if (scale.length === 0 || scale.length !== zeroPoint.length)
     throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
-  // A file holds single precision: a longer number would mean another network once written.
+  // Files contain single precision: a number with more digits would change when written.
   const long = scale.find((value) => Math.fround(value) !== value);
   if (long !== undefined) throw malformed(where, `expected a float32 scale (Math.fround), got ${long}`);
   if (scale.length > 1 && shape[axis] !== scale.length)
     throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
 }
 
-/** Operators that leave integers as they are: input and output must mean the same by them. */
+/** Operators that do not change integers: input and output must have the same scale. */
 const sameScale: readonly OperatorName[] = [
   'MAX_POOL_2D',
   'AVERAGE_POOL_2D',
@@ -79,7 +81,7 @@ const sameScale: readonly OperatorName[] = [
   'TRANSPOSE',
 ];
 
-/** Output parameters that kernels take for granted, by operator and type. */
+/** Output quantization that kernels assume, by operator and type. */
 const fixedOutputs: Readonly<Record<string, [scale: number, zeroPoint: number]>> = {
   'LOGISTIC int8': [1 / 256, -128],
   'SOFTMAX int8': [1 / 256, -128],
@@ -92,8 +94,8 @@ const fixedOutputs: Readonly<Record<string, [scale: number, zeroPoint: number]>>
 const weighted: readonly OperatorName[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
 
 /**
- * Refuses integer operators whose scales TFLite Micro would not honour: it computes as if they were right, without a
- * word (quantization specification of TFLite; which of them TFLM checks itself is in its Prepare functions).
+ * Rejects integer operators with scales that TFLite Micro would silently ignore, computing as if they were valid. Source: quantization
+ * specification of TFLite. TFLM's Prepare functions check further ones themselves.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function checkQuantization({ tensors, operators }: Graph): void {
@@ -129,7 +131,7 @@ export function checkQuantization({ tensors, operators }: Graph): void {
   });
 }
 
-/** Options that TFLite Micro refuses, or leaves unread, on integers. */
+/** Checks options that TFLite Micro rejects or ignores for integers. */
 function checkOptions({ op, inputs, options }: Operator, output: Tensor, where: string): void {
   if (op === 'CONCATENATION' && inputs.length > 10)
     throw malformed(where, `expected at most 10 inputs, got ${inputs.length}`);
@@ -153,15 +155,15 @@ function checkActivation(tensor: Tensor, where: string): void {
     throw malformed(where, `the zero point ${zeroPoint[0]} of ${tensor.name} does not fit ${tensor.type}`);
 }
 
-/** Scales may differ by a share of the larger: rounding noise of whatever wrote the file. */
+/** Whether scales agree within a fraction of the larger: the converter may have introduced rounding noise. */
 function equal(a: Quantization | undefined, b: Quantization | undefined, share: number): boolean {
   const [one, other] = [a?.scale[0] ?? Number.NaN, b?.scale[0] ?? Number.NaN];
   return Math.abs(one - other) <= share * Math.max(one, other) && a?.zeroPoint[0] === b?.zeroPoint[0];
 }
 
 /**
- * Places among an operator's inputs that hold activations (or constants in their stead), not weights, axes or shapes.
- * The first of them decides the kernel's type.
+ * Positions of an operator's inputs that are activations (or constants in their place), not weights, axes or shapes.
+ * The first of them determines the kernel's type.
  */
 export function activationPlaces({ op, inputs }: Operator): number[] {
   switch (op) {

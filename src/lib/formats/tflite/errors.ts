@@ -1,11 +1,11 @@
 import { AiotError } from '../../core/errors.js';
 
-/** A .tflite file, or a graph to be written as one, that contradicts itself. `where` = a byte offset or a part's name. */
+/** The error for a .tflite file, or a graph to be written as one, that is inconsistent. `where` = a byte offset or the name of a part. */
 export function malformed(where: string, reason: string): AiotError {
   return new AiotError('AIOT_TFLITE_MALFORMED', `${where}: ${reason}`);
 }
 
-/** A right file that uses something this program does not do. */
+/** The error for a valid file that uses an unsupported feature. */
 export function unsupported(where: string, what: string): AiotError {
   return new AiotError('AIOT_TFLITE_UNSUPPORTED', `${where}: ${what}`);
 }

@@ -1,6 +1,6 @@
 /**
- * A network as typed data: what a .tflite file says, without its layout. The reader makes it, the quantizer rewrites it,
- * the writer emits it, the interpreters run it. Activations are NHWC; layouts of constants as in the TFLite schema
+ * A model as typed data: the contents of a .tflite file without its layout. The reader creates it, the quantizer rewrites it,
+ * the writer writes it, the interpreters run it. Activations are NHWC; layouts of constants as in the TFLite schema
  * (FULLY_CONNECTED [out, in], CONV_2D [out, kh, kw, in], DEPTHWISE_CONV_2D [1, kh, kw, in × multiplier]).
  */
 export type TensorType = 'float32' | 'float16' | 'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'bool';
@@ -89,13 +89,13 @@ export interface OperatorOptions {
   CONCATENATION: { axis: number; activation: Activation };
   /** Inputs: x, int32 paddings [rank, 2]. */
   PAD: Record<never, never>;
-  /** Inputs: x, int32 paddings [rank, 2], the value to fill with (a scalar of x's type and scale). */
+  /** Inputs: x, int32 paddings [rank, 2], the fill value (a scalar of x's type and scale). */
   PADV2: Record<never, never>;
   /** Inputs: x, int32 permutation. */
   TRANSPOSE: Record<never, never>;
-  /** Inputs: the axis (an int32 scalar), x. As many outputs as splits. */
+  /** Inputs: the axis (an int32 scalar), x. One output per split. */
   SPLIT: { numSplits: number };
-  /** Inputs: x, int32 begin, end, strides. Bit k of a mask speaks of axis k. */
+  /** Inputs: x, int32 begin, end, strides. Bit k of a mask refers to axis k. */
   STRIDED_SLICE: { beginMask: number; endMask: number; shrinkAxisMask: number };
   LEAKY_RELU: { alpha: number };
   RESHAPE: { newShape: number[] };
@@ -115,7 +115,7 @@ export type OperatorName = keyof OperatorOptions;
 export type Operator = {
   [Name in OperatorName]: {
     op: Name;
-    /** Indices into `Graph.tensors`; −1 = an optional input left out. */
+    /** Indices into `Graph.tensors`; −1 = an omitted optional input. */
     inputs: number[];
     outputs: number[];
     options: OperatorOptions[Name];
@@ -131,8 +131,8 @@ export interface Graph {
   inputs: number[];
   outputs: number[];
   /**
-   * Names that callers know inputs and outputs by, in their order (the file's signature); without it they are known by their
-   * tensors' names.
+   * External names of inputs and outputs, in order (the file's signature); without it, their tensors'
+   * names are used.
    */
   signature?: { inputs: string[]; outputs: string[] };
 }
@@ -158,7 +158,7 @@ const rows: Record<TensorType, TypeRow> = {
 
 const byCode = new Map((Object.keys(rows) as TensorType[]).map((type) => [rows[type].code, type]));
 
-/** The type with this number in the schema, or undefined when it is none of ours. */
+/** The type with this number in the schema, or undefined for an unsupported one. */
 export function tensorTypeOf(code: number): TensorType | undefined {
   return byCode.get(code);
 }
@@ -167,28 +167,28 @@ export function tensorTypeCode(type: TensorType): number {
   return rows[type].code;
 }
 
-/** Bytes of one element. */
+/** Size of one element, bytes. */
 export function elementBytes(type: TensorType): number {
   return rows[type].bytes;
 }
 
-/** Elements of a tensor of this shape; 1 for a scalar ([]). */
+/** Number of elements in a tensor of this shape; 1 for a scalar ([]). */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((count, size) => count * size, 1);
 }
 
-/** Little-endian bytes as elements. The length of `bytes` must be a multiple of the element's; the data is copied. */
+/** Converts little-endian bytes to elements. The length of `bytes` must be a multiple of the element size; the data is copied. */
 export function typedData(type: TensorType, bytes: Uint8Array): TensorData {
   // Not bytes.slice(): a Buffer's slice shares its memory.
   return rows[type].view(new Uint8Array(bytes).buffer);
 }
 
-/** Whether the array is of the class that holds this type's elements. */
+/** Whether the array's class matches this type. */
 export function isDataOf(type: TensorType, data: TensorData): boolean {
   return Object.getPrototypeOf(data) === Object.getPrototypeOf(rows[type].view(new ArrayBuffer(0)));
 }
 
-/** The graph without the tensors that nothing refers to; the others keep their order. */
+/** The graph without unused tensors; the others keep their order. */
 export function withoutUnused(graph: Graph): Graph {
   const used = new Set([
     ...graph.inputs,

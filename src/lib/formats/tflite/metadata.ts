@@ -2,7 +2,7 @@ import { Builder } from 'flatbuffers';
 import { CheckedBuffer } from './schema.js';
 import { tableVector } from './write-tables.js';
 
-/** Name of the entry that readers of TFLite metadata look for, and the mark of its FlatBuffer. */
+/** Name of the entry with TFLite metadata, and the identifier of its FlatBuffer. */
 export const metadataName = 'TFLITE_METADATA';
 const identifier = 'M001';
 
@@ -10,14 +10,14 @@ const identifier = 'M001';
 export interface ModelMetadata {
   name: string;
   description: string;
-  /** Normalization of a real value before it is the network's input: (x − mean) / std, for each channel. */
+  /** Normalization of a real value before the model: (x − mean) / std, per channel. */
   normalization?: { mean: readonly number[]; std: readonly number[] };
-  /** In words. */
+  /** Textual description. */
   input?: string;
   output?: string;
 }
 
-/** Slots of the public schema (tflite-support, metadata_schema.fbs): table → field. */
+/** Slots in the public schema (tflite-support, metadata_schema.fbs): table → field. */
 const slots = {
   model: { name: 0, description: 1, subgraphs: 3, minimum: 7, count: 8 },
   subgraph: { inputs: 2, outputs: 3, count: 10 },
@@ -28,7 +28,7 @@ const slots = {
 /** Number of NormalizationOptions in the schema's union ProcessUnitOptions. */
 const normalizationOptions = 1;
 
-/** The bytes of a TFLITE_METADATA entry, as tflite-support and Android's ML binding read them. */
+/** The bytes of a TFLITE_METADATA entry for tflite-support and Android's ML binding. */
 export function writeMetadata(metadata: ModelMetadata): Uint8Array {
   const builder = new Builder(1024);
   const tensor = (name: string, description: string | undefined, units: number[]) => {
@@ -59,8 +59,8 @@ export function writeMetadata(metadata: ModelMetadata): Uint8Array {
 }
 
 /**
- * Metadata of `writeMetadata`, and the same parts of other makers' metadata; null for bytes that are no TFLite metadata.
- * @throws AIOT_TFLITE_MALFORMED where the bytes lead out of themselves
+ * Reads metadata from `writeMetadata`, and the same parts of other tools' metadata; null if the bytes are not TFLite metadata.
+ * @throws AIOT_TFLITE_MALFORMED if an offset points outside the bytes
  */
 export function readMetadata(bytes: Uint8Array): ModelMetadata | null {
   if (bytes.length < 8 || Buffer.from(bytes.subarray(4, 8)).toString('latin1') !== identifier) return null;

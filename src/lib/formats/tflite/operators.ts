@@ -48,7 +48,7 @@ const sum = (code: number, optionsType: number, since: string): SharedRow => ({
   since: { 1: since, 2: '1.14.0' },
 });
 
-/** Version 1 for float, `int8` for int8 (and int16: the converter of TensorFlow 2.18 writes the same numbers). */
+/** Version 1 for float, `int8` for int8 (and int16, for which TensorFlow 2.18's converter writes the same numbers). */
 const quantizedSince =
   (int8: number) =>
   ({ output }: { output: Tensor }) =>
@@ -63,7 +63,7 @@ const reduction = (code: number, since: string): SharedRow => ({
   since: { 1: since, 2: '1.14.0' },
 });
 
-/** Rows of the operators that compute with activations on both sides, and of reductions. */
+/** Operators that compute with activations on both sides, and reductions. */
 const arithmeticRows = {
   ADD: sum(0, 11, '1.5.0'),
   SUB: sum(41, 28, '1.6.0'),
@@ -102,7 +102,7 @@ const byRank =
   (use: Pick<Use<OperatorName>, 'inputs' | 'output'>): number =>
     (use.inputs[0]?.shape.length ?? 0) > rank ? wide : quantizedSince(2)(use);
 
-/** Rows of the operators that move elements or change the shape, and compute nothing. */
+/** Operators that only move elements or change the shape. */
 const movingRows = {
   CONCATENATION: {
     code: 2,
@@ -173,9 +173,9 @@ const movingRows = {
 } satisfies { [Name in OperatorName]?: Row<Name> };
 
 /**
- * All that is known of each operator's place in a file; a further operator is one more row (and its type in graph.ts,
- * its kernel in the runtime room). Codes, slots and options: the TFLite schema. Versions: those the converter of
- * TensorFlow 2.18 writes; `since`: TensorFlow's table of minimum runtime versions (tools/versioning).
+ * All properties of each operator in a file; a new operator needs one more row here (and its type in graph.ts,
+ * its kernel in the runtime module). Codes, slots and options: the TFLite schema. Versions: those written by the converter of
+ * TensorFlow 2.18; `since`: TensorFlow's table of minimum runtime versions (tools/versioning).
  */
 export const operatorRows: { readonly [Name in OperatorName]: Row<Name> } = {
   FULLY_CONNECTED: {
@@ -271,7 +271,7 @@ const byCode = new Map(
   (Object.keys(operatorRows) as OperatorName[]).map((op) => [operatorRows[op].code, op]),
 );
 
-/** The operator with this builtin code, or undefined when it has no row here. */
+/** The operator with this builtin code, or undefined if it has no row here. */
 export function operatorOf(code: number): OperatorName | undefined {
   return byCode.get(code);
 }
@@ -287,10 +287,10 @@ export function versionOf(operator: Operator, tensors: readonly Tensor[]): numbe
   return (operatorRows[operator.op].version as (use: Use<OperatorName>) => number)(use);
 }
 
-/** Properties that a version depends on. */
+/** Properties that determine a version. */
 interface Use<Name extends OperatorName> {
   options: OperatorOptions[Name];
-  /** Types of the inputs (undefined where one is left out) and of the first output. */
+  /** Types of the inputs (undefined if omitted) and of the first output. */
   inputs: (Tensor | undefined)[];
   output: Tensor;
 }
@@ -301,17 +301,17 @@ interface Row<Name extends OperatorName> {
   /** Number in the schema's union BuiltinOptions; 0 = no options table. */
   optionsType: number;
   fields: OptionField[];
-  /** How many inputs the operator may have, and how many outputs it has. */
+  /** Minimum and maximum number of inputs. */
   inputs: [least: number, most: number];
-  /** How many outputs, where it is not one. */
+  /** Number of outputs, if it is not one. */
   outputs?: (options: OperatorOptions[Name]) => number;
-  /** Oldest kernel version that understands the use. */
+  /** The oldest kernel version that supports the use. */
   version: (use: Use<Name>) => number;
-  /** Version → the first TensorFlow release that has it. */
+  /** Version → the first TensorFlow release that includes it. */
   since: Readonly<Record<number, string>>;
 }
 
-/** A row of several operators: its version depends on no option. */
+/** A row for several operators: its version depends on no option. */
 type SharedRow = Omit<Row<OperatorName>, 'version' | 'outputs'> & {
   version: (use: Pick<Use<OperatorName>, 'inputs' | 'output'>) => number;
 };

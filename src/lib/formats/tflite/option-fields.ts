@@ -3,13 +3,13 @@ import { malformed, unsupported } from './errors.js';
 import { tensorTypeCode, tensorTypeOf } from './graph.js';
 import { activations, paddings, type Table } from './schema.js';
 
-/** One field of an operator's options table: where it lies, and how it reads and writes. */
+/** A field of an operator's options table: its position, and how to read and write it. */
 export interface OptionField {
   slot: number;
-  /** Key in the operator's options; null = a field that must have its default. */
+  /** Key in the operator's options; null = a field that must have its default value. */
   name: string | null;
   read: (table: Table, where: string) => unknown;
-  /** Writes vectors and the like, which must come before the table. */
+  /** Writes vectors and other data that must come before the table. */
   prepare?: (builder: Builder, value: unknown) => number;
   write: (builder: Builder, value: unknown, prepared: number) => void;
 }
@@ -63,12 +63,12 @@ export function flag(slot: number, name: string): OptionField {
   };
 }
 
-/** A bool that only some files have: false is left out of the options. */
+/** A bool present only in some files: false is omitted from the options. */
 export function optionalFlag(slot: number, name: string): OptionField {
   return { ...flag(slot, name), read: (table) => (table.uint8(slot, 0) !== 0 ? true : undefined) };
 }
 
-/** A bool that is true unless a file says false: true is left out of the options. */
+/** A bool that is true unless a file contains false: true is omitted from the options. */
 export function unlessFalse(slot: number, name: string): OptionField {
   return {
     slot,
@@ -98,7 +98,7 @@ export function integers(slot: number, name: string): OptionField {
   };
 }
 
-/** A tensor type that only some files have: the default, float32, is left out of the options. */
+/** A tensor type present only in some files: the default, float32, is omitted from the options. */
 export function optionalType(slot: number, name: string): OptionField {
   return {
     slot,
@@ -114,7 +114,7 @@ export function optionalType(slot: number, name: string): OptionField {
   };
 }
 
-/** A byte, or an i32, that has another meaning unless 0. */
+/** A byte, or an i32, that is supported only if 0. */
 export function zero(slot: number, what: string, bytes: 1 | 4 = 1): OptionField {
   return {
     slot,

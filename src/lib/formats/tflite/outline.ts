@@ -15,14 +15,14 @@ export interface OutlinedTensor {
   name: string;
   type: string;
   shape: number[];
-  /** The shape with −1 where the file leaves a dimension open; null where it leaves none. */
+  /** The shape with −1 for each open dimension; null if there is none. */
   signature: number[] | null;
-  /** Bytes of its elements; null where their size is not fixed. */
+  /** Size of its elements, bytes; null if not fixed. */
   bytes: number | null;
-  /** Its data lies in the file. */
+  /** Whether its data is in the file. */
   constant: boolean;
   quantization: Quantization | null;
-  /** Keeps its value from one run to the next. */
+  /** Whether it keeps its value between runs. */
   variable: boolean;
 }
 
@@ -30,24 +30,24 @@ export interface OutlinedOperator {
   /** The schema's name, or `CUSTOM NAME`. */
   op: string;
   version: number;
-  /** One of the operators that aiot reads, runs and writes. */
+  /** Whether aiot can read, run and write the operator. */
   known: boolean;
   inputs: number[];
   outputs: number[];
-  /** Where its table lies in the file. */
+  /** Offset of its table in the file. */
   at: number;
 }
 
-/** Description of any .tflite file, whether its operators are known here or not. */
+/** Description of any .tflite file, including unknown operators. */
 export interface Outline {
   description: string;
-  /** More than one where a file has control flow; all else is of the first. */
+  /** More than one if a file has control flow; all other members describe the first. */
   subgraphs: number;
   tensors: OutlinedTensor[];
   operators: OutlinedOperator[];
   inputs: number[];
   outputs: number[];
-  /** Names of its signatures and of its metadata. */
+  /** Names of its signatures and metadata. */
   signatures: string[];
   metadata: string[];
 }
@@ -103,7 +103,8 @@ function tensorOf(table: Table, index: number, filled: readonly number[]): Outli
   if (!Number.isSafeInteger(elements)) throw malformed(where, `[${shape}] has too many elements`);
   const buffer = table.uint32(slots.tensor.buffer, 0);
   const stored = filled[buffer];
-  if (stored === undefined) throw malformed(where, `there is no buffer ${buffer} (${filled.length} buffers)`);
+  if (stored === undefined)
+    throw malformed(where, `buffer ${buffer} does not exist (${filled.length} buffers)`);
   const wanted = bytes === null ? null : Math.ceil(elements * bytes);
   const sparse = table.has(slots.tensor.sparsity);
   if (stored > 0 && wanted !== null && !sparse && stored !== wanted)
@@ -127,7 +128,7 @@ function quantizationOf(table: Table, index: number, where: string): Quantizatio
   if (stored === undefined || scale.length === 0) return null;
   const zeroPoint = stored.int64s(slots.quantization.zeroPoint).map(Number);
   const wrong = scale.find((value) => !Number.isFinite(value));
-  if (wrong !== undefined) throw malformed(where, `expected a scale that is a number, got ${wrong}`);
+  if (wrong !== undefined) throw malformed(where, `expected a numeric scale, got ${wrong}`);
   return { scale, zeroPoint, axis: stored.int32(slots.quantization.axis, 0) };
 }
 
@@ -136,8 +137,8 @@ function operatorIn(table: Table, index: number, codes: readonly Table[], tensor
   const number = table.uint32(slots.operator.code, 0);
   const code = codes[number];
   if (code === undefined)
-    throw malformed(where, `there is no operator code ${number} (${codes.length} codes)`);
-  // Files before 2020 have the one-byte field alone; later ones put the larger number into the other.
+    throw malformed(where, `operator code ${number} does not exist (${codes.length} codes)`);
+  // Files before 2020 have only the one-byte field; later ones put larger numbers into the other.
   const builtin = Math.max(code.int8(slots.operatorCode.oldCode, 0), code.int32(slots.operatorCode.code, 0));
   const custom = code.text(slots.operatorCode.customCode);
   return {
@@ -154,11 +155,11 @@ function indices(table: Table, slot: number, tensors: number, least: number, wha
   const list = table.int32s(slot);
   const wrong = list.find((index) => index < least || index >= tensors);
   const where = what.startsWith('byte') ? what : `byte ${table.at}, ${what}`;
-  if (wrong !== undefined) throw malformed(where, `there is no tensor ${wrong} (${tensors} tensors)`);
+  if (wrong !== undefined) throw malformed(where, `tensor ${wrong} does not exist (${tensors} tensors)`);
   return list;
 }
 
-/** An operator must come after those that make its inputs, and the outputs must be made. */
+/** Operators must come after those that produce their inputs, and the outputs must be produced. */
 function checkOrder({ tensors, operators, inputs, outputs }: Outline, at: number): void {
   const made = new Set(inputs);
   const there = (index: number) =>
@@ -168,10 +169,10 @@ function checkOrder({ tensors, operators, inputs, outputs }: Outline, at: number
     const where = `byte ${operator.at}, operator ${index} (${operator.op})`;
     for (const input of operator.inputs)
       if (!there(input) && makers.has(input))
-        throw malformed(where, `its input, tensor ${input}, is not made before it`);
+        throw malformed(where, `its input, tensor ${input}, is not produced by an earlier operator`);
     for (const output of operator.outputs) made.add(output);
   });
   const missing = outputs.find((index) => !there(index));
   if (missing !== undefined)
-    throw malformed(`byte ${at}, outputs`, `tensor ${missing} is made by no operator`);
+    throw malformed(`byte ${at}, outputs`, `tensor ${missing} is not produced by any operator`);
 }

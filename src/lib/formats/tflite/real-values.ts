@@ -1,8 +1,8 @@
 import { type Graph, type Tensor, withoutUnused } from './graph.js';
 
 /**
- * The network in real numbers: every quantized tensor as float32, weights as what their integers stand for, and no QUANTIZE or
- * DEQUANTIZE. What rounding to integers took from the weights stays lost. Indices of tensors stay, except those of float16 files.
+ * The model in real numbers: every quantized tensor as float32, weights with the real values of their integers, and no QUANTIZE or
+ * DEQUANTIZE. The weights' rounding errors remain. Tensor indices are kept, except in float16 files.
  */
 export function withRealValues(graph: Graph): Graph {
   const { tensors, operators, inputs, outputs, ...rest } = withFloatConstants(graph);
@@ -17,7 +17,7 @@ export function withRealValues(graph: Graph): Graph {
   return { ...rest, tensors: tensors.map(realTensor), operators: kept, inputs, outputs: outputs.map(source) };
 }
 
-/** A quantized tensor in float32; another one as it is. */
+/** A quantized tensor converted to float32; any other tensor is returned unchanged. */
 export function realTensor(tensor: Tensor): Tensor {
   const { name, shape, type, data, quantization } = tensor;
   if (!quantization || type === 'float32') return tensor;
@@ -32,8 +32,8 @@ export function realTensor(tensor: Tensor): Tensor {
 }
 
 /**
- * The graph with float32 constants where it has float16 ones and a DEQUANTIZE for each, as files of float16 weights
- * have. Nothing else changes; a graph without them is given back as it is.
+ * The graph with float32 constants instead of float16 ones with a DEQUANTIZE each, as in files with float16
+ * weights. Nothing else changes; a graph without them is returned unchanged.
  */
 export function withFloatConstants(graph: Graph): Graph {
   const tensors: Tensor[] = [...graph.tensors];
@@ -52,12 +52,12 @@ export function withFloatConstants(graph: Graph): Graph {
 /** Largest finite value of IEEE 754 binary16. */
 export const largestFloat16 = 65504;
 
-/** IEEE 754 binary16 words as numbers. */
+/** Converts IEEE 754 binary16 words to numbers. */
 export function float16Values(words: Uint16Array): Float32Array<ArrayBuffer> {
   return Float32Array.from(words, float16Value);
 }
 
-/** One of them. */
+/** Converts one word. */
 export function float16Value(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
@@ -67,8 +67,8 @@ export function float16Value(bits: number): number {
 }
 
 /**
- * Numbers as IEEE 754 binary16 words, rounded to nearest, ties to even (IEEE 754-2019, 4.3.1). What is beyond ±65504 by
- * half a step or more becomes infinite; NaN stays NaN.
+ * Converts numbers to IEEE 754 binary16 words, rounded to nearest, ties to even (IEEE 754-2019, 4.3.1). Values beyond ±65504 by
+ * half a step or more become infinite; NaN stays NaN.
  */
 export function float16Words(values: Float32Array): Uint16Array<ArrayBuffer> {
   return Uint16Array.from(values, float16Word);
@@ -82,7 +82,7 @@ function float16Word(value: number): number {
   // Steps of 2^(exponent − 10), and of 2^−24 below the smallest normal number.
   const exponent = Math.max(Math.floor(Math.log2(size || 1)), -14);
   const steps = roundEven(size / 2 ** (exponent - 10));
-  // 2048 steps are one exponent more, 1024 the first normal number: the word counts on by itself.
+  // 2048 steps carry into the exponent, and 1024 are the first normal number: the encoding is continuous.
   return sign | (steps < 1024 ? steps : ((exponent + 15) << 10) + (steps - 1024));
 }
 

@@ -2,8 +2,8 @@ import { ByteBuffer } from 'flatbuffers';
 import { malformed } from './errors.js';
 
 /**
- * The parts of the public TFLite schema (tensorflow/lite/schema/schema.fbs, version 3) that this project reads and
- * writes: table slots, enumerations, operator codes.
+ * The parts of the public TFLite schema (tensorflow/lite/schema/schema.fbs, version 3) used
+ * here: table slots, enumerations, operator codes.
  */
 export const fileIdentifier = 'TFL3';
 
@@ -41,7 +41,7 @@ export const slots = {
   tensorMap: { name: 0, tensor: 1 },
 } as const;
 
-/** How many slots the schema gives each table that is written. */
+/** Number of slots in the schema for each table that is written. */
 export const slotCounts = {
   model: 8,
   operatorCode: 4,
@@ -58,10 +58,10 @@ export const slotCounts = {
 export const paddings = ['same', 'valid'] as const;
 export const activations = ['none', 'relu', 'relu_n1_to_1', 'relu6'] as const;
 
-/** The schema's one-byte field for operator codes holds this for all codes above it ("see the other field"). */
+/** The schema's one-byte operator code field has this value for all higher codes, which are in the other field. */
 export const largestOldCode = 127;
 
-/** BuiltinOperator of the public TFLite schema: its names in the order of their numbers, from 0. */
+/** BuiltinOperator of the public TFLite schema: names in numerical order, from 0. */
 const names =
   `ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR FULLY_CONNECTED
 HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION LOGISTIC LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU
@@ -87,7 +87,7 @@ STABLEHLO_WHILE STABLEHLO_GATHER STABLEHLO_TRANSPOSE DILATE STABLEHLO_RNG_BIT_GE
     /\s+/,
   );
 
-/** TensorType of the schema, in the order of its numbers, in lower case. */
+/** TensorType of the schema: names in numerical order, in lower case. */
 const types =
   'float32 float16 int32 uint8 int64 string bool int16 complex64 int8 float64 complex128 uint64 resource variant uint32 uint16 int4 bfloat16 int2 uint4 float8_e4m3fn float8_e5m2'.split(
     ' ',
@@ -124,15 +124,15 @@ export function builtinName(code: number): string {
   return names[code] ?? `BUILTIN_${code}`;
 }
 
-/** A tensor type's name and the bytes of one element; null where elements have no fixed size. */
+/** A tensor type's name and element size in bytes; null if elements have no fixed size. */
 export function tensorTypeName(code: number): { name: string; bytes: number | null } {
   return { name: types[code] ?? `type ${code}`, bytes: typeBytes[code] ?? null };
 }
 
-/** A FlatBuffers file in which every access is checked against its end: counts and offsets in it are never trusted. */
+/** A FlatBuffers file in which every access is bounds-checked: its counts and offsets are never trusted. */
 export class CheckedBuffer {
   readonly data: ByteBuffer;
-  /** Bytes of vectors that may still be read. A file can point to one vector from everywhere and so ask for terabytes. */
+  /** Remaining number of vector bytes that may be read. A file can refer to one vector many times and so request terabytes. */
   #budget: number;
 
   constructor(readonly bytes: Uint8Array) {
@@ -142,21 +142,21 @@ export class CheckedBuffer {
 
   spend(at: number, size: number): void {
     this.#budget -= size;
-    if (this.#budget < 0) throw malformed(`byte ${at}`, 'the file refers to the same data too often');
+    if (this.#budget < 0) throw malformed(`byte ${at}`, 'the file refers to the same data too many times');
   }
 
-  /** Throws unless `size` bytes from `at` lie inside the file. */
+  /** Throws unless `size` bytes from `at` are inside the file. */
   need(at: number, size: number, what: string): void {
     if (at < 0 || at + size > this.bytes.length) {
       const end = this.bytes.length;
       throw malformed(
         `byte ${at}`,
-        `the file ends too early: it has ${end} bytes, and ${what} would go on to byte ${at + size}; was it cut off?`,
+        `the file is truncated: it has ${end} bytes, but ${what} would extend to byte ${at + size}`,
       );
     }
   }
 
-  /** Where the offset stored at `at` points to. */
+  /** The target of the offset stored at `at`. */
   follow(at: number, what: string): number {
     this.need(at, 4, `offset of ${what}`);
     const target = at + this.data.readUint32(at);
@@ -170,13 +170,13 @@ export class CheckedBuffer {
   }
 }
 
-/** One table: fields by slot, with the schema's default where a field is absent. */
+/** A table: fields by slot, with the schema's default if a field is absent. */
 export class Table {
   readonly #vtable: number;
   readonly #vtableBytes: number;
   readonly #inlineBytes: number;
 
-  /** `at` = where the table starts; `what` = its name in messages. */
+  /** `at` = start of the table; `what` = its name in messages. */
   constructor(
     readonly file: CheckedBuffer,
     readonly at: number,
@@ -184,7 +184,7 @@ export class Table {
   ) {
     file.need(at, 4, what);
     this.#vtable = at - file.data.readInt32(at);
-    if (this.#vtable < 0) throw malformed(`byte ${at}`, `the vtable of ${what} lies before the file`);
+    if (this.#vtable < 0) throw malformed(`byte ${at}`, `the vtable of ${what} starts before the file`);
     file.need(this.#vtable, 4, `vtable of ${what}`);
     this.#vtableBytes = file.data.readUint16(this.#vtable);
     this.#inlineBytes = file.data.readUint16(this.#vtable + 2);
@@ -192,14 +192,14 @@ export class Table {
     file.need(at, this.#inlineBytes, what);
   }
 
-  /** Position of a field of `size` bytes, or 0 when it is absent. */
+  /** Position of a field of `size` bytes, or 0 if absent. */
   #field(slot: number, size: number): number {
     const entry = 4 + 2 * slot;
     if (entry + 2 > this.#vtableBytes) return 0;
     const distance = this.file.data.readUint16(this.#vtable + entry);
     if (distance === 0) return 0;
     if (distance < 4 || distance + size > this.#inlineBytes)
-      throw malformed(`byte ${this.at + distance}`, `field ${slot} of ${this.what} lies outside its table`);
+      throw malformed(`byte ${this.at + distance}`, `field ${slot} of ${this.what} is outside its table`);
     return this.at + distance;
   }
 
@@ -231,13 +231,13 @@ export class Table {
     return at === 0 ? absent : this.file.data.readFloat32(at);
   }
 
-  /** A table that the field points to, or undefined. */
+  /** The table that the field refers to, or undefined. */
   table(slot: number, what: string): Table | undefined {
     const at = this.#field(slot, 4);
     return at === 0 ? undefined : new Table(this.file, this.file.follow(at, what), what);
   }
 
-  /** Start and count of a vector's elements of `size` bytes, all inside the file; count 0 when the field is absent. */
+  /** Start and count of a vector's elements of `size` bytes, all inside the file; count 0 if the field is absent. */
   #vector(slot: number, size: number): { start: number; count: number } {
     const at = this.#field(slot, 4);
     if (at === 0) return { start: 0, count: 0 };
@@ -264,7 +264,7 @@ export class Table {
   float32s(slot: number): number[] {
     return this.#list(slot, 4, (at) => this.file.data.readFloat32(at));
   }
-  /** The bytes themselves, not a copy. */
+  /** The original bytes, not a copy. */
   bytes(slot: number): Uint8Array {
     const { start, count } = this.#vector(slot, 1);
     return this.file.bytes.subarray(start, start + count);

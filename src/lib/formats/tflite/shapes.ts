@@ -6,16 +6,15 @@ import { builtinName } from './schema.js';
 interface Folded {
   tensors: Tensor[];
   operators: Operator[];
-  /** How many operators became constants. */
+  /** Number of operators that became constants. */
   count: number;
 }
 
 /**
- * Computes the shape arithmetic of a file now: a file with an open batch has chains such as SHAPE → STRIDED_SLICE → PACK
- * in front of its RESHAPEs, all of int32, whose results are constants once the batch is 1. Shapes that follow from them are
- * put right on the way.
- * @param isOpen whether the file leaves dimensions of a tensor open
- * @throws AIOT_TFLITE_UNSUPPORTED for a shape operator that works on activations
+ * Evaluates the shape arithmetic of a file. A file with an open batch has chains of int32 operators, such as SHAPE → STRIDED_SLICE → PACK,
+ * before its RESHAPEs. Their results are constants once the batch is 1. Dependent shapes are corrected as well.
+ * @param isOpen whether a tensor has open dimensions
+ * @throws AIOT_TFLITE_UNSUPPORTED for a shape operator on activations
  */
 export function foldShapes(
   tensors: readonly Tensor[],
@@ -31,7 +30,7 @@ export function foldShapes(
       if (values.length !== elementCount(output.shape))
         throw malformed(
           `operator ${index} (${operator.op})`,
-          `it makes ${values.length} values for a shape of [${output.shape}]`,
+          `it produces ${values.length} values for a shape of [${output.shape}]`,
         );
       known[operator.outputs[0]!] = { ...output, data: Int32Array.from(values) };
     } else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
@@ -55,7 +54,7 @@ function isShapeOperator(operator: Operator | ShapeOperator): operator is ShapeO
   return operator.op in shapeRows;
 }
 
-/** The int32 values an operator gives, or undefined when they are not known. Vectors and scalars only. */
+/** The int32 values of an operator's output, or undefined if unknown. Vectors and scalars only. */
 function valuesOf(operator: Operator | ShapeOperator, tensors: readonly Tensor[]): number[] | undefined {
   if (operator.op === 'SHAPE') return tensors[operator.inputs[0]!]?.shape;
   const inputs: number[][] = [];
@@ -94,9 +93,9 @@ function valuesOf(operator: Operator | ShapeOperator, tensors: readonly Tensor[]
 }
 
 /**
- * The shape of an operator's output by those of its inputs. A file stores 1 for each dimension it leaves open, which is wrong
- * behind a RESHAPE that makes rows of an open batch's steps. undefined for operators that keep an open batch in front:
- * what is stored is right for them.
+ * The shape of an operator's output from those of its inputs. A file stores 1 for each open dimension, which is wrong after a RESHAPE that
+ * turns the steps of an open batch into rows. Undefined for operators that keep an open batch dimension first: their stored shape is
+ * correct.
  */
 function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[] | undefined {
   const { op, inputs, options } = operator;
@@ -129,13 +128,13 @@ function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[]
   }
 }
 
-/** The shape with its one −1 worked out. */
+/** The shape with its one −1 resolved. */
 function resolved(shape: readonly number[], count: number): number[] | undefined {
   const known = shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
   return shape.map((size) => (size === -1 ? count / known : size));
 }
 
-/** NumPy's rule; undefined where it does not apply. */
+/** NumPy's broadcasting rule; undefined if it does not apply. */
 function broadcast(a: readonly number[], b: readonly number[]): number[] | undefined {
   const rank = Math.max(a.length, b.length);
   const at = (shape: readonly number[], axis: number) => shape[axis - rank + shape.length] ?? 1;
@@ -145,19 +144,19 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] | undef
     : undefined;
 }
 
-/** One axis of a slice: elements first, first + step, … `count` of them. */
+/** One axis of a slice: elements first, first + step, …, `count` in total. */
 export interface SliceAxis {
   first: number;
   step: number;
   count: number;
-  /** The axis is left out of the output's shape. */
+  /** Whether the axis is removed from the output's shape. */
   shrunk: boolean;
 }
 
 /**
- * The elements that a STRIDED_SLICE takes from a tensor of this shape, by axis: Python's x[begin:end:stride], where a
- * mask's bit leaves a bound out (TensorFlow's documentation of tf.strided_slice). Axes past the vectors are whole.
- * @returns undefined when a stride is 0 or a shrunk axis has no such element
+ * The elements that a STRIDED_SLICE takes from a tensor of this shape, per axis: Python's x[begin:end:stride], where a
+ * mask bit omits a bound (TensorFlow's documentation of tf.strided_slice). Axes past the vectors are complete.
+ * @returns undefined if a stride is 0 or a shrunk axis has no such element
  */
 export function sliceAxes(
   shape: readonly number[],
@@ -175,7 +174,7 @@ export function sliceAxes(
       axes.push({ first, step: 1, count: 1, shrunk: true });
       continue;
     }
-    // Going down, the bounds are one lower: x[::-1] ends before element −1.
+    // With a negative step the bounds are one lower: x[::-1] ends before element −1.
     const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
     const bound = (value: number | undefined, mask: number, open: number) =>
       value === undefined || (mask >> axis) & 1 ? open : Math.min(Math.max(wrapped(value), low), high);
@@ -186,7 +185,7 @@ export function sliceAxes(
   return axes;
 }
 
-/** Operators that exist in files to compute shapes for an open batch. They are folded away while reading. */
+/** Operators that compute shapes for an open batch. They are folded into constants while reading. */
 export type ShapeOperatorName = 'SHAPE' | 'PACK' | 'GATHER' | 'REDUCE_PROD';
 
 export interface ShapeOperator {
@@ -196,7 +195,7 @@ export interface ShapeOperator {
   options: Record<string, unknown>;
 }
 
-/** The part of an operator's row that reading takes. */
+/** The part of an operator's row that reading uses. */
 export interface ReadRow {
   code: number;
   optionsType: number;
@@ -230,9 +229,9 @@ export function shapeOperatorOf(code: number): ShapeOperatorName | undefined {
 }
 
 interface Other {
-  /** Replacement that a network can use. */
+  /** A supported alternative. */
   instead: string;
-  /** Where the operator comes from, if its name does not say. */
+  /** The operator's origin, if its name does not reveal it. */
   origin?: string;
 }
 
@@ -240,10 +239,10 @@ const fixedBatch = 'convert with a batch of 1 fixed in the input';
 const recurrent = 'use convolutions over time (CONV_2D of height 1)';
 const outside = 'compute it before or after the network';
 
-/** TensorFlow's converter makes FlexTensorList operators of a recurrent layer that it cannot write as one operator. */
+/** TensorFlow's converter writes FlexTensorList operators for a recurrent layer that it cannot write as one operator. */
 const recurrentPart: Other = { instead: recurrent, origin: 'a part of an LSTM or GRU' };
 
-/** Operators of the schema that are not supported here, by code; those that are have a row in operators.ts. */
+/** Unsupported operators of the schema, by code; supported ones have a row in operators.ts. */
 const others: Readonly<Record<number, Other>> = {
   5: { instead: 'use RESHAPE and TRANSPOSE' }, // DEPTH_TO_SPACE
   7: { instead: 'use FULLY_CONNECTED on a one-hot input' }, // EMBEDDING_LOOKUP
@@ -285,12 +284,12 @@ const others: Readonly<Record<number, Other>> = {
   119: { instead: recurrent, origin: 'a loop, as LSTM and GRU become' }, // WHILE
   123: { instead: 'use RELU or MUL by a mask' }, // SELECT_V2
   126: { instead: 'use FULLY_CONNECTED with constant weights' }, // BATCH_MATMUL
-  130: { instead: 'use ADD and MUL, which broadcast by themselves' }, // BROADCAST_TO
+  130: { instead: 'use ADD and MUL, which broadcast implicitly' }, // BROADCAST_TO
   142: { instead: recurrent, origin: 'a variable, as LSTM and GRU keep' }, // VAR_HANDLE
   150: { instead: 'use RELU or LEAKY_RELU' }, // GELU
 };
 
-/** The error for an operator that is not supported: its index, its name in the schema, and a replacement if there is one. */
+/** The error for an unsupported operator: its index, its name in the schema, and an alternative if there is one. */
 export function otherOperator(index: number, code: number, custom: string) {
   const { instead, origin } = custom.startsWith('FlexTensorList') ? recurrentPart : (others[code] ?? {});
   const title = [builtinName(code), origin && `(${origin})`, custom].filter(Boolean).join(' ');

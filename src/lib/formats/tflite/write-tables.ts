@@ -11,7 +11,7 @@ export function tableVector(builder: Builder, tables: readonly number[]): number
   return builder.endVector();
 }
 
-/** A buffer, its data aligned to 16 bytes; without data the schema’s empty one. */
+/** A buffer with its data aligned to 16 bytes; without data, the schema’s empty one. */
 export function bufferTable(builder: Builder, data: TensorData | undefined): number {
   let vector = 0;
   if (data !== undefined) {
@@ -23,7 +23,7 @@ export function bufferTable(builder: Builder, data: TensorData | undefined): num
   return builder.endObject();
 }
 
-/** An entry that points a name at a buffer. */
+/** An entry that refers to a buffer by name. */
 export function metadataTable(builder: Builder, key: string, buffer: number): number {
   const name = builder.createString(key);
   builder.startObject(slotCounts.metadata);
@@ -32,7 +32,7 @@ export function metadataTable(builder: Builder, key: string, buffer: number): nu
   return builder.endObject();
 }
 
-/** The signature `serving_default`: inputs and outputs by the names that callers know, else by those of their tensors. */
+/** The signature `serving_default`: inputs and outputs by their external names, or else by their tensors' names. */
 export function signatureTable(builder: Builder, graph: Graph): number {
   const maps = (indices: readonly number[], names: readonly string[] = []) =>
     tableVector(
@@ -56,7 +56,7 @@ export function signatureTable(builder: Builder, graph: Graph): number {
   return builder.endObject();
 }
 
-/** An operator code in both its fields: readers before TensorFlow 2.4 know the one-byte field only. */
+/** An operator code in both fields: readers before TensorFlow 2.4 know only the one-byte field. */
 export function codeTable(builder: Builder, code: number, version: number): number {
   builder.startObject(slotCounts.operatorCode);
   builder.addFieldInt8(slots.operatorCode.oldCode, Math.min(code, largestOldCode), 0);
@@ -96,11 +96,11 @@ function quantizationTable(
   return builder.endObject();
 }
 
-/** An operator whose code is entry `code` of the operator codes. */
+/** An operator; `code` is its index in the operator codes. */
 export function operatorTable(builder: Builder, operator: Operator, code: number): number {
   const row = operatorRows[operator.op];
   const padded = [...operator.inputs, ...new Array(3).fill(-1)];
-  // A fully connected layer without bias is written with three inputs, the last −1, as the converter does.
+  // A fully connected layer without bias is written with three inputs, the last one −1, like the converter does.
   const inputs = int32Vector(
     builder,
     operator.op === 'FULLY_CONNECTED' ? padded.slice(0, 3) : operator.inputs,

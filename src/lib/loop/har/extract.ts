@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { parsedJson } from '../../core/text.js';
 import type { Delivery, Message } from '../../stream/message.js';
 import { follow } from './follow.js';
 import { axes, floatOf, messageId, motionStream, recordStream, subjects, windowSamples } from './layout.js';
@@ -7,8 +8,8 @@ import { type Stage, whenOpen } from './stage.js';
 import { createWindows, encodeFrame } from './windows.js';
 
 /**
- * Samples → windows of 500 → the 115 features, as a table on `feats`. A window that is not full waits for the rest, over pauses of up to
- * 30 s and over restarts: its samples are acknowledged when its features have arrived, and not before.
+ * Turns samples into windows of 500, and these into the 115 features, published as a table on `feats`. A partial window waits for
+ * the rest, across pauses of up to 30 s and across restarts: its samples are acknowledged only once its features have been stored.
  */
 export async function extractStage(
   stage: Stage,
@@ -23,7 +24,7 @@ export async function extractStage(
   };
   const take = (sample: Sample) => {
     if (!windows.continues(sample.time)) {
-      stage.tell({ kind: 'lost', count: held.length, why: 'a pause came before their window was full' });
+      stage.tell({ kind: 'lost', count: held.length, why: 'a gap occurred before their window was full' });
       result.lost += held.length;
       settle(held);
       held = [];
@@ -39,7 +40,7 @@ export async function extractStage(
     const message = { subject: subjects.feats, payload: encodeFrame(windows.names, features) };
     void sender.send([{ ...message, id: `feats-${full[0]!.sequence}` }]).then((arrived) => {
       if (arrived) result.published++;
-      // Not at the end, where nobody knows: whoever comes next begins with the same samples.
+      // Not at the end, when this is unknown: the next reader begins with the same samples.
       if (arrived || !stage.signal.aborted) settle(full);
       if (arrived) stage.tell({ kind: 'window', window, t: sample.time });
     });
@@ -51,31 +52,31 @@ export async function extractStage(
   }
 }
 
-/** One whole sample from the stream. */
+/** One complete sample from the stream. */
 interface Sample {
   values: readonly [number, number, number];
-  /** When the stream took it, ms since 1970. */
+  /** When the stream stored it, ms since 1970. */
   time: number;
-  /** In the stream: of its first message. */
+  /** Stream sequence of its first message. */
   sequence: number;
-  /** To be called when nobody needs it again. */
+  /** Called when the sample is no longer needed. */
   ack(): void;
 }
 
-/** Three messages a sample, of as long as they live. */
+/** Three messages per sample, for their whole lifetime. */
 const mostPast = 10_000;
 
-/** Samples by three subjects, put together again. Resolves when the stage is ended. */
+/** Reads samples spread over three subjects and joins them. Resolves when the stage has ended. */
 async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<void> {
   const { result } = stage;
   let rows = createRows();
   let lostBefore = 0;
-  /** Last acknowledgement to give of each message that was not used yet, or is in a window. */
+  /** Pending acknowledgement of each message that has not been used yet, or is in a window. */
   const held = new Map<number, Delivery>();
-  /** What was last used or given up of each axis. */
+  /** The last message of each axis that was used or discarded. */
   const done = axes.map(() => ({ sequence: 0, time: 0 }));
 
-  /** Sequences that were settled, as long as they may come again. */
+  /** Sequences that were settled, kept as long as they may be redelivered. */
   const past = new Set<number>();
 
   const settle = (sequence: number) => {
@@ -84,7 +85,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
     past.add(sequence);
     if (past.size > mostPast) past.delete(past.values().next().value!);
   };
-  /** Settled before, and here again since nobody heard of that; or overtaken by others, which is a loss. */
+  /** Either settled before and redelivered because the acknowledgement was lost, or overtaken by others, which counts as a loss. */
   const late = (sequence: number, delivery: Delivery) => {
     delivery.ack();
     if (past.has(sequence)) return;
@@ -121,12 +122,12 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
         continue;
       }
       result.refused++;
-      stage.tell({ kind: 'lost', count: 1, why: 'a value is no number' });
+      stage.tell({ kind: 'lost', count: 1, why: 'a value is not a number' });
       ack();
     }
     const lost = lostBefore + rows.lost;
     if (lost > counted) {
-      stage.tell({ kind: 'lost', count: lost - counted, why: 'an axis of them never came' });
+      stage.tell({ kind: 'lost', count: lost - counted, why: 'one axis is missing' });
       result.lost += lost - counted;
       counted = lost;
     }
@@ -137,13 +138,13 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
     const sequence = Number(message.position);
     const last = done[axis]!;
     if (held.has(sequence)) {
-      // It came again, as after a lost connection: the newest delivery is the one that counts.
+      // Redelivered, as after a lost connection: the newest delivery is the one that counts.
       held.set(sequence, delivery);
       return;
     }
     if (sequence <= last.sequence) {
       if (message.time <= last.time) return late(sequence, delivery);
-      // Numbers began anew: somebody has made the stream again.
+      // Sequence numbers restarted: the stream was re-created.
       begin();
     }
     held.set(sequence, delivery);
@@ -161,7 +162,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
   );
 }
 
-/** Of messages of our own: their id without the axis. */
+/** For our own messages: their id without the axis. */
 function sampleOf({ headers }: Message, axis: number): string | undefined {
   const id = headers?.find(([name]) => name === messageId)?.[1];
   const end = `-${axes[axis]}`;
@@ -170,7 +171,7 @@ function sampleOf({ headers }: Message, axis: number): string | undefined {
 
 const recordSchema = z.object({ n: z.int().optional(), x: z.number(), y: z.number(), z: z.number() });
 
-/** Samples by one subject, a record each. Resolves when the stage is ended. */
+/** Reads samples from one subject, one record each. Resolves when the stage has ended. */
 async function recordsInlet(stage: Stage, take: (sample: Sample) => void): Promise<void> {
   const { result } = stage;
   let expected: number | undefined;
@@ -190,7 +191,7 @@ async function recordsInlet(stage: Stage, take: (sample: Sample) => void): Promi
       last = { sequence, time: message.time };
       const { n, x, y, z } = record;
       if (n !== undefined && expected !== undefined && n > expected) {
-        stage.tell({ kind: 'lost', count: n - expected, why: 'they never came' });
+        stage.tell({ kind: 'lost', count: n - expected, why: 'they never arrived' });
         result.lost += n - expected;
       }
       expected = n === undefined ? undefined : n + 1;
@@ -200,58 +201,54 @@ async function recordsInlet(stage: Stage, take: (sample: Sample) => void): Promi
 }
 
 function recordOf(payload: Uint8Array): z.output<typeof recordSchema> | undefined {
-  try {
-    return recordSchema.safeParse(JSON.parse(Buffer.from(payload).toString('utf8'))).data;
-  } catch {
-    return undefined;
-  }
+  return recordSchema.safeParse(parsedJson(Buffer.from(payload))).data;
 }
 
-/** A value of one axis as the stream has it. */
+/** A value of one axis as stored in the stream. */
 export interface AxisMessage {
-  /** In the stream, over all its subjects. */
+  /** Sequence in the stream, across all its subjects. */
   sequence: number;
-  /** When the stream took it, ms since 1970. */
+  /** When the stream stored it, ms since 1970. */
   time: number;
   value: number;
-  /** Which sample it is of, where whoever published it says so. */
+  /** The sample it belongs to, if the publisher includes that. */
   sample?: string | undefined;
 }
 
 type Row = readonly [x: AxisMessage, y: AxisMessage, z: AxisMessage];
 
-/** A whole row, or one message that can never become part of one. */
+/** A complete row, or one message that can never become part of one. */
 type Found = { row: Row } | { orphan: AxisMessage; axis: number };
 
 interface Rows {
-  /** @returns false where that message is here already */
+  /** @returns false if that message is already queued */
   push(axis: number, message: AxisMessage): boolean;
-  /** What can be told by now; null = more messages are needed. */
+  /** The next row or orphan that can be determined; null = more messages are needed. */
   next(): Found | null;
-  /** Samples of which some axis never came. */
+  /** Number of samples that are missing an axis. */
   readonly lost: number;
-  /** Everything that waits, for good. */
+  /** Discards and returns all queued messages. */
   clear(): AxisMessage[];
 }
 
-/** Messages of one axis without any of another: so many, and the oldest of them is given up. */
+/** Maximum number of queued messages of an axis while another axis has none; above it, the oldest is discarded. */
 const mostWaiting = 1000;
 
 /**
- * Puts x, y and z together again. The original's messages carry no number of the sample, and matching them by arrival shifts an axis
- * for ever when one is lost. But whoever publishes a sample publishes x, then y, then z, so in the stream's own order a row is an x,
- * the first y after it and the first z after that, all before the next x and y. What does not fit is given up, alone. (Three messages
- * lost in a row, from a y on, still make one row of two samples; messages of our own say which sample they are of.)
+ * Joins x, y and z. The original's messages carry no sample number, and matching them by arrival would shift an axis permanently
+ * when one is lost. But every publisher sends x, then y, then z. So in stream order, a row is an x, the first y after it and the
+ * first z after that, all before the next x and y. Messages that do not fit are discarded individually. (Three consecutive lost
+ * messages, starting with a y, still produce one row from two samples; our own messages carry the sample they belong to.)
  */
 export function createRows(): Rows {
   const queues: [AxisMessage[], AxisMessage[], AxisMessage[]] = [[], [], []];
   let lost = 0;
-  /** Axis of the last orphan of the sample that is being given up; −1 = there is none. */
+  /** Axis of the last orphan of the sample that is being discarded; −1 = none. */
   let broken = -1;
 
   const give = (axis: number): Found => {
     const orphan = queues[axis]!.shift()!;
-    // What follows it in the order of a sample is of the same one.
+    // The axes that follow in the order of a sample belong to the same sample.
     if (axis <= broken || broken === -1) lost++;
     broken = axis;
     return { orphan, axis };
@@ -278,7 +275,7 @@ export function createRows(): Rows {
       if (y.sequence < x.sequence || z.sequence < x.sequence) return give(y.sequence < z.sequence ? 1 : 2);
       if (z.sequence < y.sequence) return give(0);
       if (z.sequence - x.sequence > 2) {
-        // Other subjects may lie in between, or parts of a later sample: the next x and y tell.
+        // The gap may contain other subjects, or parts of a later sample: the next x and y decide.
         const [x2, y2] = [queues[0][1], queues[1][1]];
         if (Math.min(x2?.sequence ?? z.sequence, y2?.sequence ?? z.sequence) < z.sequence) return give(0);
         if (!x2 || !y2) return null;

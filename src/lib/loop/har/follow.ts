@@ -5,12 +5,12 @@ import { reading } from './layout.js';
 import { opened, reasonOf, type Stage } from './stage.js';
 
 /**
- * So long what comes at first is collected, ms: a server gives what another reader left behind and what is new in any order, also
- * beside each other.
+ * How long the first messages are collected, ms: a server sends messages left behind by another reader and new ones in any order,
+ * even interleaved.
  */
 const settlingMs = 1000;
 
-/** The same batches; those of the first second as one, in the stream's order. */
+/** The same batches; those of the first second are merged into one, in stream order. */
 async function* settled(
   source: AsyncIterable<readonly Delivery[]>,
   { clock, signal }: Stage,
@@ -37,8 +37,8 @@ async function* settled(
 const sequenceOf = ({ message }: Delivery) => Number(message.position);
 
 /**
- * A subject's messages in batches until the stage is ended, whatever becomes of the server. What is not acknowledged when it ends goes
- * back at once, for the next one. `onOpen`: it is being read, also after it was lost.
+ * A subject's messages in batches until the stage ends, across server outages. Unacknowledged messages are returned immediately
+ * when it ends, for the next reader. `onOpen` is called whenever reading starts, including after a reconnect.
  */
 export async function* follow(
   stage: Stage,

@@ -2,43 +2,43 @@ import type { Clock } from '../../core/time.js';
 import type { StreamCredentials, StreamOptions } from '../../stream/message.js';
 import type { ModelKeeper, Outputs, Sensing } from '../types.js';
 
-/** The one stream, as the original's containers know it. */
+/** The single stream, as used by the original's containers. */
 export const motionStream = 'RPI';
 
 /** Subjects of a sample's values, in the order in which they are published. */
 export const axes = ['x', 'y', 'z'] as const;
 
-/** Subjects of what the stages make of them. */
+/** Subjects of the stages' results. */
 export const subjects = { feats: 'feats', predictions: 'predictions', output: 'output' } as const;
 
-/** The better way has a stream of its own, so that the six subjects of the first stay what they were. */
+/** The one-record layout has its own stream, so that the six original subjects stay unchanged. */
 export const recordStream = 'SAMPLES';
 
 const recordSubject = 'samples';
 
-/** What is older is worth nothing: the stream forgets it, and so do the stages. */
+/** Older messages are useless: the stream expires them, and so do the stages. */
 export const maxAgeMs = 30_000;
 
-/** Within this time a message id counts as seen. */
+/** Deduplication window for message ids. */
 const duplicateWindowMs = 29_000;
 
-/** Samples of a window, and how many a second: windows follow each other without overlap. */
+/** Samples per window, and samples per second: windows follow each other without overlap. */
 export const windowSamples = 500;
 
 export const windowRateHz = 100;
 
-/** Durable consumer of a subject, under the name that the original's clients use. */
+/** Durable consumer of a subject, with the name that the original's clients use. */
 function consumerOf(stream: string, subject: string): string {
   return `${stream}-sub-${subject}`;
 }
 
-/** Without it nobody can tell from a message which stream was meant (a header of JetStream itself). */
+/** Without it, a message does not identify the intended stream (a standard JetStream header). */
 export const expectedStream = 'Nats-Expected-Stream';
 
-/** A message that is written again within the stream's window is kept once. */
+/** A message that is written again within the stream's deduplication window is stored once. */
 export const messageId = 'Nats-Msg-Id';
 
-/** One stream of the motion system, as `aiot stream create` and `aiot deploy render` make it. */
+/** A stream of the motion system, as created by `aiot stream create` and `aiot deploy render`. */
 export interface MotionStream {
   name: string;
   subjects: string[];
@@ -52,9 +52,9 @@ export interface MotionStream {
 }
 
 /**
- * Stream RPI: six subjects, a work queue of 30 s on disk, and the five consumers that its readers ask. Their acknowledgements are
- * waited for as long as messages live, which the original's clients rely on: they never acknowledge, and a shorter wait would bring
- * them everything twice. 1000 messages out is the server's own limit, two windows an axis.
+ * Stream RPI: six subjects, a work queue of 30 s on disk, and the five consumers that its readers use. The acknowledgement wait equals the
+ * lifetime of messages. The original's clients depend on this: they never acknowledge, and with a shorter wait they would receive
+ * everything twice. The limit of 1000 pending messages is the server's own, two windows per axis.
  */
 export const motionStreams: Record<typeof motionStream | typeof recordStream, MotionStream> = {
   RPI: streamOf(
@@ -84,7 +84,7 @@ function streamOf(name: string, all: string[], read: string[]): MotionStream {
   };
 }
 
-/** How a durable consumer of the stream is read; beginning at its beginning: a work queue holds what nobody has had. */
+/** How a durable consumer of the stream is read; from the beginning, because a work queue holds only messages that were not consumed. */
 export function reading(
   stream: string,
   subject: string,
@@ -92,70 +92,70 @@ export function reading(
   return { stream, durable: consumerOf(stream, subject), from: 'beginning', queue: 1000 };
 }
 
-/** The parts of the motion system, each in the place of one of the original's containers. */
+/** The parts of the motion system, each of which replaces one of the original's containers. */
 export const stageNames = ['sense', 'extract', 'predict', 'output'] as const;
 
 export type StageName = (typeof stageNames)[number];
 
-/** What one stage of the motion system needs: `aiot loop run --stage NAME`. */
+/** The options of one stage of the motion system: `aiot loop run --stage NAME`. */
 export interface StageOptions {
   stage: StageName;
   /**
-   * NATS_ADDRESS, NATS_TOKEN; for `output` also REDIS_ADDRESS, REDIS_PASSWORD, TELEGRAM_KEY, TELEGRAM_CHAT. The original's
-   * containers have the same.
+   * NATS_ADDRESS, NATS_TOKEN; for `output` also REDIS_ADDRESS, REDIS_PASSWORD, TELEGRAM_KEY, TELEGRAM_CHAT. The same as in the
+   * original's containers.
    */
   env: Readonly<Record<string, string | undefined>>;
   /**
-   * `--out` and `--sensor` as given. A `nats:` or `natss:` URL among them is the server, before NATS_ADDRESS; with a subject
-   * (`nats://HOST/samples`) `sense` writes, and `extract` reads, one record a sample on that subject instead of x, y and z.
+   * `--out` and `--sensor` as given. A `nats:` or `natss:` URL among them overrides NATS_ADDRESS. If it has a subject
+   * (`nats://HOST/samples`), `sense` writes, and `extract` reads, one record per sample on that subject instead of x, y and z.
    */
   urls?: readonly string[];
-  /** CA, client certificate, token for NATS, from the flags of every command that talks to a broker. */
+  /** CA, client certificate and token for NATS, from the flags common to all commands that connect to a broker. */
   credentials?: StreamCredentials;
-  /** `sense`: where samples come from; asked once, closed by the stage. */
+  /** `sense`: opens the source of samples; called once, closed by the stage. */
   openSensing?: () => Promise<Sensing>;
-  /** `predict`: the model; asked once, closed by the stage. */
+  /** `predict`: opens the model; called once, closed by the stage. */
   openModels?: () => Promise<ModelKeeper>;
-  /** `output`: where the voted labels go besides NATS, Redis and Telegram; asked once, closed by the stage. */
+  /** `output`: opens the destinations of the smoothed labels besides NATS, Redis and Telegram; called once, closed by the stage. */
   openOutputs?: () => Promise<Outputs>;
-  /** `extract`: how the windows' signal is conditioned; absent = not at all, as the original. */
+  /** `extract`: conditioning of the windows' signal; absent = none, as in the original. */
   lowpassHz?: number | null;
   clock?: Clock;
-  /** Ends it: what is under way arrives first. */
+  /** Ends the stage: messages in flight are delivered first. */
   signal?: AbortSignal;
   onEvent?: (event: StageEvent) => void;
 }
 
 export type StageEvent =
   | { kind: 'ready'; endpoint: string }
-  /** The far side is gone, or back. */
+  /** The destination is unreachable, or reachable again. */
   | { kind: 'away' | 'back'; what: string; why?: string }
-  /** Samples or messages that are not used, and why. */
+  /** Samples or messages that were not used, and why. */
   | { kind: 'lost'; count: number; why: string }
-  /** A window went on as features. */
+  /** The features of a window were published. */
   | { kind: 'window'; window: number; t: number }
-  /** `voted` null: the vote is open. */
+  /** `voted` null: smoothing has no result. */
   | { kind: 'label'; label: string; voted?: string | null; t: number };
 
-/** What a stage did until it was ended. */
+/** Result of a stage when it ended. */
 export interface StageResult {
   stage: StageName;
   /** Without credentials. */
   endpoint: string;
-  /** Samples published (sense) or taken as whole rows (extract); messages taken (predict, output). */
+  /** Samples published (sense) or read as complete rows (extract); messages read (predict, output). */
   taken: number;
   /** Messages published: axes or records, feats, predictions, output. */
   published: number;
   windows: number;
-  /** Samples that never became part of a row, or were too old when the server came back. */
+  /** Samples that never became part of a row, or had expired when the server came back. */
   lost: number;
-  /** Messages that were not what they should be. */
+  /** Malformed messages. */
   refused: number;
 }
 
 /**
- * A number as Python's `repr` writes a float, the text that goes over x, y and z: the shortest digits that come back as the same
- * number, always with a point or an exponent, the exponent from 1e16 on and below 1e-4 (Python's `float_repr_style`, "short").
+ * Formats a number as Python's `repr` does for a float, which is the text sent on x, y and z. It has the shortest digits that parse to the
+ * same number, and always a point or an exponent. An exponent is used from 1e16 up and below 1e-4 (Python's `float_repr_style`, "short").
  */
 export function pythonFloat(value: number): string {
   if (Number.isNaN(value)) return 'nan';
@@ -171,7 +171,7 @@ export function pythonFloat(value: number): string {
   return text.includes('.') ? text : `${text}.0`;
 }
 
-/** The inverse, of one line of ASCII; NaN for what is no finite number. */
+/** The inverse, for one line of ASCII; NaN if it is not a finite number. */
 export function floatOf(payload: Uint8Array): number {
   const text = Buffer.from(payload).toString('latin1').trim();
   return /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;

@@ -8,15 +8,16 @@ import { motionStream, type StageOptions, subjects } from './layout.js';
 import { createBackground, openSender } from './sender.js';
 import { reasonOf, type Stage, whenOpen } from './stage.js';
 
-/** Which model it was, nobody says on that subject. */
+/** Placeholder: messages on that subject do not identify the model. */
 const fromPredictions = { name: subjects.predictions, version: null };
 
-/** Longest label: what is longer is no class's name. */
+/** Maximum length of a label: a longer text is not a class name. */
 const longest = 64;
 
 /**
- * Labels on `predictions` → their majority on `output`, the last ones in Redis, a word to Telegram when it changes, and wherever else it is
- * to go. @throws what opening Redis, Telegram and the others throws
+ * Reads labels from `predictions` and publishes their majority on `output`. Also stores the last ones in Redis, notifies Telegram when the
+ * majority changes, and sends it to the other outputs.
+ * @throws the errors of opening Redis, Telegram and the others
  */
 export async function outputStage(
   stage: Stage,
@@ -33,7 +34,7 @@ export async function outputStage(
     result.taken++;
     if (label === undefined) {
       result.refused++;
-      stage.tell({ kind: 'lost', count: 1, why: 'a message on predictions is no label' });
+      stage.tell({ kind: 'lost', count: 1, why: 'a message on predictions is not a label' });
       return delivery.ack();
     }
     const { state, winner, changed } = voteLabel(labels.state, label);
@@ -49,7 +50,7 @@ export async function outputStage(
       arrived = await sender.send([{ subject: subjects.output, payload: winner, id }]);
       if (arrived) result.published++;
     }
-    // Voted on, it has had its effect: it is not to come again.
+    // It was counted in the vote already, so it must not be redelivered.
     delivery.ack();
     stage.tell({ kind: 'label', label, voted: winner, t: time });
   };
@@ -65,7 +66,7 @@ export async function outputStage(
   }
 }
 
-/** A bare class name; boards end their texts with a NUL, people with a line. */
+/** A bare class name; boards terminate their texts with a NUL, people with a newline. */
 function labelOf(payload: Uint8Array): string | undefined {
   const text = Buffer.from(payload)
     .toString('utf8')
@@ -74,12 +75,12 @@ function labelOf(payload: Uint8Array): string | undefined {
   return text !== '' && text.length <= longest && /^[\p{L}\p{N} _.:-]+$/u.test(text) ? text : undefined;
 }
 
-/** The last labels, kept where the original keeps them. */
+/** The last labels, stored where the original stores them. */
 interface Labels {
   readonly state: LabelState;
-  /** Takes effect at once, and reaches Redis when it can: it never holds the vote up. */
+  /** Takes effect immediately, and reaches Redis when possible: it never delays smoothing. */
   put(state: LabelState): void;
-  /** After the last state has arrived, or 2 s. */
+  /** Resolves after the last state has been stored, or after 2 s. */
   close(): Promise<void>;
 }
 
@@ -99,9 +100,9 @@ const originalPort = 7379;
 const pauseMs = { first: 250, longest: 5000 };
 
 /**
- * Labels in Redis: REDIS_ADDRESS is `HOST` or `HOST:PORT` (TLS, port 7379, as the original) or a `redis:` or `rediss:` URL. Without an
- * address they are kept in memory. A Redis that is away is waited for in the background.
- * @throws AIOT_BROKER_REFUSED (the password), AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED (a key holds something else)
+ * Labels in Redis: REDIS_ADDRESS is `HOST` or `HOST:PORT` (TLS, port 7379, as in the original) or a `redis:` or `rediss:` URL.
+ * Without an address they are kept in memory. An unreachable Redis is retried in the background.
+ * @throws AIOT_BROKER_REFUSED (the password), AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED (a key holds another type)
  */
 async function openLabels(stage: Stage, env: Readonly<Record<string, string | undefined>>): Promise<Labels> {
   const { REDIS_ADDRESS: address, REDIS_PASSWORD: password } = env;
@@ -138,7 +139,7 @@ async function inRedis(stage: Stage, url: string, options: StreamOptions): Promi
   const attempt = async () => {
     if (!client) {
       client = await openRedis(url, options);
-      // What was voted on meanwhile is newer than what is there.
+      // Labels received in the meantime are newer than the stored ones.
       if (!unwritten) state = await read(client);
     }
     while (unwritten) {
@@ -150,7 +151,7 @@ async function inRedis(stage: Stage, url: string, options: StreamOptions): Promi
       });
     }
   };
-  /** Until all is there. */
+  /** Retries until everything is stored. */
   const work = async () => {
     for (
       let pause = pauseMs.first;
@@ -204,21 +205,21 @@ async function read(client: RedisClient): Promise<LabelState> {
   );
 }
 
-/** What Redis holds between labels: the last three, newest first, and what was last told. */
+/** State stored in Redis between labels: the last three, newest first, and the last one announced. */
 export interface LabelState {
   first: string | null;
   second: string | null;
   third: string | null;
-  /** What was last told to Telegram. */
+  /** The last label sent to Telegram. */
   previous: string | null;
 }
 
 export const noLabels: LabelState = { first: null, second: null, third: null, previous: null };
 
-/** The original writes this word where it has nothing. */
+/** The original motion system's placeholder for a missing label. */
 const placeholder = 'placeholder';
 
-/** A state as it was read: the original's own filler is nothing. */
+/** Parses a state. The placeholder of the original motion system counts as no label. */
 export function cleaned(state: LabelState): LabelState {
   const clean = (text: string | null) =>
     text === placeholder || text === '' || text === 'None' ? null : text;
@@ -231,9 +232,9 @@ export function cleaned(state: LabelState): LabelState {
 }
 
 /**
- * The majority of the last four labels, this one among them; null where two are equally frequent. Unlike the original it counts four
- * equal labels (there: an error, and nothing is told), and says nothing of labels that are not there yet (there: the word
- * `placeholder` goes out). The labels move on in either case.
+ * The majority of the last four labels, including this one; null if two are equally frequent. Unlike the original, it accepts four
+ * equal labels (which the original treats as an error, announcing nothing), and ignores missing labels (for which the original
+ * sends the word `placeholder`). The labels shift in either case.
  */
 export function voteLabel(
   state: LabelState,
@@ -254,18 +255,18 @@ export function voteLabel(
   };
 }
 
-/** Tells somebody the newest label; one that was not told when the next one comes is not told any more. */
+/** Announces the newest label; one that is still pending when the next one arrives is skipped. */
 interface Announcer {
   announce(label: string): void;
-  /** After the newest has arrived, or 2 s. */
+  /** Resolves after the newest has been delivered, or after 2 s. */
   close(): Promise<void>;
 }
 
 const newsPauseMs = { first: 1000, longest: 60_000 };
 
 /**
- * Telegram's bot TELEGRAM_KEY to the chat TELEGRAM_CHAT; nobody where one of them is missing. TELEGRAM_API is another server of the Bot
- * API. @throws AIOT_STREAM_URL (no such key or chat)
+ * Sends to the chat TELEGRAM_CHAT as the Telegram bot TELEGRAM_KEY; does nothing if one of them is missing. TELEGRAM_API names
+ * another server of the Bot API. @throws AIOT_STREAM_URL (no such key or chat)
  */
 async function openAnnouncer(
   stage: Stage,

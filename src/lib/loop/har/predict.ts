@@ -10,8 +10,9 @@ import { type Stage, whenOpen } from './stage.js';
 import { createWindows, decodeFrame } from './windows.js';
 
 /**
- * Tables on `feats` → the class of each on `predictions`. The model's inputs are taken by name, whatever the table's order.
- * @throws AIOT_MODEL_UNFIT: the model wants what no table has, or answers with no class
+ * Reads tables from `feats` and publishes the class of each on `predictions`. The model's inputs are looked up by name, whatever
+ * the table's column order.
+ * @throws AIOT_MODEL_UNFIT: the model requires an input that no table has, or does not return a class
  */
 export async function predictStage(stage: Stage, openModels: () => Promise<ModelKeeper>): Promise<void> {
   const { result } = stage;
@@ -28,7 +29,7 @@ export async function predictStage(stage: Stage, openModels: () => Promise<Model
         stage.tell({
           kind: 'lost',
           count: 1,
-          why: 'a message on feats has no answer: it is no table of the features that the model wants',
+          why: 'a message on feats gets no prediction: it is not a table of the features that the model expects',
         });
         return delivery.ack();
       }
@@ -51,7 +52,7 @@ export async function predictStage(stage: Stage, openModels: () => Promise<Model
   }
 }
 
-/** @returns the label for a message; null where it is no table, lacks a column that the model wants, or no model answers */
+/** @returns the label for a message; null if it is not a table, lacks a column that the model requires, or no model can predict it */
 function createAnswering(keeper: ModelKeeper): (payload: Uint8Array) => string | null {
   let used: { model: LoadedModel; names: string[]; predictor: Predictor } | undefined;
   const ready = () => {
@@ -70,7 +71,7 @@ function createAnswering(keeper: ModelKeeper): (payload: Uint8Array) => string |
   return (payload) => {
     const columns = decodeFrame(payload);
     if (!columns) return null;
-    // The second time with what the keeper has in its place.
+    // The second attempt uses the model that the keeper has switched to.
     for (let attempt = 0; attempt < 2; attempt++) {
       try {
         return tried(columns)?.label ?? null;
@@ -90,13 +91,13 @@ function inputsOf({ name, info }: LoadedModel): string[] {
   const strange = names.filter((feature) => !known.has(feature));
   const unfit = (what: string) =>
     new AiotError('AIOT_MODEL_UNFIT', `${name} ${what}`, {
-      next: 'The stage predict takes a model of the features `har`: see aiot.feats.yaml of templates/har-imu.',
+      next: 'The stage predict needs a model with the features `har`: see aiot.feats.yaml in templates/har-imu.',
     });
   if (strange.length > 0) {
     throw unfit(
-      `expects ${strange.slice(0, 3).join(', ')}${strange.length > 3 ? ', …' : ''}, which messages on feats do not have`,
+      `expects ${strange.slice(0, 3).join(', ')}${strange.length > 3 ? ', …' : ''}, which messages on feats do not contain`,
     );
   }
-  if (info.classes.length === 0) throw unfit('answers with values; expected a class');
+  if (info.classes.length === 0) throw unfit('outputs values; expected a class');
   return names;
 }

@@ -8,10 +8,10 @@ import { senseStage } from './sense.js';
 import { motionServer, type Stage } from './stage.js';
 
 /**
- * Runs one of the four parts of the motion system in the place of one of the original's containers, until the signal, or the end of a
- * sensor that ends.
- * @throws AIOT_USAGE (no server, no sensor, no model), AIOT_LOOP_STAGE, AIOT_MODEL_UNFIT, AIOT_BROKER_REFUSED, and what opening
- *   the sensor or the model throws
+ * Runs one of the four parts of the motion system in place of one of the original's containers, until it is aborted or a finite
+ * sensor ends.
+ * @throws AIOT_USAGE (no server, no sensor, no model), AIOT_LOOP_STAGE, AIOT_MODEL_UNFIT, AIOT_BROKER_REFUSED, and the errors of
+ * opening the sensor or the model
  */
 export async function runStage(options: StageOptions): Promise<StageResult> {
   const { stage: name, clock = systemClock, signal = new AbortController().signal, onEvent } = options;

@@ -5,7 +5,7 @@ import { openSink } from '../../stream/open.js';
 import { expectedStream, maxAgeMs, messageId } from './layout.js';
 import { opened, reasonOf, type Stage } from './stage.js';
 
-/** One message for the stream; `id` makes a second copy within 29 s count as the first. */
+/** One message for the stream; a second copy with the same `id` within 29 s is deduplicated. */
 export interface Outgoing {
   subject: string;
   payload: Uint8Array | string;
@@ -14,13 +14,13 @@ export interface Outgoing {
 
 interface Sender {
   /**
-   * Resolves true when the stream has all of them, false when it never will: they have become older than messages live, or it says no
-   * to them. In the order of the calls.
+   * Resolves to true once the stream has stored all messages, to false if it never will: they have expired, or the stream rejects
+   * them. Resolves in the order of the calls.
    */
   send(messages: readonly Outgoing[]): Promise<boolean>;
-  /** Resolves when there is room for more. Old ones make room by being given up. */
+  /** Resolves when there is room for more. Old messages make room by being discarded. */
   room(): Promise<void>;
-  /** After what can arrive within 2 s has. */
+  /** Closes after delivering as much as possible within 2 s. */
   close(): Promise<void>;
 }
 
@@ -30,16 +30,16 @@ interface Entry {
   done(arrived: boolean): void;
 }
 
-/** Messages that wait before whoever makes them is held up: 30 s of three axes at 100 Hz. */
+/** Queued messages at which the producer is held up: 30 s of three axes at 100 Hz. */
 const mostWaiting = 9000;
 
-/** Most messages of one write. */
+/** Maximum messages per write. */
 const mostTogether = 1024;
 
-/** First and longest pause after a write that failed, ms. */
+/** First and longest pause after a failed write, ms. */
 const pauseMs = { first: 250, longest: 5000 };
 
-/** Publishes to one stream of the motion system for as long as it takes, and never a message twice. */
+/** Publishes to one stream of the motion system, retrying as long as necessary, without ever storing a message twice. */
 export async function openSender(stage: Stage, stream: string): Promise<Sender> {
   const { server, clock } = stage;
   const open = () => openSink(server.urlOf(''), { ...server.options, stream });
@@ -92,7 +92,7 @@ export async function openSender(stage: Stage, stream: string): Promise<Sender> 
       }
       if (!away) stage.tell({ kind: 'away', what: server.endpoint, why: reasonOf(error) });
       away = true;
-      // A connection that was closed for good is made anew; another one mends itself.
+      // A permanently closed connection is replaced; any other reconnects automatically.
       await sink?.close().catch(() => {});
       sink = undefined;
       await clock.sleep(pause, background.signal).catch(() => {});
@@ -150,27 +150,27 @@ function messageOf({ subject, payload, id }: Outgoing, stream: string): Outgoing
   };
 }
 
-/** What is too large, or not of that stream, is so the next time too. A server that lets nobody in may think better of it. */
+/** Errors that a retry cannot fix: too large, or not in that stream. A server that rejects the login may accept it later. */
 function refusedForGood(error: unknown): boolean {
   return hasCode(error, 'AIOT_STREAM_MESSAGE_REFUSED');
 }
 
-/** Longest wait for what is under way when a stage ends, ms. */
+/** Maximum wait for messages in flight when a stage ends, ms. */
 const closingMs = 2000;
 
-/** Work beside a stage's own, which never waits for it. */
+/** Background work of a stage, which the stage never waits for. */
 interface Background {
   /** Aborted when it is closed. */
   readonly signal: AbortSignal;
-  /** Begins the work; nothing where it is at it. */
+  /** Starts the work, unless it is already running. */
   start(): void;
-  /** After the work is done, or 2 s. */
+  /** Resolves after the work is done, or after 2 s. */
   close(): Promise<void>;
 }
 
 /**
- * @param work done once at a time; it ends when there is nothing left, or with the signal, and does not throw
- * @param isLeft whether something came while it ended: it is begun again then
+ * @param work runs once at a time; it ends when nothing is left, or when aborted, and does not throw
+ * @param isLeft whether more arrived while it was ending: it is started again in that case
  */
 export function createBackground(clock: Clock, work: () => Promise<void>, isLeft: () => boolean): Background {
   const ending = new AbortController();

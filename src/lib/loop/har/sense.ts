@@ -8,9 +8,9 @@ import { type Outgoing, openSender } from './sender.js';
 import type { Stage } from './stage.js';
 
 /**
- * Samples of a sensor onto the stream: each value as ASCII on x, y and z, in this order, as the original's script publishes them; or,
- * on a subject of its own, one JSON record a sample: `{"n":number,"t":ms,"x":g,"y":g,"z":g}`, which nothing can take apart.
- * @throws AIOT_LOOP_STAGE (a sensor without three axes), and what opening throws
+ * Publishes a sensor's samples. By default each value is ASCII text on x, y and z, in this order, as the original's script does. On a
+ * subject of its own, each sample is one JSON record that cannot be split up: `{"n":number,"t":ms,"x":g,"y":g,"z":g}`.
+ * @throws AIOT_LOOP_STAGE (a sensor without three axes), and the errors of opening
  */
 export async function senseStage(stage: Stage, openSensing: () => Promise<Sensing>): Promise<void> {
   const { server, result, signal } = stage;
@@ -26,7 +26,7 @@ export async function senseStage(stage: Stage, openSensing: () => Promise<Sensin
     const messagesOf = asRecords ? recordsOn(server.subject, fields) : axesOf(newId('run'), fields.length);
     try {
       for await (const batch of sensing) {
-        if (batch.lost > 0) stage.tell({ kind: 'lost', count: batch.lost, why: 'the sensor lost them' });
+        if (batch.lost > 0) stage.tell({ kind: 'lost', count: batch.lost, why: 'lost by the sensor' });
         result.lost += batch.lost;
         const from = result.taken;
         result.taken += batch.count;
@@ -52,7 +52,7 @@ function requireAxes(fields: readonly SampleField[]): void {
   const names = fields.map(({ name }) => name).join();
   if (names === axes.join()) return;
   throw new AiotError('AIOT_LOOP_STAGE', `expected the fields x, y, z of the motion system, got ${names}`, {
-    next: 'Name the axes so in aiot.yaml, or send one record a sample: --out nats://HOST:4222/samples',
+    next: 'Use these names for the axes in aiot.yaml, or send one record per sample: --out nats://HOST:4222/samples',
   });
 }
 

@@ -12,7 +12,7 @@ import {
   type StageResult,
 } from './layout.js';
 
-/** What the parts of a stage share. */
+/** State shared by the parts of a stage. */
 export interface Stage {
   server: MotionServer;
   clock: Clock;
@@ -21,7 +21,7 @@ export interface Stage {
   tell(event: StageEvent): void;
 }
 
-/** Says that a stage is ready, once, when so many of its subjects are read. */
+/** Reports once that a stage is ready, when this number of its subjects is being read. */
 export function whenOpen({ tell, server }: Stage, count: number): () => void {
   let left = count;
   return () => {
@@ -35,9 +35,9 @@ const firstPauseMs = 250;
 const longestPauseMs = 5000;
 
 /**
- * Opens something for as long as it takes: a Pi that has just started may be faster than its server, and servers go away for a day.
- * A stream that is missing is made as the original's; one that is there is left as it is.
- * @throws the signal's reason; what waiting cannot mend (a wrong token or address, an unknown CA)
+ * Opens a connection, retrying as long as necessary: a Pi may boot faster than its server, and servers may be down for a day. A
+ * missing stream is created like the original's; an existing one is left unchanged.
+ * @throws the signal's reason; errors that waiting cannot fix (a wrong token or address, an unknown CA)
  */
 export async function opened<T>(stage: Stage, what: string, open: () => Promise<T>): Promise<T> {
   let pause = firstPauseMs;
@@ -66,7 +66,7 @@ export async function opened<T>(stage: Stage, what: string, open: () => Promise<
   }
 }
 
-/** What went wrong, in one line for whoever looks on. */
+/** The reason of an error, in one line for a person. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -81,7 +81,7 @@ async function makeStreams({ server, tell }: Stage): Promise<void> {
       const there = (await admin.topics({ listenMs: 0 })).some(({ stream }) => stream === wanted);
       if (there) continue;
       await admin.create?.(spec, { dryRun: false });
-      tell({ kind: 'back', what: `stream ${wanted}`, why: 'it was not there, and has been made' });
+      tell({ kind: 'back', what: `stream ${wanted}`, why: 'created, because it did not exist' });
     }
   } finally {
     await admin.close();
@@ -92,19 +92,19 @@ async function makeStreams({ server, tell }: Stage): Promise<void> {
 interface MotionServer {
   /** Without credentials. */
   endpoint: string;
-  /** Credentials, and nothing else. */
+  /** Credentials only. */
   options: StreamOptions;
-  /** Of a record a sample; empty for x, y and z. */
+  /** Subject with one record per sample; empty for x, y and z. */
   subject: string;
   urlOf(subject: string): string;
 }
 
-/** In the original's certificates the server has this name, whatever its address. */
+/** The server's name in the original's certificates, whatever its address. */
 const originalName = 'nats';
 
 /**
- * A `nats:` URL among those given, or else NATS_ADDRESS (`HOST`, `HOST:PORT` or a URL), with NATS_TOKEN. A bare address with a CA or a
- * certificate is held to the server name `nats`, as the original's clients hold it; a URL says its own (`?servername=`).
+ * A `nats:` URL among the given ones, or else NATS_ADDRESS (`HOST`, `HOST:PORT` or a URL), with NATS_TOKEN. For a bare address with
+ * a CA or a certificate, the server name `nats` is verified, as the original's clients do; a URL sets its own (`?servername=`).
  * @throws AIOT_USAGE, AIOT_STREAM_URL
  */
 export function motionServer({ env, urls = [], credentials = {} }: StageOptions): MotionServer {
@@ -125,11 +125,11 @@ export function motionServer({ env, urls = [], credentials = {} }: StageOptions)
     options: {
       ...token,
       ...credentials,
-      // As the URL's own they would stand in it again; a user alone is a token.
+      // As part of the URL, they would appear in it again; a user without a password is a token.
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
     },
-    // Of the six, it says nothing that the stage does not know.
+    // If it is one of the six, the stage knows it already.
     subject: motionStreams.RPI.subjects.includes(path) ? '' : path,
     urlOf: (subject) => `${scheme}://${host}/${subject}${text === '' ? '' : `?${text}`}`,
   };
@@ -138,6 +138,6 @@ export function motionServer({ env, urls = [], credentials = {} }: StageOptions)
 function addressOf({ NATS_ADDRESS }: StageOptions['env']): string {
   if (NATS_ADDRESS) return NATS_ADDRESS;
   throw new AiotError('AIOT_USAGE', 'expected the NATS server of the motion system, got none', {
-    next: 'Set NATS_ADDRESS (and NATS_TOKEN) as for the original, or name it: --out nats://HOST:4222',
+    next: 'Set NATS_ADDRESS (and NATS_TOKEN) as for the original system, or add --out nats://HOST:4222.',
   });
 }

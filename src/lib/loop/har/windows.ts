@@ -4,10 +4,10 @@ import { featureRows } from '../../signal/pipeline.js';
 import { featureNames, type SignalSpec } from '../../signal/spec.js';
 import { maxAgeMs, windowRateHz } from './layout.js';
 
-/** Windows of samples that follow each other, and the original's 115 features of each. */
+/** Consecutive windows of samples, and the original's 115 features of each. */
 interface Windows {
   readonly names: readonly string[];
-  /** Samples of the window that is being filled. */
+  /** Number of samples in the window that is being filled. */
   readonly filled: number;
   /**
    * @param sample three values in g
@@ -15,14 +15,14 @@ interface Windows {
    * @returns the features of the window that this sample completes
    */
   push(sample: readonly [number, number, number], time: number): Float64Array | null;
-  /** Whether a sample of this time belongs to what there is: after a pause longer than messages live it does not. */
+  /** Whether a sample of this time continues the current window: not after a pause longer than the lifetime of messages. */
   continues(time: number): boolean;
   reset(): void;
 }
 
 /**
- * @param samples in one window, without overlap: 500 for the original's containers
- * @param lowpassHz of the axes before; null = none, as the original
+ * @param samples per window, without overlap: 500 for the original's containers
+ * @param lowpassHz filter applied to the axes first; null = none, as in the original
  */
 export function createWindows(samples: number, lowpassHz: number | null = null): Windows {
   const spec: SignalSpec = {
@@ -35,7 +35,7 @@ export function createWindows(samples: number, lowpassHz: number | null = null):
     features: 'har',
   };
   const columns = spec.fields.map(() => new Float64Array(samples));
-  // Over the windows' ends, as in training.
+  // Continues across windows, as in training.
   const filters = spec.fields.map(() => createLowpass(lowpassHz, windowRateHz));
   let filled = 0;
   let last = Number.NaN;
@@ -61,13 +61,13 @@ export function createWindows(samples: number, lowpassHz: number | null = null):
   };
 }
 
-/** A table of one row, as pandas writes it with `orient="split"`. */
+/** A table of one row, as written by pandas with `orient="split"`. */
 const frameSchema = z.object({
   columns: z.array(z.string()).min(1),
   data: z.array(z.array(z.number().nullable())).min(1),
 });
 
-/** What stands before the values, the same for a list of names each time. */
+/** The text before the values, cached for the same list of names. */
 const heads = new WeakMap<readonly string[], string>();
 
 /** The `feats` message: base64 of `{"columns":[…],"index":[0],"data":[[…]]}`. @param columns not changed from call to call */
@@ -81,7 +81,7 @@ export function encodeFrame(columns: readonly string[], row: ArrayLike<number>):
   return Buffer.from(Buffer.from(`${head}${values}]]}`, 'utf8').toString('base64'), 'latin1');
 }
 
-/** Its first row by name; undefined where it is no such message. */
+/** Its first row by name; undefined if it is not such a message. */
 export function decodeFrame(payload: Uint8Array): Map<string, number> | undefined {
   let given: unknown;
   try {

@@ -8,7 +8,7 @@ import { buildFiles } from '../../model/files.js';
 import { compileEdgeTpu, readEdgeTpu } from '../../model/quantize/edgetpu.js';
 import type { Settings } from './options.js';
 
-/** What of the packages is used; they bring no types with them unless they are installed. */
+/** The parts of the packages that are used; their types are available only if they are installed. */
 interface Runner {
   getInputs(): { data(): ArrayBufferView }[];
   getOutputs(): { data(): ArrayBufferView }[];
@@ -23,16 +23,17 @@ interface Packages {
   CoralDelegate: new () => { node: { path: string }; options: [string, string][] };
 }
 
-/** Imports a package by its name: the real one, or a test's. */
+/** Imports a package by name: the real one, or a test's. */
 type ImportPackage = (name: string) => Promise<Record<string, unknown>>;
 
 const runtime = 'tfjs-tflite-node';
 const plugin = 'coral-tflite-delegate';
 
 /**
- * A bundle's network on a Coral Edge TPU, through the npm packages tfjs-tflite-node and coral-tflite-delegate (versions 0.0.2 and 0.0.1 have
- * this interface).
- * @throws AIOT_BACKEND_MISSING (a package, or libedgetpu or the stick itself), AIOT_MODEL_UNFIT, AIOT_PROGRAM_NOT_FOUND, AIOT_EDGETPU_FAILED
+ * A bundle's model on a Coral Edge TPU, through the npm packages tfjs-tflite-node and coral-tflite-delegate (versions 0.0.2 and
+ * 0.0.1 have this interface).
+ * @throws AIOT_BACKEND_MISSING (a package, or libedgetpu or the stick itself), AIOT_MODEL_UNFIT, AIOT_PROGRAM_NOT_FOUND,
+ * AIOT_EDGETPU_FAILED
  */
 export async function openCoral(
   bundle: Bundle,
@@ -41,20 +42,23 @@ export async function openCoral(
 ): Promise<Invoker> {
   const { input, output, name } = bundle.info;
   if (input.type !== 'int8' || output.type !== 'int8') {
-    throw new AiotError('AIOT_MODEL_UNFIT', `${name} takes ${input.type}, and the Edge TPU int8 alone`);
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      `${name} has ${input.type} inputs, but the Edge TPU supports only int8`,
+    );
   }
   const { TFLiteNodeModelRunner, CoralDelegate } = await packages(load);
   const compiled = await compiledOf(bundle, settings);
-  // A buffer of its own: one of Node's pool would begin with something else.
+  // A separate buffer: one from Node's pool would start with unrelated data.
   const model = Uint8Array.from(compiled).buffer;
   try {
     const { node, options } = new CoralDelegate();
     const runner = new TFLiteNodeModelRunner(model, { threads: 1, delegate: { path: node.path, options } });
     return invokerOf(runner, model);
   } catch (error) {
-    throw new AiotError('AIOT_BACKEND_MISSING', `the Edge TPU does not open (${reasonOf(error)})`, {
+    throw new AiotError('AIOT_BACKEND_MISSING', `the Edge TPU could not be opened (${reasonOf(error)})`, {
       cause: error,
-      next: 'Install libedgetpu1-std, let this user at the device (group plugdev), plug the accelerator in.',
+      next: 'Install libedgetpu1-std, add this user to the group plugdev, and connect the accelerator.',
     });
   }
 }
@@ -66,7 +70,7 @@ function invokerOf(runner: Runner, _model: ArrayBuffer): Invoker {
       // The model's memory must outlive the runner, which only points into it.
       void _model;
       view(runner.getInputs()[0]!.data()).set(view(values));
-      if (!runner.infer()) throw new AiotError('AIOT_BACKEND_MISSING', 'the Edge TPU gave no answer');
+      if (!runner.infer()) throw new AiotError('AIOT_BACKEND_MISSING', 'the Edge TPU returned no result');
       return view(runner.getOutputs()[0]!.data()).slice() as unknown as T;
     },
   } as Invoker;
@@ -79,18 +83,18 @@ async function packages(load: ImportPackage): Promise<Packages> {
   } catch (error) {
     throw new AiotError('AIOT_BACKEND_MISSING', `${runtime} or ${plugin} is not installed or does not load`, {
       cause: error,
-      next: `npm install ${runtime} ${plugin}`,
+      next: `Run \`npm install ${runtime} ${plugin}\`.`,
     });
   }
 }
 
-/** Of a CommonJS package, what it exports. */
+/** The exports of a CommonJS package. */
 function defaultOf(module: Record<string, unknown>): Record<string, unknown> {
   const { default: inner } = module;
   return { ...module, ...(typeof inner === 'object' ? inner : {}) };
 }
 
-/** Compiled before, in build/ or the cache; or now, where the compiler is. */
+/** Compiled earlier, in build/ or the cache; or compiled now, if the compiler is available. */
 async function compiledOf(bundle: Bundle, { project, cache, onStep }: Settings): Promise<Uint8Array> {
   const from = digestOf(bundle.model);
   const folder = join(cache, 'loop', 'edgetpu');
@@ -110,7 +114,7 @@ async function compiledOf(bundle: Bundle, { project, cache, onStep }: Settings):
     if (!hasCode(error, 'AIOT_PROGRAM_NOT_FOUND')) throw error;
     throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${bundle.info.name} was not compiled for the Edge TPU`, {
       cause: error,
-      next: `On an x86-64 machine: aiot model quantize --target edgetpu, then copy build/model.int8_edgetpu.tflite and .json here; or there: edgetpu_compiler on ${own}`,
+      next: `On an x86-64 machine, run \`aiot model quantize --target edgetpu\` and copy build/model.int8_edgetpu.tflite and .json here; or run edgetpu_compiler there on ${own}.`,
     });
   }
   return (await readEdgeTpu(cached, from))!;

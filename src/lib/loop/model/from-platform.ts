@@ -1,18 +1,20 @@
+import { parseModelReference } from '../../api/reference.js';
 import { AiotError } from '../../core/errors.js';
 import { untilAborted } from '../../core/tasks.js';
-import { parseModelReference } from '../../registry/reference.js';
+import { backOffMs } from '../../core/time.js';
 import type { LoadedModel, ModelKeeper } from '../types.js';
 import { Keep, keeperOf } from './keep.js';
 import { type Contract, contractOfModel, isAway, loadModel, titleOf, told } from './load.js';
 import type { Settings } from './options.js';
 import { type KnownVersion, PlatformModel, type Signed } from './platform.js';
 
-/** How long a platform may take at the start where there is a model in the cache, ms. */
+/** Maximum wait for the platform at startup if there is a model in the cache, ms. */
 const patienceMs = 4000;
 
 /**
- * The model of a reference: the platform's, or the one in use before while the platform is away. Looks again at its pace.
- * @throws what asking the platform and loading throw, where there is nothing in the cache to begin with
+ * Resolves a model reference: the platform's version, or the one last in use while the platform is unreachable. Checks again
+ * periodically.
+ * @throws the errors of the platform request and of loading, if the cache holds no model to start with
  */
 export async function keepPlatformModel(
   reference: string,
@@ -24,7 +26,7 @@ export async function keepPlatformModel(
   try {
     const first = await firstModel(platform, settings, contract);
     const promised = contract ?? contractOfModel(first.model.info);
-    // What was taken back is on the disk before the platform is asked again, and before the loop ends.
+    // Refusals are written to disk before the platform is asked again, and before the loop ends.
     let remembered = Promise.resolve();
     const keep = new Keep(
       { model: first.model, source: first.source },
@@ -32,7 +34,7 @@ export async function keepPlatformModel(
       (model, reason) => {
         const adding = platform.refusals
           .add(model.digest, titleOf(model), reason, settings.clock.now())
-          .catch((error: unknown) => settings.tell('note', `cannot remember that: ${told(error)}`));
+          .catch((error: unknown) => settings.tell('note', `cannot record this: ${told(error)}`));
         remembered = Promise.all([remembered, adding]).then(() => {});
       },
       () => platform.refusals.list(),
@@ -43,7 +45,7 @@ export async function keepPlatformModel(
         await remembered;
         await watch.check();
       },
-      // A version stays what it is; all else may come to mean another one.
+      // A version is immutable; any other reference may point to another one later.
       pause: typeof which === 'number' ? null : () => watch.pauseMs(),
       close: async () => {
         await remembered;
@@ -59,7 +61,7 @@ export async function keepPlatformModel(
 interface First {
   model: LoadedModel;
   source: 'platform' | 'cache';
-  /** The platform did not answer. */
+  /** The platform did not respond. */
   offline: boolean;
 }
 
@@ -72,12 +74,12 @@ async function firstModel(
   try {
     const now = newest(platform, settings, contract);
     if (platform.history.length === 0) return await now;
-    // The one that comes too late is found again by the watch.
+    // A late response is picked up by the watch.
     now.catch(() => {});
     const timeout = settings.clock.sleep(patienceMs, late.signal).then((): never => {
       throw new AiotError(
         'AIOT_PLATFORM_UNREACHABLE',
-        `no answer from ${platform.url} within ${patienceMs} ms`,
+        `no response from ${platform.url} within ${patienceMs} ms`,
         {
           endpoint: platform.url,
           retryable: true,
@@ -90,8 +92,8 @@ async function firstModel(
     const before = await lastKnown(platform, settings, contract);
     if (!before) throw error;
     const offline = isAway(error);
-    const why = offline ? 'the platform does not answer' : told(error);
-    settings.tell(offline ? 'offline' : 'refused', `${titleOf(before)} from the cache: ${why}`);
+    const why = offline ? 'the platform does not respond' : told(error);
+    settings.tell(offline ? 'offline' : 'refused', `using ${titleOf(before)} from the cache: ${why}`);
     return { model: before, source: 'cache', offline };
   } finally {
     late.abort();
@@ -109,7 +111,7 @@ async function newest(
   return { model, source: 'platform', offline: false };
 }
 
-/** The newest one in the cache that still verifies, fits and was not refused. */
+/** The newest version in the cache that still verifies, fits and was not refused. */
 async function lastKnown(
   platform: PlatformModel,
   settings: Settings,
@@ -122,21 +124,21 @@ async function lastKnown(
       if (signed) return await tried(platform, signed, settings, contract);
     } catch (error) {
       if (!(error instanceof AiotError)) throw error;
-      settings.tell('note', `${known.name}@${known.version} of the cache cannot be used: ${told(error)}`);
+      settings.tell('note', `${known.name}@${known.version} from the cache is unusable: ${told(error)}`);
     }
   }
   return null;
 }
 
-/** The longest pause of a platform that does not answer, ms. */
+/** The longest pause between requests to an unreachable platform, ms. */
 const longestPauseMs = 300_000;
 
-/** Asks the platform again and again; its answers change what is kept. */
+/** Polls the platform and acts on its responses. */
 class Watch {
-  /** Attempts in a row without an answer. */
+  /** Consecutive attempts without a response. */
   private failures: number;
   private asking: Promise<void> | null = null;
-  /** What the reference stood for when it was last put in use or refused: it stays so until it means another version. */
+  /** The version the reference pointed to when it was last activated or refused; unchanged until it points to another one. */
   private settled: { key: string; until: number };
 
   constructor(
@@ -150,9 +152,9 @@ class Watch {
     this.settled = { key: keyOf(keep.now.model), until: Number.POSITIVE_INFINITY };
   }
 
-  /** Until the next time; a little different each time, so that a fleet does not ask all at once. */
+  /** Time until the next check, with jitter so that a fleet does not ask all at once. */
   pauseMs(): number {
-    const pause = Math.min(longestPauseMs, this.settings.pollMs * 2 ** Math.min(this.failures, 10));
+    const pause = backOffMs(this.failures + 1, this.settings.pollMs, longestPauseMs);
     return pause * (0.9 + 0.2 * Math.random());
   }
 
@@ -183,7 +185,7 @@ class Watch {
   }
 
   private answered(): void {
-    if (this.failures > 0) this.settings.tell('online', `${this.platform.url} answers again`);
+    if (this.failures > 0) this.settings.tell('online', `${this.platform.url} responds again`);
     this.failures = 0;
   }
 
@@ -191,7 +193,7 @@ class Watch {
     this.failures++;
     this.keep.lastError = told(error);
     if (this.failures === 1) {
-      this.settings.tell('offline', `${told(error)}; ${titleOf(this.keep.now.model)} goes on`);
+      this.settings.tell('offline', `${told(error)}; continuing with ${titleOf(this.keep.now.model)}`);
     }
     await this.platform.disconnect().catch(() => {});
   }
@@ -201,12 +203,12 @@ class Watch {
     this.keep.lastError = `${what}: ${told(error)}`;
     const key = wanted ? keyOf(wanted) : what;
     const before = this.settled.key;
-    // Keys, time or aiot.yaml may change what is wrong with it: it is looked at again, though seldom.
+    // Keys, time or aiot.yaml may change and remove the problem: it is checked again, though rarely.
     this.settled = { key, until: this.settings.clock.now() + longestPauseMs };
     if (key === before) return;
     this.settings.tell(
       'refused',
-      `${what} was not taken (${told(error)}); ${titleOf(this.keep.now.model)} goes on`,
+      `${what} was not accepted (${told(error)}); continuing with ${titleOf(this.keep.now.model)}`,
     );
   }
 }
@@ -215,7 +217,7 @@ function keyOf({ version, digest }: Pick<LoadedModel, 'version' | 'digest'>): st
   return `${version} ${digest}`;
 }
 
-/** Loads what was fetched; what fails its golden vectors here is remembered, and never tried again. */
+/** Loads a downloaded version; one that fails its golden vectors here is remembered and never tried again. */
 async function tried(
   platform: PlatformModel,
   signed: Signed,
@@ -240,7 +242,7 @@ async function tried(
   }
 }
 
-/** What is wrong with a content itself, however often it is tried. */
+/** Errors of the content itself, which no retry fixes. */
 const lasting: ReadonlySet<string> = new Set([
   'AIOT_GOLDEN_MISMATCH',
   'AIOT_TFLITE_UNSUPPORTED',
@@ -251,5 +253,8 @@ const lasting: ReadonlySet<string> = new Set([
 async function requireNotRefused(platform: PlatformModel, { name, version, digest }: KnownVersion) {
   const refusal = await platform.refusals.has(digest);
   if (!refusal) return;
-  throw new AiotError('AIOT_MODEL_REFUSED', `${name}@${version} was refused here: ${refusal.reason}`);
+  throw new AiotError(
+    'AIOT_MODEL_REFUSED',
+    `${name}@${version} was rejected on this machine: ${refusal.reason}`,
+  );
 }

@@ -5,22 +5,22 @@ import type { LoadedModel, ModelKeeper, ModelState } from '../types.js';
 import { type Contract, loadModel, titleOf } from './load.js';
 import type { Settings } from './options.js';
 
-/** Where other versions may come from. */
+/** Source of further versions. */
 interface Renewal {
   check(): Promise<void>;
-  /** ms until the next check; null = there is nothing to look for. */
+  /** ms until the next check; null = no checks. */
   pause: (() => number) | null;
   close(): Promise<void>;
 }
 
-/** A file of this machine is the same until the loop ends. */
+/** A local file does not change until the loop ends. */
 export const noRenewal: Renewal = {
   check: async () => {},
   pause: null,
   close: async () => {},
 };
 
-/** What the loop holds: the model in use, and the renewal that goes on beside it until it is closed. */
+/** The loop's handle: the model in use, and its background renewal until it is closed. */
 export function keeperOf(keep: Keep, settings: Settings, contract: Contract, renewal: Renewal): ModelKeeper {
   const ending = new AbortController();
   const signal = settings.signal ? AbortSignal.any([settings.signal, ending.signal]) : ending.signal;
@@ -50,7 +50,7 @@ export function keeperOf(keep: Keep, settings: Settings, contract: Contract, ren
 async function renew(renewal: Renewal, { clock }: Settings, signal: AbortSignal): Promise<void> {
   if (!renewal.pause) return;
   while (!signal.aborted) {
-    // Rejects when the loop ends, and for nothing else.
+    // Rejects only when the loop ends.
     await clock.sleep(renewal.pause(), signal).catch(() => {});
     if (!signal.aborted) await renewal.check();
   }
@@ -58,19 +58,19 @@ async function renew(renewal: Renewal, { clock }: Settings, signal: AbortSignal)
 
 type Source = ModelState['source'];
 
-/** A model, and where it came from. */
+/** A model and its source. */
 interface Held {
   model: LoadedModel;
   source: Source;
 }
 
-/** Models to go back to in memory: each is a network of some kilobytes. */
+/** Number of models kept in memory for rollback: each takes some kilobytes. */
 const depth = 3;
 
-/** A model that nothing can replace is complained of no more often, ms. */
+/** Minimum interval between complaints about a model that nothing can replace, ms. */
 const complaintMs = 60_000;
 
-/** Which model is in use and which were before: no files, no network. */
+/** Tracks the model in use and its predecessors: no files, no network. */
 export class Keep {
   private readonly held: Held[];
   private readonly taken = new Set<string>();
@@ -79,7 +79,7 @@ export class Keep {
   lastError: string | null = null;
 
   /**
-   * @param onRefused told of a content that was taken back, so that it is remembered
+   * @param onRefused called with a content that was rolled back, so that it is remembered
    * @param refused digests that were refused elsewhere
    */
   constructor(
@@ -95,7 +95,7 @@ export class Keep {
     return this.held[0]!;
   }
 
-  /** Puts another in use; the same content again changes nothing. */
+  /** Activates another model; the same content again changes nothing. */
   replace(next: Held): void {
     const { model } = this.now;
     if (model.digest === next.model.digest && model.version === next.model.version) return;
@@ -103,10 +103,10 @@ export class Keep {
     this.held.length = Math.min(this.held.length, depth);
     this.swaps++;
     this.lastError = null;
-    this.settings.tell('swapped', `${titleOf(next.model)} is in use now, after ${titleOf(model)}`);
+    this.settings.tell('swapped', `${titleOf(next.model)} is now active, replacing ${titleOf(model)}`);
   }
 
-  /** Back to the newest one before it that was not taken back itself. */
+  /** Rolls back to the newest previous model that was not rolled back itself. */
   misbehaved(model: LoadedModel, error: unknown): void {
     const reason = error instanceof AiotError ? `${error.code}: ${error.message}` : String(error);
     this.lastError = `${titleOf(model)}: ${reason}`;
@@ -123,7 +123,7 @@ export class Keep {
     this.onRefused(model, reason);
     this.settings.tell(
       'back',
-      `${titleOf(back.model)} is in use again: ${titleOf(model)} misbehaved (${reason})`,
+      `${titleOf(back.model)} is active again: ${titleOf(model)} misbehaved (${reason})`,
     );
   }
 
@@ -140,7 +140,7 @@ export class Keep {
     this.complainedAt = now;
     this.settings.tell(
       'note',
-      `${titleOf(model)} misbehaved (${reason}), and there is none before it to go back to`,
+      `${titleOf(model)} misbehaved (${reason}), and there is no earlier model to return to`,
     );
   }
 }

@@ -7,29 +7,29 @@ import type { LoadedModel } from '../types.js';
 import { openCoral } from './coral.js';
 import type { Settings } from './options.js';
 
-/** Which one it is, beside what is in it. */
+/** Identity of the model, apart from its contents. */
 export interface Identity {
   version: number | null;
   digest: string;
 }
 
 interface LoadOptions {
-  /** null = whatever it asks for. */
+  /** null = the one it requests. */
   contract: Contract | null;
   settings: Settings;
 }
 
-/** The Edge TPU rounds where the interpreter rounds, and may come out next to it; its answers must be the same. */
+/** The Edge TPU rounds where the interpreter rounds, so outputs may differ slightly; its predictions must be the same. */
 const coralSteps = 2;
 
-/** `har@3`, or for a file of this machine its name and the first digits of its digest. */
+/** `har@3`, or for a local file its name and the first digits of its digest. */
 export function titleOf({ name, version, digest }: Pick<LoadedModel, 'name' | 'version' | 'digest'>): string {
   return version === null ? `${name} (${digest.slice(7, 19)})` : `${name}@${version}`;
 }
 
 /**
- * A bundle made ready to run: it fits the contract, and its golden vectors come out right on this machine, also on the accelerator
- * where one is asked for. Without that one it runs on the CPU, which an event tells.
+ * Loads a bundle: it fits the contract, and reproduces its golden vectors on this machine, including on the requested accelerator.
+ * If that fails there, it runs on the CPU, which is reported as an event.
  * @throws AIOT_MODEL_UNFIT, AIOT_GOLDEN_MISMATCH, AIOT_TFLITE_UNSUPPORTED
  */
 export async function loadModel(
@@ -58,11 +58,11 @@ function requireGolden(bundle: Bundle, what: string, runs?: Invoker & { steps: n
   if (!failures[0] && passed > 0) return;
   const why = failures[0]
     ? `the golden vector of ${failures[0].recording}: ${failures[0].reason}`
-    : 'it has no golden vectors, and nobody has tried it';
+    : 'it has no golden vectors, so it is untested';
   throw new AiotError('AIOT_GOLDEN_MISMATCH', `${what}: ${why}`);
 }
 
-/** null = it has to be the CPU, and why was told. */
+/** null = it has to run on the CPU; the reason was reported. */
 async function coralOf(bundle: Bundle, what: string, settings: Settings): Promise<Invoker | null> {
   try {
     const coral = await openCoral(bundle, settings, settings.importPackage);
@@ -70,23 +70,23 @@ async function coralOf(bundle: Bundle, what: string, settings: Settings): Promis
     return coral;
   } catch (error) {
     const next = error instanceof AiotError ? ` ${error.next}` : '';
-    settings.tell('note', `${what} runs on the CPU and not on coral: ${told(error)}.${next}`);
+    settings.tell('note', `${what} runs on the CPU instead of coral: ${told(error)}.${next}`);
     return null;
   }
 }
 
-/** What a loop has to offer a model and expects of it. */
+/** The input that a loop provides to a model, and the output it expects. */
 export interface Contract {
-  /** Who says so, for errors. */
+  /** Source of the contract, for errors. */
   who: string;
-  /** In their order; null = anything. */
+  /** In order; null = any. */
   fields: readonly string[] | null;
   rateHz: number;
-  /** Names, in any order; null = anything. */
+  /** Names, in any order; null = any. */
   classes: readonly string[] | null;
 }
 
-/** As aiot.yaml says. Classes count where it groups labels, and the model answers with as many. */
+/** Contract defined by aiot.yaml. Classes are required only if it groups labels and the model outputs classes. */
 export function contractOfProject({ config, file }: Project): Contract {
   const names = Object.keys(config.model.labels);
   const told = names.length > 0 && config.model.output !== 'value' && config.model.kind !== 'autoencoder';
@@ -99,20 +99,20 @@ export function contractOfProject({ config, file }: Project): Contract {
   };
 }
 
-/** Where there is no project: what the first model asked for holds for those after it. */
+/** Without a project: the first model's requirements apply to its successors. */
 export function contractOfModel({ name, signal, classes }: BundleInfo): Contract {
   return { who: `the first ${name}`, fields: signal.fields, rateHz: signal.rateHz, classes };
 }
 
 /**
- * Whether a model takes what the stream gives, and answers with what is expected. Its window, stride and features are its own.
+ * Checks that a model accepts the stream's input and returns the expected output. Window, stride and features are up to the model.
  * @throws AIOT_MODEL_UNFIT
  */
 function requireContract(info: BundleInfo, contract: Contract, what: string): void {
   const { who, fields, rateHz, classes } = contract;
   const refuse = (of: string, wanted: string, got: string) => {
-    throw new AiotError('AIOT_MODEL_UNFIT', `${what}: ${of}: expected ${wanted} as ${who} has, got ${got}`, {
-      next: 'Start the loop with the project that this model was trained with, or promote a version of this one.',
+    throw new AiotError('AIOT_MODEL_UNFIT', `${what}: ${of}: expected ${wanted} as in ${who}, got ${got}`, {
+      next: 'Start the loop with the project that this model was trained for, or promote a version from this project.',
     });
   };
   if (fields && info.signal.fields.join() !== fields.join()) {
@@ -126,7 +126,7 @@ function requireContract(info: BundleInfo, contract: Contract, what: string): vo
   }
 }
 
-/** Nobody there, or nobody who lets us in: it may pass. */
+/** Unreachable or access denied: may be temporary. */
 export function isAway(error: unknown): boolean {
   if (!(error instanceof AiotError)) return false;
   return (
@@ -134,7 +134,7 @@ export function isAway(error: unknown): boolean {
   );
 }
 
-/** With its code, where it has one. */
+/** Includes its code, if it has one. */
 export function told(error: unknown): string {
   if (error instanceof AiotError) return `${error.code}: ${error.message}`;
   return error instanceof Error ? error.message : String(error);

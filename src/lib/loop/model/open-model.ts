@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { clientFor } from '../../api/context.js';
 import { chosenContext } from '../../core/contexts.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, hasCode } from '../../core/errors.js';
@@ -9,7 +10,6 @@ import { verifySigned } from '../../model/bundle/signed-bundle.js';
 import type { Bundle } from '../../model/bundle/types.js';
 import { buildFiles, modelName } from '../../model/files.js';
 import { isModelPath } from '../../model/publish/verify.js';
-import { clientFor } from '../../registry/context.js';
 import type { ModelKeeper, ModelState } from '../types.js';
 import { keepPlatformModel } from './from-platform.js';
 import { Keep, keeperOf, noRenewal } from './keep.js';
@@ -18,10 +18,10 @@ import { type ModelOptions, type Settings, settingsOf } from './options.js';
 import { trainedBundle } from './trained.js';
 
 /**
- * Opens the model of a loop: a file, what a reference stands for on the platform, or what a project has. It is verified, fits the
- * project's stream, and its golden vectors came out right on this machine.
- * @throws AIOT_MODEL_NOT_BUILT (nothing to use, and nothing asked for), AIOT_MODEL_UNFIT, AIOT_GOLDEN_MISMATCH, AIOT_MODEL_REFUSED,
- *   AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND, and what verifying, asking a platform and training throw
+ * Opens the model of a loop: a file, the version that a reference points to on the platform, or a project's model. It is verified,
+ * fits the project's stream, and has reproduced its golden vectors on this machine.
+ * @throws AIOT_MODEL_NOT_BUILT (no model found, and none requested), AIOT_MODEL_UNFIT, AIOT_GOLDEN_MISMATCH, AIOT_MODEL_REFUSED,
+ * AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND, and the errors of verification, platform requests and training
  */
 export async function openModel(options: ModelOptions): Promise<ModelKeeper> {
   const settings = settingsOf(options);
@@ -32,12 +32,12 @@ export async function openModel(options: ModelOptions): Promise<ModelKeeper> {
   return await keepPlatformModel(reference, settings, contract);
 }
 
-/** What is nearest: built here, in production on the platform in use, trained into the cache. */
+/** The nearest available model: built here, in production on the current platform, or trained into the cache. */
 async function openOfProject(settings: Settings, contract: Contract | null): Promise<ModelKeeper> {
   const { project, simulate } = settings;
   if (!project) {
-    throw new AiotError('AIOT_USAGE', 'no model was named, and there is no project to have one', {
-      next: 'Name one: --model FILE.aiot or --model NAME@production',
+    throw new AiotError('AIOT_USAGE', 'no model is specified, and there is no project to take it from', {
+      next: 'Specify one: --model FILE.aiot or --model NAME@production',
     });
   }
   const { bundle } = buildFiles(project);
@@ -50,20 +50,23 @@ async function openOfProject(settings: Settings, contract: Contract | null): Pro
     } catch (error) {
       settings.signal?.throwIfAborted();
       if (!simulate || !(error instanceof AiotError)) throw error;
-      settings.tell('note', `no ${reference} from the platform (${error.code}): trained here instead`);
+      settings.tell(
+        'note',
+        `${reference} is not available from the platform (${error.code}): training here instead`,
+      );
     }
   }
   if (simulate)
     return await keepFileModel(await trainedBundle(project, settings), settings, contract, 'trained');
-  throw new AiotError('AIOT_MODEL_NOT_BUILT', `no ${bundle} yet, and no platform is in use`, {
-    next: 'Make one (aiot up --detach && aiot model train && aiot model quantize && aiot model evaluate && aiot model push), name one (--model), or try with --simulate.',
+  throw new AiotError('AIOT_MODEL_NOT_BUILT', `${bundle} does not exist yet, and no platform is selected`, {
+    next: 'Create it with `aiot model train`, `aiot model quantize`, `aiot model evaluate` and `aiot model push`; specify one with --model; or add --simulate.',
   });
 }
 
 /**
- * The model of a .aiot file. Signatures in it must be of whom `trust` says, or the platform in use; where nobody can be asked it is
- * taken as it is, and that is told.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED, AIOT_SIGNATURE_INVALID, and what loading throws
+ * Opens the model of a .aiot file. Its signatures must be trusted by `trust` or the current platform; if no trust root is
+ * available, the file is accepted as it is, and that is reported.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED, AIOT_SIGNATURE_INVALID, and the errors of loading
  */
 async function keepFileModel(
   path: string,
@@ -91,7 +94,7 @@ async function openBundleFile(
   if (!isSigned(bytes)) return { bundle: unpackBundle(bytes), identity: identityOf(bytes) };
   const trust = settings.trust ?? (await trustInUse(settings));
   if (!trust) {
-    settings.tell('note', `${path} is signed, and nobody here says whose signatures count: not verified`);
+    settings.tell('note', `${path} is signed, but no trust root is known here: not verified`);
     return { bundle: unpackBundle(bytes), identity: identityOf(bytes) };
   }
   const { manifest, content } = verifySigned(bytes, trust, path);
@@ -104,9 +107,9 @@ async function openBundleFile(
 function networkAlone(path: string): AiotError {
   return new AiotError(
     'AIOT_MODEL_UNFIT',
-    `${path} is a network alone: a loop needs a bundle (.aiot), which has the window, the features and the classes too`,
+    `${path} is a model without a project; a loop needs a bundle (.aiot), which includes the window, features and classes`,
     {
-      next: 'In a project, aiot model push makes a bundle of the evaluated network (build/model.aiot); aiot model pull NAME@VERSION gets one from the platform.',
+      next: 'In a project, `aiot model push` bundles the evaluated model (build/model.aiot). To download a bundle, run `aiot model pull NAME@VERSION`.',
     },
   );
 }
@@ -115,10 +118,10 @@ function identityOf(bytes: Uint8Array): Identity {
   return { version: null, digest: digestOf(bytes) };
 }
 
-/** How long a platform is waited for that is not needed, ms. */
+/** Maximum wait for a platform that is optional, ms. */
 const patienceMs = 3000;
 
-/** The trust root of the platform in use; null = there is none, or it does not answer. */
+/** The trust root of the current platform; null = there is none, or it does not respond. */
 async function trustInUse({ context, clock }: Settings): Promise<TrustRoot | null> {
   const client = await clientFor(context).catch((error: unknown) => {
     if (context === undefined && hasCode(error, 'AIOT_CONTEXT_NOT_FOUND')) return null;

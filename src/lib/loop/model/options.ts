@@ -6,37 +6,37 @@ import type { ModelEvent } from '../types.js';
 
 export interface ModelOptions {
   /**
-   * A .aiot file, or as the registry names models: `NAME@STAGE`, `NAME@VERSION`, `NAME@latest`. Without one: the project's
-   * build/model.aiot, else its model in production on the platform in use, else (`simulate`) one trained into the cache.
+   * A .aiot file, or a model in the registry's notation: `NAME@STAGE`, `NAME@VERSION`, `NAME@latest`. If absent: the project's
+   * build/model.aiot, else its model in production on the current platform, else (`simulate`) one trained into the cache.
    */
   reference?: string | undefined;
-  /** What the stream is like; null = whatever the first model asks for. */
+  /** The stream's contract; null = the requirements of the first model. */
   project: Project | null;
-  /** Where there is neither model nor platform, train the project's model into the cache folder. */
+  /** If there is neither model nor platform, train the project's model into the cache folder. */
   simulate?: boolean | undefined;
   delegate?: 'cpu' | 'coral' | undefined;
-  /** Of the platform; the one in use unless told. */
+  /** Platform context; default: the current one. */
   context?: string | undefined;
-  /** Whose signatures count; null = whom the platform trusts. */
+  /** Trusted keys; null = the platform's. */
   trust?: TrustRoot | null | undefined;
-  /** This machine's time, also where the loop runs in a simulated one: platforms are asked at this pace. */
+  /** This machine's time, even if the loop runs in simulated time: platforms are polled at this pace. */
   clock?: Clock | undefined;
   signal?: AbortSignal | undefined;
   onEvent?: ((event: ModelEvent) => void) | undefined;
-  /** What is being done while it takes long, in a few words. */
+  /** Progress of a long operation, in a few words. */
   onStep?: ((text: string) => void) | undefined;
-  /** How often the platform is asked, ms. */
+  /** Polling interval of the platform, ms. */
   pollMs?: number | undefined;
   /** Instead of the user's cache folder. */
   cache?: string | undefined;
-  /** How the packages of a delegate are imported. */
+  /** How a delegate's packages are imported. */
   importPackage?: ((name: string) => Promise<Record<string, unknown>>) | undefined;
 }
 
-/** The same with nothing left open. */
+/** The same with all defaults filled in. */
 export type Settings = ReturnType<typeof settingsOf>;
 
-/** Options with their defaults: the CPU, no trust root, the real clock, a look at the registry each 15 s. */
+/** Options with their defaults: the CPU, no trust root, the real clock, a registry check every 15 s. */
 export function settingsOf(options: ModelOptions) {
   return {
     ...options,

@@ -1,8 +1,11 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
+import type { RegistryClient } from '../../api/client.js';
+import { clientFor, contextFor } from '../../api/context.js';
+import { resolveModel } from '../../api/reference.js';
 import { digestPattern, sha256Hex } from '../../core/crypto.js';
-import { AiotError, hasCode, unless } from '../../core/errors.js';
+import { AiotError, errorMaker, hasCode, unless } from '../../core/errors.js';
 import { readBytes, readJson, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
 import { aiotVersion } from '../../core/folders.js';
 import { type TrustRoot, trustRootSchema } from '../../formats/manifest/envelope.js';
@@ -10,12 +13,13 @@ import type { Manifest } from '../../formats/manifest/manifest.js';
 import { packSigned, type Verified, verifySigned } from '../../model/bundle/signed-bundle.js';
 import type { Bundle } from '../../model/bundle/types.js';
 import { fetchModel } from '../../model/publish/pull.js';
-import type { RegistryClient } from '../../registry/client.js';
-import { clientFor, contextFor } from '../../registry/context.js';
-import { resolveModel } from '../../registry/reference.js';
 import type { Settings } from './options.js';
 
-/** A bundle that was signed by whom the platform trusts, every byte of it checked. */
+const unfit = errorMaker('AIOT_MODEL_UNFIT', '', {
+  next: 'Run `aiot model push --project DIR`, then `aiot model promote NAME@VERSION --to production`.',
+});
+
+/** A bundle signed by a key that the platform trusts, with every byte verified. */
 export interface Signed {
   bundle: Bundle;
   known: KnownVersion;
@@ -23,10 +27,10 @@ export interface Signed {
   floor: number;
 }
 
-/** Types of device that a loop is. */
+/** Device types that a loop counts as. */
 const ownTypes: readonly string[] = ['pi', 'linux', 'virtual'];
 
-/** One reference of one platform, with its part of the cache. */
+/** One reference on one platform, with its part of the cache. */
 export class PlatformModel {
   private readonly store: BundleStore;
   readonly refusals: Refusals;
@@ -36,14 +40,14 @@ export class PlatformModel {
     readonly reference: string,
     readonly url: string,
     private readonly settings: Settings,
-    /** What is remembered of it; null = never asked. */
+    /** The remembered state; null = never asked. */
     private known: KnownReference | null,
   ) {
     this.store = bundleStore(settings.cache);
     this.refusals = refusalsOf(settings.cache);
   }
 
-  /** Asks nobody yet. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE */
+  /** Opens it without a request. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE */
   static async open(reference: string, settings: Settings): Promise<PlatformModel> {
     const { url } = await contextFor(settings.context);
     const { origin } = new URL(url);
@@ -55,14 +59,14 @@ export class PlatformModel {
     );
   }
 
-  /** Versions that were in use before, the newest first. */
+  /** Versions that were in use before, newest first. */
   get history(): readonly KnownVersion[] {
     return this.known?.history ?? [];
   }
 
   /**
-   * What the reference stands for now, by the platform.
-   * @throws AIOT_NOT_FOUND, and what asking a platform throws
+   * The version that the platform's reference points to now.
+   * @throws AIOT_NOT_FOUND, and the errors of platform requests
    */
   async resolve(): Promise<KnownVersion> {
     const client = await this.connect();
@@ -72,15 +76,15 @@ export class PlatformModel {
   }
 
   /**
-   * The bundle of a version, from the cache or else the platform; then it is in the cache.
-   * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED, AIOT_MODEL_UNFIT, and what asking a platform throws
+   * The bundle of a version, from the cache or else from the platform, in which case it is cached.
+   * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED, AIOT_MODEL_UNFIT, and the errors of platform requests
    */
   async fetch({ name, version }: KnownVersion): Promise<Signed> {
     const client = await this.connect();
     const trust = await this.trust(client);
     const card = await client.models.get(name, version);
     const cached = await this.store.get(card.digest, trust).catch(unlessUnsigned);
-    // A version signed anew has the same content, and another manifest: who may run it is in that.
+    // A re-signed version has the same content but another manifest, which lists the devices that may run it.
     if (cached?.manifest.version === version && cached.manifest.sequence === card.sequence) {
       return this.accepted(cached, trust, 'new');
     }
@@ -90,7 +94,7 @@ export class PlatformModel {
     return signed;
   }
 
-  /** From the cache alone, as it was when it was last in use; null = it is not there. @throws AIOT_SIGNATURE_INVALID */
+  /** From the cache alone, as when it was last in use; null = not cached. @throws AIOT_SIGNATURE_INVALID */
   async cached({ digest }: KnownVersion): Promise<Signed | null> {
     const trust = this.settings.trust ?? this.known?.trust;
     if (!trust) return null;
@@ -98,7 +102,7 @@ export class PlatformModel {
     return verified && this.accepted(verified, trust, 'known');
   }
 
-  /** It is in use now: the next start without a platform begins with it. */
+  /** Records it as in use: the next start without a platform begins with it. */
   async remember({ known, floor }: Signed): Promise<void> {
     const before = this.known;
     if (!before) return;
@@ -108,7 +112,7 @@ export class PlatformModel {
     await this.store.prune(await knownDigests(this.settings.cache), this.settings.clock.now());
   }
 
-  /** Lets go of the connection: the next call reads context and token anew. */
+  /** Closes the connection: the next call reads context and token again. */
   async disconnect(): Promise<void> {
     const { client } = this;
     this.client = null;
@@ -120,7 +124,7 @@ export class PlatformModel {
     return this.client;
   }
 
-  /** As it was told, or the platform's; never an older one than was seen before. */
+  /** The configured trust root, or the platform's; never older than one seen before. */
   private async trust(client: RegistryClient): Promise<TrustRoot> {
     const told = this.settings.trust ?? (await client.trust.get());
     if (!told) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
@@ -130,12 +134,12 @@ export class PlatformModel {
     return this.known.trust;
   }
 
-  /** What a device would look at before it takes a version (docs/protocol.md): a known one was taken when it was in time. */
+  /** The checks of a device before it accepts a version (docs/reference/protocol.md): a known version was accepted while it was valid. */
   private accepted({ manifest, bundle }: Verified, _trust: TrustRoot, age: 'new' | 'known'): Signed {
     const { name, version, sequence, floor, artifacts } = manifest;
     const what = `${name}@${version}`;
     if (bundle.info.kind !== 'model') {
-      throw unfit(`${what} is a network alone: nobody said what goes into it`);
+      throw unfit(`${what} is a model without a project, so its inputs are unknown`);
     }
     if (age === 'new') requireReleased(manifest, this.known?.floor ?? 0, this.settings.clock.now());
     const digest = artifacts[0]?.digest ?? '';
@@ -147,23 +151,21 @@ function requireReleased(manifest: Manifest, floor: number, now: number): void {
   const { name, version, sequence, expires, deviceTypes } = manifest;
   const what = `${name}@${version}`;
   if (expires !== null && expires <= now) {
-    throw unfit(`${what} may not be used any more: its release ended ${new Date(expires).toISOString()}`);
+    throw unfit(`${what} has expired: its release ended at ${new Date(expires).toISOString()}`);
   }
   if (!deviceTypes.some((type) => ownTypes.includes(type))) {
-    throw unfit(`${what} is released for ${deviceTypes.join(', ')}, and a loop is ${ownTypes.join(' or ')}`);
+    throw unfit(
+      `${what} is released for ${deviceTypes.join(', ')}, but a loop has type ${ownTypes.join(' or ')}`,
+    );
   }
   if (sequence < floor) {
-    throw unfit(`${what} has sequence ${sequence}, and one that was in use here allows none below ${floor}`);
+    throw unfit(
+      `${what} has sequence ${sequence}, but a version used here before requires at least ${floor}`,
+    );
   }
 }
 
-function unfit(message: string): AiotError {
-  return new AiotError('AIOT_MODEL_UNFIT', message, {
-    next: 'Push it anew: aiot model push --project DIR; aiot model promote NAME@VERSION --to production',
-  });
-}
-
-/** Keys were exchanged: it has to be fetched as it is signed now. */
+/** Keys were replaced: the version has to be downloaded again with its current signature. */
 function unlessUnsigned(error: unknown): null {
   if (hasCode(error, 'AIOT_SIGNATURE_INVALID')) return null;
   throw error;
@@ -177,23 +179,23 @@ const version = z.object({
 
 export type KnownVersion = z.output<typeof version>;
 
-/** What a reference such as har@production stood for when its platform was last asked. */
+/** The version that a reference such as har@production pointed to at the last contact with its platform. */
 const referenceSchema = z.object({
   spec: z.literal('aiot-loop-model/1'),
   /** https origin of the platform. */
   url: z.string(),
   reference: z.string(),
-  /** Whose signatures count: the platform's trust root as it was, so that nobody need be asked. */
+  /** Trusted keys: the platform's trust root as last seen, so that no request is needed. */
   trust: trustRootSchema,
-  /** No manifest below this sequence is taken any more. */
+  /** Manifests below this sequence are no longer accepted. */
   floor: z.int(),
-  /** What was put in use, the newest first. */
+  /** Versions that were in use, newest first. */
   history: z.array(version),
 });
 
 type KnownReference = z.output<typeof referenceSchema>;
 
-/** Versions to go back to. */
+/** Number of versions kept for rollback. */
 const kept = 4;
 
 function folderOf(cache: string): string {
@@ -204,7 +206,7 @@ function fileOf(cache: string, url: string, reference: string): string {
   return join(folderOf(cache), `${sha256Hex(`${url} ${reference}`).slice(0, 32)}.json`);
 }
 
-/** null = never asked, or what is there cannot be read: it is asked anew then. */
+/** null = never asked, or the stored state cannot be read: the platform is asked again. */
 async function readReference(cache: string, url: string, reference: string): Promise<KnownReference | null> {
   const value = await readJson(fileOf(cache, url, reference)).catch(() => null);
   const read = referenceSchema.safeParse(value);
@@ -216,12 +218,12 @@ async function writeReference(cache: string, known: KnownReference): Promise<voi
   await writeJsonAtomic(fileOf(cache, known.url, known.reference), known);
 }
 
-/** With this version in front; each digest is there once. */
+/** With this version in front; each digest occurs once. */
 function withVersion(history: readonly KnownVersion[], used: KnownVersion): KnownVersion[] {
   return [used, ...history.filter(({ digest }) => digest !== used.digest)].slice(0, kept);
 }
 
-/** Digests that some reference may go back to. */
+/** Digests that a reference may roll back to. */
 async function knownDigests(cache: string): Promise<Set<string>> {
   const digests = new Set<string>();
   for (const name of await readdir(folderOf(cache)).catch(() => [])) {
@@ -236,25 +238,25 @@ async function knownDigests(cache: string): Promise<Set<string>> {
   return digests;
 }
 
-/** Signed bundles by the digest of their content. Several loops may share a folder: each write is one rename. */
+/** Signed bundles by the digest of their content. Several loops may share a folder: each write is a single rename. */
 interface BundleStore {
   /** @throws AIOT_FILE_NOT_WRITABLE */
   put(digest: string, signed: Uint8Array): Promise<void>;
   /**
-   * Every byte is verified anew. null = it is not there, or it was damaged and is thrown away.
-   * @throws AIOT_SIGNATURE_INVALID (the trust root is another by now)
+   * Verifies every byte again. null = it is not there, or was damaged and has been deleted.
+   * @throws AIOT_SIGNATURE_INVALID (the trust root has changed)
    */
   get(digest: string, trust: TrustRoot): Promise<Verified | null>;
-  /** Throws away bundles that are not named here and older than a day, and what a killed process left half written. */
+  /** Deletes bundles that are not listed and older than a day, and partial writes of killed processes. */
   prune(keep: ReadonlySet<string>, now: number): Promise<void>;
 }
 
 const dayMs = 86_400_000;
 
-/** No write takes so long: a temp file of this age has nobody any more. */
+/** No write takes this long: a temporary file of this age is abandoned. */
 const leftOverMs = 3_600_000;
 
-/** The one in a cache folder. */
+/** The bundle cache in a cache folder. */
 function bundleStore(cache: string): BundleStore {
   const folder = join(cache, 'loop', 'bundles');
   const fileOf = (digest: string) => join(folder, `${hexOf(digest)}.aiot`);
@@ -296,22 +298,22 @@ const refusalSchema = z.object({
   reason: z.string(),
   /** ms since 1970 */
   at: z.number(),
-  /** Another aiot may run it rightly: it is tried again by that one. */
+  /** Another version of aiot may run it correctly, so that version tries it again. */
   aiot: z.string(),
 });
 
 type Refusal = z.output<typeof refusalSchema>;
 
-/** Contents that were tried on this machine and found wrong: they are not tried again after a restart either. */
+/** Contents that failed on this machine: they are not tried again, even after a restart. */
 interface Refusals {
   has(digest: string): Promise<Refusal | null>;
-  /** Kept for this process even where the disk takes nothing. */
+  /** Remembered for this process even if the disk cannot be written. */
   add(digest: string, title: string, reason: string, now: number): Promise<void>;
-  /** Digests, in the order they were found in by this process. */
+  /** Digests, in the order in which this process found them. */
   list(): string[];
 }
 
-/** Those of a cache folder: one file a digest, which counts for as long as aiot is the same. */
+/** The refusals of a cache folder: one file per digest, valid as long as the aiot version is the same. */
 function refusalsOf(cache: string): Refusals {
   const own = new Map<string, Refusal>();
   const fileOf = (digest: string) =>

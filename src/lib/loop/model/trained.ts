@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -9,7 +8,7 @@ import { AiotError, type ErrorDetails, systemCode } from '../../core/errors.js';
 import { readBytes, readJson, writeJsonAtomic } from '../../core/files.js';
 import { aiotVersion, packageRoot } from '../../core/folders.js';
 import { withLock } from '../../core/lock.js';
-import { startProgram } from '../../core/process.js';
+import { type ChildProcess, startProgram } from '../../core/process.js';
 import type { Project } from '../../core/project.js';
 import { onAbort } from '../../core/tasks.js';
 import { datasetOf, expectedOf, openDataset } from '../../data/dataset/open.js';
@@ -21,14 +20,14 @@ import { buildFiles } from '../../model/files.js';
 import { trainingConfig } from '../../model/train/lineage.js';
 import type { Settings } from './options.js';
 
-/** Trained models that are kept. */
+/** Number of trained models that are kept. */
 const kept = 4;
 
 /**
- * The bundle of a project's model, trained into the cache: train, quantize, evaluate, bundle. The project's own folder is only read.
- * The second time it is there already, as long as aiot.yaml and the data are what they were.
+ * The bundle of a project's model, trained into the cache: train, quantize, evaluate, bundle. The project's own folder is only
+ * read. The bundle is reused as long as aiot.yaml and the data are unchanged.
  * @returns the file
- * @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, AIOT_TRAINING_ENDED, and what these steps throw
+ * @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, AIOT_TRAINING_ENDED, and the errors of these steps
  */
 export async function trainedBundle(project: Project, settings: Settings): Promise<string> {
   const root = trainedFolder(settings.cache);
@@ -44,7 +43,7 @@ export async function trainedBundle(project: Project, settings: Settings): Promi
   return file;
 }
 
-/** What tells, without reading them, that the files of the data are what they were: names, sizes and times. */
+/** Fingerprint that shows, without reading the data files, that they are unchanged: names, sizes and times. */
 async function stampOf(project: Project): Promise<unknown> {
   const { table } = project.config.model;
   const at = table ? resolve(project.dir, table.file) : join(project.dir, 'data');
@@ -67,7 +66,7 @@ async function prune(root: string, own: string): Promise<void> {
   }
 }
 
-/** What the other process is told, and what it tells. */
+/** Messages to and from the other process. */
 interface Job {
   project: Project;
   cache: string;
@@ -79,8 +78,8 @@ type Told =
   | { error: { code: ErrorCode; message: string; details: ErrorDetails } };
 
 /**
- * Trains in a process of its own: what it needs of memory, half as much again as a loop, is given back whole when it ends.
- * @throws what `trainedHere` throws, AIOT_TRAINING_ENDED
+ * Trains in a separate process: the memory it needs, half as much again as a loop, is released entirely when it exits.
+ * @throws the errors of `trainedHere`, AIOT_TRAINING_ENDED
  */
 export async function trainedApart(project: Project, settings: Settings): Promise<Trained> {
   settings.signal?.throwIfAborted();
@@ -96,7 +95,7 @@ export async function trainedApart(project: Project, settings: Settings): Promis
   }
 }
 
-/** A room of the build is a module; of the sources this file is, by way of what runs them in development. */
+/** In a build, a top-level folder is one bundled file; in the sources it is this file, run by the development loader. */
 function start(): ChildProcess {
   const sources = import.meta.url.endsWith('.ts');
   const entry = sources
@@ -109,7 +108,7 @@ function start(): ChildProcess {
     [...runner, '--input-type=module', '--eval', code, pathToFileURL(entry).href],
     {
       cwd: packageRoot(),
-      // Ctrl-C in a terminal is for the loop, which ends this one. Nothing of it belongs on stdout.
+      // Ctrl-C in a terminal is meant for the loop, which ends this process. None of its output belongs on stdout.
       detached: true,
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       serialization: 'advanced',
@@ -130,10 +129,10 @@ async function outcomeOf(child: ChildProcess, { signal, onStep }: Settings): Pro
   signal?.throwIfAborted();
   if (told && 'trained' in told) return told.trained;
   if (told && 'error' in told) throw new AiotError(told.error.code, told.error.message, told.error.details);
-  throw new AiotError('AIOT_TRAINING_ENDED', `training ended by ${killedBy ?? `exit code ${status}`}`);
+  throw new AiotError('AIOT_TRAINING_ENDED', `training ended with ${killedBy ?? `exit code ${status}`}`);
 }
 
-/** The other process: does what it is told by the one that started it, and ends with it. */
+/** The other process: follows the instructions of the one that started it, and ends with it. */
 export function serveTraining(): void {
   const orphaned = new AbortController();
   process.once('disconnect', () => orphaned.abort());
@@ -158,10 +157,10 @@ function plain(error: unknown) {
 
 type Around = Pick<Settings, 'signal' | 'onStep'>;
 
-/** Another loop may be training the same model, on a slow machine, ms. */
+/** Maximum wait for another loop that may be training the same model on a slow machine, ms. */
 const waitMs = 1_800_000;
 
-/** Where it is, and what to tell of it; null where it was there already. */
+/** Its location, and a message about it; null if it existed already. */
 interface Trained {
   file: string;
   text: string | null;
@@ -170,7 +169,7 @@ interface Trained {
 /** Folder of trained models in the cache. */
 const trainedFolder = (cache: string) => join(cache, 'loop', 'trained');
 
-/** Trains into the cache, in this process, what is not there already. @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, and what these steps throw */
+/** Trains into the cache, in this process, unless it exists already. @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, and the errors of these steps */
 async function trainedHere(
   project: Project,
   { cache, ...around }: { cache: string } & Around,
@@ -185,7 +184,7 @@ async function trainedHere(
   });
 }
 
-/** The file when a whole bundle is in it; else it is made anew. */
+/** The file if it contains a complete bundle; otherwise it is rebuilt. */
 async function wholeBundle(file: string): Promise<string | null> {
   try {
     unpackBundle(await readBytes(file));
@@ -195,7 +194,7 @@ async function wholeBundle(file: string): Promise<string | null> {
   }
 }
 
-/** All of aiot.yaml that makes the model, and who makes it. */
+/** Everything in aiot.yaml that affects the model, and the version of its producer. */
 function configOf(project: Project): unknown {
   return { config: trainingConfig(project.config), aiot: aiotVersion() };
 }
@@ -215,7 +214,7 @@ async function materialOf(project: Project): Promise<TrainingMaterial> {
   return { digest: dataset.digest, source: { dataset } };
 }
 
-/** The project's own; where it has none and is about the motor, those that `aiot init` would make. */
+/** The project's own data; if it has none and is about the motor, the data that `aiot init` would generate. */
 async function recordingsOf(project: Project): Promise<Dataset> {
   try {
     return await openDataset(project);
@@ -256,5 +255,5 @@ async function train(
   const { file, bundle } = await bundleProject(options);
   const { macroF1 } = bundle.info.metrics.int8;
   const how = macroF1 === undefined ? '' : `: macro-F1 ${macroF1.toFixed(3)}`;
-  return { file, text: `${name} was trained into the cache${how}` };
+  return { file, text: `${name} was trained and cached${how}` };
 }

@@ -3,23 +3,23 @@ import { access, readFile, stat } from 'node:fs/promises';
 import * as z from 'zod';
 import { AiotError, hasCode, systemCode } from '../../core/errors.js';
 import { requireWritable } from '../../core/files.js';
+import { findProgram } from '../../core/process.js';
 import { userName } from '../../core/systemd.js';
 import { probeI2c } from '../../sensor/i2c/probe.js';
 import { parseSensorUrl } from '../../sensor/url.js';
 import { checkEndpoint } from '../../stream/broker/check.js';
 import type { StreamOptions } from '../../stream/message.js';
 import { openSink } from '../../stream/open.js';
-import { findProgram } from '../../stream/outbound/program.js';
 import { parseStreamUrl } from '../../stream/url.js';
 import { outputSettings } from '../output/settings.js';
 import { parseAddress } from '../sense/address.js';
 import { type MeasuredSensor, measureSensor } from '../sense/open.js';
 import type { SensingOptions } from '../sense/types.js';
 
-/** How far a measured rate may be from the contract's before it is told: chips' own clocks are some percent off. */
+/** Deviation of a measured rate from the contract's above which it is reported: chips' own clocks are some percent off. */
 const usualScatter = 0.1;
 
-/** What a sensor of this machine has to be reached by: the permission, and of chips the bus, the addresses, the self-tests. */
+/** Checks access to a local sensor: the permission and, for chips, the bus, the addresses and the self-tests. */
 export async function checkReach(sensor: string): Promise<CheckLine[]> {
   const node = nodeOf(sensor);
   const permission = node === undefined ? undefined : await checkDevice(node);
@@ -31,12 +31,12 @@ export async function checkReach(sensor: string): Promise<CheckLine[]> {
       if (step === 'url' && state === 'ok') continue;
       const check = names[step];
       if (state === 'failed')
-        lines.push(failed(check, what, next ?? 'Look at the wires, and at aiot loop check once more.'));
+        lines.push(failed(check, what, next ?? 'Check the wiring, then run `aiot loop check` again.'));
       else
         lines.push(
           state === 'ok'
             ? ok(check, what)
-            : warning(check, what, next ?? 'It works; look at it when you can.'),
+            : warning(check, what, next ?? 'It works; check it when convenient.'),
         );
     }
   } catch (error) {
@@ -47,7 +47,7 @@ export async function checkReach(sensor: string): Promise<CheckLine[]> {
 
 const names = { url: 'sensor', bus: 'bus', chip: 'address', 'self-test': 'self-test', rate: 'rate' } as const;
 
-/** Listens for a while, as the loop would. @returns also what the measurement has to say against it */
+/** Listens for a while, as the loop would. @returns the problems found by the measurement, too */
 export async function checkRate(options: SensingOptions, seconds: number): Promise<CheckLine[]> {
   try {
     return linesOf(await measureSensor(options, seconds), options.contract.rateHz);
@@ -56,54 +56,60 @@ export async function checkRate(options: SensingOptions, seconds: number): Promi
   }
 }
 
-/** @param contractHz null where a sample is a window of its own */
+/** @param contractHz null if a sample is a window of its own */
 export function linesOf(measured: MeasuredSensor, contractHz: number | null): CheckLine[] {
   const { endpoint, samples, lost, rateHz, jitterP99Ms, newest, fields, seconds } = measured;
   if (samples === 0 || newest === null) {
     const none = `${endpoint} gave no samples in ${seconds.toFixed(1)} s`;
-    return [failed('rate', none, 'Is it switched on, and does anything come? aiot loop run shows it live.')];
+    return [
+      failed(
+        'rate',
+        none,
+        'Check that the sensor is on and sends data. To watch it live, run `aiot loop run`.',
+      ),
+    ];
   }
   const values = fields.map(({ name, unit }, i) => `${name} ${newest[i]?.toPrecision(3)} ${unit}`.trim());
   const lines = [ok('sensor', `${endpoint}: ${values.join(', ')}`)];
-  const figures = `${rateHz?.toFixed(2) ?? '?'} samples a second, jitter p99 ${jitterP99Ms?.toFixed(2) ?? '?'} ms`;
+  const figures = `${rateHz?.toFixed(2) ?? '?'} samples per second, jitter p99 ${jitterP99Ms?.toFixed(2) ?? '?'} ms`;
   if (lost > 0) {
     lines.push(
       warning(
         'rate',
         `${figures}, ${lost} lost`,
-        'Choose a lower rate, a faster bus, or end what else keeps this machine busy.',
+        'Choose a lower rate or a faster bus, or stop other programs on this machine.',
       ),
     );
   } else if (contractHz !== null && rateHz !== null && Math.abs(rateHz / contractHz - 1) > usualScatter) {
-    const what = `${figures}; the model takes ${contractHz}`;
+    const what = `${figures}; the model expects ${contractHz}`;
     lines.push(
       rateHz < contractHz
         ? warning(
             'rate',
             what,
-            `It is resampled, but what is faster than ${(rateHz / 2).toFixed(0)} Hz is missing: set the sensor to ${contractHz} or more.`,
+            `The data is resampled, but frequencies above ${(rateHz / 2).toFixed(0)} Hz are missing: set the sensor to ${contractHz} or more.`,
           )
         : warning(
             'rate',
             what,
-            `It is resampled. rate=${contractHz} in the address would spare that, where the sensor can.`,
+            `The data is resampled. To avoid this, set rate=${contractHz} in the address if the sensor supports it.`,
           ),
     );
   } else lines.push(ok('rate', figures));
   return lines;
 }
 
-/** Longest wait for a far side, ms. */
+/** Maximum wait for a destination, ms. */
 const connectTimeoutMs = 5000;
 
-/** Whether what answers go to is there, asked and not written to. */
+/** Checks that the destinations of predictions exist, without writing to them. */
 export async function checkOutputs(urls: readonly string[], stream: StreamOptions): Promise<CheckLine[]> {
   if (urls.length === 0) {
     return [
       warning(
         'output',
-        'answers are shown and go nowhere',
-        'Name an output: --out URL, or loop.out in aiot.yaml',
+        'predictions are displayed, but not sent anywhere',
+        'Specify an output: --out URL, or loop.out in aiot.yaml',
       ),
     ];
   }
@@ -120,14 +126,14 @@ async function checkOutput(text: string, stream: StreamOptions): Promise<CheckLi
         return await checkGpio(url, shown);
       case 'file':
         await requireWritable(parts.path.replace(/[{].*$/s, '') || '.');
-        return [ok('output', `${shown} may be written`)];
+        return [ok('output', `${shown} is writable`)];
       case 'exec': {
         const sink = await openSink(url, stream);
         await sink.close();
-        return [ok('output', `${sink.endpoint} may be run`)];
+        return [ok('output', `${sink.endpoint} is executable`)];
       }
       case 'telegram': {
-        // A token that is wrong in form is told by this; nothing is sent.
+        // Detects a malformed token; nothing is sent.
         await (await openSink(url, stream)).close();
         const host = parts.query.base ?? `https://${parts.host || 'api.telegram.org'}`;
         return [await reached(host, shown, stream)];
@@ -145,16 +151,16 @@ async function reached(url: string, shown: string, stream: StreamOptions): Promi
   try {
     const { ok: well, results } = await checkEndpoint(url, { ...stream, connectTimeoutMs });
     const bad = results.find(({ state }) => state === 'failed');
-    if (well) return ok('output', `${shown} answers, ${Math.round(performance.now() - started)} ms`);
-    const detail = `${shown}: ${bad?.what ?? 'it'} failed: ${bad?.detail ?? 'no answer'}`;
+    if (well) return ok('output', `${shown} responds, ${Math.round(performance.now() - started)} ms`);
+    const detail = `${shown}: ${bad?.what ?? 'the check'} failed: ${bad?.detail ?? 'no response'}`;
     return failed(
       'output',
       detail,
-      `aiot stream check ${parseStreamUrl(url).endpoint} says more. The loop runs without it: answers are kept on disk.`,
+      `For details, run \`aiot stream check ${parseStreamUrl(url).endpoint}\`. The loop runs anyway and stores predictions on disk.`,
     );
   } catch (error) {
     if (hasCode(error, 'AIOT_STREAM_SCHEME'))
-      return ok('output', `${shown} (not to be asked before it is written to)`);
+      return ok('output', `${shown} (can be checked only by writing to it)`);
     if (error instanceof AiotError) return failed('output', `${shown}: ${error.message}`, error.next);
     throw error;
   }
@@ -165,21 +171,27 @@ async function checkGpio(url: string, shown: string): Promise<CheckLine[]> {
   const node = nodeOf(url) ?? '';
   const permission = await checkDevice(node);
   if (!permission)
-    return [failed('output', `${shown}: there is no ${node}`, 'gpiodetect lists the chips of this machine.')];
+    return [
+      failed(
+        'output',
+        `${shown}: ${node} does not exist`,
+        'To list the chips of this machine, run `gpiodetect`.',
+      ),
+    ];
   if (permission.state === 'failed') return [permission];
   try {
     await findProgram('gpioset');
-    return [ok('output', `${shown}: ${node} is there, and gpioset`)];
+    return [ok('output', `${shown}: ${node} and gpioset are available`)];
   } catch {
-    return [failed('output', `${shown}: libgpiod's gpioset is not installed here`, 'sudo apt install gpiod')];
+    return [failed('output', `${shown}: libgpiod's gpioset is not installed`, 'sudo apt install gpiod')];
   }
 }
 
-/** Whether this user may read and write a device; undefined where it is not there, which others tell better. */
+/** Whether this user may read and write a device; undefined if it does not exist, which other checks report better. */
 export async function checkDevice(node: string, groups = '/etc/group'): Promise<CheckLine | undefined> {
   try {
     await access(node, constants.R_OK | constants.W_OK);
-    return ok('permission', `${node} may be read and written`);
+    return ok('permission', `${node} is readable and writable`);
   } catch (error) {
     if (systemCode(error) !== 'EACCES' && systemCode(error) !== 'EPERM') return undefined;
   }
@@ -188,10 +200,10 @@ export async function checkDevice(node: string, groups = '/etc/group'): Promise<
   const username = userName();
   return failed(
     'permission',
-    `${username} may not use ${node}, which is for the group ${group ?? gid}`,
+    `${username} does not have permission to use ${node}, which belongs to the group ${group ?? gid}`,
     group === undefined || group === 'root'
-      ? `A rule of udev gives it to a group: SUBSYSTEM=="…", GROUP="…", MODE="0660"; or run as root to try.`
-      : `sudo usermod -aG ${group} ${username}, then log in again`,
+      ? 'Add a udev rule that assigns it to a group: SUBSYSTEM=="…", GROUP="…", MODE="0660"; or run as root as a test.'
+      : `Run \`sudo usermod -aG ${group} ${username}\`, then log in again.`,
   );
 }
 
@@ -200,7 +212,7 @@ async function groupNamed(gid: number, file: string): Promise<string | undefined
   return lines.find(([, , id]) => id === String(gid))?.[0];
 }
 
-/** The device of a sensor's or an output's address; undefined where it has none. */
+/** The device in a sensor's or an output's address; undefined if there is none. */
 export function nodeOf(url: string): string | undefined {
   const [, scheme = '', rest = ''] = /^([a-z][\w+.-]*):(?:\/\/)?(.*)$/is.exec(url) ?? [];
   const place = rest.replace(/[?#].*$/s, '');
@@ -221,7 +233,7 @@ export function nodeOf(url: string): string | undefined {
 }
 
 export const checkLineSchema = z.object({
-  /** What was looked at. */
+  /** The subject of the check. */
   check: z.enum([
     'loop',
     'bus',
@@ -235,10 +247,10 @@ export const checkLineSchema = z.object({
     'disk',
     'clock',
   ]),
-  /** `warning`: the loop runs, and something is not as it should be. */
+  /** `warning`: the loop runs, but something is not as it should be. */
   state: z.enum(['ok', 'warning', 'failed']),
   detail: z.string(),
-  /** What to do; null where there is nothing to do. */
+  /** How to fix it; null if there is nothing to do. */
   next: z.string().nullable(),
 });
 
@@ -262,7 +274,7 @@ export const failed = (check: What, detail: string, next: string): CheckLine => 
   next,
 });
 
-/** What an error with a code says; one without is thrown on. */
+/** Converts an error with a code to a line; one without is rethrown. */
 export function failedBy(check: What, error: unknown): CheckLine {
   if (!(error instanceof AiotError) || error.exit === 130 || error.family === 'bug') throw error;
   return failed(check, `${error.code}: ${error.message}`, error.next);

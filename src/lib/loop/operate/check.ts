@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { promisify } from 'node:util';
 import * as z from 'zod';
 import { bytesOf, size } from '../../core/figures.js';
+import { runProgram } from '../../core/process.js';
 import type { Project } from '../../core/project.js';
 import type { StreamOptions } from '../../stream/message.js';
 import { contractOf, projectOf } from '../run/options.js';
@@ -33,7 +32,7 @@ export interface CheckLoopOptions {
   out?: readonly string[] | undefined;
   context?: string | undefined;
   stream?: StreamOptions | undefined;
-  /** How long the sensor is listened to. */
+  /** How long the sensor is observed. */
   seconds: number;
   signal?: AbortSignal | undefined;
   onStep?: ((text: string) => void) | undefined;
@@ -41,7 +40,7 @@ export interface CheckLoopOptions {
 
 export const checkedLoopSchema = z.object({
   name: z.string(),
-  /** Nothing failed. */
+  /** Whether nothing failed. */
   ok: z.boolean(),
   checks: z.array(checkLineSchema),
 });
@@ -49,8 +48,8 @@ export const checkedLoopSchema = z.object({
 export type CheckedLoop = z.output<typeof checkedLoopSchema>;
 
 /**
- * Looks at all that a loop needs, in the order in which it needs it; changes nothing, and sends nothing.
- * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_INTERRUPTED: all else is a line
+ * Checks everything that a loop needs, in the order in which it needs it; changes nothing, and sends nothing.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_INTERRUPTED: everything else is a line
  */
 export async function checkLoop(options: CheckLoopOptions): Promise<CheckedLoop> {
   const { onStep = () => {}, simulate = false } = options;
@@ -68,8 +67,8 @@ export async function checkLoop(options: CheckLoopOptions): Promise<CheckedLoop>
     checks.push(
       failed(
         'sensor',
-        'no sensor is named',
-        "Name one: --sensor 'i2c://1/lsm6ds3tr-c', or loop.sensor in aiot.yaml; or try with --simulate",
+        'no sensor is specified',
+        "Specify one with --sensor 'i2c://1/lsm6ds3tr-c' or loop.sensor in aiot.yaml, or use --simulate.",
       ),
     );
   } else if (!busy) {
@@ -78,7 +77,7 @@ export async function checkLoop(options: CheckLoopOptions): Promise<CheckedLoop>
     checks.push(...reach);
     const reached = reach.every(({ state }) => state !== 'failed');
     if (reached && contract) {
-      // A chip's own rate is measured by then, and this one says the same and more.
+      // A chip's own rate has been measured by then, and this check reports the same and more.
       const known = checks.findIndex(({ check, state }) => check === 'rate' && state === 'ok');
       if (known >= 0) checks.splice(known, 1);
       checks.push(...(await checkRate(sensingOf(options, project, sensor, contract), options.seconds)));
@@ -108,7 +107,7 @@ function sensingOf(
   };
 }
 
-/** The model, tried as the loop would; and what it wants of the sensor. */
+/** Checks the model as the loop would; also returns its requirements for the sensor. */
 async function checkModel(
   options: CheckLoopOptions,
   project: Project,
@@ -132,7 +131,7 @@ async function checkModel(
       const what = `${version === null ? name : `${name}@${version}`} (${source}) on ${on}`;
       const classes = info.classes.length > 0 ? `; ${info.classes.join(', ')}` : '';
       return {
-        line: ok('model', `${what}, its golden vectors are right${classes}`),
+        line: ok('model', `${what}, golden vectors pass${classes}`),
         contract: contractOf(project, info),
       };
     } finally {
@@ -144,28 +143,28 @@ async function checkModel(
   }
 }
 
-/** What the project says of its stream, where there is no model that would. */
+/** The project's description of its stream, if there is no model to provide it. */
 function contractOfStream({ config }: Project): SensingContract | undefined {
   const fields = Object.entries(config.stream.fields).map(([name, { unit = '' }]) => ({ name, unit }));
   return fields.length > 0 ? { fields, rateHz: config.signal.rate } : undefined;
 }
 
-/** A sensor is read by one: what a running loop has is not to be taken from it. */
+/** A sensor can have one reader only: it must not be taken from a running loop. */
 async function runningLine(name: string): Promise<CheckLine | undefined> {
   const { loops } = await listLoops({ name }).catch(() => ({ loops: [] }));
   const found = loops.find(({ state }) => state === 'running' || state === 'waiting' || state === 'stuck');
   if (!found) return undefined;
   return warning(
     'loop',
-    `${name} is running (pid ${found.status.pid}): its sensor is not touched`,
-    `aiot loop status ${name} tells how it is; end it to look at the sensor.`,
+    `${name} is running (pid ${found.status.pid}), so its sensor was not tested`,
+    `To see its state, run \`aiot loop status ${name}\`. To test the sensor, stop the loop.`,
   );
 }
 
-/** Below this nothing else on the machine works well either. */
+/** Below this, nothing else on the machine works well either. */
 const leastBytes = 50 * 1024 ** 2;
 
-/** Whether there is room for what waits for outputs. @param wantedBytes the limits of all of them */
+/** Checks that there is room for the spools of the outputs. @param wantedBytes the sum of their limits */
 export async function checkDisk(folder: string, wantedBytes: number): Promise<CheckLine> {
   const there = await existing(folder);
   const may =
@@ -177,8 +176,8 @@ export async function checkDisk(folder: string, wantedBytes: number): Promise<Ch
   if (!may) {
     return failed(
       'disk',
-      `${there} cannot be written`,
-      'Give it to the user of the loop, or set AIOT_DATA_DIR to another folder.',
+      `${there} is not writable`,
+      "Give the loop's user write access, or set AIOT_DATA_DIR to another folder.",
     );
   }
   const { bavail, bsize } = await statfs(there);
@@ -189,7 +188,7 @@ export async function checkDisk(folder: string, wantedBytes: number): Promise<Ch
   if (free < leastBytes + wantedBytes) {
     return warning(
       'disk',
-      `${detail}; what waits for outputs may take ${size(wantedBytes)}`,
+      `${detail}; the spool for outputs may need ${size(wantedBytes)}`,
       `${next} Or lower loop.spool in aiot.yaml.`,
     );
   }
@@ -204,10 +203,10 @@ async function existing(path: string): Promise<string> {
   return there || dirname(path) === path ? path : existing(dirname(path));
 }
 
-/** A Pi has no battery for its clock: before the network has told the time, it is that of the last shutdown. */
+/** A Pi's clock has no battery: until the network sets it, it shows the time of the last shutdown. */
 const builtAfter = Date.UTC(2025, 0, 1);
 
-/** Whether the clock is right. @param synchronized what the system says of it; undefined = nothing */
+/** Checks the clock. @param synchronized the system's report; undefined = none */
 export async function checkClock(
   now: number,
   synchronized: () => Promise<boolean | undefined> = askSystem,
@@ -216,22 +215,24 @@ export async function checkClock(
   if (now < builtAfter) {
     return failed(
       'clock',
-      `it says ${time}`,
-      'Set it: sudo timedatectl set-ntp true, and a network; without one: sudo date -s TIME',
+      `the clock shows ${time}`,
+      'Set the clock: sudo timedatectl set-ntp true (with a network), or sudo date -s TIME',
     );
   }
   const known = await synchronized();
   if (known) return ok('clock', `synchronized, ${time}`);
   const detail =
-    known === undefined ? `${time}; nobody here says whether that is right` : `${time}, not synchronized`;
+    known === undefined
+      ? `${time}; this machine does not report whether its clock is synchronized`
+      : `${time}, not synchronized`;
   return warning(
     'clock',
     detail,
-    'Answers are counted on all the same; their times may jump when it is set. sudo timedatectl set-ntp true, or a clock of its own (RTC).',
+    'Predictions continue, but their times may jump when the clock is set. Run `sudo timedatectl set-ntp true`, or add a real-time clock (RTC).',
   );
 }
 
-/** systemd-timesyncd's own mark, or what timedatectl says of whichever service sets the clock. */
+/** systemd-timesyncd's own marker file, or timedatectl's report on whichever service sets the clock. */
 async function askSystem(): Promise<boolean | undefined> {
   const marked = await access('/run/systemd/timesync/synchronized').then(
     () => true,
@@ -240,8 +241,8 @@ async function askSystem(): Promise<boolean | undefined> {
   if (marked) return true;
   try {
     const words = ['show', '--property=NTPSynchronized', '--value'];
-    const { stdout } = await promisify(execFile)('timedatectl', words, { timeout: 3000 });
-    return stdout.trim() === 'yes';
+    const { code, stdout } = await runProgram('timedatectl', words, { timeoutMs: 3000 });
+    return code === 0 ? stdout.trim() === 'yes' : undefined;
   } catch {
     return undefined;
   }

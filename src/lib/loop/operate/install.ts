@@ -26,7 +26,7 @@ import { formatDuration } from '../../core/time.js';
 import { parseStreamUrl, secretIn } from '../../stream/url.js';
 import { outputSettings } from '../output/settings.js';
 
-/** What is asked of the service: of the loop, what `loop run` is asked. */
+/** Options of the service: for the loop, those of `loop run`. */
 export interface InstallLoopOptions {
   project: string;
   name?: string | undefined;
@@ -39,7 +39,7 @@ export interface InstallLoopOptions {
   out?: readonly string[] | undefined;
   listen?: string | undefined;
   context?: string | undefined;
-  /** Its user; `dynamic` = one that systemd makes up. Default: who asks, or `dynamic` where that is root. */
+  /** Its user; `dynamic` = one allocated by systemd. Default: the current user, or `dynamic` if that is root. */
   user?: string | undefined;
   memory: string;
   cpu?: string | undefined;
@@ -54,11 +54,11 @@ export const installedLoopSchema = z.object({
   user: z.string(),
   written: z.boolean(),
   unit: z.string(),
-  /** Where NAME=VALUE lines with secrets go. */
+  /** File for NAME=VALUE lines with secrets. */
   secrets: z.string(),
-  /** What starts it, in this order. */
+  /** Commands that start it, in this order. */
   start: z.array(z.string()),
-  /** What to know before. */
+  /** Hints to read first. */
   cautions: z.array(z.string()),
 });
 
@@ -67,15 +67,15 @@ export type InstalledLoop = z.output<typeof installedLoopSchema>;
 const systemFolder = '/etc/systemd/system';
 
 /**
- * Writes the unit of a service that runs this project's loop with this installation of aiot, from the start of the machine.
+ * Writes the unit of a service that runs this project's loop with this installation of aiot, starting at boot.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_USAGE (a secret in an address, no such user), AIOT_STREAM_URL,
- *   AIOT_FILE_NOT_WRITABLE
+ * AIOT_FILE_NOT_WRITABLE
  */
 export async function installLoop(options: InstallLoopOptions): Promise<InstalledLoop> {
   const project = await loadProject(options.project);
   const { loop } = project.config;
   const name = options.name ?? project.config.name;
-  if (!namePattern.test(name)) throw new AiotError('AIOT_USAGE', `a loop cannot be called "${name}"`);
+  if (!namePattern.test(name)) throw new AiotError('AIOT_USAGE', `"${name}" is not a valid loop name`);
   if (!/^\d+[KMGT]?$/.test(options.memory)) throw notA('--memory', 'a size such as 300M', options.memory);
   if (options.cpu !== undefined && !/^[1-9]\d*%$/.test(options.cpu))
     throw notA('--cpu', 'a share such as 50%', options.cpu);
@@ -95,7 +95,7 @@ export async function installLoop(options: InstallLoopOptions): Promise<Installe
   const service = `aiot-loop-${name}`;
   const devices = devicesFor([options.sensor ?? loop.sensor ?? '', ...outputs], options.delegate);
   const missing = await missingGroups(devices.groups);
-  // A unit with a group that there is not does not start. One for another machine is left as it is.
+  // A unit with a nonexistent group does not start. A unit for another machine is left unchanged.
   const groups = devices.groups.filter((group) => options.unitDir !== undefined || !missing.includes(group));
   const unit = loopUnit({
     name,
@@ -160,14 +160,14 @@ function notA(flag: string, expected: string, got: string): AiotError {
 }
 
 function refuseSecret(url: string, secrets: string): void {
-  // A sensor's address need not be a stream's.
+  // A sensor's address is not necessarily a stream's.
   const found = /^[a-z][\w+.-]*:/i.test(url) ? secretIn(url) : undefined;
   if (!found) return;
   throw new AiotError(
     'AIOT_USAGE',
-    `${found.endpoint}: expected an address without ${found.what}, for a service's file is no secret`,
+    `${found.endpoint}: expected an address without ${found.what}, because a service file is not secret`,
     {
-      next: `aiot stream login ${found.endpoint}, then the same without it; or write AIOT_OUT=… (AIOT_SENSOR=…) into ${secrets}, mode 0600, which the service reads.`,
+      next: `Run \`aiot stream login ${found.endpoint}\` and omit the secret; or put AIOT_OUT=… (AIOT_SENSOR=…) in ${secrets} (mode 0600), which the service reads.`,
     },
   );
 }
@@ -184,13 +184,13 @@ async function present(folder: string, names: readonly string[]): Promise<string
   return found.flat();
 }
 
-/** CAs of platforms, which their contexts name by path. */
+/** CA files of platforms, referenced by path in their contexts. */
 async function authorities(folder: string): Promise<string[]> {
   const { contexts } = await readContexts(folder);
   return Object.values(contexts).flatMap(({ ca }) => (ca === undefined ? [] : [resolve(ca)]));
 }
 
-/** What to know before a service is started: a line each. */
+/** Hints to read before starting a service, one line each. */
 function cautionsFor({
   sensor,
   outputs,
@@ -204,51 +204,51 @@ function cautionsFor({
 }): string[] {
   return [
     ...(sensor === undefined
-      ? ['No sensor is named, by --sensor or loop.sensor of aiot.yaml: it will not start.']
+      ? ['No sensor is set (--sensor, or loop.sensor in aiot.yaml): the service will not start.']
       : []),
     ...(outputs === 0
-      ? ['No output is named, by --out or loop.out of aiot.yaml: answers go to the journal alone.']
+      ? ['No output is set (--out, or loop.out in aiot.yaml): predictions only go to the journal.']
       : []),
     ...missing.map(
       (group) =>
-        `There is no group ${group} on this machine, which would let it use its device: sudo groupadd --system ${group}, a rule of udev that gives the device to it, and this once more.`,
+        `The group ${group}, which would give access to the device, does not exist. Run sudo groupadd --system ${group}, add a udev rule that assigns the device to it, and run this command again.`,
     ),
-    ...(user === 'root' ? ['It runs as root; a user of its own is safer: --user dynamic.'] : []),
+    ...(user === 'root' ? ['It runs as root; a separate user is safer: --user dynamic.'] : []),
   ];
 }
 
 export interface LoopUnitOptions {
-  /** Of the loop; the service is `aiot-loop-NAME`. */
+  /** Name of the loop; the service is `aiot-loop-NAME`. */
   name: string;
   /** Program and arguments. */
   command: readonly string[];
   /** Absolute. */
   project: string;
-  /** Undefined: one that systemd makes up for as long as it runs. */
+  /** undefined: one allocated by systemd while it runs. */
   user: string | undefined;
   devices: Devices;
-  /** Folders and files that it reads; those below home are shown to it alone of all that is there. */
+  /** Folders and files that it reads; those below home are the only ones there that it can see. */
   reads: readonly string[];
-  /** The user's config folder: read in place by a user, copied by systemd for a made-up one. */
+  /** The user's config folder: read in place by a real user, copied by systemd for a dynamic one. */
   config: { folder: string; files: readonly string[] };
-  /** File of NAME=VALUE lines, mode 0600: for what is a secret. */
+  /** File of NAME=VALUE lines, mode 0600: for secrets. */
   secrets: string;
   /** Such as `300M`. */
   memory: string;
   /** Such as `50%` of one core; undefined = no limit. */
   cpu: string | undefined;
-  /** Variables besides, none of them a secret. */
+  /** Additional variables, none of them secret. */
   environment?: Readonly<Record<string, string>>;
-  /** False: it tells systemd nothing of itself, as what is no loop. */
+  /** False: it does not notify systemd, because it is not a loop. */
   tells?: boolean;
 }
 
-/** How long the loop may be silent: it says that it lives three times in so long. */
+/** Maximum silence of the loop; it sends three keep-alives in this time. */
 const watchdogSeconds = 60;
 
 /**
  * Text of the unit (systemd.service(5), systemd.exec(5), systemd.resource-control(5)), for systemd 247 and later. Without
- * MemoryDenyWriteExecute: V8 makes machine code. Without network-online.target: a loop begins alone.
+ * MemoryDenyWriteExecute: V8 generates machine code. Without network-online.target: a loop starts without a network.
  */
 export function loopUnit(options: LoopUnitOptions): string {
   const { name, user } = options;
@@ -258,7 +258,7 @@ export function loopUnit(options: LoopUnitOptions): string {
       `Description=aiot loop ${unitValue(name)}: sensor to prediction`,
       'After=network.target',
       `RequiresMountsFor=${unitQuoted(unitValue(options.project))}`,
-      // It is started again for ever: nobody is there to do it.
+      // It is restarted without limit: it runs unattended.
       'StartLimitIntervalSec=0',
     ],
     Service: [
@@ -281,21 +281,21 @@ function running(options: LoopUnitOptions, service: string): string[] {
   const { command, project, secrets, environment = {}, tells = true } = options;
   return [
     ...(tells
-      ? ['Type=notify', '# systemd-notify is a process of its own.', 'NotifyAccess=all']
+      ? ['Type=notify', '# systemd-notify is a separate process.', 'NotifyAccess=all']
       : ['Type=exec']),
     `ExecStart=${command.map(unitWord).join(' ')}`,
     `WorkingDirectory=${unitFolder(project)}`,
     `EnvironmentFile=-${unitFile(secrets)}`,
     ...(tells
       ? [
-          '# READY comes with the first sample; a sensor may be plugged in late.',
+          '# READY is sent with the first sample; a sensor may be connected later.',
           'TimeoutStartSec=10min',
           `WatchdogSec=${watchdogSeconds}`,
         ]
       : []),
     'Restart=always',
     'RestartSec=5',
-    '# SIGTERM: what was answered goes out, or to disk.',
+    '# On SIGTERM, pending predictions are sent or stored on disk.',
     'TimeoutStopSec=30',
     'StandardOutput=journal',
     'StandardError=journal',
@@ -321,7 +321,7 @@ function identity({ user, config, devices }: LoopUnitOptions, service: string): 
     'DynamicUser=yes',
     ...groups,
     ...config.files.map((file) => `LoadCredential=${file}:${unitValue(`${config.folder}/${file}`)}`),
-    // Where systemd puts them; it is there only when there are any.
+    // Provided by systemd; exists only if there are credentials.
     place(config.files.length > 0 ? `/run/credentials/${service}.service` : `%S/${service}/config`),
   ];
 }
@@ -332,12 +332,12 @@ function confinement({ user, devices, reads, config }: LoopUnitOptions): string[
   return confined({ reads: seen, devices: allow, kernelFiles });
 }
 
-/** What of this machine a loop has to reach, in systemd's and Debian's names. */
+/** Parts of this machine that a loop has to access, in systemd's and Debian's names. */
 interface Devices {
-  /** `DeviceAllow=`: a node, or a kind of them, which is also there when the device is plugged in later. */
+  /** `DeviceAllow=`: a node, or a class of nodes, which also covers a device that is plugged in later. */
   allow: string[];
   groups: string[];
-  /** It writes below /sys. */
+  /** Whether it writes below /sys. */
   kernelFiles: boolean;
 }
 
@@ -360,11 +360,11 @@ const kinds: Record<string, Kind> = {
   gpio: { allow: (place) => [`/dev/${parseStreamUrl(`gpio:${place}`).host}`], group: 'gpio' },
   i2c: { allow: (place) => [busNode(place)], group: 'i2c' },
   iio: { allow: () => ['char-iio'], group: 'iio', kernelFiles: true },
-  // By kind and not by name: an adapter that is plugged in again may have another number.
+  // By class and not by name: an adapter that is plugged in again may have another number.
   serial: { allow: () => ['char-ttyUSB', 'char-ttyACM', 'char-ttyAMA', 'char-ttyS'], group: 'dialout' },
 };
 
-/** What the sensor, the outputs and the accelerator need; nothing for what comes over a network. */
+/** Devices required by the sensor, the outputs and the accelerator; none for network sources. */
 export function devicesFor(urls: readonly string[], delegate?: string): Devices {
   const devices: Devices = { allow: [], groups: [], kernelFiles: false };
   const add = ({ allow, group, kernelFiles }: Kind, place: string) => {
@@ -375,7 +375,7 @@ export function devicesFor(urls: readonly string[], delegate?: string): Devices 
   for (const url of urls) {
     const [, scheme = '', place = ''] = /^([a-z][\w+.-]*):(.*)$/is.exec(url) ?? [];
     const kind = Object.hasOwn(kinds, scheme.toLowerCase()) ? kinds[scheme.toLowerCase()] : undefined;
-    // The simulated bus is in the process itself.
+    // The simulated bus is part of the process.
     if (kind && !place.startsWith('//sim/')) add(kind, place);
   }
   if (delegate === 'coral') {

@@ -9,16 +9,16 @@ import { healthOf, healthSchema, loopsFolder, readStatus, runtimePrefix, statusN
 export const listedLoopSchema = z.object({
   name: z.string(),
   /**
-   * `running`, or `waiting` for its sensor or model; `stuck`: the process is there and writes nothing; `stopped` as it was told to;
-   * `gone`: it was killed, or the power was.
+   * `running`, or `waiting` for its sensor or model; `stuck`: the process exists but writes nothing; `stopped` on request; `gone`:
+   * it was killed, or the power failed.
    */
   state: z.enum(['running', 'waiting', 'stuck', 'stopped', 'gone']),
   ...healthSchema.shape,
-  /** Of a service that systemd runs. */
+  /** Whether systemd runs it as a service. */
   service: z.boolean(),
   /** ms since 1970. */
   writtenAt: z.number(),
-  /** As it was written last. */
+  /** The last written state. */
   status: loopStatusSchema,
 });
 export type ListedLoop = z.output<typeof listedLoopSchema>;
@@ -27,13 +27,13 @@ export const listedLoopsSchema = z.object({ loops: z.array(listedLoopSchema) });
 export type ListedLoops = z.output<typeof listedLoopsSchema>;
 
 export interface ListOptions {
-  /** One of them. */
+  /** Name of a single loop. */
   name?: string | undefined;
   environment?: Readonly<Record<string, string | undefined>>;
-  /** Where systemd makes its folders in memory. */
+  /** Where systemd creates its folders in memory. */
   runFolder?: string;
   now?: () => number;
-  /** Whether a process is there. */
+  /** Whether a process exists. */
   isAlive?: (pid: number) => boolean;
 }
 
@@ -41,8 +41,8 @@ export interface ListOptions {
 const staleMs = 35_000;
 
 /**
- * The loops of this user, and those that systemd runs here, by name; of one that is both, the one that wrote last.
- * @throws AIOT_LOOP_NOT_FOUND where there is none, or none of that name
+ * The loops of this user and those run by systemd on this machine, by name; for a name in both, the one that wrote last.
+ * @throws AIOT_NOT_FOUND if there is none, or none of that name
  */
 export async function listLoops(options: ListOptions = {}): Promise<ListedLoops> {
   const { environment = process.env, runFolder = '/run', now = Date.now, isAlive = alive } = options;
@@ -63,12 +63,14 @@ export async function listLoops(options: ListOptions = {}): Promise<ListedLoops>
   const wanted = options.name === undefined ? loops : loops.filter(({ name }) => name === options.name);
   if (wanted.length > 0) return { loops: wanted };
   if (options.name === undefined || loops.length === 0) {
-    throw new AiotError('AIOT_LOOP_NOT_FOUND', 'no loop has run here', {
+    throw new AiotError('AIOT_NOT_FOUND', 'no loop has run on this machine', {
+      subject: 'loop',
       next: 'aiot loop run --project DIR',
     });
   }
-  throw new AiotError('AIOT_LOOP_NOT_FOUND', `no loop ${options.name} has run here`, {
-    next: `There are ${loops.map(({ name }) => name).join(', ')}: aiot loop status`,
+  throw new AiotError('AIOT_NOT_FOUND', `no loop named ${options.name} has run on this machine`, {
+    subject: 'loop',
+    next: `Known loops: ${loops.map(({ name }) => name).join(', ')}. For details, run \`aiot loop status\`.`,
   });
 }
 
@@ -80,7 +82,7 @@ function judged(
 ): Pick<ListedLoop, 'name' | 'state' | 'healthy' | 'reasons'> {
   const { name, pid } = status;
   if (status.state === 'stopped')
-    return { name, state: 'stopped', healthy: false, reasons: ['it has ended'] };
+    return { name, state: 'stopped', healthy: false, reasons: ['it has stopped'] };
   const age = Math.max(0, now - writtenAt);
   const ago = formatDuration(Math.max(1000, Math.round(age / 1000) * 1000));
   if (!isAlive(pid)) {
@@ -88,11 +90,11 @@ function judged(
       name,
       state: 'gone',
       healthy: false,
-      reasons: [`killed, or the power was cut, some ${ago} ago`],
+      reasons: [`killed, or lost power, about ${ago} ago`],
     };
   }
   if (age > staleMs) {
-    return { name, state: 'stuck', healthy: false, reasons: [`process ${pid} has told nothing for ${ago}`] };
+    return { name, state: 'stuck', healthy: false, reasons: [`process ${pid} has not reported for ${ago}`] };
   }
   return { name, state: status.state, ...healthOf(status) };
 }
@@ -102,7 +104,7 @@ function alive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // Somebody else's is there too.
+    // EPERM: a process of another user exists, too.
     return systemCode(error) === 'EPERM';
   }
 }
@@ -111,7 +113,7 @@ async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch(() => []);
 }
 
-/** 0: what is asked for runs well; 6: something does not. Those that have ended as they should count where they are asked for by name. */
+/** 0: the selected loops run well; 6: at least one does not. Loops that ended normally count only if requested by name. */
 export function loopsExit({ loops }: ListedLoops, named: boolean): 0 | 6 {
   const asked = named ? loops : loops.filter(({ state }) => state !== 'stopped');
   return asked.length > 0 && asked.every(({ healthy }) => healthy) ? 0 : 6;

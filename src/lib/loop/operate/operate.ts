@@ -4,7 +4,7 @@ import { takeLock } from '../../core/lock.js';
 import { namePattern } from '../../core/names.js';
 import { notifierFor } from '../../core/systemd.js';
 import type { LoopMonitor, LoopStatus } from '../status.js';
-import { type Pages, servePages } from './server.js';
+import { type Pages, serveLoop } from './server.js';
 import {
   healthOf,
   lockName,
@@ -16,21 +16,21 @@ import {
 } from './state.js';
 
 export interface OperateOptions {
-  /** Of the loop: one runs at a time. */
+  /** Name of the loop: only one of a name can run at a time. */
   name: string;
-  /** `HOST:PORT` of `/healthz` and `/metrics`; absent = nobody can ask. */
+  /** `HOST:PORT` of `/healthz` and `/metrics`; absent = not served. */
   listen?: string | undefined;
-  /** A run that is tried out: it holds no name, and leaves nothing behind. */
+  /** A trial run: it holds no name, and leaves nothing behind. */
   transient?: boolean | undefined;
   onEvent?: ((text: string) => void) | undefined;
   environment?: Readonly<Record<string, string | undefined>>;
 }
 
-/** A loop that others can look at. */
+/** A loop that can be observed from outside. */
 export interface Operation {
-  /** Where its pages are; undefined where they were not asked for. */
+  /** Address of its pages; undefined if they were not requested. */
   listening: string | undefined;
-  /** The last state is written, and the name is free. */
+  /** Resolves once the last state is written and the name is free. */
   close(): Promise<void>;
 }
 
@@ -40,14 +40,14 @@ const everyMs = { memory: 2000, disk: 10_000 };
 const lookMs = 1000;
 
 /**
- * Holds a loop's name, writes its state where `aiot loop status` finds it, serves its pages, and tells systemd that it lives. In real
- * time, whatever time the loop is in. The state is read from `monitor`, which has to answer from the beginning.
+ * Holds a loop's name, writes its state where `aiot loop status` finds it, serves its pages, and notifies systemd. Runs in real
+ * time, whatever time the loop uses. The state is read from `monitor`, which has to respond from the start.
  * @throws AIOT_LOOP_RUNNING with the pid, AIOT_USAGE, AIOT_PORT_IN_USE, AIOT_FILE_NOT_WRITABLE
  */
 export async function operate(monitor: LoopMonitor, options: OperateOptions): Promise<Operation> {
   const { environment = process.env, transient = false } = options;
   if (!namePattern.test(options.name)) {
-    throw new AiotError('AIOT_USAGE', `a loop cannot be called "${options.name}"`, {
+    throw new AiotError('AIOT_USAGE', `"${options.name}" is not a valid loop name`, {
       next: 'Use letters, digits, - and _.',
     });
   }
@@ -55,7 +55,7 @@ export async function operate(monitor: LoopMonitor, options: OperateOptions): Pr
   const release = transient ? () => {} : await holdName(options.name, folder);
   let pages: Pages | undefined;
   try {
-    pages = options.listen === undefined ? undefined : await servePages(options.listen, monitor);
+    pages = options.listen === undefined ? undefined : await serveLoop(options.listen, monitor);
   } catch (error) {
     release();
     throw error;
@@ -77,12 +77,12 @@ async function holdName(name: string, folder: string): Promise<() => void> {
   if (release) return release;
   const found = await readStatus(join(folder, statusName));
   const pid = found ? ` (pid ${found.status.pid})` : '';
-  throw new AiotError('AIOT_LOOP_RUNNING', `a loop ${name} is running already${pid}`, {
+  throw new AiotError('AIOT_LOOP_RUNNING', `a loop named ${name} is already running${pid}`, {
     next: `aiot loop status ${name}`,
   });
 }
 
-/** The state in a file, often enough to be believed. */
+/** Writes the state to a file, often enough to be trusted. */
 function keepWritten(monitor: LoopMonitor, folder: string, { environment, onEvent }: OperateOptions) {
   const memory = runtimeFolder(environment);
   const file = join(memory ?? folder, statusName);
@@ -113,19 +113,19 @@ function keepWritten(monitor: LoopMonitor, folder: string, { environment, onEven
     async close() {
       clearInterval(timer);
       await under;
-      // What systemd's folder in memory had goes with the service.
+      // systemd removes its folder in memory together with the service.
       await write(join(folder, statusName));
     },
   };
 }
 
-/** READY, WATCHDOG and STATUS for systemd, one message after the other. */
+/** Sends READY, WATCHDOG and STATUS to systemd, one message after another. */
 function answerManager(monitor: LoopMonitor, environment: OperateOptions['environment']) {
   const manager = notifierFor(environment);
   if (!manager) return undefined;
   const { notify, watchdogMs } = manager;
   const beat = createBeat(watchdogMs !== undefined);
-  // A third of what it waits: one that is late is made good by the next.
+  // A third of its timeout, so that a late message is compensated by the next.
   const periodMs = Math.max(100, Math.min(watchdogMs ?? 30_000, 30_000) / 3);
   let ready = false;
   let last = Number.NEGATIVE_INFINITY;
@@ -134,7 +134,7 @@ function answerManager(monitor: LoopMonitor, environment: OperateOptions['enviro
     const now = performance.now();
     if (telling || (ready && now - last < periodMs)) return;
     const status = monitor.status();
-    // The first sample is told at once.
+    // The first sample is reported immediately.
     if (now - last < periodMs && status.sensor.samples === 0) return;
     const lines = beat.next(status, now);
     ready ||= lines.includes('READY=1');
@@ -156,20 +156,20 @@ function answerManager(monitor: LoopMonitor, environment: OperateOptions['enviro
 }
 
 /**
- * How long systemd is told that all is well without a sample. A sensor that is unplugged is no fault of the process, and starting it anew
- * takes away what it knows; a driver that got stuck is, and looks the same.
+ * How long systemd gets keep-alives without a sample. An unplugged sensor is not a fault of the process, and a restart would
+ * discard its state; a stuck driver is such a fault, and looks the same.
  */
 const patienceMs = 10 * 60_000;
 
-/** What systemd is told and when. */
+/** Decides which messages systemd gets, and when. */
 interface Beat {
-  /** What to tell now. @param nowMs of a clock that no one sets */
+  /** The messages to send now. @param nowMs of a monotonic clock */
   next(status: LoopStatus, nowMs: number): string[];
 }
 
 /**
- * READY=1 with the first sample or answer; WATCHDOG=1 where samples were processed since the last one, or did not come for less than ten
- * minutes; STATUS= when there is something else to say.
+ * READY=1 with the first sample or prediction; WATCHDOG=1 if samples were processed since the last one, or have been missing for
+ * less than ten minutes; STATUS= when the text changes.
  */
 export function createBeat(watchdog: boolean): Beat {
   let ready = false;
@@ -204,10 +204,10 @@ function statusLine(status: LoopStatus): string {
   const { sensor, last, outputs, model } = status;
   const away = outputs.filter(({ connected }) => !connected).length;
   const parts = [
-    last?.voted ?? last?.label ?? 'no answer yet',
+    last?.voted ?? last?.label ?? 'no prediction yet',
     `${sensor.rateHz === null ? '?' : sensor.rateHz.toFixed(1)} Hz`,
     `model ${model?.name ?? '?'}${model?.version == null ? '' : ` ${model.version}`}`,
-    ...(away > 0 ? [`${away} of ${outputs.length} outputs away`] : []),
+    ...(away > 0 ? [`${away} of ${outputs.length} outputs offline`] : []),
   ];
   return parts.join(', ').replaceAll(/[\r\n]/g, ' ');
 }

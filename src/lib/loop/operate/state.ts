@@ -10,26 +10,26 @@ import { type LoopStatus, loopStatusSchema } from '../status.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where the loops of this user keep what is theirs. */
+/** Where this user's loops store their files. */
 export const loopsFolder = (env: Environment = process.env) => join(dataFolder(env), 'loop');
 
-/** What one loop keeps on disk: its lock, its state, what waits for its outputs. */
+/** Files of one loop: its lock, its state, the spools of its outputs. */
 export const loopFolder = (name: string, env: Environment = process.env) => join(loopsFolder(env), name);
 
 export const statusName = 'status.json';
 export const lockName = '.lock';
 
-/** Folders that systemd makes for services (RuntimeDirectory=) of `aiot loop install` begin so, below /run. */
+/** Prefix of the folders below /run that systemd creates (RuntimeDirectory=) for services of `aiot loop install`. */
 export const runtimePrefix = 'aiot-loop-';
 
-/** In memory and readable for everybody, where systemd gives one. Several are divided by colons (systemd.exec(5)). */
+/** In memory and world-readable, if systemd provides one. Several are separated by colons (systemd.exec(5)). */
 export function runtimeFolder(env: Environment = process.env): string | undefined {
   return env.RUNTIME_DIRECTORY?.split(':')[0] || undefined;
 }
 
 /**
- * Whole or not at all, but not synced to the disk: it is written for months, cards wear out, and after a power cut the last state
- * of a process that is gone is worth nothing. @throws a system error
+ * Writes atomically, but without syncing to disk: the file is rewritten for months, and SD cards wear out. After a power cut the last
+ * state of the ended process has no value. @throws a system error
  */
 export async function writeStatus(file: string, status: LoopStatus): Promise<void> {
   const temporary = join(dirname(file), `.${randomBytes(6).toString('hex')}.tmp`);
@@ -43,7 +43,7 @@ export async function writeStatus(file: string, status: LoopStatus): Promise<voi
   }
 }
 
-/** The state, and when it was written, ms since 1970 by this machine's clock; undefined where there is none, or what is there is none. */
+/** The state, and when it was written, ms since 1970 by this machine's clock; undefined if it is missing or invalid. */
 export async function readStatus(
   file: string,
 ): Promise<{ status: LoopStatus; writtenAt: number } | undefined> {
@@ -53,30 +53,27 @@ export async function readStatus(
     const status = loopStatusSchema.safeParse(JSON.parse(text)).data;
     return status && { status, writtenAt: mtimeMs };
   } catch {
-    // Gone, not ours to read, or half of it after a power cut.
+    // Gone, not readable for us, or truncated by a power cut.
     return undefined;
   }
 }
 
 export const healthSchema = z.object({
   healthy: z.boolean(),
-  /** Why not, each a line. */
+  /** The reasons if not, one line each. */
   reasons: z.array(z.string()),
 });
 
 export type Health = z.output<typeof healthSchema>;
 
-/**
- * Whether a loop does what it is for: samples come, and there is a model for them. An output that is away is no reason: what it
- * is to get is kept.
- */
+/** Whether a loop works: samples arrive, and there is a model for them. An unreachable output does not count: its messages are spooled. */
 export function healthOf({ state, sensor, model, at }: LoopStatus): Health {
   const reasons: string[] = [];
-  if (state === 'stopped') reasons.push('the loop has ended');
+  if (state === 'stopped') reasons.push('the loop has stopped');
   else {
-    if (model === null) reasons.push('there is no model yet');
+    if (model === null) reasons.push('no model yet');
     if (!sensor.connected)
-      reasons.push(`${sensor.endpoint} gives no samples${since(sensor.lastSampleAt, at)}`);
+      reasons.push(`${sensor.endpoint} sends no samples${since(sensor.lastSampleAt, at)}`);
   }
   return { healthy: reasons.length === 0, reasons };
 }

@@ -12,20 +12,20 @@ import type { OutputSettings } from './settings.js';
 
 interface LineOptions {
   settings: OutputSettings;
-  /** Folder of what waits for this far side. */
+  /** Folder of the spool for this destination. */
   spool: string;
-  /** Most bytes in it. */
+  /** Maximum bytes in it. */
   spoolLimit: number;
   clock: Clock;
   streamOptions: StreamOptions;
   onEvent: (text: string) => void;
-  /** Longest wait for one write, ms; default 15 s. */
+  /** Maximum wait for one write, ms; default 15 s. */
   writeTimeoutMs?: number;
 }
 
-/** The way to one far side, for as long as the loop runs, whatever becomes of far side and disk. */
+/** The path to one destination for as long as the loop runs, whatever happens to the destination and the disk. */
 export interface Line {
-  /** The far side is reached, or known not to be there now. @throws AIOT_STREAM_URL and the like, which no time will cure */
+  /** Resolves when the destination is reached, or known to be unreachable now. @throws AIOT_STREAM_URL and similar errors that no retry fixes */
   ready(): Promise<void>;
   put(message: OutgoingMessage): void;
   settled(): Promise<void>;
@@ -33,10 +33,10 @@ export interface Line {
   state(): OutputState;
 }
 
-/** Answers in memory: at the outlet, and before it while the disk takes nothing and the far side is not there. */
+/** Messages in memory: at the outlet, and before it while the disk cannot be written and the destination is unreachable. */
 const most = { atOutlet: 1000, before: 10_000 };
 
-/** After the disk has failed: with memory alone, until it is tried again. */
+/** Delay after a disk failure before the disk is retried; until then only memory is used. */
 const diskPauseMs = 30_000;
 
 interface Lane {
@@ -45,18 +45,18 @@ interface Lane {
   giveUp: AbortController;
 }
 
-/** Opens it at once: nothing waits for the far side. A disk that cannot be written is told, and memory has to do. */
+/** Opens the line immediately, without waiting for the destination. If the disk cannot be written, that is reported, and memory is used instead. */
 export async function openLine(options: LineOptions): Promise<Line> {
   const { settings, clock, onEvent } = options;
   const { shown } = settings;
-  /** Thrown away here; spools count their own. */
+  /** Dropped here; spools count their own. */
   const counts = { sent: 0, dropped: 0 };
   let refusal: string | undefined;
-  /** Why there is no spool; told once. */
+  /** Why there is no spool; reported once. */
   let diskTrouble: string | undefined;
   const telling = createTelling(shown, onEvent);
   let waiting: OutgoingMessage[] = [];
-  /** At the outlet, and neither arrived nor on disk; in their order. */
+  /** At the outlet, and neither delivered nor on disk; in order. */
   const under = new Set<OutgoingMessage>();
   let settling: (() => void)[] = [];
   let ending = false;
@@ -68,11 +68,11 @@ export async function openLine(options: LineOptions): Promise<Line> {
     if (telling.change(lane.outlet.state(), counted)) refusal = undefined;
   };
 
-  /** A second loop of one name is refused before: what fails here is a disk that cannot be written. */
+  /** A second loop of the same name is rejected earlier: an error here is a disk that cannot be written. */
   async function openDisk(): Promise<Spool | undefined> {
     try {
       const spool = await openSpool({ path: options.spool, limit: options.spoolLimit, full: 'drop-oldest' });
-      if (diskTrouble !== undefined) onEvent(`${shown}: answers are kept on disk again`);
+      if (diskTrouble !== undefined) onEvent(`${shown}: predictions are stored on disk again`);
       diskTrouble = undefined;
       return spool;
     } catch (error) {
@@ -83,7 +83,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
 
   function trouble(error: unknown): void {
     if (diskTrouble === undefined)
-      onEvent(`${shown}: answers are kept in memory alone, for ${reasonOf(error)}`);
+      onEvent(`${shown}: predictions are only stored in memory, because of ${reasonOf(error)}`);
     diskTrouble = reasonOf(error);
     setTimeout(() => void retryDisk(), diskPauseMs).unref();
   }
@@ -111,7 +111,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
         }),
       refused: ({ flight }, error) => {
         counts.dropped++;
-        if (refusal === undefined) onEvent(`${shown} refuses an answer: ${reasonOf(error)}`);
+        if (refusal === undefined) onEvent(`${shown} rejects a prediction: ${reasonOf(error)}`);
         refusal = reasonOf(error);
         flight.done();
       },
@@ -125,11 +125,11 @@ export async function openLine(options: LineOptions): Promise<Line> {
     return { outlet, spool, giveUp };
   }
 
-  /** What is under way begins again on the new one. */
+  /** Messages in flight are sent again on the new lane. */
   async function replaceLane(spool: Spool | undefined): Promise<void> {
     if (ending) return;
     const old = lane;
-    old.giveUp.abort(new AiotError('AIOT_INTERRUPTED', 'begun again'));
+    old.giveUp.abort(new AiotError('AIOT_INTERRUPTED', 'restarted'));
     waiting = [...under, ...waiting];
     under.clear();
     lane = openLane(spool);
@@ -148,7 +148,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
 
   async function begin(): Promise<void> {
     if (lane.spool) await lane.outlet.ready();
-    // Without a spool it would wait for the far side for as long as that takes.
+    // Without a spool, it would wait until the destination is reachable.
     else void lane.outlet.ready().catch(() => {});
   }
 
@@ -208,16 +208,16 @@ export async function openLine(options: LineOptions): Promise<Line> {
 }
 
 interface LastingOptions {
-  /** Longest wait for one write, and a second more for each message in it: after that they go to disk, and to the sink again. */
+  /** Maximum wait for one write, plus a second for each further message in it: after that they go to disk, and to the sink again. */
   timeoutMs: number;
   maxAgeMs: number | undefined;
   clock: Clock;
   onSent: (messages: number) => void;
-  /** Not sent, for they are too old. */
+  /** Called with messages that were not sent because they are too old. */
   onTooOld: (messages: number) => void;
 }
 
-/** What a far side says of a message itself: it will say the same tomorrow. */
+/** Errors of the destination about a message itself: no retry fixes them. */
 const ofTheMessage = new Set([
   'AIOT_PROGRAM_FAILED',
   'AIOT_STREAM_MESSAGE_REFUSED',
@@ -226,9 +226,9 @@ const ofTheMessage = new Set([
 ]);
 
 /**
- * A sink for a loop that nobody looks after: a wrong password, a missing topic or a name that is not known may be put right by
- * somebody while the loop runs, so they pass. Only a wrong address never does.
- * @throws what `open` throws, retryable unless it is of usage
+ * A sink for an unattended loop: a wrong password, a missing topic or an unknown host name may be fixed while the loop runs, so
+ * these errors are retried. Only a wrong address is permanent.
+ * @throws the errors of `open`, as retryable unless they are usage errors
  */
 async function openLasting(open: () => Promise<Sink>, options: LastingOptions): Promise<Sink> {
   const { clock, maxAgeMs, timeoutMs, onSent, onTooOld } = options;
@@ -251,15 +251,15 @@ async function openLasting(open: () => Promise<Sink>, options: LastingOptions): 
 }
 
 /**
- * A signal for each sink that is opened in the place of the one before: what that one still had under way ends with the next one, or
- * when the line is given up. None hangs on a signal that lives for months.
+ * Provides a signal for each successive sink: work still in flight on the previous sink is aborted when the next one opens, or when
+ * the line is given up. None of them stays attached to a signal that lives for months.
  */
 function signalsUntil(giveUp: AbortSignal): { next(): AbortSignal } {
   let current = new AbortController();
   onAbort(giveUp, () => current.abort(giveUp.reason));
   return {
     next() {
-      current.abort(new AiotError('AIOT_INTERRUPTED', 'begun again'));
+      current.abort(new AiotError('AIOT_INTERRUPTED', 'restarted'));
       current = new AbortController();
       if (giveUp.aborted) current.abort(giveUp.reason);
       return current.signal;
@@ -270,7 +270,7 @@ function signalsUntil(giveUp: AbortSignal): { next(): AbortSignal } {
 function within(timeoutMs: number, endpoint: string, write: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      const message = `${endpoint} has not taken it within ${timeoutMs} ms`;
+      const message = `${endpoint} has not accepted it within ${timeoutMs} ms`;
       reject(new AiotError('AIOT_TIMEOUT', message, { endpoint, retryable: true }));
     }, timeoutMs);
     write.then(resolve, (error: unknown) => reject(passing(error))).finally(() => clearTimeout(timer));
@@ -283,10 +283,10 @@ function passing(error: unknown): unknown {
   return new AiotError(code, message, { next, endpoint, cause: error, retryable: true });
 }
 
-/** For what is on its way when the loop ends. */
+/** Maximum wait for messages in flight when the loop ends. */
 const drainMs = { connected: 10_000, failing: 1000 };
 
-/** Whether all has arrived, within the time that the far side's state is worth: a while where it takes answers, else a moment. */
+/** Whether everything has been delivered, within a time that depends on the destination: longer if it accepts messages, else very short. */
 async function drained(outlet: Outlet): Promise<boolean> {
   const failing = outlet.state().state === 'failing';
   return Promise.race([
@@ -297,34 +297,35 @@ async function drained(outlet: Outlet): Promise<boolean> {
   ]);
 }
 
-/** What one far side's log says: that it is gone, that it is back and what that cost, and that its disk is full; each once. */
+/** Events of one destination: unreachable, reachable again and the resulting losses, and disk full; each reported once. */
 interface Telling {
   /**
-   * Looks at a state that may have changed.
-   * @param counts answers thrown away since the loop began, and on disk now
-   * @returns whether the far side has just come back
+   * Checks a state that may have changed.
+   * @param counts messages dropped since the loop began, and on disk now
+   * @returns whether the destination has just become reachable again
    */
   change(state: ReturnType<Outlet['state']>, counts: { dropped: number; kept: number }): boolean;
 }
 
-/** @param shown the far side, without credentials */
+/** @param shown the destination, without credentials */
 function createTelling(shown: string, onEvent: (text: string) => void): Telling {
-  /** Thrown away before it went; null while it takes answers. */
+  /** Messages dropped before it became unreachable; null while it accepts messages. */
   let gone: number | null = null;
   let diskTold = false;
   return {
     change({ state, error, spooled }, { dropped, kept }) {
       const full = spooled?.error;
-      if (full !== undefined && !diskTold) onEvent(`${shown}: ${full}; memory holds what it can`);
+      if (full !== undefined && !diskTold)
+        onEvent(`${shown}: ${full}; predictions are stored in memory as far as possible`);
       diskTold = full !== undefined;
       if (state === 'failing' && gone === null) {
         gone = dropped;
-        onEvent(`${shown} does not take answers, they are kept: ${error ?? 'no reason given'}`);
+        onEvent(`${shown} accepts no predictions, so they are stored: ${error ?? 'no reason given'}`);
       }
       if (state !== 'connected' || gone === null) return false;
       const lost = dropped - gone;
-      const missing = lost === 0 ? '' : `; ${plural(lost, 'answer')} thrown away meanwhile`;
-      onEvent(`${shown} takes answers again, ${thousands(kept)} on disk${missing}`);
+      const missing = lost === 0 ? '' : `; ${plural(lost, 'prediction')} dropped meanwhile`;
+      onEvent(`${shown} accepts predictions again, ${thousands(kept)} on disk${missing}`);
       gone = null;
       return true;
     },

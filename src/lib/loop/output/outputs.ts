@@ -8,34 +8,34 @@ import { type Line, openLine } from './line.js';
 import { type OutputSettings, outputSettings } from './settings.js';
 
 export interface OutputsOptions {
-  /** Addresses of any stream that can be written to; `outputSettings` has what may follow them. */
+  /** Addresses of any writable stream; for their settings see `outputSettings`. */
   urls: readonly string[];
-  /** For those that do not say `?when=`. */
+  /** For those without `?when=`. */
   send: 'change' | 'always';
-  /** What waits for far sides that are not there is kept below it, a folder each. */
+  /** Spools for unreachable destinations are stored below it, one folder each. */
   spoolFolder: string;
-  /** Most bytes on disk, of each. */
+  /** Maximum bytes on disk for each output. */
   spoolLimit: number;
-  /** Told in each answer. */
+  /** Included in each prediction. */
   device: string;
   clock?: Clock;
-  /** Lost, found again, refused, thrown away: one line each, no credentials in it. */
+  /** Connection lost, re-established, messages rejected or dropped: one line each, without credentials. */
   onEvent?: (text: string) => void;
   streamOptions?: StreamOptions;
-  /** Longest wait for far sides at the start, ms: the loop begins without them then. Default 5 s. */
+  /** Maximum wait for destinations at startup, ms: after that the loop begins without them. Default 5 s. */
   startMs?: number;
-  /** Longest wait for one write, ms: what was in it goes to disk then. Default 15 s. */
+  /** Maximum wait for one write, ms: after that its messages go to disk. Default 15 s. */
   writeTimeoutMs?: number;
 }
 
-/** Where messages go that are no answers: pictures. As `Outputs`. */
+/** Outputs for messages other than predictions: pictures. Like `Outputs`. */
 export interface MessageOutputs extends Omit<Outputs, 'put'> {
   put(message: OutgoingMessage): void;
 }
 
 /**
- * Opens all outputs. Only an address that no time will cure is refused: what else is wrong with a far side is told as an event,
- * and answers for it are kept.
+ * Opens all outputs. Rejects only addresses that no retry fixes: any other problem of a destination is reported as an event, and
+ * its messages are spooled.
  * @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME, AIOT_USAGE
  */
 export async function openOutputs(options: OutputsOptions): Promise<Outputs> {
@@ -51,7 +51,7 @@ export async function openOutputs(options: OutputsOptions): Promise<Outputs> {
   };
 }
 
-/** The same for messages as they are, each to all outputs. @throws what `openOutputs` throws */
+/** The same for raw messages, each sent to all outputs. @throws the errors of `openOutputs` */
 export async function openMessageOutputs(options: OutputsOptions): Promise<MessageOutputs> {
   const { all: _, lines, ...outputs } = await openLines(options);
   return {
@@ -99,7 +99,7 @@ async function openLines(options: OutputsOptions) {
   };
 }
 
-/** Waits for a far side, but no longer than `startMs`; what it says later is an event. */
+/** Waits for a destination, but no longer than `startMs`; later errors are reported as events. */
 async function firstLook(line: Line, startMs: number, onEvent: (text: string) => void): Promise<void> {
   let late = false;
   let timer: NodeJS.Timeout | undefined;
@@ -116,7 +116,7 @@ async function firstLook(line: Line, startMs: number, onEvent: (text: string) =>
   await Promise.race([ready, enough]).finally(() => clearTimeout(timer));
 }
 
-/** By the address and not by its place in the list: what waits on disk stays its far side's when others come and go. */
+/** Named by the address and not by its position in the list: a spool stays with its destination when others are added or removed. */
 function foldersOf(all: readonly OutputSettings[]): string[] {
   const seen = new Map<string, number>();
   return all.map(({ url, shown }) => {
@@ -129,7 +129,7 @@ function foldersOf(all: readonly OutputSettings[]): string[] {
   });
 }
 
-/** The answer as this output wants it; undefined where it does not want it. @param device its name, for those who hear many */
+/** The prediction in this output's format; undefined if the output does not want it. @param device its name, for receivers of many devices */
 function messageOf(
   answer: Answer,
   { body, when }: Pick<OutputSettings, 'body' | 'when'>,
@@ -142,7 +142,7 @@ function messageOf(
 
 function isWanted({ changed, label, voted, value }: Answer, when: OutputSettings['when']): boolean {
   if (when === 'always') return true;
-  // A measured value has no vote that could stay the same.
+  // A measured value is not smoothed, so it cannot stay the same.
   if (when === 'change') return changed || (label === null && value !== null);
   return changed && voted === when.label;
 }

@@ -3,30 +3,30 @@ import { parseDuration } from '../../core/time.js';
 import { requireScheme } from '../../stream/open.js';
 import { parseStreamUrl, type StreamUrl, shownUrl } from '../../stream/url.js';
 
-/** When an answer is sent: the vote has changed, always, or the vote has become this label. */
+/** When a prediction is sent: the smoothed label has changed, always, or it has become this label. */
 export type When = 'change' | 'always' | { label: string };
 
-/** One address of answers: where they go, and what is the loop's own in its query. */
+/** One output address: the destination, and the loop's own settings from its query. */
 export interface OutputSettings {
   /** For the stream's adapter: without the loop's own settings. */
   url: string;
-  /** For people: no credentials. */
+  /** For display: no credentials. */
   shown: string;
-  /** The whole answer as JSON, or the label alone. */
+  /** The whole prediction as JSON, or only the label. */
   body: 'json' | 'label';
   when: When;
-  /** An answer that has waited longer is not worth sending any more; undefined = it always is. */
+  /** Maximum age of a prediction that is still worth sending; undefined = no limit. */
   maxAgeMs: number | undefined;
 }
 
 const own = new Set(['body', 'when', 'maxAge']);
 
-/** What is said to people, or done, is about now; after a day without a network nobody wants a day's worth of it. */
+/** Notifications and actions concern the present: after a day without a network, a day's worth of them would be noise. */
 const defaultAgeMs: Record<string, number> = { exec: 60_000, gpio: 10_000, telegram: 3_600_000 };
 
 /**
- * `URL?body=label&when=walking&maxAge=1h` (http: after the `#`), beside what the adapter of its scheme has. Telegram gets labels
- * where nothing else is said, all others JSON.
+ * Parses `URL?body=label&when=walking&maxAge=1h` (http: after the `#`); further settings belong to the scheme's adapter. Telegram
+ * gets labels by default, all others JSON.
  * @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME
  */
 export function outputSettings(text: string, send: 'change' | 'always'): OutputSettings {
@@ -38,7 +38,7 @@ export function outputSettings(text: string, send: 'change' | 'always'): OutputS
   if (when === '') throw refused(parts, 'when', 'change, always or a label', when);
   return {
     url: withoutOwn(text, parts),
-    // What a program is told may be a secret.
+    // Arguments of a program may be secret.
     shown: parts.scheme === 'exec' ? `exec:${parts.path.trim().split(/\s/, 1)[0]}` : shownUrl(text),
     body: body ?? (parts.scheme === 'telegram' ? 'label' : 'json'),
     when: when === undefined ? send : when === 'change' || when === 'always' ? when : { label: when },
@@ -60,7 +60,7 @@ function refused({ endpoint }: StreamUrl, name: string, expected: string, got: s
 
 function withoutOwn(text: string, { scheme }: StreamUrl): string {
   const mark = /^https?$/.test(scheme) ? '#' : '?';
-  // A name or a password before the @ may not have a bare `?` or `#`: the first one begins the settings.
+  // A name or a password before the @ must not contain a bare `?` or `#`: the first one begins the settings.
   const at = text.indexOf(mark);
   if (at < 0) return text;
   const kept = text

@@ -3,14 +3,14 @@ import { onAbort } from '../../core/tasks.js';
 import type { Clock } from '../../core/time.js';
 import type { LoopResult } from './result.js';
 
-/** Longest wait at the end for a sensor that does not let go, ms. */
+/** Maximum wait at the end for a sensor that does not close, ms. */
 const lettingGoMs = 2000;
 
 /**
- * Waits for the end of the samples, the end of the time, or the word to stop. The latter two close the sensor, and what it had given
- * is answered still.
+ * Waits for the end of the samples, the time limit, or the stop signal. The latter two close the sensor; samples it had already
+ * returned are still processed.
  * @param limitMs null = none
- * @throws what `engine` throws while nobody has stopped it
+ * @throws the errors of `engine` before it was stopped
  */
 export async function untilEnd(
   engine: Promise<void>,
@@ -40,7 +40,7 @@ export async function untilEnd(
   }
 }
 
-/** Waits for it, but no longer; how it ended is nobody's business any more. */
+/** Waits for it up to a limit; ignores how it ended. */
 export async function within(ms: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const enough = new Promise((resolve) => {
@@ -52,8 +52,7 @@ export async function within(ms: number, work: Promise<unknown>): Promise<void> 
 const dayMs = 86_400_000;
 
 /**
- * `--until`: a time of day (`17:30`, `17:30:10`, of this machine; the next time that it is so late), or a date with a time as
- * ISO 8601 has it.
+ * Parses `--until`: a time of day (`17:30`, `17:30:10`, on this machine; its next occurrence), or an ISO 8601 date with a time.
  * @returns ms since 1970
  * @throws AIOT_USAGE
  */
@@ -73,30 +72,30 @@ export function untilTime(text: string, now: number): number {
       `--until: expected a time such as 17:30 or 2026-01-31T17:30, got "${text}"`,
     );
   }
-  if (at <= now) throw new AiotError('AIOT_USAGE', `--until: ${text} is over`);
+  if (at <= now) throw new AiotError('AIOT_USAGE', `--until: ${text} is in the past`);
   return at;
 }
 
-/** Longest sleep of a timer, ms: a longer one would fire at once. */
+/** Maximum duration of a timer, ms: a longer one would fire at once. */
 const longestMs = 2 ** 31 - 1;
 
-/** Resolves after `ms`, however long; never rejects: an aborted one resolves too. */
+/** Resolves after `ms`, however long; never rejects: it also resolves when aborted. */
 export async function sleepLong(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   for (let left = ms; left > 0 && !signal.aborted; left -= longestMs) {
     await clock.sleep(Math.min(left, longestMs), signal).catch(() => undefined);
   }
 }
 
-/** When a loop ends, ms from now; null: nobody said. @throws AIOT_USAGE */
+/** When a loop ends, ms from now; null: unspecified. @throws AIOT_USAGE */
 export function limitOf(
   options: { forMs?: number | undefined; until?: string | undefined },
   now: number,
 ): number | null {
   const { forMs, until } = options;
   if (forMs !== undefined && until !== undefined)
-    throw new AiotError('AIOT_USAGE', 'expected one of --for and --until, got both');
+    throw new AiotError('AIOT_USAGE', '--for and --until cannot be combined');
   if (until !== undefined) return untilTime(until, now) - now;
   if (forMs === undefined) return null;
-  if (forMs <= 0) throw new AiotError('AIOT_USAGE', '--for: expected more than nothing, got 0');
+  if (forMs <= 0) throw new AiotError('AIOT_USAGE', '--for: expected more than 0');
   return forMs;
 }

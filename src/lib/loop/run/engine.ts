@@ -9,18 +9,18 @@ import { type Ballot, createVote, type LoopVote } from '../vote.js';
 import { within } from './ending.js';
 import type { Tally } from './tally.js';
 
-/** Longest time without a look at timers, signals and sockets, ms: samples that are there already would keep them all waiting. */
+/** Maximum time without yielding to timers, signals and sockets, ms: samples that are already available would keep them all waiting. */
 const longestTurnMs = 20;
 
-/** Answers after which a replay waits for its outputs: they hold ten times as many in memory, and then throw the oldest away. */
+/** Predictions after which a replay waits for its outputs: these hold ten times as many in memory, and then drop the oldest. */
 const mostAhead = 1000;
 
-/** Sensors give no thousand answers within this time, ms; and no output is waited for any longer. */
+/** No sensor yields a thousand predictions within this time, ms; it is also the maximum wait for an output. */
 const hurryMs = 5000;
 
-/** What looks on: a recorder, a teacher, a screen. It must not throw, and must not take long. */
+/** An observer: a recorder, a teacher, a screen. It must not throw, and must not take long. */
 export interface LoopTap {
-  /** Samples as they come, in the project's fields and rate. */
+  /** Samples as they arrive, in the project's fields and rate. */
   samples?(batch: SampleBatch): void;
   answer?(answer: Answer): void;
 }
@@ -29,7 +29,7 @@ interface EngineOptions {
   sensing: Sensing;
   keeper: ModelKeeper;
   outputs: Outputs;
-  /** Instead of the model's own. */
+  /** Overrides the model's own. */
   vote: string | undefined;
   holdMs: number;
   tally: Tally;
@@ -39,9 +39,9 @@ interface EngineOptions {
 }
 
 /**
- * Takes samples until there are no more: windows, answers, votes, outputs. Nothing in here waits for anything but samples, save a replay
+ * Processes samples until there are no more: windows, predictions, smoothing, outputs. Waits only for samples, except in a replay
  * that is faster than its outputs.
- * @throws what the sensor throws; AIOT_MODEL_UNFIT, AIOT_USAGE (a vote that is none)
+ * @throws the sensor's errors; AIOT_MODEL_UNFIT, AIOT_USAGE (an invalid smoothing setting)
  */
 export async function runEngine(options: EngineOptions): Promise<void> {
   const { sensing, keeper, outputs, tally, taps, now } = options;
@@ -67,7 +67,7 @@ export async function runEngine(options: EngineOptions): Promise<void> {
         ...voting.answer(predicted, batch.times[i]!, tally.windows),
         latencyMs: performance.now() - arrived,
       };
-      // A tie says nothing, and nothing is sent of it.
+      // A tie has no result, and nothing is sent for it.
       if (answer.voted !== null || answer.label === null) {
         outputs.put(answer);
         pace.given++;
@@ -89,7 +89,7 @@ async function catchUp(outputs: Outputs, pace: { given: number; since: number })
   pace.since = performance.now();
 }
 
-/** The vote over the answers of whichever model there is. */
+/** Smoothing over the predictions of whichever model is in use. */
 function createVoting({ vote: asked, holdMs }: Pick<EngineOptions, 'vote' | 'holdMs'>) {
   let vote: LoopVote | null = null;
   let rule = '';
@@ -98,7 +98,7 @@ function createVoting({ vote: asked, holdMs }: Pick<EngineOptions, 'vote' | 'hol
     reset: () => vote?.reset(),
     answer({ prediction, model }: Predicted, t: number, window: number): Omit<Answer, 'latencyMs'> {
       const { info, name, version } = model;
-      // A model of other classes, or with another rule: what its predecessor said counts no more.
+      // A model with other classes or another rule: its predecessor's predictions no longer count.
       const own = `${asked ?? info.vote} ${info.classes.join('\n')}`;
       if (vote === null || rule !== own) vote = createVote(asked ?? info.vote, holdMs);
       rule = own;
@@ -112,27 +112,27 @@ function createVoting({ vote: asked, holdMs }: Pick<EngineOptions, 'vote' | 'hol
   };
 }
 
-/** A window's answer, and whose it is. */
+/** A window's prediction, and the model that made it. */
 interface Predicted {
   prediction: Prediction;
   model: LoadedModel;
 }
 
-/** Samples in, answers out, by whatever model the keeper has. */
+/** Samples in, predictions out, by the keeper's current model. */
 interface Predicting {
-  /** Of what the next window is answered by. */
+  /** The model for the next window. */
   readonly model: LoadedModel;
-  /** @returns the answer to the window that this sample completes */
+  /** @returns the prediction for the window that this sample completes */
   push(sample: Float64Array): Predicted | null;
-  /** Samples are missing: the next one is the first of a new recording. */
+  /** Samples are missing: the next one starts a new recording. */
   reset(): void;
 }
 
 /**
- * Asks the keeper for the model after each window. Another one takes over there with the last samples as its past, so that no window is
- * left out. One that throws, or answers with what is no number, is reported to the keeper, and the window is answered by the one that
- * the keeper then has.
- * @throws AIOT_MODEL_UNFIT: the model to begin with wants other fields than the sensor gives, or another rate
+ * Asks the keeper for the model after each window. A new model takes over there with the last samples as its history, so that no
+ * window is skipped. A model that throws, or returns a non-number, is reported to the keeper, and the window is predicted by the
+ * model that the keeper then provides.
+ * @throws AIOT_MODEL_UNFIT: the initial model requires other fields than the sensor provides, or another rate
  */
 function createPredicting(
   keeper: ModelKeeper,
@@ -142,7 +142,7 @@ function createPredicting(
   let model = keeper.current();
   requireFit(model, sensor);
   let predictor = begin(model);
-  /** What the keeper has and cannot be used here; it is not tried again before the keeper has another. */
+  /** The keeper's model if it cannot be used here; it is not tried again until the keeper has another. */
   let refused: LoadedModel | null = null;
 
   function begin(next: LoadedModel): Predictor {
@@ -150,7 +150,7 @@ function createPredicting(
     return next.createPredictor();
   }
 
-  /** Takes what the keeper has now, where that is another model. @returns its answer to the window that ends here */
+  /** Switches to the keeper's model if it has changed. @returns its prediction for the window that ends here */
   function follow(): Prediction | null {
     const next = keeper.current();
     if (next === model || next === refused) return null;
@@ -168,12 +168,12 @@ function createPredicting(
     }
   }
 
-  /** The model in use gave no answer. @returns that of another in its place */
+  /** The model in use returned no prediction. @returns the prediction of its replacement */
   function failed(error: unknown): Prediction | null {
     const which = model;
     keeper.misbehaved(which, error);
     const answer = follow();
-    // Whatever state it was left in is not to be trusted.
+    // Its state can no longer be trusted.
     if (model === which) predictor = begin(which);
     return answer;
   }
@@ -203,7 +203,7 @@ function createPredicting(
   };
 }
 
-/** Fields by name and order, and the rate, where time matters: the loop gives samples as they are. */
+/** Compares fields by name and order and, if time matters, the rate: the loop passes samples unchanged. */
 function requireFit(model: LoadedModel, sensor: { fields: readonly SampleField[]; rateHz: number }): void {
   const { fields, rateHz, windowSamples } = model.info.signal;
   const given = sensor.fields.map(({ name }) => name);
@@ -211,28 +211,28 @@ function requireFit(model: LoadedModel, sensor: { fields: readonly SampleField[]
   if (fields.join() === given.join() && inTime) return;
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
-    `${nameOf(model)}: expected a model of ${given.join(', ')} at ${sensor.rateHz} Hz, got one of ${fields.join(', ')} at ${rateHz} Hz`,
-    { next: 'Choose the model that was trained on this project: --model FILE, or NAME@STAGE.' },
+    `${nameOf(model)}: expected a model for ${given.join(', ')} at ${sensor.rateHz} Hz, got one for ${fields.join(', ')} at ${rateHz} Hz`,
+    { next: 'Choose the model that was trained in this project: --model FILE, or NAME@STAGE.' },
   );
 }
 
 function requireNumbers({ scores, value }: Prediction): void {
   if (scores.every(Number.isFinite) && (value === null || Number.isFinite(value))) return;
-  throw new RangeError(`expected scores that are numbers, got ${scores.join(', ')}`);
+  throw new RangeError(`expected numeric scores, got ${scores.join(', ')}`);
 }
 
 function nameOf({ name, version }: Pick<LoadedModel, 'name' | 'version'>): string {
   return version === null ? name : `${name}@${version}`;
 }
 
-/** The last samples, as many as a window to come may need. */
+/** The last samples, as many as a future window may need. */
 interface History {
-  /** Samples that are there. */
+  /** Number of samples held. */
   readonly length: number;
   push(sample: ArrayLike<number>): void;
-  /** Gives the last `count` to `each`, oldest first; the array is the history's own. */
+  /** Passes the last `count` to `each`, oldest first; the array is the history's own. */
   last(count: number, each: (sample: Float64Array) => void): void;
-  /** Makes room for so many; what is there stays. */
+  /** Extends the capacity; the contents are preserved. */
   reserve(samples: number): void;
   clear(): void;
 }
@@ -241,7 +241,7 @@ interface History {
 function createHistory(fields: number): History {
   let ring = new Float64Array(0);
   let room = 0;
-  /** Where the next one goes. */
+  /** Position of the next sample. */
   let head = 0;
   let length = 0;
   const at = (back: number) => (((head - back + room) % room) + room) % room;
@@ -278,23 +278,23 @@ function createHistory(fields: number): History {
   return history;
 }
 
-/** Samples as they arrive that give so many after resampling, the last of them with the last sample. */
+/** Number of input samples that yield this many after resampling, the last of them with the last sample. */
 function arriving(spec: SignalSpec, resampled: number): number {
   return Math.ceil(((resampled - 1) * spec.rateHz) / spec.resampleHz) + 1;
 }
 
-/** Windows that a predictor goes through before the one that counts, so that its filters have forgotten how they began. */
+/** Windows that a predictor runs through before the one that counts, so that the initial transients of its filters have decayed. */
 const before = (spec: SignalSpec) => Math.ceil(spec.windowSamples / spec.strideSamples);
 
-/** Samples that `warmUp` can make use of. */
+/** Number of samples that `warmUp` can use. */
 function usefulHistory(spec: SignalSpec): number {
   return arriving(spec, spec.windowSamples + before(spec) * spec.strideSamples);
 }
 
 /**
- * Shows a new predictor the last samples, so that one of its windows ends with the newest of them: its next one ends a stride later,
- * as that of the predictor whose place it takes.
- * @returns its answer to that window; null where there are too few samples for one
+ * Feeds a new predictor the last samples, so that one of its windows ends with the newest of them. Its next window then ends a stride
+ * later, like that of the predictor it replaces.
+ * @returns its prediction for that window; null if there are too few samples for one
  */
 function warmUp(predictor: Predictor, spec: SignalSpec, history: History): Prediction | null {
   let windows = before(spec);
@@ -307,7 +307,7 @@ function warmUp(predictor: Predictor, spec: SignalSpec, history: History): Predi
   return answer;
 }
 
-/** What a prediction says in a vote; null where the model answers with values, which nobody votes on. */
+/** A prediction's input to smoothing; null if the model returns values, which are not smoothed. */
 function ballotOf(
   info: Pick<BundleInfo, 'answer' | 'classes'>,
   prediction: Prediction,
@@ -317,7 +317,7 @@ function ballotOf(
   if (label === null) return null;
   const { answer, classes } = info;
   if (answer.kind !== 'reconstruction') return { label, classes, shares: scores, t };
-  // An error as large as the threshold speaks for both alike.
+  // An error equal to the threshold supports both classes equally.
   const error = value ?? 0;
   const anomaly = error + answer.threshold === 0 ? 0 : error / (error + answer.threshold);
   return { label, classes, shares: [1 - anomaly, anomaly], t };

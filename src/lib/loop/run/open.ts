@@ -16,8 +16,9 @@ export interface Opened {
 }
 
 /**
- * Model first: it says what the sensor has to give. What is open already stands in `running`, whatever throws.
- * @throws what opening them throws
+ * Opens the model first, because it determines what the sensor has to provide. Parts that are already open are in `running`, even
+ * if this throws.
+ * @throws the errors of opening them
  */
 export async function openParts(
   options: LoopOptions,
@@ -55,7 +56,7 @@ export async function openParts(
   return { keeper, sensing, outputs };
 }
 
-/** What the model is opened with. A model by name or file alone needs no project that says what its fields are. */
+/** Options for opening the model. A model given by name or file does not require a project that defines its fields. */
 export function modelOptions(
   options: LoopOptions,
   project: Project,
@@ -70,12 +71,12 @@ export function modelOptions(
   };
 }
 
-/** Where samples come from; undefined: from the simulator, if one is wanted. */
+/** Source of the samples; undefined: the simulator, if requested. */
 export function sensorOf({ sensor, simulate }: LoopOptions, { config }: Project): string | undefined {
   return sensor ?? (simulate ? undefined : config.loop.sensor);
 }
 
-/** Answers of a made-up sensor go where a flag says, and not where the project's true ones go. */
+/** Predictions of a simulated sensor go to the outputs given by flags, not to the project's real ones. */
 export function outputsOf(
   { out, simulate, sensor }: LoopOptions,
   { config: { loop } }: Project,
@@ -83,11 +84,11 @@ export function outputsOf(
 ): readonly string[] {
   if (out !== undefined || !simulate || sensor !== undefined) return out ?? loop.out;
   if (loop.out.length > 0)
-    tell('the sensor is made up: nothing goes to the outputs of aiot.yaml, --out names others');
+    tell('the sensor is simulated: nothing is sent to the outputs in aiot.yaml; specify others with --out');
   return [];
 }
 
-/** Where a `file:` without a slash at its start is looked for: here, where a flag names it, or else in the project's folder. */
+/** Base folder of a `file:` path without a leading slash: the current folder if a flag names it, else the project's. */
 export async function baseOf({ sensor }: LoopOptions, { dir }: Project): Promise<string> {
   if (sensor === undefined) return dir;
   const path = /^file:(?:\/\/)?([^?]*)/i.exec(sensor)?.[1] ?? '';

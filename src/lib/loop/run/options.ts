@@ -13,74 +13,74 @@ import type { Teacher } from '../teach.js';
 import type { ModelKeeper, Outputs, Sensing } from '../types.js';
 import type { LoopTap } from './engine.js';
 
-/** What is asked of a loop. What is not said, the project's `loop:` says. */
+/** Options of a loop. Defaults come from the project's `loop:` section. */
 export interface LoopOptions {
-  /** Folder of the project; without an aiot.yaml in it, the model alone says what the samples are. */
+  /** Folder of the project; if it has no aiot.yaml, the model alone determines the samples. */
   project: string;
   /** Any sensor's URL. */
   sensor?: string | undefined;
-  /** A made-up sensor that plays what the model was trained on; where there is no model, one is trained into the cache. */
+  /** A simulated sensor that replays the model's training data; if there is no model, one is trained into the cache. */
   simulate?: boolean | undefined;
   /** `NAME@STAGE`, or a file. */
   model?: string | undefined;
   delegate?: 'cpu' | 'coral' | undefined;
   vote?: string | undefined;
-  /** A class that was voted for stands at least so long, ms. */
+  /** Minimum time that a smoothed class is held, ms. */
   holdMs?: number | undefined;
   send?: 'change' | 'always' | undefined;
   out?: readonly string[] | undefined;
-  /** Ends it, ms from when it began to take samples; a time of day, or a date with one. */
+  /** Ends the loop: ms after it began to read samples; a time of day, or a date with one. */
   forMs?: number | undefined;
   until?: string | undefined;
-  /** Folder that keeps the samples as recordings. */
+  /** Folder in which samples are stored as recordings. */
   record?: string | undefined;
-  /** What was just seen gets a label, and the model learns it: by the keys of `LoopBegun.teacher`. */
+  /** Lets the user label the latest samples, which the model then learns: by the keys of `LoopBegun.teacher`. */
   teach?: boolean | undefined;
   /** The same by messages: the URL of a stream whose messages are labels. */
   teachFrom?: string | undefined;
-  /** Use what was learned also where it does worse than the model before. */
+  /** Use the retrained model even if it performs worse than the previous one. */
   yes?: boolean | undefined;
-  /** One of the motion system's four parts instead of the whole. */
+  /** One of the motion system's four parts instead of the whole loop. */
   stage?: StageName | undefined;
-  /** Of the loop, for `aiot loop status`; the project's unless told. One of a name runs at a time. */
+  /** Name of the loop, for `aiot loop status`; default: the project's. Only one loop of a name runs at a time. */
   name?: string | undefined;
-  /** It holds no name, and leaves nothing behind; so unless told where its sensor is made up. */
+  /** Holds no name and leaves nothing behind; the default for a simulated sensor. */
   transient?: boolean | undefined;
   /** `HOST:PORT` or `PORT` of its pages, /healthz and /metrics. */
   listen?: string | undefined;
-  /** A sensor that is not there yet is waited for: as a service does, that starts with the machine. */
+  /** Waits for a sensor that is not there yet, for services that start at boot. */
   patient?: boolean | undefined;
   context?: string | undefined;
-  /** Who we are to brokers. */
+  /** Credentials for brokers. */
   stream?: StreamOptions | undefined;
   clock?: Clock | undefined;
-  /** Ends it: what was answered goes out first. */
+  /** Ends the loop: pending predictions are delivered first. */
   signal?: AbortSignal | undefined;
-  /** A line of what happened: a sensor unplugged, a model swapped. */
+  /** One line per event: a sensor unplugged, a model swapped. */
   onEvent?: ((text: string) => void) | undefined;
-  /** What is being done, while it takes long before it begins. */
+  /** Progress while startup takes long. */
   onStep?: ((text: string) => void) | undefined;
-  /** It takes samples now. */
+  /** The loop has started to read samples. */
   onOpen?: ((begun: LoopBegun) => void) | undefined;
-  /** Others that look on. */
+  /** Further observers. */
   taps?: readonly LoopTap[] | undefined;
   parts?: Partial<LoopParts> | undefined;
 }
 
-/** A loop that has begun. */
+/** A running loop. */
 export interface LoopBegun {
   monitor: LoopMonitor;
   fields: readonly SampleField[];
   rateHz: number;
-  /** In the model's order; none where it answers with values. */
+  /** In the model's order; none if it returns values. */
   classes: readonly string[];
-  /** What takes labels, where it is taught. */
+  /** Receives labels, if teaching is enabled. */
   teacher: Teacher | null;
-  /** How many answers took how long: see Histogram.spread. */
+  /** Latency histogram of predictions: see Histogram.spread. */
   latencies(columns: number, fromMs: number, toMs: number): number[];
 }
 
-/** What a loop is put together of: the real parts, or a test's. */
+/** The components of a loop: the real parts, or a test's. */
 export interface LoopParts {
   models(options: ModelOptions): Promise<ModelKeeper>;
   sensing(options: SensingOptions): Promise<Sensing>;
@@ -88,7 +88,7 @@ export interface LoopParts {
   messages(options: OutputsOptions): Promise<MessageOutputs>;
 }
 
-/** Loaded when a loop begins, and not with the command. */
+/** Loaded when a loop begins, not with the command. */
 export const realParts: LoopParts = {
   models: async (options) => (await import('../model/open-model.js')).openModel(options),
   sensing: async (options) => (await import('../sense/open.js')).openSensing(options),
@@ -96,7 +96,7 @@ export const realParts: LoopParts = {
   messages: async (options) => (await import('../output/outputs.js')).openMessageOutputs(options),
 };
 
-/** The folder's project; where it has none, one of defaults, if a model is named that says all that is needed. */
+/** The folder's project; if it has none, a default one, provided that the given model contains everything needed. */
 export async function projectOf(folder: string, model: string | undefined): Promise<Project> {
   try {
     return await loadProject(folder);
@@ -107,11 +107,11 @@ export async function projectOf(folder: string, model: string | undefined): Prom
   }
 }
 
-/** What the sensor has to give: the model's fields and rate, in the units that the project gives them. */
+/** The sensor's required output: the model's fields and rate, in the project's units. */
 export function contractOf({ config }: Project, { signal }: BundleInfo): SensingContract {
   const { windowSamples, lowpassHz, rateHz, resampleHz } = signal;
   const fields = signal.fields.map((name) => ({ name, unit: config.stream.fields[name]?.unit ?? '' }));
-  // A row that is a window of its own comes when it comes.
+  // A row that is a window of its own has no fixed rate.
   const timeless = windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
   return { fields, rateHz: timeless ? null : rateHz };
 }

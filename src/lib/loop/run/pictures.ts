@@ -17,13 +17,14 @@ import type { LoopResult } from './result.js';
 import type { Around } from './run.js';
 import { createHistogram, rssMb } from './tally.js';
 
-/** A face that stays where it is goes on again after this time, where only changes are wanted. */
+/** If only changes are sent, an unchanged face is sent again after this time. */
 const again = '1h';
 
 /**
- * A loop of pictures: each frame of a camera through a processor (`loop.through`), what comes of it to the outputs. Frames that came
- * while one was looked at are left out, and counted as lost. In its result samples and windows are frames, predictions faces.
- * @throws AIOT_USAGE (no camera), AIOT_CAMERA_FAILED, AIOT_CAMERA_FFMPEG, AIOT_STREAM_URL, and what opening outputs throws
+ * A loop for pictures: runs each frame of a camera through a processor (`loop.through`) and sends the results to the outputs.
+ * Frames that arrive while another is being processed are skipped and counted as lost. In its result, samples and windows are
+ * frames, predictions are faces.
+ * @throws AIOT_USAGE (no camera), AIOT_CAMERA_FAILED, AIOT_CAMERA_FFMPEG, AIOT_STREAM_URL, and the errors of opening outputs
  */
 export async function runPictures(
   options: LoopOptions,
@@ -44,7 +45,8 @@ export async function runPictures(
     const source = await openSource(at(url, project.dir), {
       ...stream,
       ...(signal ? { signal } : {}),
-      onState: (state) => tell(state === 'connected' ? 'the camera is back' : 'the camera is gone'),
+      onState: (state) =>
+        tell(state === 'connected' ? 'the camera is available again' : 'the camera was disconnected'),
     });
     const camera = measured(source);
     running.sensing = camera.sensing;
@@ -76,7 +78,7 @@ export async function runPictures(
             tally.predictions += faces.length;
             tally.changes += faces.length;
           } catch (error) {
-            tell(`a picture was left out: ${(error as Error).message}`);
+            tell(`a picture was skipped: ${(error as Error).message}`);
           }
           ack();
           tally.windows++;
@@ -108,7 +110,7 @@ async function drawInto(folder: string): Promise<string> {
   return `pictures://${folder}?fps=5&loop=true`;
 }
 
-/** A folder of pictures is where the project is, unless it begins with a slash. */
+/** A folder of pictures is relative to the project, unless it begins with a slash. */
 function at(url: string, folder: string): string {
   return url.replace(
     /^pictures:(?:\/\/)?(?!\/)([^?]+)/,
@@ -118,11 +120,11 @@ function at(url: string, folder: string): string {
 
 function noCamera(): AiotError {
   return new AiotError('AIOT_USAGE', 'expected a camera, got none', {
-    next: 'Name one: --sensor camera:///dev/video0, or pictures://FOLDER; --simulate draws pictures.',
+    next: 'Specify one: --sensor camera:///dev/video0, or pictures://FOLDER. For simulated pictures, use --simulate.',
   });
 }
 
-/** A source of frames, as a sensor that is looked at: how many, how often, how evenly. */
+/** A source of frames in the form of a sensor: count, rate and jitter. */
 function measured(source: Source): { sensing: Sensing; seen: () => void } {
   let samples = 0;
   let first = 0;

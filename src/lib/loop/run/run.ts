@@ -23,32 +23,32 @@ import { type LoopOptions, projectOf } from './options.js';
 import type { LoopResult } from './result.js';
 import { createTally, type Running, rssMb, type Tally, watchLoop } from './tally.js';
 
-/** Longest wait for a part that is given up because another did not open, ms. */
+/** Maximum wait for a part that is given up because another did not open, ms. */
 const closingMs = 5000;
 
-/** A loop, or one stage of the motion system. @throws what `runLoop` and `runStage` throw */
+/** A loop, or one stage of the motion system. @throws the errors of `runLoop` and `runStage` */
 export async function startLoop(options: LoopOptions): Promise<LoopResult | StageResult> {
   if (options.stage === undefined) return await runLoop(options);
   const { runLoopStage } = await import('./stage.js');
-  // The stages know what they need; a project may say more.
+  // The stages have their own defaults; a project may override them.
   return await runLoopStage(options, await projectOf(options.project, options.model ?? options.stage));
 }
 
 /**
- * Sensor → window → model → vote → outputs, until the sensor ends, the time is over, or `signal` is aborted: then what was answered
- * goes out, or to disk, and what was done is told.
- * @throws AIOT_PROJECT_INVALID, AIOT_LOOP_RUNNING, AIOT_USAGE, and what opening a model, a sensor or an output throws; what a sensor
- *   throws that is gone for good
+ * Sensor → window → model → smoothing → outputs, until the sensor ends, the time limit is reached, or `signal` is aborted. Then
+ * pending predictions are delivered or spooled, and a summary is returned.
+ * @throws AIOT_PROJECT_INVALID, AIOT_LOOP_RUNNING, AIOT_USAGE, and the errors of opening a model, a sensor or an output; the error
+ * of a sensor that is permanently lost
  */
 export async function runLoop(options: LoopOptions): Promise<LoopResult> {
   const { clock = systemClock, onEvent } = options;
   const project = await projectOf(options.project, options.model);
   const limitMs = limitOf(options, clock.now());
   const { vote, holdMs } = votingOf(options, project);
-  // Refused before anything is opened.
+  // Rejected before anything is opened.
   if (vote !== undefined) createVote(vote, holdMs);
   const name = options.name ?? project.config.name;
-  // What is made up is nobody's service: it holds no name, and leaves nothing behind.
+  // A simulated run is not a service: it holds no name, and leaves nothing behind.
   const transient = options.transient ?? options.simulate ?? false;
   const spool = transient ? await mkdtemp(join(tmpdir(), 'aiot-loop-')) : join(loopFolder(name), 'spool');
   const running: Running = { sensor: sensorOf(options, project)?.split('?')[0] ?? 'simulated', spool };
@@ -73,7 +73,7 @@ export async function runLoop(options: LoopOptions): Promise<LoopResult> {
   }
 }
 
-/** What a loop has around it while its parts run. */
+/** Services around a loop while its parts run. */
 export interface Around {
   running: Running;
   tally: Tally;
@@ -140,16 +140,16 @@ function resultOf(
 
 const rounded = (value: number | null) => value && Number(value.toPrecision(6));
 
-/** Those that look on while a loop runs. */
+/** Observers of a running loop. */
 interface Lookers {
   taps: readonly LoopTap[];
   teacher: Teacher | null;
   recorder: Recorder | null;
-  /** What they were at is done. */
+  /** Resolves when their work is done. */
   close(): Promise<void>;
 }
 
-/** @throws AIOT_MODEL_UNFIT (a model without classes cannot be taught), AIOT_FILE_NOT_WRITABLE, and what opening the source of labels throws */
+/** @throws AIOT_MODEL_UNFIT (a model without classes cannot be taught), AIOT_FILE_NOT_WRITABLE, and the errors of opening the source of labels */
 async function openLookers(
   options: LoopOptions,
   project: Project,
@@ -191,7 +191,7 @@ async function openTeacher(
 ): Promise<Teacher> {
   const { createTeacher } = await import('../teach.js');
   return createTeacher({
-    // Into the project's own data, whose recordings it was trained on: they stay in the mix, and none is thrown away after a week.
+    // Stored in the project's own data, next to its training recordings: they stay in the mix, and none is deleted after a week.
     ...{ project, keeper, clock, signal, yes },
     fields: sensing.fields.map(({ name }) => name),
     rateHz: sensing.rateHz,
@@ -199,7 +199,7 @@ async function openTeacher(
   });
 }
 
-/** Marks what messages say. @returns what ends it */
+/** Applies labels from messages. @returns a function that ends it */
 async function hear(
   { teachFrom = '', stream = {} }: LoopOptions,
   teacher: Teacher,
@@ -225,33 +225,33 @@ interface RecorderOptions {
   rateHz: number;
   /** Longest recording, seconds. */
   longestSeconds?: number;
-  /** Most that is kept of what loops have recorded there, samples: the oldest go. */
+  /** Maximum stored amount of samples recorded there by loops: the oldest are deleted. */
   mostSamples?: number;
   onEvent: (text: string) => void;
 }
 
-/** Keeps what the sensor gives as recordings. */
+/** Stores the sensor's samples as recordings. */
 interface Recorder extends LoopTap {
   samples(batch: SampleBatch): void;
-  /** What was kept since it began. */
+  /** Samples stored since it began. */
   kept(): { folder: string; recordings: number; samples: number };
-  /** The last recording is on disk. */
+  /** Resolves when the last recording is on disk. */
   close(): Promise<void>;
 }
 
-/** A recording is written at once, and samples wait meanwhile: some hundredths of a second for so many. */
+/** A recording is written at once while samples wait; this many take a few hundredths of a second. */
 const mostAtOnce = 50_000;
 
-/** A week of 100 Hz: some gigabytes. */
+/** A week at 100 Hz: some gigabytes. */
 const usualMost = 60_480_000;
 
-/** Recordings that a slow disk has not taken yet; more are thrown away. */
+/** Maximum number of recordings queued for a slow disk; further ones are dropped. */
 const mostWaiting = 4;
 
-/** Of its recordings' names. */
+/** Prefix of its recordings' names. */
 const prefix = 'loop-';
 
-/** What comes goes to a new recording every five minutes, and after a gap: a recording is one take without a break. */
+/** Starts a new recording every five minutes, and after a gap: a recording is one take without a break. */
 function createRecorder(options: RecorderOptions): Recorder {
   const { fields, rateHz, longestSeconds = 300, mostSamples = usualMost } = options;
   const room = Math.max(1, Math.min(mostAtOnce, Math.ceil(longestSeconds * rateHz)));
@@ -325,7 +325,7 @@ function recordingOf(
   };
 }
 
-/** Where there is no project, what is recorded says itself what it is. */
+/** Without a project, the recorded samples describe themselves. */
 function configFor({ config, fields, rateHz }: RecorderOptions): ProjectConfig {
   const declared = fields.map(({ name, unit }) => [
     name,

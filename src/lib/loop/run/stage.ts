@@ -11,7 +11,7 @@ import { limitOf, sleepLong } from './ending.js';
 import { baseOf, modelOptions, sensorOf } from './open.js';
 import { type LoopOptions, realParts } from './options.js';
 
-/** One of the motion system's four parts, in the place of one of the original's containers. @throws what `runStage` throws */
+/** One of the motion system's four parts, in place of one of the original's containers. @throws the errors of `runStage` */
 export async function runLoopStage(options: LoopOptions, project: Project): Promise<StageResult> {
   const { stage = 'sense', clock = systemClock, stream = {}, onEvent, simulate } = options;
   const over = new AbortController();
@@ -62,32 +62,32 @@ export async function runLoopStage(options: LoopOptions, project: Project): Prom
       if (text) tell(text);
     },
   });
-  // A timer left behind would keep the process.
+  // A leftover timer would keep the process alive.
   return await work.finally(() => over.abort());
 }
 
-/** What the motion system's sensor gives, where no project says it. */
+/** Fields of the motion system's sensor, if no project defines them. */
 const withoutProject: SensingContract = {
   fields: ['x', 'y', 'z'].map((name) => ({ name, unit: 'g' })),
   rateHz: 100,
 };
 
-/** @returns the addresses that are not NATS, which only the stage output has a use for @throws AIOT_LOOP_STAGE */
+/** @returns the addresses that are not NATS, which only the stage `output` can use @throws AIOT_LOOP_STAGE */
 function requireUse({ out = [], sensor }: LoopOptions, stage: StageName): string[] {
   const isNats = (url: string) => /^natss?:/i.test(url);
   const others = out.filter((url) => !isNats(url));
   if (stage !== 'output' && others.length > 0) {
     throw new AiotError(
       'AIOT_LOOP_STAGE',
-      `the stage ${stage} publishes on NATS alone: expected --out nats://HOST:4222`,
-      { next: 'Labels go elsewhere from the stage output.' },
+      `the stage ${stage} publishes only to NATS: expected --out nats://HOST:4222`,
+      { next: 'To send labels elsewhere, use the stage output.' },
     );
   }
   if (stage !== 'sense' && sensor !== undefined && !isNats(sensor)) {
     throw new AiotError(
       'AIOT_LOOP_STAGE',
-      `the stage ${stage} reads from NATS alone: expected --sensor nats://HOST:4222`,
-      { next: 'Sensors are read by the stage sense.' },
+      `the stage ${stage} reads only from NATS: expected --sensor nats://HOST:4222`,
+      { next: 'To read sensors, use the stage sense.' },
     );
   }
   return others;
@@ -98,13 +98,13 @@ function stageEventText(event: StageEvent): string | null {
     case 'ready':
       return `${event.endpoint}: running`;
     case 'away':
-      return `${event.what} is away${event.why ? `: ${event.why}` : ''}; trying again`;
+      return `${event.what} is offline${event.why ? `: ${event.why}` : ''}; retrying`;
     case 'back':
-      return `${event.what} is back`;
+      return `${event.what} is available again`;
     case 'lost':
       return `${plural(event.count, 'sample')} or messages not used: ${event.why}`;
     case 'label':
-      return event.voted === undefined ? event.label : `${event.label}, voted ${event.voted ?? 'open'}`;
+      return event.voted === undefined ? event.label : `${event.label}, smoothed ${event.voted ?? 'open'}`;
     case 'window':
       return null;
   }

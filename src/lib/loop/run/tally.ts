@@ -3,10 +3,10 @@ import type { Clock } from '../../core/time.js';
 import type { LoopMonitor, LoopStatus } from '../status.js';
 import type { Answer, ModelKeeper, Outputs, Sensing } from '../types.js';
 
-/** Happenings that a status tells, the newest. */
+/** Number of recent events in a status. */
 const keptEvents = 50;
 
-/** What a loop has counted so far. Its size does not depend on how long it runs. */
+/** Counters of a loop. Their size does not depend on how long it runs. */
 export interface Tally {
   windows: number;
   predictions: number;
@@ -15,14 +15,14 @@ export interface Tally {
   readonly latency: Histogram;
   readonly events: LoopStatus['events'];
   last: Answer | null;
-  /** When the last samples came, ms since 1970. */
+  /** When the last samples arrived, ms since 1970. */
   lastSampleAt: number | null;
-  /** @param latencyMs until the outputs had it */
+  /** @param latencyMs until it was handed to the outputs */
   answered(answer: Answer, latencyMs: number): void;
   event(text: string): void;
 }
 
-/** @param clock what the times of events are taken from */
+/** @param clock source of the events' times */
 export function createTally(clock: Clock): Tally {
   const tally: Tally = {
     windows: 0,
@@ -55,13 +55,13 @@ interface Histogram {
   readonly count: number;
   /** @param ms at least 0 */
   add(ms: number): void;
-  /** The time that this share of them does not exceed, ms, off by 2 % at most; null without any. */
+  /** Quantile in ms, accurate to 2 %; null without any. */
   percentile(share: number): number | null;
-  /** How many lie in each of `columns` equal parts of the logarithmic range from `fromMs` to `toMs`; what lies outside is in the first and the last. */
+  /** Counts in `columns` equal parts of the logarithmic range from `fromMs` to `toMs`; outliers are in the first and the last. */
   spread(columns: number, fromMs: number, toMs: number): number[];
 }
 
-/** 1 µs to 10⁴ s, in steps of 4 %: the middle of a step is within 2 % of all in it. */
+/** 1 µs to 10⁴ s, in steps of 4 %: the middle of a step is within 2 % of all its values. */
 const [smallestMs, ratio, steps] = [1e-3, 1.04, 592] as const;
 
 export function createHistogram(): Histogram {
@@ -101,11 +101,11 @@ export function createHistogram(): Histogram {
   };
 }
 
-/** Parts of a loop that are there by now. */
+/** Parts of a loop that are open so far. */
 export interface Running {
   /** The sensor's address without credentials, until it is open. */
   sensor: string;
-  /** Folder of what waits for the outputs. */
+  /** Folder of the outputs' spools. */
   spool: string;
   sensing?: Sensing;
   keeper?: ModelKeeper;
@@ -113,10 +113,10 @@ export interface Running {
   stopped?: boolean;
 }
 
-/** Sensors that are silent for so long are not there, ms; slower ones for ten of their periods. */
+/** Time of silence after which a sensor counts as gone, ms; for slower ones, ten of their periods. */
 const silentMs = 3000;
 
-/** A loop as others may look at it, at any time from its beginning to its end. */
+/** The observable state of a loop, at any time from its beginning to its end. */
 export function watchLoop(name: string, running: Running, tally: Tally, clock: Clock): LoopMonitor {
   const startedAt = clock.now();
   return {
@@ -153,7 +153,7 @@ function sensorState(
   at: number,
 ): LoopStatus['sensor'] {
   const patience = Math.max(silentMs, 10_000 / (sensing?.rateHz ?? 1));
-  // A clock that was set back since then tells nothing of the sensor but that it was not heard since.
+  // If the clock was set back since then, the age only shows that the sensor has been silent since.
   const silence = lastSampleAt === null ? Number.POSITIVE_INFINITY : Math.abs(at - lastSampleAt);
   return {
     endpoint: sensing?.endpoint ?? sensor,

@@ -23,7 +23,7 @@ const pairs = (what: string) =>
 
 const rate = z
   .string()
-  .regex(/^\d+(\.\d+)?$/, 'expected a number of samples a second')
+  .regex(/^\d+(\.\d+)?$/, 'expected a number of samples per second')
   .transform(Number)
   .pipe(z.number().positive('expected more than 0').max(1e6));
 
@@ -37,11 +37,11 @@ const shape = {
     .transform((text) => (text.includes(':') ? text : `*:${text}`))
     .pipe(pairs('NAME:UNIT'))
     .optional(),
-  /** Member of a message, or column, that says when; `none` = when it arrives. */
+  /** Member of a message, or column, with the time; `none` = the time of arrival. */
   time: z.string().min(1).optional(),
-  /** Member that rises by one a message. */
+  /** Member that increases by one per message. */
   seq: z.string().min(1).optional(),
-  /** Whose samples, where a topic has those of several. */
+  /** Device whose samples are used, if a topic has those of several. */
   device: z.string().min(1).optional(),
   /** Names of cells, for lines of numbers. */
   columns: z.string().min(1).optional(),
@@ -55,7 +55,7 @@ const shape = {
   rate: rate.optional(),
   speed: z
     .string()
-    .regex(/^(max|\d+(\.\d+)?)$/, 'expected max, or how many times as fast')
+    .regex(/^(max|\d+(\.\d+)?)$/, 'expected max, or a speed factor')
     .transform((text) => (text === 'max' ? text : Number(text)))
     .pipe(
       z.union([
@@ -74,7 +74,7 @@ const shape = {
 export interface SensorAddress {
   /** Such as `i2c`, without the colon. */
   scheme: string;
-  /** For the adapter: without the settings that are ours. */
+  /** For the adapter: without the loop's own settings. */
   url: string;
   fields: FieldSettings;
   time: string | undefined;
@@ -83,22 +83,22 @@ export interface SensorAddress {
   columns: string[] | undefined;
   bridge: number;
   resample: 'auto' | 'on' | 'off';
-  /** Samples a second that its samples are said to have; the drivers' own setting where they have one. */
+  /** Declared sample rate of its samples; the driver's own setting if it has one. */
   rateHz: number | undefined;
   speed: number | 'max' | undefined;
   repeat: number;
 }
 
-/** Gaps of up to so many samples are bridged unless the address says otherwise: two of 500 at 12 Hz change no answer. */
+/** Longest gap bridged by default, in samples: bridging two of 500 at 12 Hz changes no prediction. */
 const bridged = 2;
 /** Sensors that have settings of these names themselves. */
 const ownRate = new Set(['i2c', 'iio', 'alsa', 'w1']);
-/** What only a file's replay knows. */
+/** Settings of a file's replay only. */
 const replayOnly = ['speed', 'repeat'] as const;
 
 /**
- * The settings of a sensor's URL that are the loop's own, taken out of it: `map`, `units`, `time`, `seq`, `columns`, `bridge`,
- * `resample`, `rate` (but of chips, whose own it is), and of files `speed` and `repeat`. They stand after the `?`, of http after the `#`.
+ * Extracts the loop's own settings from a sensor's URL: `map`, `units`, `time`, `seq`, `columns`, `bridge`, `resample`, `rate`
+ * (except for chips, which have their own) and, for files, `speed` and `repeat`. They follow the `?`, for http the `#`.
  * @throws AIOT_SENSOR_URL
  */
 export function parseAddress(sensor: string): SensorAddress {
@@ -127,8 +127,8 @@ export function parseAddress(sensor: string): SensorAddress {
   const { data } = result;
   const stray = replayOnly.find((key) => data[key] !== undefined && scheme !== 'file');
   if (stray) {
-    throw new AiotError('AIOT_SENSOR_URL', `${scheme}: ?${stray}= is for files that are replayed`, {
-      next: 'Leave it out, or replay a recording: file:recording.csv?rate=100&speed=max',
+    throw new AiotError('AIOT_SENSOR_URL', `${scheme}: ?${stray}= only applies to replayed files`, {
+      next: 'Omit it, or replay a recording: file:recording.csv?rate=100&speed=max',
     });
   }
   const place = mark < 0 ? rest : rest.slice(0, mark);
@@ -148,7 +148,7 @@ export function parseAddress(sensor: string): SensorAddress {
   };
 }
 
-/** A sensor's address may have been confused with a broker's, which has a password in it. */
+/** The address may be that of a broker, with a password in it, given by mistake. */
 function withoutSecrets(text: string): string {
   return `"${text.replace(/\/\/[^/@]*@/, '//…@').slice(0, 60)}"`;
 }

@@ -3,29 +3,27 @@ import type { SensorAddress } from './address.js';
 import { createDecoder, isRows, type Rows } from './decode.js';
 import type { Incoming, SensingContract, Tell, Timing } from './types.js';
 
-/** Messages → batches of samples with times. */
+/** Turns messages into batches of samples with times. */
 interface Batcher {
-  /** @returns a sentence when the message is no sample, null when it is */
+  /** @returns a sentence if the message is not a sample, else null */
   add(payload: Uint8Array, arrivalMs: number): string | null;
-  /** So many messages were thrown away on their way here. */
+  /** Reports messages that were dropped before they arrived here. */
   dropped(messages: number): void;
-  /** What comes follows nothing. */
+  /** The next sample does not follow the last one. */
   cut(): void;
   take(): Incoming[];
-  /** By the first message that said something. */
+  /** Determined by the first message that contains a sample. */
   readonly timing: Timing;
   readonly rateHz: number | null;
 }
 
-/**
- * @throws AIOT_SENSOR_URL (a unit of time that is none)
- */
+/** @throws AIOT_SENSOR_URL (an unknown unit of time) */
 export function createBatcher(
   { fields, rateHz: contractHz }: SensingContract,
   address: SensorAddress,
   tell: Tell,
 ): Batcher {
-  // Where a sample is a window of its own, it does not matter who measured the one before.
+  // If a sample is a window of its own, it does not matter which device measured the previous one.
   const mixed = contractHz === null;
   const { name, unit } = timeSetting(address.time);
   const decode = createDecoder({
@@ -49,23 +47,23 @@ export function createBatcher(
   let apart = false;
   let done: Incoming[] = [];
 
-  /** From sample to sample of a batch that has one time: by its rate, or by the time since the batch before. */
+  /** Interval between the samples of a batch with a single time: from its rate, or from the time since the previous batch. */
   const stepFrom = (first: number, period: number): number => {
     if (!Number.isNaN(period)) return period;
     const passed = (first - lastFirst) / lastCount;
     return passed > 0 && Number.isFinite(passed) ? passed : 1000 / (contractHz ?? 1000);
   };
 
-  /** Times in whole seconds do not part the samples of one. `1795000000.0` is none, though it reads as one. */
+  /** Times in whole seconds cannot separate the samples within one. `1795000000.0` is not coarse, though it parses as a whole second. */
   const coarse = ({ count, stamps }: Rows, payload: Uint8Array): boolean => {
     if (contractHz === null || contractHz <= 1 || stamps.length < count || !clock.coarse(stamps[0]))
       return false;
     if (Buffer.from(payload).includes(`${stamps[0]}.`)) return false;
-    tell('caution', 'the times of the messages are whole seconds: samples count as they come');
+    tell('caution', 'the timestamps of the messages are whole seconds, so samples are timed by arrival');
     return true;
   };
 
-  /** ms of each sample of a message. */
+  /** Times in ms of a message's samples. */
   const timesOf = (rows: Rows, arrivalMs: number, payload: Uint8Array): Float64Array => {
     const { count, stamps } = rows;
     const first = stamps.length > 0 ? clock.of(stamps[0], arrivalMs) : Number.NaN;
@@ -81,7 +79,7 @@ export function createBatcher(
       lastFirst = first;
       return times;
     }
-    // The last sample of a message has just been taken; those before it since the message before.
+    // The last sample of a message has just been taken; the earlier ones since the previous message.
     const end = Math.max(arrivalMs, lastT);
     const begin = Number.isFinite(lastT) ? lastT : end - (Number.isNaN(period) ? 0 : period * count);
     for (let i = 0; i < count; i++) times[i] = begin + ((end - begin) * (i + 1)) / count;
@@ -96,7 +94,7 @@ export function createBatcher(
 
   return {
     add(payload, arrivalMs) {
-      // A broker that is not sure sends a message again; one with a time in it is never the same twice.
+      // A broker that is unsure redelivers a message; messages that contain a time are never identical.
       if (timing === 'own' && lastPayload !== null && Buffer.compare(payload, lastPayload) === 0) return null;
       const rows = decode(payload);
       if (!isRows(rows)) {
@@ -104,8 +102,8 @@ export function createBatcher(
         return rows.why === '' ? null : rows.why;
       }
       if (otherDevice(rows)) {
-        const which = `samples of ${rows.device} are left out, those of ${device} are taken`;
-        tell('skipped', `${which}: a loop has one sensor, and ?device=NAME chooses`);
+        const which = `samples of ${rows.device} are ignored, samples of ${device} are used`;
+        tell('skipped', `${which}: a loop has one sensor; choose it with ?device=NAME`);
         return null;
       }
       rateHz ??= rows.rateHz;
@@ -155,19 +153,19 @@ export function createBatcher(
 
 const units: Record<string, number> = { s: 1000, ms: 1, us: 1e-3, ns: 1e-6 };
 
-/** Makes milliseconds since 1970 of the stamps of messages. */
+/** Converts the timestamps of messages to milliseconds since 1970. */
 interface Stamps {
-  /** @returns NaN for what is no time */
+  /** @returns NaN if it is not a time */
   of(stamp: unknown, arrivalMs: number): number;
-  /** Whether it names whole seconds alone. */
+  /** Whether it has only whole seconds. */
   coarse(stamp: unknown): boolean;
-  /** What counts from a start begins with the next one. */
+  /** Times counted from a start get a new origin with the next one. */
   anew(): void;
-  /** Whether a start was seen since this was last asked. */
+  /** Whether a restart was seen since the last call. */
   restarted(): boolean;
 }
 
-/** `FIELD` or `FIELD:UNIT` → the field's name, and the unit where it is named. @throws AIOT_SENSOR_URL */
+/** Parses `FIELD` or `FIELD:UNIT` into the field's name and the unit, if given. @throws AIOT_SENSOR_URL */
 function timeSetting(text: string | undefined): {
   name: string | undefined;
   unit: string | undefined;
@@ -179,24 +177,24 @@ function timeSetting(text: string | undefined): {
   return { name, unit };
 }
 
-/** A board whose count goes back by more than this has begun anew; by less, a message was late. */
+/** A board whose time jumps back by more than this has restarted; by less, a message was late. */
 const farBackMs = 2000;
 
-/** Before September 2001 nobody measured for this: it is counted from something else. */
+/** No data was measured before September 2001: such a time has another origin. */
 const earliestMs = 1e12;
 
-/** Nor does a clock go ahead by five years: one that was never set says anything. This machine's may not be set either. */
+/** Maximum lead of a clock, five years: one that was never set shows any time. This machine's may be unset, too. */
 const farAheadMs = 5 * 365 * 86_400_000;
 
 const surelyMs = 1.76e12;
 
-/** No date lies beyond (ECMA-262, 21.4.1.1). */
+/** The latest possible date (ECMA-262, 21.4.1.1). */
 const mostMs = 8.64e15;
 
 /**
- * Times since 1970 are told by their size (s, ms, µs, ns) or are dates; others count from the start of a board, in milliseconds where
- * they are whole numbers and in seconds where not, and are laid against the time at which the first came here. A board that learns
- * the time while it runs goes from the one to the other.
+ * Times since 1970 are recognized by their magnitude (s, ms, µs, ns) or are dates. Others count from the start of a board, in
+ * milliseconds if they are integers and in seconds if not, and are aligned with the arrival of the first one. A board that gets the
+ * time while it runs switches from the latter to the former.
  */
 function createStamps(unit: string | undefined): Stamps {
   let scale = unit === undefined ? Number.NaN : units[unit]!;
@@ -245,7 +243,7 @@ function createStamps(unit: string | undefined): Stamps {
   };
 }
 
-/** What is larger says by its size what it is in, whatever came before. */
+/** For larger values, the magnitude determines the unit, whatever came before. */
 const sinceEpoch = 1e11;
 
 function guessed(value: number): number {
@@ -257,16 +255,16 @@ function guessed(value: number): number {
   return Number.isInteger(value) ? 1 : 1000;
 }
 
-/** What the number of a message says about those before it. */
+/** The relation of a message's number to the previous ones. */
 type Order = { kind: 'first' | 'next' | 'again' | 'restarted' } | { kind: 'lost'; messages: number };
 
-/** A number this much lower is no message that comes late, but a board that began anew. */
+/** A number lower by this much is not a late message, but a restarted board. */
 const farBack = 1000;
 
-/** Nor are so many missing: at a hundred a second that is eleven days. */
+/** Implausible number of missing messages: at a hundred a second, it is eleven days. */
 const farAhead = 1e8;
 
-/** Follows numbers that rise by one a message; after a restart they begin anew. */
+/** Tracks numbers that increase by one per message; they start over after a restart. */
 function createSequence(): (seq: number, newer: boolean) => Order {
   let last: number | null = null;
   return (seq, newer) => {

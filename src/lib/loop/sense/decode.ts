@@ -1,3 +1,4 @@
+import { parsedJson } from '../../core/text.js';
 import type { SampleField } from '../../sensor/types.js';
 import { commonName, namesFor } from './fields.js';
 
@@ -6,12 +7,12 @@ interface DecodeSettings extends ObjectSettings {
   columns: readonly string[] | undefined;
 }
 
-/** A message of another kind that says nothing of a sample: an empty one, a header. */
+/** A message of another kind that contains no sample: an empty one, a header. */
 const nothing: NoRows = { why: '', broken: false };
 
 /**
- * Reads what a message holds: a JSON object, an array of numbers (one sample), of arrays or objects (a sample each), or a line of
- * cells. A NUL at the end, as some boards send, is taken off.
+ * Parses a message: a JSON object, an array of numbers (one sample), an array of arrays or objects (one sample each), or a line of
+ * cells. Removes a trailing NUL, which some boards send.
  */
 export function createDecoder(settings: DecodeSettings): (payload: Uint8Array) => Rows | NoRows {
   const { fields } = settings;
@@ -58,7 +59,7 @@ export function createDecoder(settings: DecodeSettings): (payload: Uint8Array) =
       .trim();
     if (text === '') return nothing;
     if (text.startsWith('{') || text.startsWith('[')) {
-      const value = parsed(text);
+      const value = parsedJson(text);
       if (Array.isArray(value)) return readArray(value);
       if (isObject(value)) return readObject(value);
       return { why: `expected JSON, got ${shown(text)}`, broken: false };
@@ -93,35 +94,27 @@ function joined(all: readonly Rows[], width: number): Rows {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   value !== null && typeof value === 'object' && !Array.isArray(value);
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /** Samples of one message, in the contract's fields. */
 export interface Rows {
   count: number;
   /** `count × fields`. */
   values: Float64Array;
-  /** When each was taken, or when the first was, as it stands there; absent = nothing says. */
+  /** When each was taken, or when the first was, as in the message; absent = no time. */
   stamps: unknown[];
-  /** Samples a second that the message names. */
+  /** Sample rate given in the message. */
   rateHz: number | null;
   /** Number of the message. */
   seq: number | null;
   /** Name of the continuous take that it belongs to. */
   take: string | null;
-  /** Who measured it. */
+  /** Device that measured it. */
   device: string | null;
 }
 
-/** Why a message is no sample. */
+/** Why a message is not a sample. */
 interface NoRows {
   why: string;
-  /** It is one that lacks something, and not a message of another kind. */
+  /** Whether it is an incomplete sample, and not a message of another kind. */
   broken: boolean;
 }
 
@@ -131,21 +124,21 @@ interface ObjectSettings {
   fields: readonly SampleField[];
   /** Contract's name → path of a member. */
   map: Readonly<Record<string, string>>;
-  /** Path of the member that says when; `none` = none does. */
+  /** Path of the member with the time; `none` = there is none. */
   time: string | undefined;
   seq: string | undefined;
 }
 
 const timeNames = ['t', 'timestamp', 'time', 'ts', 'datetime', 'time_ms', 'time_us', 'time_s', 'millis'];
 
-/** Samples a second that a message may say it has; anything else is a mistake of its sender. */
+/** Maximum plausible sample rate in a message; a higher one is a mistake of its sender. */
 const [slowest, fastest] = [1e-4, 1e6];
 
 const deviceNames = ['deviceid', 'device', 'device_id'];
 
 /**
- * Reads JSON objects: a number a field is one sample, an array a field a batch in columns, as in telemetry of device protocol v1
- * (docs/protocol.md). Where a field stands is found in the first object and kept.
+ * Reads JSON objects: a number per field is one sample, an array per field a batch in columns, as in telemetry of device protocol
+ * v1 (docs/reference/protocol.md). The position of each field is determined from the first object and reused.
  */
 function createObjectReader(settings: ObjectSettings): (object: Record<string, unknown>) => Rows | NoRows {
   const { fields } = settings;
@@ -174,7 +167,7 @@ function createObjectReader(settings: ObjectSettings): (object: Record<string, u
     if (missing >= 0) {
       const members = Object.keys(object).slice(0, 12).join(', ');
       return {
-        why: `expected ${settings.map[fields[missing]!.name] ?? fields[missing]!.name} in it, got ${members || 'an empty object'}`,
+        why: `expected ${settings.map[fields[missing]!.name] ?? fields[missing]!.name} in the message, got ${members || 'an empty object'}`,
         broken: found.some((value) => value !== undefined),
       };
     }
@@ -208,7 +201,7 @@ function createObjectReader(settings: ObjectSettings): (object: Record<string, u
   };
 }
 
-/** The stamp, or an array of stamps, of an object. */
+/** The timestamp, or an array of timestamps, of an object. */
 function stampsOf(object: Record<string, unknown>, { time, fields }: ObjectSettings): unknown[] {
   if (time === 'none') return [];
   const name =
@@ -232,7 +225,7 @@ function textOf(object: Record<string, unknown>, names: readonly string[]): stri
   return typeof value === 'string' || typeof value === 'number' ? String(value) : null;
 }
 
-/** The member at a path such as `acc.x`; a member of just that name comes first. */
+/** The member at a path such as `acc.x`; a member with exactly that name takes precedence. */
 function memberAt(value: Record<string, unknown>, path: string): unknown {
   if (Object.hasOwn(value, path)) return value[path];
   let at: unknown = value;
@@ -243,7 +236,7 @@ function memberAt(value: Record<string, unknown>, path: string): unknown {
   return at;
 }
 
-/** Brackets within brackets can be read at a depth at which they can no longer be written. */
+/** JSON can be parsed at a nesting depth at which it can no longer be serialized. */
 function jsonOf(value: unknown): string | undefined {
   try {
     return JSON.stringify(value);
@@ -254,22 +247,22 @@ function jsonOf(value: unknown): string | undefined {
 
 const decimal = /^[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i;
 
-/** A finite number, or a text that is one; NaN for anything else. */
+/** A finite number, or a text containing one; NaN for anything else. */
 function numberIn(value: unknown): number {
   if (typeof value === 'number') return Number.isFinite(value) ? value : Number.NaN;
   return typeof value === 'string' && decimal.test(value.trim()) ? Number(value) : Number.NaN;
 }
 
-/** A value as a message shows it, short. */
+/** A short form of a value for display in a message. */
 function shown(value: unknown): string {
   const text = jsonOf(value) ?? 'nothing';
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
 /**
- * A line of cells as an object, by the names of its columns: `0.98,-0.19,0.09`, apart by commas, semicolons, tabs or spaces; or
- * `x=0.98 y:-0.19`. A line of names with those that are wanted is a header, and names the columns of those below it.
- * @param isHeader absent = the names of the columns are settled
+ * Converts a line of cells to an object by column name: `0.98,-0.19,0.09`, separated by commas, semicolons, tabs or spaces; or
+ * `x=0.98 y:-0.19`. A line of names that includes the wanted ones is a header, and names the columns of the lines below it.
+ * @param isHeader absent = the column names are fixed
  */
 function createCellReader(
   columns: readonly string[],

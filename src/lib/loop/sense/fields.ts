@@ -1,24 +1,24 @@
 import { AiotError } from '../../core/errors.js';
 import type { SampleField } from '../../sensor/types.js';
 
-/** Where a field of the contract comes from. */
+/** Source of a field of the contract. */
 export interface Mapped extends Conversion {
-  /** Place among the sensor's fields. */
+  /** Index among the sensor's fields. */
   from: number;
 }
 
-/** What `?map=` and `?units=` say. */
+/** Settings from `?map=` and `?units=`. */
 export interface FieldSettings {
   /** Contract's name → sensor's name. */
   map: Readonly<Record<string, string>>;
-  /** Sensor's (or contract's) name → unit it is in; `*` = all. */
+  /** Sensor's (or contract's) name → its unit; `*` = all. */
   units: Readonly<Record<string, string>>;
 }
 
 /**
- * Which of a sensor's fields become the contract's: by `?map=`, by name, or for bare x, y, z by name and unit; with the conversion
- * of units.
- * @param has fields of the sensor; an empty unit is taken to be the contract's
+ * Assigns a sensor's fields to the contract's: by `?map=`, by name, or for bare x, y, z by name and unit; with the conversion of
+ * units.
+ * @param has fields of the sensor; an empty unit is assumed to be the contract's
  * @throws AIOT_SENSOR_UNFIT naming both sides
  */
 export function mapFields(
@@ -35,10 +35,10 @@ export function mapFields(
     if (!field) throw missing(has, want, settings.map[want.name], endpoint);
     const before = taken.get(from);
     if (before !== undefined) {
-      throw unfit(`${endpoint}: ${field.name} would be both ${before} and ${want.name}`, has);
+      throw unfit(`${endpoint}: ${field.name} is mapped to both ${before} and ${want.name}`, has);
     }
     taken.set(from, want.name);
-    // A contract without a unit takes what comes.
+    // A contract without a unit accepts any.
     if (want.unit === '') return { from, scale: 1, offset: 0 };
     const unit = unitIn(settings, field, want) ?? (field.unit === '' ? want.unit : field.unit);
     const conversion = conversionOf(unit, want.unit);
@@ -50,7 +50,7 @@ export function mapFields(
   });
 }
 
-/** Unit that `?units=` names for a field, by either side's name. */
+/** Unit given by `?units=` for a field, by either name. */
 export function unitIn(
   { units }: Pick<FieldSettings, 'units'>,
   field: { name: string },
@@ -82,9 +82,9 @@ function refuseUnknown(wants: readonly SampleField[], { map }: FieldSettings, en
   const names = wants.map(({ name }) => name).join(', ');
   throw new AiotError(
     'AIOT_SENSOR_UNFIT',
-    `${endpoint}: ?map= names ${stray}, and the project's fields are ${names}`,
+    `${endpoint}: ?map= names ${stray}, but the project's fields are ${names}`,
     {
-      next: `Write the project's name first: ?map=${wants[0]?.name ?? 'x'}:ITS_NAME`,
+      next: `Put the project's name first: ?map=${wants[0]?.name ?? 'x'}:SENSOR_NAME`,
     },
   );
 }
@@ -102,7 +102,7 @@ function missing(
 function unfit(message: string, has: readonly SampleField[]): AiotError {
   const example = has[0]?.name ?? 'NAME';
   return new AiotError('AIOT_SENSOR_UNFIT', message, {
-    next: `Say which is which with ?map=FIELD:${example},… and in what unit with ?units=${example}:m/s2, or change stream.fields in aiot.yaml.`,
+    next: `Map the fields with ?map=FIELD:${example},… and set the unit with ?units=${example}:m/s2, or change stream.fields in aiot.yaml.`,
   });
 }
 
@@ -111,20 +111,20 @@ function listed(has: readonly SampleField[]): string {
   return has.map(({ name, unit }) => (unit === '' ? name : `${name} (${unit})`)).join(', ');
 }
 
-/** What chips' drivers call an axis, by the quantity of its unit. */
+/** Prefix of an axis in chips' drivers, by the quantity of its unit. */
 const axisLetters: Record<string, string> = {
   acceleration: 'a',
   'angular rate': 'g',
   'magnetic flux density': 'm',
 };
 
-/** `acc_x`, `gyroY`, `mag.z`: how people write what the drivers call `ax`, `gy`, `mz`. */
+/** `acc_x`, `gyroY`, `mag.z`: common spellings of the drivers' `ax`, `gy`, `mz`. */
 const axisName =
   /^(acc|accel|acceleration|accelerometer|gyr|gyro|gyroscope|mag|magnetometer|[agm])[ ._-]?([xyz])$/i;
 
 const others: Record<string, string> = { temp: 'temperature', hum: 'humidity', press: 'pressure' };
 
-/** One name for what is called differently: that of the drivers (`ax`, `temperature`), or the name in small letters. */
+/** The canonical name of synonyms: that of the drivers (`ax`, `temperature`), or the name in lower case. */
 export function commonName(name: string): string {
   const [, kind, axis] = axisName.exec(name) ?? [];
   if (kind && axis) return `${kind[0]!.toLowerCase()}${axis.toLowerCase()}`;
@@ -132,17 +132,17 @@ export function commonName(name: string): string {
   return others[small] ?? small;
 }
 
-/** Names under which a field of the contract may stand in a sensor: its own first. */
+/** Names that a field of the contract may have in a sensor: its own first. */
 export function namesFor(field: { name: string; unit: string }): string[] {
   const { name, unit } = field;
   const names = [name, name.toLowerCase(), commonName(name)];
   const letter = axisLetters[quantityOf(unit) ?? ''];
-  // A bare axis is of what its unit says.
+  // The quantity of a bare axis follows from its unit.
   if (letter && /^[xyz]$/i.test(name)) names.push(`${letter}${name.toLowerCase()}`);
   return [...new Set(names)];
 }
 
-/** What a unit is of, and how it becomes the quantity's base unit: base = value · scale + offset. */
+/** The quantity of a unit, and its conversion to the base unit: base = value · scale + offset. */
 interface Unit {
   quantity: string;
   scale: number;
@@ -173,7 +173,7 @@ const units: ReadonlyMap<string, Unit> = new Map<string, Unit>([
   ['degF', { quantity: 'temperature', scale: 5 / 9, offset: (-32 * 5) / 9 }],
 ]);
 
-/** The ways in which people write the same: `m/s²`, `m/s^2`, `µT`, `°C`, `°/s`. */
+/** Normalizes different spellings of a unit: `m/s²`, `m/s^2`, `µT`, `°C`, `°/s`. */
 function unitOf(text: string): Unit | undefined {
   const plain = text
     .trim()
@@ -182,14 +182,14 @@ function unitOf(text: string): Unit | undefined {
     .replace(/[µμ]/, 'u')
     .replace(/^°\/s$/, 'dps')
     .replace('°', 'deg');
-  // G is gauss and g is gravity: as it stands first.
+  // G is gauss and g is gravity: the exact spelling is tried first.
   const found = units.get(plain);
   if (found) return found;
   const small = plain.toLowerCase();
   return [...units].find(([name]) => name.length > 1 && name.toLowerCase() === small)?.[1];
 }
 
-/** What is measured in this unit, such as `acceleration`; null for a unit that is not known. */
+/** The quantity measured in this unit, such as `acceleration`; null for an unknown unit. */
 export function quantityOf(unit: string): string | null {
   return unitOf(unit)?.quantity ?? null;
 }
@@ -200,7 +200,7 @@ interface Conversion {
   offset: number;
 }
 
-/** How values in one unit become values in another; null when they are not of one quantity. The same unit changes no bit. */
+/** The conversion of values from one unit to another; null if their quantities differ. For the same unit, values stay identical to the bit. */
 export function conversionOf(given: string, wanted: string): Conversion | null {
   if (given.trim() === wanted.trim()) return { scale: 1, offset: 0 };
   const [from, to] = [unitOf(given), unitOf(wanted)];

@@ -5,7 +5,7 @@ import type { Tell, Timing } from './types.js';
 interface GridOptions {
   fields: number;
   timing: Timing;
-  /** As the sensor, its messages or the address say. */
+  /** As given by the sensor, its messages or the address. */
   nominalHz: number | null;
   contractHz: number | null;
   resample: 'auto' | 'on' | 'off';
@@ -13,32 +13,32 @@ interface GridOptions {
   tell: Tell;
 }
 
-/** Brings segments to the contract's rate. */
+/** Converts segments to the contract's rate. */
 interface Grid {
   add(segment: Segment): SampleBatch[];
-  /** What was held back, at the end. */
+  /** Called at the end: returns the samples that were held back. */
   end(): SampleBatch[];
   readonly state: 'undecided' | 'passing' | 'resampling';
 }
 
-/** A measured rate this near to the contract's is the contract's. */
+/** A measured rate within this deviation counts as the contract's. */
 const near = 0.005;
 
-/** One that seemed to be, and is further off than this by a longer look, is not. */
+/** A rate accepted as the contract's is rejected if a longer measurement deviates by more than this. */
 const far = 0.01;
 
 const longLook = { everyMs: 10_000 };
 
-/** How long samples are held until their rate is measured: so many, over so long. */
+/** How long samples are held until their rate is measured: this many, over this long. */
 const settled = { samples: 16, ms: 1000 };
 
 /**
- * Samples whose rate is the contract's pass bit for bit, as in training; others are resampled to a steady grid.
+ * Samples at the contract's rate pass bit for bit, as in training; others are resampled to a regular grid.
  *
- * - `exact`: by the rate that is named.
- * - `own`: the first second is held until it is known how fast the sensor really is: 104 Hz by name may be 100.1. Within 0.5 % of the
- *   contract's they pass, else the grid follows their times. Those that pass are looked at again every ten seconds.
- * - `arrival`: resampled only where somebody names another rate; bursts tell none.
+ * - `exact`: by the declared rate.
+ * - `own`: the first second is held until the sensor's true rate is known, because a nominal 104 Hz may be 100.1. Within 0.5 % of the
+ * contract's rate, samples pass; otherwise the grid follows their times. Passing samples are checked again every ten seconds.
+ * - `arrival`: resampled only if another rate is declared; the rate cannot be derived from bursts.
  */
 export function createGrid(options: GridOptions): Grid {
   const { fields, timing, nominalHz, contractHz, resample, measuredHz, tell } = options;
@@ -81,10 +81,10 @@ export function createGrid(options: GridOptions): Grid {
     broken = 0;
     return [out];
   };
-  /** Losses that no output has told of yet: after a gap the filter fills first. */
+  /** Losses that have not been reported in an output yet: after a gap, the filter fills first. */
   let broken = 0;
 
-  /** @returns whether the samples that passed so far are to be resampled from here on */
+  /** @returns whether samples that have passed so far are resampled from here on */
   const reconsider = ({ times, count }: Segment): boolean => {
     const t = times[count - 1]!;
     if (mode !== 'pass' || timing !== 'own' || resample !== 'auto' || contractHz === null) return false;
@@ -127,7 +127,7 @@ export function createGrid(options: GridOptions): Grid {
   };
 }
 
-/** Segments without a break between them are one. */
+/** Merges segments without a break between them. */
 function joined(segments: readonly Segment[], fields: number): Segment[] {
   const out: Segment[][] = [];
   for (const segment of segments) {
@@ -154,7 +154,7 @@ function joined(segments: readonly Segment[], fields: number): Segment[] {
   });
 }
 
-/** Least-squares line through a segment's times: ms from its first at sample 0, and ms a sample. */
+/** Least-squares line through a segment's times: ms from its first at sample 0, and ms per sample. */
 function lineOf({ times, count }: Segment): { begin: number; slope: number } {
   const middle = (count - 1) / 2;
   let mean = 0;
@@ -169,24 +169,24 @@ function lineOf({ times, count }: Segment): { begin: number; slope: number } {
   return { begin: mean - middle * slope, slope };
 }
 
-/** The first times on the line through all of a segment's: the follower's own line has only begun there. */
+/** The first times, on the line through all of a segment's: the follower's own line starts only there. */
 function straighten(segment: Segment): void {
   const { begin, slope } = lineOf(segment);
   for (let i = 0; i < segment.count; i++) segment.smooth[i] = segment.times[0]! + begin + i * slope;
 }
 
-/** Samples that follow each other without a break. */
+/** Consecutive samples without a break. */
 export interface Segment extends SampleBatch {
-  /** The same times on a line through many of them, where there is one. */
+  /** The same times on a line through many of them, if there is one. */
   smooth: Float64Array;
 }
 
-/** Collects samples, and begins a new segment wherever they break. */
+/** Collects samples, and begins a new segment at each break. */
 interface Segments {
   push(values: ArrayLike<number>, from: number, t: number, smooth: number): void;
-  /** @param lost known to be missing, at least 1 */
+  /** @param lost number known to be missing, at least 1 */
   breakHere(lost: number): void;
-  /** What there is so far; empty ones are left out. */
+  /** The segments so far; empty ones are omitted. */
   take(): Segment[];
 }
 

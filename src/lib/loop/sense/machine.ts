@@ -14,7 +14,7 @@ export interface MachineParts {
   bus?: I2cBus;
 }
 
-/** A sensor of this machine: a chip on an I²C bus, Linux's Industrial I/O, a microphone, a thermometer on 1-wire. @throws what opening it throws */
+/** A local sensor: a chip on an I²C bus, Linux's Industrial I/O, a microphone, a thermometer on 1-wire. @throws the errors of opening it */
 export async function openMachine(address: SensorAddress, parts: MachineParts): Promise<RawSource> {
   const { clock, signal, tell, bus } = parts;
   const { openI2c, openIio, openMicrophone, openThermometer, parseSensorUrl } = await import(
@@ -30,15 +30,15 @@ export async function openMachine(address: SensorAddress, parts: MachineParts): 
     signal,
     ...(bus ? { bus } : {}),
     onState(state, error) {
-      if (state === 'connected') tell('found', `${source.endpoint} is back`);
-      else tell('lost', `${source.endpoint} is gone: ${error?.message ?? 'no answer'}`);
+      if (state === 'connected') tell('found', `${source.endpoint} is available again`);
+      else tell('lost', `${source.endpoint} was disconnected: ${error?.message ?? 'no response'}`);
     },
   });
   for (const caution of source.cautions) tell('caution', caution);
   return withTiming(source, { sure: true, steady: true });
 }
 
-/** @param known `sure`: it counts what is missing itself, its times are not to be looked at for that */
+/** @param known `sure`: it counts missing samples itself, so its times are not checked for gaps */
 function withTiming(
   source: SampleSource & { readonly connected?: boolean },
   known: Pick<Incoming, 'sure' | 'steady'>,

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { AiotError, systemCode } from '../../core/errors.js';
+import { parsedJson } from '../../core/text.js';
 import type { Source } from '../../stream/message.js';
 import { openSource } from '../../stream/open.js';
 import { createQueue } from '../../stream/queue.js';
@@ -20,8 +21,8 @@ interface MessagesOptions {
 }
 
 /**
- * The messages of any stream as samples. Its adapter comes back by itself after its far side was away.
- * @throws what opening the stream throws
+ * The messages of any stream as samples. Its adapter reconnects automatically.
+ * @throws the errors of opening the stream
  */
 export async function openMessages(options: MessagesOptions): Promise<RawSource> {
   const { address, contract, signal, tell } = options;
@@ -37,10 +38,10 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
       connected = now;
       if (now) {
         faults.reconnects++;
-        // A board that was unplugged has begun anew; a broker's messages say by their times what is missing.
+        // An unplugged board has restarted; for a broker's messages, the times show what is missing.
         if (batcher.timing === 'arrival' || address.scheme === 'serial') batcher.cut();
-        tell('found', `${source.endpoint} is back`);
-      } else tell('lost', `${source.endpoint} is gone: waiting for it`);
+        tell('found', `${source.endpoint} is available again`);
+      } else tell('lost', `${source.endpoint} was disconnected: waiting for it to return`);
     },
   });
   const offset = options.wallMs() - options.monotonicMs();
@@ -51,7 +52,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
 
   const skip = (why: string) => {
     skipped++;
-    tell('skipped', `a message is no sample: ${why} (${skipped} so far)`);
+    tell('skipped', `a message is not a sample: ${why} (${skipped} so far)`);
   };
 
   async function* batches(): AsyncGenerator<Incoming> {
@@ -64,10 +65,10 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
       for (const { message } of deliveries) {
         topic ??= message.topic;
         if (message.topic !== topic && contract.rateHz !== null) {
-          skip(`it is of ${message.topic}, and ${topic} is taken; one sensor is one topic`);
+          skip(`it has the topic ${message.topic}, but ${topic} is in use; one sensor has one topic`);
           continue;
         }
-        // A log, and a recording, say when each was written; elsewhere it is now.
+        // A log or a recording stores when each was written; for other streams it is now.
         kept ||= message.position !== undefined;
         const why = batcher.add(message.payload, kept ? message.time : now);
         if (why !== null) skip(why);
@@ -79,7 +80,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
 
   return {
     endpoint: source.endpoint,
-    // Units of messages are the contract's, unless the address says otherwise.
+    // Units of messages are the contract's, unless set in the address.
     fields: contract.fields.map((field) => ({
       name: field.name,
       unit: unitIn(address.fields, { name: address.fields.map[field.name] ?? field.name }, field) ?? '',
@@ -103,8 +104,8 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
 }
 
 /**
- * A connection that has not said all within so long, or says more than so much, is closed; so is the one that has been at it longest
- * where there are too many, and one that is not taken down by who was answered.
+ * A connection that has not sent its whole message within this time, or sends more than this size, is closed. So is the oldest one
+ * if there are too many, and one that the client leaves open after its response.
  */
 const limits = { waitMs: 10_000, bytes: 64 * 1024, connections: 256 };
 
@@ -122,10 +123,10 @@ interface ListenOptions {
 }
 
 /**
- * Listens on `tcp://[HOST]:PORT` (without a host on this machine alone) for one JSON message a connection, as the sidecar of the guide
- * to an inference box sends them, and answers each with `inference value from the edge tpu = V` (an answer's value, or its class). A
- * message that completes no window is answered with `taken`, one that is no sample with `refused` and why. A message ends with its
- * JSON, with a line end, or with the sender's half of the connection.
+ * Listens on `tcp://[HOST]:PORT` (without a host, on this machine alone) for one JSON message per connection, as the sidecar of the guide
+ * to an inference box sends them. It answers each with `inference value from the edge tpu = V` (the predicted value, or its class). The
+ * answer to a message that completes no window is `taken`; to an invalid sample, `refused` and the reason. A message ends with its JSON,
+ * with a line end, or with the sender's half of the connection.
  * @throws AIOT_SENSOR_URL, AIOT_PORT_IN_USE, AIOT_SENSOR_FAILED
  */
 export async function openListener(options: ListenOptions): Promise<RawSource> {
@@ -133,7 +134,7 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
   const { host, port } = placeOf(address);
   const queue = createQueue<Asked>(limits.connections);
   const sockets = new Set<Socket>();
-  /** Of these those that have not said all. */
+  /** Connections with an incomplete message. */
   const talking = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
@@ -163,9 +164,9 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
       for (const { socket, payload } of asked) {
         const why = batcher.add(payload, options.monotonicMs() + offset);
         const taken = batcher.take();
-        if (why !== null) tell('skipped', `a message is no sample: ${why}`);
-        current = { socket, answer: why === null ? 'taken' : `refused: ${why}` };
-        // Each its own: what is answered meanwhile is this connection's.
+        if (why !== null) tell('skipped', `a message is not a sample: ${why}`);
+        current = { socket, answer: why === null ? 'taken' : `rejected: ${why}` };
+        // Each batch alone: replies in the meantime belong to this connection.
         for (const batch of taken) yield { ...batch, sure: true };
         current.socket.end(current.answer);
         current.socket.setTimeout(limits.waitMs, () => socket.destroy());
@@ -183,7 +184,7 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
     get rateHz() {
       return batcher.rateHz;
     },
-    // Who asks waits for an answer: when is nobody's business but the sender's.
+    // The client waits for a reply; the message's time is the sender's responsibility.
     timing: 'exact',
     faults: { overruns: 0, retries: 0, reconnects: 0 },
     reply(answer: Answer) {
@@ -200,7 +201,7 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
   };
 }
 
-/** Gives the message of a connection once it is whole. */
+/** Returns the message of a connection once it is complete. */
 function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -215,7 +216,7 @@ function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
     give(Buffer.concat(chunks));
   };
   socket.setNoDelay(true);
-  // By all that it says, and not from byte to byte.
+  // Tests the whole data, not byte by byte.
   const over = setTimeout(() => socket.destroy(), limits.waitMs);
   socket.on('close', () => clearTimeout(over));
   socket.on('error', () => {});
@@ -226,18 +227,10 @@ function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
     bytes += chunk.length;
     if (bytes > limits.bytes) return socket.destroy();
     const last = chunk.at(-1);
-    // Looked at only where JSON can end; a line end ends a line of numbers.
-    if (last === 10 || ((last === 125 || last === 93) && isWhole(Buffer.concat(chunks)))) end();
+    // Checked only where JSON can end; a line end terminates a line of numbers.
+    if (last === 10 || ((last === 125 || last === 93) && parsedJson(Buffer.concat(chunks)) !== undefined))
+      end();
   });
-}
-
-function isWhole(bytes: Buffer): boolean {
-  try {
-    JSON.parse(bytes.toString('utf8'));
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function placeOf({ url }: SensorAddress): { host: string; port: number } {
@@ -245,7 +238,7 @@ function placeOf({ url }: SensorAddress): { host: string; port: number } {
   const port = Number(digits);
   if (digits === undefined || port > 65_535 || port === 0) {
     throw new AiotError('AIOT_SENSOR_URL', 'tcp: expected tcp://:PORT, or tcp://ADDRESS:PORT to listen on', {
-      next: 'Write it as tcp://:9898, or tcp://0.0.0.0:9898 for other machines too.',
+      next: 'Use tcp://:9898, or tcp://0.0.0.0:9898 to accept other machines too.',
     });
   }
   return { host: bracketed || plain || '127.0.0.1', port };
@@ -275,6 +268,6 @@ async function listening(server: Server, host: string, port: number): Promise<vo
       },
     );
   }
-  // A connection that cannot be taken (too many files open) is that one's alone.
+  // A connection that cannot be accepted (too many open files) does not affect the others.
   server.on('error', () => {});
 }

@@ -22,9 +22,9 @@ import {
 /**
  * Opens any sensor as samples in the contract's fields, units and rate.
  *
- * `i2c:`, `iio:` and `alsa:` are this machine's; `file:X.csv` is a replay; `tcp://:PORT` listens; all other addresses are those of
- * `aiot stream`, whose messages are samples. It goes on across losses: a sensor that is unplugged is opened again when it is back.
- * @throws AIOT_SENSOR_MISSING, AIOT_SENSOR_URL, AIOT_SENSOR_UNFIT, and what opening throws; while reading, what cannot be mended
+ * `i2c:`, `iio:` and `alsa:` are local sensors; `file:X.csv` is a replay; `tcp://:PORT` listens; all other addresses are those of
+ * `aiot stream`, whose messages are samples. It continues across outages: an unplugged sensor is reopened when it is back.
+ * @throws AIOT_SENSOR_MISSING, AIOT_SENSOR_URL, AIOT_SENSOR_UNFIT, and the errors of opening; while reading, permanent errors
  */
 export async function openSensing(options: SensingOptions): Promise<Sensing> {
   const { sensor, contract, clock = systemClock } = options;
@@ -38,7 +38,7 @@ export async function openSensing(options: SensingOptions): Promise<Sensing> {
 
 async function openMadeUp(options: SensingOptions, ports: SensingPorts): Promise<Sensing> {
   const { simulate, contract } = options;
-  if (!simulate) throw new AiotError('AIOT_SENSOR_MISSING', 'no sensor is named');
+  if (!simulate) throw new AiotError('AIOT_SENSOR_MISSING', 'no sensor is specified');
   const { openSimulated } = await import('./simulate.js');
   const { source, fields, clock } = await openSimulated(simulate, contract, {
     ...ports,
@@ -48,7 +48,7 @@ async function openMadeUp(options: SensingOptions, ports: SensingPorts): Promise
   return sensingOf(source, { ...parseAddress('i2c:'), fields }, contract, own);
 }
 
-/** What is open is closed when nothing can be made of it. */
+/** Closes the source if setting up the sensing fails. */
 async function closedUnless<T>(source: RawSource, use: () => T): Promise<T> {
   try {
     return use();
@@ -62,7 +62,7 @@ function stopOf({ signal }: SensingOptions): AbortSignal {
   return signal ?? new AbortController().signal;
 }
 
-/** The source, and how its fields are named: messages are read by the contract's own names. */
+/** The source, and the naming of its fields: messages are read by the contract's own names. */
 async function openRaw(
   address: SensorAddress,
   options: SensingOptions,
@@ -85,7 +85,7 @@ async function openRaw(
   }
   requireReadable(address.url);
   const open = () => openMessages(messages);
-  // A file or a pipe that is damaged is so the next time too.
+  // A corrupt file or pipe stays corrupt when retried.
   const source = await (['file', 'stdin'].includes(address.scheme) ? open() : openAgain(open, again));
   return { source, fields: { map: {}, units: {} } };
 }
@@ -98,7 +98,7 @@ function requireReadable(url: string): void {
     if (!(cause instanceof AiotError) || cause.code !== 'AIOT_STREAM_SCHEME') throw cause;
     throw new AiotError('AIOT_SENSOR_URL', cause.message, {
       cause,
-      next: `${cause.next}; or i2c:, iio:, alsa: for sensors of this machine, tcp: to listen`,
+      next: `${cause.next}; or use i2c:, iio: or alsa: for sensors of this machine, or tcp: to listen`,
     });
   }
 }
@@ -114,14 +114,14 @@ interface AgainOptions {
   clock: Clock;
   signal: AbortSignal;
   tell: Tell;
-  /** Also the first time; only what another attempt may mend. */
+  /** Whether to retry the first attempt, too; only errors that another attempt may fix. */
   patient: boolean;
 }
 
 /**
- * A source that is opened again, for as long as it takes, when reading it fails: unplugged, its driver gone. What comes then follows
- * nothing.
- * @throws what opening it throws the first time; while reading, only bugs
+ * A source that is reopened, as often as necessary, when reading fails, for example because it was unplugged. The samples after
+ * that form a new series.
+ * @throws the errors of opening it the first time; while reading, only bugs
  */
 export async function openAgain(open: () => Promise<RawSource>, options: AgainOptions): Promise<RawSource> {
   const { clock, signal, tell } = options;
@@ -135,7 +135,7 @@ export async function openAgain(open: () => Promise<RawSource>, options: AgainOp
   /** @returns whether it is open again */
   const reopen = async (error: AiotError): Promise<boolean> => {
     connected = false;
-    tell('lost', `${source.endpoint} is gone: ${error.message}`);
+    tell('lost', `${source.endpoint} was disconnected: ${error.message}`);
     addTo(before, source.faults);
     await source.close().catch(() => {});
     for (let waitMs = pause.first; !stop.aborted; waitMs = Math.min(2 * waitMs, pause.longest)) {
@@ -150,7 +150,7 @@ export async function openAgain(open: () => Promise<RawSource>, options: AgainOp
       if (closed) await source.close();
       before.reconnects++;
       connected = true;
-      tell('found', `${source.endpoint} is back`);
+      tell('found', `${source.endpoint} is available again`);
       return true;
     }
     return false;
@@ -209,10 +209,11 @@ async function firstOf(open: () => Promise<RawSource>, options: AgainOptions): P
     try {
       return await open();
     } catch (error) {
-      // What is written wrong does not come right by waiting.
+      // A typing error does not go away by waiting.
       const mayCome = error instanceof AiotError && (error.family === 'outside' || error.exit === 4);
       if (!patient || !mayCome) throw error;
-      if (waitMs === pause.first) tell('lost', `no sensor yet, waiting for it: ${error.message}`);
+      if (waitMs === pause.first)
+        tell('lost', `the sensor is not available yet, waiting for it: ${error.message}`);
       await clock.sleep(waitMs, signal);
     }
   }
@@ -225,18 +226,18 @@ function addTo(sum: SourceFaults, more: Readonly<SourceFaults>): SourceFaults {
   return sum;
 }
 
-/** What a sensor is like, looked at for a while. */
+/** A summary of a sensor, observed for a while. */
 export interface MeasuredSensor extends Rates {
   endpoint: string;
   fields: readonly SampleField[];
-  /** Hz that the model takes; 1 where it takes any. */
+  /** Rate in Hz that the model requires; 1 if it accepts any. */
   contractHz: number;
-  /** How long it was listened to, s. */
+  /** How long it was observed, s. */
   seconds: number;
   /** The newest sample, in the contract's fields and units; null when none came. */
   newest: number[] | null;
   faults: Readonly<SourceFaults>;
-  /** What happened meanwhile. */
+  /** Events in the meantime. */
   events: SensingEvent[];
 }
 

@@ -13,23 +13,24 @@ interface ReplayOptions {
   address: SensorAddress;
   contract: SensingContract;
   clock: Clock;
-  /** Where a relative path begins; absent = here. */
+  /** Base folder of a relative path; absent = the current folder. */
   folder?: string | undefined;
   signal: AbortSignal;
 }
 
 /**
- * A CSV recording as a sensor: columns by name, other columns may hold anything. Every cell is read before the first sample is given.
- * Its rate is what `?rate=` says, else the contract's: a recording is played sample for sample, whatever times stand in it.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED (file:line:column), AIOT_SENSOR_UNFIT
+ * A CSV recording as a sensor: columns by name, other columns may hold anything. Every cell is read before the first sample is
+ * returned. Its rate is `?rate=`, else the contract's: a recording is replayed sample by sample, whatever times it contains.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_SENSOR_UNFIT
  */
 export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
   const { address, contract, clock, signal } = replay;
   const path = pathOf(address, replay.folder);
   const bytes = await readBytes(path);
   const names = csvColumns(bytes, path);
-  if (names.every((name) => name === '')) throw new AiotError('AIOT_CSV_EMPTY', `${path}: nothing is in it`);
-  // Only the columns that are wanted have to be numbers.
+  if (names.every((name) => name === ''))
+    throw new AiotError('AIOT_CSV_EMPTY', `${path}: the file contains no samples`);
+  // Only the selected columns have to be numeric.
   const has = names.map((name) => ({ name, unit: '' }));
   const wanted = mapFields(has, contract.fields, address.fields, path).map(({ from }) => names[from]!);
   const { columns, data, rows } = parseLabelledCsv(bytes, path, (name) => !wanted.includes(name));
@@ -70,30 +71,30 @@ function pathOf({ url }: SensorAddress, folder: string | undefined): string {
   const path = decodeURIComponent(url.replace(/^file:(\/\/)?/, '').replace(/\?.*$/, ''));
   if (path === '') {
     throw new AiotError('AIOT_SENSOR_URL', 'file: expected a path after it, got none', {
-      next: 'Write it as file:recording.csv?rate=100&speed=max',
+      next: 'Use the form file:recording.csv?rate=100&speed=max',
     });
   }
   return folder === undefined || isAbsolute(path) ? path : join(folder, path);
 }
 
-/** Samples in one batch at most: enough to be quick, and few enough that none waits long for those before it. */
+/** Maximum samples per batch: enough to be fast, and few enough that none waits long for the ones before it. */
 const mostSamples = 256;
 
-/** Timers are no finer. */
+/** The resolution of timers. */
 const tickMs = 20;
 
 export interface PacedOptions {
   fields: number;
   rateHz: number;
-  /** 1 = as fast as they were taken; `max` = as fast as they are read. */
+  /** 1 = in real time; `max` = as fast as they are read. */
   speed: number | 'max';
   clock: Clock;
   signal: AbortSignal;
-  /** Writes up to `count` samples, and says how many; 0 = there are no more. */
+  /** Writes up to `count` samples, and returns their number; 0 = there are no more. */
   fill(values: Float64Array, count: number): number;
 }
 
-/** Samples that are there already, given out in time from now on. Their times lie 1000/rate ms apart, whatever the speed. */
+/** Existing samples, paced in time from now on. Their times are 1000/rate ms apart, whatever the speed. */
 export async function* paced(options: PacedOptions): AsyncGenerator<SampleBatch> {
   const { fields, rateHz, speed, clock, signal, fill } = options;
   const monotonicMs = () => clock.monotonic?.() ?? clock.now();

@@ -14,14 +14,14 @@ export interface SensingPorts {
   tell: Tell;
 }
 
-/** This machine's clock moved, if it did so by more than this, ms. */
+/** A step of this machine's clock by more than this counts as setting it, ms. */
 const movedMs = 1000;
 
-/** How fast the times that are told follow a clock that is off by less, as a share of the time that passes. */
+/** How fast reported times follow a clock that is off by less, as a share of the elapsed time. */
 const slew = 0.005;
 
 /**
- * A source in the contract's fields, units and rate, and what its samples are like.
+ * A source in the contract's fields, units and rate, with statistics of its samples.
  * @throws AIOT_SENSOR_UNFIT
  */
 export function sensingOf(
@@ -41,22 +41,22 @@ export function sensingOf(
   let followed = monotonicMs();
   let wall = clock.now() - followed;
 
-  /** Samples that are stamped on arrival are stamped by a clock that never steps: what is told goes along with the one that does. */
+  /** Samples stamped on arrival are stamped with a monotonic clock: their reported times are adjusted to the wall clock. */
   const followClock = () => {
     const now = monotonicMs();
     const off = clock.now() - now - wall;
     const set = Math.abs(off) >= movedMs;
-    // Clocks drift apart, too: that is followed slowly, and nothing to be told.
+    // Clocks also drift apart: this is followed slowly, and not reported.
     const most = slew * (now - followed);
-    // Within a millisecond there is nothing to follow: it is what the clock counts in.
+    // Differences within a millisecond are not followed: that is the clock's resolution.
     const moved = set ? off : Math.abs(off) <= 1 ? 0 : Math.max(-most, Math.min(most, off));
     followed = now;
     wall += moved;
-    if (set) tell('jump', `the clock of this machine moved by ${(moved / 1000).toFixed(1)} s`);
+    if (set) tell('jump', `this machine's clock changed by ${(moved / 1000).toFixed(1)} s`);
     if (source.timing === 'arrival' && !source.kept) told.move(moved);
   };
 
-  /** Times in which no clock was set: a step of this machine's moves what is told alone. */
+  /** Times as if no clock had been set: a step of this machine's clock affects reported times only. */
   const unmoved = (batch: Incoming): Float64Array => {
     const { clockStepMs = 0, times } = batch;
     if (clockStepMs > 0) {
@@ -68,7 +68,7 @@ export function sensingOf(
 
   const take = (batch: Incoming): SampleBatch[] => {
     followClock();
-    // Messages say what they are like with the first of them.
+    // The properties of messages are known from the first one.
     stages ??= createStages(source, address, contract, { counts, tell, monotonicMs });
     const { follower, grid, watch } = stages;
     const values = convert(batch);
@@ -129,7 +129,7 @@ function createStages(
   const shape = { fields: fields.length, timing, nominalHz, tell };
   const grid = createGrid({ ...shape, contractHz, resample, measuredHz });
   const expected = () => {
-    if (grid.state === 'passing') return { hz: contractHz, of: 'the model takes' };
+    if (grid.state === 'passing') return { hz: contractHz, of: 'the model expects' };
     return { hz: grid.state === 'resampling' ? nominalHz : null, of: 'it is set to' };
   };
   return {
@@ -160,16 +160,16 @@ interface FollowOptions {
 
 interface Follower {
   add(batch: Incoming): Segment[];
-  /** ms; null before it is known. */
+  /** ms; null until it is known. */
   readonly periodMs: number | null;
 }
 
-/** A jump of the times by more than this is one of their clock, unless as much time has passed here. */
+/** A jump of the times by more than this is a step of their clock, unless as much time has passed here. */
 const jumpMs = 10_000;
 
 /**
- * Tells by their times which samples follow each other. A gap of a sample or two is bridged by a straight line; a longer one breaks
- * the samples apart, as does a clock that moves; a sample that comes late or twice is left out. All is counted.
+ * Determines by their times which samples are consecutive. A gap of a sample or two is interpolated linearly. A longer gap or a clock step
+ * breaks the sequence. A late or repeated sample is dropped. All are counted.
  */
 function createFollower(options: FollowOptions): Follower {
   const { fields, timing, bridge, measure, counts, tell, monotonicMs } = options;
@@ -192,7 +192,7 @@ function createFollower(options: FollowOptions): Follower {
     counts.gaps++;
   };
 
-  /** The last sample once more: a repeat of the message. */
+  /** The last sample again: a repeat of the message. */
   const again = (values: Float64Array, from: number, t: number): boolean => {
     if (timing !== 'own' || t !== lastT || (track.periodMs ?? 0) < 2) return false;
     return before.every((value, f) => value === values[from + f]);
@@ -201,17 +201,17 @@ function createFollower(options: FollowOptions): Follower {
   const missed = (missing: number, t: number, passed: number) => {
     const jump = t - lastT;
     if (jump > jumpMs && passed < jump / 2) {
-      tell('jump', `the times of the samples jump by ${(jump / 1000).toFixed(1)} s: the window begins anew`);
+      tell('jump', `the sample times jump by ${(jump / 1000).toFixed(1)} s: the window starts again`);
       segments.breakHere(1);
       return;
     }
     counts.lost += missing;
     counts.gaps++;
-    tell('gap', `${plural(missing, 'sample')} missing: the window begins anew`);
+    tell('gap', `${plural(missing, 'sample')} missing: the window starts again`);
     segments.breakHere(missing);
   };
 
-  /** Nobody counted what is missing: by the times, where they can be believed. */
+  /** The number of missing samples is unknown: it is derived from the times, if they are plausible. */
   const brokenOff = (t: number, passed: number) => {
     const period = track.periodMs;
     const missing = period === null || timing === 'exact' ? 0 : Math.round((t - lastT) / period) - 1;
@@ -222,16 +222,16 @@ function createFollower(options: FollowOptions): Follower {
     segments.breakHere(Math.max(1, missing));
   };
 
-  /** @returns whether the sample counts */
+  /** @returns whether the sample is used */
   const judge = (verdict: number, values: Float64Array, from: number, t: number, passed: number): boolean => {
     if (verdict === verdicts.late) {
       late++;
-      tell('skipped', `samples that came late or twice are left out, ${late} so far`);
+      tell('skipped', `samples that arrive late or twice are dropped, ${late} so far`);
       return false;
     }
     if (verdict === verdicts.apart) {
       const what = timing === 'arrival' ? 'the sensor was silent for' : 'the times of the samples moved by';
-      tell('jump', `${what} ${(Math.abs(t - lastT) / 1000).toFixed(1)} s: the window begins anew`);
+      tell('jump', `${what} ${(Math.abs(t - lastT) / 1000).toFixed(1)} s: the window starts again`);
       if (timing === 'arrival') counts.gaps++;
       segments.breakHere(1);
     } else if (verdict > 0 && verdict <= bridge) bridged(verdict, values, from, t);
@@ -259,7 +259,7 @@ function createFollower(options: FollowOptions): Follower {
           measure.add(t, false);
         } else if (!judge(verdict, values, from, t, passed)) continue;
         counts.samples++;
-        // Without a break the line never goes back, though a stamp may.
+        // Without a break, the line never goes back, though a timestamp may.
         const goesOn =
           verdict === verdicts.follows && (i > 0 || (lost === 0 && !apart)) && counts.samples > 1;
         const smooth = steady ? t : goesOn ? Math.max(track.smooth, lastSmooth) : track.smooth;
@@ -276,7 +276,7 @@ function createFollower(options: FollowOptions): Follower {
   };
 }
 
-/** Samples in the sensor's fields → in the contract's, converted. Where nothing differs they pass as they are, bit for bit. */
+/** Converts samples from the sensor's fields to the contract's. If nothing differs, they pass unchanged, bit for bit. */
 function createConverter(mapped: readonly Mapped[], has: number): (batch: SampleBatch) => Float64Array {
   const same =
     mapped.length === has &&
@@ -294,15 +294,15 @@ function createConverter(mapped: readonly Mapped[], has: number): (batch: Sample
   };
 }
 
-/** Further from the contract's rate than this is told. */
+/** A larger deviation from the contract's rate is reported. */
 const tolerance = 0.03;
 
-/** How often it is looked at, in batches. */
+/** How often it is checked, in batches. */
 const every = 16;
 
 /**
- * Tells when the sensor's rate is another than the one expected, and when it is right again.
- * @param expected the contract's; where samples are resampled, the one that was set
+ * Reports when the sensor's rate differs from the expected one, and when it is right again.
+ * @param expected the contract's; if samples are resampled, the configured one
  */
 function createRateWatch(
   expected: () => { hz: number | null; of: string },
@@ -320,22 +320,22 @@ function createRateWatch(
     const error = measured / hz - 1;
     if (Math.abs(error) > tolerance && !off) {
       off = true;
-      tell('rate', `the sensor gives ${measured.toPrecision(4)} samples a second, ${of} ${hz}`);
+      tell('rate', `the sensor delivers ${measured.toPrecision(4)} samples per second, ${of} ${hz} Hz`);
     } else if (Math.abs(error) < tolerance / 2 && off) {
       off = false;
-      tell('rate', `the sensor gives ${measured.toPrecision(4)} samples a second again`);
+      tell('rate', `the sensor delivers ${measured.toPrecision(4)} samples per second again`);
     }
   };
 }
 
-/** Rows that are compared, and the share of repeats from which on they are no chance. */
+/** Number of compared rows, and the share of repeats above which they are not random. */
 const looked = 2000;
 
 const share = 0.2;
 
 /**
- * Watches for samples that repeat the one before in every field: a poller that asks faster than its chip measures. Told once; nothing
- * is taken out, because a model may have learned from such samples. One field alone may well stand still.
+ * Detects samples that repeat the previous one in every field: a poller that is faster than its chip. Reported once; nothing is
+ * removed, because a model may have been trained on such samples. A single field may well stay constant.
  */
 function createRepeats(fields: number, tell: Tell): (values: Float64Array, count: number) => void {
   const before = new Float64Array(fields).fill(Number.NaN);
@@ -355,24 +355,24 @@ function createRepeats(fields: number, tell: Tell): (values: Float64Array, count
     if (seen >= looked && repeats > share * looked) {
       tell(
         'repeats',
-        `${percent(repeats / looked)} of the samples repeat the one before: the sensor is asked more often than it measures`,
+        `${percent(repeats / looked)} of the samples repeat the previous one: the sensor is polled faster than it measures`,
       );
     }
   };
 }
 
 /**
- * Times as the reader sees them: those of the samples, moved along with this machine's clock where they were taken here, and always
- * rising: after a clock went back they go on at half speed until it has caught up.
+ * Times for the reader, always increasing: those of the samples, adjusted to this machine's clock if they were taken here. After the clock
+ * was set back, they advance at half speed until it has caught up.
  */
 interface RisingTimes {
-  /** Writes the times of a batch anew, in place. @param periodMs between two samples */
+  /** Rewrites the times of a batch, in place. @param periodMs between two samples */
   apply(batch: SampleBatch, periodMs: number): void;
-  /** The clock by which samples are stamped here moved by so much, ms. */
+  /** The clock that stamps samples here was set by this much, ms. */
   move(byMs: number): void;
 }
 
-/** Begins with the first batch that it is given. */
+/** Starts with the first batch passed to it. */
 function createRisingTimes(): RisingTimes {
   let shift = 0;
   let last = Number.NEGATIVE_INFINITY;

@@ -16,20 +16,20 @@ import { type PacedOptions, paced } from './replay.js';
 import { createScaledClock, createVirtualClock } from './time.js';
 import type { RawSource, SensingContract, Simulation } from './types.js';
 
-/** One simulated motor, before another takes its place. */
+/** Duration of one simulated motor before another replaces it. */
 const motorSeconds = 60;
 
 interface Simulated {
   source: RawSource;
   fields: FieldSettings;
-  /** In whose time it lives. */
+  /** The clock of the simulation. */
   clock: MachineParts['clock'];
 }
 
 /**
- * A made-up sensor of what the project is about: a motion sensor by its registers, feeling the project's recordings; the motor; or
- * the recordings as they are.
- * @throws AIOT_DATA_EMPTY and what else opening the recordings throws
+ * A simulated sensor for the project: a register-level motion sensor that replays the project's recordings; the motor; or the
+ * recordings themselves.
+ * @throws AIOT_DATA_EMPTY and the other errors of opening the recordings
  */
 export async function openSimulated(
   { project, speed = 1, seed = 1 }: Simulation,
@@ -47,7 +47,7 @@ export async function openSimulated(
     const from = recordings.length > 0 ? `playing ${recordings.length} recordings` : 'swaying on a thread';
     const options = { recordings, rateHz, clock, seed, fields: contract.fields, seldom: speed === 'max' };
     const { url, bus, map } = await simulateImu(options);
-    tell('simulated', `a made-up motion sensor, ${from}: ${url}`);
+    tell('simulated', `a simulated motion sensor, ${from}: ${url}`);
     const source = await openMachine(parseAddress(url), { ...parts, clock, bus });
     return { source, clock, fields: { map, units: {} } };
   }
@@ -55,7 +55,10 @@ export async function openSimulated(
   const fill = isMotor
     ? motorFill(names, rateHz, seed)
     : recordingFill(names, await recordingsOf(project, false), rateHz, seed);
-  tell('simulated', isMotor ? 'a made-up motor, another each minute' : 'the recordings of the project');
+  tell(
+    'simulated',
+    isMotor ? 'a simulated motor, a different one each minute' : "from the project's recordings",
+  );
   const options = { fields: names.length, rateHz, speed: speed === 'max' ? speed : 1, clock, fill };
   return { source: pacedSource(contract, { ...options, signal: parts.signal }), clock, fields: plain };
 }
@@ -76,7 +79,7 @@ async function recordingsOf(project: Simulation['project'], mayLack: boolean): P
   }
 }
 
-/** The rows of a table, one after the other. */
+/** The rows of a table, in order. */
 async function rowsOf(
   folder: string,
   { file, label, inputs, columns }: NonNullable<Simulation['project']['config']['model']['table']>,
@@ -156,7 +159,7 @@ function pacedSource(contract: SensingContract, options: PacedOptions): RawSourc
   };
 }
 
-/** What the chips measure, in the order of their axes; and their units. */
+/** Quantities that the chips measure, in the order of their axes; and their units. */
 const axes: Record<string, { names: readonly (keyof World)[]; unit: string }> = {
   acceleration: { names: ['ax', 'ay', 'az'], unit: 'g' },
   'angular rate': { names: ['gx', 'gy', 'gz'], unit: 'dps' },
@@ -176,7 +179,7 @@ interface SimulatedImu {
   map: Record<string, string>;
 }
 
-/** Axes of the chips for a contract's fields, in order; null when some are of another kind, or too many. */
+/** Axes of the chips for a contract's fields, in order; null if some are of another kind, or there are too many. */
 function axesFor(fields: readonly SampleField[]): (keyof World)[] | null {
   const used = new Map<string, number>();
   const found = fields.map(({ unit }) => {
@@ -189,8 +192,8 @@ function axesFor(fields: readonly SampleField[]): (keyof World)[] | null {
 }
 
 /**
- * An LSM6DS3TR-C (with an LIS3MDL where there is a magnetic field) on the simulated bus, which feels what the recordings say: all the
- * way from registers. Its rate is a per cent or two off, as real ones are.
+ * An LSM6DS3TR-C (with an LIS3MDL if there is a magnetic field) on the simulated bus, which senses the recordings, from the
+ * registers up. Its rate is a per cent or two off, as with real ones.
  * @param recordings none = it hangs on a thread and sways
  */
 async function simulateImu(options: {
@@ -199,7 +202,7 @@ async function simulateImu(options: {
   rateHz: number;
   clock: Clock;
   seed: number;
-  /** Read as seldom as its FIFO bears, where nobody waits for the samples. */
+  /** Read as seldom as its FIFO allows, if no reader waits for the samples. */
   seldom: boolean;
 }): Promise<SimulatedImu> {
   const { fields, recordings, rateHz, clock, seed, seldom } = options;
@@ -247,7 +250,7 @@ function signalOf(
   };
 }
 
-/** The smallest range that holds what is in the recordings, ± g. */
+/** The smallest range that covers the recordings, ± g. */
 function rangeFor(
   fields: readonly SampleField[],
   names: readonly (keyof World)[],
@@ -266,13 +269,13 @@ function rangeFor(
   return ranges.find((range) => range >= most) ?? 16;
 }
 
-/** Recordings one after the other without an end, each as often as the others, in an order of chance. */
+/** An endless sequence of recordings, each as often as the others, in random order. */
 interface Playlist {
-  /** Moves on to the recording that plays at a time; it never goes back. @returns it, and the place in it, in samples with fractions */
+  /** Moves on to the recording that plays at a time; it never goes back. @returns the recording, and the position in it, in samples with fractions */
   at(seconds: number): { recording: Recording; place: number };
 }
 
-/** @param recordings at least one of two samples or more; shorter ones are left out */
+/** @param recordings at least one of two samples or more; shorter ones are skipped */
 function createPlaylist(recordings: readonly Recording[], random: Random): Playlist {
   const playable = recordings.filter(({ columns }) => (columns[0]?.length ?? 0) > 1);
   let order: Recording[] = [];
@@ -299,7 +302,7 @@ function createPlaylist(recordings: readonly Recording[], random: Random): Playl
   };
 }
 
-/** The value at a place between samples, by a cubic through the four around it (Catmull and Rom). */
+/** The value at a position between samples, by a cubic through the four around it (Catmull and Rom). */
 function valueAt(column: Float64Array, place: number): number {
   const last = column.length - 1;
   const i = Math.min(Math.floor(place), last);

@@ -2,47 +2,47 @@ import { onAbort } from '../../core/tasks.js';
 import type { Clock } from '../../core/time.js';
 import type { Timing } from './types.js';
 
-/** What a sample's time says about those before it: it follows, so many are missing, it is late, or nothing can be told. */
+/** Relation of a sample's time to the previous ones: it follows, some are missing, it is late, or it cannot be determined. */
 export const verdicts = { follows: 0, late: -1, apart: -2 } as const;
 
 interface Track {
   /**
-   * Takes the time of the next sample.
-   * @param sure it is known to follow the one before, by its number
-   * @param nowMs when it came here, by a clock that nobody sets
-   * @returns `follows`, the number that are missing before it, `late` (before one that has come already: it is to be left out), or
-   *   `apart` (the clock it is told by has moved)
+   * Processes the time of the next sample.
+   * @param sure its number shows that it follows the previous one
+   * @param nowMs arrival time, by a monotonic clock
+   * @returns `follows`, the number of samples missing before it, `late` (earlier than one that has already arrived: to be dropped),
+   * or `apart` (its clock has been set)
    */
   step(t: number, sure: boolean, nowMs: number): number;
-  /** The next sample follows nothing. */
+  /** The next sample does not follow the last one. */
   cut(): void;
-  /** Time of the last sample on a line through many, ms: without the jitter of single stamps. */
+  /** Time of the last sample on a line through many, ms: without the jitter of single timestamps. */
   readonly smooth: number;
-  /** Distance of samples, ms; null before it is known. */
+  /** Distance between samples, ms; null until it is known. */
   readonly periodMs: number | null;
 }
 
-/** Samples before the distance is known where nobody names it. */
+/** Samples needed to measure the distance if it is not declared. */
 const enough = 16;
 
-/** Samples that the line is laid through; what was before is forgotten by and by. */
+/** Number of samples that the line covers; older ones are gradually forgotten. */
 const memory = 100;
 
-/** Samples in a row that say the same until they are believed. */
+/** Consecutive samples that must agree before they are believed. */
 const believed = 16;
 
-/** What comes late for so long, so often, or by so much, comes by a clock that was set back, and not twice. */
+/** Samples that are late for this long, this often, or by this much come from a clock that was set back and are not repeats. */
 const back = { samples: 1000, ms: 2000, farMs: 10_000 };
 
-/** What is known to follow, or of which too little is known, lies no further from the one before: in periods, and ms besides. */
+/** Maximum distance to the previous sample if it is known to follow, or if too little is known: in periods, plus ms. */
 const far = { periods: 50, ms: 200 };
 
-/** Silence that breaks what has no times of its own: in periods, and ms. */
+/** Silence that breaks samples without times of their own: in periods, and ms. */
 const silence = { periods: 20, ms: 2000 };
 
 /**
- * Follows the times of samples that are taken at a steady rate, by a line whose error is fed back (an α-β filter that begins as the
- * least-squares line: Brookner, "Tracking and Kalman Filtering Made Easy", 1.2.10), and tells what is missing.
+ * Tracks the times of samples taken at a steady rate, and determines which are missing. It uses a line whose error is fed back: an α-β
+ * filter that starts as the least-squares line (Brookner, "Tracking and Kalman Filtering Made Easy", 1.2.10).
  */
 export function createTrack(nominalHz: number | null, timing: Timing): Track {
   let nominal = nominalHz === null ? null : 1000 / nominalHz;
@@ -63,7 +63,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
     lateRun = 0;
   };
   const known = () => nominal !== null || seen >= enough;
-  /** Neither gaps nor lateness: the rate is another now. */
+  /** Neither gaps nor lateness: the rate has changed. */
   const anew = (t: number) => {
     seen = 0;
     nominal = null;
@@ -73,7 +73,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
     return verdicts.apart;
   };
 
-  /** Far out of what was seen so far: no sensor is that unsteady, its clock was set. */
+  /** Far outside the range seen so far: no sensor is that unsteady, so its clock was set. */
   const moved = (distance: number): boolean => {
     if (distance < 0) return -distance > far.periods * period + far.ms;
     if (seen < 2) return false;
@@ -112,7 +112,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
         begin(t);
         return verdicts.apart;
       }
-      // Those that were left out may have been new ones, by a clock that was set back a little.
+      // The dropped samples may have been new ones, from a clock that was set back a little.
       const leftOut = lateRun;
       lateRun = 0;
       last = t;
@@ -138,11 +138,11 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
         begin(t);
         return verdicts.apart;
       }
-      // A line through two or three says nothing yet: the rate by name does.
+      // A line through two or three samples is not reliable yet: the nominal rate is used.
       const unsettled = nominal !== null && Math.min(seen, sinceCut) < enough;
       const apart = unsettled ? nominal! : period;
       const error = unsettled ? distance - apart : t - (line + period);
-      // Stamps in whole milliseconds may be one off.
+      // Timestamps in whole milliseconds may be off by one.
       const missing =
         error > 0.75 * apart + (Number.isInteger(t) ? 1 : 0) ? Math.max(1, Math.round(error / apart)) : 0;
       const early = error < -8 * apart - 1;
@@ -167,26 +167,26 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
   };
 }
 
-/** The rate of samples and how unsteady their times are, over the last minute or so. */
+/** The rate of samples and the jitter of their times, over the last minute or so. */
 export interface Measure {
-  /** @param follows nothing is missing between this sample and the one before */
+  /** @param follows nothing is missing between this sample and the previous one */
   add(t: number, follows: boolean): void;
-  /** Samples a second, Hz; null before two samples. */
+  /** Samples per second, Hz; null before two samples. */
   rateHz(): number | null;
-  /** 99 of 100 distances are no further from the mean distance than this, ms; null before some. */
+  /** 99 of 100 distances deviate from the mean by at most this, ms; null until there are some. */
   jitterP99Ms(): number | null;
 }
 
-/** A rate is counted over blocks of at least so long, and so many samples. */
+/** A rate is measured over blocks of at least this duration and number of samples. */
 const block = { ms: 1000, samples: 16 };
 
 const blocks = 60;
 const distancesKept = 4096;
 
 /**
- * Counts whole blocks in which nothing is missing, so that neither gaps nor stamps in whole milliseconds move the rate (the median
- * distance of 104 Hz is 10 ms). Of times that are told by a clock the median block counts; arrivals come in bursts, and only their
- * sum tells a rate.
+ * Counts whole blocks in which nothing is missing, so that neither gaps nor timestamps in whole milliseconds affect the rate (the
+ * median distance of 104 Hz is 10 ms). For times from a clock, the median block counts; arrivals come in bursts, so that only their
+ * sum yields a rate.
  */
 export function createMeasure(timing: Timing): Measure {
   const done: { count: number; ms: number }[] = [];
@@ -237,14 +237,14 @@ export function createMeasure(timing: Timing): Measure {
   };
 }
 
-/** A clock that moves only when everybody who looks at it sleeps: hours pass in seconds, in the same order as in real time. */
+/** A clock that advances only when everyone who uses it sleeps: hours pass in seconds, in the same order as in real time. */
 export function createVirtualClock(startMs = 0): Clock {
   let now = startMs;
   let order = 0;
   const sleepers: { at: number; order: number; wake: () => void }[] = [];
   let ticking = false;
 
-  /** Wakes the earliest, after all that is going on in this turn of the event loop has gone to sleep again. */
+  /** Wakes the earliest sleeper, after all activity in this turn of the event loop has gone to sleep again. */
   const tick = () => {
     ticking = false;
     let first = 0;

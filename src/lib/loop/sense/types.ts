@@ -4,13 +4,13 @@ import type { SampleBatch, SampleField, SampleSource } from '../../sensor/types.
 import type { StreamOptions } from '../../stream/message.js';
 import type { Answer } from '../types.js';
 
-/** What the model takes: fields in order, with units, and a steady rate; null = any, a sample is a window of its own. */
+/** The model's input: fields in order, with units, and a steady rate; null = any, a sample is a window of its own. */
 export interface SensingContract {
   fields: readonly SampleField[];
   rateHz: number | null;
 }
 
-/** Something that a person who runs the loop wants to know. */
+/** An event of interest to the person who runs the loop. */
 export interface SensingEvent {
   /** ms since 1970. */
   t: number;
@@ -29,12 +29,12 @@ export interface SensingEvent {
   text: string;
 }
 
-/** A made-up sensor that plays what the project's model was trained on. */
+/** A simulated sensor that replays the training data of the project's model. */
 export interface Simulation {
   project: Project;
-  /** 1 = real time (default), 10 = ten times as fast; `max` = with a clock that stands still only for work. */
+  /** 1 = real time (default), 10 = ten times as fast; `max` = as fast as possible, with a clock that stops during work. */
   speed?: number | 'max';
-  /** Which recordings come when; default 1. */
+  /** Seed of the recordings' order; default 1. */
   seed?: number;
 }
 
@@ -42,54 +42,54 @@ export interface SensingOptions {
   /** Absent with `simulate`. */
   sensor?: string | undefined;
   contract: SensingContract;
-  /** Stands in where no sensor is named. */
+  /** Used if no sensor is named. */
   simulate?: Simulation | undefined;
   /** Default: this machine's. For `speed: 'max'` a clock of `createVirtualClock`. */
   clock?: Clock;
   stream?: StreamOptions;
   signal?: AbortSignal;
   onEvent?: (event: SensingEvent) => void;
-  /** Where the relative path of a `file:` begins; default: here. */
+  /** Base folder of the relative path of a `file:`; default: the current folder. */
   baseFolder?: string | undefined;
-  /** A sensor that is not there yet is waited for, instead of refused. */
+  /** Waits for a sensor that is not there yet, instead of failing. */
   patient?: boolean;
 }
 
 /**
- * Where the times of samples come from. `exact`: they follow from the rate, as in a file. `own`: the sensor's clock, which is
- * followed. `arrival`: when they came here, which tells a rate in the long run and nothing of single samples.
+ * Origin of the samples' times. `exact`: derived from the rate, as in a file. `own`: the sensor's clock, which is tracked.
+ * `arrival`: when they arrived here, which yields a rate in the long run but no times of single samples.
  */
 export type Timing = 'exact' | 'own' | 'arrival';
 
 /** A source before mapping, measuring and resampling. */
 export interface RawSource extends SampleSource {
   readonly timing: Timing;
-  /** Its times are those of a log or a recording, and not this machine's. Absent = they are. */
+  /** Its times are those of a log or a recording, not this machine's. Absent = they are this machine's. */
   readonly kept?: boolean;
   readonly connected?: boolean;
   reply?(answer: Answer): void;
   [Symbol.asyncIterator](): AsyncIterator<Incoming>;
 }
 
-/** A batch, and what its source knows of it besides. */
+/** A batch, and its source's further information about it. */
 export interface Incoming extends SampleBatch {
-  /** Numbers of messages say that nothing is missing within it, and before it. */
+  /** Message numbers show that nothing is missing within it or before it. */
   sure?: boolean;
-  /** Its times lie on a line already. */
+  /** Its times are on a line already. */
   steady?: boolean;
-  /** It follows nothing: a connection that was lost, another take. */
+  /** It does not follow the previous batch: a lost connection, another take. */
   apart?: boolean;
 }
 
 export type Tell = (kind: SensingEvent['kind'], text: string) => void;
 
-/** At most one event of a kind in so long: what goes wrong with each sample is told once. */
+/** Minimum interval between events of a kind: a problem of every sample is reported once. */
 const quietMs = 60_000;
 
-/** Whoever goes and comes is told each time. */
+/** Events that are reported every time. */
 const always: ReadonlySet<SensingEvent['kind']> = new Set(['lost', 'found', 'resampling', 'caution']);
 
-/** Tells of what happens, one line each; of what goes on happening once a minute, with the number of those left out. */
+/** Reports events, one line each; recurring ones once a minute, with the number of those omitted. */
 export function createTeller(
   clock: Clock,
   monotonicMs: () => number,

@@ -14,7 +14,7 @@ import { gateFigures } from '../evaluate/evaluate-project.js';
 import { type EvaluationFile, gatesFrom } from '../evaluate/gates.js';
 import { macroF1Of } from '../evaluate/metrics.js';
 import { buildFiles, modelName, readEvaluation } from '../files.js';
-import { arenaOf, multiplyAdds } from '../inspect/costs.js';
+import { arenaOf, graphMacs } from '../inspect/costs.js';
 import type { DataSource } from '../material.js';
 import { columnsFor, unfit } from '../train/examples/examples.js';
 import type { PartPieces } from '../train/examples/parts.js';
@@ -28,15 +28,15 @@ import type { AnswerSpec, Bundle, BundleInfo, End, Figures, GoldenVector } from 
 
 interface BundleOptions extends DataSource {
   project: Project;
-  /** Instead of the project's name for the model. */
+  /** Overrides the project's name for the model. */
   name?: string;
-  /** Of a pipeline, whose step this is. */
+  /** Run of the pipeline that this step belongs to. */
   run?: Provenance['run'];
 }
 
 /**
- * Puts the evaluated network, its signal part, golden vectors from held-out data and its lineage into build/model.aiot. The
- * figures of the evaluation are counted again, and what was written down is unpacked and run before the file is made.
+ * Packs the evaluated network, its signal part, golden vectors from held-out data and its lineage into build/model.aiot. The metrics of the
+ * evaluation are recomputed, and the packed bundle is unpacked and run before the file is written.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_MODEL_UNFIT, AIOT_GOLDEN_MISMATCH, AIOT_TFLITE_UNSUPPORTED
  */
 export async function bundleProject(
@@ -46,10 +46,7 @@ export async function bundleProject(
   const built = await readBuilt(project, options);
   const evaluation = await readEvaluation(project);
   if (evaluation.digest !== built.int8.digest || evaluation.datasetDigest !== built.dataset.digest) {
-    throw stale(
-      'the quantized network or its data has changed since it was evaluated',
-      'aiot model evaluate',
-    );
+    throw stale('the quantized model or its data has changed since the evaluation', 'aiot model evaluate');
   }
   const evaluationDigest = digestOf(await readBytes(buildFiles(project).evaluation));
   const mode = modeOf(built.int8.graph);
@@ -82,7 +79,7 @@ interface Named {
 
 function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Named): BundleInfo {
   const { float, int8: quantized, voted, vote, interval, intervals, groups, folds } = evaluation;
-  // Counted anew from the figures, which are checked: what the file says of its gates is not looked at.
+  // Gates are recomputed from the verified metrics; the gates recorded in the file are ignored.
   const gates = gatesFrom(evaluation.gates, gateFigures(evaluation));
   return {
     spec: 'aiot-bundle/2',
@@ -107,14 +104,14 @@ function runnable({ arenaBytes }: EvaluationFile): number {
   if (arenaBytes !== null) return arenaBytes;
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
-    'TFLite Micro, and so a device, refuses float16 and dynamic range',
+    'TFLite Micro, and therefore a device, does not support float16 and dynamic range',
     {
       next: 'aiot model quantize --mode int8 && aiot model evaluate',
     },
   );
 }
 
-/** Where a probability becomes the second class, unless training chose another place. */
+/** Probability from which the second class is predicted, unless training chose another threshold. */
 const evenOdds = 0.5;
 
 /** Meaning of a trained network's outputs. */
@@ -137,7 +134,7 @@ function answerSpecOf({ network, threshold, source }: TrainingFile): AnswerSpec 
   }
 }
 
-/** The part of a bundle that says how an output becomes an answer. Values are not voted on. */
+/** The part of a bundle that describes how an output becomes a prediction. Values are not smoothed. */
 function answeringOf(
   training: TrainingFile,
   vote: string,
@@ -148,9 +145,9 @@ function answeringOf(
 }
 
 /**
- * Where a built model comes from, as far as its steps wrote it down.
- * @param evaluation digest of build/evaluation.json and the vote it was counted with
- * @param run of a pipeline, whose step this is
+ * Lineage of a built model, as far as its steps recorded it.
+ * @param evaluation digest of build/evaluation.json and the smoothing that it was computed with
+ * @param run the pipeline run that this step belongs to
  */
 function provenanceOf(
   built: Built,
@@ -202,8 +199,8 @@ function partsOf(split: TrainingFile['split']): Map<string, RecordingPart> {
 }
 
 /**
- * Golden vectors of a built model, some a class: of what it was evaluated on first, then of what only chose the epoch.
- * @throws AIOT_TRAINING_DATA_UNFIT when a class has no window of its own
+ * Golden vectors of a built model, several per class: first from the test data, then from data used only to choose the epoch.
+ * @throws AIOT_TRAINING_DATA_UNFIT if a class has no window of its own
  */
 function goldenOf(graph: Graph, info: BundleInfo, built: Built): GoldenVector[] {
   const takes = built.rows ? takesOfRows(info, built) : takesOfRecordings(info, built);
@@ -213,7 +210,7 @@ function goldenOf(graph: Graph, info: BundleInfo, built: Built): GoldenVector[] 
 function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take[] {
   const { test, validation } = training.split;
   const heldOut = [...test, ...validation].flatMap((id) => dataset.recordings.filter((r) => r.id === id));
-  // A split by window has no recording of which nothing was trained on.
+  // With a split by window, every recording was partly used for training.
   const recordings = heldOut.length > 0 ? heldOut : dataset.recordings;
   if (info.classes.length === 0) {
     const chosen = chooseGolden(recordings, info, 2 * vectorsPerClass);
@@ -228,13 +225,13 @@ function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take
     return chosen;
   });
   if (takes.length > 0 && info.answer.kind === 'reconstruction') return takes;
-  // Who learns what is normal may have recorded nothing else, and labelled none of it.
+  // A model that learns the normal state may have no other recordings and no labels.
   if (info.answer.kind === 'reconstruction') return chooseGolden(recordings, info, 2 * vectorsPerClass);
   if (missing[0]) throw unfit(`class ${missing[0]} has no held-out recording as long as one window`);
   return takes;
 }
 
-/** A row is a sample where the signal is made of the table's columns; otherwise it is the features of a window. */
+/** A row is a sample if the signal consists of the table's columns; otherwise it contains the features of a window. */
 function takesOfRows(info: BundleInfo, built: Built): Take[] {
   const { windowSamples, features, fields } = info.signal;
   const byClass = info.classes.length > 0;
@@ -245,7 +242,7 @@ function takesOfRows(info: BundleInfo, built: Built): Take[] {
   return groups.flatMap((rows) => chooseGoldenRows(rows, info, sampled, wanted));
 }
 
-/** The first rows of each class (or of all together), as many as are looked at: of what was evaluated on, then of what chose the epoch. */
+/** The first rows of each class (or of all together), up to the limit: first from the test data, then from the data used to choose the epoch. */
 function heldOutRows(built: Built, groups: number, byClass: boolean) {
   const found = Array.from({ length: groups }, (): { name: string; inputs: Float32Array }[] => []);
   for (const part of ['test', 'validation'] as const) {
@@ -261,16 +258,16 @@ function heldOutRows(built: Built, groups: number, byClass: boolean) {
   return found;
 }
 
-/** Vectors a class. */
+/** Vectors per class. */
 const vectorsPerClass = 3;
 
 /** Offsets tried in each recording. */
 const offsetsPerRecording = 4;
 
-/** Rows of a table, of each class, that are looked at for vectors that lie clear. */
+/** Maximum number of table rows per class that are searched for unambiguous vectors. */
 const rowsTried = 64;
 
-/** Distance of an input from the next rounding step, in steps, below which single precision may round elsewhere. */
+/** Minimum distance of an input from the next rounding step, in steps; below it, single precision may round differently. */
 const tieMargin = 1e-4;
 
 interface Ready {
@@ -280,8 +277,8 @@ interface Ready {
 }
 
 /**
- * Takes of one window out of held-out recordings of one class: from different recordings first, and such that no input
- * lies on a rounding step, so that a chip computing in single precision must come to the same bytes.
+ * Excerpts of one window from held-out recordings of one class, from different recordings first. Only inputs that are not near a rounding
+ * step qualify, so that a chip computing in single precision produces the same bytes.
  */
 function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsPerClass): Take[] {
   const count = samplesOfOneWindow(parts.signal);
@@ -303,8 +300,8 @@ function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsPer
 }
 
 /**
- * The same out of rows of a table, which are inputs as they stand.
- * @param sampled whether a row is one sample of the signal; otherwise it is its features, and nobody has the samples
+ * The same from rows of a table, which are model inputs without further processing.
+ * @param sampled whether a row is one sample of the signal; otherwise it contains features whose samples are unknown
  */
 function chooseGoldenRows(
   rows: { name: string; inputs: Float32Array }[],
@@ -331,7 +328,7 @@ function samplesOfOneWindow(signal: SignalSpec): number {
   return count;
 }
 
-/** Six digits are more than any sensor gives, and keep the bundle small. */
+/** Six digits exceed any sensor's precision, and keep the bundle small. */
 function slice(recording: Recording, signal: SignalSpec, offset: number, count: number): number[][] {
   const columns = columnsFor(recording, signal);
   return Array.from({ length: count }, (_, i) =>
@@ -339,7 +336,7 @@ function slice(recording: Recording, signal: SignalSpec, offset: number, count: 
   );
 }
 
-/** Far from each rounding step. A float input has none. */
+/** Whether every input is far from a rounding step. A float input has none. */
 function isClear(features: ArrayLike<number> | null, { standardization, input }: Ready): boolean {
   if (!features) return false;
   if (input.type === 'float32') return true;
@@ -351,16 +348,16 @@ function isClear(features: ArrayLike<number> | null, { standardization, input }:
   return true;
 }
 
-/** Multiply-adds spent on it: about a second of the interpreter. */
+/** Budget of multiply-adds: about a second of the interpreter. */
 const budget = 2e8;
 
-/** Part of a figure by which two ways of adding may differ. */
+/** Relative tolerance of a metric for different orders of summation. */
 const tolerance = 1e-4;
 
 /**
- * Counts the figures of the quantized network again, on the data they were measured on: a file that says what passes the
- * gates is easily written. Where that is too much work, on a part of it, which must then fit into the whole.
- * @throws AIOT_MODEL_STALE when they are not the figures of this network
+ * Recomputes the metrics of the quantized network on the data they were measured on, because a file claiming passed gates is easily forged. If that
+ * takes too long, only a part is checked, which must be consistent with the whole.
+ * @throws AIOT_MODEL_STALE if they are not this network's metrics
  */
 function requireFigures(built: Built, info: BundleInfo): void {
   const { float, int8, voted } = info.metrics;
@@ -378,15 +375,15 @@ function requireFigures(built: Built, info: BundleInfo): void {
 }
 
 interface Counted {
-  /** How many rows were looked at. */
+  /** Number of rows checked. */
   rows: number;
   confusion: number[][] | null;
-  /** Mean absolute error, where the network answers with values. */
+  /** Mean absolute error, if the network predicts values. */
   meanError: number | null;
 }
 
 function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInfo): Counted {
-  const each = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
+  const each = graphMacs(graph);
   const step = Math.max(1, Math.ceil((each * count) / budget));
   const interpreter = createInterpreter(graph);
   const names = info.classes.length;
@@ -416,7 +413,7 @@ function requireConfusion({ confusion, rows }: Counted, told: number[][]): void 
   throw wrong(`over ${rows} windows: expected ${JSON.stringify(confusion)}, got ${JSON.stringify(told)}`);
 }
 
-/** Accuracy and macro-F1 are those of the confusion beside them. */
+/** Accuracy and macro-F1 must match the confusion matrix next to them. */
 function requireSum({ confusion, accuracy, macroF1, windows }: Figures): void {
   if (!confusion) return;
   const right = confusion.reduce((all, row, c) => all + (row[c] ?? 0), 0);
@@ -424,7 +421,7 @@ function requireSum({ confusion, accuracy, macroF1, windows }: Figures): void {
   const counted = { windows: sum(confusion), accuracy: right, macroF1: macroF1Of(confusion) };
   for (const name of ['windows', 'accuracy', 'macroF1'] as const) {
     if (!isNear(told[name], counted[name])) {
-      throw wrong(`${name}: expected what the confusion says (${counted[name]}), got ${told[name]}`);
+      throw wrong(`${name}: expected ${counted[name]} according to the confusion matrix, got ${told[name]}`);
     }
   }
 }

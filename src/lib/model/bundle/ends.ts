@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/errors.js';
+import { errorMaker } from '../../core/errors.js';
 import { roundHalfAway } from '../../core/numbers.js';
 import type { NetworkMode } from '../../formats/manifest/manifest.js';
 import type { Graph } from '../../formats/tflite/graph.js';
@@ -7,13 +7,15 @@ import { quantizeInput, type Standardization, standardize } from '../../signal/s
 import { precisionOf } from '../inspect/costs.js';
 import type { End } from './types.js';
 
-/** The one input or output of a graph. @throws AIOT_MODEL_UNFIT for another number of them, or another type */
+const unfit = errorMaker('AIOT_MODEL_UNFIT');
+
+/** The only input or output of a graph. @throws AIOT_MODEL_UNFIT if there are several, none, or one of another type */
 export function endOf(graph: Graph, side: 'inputs' | 'outputs'): End {
   const [index, ...others] = graph[side];
   const tensor = graph.tensors[index ?? -1];
   const what = side.slice(0, -1);
   if (!tensor || others.length > 0) {
-    throw unfit(`expected a network with one ${what}, got ${graph[side].length}`);
+    throw unfit(`expected a model with one ${what}, got ${graph[side].length}`);
   }
   const { type, shape, quantization } = tensor;
   if (type === 'float32') return { type, scale: 1, zeroPoint: 0, shape };
@@ -24,7 +26,7 @@ export function endOf(graph: Graph, side: 'inputs' | 'outputs'): End {
   return { type, scale, zeroPoint: quantization?.zeroPoint[0] ?? 0, shape };
 }
 
-/** How a network's numbers are kept, by what is in it; one without weights is of the type of its input. */
+/** A network's data type, from its contents; without weights it is that of its input. */
 export function modeOf(graph: Graph): NetworkMode {
   const precision = precisionOf(graph);
   if (precision !== 'none') return precision;
@@ -32,7 +34,7 @@ export function modeOf(graph: Graph): NetworkMode {
   return type === 'int8' ? 'int8' : type === 'int16' ? 'int16x8' : 'float32';
 }
 
-/** Room for the values of an end. */
+/** Allocates an array for the values of an input or output. */
 export function valuesOf({ type }: Pick<End, 'type'>, count: number): Activations {
   if (type === 'int8') return new Int8Array(count);
   return type === 'int16' ? new Int16Array(count) : new Float32Array(count);
@@ -51,7 +53,7 @@ export function encodeInput<T extends Activations>(
   return out;
 }
 
-/** As `quantizeInput`, for int16 activations, whose range is −32768 to 32767. */
+/** Like `quantizeInput`, for int16 activations, whose range is −32768 to 32767. */
 function quantizeInput16(
   features: ArrayLike<number>,
   { mean, deviation }: Standardization,
@@ -64,11 +66,7 @@ function quantizeInput16(
   }
 }
 
-/** Real values of an end's numbers. */
+/** Real values of an input's or output's numbers. */
 export function decode(values: ArrayLike<number>, { scale, zeroPoint }: End): number[] {
   return Array.from(values, (q) => scale * (q - zeroPoint));
-}
-
-function unfit(message: string): AiotError {
-  return new AiotError('AIOT_MODEL_UNFIT', message);
 }

@@ -1,5 +1,5 @@
 import type { Graph } from '../../formats/tflite/graph.js';
-import { readTflite } from '../../formats/tflite/reader.js';
+import { readTflite } from '../../formats/tflite/read.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
@@ -15,13 +15,10 @@ interface GoldenCheck {
 
 type Parts = Pick<BundleInfo, 'answer' | 'classes' | 'input' | 'output' | 'signal' | 'standardization'>;
 
-/**
- * Part of a number's size by which a float32 answer may differ between machines, whose sums run in another order. Integers
- * are exact, wherever they are computed.
- */
+/** Relative tolerance of a float32 output between machines, because their order of summation differs. Integers are exact on every machine. */
 const floatTolerance = 1e-4;
 
-/** Features of the one window that the samples fill from a reset pipeline; null when they fill none or end elsewhere. */
+/** Features of the one window that the samples fill from a reset pipeline; null if they fill none, or do not end with the window. */
 export function oneWindow(signal: SignalSpec, samples: ArrayLike<number>[]): Float32Array | null {
   const pipeline = createPipeline(signal);
   for (let i = 0; i < samples.length; i++) {
@@ -31,18 +28,18 @@ export function oneWindow(signal: SignalSpec, samples: ArrayLike<number>[]): Flo
   return null;
 }
 
-/** One window to make a golden vector of: its samples, or without any its features. */
+/** One window for a golden vector: its samples, or only its features. */
 export interface Take {
   recording: string;
   samples: number[][];
   features?: ArrayLike<number>;
 }
 
-/** Computes features, input, output and answer for one window. */
+/** Computes features, input, output and prediction for one window. */
 export function goldenVector(graph: Graph, parts: Parts, take: Take): GoldenVector {
   const { recording, samples } = take;
   const features = take.features ?? oneWindow(parts.signal, samples);
-  if (!features) throw new Error(`the samples of ${recording} do not fill one window`);
+  if (!features) throw new Error(`the samples of ${recording} are shorter than one window`);
   const input = encodeInput(
     features,
     parts.standardization,
@@ -63,10 +60,9 @@ export function goldenVector(graph: Graph, parts: Parts, take: Take): GoldenVect
 }
 
 /**
- * Runs every golden vector from its samples to the answer, as a device does in its trial: integer inputs and outputs must be
- * exactly equal, and the answer must be the same. A bundle without vectors passes none and has not been tested: callers ask
- * for `passed > 0`.
- * @param runs computes the network instead of the interpreter; its integers may differ by so many `steps`, its answers by none
+ * Runs every golden vector from its samples to the prediction, as a device does in its trial. Integer inputs and outputs must be exactly
+ * equal, and the prediction must be the same. A bundle without vectors passes none and counts as untested: callers require `passed > 0`.
+ * @param runs computes the network instead of the interpreter; its integers may differ by up to `steps`, its predictions not at all
  */
 export function checkGolden(
   { info, model, golden }: Bundle,

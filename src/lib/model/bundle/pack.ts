@@ -1,14 +1,16 @@
 import * as z from 'zod';
 import { canonicalJson, sha256Hex } from '../../core/crypto.js';
-import { AiotError } from '../../core/errors.js';
+import { AiotError, errorMaker } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { firstName, type Member, readArchive, writeArchive } from '../../formats/archive.js';
 import { elementCount, type Graph } from '../../formats/tflite/graph.js';
-import { readTflite } from '../../formats/tflite/reader.js';
+import { readTflite } from '../../formats/tflite/read.js';
 import { featureNames } from '../../signal/spec.js';
 import { endOf } from './ends.js';
 import { anyInfoSchema, goldenSchema, provenanceSchema } from './schema.js';
 import type { Bundle, BundleInfo, NetworkBundle } from './types.js';
+
+const malformed = errorMaker('AIOT_BUNDLE_MALFORMED');
 
 /** Members of a bundle, in this order. */
 export const contentNames = ['bundle.json', 'model.tflite', 'golden.json', 'lineage.json'] as const;
@@ -16,15 +18,15 @@ export const contentNames = ['bundle.json', 'model.tflite', 'golden.json', 'line
 /** Leading members of a signed bundle: the manifest's exact bytes, and the signatures over them. */
 export const signingNames = ['manifest.json', 'signatures.json'] as const;
 
-/** As sha256sum writes it, so that `sha256sum -c` checks an unpacked bundle. */
+/** In the format of sha256sum, so that `sha256sum -c` checks an unpacked bundle. */
 export const sumsName = 'SHA256SUMS';
 
-/** A bundle's content, as devices load it: no times, owners or chance, so that equal contents give equal bytes. */
+/** Packs a bundle's content as devices load it: without times, owners or randomness, so that equal contents give equal bytes. */
 export function packBundle(bundle: Bundle | NetworkBundle): Uint8Array<ArrayBuffer> {
   return packMembers(membersOf(bundle));
 }
 
-/** The members of a bundle without their sums. */
+/** The members of a bundle without their checksums. */
 export function membersOf({ info, model, golden, lineage }: Bundle | NetworkBundle): Member[] {
   return [
     { name: 'bundle.json', data: jsonBytes(info) },
@@ -34,7 +36,7 @@ export function membersOf({ info, model, golden, lineage }: Bundle | NetworkBund
   ];
 }
 
-/** The archive of these members, their sums behind them. */
+/** The archive of these members, followed by their checksums. */
 export function packMembers(members: readonly Member[]): Uint8Array<ArrayBuffer> {
   return writeArchive([...members, { name: sumsName, data: sumsOf(members) }]);
 }
@@ -44,21 +46,21 @@ export function sumsOf(members: readonly Member[]): Uint8Array {
 }
 
 /**
- * Reads and checks the content of a bundle, signed or not (who signed it is not looked at): each byte of the archive, sums, form, and that network, standardization and
- * classes fit each other.
- * @throws AIOT_BUNDLE_MALFORMED naming the file within; AIOT_MODEL_UNFIT for a network alone
+ * Reads and validates the content of a bundle, signed or not (signers are not checked): each byte of the archive, checksums, format, and that
+ * network, standardization and classes are consistent.
+ * @throws AIOT_BUNDLE_MALFORMED naming the file within; AIOT_MODEL_UNFIT for a network-only bundle
  */
 export function unpackBundle(bytes: Uint8Array): Bundle {
   const bundle = unpackAny(bytes);
   if (bundle.info.kind === 'model') return bundle as Bundle;
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
-    `${bundle.info.name} is a network alone: nobody said what goes into it, so no device can run it`,
+    `${bundle.info.name} contains only a model without a project, so its inputs are unknown and no device can run it`,
     { next: 'Push a project instead of a .tflite file: aiot model push' },
   );
 }
 
-/** The same, which also takes a network alone. @throws AIOT_BUNDLE_MALFORMED */
+/** The same, but also accepts a network-only bundle. @throws AIOT_BUNDLE_MALFORMED */
 export function unpackAny(bytes: Uint8Array, what?: string): Bundle | NetworkBundle {
   const signing = isSigned(bytes) ? signingNames : [];
   const members = readArchive(bytes, [...signing, ...contentNames, sumsName], what);
@@ -67,8 +69,8 @@ export function unpackAny(bytes: Uint8Array, what?: string): Bundle | NetworkBun
 }
 
 /**
- * Tells what is no bundle at all from a damaged one.
- * @param wanted what would have been taken
+ * Rejects a file that is not a bundle at all, as opposed to a damaged one.
+ * @param wanted the accepted file types
  * @throws AIOT_BUNDLE_MALFORMED
  */
 export function requireBundle(bytes: Uint8Array, what: string, wanted = 'a .aiot or .tflite file'): void {
@@ -76,7 +78,7 @@ export function requireBundle(bytes: Uint8Array, what: string, wanted = 'a .aiot
   if (name === signingNames[0] || name === contentNames[0] || latin1(bytes, 257, 262) === 'ustar') return;
   const got = latin1(bytes, 4, 8) === 'TFL3' ? 'a .tflite network' : 'something else';
   throw new AiotError('AIOT_BUNDLE_MALFORMED', `${what}: expected ${wanted}, got ${got}`, {
-    next: 'aiot model quantize writes .tflite files, aiot model pull gets a signed .aiot file.',
+    next: '`aiot model quantize` writes .tflite files; `aiot model pull` downloads a signed .aiot file.',
   });
 }
 
@@ -84,12 +86,12 @@ function latin1(bytes: Uint8Array, from: number, to: number): string {
   return Buffer.from(bytes.subarray(from, to)).toString('latin1');
 }
 
-/** Whether a .aiot file has signatures in it; one from a build folder has none. */
+/** Whether a .aiot file contains signatures; one from a build folder does not. */
 export function isSigned(bytes: Uint8Array): boolean {
   return firstName(bytes) === signingNames[0];
 }
 
-/** @throws AIOT_BUNDLE_MALFORMED naming the file whose sum is another */
+/** @throws AIOT_BUNDLE_MALFORMED naming the file whose checksum differs */
 function requireSums(members: readonly Member[]): void {
   const own = members.slice(0, -1);
   const listed = new TextDecoder().decode(members.at(-1)?.data).split('\n');
@@ -98,7 +100,7 @@ function requireSums(members: readonly Member[]): void {
     .split('\n')
     .findIndex((line, i) => line !== listed[i]);
   if (wrong < 0 && listed.length === own.length + 1) return;
-  throw malformed(`${own[wrong]?.name ?? sumsName}: its contents are not those that ${sumsName} names`);
+  throw malformed(`${own[wrong]?.name ?? sumsName}: its contents do not match ${sumsName}`);
 }
 
 /** @throws AIOT_BUNDLE_MALFORMED */
@@ -120,7 +122,7 @@ function parseMember<T>(files: Map<string, Uint8Array>, name: string, schema: z.
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(files.get(name)));
   } catch (error) {
-    throw malformed(`${name} is not JSON`, error);
+    throw malformed(`${name} is not valid JSON`, { cause: error });
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
@@ -136,12 +138,8 @@ function textBytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-function malformed(message: string, cause?: unknown): AiotError {
-  return new AiotError('AIOT_BUNDLE_MALFORMED', message, { cause });
-}
-
 /**
- * Whether the parts of a bundle fit each other: a bundle that passes can be run.
+ * Checks that the parts of a bundle are consistent: a bundle that passes can be run.
  * @throws AIOT_BUNDLE_MALFORMED
  */
 function checkBundle(bundle: Bundle | NetworkBundle): void {
@@ -149,7 +147,7 @@ function checkBundle(bundle: Bundle | NetworkBundle): void {
   const graph = read(() => readTflite(model), 'model.tflite');
   for (const side of ['input', 'output'] as const) checkEnd(graph, info[side], side);
   if (info.kind === 'network') {
-    if (golden.length > 0) throw malformed('golden.json: a network alone has no golden vectors');
+    if (golden.length > 0) throw malformed('golden.json: a model without a project has no golden vectors');
     return;
   }
   const features = read(() => featureNames(info.signal), 'bundle.json: signal').length;
@@ -170,7 +168,7 @@ function checkBundle(bundle: Bundle | NetworkBundle): void {
       given.length === features &&
       input.length === features &&
       output.length === outputs;
-    if (!fits) throw malformed(`golden.json: vector ${i} is not of the network's shape`);
+    if (!fits) throw malformed(`golden.json: vector ${i} does not have the model's shape`);
   }
 }
 
@@ -178,7 +176,7 @@ function checkEnd(graph: Graph, told: BundleInfo['input'], side: 'input' | 'outp
   const { type, scale, zeroPoint } = read(() => endOf(graph, `${side}s`), 'model.tflite');
   if (type !== told.type) throw malformed(`bundle.json: ${side}: it is ${type}, not ${told.type}`);
   if (scale !== told.scale || zeroPoint !== told.zeroPoint) {
-    throw malformed(`bundle.json: ${side}: scale and zero point are not those of model.tflite`);
+    throw malformed(`bundle.json: ${side}: scale and zero point differ from those in model.tflite`);
   }
 }
 
@@ -216,13 +214,13 @@ function read<T>(run: () => T, what: string): T {
     return run();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw malformed(`${what}: ${reason}`, error);
+    throw malformed(`${what}: ${reason}`, { cause: error });
   }
 }
 
 const signatures = z.array(z.object({ keyid: z.string() }));
 
-/** What a bundle is, in brief, once each of its bytes was checked; `keyids` signed it, but whose keys those are is not looked at. */
+/** Summary of a bundle, after every byte of it was checked; `keyids` signed it, but the owners of those keys are not checked. */
 export function describeBundle(bytes: Uint8Array) {
   const { info, model } = unpackAny(bytes);
   return {

@@ -1,4 +1,4 @@
-import { readTflite } from '../../formats/tflite/reader.js';
+import { readTflite } from '../../formats/tflite/read.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import type { Interpreter } from '../../runtime/interpreter/node.js';
 import { createPipeline } from '../../signal/pipeline.js';
@@ -9,40 +9,37 @@ import type { Bundle, BundleInfo } from './types.js';
 /** Computes a network: from its input to its output, both in its own types. */
 export type Invoker = Pick<Interpreter, 'invoke'>;
 
-/** The answer for one window. */
+/** The prediction for one window. */
 export interface Prediction {
   /** Number of the window since the last reset, from 0. */
   window: number;
-  /** Index of the class; null where the model answers with values. */
+  /** Index of the class; null if the model predicts values. */
   index: number | null;
   label: string | null;
-  /** The label after the vote over the last windows. */
+  /** The label after smoothing over the last windows. */
   voted: string | null;
-  /**
-   * Dequantized outputs in the order of the classes (they sum to about 1), of a probability [1 − p, p]; the values; or the
-   * reconstruction error.
-   */
+  /** Dequantized outputs in the order of the classes (they sum to about 1), for a probability [1 − p, p]; the values; or the reconstruction error. */
   scores: number[];
   /** The probability, the first value, or the reconstruction error; null for classes. */
   value: number | null;
-  /** From the sample that completed the window to this answer, ms. */
+  /** Time from the sample that completed the window to this prediction, ms. */
   latencyMs: number;
 }
 
 export interface Predictor {
-  /** Takes one sample, a value a field in the order of `info.signal.fields`; answers when it completes a window. */
+  /** Takes one sample, one value per field in the order of `info.signal.fields`; returns a prediction if it completes a window. */
   push(sample: ArrayLike<number>): Prediction | null;
   /**
-   * The answer to a window whose features were computed elsewhere.
+   * Predicts for a window whose features were computed elsewhere.
    * @param features before standardization, in the order of `featureNames(info.signal)`; left unchanged
    */
   answer(features: ArrayLike<number>): Prediction;
-  /** Forgets samples and votes: the next sample is the first of a new recording. */
+  /** Clears samples and smoothing: the next sample is the first of a new recording. */
   reset(): void;
 }
 
 /**
- * A bundle ready to run as on a device: pipeline, quantization and the bit-exact interpreter.
+ * Prepares a bundle to run as on a device: pipeline, quantization and the bit-exact interpreter.
  * @param runs computes the network instead of the interpreter: an accelerator
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
@@ -72,7 +69,7 @@ export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predic
       const features = pipeline.push(sample);
       return features === null ? null : predict(features, started);
     },
-    // In single precision, as the pipeline gives them.
+    // In single precision, as computed by the pipeline.
     answer: (features) => predict(Float32Array.from(features), performance.now()),
     reset() {
       pipeline.reset();
@@ -84,9 +81,9 @@ export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predic
 
 /** A decoded output of a network. */
 interface Answer {
-  /** Score of the class; null where the model answers with values. */
+  /** Score of the class; null if the model predicts values. */
   index: number | null;
-  /** A share of each class, the values, or the reconstruction error. */
+  /** A share for each class, the values, or the reconstruction error. */
   scores: number[];
   /** The probability, the first value, or the reconstruction error; null for classes. */
   value: number | null;
@@ -95,7 +92,7 @@ interface Answer {
 type Parts = Pick<BundleInfo, 'answer' | 'output' | 'standardization'>;
 
 /**
- * The answer in an output, from the features (before standardization) that went in.
+ * Decodes the prediction from an output, given the features (before standardization) of the input.
  * @param output in the network's own type
  */
 export function answerOf(
@@ -121,8 +118,8 @@ export function answerOf(
 }
 
 /**
- * Mean squared distance of a reconstruction from the standardized input. The input is taken before it was quantized: what
- * lies beyond the range of an int8 input is clipped there, and must still count as far away.
+ * Mean squared distance of a reconstruction from the standardized input. Uses the input before quantization: values beyond the range of an int8 input
+ * are clipped there, and must still count as far away.
  */
 function reconstructionError(
   reconstruction: number[],
@@ -132,14 +129,14 @@ function reconstructionError(
   const input = standardize(features, standardization, new Float64Array(reconstruction.length));
   let sum = 0;
   for (let i = 0; i < input.length; i++) {
-    // Not to the power of 2, which engines round as they like: a chip multiplies.
+    // Not Math.pow with exponent 2, whose rounding is engine-specific: a chip multiplies.
     const distance = reconstruction[i]! - input[i]!;
     sum += distance * distance;
   }
   return sum / input.length;
 }
 
-/** Index of the greatest; the first of equals. Of the output's own numbers: dequantizing must not make a difference. */
+/** Index of the maximum; the first one in case of ties. Uses the output's own numbers: dequantizing must not make a difference. */
 function argMax(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
@@ -148,16 +145,13 @@ function argMax(values: ArrayLike<number>): number {
 
 /** Smooths the classes of successive windows. */
 interface Vote {
-  /** Takes the newest window's class and returns the voted one. */
+  /** Takes the newest window's class and returns the smoothed one. */
   push(index: number): number;
-  /** Forgets what came before: the next window is the first of a new recording. */
+  /** Clears the history: the next window is the first of a new recording. */
   reset(): void;
 }
 
-/**
- * `none`, or `majority:N`: the class that most of the last N windows have (fewer at the start of a recording); of equally
- * frequent ones the one seen last.
- */
+/** `none`, or `majority:N`: the most frequent class of the last N windows (fewer at the start of a recording); ties go to the one seen last. */
 export function createVote(vote: string): Vote {
   const size = vote === 'none' ? 1 : Number(/^majority:([1-9]\d?)$/.exec(vote)?.[1]);
   if (!Number.isInteger(size)) throw new RangeError(`expected "none" or "majority:N", got "${vote}"`);
@@ -168,7 +162,7 @@ export function createVote(vote: string): Vote {
       if (last.length > size) last.shift();
       let best = index;
       let most = 0;
-      // From the newest back: an older class must be more frequent, not as frequent, to win.
+      // From the newest back: an older class must be strictly more frequent to win.
       for (let i = last.length - 1; i >= 0; i--) {
         let count = 0;
         for (let k = 0; k < last.length; k++) if (last[k] === last[i]) count++;
@@ -185,7 +179,7 @@ export function createVote(vote: string): Vote {
   };
 }
 
-/** The vote over the windows of several recordings in a row; each recording begins anew. */
+/** Smooths the windows of several consecutive recordings; each recording starts from scratch. */
 export function voteAll(predicted: ArrayLike<number>, recordings: string[], vote: string): Int32Array {
   const voter = createVote(vote);
   return Int32Array.from(recordings, (id, i) => {

@@ -1,8 +1,8 @@
 import * as z from 'zod';
+import { figuresSchema, foldsFiguresSchema, gateSchema } from '../../api/api.js';
 import { digestPattern } from '../../core/crypto.js';
 import { featureSetNames } from '../../core/project-schema.js';
 import { networkModes } from '../../formats/manifest/manifest.js';
-import { figuresSchema, foldsFiguresSchema, gateSchema } from '../../registry/api.js';
 import type { BundleInfo, GoldenVector, NetworkInfo } from './types.js';
 
 const numbers = z.array(z.number());
@@ -23,7 +23,7 @@ const answerSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('reconstruction'), threshold: z.number().min(0) }),
 ]);
 
-/** bundle.json. Members that a newer aiot adds are dropped, so that an older device can take a newer bundle. */
+/** bundle.json. Unknown members, as added by a newer aiot, are dropped, so that an older device can accept a newer bundle. */
 export const bundleInfoSchema = z.object({
   spec: z.literal('aiot-bundle/2'),
   kind: z.literal('model'),
@@ -69,7 +69,7 @@ export const bundleInfoSchema = z.object({
   }),
 }) satisfies z.ZodType<BundleInfo>;
 
-/** bundle.json of a network alone. */
+/** bundle.json of a network-only bundle. */
 const networkInfoSchema = z.object({
   spec: z.literal('aiot-bundle/2'),
   kind: z.literal('network'),
@@ -98,8 +98,8 @@ const part = z.enum(['train', 'validation', 'test', 'none']);
 export type RecordingPart = z.output<typeof part>;
 
 /**
- * lineage.json: how a bundle's network came about, back to the devices that recorded its data. Null is what nobody wrote
- * down: it is told as unknown, and never guessed.
+ * lineage.json: the history of a bundle's network, back to the devices that recorded its data. Null means not recorded: it is reported as unknown,
+ * never guessed.
  */
 export const provenanceSchema = z.object({
   spec: z.literal('aiot-lineage/1'),
@@ -111,20 +111,20 @@ export const provenanceSchema = z.object({
     .object({
       /** `mlp`, `cnn1d`, … */
       kind: z.string(),
-      /** Digest of the project file's contents as parsed, when it was trained. */
+      /** Digest of the parsed project file at training time. */
       configDigest: digest,
       seed: z.int().nullable(),
       epochs: z.int().nullable(),
       bestEpoch: z.int().nullable(),
       /** The engine that computed it: `wasm`, `cpu`, `node`, … */
       backend: z.string().nullable(),
-      /** Name of a tool → its version. */
+      /** Tool name → its version. */
       tools: z.record(z.string(), z.string()),
       /** ms since 1970 */
       created: z.int(),
     })
     .nullable(),
-  /** Digest of build/evaluation.json, and the limits that it was let through. */
+  /** Digest of build/evaluation.json, and the limits that it passed. */
   evaluation: z.object({ digest, vote: z.string() }).nullable(),
   dataset: z
     .object({
@@ -149,7 +149,7 @@ export const provenanceSchema = z.object({
       }),
     )
     .nullable(),
-  /** The run of a pipeline that pushed it. */
+  /** The pipeline run that pushed it. */
   run: z
     .object({
       id: z.string(),
@@ -157,12 +157,12 @@ export const provenanceSchema = z.object({
       cause: z.string().nullable(),
     })
     .optional(),
-  /** Its last layer was learned anew on the spot; all else above is told of the bundle that this was done with. */
+  /** Present if its last layer was retrained on the device; everything above then describes the original bundle. */
   taught: z
     .object({
       /** Digest of that bundle. */
       from: digest,
-      /** Ids of the recordings that were marked there. */
+      /** IDs of the recordings that were labeled there. */
       recordings: z.array(z.string()),
       /** ms since 1970 */
       created: z.int(),
@@ -172,7 +172,7 @@ export const provenanceSchema = z.object({
 
 export type Provenance = z.output<typeof provenanceSchema>;
 
-/** Nothing is known of it but the file. */
+/** Only the file itself is known. */
 export function unknownProvenance(modelDigest: string, mode: string): Provenance {
   return {
     spec: 'aiot-lineage/1',

@@ -24,19 +24,19 @@ import type { Bundle, BundleInfo, Figures, NetworkBundle } from './types.js';
 const [manifestName, signaturesName] = signingNames;
 export const signedNames = [...signingNames, ...contentNames, sumsName] as const;
 
-/** A signed bundle whose every byte was checked. */
+/** A signed bundle whose every byte was verified. */
 export interface Verified {
   manifest: Manifest;
   envelope: Envelope;
-  /** Ids of the keys that signed it. */
+  /** IDs of the keys that signed it. */
   keyids: string[];
   bundle: Bundle | NetworkBundle;
-  /** As devices download it. */
+  /** The content in the form that devices download. */
   content: Uint8Array;
   members: Member[];
 }
 
-/** The members of a signed bundle, from the content and the envelope that vouches for it. */
+/** The members of a signed bundle, from the content and the envelope with its signatures. */
 function signedMembers(content: Uint8Array, envelope: Envelope, what?: string): Member[] {
   const own = readArchive(content, [...contentNames, sumsName], what).slice(0, -1);
   const members = [
@@ -47,13 +47,13 @@ function signedMembers(content: Uint8Array, envelope: Envelope, what?: string): 
   return [...members, { name: sumsName, data: sumsOf(members) }];
 }
 
-/** The one file that holds content, manifest and signatures: it can be verified without a platform. */
+/** A single file with content, manifest and signatures: it can be verified without a platform. */
 export function packSigned(content: Uint8Array, envelope: Envelope, what?: string): Uint8Array {
   return writeArchive(signedMembers(content, envelope, what));
 }
 
 /**
- * Checks every byte of a signed bundle: archive, signatures, each file against what is signed, and the bundle's form.
+ * Verifies every byte of a signed bundle: archive, signatures, each file against the signed manifest, and the bundle's format.
  * @param what the file's name, for errors
  * @throws AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED (both name the file within), AIOT_SIGNATURE_INVALID
  */
@@ -72,15 +72,15 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
   for (const { name, sha256, bytes } of manifest.files ?? []) {
     const data = members.find((member) => member.name === name)?.data;
     if (data?.length === bytes && sha256Hex(data) === sha256) continue;
-    throw tampered(`${what}: ${name} is not what was signed`);
+    throw tampered(`${what}: ${name} does not match its signature`);
   }
   const sums = sumsOf(members.filter(({ name }) => name !== sumsName));
-  if (!Buffer.from(sums).equals(of(sumsName))) throw tampered(`${what}: ${sumsName} is not what it was`);
+  if (!Buffer.from(sums).equals(of(sumsName))) throw tampered(`${what}: ${sumsName} was modified`);
   const own = members.filter(({ name }) => (contentNames as readonly string[]).includes(name));
   const content = packMembers(own);
   const [artifact] = manifest.artifacts;
   if (digestOf(content) !== artifact?.digest || content.length !== artifact.bytes) {
-    throw tampered(`${what}: its files are not the bundle that was signed`);
+    throw tampered(`${what}: its files differ from the signed bundle`);
   }
   const bundle = bundleOfMembers(own);
   requireSameModel(manifest, bundle, what);
@@ -88,14 +88,16 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
   return { manifest, envelope, keyids, bundle, content, members: [...members] };
 }
 
-/** What is signed beside the files must be what the files say. @throws AIOT_BUNDLE_TAMPERED */
+/** Requires that the signed description matches the files. @throws AIOT_BUNDLE_TAMPERED */
 export function requireSameModel(manifest: Manifest, bundle: Bundle | NetworkBundle, what: string): void {
   if (bundle.info.name !== manifest.name) {
-    throw tampered(`${what}: bundle.json is of ${bundle.info.name}, the manifest of ${manifest.name}`);
+    throw tampered(
+      `${what}: bundle.json belongs to ${bundle.info.name}, but the manifest belongs to ${manifest.name}`,
+    );
   }
   const told = manifest.model ?? null;
   if (canonicalJson(told) === canonicalJson(modelPartOf(bundle))) return;
-  throw tampered(`${what}: manifest.json tells of another model than bundle.json and lineage.json`);
+  throw tampered(`${what}: manifest.json describes a different model than bundle.json and lineage.json`);
 }
 
 function signaturesIn(data: Uint8Array, what: string): Pick<Envelope, 'signatures'> {
@@ -103,22 +105,21 @@ function signaturesIn(data: Uint8Array, what: string): Pick<Envelope, 'signature
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(data));
   } catch (error) {
-    throw tampered(`${what}: ${signaturesName} is not JSON`, error);
+    throw tampered(`${what}: ${signaturesName} is not valid JSON`, error);
   }
   const read = envelopeSchema.shape.signatures.safeParse(value);
   if (!read.success)
     throw tampered(`${what}: ${signaturesName}: ${issueText(read.error, 'the file', value)}`);
-  // Base64 and JSON can say one thing in many ways; of these bytes there is one.
+  // Base64 and JSON allow several encodings of one value; these bytes have exactly one.
   const plain = read.data.map(({ keyid, sig }) => ({
     keyid,
     sig: Buffer.from(sig, 'base64').toString('base64'),
   }));
-  if (!Buffer.from(jsonBytes(plain)).equals(data))
-    throw tampered(`${what}: ${signaturesName} is not what it was`);
+  if (!Buffer.from(jsonBytes(plain)).equals(data)) throw tampered(`${what}: ${signaturesName} was modified`);
   return { signatures: read.data };
 }
 
-/** When the signatures do not hold, the sums bear witness to which of the two files was changed. */
+/** If the signatures are invalid, the checksums show which of the two files was changed. */
 function trusted(envelope: Envelope, trust: TrustRoot, members: readonly Member[], what: string): Manifest {
   try {
     return verifyManifest(envelope, trust);
@@ -129,7 +130,7 @@ function trusted(envelope: Envelope, trust: TrustRoot, members: readonly Member[
       const data = members.find((member) => member.name === name)!.data;
       return !sums.includes(`${sha256Hex(data)}  ${name}\n`);
     });
-    if (changed) throw tampered(`${what}: ${changed} is not what was signed (${error.message})`, error);
+    if (changed) throw tampered(`${what}: ${changed} does not match its signature (${error.message})`, error);
     const keys = envelope.signatures.map(({ keyid }) => keyid.slice(0, 12)).join(', ');
     const named = `${what}: ${error.message}; ${manifestName} is signed with ${keys}, which the trust root does not hold`;
     throw new AiotError(
@@ -146,10 +147,10 @@ function tampered(message: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_BUNDLE_TAMPERED', message, { cause });
 }
 
-/** Firmware that runs int8 networks which answer with classes has interface 1; of any type and answer, 2. */
+/** Firmware that runs int8 networks predicting classes has interface 1; firmware for any type and kind of prediction, 2. */
 const interfaces = { int8Classes: 1, anyAnswer: 2 } as const;
 
-/** Least interface of firmware that can run it. */
+/** Minimum interface of firmware that can run it. */
 export function interfaceOf({ info }: Bundle | NetworkBundle): number {
   if (info.kind === 'network') return interfaces.anyAnswer;
   const { quantization, input, output, answer } = info;
@@ -157,7 +158,7 @@ export function interfaceOf({ info }: Bundle | NetworkBundle): number {
   return plain && answer.kind === 'classes' ? interfaces.int8Classes : interfaces.anyAnswer;
 }
 
-/** The files of a bundle's content, with their sums. */
+/** The files of a bundle's content, with their checksums. */
 export function filesOf(bundle: Bundle | NetworkBundle): BundleFile[] {
   return membersOf(bundle).map(({ name, data }) => ({
     name,
@@ -166,7 +167,7 @@ export function filesOf(bundle: Bundle | NetworkBundle): BundleFile[] {
   }));
 }
 
-/** What a manifest says of a bundle: a function of the bundle alone, so that one can be checked by the other. */
+/** Derives a manifest's description of a bundle: a function of the bundle alone, so that one can be checked against the other. */
 export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPart {
   const { kind, input, output } = info;
   const quantization = { mode: info.quantization.mode, input: input.type, output: output.type };
@@ -204,7 +205,7 @@ function voteOf({ classes, vote }: BundleInfo) {
   return { classes, vote };
 }
 
-/** A manifest is to stay small, for a device reads all of it: single figures, intervals, and the confusion of few classes. */
+/** Keeps the manifest small, because a device reads all of it: single metrics, intervals, and the confusion matrix if there are few classes. */
 const mostClasses = 16;
 
 function brief(figures: Figures): Record<string, unknown> {
@@ -214,7 +215,7 @@ function brief(figures: Figures): Record<string, unknown> {
   return { ...Object.fromEntries(kept), ...few };
 }
 
-/** A number, an interval, or some of them by name. */
+/** A number, an interval, or several of them by name. */
 function isBrief(value: unknown): boolean {
   if (value === null || typeof value === 'number') return true;
   if (Array.isArray(value)) return value.length === 2 && value.every((x) => typeof x === 'number');

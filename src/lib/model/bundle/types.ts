@@ -1,14 +1,14 @@
+import type { FoldsFigures } from '../../api/api.js';
 import type { NetworkMode } from '../../formats/manifest/manifest.js';
-import type { FoldsFigures } from '../../registry/api.js';
 import type { SignalSpec, Standardization } from '../../signal/spec.js';
 import type { Provenance } from './schema.js';
 
-/** One golden vector: a device must come to the same answers before a version becomes active. */
+/** One golden vector: a device must produce the same predictions before a version becomes active. */
 export interface GoldenVector {
   recording: string;
   /**
-   * Raw samples that fill exactly one window from a reset pipeline: [sample][field]. None where the model was trained on a
-   * table of features: it is then checked from the features on.
+   * Raw samples that fill exactly one window from a reset pipeline: [sample][field]. None if the model was trained on a table of features: the check
+   * then starts at the features.
    */
   samples: number[][];
   /** Features before standardization. */
@@ -16,11 +16,11 @@ export interface GoldenVector {
   /** The network's input and output, in their own types. */
   input: number[];
   output: number[];
-  /** The expected answer for that output, threshold included. */
+  /** The expected prediction for that output, threshold included. */
   answer: { label: string | null; value: number | null };
 }
 
-/** How well a network does on recordings never trained on. */
+/** Metrics of a network on recordings that were never used for training. */
 export interface Metrics {
   windows: number;
   accuracy: number;
@@ -29,18 +29,18 @@ export interface Metrics {
   confusion: number[][];
 }
 
-/** Figures of whatever kind of answer, with their intervals where they were taken. */
+/** Metrics for any kind of prediction, with their intervals if these were computed. */
 export interface Figures extends Partial<Metrics> {
   windows: number;
   [figure: string]: unknown;
 }
 
-/** Where a model comes from. */
+/** Lineage of a model. */
 export interface Lineage {
   dataset: { name: string; digest: string; recordings: number; samples: number };
-  /** Ids of the recordings in each part. */
+  /** IDs of the recordings in each part. */
   split: { by: string; seed: number; train: string[]; validation: string[]; test: string[] };
-  /** Digest of the project file's contents as parsed. */
+  /** Digest of the parsed project file. */
   configDigest: string;
   /** Version of aiot that made it. */
   aiot: string;
@@ -48,19 +48,19 @@ export interface Lineage {
   created: number;
 }
 
-/** One limit of aiot.yaml, and whether the quantized network keeps it. */
+/** One limit of aiot.yaml, and whether the quantized network meets it. */
 interface GateFigures {
   name: string;
   limit: number;
-  /** null = not measured, and so not kept. */
+  /** null = not measured, and therefore not met. */
   got: number | null;
   passed: boolean;
 }
 
 /**
- * What the network's outputs say. `classes`: the greatest one. `probability`: of the second class, named from the threshold
- * on. `value`: real values, in the order of `names`. `reconstruction`: the input again; above the threshold its mean squared
- * distance from the standardized input is the second class.
+ * Meaning of the network's outputs. `classes`: the largest one is predicted. `probability`: of the second class, predicted from the threshold on.
+ * `value`: real values, in the order of `names`. `reconstruction`: the input again; the second class is predicted if its mean squared distance from
+ * the standardized input is above the threshold.
  */
 export type AnswerSpec =
   | { kind: 'classes' }
@@ -79,14 +79,14 @@ export interface End {
   shape: number[];
 }
 
-/** bundle.json: all a device needs besides the network. */
+/** bundle.json: everything a device needs apart from the network. */
 export interface BundleInfo {
   spec: 'aiot-bundle/2';
   kind: 'model';
   name: string;
   signal: SignalSpec;
   standardization: Standardization;
-  /** Classes in the order of the network's outputs; none where it answers with values. */
+  /** Classes in the order of the network's outputs; none if it predicts values. */
   classes: string[];
   /** Class → recorded labels. */
   labels: Record<string, string[]>;
@@ -97,16 +97,16 @@ export interface BundleInfo {
   arenaBytes: number;
   input: End;
   output: End;
-  /** `int8` is the quantized network, whatever its mode; `voted` is null where nothing is voted on. */
+  /** `int8` is the quantized network, whatever its mode; `voted` is null without smoothing. */
   metrics: { float: Figures; int8: Figures; voted: Figures | null; folds?: FoldsFigures | undefined };
-  /** The limits of aiot.yaml that it was let through. */
+  /** The limits of aiot.yaml that it passed. */
   gates: GateFigures[];
-  /** Digest of the evaluation that the figures are from. */
+  /** Digest of the evaluation that produced the metrics. */
   evaluation: string;
   lineage: Lineage;
 }
 
-/** bundle.json of a .tflite file alone: nobody knows what goes into it or what its outputs mean. */
+/** bundle.json of a bare .tflite file: its inputs and the meaning of its outputs are unknown. */
 export interface NetworkInfo {
   spec: 'aiot-bundle/2';
   kind: 'network';
@@ -116,7 +116,7 @@ export interface NetworkInfo {
   output: End;
 }
 
-/** A .aiot file that devices run: the network, its signal part, golden vectors, and where it all comes from. */
+/** A .aiot file that devices run: the network, its signal part, golden vectors, and its lineage. */
 export interface Bundle {
   info: BundleInfo;
   /** A .tflite file. */
@@ -125,7 +125,7 @@ export interface Bundle {
   lineage: Provenance;
 }
 
-/** A .aiot file of a network alone. */
+/** A network-only .aiot file. */
 export interface NetworkBundle {
   info: NetworkInfo;
   model: Uint8Array;

@@ -1,23 +1,21 @@
-/** Bytes as a C initializer, twelve a line. */
+import { hex } from '../../core/figures.js';
+/** Bytes as a C initializer, twelve per line. */
 export function byteLines(bytes: Uint8Array): string {
   const lines: string[] = [];
   for (let at = 0; at < bytes.length; at += 12) {
-    const cells = Array.from(
-      bytes.subarray(at, at + 12),
-      (byte) => `0x${byte.toString(16).padStart(2, '0')}`,
-    );
+    const cells = Array.from(bytes.subarray(at, at + 12), (byte) => hex(byte, 2));
     lines.push(`    ${cells.join(', ')},`);
   }
   return lines.join('\n');
 }
 
-/** Words that C++ has taken (ISO C++17, 5.11) and that a model might be called. */
+/** C++ keywords (ISO C++17, 5.11) that might be used as a model's name. */
 const taken =
   /^(auto|bool|case|char|class|const|default|delete|double|export|final|float|int|long|new|private|public|register|return|short|signed|static|std|switch|this|tflite|union|using|virtual|void)$/;
 
-/** A name as an identifier: other characters become _, and what begins with a digit or is a word of C++ gets `model_` in front. */
+/** A name as an identifier: invalid characters become _, and names that start with a digit or are C++ keywords get the prefix `model_`. */
 export function cName(name: string): string {
-  // Two underscores in a row are reserved for the implementation.
+  // Two consecutive underscores are reserved for the implementation.
   const plain = name
     .replace(/[^A-Za-z0-9]+/g, '_')
     .replace(/^_+|_+$/g, '')
@@ -31,14 +29,14 @@ export function cFloat(value: number): string {
   return `${/[.e]/.test(digits) ? digits : `${digits}.0`}f`;
 }
 
-/** Text for a string literal or a comment: on one line, with what would end it escaped. Other letters stay UTF-8. */
+/** Text for a string literal or a comment: on one line, with terminators escaped. Non-ASCII letters stay UTF-8. */
 export function cText(text: string): string {
   return (
     text
       .replace(/[\\"]/g, (sign) => `\\${sign}`)
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what has to go
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters must be removed
       .replace(/[\u0000-\u001f\u007f]/g, ' ')
-      // Trigraphs, and a comment that would go on in the next line.
+      // Trigraphs, and comments that would continue on the next line.
       .replace(/\?\?/g, '?\\?')
   );
 }

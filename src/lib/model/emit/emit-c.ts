@@ -29,9 +29,9 @@ import {
 } from './weightless-operators.js';
 
 /**
- * A network as a function of C11 that needs nothing but the compiler: `model.c` and `model.h` in the folder `out`, and
- * `golden.json` with inputs and exact outputs. The same bits as TFLite's reference kernels.
- * @throws AIOT_QUANTIZE_UNFIT for what is not int8 throughout
+ * A network as a C11 function with no dependencies: `model.c` and `model.h` in the folder `out`, and `golden.json` with inputs and exact outputs.
+ * Bit-identical to TFLite's reference kernels.
+ * @throws AIOT_QUANTIZE_UNFIT for anything that is not int8 throughout
  */
 export function emitC(options: EmitOptions): Map<string, string> {
   const { out, graph } = options;
@@ -49,8 +49,8 @@ function header({ graph, contents, name, classes }: EmitOptions, { pieces }: Pie
   return `/*
  * ${comment(name)}: an int8 network as C11, made by aiot model quantize --emit c; do not edit.
  *
- * model_run(input, output) is all there is to call. It allocates nothing, remembers nothing and gives the same bits as
- * TFLite's reference kernels. Its weights are constants, ${memory.bytes === 0 ? 'and it needs no memory of its own' : `and its activations lie in ${memory.bytes} bytes of static memory: one call at a time`}.
+ * Call model_run(input, output). It allocates nothing, keeps no state, and is bit-exact with TFLite's reference
+ * kernels. Its weights are constants, ${memory.bytes === 0 ? 'and it needs no memory of its own' : `and its activations are in ${memory.bytes} bytes of static memory: one call at a time`}.
  */
 #ifndef AIOT_GENERATED_MODEL_H
 #define AIOT_GENERATED_MODEL_H
@@ -58,7 +58,7 @@ function header({ graph, contents, name, classes }: EmitOptions, { pieces }: Pie
 #include <stdint.h>
 
 #define MODEL_NAME "${cText(name)}"
-/* Of the .tflite file that it was made of. */
+/* Digest of the source .tflite file. */
 #define MODEL_DIGEST "${digestOf(contents)}"
 
 ${endText('INPUT', input)}
@@ -116,12 +116,12 @@ function source({ graph, name, classes }: EmitOptions, { pieces, roots }: Pieces
     ...(memory.bytes === 0
       ? []
       : [
-          `/* Activations; which lie where was planned when this was made. */\nstatic int8_t arena[MODEL_ARENA_BYTES];`,
+          `/* Activations, at offsets planned when this file was generated. */\nstatic int8_t arena[MODEL_ARENA_BYTES];`,
         ]),
     ...constants,
     ...names,
     ...pieces.map((piece, index) => functionText(piece, index)),
-    `/* What to do behind each layer, such as counting; by default nothing. */
+    `/* Called after each layer, for example to count; empty by default. */
 #ifndef MODEL_LAYER_DONE
 #define MODEL_LAYER_DONE(index, name) ((void)0)
 #endif`,
@@ -150,12 +150,10 @@ function callText({ inputs, output, scratch, op }: Piece, index: number, memory:
   return `layer${index}(${given.join(', ')});\nMODEL_LAYER_DONE(${index}, "${op}");`;
 }
 
-/** Vectors of a file: what the device will see first, then the ends of the range, then anything. */
+/** Golden inputs: typical rows first, then both ends of the range and the zero point, then random values. */
 const counts = { rows: 16, chance: 8 } as const;
 
-/**
- * Inputs and the exact outputs that any right implementation gives, as JSON (docs/quantize.md has the format).
- */
+/** Inputs and the exact outputs of any correct implementation, as JSON (format: see docs/reference/quantization.md). */
 function goldenOf({ graph, contents, name, classes, rows }: EmitOptions): string {
   const interpreter = createInterpreter(graph);
   const { inputTensor, outputTensor } = interpreter;
@@ -171,7 +169,7 @@ function goldenOf({ graph, contents, name, classes, rows }: EmitOptions): string
     output: endOf(outputTensor),
     classes,
   };
-  // A vector a line: a table for people, and small changes where the network changes.
+  // One vector per line: readable for people, and with small diffs when the network changes.
   const lines = vectors.map((vector) => `    ${JSON.stringify(vector)}`).join(',\n');
   return `${JSON.stringify(about, null, 2).slice(0, -2)},\n  "vectors": [\n${lines}\n  ]\n}\n`;
 }
@@ -206,20 +204,20 @@ interface Block {
 }
 
 interface Memory {
-  /** Of the arena. */
+  /** Bytes of the arena. */
   bytes: number;
-  /** C text of where a tensor lies. */
+  /** C expression for a tensor's location. */
   place(tensor: number): string;
-  /** C text of a piece's own memory. */
+  /** C expression for a piece's own memory. */
   patch(piece: number): string;
 }
 
-/** A word, so that copies go word by word. */
+/** One word, so that copies proceed word by word. */
 const align = (bytes: number) => Math.ceil(bytes / 4) * 4;
 
 /**
- * Where tensors lie in the arena: the largest first, each at the lowest gap that is free over its life. The network's input
- * and output are the caller's memory.
+ * Places tensors in the arena: the largest first, each in the lowest gap that is free during its lifetime. The network's input and output are the
+ * caller's memory.
  */
 function memoryOf(graph: Graph, { pieces, roots }: Pieces): Memory {
   const [input, output] = [roots[graph.inputs[0]!]!, roots[graph.outputs[0]!]!];
@@ -272,8 +270,8 @@ function place(blocks: Block[]): number {
 
 const texts: Readonly<Record<Helper, string>> = {
   wide: `/*
- * Machines with vectors multiply 16-bit numbers and take rows whole, with zeros at their ends; elsewhere a weight is one byte of flash,
- * and a row ends where its weights do. A few products that fit 16 bits are added there.
+ * On machines with vector instructions, weights are 16-bit numbers and rows are padded with zeros. Elsewhere a weight is one byte
+ * of flash, rows are not padded, and a few products that fit 16 bits are added at a time.
  */
 #ifndef MODEL_WIDE
 #if defined(__SSE2__) || defined(__ARM_NEON)
@@ -291,7 +289,7 @@ typedef int32_t few;
 #define WHOLE(count, whole) (count)
 #endif
 
-/* Where the loader can choose, layers are compiled for wider vectors too. */
+/* If the loader can select a variant, layers are also compiled for wider vectors. */
 #ifndef MODEL_CLONES
 #if MODEL_WIDE && defined(__x86_64__) && !defined(__AVX2__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \\
     defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -305,8 +303,8 @@ typedef int32_t few;
   return least > high ? high : least;
 }`,
   scaledDown: `/*
- * x * multiplier / 2^(32 + less), rounded twice: to a half of 2^31 up, then halves away from zero. Right shifts of negative
- * numbers are arithmetic in every compiler that this is for.
+ * x * multiplier / 2^(32 + less), rounded twice: first halves up at 2^31, then halves away from zero. Right shifts of negative
+ * numbers are arithmetic in every supported compiler.
  */
 static inline int32_t scaled_down(int32_t x, int32_t multiplier, int less) {
   const int32_t high = (int32_t)((uint64_t)((int64_t)x * multiplier + 1073741824) >> 31);
@@ -337,13 +335,13 @@ static inline int32_t inverse(int32_t a) {
 }`,
 };
 
-/** The helpers' functions, in an order in which each stands before its callers. */
+/** The helpers' functions, ordered so that each precedes its callers. */
 function helperTexts(used: ReadonlySet<Helper>): string[] {
   const order: Helper[] = ['wide', 'clamped', 'scaledDown', 'scaled', 'inverse'];
   return order.filter((helper) => used.has(helper)).map((helper) => texts[helper]);
 }
 
-/** Operators whose output depends on one input value: 256 answers say it all. */
+/** Operators whose output depends on a single input value: 256 results define them completely. */
 const lookups: ReadonlySet<OperatorName> = new Set([
   'LOGISTIC',
   'TANH',
@@ -375,19 +373,17 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   STRIDED_SLICE: stridedSlice,
 };
 
-/** A network as functions to call one after another. */
+/** A network as functions to be called in sequence. */
 interface Pieces {
   pieces: Piece[];
-  /** The tensor whose memory each tensor has: a change of shape moves nothing. */
+  /** The tensor whose memory each tensor uses: a change of shape moves nothing. */
   roots: readonly number[];
 }
 
-/**
- * @throws AIOT_QUANTIZE_UNFIT for what is not int8 throughout; AIOT_TFLITE_* for what no interpreter runs
- */
+/** @throws AIOT_QUANTIZE_UNFIT for anything that is not int8 throughout; AIOT_TFLITE_* for networks that no interpreter runs */
 function piecesOf(graph: Graph): Pieces {
   refuseOthers(graph);
-  // Shapes, scales and types agree where it can be prepared: what follows relies on it.
+  // If the interpreter can prepare it, shapes, scales and types are consistent: the code below relies on that.
   createInterpreter(graph);
   const roots = graph.tensors.map((_, index) => index);
   const done = new Set<number>();
@@ -415,7 +411,7 @@ function piecesOf(graph: Graph): Pieces {
   const [input = 0] = graph.inputs;
   const [output = 0] = graph.outputs;
   const root = roots[output]!;
-  // Nothing computes it: it is copied.
+  // No operator computes it, so it is copied.
   if (root === roots[input] || graph.tensors[root]!.data !== undefined) {
     const last = { ...siteOf(graph, graph.operators.length - 1, null) };
     const copied = { ...graph.tensors[root]! };
@@ -425,9 +421,9 @@ function piecesOf(graph: Graph): Pieces {
 }
 
 function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
-  const next = 'Choose --mode int8 with --io int8.';
+  const next = 'Use --mode int8 with --io int8.';
   const refuse = (what: string) =>
-    new AiotError('AIOT_QUANTIZE_UNFIT', `--emit c writes networks that are int8 throughout, got ${what}`, {
+    new AiotError('AIOT_QUANTIZE_UNFIT', `--emit c supports fully int8 models only, got ${what}`, {
       next,
     });
   const typeOf = (index: number): Tensor['type'] => tensors[index]!.type;
@@ -439,7 +435,7 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
   });
 }
 
-/** The operator that alone takes an operator's output and depends on one value of it. */
+/** The only operator that reads an operator's output, if it depends on a single value of it. */
 function lookupAfter(graph: Graph, { outputs }: Operator): number | undefined {
   const [made] = outputs;
   if (graph.outputs.includes(made!)) return undefined;

@@ -5,27 +5,27 @@ import type { Graph } from '../../formats/tflite/graph.js';
 import { emitC } from './emit-c.js';
 import { emitTflm } from './tflm.js';
 
-/** Kinds of source that can be written from a network. */
+/** Kinds of source code that can be generated from a network. */
 export const emits = ['c', 'tflm'] as const;
 export type Emit = (typeof emits)[number];
 
 export interface EmitOptions {
-  /** `tflm`: the .tflite file that it is written beside: `model.tflite` gives `model.h` and `model.cc`. `c`: a folder. */
+  /** `tflm`: the .tflite file that the source is written next to: `model.tflite` gives `model.h` and `model.cc`. `c`: a folder. */
   out: string;
   graph: Graph;
   /** The file's bytes. */
   contents: Uint8Array;
   /** Name of the model. */
   name: string;
-  /** Names of the classes in the order of the outputs; none where they are not known. */
+  /** Names of the classes in the order of the outputs; none if unknown. */
   classes: readonly string[];
-  /** Rows that the network could get, for golden vectors. */
+  /** Typical input rows, for golden vectors. */
   rows?: readonly ArrayLike<number>[] | undefined;
 }
 
 /**
- * Source of a network for a device, by path.
- * @throws AIOT_QUANTIZE_UNFIT for what the runtime does not run, AIOT_USAGE for another kind
+ * Source code of a network for a device, by path.
+ * @throws AIOT_QUANTIZE_UNFIT for networks that the runtime does not run, AIOT_USAGE for another kind
  */
 export function emitted(kind: Emit, options: EmitOptions): Map<string, string> {
   if (kind === 'tflm') return emitTflm(options);
@@ -34,9 +34,9 @@ export function emitted(kind: Emit, options: EmitOptions): Map<string, string> {
 }
 
 /**
- * Where the network is written, and what its source is named by: for C, `out` is the folder that holds both, the network as
+ * Resolves the network's output path, and the base name of its source: for C, `out` is the folder that contains both, with the network as
  * model.tflite.
- * @param usual the network's file and the folder of C where no `out` is given
+ * @param usual the network's file and the folder for C if no `out` is given
  */
 export function placesOf(
   emit: Emit | undefined,
@@ -50,7 +50,7 @@ export function placesOf(
 }
 
 /**
- * Before the long work: what cannot be written in the end.
+ * Rejects impossible outputs before the long computation.
  * @throws AIOT_QUANTIZE_UNFIT, AIOT_USAGE
  */
 export function requireEmittable(
@@ -65,11 +65,11 @@ export function requireEmittable(
   if (mode !== 'int8' || io === 'float32')
     throw new AiotError(
       'AIOT_QUANTIZE_UNFIT',
-      `--emit c writes networks that are int8 throughout, got --mode ${mode}${io === undefined ? '' : ` --io ${io}`}`,
-      { next: 'Choose --mode int8 with --io int8.' },
+      `--emit c supports fully int8 models only, got --mode ${mode}${io === undefined ? '' : ` --io ${io}`}`,
+      { next: 'Use --mode int8 with --io int8.' },
     );
   if (out?.endsWith('.tflite'))
     throw new AiotError('AIOT_USAGE', `expected a folder in --out, got ${out}`, {
-      next: 'With --emit c, --out DIR holds model.c, model.h, golden.json and model.tflite.',
+      next: 'With --emit c, model.c, model.h, golden.json and model.tflite are written to --out DIR.',
     });
 }

@@ -3,10 +3,10 @@ import { roundHalfAway } from '../../core/numbers.js';
 import type { Activation, Graph, Operator, OperatorOptions, Tensor } from '../../formats/tflite/graph.js';
 import { quantizeMultiplier } from '../../runtime/interpreter/fixed-point.js';
 
-/** Functions that several layers call, each written when one does. */
+/** Functions shared by several layers, each emitted on first use. */
 export type Helper = 'clamped' | 'scaled' | 'scaledDown' | 'inverse' | 'wide';
 
-/** One function of the source: what it computes of which tensors. */
+/** One function of the source: its computation and its tensors. */
 export interface Piece {
   /** Index of the operator in the network. */
   at: number;
@@ -22,13 +22,13 @@ export interface Piece {
   /** Statements. */
   body: string;
   helpers: readonly Helper[];
-  /** Whether it is compiled for several widths of vectors, where the loader can choose between them. */
+  /** Whether it is compiled for several vector widths, so that the loader can choose. */
   cloned: boolean;
   /** Comment above it in the source. */
   about: string;
 }
 
-/** One operator of the network, with what pieces are made from. */
+/** One operator of the network, with everything needed to generate pieces. */
 export interface Site<Options = unknown> {
   graph: Graph;
   at: number;
@@ -36,9 +36,9 @@ export interface Site<Options = unknown> {
   options: Options;
   input(place: number): Tensor;
   output: Tensor;
-  /** A name of this layer's own for a table: `weights` becomes `weights3`. */
+  /** A table name specific to this layer: `weights` becomes `weights3`. */
   own(name: string): string;
-  /** The 256 outputs of an operator that follows and depends on one value alone; it is done with this one. */
+  /** The 256 outputs of a following operator that depends on a single value; this operator then covers both. */
   table: Int8Array | null;
 }
 
@@ -62,7 +62,7 @@ export function scaleOf({ quantization }: Tensor): { scale: number; zeroPoint: n
   return { scale: quantization!.scale[0]!, zeroPoint: quantization!.zeroPoint[0]! };
 }
 
-/** Least and largest int8 of an output with a fused activation, in single precision as the reference kernels form it. */
+/** Smallest and largest int8 of an output with a fused activation, in single precision like the reference kernels. */
 export function rangeOf(output: Tensor, activation: Activation): { low: number; high: number } {
   const { scale, zeroPoint } = scaleOf(output);
   const quantized = (real: number) => zeroPoint + roundHalfAway(Math.fround(real / scale));
@@ -75,7 +75,7 @@ export function rangeOf(output: Tensor, activation: Activation): { low: number; 
   return { low: Math.max(-128, low), high: Math.min(127, high) };
 }
 
-/** C text of x times a ratio of scales, and the helper it calls. */
+/** C expression for x times a ratio of scales, and the helper it calls. */
 export function scaledText(x: string, ratio: number): { text: string; helper: Helper } {
   const { multiplier, shift } = quantizeMultiplier(ratio);
   return shift < 0
@@ -83,29 +83,29 @@ export function scaledText(x: string, ratio: number): { text: string; helper: He
     : { text: `scaled(${x}, ${multiplier}, ${shift})`, helper: 'scaled' };
 }
 
-/** An int that may be negative, where a minus could meet another. */
+/** An int that may be negative, for contexts where another minus could precede it. */
 export function signed(value: number): string {
   return value < 0 ? `(${value})` : String(value);
 }
 
-/** A table of numbers, sixteen a line. */
+/** A table of numbers, sixteen per line. */
 export function table(type: string, name: string, values: ArrayLike<number>, whole = values.length): string {
   return `static const ${type} ${name}[${wholeText(values.length, whole)}] = {\n${numberLines(values).join('\n')}\n};`;
 }
 
-/** Rows of numbers; what `whole` has more than a row is zeros, on machines that take rows whole. */
+/** Rows of numbers, padded with zeros to `whole` on machines that process rows in whole vectors. */
 export function rowTable(type: string, name: string, rows: ArrayLike<number>[], whole: number): string {
   const length = rows[0]?.length ?? 0;
   const lines = rows.map((row) => `    {\n${numberLines(row).join('\n')}\n    },`);
   return `static const ${type} ${name}[${rows.length}][${wholeText(length, whole)}] = {\n${lines.join('\n')}\n};`;
 }
 
-/** C text of a count that machines with vectors round up to `whole`. */
+/** C expression for a count that machines with vectors round up to `whole`. */
 export function wholeText(count: number, whole: number): string {
   return count === whole ? String(count) : `WHOLE(${count}, ${whole})`;
 }
 
-/** Numbers as C, sixteen a line. */
+/** Numbers as C, sixteen per line. */
 function numberLines(values: ArrayLike<number>): string[] {
   const lines: string[] = [];
   for (let at = 0; at < values.length; at += 16)
@@ -115,12 +115,12 @@ function numberLines(values: ArrayLike<number>): string[] {
   return lines;
 }
 
-/** −2147483648 is the negation of a number that fits no int32. */
+/** −2147483648 is the negation of a number that does not fit int32. */
 function literal(value: number): string {
   return value === -2147483648 ? '(-2147483647 - 1)' : String(value);
 }
 
-/** Lines moved in by two spaces a level. */
+/** Lines indented by two spaces per level. */
 export function indent(text: string, levels = 1): string {
   return text
     .split('\n')
@@ -128,27 +128,27 @@ export function indent(text: string, levels = 1): string {
     .join('\n');
 }
 
-/** How sums of a layer with weights become its outputs. */
+/** Conversion of the sums of a layer with weights into its outputs. */
 export interface Finish {
-  /** Tables, and the function that gives one output. */
+  /** Tables, and the function that computes one output. */
   constants: string[];
   helpers: Helper[];
-  /** How many sums there are, as C: on machines with vectors a few more than outputs. */
+  /** Number of sums, as a C expression: on machines with vectors slightly more than outputs. */
   sums: string;
   /** The output of channel `o` from its sum. */
   text(sum: string, o: string): string;
-  /** Statements that make all sums into outputs. */
+  /** Statements that convert all sums into outputs. */
   all: string;
 }
 
-/** Eights of outputs: a vector of 32-bit numbers holds four or eight. */
+/** Outputs are processed in groups of eight: a vector of 32-bit numbers holds four or eight. */
 export const wholeOutputs = (count: number) => (count <= 4 ? count : Math.ceil(count / 8) * 8);
 
 /**
- * Ratios of all output channels as tables, or as literals where all are the same; bias with the input's zero point folded
- * into it: with it Σ w·(x − z) is Σ w·x.
+ * Ratios of all output channels as tables, or as literals if all are equal. The input's zero point is folded into the bias, so that Σ w·(x
+ * − z) becomes Σ w·x.
  * @param channelOf the output channel of each weight
- * @throws AIOT_QUANTIZE_UNFIT when a sum could leave int32
+ * @throws AIOT_QUANTIZE_UNFIT if a sum could exceed int32
  */
 export function finishOf(
   site: Site,
@@ -227,12 +227,12 @@ function foldedBias(
   });
   return Int32Array.from({ length: channels }, (_, channel) => {
     const value = (bias?.[channel] ?? 0) - zeroPoint * sums[channel]!;
-    // Signed sums that overflow have no meaning in C (C11, 6.5).
+    // Overflow of signed sums is undefined in C (C11, 6.5).
     if (Math.abs(value) + most[channel]! > 2147483647)
       throw new AiotError(
         'AIOT_QUANTIZE_UNFIT',
-        `operator ${site.at} (${site.operator.op}): sums of output channel ${channel} could leave int32`,
-        { next: 'A bias this large comes of a broken network; quantize it anew: aiot model quantize' },
+        `operator ${site.at} (${site.operator.op}): sums of output channel ${channel} could overflow int32`,
+        { next: 'Such a large bias indicates a broken model. Quantize it again with `aiot model quantize`.' },
       );
     return value;
   });

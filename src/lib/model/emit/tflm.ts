@@ -37,9 +37,9 @@ const registrations: Readonly<Record<OperatorName, string>> = {
 };
 
 /**
- * A header and a source file for TFLite Micro: the model's bytes in flash, aligned to 16 as its kernels want; the operators
- * to register; the arena; sizes and quantization of input and output; names of the classes.
- * @throws AIOT_QUANTIZE_UNFIT for float16 and dynamic range, which TFLite Micro refuses
+ * A header and a source file for TFLite Micro. They contain the model's bytes in flash (aligned to 16, as its kernels require), the
+ * operators to register, and the arena. They also give sizes and quantization of input and output, and names of the classes.
+ * @throws AIOT_QUANTIZE_UNFIT for float16 and dynamic range, which TFLite Micro rejects
  */
 export function emitTflm(options: EmitOptions): Map<string, string> {
   const { out, graph } = options;
@@ -47,8 +47,8 @@ export function emitTflm(options: EmitOptions): Map<string, string> {
   if (arena === null)
     throw new AiotError(
       'AIOT_QUANTIZE_UNFIT',
-      `--emit tflm: TFLite Micro does not run a network of ${precisionOf(graph)}`,
-      { next: 'Choose --mode int8, int16x8 or float32.' },
+      `--emit tflm: TFLite Micro does not support a ${precisionOf(graph)} model`,
+      { next: 'Use --mode int8, int16x8 or float32.' },
     );
   const stem = out.replace(/\.tflite$/, '');
   const names = { header: `${basename(stem)}.h`, space: cName(basename(stem)) };
@@ -97,7 +97,7 @@ ${used.map((op) => `  if (resolver.${registrations[op]}() != kTfLiteOk) return k
 `;
 }
 
-/** Constants of the input or output: elements, C type, and how integers stand for real values. */
+/** Constants of the input or output: elements, C type, and the mapping between integers and real values. */
 function end(what: 'Input' | 'Output', { shape, type, quantization, name }: Tensor): string {
   const [scale, zero] = [quantization?.scale[0], quantization?.zeroPoint[0]];
   const c = type === 'float32' ? 'float' : `std::${type}_t`;

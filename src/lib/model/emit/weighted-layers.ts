@@ -32,7 +32,7 @@ ${finish.all}`;
   return piece(site, finish, constants, 0, body, `${rows === 1 ? '' : `${rows} × `}${inputs} → ${outputs}`);
 }
 
-/** Memory on the stack, of machines that have much of it. */
+/** Stack memory, on machines with plenty of it. */
 function startText({ sums }: Finish, { first }: Cells): string {
   return `int32_t sums[MODEL_WIDE ? ${sums} : 1] = {0};\n${first}`;
 }
@@ -129,13 +129,13 @@ function aboutOf({ rows, columns, channels }: Window, outputs: number): string {
   return `${rows.input} × ${columns.input} × ${channels} → ${rows.output} × ${columns.output} × ${outputs}, filter ${rows.filter} × ${columns.filter}`;
 }
 
-/** What a layer's function begins with, and what stands before the sums of each position and sets `p`. */
+/** Prologue of a layer's function, and the code that precedes the sums of each position and sets `p`. */
 interface Cells {
   first: string;
   each: string;
 }
 
-/** The `length` cells at `from` as `p`: 16 bits wide where vectors multiply those. */
+/** The `length` cells at `from` as `p`: widened to 16 bits if vectors multiply 16-bit numbers. */
 function widenedCells({ length, whole }: Pick<Rows, 'length' | 'whole'>): Cells {
   return {
     first: `wide cells[MODEL_WIDE ? ${whole} : 1] = {0};`,
@@ -146,7 +146,7 @@ const wide *const p = MODEL_WIDE ? (const void *)cells : from;`,
   };
 }
 
-/** Loops over whole vectors; the last of them goes over some cells again. */
+/** Loops over whole vectors; the last one processes some cells twice. */
 function widening(to: string, from: string, length: number): string {
   const vector = length >= 16 ? 16 : 8;
   const even = length - (length % vector);
@@ -160,7 +160,7 @@ interface Window {
   batches: number;
   rows: Axis;
   columns: Axis;
-  /** Channels of the input, and those that the filter takes of them. */
+  /** Channels of the input, and the number of them that the filter uses. */
   channels: number;
   taken: number;
 }
@@ -181,7 +181,7 @@ function windowOf(
   };
 }
 
-/** Output positions whose whole window lies inside the image, first and last. */
+/** First and last output position whose whole window is inside the image. */
 function inside({ input, output, filter, stride, dilation, before }: Axis): [number, number] {
   const span = (filter - 1) * dilation + 1;
   return [Math.ceil(before / stride), Math.min(output - 1, Math.floor((input + before - span) / stride))];
@@ -190,7 +190,7 @@ function inside({ input, output, filter, stride, dilation, before }: Axis): [num
 const isWhole = (axis: Axis) => inside(axis)[0] === 0 && inside(axis)[1] === axis.output - 1;
 const isApart = ({ dilation, filter }: Axis) => dilation > 1 && filter > 1;
 
-/** Sets `from` to the cells under the window at (row, column): where they lie if they lie together, else copied into `patch`. */
+/** Sets `from` to the cells under the window at (row, column): in place if they are contiguous, otherwise copied into `patch`. */
 function cellsText(
   window: Window,
   zeroPoint: number,
@@ -235,7 +235,7 @@ for (int r = 0; r < ${rows.filter}; r++) {
   return { start, text, scratch: rows.filter * run };
 }
 
-/** The body at every output position, `x` moved on by image and `y` by position. */
+/** The body at every output position, with `x` advanced per image and `y` per position. */
 function everywhere(
   { batches, rows, columns, channels }: Window,
   outputs: number,
@@ -254,10 +254,10 @@ ${indent(eachRow === '' ? over : `${eachRow}\n${over}`)}
   return `for (int image = 0; image < ${batches}; image++, x += ${image}) {\n${indent(all)}\n}`;
 }
 
-/** Most cells of a line or an image that a function takes wide onto its stack: 32 KiB. */
+/** Maximum number of cells of a line or an image that a function widens on its stack: 32 KiB. */
 const longestLine = 16384;
 
-/** A whole line of the image made wide before its windows, the padding beside it too, where windows are parts of one line. */
+/** Widens a whole line of the image, including its padding, before its windows, if windows are parts of one line. */
 function widenedLine(
   { rows, columns, channels, taken }: Window,
   whole: number,
@@ -286,7 +286,7 @@ const wide *const p = MODEL_WIDE ? (const void *)(strip + column * ${columns.str
   };
 }
 
-/** The whole image made wide before its windows, with the padding around it. @param slack cells behind the last window that are read */
+/** Widens the whole image, including its padding, before its windows. @param slack cells read beyond the last window */
 function widenedImage(
   { rows, columns, channels }: Window,
   slack: number,
@@ -317,12 +317,12 @@ const wide *const p = MODEL_WIDE ? (const void *)(plane + row * ${rows.stride * 
   };
 }
 
-/** Weights by output, the cells of one row of them, and how many that are on machines with vectors. */
+/** Weights by output, the cells per row, and the padded number of cells on machines with vectors. */
 interface Rows {
   outputs: number;
   length: number;
   whole: number;
-  /** Few cells for many outputs: weights lie by cell, and vectors hold outputs. */
+  /** For few cells and many outputs: weights are ordered by cell, and vectors hold outputs. */
   turned: boolean;
 }
 
@@ -344,12 +344,12 @@ function weightTable(site: Site, { outputs, length, whole, turned }: Rows): stri
   return rowTable('wide', name, rows, wholeOutputs(outputs));
 }
 
-/** Sums of `count` outputs of the cells at `p`, from output `first`; elsewhere than on vectors they are finished at once. */
+/** Sums of `count` outputs over the cells at `p`, from output `first`; without vectors they are finished immediately. */
 function sumsText(site: Site, finish: Finish, rows: Rows, first: number, count: number): string {
   return rows.turned ? turnedText(site, finish, rows) : dotText(site, finish, rows, first, count);
 }
 
-/** Eight rows of weights at a time, then four, then one: each cell is loaded once for them. */
+/** Eight rows of weights at a time, then four, then one: each cell is loaded once per group. */
 function dotText(site: Site, finish: Finish, rows: Rows, first: number, count: number): string {
   const [eight, four] = [first + count - (count % 8), first + count - (count % 4)];
   const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
@@ -414,7 +414,7 @@ function outputsText(
 }`;
 }
 
-/** Neighbouring rows of weights by indices, such that the sum of their products with any cells fits 16 bits. */
+/** Neighboring rows of weights, by index, whose products with any cells sum to at most 16 bits. */
 function fewOf(rows: Int8Array[]): number[][] {
   const groups: number[][] = [];
   let most: number[] = [];

@@ -21,7 +21,7 @@ import {
 
 type Part = Pick<Piece, 'body'> & Partial<Piece>;
 
-/** A piece of one input and one output without memory or tables of its own, but for what `part` says. */
+/** A piece with one input and one output, and without memory or tables except those in `part`. */
 function pieceOf(site: Site, part: Part): Piece {
   return {
     at: site.at,
@@ -37,7 +37,7 @@ function pieceOf(site: Site, part: Part): Piece {
   };
 }
 
-/** An operator that depends on one value alone, by its 256 answers. */
+/** An operator that depends on a single value, as a table of its 256 results. */
 export function lookup(site: Site, values: Int8Array): Piece {
   const name = site.own('table');
   return pieceOf(site, {
@@ -104,7 +104,7 @@ export function reduction(site: SiteOf<'MEAN'>): Piece {
   const take = (place: string) =>
     mean ? `taken += from[${place}];` : `if (from[${place}] > taken) taken = from[${place}];`;
   const [input, output] = [scaleOf(site.input(0)), scaleOf(site.output)];
-  // The division goes into the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum).
+  // The division is folded into the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum).
   const ratio = quantizeMultiplier(input.scale / output.scale);
   const bits = Math.min(31 - Math.clz32(count), 32, 31 + ratio.shift);
   const multiplier = Number((BigInt(ratio.multiplier) << BigInt(bits)) / BigInt(count));
@@ -182,7 +182,7 @@ const int32_t u = ${u.text}, v = ${v.text};
   });
 }
 
-/** SOFTMAX over the last axis: e^(x − max) depends on the difference alone, and is a table. */
+/** SOFTMAX over the last axis: e^(x − max) depends only on the difference, and is a table. */
 export function softmax(site: SiteOf<'SOFTMAX'>): Piece {
   const { shape } = site.input(0);
   const classes = shape.at(-1) ?? 1;
@@ -230,7 +230,7 @@ interface Move {
   y: number;
 }
 
-/** y[its place] = x[its place] for every index; neighbours that lie together on both sides are copied together. */
+/** y[its position] = x[its position] for every index; neighbors that are contiguous on both sides are copied together. */
 function copyText(axes: Move[], from = 0, to = 0): string {
   const merged: Move[] = [];
   for (const axis of axes.filter(({ size }) => size > 1)) {
@@ -288,7 +288,7 @@ ${copyText(zip(shape, stridesOf(shape), strides), 0, start)}`,
   });
 }
 
-/** One piece for each part. */
+/** One piece per part. */
 export function concatenation(site: SiteOf<'CONCATENATION'>): Piece[] {
   const { shape } = site.output;
   const axis = positive(site.options.axis, shape.length);
@@ -302,7 +302,7 @@ export function concatenation(site: SiteOf<'CONCATENATION'>): Piece[] {
   });
 }
 
-/** One piece for each part. */
+/** One piece per part. */
 export function split(site: SiteOf<'SPLIT'>): Piece[] {
   const { shape } = site.input(1);
   const axis = positive((site.input(0).data as Int32Array)[0]!, shape.length);
@@ -314,12 +314,12 @@ export function split(site: SiteOf<'SPLIT'>): Piece[] {
   });
 }
 
-/** Everything as it is: where input or a constant is the network's output. */
+/** Copies unchanged: an input or a constant is the network's output. */
 export function whole(site: Site): Piece {
   return pieceOf(site, { body: `memcpy(y, x, ${elementCount(site.output.shape)});` });
 }
 
-/** Distance between neighbours along each axis of a row-major tensor. */
+/** Distance between neighbors along each axis of a row-major tensor. */
 function stridesOf(shape: readonly number[]): number[] {
   const strides = shape.map(() => 1);
   for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1]! * shape[axis + 1]!;
@@ -329,8 +329,8 @@ function stridesOf(shape: readonly number[]): number[] {
 type Axis<Step extends string> = { size: number } & { [name in Step]: number };
 
 /**
- * Nested loops over the axes, with the body inside that is given, for each step, the place as C text: the sum of index times
- * step. Axes of one element take no loop.
+ * Nested loops over the axes around the body, which receives, for each stride, the position as a C expression: the sum of index times stride. Axes of
+ * one element need no loop.
  */
 function loops<Step extends string>(
   prefix: string,

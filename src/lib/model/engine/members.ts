@@ -1,11 +1,14 @@
-import { AiotError } from '../../core/errors.js';
+import { errorMaker } from '../../core/errors.js';
 import type { Graph, Operator, Tensor } from '../../formats/tflite/graph.js';
 import type { Engine, EngineState, Step } from './types.js';
 
+const unfit = errorMaker('AIOT_MODEL_UNFIT', 'these models cannot be joined: ', {
+  next: 'Use several members only with dense layers (model.kind: mlp).',
+});
+
 /**
- * Several engines over networks of one shape with different first weights, as one: each learns from the same steps, and they answer
- * with the mean of their outputs. Chance then has less of a say in what comes of little data. The graph is one network
- * of them all (see `joinMembers`).
+ * Combines several engines over networks of one shape with different initial weights: each learns from the same steps, and their outputs are
+ * averaged. This reduces the influence of chance with little data. The graph is one network of them all (see `joinMembers`).
  * @param engines at least one; disposed with this one
  * @throws AIOT_MODEL_UNFIT for networks that cannot be joined
  */
@@ -14,7 +17,7 @@ export function membersEngine(engines: readonly Engine[]): Engine {
   if (!first) throw new RangeError('expected at least one engine');
   if (engines.length === 1) return first;
   const joined = () => joinMembers(engines.map((engine) => engine.graph()));
-  // Networks that cannot be joined are refused before anything is learned.
+  // Networks that cannot be joined are rejected before training starts.
   joined();
   return {
     name: first.name,
@@ -45,7 +48,7 @@ function mean(all: Float32Array[]): Float32Array {
   return out;
 }
 
-/** The members' arrays one after the other. */
+/** The members' arrays concatenated. */
 function joinStates(states: EngineState[]): EngineState {
   const joined = (part: Exclude<keyof EngineState, 'steps'>) => {
     const size = states[0]![part].length;
@@ -64,7 +67,7 @@ function joinStates(states: EngineState[]): EngineState {
   };
 }
 
-/** A state of another number of members gives parts of a length that their engines refuse. */
+/** A state with another number of members yields parts of a length that their engines reject. */
 function splitState(state: EngineState, count: number): EngineState[] {
   return Array.from({ length: count }, (_, i) => {
     const own = (values: Float32Array) =>
@@ -82,15 +85,15 @@ function splitState(state: EngineState, count: number): EngineState[] {
 type Dense = Extract<Operator, { op: 'FULLY_CONNECTED' }>;
 
 /**
- * Networks of the same dense layers, trained from different beginnings, as one network whose outputs are the mean of theirs: the
- * first layers stand side by side, each member's later layers see its own part alone (the rest of the weights is 0), and
- * the last layer adds up. A device runs it as any other network, with no operator more.
+ * Joins networks of the same dense layers, trained from different initial weights, into one network whose outputs are the mean of theirs.
+ * The first layers are placed side by side. Each member's later layers receive only its own part (the other weights are 0), and the last
+ * layer adds up. A device runs it like any other network, with no additional operators.
  * @param graphs float32 chains of FULLY_CONNECTED, as `buildTrainable` makes them of dense layers
  * @throws AIOT_MODEL_UNFIT for other operators, or networks that differ in shape
  */
 export function joinMembers(graphs: readonly Graph[]): Graph {
   const [first] = graphs;
-  if (!first) throw unfit('there is none');
+  if (!first) throw unfit('it is missing');
   if (graphs.length === 1) return first;
   const chains = graphs.map(denseChain);
   const tensors: Tensor[] = [...first.tensors];
@@ -99,7 +102,7 @@ export function joinMembers(graphs: readonly Graph[]): Graph {
     const members = graphs.map((graph, m) => memberLayer(graph, chains[m]![layer]));
     const [{ outputs, inputs }] = members as [Layer];
     if (members.some((other) => other.outputs !== outputs || other.inputs !== inputs))
-      throw unfit('their layers differ in size');
+      throw unfit('their layers have different sizes');
     const joined =
       layer === last ? averaged(members, layer === 0) : layer === 0 ? stacked(members) : sideBySide(members);
     const [, w = -1, b = -1] = operator.inputs;
@@ -123,7 +126,7 @@ function denseChain(graph: Graph): Dense[] {
   return graph.operators.map((operator, i) => {
     const before = i === 0 ? graph.inputs[0] : graph.operators[i - 1]!.outputs[0];
     if (operator.op !== 'FULLY_CONNECTED' || operator.inputs[0] !== before)
-      throw unfit(`expected dense layers one after the other, got ${operator.op} as operator ${i}`);
+      throw unfit(`expected consecutive dense layers, got ${operator.op} as operator ${i}`);
     return operator;
   });
 }
@@ -132,12 +135,12 @@ function memberLayer(graph: Graph, operator: Dense | undefined): Layer {
   const [, w = -1, b = -1] = operator?.inputs ?? [];
   const [weights, bias] = [graph.tensors[w], graph.tensors[b]];
   if (!(weights?.data instanceof Float32Array) || !(bias?.data instanceof Float32Array))
-    throw unfit('expected a float32 weight and bias in every layer, and as many layers in each');
+    throw unfit('expected a float32 weight and bias in every layer, and the same number of layers in each');
   const [outputs = 0, inputs = 0] = weights.shape;
   return { outputs, inputs, weights: weights.data, bias: bias.data };
 }
 
-/** All see the same input. */
+/** All members see the same input. */
 function stacked(members: Layer[]): Layer {
   const { inputs, outputs } = members[0]!;
   const weights = new Float32Array(members.length * outputs * inputs);
@@ -147,7 +150,7 @@ function stacked(members: Layer[]): Layer {
   return { outputs: members.length * outputs, inputs, weights, bias: concatenated(members) };
 }
 
-/** Each sees the part of the input that is its own. */
+/** Each member sees only its own part of the input. */
 function sideBySide(members: Layer[]): Layer {
   const { inputs, outputs } = members[0]!;
   const width = members.length * inputs;
@@ -163,7 +166,7 @@ function sideBySide(members: Layer[]): Layer {
   return { outputs: members.length * outputs, inputs: width, weights, bias: concatenated(members) };
 }
 
-/** Mean of the members' outputs. `shared`: they see one input, not each a part of it. */
+/** Mean of the members' outputs. `shared`: they see one input, instead of each a part of it. */
 function averaged(members: Layer[], shared: boolean): Layer {
   const { inputs, outputs } = members[0]!;
   const count = members.length;
@@ -185,10 +188,4 @@ function averaged(members: Layer[], shared: boolean): Layer {
 
 function concatenated(members: Layer[]): Float32Array {
   return Float32Array.from(members.flatMap(({ bias }) => [...bias]));
-}
-
-function unfit(message: string): AiotError {
-  return new AiotError('AIOT_MODEL_UNFIT', `these networks cannot be joined: ${message}`, {
-    next: 'Use several members with dense layers alone (model.kind: mlp).',
-  });
 }

@@ -1,25 +1,25 @@
 import type { Graph } from '../../formats/tflite/graph.js';
 
 /**
- * A batch norm while it is trained: in the graph it is a MUL and the ADD after it, whose constants follow from these (γ/√(σ²+ε)
- * and β − μγ/√(σ²+ε)). A training step normalizes by the batch's own mean and variance, everything else by the running ones.
+ * A batch norm during training: in the graph it is a MUL followed by an ADD, whose constants are derived from these values (γ/√(σ²+ε) and β −
+ * μγ/√(σ²+ε)). A training step normalizes by the batch's own mean and variance, everything else by the running ones.
  */
 export interface BatchNorm {
-  /** Places in `graph.operators`; each has its constant as second input. */
+  /** Indices in `graph.operators`; each has its constant as second input. */
   multiply: number;
   add: number;
   /** Per channel (last axis). */
   gamma: Float32Array;
   beta: Float32Array;
-  /** Running statistics; the variance is that of the population. */
+  /** Running statistics; the variance is the population variance. */
   mean: Float32Array;
   variance: Float32Array;
   epsilon: number;
-  /** Share of the old running statistics that a step keeps. */
+  /** Share of the old running statistics that a step retains. */
   momentum: number;
 }
 
-/** In a training step, a share of this activation's values becomes 0 and the others grow to make up for it. */
+/** In a training step, a share of this activation's values becomes 0 and the others are scaled up to compensate. */
 export interface Dropout {
   /** Index in `graph.tensors`. */
   tensor: number;
@@ -28,17 +28,17 @@ export interface Dropout {
 }
 
 /**
- * A graph that can be trained: batch 1, one float32 input, one float32 output that holds logits, values or a
- * reconstruction (never a SOFTMAX or LOGISTIC: those belong to the loss). Every activation of an example is computed from
- * that example alone, so an engine runs a whole batch by repeating the graph.
+ * A trainable graph: batch 1, one float32 input, and one float32 output with logits, values or a reconstruction. A SOFTMAX or LOGISTIC
+ * belongs to the loss instead. Every activation of an example is computed from that example alone, so an engine runs a whole batch by
+ * repeating the graph.
  */
 export interface Trainable {
   graph: Graph;
-  /** Indices of the float32 constants in `graph.tensors` that training changes, batch norms' constants left out. */
+  /** Indices of the trainable float32 constants in `graph.tensors`, without those of batch norms. */
   parameters: number[];
   batchNorms: BatchNorm[];
   dropouts: Dropout[];
-  /** What the graph to write has after its output. */
+  /** Ending that is appended to the output when the graph is written. */
   ending: 'SOFTMAX' | 'LOGISTIC' | 'none';
 }
 
@@ -48,8 +48,8 @@ const backends = ['auto', 'node', 'wasm', 'cpu'] as const;
 export type Backend = (typeof backends)[number];
 
 /**
- * Of a row's outputs z and targets t: `classes` −Σ t·log softmax(z); `probability` the sigmoid's cross-entropy, averaged over the outputs;
- * `value` the squared error, averaged over the outputs (a reconstruction's targets are its inputs).
+ * For a row's outputs z and targets t. `classes`: −Σ t·log softmax(z). `probability`: the sigmoid's cross-entropy, averaged over the
+ * outputs. `value`: the squared error, averaged over the outputs (a reconstruction's targets are its inputs).
  */
 export type Loss = 'classes' | 'probability' | 'value';
 
@@ -61,14 +61,11 @@ export interface FakeRange {
   most: number;
 }
 
-/**
- * Trains as if the network were quantized already. Gradients go straight through the rounding, and are 0 where an activation is
- * outside its range.
- */
+/** Trains as if the network were already quantized. Gradients pass straight through the rounding, and are 0 if an activation is outside its range. */
 export interface FakeQuantization {
-  /** Weights of linear layers, per output channel, symmetric int8, scales from the weights of the moment. */
+  /** Weights of linear layers, per output channel, symmetric int8, with scales from the current weights. */
   weights: boolean;
-  /** By index of the tensor; the network's input may be among them. */
+  /** By index of the tensor; the network's input may be included. */
   activations: ReadonlyMap<number, FakeRange>;
 }
 
@@ -77,16 +74,16 @@ export interface EngineOptions {
   loss: Loss;
   /** Adam's (β₁ 0.9, β₂ 0.999, ε 10⁻⁷). */
   learningRate: number;
-  /** Decides what dropout drops; initial weights are in the graph already. */
+  /** Determines what dropout drops; initial weights are already in the graph. */
   seed: number;
   fakeQuant?: FakeQuantization;
 }
 
-/** State of an engine as plain arrays, to be kept in memory or in a file. */
+/** State of an engine as plain arrays, for storage in memory or in a file. */
 export interface EngineState {
   /** Steps taken. */
   steps: number;
-  /** All parameters one after the other: `trainable.parameters` in order, then γ and β of each batch norm. */
+  /** All parameters concatenated: `trainable.parameters` in order, then γ and β of each batch norm. */
   values: Float32Array;
   /** Adam's first and second moments, in the same order. */
   first: Float32Array;
@@ -102,13 +99,11 @@ export interface Step {
   outputs: Float32Array;
 }
 
-/**
- * Trains one graph. Everything is deterministic: equal graph, options and calls give equal results on one backend. Not re-entrant.
- */
+/** Trains one graph. Everything is deterministic: equal graph, options and calls give equal results on one backend. Not re-entrant. */
 export interface Engine {
-  /** For people: `wasm-simd` (our own), `tfjs-node`, `tfjs-wasm`, `tfjs-cpu`. */
+  /** Display name: `wasm-simd` (our own), `tfjs-node`, `tfjs-wasm`, `tfjs-cpu`. */
   readonly name: string;
-  /** Numbers in one example's input and output. */
+  /** Size of one example's input and output. */
   readonly inputSize: number;
   readonly outputSize: number;
   /**
@@ -118,14 +113,14 @@ export interface Engine {
    * @param weights one factor of the loss per row; null = 1
    */
   step(inputs: Float32Array, targets: Float32Array, weights: Float32Array | null, rows: number): Step;
-  /** Outputs [rows × outputSize] as the written graph gives them before its ending: no dropout, running statistics. Any number of rows. */
+  /** Outputs [rows × outputSize] as the written graph computes them before its ending: no dropout, running statistics. Any number of rows. */
   forward(inputs: Float32Array, rows: number): Float32Array;
-  /** A copy of what was learned. */
+  /** A copy of the learned state. */
   save(): EngineState;
-  /** @throws AIOT_FILE_MALFORMED where the state is of another network */
+  /** @throws AIOT_FILE_MALFORMED if the state belongs to another network */
   load(state: EngineState): void;
-  /** The trainable graph with the weights of now; `finishGraph` makes of it the graph to write. */
+  /** The trainable graph with the current weights; `finishGraph` turns it into the graph to write. */
   graph(): Graph;
-  /** Gives memory back; the engine is not to be used any more. */
+  /** Releases memory; the engine must not be used afterwards. */
   dispose(): void;
 }

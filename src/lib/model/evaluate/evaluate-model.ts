@@ -6,8 +6,7 @@ import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { missingLabels, openTable } from '../../data/tables/table.js';
 import { writeCsv } from '../../formats/csv/table.js';
 import type { Graph, Tensor } from '../../formats/tflite/graph.js';
-import { importTflite } from '../../formats/tflite/reader.js';
-import type { RowsTaken } from '../file-metadata.js';
+import { importTflite } from '../../formats/tflite/read.js';
 import { arenaOf, precisionOf } from '../inspect/costs.js';
 import { type ModelFile, readModelFile } from '../inspect/model-file.js';
 import { openModelProject } from '../material.js';
@@ -23,9 +22,10 @@ import {
   fileEvaluationSchema,
   type OutputKind,
   outputKindOf,
+  type Verdict,
 } from './result.js';
-import { rowsFor } from './rows.js';
-import { type Answers, judge, unjudged, type Verdict } from './verdict.js';
+import { type RowsTaken, rowsFor } from './rows.js';
+import { type Answers, judge, unjudged } from './verdict.js';
 
 export const evaluationSchema = z.union([fileEvaluationSchema, evaluateResultSchema]);
 
@@ -48,12 +48,12 @@ export interface EvaluationRequest {
   signal?: AbortSignal;
 }
 
-/** Options that speak of a file alone. */
+/** Options that apply only to a file. */
 const ofFiles = ['output', 'classes', 'threshold', 'outputs'] as const;
 
 /**
- * Measures a file over a table, or the project's network on its held-out part.
- * @throws AIOT_USAGE where the options contradict each other, AIOT_FILE_IS_INPUT, and what evaluateFile and evaluateProject throw
+ * Evaluates a file on a table, or the project's network on its held-out part.
+ * @throws AIOT_USAGE if the options contradict each other, AIOT_FILE_IS_INPUT, and any error of evaluateFile and evaluateProject
  */
 export async function evaluateModel(request: EvaluationRequest): Promise<Evaluation> {
   const limits = parseLimits(request.gates ?? []);
@@ -68,11 +68,11 @@ async function ofFile(
   limits: ReturnType<typeof parseLimits>,
 ): Promise<Evaluation> {
   if (data === undefined)
-    throw usage(`which rows is ${file} to be measured on?`, `aiot model evaluate ${file} --data rows.csv`);
+    throw usage(`rows are needed to evaluate ${file}`, `aiot model evaluate ${file} --data rows.csv`);
   if ((await stat(data).catch(() => null))?.isDirectory())
     throw usage(
-      `--data ${data} is a folder: a file is measured on the rows of a CSV file`,
-      `aiot data features makes one, or measure the project: aiot model evaluate --data ${data}`,
+      `--data ${data} is a folder, but a model file is evaluated on the rows of a CSV file`,
+      `Create one with \`aiot data features\`, or evaluate the project: aiot model evaluate --data ${data}`,
     );
   const from = threshold === undefined ? undefined : decimalOf(threshold);
   if (from !== undefined && !Number.isFinite(from))
@@ -98,7 +98,7 @@ async function ofProject(
   const misplaced = ofFiles.find((name) => request[name] !== undefined);
   if (misplaced !== undefined)
     throw usage(
-      `--${misplaced} goes with a file, and none is given`,
+      `--${misplaced} needs a model file`,
       `aiot model evaluate FILE.tflite --data rows.csv --${misplaced} …`,
     );
   const project = await openModelProject(request.project, request.data);
@@ -117,7 +117,7 @@ interface EvaluateFileOptions {
   file: string;
   /** A CSV file: one column per input, and the label. */
   data: string;
-  /** Name of the label column. Without it `label`, and a table need not have one when outputs are written. */
+  /** Name of the label column. Defaults to `label`; a table without labels is accepted if outputs are written. */
   label?: string;
   runtime: Runtime;
   /** Meaning of the outputs, for a file that does not state it. */
@@ -125,19 +125,19 @@ interface EvaluateFileOptions {
   /** Names of the classes in the order of the outputs. */
   classes?: readonly string[];
   threshold?: number;
-  /** CSV file to write each row's outputs to. */
+  /** CSV file for each row's outputs. */
   outputs?: string;
-  /** Integers of a quantized output beside its real values there. */
+  /** Whether it also contains the integers of a quantized output, next to its real values. */
   integers?: boolean;
   limits?: readonly Limit[];
   signal?: AbortSignal;
 }
 
 /**
- * Runs a model over the rows of a table and compares with their labels. It returns also when a gate says no:
- * `gateError(result.gates)` is the refusal.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT,
- *   AIOT_MODEL_UNFIT, AIOT_FILE_NOT_WRITABLE
+ * Runs a model on the rows of a table and compares the outputs with their labels. Also returns normally if a gate fails: `gateError(result.gates)` is
+ * the error.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT, AIOT_MODEL_UNFIT,
+ * AIOT_FILE_NOT_WRITABLE
  */
 async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluation> {
   const { file, data, runtime } = options;
@@ -226,8 +226,8 @@ function requireWidth(kind: OutputKind, { inputs, outputs }: { inputs: number; o
   if (wanted === outputs) return;
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
-    `an output of ${kind}: expected a network with ${wanted} of them, got ${outputs}`,
-    { next: 'Leave --output out, or give the kind that the network was trained for.' },
+    `an output of ${kind}: expected a model with ${wanted} of them, got ${outputs}`,
+    { next: 'Omit --output, or use the kind that the model was trained for.' },
   );
 }
 
@@ -237,20 +237,22 @@ function refuseNoLabels({ data, label, outputs }: EvaluateFileOptions, columns: 
   throw new AiotError(
     'AIOT_DATA_COLUMNS',
     `${data}: expected a column "label" with the label of each row, got ${columns.slice(0, 8).join(', ')}`,
-    { next: 'Name it with --label NAME; without labels, --outputs FILE.csv writes the outputs alone.' },
+    {
+      next: 'Specify the label column with --label NAME. To write only the outputs, use --outputs FILE.csv.',
+    },
   );
 }
 
-/** Rows of a table, whose labels are text as yet. */
+/** Rows of a table, whose labels are still text. */
 interface TableAnswers
   extends Pick<Answers, 'kind' | 'outputs' | 'width' | 'inputs' | 'threshold' | 'groups'> {
   /** Null = the table has none. */
   labels: readonly string[] | null;
-  /** Names of the classes, when somebody said them. */
+  /** Names of the classes, if specified. */
   names: readonly string[] | null;
 }
 
-/** What a table says of a network, with sentences that whoever reads it should know. @throws AIOT_LABELS_UNFIT */
+/** Metrics of a network on a table, with warnings for the reader. @throws AIOT_LABELS_UNFIT */
 function judgeTable(answers: TableAnswers): { verdict: Verdict; truth: Int32Array; notes: string[] } {
   const { labels, names, kind, width, threshold } = answers;
   const rows = answers.outputs.length / width;
@@ -280,8 +282,8 @@ function judgeTable(answers: TableAnswers): { verdict: Verdict; truth: Int32Arra
 }
 
 /**
- * Writes each row's outputs as a CSV file: `output_0,output_1,…`, real values as float32 (dequantized where the network's
- * output is int8 or int16), in the order of the rows. With `integers`, the quantized numbers follow as `integer_0,…`.
+ * Writes each row's outputs as a CSV file: `output_0,output_1,…`, real values as float32 (dequantized if the network's output is int8 or int16), in
+ * the order of the rows. With `integers`, the quantized numbers follow as `integer_0,…`.
  * @throws AIOT_FILE_NOT_WRITABLE
  */
 async function writeOutputs(
@@ -296,7 +298,7 @@ async function writeOutputs(
   const data: number[][] = [];
   for (let o = 0; o < outputs; o++) {
     columns.push(`output_${o}`);
-    // Nine digits are the float32 again.
+    // Nine digits reproduce the float32 exactly.
     data.push(Array.from({ length: rows }, (_, row) => Number(values[row * outputs + o]!.toPrecision(9))));
   }
   const { scale: [scale] = [], zeroPoint: [zero] = [] } = tensor.quantization ?? {};

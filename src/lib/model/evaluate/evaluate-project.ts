@@ -6,7 +6,7 @@ import { type Built, readBuilt, stale } from '../build-folder.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
 import { voteAll } from '../bundle/predictor.js';
 import { buildFiles, readFolds } from '../files.js';
-import { arenaOf, multiplyAdds, precisionOf, refusalOfMicro, refuseOffDevice } from '../inspect/costs.js';
+import { arenaOf, graphMacs, precisionOf, refusalOfMicro, refuseOffDevice } from '../inspect/costs.js';
 import type { DataSource } from '../material.js';
 import { unfit } from '../train/examples/examples.js';
 import type { PartPieces } from '../train/examples/parts.js';
@@ -16,21 +16,21 @@ import type { Lesson, TrainingFile } from '../train/types.js';
 import { type EvaluationFile, type GateName, gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
 import { metricsOf } from './metrics.js';
 import { openNetwork, predictRows, type RunningNetwork, type Runtime } from './predict.js';
-import type { EvaluateResult, NetworkFigures, WorstWindow } from './result.js';
-import { judge, reconstructionErrors, type Verdict, type Worst } from './verdict.js';
+import type { EvaluateResult, NetworkFigures, Verdict, Worst, WorstWindow } from './result.js';
+import { judge, reconstructionErrors } from './verdict.js';
 
 interface EvaluateOptions extends DataSource {
   project: Project;
-  /** Whose figures of the quantized network stand first: `device` unless told, or where it does not run there. */
+  /** Runtime of the quantized network whose metrics come first; by default `device`, or `litert` if it cannot run on a device. */
   runtime?: Runtime;
-  /** Limits besides those of model.accept. */
+  /** Limits in addition to those of model.accept. */
   limits?: readonly Limit[];
   signal?: AbortSignal;
 }
 
 /**
- * Measures the float and the quantized network on the test part, which was never trained on, and writes
- * build/evaluation.json. It returns also when a gate says no: `gateError(result.gates)` is the refusal.
+ * Evaluates the float and the quantized network on the test part, which was never used for training, and writes build/evaluation.json. Also returns
+ * normally if a gate fails: `gateError(result.gates)` is the error.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window), AIOT_TFLITE_UNSUPPORTED
  */
 export async function evaluateProject(options: EvaluateOptions): Promise<EvaluateResult> {
@@ -39,7 +39,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const built = await readBuilt(project, options);
   const { training, int8, dataset } = built;
   const test = built.part('test');
-  if (test.count === 0) throw unfit('the test part is empty: its recordings are shorter than one window');
+  if (test.count === 0) throw unfit('the test set is empty: its recordings are shorter than one window');
   const folds = await readFolds(project, training);
   const runs = refusalOfMicro(int8.graph) === null;
   const runtime = options.runtime ?? (runs ? 'device' : 'litert');
@@ -55,7 +55,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     int8: networkFigures(device!),
     arenaBytes: arenaOf(int8.graph),
     bytes: int8.bytes.length,
-    macs: int8.graph.operators.reduce((sum, operator) => sum + multiplyAdds(int8.graph, operator), 0),
+    macs: graphMacs(int8.graph),
   };
   const gates = gatesFrom([...limitsOf(accept), ...limits], gateFigures(measured));
   const result: EvaluateResult = {
@@ -88,7 +88,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   return result;
 }
 
-/** As training measured it: the test part is the same. */
+/** As measured by training: the test part is the same. */
 function baselineOf({ baseline }: TrainingFile): EvaluateResult['baseline'] {
   const { testAccuracy = null, testRmse = null } = baseline ?? {};
   return testAccuracy === null && testRmse === null ? null : { accuracy: testAccuracy, rmse: testRmse };
@@ -104,7 +104,7 @@ function rowsOf({ training }: Built, { classes, values, groups, width }: BuiltOu
     threshold: training.threshold,
     groups,
     width,
-    // The errors of reconstructions are known, and nothing else asks for inputs.
+    // Reconstruction errors are already known, and inputs have no other use.
     inputs: null,
   };
 }
@@ -118,7 +118,7 @@ function votedFigures(
   return metricsOf(truth, voteAll(predicted, groups ?? [], vote), classes);
 }
 
-/** Rows that stand for themselves, each its own recording, are not voted on. */
+/** Independent rows, each its own recording, are not smoothed. */
 function isVoted({ groups }: BuiltOutputs): boolean {
   return groups !== null && new Set(groups).size < groups.length;
 }
@@ -130,7 +130,7 @@ function agreementOf(a: Int32Array | null, b: Int32Array | null): number | null 
   return same / a.length;
 }
 
-/** Leaks first: they make every figure a fiction. */
+/** Leaks first: they make every metric meaningless. */
 function sentences(
   { training, int8 }: Built,
   test: BuiltOutputs,
@@ -162,25 +162,25 @@ function groupsPerClass({ classes, groups }: BuiltOutputs): Map<number, number> 
   return new Map([...seen].map(([c, ids]) => [c, ids.size]));
 }
 
-/** What a network said of each row: its outputs as real values [rows × width], row-major, or the errors of its reconstructions. */
+/** A network's outputs for each row as real values [rows × width], row-major, or the errors of its reconstructions. */
 type Said = Float32Array | Float64Array;
 
-/** A part of the data with what is true of it and what a project's networks said: all that stays of its rows. */
+/** A part of the data with its truth and the outputs of a project's networks: nothing else of its rows stays in memory. */
 interface BuiltOutputs {
   classes: Int32Array;
   values: Float32Array | null;
-  /** Group of each row; null where each row is independent. */
+  /** Group of each row; null if each row is independent. */
   groups: string[] | null;
   float: Said;
   litert: Said;
-  /** Null where a device cannot run it. */
+  /** Null if a device cannot run it. */
   device: Said | null;
   width: number;
 }
 
 /**
- * Runs the float and the quantized network on LiteRT, and the quantized one as a device does, from features on: piece by piece.
- * @throws what `predictRows` and the pieces throw
+ * Runs the float and the quantized network on LiteRT, and the quantized one as a device does, from features on, in chunks.
+ * @throws any error of `predictRows` and of the chunks
  */
 async function runBuilt(
   built: Built,
@@ -223,14 +223,14 @@ async function runBuilt(
   }
 }
 
-/** Pieces have strings of their own for the same name. */
+/** Chunks contain separate string instances of the same name. */
 function oneOf(known: Map<string, string>, name: string): string {
   const same = known.get(name);
   if (same === undefined) known.set(name, name);
   return same ?? name;
 }
 
-/** The bit-exact interpreter, from features to outputs, with the input quantized the way devices do it. */
+/** The bit-exact interpreter, from features to outputs, with the input quantized as on devices. */
 function asDevice(
   graph: Graph,
   standardization: Built['training']['standardization'],
@@ -254,14 +254,14 @@ function asDevice(
   };
 }
 
-/** Windows that are drawn, and points of each curve. */
+/** Number of windows drawn, and points per curve. */
 const most = 6;
 
 const points = 120;
 
 /**
- * Where the rows that a network is most wrong about come from, with their samples to be drawn.
- * @param groups what each row of the test part belongs to; null where rows of a table stand for themselves
+ * Finds the origin of the worst predictions, and their samples for drawing.
+ * @param groups group of each row of the test part; null if rows of a table are independent
  */
 function worstWindows(
   worst: readonly Worst[],
@@ -278,7 +278,7 @@ function worstWindows(
   });
 }
 
-/** What a row of the test part is called, by its place in the file. @param row of the part, from 1 */
+/** Name of a row of the test part, from its position in the file. @param row of the part, from 1 */
 function rowName({ training: { source } }: Built, row: number): string {
   const parts = source.kind === 'table' ? source.parts : '';
   let place = -1;
@@ -286,7 +286,7 @@ function rowName({ training: { source } }: Built, row: number): string {
   return `row ${place + 1}`;
 }
 
-/** The raw samples that a window was made of. */
+/** The raw samples of a window. */
 function samplesOf({ dataset, training: { signal } }: Built, id: string, window: number) {
   const recording = dataset.recordings.find((one) => one.id === id);
   if (!recording) return null;
@@ -307,16 +307,16 @@ function samplesOf({ dataset, training: { signal } }: Built, id: string, window:
   };
 }
 
-/** Share of two classes' windows taken for each other, from which on the data does not tell them apart. */
+/** Minimum share of confusions between two classes from which the data is considered unable to separate them. */
 const confusedShare = 0.25;
 
-/** Fewer windows than this make every figure uncertain by several points. */
+/** With fewer windows, every metric is uncertain by several percentage points. */
 const fewWindows = 30;
 
 /**
- * Limits of the figures and reasons to distrust them, in sentences.
+ * Limitations of the metrics and reasons to distrust them, as sentences.
  * @param recordings test recordings (or groups of rows) of each class, by its index
- * @param unit what is counted: windows or rows
+ * @param unit counted unit: windows or rows
  */
 export function warningsOf(
   classes: string[],
@@ -347,7 +347,7 @@ export function warningsOf(
   return warnings;
 }
 
-/** The figures of one network, without those that its kind of output does not have. */
+/** The metrics of one network, without those that do not apply to its kind of output. */
 export function networkFigures(verdict: Verdict): NetworkFigures {
   const { n, accuracy, macroF1, confusion, auc, calibrationError, mae, rmse, r2 } = verdict;
   if (accuracy === null || macroF1 === null)
@@ -356,13 +356,12 @@ export function networkFigures(verdict: Verdict): NetworkFigures {
 }
 
 /**
- * The evaluation of the quantized network that lies in build/, with its gates let through under today's aiot.yaml.
+ * The evaluation of the quantized network in build/, if its gates pass under the current aiot.yaml.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_GATE_FAILED
  */
 export function requireAccepted(evaluation: EvaluationFile, digest: string, project: Project): void {
   const next = 'aiot model evaluate';
-  if (evaluation.digest !== digest)
-    throw stale('the quantized network has changed since it was evaluated', next);
+  if (evaluation.digest !== digest) throw stale('the quantized model has changed since the evaluation', next);
   if (evaluation.vote !== project.config.model.vote) {
     throw stale('model.vote in aiot.yaml has changed since the evaluation', next);
   }
@@ -372,7 +371,7 @@ export function requireAccepted(evaluation: EvaluationFile, digest: string, proj
 
 type Measured = Pick<EvaluateResult, 'float' | 'int8' | 'arenaBytes' | 'bytes' | 'macs'>;
 
-/** The figures that limits apply to: those of the quantized network as it runs on devices. */
+/** The metrics that limits apply to: those of the quantized network as it runs on devices. */
 export function gateFigures({
   float,
   int8,

@@ -4,27 +4,27 @@ import type { ProjectConfig } from '../../core/project-schema.js';
 import { nearest } from '../../core/text.js';
 import type { EvaluateResult } from './result.js';
 
-/** One limit, of model.accept or of --gate, and whether the network keeps it. */
+/** One limit, from model.accept or --gate, and whether the network meets it. */
 export interface Gate {
   name: GateName;
   limit: number;
-  /** Null where it could not be measured. */
+  /** Null if it could not be measured. */
   got: number | null;
   passed: boolean;
 }
 
-/** build/evaluation.json: the figures of one quantized network on what it was never trained on. */
+/** build/evaluation.json: the metrics of one quantized network on data that was never used for training. */
 export interface EvaluationFile extends EvaluateResult {
   spec: 'aiot-evaluation/2';
-  /** The vote that `voted` was counted with. */
+  /** The smoothing that `voted` was computed with. */
   vote: string;
 }
 
-/** Figures that may be limited, whether more is better, and what helps against the refusal. */
+/** Metrics that can be limited, whether higher is better, and how to fix a failure. */
 const gateRows = {
-  accuracy: { atLeast: true, remedy: 'Record more or better labelled data.' },
-  macroF1: { atLeast: true, remedy: 'Record more or better labelled data.' },
-  auc: { atLeast: true, remedy: 'Record more or better labelled data.' },
+  accuracy: { atLeast: true, remedy: 'Record more or better labeled data.' },
+  macroF1: { atLeast: true, remedy: 'Record more or better labeled data.' },
+  auc: { atLeast: true, remedy: 'Record more or better labeled data.' },
   r2: { atLeast: true, remedy: 'Record more data, over the whole range of the value.' },
   mae: { atLeast: false, remedy: 'Record more data, over the whole range of the value.' },
   rmse: { atLeast: false, remedy: 'Record more data, over the whole range of the value.' },
@@ -57,8 +57,8 @@ export function parseLimits(texts: readonly string[]): Limit[] {
     const [, name = '', value = ''] = /^([^=<>]*)=(.*)$/.exec(text) ?? [];
     if (!isGateName(name)) {
       const near = nearest(name, gateNames);
-      throw new AiotError('AIOT_USAGE', `--gate: expected FIGURE=LIMIT such as macroF1=0.95, got "${text}"`, {
-        next: near ? `--gate ${near}=${value || '…'}` : `Figures: ${gateNames.join(', ')}`,
+      throw new AiotError('AIOT_USAGE', `--gate: expected METRIC=LIMIT such as macroF1=0.95, got "${text}"`, {
+        next: near ? `--gate ${near}=${value || '…'}` : `Metrics: ${gateNames.join(', ')}`,
       });
     }
     const sized = inBytes(name) && /^\d+ ?(B|KiB|MiB)$/.test(value) ? bytesOf(value) : decimalOf(value);
@@ -68,7 +68,7 @@ export function parseLimits(texts: readonly string[]): Limit[] {
   });
 }
 
-/** The limits of model.accept on a model; one that is not set is none. That on drift is for its data. */
+/** The limits of model.accept for a model, without the unset ones. The drift limit applies to its data. */
 export function limitsOf({ drift: _, ...accept }: ProjectConfig['model']['accept']): Limit[] {
   return (Object.keys(accept) as (keyof typeof accept)[]).flatMap((name) => {
     const limit = accept[name];
@@ -76,7 +76,7 @@ export function limitsOf({ drift: _, ...accept }: ProjectConfig['model']['accept
   });
 }
 
-/** Limits against figures; a figure that was not measured does not keep its limit. */
+/** Checks limits against metrics; a metric that was not measured fails its limit. */
 export function gatesFrom(
   limits: readonly Limit[],
   figures: Partial<Record<GateName, number | null>>,
@@ -96,7 +96,7 @@ const titles: Partial<Record<GateName, string>> = {
   drop: 'drop of macro-F1 from float to quantized',
 };
 
-/** One sentence a gate, with its figures. */
+/** One sentence per gate, with its numbers. */
 export function gateText({ name, limit, got }: Gate): string {
   const unit = inBytes(name) ? ' bytes' : '';
   const shown = got === null ? 'none measured' : isCount(name) ? String(got) : got.toFixed(4);
@@ -104,13 +104,13 @@ export function gateText({ name, limit, got }: Gate): string {
   return `${titles[name] ?? name}: expected ${most} ${limit}${unit}, got ${shown}`;
 }
 
-/** Null when all gates let the model through; otherwise all that do not, in one error. */
+/** Null if all gates pass; otherwise a single error with all failures. */
 export function gateError(gates: readonly Gate[]): AiotError | null {
   const failed = gates.filter(({ passed }) => !passed);
   if (failed.length === 0) return null;
   const advice = [...new Set(failed.map(({ name }) => gateRows[name].remedy))].join(' ');
   return new AiotError('AIOT_GATE_FAILED', failed.map(gateText).join('; '), {
-    next: `${advice} Then train again; change a limit only on purpose.`,
+    next: `${advice} Then train again. Change a limit only if the limit itself is wrong.`,
   });
 }
 

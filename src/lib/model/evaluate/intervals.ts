@@ -1,17 +1,17 @@
 import { seededRandom } from '../../core/numbers.js';
 
-/** More rows get fewer draws: the work stays at about a second. */
+/** Limits the work to about a second: the more rows there are, the fewer draws are made. */
 const mostWork = 5e7;
 
 /**
- * 95 % interval of any statistic by drawing whole groups again, with replacement (Efron's percentile bootstrap; by clusters
- * as in Davison and Hinkley, 1997, section 3.8): rows of one recording are alike, so recordings are what was sampled.
- * @param groups group of each row, such as its recording; undefined = each row by itself
- * @param strata class of each row: groups are then drawn within the class of their first row, so that none is missing from a
- *   draw (a class with one group varies by nothing, and says nothing of how certain it is)
- * @param statistic of rows that count as often as their weight says; null draws are left out
- * @returns null where there is nothing to draw from (fewer than two groups), and where every draw gives the same: without any
- *   error among the rows, drawing them again cannot say how likely one is
+ * 95 % interval of any statistic, by resampling whole groups with replacement. Rows of one recording are alike, so recordings are the
+ * sampling unit. Source: Efron's percentile bootstrap; for clusters, Davison and Hinkley, 1997, section 3.8.
+ * @param groups group of each row, such as its recording; undefined = each row is its own group
+ * @param strata class of each row: groups are drawn within the class of their first row, so that no draw lacks a class (a class with one
+ * group does not vary, and does not contribute to the uncertainty)
+ * @param statistic computed from rows with weights, which count their repetitions; null draws are left out
+ * @returns null if there is nothing to draw from (fewer than two groups), or every draw gives the same value: without any error among the
+ * rows, resampling cannot estimate the probability of one
  */
 export function bootstrapInterval(
   rows: number,
@@ -48,9 +48,9 @@ interface Grouped {
   of: Uint32Array | null;
 }
 
-/** Groups of each stratum, strata as their first rows come; all of them in one without strata. */
+/** Groups of each stratum, with strata in the order of their first rows; without strata, a single list of all groups. */
 function membersOf({ count, of }: Grouped, strata?: ArrayLike<number>): Uint32Array[] {
-  // The first row of a group says its stratum.
+  // The first row of a group determines its stratum.
   const stratum = new Int32Array(count).fill(-1);
   const numbers = new Map<number, number>();
   for (let row = 0; row < (of?.length ?? count); row++) {
@@ -89,7 +89,7 @@ export function quantile(sorted: ArrayLike<number>, share: number): number {
   return sorted[low]! + (at - low) * (sorted[high]! - sorted[low]!);
 }
 
-/** Two models' answers to the same rows. */
+/** Two models' predictions for the same rows. */
 export interface PairedDifference {
   rows: number;
   /** Accuracy of B minus accuracy of A. */
@@ -100,14 +100,14 @@ export interface PairedDifference {
   onlyARight: number;
   onlyBRight: number;
   bothWrong: number;
-  /** McNemar's exact test: how probable a split of the disagreements at least this uneven is, were both equally good. */
+  /** McNemar's exact test: the probability of a split of the disagreements at least this uneven if both are equally good. */
   p: number;
 }
 
 /**
- * Whether two models differ, judged on the rows where exactly one of them is right. Interval: Agresti and Min, "Simple
- * improved confidence intervals for comparing matched proportions" (Statistics in Medicine 24, 2005): Wald's with half a
- * row added to each cell. Test: McNemar, exact (binomial, two-sided).
+ * Tests whether two models differ, using the rows on which exactly one of them is right. Interval: Agresti and Min, "Simple improved confidence
+ * intervals for comparing matched proportions" (Statistics in Medicine 24, 2005): Wald's with half a row added to each cell. Test: McNemar, exact
+ * (binomial, two-sided).
  */
 export function pairedDifference(
   rows: number,
@@ -138,7 +138,7 @@ export function pairedDifference(
   };
 }
 
-/** Two-sided binomial test of `a` against `b` with even chances. */
+/** Two-sided binomial test of `a` against `b` with even odds. */
 function signTest(a: number, b: number): number {
   const n = a + b;
   let logChoose = 0;
@@ -153,35 +153,42 @@ function signTest(a: number, b: number): number {
 /** 97.5 % quantile of the normal distribution. */
 const z = 1.959963984540054;
 
-/** A share of right rows, with its uncertainty. */
+/** A share of correct rows, with its uncertainty. */
 export interface Proportion {
   share: number;
   /** 95 % */
   interval: [low: number, high: number];
-  /** Groups that the rows belong to; null where each row stands for itself. */
+  /** Number of groups that the rows belong to; null if each row is independent. */
   groups: number | null;
-  /** Independent rows that would be as informative. */
+  /** Effective sample size: the number of independent rows that would be as informative. */
   effectiveRows: number;
 }
 
 /**
- * A share and its 95 % interval, for rows that were drawn in groups such as the windows of recordings. All intervals of an
- * accuracy come from here.
+ * A share and its 95 % interval, for rows that were drawn in groups such as the windows of recordings. All accuracy intervals are computed
+ * here.
  *
- * Wilson's score interval ("Probable inference", JASA 22, 1927) with the effective number of rows n / deff in place of n, as in
- * Rao and Scott ("A simple method for the analysis of clustered binary data", Biometrics 48, 1992), where
- * deff = 1 + (m − 1) ρ is Kish's design effect ("Survey Sampling", 1965, section 5.4): m = Σ mᵢ² / Σ mᵢ is the size of the group of a
- * typical row, and ρ says how alike the rows of a group are. ρ̂ follows from the variance of the ratio Σ xᵢ / Σ mᵢ over k groups,
- * k / (k − 1) · Σ (xᵢ − p mᵢ)² / n², divided by p (1 − p) / n.
+ * This is Wilson's score interval ("Probable inference", JASA 22, 1927) with the effective number of rows n / deff in place of n. Source:
+ * Rao and Scott, "A simple method for the analysis of clustered binary data", Biometrics 48, 1992. Here deff = 1 + (m − 1) ρ is Kish's
+ * design effect ("Survey Sampling", 1965, section 5.4).
+ * The size of the group of a typical row is m = Σ mᵢ² / Σ mᵢ, and ρ measures how
+ * alike the rows of a group are. The estimate ρ̂ follows from the variance of the ratio Σ xᵢ / Σ mᵢ over k groups, divided by p (1 − p) /
+ * n:
  *
- * ρ̂ is not defined without an error (p = 1) and says little with errors in few groups, although Wilson's formula would then give its
- * narrowest intervals. So ρ̂ is shrunk to ½: ρ = (2 · ½ + (e − 1) ρ̂) / (2 + e − 1), where e is the number of groups with an error or
- * of groups with a right row, whichever is smaller. Without an error the number of groups thus bounds the information: 12 groups
- * of 10 rows count as about 22 rows, and never as more than 2 a group. The weight was chosen by simulation of beta-binomial groups
- * (5 to 35 groups, shares of 0.5 to 0.98, ρ of 0.02 to 0.9): mean coverage 95 %, least 85 % (5 groups, ρ = 0.9).
+ *     k / (k − 1) · Σ (xᵢ − p mᵢ)² / n²
  *
- * Rows that stand for themselves have deff = 1, which is Wilson's interval itself.
- * @param groups the group of each row; null or absent = each stands for itself
+ * ρ̂ is undefined without an error (p = 1) and unreliable with errors in few groups, yet Wilson's formula would then give its narrowest
+ * intervals. So ρ̂ is shrunk to ½:
+ *
+ *     ρ = (2 · ½ + (e − 1) ρ̂) / (2 + e − 1)
+ *
+ * Here e is the number of groups with an error or of groups with a correct row, whichever is smaller. Without an error the number of
+ * groups bounds the information: 12 groups of 10 rows count as about 22 rows, and never as more than 2 per group. The weight was chosen by
+ * simulating beta-binomial groups (5 to 35 groups, shares of 0.5 to 0.98, ρ of 0.02 to 0.9). Mean coverage was 95 %, minimum 85 % (5
+ * groups, ρ = 0.9).
+ *
+ * Independent rows have deff = 1, which gives Wilson's interval itself.
+ * @param groups the group of each row; null or absent = rows are independent
  */
 export function proportionOf(
   rows: number,
@@ -218,7 +225,7 @@ function countsOf(rows: number, isRight: (row: number) => boolean, groups: reado
   return [...counts.values()];
 }
 
-/** How many times the variance of the share is that of independent rows. */
+/** Ratio of the variance of the share to that of independent rows. */
 function designEffect(groups: readonly GroupCount[], share: number, rows: number): number {
   const size = groups.reduce((sum, group) => sum + group.rows ** 2, 0) / rows;
   if (size <= 1) return 1;
@@ -232,7 +239,7 @@ function designEffect(groups: readonly GroupCount[], share: number, rows: number
   return 1 + (size - 1) * likeness;
 }
 
-/** ρ̂, from 0 to 1; 0 where there is nothing to estimate it from. */
+/** ρ̂, from 0 to 1; 0 if there is nothing to estimate it from. */
 function likenessOf(groups: readonly GroupCount[], share: number, rows: number, size: number): number {
   const count = groups.length;
   if (count < 2 || share === 0 || share === 1) return 0;
@@ -242,7 +249,7 @@ function likenessOf(groups: readonly GroupCount[], share: number, rows: number, 
   return Math.min(1, Math.max(0, (effect - 1) / (size - 1)));
 }
 
-/** 95 % interval of a share of independent cases, whose number may be a fraction (Wilson 1927). */
+/** 95 % interval of a share of independent cases, whose number may be fractional (Wilson 1927). */
 function wilsonInterval(share: number, cases: number): [number, number] {
   if (cases === 0) return [0, 1];
   const spread = (z * z) / cases;

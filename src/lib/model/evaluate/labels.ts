@@ -1,18 +1,18 @@
 import { AiotError } from '../../core/errors.js';
 
-/** Labels as the network numbers its classes. */
+/** Labels in the network's numbering of its classes. */
 interface MappedLabels {
-  /** Names in the order of the outputs; of one probability [the 0, the 1]. */
+  /** Names in the order of the outputs; for one probability [the 0, the 1]. */
   classes: string[];
   truth: Int32Array;
-  /** How labels became classes, when nobody said it: a sentence for whoever reads the figures. */
+  /** How labels were mapped to classes if that was not specified: a sentence for the reader of the metrics. */
   note: string | null;
 }
 
 /**
- * Which class each label is. Named classes: the label is one of the names, or its number. Otherwise whole numbers below
- * the number of classes are indices as they stand, and any other labels are numbered in their sorted order (numbers by
- * size), when there are as many kinds of them as classes.
+ * Maps each label to a class. Named classes: the label is one of the names, or its number. Otherwise whole numbers below the number of
+ * classes are used as indices. Any other labels are numbered in sorted order (numbers by size), if there are as many different labels as
+ * classes.
  * @param count classes of the network; 2 for one probability
  * @param names from `--classes` or a bundle, in the order of the outputs
  * @throws AIOT_LABELS_UNFIT
@@ -32,14 +32,14 @@ export function mapLabels(
   const classes = kinds.sort(byNumberOrText);
   if (classes.length !== count)
     throw unfit(
-      `expected ${count} kinds of labels (or 0 to ${count - 1}) for ${count} classes, got ${classes.length}: ${shown(classes)}`,
-      'Name the classes in the order of the outputs: --classes a,b,c',
+      `expected ${count} distinct labels (or 0 to ${count - 1}) for ${count} classes, got ${classes.length}: ${shown(classes)}`,
+      'List the classes in the order of the outputs: --classes a,b,c',
     );
   const index = new Map(classes.map((name, c) => [name, c]));
   return {
     classes,
     truth: Int32Array.from(labels, (label) => index.get(label)!),
-    note: `labels were numbered in sorted order: ${classes.map((name, c) => `${name} = ${c}`).join(', ')}; --classes says another`,
+    note: `labels were numbered in sorted order: ${classes.map((name, c) => `${name} = ${c}`).join(', ')}; use --classes for another order`,
   };
 }
 
@@ -49,8 +49,8 @@ export function valuesOfLabels(labels: readonly string[]): Float64Array {
     const value = label.trim() === '' ? Number.NaN : Number(label);
     if (Number.isFinite(value)) return value;
     throw unfit(
-      `row ${row + 1}: expected a number to compare the network's value with, got "${label}"`,
-      'Give the column of true values (--label NAME), or say what the output is: --output probability',
+      `row ${row + 1}: expected a number to compare with the model's value, got "${label}"`,
+      'Specify the column of true values with --label NAME, or the kind of output: --output probability',
     );
   });
 }
@@ -60,9 +60,9 @@ function byName(labels: readonly string[], count: number, names: readonly string
   if (names.length !== count || twice !== undefined)
     throw unfit(
       twice === undefined
-        ? `expected ${count} classes for the network's outputs, got ${names.length}: ${shown(names)}`
-        : `the class ${twice} is named twice`,
-      `Name ${count} classes in the order of the outputs: --classes ${names.slice(0, 2).join(',')}…`,
+        ? `expected ${count} classes for the model's outputs, got ${names.length}: ${shown(names)}`
+        : `the class ${twice} is listed twice`,
+      `List ${count} classes in the order of the outputs: --classes ${names.slice(0, 2).join(',')}…`,
     );
   const truth = Int32Array.from(labels, (label, row) => {
     const at = names.indexOf(label);
@@ -71,7 +71,7 @@ function byName(labels: readonly string[], count: number, names: readonly string
     if (number >= 0 && number < count) return number;
     throw unfit(
       `row ${row + 1}: expected one of ${shown(names)}, or its number, got "${label}"`,
-      'Correct the label, or name the classes in the order of the outputs: --classes a,b,c',
+      'Correct the label, or list the classes in the order of the outputs: --classes a,b,c',
     );
   });
   return { classes: [...names], truth, note: null };
@@ -91,24 +91,24 @@ function unfit(message: string, next: string): AiotError {
   return new AiotError('AIOT_LABELS_UNFIT', message, { next });
 }
 
-/** So much more of each class, on average, another order must get right before it is proposed. */
+/** Minimum gain in the average share of correct rows per class before another order is proposed. */
 const farBetter = 0.3;
 
-/** Fewer rows show an order by chance. */
+/** With fewer rows, a wrong order may fit as well. */
 const enough = 10;
 
-/** An order of the classes that fits a network's answers far better than the one they were read in. */
+/** An order of the classes that matches a network's predictions far better than the assumed one. */
 export interface OtherOrder {
   /** Names in the order of the outputs. */
   classes: string[];
-  /** Share of each class that is right, averaged over the classes: as read, and in this order. */
+  /** Share of correct rows averaged over the classes: in the assumed order, and in this one. */
   before: number;
   after: number;
 }
 
 /**
- * Whether a network's outputs seem to stand for the classes in another order. Classes weigh the same whatever their number of
- * rows, so a network that always gives one answer fits no order better than another.
+ * Checks whether a network's outputs seem to represent the classes in another order. Classes have equal weights whatever their number of rows, so for
+ * a network that always predicts the same class no order is better than another.
  * @param confusion rows = truth, columns = prediction
  */
 export function otherOrder(
@@ -120,8 +120,7 @@ export function otherOrder(
   if (present < 2 || support.reduce((a, b) => a + b, 0) < enough) return null;
   const recall = confusion.map((row, t) => row.map((rows) => rows / Math.max(1, support[t]!)));
   const pairs = recall.flatMap((row, truth) => row.map((share, output) => ({ truth, output, share })));
-  // The largest first: where an order is clear at all, each class has one output that most of its rows get. Ties keep
-  // the class where it is.
+  // Largest first: if the order is clear at all, each class has one output that most of its rows get. Ties leave the class in place.
   pairs.sort((a, b) => b.share - a.share || Number(b.truth === b.output) - Number(a.truth === a.output));
   const order: (number | undefined)[] = classes.map(() => undefined);
   const placed = new Set<number>();
@@ -137,7 +136,7 @@ export function otherOrder(
   return { classes: order.map((c) => classes[c!]!), before, after };
 }
 
-/** The same as a sentence for whoever reads the figures. */
+/** The same as a sentence for the reader of the metrics. */
 export function orderWarning({ classes, before, after }: OtherOrder): string {
   const share = (value: number) => `${Math.round(100 * value)} %`;
   return `another order of the classes fits far better (${share(after)} of each class right on average, instead of ${share(before)}): are the outputs in the order --classes ${classes.join(',')}?`;

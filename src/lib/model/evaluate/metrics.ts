@@ -1,25 +1,7 @@
 import type { Metrics } from '../bundle/types.js';
+import type { CalibrationBin, ClassFigures } from './result.js';
 
-export { calibrationOf, sharesOf } from './calibration.js';
-export {
-  bootstrapInterval,
-  type PairedDifference,
-  type Proportion,
-  pairedDifference,
-  proportionOf,
-  quantile,
-} from './intervals.js';
-
-export interface ClassFigures {
-  class: string;
-  /** Windows of this class. */
-  support: number;
-  precision: number;
-  recall: number;
-  f1: number;
-}
-
-/** Index of the largest value of each row; the first of equals. */
+/** Index of the largest value of each row; the first one in case of ties. */
 export function argMaxRows(values: ArrayLike<number>, columns: number): Int32Array<ArrayBuffer> {
   const out = new Int32Array(values.length / columns);
   for (let row = 0; row < out.length; row++) {
@@ -32,7 +14,7 @@ export function argMaxRows(values: ArrayLike<number>, columns: number): Int32Arr
   return out;
 }
 
-/** Counts [truth][prediction]; with `weights`, each row counts as often as its weight says. */
+/** Counts [truth][prediction]; `weights` state how often each row counts. */
 export function confusionOf(
   truth: ArrayLike<number>,
   predicted: ArrayLike<number>,
@@ -65,7 +47,7 @@ export function macroF1Of(confusion: number[][]): number {
   return occurring.length === 0 ? 0 : occurring.reduce((sum, { f1 }) => sum + f1, 0) / occurring.length;
 }
 
-/** Figures of one set of predictions. */
+/** Metrics of one set of predictions. */
 export function metricsOf(truth: ArrayLike<number>, predicted: ArrayLike<number>, classes: number): Metrics {
   const confusion = confusionOf(truth, predicted, classes);
   const right = confusion.reduce((sum, row, c) => sum + row[c]!, 0);
@@ -77,16 +59,16 @@ export function metricsOf(truth: ArrayLike<number>, predicted: ArrayLike<number>
   };
 }
 
-/** One score a row, wherever it lies. */
+/** One score per row, read in place. */
 interface Scores {
   rows: number;
   of(row: number): number;
 }
 
 /**
- * The area under the ROC curve as a function of row weights: the chance that a positive row scores above a negative one,
- * ties counting half (Mann and Whitney, 1947; Hanley and McNeil, 1982). Rows are sorted once, so that resampling costs
- * one walk a draw. Null where one side has no weight.
+ * The area under the ROC curve as a function of row weights: the probability that a positive row scores above a negative one, with ties
+ * counting half. Source: Mann and Whitney, 1947; Hanley and McNeil, 1982. Rows are sorted once, so that resampling needs one pass per
+ * draw. Null if one side has no weight.
  */
 function weightedAuc(
   scores: Scores,
@@ -115,15 +97,14 @@ function weightedAuc(
   };
 }
 
-/** Area under the ROC curve of one score; null unless there are rows of both sides. */
+/** Area under the ROC curve of one score; null unless both sides have rows. */
 export function aucOf(scores: ArrayLike<number>, positive: (row: number) => boolean): number | null {
   return weightedAuc({ rows: scores.length, of: (row) => scores[row]! }, positive)();
 }
 
 /**
- * Each class against all others, averaged over the classes that have rows (Hand and Till's alternative of one against the
- * rest; scikit-learn's `multi_class="ovr", average="macro"`). Two classes: the second one's score decides, the same
- * for both.
+ * Each class against all others, averaged over the classes that have rows (Hand and Till's one-against-the-rest alternative; scikit-learn's
+ * `multi_class="ovr", average="macro"`). For two classes, only the second one's score is used, since it gives the same area for both.
  * @param scores [rows × classes], row-major
  */
 export function macroAuc(
@@ -141,18 +122,18 @@ export function macroAuc(
   };
 }
 
-/** How far predicted values lie from the true ones. */
+/** Errors of predicted values. */
 interface ValueFigures {
   n: number;
   /** Mean absolute error, in the units of the values. */
   mae: number;
-  /** Root of the mean squared error. */
+  /** Root mean squared error. */
   rmse: number;
-  /** Share of the values' variance that is predicted; null where the true values are all equal. */
+  /** Share of the values' variance that is predicted; null if the true values are all equal. */
   r2: number | null;
 }
 
-/** Errors of one predicted value a row; all 0 without rows. `weights`: how often each row counts. */
+/** Errors of one predicted value per row; all 0 without rows. `weights`: how often each row counts. */
 export function valueFigures(
   truth: ArrayLike<number>,
   predicted: ArrayLike<number>,
@@ -177,4 +158,74 @@ export function valueFigures(
     rmse: Math.sqrt(squared / n),
     r2: spread === 0 ? null : 1 - squared / spread,
   };
+}
+
+/**
+ * Expected calibration error: the difference between confidence and the share of correct predictions, averaged over equally wide bins
+ * weighted by their rows. Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3, with 15 bins.
+ * @param confidence of a row: the probability that its prediction was given, 0..1
+ */
+export function calibrationOf(
+  rows: number,
+  confidence: (row: number) => number,
+  right: (row: number) => boolean,
+  bins = 15,
+): { error: number | null; bins: CalibrationBin[] } {
+  const sums = Array.from({ length: bins }, () => ({ rows: 0, confidence: 0, right: 0 }));
+  for (let row = 0; row < rows; row++) {
+    const share = Math.min(1, Math.max(0, confidence(row)));
+    // Bins exclude their lower end and include their upper end: a share of exactly 1/15 belongs to the first.
+    const bin = sums[Math.max(0, Math.ceil(share * bins) - 1)]!;
+    bin.rows += 1;
+    bin.confidence += share;
+    if (right(row)) bin.right += 1;
+  }
+  const filled = sums.map((sum, i) => ({
+    low: i / bins,
+    high: (i + 1) / bins,
+    rows: sum.rows,
+    confidence: sum.rows === 0 ? 0 : sum.confidence / sum.rows,
+    accuracy: sum.rows === 0 ? 0 : sum.right / sum.rows,
+  }));
+  if (rows === 0) return { error: null, bins: filled };
+  const error = filled.reduce((sum, bin) => sum + bin.rows * Math.abs(bin.accuracy - bin.confidence), 0);
+  return { error: error / rows, bins: filled };
+}
+
+/**
+ * Scores as shares that sum to 1: unchanged if they already do (a softmax), otherwise their softmax (logits).
+ * @param scores [rows × classes], row-major
+ */
+export function sharesOf(scores: ArrayLike<number>, classes: number): Float64Array {
+  const share = shareOf(scores, classes);
+  const shares = new Float64Array(scores.length);
+  for (let i = 0; i < shares.length; i++) shares[i] = share(Math.floor(i / classes), i % classes);
+  return shares;
+}
+
+/** The same for one class of one row at a time, without copying them all. */
+export function shareOf(scores: ArrayLike<number>, classes: number): (row: number, c: number) => number {
+  if (isDistribution(scores, classes)) return (row, c) => scores[row * classes + c]!;
+  return (row, c) => {
+    const start = row * classes;
+    let most = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < classes; i++) most = Math.max(most, scores[start + i]!);
+    let sum = 0;
+    for (let i = 0; i < classes; i++) sum += Math.exp(scores[start + i]! - most);
+    return Math.exp(scores[start + c]! - most) / sum;
+  };
+}
+
+/** int8 outputs have steps of 1/256 and need not sum to 1 exactly. */
+function isDistribution(values: ArrayLike<number>, classes: number): boolean {
+  for (let start = 0; start < values.length; start += classes) {
+    let sum = 0;
+    for (let c = 0; c < classes; c++) {
+      const value = values[start + c]!;
+      if (value < -1e-6 || value > 1 + 1e-6) return false;
+      sum += value;
+    }
+    if (Math.abs(sum - 1) > 0.01 + classes / 512) return false;
+  }
+  return true;
 }

@@ -1,27 +1,27 @@
 import { AiotError } from '../../core/errors.js';
 import { elementCount, type Graph, type Tensor } from '../../formats/tflite/graph.js';
-import { readTflite } from '../../formats/tflite/reader.js';
+import { readTflite } from '../../formats/tflite/read.js';
 import { withFloatConstants } from '../../formats/tflite/real-values.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { floatView, openLiteRt } from '../../runtime/litert.js';
 import { refuseOffDevice } from '../inspect/costs.js';
 import { brokenConstant } from '../network/simplify.js';
 
-/** Google's LiteRT on this machine, or the interpreter that computes as TFLite Micro does on a device. */
+/** Google's LiteRT on this machine, or the interpreter that matches TFLite Micro on a device. */
 export type Runtime = 'litert' | 'device';
 
-/** A network of any type of input and output, ready for rows of real values. */
+/** A network with any type of input and output, ready for rows of real values. */
 export interface RunningNetwork {
-  /** Values of one row, in and out. */
+  /** Number of values per row, in and out. */
   inputs: number;
   outputs: number;
-  /** The tensor that the outputs are read from, with its scale where it is quantized. */
+  /** The tensor that the outputs are read from, with its scale if it is quantized. */
   outputTensor: Tensor;
-  /** As the file has it: to tell why it does not answer. */
+  /** The network as stored in the file, to explain a failing prediction. */
   graph: Graph;
-  /** Real values in, real values out: quantized on the way as the file says. A new array each time. */
+  /** Real values in, real values out: quantized in between as the file requires. A new array each time. */
   run(row: Float32Array): Float32Array;
-  /** Gives its memory back. */
+  /** Releases its memory. */
   close(): void;
 }
 
@@ -50,10 +50,9 @@ export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<
 
 /**
  * Outputs of all rows, [rows × outputs], row-major, as real values.
- * @param inputs [rows × network.inputs]: what the network takes, row-major
- * @param before rows that lie before these, for messages
- * @throws AIOT_TFLITE_INPUT (an input that is not finite), AIOT_MODEL_UNFIT (an output that is not), and what `signal` was
- *   aborted with
+ * @param inputs [rows × network.inputs]: the network's inputs, row-major
+ * @param before number of preceding rows, for messages
+ * @throws AIOT_TFLITE_INPUT (an input that is not finite), AIOT_MODEL_UNFIT (an output that is not), and the abort reason of `signal`
  */
 export function predictRows(
   network: RunningNetwork,
@@ -73,15 +72,17 @@ export function predictRows(
   return out;
 }
 
-/** Whether it is the network or the row: a network with broken weights answers no row. */
+/** Finds out whether the network or the row is at fault: a network with broken weights fails on every row. */
 function noNumber({ graph }: RunningNetwork, where: string, got: number): AiotError {
   const broken = brokenConstant(withFloatConstants(graph));
   if (broken !== undefined) {
-    const what = `the network gives ${got} (${where}): its ${broken}`;
-    return new AiotError('AIOT_MODEL_UNFIT', what, { next: 'Train it again; no data can mend it.' });
+    const what = `the model outputs ${got} (${where}): its ${broken}`;
+    return new AiotError('AIOT_MODEL_UNFIT', what, {
+      next: 'Train the model again: the data is not the cause.',
+    });
   }
-  const what = `${where} of the network is ${got}, expected a finite number`;
-  const next = 'Check that the rows are scaled as those that the network was trained on.';
+  const what = `${where} of the model is ${got}, expected a finite number`;
+  const next = 'Check that the rows are scaled like the training data.';
   return new AiotError('AIOT_MODEL_UNFIT', what, { next });
 }
 
@@ -91,9 +92,9 @@ function single(graph: Graph, indices: readonly number[], what: string): Tensor 
   if (tensor && indices.length === 1) return tensor;
   throw new AiotError(
     'AIOT_TFLITE_UNSUPPORTED',
-    `a network with ${indices.length} ${what} tensors (one is)`,
+    `a model with ${indices.length} ${what} tensors (expected one)`,
     {
-      next: `Export it with one ${what}: join several with CONCATENATION.`,
+      next: `Export the model with one ${what}: join several with CONCATENATION.`,
     },
   );
 }

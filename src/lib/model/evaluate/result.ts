@@ -1,13 +1,13 @@
 import * as z from 'zod';
+import { foldsFiguresSchema } from '../../api/api.js';
 import { elementCount, type Graph } from '../../formats/tflite/graph.js';
-import { foldsFiguresSchema } from '../../registry/api.js';
 import { gateNames } from './gates.js';
 
-/** A window (or row) that the network is most wrong about. */
+/** A window (or row) among the network's worst predictions. */
 const worstWindowSchema = z.object({
-  /** Its recording; of a table its group or row. */
+  /** Its recording; for a table its group or row. */
   recording: z.string(),
-  /** Number of the window in its recording, from 0; null where the windows are not in their order. */
+  /** Number of the window in its recording, from 0; null if the windows are not in order. */
   window: z.int().nullable(),
   /** Seconds from the recording's start to the window's. */
   startS: z.number().nullable(),
@@ -15,7 +15,7 @@ const worstWindowSchema = z.object({
   predicted: z.string(),
   /** Score of the true class, or the error of a value. */
   score: z.number(),
-  /** Samples of each field over the window, thinned to be drawn; null of a table. */
+  /** Samples of each field over the window, thinned for drawing; null for a table. */
   samples: z
     .object({ fields: z.array(z.string()), seconds: z.number(), values: z.array(z.array(z.number())) })
     .nullable(),
@@ -23,7 +23,7 @@ const worstWindowSchema = z.object({
 
 export type WorstWindow = z.output<typeof worstWindowSchema>;
 
-/** The meanings that a network's outputs can have. */
+/** The possible meanings of a network's outputs. */
 export const outputKinds = ['classes', 'probability', 'value', 'reconstruction'] as const;
 export const outputKindSchema = z.enum(outputKinds);
 export type OutputKind = z.output<typeof outputKindSchema>;
@@ -38,50 +38,72 @@ const intervalsSchema = z.object({
   auc: intervalSchema.nullable(),
 });
 
+/** Rows with a prediction confidence in (low, high]. */
 const calibrationSchema = z.object({
   low: z.number(),
   high: z.number(),
   rows: z.int(),
+  /** Mean confidence of these rows, and the share of them that was correct. */
   confidence: z.number(),
   accuracy: z.number(),
 });
+export type CalibrationBin = z.output<typeof calibrationSchema>;
 
 const perClassSchema = z.object({
   class: z.string(),
+  /** Windows of this class. */
   support: z.int(),
   precision: z.number(),
   recall: z.number(),
   f1: z.number(),
 });
+export type ClassFigures = z.output<typeof perClassSchema>;
 
-/** What a table and a project's held-out part are both told of: what its kind of output does not have is null. */
+/** Metrics common to a table and a project's held-out part; null if they do not apply to the kind of output. */
 const verdictShape = {
   n: z.int(),
-  /** Recordings (or groups of a table's rows) that the examples are from; null where each stands for itself. */
+  /** Recordings (or groups of a table's rows) that the examples are from; null if each is independent. */
   groups: z.int().nullable(),
   accuracy: figure,
   macroF1: figure,
-  /** One class against the rest, averaged; of one probability its own. */
+  /** One class against the rest, averaged; for a single probability, its own. */
   auc: figure,
-  /** 95 %: of the accuracy, with recordings as what was sampled; or of a value's mean absolute error. */
+  /** 95 %: for the accuracy, with recordings as the sampling unit; or for a value's mean absolute error. */
   interval: intervalSchema.nullable(),
-  /** 95 %, by drawing whole groups of rows (recordings) again; null where no draw differs, such as without any error. */
+  /** 95 %, by resampling whole groups of rows (recordings); null if all draws agree, for example without any error. */
   intervals: intervalsSchema,
   calibrationError: figure,
   calibration: z.array(calibrationSchema),
   mae: figure,
   rmse: figure,
   r2: figure,
-  /** Names in the order of the outputs; none of a value. */
+  /** Names in the order of the outputs; none for a value. */
   classes: z.array(z.string()),
-  /** From which probability, or above which reconstruction error, the answer is the second class. */
+  /** Probability from which, or reconstruction error above which, the second class is predicted. */
   threshold: figure,
   perClass: z.array(perClassSchema),
   /** Rows = truth, columns = prediction. */
   confusion: z.array(z.array(z.int())),
 };
 
-/** One network's figures on the same rows; those that its kind of output does not have are left out. */
+/** A row (from 1) among the network's worst predictions. */
+const worstSchema = z.object({
+  row: z.int(),
+  truth: z.string(),
+  predicted: z.string(),
+  /** Score of the true class, or the error of a value. */
+  score: z.number(),
+});
+export type Worst = z.output<typeof worstSchema>;
+
+/** A network's metrics on labeled rows; null if they do not apply to its kind of output. */
+export interface Verdict extends z.output<z.ZodObject<typeof verdictShape>> {
+  worst: Worst[];
+  /** Index of the predicted class of each row; null if there is none. */
+  predicted: Int32Array | null;
+}
+
+/** One network's metrics on the same rows, without those that do not apply to its kind of output. */
 export const networkFiguresSchema = z.object({
   windows: z.int(),
   accuracy: z.number().optional(),
@@ -109,46 +131,46 @@ export const refusalSchema = z.object({
   exit: z.int(),
 });
 
-/** Result of `model evaluate` for a project: both of its networks on examples that they were never trained on. */
+/** Result of `model evaluate` for a project: both of its networks on examples that were never used to train them. */
 export const evaluateResultSchema = z.object({
   model: z.string(),
   /** The quantized network's file in build/. */
   network: z.string(),
-  /** Digests of the quantized network and of the data it was measured on. */
+  /** Digests of the quantized network and of the test data. */
   digest: z.string(),
   datasetDigest: z.string(),
   precision: z.string(),
-  /** The unit that is counted: windows of recordings, or rows of a table. */
+  /** The counted unit: windows of recordings, or rows of a table. */
   unit: z.enum(['window', 'row']),
   output: outputKindSchema,
-  /** The figures below are the quantized network's on this runtime. */
+  /** The metrics below are the quantized network's on this runtime. */
   runtime: z.enum(['litert', 'device']),
   ...verdictShape,
-  /** The float network on LiteRT; the quantized one on the device interpreter (where it runs there) and on LiteRT. */
+  /** The float network on LiteRT; the quantized one on the device interpreter (if it runs there) and on LiteRT. */
   float: networkFiguresSchema,
   int8: networkFiguresSchema,
   litert: networkFiguresSchema,
-  /** The quantized network's after the vote; null where nothing is voted on. */
+  /** The quantized network's metrics after smoothing; null without smoothing. */
   voted: networkFiguresSchema.nullable(),
-  /** Figures of a linear model that learned from the same examples; null where none was trained. */
+  /** Metrics of a linear model trained on the same examples; null if none was trained. */
   baseline: z
     .object({ accuracy: z.number().nullable(), rmse: z.number().nullable() })
     .nullable()
     .default(null),
-  /** By folds over all recordings, float; null where `model train --folds` has not measured this data with these settings. */
+  /** By folds over all recordings, float; null if `model train --folds` has not measured this data with these settings. */
   folds: foldsFiguresSchema.nullable(),
-  /** Share of windows in which both runtimes name the same class; null where none is named. */
+  /** Share of windows for which both runtimes predict the same class; null if no class is predicted. */
   agreement: z.number().nullable(),
   worst: z.array(worstWindowSchema),
   bytes: z.int(),
   macs: z.int(),
-  /** Null where TFLite Micro refuses it. */
+  /** Null if TFLite Micro rejects it. */
   arenaBytes: z.int().nullable(),
   gates: z.array(gateSchema),
   passed: z.boolean(),
-  /** Limits of the figures, in sentences. */
+  /** Limitations of the metrics, as sentences. */
   warnings: z.array(z.string()),
-  /** The refusal, when a gate says no. */
+  /** The error if a gate fails. */
   error: refusalSchema.nullable(),
 });
 
@@ -166,35 +188,27 @@ export const fileEvaluationSchema = z.object({
   /** Whether rows were standardized with the mean and deviation that the file itself carries. */
   standardized: z.boolean(),
   runtime: z.enum(['litert', 'device']),
-  /** How the outputs were interpreted. */
+  /** Interpretation of the outputs. */
   output: outputKindSchema,
   ...verdictShape,
-  /** Rows (from 1) that the network is most wrong about, the worst first. */
-  worst: z.array(
-    z.object({
-      row: z.int(),
-      truth: z.string(),
-      predicted: z.string(),
-      /** Score of the true class, or the error of a value. */
-      score: z.number(),
-    }),
-  ),
-  /** The file of raw outputs, when one was asked for. */
+  /** Worst first. */
+  worst: z.array(worstSchema),
+  /** The file of raw outputs, if one was requested. */
   outputs: z.string().nullable(),
   arenaBytes: z.int().nullable(),
   gates: z.array(gateSchema),
   passed: z.boolean(),
   warnings: z.array(z.string()),
-  /** The refusal, when a gate says no. */
+  /** The error if a gate fails. */
   error: refusalSchema.nullable(),
 });
 
 export type FileEvaluation = z.output<typeof fileEvaluationSchema>;
 
-/** Operators that leave the meaning of an output as it is. */
+/** Operators that preserve the meaning of an output. */
 const passing: readonly string[] = ['DEQUANTIZE', 'QUANTIZE', 'RESHAPE', 'SQUEEZE', 'EXPAND_DIMS'];
 
-/** The operator that makes the network's output, past those that only change its type or shape. */
+/** The operator that computes the network's output, ignoring those that only change its type or shape. */
 function lastOperator(graph: Graph): string | undefined {
   const maker = (index: number) => graph.operators.find(({ outputs }) => outputs.includes(index));
   let operator = maker(graph.outputs[0]!);
@@ -203,9 +217,9 @@ function lastOperator(graph: Graph): string | undefined {
 }
 
 /**
- * What the outputs mean, as far as the file and the labels tell: several = classes; one behind a LOGISTIC, or one beside
- * labels of exactly two kinds, = a probability; any other single one = a value. A reconstruction looks like classes: it has
- * to be said.
+ * Infers the meaning of the outputs from the file and the labels. Several outputs are classes. A single one after a LOGISTIC, or with
+ * exactly two different labels, is a probability; any other single one is a value. A reconstruction looks like classes, so it must be
+ * specified.
  * @param labels of the rows, as written; null = none
  */
 export function outputKindOf(graph: Graph, labels: readonly string[] | null): OutputKind {

@@ -2,12 +2,12 @@ import { AiotError } from '../../core/errors.js';
 import type { Table } from '../../formats/csv/table.js';
 import { standardize } from '../../signal/spec.js';
 import type { Bundle } from '../bundle/types.js';
-import { type RowsTaken, rowsTaken } from '../file-metadata.js';
+import { standardizationIn } from '../file-metadata.js';
 
 /**
- * The rows of a table as a network takes them: as they stand for a network by itself; standardized for a bundle, whose rows
- * are features before that, and for a file that aiot made and whose metadata says how (`rowsTaken`).
- * @throws AIOT_DATA_COLUMNS when the table has not one column per input
+ * The rows of a table as a network's inputs. They are unchanged for a bare network, and standardized for a bundle, whose rows are
+ * unstandardized features. They are also standardized for a file made by aiot whose metadata requires it (`rowsTaken`).
+ * @throws AIOT_DATA_COLUMNS if the table does not have one column per input
  */
 export function rowsFor(
   table: Table,
@@ -26,15 +26,55 @@ export function rowsFor(
   return { inputs: out, standardized: true, warnings: [] };
 }
 
-/** @throws AIOT_DATA_COLUMNS when the table has not one column per input */
+/** @throws AIOT_DATA_COLUMNS if the table does not have one column per input */
 export function requireColumns(table: Table, file: string, inputs: number): void {
   if (table.columns.length !== inputs) {
     const listed = table.columns.slice(0, 6).join(', ') + (table.columns.length > 6 ? ', …' : '');
     const text = table.labels === null ? '; none of them is the label column' : ' beside the label';
     throw new AiotError(
       'AIOT_DATA_COLUMNS',
-      `${file}: expected ${inputs} columns, one per input of the network, got ${table.columns.length} (${listed})${text}`,
-      { next: 'Give one column per input, in their order; --label NAME says which one is the label.' },
+      `${file}: expected ${inputs} columns, one per model input, got ${table.columns.length} (${listed})${text}`,
+      { next: 'Provide one column per input, in order. Specify the label column with --label NAME.' },
     );
   }
+}
+
+/**
+ * Rows of a table as inputs of a file's network. If the file was made by aiot and records how its inputs are standardized, the rows are
+ * standardized that way. It was trained on such raw rows. For any other file the rows are unchanged.
+ * @returns a copy, or `inputs` itself; whether they were standardized; and a warning if they seem to have been standardized before
+ */
+export function rowsTaken(inputs: Float32Array, size: number, metadata: Uint8Array | null): RowsTaken {
+  const by = standardizationIn(metadata, size);
+  if (by === null) return { inputs, standardized: false, warnings: [] };
+  // Not the signal module's function, so that quantizing a file does not load all features.
+  const taken = inputs.map((value, i) => (value - by.mean[i % size]!) / by.deviation[i % size]!);
+  const twice = isStandard(inputs, size) && !isStandard(taken, size);
+  const warning =
+    'the rows seem standardized already (mean 0, deviation 1), and this file standardizes them itself: give them as they were measured';
+  return { inputs: taken, standardized: true, warnings: twice ? [warning] : [] };
+}
+
+export interface RowsTaken {
+  inputs: Float32Array;
+  standardized: boolean;
+  warnings: string[];
+}
+
+/** Whether nearly every column has mean 0 and deviation 1, approximately; undecidable for few rows. */
+function isStandard(inputs: Float32Array, size: number): boolean {
+  const rows = inputs.length / size;
+  if (rows < 10) return false;
+  let standard = 0;
+  for (let column = 0; column < size; column++) {
+    let [sum, squares] = [0, 0];
+    for (let i = column; i < inputs.length; i += size) {
+      sum += inputs[i]!;
+      squares += inputs[i]! ** 2;
+    }
+    const mean = sum / rows;
+    const deviation = Math.sqrt(Math.max(0, squares / rows - mean ** 2));
+    if (Math.abs(mean) < 0.5 && deviation > 0.5 && deviation < 1.5) standard++;
+  }
+  return standard >= 0.9 * size;
 }

@@ -1,63 +1,39 @@
 import { AiotError } from '../../core/errors.js';
 import type { Metrics } from '../bundle/types.js';
-import { type CalibrationBin, calibrationOf, shareOf } from './calibration.js';
 import { bootstrapInterval, proportionOf } from './intervals.js';
 import {
   argMaxRows,
   aucOf,
-  type ClassFigures,
+  calibrationOf,
   classFigures,
   confusionOf,
   macroAuc,
   macroF1Of,
+  shareOf,
   valueFigures,
 } from './metrics.js';
-import type { EvaluateResult, NetworkFigures, OutputKind } from './result.js';
+import type { EvaluateResult, NetworkFigures, OutputKind, Verdict, Worst } from './result.js';
 
-/** Rows with what is true of them, and what a network made of them. */
+/** Rows with their truth, and a network's outputs for them. */
 export interface Answers {
   kind: OutputKind;
   /** [rows × width], row-major. */
   outputs: Float32Array | Float64Array;
   width: number;
-  /** [rows × inputs]: what a reconstruction is compared with; null = `outputs` are its errors, one a row. */
+  /** [rows × inputs]: reference for a reconstruction; null = `outputs` are its errors, one per row. */
   inputs: Float32Array | null;
-  /** Index of the class of each row; not looked at where values are asked for. */
+  /** Index of the class of each row; ignored if values are predicted. */
   truth: Int32Array;
-  /** [rows × width]: the true values, where values are asked for. */
+  /** [rows × width]: the true values, if values are predicted. */
   values?: ArrayLike<number>;
-  /** Names in the order of the network's classes; two of a probability and a reconstruction, none of values. */
+  /** Names in the order of the network's classes; two for a probability and a reconstruction, none for values. */
   classes: readonly string[];
-  /** From which probability (0.5), and above which reconstruction error, a row is of the second class; null = not known. */
+  /** Probability from which (0.5), or reconstruction error above which, a row is of the second class; null = unknown. */
   threshold: number | null;
-  /** What the rows were drawn in; null = each by itself, within its class; absent = each by itself. */
+  /** Sampling unit of the rows; null = each row, within its class; absent = each row. */
   groups?: readonly string[] | null;
-  /** False where nobody asks how certain the figures are. */
+  /** False if no intervals are needed. */
   resample?: boolean;
-}
-
-export interface Worst {
-  /** From 1. */
-  row: number;
-  truth: string;
-  predicted: string;
-  /** Score of the true class, or the error of a value. */
-  score: number;
-}
-
-/** A network's figures on labelled rows; those that its kind of output does not have are null. */
-export interface Verdict extends Omit<Figures, 'accuracy' | 'macroF1' | 'interval'> {
-  accuracy: number | null;
-  macroF1: number | null;
-  interval: [number, number] | null;
-  mae: number | null;
-  rmse: number | null;
-  r2: number | null;
-  classes: string[];
-  threshold: number | null;
-  worst: Worst[];
-  /** Index of the class named for each row; null where none is. */
-  predicted: Int32Array | null;
 }
 
 const mostWorst = 10;
@@ -85,7 +61,7 @@ function judgeClasses({ kind, outputs, width, truth, threshold, ...rest }: Answe
   );
 }
 
-/** Each row's mean squared error is its score: the larger, the more of the second class, the anomaly. */
+/** Each row's mean squared error is its score: the larger, the more likely the second class, the anomaly. */
 function judgeReconstruction({ outputs, inputs, width, truth, threshold, ...rest }: Answers): Verdict {
   const errors =
     inputs === null
@@ -96,7 +72,7 @@ function judgeReconstruction({ outputs, inputs, width, truth, threshold, ...rest
     return { ...nothing, n: truth.length, groups: groupCount(rest.groups), auc, classes: [...rest.classes] };
   }
   const predicted = classesOf(errors, (error) => error > threshold);
-  // An error is no probability: only its order and its side of the threshold say something.
+  // An error is not a probability: only its order and its side of the threshold are meaningful.
   const scores = twoSided(errors.map((error) => error / (error + threshold || 1)));
   return { ...named(truth, predicted, scores, threshold, rest), calibrationError: null, calibration: [] };
 }
@@ -133,14 +109,14 @@ function judgeValues({ outputs, width, values = [], groups, resample = true }: A
   };
 }
 
-/** null where each row stands for itself. */
+/** null if each row is independent. */
 function groupCount(groups: readonly string[] | null | undefined): number | null {
   if (!groups) return null;
   const count = new Set(groups).size;
   return count === groups.length ? null : count;
 }
 
-/** Mean squared difference of each row's outputs from its inputs. */
+/** Mean squared difference between each row's outputs and its inputs. */
 export function reconstructionErrors(
   inputs: Float32Array,
   outputs: Float32Array,
@@ -210,7 +186,7 @@ function worstRows(
   }));
 }
 
-/** Places of the largest sizes, the largest first, of equal ones the first; null is none. */
+/** Indices of the largest values, largest first, ties in index order; null is skipped. */
 function largest(count: number, sizeOf: (place: number) => number | null): number[] {
   const found: { place: number; size: number }[] = [];
   for (let place = 0; place < count; place++) {
@@ -224,53 +200,33 @@ function largest(count: number, sizeOf: (place: number) => number | null): numbe
   return found.map(({ place }) => place);
 }
 
-/** 1 for those that are of the second class. */
+/** 1 for those in the second class. */
 function classesOf(scores: ArrayLike<number>, isSecond: (score: number) => boolean): Int32Array {
   const classes = new Int32Array(scores.length);
   for (let row = 0; row < classes.length; row++) classes[row] = Number(isSecond(scores[row]!));
   return classes;
 }
 
-type Interval = [low: number, high: number];
-
-/** All that is said of a classifier's answers to rows whose class is known. */
-interface Figures {
-  n: number;
-  accuracy: number;
-  macroF1: number;
-  /** Each class against the rest, averaged; null where only one class has rows. */
-  auc: number | null;
-  /** Groups that the rows belong to, such as recordings; null where each row stands for itself. */
-  groups: number | null;
-  /** 95 %, of the accuracy; see `proportionOf`. */
-  interval: Interval;
-  /** 95 %, by drawing whole groups again, within their classes; null with fewer than two groups, or without any error. */
-  intervals: { macroF1: Interval | null; auc: Interval | null };
-  /** Expected calibration error of the class named, 0..1. */
-  calibrationError: number | null;
-  calibration: CalibrationBin[];
-  perClass: ClassFigures[];
-  /** Rows = truth, columns = prediction. */
-  confusion: number[][];
-}
-
 interface Judged {
   /** Index of the class of each row. */
   truth: ArrayLike<number>;
-  /** Index of the class that was named. */
+  /** Index of the predicted class. */
   predicted: ArrayLike<number>;
   /** [rows × classes], row-major: the larger, the more likely. Shares or logits. */
   scores: ArrayLike<number>;
   classes: readonly string[];
-  /** What the rows were drawn in, such as recordings; null = each by itself, within its class; absent = each by itself. */
+  /** Sampling unit of the rows, such as recordings; null = each row, within its class; absent = each row. */
   groups?: readonly string[] | null;
-  /** False where nobody asks how certain the figures are: drawing again is what takes time. */
+  /** False if no intervals are needed: resampling is the slow part. */
   resample?: boolean;
   seed?: number;
 }
 
-/** Figures of a classifier, one probability included (its scores are then [1 − p, p]). */
-export function figuresOf(judged: Judged): Figures {
+/**
+ * Metrics of a classifier on rows with a known class, including a single probability (its scores are then [1 − p, p]). AUC is null if only one class
+ * has rows; intervals of macro-F1 and AUC are null with fewer than two groups, or without any error.
+ */
+export function figuresOf(judged: Judged) {
   const { truth, predicted, scores, classes, groups, seed, resample = true } = judged;
   const n = truth.length;
   const count = classes.length;
@@ -280,7 +236,7 @@ export function figuresOf(judged: Judged): Figures {
   const auc = macroAuc(truth, scores, count);
   const share = shareOf(scores, count);
   const calibration = calibrationOf(n, (row) => share(row, predicted[row]!), right);
-  const interval = (statistic: (weights: Float64Array) => number | null) =>
+  const interval = (statistic: (weights: Float64Array) => number | null): [number, number] | null =>
     resample
       ? bootstrapInterval(n, groups ?? undefined, statistic, {
           seed,
@@ -305,7 +261,7 @@ export function figuresOf(judged: Judged): Figures {
   };
 }
 
-/** Figures of a classifier that runs on devices: nothing of them is missing. */
+/** Metrics of a classifier that runs on devices: all of them are present. */
 interface ClassifierFigures {
   float: Metrics;
   int8: Metrics;
@@ -313,19 +269,19 @@ interface ClassifierFigures {
   arenaBytes: number;
 }
 
-/** @throws AIOT_MODEL_UNFIT where the network names no classes, or a device cannot run it */
+/** @throws AIOT_MODEL_UNFIT if the network does not predict classes, or a device cannot run it */
 export function classifierFigures({ float, int8, voted, arenaBytes }: EvaluateResult): ClassifierFigures {
   return {
     float: metrics(float),
     int8: metrics(int8),
     voted: metrics(voted ?? int8),
-    arenaBytes: arenaBytes ?? unfit('TFLite Micro refuses it'),
+    arenaBytes: arenaBytes ?? unfit('TFLite Micro does not support it'),
   };
 }
 
 function metrics({ windows, accuracy, macroF1, confusion }: NetworkFigures): Metrics {
   if (accuracy === undefined || macroF1 === undefined || confusion === undefined)
-    return unfit('it names no classes');
+    return unfit('it has no class names');
   return { windows, accuracy, macroF1, confusion };
 }
 

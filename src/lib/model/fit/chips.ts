@@ -6,11 +6,11 @@ export interface Chip {
   core: Core;
   coreTitle: string;
   clockMHz: number;
-  /** Bytes of flash that hold code and network: on the chip, or of the module usually sold with it. */
+  /** Bytes of flash for code and network: on the chip, or in the module usually sold with it. */
   flash: number;
   /** Bytes of RAM on the chip. */
   ram: number;
-  /** Bytes of RAM that system, stacks and radio take: an allowance, no measurement. */
+  /** Bytes of RAM used by system, stacks and radio: an allowance, not a measurement. */
   reservedRam: number;
   source: SourceName;
 }
@@ -18,7 +18,7 @@ export interface Chip {
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-/** Chips whose fit is predicted; a further one is a row here, and a family of cores in kernels.ts where it has its own. */
+/** Chips whose fit is predicted. To add one, add a row here, and a family of cores in kernels.ts if it has its own. */
 export const chips = {
   esp32: {
     title: 'ESP32',
@@ -27,7 +27,7 @@ export const chips = {
     clockMHz: 240,
     flash: 4 * MiB,
     ram: 520 * KiB,
-    // 200 KiB are instruction memory, and of the data memory ESP-IDF with Wi-Fi takes about 140.
+    // 200 KiB are instruction memory, and ESP-IDF with Wi-Fi takes about 140 of the data memory.
     reservedRam: 340 * KiB,
     source: 'esp32',
   },
@@ -97,7 +97,7 @@ export const chips = {
     coreTitle: 'Cortex-M4F',
     clockMHz: 168,
     flash: 1 * MiB,
-    // The 64 KiB of core-coupled memory are no part of one arena.
+    // The 64 KiB of core-coupled memory cannot be part of a contiguous arena.
     ram: 128 * KiB,
     reservedRam: 16 * KiB,
     source: 'stm32f4',

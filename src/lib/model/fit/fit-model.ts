@@ -5,9 +5,9 @@ import { readBytes } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
 import { nearest } from '../../core/text.js';
 import type { Graph } from '../../formats/tflite/graph.js';
-import { readTflite } from '../../formats/tflite/reader.js';
+import { readTflite } from '../../formats/tflite/read.js';
 import { arenaBytes } from '../../runtime/arena.js';
-import { multiplyAdds, precisionOf, refusalOfMicro } from '../inspect/costs.js';
+import { graphMacs, precisionOf, refusalOfMicro } from '../inspect/costs.js';
 import { readModelFile } from '../inspect/model-file.js';
 import { type ChipName, chipNames, chips } from './chips.js';
 import { layerCycles } from './kernels.js';
@@ -19,29 +19,28 @@ interface FitOptions {
   file: string;
   /** Absent = all chips. */
   chip?: string;
-  /** Memory that may be used, such as 64KiB, instead of the chip's own. */
+  /** Memory limit, such as 64KiB, overriding the chip's own. */
   flash?: string;
   ram?: string;
-  /** The longest an inference may take, ms. */
+  /** Maximum inference time, ms. */
   latency?: string;
-  /** JSON or CSV file of what devices measured. */
+  /** JSON or CSV file of measurements from devices. */
   measured?: string;
 }
 
-/** TFLite Micro's interpreter, and each kind of kernel: an allowance, no measurement. */
+/** TFLite Micro's interpreter, and each kind of kernel: an allowance, not a measurement. */
 const runtimeBytes = { interpreter: 40 * 1024, kernel: 6 * 1024 };
 
 /**
- * Predicts flash, RAM and latency of a network on microcontrollers. It returns also when the chip named is too small:
- * `error` is the refusal.
- * @throws AIOT_USAGE (no such chip), AIOT_TFLITE_UNSUPPORTED (what TFLite Micro refuses), AIOT_TFLITE_MALFORMED,
- *   AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (measured figures)
+ * Predicts flash, RAM and latency of a network on microcontrollers. Also returns normally if the named chip is too small: `error` is the error.
+ * @throws AIOT_USAGE (no such chip), AIOT_TFLITE_UNSUPPORTED (rejected by TFLite Micro), AIOT_TFLITE_MALFORMED, AIOT_FILE_NOT_FOUND,
+ * AIOT_FILE_MALFORMED (measurements)
  */
 export async function fitModel(options: FitOptions): Promise<Fit> {
   const wanted = options.chip === undefined ? chipNames : [chipNamed(options.chip)];
   if (options.measured !== undefined && options.chip === undefined)
-    throw new AiotError('AIOT_USAGE', '--measured: of which chip are these figures?', {
-      next: `Name it: --chip ${chipNames[0]}`,
+    throw new AiotError('AIOT_USAGE', '--measured: the chip of these measurements is unknown', {
+      next: `Specify it: --chip ${chipNames[0]}`,
     });
   const budgets = budgetsOf(options);
   const model = await readModelFile(options.file);
@@ -49,7 +48,7 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
   const refusal = refusalOfMicro(graph);
   if (refusal !== null)
     throw new AiotError('AIOT_TFLITE_UNSUPPORTED', refusal, {
-      next: 'Make it anew for chips: aiot model quantize FLOAT.tflite --mode int8',
+      next: 'Create a version for chips: aiot model quantize FLOAT.tflite --mode int8',
     });
   const fits = wanted.map((name) => fitChip(name, graph, model.network.length, budgets));
   const [only] = fits;
@@ -63,7 +62,7 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
     precision: precisionOf(graph),
     bytes: model.network.length,
     arenaBytes: arenaBytes(graph),
-    macs: graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0),
+    macs: graphMacs(graph),
     chips: fits,
     measured,
     fits: fits.some((fit) => fit.fits),
@@ -72,16 +71,18 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
   };
 }
 
-/** Null when it fits; otherwise all that does not, in one error. */
+/** Null if it fits; otherwise a single error with everything that does not. */
 export function refusalOf({ title, flash, ram, latency }: ChipFit): AiotError | null {
   const reasons = [
-    flash.fits ? null : `flash: needs ${size(flash.need)}, there are ${size(flash.have)}`,
-    ram.fits ? null : `RAM: needs ${size(ram.need)}, there are ${size(ram.have)}`,
-    latency.fits ? null : `latency: ${latency.ms.toFixed(1)} ms predicted, at most ${latency.most} ms asked`,
+    flash.fits ? null : `flash: needs ${size(flash.need)}, but has ${size(flash.have)}`,
+    ram.fits ? null : `RAM: needs ${size(ram.need)}, but has ${size(ram.have)}`,
+    latency.fits
+      ? null
+      : `latency: ${latency.ms.toFixed(1)} ms predicted, but at most ${latency.most} ms allowed`,
   ].filter((reason) => reason !== null);
   if (reasons.length === 0) return null;
-  return new AiotError('AIOT_GATE_FAILED', `it does not fit ${title}: ${reasons.join('; ')}`, {
-    next: 'Use fewer or smaller model.layers, a shorter signal.window or int8; or a larger chip: aiot model fit FILE lists them.',
+  return new AiotError('AIOT_GATE_FAILED', `the model does not fit ${title}: ${reasons.join('; ')}`, {
+    next: 'Use fewer or smaller model.layers, a shorter signal.window, or int8; or choose a larger chip from `aiot model fit FILE`.',
   });
 }
 
@@ -91,7 +92,7 @@ function chipNamed(text: string): ChipName {
   if (found) return found;
   const near = nearest(name, chipNames);
   throw new AiotError('AIOT_USAGE', `--chip: expected one of ${chipNames.join(', ')}, got "${text}"`, {
-    next: near ? `--chip ${near}` : 'aiot model fit FILE compares all of them.',
+    next: near ? `--chip ${near}` : 'To compare all chips, run `aiot model fit FILE`.',
   });
 }
 
@@ -173,14 +174,14 @@ function notesOf(graph: Graph, fits: readonly ChipFit[]): string[] {
   return notes;
 }
 
-/** Measurements of one device; those that it did not take are absent. */
+/** Measurements of one device; absent if not taken. */
 const reportSchema = z.object({
   /** Duration of one inference, ms. */
   latencyMs: z.number().positive().optional(),
   /** Bytes of its arena that TFLite Micro reports as used. */
   arenaBytes: z.number().positive().optional(),
   flashBytes: z.number().positive().optional(),
-  /** Milliseconds of operators, by their index. */
+  /** Milliseconds per operator, by index. */
   layers: z.array(z.object({ index: z.int().min(0), ms: z.number().min(0) })).optional(),
 });
 
@@ -190,9 +191,8 @@ const reportsSchema = z.union([z.array(reportSchema).min(1), reportSchema.transf
 const csvNames = 'latency_ms, arena_bytes, flash_bytes and layer_N_ms';
 
 /**
- * Figures that devices reported: a JSON object, or an array of them with one a device, of `latencyMs`, `arenaBytes`,
- * `flashBytes` and `layers` (`index`, `ms`); or CSV with the columns latency_ms, arena_bytes, flash_bytes, layer_0_ms, …, one row
- * a device.
+ * Reads measurements reported by devices. JSON is an object, or an array with one per device, of `latencyMs`, `arenaBytes`, `flashBytes`
+ * and `layers` (`index`, `ms`). CSV has the columns latency_ms, arena_bytes, flash_bytes, layer_0_ms, …, and one row per device.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 async function readMeasured(file: string): Promise<MeasuredReport[]> {
@@ -202,12 +202,12 @@ async function readMeasured(file: string): Promise<MeasuredReport[]> {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw malformed(file, 'it is neither JSON nor CSV', error);
+    throw malformed(file, 'the file is neither JSON nor CSV', error);
   }
   const read = reportsSchema.safeParse(value);
   if (!read.success) throw malformed(file, issueText(read.error, 'the file', value));
   if (read.data.every((report) => Object.keys(report).length === 0))
-    throw malformed(file, 'expected latencyMs, arenaBytes, flashBytes or layers, got none of them');
+    throw malformed(file, 'expected at least one of latencyMs, arenaBytes, flashBytes and layers');
   return read.data;
 }
 
@@ -217,7 +217,7 @@ function parseReports(text: string, file: string): MeasuredReport[] {
   const known = /^(latency_ms|arena_bytes|flash_bytes|layer_\d+_ms)$/;
   const stray = names.find((name) => !known.test(name));
   if (stray !== undefined) throw malformed(file, `line 1: expected columns of ${csvNames}, got "${stray}"`);
-  if (lines.length === 0) throw malformed(file, 'no rows below the header');
+  if (lines.length === 0) throw malformed(file, 'no data rows after the header');
   return lines.map((line, row) => {
     const cells = line.split(',').map((cell) => Number(cell || 'none'));
     if (cells.length !== names.length || cells.some((cell) => !(cell >= 0)))
@@ -236,7 +236,7 @@ function parseReports(text: string, file: string): MeasuredReport[] {
   });
 }
 
-/** Predicted beside the median of what was measured. @throws AIOT_FILE_MALFORMED for a layer that the network has not */
+/** Compares the prediction with the median of the measurements. @throws AIOT_FILE_MALFORMED for a layer that the network does not have */
 function compareMeasured(
   file: string,
   reports: readonly MeasuredReport[],
@@ -270,7 +270,7 @@ function compareMeasured(
   for (const index of [...new Set(measured.map((layer) => layer.index))].sort((a, b) => a - b)) {
     const layer = fit.layers[index];
     if (!layer)
-      throw malformed(file, `layer ${index}: the network has operators 0 to ${fit.layers.length - 1}`);
+      throw malformed(file, `layer ${index}: the model has operators 0 to ${fit.layers.length - 1}`);
     const values = measured.filter((one) => one.index === index).map(({ ms }) => ms);
     add(`${index} ${layer.op}, ms`, layer.ms, values);
   }
@@ -280,6 +280,6 @@ function compareMeasured(
 function malformed(file: string, reason: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_FILE_MALFORMED', `${file}: ${reason}`, {
     cause,
-    next: 'Give JSON such as {"latencyMs": 12.5, "arenaBytes": 4096}, or CSV with these columns: docs/fit.md',
+    next: 'Use JSON such as {"latencyMs": 12.5, "arenaBytes": 4096}, or CSV with the columns described in docs/how-to/fit.md.',
   });
 }

@@ -8,7 +8,7 @@ interface LayerCost {
   op: string;
   macs: number;
   cycles: number;
-  /** Kernels that the count is for: the vector library's for int8, or TFLite Micro's reference ones. */
+  /** Kernels that the count applies to: the vector library's for int8, or TFLite Micro's reference ones. */
   kernels: 'library' | 'reference';
   costs: KernelCosts;
 }
@@ -78,14 +78,14 @@ function workOf(
   }
 }
 
-/** How sure a figure is: of this kernel on this chip, fitted to whole networks on it, or taken over from another chip. */
+/** Certainty of a value: measured for this kernel on this chip, fitted to whole networks on it, or taken from another chip. */
 type Basis = 'measured' | 'fitted' | 'transferred';
 
 /** Cycles of kernels on one family of cores. */
 interface KernelCosts {
   /** Per multiply-add. */
   convolution: number;
-  /** A convolution of fewer than 8 input channels, such as of raw samples: vectors are hardly filled. */
+  /** A convolution of fewer than 8 input channels, such as of raw samples: vectors are barely filled. */
   thinConvolution: number;
   depthwise: number;
   dense: number;
@@ -99,21 +99,26 @@ interface KernelCosts {
   /** A table or exponentials: SOFTMAX, LOGISTIC, TANH. */
   transcendental: number;
   copy: number;
-  /** QUANTIZE, DEQUANTIZE and what rescales, per element. */
+  /** QUANTIZE, DEQUANTIZE and rescaling, per element. */
   rescale: number;
   /** Fixed cost of every operator: its call and preparation. */
   call: number;
   basis: Basis;
-  /** The truth is expected between the prediction times these. */
+  /** The actual value is expected between the prediction times these factors. */
   spread: [low: number, high: number];
   sources: readonly SourceName[];
 }
 
 /**
- * ESP32-S3 with ESP-NN's vector kernels: ticks of its README divided by the multiply-adds of each case. 1x1 64 → 64 on 10×10:
- * 461,398 / 409,600; 3×3×3 → 64 on 8×8: 643,689 / 110,592; depthwise 3×3×16 on 16×16: 191,931 / 36,864; dense 265 → 3: 4,439 /
- * 795; pools 3×3×16 on 14×14: 76,747 and 160,580 / 28,224; add, multiply and relu6 of 1,615 elements. With these the person
- * detector (7.16 M multiply-adds) comes to 51 ms; measured 54.
+ * ESP32-S3 with ESP-NN's vector kernels: ticks from its README divided by the multiply-adds of each case. The figures predict 51 ms for
+ * the person detector (7.16 M multiply-adds); measured 54.
+ *
+ * - 1x1 64 → 64 on 10×10: 461,398 / 409,600
+ * - 3×3×3 → 64 on 8×8: 643,689 / 110,592
+ * - depthwise 3×3×16 on 16×16: 191,931 / 36,864
+ * - dense 265 → 3: 4,439 / 795
+ * - pools 3×3×16 on 14×14: 76,747 and 160,580 / 28,224
+ * - add, multiply and relu6 of 1,615 elements
  */
 const espS3: KernelCosts = {
   convolution: 461_398 / 409_600,
@@ -134,7 +139,7 @@ const espS3: KernelCosts = {
   sources: ['espNn', 'espPerson'],
 };
 
-/** Ratios between kernels of ESP-NN's C versions, as its README has them on the ESP32-S3; 1 = a wide convolution. */
+/** Ratios between kernels of ESP-NN's C versions, from its README for the ESP32-S3; 1 = a wide convolution. */
 const plainC = {
   convolution: 1,
   thinConvolution: 2_106_801 / 110_592 / (4_642_259 / 409_600),
@@ -147,10 +152,10 @@ const plainC = {
   activation: 18_315 / 1615 / (4_642_259 / 409_600),
 };
 
-/** The person detector's multiply-adds: 96×96 grey, MobileNet v1 of width 0.25, summed layer by layer. */
+/** The person detector's multiply-adds: 96×96 gray, MobileNet v1 of width 0.25, summed layer by layer. */
 const person = { wide: 6_193_152 + 512, thin: 165_888, depthwise: 798_336 };
 
-/** Kernels in proportions of plain C, scaled so that the person detector takes the cycles that were measured. */
+/** Kernels in the proportions of plain C, scaled so that the person detector takes the measured number of cycles. */
 function fittedToPerson(cycles: number, spread: KernelCosts['spread'], basis: Basis = 'fitted'): KernelCosts {
   const weighted = person.wide + person.thin * plainC.thinConvolution + person.depthwise * plainC.depthwise;
   const unit = cycles / weighted;
@@ -168,10 +173,10 @@ function fittedToPerson(cycles: number, spread: KernelCosts['spread'], basis: Ba
 }
 
 /**
- * Cortex-M4 with DSP instructions: MLPerf Tiny's four networks on a NUCLEO-L4R5ZI. 0.264 M multiply-adds, all dense, in
- * 9.67 ms: 4.4 cycles each; ResNet-8, 12.5 M in 252.8 ms: 2.4; MobileNet v1 0.25 (7.49 M, 254.6 ms) and DS-CNN (2.66 M, 97.6 ms)
- * agree within 5 % with 3.4 for pointwise and 10 for depthwise. X-CUBE-AI, which they were run with, is faster than TFLite Micro
- * with CMSIS-NN: hence the spread. Elementwise kernels are an estimate.
+ * Cortex-M4 with DSP instructions: MLPerf Tiny's four networks on a NUCLEO-L4R5ZI. The autoencoder has 0.264 M multiply-adds, all dense,
+ * in 9.67 ms: 4.4 cycles each. ResNet-8 has 12.5 M in 252.8 ms: 2.4. MobileNet v1 0.25 (7.49 M, 254.6 ms) and DS-CNN (2.66 M, 97.6 ms)
+ * agree within 5 % with 3.4 for pointwise and 10 for depthwise. The spread is wide because they were run with X-CUBE-AI, which is faster
+ * than TFLite Micro with CMSIS-NN. Elementwise kernels are an estimate.
  */
 const cortexM4: KernelCosts = {
   convolution: 3,
@@ -193,8 +198,8 @@ const cortexM4: KernelCosts = {
 };
 
 /**
- * Cortex-M0+: no published kernel figure was found. A multiply-add of the C loop is two byte loads of 2 cycles, a multiply
- * and an add of 1 each, and about 3 of the loop's own.
+ * Cortex-M0+: no published kernel measurements were found. A multiply-add of the C loop takes two byte loads of 2 cycles, a multiply and an add of 1
+ * each, and about 3 for the loop itself.
  */
 const cortexM0: KernelCosts = {
   convolution: 9,
@@ -215,14 +220,14 @@ const cortexM0: KernelCosts = {
   sources: ['m0Timing'],
 };
 
-/** All kernels `factor` times as slow. */
+/** All kernels, slower by `factor`. */
 function slower(costs: KernelCosts, factor: number, spread: KernelCosts['spread']): KernelCosts {
   const { basis: _, spread: __, sources, ...cycles } = costs;
   const scaled = Object.fromEntries(Object.entries(cycles).map(([name, value]) => [name, value * factor]));
   return { ...(scaled as typeof cycles), basis: 'transferred', spread, sources };
 }
 
-/** Families of cores with their kernels. `reference` = TFLite Micro's own, where no library has a kernel for the type. */
+/** Families of cores with their kernels. `reference` = TFLite Micro's own, used if no library has a kernel for the type. */
 const kernelCosts = {
   // Person detection: 54 ms with, 2,300 ms without ESP-NN at 240 MHz.
   lx7: { int8: espS3, reference: fittedToPerson(2.3 * 240e6, [0.5, 2]) },

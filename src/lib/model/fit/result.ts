@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { refusalSchema } from '../evaluate/result.js';
 
 const resource = z.object({
-  /** Bytes needed, bytes there are, and whether the one goes into the other. */
+  /** Bytes needed, bytes available, and whether it fits. */
   need: z.int(),
   have: z.int(),
   fits: z.boolean(),
@@ -17,10 +17,10 @@ const chipFitSchema = z.object({
   ram: resource,
   latency: z.object({
     ms: z.number(),
-    /** Where the truth is expected, ms. */
+    /** Expected range of the actual latency, ms. */
     range: z.tuple([z.number(), z.number()]),
     cycles: z.int(),
-    /** The limit asked for, ms. */
+    /** The requested limit, ms. */
     most: z.number().nullable(),
     fits: z.boolean(),
   }),
@@ -54,12 +54,12 @@ export const fitSchema = z.object({
   bytes: z.int(),
   arenaBytes: z.int(),
   macs: z.int(),
-  /** One where a chip was named, all of them otherwise. */
+  /** One if a chip was named, otherwise all. */
   chips: z.array(chipFitSchema),
   measured: z.object({ file: z.string(), reports: z.int(), figures: z.array(compared) }).nullable(),
   fits: z.boolean(),
   notes: z.array(z.string()),
-  /** The refusal, when the chip named is too small or too slow. */
+  /** The error if the named chip is too small or too slow. */
   error: refusalSchema.nullable(),
 });
 export type Fit = z.output<typeof fitSchema>;

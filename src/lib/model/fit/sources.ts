@@ -1,4 +1,4 @@
-/** Where the figures of the cost table come from. */
+/** Sources of the values in the cost table. */
 export const sources = {
   espNn: {
     title: 'ESP-NN, kernel-wise performance for int8 on the ESP32-S3 at 240 MHz (ticks of each kernel)',

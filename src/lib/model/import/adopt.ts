@@ -13,14 +13,15 @@ import type { ImportOptions, ImportResult } from './import-model.js';
 interface Adopted {
   file: string;
   validation: ImportResult['validation'];
-  /** Points to check, in sentences. */
+  /** Points to check, as sentences. */
   notes: string[];
 }
 
 /**
- * Makes a network the project's own, as if `model train` had given it: the data are split and checked as for training, the network is
- * measured on the validation part, and build/ holds what quantize, evaluate and push need.
- * @throws AIOT_LABELS_UNFIT when `classes` are not the project's; AIOT_MODEL_UNFIT when its input or output is not of the project's sizes; what `trainProject` throws
+ * Makes a network the project's own, as if `model train` had produced it. The data is split and checked as for training, and the network
+ * is evaluated on the validation part. build/ gets everything that quantize, evaluate and push need.
+ * @throws AIOT_LABELS_UNFIT if `classes` are not the project's; AIOT_MODEL_UNFIT if its input or output does not have the project's sizes;
+ * any error of `trainProject`
  */
 export async function adoptNetwork(
   graph: Graph,
@@ -35,7 +36,7 @@ export async function adoptNetwork(
     const { kind } = network.output;
     const named = classes ?? known.names;
     const own = classes === undefined ? graph : inOrderOf(graph, classes, known.names, kind);
-    // Measuring standardizes in place, and the answers below are asked for once more.
+    // The evaluation standardizes in place, and the predictions below need the inputs once more.
     const asked = { ...validation, inputs: validation.inputs.slice() };
     const standardization =
       inputs === 'standardized' ? standardizationFor(train, options.plan) : untouched(train.inputSize);
@@ -54,7 +55,7 @@ export async function adoptNetwork(
   return { file, notes, validation: { examples: examplesMeasured, loss: valLoss, accuracy: valAccuracy } };
 }
 
-/** The order found is of the outputs as the project has them: the same in the order that the file has them in. */
+/** Converts the proposed order from that of the project's outputs to that of the file's outputs. */
 function asOutputs(other: OtherOrder, names: readonly string[], named: readonly string[]): OtherOrder {
   return { ...other, classes: named.map((name) => other.classes[names.indexOf(name)]!) };
 }
@@ -65,9 +66,9 @@ function untouched(inputs: number) {
 
 /**
  * The network with its outputs in the order of a project's classes.
- * @param named names in the order of the network's outputs; of one probability [the 0, the 1]
+ * @param named names in the order of the network's outputs; for one probability [the 0, the 1]
  * @param names of the project's classes, in their order
- * @throws AIOT_LABELS_UNFIT when these are not the same names, AIOT_MODEL_UNFIT when the network's end cannot be put in another order
+ * @throws AIOT_LABELS_UNFIT if these are not the same names, AIOT_MODEL_UNFIT if the network's outputs cannot be reordered
  */
 export function inOrderOf(
   graph: Graph,
@@ -76,28 +77,28 @@ export function inOrderOf(
   kind: NetworkSpec['output']['kind'],
 ): Graph {
   if (kind !== 'classes' && kind !== 'probability')
-    throw new AiotError('AIOT_LABELS_UNFIT', `--classes: the project's network gives a ${kind}`, {
-      next: 'Leave --classes out.',
+    throw new AiotError('AIOT_LABELS_UNFIT', `--classes: the project's model outputs a ${kind}`, {
+      next: 'Omit --classes.',
     });
   if ([...named].sort().join('\n') !== [...names].sort().join('\n'))
     throw new AiotError(
       'AIOT_LABELS_UNFIT',
-      `--classes: expected the project's classes ${names.join(', ')} in the order of the network's outputs, got ${named.join(', ')}`,
-      { next: `Name each of them once: --classes ${names.join(',')}` },
+      `--classes: expected the project's classes ${names.join(', ')} in the order of the model's outputs, got ${named.join(', ')}`,
+      { next: `List each of them once: --classes ${names.join(',')}` },
     );
   const order = names.map((name) => named.indexOf(name));
   if (order.every((from, to) => from === to)) return graph;
   const last = lastLayer(graph, kind === 'probability');
   const rearranged = kind === 'probability' ? negated : (tensor: Tensor) => reordered(tensor, order);
   const tensors = [...graph.tensors];
-  // Constants of the last layer alone: another layer that reads the same keeps its own.
+  // Only constants of the last layer: another layer that reads the same constant keeps the original.
   const [x = -1, ...constants] = last.inputs;
   const inputs = [x, ...constants.map((at) => (at < 0 ? at : tensors.push(rearranged(tensors[at]!)) - 1))];
   const operators = graph.operators.map((one) => (one === last ? ({ ...one, inputs } as Operator) : one));
   return withoutUnused({ ...graph, tensors, operators });
 }
 
-/** The layer that gives one number a class, before what treats all of them alike. */
+/** The layer that computes one number per class, before any operator that treats all classes alike. */
 function lastLayer({ operators, outputs, tensors }: Graph, isProbability: boolean): Operator {
   let at = outputs[0]!;
   let hasSigmoid = false;
@@ -114,9 +115,9 @@ function lastLayer({ operators, outputs, tensors }: Graph, isProbability: boolea
     if (isPlain && constant && readers <= 1 && (hasSigmoid || !isProbability)) return maker;
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      `--classes: expected a dense layer${isProbability ? ' and a sigmoid' : ''} at the network's end, whose outputs can be put in the project's order; got ${maker?.op ?? 'none'}`,
+      `--classes: expected a dense layer${isProbability ? ' and a sigmoid' : ''} at the end of the model, so that its outputs can be reordered; got ${maker?.op ?? 'none'}`,
       {
-        next: 'Name the classes of model.labels in aiot.yaml in the order of the network, and leave --classes out.',
+        next: "List model.labels in aiot.yaml in the order of the model's outputs, and omit --classes.",
       },
     );
   }
@@ -131,7 +132,7 @@ function negated(tensor: Tensor): Tensor {
   return { ...tensor, data: (tensor.data as Float32Array).map((value) => -value) };
 }
 
-/** Rows [class, …] in another order. */
+/** Reorders rows [class, …]. */
 function reordered(tensor: Tensor, order: readonly number[]): Tensor {
   const data = tensor.data as Float32Array;
   const block = data.length / order.length;

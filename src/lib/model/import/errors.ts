@@ -1,22 +1,20 @@
-import { AiotError } from '../../core/errors.js';
+import { AiotError, errorMaker } from '../../core/errors.js';
 
 /** The error for a file that contradicts itself. */
-export function malformed(message: string, cause?: unknown): AiotError {
-  return new AiotError('AIOT_FILE_MALFORMED', message, { cause });
-}
+export const malformed = errorMaker('AIOT_FILE_MALFORMED');
 
-/** A layer that has no counterpart here, or a use of one. @param where its index and name */
+/** A layer, or a use of one, that has no counterpart here. @param where its index and name */
 export function unsupported(where: string, what: string, instead?: string): AiotError {
   return new AiotError('AIOT_LAYER_UNSUPPORTED', `${where}: ${what}${instead ? `; ${instead}` : ''}`);
 }
 
-/** An object of JSON. @throws AIOT_FILE_MALFORMED */
+/** Requires a JSON object. @throws AIOT_FILE_MALFORMED */
 export function parseJson(text: Uint8Array | string | undefined, name: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(typeof text === 'string' ? text : new TextDecoder().decode(text));
   } catch (cause) {
-    throw malformed(`${name} is no JSON: ${(cause as Error).message}`, cause);
+    throw malformed(`${name} is not valid JSON: ${(cause as Error).message}`, { cause });
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
     return value as Record<string, unknown>;
@@ -24,7 +22,7 @@ export function parseJson(text: Uint8Array | string | undefined, name: string): 
   throw malformed(`${name}: expected an object, got ${got}`);
 }
 
-/** The model inside what Keras and TensorFlow.js wrap it in. */
+/** The model inside the wrapper that Keras and TensorFlow.js put around it. */
 export function isModel(value: unknown): value is { class_name: string; config: Record<string, unknown> } {
   if (typeof value !== 'object' || value === null) return false;
   const { class_name: kind, config } = value as { class_name?: unknown; config?: unknown };

@@ -5,7 +5,7 @@ import { AiotError } from '../../core/errors.js';
 import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
-import { writeTflite } from '../../formats/tflite/writer.js';
+import { writeTflite } from '../../formats/tflite/write.js';
 import { buildFiles } from '../files.js';
 import { brokenConstant, simplifyGraph } from '../network/simplify.js';
 import { malformed } from './errors.js';
@@ -17,11 +17,11 @@ export const importResultSchema = z.object({
   /** Name of the model. */
   name: z.string(),
   format: z.enum(importFormats),
-  /** The program that wrote it, as far as the file says. */
+  /** The program that wrote it, if the file states it. */
   writer: z.string(),
-  /** Layers it had; of a .tflite file or a SavedModel its operators. */
+  /** Number of original layers; for a .tflite file or a SavedModel its operators. */
   layers: z.int(),
-  /** Operators now, in order. */
+  /** Operators after the import, in order. */
   ops: z.array(z.string()),
   input: end,
   output: end,
@@ -29,9 +29,9 @@ export const importResultSchema = z.object({
   bytes: z.int(),
   /** The float32 .tflite file. */
   file: z.string(),
-  /** Of the network on the project's validation part; null without a project. */
+  /** Metrics on the project's validation part; null without a project. */
   validation: z.object({ examples: z.int(), loss: z.number(), accuracy: z.number().nullable() }).nullable(),
-  /** Changes made during the import, in sentences. */
+  /** Changes made during the import, as sentences. */
   notes: z.array(z.string()),
 });
 export type ImportResult = z.output<typeof importResultSchema>;
@@ -40,15 +40,15 @@ export interface ImportOptions {
   /** A file, or the folder of a TensorFlow.js model or SavedModel. */
   from: string;
   name?: string;
-  /** Where the .tflite file goes; without it NAME.tflite in the working folder, or the project's build folder. */
+  /** Output path of the .tflite file; by default NAME.tflite in the working folder, or the project's build folder. */
   out?: string;
-  /** The project that the network is for: it becomes the one that all later steps work on. */
+  /** The project that the network is for: all its later steps then use this network. */
   project?: Project;
   data?: string;
   label?: string;
-  /** Names of the project's classes in the order of the network's outputs; without it they are in the project's order. */
+  /** Names of the project's classes in the order of the network's outputs; by default the project's order. */
   classes?: readonly string[];
-  /** Whether the network wants the project's inputs as they are, or standardized by the training part. */
+  /** Whether the network expects the project's inputs unchanged, or standardized by the training part. */
   inputs?: 'raw' | 'standardized';
   force?: boolean;
   signal?: AbortSignal;
@@ -56,7 +56,8 @@ export interface ImportOptions {
 
 /**
  * Reads a network that was trained elsewhere and writes it as a simplified float32 .tflite file.
- * @throws AIOT_USAGE (a name that is none), AIOT_FILE_IS_INPUT, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project what `trainProject` throws
+ * @throws AIOT_USAGE (an invalid name), AIOT_FILE_IS_INPUT, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project
+ * any error of `trainProject`
  */
 export async function importModel(options: ImportOptions): Promise<ImportResult> {
   const { from, project } = options;
@@ -67,7 +68,7 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   await refuseInputs([file], [...(await filesOf(from)), options.data]);
   const imported = await readSource(from);
   const broken = brokenConstant(imported.graph);
-  if (broken !== undefined) throw malformed(`${from}: ${broken}, so it answers nothing`);
+  if (broken !== undefined) throw malformed(`${from}: ${broken}, so its outputs would be invalid`);
   const graph = simplifyGraph({ ...imported.graph, description: name });
   const [input, output] = [graph.inputs[0]!, graph.outputs[0]!].map((index) => graph.tensors[index]!);
   const bytes = writeTflite(graph);
@@ -100,13 +101,13 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   };
 }
 
-/** It becomes a file's name. @throws AIOT_USAGE */
+/** The name becomes a file name. @throws AIOT_USAGE */
 function requireName(name: string): void {
   if (namePattern.test(name)) return;
   throw new AiotError(
     'AIOT_USAGE',
     `--name: expected letters, digits, dots, dashes and underscores, got ${JSON.stringify(name)}`,
-    { next: 'Say where the file goes with --out FILE.tflite.' },
+    { next: 'Specify the output file with --out FILE.tflite.' },
   );
 }
 

@@ -1,4 +1,4 @@
-/** What is used of jsfive, which brings no types. */
+/** The used part of jsfive, which has no types of its own. */
 declare module 'jsfive' {
   interface Node {
     attrs: Record<string, unknown>;

@@ -7,8 +7,8 @@ import { type KerasModel, namedWeights, type Weight, type WeightSource } from '.
 export type { Group } from 'jsfive';
 
 /**
- * A .keras file of Keras 3: a zip with config.json, metadata.json and model.weights.h5. The weights lie in groups that count classes
- * (`layers/dense_1/vars/0`), in the order Keras makes them; the group's attribute `name` is the layer's own name.
+ * A .keras file of Keras 3: a zip with config.json, metadata.json and model.weights.h5. The weights are in groups numbered by class
+ * (`layers/dense_1/vars/0`), in the order in which Keras creates them; the group's attribute `name` is the layer's own name.
  * @throws AIOT_FILE_MALFORMED
  */
 export async function readKerasZip(bytes: Uint8Array): Promise<KerasModel> {
@@ -16,7 +16,7 @@ export async function readKerasZip(bytes: Uint8Array): Promise<KerasModel> {
   const [config, weights] = [files.get('config.json'), files.get('model.weights.h5')];
   if (!config || !weights) throw malformed('expected config.json and model.weights.h5 in the archive');
   const model = parseJson(config, 'config.json');
-  if (!isModel(model)) throw malformed('config.json holds no model');
+  if (!isModel(model)) throw malformed('config.json contains no model');
   const { keras_version: version } = parseJson(files.get('metadata.json'), 'metadata.json') as {
     keras_version?: string;
   };
@@ -30,9 +30,9 @@ function byPlace(root: Group): WeightSource {
       let group: Group = root;
       for (const name of path) group = layerGroup(group, name, path);
       const vars = childOf(group, 'vars');
-      if (!isGroup(vars)) throw malformed(`there are no weights of ${path.join('/')}`);
+      if (!isGroup(vars)) throw malformed(`the weights of ${path.join('/')} are missing`);
       const found = [...datasetsIn(vars)].sort((a, b) => Number(a.path[0]) - Number(b.path[0]));
-      // A Dropout's seed and the like come after what the layer computes with.
+      // A Dropout's seed and the like follow the layer's actual weights.
       if (found.length < roles.length)
         throw malformed(`${path.join('/')}: expected ${roles.join(', ')}, got ${found.length} array(s)`);
       return roles.map((role, place): Weight => weightOf(found[place]!.dataset, `${path.join('/')}/${role}`));
@@ -52,11 +52,11 @@ function layerGroup(group: Group, name: string, path: readonly string[]): Group 
     const own = childOf(layers, name);
     if (isGroup(own)) return own;
   }
-  throw malformed(`there are no weights of ${path.join('/')}`);
+  throw malformed(`the weights of ${path.join('/')} are missing`);
 }
 
 /**
- * A whole model in one HDF5 file, as Keras 2 wrote it and Keras 3 still does (.h5): the configuration is an attribute, the weights lie
+ * A whole model in one HDF5 file, as Keras 2 wrote it and Keras 3 still does (.h5). The configuration is an attribute; the weights are
  * under their names in `model_weights`.
  * @throws AIOT_FILE_MALFORMED
  */
@@ -64,10 +64,12 @@ export async function readKerasH5(bytes: Uint8Array): Promise<KerasModel> {
   const root = await openHdf5(bytes);
   const text = textAttribute(root, 'model_config');
   if (text === undefined)
-    throw malformed('it holds weights without a model: save the whole model, as .keras or with model.save');
+    throw malformed(
+      'the file contains weights without a model: save the whole model as .keras or with model.save',
+    );
   const model = parseJson(text, 'its model_config');
   const weights = childOf(root, 'model_weights');
-  if (!isModel(model) || !isGroup(weights)) throw malformed('it holds no model with weights');
+  if (!isModel(model) || !isGroup(weights)) throw malformed('the file contains no model with weights');
   const named = [...datasetsIn(weights)].map(({ path, dataset }) => ({
     segments: path,
     weight: () => weightOf(dataset, path.join('/')),
@@ -83,7 +85,7 @@ export async function readKerasH5(bytes: Uint8Array): Promise<KerasModel> {
 async function openHdf5(bytes: Uint8Array): Promise<File> {
   const hdf5 = await import('jsfive');
   return guarded('it cannot be read as HDF5', () => {
-    // A copy: Buffers of small files share one block of memory.
+    // A copy, because Buffers of small files share one block of memory.
     return new hdf5.File(new Uint8Array(bytes).buffer, 'model');
   });
 }
@@ -103,27 +105,27 @@ function nodeOf(group: Group, name: string): Group | Dataset {
 }
 
 function isGroup(node: Group | Dataset | undefined): node is Group {
-  // A dataset has a method of this name.
+  // Only a dataset has a method of this name.
   return (
     node !== undefined && Array.isArray(guarded('its groups cannot be read', () => (node as Group).keys))
   );
 }
 
-/** A group may be in itself, by any number of names: how deep groups lie in one another, and how many of a file are looked at. */
+/** A group may contain itself, under any number of names: limits the nesting depth of groups, and how many of a file are visited. */
 const deepest = 16;
 
 const mostNodes = 3000;
 
-/** All datasets below a group, with the names that lead to them. @throws AIOT_FILE_MALFORMED */
+/** All datasets below a group, with their paths of names. @throws AIOT_FILE_MALFORMED */
 export function* datasetsIn(
   group: Group,
   path: string[] = [],
   seen = { nodes: 0 },
 ): Generator<{ path: string[]; dataset: Dataset }> {
-  if (path.length > deepest) throw malformed(`its groups lie more than ${deepest} deep in one another`);
+  if (path.length > deepest) throw malformed(`its groups are nested more than ${deepest} deep`);
   for (const name of keysOf(group)) {
     seen.nodes++;
-    if (seen.nodes > mostNodes) throw malformed(`there are more than ${mostNodes} groups and arrays in it`);
+    if (seen.nodes > mostNodes) throw malformed(`it contains more than ${mostNodes} groups and arrays`);
     const node = nodeOf(group, name);
     if (isGroup(node)) yield* datasetsIn(node, [...path, name], seen);
     else yield { path: [...path, name], dataset: node };
@@ -141,14 +143,14 @@ function weightOf(dataset: Dataset, name: string): Weight {
   });
 }
 
-/** The text of an attribute, as h5py and Keras write it. */
+/** The text of an attribute, as written by h5py and Keras. */
 function textAttribute(group: Group, name: string): string | undefined {
   const value = guarded(`its attribute ${name} cannot be read`, () => group.attrs[name]);
   const [text] = [value].flat();
   return typeof text === 'string' ? text : undefined;
 }
 
-/** What the library does, without what it says: it writes names that are in the file to the console as they are. */
+/** Calls the library with its console output suppressed: it would print names from the file unescaped. */
 function guarded<T>(what: string, work: () => T): T {
   const { warn } = console;
   console.warn = () => {};
@@ -156,9 +158,9 @@ function guarded<T>(what: string, work: () => T): T {
     return work();
   } catch (cause) {
     if (cause instanceof AiotError) throw cause;
-    // Some of what the library throws has no message.
+    // Some errors thrown by the library have no message.
     const why = cause instanceof Error && cause.message ? cause.message : 'it is damaged or cut off';
-    throw malformed(`${what}: ${why}`, cause);
+    throw malformed(`${what}: ${why}`, { cause });
   } finally {
     console.warn = warn;
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import type { Graph } from '../../formats/tflite/graph.js';
-import { importTflite } from '../../formats/tflite/reader.js';
+import { importTflite } from '../../formats/tflite/read.js';
 import { malformed, unsupported } from './errors.js';
 import type { KerasModel } from './keras/config.js';
 import { kerasToGraph } from './keras/to-graph.js';
@@ -11,7 +11,7 @@ import { kerasToGraph } from './keras/to-graph.js';
 const hdf5Signature = [0x89, 0x48, 0x44, 0x46];
 
 /**
- * Reads a network of any of the known formats, told by its first bytes and not by its name.
+ * Reads a network in any of the known formats, recognized by its first bytes instead of its name.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_BACKEND_MISSING
  */
 export async function readSource(path: string): Promise<Imported> {
@@ -30,7 +30,7 @@ async function open(path: string): Promise<Imported> {
       const { readSavedModel } = await import('./saved-model/read.js');
       return await readSavedModel(path);
     }
-    throw unknown('expected model.json or saved_model.pb in it');
+    throw unknown('expected model.json or saved_model.pb in the folder');
   }
   const bytes = await readBytes(path);
   const begins = (signature: number[], at = 0) => signature.every((byte, i) => bytes[at + i] === byte);
@@ -65,8 +65,8 @@ function fromTflite(bytes: Uint8Array): Imported {
   if (other)
     throw unsupported(
       `tensor ${other.name}`,
-      `it is ${other.type}: the network is quantized already`,
-      'import the float32 one',
+      `it is ${other.type}: the model is already quantized`,
+      'import the float32 model',
     );
   return {
     format: 'tflite',
@@ -81,7 +81,7 @@ async function isFolder(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch {
-    // Reading the file reports that it does not exist.
+    // A missing path is reported when it is read.
     return false;
   }
 }
@@ -94,12 +94,12 @@ async function exists(path: string): Promise<boolean> {
 }
 
 function unknown(what: string): AiotError {
-  return malformed(`no network that can be read: ${what}`);
+  return malformed(`not a readable model: ${what}`);
 }
 
 export const importFormats = ['tfjs', 'keras', 'keras-h5', 'tflite', 'saved-model'] as const;
 
-/** A network as it was found. */
+/** A network as found in its file. */
 export interface Imported {
   format: (typeof importFormats)[number];
   /** The program that wrote it. */
@@ -108,6 +108,6 @@ export interface Imported {
   layers: number;
   /** float32, batch 1. */
   graph: Graph;
-  /** Changes made while reading, in sentences. */
+  /** Changes made while reading, as sentences. */
   notes: string[];
 }

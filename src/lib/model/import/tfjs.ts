@@ -18,7 +18,7 @@ type Entry = z.output<typeof entrySchema>;
 
 const groupSchema = z.object({ paths: z.array(z.string()), weights: z.array(entrySchema) });
 
-/** Bytes of one number as it lies in a shard. */
+/** Bytes per number in a shard. */
 const widths: Readonly<Record<string, number>> = {
   float32: 4,
   int32: 4,
@@ -29,8 +29,8 @@ const widths: Readonly<Record<string, number>> = {
 };
 
 /**
- * A layers model of TensorFlow.js: model.json with the topology and the list of weights, and the shards beside it. Weights that its
- * converter has quantized are made float32 again.
+ * A layers model of TensorFlow.js: model.json with the topology and the list of weights, and the shards beside it. Weights quantized by its converter
+ * are converted back to float32.
  * @throws AIOT_FILE_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_LAYER_UNSUPPORTED for a graph model
  */
 export async function readTfjs(file: string): Promise<KerasModel> {
@@ -38,12 +38,12 @@ export async function readTfjs(file: string): Promise<KerasModel> {
   if (json.format === 'graph-model')
     throw unsupported(
       'the model',
-      'it is a graph model of TensorFlow.js',
-      'convert to a layers model, or give the Keras file',
+      'it is a TensorFlow.js graph model',
+      'convert it to a layers model, or import the Keras file',
     );
   const topology = json.modelTopology as { model_config?: unknown } | undefined;
   const model = topology?.model_config ?? topology;
-  if (!isModel(model)) throw malformed('model.json holds no layers model');
+  if (!isModel(model)) throw malformed('model.json contains no layers model');
   const weights: NamedWeight[] = [];
   for (const group of groupsIn(json)) {
     const parts = await Promise.all(group.paths.map((path) => readBytes(shardOf(file, path))));
@@ -55,7 +55,7 @@ export async function readTfjs(file: string): Promise<KerasModel> {
       const length = entry.shape.reduce((a, b) => a * b, 1) * widths[stored]!;
       const own = bytes.subarray(at, at + length);
       if (own.length !== length)
-        throw malformed(`${entry.name}: its shards end ${length - own.length} bytes too early`);
+        throw malformed(`${entry.name}: its shards are ${length - own.length} bytes too short`);
       weights.push({ segments: entry.name.split('/'), weight: () => decoded(entry, own) });
       at += length;
     }
@@ -72,7 +72,7 @@ function groupsIn({ weightsManifest }: Record<string, unknown>): z.output<typeof
   throw malformed(`model.json: ${issueText(read.error, 'the file')}`);
 }
 
-/** A shard lies beside model.json or below it: a file from elsewhere must not choose what is read of this machine. */
+/** A shard is beside model.json or below it: a file from elsewhere must not choose which files are read on this machine. */
 function shardOf(file: string, path: string): string {
   const plain = normalize(path);
   if (!isAbsolute(plain) && !plain.split(/[\\/]/).includes('..')) return join(dirname(file), plain);

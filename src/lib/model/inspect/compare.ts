@@ -4,29 +4,29 @@ import { AiotError } from '../../core/errors.js';
 import { dictionary } from '../../core/names.js';
 import { missingLabels, openTable } from '../../data/tables/table.js';
 import type { Graph } from '../../formats/tflite/graph.js';
-import { importTflite } from '../../formats/tflite/reader.js';
+import { importTflite } from '../../formats/tflite/read.js';
 import { readBuilt } from '../build-folder.js';
 import { networkFigures } from '../evaluate/evaluate-project.js';
 import { pairedDifference } from '../evaluate/intervals.js';
 import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';
 import { argMaxRows } from '../evaluate/metrics.js';
 import { openNetwork, predictRows, type RunningNetwork, type Runtime } from '../evaluate/predict.js';
-import { type OutputKind, outputKindOf } from '../evaluate/result.js';
+import { type OutputKind, outputKindOf, type Verdict } from '../evaluate/result.js';
 import { rowsFor } from '../evaluate/rows.js';
-import { judge, type Verdict } from '../evaluate/verdict.js';
+import { judge } from '../evaluate/verdict.js';
 import { buildFiles, readQuantization } from '../files.js';
 import { openModelProject } from '../material.js';
 import { isModelPath } from '../publish/verify.js';
 import { standardizeAll } from '../train/examples/standardize.js';
 import type { Comparison, Side } from './comparison.js';
-import { arenaOf, multiplyAdds, parameterCount, precisionOf } from './costs.js';
+import { arenaOf, graphMacs, parameterCount, precisionOf } from './costs.js';
 import { type ModelFile, modelFileOf, readModelFile } from './model-file.js';
 
 interface CompareOptions {
-  /** Files (.tflite, .aiot), folders of projects whose builds they are, or versions (`har@3`), where `getVersion` is given. */
+  /** Files (.tflite, .aiot), folders of projects whose builds to use, or versions (`har@3`) if `getVersion` is given. */
   a: string;
   b: string;
-  /** A CSV file; absent = the test part of the project that one of them is, or nothing. */
+  /** A CSV file; absent = the test part if one of the two is a project, otherwise no data. */
   data?: string;
   getVersion?: GetVersion;
   label?: string;
@@ -39,9 +39,9 @@ interface CompareOptions {
 const mostExamples = 20;
 
 /**
- * Compares two models: what their files say, and what they answer to the same rows.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_MODEL_NOT_BUILT, AIOT_MODEL_UNFIT (they answer with
- *   different things), and what reading the rows throws
+ * Compares two models: their files, and their predictions for the same rows.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_MODEL_NOT_BUILT, AIOT_MODEL_UNFIT (different kinds of prediction), and any
+ * error from reading the rows
  */
 export async function compareModels(options: CompareOptions): Promise<Comparison> {
   const { runtime = 'litert' } = options;
@@ -61,8 +61,8 @@ export async function compareModels(options: CompareOptions): Promise<Comparison
     if (first.outputs !== second.outputs)
       throw new AiotError(
         'AIOT_MODEL_UNFIT',
-        `expected two models with as many outputs, got ${first.outputs} and ${second.outputs}`,
-        { next: 'Compare models that answer the same question.' },
+        `expected two models with the same number of outputs, got ${first.outputs} and ${second.outputs}`,
+        { next: 'Compare models for the same task.' },
       );
     const rows =
       options.data === undefined
@@ -170,16 +170,16 @@ interface Opened {
   model: ModelFile;
   graph: Graph;
   metadata: Uint8Array | null;
-  /** Folder of the project whose build it is. */
+  /** Folder of the project that built it. */
   project: string | null;
 }
 
-/** Gets the bundle of a version such as `har@3`. */
+/** Fetches the bundle of a version such as `har@3`. */
 type GetVersion = (reference: string) => Promise<Uint8Array>;
 
 /**
- * A .tflite or .aiot file, the quantized network in a project's build, or a version of the platform.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_MODEL_NOT_BUILT, and what `getVersion` throws
+ * A .tflite or .aiot file, the quantized network in a project's build, or a version on the platform.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_MODEL_NOT_BUILT, and any error of `getVersion`
  */
 async function openSide(path: string, getVersion?: GetVersion): Promise<Opened> {
   if (getVersion && path.includes('@') && !(await isModelPath(path))) {
@@ -196,7 +196,7 @@ async function networkOf(dir: string): Promise<string> {
   return join(buildFiles(project).folder, (await readQuantization(project)).file);
 }
 
-/** What its file says of it. */
+/** Information from its file. */
 function sideOf({ model, graph }: Opened): Omit<Side, 'figures'> {
   const operators = dictionary<number>();
   for (const { op } of graph.operators) operators[op] = (operators[op] ?? 0) + 1;
@@ -207,7 +207,7 @@ function sideOf({ model, graph }: Opened): Omit<Side, 'figures'> {
     precision: precisionOf(graph),
     bytes: model.network.length,
     arenaBytes: arenaOf(graph),
-    macs: graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0),
+    macs: graphMacs(graph),
     parameters: parameterCount(graph.operators, tensors),
     operators,
   };
@@ -217,7 +217,7 @@ function sideOf({ model, graph }: Opened): Omit<Side, 'figures'> {
 interface SharedRows {
   data: string;
   kind: OutputKind;
-  /** Inputs of each, as its network takes them. */
+  /** Inputs for each model, in the form that its network expects. */
   inputs: [Float32Array, Float32Array];
   truth: Int32Array | null;
   values: ArrayLike<number> | null;
@@ -273,7 +273,7 @@ async function rowsOfTable(
   return { ...rest, truth, values: null, classes, notes: note === null ? warnings : [...warnings, note] };
 }
 
-/** The test part of a project, standardized as each model's own project says, or this one's. @throws AIOT_MODEL_STALE, … */
+/** The test part of a project, standardized as each model's own project specifies, or this one's. @throws AIOT_MODEL_STALE, … */
 async function rowsOfProject(sides: readonly [Opened, Opened], dir: string): Promise<SharedRows> {
   const built = await readBuilt(await openModelProject(dir), {});
   const { training } = built;

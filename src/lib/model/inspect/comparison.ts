@@ -9,9 +9,9 @@ const sideSchema = z.object({
   arenaBytes: z.int().nullable(),
   macs: z.int(),
   parameters: z.int(),
-  /** How often each operator occurs. */
+  /** Number of occurrences of each operator. */
   operators: z.record(z.string(), z.int()),
-  /** On the same rows; null without labelled rows. */
+  /** On the same rows; null without labeled rows. */
   figures: networkFiguresSchema.nullable(),
 });
 
@@ -20,12 +20,12 @@ export type Side = z.output<typeof sideSchema>;
 export const comparisonSchema = z.object({
   a: sideSchema,
   b: sideSchema,
-  /** Data that both ran on; null = none, only their files were compared. */
+  /** Data that both models ran on; null = none, only their files were compared. */
   data: z.string().nullable(),
   runtime: z.enum(['litert', 'device']),
   output: outputKindSchema.nullable(),
   n: z.int(),
-  /** B against A, on labelled rows with classes. */
+  /** B compared with A, on labeled rows with classes. */
   paired: z
     .object({
       rows: z.int(),
@@ -44,7 +44,7 @@ export const comparisonSchema = z.object({
     .object({
       rows: z.int(),
       share: z.number(),
-      /** What A and B said of rows of one class, the most frequent first; truth is null without labels. */
+      /** Predictions of A and B for rows of one class, the most frequent first; truth is null without labels. */
       table: z.array(z.object({ truth: z.string().nullable(), a: z.string(), b: z.string(), rows: z.int() })),
       /** The first of these rows, from 1. */
       examples: z.array(

@@ -2,7 +2,7 @@ import { AiotError } from '../../core/errors.js';
 import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/tflite/graph.js';
 import { arenaBytes } from '../../runtime/arena.js';
 
-/** Operators whose multiply-adds depend on more than shapes, or on what they call. */
+/** Operators whose multiply-adds depend on more than shapes, or on the subgraphs they call. */
 const unknown: readonly string[] = [
   'BIDIRECTIONAL_SEQUENCE_LSTM',
   'BIDIRECTIONAL_SEQUENCE_RNN',
@@ -21,9 +21,9 @@ const unknown: readonly string[] = [
 ];
 
 /**
- * Multiply-adds of one run of an operator, from its shapes; 0 where there are none to speak of, null where shapes do not
- * tell. Layouts of weights as in the TFLite schema.
- * @param inputs shapes of its inputs; undefined where one is left out
+ * Multiply-adds of one run of an operator, from its shapes; 0 if negligible, null if shapes are not sufficient. Weight layouts as in the TFLite
+ * schema.
+ * @param inputs shapes of its inputs; undefined if one is omitted
  */
 export function macsOf(
   op: string,
@@ -50,15 +50,19 @@ export function macsOf(
   }
 }
 
-/** Multiply-adds of one run of an operator of a graph; 0 where there are none to speak of. */
+/** Multiply-adds of one run of an operator of a graph; 0 if negligible. */
 export function multiplyAdds(graph: Graph, { op, inputs, outputs }: Operator): number {
   const shapes = inputs.map((index) => graph.tensors[index]?.shape);
   return macsOf(op, shapes, graph.tensors[outputs[0] ?? -1]?.shape) ?? 0;
 }
 
+/** Multiply-adds of one run of a graph. */
+export function graphMacs(graph: Graph): number {
+  return graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
+}
+
 /**
- * Trained values: constants of operators that have weights, each counted once; also those that a DEQUANTIZE widens on the way
- * (float16).
+ * Number of trained values: constants of operators that have weights, each counted once, also if they are read through a DEQUANTIZE (float16).
  */
 export function parameterCount(
   operators: readonly { op: string; inputs: readonly number[]; outputs: readonly number[] }[],
@@ -89,46 +93,45 @@ const weighted: readonly string[] = [
   'CONV_3D',
 ];
 
-/** Bytes of arena that TFLite Micro needs for it on a 32-bit chip; null for float16 and dynamic range, which it refuses. */
+/** Bytes of arena that TFLite Micro needs for it on a 32-bit chip; null for float16 and dynamic range, which it rejects. */
 export function arenaOf(graph: Graph): number | null {
   return refusalOfMicro(graph) === null ? arenaBytes(graph) : null;
 }
 
 /**
- * Why TFLite Micro refuses the network, in a sentence; null when it does not. Measured with the tflite-micro of PyPI: it
- * has no kernel for float32 activations with int8 weights, nor for DEQUANTIZE from float16.
+ * A sentence that explains why TFLite Micro rejects the network; null if it does not. Measured with the tflite-micro of PyPI: it has no kernel for
+ * float32 activations with int8 weights, nor for DEQUANTIZE from float16.
  */
 export function refusalOfMicro(graph: Graph): string | null {
   const dynamic = dynamicOperator(graph);
   if (dynamic)
-    return `TFLite Micro refuses it: operator ${dynamic.index} (${dynamic.operator.op}) has int8 weights under float32 activations (dynamic range), and it has no such kernel`;
+    return `TFLite Micro has no kernel for operator ${dynamic.index} (${dynamic.operator.op}): int8 weights with float32 activations (dynamic range)`;
   const half = float16Operator(graph);
-  if (half)
-    return `TFLite Micro refuses it: operator ${half.index} (DEQUANTIZE) widens float16 weights, and it has no kernel for float16`;
+  if (half) return `TFLite Micro has no kernel for operator ${half.index} (DEQUANTIZE): float16 weights`;
   return null;
 }
 
-/** @throws AIOT_TFLITE_UNSUPPORTED for dynamic range and float16, which devices have no kernels for */
+/** @throws AIOT_TFLITE_UNSUPPORTED for dynamic range and float16, for which devices have no kernels */
 export function refuseOffDevice(graph: Graph): void {
   const refusal = refusalOfMicro(graph);
   if (refusal === null) return;
-  throw new AiotError('AIOT_TFLITE_UNSUPPORTED', `devices cannot run this network: ${refusal}`, {
-    next: 'Measure it with --runtime litert, or make it anew: aiot model quantize FLOAT.tflite --mode int8',
+  throw new AiotError('AIOT_TFLITE_UNSUPPORTED', `devices cannot run this model: ${refusal}`, {
+    next: 'Evaluate it with --runtime litert, or create a version for devices: aiot model quantize FLOAT.tflite --mode int8',
   });
 }
 
-/** How a network's numbers are kept; `none` where it has no weights. */
+/** A network's data type; `none` if it has no weights. */
 export type Precision = 'float32' | 'float16' | 'dynamic' | 'int8' | 'int16x8' | 'mixed' | 'none';
 
 const weightedOps: readonly string[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
 
-/** An operator with int8 weights under float32 activations (dynamic range), and where it stands; or undefined. */
+/** An operator with int8 weights and float32 activations (dynamic range), and its index; or undefined. */
 function dynamicOperator(graph: Graph): { index: number; operator: Operator } | undefined {
   const index = graph.operators.findIndex((operator) => precisionAt(graph, operator) === 'dynamic');
   return index < 0 ? undefined : { index, operator: graph.operators[index]! };
 }
 
-/** A DEQUANTIZE of float16 weights, and where it stands; or undefined. */
+/** A DEQUANTIZE of float16 weights, and its index; or undefined. */
 function float16Operator(graph: Graph): { index: number; operator: Operator } | undefined {
   const index = graph.operators.findIndex(
     ({ op, inputs }) => op === 'DEQUANTIZE' && graph.tensors[inputs[0]!]?.type === 'float16',
@@ -136,7 +139,7 @@ function float16Operator(graph: Graph): { index: number; operator: Operator } | 
   return index < 0 ? undefined : { index, operator: graph.operators[index]! };
 }
 
-/** The kind of quantization of a whole network, as `model quantize --mode` names it. */
+/** The kind of quantization of a whole network, as named by `model quantize --mode`. */
 export function precisionOf(graph: Graph): Precision {
   if (float16Operator(graph)) return 'float16';
   const found = new Set(
@@ -151,7 +154,7 @@ export function precisionOf(graph: Graph): Precision {
   return found.size === 1 ? first : 'mixed';
 }
 
-/** How one operator computes; of those without weights by its first activation. */
+/** Data type of one operator's computation; without weights, determined by its first activation. */
 export function precisionAt({ tensors }: Pick<Graph, 'tensors'>, { op, inputs }: Operator): Precision {
   const typeOf = (index = -1): Tensor['type'] | undefined => tensors[index]?.type;
   const activation = typeOf(op === 'SPLIT' ? inputs[1] : inputs[0]);

@@ -2,11 +2,11 @@ import { AiotError } from '../../core/errors.js';
 import { seededRandom, shuffled } from '../../core/numbers.js';
 import { missingLabels, openTable } from '../../data/tables/table.js';
 import type { Graph } from '../../formats/tflite/graph.js';
-import { importTflite } from '../../formats/tflite/reader.js';
+import { importTflite } from '../../formats/tflite/read.js';
 import { featureNames, type SignalSpec } from '../../signal/spec.js';
 import { readBuilt } from '../build-folder.js';
-import { sharesOf } from '../evaluate/calibration.js';
 import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';
+import { sharesOf } from '../evaluate/metrics.js';
 import { openNetwork, predictRows, type RunningNetwork } from '../evaluate/predict.js';
 import { type OutputKind, outputKindOf } from '../evaluate/result.js';
 import { rowsFor } from '../evaluate/rows.js';
@@ -29,37 +29,37 @@ interface ExplainRequest {
   signal?: AbortSignal;
 }
 
-/** Explains a file on a table, or the project's network. @throws AIOT_USAGE, and what explainFile and explainProject throw */
+/** Explains a file on a table, or the project's network. @throws AIOT_USAGE, and any error of explainFile and explainProject */
 export async function explainRequest(request: ExplainRequest): Promise<Explanation> {
   const { file, project, data, label, classes, ...rest } = request;
   if (file === undefined) {
     const { output, ...options } = rest;
     const misplaced = output !== undefined ? 'output' : classes !== undefined ? 'classes' : null;
     if (misplaced !== null)
-      throw new AiotError('AIOT_USAGE', `--${misplaced} goes with a file, and none is given`, {
+      throw new AiotError('AIOT_USAGE', `--${misplaced} needs a model file`, {
         next: `aiot model explain FILE.tflite --data rows.csv --${misplaced} …`,
       });
     return await explainProject(project, { data, label }, options);
   }
   if (data === undefined)
-    throw new AiotError('AIOT_USAGE', `which rows is ${file} to be explained on?`, {
+    throw new AiotError('AIOT_USAGE', `rows are needed to explain ${file}`, {
       next: `aiot model explain ${file} --data rows.csv`,
     });
   return await explainFile({ ...rest, file, data, label, classes: classes?.split(',') });
 }
 
 interface ExplainOptions {
-  /** Of permutations; a number from 0. */
+  /** Seed of the permutations; an integer from 0. */
   seed?: number;
   repeats?: number;
   signal?: AbortSignal;
 }
 
-/** Inferences spent on it: some seconds. */
+/** Budget of inferences: a few seconds. */
 const budget = 150_000;
 
 /**
- * Explains a project's quantized network on its test part, and leaves build/explanation.json for the report.
+ * Explains a project's quantized network on its test part, and writes build/explanation.json for the report.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT
  */
 async function explainProject(
@@ -148,9 +148,9 @@ function explain(whole: Subject, model: string, digest: string, options: Explain
 }
 
 /**
- * Permutation importance (Breiman, "Random Forests", 2001; model-agnostic as in Fisher, Rudin and Dominici, 2019): how much worse
- * the metric gets when the values of one feature, all its inputs together, are dealt out anew among the rows. Features that
- * say the same share their importance: each can be read from the other.
+ * Permutation importance: how much worse the metric gets if the values of one feature, all its inputs together, are permuted among the
+ * rows. Redundant features share their importance, because each can be derived from the other. Source: Breiman, "Random Forests", 2001;
+ * model-agnostic as in Fisher, Rudin and Dominici, 2019.
  */
 function permutationImportance(
   subject: Subject,
@@ -180,18 +180,18 @@ function permutationImportance(
   return found.sort((a, b) => b.loss - a.loss);
 }
 
-/** Stretches that a window is divided into at most. */
+/** Maximum number of stretches that a window is divided into. */
 const mostParts = 20;
 
 interface Part {
   name: string;
-  /** Inputs of each field (of features: of the one row). */
+  /** Inputs of each field (for features: of the single row). */
   inputs: number[][];
 }
 
 /**
- * Occlusion (Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014): each part of the input is
- * replaced by its mean over the rows, and what the true class loses of its share is averaged over the rows of that class.
+ * Occlusion: each part of the input is replaced by its mean over the rows, and the loss in the true class's share is averaged over the
+ * rows of that class. Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
  */
 function occlusionSaliency(subject: Subject, signal?: AbortSignal): Explanation['saliency'] {
   const { inputs, network, truth, kind } = subject;
@@ -240,7 +240,7 @@ function partsOf({ groups, window }: Layout): { fields: string[]; parts: Part[];
   return { fields, parts, over: 'time' };
 }
 
-/** What each row has to lose: the share of its true class, its value, or minus its reconstruction error. */
+/** Score that each row can lose: the share of its true class, its value, or minus its reconstruction error. */
 function scores(
   { network, kind, truth }: Subject,
   inputs: Float32Array,
@@ -267,30 +267,30 @@ function rowsOf(truth: Int32Array, wanted: number | null): number[] {
   return Array.from(truth, (_, row) => row).filter((row) => wanted === null || truth[row] === wanted);
 }
 
-/** A network with labelled rows that it is to be explained on. */
+/** A network with labeled rows on which it is explained. */
 interface Subject extends Pick<Answers, 'kind' | 'truth' | 'values' | 'classes' | 'threshold'> {
   network: RunningNetwork;
-  /** [rows × network.inputs]: what the network takes. */
+  /** [rows × network.inputs]: the network's inputs. */
   inputs: Float32Array;
   layout: Layout;
 }
 
 type Metric = 'macroF1' | 'auc' | 'mae';
 
-/** Which figure tells how well the network does on these rows. */
+/** The metric used for these rows. */
 function metricOf({ kind, threshold }: Subject): Metric {
   if (kind === 'value') return 'mae';
   return kind === 'reconstruction' && threshold === null ? 'auc' : 'macroF1';
 }
 
-/** That figure, with these inputs in place of the rows' own. */
+/** That metric, with these inputs in place of the rows' own. */
 function scoreOf(subject: Subject, inputs: Float32Array, metric: Metric, signal?: AbortSignal): number {
   const outputs = predictRows(subject.network, inputs, signal);
   const verdict = judge({ ...subject, inputs, outputs, width: subject.network.outputs, resample: false });
   return verdict[metric] ?? 0;
 }
 
-/** Rows drawn by chance where there are more than `most`, in their order; the same for the same seed. */
+/** A random sample of the rows, in their order, if there are more than `most`; deterministic for a seed. */
 function thinned(subject: Subject, most: number, seed: number): Subject {
   const { truth, inputs, values, network } = subject;
   if (truth.length <= most) return subject;
@@ -318,20 +318,20 @@ function thinned(subject: Subject, most: number, seed: number): Subject {
 
 /** Meaning of a network's inputs. */
 interface Layout {
-  /** Inputs that are shuffled together: a field over the whole window, or one feature. */
+  /** Inputs that are permuted together: a field over the whole window, or one feature. */
   groups: { name: string; inputs: number[] }[];
-  /** Of windows: how inputs lie, [sample][field]. Null where inputs are features. */
+  /** Layout of inputs for windows, [sample][field]. Null if inputs are features. */
   window: { fields: string[]; samples: number; rateHz: number | null } | null;
 }
 
-/** Of a project: raw windows by field and time, or features by name. */
+/** Meaning of a project's inputs: raw windows by field and time, or features by name. */
 function layoutOfSignal(signal: SignalSpec, names: readonly string[]): Layout {
   const { fields, windowSamples, resampleHz } = signal;
   if (signal.features !== 'raw' || windowSamples === 1) return layoutOfColumns(names);
   return layoutOfWindow([...fields], windowSamples, resampleHz);
 }
 
-/** Of a file: an input of rank 3 or more is a window [.., time, field], one of rank 2 is features. */
+/** Meaning of a file's inputs: an input of rank 3 or more is a window [.., time, field], one of rank 2 is features. */
 function layoutOfFile(graph: Graph, columns: readonly string[]): Layout {
   const { shape } = graph.tensors[graph.inputs[0]!]!;
   const fields = shape.at(-1) ?? 1;

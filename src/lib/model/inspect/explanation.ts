@@ -12,13 +12,13 @@ export const explanationSchema = z.object({
   /** Digest of the explained network. */
   digest: z.string(),
   output: outputKindSchema,
-  /** Rows or windows that it was explained on. */
+  /** Rows or windows used for the explanation. */
   n: z.int(),
   seed: z.int(),
-  /** The figure that importance is counted in, and its value with nothing changed. */
+  /** The metric that importance is measured in, and its unmodified value. */
   metric: z.enum(['macroF1', 'auc', 'mae']),
   base: z.number(),
-  /** How much worse the metric gets when a feature's values are dealt out anew among the rows; the largest first. */
+  /** Deterioration of the metric if a feature's values are permuted among the rows; the largest first. */
   importance: z.array(
     z.object({
       feature: z.string(),
@@ -29,20 +29,20 @@ export const explanationSchema = z.object({
       deviation: z.number(),
     }),
   ),
-  /** How much the answer changes when a part of the input is replaced by its mean. */
+  /** Change in the prediction if a part of the input is replaced by its mean. */
   saliency: z.object({
-    /** `time`: parts are stretches of the window; `features`: they are features. */
+    /** `time`: parts are stretches of the window; `features`: parts are features. */
     over: z.enum(['time', 'features']),
     /** Rows of `values`: fields over time, or one row for features. */
     fields: z.array(z.string()),
-    /** Columns of `values`: where a stretch begins, or the feature. */
+    /** Columns of `values`: the start of a stretch, or the feature. */
     parts: z.array(z.string()),
-    /** One a class; one of the value that is answered. */
+    /** One per class; a single one for a predicted value. */
     classes: z.array(
       z.object({
         class: z.string(),
         n: z.int(),
-        /** Mean loss of the true class's share (of a value: mean change of it). */
+        /** Mean loss in the true class's share (for a value: its mean change). */
         values: z.array(z.array(z.number())),
       }),
     ),
@@ -54,12 +54,12 @@ export type Explanation = z.output<typeof explanationSchema>;
 const savedSchema = explanationSchema.extend({ spec: z.literal('aiot-explanation/1') });
 const fileOf = (project: Project) => join(buildFiles(project).folder, 'explanation.json');
 
-/** Leaves the explanation in build/, for the report. */
+/** Writes the explanation to build/, for the report. */
 export async function saveExplanation(project: Project, explanation: Explanation): Promise<void> {
   await writeJsonAtomic(fileOf(project), { spec: 'aiot-explanation/1', ...explanation });
 }
 
-/** What was left in build/; null when there is none, or none that this version reads. */
+/** The explanation in build/; null if there is none, or none that this version can read. */
 export async function readExplanation(project: Project): Promise<Explanation | null> {
   const found = await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(project)));
   const read = savedSchema.safeParse(found);

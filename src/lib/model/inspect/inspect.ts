@@ -1,7 +1,7 @@
 import { AiotError } from '../../core/errors.js';
 import type { Graph } from '../../formats/tflite/graph.js';
 import { type Outline, outlineTflite } from '../../formats/tflite/outline.js';
-import { importTflite } from '../../formats/tflite/reader.js';
+import { importTflite } from '../../formats/tflite/read.js';
 import { arenaBytes, planArena } from '../../runtime/arena.js';
 import { checkGolden } from '../bundle/golden.js';
 import { macsOf, type Precision, parameterCount, precisionOf, refusalOfMicro } from './costs.js';
@@ -9,8 +9,8 @@ import type { Inspection } from './inspection.js';
 import { readModelFile } from './model-file.js';
 
 /**
- * What a .tflite or .aiot file holds and what running it costs, whether its operators are known here or not. A bundle is
- * checked and its golden vectors are run.
+ * Contents of a .tflite or .aiot file and the cost of running it, even if it has unknown operators. A bundle is validated and its golden vectors are
+ * run.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED with the byte offset, AIOT_BUNDLE_MALFORMED
  */
 export async function inspectModel(file: string): Promise<Inspection> {
@@ -34,8 +34,8 @@ export async function inspectModel(file: string): Promise<Inspection> {
 type Network = Omit<Inspection, 'file' | 'kind' | 'bytes' | 'networkBytes' | 'digest' | 'bundle'>;
 
 /**
- * The tensors, operators and costs of a .tflite file. What needs operators known here (arena, options) is left out where
- * some are not, and `notes` say so.
+ * The tensors, operators and costs of a .tflite file. Fields that require known operators (arena, options) are omitted if some are unknown, as
+ * explained in `notes`.
  * @throws AIOT_TFLITE_MALFORMED with the byte offset
  */
 export function inspectNetwork(bytes: Uint8Array): Network {
@@ -71,7 +71,7 @@ export function inspectNetwork(bytes: Uint8Array): Network {
   };
 }
 
-/** The graph, or null and a note when the file uses what is not known here. */
+/** The graph, or null and a note if the file uses unsupported features. */
 function graphOf(bytes: Uint8Array, outline: Outline): { graph: Graph | null; notes: string[] } {
   try {
     const { graph, notes } = importTflite(bytes);
@@ -83,14 +83,14 @@ function graphOf(bytes: Uint8Array, outline: Outline): { graph: Graph | null; no
         graph: null,
         notes: [`aiot itself cannot run it, and its arena is not known: ${error.message}`],
       };
-    // What contradicts itself beyond one table has no place of its own: the operators' tables are where to look.
+    // A contradiction between several tables has no single offset: point to the operators' tables.
     const at = outline.operators[0]?.at ?? 0;
     const place = error.message.startsWith('byte') ? '' : `from byte ${at}, `;
-    throw new AiotError(error.code, place + error.message, { cause: error });
+    throw error.reworded(place + error.message, { cause: error });
   }
 }
 
-/** Options are those of the graph, whose operators are the file's unless shape arithmetic was folded away. */
+/** Options come from the graph, whose operators are the file's unless shape arithmetic was folded away. */
 function operatorsOf({ operators, tensors }: Outline, graph: Graph | null): Network['operators'] {
   const same = graph?.operators.length === operators.length ? graph.operators : [];
   return operators.map(({ op, version, known, inputs, outputs }, index) => ({
@@ -123,7 +123,7 @@ function arenaOf(graph: Graph | null, runs: boolean): Pick<Network, 'arena' | 'a
   };
 }
 
-/** Of a file with unknown operators: the type of its constants that are not small. */
+/** For a file with unknown operators: the type of its larger constants. */
 function precisionOfOutline({ tensors }: Outline): Precision | null {
   const bytes = new Map<string, number>();
   for (const { type, constant, bytes: size } of tensors)

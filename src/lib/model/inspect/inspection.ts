@@ -6,7 +6,7 @@ const quantization = z
   .nullable();
 
 const end = z.object({
-  /** Of the tensor. */
+  /** Index of the tensor. */
   index: z.int(),
   name: z.string(),
   type: z.string(),
@@ -17,18 +17,18 @@ const end = z.object({
 export const inspectionSchema = z.object({
   file: z.string(),
   kind: z.enum(['tflite', 'aiot']),
-  /** Of the file; of a bundle `networkBytes` is the network alone. */
+  /** Bytes of the file; for a bundle `networkBytes` is the network alone. */
   bytes: z.int(),
   networkBytes: z.int(),
   digest: z.string(),
   description: z.string(),
   precision: z.enum(['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed', 'none']).nullable(),
   parameters: z.int(),
-  /** Multiply-adds of one run; null where an operator's are not known. */
+  /** Multiply-adds of one run; null if unknown for any operator. */
   macs: z.int().nullable(),
-  /** To give TFLite Micro as `tensor_arena`; null when it would not run there, or it is not known: `notes` say why. */
+  /** Bytes for TFLite Micro's `tensor_arena`; null if it does not run there, or the size is unknown: `notes` explain why. */
   arenaBytes: z.int().nullable(),
-  /** Where TFLite Micro's greedy planner puts what is in use only for a while. */
+  /** Placement of temporary data by TFLite Micro's greedy planner. */
   arena: z
     .object({
       head: z.int(),
@@ -36,11 +36,11 @@ export const inspectionSchema = z.object({
       smallest: z.int(),
       pieces: z.array(
         z.object({
-          /** Index of the tensor in it, or of the operator whose scratch memory it is. */
+          /** Index of the tensor in the network, or of the operator that uses the scratch memory. */
           tensor: z.int().nullable(),
           operator: z.int().nullable(),
           bytes: z.int(),
-          /** In use from the first to the last operator, counted from 1; 0 = inputs are being filled. */
+          /** Lifetime from the first to the last operator, counted from 1; 0 = while inputs are being filled. */
           first: z.int(),
           last: z.int(),
           offset: z.int(),
@@ -52,7 +52,7 @@ export const inspectionSchema = z.object({
   outputs: z.array(end),
   tensors: z.array(
     end.extend({
-      /** Null where an element has no fixed size. */
+      /** Null if an element has no fixed size. */
       bytes: z.int().nullable(),
       constant: z.boolean(),
     }),
@@ -74,7 +74,7 @@ export const inspectionSchema = z.object({
   signatures: z.array(z.string()),
   metadata: z.array(z.string()),
   notes: z.array(z.string()),
-  /** Of a .aiot file. */
+  /** Present for a .aiot file. */
   bundle: z
     .object({ info: bundleInfoSchema, golden: z.object({ vectors: z.int(), passed: z.int() }) })
     .nullable(),

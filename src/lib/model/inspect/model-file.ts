@@ -1,42 +1,42 @@
 import { digestOf } from '../../core/crypto.js';
-import { AiotError, hasCode } from '../../core/errors.js';
+import { hasCode } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import { requireBundle, unpackAny } from '../bundle/pack.js';
 import type { Bundle } from '../bundle/types.js';
 
-/** A model on disk: a network by itself, or a bundle with one. */
+/** A model on disk: a bare network, or a bundle with one. */
 export interface ModelFile {
   file: string;
   kind: 'tflite' | 'aiot';
-  /** Of the whole file. */
+  /** Bytes of the whole file. */
   bytes: number;
   digest: string;
-  /** The .tflite file: itself, or the one in the bundle. */
+  /** The .tflite file: the file itself, or the one in the bundle. */
   network: Uint8Array;
-  /** Null for a network by itself, and a bundle of one. */
+  /** Null for a bare network, and for a network-only bundle. */
   bundle: Bundle | null;
 }
 
 /**
- * Reads a .tflite or .aiot file; which of them it is, its contents say: a TFLite file has its mark at byte 4.
+ * Reads a .tflite or .aiot file; the type is determined by its contents: a TFLite file has its identifier at byte 4.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_BUNDLE_MALFORMED
  */
 export async function readModelFile(file: string): Promise<ModelFile> {
   return modelFileOf(file, await readModelBytes(file));
 }
 
-/** A model's file; one that is named as a version of the registry is there once it was pulled. @throws AIOT_FILE_NOT_FOUND */
+/** Opens a model's file; a version of the registry must have been pulled first. @throws AIOT_FILE_NOT_FOUND */
 export async function readModelBytes(file: string): Promise<Uint8Array> {
   return await readBytes(file).catch((error: unknown) => {
     const [, name, version] = /^([A-Za-z0-9._-]+)@([A-Za-z0-9]+)$/.exec(file) ?? [];
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND') || name === undefined) throw error;
     const message = `expected a .tflite or .aiot file, got the version ${file} of a registry`;
     const next = `aiot model pull ${file} --out ${name}-${version}`;
-    throw new AiotError(error.code, message, { cause: error, next });
+    throw error.reworded(message, { cause: error, next });
   });
 }
 
-/** The same of bytes that were read already. @throws AIOT_BUNDLE_MALFORMED */
+/** The same for bytes already in memory. @throws AIOT_BUNDLE_MALFORMED */
 export function modelFileOf(file: string, bytes: Uint8Array): ModelFile {
   const common = { file, bytes: bytes.length, digest: digestOf(bytes) };
   if (Buffer.from(bytes.subarray(4, 8)).toString('latin1') === 'TFL3' || file.endsWith('.tflite'))

@@ -10,11 +10,11 @@ import { type NetworkSpec, outputSize } from './layers.js';
 const leak = 0.1;
 
 /**
- * An untrained network as a trainable graph. Its weights depend on `seed` alone. The input is [1, features], or an image: windows
- * [samples, fields] are [1, 1, samples, fields], so that convolutions over time are CONV_2D of height 1 and no RESHAPE copies
- * the input. A batch norm right after a layer works on that layer's sums, before its activation, so that it folds into the layer.
- * Dense layers flatten what comes before them.
- * @throws AIOT_MODEL_UNFIT naming the layer that does not fit what comes before it
+ * An untrained network as a trainable graph. Its weights depend only on `seed`. The input is [1, features], or an image. Windows [samples,
+ * fields] are [1, 1, samples, fields], so that convolutions over time are CONV_2D of height 1 and no RESHAPE copies the input. A batch
+ * norm directly after a layer is applied to that layer's sums, before its activation, so that it can be folded into the layer. Dense
+ * layers flatten their input.
+ * @throws AIOT_MODEL_UNFIT naming the layer that does not fit its input
  */
 export function buildTrainable(spec: NetworkSpec, seed: number): Trainable {
   const builder = new TrainableBuilder();
@@ -57,11 +57,11 @@ function activationOf(layer: LayerConfig): NamedActivation {
 interface Neighbours {
   /** A batch norm follows, and takes over the activation. */
   delayed: boolean;
-  /** Of a batch norm: the activation it took over. */
+  /** For a batch norm: the activation it took over. */
   after: NamedActivation | undefined;
 }
 
-/** How a layer ends. A layer whose sums are normalized has neither an activation nor a bias of its own. */
+/** Ending of a layer. A layer whose sums are normalized has neither an activation nor a bias of its own. */
 interface End {
   activation: NamedActivation;
   bias: boolean;
@@ -73,7 +73,7 @@ class LayerMaker {
   constructor(
     private readonly builder: TrainableBuilder,
     private readonly weights: InitialWeights,
-    /** Images are windows over time, of height 1. */
+    /** Whether images are windows over time, of height 1. */
     private readonly overTime: boolean,
   ) {}
 
@@ -169,8 +169,8 @@ class LayerMaker {
     const shape = this.builder.shape(x);
     if (shape.length === 4) return x;
     throw unfit(
-      `${place}: expected raw windows or an image before it, got ${shape.at(-1)} separate numbers`,
-      'Set signal.features: raw, or use dense layers, in aiot.yaml.',
+      `${place}: expected raw windows or an image as input, got ${shape.at(-1)} separate numbers`,
+      'In aiot.yaml, set signal.features: raw, or use dense layers.',
     );
   }
 
@@ -215,7 +215,7 @@ type Pair = number | [number, number];
 
 const pointwise: WindowShape = { filter: [1, 1], stride: [1, 1], padding: 'same' };
 
-/** What a kernel does itself at its end, and what needs an operator of its own. */
+/** The activation fused into a kernel, and the one that needs an operator of its own. */
 function split(activation: NamedActivation): { fused: Activation; own?: 'LEAKY_RELU' | 'TANH' | 'LOGISTIC' } {
   switch (activation) {
     case 'none':
@@ -235,18 +235,18 @@ function unfit(message: string, next?: string): AiotError {
   return new AiotError('AIOT_MODEL_UNFIT', message, next === undefined ? {} : { next });
 }
 
-/** Deviation of a standard normal cut off at ±2. */
+/** Deviation of a standard normal distribution truncated at ±2. */
 const truncatedDeviation = 0.87962566103423978;
 
 /**
- * Initial weights of layers, each from a stream of its own, so that a change in one layer leaves the others' weights.
- * He-normal: normal cut off at two deviations, variance 2 / fan-in (He et al., 2015, arXiv:1502.01852, section 2.2).
+ * Initial weights of layers, each from a separate random stream, so that a change in one layer does not affect the others' weights. He-normal: normal
+ * distribution truncated at two deviations, variance 2 / fan-in (He et al., 2015, arXiv:1502.01852, section 2.2).
  */
 class InitialWeights {
   private layer = 0;
   constructor(private readonly seed: number) {}
 
-  /** @param fanIn numbers that one output is a sum of */
+  /** @param fanIn number of terms summed for one output */
   next(count: number, fanIn: number): Float32Array {
     const random = seededRandom(this.seed * 1000 + this.layer++);
     const deviation = Math.sqrt(2 / fanIn) / truncatedDeviation;

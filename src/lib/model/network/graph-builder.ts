@@ -17,7 +17,7 @@ export interface WindowShape {
   padding: Padding;
 }
 
-/** Puts a trainable graph together, operator by operator; every function returns the index of the tensor it makes. */
+/** Assembles a trainable graph, operator by operator; every function returns the index of its resulting tensor. */
 export class TrainableBuilder {
   readonly tensors: Tensor[] = [];
   readonly operators: Operator[] = [];
@@ -61,7 +61,7 @@ export class TrainableBuilder {
     return y;
   }
 
-  /** A layer with the given initial weights and biases of 0, or without bias. */
+  /** A layer with the given initial weights and zero biases, or without bias. */
   dense(
     x: number,
     units: number,
@@ -139,7 +139,7 @@ export class TrainableBuilder {
   batchNorm(x: number, name: string, activation: Activation): number {
     const channels = this.shape(x).at(-1)!;
     const all = (value: number) => new Float32Array(channels).fill(value);
-    // Keras' ε; the running statistics move faster than its 0.99, because a small dataset gives few steps.
+    // Keras' ε; the running statistics move faster than with its 0.99, because a small dataset yields few steps.
     const norm = {
       gamma: all(1),
       beta: all(0),

@@ -6,8 +6,8 @@ export const networkKinds = ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers'] 
 export type NetworkKind = (typeof networkKinds)[number];
 
 /**
- * What a network answers with: a share of each class, the probability of one event, real values, or its input again
- * (whose distance from the input tells how unusual it is).
+ * Kind of prediction: a share for each class, the probability of one event, real values, or a reconstruction of the input. A
+ * reconstruction's distance from the input measures how unusual the input is.
  */
 export type NetworkOutput =
   | { kind: 'classes'; count: number }
@@ -15,17 +15,17 @@ export type NetworkOutput =
   | { kind: 'value'; count: number }
   | { kind: 'reconstruction' };
 
-/** A network as one asks for it. */
+/** Specification of a network. */
 export interface NetworkSpec {
   kind: NetworkKind;
-  /** One example: [features], [samples, fields], or [height, width, channels]. */
+  /** Shape of one example: [features], [samples, fields], or [height, width, channels]. */
   inputShape: number[];
   /** Every hidden layer, in order; the output layer follows from `output`. */
   layers: LayerConfig[];
   output: NetworkOutput;
 }
 
-/** Numbers that the output layer has. */
+/** Size of the output layer. */
 export function outputSize({ output, inputShape }: Pick<NetworkSpec, 'output' | 'inputShape'>): number {
   switch (output.kind) {
     case 'classes':
@@ -40,7 +40,7 @@ export function outputSize({ output, inputShape }: Pick<NetworkSpec, 'output' | 
 
 type Layer = LayerConfig;
 
-/** Hidden layers where aiot.yaml names none. */
+/** Default hidden layers if aiot.yaml names none. */
 export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers'>, readonly number[]>> = {
   mlp: [32, 16],
   cnn1d: [16, 32],
@@ -52,14 +52,14 @@ export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers'>, read
 const convolutionTaps = 5;
 
 /**
- * Every hidden layer of a network, from model.kind and model.layers of aiot.yaml: numbers are the units or filters of the kind's
- * own pattern, layers given one by one are taken as they are.
+ * Every hidden layer of a network, from model.kind and model.layers of aiot.yaml. Numbers are the units or filters of the kind's own
+ * pattern; layers listed individually are used unchanged.
  *
  * - mlp: dense layers.
- * - cnn1d: convolutions of 5 taps, each followed by a pool of 2 while there are samples for it; then the mean over time.
- * - ds-cnn: a convolution of stride 2, then depthwise separable ones (depthwise 3, pointwise), each with a batch norm; then the
- *   mean over the image. (Zhang et al., Hello Edge, 2017, arXiv:1711.07128, figure 3.) Over time for [samples, fields], over an
- *   image for [height, width, channels].
+ * - cnn1d: convolutions of 5 taps, each followed by a pool of 2 while there are enough samples; then the mean over time.
+ * - ds-cnn: a convolution of stride 2, then depthwise separable ones (depthwise 3, pointwise), each with a batch norm; then the mean over
+ * the image. (Zhang et al., Hello Edge, 2017, arXiv:1711.07128, figure 3.) Over time for [samples, fields], over an image for [height,
+ * width, channels].
  * - autoencoder: dense layers down to the last number, and the same back up.
  * @throws AIOT_MODEL_UNFIT
  */
@@ -72,9 +72,9 @@ export function layersOf(
   if (kind === 'layers') {
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      'model.kind is layers, and model.layers does not give them one by one',
+      'model.kind is layers, but model.layers is not a list of layers',
       {
-        next: 'Write e.g. `layers: [{ type: dense, units: 32 }]`, or choose model.kind: mlp.',
+        next: 'Use, for example, `layers: [{ type: dense, units: 32 }]`, or choose model.kind: mlp.',
       },
     );
   }

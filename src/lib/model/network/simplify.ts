@@ -22,10 +22,10 @@ const unary: readonly Operator['op'][] = ['RELU', 'RELU6', 'LEAKY_RELU', 'LOGIST
 const rewrites: readonly Rewrite[] = [mergeReshapes, foldAffine, fuseActivation, sinkReshape, dropFlatten];
 
 /**
- * The same network with fewer operators: batch norms and other constants per channel folded into the linear layer before
- * them, activations fused, changes of shape merged or dropped. Float32 arithmetic is rewritten (results move by
- * rounding alone); of integers only changes of shape. A standardization in front of the first layer stays where it is:
- * inputs of different units would else share one int8 scale. The given graph is left unchanged.
+ * The same network with fewer operators: batch norms and other constants per channel folded into the preceding linear layer, activations fused,
+ * changes of shape merged or dropped. Float32 arithmetic is rewritten (results change only by rounding); for integers, only changes of shape. A
+ * standardization before the first layer stays in place: otherwise inputs of different units would share one int8 scale. The given graph is left
+ * unchanged.
  */
 export function simplifyGraph(graph: Graph): Graph {
   let current = graph;
@@ -47,8 +47,8 @@ interface Line {
 }
 
 /**
- * A MUL, ADD or SUB by constants per channel that alone reads a linear layer's float32 output goes into the layer's
- * weights and bias: so a batch norm (γ/√(var + ε) as MUL, the rest as ADD) disappears.
+ * Folds a MUL, ADD or SUB by constants per channel into a linear layer's weights and bias if it is the only reader of the layer's float32
+ * output. This removes a batch norm (γ/√(var + ε) as MUL, the rest as ADD).
  */
 function foldAffine(graph: Graph): Graph | undefined {
   for (const [at, operator] of graph.operators.entries()) {
@@ -85,7 +85,7 @@ function isLinear(operator: Operator): operator is Layer {
   return operator.options.activation === 'none';
 }
 
-/** The operator as a line per channel of the layer; undefined when its constant is no float32 per channel. */
+/** The operator as a linear function per channel of the layer; undefined if its constant is not float32 per channel. */
 function lineOf({ tensors }: Graph, { op, inputs, outputs }: Affine, place: number): Line | undefined {
   const [x, constant] = [tensors[inputs[place]!]!, tensors[inputs[1 - place]!]!];
   const { data, shape } = constant;
@@ -103,7 +103,7 @@ function lineOf({ tensors }: Graph, { op, inputs, outputs }: Affine, place: numb
     : { factor: all(-1), offset: values };
 }
 
-/** New weights and bias of the layer; undefined when they are not constants of float32. */
+/** New weights and bias of the layer; undefined if they are not float32 constants. */
 function foldInto(graph: Graph, { op, inputs }: Layer, { factor, offset }: Line) {
   const [x = -1, w = -1, b = -1] = inputs;
   const [weights, bias] = [graph.tensors[w], graph.tensors[b]];
@@ -128,13 +128,13 @@ type Clamped = Extract<
   { op: 'FULLY_CONNECTED' | 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'ADD' | 'SUB' | 'MUL' }
 >;
 
-/** What a RELU or RELU6 after a layer's own activation comes to; undefined where it is neither. */
+/** Combination of a layer's own activation with a following RELU or RELU6; undefined if it is neither. */
 function joined(own: Activation, next: 'RELU' | 'RELU6'): Activation | undefined {
   if (own === 'relu_n1_to_1') return undefined;
   return next === 'RELU6' || own === 'relu6' ? 'relu6' : 'relu';
 }
 
-/** A RELU or RELU6 that alone reads a layer's float32 output becomes that layer's fused activation. */
+/** Fuses a RELU or RELU6 into a layer as its activation if it is the only reader of the layer's float32 output. */
 function fuseActivation(graph: Graph): Graph | undefined {
   for (const [at, { op, inputs, outputs }] of graph.operators.entries()) {
     if (op !== 'RELU' && op !== 'RELU6') continue;
@@ -158,14 +158,14 @@ function fuseActivation(graph: Graph): Graph | undefined {
   return undefined;
 }
 
-/** A change of shape after a change of shape becomes one; one that changes nothing goes. */
+/** Merges two consecutive changes of shape into one, and removes one that changes nothing. */
 function mergeReshapes(graph: Graph): Graph | undefined {
   for (const [at, operator] of graph.operators.entries()) {
     if (!isShapeOnly(operator)) continue;
     const [input, output] = [operator.inputs[0]!, operator.outputs[0]!];
     const { shape } = graph.tensors[output]!;
     if (graph.tensors[input]!.shape.join() === shape.join()) {
-      // A network whose output is its input keeps its operator.
+      // A network whose output is its input retains its operator.
       if (graph.outputs.includes(output) && !makerOf(graph, input)) continue;
       return redirected(graph, output, input);
     }
@@ -177,7 +177,7 @@ function mergeReshapes(graph: Graph): Graph | undefined {
   return undefined;
 }
 
-/** A fully connected layer flattens its input by itself. */
+/** A fully connected layer flattens its input anyway. */
 function dropFlatten(graph: Graph): Graph | undefined {
   for (const [at, operator] of graph.operators.entries()) {
     if (operator.op !== 'FULLY_CONNECTED' || operator.options.keepNumDims) continue;
@@ -190,8 +190,8 @@ function dropFlatten(graph: Graph): Graph | undefined {
 }
 
 /**
- * A change of shape before an elementwise float32 operator moves behind it, towards the next change of shape that undoes
- * it: so the layer in front can take the operator in. (Conv1D is CONV_2D between changes of shape.)
+ * Moves a change of shape behind a following elementwise float32 operator, towards the next change of shape that undoes it, so that the preceding
+ * layer can absorb the operator. (Conv1D is CONV_2D between changes of shape.)
  */
 function sinkReshape(graph: Graph): Graph | undefined {
   for (const [at, operator] of graph.operators.entries()) {
@@ -225,7 +225,7 @@ function maySink(graph: Graph, { op, inputs }: Operator, moving: Move[], shape: 
   if (unary.includes(op)) return usesOf(graph, moving[0]!.index) === 1;
   if (op !== 'ADD' && op !== 'SUB' && op !== 'MUL') return false;
   const shapes = moving.map(({ from }) => graph.tensors[from]!.shape);
-  // All that varies comes from changes of one shape that only this operator reads.
+  // All variable inputs come from changes of one shape that only this operator reads.
   const times = new Set(inputs).size === 1 ? 2 : 1;
   if (moving.some(({ index }) => usesOf(graph, index) !== times)) return false;
   if (shapes.some((other) => other.join() !== shapes[0]!.join())) return false;
@@ -234,7 +234,7 @@ function maySink(graph: Graph, { op, inputs }: Operator, moving: Move[], shape: 
     if (moving.some((move) => move.index === index)) return true;
     const { data, shape: own } = graph.tensors[index]!;
     if (data === undefined) return false;
-    // A constant means the same before and after when it is one value, or one per element of the last axis.
+    // A constant is unaffected by the move if it is one value, or one per element of the last axis.
     const [last, before] = [shape.at(-1), shapes[0]!.at(-1)];
     const perChannel = own.length <= 1 || own.slice(0, -1).every((size) => size === 1);
     const fits = own.length <= shapes[0]!.length && own.length <= shape.length;
@@ -246,28 +246,28 @@ function reshape(input: number, output: number, shape: number[]): Operator {
   return { op: 'RESHAPE', inputs: [input], outputs: [output], options: { newShape: [...shape] } };
 }
 
-/** One small change of a graph, or undefined where there is nothing to change. */
+/** One small change of a graph, or undefined if there is nothing to change. */
 type Rewrite = (graph: Graph) => Graph | undefined;
 
-/** The operator that makes a tensor, and its place. */
+/** The operator that computes a tensor, and its index. */
 function makerOf({ operators }: Graph, index: number): { operator: Operator; at: number } | undefined {
   const at = operators.findIndex(({ outputs }) => outputs.includes(index));
   return at === -1 ? undefined : { operator: operators[at]!, at };
 }
 
-/** How often a tensor is read, by operators and as an output of the network. */
+/** Number of readers of a tensor, including the outputs of the network. */
 function usesOf({ operators, outputs }: Graph, index: number): number {
   const read = [...outputs, ...operators.flatMap(({ inputs }) => inputs)];
   return read.filter((other) => other === index).length;
 }
 
-/** The graph with some operators replaced, by their places; what nobody reads any more is dropped. */
+/** The graph with some operators replaced, by index; everything without a reader is dropped. */
 function replaced(graph: Graph, tensors: Tensor[], changes: ReadonlyMap<number, Operator[]>): Graph {
   const operators = graph.operators.flatMap((operator, at) => changes.get(at) ?? [operator]);
   return withoutDead({ ...graph, tensors, operators });
 }
 
-/** Every reading of tensor `from` becomes one of tensor `to`, which takes over the name where it is an output. */
+/** Replaces every use of tensor `from` by tensor `to`, which takes over the name of an output. */
 function redirected(graph: Graph, from: number, to: number): Graph {
   const moved = (indices: readonly number[]) => indices.map((index) => (index === from ? to : index));
   const named = graph.outputs.includes(from);
@@ -291,7 +291,7 @@ function withoutDead(graph: Graph): Graph {
   return { ...graph, operators: alive.reverse() };
 }
 
-/** The first constant with a value that is no finite number, in words, or undefined: such a network answers nothing. */
+/** A description of the first constant with a value that is not finite, or undefined: such a network yields no predictions. */
 export function brokenConstant({ tensors }: Graph): string | undefined {
   for (const { name, data } of tensors) {
     if (!(data instanceof Float32Array)) continue;

@@ -1,5 +1,7 @@
 import { dirname, join } from 'node:path';
 import * as z from 'zod';
+import { withGuide } from '../../api/context.js';
+import type { GuideClient } from '../../api/guide/client.js';
 import type { PlatformContext } from '../../core/contexts.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, systemCode } from '../../core/errors.js';
@@ -7,11 +9,9 @@ import { readBytes, writeFileAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
 import { writeSavedModel } from '../../formats/saved-model.js';
 import { elementCount, type Graph, type Tensor } from '../../formats/tflite/graph.js';
-import { importTflite } from '../../formats/tflite/reader.js';
+import { importTflite } from '../../formats/tflite/read.js';
 import { withRealValues } from '../../formats/tflite/real-values.js';
-import { writeTflite } from '../../formats/tflite/writer.js';
-import { withGuide } from '../../registry/context.js';
-import type { GuideClient } from '../../registry/guide/client.js';
+import { writeTflite } from '../../formats/tflite/write.js';
 import { floatView } from '../../runtime/litert.js';
 import type { Standardization } from '../../signal/spec.js';
 import { bundleProject } from '../bundle/bundle-project.js';
@@ -23,20 +23,20 @@ import { modelName, readEvaluation, readQuantization } from '../files.js';
 import type { DataSource } from '../material.js';
 import { bundleOfFile } from './push.js';
 
-/** A model that an installation of the guide has now. */
+/** A model uploaded to an installation of the guide. */
 export const guidePushedSchema = z.object({
   kind: z.literal('architects-guide'),
   /** The pushed file. */
   file: z.string(),
-  /** Its name there. */
+  /** Its name on the server. */
   name: z.string(),
   url: z.string(),
-  /** Of what was uploaded: float inputs and outputs, and no shorter than the firmware reads. */
+  /** Size of the uploaded file: float inputs and outputs, and no shorter than the firmware reads. */
   bytes: z.int(),
   digest: z.string(),
-  /** What its boards have to be told, so that they fetch it: on MQTT's or Kafka's control-message. */
+  /** Message on MQTT's or Kafka's control-message topic that makes its boards fetch it. */
   message: z.string(),
-  /** Whether the guide's firmware reads all of it: it reads so many bytes of any model. */
+  /** Whether the guide's firmware reads all of it: it reads a fixed number of bytes of any model. */
   whole: z.boolean(),
 });
 
@@ -52,9 +52,9 @@ interface GuidePushOptions extends DataSource {
 }
 
 /**
- * Uploads a network in the form that the guide's clients take. Nothing is signed: there is nobody there who would look. Of a project,
- * what its boards have to be told is put beside the bundle (build/download-model.json).
- * @throws as `pushModel` and `pushFile`, and what the client throws
+ * Uploads a network in the format that the guide's clients accept. Nothing is signed, because those clients would not verify it. For a project, the
+ * message for its boards is written next to the bundle (build/download-model.json).
+ * @throws as `pushModel` and `pushFile`, and any client error
  */
 export async function pushToGuide(options: GuidePushOptions): Promise<GuidePushed> {
   const { client, at } = options;
@@ -79,7 +79,7 @@ async function contentOf({ path, project, data }: GuidePushOptions) {
   return { content: bytes, file };
 }
 
-/** A model of an installation of the guide: a file, and no more is known of it. */
+/** A model on an installation of the guide: a file without further information. */
 export const guideModelSchema = z.object({
   kind: z.literal('architects-guide'),
   name: z.string(),
@@ -89,24 +89,24 @@ export const guideModelSchema = z.object({
 type GuideModel = z.output<typeof guideModelSchema>;
 
 export const guidePulledSchema = guideModelSchema.extend({
-  /** The file that was written. */
+  /** The output file. */
   file: z.string(),
   bytes: z.int(),
   digest: z.string(),
-  /** It was there already. */
+  /** The file already existed. */
   unchanged: z.boolean(),
 });
 
 type GuidePulled = z.output<typeof guidePulledSchema>;
 
-/** The models of an installation of the guide, oldest first. @throws what the client throws */
+/** The models of an installation of the guide, oldest first. @throws any client error */
 export function listGuideModels(context: PlatformContext): Promise<GuideModel[]> {
   return withGuide(context, modelsOf);
 }
 
 /**
- * Downloads a model of an installation of the guide into a folder. Nothing is signed there: its bytes are those that the server sent.
- * @param name of the file, or `latest` @throws AIOT_NOT_FOUND, AIOT_PLATFORM_FAILED, AIOT_FOLDER_NOT_EMPTY, and what the client throws
+ * Downloads a model from an installation of the guide into a folder. It is unsigned: its bytes are those sent by the server.
+ * @param name of the file, or `latest` @throws AIOT_NOT_FOUND, AIOT_PLATFORM_FAILED, AIOT_FOLDER_NOT_EMPTY, and any client error
  */
 export function pullFromGuide(
   context: PlatformContext & { name: string },
@@ -120,14 +120,14 @@ export function pullFromGuide(
     const bytes = await client.download(model.name);
     // The identifier of a FlatBuffer follows its root's offset (TensorFlow Lite's schema).
     if (Buffer.from(bytes.subarray(4, 8)).toString('latin1') !== 'TFL3')
-      throw new AiotError('AIOT_PLATFORM_FAILED', `${model.url} is no TensorFlow Lite model`, {
+      throw new AiotError('AIOT_PLATFORM_FAILED', `${model.url} is not a TensorFlow Lite model`, {
         endpoint: model.url,
       });
     const file = join(out, model.name);
     const digest = digestOf(bytes);
     const before = await digestThere(file);
     if (before !== null && before !== digest)
-      throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${file} is there, with another content`, {
+      throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${file} already exists with different contents`, {
         endpoint: file,
       });
     if (before === null) await writeFileAtomic(file, bytes);
@@ -157,15 +157,15 @@ function unknownModel(context: string, name: string, models: readonly GuideModel
   );
 }
 
-/** What the guide's firmware reads of a model, however long it is, bytes. */
+/** Number of bytes that the guide's firmware reads of a model, regardless of the model's length. */
 const guideReads = 11_148;
 
 type Model = Pick<Bundle, 'info' | 'model'> | Pick<NetworkBundle, 'info' | 'model'>;
 
 /**
- * A network as the guide's firmware and its Coral step take one: readings in as they were measured, float inputs and outputs around
- * the same integer network, a .tflite of schema version 3, and no shorter than what the firmware reads. Zeros behind it are no part
- * of the FlatBuffer, and no reader of TFLite looks at them.
+ * A network in the form that the guide's firmware and its Coral step accept: a .tflite of schema version 3 with raw readings as input.
+ * Float inputs and outputs surround the same integer network. The file is no shorter than the firmware reads. Trailing zeros are not part
+ * of the FlatBuffer, and TFLite readers ignore them.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
 export function guideNetwork(model: Model): Uint8Array {
@@ -177,19 +177,19 @@ export function guideNetwork(model: Model): Uint8Array {
 }
 
 /**
- * The same network as the guide's quantize step takes one: saved_model.pb, in real numbers throughout.
+ * The same network in the form that the guide's quantize step accepts: saved_model.pb, with real numbers throughout.
  * @throws as `guideNetwork`
  */
 export function guideSavedModel(model: Model): Uint8Array {
   return writeSavedModel(ofReadings(model, withRealValues));
 }
 
-/** `YYYY-MM-DD-HH:MM:SS-model.tflite` in UTC, as the guide's containers name them: its clients take the last of the list. */
+/** `YYYY-MM-DD-HH:MM:SS-model.tflite` in UTC, the naming of the guide's containers: its clients pick the last one of the list. */
 export function guideModelName(at: number): string {
   return `${new Date(at).toISOString().slice(0, 19).replace('T', '-')}-model.tflite`;
 }
 
-/** The network with float ends, by `widened`, behind its standardization: nobody there would do it before. */
+/** The network with float inputs and outputs, by `widened`, preceded by its standardization, which the guide's clients do not apply. */
 function ofReadings({ info, model }: Model, widened: (graph: Graph) => Graph): Graph {
   const { graph, metadata } = importTflite(model);
   const by =
@@ -200,9 +200,9 @@ function ofReadings({ info, model }: Model, widened: (graph: Graph) => Graph): G
 }
 
 /**
- * The network that takes its one float32 input before standardization: less the mean, then divided by the deviation, a constant an
- * input. In this order, not as a factor and an offset nor within the first layer's weights: of a great mean with a small deviation
- * single precision would lose what counts. The input keeps its name.
+ * The network with a standardization before its single float32 input: the mean is subtracted, then the result is divided by the deviation, with one
+ * constant per input. Not as a factor and an offset, nor within the first layer's weights: with a large mean and a small deviation, single precision
+ * would lose the significant digits. The input keeps its name.
  */
 export function standardizing(graph: Graph, { mean, deviation }: Standardization): Graph {
   const [x = -1] = graph.inputs;

@@ -1,11 +1,7 @@
 import * as z from 'zod';
-import { digestOf } from '../../core/crypto.js';
-import { AiotError } from '../../core/errors.js';
-import { readBytes } from '../../core/files.js';
-import { type Envelope, envelopeSchema, type TrustRoot } from '../../formats/manifest/envelope.js';
-import type { RegistryClient } from '../../registry/client.js';
-import { withClient } from '../../registry/context.js';
-import { OciRepository } from '../../registry/oci/client.js';
+import type { RegistryClient } from '../../api/client.js';
+import { withClient } from '../../api/context.js';
+import { OciRepository } from '../../api/oci/client.js';
 import {
   type Artifact,
   artifactSchema,
@@ -13,9 +9,14 @@ import {
   type Descriptor,
   emptyContent,
   manifestType,
-} from '../../registry/oci/manifest.js';
-import { type OciReference, ociText, parseOciReference } from '../../registry/oci/reference.js';
-import { resolveModel } from '../../registry/reference.js';
+} from '../../api/oci/manifest.js';
+import { type OciReference, ociText, parseOciReference } from '../../api/oci/reference.js';
+import { resolveModel } from '../../api/reference.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import { parsedJson } from '../../core/text.js';
+import { type Envelope, envelopeSchema, type TrustRoot } from '../../formats/manifest/envelope.js';
 import { requireBundle } from '../bundle/pack.js';
 import { packSigned, type Verified, verifySigned } from '../bundle/signed-bundle.js';
 import { type FetchClient, fetchModel, pullResultSchema, putFiles } from './pull.js';
@@ -25,27 +26,27 @@ import { readTrust } from './verify.js';
 export const ociPushedSchema = z.object({
   name: z.string(),
   version: z.int(),
-  /** Of the bundle: the same on the platform and as the artifact's blob. */
+  /** Digest of the bundle: the same on the platform and as the artifact's blob. */
   digest: z.string(),
   bytes: z.int(),
-  /** Where it is: oci://HOST/REPOSITORY:TAG */
+  /** Its address: oci://HOST/REPOSITORY:TAG */
   reference: z.string(),
-  /** Of the artifact: oci://HOST/REPOSITORY@… is this very version for ever. */
+  /** Digest of the artifact: oci://HOST/REPOSITORY@… always refers to exactly this version. */
   manifest: z.string(),
-  /** Of the artifact that holds the release's signatures and refers to it. */
+  /** Digest of the artifact that contains the release's signatures and refers to it. */
   signatures: z.string(),
-  /** Nothing had to be sent: the registry had the bundle. */
+  /** Nothing had to be uploaded: the registry already had the bundle. */
   unchanged: z.boolean(),
 });
 
 export type OciPushed = z.output<typeof ociPushedSchema>;
 
 interface SignedOptions {
-  /** NAME@VERSION of the platform, or a signed .aiot file. */
+  /** NAME@VERSION on the platform, or a signed .aiot file. */
   what: string;
-  /** Whose signatures count; null = whom the platform trusts. */
+  /** Trusted signers; null = those trusted by the platform. */
   trust: TrustRoot | null;
-  /** null = nobody is asked: a file and its trust root are enough. */
+  /** null = offline: a file and its trust root are sufficient. */
   client: (FetchClient & { models: Pick<RegistryClient['models'], 'versions'> }) | null;
 }
 
@@ -54,21 +55,21 @@ interface OciPushOptions {
   plainHttp?: boolean;
 }
 
-/** A signed version, every byte of it verified. @throws as `fetchModel` and `verifySigned`, AIOT_TRUST_MISSING */
+/** A signed version whose every byte is verified. @throws as `fetchModel` and `verifySigned`, AIOT_TRUST_MISSING */
 async function signedModel({ what, trust, client }: SignedOptions): Promise<Verified> {
   const root = trust ?? (await client?.trust.get());
-  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'nobody says whose signature counts');
+  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'no trusted signing keys are known');
   if (client && !isModelFile(what)) return fetchModel(client, await resolveModel(client, what), root);
   const bytes = await readBytes(what);
   requireBundle(bytes, what, 'a signed .aiot file');
   return verifySigned(bytes, root, what);
 }
 
-/** Puts a signed version into an OCI registry, with its signatures beside it. @throws AIOT_USAGE, AIOT_OCI_REFUSED, AIOT_OCI_UNREACHABLE */
+/** Pushes a signed version to an OCI registry, together with its signatures. @throws AIOT_USAGE, AIOT_OCI_REFUSED, AIOT_OCI_UNREACHABLE */
 async function pushToOci(signed: Verified, { to, plainHttp }: OciPushOptions): Promise<OciPushed> {
   if (to.digest !== null)
     throw new AiotError('AIOT_USAGE', `expected a tag to push to, got ${ociText(to)}`, {
-      next: 'The digest is what comes of it.',
+      next: 'The digest is the result of the push.',
     });
   const { manifest, content, envelope } = signed;
   const { name, version, issued } = manifest;
@@ -76,7 +77,7 @@ async function pushToOci(signed: Verified, { to, plainHttp }: OciPushOptions): P
   const annotations = {
     'org.opencontainers.image.title': name,
     'org.opencontainers.image.version': String(version),
-    // The time of the release: pushed again, the same version is the same artifact.
+    // The time of the release, so that pushing the same version again yields the same artifact.
     'org.opencontainers.image.created': new Date(issued).toISOString(),
   };
   const repository = new OciRepository(tagged, plainHttp);
@@ -92,7 +93,7 @@ async function pushToOci(signed: Verified, { to, plainHttp }: OciPushOptions): P
     const subject = described(artifact);
     const seal = await put(envelopeType, Buffer.from(JSON.stringify(envelope)), 'manifest.json');
     const release = artifactText({ artifactType: releaseArtifact, layer: seal.layer, subject, annotations });
-    // The signatures are there before the tag is: who pulls by it finds both.
+    // The signatures are uploaded before the tag, so that anyone who pulls by tag finds both.
     await repository.putManifest(subject.digest, artifact, manifestType);
     const referrer = { ...described(release), artifactType: releaseArtifact, annotations };
     const { listed } = await repository.putManifest(referrer.digest, release, manifestType);
@@ -113,7 +114,7 @@ function described(text: string) {
   return { mediaType: manifestType, digest: digestOf(bytes), size: bytes.length };
 }
 
-/** As it is typed: which version or file, and where to. @throws as `signedModel` and `pushToOci` */
+/** The command-line form: a version or file, and its destination. @throws as `signedModel` and `pushToOci` */
 export async function pushVersionToOci(typed: {
   what: string;
   to: string;
@@ -133,9 +134,9 @@ export async function pushVersionToOci(typed: {
 }
 
 export const ociPulledSchema = pullResultSchema.extend({
-  /** Where it was asked for. */
+  /** The requested address. */
   reference: z.string(),
-  /** Digest of the artifact that was there. */
+  /** Digest of the artifact found there. */
   manifest: z.string(),
 });
 
@@ -144,17 +145,18 @@ type OciPulled = z.output<typeof ociPulledSchema>;
 interface OciPullOptions {
   from: OciReference;
   out: string;
-  /** Whose signatures count: a registry is not believed. */
+  /** Trusted signers: a registry is not trusted. */
   trust: TrustRoot;
   plainHttp?: boolean;
 }
 
-/** Others' signatures are looked at too, and not more of them than this. */
+/** Maximum number of signature artifacts examined, because anyone may add signatures. */
 const mostSignatures = 32;
 
 /**
- * Gets a model from an OCI registry with the signatures that refer to it, verifies every byte, and puts its files into a folder: all of them
- * or none. @throws AIOT_OCI_REFUSED, AIOT_OCI_UNREACHABLE, AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED
+ * Pulls a model from an OCI registry with the signatures that refer to it, verifies every byte, and writes its files into a folder: all of them or
+ * none.
+ * @throws AIOT_OCI_REFUSED, AIOT_OCI_UNREACHABLE, AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED
  */
 export async function pullFromOci({ from, out, trust, plainHttp }: OciPullOptions): Promise<OciPulled> {
   const repository = new OciRepository(from, plainHttp);
@@ -182,17 +184,17 @@ async function envelopesOf(repository: OciRepository, digest: string, what: stri
   for (const referrer of all.slice(-mostSignatures)) {
     const { content } = await repository.manifest(referrer.digest);
     const artifact = artifactOf(content, what);
-    // A list may name what refers to something else.
+    // The list may contain artifacts that refer to something else.
     if (artifact.subject?.digest !== digest) continue;
     const layer = layerOf(artifact, { artifact: releaseArtifact, layer: envelopeType }, what);
     if (layer.size > largestEnvelope) continue;
-    const envelope = envelopeSchema.safeParse(jsonOf(await repository.blob(layer)));
+    const envelope = envelopeSchema.safeParse(parsedJson(await repository.blob(layer)));
     if (envelope.success) envelopes.push(envelope.data);
   }
   return envelopes;
 }
 
-/** The newest that the trust root takes; what others have signed is passed over. @throws what is wrong with the newest, where none is good */
+/** The newest envelope that the trust root accepts; those signed by others are skipped. @throws the newest one's error if none is valid */
 function firstTrusted(
   content: Uint8Array,
   envelopes: readonly Envelope[],
@@ -201,9 +203,9 @@ function firstTrusted(
 ): { verified: Verified; bytes: Uint8Array } {
   let first: unknown = new AiotError(
     'AIOT_SIGNATURE_INVALID',
-    `${what}: nobody has signed it: no release refers to it`,
+    `${what}: not signed: no release refers to it`,
     {
-      next: 'aiot model push NAME@VERSION oci://… puts the signatures there with it.',
+      next: '`aiot model push NAME@VERSION oci://…` uploads the signatures with the model.',
     },
   );
   let known = false;
@@ -221,14 +223,14 @@ function firstTrusted(
 }
 
 function artifactOf(content: Buffer, what: string): Artifact {
-  const parsed = artifactSchema.safeParse(jsonOf(content));
+  const parsed = artifactSchema.safeParse(parsedJson(content));
   if (parsed.success) return parsed.data;
-  throw new AiotError('AIOT_OCI_REFUSED', `${what}: its manifest is none of an artifact`, {
-    next: 'An image’s index is no model: name the model’s own tag.',
+  throw new AiotError('AIOT_OCI_REFUSED', `${what}: its manifest is not an artifact manifest`, {
+    next: "An image index is not a model: use the model's own tag.",
   });
 }
 
-/** @throws AIOT_OCI_REFUSED where it is another kind of artifact */
+/** @throws AIOT_OCI_REFUSED if it is another kind of artifact */
 function layerOf(artifact: Artifact, type: { artifact: string; layer: string }, what: string): Descriptor {
   const [layer, ...more] = artifact.layers;
   if (artifact.artifactType === type.artifact && layer?.mediaType === type.layer && more.length === 0)
@@ -236,24 +238,16 @@ function layerOf(artifact: Artifact, type: { artifact: string; layer: string }, 
   const is = artifact.artifactType ?? artifact.config.mediaType;
   throw new AiotError(
     'AIOT_OCI_REFUSED',
-    `${what}: expected ${type.artifact} of one ${type.layer}, got ${is}`,
+    `${what}: expected ${type.artifact} with one ${type.layer}, got ${is}`,
     {
-      next: 'It is an image or an artifact of something else: name a tag that aiot model push made.',
+      next: 'It is an image or another kind of artifact: use a tag created by `aiot model push`.',
     },
   );
 }
 
-function jsonOf(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    return undefined;
-  }
-}
-
 /**
- * A model in an OCI registry is an artifact of one blob, the bundle's content as devices download it, under the digest that it has on the
- * platform. Whoever signed it is an artifact of its own that refers to it: signatures can come later, and the model stays what it was.
+ * A model in an OCI registry is an artifact with one blob, the bundle's content as devices download it, under the same digest as on the platform.
+ * Each signature is an artifact of its own that refers to it: signatures can be added later without changing the model.
  */
 const modelArtifact = 'application/vnd.aiot.model.v1';
 
@@ -261,5 +255,5 @@ const bundleType = 'application/vnd.aiot.bundle.v1.tar';
 const releaseArtifact = 'application/vnd.aiot.release.v1';
 const envelopeType = 'application/vnd.aiot.manifest.v1+json';
 
-/** The release's envelope is no larger (docs/protocol.md), bytes. */
+/** Maximum size of the release's envelope (docs/reference/protocol.md), bytes. */
 const largestEnvelope = 64 * 1024;

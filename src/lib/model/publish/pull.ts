@@ -1,14 +1,14 @@
 import { mkdir, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
+import type { ModelVersion } from '../../api/api.js';
+import type { RegistryClient } from '../../api/client.js';
+import { requireTrusted } from '../../api/trusted.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { makeFolder, readBytes, syncFolder, writeFileAtomic } from '../../core/files.js';
 import type { Member } from '../../formats/archive.js';
 import type { TrustRoot } from '../../formats/manifest/envelope.js';
-import type { ModelVersion } from '../../registry/api.js';
-import type { RegistryClient } from '../../registry/client.js';
-import { requireTrusted } from '../../registry/trusted.js';
 import { packSigned, type Verified, verifySigned } from '../bundle/signed-bundle.js';
 
 export const pullResultSchema = z.object({
@@ -19,7 +19,7 @@ export const pullResultSchema = z.object({
   /** Folder. */
   out: z.string(),
   files: z.array(z.string()),
-  /** The folder held the very same files already. */
+  /** The folder already contained exactly the same files. */
   unchanged: z.boolean(),
 });
 
@@ -29,13 +29,13 @@ interface PullOptions {
   client: FetchClient;
   model: { name: string; version: number };
   out: string;
-  /** Whose signatures count; null = whom the platform trusts. */
+  /** Trusted signers; null = those trusted by the platform. */
   trust?: TrustRoot | null;
 }
 
 /**
- * Gets a version, verifies every byte of it, and puts the signed bundle and its files into a folder: all of them or none.
- * @throws what `fetchModel` throws, AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE
+ * Fetches a version, verifies every byte of it, and writes the signed bundle and its files into a folder: all of them or none.
+ * @throws any error of `fetchModel`, AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE
  */
 export async function pullModel({ client, model, out, trust = null }: PullOptions): Promise<PullResult> {
   const fetched = await fetchModel(client, model, trust);
@@ -43,7 +43,7 @@ export async function pullModel({ client, model, out, trust = null }: PullOption
   return putFiles({ name, version, digest, bytes: fetched.bytes, members: fetched.members }, out);
 }
 
-/** The signed bundle and its files into a folder: all of them or none. @throws AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE */
+/** Writes the signed bundle and its files into a folder: all of them or none. @throws AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE */
 export async function putFiles(
   model: { name: string; version: number; digest: string; bytes: Uint8Array; members: readonly Member[] },
   out: string,
@@ -56,7 +56,7 @@ export async function putFiles(
   return { name, version, digest, out, files: files.map((file) => file.name), unchanged };
 }
 
-/** Whether the folder holds these files and no others; an empty one holds none. @throws AIOT_FOLDER_NOT_EMPTY */
+/** Whether the folder contains exactly these files; false if it is empty. @throws AIOT_FOLDER_NOT_EMPTY */
 async function isThere(out: string, files: Member[]): Promise<boolean> {
   const found = await readdir(out).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return [];
@@ -68,7 +68,10 @@ async function isThere(out: string, files: Member[]): Promise<boolean> {
   const strangers = found.filter((name) => !files.some((file) => file.name === name));
   const other = strangers[0] ?? (await firstOther(out, files));
   if (other === undefined) return true;
-  throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${out} holds ${other}, which is not of this version`);
+  throw new AiotError(
+    'AIOT_FOLDER_NOT_EMPTY',
+    `${out} contains ${other}, which does not belong to this version`,
+  );
 }
 
 async function firstOther(out: string, files: Member[]): Promise<string | undefined> {
@@ -79,7 +82,7 @@ async function firstOther(out: string, files: Member[]): Promise<string | undefi
   return undefined;
 }
 
-/** Beside the folder first, then in its place at once: whoever looks sees all files or none. */
+/** Written next to the folder first, then renamed atomically, so that readers see all files or none. */
 async function fillFolder(out: string, files: Member[]): Promise<void> {
   const above = dirname(out);
   await makeFolder(above);
@@ -109,7 +112,7 @@ async function fillFolder(out: string, files: Member[]): Promise<void> {
   }
 }
 
-/** The calls of the registry's client that fetching a version needs. */
+/** The registry client's calls that fetching a version needs. */
 export type FetchClient = {
   blobs: Pick<RegistryClient['blobs'], 'get'>;
   manifests: Pick<RegistryClient['manifests'], 'get'>;
@@ -117,7 +120,7 @@ export type FetchClient = {
   trust: Pick<RegistryClient['trust'], 'get'>;
 };
 
-/** A version as it was signed, every byte of it checked. */
+/** A version as signed, with every byte verified. */
 interface Fetched extends Verified {
   card: ModelVersion;
   /** The signed bundle. */
@@ -125,8 +128,8 @@ interface Fetched extends Verified {
 }
 
 /**
- * Gets a version and verifies it.
- * @param trust whose signatures count; null = whom the platform trusts
+ * Fetches a version and verifies it.
+ * @param trust trusted signers; null = those trusted by the platform
  * @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED, AIOT_BUNDLE_MALFORMED
  */
 export async function fetchModel(
@@ -140,20 +143,20 @@ export async function fetchModel(
   if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
   const envelope = await client.manifests.get(card.sequence);
   const chunks: Uint8Array[] = [];
-  // Not `bytes()`, which tells of another digest only: the check below tells which file was changed.
+  // Not `bytes()`, which would only report a digest mismatch: the check below names the changed file.
   for await (const chunk of (await client.blobs.get(card.digest)).body) chunks.push(chunk);
   const what = `${name}@${version}`;
   const content = Buffer.concat(chunks);
   const bytes = packSigned(content, envelope, what);
   const verified = verifySigned(bytes, root, what);
   const { manifest } = verified;
-  // All other files and all headers were found to be right.
+  // All other files and all headers have been verified.
   if (digestOf(content) !== manifest.artifacts[0]?.digest) {
-    throw new AiotError('AIOT_BUNDLE_TAMPERED', `${what}: SHA256SUMS is not what was signed`);
+    throw new AiotError('AIOT_BUNDLE_TAMPERED', `${what}: SHA256SUMS does not match its signature`);
   }
   if (manifest.name === name && manifest.version === version) return { ...verified, card, bytes };
   throw new AiotError(
     'AIOT_BUNDLE_TAMPERED',
-    `${what}: manifest.json is of ${manifest.name}@${manifest.version}`,
+    `${what}: manifest.json belongs to ${manifest.name}@${manifest.version}`,
   );
 }

@@ -1,5 +1,16 @@
 import { basename, dirname, join } from 'node:path';
 import * as z from 'zod';
+import { type ModelVersion, modelVersionSchema } from '../../api/api.js';
+import type { RegistryClient } from '../../api/client.js';
+import {
+  isSignedEnough,
+  pushAttempts,
+  signedRelease,
+  type TrustReader,
+  waitForTurn,
+} from '../../api/signatures.js';
+import { type Agree, toSign } from '../../api/to-sign.js';
+import { manifestAsked, signedBy } from '../../api/vouched.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, hasCode, unless } from '../../core/errors.js';
 import { readBytes, readJson } from '../../core/files.js';
@@ -7,18 +18,7 @@ import { namePattern } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
 import type { Envelope } from '../../formats/manifest/envelope.js';
 import type { UnsignedManifest } from '../../formats/manifest/manifest.js';
-import { importTflite } from '../../formats/tflite/reader.js';
-import { type ModelVersion, modelVersionSchema } from '../../registry/api.js';
-import type { RegistryClient } from '../../registry/client.js';
-import {
-  isSignedEnough,
-  pushAttempts,
-  signedRelease,
-  type TrustReader,
-  waitForTurn,
-} from '../../registry/signatures.js';
-import { type Agree, toSign } from '../../registry/to-sign.js';
-import { manifestAsked, signedBy } from '../../registry/vouched.js';
+import { importTflite } from '../../formats/tflite/read.js';
 import { bundleProject } from '../bundle/bundle-project.js';
 import { endOf, modeOf } from '../bundle/ends.js';
 import { isSigned, packBundle, requireBundle, unpackAny } from '../bundle/pack.js';
@@ -39,54 +39,54 @@ export const pushResultSchema = z.object({
   bytes: z.int(),
   /** The pushed file. */
   file: z.string(),
-  /** `network`: a .tflite file alone, which devices cannot run. */
+  /** `network`: a bare .tflite file, which devices cannot run. */
   kind: z.enum(['model', 'network']),
-  /** The newest version before it that has the same contents, and so the same blob. */
+  /** The newest previous version with the same contents, and therefore the same blob. */
   sameAs: z.int().nullable(),
 });
 
 export type PushResult = z.output<typeof pushResultSchema>;
 
-/** The calls of the registry's client that a push needs. */
+/** The registry client's calls that a push needs. */
 export type PushClient = ReleaseClient & { models: Pick<RegistryClient['models'], 'versions'> };
 
 interface Common {
   client: PushClient;
-  /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
+  /** The operator's signing key, PKCS#8 PEM: used locally and never sent. */
   privatePem: string;
-  /** Types of device that it is released for; a device of another type refuses it. */
+  /** Device types that it is released for; a device of another type rejects it. */
   deviceTypes?: string[];
-  /** Devices refuse it after this time, ms from now; absent = it stays valid. */
+  /** Devices reject it after this time, ms from now; absent = it does not expire. */
   validMs?: number | undefined;
 }
 
 interface PushOptions extends DataSource, Common {
   project: Project;
-  /** Instead of the project's name for the model. */
+  /** Overrides the project's name for the model. */
   name?: string | undefined;
-  /** Of a pipeline, whose step this is: it stands in the signed lineage. */
+  /** Run of the pipeline that this step belongs to; recorded in the signed lineage. */
   run?: { id: string; cause: string | null } | undefined;
 }
 
 interface PushFileOptions extends Common {
   /** A .aiot bundle, signed or not, or a .tflite network. */
   path: string;
-  /** Instead of the bundle's own name, or the file's. */
+  /** Overrides the bundle's own name, or the file's. */
   name?: string | undefined;
 }
 
-/** Those that aiot itself knows how to run a model on. */
+/** Device types on which aiot itself can run a model. */
 export const defaultDeviceTypes = ['virtual', 'esp32', 'pi'];
 
 /**
- * Bundles the accepted network, uploads it, and pushes a manifest signed here.
- * @throws AIOT_USAGE (types of device), AIOT_GATE_FAILED, AIOT_MODEL_STALE, AIOT_MODEL_NOT_BUILT, and what the platform says
+ * Bundles the accepted network, uploads it, and pushes a manifest signed locally.
+ * @throws AIOT_USAGE (device types), AIOT_GATE_FAILED, AIOT_MODEL_STALE, AIOT_MODEL_NOT_BUILT, and any platform error
  */
 export async function pushModel(options: PushOptions): Promise<PushResult> {
   const { project } = options;
   checkTypes(options.deviceTypes);
   const name = checkedName(options.name ?? modelName(project));
-  // Whether the file is still the one of this digest is seen when it is bundled.
+  // Bundling verifies that the file still has this digest.
   const { digest } = await readQuantization(project);
   requireAccepted(await readEvaluation(project), digest, project);
   const { bytes, file } = await bundleProject({ ...options, name });
@@ -94,7 +94,7 @@ export async function pushModel(options: PushOptions): Promise<PushResult> {
 }
 
 /**
- * Pushes a bundle as it is, or a network alone. Who signed a bundle before does not matter: it is signed here.
+ * Pushes a bundle unchanged, or a bare network. Previous signatures of a bundle are irrelevant: it is signed locally.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_BUNDLE_MALFORMED, AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, and as `pushModel`
  */
 export async function pushFile(options: PushFileOptions): Promise<PushResult> {
@@ -124,10 +124,7 @@ async function pushContent(options: Common, { name, content, file, kind }: Conte
 function checkTypes(deviceTypes: string[] = defaultDeviceTypes): void {
   const wrong = deviceTypes.find((type) => !namePattern.test(type));
   if (wrong === undefined && deviceTypes.length > 0) return;
-  throw new AiotError(
-    'AIOT_USAGE',
-    `expected types of device such as virtual or esp32, got "${wrong ?? ''}"`,
-  );
+  throw new AiotError('AIOT_USAGE', `expected device types such as virtual or esp32, got "${wrong ?? ''}"`);
 }
 
 function checkedName(name: string): string {
@@ -136,19 +133,20 @@ function checkedName(name: string): string {
     'AIOT_USAGE',
     `expected a name of letters, digits, dot, dash or underscore, got "${name}"`,
     {
-      next: 'Give it one: --name NAME',
+      next: 'Specify a name: --name NAME',
     },
   );
 }
 
-/** Whether what was typed is a file to push rather than a name: by how it ends, or because it is a path. */
+/** Whether the argument is a file to push rather than a name: by its extension, or because it is a path. */
 export function isModelFile(text: string): boolean {
   return /\.(aiot|tflite)$/i.test(text) || /[/\\]/.test(text);
 }
 
 /**
- * The content of a file that is to be pushed: of a .aiot file as it is (signatures left out), of a .tflite file as a network
- * alone, named after the model in whose build folder it lies, else after the file. Another name makes other content of it, for the name is in it.
+ * The content of a file to be pushed. A .aiot file is unchanged (without signatures). A .tflite file becomes a network-only bundle, named
+ * after the model whose build folder contains it, otherwise after the file. The name is part of the content, so another name changes the
+ * content.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_BUNDLE_MALFORMED, AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
 export async function bundleOfFile(
@@ -156,7 +154,7 @@ export async function bundleOfFile(
   name?: string,
 ): Promise<{ name: string; content: Uint8Array; kind: 'model' | 'network' }> {
   const bytes = await readBytes(path);
-  // By the contents, not the name: a TFLite file has its mark at byte 4.
+  // By the contents, not the name: a TFLite file has its identifier at byte 4.
   if (bytes.subarray(4, 8).toString('latin1') === 'TFL3' || /\.tflite$/i.test(path)) {
     const own = name ?? (await projectOf(path)) ?? basename(path).replace(/\.[^.]*$/, '');
     return { name: own, content: networkBundle(own, bytes, path), kind: 'network' };
@@ -168,13 +166,13 @@ export async function bundleOfFile(
     return { name: bundle.info.name, content: packBundle(bundle), kind: bundle.info.kind };
   } catch (error) {
     if (!(error instanceof AiotError) || error.message.startsWith(path)) throw error;
-    throw new AiotError(error.code, `${path}: ${error.message}`, { cause: error, next: error.next });
+    throw error.reworded(`${path}: ${error.message}`, { cause: error, next: error.next });
   }
 }
 
 const named = z.object({ spec: z.string().startsWith('aiot-training/'), model: z.string() });
 
-/** The model of the build folder that a file lies in: all of them call their networks alike. */
+/** The model whose build folder contains a file: network files have the same name in every build folder. */
 async function projectOf(path: string): Promise<string | undefined> {
   const training = await readJson(join(dirname(path), 'training.json')).catch(() => null);
   const read = named.safeParse(training);
@@ -182,8 +180,8 @@ async function projectOf(path: string): Promise<string | undefined> {
 }
 
 /**
- * A .tflite file by itself as a bundle: it can be stored and verified, and no device runs it, for nobody said what goes
- * into it and what its outputs mean.
+ * A bare .tflite file as a bundle: it can be stored and verified, but no device runs it, because its inputs and the meaning of its outputs are
+ * unknown.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_MODEL_UNFIT (more than one input or output)
  */
 export function networkBundle(name: string, model: Uint8Array, file: string): Uint8Array {
@@ -201,7 +199,7 @@ export function networkBundle(name: string, model: Uint8Array, file: string): Ui
     return packBundle({ info, model, golden: [], lineage: unknownProvenance(digestOf(model), mode) });
   } catch (error) {
     if (!(error instanceof AiotError)) throw error;
-    throw new AiotError(error.code, `${file}: ${error.message}`, { cause: error, next: error.next });
+    throw error.reworded(`${file}: ${error.message}`, { cause: error, next: error.next });
   }
 }
 
@@ -211,7 +209,7 @@ interface ReleaseOptions {
   sequence: number;
   /** ms since 1970 */
   issued: number;
-  /** ms since 1970, null = it stays valid. */
+  /** ms since 1970, null = it does not expire. */
   expires: number | null;
   deviceTypes: string[];
 }
@@ -232,16 +230,19 @@ export function manifestOf(content: Uint8Array, options: ReleaseOptions): Unsign
   };
 }
 
-/** The calls of the registry's client that a release needs. */
+/** The registry client's calls that a release needs. */
 type ReleaseClient = TrustReader & {
   blobs: Pick<RegistryClient['blobs'], 'put'>;
   models: Pick<RegistryClient['models'], 'next' | 'push'>;
 };
 
-/** Devices read no larger envelope (docs/protocol.md), bytes. */
+/** Maximum envelope size that devices read (docs/reference/protocol.md), bytes. */
 const largestEnvelope = 64 * 1024;
 
-/** Uploads a bundle's content and pushes a manifest of it, signed here, as the next version. @throws AIOT_MODEL_UNFIT (too much to tell), AIOT_VERSION_CONFLICT, and what the platform says */
+/**
+ * Uploads a bundle's content and pushes its manifest, signed locally, as the next version. @throws AIOT_MODEL_UNFIT (manifest too large),
+ * AIOT_VERSION_CONFLICT, and any platform error
+ */
 export async function release(
   client: ReleaseClient,
   content: Uint8Array,
@@ -261,7 +262,7 @@ export async function release(
       return next;
     } catch (error) {
       if (attempt === pushAttempts) throw error;
-      // The blob went with the last version that had the same content, which was removed in between.
+      // The blob was removed together with the last version that had the same content.
       if (hasCode(error, 'AIOT_NOT_FOUND')) await client.blobs.put(digest, content);
       else if (!hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
     }
@@ -274,15 +275,15 @@ function requireSmall(envelope: Envelope): void {
   if (length <= largestEnvelope) return;
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
-    `the manifest has ${length} bytes: devices read at most ${largestEnvelope}`,
+    `the manifest has ${length} bytes, but devices read at most ${largestEnvelope}`,
     {
-      next: 'Name fewer features or labels in aiot.yaml.',
+      next: 'Use fewer features or labels in aiot.yaml.',
     },
   );
 }
 
 export const signResultSchema = modelVersionSchema.extend({
-  /** It was signed before: nothing was done. */
+  /** It was already signed: nothing was done. */
   unchanged: z.boolean(),
 });
 
@@ -295,20 +296,20 @@ interface SignOptions {
     manifests: Pick<RegistryClient['manifests'], 'get' | 'post'>;
   };
   model: { name: string; version: number };
-  /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
+  /** The operator's signing key, PKCS#8 PEM: used locally and never sent. */
   privatePem: string;
   deviceTypes?: string[];
-  /** Devices refuse it after this time, ms from now; absent = it stays valid. */
+  /** Devices reject it after this time, ms from now; absent = it does not expire. */
   validMs?: number | undefined;
-  /** Asked before what only others have signed is signed again. */
+  /** Asks for confirmation before signing a version that only others have signed. */
   agree?: Agree;
 }
 
 /**
- * Vouches for a version that came in by a door without signatures: gets it, checks each byte of it, makes a bundle of a
- * .tflite file, and signs that. What came in stays as it was; the version is the bundle from then on.
- * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_MODEL_UNFIT (neither a network nor a bundle), AIOT_TFLITE_MALFORMED,
- * AIOT_TFLITE_UNSUPPORTED, AIOT_BUNDLE_MALFORMED, AIOT_UPDATE_MISMATCH, AIOT_INTERRUPTED (not agreed to)
+ * Signs a version that was uploaded through an interface without signatures: fetches it, verifies each byte, converts a .tflite file to a bundle, and
+ * signs that. The upload itself is not changed; from then on the version refers to the bundle.
+ * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_MODEL_UNFIT (neither a network nor a bundle), AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED,
+ * AIOT_BUNDLE_MALFORMED, AIOT_UPDATE_MISMATCH, AIOT_INTERRUPTED (not confirmed)
  */
 export async function signModel(options: SignOptions): Promise<SignResult> {
   const { client, model, privatePem } = options;
@@ -327,7 +328,7 @@ export async function signModel(options: SignOptions): Promise<SignResult> {
   }
 }
 
-/** Makes the manifest to sign from its sequence. */
+/** Creates the manifest to sign for a given sequence. */
 type Make = (sequence: number) => UnsignedManifest;
 
 async function anewOf(options: SignOptions, card: ModelVersion): Promise<Make> {
@@ -341,16 +342,16 @@ async function anewOf(options: SignOptions, card: ModelVersion): Promise<Make> {
   };
 }
 
-/** A release signed by keys that are no longer valid is signed again unchanged; null = valid keys have signed it, this user's among them. */
+/** Re-signs a release unchanged if its keys are no longer valid; null = it is signed by valid keys, including this user's. */
 async function againOf(options: SignOptions, card: ModelVersion): Promise<Make | null> {
   const { client, model, privatePem, validMs, agree } = options;
   const envelope = await client.manifests.get(card.sequence);
   const before = manifestAsked(envelope, { kind: 'model', ...model });
   const own = signedBy(envelope, privatePem);
-  // An older version that only colleagues have signed is rolled out again only with this user's own signature.
+  // An older version that only colleagues have signed needs this user's own signature before it can be rolled out again.
   if (own && (await isSignedEnough(client, envelope))) return null;
   if (agree && !own && !(await agree(await toSign(client, envelope, before)))) {
-    throw new AiotError('AIOT_INTERRUPTED', 'stopped: nothing was signed');
+    throw new AiotError('AIOT_INTERRUPTED', 'canceled: nothing was signed');
   }
   const usual = before.expires === null ? null : before.expires - before.issued;
   const valid = validMs ?? usual;
@@ -366,8 +367,8 @@ function contentOf({ name, version, origin }: ModelVersion, bytes: Buffer): Uint
   try {
     requireBundle(bytes, what);
   } catch (error) {
-    throw new AiotError('AIOT_MODEL_UNFIT', `${what} is neither a .tflite network nor a .aiot bundle`, {
-      next: 'Convert it first (aiot model import FILE), then push what comes out of it.',
+    throw new AiotError('AIOT_MODEL_UNFIT', `${what} is neither a .tflite model nor a .aiot bundle`, {
+      next: 'Convert it first with `aiot model import FILE`, then push the result.',
       cause: error,
     });
   }
@@ -375,7 +376,7 @@ function contentOf({ name, version, origin }: ModelVersion, bytes: Buffer): Uint
   if (bundle.info.name === name && !isSigned(bytes)) return bytes;
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
-    `${what} is the bundle of ${bundle.info.name}${isSigned(bytes) ? ', signed' : ''}, and came in as ${name}`,
-    { next: 'Download it, look at it, and push it: aiot model push FILE' },
+    `${what} is the bundle of ${bundle.info.name}${isSigned(bytes) ? ', signed' : ''}, but was uploaded as ${name}`,
+    { next: 'Download and inspect it, then push it with `aiot model push FILE`.' },
   );
 }

@@ -1,20 +1,22 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as z from 'zod';
+import type { RegistryClient } from '../../api/client.js';
+import { resolveModel } from '../../api/reference.js';
 import { publicKeyIn, sha256Hex } from '../../core/crypto.js';
-import { AiotError, hasCode } from '../../core/errors.js';
+import { AiotError, errorMaker, hasCode } from '../../core/errors.js';
 import { readBytes, readJson, readText } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
 import { type TrustRoot, trustRootOf, trustRootSchema } from '../../formats/manifest/envelope.js';
 import { networkModes } from '../../formats/manifest/manifest.js';
-import type { RegistryClient } from '../../registry/client.js';
-import { resolveModel } from '../../registry/reference.js';
 import { checkGolden } from '../bundle/golden.js';
 import { isSigned, requireBundle, unpackAny } from '../bundle/pack.js';
 import { signedNames, type Verified, verifyMembers, verifySigned } from '../bundle/signed-bundle.js';
 import type { Bundle } from '../bundle/types.js';
 import { type FetchClient, fetchModel } from './pull.js';
 import { isModelFile } from './push.js';
+
+const malformed = errorMaker('AIOT_FILE_MALFORMED');
 
 export const verifyResultSchema = z.object({
   /** The file, folder or NAME@VERSION that was verified. */
@@ -24,37 +26,37 @@ export const verifyResultSchema = z.object({
   sequence: z.int(),
   kind: z.enum(['model', 'network']),
   mode: z.enum(networkModes),
-  /** Digest of the content, as devices download it. */
+  /** Digest of the content in the form that devices download. */
   digest: z.string(),
   bytes: z.int(),
-  /** Ids of the keys that signed it. */
+  /** IDs of the keys that signed it. */
   keys: z.array(z.string()),
   /** ms since 1970 */
   issued: z.int(),
   expires: z.int().nullable(),
-  /** Devices refuse it now. */
+  /** Whether it has expired, so that devices reject it now. */
   expired: z.boolean(),
   files: z.array(z.object({ name: z.string(), bytes: z.int(), sha256: z.string() })),
-  /** Files beside those of a folder, which nobody has signed and no device gets. */
+  /** Additional files in a folder, which are not signed and never reach a device. */
   unsigned: z.array(z.string()),
-  /** Null of a network alone, which has none. */
+  /** Null for a bare network, which has none. */
   golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
 });
 
 export type VerifyResult = z.output<typeof verifyResultSchema>;
 
-/** Whether what was typed is on disk rather than in the registry. */
+/** Whether the argument refers to a path on disk rather than to the registry. */
 export async function isModelPath(text: string): Promise<boolean> {
   return isModelFile(text) || (await stat(text).catch(() => null)) !== null;
 }
 
 interface VerifyOptions {
   what: string;
-  /** `what` is a file or a folder, and no version. */
+  /** `what` is a file or a folder, not a version. */
   path: boolean;
-  /** Whose signatures count; null = whom the platform trusts. */
+  /** Trusted signers; null = those trusted by the platform. */
   trust: TrustRoot | null;
-  /** null = nobody is asked: a path and its trust root are enough. */
+  /** null = offline: a path and its trust root are sufficient. */
   client: (FetchClient & { models: Pick<RegistryClient['models'], 'versions'> }) | null;
   /** ms since 1970 */
   now: number;
@@ -63,15 +65,14 @@ interface VerifyOptions {
 /** Verifies a version or a file. @throws as `verifyFile` and `fetchModel`; AIOT_TRUST_MISSING */
 export async function verifyModel({ what, path, trust, client, now }: VerifyOptions): Promise<VerifyResult> {
   const root = trust ?? (await client?.trust.get());
-  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'nobody says whose signature counts');
+  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'no trusted signing keys are known');
   if (path || !client) return verifyFile(what, root, now);
   const fetched = await fetchModel(client, await resolveModel(client, what), root);
   return verifyResult(`${fetched.card.name}@${fetched.card.version}`, fetched, now);
 }
 
 /**
- * Verifies a signed .aiot file, or the folder of a pulled one, without asking anybody: signatures, every byte of every file,
- * and the golden vectors.
+ * Verifies a signed .aiot file, or the folder of a pulled one, offline: signatures, every byte of every file, and the golden vectors.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED, AIOT_BUNDLE_MALFORMED, AIOT_GOLDEN_MISMATCH
  */
 export async function verifyFile(path: string, trust: TrustRoot, now: number): Promise<VerifyResult> {
@@ -84,18 +85,14 @@ export async function verifyFile(path: string, trust: TrustRoot, now: number): P
   requireBundle(bytes, path, 'a signed .aiot file');
   if (bytes.subarray(0, 11).toString('latin1') === 'bundle.json' && !isSigned(bytes)) {
     requireWhole(bytes, path);
-    throw new AiotError(
-      'AIOT_SIGNATURE_INVALID',
-      `${path}: nobody has signed it: there is no manifest.json in it`,
-      {
-        next: 'aiot model push FILE signs it; aiot model pull gets it signed.',
-      },
-    );
+    throw new AiotError('AIOT_SIGNATURE_INVALID', `${path}: not signed: it contains no manifest.json`, {
+      next: '`aiot model push FILE` signs it, and `aiot model pull` downloads the signed bundle.',
+    });
   }
   return verifyResult(path, verifySigned(bytes, trust, path), now);
 }
 
-/** A damaged bundle is told as one: to sign it would be the wrong advice. @throws AIOT_BUNDLE_MALFORMED */
+/** Reports a damaged bundle as damaged: advising the user to sign it would be wrong. @throws AIOT_BUNDLE_MALFORMED */
 function requireWhole(bytes: Uint8Array, path: string): void {
   try {
     unpackAny(bytes, path);
@@ -112,9 +109,9 @@ async function verifyFolder(
   const files = (await readdir(path)).sort();
   const members = [];
   for (const name of signedNames) {
-    // Without a manifest it is no folder of a bundle, which reading it tells.
+    // A folder without a manifest is not a bundle's, which reading it reports.
     if (!files.includes(name) && files.includes(signedNames[0])) {
-      throw new AiotError('AIOT_BUNDLE_TAMPERED', `${path}: ${name} is missing from what was signed`);
+      throw new AiotError('AIOT_BUNDLE_TAMPERED', `${path}: the signed file ${name} is missing`);
     }
     members.push({ name, data: await readBytes(join(path, name)) });
   }
@@ -130,7 +127,7 @@ async function verifyFolder(
     if (manifest.sequence === verified.manifest.sequence) continue;
     throw new AiotError(
       'AIOT_BUNDLE_TAMPERED',
-      `${join(path, file)} is another version than the files beside it`,
+      `${join(path, file)} belongs to a different version than the other files`,
     );
   }
   return { verified, unsigned };
@@ -174,14 +171,14 @@ function goldenResult(bundle: Bundle, what: string): { vectors: number; passed: 
 }
 
 interface TrustFiles {
-  /** A trust root, JSON: `trust.json` of a device's identity is one. */
+  /** A trust root, JSON, such as `trust.json` of a device's identity. */
   trust?: string | undefined;
   /** A public key, PEM. */
   key?: string | undefined;
 }
 
 /**
- * Whose signatures count, from a file; null when none is named. Nothing is asked of a platform.
+ * Trusted signers from a file; null if none is named. Works offline.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function readTrust({ trust, key }: TrustFiles): Promise<TrustRoot | null> {
@@ -195,10 +192,6 @@ export async function readTrust({ trust, key }: TrustFiles): Promise<TrustRoot |
   try {
     return trustRootOf(publicKeyIn(pem));
   } catch (error) {
-    throw malformed(`${key} is not an ECDSA P-256 key in PEM`, error);
+    throw malformed(`${key} is not an ECDSA P-256 key in PEM`, { cause: error });
   }
-}
-
-function malformed(message: string, cause?: unknown): AiotError {
-  return new AiotError('AIOT_FILE_MALFORMED', message, { cause });
 }

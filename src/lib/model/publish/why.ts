@@ -1,14 +1,14 @@
 import * as z from 'zod';
+import { stages } from '../../api/api.js';
+import type { RegistryClient } from '../../api/client.js';
 import type { TrustRoot } from '../../formats/manifest/envelope.js';
-import { stages } from '../../registry/api.js';
-import type { RegistryClient } from '../../registry/client.js';
 import { provenanceSchema } from '../bundle/schema.js';
 import { type FetchClient, fetchModel } from './pull.js';
 
 const { training, dataset, recordings, evaluation, run } = provenanceSchema.shape;
 const file = z.object({ digest: z.string() }).nullable();
 
-/** The way back from a version to who recorded its data. Null is what nobody wrote down. */
+/** Lineage from a version back to the devices that recorded its data. Null means not recorded. */
 export const whySchema = z.object({
   name: z.string(),
   version: z.int(),
@@ -18,11 +18,11 @@ export const whySchema = z.object({
     stage: z.enum(stages),
     /** ms since 1970 */
     pushed: z.int(),
-    /** Ids of the keys that signed it. */
+    /** IDs of the keys that signed it. */
     keys: z.array(z.string()),
   }),
   network: z.object({ digest: z.string(), mode: z.string() }),
-  /** The run of a pipeline that pushed it: `aiot pipeline status ID` where it ran. */
+  /** The pipeline run that pushed it: see `aiot pipeline status ID` on the machine that ran it. */
   run: run.unwrap().nullable(),
   float: file,
   training,
@@ -32,24 +32,24 @@ export const whySchema = z.object({
   devices: z
     .array(
       z.object({
-        /** Null: nobody said which device made these. */
+        /** Null: the device is not recorded. */
         name: z.string().nullable(),
         recordings: z.array(z.string()),
-        /** Its state on this platform; null when it has no device of this name. */
+        /** Its state on this platform; null if it has no device of this name. */
         state: z.string().nullable(),
       }),
     )
     .nullable(),
-  /** Links that are missing, in words. */
+  /** Missing links, in words. */
   unknown: z.array(z.string()),
 });
 
 export type Why = z.output<typeof whySchema>;
 
 /**
- * Walks the lineage of a version back: bundle, network, float network, training, dataset, recordings, devices. What it says is
- * signed; what is missing is told as unknown.
- * @throws what `fetchModel` throws
+ * Traces the lineage of a version back: bundle, network, float network, training, dataset, recordings, devices. All of it is signed; missing parts
+ * are reported as unknown.
+ * @throws any error of `fetchModel`
  */
 export async function whyModel(
   client: FetchClient & { devices: Pick<RegistryClient['devices'], 'list'> },
@@ -61,7 +61,7 @@ export async function whyModel(
   const known = new Map((await client.devices.list()).map(({ name, state }) => [name, state]));
   const devices = recordings && devicesOf(recordings, known);
   const { digest, bytes, stage, pushed } = card;
-  const links = { 'the float network': float, 'the training': training, 'the evaluation': evaluation };
+  const links = { 'the float model': float, 'the training': training, 'the evaluation': evaluation };
   const data = { 'the dataset': dataset, 'the recordings': recordings };
   const missing = Object.entries({ ...links, ...data }).flatMap(([what, link]) =>
     link === null ? [what] : [],

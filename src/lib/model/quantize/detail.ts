@@ -3,25 +3,25 @@ import { affordable, decibels } from './graph/noise.js';
 import type { Compared } from './graph/quantize-graph.js';
 import { createRunner } from './runner.js';
 
-/** Multiply-adds that looking closer may take: as for the noise. */
+/** Budget of multiply-adds for the detailed analysis: the same as for the noise. */
 const budget = 5e7;
 const mostRows = 200;
 const binCount = 48;
 
-/** Where the values of one activation are, in the float network and in the quantized one. */
+/** Distribution of one activation's values, in the float network and in the quantized one. */
 export interface Spread {
   tensor: string;
-  /** Ends of the bins: what the float network's values take. */
+  /** Ends of the bins: the range of the float network's values. */
   from: number;
   to: number;
   /** Shares by bin. */
   float: number[];
   quantized: number[];
-  /** What its integers can hold; null where it is not quantized. */
+  /** Range of its integers; null if it is not quantized. */
   range: [low: number, high: number] | null;
-  /** Share of the float network's values more than a step beyond that. */
+  /** Share of the float network's values that exceed this range by more than a step. */
   clipped: number;
-  /** Largest distance of a value from the float network's. */
+  /** Maximum deviation of a value from the float network's. */
   error: number;
 }
 
@@ -35,18 +35,18 @@ interface WeightLoss {
   sqnrDb: number;
 }
 
-/** A quantized network beside the float one, value by value. */
+/** A quantized network compared with the float one, value by value. */
 export interface QuantizeDetail {
   rows: number;
   spreads: Spread[];
   weights: WeightLoss[];
-  /** Share of the rows on which both answer with the same class; null where the network has one output. */
+  /** Share of the rows for which both predict the same class; null if the network has one output. */
   agreement: number | null;
-  /** Of the outputs. */
+  /** Mean error of the outputs. */
   meanError: number;
 }
 
-/** Runs both networks over some of the rows and looks at every activation, and at the weights. */
+/** Runs both networks on some of the rows and compares every activation, and the weights. */
 export function detailOf(compared: Compared, rows: readonly Float32Array[]): QuantizeDetail {
   const { graph, twins, against } = compared;
   const some = affordable(against, rows, budget, 16, mostRows);
@@ -120,7 +120,7 @@ function count({ a, b, scale, zero, spread }: Counted): void {
     const real = (Number(b[i]) - zero) * scale;
     spread.float[bin(value)]!++;
     spread.quantized[bin(real)]!++;
-    // Within a step of the last integer it is as near as anything that is rounded (a SOFTMAX's 1 always is).
+    // Within one step beyond the last integer, the error is no larger than ordinary rounding (a SOFTMAX's 1 is always there).
     if (range && (value < range[0] - scale || value > range[1] + scale)) spread.clipped++;
     spread.error = Math.max(spread.error, Math.abs(value - real));
   }
@@ -142,7 +142,7 @@ function largest(values: ArrayLike<number | bigint>): number {
   return best;
 }
 
-/** Integer tensors of the quantized network that have the name of a float constant. */
+/** Integer tensors of the quantized network that are named after a float constant. */
 function weightsOf(float: Graph, quantized: Graph): WeightLoss[] {
   const constants = new Map(
     float.tensors.flatMap(({ name, data }) => (data instanceof Float32Array ? [[name, data] as const] : [])),

@@ -1,51 +1,38 @@
-import { execFile } from 'node:child_process';
-import { access, constants, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, delimiter, dirname, join } from 'node:path';
-import { promisify } from 'node:util';
+import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import { readBytes, readJson, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
+import { findProgram, runProgram } from '../../core/process.js';
 import { edgeTpuSchema } from './result.js';
 
-export type EdgeTpu = z.output<typeof edgeTpuSchema>;
+type EdgeTpu = z.output<typeof edgeTpuSchema>;
 
 const program = 'edgetpu_compiler';
-/** Name of the compiler's operator, which the compiled file has to contain. */
+/** Name of the compiler's operator, which the compiled file must contain. */
 const customOp = 'edgetpu-custom-op';
-/** It gives up after three minutes by itself. */
+/** The compiler gives up after three minutes on its own. */
 const timeoutMs = 240_000;
 
 /** The compiler's path. @throws AIOT_PROGRAM_NOT_FOUND */
 export async function requireCompiler(path = process.env.PATH ?? ''): Promise<string> {
-  for (const folder of path.split(delimiter)) {
-    const file = join(folder, program);
-    const found =
-      folder !== '' &&
-      (await access(file, constants.X_OK).then(
-        () => true,
-        () => false,
-      ));
-    if (found) return file;
-  }
-  throw new AiotError(
-    'AIOT_PROGRAM_NOT_FOUND',
-    `no ${program} on the PATH, which compiles for the Edge TPU`,
-    {
-      next: `Install Coral's edgetpu-compiler (Debian on x86-64 alone), or copy the int8 file to such a machine and run there: ${program} -s FILE`,
-    },
-  );
+  const found = await unless('AIOT_PROGRAM_NOT_FOUND', findProgram(program, { PATH: path }));
+  if (found !== undefined) return found;
+  throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `the Edge TPU compiler ${program} is not on the PATH`, {
+    next: `Install Coral's edgetpu-compiler (Debian on x86-64 only), or copy the int8 file to such a machine and run ${program} -s FILE there.`,
+  });
 }
 
-/** Where a network compiled for the Edge TPU lies, beside the one it was made of. */
+/** Path of a network compiled for the Edge TPU, beside the original network. */
 function edgeTpuFile(file: string): string {
   return join(dirname(file), `${basename(file).replace(/\.tflite$/i, '')}_edgetpu.tflite`);
 }
 
 /**
- * Compiles an int8 .tflite file: NAME_edgetpu.tflite, and NAME_edgetpu.json that says what it was made of.
- * @param options.out instead of beside the file
+ * Compiles an int8 .tflite file to NAME_edgetpu.tflite, and writes NAME_edgetpu.json, which identifies the original.
+ * @param options.out path to use instead of the one beside the file
  * @throws AIOT_EDGETPU_FAILED, AIOT_PROGRAM_NOT_FOUND, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE
  */
 export async function compileEdgeTpu(
@@ -56,11 +43,12 @@ export async function compileEdgeTpu(
   const from = digestOf(await readBytes(file));
   const folder = await mkdtemp(join(tmpdir(), 'aiot-edgetpu-'));
   try {
-    const { stdout } = await run(compiler, ['-s', '-o', folder, file], options.signal);
+    const stdout = await run(compiler, ['-s', '-o', folder, file], options.signal);
     const made = basename(edgeTpuFile(file));
     const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(folder, made)));
-    if (!bytes) throw failed(`it left no ${made}: ${lastLine(stdout)}`);
-    if (!bytes.includes(customOp)) throw failed(`nothing of ${basename(file)} was mapped to the Edge TPU`);
+    if (!bytes) throw failed(`it did not write ${made}: ${lastLine(stdout)}`);
+    if (!bytes.includes(customOp))
+      throw failed(`no operator of ${basename(file)} was mapped to the Edge TPU`);
     const out = options.out ?? edgeTpuFile(file);
     const result: EdgeTpu = {
       file: out,
@@ -78,7 +66,7 @@ export async function compileEdgeTpu(
   }
 }
 
-/** What was compiled of this network and lies in that file; null = nothing, or it was made of another one, or changed. */
+/** The network compiled from this one in that file; null = missing, changed, or compiled from another network. */
 export async function readEdgeTpu(file: string, from: string): Promise<Uint8Array | null> {
   const read = edgeTpuSchema.safeParse(await readJson(recordOf(file)).catch(() => null));
   if (!read.success || read.data.from !== from) return null;
@@ -103,17 +91,14 @@ function operatorsIn(log: string): EdgeTpu['ops'] {
   );
 }
 
-async function run(compiler: string, args: string[], signal: AbortSignal | undefined) {
-  try {
-    return await promisify(execFile)(compiler, args, { timeout: timeoutMs, ...(signal ? { signal } : {}) });
-  } catch (error) {
+/** @returns its output */
+async function run(compiler: string, args: string[], signal: AbortSignal | undefined): Promise<string> {
+  const end = await runProgram(compiler, args, { timeoutMs, signal }).catch((error: Error) => {
     signal?.throwIfAborted();
-    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
-    throw failed(
-      lastLine(stderr || stdout) || (error instanceof Error ? error.message : String(error)),
-      error,
-    );
-  }
+    throw failed(error.message, error);
+  });
+  if (end.code === 0) return end.stdout;
+  throw failed(lastLine(end.stderr || end.stdout) || `it exited with ${end.endedBy ?? `code ${end.code}`}`);
 }
 
 function lastLine(text: string): string {

@@ -6,13 +6,13 @@ import { outputKindOf } from '../evaluate/result.js';
 import type { Loss } from './result.js';
 import { createRunner } from './runner.js';
 
-/** How an answer counts as right: the largest of several classes, or the side of a threshold that one number is on. */
+/** Criterion for a correct prediction: the largest of several classes, or the side of a threshold that one number is on. */
 export type Answer =
   | { kind: 'classes' }
   | { kind: 'probability'; threshold: number }
   | { kind: 'reconstruction'; threshold: number };
 
-/** Rows with the class that each should get. `groups`: what each row belongs to, null where it stands for itself. */
+/** Rows with the expected class of each. `groups`: group of each row, null if rows are independent. */
 export function evaluationOf(
   rows: readonly Float32Array[],
   truth: ArrayLike<number>,
@@ -30,16 +30,16 @@ interface LabelledRows {
   rows: readonly Float32Array[];
   labels: readonly string[];
   groups: readonly string[] | null;
-  /** Names of the classes in the order of the outputs, when somebody said them. */
+  /** Names of the classes in the order of the outputs, if specified. */
   names: readonly string[] | null;
-  /** Whether a limit hangs on the answers: then an order of classes that hardly fits is refused, not only told. */
+  /** Whether a limit depends on the predictions: an implausible order of classes is then an error, not only a warning. */
   limited: boolean;
 }
 
 /**
  * Rows of a table with their labels: several outputs are classes, one is a probability.
- * @throws AIOT_QUANTIZE_UNFIT for a network that gives a value; AIOT_LABELS_UNFIT, also where nobody named the classes, a
- *   limit is to be kept and another order fits far better
+ * @throws AIOT_QUANTIZE_UNFIT for a network that predicts a value; AIOT_LABELS_UNFIT, also if the classes are unnamed, there is a limit, and another
+ * order fits far better
  */
 export function evaluationOfTable(
   graph: Graph,
@@ -71,19 +71,23 @@ function confusionOf(
   return confusion;
 }
 
-/** A loss of wrongly numbered classes says nothing, and looks as if the limit were kept. */
+/** A loss of wrongly numbered classes is meaningless, and would look as if the limit were met. */
 function unlikely(other: OtherOrder): AiotError {
-  return new AiotError('AIOT_LABELS_UNFIT', `--max-loss counts right answers, and ${orderWarning(other)}`, {
-    next: `Name the classes in the order of the outputs, as here or as they are: --classes ${other.classes.join(',')}`,
-  });
+  return new AiotError(
+    'AIOT_LABELS_UNFIT',
+    `--max-loss counts correct predictions, but ${orderWarning(other)}`,
+    {
+      next: `List the classes in the order of the outputs, here or in their current order: --classes ${other.classes.join(',')}`,
+    },
+  );
 }
 
 export function noAnswer(kind: string): AiotError {
   return new AiotError(
     'AIOT_QUANTIZE_UNFIT',
-    `--max-loss counts right answers, and this network gives a ${kind}`,
+    `--max-loss counts correct predictions, but this model outputs a ${kind}`,
     {
-      next: 'Leave --max-loss out: sqnrDb tells how close the outputs stay.',
+      next: 'Omit --max-loss: sqnrDb shows how close the outputs are.',
     },
   );
 }
@@ -100,26 +104,26 @@ function classOf(output: Float32Array, row: Float32Array, answer: Answer): numbe
   return best;
 }
 
-/** Labelled rows, and whether an output is right for one. */
+/** Labeled rows, and a check of whether an output is correct for one. */
 export interface Evaluation {
   rows: readonly Float32Array[];
   right(row: number, output: Float32Array): boolean;
-  /** Group of each row (a recording); null when rows are independent. */
+  /** Group of each row (a recording); null if rows are independent. */
   groups: readonly string[] | null;
-  /** Whether ranges were taken from these rows too: what they say of the loss is then on its good side. */
+  /** Whether ranges were calibrated on these rows too, which makes the measured loss optimistic. */
   calibrated?: boolean;
 }
 
-/** For each row, whether the network answers it correctly. */
+/** For each row, whether the network predicts it correctly. */
 export function hits(graph: Graph, { rows, right }: Evaluation): boolean[] {
   const runner = createRunner(graph);
   return rows.map((row, at) => right(at, runner.run(row)));
 }
 
 /**
- * What quantization costs: float − quantized accuracy in points, with a 95 % interval. The rows are the same for both, so
- * only those count that one of them has right and the other wrong (Agresti and Min 2005; by a bootstrap over the groups
- * where rows belong to groups, because rows of one recording are alike).
+ * The cost of quantization: float − quantized accuracy in percentage points, with a 95 % interval. Both networks run on the same rows, so
+ * the interval depends only on the rows that one of them gets right and the other wrong (Agresti and Min 2005). If rows belong to groups,
+ * it is a bootstrap over the groups, because rows of one recording are alike.
  */
 export function lossOf(
   float: readonly boolean[],
@@ -135,7 +139,7 @@ export function lossOf(
   );
   const share = (of: readonly boolean[]) => of.filter(Boolean).length / Math.max(1, rows);
   const points = round(-100 * paired.difference);
-  // Where the networks never differ, drawing groups again tells nothing of how often they might.
+  // If the networks never differ, resampling groups cannot estimate how often they might.
   const differ = paired.onlyARight + paired.onlyBRight > 0;
   const clustered =
     groups !== null &&
@@ -164,6 +168,6 @@ export function lossOf(
 }
 
 function round(points: number): number {
-  // Adding 0 makes −0 a 0.
+  // Adding 0 turns −0 into 0.
   return Math.round(points * 1000) / 1000 + 0;
 }

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/errors.js';
+import { errorMaker } from '../../core/errors.js';
 import { seededRandom, shuffled } from '../../core/numbers.js';
 import { type Graph, type Operator, withoutUnused } from '../../formats/tflite/graph.js';
 import { openEngine } from '../engine/open-engine.js';
@@ -10,6 +10,10 @@ import { channelAxis, isWeighted } from './graph/rules.js';
 import { createRunner } from './runner.js';
 import type { QuantizeSettings } from './types.js';
 
+const unfit = errorMaker('AIOT_MODEL_UNFIT', 'this model cannot be trained: ', {
+  next: 'Use the float32 model. For trainable layers, see docs/reference/project.md.',
+});
+
 interface FinetuneOptions {
   epochs: number;
   signal?: AbortSignal | undefined;
@@ -19,22 +23,22 @@ interface FinetuneOptions {
 const batch = 32;
 
 /**
- * Steps of Adam as shares of a weight's integer step, ever smaller: so a weight reaches its neighbour in some tens of steps,
- * whatever the network's size of weights.
+ * Learning rates of Adam relative to a weight's integer step, in decreasing order. A weight reaches its neighboring integer in a few dozen
+ * steps, independent of the magnitude of the network's weights.
  */
 const stepShares = [0.03, 0.01, 0.003];
 
-/** Share of the rows that only tell which epoch was best. */
+/** Share of the rows used only to select the best epoch. */
 const heldOut = 0.2;
 
 const seed = 7;
 
 /**
- * Quantization-aware fine-tuning: trains on with weights and activations rounded as the quantized network will have them.
- * The float network is the teacher (Ba and Caruana, "Do Deep Nets Really Need to be Deep?", 2014): what it gives before a
- * closing SOFTMAX or LOGISTIC is the target, so no labels are needed. The best epoch is kept by rows that are not trained on; a network that
- * none of them improves is given back unchanged.
- * @throws AIOT_MODEL_UNFIT for a network that cannot be trained, and what `signal` was aborted with
+ * Quantization-aware fine-tuning: continues training with weights and activations rounded as in the quantized network. The float network
+ * is the teacher (Ba and Caruana, "Do Deep Nets Really Need to be Deep?", 2014). Its output before a closing SOFTMAX or LOGISTIC is the
+ * target, so no labels are needed. The best epoch is selected on rows that are not trained on; a network that no epoch improves is
+ * returned unchanged.
+ * @throws AIOT_MODEL_UNFIT for a network that cannot be trained, and the abort reason of `signal`
  */
 export async function finetuned(
   graph: Graph,
@@ -65,7 +69,7 @@ export async function finetuned(
     });
     try {
       if (best !== null) engine.load(best);
-      // A stage begins where the best epoch so far ended.
+      // Each stage starts from the best epoch so far.
       if (stage === 0) least = distanceOf(engine, lesson);
       const last = Math.round((epochs * (stage + 1)) / stepShares.length);
       while (done < last) {
@@ -88,7 +92,7 @@ interface Lesson {
   train: Float32Array[];
   targets: Float32Array[];
   check: Float32Array;
-  /** Expected outputs of the check's rows. */
+  /** Expected outputs for the rows of the check. */
   wanted: Float32Array;
   checks: number;
 }
@@ -115,7 +119,7 @@ async function oneEpoch(
     const of = (values: Float32Array[]) => joined(some.map((row) => values[row]!));
     engine.step(of(train), of(targets), null, some.length);
     if (at % (64 * batch) !== 0) continue;
-    // Signals and progress get their turn.
+    // Yields to signals and progress output.
     await new Promise((resolve) => setImmediate(resolve));
     signal?.throwIfAborted();
   }
@@ -125,7 +129,7 @@ function distanceOf(engine: Engine, { check, wanted, checks }: Lesson): number {
   return squaredDistance(engine.forward(check, checks), wanted);
 }
 
-/** Mean over all layers' channels of the scale that their weights get. */
+/** Mean scale of the weights over all layers' channels. */
 function meanWeightStep({ operators, tensors }: Graph): number {
   const scales = operators.filter(isWeighted).flatMap(({ op, inputs }) => {
     const { data, shape } = tensors[inputs[1]!]!;
@@ -136,14 +140,14 @@ function meanWeightStep({ operators, tensors }: Graph): number {
   return scales.reduce((sum, scale) => sum + scale, 0) / Math.max(1, scales.length);
 }
 
-/** Tensor of the graph → the same in the trainable one, which has no tensor for a closing SOFTMAX or LOGISTIC. */
+/** Tensor of the graph → its counterpart in the trainable one, which has no tensor for a closing SOFTMAX or LOGISTIC. */
 function placesIn(graph: Graph, count: number): Map<number, number> {
   const gone = graph.tensors.length === count ? -1 : graph.outputs[0]!;
   const kept = graph.tensors.map((_, index) => index).filter((index) => index !== gone);
   return new Map(kept.map((index, place) => [index, place]));
 }
 
-/** Integers of each activation as the quantized network of now has them. */
+/** Integer range of each activation in the current quantized network. */
 function fakeRanges(
   graph: Graph,
   rows: readonly Float32Array[],
@@ -196,8 +200,8 @@ function squaredDistance(a: Float32Array, b: Float32Array): number {
 const linear: readonly Operator['op'][] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
 
 /**
- * Any float32 graph as one to train further: weights and biases of its linear layers are what training changes; a SOFTMAX or
- * LOGISTIC at the end goes to the loss. Constants elsewhere (a standardization, an unfolded batch norm) stay as they are.
+ * Converts any float32 graph to a trainable one. Weights and biases of its linear layers become trainable; a SOFTMAX or LOGISTIC at the
+ * end is moved to the loss. Other constants (a standardization, an unfolded batch norm) do not change.
  * @throws AIOT_MODEL_UNFIT for a graph that is not float32, has several inputs or outputs, grouped convolutions, or nothing to train
  */
 export function trainableOf(graph: Graph): Trainable {
@@ -216,7 +220,7 @@ export function trainableOf(graph: Graph): Trainable {
   let body = graph;
   if (last && isLast && (last.op === 'SOFTMAX' || last.op === 'LOGISTIC')) {
     if (last.op === 'SOFTMAX' && last.options.beta !== 1)
-      throw unfit(`expected a SOFTMAX of beta 1, got ${last.options.beta}`);
+      throw unfit(`expected a SOFTMAX with beta 1, got ${last.options.beta}`);
     ending = last.op;
     body = { ...graph, operators: graph.operators.slice(0, -1), outputs: [last.inputs[0]!] };
   }
@@ -227,17 +231,11 @@ export function trainableOf(graph: Graph): Trainable {
     const [x, w] = inputs.map((index) => trained.tensors[index]?.shape[3]);
     // Neither engine has a gradient for it.
     if (op === 'CONV_2D' && x !== w)
-      throw unfit(`it has a grouped convolution (${x} channels, ${w} in a group)`);
+      throw unfit(`it has a grouped convolution (${x} channels, ${w} per group)`);
     for (const index of inputs.slice(1)) {
       if (trained.tensors[index]?.data instanceof Float32Array) parameters.add(index);
     }
   }
-  if (parameters.size === 0) throw unfit('it has no layer with float32 weights to train');
+  if (parameters.size === 0) throw unfit('it has no trainable layer with float32 weights');
   return { graph: trained, parameters: [...parameters], batchNorms: [], dropouts: [], ending };
-}
-
-function unfit(message: string): AiotError {
-  return new AiotError('AIOT_MODEL_UNFIT', `this network cannot be trained: ${message}`, {
-    next: 'Give the float32 network; docs/project.md tells which layers can be trained.',
-  });
 }

@@ -6,12 +6,11 @@ import { seededRandom, shuffled } from '../../core/numbers.js';
 import { missingLabels } from '../../data/tables/table.js';
 import { parseTable, type Table } from '../../formats/csv/table.js';
 import { elementCount, type Graph, type Quantization } from '../../formats/tflite/graph.js';
-import { importTflite } from '../../formats/tflite/reader.js';
-import { operatorVersions, writeTflite } from '../../formats/tflite/writer.js';
+import { importTflite } from '../../formats/tflite/read.js';
+import { operatorVersions, writeTflite } from '../../formats/tflite/write.js';
 import { type Standardization, standardize } from '../../signal/spec.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
-import { requireColumns } from '../evaluate/rows.js';
-import { rowsTaken } from '../file-metadata.js';
+import { requireColumns, rowsTaken } from '../evaluate/rows.js';
 import { arenaOf } from '../inspect/costs.js';
 import { readModelBytes } from '../inspect/model-file.js';
 import type { PartPieces } from '../train/examples/parts.js';
@@ -26,35 +25,35 @@ import { type Material, type SearchOptions, searchQuantization } from './search.
 import type { Quantized } from './types.js';
 
 export interface QuantizeModelOptions extends Omit<Partial<SearchOptions>, 'maxLoss' | 'onFound'> {
-  /** A float .tflite file; without it the project's own network. */
+  /** A float .tflite file; by default the project's own network. */
   file?: string | undefined;
   project: string;
   data?: string | undefined;
   label?: string | undefined;
-  /** Names of the classes in the order of the outputs of `file`, between commas. */
+  /** Names of the classes in the order of the outputs of `file`, separated by commas. */
   classes?: string | undefined;
-  /** Labelled rows that the loss of `file` is measured on, instead of those of `data`. */
+  /** Labeled rows that the loss of `file` is measured on, instead of those of `data`. */
   evaluate?: string | undefined;
   out?: string | undefined;
   emit?: Emit | undefined;
   maxLoss?: number | undefined;
-  /** HTML file to write, of what each tensor lost. */
+  /** Output HTML file that shows the loss of each tensor. */
   report?: string | undefined;
-  /** Compile the file for it, too. */
+  /** Accelerator that the file is also compiled for. */
   target?: (typeof targets)[number] | undefined;
 }
 
-/** Accelerators whose compilers are called. */
+/** Supported accelerators, whose compilers are external programs. */
 export const targets = ['edgetpu'] as const;
 
 /**
- * `aiot model quantize`: a file by itself, or the network of a project.
- * @throws AIOT_USAGE for what goes with a file alone; AIOT_PROGRAM_NOT_FOUND and AIOT_EDGETPU_FAILED (`target`); what quantizeFile and
- *   quantizeProject throw; AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE (`report`)
+ * `aiot model quantize`: quantizes a bare file, or the network of a project.
+ * @throws AIOT_USAGE for options that apply only to a file; AIOT_PROGRAM_NOT_FOUND and AIOT_EDGETPU_FAILED (`target`); any error of quantizeFile and
+ * quantizeProject; AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE (`report`)
  */
 export async function quantizeModel(options: QuantizeModelOptions): Promise<QuantizeResult> {
   if (options.target === undefined) return await quantizeAndTell(options);
-  // Before the long work: without the compiler it would be for nothing.
+  // Checked before the long computation, which would be useless without the compiler.
   const compiler = await requireCompiler();
   const result = await quantizeAndTell(options);
   options.onStep?.('compiling for the Edge TPU');
@@ -66,7 +65,10 @@ async function quantizeAndTell(options: QuantizeModelOptions): Promise<QuantizeR
   if (report === undefined) return await quantizeAsked(options);
   await refuseInputs([report], [file, data, evaluate]);
   const found: { detail: QuantizeDetail | null } = { detail: null };
-  const [{ detailOf }, { quantizePage }] = await Promise.all([import('./detail.js'), import('./page.js')]);
+  const [{ detailOf }, { quantizePage }] = await Promise.all([
+    import('./detail.js'),
+    import('../report/quantize-page.js'),
+  ]);
   const result = await quantizeAsked({
     ...options,
     onFound: (compared, rows) => {
@@ -85,10 +87,10 @@ async function quantizeAsked(options: Asked): Promise<QuantizeResult> {
   if (file !== undefined) return await quantizeFile({ ...options, file, mode, maxLoss, finetune, classes });
   for (const name of ['classes', 'evaluate'] as const)
     if (options[name] !== undefined)
-      throw new AiotError('AIOT_USAGE', `--${name} goes with a file, and none is given`, {
-        next: `A project has its own classes and validation part; of a file: aiot model quantize FILE.tflite --data rows.csv --${name} …`,
+      throw new AiotError('AIOT_USAGE', `--${name} needs a model file`, {
+        next: `A project defines its own classes and validation set. For a file: aiot model quantize FILE.tflite --data rows.csv --${name} …`,
       });
-  // A project brings recordings and their signal part with it: a file by itself starts without them.
+  // Loaded lazily: only a project needs recordings and their signal part, so a bare file starts faster.
   const [{ quantizeProject }, { openModelProject }] = await Promise.all([
     import('./quantize-project.js'),
     import('../material.js'),
@@ -101,15 +103,15 @@ async function quantizeAsked(options: Asked): Promise<QuantizeResult> {
 interface QuantizeFileOptions extends SearchOptions {
   /** A .tflite file of float32 (or float16 weights). */
   file: string;
-  /** A CSV file of rows that the network could get: one column per input, and labels where they are wanted. */
+  /** A CSV file of typical input rows: one column per input, and labels if needed. */
   data?: string | undefined;
-  /** Name of the label column. Given, the loss is measured; `label` where it is wanted and not named. */
+  /** Name of the label column. If given, the loss is measured; defaults to `label` if labels are needed. */
   label?: string | undefined;
-  /** Names of the classes in the order of the outputs; without them labels are numbered in sorted order. */
+  /** Names of the classes in the order of the outputs; by default labels are numbered in sorted order. */
   classes?: readonly string[] | undefined;
-  /** A CSV file of labelled rows that the loss is measured on; without it those of `data`. */
+  /** A CSV file of labeled rows that the loss is measured on; by default those of `data`. */
   evaluate?: string | undefined;
-  /** The file to write; by default FILE.MODE.tflite beside the input. With `emit` c, the folder: by default FILE-c for the source alone. */
+  /** The output file; by default FILE.MODE.tflite beside the input. With `emit` c, the output folder: by default FILE-c, for the source only. */
   out?: string | undefined;
   emit?: Emit | undefined;
 }
@@ -161,16 +163,16 @@ async function quantizeFile(options: QuantizeFileOptions): Promise<QuantizeResul
   };
 }
 
-/** Runs `read`, and puts the file's name in front of the message of an error. */
+/** Runs `read`, and prefixes the message of an error with the file's name. */
 function named<T>(file: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
     if (!(error instanceof AiotError)) throw error;
     const damaged = error.code === 'AIOT_TFLITE_MALFORMED';
-    throw new AiotError(error.code, `${file}: ${error.message}`, {
+    throw error.reworded(`${file}: ${error.message}`, {
       cause: error,
-      next: damaged ? 'Give the float .tflite file as its converter wrote it.' : error.next,
+      next: damaged ? 'Use the original float .tflite file from the converter.' : error.next,
     });
   }
 }
@@ -202,25 +204,25 @@ async function materialOf(
   });
   told.push(...notes, ...(judged === table ? [] : judged.warnings));
   const evaluation = { ...bare, calibrated: evaluate === undefined };
-  // Rows of another file are unseen as they are: fine-tuning then need put none aside.
+  // Rows of another file are unseen anyway, so fine-tuning does not need to hold any back.
   const lesson = evaluate === undefined ? lessonOf(graph, evaluation) : { rows, evaluation };
   return { rows, evaluation, lesson, told, standardized };
 }
 
-/** @throws AIOT_USAGE where what was asked for needs rows */
+/** @throws AIOT_USAGE if the requested operation needs rows */
 function withoutRows({ mode, maxLoss, finetune, evaluate }: QuantizeFileOptions): FileMaterial {
   const integers = mode === 'int8' || mode === 'int16x8';
   const measured = maxLoss !== null ? '--max-loss' : evaluate !== undefined ? '--evaluate' : null;
   const needy = (integers ? `--mode ${mode}` : measured) ?? (finetune > 0 ? '--finetune' : null);
   if (needy === null) return { rows: [], evaluation: null, lesson: none, told: [], standardized: false };
-  throw new AiotError('AIOT_USAGE', `${needy} needs rows that the network could get`, {
-    next: 'Give a CSV file with one column per input: --data rows.csv',
+  throw new AiotError('AIOT_USAGE', `${needy} needs rows with the model's inputs`, {
+    next: 'Provide a CSV file with one column per input: --data rows.csv',
   });
 }
 
 const none: Material['lesson'] = { rows: [], evaluation: null };
 
-/** A table's rows as the network takes them. */
+/** A table's rows as the network's inputs. */
 async function tableOf(file: string, label: string | undefined, graph: Graph, metadata: Uint8Array | null) {
   const table = parseTable(await readBytes(file), file, { label });
   if (label !== undefined && table.labels === null) throw missingLabels(file, label, table.columns);
@@ -239,18 +241,18 @@ function labelled(
   throw new AiotError(
     'AIOT_DATA_COLUMNS',
     `${file}: expected a column "${label}" with the label of each row, got ${table.columns.slice(0, 8).join(', ')}`,
-    { next: 'Name it with --label NAME; --max-loss cannot be measured without labels.' },
+    { next: 'Specify the label column with --label NAME: --max-loss needs labels.' },
   );
 }
 
-/** Share of the rows (or of their groups) that fine-tuning does not see. */
+/** Share of the rows (or of their groups) held back from fine-tuning. */
 const unseenShare = 0.3;
 
 const seed = 7;
 
 /**
- * One table for two uses: fine-tuning gets a part of the rows, and its loss is measured on the others. Rows of one group stay
- * together. Of fewer than two groups or ten rows nothing is put aside.
+ * Divides one table for two uses: fine-tuning gets a part of the rows, and its loss is measured on the others. Rows of one group stay together. With
+ * fewer than two groups or ten rows, nothing is held back.
  */
 function lessonOf(graph: Graph, evaluation: Evaluation): Material['lesson'] {
   const { rows, groups, right, calibrated } = evaluation;
@@ -276,12 +278,12 @@ function lessonOf(graph: Graph, evaluation: Evaluation): Material['lesson'] {
   };
 }
 
-/** Multiply-adds that the representative rows may cost: some tenths of a second. */
+/** Budget of multiply-adds for the representative rows: a few tenths of a second. */
 const budget = 3e8;
 
 const fewest = 100;
 
-/** More rows would hardly show an activation anything new. */
+/** More rows would hardly add new information about an activation. */
 const most = 1000;
 
 /** A row-major table as its rows. */
@@ -291,7 +293,7 @@ export function rowsOf(inputs: Float32Array, size: number): Float32Array[] {
   );
 }
 
-/** The rows themselves, or so many of them, evenly picked, that also a large network is calibrated in a second. */
+/** The rows themselves, or an evenly picked subset small enough to calibrate even a large network in a second. */
 function affordableRows(
   graph: Graph,
   rows: readonly Float32Array[],
@@ -300,7 +302,7 @@ function affordableRows(
   return { rows: taken, note: noteOf(taken.length, rows.length) };
 }
 
-/** The same of a part, standardized: no other row of it stays. */
+/** The same for a part, standardized; none of its other rows stay in memory. */
 export function affordableOf(
   graph: Graph,
   { count, pieces }: PartPieces,
@@ -325,7 +327,7 @@ function noteOf(taken: number, rows: number): string | null {
   return taken < rows ? `ranges are from ${taken} of the ${rows} rows, evenly picked` : null;
 }
 
-/** A quantized network as the file that will be written, and what is told of it. */
+/** A quantized network as the file to be written, and its description. */
 type Outcome = Omit<
   QuantizeResult,
   'model' | 'file' | 'floatBytes' | 'windows' | 'standardized' | 'emitted'

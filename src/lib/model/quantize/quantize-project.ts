@@ -24,14 +24,14 @@ import {
 
 export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
   project: Project;
-  /** Another file than build/model.MODE.tflite; the steps after this one then do not find it. With `emit` c, a folder. */
+  /** Overrides build/model.MODE.tflite; later steps then do not find it. With `emit` c, a folder. */
   out?: string | undefined;
   emit?: Emit | undefined;
 }
 
 /**
- * build/model.float.tflite → build/model.MODE.tflite by model.quantize of aiot.yaml, which options override; calibrated on
- * the training part, its loss measured on the validation part (`withinLoss`). build/quantization.json says which file it is.
+ * build/model.float.tflite → build/model.MODE.tflite, according to model.quantize of aiot.yaml, which options override; calibrated on the training
+ * part, with the loss measured on the validation part (`withinLoss`). build/quantization.json identifies the file.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_FILE_NOT_WRITABLE
  */
 export async function quantizeProject(options: QuantizeOptions): Promise<QuantizeResult> {
@@ -85,9 +85,9 @@ function materialOf(rows: readonly Float32Array[], evaluation: Evaluation | null
 }
 
 /**
- * The loss is measured on the validation part. A network that was trained on it, too, is quantized as the one before it that was not:
- * rows that it has learned would hide the loss.
- * @throws AIOT_MODEL_STALE where that one is not there any more
+ * The loss is measured on the validation part. A network that was also trained on it is quantized like its predecessor that was not, because rows
+ * that it has learned would hide the loss.
+ * @throws AIOT_MODEL_STALE if the predecessor no longer exists
  */
 async function withinLoss(
   project: Project,
@@ -103,7 +103,7 @@ async function withinLoss(
   const file = buildFiles(project).chosen;
   const { bytes, graph } = await readNetwork(file, 'train');
   if (!training.chosen || digestOf(bytes) !== training.chosen.digest)
-    throw stale(`${basename(file)} is not the network that training.json tells of`);
+    throw stale(`${basename(file)} is not the model described in training.json`);
   const prepared = prepareGraph(graph);
   const { standardization } = training.chosen;
   const { rows } = affordableOf(prepared, trained.part('train'), standardization);
@@ -116,11 +116,11 @@ type Wanted = Pick<SearchOptions, 'mode' | 'io' | 'calibration' | 'biasCorrectio
   maxLoss?: number | undefined;
 };
 
-/** The options, completed with the settings of aiot.yaml. */
+/** The options, with defaults from aiot.yaml. */
 function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
   const quantize: Wanted = project.config.model.quantize;
   const mode = options.mode ?? quantize.mode;
-  // An io of aiot.yaml is for the mode there: another mode on the command line has its own.
+  // The io of aiot.yaml applies to the mode there: another mode on the command line has its own.
   const io = options.io ?? (mode === quantize.mode ? quantize.io : undefined);
   return {
     mode,

@@ -2,30 +2,32 @@ import * as z from 'zod';
 import { quantizeModes } from '../../core/project-schema.js';
 
 const kind = z.enum(['int8', 'int16', 'float32']);
-/** Scale and zero point of the network's input or output; null where it is float32. */
+/** Scale and zero point of the network's input or output; null if it is float32. */
 const ends = z.object({ scale: z.number(), zeroPoint: z.int() }).nullable();
 
-export const layerSchema = z.object({
-  /** The operator that makes the tensor, `input` for the network's input. */
+/** One tensor of the float network and its quantized form. */
+const layerSchema = z.object({
+  /** The operator that computes the tensor, or `input` for the network's input. */
   op: z.string(),
   tensor: z.string(),
   type: kind,
-  /** How its range was chosen; null where it has none of its own. */
+  /** How its range was chosen; null if it has none (float32) or none of its own (fixed, or its input's). */
   calibration: z.enum(['min-max', 'percentile', 'mse']).nullable(),
   scale: z.number().nullable(),
   zeroPoint: z.int().nullable(),
   /** Signal to quantization noise against the float network, decibels, at most 150; null when not measured. */
   sqnrDb: z.number().nullable(),
 });
+export type LayerReport = z.output<typeof layerSchema>;
 
-/** Cost of quantization on labelled rows, as shares of the rows. */
+/** Cost of quantization on labeled rows, as shares of the rows. */
 const lossSchema = z.object({
   rows: z.int(),
-  /** Whether ranges were taken from the same rows (--evaluate gives others): the loss elsewhere may be larger. */
+  /** Whether ranges were calibrated on the same rows (--evaluate gives others): the loss on other data may be larger. */
   calibrated: z.boolean(),
   float: z.number(),
   quantized: z.number(),
-  /** float − quantized, in points (hundredths); its 95 % interval for paired rows, and how that was formed. */
+  /** float − quantized, in percentage points; its 95 % interval for paired rows, and the method used. */
   points: z.number(),
   interval: z.tuple([z.number(), z.number()]),
   method: z.string(),
@@ -44,7 +46,7 @@ const stepSchema = z.object({
 });
 export type FallbackStep = z.output<typeof stepSchema>;
 
-/** A network as the compiler for the Edge TPU made it. */
+/** A network compiled for the Edge TPU. */
 export const edgeTpuSchema = z.object({
   /** NAME_edgetpu.tflite */
   file: z.string(),
@@ -52,9 +54,9 @@ export const edgeTpuSchema = z.object({
   digest: z.string(),
   /** Digest of the network that it was made of. */
   from: z.string(),
-  /** Version of the compiler; null = it did not print one. */
+  /** Version of the compiler; null = not printed. */
   compiler: z.string().nullable(),
-  /** Operators of that network, and where they run, as the compiler says. */
+  /** Operators of that network, and where they run according to the compiler. */
   ops: z.array(z.object({ op: z.string(), count: z.int(), onTpu: z.boolean(), status: z.string() })),
 });
 
@@ -71,25 +73,25 @@ export const quantizeResultSchema = z.object({
   digest: z.string(),
   /** Operators of the file in their order. */
   ops: z.array(z.object({ op: z.string(), version: z.int() })),
-  /** Representative rows that the ranges were taken from. */
+  /** Number of representative rows that the ranges were calibrated on. */
   windows: z.int(),
   /** Whether rows were standardized with the mean and deviation that the file itself carries. */
   standardized: z.boolean(),
-  /** Signal-to-noise ratio of the output against the float network, decibels, at most 150; null when there were no rows. */
+  /** Signal-to-noise ratio of the output against the float network, decibels, at most 150; null without rows. */
   sqnrDb: z.number().nullable(),
   input: ends,
   output: ends,
   /** Every activation with its type, range and noise, in the order of the float network. */
   layers: z.array(layerSchema),
-  /** Attempts to keep --max-loss, in order; the last one was written. */
+  /** Attempts to meet --max-loss, in order; the last one was written. */
   steps: z.array(stepSchema),
   loss: lossSchema.nullable(),
-  /** Bytes that TFLite Micro needs besides the file; null for what it does not run. */
+  /** Bytes that TFLite Micro needs in addition to the file; null if it cannot run the network. */
   arenaBytes: z.int().nullable(),
   /** Further files written, by --emit. */
   emitted: z.array(z.string()),
   notes: z.array(z.string()),
-  /** With --target edgetpu alone. */
+  /** Present only with --target edgetpu. */
   edgetpu: edgeTpuSchema.optional(),
 });
 export type QuantizeResult = z.output<typeof quantizeResultSchema>;

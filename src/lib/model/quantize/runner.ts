@@ -12,8 +12,8 @@ interface Runner {
 }
 
 /**
- * Integers run in the device interpreter, with QUANTIZE and DEQUANTIZE at the ends; dynamic range, which no device runs,
- * as LiteRT computes it: float arithmetic on weights and inputs that were rounded to int8.
+ * Integers run in the device interpreter, with QUANTIZE and DEQUANTIZE at the ends. Dynamic range, which no device supports, runs as in
+ * LiteRT: float arithmetic on weights and inputs rounded to int8.
  */
 export function createRunner(graph: Graph): Runner {
   const { graph: runnable, rounded } = simulated(graph);
@@ -30,7 +30,7 @@ export function createRunner(graph: Graph): Runner {
   };
 }
 
-/** Layers with int8 weights on float activations get float weights and a copy of their input, to be rounded. */
+/** Layers with int8 weights on float activations get float weights and a copy of their input, which is then rounded. */
 function simulated(graph: Graph): { graph: Graph; rounded: Set<number> } {
   const rounded = new Set<number>();
   const tensors: Tensor[] = [...graph.tensors];
@@ -54,7 +54,7 @@ function simulated(graph: Graph): { graph: Graph; rounded: Set<number> } {
   return rounded.size === 0 ? { graph, rounded } : { graph: { ...graph, tensors, operators }, rounded };
 }
 
-/** To int8 and back, by the range of these values alone, 0 included (LiteRT's dynamic quantization of activations). */
+/** To int8 and back, using only the range of these values, including 0 (LiteRT's dynamic quantization of activations). */
 function roundInPlace(values: Float32Array): void {
   let [low, high] = [0, 0];
   for (const value of values) {

@@ -9,13 +9,13 @@ import type { FallbackStep, Loss } from './result.js';
 import type { Calibration, Kind, QuantizeSettings } from './types.js';
 
 export interface SearchOptions extends QuantizeSettings {
-  /** Points of accuracy that may be lost; null = take what comes. */
+  /** Maximum accuracy loss in percentage points; null = no limit. */
   maxLoss: number | null;
-  /** Epochs of fine-tuning that are asked for; 0 = only when everything else loses too much. */
+  /** Requested epochs of fine-tuning; 0 = only if everything else exceeds the limit. */
   finetune: number;
-  /** Called with what is being tried. */
+  /** Called with the current attempt. */
   onStep?: ((text: string) => void) | undefined;
-  /** Called with what was found, and the representative rows: for whoever looks closer. */
+  /** Called with the result and the representative rows, for further analysis. */
   onFound?: ((found: Compared, rows: readonly Float32Array[]) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -24,7 +24,7 @@ export interface Found {
   quantized: Compared;
   steps: FallbackStep[];
   loss: Loss | null;
-  /** How it was made of the float network. */
+  /** How it was derived from the float network. */
   way: Way;
 }
 
@@ -37,16 +37,16 @@ interface Way {
 /** Epochs of fine-tuning as the last resort. */
 const lastResort = 10;
 
-/** So many of the worst parts leave the mode's integers, one try after another. */
+/** Numbers of the worst parts that are excluded from the mode's integers, one attempt after another. */
 const widths = [1, 2, 3, 5, 8];
 
-/** Rows and labels that a network is quantized and measured with. */
+/** Rows and labels for quantizing and measuring a network. */
 export interface Material {
   /** Representative inputs. */
   rows: readonly Float32Array[];
-  /** Labelled rows that the loss is measured on; null = it is not measured. */
+  /** Labeled rows that the loss is measured on; null = it is not measured. */
   evaluation: Evaluation | null;
-  /** Rows for fine-tuning, and labelled rows that it does not see. */
+  /** Rows for fine-tuning, and labeled rows that are held back from it. */
   lesson: { rows: readonly Float32Array[]; evaluation: Evaluation | null };
 }
 
@@ -57,9 +57,9 @@ interface Tried extends Way {
 }
 
 /**
- * Quantizes, and with a limit tries further until the loss is within it: other calibrations with and without bias correction
- * and equalization; int16 for the parts that cost most, then float32; fine-tuning. The first that keeps the limit is taken.
- * @throws AIOT_QUANTIZE_LOSS with what came closest, AIOT_QUANTIZE_UNFIT and what `signal` was aborted with
+ * Quantizes, and if there is a limit, continues until the loss is within it. It tries other calibrations with and without bias correction
+ * and equalization; then int16 for the parts that cost most, then float32; then fine-tuning. The first attempt within the limit is used.
+ * @throws AIOT_QUANTIZE_LOSS with the closest attempt, AIOT_QUANTIZE_UNFIT and the abort reason of `signal`
  */
 export async function searchQuantization(
   prepared: Graph,
@@ -69,7 +69,7 @@ export async function searchQuantization(
   const { finetune, maxLoss } = options;
   const settings: QuantizeSettings = options;
   if (finetune > 0 && !roundsWeights(settings))
-    throw unfit(`--finetune goes with the modes int8, int16x8 and dynamic, not ${settings.mode}`);
+    throw unfit(`--finetune needs the mode int8, int16x8 or dynamic, not ${settings.mode}`);
   const search = new Search(prepared, material, options);
   const { evaluation, lesson, rows } = material;
   if (evaluation === null) {
@@ -99,8 +99,8 @@ export async function searchQuantization(
 }
 
 /**
- * Searches by one network and quantizes another in the way that was found: of equal layers, which learned more rows, so that rows
- * which show the loss of the first one would flatter it. Steps and loss are those of the first.
+ * Searches with one network and quantizes another the same way. The second one has equal layers but learned more rows, so its loss on the rows used
+ * for measuring would be optimistic. Steps and loss are those of the first.
  * @throws as `searchQuantization`
  */
 export async function quantizeAlike(
@@ -115,7 +115,7 @@ export async function quantizeAlike(
   return { ...found, quantized };
 }
 
-/** Runs candidates and keeps those tried so far. */
+/** Runs candidates and records the attempts. */
 class Search {
   readonly #tried: Tried[] = [];
   readonly #float = new Map<Evaluation, boolean[]>();
@@ -132,7 +132,7 @@ class Search {
     return await finetuned(this.prepared, this.material.lesson.rows, by, { epochs, signal, onStep });
   }
 
-  /** Whether this way keeps the limit; without a limit every way does. */
+  /** Whether this attempt meets the limit; always true without a limit. */
   attempt(
     did: string,
     settings: QuantizeSettings,
@@ -171,7 +171,7 @@ class Search {
     const [low, high] = loss.interval;
     return new AiotError(
       'AIOT_QUANTIZE_LOSS',
-      `expected to lose at most ${limit} points; ${this.#tried.length} ways were tried, the closest (${did}) loses ${loss.points} points ` +
+      `expected a loss of at most ${limit} points; ${this.#tried.length} methods were tried, and the closest (${did}) loses ${loss.points} points ` +
         `(95 % interval ${low} to ${high}, ${loss.rows} rows, ${quantized.report.sqnrDb} dB)`,
     );
   }
@@ -200,7 +200,7 @@ function* otherCalibrations(settings: QuantizeSettings): Iterable<[string, Quant
   }
 }
 
-/** The worst parts on int16, more of them each time, then on float32. */
+/** The worst parts on int16, more of them in each attempt, then on float32. */
 function* apart(
   prepared: Graph,
   rows: readonly Float32Array[],
@@ -228,25 +228,25 @@ function* apart(
   }
 }
 
-/** Multiply-adds that ranking may take, and rows for one trial. */
+/** Budget of multiply-adds for ranking, and rows for one trial. */
 const budget = 4e8;
 
 const mostRows = 100;
 
-/** An operator and those that read what it makes: together they keep its output from being rounded to int8. */
+/** An operator and the readers of its output: only together do they avoid rounding that output to int8. */
 interface Part {
-  /** Places in `graph.operators`. */
+  /** Indices in `graph.operators`. */
   operators: number[];
   /** The first of them, for messages: `operator 3 (CONV_2D)`. */
   name: string;
-  /** Decibels that the decisive tensor gains when these compute on the other kind. */
+  /** Gain of the decisive tensor, in decibels, if these operators compute with the other kind. */
   gainDb: number;
 }
 
 /**
- * Parts of the network by how much the output gains when they alone leave the mode's integers, the worst part first. Those
- * that gain nothing are left out.
- * @param kind what they compute on instead
+ * Parts of the network ranked by the output's gain if only that part is excluded from the mode's integers, the worst part first. Parts without a gain
+ * are omitted.
+ * @param kind replacement for the mode's integers
  */
 function worstParts(
   graph: Graph,
@@ -258,7 +258,7 @@ function worstParts(
   const measure = measureAgainst(graph, decisive(graph), some);
   const score = (operators: readonly number[]) => {
     const kinds = new Map([...(settings.kinds ?? []), ...operators.map((at) => [at, kind] as const)]);
-    // Ranges do not depend on the kinds: min-max spares a search in each trial.
+    // Ranges do not depend on the kinds: min-max avoids a search in each trial.
     const trial = { ...settings, calibration: 'min-max', kinds } as const;
     const { graph: quantized, twins } = quantizePrepared(graph, some, trial, { measured: false });
     return measure(quantized, twins);

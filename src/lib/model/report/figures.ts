@@ -1,8 +1,8 @@
-import { foldsText, percent, shareText, size, thousands } from '../../core/figures.js';
+import { foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
 import { type Html, html, htmlTable } from '../../formats/html.js';
 import { checkList, confusionTable, factList, lineChart, tileRow } from '../../formats/html-charts.js';
-import type { CalibrationBin } from '../evaluate/calibration.js';
 import { type EvaluationFile, type Gate, gateText } from '../evaluate/gates.js';
+import type { CalibrationBin } from '../evaluate/result.js';
 import type { ReportData } from './write-report.js';
 
 const score = (value: number) => value.toFixed(3);
@@ -14,15 +14,15 @@ export function tiles({ evaluation, live, bytes, training }: ReportData): Html {
     const best = training.history[training.bestEpoch - 1];
     if (best && best.valAccuracy !== null) list.push(['validation accuracy', percent(best.valAccuracy)]);
     const linear = training.choice?.kept === 'linear' ? null : (training.baseline?.valAccuracy ?? null);
-    if (linear !== null) list.push(['a linear model, on the same', percent(linear)]);
+    if (linear !== null) list.push(['validation accuracy of a linear model', percent(linear)]);
   }
   if (live) {
     list.push(['macro-F1, live on devices', score(live.macroF1)]);
-    list.push(['latency p99 on a device', `${live.latencyMs.p99.toFixed(2)} ms`]);
+    list.push(['latency on devices (p99)', `${live.latencyMs.p99.toFixed(2)} ms`]);
   }
-  const network = evaluation ? evaluation.precision : 'int8';
+  const precision = evaluation ? evaluation.precision : 'int8';
   list.push(
-    bytes.int8 === null ? ['float network', size(bytes.float)] : [`${network} network`, size(bytes.int8)],
+    bytes.int8 === null ? ['float model', size(bytes.float)] : [`${precision} model`, size(bytes.int8)],
   );
   if (evaluation && evaluation.arenaBytes !== null)
     list.push(['memory on a chip (arena)', size(evaluation.arenaBytes)]);
@@ -35,7 +35,7 @@ function evaluationTiles(evaluation: NonNullable<ReportData['evaluation']>): [st
   const add = (name: string, value: number | null | undefined) => {
     if (value !== null && value !== undefined) list.push([name, score(value)]);
   };
-  add(`macro-F1, ${precision} by window`, int8.macroF1);
+  add(`macro-F1, ${precision}, per window`, int8.macroF1);
   if (vote !== 'none') add(`macro-F1 after ${vote}`, voted?.macroF1);
   add('macro-F1, float', float.macroF1);
   add('accuracy of a linear model', baseline?.accuracy);
@@ -65,7 +65,7 @@ export function confusions({ evaluation, live, training }: ReportData): Html | n
   if (live) add('Live on devices', '', live.confusion);
   if (tables.length === 0) return null;
   const on = source.kind === 'table' ? 'rows' : 'recordings';
-  return html`<h2>Confusion, on ${on} never trained on</h2>${sure}<div class="pair">${tables}</div>`;
+  return html`<h2>Confusion matrices, on ${on} not used for training</h2>${sure}<div class="pair">${tables}</div>`;
 }
 
 export function perClass({ evaluation }: ReportData): Html | null {
@@ -73,11 +73,11 @@ export function perClass({ evaluation }: ReportData): Html | null {
   const { perClass: classes, precision, mae } = evaluation;
   if (mae !== null) return valueTable(evaluation);
   if (classes.length === 0) return null;
-  return html`<h2>By class, ${precision}</h2>${classTable(classes, 'Windows')}
+  return html`<h2>Metrics per class, ${precision}</h2>${classTable(classes, 'Windows')}
 `;
 }
 
-/** @param unit what was counted: windows or rows */
+/** @param unit counted unit: windows or rows */
 export function classTable(classes: EvaluationFile['perClass'], unit: string): Html {
   const rows = classes.map(({ class: name, support, precision, recall, f1 }) => [
     ...[name, thousands(support), score(precision), score(recall), score(f1)],
@@ -106,7 +106,7 @@ function valueTable({
   const range = interval
     ? `95 % interval ${interval[0].toPrecision(4)} to ${interval[1].toPrecision(4)}.`
     : '';
-  return html`<h2>Errors</h2>${htmlTable(['Network', 'Mean absolute error', 'RMSE', 'R²'], rows)}
+  return html`<h2>Errors</h2>${htmlTable(['Model', 'Mean absolute error', 'RMSE', 'R²'], rows)}
 <p class="lead" style="margin-top:12px">${range}</p>`;
 }
 
@@ -115,7 +115,7 @@ type Certain = Pick<
   'n' | 'unit' | 'groups' | 'accuracy' | 'interval' | 'intervals' | 'agreement' | 'folds'
 >;
 
-/** How certain the figures are, in sentences. */
+/** Certainty of the metrics, as sentences. */
 export function certainty(of: Certain): string {
   const { n, unit, groups, accuracy, interval, intervals, agreement, folds } = of;
   const parts: string[] = [];
@@ -123,9 +123,11 @@ export function certainty(of: Certain): string {
     parts.push(`Accuracy: ${shareText({ share: accuracy, cases: n, unit, groups, interval })}.`);
   if (intervals.macroF1)
     parts.push(`Macro-F1, 95 %: ${score(intervals.macroF1[0])} to ${score(intervals.macroF1[1])}.`);
-  if (folds) parts.push(`By folds: ${foldsText(folds, unit)}.`);
+  if (folds) parts.push(`Cross-validation: ${foldsText(folds, unit)}.`);
   if (agreement !== null)
-    parts.push(`The device interpreter and LiteRT name the same class in ${percent(agreement)} of ${unit}s.`);
+    parts.push(
+      `The device interpreter and LiteRT predict the same class for ${percent(agreement)} of ${unit}s.`,
+    );
   return parts.join(' ');
 }
 
@@ -139,14 +141,14 @@ export function calibrationSection({
 }: Pick<EvaluationFile, 'calibration' | 'calibrationError'>): Html | null {
   if (calibrationError === null) return null;
   const filled = bins.filter(({ rows }) => rows > 0);
-  return html`<h2>Calibration</h2><div class="pair">${calibrationChart(bins)}<p>How often the network is right when it is so sure of its answer. On the dashed line it is right as often as it says. Expected calibration error ${score(calibrationError)}, over ${filled.length} of ${bins.length} bins with answers in them.</p></div>`;
+  return html`<h2>Calibration</h2><div class="pair">${calibrationChart(bins)}<p>Share of correct predictions at each confidence. On the dashed line, confidence equals accuracy. The expected calibration error is ${score(calibrationError)}, over ${filled.length} of ${bins.length} bins that contain predictions.</p></div>`;
 }
 
 const chartHeight = 260;
 const margin = { left: 46, right: 14, top: 12, bottom: 40 };
 const plot = { width: 440 - margin.left - margin.right, height: chartHeight - margin.top - margin.bottom };
 
-/** Share of right answers by confidence: one bar a bin, and the diagonal of a perfect one. */
+/** Share of correct predictions by confidence: one bar per bin, and the diagonal of perfect calibration. */
 function calibrationChart(bins: readonly CalibrationBin[]): Html {
   const x = (share: number) => (margin.left + share * plot.width).toFixed(1);
   const y = (share: number) => (margin.top + (1 - share) * plot.height).toFixed(1);
@@ -158,12 +160,12 @@ function calibrationChart(bins: readonly CalibrationBin[]): Html {
   const bars = bins
     .filter(({ rows }) => rows > 0)
     .map(({ low, high, rows, accuracy, confidence }) => {
-      const title = `${rows} answers with a confidence of ${(confidence * 100).toFixed(0)} % on average, ${(accuracy * 100).toFixed(0)} % of them right`;
+      const title = `${rows} predictions, mean confidence ${(confidence * 100).toFixed(0)} %, ${(accuracy * 100).toFixed(0)} % correct`;
       const width = ((high - low) * plot.width - 3).toFixed(1);
       const height = Math.max(1, accuracy * plot.height).toFixed(1);
       return html`<rect class="bar" x="${x(low)}" y="${y(accuracy)}" width="${width}" height="${height}"><title>${title}</title></rect>`;
     });
-  return html`<figure><figcaption>Right answers by confidence<span class="keys"><span class="key mark">as sure as right</span></span></figcaption><svg viewBox="0 0 440 ${chartHeight}" role="img" aria-label="Share of right answers by confidence">${grid}${bars}<line class="mark" x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}"/><text class="tick" text-anchor="middle" x="${x(0.5)}" y="${chartHeight - 6}">confidence</text></svg></figure>`;
+  return html`<figure><figcaption>Accuracy by confidence<span class="keys"><span class="key mark">perfect calibration</span></span></figcaption><svg viewBox="0 0 440 ${chartHeight}" role="img" aria-label="Accuracy by confidence">${grid}${bars}<line class="mark" x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}"/><text class="tick" text-anchor="middle" x="${x(0.5)}" y="${chartHeight - 6}">confidence</text></svg></figure>`;
 }
 
 export function gates(list: readonly Gate[]): Html | null {
@@ -172,9 +174,9 @@ export function gates(list: readonly Gate[]): Html | null {
 }
 
 export function curves({ training: { history, bestEpoch } }: ReportData): Html | null {
-  // An own program that trained tells of no epoch.
+  // A custom training program reports no epochs.
   if (history.length === 0) return null;
-  const mark = { x: bestEpoch, text: `kept: epoch ${bestEpoch}` };
+  const mark = { x: bestEpoch, text: `best epoch: ${bestEpoch}` };
   const of = (key: 'loss' | 'accuracy' | 'valLoss' | 'valAccuracy') =>
     history.flatMap((epoch) => epoch[key] ?? []);
   const lowest = Math.min(...of('accuracy'), ...of('valAccuracy'));
@@ -207,19 +209,19 @@ export function findings({ findings: list, evaluation, training }: ReportData): 
   );
   const limits = limitList([...training.notes, ...(evaluation?.warnings ?? [])]);
   if (found.length === 0 && limits === null) return null;
-  return html`${found.length > 0 ? html`<h2>What the data check found</h2><ul class="plain">${found}</ul>` : null}${limits}`;
+  return html`${found.length > 0 ? html`<h2>Data check</h2><ul class="plain">${found}</ul>` : null}${limits}`;
 }
 
-/** Limits of the figures, in sentences. */
+/** Limitations of the metrics, as sentences. */
 export function limitList(sentences: readonly string[]): Html | null {
   if (sentences.length === 0) return null;
   const items = sentences.map(
-    (text) => html`<li><span class="badge warn">limit</span><span>${text}</span></li>`,
+    (text) => html`<li><span class="badge warn">note</span><span>${text}</span></li>`,
   );
-  return html`<h2>What this data cannot tell</h2><ul class="plain">${items}</ul>`;
+  return html`<h2>Limitations</h2><ul class="plain">${items}</ul>`;
 }
 
-function answerOf(output: ReportData['training']['network']['output']): string {
+function outputText(output: ReportData['training']['network']['output']): string {
   return output.kind === 'classes' ? `${output.count} classes` : `a ${output.kind}`;
 }
 
@@ -233,10 +235,10 @@ export function lineage({ training, settings }: ReportData): Html {
   );
   const facts: [string, string | Html][] = [
     table
-      ? ['Rows', `${thousands(from.dataset.samples)} of ${source.columns.length} columns`]
+      ? ['Rows', `${thousands(from.dataset.samples)} with ${source.columns.length} columns`]
       : [
           'Recordings',
-          `${from.dataset.recordings}, ${thousands(from.dataset.samples)} samples of ${signal.fields.join(', ')}`,
+          `${from.dataset.recordings}, ${thousands(from.dataset.samples)} samples; fields ${signal.fields.join(', ')}`,
         ],
     ['Dataset', html`<code>${from.dataset.digest}</code>`],
     [
@@ -254,8 +256,8 @@ export function lineage({ training, settings }: ReportData): Html {
           ],
         ] as [string, string][])),
     [
-      'Network',
-      `${training.choice?.kept === 'linear' ? 'a linear model, one dense layer' : `${network.kind} of ${network.layers.length} layers`}, answers with ${answerOf(network.output)}; ${training.history.length} epochs in ${training.seconds.toFixed(1)} s on ${training.backend}${training.interrupted ? ', stopped before the last one' : ''}`,
+      'Model',
+      `${training.choice?.kept === 'linear' ? 'linear model, one dense layer' : `${network.kind}, ${plural(network.layers.length, 'layer')}`}, output ${outputText(network.output)}; ${training.history.length} epochs in ${training.seconds.toFixed(1)} s on ${training.backend}${training.interrupted ? '; stopped early' : ''}`,
     ],
     ...(settings
       ? ([
@@ -267,5 +269,5 @@ export function lineage({ training, settings }: ReportData): Html {
       : []),
     ['Settings', html`<code>${from.configDigest}</code>`],
   ];
-  return html`<h2>Where it comes from</h2>${factList(facts)}`;
+  return html`<h2>Origin</h2>${factList(facts)}`;
 }

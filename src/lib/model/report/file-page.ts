@@ -6,27 +6,27 @@ import { confusionTable, factList, tileRow } from '../../formats/html-charts.js'
 import type { FileEvaluation } from '../evaluate/result.js';
 import { calibrationSection, certainty, classTable, gates, limitList } from './figures.js';
 
-/** The figures of one file on rows as a page: gates, confusion, classes, calibration, the worst rows. */
+/** The metrics of one file on rows as a page: gates, confusion, classes, calibration, the worst rows. */
 export function fileEvaluationPage(result: FileEvaluation): string {
   const { file, data, n, runtime, precision, classes, confusion, perClass } = result;
   const name = basename(file);
   return reportPage({
     title: `${name} on ${basename(data)}`,
     heading: name,
-    lead: `Measured on ${thousands(n)} rows of ${data} by ${runtime === 'litert' ? 'LiteRT' : 'the interpreter that computes as devices do'}${result.standardized ? ', standardized with the mean and deviation in the file' : ''}.`,
+    lead: `Measured on ${thousands(n)} rows of ${data} by ${runtime === 'litert' ? 'LiteRT' : 'the device interpreter'}${result.standardized ? ', standardized with the mean and deviation in the file' : ''}.`,
     sections: [
       tiles(result),
       gates(result.gates),
       confusion.length > 0
-        ? html`<h2>Confusion</h2>${confusionTable(precision, `${thousands(n)} rows`, classes, confusion)}`
+        ? html`<h2>Confusion matrix</h2>${confusionTable(precision, `${thousands(n)} rows`, classes, confusion)}`
         : null,
       perClass.length > 0
-        ? html`<h2>By class</h2>${classTable(perClass, 'Rows')}<p class="lead" style="margin-top:12px">${certainty({ ...result, unit: 'row', agreement: null, folds: null })}</p>`
+        ? html`<h2>Metrics per class</h2>${classTable(perClass, 'Rows')}<p class="lead" style="margin-top:12px">${certainty({ ...result, unit: 'row', agreement: null, folds: null })}</p>`
         : null,
       calibrationSection(result),
       worstRows(result),
       limitList(result.warnings),
-      html`<h2>Where it comes from</h2>${factList(facts(result))}`,
+      html`<h2>Origin</h2>${factList(facts(result))}`,
     ],
     aiot: aiotVersion(),
   });
@@ -38,15 +38,15 @@ function tiles({ accuracy, macroF1, auc, mae, rmse, r2, calibrationError, ...res
     if (text !== null) list.push([name, text]);
   };
   const fixed = (value: number | null) => (value === null ? null : value.toFixed(3));
-  const figure = (value: number | null) => (value === null ? null : value.toPrecision(4));
+  const error = (value: number | null) => (value === null ? null : value.toPrecision(4));
   add('accuracy', accuracy === null ? null : percent(accuracy));
   add('macro-F1', fixed(macroF1));
   add('AUC', fixed(auc));
   add('calibration error', fixed(calibrationError));
-  add('mean absolute error', figure(mae));
-  add('RMSE', figure(rmse));
+  add('mean absolute error', error(mae));
+  add('RMSE', error(rmse));
   add('R²', fixed(r2));
-  add(`${rest.precision} network`, size(rest.bytes));
+  add(`${rest.precision} model`, size(rest.bytes));
   add('memory on a chip (arena)', rest.arenaBytes === null ? null : size(rest.arenaBytes));
   return tileRow(list);
 }
@@ -56,7 +56,7 @@ function worstRows({ worst, output }: FileEvaluation): Html | null {
   const rows = worst.map(({ row, truth, predicted, score }) => [
     ...[thousands(row), truth, predicted, score.toPrecision(3)],
   ]);
-  return html`<h2>Worst answers</h2>${htmlTable(['Row', 'Truth', 'Answer', output === 'value' ? 'Error' : 'Score of the truth'], rows)}`;
+  return html`<h2>Worst predictions</h2>${htmlTable(['Row', 'True value', 'Prediction', output === 'value' ? 'Error' : 'Score of the true class'], rows)}`;
 }
 
 function facts({
@@ -68,7 +68,7 @@ function facts({
   classes,
 }: FileEvaluation): [string, string | Html][] {
   return [
-    ['Network', html`${file} <code>${digest}</code>`],
+    ['Model', html`${file} <code>${digest}</code>`],
     ['Rows', html`${data} <code>${dataDigest}</code>`],
     ...(classes.length > 0 ? ([['Classes', classes.join(', ')]] as [string, string][]) : []),
     ...(threshold === null ? [] : ([['Threshold', String(threshold)]] as [string, string][])),

@@ -17,8 +17,8 @@ import type { TrainingFile } from '../train/types.js';
 import { calibration, confusions, curves, findings, gates, lineage, perClass, tiles } from './figures.js';
 
 /**
- * Writes what is known of a project's model as one HTML file that loads nothing from elsewhere: figures, gates, training
- * curves, folds, confusion, classes, calibration, the worst windows, what it looks at, findings, lineage. What has not been measured yet is left out.
+ * Writes all known facts about a project's model as one self-contained HTML file: metrics, gates, training curves, folds, confusion, classes,
+ * calibration, the worst windows, explanation, findings, lineage. Anything not measured yet is omitted.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function writeReport(options: ReportOptions): Promise<void> {
@@ -37,12 +37,12 @@ function projectPage(data: ReportData): string {
   const on = table ? `${thousands(dataset.samples)} rows` : `${dataset.recordings} recordings`;
   const what = table ? 'rows' : `${training.split.test.length} recordings`;
   const held = evaluation
-    ? ` Figures are of ${what} that it was never trained on.`
+    ? ` Metrics are measured on ${what} that were not used for training.`
     : ` It has not been evaluated on held-out ${table ? 'rows' : 'recordings'} yet.`;
   return reportPage({
     title,
     lead: `Trained on ${on}, ${made} UTC.${held}`,
-    // The first thing to know: what follows flatters.
+    // Shown first, because it means that the metrics below are optimistic.
     first: training.leaks.map((text) => html`<p class="bad"><b>Leaking split:</b> ${text}</p>`),
     sections: [
       tiles(data),
@@ -61,7 +61,7 @@ function projectPage(data: ReportData): string {
   });
 }
 
-/** All that a report can tell; what has not been done yet, or belongs to an older training, is left out. */
+/** All data for a report; parts that are missing, or belong to an older training, are omitted. */
 export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
   training: TrainingFile;
   evaluation: EvaluationFile | null;
@@ -69,7 +69,7 @@ export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
   bytes: { float: number; int8: number | null };
 }
 
-/** @throws AIOT_MODEL_NOT_BUILT when nothing has been trained */
+/** @throws AIOT_MODEL_NOT_BUILT if nothing has been trained */
 async function gatherReport({ project, file: _, ...told }: ReportOptions): Promise<ReportData> {
   const training = await readTraining(project);
   const files = buildFiles(project);
@@ -91,7 +91,7 @@ async function gatherReport({ project, file: _, ...told }: ReportOptions): Promi
   };
 }
 
-/** What leaving each part out once has measured, before this network was trained on all of them. */
+/** Results of cross-validation, measured before this model was trained on all parts. */
 function foldSection(folds: FoldsFile | null | undefined, unit: 'window' | 'row'): Html | null {
   if (!folds) return null;
   const { pooled, together, confusion, classes, by, method } = folds;
@@ -104,20 +104,20 @@ function foldSection(folds: FoldsFile | null | undefined, unit: 'window' | 'row'
     ...(values ? [rmse === null ? '–' : rmse.toPrecision(4)] : [share(accuracy), score(macroF1)]),
   ]);
   const counted = confusion?.flat().reduce((sum, count) => sum + count, 0) ?? 0;
-  return html`<h2>Folds, each left out once</h2>${htmlTable(
-    [`Left out (${by})`, 'Examples', 'Kept epoch', ...(values ? ['RMSE'] : ['Accuracy', 'Macro-F1'])],
+  return html`<h2>Cross-validation</h2>${htmlTable(
+    [`Held-out fold (by ${by})`, 'Examples', 'Best epoch', ...(values ? ['RMSE'] : ['Accuracy', 'Macro-F1'])],
     rows,
-  )}<p class="lead" style="margin-top:12px">All together: ${foldsText(together, unit)}. Intervals: ${method}.</p>${confusion ? confusionTable('All folds', `${thousands(counted)} examples, float`, classes, confusion) : null}`;
+  )}<p class="lead" style="margin-top:12px">All folds: ${foldsText(together, unit)}. Intervals: ${method}.</p>${confusion ? confusionTable('All folds', `${thousands(counted)} examples, float`, classes, confusion) : null}`;
 }
 
 const width = 440;
 const height = 170;
 const margin = { left: 46, right: 14, top: 10, bottom: 28 };
 
-/** Colours that the style has for curves. */
+/** Colors for curves that the style defines. */
 const colours = 6;
 
-/** The windows that the network is most wrong about, drawn; of a table a list of them. */
+/** The worst predictions: windows as drawings, rows of a table as a list. */
 function worst({ evaluation }: ReportData): Html | null {
   if (!evaluation || evaluation.worst.length === 0) return null;
   const drawn = evaluation.worst.filter(({ samples }) => samples !== null);
@@ -129,7 +129,7 @@ function worst({ evaluation }: ReportData): Html | null {
       one.predicted,
       one.score.toPrecision(3),
     ]);
-    return html`<h2>Worst answers</h2>${htmlTable(['Row', 'Truth', 'Answer', isValue ? 'Error' : 'Score of the truth'], rows)}`;
+    return html`<h2>Worst predictions</h2>${htmlTable(['Row', 'True value', 'Prediction', isValue ? 'Error' : 'Score of the true class'], rows)}`;
   }
   const figures = drawn.map((one) => windowFigure(one, isValue));
   return html`<h2>Worst windows</h2><div class="pair">${figures}</div>`;
@@ -161,8 +161,8 @@ function windowFigure(
       html`<text class="tick" text-anchor="${i === 0 ? 'start' : 'end'}" x="${i === 0 ? margin.left : width - margin.right}" y="${height - 8}">${at.toFixed(2)} s</text>`,
   );
   const keys = legend(fields.slice(0, colours).map((name, f) => ({ name, paint: (f + 1) as Paint })));
-  const how = isValue ? `off by ${score.toPrecision(3)}` : `score of the truth ${score.toPrecision(2)}`;
-  return html`<figure><figcaption>${recording}: ${truth}, taken for ${predicted}<span class="note">${how}</span>${keys}</figcaption><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Samples of the window">${grid}${ends}${lines}</svg></figure>`;
+  const how = isValue ? `error ${score.toPrecision(3)}` : `score of the true class ${score.toPrecision(2)}`;
+  return html`<figure><figcaption>${recording}: ${truth}, predicted ${predicted}<span class="note">${how}</span>${keys}</figcaption><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Samples of the window">${grid}${ends}${lines}</svg></figure>`;
 }
 
 const most = 20;
@@ -172,15 +172,15 @@ const rowHeight = 20;
 function explanation({ explanation: found }: ReportData): Html | null {
   if (!found) return null;
   const metric = { macroF1: 'macro-F1', auc: 'AUC', mae: 'mean absolute error' }[found.metric];
-  const repeated = `${found.n} examples, ${metric} ${found.base.toPrecision(4)} with nothing changed`;
-  return html`<h2>What it looks at</h2><div class="pair">${importance(found, metric, repeated)}${saliency(found)}</div>`;
+  const repeated = `${found.n} examples, baseline ${metric} ${found.base.toPrecision(4)}`;
+  return html`<h2>Feature importance and saliency</h2><div class="pair">${importance(found, metric, repeated)}${saliency(found)}</div>`;
 }
 
 function importance({ importance: all }: Explanation, metric: string, note: string): Html {
   const shown = all.slice(0, most);
-  const rest = all.length > most ? `; the first ${most} of ${all.length}` : '';
+  const rest = all.length > most ? `; top ${most} of ${all.length}` : '';
   return barChart({
-    title: `Loss of ${metric} when a feature is shuffled`,
+    title: `Loss of ${metric} when one feature is shuffled`,
     note: `${note}${rest}`,
     bars: shown.map(({ feature: name, loss, deviation }) => ({
       ...{ name, value: loss, deviation, text: loss.toPrecision(2) },
@@ -188,7 +188,7 @@ function importance({ importance: all }: Explanation, metric: string, note: stri
   });
 }
 
-/** A row a field (or one for features) of each class, a cell a part: the darker, the more the class loses without it. */
+/** One row per field (or one for features) of each class, one cell per part: darker means that the class loses more without it. */
 function saliency({ saliency: { over, fields, parts, classes } }: Explanation): Html {
   const width = 330 / Math.max(1, parts.length);
   const blocks = classes.map(({ class: name, n, values }) => {
@@ -206,11 +206,11 @@ function saliency({ saliency: { over, fields, parts, classes } }: Explanation): 
     const ends = html`<text class="tick" x="100" y="${foot}">${parts[0]}</text><text class="tick" text-anchor="end" x="430" y="${foot}">${parts.at(-1)}</text>`;
     return html`<figcaption>${name}<span class="note">${n} examples</span></figcaption><svg viewBox="0 0 440 ${foot + 8}" role="img" aria-label="Saliency of ${name}">${rows}${ends}</svg>`;
   });
-  const what = over === 'time' ? 'a stretch of the window' : 'a feature';
-  return html`<figure>${blocks}<p class="lead">What the class loses of its share when ${what} is replaced by its mean; the strongest of each class is darkest, and orange where it gains.</p></figure>`;
+  const what = over === 'time' ? 'part of the window' : 'a feature';
+  return html`<figure>${blocks}<p class="lead">How much the score of the class drops when ${what} is replaced by its mean. Darkest: the largest drop per class. Orange: the score rises.</p></figure>`;
 }
 
-/** Figures of the devices' live answers; `LiveFigures` of the registry fits. */
+/** Metrics of the devices' live predictions; compatible with `LiveFigures` of the registry. */
 interface ReportLive {
   windows: number;
   accuracy: number;
@@ -221,13 +221,13 @@ interface ReportLive {
 }
 
 interface ReportOptions {
-  /** HTML file to write. */
+  /** Output HTML file. */
   file: string;
   project: Project;
   live?: ReportLive;
   findings?: Finding[];
-  /** What has just been trained with; nobody keeps it later. */
+  /** Data of the training that has just finished, which is not stored anywhere. */
   settings?: ProjectConfig['model']['train'];
-  /** Measured before this training; otherwise those of build/folds.json, where they are of this data and these settings. */
+  /** Folds measured before this training; by default those of build/folds.json, if they belong to this data and these settings. */
   folds?: FoldsFile | null;
 }

@@ -2,14 +2,8 @@ import { AiotError } from '../../core/errors.js';
 import { writeJsonAtomic } from '../../core/files.js';
 import { seededRandom, shuffled } from '../../core/numbers.js';
 import { voteAll } from '../bundle/predictor.js';
-import {
-  bootstrapInterval,
-  confusionOf,
-  macroF1Of,
-  metricsOf,
-  proportionOf,
-  valueFigures,
-} from '../evaluate/metrics.js';
+import { bootstrapInterval, proportionOf } from '../evaluate/intervals.js';
+import { confusionOf, macroF1Of, metricsOf, valueFigures } from '../evaluate/metrics.js';
 import { buildFiles, modelName } from '../files.js';
 import type { Material } from '../material.js';
 import { joinCopies, requireGroups } from './examples/divide.js';
@@ -32,8 +26,8 @@ interface FoldsOptions extends Omit<TrainOptions, 'folds'> {
 }
 
 /**
- * Leaves each part out once: trains on the others (a fifth of which chooses the epoch), and tests on it. Writes build/folds.json.
- * @throws what training throws; what `signal` was aborted with, and then nothing is written
+ * Cross-validation: leaves each part out once, trains on the others (a fifth of which chooses the epoch), and tests on it. Writes build/folds.json.
+ * @throws any error of training; the abort reason of `signal`, in which case nothing is written
  */
 export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise<FoldsFile> {
   const { project, material, plan, division } = options;
@@ -68,7 +62,7 @@ export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise
   return file;
 }
 
-/** All examples that have a part in the split: those without a label have none. */
+/** All examples that belong to a part of the split: unlabeled ones do not. */
 function everything(material: Material, division: Division): Examples {
   if (material.rows) return examplesOfRows(material.rows, truthOf(division));
   const { train, validation, test } = division.split;
@@ -79,7 +73,7 @@ export function rowsOfUnits(units: Unit[]): number[] {
   return units.flatMap(({ rows }) => rows).sort((a, b) => a - b);
 }
 
-/** @param examples all there are, and those that are learned from, which may lie closer together */
+/** @param examples all examples, and those used for learning, which may be closer together */
 async function tryFold(
   { all, learned: closer }: { all: Examples; learned: Examples },
   rest: Unit[],
@@ -111,7 +105,7 @@ async function tryFold(
   }
 }
 
-/** What is learned from where these rows are trained on: they themselves, or the closer windows of their recordings. */
+/** The examples to learn from if these rows are trained on: the rows themselves, or the closer windows of their recordings. */
 export function learnedRows(
   { all, learned }: { all: Examples; learned: Examples },
   rows: number[],
@@ -190,7 +184,7 @@ function votedFigures(
   return { accuracy, macroF1 };
 }
 
-/** What stays together: places of examples, and what they belong to. */
+/** Units that stay together: indices of examples, and the name of the unit. */
 export interface Unit {
   groups: string[];
   rows: number[];
@@ -198,9 +192,9 @@ export interface Unit {
 }
 
 /**
- * Examples that stay on one side: those of one recording (with its copies), of one device, or of one group of a table; equal
- * rows of a table without groups. By window, each by itself.
- * @throws AIOT_DATA_NO_DEVICE, AIOT_USAGE (rows without groups, each of which would be left out by itself)
+ * Examples that stay on one side: those of one recording (with its copies), of one device, or of one group of a table; equal rows of a table without
+ * groups. By window, each example is on its own.
+ * @throws AIOT_DATA_NO_DEVICE, AIOT_USAGE (rows without groups, each of which would be a fold of its own)
  */
 export function unitsIn(
   all: Examples,
@@ -241,7 +235,7 @@ function unit(groups: string[], rows: number[], { classes }: Examples): Unit {
 }
 
 /**
- * Units to test on, fold by fold: each by itself, or K parts with about as much of each class.
+ * Units to test on, fold by fold: each one alone, or K parts with roughly equal shares of each class.
  * @throws AIOT_DATA_TOO_FEW
  */
 export function dealt(units: Unit[], asked: FoldsAsked, seed: number): Unit[][] {
@@ -249,7 +243,7 @@ export function dealt(units: Unit[], asked: FoldsAsked, seed: number): Unit[][] 
   if (units.length < least) {
     throw new AiotError(
       'AIOT_DATA_TOO_FEW',
-      `expected at least ${least} independent parts to leave out one after another, got ${units.length}; copies of one count as one`,
+      `expected at least ${least} independent parts for cross-validation, got ${units.length}; copies of one count as one`,
     );
   }
   if (!('folds' in asked)) return units.map((own) => [own]);
@@ -263,7 +257,7 @@ export function dealt(units: Unit[], asked: FoldsAsked, seed: number): Unit[][] 
   return folds;
 }
 
-/** Of the units that are not tested on, about a fifth of each class chooses the epoch; the others are trained on. */
+/** Assigns about a fifth of each class in the remaining units to choosing the epoch, and the others to training. */
 export function chosen(rest: Unit[], seed: number): { train: Unit[]; validation: Unit[] } {
   const random = seededRandom(seed);
   const train: Unit[] = [];
@@ -286,7 +280,7 @@ interface FoldFigures {
   rmse: number | null;
 }
 
-/** Figures of answers to examples; macro-F1 where there is more than one class among them. */
+/** Metrics of predictions for examples; macro-F1 only if they belong to more than one class. */
 export function foldFigures(
   truth: Pick<Examples, 'classes' | 'values'>,
   answers: Answers,
@@ -303,7 +297,7 @@ interface Pooled {
   interval: [number, number] | null;
 }
 
-/** The same over all tested examples together. The accuracy's interval is `proportionOf`'s; the others come from drawing groups again. */
+/** The same over all tested examples together. The accuracy's interval is from `proportionOf`; the others are from resampling groups. */
 function pooledFigures(
   truth: Pick<Examples, 'classes' | 'values' | 'recordings'>,
   answers: Answers,
@@ -349,9 +343,9 @@ export function tQuantile(freedom: number): number {
 }
 
 /**
- * Mean of independent figures with its 95 % interval: mean ± t · deviation / √n. Folds share training data, so that the truth is
- * a little wider (Bengio and Grandvalet, JMLR 5, 2004). null without figures; no interval of a single one.
- * @param most what the figures cannot exceed, such as 1 for a share; they are never below 0
+ * Mean of independent metrics with its 95 % interval: mean ± t · deviation / √n. Folds share training data, so the true interval is slightly wider
+ * (Bengio and Grandvalet, JMLR 5, 2004). null without metrics; no interval for a single one.
+ * @param most upper bound of the metrics, such as 1 for a share; they are never below 0
  */
 export function tInterval(
   values: number[],

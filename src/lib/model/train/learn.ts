@@ -16,30 +16,30 @@ import { classFactors, hasClasses } from './fit/part.js';
 import type { Plan } from './plan.js';
 import type { EpochFigures, Lesson } from './types.js';
 
-/** How to train; the fields of model.train in aiot.yaml. */
+/** Training settings; the fields of model.train in aiot.yaml. */
 export type TrainConfig = ProjectConfig['model']['train'];
 
 export interface LearnOptions extends LessonOptions {
-  /** Goes into the file. */
+  /** Name stored in the file. */
   description: string;
-  /** The project's: where a command that trains runs. */
+  /** The project's folder: the working directory of a training command. */
   folder: string;
-  /** What is being done besides epochs, in a few words. */
+  /** Reports activities other than epochs, in a few words. */
   onStep?: (text: string) => void;
   /**
-   * Of a small table: a linear model takes the network's place where it is the better one (`plan.linear`), and what was kept is
-   * trained once more, on the training and validation rows together, for as many epochs as did best. Its figures are those of the
-   * training before, which knew nothing of the validation rows.
+   * For a small table: a linear model replaces the network if it is better (`plan.linear`). The chosen one is trained again on the
+   * training and validation rows together, for the best number of epochs. Its metrics are those of the previous training, which did not
+   * use the validation rows.
    */
   refit?: boolean;
 }
 
-/** Rows of a table that is small: a quarter more of them to learn from decides more than it costs. */
+/** Maximum rows of a small table: a quarter more of them for learning helps more than it costs. */
 const smallTable = 10_000;
 
-/** What came of a training. */
+/** Result of a training. */
 export interface Learned {
-  /** The float network to write; it takes standardized inputs. */
+  /** The float network to write; it expects standardized inputs. */
   graph: Graph;
   standardization: Standardization;
   /** See TrainingFile. */
@@ -48,20 +48,20 @@ export interface Learned {
   bestEpoch: number;
   interrupted: boolean;
   backend: string;
-  /** The network that it is: the one asked for, or a linear model in its place, which has no hidden layer. */
+  /** The actual network: the requested one, or a linear model in its place, which has no hidden layer. */
   network: NetworkSpec;
-  /** Examples that the network was trained on again, validation among them; null where that was not done. */
+  /** Number of examples used to train the network again, including validation; null if it was not trained again. */
   refitted: number | null;
-  /** Whether a linear model took the network's place, and why; null where that was not asked. */
+  /** Whether a linear model replaced the network, and why; null if that was not considered. */
   choice: Choice | null;
-  /** Root of the mean squared error on the validation part, in the unit of the values; null for other outputs. */
+  /** Root mean squared error on the validation part, in the unit of the values; null for other outputs. */
   valRmse: number | null;
   /**
-   * What the network answers to examples, whose inputs it standardizes in place: the class named, or the value. Of a
-   * reconstruction the class follows from the threshold.
+   * The network's predictions for examples, whose inputs it standardizes in place: the predicted class, or the value. For a reconstruction the class
+   * follows from the threshold.
    */
   answers(examples: Lesson): Answers;
-  /** The network that the validation part chose and that was not trained on it: the same one where nothing was trained again. */
+  /** The network chosen on the validation part and not trained on it: the same one if it was not trained again. */
   chosen: Pick<Learned, 'graph' | 'standardization' | 'answers'>;
   dispose(): void;
 }
@@ -114,20 +114,20 @@ export async function learn(
     const own = { history, bestEpoch: kept.bestEpoch, interrupted: false, backend: engine, valRmse };
     return { ...last, ...own, refitted: rows.classes.length, choice, chosen: kept, dispose };
   } catch (error) {
-    // Ctrl-C before its first epoch: what was chosen is kept.
+    // Ctrl-C before its first epoch: the chosen network is used.
     if (options.signal?.aborted) return { ...only(kept), interrupted: true };
     kept.dispose();
     throw error;
   }
 }
 
-/** Whether validation rows are learned from, too, in the end: a small table of labelled rows. */
+/** Whether the final training includes the validation rows: for a small table of labeled rows. */
 export function isSmall({ network, rows }: Plan, train: Lesson, validation: Lesson): boolean {
   const count = train.classes.length + validation.classes.length;
   return rows && network.output.kind !== 'reconstruction' && count <= smallTable;
 }
 
-/** @throws what `signal` was aborted with */
+/** @throws the abort reason of `signal` */
 async function chosenOf(rows: Lesson, training: number, epochs: number, options: LearnOptions) {
   options.onStep?.('the network beside a linear model');
   const choice = await choose(rows, training, epochs, options);
@@ -167,14 +167,14 @@ async function learnFrom(
       const inputs = standardizeInPlace(asked, standardization);
       const outputs = forward(inputs, asked.classes.length);
       const scaled = target ? outputs.map((z) => z * target.deviation + target.mean) : outputs;
-      // The engine's outputs come before the sigmoid, whose half is at 0.
+      // The engine's outputs are before the sigmoid, so the threshold of one half is at 0.
       return answersOf(scaled, inputs, network, threshold ?? 0);
     },
     dispose: () => fitted.dispose(),
   };
 }
 
-/** A network that is to know what is normal learns from nothing else. */
+/** A network that learns the normal state is trained on nothing else. */
 export function normalOnly<T extends Record<string, Lesson>>(examples: T, { output }: NetworkSpec): T {
   if (output.kind !== 'reconstruction') return examples;
   const entries = Object.entries(examples).map(([name, own]) => [name, withoutAnomalies(own)]);
@@ -205,28 +205,28 @@ export function requireExamples(parts: Record<'train' | 'validation', Lesson>, p
     const of = missing.length > 0 ? ` of class ${missing.join(', ')}` : '';
     throw unfit(
       plan.rows
-        ? `the ${part} part has no row${of}`
-        : `the ${part} part has no window${of}: its recordings are shorter than one window (${signal.windowSamples} samples at ${signal.resampleHz} Hz), or there are none`,
+        ? `the ${part} set has no row${of}`
+        : `the ${part} set has no window${of}: its recordings are shorter than one window (${signal.windowSamples} samples at ${signal.resampleHz} Hz), or it has none`,
     );
   }
 }
 
-/** How one of the two does on rows that it has not learned from; classes count by model.train.classWeights. */
+/** Metrics of one of the two on unseen rows; classes are weighted by model.train.classWeights. */
 interface ChoiceFigures {
-  /** null of values. */
+  /** null for values. */
   accuracy: number | null;
-  /** Mean loss as training has it. */
+  /** Mean loss, as in training. */
   loss: number;
 }
 
-/** Which of the two was kept, and by which figures. */
+/** The chosen one of the two, and the metrics behind the choice. */
 export interface Choice {
   kept: 'network' | 'linear';
-  /** How many folds; null = by the validation part. */
+  /** Number of folds; null = by the validation part. */
   folds: number | null;
-  /** Rows that the figures are of. */
+  /** Number of rows behind the metrics. */
   rows: number;
-  /** Standard error of the difference between the two, of the accuracy, or of values of the loss. */
+  /** Standard error of the difference between the two: of the accuracy, or for values of the loss. */
   standardError: number;
   network: ChoiceFigures;
   linear: ChoiceFigures;
@@ -234,19 +234,19 @@ export interface Choice {
 
 const foldsOfRows = 5;
 
-/** Above this, the validation part is large enough to tell the two models apart. */
+/** Above this many rows, the validation part is large enough to distinguish the two models. */
 const mostRows = 1000;
 
-/** Rows learned from in one fold, an epoch each time: a second or so. */
+/** Budget of training rows per fold, summed over its epochs: a second or so. */
 const mostLearned = 500_000;
 
 /**
- * Whether a linear model predicts unseen rows of a small table as well as the network, as it often does with a few hundred rows
- * (measured: docs/project.md). By 5 folds of all rows but those of the test part, equal rows together and class by class, or by the
- * validation part. The network is kept where it is better by more than one standard error, row against row (Breiman et al. 1984).
- * @param rows those of the training part, and behind them those of the validation part; they stay as they are
+ * Whether a linear model predicts unseen rows of a small table as well as the network, which is common with a few hundred rows (measured:
+ * docs/reference/project.md). By 5 folds of all rows except the test part's, with equal rows together and class by class, or by the validation part. The
+ * network is chosen if it is better by more than one standard error, compared row by row (Breiman et al. 1984).
+ * @param rows those of the training part, followed by those of the validation part; left unchanged
  * @param epochs of the network
- * @returns null when `signal` stopped it
+ * @returns null if `signal` stopped it
  */
 async function choose(
   rows: Lesson,
@@ -306,7 +306,7 @@ async function choose(
   };
 }
 
-/** What each row costs: being wrong, by its class's weight; of values the squared error. */
+/** Cost of each row: for a wrong prediction, the weight of its class; for values the squared error. */
 interface Tried {
   costs: number[];
   loss: number;
@@ -316,7 +316,7 @@ function mean(of: readonly number[]): number {
   return of.reduce((sum, each) => sum + each, 0) / of.length;
 }
 
-/** Rows fold by fold: equal ones together, and of each class about as many. */
+/** Rows by fold: equal ones together, with roughly equal shares of each class. */
 function dealt({ inputs, inputSize, classes }: Lesson, seed: number): number[][] {
   const folds = Array.from({ length: foldsOfRows }, (): number[] => []);
   const units = shuffled(rowsOf(sameRows(inputs, inputSize)), seededRandom(seed));
@@ -328,8 +328,8 @@ function dealt({ inputs, inputSize, classes }: Lesson, seed: number): number[][]
 }
 
 /**
- * The graph with its one output times `deviation` plus `mean`: two operators that `finishGraph` folds into the last dense layer. A
- * network that learned standardized values answers in their own unit then.
+ * The graph with its single output multiplied by `deviation` plus `mean`: two operators that `finishGraph` folds into the last dense layer. A network
+ * that learned standardized values then predicts in their own unit.
  */
 function scaledOutput(graph: Graph, { mean, deviation }: { mean: number; deviation: number }): Graph {
   const [x = -1] = graph.outputs;
@@ -355,11 +355,11 @@ function scaledOutput(graph: Graph, { mean, deviation }: { mean: number; deviati
 }
 
 /**
- * The graph to write of a graph that was trained: batch norms folded into the layers before them, activations fused, changes of
- * shape merged, and the ending that the loss stood for. Dropout left no operator. A reconstruction stays what it is: its
- * distance from the input is computed by whoever runs the network.
- * @param graph what `engine.graph()` gave
- * @param description goes into the file
+ * Converts a trained graph to the graph to write: batch norms folded into the preceding layers, activations fused, changes of shape merged, and the
+ * ending that the loss included. Dropout left no operator. A reconstruction is not changed: its distance from the input is computed by the code that
+ * runs the network.
+ * @param graph result of `engine.graph()`
+ * @param description stored in the file
  */
 export function finishGraph(graph: Graph, { ending }: Pick<Trainable, 'ending'>, description = ''): Graph {
   return simplifyGraph({ ...withEnding(graph, ending), description });

@@ -10,7 +10,7 @@ import type { Material } from '../material.js';
 import type { Division } from './examples/parts.js';
 import type { TrainingSource } from './types.js';
 
-/** The project's own table is named as the project names it, so that the folder may be moved or copied. */
+/** The project's own table is recorded under its path in aiot.yaml, so that the folder may be moved or copied. */
 export function sourceOf(
   { dir, config }: Project,
   { rows }: Material,
@@ -23,7 +23,7 @@ export function sourceOf(
   return { kind: 'table', file, label, columns: table.columns, parts: parts ?? '' };
 }
 
-/** Where a model comes from. A table's groups count as its recordings, and its rows as samples. */
+/** Lineage of a model. A table's groups count as its recordings, and its rows as samples. */
 export function lineageOf(project: Project, { dataset, rows }: Material, split: Split): Lineage {
   return {
     dataset: {
@@ -39,15 +39,15 @@ export function lineageOf(project: Project, { dataset, rows }: Material, split: 
   };
 }
 
-/** Digest of the settings that decide what a model becomes. */
+/** Digest of the settings that determine the trained model. */
 export function configDigestOf({ config }: Project): string {
   return digestOf(canonicalJson(trainingConfig(config)));
 }
 
-/** The parts of aiot.yaml that have no part in what a model becomes: where it runs, what runs beside it, and what has it trained. */
+/** The parts of aiot.yaml that do not affect the trained model: where it runs, what runs next to it, and what triggers training. */
 const without = new Set(['loop', 'up', 'pipeline']);
 
-/** What is left of aiot.yaml without these: what a training is known by. */
+/** aiot.yaml without these parts: the identity of a training. */
 export function trainingConfig(config: ProjectConfig): Partial<ProjectConfig> {
   return Object.fromEntries(Object.entries(config).filter(([name]) => !without.has(name)));
 }

@@ -1,16 +1,13 @@
-import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { AiotError, hasCode, systemCode } from '../../core/errors.js';
 import { readBytes, requireFile, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
-import { startProgram } from '../../core/process.js';
-import { onAbort } from '../../core/tasks.js';
+import { runProgram } from '../../core/process.js';
 import { writeCsv } from '../../formats/csv/table.js';
 import { elementCount, type Graph } from '../../formats/tflite/graph.js';
-import { readTflite } from '../../formats/tflite/reader.js';
-import { writeTflite } from '../../formats/tflite/writer.js';
+import { readTflite } from '../../formats/tflite/read.js';
+import { writeTflite } from '../../formats/tflite/write.js';
 import { openLiteRt } from '../../runtime/litert.js';
 import { featureNames, type Standardization } from '../../signal/spec.js';
 import { type NetworkSpec, outputSize } from '../network/layers.js';
@@ -29,15 +26,15 @@ import {
 import type { Plan } from './plan.js';
 import type { Lesson } from './types.js';
 
-/** The trainer: our own engines, or the program that aiot.yaml names. */
+/** The trainer: our own engines, or the program named in aiot.yaml. */
 export function trainerOf({ command }: TrainConfig): typeof learn {
   return command ? learnOutside : learn;
 }
 
 /**
- * As `learn`, by the program of model.train.command: it gets the rows in a folder and leaves a float .tflite there, which is
- * checked, simplified and measured as if it were our own. The contract is in docs/project.md.
- * @throws AIOT_TRAINING_COMMAND, AIOT_TFLITE_*, AIOT_MODEL_UNFIT, and what `signal` was aborted with
+ * Like `learn`, using the program of model.train.command: it gets the rows in a folder and writes a float .tflite there, which is validated,
+ * simplified and evaluated like our own. See docs/reference/project.md for the contract.
+ * @throws AIOT_TRAINING_COMMAND, AIOT_TFLITE_*, AIOT_MODEL_UNFIT, and the abort reason of `signal`
  */
 async function learnOutside(
   examples: { train: Lesson; validation: Lesson },
@@ -70,10 +67,10 @@ async function learnOutside(
   );
 }
 
-/** The file that a program had to leave. @throws AIOT_TRAINING_COMMAND when it is not there */
+/** The file that a program had to write. @throws AIOT_TRAINING_COMMAND if it is missing */
 async function leftBy(program: string, file: string): Promise<Uint8Array> {
   try {
-    // A pipe would be waited for.
+    // Reading a pipe would block.
     await requireFile(file);
     return await readBytes(file);
   } catch (error) {
@@ -84,9 +81,9 @@ async function leftBy(program: string, file: string): Promise<Uint8Array> {
 }
 
 /**
- * A network that others trained, with what training tells of our own: losses, accuracies, threshold.
+ * Evaluates an externally trained network like our own: losses, accuracies, threshold.
  * @param parts standardized
- * @param backend who trained it
+ * @param backend name of the trainer
  */
 export async function measured(
   graph: Graph,
@@ -147,7 +144,7 @@ export function partOf(examples: Lesson, standardization: Standardization): Part
   return { inputs: standardizeInPlace(examples, standardization), inputSize, classes, values };
 }
 
-/** Shares and probabilities as the logits whose softmax or sigmoid they are: the losses are of those. */
+/** Converts shares and probabilities back to the logits whose softmax or sigmoid they are, because the losses need logits. */
 function beforeEnding(outputs: Float32Array, network: NetworkSpec): Float32Array {
   const least = 1e-7;
   const { kind } = network.output;
@@ -160,9 +157,9 @@ function beforeEnding(outputs: Float32Array, network: NetworkSpec): Float32Array
 }
 
 /**
- * Writes what a training program needs into its folder: train.csv and validation.csv (one column an input, standardized, and
- * `label`: the number of the class, or the value; none for a reconstruction) and task.json, which says the rest.
- * @returns the file that the program is to leave
+ * Writes the input of a training program into its folder: train.csv, validation.csv and task.json. The CSV files have one standardized
+ * column per input, and `label`: the number of the class, or the value; none for a reconstruction. task.json contains everything else.
+ * @returns the file that the program must write
  */
 async function writeTask(
   folder: string,
@@ -199,30 +196,18 @@ function csvOf({ inputs, inputSize, classes, values }: Part, names: string[], ou
   return writeCsv([...names, 'label'], [...columns, values ?? classes]);
 }
 
-/** How long a program may take to end after it was asked to, ms. */
-const graceMs = 5000;
-
-/** How long its output is waited for after it has ended: what it has started may keep the output open for ever, ms. */
-const outputMs = 2000;
-
-/** Lines of its output that are told when it fails. */
+/** Number of output lines that are reported if it fails. */
 const lastLines = 6;
 
 /**
- * Runs a training program to its end. When `signal` is aborted it is ended, with all that it started.
- * @param onLine each line that it prints
- * @throws AIOT_TRAINING_COMMAND with its last lines; what `signal` was aborted with
+ * Runs a training program to completion. If `signal` is aborted, the program is terminated with all its child processes.
+ * @param onLine called with each output line
+ * @throws AIOT_TRAINING_COMMAND with its last lines; the abort reason of `signal`
  */
 export async function runCommand(
   [program = '', ...args]: string[],
   { folder, onLine, signal }: { folder: string; onLine?: (line: string) => void; signal?: AbortSignal },
 ): Promise<void> {
-  // A group of its own: what it starts in turn can be ended with it.
-  const child = startProgram(program, args, {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: process.platform !== 'win32',
-  });
   const last: string[] = [];
   const take = (line: string) => {
     if (line.trim() === '') return;
@@ -230,61 +215,31 @@ export async function runCommand(
     if (last.length > lastLines) last.shift();
     onLine?.(line);
   };
-  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', take);
-  let timer: NodeJS.Timeout | undefined;
-  const stop = () => {
-    end(child, 'SIGTERM');
-    timer = setTimeout(() => end(child, 'SIGKILL'), graceMs);
+  const begun = { stdout: '', stderr: '' };
+  const onOutput = (text: string, from: 'stdout' | 'stderr') => {
+    const lines = (begun[from] + text).split(/\r\n|\n|\r/);
+    begun[from] = lines.pop() ?? '';
+    lines.forEach(take);
   };
-  const leave = onAbort(signal, stop);
-  try {
-    const { code, by } = await ended(child, program);
+  const { code, endedBy } = await runProgram(program, args, {
+    ...{ cwd: folder, signal, group: true, onOutput },
+  }).catch((error: Error) => {
     signal?.throwIfAborted();
-    if (code !== 0) throw failed(program, by ? `was ended by ${by}` : `ended with code ${code}`, last);
-  } finally {
-    clearTimeout(timer);
-    leave();
-  }
-}
-
-function ended(child: ChildProcess, program: string): Promise<{ code: number | null; by: string | null }> {
-  return new Promise((resolve, reject) => {
-    child.on('error', (error) => {
-      reject(failed(program, `could not be started (${systemCode(error) ?? error.message})`, [], error));
-    });
-    let timer: NodeJS.Timeout | undefined;
-    child.on('exit', (code, by) => {
-      timer = setTimeout(() => {
-        child.stdout?.destroy();
-        child.stderr?.destroy();
-        resolve({ code, by });
-      }, outputMs);
-    });
-    // `close` comes after the last of its output.
-    child.on('close', (code, by) => {
-      clearTimeout(timer);
-      resolve({ code, by });
-    });
+    throw failed(program, `could not be started (${systemCode(error) ?? error.message})`, [], error);
   });
-}
-
-function end({ pid }: ChildProcess, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(process.platform === 'win32' ? pid : -pid, signal);
-  } catch (error) {
-    // It has ended by itself meanwhile.
-    if (systemCode(error) !== 'ESRCH') throw error;
-  }
+  Object.values(begun).forEach(take);
+  if (code !== 0)
+    throw failed(program, endedBy ? `was killed by ${endedBy}` : `exited with code ${code}`, last);
 }
 
 function failed(program: string, how: string, lines: string[], cause?: unknown): AiotError {
-  const said = lines.length > 0 ? `; its last lines:\n${lines.map((line) => `  ${line}`).join('\n')}` : '';
+  const said =
+    lines.length > 0 ? `; its last lines of output:\n${lines.map((line) => `  ${line}`).join('\n')}` : '';
   return new AiotError('AIOT_TRAINING_COMMAND', `the training program ${program} ${how}${said}`, { cause });
 }
 
 /**
- * The network that a training program left, checked against what was asked of it, and simplified.
+ * The network written by a training program, validated against its task, and simplified.
  * @param program for messages
  * @throws AIOT_TFLITE_*, AIOT_MODEL_UNFIT
  */
@@ -300,15 +255,15 @@ function readLeft(bytes: Uint8Array, whose: string): Graph {
     return readTflite(bytes);
   } catch (error) {
     if (!(error instanceof AiotError)) throw error;
-    throw new AiotError(error.code, `${whose}: ${error.message}`, {
+    throw error.reworded(`${whose}: ${error.message}`, {
       cause: error,
-      next: 'It has to leave a float32 .tflite file; docs/project.md describes it.',
+      next: 'The program must write a float32 .tflite file. See docs/reference/project.md.',
     });
   }
 }
 
 /**
- * One float32 input and output of the sizes that a project's network has.
+ * Requires a single float32 input and output of the sizes that a project's network has.
  * @param what for messages
  * @throws AIOT_MODEL_UNFIT
  */
@@ -327,7 +282,7 @@ export function checkEnds(graph: Graph, whose: string, network: NetworkSpec): vo
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
       `${whose}: expected one float32 ${what} of ${expected[i]} numbers, got ${indices.length === 1 ? got : `${indices.length} of them`}`,
-      { next: 'task.json in its folder says what is asked for; docs/project.md describes it.' },
+      { next: "For the requirements, see task.json in the program's folder and docs/reference/project.md." },
     );
   }
 }

@@ -9,7 +9,7 @@ import { classesFor, unfit } from './examples/examples.js';
 import { labelsOfRows, signalOfRows } from './examples/rows.js';
 import type { Classes } from './types.js';
 
-/** Everything about a training that is settled before anything is computed. */
+/** Decisions made before a training computes anything. */
 export interface Plan {
   network: NetworkSpec;
   classes: Classes;
@@ -19,23 +19,22 @@ export interface Plan {
   /** Whether each example is a row of a table. */
   rows: boolean;
   /**
-   * Whether a linear model may take the network's place on a small table, and what decides: folds over its rows, or the validation
-   * part alone, where rows belong together. null where layers, a kind or members were asked for.
+   * Whether a linear model may replace the network on a small table, and the criterion: folds over its rows, or only the validation part
+   * if rows belong together. Null if layers, a kind or members were requested.
    */
   linear: 'folds' | 'validation' | null;
   /**
-   * Noise on the standardized inputs where aiot.yaml names none. Measured on the motion recordings over 12 splits: mean
-   * macro-F1 0.953 without, 0.960 with 0.4 to 0.5, 0.948 with 1. Samples next to each other say the same thing: noise averages
-   * out over a window. Of rows nothing is known.
+   * Default noise on the standardized inputs if aiot.yaml sets none. Measured on the motion recordings over 12 splits: mean macro-F1 0.953 without,
+   * 0.960 with 0.4 to 0.5, 0.948 with 1. Adjacent samples are nearly redundant, so noise averages out over a window. For rows nothing is known.
    */
   noise: number;
-  /** Choices that nothing prescribed, in sentences. */
+  /** Default choices, as sentences. */
   notes: string[];
 }
 
 /**
- * Network, classes and signal part for this project and what it is trained on.
- * @param chosen kind that was asked for on the spot: it is not replaced by another where it does not fit
+ * Network, classes and signal part for this project and its training data.
+ * @param chosen explicitly requested kind: it is not replaced by another if it does not fit
  * @throws AIOT_MODEL_UNFIT, AIOT_TRAINING_DATA_UNFIT, AIOT_PROJECT_INVALID, AIOT_FEATURE_*
  */
 export function planTraining(project: Project, { rows }: Material, chosen?: NetworkKind): Plan {
@@ -59,8 +58,8 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
   if (raw && model.train.augment.rotation > 0 && signal.fields.length < 3) {
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      `model.train.augment.rotation turns fields in threes (x, y, z), and there are ${signal.fields.length}`,
-      { next: 'Take rotation out of model.train.augment in aiot.yaml.' },
+      `model.train.augment.rotation needs fields in groups of three (x, y, z), but there are ${signal.fields.length}`,
+      { next: 'Remove rotation from model.train.augment in aiot.yaml.' },
     );
   }
   const { kind, layers } = fitting(model, raw, chosen, notes);
@@ -80,7 +79,7 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
   return { network, classes, signal, windows: raw, rows: rows !== null, linear, noise, notes };
 }
 
-/** An autoencoder always answers with its reconstruction. */
+/** An autoencoder always outputs its reconstruction. */
 export function outputKindOf({
   kind,
   output,
@@ -105,8 +104,8 @@ function labelsForRows(
       return {};
     }
     throw unfit(
-      `${file}: no column "${label}" to learn from; there are ${table.columns.slice(0, 8).join(', ')}`,
-      'Name the column of labels (--label NAME), or learn what is normal without any: --kind autoencoder',
+      `${file}: no label column "${label}"; the columns are ${table.columns.slice(0, 8).join(', ')}`,
+      'Specify the label column (--label NAME), or detect anomalies without labels: --kind autoencoder',
     );
   }
   if (output === 'value') return {};
@@ -125,9 +124,9 @@ function requireClasses(
     const { file, label, table } = rows;
     throw new AiotError(
       'AIOT_DATA_ONE_CLASS',
-      `${file}: expected at least two classes in the column "${label}", got ${names[0]} alone (${plural(table.rows, 'row')})`,
+      `${file}: expected at least two classes in the column "${label}", got only ${names[0]} (${plural(table.rows, 'row')})`,
       {
-        next: 'Add rows of another class, or learn what is normal without any: --kind autoencoder',
+        next: 'Add rows of another class, or detect anomalies without labels: --kind autoencoder',
       },
     );
   }
@@ -135,19 +134,19 @@ function requireClasses(
     throw new AiotError(
       names.length === 1 ? 'AIOT_DATA_ONE_CLASS' : 'AIOT_PROJECT_INVALID',
       names.length === 1
-        ? `expected at least two classes, got ${names[0]} alone`
+        ? `expected at least two classes, got only ${names[0]}`
         : `${project.file}: model.labels: expected at least two classes; got none`,
     );
   }
   if (output === 'probability' && names.length !== 2) {
     throw unfit(
       `expected two classes for one probability, got ${names.length}: ${names.slice(0, 6).join(', ')}`,
-      'Choose model.output: classes, or put the labels into two classes in model.labels.',
+      'Set model.output: classes, or group the labels into two classes in model.labels.',
     );
   }
 }
 
-/** Convolutions go over time; where the inputs are separate numbers, dense layers of the default sizes stand in. */
+/** Convolutions run over time; if the inputs are separate numbers, dense layers of the default sizes are used instead. */
 function fitting(
   model: ProjectConfig['model'],
   raw: boolean,
@@ -159,9 +158,9 @@ function fitting(
   if (chosen === kind) {
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      `a ${kind} goes over raw windows, and here each input is a number by itself`,
+      `a ${kind} needs raw windows, but here each input is a single number`,
       {
-        next: 'Set signal.features: raw in aiot.yaml, or choose --kind mlp.',
+        next: 'Set signal.features: raw in aiot.yaml, or use --kind mlp.',
       },
     );
   }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { foldsFiguresSchema } from '../../registry/api.js';
+import { foldsFiguresSchema } from '../../api/api.js';
 import type { Proportion } from '../evaluate/intervals.js';
 import type { TrainingFile } from './types.js';
 
@@ -23,7 +23,7 @@ export const baselineSchema = z.object({
   testRmse: z.number().nullable().optional(),
 });
 
-/** How to measure: K parts, each tested on once, or each recording, device or group by itself. */
+/** How to measure: K parts, each tested once; or each recording, device or group is a fold. */
 export type FoldsAsked = { folds: number } | { leaveOneOut: 'recording' | 'device' };
 
 const figures = {
@@ -37,10 +37,10 @@ const interval = z.tuple([z.number(), z.number()]);
 /** Mean over the folds, and its 95 % interval (Student's t over the folds); null with fewer than two folds. */
 const overFolds = z.object({ mean: z.number(), interval: interval.nullable() });
 
-/** Over all tested examples together, and its 95 % interval with recordings as what was sampled. */
+/** Over all tested examples together, and its 95 % interval with recordings as the sampling unit. */
 const pooled = z.object({ value: z.number(), interval: interval.nullable() });
 
-/** build/folds.json: how well this network does on what it was not trained on, by leaving out each part once. Float. */
+/** build/folds.json: metrics of this network on unseen data, by cross-validation. Float. */
 export const foldsFileSchema = z.object({
   spec: z.literal('aiot-folds/1'),
   model: z.string(),
@@ -54,17 +54,17 @@ export const foldsFileSchema = z.object({
     rmse: overFolds.nullable(),
   }),
   pooled: z.object({ accuracy: pooled.nullable(), macroF1: pooled.nullable(), rmse: pooled.nullable() }),
-  /** The same in brief, as evaluations, reports and bundles show it. */
+  /** A summary, as shown by evaluations, reports and bundles. */
   together: foldsFiguresSchema,
-  /** The vote that `together.voted` was counted with. */
+  /** The smoothing that `together.voted` was computed with. */
   vote: z.string(),
-  /** How the intervals were taken. */
+  /** Method of the intervals. */
   method: z.string(),
   classes: z.array(z.string()),
-  /** Rows = truth, columns = answer, over all folds; null where values are answered. */
+  /** Rows = truth, columns = prediction, over all folds; null if values are predicted. */
   confusion: z.array(z.array(z.int())).nullable(),
   datasetDigest: z.string(),
-  /** Of the settings of aiot.yaml that decide what a model becomes. */
+  /** Digest of the settings of aiot.yaml that determine the trained model. */
   configDigest: z.string(),
 });
 export type FoldsFile = z.output<typeof foldsFileSchema>;
@@ -72,31 +72,31 @@ export type FoldsFile = z.output<typeof foldsFileSchema>;
 export const trainResultSchema = z.object({
   /** Name of the model. */
   model: z.string(),
-  /** What the network answers with. */
+  /** The network's kind of prediction. */
   output: z.enum(['classes', 'probability', 'value', 'reconstruction']),
   classes: z.array(z.string()),
-  /** Columns of the table that are the network's inputs, in their order; null where it was trained on recordings. */
+  /** Columns of the table that are the network's inputs, in order; null if it was trained on recordings. */
   inputs: z.array(z.string()).nullable(),
-  /** Of the epoch whose weights were kept; an accuracy is null where there are no classes to be right about. */
+  /** Metrics of the epoch whose weights were chosen; an accuracy is null without classes. */
   metrics: z.object({
     bestEpoch: z.int(),
     loss: z.number(),
     accuracy: z.number().nullable(),
     valLoss: z.number(),
     valAccuracy: z.number().nullable(),
-    /** 95 %, of the validation accuracy; and the recordings (or groups of rows) behind it, null where each row stands for itself. */
+    /** 95 % interval of the validation accuracy; and the number of recordings (or groups of rows) behind it, null if rows are independent. */
     valInterval: z.tuple([z.number(), z.number()]).nullable(),
     valGroups: z.int().nullable(),
-    /** Root of the mean squared error on the validation part, in the unit of the values. */
+    /** Root mean squared error on the validation part, in the unit of the values. */
     valRmse: z.number().nullable(),
   }),
-  /** Figures of a linear model on the same rows; null for a reconstruction. */
+  /** Metrics of a linear model on the same rows; null for a reconstruction. */
   baseline: baselineSchema.nullable(),
-  /** Whether a linear model took the network's place on a small table, and why; null where that was not asked. */
+  /** Whether a linear model replaced the network on a small table, and why; null if that was not considered. */
   choice: choiceSchema.nullable(),
   /**
-   * Rows of a small table that the network was trained on once more, validation among them, after the epoch was chosen; null where
-   * that was not done. The metrics are those of the training before, which knew nothing of the validation rows.
+   * Rows of a small table that the network was trained on again, including validation, after the epoch was chosen; null if it was not. The metrics
+   * are those of the previous training, which did not use the validation rows.
    */
   refitted: z.int().nullable(),
   epochs: z.int(),
@@ -111,19 +111,19 @@ export const trainResultSchema = z.object({
   windows: z.object({ train: z.int(), validation: z.int() }),
   split: z.string(),
   threshold: z.number().nullable(),
-  /** Leaks of the split that it was trained in spite of: figures flatter. */
+  /** Leaks of the split that was nevertheless used for training: metrics are optimistic. */
   leaks: z.array(z.string()),
-  /** What was chosen for want of being told. */
+  /** Choices that were made by default. */
   notes: z.array(z.string()),
-  /** Where folds were asked for. */
+  /** Present if folds were requested. */
   folds: foldsFileSchema.nullable(),
 });
 
 export type TrainResult = z.output<typeof trainResultSchema>;
 
 /**
- * @param valRmse null where no values are answered
- * @param validation how certain the validation accuracy is; null where no class is named
+ * @param valRmse null unless values are predicted
+ * @param validation certainty of the validation accuracy; null unless a class is predicted
  */
 export function resultOf(
   file: string,
@@ -172,20 +172,20 @@ const candidateSchema = z.object({
   features: z.union([z.string(), z.array(z.string())]).nullable(),
   window: z.int().nullable(),
   stride: z.int().nullable(),
-  /** Mean of the score over the inner folds; null where it could not be trained. */
+  /** Mean of the score over the inner folds; null if it could not be trained. */
   score: nullable,
   /** Its 95 % interval (Student's t). */
   interval: z.tuple([z.number(), z.number()]).nullable(),
   accuracy: nullable,
-  /** Of the int8 network. */
+  /** Arena and file size of the int8 network. */
   arenaBytes: z.int().nullable(),
   bytes: z.int().nullable(),
   macs: z.int().nullable(),
-  /** Predicted for the chip of the search. */
+  /** Predicted latency on the chip of the search. */
   latencyUs: nullable,
-  /** Limits of model.accept that it breaks, or why it could not be trained, in sentences. */
+  /** Violated limits of model.accept, or the reason why it could not be trained, as sentences. */
   refused: z.array(z.string()),
-  /** No other is as good in all of score, arena and latency (multiply-adds), and better in one. */
+  /** Whether no other is as good in all of score, arena and latency (multiply-adds), and better in one. */
   pareto: z.boolean(),
 });
 
@@ -195,15 +195,15 @@ export type Candidate = z.output<typeof candidateSchema>;
 export const searchFileSchema = z.object({
   spec: z.literal('aiot-search/1'),
   model: z.string(),
-  /** Higher is better, but for rmse. */
+  /** Higher is better, except for rmse. */
   score: z.enum(['macroF1', 'rmse']),
   folds: z.int(),
-  /** That latency is predicted for. */
+  /** Chip that the latency is predicted for. */
   chip: z.string(),
   seed: z.int(),
-  /** The first is what aiot.yaml has now. */
+  /** The first one is the current aiot.yaml. */
   candidates: z.array(candidateSchema),
-  /** Place of the one proposed; null where all are refused. */
+  /** Index of the proposed one; null if all are rejected. */
   best: z.int().nullable(),
   /** Lines for aiot.yaml. */
   yaml: z.array(z.string()),

@@ -5,14 +5,14 @@ import { type Random, seededRandom } from '../../core/numbers.js';
 import { type Overrides, overrideProject, type Project } from '../../core/project.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
 import type { Graph } from '../../formats/tflite/graph.js';
-import { writeTflite } from '../../formats/tflite/writer.js';
+import { writeTflite } from '../../formats/tflite/write.js';
 import { arenaBytes } from '../../runtime/arena.js';
 import { signalSpecOf } from '../../signal/spec.js';
 import type { Backend } from '../engine/types.js';
 import { buildFiles, modelName } from '../files.js';
 import { chips } from '../fit/chips.js';
 import { layerCycles } from '../fit/kernels.js';
-import { multiplyAdds } from '../inspect/costs.js';
+import { graphMacs } from '../inspect/costs.js';
 import { type Material, openMaterial } from '../material.js';
 import { defaultLayers, type NetworkKind } from '../network/layers.js';
 import { prepareGraph, quantizePrepared } from '../quantize/graph/quantize-graph.js';
@@ -37,17 +37,17 @@ import type { TrainOptions } from './train-project.js';
 import type { Examples } from './types.js';
 
 interface SearchOptions extends Omit<TrainOptions, 'folds' | 'resume' | 'onEpoch'> {
-  /** Candidates to try, aiot.yaml's own among them. */
+  /** Number of candidates to try, including aiot.yaml's own. */
   count: number;
 }
 
-/** Draws that may give what was drawn before, until the space counts as used up. */
+/** Consecutive draws that may repeat earlier ones before the space counts as exhausted. */
 const patience = 50;
 
 /**
- * Tries networks and signal parts drawn by chance (seeded), each by inner folds over the training and validation parts: what is
- * tested on later is never looked at. Writes build/search.json, also of what was tried before `signal` stopped it.
- * @throws AIOT_USAGE (nothing to be right about), AIOT_INTERRUPTED, and what training throws
+ * Tries randomly drawn networks and signal parts (seeded), each by inner folds over the training and validation parts: the test part is never used.
+ * Writes build/search.json, also if `signal` stopped it, with the candidates tried until then.
+ * @throws AIOT_USAGE (no classes or values to predict), AIOT_INTERRUPTED, and any error of training
  */
 export async function searchProject(options: SearchOptions): Promise<SearchFile> {
   const { project, backend = 'auto', signal } = options;
@@ -60,7 +60,7 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
     const what = model.train.command ? 'a training program' : `model.kind ${model.kind}`;
     throw new AiotError(
       'AIOT_USAGE',
-      `--search chooses among mlp, cnn1d and ds-cnn by how often they are right, not ${what}`,
+      `--search compares mlp, cnn1d and ds-cnn by accuracy, so it cannot be used for ${what}`,
     );
   }
   const division = divide(project, material, plan, options.split);
@@ -104,11 +104,11 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
   if (stopped === undefined) return result;
   throw new AiotError(
     'AIOT_INTERRUPTED',
-    `stopped after ${tried.length} of ${choices.length} candidates; kept them in ${file}`,
+    `stopped after ${tried.length} of ${choices.length} candidates; their results are in ${file}`,
   );
 }
 
-/** What aiot.yaml has, then others, none twice. */
+/** The setting in aiot.yaml, then the others, without duplicates. */
 function choicesOf({ project, count, kind }: SearchOptions, rows: boolean, own: Choice['kind']): Choice[] {
   const { model, signal } = project.config;
   const { features, window, stride } = signal;
@@ -128,7 +128,7 @@ function choicesOf({ project, count, kind }: SearchOptions, rows: boolean, own: 
   return choices;
 }
 
-/** Whether the features can be had of such windows. */
+/** Whether such windows support the features. */
 function fits(project: Project, choice: Choice): boolean {
   try {
     if (choice.signal) signalSpecOf(overrideProject(project, overridesOf(choice)).config);
@@ -145,7 +145,7 @@ function shown({ kind, layers, signal }: Choice): string {
   return `${kind} ${layers.join('-')}${signal ? `, ${set}, window ${signal.window}` : ''}`;
 }
 
-/** The candidate as lines of aiot.yaml. */
+/** The candidate as lines for aiot.yaml. */
 function yamlOf({ kind, layers, features, window, stride }: Candidate): string[] {
   const list = (items: readonly (string | number)[]) => `[${items.join(', ')}]`;
   const signal =
@@ -171,14 +171,14 @@ interface Choice {
 const units = [8, 12, 16, 24, 32, 48, 64];
 const filters = [8, 12, 16, 24, 32];
 
-/** Of the window that aiot.yaml has. */
+/** Window lengths as shares of the one in aiot.yaml. */
 const windowShares = [0.5, 0.75, 1, 1, 1.5];
 
-/** What can be chosen from. */
+/** The search space. */
 interface Space {
-  /** Kinds that were not left open. */
+  /** Fixed kind of network, unless it is left open. */
   kind: NetworkKind | undefined;
-  /** Feature sets that fit the fields, the project's own among them; empty for rows. */
+  /** Feature sets that suit the fields, including the project's own; empty for rows. */
   features: ProjectConfig['signal']['features'][];
 }
 
@@ -199,7 +199,7 @@ export function spaceOf({ config }: Project, rows: boolean, kind: NetworkKind | 
   return { kind, features };
 }
 
-/** Draws one; equal chance gives equal choices. */
+/** Draws one candidate; the same random numbers give the same candidate. */
 export function drawn(project: Project, space: Space, random: Random): Choice {
   const of = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!;
   const { window, stride } = project.config.signal;
@@ -211,24 +211,24 @@ export function drawn(project: Project, space: Space, random: Random): Choice {
   const dense = kind === 'mlp';
   const depth = dense ? 1 + Math.floor(random() * 3) : 2 + Math.floor(random() * 2);
   const sizes = Array.from({ length: depth }, () => of(dense ? units : filters));
-  // Dense layers narrow, convolutions widen.
+  // Dense layers get narrower, convolutions wider.
   sizes.sort((a, b) => (dense ? b - a : a - b));
   return { kind, layers: sizes, ...(signal && { signal }) };
 }
 
 function overridesOf({ kind, layers, signal }: Choice): Overrides {
-  // Several members join where all layers are dense.
+  // Several members can be joined if all layers are dense.
   const alone = kind === 'mlp' ? {} : { train: { members: 1 } };
   return { model: { kind, layers }, ...alone, ...(signal && { signal }) };
 }
 
-/** Inner folds that a candidate is measured by. */
+/** Number of inner folds that a candidate is measured by. */
 const innerFolds = 3;
 
-/** The chip that latency is predicted for; others are faster or slower by about the same share for every network. */
+/** The chip that latency is predicted for; others are faster or slower by a similar factor for every network. */
 const searchChip = 'esp32s3';
 
-/** Examples that the ranges of int8 are taken from: sizes do not depend on them. */
+/** Number of examples for calibrating int8 ranges: sizes do not depend on them. */
 const calibrationRows = 50;
 
 interface TryOptions {
@@ -240,8 +240,8 @@ interface TryOptions {
 }
 
 /**
- * Trains one candidate on inner folds of the training and validation parts: the test part is never looked at. What cannot be
- * trained (a window longer than a recording, a set that does not fit) is told as such.
+ * Trains one candidate on inner folds of the training and validation parts: the test part is never used. A candidate that cannot be trained (a window
+ * longer than a recording, an unsuitable feature set) is reported with the reason.
  */
 async function tryCandidate(choice: Choice, options: TryOptions): Promise<Omit<Candidate, 'pareto'>> {
   const { signal } = choice;
@@ -358,7 +358,7 @@ function costsOf(graph: Graph, inputs: Float32Array) {
   const int8 = quantizePrepared(prepareGraph(graph), rows, settings, { measured: false }).graph;
   const { core, clockMHz } = chips[searchChip];
   const cycles = layerCycles(int8, core).reduce((sum, layer) => sum + layer.cycles, 0);
-  const macs = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
+  const macs = graphMacs(graph);
   return {
     arenaBytes: arenaBytes(int8),
     bytes: writeTflite(int8).length,
@@ -394,13 +394,13 @@ function refusals(
 
 type Figures = Pick<Candidate, 'score' | 'arenaBytes' | 'macs' | 'latencyUs'>;
 
-/** The score as one that is to be high. */
+/** The score, with its sign chosen so that higher is better. */
 function goodness({ score }: Pick<Candidate, 'score'>, lowIsGood: boolean): number {
   if (score === null) return Number.NEGATIVE_INFINITY;
   return lowIsGood ? -score : score;
 }
 
-/** Which of them no other one beats: as good in score, arena and latency (multiply-adds where that is unknown), and better in one. */
+/** The Pareto-optimal candidates: no other is as good in score, arena and latency (multiply-adds if that is unknown), and better in one. */
 export function paretoFront(candidates: readonly Figures[], lowIsGood: boolean): boolean[] {
   const costs = candidates.map((each) => [
     -goodness(each, lowIsGood),
@@ -417,7 +417,7 @@ export function paretoFront(candidates: readonly Figures[], lowIsGood: boolean):
   });
 }
 
-/** The best score among those that nothing refuses; of equal ones the smallest arena. */
+/** The best score among those that are not rejected; the smallest arena in case of ties. */
 export function bestOf(candidates: readonly Candidate[], lowIsGood: boolean): number | null {
   const open = [...candidates.keys()].filter(
     (i) => candidates[i]!.refused.length === 0 && candidates[i]!.score !== null,

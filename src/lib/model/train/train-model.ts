@@ -12,10 +12,10 @@ import { searchProject } from './search.js';
 import { trainProject } from './train-project.js';
 import type { EpochFigures } from './types.js';
 
-/** Of `model train`: a training, or with --search the candidates. */
+/** Result of `model train`: a training, or with --search the candidates. */
 export const trainedSchema = z.union([trainResultSchema, searchFileSchema]);
 
-/** What `model train` was asked. */
+/** Command-line request of `model train`. */
 export interface TrainRequest {
   /** Folder. */
   project: string;
@@ -25,7 +25,7 @@ export interface TrainRequest {
   batch?: number;
   seed?: number;
   kind?: NetworkKind;
-  /** Numbers with commas between. */
+  /** Comma-separated numbers. */
   layers?: string;
   output?: 'classes' | 'probability' | 'value';
   split?: 'recording' | 'device' | 'time' | 'window';
@@ -42,8 +42,8 @@ export interface TrainRequest {
 }
 
 /**
- * Trains, or searches for what to train, as it was asked on the command line: what is given there stands above aiot.yaml.
- * @throws AIOT_USAGE, AIOT_FILE_IS_INPUT, and what `trainProject` and `searchProject` throw
+ * Trains, or searches for what to train, as requested on the command line, whose options override aiot.yaml.
+ * @throws AIOT_USAGE, AIOT_FILE_IS_INPUT, and any error of `trainProject` and `searchProject`
  */
 export async function trainModel(request: TrainRequest): Promise<TrainResult | SearchFile> {
   const { data, label, kind, split, backend, force, resume, folds, leaveOneOut, search, report } = request;
@@ -75,6 +75,6 @@ function sizesOf(text: string): number[] {
   if (sizes.every((size) => Number.isInteger(size) && size > 0)) return sizes;
   throw new AiotError(
     'AIOT_USAGE',
-    `--layers: expected numbers with commas between, such as 32,16, got "${text}"`,
+    `--layers: expected comma-separated numbers such as 32,16, got "${text}"`,
   );
 }

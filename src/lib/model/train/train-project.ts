@@ -3,7 +3,7 @@ import { canonicalJson, digestOf } from '../../core/crypto.js';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { requireWritable, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
-import { writeTflite } from '../../formats/tflite/writer.js';
+import { writeTflite } from '../../formats/tflite/write.js';
 import type { Backend } from '../engine/types.js';
 import { proportionOf } from '../evaluate/intervals.js';
 import { metadataOf } from '../file-metadata.js';
@@ -28,31 +28,31 @@ import type { EpochFigures, Lesson, TrainingFile } from './types.js';
 
 export interface TrainOptions extends DataSource {
   project: Project;
-  /** Kind that was asked for on the spot: no other takes its place where it does not fit. */
+  /** Explicitly requested kind: it is not replaced by another if it does not fit. */
   kind?: NetworkKind;
-  /** Split that was asked for on the spot: it is not replaced either. */
+  /** Explicitly requested split: it is not replaced either. */
   split?: 'recording' | 'device' | 'time' | 'window';
-  /** `auto` unless told. */
+  /** `auto` by default. */
   backend?: Backend;
-  /** Train although the split leaks; the result says so. */
+  /** Trains even if the split leaks; the result reports the leaks. */
   force?: boolean;
-  /** Go on with a training that was stopped. */
+  /** Resumes a stopped training. */
   resume?: boolean;
-  /** Measure by folds or groups left out before the network itself is trained. */
+  /** Measures by cross-validation before the network itself is trained. */
   folds?: FoldsAsked;
-  /** Who gives the network, instead of our engines or model.train.command. */
+  /** Source of the network, instead of our engines or model.train.command. */
   trainer?: typeof learn;
   onEpoch?: (figures: EpochFigures) => void;
-  /** What is being done besides epochs, in a few words. */
+  /** Reports activities other than epochs, in a few words. */
   onStep?: (text: string) => void;
   signal?: AbortSignal;
 }
 
 /**
- * Trains the project's network on recordings or on the rows of a table, and writes build/model.float.tflite and
- * build/training.json; both or, on any error, none. What a stopped training kept by then is written too, before it throws.
- * @throws AIOT_DATA_* (AIOT_DATA_LEAK: exit 6), AIOT_LABEL_UNKNOWN, AIOT_TRAINING_DATA_UNFIT, AIOT_MODEL_UNFIT,
- *   AIOT_TRAINING_DIVERGED, AIOT_BACKEND_MISSING, AIOT_MODEL_STALE (resume), AIOT_INTERRUPTED
+ * Trains the project's network on recordings or on the rows of a table, and writes build/model.float.tflite and build/training.json; both or, on any
+ * error, neither. A stopped training also writes its result so far, before it throws.
+ * @throws AIOT_DATA_* (AIOT_DATA_LEAK: exit 6), AIOT_LABEL_UNKNOWN, AIOT_TRAINING_DATA_UNFIT, AIOT_MODEL_UNFIT, AIOT_TRAINING_DIVERGED,
+ * AIOT_BACKEND_MISSING, AIOT_MODEL_STALE (resume), AIOT_INTERRUPTED
  */
 export async function trainProject(options: TrainOptions): Promise<TrainResult> {
   const { project, backend = 'auto', signal } = options;
@@ -135,7 +135,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   return resultOf(buildFiles(project).float, training, bytes.length, learned.valRmse, validation, folds);
 }
 
-/** A linear model's figures on the parts that the network's are of. Examples stay as they are. */
+/** A linear model's metrics on the same parts as the network's. Examples are left unchanged. */
 function baselineOf(
   material: Material,
   division: Division,
@@ -155,7 +155,7 @@ function baselineOf(
   };
 }
 
-/** The accuracy on the part that chose the epoch, as `proportionOf` has it. */
+/** The accuracy on the part that chose the epoch, from `proportionOf`. */
 function validationOf(material: Material, division: Division, learned: Learned) {
   const { history, bestEpoch, chosen } = learned;
   if ((history[bestEpoch - 1]?.valAccuracy ?? null) === null) return null;
@@ -169,7 +169,7 @@ function validationOf(material: Material, division: Division, learned: Learned) 
   return proportionOf(right.length, (row) => right[row]!, groups);
 }
 
-/** All that decides how a training goes on; how many epochs it has may change. */
+/** Everything that determines how a training continues; the number of epochs may change. */
 function runDigest(
   { config }: Project,
   { dataset }: Material,
@@ -185,9 +185,9 @@ async function resumed(file: string, run: string): Promise<Checkpoint> {
     return await readCheckpoint(file, run);
   } catch (error) {
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
-    throw new AiotError('AIOT_MODEL_NOT_BUILT', `no ${file} to go on from`, {
+    throw new AiotError('AIOT_MODEL_NOT_BUILT', `${file} does not exist, so training cannot be resumed`, {
       cause: error,
-      next: 'Train from the beginning: aiot model train',
+      next: 'Train from the start: aiot model train',
     });
   }
 }
@@ -196,29 +196,29 @@ function stopped({ history, bestEpoch }: TrainingFile): AiotError {
   const { epochs, valLoss } = history[bestEpoch - 1]!;
   return new AiotError(
     'AIOT_INTERRUPTED',
-    `stopped after epoch ${history.length} of ${epochs}; kept epoch ${bestEpoch} (validation loss ${valLoss.toPrecision(3)}), the best so far, in build/model.float.tflite`,
-    { next: 'Go on with aiot model train --resume, or use what was kept: aiot model quantize' },
+    `stopped after epoch ${history.length} of ${epochs}; the best epoch so far, ${bestEpoch} (validation loss ${valLoss.toPrecision(3)}), is in build/model.float.tflite`,
+    { next: 'Continue with `aiot model train --resume`, or use the saved model: aiot model quantize' },
   );
 }
 
-/** What a linear model reaches on the examples that the network's figures are of; null where it has no such figure. */
+/** Metrics of a linear model on the same examples as the network's; null if it has no such metric. */
 export interface Baseline {
-  /** On the validation part, learned from the training part. */
+  /** Accuracy on the validation part, trained on the training part. */
   valAccuracy: number | null;
   /** In the unit of the values. */
   valRmse: number | null;
-  /** On the test part, learned from the rows that the network that was written has learned from. */
+  /** On the test part, trained on the rows that the written network was trained on. */
   testAccuracy?: number | null;
   testRmse?: number | null;
 }
 
-/** Says what a linear model answers; the examples stay as they are. */
+/** Predicts with a linear model; the examples are left unchanged. */
 type LinearModel = (asked: Lesson) => Answers;
 
 /**
- * A linear model beside every training, `linearLayer` of standardized inputs: a network that is no better is too large for its data, or
- * learns from too few. Classes have the weights that the network gives them.
- * @returns null for a reconstruction, and where there is nothing to learn from
+ * A linear model for comparison in every training, `linearLayer` on standardized inputs: a network that is no better is too large for its data, or
+ * has too little of it. Classes have the same weights as for the network.
+ * @returns null for a reconstruction, and if there is nothing to learn from
  */
 export function linearModel(
   train: Lesson,
@@ -235,12 +235,12 @@ export function linearModel(
     const inputs = standardizeAll(asked, by);
     const outputs = linearOutputs(layer, inputs);
     const scaled = target ? outputs.map((z) => z * target.deviation + target.mean) : outputs;
-    // The half of a sigmoid is at 0.
+    // A sigmoid of one half is at 0.
     return answersOf(scaled, inputs, network, 0);
   };
 }
 
-/** The share that a model gets right, or its root mean squared error; both null where there are no examples. */
+/** A model's share of correct predictions, or its root mean squared error; both null without examples. */
 export function figuresOf(
   model: LinearModel,
   { network }: Pick<Plan, 'network'>,

@@ -5,46 +5,46 @@ import type { NetworkSpec } from '../network/layers.js';
 import type { Choice } from './learn.js';
 import type { Baseline } from './train-project.js';
 
-/** What a network learns from: inputs before standardization, each with what it should be answered with. */
+/** Examples for a network: inputs before standardization, each with its target. */
 export interface Lesson {
   /** [count × inputs], row-major. */
   inputs: Float32Array;
-  /** Numbers in one example's input. */
+  /** Size of one example's input. */
   inputSize: number;
   /**
-   * Index of the class of each example, as the network numbers them. A reconstruction has two: 0 = normal, 1 = anomaly;
-   * what nobody labelled counts as normal. All 0 where values are asked for.
+   * Index of the class of each example, in the network's numbering. A reconstruction has two: 0 = normal, 1 = anomaly; unlabeled examples
+   * count as normal. All 0 if values are predicted.
    */
   classes: Int32Array;
-  /** The true value of each example where the network answers with values, null otherwise. */
+  /** The true value of each example if the network predicts values, null otherwise. */
   values: Float32Array | null;
 }
 
-/** Examples ready for a network, with where they come from. */
+/** Examples ready for a network, with their origin. */
 export interface Examples extends Lesson {
   /**
-   * What each example belongs to, and what figures are to be counted by: the recording's id; of a table the row's group, or
-   * `row N` (from 1, as the file has them) where it has none.
+   * Unit that each example belongs to and that metrics are grouped by: the recording's ID, or for a table the row's group. A row without a
+   * group is `row N` (from 1, as in the file).
    */
   recordings: string[];
 }
 
 /** Classes of a model. */
 export interface Classes {
-  /** In the order of the network's outputs; none where it answers with values. */
+  /** In the order of the network's outputs; none if it predicts values. */
   names: string[];
   /** Class → recorded labels. */
   labels: Record<string, string[]>;
 }
 
-/** One epoch as it ended. */
+/** Result of one epoch. */
 export interface EpochFigures {
   /** From 1. */
   epoch: number;
   epochs: number;
   loss: number;
   valLoss: number;
-  /** Share of right answers; null where the network answers with values or a reconstruction. */
+  /** Share of correct predictions; null if the network predicts values or a reconstruction. */
   accuracy: number | null;
   valAccuracy: number | null;
 }
@@ -59,22 +59,22 @@ export type TrainingSource =
       /** Name of the column with labels or values. */
       label: string;
       columns: string[];
-      /** One letter a row, in the file's order: t = trained on, v = validation, e = evaluated on, - = none of them. */
+      /** One letter per row, in the file's order: t = training, v = validation, e = evaluation, - = none of them. */
       parts: string;
     };
 
-/** build/training.json: how the float network beside it came about, and what every later step needs of it. */
+/** build/training.json: how the float network next to it was trained, and everything that later steps need. */
 export interface TrainingFile {
   spec: 'aiot-training/2';
   model: string;
-  /** Its layers one by one; `output` says what it answers with. */
+  /** Its layers, listed individually; `output` is its kind of prediction. */
   network: NetworkSpec;
   classes: string[];
   /** Class → recorded labels. */
   labels: Record<string, string[]>;
   /**
-   * Where an answer becomes the second class: a probability from it on (0.5); the mean squared distance of a reconstruction
-   * from the standardized input above it. null for classes and values.
+   * Threshold of the second class. For a probability, values from it on (0.5) count. For a reconstruction, mean squared distances from the
+   * standardized input above it count. Null for classes and values.
    */
   threshold: number | null;
   signal: SignalSpec;
@@ -85,27 +85,26 @@ export interface TrainingFile {
   windows: { train: number; validation: number };
   lineage: Lineage;
   history: EpochFigures[];
-  /** From 1: the epoch whose weights were kept; 0 where an own program trained. */
+  /** From 1: the epoch whose weights were chosen; 0 if a custom program trained it. */
   bestEpoch: number;
   /**
-   * Rows that the network was trained on again for as many epochs, validation among them; null where it was not. `history` is of
-   * the training before that.
+   * Rows that the network was trained on again for as many epochs, including validation; null if it was not. `history` is of the previous training.
    */
   refitted?: number | null;
-  /** Whether a linear model took the network's place; null where that was not asked. */
+  /** Whether a linear model replaced the network; null if that was not considered. */
   choice?: Choice | null;
-  /** Describes `model.validated.tflite`, the network before it learned from the validation rows; null where it did not. */
+  /** Describes `model.validated.tflite`, the network before it was trained on the validation rows; null if it was not. */
   chosen?: { digest: string; standardization: Standardization } | null;
-  /** What a linear model reaches on the validation and test part; null for a reconstruction. */
+  /** Metrics of a linear model on the validation and test part; null for a reconstruction. */
   baseline?: Baseline | null;
   /** Stopped by Ctrl-C before its last epoch. */
   interrupted: boolean;
   seconds: number;
   /** The engine that trained. */
   backend: string;
-  /** Leaks of the split that it was trained in spite of, in sentences: figures flatter. */
+  /** Leaks of the split that was nevertheless used for training, as sentences: metrics are optimistic. */
   leaks: string[];
-  /** What else whoever reads the figures should know, in sentences. */
+  /** Further information for the reader of the metrics, as sentences. */
   notes: string[];
   /** Digest of model.float.tflite. */
   digest: string;

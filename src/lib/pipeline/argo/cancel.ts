@@ -11,7 +11,7 @@ import { isOver, type Workflow } from './workflow.js';
 /** How long the cluster may take to end the pods, ms. */
 const endMs = 20_000;
 
-export interface CancelOnArgoOptions {
+interface CancelOnArgoOptions {
   folders: PipelineFolders;
   record: RunRecord;
   token?: string | undefined;
@@ -19,7 +19,7 @@ export interface CancelOnArgoOptions {
 }
 
 /**
- * Ends the workflow of a run. One that was over already stays as it is, and the record says how it came out.
+ * Ends the workflow of a run. A workflow that was already over is unchanged, and the record has its result.
  * @throws AIOT_ARGO_*
  */
 export async function cancelOnArgo(options: CancelOnArgoOptions): Promise<RunRecord> {
@@ -30,7 +30,7 @@ export async function cancelOnArgo(options: CancelOnArgoOptions): Promise<RunRec
     const found = await orNull(client.workflow(name));
     const over = found === null || isOver(found);
     if (!over) await client.terminate(name);
-    // Whoever looks on sees it end.
+    // A process that watches the workflow sees it end.
     if (record.runner) await untilSettled(folders, record, clock);
     const release = await takeLock(folders.lock, 2000);
     try {
@@ -60,7 +60,7 @@ async function untilSettled(
   }
 }
 
-/** Undefined where it is not over in time: it is told to end, and that is all that is known. */
+/** Undefined if it is not over in time: it was asked to end, and nothing more is known. */
 async function endOf(client: ArgoClient, name: string, clock: Clock): Promise<Workflow | null | undefined> {
   const signal = AbortSignal.timeout(endMs);
   try {

@@ -1,26 +1,26 @@
 import type { Agent, Dispatcher } from 'undici';
 import * as z from 'zod';
-import { AiotError, systemCode, unless } from '../../core/errors.js';
+import { AiotError, isUntrusted, systemCode, unless } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
-import { isUntrusted } from '../../core/http-agent.js';
 import { issueText } from '../../core/issues.js';
+import { parsedJson } from '../../core/text.js';
 import type { WorkflowRef } from '../run/record.js';
 import { type Workflow, workflowSchema } from './workflow.js';
 
-/** What goes along with a workflow. */
+/** Parameters of a workflow submission. */
 interface Submission {
   labels: Record<string, string>;
   parameters: Record<string, string>;
 }
 
-/** How an Argo server is reached. */
+/** Address and credentials of an Argo server. */
 export interface ArgoAccess {
   /** https URL of the server; http on loopback alone. */
   server: string;
   namespace: string;
   /** PEM file of the CA that signed its certificate, or of the certificate itself; null = the system's CAs. */
   ca: string | null;
-  /** Of a service account (secret); absent where the server asks for none. */
+  /** Token of a service account (secret); absent if the server requires none. */
   token?: string;
 }
 
@@ -29,7 +29,7 @@ export function accessOf({ server, namespace, ca }: WorkflowRef, token: string |
   return { server, namespace, ca, ...(token === undefined ? {} : { token }) };
 }
 
-/** Of a WorkflowTemplate, what tells one from another. */
+/** The fields that identify a version of a WorkflowTemplate. */
 const templateSchema = z.object({
   metadata: z.object({
     name: z.string(),
@@ -48,16 +48,16 @@ const eventSchema = z.union([
 const logSchema = z.object({ result: z.object({ content: z.string(), podName: z.string() }) });
 const errorSchema = z.object({ code: z.int(), message: z.string() });
 
-/** Largest answer, and line of a stream, that is read; etcd keeps 1.5 MB of a workflow, the server adds what it offloads. */
+/** Limit of a response and of a line of a stream; etcd stores 1.5 MB of a workflow, to which the server adds what it offloads. */
 const largestAnswer = 32 * 1024 ** 2;
 
-/** Of all logs of a workflow together. */
+/** Limit of all logs of a workflow together. */
 const largestLogs = 64 * 1024 ** 2;
 
 const connectMs = 10_000;
 const answerMs = 30_000;
 
-/** A watch that says nothing for so long is begun anew. */
+/** A watch without events for this long is restarted. */
 const silenceMs = 60_000;
 
 interface Call {
@@ -66,12 +66,12 @@ interface Call {
   stream?: boolean;
 }
 
-/** The REST API of Argo Workflows (3.6, 3.7 and 4.x), as far as one run of a pipeline needs it. TLS is always verified. */
+/** The REST API of Argo Workflows (3.6, 3.7 and 4.x), to the extent that a pipeline run needs it. TLS certificates are always verified. */
 export class ArgoClient {
   private agent: Promise<Agent> | undefined;
   private readonly origin: URL;
 
-  /** @throws AIOT_USAGE a URL that it cannot be, or that would show the token to everybody on the way */
+  /** @throws AIOT_USAGE for an invalid URL, or one that would expose the token in transit */
   constructor(private readonly access: ArgoAccess) {
     const { server } = access;
     const url = URL.canParse(server) ? new URL(server) : null;
@@ -79,7 +79,7 @@ export class ArgoClient {
     if (!url || (url.protocol !== 'https:' && !local) || url.username !== '' || url.password !== '') {
       throw new AiotError(
         'AIOT_USAGE',
-        'expected the URL of an Argo server: https://HOST:2746, without a password; http:// on this machine alone',
+        'expected the URL of an Argo server without a password: https://HOST:2746 (http:// only on this machine)',
       );
     }
     this.origin = url;
@@ -90,7 +90,7 @@ export class ArgoClient {
     return await this.json('GET', `workflow-templates/${this.at(name)}`, templateSchema);
   }
 
-  /** Puts a template there, in place of the one that was found. */
+  /** Creates a template, or replaces the one that was found. */
   async putTemplate(name: string, template: object, before: FoundTemplate | null): Promise<void> {
     const { namespace } = this.access;
     const { metadata } = template as { metadata: object };
@@ -104,7 +104,7 @@ export class ArgoClient {
       });
   }
 
-  /** Under a name that is given, so that it cannot be there twice. @throws AIOT_NOT_FOUND (no such template), AIOT_ARGO_CONFLICT */
+  /** Submits under a given name, so that it cannot exist twice. @throws AIOT_NOT_FOUND (no such template), AIOT_ARGO_CONFLICT */
   async submit(template: string, name: string, more: Submission): Promise<Workflow> {
     const { namespace } = this.access;
     const pairs = (record: Record<string, string>) =>
@@ -122,7 +122,7 @@ export class ArgoClient {
     return await this.json('GET', `workflows/${this.at(name)}`, workflowSchema, { signal });
   }
 
-  /** What becomes of a workflow, until the server or the network ends the watch, which is no error. `null` = it was deleted. */
+  /** The states of a workflow until the server or the network ends the watch, which is not an error. `null` = it was deleted. */
   async *changes(name: string, signal: AbortSignal): AsyncGenerator<Workflow | null> {
     const selector = encodeURIComponent(`metadata.name=${name}`);
     const path = `workflow-events/${encodeURIComponent(this.access.namespace)}?listOptions.fieldSelector=${selector}`;
@@ -133,7 +133,7 @@ export class ArgoClient {
     }
   }
 
-  /** What the steps' containers have said, line by line: of pods that are still there. */
+  /** Output of the steps' containers, line by line, from pods that still exist. */
   async *log(name: string, signal: AbortSignal): AsyncGenerator<{ content: string; podName: string }> {
     const path = `workflows/${this.at(name)}/log?logOptions.container=main&logOptions.tailLines=2000`;
     let bytes = 0;
@@ -150,7 +150,7 @@ export class ArgoClient {
     return await this.json('PUT', `workflows/${this.at(name)}/terminate`, workflowSchema, { body: {} });
   }
 
-  /** Runs again what failed, and what was not run. */
+  /** Reruns the steps that failed or were not run. */
   async retry(name: string): Promise<Workflow> {
     return await this.json('PUT', `workflows/${this.at(name)}/retry`, workflowSchema, { body: {} });
   }
@@ -171,7 +171,7 @@ export class ArgoClient {
   ): Promise<T> {
     const answer = await this.send(method, path, call);
     const text = await this.text(answer.body);
-    return this.checked(schema, parsed(text), `${method} ${path}`);
+    return this.checked(schema, parsedJson(text), `${method} ${path}`);
   }
 
   private async *stream(path: string, most: number, signal: AbortSignal): AsyncGenerator<unknown> {
@@ -203,7 +203,7 @@ export class ArgoClient {
       throw this.unreachable(error);
     });
     if (answer.statusCode < 300) return answer;
-    const said = errorSchema.safeParse(parsed(await this.text(answer.body)));
+    const said = errorSchema.safeParse(parsedJson(await this.text(answer.body)));
     const [what = ''] = path.split('?');
     throw this.refused(answer.statusCode, said.success ? said.data.message : '', `${method} ${what}`);
   }
@@ -224,7 +224,7 @@ export class ArgoClient {
     try {
       for await (const chunk of body) {
         bytes += chunk.length;
-        if (bytes > largestAnswer) throw this.unfit(`an answer of more than ${largestAnswer} bytes`);
+        if (bytes > largestAnswer) throw this.unfit(`the response exceeds ${largestAnswer} bytes`);
         chunks.push(chunk);
       }
     } catch (error) {
@@ -242,7 +242,7 @@ export class ArgoClient {
 
   private unfit(what: string): AiotError {
     const { origin: endpoint } = this.origin;
-    return new AiotError('AIOT_ARGO_FAILED', `${endpoint} does not answer as Argo's server does: ${what}`, {
+    return new AiotError('AIOT_ARGO_FAILED', `${endpoint} does not respond like an Argo server: ${what}`, {
       endpoint,
     });
   }
@@ -253,10 +253,10 @@ export class ArgoClient {
     const untrusted = isUntrusted(code);
     return new AiotError(
       untrusted ? 'AIOT_PLATFORM_UNTRUSTED' : 'AIOT_ARGO_UNREACHABLE',
-      `no answer from ${endpoint} (${code})`,
+      `no response from ${endpoint} (${code})`,
       {
         ...{ cause, endpoint, retryable: !untrusted },
-        ...(untrusted ? { next: 'Name the CA of the server, or its own certificate: --ca FILE' } : {}),
+        ...(untrusted ? { next: 'Specify the CA of the server, or its own certificate: --ca FILE' } : {}),
       },
     );
   }
@@ -264,7 +264,7 @@ export class ArgoClient {
   private refused(status: number, message: string, what: string): AiotError {
     const { origin: endpoint } = this.origin;
     const said = message === '' ? '' : `: ${message.slice(0, 1000)}`;
-    const told = `${endpoint} answered ${what} with status ${status}${said}`;
+    const told = `${endpoint} responded to ${what} with status ${status}${said}`;
     if (status === 401 || status === 403) return new AiotError('AIOT_ARGO_DENIED', told, { endpoint });
     if (status === 404) return new AiotError('AIOT_NOT_FOUND', told, { endpoint });
     if (status === 409) return new AiotError('AIOT_ARGO_CONFLICT', told, { endpoint });
@@ -272,7 +272,7 @@ export class ArgoClient {
   }
 }
 
-/** What is there, or null. */
+/** The value, or null if it does not exist. */
 export async function orNull<T>(promise: Promise<T>): Promise<T | null> {
   return (await unless('AIOT_NOT_FOUND', promise)) ?? null;
 }
@@ -281,17 +281,9 @@ function isLoopback(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/i.test(host);
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /**
- * The JSON of each line of a stream, as Argo's server sends them: `data: {…}` with empty lines between as server-sent events, or the
- * object alone. What is no JSON is passed over (comments, a line that was cut off at the end).
+ * The JSON of each line of a stream, as Argo's server sends it: `data: {…}` separated by empty lines for server-sent events, or the object
+ * alone. Lines that are not JSON are skipped (comments, a truncated last line).
  * @param most longest line, characters @throws AIOT_ARGO_FAILED
  */
 async function* jsonLines(body: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<unknown> {
@@ -317,10 +309,5 @@ async function* jsonLines(body: AsyncIterable<Uint8Array>, most: number): AsyncG
 
 function jsonIn(line: string): unknown {
   const text = line.replace(/^data:/, '').trim();
-  if (!text.startsWith('{')) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  return text.startsWith('{') ? parsedJson(text) : undefined;
 }

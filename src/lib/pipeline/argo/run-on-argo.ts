@@ -1,6 +1,6 @@
 import { AiotError, hasCode } from '../../core/errors.js';
 import { loadProject } from '../../core/project.js';
-import { type Clock, systemClock } from '../../core/time.js';
+import { backOffMs, type Clock, systemClock } from '../../core/time.js';
 import { holdPipeline, interrupted, prepareFolders } from '../run/lifecycle.js';
 import { identify } from '../run/processes.js';
 import {
@@ -21,17 +21,17 @@ import { type ArgoAccess, ArgoClient, accessOf, type FoundTemplate, orNull } fro
 import { follow, settle } from './settle.js';
 import { isOver, stepsOfWorkflow, type Workflow } from './workflow.js';
 
-/** Annotation of a rendered WorkflowTemplate: the digest of what it runs. */
-export const digestAnnotation = 'aiot/digest';
+/** Annotation of a rendered WorkflowTemplate: the digest of its contents. */
+const digestAnnotation = 'aiot/digest';
 
 /** A rendered WorkflowTemplate. */
-export interface ArgoTemplate {
+interface ArgoTemplate {
   name: string;
-  /** As its annotation says. */
+  /** Taken from its annotation. */
   digest: string;
-  /** As it is sent to the server. */
+  /** In the form that is sent to the server. */
   object: object;
-  /** In their order. */
+  /** In execution order. */
   steps: string[];
 }
 
@@ -40,14 +40,14 @@ export interface RunOnArgoOptions extends Watching {
   dir: string;
   access: ArgoAccess;
   template: ArgoTemplate;
-  /** Puts the template there first, where it is missing or another one. */
+  /** Creates or updates the template first if it is missing or different. */
   apply?: boolean;
   cause?: Cause;
 }
 
 /**
- * Runs a project's pipeline on a cluster: submits its WorkflowTemplate by Argo's server and looks on until it is over. The record is as of
- * a run here. When the signal ends it the workflow goes on, and `resumeOnArgo` looks on again.
+ * Runs a project's pipeline on a cluster: submits its WorkflowTemplate to Argo's server and follows it until it is over. The record is the
+ * same as for a local run. If the signal interrupts it, the workflow continues, and `resumeOnArgo` follows it again.
  * @throws AIOT_PROJECT_*, AIOT_PIPELINE_BUSY, AIOT_ARGO_*
  */
 export async function runOnArgo(options: RunOnArgoOptions): Promise<RunRecord> {
@@ -87,7 +87,7 @@ interface ResumeOnArgoOptions extends Watching {
 }
 
 /**
- * Looks on again at the workflow of a run; one that failed is tried again from where it failed. Nothing is submitted that has been.
+ * Follows the workflow of a run again; a failed one is retried from where it failed. Nothing is submitted twice.
  * @throws AIOT_PIPELINE_BUSY, AIOT_ARGO_*, AIOT_NOT_FOUND (it was deleted since)
  */
 export async function resumeOnArgo(options: ResumeOnArgoOptions): Promise<RunRecord> {
@@ -110,7 +110,7 @@ export async function resumeOnArgo(options: ResumeOnArgoOptions): Promise<RunRec
   }
 }
 
-/** Cluster and project mean the same steps, or it is said that they do not. @throws AIOT_ARGO_TEMPLATE */
+/** Ensures that cluster and project have the same steps. @throws AIOT_ARGO_TEMPLATE */
 async function agree(client: ArgoClient, { template, apply, access }: RunOnArgoOptions): Promise<void> {
   const { name, digest, object } = template;
   const found = await orNull(client.template(name));
@@ -124,16 +124,16 @@ async function agree(client: ArgoClient, { template, apply, access }: RunOnArgoO
 function differs(found: FoundTemplate | null, name: string, namespace: string): string {
   const where = `the WorkflowTemplate ${name} in the namespace ${namespace}`;
   return found
-    ? `${where} is not what the project renders now: aiot.yaml, a file that goes along, deploy.yaml or aiot is another one`
-    : `${where} is not there`;
+    ? `${where} differs from the current rendering: aiot.yaml, one of its files, deploy.yaml or aiot has changed`
+    : `${where} does not exist`;
 }
 
-/** At most 63 characters, as it is the value of a label; the same for the same run. */
+/** At most 63 characters, because it is used as a label; always the same for the same run. */
 function workflowName(template: string, run: string): string {
   return `${template.slice(0, 36).replace(/-+$/, '')}-${run.replace(/^run_/, '')}`;
 }
 
-/** Label of a workflow: the run that it is of. */
+/** Label of a workflow that names its run. */
 const runLabel = 'aiot/run';
 
 const mostSubmits = 4;
@@ -148,12 +148,12 @@ interface LookOn extends Watching {
   client: ArgoClient;
   clock: Clock;
   folders: PipelineFolders;
-  /** Runs of the history. */
+  /** Number of runs in the history. */
   keep: number;
 }
 
 /**
- * Takes the workflow of a run to its end, or to the signal: the record says how far it came.
+ * Follows the workflow of a run to its end, or until the signal; the record has the progress.
  * @throws AIOT_ARGO_*
  */
 async function lookOn(record: RunRecord, options: LookOn): Promise<RunRecord> {
@@ -171,7 +171,7 @@ async function lookOn(record: RunRecord, options: LookOn): Promise<RunRecord> {
   };
   await prepareFolders(folders);
   record.runner = await identify(process.pid);
-  // On disk before anything is asked of the cluster: after a kill it is known what may have been submitted.
+  // Written to disk before the cluster is contacted, so that after a kill it is known what may have been submitted.
   await writeRun(folders, record);
   onChange?.(record);
   try {
@@ -194,7 +194,7 @@ async function lookOn(record: RunRecord, options: LookOn): Promise<RunRecord> {
   return record;
 }
 
-/** The workflow of a run: submitted, found, or, where it failed, set going again; null where it was deleted. */
+/** The workflow of a run: submitted, found, or restarted if it failed; null if it was deleted. */
 async function begin(record: RunRecord, client: ArgoClient, signal: AbortSignal): Promise<Workflow | null> {
   const { name, seen } = record.workflow!;
   if (!seen) return await submit(record, client, signal);
@@ -203,7 +203,7 @@ async function begin(record: RunRecord, client: ArgoClient, signal: AbortSignal)
   return await client.retry(name);
 }
 
-/** Whether a call has arrived that nobody heard the answer of is not known: under its name it can be sent again. */
+/** If a request gets no response, it is unknown whether it arrived; because the name is fixed, it can be sent again. */
 async function submit(record: RunRecord, client: ArgoClient, signal: AbortSignal): Promise<Workflow> {
   const { name, template, namespace } = record.workflow!;
   const { run, cause } = record;
@@ -218,12 +218,12 @@ async function submit(record: RunRecord, client: ArgoClient, signal: AbortSignal
         if (there.metadata.labels?.[runLabel] === run) return there;
       }
       if (hasCode(error, 'AIOT_NOT_FOUND')) {
-        const told = `the WorkflowTemplate ${template} in the namespace ${namespace} is not there`;
+        const told = `the WorkflowTemplate ${template} in the namespace ${namespace} does not exist`;
         throw new AiotError('AIOT_ARGO_TEMPLATE', told, { cause: error });
       }
       if (!(error instanceof AiotError) || !error.retryable || attempt === mostSubmits) throw error;
     }
-    await systemClock.sleep(500 * 2 ** attempt, signal);
+    await systemClock.sleep(backOffMs(attempt, 1000), signal);
   }
 }
 

@@ -13,14 +13,14 @@ const logsMs = 30_000;
 
 interface SettleOptions {
   record: RunRecord;
-  /** As it was at its end; null = it was deleted. */
+  /** The workflow at its end; null = it was deleted. */
   workflow: Workflow | null;
   client: ArgoClient;
   folders: PipelineFolders;
   clock: Clock;
 }
 
-/** Writes into the record what a workflow that is over has come to; what its steps said is kept beside it. */
+/** Writes the outcome of a finished workflow into the record, and stores the output of its steps beside it. */
 export async function settle({ record, workflow, client, folders, clock }: SettleOptions): Promise<void> {
   if (workflow) {
     const names = record.steps.map(({ name }) => name);
@@ -40,7 +40,7 @@ export async function settle({ record, workflow, client, folders, clock }: Settl
   Object.assign(record, { model: modelOf(record.steps), runner: null, ended, seconds });
 }
 
-/** Where `aiot pipeline status --step` finds them. That a log is no more there loses the log, not the run. */
+/** Stored where `aiot pipeline status --step` finds it. If a log is no longer available, only the log is lost, not the run. */
 async function keepLogs(
   { run, workflow: ref }: RunRecord,
   workflow: Workflow,
@@ -75,16 +75,15 @@ interface FollowOptions {
   onChange(workflow: Workflow): void;
 }
 
-/** After a watch has ended, and, where the server does not answer, twice as long each time; ms. */
+/** Delay after a watch has ended, doubled each time the server does not respond; ms. */
 const againMs = { first: 1000, most: 30_000 };
 
-/** How long a server may be away, ms: nodes of small clusters are started again. */
+/** How long a server may be unreachable, ms: nodes of small clusters are restarted. */
 const awayMs = 600_000;
 
 /**
- * Looks on at a workflow until it is over. A watch may end at any time without a word: it is begun anew, and what was missed meanwhile is
- * asked for first.
- * @returns null where it was deleted @throws AIOT_ARGO_*, and the signal's reason
+ * Follows a workflow until it is over. A watch may end at any time without notice; it is restarted, and the missed state is fetched first.
+ * @returns null if it was deleted @throws AIOT_ARGO_*, and the signal's reason
  */
 export async function follow(options: FollowOptions): Promise<Workflow | null> {
   const { client, name, clock, signal, onChange } = options;

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { parsedJson } from '../../core/text.js';
 import { newStepRecord, type RunState, type StepRecord } from '../run/record.js';
 import { errorIn, refusalOfExit, skippedIn } from '../run/run-step.js';
 
@@ -23,7 +24,7 @@ const nodeSchema = z.object({
 });
 type Node = z.output<typeof nodeSchema>;
 
-/** A Workflow of Argo, as far as it is read here. */
+/** The fields of an Argo Workflow that are read here. */
 export const workflowSchema = z.object({
   metadata: z.object({ name: z.string(), labels: z.record(z.string(), z.string()).nullish() }),
   spec: z.object({ shutdown: z.string().optional() }).nullish(),
@@ -39,30 +40,32 @@ export const workflowSchema = z.object({
 });
 export type Workflow = z.output<typeof workflowSchema>;
 
-/** What each step writes of its end (templates/deploy/argo/step.mjs): pods are gone soon, this stays with the workflow. */
-export const outcomeParameter = 'outcome';
+/**
+ * Output parameter with the outcome of a step (templates/deploy/argo/step.mjs): pods are deleted soon, but this remains with the workflow.
+ */
+const outcomeParameter = 'outcome';
 const outcomeSchema = z.object({
-  /** Null where a signal ended it. */
+  /** Null if it was ended by a signal. */
   exit: z.int().nullable(),
   /** Its last line on stderr. */
   last: z.string().default(''),
-  /** Of the JSON that it printed, the members that tell how it ended. */
+  /** The members of the printed JSON that describe the outcome. */
   result: z.unknown(),
 });
 
 const ended = new Set(['Succeeded', 'Failed', 'Error']);
 
-/** Whether nothing more will happen to it. */
+/** Whether it has reached a final state. */
 export function isOver({ status }: Workflow): boolean {
   return ended.has(status?.phase ?? '');
 }
 
-/** Whether somebody has ended it. */
-export function wasTerminated({ spec }: Workflow): boolean {
+/** Whether it was terminated by a person. */
+function wasTerminated({ spec }: Workflow): boolean {
   return spec?.shutdown === 'Terminate' || spec?.shutdown === 'Stop';
 }
 
-/** The steps of a run as the workflow has them now: what is no step of ours is not in them. */
+/** The current steps of a run according to the workflow; nodes that are not our steps are omitted. */
 export function stepsOfWorkflow(workflow: Workflow, names: readonly string[]): StepRecord[] {
   const nodes = workflow.status?.nodes ?? {};
   const all = Object.values(nodes);
@@ -71,7 +74,7 @@ export function stepsOfWorkflow(workflow: Workflow, names: readonly string[]): S
     const node = all.find(({ displayName, type }) => displayName === name && type !== 'DAG');
     return node ? stepOfNode(name, node, nodes, workflow) : newStepRecord(name);
   });
-  // Where the workflow failed before any step of it: what it says is the reason.
+  // If the workflow failed before any step, its message is the reason.
   const broken = over && workflow.status?.phase !== 'Succeeded' && !wasTerminated(workflow);
   const open = steps.find(({ state }) => state === 'waiting' || state === 'running' || state === 'not-run');
   if (broken && open && !steps.some(({ state }) => state === 'stopped' || state === 'failed')) {
@@ -80,7 +83,7 @@ export function stepsOfWorkflow(workflow: Workflow, names: readonly string[]): S
   const culprit = steps.find(({ state }) => state === 'stopped' || state === 'failed');
   const why =
     culprit &&
-    (culprit.state === 'stopped' ? `the gate of ${culprit.name} said no` : `${culprit.name} failed`);
+    (culprit.state === 'stopped' ? `the gate of ${culprit.name} failed` : `${culprit.name} failed`);
   for (const step of steps) {
     if (step.state !== 'not-run' && (step.state !== 'waiting' || !over)) continue;
     Object.assign(
@@ -89,7 +92,7 @@ export function stepsOfWorkflow(workflow: Workflow, names: readonly string[]): S
     );
   }
   const first = steps.find(({ state }) => state === 'waiting');
-  // Why nothing happens: a mutex that another run holds, a quota.
+  // The reason why nothing happens: a mutex held by another run, or a quota.
   if (all.length === 0 && first && workflow.status?.message) first.reason = workflow.status.message;
   return steps;
 }
@@ -100,7 +103,7 @@ function stepOfNode(
   nodes: Readonly<Record<string, Node>>,
   workflow: Workflow,
 ): StepRecord {
-  // A step that may be tried again is a node of its own above the tries.
+  // A step with retries is a node of its own above the attempts.
   const tries = node.type === 'Retry' ? (node.children ?? []).flatMap((id) => nodes[id] ?? []) : [node];
   const last = tries.at(-1) ?? node;
   const outcome = outcomeOf(last);
@@ -126,10 +129,10 @@ function stepOfNode(
     case 'Failed':
     case 'Error': {
       const { exit } = base;
-      // 130 is what our commands end with when they are told to.
+      // Our commands exit with 130 when they are asked to end.
       if (wasTerminated(workflow) && (exit === null || exit === 130 || exit > 128))
         return { ...base, state: 'cancelled' };
-      // What ended it by a signal is not what it said last: too long, too much memory.
+      // If it was ended by a signal (timeout, out of memory), its last output is not the reason.
       const told = [outcome?.last, node.message || last.message];
       const why = (exit === null ? told.reverse() : told).find(Boolean) ?? '';
       const refused = refusalOfExit(exit, outcome?.result, why);
@@ -142,13 +145,7 @@ function stepOfNode(
 
 function outcomeOf({ outputs }: Node): z.output<typeof outcomeSchema> | null {
   const text = outputs?.parameters?.find(({ name }) => name === outcomeParameter)?.value;
-  if (!text) return null;
-  try {
-    const read = outcomeSchema.safeParse(JSON.parse(text));
-    return read.success ? read.data : null;
-  } catch {
-    return null;
-  }
+  return (text && outcomeSchema.safeParse(parsedJson(text)).data) || null;
 }
 
 function exitOf({ outputs }: Node): number | null {
@@ -161,7 +158,7 @@ function msOf(text: string | null | undefined): number | null {
   return Number.isNaN(ms) ? null : ms;
 }
 
-/** How a run came out, from the workflow and its steps; null while it goes on. */
+/** The outcome of a run, from the workflow and its steps; null while it is running. */
 export function stateOfWorkflow(workflow: Workflow, steps: readonly StepRecord[]): RunState | null {
   if (!isOver(workflow)) return null;
   if (workflow.status?.phase === 'Succeeded') return 'done';
@@ -170,7 +167,7 @@ export function stateOfWorkflow(workflow: Workflow, steps: readonly StepRecord[]
   return states.includes('stopped') && !states.includes('failed') ? 'stopped' : 'failed';
 }
 
-/** The step that a pod belongs to: pods are named WORKFLOW-TEMPLATE-HASH (or as their node, where the server is told so). */
+/** The step that a pod belongs to: pods are named WORKFLOW-TEMPLATE-HASH (or like their node, if the server is configured so). */
 export function stepOfPod(workflow: Workflow, pod: string): string | null {
   const { name } = workflow.metadata;
   const [, step] = new RegExp(`^${name.replaceAll('.', '\\.')}-(.+)-\\d+$`).exec(pod) ?? [];

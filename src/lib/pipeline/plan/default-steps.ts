@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path';
+import type { StoredData } from '../../api/stored.js';
 import type { ContextKind } from '../../core/contexts.js';
 import { needsLabels, type Project } from '../../core/project.js';
-import type { StoredData } from '../../registry/stored.js';
 import type { InputFrom, PipelineStep, StepInput, StepOutput } from './types.js';
 
 /** The steps from data to devices, in their order. */
@@ -17,7 +17,7 @@ export const defaultStepNames = [
 
 const minuteMs = 60_000;
 
-/** Where `model push` leaves what the guide's boards are to be told. */
+/** File in which `model push` leaves the control message for the guide's boards. */
 const controlMessageFile = 'build/download-model.json';
 
 const data: Reads = {
@@ -27,21 +27,21 @@ const data: Reads = {
 const model: Reads = { only: ['name', 'stream', 'signal', 'model'] };
 const without = (...names: string[]): Reads => ({ ...model, without: names.map((name) => `model.${name}`) });
 
-/** Where data comes from, and where models go. */
+/** The source of data and the destination of models. */
 export interface Surroundings {
-  /** What the context in use is; null = none is, and the project has a platform of its own. */
+  /** Kind of the current context; null = there is none, and the project has a platform of its own. */
   kind: ContextKind | null;
 }
 
 /**
- * The default pipeline of a project. Each of its steps is a command that can be typed, run in a folder that looks to it like a project:
- * aiot.yaml, data and build/ with what the steps before have left.
- * @param given aiot.yaml's values as they stand
+ * The default pipeline of a project. Each of its steps is an ordinary command, run in a folder that looks like a project to it: aiot.yaml,
+ * data, and build/ with the outputs of earlier steps.
+ * @param given aiot.yaml's values before defaults are applied
  */
 export function defaultSteps(project: Project, given: unknown, { kind }: Surroundings): PipelineStep[] {
   const { table, quantize } = project.config.model;
   const own = table?.file;
-  // A step finds its rows where the project has them; those outside of it get a name of their own.
+  // A step finds its rows at the same path as in the project; rows outside the project get a name of their own.
   const rows = own === undefined ? undefined : isInside(own) ? own : 'rows.csv';
   const dataName = rows ?? 'data';
   const at = ['--project', '.', ...(rows === undefined || rows === own ? [] : ['--data', rows]), '--json'];
@@ -65,7 +65,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
   ];
   const extractOut = rows === undefined ? 'extracted' : 'extracted.csv';
   return [
-    step('extract', 'Take the data out of the platform, or of the project', {
+    step('extract', 'Extract the data from the platform or the project', {
       command: [
         ...['aiot', 'data', 'extract', '--project', '.', '--from', stored ? 'auto' : 'project'],
         ...['--out', extractOut, ...(rows === undefined || rows === own ? [] : ['--data', rows]), '--json'],
@@ -78,7 +78,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
       platform: stored !== null,
       stored,
     }),
-    step('drift', 'Compare it with what the last model was trained on', {
+    step('drift', 'Compare it with the last model’s training data', {
       command: [
         ...['aiot', 'data', 'drift', `base${suffix(rows)}`, `now${suffix(rows)}`],
         ...['--project', '.', '--json'],
@@ -90,7 +90,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
           from: {
             kind: 'kept',
             name: 'reference',
-            missing: 'no pipeline of this project has pushed a model before',
+            missing: 'no pipeline of this project has pushed a model yet',
           },
         },
         { name: `now${suffix(rows)}`, from: output('extract', 'data') },
@@ -99,7 +99,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
       needs: ['extract'],
       gate: 'model.accept.drift',
     }),
-    step('train', 'Train the float network', {
+    step('train', 'Train the float model', {
       command: ['aiot', 'model', 'train', ...at],
       inputs: [settings(without('accept', 'vote', 'quantize')), extracted],
       outputs: [
@@ -109,7 +109,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
       needs: ['extract', 'drift'],
       gate: 'leaks between the parts of the split',
     }),
-    step('quantize', 'Make it one of integers', {
+    step('quantize', 'Quantize it', {
       command: ['aiot', 'model', 'quantize', ...at],
       inputs: [settings(without('accept', 'vote')), extracted, ...trained],
       outputs: [
@@ -118,7 +118,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
       ],
       needs: ['extract', 'train'],
     }),
-    step('evaluate', 'Measure it on what it was never trained on', {
+    step('evaluate', 'Evaluate it on held-out data', {
       command: ['aiot', 'model', 'evaluate', ...at],
       inputs: [settings(model), extracted, ...quantized],
       outputs: [{ name: 'evaluation', path: 'build/evaluation.json', publish: 'build/evaluation.json' }],
@@ -147,7 +147,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
 function rolloutStep({ config }: Project): PipelineStep {
   const what = ['--model', './pushed.json', '--selector', config.pipeline.selector];
   return step('rollout', 'Roll it out to the devices', {
-    command: ['aiot', 'ota', 'start', ...what, '--if-any', '--json'],
+    command: ['aiot', 'rollout', 'start', ...what, '--if-any', '--json'],
     inputs: [{ name: 'pushed.json', from: output('push', 'result') }],
     needs: ['push'],
     platform: true,
@@ -155,20 +155,23 @@ function rolloutStep({ config }: Project): PipelineStep {
   });
 }
 
-/** The guide's boards take what they are told of. They hear it at once or never, so that each run says it again. */
+/**
+ * The guide's boards install the models that they are notified of. They receive a notification immediately or never, so each run repeats
+ * it.
+ */
 function toldStep({ config }: Project): PipelineStep {
   const { control } = config.pipeline.on;
-  return step('rollout', 'Tell the boards to fetch it', {
-    command: ['aiot', 'stream', 'pub', control ?? '', '--file', controlMessageFile, '--json'],
+  return step('rollout', 'Notify the boards to fetch it', {
+    command: ['aiot', 'stream', 'publish', control ?? '', '--file', controlMessageFile, '--json'],
     inputs: [{ name: controlMessageFile, from: output('push', 'message') }],
     needs: ['push'],
-    idle: control === undefined ? 'pipeline.on.control does not say where boards are told' : null,
+    idle: control === undefined ? 'pipeline.on.control does not set how to notify boards' : null,
     cache: false,
     retries: 2,
   });
 }
 
-/** What a platform may have for a project: recordings, or rows where it is one of rows. */
+/** Data that a platform may have for a project: recordings, or rows for a project of rows. */
 function storedFor({ config }: Project, kind: ContextKind | null): StoredData | null {
   const rows = config.model.table !== undefined;
   const has = kind === 'platform' ? !rows : kind === 'architects-guide' && rows;
@@ -189,7 +192,7 @@ function isInside(path: string): boolean {
 
 type Given = Pick<PipelineStep, 'command'> & Partial<PipelineStep> & { outputs?: StepOutput[] };
 
-/** A step with what holds of one of which no more is said. */
+/** A step with defaults for everything that is not specified. */
 export function step(name: string, about: string, given: Given): PipelineStep {
   return {
     name,
@@ -216,13 +219,13 @@ export function step(name: string, about: string, given: Given): PipelineStep {
 interface Reads {
   /** Fields that a step reads. */
   only: string[];
-  /** Fields among them that it does not. */
+  /** Fields among them that it does not read. */
   without?: string[];
 }
 
 /**
- * aiot.yaml with some of its fields alone, as they were written: JSON, which is YAML too. Two files that say the same to a step have
- * the same text.
+ * aiot.yaml reduced to some of its fields, as they were written: JSON, which is also YAML. Two files that mean the same to a step have the
+ * same text.
  */
 function settingsText(given: unknown, { only, without = [] }: Reads): string {
   const picked: Record<string, unknown> = {};

@@ -13,12 +13,12 @@ import { defaultStepNames, defaultSteps, type Surroundings, step } from './defau
 import type { InputFrom, PipelinePlan, PipelineStep, StepInput } from './types.js';
 import { parseWhen } from './when.js';
 
-/** Fields of a step that is the user's own, and of no other. */
+/** Fields that only custom steps have. */
 const ofOwn = ['run', 'in', 'out', 'publish', 'gate', 'platform'] as const;
 
 /**
- * The steps of a project, checked: what aiot.yaml says, and the default ones where it says nothing. Nothing has been run.
- * @throws AIOT_PROJECT_INVALID: unknown steps and outputs, circles, two steps that leave one thing; with their places
+ * The steps of a project, validated: those of aiot.yaml, with defaults for everything it does not specify. Nothing has been run.
+ * @throws AIOT_PROJECT_INVALID: unknown steps and outputs, cycles, two steps with the same output; each with its position
  */
 export async function planPipeline(project: Project, surroundings: Surroundings): Promise<PipelinePlan> {
   const text = await readText(project.file);
@@ -83,15 +83,15 @@ function configsOf(project: Project) {
   return { listed: true, configs };
 }
 
-/** One of ours with the settings of aiot.yaml; what it would need of a step that was left out is told. */
+/** A default step with the settings of aiot.yaml; inputs from a step that was left out are reported. */
 function defaultStep(base: PipelineStep, config: StepConfig, place: StepPlace): PipelineStep {
   for (const field of ofOwn) {
     if (config[field] !== undefined)
-      place.problem([field], `the step ${base.name} has its own; expected no ${field}`);
+      place.problem([field], `the built-in step ${base.name} does not accept ${field}`);
   }
   for (const { from } of base.inputs) {
     if (from.kind === 'output' && !place.outputs.has(from.step)) {
-      place.problem([], `${base.name} takes what ${from.step} leaves, which is left out`);
+      place.problem([], `${base.name} needs the output of ${from.step}, which is left out`);
     }
   }
   const flags = Object.entries(config.params ?? {}).flatMap(([name, value]) =>
@@ -102,7 +102,7 @@ function defaultStep(base: PipelineStep, config: StepConfig, place: StepPlace): 
   return withSettings(more, config, place);
 }
 
-/** What two steps would leave in one place: in the folder of one step, or in the project. */
+/** Outputs that collide: in the folder of one step, or in the project. */
 function doubles(steps: readonly PipelineStep[]): Problem[] {
   const problems: Problem[] = [];
   const owner = new Map<string, string>();
@@ -113,7 +113,7 @@ function doubles(steps: readonly PipelineStep[]): Problem[] {
       if (other !== undefined) {
         problems.push({
           path: ['pipeline', 'steps', name, 'publish', output],
-          message: `${publish} is what step ${other} leaves there already`,
+          message: `${publish} is already an output of step ${other}`,
         });
       }
       owner.set(publish, name);
@@ -122,20 +122,20 @@ function doubles(steps: readonly PipelineStep[]): Problem[] {
   return problems;
 }
 
-/** What is known when a step of aiot.yaml is read. */
+/** Known facts while a step of aiot.yaml is read. */
 interface StepPlace {
   /** The project's folder. */
   dir: string;
-  /** Steps by name, and what each leaves. */
+  /** Steps by name, with their outputs. */
   outputs: ReadonlyMap<string, ReadonlySet<string>>;
-  /** Adds a problem at a field of this step. */
+  /** Reports a problem at a field of this step. */
   problem(field: (string | number)[], message: string): void;
 }
 
-/** A program of the user's as a step. */
+/** A user's program as a step. */
 function ownStep(name: string, config: StepConfig, place: StepPlace): PipelineStep {
   const command = (config.run ?? []).map((word) => withParams(word, config.params ?? {}, place));
-  // The words that are files of the project come along, so that the step finds them, and another content runs it again.
+  // Words that name files of the project become inputs, so that the step finds them and is rerun when they change.
   const files = command.filter((word) => word.startsWith('./') && existsSync(join(place.dir, word)));
   const along = [...new Set(files)].map((word): StepInput => {
     const path = word.slice(2);
@@ -163,7 +163,7 @@ function ownStep(name: string, config: StepConfig, place: StepPlace): PipelineSt
   return withSettings(made, config, place);
 }
 
-/** A step with what aiot.yaml says of every kind of step. */
+/** A step with the settings of aiot.yaml that every kind of step has. */
 function withSettings(base: PipelineStep, config: StepConfig, place: StepPlace): PipelineStep {
   const when = conditions(config.when, place);
   const used = base.inputs.flatMap(({ from }) => (from.kind === 'output' ? [from.step] : []));
@@ -201,12 +201,9 @@ function inputFrom(path: string, text: string, place: StepPlace): InputFrom {
   if (known?.has(output)) return { kind: 'output', step: name, output };
   if (known) {
     const leaves = [...known].join(', ');
-    place.problem(['in', path], `step ${name} leaves no ${output}, but ${leaves}`);
+    place.problem(['in', path], `step ${name} has no output ${output}, only ${leaves}`);
   } else if (!existsSync(isAbsolute(text) ? text : join(place.dir, text))) {
-    place.problem(
-      ['in', path],
-      `expected STEP.OUTPUT or a file of the project; there is neither for "${text}"`,
-    );
+    place.problem(['in', path], `expected STEP.OUTPUT or a file of the project; "${text}" is neither`);
   }
   return { kind: 'path', path: text, optional: false };
 }
@@ -214,7 +211,7 @@ function inputFrom(path: string, text: string, place: StepPlace): InputFrom {
 function withParams(word: string, params: NonNullable<StepConfig['params']>, place: StepPlace): string {
   return word.replace(/\$\{([^}]*)\}/g, (whole, name: string) => {
     const value = params[name];
-    if (value === undefined) place.problem(['run'], `${whole}: no such value in params`);
+    if (value === undefined) place.problem(['run'], `${whole}: params has no such value`);
     return String(value ?? whole);
   });
 }
@@ -224,7 +221,7 @@ function unknownStep(name: string, { outputs }: StepPlace): string {
   return `expected a step (${known.join(', ')}); got ${name}${didYouMean(name, known)}`;
 }
 
-/** Steps so that each comes after those that it needs, else as they were given; or the steps of a circle. */
+/** Steps sorted so that each comes after its dependencies, otherwise in the given order; or the steps of a cycle. */
 function inOrder(steps: readonly PipelineStep[]): { steps: PipelineStep[] } | { circle: string[] } {
   const left = new Map(steps.map((each) => [each.name, each]));
   const ordered: PipelineStep[] = [];
@@ -237,7 +234,7 @@ function inOrder(steps: readonly PipelineStep[]): { steps: PipelineStep[] } | { 
   return { steps: ordered };
 }
 
-/** Each of these needs another of them: following what is needed comes back. */
+/** Each of these depends on another of them, so following the dependencies leads back to the start. */
 function circleIn(left: ReadonlyMap<string, PipelineStep>): string[] {
   const way: string[] = [];
   let at = [...left.keys()][0]!;

@@ -1,14 +1,14 @@
-import type { StoredData } from '../../registry/stored.js';
+import type { StoredData } from '../../api/stored.js';
 
-/** Where an input comes from. */
+/** Source of an input. */
 export type InputFrom =
-  /** What a step before has left. */
+  /** An output of an earlier step. */
   | { kind: 'output'; step: string; output: string }
   /** A file or folder of the project: relative to its folder, or absolute. */
   | { kind: 'path'; path: string; optional: boolean }
-  /** aiot.yaml with the parts alone that the step reads, so that a change of another part does not run it again. */
+  /** aiot.yaml reduced to the parts that the step reads, so that a change of another part does not rerun it. */
   | { kind: 'settings'; text: string }
-  /** What the last run that came so far has kept under this name; without it the step is skipped with `missing` as the reason. */
+  /** The output that the last run to get this far stored under this name; without it the step is skipped with `missing` as the reason. */
   | { kind: 'kept'; name: string; missing: string };
 
 export interface StepInput {
@@ -21,7 +21,7 @@ export interface StepOutput {
   name: string;
   /** File or folder in the step's folder. */
   path: string;
-  /** Where in the project it is put when a run went well. */
+  /** Destination in the project after a successful run. */
   publish?: string;
 }
 
@@ -29,47 +29,47 @@ export interface StepOutput {
 export interface Term {
   not: boolean;
   step: string;
-  /** Members from the result's top. */
+  /** Path of members from the top of the result. */
   path: string[];
-  /** Absent = it is true, or not empty. */
+  /** Absent = the value must be true, or not empty. */
   compare?: { operator: '=' | '!=' | '<' | '<=' | '>' | '>='; value: string | number | boolean };
 }
 
-/** A step as every engine runs it: one command in a folder of its own, files in and files out. */
+/** A step as every engine runs it: one command in a folder of its own, with input and output files. */
 export interface PipelineStep {
   name: string;
-  /** What it does, in a few words. */
+  /** A short description of its purpose. */
   about: string;
-  /** Program and arguments. `aiot` is this program; words that begin with ./ are files of the project, and so inputs. */
+  /** Program and arguments. `aiot` is this program; words that begin with ./ are files of the project, and therefore inputs. */
   command: string[];
   inputs: StepInput[];
   outputs: StepOutput[];
-  /** All steps that have to be over before: those of inputs and conditions among them. */
+  /** All steps that must be over first, including those of inputs and conditions. */
   needs: string[];
-  /** All of them hold. */
+  /** Conditions, all of which must hold. */
   when: Term[];
   retries: number;
-  /** Before the first further try; twice as long before each one after it. */
+  /** Delay before the first retry; doubled before each further one. */
   waitMs: number;
-  /** null = as long as it takes. */
+  /** null = no limit. */
   timeoutMs: number | null;
-  /** What it refuses with exit code 6, in a few words; null = nothing. */
+  /** Meaning of exit code 6, in a few words; null = the step is not a gate. */
   gate: string | null;
   cache: boolean;
-  /** Whether it talks to the platform; the platform is then part of what it is cached by. */
+  /** Whether it uses the platform; the platform is then part of its cache key. */
   platform: boolean;
-  /** Data that the platform may have for it: what it has is then part of what the step is cached by, too. */
+  /** Data that the platform may have for it, which is then part of its cache key too. */
   stored: StoredData | null;
-  /** Why there is nothing for it to do, whatever comes; null = it is to be run. */
+  /** Why it never has anything to do; null = it is run. */
   idle: string | null;
-  /** Two inputs that leave nothing to do where they have the same contents. */
+  /** Two inputs; the step is skipped if their contents are equal. */
   alike: [string, string] | null;
-  /** Outputs of steps that later runs find under a name, once this step is done. */
+  /** Outputs of steps that later runs find under a name once this step is done. */
   keeps: { name: string; step: string; output: string }[];
 }
 
 export interface PipelinePlan {
-  /** Of the project. */
+  /** Name of the project. */
   project: string;
   /** In an order in which each can be run after those before it. */
   steps: PipelineStep[];

@@ -5,7 +5,8 @@ const term =
   /^(not )?([a-z][a-z0-9-]*)\.([A-Za-z_][\w-]*(?:\.[\w-]+)*)(?:\s*(!=|<=|>=|=|<|>)\s*("[^"]*"|'[^']*'|[^\s"']+))?$/;
 
 /**
- * `drift.drifted = true and evaluate.bytes < 60000` → terms, all of which have to hold. The first word is a step, what follows its result.
+ * `drift.drifted = true and evaluate.bytes < 60000` → terms, all of which must hold. The first word is a step, followed by a path in its
+ * result.
  * @throws AIOT_USAGE
  */
 export function parseWhen(text: string): Term[] {
@@ -31,19 +32,19 @@ function literal(text: string): string | number | boolean {
   return Number.isNaN(number) ? text : number;
 }
 
-/** The first term that does not hold, as a sentence; null when all do. @param results by step */
+/** The first term that does not hold, as a sentence; null if all do. @param results by step */
 export function refusalOfWhen(terms: readonly Term[], results: ReadonlyMap<string, unknown>): string | null {
   for (const each of terms) {
     const found = valueAt(results.get(each.step), each.path);
     if (holds(each, found) !== each.not) continue;
     const shown = found === undefined ? 'nothing' : JSON.stringify(found)?.slice(0, 60);
-    return `${termText(each)} does not hold: it is ${shown}`;
+    return `the condition ${termText(each)} is false: the value is ${shown}`;
   }
   return null;
 }
 
-/** A term as it is written. */
-export function termText({ not, step, path, compare }: Term): string {
+/** A term in its written form. */
+function termText({ not, step, path, compare }: Term): string {
   const name = `${not ? 'not ' : ''}${step}.${path.join('.')}`;
   return compare ? `${name} ${compare.operator} ${String(compare.value)}` : name;
 }

@@ -18,21 +18,21 @@ interface EngineOptions {
   kept: Kept;
   platform: PlatformPort;
   self: readonly string[];
-  /** Steps at a time. */
+  /** Concurrent steps. */
   jobs: number;
-  /** Nothing is taken from the cache. */
+  /** Ignores the cache. */
   force: boolean;
   clock: Clock;
   signal: AbortSignal;
-  /** The record has changed: it is to be kept, and shown. */
+  /** Called when the record has changed and must be stored and shown. */
   onChange(step: StepRecord): void;
   onLine(step: string, line: string): void;
 }
 
-/** States after which the steps behind one are not run. */
+/** States after which dependent steps are not run. */
 const ending = new Set(['failed', 'stopped', 'not-run', 'interrupted', 'cancelled']);
 
-/** Takes a run through its steps: what it comes to stands in the record, which goes on where it was. */
+/** Executes the steps of a run: outcomes are written to the record, and a resumed run continues where it left off. */
 export async function runSteps(options: EngineOptions): Promise<void> {
   const { plan, record, jobs } = options;
   const by = new Map(record.steps.map((each) => [each.name, each]));
@@ -85,7 +85,7 @@ async function one(
   }
   const data = await dataNow(step, options);
   const key = await keyNow(step, inputs, data, options);
-  // Of a run that is gone on with: what it has done stays done, also what is not kept for other runs.
+  // In a resumed run, completed steps stay done, even those that are not cached for other runs.
   const mine = before.state === 'done' && before.key === key && (await hasAll(record.outputs, options.blobs));
   if (mine) return settle({});
   const known = data === unknown ? null : await fromCache(step, key, options);
@@ -110,20 +110,20 @@ async function one(
   settle({ ...end, ...cancelled, key: after, ended: clock.now(), seconds: secondsSince(started) });
 }
 
-/** Whether an end is worth knowing: that a platform of the user's has no devices is over as soon as one comes. */
+/** Whether an outcome is worth caching: that a user's platform has no devices stops being true as soon as one registers. */
 function isLasting({ state }: StepEnd, { platform }: PipelineStep, { record }: EngineOptions): boolean {
   return state === 'done' || (state === 'skipped' && !(platform && record.context !== null));
 }
 
 /**
- * Whether a step behind it will talk to the platform: where this one has to be run, so has that one, most likely, and its platform starts
- * meanwhile.
+ * Whether a dependent step will use the platform: if this step must be run, that one most likely must too, and its platform starts in the
+ * meantime.
  */
 function leadsToPlatform({ name, platform }: PipelineStep, { plan }: EngineOptions): boolean {
   return !platform && plan.steps.some((each) => each.platform && each.needs.includes(name));
 }
 
-/** The key as it is now: a platform of the project's own is known only once it was there. */
+/** The current key: a platform of the project's own can be identified only after it has run once. */
 async function keyNow(
   step: PipelineStep,
   inputs: readonly Input[],
@@ -135,7 +135,10 @@ async function keyNow(
 
 const unknown = 'unknown';
 
-/** What the platform has for a step; null where it asks for nothing. Why the platform does not say is for the step to tell. */
+/**
+ * The data that the platform has for a step; null if the step reads none. If the platform does not respond, the step itself reports the
+ * reason.
+ */
 async function dataNow({ stored }: PipelineStep, { platform }: EngineOptions): Promise<string | null> {
   return stored === null ? null : await platform.dataState(stored).catch(() => unknown);
 }
@@ -178,7 +181,7 @@ async function fromCache(
   const entry = await readEntry(folders.entries, key, clock.now());
   if (!entry) return null;
   if (!(await hasAll(entry.outputs, blobs))) {
-    onLine(step.name, 'what it left was changed or lost in the cache: it is run again');
+    onLine(step.name, 'its output was changed or lost in the cache: it is run again');
     return null;
   }
   const { outputs, result, skipped } = entry;
@@ -204,7 +207,7 @@ async function hasAll(outputs: Readonly<Record<string, Tree>>, blobs: Blobs): Pr
   return true;
 }
 
-/** Whether the files of the project are what they were when the step began: else nobody knows which of the two it read. */
+/** Whether the project files are unchanged since the step began; otherwise it is unknown which version it read. */
 async function areSame(inputs: readonly Input[]): Promise<boolean> {
   for (const { digest, source } of inputs) {
     if (source?.kind === 'path' && (await treeOf(source.path))?.digest !== digest) return false;
@@ -212,18 +215,18 @@ async function areSame(inputs: readonly Input[]): Promise<boolean> {
   return true;
 }
 
-/** A step that has nothing to do. What is so of itself counts as known, as if it had been looked up. */
+/** A step that has nothing to do. If that follows from the plan alone, it counts as cached. */
 function skippedFor({ name }: PipelineStep, reason: string, cached: boolean): StepRecord {
   return { ...newStepRecord(name), state: 'skipped', reason, cached };
 }
 
 function behind(need: string, { records }: State): string {
   const { state, name } = records.get(need) ?? { state: 'failed', name: need };
-  if (state === 'stopped') return `the gate of ${name} said no`;
-  return state === 'failed' ? `${name} failed` : `${name} was not done`;
+  if (state === 'stopped') return `the gate of ${name} failed`;
+  return state === 'failed' ? `${name} failed` : `${name} was not completed`;
 }
 
-/** What conditions are about: the result's members, and how the step came out. */
+/** The subject of conditions: the result's members, and the step's state. */
 function withState({ state, cached, result }: StepRecord): unknown {
   const members = result !== null && typeof result === 'object' && !Array.isArray(result) ? result : {};
   return { ...members, state, cached };
@@ -233,15 +236,15 @@ function secondsSince(started: number): number {
   return Math.round(performance.now() - started) / 1000;
 }
 
-/** What is scheduled: its name, and what has to be over before. */
+/** A schedulable unit: its name, and its dependencies. */
 interface Node {
   name: string;
   needs: readonly string[];
 }
 
 /**
- * Runs each node once all that it needs are over, as many at a time as allowed, those given first before others. What comes of a node
- * is the business of `run`, which does not throw for it; where it does throw, no more are begun, and what is under way is waited for.
+ * Runs each node once all of its dependencies have ended, as many at a time as allowed, in the given order. `run` handles
+ * the outcome of a node and does not throw for it; if it does throw, no more nodes are started, and those in progress are awaited.
  */
 async function schedule<N extends Node>(
   nodes: readonly N[],
@@ -273,9 +276,9 @@ async function schedule<N extends Node>(
 }
 
 /**
- * What a step is cached by: what is run, on what, and by which aiot. Equal keys mean equal outputs.
- * @param platform which platform it talks to; null for a step that talks to none
- * @param data what that has for it; null for a step that takes nothing from there
+ * Cache key of a step: the command, its inputs, and the version of aiot. Equal keys mean equal outputs.
+ * @param platform identity of the platform that it uses; null for a step that uses none
+ * @param data digest of the platform's data for it; null for a step that reads none
  */
 function keyOf(
   step: PipelineStep,

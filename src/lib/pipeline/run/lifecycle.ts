@@ -22,8 +22,8 @@ import {
 import { publishedBy } from './work.js';
 
 /**
- * Makes this process the one that runs the pipeline of a project; what a runner that was killed has left is settled.
- * @returns what gives it up @throws AIOT_PIPELINE_BUSY
+ * Makes this process the one that runs the pipeline of a project, and cleans up after a runner that was killed.
+ * @returns a function that releases it @throws AIOT_PIPELINE_BUSY
  */
 export async function holdPipeline(folders: PipelineFolders, clock: Clock): Promise<() => void> {
   const release = await takeLock(folders.lock);
@@ -37,13 +37,13 @@ export async function holdPipeline(folders: PipelineFolders, clock: Clock): Prom
   }
 }
 
-/** Before the first record is written. */
+/** Called before the first record is written. */
 export async function prepareFolders(folders: PipelineFolders): Promise<void> {
   await makeFolder(folders.runs);
   await ignored(folders);
 }
 
-/** Nothing of it belongs into a repository. */
+/** None of it belongs in a repository. */
 async function ignored({ root }: PipelineFolders): Promise<void> {
   const file = join(root, '.gitignore');
   if ((await stat(file).catch(() => null)) === null) await writeFileAtomic(file, '*\n');
@@ -52,12 +52,12 @@ async function ignored({ root }: PipelineFolders): Promise<void> {
 async function busy(folders: PipelineFolders): Promise<AiotError> {
   const record = await findRun(folders).catch(() => null);
   const who = record?.runner ? ` (run ${record.run}, process ${record.runner.pid})` : '';
-  return new AiotError('AIOT_PIPELINE_BUSY', `the pipeline of this project is running already${who}`);
+  return new AiotError('AIOT_PIPELINE_BUSY', `the pipeline of this project is already running${who}`);
 }
 
 /**
- * What a runner that was killed has left: its steps are ended, and its runs are told as interrupted. The lock is ours, so no runner of
- * this project is alive.
+ * Cleans up after a runner that was killed: its steps are ended, and its runs are marked as interrupted. This process holds the lock, so no
+ * other runner of this project is alive.
  */
 async function settleDead(folders: PipelineFolders, clock: Clock): Promise<void> {
   for (const folder of [folders.root, folders.runs]) await removeLeftovers(folder);
@@ -73,7 +73,7 @@ export function childrenOf(record: RunRecord) {
   return record.steps.flatMap(({ child }) => (child ? [child] : []));
 }
 
-/** The record of a run that nobody goes on with. */
+/** The record of an abandoned run. */
 export function interrupted(record: RunRecord, state: 'interrupted' | 'cancelled', now: number): RunRecord {
   const steps = record.steps.map((step) =>
     step.state === 'running' || step.state === 'waiting' ? { ...step, state, child: null } : step,
@@ -92,7 +92,7 @@ interface FinishOptions {
   aborted: boolean;
 }
 
-/** How a run came out, from its steps; what it is to leave in the project is put there, and what later runs are to find is kept. */
+/** Determines the outcome of a run from its steps, publishes its outputs to the project, and stores the outputs that later runs use. */
 export async function finish(options: FinishOptions): Promise<void> {
   const { record, clock, folders, aborted } = options;
   const cancelled = aborted && existsSync(cancelFile(folders, record.run));
@@ -109,7 +109,7 @@ export async function finish(options: FinishOptions): Promise<void> {
   record.runner = null;
 }
 
-/** By which a runner knows that it was ended on purpose. */
+/** This file shows a runner that it was stopped on purpose. */
 export function cancelFile({ runs }: PipelineFolders, run: string): string {
   return join(runs, `${run}.cancel`);
 }
@@ -123,7 +123,7 @@ function stateOf(steps: readonly StepRecord[], cancelled: boolean): RunState {
   return states.has('stopped') ? 'stopped' : 'done';
 }
 
-/** What was pushed, now or before. */
+/** The model that was pushed, now or before. */
 export function modelOf(steps: readonly StepRecord[]): RunRecord['model'] {
   const { result, state } = steps.find(({ name }) => name === 'push') ?? {};
   const { name, version, digest, kind } = (result ?? {}) as Record<string, unknown>;
@@ -147,7 +147,7 @@ async function keep({ plan, record, folders, kept }: FinishOptions): Promise<voi
   if (changed) await writeKept(folders.kept, kept);
 }
 
-/** Puts outputs where the project wants them. What somebody has changed there since is put back, and told. */
+/** Publishes outputs to the project. Files that were edited there since are restored, and reported. */
 async function publish({ plan, record, dir, blobs }: FinishOptions): Promise<RunRecord['published']> {
   const by = new Map(record.steps.map((step) => [step.name, step]));
   const published: RunRecord['published'] = [];
@@ -164,11 +164,11 @@ async function publish({ plan, record, dir, blobs }: FinishOptions): Promise<Run
   return published;
 }
 
-/** Whole or not at all; a folder that was there before is out of the way for a moment. */
+/** Replaces all or nothing; an existing folder is moved aside for a moment. */
 async function replace(to: string, tree: Tree, blobs: Blobs): Promise<void> {
   const folder = dirname(to);
   await mkdir(folder, { recursive: true });
-  // Of a runner that was killed here.
+  // Left by a runner that was killed here.
   for (const name of await readdir(folder))
     if (/^\.part_[0-9a-z]{26}\.tmp$/.test(name))
       await rm(join(folder, name), { recursive: true, force: true });

@@ -2,28 +2,28 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { StoredData } from '../../api/stored.js';
 import type { PlatformContext } from '../../core/contexts.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import { makeFolder, readBytes } from '../../core/files.js';
 import { startProgram } from '../../core/process.js';
 import { untilAborted } from '../../core/tasks.js';
-import type { StoredData } from '../../registry/stored.js';
 import { endGroup, identify, stepEnvironment } from './processes.js';
 import type { PipelineFolders } from './record.js';
 
-/** The platform that steps talk to. */
+/** The platform that steps use. */
 export interface PlatformPort {
-  /** Which one it is: another platform has another one. */
+  /** Its identity, which differs between platforms. */
   identity(): Promise<string>;
-  /** A digest of the data that it has. @throws AIOT_PLATFORM_UNREACHABLE and what else the platform says */
+  /** A digest of its data. @throws AIOT_PLATFORM_UNREACHABLE and other errors of the platform */
   dataState(what: StoredData): Promise<string>;
-  /** Sees to it that it runs; the variables by which a step finds it. @throws AIOT_PLATFORM_FAILED */
+  /** Starts it if necessary; returns the variables by which a step finds it. @throws AIOT_PLATFORM_FAILED */
   ready(signal: AbortSignal): Promise<Record<string, string>>;
   close(): Promise<void>;
 }
 
-/** The one of a context of the user's. */
+/** The platform of one of the user's contexts. */
 export function platformOfContext(
   name: string,
   { url, ca, fingerprint = '' }: PlatformContext,
@@ -34,8 +34,8 @@ export function platformOfContext(
       return `${name} ${url} ${digestOf(pem ?? '')}${fingerprint}`;
     },
     async dataState(what) {
-      // What talks to no platform need not load its client.
-      const { storedState } = await import('../../registry/stored.js');
+      // Steps that use no platform need not load its client.
+      const { storedState } = await import('../../api/stored.js');
       return await storedState(name, what);
     },
     ready: async () => ({ AIOT_CONTEXT: name }),
@@ -53,7 +53,7 @@ export function ownPlatform(folders: PipelineFolders, self: readonly string[]): 
       const ca = await readBytes(join(folders.platform, 'pki', 'ca.crt')).catch(() => null);
       return ca === null ? 'none yet' : digestOf(ca);
     },
-    // Nobody sends it any: it is there for versions and rollouts alone.
+    // No data is sent to it: it only serves versions and rollouts.
     dataState: async () => '',
     async ready(signal) {
       started ??= start(folders, self, env, AbortSignal.any([signal, closing.signal]));
@@ -61,14 +61,14 @@ export function ownPlatform(folders: PipelineFolders, self: readonly string[]): 
       return env;
     },
     async close() {
-      // One that is still starting need not become ready.
+      // A platform that is still starting need not become ready.
       closing.abort();
       await (await started?.catch(() => undefined))?.();
     },
   };
 }
 
-/** `aiot up` as a child, until it says that it is ready. @returns what ends it */
+/** Runs `aiot up` as a child process and waits until it is ready. @returns a function that ends it */
 async function start(
   folders: PipelineFolders,
   self: readonly string[],
@@ -87,8 +87,8 @@ async function start(
   });
   const closed = once(child, 'close').catch(() => {});
   closeSync(log);
-  const failed = new AiotError('AIOT_PLATFORM_FAILED', 'the platform of the project did not start', {
-    next: `Look into ${file}.`,
+  const failed = new AiotError('AIOT_PLATFORM_FAILED', "the project's platform did not start", {
+    next: `See ${file}.`,
   });
   const { stdout } = child;
   if (child.pid === undefined || stdout === null) throw failed;

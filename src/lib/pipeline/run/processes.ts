@@ -10,24 +10,24 @@ import { onAbort } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
 import type { ProcessId } from './record.js';
 
-/** What a log keeps of a step that says too much, bytes. */
+/** Maximum size of a step's log, bytes. */
 const logBytes = 16 * 1024 * 1024;
 
-/** Longest JSON that is taken for a result, bytes. */
+/** Maximum size of JSON that is accepted as a result, bytes. */
 const resultBytes = 8 * 1024 * 1024;
 
 const peakEveryMs = 100;
 
 interface ChildOptions {
-  /** `aiot` is this program. */
+  /** `aiot` means this program. */
   command: readonly string[];
   folder: string;
-  /** What it says on both ways out is added to this file. */
+  /** Its output from both streams is appended to this file. */
   log: string;
   env: NodeJS.ProcessEnv;
   timeoutMs: number | null;
   signal: AbortSignal;
-  /** How this program is started. */
+  /** How to start this program. */
   self: readonly string[];
   onStart(child: ProcessId): void;
   onLine(line: string): void;
@@ -35,7 +35,7 @@ interface ChildOptions {
 
 export interface ChildEnd {
   exit: number | null;
-  /** What ended it: a signal, the time, or that it could not be started. */
+  /** Why it was ended: a signal, a timeout, or because it could not be started. */
   ended:
     | { by: 'itself' }
     | { by: 'signal'; signal: string }
@@ -48,23 +48,26 @@ export interface ChildEnd {
   peakBytes: number | null;
 }
 
-/** Program and arguments that start this program as it runs now: the build, or the sources by the development entry. */
+/** Program and arguments that start this program in the way it is running now: the build, or the sources through the development entry. */
 export function selfCommand(): string[] {
   const sources = import.meta.url.endsWith('.ts');
   return [process.execPath, join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js')];
 }
 
-/** Settings of ours by environment would change what a step does without a trace; these say where things are, or are secret. Argo's token is for its server alone. */
+/**
+ * Settings through environment variables would change a step's behavior without a trace, so only these are passed: they name places, or
+ * are secret. Argo's token is for its server only.
+ */
 const passed =
   /^AIOT_(?!ARGO)(?:(CONFIG_DIR|DATA_DIR|CACHE_DIR|CONTEXT|PIPELINE)$|.*(PASSPHRASE|SECRET|TOKEN))/;
 
-/** The environment of a step. */
+/** The environment variables of a step. */
 export function stepEnvironment(mark: string, more: Record<string, string>): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('AIOT_') || passed.test(name));
   return { ...Object.fromEntries(own), ...more, [markVariable]: mark, NO_COLOR: '1' };
 }
 
-/** Runs a program to its end, at the head of a group of its own; whatever ends the wait ends all of the group. */
+/** Runs a program to its end as the leader of its own process group; whatever ends the wait ends the whole group. */
 export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const { command, folder, env, timeoutMs, signal, self, onStart, onLine } = options;
   const [program = '', ...args] = command[0] === 'aiot' ? [...self, ...command.slice(1)] : command;
@@ -76,7 +79,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
-  // Before its ways out are looked at: without a free handle Node makes none.
+  // Before its output streams are accessed: without a free handle Node creates none.
   if (child.pid === undefined) {
     const code = await closed.then(
       () => 'unknown error',
@@ -115,7 +118,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     const timer = timeoutMs === null ? undefined : setTimeout(() => end('time'), timeoutMs);
     const abort = () => end('abort');
     const leave = onAbort(signal, abort);
-    // What it started and left behind ends with it: `close` would wait for whoever has its ways out.
+    // Processes that it started and left behind end with it; otherwise `close` would wait for anything that holds its output streams.
     child.once('exit', () => void endGroup(own));
     const [exit, ended] = await closed;
     clearTimeout(timer);
@@ -129,10 +132,10 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   }
 }
 
-/** Appends until there is too much, and says so then. */
+/** Appends up to the limit, and then notes the truncation. */
 function boundedLog(file: string): { write(text: string): void; end(): Promise<void> } {
   const stream = createWriteStream(file, { flags: 'a' });
-  // A full disk loses the log, not the step.
+  // On a full disk the log is lost, but not the step.
   stream.on('error', () => {});
   let left = logBytes;
   return {
@@ -145,31 +148,31 @@ function boundedLog(file: string): { write(text: string): void; end(): Promise<v
   };
 }
 
-/** The variable by which a project's steps are known, also those that a killed runner left behind. */
+/** The variable that identifies a project's steps, including those that a killed runner left behind. */
 const markVariable = 'AIOT_PIPELINE';
 
-/** Between being asked to end and being ended, ms. */
+/** Time between a request to end and a kill, ms. */
 const graceMs = 3000;
 
-/** A process with its start, which tells it from a later one of the same number. */
+/** A process with its start time, which distinguishes it from a later one with the same number. */
 export async function identify(pid: number): Promise<ProcessId> {
   return { pid, start: await startOf(pid) };
 }
 
-/** In clock ticks since the machine's start (proc(5), stat, field 22); null where there is no /proc, or no such process. */
+/** In clock ticks since boot (proc(5), stat, field 22); null if there is no /proc, or no such process. */
 async function startOf(pid: number): Promise<string | null> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-  // The name in parentheses may have spaces and parentheses itself.
+  // The name in parentheses may itself contain spaces and parentheses.
   return text === null ? null : (text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null);
 }
 
-/** Whether that process, and no later one of its number, is there. */
+/** Whether that process exists, and not a later one with its number. */
 export async function isAlive({ pid, start }: ProcessId): Promise<boolean> {
   if (!isThere(pid)) return false;
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
   if (text === null || start === null) return true;
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  // One that is over and not yet fetched by its parent is not alive.
+  // A zombie is not alive.
   return fields[19] === start && fields[0] !== 'Z';
 }
 
@@ -182,7 +185,7 @@ function isThere(pid: number): boolean {
   }
 }
 
-/** Asks a process and those that it started to end, then ends them. Each step is the head of a group of its own. */
+/** Asks a process and its descendants to end, then kills them. Each step leads its own process group. */
 export async function endGroup(child: ProcessId): Promise<void> {
   if (!(await isAlive(child))) return signalGroup(child.pid, 'SIGKILL');
   signalGroup(child.pid, 'SIGTERM');
@@ -200,13 +203,13 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {
-    // It is over.
+    // It has already ended.
   }
 }
 
 /**
- * Ends what runners that are no more have left running for this project. Those recorded are known by number and start; on Linux those
- * too that were started in the moment before the runner was killed, by the variable in their environment.
+ * Ends the processes of this project that dead runners left running. Recorded processes are identified by number and start time; on Linux,
+ * processes started just before the runner was killed are also found, by a variable in their environment.
  * @returns how many there were
  */
 export async function endLeftovers(mark: string, recorded: readonly ProcessId[]): Promise<number> {
@@ -228,14 +231,14 @@ async function marked(mark: string): Promise<ProcessId[]> {
   for (const name of await readdir('/proc').catch(() => [])) {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
-    // Of other users' processes it cannot be read.
+    // Not readable for processes of other users.
     const environment = await readFile(`/proc/${pid}/environ`).catch(() => null);
     if (environment?.includes(wanted)) found.push(await identify(pid));
   }
   return found;
 }
 
-/** Most memory that a process has had, bytes; null where it cannot be told. */
+/** Peak memory of a process, bytes; null if it is unknown. */
 async function peakOf(pid: number): Promise<number | null> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => null);
   const [, kib] = /^VmHWM:\s*(\d+) kB$/m.exec(status ?? '') ?? [];

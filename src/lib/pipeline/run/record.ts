@@ -13,12 +13,12 @@ export const stepStates = [
   'waiting',
   'running',
   'done',
-  /** There was nothing to do: a condition, or what the step itself said. */
+  /** There was nothing to do, because of a condition or according to the step itself. */
   'skipped',
   'failed',
-  /** A gate said no. */
+  /** A gate refused. */
   'stopped',
-  /** A step before it did not come through. */
+  /** A step that it depends on did not succeed. */
   'not-run',
   'interrupted',
   'cancelled',
@@ -30,10 +30,10 @@ export const runStates = ['running', 'done', 'failed', 'stopped', 'interrupted',
 
 export type RunState = (typeof runStates)[number];
 
-/** Of a process: a number alone is given again to another. */
+/** Identity of a process; its number alone may be reused. */
 const processSchema = z.object({
   pid: z.int(),
-  /** When it was started, as the system counts; null where it does not tell. */
+  /** Its start time, as the system counts; null if the system does not provide it. */
   start: z.string().nullable(),
 });
 
@@ -42,21 +42,21 @@ export type ProcessId = z.output<typeof processSchema>;
 export const stepRecordSchema = z.object({
   name: z.string(),
   state: z.enum(stepStates),
-  /** It was not run again: what it would do is known. */
+  /** It was not run again, because its outcome is known. */
   cached: z.boolean(),
   seconds: z.number(),
   attempts: z.int(),
-  /** Exit code; null when it was not run or was ended. */
+  /** Exit code; null if it was not run, or was ended by a signal. */
   exit: z.int().nullable(),
-  /** Most memory of its process; null where that was not seen. */
+  /** Peak memory of its process; null if it was not measured. */
   peakBytes: z.int().nullable(),
-  /** Why it is not done, or what there was not to do. */
+  /** Why it is not done, or why there was nothing to do. */
   reason: z.string().nullable(),
   error: z.object({ code: z.string(), message: z.string(), next: z.string().optional() }).nullable(),
   /** ms since 1970 */
   started: z.number().nullable(),
   ended: z.number().nullable(),
-  /** What it is cached by. */
+  /** Its cache key. */
   key: z.string().nullable(),
   /** Digests. */
   inputs: z.record(z.string(), z.string()),
@@ -68,27 +68,27 @@ export const stepRecordSchema = z.object({
 
 export type StepRecord = z.output<typeof stepRecordSchema>;
 
-/** Who started a run, or what. */
+/** The person or trigger that started a run. */
 export const causeSchema = z.object({
   kind: z.enum(['manual', 'rows', 'every', 'drift', 'cron', 'control', 'webhook']),
-  /** In a few words. */
+  /** Short description of the cause. */
   text: z.string(),
 });
 
 export type Cause = z.output<typeof causeSchema>;
 
-/** What Argo Workflows runs of ours. */
+/** The Argo workflow of a run. */
 const workflowSchema = z.object({
   /** URL of Argo's server. */
   server: z.string(),
-  /** PEM file of the CA that it is trusted by; null = the system's. */
+  /** PEM file of the CA that signed its certificate; null = the system's CAs. */
   ca: z.string().nullable(),
   namespace: z.string(),
   /** The WorkflowTemplate. */
   template: z.string(),
-  /** Of the workflow, chosen before it is submitted: the same run is never submitted twice. */
+  /** Name of the workflow, chosen before it is submitted, so that the same run is never submitted twice. */
   name: z.string(),
-  /** Whether the server has said that it is there. */
+  /** Whether the server has confirmed that it exists. */
   seen: z.boolean(),
 });
 
@@ -100,7 +100,7 @@ export const runRecordSchema = z.object({
   project: z.string(),
   state: z.enum(runStates),
   cause: causeSchema,
-  /** The user whose process it was. */
+  /** The user who ran the process. */
   who: z.string(),
   started: z.number(),
   ended: z.number().nullable(),
@@ -108,15 +108,15 @@ export const runRecordSchema = z.object({
   aiot: z.string(),
   /** The context; null for the project's own platform. */
   context: z.string().nullable(),
-  /** What was pushed. At an installation of the guide's services it is a file of that name, and has no version. */
+  /** The model that was pushed. For an installation of the guide's services it is a file of that name, without a version. */
   model: z.object({ name: z.string(), version: z.int().nullable(), digest: z.string() }).nullable(),
-  /** Files of the project that were put back or written, relative to it. */
+  /** Files of the project that were restored or written, relative to it. */
   published: z.array(z.object({ path: z.string(), digest: z.string(), changed: z.boolean() })),
   runner: processSchema.nullable(),
-  /** Where the steps are run: processes of this machine, or pods of a cluster. */
+  /** Where the steps are run: in processes of this machine, or in pods of a cluster. */
   engine: z.enum(['local', 'argo']).default('local'),
   workflow: workflowSchema.nullable().default(null),
-  /** Of `run`, for going on with it. */
+  /** Options of `run`, needed to resume it. */
   asked: z.object({ until: z.string().nullable(), force: z.boolean() }),
   steps: z.array(stepRecordSchema),
 });
@@ -133,7 +133,7 @@ export function newRunRecord(
     spec: 'aiot-run/1',
     project,
     state: 'running',
-    cause: { kind: 'manual', text: 'started by hand' },
+    cause: { kind: 'manual', text: 'started manually' },
     who: userName(),
     started: clock.now(),
     ended: null,
@@ -185,7 +185,10 @@ export async function runIds({ runs }: PipelineFolders): Promise<string[]> {
   return names.flatMap((name) => (/^run_[a-z0-9]+\.json$/.test(name) ? [name.slice(0, -5)] : [])).sort();
 }
 
-/** Of a run that begins now. Behind those there are, also where the clock was put back since the last one: ids are the history's order. */
+/**
+ * Id of a run that begins now. It sorts after all existing ones, even if the clock was set back since, because ids define the order of the
+ * history.
+ */
 export async function nextRunId(folders: PipelineFolders, clock: Clock): Promise<string> {
   const id = newId('run', clock.now());
   const last = (await runIds(folders)).at(-1);
@@ -193,8 +196,8 @@ export async function nextRunId(folders: PipelineFolders, clock: Clock): Promise
 }
 
 /**
- * A run of the history by its id or the beginning of it; the last one when nothing is given.
- * @throws AIOT_RUN_NOT_FOUND
+ * A run of the history by its id or a prefix of it; the last one by default.
+ * @throws AIOT_NOT_FOUND
  */
 export async function findRun(folders: PipelineFolders, wanted?: string): Promise<RunRecord> {
   const ids = await runIds(folders);
@@ -202,8 +205,8 @@ export async function findRun(folders: PipelineFolders, wanted?: string): Promis
   const [id] = found;
   if (id === undefined || found.length > 1) {
     const what = wanted === undefined ? 'the pipeline has not been run yet' : `no run ${wanted}`;
-    const several = `${wanted} is the beginning of ${found.length} runs`;
-    throw new AiotError('AIOT_RUN_NOT_FOUND', found.length > 1 ? several : what);
+    const several = `${wanted} matches ${found.length} runs`;
+    throw new AiotError('AIOT_NOT_FOUND', found.length > 1 ? several : what, { subject: 'run' });
   }
   return await readRun(folders, id);
 }
@@ -213,7 +216,7 @@ export async function readRun(folders: PipelineFolders, id: string): Promise<Run
   const file = runFile(folders, id);
   const read = runRecordSchema.safeParse(await readJson(file));
   if (read.success) return read.data;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: it is no record of a run`, {
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: not a run record`, {
     next: `Delete ${file}.`,
   });
 }
@@ -227,7 +230,7 @@ export async function pruneRuns(folders: PipelineFolders, most: number): Promise
   }
 }
 
-/** Keeps a record on disk while it changes: one write at a time, each of the newest state. */
+/** Stores a record on disk while it changes: one write at a time, each of the newest state. */
 export function createRecorder(write: (record: RunRecord) => Promise<void>, record: RunRecord) {
   let dirty = false;
   let writing: Promise<void> | undefined;
@@ -248,7 +251,7 @@ export function createRecorder(write: (record: RunRecord) => Promise<void>, reco
   };
   return {
     changed,
-    /** The newest state is on disk. @throws AIOT_FILE_NOT_WRITABLE */
+    /** Resolves once the newest state is on disk. @throws AIOT_FILE_NOT_WRITABLE */
     async end(): Promise<void> {
       changed();
       while (writing !== undefined) await writing;
@@ -257,28 +260,28 @@ export function createRecorder(write: (record: RunRecord) => Promise<void>, reco
   };
 }
 
-/** Where a project's pipeline keeps what it has: all of it can be made again but the platform and the history. */
+/** The folders of a project's pipeline: everything in them can be regenerated, except the platform and the history. */
 export function pipelineFolders(dir: string) {
   const root = join(dir, '.aiot', 'pipeline');
   return {
     root,
-    /** Held by the process that runs the pipeline, and by no dead one. */
+    /** Locked by the process that runs the pipeline; the lock ends with the process. */
     lock: join(root, 'lock'),
-    /** A file a run. */
+    /** One file per run. */
     runs: join(root, 'runs'),
     /** RUN/STEP.log. */
     logs: join(root, 'logs'),
     /** RUN/STEP: where a step runs. */
     work: join(root, 'work'),
-    /** Contents by their digest. */
+    /** Contents, by digest. */
     blobs: join(root, 'store', 'blobs'),
-    /** What a step left, by its key. */
+    /** Outcomes of steps, by key. */
     entries: join(root, 'store', 'steps'),
-    /** What later runs find of earlier ones. */
+    /** Outputs that later runs use. */
     kept: join(root, 'kept.json'),
-    /** The project's own platform, where no context is in use. */
+    /** The project's own platform, for use without a context. */
     platform: join(root, 'platform'),
-    /** Contexts and keys for it. */
+    /** Contexts and keys of that platform. */
     config: join(root, 'config'),
   };
 }

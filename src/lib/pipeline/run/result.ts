@@ -6,7 +6,7 @@ import { type RunRecord, runRecordSchema, stepRecordSchema } from './record.js';
 const { run, state, cause, who, context, model, published, engine, workflow } = runRecordSchema.shape;
 const { name, cached, seconds, attempts, exit, peakBytes, reason, error } = stepRecordSchema.shape;
 
-/** What a run came to. */
+/** The outcome of a run. */
 export const runResultSchema = z.object({
   run,
   state,
@@ -38,13 +38,13 @@ export function resultOfRun(record: RunRecord): RunResult {
   return runResultSchema.parse(record);
 }
 
-/** Why a run did not come through, with the code of what stopped it; null when it did. */
+/** Why a run did not succeed, with the code of the error that stopped it; null if it succeeded. */
 export function refusalOfRun(record: RunRecord): AiotError | null {
   if (record.state === 'done') return null;
   if (record.state === 'interrupted' || record.state === 'cancelled') {
     const { workflow } = record;
     const on =
-      workflow?.seen && record.state === 'interrupted' ? `; ${workflow.name} goes on in the cluster` : '';
+      workflow?.seen && record.state === 'interrupted' ? `; ${workflow.name} continues in the cluster` : '';
     return new AiotError('AIOT_INTERRUPTED', `run ${record.run} was ${record.state}${on}`, {
       next: `aiot pipeline resume ${record.run}`,
     });
@@ -54,7 +54,7 @@ export function refusalOfRun(record: RunRecord): AiotError | null {
   const code = step?.error?.code;
   const known = code !== undefined && Object.hasOwn(catalogue, code) ? (code as ErrorCode) : null;
   const gate = step?.state === 'stopped';
-  // A gate has a code that ends with 6, and a failure one that does not, whatever the step itself said.
+  // An error of a gate exits with 6 and that of a failure does not, whatever the step itself reported.
   const fits = known !== null && (catalogue[known].exit === 6) === gate;
   const used = fits ? known : gate ? 'AIOT_GATE_FAILED' : 'AIOT_PIPELINE_STEP';
   const next = step?.error?.next ?? `aiot pipeline status --step ${step?.name}`;

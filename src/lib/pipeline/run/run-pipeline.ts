@@ -1,14 +1,14 @@
 import { open, readdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import type { RegistryClient } from '../../api/client.js';
+import type { ToldRun, ToldStep } from '../../api/contract/jobs.js';
 import { type ChosenContext, chosenContext } from '../../core/contexts.js';
 import { AiotError } from '../../core/errors.js';
 import { bytesOf } from '../../core/figures.js';
 import { loadProject, type Project } from '../../core/project.js';
 import { didYouMean } from '../../core/text.js';
 import { type Clock, systemClock } from '../../core/time.js';
-import type { RegistryClient } from '../../registry/client.js';
-import type { ToldRun, ToldStep } from '../../registry/runs-api.js';
 import { planPipeline, upstreamOf } from '../plan/plan.js';
 import type { PipelinePlan } from '../plan/types.js';
 import { openBlobs, pruneEntries, readKept } from '../store.js';
@@ -34,28 +34,28 @@ import { placesOf } from './run-step.js';
 export interface RunPipelineOptions {
   /** The project's folder. */
   dir: string;
-  /** Instead of the context in use. */
+  /** Overrides the current context. */
   context?: string;
-  /** Steps at a time. */
+  /** Concurrent steps. */
   jobs?: number;
-  /** Takes nothing from the cache. */
+  /** Ignores the cache. */
   force?: boolean;
-  /** Ends after this step. */
+  /** Stops after this step. */
   until?: string;
-  /** What started it; somebody, unless told. */
+  /** The cause of the run; by default a person. */
   cause?: Cause;
-  /** A run to go on with: its id, or the beginning of it. Empty = the last one. */
+  /** A run to resume: its id, or a prefix of it. Empty = the last one. */
   resume?: string;
   clock?: Clock;
   signal?: AbortSignal;
-  /** How this program is started; as it runs now unless told. */
+  /** How to start this program; by default as it is running now. */
   self?: readonly string[];
-  /** At the beginning, and whenever a step has changed. */
+  /** Called at the beginning, and whenever a step has changed. */
   onChange?: (record: RunRecord, step?: StepRecord) => void;
   onLine?: (step: string, line: string) => void;
 }
 
-/** Where a run ended well, or was going to: how `resume` and `run` begin. */
+/** A started or resumed run: the common result of `resume` and `run`. */
 interface Begun {
   record: RunRecord;
   plan: PipelinePlan;
@@ -63,8 +63,8 @@ interface Begun {
 }
 
 /**
- * Runs a project's pipeline, or goes on with a run. How it came out stands in the record: only what keeps it from being begun is thrown.
- * @throws AIOT_PROJECT_*, AIOT_PIPELINE_BUSY, AIOT_RUN_NOT_FOUND, AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE
+ * Runs a project's pipeline, or resumes a run. The outcome is in the record: only errors that prevent the start are thrown.
+ * @throws AIOT_PROJECT_*, AIOT_PIPELINE_BUSY, AIOT_NOT_FOUND, AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE
  */
 export async function runPipeline(options: RunPipelineOptions): Promise<RunRecord> {
   const { clock = systemClock, signal = new AbortController().signal, self = selfCommand() } = options;
@@ -122,7 +122,7 @@ async function begin(
 ): Promise<Begun> {
   const before = options.resume === undefined ? null : await findRun(folders, options.resume || undefined);
   if (before?.state === 'done') {
-    throw new AiotError('AIOT_USAGE', `run ${before.run} is done: there is nothing to go on with`, {
+    throw new AiotError('AIOT_USAGE', `run ${before.run} has finished: there is nothing to resume`, {
       next: 'aiot pipeline run',
     });
   }
@@ -143,7 +143,7 @@ async function begin(
   return { record, plan, context };
 }
 
-/** The plan as far as a step, with what it needs. @throws AIOT_USAGE */
+/** The plan up to a step, with its dependencies. @throws AIOT_USAGE */
 function upTo(plan: PipelinePlan, name: string): PipelinePlan {
   if (!plan.steps.some((step) => step.name === name)) {
     const known = plan.steps.map((step) => step.name);
@@ -156,7 +156,7 @@ function upTo(plan: PipelinePlan, name: string): PipelinePlan {
   return { ...plan, steps: plan.steps.filter((step) => wanted.has(step.name)) };
 }
 
-/** Removes from the cache what is too much, and folders of steps of earlier runs. */
+/** Evicts excess entries from the cache, and removes step folders of earlier runs. */
 async function tidy(
   project: Project,
   folders: PipelineFolders,
@@ -173,22 +173,22 @@ async function tidy(
   await blobs.keepOnly(await pruneEntries(folders.entries, most, always));
 }
 
-/** How often a run that goes on is told, changed or not, ms: a log grows meanwhile, and one that tells nothing is taken for dead. */
+/** Interval between reports of a running pipeline, even without changes, ms: a log grows, and a run without reports is considered dead. */
 const everyMs = 2000;
 
 const silentMs = 25_000;
 
-/** How long the end waits for the platform to hear of it, ms. */
+/** How long the end of a run waits until it has been reported to the platform, ms. */
 const endMs = 3000;
 
 const logBytes = 8000;
 
-/** Results of one step, and of all, in bytes of JSON: a body is a mebibyte at most. */
+/** Limits of the results of one step, and of all steps, in bytes of JSON: a request body is at most one mebibyte. */
 const [resultBytes, allBytes] = [64_000, 500_000];
 
 /**
- * Tells the platform of a context how a run goes. It is never waited for while the run goes on, and keeps nothing from going on: what
- * the platform did not hear is told with the next change, and one that knows no such runs is told no more.
+ * Reports the progress of a run to a context's platform. The run neither waits for it nor fails because of it. State that did not arrive
+ * is reported with the next change; a platform that does not support such runs gets no more reports.
  */
 function createTeller(
   context: ChosenContext | null,
@@ -204,7 +204,7 @@ function createTeller(
   let last = { text: '', at: 0 };
 
   async function tell(): Promise<void> {
-    const { clientFor } = await import('../../registry/context.js');
+    const { clientFor } = await import('../../api/context.js');
     client ??= clientFor(context?.name);
     while (dirty && !deaf) {
       dirty = false;
@@ -230,7 +230,7 @@ function createTeller(
   timer.unref();
   return {
     changed,
-    /** The last word, where the platform takes it in time. */
+    /** The final report, if the platform accepts it in time. */
     async end(): Promise<void> {
       clearInterval(timer);
       let patience: NodeJS.Timeout | undefined;
@@ -287,7 +287,7 @@ function toldStep(
   };
 }
 
-/** The end of a log, from the beginning of a line; empty where there is none. */
+/** The end of a log, starting at the beginning of a line; empty if there is none. */
 async function tailOf(path: string): Promise<string> {
   const file = await open(path, 'r').catch(() => null);
   if (file === null) return '';

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Clock } from '../../core/time.js';
+import { backOffMs } from '../../core/time.js';
 import type { PipelineStep } from '../plan/types.js';
 import type { Blobs, Tree } from '../store.js';
 import { type ChildEnd, runChild, stepEnvironment } from './processes.js';
@@ -10,12 +11,12 @@ interface StepOptions {
   step: PipelineStep;
   inputs: readonly Input[];
   blobs: Blobs;
-  /** Where it runs; made anew for each try. */
+  /** Working folder; recreated for each attempt. */
   folder: string;
   log: string;
-  /** By which it is known as this project's. */
+  /** Identifies the process as one of this project. */
   mark: string;
-  /** Where the platform is, which run this is. */
+  /** Address of the platform, and id of this run. */
   env: Record<string, string>;
   self: readonly string[];
   clock: Clock;
@@ -26,27 +27,27 @@ interface StepOptions {
 
 type Told = Pick<StepRecord, 'exit' | 'peakBytes' | 'attempts' | 'reason' | 'error'>;
 
-/** How a step ended. */
+/** The outcome of a step. */
 export type StepEnd = Told & {
   state: 'done' | 'skipped' | 'failed' | 'stopped' | 'interrupted';
   outputs: Record<string, Tree>;
   result: unknown;
 };
 
-/** Exit codes of ours after which nothing is better by trying again: how it was called, what is missing, who may, what a gate says. */
+/** Our exit codes after which a retry is pointless: usage error, something missing, no permission, gate refusal. */
 const final = new Set([2, 4, 5, 6]);
 
 const longestResult = 256 * 1024;
 
-/** Runs a step, again where it failed and may be tried again. */
+/** Runs a step, with retries if it fails and may be retried. */
 export async function runStep(options: StepOptions): Promise<StepEnd> {
   const { step, clock, signal } = options;
   for (let attempt = 1; ; attempt++) {
     const end = await attemptOf(options, attempt);
     const ours = step.command[0] === 'aiot' && end.exit !== null && final.has(end.exit);
     if (end.state !== 'failed' || attempt > step.retries || ours) return end;
-    const wait = step.waitMs * 2 ** (attempt - 1);
-    options.onLine(`failed, and is tried again in ${wait / 1000} s: ${end.reason}`);
+    const wait = backOffMs(attempt, step.waitMs);
+    options.onLine(`failed; retrying in ${wait / 1000} s: ${end.reason}`);
     await clock.sleep(wait, signal).catch(() => {});
     if (signal.aborted) return { ...end, state: 'interrupted' };
   }
@@ -68,7 +69,7 @@ async function attemptOf(options: StepOptions, attempt: number): Promise<StepEnd
   if (skipped !== null) return { ...told, state: 'skipped', reason: skipped, error: null };
   const collected = await collect(step, folder, blobs);
   if ('missing' in collected) {
-    const reason = `it left no ${collected.missing}`;
+    const reason = `it produced no ${collected.missing}`;
     return { ...told, state: 'failed', reason, error: null };
   }
   const own: Record<string, Tree> =
@@ -81,7 +82,7 @@ async function attemptOf(options: StepOptions, attempt: number): Promise<StepEnd
   };
 }
 
-/** Why it is not done; null when it ended well. */
+/** Why it is not done; null if it succeeded. */
 function refusalOf(
   step: PipelineStep,
   { exit, ended, last }: ChildEnd,
@@ -92,24 +93,24 @@ function refusalOf(
     case 'abort':
       return { state: 'interrupted', reason: null, error: null };
     case 'time': {
-      const reason = `it took longer than ${(step.timeoutMs ?? 0) / 1000} s`;
+      const reason = `it took more than ${(step.timeoutMs ?? 0) / 1000} s`;
       return { state: 'failed', reason, error: { code: 'AIOT_TIMEOUT', message: reason } };
     }
     case 'start':
       return {
         state: 'failed',
-        reason: `${step.command[0]} cannot be started (${ended.code})`,
+        reason: `${step.command[0]} could not be started (${ended.code})`,
         error: null,
       };
     case 'signal':
-      return { state: 'failed', reason: `it was ended by ${ended.signal}`, error };
+      return { state: 'failed', reason: `it was killed by ${ended.signal}`, error };
     case 'itself':
       break;
   }
   return exit === 0 ? null : refusalOfExit(exit, result, last);
 }
 
-/** stdout as JSON, or its last line; null when it is none. */
+/** stdout, or its last line, as JSON; null if it is not JSON. */
 function resultOf(stdout: string): unknown {
   const text = stdout.trim();
   for (const part of [text, text.slice(text.lastIndexOf('\n') + 1)]) {
@@ -117,20 +118,20 @@ function resultOf(stdout: string): unknown {
     try {
       return JSON.parse(part);
     } catch {
-      // A line that only looks like it.
+      // A line that merely resembles JSON.
     }
   }
   return null;
 }
 
-/** Where a step of a run works, and where its log is. */
+/** Working folder and log file of a step of a run. */
 export function placesOf(folders: { work: string; logs: string }, run: string, step: string) {
   return { folder: join(folders.work, run, step), log: join(folders.logs, run, `${step}.log`) };
 }
 
 type StepError = StepRecord['error'];
 
-/** Why a step that ended by itself is not done, whatever ran it: a gate said no (6), or it failed. */
+/** Why a step that exited on its own is not done, with any engine: a gate refused (6), or it failed. */
 export function refusalOfExit(
   exit: number | null,
   result: unknown,
@@ -141,23 +142,23 @@ export function refusalOfExit(
   return { state: 'failed', reason: error?.message ?? (last || `exit code ${exit}`), error };
 }
 
-/** What a gate says: an error, the limits that are not kept (`model evaluate`), or the last line. */
+/** The reason that a gate gives: an error, the limits that were not met (`model evaluate`), or the last line. */
 function gateReason(result: unknown, error: StepError, last: string): string {
   if (error) return error.message;
   const { gates, reason } = (result ?? {}) as { gates?: unknown; reason?: unknown };
   if (typeof reason === 'string') return reason;
   const failed = (Array.isArray(gates) ? gates : []).filter((gate) => gate?.passed === false);
   const told = failed.map(
-    ({ name, limit, got, message }) => message ?? `${name} ${rounded(got)} where the limit is ${limit}`,
+    ({ name, limit, got, message }) => message ?? `${name} is ${rounded(got)}, but the limit is ${limit}`,
   );
-  return told.length > 0 ? told.join('; ') : last || 'its gate said no';
+  return told.length > 0 ? told.join('; ') : last || 'its gate failed';
 }
 
 function rounded(value: unknown): string {
   return typeof value === 'number' ? String(Number(value.toFixed(4))) : 'not measured';
 }
 
-/** The error that one of our commands ended with, under --json. */
+/** The error that one of our commands printed under --json. */
 export function errorIn(result: unknown): StepError {
   const { error } = (result ?? {}) as { error?: { code?: unknown; message?: unknown; next?: unknown } };
   if (typeof error?.code !== 'string' || typeof error.message !== 'string') return null;
@@ -165,14 +166,14 @@ export function errorIn(result: unknown): StepError {
   return { code, message, ...(typeof next === 'string' ? { next } : {}) };
 }
 
-/** What a step that is done has only begun: a rollout goes on without the run. Null where nothing goes on. */
+/** Work that a finished step has only started: a rollout continues without the run. Null if nothing continues. */
 export function begunIn(result: unknown): string | null {
   const { id, state } = (result ?? {}) as { id?: unknown; state?: unknown };
   if (typeof id !== 'string' || !id.startsWith('ro_') || state === 'done') return null;
-  return `begun, and goes on by itself: aiot ota watch ${id}`;
+  return `started; it continues on its own: aiot rollout watch ${id}`;
 }
 
-/** Why a step had nothing to do; null where it had. */
+/** Why a step had nothing to do; null if it had something to do. */
 export function skippedIn(result: unknown): string | null {
   const { skipped } = (result ?? {}) as { skipped?: unknown };
   return typeof skipped === 'string' ? skipped : null;

@@ -5,11 +5,11 @@ import { writeFileAtomic } from '../../core/files.js';
 import type { PipelinePlan, PipelineStep } from '../plan/types.js';
 import { type Blobs, type Tree, treeOf } from '../store.js';
 
-/** An input as it is now: its contents, and what is put into the step's folder. */
+/** A current input: its contents, and the source that is copied into the step's folder. */
 export interface Input {
   name: string;
   digest: string;
-  /** What it takes to put it there. */
+  /** The source to copy it from. */
   source:
     | { kind: 'tree'; tree: Tree }
     | { kind: 'path'; path: string }
@@ -17,8 +17,8 @@ export interface Input {
     | null;
 }
 
-/** Where inputs are found. */
-export interface Sources {
+/** The places in which inputs are found. */
+interface Sources {
   /** The project's folder. */
   dir: string;
   outputs: ReadonlyMap<string, Readonly<Record<string, Tree>>>;
@@ -27,7 +27,7 @@ export interface Sources {
 
 export type Found = { inputs: Input[] } | { skipped: string } | { missing: string };
 
-/** The inputs of a step by their contents; or why it has nothing to do, or cannot be run. */
+/** The inputs of a step by their contents, or the reason why it has nothing to do or cannot be run. */
 export async function findInputs(step: PipelineStep, sources: Sources): Promise<Found> {
   const inputs: Input[] = [];
   for (const { name, from } of step.inputs) {
@@ -43,14 +43,14 @@ export async function findInputs(step: PipelineStep, sources: Sources): Promise<
       }
       case 'output': {
         const tree = sources.outputs.get(from.step)?.[from.output];
-        if (!tree) return { skipped: `${from.step} left no ${from.output}` };
+        if (!tree) return { skipped: `${from.step} produced no ${from.output}` };
         inputs.push({ name, digest: tree.digest, source: { kind: 'tree', tree } });
         break;
       }
       case 'path': {
         const path = isAbsolute(from.path) ? from.path : join(sources.dir, from.path);
         const tree = await treeOf(path);
-        if (!tree && !from.optional) return { missing: `there is no ${path}` };
+        if (!tree && !from.optional) return { missing: `${path} does not exist` };
         inputs.push({ name, digest: tree?.digest ?? '', source: tree ? { kind: 'path', path } : null });
         break;
       }
@@ -59,7 +59,7 @@ export async function findInputs(step: PipelineStep, sources: Sources): Promise<
   return { inputs };
 }
 
-/** A new folder for a step, with its inputs in it. */
+/** Creates a folder for a step, with its inputs in it. */
 export async function prepareFolder(folder: string, inputs: readonly Input[], blobs: Blobs): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
@@ -73,7 +73,7 @@ export async function prepareFolder(folder: string, inputs: readonly Input[], bl
   }
 }
 
-/** Takes what a step left into the store; the name of an output that is not there. */
+/** Adds a step's outputs to the store; returns the name of a missing output, if any. */
 export async function collect(
   { outputs }: PipelineStep,
   folder: string,
@@ -88,7 +88,7 @@ export async function collect(
   return { outputs: found };
 }
 
-/** What each step leaves, of those whose outputs are wanted in the project. */
+/** The outputs of each step that are published to the project. */
 export function publishedBy(plan: PipelinePlan): { step: string; output: string; path: string }[] {
   return plan.steps.flatMap(({ name: step, outputs }) =>
     outputs.flatMap(({ name: output, publish }) =>

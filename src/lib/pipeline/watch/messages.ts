@@ -2,7 +2,7 @@ import { onAbort } from '../../core/tasks.js';
 import type { Source } from '../../stream/message.js';
 import { messageOf, type Trigger } from './watch.js';
 
-/** What the guide's clients ask for on the topic of control messages. */
+/** Commands that the guide's clients send to the topic of control messages. */
 const asking = new Set(['extract-data', 'train-model']);
 
 interface Messages {
@@ -11,21 +11,21 @@ interface Messages {
   trouble(text: string): void;
 }
 
-/** How long after a broken connection it is tried again, ms. */
+/** Delay before a broken connection is retried, ms. */
 const againMs = 5000;
 
-/** How those who asked are told of a new model. */
+/** How requesters are notified of a new model. */
 interface Answering {
   /** Sends a message to the same place. */
   answer(payload: Uint8Array): Promise<void>;
-  /** What a version is called where boards fetch it. */
+  /** The name under which boards fetch a version. */
   nameOf(model: { name: string; version: number }): Promise<string>;
 }
 
 /**
- * Fires at `{"command":"extract-data"|"train-model","payload":…}`, and answers a run that ended well with `download-model`, as the guide's
- * services do; its boards take no longer messages than 256 bytes.
- * @param answering null = nobody is told: the run has done it itself, or there is no place to fetch the model from
+ * Fires on `{"command":"extract-data"|"train-model","payload":…}`, and answers a successful run with `download-model`, as the guide's
+ * services do; its boards accept messages of at most 256 bytes.
+ * @param answering null = no answer: the run has already sent it, or there is no place to fetch the model from
  */
 export function controlTrigger(messages: Messages, answering: Answering | null): Trigger {
   let asked = false;
@@ -48,7 +48,7 @@ export function controlTrigger(messages: Messages, answering: Answering | null):
   };
 }
 
-/** Fires at each request that is signed with the secret; who may send is checked where they arrive. */
+/** Fires on each request that is signed with the secret; the endpoint that receives requests checks the sender's permission. */
 export function webhookTrigger(messages: Messages): Trigger {
   return {
     kind: 'webhook',
@@ -65,7 +65,7 @@ async function follow(
   signal: AbortSignal,
   take: (payload: Uint8Array) => void,
 ): Promise<void> {
-  // The first time what is wrong with it ends the watch; later it may be the other side's.
+  // An error of the first connection ends the watch; later ones may be the peer's fault.
   for (let first = true; !signal.aborted; first = false) {
     try {
       const source = await open(signal);
@@ -91,7 +91,7 @@ async function follow(
   }
 }
 
-/** Fields of a control message; empty where it is none. */
+/** Fields of a control message; empty if it is not one. */
 function commandIn(payload: Uint8Array): { command: string; payload: string } {
   const none = { command: '', payload: '' };
   try {

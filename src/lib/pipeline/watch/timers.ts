@@ -11,10 +11,10 @@ import type { Clock } from '../../core/time.js';
 import type { PipelineFolders } from '../run/record.js';
 import { messageOf, type Trigger } from './watch.js';
 
-/** How often rows are counted, ms. */
+/** Interval between counts of rows, ms. */
 const countEveryMs = 10_000;
 
-/** Fires each time that so much time has gone by. */
+/** Fires each time this interval has passed. */
 export function everyTrigger(everyMs: number, text: string, clock: Clock): Trigger {
   return {
     kind: 'every',
@@ -24,13 +24,13 @@ export function everyTrigger(everyMs: number, text: string, clock: Clock): Trigg
   };
 }
 
-/** Fires at the times of a cron pattern. @param next the time after this one, ms since 1970; null = never again */
+/** Fires according to a cron pattern. @param next the next time after the given one, ms since 1970; null = never again */
 export function cronTrigger(text: string, next: (after: number) => number | null, clock: Clock): Trigger {
   return {
     kind: 'cron',
     async watch(fire, signal) {
       for (let at = next(clock.now()); at !== null; at = next(Math.max(at, clock.now()))) {
-        // In pieces: a clock that is set, or a machine that slept, moves the time it is due.
+        // In pieces, because a clock change or a suspended machine shifts the due time.
         while (clock.now() < at) {
           if (!(await slept(clock, Math.min(60_000, at - clock.now()), signal))) return;
         }
@@ -40,21 +40,21 @@ export function cronTrigger(text: string, next: (after: number) => number | null
   };
 }
 
-/** Where it is kept up to which count of rows all is done, and how many there are. */
+/** The current number of rows, and the stored number that successful runs have covered. */
 interface RowCount {
   count(): Promise<number>;
   done(): Promise<number>;
   setDone(rows: number): Promise<void>;
 }
 
-/** Fires when there are so many more rows than when the last run that ended well began. */
+/** Fires when this many rows were added since the last successful run began. */
 export function rowsTrigger(
   most: number,
   rows: RowCount,
   clock: Clock,
   trouble: (text: string) => void,
 ): Trigger {
-  /** How many there were when it fired last: a run is asked for once for each. */
+  /** Row count at the last firing: a run is requested once per count. */
   let fired = 0;
   return {
     kind: 'rows',
@@ -64,7 +64,7 @@ export function rowsTrigger(
           const seen = await rows.count();
           const done = await rows.done();
           const fresh = seen - Math.max(done, fired);
-          // Rows that were taken away begin the count anew.
+          // If rows were removed, counting starts again.
           if (fresh < 0) {
             fired = seen;
             if (seen < done) await rows.setDone(seen);
@@ -105,7 +105,7 @@ export function driftTrigger(
   };
 }
 
-/** False when the signal ended it. */
+/** False if the signal ended the wait. */
 async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return false;
   await clock.sleep(ms, signal).catch(() => {});
@@ -115,7 +115,7 @@ async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boo
 const stateSchema = z.object({ rows: z.int() });
 const listingSchema = z.object({ recordings: z.array(z.object({ samples: z.int() })) });
 
-/** Rows of a project's table, samples of its recordings, or what its platform has of the stream. */
+/** Rows of a project's table, samples of its recordings, or samples of the stream on its platform. */
 export function rowsOf(project: Project, folders: PipelineFolders, context: ChosenContext | null): RowCount {
   const file = join(folders.root, 'watch.json');
   const { table } = project.config.model;
@@ -146,7 +146,7 @@ export function rowsOf(project: Project, folders: PipelineFolders, context: Chos
 }
 
 async function onPlatform(stream: string, context: string): Promise<number> {
-  const { withClient } = await import('../../registry/context.js');
+  const { withClient } = await import('../../api/context.js');
   return await withClient(context, async (client) => {
     const found = await unless('AIOT_NOT_FOUND', client.datasets.get(stream));
     return found?.recordings.reduce((sum, { samples }) => sum + samples, 0) ?? 0;

@@ -18,17 +18,17 @@ import { controlTrigger, webhookTrigger } from './messages.js';
 import { cronTrigger, driftTrigger, everyTrigger, rowsOf, rowsTrigger } from './timers.js';
 import { type Outcome, type Trigger, type WatchEvent, watchTriggers } from './watch.js';
 
-export interface WatchPipelineOptions extends Pick<RunPipelineOptions, 'dir' | 'context' | 'jobs' | 'self'> {
+interface WatchPipelineOptions extends Pick<RunPipelineOptions, 'dir' | 'context' | 'jobs' | 'self'> {
   clock?: Clock;
   signal: AbortSignal;
   onEvent(event: WatchEvent): void;
-  /** What is watched, in words, once. */
+  /** Called once with descriptions of the triggers. */
   onStart(watched: string[]): void;
 }
 
 /**
- * Runs a project's pipeline whenever what `pipeline.on` names asks for it, until the signal.
- * @throws AIOT_PROJECT_*, AIOT_USAGE (nothing to watch), and what a trigger can never be started with
+ * Runs a project's pipeline whenever a trigger of `pipeline.on` fires, until the signal.
+ * @throws AIOT_PROJECT_*, AIOT_USAGE (nothing to watch), and permanent errors of a trigger
  */
 export async function watchPipeline(options: WatchPipelineOptions): Promise<void> {
   const { clock = systemClock, signal, onEvent, onStart } = options;
@@ -43,14 +43,14 @@ export async function watchPipeline(options: WatchPipelineOptions): Promise<void
   ) => once(() => runPipeline({ ...options, ...more, cause, clock, signal: stop }));
   const watched: string[] = [];
   const probe = async (stop: AbortSignal) => {
-    const cause = { kind: 'drift' as const, text: 'looking for drift' };
+    const cause = { kind: 'drift' as const, text: 'checking for drift' };
     const record = await run(cause, stop, { until: 'drift' });
     return largestPsi(record.steps.find(({ name }) => name === 'drift')?.result);
   };
   const triggers = await triggersOf({ project, context, clock, onEvent, probe, watched });
   if (triggers.length === 0) {
-    throw new AiotError('AIOT_USAGE', `${project.file}: pipeline.on names nothing that starts a run`, {
-      next: 'Say what does, such as on: { rows: 1000 } or on: { cron: "0 3 * * *" }; docs/pipelines.md has them all.',
+    throw new AiotError('AIOT_USAGE', `${project.file}: pipeline.on defines no trigger`, {
+      next: 'Define one, such as on: { rows: 1000 } or on: { cron: "0 3 * * *" }. For all triggers, see docs/how-to/pipelines.md.',
     });
   }
   onStart(watched);
@@ -68,7 +68,7 @@ export async function watchPipeline(options: WatchPipelineOptions): Promise<void
   });
 }
 
-/** A run that could not be begun: another has it, or aiot.yaml was changed to what does not fit. */
+/** A run that could not be started: another run is in progress, or aiot.yaml has become invalid. */
 function refused(error: unknown): Outcome {
   if (!(error instanceof AiotError) || error.family === 'bug') throw error;
   return { run: null, state: 'refused', reason: error.message, model: null };
@@ -86,7 +86,7 @@ interface Parts {
 async function triggersOf({ project, context, clock, onEvent, probe, watched }: Parts): Promise<Trigger[]> {
   preload(
     () => import('../../stream/index.js'),
-    () => import('../../registry/index.js'),
+    () => import('../../api/index.js'),
     () => import('../../model/index.js'),
   );
   const { on } = project.config.pipeline;
@@ -102,9 +102,9 @@ async function triggersOf({ project, context, clock, onEvent, probe, watched }: 
     if (context?.kind === 'architects-guide') {
       throw new AiotError(
         'AIOT_USAGE',
-        `${project.file}: pipeline.on.rows: ${context.name} does not count its rows`,
+        `${project.file}: pipeline.on.rows: ${context.name} does not count rows`,
         {
-          next: 'Start runs there by time or by its own messages: on: { every: 6h }, or on: { control: kafka://HOST:PORT/control-message }.',
+          next: 'Start runs by time or by messages instead: on: { every: 6h }, or on: { control: kafka://HOST:PORT/control-message }.',
         },
       );
     }
@@ -135,7 +135,7 @@ async function controlOf(
   const { openSink, openSource } = await import('../../stream/open.js');
   const open = (signal: AbortSignal) => openSource(url, { signal, from: 'latest' });
   const messages = { open, clock, trouble: trouble('control') };
-  // At an installation of the guide the run itself tells the boards; a platform of the project's own is not there for boards.
+  // With an installation of the guide, the run itself notifies the boards; the project's own platform does not serve boards.
   if (context?.kind !== 'platform') return controlTrigger(messages, null);
   return controlTrigger(messages, {
     async answer(payload) {
@@ -150,13 +150,13 @@ async function controlOf(
   });
 }
 
-/** Under which name the platform's compatible registry lists a version: by when it was pushed. */
+/** The name under which the platform's compatible registry lists a version, derived from its push time. */
 async function guideFileOf(
   { name, version }: { name: string; version: number },
   context: string,
 ): Promise<string> {
   const { guideModelName } = await import('../../model/publish/guide.js');
-  const { withClient } = await import('../../registry/context.js');
+  const { withClient } = await import('../../api/context.js');
   return await withClient(context, async (client) =>
     guideModelName((await client.models.get(name, version)).pushed),
   );
@@ -176,7 +176,7 @@ async function webhookOf(
   return [words, webhookTrigger({ open, clock, trouble: trouble('webhook') })];
 }
 
-/** One at a time, in the order in which they come. */
+/** One at a time, in order of arrival. */
 function inTurn() {
   let last: Promise<unknown> = Promise.resolve();
   return <T>(work: () => Promise<T>): Promise<T> => {
@@ -200,12 +200,12 @@ function withoutSecrets(url: string): string {
 
 const schema = z.record(z.string(), z.string());
 
-/** Where the secrets of webhooks are, by the folder of the project: the user's alone. */
+/** File of webhook secrets, keyed by project folder and readable by the user only. */
 function secretsFile(): string {
   return join(configFolder(), 'pipeline-secrets.json');
 }
 
-/** The secret with which requests to a project's webhook are signed; made the first time. @throws AIOT_FILE_MALFORMED */
+/** The secret that signs requests to a project's webhook; generated on first use. @throws AIOT_FILE_MALFORMED */
 async function webhookSecret(dir: string): Promise<string> {
   const file = secretsFile();
   const read = schema.safeParse((await unless('AIOT_FILE_NOT_FOUND', readJson(file))) ?? {});

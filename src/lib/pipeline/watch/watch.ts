@@ -2,14 +2,15 @@ import { setMaxListeners } from 'node:events';
 import * as z from 'zod';
 import { onAbort } from '../../core/tasks.js';
 import type { Clock } from '../../core/time.js';
+import { backOffMs } from '../../core/time.js';
 import { type Cause, causeSchema, runRecordSchema, runStates } from '../run/record.js';
 
-/** What may start a run. It fires as often as it likes: what becomes of that is the watcher's business. */
+/** A source of run requests. It may fire at any rate; the watcher decides what to do. */
 export interface Trigger {
   kind: Cause['kind'];
-  /** Until the signal. @throws what it can never be started with */
+  /** Runs until the signal. @throws errors that can never be resolved by a retry */
   watch(fire: (text: string) => void, signal: AbortSignal): Promise<void>;
-  /** A run that it may have started has ended well. */
+  /** Called after a successful run that it may have started. */
   succeeded?(model: Outcome['model']): Promise<void>;
 }
 
@@ -19,15 +20,15 @@ interface WatchOptions {
   clock: Clock;
   signal: AbortSignal;
   onEvent(event: WatchEvent): void;
-  /** After the first failure in a row, and at most; ms. */
+  /** Delay after the first of consecutive failures, and the maximum; ms. */
   backoff?: { firstMs: number; mostMs: number };
 }
 
 const usualBackoff = { firstMs: 30_000, mostMs: 3_600_000 };
 
 /**
- * Runs the pipeline whenever something asks for it, one run at a time: what asks during a run makes exactly one more after it. After a
- * failure it is tried again, later and later; what a gate has stopped waits for the next that asks. Ends at the signal.
+ * Runs the pipeline whenever it is requested, one run at a time: requests during a run cause exactly one more run after it. A failed run is
+ * retried with increasing delays; after a gate refusal it waits for the next request. Ends at the signal.
  */
 export async function watchTriggers(options: WatchOptions): Promise<void> {
   const { triggers, clock, signal, onEvent, backoff = usualBackoff } = options;
@@ -78,7 +79,7 @@ export async function watchTriggers(options: WatchOptions): Promise<void> {
       } else if (outcome.state === 'failed' || outcome.state === 'refused') {
         failed++;
         pending ??= cause;
-        const waitMs = Math.min(backoff.mostMs, backoff.firstMs * 2 ** (failed - 1));
+        const waitMs = backOffMs(failed, backoff.firstMs, backoff.mostMs);
         onEvent({ event: 'waits', at: clock.now(), untilAt: clock.now() + waitMs, failures: failed });
         await clock.sleep(waitMs, ending.signal).catch(() => {});
       }
@@ -98,7 +99,7 @@ export function messageOf(error: unknown): string {
 const at = z.number();
 const { kind } = causeSchema.shape;
 
-/** How a run came out; `refused`: it could not be begun. */
+/** The outcome of a run; `refused`: it could not be started. */
 const outcomeSchema = z.object({
   run: z.string().nullable(),
   state: z.enum([...runStates, 'refused']),
@@ -108,14 +109,14 @@ const outcomeSchema = z.object({
 
 export type Outcome = z.output<typeof outcomeSchema>;
 
-/** What a watcher tells, one after the other; times are ms since 1970. */
+/** Events of a watcher, in order; times are ms since 1970. */
 export const watchEventSchema = z.discriminatedUnion('event', [
-  /** `coalesced`: a run is to come anyway. */
+  /** `coalesced`: a run is already pending. */
   z.object({ event: z.literal('triggered'), at, kind, text: z.string(), coalesced: z.boolean() }),
   z.object({ event: z.literal('started'), at, cause: causeSchema }),
   outcomeSchema.extend({ event: z.literal('ended'), at }),
   z.object({ event: z.literal('waits'), at, untilAt: z.number(), failures: z.int() }),
-  /** Something that starts runs has difficulties, and goes on. */
+  /** A trigger has a problem and keeps trying. */
   z.object({ event: z.literal('trouble'), at, kind, text: z.string() }),
 ]);
 

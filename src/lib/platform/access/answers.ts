@@ -3,36 +3,36 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:cr
 import { AiotError } from '../../core/errors.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
 
-/** How long an answer is kept for the repeats of its request, ms. */
+/** How long a response is stored for replays of its request, ms. */
 const kept = 86_400_000;
 
-/** A request with an Idempotency-Key, while it is worked on. */
+/** A request with an Idempotency-Key that is still being processed. */
 export interface Pending {
   who: string;
   key: string;
-  /** Digest of what is asked. */
+  /** Digest of the request. */
   request: string;
-  /** What its answer is sealed with: the token that was shown. Null = it holds no secret. */
+  /** Seals the response: the token that was presented. Null = the response holds no secret. */
   secret: string | null;
 }
 
 interface Answer {
   request: string;
-  /** 0 = it was done, and what it answered is not known. */
+  /** 0 = the request was carried out, but its response is unknown. */
   status: number;
   body: string;
-  /** Headers that are part of the answer, such as `location`. */
+  /** Headers that are part of the response, such as `location`. */
   headers: Record<string, string>;
 }
 
 /**
- * What requests with an Idempotency-Key were answered. That one was done is written in the transaction of the change itself
- * (by way of its event), so a process that dies between the change and the answer does not do it again; the answer follows.
- * An answer may hold a secret, and no secret is kept as it is: it is sealed with the token of who asked.
+ * Responses to requests with an Idempotency-Key. Completion is recorded in the transaction of the change itself (through its event), and
+ * the response is stored afterwards. A process that dies between the two therefore does not repeat the change. A response may hold a
+ * secret, and secrets are never stored in the clear: it is sealed with the requester's token.
  */
 export class Answers {
   private readonly working = new AsyncLocalStorage<Pending & { noted: boolean }>();
-  /** Those that are worked on in this process, by who and key. */
+  /** Requests being processed in this process, by requester and key. */
   private readonly turns = new Map<string, Promise<void>>();
 
   constructor(
@@ -40,7 +40,7 @@ export class Answers {
     private readonly now: () => number,
   ) {}
 
-  /** Waits for one with the same key; then says what it was answered, or that this one is to be done: call the function at its end. */
+  /** Waits for a request with the same key, then returns its response, or a function if this request must be processed: call it when done. */
   async begin(pending: Pending): Promise<Answer | (() => void)> {
     const id = `${pending.who}\n${pending.key}`;
     for (let before = this.turns.get(id); before; before = this.turns.get(id)) await before;
@@ -63,12 +63,12 @@ export class Answers {
     }
   }
 
-  /** Runs what carries the request out. */
+  /** Runs the function that carries out the request. */
   during(pending: Pending, run: () => void): void {
     this.working.run({ ...pending, noted: false }, run);
   }
 
-  /** To be called in the transaction of each change. @throws AIOT_IDEMPOTENCY_REUSED when another process does the same now */
+  /** Must be called in the transaction of each change. @throws AIOT_IDEMPOTENCY_REUSED when another process does the same now */
   async note(store: Store): Promise<void> {
     const pending = this.working.getStore();
     if (!pending || pending.noted) return;
@@ -79,14 +79,14 @@ export class Answers {
       await store.insertInto('answers').values(row).execute();
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
-      throw new AiotError('AIOT_IDEMPOTENCY_REUSED', 'the same request is being worked on', {
+      throw new AiotError('AIOT_IDEMPOTENCY_REUSED', 'the same request is still being processed', {
         cause: error,
         retryable: true,
       });
     }
   }
 
-  /** A refusal is kept only where something was changed before it: else the request may be sent again. */
+  /** A refusal is stored only if something was changed before it; otherwise the request may be sent again. */
   async finish(
     { who, key, request, secret }: Pending,
     { status, body, headers }: Omit<Answer, 'request'>,
@@ -108,7 +108,7 @@ export class Answers {
       .execute();
   }
 
-  /** Forgets what is older than a day. */
+  /** Deletes responses that are older than a day. */
   async sweep(): Promise<void> {
     await this.store
       .deleteFrom('answers')
@@ -130,14 +130,14 @@ export class Answers {
   }
 }
 
-/** A list of body and headers; an earlier aiot kept the body alone, which is an object or nothing. */
+/** A list of body and headers; earlier versions of aiot stored only the body, which is an object or empty. */
 function readKept(text: string): Pick<Answer, 'body' | 'headers'> {
   if (!text.startsWith('[')) return { body: text, headers: {} };
   const [body, headers] = JSON.parse(text) as [string, Record<string, string>];
   return { body, headers };
 }
 
-/** AES-256-GCM under a key made of the token (HKDF, RFC 5869): nonce, tag and text in base64. */
+/** AES-256-GCM under a key derived from the token (HKDF, RFC 5869): nonce, tag and text in base64. */
 function seal(text: string, secret: string | null): string {
   if (secret === null) return text;
   const nonce = randomBytes(12);

@@ -9,40 +9,40 @@ import type { Store } from '../store/database.js';
 
 const derive = promisify<string, Buffer, number, { N: number; r: number; p: number }, Buffer>(scrypt);
 
-/** Cost of scrypt (RFC 7914): 16 MiB and some 40 ms. A secret has 192 random bits; this is for those that somebody made up. */
+/** Cost of scrypt (RFC 7914): 16 MiB and about 40 ms. A generated secret has 192 random bits; the cost protects secrets chosen by a person. */
 const cost = { N: 2 ** 14, r: 8, p: 1 };
 
 const keyBytes = 32;
 
-/** As 32 characters: some clients have room for no more. */
+/** Encoded as 32 characters: some clients have no room for more. */
 const secretBytes = 24;
 
-/** Wrong secrets of one address for one device, and of one address for any, in a minute. */
+/** Wrong secrets allowed per minute: from one address for one device, and from one address for any device. */
 const mostWrong = { device: 5, address: 20 };
 
 const minuteMs = 60_000;
 
-/** Secrets that are looked at together: each takes a thread and 16 MiB. */
+/** Secrets verified concurrently: each takes a thread and 16 MiB. */
 const mostAtOnce = 2;
 
 const mostWaiting = 100;
 
 /** Secrets of devices that cannot show a certificate. */
 export interface DeviceSecrets {
-  /** A new secret, in the place of the one before: it is told here and never again. @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE */
+  /** Creates a secret that replaces the previous one. It is returned once and cannot be retrieved later. @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE */
   make(device: string, who: string): Promise<string>;
   /** Returns whether there was one. @throws AIOT_NOT_FOUND */
   remove(device: string, who: string): Promise<boolean>;
   /**
-   * Whether it is the secret of a device that may connect. Wrong ones of an address are limited. `secure`: it came over TLS; what
-   * came over a plain wire is none any more, but for simulated devices.
+   * Whether this is the secret of a device that may connect. Wrong secrets are limited by address. `secure`: it arrived over TLS; a secret sent over
+   * an unencrypted connection is no longer valid, except for simulated devices.
    */
   isRight(device: string, secret: string, address: string, secure: boolean): Promise<boolean>;
 }
 
 const simulated = 'simulated$';
 
-/** How the secret of a simulated device is kept: 256 random bits need no scrypt. @param digest SHA-256, hex */
+/** The stored form of a simulated device's secret: 256 random bits need no scrypt. @param digest SHA-256, hex */
 export function simulatedSecret(digest: string): string {
   return `${simulated}${digest}`;
 }
@@ -55,7 +55,9 @@ interface SecretParts {
 }
 
 export function secretsIn({ store, devices, events, now }: SecretParts): DeviceSecrets {
-  /** What was right once: hash in the database → MAC of the secret under a key of this process. 1,000 that come back cost no scrypt. */
+  /**
+   * Secrets that were verified: hash in the database → MAC of the secret under a key of this process. 1,000 reconnecting devices then cost no scrypt.
+   */
   const known = new Map<string, Buffer>();
   const key = randomBytes(32);
   const mac = (hash: string, secret: string) =>
@@ -66,7 +68,7 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
   const write = (name: string, hash: string | null, type: NewEvent['type'], who: string) =>
     devices.inTurn(async () => {
       const device = devices.record(name);
-      // A first secret lets it in as a first certificate does.
+      // A first secret admits the device as a first certificate does.
       const first = hash !== null && device.state === 'registered';
       const state = first ? deviceStep(device.state, 'certified') : device.state;
       await devices.update(device, { state }, async (transaction) => {
@@ -87,8 +89,8 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
     async make(device, who) {
       const { state } = devices.record(device);
       if (state === 'revoked') {
-        throw new AiotError('AIOT_DEVICE_STATE', `the device ${device} is revoked: it gets no secret`, {
-          next: 'It never comes back. Forget it, and make it anew: aiot device remove NAME',
+        throw new AiotError('AIOT_DEVICE_STATE', `the device ${device} is revoked and cannot get a secret`, {
+          next: 'A revoked device cannot be restored. Run `aiot device remove NAME`, then enroll it again.',
         });
       }
       const secret = randomBytes(secretBytes).toString('base64url');
@@ -116,7 +118,7 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
       const names = { device: `${address} ${device}`, address };
       if (wrong.count(names.device) >= mostWrong.device || wrong.count(address) >= mostWrong.address)
         return false;
-      // Counted before it is known: those that come at the same time count too.
+      // Counted before verification, so that concurrent attempts count too.
       wrong.add(names.device);
       wrong.add(address);
       if (hash === null || !(await inTurn(() => isSecretOf(hash, secret)))) return false;
@@ -137,7 +139,7 @@ async function isSecretOf(hash: string, secret: string): Promise<boolean> {
   return timingSafeEqual(await derive(secret, Buffer.from(salt, 'base64'), wanted.length, options), wanted);
 }
 
-/** Counts names within a minute each. */
+/** Counts occurrences of each name within a minute. */
 function createTally(now: () => number) {
   const tally = new Map<string, { since: number; count: number }>();
   const entry = (name: string) => {
@@ -155,7 +157,7 @@ function createTally(now: () => number) {
   };
 }
 
-/** A few at once; too many that wait are told no at once. */
+/** Runs a few at once; when too many are waiting, further ones are rejected immediately. */
 function createTurns() {
   let running = 0;
   const waiting: (() => void)[] = [];
@@ -174,15 +176,15 @@ function createTurns() {
   };
 }
 
-/** Refused credentials of one kind that one address may show in a window, and its length, ms. */
+/** Rejected credentials of one kind allowed per address in a window, and the window's length, ms. */
 const usual = 20;
 
 const window = 60_000;
 
-/** Keys that are remembered of one kind: beyond, the one that was quiet for longest is forgotten. */
+/** Keys remembered per kind; beyond this, the key that has been idle longest is dropped. */
 const mostKeys = 10_000;
 
-/** Wrong tries by key, each within a window that begins with the first. */
+/** Failed attempts by key, each within a window that begins with the first. */
 class Budget {
   private readonly seen = new Map<string, { count: number; until: number }>();
 
@@ -202,7 +204,7 @@ class Budget {
     if (this.seen.size > mostKeys) this.seen.delete(this.seen.keys().next().value ?? '');
   }
 
-  /** How long it is to wait, s; 0 = it need not. */
+  /** Time to wait, s; 0 = none. */
   wait(key: string): number {
     const found = this.seen.get(key);
     const left = found ? found.until - this.now() : 0;
@@ -211,9 +213,9 @@ class Budget {
 }
 
 /**
- * Who shows wrong credentials too often. Each kind has a budget of its own, so that one board with a wrong password keeps no
- * other behind its address from claiming a certificate. Right tokens are let in all the same: 256 random bits are not guessed
- * however often one may try.
+ * Limits clients that present wrong credentials too often. Each kind has its own budget, so one board with a wrong password does not prevent others
+ * behind the same address from claiming a certificate. Valid tokens are always accepted: 256 random bits cannot be guessed, however many attempts are
+ * made.
  */
 export class Failures {
   /** Tokens over HTTP, by address. */
@@ -227,23 +229,23 @@ export class Failures {
     this.http = new Budget(now, most);
     this.claims = new Budget(now, most);
     this.byName = new Budget(now, most);
-    // Many names of one address are somebody who tries names.
+    // Many different names from one address suggest that someone is guessing names.
     this.byAddress = new Budget(now, 5 * most);
   }
 
-  /** A wrong password over MQTT; `name` is what it was shown with. */
+  /** Records a wrong password over MQTT; `name` is the name it was presented with. */
   noteMqtt(address: string, name: string): void {
     this.byName.note(nameKey(address, name));
     this.byAddress.note(address);
   }
 
-  /** Whether so many were told already that one more is no news. */
+  /** Whether so many failures were already reported that another is not worth reporting. */
   oftenMqtt(address: string, name: string): boolean {
     return this.byName.wait(nameKey(address, name)) > 0 || this.byAddress.wait(address) > 0;
   }
 }
 
-/** No name of a device or user is longer, and what strangers send is not kept whole. */
+/** Device and user names are never longer, and input from strangers is not stored in full. */
 function nameKey(address: string, name: string): string {
   return `${address} ${name.slice(0, 64)}`;
 }

@@ -1,6 +1,4 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { sha256Hex } from '../../core/crypto.js';
-import { AiotError } from '../../core/errors.js';
 import {
   atLeast,
   type MadeToken,
@@ -9,14 +7,16 @@ import {
   scopeCovers,
   type Token,
   usualLifetimeMs,
-} from '../../registry/access.js';
-import { type PageQuery, pageOfRows } from '../../registry/page.js';
+} from '../../api/contract/access.js';
+import { type PageQuery, pageOfRows } from '../../api/page.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import { type Sessions, unknownUser } from './users.js';
 
-/** The use of a token is noted once in so long, ms: not with each request. */
+/** The use of a token is recorded at most once per this interval, ms, not for every request. */
 const noteEvery = 60_000;
 
 interface Parts {
@@ -27,13 +27,13 @@ interface Parts {
   now: () => number;
 }
 
-/** Tokens: 256 random bits; only their digest is kept. */
+/** Tokens of 256 random bits; only their digests are stored. */
 export class Tokens {
   private readonly noted = new Map<string, number>();
 
   constructor(private readonly parts: Parts) {}
 
-  /** A new operator token that is nobody's in particular, valid for a year. */
+  /** Creates an operator token without an owner, valid for a year. */
   async issue(): Promise<string> {
     const { secret, row } = freshToken(this.parts.now(), { name: 'operator', owner: null, role: 'operator' });
     await this.parts.store.transaction().execute(async (store) => {
@@ -47,17 +47,17 @@ export class Tokens {
     return (await this.parts.store.selectFrom('tokens').select('digest').executeTakeFirst()) !== undefined;
   }
 
-  /** Who shows this token; null when it is none of ours, or not good any more. */
+  /** Returns the identity behind a token; null when it is unknown or no longer valid. */
   async identify(token: string): Promise<UserIdentity | null> {
     if (!tokenPattern.test(token)) return null;
     const digest = sha256Hex(token);
     const found = await selectTokens(this.parts.store).where('tokens.digest', '=', digest).executeTakeFirst();
-    // The database found it by its digest; that it did is not to be learnt from how long a comparison takes.
+    // The database found it by its digest; a constant-time comparison avoids leaking the match through timing.
     if (!found || !timingSafeEqual(Buffer.from(found.digest), Buffer.from(digest))) return null;
     return this.good(found);
   }
 
-  /** Who a token stands for, by its id; null when it is not good any more. */
+  /** Returns the identity behind a token id; null when the token is no longer valid. */
   async identityOf(id: string): Promise<UserIdentity | null> {
     const found = await selectTokens(this.parts.store).where('tokens.id', '=', id).executeTakeFirst();
     return found ? this.good(found) : null;
@@ -70,14 +70,14 @@ export class Tokens {
     return { kind: 'user', role, scopes, token: id, name: nameOf(owner, id) };
   }
 
-  /** Which of these ids are of tokens that are good now. */
+  /** Returns the ids among these whose tokens are still valid. */
   async stillGood(ids: string[]): Promise<Set<string>> {
     const rows = await selectTokens(this.parts.store).where('tokens.id', 'in', ids).execute();
     const good = rows.filter((row) => tokenShown(row, this.parts.now()).state === 'valid');
     return new Set(good.map(({ id }) => id));
   }
 
-  /** By id. `owner`: only theirs (null = the first operator's); everybody's when absent. */
+  /** Sorted by id. `owner`: only that owner's tokens (null = the first operator's); everyone's when absent. */
   async list({ limit, after }: PageQuery, owner?: string | null) {
     const rows = await selectTokens(this.parts.store)
       .$if(after !== undefined, (query) => query.where('tokens.id', '>', after ?? ''))
@@ -98,14 +98,17 @@ export class Tokens {
     throw new AiotError('AIOT_NOT_FOUND', `no token has the id ${id}`, { next: 'aiot token list' });
   }
 
-  /** One of one's own; an operator's may be of anybody. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  /** Returns one of the caller's own tokens; operators may read anyone's. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
   async show(id: string, by: Grantor): Promise<Token> {
     const token = await this.get(id);
     if (by.role === 'operator' || token.owner === (await this.get(by.token)).owner) return token;
-    throw new AiotError('AIOT_NOT_ALLOWED', `the token ${id} is another's: only an operator may read it`);
+    throw new AiotError(
+      'AIOT_NOT_ALLOWED',
+      `the token ${id} belongs to another user: only an operator can read it`,
+    );
   }
 
-  /** A token that can do no more than the one who asks for it. @throws AIOT_NOT_ALLOWED, AIOT_NOT_FOUND (the owner) */
+  /** Creates a token with no more rights than the requester. @throws AIOT_NOT_ALLOWED, AIOT_NOT_FOUND (the owner) */
   async create(request: NewToken, by: Grantor): Promise<MadeToken> {
     const { store, events, now } = this.parts;
     const owner = request.owner === undefined ? (await this.get(by.token)).owner : request.owner;
@@ -114,7 +117,7 @@ export class Tokens {
     if (user && !atLeast(user.role as Role, role)) {
       throw new AiotError(
         'AIOT_NOT_ALLOWED',
-        `${owner} has the role ${user.role}, which is less than ${role}`,
+        `${owner} has the role ${user.role}, which is lower than ${role}`,
       );
     }
     const { name, scopes = null, validMs } = request;
@@ -128,7 +131,7 @@ export class Tokens {
     return { ...(await this.get(row.id)), token: secret };
   }
 
-  /** Ends it, and what is open with it. Again: nothing changes. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  /** Revokes a token and closes everything opened with it. Idempotent. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
   async revoke(id: string, by: Grantor): Promise<Token> {
     const { store, events, now, sessions } = this.parts;
     const token = await this.theirs(id, by);
@@ -142,14 +145,14 @@ export class Tokens {
   }
 
   /**
-   * Another secret with the same rights and as long a life; the one before ends at once, or after `graceMs`.
-   * @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED, AIOT_REQUEST_INVALID for one that is not good any more
+   * Issues a new secret with the same rights and lifetime; the previous one ends at once, or after `graceMs`.
+   * @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED, AIOT_REQUEST_INVALID for a token that is no longer valid
    */
   async rotate(id: string, graceMs: number, by: Grantor): Promise<MadeToken> {
     const { store, events, now, sessions } = this.parts;
     const before = await this.theirs(id, by);
     if (before.state !== 'valid') {
-      throw new AiotError('AIOT_REQUEST_INVALID', `the token ${id} is ${before.state}: make a new one`, {
+      throw new AiotError('AIOT_REQUEST_INVALID', `the token ${id} is ${before.state}: create a new one`, {
         next: 'aiot token create',
       });
     }
@@ -168,7 +171,7 @@ export class Tokens {
     return { ...(await this.get(row.id)), token: secret };
   }
 
-  /** A token that the one who asks may change: an operator any, others their own. */
+  /** Returns a token that the requester may change: any for operators, only their own for others. */
   private async theirs(id: string, by: Grantor): Promise<Token> {
     const token = await this.get(id);
     const mine = (await this.get(by.token)).owner;
@@ -195,49 +198,51 @@ export class Tokens {
       .set({ lastUsed: at })
       .where('id', '=', id)
       .execute();
-    // What cannot be written down now is at its next use.
+    // A use that cannot be recorded now is recorded next time.
     noting.catch(() => this.noted.delete(id));
   }
 }
 
-/** Who gives or takes a right. */
+/** The user who grants or revokes a right. */
 type Grantor = Pick<UserIdentity, 'name' | 'role' | 'scopes' | 'token'>;
 
 interface Right {
   owner: string | null;
   role: Role;
-  /** null = all that the role may. */
+  /** null = everything the role allows. */
   scopes: readonly string[] | null;
 }
 
 /**
- * Nobody gives, takes or changes what is more than they have: the role is at most theirs, the scopes are within theirs, and
- * what belongs to somebody else is for operators. `own`: whose the grantor's own token is.
+ * A user cannot grant, revoke or change more than they have. The role is at most theirs, the scopes are within theirs, and other users'
+ * tokens are reserved for operators. `own`: the owner of the grantor's token.
  * @throws AIOT_NOT_ALLOWED
  */
 function checkGrant(by: Grantor, right: Right, own: string | null): void {
   if (by.role !== 'operator' && right.owner !== own) {
-    throw refused('tokens of others are for operators');
+    throw refused('only operators can use the tokens of others');
   }
   if (!atLeast(by.role, right.role)) {
-    throw refused(`the role ${right.role} is more than the role ${by.role} of this token`);
+    throw refused(`the role ${right.role} is higher than the role ${by.role} of this token`);
   }
   if (by.scopes === null) return;
   const { scopes } = by;
   if (right.scopes === null)
-    throw refused(`this token is narrowed to ${scopes.join(', ')}; that one would not be`);
+    throw refused(
+      `this token is limited to the scopes ${scopes.join(', ')}, but the new one would not be limited`,
+    );
   const beyond = right.scopes.filter((wanted) => !scopes.some((scope) => scopeCovers(scope, wanted)));
-  if (beyond.length > 0) throw refused(`${beyond.join(', ')} is beyond the scopes of this token`);
+  if (beyond.length > 0) throw refused(`${beyond.join(', ')} exceeds the scopes of this token`);
 }
 
 function refused(message: string): AiotError {
   return new AiotError('AIOT_NOT_ALLOWED', message);
 }
 
-/** What a token looks like: scanners for leaked secrets know it by its prefix. */
+/** Format of a token: scanners for leaked secrets recognize its prefix. */
 const tokenPattern = /^aiot_[A-Za-z0-9_-]{43}$/;
 
-/** A token and its row. `validMs`: a year when absent. */
+/** Returns a token and its row. `validMs`: a year when absent. */
 function freshToken(
   now: number,
   {
@@ -256,7 +261,7 @@ function freshToken(
   return { secret, row };
 }
 
-/** All that says whether a token is good. */
+/** Selects everything needed to decide whether a token is valid. */
 function selectTokens(store: Store) {
   return store
     .selectFrom('tokens')
@@ -267,7 +272,7 @@ function selectTokens(store: Store) {
 
 type TokenRow = Awaited<ReturnType<ReturnType<typeof selectTokens>['executeTakeFirstOrThrow']>>;
 
-/** A token as it may be shown, with the role that it has now: never more than its owner's. */
+/** A token without its secret, with its current role: never more than its owner's. */
 function tokenShown(row: TokenRow, now: number): Token {
   const { id, name, owner, created, expires, lastUsed, ownerRole } = row;
   const role = row.role as Role;
@@ -285,7 +290,7 @@ function stateOf(row: TokenRow, now: number): Token['state'] {
   return gone ? 'disabled' : 'valid';
 }
 
-/** What a token is called where somebody is told who did what: it does not give the token away. */
+/** Name of a token in records of changes and their authors; it does not reveal the token. */
 function nameOf(owner: string | null, id: string): string {
   return owner === null ? `operator ${id.slice('tok_'.length)}` : `user ${owner} ${id}`;
 }

@@ -1,10 +1,9 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Login, NewUser, RemovedUser, Role, User } from '../../api/contract/access.js';
+import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { didYouMean } from '../../core/text.js';
-import type { NewUser, RemovedUser, Role, User } from '../../registry/access.js';
-import { type PageQuery, pageOfRows } from '../../registry/page.js';
-import type { Login } from '../../registry/session-api.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
@@ -18,11 +17,11 @@ interface UserParts {
   now: () => number;
 }
 
-/** People and programs that may be told apart. What lets them in are their tokens. */
+/** People and programs whose actions are attributed separately. They authenticate with their tokens. */
 export class Users {
   constructor(private readonly parts: UserParts) {}
 
-  /** By name. */
+  /** Sorted by name. */
   async list({ limit, after }: PageQuery): Promise<{ users: User[]; next: string | null }> {
     const rows = await this.select()
       .$if(after !== undefined, (query) => query.where('users.name', '>', after ?? ''))
@@ -40,7 +39,7 @@ export class Users {
     throw await unknownUser(this.parts.store, name);
   }
 
-  /** @throws AIOT_USER_EXISTS */
+  /** @throws AIOT_ALREADY_EXISTS */
   async add({ name, role }: NewUser, who: string): Promise<User> {
     const { store, events, now } = this.parts;
     const adding = store.transaction().execute(async (transaction) => {
@@ -49,12 +48,15 @@ export class Users {
     });
     await adding.catch((error: unknown) => {
       if (!isUniqueViolation(error)) throw error;
-      throw new AiotError('AIOT_USER_EXISTS', `the user ${name} is there already`, { cause: error });
+      throw new AiotError('AIOT_ALREADY_EXISTS', `the user ${name} already exists`, {
+        subject: 'user',
+        cause: error,
+      });
     });
     return this.get(name);
   }
 
-  /** None of a disabled user's tokens is good until it is enabled again. @throws AIOT_NOT_FOUND */
+  /** While a user is disabled, none of its tokens is valid. @throws AIOT_NOT_FOUND */
   async act(name: string, action: 'disable' | 'enable', who: string): Promise<User> {
     const { store, events, now } = this.parts;
     const user = await this.get(name);
@@ -68,7 +70,7 @@ export class Users {
     return this.get(name);
   }
 
-  /** Its tokens are revoked with it, and stay so for whoever has the name next. @throws AIOT_NOT_FOUND */
+  /** The user's tokens are revoked too, and stay revoked if the name is reused. @throws AIOT_NOT_FOUND */
   async remove(name: string, who: string): Promise<RemovedUser> {
     const { store, events, now } = this.parts;
     await this.get(name);
@@ -131,7 +133,7 @@ function shown(row: {
   };
 }
 
-/** The refusal of a name, with the one that was meant. */
+/** Error for an unknown name, with the closest match as a suggestion. */
 export async function unknownUser(store: Store, name: string): Promise<AiotError> {
   const rows = await store.selectFrom('users').select('name').execute();
   const hint = didYouMean(
@@ -141,7 +143,7 @@ export async function unknownUser(store: Store, name: string): Promise<AiotError
   return new AiotError('AIOT_NOT_FOUND', `no user is named ${name}${hint}`, { next: 'aiot user list' });
 }
 
-/** How long a link waits to be opened, and how long a session lasts, ms; none outlives its token. */
+/** How long a link can be opened, and how long a session lasts, ms; neither outlives its token. */
 const linkMs = 15 * 60_000;
 
 const sessionMs = 7 * 24 * 3600_000;
@@ -155,17 +157,17 @@ interface LoginParts {
   now: () => number;
 }
 
-/** Somebody who came by the dashboard: what the token may that opened it, and no more. */
+/** A dashboard user: has exactly the rights of the token that opened the session. */
 export interface WebIdentity {
   user: UserIdentity;
   expires: number;
 }
 
-/** Who is let into the dashboard: by a link that is used once, or by a token. Secrets are 256 random bits, kept as digests. */
+/** Logins to the dashboard, by a single-use link or by a token. Secrets are 256 random bits, stored as digests. */
 export class Logins {
   constructor(private readonly parts: LoginParts) {}
 
-  /** A code that logs one browser in as the one who asks. */
+  /** Creates a code that logs in one browser as the requester. */
   async link(by: UserIdentity): Promise<{ code: string; expires: number }> {
     const { secret, expires } = await this.make('link', by, linkMs);
     await this.tell('session.link', by);
@@ -188,7 +190,7 @@ export class Logins {
     return { secret, user, expires };
   }
 
-  /** Whose session this is; null when it is none, or is over. */
+  /** Returns the identity of a session; null when it does not exist or has expired. */
   async identify(secret: string): Promise<WebIdentity | null> {
     if (!secretPattern.test(secret)) return null;
     const digest = sha256Hex(secret);
@@ -209,7 +211,7 @@ export class Logins {
     await this.tell('session.end', by);
   }
 
-  /** The first who asks gets it: the row is deleted by one only. */
+  /** The first request gets the code: only one can delete the row. */
   private async redeem(code: string): Promise<UserIdentity | null> {
     if (!secretPattern.test(code)) return null;
     const row = await this.parts.store
@@ -244,28 +246,28 @@ export class Logins {
   }
 }
 
-/** Where a code logs in. Behind the #: browsers send it to nobody, and no log has it. */
+/** URL where a code logs in. The code follows the #: browsers do not send it to any server, and it appears in no log. */
 export function loginUrl(http: string, code: string): string {
   return `${http}/#/login/${code}`;
 }
 
-/** What a page of the session sends with each change: another site that has the browser send its cookie does not know it. */
+/** The token that a page of the session sends with each change. A site that makes the browser send its cookie does not know it. */
 export function csrfOf(secret: string): string {
   return createHash('sha256').update(`csrf ${secret}`).digest('base64url');
 }
 
-/** How often open sessions are held against the tokens they began with, ms: for ends that other processes, or time, bring. */
+/** How often open sessions are checked against their tokens, ms: catches tokens that expired or were revoked by another process. */
 const sweepEvery = 2000;
 
 /**
- * Connections and requests that are open with a token: they end with it. What is ended in this process ends at once; what
- * expires, or is ended by another replica, within two seconds.
+ * Connections and requests opened with a token; they end with it. Tokens revoked in this process take effect at once; tokens that expire or are
+ * revoked by another replica, within two seconds.
  */
 export class Sessions {
   private readonly open = new Map<string, Set<() => void>>();
   private timer: NodeJS.Timeout | undefined;
 
-  /** Notes one. Returns what to call when it is over by itself. */
+  /** Registers a session. Returns a function to call when the session ends on its own. */
   begin(token: string, end: () => void): () => void {
     const ends = this.open.get(token) ?? new Set();
     this.open.set(token, ends.add(end));
@@ -275,7 +277,7 @@ export class Sessions {
     };
   }
 
-  /** Ends all that is open with these tokens. */
+  /** Ends everything opened with these tokens. */
   end(tokens: Iterable<string>): void {
     for (const token of tokens) {
       const ends = this.open.get(token);
@@ -284,7 +286,7 @@ export class Sessions {
     }
   }
 
-  /** Looks from time to time which of the tokens are good no more; `failed` hears when the store cannot say. */
+  /** Checks periodically which of the tokens are no longer valid; `failed` is called when the store cannot answer. */
   watch(tokens: Pick<Tokens, 'stillGood'>, failed: (error: unknown) => void): () => void {
     const look = async () => {
       const ids = [...this.open.keys()];

@@ -1,17 +1,19 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { link, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Pack } from 'tar-stream';
-import { hasCode } from '../../core/errors.js';
+import { AiotError, hasCode } from '../../core/errors.js';
 import { aiotVersion } from '../../core/folders.js';
 import type { Leases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import { references } from '../datasets/orphans.js';
+import { writeSegments } from '../journal/segments.js';
+import { migratedFolder } from '../journal/sqlite.js';
 import type { Telemetry } from '../journal/telemetry.js';
-import { verifyJournal } from '../journal/verify.js';
+import { verifyTelemetry } from '../journal/verify.js';
 import { damagedDatabase, quickCheckApart, type Store, snapshot } from '../store/database.js';
 import { serially, type Turns } from '../store/engine.js';
 import { migrations } from '../store/migrations.js';
@@ -30,7 +32,6 @@ import {
   sealFile,
 } from './format.js';
 import { sealedTables, tablesOf, writeTable } from './tables.js';
-import { exportTelemetry } from './telemetry.js';
 
 interface BackupParts {
   dataDir: string;
@@ -46,11 +47,10 @@ interface BackupParts {
   now: () => number;
 }
 
-/** What goes into the tar, and where it is now. */
+/** An entry of the tar, and where its content is now. */
 interface Staged {
   name: string;
   path: string;
-  /** A segment grows meanwhile: only what was there. */
   bytes: number;
 }
 
@@ -62,19 +62,22 @@ export class Backups {
 
   private constructor(private readonly parts: BackupParts) {}
 
-  /** What a killed process had set aside goes: the folder is this process's alone. */
+  /** Deletes leftovers of a killed process: the folder belongs to this process alone. */
   static async open(parts: BackupParts): Promise<Backups> {
     await rm(join(parts.dataDir, folderName), { recursive: true, force: true });
     return new Backups(parts);
   }
 
   /**
-   * A tar of all that was acknowledged before this was called. What it is made of is set aside first: tables of one moment,
-   * links to the journal's segments, leases on all blobs. `pack` is filled while it is read.
+   * Creates a tar of everything that was acknowledged before the call. Its contents are captured first: a consistent snapshot of the tables, telemetry
+   * as segments of lines, leases on all blobs. `pack` is filled while it is read.
    * @throws AIOT_USAGE (passphrase), AIOT_DISK_FULL, AIOT_FILE_MALFORMED (the database is damaged)
    */
   async create(passphrase: string): Promise<{ pack: Readable; head: BackupHead }> {
     checkPassphrase(passphrase);
+    // Only for new backups: a backup made with such a passphrase can still be restored.
+    if (passphrase.trim() === '')
+      throw new AiotError('AIOT_USAGE', 'expected a passphrase that does not consist only of spaces');
     const scrypt = newScrypt();
     const keys = await keysOf(passphrase, scrypt);
     const head: BackupHead = {
@@ -99,12 +102,11 @@ export class Backups {
     rows: BackupManifest['rows'];
   }> {
     const { dataDir, turns } = this.parts;
-    const began = this.parts.now();
     const base = join(dataDir, folderName);
     const folder = join(base, randomBytes(6).toString('hex'));
     await mkdir(join(folder, 'open'), { recursive: true, mode: 0o700 });
     try {
-      // No blob goes between the look at what refers to it and its lease.
+      // No blob is deleted between the lookup of references to it and its lease.
       const { rows, blobs, referred } = await turns.of('models')(() =>
         turns.of('firmware')(() => this.tables(folder)),
       );
@@ -112,9 +114,7 @@ export class Backups {
         if (sealedTables.has(name)) await seal(folder, 'tables', `${name}.ndjson`, keys);
       }
       await this.pki(folder, keys);
-      await mkdir(join(folder, 'journal'));
-      if (this.parts.database !== null) await linkSegments(join(dataDir, 'journal'), join(folder, 'journal'));
-      else await exportTelemetry(this.parts.telemetry.reader, join(folder, 'journal'), began);
+      await writeSegments(this.parts.telemetry.stored(), join(folder, 'journal'));
       await rm(join(folder, 'open'), { recursive: true, force: true });
       const staged = (
         await Promise.all(['tables', 'pki', 'journal'].map((part) => listed(folder, part)))
@@ -136,11 +136,11 @@ export class Backups {
     }
   }
 
-  /** What of the journal is damaged, but for what an operator has acknowledged. */
+  /** Damaged parts of the journal, except those that an operator has acknowledged. */
   private async damagedJournal(): Promise<string[]> {
     const { damages, database, dataDir, store } = this.parts;
     if (database === null) return [];
-    await damages.note(await verifyJournal(dataDir, { store }));
+    await damages.note(await verifyTelemetry(dataDir, { store }));
     const open = (await damages.open()).filter(({ part }) => part === 'journal');
     return open.map(({ place, problem }) => `${place}: ${problem}`);
   }
@@ -153,7 +153,7 @@ export class Backups {
     if (found.length > 0) throw damagedDatabase(database, found);
   }
 
-  /** `referred`: those of the blobs that versions refer to; others were being put. */
+  /** `referred`: blobs that versions refer to; others were still being uploaded. */
   private async tables(
     folder: string,
   ): Promise<{ rows: BackupManifest['rows']; blobs: string[]; referred: ReadonlySet<string> }> {
@@ -232,12 +232,12 @@ export class Backups {
     for (const digest of blobs) {
       const bytes = await this.parts.blobs.size(digest);
       if (bytes === null) {
-        // What is missing is missing in the backup, which says so as `aiot status` does.
+        // Missing blobs are missing from the backup, which reports them as `aiot status` does.
         if (referred.has(digest)) missing.push(digest);
         continue;
       }
       if (await this.isDamaged(digest)) {
-        // Nor is what is damaged: a copy of it would look like a good one.
+        // Damaged blobs are left out too: a copy would look like an intact one.
         damaged.push(digest);
         continue;
       }
@@ -253,6 +253,8 @@ export class Backups {
     await text(names.manifest, last);
     await text(names.mac, `${macOf(last, keys)}\n`);
     pack.finalize();
+    // Everything in it is in this backup.
+    await rm(join(this.parts.dataDir, migratedFolder), { recursive: true, force: true });
   }
 }
 
@@ -263,16 +265,6 @@ function digestOfText(text: string): string {
 async function seal(folder: string, part: string, name: string, keys: Keys): Promise<void> {
   const entry = `${part}/${name}${sealedEnd}`;
   await sealFile(join(folder, 'open', name), join(folder, entry), entry, keys);
-}
-
-/** Links, so that segments which are removed or written anew meanwhile are still there. */
-async function linkSegments(from: string, to: string): Promise<void> {
-  const names = await readdir(from).catch(() => []);
-  for (const name of names.filter((each) => /^\d{8}(\.\d{1,9})?\.(log|ndjson)$/.test(each))) {
-    await link(join(from, name), join(to, name)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-    });
-  }
 }
 
 async function listed(folder: string, part: string): Promise<Staged[]> {

@@ -13,33 +13,36 @@ import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import * as z from 'zod';
-import { AiotError, systemCode } from '../../core/errors.js';
+import { largestBlob } from '../../api/contract/blobs.js';
+import { shortestPassphrase } from '../../api/contract/platform.js';
+import { AiotError, errorMaker, systemCode } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
-import { largestBlob } from '../blobs/store.js';
+
+export const malformed = errorMaker('AIOT_BACKUP_MALFORMED');
 
 /**
- * A backup is one tar file: `backup.json` first, then tables, pki, journal and blobs, then `manifest.json`, which names every
- * entry before it with its digest, and last `manifest.mac`, its HMAC-SHA256. A file without its end is none.
+ * A backup is one tar file: `backup.json` first, then tables, pki, journal and blobs, then `manifest.json`, which lists every preceding entry with
+ * its digest, and last `manifest.mac`, its HMAC-SHA256. A truncated file is not a valid backup.
  */
 export const format = 'aiot-backup/1';
 
-/** What scrypt takes with these parameters, bytes (RFC 7914, section 5: V, B and what it works in). */
+/** Memory that scrypt needs with these parameters, bytes (RFC 7914, section 5: V, B and its working space). */
 function memoryOf({ N, r, p }: { N: number; r: number; p: number }): number {
   return 128 * r * (N + p + 2);
 }
 
-/** Of scrypt, bytes: a backup that somebody else made does not take all that a machine has. */
+/** Limit on scrypt memory, bytes: a backup made by someone else cannot exhaust the machine's memory. */
 const mostMemory = 2 ** 30;
 
 export const headSchema = z.object({
   format: z.literal(format),
   /** Version of aiot that made it. */
   aiot: z.string(),
-  /** How many migrations its tables have seen. */
+  /** Number of migrations applied to its tables. */
   schema: z.int().min(1),
   /** ms since 1970 */
   created: z.int(),
-  /** RFC 7914: what makes the two keys of the passphrase. */
+  /** RFC 7914: parameters for deriving the two keys from the passphrase. */
   scrypt: z
     .object({
       salt: z.string(),
@@ -52,7 +55,7 @@ export const headSchema = z.object({
     })
     .refine(({ N }) => Number.isInteger(Math.log2(N)), { message: 'expected a power of two as N' })
     .refine(({ N, r, p }) => memoryOf({ N, r, p }) <= mostMemory, {
-      message: 'expected parameters of scrypt that take at most 1 GiB',
+      message: 'expected scrypt parameters that need at most 1 GiB',
     }),
 });
 
@@ -63,9 +66,9 @@ const manifestSchema = z.object({
   entries: z.array(z.object({ name: z.string(), bytes: z.int(), digest: z.string() })),
   /** Rows of each table. */
   rows: z.record(z.string(), z.int()),
-  /** Digests of blobs that versions refer to and that were not there when it was made. */
+  /** Digests of referenced blobs that did not exist when the backup was made. */
   missing: z.array(z.string()).default([]),
-  /** What was damaged when it was made: digests of blobs, which are not in it, and files of the journal with what is wrong with them. */
+  /** Damage found when the backup was made: digests of blobs, which are not included, and journal files with a description of the damage. */
   damaged: z.array(z.string()).default([]),
 });
 
@@ -73,7 +76,7 @@ export type BackupManifest = z.output<typeof manifestSchema>;
 
 export const names = { head: 'backup.json', manifest: 'manifest.json', mac: 'manifest.mac' } as const;
 
-/** Behind the name of what only the passphrase opens. */
+/** File name suffix of entries that only the passphrase opens. */
 export const sealedEnd = '.sealed';
 
 const known = [
@@ -83,19 +86,15 @@ const known = [
   /^blobs\/sha256\/[0-9a-f]{64}$/,
 ];
 
-/** Whether an entry is one that a backup has: nothing else is ever written anywhere. */
+/** Whether the name is one of a backup's entries; nothing else is ever written. */
 export function isKnown(name: string): boolean {
   return Object.values<string>(names).includes(name) || known.some((pattern) => pattern.test(name));
-}
-
-export function malformed(what: string, cause?: unknown): AiotError {
-  return new AiotError('AIOT_BACKUP_MALFORMED', what, { cause });
 }
 
 const nonceBytes = 12;
 const tagBytes = 16;
 
-/** The two keys of a passphrase. */
+/** The two keys derived from a passphrase. */
 export interface Keys {
   /** AES-256-GCM */
   seal: Buffer;
@@ -103,19 +102,16 @@ export interface Keys {
   mac: Buffer;
 }
 
-/** Shortest passphrase taken, characters. */
-export const shortest = 12;
-
 /** @throws AIOT_USAGE (too short) */
 export function checkPassphrase(passphrase: string): void {
-  if (passphrase.length >= shortest) return;
+  if (passphrase.length >= shortestPassphrase) return;
   throw new AiotError(
     'AIOT_USAGE',
-    `expected a passphrase of at least ${shortest} characters, got ${passphrase.length}`,
+    `expected a passphrase of at least ${shortestPassphrase} characters, got ${passphrase.length}`,
   );
 }
 
-/** What a new backup makes its keys with: 128 MiB and about half a second for each guess. */
+/** Key derivation parameters for a new backup: 128 MiB and about half a second per guess. */
 export function newScrypt(): BackupHead['scrypt'] {
   return { salt: randomBytes(16).toString('base64'), N: 2 ** 17, r: 8, p: 1 };
 }
@@ -130,7 +126,7 @@ export async function keysOf(passphrase: string, { salt, N, r, p }: BackupHead['
   return { seal: key.subarray(0, 32), mac: key.subarray(32) };
 }
 
-/** Nonce, ciphertext, tag (NIST SP 800-38D). The entry's name is bound to it: one sealed file is not taken for another. */
+/** Nonce, ciphertext, tag (NIST SP 800-38D). The entry's name is authenticated too, so sealed files cannot be swapped. */
 export async function sealFile(from: string, to: string, name: string, { seal }: Keys): Promise<void> {
   const nonce = randomBytes(nonceBytes);
   const cipher = createCipheriv('aes-256-gcm', seal, nonce).setAAD(Buffer.from(name));
@@ -163,7 +159,7 @@ export async function unsealFile(from: string, to: string, name: string, { seal 
       await (await open(to, 'w', 0o600)).close();
     } else await pipeline(body, decipher, createWriteStream(to, { mode: 0o600 }));
   } catch (error) {
-    throw malformed(`${name} cannot be opened: it was changed`, error);
+    throw malformed(`${name} cannot be decrypted: it was modified`, { cause: error });
   }
 }
 
@@ -177,7 +173,7 @@ function checkMac(text: string, mac: string, keys: Keys): void {
   if (own.length === told.length && timingSafeEqual(own, told)) return;
   throw new AiotError(
     'AIOT_BACKUP_PASSPHRASE',
-    'the passphrase is another than the backup was made with, or the backup was changed',
+    'the passphrase differs from the one used for the backup, or the backup was modified',
   );
 }
 
@@ -187,12 +183,12 @@ export interface ReadBackup {
   keys: Keys;
 }
 
-/** Of texts that are read whole. */
+/** Limit for texts that are read into memory. */
 const largestText = 256 * 1024 ** 2;
 
 /**
- * Reads a backup to its end and checks every byte of it: each entry against the manifest, the manifest against the passphrase.
- * @param folder where its entries are put as they come; null = nowhere, they are looked at only
+ * Reads a backup to its end and checks every byte: each entry against the manifest, the manifest against the passphrase.
+ * @param folder where its entries are extracted; null = nowhere, they are only checked
  * @throws AIOT_FILE_NOT_FOUND, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
  */
 export async function readBackup(
@@ -211,8 +207,9 @@ export async function readBackup(
       const { name, size = 0, type } = entry.header;
       const twice = texts.has(name) || entries.some((other) => other.name === name);
       if (type !== 'file' || !isKnown(name) || twice)
-        throw malformed(`${file} holds ${printed(name)}, which no backup does`);
-      if (texts.has(names.manifest) && name !== names.mac) throw malformed(`${file} goes on behind its end`);
+        throw malformed(`${file} contains ${printed(name)}, which does not belong in a backup`);
+      if (texts.has(names.manifest) && name !== names.mac)
+        throw malformed(`${file} contains data after its end`);
       const isText = Object.values<string>(names).includes(name);
       if (size > (isText ? largestText : 64 * largestBlob)) throw malformed(`${name} is too large`);
       const { digest, text } = await take(
@@ -260,12 +257,12 @@ async function take(
 
 function parse<T>(schema: z.ZodType<T>, text: string | undefined, name: string, file: string): T {
   if (text === undefined || text === '')
-    throw malformed(`${file} has no ${name}: it is no backup, or not all of one`);
+    throw malformed(`${file} has no ${name}: it is not a backup, or it is incomplete`);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw malformed(`${file}: ${name} is not JSON`, error);
+    throw malformed(`${file}: ${name} is not valid JSON`, { cause: error });
   }
   const read = schema.safeParse(value);
   if (read.success) return read.data;
@@ -277,16 +274,17 @@ function requireSame(told: BackupManifest['entries'], got: BackupManifest['entri
   for (const { name, bytes, digest } of told) {
     const entry = found.get(name);
     if (!entry) throw malformed(`${file} lacks ${name}`);
-    if (entry.bytes !== bytes || entry.digest !== digest) throw malformed(`${file}: ${name} was changed`);
+    if (entry.bytes !== bytes || entry.digest !== digest) throw malformed(`${file}: ${name} was modified`);
     const hex = /^blobs\/sha256\/(.*)$/.exec(name)?.[1];
-    if (hex !== undefined && digest !== `sha256:${hex}`) throw malformed(`${file}: ${name} is another blob`);
+    if (hex !== undefined && digest !== `sha256:${hex}`)
+      throw malformed(`${file}: ${name} is a different blob`);
     found.delete(name);
   }
   const [more] = found.keys();
-  if (more !== undefined) throw malformed(`${file}: nobody vouches for ${more}`);
+  if (more !== undefined) throw malformed(`${file}: ${more} is not covered by the backup's checksums`);
 }
 
-/** The lines of a table that was put into the folder. */
+/** Yields the lines of a table that was extracted into the folder. */
 export async function* linesOf(path: string): AsyncGenerator<Record<string, unknown>> {
   const { createInterface } = await import('node:readline');
   for await (const line of createInterface({
@@ -300,12 +298,12 @@ export async function* linesOf(path: string): AsyncGenerator<Record<string, unkn
 function readError(error: unknown, file: string): AiotError {
   const code = systemCode(error);
   if (code === 'ENOENT')
-    return new AiotError('AIOT_FILE_NOT_FOUND', `${file} is not there`, { cause: error });
+    return new AiotError('AIOT_FILE_NOT_FOUND', `${file} does not exist`, { cause: error });
   if (code === 'ENOSPC' || code === 'EDQUOT')
-    return new AiotError('AIOT_DISK_FULL', 'there is no space left for it', { cause: error });
+    return new AiotError('AIOT_DISK_FULL', 'the disk is full', { cause: error });
   if (code === 'EISDIR' || code === 'EACCES')
-    return new AiotError('AIOT_FILE_NOT_READABLE', `${file} cannot be read (${code})`, { cause: error });
-  return malformed(`${file} is no tar file, or ends too early`, error);
+    return new AiotError('AIOT_FILE_NOT_READABLE', `${file} is not readable (${code})`, { cause: error });
+  return malformed(`${file} is not a tar file, or it is truncated`, { cause: error });
 }
 
 function printed(name: string): string {

@@ -4,13 +4,16 @@ import { access, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import * as z from 'zod';
+import type { RegistryClient } from '../../api/client.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { plural } from '../../core/figures.js';
 import { syncFolder } from '../../core/files.js';
-import type { RegistryClient } from '../../registry/client.js';
 import { openBlobs } from '../blobs/folder.js';
 import type { BlobStore } from '../blobs/store.js';
 import { storageError } from '../errors.js';
+import { replaySegments } from '../journal/segments.js';
+import { openTelemetry } from '../journal/sqlite.js';
+import type { TableTelemetry } from '../journal/tables.js';
 import type { Engines } from '../options.js';
 import {
   type BackupManifest,
@@ -21,21 +24,21 @@ import {
   unsealFile,
 } from './format.js';
 import { fillPostgres, fillSqlite } from './tables.js';
-import { importTelemetry } from './telemetry.js';
 
 export interface SaveOptions {
   client: Pick<RegistryClient, 'backups'>;
-  /** Made by this; never written over. */
+  /** Created by this call; an existing file is never overwritten. */
   file: string;
   passphrase: string;
-  /** Keeps one that lacks what is damaged on the platform. */
+  /** Keeps a backup that lacks the platform's damaged content. */
   allowDamaged?: boolean;
   signal?: AbortSignal;
 }
 
 /**
- * Gets a backup of a running platform into a file, and reads it again to its last byte before it has its name.
- * @throws AIOT_FILE_NOT_WRITABLE (also one that is there already), AIOT_USAGE (passphrase), AIOT_DISK_FULL, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_DAMAGED, and what asking a platform throws
+ * Saves a backup of a running platform to a file, and reads it back completely before renaming it to its final name.
+ * @throws AIOT_FILE_NOT_WRITABLE (also when the file exists), AIOT_USAGE (passphrase), AIOT_DISK_FULL, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_DAMAGED,
+ * and any error of a platform request
  */
 export async function saveBackup({
   client,
@@ -51,8 +54,8 @@ export async function saveBackup({
     () => false,
   );
   if (there) {
-    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `${file} is there already`, {
-      next: 'Give it another name.',
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `${file} already exists`, {
+      next: 'Choose another name.',
     });
   }
   const part = `${path}.part`;
@@ -77,7 +80,7 @@ function requireWhole({ damaged }: Restored, allowDamaged: boolean): void {
   const few = `${damaged.slice(0, 3).join(', ')}${damaged.length > 3 ? ', …' : ''}`;
   throw new AiotError(
     'AIOT_BACKUP_DAMAGED',
-    `the platform is damaged in ${plural(damaged.length, 'place')}: ${few}`,
+    `the platform has damage in ${plural(damaged.length, 'place')}: ${few}`,
   );
 }
 
@@ -91,16 +94,16 @@ function writeError(error: unknown, file: string): unknown {
 
 export const restoredSchema = z.object({
   file: z.string(),
-  /** The data folder; null = it was only looked at. */
+  /** The data folder; null = the backup was only checked. */
   data: z.string().nullable(),
   /** Version of aiot that made it, and when (ms since 1970). */
   aiot: z.string(),
   created: z.int(),
   devices: z.int(),
   models: z.int(),
-  /** `missing`: digests of blobs that versions refer to and that were gone already when it was made. */
+  /** `missing`: digests of referenced blobs that were already gone when the backup was made. */
   blobs: z.object({ count: z.int(), bytes: z.int(), missing: z.array(z.string()) }),
-  /** What was damaged already when it was made: digests of blobs, which are not in it, and files of the journal. */
+  /** Damage found when the backup was made: digests of blobs, which are not included, and journal files. */
   damaged: z.array(z.string()),
   journal: z.object({ segments: z.int(), bytes: z.int() }),
 });
@@ -110,14 +113,14 @@ export type Restored = z.output<typeof restoredSchema>;
 export interface RestoreOptions {
   file: string;
   passphrase: string;
-  /** A folder that is empty, or not there; null = nothing is restored, every byte is checked. */
+  /** A folder that is empty or does not exist; null = nothing is restored, every byte is checked. */
   data: string | null;
   engines?: Pick<Engines, 'database' | 'blobs'>;
 }
 
 /**
- * Makes a platform of a backup, in an empty folder and an empty database and bucket where they are named: all of it or
- * nothing. Every byte is checked before anything is put in place.
+ * Restores a platform from a backup into an empty folder, and into an empty database and bucket if named: all or nothing. Every byte is checked
+ * before anything is put in place.
  * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_FILE_NOT_FOUND, AIOT_DISK_FULL
  */
 export async function restoreBackup({
@@ -135,8 +138,11 @@ export async function restoreBackup({
     const raw = join(staging, 'raw');
     const backup = await readBackup(file, passphrase, raw);
     const made = join(staging, 'data');
+    await mkdir(join(raw, 'journal'), { recursive: true });
     await build(made, raw, backup);
-    await place(made, target, engines);
+    if (engines.database === undefined) await importTelemetry(join(raw, 'journal'), made);
+    await syncTree(made);
+    await place(made, target, engines, join(raw, 'journal'));
     return told(file, target, backup);
   } catch (error) {
     throw storageError(error);
@@ -145,9 +151,9 @@ export async function restoreBackup({
   }
 }
 
-/** The data folder as it is to be. */
+/** Builds the future data folder. */
 async function build(made: string, raw: string, { head, manifest, keys }: ReadBackup): Promise<void> {
-  for (const folder of ['pki', 'journal', 'blobs/sha256'])
+  for (const folder of ['pki', 'blobs/sha256'])
     await mkdir(join(made, folder), { recursive: true, mode: 0o700 });
   for (const { name } of manifest.entries) {
     const [part, ...rest] = name.split('/') as [string, ...string[]];
@@ -155,21 +161,20 @@ async function build(made: string, raw: string, { head, manifest, keys }: ReadBa
     if (part === 'pki') {
       const plain = join(made, 'pki', last.slice(0, -sealedEnd.length));
       await unsealFile(join(raw, name), plain, name, keys);
-    } else if (part === 'journal') await rename(join(raw, name), join(made, 'journal', last));
-    else if (part === 'blobs') {
+    } else if (part === 'blobs') {
       const folder = join(made, 'blobs', 'sha256', last.slice(0, 2));
       await mkdir(folder, { recursive: true });
       await rename(join(raw, name), join(folder, last));
     }
   }
   await fillSqlite(join(made, 'state.db'), raw, head.schema, keys);
-  await syncTree(made);
 }
 
 async function place(
   made: string,
   target: string,
   { database, blobs: url }: Pick<Engines, 'database' | 'blobs'>,
+  journal: string,
 ): Promise<void> {
   const taken: string[] = [];
   const spool = join(dirname(made), 'spool');
@@ -182,11 +187,8 @@ async function place(
       const state = join(dirname(made), 'state.db');
       for (const end of ['', '-wal', '-shm'])
         await rename(join(made, `state.db${end}`), state + end).catch(unlessAbsent);
-      const journal = join(made, 'journal');
       const all = async () => {
-        await importTelemetry(journal, database);
-        // The database has it now.
-        await rm(journal, { recursive: true });
+        await importTelemetry(journal, made, database);
         await put();
       };
       await fillPostgres(database, state, all).catch(async (error: unknown) => {
@@ -202,11 +204,11 @@ async function place(
   }
 }
 
-/** Into the bucket; those that were put are noted. @throws AIOT_FOLDER_NOT_EMPTY */
+/** Moves blobs into the bucket and records those that were stored. @throws AIOT_FOLDER_NOT_EMPTY */
 async function move(made: string, bucket: BlobStore, taken: string[]): Promise<void> {
   for await (const { digest } of bucket.list()) {
-    throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `the bucket has blobs in it already, such as ${digest}`, {
-      next: 'Give it an empty one, or a prefix of its own: s3://BUCKET/PREFIX',
+    throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `the bucket already contains blobs, such as ${digest}`, {
+      next: 'Use an empty bucket, or a separate prefix: s3://BUCKET/PREFIX',
     });
   }
   const folder = join(made, 'blobs', 'sha256');
@@ -231,11 +233,29 @@ async function requireEmptyFolder(folder: string): Promise<void> {
   if (!found || found.length === 0) return;
   throw new AiotError(
     'AIOT_FOLDER_NOT_EMPTY',
-    `${folder} holds ${found[0]}: expected a folder that is empty, or not there`,
+    `${folder} contains ${found[0]}: expected an empty or new folder`,
     {
-      next: 'Give it another: --data DIR',
+      next: 'Choose another folder: --data DIR',
     },
   );
+}
+
+/**
+ * Imports the segments of a backup into a new data folder, or into an empty database.
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATABASE_UNREACHABLE, AIOT_DISK_FULL
+ */
+async function importTelemetry(journal: string, folder: string, database?: string): Promise<void> {
+  const telemetry = await openTelemetry({ folder, now: Date.now }, database);
+  try {
+    if ((await telemetry.streams({ limit: 1 })).length > 0) {
+      throw new AiotError('AIOT_FOLDER_NOT_EMPTY', 'the database already contains telemetry', {
+        next: 'Use an empty database.',
+      });
+    }
+    await replaySegments(journal, telemetry as TableTelemetry);
+  } finally {
+    await telemetry.close();
+  }
 }
 
 async function syncTree(folder: string): Promise<void> {

@@ -17,7 +17,7 @@ interface Table {
   columns: string[];
 }
 
-/** Secrets and what tells of them: sealed with the passphrase. */
+/** Tables with secrets or information about them: sealed with the passphrase. */
 export const sealedTables: ReadonlySet<string> = new Set([
   'answers',
   'claims',
@@ -27,10 +27,10 @@ export const sealedTables: ReadonlySet<string> = new Set([
   'webhooks',
 ]);
 
-/** Rows read, or written, at a time. */
+/** Rows read or written at a time. */
 const pageRows = 500;
 
-/** All tables of the schema in the order in which they may be filled, whichever engine has them. */
+/** All tables of the schema in an order in which they can be filled, the same for both engines. */
 export async function tablesOf(schema = migrations.length): Promise<Table[]> {
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const database = new Database(':memory:');
@@ -54,7 +54,7 @@ export async function tablesOf(schema = migrations.length): Promise<Table[]> {
   }
 }
 
-/** Rows of a table in the order of its key, some at a time. */
+/** Yields a table's rows in key order, a page at a time. */
 async function* rowsOf(store: Store, { name, key }: Table): AsyncGenerator<Record<string, unknown>[]> {
   const { sql } = await import('kysely');
   const columns = sql.join(key.map((column) => sql.ref(column)));
@@ -69,12 +69,12 @@ async function* rowsOf(store: Store, { name, key }: Table): AsyncGenerator<Recor
   }
 }
 
-/** A line for each row. What one platform's process keeps for itself is left out. */
+/** Writes one line per row. Rows private to one platform's process are left out. */
 export async function writeTable(store: Store, table: Table, path: string): Promise<number> {
   const out = createWriteStream(path, { mode: 0o600 });
   let count = 0;
   for await (const rows of rowsOf(store, table)) {
-    // The CA, sealed for processes that share a database: it is in the backup as a file. And logs are of another moment than tables.
+    // The CA, sealed for processes that share a database, is in the backup as a file. Logs were captured at a different time than tables.
     const kept = rows.filter(
       ({ key }) => table.name !== 'logFiles' && (table.name !== 'meta' || key !== 'pki'),
     );
@@ -82,7 +82,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
     if (!out.write(kept.map((row) => `${JSON.stringify(row)}\n`).join(''))) {
       await once(out, 'drain');
     }
-    // Requests go on meanwhile.
+    // Let requests proceed meanwhile.
     await new Promise(setImmediate);
   }
   out.end();
@@ -91,19 +91,19 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
 }
 
 /**
- * Makes a SQLite database of the tables in the folder: of the schema that they were written with, brought up to date.
- * @throws AIOT_BACKUP_MALFORMED (rows that do not go together, or of a newer aiot)
+ * Creates a SQLite database from the tables in the folder, with the schema they were written with, then migrates it.
+ * @throws AIOT_BACKUP_MALFORMED (rows that are inconsistent, or of a newer aiot)
  */
 export async function fillSqlite(path: string, folder: string, schema: number, keys: Keys): Promise<void> {
   if (schema > migrations.length) {
     throw malformed(
-      `the backup is of a newer aiot: its schema is ${schema}, this one knows ${migrations.length}`,
+      `the backup is from a newer aiot: its schema is ${schema}, but this version supports up to ${migrations.length}`,
     );
   }
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const database = new Database(path);
   try {
-    // Nobody reads it before it is whole, and then it is synced.
+    // It is not read before it is complete and synced.
     database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; BEGIN');
     for (const sql of migrations.slice(0, schema)) database.exec(sql);
     for (const table of await tablesOf(schema)) {
@@ -116,15 +116,15 @@ export async function fillSqlite(path: string, folder: string, schema: number, k
       }
     }
     const broken = database.prepare('PRAGMA foreign_key_check').all() as { table: string }[];
-    if (broken[0]) throw malformed(`its table ${broken[0].table} refers to rows that are not there`);
+    if (broken[0]) throw malformed(`its table ${broken[0].table} refers to missing rows`);
     database.exec(`PRAGMA user_version = ${schema}; COMMIT`);
   } catch (error) {
     if (error instanceof AiotError) throw error;
-    throw malformed('its tables do not fit its schema', error);
+    throw malformed('its tables do not match its schema', { cause: error });
   } finally {
     database.close();
   }
-  // Brings it up to date.
+  // Applies newer migrations.
   await (await openEngine(path)).close();
 }
 
@@ -137,8 +137,8 @@ async function opened(folder: string, { name }: Table, keys: Keys): Promise<stri
 }
 
 /**
- * Copies all rows of a SQLite database into an empty PostgreSQL, all or nothing.
- * @param put called when all is copied and nothing committed yet: what it throws takes it all back
+ * Copies all rows of a SQLite database into an empty PostgreSQL database, all or nothing.
+ * @param put called when all rows are copied and nothing is committed yet: an error it throws rolls everything back
  * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED
  */
 export async function fillPostgres(url: string, from: string, put: () => Promise<void>): Promise<void> {
@@ -162,7 +162,7 @@ export async function fillPostgres(url: string, from: string, put: () => Promise
   }
 }
 
-/** Rows that come with their ids draw none: the next one is above them all. */
+/** Rows inserted with explicit ids do not advance the sequence: continue above the highest. */
 async function drawAbove(store: Store, { name }: Table): Promise<void> {
   const { sql } = await import('kysely');
   const found = sql<{ drawn: string | null }>`SELECT pg_get_serial_sequence(${`"${name}"`}, 'id') AS "drawn"`;
@@ -173,7 +173,7 @@ async function drawAbove(store: Store, { name }: Table): Promise<void> {
   );
 }
 
-/** It is no part of the transaction, and there was none before. */
+/** Telemetry is not part of the transaction, and there was none before. */
 async function clearTelemetry(store: Store): Promise<void> {
   const { sql } = await import('kysely');
   const clear = sql`TRUNCATE "telemetryTakes", "telemetryStreams", "telemetryLive" CASCADE`;
@@ -202,7 +202,7 @@ async function requireEmpty(store: Store): Promise<void> {
   const [{ name } = { name: '' }] = await store.selectFrom('meta').select('key as name').limit(1).execute();
   const devices = await store.selectFrom('devices').select('name').limit(1).execute();
   if (name === '' && devices.length === 0) return;
-  throw new AiotError('AIOT_FOLDER_NOT_EMPTY', 'the database has a platform in it already', {
-    next: 'Give it an empty one.',
+  throw new AiotError('AIOT_FOLDER_NOT_EMPTY', 'the database already contains a platform', {
+    next: 'Use an empty database.',
   });
 }

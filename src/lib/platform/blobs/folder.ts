@@ -2,22 +2,23 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { largestBlob } from '../../api/contract/blobs.js';
+import { dataSync, type Sync } from '../../core/append-log.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { syncFolder } from '../../core/files.js';
 import { storageError } from '../errors.js';
-import { dataSync, type Sync } from '../sync.js';
 import { BlobBlocks, BlobMemory, BlobReading, closeBlob, openBlob, openRegular, stampOf } from './reading.js';
-import { type BlobStore, damagedBlob, hexOf, largestBlob, noSuchBlob } from './store.js';
+import { type BlobStore, damagedBlob, hexOf, noSuchBlob } from './store.js';
 
 /**
- * Opens the folder, or the bucket of `s3://BUCKET[/PREFIX]?endpoint=…&region=…` with the folder for what is on its way there.
+ * Opens the folder, or the bucket of `s3://BUCKET[/PREFIX]?endpoint=…&region=…`, in which case the folder holds uploads in progress.
  * @throws AIOT_USAGE (another scheme), AIOT_STREAM_URL, AIOT_BLOBS_UNAVAILABLE
  */
 export async function openBlobs(folder: string, sync?: Sync, url?: string): Promise<BlobStore> {
   if (url === undefined) return openFolder(folder, sync);
   if (!url.startsWith('s3://')) {
-    throw new AiotError('AIOT_USAGE', 'expected --blobs s3://BUCKET, got a URL of another kind');
+    throw new AiotError('AIOT_USAGE', 'expected --blobs s3://BUCKET, got a URL with another scheme');
   }
   const { openS3 } = await import('./s3.js');
   return openS3(url, folder);
@@ -67,7 +68,7 @@ async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobSt
     },
     async size(digest) {
       const found = await stat(pathOf(digest)).catch(absent);
-      // What was taken away or changed behind the platform's back is not there any more, whatever is remembered.
+      // A file deleted or changed outside the platform invalidates the cached copy.
       memory.keepOnly(digest, found && stampOf(found));
       return found?.size ?? null;
     },
@@ -120,10 +121,10 @@ function absent(error: unknown): null {
   throw error;
 }
 
-/** Files on their way in. What an interrupted upload has left there goes when the folder is opened. */
+/** Incoming files. Remains of interrupted uploads are deleted when the folder is opened. */
 interface Incoming {
   /**
-   * Writes what comes to a file of its own, which the caller moves or removes.
+   * Writes the incoming data to a separate file, which the caller moves or removes.
    * @param sync also makes it durable
    * @throws AIOT_DIGEST_MISMATCH, AIOT_REQUEST_INVALID (too large); then nothing is left
    */

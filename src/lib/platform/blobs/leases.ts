@@ -1,17 +1,17 @@
 import type { Store } from '../store/database.js';
 import { type BlobStore, hexOf } from './store.js';
 
-/** How long a blob that nothing refers to is kept for who has put it, ms. */
+/** How long an unreferenced blob is retained for its uploader, ms. */
 export const leaseMs = 24 * 3600 * 1000;
 
-/** Fewer than a statement may have parameters. */
+/** Fewer than the parameter limit of a statement. */
 const rowsAtOnce = 500;
 
-/** Who puts a blob is given time to refer to it: until then it is no orphan, whatever else was done with its content. */
+/** Gives the uploader of a blob time to refer to it: until then it is not an orphan, whatever else happens to its content. */
 export interface Leases {
-  /** Begins, or begins anew. */
+  /** Starts or renews leases. */
   take(...digests: string[]): Promise<void>;
-  /** Those that are under way; those that are over go. */
+  /** Returns current leases; deletes expired ones. */
   current(): Promise<Set<string>>;
 }
 
@@ -36,13 +36,13 @@ export function leasesIn(store: Store, now: () => number): Leases {
   };
 }
 
-/** Something refers to these from now on: in the transaction that makes it do so. */
+/** Releases leases of digests that are now referenced, in the transaction that adds the reference. */
 export async function releaseLeases(digests: readonly string[], transaction: Store): Promise<void> {
   if (digests.length === 0) return;
   await transaction.deleteFrom('blobLeases').where('digest', 'in', digests).execute();
 }
 
-/** The same store, where a put begins with a lease: a sweep between the put and what refers to it finds the lease. */
+/** Wraps a store so that every put begins with a lease: a sweep between the put and the reference to it finds the lease. */
 export function leased(blobs: BlobStore, leases: Leases): BlobStore {
   return {
     ...blobs,

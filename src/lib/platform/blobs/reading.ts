@@ -8,8 +8,8 @@ import { hasCode } from '../../core/errors.js';
 import { type BlobRange, damagedBlob } from './store.js';
 
 /**
- * Bytes given at a time from memory; from a file it is a block. What a slow reader has not taken yet is held for it alone, encrypted,
- * and as it was read from a file: larger pieces cost memory, and gain little.
+ * Bytes delivered at a time from memory; from a file, one block. Unread data of a slow reader is buffered for that reader alone, encrypted, as well
+ * as in the form read from the file: larger pieces cost memory and gain little.
  */
 const fromMemory = 32 * 1024;
 
@@ -20,7 +20,7 @@ interface BlobFile {
   blocks: BlobBlocks;
 }
 
-/** An open file, and the checksums that its blocks have to have. */
+/** An open file, and the expected checksums of its blocks. */
 interface OpenFile {
   file: FileHandle;
   bytes: number;
@@ -28,14 +28,14 @@ interface OpenFile {
 }
 
 /**
- * A blob's file, or a range of it: from memory where it is small, else block by block, and never ahead of who reads. What is not as it
- * was put is never given.
+ * A blob's file, or a range of it: from memory if it is small, else block by block, and never ahead of the reader. Altered content is never
+ * delivered.
  */
 export class BlobReading extends Readable {
   private held: Held | null;
   private opened: OpenFile | null = null;
   private at: number;
-  /** Behind the last byte; null = that of the blob, which is not known yet. */
+  /** Exclusive end offset; null = the blob's end, not known yet. */
   private end: number | null;
 
   constructor(
@@ -85,7 +85,7 @@ export class BlobReading extends Readable {
     this.push(piece);
   }
 
-  /** What is wanted of a block, which is read and checked whole. */
+  /** Returns the requested part of a block, which is read and checked whole. */
   private async readBlock({ file, bytes, sums }: OpenFile, block: number, end: number): Promise<Buffer> {
     const start = block * blockBytes;
     const length = Math.min(blockBytes, bytes - start);
@@ -94,15 +94,12 @@ export class BlobReading extends Readable {
     if (bytesRead < length) throw this.cutShort(start + bytesRead);
     if (crc32(buffer) !== sums[block]) {
       this.blob.blocks.forget(this.blob.digest);
-      throw damagedBlob(
-        this.blob.digest,
-        `it was changed at byte ${start} or within ${length} bytes behind it`,
-      );
+      throw damagedBlob(this.blob.digest, `the ${length} bytes from byte ${start} on were modified`);
     }
     return buffer.subarray(this.at - start, end - start);
   }
 
-  /** Has all of it in memory afterwards, or its file open; nothing of both when it was destroyed meanwhile. */
+  /** Loads the blob into memory or opens its file; neither when destroyed meanwhile. */
   private async open(): Promise<void> {
     const held = await openBlob(this.blob);
     if (this.destroyed) return closeBlob(held);
@@ -120,7 +117,7 @@ export class BlobReading extends Readable {
   }
 }
 
-/** A blob in memory, or its open file, once it is known to have its digest. @throws AIOT_BLOB_DAMAGED, and as opening a file does */
+/** Returns a blob in memory, or its open file, once its digest is verified. @throws AIOT_BLOB_DAMAGED, and as opening a file does */
 export async function openBlob({ digest, path, memory, blocks }: BlobFile): Promise<Held | OpenFile> {
   const before = memory.removals;
   const file = await openRegular(path, digest);
@@ -140,14 +137,14 @@ export async function openBlob({ digest, path, memory, blocks }: BlobFile): Prom
 }
 
 /**
- * Anything but a regular file is damage: a pipe in its place would hold a thread for good, and a device has no end.
+ * Anything but a regular file is damage: a pipe in its place would block a thread forever, and a device file has no end.
  * @throws AIOT_BLOB_DAMAGED, and as opening a file does
  */
 export async function openRegular(path: string, digest: string): Promise<FileHandle> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw damagedBlob(digest, 'there is something else than a file in its place');
+  throw damagedBlob(digest, 'its path is not a regular file');
 }
 
 export async function closeBlob(blob: Held | OpenFile): Promise<void> {
@@ -155,7 +152,7 @@ export async function closeBlob(blob: Held | OpenFile): Promise<void> {
   else blob.release();
 }
 
-/** Tells one file of a blob from another that took its place, and from what it was before it was written to. */
+/** Distinguishes a blob's file from a replacement, and from its state before it was modified. */
 export function stampOf({ ino, mtimeMs, size }: { ino: number; mtimeMs: number; size: number }): string {
   return `${ino} ${mtimeMs} ${size}`;
 }
@@ -168,45 +165,45 @@ async function wholeOf(file: FileHandle, digest: string): Promise<Buffer> {
   return content;
 }
 
-/** Bytes of a block: read, checked and given at a time. */
+/** Bytes of a block: the unit of reading, checking and delivery. */
 const blockBytes = 48 * 1024;
 
-/** Blocks that are read at a time while a whole file is checked, and checksums that are remembered in all (of 48 GiB). */
+/** Blocks read at a time while a whole file is checked, and the total number of checksums cached (for 48 GiB). */
 const blocksAtOnce = 16;
 
 const mostSums = 2 ** 20;
 
 interface CheckedFile {
   digest: string;
-  /** Another one when the file was written to. */
+  /** Changes when the file is modified. */
   stamp: string;
   bytes: number;
 }
 
-/** Called after each piece with its bytes: what it waits for slows the reading down. */
+/** Called after each piece with its size in bytes; the reader waits for the returned promise, which throttles it. */
 export type Pace = (bytes: number) => Promise<void> | undefined;
 
-/** How long a file that was found to be damaged, and was not written to since, is not read again, ms. */
+/** How long a file found damaged is not read again unless it is modified, ms. */
 const damagedMs = 60_000;
 
 interface Table {
   stamp: string;
   sums: Promise<Uint32Array>;
   count: number;
-  /** Until when its failure counts; null = it has not failed. */
+  /** When its failure expires; null = it has not failed. */
   failedUntil: number | null;
 }
 
 /**
- * A CRC-32 for each block of files that were read whole and found to have their digest. With it any part of such a file is
- * checked while it is read: a range as much as the whole, and before any of its bytes is given to somebody.
+ * A CRC-32 for each block of files that were read whole and matched their digest. Any part of such a file, a range or the whole, is then checked
+ * while it is read, before any of its bytes is delivered.
  */
 export class BlobBlocks {
-  /** The one that was asked for longest ago first. */
+  /** Least recently requested first. */
   private readonly tables = new Map<string, Table>();
   private count = 0;
 
-  /** The checksums of a file's blocks; reads it whole first where they are not known, once for all who ask. @throws AIOT_BLOB_DAMAGED */
+  /** Returns the checksums of a file's blocks; if they are unknown, reads the file whole first, once for all callers. @throws AIOT_BLOB_DAMAGED */
   of(file: FileHandle, checked: CheckedFile): Promise<Uint32Array> {
     const { digest, stamp } = checked;
     const known = this.tables.get(digest);
@@ -217,7 +214,7 @@ export class BlobBlocks {
     return known.sums;
   }
 
-  /** Reads the file whole, whatever is known of it. @throws AIOT_BLOB_DAMAGED */
+  /** Reads the file whole, regardless of cached checksums. @throws AIOT_BLOB_DAMAGED */
   async learn(file: FileHandle, checked: CheckedFile, pace?: Pace): Promise<Uint32Array> {
     const { digest, stamp, bytes } = checked;
     this.forget(digest);
@@ -268,15 +265,15 @@ async function sumsOf(
   return sums;
 }
 
-/** Bytes of all blobs that are kept in memory, and of the largest of them: a fleet asks for the same one at the same time. */
+/** Bytes of all blobs cached in memory, and of the largest of them: a fleet requests the same blob at the same time. */
 const mostBytes = 16 * 1024 ** 2;
 
 const largestKept = 4 * 1024 ** 2;
 
-/** How long one that nobody reads is kept, ms. */
+/** How long a blob without readers stays cached, ms. */
 const keptMs = 30_000;
 
-/** A blob in memory. Its bytes count until it is let go of, also when it was removed meanwhile. */
+/** A blob in memory. Its bytes count until it is released, even if it was removed meanwhile. */
 interface Held {
   content: Buffer;
   release(): void;
@@ -284,20 +281,20 @@ interface Held {
 
 interface Entry {
   bytes: number;
-  /** Of its file, when it was read. */
+  /** Stamp of its file when it was read. */
   stamp: string;
   readers: number;
-  /** It was removed, and stays for its readers alone. */
+  /** It was removed and is retained only for its current readers. */
   gone: boolean;
   content: Buffer | Promise<Buffer>;
 }
 
-/** Small blobs that were asked for lately. With those that are read now they are never more than so many bytes. */
+/** Recently requested small blobs. Together with those being read they never exceed the byte limit. */
 export class BlobMemory {
-  /** The one that was asked for longest ago first. */
+  /** Least recently requested first. */
   private readonly entries = new Map<string, Entry>();
   private bytes = 0;
-  /** How often a blob was removed: what was opened before is not kept for those who ask afterwards. */
+  /** Number of blobs removed: a blob opened before a removal is not cached for later readers. */
   removals = 0;
   private sweeping: NodeJS.Timeout | undefined;
 
@@ -306,13 +303,13 @@ export class BlobMemory {
     private readonly quietMs = keptMs,
   ) {}
 
-  /** What was read from another file than there is now goes; null = there is none. */
+  /** Drops a cached blob that was read from a different file than the present one; null = there is no file. */
   keepOnly(digest: string, stamp: string | null): void {
     const entry = this.entries.get(digest);
     if (entry && entry.stamp !== stamp) this.forget(digest);
   }
 
-  /** Null = it is not here. */
+  /** Null = not cached. */
   hold(digest: string): Held | null {
     const entry = this.entries.get(digest);
     if (!entry || !Buffer.isBuffer(entry.content)) return null;
@@ -320,7 +317,7 @@ export class BlobMemory {
   }
 
   /**
-   * Reads it once for all who ask meanwhile; null = it cannot be kept just now.
+   * Reads it once for all concurrent callers; null = it cannot be cached at present.
    * @param opened `removals` before its file was opened
    * @param stamp as `keepOnly` is asked later
    * @throws as `read` does
@@ -342,7 +339,7 @@ export class BlobMemory {
     }
   }
 
-  /** It is removed. Who reads it reads it to its end. */
+  /** Forgets a removed blob. Current readers can read it to its end. */
   forget(digest: string): void {
     this.removals++;
     this.drop(digest);
@@ -407,7 +404,7 @@ export class BlobMemory {
     else this.sweepLater();
   }
 
-  /** What nobody has asked for in the time goes. */
+  /** Drops blobs that were not requested for the retention time. */
   private sweepLater(): void {
     this.sweeping ??= setTimeout(() => {
       this.sweeping = undefined;

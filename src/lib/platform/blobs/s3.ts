@@ -8,13 +8,12 @@ import { storageError } from '../errors.js';
 import { openIncoming } from './folder.js';
 import { type BlobRange, type BlobStore, damagedBlob, hexOf, noSuchBlob } from './store.js';
 
-/** What is larger goes in parts of this size, bytes; S3 takes at most 10,000 of at least 5 MiB. */
+/** Size of multipart upload parts, bytes; S3 takes at most 10,000 of at least 5 MiB. */
 const partBytes = 8 * 1024 ** 2;
 
 /**
- * An object for each blob, `PREFIX/sha256/abcd…`. What comes in waits in a local file until its digest is known to be right;
- * acknowledged means that S3 has said that it has all of it. What S3 says of its contents (its ETag) is not believed: what is
- * read whole is checked.
+ * One object per blob, `PREFIX/sha256/abcd…`. Uploads wait in a local file until their digest is verified; a blob is acknowledged once S3 has
+ * confirmed that it is stored completely. S3's statement about contents (the ETag) is not trusted: every complete read is checked.
  * @throws AIOT_STREAM_URL, AIOT_BLOBS_UNAVAILABLE
  */
 export async function openS3(url: string, spool: string): Promise<BlobStore> {
@@ -53,7 +52,7 @@ export async function openS3(url: string, spool: string): Promise<BlobStore> {
       for await (const chunk of read(bucket, keyOf(digest), digest)) chunks.push(chunk);
       return Buffer.concat(chunks);
     },
-    // What is read whole is checked on its way, its last bytes held back until then.
+    // Complete reads are checked on the way, with the last bytes held back until then.
     ready: async (digest) => void hexOf(digest),
     async verify(digest, pace) {
       let bytes = 0;
@@ -82,7 +81,7 @@ interface LocalFile {
   bytes: number;
 }
 
-/** Another upload of the same content may have been here before: it stays if it is what it should be. */
+/** Another upload of the same content may have come first: it is retained if it is intact. */
 async function upload(bucket: Bucket, key: string, { digest, path, bytes }: LocalFile): Promise<void> {
   if (bytes <= partBytes) {
     const body = await readFile(path);
@@ -96,7 +95,7 @@ async function upload(bucket: Bucket, key: string, { digest, path, bytes }: Loca
   if (there === bytes) return;
   throw new AiotError(
     'AIOT_BLOBS_UNAVAILABLE',
-    `${bucket.where} keeps ${there ?? 'none'} of ${bytes} bytes`,
+    `${bucket.where} stores ${there ?? 'none'} of ${bytes} bytes`,
     {
       endpoint: bucket.where,
     },
@@ -119,7 +118,7 @@ async function* partsOf(path: string): AsyncGenerator<Buffer> {
 async function isWhole(bucket: Bucket, key: string, digest: string): Promise<boolean> {
   try {
     for await (const _ of read(bucket, key, digest)) {
-      // Read for its digest alone.
+      // Read only to compute its digest.
     }
     return true;
   } catch (error) {
@@ -128,7 +127,7 @@ async function isWhole(bucket: Bucket, key: string, digest: string): Promise<boo
   }
 }
 
-/** The last bytes go out when all were found to be right: whoever reads the whole cannot take other bytes for it. */
+/** The last bytes are sent only once all bytes are verified: a reader of the whole blob cannot mistake other bytes for it. */
 async function* read(bucket: Bucket, key: string, digest: string, range?: BlobRange): AsyncGenerator<Buffer> {
   const { body, bytes } = await told(() => bucket.large.open(key, range)).catch((error: unknown) => {
     throw isMissing(error) ? noSuchBlob(digest) : error;
@@ -149,11 +148,10 @@ async function* read(bucket: Bucket, key: string, digest: string, range?: BlobRa
     body.destroy();
   }
   if (got !== bytes || (range && got !== range.last - range.first + 1)) {
-    throw damagedBlob(digest, `${bucket.where} gave ${got} of ${bytes} bytes`);
+    throw damagedBlob(digest, `${bucket.where} returned ${got} of ${bytes} bytes`);
   }
   const sum = range ? digest : `sha256:${hash.digest('hex')}`;
-  if (sum !== digest)
-    throw damagedBlob(digest, `what ${bucket.where} has under its name has the digest ${sum}`);
+  if (sum !== digest) throw damagedBlob(digest, `the object in ${bucket.where} has the digest ${sum}`);
   if (held) yield held;
 }
 

@@ -3,25 +3,26 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { largestBlob } from '../../api/contract/blobs.js';
+import { dataSync, type Sync } from '../../core/append-log.js';
 import { AiotError, systemCode, unless } from '../../core/errors.js';
 import { readJson, removeLeftovers, syncFolder, writeJsonAtomic } from '../../core/files.js';
 import { newId } from '../../core/names.js';
 import { onAbort } from '../../core/tasks.js';
 import { storageError } from '../errors.js';
-import { dataSync, type Sync } from '../sync.js';
-import { type BlobStore, hexOf, largestBlob } from './store.js';
+import { type BlobStore, hexOf } from './store.js';
 
-/** An upload that nobody goes on with is given up after this, ms. */
+/** An upload without activity is abandoned after this, ms. */
 export const uploadMs = 24 * 3600 * 1000;
 
-/** Uploads of one person or program that are not at their end. */
+/** Unfinished uploads allowed per user. */
 const mostOpen = 64;
 
 const noteSchema = z.object({
   digest: z.string(),
   bytes: z.int(),
   who: z.string(),
-  /** As the client gave it. */
+  /** As sent by the client. */
   metadata: z.string(),
   created: z.number(),
   done: z.boolean(),
@@ -29,10 +30,10 @@ const noteSchema = z.object({
 
 type Note = z.output<typeof noteSchema>;
 
-/** An upload in pieces. */
+/** A resumable upload. */
 export interface Upload extends Note {
   id: string;
-  /** Bytes that are on disk for good. */
+  /** Bytes durably on disk. */
   offset: number;
   /** ms since 1970 */
   expires: number;
@@ -43,31 +44,31 @@ interface Parts {
   blobs: BlobStore;
   now: () => number;
   sync?: Sync | undefined;
-  /** Whether other processes serve the same platform: an upload may have been begun in one of them. */
+  /** Whether other processes serve the same platform: an upload may have been started in one of them. */
   shared?: boolean;
 }
 
 /**
- * Blobs that come in pieces, over broken connections and restarts: `ID.part` has what came, `ID.json` what it is to be. An
- * offset is told only when all before it is synced. Of two who append to one upload the later one has it.
+ * Resumable uploads of blobs, across broken connections and restarts: `ID.part` holds the bytes received, `ID.json` describes the expected blob. An
+ * offset is reported only once everything before it is synced. When two clients append to one upload, the later one takes over.
  */
 export class Uploads {
   private readonly writing = new Map<string, { stop: () => void; ended: Promise<unknown> }>();
-  /** All bytes are there, and become a blob. */
+  /** Uploads whose bytes are complete and that are becoming blobs. */
   private readonly finishing = new Map<string, Promise<Upload>>();
-  /** Sizes that were synced by this process: what a process before it has written may be in the system's memory alone. */
+  /** Sizes synced by this process: bytes written by an earlier process may be only in the system's memory. */
   private readonly synced = new Map<string, number>();
 
   private constructor(private readonly parts: Parts) {}
 
   static async open(parts: Parts): Promise<Uploads> {
     await mkdir(parts.folder, { recursive: true });
-    // Notes that were being written when the process before this one was killed.
+    // Notes that were being written when the previous process was killed.
     await removeLeftovers(parts.folder);
     return new Uploads(parts);
   }
 
-  /** @throws AIOT_REQUEST_INVALID (no digest), AIOT_REQUEST_TOO_LARGE, AIOT_RATE_LIMITED (too many that are open) */
+  /** @throws AIOT_REQUEST_INVALID (no digest), AIOT_REQUEST_TOO_LARGE, AIOT_RATE_LIMITED (too many unfinished uploads) */
   async create({
     digest,
     bytes,
@@ -80,13 +81,9 @@ export class Uploads {
     }
     const others = (await this.list()).filter((upload) => upload.who === who && !upload.done);
     if (others.length >= mostOpen) {
-      throw new AiotError(
-        'AIOT_RATE_LIMITED',
-        `${who} has ${others.length} uploads that are not at their end`,
-        {
-          next: 'Go on with them, or give them up (DELETE).',
-        },
-      );
+      throw new AiotError('AIOT_RATE_LIMITED', `${who} has ${others.length} unfinished uploads`, {
+        next: 'Finish them, or cancel them with DELETE.',
+      });
     }
     const id = newId('up', this.parts.now());
     const note: Note = { digest, bytes, who, metadata, created: this.parts.now(), done: false };
@@ -102,13 +99,16 @@ export class Uploads {
     return this.get(id);
   }
 
-  /** All of it there and no blob yet (S3 was away, say): it is made one now. @throws AIOT_NOT_FOUND (never there, given up, or too old) */
+  /**
+   * If all bytes are there but the blob is not (for example, S3 was unavailable), the blob is created now. @throws AIOT_NOT_FOUND (unknown, abandoned
+   * or expired)
+   */
   async get(id: string): Promise<Upload> {
     const note = await this.note(id);
     const { created } = note;
     if (note.done) return { id, ...note, offset: note.bytes, expires: created + uploadMs };
     const found = await stat(this.pathOf(id)).catch(absent);
-    // A kill between the last byte and the note of it: the blob is there.
+    // The process was killed between the last byte and its note: the blob exists.
     if (!found && (await this.parts.blobs.size(note.digest)) === note.bytes) {
       return this.note(id, { ...note, done: true }).then(() => this.get(id));
     }
@@ -120,8 +120,8 @@ export class Uploads {
   }
 
   /**
-   * Adds what comes at `offset`; with the last byte it becomes a blob. What came before a connection broke is kept.
-   * @param check what the bytes must hash to, in base64: then they are kept whole or not at all
+   * Appends data at `offset`; the last byte completes the blob. Data received before a connection broke is retained.
+   * @param check expected hash of the bytes, in base64: they are then stored whole or not at all
    * @throws AIOT_NOT_FOUND, AIOT_UPLOAD_OFFSET, AIOT_REQUEST_TOO_LARGE, AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL
    */
   async append(
@@ -142,7 +142,7 @@ export class Uploads {
     }
   }
 
-  /** Ends what is being appended: who asks how far it has come has lost that connection. */
+  /** Aborts a running append: a client that asks for the offset has lost that connection. */
   async interrupt(id: string): Promise<void> {
     const before = this.writing.get(id);
     before?.stop();
@@ -156,7 +156,7 @@ export class Uploads {
     await this.forget(id);
   }
 
-  /** Gives up those that nobody went on with. Returns how many. */
+  /** Deletes abandoned uploads. Returns how many. */
   async sweep(): Promise<number> {
     const names = await readdir(this.parts.folder);
     const ids = new Set(names.flatMap((name) => /^(.+)\.(?:part|json)$/.exec(name)?.[1] ?? []));
@@ -191,7 +191,7 @@ export class Uploads {
     if (upload.offset !== offset) {
       throw new AiotError(
         'AIOT_UPLOAD_OFFSET',
-        `${id} has ${upload.offset} bytes: expected what follows them, got an offset of ${offset}`,
+        `${id} has ${upload.offset} bytes: expected the next chunk, got an offset of ${offset}`,
       );
     }
     if (upload.done) return upload;
@@ -210,24 +210,21 @@ export class Uploads {
     try {
       for await (const chunk of untilAborted(source, signal)) {
         if (at + chunk.length > bytes) {
-          throw new AiotError('AIOT_REQUEST_TOO_LARGE', `${id} is of ${bytes} bytes, and more came`);
+          throw new AiotError('AIOT_REQUEST_TOO_LARGE', `${id} should have ${bytes} bytes, but more arrived`);
         }
         hash?.update(chunk);
         await file.write(chunk, 0, chunk.length, at);
         at += chunk.length;
       }
       if (hash && hash.digest('base64') !== check?.sum) {
-        throw new AiotError(
-          'AIOT_CHECKSUM_MISMATCH',
-          `${id}: what came is not of the checksum that came with it`,
-        );
+        throw new AiotError('AIOT_CHECKSUM_MISMATCH', `${id}: the data does not match its checksum`);
       }
       return at;
     } catch (error) {
       if (check || !(signal.aborted || isBroken(error))) at = offset;
       throw storageError(error);
     } finally {
-      // What is not to be kept goes: the next piece begins where the last good one ended.
+      // Truncate rejected bytes: the next piece continues after the last valid one.
       await file.truncate(at).catch(() => {});
       await (this.parts.sync ?? dataSync)(file);
       this.synced.set(id, at);
@@ -252,7 +249,7 @@ export class Uploads {
     if (got !== digest) {
       await this.forget(id);
       throw new AiotError('AIOT_DIGEST_MISMATCH', `expected ${digest}, got ${got}`, {
-        next: 'Upload it anew.',
+        next: 'Upload it again.',
       });
     }
     await this.parts.blobs.adopt(digest, path);
@@ -261,7 +258,7 @@ export class Uploads {
     return { id, ...note, offset: bytes, expires: created + uploadMs };
   }
 
-  /** Bytes that are on disk for good. */
+  /** Returns the number of bytes durably on disk. */
   private async durable(id: string, size: number): Promise<number> {
     const known = this.synced.get(id);
     if (known !== undefined) return Math.min(known, size);
@@ -312,18 +309,18 @@ export class Uploads {
   }
 }
 
-/** The client went away: what it sent before is good. */
+/** The client disconnected: data received before that is valid. */
 function isBroken(error: unknown): boolean {
   return ['ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'EPIPE'].includes(systemCode(error) ?? '');
 }
 
 function unknown(id: string, shared = false): AiotError {
-  const named = `there is no upload ${id.slice(0, 60)}`;
-  if (!shared) return new AiotError('AIOT_NOT_FOUND', named, { next: 'Begin it anew.' });
+  const named = `the upload ${id.slice(0, 60)} does not exist`;
+  if (!shared) return new AiotError('AIOT_NOT_FOUND', named, { next: 'Start the upload again.' });
   return new AiotError(
     'AIOT_NOT_FOUND',
-    `${named} in this process: an open upload is of the process of the platform that began it`,
-    { next: 'Go on with it at the address where it was begun, or begin it anew.' },
+    `${named} in this process: an unfinished upload belongs to the platform process where it began`,
+    { next: 'Continue at the address where it began, or start again.' },
   );
 }
 
@@ -332,7 +329,7 @@ function absent(error: unknown): null {
   throw error;
 }
 
-/** What comes, until somebody else takes the upload over. @throws AIOT_REQUEST_INVALID then */
+/** Yields incoming data until another client takes the upload over. @throws AIOT_REQUEST_INVALID then */
 async function* untilAborted(
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
@@ -340,7 +337,7 @@ async function* untilAborted(
   const iterator = source[Symbol.asyncIterator]();
   let stop = () => {};
   const stopped = new Promise<never>((_, reject) => {
-    stop = () => reject(new AiotError('AIOT_REQUEST_INVALID', 'somebody else goes on with this upload'));
+    stop = () => reject(new AiotError('AIOT_REQUEST_INVALID', 'another client is continuing this upload'));
   });
   stopped.catch(() => {});
   const leave = onAbort(signal, stop);

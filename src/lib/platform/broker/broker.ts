@@ -1,16 +1,16 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
+import type { Sync } from '../../core/append-log.js';
 import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Sessions } from '../access/users.js';
 import type { Devices } from '../devices/devices.js';
 import type { NoteCommit } from '../metrics.js';
 import { createLocalStreams, type LocalStreams, type Offered } from '../streams.js';
-import type { Sync } from '../sync.js';
 import type { Finding } from '../verify/damage.js';
 import type { Ledger } from '../verify/ledger.js';
-import { Connection } from './connection.js';
+import type { Connection } from './connection.js';
 import type { ExternalParts } from './external.js';
 import { type BoardDoor, type Identity, identify, peerOf } from './identity.js';
 import { Admission, type BrokerLimits, brokerLimits, visitorOf } from './limits.js';
@@ -22,7 +22,7 @@ import { BrokerState, Retained } from './sessions.js';
 import { Subscriptions } from './topics.js';
 import type { ConnectPacket } from './wire.js';
 
-/** The broker in this process, or the one at `url`. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
+/** Opens the broker in this process, or connects to the one at `url`. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 export async function openBroker(
   external: Pick<ExternalParts, 'leader' | 'platform' | 'cutOff'> & { url: string | undefined },
   parts: BrokerParts,
@@ -37,66 +37,66 @@ interface BrokerParts {
   devices: Devices;
   tokens: Tokens;
   secrets?: DeviceSecrets;
-  /** Who shows wrong credentials too often, over HTTP too. */
+  /** Limits clients that present wrong credentials too often; shared with HTTP. */
   failures?: Failures;
-  /** Ends what is open with a token when that is revoked. */
+  /** Closes connections opened with a token when it is revoked. */
   sessions: Sessions;
   /** Stores a message; the publisher gets its PUBACK when this resolves. */
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;
-  /** Folder of its sessions; made when missing. */
+  /** Folder of its sessions; created if missing. */
   folder: string;
   sync?: Sync | undefined;
   onCommit?: NoteCommit | undefined;
-  /** What the state database knows of the log of sessions. */
+  /** The state database's record of the session log. */
   ledger?: Ledger<BrokerCounts> | undefined;
-  /** Is told of damage to it. */
+  /** Receives damage found in the session log. */
   damage?: (findings: readonly Finding[]) => Promise<void>;
   /** ms since 1970 */
   now: () => number;
   limits?: Partial<BrokerLimits>;
-  /** True while nobody is let in: clients are refused as by a server that is not available. */
+  /** True while no clients are admitted: they are refused with "server unavailable". */
   unavailable?: () => boolean;
 }
 
-/** Where a socket came in, when the listener knows more than the socket tells. */
+/** Origin of a socket, when the listener knows more than the socket reveals. */
 interface Arrival {
-  /** The socket below, that has the certificate, for what comes by WebSocket. */
+  /** For WebSocket connections: the underlying socket, which has the certificate. */
   below?: Duplex;
   address?: string;
-  /** Called when it is known who it is. */
+  /** Called once the client is identified. */
   known?: () => void;
 }
 
-/** The broker of MQTT 3.1.1 and 3.1, without its listeners: `enter` and `handle` take their sockets. */
+/** The MQTT 3.1.1 and 3.1 broker without its listeners: they pass sockets to `enter` and `handle`. */
 export interface Broker {
   /**
-   * Counts a socket as it comes, before any TLS: a handshake that does not go on is somebody's too. False: its address has too
-   * many, and it was closed.
+   * Counts a socket on arrival, before TLS: a stalled handshake counts too. False: its address has too many connections, and the socket was closed.
    */
   enter(socket: Socket): boolean;
-  /** @param door what boards may, for a socket of the listener for boards: whoever comes by it is let in */
+  /** @param door permissions of boards, for a socket of the board listener: every client on it is admitted */
   handle: (socket: Duplex, door?: BoardDoor, arrival?: Arrival) => void;
   publish(packet: { topic: string; payload: Buffer; retain?: boolean; qos?: 0 | 1 | 2 }): Promise<void>;
   /** For routes in this process. */
   streams: LocalStreams;
-  /** Ends all connections of a device; when it may not connect any more, what waits for it is forgotten too. */
+  /** Ends all connections of a device; if it is no longer allowed to connect, its queued messages are discarded too. */
   disconnect(device: string): void;
-  /** Ends the connections of whoever this is true of. */
+  /** Closes the connections whose identity matches. */
   disconnectWho(is: (identity: Identity) => boolean): void;
   figures: BrokerFigures;
-  /** What it holds just now; null where the broker is somebody else's. */
+  /** Current depths; null with an external broker. */
   depths(): BrokerDepths | null;
-  /** Why messages cannot be taken just now; null = they can. Whether it is listened to is the doors' to say. */
+  /** Why messages cannot be accepted now; null = they can. The listeners report separately whether they are listening. */
   trouble(): string | null;
   limits: BrokerLimits;
   close(): Promise<void>;
 }
 
-/** Of a connection that nothing is heard of, before it is asked whether it is there, ms. */
+/** Idle time before TCP keep-alive probes a connection, ms. */
 const tcpKeepAliveMs = 60_000;
 
 async function startBroker(parts: BrokerParts): Promise<Broker> {
+  const connections = await import('./connection.js');
   const { devices, log, folder, sync, now, onCommit } = parts;
   const limits = { ...brokerLimits, ...parts.limits };
   const retained = new Retained({ messages: limits.retainedMessages, bytes: limits.retainedBytes });
@@ -113,16 +113,16 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     (record) => state.apply(record),
   );
   if (sessions.damaged > 0)
-    log.error({ lines: sessions.damaged }, 'damaged lines in the log of sessions passed over');
+    log.error({ lines: sessions.damaged }, 'skipped damaged lines in the session log');
   for (const session of state.sessions.values()) session.offlineSince ??= now();
 
-  /** At the end all connections go; that is no news about the devices. */
+  /** During shutdown all connections close; that is not a change of device status. */
   let closing = false;
   const track = (event: 'connected' | 'disconnected', { identity }: Connection) => {
     figures.clients += event === 'connected' ? 1 : -1;
     figures.clientsMost = Math.max(figures.clientsMost, figures.clients);
     if (identity?.kind !== 'device' || closing) return;
-    devices[event](identity.name).catch((err: unknown) => log.error({ err }, 'presence not saved'));
+    devices[event](identity.name).catch((err: unknown) => log.error({ err }, 'could not save presence'));
   };
   const withToken = new WeakMap<Connection, () => void>();
   const { figures } = router;
@@ -140,7 +140,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       // Revoked while it was connecting: `disconnect` did not see it yet.
       const { identity } = connection;
       if (identity?.kind === 'device' && !devices.mayConnect(identity.name)) connection.cutOff();
-      // It ends with its token.
+      // The connection ends with its token.
       if (identity?.kind === 'user')
         withToken.set(
           connection,
@@ -180,14 +180,14 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
         return false;
       }
       socket.on('close', () => admission.leave(visitor));
-      // Who has no keep-alive and is gone without a word is noticed all the same.
+      // Detects clients without MQTT keep-alive that vanish without a DISCONNECT.
       socket.setKeepAlive(true, tcpKeepAliveMs);
       return true;
     },
     handle(socket, door, { below = socket, address = addressOf(below), known } = {}) {
       if (socket.destroyed) return;
       const secure = 'encrypted' in below && below.encrypted === true;
-      new Connection(core, socket, { door, secure, peer: peerOf(below), address, known });
+      new connections.Connection(core, socket, { door, secure, peer: peerOf(below), address, known });
     },
     ...{ figures, limits, publish, streams, disconnectWho },
     depths: () => depthsOf(core),
@@ -218,7 +218,7 @@ function addressOf(socket: Duplex): string {
   return ('remoteAddress' in socket && String(socket.remoteAddress)) || 'unknown';
 }
 
-/** What all connections of a broker share. */
+/** State shared by all connections of a broker. */
 export interface Core {
   state: BrokerState;
   sessionLog: () => SessionLog;
@@ -226,26 +226,26 @@ export interface Core {
   figures: BrokerFigures;
   limits: BrokerLimits;
   log: Logger;
-  /** Those that are open, with or without an identity. */
+  /** Open connections, with or without an identity. */
   connections: Set<Connection>;
-  /** By the key of their session. */
+  /** Keyed by session. */
   byKey: Map<string, Connection>;
-  /** CONNECTs of one key wait for each other. */
+  /** CONNECTs for one key are processed in turn. */
   turns: Map<string, Promise<unknown>>;
-  /** ms since 1970, and ms that only rise. */
+  /** Wall clock in ms since 1970, and a monotonic clock in ms. */
   now: () => number;
   elapsed: () => number;
   identify(
     connection: Connection,
     connect: ConnectPacket,
   ): Promise<Identity | 'credentials' | 'notAuthorized'>;
-  /** Nobody is let in just now. */
+  /** True while no clients are admitted. */
   unavailable(): boolean;
-  /** Stores what is protocol v1's; rejects when it could not. */
+  /** Stores messages of protocol v1; rejects when that fails. */
   store(who: string, topic: string, payload: Buffer): Promise<void>;
   /** Whether a device has a connection. */
   isOnline(device: string): boolean;
-  /** To readers in this process. */
+  /** Offers a message to readers in this process. */
   offer(message: Offered, done: (error?: Error | null) => void): void;
   connected(connection: Connection): void;
   disconnected(connection: Connection): void;
@@ -254,7 +254,7 @@ export interface Core {
 const everyMs = 500;
 const expiryMs = 60_000;
 
-/** Looks after connections and sessions: who is silent, who takes nothing, who did not come back. Returns what ends it. */
+/** Sweeps connections and sessions: silent clients, stalled readers, expired sessions. Returns a function that stops it. */
 function startSweeps(core: Core, admission: Admission): () => void {
   const { state, connections, router, limits, figures } = core;
   const sweep = setInterval(() => {
@@ -271,13 +271,13 @@ function startSweeps(core: Core, admission: Admission): () => void {
       for (const session of [...state.sessions.values()]) {
         const { offlineSince } = session;
         if (offlineSince === null) continue;
-        // A clock that was set back makes nobody older.
+        // After the clock was set back, the offline time starts now.
         if (offlineSince > now) session.offlineSince = now;
         if (now - offlineSince <= limits.sessionExpiryMs) continue;
         state.end(session);
         core.sessionLog().append({ k: 'end', s: session.key });
         figures.expired++;
-        core.log.info({ session: session.key }, 'a session that nobody came back to was forgotten');
+        core.log.info({ session: session.key }, 'deleted an expired session');
       }
     },
     Math.min(expiryMs, limits.sessionExpiryMs),

@@ -1,58 +1,63 @@
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { createPublishReader, Frames, ProtocolError, packetType } from '../../stream/mqtt/packets.js';
 import type { Core } from './broker.js';
 import { type Entrance, type Identity, mayPublish, maySubscribe } from './identity.js';
 import { Outlet, whenCaughtUp } from './outlet.js';
+import {
+  connack,
+  pingResponse,
+  readConnect,
+  readSubscribe,
+  readUnsubscribe,
+  suback,
+  unsuback,
+} from './requests.js';
 import { endWill, Inbox, settlePresence } from './router.js';
 import { type LogRecord, logged } from './session-log.js';
 import { Session } from './sessions.js';
 import { isFilter } from './topics.js';
 import {
   ack,
+  type BrokerMessage,
   type ConnectPacket,
   checkFlags,
-  connack,
-  Frames,
-  ProtocolError,
-  packet,
-  pingResponse,
   type Qos,
   readAck,
-  readConnect,
-  readPublish,
-  readSubscribe,
-  readUnsubscribe,
   returnCode,
   type SubscribePacket,
-  suback,
+  topicOf,
 } from './wire.js';
 
-/** One for all: a socket's error is followed by its end. */
+/** Shared no-op: a socket's error is followed by its close event. */
 const nothing = () => {};
 
-/** One client's connection, from its socket's first byte to its last. */
+/** A client connection, from its socket's first byte to its last. */
 export class Connection {
   readonly outlet: Outlet;
   identity: Identity | null = null;
   session: Session | null = null;
   closed = false;
   private phase: 'fresh' | 'connecting' | 'ready' = 'fresh';
-  private readonly frames = new Frames(packet.connect << 4);
+  private readonly frames = new Frames();
+  /** Whether its first byte began a CONNECT. */
+  private greeted = false;
+  private readPublish: ReturnType<typeof createPublishReader> | null = null;
   private inbox: Inbox | null = null;
-  /** ms that only rise: when it came, and when something was last heard of it. */
+  /** Monotonic ms: when the connection opened, then when data was last received. */
   heard: number;
   keepAliveMs = 0;
-  /** Whether it went with DISCONNECT, or has lost its rights: then its will is not told. */
+  /** Whether it closed with DISCONNECT or lost its rights: its will is not published. */
   private willDropped = false;
-  /** By MQTT 3.1.1, whose reserved bits have one value each; 3.1 has DUP among them. */
-  private strict = true;
-  /** It is not read: too much of it is on its way, or a subscriber is behind. */
+  /** MQTT 3.1 or 3.1.1. */
+  private level: 3 | 4 = 4;
+  /** Reading is paused: too much of its data is in flight, or a subscriber is behind. */
   private paused = false;
   private waits = false;
-  /** What it has asked for and is not done yet. */
+  /** Number of requests in progress. */
   private busy = 0;
-  /** Of the outlet: what it had taken, and since when that is so. */
+  /** The outlet's byte count when last checked, and since when it has not changed. */
   private taken = 0;
   private stalledAt = 0;
   private gone: Promise<void> | null = null;
@@ -68,7 +73,7 @@ export class Connection {
     socket.on('data', (chunk: Buffer) => this.read(chunk));
     socket.on('error', nothing);
     socket.on('close', () => {
-      // Who publishes and leaves at once has said it all: messages that nobody sends again, and that it wants no will.
+      // Read data that a client sent before it closed: messages that will not be resent, and a DISCONNECT that cancels its will.
       if (this.paused) this.read(null);
       void this.leave();
     });
@@ -78,22 +83,22 @@ export class Connection {
     return this.session?.key ?? this.entrance.address;
   }
 
-  /** Ends it, without a word: there is none for it in MQTT 3. */
+  /** Closes the connection without a packet: MQTT 3 has none for it. */
   fail(error: unknown): void {
     if (this.closed) return;
-    this.core.log.debug({ client: this.name, err: error }, 'a connection was ended');
+    this.core.log.debug({ client: this.name, err: error }, 'closed a connection');
     this.outlet.flush();
     this.socket.destroy();
     void this.leave();
   }
 
-  /** Ends it because it may not be here any more: what it wanted said in its absence is not said either. */
+  /** Closes a connection that is no longer allowed; its will is not published. */
   cutOff(): void {
     this.willDropped = true;
     this.fail(null);
   }
 
-  /** Another connection with its session: it ends, and its will has been told when this resolves. */
+  /** Another connection took over the session: this one closes, and its will is published when this resolves. */
   async takenOver(): Promise<void> {
     this.socket.destroy();
     await this.leave();
@@ -105,79 +110,88 @@ export class Connection {
     if (chunk) {
       core.figures.bytesIn += chunk.length;
       this.heard = core.elapsed();
+      this.frames.push(chunk);
     }
     const largest = this.phase === 'ready' ? core.limits.payloadBytes + 64 * 1024 : core.limits.strangerBytes;
     try {
-      this.frames.push(chunk, largest, this.take);
+      if (chunk) this.greet(chunk);
+      let goOn = true;
+      while (goOn && this.frames.next(largest)) goOn = this.take();
     } catch (error) {
-      if (!(error instanceof ProtocolError)) core.log.error({ err: error }, 'a packet broke its reader');
+      if (!(error instanceof ProtocolError)) core.log.error({ err: error }, 'could not parse a packet');
       this.fail(error);
     }
   }
 
+  /** For other protocols, such as HTTP's "GET ", do not wait for the end of a packet. */
+  private greet(chunk: Buffer): void {
+    if (this.greeted || chunk.length === 0) return;
+    if (chunk[0] !== packetType.connect << 4) throw new ProtocolError('the first packet is not a CONNECT');
+    this.greeted = true;
+  }
+
   /** Returns whether the next packet may be read. */
-  private readonly take = (head: number, bytes: Buffer, from: number, to: number): boolean => {
+  private take(): boolean {
     this.core.figures.packetsIn++;
     if (this.phase === 'fresh') {
-      if (head !== packet.connect << 4) throw new ProtocolError('the first packet is no CONNECT');
       this.phase = 'connecting';
       this.socket.pause();
-      void this.connect(bytes, from, to);
+      void this.connect();
       return false;
     }
-    this.handle(head, bytes, from, to);
+    this.handle();
     if (this.closed || this.phase !== 'ready') return false;
     if (this.inbox?.full) this.hold();
-    // When it has closed, no more than a chunk is left: it is read whatever is on its way.
+    // After close at most one chunk is left: it is read regardless of messages in flight.
     return !this.paused || this.socket.closed;
-  };
+  }
 
-  private handle(head: number, bytes: Buffer, from: number, to: number): void {
-    const { core, outlet } = this;
+  private handle(): void {
+    const { core, outlet, frames } = this;
     const session = this.session!;
-    checkFlags(head, this.strict);
-    switch (head >> 4) {
-      case packet.publish:
-        this.publish(head, bytes, from, to);
+    checkFlags(frames.head, this.level);
+    switch (frames.head >> 4) {
+      case packetType.publish:
+        this.publish();
         break;
-      case packet.puback:
-        this.acknowledged(readAck(bytes, from, to), 1);
+      case packetType.puback:
+        this.acknowledged(readAck(frames), 1);
         break;
-      case packet.pubrec: {
-        const id = readAck(bytes, from, to);
+      case packetType.pubrec: {
+        const id = readAck(frames);
         const entry = session.received(id);
         if (entry) core.router.note(session, 'received', entry.number);
         outlet.sendRelease(id);
         break;
       }
-      case packet.pubcomp:
-        this.acknowledged(readAck(bytes, from, to), 2);
+      case packetType.pubcomp:
+        this.acknowledged(readAck(frames), 2);
         break;
-      case packet.pubrel:
-        this.released(readAck(bytes, from, to));
+      case packetType.pubrel:
+        this.released(readAck(frames));
         break;
-      case packet.subscribe:
-        subscribe(core, this, readSubscribe(head, bytes, from, to));
+      case packetType.subscribe:
+        subscribe(core, this, readSubscribe(frames, this.level));
         break;
-      case packet.unsubscribe:
-        unsubscribe(core, this, readUnsubscribe(head, bytes, from, to));
+      case packetType.unsubscribe:
+        unsubscribe(core, this, readUnsubscribe(frames, this.level));
         break;
-      case packet.pingreq:
+      case packetType.pingreq:
         outlet.send(pingResponse);
         break;
-      case packet.disconnect:
+      case packetType.disconnect:
         this.willDropped = true;
         this.finish();
         break;
       default:
-        throw new ProtocolError('a packet that a client does not send');
+        throw new ProtocolError('clients must not send this packet');
     }
   }
 
-  private async connect(bytes: Buffer, from: number, to: number): Promise<void> {
+  private async connect(): Promise<void> {
     try {
-      const connect = readConnect(bytes, from, to);
-      this.strict = connect.level !== 3;
+      const connect = readConnect(this.frames);
+      this.level = connect.level === 3 ? 3 : 4;
       const admitted = await admit(this.core, this, connect);
       if (this.closed) return;
       if (typeof admitted === 'number') {
@@ -195,20 +209,20 @@ export class Connection {
       this.outlet.onRoom = () => this.session?.pump();
       this.resume();
     } catch (error) {
-      if (!(error instanceof ProtocolError))
-        this.core.log.error({ err: error }, 'a client could not be let in');
+      if (!(error instanceof ProtocolError)) this.core.log.error({ err: error }, 'rejected a client');
       this.fail(error);
     }
   }
 
-  private publish(head: number, bytes: Buffer, from: number, to: number): void {
+  private publish(): void {
     const { core, outlet } = this;
     const session = this.session!;
-    const message = readPublish(head, bytes, from, to);
-    const { qos, id, topic, payload } = message;
+    this.readPublish ??= createPublishReader();
+    const { qos, id, topic, payload, retain } = this.readPublish(this.frames, 4);
+    const message: BrokerMessage = { topic: topicOf(topic), payload, qos, retain };
     if (!mayPublish(this.identity!, topic)) {
       core.figures.refused++;
-      core.log.warn({ client: this.name, topic }, 'a publish was refused');
+      core.log.warn({ client: this.name, topic }, 'rejected a publish');
       this.fail(new ProtocolError('not allowed'));
       return;
     }
@@ -217,21 +231,20 @@ export class Connection {
     core.figures.payloadIn += payload.length;
     this.inbox ??= new Inbox(core, this);
     if (qos < 2) {
-      this.inbox.take(message, null, qos === 0 ? null : () => outlet.send(ack(packet.puback, id)));
+      this.inbox.take(message, null, qos === 0 ? null : () => outlet.send(ack(packetType.puback, id)));
       return;
     }
     const { incoming } = session;
-    // A repeat; the first one's PUBREC is on its way, or was lost.
+    // A duplicate; the first one's PUBREC is in flight or was lost.
     if (incoming.has(id)) {
-      if (incoming.get(id)) outlet.send(ack(packet.pubrec, id));
+      if (incoming.get(id)) outlet.send(ack(packetType.pubrec, id));
       return;
     }
-    if (incoming.size >= core.limits.incoming)
-      throw new ProtocolError('too many messages that are not released');
+    if (incoming.size >= core.limits.incoming) throw new ProtocolError('too many unreleased messages');
     incoming.set(id, false);
     this.inbox.take(message, { session, id }, () => {
       incoming.set(id, true);
-      outlet.send(ack(packet.pubrec, id));
+      outlet.send(ack(packetType.pubrec, id));
     });
   }
 
@@ -246,19 +259,19 @@ export class Connection {
   private released(id: number): void {
     const { outlet, core } = this;
     const session = this.session!;
-    const complete = () => outlet.send(ack(packet.pubcomp, id));
+    const complete = () => outlet.send(ack(packetType.pubcomp, id));
     if (!session.incoming.delete(id) || !session.persistent) {
       complete();
       return;
     }
-    // The client may use the id for another message from then on: that it is free has to be on disk.
+    // From now on the client may reuse the id for another message: its release must be on disk.
     core.sessionLog().commit({ k: 'release', s: session.key, id }, (error) => {
       if (error) this.fail(error);
       else complete();
     });
   }
 
-  /** A subscriber of what it has published is behind. Operators wait for theirs, devices for nobody. */
+  /** A subscriber to its messages is behind. Operators wait for their subscribers, devices do not wait. */
   behind(session: Session): void {
     if (this.identity?.kind !== 'user' || session === this.session || this.closed) return;
     if (this.waits) return;
@@ -270,7 +283,7 @@ export class Connection {
     });
   }
 
-  /** It is read no further until this has resolved. */
+  /** Reading is paused until this resolves. */
   busyWhile(work: Promise<unknown>): void {
     this.busy++;
     this.hold();
@@ -300,7 +313,7 @@ export class Connection {
     if (!this.paused && !this.closed) this.socket.resume();
   }
 
-  /** Looks after it, every half second or so. */
+  /** Checks the connection, about every half second. */
   sweep(elapsed: number): void {
     const { limits, figures } = this.core;
     const silentMs = elapsed - this.heard;
@@ -308,7 +321,7 @@ export class Connection {
       if (silentMs > limits.connectMs) this.expire('no CONNECT in time');
       return;
     }
-    // While it is not read, nothing can be heard of it.
+    // While reading is paused, nothing can be received.
     if (this.paused) this.heard = elapsed;
     else if (this.keepAliveMs > 0 && silentMs > this.keepAliveMs) {
       this.expire('no PINGREQ in time');
@@ -319,11 +332,11 @@ export class Connection {
       this.stalledAt = elapsed;
     } else if (elapsed - this.stalledAt > limits.stalledMs) {
       figures.timedOut++;
-      this.fail(new ProtocolError('it takes nothing any more'));
+      this.fail(new ProtocolError('the client stopped reading'));
     }
   }
 
-  /** Ends it when what waits is written. */
+  /** Closes the connection once pending output is written. */
   private finish(): void {
     this.outlet.end(this.core.limits.stalledMs);
     void this.leave();
@@ -334,7 +347,7 @@ export class Connection {
     this.fail(new ProtocolError(why));
   }
 
-  /** Once: the session goes offline, and the will is told. Resolves when that is stored. */
+  /** Runs once: the session goes offline, and the will is published. Resolves when that is stored. */
   private leave(): Promise<void> {
     this.gone ??= this.left();
     return this.gone;
@@ -362,30 +375,30 @@ interface Admitted {
   sessionPresent: boolean;
 }
 
-/** Whose an id is: nobody can take over another's session by using its client id. */
+/** Owner of a client id: another identity cannot take over a session by using its client id. */
 function ownerOf(identity: Identity): string {
   if (identity.kind === 'device') return `device:${identity.name}`;
   if (identity.kind === 'board') return 'board';
-  // Of a user, whatever its token; a token that is nobody's in particular is its own.
+  // A user's sessions are shared by all of its tokens; a token without an owner is its own owner.
   return identity.name.split(' ', 2).join(' ');
 }
 
 /**
- * Answers a CONNECT: who it is, what of its session is there, and whose place it takes. Returns the return code that refuses it
- * (MQTT 3.1.1, table 3.1), or what it is let in with; by then that is on disk.
+ * Processes a CONNECT: identity, existing session, takeover. Returns the return code that refuses it (MQTT 3.1.1, table 3.1), or the admitted
+ * connection's session; by then that is on disk.
  */
 async function admit(core: Core, connection: Connection, connect: ConnectPacket): Promise<Admitted | number> {
   const { level, clean, clientId, will } = connect;
   if (level === 0) return returnCode.version;
   if (core.unavailable()) return returnCode.unavailable;
-  // MQTT 3.1 has no empty ids; its bound of 23 characters nobody keeps to.
+  // MQTT 3.1 has no empty ids; in practice its limit of 23 characters is ignored.
   if (clientId === '' && (!clean || level === 3)) return returnCode.identifier;
   if (clientId.length > core.limits.clientIdLength) return returnCode.identifier;
   const identity = await core.identify(connection, connect);
   if (typeof identity === 'string') return returnCode[identity];
   if (will && !mayPublish(identity, will.topic)) {
     core.figures.refused++;
-    core.log.warn({ client: clientId, topic: will.topic }, 'a will was refused');
+    core.log.warn({ client: clientId, topic: will.topic }, 'rejected a will');
     return returnCode.notAuthorized;
   }
   const owner = ownerOf(identity);
@@ -423,7 +436,7 @@ async function settle(
   const session = kept ?? new Session(key, !clean);
   if (!kept && !clean) makeRoom(core, identity, `${owner}:`);
   state.sessions.set(key, session);
-  // What it may was decided when it subscribed, and can be less now: with a token of narrower scopes, say.
+  // Permissions were checked at SUBSCRIBE and can be narrower now, for example with a token of narrower scopes.
   for (const filter of [...session.subscriptions.keys()]) {
     if (!maySubscribe(identity, filter)) state.unsubscribe(session, filter);
   }
@@ -447,11 +460,11 @@ async function settle(
   return { identity, session, sessionPresent: kept !== undefined };
 }
 
-/** One more session of an owner: the one that nobody has come back to for longest makes room. */
+/** Makes room for another session of an owner: the one offline longest is removed. */
 function makeRoom({ state, limits, sessionLog }: Core, { kind }: Identity, prefix: string): void {
   const { sessionsPerDevice, sessionsPerUser, sessionsOfBoards } = limits;
   const most = { device: sessionsPerDevice, user: sessionsPerUser, board: sessionsOfBoards }[kind];
-  // Most owners have few, and there may be many owners.
+  // Most owners have few sessions, and there may be many owners.
   if (state.sessions.size < most) return;
   const own = [...state.sessions.values()].filter(
     ({ key, persistent }) => persistent && key.startsWith(prefix),
@@ -468,14 +481,14 @@ function makeRoom({ state, limits, sessionLog }: Core, { kind }: Identity, prefi
 const refused = 128;
 const mostLevels = 100;
 
-/** Retained messages that are looked at before others have their turn. */
+/** Retained messages examined before yielding to other work. */
 const stride = 10_000;
 
-/** Answers a SUBSCRIBE once what it granted is on disk, and sends what is retained. */
+/** Acknowledges a SUBSCRIBE once the subscriptions are on disk, then sends retained messages. */
 function subscribe(core: Core, connection: Connection, { id, subscriptions }: SubscribePacket): void {
   const session = connection.session!;
   const { figures, log } = core;
-  /** A filter that comes again counts once, by its last QoS: else one packet could ask for all that is retained many times. */
+  /** A repeated filter counts once, with its last QoS: otherwise one packet could request all retained messages many times. */
   const granted = new Map<string, Qos>();
   const denied: string[] = [];
   const codes = subscriptions.map(({ filter, qos }) => {
@@ -490,7 +503,7 @@ function subscribe(core: Core, connection: Connection, { id, subscriptions }: Su
   if (denied.length > 0) {
     figures.refused += denied.length;
     const shown = { client: session.key, topic: denied[0]!.slice(0, 200), count: denied.length };
-    log.warn(shown, 'a subscription was refused');
+    log.warn(shown, 'rejected a subscription');
   }
   const answer = () => {
     if (connection.closed) return;
@@ -518,7 +531,7 @@ function maySubscribeTo(
   return room && fit && isFilter(filter) && maySubscribe(identity!, filter);
 }
 
-/** Sends what is retained, a stride at a time: meanwhile nothing more is read of this client, and of others everything is. */
+/** Sends retained messages, a stride at a time: reading from this client pauses meanwhile; other clients are not affected. */
 function sendRetained(
   { state, router }: Core,
   connection: Connection,
@@ -552,7 +565,7 @@ function sendRetained(
   connection.busyWhile(rest());
 }
 
-/** Answers an UNSUBSCRIBE once it is on disk. */
+/** Acknowledges an UNSUBSCRIBE once it is on disk. */
 function unsubscribe(
   core: Core,
   connection: Connection,
@@ -560,7 +573,7 @@ function unsubscribe(
 ): void {
   const session = connection.session!;
   for (const filter of filters) core.state.unsubscribe(session, filter);
-  const answer = () => connection.outlet.send(ack(packet.unsuback, id));
+  const answer = () => connection.outlet.send(unsuback(id));
   if (!session.persistent) {
     answer();
     return;

@@ -10,16 +10,16 @@ import type { Engines } from '../options.js';
 import { openState } from '../state.js';
 
 interface BrokerFilesOptions {
-  /** Folder to write them to. */
+  /** Folder to write the files to. */
   out: string;
-  /** Names and addresses of that broker; the first is its certificate's own. */
+  /** Names and addresses of that broker; the first is the certificate's common name. */
   names: readonly string[];
-  /** The database that the platform's processes share. */
+  /** The database shared by the platform's processes. */
   engines: Engines & { database: string };
-  /** As of PlatformOptions. */
+  /** As in PlatformOptions. */
   secret?: string | undefined;
   caPassphrase?: string | undefined;
-  /** A folder of this process's own; one in the user's data when absent. */
+  /** A folder of this process alone; by default one in the user's data directory. */
   data?: string | undefined;
   log?: (line: string) => void;
 }
@@ -33,12 +33,12 @@ export const brokerFilesSchema = z.object({
 
 export type BrokerFiles = z.output<typeof brokerFilesSchema>;
 
-/** Certificates are looked at so often, ms; they are renewed a month before they end. */
+/** Interval at which certificates are checked, ms; they are renewed a month before they expire. */
 const renewMs = 3_600_000;
 
 /**
- * Writes what another broker needs of the platform's authority, where no process of the platform is beside it: the CA, a certificate
- * for that broker with its key, and the list of revoked ones. All four are kept up to date until `close`.
+ * Writes the files of the platform's authority that an external broker needs, for hosts without a platform process. These are the CA, a certificate
+ * for that broker with its key, and the revocation list. All four are kept up to date until `close`.
  * @throws AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED, AIOT_FILE_NOT_WRITABLE
  */
 export async function keepBrokerFiles(options: BrokerFilesOptions) {
@@ -65,10 +65,10 @@ export async function keepBrokerFiles(options: BrokerFilesOptions) {
     };
     await certify();
     const timer = setInterval(() => {
-      certify().catch((err: unknown) => log.error({ err }, 'the broker’s certificate could not be renewed'));
+      certify().catch((err: unknown) => log.error({ err }, "could not renew the broker's certificate"));
     }, renewMs);
     parts.atEnd(() => clearInterval(timer));
-    // Last: who waits for this file has the others too.
+    // Written last: when this file exists, the others do too.
     const revoked = await parts.start(
       keepRevocationList({
         ...{ file: join(dir, 'devices.crl'), store, devices, authority, now, log },

@@ -15,36 +15,36 @@ import { createFigures } from './metrics.js';
 import { storeMessage } from './router.js';
 
 export interface ExternalParts {
-  /** mqtt(s)://HOST:PORT; credentials in it, or kept by `aiot stream login`. */
+  /** mqtt(s)://HOST:PORT; credentials in it, or stored by `aiot stream login`. */
   url: string;
-  /** Of the platform, whichever of its processes this is: the broker keeps one session for all of them. */
+  /** Id of the platform, the same for all of its processes: the broker has one session for all of them. */
   platform: string;
-  /** Says which process has that session. */
+  /** Decides which process holds that session. */
   leader: Leader;
   devices: Devices;
-  /** Told when a device may not connect any more, or not with what it has: the broker is to hear of it by a list. */
+  /** Called when a device may no longer connect, or not with its current credentials: the broker learns of it through a list. */
   cutOff: () => void;
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;
 }
 
-/** After a message could not be stored, ms. It is not acknowledged, so the broker keeps it. */
+/** Delay after a message could not be stored, ms. It is not acknowledged, so the broker redelivers it. */
 const againMs = 1000;
 
 /**
- * Devices' messages. One process takes them, by a session that the next one takes over as it is: with `$share` what a process
- * was given stays with its session when it ends, and more is added to that.
+ * Devices' messages. One process receives them, through a session that its successor takes over unchanged. With `$share`, messages
+ * assigned to a process would stay with its session when it ends, and more would be added to it.
  */
 const everything = 'aiot/v1/#';
 
-/** How long a start waits for the session: where another process leads, it has one. */
+/** How long a start waits for the session: if another process leads, that one has it. */
 const patienceMs = 2000;
 
 const presence = 'aiot/v1/+/presence';
 
 /**
- * A broker that devices connect to, and that the platform is a client of. Its sessions, retained messages, credentials and ACL are
- * its own affair; a message is acknowledged to it once it is stored here.
+ * An external broker that devices connect to and the platform is a client of. It manages its own sessions, retained messages, credentials and ACL; a
+ * message is acknowledged to it once it is stored here.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function startExternalBroker(parts: ExternalParts): Promise<Broker> {
@@ -61,7 +61,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   try {
     const online = new Set<string>();
     const away = new Set<string>();
-    /** The reason is told until it is there again. */
+    /** The reason is reported until the connection is back. */
     const watched = (what: string) => ({
       onState: (state: 'connected' | 'disconnected') => {
         if (state === 'connected') away.delete(what);
@@ -74,7 +74,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     const store = async ({ message, ack }: Delivery, signal: AbortSignal) => {
       const { topic } = message;
       figures.received++;
-      // What the platform itself has said comes back with everything else.
+      // The platform's own messages come back with everything else.
       if (isProtocolTopic(topic)) {
         while (!signal.aborted) {
           const payload = Buffer.from(message.payload);
@@ -97,13 +97,13 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
           if (is) online.add(device);
           else online.delete(device);
           const told = is ? devices.connected(device) : devices.disconnected(device);
-          told.catch((err: unknown) => log.error({ err }, 'presence not saved'));
+          told.catch((err: unknown) => log.error({ err }, 'could not save presence'));
         }
       }
       ack();
       figures.clients = online.size;
     };
-    each(followed, note).catch((err: unknown) => log.error({ err }, 'the broker went away'));
+    each(followed, note).catch((err: unknown) => log.error({ err }, 'the connection to the broker was lost'));
     await new Promise<void>((begun) => {
       const run = async (signal: AbortSignal) => {
         const messages = await openSource(`${base}/${everything}`, { ...session, ...watched('messages') });
@@ -115,7 +115,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
           away.delete('messages');
           await messages.close();
         }
-        if (!signal.aborted) throw new Error('the broker ended the session');
+        if (!signal.aborted) throw new Error('the broker closed the session');
       };
       end = startWorkers([{ name: 'broker', run }], leader, log, 'broker');
       setTimeout(begun, patienceMs).unref();
@@ -135,10 +135,10 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       ...{ streams, figures, limits: brokerLimits },
       depths: () => null,
       trouble: () => (away.size > 0 ? `${shownUrl(base)} is away: ${[...away].join(', ')}` : null),
-      // Whether somebody may stay connected is the broker's to say: its CRL, its password file, its ACL.
+      // The broker decides whether a client may stay connected: by its CRL, password file and ACL.
       disconnect(device) {
         parts.cutOff();
-        log.warn({ device }, 'the external broker has to cut it off: it is to read pki/devices.crl anew');
+        log.warn({ device }, 'the external broker must disconnect it and reload pki/devices.crl');
       },
       disconnectWho: () => {},
       async close() {
@@ -161,7 +161,7 @@ function saysOnline(topic: string, payload: Uint8Array): boolean {
   try {
     return decodeMessage(presenceSchema, topic, payload).online;
   } catch {
-    // Somebody's word that is none changes nothing for the better.
+    // Resending a malformed message would not help.
     return false;
   }
 }
@@ -182,7 +182,7 @@ function remoteStreams(base: string, opened: Source[]): LocalStreams {
       const query = retain === undefined ? '' : `?retain=${retain}`;
       return openSink(`${base}/${topic}${query}`, qos === undefined ? {} : { qos });
     },
-    // What is published elsewhere is not offered here: sources hear of it from the broker.
+    // Messages published elsewhere are not offered here: sources receive them from the broker.
     offer: (_message, done) => done(),
     expect: () => {},
     close: () => {},

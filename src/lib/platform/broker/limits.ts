@@ -1,36 +1,36 @@
-/** What the broker bounds. Each is documented in docs/platform.md. */
+/** Broker limits; each is documented in docs/reference/mqtt-broker.md. */
 export interface BrokerLimits {
-  /** Largest payload, bytes; and largest packet before there is an identity. */
+  /** Largest payload, bytes; and largest packet from an unidentified client. */
   payloadBytes: number;
   strangerBytes: number;
   clientIdLength: number;
   subscriptions: number;
   /** Longest filter, characters. */
   filterLength: number;
-  /** QoS 2 messages of a client that are not released. */
+  /** Unreleased QoS 2 messages of a client. */
   incoming: number;
-  /** What waits for one session: the oldest is dropped. */
+  /** Messages queued for one session: beyond this the oldest is dropped. */
   queueMessages: number;
   queueBytes: number;
-  /** What waits for all that are offline together, bytes. */
+  /** Bytes queued for all offline sessions together. */
   queuesBytes: number;
   /** Persistent sessions of one device, of one user, and of all boards together. */
   sessionsPerDevice: number;
   sessionsPerUser: number;
   sessionsOfBoards: number;
-  /** A session that nobody came back to is forgotten, ms. */
+  /** A session whose client does not return is deleted after this, ms. */
   sessionExpiryMs: number;
   retainedMessages: number;
   retainedBytes: number;
-  /** Of a publisher: messages and bytes that are not stored yet; it is read no further. */
+  /** Unstored messages and bytes of a publisher; beyond these, reading from it pauses. */
   unstoredMessages: number;
   unstoredBytes: number;
-  /** QoS 0 messages are dropped for who has so many bytes waiting in its socket. */
+  /** QoS 0 messages are dropped for clients with this many bytes pending in the socket. */
   socketBytes: number;
-  /** A socket without a CONNECT, and one that takes nothing, is cut, ms. */
+  /** Timeouts for a socket without a CONNECT and for one that does not read, ms. */
   connectMs: number;
   stalledMs: number;
-  /** Of one address: connections at a time, and new ones: at once, and a second. */
+  /** Connections of one address: at a time, burst of new ones, and new ones per second. */
   connectionsPerAddress: number;
   burstPerAddress: number;
   ratePerAddress: number;
@@ -72,14 +72,14 @@ export type AddressLimits = Pick<
 
 interface Visitor {
   open: number;
-  /** New connections that it may still make, and when that was reckoned. */
+  /** Remaining credit for new connections, and when it was computed. */
   credit: number;
   at: number;
 }
 
 /**
- * Whose connections count together: an IPv4 address, also as IPv6 maps it (RFC 4291, 2.5.5.2), and of IPv6 the first 64 bits,
- * for the rest of it everybody may choose.
+ * Address under which connections are counted: an IPv4 address, also as IPv6 maps it (RFC 4291, 2.5.5.2); for IPv6 the first 64 bits, because a
+ * client can choose the rest.
  */
 export function visitorOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
@@ -97,7 +97,7 @@ export function visitorOf(address: string): string {
     .join(':')}::/64`;
 }
 
-/** Counts connections by address: at a time, and new ones a second. */
+/** Counts connections by address: open ones, and new ones per second. */
 export class Admission {
   private readonly visitors = new Map<string, Visitor>();
 
@@ -106,7 +106,7 @@ export class Admission {
     private readonly elapsed: () => number,
   ) {}
 
-  /** Whether one more connection of this address is taken; then `leave` is to follow. */
+  /** Whether another connection of this address is accepted; then `leave` must follow. */
   enter(address: string): boolean {
     const { connectionsPerAddress, burstPerAddress, ratePerAddress } = this.limits;
     const now = this.elapsed();
@@ -126,7 +126,7 @@ export class Admission {
     if (visitor) visitor.open--;
   }
 
-  /** Forgets who has been gone for long enough to have all of its credit again. */
+  /** Forgets addresses that have been gone long enough to regain their full credit. */
   sweep(): void {
     const { burstPerAddress, ratePerAddress } = this.limits;
     const now = this.elapsed();

@@ -3,7 +3,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { createServer as createPlainServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import type { WebSocketServer } from 'ws';
-import type { PlatformUrls } from '../../registry/api.js';
+import type { PlatformUrls } from '../../api/api.js';
 import { shownUrl } from '../../stream/url.js';
 import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
@@ -21,11 +21,11 @@ export interface Doors {
 type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'names' | 'plain' | 'boards' | 'wsPort'> &
   Pick<ListenerOptions, 'host' | 'tls' | 'connections'>;
 
-/** The listeners that the options ask for, and where they are; none where devices connect to an external broker. */
+/** Opens the configured listeners and returns their addresses; none when devices connect to an external broker. */
 export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
   const { engines, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
   if (engines?.broker !== undefined) {
-    // Devices come to it by another door than the platform does, where there is a name for it.
+    // Devices may reach it by another address than the platform does, if a name is configured.
     const mqtts =
       names.length > 0 ? `mqtts://${reachableHost(host, names)}:${mqttPort}` : shownUrl(engines.broker);
     return { urls: { mqtts }, listening: () => true, close: async () => {} };
@@ -46,15 +46,15 @@ interface ListenerOptions {
   port: number;
   tls: TlsOptions;
   connections: Connections;
-  /** Without TLS, on loopback: the token would be readable on any other wire. */
+  /** Without TLS, on loopback: the token would be readable on any other network. */
   plain?: { port: number } | undefined;
-  /** Without TLS and without a password, for boards that know neither. */
+  /** Without TLS and without a password, for boards that support neither. */
   boards?: BoardListener | undefined;
   /** MQTT over WebSocket, with TLS. */
   webSocket?: { port: number } | undefined;
 }
 
-/** A listener for boards, and what those may who come by it. */
+/** The board listener, and the permissions of its clients. */
 export interface BoardListener extends BoardDoor {
   host: string;
   port: number;
@@ -65,7 +65,7 @@ interface Listeners {
   plainPort?: number;
   boardPort?: number;
   webSocketPort?: number;
-  /** Whether all of them are listened on. */
+  /** Whether all listeners are listening. */
   listening(): boolean;
   close(): Promise<void>;
 }
@@ -80,7 +80,7 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
   const { connections } = options;
   const known = (socket: Socket) => ({ known: () => connections.known(socket) });
   const open = (server: Server, host: string, port: number, flag: string, isPlain = false) => {
-    // Before the server's own listener, which would begin with TLS.
+    // Runs before the server's own listener, which would begin with TLS.
     server.prependListener('connection', (socket) => {
       if (isPlain && !connections.admit(socket)) return;
       if (!broker.enter(socket)) return;
@@ -91,13 +91,13 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
     return listenOn(server, host, port, flag);
   };
   try {
-    // A certificate that is not ours is refused by the broker with a reason, not by a bare TLS alert.
+    // The broker refuses a foreign certificate with a reason instead of a bare TLS alert.
     const tls = createTlsServer(
       {
         ...{ ...options.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
         handshakeTimeout: broker.limits.connectMs,
-        // Devices stay connected for long. The tickets with which a session is resumed hold the client's certificate, and cost
-        // each connection 11 kB of buffers that stay.
+        // Device connections are long-lived. TLS session tickets hold the client's certificate and cost each connection 11 kB of buffers that are
+        // never freed.
         secureOptions: constants.SSL_OP_NO_TICKET,
       },
       (socket) => broker.handle(socket, undefined, known(socket)),
@@ -135,10 +135,10 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
 /** By MQTT 3.1.1, section 6, the subprotocol is `mqtt`; clients of 3.1 say `mqttv3.1`. */
 const subprotocols = ['mqtt', 'mqttv3.1'];
 
-/** Most that a TLS socket hands over at once, twice: what was on its way when it was paused. */
+/** Twice the largest chunk of a TLS socket: data in flight when it was paused. */
 const chunkBytes = 128 * 1024;
 
-/** A listener for MQTT in binary WebSocket frames, with the TLS options of the other one. Not listening yet. */
+/** Creates a listener for MQTT in binary WebSocket frames, with the TLS options of the other one. It is not listening yet. */
 async function webSocketServer(
   broker: Broker,
   tls: { key: string; cert: string; ca: string },
@@ -149,7 +149,7 @@ async function webSocketServer(
   const server = createHttpsServer(
     {
       ...{ ...tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
-      // Who says nothing is cut as on the other listeners.
+      // Silent clients are disconnected as on the other listeners.
       ...{ handshakeTimeout: limits.connectMs, headersTimeout: limits.connectMs },
       ...{ requestTimeout: limits.connectMs, connectionsCheckingInterval: 1000, maxHeaderSize: 16 * 1024 },
     },
@@ -157,9 +157,9 @@ async function webSocketServer(
       answer.writeHead(426, { connection: 'close', upgrade: 'websocket' }).end();
     },
   );
-  // The head's size bounds them; beyond a count, Node drops headers in silence.
+  // Headers are limited by total size; beyond a count, Node drops headers silently.
   server.maxHeadersCount = 0;
-  // Compressed frames could be bombs, and telemetry gains little.
+  // Compressed frames could be decompression bombs, and telemetry gains little.
   const sockets: WebSocketServer = new WebSocketServer({
     server,
     perMessageDeflate: false,
@@ -167,7 +167,7 @@ async function webSocketServer(
     handleProtocols: (offered) => subprotocols.find((name) => offered.has(name)) ?? false,
   });
   sockets.on('connection', (socket, request) => {
-    // A frame that is none is an error of the socket's, also while it is being closed; unheard it would end the process.
+    // An invalid frame is a socket error, also while the socket is being closed; unhandled, it would end the process.
     socket.on('error', () => socket.terminate());
     if (!subprotocols.includes(socket.protocol)) {
       socket.close(1002, 'expected the subprotocol mqtt');
@@ -177,7 +177,7 @@ async function webSocketServer(
       if (!isBinary) socket.terminate();
     });
     const below: Socket = request.socket;
-    // A frame is handed over when it is whole: who is not known yet must not make it long.
+    // Frames are delivered only when complete: unidentified clients must not send long ones.
     let left = limits.strangerBytes + chunkBytes;
     const count = ({ length }: Buffer) => {
       left -= length;
@@ -189,7 +189,7 @@ async function webSocketServer(
       connections.known(below);
     };
     const stream = createWebSocketStream(socket);
-    // Its other half stays open by itself when the client is gone, and nobody would notice.
+    // The other half stays open after the client disconnects, and this would go unnoticed.
     stream.on('end', () => stream.destroy());
     broker.handle(stream, undefined, { below, known });
   });

@@ -1,26 +1,26 @@
 import { aiotVersion } from '../../core/folders.js';
-import type { Exposition } from '../metrics.js';
+import type { Exposition } from '../../core/prometheus.js';
 import type { Broker, Core } from './broker.js';
 
-/** What the broker counts, for $SYS and /metrics. */
+/** Broker metrics for $SYS and /metrics. */
 export interface BrokerFigures {
-  /** PUBLISH packets that came and were allowed, and that went out. */
+  /** PUBLISH packets received and accepted, and sent. */
   received: number;
   sent: number;
-  /** Payloads that are not what the protocol says. */
+  /** Payloads that do not conform to the protocol. */
   malformed: number;
-  /** Connections, publishes and subscriptions that were not allowed. */
+  /** Connections, publishes and subscriptions that were denied. */
   refused: number;
-  /** Messages that a session or a socket had no room for. */
+  /** Messages dropped because a session or socket was full. */
   dropped: number;
   clients: number;
-  /** Most clients at a time. */
+  /** Maximum number of concurrent clients. */
   clientsMost: number;
-  /** Sessions that were forgotten because nobody came back. */
+  /** Expired sessions. */
   expired: number;
-  /** Connections that were cut for what they did not do: CONNECT in time, ping, or read. */
+  /** Connections closed by a timeout: no CONNECT, no ping, or no reading. */
   timedOut: number;
-  /** Packets and bytes of the sockets, both ways. */
+  /** Packets and bytes of the sockets, both directions. */
   packetsIn: number;
   packetsOut: number;
   bytesIn: number;
@@ -30,17 +30,17 @@ export interface BrokerFigures {
   connections: number;
 }
 
-/** How much the broker holds just now. */
+/** Current contents of the broker. */
 export interface BrokerDepths {
   sessions: number;
   sessionsConnected: number;
-  /** For sessions, of which bytes as of the last sweep. */
+  /** Messages queued for sessions, and their bytes as of the last sweep. */
   queuedMessages: number;
   queuedBytes: number;
   retainedMessages: number;
   retainedBytes: number;
   subscriptions: number;
-  /** Records of the log of sessions that wait for the disk. */
+  /** Session log records that wait to be written to disk. */
   logBacklog: number;
 }
 
@@ -54,7 +54,7 @@ export function createFigures(): BrokerFigures {
 
 const everyMs = 10_000;
 
-/** What waits and is kept just now. */
+/** Returns the current queue depths and counts. */
 export function depthsOf({ state, router, sessionLog }: Core): BrokerDepths {
   let queuedMessages = 0;
   let sessionsConnected = 0;
@@ -70,7 +70,7 @@ export function depthsOf({ state, router, sessionLog }: Core): BrokerDepths {
   };
 }
 
-/** Figures below $SYS/broker, by the names that Mosquitto gives them (mosquitto(8), "Broker status"). */
+/** Metrics under $SYS/broker, named as in Mosquitto (mosquitto(8), "Broker status"). */
 function figuresOf(core: Core, uptimeMs: number): Record<string, string | number> {
   const { figures, state, connections, router } = core;
   const { clients } = figures;
@@ -116,7 +116,7 @@ const rates = [
   'bytes/sent',
 ];
 
-/** Tells the figures every ten seconds, retained; those that did not change are not told again. Returns what ends it. */
+/** Publishes the metrics every ten seconds, retained; unchanged ones are not published again. Returns a function that stops it. */
 export function tellFigures(core: Core): () => void {
   const { figures, router } = core;
   const begun = core.elapsed();
@@ -128,7 +128,7 @@ export function tellFigures(core: Core): () => void {
     if (core.state.retained.get(topic)?.payload.equals(payload)) return;
     router.deliver({ message: { topic, payload, qos: 0, retain: true }, number: 0, ids: null });
   };
-  /** Moving averages a minute, over one, five and fifteen minutes. */
+  /** Moving averages per minute, over one, five and fifteen minutes. */
   const tellLoad = () => {
     const { packetsIn, packetsOut, received, sent, bytesIn, bytesOut } = figures;
     for (const [index, now] of [packetsIn, packetsOut, received, sent, bytesIn, bytesOut].entries()) {
@@ -155,7 +155,7 @@ export function tellFigures(core: Core): () => void {
   return () => clearInterval(timer);
 }
 
-/** What /metrics says of the broker; what it holds only where it is in this process. */
+/** Writes the broker's /metrics; depths only when the broker is in this process. */
 export function tellBroker(out: Exposition, { figures, depths }: Pick<Broker, 'figures' | 'depths'>): void {
   out.gauge('aiot_mqtt_clients', 'Open MQTT connections.', figures.clients);
   out.counter('aiot_mqtt_connections_total', 'Sockets that came.', figures.connections);

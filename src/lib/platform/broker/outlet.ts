@@ -1,18 +1,18 @@
 import type { Duplex } from 'node:stream';
-import { encodePublish } from '../../stream/mqtt/packets.js';
+import { encodePublish, packetType } from '../../stream/mqtt/packets.js';
 import type { BrokerFigures } from './metrics.js';
 import type { Link, Session } from './sessions.js';
-import { ack, type BrokerMessage, packet, type Qos } from './wire.js';
+import { ack, type BrokerMessage, type Qos } from './wire.js';
 
-/** So much may wait in a socket before queues wait too, bytes. */
+/** Bytes that may be pending in a socket before queues hold messages back. */
 const roomyBytes = 1024 ** 2;
 
-/** The sending side of a connection: what is sent in one turn of the loop goes out in one write. */
+/** The sending side of a connection: everything sent in one turn of the event loop goes out in one write. */
 export class Outlet implements Link {
   private parts: Buffer[] = [];
   private bytes = 0;
   private scheduled = false;
-  /** Bytes that the system has taken. */
+  /** Bytes accepted by the system. */
   taken = 0;
   /** Called when there is room again. */
   onRoom: (() => void) | null = null;
@@ -20,7 +20,7 @@ export class Outlet implements Link {
   constructor(
     private readonly socket: Duplex,
     private readonly figures: BrokerFigures,
-    /** QoS 0 messages are dropped beyond it, bytes. */
+    /** QoS 0 messages are dropped beyond this many pending bytes. */
     private readonly mostBytes: number,
   ) {}
 
@@ -64,10 +64,10 @@ export class Outlet implements Link {
   }
 
   sendRelease(id: number): void {
-    this.send(ack(packet.pubrel, id));
+    this.send(ack(packetType.pubrel, id));
   }
 
-  /** Closes the socket when what waits is written, or after `patienceMs`: who takes nothing would be kept for ever. */
+  /** Closes the socket when pending output is written, or after `patienceMs`: a client that does not read would keep it open forever. */
   end(patienceMs: number): void {
     const { socket } = this;
     if (socket.destroyed) return;
@@ -77,7 +77,7 @@ export class Outlet implements Link {
     socket.end(() => socket.destroy());
   }
 
-  /** Writes what waits. */
+  /** Writes pending output. */
   flush(): void {
     const { parts, bytes } = this;
     if (bytes === 0 || this.socket.destroyed) return;
@@ -94,7 +94,7 @@ export class Outlet implements Link {
 
 const lookMs = 500;
 
-/** So much may wait for a client that is connected before its publishers are held up; and so little before they go on. */
+/** Messages queued for a connected client before its publishers are held up, and the number at which they continue. */
 const behindMessages = 1000;
 
 const caughtUpMessages = 500;
@@ -103,7 +103,7 @@ export function isBehind({ link, queued }: Session): boolean {
   return link !== null && (!link.roomy || queued > behindMessages);
 }
 
-/** Calls `then` once the session has caught up, is gone, or has taken nothing for half a second: nobody waits for that. */
+/** Calls `then` once the session has caught up, is gone, or has read nothing for half a second: publishers do not wait for a stalled client. */
 export function whenCaughtUp(session: Session, then: () => void): void {
   const progress = () => session.progress + (session.link?.taken ?? 0);
   let seen = progress();

@@ -20,18 +20,18 @@ import { type BrokerMessage, type Qos, weightOf } from './wire.js';
 interface Slot {
   accepted: Accepted | null;
   bytes: number;
-  /** What the publisher is told when the message is stored. */
+  /** Called to acknowledge the message to its publisher once it is stored. */
   acknowledge: (() => void) | null;
-  /** A reader in this process has it: it is not in the order any more. */
+  /** A reader in this process has it: it is no longer part of the ordering. */
   loose?: boolean;
 }
 
-/** What is a stream of messages is not retained: memory would grow, and nobody asked for it. */
+/** Message streams are not retained, because memory would grow. */
 const streamed = /\/(telemetry|inference|reply|log)(\/|$)/;
 
 /**
- * The messages of one publisher on their way: stored, offered to readers in this process, then delivered and acknowledged in
- * the order in which they came, however long the disk takes for each (MQTT 3.1.1, 4.6); a reader holds up only what it holds.
+ * A publisher's messages in flight. They are stored, offered to readers in this process, then delivered and acknowledged in order of
+ * arrival, however long the disk takes for each (MQTT 3.1.1, 4.6). A reader delays only its own messages.
  */
 export class Inbox {
   private readonly slots = new Set<Slot>();
@@ -43,7 +43,7 @@ export class Inbox {
     private readonly connection: Connection,
   ) {}
 
-  /** Whether so much is on its way that the publisher is to wait. */
+  /** Whether so much is in flight that the publisher must wait. */
   get full(): boolean {
     const { unstoredMessages, unstoredBytes } = this.core.limits;
     return this.slots.size >= unstoredMessages || this.bytes >= unstoredBytes;
@@ -57,7 +57,7 @@ export class Inbox {
     const stored = (error?: unknown) => {
       if (error || this.broken) return this.break(error);
       let offered = false;
-      // Readers in this process come last before the log: what could not be stored is not theirs either.
+      // Readers in this process come last before the log: messages that could not be stored are not offered to them.
       this.core.offer(message, (refused) => {
         if (refused || this.broken) return this.break(refused);
         offered = true;
@@ -68,7 +68,7 @@ export class Inbox {
           this.release();
         });
       });
-      // A reader takes its time: others do not wait for what it has.
+      // A slow reader must not delay other messages.
       if (!offered) slot.loose = true;
     };
     if (isProtocolTopic(message.topic))
@@ -92,28 +92,28 @@ export class Inbox {
     if (!this.broken) slot.acknowledge?.();
   }
 
-  /** No acknowledgement leaves from here on; the publisher sends again what it has none for. */
+  /** No further acknowledgements are sent; the publisher resends unacknowledged messages. */
   private break(error: unknown): void {
     if (this.broken) return;
     this.broken = true;
     this.connection.fail(error);
-    // What is stored is delivered: nobody will store it again if its publisher does not come back.
+    // Stored messages are delivered: if their publisher does not return, they will not be sent again.
     for (const slot of this.slots) if (slot.accepted) this.core.router.deliver(slot.accepted);
     this.slots.clear();
   }
 }
 
-/** Errors that a message would meet again however often it is sent. */
+/** Permanent errors: resending the message would not help. */
 const unstorable = new Set<string>(['AIOT_MESSAGE_MALFORMED', 'AIOT_NOT_FOUND']);
 
 interface StoringParts {
-  /** Stores a message; rejects with AIOT_MESSAGE_MALFORMED for what can never be stored. */
+  /** Stores a message; rejects with AIOT_MESSAGE_MALFORMED if it can never be stored. */
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   figures: BrokerFigures;
   log: Logger;
 }
 
-/** Stores a message of protocol v1. What is no message of it is counted and dropped: sent again it would be no better. */
+/** Stores a message of protocol v1. A malformed message is counted and dropped, because resending it would not help. */
 export async function storeMessage(
   { ingest, figures, log }: StoringParts,
   who: string,
@@ -124,7 +124,7 @@ export async function storeMessage(
     await ingest(topic, payload);
   } catch (error) {
     if (!(error instanceof AiotError) || !unstorable.has(error.code)) {
-      log.error({ err: error, topic }, 'a message could not be stored');
+      log.error({ err: error, topic }, 'could not store a message');
       throw error;
     }
     figures.malformed++;
@@ -134,22 +134,22 @@ export async function storeMessage(
 
 interface RouterParts {
   state: BrokerState;
-  /** Comes after the state, whose lines it reads. */
+  /** Created after the state, whose lines it reads. */
   sessionLog: () => SessionLog;
   limits: BrokerLimits;
   log: Logger;
 }
 
-/** A message that may be acknowledged: what of it has to outlive this process is on disk. */
+/** A message that may be acknowledged: everything that must outlive this process is on disk. */
 interface Accepted {
   message: BrokerMessage;
-  /** In the log under this number; 0 = it is not. */
+  /** Its number in the log; 0 = it is not in the log. */
   number: number;
-  /** Packet ids for the persistent sessions that it is in the log for. */
+  /** Packet ids for the persistent sessions that the log records it for. */
   ids: Map<Session, number> | null;
 }
 
-/** The QoS 2 packet that a message came in. */
+/** The QoS 2 packet that carried a message. */
 interface Inbound {
   session: Session;
   id: number;
@@ -157,25 +157,28 @@ interface Inbound {
 
 type Done = (error: unknown, accepted: Accepted) => void;
 
-/** Takes messages to sessions, in two steps: `accept` stores what has to be stored, `deliver` hands over. */
+/** Routes messages to sessions in two steps: `accept` writes to the session log, `deliver` hands the message over. */
 export class Router {
   readonly figures = createFigures();
-  /** Bytes that wait for sessions, as of the last sweep. */
+  /** Bytes queued for sessions, as of the last sweep. */
   queuedBytes = 0;
-  /** In the log, and in no queue yet. */
+  /** Messages in the log that are not in any queue yet. */
   readonly undelivered = new Map<number, LogRecord>();
   private readonly told = new WeakSet<Session>();
 
   constructor(private readonly parts: RouterParts) {}
 
-  /** Calls `done` when the message may be acknowledged; at once when nothing has to be stored. */
+  /** Calls `done` when the message may be acknowledged; at once when nothing must be stored. */
   accept(message: BrokerMessage, inbound: Inbound | null, done: Done): void {
     const { state, limits, log } = this.parts;
     let { retain } = message;
     if (retain && !state.retained.mayKeep(message)) {
       retain = false;
       this.figures.dropped++;
-      log.warn({ topic: message.topic, limit: limits.retainedMessages }, 'no room for a retained message');
+      log.warn(
+        { topic: message.topic, limit: limits.retainedMessages },
+        'no space left for a retained message',
+      );
     }
     let ids: Map<Session, number> | null = null;
     const to: (LogRecord & { k: 'message' })['to'] = [];
@@ -191,7 +194,7 @@ export class Router {
       ids.set(session, id);
       to.push([session.key, qos, id]);
     }
-    // The payload is a part of what the socket read, which is large.
+    // The payload is a slice of the large buffer that the socket read.
     const payload = copied ? Buffer.from(message.payload) : message.payload;
     const own: BrokerMessage = { topic: message.topic, payload, qos: message.qos, retain };
     const r = retain && isLogged(message.topic);
@@ -217,7 +220,7 @@ export class Router {
     });
   }
 
-  /** Hands an accepted message to all who have subscribed. Returns one of them that is behind, if any. */
+  /** Delivers an accepted message to all subscribers. Returns one of them that is behind, if any. */
   deliver({ message, number, ids }: Accepted): Session | null {
     const { state } = this.parts;
     if (number > 0) this.undelivered.delete(number);
@@ -236,7 +239,7 @@ export class Router {
     return behind;
   }
 
-  /** Puts a message into a session's queue; without `at` it gets an id, and a place in the log. */
+  /** Adds a message to a session's queue; without `at` it gets an id and a place in the log. */
   enqueue(session: Session, message: BrokerMessage, qos: 1 | 2, at?: { id: number; number: number }): void {
     const { state } = this.parts;
     const id = at?.id ?? session.freeId();
@@ -253,11 +256,11 @@ export class Router {
     }
     session.add({ number, message, qos, id, state: 'waiting' });
     session.pump();
-    // What is retained comes at once for a filter, however much it is, and is shared.
+    // Retained messages of a filter arrive all at once, however many, and share memory.
     if (!message.retain) this.trim(session);
   }
 
-  /** The session is done with a message, or knows it: noted soon. */
+  /** Records soon that the session has finished or received a message. */
   note(session: Session, k: 'done' | 'received', number: number): void {
     if (number > 0) this.parts.sessionLog().append({ k, s: session.key, n: number });
   }
@@ -274,13 +277,13 @@ export class Router {
       this.told.add(session);
       this.parts.log.warn(
         { session: session.key },
-        'more waits for a session than it may: the oldest are dropped',
+        "a session's queue is full: the oldest messages are dropped",
       );
     }
   }
 }
 
-/** A message that no client is behind any more, on the way of all others. What cannot be stored is logged. */
+/** Sends a message without a client behind it through the same steps as all others. Storage errors are logged. */
 async function tell(core: Core, who: string, message: BrokerMessage): Promise<void> {
   try {
     if (isProtocolTopic(message.topic)) await core.store(who, message.topic, message.payload);
@@ -289,11 +292,11 @@ async function tell(core: Core, who: string, message: BrokerMessage): Promise<vo
     );
     await send(core, message);
   } catch (err) {
-    core.log.error({ err, topic: message.topic }, 'a will could not be stored');
+    core.log.error({ err, topic: message.topic }, 'could not store a will');
   }
 }
 
-/** Stores and delivers what the platform itself says. */
+/** Stores and delivers the platform's own messages. */
 export function send({ router }: Core, message: BrokerMessage): Promise<ReturnType<typeof router.deliver>> {
   return new Promise((resolve, reject) =>
     router.accept(message, null, (error, accepted) =>
@@ -302,7 +305,7 @@ export function send({ router }: Core, message: BrokerMessage): Promise<ReturnTy
   );
 }
 
-/** Publishes the will of a client that went without a word, or drops it (MQTT 3.1.1, 3.1.2.5). */
+/** Publishes the will of a client that disconnected unexpectedly, or drops it (MQTT 3.1.1, 3.1.2.5). */
 export async function endWill(core: Core, key: string, how: 'told' | 'dropped'): Promise<void> {
   const will = core.state.wills.get(key);
   if (!will) return;
@@ -311,12 +314,12 @@ export async function endWill(core: Core, key: string, how: 'told' | 'dropped'):
   core.sessionLog().append({ k: 'will', s: key, m: null });
 }
 
-/** An old connection of a device says that it is offline, and there is a newer one under another client id. */
+/** An old connection of a device reports it offline while a newer one exists under another client id. */
 function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
   return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
 }
 
-/** Takes back what a device has retained about being online, when it is not, and had no will. */
+/** Withdraws a device's retained online message when it is offline and had no will. */
 export async function settlePresence(core: Core, device: string): Promise<void> {
   const topic = topicOf(device, 'presence');
   const kept = core.state.retained.get(topic);
@@ -333,7 +336,7 @@ function saysOnline(topic: string, payload: Buffer): boolean {
   }
 }
 
-/** After a start nobody is connected: whoever was, when the platform ended without a word, went without one too. */
+/** After a start no client is connected: clients that were connected when the platform was killed disconnected unexpectedly. */
 export async function settleAll(core: Core): Promise<void> {
   for (const key of [...core.state.wills.keys()]) await endWill(core, key, 'told');
   for (const { topic } of [...core.state.retained.matching('aiot/v1/+/presence')]) {

@@ -1,12 +1,13 @@
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import * as z from 'zod';
+import { AppendLog, GroupCommit, type Sync } from '../../core/append-log.js';
 import { plural } from '../../core/figures.js';
 import { syncFolder } from '../../core/files.js';
+import { parsedJson } from '../../core/text.js';
 import type { NoteCommit } from '../metrics.js';
 import type { Store } from '../store/database.js';
-import { dataSync, type Sync } from '../sync.js';
 import type { Finding } from '../verify/damage.js';
 import { type Ledger, type LogFile, ledgerIn, noteEveryMs } from '../verify/ledger.js';
 import type { BrokerMessage, Qos } from './wire.js';
@@ -14,12 +15,12 @@ import type { BrokerMessage, Qos } from './wire.js';
 interface LogOptions {
   folder: string;
   sync?: Sync | undefined;
-  /** All that is kept now, as records: a new file begins with it. */
+  /** The complete current state as records: a new file begins with it. */
   snapshot: () => Iterable<LogRecord>;
-  /** Smallest file that is written anew, bytes. */
+  /** Minimum size at which the file is compacted, bytes. */
   compactBytes?: number;
   onCommit?: NoteCommit | undefined;
-  /** What is there now, for the ledger; without that nothing is noted. */
+  /** Current counts for the ledger; if absent, none are recorded. */
   counts?: () => BrokerCounts;
   ledger?: Ledger<BrokerCounts> | undefined;
   damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
@@ -27,28 +28,31 @@ interface LogOptions {
 
 type Done = (error: unknown) => void;
 
-/** A record that nobody waits for is written within so long, ms. */
+/** Lines written in one batch; `done` if a caller waits for them. */
+interface Commit {
+  lines: string[];
+  done?: Done;
+}
+
+/** A record without a waiting caller is written within this time, ms. */
 const lazyMs = 100;
 
 const chunkBytes = 1024 ** 2;
 
 /**
- * The log of sessions: NDJSON, appended; all that comes while the disk is busy is written and synced together. When it is four
- * times as long as what it began with, a new file begins with all that is kept, and takes its place. One file at a time.
+ * The session log: NDJSON, append-only; everything that arrives while the disk is busy is written and synced together. Once it is four times its
+ * initial size, a new file that begins with the complete current state replaces it. One file at a time.
  */
 export class SessionLog {
-  private file: FileHandle | undefined;
+  private log!: AppendLog;
   private number = 0;
-  private end = 0;
   private begun = 0;
-  private lines: string[] = [];
-  private waiting: Done[] = [];
-  private flushing: Promise<void> | undefined;
+  private readonly commits = new GroupCommit<Commit>((batch) => this.write(batch));
   private timer: NodeJS.Timeout | undefined;
-  /** A write has failed: what is in memory is ahead of the file, until it is written anew. */
+  /** A write has failed: memory is ahead of the file until it is rewritten. */
   private behind = false;
   private closed = false;
-  /** CRC-32 of the file, and how much of it is known to be on disk. */
+  /** CRC-32 of the file, and how many of its bytes are known to be on disk. */
   private crc = 0;
   private synced = { end: 0, crc: 0 };
   private noted = -1;
@@ -56,41 +60,41 @@ export class SessionLog {
 
   private constructor(private readonly options: LogOptions) {}
 
-  /** Reads what is there into `apply`; lines that are damaged are counted and passed over, one that is torn is cut off. */
+  /** Replays existing records into `apply`; damaged lines are counted and skipped, a torn last line is cut off. */
   static async open(options: LogOptions, apply: (record: LogRecord) => void) {
     const log = new SessionLog(options);
     const { folder } = options;
     await mkdir(folder, { recursive: true });
     const names = (await readdir(folder)).filter((name) => /^\d{8}\.ndjson(\.new)?$/.test(name)).sort();
     const newest = names.filter((name) => !name.endsWith('.new')).at(-1);
-    // A newer file is there only when it is whole.
+    // A newer file appears only when it is complete.
     for (const name of names) if (name !== newest) await rm(join(folder, name), { force: true });
     log.number = newest ? Number.parseInt(newest, 10) : 1;
     const path = log.path(log.number);
     const bytes = newest ? await readFile(path) : Buffer.alloc(0);
     const { damaged, end: at } = readLog(bytes, apply);
-    log.file = await open(path, newest ? 'r+' : 'wx+');
-    if (at < bytes.length) await log.file.truncate(at);
+    const file = await open(path, newest ? 'r+' : 'wx+');
+    if (at < bytes.length) await file.truncate(at);
     if (!newest) await syncFolder(folder);
-    log.end = at;
+    log.log = new AppendLog(file, at, options.sync);
     log.crc = crc32(bytes.subarray(0, at));
-    log.synced = { end: log.end, crc: log.crc };
+    log.isSynced();
     await log.compare({ number: newest ? log.number : null, bytes, damaged });
     return { log, damaged };
   }
 
-  /** Reports what is missing since it was noted, and notes what is there. */
+  /** Reports content missing since the last note, and notes the current state. */
   private async compare(now: Parameters<typeof logFindings>[0]): Promise<void> {
     const { ledger, counts, damage } = this.options;
     const notes = (await ledger?.load()) ?? [];
     await damage?.(logFindings(now, notes.at(-1) ?? null, counts?.() ?? null));
     await ledger?.forget(notes);
-    // Reported once: a new file begins with all that is kept.
+    // Reported once: a new file begins with the complete current state.
     if (now.damaged > 0) await this.compact().catch(() => (this.behind = true));
     await this.note();
   }
 
-  /** Notes what is on disk; one that fails is made good by the next. */
+  /** Notes the state on disk; a failed note is made good by the next. */
   private async note(): Promise<void> {
     clearTimeout(this.noting);
     this.noting = undefined;
@@ -115,134 +119,109 @@ export class SessionLog {
     return this.behind;
   }
 
-  /** Records that wait to be written. */
+  /** Records waiting to be written. */
   get backlog(): number {
-    return this.lines.length;
+    return this.commits.waiting.reduce((sum, { lines }) => sum + lines.length, 0);
   }
 
-  /** Written soon; nobody waits. */
+  /** Written soon, without a waiting caller. */
   append(record: LogRecord): void {
     if (this.closed) return;
-    this.lines.push(lineOf(record));
-    if (this.flushing || this.timer) return;
+    this.commits.add({ lines: [lineOf(record)] }, false);
+    if (this.commits.busy || this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = undefined;
-      this.flushing ??= this.flush();
+      this.commits.begin();
     }, lazyMs);
   }
 
-  /** `done` is called when it is on disk, or with what the disk said. */
+  /** `done` is called when the record is on disk, or with the error from the disk. */
   commit(record: LogRecord, done: Done): void {
     this.commitAll([record], done);
   }
 
   commitAll(records: readonly LogRecord[], done: Done): void {
     if (this.closed) {
-      done(new Error('the platform ends'));
+      done(new Error('the platform is stopping'));
       return;
     }
-    for (const record of records) this.lines.push(lineOf(record));
-    this.waiting.push(done);
-    this.flushing ??= this.flush();
+    this.commits.add({ lines: records.map(lineOf), done });
   }
 
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
     this.timer = undefined;
-    await this.flushing;
-    if (this.lines.length > 0) await this.flush();
-    if (this.synced.end < this.end && !this.behind)
-      await this.sync()
+    await this.commits.settled();
+    if (this.synced.end < this.log.end && !this.behind)
+      await this.log
+        .flush()
         .then(() => this.isSynced())
         .catch(() => {});
     await this.note();
-    await this.file?.close();
-    this.file = undefined;
+    await this.log.file.close();
   }
 
-  private async flush(): Promise<void> {
-    // Lets all that came in this turn of the loop into the first batch.
-    await new Promise(setImmediate);
-    while (this.lines.length > 0) {
-      const { lines, waiting } = this;
-      this.lines = [];
-      this.waiting = [];
-      const begun = performance.now();
-      try {
-        const { compactBytes = 4 * chunkBytes, onCommit } = this.options;
-        if (this.behind || this.end > Math.max(compactBytes, 4 * this.begun)) await this.compact();
-        const block = Buffer.from(`${lines.join('\n')}\n`);
-        await this.write(block, this.end);
-        if (waiting.length > 0) {
-          await this.sync();
-          onCommit?.(lines.length, (performance.now() - begun) / 1000);
-        }
-        this.end += block.length;
-        this.crc = crc32(block, this.crc);
-        if (waiting.length > 0) this.isSynced();
-        this.noteSoon();
-        for (const done of waiting) done(null);
-      } catch (error) {
-        this.behind = true;
-        await this.file?.truncate(this.end).catch(() => {});
-        for (const done of waiting) done(error);
+  private async write(batch: readonly Commit[]): Promise<void> {
+    const lines = batch.flatMap((commit) => commit.lines);
+    const waiting = batch.flatMap(({ done }) => (done ? [done] : []));
+    const begun = performance.now();
+    try {
+      const { compactBytes = 4 * chunkBytes, onCommit } = this.options;
+      if (this.behind || this.log.end > Math.max(compactBytes, 4 * this.begun)) await this.compact();
+      const block = Buffer.from(`${lines.join('\n')}\n`);
+      await this.log.append(block, waiting.length > 0);
+      this.crc = crc32(block, this.crc);
+      if (waiting.length > 0) {
+        onCommit?.(lines.length, (performance.now() - begun) / 1000);
+        this.isSynced();
       }
+      this.noteSoon();
+      for (const done of waiting) done(null);
+    } catch (error) {
+      this.behind = true;
+      for (const done of waiting) done(error);
     }
-    this.flushing = undefined;
   }
 
   private isSynced(): void {
-    this.synced = { end: this.end, crc: this.crc };
+    this.synced = { end: this.log.end, crc: this.crc };
   }
 
   private async compact(): Promise<void> {
     const number = this.number + 1;
     const path = `${this.path(number)}.new`;
-    const file = await open(path, 'w+');
+    const log = new AppendLog(await open(path, 'w+'), 0, this.options.sync);
     try {
-      let end = 0;
       let crc = 0;
       let text = '';
       const write = async () => {
         const block = Buffer.from(text);
         text = '';
-        await this.write(block, end, file);
+        await log.append(block, false);
         crc = crc32(block, crc);
-        end += block.length;
       };
-      // What changes meanwhile is in the lines that come behind it.
+      // Changes made meanwhile are in the lines that follow.
       for (const record of this.options.snapshot()) {
         text += `${lineOf(record)}\n`;
         if (text.length > chunkBytes) await write();
       }
       await write();
-      await this.sync(file);
+      await log.flush();
       await rename(path, this.path(number));
       await syncFolder(this.options.folder);
       const old = this.path(this.number);
-      await this.file?.close();
+      await this.log.file.close();
       const before = this.number;
-      Object.assign(this, { file, number, end, crc, begun: end, behind: false, noted: -1 });
+      Object.assign(this, { log, number, crc, begun: log.end, behind: false, noted: -1 });
       this.isSynced();
       await this.note();
       await this.options.ledger?.forget([{ number: before, generation: 0 }]).catch(() => {});
       await rm(old, { force: true });
     } catch (error) {
-      if (this.file !== file) await file.close();
+      if (this.log !== log) await log.file.close();
       throw error;
     }
-  }
-
-  private async write(block: Buffer, at: number, file = this.file): Promise<void> {
-    for (let done = 0; done < block.length; ) {
-      const { bytesWritten } = await file!.write(block, done, block.length - done, at + done);
-      done += bytesWritten;
-    }
-  }
-
-  private async sync(file = this.file): Promise<void> {
-    await (this.options.sync ?? dataSync)(file!);
   }
 
   private path(number: number): string {
@@ -255,16 +234,16 @@ const qos = z.union([z.literal(0), z.literal(1), z.literal(2)]);
 /** Topic, payload in base64, QoS, retained. */
 const message = z.tuple([z.string(), z.base64(), qos, z.boolean()]);
 
-/** A line of the log of sessions. What each does to them is in state.ts. */
+/** A line of the session log. state.ts describes the effect of each. */
 const recordSchema = z.discriminatedUnion('k', [
-  /** A session is there; `off`: since when nobody is connected. */
+  /** A session exists; `off`: since when the client is disconnected. */
   z.object({ k: z.literal('session'), s: z.string(), off: z.number().nullable() }),
   z.object({ k: z.literal('end'), s: z.string() }),
   z.object({ k: z.literal('sub'), s: z.string(), f: z.array(z.tuple([z.string(), qos])) }),
   z.object({ k: z.literal('unsub'), s: z.string(), f: z.array(z.string()) }),
   /**
-   * Message `n` for sessions (key, QoS, packet id), kept as the topic's retained one when `r`, and come
-   * with QoS 2 under a packet id of the session `from`.
+   * Message `n` for sessions (key, QoS, packet id), stored as the topic's retained message when `r`, and received with QoS 2 under a packet id of the
+   * session `from`.
    */
   z.object({
     k: z.literal('message'),
@@ -273,17 +252,17 @@ const recordSchema = z.discriminatedUnion('k', [
     to: z.array(z.tuple([z.string(), z.union([z.literal(1), z.literal(2)]), z.number()])),
     r: z.boolean().optional(),
     from: z.tuple([z.string(), z.number()]).optional(),
-    /** The client has it, and is to release its id. */
+    /** The client has it and must release its id. */
     state: z.literal('released').optional(),
   }),
-  /** The session is done with message `n`. */
+  /** The session has finished with message `n`. */
   z.object({ k: z.literal('done'), s: z.string(), n: z.number() }),
-  /** The client of the session has message `n` of QoS 2, and is to release it. */
+  /** The client of the session has received QoS 2 message `n` and must release it. */
   z.object({ k: z.literal('received'), s: z.string(), n: z.number() }),
-  /** Packet ids of QoS 2 that the session has seen, and one that was released. */
+  /** QoS 2 packet ids that the session has seen, and one that was released. */
   z.object({ k: z.literal('seen'), s: z.string(), id: z.array(z.number()) }),
   z.object({ k: z.literal('release'), s: z.string(), id: z.number() }),
-  /** The will of a client that is connected; null = it will not be needed. */
+  /** The will of a connected client; null = it is no longer needed. */
   z.object({ k: z.literal('will'), s: z.string(), who: z.string().optional(), m: message.nullable() }),
 ]);
 
@@ -299,7 +278,7 @@ export function unlogged([topic, payload, qos, retain]: LoggedMessage): BrokerMe
   return { topic, payload: Buffer.from(payload, 'base64'), qos: qos as Qos, retain };
 }
 
-/** A record as a line without its newline: JSON, whose last member is the CRC-32 of what it is without it. */
+/** A record as a line without its newline: JSON, whose last member is the CRC-32 of the rest. */
 function lineOf(record: LogRecord): string {
   const json = JSON.stringify(record);
   return `${json.slice(0, -1)},"c":"${sumOf(json)}"}`;
@@ -310,18 +289,14 @@ function recordOf(line: string): LogRecord | null {
   const [end = '', sum] = /,"c":"([0-9a-f]{8})"\}$/.exec(line) ?? [];
   const json = sum === undefined ? line : `${line.slice(0, -end.length)}}`;
   if (sum !== undefined && sumOf(json) !== sum) return null;
-  try {
-    return recordSchema.safeParse(JSON.parse(json)).data ?? null;
-  } catch {
-    return null;
-  }
+  return recordSchema.safeParse(parsedJson(json)).data ?? null;
 }
 
 function sumOf(json: string): string {
   return crc32(json).toString(16).padStart(8, '0');
 }
 
-/** What the log of sessions held when it was noted. */
+/** Contents of the session log when they were noted. */
 export interface BrokerCounts {
   retained: number;
   sessions: number;
@@ -331,18 +306,18 @@ export interface BrokerCounts {
 
 type BrokerNote = LogFile<BrokerCounts>;
 
-/** Names that are kept of each kind, and that a finding tells. */
+/** Number of names of each kind that are recorded and shown in a finding. */
 export const mostNoted = 100;
 
 const mostTold = 10;
 
-/** Files of the log in a folder, the newest last; a `.new` one is not whole. */
+/** Files of the log in a folder, the newest last; a `.new` file is incomplete. */
 async function logFiles(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => []);
   return names.filter((name) => /^\d{8}\.ndjson$/.test(name)).sort();
 }
 
-/** Hands over the records of a log's whole lines. @returns how many lines are damaged, and where the last whole line ends */
+/** Passes the records of a log's complete lines to `apply`. @returns how many lines are damaged, and where the last complete line ends */
 function readLog(bytes: Buffer, apply: (record: LogRecord) => void): { damaged: number; end: number } {
   let damaged = 0;
   let end = 0;
@@ -356,9 +331,9 @@ function readLog(bytes: Buffer, apply: (record: LogRecord) => void): { damaged: 
 }
 
 /**
- * Holds the log against what the state database knows of it.
+ * Compares the log with the state database's record of it.
  * @param number of the newest file; null = there is none
- * @param now what its lines say is there; null = nobody has made that out
+ * @param now counts according to its lines; null = not determined
  */
 function logFindings(
   { number, bytes, damaged }: { number: number | null; bytes: Buffer; damaged: number },
@@ -372,12 +347,12 @@ function logFindings(
   };
   if (note && note.bytes > 0) {
     if (number === null || number < note.number) return found(note.number, 'is gone');
-    // A newer file began with all that was kept, and was not noted before the platform was killed.
+    // A newer file began with the complete state, and was not noted before the platform was killed.
     if (number === note.number && bytes.length < note.bytes) return found(number, 'is shorter than it was');
   }
   if (damaged > 0) return found(number ?? 1, `holds ${plural(damaged, 'damaged line')}`);
   if (note?.number === number && note && crc32(bytes.subarray(0, note.bytes)) !== note.crc)
-    return found(note.number, 'is not what was written');
+    return found(note.number, 'does not match the written data');
   return [];
 }
 
@@ -393,15 +368,15 @@ function goneText(before: BrokerCounts, now: BrokerCounts): string {
 }
 
 /**
- * Checks the log of MQTT sessions and retained messages: each line's checksum, and length and checksum of the file as the state database knows
- * them. Only reads; a backup does not hold it. @param dataDir the data folder
+ * Checks the log of MQTT sessions and retained messages: each line's checksum, and the file's length and checksum as recorded in the state database.
+ * Read-only; backups do not contain this log. @param dataDir the data folder
  */
 export async function verifyBrokerLog(
   dataDir: string,
   { store }: { store?: Store | undefined } = {},
 ): Promise<Finding[]> {
   const folder = join(dataDir, 'broker');
-  // First: what is noted is on disk by then.
+  // Read the notes first: whatever they record is on disk by then.
   const notes = store ? await ledgerIn<BrokerCounts>(store, 'broker').load() : [];
   const newest = (await logFiles(folder)).at(-1);
   const bytes = newest ? await readFile(join(folder, newest)) : Buffer.alloc(0);

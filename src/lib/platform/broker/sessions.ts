@@ -3,17 +3,17 @@ import { type BrokerCounts, type LogRecord, logged, mostNoted, unlogged } from '
 import { type Subscriptions, topicMatcher } from './topics.js';
 import { type BrokerMessage, type Qos, weightOf } from './wire.js';
 
-/** A will, and whose word it is: the name of a device, or null. */
+/** A will, and its author: the name of a device, or null. */
 export interface Will {
   message: BrokerMessage;
   device: string | null;
 }
 
-/** All that the broker remembers: sessions by key, their subscriptions, wills of who is connected, retained messages. */
+/** The broker's persistent state: sessions by key, their subscriptions, wills of connected clients, retained messages. */
 export class BrokerState {
   readonly sessions = new Map<string, Session>();
   readonly wills = new Map<string, Will>();
-  /** Of the newest message in the log. */
+  /** Number of the newest message in the log. */
   number = 0;
 
   constructor(
@@ -30,14 +30,14 @@ export class BrokerState {
     if (session.subscriptions.delete(filter)) this.subscriptions.remove(filter, session);
   }
 
-  /** Forgets a session with all that waits for it. */
+  /** Deletes a session with everything queued for it. */
   end(session: Session): void {
     for (const filter of session.subscriptions.keys()) this.subscriptions.remove(filter, session);
     session.subscriptions.clear();
     if (this.sessions.get(session.key) === session) this.sessions.delete(session.key);
   }
 
-  /** What a line of the log did. A line for a session that has ended changes nothing. */
+  /** Replays a line of the log. A line for a session that has ended changes nothing. */
   apply(record: LogRecord): void {
     if (record.k === 'message') {
       this.applyMessage(record);
@@ -84,13 +84,13 @@ export class BrokerState {
     const message = unlogged(m);
     if (r) this.retained.set(message);
     for (const [key, qos, id] of to) {
-      // Sent or not is not in the log: after a restart all of it may have been.
+      // The log does not record whether it was sent: after a restart, assume that everything was.
       this.sessions.get(key)?.restore({ number: n, message, qos, id, state: state ?? 'again' });
     }
     if (from) this.sessions.get(from[0])?.incoming.set(from[1], true);
   }
 
-  /** What is kept, with the names of some of it. */
+  /** Counts of the state, with the names of some of it. */
   counts(): BrokerCounts {
     const counts: BrokerCounts = { retained: 0, sessions: 0, names: [] };
     for (const { topic } of this.retained.logged()) {
@@ -128,51 +128,51 @@ export class BrokerState {
   }
 }
 
-/** Where a session's packets go while its client is connected. */
+/** Destination of a session's packets while its client is connected. */
 export interface Link {
   sendMessage(message: BrokerMessage, qos: Qos, id: number, dup: boolean): void;
   sendRelease(id: number): void;
-  /** Whether it takes more now. */
+  /** Whether it can accept more now. */
   readonly roomy: boolean;
-  /** Bytes that it has taken so far. */
+  /** Bytes accepted so far. */
   readonly taken: number;
 }
 
-/** A message on its way to a session, with QoS 1 or 2. */
+/** A message in flight to a session, with QoS 1 or 2. */
 interface Outgoing {
-  /** The number that the log knows it by; 0 = it is not in the log. */
+  /** Number of the message in the log; 0 = not in the log. */
   number: number;
   message: BrokerMessage;
   qos: 1 | 2;
   id: number;
-  /** `released`: the client has it (PUBREC), and is to forget its id. */
+  /** `released`: the client has it (PUBREC), and must release its id. */
   state: 'waiting' | 'sent' | 'again' | 'released';
 }
 
-/** Messages that are sent and not acknowledged yet, at most. */
+/** Maximum number of messages sent but not acknowledged. */
 const window = 100;
 
 const largestId = 65_535;
 
-/** What is left of a client between connections (MQTT 3.1.1, 4.1); of a clean one nothing is. */
+/** Client state that survives between connections (MQTT 3.1.1, 4.1); a clean session keeps none. */
 export class Session {
   readonly subscriptions = new Map<string, Qos>();
-  /** By packet id, in their order. */
+  /** By packet id, in order. */
   private readonly outgoing = new Map<number, Outgoing>();
-  /** Those of them that are to be sent, from `next` on. */
+  /** Messages still to be sent, from `next` on. */
   private unsent: Outgoing[] = [];
   private next = 0;
   private inFlight = 0;
   private lastId = 0;
-  /** Ids of QoS 2 that came and are not released: true = stored. */
+  /** QoS 2 ids received and not released: true = stored. */
   readonly incoming = new Map<number, boolean>();
   link: Link | null = null;
   bytes = 0;
-  /** Rises with each acknowledgement. */
+  /** Increases with each acknowledgement. */
   progress = 0;
-  /** Called when it may have caught up. */
+  /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();
-  /** Since when nobody is connected, ms since 1970; null while somebody is. */
+  /** Since when its client is disconnected, ms since 1970; null while connected. */
   offlineSince: number | null = null;
 
   constructor(
@@ -188,7 +188,7 @@ export class Session {
     return this.outgoing.values();
   }
 
-  /** A packet id that is free, and not given again before all others were; 0 = there is none. */
+  /** Returns a free packet id, reused only after all others; 0 = none is free. */
   freeId(): number {
     if (this.outgoing.size >= largestId) return 0;
     do this.lastId = this.lastId === largestId ? 1 : this.lastId + 1;
@@ -203,17 +203,17 @@ export class Session {
     else this.unsent.push(entry);
   }
 
-  /** Adds what a log tells of an earlier run. */
+  /** Restores an entry from an earlier run's log. */
   restore(entry: Outgoing): void {
     this.add(entry);
     this.lastId = entry.id;
   }
 
-  /** Takes out the oldest that is not on its way. */
+  /** Removes the oldest message that is not in flight. */
   dropOldest(): Outgoing | null {
     for (let at = this.next; at < this.unsent.length; at++) {
       const entry = this.unsent[at]!;
-      // The client may know the id of one with QoS 2 that was sent before.
+      // The client may know the id of a QoS 2 message that was sent before.
       if (entry.state !== 'waiting' && (entry.state !== 'again' || entry.qos === 2)) continue;
       this.unsent.splice(at, 1);
       this.take(entry);
@@ -222,7 +222,7 @@ export class Session {
     return null;
   }
 
-  /** Takes out what is not on its way and that `isFit` is not true of; for a session that nobody is connected to. */
+  /** Removes messages not in flight for which `isFit` is false; for a session whose client is disconnected. */
   *refit(isFit: (topic: string) => boolean): Generator<Outgoing> {
     for (const entry of [...this.outgoing.values()]) {
       if (entry.state === 'released' || isFit(entry.message.topic)) continue;
@@ -231,7 +231,7 @@ export class Session {
     }
   }
 
-  /** Sends what fits into the window. */
+  /** Sends as many messages as the window allows. */
   pump(): void {
     const { link } = this;
     if (!link) return;
@@ -250,7 +250,7 @@ export class Session {
     for (const waiter of this.waiters) waiter();
   }
 
-  /** A new connection: what was not acknowledged is sent again, in its order (MQTT 3.1.1, 4.4). */
+  /** A new connection: unacknowledged messages are resent in order (MQTT 3.1.1, 4.4). */
   attach(link: Link): void {
     this.link = link;
     this.offlineSince = null;
@@ -276,7 +276,7 @@ export class Session {
     }
   }
 
-  /** PUBACK, or PUBCOMP: it is done. Returns it, or null when there is none of this id. */
+  /** Handles PUBACK or PUBCOMP: the message is done. Returns it, or null when no message has this id. */
   acknowledged(id: number, qos: 1 | 2): Outgoing | null {
     const entry = this.outgoing.get(id);
     if (!entry || entry.qos !== qos || (qos === 2 ? entry.state !== 'released' : entry.state !== 'sent'))
@@ -287,7 +287,7 @@ export class Session {
     return entry;
   }
 
-  /** PUBREC: it needs its payload no more. */
+  /** Handles PUBREC: the payload is no longer needed. */
   received(id: number): Outgoing | null {
     const entry = this.outgoing.get(id);
     if (entry?.qos !== 2 || entry.state !== 'sent') return null;
@@ -296,7 +296,7 @@ export class Session {
     return entry;
   }
 
-  /** Takes one out, whatever its state: what a log tells of an earlier run. */
+  /** Removes a message regardless of its state: used when an earlier run's log is replayed. */
   forget(number: number): void {
     for (const entry of this.outgoing.values()) {
       if (entry.number === number) {
@@ -306,7 +306,7 @@ export class Session {
     }
   }
 
-  /** As `received`, for what a log tells. */
+  /** Same as `received`, for replaying the log. */
   markReceived(number: number): void {
     for (const entry of this.outgoing.values()) {
       if (entry.number !== number) continue;
@@ -315,7 +315,7 @@ export class Session {
     }
   }
 
-  /** The client has it: its id alone is kept. */
+  /** The client has it: only its id is still needed. */
   private release(entry: Outgoing): void {
     this.bytes -= weightOf(entry.message);
     entry.state = 'released';
@@ -332,7 +332,7 @@ export class Session {
 export class Retained {
   private readonly byTopic = new Map<string, BrokerMessage>();
   bytes = 0;
-  /** Of those that clients had retained: the platform's own take nobody's room. */
+  /** Messages retained by clients: the platform's own do not count against the limit. */
   private readonly theirs = { messages: 0, bytes: 0 };
 
   constructor(private readonly limits: { messages: number; bytes: number }) {}
@@ -345,7 +345,7 @@ export class Retained {
     return this.byTopic.get(topic);
   }
 
-  /** Whether there is room for it; what the platform itself retains always has. */
+  /** Whether there is room for it; the platform's own messages always fit. */
   mayKeep(message: BrokerMessage): boolean {
     const { topic, payload } = message;
     const before = this.byTopic.get(topic);
@@ -355,7 +355,7 @@ export class Retained {
     return after <= this.limits.bytes && (before !== undefined || messages < this.limits.messages);
   }
 
-  /** An empty payload takes it back (MQTT 3.1.1, 3.3.1.3). */
+  /** An empty payload deletes the retained message (MQTT 3.1.1, 3.3.1.3). */
   set(message: BrokerMessage): void {
     const { topic, payload } = message;
     const before = this.byTopic.get(topic);
@@ -380,7 +380,7 @@ export class Retained {
     for (const message of this.looked(filter)) if (message) yield message;
   }
 
-  /** Those that fit, and null for each that was looked at and does not. */
+  /** Yields matching messages, and null for each examined message that does not match. */
   *looked(filter: string): Generator<BrokerMessage | null> {
     if (!/[+#]/.test(filter)) {
       yield this.byTopic.get(filter) ?? null;
@@ -390,7 +390,7 @@ export class Retained {
     for (const [topic, message] of this.byTopic) yield fits(topic) ? message : null;
   }
 
-  /** Those that the log has to keep: desired and reported are in the database, and $SYS is made anew. */
+  /** Messages that the log must store: desired and reported are in the database, and $SYS is regenerated. */
   *logged(): Generator<BrokerMessage> {
     for (const message of this.byTopic.values()) if (isLogged(message.topic)) yield message;
   }

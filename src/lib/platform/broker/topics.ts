@@ -1,8 +1,8 @@
 import type { Qos } from './wire.js';
 
 /**
- * Whether a topic fits a filter (MQTT 3.1.1, 4.7): `+` is one level, `#` the rest with the level above it; neither reaches
- * topics that begin with `$`.
+ * Whether a topic matches a filter (MQTT 3.1.1, 4.7): `+` is one level, `#` the rest including the parent level; neither matches topics that begin
+ * with `$`.
  */
 export function topicMatcher(filter: string): (topic: string) => boolean {
   if (filter === '#') return (topic) => !topic.startsWith('$');
@@ -19,21 +19,21 @@ export function topicMatcher(filter: string): (topic: string) => boolean {
   };
 }
 
-/** Whether `allowed` reaches all that `filter` reaches. */
+/** Whether `allowed` covers everything that `filter` matches. */
 export function filterCovers(allowed: string, filter: string): boolean {
   const outer = allowed.split('/');
   const inner = filter.split('/');
   for (const [i, level] of outer.entries()) {
-    // Wildcards never reach a topic that begins with $.
+    // Wildcards never match a topic that begins with $.
     if (level === '#') return i > 0 || !filter.startsWith('$');
-    // `a/#` reaches `a` too, which is not `a/+`.
+    // `a/#` also matches `a`, which `a/+` does not.
     if (inner[i] === undefined || inner[i] === '#') return false;
     if (level === '+' ? i === 0 && filter.startsWith('$') : level !== inner[i]) return false;
   }
   return inner.length === outer.length;
 }
 
-/** Whether it is a filter: `+` and `#` stand for whole levels, and `#` is the last. */
+/** Whether it is a valid filter: `+` and `#` occupy whole levels, and `#` is the last. */
 export function isFilter(text: string): boolean {
   return (
     text !== '' &&
@@ -51,12 +51,12 @@ interface Node<T> {
   here: Map<T, Qos>;
 }
 
-/** Topics whose receivers are remembered. */
+/** Topics whose receivers are cached. */
 const remembered = 1000;
 
 /**
- * Who subscribed to what. Filters without wildcards, which are most, are looked up; the others are in a tree of their levels.
- * The receivers of a topic are remembered until a subscription changes.
+ * Subscriptions by filter. Filters without wildcards, which are most, are looked up directly; the others are in a tree of their levels. The receivers
+ * of a topic are cached until a subscription changes.
  */
 export class Subscriptions<T> {
   private readonly exact = new Map<string, Map<T, Qos>>();
@@ -96,7 +96,7 @@ export class Subscriptions<T> {
     }
   }
 
-  /** Each receiver once, with the highest QoS that it asked for. */
+  /** Each receiver once, with the highest QoS it requested. */
   receivers(topic: string): readonly [T, Qos][] {
     const known = this.known.get(topic);
     if (known) return known;
@@ -114,7 +114,7 @@ export class Subscriptions<T> {
     return receivers;
   }
 
-  /** MQTT 3.1.1, 4.7: wildcards do not reach topics that begin with $. */
+  /** MQTT 3.1.1, 4.7: wildcards do not match topics that begin with $. */
   private walk(node: Node<T>, levels: string[], depth: number, take: (place: Map<T, Qos>) => void): void {
     const hidden = depth === 0 && levels[0]!.startsWith('$');
     const rest = hidden ? undefined : node.children.get('#');
@@ -126,7 +126,7 @@ export class Subscriptions<T> {
     const one = hidden ? undefined : node.children.get('+');
     if (one) this.walk(one, levels, depth + 1, take);
     const same = node.children.get(levels[depth]!);
-    // A level of a topic is never a wildcard: those are refused where topics come in.
+    // A topic level is never a wildcard: such topics are refused on arrival.
     if (same) this.walk(same, levels, depth + 1, take);
   }
 

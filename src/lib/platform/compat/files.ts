@@ -12,15 +12,15 @@ type NewGuideFile = Omit<GuideFile, 'announced'> & { folder: GuideFolder; announ
 interface Parts {
   store: Store;
   blobs: BlobStore;
-  /** Deletes the blobs that were given up and that nobody else has. */
+  /** Deletes released blobs that nothing else references. */
   sweep: () => Promise<unknown>;
 }
 
-/** The files that the guide's services serve: a name in a folder each, its bytes in a blob. */
+/** The files that the guide's services serve: each a name in a folder, with its bytes in a blob. */
 export class GuideFiles {
   constructor(private readonly parts: Parts) {}
 
-  /** Without those of versions that were removed. */
+  /** Excludes files of removed versions. */
   async list(folder: GuideFolder): Promise<GuideFile[]> {
     return this.present().where('folder', '=', folder).execute();
   }
@@ -33,7 +33,7 @@ export class GuideFiles {
     return row ?? null;
   }
 
-  /** Writes it down, over one of the same name, with what `along` does. Its blob is there. */
+  /** Records a file, replacing one of the same name, in one transaction with `along`. Its blob must exist. */
   async put(file: NewGuideFile, along?: (store: Store) => Promise<unknown>): Promise<void> {
     let replaced = false;
     await this.parts.store.transaction().execute(async (transaction) => {
@@ -43,7 +43,7 @@ export class GuideFiles {
     if (replaced) await this.parts.sweep();
   }
 
-  /** As `put`, in a transaction of others. @returns whether a blob was given up by it, which `sweep` deletes afterwards */
+  /** Same as `put`, in a caller's transaction. @returns whether a blob was released by it, which `sweep` deletes afterwards */
   async putIn(transaction: Store, file: NewGuideFile): Promise<boolean> {
     const row = { announced: 1, ...file };
     const { folder, name, ...rest } = row;
@@ -67,7 +67,7 @@ export class GuideFiles {
     await this.parts.sweep();
   }
 
-  /** Takes them away, and their blobs where nobody else has them. */
+  /** Removes the files, and their blobs if nothing else references them. */
   async remove(files: readonly Pick<GuideFile, 'folder' | 'name' | 'digest'>[]): Promise<void> {
     if (files.length === 0) return;
     const { store, sweep } = this.parts;
@@ -87,7 +87,7 @@ export class GuideFiles {
     await sweep();
   }
 
-  /** Those made by our ingest that nobody was told of yet, oldest first. */
+  /** Files made by our ingest that have not been announced yet, oldest first. */
   async unannounced(): Promise<GuideFile[]> {
     return this.parts.store
       .selectFrom('guideFiles')
@@ -135,12 +135,12 @@ async function doom(store: Store, digests: readonly string[]): Promise<void> {
 /** The model registry's folders, as its root lists them. */
 export const modelFolders = ['OTA_bin', 'full', 'normalized_training_data', 'quantized'] as const;
 
-/** What the training datastore has at its root. */
+/** Root folder of the training datastore. */
 export const rawFolder = 'raw_training_data';
 
 export type GuideFolder = (typeof modelFolders)[number] | typeof rawFolder;
 
-/** The paths that take uploads, and where they go; on whichever of the two ports, for the guide's manifests swap them. */
+/** The paths that accept uploads, and their folders; on either of the two ports, because the guide's manifests swap them. */
 export const uploadPaths: Readonly<Record<string, GuideFolder>> = {
   '/upload': rawFolder,
   '/uploadModel': 'full',
@@ -153,55 +153,55 @@ export const dataTopic = 'shaded-pole-motor-sensor_data';
 
 export const controlTopic = 'control-message';
 
-/** What boards say of their readings. */
+/** Topics of the boards' reports on their readings. */
 export const alertTopics = [
   'motor-anomaly-level1-inference',
   'motor-failure-alert-level2-inference',
 ] as const;
 
-/** Who did it, in the log of events. */
+/** Name of the actor in the event log. */
 export const guide = 'architects-guide';
 
-/** `YYYY-MM-DD-HH:MM:SS` in UTC, as the guide's containers have it. */
+/** `YYYY-MM-DD-HH:MM:SS` in UTC, as in the guide's containers. */
 export function stamp(at: number): string {
   return new Date(at).toISOString().slice(0, 19).replace('T', '-');
 }
 
-/** A name of a file as the guide's clients can ask for it again: no control characters, and what XML can hold. */
+/** Whether the guide's clients can request a file by this name: no control characters, and only characters that XML can hold. */
 export function isFileName(name: string): boolean {
   return (
     name !== '' &&
     name !== '.' &&
     name !== '..' &&
-    // Asking for it would be answered with its folder.
+    // A request for it would return its folder.
     name !== 'index.html' &&
     Buffer.byteLength(name) <= 255 &&
     !/\p{Surrogate}/u.test(name) &&
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match them
     !/[\x00-\x1f\x7f-\x9f/\ufffd-\uffff]/.test(name)
   );
 }
 
-/** Bytes that people whom nobody knows may store, unless told otherwise. */
+/** Bytes that unauthenticated clients may store by default. */
 export const usualQuota = 10 * 1024 ** 3;
 
-/** What a file counts at least, bytes: its name, its version and its event are stored as well. */
+/** Minimum size counted for a file, bytes: its name, version and event are stored as well. */
 const leastFile = 64 * 1024;
 
-/** Room for one file that is on its way. */
+/** Room for one file being uploaded. */
 export interface Room {
-  /** Before so many more bytes are written. @throws AIOT_GUIDE_FULL */
+  /** Call before writing this many more bytes. @throws AIOT_GUIDE_FULL */
   take(bytes: number): void;
-  /** Call in any case: it is among the files now, or it is gone. */
+  /** Always call this: the file is now stored, or gone. */
   end(): void;
 }
 
 /**
- * Bounds what the guide's clients store in all, for nobody knows who they are: their files, also those that are on their way,
- * the versions that some became, and what the ingest made of their data. Signed versions are the registry's own.
+ * Limits the total storage of the guide's unauthenticated clients: their files including uploads in progress, the versions that some became, and the
+ * output of the ingest. Signed versions are the registry's own.
  */
 export class Quota {
-  /** As of the last look, and what came since. */
+  /** As of the last count, plus additions since. */
   private used = 0;
   private underWay = 0;
 
@@ -210,7 +210,7 @@ export class Quota {
     readonly bytes: number,
   ) {}
 
-  /** Looks again only where there seems to be none. @throws AIOT_GUIDE_FULL when there is no room for a further file */
+  /** Recounts only when there seems to be no room. @throws AIOT_GUIDE_FULL when there is no room for a further file */
   async check(): Promise<void> {
     if (this.used + this.underWay + leastFile <= this.bytes) return;
     (await this.begin()).end();
@@ -245,7 +245,7 @@ export class Quota {
   private full(): AiotError {
     return new AiotError(
       'AIOT_GUIDE_FULL',
-      `the guide’s clients have stored as much as they may, ${size(this.bytes)}`,
+      `the guide's clients have reached their storage limit of ${size(this.bytes)}`,
     );
   }
 

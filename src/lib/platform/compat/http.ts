@@ -7,26 +7,26 @@ import { pipeline } from 'node:stream/promises';
 import { parseRange } from '../blobs/store.js';
 import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
-import { closeServer, Drain } from '../listen.js';
+import { bodyIsComing, closeServer, Drain } from '../listen.js';
 
-/** How long a connection may take to say the first word, ms. */
+/** Time a connection has for its first byte, ms. */
 const greetingMs = 10_000;
 
-/** What Go takes for a client that speaks HTTP without TLS: the first five bytes of a request. */
+/** Prefixes by which Go recognizes a client that speaks HTTP without TLS: the first five bytes of a request. */
 const plainRequests = new Set(['GET /', 'HEAD ', 'POST ', 'PUT /', 'OPTIO']);
 
 const plainAnswer = 'HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n';
 
 export interface GuideServer {
-  /** To listen on. */
+  /** The server to listen on. */
   server: Server;
-  /** Takes no further connection, answers what is on its way within so many ms, and cuts the rest. */
+  /** Accepts no further connections, finishes requests in progress within this many ms, and closes the rest. */
   close(patienceMs?: number): Promise<void>;
 }
 
 /**
- * HTTPS with HTTP/1.1 alone, for microcontrollers know no other; who comes without TLS is told so in plain words, as by
- * Go's server. Slow clients are cut off.
+ * Creates an HTTPS server with HTTP/1.1 only, because microcontrollers know no other; clients without TLS get a plain text error, as from Go's
+ * server. Slow clients are disconnected.
  */
 export function createGuideServer(
   tls: Pick<TlsOptions, 'key' | 'cert' | 'follow'>,
@@ -47,19 +47,19 @@ export function createGuideServer(
     },
     listener,
   );
-  // The head's size bounds them; beyond a count, Node drops headers in silence.
+  // Headers are limited by total size; beyond a count, Node drops headers silently.
   https.maxHeadersCount = 0;
   tls.follow(https);
   const drain = new Drain();
   https.on('request', (_request, response) => drain.begin(response));
   https.on('tlsClientError', (_error, socket) => socket.destroy());
-  // Answering is over, or stuck, when nothing has moved for so long.
+  // A response without progress for this long is finished or stuck.
   https.setTimeout(60_000, (socket) => socket.destroy());
-  // It takes its connections from the server below; the watch over slow requests begins with this event alone.
+  // It takes its connections from the server below; the check for slow requests starts only with this event.
   https.emit('listening');
   const server = createServer((socket) => {
     if (!connections.admit(socket)) return;
-    // Nobody says who they are here, and the door has a bound of its own.
+    // Clients are not authenticated here, and this listener has its own limit.
     connections.known(socket);
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
@@ -91,7 +91,7 @@ export function createGuideServer(
   };
 }
 
-/** What a path stands for. */
+/** The target of a path. */
 export type Found = { kind: 'folder'; entries: readonly ListedName[]; modified: number } | ServedFile;
 
 export interface ServedFile {
@@ -105,8 +105,7 @@ export interface ServedFile {
 }
 
 /**
- * A clean path as Go's http.FileServer answers it: folders end in a slash and files do not, else a redirect says so. Any
- * method is taken for a GET.
+ * Serves a clean path as Go's http.FileServer does: folders end in a slash and files do not, else a redirect follows. Any method is treated as GET.
  */
 export async function serve(
   request: IncomingMessage,
@@ -148,7 +147,7 @@ async function serveFile(request: IncomingMessage, response: ServerResponse, fil
     ...headers,
     'content-length': String(last - first + 1),
     ...(range ? { 'content-range': `bytes ${first}-${last}/${bytes}` } : {}),
-    ...(request.complete ? {} : { connection: 'close' }),
+    ...(bodyIsComing(request) ? { connection: 'close' } : {}),
   });
   if (request.method === 'HEAD' || bytes === 0) {
     response.end();
@@ -157,7 +156,7 @@ async function serveFile(request: IncomingMessage, response: ServerResponse, fil
   await pipeline(file.open(range ?? undefined), response);
 }
 
-/** If-Modified-Since (RFC 9110, 13.1.3): seconds, as dates have them. */
+/** If-Modified-Since (RFC 9110, 13.1.3): whole seconds, the resolution of HTTP dates. */
 function unchanged({ headers, method }: IncomingMessage, modified: number): boolean {
   if (method !== 'GET' && method !== 'HEAD') return false;
   const since = Date.parse(headers['if-modified-since'] ?? '');
@@ -170,7 +169,7 @@ function sameSince({ headers }: IncomingMessage, modified: number): boolean {
   return condition === undefined || Date.parse(String(condition)) === Math.floor(modified / 1000) * 1000;
 }
 
-/** A failure that nobody was told of yet. */
+/** A failure that was not reported yet. */
 export function answerFailure(response: ServerResponse, status: number, text: string): void {
   if (response.headersSent) response.destroy();
   else answerError(response, status, text);
@@ -179,7 +178,7 @@ export function answerFailure(response: ServerResponse, status: number, text: st
 const plainText = 'text/plain; charset=utf-8';
 const html = 'text/html; charset=utf-8';
 
-/** Answers of the guide's servers, each with its Content-Length: never chunked, never compressed. */
+/** Responses of the guide's servers, each with its Content-Length: never chunked, never compressed. */
 export function answer(
   response: ServerResponse,
   status: number,
@@ -187,13 +186,13 @@ export function answer(
   headers: Record<string, string> = {},
 ): void {
   const bytes = Buffer.from(body);
-  // A body that is still coming would be read to its end before the connection could be used again.
-  const rest: Record<string, string> = response.req.complete ? {} : { connection: 'close' };
+  // A body still being received would have to be read to its end before the connection could be reused.
+  const rest: Record<string, string> = bodyIsComing(response.req) ? { connection: 'close' } : {};
   response.writeHead(status, { ...headers, ...rest, 'content-length': String(bytes.length) });
   response.end(response.req.method === 'HEAD' ? undefined : bytes);
 }
 
-/** A word without a line end. */
+/** Text without a line end. */
 export function answerWord(response: ServerResponse, word: string): void {
   answer(response, 200, word, { 'content-type': plainText });
 }
@@ -202,7 +201,7 @@ function answerListing(response: ServerResponse, body: string, modified: number)
   answer(response, 200, body, { 'content-type': html, 'last-modified': new Date(modified).toUTCString() });
 }
 
-/** As Go's http.Error: a line of text. */
+/** Same as Go's http.Error: a line of text. */
 export function answerError(response: ServerResponse, status: number, text: string): void {
   answer(response, status, `${text}\n`, { 'content-type': plainText, 'x-content-type-options': 'nosniff' });
 }
@@ -211,7 +210,7 @@ function answerNotFound(response: ServerResponse): void {
   answerError(response, 404, '404 page not found');
 }
 
-/** To a path that was cleaned: as Go's ServeMux, which sends a body with it to who reads one. */
+/** Redirects to a cleaned path: like Go's ServeMux, which includes a body for GET. */
 export function answerMoved(
   request: IncomingMessage,
   response: ServerResponse,
@@ -225,20 +224,20 @@ export function answerMoved(
   else answer(response, 301, '', { location });
 }
 
-/** Within a folder: a relative reference and no body. */
+/** Redirects within a folder: a relative reference and no body. */
 function answerRelative(response: ServerResponse, location: string, search: string): void {
   answer(response, 301, '', { location: `${location}${search}` });
 }
 
-/** What stands in a folder's listing. */
+/** An entry in a folder listing. */
 interface ListedName {
   name: string;
   folder: boolean;
 }
 
 /**
- * A folder as Go's http.FileServer showed it up to Go 1.21: `<pre>`, a line each, `</pre>`. The guide's Python steps parse it
- * as XML, so a `&` in a reference is escaped, which Go's was not. Entries come in the order of their names' bytes.
+ * A folder listing as Go's http.FileServer produced it up to Go 1.21: `<pre>`, a line each, `</pre>`. The guide's Python steps parse it as XML, so a
+ * `&` in a reference is escaped, which Go did not do. Entries are sorted by the bytes of their names.
  */
 export function listingOf(entries: readonly ListedName[]): string {
   const lines = entries
@@ -249,8 +248,8 @@ export function listingOf(entries: readonly ListedName[]): string {
 }
 
 /**
- * A name as a relative reference, as Go's url.URL{Path: name}.String() has it: a colon in the first segment would make it a
- * scheme, so `./` goes before it (RFC 3986, 4.2).
+ * A name as a relative reference, like Go's url.URL{Path: name}.String(): a colon in the first segment would make it a scheme, so `./` is prepended
+ * (RFC 3986, 4.2).
  */
 function referenceTo(name: string): string {
   const path = escapedPath(name);
@@ -280,7 +279,7 @@ function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
-/** Bytes that are looked at. */
+/** Bytes examined for the type. */
 export const sniffedBytes = 512;
 
 const byExtension: Record<string, string> = {
@@ -306,9 +305,8 @@ const bySignature: readonly [string, string][] = [
 ];
 
 /**
- * Content-Type as Go's file server has it in an image without MIME tables: by a few extensions, else by the first 512
- * bytes (WHATWG MIME Sniffing, 7.1). What a browser would run (HTML, SVG, JavaScript) is plain text here, for anybody
- * may upload.
+ * Content-Type as set by Go's file server in an image without MIME tables: by a few extensions, else by the first 512 bytes (WHATWG MIME Sniffing,
+ * 7.1). Content that a browser would run (HTML, SVG, JavaScript) is plain text here, because anybody may upload.
  */
 export function contentType(name: string, head: Uint8Array): string {
   const known = byExtension[posix.extname(name).toLowerCase()];
@@ -320,7 +318,7 @@ export function contentType(name: string, head: Uint8Array): string {
   return text ? 'text/plain; charset=utf-8' : 'application/octet-stream';
 }
 
-/** Of binary data: control characters other than white space and escape. */
+/** Whether the byte indicates binary data: control characters other than white space and escape. */
 function isBinary(byte: number): boolean {
   return byte <= 0x08 || byte === 0x0b || (byte >= 0x0e && byte <= 0x1a) || (byte >= 0x1c && byte <= 0x1f);
 }

@@ -9,34 +9,34 @@ import { parseStreamUrl } from '../../stream/url.js';
 import type { Store } from '../store/database.js';
 import { controlTopic, dataTopic } from './files.js';
 
-/** All of the guide's clients read the first partition and know no other. */
+/** All of the guide's clients read only the first partition. */
 const partition = 0;
 
 const connectTimeoutMs = 5000;
 
-/** Before a topic is opened again, ms. */
+/** Delay before a topic is reopened, ms. */
 const pauseMs = 2000;
 
 export interface KafkaAddress {
   /** Without credentials. */
   endpoint: string;
-  /** URL of the whole. */
+  /** URL of the cluster. */
   cluster: string;
   /** URL of a topic's first partition. */
   topic: (name: string) => string;
 }
 
-/** How long one write is tried again: with the same numbers, so that what has arrived is not written twice. */
+/** How long one write is retried, with the same sequence numbers, so that data already stored is not written twice. */
 const patience = '24h';
 
-/** Where the relay's Kafka is. @throws AIOT_USAGE for another engine, AIOT_STREAM_URL */
+/** Address of the relay's Kafka. @throws AIOT_USAGE for another engine, AIOT_STREAM_URL */
 export function kafkaAddress(events: string): KafkaAddress {
   const { scheme, path, endpoint } = parseStreamUrl(events);
   if ((scheme !== 'kafka' && scheme !== 'kafkas') || path !== '') {
     throw new AiotError(
       'AIOT_USAGE',
       `--events with --compat architects-guide: expected kafka://HOST:PORT, got ${endpoint}${path === '' ? '' : '/…'}`,
-      { next: 'The guide’s pipelines read from and write to Kafka; leave --events out for MQTT alone.' },
+      { next: "The guide's pipelines read from and write to Kafka. For MQTT only, omit --events." },
     );
   }
   const [, base = '', settings = ''] = /^([^?]*?)\/*(?:\?(.*))?$/s.exec(events) ?? [];
@@ -51,7 +51,7 @@ export function kafkaAddress(events: string): KafkaAddress {
   };
 }
 
-/** Makes the guide's topics where they are missing: with one partition each, which is what its clients expect. */
+/** Creates the guide's topics if missing: with one partition each, as its clients expect. */
 export async function ensureTopics(address: KafkaAddress, signal: AbortSignal): Promise<void> {
   const admin = await openAdmin(address.cluster, { connectTimeoutMs });
   try {
@@ -67,14 +67,14 @@ export async function ensureTopics(address: KafkaAddress, signal: AbortSignal): 
 }
 
 /**
- * Reads a topic from where the last process stood, else from when the platform was first told to read it: what is older is
- * never read. `take` writes down where it stands by `store`, in the transaction of what it does.
+ * Reads a topic from the position of the previous process, else from when the platform was first configured to read it: older messages are never
+ * read. `take` records the position through `store`, in the transaction of its own changes.
  */
 export async function follow(options: FollowOptions, signal: AbortSignal, take: Take): Promise<void> {
   const { log, name } = options;
   let failing = false;
   const takeIt: Take = async (batch, stand) => {
-    if (failing) log.info({ topic: name }, 'a topic of the guide is read again');
+    if (failing) log.info({ topic: name }, 'reading a topic of the guide again');
     failing = false;
     await take(batch, stand);
   };
@@ -83,8 +83,8 @@ export async function follow(options: FollowOptions, signal: AbortSignal, take: 
       await followOnce(options, signal, takeIt);
     } catch (err) {
       if (signal.aborted) return;
-      // Once an outage.
-      if (!failing) log.warn({ err, topic: name }, 'a topic of the guide cannot be read now');
+      // Logged once per outage.
+      if (!failing) log.warn({ err, topic: name }, 'cannot read a topic of the guide at the moment');
       failing = true;
       await delay(pauseMs, undefined, { signal }).catch(() => {});
     }
@@ -127,7 +127,7 @@ async function followOnce(
   }
 }
 
-/** Noted at the first start of all, so that what comes before Kafka can be reached is read. */
+/** Recorded at the very first start, so that messages sent before Kafka is reachable are read. */
 export async function positionOf(store: Store, topic: string, now: number) {
   await store
     .insertInto('guidePositions')
@@ -141,13 +141,13 @@ function stand(store: Store, topic: string, next: number): Promise<unknown> {
   return store.updateTable('guidePositions').set({ next }).where('topic', '=', topic).execute();
 }
 
-/** Of one write. */
+/** Limits of one write. */
 const [most, mostBytes] = [1000, 768 * 1024];
 
 const closeMs = 500;
 const pausesMs = { first: 100, longest: 5000 };
 
-/** Puts what the broker is given on disk, and has it acknowledged then. Ends with the source. */
+/** Spools the broker's messages to disk, and acknowledges them then. Ends with the source. */
 export async function spoolAll(source: Source, spool: Spool, log: Logger, onMore: () => void): Promise<void> {
   for await (const batch of source) {
     try {
@@ -157,15 +157,15 @@ export async function spoolAll(source: Source, spool: Spool, log: Logger, onMore
       for (const delivery of batch) delivery.ack();
       onMore();
     } catch (err) {
-      // Their publishers send it again.
+      // Their publishers resend them.
       for (const delivery of batch) delivery.nack();
-      log.error({ err }, 'data of the guide could not be stored');
+      log.error({ err }, 'could not store data of the guide');
       await delay(500);
     }
   }
 }
 
-/** Sends what is on disk until the signal ends; Kafka may be away for as long as it likes. */
+/** Sends spooled messages until the signal ends; Kafka may be unreachable for any length of time. */
 export async function sendAll(
   { url, spool, log, more }: { url: string; spool: Spool; log: Logger; more: () => Promise<void> },
   signal: AbortSignal,
@@ -179,7 +179,8 @@ export async function sendAll(
     } catch (err) {
       if (!hasCode(err, 'AIOT_STREAM_MESSAGE_REFUSED')) throw err;
       const half = Math.ceil(messages.length / 2);
-      if (messages.length === 1) return log.warn({ err }, 'Kafka refuses a message for good: it is dropped');
+      if (messages.length === 1)
+        return log.warn({ err }, 'Kafka permanently rejected a message, which was dropped');
       await write(messages.slice(0, half));
       await write(messages.slice(half));
     }
@@ -198,7 +199,7 @@ export async function sendAll(
       } catch (err) {
         if (signal.aborted) return;
         if (pauseMs === pausesMs.first)
-          log.warn({ err }, 'Kafka does not take the guide’s data; it waits on disk');
+          log.warn({ err }, "Kafka does not accept the guide's data; it is queued on disk");
         await atMost(closeMs, sink?.close());
         sink = undefined;
         await delay(pauseMs, undefined, { signal }).catch(() => {});
@@ -210,7 +211,7 @@ export async function sendAll(
   }
 }
 
-/** Gives it so long, ms, and no longer: a far side may never answer. */
+/** Waits this long, ms, at most: a destination may never respond. */
 export async function atMost(ms: number, task: Promise<unknown> | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const over = new Promise<void>((resolve) => {

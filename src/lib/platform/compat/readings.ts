@@ -7,7 +7,7 @@ import { type GuideFiles, type Quota, rawFolder } from './files.js';
 
 interface Reading {
   payload: Uint8Array;
-  /** When it was read, ms since 1970. */
+  /** Time of the reading, ms since 1970. */
   at: number;
 }
 
@@ -20,35 +20,32 @@ interface Parts {
   maxRows: number;
   /** ms since 1970 */
   now: () => number;
-  /** There is a file that nobody was told of. */
+  /** Called when there is a file that has not been announced. */
   onFile: () => void;
-  /** A file could not be written; its rows are on disk, and it is tried again with the next. */
+  /** Called when a file could not be written; its rows are on disk, and the write is retried with the next. */
   onFailed: (error: unknown) => void;
-  /** So many messages were no rows. */
+  /** Called with the number of messages that were not rows. */
   onSkipped: (count: number) => void;
 }
 
-/** Rows of one insert: SQLite takes 32,766 variables, and PostgreSQL twice as many. */
+/** Rows of one insert: SQLite allows 32,766 variables, and PostgreSQL twice as many. */
 const rowsAtOnce = 1000;
 
-/**
- * Collects rows until they fill a file of raw training data. What is collected is in the database, so that a restart
- * goes on with it.
- */
+/** Collects rows until they fill a file of raw training data. Collected rows are in the database, so a restart continues with them. */
 export class Ingest {
   private waiting = 0;
   private newest = 0;
 
   private constructor(private readonly parts: Parts) {}
 
-  /** Files that were full when the last process ended are written. */
+  /** Writes files that were full when the previous process ended. */
   static async open(parts: Parts): Promise<Ingest> {
     const ingest = new Ingest(parts);
     await parts.inTurn(() => ingest.flush().catch(parts.onFailed));
     return ingest;
   }
 
-  /** Resolves when its rows are on disk, with what `along` does, and full files are written where they can be. @throws AIOT_GUIDE_FULL */
+  /** Resolves when its rows are on disk, in one transaction with `along`, and full files are written where possible. @throws AIOT_GUIDE_FULL */
   add(readings: readonly Reading[], along?: (store: Store) => Promise<unknown>): Promise<void> {
     const lines = readings.map(({ payload, at }) => csvLine(payload, at)).filter((line) => line !== null);
     const { store, inTurn, quota, onFailed, onSkipped } = this.parts;
@@ -63,12 +60,12 @@ export class Ingest {
         await along?.(transaction);
       });
       this.waiting += lines.length;
-      // What is in the database would come again if this failed for its sake.
+      // Rows in the database would be sent again if a file error failed this call.
       if (this.waiting >= this.parts.maxRows) await this.flush().catch(onFailed);
     });
   }
 
-  /** In turn: as many full files as there are. */
+  /** Serialized: writes as many full files as there are. */
   private async flush(): Promise<void> {
     const { store, maxRows } = this.parts;
     for (;;) {
@@ -107,7 +104,7 @@ export class Ingest {
     onFile();
   }
 
-  /** Files of one millisecond get the milliseconds after it. */
+  /** Further files of the same millisecond get the following ones. */
   private async freeTime(): Promise<number> {
     let at = Math.max(this.parts.now(), this.newest + 1);
     while (await this.parts.files.find(rawFolder, rawName(at))) at++;
@@ -131,9 +128,8 @@ const csvHeader = 'deviceID,timeStamp,current,temperature,vibration,sound';
 const fields = ['current', 'temperature', 'vibration', 'sound'] as const;
 
 /**
- * A message of the guide's firmware as a line of its raw training data, without its end: a field that is missing is 0.0,
- * and a time that is missing is when it was read. Null: no JSON object with a device's id, or with what would not be one
- * line of six columns.
+ * A message of the guide's firmware as a line of its raw training data, without its newline. A missing field is 0.0, and a missing time is
+ * the time of the reading. Null if it is not a JSON object with a device id, or would not be one line of six columns.
  * @param at ms since 1970
  */
 export function csvLine(payload: Uint8Array, at: number): string | null {
@@ -157,16 +153,16 @@ function objectOf(payload: Uint8Array): Record<string, unknown> | null {
   }
 }
 
-/** Whether it can stand in a line that nobody quotes. */
+/** Whether it can be a cell of an unquoted line. */
 function isCell(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match them
   return text !== '' && text.length <= 256 && !/[\x00-\x1f\x7f,"]/.test(text);
 }
 
-/** As C and Go print `%.1f`: halves go to the even digit, where toFixed takes the greater one. */
+/** Same as `%.1f` in C and Go: halves round to the even digit, where toFixed rounds up. */
 export function oneDecimal(value: number): string {
   if (Math.abs(value) >= 1e21) return `${BigInt(value)}.0`;
-  // A half of a tenth is a binary fraction only where it is an odd number of quarters.
+  // Half of a tenth is exact in binary only if it is an odd number of quarters.
   if (Math.abs((value * 4) % 2) === 1) {
     const lower = Math.floor(value * 10);
     return ((lower % 2 === 0 ? lower : lower + 1) / 10).toFixed(1);

@@ -23,24 +23,25 @@ import type { GuideParts } from './start.js';
 
 interface RelayOptions {
   dataDir: string;
-  /** 0 = somebody else's ingest makes files of the data. */
+  /** 0 = another program's ingest makes files of the data. */
   maxRows: number;
   /** kafka://…; absent = MQTT alone. */
   events: string | undefined;
 }
 
-/** How long a start waits for Kafka to have its topics, ms; it goes on without. */
+/** How long a start waits for Kafka to have its topics, ms; it then continues without. */
 const patienceMs = 5000;
 
-/** Most bytes of data that wait for Kafka; then publishers wait. */
+/** Maximum bytes of data spooled for Kafka; beyond it, publishers wait. */
 const spoolBytes = 512 * 1024 ** 2;
 
 const ingestName = 'guide ingest';
 
 /**
- * The guide's bridge and ingest: data from MQTT to Kafka and into files, control messages from Kafka to MQTT. Without
- * Kafka, data goes into files at once, and control messages are ours alone. What is acknowledged is on disk.
- * Resolves when data is taken; returns what ends it. @throws AIOT_USAGE, AIOT_STREAM_URL, AIOT_SPOOL_BUSY
+ * The guide's bridge and ingest: data from MQTT to Kafka and to files, control messages from Kafka to MQTT. Without Kafka, data is written
+ * to files at once, and only our own control messages are sent. Acknowledged data is on disk. Resolves when data is accepted; returns a
+ * function that stops it.
+ * @throws AIOT_USAGE, AIOT_STREAM_URL, AIOT_SPOOL_BUSY
  */
 export async function startRelay(
   options: RelayOptions,
@@ -57,8 +58,8 @@ export async function startRelay(
   const ingest = await Ingest.open({
     ...{ store, blobs, files, quota, inTurn, now, maxRows: options.maxRows },
     onFile: bell.ring,
-    onFailed: (err) => log.error({ err }, 'a file of the guide’s data could not be written'),
-    onSkipped: (messages) => log.warn({ messages }, 'data of the guide that is no row was passed over'),
+    onFailed: (err) => log.error({ err }, "could not write a file of the guide's data"),
+    onSkipped: (messages) => log.warn({ messages }, 'skipped data of the guide that is not a row'),
   });
   const source = () => broker.streams.openSource(dataTopic, { overflow: 'wait' });
   const publish = (payload: Buffer) => broker.publish({ topic: controlTopic, payload, qos: 0 });
@@ -86,7 +87,7 @@ interface Common extends GuideParts {
   address: KafkaAddress;
 }
 
-/** What one process does: it reads Kafka. */
+/** Work of one process: reading Kafka. */
 function kafkaWorkers({
   publish,
   ...own
@@ -110,10 +111,7 @@ function kafkaWorkers({
           for (const { message } of batch) {
             if (isControl(message.payload)) await publish(Buffer.from(message.payload));
             else
-              log.warn(
-                { position: message.position },
-                'a control message that boards would not survive was kept from them',
-              );
+              log.warn({ position: message.position }, 'blocked a control message that would crash boards');
           }
           await stand(store);
         }),
@@ -126,7 +124,7 @@ function kafkaWorkers({
   ];
 }
 
-/** What each process does with what its broker is given: by way of the disk to Kafka. */
+/** Work of every process: sending its broker's messages to Kafka, through the disk. */
 async function startSending(own: Common & { path: string; source: () => Promise<Source> }) {
   const { path, source: openOwn, address, log } = own;
   const spool = await openSpool({ path, limit: spoolBytes, full: 'wait' });
@@ -155,7 +153,7 @@ async function startSending(own: Common & { path: string; source: () => Promise<
   };
 }
 
-/** Without Kafka: by way of the database into files. */
+/** Without Kafka: writes messages to files through the database. */
 async function startCollecting(source: Source, ingest: Ingest, { log, now }: GuideParts) {
   let failing = false;
   const collecting = (async () => {
@@ -166,8 +164,8 @@ async function startCollecting(source: Source, ingest: Ingest, { log, now }: Gui
         failing = false;
       } catch (err) {
         for (const delivery of batch) delivery.nack();
-        // Once, for anybody may publish.
-        if (!failing) log.error({ err }, 'data of the guide could not be stored');
+        // Logged once, because anybody may publish.
+        if (!failing) log.error({ err }, 'could not store data of the guide');
         failing = true;
       }
     }
@@ -178,10 +176,10 @@ async function startCollecting(source: Source, ingest: Ingest, { log, now }: Gui
   };
 }
 
-/** Before it is tried again, ms. */
+/** Delay before a retry, ms. */
 const pauseMs = 2000;
 
-/** Says of each file that our ingest has made that it is there, in their order; those of an earlier process too. */
+/** Announces each file made by our ingest, in order, including those of an earlier process. */
 async function announceAll(
   {
     files,
@@ -201,7 +199,7 @@ async function announceAll(
       failing = false;
     } catch (err) {
       if (signal.aborted) return;
-      if (!failing) log.warn({ err }, 'nobody can be told of the guide’s files now');
+      if (!failing) log.warn({ err }, "no peer can be notified of the guide's files at the moment");
       failing = true;
     }
     if (failing) await delay(pauseMs, undefined, { signal }).catch(() => {});
@@ -209,7 +207,7 @@ async function announceAll(
   }
 }
 
-/** Says it on a topic of Kafka. The connection stays open until the signal ends. */
+/** Publishes on a topic of Kafka. The connection stays open until the signal ends. */
 function sayerTo(url: string, signal: AbortSignal): (message: Buffer) => Promise<void> {
   let sink: Sink | undefined;
   onAbort(signal, () => void sink?.close().catch(() => {}));
@@ -225,7 +223,7 @@ function sayerTo(url: string, signal: AbortSignal): (message: Buffer) => Promise
   };
 }
 
-/** Wakes who waits for work; rung while nobody waits, it is heard by the next. */
+/** Wakes a waiting worker; without one, the next wait returns immediately. */
 function createBell() {
   let rung = false;
   let wake: (() => void) | undefined;
@@ -234,7 +232,7 @@ function createBell() {
       rung = true;
       wake?.();
     },
-    /** Resolves when it was rung, after `mostMs`, or when the signal ends. */
+    /** Resolves when rung, after `mostMs`, or when the signal ends. */
     async wait(signal: AbortSignal, mostMs = 5000): Promise<void> {
       if (!rung && !signal.aborted) {
         const over = new AbortController();
@@ -252,15 +250,15 @@ function createBell() {
 
 type Bell = ReturnType<typeof createBell>;
 
-/** Longest message that the guide's firmware takes: its MQTT library drops packets of more than 256 bytes, header and all. */
+/** Longest message that the guide's firmware accepts: its MQTT library drops packets of more than 256 bytes, including the header. */
 export const longestControl = 229;
 
-/** As the guide writes it, down to the space before its colon. */
+/** As the guide writes it, including the space before its colon. */
 export function controlMessage(command: string, payload: string): Buffer {
   return Buffer.from(`{"command": ${JSON.stringify(command)}, "payload" : ${JSON.stringify(payload)}}`);
 }
 
-/** Whether boards survive it: they compare `command` with words without looking whether it is there. */
+/** Whether boards survive it: they compare `command` with strings without checking that it exists. */
 export function isControl(payload: Uint8Array): boolean {
   if (payload.length > longestControl) return false;
   try {

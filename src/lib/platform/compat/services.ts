@@ -22,13 +22,13 @@ interface ServiceParts {
   shelf: Shelf;
   devices: GuideDevices;
   receiver: Receiver;
-  /** What /deleteAllData of that service does; null = it is refused. */
+  /** Implements the service's /deleteAllData; null = it is refused. */
   deleteAll: ((service: GuideService) => Promise<void>) | null;
   /** ms since 1970 */
   started: number;
 }
 
-/** Each on a port of its own. */
+/** Each on its own port. */
 export const guideServices = ['devices', 'models', 'datasets'] as const;
 
 export type GuideService = (typeof guideServices)[number];
@@ -42,7 +42,7 @@ const statuses: Record<Exclude<Provisioned, 'done'>, [number, string]> = {
   full: [507, 'too many devices wait for their certificates'],
 };
 
-/** Answers the requests of one of the three HTTP services. */
+/** Handles requests to one of the three HTTP services. */
 export function handlerOf(parts: ServiceParts, service: GuideService) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const target = targetOf(request.url ?? '/');
@@ -60,7 +60,7 @@ export function handlerOf(parts: ServiceParts, service: GuideService) {
 }
 
 async function deleteAll({ deleteAll: act }: ServiceParts, service: GuideService, response: ServerResponse) {
-  if (!act) return answerError(response, 403, 'refused: start the platform with --compat-delete-all');
+  if (!act) return answerError(response, 403, 'not allowed: start the platform with --compat-delete-all');
   await act(service);
   return answer(response, 200);
 }
@@ -77,7 +77,7 @@ async function answerDevices(
   }
   if (request.method !== 'POST') return answerWord(response, onlyTwo);
   const id = await formValue(request, query, 'device_id');
-  if (id === null) return answerError(response, 413, 'the form is too long');
+  if (id === null) return answerError(response, 413, 'the form is too large');
   if (path === '/confirmActivation') return answerWord(response, devices.confirmed(id) ? 'TRUE' : 'FALSE');
   const outcome = await devices.provision(id);
   if (outcome === 'done') return answer(response, 200);
@@ -138,7 +138,7 @@ function served(files: GuideFiles, row: GuideFile): ServedFile {
   return { kind: 'file', bytes, type, modified, open: (range) => files.open(row, range) };
 }
 
-/** Most devices that people whom nobody knows may register. */
+/** Maximum number of devices that unauthenticated clients may register. */
 const mostUnknown = 10_000;
 
 type Provisioned = 'done' | 'malformed' | 'revoked' | 'full';
@@ -149,13 +149,13 @@ interface Parts {
 }
 
 /**
- * The guide's device registry over ours: its ids are our devices' chip ids. Nobody is authenticated: what is provisioned
- * here is registered, without a certificate, and gets no right by it but that its firmware begins to work.
+ * The guide's device registry on top of ours: its ids are our devices' chip ids. Clients are not authenticated: a device provisioned here is
+ * registered without a certificate, and gains no right except that its firmware starts working.
  */
 export class GuideDevices {
   constructor(private readonly parts: Parts) {}
 
-  /** Of all that may work, by id. */
+  /** Ids of all devices that may work. */
   ids(): string[] {
     const own = this.parts.devices
       .records()
@@ -169,7 +169,7 @@ export class GuideDevices {
     return id !== '' && this.parts.devices.knows(id);
   }
 
-  /** One that is there already stays as it is: what an operator has suspended or revoked nobody brings back here. */
+  /** An existing device is left unchanged: a device suspended or revoked by an operator cannot be restored here. */
   async provision(id: string): Promise<Provisioned> {
     if (!/^[\x21-\x7e]{1,64}$/.test(id)) return 'malformed';
     const { devices, enrolment } = this.parts;
@@ -181,14 +181,14 @@ export class GuideDevices {
     try {
       await enrolment.register(newcomer, guide);
     } catch (error) {
-      // Two asked at once.
-      if (!hasCode(error, 'AIOT_DEVICE_EXISTS')) throw error;
+      // Two concurrent requests.
+      if (!hasCode(error, 'AIOT_ALREADY_EXISTS', 'device')) throw error;
       if (!this.confirmed(id)) return this.provision(id);
     }
     return 'done';
   }
 
-  /** `guide-14333616`: a name that nobody has, and that nobody had who was revoked. */
+  /** `guide-14333616`: a name that neither a current nor a revoked device has. */
   private freeName(id: string): string {
     const { devices } = this.parts;
     const bare = id
@@ -202,18 +202,17 @@ export class GuideDevices {
   }
 }
 
-/** What a request's target asks for. */
+/** Target of a request. */
 type Target =
   /** The path decoded and clean, beginning with `/`. */
   | { kind: 'path'; path: string; query: URLSearchParams; search: string }
-  /** It is to be asked for by another path. */
+  /** The client must request another path. */
   | { kind: 'moved'; path: string; search: string }
   | { kind: 'malformed' };
 
 /**
- * A request target as Go's ServeMux reads it: decoded, then cleaned of `//`, `.` and `..`; one that was not clean is
- * answered with a redirect to the clean one, which the guide's clients follow. No path ever reaches a file system: it is
- * looked up among names.
+ * Parses a request target as Go's ServeMux does: decoded, then cleaned of `//`, `.` and `..`; an unclean path is redirected to the clean one, which
+ * the guide's clients follow. Paths never reach a file system: they are looked up among names.
  */
 function targetOf(url: string): Target {
   const own = url.replace(/^https?:\/\/[^/?#]*/i, '');
@@ -238,17 +237,17 @@ function decoded(path: string): string | undefined {
 
 function cleaned(path: string): string {
   const clean = posix.normalize(path);
-  // A last segment of dots names a folder without a slash behind it, for Go.
+  // For Go, a last segment of dots names a folder without a trailing slash.
   if (/\/\.{1,2}$/.test(path)) return clean === '/' ? clean : clean.replace(/\/$/, '');
   return clean;
 }
 
-/** Longest form taken, bytes. */
+/** Largest form accepted, bytes. */
 const largestForm = 16 * 1024;
 
 /**
- * A field as Go's Request.FormValue finds it: of a form, urlencoded or multipart, before the query; empty when absent.
- * Null: the form is too long or broke off.
+ * Returns a field as Go's Request.FormValue does: from a form, urlencoded or multipart, before the query; empty when absent. Null: the form is too
+ * long or was cut off.
  */
 async function formValue(
   request: IncomingMessage,
@@ -266,7 +265,7 @@ async function inForm(body: Buffer, type: string, field: string): Promise<string
     return new URLSearchParams(body.toString('utf8')).get(field);
   }
   if (!/^multipart\/form-data\b/i.test(type)) return null;
-  // The form is small and whole by now.
+  // The form is small and complete by now.
   const form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } })
     .formData()
     .catch(() => null);

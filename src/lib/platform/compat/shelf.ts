@@ -24,11 +24,11 @@ interface Version {
 }
 
 /**
- * Puts the registry's signed versions among the guide's files, in the forms that its clients know: under quantized/ the
- * network, under full/ the training. Looked at whenever one of the two is asked for.
+ * Adds the registry's signed versions to the guide's files, in formats its clients know: the model under quantized/, the training under full/.
+ * Updated whenever one of the two is requested.
  */
 export class Shelf {
-  /** `name@version` of those that have no such form. */
+  /** `name@version` of versions without such a format. */
   private readonly unfit = new Set<string>();
 
   constructor(private readonly parts: Parts) {}
@@ -51,7 +51,7 @@ export class Shelf {
       const training = trainingZip(bundle, guideSavedModel(bundle), pushed);
       const time = await this.freeTime(pushed);
       const common = { modified: pushed, model: name, version };
-      // The second of the two says that both are there.
+      // Written second: its presence means that both exist.
       await this.put(
         { folder: 'full', name: `${time}-model.zip`, type: 'application/zip', ...common },
         training,
@@ -60,7 +60,7 @@ export class Shelf {
       await this.put({ folder: 'quantized', name: `${time}-model.tflite`, type, ...common }, network);
     } catch (err) {
       this.unfit.add(subject);
-      log.warn({ err, model: subject }, 'a model has no form that the clients of the guide know');
+      log.warn({ err, model: subject }, "a model has no format that the guide's clients support");
     }
   }
 
@@ -73,7 +73,7 @@ export class Shelf {
     await this.parts.files.put({ ...file, digest, bytes: bytes.length });
   }
 
-  /** Versions that were pushed in one second get names of the seconds after it. */
+  /** Versions pushed in the same second get names of the following seconds. */
   private async freeTime(pushed: number): Promise<string> {
     for (let at = pushed; ; at += 1000) {
       const time = stamp(at);
@@ -105,7 +105,7 @@ export class Shelf {
       .execute();
   }
 
-  /** Files of versions that were removed. */
+  /** Files of removed versions. */
   private gone() {
     return this.parts.store
       .selectFrom('guideFiles')
@@ -119,10 +119,10 @@ export class Shelf {
 }
 
 /**
- * A training as the guide's full/ has them: a SavedModel, in a folder in a zip. The guide takes the folder of the first file for
- * the model's. The network is in real numbers, of a quantized one those that its integers stand for: a bundle has no other.
- * The bundle's own parts are in assets.extra, where TensorFlow looks at nothing; the network there takes standardized inputs still.
- * @param savedModel what `guideSavedModel` made of it
+ * A training in the format of the guide's full/: a SavedModel, in a folder in a zip. The guide takes the first file's folder as the model's. The
+ * model is in floating point; for a quantized one, the weights are dequantized, because a bundle contains no others. The bundle's own parts are in
+ * assets.extra, which TensorFlow ignores; the model there still takes standardized inputs.
+ * @param savedModel the output of `guideSavedModel`
  * @param modified ms since 1970
  */
 function trainingZip(

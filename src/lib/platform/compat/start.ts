@@ -1,8 +1,8 @@
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { PlatformUrls } from '../../api/api.js';
 import { unless } from '../../core/errors.js';
-import type { PlatformUrls } from '../../registry/api.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
 import type { BoardDoor } from '../broker/identity.js';
@@ -38,19 +38,19 @@ export interface GuideOptions {
   dataDir: string;
   /** Address to bind. */
   host: string;
-  /** MQTT, device registry, model registry, training datastore; 0 = any free one. */
+  /** MQTT, device registry, model registry, training datastore; 0 = any free port. */
   ports: readonly [number, number, number, number];
   /** Whether /deleteAllData works. */
   deleteAll: boolean;
-  /** Rows in one file of raw training data; 0 = somebody else makes them. */
+  /** Rows in one file of raw training data; 0 = another program makes the files. */
   maxRows: number;
-  /** Bytes that its clients may store in all. */
+  /** Total bytes that its clients may store. */
   quota?: number | undefined;
-  /** kafka://…, where the relay has one. */
+  /** kafka://…, if the relay uses one. */
   events: string | undefined;
   tls: Pick<TlsOptions, 'key' | 'cert' | 'follow'>;
   connections: Connections;
-  /** As of PlatformOptions. */
+  /** As in PlatformOptions. */
   drainMs?: number | undefined;
 }
 
@@ -72,12 +72,13 @@ interface Guide {
   close(): Promise<void>;
 }
 
-/** The ports of the guide, in the order of its option. */
+/** The guide's ports, in the order of its option. */
 export const guidePorts = [30_005, 30_006, 30_007, 30_008] as const;
 
 /**
- * Stands in for the services of "The Architect's Guide to the AIoT": its registries and its datastore over ours, its MQTT
- * broker as a door of ours, its bridge and its ingest. @throws AIOT_PORT_IN_USE, AIOT_STREAM_SCHEME, AIOT_STREAM_URL
+ * Starts replacements for the services of "The Architect's Guide to the AIoT". Its registries and datastore run on top of ours, its MQTT
+ * broker is one of our listeners, and its bridge and its ingest are included.
+ * @throws AIOT_PORT_IN_USE, AIOT_STREAM_SCHEME, AIOT_STREAM_URL
  */
 export async function startGuide(options: GuideOptions, parts: GuideParts): Promise<Guide> {
   const opened = new Lifecycle();
@@ -99,9 +100,7 @@ async function open(options: GuideOptions, parts: GuideParts, opened: Lifecycle)
   const quota = new Quota(store, options.quota ?? usualQuota);
   const staging = await openStaging(join(options.dataDir, 'guide', 'incoming'), quota);
   const uploads = new Uploads({ files, blobs, models, staging, inTurn, now });
-  const receiver = await createReceiver(uploads, (err) =>
-    log.error({ err }, 'an upload could not be stored'),
-  );
+  const receiver = await createReceiver(uploads, (err) => log.error({ err }, 'could not store an upload'));
   opened.atEnd(() => receiver.close());
   const services = {
     ...{ files, receiver, started: now() },
@@ -118,7 +117,7 @@ async function open(options: GuideOptions, parts: GuideParts, opened: Lifecycle)
     const guide = createGuideServer(tls, options.connections, (request, response) => {
       handle(request, response).catch((err: unknown) => {
         if (response.destroyed) return;
-        log.error({ err, url: request.url }, 'a request of a client of the guide failed');
+        log.error({ err, url: request.url }, 'a request from a client of the guide failed');
         answerFailure(response, 500, 'internal server error');
       });
     });
@@ -131,7 +130,7 @@ async function open(options: GuideOptions, parts: GuideParts, opened: Lifecycle)
   );
   const door = await startDoor(parts.broker, options.connections, { host, port: mqttPort });
   opened.atEnd(() => door.close());
-  log.warn({ port: door.port }, 'MQTT without TLS and without passwords for clients of the guide');
+  log.warn({ port: door.port }, 'MQTT without TLS and passwords is open for clients of the guide');
   return {
     mqtt: `mqtt://${shown}:${door.port}`,
     devices: devicesUrl,
@@ -146,10 +145,10 @@ async function oneByOne<T>(tasks: readonly (() => Promise<T>)[]): Promise<T[]> {
   return results;
 }
 
-/** What the guide's boards need, and nothing else. */
+/** The minimum that the guide's boards need. */
 const door: BoardDoor = {
   publish: [dataTopic, ...alertTopics],
-  // A second board looks at the readings of the first.
+  // A second board reads the first one's data.
   subscribe: [controlTopic, dataTopic],
 };
 
@@ -177,9 +176,9 @@ interface Parts {
 }
 
 /**
- * What /deleteAllData takes away: of the model registry all that was uploaded there, with the versions that it became; of
- * the datastore its files; of the device registry nothing, as it was. A version that somebody has signed is the
- * registry's own and stays: nobody whom the platform does not know takes that away.
+ * Implements /deleteAllData. In the model registry it deletes everything uploaded there, with the versions created from it. In the
+ * datastore it deletes the files; in the device registry nothing, as in the original. A signed version belongs to the registry and stays:
+ * unauthenticated clients cannot delete it.
  */
 function deleteAllOf({ files, models, removal }: Parts): (service: GuideService) => Promise<void> {
   const untrusted = async ({ model, version }: GuideFile) => {

@@ -8,6 +8,7 @@ import { AiotError, hasCode } from '../../core/errors.js';
 import { namePattern } from '../../core/names.js';
 import type { BlobStore } from '../blobs/store.js';
 import { statusOf, storageError } from '../errors.js';
+import { bodyIsComing } from '../listen.js';
 import type { Models } from '../releases/models.js';
 import type { Turn } from '../store/engine.js';
 import {
@@ -21,7 +22,7 @@ import {
 } from './files.js';
 import { contentType, sniffedBytes } from './http.js';
 
-/** Takes an upload that was asked for by one of the paths; anything else is not for it. */
+/** Accepts an upload to one of the paths; other requests are not for it. */
 export interface Receiver {
   receive(request: IncomingMessage, response: ServerResponse): void;
   close(): Promise<void>;
@@ -30,8 +31,8 @@ export interface Receiver {
 const text = 'text/plain; charset=utf-8';
 
 /**
- * Multipart uploads, streamed to disk: the first part with a file name in the field `file`, as Go's Request.FormFile takes
- * it. 200 without a body once it is durable; what is no such form is answered with 400, where the guide's servers fell over.
+ * Multipart uploads, streamed to disk: the first part with a file name in the field `file`, as Go's Request.FormFile takes it. Responds 200 without a
+ * body once it is durable; a malformed form gets 400, where the guide's servers crashed.
  */
 export async function createReceiver(uploads: Uploads, failed: (error: unknown) => void): Promise<Receiver> {
   const { default: fastify } = await import('fastify');
@@ -45,9 +46,9 @@ export async function createReceiver(uploads: Uploads, failed: (error: unknown) 
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   app.setErrorHandler(async (error, request, reply) => {
     const status = statusFor(error);
-    // That there is no room is no failure of the platform, and whoever asks could fill its log with it.
+    // A full store is not a platform failure, and clients could fill its log with it.
     if (status >= 500 && !hasCode(error, 'AIOT_GUIDE_FULL')) failed(error);
-    if (!request.raw.complete) reply.header('connection', 'close');
+    if (bodyIsComing(request.raw)) reply.header('connection', 'close');
     reply.header('x-content-type-options', 'nosniff');
     return reply
       .status(status)
@@ -94,32 +95,32 @@ function statusFor(error: unknown): number {
 
 function wordsFor(status: number): string {
   if (status === 413) return `expected at most ${largestUpload} bytes`;
-  if (status === 507) return 'there is no space left for it';
+  if (status === 507) return 'the disk is full';
   return status >= 500 ? 'internal server error' : 'expected a file in the field "file" of a multipart form';
 }
 
-/** Largest file taken of people whom nobody knows, bytes. */
+/** Largest file accepted from unauthenticated clients, bytes. */
 const largestUpload = 256 * 1024 ** 2;
 
-/** A file that came in and is on no record yet. */
+/** A received file that is not recorded yet. */
 interface Staged {
   digest: string;
   bytes: number;
   /** Content-Type by its name and first bytes. */
   type: string;
-  /** Puts it among the blobs; resolves when it is durable. */
+  /** Stores it as a blob; resolves when it is durable. */
   keep(blobs: BlobStore): Promise<void>;
-  /** Call in any case. */
+  /** Always call this. */
   discard(): Promise<void>;
 }
 
-/** Where uploads wait until they are whole: blobs are stored under a digest that is known at the end only. */
+/** Holds uploads until they are complete: blobs are stored under a digest that is known only at the end. */
 interface Staging {
-  /** @throws AIOT_REQUEST_TOO_LARGE for more than `largestUpload`, AIOT_GUIDE_FULL, and what the disk says */
+  /** @throws AIOT_REQUEST_TOO_LARGE for more than `largestUpload`, AIOT_GUIDE_FULL, and disk errors */
   take(name: string, source: AsyncIterable<Uint8Array>): Promise<Staged>;
 }
 
-/** What a crash has left in the folder goes. */
+/** Deletes files left in the folder by a crash. */
 export async function openStaging(folder: string, quota: Pick<Quota, 'begin'>): Promise<Staging> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -176,11 +177,11 @@ interface UploadParts {
   now: () => number;
 }
 
-/** Takes what is uploaded: a file in a folder, and of models a version that nobody has signed. */
+/** Stores uploads: a file in a folder, and for models an unsigned version. */
 export class Uploads {
   constructor(private readonly parts: UploadParts) {}
 
-  /** Its bytes, to be kept or discarded; null for a name that cannot be asked for again. */
+  /** Receives its bytes, to be kept or discarded; null for a name that cannot be requested again. */
   async stage(
     fileName: string,
     source: AsyncIterable<Uint8Array>,
@@ -191,8 +192,8 @@ export class Uploads {
   }
 
   /**
-   * Resolves when file and record are durable: version and file in one transaction. The same file again is no further version: a client whose answer was lost
-   * sends it twice.
+   * Resolves when file and record are durable: version and file in one transaction. The same file again creates no further version: a client that
+   * lost the response sends it twice.
    */
   keep(folder: GuideFolder, staged: Staged & { name: string }): Promise<void> {
     const { files, blobs, models, inTurn, now } = this.parts;
@@ -216,7 +217,7 @@ export class Uploads {
   }
 }
 
-/** `2022-05-06-20:36:11-model.tflite` is a version of `model`: without the time in front and the extension. */
+/** `2022-05-06-20:36:11-model.tflite` is a version of `model`: the name without the leading time and the extension. */
 function modelNameOf(file: string): string {
   const bare = file
     .replace(/^\d{4}-\d{2}-\d{2}[-T_]\d{2}[:_-]\d{2}[:_-]\d{2}[-_]?/, '')

@@ -1,6 +1,3 @@
-import { AiotError } from '../../core/errors.js';
-import { thousands } from '../../core/figures.js';
-import type { LostTelemetry } from '../../registry/damage.js';
 import type {
   DatasetInfo,
   DatasetListing,
@@ -9,8 +6,11 @@ import type {
   RecordingPoints,
   RecordingShown,
   StoredRecording,
-} from '../../registry/datasets/bodies.js';
-import { type PageQuery, pageOfRows } from '../../registry/page.js';
+} from '../../api/contract/data.js';
+import type { LostTelemetry } from '../../api/damage.js';
+import { type PageQuery, pageOfRows } from '../../api/page.js';
+import { AiotError } from '../../core/errors.js';
+import { thousands } from '../../core/figures.js';
 import type { Entry } from '../journal/entry.js';
 import { type LostMessage, lostOf as lostTelemetry, Tallies } from '../journal/lost.js';
 import { fieldsOf, missingIn, type Take } from '../journal/takes.js';
@@ -26,7 +26,7 @@ interface SampleQuery {
   to?: number | undefined;
 }
 
-/** Recorded telemetry as datasets: one a stream. */
+/** Recorded telemetry as datasets: one per stream. */
 export interface Datasets {
   list(page: PageQuery): Promise<{ datasets: DatasetInfo[]; next: string | null }>;
   count(): Promise<number>;
@@ -42,20 +42,20 @@ export interface Datasets {
   ): Promise<void>;
   /** @throws AIOT_NOT_FOUND */
   show(stream: string, device: string, recording: string): Promise<RecordingShown>;
-  /** One recording as a plot needs it. @throws AIOT_NOT_FOUND */
+  /** One recording reduced for plotting. @throws AIOT_NOT_FOUND */
   points(
     stream: string,
     device: string,
     recording: string,
     query: { points: number; from?: number | undefined; to?: number | undefined },
   ): Promise<RecordingPoints>;
-  /** One recording: its fields, one sample a line, in the recording's order. @throws AIOT_NOT_FOUND */
+  /** One recording: its fields, one sample per line, in recording order. @throws AIOT_NOT_FOUND */
   csv(
     stream: string,
     device: string,
     recording: string,
   ): Promise<AsyncIterable<string> & Pick<DatasetExport, 'summary'>>;
-  /** Samples of a stream, as bytes of a file; when all have come, `summary` says what could not be read. @throws AIOT_NOT_FOUND */
+  /** Samples of a stream, as bytes of a file; once all are read, `summary` lists the unreadable ones. @throws AIOT_NOT_FOUND */
   export(stream: string, format: ExportFormat, query: SampleQuery): Promise<DatasetExport>;
 }
 
@@ -63,16 +63,16 @@ export interface DatasetExport extends AsyncIterable<Buffer> {
   summary(): ExportSummary;
 }
 
-/** Telemetry that was lost and that nobody has acknowledged, of one stream. */
+/** Unacknowledged loss of telemetry of one stream. */
 type LostOfStream = (stream: string) => Promise<LostTelemetry[]>;
 
 const writers = { csv: csvExport, ndjson: ndjsonExport, parquet: parquetExport };
 const nothing: RecordingLabels = { label: null, parts: [] };
 
-/** Places that a summary names: it goes into a trailer. */
+/** Maximum number of places named in a summary: it is sent in a trailer. */
 const mostPlaces = 20;
 
-/** Recordings that are looked at in one go. */
+/** Recordings processed at a time. */
 const together = 500;
 
 export function datasetsOf(
@@ -88,14 +88,14 @@ export function datasetsOf(
     if (rows > 0) {
       throw new AiotError(
         'AIOT_NOT_FOUND',
-        `all stored rows of the stream ${name} are lost: ${thousands(rows)}, since the journal was damaged`,
+        `all stored rows of the stream ${name} are lost: ${thousands(rows)}, because the journal was damaged`,
         {
-          next: 'aiot status has the files. Stop the platform, then: aiot platform verify --repair --from BACKUP',
+          next: 'To see the files, run `aiot status`. Stop the platform, then run `aiot platform verify --repair --from BACKUP`.',
         },
       );
     }
-    throw new AiotError('AIOT_NOT_FOUND', `nothing was recorded in the stream ${name}`, {
-      next: "aiot stream tail 'aiot:///aiot/v1/+/telemetry/#' shows what arrives.",
+    throw new AiotError('AIOT_NOT_FOUND', `the stream ${name} has no recordings`, {
+      next: "To see arriving data, run `aiot stream tail 'aiot:///aiot/v1/+/telemetry/#'`.",
     });
   };
   const findTake = async (stream: string, device: string, recording: string) => {
@@ -116,13 +116,13 @@ export function datasetsOf(
       );
       const unrecorded = some.filter((_, at) => !takes[at]);
       if (unrecorded.length === 0) continue;
-      // A device that predicts need not send the telemetry as well.
+      // A device that runs inference need not send the telemetry as well.
       const predicted = await telemetry.predicted(unrecorded.map(cursorOf));
       const unknown = unrecorded.find((one) => !predicted.has(cursorOf(one)));
       if (!unknown) continue;
       const { device, recording } = unknown;
       throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
-        next: `Label a recording after its first message has arrived. See those that have: aiot data list ${stream}`,
+        next: `A recording can be labeled after its first message has arrived. To list the recordings, run \`aiot data list ${stream}\`.`,
       });
     }
   };
@@ -130,7 +130,7 @@ export function datasetsOf(
     const given = await labels.ofDevices(stream, [...new Set(takes.map(({ device }) => device))]);
     return takes.map((take) => ({ take, said: given.get(cursorOf(take)) ?? nothing }));
   };
-  /** Recordings of a stream with what is said of them, in order. */
+  /** Recordings of a stream with their labels, in order. */
   const recordings = async function* (stream: string, device: string | undefined, after?: string) {
     for (let behind = after; ; ) {
       const takes = await telemetry.takes({ stream, device, after: behind, limit: together });
@@ -149,7 +149,7 @@ export function datasetsOf(
     }
     return { ...totals, labels: Object.fromEntries(counts) };
   };
-  /** What is known to be lost, where a read has not met it: in an index that was made anew it is not. */
+  /** Includes known losses that a read did not encounter: a rebuilt index does not list them. */
   const summaryOf = async (
     stream: string,
     query: SampleQuery,
@@ -191,7 +191,7 @@ export function datasetsOf(
       }
     }
   };
-  /** Bytes that come, and behind them what could not be read. */
+  /** The bytes, and at the end a summary of what could not be read. */
   const summed = <T>(
     stream: string,
     query: SampleQuery,
@@ -304,7 +304,7 @@ function shown(take: Take, { label, parts }: RecordingLabels): StoredRecording {
   };
 }
 
-/** Whether what was lost may have been asked for. */
+/** Whether the lost telemetry may fall within the request. */
 function reaches({ device, from, to }: LostTelemetry, query: SampleQuery): boolean {
   if (device !== undefined && query.device !== undefined && device !== query.device) return false;
   const before = to !== undefined && query.from !== undefined && Date.parse(to) < query.from;
@@ -312,7 +312,7 @@ function reaches({ device, from, to }: LostTelemetry, query: SampleQuery): boole
   return !before && !after;
 }
 
-/** Devices tell any time; the API tells whole milliseconds, and none where it is no time. */
+/** Devices can report any time; the API returns whole milliseconds, and none for an invalid time. */
 function timeOf(t: number | null): number | null {
   return t !== null && Math.abs(t) <= 8.64e15 ? Math.floor(t) : null;
 }

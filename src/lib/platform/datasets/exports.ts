@@ -1,5 +1,5 @@
 import type { ColumnSource, ParquetWriter } from 'hyparquet-writer';
-import { exportColumns, type RecordingPoints } from '../../registry/datasets/bodies.js';
+import { exportColumns, type RecordingPoints } from '../../api/contract/data.js';
 import type { Entry, TakeKey } from '../journal/entry.js';
 import { fieldsOf } from '../journal/takes.js';
 
@@ -12,11 +12,11 @@ export interface Samples {
   /** ms since 1970 of each sample. */
   t: number[];
   label: (string | null)[];
-  /** Field → its values; a field that the message lacks is not in it. */
+  /** Field → its values; fields missing in the message are absent. */
   columns: Map<string, number[]>;
 }
 
-/** Which samples are wanted, and what is said of each. */
+/** Selects samples and provides their labels. */
 interface SampleFilter {
   from?: number | undefined;
   to?: number | undefined;
@@ -25,7 +25,7 @@ interface SampleFilter {
   labelAt: (t: number) => string | null;
 }
 
-/** The wanted samples of a message; null when there are none. Those of a batch lie 1000/rate ms apart from its time on. */
+/** The selected samples of a message; null when there are none. Samples of a batch are spaced 1000/rate ms from its time. */
 export function samplesOf(key: TakeKey, entry: Entry, filter: SampleFilter): Samples | null {
   const { device, recording } = key;
   const { seq, t: told, rate } = entry.payload;
@@ -56,7 +56,7 @@ export function samplesOf(key: TakeKey, entry: Entry, filter: SampleFilter): Sam
   return { device, recording, seq: typeof seq === 'number' ? seq : null, t, label, columns };
 }
 
-/** RFC 4180 with LF; `t` in ms since 1970; numbers read back exactly; empty = there is none. */
+/** RFC 4180 with LF; `t` in ms since 1970; numbers round-trip exactly; empty = no value. */
 export async function* csvExport(
   fields: readonly string[],
   batches: AsyncIterable<Samples>,
@@ -77,7 +77,7 @@ export async function* csvExport(
   yield* out.end();
 }
 
-/** One JSON object a sample, with the members that it has. */
+/** One JSON object per sample, with the members it has. */
 export async function* ndjsonExport(
   fields: readonly string[],
   batches: AsyncIterable<Samples>,
@@ -98,7 +98,7 @@ export async function* ndjsonExport(
 
 const pieceBytes = 64 * 1024;
 
-/** Gathers text into pieces that are worth sending. */
+/** Collects text into pieces large enough to send. */
 class Pieces {
   private text = '';
 
@@ -113,22 +113,20 @@ class Pieces {
   }
 }
 
-/**
- * A cell of text. One that a spreadsheet would take for a formula stays as it is: it is data, and reads back as it was.
- */
+/** Quotes a text cell. A cell that a spreadsheet would take for a formula is left unchanged: it is data and must round-trip. */
 function quoted(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Rows of a row group: what is in memory at once. */
+/** Rows of a row group: held in memory at once. */
 const groupRows = 65_536;
 
-/** Less of them where there are many columns: values of a row group. */
+/** Values of a row group: fewer rows if there are many columns. */
 const groupValues = 1_048_576;
 
 /**
- * Apache Parquet, Snappy: device, recording and label as strings, seq as INT64, t as TIMESTAMP (UTC, µs; Parquet's logical
- * types, "Timestamp"), the stream's fields as DOUBLE. Row group by row group, so that memory does not grow with the export.
+ * Apache Parquet, Snappy: device, recording and label as strings, seq as INT64, t as TIMESTAMP (UTC, µs; Parquet's logical types, "Timestamp"), the
+ * stream's fields as DOUBLE. Written row group by row group, so memory does not grow with the export.
  */
 export async function* parquetExport(
   fields: readonly string[],
@@ -139,7 +137,7 @@ export async function* parquetExport(
   const writer = new ParquetWriter({ writer: bytes, schema: schemaOf(fields), createdBy: 'aiot' });
   const drained = () => {
     const piece = Buffer.from(bytes.getBytes());
-    // The writer goes on counting offsets; only what was handed over is forgotten.
+    // The writer's offsets continue; only the bytes already passed on are dropped.
     (bytes as unknown as { index: number }).index = 0;
     return piece;
   };
@@ -192,7 +190,7 @@ function addTo(group: Group, fields: readonly string[], samples: Samples): void 
   }
 }
 
-/** What does not fit is at the end of what does. */
+/** Values out of range are clamped. */
 function microseconds(ms: number): bigint {
   const us = Math.round(ms * 1000);
   return BigInt.asIntN(64, BigInt(Math.max(-9.2e18, Math.min(9.2e18, us))));
@@ -205,7 +203,7 @@ function columnsOf({ device, recording, seq, t, label, fields }: Group): ColumnS
   ] as ColumnSource[];
 }
 
-/** A field may be called as one of the columns before it. */
+/** A field may have the name of one of the fixed columns. */
 function fieldColumn(name: string): string {
   return ['device', 'label'].includes(name) ? `${name}_` : name;
 }
@@ -234,7 +232,7 @@ function schemaOf(fields: readonly string[]): Schema {
   ];
 }
 
-/** Samples near each other: the least and the greatest value of each field, and when each was; NaN where it has none. */
+/** Adjacent samples: the minimum and maximum of each field, and their times; NaN for fields without a value. */
 interface Bucket {
   first: number;
   last: number;
@@ -244,13 +242,13 @@ interface Bucket {
   highAt: number[];
 }
 
-/** A pause of so many steps of the rate is one, and no line goes over it. */
+/** A gap of this many sampling intervals is a pause, and interrupts the line. */
 const pauseSteps = 10;
 
 /**
- * What a plot of samples needs, in one pass: the samples themselves where there are at most so many, else two rows for each
- * stretch of time, with the least and the greatest value of each field in the order in which they came. No peak is lost,
- * and memory does not grow with the recording: stretches that become too many are made twice as long.
+ * Reduces samples for a plot in one pass. If they are few enough, the samples are unchanged. Otherwise each time interval yields two rows,
+ * with the minimum and maximum of each field in order of arrival. No peak is lost, and memory does not grow with the recording: intervals
+ * are doubled in length when there are too many.
  * @param most rows, apart from those of pauses
  */
 export async function pointsOf(
@@ -260,7 +258,7 @@ export async function pointsOf(
 ): Promise<Pick<RecordingPoints, 'samples' | 'reduced' | 't' | 'columns'>> {
   let samples = 0;
   let buckets = new Map<number, Bucket>();
-  /** ms; null: each sample is by itself. */
+  /** ms; null: each sample has its own bucket. */
   let width: number | null = null;
   let origin = 0;
   let near: { key: number; bucket: Bucket } | undefined;
@@ -313,7 +311,7 @@ function add(bucket: Bucket, time: number, values: readonly (number[] | undefine
   for (let f = 0; f < values.length; f++) {
     const value = values[f]?.[i];
     if (value === undefined) continue;
-    // Not of NaN, so that the first one counts.
+    // Negated so that NaN makes the first value count.
     if (!(value >= (bucket.low[f] as number))) {
       bucket.low[f] = value;
       bucket.lowAt[f] = time;

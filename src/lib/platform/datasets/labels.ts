@@ -1,38 +1,37 @@
-import type { LabelSpan, LabelsRequest, RecordingShown } from '../../registry/datasets/bodies.js';
+import type { LabelSpan, LabelsRequest, RecordingShown } from '../../api/contract/data.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 
 type NewLabel = LabelsRequest['labels'][number];
 
-/** What is said of one recording: of the whole of it, and of parts. Of two parts that overlap the later word counts. */
+/** Labels of one recording: of the whole, and of parts. Where two parts overlap, the later label counts. */
 export interface RecordingLabels {
   label: string | null;
   parts: LabelSpan[];
 }
 
-/** A recording. */
 interface Labelled {
   stream: string;
   device: string;
   recording: string;
 }
 
-/** What operators said was recorded; the last word counts, and every word is kept as long as the recording. */
+/** Labels given by operators; the latest counts, and all are stored as long as the recording. */
 export interface Labels {
   /** All or none. */
   give(stream: string, labels: readonly NewLabel[], who: string): Promise<void>;
   /** `device/recording` → label of the whole recording, of one stream. */
   ofStream(stream: string): Promise<Map<string, string>>;
-  /** The same over all streams: an inference does not say which stream it was made from. */
+  /** The same over all streams: an inference does not name its source stream. */
   all(): Promise<Map<string, string>>;
-  /** `device/recording` → what is said of it, of those of the stream that anything is said of. */
+  /** `device/recording` → its labels, for recordings of the stream that have any. */
   ofDevices(stream: string, devices: readonly string[]): Promise<Map<string, RecordingLabels>>;
   history(stream: string, device: string, recording: string): Promise<RecordingShown['history']>;
-  /** Forgets all that was said of a recording that is removed: one that begins anew under its name is another. */
+  /** Deletes all labels of a removed recording: a new one under its name is a different recording. */
   forget(of: Labelled, transaction: Store): Promise<void>;
 }
 
-/** Rows that one statement writes. */
+/** Rows written per statement. */
 const together = 500;
 
 export function labelsIn(store: Store, now: () => number, events: Events): Labels {
@@ -131,13 +130,13 @@ function addWord(
   const { label, fromT: from, toT: to } = row;
   if (from === null || to === null) found.set(key, { label, parts });
   else {
-    // A word on the same part takes the place of the one before.
+    // A label of the same part replaces the previous one.
     const others = parts.filter((part) => part.from !== from || part.to !== to);
     found.set(key, { label: whole, parts: label === null ? others : [...others, { label, from, to }] });
   }
 }
 
-/** What is said of the sample at this time. */
+/** Returns the label of the sample at this time. */
 export function labelAt({ label, parts }: RecordingLabels, t: number): string | null {
   return parts.findLast(({ from, to }) => from <= t && t <= to)?.label ?? label;
 }

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
+import type { Origin } from '../../api/api.js';
 import type { Envelope } from '../../formats/manifest/envelope.js';
 import { peekManifest } from '../../formats/manifest/manifest.js';
-import type { Origin } from '../../registry/api.js';
 import { type Leases, leaseMs } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Store } from '../store/database.js';
@@ -17,18 +17,18 @@ interface Parts {
   now: () => number;
 }
 
-/** Holds blobs against what refers to them: what nothing refers to goes, what is missing is told. */
+/** Compares blobs with the references to them: unreferenced blobs are deleted, missing blobs are reported. */
 export class Orphans {
   private known: readonly Reference[] = [];
 
   constructor(private readonly parts: Parts) {}
 
-  /** Blobs that versions refer to and that were not there when it was last looked. */
+  /** Referenced blobs that did not exist at the last check. */
   get missing(): readonly Reference[] {
     return this.known;
   }
 
-  /** Looks for missing blobs. Those of versions that come or go meanwhile are looked at twice. */
+  /** Looks for missing blobs. Those of versions that are added or removed meanwhile are checked twice. */
   async check(): Promise<readonly Reference[]> {
     const { store, blobs } = this.parts;
     const there = new Set<string>();
@@ -43,9 +43,9 @@ export class Orphans {
   }
 
   /**
-   * Removes blobs that nothing refers to and nobody has put within a day. In turn with all that refers to blobs: nothing
-   * does so between the look and the removal.
-   * @returns digests of those that are gone
+   * Deletes blobs that are unreferenced and were not uploaded within a day. Serialized with everything that refers to blobs: no reference can be
+   * added between the check and the removal.
+   * @returns digests of the deleted blobs
    */
   sweep(): Promise<string[]> {
     const { turns } = this.parts;
@@ -59,9 +59,9 @@ export class Orphans {
     const gone: string[] = [];
     for await (const { digest, at } of blobs.list()) {
       if (kept.has(digest) || at > now() - leaseMs) continue;
-      // It may have been put since the look: the lease comes before the bytes.
+      // It may have been uploaded since the check: the lease precedes the bytes.
       if ((await leases.current()).has(digest)) continue;
-      // First: a delta that is told of is there.
+      // Deleted first: an advertised delta must exist.
       await store.deleteFrom('deltas').where('digest', '=', digest).execute();
       await blobs.remove(digest);
       gone.push(digest);
@@ -70,14 +70,14 @@ export class Orphans {
   }
 }
 
-/** A blob that something in the registry has need of. */
+/** A blob that something in the registry needs. */
 export interface Reference {
   digest: string;
-  /** Who needs it: `model har@3`, `firmware blink@1`. */
+  /** Owner of the reference: `model har@3`, `firmware blink@1`. */
   by: string;
 }
 
-/** Digests of all blobs that must be there: contents of versions, what they came in as, and all that manifests vouch for. */
+/** Digests of all blobs that must exist: contents of versions, their uploaded form, and everything that manifests refer to. */
 export async function references(store: Store): Promise<Reference[]> {
   const models = await store
     .selectFrom('models')
@@ -114,7 +114,7 @@ export async function references(store: Store): Promise<Reference[]> {
   return found;
 }
 
-/** Patches whose release is still there: of those that are gone nobody needs them. */
+/** Patches whose release still exists: the others are no longer needed. */
 async function deltas(store: Store): Promise<{ digest: string }[]> {
   const rows = await store
     .selectFrom('deltas')
@@ -128,7 +128,7 @@ async function deltas(store: Store): Promise<{ digest: string }[]> {
   );
 }
 
-/** What the guide's listeners serve, but for what was made of versions that are gone. */
+/** Files of the guide's listeners, except those made from removed versions. */
 function guideFiles(store: Store) {
   return store
     .selectFrom('guideFiles')
@@ -142,14 +142,14 @@ function guideFiles(store: Store) {
 
 const periodMs = 3600 * 1000;
 
-/** Removes what nothing refers to any more, and tells what is missing: at the start and every hour. */
+/** Deletes unreferenced blobs and reports missing ones: at startup and every hour. */
 export function sweeper({ orphans, log }: { orphans: Orphans; log: Logger }): Worker {
   return {
     name: 'blobs',
     run: (signal) =>
       every(periodMs, signal, async () => {
         const gone = await orphans.sweep();
-        if (gone.length > 0) log.info({ blobs: gone.length }, 'removed blobs that nothing refers to');
+        if (gone.length > 0) log.info({ blobs: gone.length }, 'removed unreferenced blobs');
         const missing = await orphans.check();
         if (missing.length > 0) log.error({ missing: missing.slice(0, 10) }, 'blobs are missing');
       }),

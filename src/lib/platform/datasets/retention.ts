@@ -1,6 +1,6 @@
+import type { RemovedRecordings, Retention, RetentionRequest } from '../../api/contract/data.js';
+import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
-import type { RemovedRecordings, Retention, RetentionRequest } from '../../registry/datasets/bodies.js';
-import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import type { Events } from '../events/events.js';
 import type { Take } from '../journal/takes.js';
 import { cursorOf, type Telemetry } from '../journal/telemetry.js';
@@ -9,7 +9,7 @@ import type { Turns } from '../store/engine.js';
 import { every, type Worker } from '../workers.js';
 import type { Labels } from './labels.js';
 
-/** How often policies are carried out. */
+/** How often policies are applied. */
 const periodMs = 3_600_000;
 
 interface RetentionParts {
@@ -24,10 +24,10 @@ interface RetentionParts {
 const dayMs = 86_400_000;
 const together = 1000;
 
-/** A block is written anew by itself only when so much of it is dead. */
+/** A block is rewritten automatically only when this share of it is dead. */
 const worthIt = 0.25;
 
-/** How long recordings are kept, and their removal. What a label protects goes only when it is said so. */
+/** Retention policies of recordings, and their removal. Labeled (protected) recordings are removed only on explicit request. */
 export class RetentionService {
   constructor(private readonly parts: RetentionParts) {}
 
@@ -66,14 +66,14 @@ export class RetentionService {
         .where('stream', '=', stream)
         .returningAll()
         .executeTakeFirst();
-      if (!row) throw new AiotError('AIOT_NOT_FOUND', `the stream ${stream} has no retention`);
+      if (!row) throw new AiotError('AIOT_NOT_FOUND', `the stream ${stream} has no retention policy`);
       const data = { days: null, bytes: null, labelled: false };
       await this.parts.events.record({ type: 'data.retention', subject: stream, who, data }, transaction);
       return policyOf(row);
     });
   }
 
-  /** Removes what the policies say, of one stream or of all. @param explicit free the space at once, whatever it costs */
+  /** Applies the policies of one stream or of all. @param explicit free the space immediately, at any cost */
   async run(
     { stream, dryRun = false }: { stream?: string | undefined; dryRun?: boolean },
     who: string,
@@ -87,7 +87,7 @@ export class RetentionService {
         .orderBy('stream')
         .execute();
       if (stream !== undefined && rows.length === 0) {
-        throw new AiotError('AIOT_NOT_FOUND', `the stream ${stream} has no retention`, {
+        throw new AiotError('AIOT_NOT_FOUND', `the stream ${stream} has no retention policy`, {
           next: `aiot data retention ${stream} --days 30`,
         });
       }
@@ -97,7 +97,7 @@ export class RetentionService {
     });
   }
 
-  /** Carries the policies out every hour. */
+  /** Applies the policies every hour. */
   worker(): Worker {
     return {
       name: 'retention',
@@ -128,7 +128,7 @@ export class RetentionService {
     });
   }
 
-  /** What a policy says is to go: what is too old, and then the oldest until the rest fits. */
+  /** Recordings due for removal under a policy: those too old, then the oldest until the rest fits. */
   private async due({ stream, days, bytes, labelled }: Retention): Promise<Plan> {
     const takes = await this.all(stream);
     const isProtected = await this.protection(stream, takes, labelled);
@@ -186,7 +186,7 @@ export class RetentionService {
     if (dryRun) return { ...told, freed: 0 };
     for (let i = 0; i < gone.length; i += together) {
       const some = gone.slice(i, i + together);
-      // Told first: where it is cut short here, what was told is done by the next run.
+      // Recorded first: if this is interrupted, the next run completes the recorded removals.
       await store.transaction().execute(async (transaction) => {
         for (const { stream, device, recording, samples, bytes } of some) {
           const subject = `${stream}/${device}/${recording}`;
@@ -203,7 +203,7 @@ export class RetentionService {
 
 interface Plan {
   gone: Take[];
-  /** Recordings that a label protects. */
+  /** Recordings protected by a label. */
   kept: number;
 }
 

@@ -1,23 +1,23 @@
 import type { UpdateState } from '../../device/protocol/messages.js';
 import type { Feedback } from './bodies.js';
 
-/** What is to be installed, as the client is told. */
+/** The release to install, as the client sees it. */
 export interface ActionRelease {
   name: string;
   version: number;
   sequence: number;
   digest: string;
   bytes: number;
-  /** What the client sees its file called: it goes by the ending. */
+  /** File name shown to the client, which relies on the extension. */
   file: string;
 }
 
-/** `cancelling`: the client is asked to leave it. The others that are not `open` are ends. */
+/** `cancelling`: the client is asked to abandon it. States other than this and `open` are final. */
 export type ActionState = 'open' | 'cancelling' | 'finished' | 'failed' | 'cancelled';
 
-/** One wish as a client of the API knows it. */
+/** A desired state as an action of the DDI API. */
 export interface Action {
-  /** Fits 31 bits and begins at 1001: clients keep it in an int, and one of them loses its first digit. */
+  /** Fits 31 bits and begins at 1001: clients store it in an int, and one of them loses its first digit. */
   id: number;
   /** The device's id. */
   device: string;
@@ -25,34 +25,34 @@ export interface Action {
   state: ActionState;
   created: number;
   ended: number | null;
-  /** null = what no such client can take. */
+  /** null = the client cannot install this release. */
   release: ActionRelease | null;
-  /** Whether the client has asked what it is. */
+  /** Whether the client has requested it. */
   seen: boolean;
   step: UpdateState;
-  /** The client would not leave it: it is waited for. */
+  /** The client refused to cancel: wait for it to finish. */
   kept: boolean;
-  /** Since when it is to be left, ms since 1970, and polls since then. */
+  /** When cancellation was requested, ms since 1970, and polls since then. */
   recalled: number | null;
   polls: number;
-  /** Times that it was downloaded from the beginning. */
+  /** Number of downloads started from the beginning. */
   downloads: number;
-  /** What the client said, newest last. */
+  /** The client's messages, newest last. */
   messages: string[];
 }
 
-/** What follows from a feedback: the action after it, and what is reported to the rollout; null = nothing new. */
+/** Effect of a feedback: the action after it, and the report to the rollout; null = nothing new. */
 export interface Outcome {
   action: Action;
   report: { state: UpdateState; error: { code: string; message: string } | null } | null;
 }
 
 const mostMessages = 50;
-/** A client that downloads the whole of it so often and reports nothing finds no use in it: some never tell of a wrong hash. */
+/** A client that downloads the whole file this often without reporting cannot use it: some never report a wrong hash. */
 const mostDownloads = 10;
 /**
- * A client that has polled so often, and for so long, ms, without leaving what it was to leave never answers: some cannot. RAUC's polls every 5 s while
- * it downloads, and leaves it only after that.
+ * A client that has polled this often, and for this long, ms, without confirming a cancellation never will: some cannot. RAUC's polls every 5 s while
+ * it downloads, and cancels only after that.
  */
 const mostPolls = 20;
 const patienceMs = 3_600_000;
@@ -61,7 +61,7 @@ export function isOver({ state }: Action): boolean {
   return state !== 'open' && state !== 'cancelling';
 }
 
-/** Feedback to the deployment, of an action that is not over. */
+/** Feedback to the deployment, for an action that has not ended. */
 export function afterFeedback(
   action: Action,
   { execution, finished, details }: Feedback,
@@ -73,7 +73,7 @@ export function afterFeedback(
       execution === 'downloaded' ? 'VERIFYING' : execution === 'rejected' ? action.step : 'DOWNLOADING';
     return begun(heard, step);
   }
-  // What a client closes without having installed it, as SWUpdate does where it was told to skip, is no success.
+  // A client that closes an action without installing it, as SWUpdate does when told to skip, has not succeeded.
   const skipped = details.some((detail) => /^skipped update/i.test(detail));
   if (finished !== 'failure' && !skipped) {
     return { action: ended(heard, 'finished', at), report: { state: 'COMMITTED', error: null } };
@@ -82,7 +82,7 @@ export function afterFeedback(
   return failed(heard, { code: 'AIOT_DDI_FAILED', message }, at);
 }
 
-/** Feedback to the cancellation, of an action that is to be left. */
+/** Feedback to the cancellation, for an action being canceled. */
 export function afterCancelFeedback(
   action: Action,
   { execution, finished, details }: Feedback,
@@ -94,7 +94,7 @@ export function afterCancelFeedback(
   return { action: refused ? { ...heard, state: 'open', kept: true } : heard, report: null };
 }
 
-/** The client was told to leave it once more. */
+/** The client was asked to cancel once more. */
 export function afterCancelPoll(action: Action, at: number): Outcome {
   const polls = action.polls + 1;
   if (polls <= mostPolls || at - (action.recalled ?? at) < patienceMs)
@@ -102,13 +102,13 @@ export function afterCancelPoll(action: Action, at: number): Outcome {
   return left(noted({ ...action, polls }, [`not answered in ${polls - 1} polls`], 'canceled'), at);
 }
 
-/** The client has asked what it is to do. */
+/** The client has requested the action. */
 export function afterLook(action: Action): Outcome {
   if (action.seen) return { action, report: null };
   return { action: { ...action, seen: true }, report: { state: 'IDLE', error: null } };
 }
 
-/** The client downloads it from its beginning. */
+/** The client downloads it from the beginning. */
 export function afterDownload(action: Action, at: number): Outcome {
   const downloads = action.downloads + 1;
   if (downloads > mostDownloads) {
@@ -118,9 +118,9 @@ export function afterDownload(action: Action, at: number): Outcome {
   return begun({ ...action, downloads }, 'DOWNLOADING');
 }
 
-/** The wish was taken back, or another took its place. */
+/** The desired state was withdrawn or replaced. */
 export function afterWithdrawal(action: Action, at: number): Action {
-  // Who has never heard of it has nothing to leave.
+  // A client that has never seen the action has nothing to cancel.
   return action.seen ? { ...action, state: 'cancelling', recalled: at } : ended(action, 'cancelled', at);
 }
 
@@ -138,7 +138,7 @@ function ended(action: Action, state: ActionState, at: number): Action {
 
 const steps: readonly UpdateState[] = ['IDLE', 'DOWNLOADING', 'VERIFYING'];
 
-/** Goes on and never back: clients tell of their progress in any order. */
+/** Progress only moves forward: clients report it in any order. */
 function begun(action: Action, step: UpdateState): Outcome {
   if (steps.indexOf(step) <= steps.indexOf(action.step)) return { action, report: null };
   return { action: { ...action, seen: true, step }, report: { state: step, error: null } };

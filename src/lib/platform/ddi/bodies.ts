@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import { parsedJson } from '../../core/text.js';
 import { depthOf } from '../http/limits.js';
 import type { Action, ActionRelease } from './action.js';
 import type { FileHashes, Poll } from './ddi.js';
@@ -9,20 +10,20 @@ const executions = [
 
 const results = ['success', 'failure', 'none'] as const;
 
-/** What a client says of an action. The action is the one of the URL: what the body calls it is not looked at. */
+/** A client's feedback on an action. The action is the one of the URL: the id in the body is ignored. */
 export interface Feedback {
   execution: string;
   finished: (typeof results)[number];
   details: string[];
 }
 
-/** How much of what a client says is kept: messages, and characters of one. */
+/** Limits on stored feedback: number of messages, and characters of one. */
 const mostDetails = 48;
 
 const longestDetail = 500;
 const deepest = 32;
 
-/** Attributes that one device may have; the rest of its tags are its operator's. */
+/** Attributes allowed per device; the rest of its tags are for its operator. */
 const mostAttributes = 48;
 
 /** @throws AIOT_REQUEST_INVALID */
@@ -46,14 +47,14 @@ export function parseFeedback(text: string): Feedback {
   };
 }
 
-/** SWUpdate does not escape what it sends with a failure: an answer of 400 would leave the action open for ever. */
+/** SWUpdate does not escape the text of a failure: a 400 would leave the action open forever. */
 function salvaged(text: string): unknown {
   const word = (name: string) =>
     new RegExp(`"${name}"\\s*:\\s*"([a-z]{1,12})"`).exec(text.slice(0, 65_536))?.[1];
   return { execution: word('execution'), result: { finished: word('finished') } };
 }
 
-/** A device's attributes: what to set, and what to take away. */
+/** A device's attributes: those to set, and those to delete. */
 export interface Attributes {
   mode: 'merge' | 'replace' | 'remove';
   data: Record<string, string>;
@@ -75,38 +76,33 @@ export function parseAttributes(text: string): Attributes {
     throw new AiotError('AIOT_RATE_LIMITED', `data: expected at most ${mostAttributes} attributes`);
   }
   const wrong = entries.find(([, value]) => typeof value !== 'string');
-  if (wrong) throw invalid('data: expected texts alone');
+  if (wrong) throw invalid('data: expected string values only');
   return { mode, data: Object.fromEntries(entries as [string, string][]) };
 }
 
-/** As the tag of a device: its own tags begin with `attr.`, so that it writes over none of its operator's. */
+/** Tag name for an attribute: it begins with `attr.`, so that it never overwrites an operator's tag. */
 export function tagOf(attribute: string): string {
   return `attr.${attribute.replace(/[^A-Za-z0-9_.-]/g, '-')}`.slice(0, 63);
 }
 
-/** As the value of a tag; empty = it says nothing. */
+/** Tag value for an attribute; empty = no value. */
 export function tagValueOf(value: string): string {
   return [...printable(value)].slice(0, 64).join('');
 }
 
-/** What a device declares that was installed besides. @throws AIOT_REQUEST_INVALID */
+/** Additional installed software that a device declares. @throws AIOT_REQUEST_INVALID */
 export function parseInstalled(text: string): { name: string; version: string } {
   const body = jsonOf(text);
   const [name, version] = [memberOf(body, 'name'), memberOf(body, 'version')];
   if (typeof name !== 'string' || typeof version !== 'string' || name === '' || version === '') {
-    throw invalid('expected a name and a version');
+    throw invalid('expected both a name and a version');
   }
   return { name: printable(name).slice(0, 64), version: printable(version).slice(0, 64) };
 }
 
-/** null where it is none that may be parsed. */
+/** null if it is not valid JSON. */
 function jsonOf(text: string): unknown {
-  if (depthOf(text) > deepest) return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+  return depthOf(text) > deepest ? null : (parsedJson(text) ?? null);
 }
 
 function memberOf(value: unknown, name: string): unknown {
@@ -115,7 +111,7 @@ function memberOf(value: unknown, name: string): unknown {
     : undefined;
 }
 
-/** It is shown in terminals. */
+/** Makes text safe to print in terminals. */
 function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ').trim();
 }
@@ -124,9 +120,9 @@ function invalid(message: string): AiotError {
   return new AiotError('AIOT_REQUEST_INVALID', message);
 }
 
-/** Where a device's resources are: clients follow these links as they are. */
+/** URLs of a device's resources: clients follow these links unchanged. */
 export function linksOf(origin: string, device: string) {
-  // One client looks for the tenant in capitals, and writes it small itself.
+  // One client searches for the tenant in capitals and writes it in lower case itself.
   const base = `${origin}/DEFAULT/controller/v1/${encodeURIComponent(device)}`;
   const link = (path: string) => ({ href: `${base}/${path}` });
   return {
@@ -149,7 +145,7 @@ export function pollBody(links: Links, pollMs: number, { open, installed, wantsA
   };
 }
 
-/** `history`: how many of the newest messages are asked for; −1 = all. */
+/** `history`: number of newest messages to include; −1 = all. */
 export function deploymentBody(links: Links, action: Action, hashes: FileHashes | null, history: number) {
   const { id, release, messages } = action;
   const said = history < 0 ? messages : messages.slice(-history);
@@ -175,7 +171,7 @@ export function artifactBody(links: Links, release: ActionRelease, hashes: FileH
 
 function chunkOf(links: Links, release: ActionRelease, hashes: FileHashes) {
   return {
-    // Zephyr takes no part but this one.
+    // Zephyr accepts only this part name.
     part: release.file.endsWith('.bin') ? 'bApp' : 'os',
     ...{ version: String(release.version), name: release.name },
     artifacts: [artifactBody(links, release, hashes)],
@@ -186,7 +182,7 @@ export function cancelBody({ id }: Action) {
   return { id: String(id), cancelAction: { stopId: String(id) } };
 }
 
-/** Rollouts are approved where they are started, so every device confirms by itself. */
+/** Rollouts are approved when they are started, so every device confirms automatically. */
 export function confirmationBody() {
   return {
     autoConfirm: { active: true, initiator: 'platform', remark: 'Rollouts are approved on the platform.' },
@@ -199,7 +195,7 @@ function statusOf({ state, seen, step }: Action): string {
   return step === 'IDLE' ? (seen ? 'RETRIEVED' : 'RUNNING') : step === 'VERIFYING' ? 'DOWNLOADED' : 'RUNNING';
 }
 
-/** `HH:MM:SS`, always of eight characters; never zero, which one client takes for once a second. */
+/** `HH:MM:SS`, always eight characters; never zero, which one client would treat as once a second. */
 function clock(ms: number): string {
   const seconds = Math.min(86_399, Math.max(1, Math.round(ms / 1000)));
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];

@@ -41,26 +41,26 @@ interface DdiParts {
   events: Events;
   /** ms since 1970 */
   now: () => number;
-  /** How often clients are to ask, ms. */
+  /** Polling interval of clients, ms. */
   pollMs: number;
 }
 
-/** What a client is told when it asks whether there is something to do. */
+/** Response to a client's poll. */
 export interface Poll {
   open: Action | null;
   installed: Action | null;
   wantsAttributes: boolean;
 }
 
-/** A client is there while it misses no more than this many of its polls. */
+/** A client counts as online if it has missed at most this many polls. */
 const missedPolls = 3;
 
 const endings = { swu: 'swu', raucb: 'raucb', mcuboot: 'bin' } as const;
 
 /**
- * The platform's side of the Direct Device Integration API: a device's wish is an action that its client asks for, and what the client says of
- * it is reported to the rollout as a device of protocol v1 would. The rollout is told first, then the action is saved: what is cut off in between
- * the client says again, and a rollout takes a report twice.
+ * The platform's side of the Direct Device Integration API. A device's desired state is an action that its client requests. The client's
+ * feedback is reported to the rollout as a protocol v1 device would. The rollout is updated first, then the action is saved. If this is
+ * interrupted, the client repeats its feedback, and a rollout tolerates a duplicate report.
  */
 export class Ddi {
   private readonly actions: Actions;
@@ -73,12 +73,12 @@ export class Ddi {
     this.hashes = hashesIn(parts.blobs);
   }
 
-  /** How often clients are to ask, ms. */
+  /** Polling interval of clients, ms. */
   get pollMs(): number {
     return this.parts.pollMs;
   }
 
-  /** A gateway vouches for a device that has no certificate and no secret yet. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  /** Admits a device that has no certificate and no secret yet, on behalf of a gateway. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
   async admit(name: string): Promise<void> {
     const { devices, events } = this.parts;
     const { state } = devices.record(name);
@@ -108,7 +108,7 @@ export class Ddi {
     });
   }
 
-  /** @throws AIOT_NOT_FOUND for one that is not to be installed now */
+  /** @throws AIOT_NOT_FOUND for an action that is not to be installed now */
   look(name: string, id: number): Promise<Action> {
     return this.inTurn(async () => {
       const device = this.parts.devices.record(name);
@@ -118,7 +118,7 @@ export class Ddi {
     });
   }
 
-  /** @throws AIOT_NOT_FOUND for one that is not to be left */
+  /** @throws AIOT_NOT_FOUND for an action that is not being canceled */
   cancellation(name: string, id: number): Promise<Action> {
     return this.inTurn(async () => {
       const open = await this.settle(this.parts.devices.record(name));
@@ -151,14 +151,14 @@ export class Ddi {
     return this.inTurn(async () => {
       const action = await this.active(name, id);
       if (action.state !== 'cancelling') {
-        throw new AiotError('AIOT_ACTION_STATE', `the action ${id} of ${name} is not to be left`);
+        throw new AiotError('AIOT_ACTION_STATE', `the action ${id} of ${name} cannot be closed`);
       }
       const outcome = afterCancelFeedback(action, feedback, this.parts.now());
       await this.take(this.parts.devices.record(name), action, outcome);
     });
   }
 
-  /** Of a device that has, or had, an action with it. @throws AIOT_NOT_FOUND */
+  /** For a device that has, or had, an action with it. @throws AIOT_NOT_FOUND */
   async file(
     name: string,
     sequence: number,
@@ -168,17 +168,17 @@ export class Ddi {
     const action = await this.actions.forRelease(id, sequence);
     const release = action?.release;
     if (action && release?.file === file) return { action, release };
-    throw new AiotError('AIOT_NOT_FOUND', `${name} has no such file`);
+    throw new AiotError('AIOT_NOT_FOUND', `${name} does not have this file`);
   }
 
-  /** Of a device that has, or had, an action with it. @throws AIOT_NOT_FOUND */
+  /** For a device that has, or had, an action with it. @throws AIOT_NOT_FOUND */
   async module(name: string, sequence: number): Promise<ActionRelease> {
     const action = await this.actions.forRelease(this.parts.devices.record(name).id, sequence);
     if (action?.release) return action.release;
-    throw new AiotError('AIOT_NOT_FOUND', `${name} has no such module`);
+    throw new AiotError('AIOT_NOT_FOUND', `${name} does not have this module`);
   }
 
-  /** It is sent from its beginning. */
+  /** The file is being sent from the beginning. */
   downloading(name: string, { id }: Action): Promise<void> {
     return this.inTurn(async () => {
       const action = await this.known(name, id);
@@ -187,7 +187,7 @@ export class Ddi {
     });
   }
 
-  /** What a device says of itself, as tags that begin with `attr.`. */
+  /** Stores the attributes a device reports, as tags that begin with `attr.`. */
   async describe(name: string, { mode, data }: Attributes): Promise<void> {
     const { devices, fleet } = this.parts;
     const device = devices.record(name);
@@ -202,7 +202,7 @@ export class Ddi {
     await this.actions.want(device.id, false);
   }
 
-  /** What runs there and did not come from here. */
+  /** Records software on the device that did not come from here. */
   async declare(name: string, installed: { name: string; version: string }): Promise<void> {
     const { devices } = this.parts;
     const before = devices.record(name).reported;
@@ -212,7 +212,7 @@ export class Ddi {
     );
   }
 
-  /** The action that a device has after what was wished last; null = it has nothing to do. */
+  /** The device's action after its latest desired state; null = it has nothing to do. */
   private async settle(device: DeviceRecord): Promise<Action | null> {
     const { desired, now } = this.parts;
     const wish = await desired.get(device.name);
@@ -229,7 +229,7 @@ export class Ddi {
       ...{ seen: false, step: 'IDLE', kept: false, recalled: null, polls: 0, downloads: 0, messages: [] },
     });
     if (release) return made;
-    const message = `a client of this kind takes firmware that is there, not ${wish.kind} ${wish.name}@${wish.version}`;
+    const message = `this kind of client accepts available firmware only, not ${wish.kind} ${wish.name}@${wish.version}`;
     return this.take(device, made, failed(made, { code: 'AIOT_UPDATE_DEVICE_TYPE', message }, now()));
   }
 
@@ -240,7 +240,7 @@ export class Ddi {
     return { name, version, sequence, digest: card.digest, bytes: card.bytes, file };
   }
 
-  /** Reports what follows, and saves it. Returns the action while it is not over. */
+  /** Reports the outcome and saves it. Returns the action while it has not ended. */
   private async take(
     device: DeviceRecord,
     before: Action,
@@ -249,7 +249,7 @@ export class Ddi {
     if (report) await this.report(device, action, report);
     if (action !== before) await this.actions.save(action);
     if (!isOver(action)) return action;
-    // What it runs, and what it says of itself, may be another by now.
+    // Its release and attributes may have changed.
     if (action.state !== 'failed') await this.actions.want(device.id, true);
     return null;
   }
@@ -285,7 +285,7 @@ export class Ddi {
   private async active(name: string, id: number): Promise<Action> {
     const action = await this.known(name, id);
     if (!isOver(action)) return action;
-    throw new AiotError('AIOT_ACTION_ENDED', `the action ${id} of ${name} is over: it is ${action.state}`);
+    throw new AiotError('AIOT_ACTION_ENDED', `the action ${id} of ${name} has ended: it is ${action.state}`);
   }
 
   private async known(name: string, id: number): Promise<Action> {
@@ -296,24 +296,24 @@ export class Ddi {
 }
 
 function noAction(name: string, id: number): AiotError {
-  return new AiotError('AIOT_NOT_FOUND', `${name} has no such action ${id}`);
+  return new AiotError('AIOT_NOT_FOUND', `${name} has no action ${id}`);
 }
 
-/** Ids rise from here on: a client that loses the first digit of one still says a number that is none of ours. */
+/** First id: a client that loses the first digit of an id then sends a number that is not in use. */
 const firstId = 1001;
 
-/** Where actions are kept. */
+/** Stores actions. */
 class Actions {
   constructor(private readonly store: Store) {}
 
-  /** The one that is not over; null = none. */
+  /** The action that has not ended; null = none. */
   async open(device: string): Promise<Action | null> {
     const states = ['open', 'cancelling'] satisfies ActionState[];
     const row = await this.rows(device).where('state', 'in', states).orderBy('id').executeTakeFirst();
     return row ? actionOf(row) : null;
   }
 
-  /** The last that was installed; null = none. */
+  /** The last installed action; null = none. */
   async installed(device: string): Promise<Action | null> {
     const rows = this.rows(device).where('state', '=', 'finished').orderBy('id', 'desc');
     const row = await rows.executeTakeFirst();
@@ -330,13 +330,13 @@ class Actions {
     return row ? actionOf(row) : null;
   }
 
-  /** That which was for this release, newest first. */
+  /** The newest action for this release. */
   async forRelease(device: string, sequence: number): Promise<Action | null> {
     const rows = await this.rows(device).orderBy('id', 'desc').execute();
     return rows.map(actionOf).find(({ release }) => release?.sequence === sequence) ?? null;
   }
 
-  /** In turn: its id is the next. */
+  /** Call in turn, because its id is the next one. */
   async insert(action: Omit<Action, 'id'>): Promise<Action> {
     const { last } = await this.store
       .selectFrom('ddiActions')
@@ -352,7 +352,7 @@ class Actions {
     await this.store.updateTable('ddiActions').set(row).where('id', '=', id).execute();
   }
 
-  /** Whether the attributes of a device are wanted: at first, and when they may be others. */
+  /** Whether a device's attributes are requested: initially, and when they may have changed. */
   async wants(device: string): Promise<boolean> {
     const row = await this.store
       .selectFrom('ddiDevices')
@@ -388,7 +388,7 @@ function rowOf({ id, device, wish, state, created, ended, ...data }: Action) {
   return { id, device, wish, state, created, ended, data: JSON.stringify(data) };
 }
 
-/** What the API tells of a file, hex. */
+/** Hashes of a file in the API, hex. */
 export interface FileHashes {
   sha1: string;
   md5: string;
@@ -397,12 +397,12 @@ export interface FileHashes {
 
 const most = 1000;
 
-/** Reads a blob once for all who ask for its hashes. Blobs never change. */
+/** Reads a blob once for all requests for its hashes. Blobs never change. */
 function hashesIn(blobs: Pick<BlobStore, 'stream'>): (digest: string) => Promise<FileHashes> {
   const known = new Map<string, Promise<FileHashes>>();
   return (digest) => {
     const found = known.get(digest);
-    if (found) return found;
+    if (found !== undefined) return found;
     const computed = hashesOf(blobs, digest);
     known.set(digest, computed);
     computed.catch(() => known.delete(digest));

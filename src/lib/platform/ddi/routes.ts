@@ -7,16 +7,16 @@ import type {
   FastifyRequest,
 } from 'fastify';
 import type { Logger } from 'pino';
+import { accessOf } from '../../api/contract/endpoint.js';
 import { AiotError } from '../../core/errors.js';
 import { certifiedDevice } from '../broker/identity.js';
 import type { Connections } from '../connections.js';
 import { statusOf, storageError } from '../errors.js';
-import { accessOf } from '../http/auth.js';
 import { answerBadHead } from '../http/errors.js';
 import { matches, sendBlob } from '../http/etags.js';
 import { largestHead, limitServer } from '../http/limits.js';
 import type { ApiParts } from '../http/parts.js';
-import { listenOn } from '../listen.js';
+import { bodyIsComing, listenOn } from '../listen.js';
 import {
   artifactBody,
   cancelBody,
@@ -42,8 +42,8 @@ const config = { access: 'controllers' } as const;
 const options = { config, schema: { hide: true } };
 
 /**
- * hawkBit's Direct Device Integration API at /default/controller/v1/{controllerId}. Every success is a plain 200 with a length: some clients
- * know nothing else. Bodies are taken as text, for not all that clients send is JSON.
+ * hawkBit's Direct Device Integration API at /default/controller/v1/{controllerId}. Every success is a plain 200 with a length: some clients support
+ * nothing else. Bodies are read as text, because not all clients send valid JSON.
  */
 export const ddiRoutes =
   (parts: ApiParts): FastifyPluginAsync =>
@@ -104,7 +104,7 @@ export const ddiRoutes =
       answer(request, reply, confirmationBody()),
     );
     app.post<{ Params: Path }>('/confirmationBase/activateAutoConfirm', options, async () => {
-      throw new AiotError('AIOT_VERSION_CONFLICT', 'updates are confirmed by themselves already');
+      throw new AiotError('AIOT_VERSION_CONFLICT', 'updates are already confirmed automatically');
     });
     app.post<{ Params: Path }>('/confirmationBase/deactivateAutoConfirm', options, async () => {
       throw new AiotError('AIOT_NOT_ALLOWED', 'rollouts are approved on the platform, not by a device');
@@ -141,12 +141,12 @@ export const ddiRoutes =
     }
   };
 
-/** Addresses that the client can reach are those that it came by. */
+/** Links use the address of the request, which the client can reach. */
 function linksTo({ protocol, host, params }: FastifyRequest) {
   return linksOf(`${protocol}://${host}`, (params as Path).controller);
 }
 
-/** In the type that was asked for; hawkBit's own where none was. */
+/** Responds in the requested media type; by default hawkBit's own. */
 function answer({ headers }: FastifyRequest, reply: FastifyReply, body: unknown): FastifyReply {
   const plain = headers.accept?.startsWith('application/json') ?? false;
   return reply.type(plain ? 'application/json' : 'application/hal+json').send(JSON.stringify(body));
@@ -156,11 +156,11 @@ function done(reply: FastifyReply): FastifyReply {
   return reply.header('content-length', 0).send();
 }
 
-/** No action has a number that does not fit an int of C. */
+/** Action ids fit an int of C; other numbers match no action. */
 function idOf(text: string): number {
   const id = /^\d{1,10}$/.test(text) ? Number(text) : 0;
   if (id > 0 && id <= 0x7fff_ffff) return id;
-  throw new AiotError('AIOT_NOT_FOUND', 'there is no such number');
+  throw new AiotError('AIOT_NOT_FOUND', 'the number is invalid');
 }
 
 function historyOf({ query }: FastifyRequest): number {
@@ -168,25 +168,25 @@ function historyOf({ query }: FastifyRequest): number {
   return typeof actionHistory === 'string' && /^-?\d{1,5}$/.test(actionHistory) ? Number(actionHistory) : 0;
 }
 
-/** Of a request; empty where it has none. */
+/** Body of a request; empty if it has none. */
 function textOf(body: unknown): string {
   return typeof body === 'string' ? body : '';
 }
 
-/** The scope of a token that may speak for every device. */
+/** Scope of a token that may act for every device. */
 const gatewayScope = 'ddi:gateway';
 
 type Parts = Pick<ApiParts, 'connections' | 'ddi' | 'devices' | 'secrets' | 'tokens'>;
 
 /**
- * Lets a device in by its secret (TargetToken), by a token that vouches for all of them (GatewayToken), or by its certificate; whoever it
- * is, it is answered for its own path alone. @throws AIOT_TOKEN_INVALID, AIOT_NOT_FOUND, AIOT_NOT_ALLOWED
+ * Authenticates a device by its secret (TargetToken), a gateway's token for all devices (GatewayToken), or its certificate; each can access only the
+ * device's own path. @throws AIOT_TOKEN_INVALID, AIOT_NOT_FOUND, AIOT_NOT_ALLOWED
  */
 function guardControllers(app: FastifyInstance, parts: Parts): void {
   app.addHook('onRequest', async (request) => {
     const { tenant = '', controller = '' } = request.params as { tenant?: string; controller?: string };
     if (tenant.toLowerCase() !== 'default' || !(await isLetIn(request, controller, parts))) {
-      throw new AiotError('AIOT_TOKEN_INVALID', 'expected a token of this device, or its certificate');
+      throw new AiotError('AIOT_TOKEN_INVALID', 'expected a token or certificate of this device');
     }
     parts.connections.known(request.raw.socket);
     request.device = controller;
@@ -197,36 +197,36 @@ function guardControllers(app: FastifyInstance, parts: Parts): void {
 async function isLetIn(request: FastifyRequest, controller: string, parts: Parts): Promise<boolean> {
   const { ddi, devices, secrets, tokens } = parts;
   const device = certifiedDevice(request.raw.socket, devices);
-  // A certificate decides alone, as on every other listener: no token beside it speaks for another device.
+  // A certificate decides alone, as on every other listener: a token beside it cannot act for another device.
   if (device !== null) return device !== 'refused' && device.name === controller;
   const { authorization = '' } = request.headers;
   const [, scheme, token = ''] =
     /^(TargetToken|GatewayToken) ([\x21-\x7e]{1,128})$/.exec(authorization) ?? [];
   if (scheme === 'TargetToken') return secrets.isRight(controller, token, request.ip, true);
   if (scheme !== 'GatewayToken') return false;
-  // A token that may everything is not one to be put on a device, and so does not do here.
+  // An unrestricted token should not be on a device, so it is not accepted here.
   if (!(await tokens.identify(token))?.scopes?.includes(gatewayScope)) return false;
   await ddi.admit(controller);
   return true;
 }
 
-/** What hawkBit answers to strangers. */
+/** hawkBit's response to unauthenticated clients. */
 const nobody = 401;
 
-/** When to ask again after what passes by itself, s. */
+/** When to retry after a temporary failure, s. */
 const laterSeconds = 30;
 
-/** Refusals as hawkBit's: without a body for strangers, else with one that clients write to their logs. */
+/** Errors in hawkBit's form: without a body for unauthenticated clients, else with one that clients write to their logs. */
 function failures(app: FastifyInstance, log: Logger): void {
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const told = storageError(error);
     const status = told instanceof AiotError ? statusOf(told) : (error.statusCode ?? 500);
     if (status >= 500)
-      log.error({ err: error, url: request.routeOptions.url }, 'a request of an update client failed');
-    if (!request.raw.complete) reply.header('connection', 'close');
+      log.error({ err: error, url: request.routeOptions.url }, 'a request from an update client failed');
+    if (bodyIsComing(request.raw)) reply.header('connection', 'close');
     const isFile = request.routeOptions.url?.endsWith('/artifacts/:file') ?? false;
     if (isFile && request.method === 'GET' && (status >= 500 || status === 429)) {
-      // SWUpdate would install the body of an error: a connection that breaks is one that it takes up again.
+      // SWUpdate would install the body of an error response; it resumes after a broken connection.
       reply.hijack();
       reply.raw.destroy();
       return;
@@ -246,26 +246,26 @@ function failures(app: FastifyInstance, log: Logger): void {
 /** Open connections at once. */
 const mostConnections = 10_000;
 
-/** What comes without TLS is let in to the device API, and to nothing else: no other token is looked at there. */
+/** Connections without TLS may use only the device API: other tokens are not checked there. */
 export function refuseOthersInPlain(app: FastifyInstance): void {
   app.addHook('onRequest', async ({ protocol, method, routeOptions }) => {
-    if (protocol === 'https' || accessOf(routeOptions.config, method, routeOptions.url) === 'controllers')
+    if (protocol === 'https' || accessOf<'controllers'>(routeOptions.config, method) === 'controllers')
       return;
-    throw new AiotError('AIOT_NOT_FOUND', 'without TLS there is hawkBit’s device API alone');
+    throw new AiotError('AIOT_NOT_FOUND', "without TLS, only hawkBit's device API is available");
   });
 }
 
 export interface PlainDdi {
   port: number;
-  /** No more connections. */
+  /** Accepts no further connections. */
   stop(): void;
-  /** Cuts what is open. */
+  /** Closes open connections. */
   cut(): void;
 }
 
 /**
- * The device API for clients that know no TLS: the same routes by another door. `stop` takes no more connections; what is on its way is
- * drained with the app's, which then cuts the rest. @throws AIOT_PORT_IN_USE
+ * The device API for clients without TLS: the same routes on another listener. `stop` accepts no more connections; requests in progress are drained
+ * with the app's, which then closes the rest. @throws AIOT_PORT_IN_USE
  */
 export async function openPlainDdi(
   app: FastifyInstance,
@@ -276,7 +276,7 @@ export async function openPlainDdi(
   const server = createServer(options, (request, reply) => app.routing(request, reply));
   server.on('clientError', answerBadHead);
   limitServer(server, mostConnections);
-  // Before the server's own listener.
+  // Runs before the server's own listener.
   server.prependListener(
     'connection',
     (socket) => connections.admit(socket) && connections.admitHttp(socket),

@@ -1,24 +1,24 @@
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
+import type { Release } from '../../api/rollouts/schema.js';
 import { digestOf } from '../../core/crypto.js';
 import { encodeMessage, topicOf } from '../../device/protocol/codec.js';
 import type { Desired, Reported } from '../../device/protocol/messages.js';
 import { runningOf } from '../../fleet/rollout/report.js';
 import type { Wish } from '../../fleet/rollout/types.js';
 import { createDeltaInSteps } from '../../formats/delta/patch.js';
-import type { Release } from '../../registry/rollouts/schema.js';
 import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import { type Changes, serially } from '../store/engine.js';
 
-/** Sends one retained message at QoS 1; an empty payload takes the retained one back. */
+/** Publishes a retained message at QoS 1; an empty payload deletes the retained one. */
 export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
 
-/** What each device is to run: in the database first, then retained at the broker. */
+/** The desired state of each device: written to the database first, then retained at the broker. */
 export class DesiredStates {
-  /** What the broker was told, by device; only where others are followed. */
+  /** Last desired state sent to the broker, by device; only if other processes are followed. */
   private told: Map<string, string | null> | undefined;
 
   constructor(
@@ -39,8 +39,8 @@ export class DesiredStates {
   }
 
   /**
-   * Writes down what devices are to run, within a transaction; a wish is not taken back where the device has another by now.
-   * @returns those that hold: for `tell`, once the transaction is over
+   * Writes desired states within a transaction; a desired state is not withdrawn if the device already has a newer one.
+   * @returns the states that took effect: pass them to `tell` once the transaction is committed
    */
   async write(wishes: readonly Wish[], store: Store): Promise<Wish[]> {
     const held: Wish[] = [];
@@ -50,7 +50,7 @@ export class DesiredStates {
       if (wish.release === null && (await wishOf(store, wish.device)) !== wish.wish) continue;
       const desired = desiredOf(wish);
       const text = desired && JSON.stringify(desired);
-      // Known before it is written: the news of it may come before the answer does.
+      // Set before the write: its notification may arrive before the result.
       this.told?.set(wish.device, text);
       await store.updateTable('devices').set({ desired: text }).where('name', '=', wish.device).execute();
       held.push(wish);
@@ -66,7 +66,7 @@ export class DesiredStates {
     return held;
   }
 
-  /** Has the broker tell what was written. */
+  /** Publishes what was written. */
   async tell(wishes: readonly Wish[]): Promise<void> {
     for (let i = 0; i < wishes.length; i += 100) {
       await Promise.all(
@@ -82,8 +82,8 @@ export class DesiredStates {
   }
 
   /**
-   * Tells the broker of this process what other processes have set, until the returned function is called: for devices that
-   * are connected here. Not where all have the same broker.
+   * Publishes changes by other processes on this process's broker, until the returned function is called: for devices connected here. Not used when
+   * all processes share a broker.
    */
   watch(changes: Changes): () => void {
     if (!changes.shared) return () => {};
@@ -91,7 +91,7 @@ export class DesiredStates {
     const follow = changes.followDevices();
     const inTurn = serially();
     const catchUp = () => inTurn(() => follow((names) => this.catchUp(names)));
-    // What cannot be read now is read with the next change.
+    // After a failed read, the next change is read in full.
     return changes.on('devices', () => void catchUp().catch(() => {}));
   }
 
@@ -107,7 +107,7 @@ export class DesiredStates {
     }
   }
 
-  /** After a start the broker has forgotten all retained messages: desired and reported come from the database. */
+  /** After a start the broker has lost all retained messages: desired and reported come from the database. */
   async restore(devices: readonly { name: string; reported: Reported | null }[]): Promise<void> {
     const rows = await this.store.selectFrom('devices').select(['name', 'desired']).execute();
     for (const { name, desired } of rows) {
@@ -119,14 +119,14 @@ export class DesiredStates {
     }
   }
 
-  /** Nothing of a device that had this name before is told to the new one, or of it. */
+  /** Data of an earlier device with this name is neither delivered nor attributed to the new one. */
   async forget(device: string): Promise<void> {
     for (const channel of ['desired', 'reported', 'presence'] as const) {
       await this.publish(topicOf(device, channel), Buffer.alloc(0));
     }
   }
 
-  /** What an earlier board of this name reported is told no longer; what the device is to run stays. */
+  /** The report of an earlier board of this name is withdrawn; the desired state stays. */
   async moved(device: string): Promise<void> {
     for (const channel of ['reported', 'presence'] as const) {
       await this.publish(topicOf(device, channel), Buffer.alloc(0));
@@ -143,10 +143,10 @@ async function wishOf(store: Store, device: string): Promise<string | undefined>
   return row?.desired ? (JSON.parse(row.desired) as Desired).rollout : undefined;
 }
 
-/** Where the registry of a kind is. */
+/** API path segment for each kind's registry. */
 const nouns = { firmware: 'firmware', config: 'configs' };
 
-/** The message that tells a device of a wish; null = nothing. */
+/** Message with a device's desired state; null = nothing. */
 export function desiredOf({ wish, release, soakMs, shadow, delta }: Wish): Desired | null {
   if (release === null) return null;
   const { kind, name, version, sequence } = release;
@@ -158,13 +158,13 @@ export function desiredOf({ wish, release, soakMs, shadow, delta }: Wish): Desir
   return { rollout: wish, kind, name, version, sequence, manifest, ...asked };
 }
 
-/** Digests of what a device runs, and of what it is to run. */
+/** Digests of the release a device runs and of the one it should run. */
 export interface DeltaPair {
   base: string;
   target: string;
 }
 
-/** A patch that saves more than half. */
+/** A patch that saves more than half the size. */
 interface MadeDelta extends DeltaPair {
   digest: string;
   bytes: number;
@@ -177,28 +177,28 @@ interface Parts {
   now: () => number;
 }
 
-/** Releases that are larger get no patches: making one takes some 13 bytes of memory for each of theirs. */
+/** Larger releases get no patches: making one takes about 13 bytes of memory per byte of release. */
 const largest = 4 * 1024 * 1024;
 
-/** How long others wait at most while one is made, ms. */
+/** Maximum time others wait while a patch is made, ms. */
 const sliceMs = 10;
 
-/** How long a rollout waits for its patches, and a plan, ms: who is offered it before they are made takes the whole. */
+/** How long a rollout start and a plan wait for their patches, ms: devices offered the release earlier download it whole. */
 export const patienceMs = { start: 3000, plan: 15_000 };
 
-/** Bases of a release for which there are patches: those that most devices run. */
+/** Number of bases per release for which patches are made: those that most devices run. */
 export const mostBases = 8;
 
-/** Patches between releases: made when a rollout is planned or started, of what its devices run. */
+/** Patches between releases: made when a rollout is planned or started, from the releases its devices run. */
 export class Deltas {
   private readonly inTurn = serially();
   private closed = false;
 
   constructor(private readonly parts: Parts) {}
 
-  /** Those of these that save more than half. Waits some seconds for those that are not made yet; the rest is made meanwhile. */
+  /** Returns the pairs whose patch saves more than half. Waits some seconds for patches not made yet; the rest is made in the background. */
   async ready(pairs: readonly DeltaPair[], waitMs: number): Promise<MadeDelta[]> {
-    // What cannot be made is no reason not to begin: the whole can be downloaded.
+    // A failed patch must not delay the rollout: the whole release can be downloaded.
     const made = Promise.allSettled(pairs.map((pair) => this.inTurn(() => this.make(pair))));
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
@@ -210,11 +210,11 @@ export class Deltas {
     return known.flatMap((row) => (row?.digest ? [{ ...row, digest: row.digest }] : []));
   }
 
-  /** Those of these digests that are a release's. */
+  /** Those of these digests that belong to a release. */
   async released(kind: 'model' | 'firmware', digests: readonly string[]): Promise<Set<string>> {
     const found = new Set<string>();
     const all = this.parts.store.selectFrom(kind === 'model' ? 'models' : 'firmware').select('digest');
-    // A statement takes so many values and no more.
+    // A statement has a limited number of parameters.
     for (let i = 0; i < digests.length; i += 1000) {
       const rows = await all.where('digest', 'in', digests.slice(i, i + 1000)).execute();
       for (const { digest } of rows) found.add(digest);
@@ -222,13 +222,13 @@ export class Deltas {
     return found;
   }
 
-  /** Gives up what is being made. */
+  /** Aborts patches in progress. */
   async close(): Promise<void> {
     this.closed = true;
     await this.inTurn(async () => {});
   }
 
-  /** Those that make one release, by their bases. */
+  /** Patches that produce one release, by their bases. */
   async of(target: string, store: Store): Promise<Map<string, MadeDelta>> {
     const rows = await store
       .selectFrom('deltas')
@@ -263,7 +263,7 @@ export class Deltas {
     });
   }
 
-  /** Others have their turn meanwhile: of megabytes it takes seconds. null = given up. */
+  /** Yields to other work meanwhile: megabytes take seconds. null = aborted. */
   private async inSlices(base: Uint8Array, target: Uint8Array): Promise<Uint8Array | null> {
     const steps = createDeltaInSteps(base, target);
     for (let since = performance.now(); !this.closed; ) {
@@ -277,7 +277,7 @@ export class Deltas {
   }
 }
 
-/** Looks up the patches of wishes that are written in one transaction. */
+/** Looks up the patches for desired states written in one transaction. */
 class WishedDeltas {
   private readonly known = new Map<string, Promise<Map<string, MadeDelta>>>();
 
@@ -286,7 +286,7 @@ class WishedDeltas {
     private readonly store: Store,
   ) {}
 
-  /** The wish, with a patch where there is one for what its device runs. */
+  /** Returns the desired state, with a patch if there is one for the release the device runs. */
   async added(wish: Wish): Promise<Wish> {
     const { release, device } = wish;
     if (release === null || release.kind === 'config') return wish;

@@ -1,8 +1,8 @@
+import type { DeviceInfo } from '../../api/fields.js';
 import { AiotError } from '../../core/errors.js';
 import type { Reported } from '../../device/protocol/messages.js';
 import { type DeviceEvent, deviceStep, mayConnect } from '../../fleet/device.js';
 import type { Selectable } from '../../fleet/selector.js';
-import type { DeviceInfo } from '../../registry/fields.js';
 import type { Events, NewEvent } from '../events/events.js';
 import { inBatches } from '../store/batches.js';
 import type { Store } from '../store/database.js';
@@ -32,18 +32,18 @@ import {
 export type { DeviceRecord, DeviceUpdate, NewDevice } from './records.js';
 
 /**
- * The registered devices. Kept in memory beside the database, for every connection and message asks: what is read
- * comes from memory, what is written is on disk before the call resolves.
+ * The registered devices. Cached in memory beside the database, because every connection and message looks them up: reads come from memory, writes
+ * are on disk before the call resolves.
  */
 export class Devices {
   private readonly memory = new DeviceMemory();
-  /** Open connections a device. */
+  /** Open connections per device. */
   private readonly connections = new Map<string, number>();
-  /** Of devices that ask from time to time: until when they count as there, ms since 1970. */
+  /** For polling devices: until when they count as online, ms since 1970. */
   private readonly expected = new Map<string, number>();
-  /** For whatever reads and then changes devices: what others have changed before is known in it. */
+  /** Serializes code that reads and then changes devices: it sees all earlier changes by others. */
   readonly inTurn: Turn;
-  /** What is read later is taken over later. */
+  /** Serialized, so that later reads are applied later. */
   private readonly following = serially();
   private readonly changed: FollowDevices;
   private readonly endings = new Set<(name: string) => void>();
@@ -74,15 +74,15 @@ export class Devices {
     changes: Changes = noChanges,
   ): Promise<Devices> {
     const devices = new Devices(store, now, events, turns, changes);
-    // Asked before they are read: what changes in between is asked for again.
+    // Subscribed before the read: changes in between are read again.
     await devices.changed(async () => {});
     for (const device of await readDevices(store)) devices.memory.remember(device);
     return devices;
   }
 
   /**
-   * Follows what other processes change, until the returned function is called. `ended`: connections of this device are no
-   * longer its own. What cannot be read now is read with the next change.
+   * Follows changes by other processes until the returned function is called. `ended`: the device's open connections are no longer valid.
+   * A failed read is repeated with the next change.
    */
   watch(ended: (name: string) => void): () => void {
     this.endings.add(ended);
@@ -105,8 +105,8 @@ export class Devices {
   }
 
   /**
-   * To be called in turn. Returns whether a revoked device had the name before: that one is free. `along`: what is on disk
-   * with it, or not at all. @throws AIOT_DEVICE_EXISTS (the name, or the board)
+   * Call in turn. Returns whether a revoked device had the name before: its name is free. `along`: committed in the same transaction. @throws
+   * AIOT_ALREADY_EXISTS (the name, or the board)
    */
   async insert(
     device: NewDevice,
@@ -132,7 +132,7 @@ export class Devices {
     return { replaced: before !== undefined };
   }
 
-  /** To be called in turn, with names that are free, of devices without a board. `along`: as of `insert`. */
+  /** Call in turn, with free names, for devices without a board. `along`: as in `insert`. */
   async insertAll(
     devices: readonly (NewDevice & Pick<DeviceRecord, 'tags'>)[],
     along?: (store: Store) => Promise<unknown>,
@@ -149,17 +149,17 @@ export class Devices {
     return this.memory.find(name) ?? null;
   }
 
-  /** @throws AIOT_DEVICE_EXISTS */
+  /** @throws AIOT_ALREADY_EXISTS */
   requireFree(device: Pick<NewDevice, 'name' | 'mac' | 'chipId'>): void {
     this.memory.requireFree(device);
   }
 
-  /** One board is one device. To be called in turn; `name`: whose it may be already. @throws AIOT_DEVICE_EXISTS */
+  /** A board belongs to one device. Call in turn; `name`: the device that may already have it. @throws AIOT_ALREADY_EXISTS */
   requireFreeBoard(board: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
     this.memory.requireFreeBoard(board, name);
   }
 
-  /** Whether firmware of the guide that calls itself so is one of ours. */
+  /** Whether firmware of the guide with this chip id belongs to one of our devices. */
   knows(chipId: string): boolean {
     return this.records().some(
       (device) => device.chipId === chipId && (device.state === 'registered' || mayConnect(device.state)),
@@ -170,12 +170,12 @@ export class Devices {
     return this.records().map(({ name }) => this.info(name));
   }
 
-  /** By name, in the order of its code units. */
+  /** By name, in code unit order. */
   records(): readonly DeviceRecord[] {
     return this.memory.records();
   }
 
-  /** Calls the listener with each change of what a device says of itself, once it is on disk. */
+  /** Registers a listener for each change of a device's report, called once the report is on disk. */
   onReported(listener: OnReported): void {
     this.memory.onReported(listener);
   }
@@ -205,21 +205,21 @@ export class Devices {
     return (this.connections.get(name) ?? 0) > 0 || (this.expected.get(name) ?? 0) > this.now();
   }
 
-  /** It has asked, and counts as there until then, ms since 1970. */
+  /** The device has polled; it counts as online until then, ms since 1970. */
   async polled(name: string, until: number): Promise<void> {
     const before = this.online(name);
     this.expected.set(name, until);
     await this.seen(name, before ? undefined : 'device.connect');
   }
 
-  /** The device with this certificate, if it may connect now. A new one that is used takes the place of the one before. */
+  /** The device with this certificate, if it may connect now. Using a new certificate replaces the previous one. */
   authenticated(fingerprint: string): DeviceRecord | null {
     const device = this.memory.withCertificate(fingerprint);
     if (!device || !mayConnect(device.state)) return null;
     const isNext = fingerprint === device.nextFingerprint;
     const expires = isNext ? device.nextExpires : device.expires;
     if (expires === null || expires <= this.now()) return null;
-    // What cannot be written down now is at its next use.
+    // A write that fails now is repeated at its next use.
     if (isNext) this.inTurn(() => this.promote(device, fingerprint)).catch(() => {});
     return device;
   }
@@ -238,7 +238,7 @@ export class Devices {
     );
   }
 
-  /** To be called in turn: this certificate, and no other, from now on. `along`: what is on disk with it, or not at all. */
+  /** Call in turn: from now on only this certificate is valid. `along`: committed in the same transaction. */
   async certify(
     device: DeviceRecord,
     { fingerprint, expires }: { fingerprint: string; expires: number },
@@ -253,7 +253,7 @@ export class Devices {
     this.memory.remember(device);
   }
 
-  /** To be called in turn: a certificate beside the one in use, which ends when this one is used. */
+  /** Call in turn: adds a certificate beside the current one, which ends when the new one is used. */
   async offer(
     device: DeviceRecord,
     next: { fingerprint: string; expires: number },
@@ -266,7 +266,7 @@ export class Devices {
     this.memory.remember(device);
   }
 
-  /** Whether a certificate is, or is to be, that of a device that may connect. */
+  /** Whether this is the current or next certificate of a device that may connect. */
   holds(fingerprint: string): boolean {
     const device = this.memory.withCertificate(fingerprint);
     return device !== undefined && mayConnect(device.state);
@@ -277,7 +277,7 @@ export class Devices {
     return device !== undefined && mayConnect(device.state);
   }
 
-  /** @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE for what cannot happen in the device's state */
+  /** @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE if the event is not possible in the device's state */
   async act(name: string, event: Exclude<DeviceEvent, 'certified'>, who: string): Promise<DeviceInfo> {
     await this.inTurn(async () => {
       const device = this.record(name);
@@ -309,12 +309,12 @@ export class Devices {
     await this.reports({ name, reported });
   }
 
-  /** Nothing is reported any more: another board has the name. */
+  /** Clears the report: another board has the name. */
   async unreport(name: string): Promise<void> {
     await this.inTurn(() => this.update(this.record(name), { reported: null, lastSeen: null }));
   }
 
-  /** In turn with `act`: a device that is seen while it is revoked stays revoked. `presence`: what it tells, if anything. */
+  /** In turn with `act`: a device seen while it is being revoked stays revoked. `presence`: the event to record, if any. */
   private async seen(name: string, presence: NewEvent['type'] | undefined): Promise<void> {
     this.record(name);
     await this.sightings({ name, presence });
@@ -324,7 +324,7 @@ export class Devices {
     return this.updateAll(changes, (store) => this.events.recordAll(told, store));
   }
 
-  /** To be called in turn. */
+  /** Call in turn. */
   update(
     device: DeviceRecord,
     change: Partial<DeviceRecord>,
@@ -333,7 +333,7 @@ export class Devices {
     return this.updateAll([{ device, change }], along);
   }
 
-  /** To be called in turn: all of it is on disk, or nothing; a change of null takes the device away. */
+  /** Call in turn: all of it is written, or nothing; a change of null removes the device. */
   async updateAll(changes: DeviceUpdate[], along?: (store: Store) => Promise<unknown>): Promise<void> {
     const whole = changes.map(raised);
     await this.store.transaction().execute(async (transaction) => {
@@ -359,13 +359,13 @@ interface Report {
   reported: Reported;
 }
 
-/** A device that came or went; `presence`: what that tells, if anything. */
+/** A device that connected or disconnected; `presence`: the event to record, if any. */
 interface Sighting {
   name: string;
   presence: NewEvent['type'] | undefined;
 }
 
-/** What is to be written of many at once, and which events there are of it. */
+/** Changes to write for many devices at once, and their events. */
 interface Told {
   changes: DeviceUpdate[];
   told: NewEvent[];
@@ -375,7 +375,7 @@ interface Known {
   find(name: string): DeviceRecord | undefined;
 }
 
-/** Of each device the last report; each that is news is an event. Who was removed meanwhile is left out. */
+/** The latest report of each device; each that contains news is an event. Devices removed meanwhile are left out. */
 export function ofReports(all: readonly Report[], known: Known, lastSeen: number): Told {
   const told: NewEvent[] = [];
   const last = new Map<DeviceRecord, Reported>();
@@ -392,7 +392,7 @@ export function ofReports(all: readonly Report[], known: Known, lastSeen: number
   };
 }
 
-/** A device that is seen while it is revoked stays revoked. To be called in turn with what changes devices' states. */
+/** A device seen while it is being revoked stays revoked. Call in turn with changes of devices' states. */
 export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: number): Told {
   const told: NewEvent[] = [];
   const changes = new Map<DeviceRecord, Partial<DeviceRecord>>();
@@ -411,8 +411,8 @@ export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: nu
 }
 
 /**
- * What is new in a report: the model that runs, the firmware, the update's step or its error. Null where nothing of these has
- * changed: progress within a step, and a report sent again, are no events.
+ * News in a report: the running model, the firmware, the update's step or its error. Null if none of these has changed: progress within a step, and a
+ * repeated report, are not events.
  */
 function reportChange(before: Reported | null, now: Reported): Record<string, unknown> | null {
   const [old, told] = [before && newsOf(before), newsOf(now)];
@@ -428,7 +428,7 @@ function named(running: Reported['model']): { name: string; version: number; seq
   return running && { name: running.name, version: running.version, sequence: running.sequence };
 }
 
-/** A device as selectors see it. Made for each of many, and asked for one thing or two: the rest is not looked up. */
+/** A device as selectors see it. Created for many devices and asked for few values: the rest is not looked up. */
 class DeviceView implements Selectable {
   constructor(
     private readonly device: DeviceRecord,

@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import type { StoredBirth } from '../../api/contract/devices.js';
+import { type SimulatedReply, type SimulatedRequest, simulatedTag } from '../../api/contract/devices.js';
+import { chipIdOf, type DeviceInfo } from '../../api/fields.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { newId } from '../../core/names.js';
@@ -7,9 +10,6 @@ import { verifyBirth } from '../../formats/manifest/birth.js';
 import type { Envelope } from '../../formats/manifest/envelope.js';
 import { type Authority, describeCertificate } from '../../provision/authority.js';
 import { requestKey } from '../../provision/certificates.js';
-import type { StoredBirth } from '../../registry/device-api.js';
-import { chipIdOf, type DeviceInfo } from '../../registry/fields.js';
-import { type SimulatedReply, type SimulatedRequest, simulatedTag } from '../../registry/simulated-api.js';
 import { simulatedSecret } from '../access/secrets.js';
 import type { Events } from '../events/events.js';
 import type { Trust } from '../releases/trust.js';
@@ -29,11 +29,11 @@ export interface Enrolled {
   device: DeviceInfo;
   /** PEM */
   certificate: string;
-  /** Whether nothing that was told to an earlier device of this name counts for it. */
+  /** Whether the state of an earlier device of this name is discarded. */
   fresh: boolean;
 }
 
-/** What a device that was registered shows for its first certificate. */
+/** Request of a registered device for its first certificate. */
 interface ClaimedRequest {
   csr: string;
   mac: string | undefined;
@@ -43,7 +43,7 @@ interface ClaimedRequest {
 interface Asked {
   /** PEM */
   csr: string;
-  /** Fingerprint of the certificate that it was given last, as far as is known where this is asked; absent = not compared. */
+  /** Fingerprint of the last certificate issued to it, as known to the requester; absent = not compared. */
   latest?: string | null | undefined;
 }
 
@@ -53,7 +53,7 @@ interface Rotation extends Asked {
 }
 
 interface Replacement extends Asked {
-  /** Of the board that takes the place. */
+  /** MAC of the replacement board. */
   mac?: string | undefined;
 }
 
@@ -65,11 +65,11 @@ interface EnrolmentParts {
   now: () => number;
 }
 
-/** Gives devices their certificates: the first one, the next one, and that of the board that takes another's place. */
+/** Issues devices' certificates: the first, the next, and that of a replacement board. */
 export class Enrolment {
   constructor(private readonly parts: EnrolmentParts) {}
 
-  /** Signs the request and registers the device. @throws AIOT_DEVICE_EXISTS, AIOT_CSR_INVALID */
+  /** Signs the request and registers the device. @throws AIOT_ALREADY_EXISTS, AIOT_CSR_INVALID */
   provision(newcomer: Newcomer, csr: string, who: string): Promise<Enrolled> {
     const { devices, authority, events } = this.parts;
     return devices.inTurn(async () => {
@@ -87,7 +87,7 @@ export class Enrolment {
     });
   }
 
-  /** Keeps a name for a device that has no certificate yet. One that is kept already stays as it is. @throws AIOT_DEVICE_EXISTS */
+  /** Reserves a name for a device that has no certificate yet. An existing reservation is left unchanged. @throws AIOT_ALREADY_EXISTS */
   register(newcomer: Newcomer, who: string): Promise<Pick<Enrolled, 'device' | 'fresh'>> {
     const { devices, events } = this.parts;
     return devices.inTurn(async () => {
@@ -112,8 +112,8 @@ export class Enrolment {
   }
 
   /**
-   * To be called in turn: the first certificate of a device that was registered. `along`: what is on disk with it, or not
-   * at all. @throws AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device)
+   * Call in turn: issues the first certificate of a registered device. `along`: committed in the same transaction. @throws AIOT_CSR_INVALID,
+   * AIOT_ALREADY_EXISTS (the board is another device)
    */
   async certify(device: DeviceRecord, request: ClaimedRequest, who: string): Promise<Enrolled> {
     const { devices, authority, events } = this.parts;
@@ -132,7 +132,10 @@ export class Enrolment {
     return { device: devices.info(name), certificate, fresh: false };
   }
 
-  /** A new certificate for the same device. `now`: the one in use ends at once. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_CHANGED */
+  /**
+   * Issues a new certificate for the same device. `now`: the current one ends at once. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID,
+   * AIOT_CSR_INVALID, AIOT_DEVICE_CHANGED
+   */
   rotate(name: string, { csr, now, latest }: Rotation, who: string): Promise<Enrolled> {
     const { devices, authority, events } = this.parts;
     return devices.inTurn(async () => {
@@ -145,14 +148,14 @@ export class Enrolment {
         await noteCertificate(store, name, signed);
         await events.record({ who, type: 'device.rotate', subject: name, data }, store);
       };
-      // Without one in use there is nothing to wait for.
+      // Without a current certificate there is nothing to wait for.
       if (now || device.fingerprint === null) await devices.certify(device, signed, {}, along);
       else await devices.offer(device, signed, along);
       return { device: devices.info(name), certificate: signed.certificate, fresh: false };
     });
   }
 
-  /** What `rotate` gave is where it belongs: the certificate before it ends. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
+  /** The certificate issued by `rotate` is installed: the previous one ends. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
   settle(name: string, fingerprint: string, who: string): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
     return devices.inTurn(async () => {
@@ -173,8 +176,8 @@ export class Enrolment {
   }
 
   /**
-   * Another board under the same name: with an id of its own, and without what the one before reported.
-   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device), AIOT_DEVICE_CHANGED
+   * Puts another board under the same name: with its own id, and without the previous board's report.
+   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board is another device), AIOT_DEVICE_CHANGED
    */
   replace(name: string, { csr, mac, latest }: Replacement, who: string): Promise<Enrolled> {
     const { devices, authority, events, now } = this.parts;
@@ -205,11 +208,11 @@ export class Enrolment {
   }
 }
 
-/** Of two that change a device at once, one does: the other would void what was just given. @throws AIOT_DEVICE_CHANGED */
+/** Two concurrent changes to a device cannot both succeed: one would void the certificate just issued by the other. @throws AIOT_DEVICE_CHANGED */
 function requireLatest(device: DeviceRecord, latest: Asked['latest'], what: 'rotated' | 'replaced'): void {
   if (latest === undefined || latest === (device.nextFingerprint ?? device.fingerprint)) return;
   const { name } = device;
-  throw new AiotError('AIOT_DEVICE_CHANGED', `${name} was ${what} by somebody else meanwhile`, {
+  throw new AiotError('AIOT_DEVICE_CHANGED', `${name} was ${what} by another user at the same time`, {
     next: `aiot device show ${name}`,
   });
 }
@@ -224,15 +227,15 @@ interface ClaimParts {
 }
 
 /**
- * One-time tokens for a device's first certificate: 256 random bits, of which only the digest is kept. Whoever shows one
- * gets the certificate for a key of theirs; the answer may be lost, so the same key is given the same certificate again.
+ * One-time tokens for a device's first certificate: 256 random bits, of which only the digest is stored. Anyone who presents one gets a
+ * certificate for their key. The response may be lost, so the same key gets the same certificate again.
  */
 export class Claims {
   constructor(private readonly parts: ClaimParts) {}
 
   /**
-   * A token for a device of this name, which is registered with it; any that it had before is void.
-   * `fresh` as of `Enrolled`. @throws AIOT_DEVICE_EXISTS
+   * Creates a token for a device of this name and registers the device; any earlier token is void. `fresh` as in `Enrolled`. @throws
+   * AIOT_ALREADY_EXISTS
    */
   async make(newcomer: Newcomer, validMs: number, who: string) {
     const { store, enrolment, events, now } = this.parts;
@@ -254,9 +257,9 @@ export class Claims {
   }
 
   /**
-   * A device is registered once, and never again after it had a certificate: whatever gives it one (a claim, `rotate`,
-   * `replace`), and `revoke`, makes its open claims void. A claim that is refused is not used up.
-   * @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device)
+   * A device is registered once, and never again after it had a certificate: issuing one in any way (a claim, `rotate`, `replace`), and `revoke`,
+   * voids its open claims. A rejected claim is not used up.
+   * @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board is another device)
    */
   async redeem(token: string, csr: string, mac: string | undefined): Promise<Enrolled> {
     const publicKey = await requestKey(csr);
@@ -269,10 +272,10 @@ export class Claims {
         if (claim.publicKey !== publicKey) throw invalid('it was used by another device');
         const { fingerprint } = describeCertificate(claim.certificate);
         if (fingerprint !== device.fingerprint)
-          throw invalid('its device was given another certificate since');
+          throw invalid('its device has received another certificate since');
         return { device: devices.info(device.name), certificate: claim.certificate, fresh: false };
       }
-      if (device.state !== 'registered') throw invalid('its device has a certificate already');
+      if (device.state !== 'registered') throw invalid('its device already has a certificate');
       if (claim.expires <= now()) throw invalid('it has expired');
       const { digest } = claim;
       const used = (store: Store, certificate: string) =>
@@ -286,12 +289,12 @@ export class Claims {
     const claims = this.parts.store.selectFrom('claims').selectAll();
     const claim = await claims.where('digest', '=', digest).executeTakeFirst();
     if (claim) return claim;
-    throw invalid('nobody made it, or a later one was made for its device');
+    throw invalid('it was never issued, or was replaced by a later one');
   }
 }
 
 function invalid(reason: string): AiotError {
-  return new AiotError('AIOT_CLAIM_INVALID', `the token is not good for a certificate: ${reason}`);
+  return new AiotError('AIOT_CLAIM_INVALID', `the token cannot be used for a certificate: ${reason}`);
 }
 
 interface BirthParts {
@@ -303,7 +306,7 @@ interface BirthParts {
   now: () => number;
 }
 
-/** Devices' birth certificates, as their operators signed them. All are kept; the newest of a device counts. */
+/** Devices' birth certificates, as signed by their operators. All are stored; the newest of a device counts. */
 export class Births {
   constructor(private readonly parts: BirthParts) {}
 
@@ -319,7 +322,7 @@ export class Births {
       const { device, certificate } = birth;
       throw new AiotError(
         'AIOT_REQUEST_INVALID',
-        `expected a birth certificate of ${name} (${id}) as it is, got one of ${device.name} (${device.id}) with ${certificate.fingerprint.slice(0, 12)}…`,
+        `expected the current birth certificate of ${name} (${id}), got one of ${device.name} (${device.id}) with ${certificate.fingerprint.slice(0, 12)}…`,
       );
     }
     const stored = now();
@@ -342,7 +345,7 @@ export class Births {
       .orderBy('id', 'desc')
       .executeTakeFirst();
     if (row) return { envelope: JSON.parse(row.envelope) as Envelope, stored: row.stored };
-    throw new AiotError('AIOT_BIRTH_MISSING', `there is no birth certificate of ${name}`);
+    throw new AiotError('AIOT_BIRTH_MISSING', `${name} has no birth certificate`);
   }
 }
 
@@ -353,13 +356,13 @@ interface SimulatedParts {
   now: () => number;
 }
 
-/** Devices of a simulation: many in one transaction. */
+/** Devices of a simulation: created many per transaction. */
 export class Simulated {
   constructor(private readonly parts: SimulatedParts) {}
 
   /**
-   * Those that are there already get a new secret. @throws AIOT_DEVICE_EXISTS for a name of other hardware, or of another type,
-   * AIOT_DEVICE_ONLINE where another simulation runs one of them
+   * Existing ones get a new secret. @throws AIOT_ALREADY_EXISTS for a name of other hardware, or of another type, AIOT_DEVICE_ONLINE where another
+   * simulation runs one of them
    */
   enlist({ type, devices: asked, tags = {} }: SimulatedRequest, who: string): Promise<SimulatedReply> {
     const { devices, events, now } = this.parts;
@@ -391,15 +394,13 @@ export class Simulated {
     if (!there) return false;
     if (there.tags[simulatedTag] === 'yes' && there.type === type && mayConnect(there.state)) {
       if (!this.parts.devices.online(name)) return true;
-      throw new AiotError('AIOT_DEVICE_ONLINE', `another simulation runs ${name}: it is online`);
+      throw new AiotError('AIOT_DEVICE_ONLINE', `another simulation is running ${name}: it is online`);
     }
     const what = there.tags[simulatedTag] === 'yes' ? 'simulated, but' : 'no simulated device: it';
     throw new AiotError(
-      'AIOT_DEVICE_EXISTS',
-      `${name} is ${what} is of type ${there.type} and ${there.state}`,
-      {
-        next: 'Give the simulation other names: --template "press-####"',
-      },
+      'AIOT_ALREADY_EXISTS',
+      `${name} is ${what}, has type ${there.type} and is ${there.state}`,
+      { subject: 'device', next: 'Choose other names for the simulation: --template "press-####"' },
     );
   }
 }

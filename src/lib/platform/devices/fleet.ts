@@ -1,15 +1,15 @@
-import type { ErrorCode } from '../../core/catalogue.js';
-import { AiotError } from '../../core/errors.js';
-import { changeDevice } from '../../fleet/device.js';
-import { parseSelector } from '../../fleet/selector.js';
-import type { DeviceInfo } from '../../registry/fields.js';
 import type {
   Changeable,
   ChangedDevice,
   DeviceChange,
   DeviceListQuery,
   DevicePatch,
-} from '../../registry/fleet-api.js';
+} from '../../api/contract/devices.js';
+import type { DeviceInfo } from '../../api/fields.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { AiotError } from '../../core/errors.js';
+import { changeDevice } from '../../fleet/device.js';
+import { parseSelector, requireListedNames } from '../../fleet/selector.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
 import { unknownDevice } from './records.js';
@@ -19,39 +19,40 @@ interface Parts {
   events: Events;
   /** ms since 1970 */
   now: () => number;
-  /** A device may not connect any more: its sessions end, and rollouts wait for it no longer. */
+  /** Called when a device may no longer connect: its sessions end, and rollouts stop waiting for it. */
   ended(name: string): Promise<void>;
-  /** What was kept for whoever has the name goes. */
+  /** Called to delete everything stored for a removed name. */
   removed(name: string): Promise<void>;
 }
 
-/** One device of a request, and what becomes of it. */
+/** One device of a request, and its outcome. */
 interface Planned {
   answer: ChangedDevice;
   update?: DeviceUpdate;
   event?: NewEvent;
 }
 
-/** How many are in one transaction, and are looked at before others get their turn. */
+/** Devices per transaction, and devices examined before yielding to other work. */
 const batch = 100;
 
 const glance = 2000;
 
-/** Looks at the revision that is to be changed, and throws where another was expected. */
+/** Receives the revision about to be changed, and throws if another was expected. */
 type Check = (revision: number) => void;
 
-/** What is done with many devices at once: found by a selector, changed by their names. */
+/** Bulk operations on devices: selected by a selector, changed by name. */
 export class Fleet {
   constructor(private readonly parts: Parts) {}
 
-  /** By name, from behind `after` on. @throws AIOT_SELECTOR_INVALID */
+  /** Sorted by name, starting after `after`. @throws AIOT_SELECTOR_INVALID, AIOT_NOT_FOUND (a listed name) */
   async list({ selector = 'all', limit, after }: DeviceListQuery) {
     const { devices, now } = this.parts;
     const matches = parseSelector(selector, now());
     const all = devices.records();
+    requireListedNames(selector, () => all.map(({ name }) => name));
     const found: string[] = [];
     for (let i = after === undefined ? 0 : firstBehind(all, after); i < all.length; i++) {
-      // A selector that few fit looks at all: others are answered meanwhile.
+      // A selector with few matches examines all devices: let other requests proceed.
       if (i % glance === glance - 1) await breath();
       const device = all[i]!;
       if (!matches(devices.selectable(device))) continue;
@@ -64,8 +65,8 @@ export class Fleet {
   }
 
   /**
-   * Each by itself, in the order of the names; what one refuses keeps no other from it. With `dryRun` nothing is done.
-   * `check` sees the revision that is changed, in turn with all other changes.
+   * Changes each device separately, in name order; a refusal for one does not affect the others. With `dryRun` nothing is changed. `check` receives
+   * the revision being changed, in turn with all other changes.
    */
   async change(names: readonly string[], change: DeviceChange, dryRun: boolean, who: string, check?: Check) {
     const answers: ChangedDevice[] = [];
@@ -77,7 +78,7 @@ export class Fleet {
     return answers;
   }
 
-  /** One device. @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE, AIOT_REQUEST_INVALID */
+  /** Changes one device. @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE, AIOT_REQUEST_INVALID */
   async changeOne(name: string, change: DeviceChange, who: string, check?: Check): Promise<DeviceInfo> {
     const { devices } = this.parts;
     const last = devices.info(name);
@@ -87,7 +88,7 @@ export class Fleet {
     return answer?.after === null ? last : devices.info(name);
   }
 
-  /** All of it or nothing. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (more than a device may have) */
+  /** All or nothing. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (more than a device may have) */
   async patch(name: string, patch: DevicePatch, who: string, check?: Check): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
     return devices.inTurn(async () => {
@@ -133,7 +134,7 @@ export class Fleet {
     return planned.map(({ answer }) => answer);
   }
 
-  /** What follows in the world from what is on disk; also where it was so before, for that may have been cut short. */
+  /** Applies the side effects of the stored change; also if it was stored before, because an earlier attempt may have been interrupted. */
   private async tell({ name, outcome, after }: ChangedDevice, { action }: DeviceChange): Promise<void> {
     if (outcome === 'refused') return;
     if (action === 'suspend' || action === 'revoke' || after === null) await this.parts.ended(name);
@@ -164,7 +165,7 @@ export class Fleet {
   }
 }
 
-/** A tag of null goes; groups are those that it has then. */
+/** A tag of null is deleted; groups are replaced. */
 function changesOf({ tags = {}, groups }: DevicePatch, device: DeviceRecord): DeviceChange[] {
   const changes: DeviceChange[] = [];
   const entries = Object.entries(tags);
@@ -176,7 +177,7 @@ function changesOf({ tags = {}, groups }: DevicePatch, device: DeviceRecord): De
   return changes;
 }
 
-/** Only what is new: the rest is not written. */
+/** Only real changes: unchanged members are not written. */
 function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord> {
   const { state, tags, groups } = after;
   return {
@@ -186,7 +187,7 @@ function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord>
   };
 }
 
-/** SQLite answers at once: without it nobody else would get a turn before all is done. */
+/** SQLite answers synchronously: without a pause nothing else would run until everything is done. */
 function breath(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -6,14 +6,14 @@ import { type DeviceState, mayConnect } from '../../fleet/device.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 
-/** What a device said of itself before, and says now; null = nothing, or there is no such device. */
+/** A device's report before and now; null = nothing, or no such device. */
 export type OnReported = (name: string, before: Reported | null, after: Reported | null) => void;
 
-/** The devices of the database, by what is asked for. */
+/** Devices of the database, indexed for lookup. */
 export class DeviceMemory {
   private readonly byName = new Map<string, DeviceRecord>();
   private readonly byFingerprint = new Map<string, DeviceRecord>();
-  /** All of them in order, until there is another one, or one less. */
+  /** All devices in order; reset when one is added or removed. */
   private sorted: readonly DeviceRecord[] | undefined;
   private readonly listeners: OnReported[] = [];
 
@@ -25,7 +25,7 @@ export class DeviceMemory {
     return this.byFingerprint.get(fingerprint);
   }
 
-  /** By name, in the order of its code units. */
+  /** By name, in code unit order. */
   records(): readonly DeviceRecord[] {
     this.sorted ??= [...this.byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     return this.sorted;
@@ -35,7 +35,7 @@ export class DeviceMemory {
     this.listeners.push(listener);
   }
 
-  /** Changes one that is here. */
+  /** Changes a cached device. */
   assign(device: DeviceRecord, change: Partial<DeviceRecord>): void {
     const before = device.reported;
     Object.assign(device, change);
@@ -67,30 +67,32 @@ export class DeviceMemory {
     for (const old of [fingerprint, nextFingerprint]) if (old !== null) this.byFingerprint.delete(old);
   }
 
-  /** @throws AIOT_DEVICE_EXISTS */
+  /** @throws AIOT_ALREADY_EXISTS */
   requireFree({ name, ...board }: Pick<NewDevice, 'name' | 'mac' | 'chipId'>): void {
     const before = this.byName.get(name);
     if (before && before.state !== 'revoked') {
-      throw new AiotError('AIOT_DEVICE_EXISTS', `the device ${name} is registered already`);
+      throw new AiotError('AIOT_ALREADY_EXISTS', `the device ${name} is already registered`, {
+        subject: 'device',
+      });
     }
     this.requireFreeBoard(board, name);
   }
 
-  /** One board is one device. To be called in turn; `name`: whose it may be already. @throws AIOT_DEVICE_EXISTS */
+  /** A board belongs to one device. Call in turn; `name`: the device that may already have it. @throws AIOT_ALREADY_EXISTS */
   requireFreeBoard({ mac, chipId }: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
     if (mac === null && chipId === null) return;
     const others = [...this.byName.values()].filter(
       (device) => device.state !== 'revoked' && device.name !== name,
     );
     const same = mac === null ? undefined : others.find((device) => device.mac === mac);
-    if (same) throw boardTaken(`the board ${mac} is registered already, as ${same.name}`, same.name);
+    if (same) throw boardTaken(`the board ${mac} is already registered as ${same.name}`, same.name);
     const alike = chipId === null ? undefined : others.find((device) => device.chipId === chipId);
-    if (alike) throw boardTaken(`the chip id ${chipId} is that of ${alike.name} already`, alike.name);
+    if (alike) throw boardTaken(`the chip id ${chipId} already belongs to ${alike.name}`, alike.name);
   }
 
   /**
-   * Takes over what the database has of these names. Returns the names of those whose open connections are no longer
-   * theirs: devices that may not connect any more, or by another certificate, and boards that others took the place of.
+   * Applies the database's state of these names. Returns the names whose open connections are no longer valid: devices that may no longer connect, or
+   * only by another certificate, and replaced boards.
    */
   follow(names: readonly string[], records: readonly DeviceRecord[]): string[] {
     const found = new Map(records.map((record) => [record.name, record]));
@@ -102,7 +104,7 @@ export class DeviceMemory {
       if (before && !now) this.forget(before);
       if (!now) continue;
       const same = before?.id === now.id;
-      // It was read before the last change of this process was there.
+      // It was read before this process's last change was visible.
       if (same && now.revision < before.revision) continue;
       if (before) this.forgetCertificates(before);
       if (same) this.assign(before, now);
@@ -128,12 +130,13 @@ function endsConnections(before: DeviceRecord, now: DeviceRecord): boolean {
 }
 
 function boardTaken(message: string, name: string): AiotError {
-  return new AiotError('AIOT_DEVICE_EXISTS', message, {
-    next: `A new certificate for it: aiot device rotate ${name} --port PORT. Under another name: aiot device revoke ${name}, then repeat.`,
+  return new AiotError('AIOT_ALREADY_EXISTS', message, {
+    subject: 'device',
+    next: `To renew its certificate, run \`aiot device rotate ${name} --port PORT\`. To rename it, run \`aiot device revoke ${name}\`, then repeat the command.`,
   });
 }
 
-/** The sentence that refuses a name, with the one that was meant. */
+/** Error message for an unknown name, with the closest match as a suggestion. */
 export function unknownDevice(name: string, known: readonly { name: string }[]): string {
   const names = known.map((device) => device.name);
   return `no device is named ${name}${didYouMean(name, names)}`;
@@ -144,10 +147,10 @@ export interface DeviceRecord {
   id: string;
   type: string;
   state: DeviceState;
-  /** null = registered, and without a certificate yet. */
+  /** null = registered, without a certificate so far. */
   fingerprint: string | null;
   expires: number | null;
-  /** A certificate that it was given and has not used yet. */
+  /** A certificate that was issued to it and not used yet. */
   nextFingerprint: string | null;
   nextExpires: number | null;
   mac: string | null;
@@ -159,11 +162,11 @@ export interface DeviceRecord {
   tags: Record<string, string>;
   /** Sorted. */
   groups: string[];
-  /** Rises with each change but what the device says of itself. */
+  /** Increases with each change except the device's own reports. */
   revision: number;
 }
 
-/** What is known of a device before it is registered. */
+/** Properties of a device before it is registered. */
 export type NewDevice = Omit<
   DeviceRecord,
   'lastSeen' | 'reported' | 'nextFingerprint' | 'nextExpires' | 'tags' | 'groups' | 'revision'
@@ -174,15 +177,15 @@ export interface DeviceUpdate {
   change: Partial<DeviceRecord> | null;
 }
 
-/** What a device says of itself, or is seen to do: no change that somebody made. */
+/** Columns reported by or observed of a device: not changes made by a user. */
 const told: ReadonlySet<string> = new Set(['reported', 'lastSeen'] satisfies (keyof DeviceRecord)[]);
 
-/** Devices as the database has them: all, or those of these names. */
+/** Reads devices from the database: all, or those with these names. */
 export async function readDevices(store: Store, names?: readonly string[]): Promise<DeviceRecord[]> {
   const all = store.selectFrom('devices').selectAll();
   if (names === undefined) return (await all.execute()).map(recordOf);
   const records: DeviceRecord[] = [];
-  // A statement takes so many values and no more.
+  // A statement has a limited number of parameters.
   for (let i = 0; i < names.length; i += 1000) {
     const rows = await all.where('name', 'in', names.slice(i, i + 1000)).execute();
     records.push(...rows.map(recordOf));
@@ -201,7 +204,7 @@ function recordOf(row: Selectable<Schema['devices']>): DeviceRecord {
   };
 }
 
-/** What nobody knows of a device that was never there. */
+/** Values of a device that has never connected. */
 export const unseen = { lastSeen: null, nextFingerprint: null, nextExpires: null };
 
 /** In a transaction. */
@@ -218,13 +221,13 @@ export async function insertDevices(
   }
 }
 
-/** With the revision that comes of it, if somebody made the change. */
+/** Raises the revision if the change was made by a user. */
 export function raised({ device, change }: DeviceUpdate): DeviceUpdate {
   const made = Object.keys(change ?? {}).some((key) => !told.has(key));
   return { device, change: change && { ...change, ...(made ? { revision: device.revision + 1 } : {}) } };
 }
 
-/** In a transaction: a change of null takes the device away. @throws AIOT_DEVICE_CHANGED */
+/** Call in a transaction: a change of null removes the device. @throws AIOT_DEVICE_CHANGED */
 export async function writeDevices(store: Store, changes: readonly DeviceUpdate[]): Promise<void> {
   for (const { device, change } of changes) {
     if (change === null) {
@@ -245,7 +248,7 @@ export async function writeDevices(store: Store, changes: readonly DeviceUpdate[
   }
 }
 
-/** A change as the table has it: objects are JSON there. */
+/** A change in the table's format, in which objects are JSON. */
 function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>) {
   return {
     ...columns,
@@ -255,9 +258,9 @@ function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>
   };
 }
 
-/** In turn that is only so where the turn was lost, with the connection to the database. */
+/** In turn, this happens only if the turn was lost with the database connection. */
 function changedMeanwhile(name: string): AiotError {
-  return new AiotError('AIOT_DEVICE_CHANGED', `${name} was changed by somebody else meanwhile`, {
+  return new AiotError('AIOT_DEVICE_CHANGED', `${name} was changed by another user at the same time`, {
     retryable: true,
     next: `aiot device show ${name}`,
   });

@@ -5,7 +5,7 @@ import type { Authority, IssuedCertificate } from '../../provision/authority.js'
 import type { Store } from '../store/database.js';
 import type { Devices } from './devices.js';
 
-/** Notes a certificate in the transaction that gives it to a device. */
+/** Records a certificate in the transaction that issues it to a device. */
 export async function noteCertificate(
   store: Store,
   device: string,
@@ -15,9 +15,9 @@ export async function noteCertificate(
 }
 
 interface Parts {
-  /** Written anew, atomically. */
+  /** Rewritten atomically. */
   file: string;
-  /** Whether somebody reads it: else it is written once, so that a broker which is set up later can start. */
+  /** Whether a broker reads it; otherwise it is written once, so that a broker set up later can start. */
   follow: boolean;
   store: Store;
   devices: Devices;
@@ -27,16 +27,16 @@ interface Parts {
   log: Logger;
 }
 
-/** Lists differ in their time, which has seconds; of two with one time OpenSSL takes the first that it has read. */
+/** Lists are distinguished by their time, which has whole seconds; of two with the same time OpenSSL takes the first it has read. */
 const leastMs = 1000;
 
-/** What other processes and time change. */
+/** Interval for changes by other processes and expiry. */
 const lookMs = 60_000;
 
 /**
- * Keeps a list of the certificates that are not good any more (RFC 5280, 5) in a file, for an external broker: a
- * certificate is good while a device that may connect has it, or is to have it next. What is cut off is in the list within about a
- * second, the rest within a minute.
+ * Maintains a list of certificates that are no longer valid (RFC 5280, 5) in a file, for an external broker. A certificate is valid while
+ * it is the current or next one of a device that may connect. Revocations are in the list within about a second, other changes within a
+ * minute.
  */
 export async function keepRevocationList(parts: Parts) {
   const { file, follow, store, devices, authority, now, log } = parts;
@@ -56,13 +56,11 @@ export async function keepRevocationList(parts: Parts) {
     writtenAt = Math.max(now(), writtenAt + leastMs);
     await writeFileAtomic(file, await authority.revocationList(serials, writtenAt), 0o644);
     written = serials.join();
-    log.info({ file, certificates: serials.length }, 'the list of revoked certificates was written');
+    log.info({ file, certificates: serials.length }, 'wrote the certificate revocation list');
   };
   const look = () => {
     running ??= write()
-      .catch((err: unknown) =>
-        log.error({ err, file }, 'the list of revoked certificates could not be written'),
-      )
+      .catch((err: unknown) => log.error({ err, file }, 'could not write the certificate revocation list'))
       .finally(() => {
         running = undefined;
       });
@@ -71,7 +69,7 @@ export async function keepRevocationList(parts: Parts) {
   if (follow || !existsSync(file)) await look();
   const looking = follow ? setInterval(look, lookMs) : undefined;
   return {
-    /** A device was cut off. */
+    /** Call when a device was cut off. */
     changed(): void {
       if (follow)
         timer ??= setTimeout(() => {

@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
+import type {
+  DeviceCommand,
+  DeviceHistoryEntry,
+  DeviceMessage,
+  DeviceMessagesQuery,
+  DeviceReply,
+} from '../../api/contract/devices.js';
+import { numberOf, type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import type { Clock } from '../../core/time.js';
 import { topicOf } from '../../device/protocol/codec.js';
 import { replySchema } from '../../device/protocol/control.js';
-import type { DeviceHistoryEntry } from '../../registry/fleet-api.js';
-import { numberOf, type PageQuery, pageOfRows } from '../../registry/page.js';
-import type {
-  DeviceCommand,
-  DeviceMessage,
-  DeviceMessagesQuery,
-  DeviceReply,
-} from '../../registry/talk-api.js';
 import type { Broker } from '../broker/broker.js';
 import type { Entry } from '../journal/entry.js';
 import type { Take } from '../journal/takes.js';
@@ -22,14 +22,14 @@ import type { Devices } from './devices.js';
 type Listener = (entry: Entry) => void;
 
 export interface LiveHub {
-  /** Calls with each message of the device that becomes durable from now on; what is returned ends it. */
+  /** Calls the listener with each message of the device that becomes durable from now on; the returned function stops it. */
   listen(device: string, listener: Listener): () => void;
-  /** Resolves when what becomes durable from now on is heard. */
+  /** Resolves when messages that become durable from now on reach the listeners. */
   ready(): Promise<void>;
   close(): void;
 }
 
-/** What devices say, for those who look on. The journal is read once for all of them, whichever replica took a message in. */
+/** Live messages of devices. The journal is read once for all listeners, whichever replica received a message. */
 export function liveHub(reader: JournalReader, log: Logger): LiveHub {
   const listeners = new Map<string, Set<Listener>>();
   let reading: AbortController | undefined;
@@ -48,12 +48,13 @@ export function liveHub(reader: JournalReader, log: Logger): LiveHub {
     reading = controller;
     read(controller.signal)
       .catch(
-        (err: unknown) => controller.signal.aborted || log.warn({ err }, 'messages could not be read on'),
+        (err: unknown) =>
+          controller.signal.aborted || log.warn({ err }, 'could not continue reading messages'),
       )
       .finally(() => {
         if (reading !== controller) return;
         reading = undefined;
-        // After a fault it begins anew, where somebody still looks.
+        // After a failure it starts again if a listener is left.
         if (!controller.signal.aborted && listeners.size > 0)
           setTimeout(() => reading ?? begin(), 1000).unref();
       });
@@ -82,7 +83,7 @@ export function liveHub(reader: JournalReader, log: Logger): LiveHub {
   };
 }
 
-/** How long a device may take to answer, ms: after that it is to ignore the command. */
+/** How long a device may take to respond, ms: after that it must ignore the command. */
 const patienceMs = 10_000;
 
 interface Parts {
@@ -93,8 +94,8 @@ interface Parts {
 }
 
 /**
- * Sends a command to a device and waits for its answer.
- * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_COMMAND_FAILED for a refusal, or where no answer comes
+ * Sends a command to a device and waits for its response.
+ * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_COMMAND_FAILED for a refusal or a missing response
  */
 export async function commandDevice(
   { broker, devices, live, now }: Parts,
@@ -103,7 +104,7 @@ export async function commandDevice(
 ): Promise<DeviceReply> {
   devices.record(device);
   if (!devices.online(device)) {
-    throw new AiotError('AIOT_DEVICE_OFFLINE', `${device} has no connection to the platform`);
+    throw new AiotError('AIOT_DEVICE_OFFLINE', `${device} is not connected to the platform`);
   }
   const id = randomUUID();
   const began = now();
@@ -116,7 +117,7 @@ export async function commandDevice(
   });
   const timer = setTimeout(() => resolve(null), patienceMs);
   try {
-    // Who listens begins behind what is there: the command is sent once that is so.
+    // A listener begins after the existing messages: send the command once that is so.
     await live.ready();
     const payload = Buffer.from(JSON.stringify({ id, command, expires: began + patienceMs }));
     await broker.publish({ topic: topicOf(device, 'command'), payload });
@@ -124,7 +125,7 @@ export async function commandDevice(
     if (!answer.success) {
       throw new AiotError(
         'AIOT_COMMAND_FAILED',
-        `${device} did not answer ${command} within ${patienceMs / 1000} s`,
+        `${device} did not respond to ${command} within ${patienceMs / 1000} s`,
       );
     }
     const { ok, error, result } = answer.data;
@@ -139,10 +140,10 @@ export async function commandDevice(
 
 const usualSpanMs = 3600_000;
 
-/** Recordings of a device that are looked through, newest first. */
+/** Recordings of a device that are searched, newest first. */
 const mostTakes = 20;
 
-/** The newest messages of one channel of a device, oldest first; of telemetry those of all its streams. */
+/** The newest messages of one channel of a device, oldest first; for telemetry, those of all its streams. */
 export async function deviceMessages(
   telemetry: Telemetry,
   device: string,
@@ -160,7 +161,7 @@ export async function deviceMessages(
   const found: DeviceMessage[] = [];
   for (const take of recent) {
     const own: DeviceMessage[] = [];
-    // By the device's own clock, where that is behind: an hour more is read, and held against when it came.
+    // In case the device's clock is behind, an hour more is read and filtered by arrival time.
     for await (const { at, stream, payload } of telemetry.read(take, { from: from - usualSpanMs })) {
       if (at < from) continue;
       own.push({ at, ...(stream ? { stream } : {}), payload });
@@ -192,8 +193,8 @@ async function takesOf(
 }
 
 /**
- * What was changed of a device of this name, newest first; of one that was removed as well, and of those that had the name
- * before it. @throws AIOT_NOT_FOUND where nobody ever had the name
+ * Changes to a device of this name, newest first; includes removed devices and earlier ones of that name. @throws AIOT_NOT_FOUND if the name was
+ * never used
  */
 export async function deviceHistory(
   { store, devices }: { store: Store; devices: Devices },
@@ -210,7 +211,7 @@ export async function deviceHistory(
     .limit(limit + 1)
     .execute();
   if (rows.length === 0 && after === undefined && devices.find(name) === null) {
-    throw new AiotError('AIOT_NOT_FOUND', `no device is, or ever was, named ${name}`, {
+    throw new AiotError('AIOT_NOT_FOUND', `no current or former device is named ${name}`, {
       next: 'aiot device list',
     });
   }

@@ -1,20 +1,20 @@
 import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
+import type { AuditEntry } from '../../api/api.js';
+import type { EventFilter, EventQuery, PlatformEvent } from '../../api/events/api.js';
+import type { EventType } from '../../api/events/types.js';
+import { numberOf, type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
-import type { AuditEntry } from '../../registry/api.js';
-import type { EventFilter, EventQuery, PlatformEvent } from '../../registry/events/api.js';
-import type { EventType } from '../../registry/events/types.js';
-import { numberOf, type PageQuery, pageOfRows } from '../../registry/page.js';
 import type { Store } from '../store/database.js';
 import { type Changes, noChanges } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
 
-/** One change of the platform's state. Types and what their data holds: `eventTypes` of the registry, which docs and filters are made from. */
+/** A change of the platform's state. Types and the format of their data: `eventTypes` of the registry, from which docs and filters are generated. */
 export interface NewEvent {
   type: EventType;
-  /** What changed: `har@3`, the name of a device, … */
+  /** Subject of the change: `har@3`, the name of a device, … */
   subject: string;
-  /** Who did it: a user, `device motor-1`, `platform`. */
+  /** Originator: a user, `device motor-1`, `platform`. */
   who: string;
   data?: Record<string, unknown>;
 }
@@ -22,14 +22,14 @@ export interface NewEvent {
 /** Rows of one statement. */
 const atOnce = 100;
 
-/** The log of all changes, in order, with rising ids: audit, feed, relay and webhooks are read from it. Never changed. */
+/** The log of all changes, in order, with increasing ids: the source of audit, feed, relay and webhooks. Append-only. */
 export interface Events {
   /**
-   * In the caller's transaction, so that nothing is done that is not written down, and nothing told that is not done. Ids rise in the
-   * order of commits: SQLite has one writer, and with PostgreSQL who appends waits for those who have (store/postgres/ddl.ts).
+   * Records an event in the caller's transaction, so that a change and its event are committed together. Ids increase in commit order: SQLite has one
+   * writer, and with PostgreSQL appenders wait for earlier ones (store/postgres/ddl.ts).
    */
   record(event: NewEvent, transaction?: Store): Promise<void>;
-  /** Many, in their order. */
+  /** Records several events in order. */
   recordAll(events: readonly NewEvent[], transaction?: Store): Promise<void>;
   /** Newest first. */
   audit(
@@ -38,7 +38,7 @@ export interface Events {
   feed: EventFeed;
 }
 
-/** @param along what else is written with each change, in its transaction */
+/** @param along further writes in the transaction of each change */
 export function eventsIn(
   own: Store,
   now: () => number,
@@ -80,10 +80,10 @@ export function eventsIn(
   };
 }
 
-/** Name of the cursor that says up to which id events were deleted. */
+/** Name of the cursor that stores up to which id events were deleted. */
 export const prunedCursor = 'pruned';
 
-/** What there is: ids above `pruned` up to `latest`. Both 0 in a log that is new. */
+/** Extent of the log: ids above `pruned` up to `latest`. Both 0 in a new log. */
 interface Extent {
   pruned: number;
   latest: number;
@@ -105,7 +105,7 @@ export async function extentOf(store: Store): Promise<Extent> {
   return { pruned, latest: Math.max(pruned, Number(newest?.id ?? 0)) };
 }
 
-/** At most `limit` of those behind an id, oldest first. */
+/** At most `limit` events after an id, oldest first. */
 export async function eventsAfter(
   store: Store,
   { after, limit, ...filter }: EventFilter & { after: number; limit: number },
@@ -122,8 +122,8 @@ export async function eventsAfter(
 }
 
 /**
- * The id behind which a reader begins; 0 = the oldest that is kept, whatever was before it.
- * @throws AIOT_EVENTS_GONE for an id whose followers were deleted, or that this log never had
+ * Returns the id after which a reader begins; 0 = the oldest event available, whatever was before it.
+ * @throws AIOT_EVENTS_GONE for an id whose successors were deleted, or that this log never had
  */
 export async function startOf(
   store: Store,
@@ -137,19 +137,23 @@ export async function startOf(
   if (asked === 0) return pruned;
   if (asked < pruned) throw eventsGone(asked, pruned);
   if (asked <= latest) return asked;
-  throw new AiotError('AIOT_EVENTS_GONE', `there was no event ${asked} here: the newest is ${latest}`, {
-    next: 'The events are of another platform, or of one that was put back from a backup: read from 0 on.',
-  });
+  throw new AiotError(
+    'AIOT_EVENTS_GONE',
+    `the event ${asked} does not exist on this platform: the newest is ${latest}`,
+    {
+      next: 'The id is from another platform, or from before a restore: read from 0 on.',
+    },
+  );
 }
 
 function eventsGone(asked: number, pruned: number): AiotError {
   return new AiotError(
     'AIOT_EVENTS_GONE',
-    `expected an id from ${pruned} on, got ${asked}: the events up to ${pruned} are no longer kept`,
+    `expected an id of at least ${pruned}, got ${asked}: events up to ${pruned} have been deleted`,
   );
 }
 
-/** Id behind which the newest `count` are that are wanted. */
+/** Id after which the newest `count` matching events are. */
 async function beforeNewest(store: Store, filter: EventFilter, count: number): Promise<number> {
   const rows = await store
     .selectFrom('events')
@@ -180,7 +184,7 @@ function eventOf({
   };
 }
 
-/** Whether an event is wanted: by type (`device.connect`, `device.*`, `*`), and by subject (`har` is all versions of it too). */
+/** Whether an event matches: by type (`device.connect`, `device.*`, `*`), and by subject (`har` includes all of its versions). */
 function wants({ types, subject }: EventFilter): (event: Pick<PlatformEvent, 'type' | 'subject'>) => boolean {
   const tests = types?.map(testOf);
   return (event) =>
@@ -194,7 +198,7 @@ function testOf(pattern: string): (type: string) => boolean {
   return (type) => type.startsWith(start);
 }
 
-/** The same for the database. */
+/** The same as a database condition. */
 function wanted(
   is: ExpressionBuilder<Schema, 'events'>,
   { types, subject }: EventFilter,
@@ -215,34 +219,34 @@ function wanted(
   return is.and(all);
 }
 
-/** No LIKE: a name may hold an underscore, which is its wildcard, and SQLite’s takes small letters for capitals. Lengths are of code points there. */
+/** LIKE is not used: names may contain an underscore, which is its wildcard, and SQLite’s ignores case. Lengths are in code points there. */
 function begins(is: ExpressionBuilder<Schema, 'events'>, column: 'type' | 'subject', start: string) {
   const head = is.fn<string>('substr', [column, is.val(1), is.val([...start].length)]);
   return is(head, '=', start);
 }
 
-/** Newest events that are kept in memory for those who listen. */
+/** Newest events cached in memory for listeners. */
 const remembered = 4096;
 
-/** Events of one read of the database. */
+/** Events per read of the database. */
 const batch = 1000;
 
-/** How soon events are seen of which nobody has told, ms. */
+/** How soon events without a notification are noticed, ms. */
 const lookEveryMs = 500;
 
-/** Events, and the id up to which the log was looked at for them. */
-interface Page {
+/** Events, and the id up to which the log was searched for them. */
+export interface Page {
   events: PlatformEvent[];
   last: number;
 }
 
 /**
- * The log as it grows. One reader of the database serves all who listen: what is new is read once and kept for a while; who is far
- * behind reads pages of their own. Nothing is read while nobody listens.
+ * The log as it grows. One reader of the database serves all listeners: new events are read once and cached for a while; listeners far
+ * behind read their own pages. Without listeners nothing is read.
  */
 export class EventFeed {
   private readonly listeners = new Set<() => void>();
-  /** The newest events, rising, and all there are behind `from`. */
+  /** The newest events, ascending, complete after `from`. */
   private ring: PlatformEvent[] = [];
   private from: number | null = null;
   private tail = 0;
@@ -256,14 +260,14 @@ export class EventFeed {
     private readonly changes: Changes,
   ) {}
 
-  /** Something was recorded, in a transaction that may not have ended yet. */
+  /** Call when something was recorded, even if its transaction has not ended yet. */
   readonly poke = (): void => {
     if (this.listeners.size > 0) setImmediate(() => void this.read());
   };
 
   /**
-   * Pages from an id on, as long as the signal lasts: what is there, and what comes. Pages may be empty where a filter lets nothing
-   * by. @throws AIOT_EVENTS_GONE when what is to be read next was deleted
+   * Yields pages from an id on, as long as the signal lasts: existing and new events. Pages may be empty when the filter matches nothing. @throws
+   * AIOT_EVENTS_GONE when the next events were deleted
    */
   async *follow(after: number, signal: AbortSignal, filter: EventFilter = {}): AsyncGenerator<Page> {
     const isWanted = wants(filter);
@@ -331,7 +335,7 @@ export class EventFeed {
     this.tail = 0;
   }
 
-  /** From memory where it reaches so far, else from the database. */
+  /** From memory if it reaches back far enough, else from the database. */
   private async page(
     after: number,
     filter: EventFilter,
@@ -341,7 +345,7 @@ export class EventFeed {
       const events = this.ring.slice(firstBehind(this.ring, after)).filter(isWanted);
       return { events, last: Math.max(after, this.tail) };
     }
-    // Looked at before: what comes meanwhile is in the next page.
+    // Read first: events that arrive meanwhile are in the next page.
     const { latest, pruned } = await extentOf(this.store);
     if (after < pruned) throw eventsGone(after, pruned);
     const events = await eventsAfter(this.store, { ...filter, after, limit: batch });
@@ -357,7 +361,7 @@ export class EventFeed {
     this.reading = this.readOn().finally(() => {
       this.reading = undefined;
     });
-    // A database that does not answer now is asked again soon.
+    // If the database does not answer now, it is queried again soon.
     await this.reading.catch(() => {});
   }
 
@@ -381,7 +385,7 @@ export class EventFeed {
 
   private async begin(): Promise<void> {
     const { latest } = await extentOf(this.store);
-    // What was recorded between a listener's first page and now is behind this, and must be told.
+    // Events recorded since the listener's first page come after this point and must be delivered.
     this.from = latest;
     this.tail = latest;
     for (const listener of this.listeners) listener();

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ZodType, z } from 'zod';
+import { type ExportQuery, type ExportSummary, exportQuerySchema } from '../../api/contract/data.js';
+import type { JobProgress } from '../../api/contract/jobs.js';
 import { namePattern } from '../../core/names.js';
-import { type ExportQuery, type ExportSummary, exportQuerySchema } from '../../registry/datasets/bodies.js';
-import type { JobProgress } from '../../registry/jobs/api.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Datasets } from '../datasets/datasets.js';
 import type { Orphans } from '../datasets/orphans.js';
@@ -17,19 +17,19 @@ interface KindParts {
   orphans: Orphans;
   retention: RetentionService;
   prune: PruneParts;
-  /** For files that are being made. */
+  /** For files being created. */
   folder: string;
 }
 
 const nothing = z.strictObject({});
 const name = z.string().regex(namePattern);
 
-/** What the platform does by itself. Each may be begun anew: it finds what is left to do. */
+/** Jobs run by the platform. Each can be restarted: it finds the remaining work. */
 export function platformKinds({ blobs, datasets, orphans, retention, prune, folder }: KindParts): JobKind[] {
   return [
     jobKind({
       name: 'blob.sweep',
-      about: 'Removes blobs that nothing refers to, and looks for those that are missing.',
+      about: 'Removes unreferenced blobs and reports missing ones.',
       request: nothing,
       resumable: true,
       async run({ progress }) {
@@ -42,21 +42,21 @@ export function platformKinds({ blobs, datasets, orphans, retention, prune, fold
     }),
     jobKind({
       name: 'data.retention',
-      about: 'Removes recordings as their retention says.',
+      about: 'Removes recordings according to their retention policy.',
       request: z.strictObject({ stream: name.optional() }),
       resumable: true,
       run: ({ request, who }) => retention.run(request, who),
     }),
     jobKind({
       name: 'dataset.export',
-      about: 'Writes samples of a stream into a blob, which is kept for a day.',
+      about: 'Writes samples of a stream to a blob, which is kept for a day.',
       request: exportQuerySchema.extend({ stream: name }),
       resumable: true,
       run: (work) => exportToBlob({ blobs, datasets, folder }, work),
     }),
     jobKind({
       name: 'events.prune',
-      about: 'Deletes events that are older than what is kept.',
+      about: 'Deletes events that are past their retention time.',
       request: nothing,
       resumable: true,
       run: () => pruneEvents(prune),
@@ -64,30 +64,30 @@ export function platformKinds({ blobs, datasets, orphans, retention, prune, fold
   ];
 }
 
-/** What a job has of the platform while it runs. */
+/** Context of a running job. */
 interface JobWork<Request> {
   id: string;
   request: Request;
   who: string;
-  /** Ends when somebody cancels it, and when this process no longer leads. */
+  /** Aborted on cancellation, and when this process is no longer the leader. */
   signal: AbortSignal;
-  /** Says how far it is; written down now and then. */
+  /** Reports progress; saved periodically. */
   progress(progress: JobProgress): void;
 }
 
-/** Work that the platform does by itself. */
+/** A kind of job that the platform runs itself. */
 export interface JobKind<Request = Record<string, unknown>> {
   /** Noun and verb. */
   name: string;
   about: string;
   request: ZodType<Request>;
-  /** Whether it may be begun anew after the platform was killed in the middle of it. */
+  /** Whether it may be restarted after the platform was killed while it ran. */
   resumable: boolean;
-  /** Its result, as JSON. What it throws is the job's error. */
+  /** Returns its result, as JSON. An error it throws is the job's error. */
   run(work: JobWork<Request>): Promise<unknown>;
 }
 
-/** A kind with the type of its request, among others. */
+/** Erases the request type of a kind, so that kinds can share a list. */
 export function jobKind<Request>(kind: JobKind<Request>): JobKind {
   return kind as unknown as JobKind;
 }
@@ -98,7 +98,7 @@ interface Parts {
   folder: string;
 }
 
-/** Samples as a blob: written aside first, for its name is the digest of all of it. @throws AIOT_NOT_FOUND (the stream) */
+/** Stores samples as a blob: written to a file first, because its name is the digest of the whole. @throws AIOT_NOT_FOUND (the stream) */
 async function exportToBlob(
   { blobs, datasets, folder }: Parts,
   { id, request, signal, progress }: JobWork<ExportQuery & { stream: string }>,

@@ -1,8 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { AiotError } from '../../core/errors.js';
-import { issueText } from '../../core/issues.js';
-import { newId } from '../../core/names.js';
 import {
   externalRequestSchema,
   type Job,
@@ -12,8 +9,11 @@ import {
   type JobState,
   type NewJob,
   newJobSchema,
-} from '../../registry/jobs/api.js';
-import { pageOfRows } from '../../registry/page.js';
+} from '../../api/contract/jobs.js';
+import { pageOfRows } from '../../api/page.js';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
+import { newId } from '../../core/names.js';
 import type { Store } from '../store/database.js';
 import { serially } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
@@ -32,11 +32,11 @@ interface JobParts {
 const external = 'external';
 const defaultLeaseMs = 60_000;
 
-/** Work that takes longer than a request, with how far it is. What does it is `JobRunner`, or a program elsewhere. */
+/** Work that takes longer than a request, with its progress. It is done by `JobRunner` or an external program. */
 export class Jobs {
   constructor(private readonly parts: JobParts) {}
 
-  /** @throws AIOT_REQUEST_INVALID for a kind that is not known, or a request that is not one of it */
+  /** @throws AIOT_REQUEST_INVALID for an unknown kind, or a request that does not match the kind */
   async create(job: NewJob, who: string): Promise<Job> {
     const { now } = this.parts;
     const { kind, request } = newJobSchema.parse(job);
@@ -55,7 +55,10 @@ export class Jobs {
   async list({ limit, after, state, kind }: JobQuery): Promise<{ jobs: Job[]; next: string | null }> {
     const [, created = '', id = ''] = /^(\d{1,15})-(\w{1,60})$/.exec(after ?? '') ?? [];
     if (after !== undefined && id === '') {
-      throw new AiotError('AIOT_REQUEST_INVALID', 'querystring: after: expected the `next` of a page before');
+      throw new AiotError(
+        'AIOT_REQUEST_INVALID',
+        'querystring: after: expected the `next` value of a previous page',
+      );
     }
     const rows = await this.parts.store
       .selectFrom('jobs')
@@ -89,7 +92,7 @@ export class Jobs {
     if (row.kind === 'rollout') {
       throw new AiotError(
         'AIOT_REQUEST_INVALID',
-        'a rollout is not cancelled: start another one for its devices',
+        'a rollout cannot be canceled: start another one for its devices',
       );
     }
     if (row.cancelled !== null) return jobOf(row);
@@ -103,14 +106,14 @@ export class Jobs {
         .where('id', '=', id)
         .where('state', '=', row.state)
         .executeTakeFirst();
-      // Begun, or ended, meanwhile: asked again it is seen as it is.
+      // The job has changed state in the meantime: a repeated request sees its current state.
       if (numUpdatedRows === 0n) throw ended(row);
       if (queued) await this.tellEnd({ ...row, ...set }, who, store);
     });
     return this.get(id);
   }
 
-  /** By the program that does it. @throws AIOT_NOT_FOUND, AIOT_JOB_ENDED, AIOT_REQUEST_INVALID (not an external one) */
+  /** Called by the program that runs the job. @throws AIOT_NOT_FOUND, AIOT_JOB_ENDED, AIOT_REQUEST_INVALID (not an external one) */
   async progress(id: string, progress: JobProgress): Promise<Job> {
     const row = await this.external(id);
     const updated = this.parts.now();
@@ -123,14 +126,14 @@ export class Jobs {
     return this.get(id);
   }
 
-  /** By the program that does it. @throws AIOT_NOT_FOUND, AIOT_JOB_ENDED, AIOT_REQUEST_INVALID (not an external one) */
+  /** Called by the program that runs the job. @throws AIOT_NOT_FOUND, AIOT_JOB_ENDED, AIOT_REQUEST_INVALID (not an external one) */
   async finish(id: string, { state, result, error }: JobEnd, who: string): Promise<Job> {
     const row = await this.external(id);
     await this.end(row, { state, result: result ?? null, error: error ?? null }, who);
     return this.get(id);
   }
 
-  /** To be called by what does the job. One that has ended already stays as it is. */
+  /** Called by the runner of the job. A job that has already ended is unchanged. */
   async end(
     row: JobRow,
     { state, result, error }: { state: JobState; result: unknown; error: Job['error'] },
@@ -139,7 +142,7 @@ export class Jobs {
     const at = this.parts.now();
     const set = {
       ...{ state, ended: at, updated: at, leaseUntil: null },
-      // Where it was when it failed is worth knowing.
+      // The step at which it failed is worth recording.
       ...(state === 'done' ? { step: null } : {}),
       result: result === null || result === undefined ? null : JSON.stringify(result),
       error: error && JSON.stringify(error),
@@ -190,7 +193,7 @@ export class Jobs {
     if (row.kind === external) return row;
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
-      `the platform does ${id} itself: nobody else says how far it is`,
+      `the platform itself runs ${id}; other clients cannot report its progress`,
     );
   }
 
@@ -203,11 +206,11 @@ export class Jobs {
   private async row(id: string): Promise<JobRow> {
     const row = await this.parts.store.selectFrom('jobs').selectAll().where('id', '=', id).executeTakeFirst();
     if (row) return row;
-    throw new AiotError('AIOT_NOT_FOUND', `there is no job ${id}`, { next: 'aiot job list' });
+    throw new AiotError('AIOT_NOT_FOUND', `the job ${id} does not exist`, { next: 'aiot job list' });
   }
 }
 
-/** Members that were named. */
+/** Only the members that were specified. */
 function given({ step, done, total }: JobProgress): Partial<JobRow> {
   return {
     ...(step === undefined ? {} : { step }),
@@ -222,7 +225,7 @@ function leaseOf({ request }: JobRow): number {
 }
 
 function ended({ id, state }: JobRow): AiotError {
-  return new AiotError('AIOT_JOB_ENDED', `the job ${id} is ${state} already`);
+  return new AiotError('AIOT_JOB_ENDED', `the job ${id} is already ${state}`);
 }
 
 type JobRow = Schema['jobs'];
@@ -239,7 +242,7 @@ function jobOf(row: JobRow): Job {
   };
 }
 
-/** A job that nobody has begun. */
+/** A job that has not started. */
 function newRow(job: Pick<JobRow, 'id' | 'kind' | 'who' | 'created' | 'request'>): JobRow {
   return {
     ...{ ...job, updated: job.created, state: 'queued', started: null, ended: null, step: null },
@@ -250,13 +253,13 @@ function newRow(job: Pick<JobRow, 'id' | 'kind' | 'who' | 'created' | 'request'>
 /** Jobs that run at once. */
 const most = 2;
 
-/** Between two saves of how far a job is, ms; also how often it is asked whether somebody wants it to end. */
+/** Interval at which a job's progress is saved and its cancellation is checked, ms. */
 const saveEveryMs = 500;
 
-/** How often external jobs are looked at, ms. */
+/** Interval at which external jobs are checked, ms. */
 const lookEveryMs = 1000;
 
-/** Does the jobs of kinds that the platform knows, in the order in which they were made, and gives up those that nobody does. */
+/** Runs jobs of known kinds in order of creation, and fails jobs whose program has stopped reporting. */
 export class JobRunner implements Worker {
   readonly name = 'jobs';
   private readonly running = new Map<string, Promise<void>>();
@@ -267,13 +270,13 @@ export class JobRunner implements Worker {
     await this.takeUp();
     const { store, events, log } = this.parts;
     const { latest } = await extentOf(store);
-    // Ends with what is around it, or it would be waited for where that has failed.
+    // Aborted with the surrounding work; otherwise a failed run would wait for it.
     const ending = new AbortController();
     const watch = every(lookEveryMs, AbortSignal.any([signal, ending.signal]), () =>
-      // Nobody waits for it yet: a database that does not answer now is asked again.
-      this.giveUpLost().catch((err) => log.error({ err }, 'lost jobs could not be looked for')),
+      // Not awaited: if the database does not answer now, it is queried again.
+      this.giveUpLost().catch((err) => log.error({ err }, 'could not look for lost jobs')),
     );
-    // One look at a time: two would begin one more than there may be.
+    // One check at a time: two would start one job too many.
     const inTurn = serially();
     const begin = (): Promise<void> => inTurn(beginSome);
     const beginSome = async () => {
@@ -282,7 +285,7 @@ export class JobRunner implements Worker {
         if (!row) return;
         const done = this.do(row, signal).finally(() => {
           this.running.delete(row.id);
-          if (!signal.aborted) begin().catch((err) => log.error({ err }, 'a job could not be begun'));
+          if (!signal.aborted) begin().catch((err) => log.error({ err }, 'could not start a job'));
         });
         this.running.set(row.id, done);
       }
@@ -298,7 +301,7 @@ export class JobRunner implements Worker {
     }
   }
 
-  /** What ran when the process before was killed: begun anew where that may be. */
+  /** Jobs that ran when the previous process was killed: restarted where possible. */
   private async takeUp(): Promise<void> {
     const { store, jobs, kinds, now } = this.parts;
     const rows = await store.selectFrom('jobs').selectAll().where('state', '=', 'running').execute();
@@ -328,7 +331,7 @@ export class JobRunner implements Worker {
     for (const row of rows) await jobs.end(row, { state: 'failed', result: null, error: lost }, 'platform');
   }
 
-  /** The oldest that waits, as one that runs. */
+  /** The oldest waiting job, marked as running. */
   private async next(): Promise<JobRow | undefined> {
     const { store, events, now } = this.parts;
     return store.transaction().execute(async (transaction) => {
@@ -371,16 +374,17 @@ export class JobRunner implements Worker {
         try {
           return await jobs.end(row, { state, result, error }, 'platform');
         } catch (err) {
-          // Who leads next takes it up. Till then it has ended only when that is written.
+          // The next leader resumes it. Until then it has ended only if that is saved.
           if (signal.aborted) return;
-          log.error({ err, job: row.id }, 'the end of a job could not be written, and is again');
+          log.error({ err, job: row.id }, 'could not save the end of a job; retrying');
           await delay(lookEveryMs, undefined, { signal }).catch(() => {});
         }
       }
     };
     try {
       const kind = kinds.find(({ name }) => name === row.kind);
-      if (!kind) throw new AiotError('AIOT_REQUEST_INVALID', `nobody knows the kind ${row.kind} any more`);
+      if (!kind)
+        throw new AiotError('AIOT_REQUEST_INVALID', `the job type ${row.kind} is no longer supported`);
       const result = await kind.run({
         ...{ id: row.id, who: row.who, signal: AbortSignal.any([signal, cancelled.signal]) },
         request: kind.request.parse(JSON.parse(row.request)),
@@ -392,7 +396,7 @@ export class JobRunner implements Worker {
     } catch (error) {
       over.abort();
       if (cancelled.signal.aborted) return await end('cancelled', null, null);
-      // Whoever leads next takes it up.
+      // The next leader resumes it.
       if (signal.aborted) return;
       if (!(error instanceof AiotError)) log.error({ err: error, job: row.id }, 'a job failed');
       await end('failed', null, toldOf(error));
@@ -402,7 +406,7 @@ export class JobRunner implements Worker {
     }
   }
 
-  /** Writes down how far it is, and hears whether somebody wants it to end. */
+  /** Saves its progress, and checks for cancellation. */
   private async keepSaving(
     { id }: JobRow,
     over: AbortSignal,
@@ -427,7 +431,7 @@ export class JobRunner implements Worker {
           .executeTakeFirst();
         if (row?.cancelled) cancelled.abort();
       } catch (err) {
-        log.error({ err, job: id }, 'how far a job is could not be saved');
+        log.error({ err, job: id }, "could not save a job's progress");
       }
       if (!last) await delay(saveEveryMs, undefined, { signal: over }).catch(() => {});
     }
@@ -436,10 +440,10 @@ export class JobRunner implements Worker {
 
 const lost = {
   code: 'AIOT_JOB_LOST',
-  message: 'whoever did it was gone before it was done',
+  message: 'its worker ended before the job was done',
 };
 
 function toldOf(error: unknown): { code: string; message: string } {
   if (error instanceof AiotError) return { code: error.code, message: error.message };
-  return { code: 'AIOT_PLATFORM_FAILED', message: 'the platform failed; its log says more' };
+  return { code: 'AIOT_PLATFORM_FAILED', message: 'the platform failed; see its log' };
 }

@@ -7,13 +7,13 @@ import { cursorName } from './webhooks.js';
 export interface PruneParts {
   store: Store;
   events: Events;
-  /** Id up to which the relay has sent events on; null = there is none. */
+  /** Id up to which the relay has forwarded events; null = there is no relay. */
   relayed: () => Promise<number | null>;
   /** ms since 1970 */
   now: () => number;
 }
 
-/** How long events are kept, ms, and how many at most. */
+/** Retention of events: maximum age, ms, and maximum number. */
 export interface Kept {
   forMs: number;
   events: number;
@@ -21,13 +21,13 @@ export interface Kept {
 const usuallyKept: Kept = { forMs: 90 * 86_400_000, events: 1_000_000 };
 
 const periodMs = 600_000;
-/** Of one transaction: others are to be served between two. */
+/** Events per transaction: other requests are served between two. */
 const together = 5000;
 
 /**
- * Deletes old events, but none that a webhook or the relay has still to send, and old jobs with them. What is gone is written down, so
- * that a reader who stands before it is told.
- * @returns how many events are gone
+ * Deletes old events, except those that a webhook or the relay has yet to send, and old jobs with them. The position is recorded, so that a reader
+ * behind it gets an error.
+ * @returns the number of deleted events
  */
 export async function pruneEvents(parts: PruneParts, kept: Kept = usuallyKept): Promise<{ events: number }> {
   const { store, events, now } = parts;
@@ -64,7 +64,7 @@ export async function pruneEvents(parts: PruneParts, kept: Kept = usuallyKept): 
   return { events: gone };
 }
 
-/** Id up to which they may go. */
+/** Id up to which events may be deleted. */
 async function limitOf({ store, relayed, now }: PruneParts, kept: Kept): Promise<number> {
   const young = await store
     .selectFrom('events')
@@ -93,7 +93,7 @@ async function oldestWebhook(store: Store): Promise<number> {
   return Math.min(...cursors.map(({ position }) => Number(position)));
 }
 
-/** Prunes at the start and now and then. */
+/** Prunes at startup and periodically. */
 export function pruner(parts: PruneParts & { log: Logger }): Worker {
   return {
     name: 'events',

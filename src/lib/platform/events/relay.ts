@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { PlatformEvent } from '../../api/events/api.js';
+import type { RelayStatus } from '../../api/relay-api.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
-import type { PlatformEvent } from '../../registry/events/api.js';
-import type { RelayStatus } from '../../registry/relay-api.js';
 import { dedupeHeader, type Header, type OutgoingMessage, type Sink } from '../../stream/message.js';
 import { openAdmin, openSink } from '../../stream/open.js';
 import { parseStreamUrl } from '../../stream/url.js';
@@ -12,6 +12,7 @@ import type { JournalReader, PlacedEntry } from '../journal/telemetry.js';
 import type { Store } from '../store/database.js';
 import type { Worker } from '../workers.js';
 import { type EventFeed, extentOf } from './events.js';
+import { type Cursor, sendOn, untilDone } from './outbox.js';
 
 interface RelayParts {
   /** kafka://… or nats://… */
@@ -19,7 +20,7 @@ interface RelayParts {
   store: Store;
   feed: EventFeed;
   journal: JournalReader;
-  /** What tells this platform from others. */
+  /** Identifies this platform among others. */
   platform: string;
   log: Logger;
   open?: typeof openSink;
@@ -29,24 +30,24 @@ interface RelayFigures {
   /** Without credentials. */
   endpoint: string;
   state: 'waiting' | 'connected' | 'disconnected';
-  /** The code of what keeps it from sending. */
+  /** Code of the error that prevents sending. */
   error: string | null;
   events: LaneFigures;
   telemetry: LaneFigures;
 }
 
 const connectTimeoutMs = 5000;
-const [firstPauseMs, longestPauseMs] = [250, 5000];
+const pauses = { firstPauseMs: 250, longestPauseMs: 5000 };
 
-/** What is on its way at the end is waited for so long, ms: sent again later it does no harm. */
+/** How long writes in progress are awaited at shutdown, ms: sending them again later does no harm. */
 const farewellMs = 700;
 
-/** JetStream's stream for both topics, where no other keeps them. */
+/** JetStream's stream for both topics, unless another stream holds them. */
 const streamName = 'AIOT';
 
 /**
- * Sends telemetry and events on to Kafka or NATS JetStream, at least once and in order for each device and subject. Both are read
- * from where they are kept: a far side that is away holds nothing up, and nothing waits for it in memory.
+ * Forwards telemetry and events to Kafka or NATS JetStream, at least once and in order for each device and subject. Both are read from their stores:
+ * an unreachable destination delays nothing else, and nothing waits for it in memory.
  */
 export class Relay implements Worker {
   readonly name = 'relay';
@@ -54,7 +55,7 @@ export class Relay implements Worker {
   private readonly lanes: { events: Lane; telemetry: Lane };
   private readonly sinkUrl: string;
 
-  /** @throws AIOT_USAGE for what is neither Kafka nor NATS, AIOT_STREAM_URL */
+  /** @throws AIOT_USAGE if it is neither Kafka nor NATS, AIOT_STREAM_URL */
   constructor(private readonly parts: RelayParts) {
     const { url, store, feed, journal, platform, log } = parts;
     const { scheme, endpoint } = parseStreamUrl(url);
@@ -67,7 +68,7 @@ export class Relay implements Worker {
     const kept = scheme.startsWith('nats') && !/[?&](stream|jetstream)=/.test(url);
     this.sinkUrl = kept ? `${url}${url.includes('?') ? '&' : '?'}jetstream=true` : url;
     const onRefused = (err: unknown, id: string) =>
-      log.error({ err, id }, 'a message is refused and passed over');
+      log.error({ err, id }, 'a message was rejected and skipped');
     this.lanes = {
       events: new Lane({
         onRefused,
@@ -90,7 +91,7 @@ export class Relay implements Worker {
     };
   }
 
-  /** Id up to which events are known to be there; 0 = none is. */
+  /** Id up to which events are known to be delivered; 0 = none. */
   async position(): Promise<number> {
     const { endpoint } = this.figures;
     return Number((await cursorIn(this.parts.store, endpoint, 'events').read()) ?? 0);
@@ -103,21 +104,19 @@ export class Relay implements Worker {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    for (let pauseMs = firstPauseMs; !signal.aborted; ) {
-      const sentBefore = this.sent;
-      try {
-        await this.connect(signal);
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
+    let sentBefore = this.sent;
+    await untilDone(
+      () => this.connect(signal),
+      signal,
+      pauses,
+      (error) => {
         this.lost(error);
-        if (this.sent > sentBefore) pauseMs = firstPauseMs;
-        await delay(pauseMs, undefined, { signal }).catch(() => {});
-        pauseMs = Math.min(longestPauseMs, pauseMs * 2);
-      } finally {
-        this.figures.state = signal.aborted ? 'waiting' : this.figures.state;
-      }
-    }
+        const sent = this.sent > sentBefore;
+        sentBefore = this.sent;
+        return sent;
+      },
+    );
+    if (signal.aborted) this.figures.state = 'waiting';
   }
 
   private get sent(): number {
@@ -134,17 +133,17 @@ export class Relay implements Worker {
     };
     const sink = await open(this.sinkUrl, { connectTimeoutMs, signal: both, onState });
     try {
-      if (this.figures.error !== null) log.info({ endpoint: sink.endpoint }, 'events go on to it again');
+      if (this.figures.error !== null) log.info({ endpoint: sink.endpoint }, 'forwarding events again');
       this.figures.state = 'connected';
       this.figures.error = null;
-      // What ends the one ends the other: both begin anew from where they are known to stand.
+      // When one ends, so does the other: both restart from their saved positions.
       const lanes = Object.values(this.lanes).map((lane) =>
         lane.run(sink, both).finally(() => ending.abort()),
       );
       const done = Promise.allSettled(lanes);
       await Promise.race([done, farewell(signal)]);
       if (signal.aborted) return;
-      // Not before the last write has ended: what it sends must not come behind what is sent after it.
+      // Not before the last write has ended: its messages must not arrive after later ones.
       const failure = (await done).find((end) => end.status === 'rejected');
       if (failure) throw failure.reason;
     } finally {
@@ -152,7 +151,7 @@ export class Relay implements Worker {
     }
   }
 
-  /** Where the far side makes none by itself. One that cannot be made may be there, or somebody else keeps it. */
+  /** Creates topics if the destination does not auto-create them. A failure may mean that the topic exists, or is managed elsewhere. */
   private async makeTopics(): Promise<void> {
     const admin = await openAdmin(this.parts.url, { connectTimeoutMs });
     const specs =
@@ -168,13 +167,13 @@ export class Relay implements Worker {
 
   private lost(error: unknown): void {
     const code = error instanceof AiotError ? error.code : 'AIOT_BUG';
-    if (this.figures.error !== code) this.parts.log.error({ err: error }, 'events cannot be sent on');
+    if (this.figures.error !== code) this.parts.log.error({ err: error }, 'cannot forward events');
     this.figures.state = 'disconnected';
     this.figures.error = code;
   }
 }
 
-/** Resolves a moment after the signal ends. */
+/** Resolves shortly after the signal ends. */
 async function farewell(signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => onAbort(signal, resolve));
   await delay(farewellMs, undefined, { ref: false });
@@ -211,59 +210,47 @@ async function* telemetrySource(
 
 interface LaneFigures {
   sent: number;
-  /** Messages that the far side will never take, such as one that is too large: told in the log, and passed over. */
+  /** Messages that the destination rejects permanently, such as one that is too large: logged and skipped. */
   refused: number;
-  /** When the oldest that is not sent yet came to be, ms since 1970; null = nothing waits. */
+  /** Time of the oldest unsent message, ms since 1970; null = none waits. */
   waitingSince: number | null;
 }
 
 interface LaneOptions {
-  /** Behind a position, in order, and then those to come. */
+  /** Entries after a position, in order, and then new ones. */
   source: (position: string | null, signal: AbortSignal) => AsyncIterable<readonly Item[]>;
-  cursor: Cursor;
+  cursor: Cursor<string>;
   onRefused: (error: unknown, id: string) => void;
 }
 
-/** One write at most: so much waits in memory, and no more. */
+/** Maximum of one write: no more than this is in memory. */
 const mostMessages = 1000;
 
 const mostBytes = 2 * 1024 * 1024;
 
-/** Between two saves of the cursor, ms: what was sent since is sent again after a crash. */
 const saveEveryMs = 500;
 
-/** Sends one log on, in its order: the next write begins when the far side has the one before. */
+/** Forwards one log in order: the next write begins when the destination has stored the previous one. */
 class Lane {
   readonly figures: LaneFigures = { sent: 0, refused: 0, waitingSince: null };
 
   constructor(private readonly options: LaneOptions) {}
 
-  /** Until the signal ends. @throws what the sink throws, except for messages that it will never take */
+  /** Runs until the signal ends. @throws errors of the sink, except for messages that it rejects permanently */
   async run(sink: Sink, signal: AbortSignal): Promise<void> {
     const { source, cursor } = this.options;
-    const start = await cursor.read();
-    let [saved, position] = [start, start];
-    const save = async () => {
-      if (position === null || position === saved) return;
-      saved = position;
-      await cursor.save(position);
-    };
-    // What could not be saved now is with the next one.
-    const saving = setInterval(() => void save().catch(() => {}), saveEveryMs);
-    try {
-      for await (const items of source(start, signal)) {
-        for (const part of partsOf(items)) {
-          this.figures.waitingSince = part[0]?.at ?? null;
-          await this.send(sink, part);
-          position = part.at(-1)?.position ?? position;
-          if (signal.aborted) return;
-        }
-        this.figures.waitingSince = null;
+    const deliver = async (items: readonly Item[], arrived: (position: string) => void) => {
+      for (const part of partsOf(items)) {
+        this.figures.waitingSince = part[0]?.at ?? null;
+        await this.send(sink, part);
+        const last = part.at(-1);
+        if (last) arrived(last.position);
+        if (signal.aborted) return false;
       }
-    } finally {
-      clearInterval(saving);
-      await save().catch(() => {});
-    }
+      this.figures.waitingSince = null;
+      return true;
+    };
+    await sendOn({ cursor, source, deliver, saveEveryMs }, signal);
   }
 
   private async send(sink: Sink, items: readonly Item[]): Promise<void> {
@@ -278,7 +265,7 @@ class Lane {
     }
   }
 
-  /** Of many, one is not taken: the others are, though some of them twice. */
+  /** One message of a batch was rejected: the others are sent individually, some of them twice. */
   private async sendOne(sink: Sink, message: OutgoingMessage): Promise<void> {
     try {
       await sink.write([message]);
@@ -306,15 +293,8 @@ function* partsOf(items: readonly Item[]): Generator<Item[]> {
   if (part.length > 0) yield part;
 }
 
-/** Where a lane stands with one far side: kept with the state. */
-interface Cursor {
-  /** null = it has never been sent anything. */
-  read(): Promise<string | null>;
-  save(position: string): Promise<void>;
-}
-
-/** @param endpoint of the far side, without credentials: another one begins anew */
-function cursorIn(store: Store, endpoint: string, lane: string): Cursor {
+/** @param endpoint of the destination, without credentials: a new endpoint starts from the beginning */
+function cursorIn(store: Store, endpoint: string, lane: string): Cursor<string> {
   const key = `relay:${lane}:${sha256Hex(endpoint).slice(0, 16)}`;
   return {
     async read() {
@@ -334,22 +314,22 @@ function cursorIn(store: Store, endpoint: string, lane: string): Cursor {
 const telemetryTopic = 'aiot.telemetry';
 const eventsTopic = 'aiot.events';
 
-/** One thing to send on, and where the lane stands behind it. `message` is null for what is not sent. */
+/** One item to forward, and the lane's position after it. `message` is null for items that are not sent. */
 interface Item {
   message: OutgoingMessage | null;
   position: string;
-  /** When it came to be, ms since 1970. */
+  /** Its time, ms since 1970. */
   at: number;
 }
 
-/** `platform`: what tells this platform's messages from those of another in the same topic. */
+/** `platform`: distinguishes this platform's messages from those of another in the same topic. */
 function eventItem(event: PlatformEvent, platform: string): Item {
   const { id, at, subject } = event;
   const message = messageOf(eventsTopic, subject, event, at, `${platform}/event/${id}`);
   return { message, position: String(id), at };
 }
 
-/** Telemetry alone: what devices answer and log is not meant for others. */
+/** Telemetry only: devices' replies and logs are not forwarded to other systems. */
 function telemetryItem({ entry, position }: PlacedEntry, platform: string): Item {
   const { at, device, channel, repeat } = entry;
   const wanted = channel === 'telemetry' && !repeat;
@@ -359,7 +339,7 @@ function telemetryItem({ entry, position }: PlacedEntry, platform: string): Item
   return { message, position, at };
 }
 
-/** Sent twice, it has the same id twice: JetStream leaves the second out, and readers of Kafka can. */
+/** A message sent twice has the same id: JetStream drops the duplicate, and Kafka consumers can. */
 function messageOf(topic: string, key: string, value: object, time: number, id: string): OutgoingMessage {
   const headers: Header[] = [
     ['content-type', 'application/json'],

@@ -27,11 +27,11 @@ interface EventParts {
   log: Logger;
   /** ms since 1970 */
   now: () => number;
-  /** kafka://… or nats://…, where events and telemetry go too. */
+  /** kafka://… or nats://…, to which events and telemetry are forwarded. */
   relayTo: string | undefined;
 }
 
-/** What is made of the events: the relay, webhooks and jobs, and the workers that do it. @throws AIOT_USAGE, AIOT_STREAM_URL (the relay's) */
+/** Starts the consumers of events: the relay, webhooks and jobs, with their workers. @throws AIOT_USAGE, AIOT_STREAM_URL (the relay's) */
 export async function openEvents(parts: EventParts) {
   const { store, events, telemetry, log, now, relayTo } = parts;
   const platform = await platformId(store);
@@ -46,13 +46,13 @@ export async function openEvents(parts: EventParts) {
   const own = [new JobRunner({ store, events, kinds, jobs, log, now }), sender, ...(relay ? [relay] : [])];
   const workers: Worker[] = own.map((worker) => ({ name: worker.name, run: (signal) => worker.run(signal) }));
   workers.push(pruner({ ...prune, log }));
-  // Whoever keeps count of connections begins anew here.
+  // Readers that track connections start over here.
   const data = { version: aiotVersion() };
   const begin = () => events.record({ who: 'platform', type: 'platform.start', subject: 'platform', data });
   return { begin, jobs, webhooks: new Webhooks({ store, events, now }), relay, sender, workers };
 }
 
-/** What tells this platform's events from those of another: the time at which its state was made. */
+/** Distinguishes this platform's events from another's: the creation time of its state. */
 async function platformId(store: Store): Promise<string> {
   const row = await store.selectFrom('meta').select('value').where('key', '=', 'created').executeTakeFirst();
   return Number(row?.value ?? 0).toString(36);

@@ -2,7 +2,7 @@ import { lookup as lookupAll } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { AiotError } from '../../core/errors.js';
 
-/** @throws AIOT_WEBHOOK_TARGET for what is no URL of a target, or one inside that was not allowed */
+/** @throws AIOT_WEBHOOK_TARGET for an invalid target URL, or an internal one that was not allowed */
 export function checkTarget(url: string, allowPrivate: boolean): URL {
   const target = URL.canParse(url) ? new URL(url) : null;
   if (!target || !['http:', 'https:'].includes(target.protocol)) {
@@ -10,27 +10,28 @@ export function checkTarget(url: string, allowPrivate: boolean): URL {
   }
   if (target.username !== '' || target.password !== '') {
     throw refused(
-      'a name and password in the URL would be shown to everybody',
-      'Leave them out: the signature says who sends.',
+      'a user name and password in the URL would be visible to everyone',
+      'Remove them: the signature identifies the sender.',
     );
   }
   if (allowPrivate) return target;
-  if (target.protocol !== 'https:') throw refused('expected https: others could read what is sent');
+  if (target.protocol !== 'https:') throw refused('expected https, so that others cannot read the data');
   const host = bareHost(target);
   const local = /(^|\.)(localhost|local|internal|home\.arpa)\.?$/i.test(host);
   if (local || (isIP(host) !== 0 && !isPublic(host))) throw inPrivate(host);
   return target;
 }
 
-/** Looks up all addresses of a name; a port for tests. */
+/** Resolves all addresses of a name; replaceable in tests. */
 export type Resolve = (
   host: string,
   options: { all: true },
 ) => Promise<{ address: string; family: number }[]>;
 
 /**
- * The lookup of the connection itself: the addresses judged are those connected to, so a name whose answer changes between two lookups
- * (DNS rebinding) gains nothing. @throws AIOT_WEBHOOK_TARGET (to the callback) where one of its addresses is not public
+ * The connection's own lookup. It connects to exactly the addresses that were checked, which defeats names whose address changes between
+ * two lookups (DNS rebinding).
+ * @throws AIOT_WEBHOOK_TARGET (to the callback) if one of its addresses is not public
  */
 export function lookupFor(allowPrivate: boolean, resolve: Resolve = lookupAll): LookupFunction {
   return (host, options, callback) => {
@@ -53,22 +54,22 @@ function bareHost({ hostname }: URL): string {
 
 function inPrivate(host: string): AiotError {
   return refused(
-    `${host} is this machine, in a private network or of a special purpose`,
-    'An operator may allow it: --allow-private',
+    `${host} is this machine, in a private network, or reserved`,
+    'An operator can allow it with --allow-private.',
   );
 }
 
 function refused(why: string, next?: string): AiotError {
   return new AiotError(
     'AIOT_WEBHOOK_TARGET',
-    `nothing can be sent there: ${why}`,
+    `cannot send to this target: ${why}`,
     next === undefined ? {} : { next },
   );
 }
 
 /**
- * Every row of IANA's registries of special-purpose addresses (RFC 6890, RFC 8190; IPv4 and IPv6, as of 2025) and of multicast, also the
- * rows that are globally reachable: they are anycast relays and sinks, never somebody's server.
+ * Every row of IANA's registries of special-purpose addresses (RFC 6890, RFC 8190; IPv4 and IPv6, as of 2025) and of multicast. The
+ * globally reachable rows are included: they are anycast relays and sinks, never an individual server.
  */
 export const specialRanges: Readonly<Record<'ipv4' | 'ipv6', readonly string[]>> = {
   ipv4: [
@@ -131,24 +132,24 @@ export const specialRanges: Readonly<Record<'ipv4' | 'ipv6', readonly string[]>>
   ],
 };
 
-/** IPv6 addresses that a host or a NAT64 gateway turns into the IPv4 address in their last 32 bits: that one is judged. */
+/** IPv6 addresses that a host or a NAT64 gateway translates to the IPv4 address in their last 32 bits: that address is checked. */
 const embedding = [
   '::ffff:0:0/96', // IPv4-mapped (RFC 4291)
   '64:ff9b::/96', // NAT64, the well-known prefix (RFC 6052)
 ].map(rangeOf);
 
-/** The part of IPv6 that is assigned to anybody (RFC 4291, 2.4). The rest is refused, whatever it becomes later. */
+/** The part of IPv6 that is assigned (RFC 4291, 2.4). The rest is refused, even if it is assigned later. */
 const globalUnicast = rangeOf('2000::/3');
 
 const special = { 4: specialRanges.ipv4.map(rangeOf), 6: specialRanges.ipv6.map(rangeOf) };
 
 interface Range {
   first: bigint;
-  /** Bits behind the prefix. */
+  /** Bits after the prefix. */
   rest: bigint;
 }
 
-/** Whether an address is on the public internet: of no special purpose, and in IPv6 within what is assigned. False for what is no address. */
+/** Whether an address is on the public internet: not special-purpose, and for IPv6 within the assigned range. False for an invalid address. */
 export function isPublic(address: string): boolean {
   const family = isIP(address);
   if (family === 0) return false;
@@ -171,7 +172,7 @@ function rangeOf(cidr: string): Range {
   return { first: numberOfAddress(address), rest: BigInt((isIP(address) === 4 ? 32 : 128) - Number(bits)) };
 }
 
-/** An address as a number of 32 or 128 bits. A zone (`%eth0`) is left out. */
+/** An address as a number of 32 or 128 bits. A zone (`%eth0`) is ignored. */
 function numberOfAddress(address: string): bigint {
   const [plain = ''] = address.split('%');
   if (!plain.includes(':')) return numberOf(plain.split('.'), 10, 8n);

@@ -3,12 +3,6 @@ import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Agent } from 'undici';
-import { AiotError, systemCode } from '../../core/errors.js';
-import { httpAgent } from '../../core/http-agent.js';
-import { newId } from '../../core/names.js';
-import { withTimeLimit } from '../../core/tasks.js';
-import type { PlatformEvent } from '../../registry/events/api.js';
-import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import {
   type NewWebhook,
   newWebhookSchema,
@@ -16,13 +10,20 @@ import {
   type WebhookChange,
   type WebhookSecret,
   type WebhookTest,
-} from '../../registry/webhooks/api.js';
+} from '../../api/contract/webhooks.js';
+import type { PlatformEvent } from '../../api/events/api.js';
+import { type PageQuery, pageOfRows } from '../../api/page.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { httpAgent } from '../../core/http-agent.js';
+import { newId } from '../../core/names.js';
+import { withTimeLimit } from '../../core/tasks.js';
 import { signatureHeaders } from '../../stream/http/headers.js';
 import { retryAfterMs } from '../../stream/outbound/delivery.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 import type { Worker } from '../workers.js';
-import { type Events, extentOf, type NewEvent } from './events.js';
+import { type Events, extentOf, type NewEvent, type Page } from './events.js';
+import { sendOn, untilDone } from './outbox.js';
 import { checkTarget, lookupFor, type Resolve } from './webhook-targets.js';
 
 interface Parts {
@@ -32,16 +33,16 @@ interface Parts {
   now: () => number;
 }
 
-/** How long the secret before a rotation signs too, ms. */
+/** How long the previous secret signs too after a rotation, ms. */
 const graceMs = 86_400_000;
 
 const most = 100;
 
-/** Who is told of events by a request. What sends them is `WebhookSender`. */
+/** Subscriptions to events by HTTP request. `WebhookSender` sends them. */
 export class Webhooks {
   constructor(private readonly parts: Parts) {}
 
-  /** It gets the events to come. @throws AIOT_WEBHOOK_TARGET, AIOT_REQUEST_INVALID (too many) */
+  /** It receives future events. @throws AIOT_WEBHOOK_TARGET, AIOT_REQUEST_INVALID (too many) */
   async add(request: NewWebhook, who: string): Promise<WebhookSecret> {
     const { store, events, now } = this.parts;
     const { url, types, allowPrivate } = newWebhookSchema.parse(request);
@@ -66,12 +67,15 @@ export class Webhooks {
         .select(({ fn }) => fn.countAll<number>().as('count'))
         .executeTakeFirstOrThrow();
       if (Number(count) >= most) {
-        throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${most} webhooks, there are ${count}`);
+        throw new AiotError(
+          'AIOT_REQUEST_INVALID',
+          `expected at most ${most} webhooks; there are already ${count}`,
+        );
       }
       await transaction.insertInto('webhooks').values(row).execute();
       const data = { url: originOf(url), types };
       await events.record({ who, type: 'webhook.add', subject: row.id, data }, transaction);
-      // Behind its own event, which this transaction alone can see.
+      // After its own event, which only this transaction can see.
       await savePosition(transaction, row.id, (await extentOf(transaction)).latest);
     });
     return { webhook: await this.get(row.id), secret };
@@ -104,7 +108,7 @@ export class Webhooks {
     const row = await this.row(id);
     const { url = row.url, types, allowPrivate = row.allowPrivate !== 0, enabled } = change;
     checkTarget(url, allowPrivate);
-    // Whoever changes it wants it tried at once.
+    // A change by a user triggers an immediate attempt.
     const anew = { failures: 0, failingSince: null, retryAt: null, error: null };
     const set = {
       ...anew,
@@ -132,7 +136,7 @@ export class Webhooks {
     return { webhook: await this.get(id), secret };
   }
 
-  /** Sends an event that is no change, now. @throws AIOT_NOT_FOUND */
+  /** Sends a test event, which is not a change, immediately. @throws AIOT_NOT_FOUND */
   async test(id: string, who: string, signal: AbortSignal): Promise<WebhookTest> {
     const row = await this.row(id);
     const now = this.parts.now();
@@ -188,11 +192,11 @@ export class Webhooks {
       .where('id', '=', id)
       .executeTakeFirst();
     if (row) return row;
-    throw new AiotError('AIOT_NOT_FOUND', `there is no webhook ${id}`, { next: 'aiot webhook list' });
+    throw new AiotError('AIOT_NOT_FOUND', `the webhook ${id} does not exist`, { next: 'aiot webhook list' });
   }
 }
 
-/** What is sent: Standard Webhooks wants `type`, `timestamp` and `data`. */
+/** Request body: Standard Webhooks requires `type`, `timestamp` and `data`. */
 function bodyOf({
   id,
   at,
@@ -211,7 +215,7 @@ function bodyOf({
   return JSON.stringify({ type, timestamp: new Date(at).toISOString(), id, subject, who, data });
 }
 
-/** 256 bits, as Standard Webhooks writes them. */
+/** 256 bits, in the format of Standard Webhooks. */
 function newSecret(): string {
   return `whsec_${randomBytes(32).toString('base64')}`;
 }
@@ -222,7 +226,7 @@ function urlHidden({ url }: WebhookChange): { url?: string } {
 
 type WebhookRow = Schema['webhooks'];
 
-/** Name of its cursor: the id up to which its events were sent. */
+/** Name of its cursor, which stores the id up to which its events were sent. */
 export function cursorName(id: string): string {
   return `webhook:${id}`;
 }
@@ -231,7 +235,7 @@ async function savePosition(store: Store, id: string, position: number): Promise
   await store
     .insertInto('cursors')
     .values({ name: cursorName(id), position })
-    // What was written down of a later one counts.
+    // A later saved position wins.
     .onConflict((conflict) =>
       conflict.column('name').doUpdateSet({ position }).where('cursors.position', '<', position),
     )
@@ -254,12 +258,12 @@ function webhookOf(row: WebhookRow, position: number, latest: number): Webhook {
   };
 }
 
-/** What may be told of its address: a path may hold a secret. */
+/** The displayable part of its address: a path may hold a secret. */
 function originOf(url: string): string {
   return new URL(url).origin;
 }
 
-/** The secrets that sign now. */
+/** The secrets that currently sign. */
 function secretsOf({ secret, secretBefore, secretBeforeUntil }: WebhookRow, now: number): string[] {
   const both = secretBefore !== null && secretBeforeUntil !== null && secretBeforeUntil > now;
   return both ? [secret, secretBefore] : [secret];
@@ -269,24 +273,26 @@ interface SenderParts {
   store: Store;
   events: Events;
   log: Logger;
-  /** What tells this platform's events from those of another. */
+  /** Distinguishes this platform's events from another's. */
   platform: string;
   /** ms since 1970 */
   now: () => number;
   send?: typeof deliver;
 }
 
-/** Events that a webhook does not want are passed by, which is written down so often at most, ms. */
+/** Events that a webhook does not want are skipped; the position is saved at most this often, ms. */
 const passedByMs = 1000;
 
-/** Sends webhooks their events: each in order, one at a time, from where it stands in the database; many webhooks at once. */
+const pauses = { firstPauseMs: 1000, longestPauseMs: 1000 };
+
+/** Sends events to webhooks: for each in order, one at a time, from its position in the database; many webhooks at once. */
 export class WebhookSender implements Worker {
   readonly name = 'webhooks';
   readonly figures = { delivered: 0, failed: 0 };
 
   constructor(private readonly parts: SenderParts) {}
 
-  /** Until the signal ends; what is added, changed and removed meanwhile is seen by its event. */
+  /** Runs until the signal ends; webhooks added, changed or removed meanwhile are noticed by their events. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, events } = this.parts;
     const running = new Map<string, { updated: number; stop: AbortController; done: Promise<void> }>();
@@ -318,45 +324,46 @@ export class WebhookSender implements Worker {
   }
 
   private async keepSending(row: WebhookRow, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        await this.sendAll(row, signal);
-        return;
-      } catch (err) {
-        if (signal.aborted) return;
-        this.parts.log.error({ err, webhook: row.id }, 'a webhook could not be served, and is again');
-        await delay(1000, undefined, { signal }).catch(() => {});
-      }
-    }
+    await untilDone(
+      () => this.sendAll(row, signal),
+      signal,
+      pauses,
+      (err) => {
+        this.parts.log.error({ err, webhook: row.id }, 'could not process a webhook; retrying');
+        return true;
+      },
+    );
   }
 
-  /** Until the signal ends, or the webhook is given up. */
+  /** Runs until the signal ends, or the webhook is disabled after failures. */
   private async sendAll(row: WebhookRow, signal: AbortSignal): Promise<void> {
     const { store, events } = this.parts;
-    const { pruned } = await extentOf(store);
-    let position = Math.max(await positionOf(store, row.id), pruned);
-    let saved = position;
     const types = JSON.parse(row.types) as string[];
-    const passBy = async () => {
-      if (position <= saved) return;
-      saved = position;
-      await savePosition(store, row.id, position);
-    };
-    const passing = setInterval(() => void passBy().catch(() => {}), passedByMs);
-    try {
-      for await (const page of events.feed.follow(position, signal, { types })) {
-        for (const event of page.events) {
-          if (!(await this.sendOne(row, event, signal))) return;
-          position = saved = event.id;
-        }
-        position = page.last;
-      }
-    } finally {
-      clearInterval(passing);
-    }
+    await sendOn<Page, number>(
+      {
+        cursor: {
+          read: async () => Math.max(await positionOf(store, row.id), (await extentOf(store)).pruned),
+          // A removed webhook no longer has a position.
+          save: async (position) => {
+            if (!signal.aborted) await savePosition(store, row.id, position);
+          },
+        },
+        source: (after, ended) => events.feed.follow(after ?? 0, ended, { types }),
+        deliver: async (page, arrived) => {
+          for (const event of page.events) {
+            if (!(await this.sendOne(row, event, signal))) return false;
+            arrived(event.id);
+          }
+          arrived(page.last);
+          return true;
+        },
+        saveEveryMs: passedByMs,
+      },
+      signal,
+    );
   }
 
-  /** Tries until it has arrived. False = it will not, or not by this process: then the position stays before it. */
+  /** Retries until it is delivered. False = it cannot be, or not by this process: the position then stays before it. */
   private async sendOne(row: WebhookRow, event: PlatformEvent, signal: AbortSignal): Promise<boolean> {
     const { now, platform, send = deliver } = this.parts;
     for (;;) {
@@ -393,7 +400,7 @@ export class WebhookSender implements Worker {
     Object.assign(row, clear);
   }
 
-  /** Whether it is given up. */
+  /** Whether the webhook is disabled now. */
   private async failed(row: WebhookRow, { error, waitMs, gone }: Outcome): Promise<boolean> {
     const { store, events, now, log } = this.parts;
     this.figures.failed++;
@@ -410,17 +417,17 @@ export class WebhookSender implements Worker {
       await events.record({ who: 'platform', type: 'webhook.disable', subject: row.id, data }, transaction);
     });
     Object.assign(row, set);
-    log.warn({ webhook: row.id, failures, error }, over ? 'a webhook is given up' : 'a webhook failed');
+    log.warn({ webhook: row.id, failures, error }, over ? 'disabled a webhook' : 'a webhook delivery failed');
     return over;
   }
 }
 
 export interface Delivery {
   url: string;
-  /** One, or two while a secret is changed: each signs. */
+  /** One, or two during a rotation: each signs. */
   secrets: readonly string[];
   allowPrivate: boolean;
-  /** The same for each attempt. */
+  /** The same for every attempt. */
   id: string;
   body: string;
   /** ms since 1970 */
@@ -434,21 +441,21 @@ export interface Outcome {
   status: number | null;
   ms: number;
   error: string | null;
-  /** What the target asked for, ms. */
+  /** Delay requested by the target, ms. */
   waitMs?: number | undefined;
-  /** It says that it will never be there again (410). */
+  /** The target is permanently gone (410). */
   gone?: boolean;
 }
 
 const connectMs = 5000;
 
-/** For the whole of it, ms. */
+/** Timeout of a whole attempt, ms. */
 const totalMs = 20_000;
 
-/** Of an answer nothing is needed but its status; more than that is not taken, bytes. */
+/** Only the status of a response is needed; at most this many bytes are read. */
 const mostAnswer = 64 * 1024;
 
-/** One POST, signed. Redirects are not followed, and no proxy is asked. Never throws. */
+/** Sends one signed POST. Redirects are not followed, and no proxy is used. Never throws. */
 export async function deliver(delivery: Delivery): Promise<Outcome> {
   const { url, allowPrivate, body, signal, resolve } = delivery;
   const started = performance.now();
@@ -509,18 +516,18 @@ function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   if (cause instanceof AiotError) return cause.message;
   if (error instanceof Error && error.name === 'TimeoutError') return 'it took too long';
-  return `no answer (${systemCode(cause) ?? systemCode(error) ?? 'unknown error'})`;
+  return `no response (${systemCode(cause) ?? systemCode(error) ?? 'unknown error'})`;
 }
 
-/** Waits between attempts, ms: what is down for a moment is asked soon, what is down for a day seldom. */
+/** Delays between attempts, ms: a short outage is retried soon, a long one rarely. */
 const waits = [5, 30, 120, 300, 900, 1800, 3600, 7200, 14_400].map((seconds) => seconds * 1000);
 
-/** After so long without one success nothing more is sent, ms. */
+/** Sending stops after this long without a success, ms. */
 export const givesUpAfterMs = 5 * 86_400_000;
 
 /**
- * How long to wait after so many failures in a row, ms; up to a quarter less by chance, so that those who failed together do not come
- * back together. @param wanted what the target asked for; more than the longest wait is not granted
+ * Delay after a number of consecutive failures, ms; reduced by up to a random quarter, so that webhooks that failed together do not retry together.
+ * @param wanted delay requested by the target; limited to the longest delay
  */
 export function waitAfter(failures: number, wanted = 0, random: () => number = Math.random): number {
   const longest = waits.at(-1) ?? 0;

@@ -32,25 +32,25 @@ import { configRoutes, firmwareRoutes, trustRoutes } from './routes/releases.js'
 import { rolloutRoutes } from './routes/rollouts.js';
 import { webRoutes } from './routes/web.js';
 
-/** Open connections at once: each is some 50 KB with TLS. */
+/** Maximum open connections: each takes about 50 KB with TLS. */
 const mostConnections = 20_000;
 
-/** From the first byte of TLS to the last of its handshake, ms. */
+/** Time limit of the TLS handshake, ms. */
 const handshakeTimeout = 10_000;
 
-/** The HTTPS API, described by itself at /openapi.json. Not listening yet. */
+/** Creates the HTTPS API, which describes itself at /openapi.json. Not listening yet. */
 export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify');
   const { serializerCompiler, validatorCompiler } = await import('fastify-type-provider-zod');
   const app = fastify({
     https: {
       ...{ key: tls.key, cert: tls.cert, ca: tls.ca, SNICallback: tls.SNICallback },
-      // Clients may show a certificate, and what they show is looked at by the guard.
+      // Clients may present a certificate, which the guard checks.
       ...{ requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2', handshakeTimeout },
       ...{ maxHeaderSize: largestHead, connectionsCheckingInterval: 5000 },
     },
     loggerInstance: parts.log.child({}, { level: 'warn' }) as FastifyBaseLogger,
-    // What is still open when it was drained is cut; what comes meanwhile by a connection that is there is answered.
+    // Connections still open after draining are closed; requests that arrive meanwhile on an open connection are answered.
     ...{ forceCloseConnections: true, return503OnClosing: false },
     routerOptions: { maxParamLength: longestTarget },
     bodyLimit: largestBody,
@@ -111,15 +111,15 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   return app;
 }
 
-/** Strangers come no further than the socket until they have said hello, and no address has all places. */
+/** Unauthenticated clients stay at the socket until they have sent a TLS hello, and no address can take all places. */
 function guardConnections(server: Server, connections: Connections): void {
   connections.guard(server);
   server.prependListener('connection', (socket: Socket) => void connections.admitHttp(socket));
-  // One that breaks off in its handshake.
+  // A connection that breaks off during its handshake.
   server.on('tlsClientError', (_error, socket) => socket.destroy());
 }
 
-/** At the end no new connection is taken, and what is on its way is answered within its time; then all are cut. */
+/** At shutdown no new connection is accepted, and requests in progress are answered within their time; then all connections are closed. */
 function drainAtEnd(app: FastifyInstance, patienceMs: number | undefined): void {
   const drain = new Drain();
   app.addHook('onRequest', async ({ routeOptions }, { raw }) => {

@@ -1,67 +1,43 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { atLeast, type Role, type ScopeNoun, scopeCovers } from '../../api/contract/access.js';
+import { type Access as ApiAccess, accessOf } from '../../api/contract/endpoint.js';
+import type { ErrorCode } from '../../core/catalogue.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
-import { atLeast, type Role, type ScopeNoun, scopeCovers } from '../../registry/access.js';
 import type { Failures } from '../access/secrets.js';
 import { csrfOf, type WebIdentity } from '../access/users.js';
 import { certifiedDevice, type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
 import { whenClosed } from '../listen.js';
 import type { ApiParts } from './parts.js';
 
-/**
- * `devices`: devices, and viewers upward. `controllers`: clients of the Direct Device Integration API, who have a guard of their
- * own. A role: those with it or more.
- */
-export type Access = 'everybody' | 'devices' | 'controllers' | Role;
+/** As in the contract; `controllers`: clients of the Direct Device Integration API, which have their own guard. */
+export type Access = ApiAccess | 'controllers';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may call the route; when absent: viewers what only reads, operators everything else. */
+    /** Roles that may call the route; when absent: viewers may call reads, operators everything else. */
     access?: Access;
-    /** The scope that a narrowed token needs for it (`models:push`); when absent it follows from the path. */
+    /** The scope that a restricted token needs for it (`models:push`); when absent it follows from the path. */
     scope?: string | readonly string[];
-    /** Its answer has no end of its own: nobody waits for it when the platform stops. */
+    /** The response never ends on its own, so shutdown does not wait for it. */
     endless?: boolean;
-    /** Its answer may have been deleted for its age (410). */
-    mayBeGone?: boolean;
-    /** What it answers with may not be there yet, though no part of the path names it. */
-    mayBeMissing?: boolean;
+    /** Its errors and additional HTTP statuses, as in the contract. */
+    errors?: readonly ErrorCode[];
+    statuses?: readonly number[];
   }
   interface FastifyRequest {
-    /** Who asks, for the events. */
+    /** Name of the requester, for events. */
     who: string;
-    /** Who asks, when it is somebody with a token. */
+    /** The requester, if it has a token. */
     user: UserIdentity | null;
-    /** The device that asks; null = somebody with a token, or nobody. */
+    /** The requesting device; null = a user with a token, or an unauthenticated client. */
     device: string | null;
-    /** A token, a login or a certificate came along, whether it is valid or not. */
+    /** A token, a login or a certificate was presented, whether valid or not. */
     showsCredentials: boolean;
   }
 }
 
-/** What a ci may besides reading: uploads, pushes, labels, rollouts and jobs. All else that changes anything is an operator's. */
-const forCi = new Set(
-  [
-    ...['PUT /blobs/:digest', 'POST /labels', 'POST /rollouts', 'POST /jobs', 'POST /manifests'],
-    ...['POST /models/:name/versions', 'POST /firmware/:name/versions', 'POST /configs/:name/versions'],
-    ...['firmware', 'configs'].map((noun) => `POST /${noun}/:name/versions/:version/manifest`),
-    ...['POST', 'HEAD', 'PATCH', 'DELETE', 'OPTIONS'].flatMap((method) => [
-      `${method} /uploads`,
-      `${method} /uploads/:id`,
-    ]),
-  ].map((route) => route.replace(' ', ' /api/v1')),
-);
-
-/** Who may call a route. */
-export function accessOf({ access }: { access?: Access }, method: string, url = ''): Access {
-  if (access !== undefined) return access;
-  if (forCi.has(`${method} ${url}`)) return 'ci';
-  return method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator';
-}
-
-/**
- * People and programs show a bearer token, the dashboard's pages a cookie, devices their certificate; a request is turned away before its body is read.
- */
+/** Users present a bearer token, the dashboard's pages a cookie, devices their certificate; a request is rejected before its body is read. */
 export function guard(
   app: FastifyInstance,
   parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices' | 'sessions' | 'failures' | 'connections'>,
@@ -73,7 +49,7 @@ export function guard(
   app.decorateRequest('showsCredentials', false);
   app.addHook('onRequest', async (request, reply) => {
     const { config } = request.routeOptions;
-    const access = accessOf(config, request.method, request.routeOptions.url);
+    const access = accessOf<'controllers'>(config, request.method);
     if (access === 'everybody' || access === 'controllers' || request.is404) return;
     request.showsCredentials =
       request.headers.authorization !== undefined ||
@@ -83,7 +59,7 @@ export function guard(
     if (who === null) {
       if (!request.showsCredentials) {
         await countStranger(request, reply);
-        throw new AiotError('AIOT_TOKEN_INVALID', 'expected a token, or the certificate of a device');
+        throw new AiotError('AIOT_TOKEN_INVALID', 'expected a token or a device certificate');
       }
       const seconds = parts.failures.http.wait(request.ip);
       if (seconds > 0) {
@@ -98,7 +74,7 @@ export function guard(
     else request.user = who;
     const refusal = refusalOf(who, access, request);
     if (refusal !== null) throw new AiotError('AIOT_NOT_ALLOWED', refusal);
-    // What is still open when its token ends (a download, server-sent events) ends with it.
+    // A response in progress when its token ends (a download, server-sent events) ends with it.
     if (who.kind === 'user')
       whenClosed(
         reply.raw,
@@ -109,11 +85,11 @@ export function guard(
 
 function refusedCredentials({ raw }: FastifyRequest): string {
   return peerOf(raw.socket) === null
-    ? 'expected a valid token, or the certificate of a device'
-    : 'the client certificate is not a valid one of a device here, and decides also beside a token';
+    ? 'expected a valid token or device certificate'
+    : 'the client certificate is not valid for a device here; it takes precedence over a token';
 }
 
-/** Ends an answer that is on its way. One that has not begun goes out first: it may be that of the revocation itself. */
+/** Aborts a response in progress. One that has not begun is sent first: it may be the response to the revocation itself. */
 function cut(reply: FastifyReply): void {
   if (reply.raw.headersSent) reply.raw.destroy();
   else reply.raw.shouldKeepAlive = false;
@@ -126,7 +102,8 @@ function refusalOf(
 ): string | null {
   const path = request.url.split('?')[0] ?? '';
   const what = `${request.method} ${path.slice(0, 200)}`;
-  if (who.kind === 'device') return access === 'devices' ? null : `the device ${who.name} may not ${what}`;
+  if (who.kind === 'device')
+    return access === 'devices' ? null : `the device ${who.name} is not allowed to use ${what}`;
   const reads = request.method === 'GET' || request.method === 'HEAD';
   const least: Role =
     access === 'everybody' || access === 'devices' || access === 'controllers'
@@ -135,14 +112,14 @@ function refusalOf(
         : 'operator'
       : access;
   if (!atLeast(who.role, least))
-    return `${what} is for the role ${least}; this token has the role ${who.role}`;
+    return `${what} requires the role ${least}; this token has the role ${who.role}`;
   if (allowsRoute(who.scopes, request)) return null;
   return `${what} is outside the scopes of this token (${who.scopes?.join(', ')})`;
 }
 
 type DeviceIdentity = Extract<Identity, { kind: 'device' }>;
 
-/** A client certificate decides alone: a refused one is not made good by a token or a cookie beside it. */
+/** A client certificate decides alone: a token or cookie cannot make up for a refused one. */
 async function identify(
   request: FastifyRequest,
   parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices'>,
@@ -156,12 +133,12 @@ async function identify(
   return (await webIdentityOf(request, parts))?.user ?? null;
 }
 
-/** The bearer token that a request shows; empty = none. */
+/** The bearer token of a request; empty = none. */
 export function tokenOf(request: FastifyRequest): string {
   return /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
 }
 
-/** Path below /api/v1 → what scopes call it. */
+/** Path below /api/v1 → noun of its scopes. */
 const nouns: Record<string, ScopeNoun> = {
   ...{ devices: 'devices', claims: 'devices', activation: 'devices', groups: 'devices' },
   ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
@@ -171,15 +148,15 @@ const nouns: Record<string, ScopeNoun> = {
   ...{ users: 'users', tokens: 'users' },
 };
 
-/** What everybody with a token may read, however narrow it is: without it no client can say what it talks to. */
+/** Readable with every token, however restricted: without it no client can identify the platform. */
 const common = new Set(['status', 'trust']);
 
-/** What narrows with the token itself: a session may no more than the token that opens it. */
+/** Limited by the token itself: a session has no more rights than the token that opens it. */
 const own = 'session';
 
 /**
- * The scopes of which one lets a narrowed token call this route. Blobs are part of models, firmware and configurations, and so are
- * uploads of them; what is nowhere else is the platform's.
+ * The scopes of which a restricted token needs one for this route. Blobs are part of models, firmware and configurations, and so are uploads of them;
+ * everything else belongs to the platform.
  */
 export function scopesOf(method: string, url: string, asked?: string | readonly string[]): readonly string[] {
   if (asked !== undefined) return typeof asked === 'string' ? [asked] : asked;
@@ -198,7 +175,7 @@ export function scopesOf(method: string, url: string, asked?: string | readonly 
   return [`${noun}:${pushes ? 'push' : 'write'}`];
 }
 
-/** Whether a token with these scopes (null = not narrowed) may call the route that was asked for. */
+/** Whether a token with these scopes (null = unrestricted) may call the requested route. */
 function allowsRoute(
   scopes: readonly string[] | null,
   { method, routeOptions }: Pick<FastifyRequest, 'method' | 'routeOptions'>,
@@ -214,12 +191,12 @@ function allowsRoute(
 
 type Parts = Pick<ApiParts, 'logins' | 'ca'>;
 
-/** Cookies know no ports: each platform of a host has a name of its own. `__Host-`: over TLS, of this host, for all paths. */
+/** Cookies ignore ports: each platform on a host has its own cookie name. `__Host-`: over TLS, for this host and all paths. */
 function cookieName(ca: string): string {
   return `__Host-aiot-${sha256Hex(ca).slice(0, 8)}`;
 }
 
-/** The secret of the session whose cookie a browser sends; empty = none. */
+/** The session secret in the browser's cookie; empty = none. */
 export function webSecretOf({ headers }: FastifyRequest, { ca }: Parts): string {
   const wanted = cookieName(ca);
   for (const pair of (headers.cookie ?? '').split(';')) {
@@ -230,8 +207,8 @@ export function webSecretOf({ headers }: FastifyRequest, { ca }: Parts): string 
 }
 
 /**
- * Who is logged in in the browser that asks; null = nobody. What changes anything is to show that a page of ours sent it: the
- * browser adds the cookie to requests of other pages on this host as well. @throws AIOT_NOT_ALLOWED
+ * The user logged in to the requesting browser; null = none. Changes must prove that they come from our page: the browser adds the cookie
+ * to requests of other pages on this host as well. @throws AIOT_NOT_ALLOWED
  */
 export async function webIdentityOf(request: FastifyRequest, parts: Parts): Promise<WebIdentity | null> {
   const secret = webSecretOf(request, parts);
@@ -239,12 +216,15 @@ export async function webIdentityOf(request: FastifyRequest, parts: Parts): Prom
   const { method, headers } = request;
   const reads = method === 'GET' || method === 'HEAD';
   if (!reads && headers['x-aiot-csrf'] !== csrfOf(secret)) {
-    throw new AiotError('AIOT_NOT_ALLOWED', 'headers: x-aiot-csrf: expected what GET /api/v1/session says');
+    throw new AiotError(
+      'AIOT_NOT_ALLOWED',
+      'headers: x-aiot-csrf: expected the value from GET /api/v1/session',
+    );
   }
   return parts.logins.identify(secret);
 }
 
-/** Gives the browser the session, or with null takes it away. */
+/** Sets the session cookie, or deletes it with null. */
 export function setWebSession(
   reply: FastifyReply,
   { ca }: Parts,
@@ -254,24 +234,24 @@ export function setWebSession(
   reply.header('set-cookie', `${cookieName(ca)}=${value}; Path=/; Secure; HttpOnly; SameSite=Strict`);
 }
 
-/** Requests a minute. */
+/** Requests per minute. */
 export interface Rates {
-  /** Of one token, or of one device. */
+  /** Per token, or per device. */
   known: number;
-  /** Of one address, to what is open to everybody. */
+  /** Per address, to public routes. */
   anonymous: number;
-  /** Of one address, with wrong tokens, and as many with wrong claims: beyond, it is told to wait. */
+  /** Per address, with wrong tokens, and the same number with wrong claims: beyond this, it must wait. */
   failures: number;
 }
 
 export const usualRates: Rates = { known: 60_000, anonymous: 1200, failures: 20 };
 
-/** Counts a request of an address without credentials. @throws AIOT_RATE_LIMITED */
+/** Counts a request without credentials. @throws AIOT_RATE_LIMITED */
 type CountStranger = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
 /**
- * Bounds how often one token, device or address may ask. Loopback probes are not counted. Returns how the guard counts the requests
- * that it refuses for want of credentials, which never reach the count of all others.
+ * Limits the request rate of a token, device or address. Loopback probes are not counted. Returns the function with which the guard counts requests
+ * it rejects for missing credentials, which never reach the general count.
  */
 export async function limitRates(
   app: FastifyInstance,
@@ -280,8 +260,11 @@ export async function limitRates(
 ): Promise<CountStranger> {
   const { default: rateLimit } = await import('@fastify/rate-limit');
   app.addHook('onRequest', async (request, reply) => {
-    // What everybody may try is where secrets could be guessed.
-    if (accessOf(request.routeOptions.config, request.method) !== 'everybody' || request.method === 'GET')
+    // Public routes are where secrets could be guessed.
+    if (
+      accessOf<'controllers'>(request.routeOptions.config, request.method) !== 'everybody' ||
+      request.method === 'GET'
+    )
       return;
     const seconds = failures.claims.wait(request.ip);
     if (seconds === 0) return;
@@ -290,9 +273,9 @@ export async function limitRates(
   });
   app.addHook(
     'onResponse',
-    async ({ user, device, ip, method, showsCredentials, routeOptions: { config, url } }, { statusCode }) => {
+    async ({ user, device, ip, method, showsCredentials, routeOptions: { config } }, { statusCode }) => {
       if (user !== null || device !== null || (statusCode !== 401 && statusCode !== 403)) return;
-      if (accessOf(config, method, url) === 'everybody') failures.claims.note(ip);
+      if (accessOf<'controllers'>(config, method) === 'everybody') failures.claims.note(ip);
       else if (showsCredentials) failures.http.note(ip);
     },
   );
@@ -321,7 +304,7 @@ function keyOf({ user, device, ip }: FastifyRequest): string {
 }
 
 function tooOften(seconds: number): AiotError {
-  return new AiotError('AIOT_RATE_LIMITED', `asked too often: expected the next request in ${seconds} s`, {
+  return new AiotError('AIOT_RATE_LIMITED', `too many requests: send the next one in ${seconds} s`, {
     retryable: true,
   });
 }

@@ -1,24 +1,27 @@
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
-import { problemSchema, problemType } from '../../registry/problem.js';
-import { type Access, accessOf, scopesOf } from './auth.js';
+import { accessOf } from '../../api/contract/endpoint.js';
+import { problemSchema, problemType } from '../../api/problem.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { statusOf } from '../errors.js';
+import { type Access, scopesOf } from './auth.js';
 
 const tags: [string, string][] = [
-  ['platform', 'The platform itself: its state, its trust root'],
-  ['devices', 'Devices, their certificates and what they are made of'],
+  ['platform', 'State and trust root of the platform'],
+  ['devices', 'Devices, their certificates and their history'],
   ['models', 'Models, their versions, stages and manifests'],
   ['firmware', 'Firmware and its versions'],
-  ['configs', 'Configurations of devices and their versions'],
-  ['blobs', 'Content by its digest'],
-  ['rollouts', 'Bringing a version to devices'],
-  ['jobs', 'Work that takes longer than a request'],
-  ['pipelines', 'Runs of pipelines, as their runners tell them'],
+  ['configs', 'Device configurations and their versions'],
+  ['blobs', 'Files by digest'],
+  ['rollouts', 'Rollouts of a version to devices'],
+  ['jobs', 'Long-running work'],
+  ['pipelines', 'Pipeline runs, as reported by their runners'],
   ['data', 'Recordings and labels'],
-  ['events', 'Every change, in order, and who is told of it'],
-  ['users', 'Who may do what'],
+  ['events', 'Events in order, webhooks and the audit log'],
+  ['users', 'Users, tokens and sessions'],
 ];
 
-/** Path below /api/v1 → tag, where it is not its own. */
+/** Path below /api/v1 → tag, if the tag differs from the path. */
 const tagged: Record<string, string> = {
   ...{ claims: 'devices', activation: 'devices', groups: 'devices', manifests: 'models', uploads: 'blobs' },
   ...{
@@ -32,7 +35,7 @@ const tagged: Record<string, string> = {
   },
 };
 
-/** The API's own description (OpenAPI 3.1), at /openapi.json. To be registered before the routes. */
+/** The API's own description (OpenAPI 3.1), at /openapi.json. Must be registered before the routes. */
 export async function describeApi(app: FastifyInstance, version: string): Promise<void> {
   const { default: swagger } = await import('@fastify/swagger');
   const { jsonSchemaTransform } = await import('fastify-type-provider-zod');
@@ -43,9 +46,9 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
       tags: tags.map(([name, description]) => ({ name, description })),
       components: {
         securitySchemes: {
-          token: { type: 'http', scheme: 'bearer', description: 'A token that `aiot token create` made.' },
-          // The types know OpenAPI 3.0, which has no mutualTLS yet.
-          certificate: { type: 'mutualTLS', description: 'The certificate of a device.' } as never,
+          token: { type: 'http', scheme: 'bearer', description: 'A token created with `aiot token create`.' },
+          // The types cover OpenAPI 3.0, which lacks mutualTLS.
+          certificate: { type: 'mutualTLS', description: 'A device certificate.' } as never,
         },
       },
       security: [{ token: [] }],
@@ -56,9 +59,15 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
       const { schema, url } = jsonSchemaTransform(route as Parameters<typeof jsonSchemaTransform>[0]);
       if (schema.hide) return { schema, url };
       const method = [route.route.method].flat()[0] ?? 'GET';
-      const access = accessOf(route.route.config ?? {}, method, url);
-      const { mayBeMissing = false, mayBeGone = false, endless = false } = route.route.config ?? {};
-      const about = { method, url, access, mayBeMissing, mayBeGone, endless };
+      const { errors = [], statuses = [], endless = false, ...config } = route.route.config ?? {};
+      const about = {
+        method,
+        url,
+        access: accessOf<'controllers'>(config, method),
+        errors,
+        statuses,
+        endless,
+      };
       return { url, schema: described(schema as Described, about) };
     },
   });
@@ -76,8 +85,8 @@ interface DescribedRoute {
   method: string;
   url: string;
   access: Access;
-  mayBeMissing: boolean;
-  mayBeGone: boolean;
+  errors: readonly ErrorCode[];
+  statuses: readonly number[];
   endless: boolean;
 }
 
@@ -85,11 +94,13 @@ function described(schema: Described, route: DescribedRoute): Described {
   const { method, url, access } = route;
   const noun = url.split('/')[3] ?? 'platform';
   const tag = tagged[noun] ?? (tags.some(([name]) => name === noun) ? noun : 'platform');
-  const problems = Object.fromEntries(statusesOf(schema, route).map((status) => [status, problem(status)]));
+  const problems = Object.fromEntries(
+    statusesOf(schema, route).map((status) => [status, problemResponse(status)]),
+  );
   const needs =
     access === 'everybody'
       ? []
-      : [`Needs ${needed(access, method)}, or the scope ${scopesOf(method, url).join(' or ')}.`];
+      : [`Requires ${needed(access, method)}, or the scope ${scopesOf(method, url).join(' or ')}.`];
   return {
     ...schema,
     operationId: schema.operationId ?? operationId(method, url),
@@ -100,7 +111,7 @@ function described(schema: Described, route: DescribedRoute): Described {
   };
 }
 
-/** Server-sent events, beside the JSON that some routes answer with where it is asked for. */
+/** Adds server-sent events, beside the JSON that some routes return on request. */
 function streamed({ response }: Described): Record<string, unknown> {
   const page = response?.['200'];
   return {
@@ -124,46 +135,53 @@ function securityOf(access: Access): Record<string, string[]>[] {
   return access === 'devices' ? [{ token: [] }, { certificate: [] }] : [{ token: [] }];
 }
 
-/** Refusals that a route can answer with. */
-function statusesOf(
-  schema: Described,
-  { method, access, mayBeMissing, mayBeGone }: DescribedRoute,
-): number[] {
+/** Statuses of a route besides success: those of HTTP, of the platform as a whole, and its own errors. */
+function statusesOf(schema: Described, { method, access, errors, statuses }: DescribedRoute): number[] {
   const reads = method === 'GET' || method === 'HEAD';
   return [
-    ...(reads && !schema.params && !schema.querystring ? [] : [400]),
+    ...statuses,
+    // JSON responses have an ETag.
+    ...(method === 'GET' && schema.response ? [304] : []),
     ...(access === 'everybody' && reads ? [] : [401, 403]),
-    ...(schema.params || mayBeMissing ? [404] : []),
-    ...(mayBeGone ? [410] : []),
-    ...(reads ? [] : [404, 409, 412, 413, 415, 422]),
-    ...[414, 429, 431, 500, 507],
+    ...(schema.params ? [404] : []),
+    ...(reads ? [] : [404, 409, 412, 413, 422]),
+    ...errors.map((code) => statusOf({ code })),
+    ...[400, 414, 415, 429, 431, 500, 503, 507],
   ];
 }
 
-/** An answer without a schema is a file. */
-const bytes = { description: 'What was asked for', content: { '*/*': { schema: {} } } };
+/** A response without a schema is a file. */
+const bytes = { description: 'The requested content', content: { '*/*': { schema: {} } } };
 
 const meanings: Record<number, string> = {
-  400: 'A value does not fit',
+  304: 'Not modified since the ETag that the client sent',
+  400: 'A value is invalid',
   401: 'No valid token or certificate',
-  403: 'Not allowed, or not signed by who may',
-  404: 'There is no such thing',
-  409: 'It does not go with what is there',
-  410: 'It was deleted for its age',
-  412: 'It was changed meanwhile',
+  403: 'Not allowed, or not signed by a permitted key',
+  404: 'Not found',
+  409: 'Conflicts with the current state',
+  410: 'Expired and deleted',
+  412: 'Changed since the client read it',
   413: 'The body is too large',
-  414: 'The target is too long',
-  415: 'Not a type of body that is taken',
-  422: 'The content is not what it is said to be',
-  429: 'Asked too often; Retry-After says when to ask again',
-  431: 'The head is too large',
+  414: 'The URL is too long',
+  415: 'The content type of the body is not supported',
+  416: 'The range is outside the content',
+  422: 'The content does not match its description',
+  429: 'Too many requests; retry after the time in Retry-After',
+  431: 'The request headers are too large',
+  460: 'The piece does not match its checksum (tus 1.0.0)',
   500: 'The platform failed',
+  503: 'The platform cannot reach its storage',
   507: 'The disk is full',
 };
 
-function problem(status: number) {
+/** Statuses without a body. */
+const bare = new Set([304, 416]);
+
+function problemResponse(status: number) {
   const { $schema: _, ...schema } = z.toJSONSchema(problemSchema);
-  return { description: meanings[status], content: { [problemType]: { schema } } };
+  const content = { [problemType]: { schema } };
+  return { description: meanings[status], ...(bare.has(status) ? { type: 'null' } : { content }) };
 }
 
 /** `POST /api/v1/models/{name}/versions` → postModelsVersions; ids in a path make it `…ByName`. */
@@ -177,24 +195,16 @@ function operationId(method: string, url: string): string {
 }
 
 const description =
-  `People and programs send a bearer token; what it may is up to its role (viewer, ci, operator) and its scopes.
-Devices show their certificate. Every error is a problem (RFC 9457) with a \`code\` of the catalogue and what to do \`next\`.
-Lists come in pages: ask \`after\` the \`next\` of the page before. A POST or DELETE with an \`Idempotency-Key\` is done once however
-often it is sent. Times are milliseconds since 1970.`.replaceAll('\n', ' ');
-
-/**
- * Makes the answer a 201 that says in `Location` where what was made is read (RFC 9110 §15.3.2): below /api/v1, by its path.
- * A certificate or a secret is never shown again: its Location is the device that has it.
- */
-export function created(reply: FastifyReply, ...path: readonly (string | number)[]): FastifyReply {
-  return reply.status(201).header('location', `/api/v1/${path.map(encodeURIComponent).join('/')}`);
-}
+  `Users and programs send a bearer token; its role (viewer, ci, operator) and scopes determine its permissions.
+Devices present their certificate. Every error is a problem (RFC 9457) with a \`code\` from the error catalogue and the recommended fix in \`next\`.
+Lists are paged: pass a page's \`next\` as \`after\` to get the following page. A POST, PATCH or DELETE with an \`Idempotency-Key\` is
+applied only once, even if it is sent again. Times are milliseconds since 1970.`.replaceAll('\n', ' ');
 
 type Answers = Record<string, { headers?: Record<string, unknown> }>;
 
 type Operations = Record<string, { responses?: Answers }>;
 
-/** Says in the API's description that every 201 has a `Location`. */
+/** Adds to the API's description that every 201 has a `Location`. */
 function describeCreated<T extends { paths?: Record<string, unknown> | undefined }>(described: T): T {
   for (const operations of Object.values(described.paths ?? {})) {
     for (const { responses } of Object.values(operations as Operations)) {

@@ -2,13 +2,14 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { problemOf, problemType } from '../../api/problem.js';
 import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
-import { problemOf, problemType } from '../../registry/problem.js';
 import { statusOf, storageError } from '../errors.js';
+import { bodyIsComing } from '../listen.js';
 
-/** Statuses of Fastify's own refusals that have a code of ours; the others are AIOT_REQUEST_INVALID. */
+/** Statuses of Fastify's own errors that have one of our codes; the others are AIOT_REQUEST_INVALID. */
 const codes: Record<number, ErrorCode> = {
   404: 'AIOT_NOT_FOUND',
   413: 'AIOT_REQUEST_TOO_LARGE',
@@ -17,19 +18,19 @@ const codes: Record<number, ErrorCode> = {
   431: 'AIOT_REQUEST_TOO_LARGE',
 };
 
-/** Every error is answered as a problem (RFC 9457) with a fitting status. */
+/** Every error becomes a problem response (RFC 9457) with a suitable status. */
 export function answerErrors(app: FastifyInstance, log: Logger): void {
   const methodsOf = noteRoutes(app);
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const { told, status } = toldOf(storageError(error), request);
     if (status >= 500)
       log.error({ err: error, method: request.method, url: request.routeOptions.url }, told.message);
-    // What is left of the body will not be read, so nothing that comes after it on this connection could be either.
-    if (!request.raw.complete) reply.header('connection', 'close');
+    // The rest of the body is not read, so nothing after it on this connection could be read either.
+    if (bodyIsComing(request.raw)) reply.header('connection', 'close');
     if (status === 401) reply.header('www-authenticate', 'Bearer realm="aiot"');
     return sendProblem(reply, told, status);
   });
-  // Fastify would look at the body first, and refuse QUERY without one.
+  // Fastify would check the body first, and refuse QUERY without one.
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) return answerMissing(request, reply);
   });
@@ -38,15 +39,15 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
   function answerMissing(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const path = (request.url.split('?')[0] ?? '').slice(0, 200);
     const allowed = methodsOf(path);
-    if (!request.raw.complete) reply.header('connection', 'close');
+    if (bodyIsComing(request.raw)) reply.header('connection', 'close');
     if (allowed.length === 0) {
       return sendProblem(
         reply,
-        new AiotError('AIOT_NOT_FOUND', `there is no ${path}`, { next: described }),
+        new AiotError('AIOT_NOT_FOUND', `${path} does not exist`, { next: described }),
         404,
       );
     }
-    const message = `${path} takes ${allowed.join(', ')}, not ${request.method}`;
+    const message = `${path} supports ${allowed.join(', ')}, not ${request.method}`;
     reply.header('allow', allowed.join(', '));
     return sendProblem(reply, new AiotError('AIOT_REQUEST_INVALID', message, { next: described }), 405);
   }
@@ -54,7 +55,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
 
 const described = '/openapi.json describes all there is.';
 
-/** Headers of what was to be sent, which would have a cache keep the problem in its place. */
+/** Headers of the intended response, with which a cache would store the problem in its place. */
 const ofContent = [
   'etag',
   'cache-control',
@@ -72,7 +73,7 @@ export function sendProblem(reply: FastifyReply, error: AiotError, status: numbe
     .send(JSON.stringify(problemOf(error, status)));
 }
 
-/** What Fastify refuses before it looks for a route: a target that cannot be decoded. */
+/** Errors that Fastify raises before routing: a target that cannot be decoded. */
 export function answerError(error: unknown, reply: FastifyReply): void {
   const { told, status } = toldOf(error);
   void sendProblem(reply, told, status);
@@ -87,19 +88,19 @@ function toldOf(error: unknown, request?: FastifyRequest): { told: AiotError; st
     }),
     status,
   });
-  if (systemCode(error) === 'ECONNRESET') return invalid('the request broke off');
+  if (systemCode(error) === 'ECONNRESET') return invalid('the request was interrupted');
   const { validation, validationContext, statusCode, message } = error as FastifyError;
   if (validation) {
     return invalid(validationText(validation, validationContext ?? 'body', request), 400, described);
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return invalid(message, statusCode);
-  const failed = new AiotError('AIOT_PLATFORM_FAILED', 'the platform failed; its log says more', {
+  const failed = new AiotError('AIOT_PLATFORM_FAILED', 'the platform failed; see its log', {
     cause: error,
   });
   return { told: failed, status: 500 };
 }
 
-/** The first problem that the schema of a route found, made an issue of Zod's again, as the type provider was given it. */
+/** The first problem found by a route's schema, converted back to a Zod issue as the type provider received it. */
 function validationText(
   [first]: NonNullable<FastifyError['validation']>,
   part: string,
@@ -120,7 +121,7 @@ function validationText(
   return `${part}: ${issueText({ issues: [issue as never] }, part, given[part as keyof typeof given])}`;
 }
 
-/** Answers what node refuses before there is a request: a head that is malformed, too large or too slow. */
+/** Handles errors that Node raises before there is a request: a head that is malformed, too large or too slow. */
 export function answerBadHead(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -150,8 +151,8 @@ interface Path {
 }
 
 /**
- * Notes the routes as they are registered. Returns the methods of a path; none = there is no such path. A path is that of the
- * route with the most specific pattern: `/devices/actions` is not `/devices/:name`.
+ * Records the routes as they are registered. Returns the methods of a path; none = there is no such path. A path belongs to the route with the most
+ * specific pattern: `/devices/actions` is not `/devices/:name`.
  */
 function noteRoutes(app: FastifyInstance): (path: string) => string[] {
   const paths = new Map<string, Path>();
@@ -175,7 +176,7 @@ function matches(parts: readonly string[], asked: readonly string[]): boolean {
   );
 }
 
-/** Text before parameters before `*`, from the left. */
+/** Sorts text before parameters before `*`, from the left. */
 function bySpecificity(a: Path, b: Path): number {
   const rank = (part: string | undefined) => (part === '*' ? 2 : part?.startsWith(':') ? 1 : 0);
   for (let i = 0; i < Math.max(a.parts.length, b.parts.length); i++) {

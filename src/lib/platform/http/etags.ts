@@ -4,8 +4,8 @@ import { AiotError } from '../../core/errors.js';
 import { type BlobStore, noSuchBlob, parseRange } from '../blobs/store.js';
 
 /**
- * Reads of JSON have an ETag, and one that the client has already is answered 304. Where a route gave a revision, it is the
- * part before the dot: what changes by itself (presence, last seen) makes another ETag and not another revision.
+ * JSON reads have an ETag, and are answered 304 if the client already has it. If a route provides a revision, it is the part before the dot: values
+ * that change without a user's change (presence, last seen) change the ETag but not the revision.
  */
 export function tagReads(app: FastifyInstance): void {
   app.addHook('onSend', async (request, reply, payload) => {
@@ -21,12 +21,12 @@ export function tagReads(app: FastifyInstance): void {
   });
 }
 
-/** Says which revision an answer shows. */
+/** Sets the revision that a response shows. */
 export function giveRevision(reply: FastifyReply, revision: number): void {
   reply.header('etag', `"r${revision}"`);
 }
 
-/** The revision that a change is for, from If-Match; undefined = whatever is there. @throws AIOT_PRECONDITION_FAILED */
+/** The revision that a change is for, from If-Match; undefined = any revision. @throws AIOT_PRECONDITION_FAILED */
 export function checkRevision({ headers }: FastifyRequest, revision: number): void {
   const wanted = listed(headers['if-match']);
   if (wanted.length === 0 || wanted.includes('*')) return;
@@ -34,11 +34,11 @@ export function checkRevision({ headers }: FastifyRequest, revision: number): vo
   if (got.includes(String(revision))) return;
   throw new AiotError(
     'AIOT_PRECONDITION_FAILED',
-    `expected it to be as in ${wanted.join(', ').slice(0, 200)}, and it is at revision ${revision}`,
+    `expected ${wanted.join(', ').slice(0, 200)}, but it is at revision ${revision}`,
   );
 }
 
-/** Entity tags of a header (RFC 9110, 13.1); weak ones compare as what they are of. */
+/** Entity tags of a header (RFC 9110, 13.1); weak tags are compared without the prefix. */
 function listed(header: string | undefined): string[] {
   return (header ?? '')
     .split(',')
@@ -50,11 +50,11 @@ interface SentBlob {
   digest: string;
   /** Strong: its bytes never change. */
   etag: string;
-  /** Called before it is sent from its beginning. */
+  /** Called before it is sent from the beginning. */
   whole?: () => Promise<void>;
 }
 
-/** A blob, or a range of it (RFC 9110, 13 and 14), once it is known to be as it was put. @throws AIOT_NOT_FOUND, AIOT_BLOB_DAMAGED */
+/** Sends a blob, or a range of it (RFC 9110, 13 and 14), once it is verified to be intact. @throws AIOT_NOT_FOUND, AIOT_BLOB_DAMAGED */
 export async function sendBlob(
   blobs: BlobStore,
   { digest, etag, whole }: SentBlob,
@@ -87,7 +87,7 @@ export async function sendBlob(
   return reply.status(206).send(blobs.stream(digest, range));
 }
 
-/** If-None-Match and If-Match: `*`, or a list in which weak ones match too (RFC 9110, 13.1.2). */
+/** If-None-Match and If-Match: `*`, or a list in which weak tags match too (RFC 9110, 13.1.2). */
 export function matches(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false;
   return header.split(',').some((part) => ['*', etag].includes(part.trim().replace(/^W\//, '')));

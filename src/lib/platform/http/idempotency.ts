@@ -9,19 +9,19 @@ import { sendProblem } from './errors.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The request's Idempotency-Key, while it is worked on; null = it has none. */
+    /** The request's Idempotency-Key while it is being processed; null = none. */
     pending: (Pending & { end: () => void }) | null;
   }
 }
 
 const methods = new Set(['POST', 'DELETE', 'PATCH']);
 
-/** Headers of an answer that tell what was done: its repeats have them too. */
+/** Response headers that describe the outcome: replays include them. */
 const telling = ['etag', 'location', 'upload-expires', 'upload-offset'];
 
 /**
- * A POST, DELETE or PATCH with an Idempotency-Key is done once: its repeats get the answer of the first, also while that is
- * being worked on and after a restart. Streamed bodies have no part in it: what they store is named by its content.
+ * A POST, DELETE or PATCH with an Idempotency-Key is carried out once: repeats get the first response, also while the first is in progress and after
+ * a restart. Streamed bodies are excluded: their content determines the name under which they are stored.
  */
 export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logger): void {
   app.decorateRequest('pending', null);
@@ -37,7 +37,7 @@ export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logge
     if (found.request !== pending.request) {
       throw new AiotError(
         'AIOT_IDEMPOTENCY_REUSED',
-        `the Idempotency-Key ${pending.key} was of another request`,
+        `the Idempotency-Key ${pending.key} was used by another request`,
       );
     }
     if (found.status === 0) return sendProblem(reply, lost(pending), 409);
@@ -66,7 +66,7 @@ export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logge
       const headers = Object.fromEntries(told) as Record<string, string>;
       await answers.finish(pending, { status: reply.statusCode, body, headers });
     } catch (err) {
-      log.error({ err }, 'an answer could not be kept for repeats');
+      log.error({ err }, 'could not store a response for repeated requests');
     }
   };
 }
@@ -90,9 +90,9 @@ function pendingOf(request: FastifyRequest): Pending | null {
 function lost({ key }: Pending): AiotError {
   return new AiotError(
     'AIOT_IDEMPOTENCY_REUSED',
-    `the request with the key ${key} was done, and its answer is lost`,
+    `the request with the key ${key} was completed, but its response is lost`,
     {
-      next: 'Read what it was to change: it is changed.',
+      next: 'Read the resource: the change has been made.',
     },
   );
 }

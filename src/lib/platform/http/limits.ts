@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { AiotError } from '../../core/errors.js';
 import { whenClosed } from '../listen.js';
 
-/** Largest JSON body, bytes; routes that take more say so. */
+/** Largest JSON body, bytes; routes that accept more declare it. */
 export const largestBody = 1024 ** 2;
 
 /** Largest head of a request, bytes, and largest target in it, characters. */
@@ -11,16 +11,16 @@ export const largestHead = 16 * 1024;
 
 export const longestTarget = 8192;
 
-/** Most headers of a request. */
+/** Maximum number of request headers. */
 const mostHeaders = 100;
 
-/** How deep objects and lists may be in one another: no body of ours goes beyond 12. */
+/** Maximum nesting depth of objects and lists: none of our bodies exceeds 12. */
 const deepest = 32;
 
-/** How long a body that is parsed may take to come, ms; one that is streamed may pause so long. */
+/** Time limit for receiving a parsed body, ms; and for a pause in a streamed one. */
 const usualTimes = { bodyMs: 30_000, pauseMs: 60_000 };
 
-/** Headers that decide something: said twice, two programs could read two things. */
+/** Headers that affect handling: if repeated, two programs could interpret the request differently. */
 const once = new Set([
   ...['authorization', 'content-encoding', 'content-length', 'content-range', 'content-type', 'host'],
   ...[
@@ -34,17 +34,17 @@ const once = new Set([
   ],
 ]);
 
-/** Bounds on what a connection may cost before anybody is known: node's own, and how many there may be. */
+/** Limits on the cost of a connection before authentication: Node's own limits, and the number of connections. */
 export function limitServer(server: Server, connections: number): void {
   server.maxConnections = connections;
-  // Node drops the headers beyond its count in silence: one more than are taken shows that there were more.
+  // Node drops headers beyond its count silently: allowing one more reveals that there were too many.
   server.maxHeadersCount = mostHeaders + 1;
   server.headersTimeout = 15_000;
-  // Node's clock for whole requests would end a large upload too; bodies have clocks of their own below.
+  // Node's timeout for whole requests would end a large upload too; bodies have their own timeouts below.
   server.requestTimeout = 0;
 }
 
-/** Refuses what no honest client sends, before the body is read. */
+/** Rejects requests that no honest client sends, before the body is read. */
 export function limitRequests(app: FastifyInstance, { bodyMs, pauseMs } = usualTimes): void {
   app.removeContentTypeParser('text/plain');
   const parse = app.getDefaultJsonParser('error', 'error');
@@ -53,16 +53,16 @@ export function limitRequests(app: FastifyInstance, { bodyMs, pauseMs } = usualT
     const text = String(body);
     if (depthOf(text) > deepest)
       return done(invalid(`body: expected at most ${deepest} levels of lists and objects`));
-    // The databases keep no NUL in text.
-    if (text.includes('\\u0000')) return done(invalid('body: expected text without NUL'));
-    parse(request, text, done);
+    // The databases store no NUL in text.
+    if (text.includes('\\u0000')) return done(invalid('body: expected text without NUL characters'));
+    void parse(request, text, done);
   });
   app.addHook('onRequest', async (request, reply) => {
     checkHead(request);
     const { socket } = request.raw;
-    // What is streamed to disk may last, and may not pause for long.
+    // A body streamed to disk may take long, but may not pause for long.
     if (/^application\/(offset\+)?octet-stream\b/i.test(request.headers['content-type'] ?? '')) {
-      // Many such requests may come by one connection: each takes its listener away. Node sets the time anew for the next.
+      // A connection may carry many such requests: each removes its listener. Node resets the timeout for the next one.
       const cut = () => socket.destroy();
       socket.setTimeout(pauseMs, cut);
       whenClosed(reply.raw, () => socket.off('timeout', cut));
@@ -82,16 +82,16 @@ function checkHead({ raw, url }: FastifyRequest): void {
   if (raw.rawHeaders.length / 2 > mostHeaders) {
     throw Object.assign(new Error(`the request has more than ${mostHeaders} headers`), { statusCode: 431 });
   }
-  if (/%00/.test(url)) throw invalid('expected a target without NUL');
+  if (/%00/.test(url)) throw invalid('expected a target without NUL characters');
   const seen = new Set<string>();
   for (let i = 0; i < raw.rawHeaders.length; i += 2) {
     const name = (raw.rawHeaders[i] ?? '').toLowerCase();
-    if (seen.has(name) && once.has(name)) throw invalid(`headers: ${name}: expected it once`);
+    if (seen.has(name) && once.has(name)) throw invalid(`headers: ${name}: expected a single value`);
     seen.add(name);
   }
   const encoding = raw.headers['content-encoding'];
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    throw Object.assign(new Error('compressed bodies are not taken'), { statusCode: 415 });
+    throw Object.assign(new Error('compressed bodies are not supported'), { statusCode: 415 });
   }
 }
 
@@ -114,7 +114,7 @@ function invalid(message: string): AiotError {
   return new AiotError('AIOT_REQUEST_INVALID', message);
 }
 
-/** Headers of every answer: nothing is to be guessed, framed or kept, and no other page may read it (no CORS). */
+/** Headers of every response: no type sniffing, framing or caching, and no access from other origins (no CORS). */
 export function addSafetyHeaders(app: FastifyInstance): void {
   app.addHook('onSend', async (_request, reply) => {
     reply.header('x-content-type-options', 'nosniff');

@@ -1,19 +1,19 @@
 import type { FastifyInstance } from 'fastify';
+import { rolloutStates } from '../../api/rollouts/schema.js';
 import { residentBytes } from '../../core/process.js';
-import { rolloutStates } from '../../registry/rollouts/schema.js';
+import { Exposition, Histogram, type Labels } from '../../core/prometheus.js';
 import { tellBroker } from '../broker/metrics.js';
 import type { Connections } from '../connections.js';
 import { type Events, extentOf } from '../events/events.js';
 import type { Relay } from '../events/relay.js';
 import { cursorName, type WebhookSender } from '../events/webhooks.js';
 import { whenClosed } from '../listen.js';
-import { Exposition, Histogram, type Labels } from '../metrics.js';
 import type { Store } from '../store/database.js';
 import type { ApiParts } from './parts.js';
 
 const openJobs = ['queued', 'running'] as const;
 
-/** All figures of the platform, in Prometheus' text format 0.0.4. @param now ms since 1970 */
+/** All metrics of the platform, in Prometheus' text format 0.0.4. @param now ms since 1970 */
 export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number): Promise<string> {
   const { broker, damages, devices, disk, engine, store, telemetry, version, started } = parts;
   const out = new Exposition();
@@ -56,7 +56,7 @@ function tellConnections(out: Exposition, connections: Connections): void {
   out.counter('aiot_connections_dropped_total', 'Connections closed for want of room.', dropped);
 }
 
-/** States that nothing is in are told too: a line that comes and goes cannot be watched. */
+/** States with a count of zero are included: a series that appears and disappears cannot be monitored. */
 async function tellStates(
   out: Exposition,
   store: Store,
@@ -80,12 +80,12 @@ async function tellStates(
   );
 }
 
-/** How long answers take, by method, route and status: a histogram of Prometheus. */
+/** Response times by method, route and status: a Prometheus histogram. */
 export class HttpFigures {
   private readonly series = new Map<string, [Labels, Histogram]>();
   private open = 0;
 
-  /** To be called before the routes are registered. */
+  /** Call before the routes are registered. */
   watch(app: FastifyInstance): void {
     app.addHook('onRequest', async (_request, reply) => {
       this.open++;
@@ -94,7 +94,7 @@ export class HttpFigures {
       });
     });
     app.addHook('onResponse', async (request, reply) => {
-      // The route's pattern, not the path: whoever calls paths at random makes no series.
+      // The route's pattern, not the path: requests for random paths must not create series.
       const route = request.routeOptions.url ?? 'none';
       this.note({ method: request.method, route, status: `${reply.statusCode}` }, reply.elapsedTime / 1000);
     });
@@ -124,7 +124,7 @@ interface FigureParts {
   sender: WebhookSender;
 }
 
-/** What /metrics says of events, and of where they go. @param now ms since 1970 */
+/** Writes /metrics of events and their destinations. @param now ms since 1970 */
 async function tellEvents(out: Exposition, parts: FigureParts, now: number): Promise<void> {
   const { store, events, relay, sender } = parts;
   const { latest } = await extentOf(store);

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import type { PlatformUrls } from '../../registry/api.js';
-import type { Condition } from '../../registry/condition.js';
+import type { PlatformUrls } from '../../api/api.js';
+import type { Condition } from '../../api/condition.js';
 import type { Answers } from '../access/answers.js';
 import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';
@@ -40,7 +40,7 @@ import type { BlobHealth } from '../verify/scrub.js';
 import type { WorkerStates } from '../workers.js';
 import type { Rates } from './auth.js';
 
-/** What the API's routes call. */
+/** Dependencies of the API's routes. */
 export interface ApiParts {
   answers: Answers;
   events: Events;
@@ -69,7 +69,7 @@ export interface ApiParts {
   live: LiveHub;
   models: Models;
   orphans: Orphans;
-  /** Where events go too; null = nowhere. */
+  /** Forwards events; null = no relay. */
   relay: Relay | null;
   disk: DiskFigures;
   workers: WorkerStates;
@@ -99,11 +99,11 @@ export interface ApiParts {
   /** ms since 1970 */
   now: () => number;
   rates?: Partial<Rates> | undefined;
-  /** As of PlatformOptions. */
+  /** As in PlatformOptions. */
   drainMs?: number | undefined;
   /** ms since 1970 */
   started: number;
-  /** How the platform is just now. */
+  /** Current condition of the platform. */
   condition: () => Promise<Condition>;
   /** Known once all listeners are up. */
   urls: () => PlatformUrls;

@@ -1,10 +1,8 @@
-import { stat } from 'node:fs/promises';
 import type { Finding } from '../verify/damage.js';
-import { type Entry, isEntry, type JournalRecord, type TakeKey } from './entry.js';
-import { placeOf, type SegmentFile, scanSegment, segmentPath } from './segments.js';
-import { fieldsOf } from './takes.js';
+import type { Entry, TakeKey } from './entry.js';
+import { fieldsOf, type Take } from './takes.js';
 
-/** Messages of one device and stream: how many, their rows, and their times (ms since 1970). */
+/** Messages of one device and stream: number, rows, and times (ms since 1970). */
 export interface Tally {
   stream: string | null;
   device: string | null;
@@ -14,7 +12,7 @@ export interface Tally {
   to: number;
 }
 
-/** Devices and streams that are told apart; of more, streams alone. */
+/** Number of devices and streams counted separately; beyond it, only streams are. */
 const mostApart = 500;
 
 /** Messages by device and stream. */
@@ -43,10 +41,16 @@ export class Tallies {
     known.to = Math.max(known.to, to);
   }
 
-  /** Counts stored rows only: repeats and notes of removals are none. */
-  addRecord(record: JournalRecord): void {
-    if (!isEntry(record) || record.repeat) return;
-    this.add(tallyOf(record));
+  addEntry(entry: Entry): void {
+    this.add(tallyOf(entry));
+  }
+
+  /** Messages that were removed; the times stay. */
+  subtract({ stream, device, messages, rows }: Tally): void {
+    const known = this.byKey.get(`${stream ?? ''}/${device ?? ''}`) ?? this.byKey.get(`${stream ?? ''}/`);
+    if (!known) return;
+    known.messages = Math.max(0, known.messages - messages);
+    known.rows = Math.max(0, known.rows - rows);
   }
 
   all(): Tally[] {
@@ -62,7 +66,7 @@ export class Tallies {
   }
 }
 
-/** Rows that an export has of a message; a message of another channel counts as one. */
+/** Number of rows that an export contains for a message; a message of another channel counts as one. */
 export function rowsOf({ channel, payload }: Pick<Entry, 'channel' | 'payload'>): number {
   return channel === 'telemetry' ? (fieldsOf(payload)[0]?.[1].length ?? 0) : 1;
 }
@@ -74,7 +78,16 @@ function tallyOf(entry: Entry): Tally {
   return { stream, device, messages: 1, rows: rowsOf(entry), from: time, to: time };
 }
 
-/** What `before` has and `after` lacks, by stream and device. */
+/** Everything stored of a recording. */
+export function tallyOfTake({ channel, stream, device, messages, samples, startedAt, endedAt }: Take): Tally {
+  const telemetry = channel === 'telemetry';
+  return {
+    ...{ stream: telemetry ? stream : null, device, messages, rows: telemetry ? samples : messages },
+    ...{ from: startedAt ?? 0, to: endedAt ?? 0 },
+  };
+}
+
+/** Returns messages in `before` that are missing in `after`, by stream and device. */
 export function lessBy(before: readonly Tally[], after: readonly Tally[]): Tally[] {
   const left = new Map(after.map((tally) => [`${tally.stream}/${tally.device}`, tally]));
   const less: Tally[] = [];
@@ -82,26 +95,18 @@ export function lessBy(before: readonly Tally[], after: readonly Tally[]): Tally
     const still = left.get(`${tally.stream}/${tally.device}`);
     const messages = tally.messages - (still?.messages ?? 0);
     if (messages <= 0) continue;
-    // Logs are in the order of time: what is lost at the end is later than what is left.
+    // Logs are in time order: entries lost at the end are later than the remaining ones.
     const from = still === undefined ? tally.from : Math.min(still.to, tally.to);
     less.push({ ...tally, messages, rows: Math.max(0, tally.rows - (still?.rows ?? 0)), from });
   }
   return less;
 }
 
-/** A part of a segment that cannot be read: from one offset up to another. */
-export interface DamagedRange {
-  from: number;
-  to: number;
-  /** What is there instead; empty where the file ends before. */
-  bytes: Buffer;
-}
-
 /**
- * What a damaged line says it was, where these of its members are whole: text of a device, so names are only believed in their form. A line
- * that has swallowed others, for their newline is damaged, counts as many.
+ * Recovers the identity of a damaged line from its intact members (text from a device, so names are accepted only in valid form). A line that has
+ * swallowed others, because their newline is damaged, counts as many.
  */
-export function salvaged({ bytes }: DamagedRange): Tally[] {
+export function salvaged({ bytes }: { bytes: Buffer }): Tally[] {
   const text = bytes.toString('utf8');
   const heads = [
     ...text.matchAll(
@@ -119,9 +124,14 @@ export function salvaged({ bytes }: DamagedRange): Tally[] {
   });
 }
 
-export const brokenLines = 'holds lines that are damaged';
+/** Name of the database in the data folder, and in findings. */
+export const telemetryFile = 'telemetry.db';
 
-/** Findings of what a segment has lost, one for each stream and device; at least one. @param place its file in the data folder */
+export const brokenLines = 'holds lines that are damaged';
+export const brokenRows = 'holds rows that are damaged';
+export const missingRows = 'lacks rows that were stored';
+
+/** Findings for losses, one for each stream and device; at least one. @param place the file in the data folder */
 export function findingsOf(
   place: string,
   problem: string,
@@ -130,18 +140,6 @@ export function findingsOf(
 ): Finding[] {
   if (tallies.length === 0) return [{ part, place, problem, repairable: true }];
   return tallies.map((tally) => ({ part, place, problem, repairable: true, lost: lostOf(tally) }));
-}
-
-const notWritten = 'is not what was written';
-
-/** Findings of a segment that holds other lines than were written: which rows it lacks, or that its streams cannot be trusted. */
-export function alteredFindings(place: string, before: readonly Tally[], after: readonly Tally[]): Finding[] {
-  const less = lessBy(before, after);
-  if (less.length > 0) return findingsOf(place, notWritten, less);
-  return findingsOf(place, notWritten, before).map(({ lost, ...finding }) => {
-    const { rows: _, ...whose } = lost ?? {};
-    return lost === undefined ? finding : { ...finding, lost: whose };
-  });
 }
 
 export function lostOf({ stream, device, from, to, rows }: Tally): NonNullable<Finding['lost']> {
@@ -156,50 +154,9 @@ export function lostOf({ stream, device, from, to, rows }: Tally): NonNullable<F
   };
 }
 
-/** A message of a recording that a read could not hand over. */
+/** A message of a recording that could not be read. */
 export interface LostMessage {
   key: TakeKey;
   t: number;
   rows: number;
-}
-
-interface DamagedSegment {
-  file: SegmentFile;
-  ranges: DamagedRange[];
-  /** Lines that are damaged; not those that are missing. */
-  lines: number;
-  problem: string;
-}
-
-/** All of a segment that cannot be read. @param bytes that it had */
-export async function damagedRanges(
-  folder: string,
-  file: SegmentFile,
-  bytes: number,
-): Promise<DamagedSegment> {
-  const size = (await stat(segmentPath(folder, file)).catch(() => null))?.size ?? null;
-  const ranges: DamagedRange[] = [];
-  if (size !== null)
-    await scanSegment(
-      folder,
-      file,
-      0,
-      () => {},
-      false,
-      (range) => ranges.push(range),
-    );
-  const lines = ranges.length;
-  const short = size === null || size < bytes;
-  if (short) ranges.push({ from: size ?? 0, to: Infinity, bytes: Buffer.alloc(0) });
-  const problem = size === null ? 'is gone' : short ? 'is shorter than it was' : brokenLines;
-  return { file, ranges, lines, problem };
-}
-
-/** By the index where it knows the messages; else by what is left of their lines. */
-export function findingsIn(
-  { file, problem }: DamagedSegment,
-  { tallies, unknown }: { tallies: Tally[]; unknown: DamagedRange[] },
-): Finding[] {
-  const all = new Tallies([...tallies, ...unknown.flatMap(salvaged)]);
-  return findingsOf(placeOf(file), problem, all.all());
 }

@@ -1,88 +1,124 @@
-import { type FileHandle, mkdir, open, readdir, stat, truncate } from 'node:fs/promises';
+import { mkdir, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCode } from '../../core/errors.js';
-import { type Entry, isEntry, type JournalRecord, type Place, parseLine } from './entry.js';
-import type { Spot } from './index/rows.js';
-import type { DamagedRange } from './lost.js';
+import { crc32 } from 'node:zlib';
+import * as z from 'zod';
+import type { Finding } from '../verify/damage.js';
+import type { LogFile } from '../verify/ledger.js';
+import { type Entry, entrySchema, type JournalRecord, jsonOf, type TakeKey } from './entry.js';
+import { brokenLines, findingsOf, lessBy, salvaged, Tallies, type Tally } from './lost.js';
+import type { Prepared, TableTelemetry, Transaction } from './tables.js';
 
-/** Where the next line of the journal goes, or the next one that is read. */
-export interface Position {
-  segment: number;
-  offset: number;
+// Segments of lines: the form of telemetry in backups, and of the journal that earlier versions kept in the data folder.
+
+/** A recording was removed: all its entries up to here are void. */
+interface Removal {
+  at: number;
+  removed: TakeKey;
 }
 
-/** A segment's file. Removing recordings writes it anew, with the next generation. */
+const takeKeySchema = z.object({
+  channel: entrySchema.shape.channel,
+  stream: z.string(),
+  device: z.string(),
+  recording: z.string(),
+});
+
+const recordSchema = z.union([entrySchema, z.object({ at: z.number(), removed: takeKeySchema })]);
+
+/** Bytes before the JSON: the checksum in hex and a space. */
+const prefix = 9;
+
+/**
+ * One record as a line: CRC-32 (zlib's) of the JSON's bytes as 8 hex digits, a space, the JSON, a newline.
+ * @throws AIOT_MESSAGE_MALFORMED for a payload that is nested deeper than JSON.stringify can go
+ */
+export function lineOf(record: JournalRecord): Buffer {
+  const json = jsonOf(record);
+  return Buffer.from(`${crc32(json).toString(16).padStart(8, '0')} ${json}\n`);
+}
+
+/**
+ * The record of a line without its newline; null when it is damaged.
+ * @param checked false = a line of a version 1 journal, which is only the JSON of an entry
+ */
+export function parseLine(line: Buffer, checked: boolean): JournalRecord | Removal | null {
+  try {
+    if (!checked)
+      return (entrySchema.safeParse(JSON.parse(line.toString('utf8'))).data ?? null) as Entry | null;
+    const json = line.subarray(prefix);
+    if (line[prefix - 1] !== 32 || !/^[0-9a-f]{8}$/.test(line.toString('latin1', 0, prefix - 1))) return null;
+    if (crc32(json) !== Number.parseInt(line.toString('latin1', 0, prefix - 1), 16)) return null;
+    // A matching checksum proves that this is the record that was written and validated then: it is not validated again.
+    const value = JSON.parse(json.toString('utf8')) as JournalRecord | Removal;
+    if ('payload' in value) return value;
+    return (recordSchema.safeParse(value).data ?? null) as Removal | null;
+  } catch {
+    return null;
+  }
+}
+
+/** A segment's file. Removing recordings rewrote it as the next generation. */
 export interface SegmentFile {
   segment: number;
   generation: number;
-  /** False: of a journal of version 1, whose lines have no checksums. */
+  /** False: from a version 1 journal, whose lines have no checksums. */
   checked: boolean;
 }
 
-/** `00000012.log`, `00000012.3.log` after three removals; `00000012.ndjson` as version 1 wrote it. */
+/** `00000012.log`, `00000012.3.log` after three removals; `00000012.ndjson` in version 1. */
 export function segmentPath(folder: string, { segment, generation, checked }: SegmentFile): string {
   const number = String(segment).padStart(8, '0');
   if (!checked) return join(folder, `${number}.ndjson`);
   return join(folder, `${number}${generation === 0 ? '' : `.${generation}`}.log`);
 }
 
-/** A segment's file as findings name it. */
-export function placeOf(file: SegmentFile): string {
-  return segmentPath('journal', file);
-}
-
-/** The segments that are there, rising; of one with several generations all, the newest last. Makes the folder. */
+/** The segments of a folder in ascending order, each in its newest generation: it gets its name once it is complete. */
 export async function listSegments(folder: string): Promise<SegmentFile[]> {
-  await mkdir(folder, { recursive: true });
-  const files: SegmentFile[] = [];
+  const rank = ({ generation, checked }: SegmentFile) => (checked ? generation + 1 : 0);
+  const newest = new Map<number, SegmentFile>();
   for (const name of await readdir(folder)) {
     const [, number, generation = '0', kind] = /^(\d{8})(?:\.(\d{1,9}))?\.(log|ndjson)$/.exec(name) ?? [];
     if (number === undefined) continue;
-    files.push({
-      segment: Number.parseInt(number, 10),
-      generation: Number.parseInt(generation, 10),
-      checked: kind === 'log',
-    });
+    const file = { segment: Number(number), generation: Number(generation), checked: kind === 'log' };
+    const known = newest.get(file.segment);
+    if (!known || rank(known) < rank(file)) newest.set(file.segment, file);
   }
-  const rank = ({ generation, checked }: SegmentFile) => (checked ? generation + 1 : 0);
-  return files.sort((a, b) => a.segment - b.segment || rank(a) - rank(b));
+  return [...newest.values()].sort((a, b) => a.segment - b.segment);
 }
 
+/** An unreadable part of a segment. */
+interface DamagedLine {
+  from: number;
+  bytes: Buffer;
+}
+
+/** Bytes of a damaged line that are examined: a segment without newlines is one line. */
+const mostSalvaged = 1 << 20;
+
 /**
- * Reads a segment from an offset on and hands each record over with its place. A last line without its newline was being
- * written when the process was killed, so nobody was told that it is stored: it is cut off where `cut` says so. Lines that
- * are damaged are counted and passed over; `broken` gets each of them.
+ * Reads a segment from an offset and passes on each record with the offset after it. A last line without a newline was never acknowledged, and is
+ * left out. Damaged lines are passed to `broken`.
  */
 export async function scanSegment(
   folder: string,
   file: SegmentFile,
   from: number,
-  take: (record: JournalRecord, place: Place) => void | Promise<void>,
-  cut = true,
-  broken: (range: DamagedRange) => void = () => {},
-  path = segmentPath(folder, file),
-): Promise<{ end: number; damaged: number }> {
+  take: (record: JournalRecord | Removal, end: number) => void | Promise<void>,
+  broken: (line: DamagedLine) => void = () => {},
+): Promise<void> {
   let offset = from;
-  let damaged = 0;
-  for await (const line of linesFrom(path, from)) {
+  for await (const line of linesFrom(segmentPath(folder, file), from)) {
     const record = parseLine(line, file.checked);
+    const end = offset + line.length + 1;
     if (record) {
-      const taken = take(record, { segment: file.segment, offset, length: line.length });
+      const taken = take(record, end);
       if (taken !== undefined) await taken;
-    } else {
-      damaged++;
-      broken({ from: offset, to: offset + line.length, bytes: Buffer.from(line.subarray(0, mostSalvaged)) });
-    }
-    offset += line.length + 1;
+    } else broken({ from: offset, bytes: Buffer.from(line.subarray(0, mostSalvaged)) });
+    offset = end;
   }
-  if (cut && (await stat(path)).size > offset) await truncate(path, offset);
-  return { end: offset, damaged };
 }
 
-/** Bytes of a damaged line that are examined: a segment without any newline is one line. */
-const mostSalvaged = 1 << 20;
-
-/** Whole lines only, without their newline. */
+/** Complete lines only, without their newline. */
 async function* linesFrom(path: string, offset: number): AsyncGenerator<Buffer> {
   const file = await open(path, 'r');
   try {
@@ -101,66 +137,112 @@ async function* linesFrom(path: string, offset: number): AsyncGenerator<Buffer> 
   }
 }
 
-/** Bytes that one read takes at most, and what may lie between two lines that are read at once. */
-const blockBytes = 256 * 1024;
+/** Bytes of a segment in a backup. */
+const segmentBytes = 64 * 1024 ** 2;
 
-const gapBytes = 16 * 1024;
-
-/**
- * The entries at these spots of one segment, in the order given; neighbours are read together. Lines that are damaged are
- * told of and passed over.
- */
-export async function* entriesAt(
-  path: string,
-  spots: readonly Spot[],
-  checked: boolean,
-  damaged: (spot: Spot) => void,
-): AsyncGenerator<Entry> {
-  const file = await open(path, 'r').catch((error: unknown) => {
-    if (systemCode(error) !== 'ENOENT') throw error;
-    return null;
-  });
-  if (!file) {
-    for (const spot of spots) damaged(spot);
-    return;
-  }
+/** Writes telemetry as segments. @param batches as `Telemetry.stored` */
+export async function writeSegments(
+  batches: AsyncIterable<readonly JournalRecord[]>,
+  folder: string,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  let segment = 0;
+  let written = segmentBytes;
+  let file: Awaited<ReturnType<typeof open>> | undefined;
   try {
-    for (const { from, to, some } of blocksOf(spots)) {
-      const bytes = await readBlock(file, from, to - from);
-      for (const spot of some) {
-        const { offset, length } = spot;
-        const record = parseLine(bytes.subarray(offset - from, offset - from + length), checked);
-        if (record && isEntry(record)) yield record;
-        else damaged(spot);
+    for await (const batch of batches) {
+      if (written >= segmentBytes) {
+        await file?.close();
+        file = await open(
+          segmentPath(folder, { segment: ++segment, generation: 0, checked: true }),
+          'wx',
+          0o600,
+        );
+        written = 0;
       }
+      const block = Buffer.concat(batch.map(lineOf));
+      await file?.writeFile(block);
+      written += block.length;
     }
   } finally {
-    await file.close();
+    await file?.close();
   }
 }
 
-function* blocksOf(spots: readonly Spot[]) {
-  let block: { from: number; to: number; some: Spot[] } | undefined;
-  for (const spot of spots) {
-    const to = spot.offset + spot.length;
-    const near = block && spot.offset >= block.to && spot.offset - block.to <= gapBytes;
-    if (block && near && to - block.from <= blockBytes) {
-      block.to = to;
-      block.some.push(spot);
-    } else {
-      if (block) yield block;
-      block = { from: spot.offset, to, some: [spot] };
-    }
-  }
-  if (block) yield block;
+/** Position after a line of a segment. */
+export interface Position {
+  segment: number;
+  offset: number;
 }
 
-async function readBlock(file: FileHandle, from: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(length);
-  for (let done = 0; done < length; ) {
-    const { bytesRead } = await file.read(bytes, done, length - done, from + done);
-    if (bytesRead === 0) break;
-    done += bytesRead;
+interface ReplayOptions {
+  /** Where an earlier replay ended. */
+  after?: Position | null;
+  /** Notes a position in the transaction that stores everything before it. */
+  note?: (sql: Transaction, position: Position & { generation: number }) => Promise<void>;
+  /** The state database's record of the segments' contents, which reveals losses. */
+  notes?: readonly LogFile<Tally[]>[];
+  onProgress?: (file: SegmentFile) => void;
+}
+
+/** Messages of one transaction. */
+const atOnce = 4096;
+
+/** Stores the segments of a folder, in order. @returns findings of damaged and missing lines */
+export async function replaySegments(
+  folder: string,
+  telemetry: TableTelemetry,
+  { after = null, note = async () => {}, notes = [], onProgress = () => {} }: ReplayOptions = {},
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const files = await listSegments(folder);
+  for (const known of notes) {
+    if (known.generation < 0 || files.some(({ segment }) => segment === known.number)) continue;
+    const file = { segment: known.number, generation: known.generation, checked: true };
+    findings.push(...findingsOf(segmentPath('journal', file), 'is gone', known.counts));
   }
-  return bytes;
+  for (const file of files) {
+    if (file.segment < (after?.segment ?? 0)) continue;
+    onProgress(file);
+    const begin = file.segment === after?.segment ? after.offset : 0;
+    const { segment, generation } = file;
+    const there = new Tallies();
+    const broken = new Tallies();
+    let damaged = 0;
+    let batch: Prepared[] = [];
+    let end = begin;
+    const flush = async () => {
+      const some = batch;
+      batch = [];
+      await telemetry.store(some, (sql) => note(sql, { segment, generation, offset: end }));
+    };
+    await scanSegment(
+      folder,
+      file,
+      begin,
+      async (record, behind) => {
+        if ('removed' in record) {
+          await flush();
+          await telemetry.remove([record.removed]);
+        } else {
+          const { id, repeats, ...entry } = record;
+          if (!entry.repeat) there.addEntry(entry);
+          batch.push({ entry, json: jsonOf(entry), id, repeats });
+        }
+        end = behind;
+        if (batch.length >= atOnce) await flush();
+      },
+      (line) => {
+        damaged++;
+        for (const tally of salvaged(line)) broken.add(tally);
+      },
+    );
+    await flush();
+    const place = segmentPath('journal', file);
+    const noted = notes.find(({ number, generation: g }) => number === segment && g === generation);
+    const less = begin === 0 && noted ? lessBy(noted.counts, there.all()) : [];
+    if (damaged > 0) findings.push(...findingsOf(place, brokenLines, broken.all()));
+    else if (less.length > 0) findings.push(...findingsOf(place, 'is shorter than it was', less));
+  }
+  return findings;
 }

@@ -1,39 +1,39 @@
 import { telemetryMembers } from '../../device/protocol/messages.js';
 import type { Entry, TakeKey } from './entry.js';
 
-/** What is known of one recording of one device in one stream. Times are ms since 1970. */
+/** Statistics of one recording of one device in one stream. Times are ms since 1970. */
 export interface Take extends TakeKey {
   rateHz: number;
-  /** Messages that are stored, and their samples and bytes. */
+  /** Stored messages, and their samples and bytes. */
   messages: number;
   samples: number;
   bytes: number;
-  /** Time of the first and of the newest message, by the device's clock where it tells one. */
+  /** Time of the first and of the newest message, by the device's clock if the message has a time. */
   startedAt: number | null;
   endedAt: number | null;
-  /** When the first and the last message came, by the platform's clock. */
+  /** Arrival of the first and the last message, by the platform's clock. */
   firstAt: number | null;
   lastAt: number | null;
-  /** Messages that came again, and were dropped. */
+  /** Duplicate messages, which were dropped. */
   duplicates: number;
-  /** Messages that came after one with a higher number (or a later time, where they have none). */
+  /** Messages that arrived after one with a higher number (or a later time, if they have none). */
   outOfOrder: number;
-  /** Messages that came more than `lateMs` after the time that they tell. */
+  /** Messages that arrived more than `lateMs` after their time. */
   late: number;
-  /** Messages that tell a time more than `futureMs` ahead of the platform's clock. */
+  /** Messages with a time more than `futureMs` ahead of the platform's clock. */
   future: number;
-  /** Messages that have a number; the smallest, the greatest and the newest of these numbers. */
+  /** Numbered messages; the lowest, the highest and the newest of these numbers. */
   numbered: number;
   minSeq: number | null;
   maxSeq: number | null;
   lastSeq: number | null;
-  /** Numbers that were passed over, where they begin anew with each start of the device. */
+  /** Numbers that were skipped, if numbering restarts with each start of the device. */
   gaps: number;
 }
 
-/** A message is late when it comes so long after its time; ms. */
+/** Delay after which a message counts as late; ms. */
 const lateMs = 60_000;
-/** A device's clock is wrong when it is so far ahead; ms. */
+/** How far ahead a device's clock must be to count as wrong; ms. */
 const futureMs = 60_000;
 
 const dayMs = 86_400_000;
@@ -50,11 +50,11 @@ export function emptyTake({ channel, stream, device, recording }: TakeKey): Take
 
 const fieldName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** A message's fields and key are asked for by each who has to do with it, on its way to the disk. */
+/** Caches a message's fields and key, which several steps need on its way to the disk. */
 const knownFields = new WeakMap<object, [string, number[]][]>();
 const knownKeys = new WeakMap<object, TakeKey>();
 
-/** The fields of a message: numbers, and arrays of numbers; members of other kinds are kept, and are no data. */
+/** The fields of a message: numbers, and arrays of numbers; members of other types are stored, but are not data. */
 export function fieldsOf(payload: Record<string, unknown>): [string, number[]][] {
   const known = knownFields.get(payload);
   if (known) return known;
@@ -75,8 +75,8 @@ function foundFields(payload: Record<string, unknown>): [string, number[]][] {
 }
 
 /**
- * The recording that a message belongs to. Messages that name none are one a day (UTC), by the time that they speak of;
- * by the time that they came where that is more than a day ahead, for no such day has been yet.
+ * The recording of a message. Messages that name none form one recording per day (UTC), by their own time. If that is more than a day
+ * ahead, the arrival time counts, since that day has not begun.
  */
 export function takeKeyOf(entry: Entry): TakeKey {
   const known = knownKeys.get(entry);
@@ -97,7 +97,7 @@ function foundKey({ channel, stream = '', device, payload, at }: Entry): TakeKey
 
 let newestDay = { from: 0, name: 'day-1970-01-01' };
 
-/** Most messages are of the same day. */
+/** Most messages fall on the same day. */
 function dayOf(t: number): string {
   if (t < newestDay.from || t >= newestDay.from + dayMs) {
     const from = Math.floor(t / dayMs) * dayMs;
@@ -106,14 +106,14 @@ function dayOf(t: number): string {
   return newestDay.name;
 }
 
-/** Whether numbers tell the messages of this recording apart by themselves: a device that starts anew has another one. */
+/** Whether numbers alone identify the messages of this recording: after a restart, a device uses a new recording. */
 export function isNamed({ channel, recording }: TakeKey): boolean {
   return (
     channel === 'telemetry' && !(recording.startsWith('day-') && /^day-\d{4,6}-\d\d-\d\d$/.test(recording))
   );
 }
 
-/** What tells a message from others of its recording: its number, or number and time; null = nothing does. */
+/** Identifies a message within its recording: its number, or number and time; null = nothing does. */
 export function messageKey({ payload }: Entry, named: boolean): string | null {
   const { seq, t } = payload;
   if (typeof seq !== 'number') return null;
@@ -121,7 +121,7 @@ export function messageKey({ payload }: Entry, named: boolean): string | null {
   return typeof t === 'number' ? `${seq}:${t}` : null;
 }
 
-/** Adds one message that is stored. @param bytes that it is on disk */
+/** Adds one stored message. @param bytes its size on disk */
 export function countEntry(take: Take, entry: Entry, bytes: number): void {
   if (entry.repeat) {
     take.duplicates++;
@@ -146,7 +146,7 @@ export function countEntry(take: Take, entry: Entry, bytes: number): void {
 function countNumber(take: Take, seq: number, time: number): void {
   const { lastSeq, maxSeq, endedAt } = take;
   const named = isNamed(take);
-  // Without a recording's name, a smaller number with a later time is the device after a restart.
+  // Without a recording name, a smaller number with a later time means that the device restarted.
   const anew = !named && lastSeq !== null && seq <= lastSeq && time >= (endedAt ?? time);
   if (maxSeq !== null && !anew) {
     const newest = named ? maxSeq : (lastSeq ?? seq);
@@ -165,10 +165,7 @@ function samplesOf(payload: Record<string, unknown>): number {
   return fieldsOf(payload)[0]?.[1].length ?? 0;
 }
 
-/**
- * Numbers that never came: of a named recording those between the smallest and the greatest that did; else those that
- * were passed over since the device's last start.
- */
+/** Numbers that never arrived: for a named recording those between the lowest and the highest; else those skipped since the device's last start. */
 export function missingIn(take: Take): number {
   if (take.minSeq === null || take.maxSeq === null) return 0;
   if (!isNamed(take)) return take.gaps;

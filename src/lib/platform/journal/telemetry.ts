@@ -1,14 +1,14 @@
 import type { LiveCounts } from '../../fleet/live.js';
-import type { Entry, TakeKey } from './entry.js';
-import type { StreamTotals } from './index/totals.js';
+import type { Entry, JournalRecord, TakeKey } from './entry.js';
 import type { LostMessage } from './lost.js';
 import type { Take } from './takes.js';
+import type { StreamTotals } from './totals.js';
 
-export type { StreamTotals } from './index/totals.js';
+export type { StreamTotals } from './totals.js';
 
-/** Recordings of one stream, by device and name, behind `after` (the key of the last one of the page before). */
+/** Recordings of one stream, by device and name, after `after` (the key of the previous page's last one). */
 export interface TakeQuery {
-  /** Telemetry when absent; others have the stream ''. */
+  /** Telemetry when absent; other channels have the stream ''. */
   channel?: Entry['channel'] | undefined;
   stream: string;
   device?: string | undefined;
@@ -16,28 +16,26 @@ export interface TakeQuery {
   limit: number;
 }
 
-/** Of one time to another, ms since 1970, both included. */
+/** A time range, ms since 1970, both ends inclusive. */
 export interface Span {
   from?: number | undefined;
   to?: number | undefined;
 }
 
 interface TelemetryFigures {
-  /** Lines that were found damaged, since it was made. */
+  /** Damaged rows found since the platform was started. */
   damaged: number;
-  /** On disk, bytes; null where the engine does not tell. */
+  /** Bytes on disk; null if the engine does not report it. */
   bytes: number | null;
 }
 
-/**
- * Where the messages of devices are kept: the journal's files, or tables of PostgreSQL. The same tests hold both to this.
- */
+/** Storage of devices' messages, in tables of SQLite or PostgreSQL. The same tests cover both. */
 export interface Telemetry {
   /** Resolves when the entry is durable, or was before. @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL */
   append(entry: Entry): Promise<void>;
-  /** Entries that wait to be written. */
+  /** Entries waiting to be written. */
   readonly backlog: number;
-  /** Streams with telemetry behind `after`, by name. */
+  /** Streams with telemetry after `after`, by name. */
   streams(page: { after?: string | undefined; limit: number }): Promise<StreamTotals[]>;
   stream(name: string): Promise<StreamTotals | null>;
   takes(query: TakeQuery): Promise<Take[]>;
@@ -45,20 +43,22 @@ export interface Telemetry {
   /** The recording's messages that reach into the time: by number where it has a name, else by time. */
   /** @param lost gets each message that is damaged: it is passed over */
   read(key: TakeKey, span?: Span, lost?: (message: LostMessage) => void): AsyncGenerator<Entry>;
-  /** Resolves when all that reads have met is looked into and noted. */
+  /** Resolves when all damage met by reads has been examined and recorded. */
   settled(): Promise<void>;
-  /** Counts of a model's answers. */
+  /** Counts of a model's predictions. */
   live(name: string, version: number): Promise<LiveCounts>;
-  /** Those of the recordings (`cursorOf`) for which any model has answered; an answer does not name a stream. */
+  /** Those of the recordings (`cursorOf`) with predictions by any model; a prediction does not name a stream. */
   predicted(recordings: readonly string[]): Promise<Set<string>>;
-  /** Forgets recordings, durably; a device may begin them anew. */
+  /** Deletes recordings durably; a device may start them again. */
   remove(keys: readonly TakeKey[]): Promise<void>;
-  /** Gives back the space of what was removed, and says how much (null: it does not know). @param share of a block that must be dead, 0 = any */
+  /** Reclaims the space of removed entries, and returns how much (null: unknown). @param share of a block that must be dead, 0 = any */
   reclaim(share: number): Promise<{ bytes: number | null }>;
   figures(): Promise<TelemetryFigures>;
-  /** For those who send it on. */
+  /** For consumers that forward it. */
   readonly reader: JournalReader;
-  /** Writes what waits, and closes. */
+  /** For backups: everything acknowledged before the call, in order. */
+  stored(): AsyncIterable<readonly JournalRecord[]>;
+  /** Writes pending entries, and closes. */
   close(): Promise<void>;
 }
 
@@ -72,22 +72,22 @@ export function fromCursor(cursor = ''): [device: string, recording: string] {
   return slash < 0 ? [cursor, ''] : [cursor.slice(0, slash), cursor.slice(slash + 1)];
 }
 
-/** An entry, and where a reader goes on that has it. */
+/** An entry, and the position from which a reader continues after it. */
 export interface PlacedEntry {
   entry: Entry;
   position: string;
 }
 
 /**
- * What was taken in, in the order in which it became durable, for those who send it on. Positions are text that only the reader
- * understands; they stay good when space is given back.
+ * Stored entries in the order in which they became durable, for consumers that forward them. Positions are opaque text; they stay valid when space is
+ * reclaimed.
  */
 export interface JournalReader {
-  /** Position behind all that is there. */
+  /** Position after the last entry. */
   end(): Promise<string>;
   /**
-   * Entries behind a position (null = the oldest that is kept), and then those to come, in batches of what there is, at least one;
-   * ends with the signal. Repeats are left out.
+   * Entries after a position (null = the oldest available), and then new ones, in batches of whatever is available, at least one; ends with the
+   * signal. Duplicates are left out.
    */
   from(position: string | null, signal: AbortSignal): AsyncIterable<readonly PlacedEntry[]>;
 }

@@ -1,16 +1,16 @@
-import { AiotError } from '../../core/errors.js';
-import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import {
   type PipelineRun,
   pipelineRunSchema,
   type RunSummary,
   runSummarySchema,
   type ToldRun,
-} from '../../registry/runs-api.js';
+} from '../../api/contract/jobs.js';
+import { type PageQuery, pageOfRows } from '../../api/page.js';
+import { AiotError } from '../../core/errors.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
 
-/** Runs of a project that are kept. */
+/** Number of runs stored per project. */
 const kept = 100;
 
 interface Parts {
@@ -20,11 +20,11 @@ interface Parts {
   now: () => number;
 }
 
-/** What runners of pipelines tell of their runs: kept to be looked at, and nothing else depends on it. */
+/** Runs as reported by pipeline runners: stored for display only; nothing else depends on them. */
 export class PipelineRuns {
   constructor(private readonly parts: Parts) {}
 
-  /** The run as it stands now. What changed of its steps is an event each. */
+  /** Stores the current state of a run. Each change of a step is an event. */
   async tell(project: string, run: string, told: ToldRun, who: string): Promise<PipelineRun> {
     const { store, events, now } = this.parts;
     const whole: PipelineRun = { ...told, project, run, told: now() };
@@ -53,7 +53,7 @@ export class PipelineRuns {
     return whole;
   }
 
-  /** By name, each project with its newest run. */
+  /** Sorted by name, each project with its newest run. */
   async projects({
     limit,
     after = '',
@@ -89,7 +89,7 @@ export class PipelineRuns {
     return { runs: page.entries.map(({ summary }) => JSON.parse(summary) as RunSummary), next: page.next };
   }
 
-  /** @throws AIOT_RUN_NOT_FOUND */
+  /** @throws AIOT_NOT_FOUND */
   async get(project: string, run: string): Promise<PipelineRun> {
     const row = await this.row(project, run);
     return pipelineRunSchema.parse(JSON.parse(row.data));
@@ -107,7 +107,9 @@ export class PipelineRuns {
       .where('run', '=', run)
       .executeTakeFirst();
     if (row) return row;
-    throw new AiotError('AIOT_RUN_NOT_FOUND', `the platform was told of no run ${run} of ${project}`);
+    throw new AiotError('AIOT_NOT_FOUND', `the platform has no run ${run} of ${project}`, {
+      subject: 'run',
+    });
   }
 
   private async forgetOld(project: string, transaction: Store): Promise<void> {
@@ -128,7 +130,7 @@ export class PipelineRuns {
   }
 }
 
-/** What is new of a run since it was last told. */
+/** Changes of a run since its last report. */
 function changesOf(
   before: RunSummary | null,
   { project, run, state, steps }: PipelineRun,

@@ -1,14 +1,11 @@
-import { canonicalJson, digestOf } from '../../core/crypto.js';
+import type { ConfigVersion, FirmwareVersion } from '../../api/contract/releases.js';
+import { readFirmware } from '../../api/firmware/image.js';
+import { numberOf, type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { didYouMean } from '../../core/text.js';
 import { readDeviceConfig } from '../../formats/device-config.js';
-import type { Envelope, TrustRoot } from '../../formats/manifest/envelope.js';
+import type { Envelope } from '../../formats/manifest/envelope.js';
 import { type Manifest, verifyManifest } from '../../formats/manifest/manifest.js';
-import type { BundleInfo, NetworkInfo } from '../../model/bundle/types.js';
-import type { ConfigVersion } from '../../registry/config-api.js';
-import { readFirmware } from '../../registry/firmware/image.js';
-import type { FirmwareVersion } from '../../registry/firmware-api.js';
-import { numberOf, type PageQuery, pageOfRows } from '../../registry/page.js';
 import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Events } from '../events/events.js';
@@ -17,7 +14,7 @@ import type { Turn, Turns } from '../store/engine.js';
 import type { ReleaseRow } from '../store/schema.js';
 import type { Trust } from './trust.js';
 
-interface ReleaseParts {
+export interface ReleaseParts {
   store: Store;
   blobs: BlobStore;
   trust: Trust;
@@ -27,60 +24,81 @@ interface ReleaseParts {
   now: () => number;
 }
 
-/** What firmware and configurations have in common, and where they differ. */
-interface ReleaseKind<Info> {
-  kind: 'firmware' | 'config';
-  table: 'firmware' | 'configs';
+/** Tables of one kind's versions, and its names in errors. */
+interface ReleaseKind {
+  kind: Manifest['kind'];
+  table: 'models' | 'firmware' | 'configs';
+  /** Name of its turn: firmware and configurations share one, because orphans and backups wait for it. */
+  turn: 'models' | 'firmware';
   /** `firmware` or `configuration`, for errors. */
   noun: string;
   /** The command that lists them. */
   list: string;
-  /** What the manifest's bytes are: @throws where they are none of this kind. */
-  read(bytes: Uint8Array, what: string): Info;
 }
 
-/** What every version tells. */
-type ReleaseCard<Info> = Pick<ReleaseRow, 'name' | 'version' | 'sequence' | 'digest' | 'bytes' | 'pushed'> & {
-  deviceTypes: string[];
-} & Info;
+/** The columns that every kind has. */
+export type VersionRow = Omit<ReleaseRow, 'envelope'>;
 
-/** A registry of releases beside the models': contents by version, and the manifests that vouch for them. */
-export class Releases<Info extends object> {
-  private readonly inTurn: Turn;
+/** Content covered by a manifest. */
+interface Content {
+  digest: string;
+  bytes: number;
+  info: object;
+}
+
+/**
+ * A registry of releases: contents by version, and their signed manifests. Pushing, re-signing, listing and lookup are the same for every kind; a
+ * kind defines its content and the storage of its envelopes.
+ */
+export abstract class ReleaseService<Row extends VersionRow, Card extends object> {
+  /** For code that reads and then changes versions. */
+  readonly inTurn: Turn;
 
   constructor(
-    private readonly parts: ReleaseParts,
-    private readonly of: ReleaseKind<Info>,
+    protected readonly parts: ReleaseParts,
+    private readonly of: ReleaseKind,
   ) {
-    // One turn for all of them: orphans and backups wait for it.
-    this.inTurn = parts.turns.of('firmware');
+    this.inTurn = parts.turns.of(of.turn);
   }
 
-  /** What the next manifest must carry. Sequences rise over all releases of a kind. */
+  protected abstract cardOf(row: Row): Card;
+  /** Returns the manifest's content, which must exist and be of this kind. */
+  protected abstract content(manifest: Manifest): Promise<Content>;
+  /** Returns the content that replaces a version's, after checking that the manifest may be signed for it. */
+  protected abstract resigned(manifest: Manifest, row: Row): Promise<Content | null>;
+  /** Whether this envelope has been pushed already, according to this manifest. */
+  protected abstract isPushed(manifest: Manifest, envelope: Envelope): Promise<boolean>;
+  protected abstract isSigned(row: Row, envelope: Envelope): boolean;
+  protected abstract insert(row: VersionRow, envelope: Envelope, transaction: Store): Promise<void>;
+  /** Stores the new envelope beside, or in place of, the previous one. */
+  protected abstract replace(
+    before: Row,
+    set: Partial<VersionRow> & { sequence: number },
+    envelope: Envelope,
+    transaction: Store,
+  ): Promise<void>;
+  /** The newest sequence issued. */
+  protected abstract newestSequence(): Promise<number>;
+
+  /** Version and sequence for the next manifest. Sequences increase over all releases of a kind; numbers of removed versions are not reused. */
   async next(name: string): Promise<{ version: number; sequence: number }> {
-    const all = this.rows();
-    const { version } = await all
+    const { version } = await this.parts.store
+      .selectFrom(this.table)
       .select(({ fn }) => fn.max('version').as('version'))
       .where('name', '=', name)
       .executeTakeFirstOrThrow();
-    const { sequence } = await all
-      .select(({ fn }) => fn.max('sequence').as('sequence'))
-      .executeTakeFirstOrThrow();
-    return { version: (version ?? 0) + 1, sequence: (sequence ?? 0) + 1 };
+    return { version: (version ?? 0) + 1, sequence: (await this.newestSequence()) + 1 };
   }
 
   /**
-   * Takes a new version: signature, name, version and sequence, then what is behind it. The same envelope again answers
-   * as the first time did.
-   * @throws AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_NOT_FOUND (blob), AIOT_DIGEST_MISMATCH, and what `read` throws
+   * Stores a new version after checking signature, name, version, sequence and content. Pushing the same envelope again returns the first result.
+   * @throws AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_NOT_FOUND (blob), AIOT_DIGEST_MISMATCH, and errors of the content check
    */
-  push(name: string, envelope: Envelope, who: string): Promise<ReleaseCard<Info>> {
+  push(name: string, envelope: Envelope, who: string): Promise<Card> {
     return this.inTurn(async () => {
-      const { store, events, now } = this.parts;
-      const manifest = await this.checked(name, envelope);
+      const manifest = await this.checked(envelope, name);
       const { version, sequence } = manifest;
-      const same = await this.row(name, version);
-      if (same && samePayload(same, envelope)) return this.cardOf(same);
+      if (await this.isPushed(manifest, envelope)) return this.get(name, version);
       const next = await this.next(name);
       if (version !== next.version || sequence !== next.sequence) {
         throw new AiotError(
@@ -88,65 +106,46 @@ export class Releases<Info extends object> {
           `expected version ${next.version} and sequence ${next.sequence}, got ${version} and ${sequence}`,
         );
       }
-      const { digest, bytes, info } = await this.content(manifest);
+      const { info, ...content } = await this.content(manifest);
       const row = {
-        ...{ name, version, sequence, digest, bytes, pushed: now() },
-        ...{ info: JSON.stringify(info), envelope: JSON.stringify(envelope) },
+        name,
+        version,
+        sequence,
+        ...content,
+        pushed: this.parts.now(),
+        info: JSON.stringify(info),
       };
-      await store.transaction().execute(async (transaction) => {
-        await transaction.insertInto(this.table).values(row).execute();
-        await releaseLeases([digest], transaction);
-        await events.record(this.event('push', manifest, envelope, who), transaction);
-      });
-      return this.cardOf(row);
+      await this.record('push', manifest, envelope, who, (store) => this.insert(row, envelope, store));
+      return this.get(name, version);
     });
   }
 
   /**
-   * Takes a version's manifest signed anew, with the next sequence: the same bytes for the same types of device. What rollouts under way have begun
-   * with stays there for them.
-   * @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_REQUEST_INVALID
+   * Stores a version's re-signed manifest, with the next sequence. Rollouts in progress continue with the manifest they began with.
+   * @param of the version that it is for; the manifest's own when absent
+   * @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_REQUEST_INVALID, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED
    */
-  sign(name: string, version: number, envelope: Envelope, who: string): Promise<ReleaseCard<Info>> {
+  protected signAnew(envelope: Envelope, who: string, of?: { name: string; version: number }): Promise<Card> {
     return this.inTurn(async () => {
-      const { store, events } = this.parts;
-      const manifest = await this.checked(name, envelope);
-      const row = await this.known(name, version);
-      if (samePayload(row, envelope)) return this.cardOf(row);
-      const [artifact, ...more] = manifest.artifacts;
-      const types = (JSON.parse(row.info) as { deviceTypes: string[] }).deviceTypes;
-      if (
-        manifest.version !== version ||
-        more.length > 0 ||
-        artifact?.digest !== row.digest ||
-        artifact.bytes !== row.bytes ||
-        manifest.deviceTypes.join() !== types.join()
-      ) {
-        throw new AiotError(
-          'AIOT_REQUEST_INVALID',
-          `what is signed is not ${name}@${version} as it was pushed`,
-        );
-      }
+      const manifest = await this.checked(envelope, of?.name);
+      const { name, version } = of ?? manifest;
+      const row = await this.row(name, version);
+      if (this.isSigned(row, envelope)) return this.cardOf(row);
       const next = await this.next(name);
       const { sequence } = manifest;
       if (sequence !== next.sequence) {
         throw new AiotError('AIOT_VERSION_CONFLICT', `expected sequence ${next.sequence}, got ${sequence}`);
       }
-      const signed = { sequence, envelope: JSON.stringify(envelope) };
-      await store.transaction().execute(async (transaction) => {
-        const before = { kind: this.of.kind, name, version, sequence: row.sequence, envelope: row.envelope };
-        await transaction.insertInto('releaseManifests').values(before).execute();
-        const at = transaction.updateTable(this.table).set(signed).where('name', '=', name);
-        await at.where('version', '=', version).execute();
-        await events.record(this.event('sign', manifest, envelope, who), transaction);
-      });
-      return this.cardOf({ ...row, ...signed });
+      const content = await this.resigned(manifest, row);
+      const set = { sequence, ...(content && { ...content, info: JSON.stringify(content.info) }) };
+      await this.record('sign', manifest, envelope, who, (store) => this.replace(row, set, envelope, store));
+      return this.get(name, version);
     });
   }
 
-  /** By name. */
-  async list({ limit, after }: PageQuery): Promise<{
-    entries: { name: string; versions: number; latest: ReleaseCard<Info> }[];
+  /** Sorted by name. */
+  protected async page({ limit, after }: PageQuery): Promise<{
+    entries: { name: string; versions: number; latest: Card }[];
     next: string | null;
   }> {
     const groups = await this.rows()
@@ -157,20 +156,36 @@ export class Releases<Info extends object> {
       .limit(limit + 1)
       .execute();
     const { entries, next } = pageOfRows(groups, limit, ({ name }) => name);
-    const found = [];
-    for (const { name, versions } of entries) {
-      const newest = this.rows().selectAll().where('name', '=', name);
-      const row = await newest.orderBy('version', 'desc').limit(1).executeTakeFirstOrThrow();
-      found.push({ name, versions: Number(versions), latest: this.cardOf(row) });
-    }
-    return { entries: found, next };
+    if (entries.length === 0) return { entries: [], next };
+    const latest = await this.rows()
+      .selectAll()
+      .where(
+        'name',
+        'in',
+        entries.map(({ name }) => name),
+      )
+      .where('version', '=', ({ selectFrom }) =>
+        this.present(selectFrom(`${this.table} as other`))
+          .select(({ fn }) => fn.max('other.version').as('version'))
+          .whereRef('other.name', '=', `${this.table}.name`),
+      )
+      .execute();
+    const cards = new Map(latest.map((row) => [row.name, this.cardOf(row as VersionRow as Row)]));
+    return {
+      entries: entries.flatMap(({ name, versions }) => {
+        const card = cards.get(name);
+        // Removed between the two queries.
+        return card ? [{ name, versions: Number(versions), latest: card }] : [];
+      }),
+      next,
+    };
   }
 
   /** Newest first. @throws AIOT_NOT_FOUND */
   async versions(
     name: string,
     { limit, after }: PageQuery,
-  ): Promise<{ versions: ReleaseCard<Info>[]; next: string | null }> {
+  ): Promise<{ versions: Card[]; next: string | null }> {
     const rows = await this.rows()
       .selectAll()
       .where('name', '=', name)
@@ -180,22 +195,144 @@ export class Releases<Info extends object> {
       .execute();
     if (rows.length === 0 && after === undefined) throw await this.unknown(name);
     const { entries, next } = pageOfRows(rows, limit, ({ version }) => String(version));
-    return { versions: entries.map((row) => this.cardOf(row)), next };
+    return { versions: entries.map((row) => this.cardOf(row as VersionRow as Row)), next };
   }
 
   /** @throws AIOT_NOT_FOUND */
-  async get(name: string, version: number): Promise<ReleaseCard<Info>> {
-    return this.cardOf(await this.known(name, version));
+  async get(name: string, version: number): Promise<Card> {
+    return this.cardOf(await this.row(name, version));
   }
 
-  /** The newest, or the one of a sequence. @throws AIOT_NOT_FOUND */
+  protected async row(name: string, version: number): Promise<Row> {
+    const query = this.rows().selectAll().where('name', '=', name);
+    const row = await query.where('version', '=', version).executeTakeFirst();
+    if (row) return row as VersionRow as Row;
+    throw await this.unknown(name, version);
+  }
+
+  /** Every table has these columns. */
+  protected get table(): 'firmware' {
+    return this.of.table as 'firmware';
+  }
+
+  /** The existing versions. */
+  protected rows() {
+    return this.present(this.parts.store.selectFrom(this.table));
+  }
+
+  /** Only models are removed: their rows stay, so that no number is reused. */
+  private present<Query>(query: Query): Query {
+    if (this.of.table !== 'models') return query;
+    return (query as { where(column: string, is: 'is', value: null): Query }).where('removed', 'is', null);
+  }
+
+  /**
+   * Verifies an envelope against the trust root and returns its manifest.
+   * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID
+   */
+  protected async checked(envelope: Envelope, name?: string): Promise<Manifest> {
+    const { kind, noun } = this.of;
+    const trust = await this.parts.trust.get();
+    if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
+    const manifest = verifyManifest(envelope, trust);
+    if (manifest.kind === kind && (name === undefined || manifest.name === name)) return manifest;
+    const wanted = name === undefined ? `a ${noun}` : `the ${noun} ${name}`;
+    throw new AiotError(
+      'AIOT_REQUEST_INVALID',
+      `expected a manifest of ${wanted}, got one of the ${manifest.kind} ${manifest.name}`,
+    );
+  }
+
+  protected notFound(message: string): AiotError {
+    return new AiotError('AIOT_NOT_FOUND', message, { next: this.of.list });
+  }
+
+  /** Writes the rows of a manifest and its event in one transaction. */
+  private async record(
+    action: 'push' | 'sign',
+    { name, version, sequence, artifacts }: Manifest,
+    envelope: Envelope,
+    who: string,
+    write: (transaction: Store) => Promise<void>,
+  ): Promise<void> {
+    const digests = artifacts.map(({ digest }) => digest);
+    const data = { sequence, digest: digests[0], keys: envelope.signatures.map(({ keyid }) => keyid) };
+    const event = { who, type: `${this.of.kind}.${action}` as const, subject: `${name}@${version}`, data };
+    await this.parts.store.transaction().execute(async (transaction) => {
+      await write(transaction);
+      await releaseLeases(digests, transaction);
+      await this.parts.events.record(event, transaction);
+    });
+  }
+
+  /** Error for an unknown name, or an unknown version of an existing name, with the closest match as a suggestion. */
+  private async unknown(name: string, version?: number): Promise<AiotError> {
+    const { noun } = this.of;
+    const all = await this.rows().select(['name', 'version']).orderBy('version').execute();
+    const newest = all.findLast((row) => row.name === name)?.version;
+    return this.notFound(
+      newest === undefined
+        ? `no ${noun} is named ${name}${didYouMean(name, [...new Set(all.map((row) => row.name))])}`
+        : `${noun} ${name}@${version} does not exist; the newest is ${name}@${newest}`,
+    );
+  }
+}
+
+/**
+ * Checks that the blobs exist with the stated size; their bytes were checked against the digest on upload.
+ * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH
+ */
+export async function requireBlobs(
+  blobs: BlobStore,
+  wanted: readonly { digest: string; bytes: number }[],
+  said = 'the manifest says ',
+): Promise<void> {
+  for (const { digest, bytes } of wanted) {
+    const size = await blobs.size(digest);
+    if (size === null) throw new AiotError('AIOT_NOT_FOUND', `the blob ${digest} has not been uploaded`);
+    if (size !== bytes) {
+      throw new AiotError('AIOT_DIGEST_MISMATCH', `${digest} has ${size} bytes, ${said}${bytes}`);
+    }
+  }
+}
+
+export function isSamePayload(text: string, envelope: Envelope): boolean {
+  return (JSON.parse(text) as Envelope).payload === envelope.payload;
+}
+
+/** Properties common to all versions. */
+type BlobCard<Info> = Pick<ReleaseRow, 'name' | 'version' | 'sequence' | 'digest' | 'bytes' | 'pushed'> & {
+  deviceTypes: string[];
+} & Info;
+
+/** Releases of one blob each: a version's row has its newest envelope, and earlier ones are stored separately. */
+export class Releases<Info extends object> extends ReleaseService<ReleaseRow, BlobCard<Info>> {
+  /** @param read decodes the manifest's bytes, and throws if they are not of this kind */
+  constructor(
+    parts: ReleaseParts,
+    private readonly blob: Omit<ReleaseKind, 'turn' | 'kind'> & { kind: 'firmware' | 'config' },
+    private readonly read: (bytes: Uint8Array, what: string) => Info,
+  ) {
+    super(parts, { ...blob, turn: 'firmware' });
+  }
+
+  list(page: PageQuery) {
+    return this.page(page);
+  }
+
+  /** @throws as `signAnew` */
+  sign(name: string, version: number, envelope: Envelope, who: string): Promise<BlobCard<Info>> {
+    return this.signAnew(envelope, who, { name, version });
+  }
+
+  /** The newest, or the one with a given sequence. @throws AIOT_NOT_FOUND */
   async manifest(name: string, version: number, sequence?: number): Promise<Envelope> {
-    const row = await this.known(name, version);
+    const row = await this.row(name, version);
     if (sequence === undefined || sequence === row.sequence) return JSON.parse(row.envelope) as Envelope;
     const before = await this.parts.store
       .selectFrom('releaseManifests')
       .select('envelope')
-      .where('kind', '=', this.of.kind)
+      .where('kind', '=', this.blob.kind)
       .where('sequence', '=', sequence)
       .where('name', '=', name)
       .where('version', '=', version)
@@ -204,9 +341,9 @@ export class Releases<Info extends object> {
     throw this.notFound(`${name}@${version} has no manifest with the sequence ${sequence}`);
   }
 
-  /** Its manifest with the signatures checked, as it is rolled out. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_SIGNATURE_INVALID */
+  /** Its verified manifest, as it is rolled out. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_SIGNATURE_INVALID */
   async verified(name: string, version: number, sequence: number): Promise<Manifest> {
-    const manifest = await this.checked(name, await this.manifest(name, version));
+    const manifest = await this.checked(await this.manifest(name, version), name);
     if (manifest.sequence === sequence) return manifest;
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
@@ -214,165 +351,91 @@ export class Releases<Info extends object> {
     );
   }
 
-  /** Both tables have the same columns. */
-  private get table(): 'firmware' {
-    return this.of.table as 'firmware';
+  protected cardOf({ name, version, sequence, digest, bytes, pushed, info }: ReleaseRow): BlobCard<Info> {
+    const told = JSON.parse(info) as Info & { deviceTypes: string[] };
+    return { name, version, sequence, digest, bytes, pushed, ...told };
   }
 
-  private rows() {
-    return this.parts.store.selectFrom(this.table);
-  }
-
-  private event(
-    action: 'push' | 'sign',
-    { name, version, ...manifest }: Manifest,
-    envelope: Envelope,
-    who: string,
-  ) {
-    const keys = envelope.signatures.map(({ keyid }) => keyid);
-    const data = { sequence: manifest.sequence, digest: manifest.artifacts[0]?.digest ?? '', keys };
-    return { who, type: `${this.of.kind}.${action}` as const, subject: `${name}@${version}`, data };
-  }
-
-  private async checked(name: string, envelope: Envelope): Promise<Manifest> {
-    const trust = await this.parts.trust.get();
-    if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
-    const manifest = verifyManifest(envelope, trust);
-    if (manifest.kind === this.of.kind && manifest.name === name) return manifest;
-    throw new AiotError(
-      'AIOT_REQUEST_INVALID',
-      `expected a manifest of the ${this.of.noun} ${name}, got one of the ${manifest.kind} ${manifest.name}`,
-    );
-  }
-
-  /** What the manifest vouches for, which must be there and be of this kind. */
-  private async content(
-    manifest: Manifest,
-  ): Promise<{ digest: string; bytes: number; info: Info & { deviceTypes: string[] } }> {
-    const [artifact, ...more] = manifest.artifacts;
+  protected async content({ artifacts, deviceTypes }: Manifest): Promise<Content> {
+    const [artifact, ...more] = artifacts;
     if (!artifact || more.length > 0) {
-      throw new AiotError('AIOT_REQUEST_INVALID', `expected one artifact, got ${manifest.artifacts.length}`);
+      throw new AiotError('AIOT_REQUEST_INVALID', `expected one artifact, got ${artifacts.length}`);
     }
-    const { digest, bytes } = artifact;
-    const size = await this.parts.blobs.size(digest);
-    if (size === null) throw new AiotError('AIOT_NOT_FOUND', `the blob ${digest} was not uploaded`);
-    if (size !== bytes) {
-      throw new AiotError('AIOT_DIGEST_MISMATCH', `${digest} has ${size} bytes, the manifest says ${bytes}`);
-    }
-    const info = this.of.read(await this.parts.blobs.bytes(digest), artifact.name);
-    return { digest, bytes, info: { ...info, deviceTypes: manifest.deviceTypes } };
+    const { digest, bytes, name } = artifact;
+    await requireBlobs(this.parts.blobs, [artifact]);
+    const info = this.read(await this.parts.blobs.bytes(digest), name);
+    return { digest, bytes, info: { ...info, deviceTypes } };
   }
 
-  private async known(name: string, version: number): Promise<ReleaseRow> {
-    const row = await this.row(name, version);
-    if (row) return row;
-    throw await this.unknown(name, version);
-  }
-
-  private async unknown(name: string, version?: number): Promise<AiotError> {
-    const all = await this.rows().select(['name', 'version']).orderBy('version').execute();
-    return unknownRelease(this.of, all, { name, version });
-  }
-
-  private notFound(message: string): AiotError {
-    return new AiotError('AIOT_NOT_FOUND', message, { next: this.of.list });
-  }
-
-  private async row(name: string, version: number): Promise<ReleaseRow | undefined> {
-    const query = this.rows().selectAll().where('name', '=', name);
-    return await query.where('version', '=', version).executeTakeFirst();
-  }
-
-  private cardOf(row: ReleaseRow): ReleaseCard<Info> {
-    const { name, version, sequence, digest, bytes, pushed } = row;
-    const info = JSON.parse(row.info) as Info & { deviceTypes: string[] };
-    return { name, version, sequence, digest, bytes, pushed, ...info };
-  }
-}
-
-function samePayload(row: ReleaseRow, envelope: Envelope): boolean {
-  return (JSON.parse(row.envelope) as Envelope).payload === envelope.payload;
-}
-
-/**
- * The refusal of a name, or of a version of a name that exists, with the one that was meant.
- * @param all every version there is, ascending for each name
- */
-export function unknownRelease(
-  { noun, list }: { noun: string; list: string },
-  all: readonly { name: string; version: number }[],
-  { name, version }: { name: string; version?: number | undefined },
-): AiotError {
-  const versions = all.filter((row) => row.name === name).map((row) => row.version);
-  const newest = versions.at(-1);
-  const message =
-    newest === undefined
-      ? `no ${noun} is named ${name}${didYouMean(name, [...new Set(all.map((row) => row.name))])}`
-      : `there is no ${noun} ${name}@${version}; the newest is ${name}@${newest}`;
-  return new AiotError('AIOT_NOT_FOUND', message, { next: list });
-}
-
-/**
- * The manifest of a model, its signatures checked against the trust root.
- * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID
- */
-export function checkedManifest(envelope: Envelope, trust: TrustRoot | null): Manifest {
-  if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
-  const manifest = verifyManifest(envelope, trust);
-  if (manifest.kind === 'model') return manifest;
-  throw new AiotError('AIOT_REQUEST_INVALID', `expected a manifest of a model, got ${manifest.kind}`);
-}
-
-/**
- * The bundle that a manifest vouches for, which is its first artifact. Every artifact's blob must be there, and be of the
- * size that was signed; a blob's bytes are those of its digest, for it was taken under it.
- * @returns besides, the digest of its network
- * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED, AIOT_REQUEST_INVALID
- */
-export async function bundleOf(
-  manifest: Manifest,
-  blobs: BlobStore,
-): Promise<{ info: BundleInfo | NetworkInfo; digest: string; bytes: number; network: string }> {
-  const { artifacts } = manifest;
-  for (const { digest, bytes } of artifacts) {
-    const size = await blobs.size(digest);
-    if (size === null) throw new AiotError('AIOT_NOT_FOUND', `the blob ${digest} was not uploaded`);
-    if (size !== bytes) {
-      throw new AiotError('AIOT_DIGEST_MISMATCH', `${digest} has ${size} bytes, the manifest says ${bytes}`);
-    }
-  }
-  const { filesOf, requireSameModel, unpackAny } = await import('../../model/index.js');
-  const { digest, bytes } = artifacts[0] as Manifest['artifacts'][number];
-  const bundle = unpackAny(await blobs.bytes(digest));
-  requireSameModel(manifest, bundle, 'the bundle');
-  if (canonicalJson(manifest.files ?? null) !== canonicalJson(filesOf(bundle))) {
+  /** Must be the same bytes for the same device types. */
+  protected async resigned({ version, artifacts, deviceTypes }: Manifest, row: ReleaseRow): Promise<null> {
+    const [artifact, ...more] = artifacts;
+    const types = (JSON.parse(row.info) as { deviceTypes: string[] }).deviceTypes;
+    const isSame =
+      version === row.version &&
+      more.length === 0 &&
+      artifact?.digest === row.digest &&
+      artifact.bytes === row.bytes &&
+      deviceTypes.join() === types.join();
+    if (isSame) return null;
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
-      'the files that the manifest names are not those of the bundle',
+      `the signed content differs from ${row.name}@${row.version} as pushed`,
     );
   }
-  return { info: bundle.info, digest, bytes, network: digestOf(bundle.model) };
+
+  protected async isPushed({ name, version }: Manifest, envelope: Envelope): Promise<boolean> {
+    const query = this.rows().select('envelope').where('name', '=', name);
+    const row = await query.where('version', '=', version).executeTakeFirst();
+    return row !== undefined && isSamePayload(row.envelope, envelope);
+  }
+
+  protected isSigned(row: ReleaseRow, envelope: Envelope): boolean {
+    return isSamePayload(row.envelope, envelope);
+  }
+
+  protected async insert(row: VersionRow, envelope: Envelope, transaction: Store): Promise<void> {
+    const values = { ...row, envelope: JSON.stringify(envelope) };
+    await transaction.insertInto(this.table).values(values).execute();
+  }
+
+  protected async replace(
+    { name, version, sequence, envelope: old }: ReleaseRow,
+    set: { sequence: number },
+    envelope: Envelope,
+    transaction: Store,
+  ): Promise<void> {
+    const before = { kind: this.blob.kind, name, version, sequence, envelope: old };
+    await transaction.insertInto('releaseManifests').values(before).execute();
+    const changed = transaction.updateTable(this.table).set({ ...set, envelope: JSON.stringify(envelope) });
+    await changed.where('name', '=', name).where('version', '=', version).execute();
+  }
+
+  protected async newestSequence(): Promise<number> {
+    const { sequence } = await this.rows()
+      .select(({ fn }) => fn.max('sequence').as('sequence'))
+      .executeTakeFirstOrThrow();
+    return sequence ?? 0;
+  }
 }
 
 /** The registry of devices' configurations. @throws AIOT_CONFIG_MALFORMED on push */
 export class Configs extends Releases<Pick<ConfigVersion, 'config'>> {
   constructor(parts: ReleaseParts) {
-    super(parts, {
-      ...{ kind: 'config', table: 'configs', noun: 'configuration', list: 'aiot device config list' },
-      read: (bytes, what) => ({ config: readDeviceConfig(bytes, what) }),
-    });
+    const kind = { kind: 'config', table: 'configs', noun: 'configuration' } as const;
+    super(parts, { ...kind, list: 'aiot device config list' }, (bytes, what) => ({
+      config: readDeviceConfig(bytes, what),
+    }));
   }
 }
 
-/** The registry of firmware: application images and the manifests that vouch for them. @throws AIOT_IMAGE_MALFORMED on push */
+/** The registry of firmware: application images and their signed manifests. @throws AIOT_IMAGE_MALFORMED on push */
 export class Firmware extends Releases<Pick<FirmwareVersion, 'chip' | 'app' | 'bundle'>> {
   constructor(parts: ReleaseParts) {
-    super(parts, {
-      ...{ kind: 'firmware', table: 'firmware', noun: 'firmware', list: 'aiot firmware list' },
-      read(bytes, what) {
-        const { chip, app, bundle } = readFirmware(bytes, what);
-        return { chip, app, ...(bundle ? { bundle } : {}) };
-      },
+    const kind = { kind: 'firmware', table: 'firmware', noun: 'firmware' } as const;
+    super(parts, { ...kind, list: 'aiot firmware list' }, (bytes, what) => {
+      const { chip, app, bundle } = readFirmware(bytes, what);
+      return { chip, app, ...(bundle ? { bundle } : {}) };
     });
   }
 }

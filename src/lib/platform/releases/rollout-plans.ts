@@ -1,3 +1,5 @@
+import { type Release, type RolloutPlan, rolloutRequestSchema } from '../../api/rollouts/schema.js';
+import { requireTrusted } from '../../api/trusted.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import type { Reported, SignedProof } from '../../device/protocol/messages.js';
@@ -6,10 +8,8 @@ import { mayConnect } from '../../fleet/device.js';
 import { runningOf } from '../../fleet/rollout/report.js';
 import type { CheckedProof, RolloutState } from '../../fleet/rollout/types.js';
 import { isEnd, splitIntoWaves } from '../../fleet/rollout/waves.js';
-import { parseSelector } from '../../fleet/selector.js';
+import { parseSelector, requireListedNames } from '../../fleet/selector.js';
 import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
-import { type Release, type RolloutPlan, rolloutRequestSchema } from '../../registry/rollouts/schema.js';
-import { requireTrusted } from '../../registry/trusted.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type DeltaPair, type Deltas, mostBases, patienceMs } from '../devices/desired.js';
 import type { DeviceRecord, Devices } from '../devices/devices.js';
@@ -30,20 +30,20 @@ type Request = ReturnType<typeof rolloutRequestSchema.parse>;
 
 interface Prepared {
   request: Request;
-  /** In the order in which they are to have it. */
+  /** In rollout order. */
   devices: string[];
-  /** Of these: who runs the last release already. */
+  /** Those already running the newest release. */
   current: string[];
-  /** Patches that would serve them. */
+  /** Patches usable by these devices. */
   deltas: (DeltaPair & { release: Release; devices: number; of: number })[];
 }
 
 function noWayBack(releases: readonly Release[]): string {
   const isFirst = releases.every(({ version }) => String(version) === '1');
-  return `there is no way back: ${isFirst ? 'it is the first version' : 'give --rollback-to'}`;
+  return `no release to roll back to: ${isFirst ? 'it is the first version' : 'add --rollback-to'}`;
 }
 
-/** Who gets a rollout, and in which order. */
+/** Selects the devices of a rollout and their order. */
 export class Planner {
   constructor(private readonly parts: PlannerParts) {}
 
@@ -83,7 +83,9 @@ export class Planner {
     const takes = (device: DeviceRecord) =>
       mayConnect(device.state) && manifests.every(({ deviceTypes }) => deviceTypes.includes(device.type));
     const { devices } = this.parts;
-    const found = devices.records().filter((device) => takes(device) && matches(devices.selectable(device)));
+    const all = devices.records();
+    requireListedNames(request.selector, () => all.map(({ name }) => name));
+    const found = all.filter((device) => takes(device) && matches(devices.selectable(device)));
     if (found.length === 0) {
       const types = manifests.map(({ deviceTypes }) => deviceTypes.join(', ')).join('; ');
       const message = `no device of type ${types} matches "${request.selector}"`;
@@ -112,7 +114,7 @@ export class Planner {
     }
   }
 
-  /** A shadow that is shorter than one window of the model measures nothing. @throws AIOT_REQUEST_INVALID */
+  /** A shadow shorter than one window of the model measures nothing. @throws AIOT_REQUEST_INVALID */
   private async requireWholeWindow({ releases, policy }: Request): Promise<void> {
     const [release] = releases;
     if (policy.shadow === null || release === undefined) return;
@@ -124,24 +126,24 @@ export class Planner {
     const [got, window] = [policy.shadow.ms / 1000, windowMs / 1000];
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
-      `a shadow of ${got} s is shorter than one window of ${name}@${version} (${window} s): it would measure nothing`,
-      { next: `Give it time for many windows, such as --shadow ${Math.ceil((20 * windowMs) / 1000)}s` },
+      `a shadow of ${got} s is shorter than one window of ${name}@${version} (${window} s), so nothing would be measured`,
+      { next: `Allow time for many windows, such as --shadow ${Math.ceil((20 * windowMs) / 1000)}s` },
     );
   }
 
-  /** The manifest of what is to be rolled out, its signatures checked. */
+  /** The verified manifest of the release to roll out. */
   private async released(release: Release): Promise<Manifest> {
     const { name, version, sequence } = release;
     const manifest = await this.manifestOf(release);
     if (manifest.model?.kind === 'network') {
       throw new AiotError(
         'AIOT_MODEL_UNFIT',
-        `${name}@${version} is a network alone: nobody said what goes into it, so no device can run it`,
+        `${name}@${version} contains only a model without a project, so its inputs are unknown and no device can run it`,
         { next: 'Push a project instead of a .tflite file: aiot model push' },
       );
     }
     if (manifest.name === name && manifest.version === version) {
-      // Damage is found here, before a device downloads it and fails. Another replica may have what is not here.
+      // Damage is detected here, before a device downloads it and fails. Another replica may have blobs missing here.
       for (const { digest } of manifest.artifacts)
         await unless('AIOT_NOT_FOUND', this.parts.blobs.ready(digest));
       return manifest;
@@ -159,7 +161,7 @@ export class Planner {
     return await this.parts.models.verified(sequence);
   }
 
-  /** What devices run of each kind, and what it is to become: the commonest first. Who names what was never released is not heard. */
+  /** Releases that devices run, by kind, with the target of each: the most common first. Devices that report an unreleased digest are ignored. */
   private async pairsOf(
     devices: readonly DeviceRecord[],
     releases: readonly Release[],
@@ -183,20 +185,16 @@ export class Planner {
   }
 }
 
-/** @throws AIOT_REQUEST_INVALID where there is nothing that could run beside another */
+/** @throws AIOT_REQUEST_INVALID if the release cannot run beside another */
 function requireShadowable({ releases, policy }: Request): void {
   const [only, ...others] = releases;
   if (policy.shadow === null || (only?.kind === 'model' && others.length === 0)) return;
-  throw new AiotError(
-    'AIOT_REQUEST_INVALID',
-    'a shadow is of a model, and of one alone: it runs beside another',
-    {
-      next: 'Roll the firmware and the configuration out first, then the model with --shadow.',
-    },
-  );
+  throw new AiotError('AIOT_REQUEST_INVALID', 'a shadow rollout must contain only a model', {
+    next: 'Roll out the firmware and the configuration first, then the model with --shadow.',
+  });
 }
 
-/** As good as drawn by lot, so that the first wave is not always the same devices; and the same for a plan and its start. */
+/** Pseudo-random order, so that the first wave is not always the same devices; identical for a plan and its start. */
 function inOrder(devices: readonly DeviceRecord[], releases: readonly Release[]): string[] {
   const seed = JSON.stringify(releases);
   const keyed = devices.map(({ name }) => ({ name, key: sha256Hex(`${seed}\n${name}`) }));
@@ -218,13 +216,13 @@ interface ProofParts {
   configs: Pick<Configs, 'manifest'>;
 }
 
-/** Releases that are remembered: proofs of one rollout name the same. */
+/** Releases cached: the proofs of one rollout name the same ones. */
 const kept = 64;
 
-/** What devices run, as they and as manifests name it. */
+/** Running release, as named by devices and by manifests. */
 type Running = Proof['release'];
 
-/** Looks at what devices sign of their updates: whether it is theirs, and says what the signed manifest of the release does. */
+/** Checks devices' signed update proofs: that the signature is the device's, and that the release matches its signed manifest. */
 export class Proofs {
   /** By kind and sequence; null = there is no such release. */
   private readonly releases = new Map<string, Promise<Running | null>>();
@@ -258,7 +256,7 @@ export class Proofs {
   private releaseOf({ kind, release: { name, version, sequence } }: Proof): Promise<Running | null> {
     const key = `${kind} ${name} ${version} ${sequence}`;
     const known = this.releases.get(key);
-    if (known) return known;
+    if (known !== undefined) return known;
     const [oldest] = this.releases.keys();
     if (this.releases.size >= kept && oldest !== undefined) this.releases.delete(oldest);
     const asked = this.read({ kind, name, version, sequence });
@@ -267,7 +265,7 @@ export class Proofs {
     return asked;
   }
 
-  /** As it was taken at the door: who signed it may have been replaced since, and it may have been signed anew. */
+  /** As accepted on push: its signer may have been replaced since, and it may have been re-signed. */
   private async read({ kind, name, version, sequence }: Release): Promise<Running | null> {
     const { models, firmware, configs } = this.parts;
     const releases = kind === 'firmware' ? firmware : configs;

@@ -1,3 +1,4 @@
+import { rolloutHasEnded, rolloutPolicySchema } from '../../api/rollouts/schema.js';
 import { AiotError } from '../../core/errors.js';
 import { DeviceTable } from '../../fleet/rollout/table.js';
 import type {
@@ -9,16 +10,15 @@ import type {
   RolloutWave,
 } from '../../fleet/rollout/types.js';
 import { noDevices } from '../../fleet/rollout/waves.js';
-import { rolloutHasEnded, rolloutPolicySchema } from '../../registry/rollouts/schema.js';
 import type { DesiredStates } from '../devices/desired.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 
-/** Values of one statement, and rows of one page. */
+/** Values per statement, and rows per page. */
 const [atOnce, ended] = [100, ['done', 'partly', 'failed', 'rolledBack', 'aborted']];
 
-/** Rollouts in the database: each save is one transaction, with its events and with what the devices are to run from then on. */
+/** Rollouts in the database: each save is one transaction, with its events and the devices' new desired states. */
 export function rolloutStoreIn(store: Store, events: Events, desired: DesiredStates): RolloutStore {
   const read = async (row: Schema['rollouts'], known?: RolloutState) =>
     stateOf(row, await devicesOf(store, row.id, known?.head.revision), known);
@@ -57,7 +57,7 @@ export function rolloutStoreIn(store: Store, events: Events, desired: DesiredSta
       return count;
     },
     async list({ after, limit }) {
-      // Ids rise with time.
+      // Ids increase with time.
       const rows = await store
         .selectFrom('rollouts')
         .selectAll()
@@ -96,7 +96,7 @@ function rowOf(store: Store, id: string): Promise<Schema['rollouts'] | undefined
   return store.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
 }
 
-/** @throws AIOT_DATABASE_UNREACHABLE when somebody else has changed it meanwhile: the turn was lost with its connection */
+/** @throws AIOT_DATABASE_UNREACHABLE if another process has changed it meanwhile: the turn was lost with its connection */
 async function saveHead(store: Store, head: RolloutHead): Promise<void> {
   const { numUpdatedRows } = await store
     .updateTable('rollouts')
@@ -105,9 +105,13 @@ async function saveHead(store: Store, head: RolloutHead): Promise<void> {
     .where('revision', '=', head.revision - 1)
     .executeTakeFirst();
   if (numUpdatedRows > 0n) return;
-  throw new AiotError('AIOT_DATABASE_UNREACHABLE', `${head.id} was changed by another process meanwhile`, {
-    retryable: true,
-  });
+  throw new AiotError(
+    'AIOT_DATABASE_UNREACHABLE',
+    `${head.id} was changed by another process at the same time`,
+    {
+      retryable: true,
+    },
+  );
 }
 
 async function saveDevices(store: Store, head: RolloutHead, devices: RolloutDevice[]): Promise<void> {
@@ -128,7 +132,7 @@ async function saveDevices(store: Store, head: RolloutHead, devices: RolloutDevi
   }
 }
 
-/** In their order. `since`: only those that have changed after this revision of the rollout. */
+/** In order. `since`: only those changed after this revision of the rollout. */
 async function devicesOf(store: Store, rollout: string, since?: number): Promise<RolloutDevice[]> {
   const rows = await store
     .selectFrom('rolloutDevices')
@@ -146,7 +150,7 @@ function stateOf(row: Schema['rollouts'], read: RolloutDevice[], known?: Rollout
   return { head: headOf(row, read), devices: DeviceTable.from(read) };
 }
 
-/** What is kept of a rollout from before there were waves. */
+/** Stored form of a rollout from before waves existed. */
 interface OldHead {
   releases: RolloutHead['releases'];
   deadlineMs: number;
@@ -158,13 +162,13 @@ function headRow(head: RolloutHead): Schema['rollouts'] {
   return { id, state, created, ended, revision, head: JSON.stringify(rest) };
 }
 
-/** @param devices all of them, where they are at hand: one from before there were waves has no figures of its own */
+/** @param devices all of them, if available: a rollout from before waves existed stores no counts */
 function headOf(row: Schema['rollouts'], devices: readonly RolloutDevice[] = []): RolloutHead {
   const { head: json, ...columns } = row;
   const kept = JSON.parse(json) as Omit<RolloutHead, keyof typeof columns> | OldHead;
   const state = columns.state as RolloutHead['state'];
   if ('waves' in kept) {
-    // Of a state that was not there when it was written there is none.
+    // Counts of states introduced after it was written are missing.
     const waves = kept.waves.map((wave) => ({ ...wave, counts: { ...noDevices(), ...wave.counts } }));
     const policy = { ...rolloutPolicySchema.parse({}), ...kept.policy };
     return { ...kept, waves, policy, ...columns, state };
@@ -204,7 +208,7 @@ function releaseRows({ id, releases, rollback }: RolloutHead): Schema['rolloutRe
   return [...rows, { rollout: id, place: -1, kind, name, version }];
 }
 
-/** @param place in the order of the rollout: written with the first save only */
+/** @param place in the order of the rollout: written only with the first save */
 function deviceRow(
   { id, revision }: RolloutHead,
   device: RolloutDevice,
@@ -226,7 +230,7 @@ function deviceOf(row: Schema['rolloutDevices']): RolloutDevice {
   };
 }
 
-/** One event of each model, whose history it is, and one of the rollout. */
+/** One event per model, for its history, and one for the rollout. */
 function startedEvents({ head, devices }: RolloutState, who: string): NewEvent[] {
   const { id, releases, selector, waves } = head;
   const count = { selector, devices: devices.size };
@@ -245,7 +249,7 @@ function startedEvents({ head, devices }: RolloutState, who: string): NewEvent[]
   ];
 }
 
-/** Each device that has come into another state, each wave, and the whole. */
+/** Events for each device whose state changed, each wave, and the rollout. */
 export function movedEvents(before: RolloutState, { head, changed }: RolloutStep, who: string): NewEvent[] {
   const { id: subject } = head;
   const told: NewEvent[] = [];
@@ -271,7 +275,7 @@ export function movedEvents(before: RolloutState, { head, changed }: RolloutStep
   return told;
 }
 
-/** A rollout as the job that it is: `aiot job wait` and the like know it by its own id. */
+/** Stores a rollout as a job, so that `aiot job wait` and similar commands work with its id. */
 async function saveRolloutJob(store: Store, head: RolloutHead, who: string): Promise<void> {
   const { id, created, ended, releases, selector, waves } = head;
   const total = waves.reduce((sum, { devices }) => sum + devices, 0);
@@ -294,7 +298,7 @@ async function saveRolloutJob(store: Store, head: RolloutHead, who: string): Pro
     .execute();
 }
 
-/** In the words of jobs. */
+/** State in the terms of jobs. */
 function jobState(head: RolloutHead): 'running' | 'done' | 'failed' {
   if (!rolloutHasEnded(head)) return 'running';
   return head.state === 'done' ? 'done' : 'failed';
@@ -302,6 +306,6 @@ function jobState(head: RolloutHead): 'running' | 'done' | 'failed' {
 
 function errorOf(head: RolloutHead, left: number, total: number): { error: string | null } {
   if (jobState(head) !== 'failed') return { error: null };
-  const message = `${left} of ${total} devices did not take it`;
+  const message = `${left} of ${total} devices failed`;
   return { error: JSON.stringify(head.reason ?? { code: 'AIOT_ROLLOUT_FAILED', message }) };
 }

@@ -1,3 +1,16 @@
+import { type PageQuery, pageOfRows } from '../../api/page.js';
+import {
+  type Rollout,
+  type RolloutCommand,
+  type RolloutDeviceInfo,
+  type RolloutNews,
+  type RolloutPlan,
+  type RolloutStatus,
+  rolloutDevicesQuerySchema,
+  rolloutHasEnded,
+  type Saved,
+  savedBy,
+} from '../../api/rollouts/schema.js';
 import { AiotError } from '../../core/errors.js';
 import { newId } from '../../core/names.js';
 import type { Reported } from '../../device/protocol/messages.js';
@@ -13,19 +26,6 @@ import type {
   RolloutStore,
 } from '../../fleet/rollout/types.js';
 import { startRollout } from '../../fleet/rollout/waves.js';
-import { type PageQuery, pageOfRows } from '../../registry/page.js';
-import {
-  type Rollout,
-  type RolloutCommand,
-  type RolloutDeviceInfo,
-  type RolloutNews,
-  type RolloutPlan,
-  type RolloutStatus,
-  rolloutDevicesQuerySchema,
-  rolloutHasEnded,
-  type Saved,
-  savedBy,
-} from '../../registry/rollouts/schema.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type Deltas, type DesiredStates, patienceMs } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
@@ -59,28 +59,27 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
-/** How often time passes for rollouts, ms. */
+/** Interval of the rollouts' clock, ms. */
 const tickMs = 250;
 
-/** How long after a restart devices are waited for that were there before it, ms: they come back spread, after waits that grow. */
+/** How long after a restart devices that were online before it are awaited, ms: they reconnect spread out, with growing delays. */
 const returnMs = 30_000;
 
 /**
- * Runs rollouts: what happens goes through the fleet's state machine; the next state, and what devices are to run from then on,
- * are saved in one transaction; then the broker tells them. After a restart the broker is told what the database has, so
- * nobody is left out or asked twice, wherever it was cut off. Each step begins with what the database has, for a device may report
- * to any of the processes that share it.
+ * Runs rollouts: events go through the fleet's state machine; the next state and the devices' new desired states are saved in one transaction; then
+ * the broker publishes them. After a restart the broker receives the database's state, so no device is skipped or updated twice, wherever it was
+ * interrupted. Each step starts from the database's state, because a device may report to any of the processes that share it.
  */
 export class Rollouts {
   private readonly running = new Map<string, RolloutState>();
   private readonly listeners = new Map<string, Set<Listener>>();
   private readonly inTurn: Turn;
-  /** When this process began, ms since 1970; null = not yet. */
+  /** Start time of this process, ms since 1970; null = not yet. */
   private loaded: number | null = null;
   private readonly planner: Planner;
   private readonly proofs: Proofs;
   private readonly figures: RolloutFigures;
-  /** What devices have reported while a step was saved: the next one takes all. */
+  /** Reports received while a step was being saved: the next step processes all of them. */
   private waiting: Waiting[] = [];
   private pumping = false;
 
@@ -92,7 +91,7 @@ export class Rollouts {
     this.proofs = new Proofs(parts);
   }
 
-  /** Takes over what runs by now, in whichever process it was moved on. In turn, or while nobody else is there. */
+  /** Loads running rollouts, whichever process has advanced them. In turn, or while no other process is running. */
   async load(): Promise<void> {
     this.loaded ??= this.parts.now();
     const states = await this.parts.store.running(this.running);
@@ -111,7 +110,7 @@ export class Rollouts {
     }
   }
 
-  /** Follows what other processes do, until the returned function is called. */
+  /** Follows other processes until the returned function is called. */
   watch(): () => void {
     const follow = serially();
     let waiting = false;
@@ -125,7 +124,7 @@ export class Rollouts {
     });
   }
 
-  /** Lets time pass for rollouts: one process does. */
+  /** Advances the rollouts' clock: one process does. */
   worker(): Worker {
     return { name: 'rollouts', run: (signal) => every(tickMs, signal, () => this.tick()) };
   }
@@ -139,7 +138,7 @@ export class Rollouts {
   async start(value: unknown, who: string): Promise<Rollout> {
     const planned = await this.planner.prepare(value);
     await this.parts.deltas.ready(planned.deltas, patienceMs.start);
-    // In turn with removals: what is rolled out is still there.
+    // In turn with removals, so that the release still exists.
     return this.parts.models.inTurn(async () => {
       const { request, devices, current } = await this.planner.prepare(value);
       const { releases, rollback, selector, policy } = request;
@@ -183,7 +182,7 @@ export class Rollouts {
     return rolloutOf(head, this.parts.now());
   }
 
-  /** With what its devices run now. @throws AIOT_NOT_FOUND */
+  /** Includes what its devices run now. @throws AIOT_NOT_FOUND */
   async status(id: string): Promise<RolloutStatus> {
     const running = this.running.get(id);
     const head = running?.head ?? (await this.parts.store.head(id));
@@ -191,7 +190,7 @@ export class Rollouts {
     return { ...rolloutOf(head, this.parts.now()), ...(await this.figures.of(head, running)) };
   }
 
-  /** By name. @throws AIOT_NOT_FOUND */
+  /** Sorted by name. @throws AIOT_NOT_FOUND */
   async devices(id: string, query: unknown): Promise<{ devices: RolloutDeviceInfo[]; next: string | null }> {
     const { limit, ...rest } = rolloutDevicesQuerySchema.parse(query);
     await this.get(id);
@@ -210,11 +209,11 @@ export class Rollouts {
     };
   }
 
-  /** Resolves when all that the report changes is saved. */
+  /** Resolves when all changes caused by the report are saved. */
   async reported(device: string, report: Reported, refusedRecall = false): Promise<void> {
     if (report.rollout === null) return;
     const { rollout } = parseWish(report.rollout);
-    // Others may have started one that is not known here yet.
+    // Another process may have started one that is not loaded here yet.
     if (!this.running.has(rollout) && !this.parts.changes.shared) return;
     const { proof: signed, ...said } = report;
     const proof = signed && (await this.proofs.check(device, report, signed));
@@ -229,7 +228,7 @@ export class Rollouts {
     });
   }
 
-  /** Time passes: waves open, deadlines and windows end. */
+  /** Advances time: waves open, deadlines and windows end. */
   async tick(): Promise<void> {
     if (this.running.size === 0 && !this.parts.changes.shared) return;
     await this.inTurn(async () => {
@@ -253,7 +252,7 @@ export class Rollouts {
         await this.inTurn(() => this.takeAll());
       }
     } catch (error) {
-      // The turn itself could not be had.
+      // The turn itself could not be obtained.
       for (const { reject } of this.waiting.splice(0)) reject(error);
     } finally {
       this.pumping = false;
@@ -287,7 +286,7 @@ export class Rollouts {
     }
   }
 
-  /** Saves what has changed, then has it told. */
+  /** Saves the changes, then publishes them. */
   private async step(before: RolloutState, events: RolloutEvent[], who: string): Promise<RolloutState> {
     const { devices, now } = this.parts;
     const world = {
@@ -310,7 +309,7 @@ export class Rollouts {
     return state;
   }
 
-  /** Whether the rollout was under way before this process was. */
+  /** Whether the rollout was running before this process started. */
   private isReturning({ head }: RolloutState): boolean {
     return this.loaded !== null && head.created < this.loaded && this.parts.now() < this.loaded + returnMs;
   }
@@ -327,7 +326,7 @@ function changedSince(state: RolloutState, before: RolloutState | undefined): Ro
   return [...state.devices.values()].filter((device) => before?.devices.get(device.name) !== device);
 }
 
-/** Whether there is anything to save: that a moment has passed is none. */
+/** Whether there is anything to save: a mere change of time is not. */
 function isNews({ head: before }: RolloutState, { head, changed }: RolloutStep): boolean {
   if (changed.length > 0) return true;
   const told = ({ budget: _, ...rest }: typeof head) => JSON.stringify(rest);
@@ -335,33 +334,33 @@ function isNews({ head: before }: RolloutState, { head, changed }: RolloutStep):
 }
 
 function notFound(id: string): AiotError {
-  return new AiotError('AIOT_NOT_FOUND', `there is no rollout ${id}`);
+  return new AiotError('AIOT_NOT_FOUND', `the rollout ${id} does not exist`);
 }
 
-/** So many are kept: who watches a fleet asks for the same rollout again and again. */
+/** Number of entries cached: an observer requests the same rollout repeatedly. */
 const mostKept = 4;
 
 type Runs = RolloutStatus['runs'];
 
 interface Known {
-  /** Of the rollout: it may have gone on. */
+  /** Revision of the rollout, which may have advanced since. */
   revision: number;
   kind: RolloutHead['releases'][number]['kind'];
   /** Names of its devices. */
   members: ReadonlySet<string>;
   saved: Saved;
-  /** What its devices say that they run; null = nobody has asked yet. */
+  /** Releases reported by its devices; null = not requested yet. */
   runs: Runs | null;
 }
 
 /**
- * What is told of all devices of a rollout: to look at a hundred thousand takes a tenth of a second and more, so the latest that were asked
- * for, or have ended, are counted once and follow what devices report.
+ * Statistics over all devices of a rollout. Scanning a hundred thousand takes a tenth of a second or more. Recently requested or ended
+ * rollouts are therefore counted once and then updated from devices' reports.
  */
 export class RolloutFigures {
   private readonly known = new Map<string, Known>();
 
-  /** @param read a rollout that does not run any more */
+  /** @param read loads a rollout that is no longer running */
   constructor(
     private readonly devices: Pick<Devices, 'find' | 'onReported'>,
     private readonly read: (id: string) => Promise<RolloutState | null>,
@@ -375,7 +374,7 @@ export class RolloutFigures {
     });
   }
 
-  /** @param running its state where it runs */
+  /** @param running its state if it is running */
   async of(head: RolloutHead, running: RolloutState | undefined): Promise<{ runs: Runs; saved: Saved }> {
     let known = this.known.get(head.id);
     if (known?.revision !== head.revision) {
@@ -410,7 +409,7 @@ export class RolloutFigures {
   }
 }
 
-/** A fleet runs few releases: a list is found through faster than anything that must be made of a name and a version. */
+/** A fleet runs few releases: searching a list is faster than building a key of name and version. */
 function count(runs: Runs, kind: Known['kind'], reported: Reported | null, by: 1 | -1): void {
   const { name = null, version = null } = (reported && runningOf(kind, reported)) ?? {};
   const entry = runs.find((each) => each.version === version && each.name === name);
@@ -418,7 +417,7 @@ function count(runs: Runs, kind: Known['kind'], reported: Reported | null, by: 1
   else runs.push({ name, version, devices: by });
 }
 
-/** A rollout as it is told. @param now ms since 1970 */
+/** A rollout as returned by the API. @param now ms since 1970 */
 function rolloutOf(head: RolloutHead, now: number): Rollout {
   const { id, state, reason, releases, rollback, selector, policy, by, approvals, created, ended } = head;
   return {

@@ -1,12 +1,12 @@
-import { AiotError } from '../../core/errors.js';
 import {
   type ModelVersion,
   type RemovedModel,
   type Stage,
   type StageRequest,
   stages,
-} from '../../registry/api.js';
-import { requireTrusted } from '../../registry/trusted.js';
+} from '../../api/api.js';
+import { requireTrusted } from '../../api/trusted.js';
+import { AiotError } from '../../core/errors.js';
 import type { Leases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import { references } from '../datasets/orphans.js';
@@ -21,14 +21,14 @@ interface StageParts {
 }
 
 /**
- * Moves a version from dev to staging to production, or back. Up goes one stage at a time, and each has its gate: staging
- * wants the limits of the evaluation kept, production wants a rollout of it that every device took. A reason stands in for
- * a gate, and is written down. One version of a name is in production: the one before it goes back to staging.
+ * Moves a version from dev to staging to production, or back. Promotion is one stage at a time, and each has its gate: staging requires the
+ * evaluation to meet its limits, production requires a rollout that succeeded on every device. A reason can replace a gate, and is recorded. One
+ * version of a name is in production: the previous one returns to staging.
  */
 export class Stages {
   constructor(private readonly parts: StageParts) {}
 
-  /** @throws AIOT_NOT_FOUND, AIOT_MODEL_UNTRUSTED, AIOT_GATE_FAILED, AIOT_REQUEST_INVALID (a stage that is skipped, or the one it has) */
+  /** @throws AIOT_NOT_FOUND, AIOT_MODEL_UNTRUSTED, AIOT_GATE_FAILED, AIOT_REQUEST_INVALID (a skipped or the current stage) */
   move(name: string, version: number, { to, reason }: StageRequest, who: string): Promise<ModelVersion> {
     const { models, store, events } = this.parts;
     return models.inTurn(async () => {
@@ -36,16 +36,16 @@ export class Stages {
       requireTrusted(card);
       const subject = `${name}@${version}`;
       const steps = stages.indexOf(to) - stages.indexOf(card.stage);
-      if (steps === 0) throw invalid(`${subject} is in ${to} already`, `aiot model show ${subject}`);
+      if (steps === 0) throw invalid(`${subject} is already in ${to}`, `aiot model show ${subject}`);
       if (steps > 1) {
         throw invalid(
-          `${subject} is in ${card.stage}: it goes to staging first`,
+          `${subject} is in ${card.stage} and must go to staging first`,
           `aiot model promote ${subject} --to staging`,
         );
       }
       const refusal = steps > 0 ? await this.refusal(card, to) : null;
       if (refusal && reason === undefined) throw refusal;
-      // Read before the transaction: there is one connection, and a query beside it would wait for it for ever.
+      // Read before the transaction: there is one connection, and a separate query inside would wait for it forever.
       const before = to === 'production' ? await this.inProduction(name) : [];
       await store.transaction().execute(async (transaction) => {
         const put = (of: number, stage: Stage) =>
@@ -89,8 +89,8 @@ export class Stages {
       .executeTakeFirst();
     if (done) return null;
     return {
-      message: `${name}@${version}: expected a rollout that every device of it took, got none`,
-      next: `aiot model deploy ${name}@${version} --to name=DEVICE, or say why not: --reason TEXT`,
+      message: `${name}@${version}: expected a rollout that succeeded on all its devices, got none`,
+      next: `Run \`aiot model deploy ${name}@${version} --selector name=DEVICE\`, or give a reason: --reason TEXT`,
     };
   }
 
@@ -106,14 +106,14 @@ export class Stages {
   }
 }
 
-/** The limits that the signed evaluation was held against; who set none has nothing to show. */
+/** The limits applied to the signed evaluation; a version without limits has no evidence. */
 function evaluation({ name, version, kind, gates }: ModelVersion): { message: string; next: string } | null {
   const next = 'Set limits in model.accept, evaluate and push again, or say why not: --reason TEXT';
   const subject = `${name}@${version}`;
   if (kind === 'network') {
     return {
-      message: `${subject}: a network alone was never evaluated`,
-      next: 'Evaluate and push the project it belongs to (aiot model push --project DIR), or say why not: --reason TEXT',
+      message: `${subject}: a model without a project has no evaluation`,
+      next: 'Evaluate and push its project (aiot model push --project DIR), or give a reason: --reason TEXT',
     };
   }
   if (gates.length === 0)
@@ -138,13 +138,13 @@ interface RemovalParts {
   now: () => number;
 }
 
-/** What removes versions, and then the blobs that nobody refers to any more. */
+/** Removes versions, and then the blobs that are no longer referenced. */
 export class Removal {
   constructor(private readonly parts: RemovalParts) {}
 
   /**
-   * Takes a version away for good; its number is never given again. The database comes first: what is cut short after it
-   * is ended by `sweep` at the next start.
+   * Removes a version permanently; its number is never reused. The database is changed first: `sweep` completes an interrupted removal at the next
+   * start.
    * @throws AIOT_NOT_FOUND, AIOT_MODEL_IN_USE
    */
   remove(name: string, version: number, who: string): Promise<RemovedModel> {
@@ -154,10 +154,10 @@ export class Removal {
       const users = await this.users(card);
       if (users.length > 0) {
         const subject = `${name}@${version}`;
-        // To demote it helps where the stage alone holds it.
+        // Demotion helps only if the stage is the sole obstacle.
         const next =
           users.length > 1 || card.stage !== 'production'
-            ? `Give the devices that have it another version, or revoke them: aiot model deploy ${name}@VERSION --to all`
+            ? `Deploy another version to the devices that have it, or revoke them: aiot model deploy ${name}@VERSION --selector all`
             : `aiot model promote ${subject} --to dev`;
         throw new AiotError('AIOT_MODEL_IN_USE', `${subject} cannot be removed: ${users.join(', ')}`, {
           next,
@@ -187,7 +187,7 @@ export class Removal {
     });
   }
 
-  /** Deletes the blobs that were given up, unless a version has them again or is about to. Returns those that are gone. */
+  /** Deletes released blobs, unless a version refers to them again or is about to. Returns the deleted ones. */
   async sweep(): Promise<string[]> {
     const { store, blobs } = this.parts;
     const doomed = await store.selectFrom('doomedBlobs').select('digest').execute();
@@ -205,7 +205,7 @@ export class Removal {
     return gone;
   }
 
-  /** Who runs it or is to run it, in words. */
+  /** Describes the devices and rollouts that use it. */
   private async users({ name, version, stage }: ModelVersion): Promise<string[]> {
     const { store } = this.parts;
     const users = stage === 'production' ? ['it is in production'] : [];

@@ -1,3 +1,4 @@
+import type { PublicKey, TrustChain } from '../../api/contract/releases.js';
 import { canonicalJson, generateKeyPair, keyIdOf, publicKeyOf } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import {
@@ -19,7 +20,6 @@ import {
   timestampSchema,
   trustOf,
 } from '../../formats/manifest/root.js';
-import type { PublicKey, TrustChain } from '../../registry/trust.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { Turns } from '../store/engine.js';
@@ -27,7 +27,10 @@ import type { Turns } from '../store/engine.js';
 /** The trust root: which keys may sign releases. Public keys only. */
 export interface Trust {
   get(): Promise<TrustRoot | null>;
-  /** The first one is taken; a later one must have a higher version, and none is once there are roots. @throws AIOT_TRUST_CONFLICT, AIOT_REQUEST_INVALID */
+  /**
+   * The first one is accepted; a later one must have a higher version, and none is accepted once there are roots. @throws AIOT_TRUST_CONFLICT,
+   * AIOT_REQUEST_INVALID
+   */
   put(trust: TrustRoot, who: string): Promise<TrustRoot>;
 }
 
@@ -49,7 +52,7 @@ export function trustIn(store: Store, turns: Turns, events: Events): Trust {
     if (before && canonicalJson(before) === value) return trust;
     const chained = store.selectFrom('meta').select('key').where('key', '=', `root:${before?.version}`);
     if (before && (await chained.executeTakeFirst())) {
-      throw new AiotError('AIOT_TRUST_CONFLICT', 'expected a root that the root keys have signed', {
+      throw new AiotError('AIOT_TRUST_CONFLICT', 'expected a root signed by the root keys', {
         next: 'aiot trust rotate',
       });
     }
@@ -72,7 +75,7 @@ export function trustIn(store: Store, turns: Turns, events: Events): Trust {
   }
 }
 
-/** One that no signature could ever satisfy would lock everybody out, its version the way back. */
+/** A root that no signatures can satisfy would lock everyone out, and its version would prevent a replacement. */
 function checkUsable({ keys, roles }: TrustRoot): void {
   const { keyids, threshold } = roles.release;
   const usable = new Set(keyids.filter((id) => isKey(id, keys[id]?.publicKey)));
@@ -91,12 +94,12 @@ function isKey(id: string, publicKey: string | undefined): boolean {
   }
 }
 
-/** How long a timestamp is good, and the age at which another is signed though nothing changed, ms. */
+/** Validity of a timestamp, and the age at which another is signed without changes, ms. */
 const validMs = 24 * 3600_000;
 
 const freshMs = 3600_000;
 
-/** A root that ends before this is of no use to anybody, ms. */
+/** Minimum remaining validity of a root, ms. */
 const leastMs = 60_000;
 
 interface RootParts {
@@ -108,16 +111,16 @@ interface RootParts {
   now: () => number;
 }
 
-/** The chain of roots, and what the platform itself signs: timestamps, with keys that are in no role but that. */
+/** The chain of roots, and the platform's own signatures: timestamps, with keys that have no other role. */
 export class Roots {
   constructor(private readonly parts: RootParts) {}
 
-  /** @returns null where there is none of this version */
+  /** @returns null if this version does not exist */
   async get(version: number): Promise<Envelope | null> {
     return this.read<Envelope>(`root:${version}`);
   }
 
-  /** The newest root, its envelope, and the keys with which timestamps can be signed, newest last. */
+  /** The newest root, its envelope, and the keys that can sign timestamps, newest last. */
   async chain(): Promise<TrustChain> {
     const trust = await this.parts.trust.get();
     const root = trust && (await this.get(trust.version));
@@ -125,13 +128,13 @@ export class Roots {
     return { version: trust?.version ?? null, root, timestampKeys };
   }
 
-  /** The root that a device's trust is from, where it is from one. */
+  /** The root from which a device's trust is derived, if there is one. */
   async newest(): Promise<Envelope | null> {
     return (await this.chain()).root;
   }
 
   /**
-   * Takes the next root. The same again answers as the first time did.
+   * Stores the next root. Sending the same one again returns the first result.
    * @throws AIOT_TRUST_MISSING, AIOT_TRUST_SIGNATURES, AIOT_TRUST_VERSION, AIOT_TRUST_ROOT_EXPIRED, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID
    */
   put(envelope: Envelope, who: string): Promise<TrustChain> {
@@ -143,7 +146,7 @@ export class Roots {
       if (root.expires < now() + leastMs) {
         throw new AiotError(
           'AIOT_TRUST_ROOT_EXPIRED',
-          `root ${root.version} ends ${new Date(root.expires).toISOString()}`,
+          `root ${root.version} expired at ${new Date(root.expires).toISOString()}`,
         );
       }
       await this.requireOwnKeys(root);
@@ -158,7 +161,7 @@ export class Roots {
     });
   }
 
-  /** Makes one more key for timestamps: it is used once a root names it. */
+  /** Creates another timestamp key: it is used once a root names it. */
   newKey(who: string): Promise<PublicKey> {
     const { store, turns, events } = this.parts;
     return turns.of('trust')(async () => {
@@ -173,7 +176,7 @@ export class Roots {
     });
   }
 
-  /** The newest timestamp, signed anew where something has changed or it is an hour old; null = no root names a key for it. */
+  /** The newest timestamp, re-signed if something has changed or it is an hour old; null = no root names a key for it. */
   async timestamp(): Promise<Envelope | null> {
     const root = await this.newest();
     if (root === null) return null;
@@ -193,7 +196,7 @@ export class Roots {
     const [first, ...others] = (await this.keys()).filter((key) => keyids.includes(publicOf(key).keyid));
     if (first === undefined) return null;
     const before = kept && stampIn(kept);
-    // Its own clock may have been set back; what is said to be newer is.
+    // The clock may have been set back; a newer timestamp must still have a later time.
     const issued = Math.max(now(), before?.issued ?? 0);
     const timestamp: Timestamp = {
       spec: 'aiot-timestamp/1',
@@ -218,14 +221,14 @@ export class Roots {
     );
   }
 
-  /** Devices would all refuse what only somebody else could sign. */
+  /** Devices would reject timestamps if only another party could sign them. */
   private async requireOwnKeys({ roles: { timestamp } }: Root): Promise<void> {
     const own = (await this.keys()).filter((key) => timestamp.keyids.includes(publicOf(key).keyid));
     if (own.length >= timestamp.threshold) return;
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
-      `expected ${timestamp.threshold} timestamp key(s) that this platform holds, got ${own.length}`,
-      { next: 'aiot trust status tells which keys it has.' },
+      `expected ${timestamp.threshold} timestamp key(s) on this platform, got ${own.length}`,
+      { next: 'To see its keys, run `aiot trust status`.' },
     );
   }
 
@@ -267,7 +270,7 @@ async function write(store: Store, key: string, content: unknown): Promise<void>
 
 type Newest = Timestamp['newest'];
 
-/** Where the manifests of each kind are. */
+/** Tables of the manifests of each kind. */
 const tables = { model: 'manifests', firmware: 'firmware', config: 'configs' } as const;
 
 const kinds = ['model', 'firmware', 'config'] as const;
@@ -285,7 +288,7 @@ async function newestOf(store: Store): Promise<Newest> {
   return newest;
 }
 
-/** The newest manifest of each name; where there are too many names, of those released last. */
+/** The newest manifest of each name; if there are too many names, of those released most recently. */
 async function newestReleases(store: Store): Promise<Timestamp['releases']> {
   const releases: Timestamp['releases'] = [];
   for (const kind of kinds) {

@@ -1,16 +1,16 @@
 import { setImmediate } from 'node:timers/promises';
 
 /**
- * Lets the event loop read what has come on all sockets. Commits of SQLite hold it up: who writes again at once writes for the one
- * message that was read between.
+ * Lets the event loop read pending data of all sockets. SQLite's commits block it: without this, a writer that continues at once would commit single
+ * messages.
  */
 export async function gather(): Promise<void> {
   await setImmediate();
 }
 
 /**
- * Gathers what is to be written while the last batch is: one commit, and so one sync of the disk, for all that came meanwhile. A
- * caller's promise resolves when its item is on disk; where a batch fails, it fails for all of it.
+ * Collects items while the previous batch is being written: one commit, and so one disk sync, for all of them. A caller's promise resolves when its
+ * item is on disk; if a batch fails, it fails for all of its items.
  */
 export function inBatches<T>(most: number, write: (items: T[]) => Promise<void>): (item: T) => Promise<void> {
   let waiting: { item: T; resolve: () => void; reject: (error: unknown) => void }[] = [];

@@ -9,24 +9,24 @@ import type { Schema } from './schema.js';
 
 export type Store = Kysely<Schema>;
 
-/** How long another program may have the file locked, ms: all else in this process waits as well. */
+/** How long another program may lock the file, ms: everything else in this process waits too. */
 const busyMs = 1000;
 
-/** Above this size a database is checked while it is read already, bytes. */
+/** Databases above this size are checked in the background while they are read, bytes. */
 const checkedFirst = 1024 ** 3;
 
-/** Whether the pages of a database are as SQLite wrote them. Until that is known of a large one, it can only be read. */
+/** Whether the database's pages are intact. A large database is read-only until that is known. */
 export class Soundness {
   private waiting: Promise<boolean> | null = null;
-  /** AIOT_FILE_MALFORMED once it was found to be damaged: it stays as it is from then on. */
+  /** AIOT_FILE_MALFORMED once damage was found: the database is read-only from then on. */
   damage: AiotError | null = null;
 
-  /** It is being checked. */
+  /** The check is still running. */
   get pending(): boolean {
     return this.waiting !== null;
   }
 
-  /** Resolves when it is checked, with whether it is sound. */
+  /** Resolves when the check ends, with whether the database is sound. */
   async known(): Promise<boolean> {
     return this.waiting ?? this.damage === null;
   }
@@ -40,15 +40,15 @@ export class Soundness {
   }
 }
 
-/** As `openChecked`, of a database of any size checked first. */
+/** Same as `openChecked`, but a database of any size is checked first. */
 export async function openStore(path: string): Promise<Store> {
   return (await openChecked(path, Number.POSITIVE_INFINITY)).store;
 }
 
 /**
- * Opens (or makes) the state: SQLite in WAL mode, where each commit is synced to disk before it returns. libsql speaks
- * better-sqlite3's API, so kysely's own dialect drives it; it is synchronous, and a commit blocks for one fsync. What is there
- * already is checked: at once, or in the background where it is larger than `atOnce` bytes; writes are refused until then.
+ * Opens (or creates) the state: SQLite in WAL mode, where each commit is synced to disk before it returns. libsql implements
+ * better-sqlite3's API, so kysely's own dialect drives it. It is synchronous, and a commit blocks for one fsync. An existing database is
+ * checked: at once, or in the background if it is larger than `atOnce` bytes; writes are refused until then.
  * @throws AIOT_FILE_MALFORMED when the file is no database, damaged, or of a newer aiot; AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function openChecked(
@@ -66,7 +66,7 @@ export async function openChecked(
   try {
     database = new Database(path, { timeout: busyMs });
     const own = database;
-    // First of all: recovery of a log, and each page that is written, would spread what is damaged.
+    // Before anything else: recovering a log, and writing pages, would spread the damage.
     const later = bytes > atOnce && versionOf(own) === migrations.length;
     const problems = bytes === 0 || later ? [] : quickCheck(own);
     if (problems.length > 0) throw damagedDatabase(path, problems);
@@ -97,7 +97,7 @@ export async function openChecked(
   }
 }
 
-/** kysely's, with errors that a caller can act on. */
+/** kysely's dialect, with errors that a caller can act on. */
 async function dialectOf(
   database: Database,
   path: string,
@@ -110,8 +110,7 @@ async function dialectOf(
   dialect.createDriver = () => {
     const driver = createDriver();
     const rollback = driver.rollbackTransaction.bind(driver);
-    // SQLite has rolled back by itself when the disk is full (lang_transaction, 3.1); a second time would be an error,
-    // and hide the first one.
+    // SQLite has already rolled back when the disk is full (lang_transaction, 3.1); a second rollback would be an error, and hide the first one.
     driver.rollbackTransaction = async (connection) => {
       if (database.inTransaction) await rollback(connection);
     };
@@ -142,29 +141,25 @@ async function dialectOf(
   return dialect;
 }
 
-/** A write that came while the database can only be read. */
+/** Error for a write while the database is read-only. */
 function readOnlyError(error: unknown, path: string, { damage }: Soundness): unknown {
   if (!systemCode(error)?.startsWith('SQLITE_READONLY')) return sqliteError(error, path);
   if (damage !== null) {
     const { message, next } = damage;
     return new AiotError('AIOT_PLATFORM_FAILED', message, { endpoint: path, cause: damage, next });
   }
-  return new AiotError(
-    'AIOT_DATABASE_UNREACHABLE',
-    `${path} is being checked, and can only be read until then`,
-    {
-      endpoint: path,
-      retryable: true,
-      next: 'Try again: aiot status says when it is done.',
-    },
-  );
+  return new AiotError('AIOT_DATABASE_UNREACHABLE', `${path} is being checked and is read-only until then`, {
+    endpoint: path,
+    retryable: true,
+    next: 'Try again. `aiot status` shows when the check is complete.',
+  });
 }
 
 type Database = InstanceType<typeof import('libsql')>;
 
 /**
- * Moves what is in the log (`-wal`) into the file, and removes it: what a stopped platform leaves is one file, which may be
- * copied. Closing alone does it whenever the last of the statements is collected, beneath who copies the folder.
+ * Moves the log's content (`-wal`) into the file and removes the log: a stopped platform leaves one file, which can be copied. Closing alone does
+ * this only when the last statement is garbage-collected, possibly during a copy of the folder.
  */
 function closeLog(database: Database): void {
   try {
@@ -183,30 +178,30 @@ function migrate(database: Database, path: string): void {
   if (done > migrations.length) {
     throw new AiotError(
       'AIOT_FILE_MALFORMED',
-      `${path} was written by a newer aiot: its schema is ${done}, this one knows ${migrations.length}`,
+      `${path} was written by a newer aiot: its schema is ${done}, but this version supports up to ${migrations.length}`,
       { next: 'Use the newer aiot with this data folder.' },
     );
   }
   if (done === migrations.length) return;
   const steps = migrations.slice(done).join(';\n');
-  // All in one commit: each would wait for the disk, and a start that is interrupted leaves the schema of before.
+  // All in one commit: separate commits would each wait for the disk, and an interrupted start leaves the old schema.
   database.exec(`BEGIN IMMEDIATE; ${steps}; PRAGMA user_version = ${migrations.length}; COMMIT;`);
 }
 
 /**
- * An error of SQLite (sqlite.org/rescode.html) as one that a caller can act on; others unchanged. `opening`: a damaged file
- * is then what the caller gave, and later the platform's own failure.
+ * Converts an SQLite error (sqlite.org/rescode.html) into one that a caller can act on; others are unchanged. `opening`: a damaged file is then the
+ * caller's input, and later the platform's own failure.
  */
-function sqliteError(error: unknown, path: string, opening = false): unknown {
+export function sqliteError(error: unknown, path: string, opening = false): unknown {
   const code = systemCode(error);
   if (error instanceof AiotError || !code?.startsWith('SQLITE_')) return error;
   const is = (...names: string[]) => names.some((name) => code === name || code.startsWith(`${name}_`));
   const details = { endpoint: path, cause: error };
   if (is('SQLITE_FULL', 'SQLITE_IOERR_SHMSIZE')) {
-    return new AiotError('AIOT_DISK_FULL', `there is no space left for ${path}`, details);
+    return new AiotError('AIOT_DISK_FULL', `the disk is full: ${path}`, details);
   }
   if (is('SQLITE_BUSY', 'SQLITE_LOCKED')) {
-    return new AiotError('AIOT_DATABASE_UNREACHABLE', `another program has ${path} locked (${code})`, {
+    return new AiotError('AIOT_DATABASE_UNREACHABLE', `${path} is locked by another program (${code})`, {
       ...details,
       retryable: true,
     });
@@ -222,19 +217,19 @@ function sqliteError(error: unknown, path: string, opening = false): unknown {
     );
   }
   if (is('SQLITE_READONLY', 'SQLITE_CANTOPEN', 'SQLITE_PERM', 'SQLITE_IOERR', 'SQLITE_AUTH')) {
-    return new AiotError('AIOT_FILE_NOT_WRITABLE', `the database ${path} cannot be used (${code})`, details);
+    return new AiotError('AIOT_FILE_NOT_WRITABLE', `the database ${path} is unusable (${code})`, details);
   }
   return error;
 }
 
-/** Problems that are listed at most. */
+/** Maximum number of problems listed. */
 const mostProblems = 20;
 
 /** The next step for a damaged database. */
 const repairNext =
-  'Stop the platform, then take what is damaged from a backup: aiot platform verify --repair --from BACKUP';
+  'Stop the platform, then restore the damaged parts from a backup: aiot platform verify --repair --from BACKUP';
 
-/** What SQLite finds in the form of all pages, rows and keys (pragma.html#pragma_quick_check); nothing = it is sound. */
+/** Problems SQLite finds in the structure of pages, rows and keys (pragma.html#pragma_quick_check); empty = sound. */
 function quickCheck(database: Database): string[] {
   let rows: { quick_check: string }[];
   try {
@@ -253,16 +248,16 @@ export function damagedDatabase(path: string, problems: readonly string[]): Aiot
   });
 }
 
-/** A check that goes on while the database is read. */
+/** A check that runs while the database is read. */
 interface RunningCheck {
-  /** Resolves with what was found, or null when it was stopped. */
+  /** Resolves with the problems found, or null when it was stopped. */
   done: Promise<string[] | null>;
   stop(): void;
 }
 
 /**
- * Runs the same check in a thread of its own, with a connection of its own: SQLite's calls would hold up everything else in this one for
- * as long as a large file takes to read. The thread's program is text, so that it needs no file of its own in a build.
+ * Runs the same check in a separate thread, with its own connection: in this one, SQLite's calls would block everything else while a large file is
+ * read. The thread's program is a string, so that the build needs no separate file.
  */
 export function quickCheckApart(path: string): RunningCheck {
   const program = `
@@ -290,7 +285,7 @@ export function quickCheckApart(path: string): RunningCheck {
 }
 
 /**
- * All that `read` asks sees the database at one moment, whatever is written meanwhile.
+ * All queries of `read` see the same state of the database, whatever is written meanwhile.
  * @param file of SQLite; null = the store is PostgreSQL's
  */
 export async function snapshot<T>(
@@ -302,7 +297,7 @@ export async function snapshot<T>(
     const transaction = store.transaction().setIsolationLevel('repeatable read');
     return transaction.execute(read);
   }
-  // A connection of its own: in WAL a reader's transaction sees what was committed when it first read (wal.html, 2.2).
+  // A separate connection: in WAL mode a read transaction sees the state committed at its first read (wal.html, 2.2).
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const { Kysely, SqliteDialect } = await import('kysely');
   const database = new Database(file);
@@ -315,7 +310,7 @@ export async function snapshot<T>(
   }
 }
 
-/** Whether a row could not be written because another has its key: SQLite's extended codes, PostgreSQL's SQLSTATE 23505. */
+/** Whether a row could not be written because its key exists: SQLite's extended codes, PostgreSQL's SQLSTATE 23505. */
 export function isUniqueViolation(error: unknown): boolean {
   const code = systemCode(error);
   return code === 'SQLITE_CONSTRAINT_PRIMARYKEY' || code === 'SQLITE_CONSTRAINT_UNIQUE' || code === '23505';

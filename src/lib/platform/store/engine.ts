@@ -2,7 +2,7 @@ import type { AiotError } from '../../core/errors.js';
 import { alwaysLeader, type Leader } from '../workers.js';
 import { openChecked, Soundness, type Store } from './database.js';
 
-/** The database and what goes with it, whichever it is. */
+/** The database and its coordination services, for either engine. */
 export interface Engine {
   store: Store;
   turns: Turns;
@@ -10,21 +10,22 @@ export interface Engine {
   leader: Leader;
   /** Whether SQLite's file is sound; another engine checks its own. */
   soundness: Soundness;
-  /** Why requests cannot be served just now; null = they can. */
+  /** Why requests cannot be served now; null = they can. */
   trouble(): Promise<AiotError | null>;
   close(): Promise<void>;
 }
 
-/** Does what writes to the database at the start: now, or once it is known to be sound. It is left out where it is not. */
+/** Runs startup work that writes to the database: now, or once it is known to be sound. Skipped if it is damaged. */
 export async function whenSound({ soundness }: Engine, task: () => Promise<unknown>): Promise<void> {
+  if (soundness.damage !== null) return;
   if (!soundness.pending) await task();
-  // What is put off like that is done at each start, and by the hour.
+  // Deferred work is repeated at each start, and hourly.
   else void soundness.known().then((sound) => (sound ? task().catch(() => {}) : undefined));
 }
 
 /**
  * Opens the database of this URL (postgres://…), or the SQLite file.
- * @param checkAtOnce as of openChecked
+ * @param checkAtOnce as in openChecked
  * @throws AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE, AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED, AIOT_USAGE
  */
 export async function openEngine(file: string, url?: string, checkAtOnce?: number): Promise<Engine> {
@@ -44,43 +45,45 @@ export async function openEngine(file: string, url?: string, checkAtOnce?: numbe
   };
 }
 
-/** What others who write to the same database may have changed. */
+/** Data that other writers to the same database may have changed. */
 export type Changed = 'devices' | 'events' | 'rollouts';
 
 export interface Changes {
-  /** Whether others write to this database too: what is remembered of it has to follow them. */
+  /** Whether other processes write to this database: caches must follow their changes. */
   shared: boolean;
-  /** Calls back soon after somebody, this process too, has changed these. Without others, never. Returns what ends that. */
+  /**
+   * Calls the listener soon after any process, including this one, has changed these. Never without other processes. Returns a function that stops
+   * it.
+   */
   on(what: Changed, listener: () => void): () => void;
   /**
-   * Follows the devices from now on. What it returns calls `take` with the names of those that somebody has changed since it
-   * last took some: all whose changes can be seen by now, and some of before. That a device was seen is no change. What
-   * `take` fails with is named again.
+   * Follows changes of devices. The returned function calls `take` with the names changed since the last call: at least all whose changes are visible
+   * by now. Observing a device is not a change. If `take` fails, its names are passed again.
    */
   followDevices(): FollowDevices;
 }
 
 export type FollowDevices = (take: (names: readonly string[]) => Promise<void>) => Promise<void>;
 
-/** Of a database that nobody else writes to. */
+/** For a database without other writers. */
 export const noChanges: Changes = {
   shared: false,
   on: () => () => {},
   followDevices: () => async () => {},
 };
 
-/** Runs tasks one after the other: for checks and writes that belong together. */
+/** Runs tasks one after another: for checks and writes that belong together. */
 export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
 
 /**
- * Turns by name: of the tasks of one name one runs at a time, over all processes that share the database. A task may take
- * a turn of another name; those that do so take them in the same order.
+ * Named turns: tasks of one name run one at a time, across all processes that share the database. A task may take a turn of another name; such tasks
+ * must take them in the same order.
  */
 export interface Turns {
   of(name: string): Turn;
 }
 
-/** For a database that this process alone has. */
+/** For a database used by this process alone. */
 export function localTurns(): Turns {
   const turns = new Map<string, Turn>();
   return {

@@ -1,4 +1,4 @@
-/** Users and tokens with roles, tags and groups, the log of events with who reads it, jobs. */
+/** Users and tokens with roles, tags and groups, the event log with its readers, jobs. */
 const platform = `
   CREATE TABLE users (
     name TEXT PRIMARY KEY, role TEXT NOT NULL, created INTEGER NOT NULL, disabled INTEGER
@@ -74,7 +74,7 @@ const platform = `
   CREATE TABLE retention (stream TEXT PRIMARY KEY, days REAL, bytes INTEGER, labelled INTEGER NOT NULL) STRICT;
 `;
 
-/** What was signed, so that what is not good any more can be named to who has no registry to ask: an external broker. */
+/** Issued certificates, so that invalid ones can be listed for an external broker, which has no access to the registry. */
 const certificates = `
   -- Of devices, by the serial number (hex) that a revocation list names them by.
   CREATE TABLE certificates (
@@ -83,14 +83,14 @@ const certificates = `
   CREATE INDEX certificatesByEnd ON certificates (expires);
 `;
 
-/** Rollouts carry firmware, too. */
+/** Rollouts can contain firmware. */
 const rolloutKind = `
   ALTER TABLE rollouts ADD COLUMN kind TEXT NOT NULL DEFAULT 'model';
 `;
 
 /**
- * The registry of devices' configurations, and manifests of firmware and configurations that a newer one of the same version took the place of:
- * rollouts that began with them go on.
+ * The registry of devices' configurations, and manifests of firmware and configurations that were replaced by a newer one of the same version:
+ * rollouts that began with them continue.
  */
 const configs = `
   CREATE TABLE configs (
@@ -105,8 +105,8 @@ const configs = `
 `;
 
 /**
- * Rollouts in waves. `head` is the rollout without its devices, `data` what is kept of a device besides its state (JSON, in
- * the words of fleet/rollout); what they were made from before is told in the same words.
+ * Rollouts in waves. `head` is the rollout without its devices. `data` is a device's data besides its state (JSON, with the names of
+ * fleet/rollout). Rows of the earlier tables are converted to the same form.
  */
 const rolloutWaves = `
   CREATE TABLE rolloutsNew (
@@ -144,8 +144,9 @@ const rolloutWaves = `
 `;
 
 /**
- * Clients of the Direct Device Integration API. `device` is a device's id, so that one that is made anew begins anew. An action is a
- * wish by the number that the client knows it by; `data` is JSON in the words of ddi/action.ts. `wants`: 1 = its attributes are asked for.
+ * Clients of the Direct Device Integration API. `device` is a device's id, so that a re-created device starts without history. An action
+ * is a desired release under the client's number for it; `data` is JSON with the fields of ddi/action.ts. `wants`: 1 = its attributes are
+ * requested.
  */
 const ddi = `
   CREATE TABLE ddiActions (
@@ -163,19 +164,19 @@ const deltas = `
   ) STRICT;
 `;
 
-/** Who failed, or was missed, out of a hundred thousand: `aiot ota status` asks for them by state. */
+/** For listing failed and missed devices out of a hundred thousand: `aiot rollout show` queries them by state. */
 const rolloutStates = `
   CREATE INDEX rolloutDevicesByState ON rolloutDevices (rollout, state, device);
 `;
 
-/** Ways into the dashboard that a token opened: links that are used once, and the sessions they begin. Both end with the token. */
+/** Dashboard access opened by a token: single-use links, and the sessions they begin. Both end with the token. */
 const logins = `
   CREATE TABLE logins (
     digest TEXT PRIMARY KEY, kind TEXT NOT NULL, token TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL
   ) STRICT;
 `;
 
-/** Runs of projects' pipelines, as their runners tell them. `summary` and `data` are JSON: what lists show, and all of it. */
+/** Runs of projects' pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole. */
 const pipelineRuns = `
   CREATE TABLE pipelineRuns (
     project TEXT NOT NULL, run TEXT NOT NULL, state TEXT NOT NULL, told INTEGER NOT NULL, summary TEXT NOT NULL,
@@ -184,8 +185,8 @@ const pipelineRuns = `
 `;
 
 /**
- * Damage at rest that was found, until it is repaired: an acknowledged one is not warned of any more. And the ledger of logs: what each
- * file of the journal and of the broker's log held, so that a file that is gone or shorter is noticed. `counts`: JSON, by log.
+ * Unrepaired damage at rest: acknowledged damage causes no more warnings. And the ledger of logs: the content of each file of the journal and of the
+ * broker's log, so that a missing or shorter file is noticed. `counts`: JSON, by log.
  */
 const damage = `
   CREATE TABLE damages (
@@ -198,7 +199,7 @@ const damage = `
   ) STRICT;
 `;
 
-/** Run in order, each once and whole; `user_version` counts them. Never change one that was released: add another. */
+/** Run in order, each once and completely; `user_version` counts them. Never change a released one: add another. */
 export const migrations: string[] = [
   `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

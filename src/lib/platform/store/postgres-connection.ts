@@ -2,26 +2,29 @@ import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import type { Client, ClientConfig, Pool, PoolClient } from 'pg';
 import { AiotError, systemCode } from '../../core/errors.js';
 
-/** Where the database is: what `pg` takes, and what may be shown of it. */
+/** Address of the database: the options for `pg`, and the part that may be displayed. */
 export interface Address {
   config: ClientConfig;
-  /** postgres://HOST:PORT/NAME, without who and with which password. */
+  /** postgres://HOST:PORT/NAME, without user and password. */
   shown: string;
 }
 
-/** Waits for a connection, a statement, a lock and a transaction that does nothing, ms: none is endless. */
+/** Timeouts for a connection, a statement, a lock and an idle transaction, ms. */
 const [connectMs, statementMs, lockMs, idleMs] = [5_000, 15_000, 10_000, 30_000];
 
-/** @throws AIOT_USAGE for what is no URL of PostgreSQL */
+/** @throws AIOT_USAGE for an invalid PostgreSQL URL */
 export async function addressOf(url: string): Promise<Address> {
   const { default: pg } = await import('pg');
   const parsed = URL.canParse(url) ? new URL(url) : null;
   if (!parsed || !/^postgres(?:ql)?:$/.test(parsed.protocol)) {
-    // What it is instead is not said: it may hold a password.
-    throw new AiotError('AIOT_USAGE', 'expected --database to be postgres://USER:PASSWORD@HOST:PORT/NAME');
+    // The invalid value is not shown: it may hold a password.
+    throw new AiotError(
+      'AIOT_USAGE',
+      'expected --database in the form postgres://USER:PASSWORD@HOST:PORT/NAME',
+    );
   }
   const shown = `postgres://${parsed.host || parsed.searchParams.get('host') || 'localhost'}${parsed.pathname}`;
-  // Counts and times fit a double; `numeric` is what PostgreSQL makes of the sum of integers.
+  // Counts and times fit a double; `numeric` is PostgreSQL's type for sums of integers.
   const numbers = new Set([20, 1700]);
   return {
     shown,
@@ -30,7 +33,7 @@ export async function addressOf(url: string): Promise<Address> {
       application_name: 'aiot',
       connectionTimeoutMillis: connectMs,
       statement_timeout: statementMs,
-      // Above the server's, which says more; it ends the wait for one that says nothing at all.
+      // Longer than the server's timeout, whose error is more specific; it ends the wait for an unresponsive server.
       query_timeout: statementMs + 5_000,
       lock_timeout: lockMs,
       idle_in_transaction_session_timeout: idleMs,
@@ -44,20 +47,20 @@ export async function addressOf(url: string): Promise<Address> {
   };
 }
 
-/** Only what is less than the disk is raised: an operator may ask for more, such as a standby's. */
+/** Only settings weaker than disk durability are raised: an operator may require more, such as a standby. */
 const durably = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`;
 
-/** Asked before each statement: it may refuse. */
+/** Called before each statement, which it may refuse by throwing. */
 export type Guard = () => void;
 
 /**
- * Connections to the database as kysely takes them, with errors that a caller can act on. One that failed otherwise than by
- * an answer of the server is not used again, for nobody knows what comes on it.
+ * A connection pool for kysely, with errors that a caller can act on. After a failure other than a server response a connection is discarded, because
+ * its state is unknown.
  */
 export async function openPool(address: Address, max: number, guard: Guard = () => {}) {
   const { default: pg } = await import('pg');
   const pool: Pool = new pg.Pool({ ...address.config, max, idleTimeoutMillis: 30_000 });
-  // Of connections that wait for work: they are made anew when they are needed.
+  // Idle connections are replaced when needed.
   pool.on('error', () => {});
   const clients = new WeakMap<PoolClient, PostgresPoolClient>();
   const own: PostgresPool = {
@@ -88,7 +91,7 @@ function wrapped(client: PoolClient, shown: string, guard: Guard): PostgresPoolC
     broken = true;
   });
   const query = async (text: string, values: unknown[]) => {
-    // Its transaction is gone with the connection; the first error is the one to tell of.
+    // The transaction ended with the connection; the first error is the one to report.
     if (broken && text === 'rollback') return { command: 'ROLLBACK', rowCount: 0, rows: [] };
     if (broken) throw unreachable(undefined, shown);
     if (text !== 'rollback') guard();
@@ -102,10 +105,10 @@ function wrapped(client: PoolClient, shown: string, guard: Guard): PostgresPoolC
   return { query, release: () => client.release(broken) } as unknown as PostgresPoolClient;
 }
 
-/** A connection of its own, for what lasts: a lock that is held, notices that are waited for. */
+/** A dedicated connection for long-lived use: a held lock, or notifications. */
 export interface Session {
   client: Client;
-  /** Ends when the connection does, whoever ends it. */
+  /** Aborted when the connection ends, for whatever reason. */
   lost: AbortSignal;
   query<Row>(text: string, values?: unknown[]): Promise<Row[]>;
   close(): Promise<void>;
@@ -145,40 +148,40 @@ export async function openSession(
   };
 }
 
-/** Classes of SQLSTATE (PostgreSQL, appendix A) that pass by themselves: the connection, its resources, an operator. */
+/** Classes of SQLSTATE (PostgreSQL, appendix A) that are temporary: connection, resources, operator intervention. */
 const passing = /^(?:08|53|57)/;
 
-/** Rolled back for the sake of another, a lock that did not come free, a session that was ended, a server that only reads. */
+/** Deadlock, lock timeout, ended session, read-only server. */
 const passingCodes = new Set(['40001', '40P01', '55P03', '25006', '25P03']);
 
-/** The password, the database's name, a privilege. */
+/** Wrong password, database name, or privilege. */
 const refusing = /^(?:28|3D|42501)/;
 
 /** A text with a zero byte. */
 const unstorable = new Set(['22021', '22P05']);
 
 /**
- * An error of `pg` as one that a caller can act on: `endpoint` is shown, and holds no password. What says nothing of the
- * connection stays as it is.
+ * Converts a `pg` error into one that a caller can act on: `endpoint` is displayed, and contains no password. Errors unrelated to the connection are
+ * unchanged.
  */
 export function databaseError(error: unknown, endpoint: string): unknown {
   if (error instanceof AiotError || !(error instanceof Error)) return error;
   const state = sqlState(error);
   if (state === undefined) {
-    // Everything that is no answer of the server is about the way to it; but for a mistake of ours.
+    // Errors that are not server responses concern the connection, except our own programming errors.
     return error instanceof TypeError || error instanceof RangeError ? error : unreachable(error, endpoint);
   }
   if (state === '53100') {
     return new AiotError('AIOT_DISK_FULL', `the disk of the database ${endpoint} is full`, { cause: error });
   }
   if (refusing.test(state)) {
-    return new AiotError('AIOT_DATABASE_REFUSED', `the database ${endpoint} says: ${error.message}`, {
+    return new AiotError('AIOT_DATABASE_REFUSED', `the database ${endpoint} reported: ${error.message}`, {
       endpoint,
       cause: error,
     });
   }
   if (unstorable.has(state)) {
-    return new AiotError('AIOT_REQUEST_INVALID', 'expected texts without a zero byte', { cause: error });
+    return new AiotError('AIOT_REQUEST_INVALID', 'expected text without NUL bytes', { cause: error });
   }
   if (passing.test(state) || passingCodes.has(state)) return unreachable(error, endpoint);
   return error;
@@ -186,14 +189,14 @@ export function databaseError(error: unknown, endpoint: string): unknown {
 
 export function unreachable(cause: unknown, endpoint: string): AiotError {
   const said = systemCode(cause) ?? (cause instanceof Error ? cause.message : 'the connection was lost');
-  return new AiotError('AIOT_DATABASE_UNREACHABLE', `the database ${endpoint} does not answer (${said})`, {
+  return new AiotError('AIOT_DATABASE_UNREACHABLE', `the database ${endpoint} does not respond (${said})`, {
     endpoint,
     retryable: true,
     cause,
   });
 }
 
-/** What the server said: five capitals or digits. */
+/** SQLSTATE of the server's response: five capitals or digits. */
 function sqlState(error: unknown): string | undefined {
   const code = systemCode(error);
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && error instanceof Error && 'severity' in error

@@ -25,11 +25,11 @@ import {
 import { lockClass, lockKey, migrate, requireKnown } from './postgres-schema.js';
 import type { Schema } from './schema.js';
 
-/** Statements at once. */
+/** Maximum concurrent statements. */
 const connections = 10;
 
 /**
- * Opens the state in PostgreSQL: each commit is on the server's disk before it returns, whatever its settings say.
+ * Opens the state in PostgreSQL: each commit is on the server's disk before it returns, whatever its settings are.
  * @throws AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED, AIOT_USAGE
  */
 export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness'>> {
@@ -66,15 +66,15 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
   };
 }
 
-/** A turn that is under way in what runs now, and the one around it. */
+/** A turn held by the running task, and the surrounding one. */
 interface Held {
   lost: boolean;
   around: Held | undefined;
 }
 
 /**
- * Turns over all processes: an advisory lock of a session, held while the task runs. When that session is lost, and with it
- * the lock, no further statement of the task is sent: `guard` refuses it.
+ * Turns across all processes: a session's advisory lock, held while the task runs. If that session is lost, and the lock with it, `guard` refuses
+ * further statements of the task.
  */
 async function postgresTurns(address: Address): Promise<{
   turns: Turns;
@@ -82,7 +82,7 @@ async function postgresTurns(address: Address): Promise<{
   close(): Promise<void>;
 }> {
   const { default: pg } = await import('pg');
-  // One for each name that tasks of this process run under at once; a wait for the others may be long.
+  // One for each name in use in this process; the wait for other processes may be long.
   const waits = { lock_timeout: 30_000, statement_timeout: 35_000, query_timeout: 40_000 };
   const pool = new pg.Pool({ ...address.config, ...waits, max: 16, idleTimeoutMillis: 60_000 });
   pool.on('error', () => {});
@@ -111,7 +111,7 @@ async function postgresTurns(address: Address): Promise<{
       if (!turn.lost) await client.query('SELECT pg_advisory_unlock($1, $2)', key).catch(lose);
       client.off('error', lose);
       client.off('end', lose);
-      // A session that ends gives back what it holds, so one that is in doubt ends.
+      // A session that ends releases its locks, so a doubtful one is ended.
       client.release(turn.lost);
     }
   }
@@ -138,17 +138,17 @@ const all: readonly Changed[] = ['devices', 'events', 'rollouts'];
 const [againMs, aliveEveryMs, aliveWithinMs] = [250, 2_000, 2_000];
 
 /**
- * Hears of changes by LISTEN, on a connection of its own that is made anew when it is lost. What was missed meanwhile is
- * made up for: then all is said to have changed.
+ * Receives changes through LISTEN, on a dedicated connection that is re-established when lost. To make up for missed notifications, everything is
+ * then reported as changed.
  */
 function postgresChanges(
   address: Address,
   store: Store,
 ): {
   changes: Changes;
-  /** Whether changes are heard of just now. */
+  /** Whether notifications are being received now. */
   listening(): boolean;
-  /** Resolves when it hears for the first time, or cannot. */
+  /** Resolves on the first successful or failed LISTEN. */
   ready: Promise<void>;
   close(): Promise<void>;
 } {
@@ -210,8 +210,8 @@ function postgresChanges(
 }
 
 /**
- * Asks which devices were changed. A transaction that commits late is not missed: what is asked for begins with the oldest
- * one that had not ended when it was asked last (pg_snapshot_xmin; PostgreSQL 9.27.9), and so some are named twice.
+ * Queries changed devices. Transactions that commit late are not missed: the query begins with the oldest one in progress at the previous query
+ * (pg_snapshot_xmin; PostgreSQL 9.27.9), so some devices are returned twice.
  */
 function deviceChangesIn(store: Store): FollowDevices {
   let since: string | undefined;
@@ -227,16 +227,15 @@ function deviceChangesIn(store: Store): FollowDevices {
   };
 }
 
-/** How often it is tried for and looked after, and how long an answer may take, ms. */
+/** Interval of attempts and checks, and time limit of a response, ms. */
 const [everyMs, withinMs] = [1_000, 2_000];
 
-/** What the one before has to end its work in, ms: its lock may have gone before it knew. */
+/** Time for the previous leader to end its work, ms: its lock may have been lost before it noticed. */
 const graceMs = 1_000;
 
 /**
- * The leader holds an advisory lock on a session of its own. It asks that session each second and stops work when no answer
- * comes; the server ends a session that cannot be reached within 4 s of that (its TCP keepalive, set here), and then the next
- * one has the lock.
+ * The leader holds an advisory lock on a dedicated session. It queries that session every second and stops work if there is no response.
+ * The server ends an unreachable session within 4 s of that (its TCP keepalive, set here), and then the next process gets the lock.
  */
 function postgresLeader(address: Address): Leader {
   const campaigns: Campaign[] = [];
@@ -263,7 +262,7 @@ function postgresLeader(address: Address): Leader {
   };
 }
 
-/** From a connection to its end: tries for the lock, and works while it has it. */
+/** Lifetime of one connection: tries to get the lock, and works while holding it. */
 async function once(
   address: Address,
   campaign: Campaign,

@@ -4,12 +4,12 @@ import type { Generated } from 'kysely';
 export interface ReleaseRow {
   name: string;
   version: number;
-  /** Of its newest manifest. */
+  /** Sequence of its newest manifest. */
   sequence: number;
   digest: string;
   bytes: number;
   pushed: number;
-  /** JSON of what its card tells besides. */
+  /** JSON of its card's further properties. */
   info: string;
   /** JSON */
   envelope: string;
@@ -18,36 +18,36 @@ export interface ReleaseRow {
 /** The tables of the platform's state. Times are milliseconds since 1970; JSON columns say so. */
 export interface Schema {
   meta: { key: string; value: string };
-  /** People and machines that may be told apart; each has tokens. `disabled`: since when none of them is good. */
+  /** People and machines; each has tokens. `disabled`: since when none of them is valid. */
   users: { name: string; role: string; created: number; disabled: number | null };
   tokens: {
     id: string;
-    /** SHA-256 of the token: it is kept nowhere itself. */
+    /** SHA-256 of the token, which itself is not stored. */
     digest: string;
-    /** What it is for, in its maker's words. */
+    /** Purpose, in the words of its creator. */
     name: string;
-    /** Whose it is; null = of the platform's first operator. */
+    /** Its owner; null = the platform's first operator. */
     owner: string | null;
     role: string;
-    /** JSON: what it is narrowed to; null = all that the role may. */
+    /** JSON: its restrictions; null = everything the role allows. */
     scopes: string | null;
     created: number;
     expires: number;
     lastUsed: number | null;
     revoked: number | null;
   };
-  /** Links into the dashboard and its sessions, by the SHA-256 of their secret; `token`: the id of the one that they act for. */
+  /** Links into the dashboard and its sessions, by the SHA-256 of their secret; `token`: the id of the token they act for. */
   logins: { digest: string; kind: 'link' | 'session'; token: string; created: number; expires: number };
-  /** Runs of pipelines, as their runners tell them. JSON: what lists show, and all of it. */
+  /** Runs of pipelines, as reported by their runners. JSON: the summary for lists, and the whole. */
   pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };
-  /** What a request with an Idempotency-Key was answered, for its repeats. */
+  /** Responses to requests with an Idempotency-Key, for replays. */
   answers: { who: string; key: string; request: string; status: number; body: string; created: number };
   devices: {
     name: string;
     id: string;
     type: string;
     state: string;
-    /** null: registered, and without a certificate yet. */
+    /** null: registered, without a certificate so far. */
     fingerprint: string | null;
     expires: number | null;
     created: number;
@@ -57,19 +57,19 @@ export interface Schema {
     desired: string | null;
     mac: string | null;
     chipId: string | null;
-    /** A certificate that was made and not used yet. */
+    /** A certificate that was issued and not used yet. */
     nextFingerprint: string | null;
     nextExpires: number | null;
     /** JSON: tag → value. */
     tags: Generated<string>;
     /** JSON: names, sorted. */
     groups: Generated<string>;
-    /** Rises with each change that somebody made: the ETag. */
+    /** Increases with each change by a user: the ETag. */
     revision: Generated<number>;
     /** scrypt of the secret of a device that cannot show a certificate. */
     secret: string | null;
   };
-  /** One-time tokens for a device's first certificate; `publicKey` and `certificate` are of who used it. */
+  /** One-time tokens for a device's first certificate; `publicKey` and `certificate` belong to the device that used it. */
   claims: {
     digest: string;
     /** The device's id. */
@@ -88,7 +88,7 @@ export interface Schema {
   };
   firmware: ReleaseRow;
   configs: ReleaseRow;
-  /** Those that a newer one of the same version took the place of. `kind`: `firmware` or `config`. */
+  /** Manifests replaced by a newer one of the same version. `kind`: `firmware` or `config`. */
   releaseManifests: {
     kind: string;
     sequence: number;
@@ -106,9 +106,9 @@ export interface Schema {
     /** JSON of bundle.json. */
     info: string;
     stage: Generated<string>;
-    /** When it was removed: its number is never given again. */
+    /** Time of removal: its number is never reused. */
     removed: Generated<number | null>;
-    /** JSON of what came in without a signature, and from where; such a version has sequence 0 until somebody signs it. */
+    /** JSON of the unsigned upload and its origin; such a version has sequence 0 until a user signs it. */
     origin: Generated<string | null>;
   };
   manifests: { sequence: number; name: string; version: number /** JSON */; envelope: string };
@@ -117,27 +117,27 @@ export interface Schema {
     state: string;
     created: number;
     ended: number | null;
-    /** Rises with each change. */
+    /** Increases with each change. */
     revision: number;
-    /** JSON: what else is known of it as a whole. */
+    /** JSON: further properties of the rollout as a whole. */
     head: string;
   };
-  /** What a rollout is of, in the order in which devices take it; place −1 is what they may go back to. */
+  /** Releases of a rollout, in the order in which devices install them; place −1 is the rollback release. */
   rolloutReleases: { rollout: string; place: number; kind: string; name: string; version: number };
   rolloutDevices: {
     rollout: string;
     device: string;
     wave: number;
-    /** In the rollout's order. */
+    /** In rollout order. */
     place: number;
     state: string;
     updated: number;
-    /** That of the rollout when this was last changed. */
+    /** Revision of the rollout when this was last changed. */
     revision: number;
     /** JSON */
     data: string;
   };
-  /** What the guide's listeners serve (compat/). `model` and `version`: what it is of; null = of none. */
+  /** Files of the guide's listeners (compat/). `model` and `version`: the version it belongs to; null = none. */
   guideFiles: {
     folder: string;
     name: string;
@@ -148,14 +148,14 @@ export interface Schema {
     modified: number;
     model: string | null;
     version: number | null;
-    /** 0: made by our ingest, and nobody was told of it yet. */
+    /** 0: made by our ingest, and not announced yet. */
     announced: number;
   };
-  /** Lines of CSV that wait for their file to be full. */
+  /** Lines of CSV waiting for a full file. */
   guideRows: { id: Generated<number>; line: string };
-  /** The next offset to read of a Kafka topic; null = what was written at `since` (ms since 1970) or later. */
+  /** The next offset to read of a Kafka topic; null = messages written at `since` (ms since 1970) or later. */
   guidePositions: { topic: string; since: number; next: number | null };
-  /** Every change, in order; ids rise in the order of commits. */
+  /** Every change, in order; ids increase in commit order. */
   events: {
     id: Generated<number>;
     at: number;
@@ -165,12 +165,12 @@ export interface Schema {
     /** JSON */
     data: string;
   };
-  /** How far a reader of the events has come: `kafka`, `webhook:ID`, … */
+  /** Position of a reader of the events: `kafka`, `webhook:ID`, … */
   cursors: { name: string; position: number };
   webhooks: {
     id: string;
     url: string;
-    /** JSON: types of events, with `*` at the end for all that begin so. */
+    /** JSON: event types; a trailing `*` matches a prefix. */
     types: string;
     secret: string;
     created: number;
@@ -178,7 +178,7 @@ export interface Schema {
     failures: number;
     retryAt: number | null;
     error: string | null;
-    /** Since when nothing has arrived, ms since 1970. */
+    /** Since when delivery has failed, ms since 1970. */
     failingSince: number | null;
     updated: number;
     /** Whether its target may be in a private network, or this machine. */
@@ -197,7 +197,7 @@ export interface Schema {
     started: number | null;
     ended: number | null;
     updated: number;
-    /** What it is at, and how much of how much is done. */
+    /** Current step, and progress out of the total. */
     step: string | null;
     done: number;
     total: number | null;
@@ -205,14 +205,14 @@ export interface Schema {
     request: string;
     result: string | null;
     error: string | null;
-    /** Work of others: lost, if nothing was heard of it by then. */
+    /** For external jobs: lost, if there is no report by then. */
     leaseUntil: number | null;
-    /** When somebody wanted it to end. */
+    /** Time of the cancellation request. */
     cancelled: number | null;
   };
-  /** Patches that make one blob of another; `digest` null = it would save less than half. `bytes`: of the patch. */
+  /** Patches from one blob to another; `digest` null = it would save less than half. `bytes`: size of the patch. */
   deltas: { base: string; target: string; digest: string | null; bytes: number; made: number };
-  /** What clients of the Direct Device Integration API are to do, by the device's id. */
+  /** Actions for clients of the Direct Device Integration API, by the device's id. */
   ddiActions: {
     id: number;
     device: string;
@@ -224,17 +224,17 @@ export interface Schema {
     /** JSON */
     data: string;
   };
-  /** `wants`: 1 = the attributes of this client are asked for. */
+  /** `wants`: 1 = the attributes of this client are requested. */
   ddiDevices: { device: string; wants: number };
-  /** Of devices: all that were given and have not ended. */
+  /** Certificates issued to devices; readers ignore expired ones. */
   certificates: { serial: string; fingerprint: string; device: string; expires: number };
-  /** Blobs that nobody refers to any more: a removal that was cut short is ended at the next start. */
+  /** Unreferenced blobs to delete: an interrupted removal is completed at the next start. */
   doomedBlobs: { digest: string };
-  /** Blobs that somebody has put and nothing refers to yet: until then they are no orphans. */
+  /** Uploaded blobs without a reference so far: until the lease expires they are not orphans. */
   blobLeases: { digest: string; until: number };
-  /** The last word on each whole recording. */
+  /** The current label of each whole recording. */
   labels: { stream: string; device: string; recording: string; label: string; given: number };
-  /** Every word; `label` null takes one back, without times it is on the whole recording. */
+  /** Every label change; `label` null removes one, without times it is for the whole recording. */
   labelEvents: {
     id: Generated<number>;
     at: number;
@@ -248,11 +248,11 @@ export interface Schema {
   };
   damages: DamageRow;
   logFiles: LogFileRow;
-  /** How long telemetry is kept; null = no limit. `labelled`: 1 = labelled recordings go, too. */
+  /** Retention of telemetry; null = no limit. `labelled`: 1 = labeled recordings are removed, too. */
   retention: { stream: string; days: number | null; bytes: number | null; labelled: number };
 }
 
-/** Damage at rest that is not repaired. `lost`: JSON; `acknowledged`: since when an operator knows of it. */
+/** Unrepaired damage at rest. `lost`: JSON; `acknowledged`: when an operator acknowledged it. */
 interface DamageRow {
   id: string;
   part: string;
@@ -265,7 +265,7 @@ interface DamageRow {
   who: string | null;
 }
 
-/** A file of an append-only log as it was last known to be durable; see verify/ledger.ts. */
+/** A file of an append-only log in its last known durable state; see verify/ledger.ts. */
 interface LogFileRow {
   log: string;
   number: number;

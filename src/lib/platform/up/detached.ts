@@ -1,23 +1,22 @@
-import type { ChildProcess } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
+import { errorBodySchema } from '../../api/api.js';
 import { catalogue, type ErrorCode } from '../../core/catalogue.js';
 import { platformFolderOfCa, readContexts } from '../../core/contexts.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { makeFolder } from '../../core/files.js';
 import { packageRoot } from '../../core/folders.js';
-import { startProgram } from '../../core/process.js';
+import { type ChildProcess, startProgram } from '../../core/process.js';
 import { onAbort } from '../../core/tasks.js';
 import { type Clock, systemClock } from '../../core/time.js';
-import { errorBodySchema } from '../../registry/api.js';
 import { isAlive, runningPlatform } from '../running.js';
 import { argumentsOf, platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
 
 /**
- * Starts `aiot up` as a process of its own that outlives this one, and resolves when it is ready: with what it prints as
- * JSON. Its log is platform.log in its folder. @throws what kept it from starting, or AIOT_PLATFORM_FAILED
+ * Starts `aiot up` as a separate process that outlives this one, and resolves when it is ready, with its JSON output. It logs to platform.log in its
+ * folder. @throws the cause of a failed start, or AIOT_PLATFORM_FAILED
  */
 export async function upDetached(options: UpOptions, signal?: AbortSignal): Promise<UpResult> {
   const folder = platformFolder(options.data);
@@ -29,7 +28,7 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
   const child = startProgram(process.execPath, [entry(), ...argumentsOf(folder, options)], {
     detached: true,
     stdio: ['ignore', 'pipe', log.fd],
-    // Variables may be credentials: what is in the environment no other user can read, unlike arguments.
+    // Values may be credentials: unlike arguments, other users cannot read the environment.
     env: {
       ...process.env,
       ...options.project?.set,
@@ -54,7 +53,7 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
   }
 }
 
-/** The program as it runs now: the build, or the sources by way of the development entry. */
+/** The running program: the build, or the sources through the development entry. */
 function entry(): string {
   const sources = import.meta.url.endsWith('.ts');
   return join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js');
@@ -70,7 +69,7 @@ function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
   };
 }
 
-/** What the child says first; empty when it ends without a word. */
+/** The child's first line of output; empty when it ends without any. */
 async function firstLine(child: ChildProcess): Promise<string> {
   const started = new Promise<never>((_, reject) =>
     child.once('error', (cause) => {
@@ -95,8 +94,8 @@ function resultOf(line: string, log: string): UpResult {
     const { code, message, next } = told.data.error;
     throw new AiotError(code as ErrorCode, message, next ? { next } : {});
   }
-  throw new AiotError('AIOT_PLATFORM_FAILED', 'the platform ended before it was ready', {
-    next: `Look into ${log}.`,
+  throw new AiotError('AIOT_PLATFORM_FAILED', 'the platform stopped before it was ready', {
+    next: `See ${log}.`,
   });
 }
 
@@ -106,20 +105,20 @@ type DownResult = z.output<typeof downResultSchema>;
 
 interface DownOptions {
   data?: string | undefined;
-  /** How long it may take to end, ms. */
+  /** Time limit for stopping, ms. */
   timeoutMs: number;
   signal?: AbortSignal;
   clock?: Clock;
 }
 
-/** Ends the platform of a folder and waits until it is gone. @throws AIOT_PLATFORM_NOT_RUNNING, AIOT_TIMEOUT */
+/** Stops the platform of a folder and waits until it has ended. @throws AIOT_PLATFORM_NOT_RUNNING, AIOT_TIMEOUT */
 export async function down(options: DownOptions): Promise<DownResult> {
   const { timeoutMs, signal, clock = systemClock } = options;
   const data = platformFolder(options.data);
   const running = await runningPlatform(data);
   if (!running) {
     const others = await runningFolders(data);
-    throw new AiotError('AIOT_PLATFORM_NOT_RUNNING', `no platform runs on ${data}`, {
+    throw new AiotError('AIOT_PLATFORM_NOT_RUNNING', `no platform is running on ${data}`, {
       next:
         others.length > 0
           ? others.map((folder) => `aiot down --data ${folder}`).join(', or ')
@@ -131,8 +130,8 @@ export async function down(options: DownOptions): Promise<DownResult> {
   process.kill(pid, 'SIGTERM');
   while (await isAlive(pid)) {
     if (clock.now() > deadline) {
-      throw new AiotError('AIOT_TIMEOUT', `the platform (pid ${pid}) did not end in ${timeoutMs} ms`, {
-        next: `Look at it, or kill -9 ${pid}: nothing that it acknowledged is lost by that.`,
+      throw new AiotError('AIOT_TIMEOUT', `the platform (pid ${pid}) did not stop within ${timeoutMs} ms`, {
+        next: `Inspect it, or run kill -9 ${pid}. Acknowledged data is not lost.`,
       });
     }
     await clock.sleep(50, signal);
@@ -140,7 +139,7 @@ export async function down(options: DownOptions): Promise<DownResult> {
   return { pid, data };
 }
 
-/** Data folders that the user's contexts name, other than this one, on which a platform runs. */
+/** Other data folders in the user's contexts on which a platform runs. */
 async function runningFolders(except: string): Promise<string[]> {
   const { contexts } = await readContexts();
   const folders = Object.values(contexts).flatMap(({ ca }) => platformFolderOfCa(ca) ?? []);

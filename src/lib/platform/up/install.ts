@@ -10,9 +10,9 @@ import { secretIn } from '../../stream/url.js';
 import { argumentsOf, platformFolder, type UpOptions } from './options.js';
 
 interface InstallPlatformOptions {
-  /** What `aiot up` is told. */
+  /** Options of `aiot up`. */
   up: UpOptions;
-  /** Its user; `dynamic` = one that systemd makes up. Default: who asks, or `dynamic` where that is root. */
+  /** Its user; `dynamic` = allocated by systemd. Default: the caller, or `dynamic` for root. */
   user?: string | undefined;
   memory: string;
   /** Folder for the unit; default: systemd's own. */
@@ -26,13 +26,13 @@ export const installedPlatformSchema = z.object({
   user: z.string(),
   /** Folder of the platform. */
   data: z.string(),
-  /** Where its first start puts the operator's token and key. */
+  /** Where its first start stores the operator's token and key. */
   config: z.string(),
   written: z.boolean(),
   unit: z.string(),
-  /** Where NAME=VALUE lines with secrets go. */
+  /** File for NAME=VALUE lines with secrets. */
   secrets: z.string(),
-  /** What starts it, in this order. */
+  /** Commands that start it, in order. */
   start: z.array(z.string()),
 });
 
@@ -40,9 +40,9 @@ export type InstalledPlatform = z.output<typeof installedPlatformSchema>;
 
 export const uninstalledPlatformSchema = z.object({
   file: z.string(),
-  /** False: there was none, or --dry-run. */
+  /** False: there was no unit, or --dry-run. */
   removed: z.boolean(),
-  /** What ends it, in this order. */
+  /** Commands that stop it, in order. */
   stop: z.array(z.string()),
 });
 
@@ -53,7 +53,7 @@ const systemFolder = '/etc/systemd/system';
 const secrets = '/etc/aiot/platform.env';
 
 /**
- * Writes the unit of a service that runs the platform with this installation of aiot, from the start of the machine.
+ * Writes a service unit that runs the platform with this installation of aiot, starting at boot.
  * @throws AIOT_USAGE (a secret in an address, no such user, no size), AIOT_FILE_NOT_WRITABLE
  */
 export async function installPlatform(options: InstallPlatformOptions): Promise<InstalledPlatform> {
@@ -106,7 +106,7 @@ export async function installPlatform(options: InstallPlatformOptions): Promise<
   };
 }
 
-/** Takes the unit away; the platform's folder stays as it is. @throws AIOT_FILE_NOT_WRITABLE */
+/** Removes the unit; the platform's folder is left unchanged. @throws AIOT_FILE_NOT_WRITABLE */
 export async function uninstallPlatform({
   unitDir,
   dryRun,
@@ -122,12 +122,12 @@ export async function uninstallPlatform({
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { file, removed: false, stop };
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot remove ${file}`, {
       cause: error,
-      next: 'The same with sudo.',
+      next: 'Run the command again with sudo.',
     });
   }
 }
 
-/** A service begins in another folder than who asks for it. */
+/** A service has a different working directory than the caller. */
 function absolute(up: UpOptions): UpOptions {
   const { serverCertificate: own } = up;
   return own === undefined
@@ -146,9 +146,9 @@ function refuseSecret(url: string): void {
   if (!found) return;
   throw new AiotError(
     'AIOT_USAGE',
-    `${found.endpoint}: expected an address without ${found.what}, for a service's file is no secret`,
+    `${found.endpoint}: expected an address without ${found.what}, because a service file is not secret`,
     {
-      next: `Write AIOT_DATABASE=…, AIOT_BLOBS=…, AIOT_EVENTS=… or AIOT_BROKER=… into ${secrets}, mode 0600, which the service reads.`,
+      next: `Put AIOT_DATABASE=…, AIOT_BLOBS=…, AIOT_EVENTS=… or AIOT_BROKER=… in ${secrets} (mode 0600), which the service reads.`,
     },
   );
 }

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, createReadStream, statSync, truncateSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -8,16 +7,17 @@ import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as z from 'zod';
 import { AiotError, systemCode } from '../../core/errors.js';
-import { startProgram } from '../../core/process.js';
+import { runProgram, startProgram } from '../../core/process.js';
 import { onAbort } from '../../core/tasks.js';
+import { parsedJson } from '../../core/text.js';
 import { platformFolder } from './options.js';
 
 export const logLineSchema = z.object({
-  /** ms since 1970; null = the line does not say. */
+  /** ms since 1970; null = the line has no time. */
   time: z.number().nullable(),
   level: z.enum(['debug', 'info', 'warning', 'error']),
   message: z.string(),
-  /** What else it says. */
+  /** Its other members. */
   detail: z.record(z.string(), z.unknown()),
 });
 
@@ -25,11 +25,11 @@ export type LogLine = z.output<typeof logLineSchema>;
 
 interface LogOptions {
   data?: string | undefined;
-  /** Go on with what is to come. */
+  /** Continue with new lines. */
   follow: boolean;
-  /** Leave out what is older, ms since 1970. */
+  /** Omit older lines, ms since 1970. */
   since?: number | undefined;
-  /** Only the last so many; all when absent. */
+  /** Only this many last lines; all when absent. */
   last?: number | undefined;
   signal: AbortSignal;
 }
@@ -38,8 +38,8 @@ const service = 'aiot-platform';
 const lookMs = 250;
 
 /**
- * What the platform of a folder has logged: of one in the background its file, of a service the system's journal.
- * @throws AIOT_FILE_NOT_FOUND where there is neither
+ * Log of a folder's platform: the file of a background process, or the system journal of a service.
+ * @throws AIOT_FILE_NOT_FOUND if there is neither
  */
 export async function* readLogs(options: LogOptions): AsyncGenerator<LogLine> {
   const { follow, since = 0, last, signal } = options;
@@ -47,7 +47,7 @@ export async function* readLogs(options: LogOptions): AsyncGenerator<LogLine> {
   const there = await sizeOf(path);
   const kept: LogLine[] = [];
   const own = there !== null;
-  if (!own && !isService()) throw noLog(path);
+  if (!own && !(await isService())) throw noLog(path);
   const before = own ? fileLines(path) : journalLines(since, false, signal);
   for await (const text of before) {
     const line = logLineOf(text);
@@ -67,7 +67,7 @@ async function* fileLines(path: string): AsyncGenerator<string> {
   }
 }
 
-/** Lines behind `from`, as they come; a file that is shorter than before begins anew. */
+/** Yields lines after `from` as they are appended; a truncated file is read from the start. */
 async function* grown(path: string, from: number, signal: AbortSignal): AsyncGenerator<string> {
   let at = from;
   let rest = '';
@@ -122,15 +122,13 @@ async function* linesOf(input: Readable): AsyncGenerator<string> {
     if (line !== '') yield line;
 }
 
-function isService(): boolean {
-  const found = spawnSync('journalctl', ['--unit', service, '--lines=1', '--output=cat', '--no-pager'], {
-    encoding: 'utf8',
-    timeout: 10_000,
-  });
-  return found.status === 0 && found.stdout.trim() !== '' && !found.stdout.startsWith('-- No entries');
+async function isService(): Promise<boolean> {
+  const words = ['--unit', service, '--lines=1', '--output=cat', '--no-pager'];
+  const found = await runProgram('journalctl', words, { timeoutMs: 10_000 }).catch(() => null);
+  return found?.code === 0 && found.stdout.trim() !== '' && !found.stdout.startsWith('-- No entries');
 }
 
-/** A line of the log as an object, by pino's levels (its documentation, "level"). A line that is not JSON comes from Node or a library. */
+/** A line of the log as an object, with pino's levels (its documentation, "level"). A line that is not JSON comes from Node or a library. */
 export function logLineOf(text: string): LogLine {
   const value = jsonOf(text);
   if (!value) return { time: null, level: 'error', message: text, detail: {} };
@@ -145,12 +143,8 @@ export function logLineOf(text: string): LogLine {
 }
 
 function jsonOf(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
-  } catch {
-    return null;
-  }
+  const value = parsedJson(text);
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
 }
 
 async function sizeOf(path: string): Promise<number | null> {
@@ -158,22 +152,22 @@ async function sizeOf(path: string): Promise<number | null> {
 }
 
 function noLog(path: string): AiotError {
-  return new AiotError('AIOT_FILE_NOT_FOUND', `there is no ${path}, and no service ${service}`, {
-    next: 'A platform in the foreground logs to its terminal; aiot up --detach keeps a file.',
+  return new AiotError('AIOT_FILE_NOT_FOUND', `there is no log ${path} and no service ${service}`, {
+    next: 'A platform in the foreground logs to its terminal. To keep a log file, use `aiot up --detach`.',
   });
 }
 
-/** A log of this size is set aside, bytes: with the one before it there are at most twice as many. */
+/** A log of this size is rotated, bytes: with the previous one there are at most twice as many. */
 const largestLog = 16 * 1024 ** 2;
 
 const periodMs = 5000;
 
-/** Where the log before this one is. */
+/** Path of the previous log. */
 export const olderLog = (path: string) => `${path}.1`;
 
 /**
- * Keeps the log that stderr is appended to from filling the disk: what is too large is copied and cut to nothing. This process
- * alone writes there, and synchronously, so nothing comes in between. Returns what ends that.
+ * Keeps the log that stderr is appended to from filling the disk: a log that is too large is copied and truncated. Only this process writes to it,
+ * and synchronously, so nothing is lost in between. Returns a function that stops it.
  */
 export function boundLog(path: string | undefined, largest = largestLog): () => void {
   if (path === undefined) return () => {};
@@ -183,7 +177,7 @@ export function boundLog(path: string | undefined, largest = largestLog): () => 
       copyFileSync(path, olderLog(path));
       truncateSync(path);
     } catch {
-      // It was moved away, or the disk is full: the next look may do better.
+      // It was moved away, or the disk is full: the next check may succeed.
     }
   };
   look();

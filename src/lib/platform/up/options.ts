@@ -1,16 +1,16 @@
 import { join, resolve } from 'node:path';
 import * as z from 'zod';
+import { platformUrlsSchema } from '../../api/api.js';
 import { dataFolder } from '../../core/folders.js';
 import { formatDuration } from '../../core/time.js';
-import { platformUrlsSchema } from '../../registry/api.js';
 import { type Compatibility, type Engines, type PlatformOptions, usualDdiPollMs } from '../options.js';
 
-/** What `aiot up` is told. */
+/** Options of `aiot up`. */
 export interface UpOptions {
   /** Folder of the platform; the user's data folder when absent. */
   data?: string | undefined;
   host: string;
-  /** As of PlatformOptions. */
+  /** As in PlatformOptions. */
   names?: readonly string[] | undefined;
   httpPort: number;
   mqttPort: number;
@@ -19,7 +19,7 @@ export interface UpOptions {
   /** Port of MQTT over WebSocket; absent = none. */
   wsPort?: number | undefined;
   newToken: boolean;
-  /** As of PlatformOptions. */
+  /** As in PlatformOptions. */
   noToken?: boolean | undefined;
   engines?: Engines | undefined;
   serverCertificate?: PlatformOptions['serverCertificate'];
@@ -28,19 +28,19 @@ export interface UpOptions {
   compatQuota?: number | undefined;
   /** Port of the Direct Device Integration API without TLS; absent = none. */
   ddiPort?: number | undefined;
-  /** How often clients of the Direct Device Integration API are to ask, ms. */
+  /** Polling interval of Direct Device Integration API clients, ms. */
   ddiPollMs?: number | undefined;
   compatDeleteAll?: boolean | undefined;
-  /** How often may be asked, where it is not as usual. */
+  /** Overrides of the rate limits. */
   rates?: PlatformOptions['rates'];
-  /** Whose clients are let in by side doors. */
+  /** Third-party clients to support through separate listeners. */
   compat?: Compatibility[] | undefined;
   /** Name of the context for it; `local`, or the next free name, when absent. */
   context?: string | undefined;
-  /** What a project adds; see PlatformOptions. */
+  /** Additions of a project; see PlatformOptions. */
   boards?: PlatformOptions['boards'];
   readers?: PlatformOptions['readers'];
-  /** Of a project, for the process that is started in the background. */
+  /** Project for the process that is started in the background. */
   project?:
     | { dir: string; set: Readonly<Record<string, string>>; boardPort?: number | undefined }
     | undefined;
@@ -51,13 +51,13 @@ export const upResultSchema = z.object({
   urls: platformUrlsSchema,
   /** PEM file of the CA. */
   ca: z.string(),
-  /** Operator token; only when it was made now. */
+  /** Operator token; only if it was issued now. */
   token: z.string().optional(),
-  /** The context that knows this platform; absent when the user has none for it. */
+  /** The context for this platform; absent when the user has none for it. */
   context: z.string().optional(),
-  /** A link that logs one browser into the dashboard; absent where no context knows the platform, or a manager runs it. */
+  /** A link that logs one browser into the dashboard; absent if no context refers to the platform, or a service manager runs it. */
   dashboard: z.string().optional(),
-  /** The context that was in use until now, when it was another. */
+  /** The previously used context, if it was a different one. */
   replaced: z.string().optional(),
   /** The project that was started beside it. */
   project: z
@@ -84,7 +84,10 @@ export function platformFolder(data: string | undefined): string {
   return data === undefined ? join(dataFolder(), 'platform') : resolve(data);
 }
 
-/** What `aiot up` is called with to do as it is told; engines are left out, for their addresses may hold passwords. @param folder of the platform; undefined = that of the environment */
+/**
+ * Arguments of `aiot up` that reproduce these options; engines are left out, because their addresses may hold passwords. @param folder of the
+ * platform; undefined = that of the environment
+ */
 export function argumentsOf(folder: string | undefined, options: UpOptions): string[] {
   const { host, httpPort, mqttPort, plainPort, newToken, context, compat = [], project } = options;
   const boardPort = project?.boardPort;

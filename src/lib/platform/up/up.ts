@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { createClient } from '../../api/client.js';
 import { addContext, type PlatformContext, readContexts } from '../../core/contexts.js';
 import { publicKeyOf } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
@@ -9,7 +10,6 @@ import { withLock } from '../../core/lock.js';
 import { notifierFor } from '../../core/systemd.js';
 import { trustRootOf } from '../../formats/manifest/envelope.js';
 import { ensureOperatorKey } from '../../provision/operator-key.js';
-import { createClient } from '../../registry/client.js';
 import type { Platform } from '../options.js';
 import { startPlatform } from '../start.js';
 import { boundLog } from './logs.js';
@@ -21,10 +21,10 @@ export interface UpPlatform {
   stop(): Promise<void>;
 }
 
-/** Starts a platform in this process and makes it known to the user. @throws as startPlatform, AIOT_CONTEXT_EXISTS */
+/** Starts a platform in this process and creates a context for it. @throws as startPlatform, AIOT_ALREADY_EXISTS */
 export async function up(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
-  // From the choice of a name to the context that has it: two that start at once would choose the same, and the signing
-  // key of one would be written over.
+  // Locked from the choice of a name until its context is saved: two concurrent starts would choose the same name, and one signing key would be
+  // overwritten.
   return withLock(join(configFolder(), 'up.lock'), 60_000, () => upAlone(options, log));
 }
 
@@ -92,9 +92,9 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
 }
 
 /**
- * Name under which this user knows (or is to know) the platform of a folder: the context that has its CA, or the wanted
- * name, or the first free one of local, local-2, …
- * @throws AIOT_CONTEXT_EXISTS when the wanted name stands for another platform
+ * Name of this user's (existing or new) context for a folder's platform: the context that has its CA, or the requested name, or the first free one of
+ * local, local-2, …
+ * @throws AIOT_ALREADY_EXISTS when the requested name refers to another platform
  */
 async function contextNameFor(dataDir: string, wanted?: string): Promise<string> {
   const { contexts } = await readContexts();
@@ -103,7 +103,7 @@ async function contextNameFor(dataDir: string, wanted?: string): Promise<string>
   if (own !== undefined && (wanted === undefined || wanted === own)) return own;
   const free = (name: string) => {
     const there = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
-    // A platform whose CA file is gone was deleted: its name may be taken again.
+    // A platform whose CA file is gone was deleted: its name may be reused.
     return !there || name === own || (there.ca !== undefined && !existsSync(there.ca));
   };
   if (wanted === undefined) {
@@ -113,15 +113,16 @@ async function contextNameFor(dataDir: string, wanted?: string): Promise<string>
     }
   }
   if (free(wanted)) return wanted;
-  throw new AiotError('AIOT_CONTEXT_EXISTS', `the context ${wanted} is for ${contexts[wanted]?.url}`);
+  throw new AiotError('AIOT_ALREADY_EXISTS', `the context ${wanted} is for ${contexts[wanted]?.url}`, {
+    subject: 'context',
+  });
 }
 
 /**
- * Makes the running platform known to this user. With a new token: the signing key (made when missing) becomes the trust
- * root unless there is one. Without: the context's URLs are brought up to date. In both cases it is the one in use from
- * now on: who starts a platform means that one with the commands that follow.
- * @returns the context's name, and the one that was in use instead of it until now; nothing when the user has none for it
- * and there is no token to make one with
+ * Saves the running platform in this user's contexts. With a new token: the signing key (created if missing) becomes the trust root unless there is
+ * one. Without: the context's URLs are updated. In both cases it becomes the current context, because the commands that follow are meant for the
+ * platform just started.
+ * @returns the context's name, and the previous current one; nothing when the user has none for it and there is no token to create one with
  */
 async function rememberPlatform(
   platform: Platform,
@@ -139,7 +140,7 @@ async function rememberPlatform(
     { url: urls.http, mqtt: urls.mqtts, ...(urls.mqtt ? { plain: urls.mqtt } : {}), ca, token: known },
     { replace: true, use: true },
   );
-  // A manager's log is read by others.
+  // Other users may read a service manager's log.
   const dashboard = isManaged() ? null : await platform.loginLink(known);
   return {
     context: name,
@@ -148,7 +149,7 @@ async function rememberPlatform(
   };
 }
 
-/** The context with this file as its CA, or else one with the same certificate: restored elsewhere, it is the same platform. */
+/** The context with this file as its CA, or else one with the same certificate: a platform restored elsewhere is the same platform. */
 async function contextOf(contexts: Record<string, PlatformContext>, ca: string): Promise<string | undefined> {
   const names = Object.keys(contexts);
   const here = names.find((name) => contexts[name]?.ca === ca);
@@ -171,15 +172,15 @@ async function trustKey(platform: Platform, token: string, key: string): Promise
   }
 }
 
-/** Whether systemd started this process, and keeps what it says. */
+/** Whether systemd started this process and stores its output. */
 function isManaged(environment: Readonly<Record<string, string | undefined>> = process.env): boolean {
   return notifierFor(environment) !== undefined;
 }
 
 /**
- * Tells systemd, where it started this process, that the platform is ready, and then that it lives: a turn of the event loop
- * that does not come is what its watchdog is for. A database that is away is not: starting anew brings none back.
- * @returns what says that it ends
+ * If systemd started this process, reports that the platform is ready, and then that it is alive: the watchdog detects a blocked event loop. It does
+ * not react to an unavailable database, because a restart would not help.
+ * @returns a function that reports that it is stopping
  */
 async function tellManager(
   url: string,

@@ -9,19 +9,19 @@ import { references } from '../datasets/orphans.js';
 import { snapshot } from '../store/database.js';
 import type { Finding } from './damage.js';
 
-/** What was read of a folder of blobs. */
+/** Result of reading a folder of blobs. */
 interface BlobReport {
   findings: Finding[];
   blobs: number;
   bytes: number;
-  /** Digest → when it was put, ms since 1970; those that are damaged too. */
+  /** Digest → upload time, ms since 1970; includes damaged blobs. */
   there: Map<string, number>;
 }
 
 const twoDigits = /^[0-9a-f]{2}$/;
 const digits = /^[0-9a-f]{64}$/;
 
-/** Reads each blob of a data folder and holds it to its digest. Reads only, and beside a running platform, too. */
+/** Reads each blob of a data folder and checks it against its digest. Read-only; works beside a running platform. */
 export async function verifyBlobs(data: string, progress: (bytes: number) => void): Promise<BlobReport> {
   const report: BlobReport = { findings: [], blobs: 0, bytes: 0, there: new Map() };
   const folder = join(data, 'blobs', 'sha256');
@@ -62,10 +62,7 @@ async function lookAt(path: string, progress: (bytes: number) => void) {
   }
 }
 
-/**
- * Records without their blob, and blobs without a record that the hourly sweep should have removed. The database is read as it is at
- * one moment.
- */
+/** Records without their blob, and unrecorded blobs that the hourly sweep should have removed. The database is read as a consistent snapshot. */
 export async function verifyReferences(
   database: string,
   there: ReadonlyMap<string, number>,
@@ -92,12 +89,12 @@ export async function verifyReferences(
   return findings;
 }
 
-/** Which of the findings about references is one about a blob without a record. */
+/** Whether a finding about references concerns an unrecorded blob. */
 export function isOrphan({ part, problem }: Finding): boolean {
   return part === 'reference' && problem.startsWith('no record');
 }
 
-/** Puts the backup's copy in the place of a blob that is damaged or missing; false = the backup does not have it. */
+/** Replaces a damaged or missing blob with the backup's copy; false = the backup does not have it. */
 export async function repairBlob(data: string, digest: string, from: string | null): Promise<boolean> {
   const hex = digest.slice('sha256:'.length);
   if (from === null) return false;
@@ -115,14 +112,14 @@ export async function repairBlob(data: string, digest: string, from: string | nu
   const file = await open(part, 'r+');
   await file.sync();
   await file.close();
-  // A folder in its place says of itself that it is no file.
+  // If a folder is in its place, reading it reports that it is not a file.
   await rm(path, { recursive: true, force: true });
   await rename(part, path);
   await syncFolder(dirname(path));
   return true;
 }
 
-/** Takes a damaged blob that nothing refers to, or one without a record, out of the way. */
+/** Moves an unreferenced damaged blob, or an unrecorded one, out of the way. */
 export async function setAside(data: string, digest: string): Promise<void> {
   const hex = digest.slice('sha256:'.length);
   const aside = join(data, 'damaged', hex);

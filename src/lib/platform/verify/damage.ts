@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
+import type { Damage, LostTelemetry } from '../../api/damage.js';
+import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
-import type { Damage, LostTelemetry } from '../../registry/damage.js';
-import { type PageQuery, pageOfRows } from '../../registry/page.js';
+import type { Exposition } from '../../core/prometheus.js';
 import type { Events } from '../events/events.js';
-import type { Exposition } from '../metrics.js';
 import type { Store } from '../store/database.js';
 import { serially } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
@@ -17,29 +17,29 @@ interface Parts {
   log: Pick<Logger, 'error'>;
 }
 
-/** Places that an event lists, and findings that status and metrics list. */
+/** Places listed in an event, and findings listed in status and metrics. */
 const [mostPlaces, mostListed] = [50, 100];
 
 /**
- * Damage at rest, from when it is found until it is repaired. A finding is noted once, whoever finds it again: with one event and one
- * line of the log for all that is found together. Status warns of it until an operator acknowledges it.
+ * Damage at rest, from its discovery to its repair. A finding is recorded once, whoever finds it again: with one event and one log line for findings
+ * made together. Status warns of it until an operator acknowledges it.
  */
 export class Damages {
   private readonly inTurn = serially();
 
   constructor(private readonly parts: Parts) {}
 
-  /** Findings of the same part, place, stream and device replace what was noted of them before. Never throws: a check goes on. */
+  /** Findings of the same part, place, stream and device replace earlier ones. Never throws, so that a check continues. */
   async note(findings: readonly Finding[]): Promise<void> {
     if (findings.length === 0) return;
     try {
       await this.inTurn(() => this.write(findings));
     } catch (err) {
-      this.parts.log.error({ err, findings: findings.slice(0, mostPlaces) }, 'damage could not be noted');
+      this.parts.log.error({ err, findings: findings.slice(0, mostPlaces) }, 'could not record damage');
     }
   }
 
-  /** What is not acknowledged, the oldest first. */
+  /** Unacknowledged damage, the oldest first. */
   async open(): Promise<Damage[]> {
     const { store } = this.parts;
     const rows = await store
@@ -65,7 +65,7 @@ export class Damages {
     return { damage: entries.map(damageOf), next };
   }
 
-  /** Telemetry of a stream that was lost, and that nobody has acknowledged; also where the stream is not known. */
+  /** Unacknowledged loss of telemetry of a stream; includes losses whose stream is unknown. */
   async ofStream(stream: string): Promise<LostTelemetry[]> {
     const rows = await this.parts.store
       .selectFrom('damages')
@@ -79,7 +79,7 @@ export class Damages {
       .filter((lost) => lost.stream === undefined || lost.stream === stream);
   }
 
-  /** All that is not acknowledged, or those of these ids. @throws AIOT_NOT_FOUND */
+  /** Acknowledges all damage, or that with these ids. @throws AIOT_NOT_FOUND */
   async acknowledge(ids: readonly string[] | undefined, who: string): Promise<{ acknowledged: Damage[] }> {
     const { store, events, now } = this.parts;
     return this.inTurn(() =>
@@ -93,7 +93,7 @@ export class Damages {
         const unknown = ids?.find((id) => !rows.some((row) => row.id === id));
         if (unknown !== undefined) {
           const next = 'aiot platform acknowledge --dry-run lists what there is.';
-          throw new AiotError('AIOT_NOT_FOUND', `there is no damage ${unknown}`, { next });
+          throw new AiotError('AIOT_NOT_FOUND', `no damage is recorded for ${unknown}`, { next });
         }
         const at = now();
         const some = rows.filter(
@@ -115,7 +115,7 @@ export class Damages {
     );
   }
 
-  /** What was noted of these is repaired: it is forgotten. */
+  /** Deletes the records of repaired damage. */
   async repaired(findings: readonly Finding[], who = 'platform'): Promise<void> {
     const { store, events } = this.parts;
     const ids = new Set(findings.map(idOf));
@@ -132,7 +132,7 @@ export class Damages {
     );
   }
 
-  /** Findings that are not acknowledged, and the rows that each has lost. */
+  /** Unacknowledged findings, and the number of rows lost by each. */
   async tell(out: Exposition): Promise<void> {
     const open = await this.open();
     const counts = new Map<string, number>();
@@ -195,7 +195,7 @@ export class Damages {
       return news;
     });
     if (fresh.length > 0)
-      log.error({ findings: fresh.slice(0, mostPlaces), count: fresh.length }, 'damage at rest');
+      log.error({ findings: fresh.slice(0, mostPlaces), count: fresh.length }, 'found damaged data');
   }
 }
 
@@ -205,7 +205,7 @@ function byPart<T extends { part: string }>(all: readonly T[]): Map<string, T[]>
   return parts;
 }
 
-/** The same for the same damage, however much of it was found. */
+/** Identical for the same damage, however much of it was found. */
 function idOf({ part, place, lost }: Finding): string {
   const text = JSON.stringify([part, place, lost?.stream ?? null, lost?.device ?? null]);
   return createHash('sha256').update(text).digest('hex').slice(0, 12);
@@ -220,14 +220,14 @@ function damageOf({ lost, repairable, part, ...row }: Schema['damages']): Damage
   };
 }
 
-/** One piece of damage at rest, as a check of a data folder reports it: where it is, what is lost by it, and whether it can be repaired. */
+/** Damage at rest, as reported by a check of a data folder: its place, what is lost, and whether it can be repaired. */
 export type Finding = {
   part: 'database' | 'journal' | 'index' | 'broker' | 'blob' | 'key' | 'reference';
   /** The file in the data folder, or the name of the object. */
   place: string;
   problem: string;
-  /** Telemetry that cannot be read any more: times in ISO 8601, as far as they are known. */
+  /** Telemetry that can no longer be read: times in ISO 8601, as far as they are known. */
   lost?: { stream?: string; device?: string; from?: string; to?: string; rows?: number };
-  /** Whether the part can be brought back from the other files of the folder or from a backup. */
+  /** Whether the part can be restored from other files of the folder or from a backup. */
   repairable: boolean;
 };

@@ -13,8 +13,8 @@ type Database = InstanceType<typeof import('libsql')>;
 const mostProblems = 100;
 
 /**
- * What SQLite finds in state.db: the form of its pages, indexes against their tables, rows that refer to rows which are not there. Reads
- * only, and beside a running platform, too.
+ * Problems that SQLite finds in state.db: page structure, indexes against their tables, dangling references. Read-only; works beside a running
+ * platform.
  */
 export async function verifyDatabase(file: string): Promise<Finding[]> {
   const found = (problem: string): Finding => ({
@@ -33,29 +33,27 @@ export async function verifyDatabase(file: string): Promise<Finding[]> {
       .filter((line) => line !== 'ok');
     if (problems.length > 0) return problems.map(found);
     const broken = database.prepare('PRAGMA foreign_key_check').all() as { table: string; parent: string }[];
-    return broken.map(({ table, parent }) =>
-      found(`a row of ${table} refers to a row of ${parent} that is not there`),
-    );
+    return broken.map(({ table, parent }) => found(`a row of ${table} refers to a missing row of ${parent}`));
   }).catch((error: unknown) => {
     if (!systemCode(error)?.startsWith('SQLITE_')) throw error;
     return [found(error instanceof Error ? error.message : String(error))];
   });
 }
 
-/** How a database was repaired. `from`: rows that the backup had and the damaged file not any longer, by table. */
+/** Result of a database repair. `from`: rows that only the backup still had, by table. */
 interface RepairedDatabase {
   how: 'rebuilt' | 'merged' | 'replaced';
   from: Record<string, number>;
-  /** The damaged file, as it was. */
+  /** The damaged file, unchanged. */
   aside: string;
 }
 
 /**
- * Makes a sound database of a damaged one, in its place, and keeps the damaged one beside it. Where all rows can be read, nothing is
- * taken from the backup; where some cannot, tables of the backup fill in what is missing by its key; where no table can be read, or
- * what comes of it does not go together, it is the backup's.
+ * Replaces a damaged database with a sound one, and stores the damaged one beside it. If all rows can be read, nothing is taken from the
+ * backup. If some cannot, the backup's tables fill in missing rows by key. If no table can be read, or the result is inconsistent, the
+ * backup's database is used.
  * @param backup a database of the backup's tables, of this schema; null = there is none
- * @returns null where it takes a backup and there is none
+ * @returns null if a backup is needed and there is none
  */
 export async function repairDatabase(file: string, backup: string | null): Promise<RepairedDatabase | null> {
   const made = `${file}.repaired`;
@@ -84,9 +82,9 @@ export async function repairDatabase(file: string, backup: string | null): Promi
 }
 
 /**
- * Fills a new database with all rows that the damaged one still has, and tables that could not be read to their end with the backup's
- * rows besides. Indexes are made anew on the way.
- * @returns rows from the backup by table; null = nothing can be read, or a table takes a backup that is not there or is of another schema
+ * Fills a new database with all readable rows of the damaged one, and adds rows from the backup for tables that could not be read completely. Indexes
+ * are rebuilt in the process.
+ * @returns rows from the backup by table; null = nothing can be read, or a table needs a backup that is missing or has another schema
  */
 async function merge(
   file: string,
@@ -123,7 +121,7 @@ async function merge(
   });
 }
 
-/** Hands on all rows that can be read, from both ends of the table; whether those are all there are. */
+/** Passes on all readable rows, from both ends of the table; returns whether that is all of them. */
 function readable(
   damaged: Database,
   name: string,
@@ -131,7 +129,7 @@ function readable(
   put: (row: Record<string, unknown>) => number,
 ): boolean {
   let whole = true;
-  // By the table itself first, then by its key from either end: what one path does not reach, another may.
+  // By the table itself first, then by its key from either end: one path may reach rows that another does not.
   for (const end of ['NOT INDEXED', `ORDER BY ${order}`, `ORDER BY ${order} DESC`, 'ORDER BY rowid DESC']) {
     try {
       for (const row of damaged.prepare(`SELECT * FROM "${name}" ${end}`).iterate()) {
@@ -149,7 +147,7 @@ function versionOf(database: Database): number {
   return (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
 }
 
-/** What of the repair somebody has to know. */
+/** Describes the consequences of the repair. */
 export function repairText({ how, from, aside }: RepairedDatabase, made: string): string {
   const rows = Object.entries(from).map(([table, count]) => `${table} ${plural(count, 'row')}`);
   const kept = `; the damaged file is kept as ${aside}`;
@@ -173,7 +171,7 @@ async function removeDatabase(file: string): Promise<void> {
   for (const end of ['', '-wal', '-shm']) await rm(file + end, { force: true });
 }
 
-/** Bytes of the file; 0 = it is not there. */
+/** Size of the file in bytes; 0 = missing. */
 export async function bytesOf(file: string): Promise<number> {
   return stat(file).then(
     ({ size }) => size,

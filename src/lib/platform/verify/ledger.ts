@@ -1,9 +1,9 @@
 import type { Soundness, Store } from '../store/database.js';
 
-/** A file of an append-only log, as it was last known to be durable. */
+/** A file of an append-only log, in its last known durable state. */
 export interface LogFile<Counts> {
   number: number;
-  /** −1: it went on purpose, with all that was in it, or its loss was reported. */
+  /** −1: it was deleted deliberately, or its loss was reported. */
   generation: number;
   bytes: number;
   /** CRC-32 of these bytes. */
@@ -14,8 +14,8 @@ export interface LogFile<Counts> {
 }
 
 /**
- * What the state database knows of a log's files: what a log itself has lost it cannot tell. Written behind the log and never before
- * it, so it knows of nothing that was not durable.
+ * The state database's record of a log's files, which reveals losses that the log itself cannot. Written after the log and never before it, so it
+ * records only durable data.
  */
 export interface Ledger<Counts> {
   /** By number, then generation. */
@@ -24,7 +24,7 @@ export interface Ledger<Counts> {
   forget(files: readonly Pick<LogFile<Counts>, 'number' | 'generation'>[]): Promise<void>;
 }
 
-/** Seconds between two notes of a file that is written to, in ms: so much may be lost without a word after SIGKILL. */
+/** Interval between two records of a file being written, ms: losses in this interval after SIGKILL go unnoticed. */
 export const noteEveryMs = 5000;
 
 export function ledgerIn<Counts>(store: Store, log: 'journal' | 'broker'): Ledger<Counts> {
@@ -64,10 +64,7 @@ export function ledgerIn<Counts>(store: Store, log: 'journal' | 'broker'): Ledge
   };
 }
 
-/**
- * The same ledger, which keeps its writes back, in their order, while the database can only be read. In one that is damaged nothing is
- * noted any more.
- */
+/** The same ledger, but writes are deferred, in order, while the database is read-only. If it is damaged, nothing more is recorded. */
 export function ledgerWhenSound<Counts>(ledger: Ledger<Counts>, soundness: Soundness): Ledger<Counts> {
   let before: Promise<unknown> | null = null;
   const write = async (task: () => Promise<void>): Promise<void> => {

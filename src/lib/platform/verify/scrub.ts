@@ -5,15 +5,15 @@ import { hasCode } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
 import type { BlobStore } from '../blobs/store.js';
 import { verifyBrokerLog } from '../broker/session-log.js';
-import { verifyJournal } from '../journal/verify.js';
+import { verifyTelemetry } from '../journal/verify.js';
 import { quickCheckApart, type Store } from '../store/database.js';
 import type { Worker } from '../workers.js';
 import type { Damages } from './damage.js';
 
-/** Bytes a second that are read at most: an eighth of what an SD card gives. */
+/** Maximum bytes read per second: an eighth of an SD card's throughput. */
 const rate = 8 * 1024 ** 2;
 
-/** From the end of one scrub to the next, and how often it is looked whether one is due, ms. */
+/** From the end of one scrub to the next, and the interval of checks whether one is due, ms. */
 const periodMs = 24 * 3600 * 1000;
 
 const lookMs = 60_000;
@@ -25,7 +25,7 @@ const reportSchema = z.object({
   bytes: z.int(),
   /** Digests. */
   damaged: z.array(z.string()),
-  /** What SQLite found. */
+  /** Problems found by SQLite. */
   database: z.array(z.string()),
 });
 
@@ -33,10 +33,10 @@ type ScrubReport = z.output<typeof reportSchema>;
 
 interface ScrubParts {
   store: Store;
-  /** In the folder; null = they are in S3, which looks after its own. */
+  /** In the folder; null = they are in S3, which checks its own data. */
   blobs: BlobStore | null;
   health: BlobHealth;
-  /** The data folder, and where damage of its journal and its broker's log is noted. */
+  /** The data folder, and the record of damage to telemetry and the broker's log. */
   dataDir: string;
   damages: Pick<Damages, 'note'>;
   /** Path of SQLite's file; null = the database is PostgreSQL. */
@@ -44,13 +44,13 @@ interface ScrubParts {
   log: Logger;
   /** ms since 1970 */
   now: () => number;
-  /** Bytes a second; usual when absent. */
+  /** Bytes per second; a default when absent. */
   rate?: number | undefined;
 }
 
 /**
- * Reads all that lies still once a day, slowly, so that damage is found while a backup still has what was damaged. Its last report is
- * kept in the database.
+ * Reads all stored data once a day, slowly, so that damage is found while a backup still has the affected data. Its last report is stored in the
+ * database.
  */
 export class Scrub {
   private constructor(
@@ -58,7 +58,7 @@ export class Scrub {
     private report: ScrubReport | null,
   ) {}
 
-  /** Blobs that the last scrub found damaged are known to be so from the start. */
+  /** Blobs that the last scrub found damaged are marked as such from the start. */
   static async open(parts: ScrubParts): Promise<Scrub> {
     const row = await parts.store
       .selectFrom('meta')
@@ -71,7 +71,7 @@ export class Scrub {
     return new Scrub(parts, report);
   }
 
-  /** The last one that came to its end; null = none has yet. */
+  /** The last completed one; null = none yet. */
   get last(): ScrubReport | null {
     return this.report;
   }
@@ -90,7 +90,7 @@ export class Scrub {
     };
   }
 
-  /** What was damaged may have been repaired while the platform was stopped. */
+  /** Damage may have been repaired while the platform was stopped. */
   async lookAgain(): Promise<void> {
     const { blobs, health } = this.parts;
     for (const digest of health.damaged) {
@@ -101,7 +101,7 @@ export class Scrub {
     }
   }
 
-  /** One scrub; null = it was ended before its time. */
+  /** One scrub; null = it was aborted. */
   async run(signal: AbortSignal): Promise<ScrubReport | null> {
     const { blobs, database, log, now, store } = this.parts;
     const bytesASecond = this.parts.rate ?? rate;
@@ -133,7 +133,7 @@ export class Scrub {
     return report;
   }
 
-  /** The journal rests for as long as each segment took; what is damaged is noted, whoever reads it next. */
+  /** Pauses after each page for as long as reading it took; damage is recorded, whoever reads it next. */
   private async lookAtTelemetry(signal: AbortSignal): Promise<void> {
     const { dataDir, damages, store } = this.parts;
     let began = performance.now();
@@ -141,8 +141,8 @@ export class Scrub {
       await delay(performance.now() - began, undefined, { signal });
       began = performance.now();
     };
-    const journal = await verifyJournal(dataDir, { store, signal, pause });
-    if (!signal.aborted) await damages.note([...journal, ...(await verifyBrokerLog(dataDir, { store }))]);
+    const telemetry = await verifyTelemetry(dataDir, { store, signal, pause });
+    if (!signal.aborted) await damages.note([...telemetry, ...(await verifyBrokerLog(dataDir, { store }))]);
   }
 
   private async look(
@@ -172,17 +172,17 @@ async function checkDatabase(file: string, signal: AbortSignal): Promise<string[
   }
 }
 
-/** Which blobs were found to be damaged, by whoever read them. */
+/** Blobs found to be damaged by any reader. */
 export class BlobHealth {
   private readonly found = new Map<string, number>();
 
-  /** @param told called once for each that is found (`damaged`), and when it is whole again or gone */
+  /** @param told called once for each damaged blob found (`damaged`), and when it is intact again or gone */
   constructor(
     private readonly now: () => number,
     private readonly told: (digest: string, is: 'damaged' | 'whole') => void = () => {},
   ) {}
 
-  /** Digests, in the order in which they were found. */
+  /** Digests, in order of discovery. */
   get damaged(): readonly string[] {
     return [...this.found.keys()];
   }
@@ -193,13 +193,13 @@ export class BlobHealth {
     this.told(digest, 'damaged');
   }
 
-  /** It was put again, is gone, or was read whole and is right. */
+  /** It was uploaded again, was removed, or was read completely and is intact. */
   clear(digest: string): void {
     if (this.found.delete(digest)) this.told(digest, 'whole');
   }
 }
 
-/** The same store, where each blob that is found to be damaged is noted, and each that is whole again is not any longer. */
+/** Wraps a store so that blobs found damaged are recorded, and cleared once they are intact again. */
 export function watchedBlobs(blobs: BlobStore, health: BlobHealth): BlobStore {
   const noting = (digest: string) => (error: unknown) => {
     if (hasCode(error, 'AIOT_BLOB_DAMAGED')) health.note(digest);

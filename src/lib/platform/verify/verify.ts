@@ -10,7 +10,8 @@ import { fillSqlite } from '../backup/tables.js';
 import { verifyBrokerLog } from '../broker/session-log.js';
 import { storageError } from '../errors.js';
 import { eventsIn } from '../events/events.js';
-import { verifyIndex, verifyJournal } from '../journal/verify.js';
+import { telemetryFile } from '../journal/lost.js';
+import { repairTelemetry, verifyTelemetry as verifyMessages } from '../journal/verify.js';
 import { lockFolder, runningPlatform } from '../running.js';
 import { openStore, type Store } from '../store/database.js';
 import { noChanges } from '../store/engine.js';
@@ -37,23 +38,23 @@ const findingSchema = z.object({
     .partial()
     .optional(),
   repairable: z.boolean(),
-  /** How it was repaired; null = it is as it was. */
+  /** How it was repaired; null = not repaired. */
   repaired: z.string().nullable(),
 });
 
 export const verifiedSchema = z.object({
   /** The data folder. */
   data: z.string(),
-  /** Whether a platform ran on it meanwhile. */
+  /** Whether a platform was using it meanwhile. */
   running: z.boolean(),
-  /** The backup that was repaired from; null = none. */
+  /** The backup used for the repair; null = none. */
   from: z.string().nullable(),
-  /** What was looked at: files or rows, and bytes that were read. */
+  /** Checked items: files or rows, and bytes read. */
   checked: z.array(
     z.object({ part: z.enum(partNames), count: z.int().nullable(), bytes: z.int().nullable() }),
   ),
   findings: z.array(findingSchema),
-  /** Findings that are as they were. */
+  /** Findings that were not repaired. */
   unrepaired: z.int(),
 });
 
@@ -63,7 +64,7 @@ export interface VerifyOptions {
   /** The data folder. */
   data: string;
   repair: boolean;
-  /** A backup to repair from, and what opens it. */
+  /** A backup to repair from, and its passphrase. */
   backup?: { file: string; passphrase: string } | undefined;
   /** Opens a CA key that is encrypted. */
   caPassphrase?: string | undefined;
@@ -74,15 +75,15 @@ export interface VerifyOptions {
 }
 
 /**
- * Looks at all that a platform keeps in its folder, and repairs what can be: nothing that is whole is touched. To look is possible while
- * the platform runs; to repair, it must be stopped.
+ * Checks everything that a platform stores in its folder, and repairs it where possible: intact data is not touched. Checking is possible while the
+ * platform runs; for repair it must be stopped.
  * @throws AIOT_FILE_NOT_FOUND (no data folder), AIOT_PLATFORM_RUNNING (repair), AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
  */
 export async function verifyPlatform(options: VerifyOptions): Promise<Verified> {
   const data = resolve(options.data);
   if (!existsSync(join(data, 'pki')) && !existsSync(databaseFile(data))) {
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `${data} is no folder of a platform`, {
-      next: 'Name the folder that aiot up was given: --data DIR',
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `${data} is not a platform folder`, {
+      next: 'Specify the folder used with `aiot up`: --data DIR',
     });
   }
   const running = (await runningPlatform(data)) !== null;
@@ -99,7 +100,7 @@ export async function verifyPlatform(options: VerifyOptions): Promise<Verified> 
 async function look(data: string, running: boolean, options: VerifyOptions): Promise<Verified> {
   const { repair, now = Date.now(), progress = () => {} } = options;
   const database = databaseFile(data);
-  const embedded = existsSync(database) || !existsSync(join(data, 'journal'));
+  const embedded = existsSync(database) || existsSync(join(data, telemetryFile));
   const backup = new BackupCopy(data, options.backup);
   const findings: Verified['findings'] = [];
   const add = async (found: readonly Finding[], mend: (finding: Finding) => Promise<string | null>) => {
@@ -109,7 +110,7 @@ async function look(data: string, running: boolean, options: VerifyOptions): Pro
   try {
     const inDatabase = await verifyDatabase(database);
     let repaired: string | null | undefined;
-    // All that is wrong with it is repaired at once.
+    // All of its problems are repaired at once.
     await add(inDatabase, async () => {
       if (repaired === undefined) {
         const how = await repairDatabase(database, await backup.database());
@@ -161,7 +162,7 @@ async function look(data: string, running: boolean, options: VerifyOptions): Pro
   }
 }
 
-/** The state as a store: one that only reads beside a running platform, or null where it is of another version. */
+/** The state as a store: read-only beside a running platform, or null if it is of another version. */
 async function storeOf(file: string, repair: boolean): Promise<Store | null> {
   if (repair) return openStore(file);
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
@@ -174,35 +175,31 @@ async function storeOf(file: string, repair: boolean): Promise<Store | null> {
   return null;
 }
 
-/** Journal, index and the broker's log: looked at first, then repaired, so that what was repaired can be named. */
+/** Telemetry and the broker's log: checked first, then repaired, so that repairs can be reported. */
 async function verifyTelemetry(
   data: string,
   { store, repair, backup }: { store: Store | null; repair: boolean; backup: BackupCopy },
   findings: Verified['findings'],
 ): Promise<void> {
   const state = store === null ? {} : { store };
-  const journal = await verifyJournal(data, state);
-  const index = await verifyIndex(data);
+  const messages = await verifyMessages(data, state);
   const broker = await verifyBrokerLog(data, state);
-  let left = [...journal, ...index];
-  if (repair && journal.length > 0) {
-    const folder = await backup.folder();
-    const from = folder === null ? {} : { from: join(folder, 'journal') };
-    left = [...(await verifyJournal(data, { ...state, repair, ...from })), ...index];
+  let left = messages;
+  const folder = repair && messages.length > 0 ? await backup.folder() : null;
+  if (folder !== null) {
+    await repairTelemetry(data, { ...state, from: join(folder, 'journal'), findings: messages });
+    left = await verifyMessages(data, state);
   }
-  if (repair && index.length > 0) {
-    left = [...left.filter(({ part }) => part !== 'index'), ...(await verifyIndex(data, { repair }))];
-  }
-  const stays = new Set(left.map(({ part, place }) => `${part} ${place}`));
-  for (const finding of [...journal, ...index]) {
-    if (stays.has(`${finding.part} ${finding.place}`)) continue;
-    const made = finding.part === 'index' ? 'removed: the next start makes it anew' : null;
-    findings.push({ ...finding, repaired: made ?? `taken from the backup of ${backup.made()}` });
+  const whose = ({ lost }: Finding) => `${lost?.stream}/${lost?.device}`;
+  const stays = new Map(left.map((finding) => [whose(finding), finding]));
+  for (const finding of messages) {
+    if (!stays.has(whose(finding)))
+      findings.push({ ...finding, repaired: `taken from the backup of ${backup.made()}` });
   }
   for (const finding of [...left, ...broker]) findings.push({ ...finding, repaired: null });
 }
 
-/** The platform warns no longer of what was repaired. */
+/** The platform no longer warns of repaired damage. */
 async function forget(store: Store, now: number, findings: Verified['findings']): Promise<void> {
   const events = eventsIn(store, () => now, noChanges);
   const damages = new Damages({ store, events, now: () => now, log: { error: () => {} } });
@@ -211,7 +208,7 @@ async function forget(store: Store, now: number, findings: Verified['findings'])
   events.feed.close();
 }
 
-/** A backup, unpacked beside what it repairs when something of it is needed first. */
+/** A backup, unpacked beside the folder being repaired when it is first needed. */
 class BackupCopy {
   private unpacked: Promise<{ folder: string; made: string; schema: number; database: string }> | null = null;
   private when = '';
@@ -224,12 +221,12 @@ class BackupCopy {
     this.place = join(data, `.repair-${randomBytes(6).toString('hex')}`);
   }
 
-  /** When it was made; empty = it was not needed. */
+  /** Time of the backup; empty = it was not needed. */
   made(): string {
     return this.when;
   }
 
-  /** Its entries as files, keys opened; null = there is none. */
+  /** Its entries as files, keys decrypted; null = there is none. */
   async folder(): Promise<string | null> {
     return (await this.unpack())?.folder ?? null;
   }
@@ -264,17 +261,17 @@ class BackupCopy {
   }
 }
 
-/** What is the owner's alone: folders (0700) and files (0600) of a data folder. */
-const privateFolders = ['blobs', 'broker', 'journal'];
+/** Private folders (0700) and files (0600) of a data folder. */
+const privateFolders = ['blobs', 'broker'];
 
-const privateFiles = ['state.db', 'pki/ca.key', 'pki/server.key', 'pki/secret'];
+const privateFiles = ['state.db', telemetryFile, 'pki/ca.key', 'pki/server.key', 'pki/secret'];
 
-/** Files that a platform cannot do without, once it was used. */
+/** Files that a platform needs once it was used. */
 const needed = ['pki/ca.crt', 'pki/ca.key'];
 
 /**
- * Whether keys and certificates belong together, and whether other users of the machine are kept out.
- * @param passphrase of a CA key that is encrypted; without it such a key is not looked into
+ * Checks that keys match their certificates, and that other users of the machine have no access.
+ * @param passphrase of a CA key that is encrypted; without it such a key is not examined
  */
 async function verifyKeys(data: string, passphrase: string | undefined): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -304,7 +301,7 @@ async function certificateOf(data: string, place: string, found: Found): Promise
   try {
     return new X509Certificate(text);
   } catch {
-    found(place, 'it is no certificate in PEM');
+    found(place, 'not a PEM certificate');
     return null;
   }
 }
@@ -332,7 +329,7 @@ async function verifyPair(
     });
     if (!certificate.checkPrivateKey(key)) found(place, 'it is not the key of the certificate beside it');
   } catch {
-    found(place, sealed ? 'AIOT_CA_PASSPHRASE does not open it' : 'it is no private key in PEM');
+    found(place, sealed ? 'AIOT_CA_PASSPHRASE does not open it' : 'not a PEM private key');
   }
 }
 
@@ -345,7 +342,7 @@ function signed(server: X509Certificate, ca: X509Certificate): boolean {
 }
 
 /**
- * Closes what is open to others, or takes the file from the backup's.
+ * Removes other users' access, or restores the file from the backup.
  * @param from a folder with the backup's pki, opened; null = there is no backup
  */
 async function repairKey(data: string, { place, problem }: Finding, from: string | null): Promise<boolean> {

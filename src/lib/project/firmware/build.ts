@@ -14,7 +14,7 @@ const madeSchema = z.object({
   file: z.string(),
   kind: inspectedSchema.shape.kind,
   bytes: z.int(),
-  /** As binutils' size counts them; null = it has no sections. */
+  /** Sizes as counted by binutils' size; null = it has no sections. */
   text: z.int().nullable(),
   data: z.int().nullable(),
   bss: z.int().nullable(),
@@ -27,15 +27,15 @@ export const firmwareBuildSchema = z.object({
   dir: z.string(),
   name: z.string(),
   version: z.string(),
-  /** Type of device that aiot.yaml names; null = it names none. */
+  /** Device type in aiot.yaml; null = it has none. */
   type: z.string().nullable(),
   target: z.enum(firmwareTargets),
   tool: z.enum(['cmake', ...vendorTools]),
-  /** Paths that were made anew because aiot.yaml had changed. */
+  /** Paths that were regenerated because aiot.yaml had changed. */
   regenerated: z.array(z.string()),
-  /** All that was made, what is to be used first. */
+  /** All files that were built, the main one first. */
   files: z.array(madeSchema),
-  /** The first of them, as `firmware inspect` tells of it. */
+  /** The first of them, as `firmware inspect` shows it. */
   main: inspectedSchema,
   seconds: z.number(),
   notes: z.array(z.string()),
@@ -48,12 +48,12 @@ interface FirmwareBuildOptions {
   target: FirmwareTarget;
   tool?: VendorTool | undefined;
   signal?: AbortSignal;
-  /** Long work begins: what it is. */
+  /** Called when long work begins, with its name. */
   onStage?: (text: string) => void;
 }
 
 /**
- * Builds a firmware folder for one target, after what follows from aiot.yaml was made anew where that changed.
+ * Builds a firmware folder for one target, after regenerating the files that depend on a changed aiot.yaml.
  * @throws AIOT_FIRMWARE_MISSING, AIOT_PROJECT_INVALID, AIOT_PROGRAM_NOT_FOUND, AIOT_FIRMWARE_BUILD
  */
 export async function buildFirmware(options: FirmwareBuildOptions): Promise<FirmwareBuild> {
@@ -89,7 +89,7 @@ type FirmwareTarget = (typeof firmwareTargets)[number];
 
 type VendorTool = (typeof vendorTools)[number];
 
-/** What a build made: `main` is what is pushed or flashed, the others lie beside it. */
+/** Files of a build: `main` is pushed or flashed, the others are beside it. */
 interface Built {
   tool: 'cmake' | VendorTool;
   main: string;
@@ -104,14 +104,14 @@ interface BuildRequest extends ToolOptions {
 
 type ChipTarget = 'esp32' | 'esp32s3' | 'esp32c3';
 
-/** Environments of firmware/hal/esp32/platformio.ini. */
+/** Environments in firmware/hal/esp32/platformio.ini. */
 const environments: Record<ChipTarget, string> = {
   esp32: 'esp32dev',
   esp32s3: 'esp32-s3-devkitc-1',
   esp32c3: 'esp32-c3-devkitm-1',
 };
 
-/** @throws AIOT_PROGRAM_NOT_FOUND with the line that installs it, AIOT_FIRMWARE_BUILD */
+/** @throws AIOT_PROGRAM_NOT_FOUND with the command that installs it, AIOT_FIRMWARE_BUILD */
 async function buildTarget(target: FirmwareTarget, request: BuildRequest): Promise<Built> {
   if (target === 'host') return await buildHost(request);
   if (target === 'rv32') return await buildRv32(request);
@@ -148,7 +148,7 @@ async function buildRv32(request: BuildRequest): Promise<Built> {
   );
   const programs = (await readdir(places.build)).filter((name) => name.endsWith('_rv32.elf')).sort();
   const all = programs.map((name) => join(places.build, name));
-  // The whole way from samples to answers; the others are parts of it.
+  // The complete path from samples to predictions; the others are parts of it.
   const main = all.find((file) => file.endsWith('predictor_rv32.elf')) ?? all[0] ?? places.build;
   return { tool: 'cmake', main, others: all.filter((file) => file !== main) };
 }
@@ -165,7 +165,7 @@ async function buildC3(request: BuildRequest): Promise<Built> {
   return { tool: 'cmake', main, others: [elf] };
 }
 
-/** ESP-IDF where its export.sh was sourced, else PlatformIO. @throws AIOT_PROGRAM_NOT_FOUND */
+/** Uses ESP-IDF if its export.sh was sourced, else PlatformIO. @throws AIOT_PROGRAM_NOT_FOUND */
 async function toolHere(): Promise<VendorTool> {
   for (const tool of vendorTools) {
     const found = await runTool(tool, ['--version'], '').catch(() => null);
@@ -173,7 +173,7 @@ async function toolHere(): Promise<VendorTool> {
   }
   throw new AiotError(
     'AIOT_PROGRAM_NOT_FOUND',
-    'an ESP32 takes ESP-IDF (idf.py) or PlatformIO (pio), and neither is here',
+    'building for an ESP32 needs ESP-IDF (idf.py) or PlatformIO (pio), but neither is installed',
     { next: vendorNext },
   );
 }
@@ -194,7 +194,7 @@ async function buildByPio(target: ChipTarget, request: BuildRequest): Promise<Bu
 async function buildByIdf(target: ChipTarget, request: BuildRequest): Promise<Built> {
   const { build, log } = placesOf(request, target);
   const project = join(request.folder.dir, 'hal', 'esp32');
-  // Each chip has its own folder and its own sdkconfig: none undoes another's build.
+  // Each chip has its own folder and its own sdkconfig, so that builds do not invalidate each other.
   const settings = [`-DIDF_TARGET=${target}`, `-DSDKCONFIG=${join(build, 'sdkconfig')}`];
   const ran = await runTool(
     'idf.py',
@@ -207,12 +207,12 @@ async function buildByIdf(target: ChipTarget, request: BuildRequest): Promise<Bu
   return found('idf.py', build, 'aiot.bin', others);
 }
 
-/** @throws AIOT_FIRMWARE_BUILD where the tool said that all went well, and nothing is there */
+/** @throws AIOT_FIRMWARE_BUILD if the tool reported success but created no file */
 function found(tool: VendorTool, folder: string, name: string, others: string[]): Built {
   const main = join(folder, name);
   if (!existsSync(main))
-    throw new AiotError('AIOT_FIRMWARE_BUILD', `${tool} ended well, but made no ${main}`, {
-      next: 'Run it by hand, and look at what it says.',
+    throw new AiotError('AIOT_FIRMWARE_BUILD', `${tool} succeeded, but did not produce ${main}`, {
+      next: 'Run it by hand and read its output.',
     });
   return { tool, main, others: others.map((path) => join(folder, path)).filter((path) => existsSync(path)) };
 }

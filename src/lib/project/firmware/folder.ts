@@ -6,14 +6,14 @@ import { readJson } from '../../core/files.js';
 import { packageRoot } from '../../core/folders.js';
 import { loadProject, type Project } from '../../core/project.js';
 
-/** Beside the sources: which project they belong to, and what they were copied from. */
+/** A file beside the sources that records their project and their origin. */
 export const noteName = 'aiot-firmware.json';
 
 export const noteSchema = z.strictObject({
   spec: z.literal('aiot-firmware/1'),
-  /** Folder of aiot.yaml, from this one. */
+  /** Folder of aiot.yaml, relative to this one. */
   project: z.string(),
-  /** Version of aiot that the sources came with. */
+  /** Version of aiot from which the sources were copied. */
   aiot: z.string(),
 });
 export type Note = z.output<typeof noteSchema>;
@@ -26,7 +26,7 @@ export interface FirmwareFolder {
 }
 
 /**
- * A folder that `firmware init` made, with its project.
+ * A folder that `firmware init` created, with its project.
  * @throws AIOT_FIRMWARE_MISSING, AIOT_FILE_MALFORMED, AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
  */
 export async function openFirmware(folder: string): Promise<FirmwareFolder> {
@@ -34,23 +34,23 @@ export async function openFirmware(folder: string): Promise<FirmwareFolder> {
   const file = join(dir, noteName);
   const value = await unless('AIOT_FILE_NOT_FOUND', readJson(file));
   if (value === null || value === undefined)
-    throw new AiotError('AIOT_FIRMWARE_MISSING', `${dir} holds no firmware of a project (no ${noteName})`, {
+    throw new AiotError('AIOT_FIRMWARE_MISSING', `${dir} contains no firmware project (no ${noteName})`, {
       next: `aiot firmware init ${folder}`,
     });
   const read = noteSchema.safeParse(value);
   if (!read.success)
-    throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not what aiot firmware init writes`, {
-      next: 'Make the firmware in another folder, and copy your own files there.',
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file} was not written by \`aiot firmware init\``, {
+      next: 'Create the firmware in another folder, and copy your own files to it.',
     });
   return { dir, note: read.data, project: await loadProject(join(dir, read.data.project)) };
 }
 
-/** The firmware's sources as the package has them, by path; what was built there is none of them. */
+/** The firmware's sources in the package, by path, without build output. */
 export async function packageSources(): Promise<{ root: string; paths: string[] }> {
   const root = join(packageRoot(), 'firmware');
   const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => {
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `the firmware’s sources are not in ${root}`, {
-      next: 'Install aiot anew: its package holds them.',
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `the firmware sources are missing from ${root}`, {
+      next: 'Install aiot again: the package contains them.',
     });
   });
   const paths = entries

@@ -6,7 +6,7 @@ import { defaultTable } from '../../provision/device-image.js';
 import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { misfitOf, sensorOf } from './sensors.js';
 
-/** What is made from aiot.yaml, by its path in the firmware's folder: a function of the project alone. */
+/** Files generated from aiot.yaml, by path in the firmware's folder: a pure function of the project. */
 export function generatedFiles(config: ProjectConfig): Map<string, string> {
   return new Map([
     ['generated/aiot_config.h', configHeader(config)],
@@ -15,7 +15,7 @@ export function generatedFiles(config: ProjectConfig): Map<string, string> {
   ]);
 }
 
-/** Writes those that are not as they should be; their paths. @throws AIOT_FILE_NOT_WRITABLE */
+/** Writes the files that are missing or outdated; returns their paths. @throws AIOT_FILE_NOT_WRITABLE */
 export async function regenerate(dir: string, config: ProjectConfig): Promise<string[]> {
   const written: string[] = [];
   for (const [path, text] of generatedFiles(config)) {
@@ -28,12 +28,12 @@ export async function regenerate(dir: string, config: ProjectConfig): Promise<st
   return written;
 }
 
-/** Definitions for a board with an IMU, or with sensors at the converter. */
+/** Definitions for a board with an IMU, or with sensors on the ADC. */
 const imus = ['mpu6050', 'lsm6ds3trc'];
 
 const atConverter = ['guide', 'acs712'];
 
-/** generated/aiot_config.h: what of firmware/hal/esp32/main/settings.h follows from aiot.yaml. */
+/** generated/aiot_config.h: the settings of firmware/hal/esp32/main/settings.h that follow from aiot.yaml. */
 export function configHeader(config: ProjectConfig): string {
   const { firmware, stream, signal } = config;
   const sensor = sensorOf(config);
@@ -71,15 +71,15 @@ ${lines.map(([name, value]) => `#ifndef ${name}\n#define ${name} ${value}\n#endi
 `;
 }
 
-/** A number as a double of C. */
+/** A number as a C double. */
 function real(value: number): string {
   return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
-/** Raw windows have an input a sample, which nobody wants to read. */
+/** Raw windows have one input per sample; such a list would not be readable. */
 const mostNames = 1024;
 
-/** generated/aiot_tables.h: the project's names and numbers, for code of one's own and firmware/test/generated_test.c. */
+/** generated/aiot_tables.h: the project's names and numbers, for custom code and firmware/test/generated_test.c. */
 export function tablesHeader(config: ProjectConfig): string {
   const { stream, model, firmware } = config;
   const fields = Object.entries(stream.fields);
@@ -151,13 +151,13 @@ function define(name: string, value: string | number): string {
   return `#define ${name} ${value}`;
 }
 
-/** Nothing where the list is empty: C has no arrays of length 0. */
+/** Empty if the list is empty, because C has no arrays of length 0. */
 function names(name: string, length: string, values: readonly string[]): string | null {
   if (values.length === 0) return null;
   return `static const char *const ${name}[${length}] = {\n${values.map((value) => `    ${cString(value)},\n`).join('')}};`;
 }
 
-/** A text as a string of C: UTF-8, with what would end it escaped, and no trigraphs. */
+/** A C string literal: UTF-8, with terminators escaped, and no trigraphs. */
 function cString(text: string): string {
   const escaped = [...text]
     .map((sign) => {

@@ -11,26 +11,26 @@ import { generatedFiles, regenerate } from './headers.js';
 import { sensorNotes } from './sensors.js';
 
 export const firmwareInitSchema = z.object({
-  /** Absolute folder, and that of its aiot.yaml. */
+  /** Absolute folder, and the folder of its aiot.yaml. */
   dir: z.string(),
   project: z.string(),
   name: z.string(),
-  /** Sources that were copied. */
+  /** Number of sources that were copied. */
   copied: z.int(),
-  /** Paths that were made from aiot.yaml; with --force those alone that were not as they should be. */
+  /** Paths that were generated from aiot.yaml; with --force only the outdated ones. */
   generated: z.array(z.string()),
-  /** What a person should know: a sensor that does not fit, for instance. */
+  /** Remarks for the user, for example a sensor that does not fit. */
   notes: z.array(z.string()),
 });
 export type FirmwareInit = z.output<typeof firmwareInitSchema>;
 
-/** What is not part of the sources in a folder of one's own. */
+/** Sources that are not copied to a project's folder. */
 const ignored =
   'build/\nhal/esp32/.pio/\nhal/esp32/build/\nhal/esp32/managed_components/\nhal/esp32/sdkconfig\n';
 
 /**
- * Makes a folder for a project's own firmware, whole or not at all: the package's sources, and what follows from aiot.yaml.
- * @param options.force in a folder that was made already: write what follows from aiot.yaml anew, and nothing else
+ * Creates a folder for a project's own firmware, completely or not at all: the package's sources, and the files generated from aiot.yaml.
+ * @param options.force in an existing firmware folder: only regenerate the files that depend on aiot.yaml
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FOLDER_NOT_EMPTY, AIOT_FIRMWARE_MISSING, AIOT_FILE_NOT_WRITABLE
  */
 export async function initFirmware(options: {
@@ -45,11 +45,11 @@ export async function initFirmware(options: {
   if (names.length > 0 && !options.force)
     throw new AiotError(
       'AIOT_FOLDER_NOT_EMPTY',
-      `${dir} is not empty: it has ${names.slice(0, 3).join(', ')}`,
+      `${dir} is not empty: it contains ${names.slice(0, 3).join(', ')}`,
       {
         next: names.includes(noteName)
-          ? 'Its generated files alone are made anew with --force; aiot firmware build does so by itself.'
-          : 'Name a new or empty folder.',
+          ? 'To regenerate only the generated files, add --force. `aiot firmware build` does this automatically.'
+          : 'Specify a new or empty folder.',
       },
     );
   if (names.length > 0) {
@@ -75,7 +75,7 @@ export async function initFirmware(options: {
     if (error instanceof AiotError) throw error;
     throw new AiotError(
       'AIOT_FILE_NOT_WRITABLE',
-      `cannot make ${dir} (${systemCode(error) ?? String(error)})`,
+      `cannot create ${dir} (${systemCode(error) ?? String(error)})`,
       {
         cause: error,
         endpoint: dir,
@@ -86,7 +86,7 @@ export async function initFirmware(options: {
   }
 }
 
-/** The package's own tells of its repository. */
+/** The package's own README describes its repository instead of a project's folder. */
 function readme(name: string): string {
   return `# Firmware of ${name}
 
@@ -114,7 +114,10 @@ async function copySources(to: string, others: ReadonlySet<string>): Promise<num
   return own.length;
 }
 
-/** An empty folder may be the shell's own: it stays the one it is. The note comes last, and makes it a firmware's. */
+/**
+ * An existing empty folder is retained, because it may be the shell's current one. The marker file is written last, which makes it a
+ * firmware folder.
+ */
 async function moveTo(staging: string, dir: string): Promise<void> {
   await makeFolder(dir);
   const names = (await readdir(staging)).sort((a, b) => Number(a === noteName) - Number(b === noteName));

@@ -3,17 +3,18 @@ import { basename, dirname, join } from 'node:path';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
+import { parsedJson } from '../../core/text.js';
 import { openFirmware } from './folder.js';
 import { regenerate } from './headers.js';
 import { cmakeBuild, install, runTool } from './tools.js';
 
 const testSchema = z.object({
   name: z.string(),
-  /** This machine, the C3's instruction set in an emulator, or the sources for ESP32s, which are read and checked here. */
+  /** This machine, an emulator of the C3's instruction set, or the ESP32 sources, which are analysed here. */
   on: z.enum(['host', 'rv32', 'esp32']),
   state: z.enum(['passed', 'failed', 'skipped']),
   seconds: z.number(),
-  /** What it printed; null unless it failed. */
+  /** Its output; null unless it failed. */
   output: z.string().nullable(),
 });
 
@@ -22,7 +23,7 @@ export const firmwareTestSchema = z.object({
   passed: z.int(),
   failed: z.int(),
   skipped: z.int(),
-  /** Whether the tests ran on RV32 too. */
+  /** Whether the tests also ran on RV32. */
   rv32: z.boolean(),
   regenerated: z.array(z.string()),
   tests: z.array(testSchema),
@@ -33,16 +34,16 @@ export type FirmwareTest = z.output<typeof firmwareTestSchema>;
 
 interface FirmwareTestOptions {
   dir: string;
-  /** A regular expression of CTest: only tests whose names it matches are built and run. */
+  /** A regular expression for CTest: only tests with matching names are built and run. */
   filter?: string | undefined;
   signal?: AbortSignal;
-  /** Long work begins: what it is. */
+  /** Called when long work begins, with its name. */
   onStage?: (text: string) => void;
 }
 
 /**
- * Builds a firmware folder with the address and undefined-behaviour sanitizers, and runs its tests.
- * @throws AIOT_FIRMWARE_MISSING, AIOT_PROGRAM_NOT_FOUND, AIOT_FIRMWARE_BUILD, AIOT_USAGE (no test has such a name)
+ * Builds a firmware folder with the address and undefined-behavior sanitizers, and runs its tests.
+ * @throws AIOT_FIRMWARE_MISSING, AIOT_PROGRAM_NOT_FOUND, AIOT_FIRMWARE_BUILD, AIOT_USAGE (no test matches)
  */
 export async function testFirmware(options: FirmwareTestOptions): Promise<FirmwareTest> {
   const { filter, signal, onStage } = options;
@@ -56,7 +57,7 @@ export async function testFirmware(options: FirmwareTestOptions): Promise<Firmwa
     ...{ what: 'the tests', needs: { what: 'a library', next: install.host } },
   };
   onStage?.('Building with sanitizers');
-  // Of a filter, only what matches is built: CTest has the list once the folder is configured.
+  // With a filter, only matching targets are built: CTest lists the tests once the folder is configured.
   await cmakeBuild({ ...asked, targets: filter === undefined ? undefined : [] }, tool);
   const only = filter === undefined ? [] : ['-R', filter];
   if (filter !== undefined) {
@@ -69,8 +70,8 @@ export async function testFirmware(options: FirmwareTestOptions): Promise<Firmwa
   const { said, code } = await runTool('ctest', args, install.cmake, { cwd: build, ...tool });
   const results = parseCtest(said);
   if (results.length === 0)
-    throw new AiotError('AIOT_FIRMWARE_BUILD', `CTest ran no test (code ${code})`, {
-      next: `ctest in ${build} shows why.`,
+    throw new AiotError('AIOT_FIRMWARE_BUILD', `CTest ran no tests (code ${code})`, {
+      next: `To see why, run \`ctest\` in ${build}.`,
     });
   const count = (state: CtestResult['state']) => results.filter((test) => test.state === state).length;
   return {
@@ -90,8 +91,8 @@ function placeOf(name: string): z.output<typeof testSchema>['on'] {
 const listSchema = z.object({ tests: z.array(z.object({ name: z.string() })) });
 
 /**
- * The targets behind the tests that match: what their command lines name of the build folder. CTest's list leaves out commands whose
- * programs are not there yet; its own file has them.
+ * The build targets of the matching tests, found in their command lines. CTest's list omits commands whose programs do not exist yet; its
+ * own file has them.
  * @throws AIOT_USAGE
  */
 async function targetsOf(build: string, only: string[], signal: AbortSignal | undefined): Promise<string[]> {
@@ -99,10 +100,10 @@ async function targetsOf(build: string, only: string[], signal: AbortSignal | un
     cwd: build,
     signal,
   });
-  const read = listSchema.safeParse(jsonIn(said));
+  const read = listSchema.safeParse(parsedJson(said));
   if (!read.success || read.data.tests.length === 0)
-    throw new AiotError('AIOT_USAGE', `--filter: no test has a name like ${only[1]}`, {
-      next: 'aiot firmware test --json lists them all.',
+    throw new AiotError('AIOT_USAGE', `--filter: no test name matches ${only[1]}`, {
+      next: 'To list all tests, run `aiot firmware test --json`.',
     });
   const wanted = new Set(read.data.tests.map(({ name }) => name));
   const lines = (await readText(join(build, 'CTestTestfile.cmake'))).split('\n');
@@ -117,20 +118,12 @@ async function targetsOf(build: string, only: string[], signal: AbortSignal | un
   return [...new Set(targets)];
 }
 
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-/** One test as CTest tells of it. */
+/** One test as reported by CTest. */
 interface CtestResult {
   name: string;
   state: 'passed' | 'failed' | 'skipped';
   seconds: number;
-  /** What it printed, where it failed. */
+  /** Its output, if it failed. */
   output: string | null;
 }
 
@@ -140,7 +133,7 @@ const line = /^\s*\d+\/\d+ Test\s+#\d+: (\S+) [. ]*(\*\*\*)?\s*(.*?)\s+([\d.]+) 
 const between = /^\s+Start\s+\d+: /;
 const end = /^\d+% tests passed|^The following tests |^Label Time Summary|^Total Test time/;
 
-/** What `ctest --output-on-failure` printed, test by test in the order of their names. */
+/** Parses the output of `ctest --output-on-failure`; tests are sorted by name. */
 export function parseCtest(said: string): CtestResult[] {
   const results: CtestResult[] = [];
   let last: { result: CtestResult; lines: string[] } | null = null;

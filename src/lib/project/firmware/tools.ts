@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { writeFileAtomic } from '../../core/files.js';
-import { startProgram } from '../../core/process.js';
+import { runProgram } from '../../core/process.js';
 
-/** Debian's packages; other systems have them by like names. */
+/** Debian package names; other systems use similar ones. */
 export const install = {
   cmake: 'On Debian: apt-get install cmake gcc make',
   host: 'On Debian: apt-get install libssl-dev libmosquitto-dev pkg-config',
@@ -15,18 +15,18 @@ interface CmakeBuild {
   build: string;
   /** -D… */
   settings: string[];
-  /** Targets; absent = all, none = configure alone. */
+  /** Targets; absent = all, none = configure only. */
   targets?: string[] | undefined;
-  /** What is being built, and what it takes beside CMake and a compiler: for errors. */
+  /** The target in words, and its requirements besides CMake and a compiler: for errors. */
   what: string;
   needs: { what: string; next: string };
-  /** File for what is printed. */
+  /** File for the output. */
   log: string;
 }
 
 /**
  * Configures and builds.
- * @throws AIOT_PROGRAM_NOT_FOUND (CMake, a compiler, or what the target takes), AIOT_FIRMWARE_BUILD
+ * @throws AIOT_PROGRAM_NOT_FOUND (CMake, a compiler, or a requirement of the target), AIOT_FIRMWARE_BUILD
  */
 export async function cmakeBuild(asked: CmakeBuild, options: ToolOptions): Promise<void> {
   const { sources, build, settings, targets, what, needs, log } = asked;
@@ -40,11 +40,15 @@ export async function cmakeBuild(asked: CmakeBuild, options: ToolOptions): Promi
   const said = ran.map((each) => each.said).join('\n');
   const failed = ran.some(({ code }) => code !== 0);
   if (failed && /CMAKE_C_COMPILER|CMAKE_MAKE_PROGRAM/.test(said))
-    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${what} takes a C compiler and make, which are not here`, {
-      next: install.cmake,
-    });
+    throw new AiotError(
+      'AIOT_PROGRAM_NOT_FOUND',
+      `${what} needs a C compiler and make, which are not installed`,
+      {
+        next: install.cmake,
+      },
+    );
   if (failed && /No rule to make target [`']?[\w-]+'?|unknown target/.test(said))
-    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${what} takes ${needs.what}, which is not here`, {
+    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${what} needs ${needs.what}, which is not installed`, {
       next: needs.next,
     });
   await requireBuilt(ran, what, log);
@@ -52,67 +56,54 @@ export async function cmakeBuild(asked: CmakeBuild, options: ToolOptions): Promi
 
 interface Ran {
   code: number;
-  /** All that it printed, in the order in which it came. */
+  /** Its complete output, in order. */
   said: string;
 }
 
 export interface ToolOptions {
   cwd?: string;
   signal?: AbortSignal | undefined;
-  /** Longest time, ms. */
+  /** Timeout, ms. */
   timeoutMs?: number;
 }
 
-/** A compiler may print without end. */
+/** Limit of a compiler's output, which may be endless. */
 const mostSaid = 4_000_000;
 
 /**
- * Runs a program and waits for its end; its code is the caller's to judge.
- * @throws AIOT_PROGRAM_NOT_FOUND with what `next` says, AIOT_INTERRUPTED, AIOT_TIMED_OUT
+ * Runs a program and waits for its end; the caller judges its exit code.
+ * @throws AIOT_PROGRAM_NOT_FOUND with `next` as the next step, AIOT_INTERRUPTED, AIOT_TIMED_OUT
  */
-export function runTool(
+export async function runTool(
   program: string,
   args: string[],
   next: string,
   options: ToolOptions = {},
 ): Promise<Ran> {
   const { cwd, signal, timeoutMs = 900_000 } = options;
-  return new Promise((resolve, reject) => {
-    const child = startProgram(program, args, { cwd, signal, stdio: ['ignore', 'pipe', 'pipe'] });
-    let said = '';
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      child.kill('SIGKILL');
-    }, timeoutMs);
-    const take = (chunk: Buffer) => {
-      said = (said + chunk.toString('utf8')).slice(-mostSaid);
-    };
-    child.stdout.on('data', take);
-    child.stderr.on('data', take);
-    child.on('error', (cause) => {
-      clearTimeout(timer);
-      if (signal?.aborted) return reject(signal.reason);
-      const reason =
-        systemCode(cause) === 'ENOENT'
-          ? 'is not here'
-          : `cannot be run (${systemCode(cause) ?? cause.message})`;
-      reject(new AiotError('AIOT_PROGRAM_NOT_FOUND', `${program} ${reason}`, { cause, next }));
-    });
-    child.on('close', (code) => {
-      clearTimeout(timer);
-      if (signal?.aborted) return reject(signal.reason);
-      if (late)
-        return reject(
-          new AiotError('AIOT_FIRMWARE_BUILD', `${program} did not end within ${timeoutMs / 1000} s`),
-        );
-      resolve({ code: code ?? 1, said });
-    });
+  let said = '';
+  const onOutput = (text: string) => {
+    said = (said + text).slice(-mostSaid);
+  };
+  const { code, timedOut } = await runProgram(program, args, {
+    cwd,
+    signal,
+    timeoutMs,
+    mostOutput: 0,
+    onOutput,
+  }).catch((cause: Error) => {
+    signal?.throwIfAborted();
+    const why = systemCode(cause);
+    const reason = why === 'ENOENT' ? 'is not installed' : `cannot be run (${why ?? cause.message})`;
+    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${program} ${reason}`, { cause, next });
   });
+  if (timedOut)
+    throw new AiotError('AIOT_FIRMWARE_BUILD', `${program} did not finish within ${timeoutMs / 1000} s`);
+  return { code: code ?? 1, said };
 }
 
 /**
- * What a build printed goes into a file; where it failed, the first line that says why into the error.
+ * Writes a build's output to a file; after a failure, the error quotes the first line that gives the reason.
  * @throws AIOT_FIRMWARE_BUILD, AIOT_FILE_NOT_WRITABLE
  */
 export async function requireBuilt(ran: readonly Ran[], what: string, log: string): Promise<void> {
@@ -123,11 +114,7 @@ export async function requireBuilt(ran: readonly Ran[], what: string, log: strin
   const first =
     lines.find((line) => /(?:^|\s)(?:fatal )?error:|CMake Error|undefined reference|Error: /i.test(line)) ??
     lines.findLast((line) => line !== '');
-  throw new AiotError(
-    'AIOT_FIRMWARE_BUILD',
-    `${what} could not be built: ${first ?? `code ${failed.code}`}`,
-    {
-      next: `All that was printed is in ${log}`,
-    },
-  );
+  throw new AiotError('AIOT_FIRMWARE_BUILD', `building ${what} failed: ${first ?? `code ${failed.code}`}`, {
+    next: `For the full output, see ${log}.`,
+  });
 }

@@ -8,7 +8,7 @@ export function scaleOf(node: Node, { tensor }: Operand): { scale: number; zeroP
   if (scale.length !== 1 || !(scale[0]! > 0))
     throw node.malformed(`expected one positive scale of tensor ${tensor.name}, got ${scale.length}`);
   if (zeroPoint[0]! < -128 || zeroPoint[0]! > 127)
-    throw node.malformed(`zero point ${zeroPoint[0]} of tensor ${tensor.name} is not an int8`);
+    throw node.malformed(`zero point ${zeroPoint[0]} of tensor ${tensor.name} is not in the int8 range`);
   return { scale: scale[0]!, zeroPoint: zeroPoint[0]! };
 }
 
@@ -71,8 +71,8 @@ export function ratio(node: Node, value: number) {
 }
 
 /**
- * The integer primitives of TFLite's reference kernels ("double rounding", the default of TFLite Micro and of LiteRT):
- * every function gives the same int32 as the C++ templates of gemmlowp's fixedpoint.h and TFLite's common.h.
+ * The integer primitives of TFLite's reference kernels ("double rounding", the default of TFLite Micro and of LiteRT). Every function
+ * gives the same int32 as the C++ templates of gemmlowp's fixedpoint.h and TFLite's common.h.
  */
 
 /** A real multiplier as an integer: r ≈ multiplier · 2^(shift − 31). */

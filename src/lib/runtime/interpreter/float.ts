@@ -9,7 +9,8 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
   const [x, weights, y] = [node.float32(0), node.float32(1), node.float32Output];
   const [outputs, inputs] = node.shape(node.input(1), 2) as [number, number];
   const rows = elementCount(node.input(0).tensor.shape) / inputs;
-  if (!Number.isInteger(rows)) throw node.malformed(`${x.length} inputs are no rows of ${inputs}`);
+  if (!Number.isInteger(rows))
+    throw node.malformed(`${x.length} inputs do not divide into rows of ${inputs}`);
   node.expectRows(rows, outputs);
   const bias = node.float32Bias(2, outputs);
   const { low, high } = floatRange(node.options.activation);
@@ -32,7 +33,7 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
   const [outputs, filterH, filterW, taken] = node.shape(node.input(1), 4) as [number, number, number, number];
   const groups = channels / taken;
   if (!Number.isInteger(groups) || outputs % groups !== 0)
-    throw node.malformed(`${channels} channels and ${outputs} outputs do not divide by a filter of ${taken}`);
+    throw node.malformed(`${channels} channels and ${outputs} outputs do not match a filter of ${taken}`);
   const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], outputs);
   const bias = node.float32Bias(2, outputs);
   const { low, high } = floatRange(node.options.activation);

@@ -1,7 +1,7 @@
 import type { OperatorOptions, Padding } from '../../formats/tflite/graph.js';
 import type { Activations, Node } from './node.js';
 
-/** Strides, dilations and filters beyond this are damage: products of them must fit 32 bits on a device. */
+/** Strides, dilations and filters beyond this limit indicate a damaged file: their products must fit 32 bits on a device. */
 const largestStep = 4096;
 
 /** One spatial axis of a convolution or pool. */
@@ -53,8 +53,8 @@ export function windowAxes(node: Node, window: Window, filter: [number, number],
 }
 
 /**
- * The filter [1, kh, kw, out] of a depthwise convolution over so many channels. Shapes and the option give the number of outputs
- * a channel both; interpreters go by one or the other.
+ * The filter [1, kh, kw, out] of a depthwise convolution over this many channels. Both the shapes and the option give the number of outputs
+ * per channel; interpreters use one or the other.
  */
 export function depthwiseFilter(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>, channels: number) {
   const [one, filterH, filterW, outputs] = node.shape(node.input(1), 4) as [number, number, number, number];
@@ -115,12 +115,12 @@ export function fillPatch<T extends Activations>(
   }
 }
 
-/** How a pool takes the cells of a window together. */
+/** How a pool combines the cells of a window. */
 interface Pooling {
   /** The largest cell, or the sum of all. */
   take: 'largest' | 'sum';
   start: number;
-  /** From what was taken over `count` cells to the output. */
+  /** Converts the combination of `count` cells to the output. */
   finish: (taken: number, count: number) => number;
 }
 
@@ -134,7 +134,7 @@ export function poolKernel<T extends Activations>(
   const channels = node.shape(node.input(0), 4)[3]!;
   const { filterH, filterW } = node.options;
   const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], channels);
-  // All channels of a cell lie side by side, so they are taken together: one pass over memory a window.
+  // All channels of a cell are adjacent, so they are combined together: one pass over memory per window.
   const taken = new Float64Array(channels);
   const add = take === 'sum' ? addCell : keepLargest;
   return () => {

@@ -17,7 +17,8 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
   const [x, weights, y] = [node.int16(0), node.int8Weights(1), node.int16Output];
   const [outputs, inputs] = node.shape(node.input(1), 2) as [number, number];
   const rows = elementCount(node.input(0).tensor.shape) / inputs;
-  if (!Number.isInteger(rows)) throw node.malformed(`${x.length} inputs are no rows of ${inputs}`);
+  if (!Number.isInteger(rows))
+    throw node.malformed(`${x.length} inputs do not divide into rows of ${inputs}`);
   node.expectRows(rows, outputs);
   const { multipliers, shifts } = channelMultipliers(node, outputs, 0);
   const { low, high } = activationRange(node, node.options.activation);
@@ -41,7 +42,7 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
   const [outputs, filterH, filterW, taken] = node.shape(node.input(1), 4) as [number, number, number, number];
   const groups = channels / taken;
   if (!Number.isInteger(groups) || outputs % groups !== 0)
-    throw node.malformed(`${channels} channels and ${outputs} outputs do not divide by a filter of ${taken}`);
+    throw node.malformed(`${channels} channels and ${outputs} outputs do not match a filter of ${taken}`);
   const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], outputs);
   const { multipliers, shifts } = channelMultipliers(node, outputs, 0);
   const { low, high } = activationRange(node, node.options.activation);
@@ -160,8 +161,8 @@ function rowSums(
 }
 
 /**
- * 65536/(1 + e^−t) at t = i/24, each moved by half of what a straight line to the next would be off in the middle: the
- * 256 numbers of TFLite's sigmoid_table_uint16.
+ * 65536/(1 + e^−t) at t = i/24, each shifted by half of the error of linear interpolation in the middle of its segment: the 256 numbers of
+ * TFLite's sigmoid_table_uint16.
  */
 const table = (() => {
   const sigmoid = (t: number) => 65536 / (1 + Math.exp(-t));
@@ -242,7 +243,7 @@ function lookupTable(f: (x: number) => number, first: number, last: number): Int
 
 let tables: { exponentials: Int16Array; inverses: Int16Array } | undefined;
 
-/** Made when the first network wants them: most processes run none of int16. */
+/** Created when the first model needs them: most processes run no int16 model. */
 function lookupTables() {
   tables ??= {
     exponentials: lookupTable(Math.exp, -10, 0),

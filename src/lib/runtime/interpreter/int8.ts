@@ -24,7 +24,7 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
   const [outputs, filterH, filterW, taken] = node.shape(node.input(1), 4) as [number, number, number, number];
   const groups = channels / taken;
   if (!Number.isInteger(groups) || outputs % groups !== 0)
-    throw node.malformed(`${channels} channels and ${outputs} outputs do not divide by a filter of ${taken}`);
+    throw node.malformed(`${channels} channels and ${outputs} outputs do not match a filter of ${taken}`);
   const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], outputs);
   const { multipliers, shifts } = channelMultipliers(node, outputs, 0);
   const { zeroPoint } = scaleOf(node, node.output);
@@ -105,7 +105,8 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
   const [x, weights, y] = [node.int8(0), node.int8Weights(1), node.int8Output];
   const [outputs, inputs] = node.shape(node.input(1), 2) as [number, number];
   const rows = elementCount(node.input(0).tensor.shape) / inputs;
-  if (!Number.isInteger(rows)) throw node.malformed(`${x.length} inputs are no rows of ${inputs}`);
+  if (!Number.isInteger(rows))
+    throw node.malformed(`${x.length} inputs do not divide into rows of ${inputs}`);
   node.expectRows(rows, outputs);
   const { multipliers, shifts } = channelMultipliers(node, outputs, 0);
   const { zeroPoint } = scaleOf(node, node.output);
@@ -226,7 +227,7 @@ export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   if (!(real > 1)) throw node.malformed(`its input scale × beta is too small (${real} · 2^−26)`);
   const { multiplier, shift } = quantizeMultiplier(real);
   const least = -Math.floor((31 * 2 ** differenceBits) / 2 ** shift);
-  // e^(x − max) depends on the difference alone: 256 of them. 0 stands for "too far below the maximum".
+  // e^(x − max) depends only on the difference, of which there are 256. 0 means "too far below the maximum".
   const exponentials = new Int32Array(256);
   for (let below = 0; below < 256 && -below >= least; below++)
     exponentials[below] = exponential(doublingHighMultiply((-below << shift) | 0, multiplier), 5);

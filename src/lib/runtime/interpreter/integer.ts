@@ -47,7 +47,7 @@ export function relu6(node: Node): () => void {
   return perElement(node, (q) => Math.min(Math.max(q, zeroPoint), six));
 }
 
-/** LEAKY_RELU: one multiplier for what is positive, one with the slope in it for what is negative. */
+/** LEAKY_RELU: one multiplier for positive values, one that includes the slope for negative values. */
 export function leakyRelu(node: Node<OperatorOptions['LEAKY_RELU']>): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   const single = node.ratioPrecision === 'single';
@@ -77,8 +77,8 @@ export function requantize(node: Node): () => void {
 }
 
 /**
- * ADD (sign 1) and SUB (sign −1) on int8 and int16: both sides are scaled up to twice the larger scale with 20 bits
- * (int16: 15) of fraction, taken together, and scaled down to the output (TFLite's reference add.h and sub.h).
+ * ADD (sign 1) and SUB (sign −1) on int8 and int16. Both sides are scaled up to twice the larger scale with 20 bits (int16: 15) of
+ * fraction, added, and scaled down to the output (TFLite's reference add.h and sub.h).
  */
 export function sum(sign: 1 | -1): (node: Node<OperatorOptions['ADD' | 'SUB']>) => () => void {
   return (node) => {
@@ -134,7 +134,7 @@ export function maxPool(node: Node<OperatorOptions['MAX_POOL_2D']>): () => void 
   const { low, high } = activationRange(node, node.options.activation);
   return poolKernel(node, node.integers(0), node.integerOutput, {
     take: 'largest',
-    // Nothing below the activation's range matters.
+    // Values below the activation's range do not matter.
     start: low,
     finish: (sum) => (sum > high ? high : sum),
   });

@@ -46,10 +46,10 @@ interface Step {
 }
 
 /**
- * Prepares a network for running: memory, multipliers and tables are made here, once. int8 operators compute with the
- * integer arithmetic of TFLite Micro's reference kernels, bit for bit; float32 operators in plain floating point.
- * @throws AIOT_TFLITE_MALFORMED when shapes, scales or types contradict each other,
- *   AIOT_TFLITE_UNSUPPORTED for a use without a kernel (dynamic range)
+ * Prepares a model for running: memory, multipliers and tables are created here, once. Operators of int8 use the integer arithmetic of
+ * TFLite Micro's reference kernels, bit for bit; those of float32 use plain floating point.
+ * @throws AIOT_TFLITE_MALFORMED when shapes, scales or types contradict each other, AIOT_TFLITE_UNSUPPORTED for a use without a kernel
+ * (dynamic range)
  */
 export function createInterpreter(graph: Graph, options: InterpreterOptions = {}): Interpreter {
   checkGraph(graph);
@@ -73,7 +73,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   for (const [index, operator] of graph.operators.entries()) {
     const step = planStep(graph, operator, index, tensors, options);
     if (operator.inputs.every((place) => place === -1 || constant.has(place))) {
-      // Made of constants alone, such as the float32 form of float16 weights: computed now, never again.
+      // Computed from constants alone, such as the float32 form of float16 weights: done once, here.
       step.run();
       for (const output of step.outputs) constant.add(output);
     } else steps.push(step);
@@ -128,13 +128,13 @@ function planStep(
   return { outputs: operator.outputs, run: kernel(node) };
 }
 
-/** Refuses networks that a device could not hold, and ends that are no activations (docs/tflite-rules.md). */
+/** Rejects models that a device could not hold, and inputs or outputs that are not activations (docs/reference/tflite-rules.md). */
 function checkEnds({ tensors }: Graph, input: number, output: number): void {
   const wide = tensors.findIndex(({ shape }) => shape.length > largestRank);
   if (wide >= 0)
     throw unsupported(`tensor ${wide}: ${tensors[wide]!.shape.length} dimensions (at most ${largestRank})`);
   if (tensors.length > largestTensorCount)
-    throw unsupported(`a network of ${tensors.length} tensors (at most ${largestTensorCount})`);
+    throw unsupported(`a model of ${tensors.length} tensors (at most ${largestTensorCount})`);
   for (const [end, index] of [
     ['input', input],
     ['output', output],
@@ -155,7 +155,7 @@ function valuesFor({ type, shape }: Tensor, where: string): Activations {
 }
 
 function single(indices: readonly number[], what: string): number {
-  if (indices.length !== 1) throw unsupported(`a network with ${indices.length} ${what}s (one is)`);
+  if (indices.length !== 1) throw unsupported(`a model with ${indices.length} ${what}s (expected one)`);
   return indices[0]!;
 }
 
@@ -249,18 +249,18 @@ const kernels: {
   SQUEEZE: {},
 };
 
-/** The integer that stands for a real 0. */
+/** The integer that represents a real 0. */
 function zeroOf(node: Node): number {
   return scaleOf(node, node.output).zeroPoint;
 }
 
-/** Whether the operator leaves its input's elements as and where they are. */
+/** Whether the operator leaves the elements of its input unchanged and in place. */
 function sharesMemory(op: OperatorName): boolean {
   return op === 'RESHAPE' || op === 'EXPAND_DIMS' || op === 'SQUEEZE';
 }
 
 /** The kernel for these types, or undefined. */
 function kernelOf(op: OperatorName, input: string, output: string): Kernel | undefined {
-  // A node's options are those of its operator, by which the kernel was found.
+  // A node has the options of its operator, by which the kernel was found.
   return kernels[op][`${input} ${output}`] as Kernel | undefined;
 }

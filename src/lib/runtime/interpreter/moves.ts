@@ -3,8 +3,8 @@ import { sliceAxes } from '../../formats/tflite/shapes.js';
 import type { Node, Values } from './node.js';
 
 /**
- * Refuses a RESHAPE, EXPAND_DIMS or SQUEEZE whose output is not what it says: as many elements; the input's shape with a 1 at a
- * constant axis; the input's shape without the axes named, each of size 1, or without all of that size where none is named.
+ * Rejects a RESHAPE, EXPAND_DIMS or SQUEEZE with an inconsistent output. A RESHAPE's output must have the same number of elements.
+ * EXPAND_DIMS inserts a 1 at a constant axis. SQUEEZE removes the named axes, each of size 1 (all axes of size 1 if none is named).
  */
 export function expectReshaped(node: Node, { op, options }: Operator): void {
   const { shape } = node.input(0).tensor;
@@ -32,7 +32,7 @@ export function transpose(node: Node): () => void {
   const { shape } = node.input(0).tensor;
   const permutation = [...node.int32Constant(1)];
   if ([...permutation].sort((a, b) => a - b).join() !== shape.map((_, axis) => axis).join())
-    throw node.malformed(`[${permutation}] is no permutation of ${shape.length} axes`);
+    throw node.malformed(`[${permutation}] is not a permutation of ${shape.length} axes`);
   const output = permutation.map((axis) => shape[axis]!);
   node.expectOutput(...output);
   const strides = stridesOf(shape);
@@ -59,7 +59,7 @@ export function stridedSlice(node: Node<OperatorOptions['STRIDED_SLICE']>): () =
   return gather(node.input(0).values, node.output.values, source);
 }
 
-/** PAD and PADV2: `fill` around the input; what it is for PAD depends on the type. */
+/** PAD and PADV2: `fill` around the input; the fill value of PAD depends on the type. */
 export function pad(fill: (node: Node) => number): (node: Node) => () => void {
   return (node) => {
     const { shape } = node.input(0).tensor;
@@ -73,7 +73,7 @@ export function pad(fill: (node: Node) => number): (node: Node) => () => void {
     const target = walk(shape, strides, start);
     const [x, y] = [node.input(0).values, node.output.values];
     y.fill(fill(node));
-    // The border stays filled: nothing else writes into an output.
+    // The border remains filled, because nothing else writes to an output.
     return () => {
       for (let i = 0; i < target.length; i++) y[target[i]!] = x[i]!;
     };
@@ -153,7 +153,7 @@ function gather(x: Values, y: Values, source: Int32Array): () => void {
   };
 }
 
-/** Distance between neighbours along each axis of a row-major tensor. */
+/** Distance between neighbors along each axis of a row-major tensor. */
 function stridesOf(shape: readonly number[]): number[] {
   return shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
 }
@@ -178,8 +178,8 @@ function walk(shape: readonly number[], strides: readonly number[], start = 0): 
 }
 
 /**
- * For each element of the output, the elements of inputs 0 and 1 that it is made of: NumPy's broadcasting (shapes are
- * aligned at their last axis, a dimension of 1 is repeated).
+ * The elements of inputs 0 and 1 that each element of the output is computed from, by NumPy's broadcasting. Shapes are aligned at their
+ * last axis, and a dimension of 1 is repeated.
  */
 export function broadcastPlaces(node: Node): [a: Int32Array, b: Int32Array] {
   const shapes = [node.input(0).tensor.shape, node.input(1).tensor.shape];
@@ -206,8 +206,8 @@ export function broadcastPlaces(node: Node): [a: Int32Array, b: Int32Array] {
 }
 
 /**
- * Where each input element of a MEAN or REDUCE_MAX goes: `target[i]` = index of its output element; `count` = elements
- * in each. Axes may be negative and may repeat.
+ * Destination of each input element of a MEAN or REDUCE_MAX: `target[i]` = index of its output element; `count` = elements in each. Axes
+ * may be negative and may repeat.
  */
 export function reductionPlan(node: Node<OperatorOptions['MEAN']>): { target: Int32Array; count: number } {
   const { shape } = node.input(0).tensor;

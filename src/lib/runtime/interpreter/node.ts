@@ -5,15 +5,15 @@ import { elementCount, type Graph, type Operator, type Tensor } from '../../form
 export type Values = Int8Array | Int16Array | Float32Array | Int32Array;
 
 /**
- * Called with the input, then with each operator's output as soon as it is there. `values` is the interpreter's own
- * array: read it now, or copy it.
+ * Called with the input, then with each operator's output as soon as it is computed. `values` is the interpreter's own array: read it
+ * immediately, or copy it.
  */
 export type OnTensor = (index: number, values: Values) => void;
 
 export interface InterpreterOptions {
   /**
-   * How the ratio of scales is formed in the few kernels where builds of TFLite Micro differ: `double` as those of
-   * October 2026, `single` as those up to August 2026 (a few int8 values in a million differ by one).
+   * How the ratio of scales is formed in the few kernels where builds of TFLite Micro differ. `double` is as in those of October 2026,
+   * `single` as in those up to August 2026. A few int8 values in a million differ by one.
    */
   ratioPrecision?: 'double' | 'single';
 }
@@ -41,7 +41,7 @@ export interface Operand {
   values: Values;
 }
 
-/** One operator with its operands bound: what a kernel plans from. */
+/** One operator with its operands bound: the input from which a kernel is planned. */
 export class Node<Options = unknown> {
   readonly options: Options;
 
@@ -59,7 +59,7 @@ export class Node<Options = unknown> {
   malformed(reason: string): AiotError {
     return new AiotError('AIOT_TFLITE_MALFORMED', `operator ${this.index} (${this.operator.op}): ${reason}`);
   }
-  /** A use of this operator that is right but not known here. */
+  /** A valid use of this operator that is not supported here. */
   unsupported(what: string): AiotError {
     return new AiotError('AIOT_TFLITE_UNSUPPORTED', `operator ${this.index} (${this.operator.op}): ${what}`);
   }
@@ -121,7 +121,7 @@ export class Node<Options = unknown> {
     if (this.input(place).tensor.data === undefined) throw this.unsupported('weights that are not constant');
     return this.int8(place);
   }
-  /** The int32 bias of `channels` values; zeros where it is left out. */
+  /** The int32 bias of `channels` values; zeros if it is omitted. */
   int32Bias(place: number, channels: number): Int32Array {
     const bias = this.inputs[place];
     if (bias === undefined) return new Int32Array(channels);
@@ -152,20 +152,20 @@ export class Node<Options = unknown> {
     if (shape.length !== rank) throw this.malformed(`expected ${rank} dimensions, got [${shape}]`);
     return shape;
   }
-  /** Refuses an output of another shape. */
+  /** Rejects an output with another shape. */
   expectOutput(...shape: number[]): void {
     const got = this.output.tensor.shape;
     if (shape.length !== got.length || shape.some((size, axis) => size !== got[axis]))
       throw this.malformed(`expected an output of [${shape}], got [${got}]`);
   }
-  /** Refuses an output that is not `rows` of `outputs`, its last dimension: other interpreters take the number from there. */
+  /** Rejects an output that is not `rows` of `outputs`, its last dimension: other interpreters take the number from there. */
   expectRows(rows: number, outputs: number): void {
     this.expectOutputSize(rows * outputs);
     const { shape } = this.output.tensor;
     if (shape.at(-1) !== outputs)
       throw this.malformed(`expected an output whose last dimension is ${outputs}, got [${shape}]`);
   }
-  /** Refuses an output of another size, whatever its shape. */
+  /** Rejects an output with another size, whatever its shape. */
   expectOutputSize(size: number): void {
     const got = elementCount(this.output.tensor.shape);
     if (size !== got) throw this.malformed(`expected an output of ${size} elements, got ${got}`);

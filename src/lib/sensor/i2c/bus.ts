@@ -1,58 +1,56 @@
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import type { Clock } from '../../core/time.js';
 import type { SourceFaults } from '../types.js';
 
 /** Transactions of an I²C bus. */
 export interface I2cTransactions {
   /**
-   * Reads `length` bytes from a register on, in one transaction (repeated START). Fewer come back only where the bus itself gave
+   * Reads `length` bytes starting at a register, in one transaction (repeated START). Returns fewer only if the bus itself returned
    * fewer.
    * @param address of 7 bits
    * @throws AIOT_I2C_NACK, AIOT_I2C_STUCK, AIOT_I2C_FAILED, AIOT_I2C_DENIED, AIOT_I2C_BUSY, AIOT_I2C_MISSING
    */
   read(address: number, register: number, length: number): Promise<Uint8Array>;
-  /** Writes bytes from a register on, in one transaction. @throws as `read` */
+  /** Writes bytes starting at a register, in one transaction. @throws as `read` */
   write(address: number, register: number, bytes: Uint8Array): Promise<void>;
 }
 
-/**
- * An I²C bus as the drivers see it. Real: Linux's i2c-dev through the package i2c-bus. Simulated: chips at the level of their
- * registers.
- */
+/** An I²C bus as the drivers see it. Real: Linux's i2c-dev through the package i2c-bus. Simulated: register-level chips. */
 export interface I2cBus extends I2cTransactions {
   /** Such as `/dev/i2c-1`. */
   readonly name: string;
-  /** Most bytes of one read or write. */
+  /** Maximum bytes of one read or write. */
   readonly longest: number;
-  /** Clock of the bus, where the system tells. */
+  /** Clock of the bus, if the system reports it. */
   readonly speedHz: number | null;
-  /** Runs `work` with no other transaction of this process in between: it uses what it is given, never the bus itself. */
+  /** Runs `work` without any other transaction of this process in between; `work` uses the access it is passed, never the bus itself. */
   exclusive<T>(work: (bus: I2cTransactions) => Promise<T>): Promise<T>;
-  /** Addresses that answer. */
+  /** Addresses that respond. */
   scan(): Promise<number[]>;
   close(): Promise<void>;
 }
 
-/** One chip's registers. A transaction that nobody acknowledged is tried again: the chip has seen nothing of it. */
+/** One chip's registers. A transaction that was not acknowledged is retried: the chip has not seen any of it. */
 export interface RegisterAccess {
   /** 7 bits. */
   readonly address: number;
-  /** Most bytes of one read. */
+  /** Maximum bytes of one read. */
   readonly longest: number;
-  /** @throws AIOT_I2C_… and, where fewer bytes came than were asked for, AIOT_I2C_FAILED */
+  /** @throws AIOT_I2C_… and, if fewer bytes arrived than requested, AIOT_I2C_FAILED */
   read(register: number, length: number): Promise<Uint8Array>;
   readByte(register: number): Promise<number>;
   write(register: number, ...bytes: number[]): Promise<void>;
-  /** Several transactions with none of this process in between. */
+  /** Several transactions without any other transaction of this process in between. */
   exclusive<T>(work: (chip: RegisterAccess) => Promise<T>): Promise<T>;
 }
 
-/** Times that a transaction is tried in all, and the pause in between. */
+/** Total attempts per transaction, and the pause between them. */
 const mostTries = 4;
 
 const pauseMs = 1;
 
-/** The registers of the chip at an address. Counts what it had to do again in `faults.retries`. */
+/** The registers of the chip at an address. Counts retried transactions in `faults.retries`. */
 export function registersOf(
   bus: I2cBus,
   address: number,
@@ -78,7 +76,7 @@ export function registersOf(
         if (bytes.length === length) return bytes;
         throw new AiotError(
           'AIOT_I2C_FAILED',
-          `${bus.name}: expected ${length} bytes from register ${hex(register)} of the chip at ${hex(address)}, got ${bytes.length}`,
+          `${bus.name}: expected ${length} bytes from register ${hex(register, 2)} of the chip at ${hex(address, 2)}, got ${bytes.length}`,
           { endpoint: bus.name, retryable: true },
         );
       });
@@ -96,17 +94,12 @@ export function registersOf(
   return on(bus);
 }
 
-/** `0x6a`. */
-export function hex(value: number): string {
-  return `0x${value.toString(16).padStart(2, '0')}`;
-}
-
 /** Bits on the wire of one combined register read of `length` bytes: START, repeated START and STOP are a bit each. */
 export function bitsOfRead(length: number): number {
   return 9 * (3 + length) + 3;
 }
 
-/** Runs pieces of work one after the other, in the order in which they were given; a failed one holds up none. */
+/** Runs tasks one after another in the order given; a failed task does not hold up the others. */
 export function createMutex(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {

@@ -11,20 +11,20 @@ interface RegisterEntry {
   readonly bits?: Readonly<Record<string, number | readonly [high: number, low: number]>>;
 }
 
-/** The registers of a chip by their names in its data sheet. */
+/** The registers of a chip by their names in its datasheet. */
 export type RegisterTable = Readonly<Record<string, RegisterEntry>>;
 
-/** What a chip can be set to, by the names of a URL's query; for `describeChips`. */
+/** A setting of a chip by its name in a URL's query; for `describeChips`. */
 export interface ChipSetting {
   name: string;
   about: string;
-  /** As one would write it. */
+  /** As a user would write it. */
   default: string;
-  /** Where there is a list to choose from. */
+  /** If there is a list to choose from. */
   choices?: readonly string[];
 }
 
-/** A kind of chip: registers, identity, settings, and what `plan` makes of the settings. */
+/** A kind of chip: registers, identity, settings, and the plan that `plan` makes of the settings. */
 export interface Chip {
   /** In URLs: `lsm6ds3tr-c`. */
   readonly name: string;
@@ -47,71 +47,67 @@ export interface ChipDriver extends Chip {
 interface ChipIdentity {
   register: number;
   value: number;
-  /** What else is found at this address, by what its identity register says. */
+  /** Other chips found at this address, by the value of the identity register. */
   relatives: Readonly<Record<number, string>>;
 }
 
-/** What is to be done with a chip: pure, but for the session it can begin. */
+/** The configuration to use with a chip: pure data, except for the session it can start. */
 export interface ChipPlan {
   readonly fields: readonly SampleField[];
   /** Nominal. */
   readonly rateHz: number;
   /** From one `read` to the next, ms. */
   readonly everyMs: number;
-  /** Samples that the chip keeps for a reader that is late; 1 = it has no buffer. */
+  /** Samples that the chip buffers for a late reader; 1 = it has no buffer. */
   readonly depth: number;
-  /**
-   * `chip`: samples come at the chip's own rate, which is measured. `host`: a sample is of the moment in which it was read.
-   */
+  /** `chip`: samples are taken at the chip's own rate, which is measured. `host`: a sample is taken at the moment it is read. */
   readonly timing: 'chip' | 'host';
-  /** Bits a second on the bus, with addresses and acknowledgements; section 8.3 of the I²C budget: 9·(3 + n) + 3 for a read of n bytes. */
+  /** Bits per second on the bus, with addresses and acknowledgements; section 8.3 of the I²C budget: 9·(3 + n) + 3 for a read of n bytes. */
   readonly bitsPerSecond: number;
-  /** @param clock one that nobody sets: its `now` only rises */
+  /** @param clock a monotonic one: its `now` never decreases */
   session(chip: RegisterAccess, clock: Clock): ChipSession;
 }
 
-/** A chip in use. Its identity was looked at before (`identify`). Every method may throw what the bus throws. */
+/** A chip in use. Its identity was checked before (`identify`). Every method may throw the bus's errors. */
 export interface ChipSession {
-  /** To its defaults; it may have been in any state. */
+  /** Resets the chip to its defaults from any state. */
   reset(): Promise<void>;
-  /** The chip is to lie still meanwhile, and is to be reset afterwards. Absent where it has none. */
+  /** The chip has to lie still during the test, and has to be reset afterwards. Absent if it has no self-test. */
   selfTest?(): Promise<SelfTest>;
-  /** Sets rate and ranges and begins to sample. */
+  /** Sets rate and ranges and starts sampling. */
   start(): Promise<void>;
-  /**
-   * What has come since. An error in it leaves the session usable: the next call finds its way again, and says `broken`.
-   */
+  /** Reads the samples taken since the last call. After an error the session stays usable: the next call recovers, and sets `broken`. */
   read(): Promise<Reading>;
-  /** To its lowest power. */
+  /** Puts the chip into its lowest power mode. */
   stop(): Promise<void>;
 }
 
 export interface Reading {
-  /** Sample after sample in the plan's fields and units: `count × fields.length` (there may be more room behind them). */
+  /** Consecutive samples in the plan's fields and units: `count × fields.length` (the array may be longer). */
   values: Float64Array;
   count: number;
-  /** Samples that were there when the chip was asked, and are not among these: they come with the next. Absent = 0. */
+  /** Samples that were ready when the chip was asked but are not among these: they come with the next read. Absent = 0. */
   left?: number;
-  /** When the chip was asked how many there are (`host`: for the sample): between these two, by the session's clock. */
+  /** When the chip was asked for its sample count (`host`: for the sample): between these two times, by the session's clock. */
   askedMs: readonly [before: number, after: number];
   /**
-   * Before the first of these some are missing, and how many is to be told from the time: a buffer ran over, or was cleared, or a
-   * transaction failed half-way.
+   * An unknown number of samples is missing before the first of these, to be derived from the time: a buffer overran or was
+   * cleared, or a transaction failed half-way.
    */
   broken: boolean;
   /** The chip's buffer ran over. */
   overrun: boolean;
-  /** Values at the end of their range. */
+  /** Values at the limit of their range. */
   saturated: number;
 }
 
 export interface SelfTest {
   passed: boolean;
-  /** Each axis: by how much its output moved, and what is allowed. */
+  /** For each axis: by how much its output moved, and the allowed limits. */
   axes: readonly { name: string; unit: string; change: number; least: number; most: number }[];
 }
 
-/** A setting with a list to choose from: any other is refused with the list, and the nearest number of it. */
+/** A setting with a list to choose from: any other value is rejected, with the list and its nearest number. */
 export function choice(choices: readonly string[]) {
   return z.string().refine((value) => choices.includes(value), {
     error: ({ input }) => {

@@ -1,16 +1,17 @@
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import type { Clock } from '../../core/time.js';
 import { steady } from '../host-clock.js';
 import { Timeline } from '../timeline.js';
 import type { SourceFaults } from '../types.js';
-import { hex, type I2cBus, registersOf } from './bus.js';
+import { type I2cBus, registersOf } from './bus.js';
 import type { ChipDriver, ChipPlan, ChipSession, Reading, SelfTest } from './chip.js';
 
-/** Longest start of a chip after power-up, in which it answers to nobody. */
+/** Longest boot time of a chip after power-up, during which it does not respond. */
 const patienceMs = 60;
 const againMs = 10;
 
-/** A chip that is to be read: where it is looked for, and what is known of it. */
+/** A chip to be read: its possible addresses, and its known state. */
 export interface Device {
   readonly driver: ChipDriver;
   readonly plan: ChipPlan;
@@ -18,20 +19,20 @@ export interface Device {
   /** Where it was found; null before. */
   address: number | null;
   session: ChipSession | null;
-  /** Something was lost on our side since the last reading. */
+  /** Data was lost on the host's side since the last reading. */
   broken: boolean;
   saturated: number;
 }
 
-/** A chip that is yet to be found, with a timeline of its own. */
+/** A chip that has not been found yet, with its own timeline. */
 export function createDevice(driver: ChipDriver, plan: ChipPlan, clock: Clock): Device {
   const timeline = new Timeline(plan.rateHz, clock);
   return { driver, plan, timeline, address: null, session: null, broken: false, saturated: 0 };
 }
 
 /**
- * Looks for the chip at its addresses, a booting one patiently, and asks who it is.
- * @throws AIOT_SENSOR_IDENTITY where another answers, AIOT_I2C_NACK where none does, and what the bus throws
+ * Looks for the chip at its addresses, waiting for one that is booting, and checks its identity.
+ * @throws AIOT_SENSOR_IDENTITY if another chip responds, AIOT_I2C_NACK if none does, and the bus's errors
  */
 async function findChip(
   bus: I2cBus,
@@ -53,21 +54,21 @@ async function findChip(
   if (others.length === 0)
     throw new AiotError(
       'AIOT_I2C_NACK',
-      `${bus.name}: no ${model} answers at ${addresses.map(hex).join(' or ')}`,
+      `${bus.name}: no ${model} responds at ${addresses.map((address) => hex(address, 2)).join(' or ')}`,
       { endpoint: bus.name, retryable: true },
     );
   const [[address, value]] = others as [[number, number]];
   const relative = driver.identity.relatives[value];
   throw new AiotError(
     'AIOT_SENSOR_IDENTITY',
-    `${bus.name}: expected the ${model} (${hex(driver.identity.value)}) at ${hex(address)}, got ${
+    `${bus.name}: expected the ${model} (${hex(driver.identity.value, 2)}) at ${hex(address, 2)}, got ${
       relative ? `an ${relative}` : 'an unknown chip'
-    } (${hex(value)} in ${hex(driver.identity.register)})`,
+    } (${hex(value, 2)} in ${hex(driver.identity.register, 2)})`,
     { endpoint: bus.name },
   );
 }
 
-/** What the identity register at an address says; null = nobody is there. */
+/** The identity register's value at an address; null = no response. */
 async function identityAt(bus: I2cBus, driver: ChipDriver, address: number): Promise<number | null> {
   try {
     return (await bus.read(address, driver.identity.register, 1))[0] ?? null;
@@ -101,7 +102,7 @@ export async function testDevice(device: Device): Promise<SelfTest | null> {
   return result;
 }
 
-/** Samples of a chip with their times, as one reading gave them. */
+/** Samples of a chip with their times, as returned by one reading. */
 export interface Timed {
   values: Float64Array;
   times: Float64Array;
@@ -113,14 +114,14 @@ export interface Timed {
   lastMs: number;
 }
 
-/** Reads a chip that was started. */
+/** Reads a chip that has been started. */
 export async function readDevice(device: Device, faults: SourceFaults): Promise<Timed> {
   const reading: Reading = await device.session!.read();
   const { values, count, left = 0, askedMs, saturated } = reading;
   if (reading.overrun) faults.overruns++;
   device.saturated += saturated;
   const broken = reading.broken || device.broken;
-  // Until the next sample nobody can tell how many are missing.
+  // The number of missing samples is unknown until the next sample.
   device.broken = broken && count === 0;
   return { values, count, ...device.timeline.place({ count, left, askedMs, broken }) };
 }

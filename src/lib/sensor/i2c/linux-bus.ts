@@ -5,9 +5,10 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError, systemCode } from '../../core/errors.js';
-import { createMutex, hex, type I2cBus, type I2cTransactions } from './bus.js';
+import { hex } from '../../core/figures.js';
+import { createMutex, type I2cBus, type I2cTransactions } from './bus.js';
 
-/** SMBus's limit, which i2c-bus keeps for blocks. */
+/** SMBus's limit, which i2c-bus applies to blocks. */
 const longest = 32;
 
 /** Addresses that are not reserved. */
@@ -24,9 +25,9 @@ interface LinuxBusOptions {
 }
 
 /**
- * A bus of Linux's i2c-dev through the package i2c-bus. One transaction at a time; after a fault that leaves it in doubt it is
- * opened anew by the next.
- * @param bus its number, or a path of it
+ * A bus of Linux's i2c-dev through the package i2c-bus. Runs one transaction at a time. After a fault that leaves its state in
+ * doubt, the next transaction reopens it.
+ * @param bus its number or path
  * @throws AIOT_I2C_MISSING, AIOT_I2C_DENIED, AIOT_I2C_PACKAGE, AIOT_SENSOR_URL
  */
 export async function openLinuxBus(bus: string, options: LinuxBusOptions = {}): Promise<I2cBus> {
@@ -37,7 +38,7 @@ export async function openLinuxBus(bus: string, options: LinuxBusOptions = {}): 
   let closed = false;
 
   const transact = async <T>(address: number, work: (bus: PromisifiedBus) => Promise<T>): Promise<T> => {
-    if (closed) throw new AiotError('AIOT_I2C_MISSING', `${path}: it was closed`, { endpoint: path });
+    if (closed) throw new AiotError('AIOT_I2C_MISSING', `${path}: the bus is closed`, { endpoint: path });
     try {
       open ??= await module.openPromisified(number);
       return await work(open);
@@ -85,12 +86,12 @@ export async function openLinuxBus(bus: string, options: LinuxBusOptions = {}): 
   };
 }
 
-/** Path and number of a bus that is there and may be used. */
+/** Path and number of a bus that exists and is accessible. */
 async function findBus(bus: string, { dev }: LinuxRoots): Promise<{ path: string; number: number }> {
   const named = /^\d{1,3}$/.test(bus) ? `${dev}/i2c-${bus}` : bus;
   const absent = (cause: unknown) =>
-    new AiotError('AIOT_I2C_MISSING', `there is no ${named}`, { cause, endpoint: named });
-  // A name that udev gives leads to the numbered one.
+    new AiotError('AIOT_I2C_MISSING', `${named} does not exist`, { cause, endpoint: named });
+  // A name given by udev is a link to the numbered one.
   const path = await realpath(named).catch((cause) => {
     throw absent(cause);
   });
@@ -101,19 +102,22 @@ async function findBus(bus: string, { dev }: LinuxRoots): Promise<{ path: string
       `expected a bus as a number or a path such as %2Fdev%2Fi2c-1, got ${bus}`,
     );
   await access(path, constants.R_OK | constants.W_OK).catch((cause) => {
-    throw new AiotError('AIOT_I2C_DENIED', `${path}: you may not use it`, { cause, endpoint: path });
+    throw new AiotError('AIOT_I2C_DENIED', `${path}: you do not have permission to use it`, {
+      cause,
+      endpoint: path,
+    });
   });
   return { path, number: Number(number) };
 }
 
-/** What the device tree says of the bus's clock: four bytes, highest first. */
+/** The bus clock from the device tree: four bytes, most significant first. */
 async function speedOf(number: number, { sys }: LinuxRoots): Promise<number | null> {
   const file = `${sys}/bus/i2c/devices/i2c-${number}/of_node/clock-frequency`;
   const bytes = await readFile(file).catch(() => null);
   return bytes?.length === 4 ? bytes.readUInt32BE() : null;
 }
 
-/** What is used of i2c-bus 5.2: its promises. Buffers are given in, `bytesRead` may be less than asked for. */
+/** The part of i2c-bus 5.2 that is used here: its promise API. Buffers are passed in; `bytesRead` may be less than requested. */
 export interface I2cBusModule {
   openPromisified(busNumber: number): Promise<PromisifiedBus>;
 }
@@ -132,14 +136,14 @@ interface PromisifiedBus {
     length: number,
     buffer: Buffer,
   ): Promise<{ bytesWritten: number; buffer: Buffer }>;
-  /** Reads a byte from every address from one to another; those that answer. */
+  /** Reads a byte from every address of a range; returns those that respond. */
   scan(first: number, last: number): Promise<number[]>;
   close(): Promise<void>;
 }
 
 /**
- * The package, from beside aiot, from NODE_PATH, or from the folder one is in: a peer that need not be there.
- * @param places files from whose folders it is looked for
+ * Loads the package from beside aiot, from NODE_PATH, or from the current folder: it is an optional peer dependency.
+ * @param places files in whose folders it is looked up
  * @throws AIOT_I2C_PACKAGE
  */
 export async function loadI2cBus(
@@ -160,68 +164,87 @@ export async function loadI2cBus(
     } catch (cause) {
       throw new AiotError(
         'AIOT_I2C_PACKAGE',
-        `the package i2c-bus is at ${dirname(file)}, and does not load`,
+        `the package i2c-bus is installed in ${dirname(file)}, but does not load`,
         {
           cause,
-          next: `cd ${dirname(file)} && npm rebuild: it is compiled for one version of Node.`,
+          next: `Run \`npm rebuild\` in ${dirname(file)}: the package is compiled for one version of Node.`,
         },
       );
     }
   }
-  throw new AiotError('AIOT_I2C_PACKAGE', 'the package i2c-bus is not installed here', { cause: failure });
+  throw new AiotError('AIOT_I2C_PACKAGE', 'the package i2c-bus is not installed', { cause: failure });
 }
 
 interface Fault {
   code: ErrorCode;
   what: (address: number) => string;
   retryable: boolean;
-  /** The bus is to be opened anew before it is used again. */
+  /** Whether the bus has to be reopened before it is used again. */
   reopen: boolean;
 }
 
 const nack: Fault = {
   code: 'AIOT_I2C_NACK',
-  what: (address) => `nothing answers at ${hex(address)}`,
+  what: (address) => `no chip responds at ${hex(address, 2)}`,
   retryable: true,
   reopen: false,
 };
 
-const missing: Fault = { code: 'AIOT_I2C_MISSING', what: () => 'it is gone', retryable: true, reopen: true };
+const missing: Fault = {
+  code: 'AIOT_I2C_MISSING',
+  what: () => 'the bus was disconnected',
+  retryable: true,
+  reopen: true,
+};
 
-/** What Linux's drivers of I²C controllers say (Documentation/i2c/fault-codes.rst), by the error's name. */
+/** Errors of Linux's I²C controller drivers (Documentation/i2c/fault-codes.rst), by the error's name. */
 const faults: Readonly<Record<string, Fault>> = {
   EREMOTEIO: nack,
   ENXIO: nack,
   ETIMEDOUT: {
     code: 'AIOT_I2C_STUCK',
-    what: (address) => `no end of the transaction with ${hex(address)}`,
+    what: (address) => `the transaction with ${hex(address, 2)} timed out`,
     retryable: true,
     reopen: true,
   },
-  // i2c-bus 5.2 keeps the file of an address whose setting was refused, and then talks to address 0 through it.
+  // i2c-bus 5.2 keeps the file of an address that could not be set, and then uses it to talk to address 0.
   EBUSY: {
     code: 'AIOT_I2C_BUSY',
-    what: (address) => `a driver of the kernel has ${hex(address)}`,
+    what: (address) => `a kernel driver is using ${hex(address, 2)}`,
     retryable: false,
     reopen: true,
   },
-  EACCES: { code: 'AIOT_I2C_DENIED', what: () => 'you may not use it', retryable: false, reopen: true },
-  EPERM: { code: 'AIOT_I2C_DENIED', what: () => 'you may not use it', retryable: false, reopen: true },
+  EACCES: {
+    code: 'AIOT_I2C_DENIED',
+    what: () => 'you do not have permission to use it',
+    retryable: false,
+    reopen: true,
+  },
+  EPERM: {
+    code: 'AIOT_I2C_DENIED',
+    what: () => 'you do not have permission to use it',
+    retryable: false,
+    reopen: true,
+  },
   ENOENT: missing,
   ENODEV: missing,
   EBADF: missing,
 };
 
-/** @returns the error, and whether the bus is to be opened anew */
+/** @returns the error, and whether the bus has to be reopened */
 function faultOf(cause: unknown, bus: string, address: number): { error: AiotError; reopen: boolean } {
   const fault = faults[systemCode(cause) ?? ''];
   const name = systemCode(cause) ?? 'an unknown error';
   if (!fault) {
-    const error = new AiotError('AIOT_I2C_FAILED', `${bus}: ${name} in a transaction with ${hex(address)}`, {
-      cause,
-      endpoint: bus,
-      retryable: true,
-    });
+    const error = new AiotError(
+      'AIOT_I2C_FAILED',
+      `${bus}: ${name} in a transaction with ${hex(address, 2)}`,
+      {
+        cause,
+        endpoint: bus,
+        retryable: true,
+      },
+    );
     return { error, reopen: true };
   }
   const { code, what, retryable, reopen } = fault;

@@ -1,10 +1,10 @@
 import { AiotError } from '../../core/errors.js';
-import { percent } from '../../core/figures.js';
+import { hex, percent } from '../../core/figures.js';
 import { onAbort } from '../../core/tasks.js';
 import { type Clock, systemClock } from '../../core/time.js';
 import type { SampleBatch, SourceFaults } from '../types.js';
 import type { SensorUrl } from '../url.js';
-import { hex, type I2cBus } from './bus.js';
+import type { I2cBus } from './bus.js';
 import type { ChipDriver, ChipPlan, SelfTest } from './chip.js';
 import { chipDrivers } from './chips/chips.js';
 import { connect, createDevice, type Device, testDevice } from './device.js';
@@ -14,22 +14,23 @@ import { fieldsOf, type I2cSource, Pump } from './source.js';
 interface I2cOptions {
   clock?: Clock;
   signal?: AbortSignal;
-  /** Instead of the URL's; it is not closed with the source. */
+  /** Instead of the URL's bus; it is not closed with the source. */
   bus?: I2cBus;
   onState?: (state: 'connected' | 'disconnected', error?: AiotError) => void;
 }
 
-/** A bus that is used more than this leaves no room for what else is on it, nor for a late reader. */
+/** Maximum bus load: above it, no capacity is left for other devices on the bus or for a late reader. */
 const busyShare = 0.7;
 
-/** What a bus runs at where nobody says, and the most these chips bear. */
+/** Bus clock if unspecified, and the maximum of these chips. */
 const usualHz = 100_000;
 
 const fastestHz = 400_000;
 
 /**
- * Samples of one or several chips on an I²C bus; of several, the first gives the rate. Each is looked for, asked who it is, tested
- * (`?selftest=off` spares that, `required` insists) and reset before this resolves, and starts when it is read from.
+ * Samples of one or several chips on an I²C bus; if there are several, the first sets the rate. Before this resolves, each is
+ * located, identified, tested (`?selftest=off` skips the test, `required` makes it mandatory) and reset. It starts on the first
+ * read.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_IDENTITY, AIOT_SENSOR_FAILED, AIOT_I2C_…
  */
 export async function openI2c(url: SensorUrl, options: I2cOptions = {}): Promise<I2cSource> {
@@ -115,7 +116,7 @@ async function* iterate(pump: Pump, close: () => Promise<void>): AsyncGenerator<
   }
 }
 
-/** Chips that still answer go to sleep; the bus is closed in any case. */
+/** Puts chips that still respond to sleep; closes the bus in any case. */
 async function stop(devices: readonly Device[], bus: I2cBus | null): Promise<void> {
   for (const { session } of devices) await session?.stop().catch(() => {});
   await bus?.close();
@@ -129,12 +130,12 @@ function sayFailed(device: Device, test: SelfTest, place: I2cPlace, cautions: st
     );
   const model = device.driver.title.split(',')[0]!;
   const message = `the ${model} fails its self-test: it moved ${off.join(', ')}`;
-  const next = 'Let it lie still while it starts; if it fails then too, it is damaged.';
+  const next = 'Keep it still while it starts; if it still fails, it is damaged.';
   if (place.selfTest === 'required') throw new AiotError('AIOT_SENSOR_FAILED', message, { next });
   cautions.push(`${message}. ${next}`);
 }
 
-/** @throws AIOT_SENSOR_URL where the bus cannot carry what is asked for at all */
+/** @throws AIOT_SENSOR_URL if the bus cannot carry the requested load at all */
 function checkBudget(place: I2cPlace, bus: I2cBus, url: SensorUrl, cautions: string[]): void {
   const bits = place.chips.reduce((sum, { plan }) => sum + plan.bitsPerSecond, 0);
   const share = (hz: number) => bits / hz;
@@ -148,7 +149,7 @@ function checkBudget(place: I2cPlace, bus: I2cBus, url: SensorUrl, cautions: str
   const assumed = bus.speedHz ?? usualHz;
   if (share(assumed) > busyShare)
     cautions.push(
-      `these rates take ${percent(share(assumed))} of a bus at ${kHz(assumed)}${
+      `these rates use ${percent(share(assumed))} of a bus at ${kHz(assumed)}${
         bus.speedHz === null ? ', if that is its speed' : ''
       }. ${faster(bus.speedHz)}`,
     );
@@ -156,7 +157,7 @@ function checkBudget(place: I2cPlace, bus: I2cBus, url: SensorUrl, cautions: str
 
 function faster(speedHz: number | null): string {
   return speedHz !== null && speedHz >= fastestHz
-    ? 'Choose a lower rate, or leave the gyroscope out: ?gyro=off'
+    ? 'Choose a lower rate, or disable the gyroscope: ?gyro=off'
     : 'Choose a lower rate, or set dtparam=i2c_arm_baudrate=400000 in /boot/firmware/config.txt.';
 }
 
@@ -164,16 +165,16 @@ function round(value: number): number {
   return Math.round(value * 1000) / 1000;
 }
 
-/** What an `i2c:` URL asks for. */
+/** A parsed `i2c:` URL. */
 interface I2cPlace {
-  /** Number of the bus, a path of it, or `sim`. */
+  /** Number or path of the bus, or `sim`. */
   bus: string;
   chips: readonly { driver: ChipDriver; plan: ChipPlan; addresses: readonly number[] }[];
   selfTest: 'on' | 'off' | 'required';
 }
 
 /**
- * `i2c://BUS/CHIP[,CHIP]?rate=104&address=0x6a`. Settings are the first chip's; another's have its name before them
+ * Parses `i2c://BUS/CHIP[,CHIP]?rate=104&address=0x6a`. Settings are the first chip's; another's are prefixed with its name
  * (`lis3mdl.rate=40`).
  * @throws AIOT_SENSOR_URL
  */
@@ -192,12 +193,12 @@ export function readPlace(url: SensorUrl): I2cPlace {
   if (new Set(names).size < names.length)
     throw refused(
       `${url.endpoint}: a chip is named twice`,
-      'Read each of two chips of a kind by a loop of its own.',
+      'Use a separate loop for each of two chips of the same type.',
     );
   const drivers = names.map((name) => driverNamed(name, url));
   for (const name of Object.keys(url.query))
     if (name.includes('.') && !names.slice(1).includes(name.split('.')[0]!))
-      throw refused(`${url.endpoint}: ${name} is of no further chip of this URL`);
+      throw refused(`${url.endpoint}: ${name} does not belong to any chip in this URL`);
   const chips = drivers.map((driver, index) => {
     const { address, ...query } = own(url, driver, index);
     const addresses = address === undefined ? driver.addresses : [addressOf(address, driver, url)];
@@ -211,7 +212,7 @@ function driverNamed(name: string, url: SensorUrl): ChipDriver {
   const found = chipDrivers.find((driver) => driver.name === name.toLowerCase());
   if (found) return found;
   const known = chipDrivers.map((driver) => driver.name).join(', ');
-  throw refused(`${url.endpoint}: no chip is called ${name}`, `Chips: ${known}`);
+  throw refused(`${url.endpoint}: unknown chip ${name}`, `Use one of ${known}.`);
 }
 
 /** The settings of one of the chips. */
@@ -231,7 +232,7 @@ function addressOf(text: string, driver: ChipDriver, url: SensorUrl): number {
   const address = /^(0x[0-9a-f]{1,2}|\d{1,3})$/i.test(text) ? Number(text) : Number.NaN;
   if (driver.addresses.includes(address)) return address;
   throw refused(
-    `${url.endpoint}: expected address=${driver.addresses.map(hex).join(' or ')} for this chip, got ${text}`,
+    `${url.endpoint}: expected address=${driver.addresses.map((address) => hex(address, 2)).join(' or ')} for this chip, got ${text}`,
   );
 }
 
@@ -239,7 +240,7 @@ function refused(message: string, next?: string): AiotError {
   return new AiotError('AIOT_SENSOR_URL', message, next === undefined ? {} : { next });
 }
 
-/** The bus of a place: the simulated one with the chips that are asked for, or Linux's. @throws AIOT_I2C_PACKAGE, AIOT_I2C_MISSING, AIOT_SENSOR_URL */
+/** The bus at a location: the simulated one with the requested chips, or Linux's. @throws AIOT_I2C_PACKAGE, AIOT_I2C_MISSING, AIOT_SENSOR_URL */
 export async function openBus(place: I2cPlace, clock: Clock): Promise<I2cBus> {
   if (place.bus === 'sim') {
     const chips = place.chips.map(({ driver, addresses }) => ({ name: driver.name, address: addresses[0]! }));

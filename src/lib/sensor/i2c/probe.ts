@@ -1,22 +1,23 @@
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { type Clock, systemClock } from '../../core/time.js';
 import type { SensorUrl } from '../url.js';
-import { hex, type I2cBus } from './bus.js';
+import type { I2cBus } from './bus.js';
 import type { ChipSetting, SelfTest } from './chip.js';
 import { chipDrivers } from './chips/chips.js';
 import { openBus, openI2c, readPlace } from './open.js';
 import type { I2cSource } from './source.js';
 
-/** One thing that was looked at. */
+/** One check of the probe. */
 interface ProbeStep {
   step: 'url' | 'bus' | 'chip' | 'self-test' | 'rate';
-  /** `caution`: it works, and is not as it should be. */
+  /** `caution`: it works, but not as it should. */
   state: 'ok' | 'caution' | 'failed';
-  /** A sentence without its end. */
+  /** A sentence without its final period. */
   what: string;
-  /** What to do; null where there is nothing. */
+  /** How to fix it; null if there is nothing to do. */
   next: string | null;
-  /** Code of the error, if the step failed. */
+  /** Error code, if the step failed. */
   code: string | null;
 }
 
@@ -24,7 +25,7 @@ interface I2cProbe {
   ok: boolean;
   steps: ProbeStep[];
   chips: { name: string; address: number; selfTest: SelfTest | null }[];
-  /** Measured; null where it did not come to that. */
+  /** Measured; null if the probe ended before that. */
   rateHz: number | null;
 }
 
@@ -35,13 +36,12 @@ interface ProbeOptions {
   forMs?: number;
 }
 
-/** A rate so far from the nominal one is no usual scatter of parts. */
+/** A deviation from the nominal rate that exceeds the usual tolerance of parts. */
 const usualScatter = 0.06;
 
 /**
- * Looks at everything that reading chips needs, in the order in which it is needed, up to the first that fails: the URL, the bus and
- * the permission to use it, the chips and who they say they are, their self-tests, and the rate at which samples come. Throws
- * nothing that has a code: that is the result.
+ * Checks everything that reading chips requires, in order, up to the first failure. It checks the URL, the bus and its permissions, the
+ * chips and their identities, their self-tests, and the rate of their samples. Errors with a code are returned as the result, not thrown.
  */
 export async function probeI2c(url: SensorUrl, options: ProbeOptions = {}): Promise<I2cProbe> {
   const probe: I2cProbe = { ok: false, steps: [], chips: [], rateHz: null };
@@ -55,11 +55,11 @@ export async function probeI2c(url: SensorUrl, options: ProbeOptions = {}): Prom
     say(step, `reads ${place.chips.map(({ driver }) => driver.title).join(' and ')}`);
     step = 'bus';
     bus = options.bus ?? (await openBus(place, clock));
-    say(step, `${bus.name} is there and may be used`);
+    say(step, `${bus.name} is accessible`);
     step = 'chip';
     const source = await openI2c(url, { clock, bus });
     probe.chips = source.chips.map(({ name, address, selfTest }) => ({ name, address, selfTest }));
-    for (const { title, address } of source.chips) say(step, `${title.split(',')[0]} at ${hex(address)}`);
+    for (const { title, address } of source.chips) say(step, `${title.split(',')[0]} at ${hex(address, 2)}`);
     step = 'self-test';
     tellTests(source, probe);
     step = 'rate';
@@ -82,7 +82,7 @@ function tellTests(source: I2cSource, probe: I2cProbe): void {
       probe.steps.push({
         step: 'self-test',
         state: 'ok',
-        what: `${title.split(',')[0]} moves as it should`,
+        what: `the self-test of the ${title.split(',')[0]} passed`,
         next: null,
         code: null,
       });
@@ -98,13 +98,13 @@ function tellTests(source: I2cSource, probe: I2cProbe): void {
   }
 }
 
-/** Reads for a while, and tells what came. */
+/** Reads for a while, and summarizes the samples. */
 async function measure(source: I2cSource, clock: Clock, forMs: number, probe: I2cProbe): Promise<void> {
   const now = () => clock.monotonic?.() ?? clock.now();
   const longestMs = Math.max(forMs, 5000 / source.rateHz) + 1500;
   const beganMs = now();
   const stop = new AbortController();
-  // Ends also where nothing comes at all.
+  // Also ends if no samples come at all.
   const ended = clock.sleep(longestMs, stop.signal).then(
     () => source.close(),
     () => {},
@@ -121,24 +121,24 @@ async function measure(source: I2cSource, clock: Clock, forMs: number, probe: I2
   stop.abort();
   await ended;
   if (!span || samples < 3)
-    throw source.trouble ?? new AiotError('AIOT_SENSOR_LOST', `${source.endpoint}: it gives no samples`);
+    throw source.trouble ?? new AiotError('AIOT_SENSOR_LOST', `${source.endpoint}: no samples arrive`);
   const rateHz = ((samples - 1) * 1000) / (span[1] - span[0]);
   probe.rateHz = rateHz;
   const off = Math.abs(rateHz / source.rateHz - 1) > usualScatter;
   const { overruns, retries } = source.faults;
   const trouble = [
-    ...(off ? [`${source.rateHz} were asked for`] : []),
+    ...(off ? [`${source.rateHz} were requested`] : []),
     ...(lost > 0 ? [`${lost} lost`] : []),
     ...(overruns > 0 ? [`${overruns} overruns`] : []),
-    ...(retries > 0 ? [`${retries} transactions tried again`] : []),
+    ...(retries > 0 ? [`${retries} transactions retried`] : []),
   ];
   probe.steps.push({
     step: 'rate',
     state: trouble.length > 0 ? 'caution' : 'ok',
-    what: [`${rateHz.toFixed(2)} samples a second`, ...trouble].join(', '),
+    what: [`${rateHz.toFixed(2)} samples per second`, ...trouble].join(', '),
     next:
       retries > 0
-        ? 'Check the wires: short, well seated, and with pull-ups to 3.3 V on SDA and SCL.'
+        ? 'Use short wires with firm connections and 3.3 V pull-ups on SDA and SCL.'
         : lost > 0
           ? 'Choose a lower rate, or a faster bus: dtparam=i2c_arm_baudrate=400000'
           : null,
@@ -146,19 +146,19 @@ async function measure(source: I2cSource, clock: Clock, forMs: number, probe: I2
   });
 }
 
-/** A chip that can be read, for help and documents. */
+/** A supported chip, for help and documentation. */
 interface ChipDescription {
   name: string;
   title: string;
   /** 7 bits. */
   addresses: readonly number[];
-  /** Of a URL without settings. */
+  /** URL without settings. */
   fields: readonly { name: string; unit: string }[];
   rateHz: number;
   settings: readonly ChipSetting[];
 }
 
-/** Every chip that there is a driver of. */
+/** All chips that have a driver. */
 export function describeChips(): ChipDescription[] {
   return chipDrivers.map((driver) => {
     const { fields, rateHz } = readPlace({
@@ -172,7 +172,7 @@ export function describeChips(): ChipDescription[] {
   });
 }
 
-/** The chip of a name, however it is written: `LSM6DS3TR-C` and `lsm6ds3trc` are one. */
+/** Finds a chip by name, regardless of spelling: `LSM6DS3TR-C` and `lsm6ds3trc` are the same. */
 export function chipNamed(name: string): ChipDescription | undefined {
   const plain = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
   return describeChips().find((chip) => plain(chip.name) === plain(name));

@@ -1,39 +1,40 @@
 import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { seededRandom } from '../../core/numbers.js';
 import type { Clock } from '../../core/time.js';
 import { steady } from '../host-clock.js';
-import { createMutex, hex, type I2cBus, type I2cTransactions } from './bus.js';
+import { createMutex, type I2cBus, type I2cTransactions } from './bus.js';
 import { chipDrivers } from './chips/chips.js';
 import { type Signal, type SimulatedChip, SimulatedNack, swaying } from './simulated-chip.js';
 
 export interface SimulatedBusSettings {
-  /** Names, or names with addresses. */
+  /** Chip names, optionally with addresses. */
   chips: readonly (string | { name: string; address?: number })[];
   clock: Clock;
-  /** Default: something that hangs on a thread and sways. */
+  /** Default: an object that hangs on a thread and sways. */
   signal?: Signal;
-  /** True rate of the chips by their nominal one; default 1. */
+  /** The chips' true rate divided by their nominal one; default 1. */
   odrError?: number;
   seed?: number;
   /** Noise as in the data sheets; default true. */
   noise?: boolean;
-  /** Most bytes of one read; default 32, as Linux's. */
+  /** Maximum bytes of one read; default 32, as on Linux. */
   longest?: number;
-  /** Lets transactions take time; default: they take none. */
+  /** Whether transactions take time; default: they take none. */
   speedHz?: number;
 }
 
-/** A bus with simulated chips on it, which are where they are in the time of `clock`. @throws RangeError for a chip that is not known */
+/** A bus with simulated chips on it, whose state follows the time of `clock`. @throws RangeError for an unknown chip */
 export function simulatedBus(settings: SimulatedBusSettings): SimulatedBus {
   const { signal = swaying, odrError = 1, noise = true, seed = 1 } = settings;
-  // Setting the machine's clock moves no chip.
+  // Setting the machine's clock does not affect the chips.
   const clock = steady(settings.clock);
   const beganMs = clock.now();
   const chips = settings.chips.map((chip, index) => {
     const { name, address } = typeof chip === 'string' ? { name: chip, address: undefined } : chip;
     const driver = chipDrivers.find((each) => each.name === name);
-    if (!driver) throw new RangeError(`no chip is called ${name}`);
+    if (!driver) throw new RangeError(`unknown chip ${name}`);
     const random = seededRandom(seed + index);
     const options = { signal, beganMs, odrError, random, noise };
     return driver.simulate(address === undefined ? options : { ...options, address });
@@ -44,24 +45,24 @@ export function simulatedBus(settings: SimulatedBusSettings): SimulatedBus {
 
 interface SimulatedBusOptions {
   chips: readonly SimulatedChip[];
-  /** The chips' time: one that nobody sets. */
+  /** The chips' time: a monotonic clock. */
   clock: Clock;
-  /** Most bytes of one read; default 32, as Linux's. */
+  /** Maximum bytes of one read; default 32, as on Linux. */
   longest?: number;
-  /** Lets each transaction take the time it takes at this clock; default: none. */
+  /** Makes each transaction take its real duration on this clock; default: none. */
   speedHz?: number;
 }
 
-/** A bus without hardware, and what can go wrong on it. */
+/** A bus without hardware, with fault injection. */
 export interface SimulatedBus extends I2cBus {
   readonly chips: readonly SimulatedChip[];
-  /** @throws where there is none */
+  /** @throws if there is none */
   chip(name: string): SimulatedChip;
-  /** Fault: SDA stays low for the next transactions, after some that go well. */
+  /** Fault: SDA stays low for the next transactions, after a number of successful ones. */
   stickNext(times: number, after?: number): void;
-  /** Fault: the chip takes part in the next transaction, after some that go well, and what it says is lost. */
+  /** Fault: the chip handles the next transaction, after a number of successful ones, but its response is lost. */
   loseNext(after?: number): void;
-  /** Fault: the bus itself is gone (its module was unloaded, its adapter unplugged), until `restore`. */
+  /** Fault: the bus itself is gone (its module was unloaded or its adapter unplugged), until `restore`. */
   remove(): void;
   restore(): void;
   /** Transactions so far. */
@@ -84,7 +85,7 @@ function busOf(options: SimulatedBusOptions): SimulatedBus {
     new AiotError(code, `${name}: ${what}`, { endpoint: name, retryable: true });
   const run = <T>(address: number, work: (chip: SimulatedChip) => T): T => {
     transactions++;
-    if (gone) throw failed('AIOT_I2C_MISSING', 'it is gone');
+    if (gone) throw failed('AIOT_I2C_MISSING', 'the bus was disconnected');
     if (well > 0) well--;
     else if (stuck > 0) {
       stuck--;
@@ -94,10 +95,12 @@ function busOf(options: SimulatedBusOptions): SimulatedBus {
     try {
       if (!chip) throw new SimulatedNack();
       const result = work(chip);
-      if (lose-- === 0) throw failed('AIOT_I2C_FAILED', `the transaction with ${hex(address)} broke off`);
+      if (lose-- === 0)
+        throw failed('AIOT_I2C_FAILED', `the transaction with ${hex(address, 2)} was interrupted`);
       return result;
     } catch (error) {
-      if (error instanceof SimulatedNack) throw failed('AIOT_I2C_NACK', `nothing answers at ${hex(address)}`);
+      if (error instanceof SimulatedNack)
+        throw failed('AIOT_I2C_NACK', `no chip responds at ${hex(address, 2)}`);
       throw error;
     }
   };
@@ -106,7 +109,7 @@ function busOf(options: SimulatedBusOptions): SimulatedBus {
   };
   const direct: I2cTransactions = {
     async read(address, register, length) {
-      if (length > longest) throw new RangeError(`${length} bytes are more than ${longest}`);
+      if (length > longest) throw new RangeError(`${length} bytes are more than the limit of ${longest}`);
       if (speedHz) await pace(3 + length);
       return run(address, (chip) => chip.read(register, length, clock.now()));
     },
@@ -123,7 +126,7 @@ function busOf(options: SimulatedBusOptions): SimulatedBus {
     chips,
     chip(wanted) {
       const found = chips.find((chip) => chip.name === wanted);
-      if (!found) throw new RangeError(`no ${wanted} on the simulated bus`);
+      if (!found) throw new RangeError(`${wanted} does not exist on the simulated bus`);
       return found;
     },
     read: (...args) => mutex(() => direct.read(...args)),

@@ -1,6 +1,6 @@
 import { gaussian, type Random } from '../../core/numbers.js';
 
-/** What there is to be measured: g, dps, gauss, degC, Pa, % of relative humidity. */
+/** Physical quantities that can be measured: g, dps, gauss, degC, Pa, % of relative humidity. */
 export interface World {
   ax: number;
   ay: number;
@@ -16,19 +16,19 @@ export interface World {
   humidity: number;
 }
 
-/** Writes into `world` what is so at a time, seconds since the simulation began. What it leaves alone stays as it was. */
+/** Writes the state at a time, in seconds since the simulation began, into `world`. Values that it does not write stay unchanged. */
 export type Signal = (seconds: number, world: World) => void;
 
 export interface SimulationOptions {
   /** 7 bits; absent = the chip's first. */
   address?: number;
   signal: Signal;
-  /** When the simulation began, ms of the bus's time: the signal's second 0. */
+  /** When the simulation began, ms of the bus's time: second 0 of the signal. */
   beganMs: number;
-  /** The chip's true rate by its nominal one: 1.02 is 2 % too fast. */
+  /** The chip's true rate divided by its nominal one: 1.02 is 2 % too fast. */
   odrError: number;
   random: Random;
-  /** Adds the noise of the data sheet. */
+  /** Adds the noise given in the data sheet. */
   noise: boolean;
 }
 
@@ -36,12 +36,12 @@ export interface SimulationOptions {
 export class SimulatedNack extends Error {}
 
 /**
- * A chip as the bus sees it: registers, a pointer, a rule of how the pointer moves, and time, which passes in it only when it is
- * looked at. Subclasses say what its registers do; faults are the base's.
+ * A chip as seen from the bus: registers, a pointer, the rule by which the pointer moves, and time, which advances only when the chip is
+ * accessed. Subclasses define the registers' behavior; the base class implements faults.
  */
 export abstract class SimulatedChip {
   readonly address: number;
-  /** The world as the signal last left it. */
+  /** The world as last written by the signal. */
   protected readonly world: World = {
     ax: 0,
     ay: 0,
@@ -73,25 +73,25 @@ export abstract class SimulatedChip {
     this.nowMs = options.beganMs;
   }
 
-  /** What power-up does: registers to their defaults, buffers empty. */
+  /** Power-up: sets registers to their defaults and empties buffers. */
   protected abstract powerUp(): void;
-  /** Lets time pass up to `this.nowMs`: samples are taken, conversions end. */
+  /** Advances time to `this.nowMs`: takes samples, ends conversions. */
   protected abstract advance(): void;
-  /** Whether it acknowledges now (chips that boot do not). */
+  /** Whether it acknowledges now (chips that are booting do not). */
   protected responds(): boolean {
     return true;
   }
-  /** What reading a register gives, and does. */
+  /** Returns a register's value, with the side effects of reading it. */
   protected load(register: number): number {
     return this.registers[register]!;
   }
-  /** What writing a register does. */
+  /** Writes a register, with its side effects. */
   protected abstract store(register: number, value: number): void;
   /** The register that follows in a burst read. */
   protected next(register: number): number {
     return (register + 1) & 0xff;
   }
-  /** The register as sent; chips that keep a flag in it (LIS3MDL) take it off. */
+  /** The register address as sent; chips that use a flag bit in it (LIS3MDL) remove the flag. */
   protected begin(register: number): number {
     return register;
   }
@@ -114,7 +114,7 @@ export abstract class SimulatedChip {
     return bytes;
   }
 
-  /** Fills `bytes` from a register on. For chips that can do it faster than byte by byte. */
+  /** Fills `bytes` starting at a register. Overridden by chips that can do it faster than byte by byte. */
   protected burst(register: number, bytes: Uint8Array): void {
     let pointer = register;
     for (let i = 0; i < bytes.length; i++) {
@@ -153,28 +153,28 @@ export abstract class SimulatedChip {
     if (this.#powered === 'on') this.advance();
   }
 
-  /** Fault: the next transactions find nobody. */
+  /** Fault: the chip does not acknowledge the next transactions. */
   nackNext(times: number): void {
     this.#nacks = times;
   }
 
-  /** Fault: the next reads give a byte less than asked, after some that do not. */
+  /** Fault: the next reads return a byte less than requested, after a number of complete ones. */
   shortNext(times: number, after = 0): void {
     this.#short = times;
     this.#whole = after;
   }
 
-  /** Fault: it is pulled off, and loses its power. */
+  /** Fault: the chip is unplugged, and loses power. */
   unplug(): void {
     this.#powered = 'off';
   }
 
-  /** It is back, and powers up when the bus next turns to it. */
+  /** Reconnects the chip; it powers up at the next access. */
   replug(): void {
     this.#powered = 'again';
   }
 
-  /** Fault: another chip of the family. @param value what its identity register says */
+  /** Fault: replaced by another chip of the family. @param value the value of its identity register */
   abstract answerAs(value: number): void;
 }
 
@@ -185,7 +185,7 @@ export const still: Signal = (_seconds, world) => {
   world.az = 1;
 };
 
-/** Hangs on a thread and sways by 20° twice in three seconds, turning slowly; at night it is colder. */
+/** Hangs on a thread and sways by 20° twice in three seconds, turning slowly; it is colder at night. */
 export const swaying: Signal = (seconds, world) => {
   const phase = (2 * Math.PI * seconds) / 1.5;
   const angle = 0.35 * Math.sin(phase);
@@ -203,13 +203,13 @@ export const swaying: Signal = (seconds, world) => {
 
 const size = 8192;
 
-/** Standard normal deviates at the cost of a look into a table: millions of samples are simulated in a second. */
+/** Standard normal deviates for the cost of a table lookup: millions of samples are simulated per second. */
 export function noiseOf(random: Random): () => number {
   const table = Float64Array.from({ length: size }, () => gaussian(random));
   return () => table[(random() * size) | 0]!;
 }
 
-/** Rounded and held within ±32767, as the chips' outputs are. */
+/** Rounded and limited to ±32767, as the chips' outputs are. */
 export function toCounts(value: number): number {
   const rounded = Math.round(value);
   return rounded > 32767 ? 32767 : rounded < -32767 ? -32767 : rounded;

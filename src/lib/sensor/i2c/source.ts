@@ -9,12 +9,12 @@ import { connect, type Device, readDevice, type Timed } from './device.js';
 /** Samples of chips on an I²C bus. */
 export interface I2cSource extends SampleSource {
   readonly rateHz: number;
-  /** By this machine's clock; the nominal rate before there is something to measure. */
+  /** Measured with this machine's clock; the nominal rate until there is something to measure. */
   readonly measuredHz: number;
-  /** Values that stood at an end of their range. */
+  /** Values that were at a limit of their range. */
   readonly saturated: number;
   readonly chips: readonly { name: string; title: string; address: number; selfTest: SelfTest | null }[];
-  /** What is not as it should be, and does not keep it from working. */
+  /** Problems that do not prevent it from working. */
   readonly cautions: readonly string[];
   readonly connected: boolean;
   /** Why it is not connected. */
@@ -24,7 +24,7 @@ export interface I2cSource extends SampleSource {
 interface PumpParts {
   bus: I2cBus;
   clock: Clock;
-  /** The first gives the rate; the others' newest values are held to its times. */
+  /** The first sets the rate; the newest values of the others are aligned to its times. */
   devices: readonly [Device, ...Device[]];
   addresses: ReadonlyMap<Device, readonly number[]>;
   faults: SourceFaults;
@@ -32,18 +32,18 @@ interface PumpParts {
   onState: (state: 'connected' | 'disconnected', error?: AiotError) => void;
 }
 
-/** Failed readings in a row after which the chip is set up anew. */
+/** Consecutive failed readings after which the chip is set up again. */
 const mostFailures = 3;
 
 const firstPauseMs = 100;
 const longestPauseMs = 5000;
 
-/** Reads chips until it is closed; what goes wrong meanwhile is mended, as often and as long as it takes. */
+/** Reads chips until it is closed; recovers from faults in the meantime, as often and as long as necessary. */
 export class Pump {
   trouble: AiotError | null = null;
   readonly #steady: Clock;
   readonly #held: readonly Held[];
-  /** Of the first chip: when it is to be read next, and when it last gave samples. */
+  /** For the first chip: when its next read is due, and when it last returned samples. */
   #dueMs = 0;
   #heardMs = 0;
   #failures = 0;
@@ -66,7 +66,7 @@ export class Pump {
     this.#started = true;
   }
 
-  /** The next samples; null when it was closed. */
+  /** The next samples; null once closed. */
   async next(): Promise<SampleBatch | null> {
     const { closing } = this.parts;
     while (!closing.signal.aborted) {
@@ -84,7 +84,7 @@ export class Pump {
     return null;
   }
 
-  /** Waits for what is due first, and reads it. */
+  /** Waits for the chip that is due first, and reads it. */
   private async turn(): Promise<SampleBatch | null> {
     const { parts } = this;
     const [first] = parts.devices;
@@ -96,7 +96,7 @@ export class Pump {
     if (this.#dueMs > now) return null;
     const { overruns } = parts.faults;
     const timed = await readDevice(first, parts.faults);
-    // One that runs over is not silent, even where all that it had is thrown away.
+    // A chip that overruns is not silent, even if all its data is discarded.
     if (parts.faults.overruns > overruns) this.#heardMs = now;
     this.#dueMs = Math.max(this.#dueMs + first.plan.everyMs, now);
     this.#lost += timed.lost;
@@ -121,7 +121,7 @@ export class Pump {
     return stepMs > 0 ? { ...batch, clockStepMs: stepMs } : batch;
   }
 
-  /** Each sample of the first chip, and what the others had last said by then. */
+  /** Returns each sample of the first chip with the newest values of the others at that time. */
   private joined(own: Float64Array, { count, firstMs, lastMs }: Timed): Float64Array {
     const size = this.parts.devices[0].plan.fields.length;
     const whole = this.#held.reduce((sum, held) => sum + held.size, size);
@@ -139,7 +139,7 @@ export class Pump {
     return values;
   }
 
-  /** A chip that gives nothing for too long has lost its power in between, and with it its settings. */
+  /** A chip that is silent for too long has lost power in the meantime, and with it its settings. */
   private hush(now: number): null {
     const { everyMs, rateHz, fields } = this.parts.devices[0].plan;
     const longestMs = Math.max(1000, 5 * everyMs, 5000 / rateHz);
@@ -147,7 +147,7 @@ export class Pump {
     this.#failures = mostFailures;
     throw new AiotError(
       'AIOT_SENSOR_LOST',
-      `${this.parts.bus.name}: no ${fields[0]!.name} for ${Math.round((now - this.#heardMs) / 100) / 10} s`,
+      `${this.parts.bus.name}: no ${fields[0]!.name} value for ${Math.round((now - this.#heardMs) / 100) / 10} s`,
       { endpoint: this.parts.bus.name, retryable: true },
     );
   }
@@ -183,17 +183,17 @@ export class Pump {
   }
 }
 
-/** Fields of all chips, in their order. */
+/** Fields of all chips, in order. */
 export function fieldsOf(devices: readonly Device[]): readonly SampleField[] {
   return devices.flatMap(({ plan }) => plan.fields);
 }
 
-/** A chip whose values stand beside those of a faster one: at each of its times, the newest that there was. */
+/** A chip whose values are added to those of a faster one: at each of its times, the newest available. */
 class Held {
   dueMs = 0;
   readonly size: number;
   #heardMs = 0;
-  /** Times by the steady clock, rising, and their values. */
+  /** Times by the steady clock, increasing, and their values. */
   #times: number[] = [];
   #values: Float64Array[] = [];
 
@@ -212,7 +212,7 @@ class Held {
     this.#values = [];
   }
 
-  /** @throws AIOT_SENSOR_LOST when it has been silent for too long, and what the bus throws */
+  /** @throws AIOT_SENSOR_LOST if it has been silent for too long, and the bus's errors */
   async read(faults: SourceFaults, now: number): Promise<void> {
     const { plan, driver } = this.device;
     this.dueMs = Math.max(this.dueMs + plan.everyMs, now);
@@ -227,14 +227,14 @@ class Held {
       throw new AiotError('AIOT_SENSOR_LOST', `no values of the ${driver.name}`, { retryable: true });
   }
 
-  /** Writes the newest value at a time, or the first there is. */
+  /** Writes the newest value at a time, or the first one available. */
   copy(atMs: number, into: Float64Array, at: number): void {
     let newest = 0;
     while (newest + 1 < this.#times.length && this.#times[newest + 1]! <= atMs) newest++;
     into.set(this.#values[newest]!, at);
   }
 
-  /** What is older than the newest at a time is not needed again. */
+  /** Values older than the newest one at a time are no longer needed. */
   forget(atMs: number): void {
     let newest = 0;
     while (newest + 1 < this.#times.length && this.#times[newest + 1]! <= atMs) newest++;

@@ -28,10 +28,10 @@ import {
 } from './configure.js';
 import { attributeError, type IioDevice, readAttribute, scanFolders, writeAttribute } from './device.js';
 
-/** Samples a second where the device names no rate. */
+/** Samples per second if the device does not specify a rate. */
 const unknownRateHz = 50;
 
-/** What is read and how, once a device is set up. */
+/** The data to read and how to read it, once a device is set up. */
 interface Setup {
   channels: ScanChannel[];
   rateHz: number | null;
@@ -41,8 +41,8 @@ interface Setup {
 }
 
 /**
- * Reads a device through the kernel's buffer. Nothing of this machine's waits for it: the buffer is asked again and again, four
- * times a second unless `watermark` says otherwise.
+ * Reads a device through the kernel's buffer. Never blocks: the buffer is polled four times a second, unless `watermark` says
+ * otherwise.
  * @throws AIOT_SENSOR_BUSY, AIOT_SENSOR_DENIED, AIOT_SENSOR_FAILED, AIOT_SENSOR_NOT_FOUND, AIOT_SENSOR_URL
  */
 export async function openBuffered(
@@ -50,7 +50,7 @@ export async function openBuffered(
   settings: IioSettings,
   clock: Clock,
 ): Promise<SampleSource> {
-  // First, so that another's reading is not disturbed: there can be one reader only.
+  // Opened first, so as not to disturb another reader: there can be only one.
   const node = await openNode(device.node);
   const enable = join((await scanFolders(device.folder))!.buffer, 'enable');
   const faults = { overruns: 0, retries: 0, reconnects: 0 };
@@ -65,7 +65,7 @@ export async function openBuffered(
       ? createKernelStamper(periodMs, /^(realtime|tai)/.test(setup.stampClock), clock)
       : createArrivalStamper(periodMs, clock);
     const bytes = new Uint8Array(2 ** Math.ceil(Math.log2(setup.length)) * decoder.scanBytes);
-    // What an earlier reader has left behind.
+    // Left behind by an earlier reader.
     while ((await node.read(bytes)) > 0);
     const before = await readAttribute(enable);
     await writeAttribute(enable, '1');
@@ -104,7 +104,7 @@ function source(
   };
 }
 
-/** Everything up to switching the buffer on, in the order that the kernel wants; it is off meanwhile. */
+/** Everything up to enabling the buffer, in the order required by the kernel; the buffer is off meanwhile. */
 async function setUp(device: IioDevice, settings: IioSettings): Promise<Setup> {
   const { folder } = device;
   const { buffer, scan } = (await scanFolders(folder))!;
@@ -126,12 +126,12 @@ async function setUp(device: IioDevice, settings: IioSettings): Promise<Setup> {
   await writeAttribute(join(buffer, 'length'), `${length}`);
   await writeWatermark(join(buffer, 'watermark'), watermark);
   const stampClock = await steadyClock(join(folder, 'current_timestamp_clock'));
-  // Their scales are known now.
+  // Their scales are known by now.
   const channels = (await scanChannels(folder, scan)).filter(({ name }) => names.includes(name));
   return { channels, rateHz, length, watermark, stampClock };
 }
 
-/** Old kernels have none, and some drivers take only some values: it is a wish. */
+/** Old kernels don't have it, and some drivers accept only certain values: it is best effort. */
 async function writeWatermark(path: string, watermark: number): Promise<void> {
   if ((await readAttribute(path)) === undefined) return;
   await writeAttribute(path, `${watermark}`).catch((error: unknown) => {
@@ -139,25 +139,25 @@ async function writeWatermark(path: string, watermark: number): Promise<void> {
   });
 }
 
-/** Asks for stamps of a clock that is never set; says which clock it is. */
+/** Requests timestamps of a monotonic clock; returns the clock that is used. */
 async function steadyClock(path: string): Promise<string> {
   if ((await readAttribute(path)) === undefined) return 'realtime';
   await writeAttribute(path, 'monotonic').catch(() => {});
   return (await readAttribute(path)) ?? 'realtime';
 }
 
-/** An administrator may have set up everything: then nothing is written, and no right is needed. */
+/** An administrator may have set up everything: then nothing is written, and no permission is needed. */
 function allowDenied(error: unknown): void {
   if (error instanceof AiotError && error.code === 'AIOT_SENSOR_DENIED') return;
   throw error;
 }
 
 /**
- * A device's character device, read without waiting: a read that waited would hold one of Node's few threads, and closing would wait
- * for the next sample. Reading so also empties the chip's own FIFO (Linux, iio_buffer_ready), whatever the watermark is.
+ * A device's character device, read without blocking: a blocking read would occupy one of Node's few threads, and closing would
+ * wait for the next sample. Such a read also empties the chip's own FIFO (Linux, iio_buffer_ready), whatever the watermark is.
  */
 interface IioNode {
-  /** Bytes read into `into`, 0 when there are none now. @throws AIOT_SENSOR_LOST */
+  /** Bytes read into `into`, 0 if none are available. @throws AIOT_SENSOR_LOST */
   read(into: Uint8Array): Promise<number>;
   close(): Promise<void>;
 }
@@ -183,7 +183,7 @@ async function openFile(path: string): Promise<FileHandle> {
     return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     if (systemCode(cause) !== 'ENOENT') throw attributeError(path, cause);
-    throw new AiotError('AIOT_SENSOR_NOT_FOUND', `there is no ${path}`, { endpoint: path, cause });
+    throw new AiotError('AIOT_SENSOR_NOT_FOUND', `${path} does not exist`, { endpoint: path, cause });
   }
 }
 
@@ -191,21 +191,21 @@ interface ScanReading {
   node: IioNode;
   decoder: ScanDecoder;
   stamper: Stamper;
-  /** As long as the kernel's buffer: filled at once, it has run over. */
+  /** Length of the kernel's buffer: if it fills up at once, it has overrun. */
   bytes: Uint8Array;
   faults: SourceFaults;
-  /** Time between looks into the buffer. */
+  /** Polling interval of the buffer. */
   everyMs: number;
   clock: Clock;
   signal: AbortSignal;
 }
 
-/** Looks without any sample before the device counts as gone, and the least time, ms. */
+/** Polls without a sample before the device counts as gone, and the minimum time, ms. */
 const [silentLooks, silentMs] = [20, 3_000];
 
 /**
  * Batches of samples until `signal` is aborted.
- * @throws AIOT_SENSOR_LOST when the device is gone, or has long given nothing
+ * @throws AIOT_SENSOR_LOST if the device is gone, or has not returned samples for a long time
  */
 async function* readScans(device: IioDevice, reading: ScanReading): AsyncGenerator<SampleBatch> {
   const { node, decoder, stamper, bytes, faults, everyMs, clock, signal } = reading;
@@ -240,28 +240,28 @@ async function* readScans(device: IioDevice, reading: ScanReading): AsyncGenerat
   }
 }
 
-/** A device that was taken away says nothing on some kernels: its folder is gone. */
+/** On some kernels a removed device reports no error, but its folder is gone. */
 async function requireThere(device: IioDevice, silentForMs: number | undefined): Promise<void> {
   const endpoint = `iio:${device.name || device.id}`;
   const details = { endpoint, retryable: true };
   if ((await readAttribute(`${device.folder}/name`)) === undefined) {
-    throw new AiotError('AIOT_SENSOR_LOST', `${endpoint} is gone`, details);
+    throw new AiotError('AIOT_SENSOR_LOST', `${endpoint} was disconnected`, details);
   }
   if (silentForMs === undefined) return;
   const seconds = Math.round(silentForMs / 1000);
-  throw new AiotError('AIOT_SENSOR_LOST', `${endpoint} has given no sample for ${seconds} s`, details);
+  throw new AiotError('AIOT_SENSOR_LOST', `${endpoint} has sent no sample for ${seconds} s`, details);
 }
 
-/** Makes records of the bytes of whole scans. */
+/** Converts the bytes of whole scans to records. */
 interface ScanDecoder {
   scanBytes: number;
-  /** Values a record; channels with a repeat have several. */
+  /** Values per record; channels with a repeat have several. */
   width: number;
-  /** `times` are ns of the device's clock; undefined where the scans have no timestamp. */
+  /** `times` are ns of the device's clock; undefined if the scans have no timestamp. */
   decode(bytes: Uint8Array, count: number): { values: Float64Array; times: BigInt64Array | undefined };
 }
 
-/** @param channels those that are switched on; `timestamp` may be among them */
+/** @param channels the enabled ones; may include `timestamp` */
 export function createScanDecoder(channels: readonly ScanChannel[], turns: readonly Turn[]): ScanDecoder {
   const { offsets, scanBytes } = scanLayout(channels);
   const stamp = channels.findIndex(({ name }) => name === 'timestamp');
@@ -300,17 +300,17 @@ export function createScanDecoder(channels: readonly ScanChannel[], turns: reado
   };
 }
 
-/** Where the elements of a scan lie. */
+/** Positions of the elements in a scan. */
 interface ScanLayout {
-  /** Of each element, in the order they were given. */
+  /** Byte offset of each element, in the given order. */
   offsets: number[];
   scanBytes: number;
 }
 
 /**
- * The kernel's layout of a scan: elements by ascending index, each aligned to its own size, the whole padded to the largest
- * (Linux, drivers/iio/industrialio-buffer.c, iio_compute_scan_bytes). Elements with one index share their bytes. What lies in the
- * padding is undefined.
+ * The kernel's layout of a scan: elements by ascending index, each aligned to its own size, the whole padded to the largest (Linux,
+ * drivers/iio/industrialio-buffer.c, iio_compute_scan_bytes). Elements with the same index share their bytes. The contents of the
+ * padding are undefined.
  */
 export function scanLayout(elements: readonly { index: number; type: ElementType }[]): ScanLayout {
   const order = elements.map((_, at) => at).sort((a, b) => elements[a]!.index - elements[b]!.index);
@@ -339,20 +339,20 @@ function aligned(offset: number, bytes: number): number {
 
 /** Times of samples that were read together. */
 interface Stamped {
-  /** ms since 1970, rising. */
+  /** ms since 1970, increasing. */
   times: Float64Array;
-  /** Missing before the first, where that is to be told from the times. */
+  /** Samples missing before the first, if the times show it. */
   lost: number;
   /** By how much this machine's clock was set ahead. */
   stepMs: number;
 }
 
-/** Gives samples their times. */
+/** Assigns times to samples. */
 interface Stamper {
   /**
-   * @param ns the kernel's stamps; undefined where it gives none
+   * @param ns the kernel's timestamps; undefined if there are none
    * @param asked by the steady clock, ms: before and after the samples were read
-   * @param full the buffer had run over before these
+   * @param full the buffer had overrun before these
    */
   place(
     ns: BigInt64Array | undefined,
@@ -362,18 +362,18 @@ interface Stamper {
   ): Stamped;
 }
 
-/** Furthest that a clock that can be set may seem to run ahead of one that cannot, ms; beyond it was set. */
+/** Maximum apparent lead of a settable clock over the monotonic one, ms; beyond it, the clock was set. */
 const mostAheadMs = 2_000;
 
 /**
- * Stamps of the kernel, tied to this machine's steady clock at the first samples.
- * @param settable the kernel stamps with a clock that can be set (realtime): where it was, times go on as if it had not
+ * The kernel's timestamps, tied to this machine's steady clock at the first samples.
+ * @param settable the kernel uses a settable clock (realtime): where it was set, times continue as if it had not been
  */
 export function createKernelStamper(nominalMs: number, settable: boolean, clock: Clock): Stamper {
   const wall = new WallTime(clock);
   let base: { ns: bigint; ms: number } | undefined;
   let periodMs = nominalMs;
-  /** Of the last sample: by the steady clock, and ms since 1970. */
+  /** Time of the last sample: by the steady clock, and ms since 1970. */
   let [last, lastWall] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
   let before = steady(clock).now();
   return {
@@ -396,7 +396,7 @@ export function createKernelStamper(nominalMs: number, settable: boolean, clock:
           if (full) lost = Math.max(0, Math.round((at - last) / periodMs) - 1);
         }
         last = at;
-        // Where the wall clock is followed back a little, or stamps are equal.
+        // The wall clock is being followed back a little, or timestamps are equal.
         lastWall = Math.max(at + offsetMs, lastWall + 1e-3);
         times[i] = lastWall;
       }
@@ -406,7 +406,7 @@ export function createKernelStamper(nominalMs: number, settable: boolean, clock:
   };
 }
 
-/** Samples that carry no stamp: evenly, by the rate that they turn out to have. */
+/** Samples without timestamps: spaced evenly, by their measured rate. */
 function createArrivalStamper(nominalMs: number, clock: Clock): Stamper {
   const timeline = new Timeline(1000 / nominalMs, clock);
   return {

@@ -3,24 +3,24 @@ import { AiotError } from '../../core/errors.js';
 import type { SampleField } from '../types.js';
 import { namesIn, readAttribute } from './device.js';
 
-/** One quantity of a device, and how its raw number becomes a value: `(raw + offset) × scale`, in the field's unit. */
+/** One quantity of a device, and the conversion of its raw number to a value: `(raw + offset) × scale`, in the field's unit. */
 export interface IioChannel {
-  /** The kernel's, such as `accel_x`. */
+  /** The kernel's name, such as `accel_x`. */
   name: string;
   field: SampleField;
   offset: number;
   scale: number;
 }
 
-/** A channel as it lies in a buffer's scans. */
+/** A channel as laid out in a buffer's scans. */
 export interface ScanChannel extends IioChannel {
   index: number;
   type: ElementType;
 }
 
 /**
- * Units of the kernel by kind of channel (Documentation/ABI/testing/sysfs-bus-iio), and what they become here. Acceleration and
- * rotation stay m/s² and rad/s.
+ * The kernel's units by kind of channel (Documentation/ABI/testing/sysfs-bus-iio), and the units they are converted to.
+ * Acceleration and rotation stay m/s² and rad/s.
  */
 const units: Record<string, { unit: string; factor: number }> = {
   accel: { unit: 'm/s²', factor: 1 },
@@ -47,7 +47,7 @@ export function kindOf(name: string): string {
   return /^[a-z]+/.exec(name)?.[0] ?? name;
 }
 
-/** The channels of a buffer, by index; the timestamp too, as `timestamp`. */
+/** The channels of a buffer, by index; including the timestamp, as `timestamp`. */
 export async function scanChannels(folder: string, scan: string): Promise<ScanChannel[]> {
   const names = (await namesIn(scan)).flatMap((file) => /^in_(.+)_en$/.exec(file)?.[1] ?? []);
   const channels = await Promise.all(
@@ -63,7 +63,7 @@ export async function scanChannels(folder: string, scan: string): Promise<ScanCh
   return channels.sort((a, b) => a.index - b.index);
 }
 
-/** What can be read one by one: `in_*_raw`, or `in_*_input` where the driver converts. */
+/** Channels that can be read one by one: `in_*_raw`, or `in_*_input` if the driver converts. */
 export async function directChannels(folder: string): Promise<(IioChannel & { file: string })[]> {
   const files = (await namesIn(folder)).filter((file) => /^in_.+_(raw|input)$/.test(file));
   const bare = (file: string) => file.replace(/^in_|_(raw|input)$/g, '');
@@ -89,8 +89,8 @@ async function channelOf(folder: string, name: string, converted: boolean): Prom
 }
 
 /**
- * An attribute of a channel: its own, or one that it shares with its kind or with the whole device (`in_accel_x_scale`,
- * `in_accel_scale`, `in_scale`, `scale`).
+ * An attribute of a channel: its own, or one shared with its kind or the whole device (`in_accel_x_scale`, `in_accel_scale`,
+ * `in_scale`, `scale`).
  */
 export async function channelAttribute(
   folder: string,
@@ -108,7 +108,7 @@ export async function channelAttribute(
   return undefined;
 }
 
-/** How a scan element lies in memory, as the kernel's `*_type` attribute says it. */
+/** The layout of a scan element in memory, from the kernel's `*_type` attribute. */
 export interface ElementType {
   bigEndian: boolean;
   /** s = two's complement, u = unsigned, f = IEEE 754. */
@@ -116,7 +116,7 @@ export interface ElementType {
   /** Valid bits, after the shift. */
   bits: number;
   storageBits: number;
-  /** Values one after the other, such as the four of a quaternion. */
+  /** Consecutive values, such as the four of a quaternion. */
   repeat: number;
   shift: number;
 }
@@ -124,8 +124,8 @@ export interface ElementType {
 const pattern = /^(be|le):([suf])(\d+)\/(\d+)(?:X(\d+))?(?:>>(\d+))?$/;
 
 /**
- * Reads `[be|le]:[s|u|f]bits/storagebits[Xrepeat][>>shift]` (Linux, Documentation/ABI/testing/sysfs-bus-iio, `*_type`).
- * @throws AIOT_SENSOR_FAILED for what is none, or cannot be
+ * Parses `[be|le]:[s|u|f]bits/storagebits[Xrepeat][>>shift]` (Linux, Documentation/ABI/testing/sysfs-bus-iio, `*_type`).
+ * @throws AIOT_SENSOR_FAILED if it is malformed or impossible
  */
 export function parseElementType(text: string): ElementType {
   const [whole, order, kind, bits, storageBits, repeat, shift] = pattern.exec(text.trim()) ?? [];
@@ -152,12 +152,12 @@ export function parseElementType(text: string): ElementType {
   );
 }
 
-/** Bytes of a scan that the element takes. */
+/** Bytes of a scan that the element occupies. */
 export function elementBytes({ storageBits, repeat }: ElementType): number {
   return (storageBits / 8) * repeat;
 }
 
-/** Reads one value at a byte offset; exact to 2⁵³. */
+/** Reads one value at a byte offset; exact up to 2⁵³. */
 export function elementReader(type: ElementType): (view: DataView, offset: number) => number {
   const { bigEndian, kind, bits, storageBits, shift } = type;
   const little = !bigEndian;
@@ -181,9 +181,9 @@ export function elementReader(type: ElementType): (view: DataView, offset: numbe
   return (view, offset) => (stored(view, offset) << up) >>> down;
 }
 
-/** Turns the three axes of one kind in a record: row by row of the matrix. */
+/** Rotates the three axes of one kind in a record: row by row of the matrix. */
 export interface Turn {
-  /** Where x, y and z lie in a record. */
+  /** Positions of x, y and z in a record. */
   axes: readonly [number, number, number];
   matrix: readonly number[];
 }
@@ -191,7 +191,7 @@ export interface Turn {
 const identity = [1, 0, 0, 0, 1, 0, 0, 0, 1];
 
 /**
- * Reads `in_mount_matrix`: `1, 0, 0; 0, 1, 0; 0, 0, 1`, from the chip's axes to the machine's (Linux,
+ * Parses `in_mount_matrix`: `1, 0, 0; 0, 1, 0; 0, 0, 1`, from the chip's axes to the machine's (Linux,
  * Documentation/ABI/testing/sysfs-bus-iio).
  * @throws AIOT_SENSOR_FAILED
  */
@@ -203,7 +203,7 @@ export function parseMountMatrix(text: string): number[] {
   throw new AiotError('AIOT_SENSOR_FAILED', `expected a mount matrix of three rows of three, got ${text}`);
 }
 
-/** How the records of these channels are to be turned: for each kind with all of x, y and z, unless it stands straight. */
+/** The rotations for records of these channels: one for each kind with all of x, y and z, unless its matrix is the identity. */
 export async function mountTurns(folder: string, names: readonly string[]): Promise<Turn[]> {
   const turns: Turn[] = [];
   for (const kind of new Set(names.map(kindOf))) {
@@ -217,7 +217,7 @@ export async function mountTurns(folder: string, names: readonly string[]): Prom
   return turns;
 }
 
-/** Turns the record that begins at `from`, in place. */
+/** Rotates the record that starts at `from`, in place. */
 export function turn(values: Float64Array, from: number, { axes, matrix }: Turn): void {
   const [x, y, z] = axes.map((axis) => values[from + axis]!) as [number, number, number];
   for (const [row, axis] of axes.entries()) {

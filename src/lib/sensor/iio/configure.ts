@@ -9,9 +9,9 @@ import { type IioDevice, namesIn, readAttribute, writeAttribute } from './device
 const gravity = 9.80665;
 
 /**
- * Sets the sampling rate, and gives that of the device; null where it has none. The attribute may be the device's, a kind's or, where
- * a timer makes the samples, the trigger's.
- * @throws AIOT_SENSOR_FAILED where it names none that could be set, and as writeAttribute
+ * Sets the sampling rate, and returns the device's actual rate; null if it has none. The attribute may belong to the device, to a
+ * kind of channel or, if a timer triggers the samples, to the trigger.
+ * @throws AIOT_SENSOR_FAILED if the device lists no rate that could be set, and as writeAttribute
  */
 export async function setRate(
   device: IioDevice,
@@ -34,7 +34,7 @@ export async function setRate(
     const available = await readAttribute(`${path}_available`);
     const value = available === undefined ? `${wanted}` : chooseAbove(available, wanted!);
     if (value === undefined) {
-      throw new AiotError('AIOT_SENSOR_FAILED', `${name || id} names no rate: ${available}`);
+      throw new AiotError('AIOT_SENSOR_FAILED', `${name || id} lists no rates: ${available}`);
     }
     await writeAttribute(path, value);
     rates.set(path, (await readAttribute(path)) ?? value);
@@ -44,9 +44,9 @@ export async function setRate(
 }
 
 /**
- * Sets the finest scale that reaches what is wanted.
- * @param bits of a sample, with its sign
- * @throws AIOT_SENSOR_URL where the device does not reach it
+ * Sets the finest scale that covers the requested range.
+ * @param bits of a sample, including its sign
+ * @throws AIOT_SENSOR_URL if the device does not cover it
  */
 export async function setRange(
   { folder, name, id }: IioDevice,
@@ -66,21 +66,21 @@ export async function setRange(
     const channel = channels.find((each) => kindOf(each.name) === kind);
     const scale = channel && (await channelAttribute(folder, channel.name, 'scale'));
     if (!channel || !scale) {
-      throw new AiotError('AIOT_SENSOR_URL', `${name || id} has no range for ${says} to be set`);
+      throw new AiotError('AIOT_SENSOR_URL', `${name || id} has no configurable range for ${says}`);
     }
     const steps = 2 ** (channel.bits - 1);
     const available = await readAttribute(`${scale.path}_available`);
     const value = available === undefined ? scale.text : chooseAbove(available, most / steps);
     if (value === undefined || Number(value) * steps < most * 0.98) {
-      throw new AiotError('AIOT_SENSOR_URL', `${name || id} does not reach ${says}`, {
-        next: `Its scales are ${available ?? scale.text}; each reaches ${steps} times that.`,
+      throw new AiotError('AIOT_SENSOR_URL', `${name || id} cannot reach ${says}`, {
+        next: `Its scales are ${available ?? scale.text}; each reaches ${steps} times that value.`,
       });
     }
     await writeAttribute(scale.path, value);
   }
 }
 
-/** Switches on these channels, and no others. */
+/** Enables these channels, and no others. */
 export async function selectChannels(
   scan: string,
   all: readonly ScanChannel[],
@@ -91,24 +91,21 @@ export async function selectChannels(
   }
 }
 
-/**
- * Gives the device its trigger where it wants one and has none: the one that is asked for, or that carries its name
- * (`mpu6050-dev0`).
- */
+/** Assigns a trigger to a device that needs one and has none: the requested one, or the one with its name (`mpu6050-dev0`). */
 export async function setTrigger(device: IioDevice, wanted: string | undefined): Promise<void> {
   const path = join(device.folder, 'trigger', 'current_trigger');
   const current = await readAttribute(path);
   if (current === undefined || (wanted === undefined && current !== '')) return;
   const name = wanted ?? (await ownTrigger(device));
   if (name === undefined) {
-    throw new AiotError('AIOT_SENSOR_FAILED', `${device.name || device.id} needs a trigger and has none`, {
-      next: 'Make one (modprobe iio-trig-hrtimer; mkdir /sys/kernel/config/iio/triggers/hrtimer/aiot) and add ?trigger=aiot, or ?mode=direct.',
+    throw new AiotError('AIOT_SENSOR_FAILED', `${device.name || device.id} needs a trigger, but has none`, {
+      next: 'Create one (modprobe iio-trig-hrtimer; mkdir /sys/kernel/config/iio/triggers/hrtimer/aiot) and add ?trigger=aiot, or use ?mode=direct.',
     });
   }
   await writeAttribute(path, name);
 }
 
-/** Of a trigger that is a timer. */
+/** Sampling rate of a timer trigger. */
 async function triggerRatePath({ folder }: IioDevice): Promise<string | undefined> {
   const name = await readAttribute(join(folder, 'trigger', 'current_trigger'));
   const devices = join(folder, '..');
@@ -130,8 +127,8 @@ async function ownTrigger({ folder, name, id }: IioDevice): Promise<string | und
 }
 
 /**
- * The value of an `*_available` attribute that is nearest above what is wanted, or the largest: a list (`12.5 26 52`), or
- * `[smallest step largest]`. As the attribute writes it.
+ * The value of an `*_available` attribute that is nearest above the requested one, or the largest: a list (`12.5 26 52`), or
+ * `[smallest step largest]`. In the attribute's notation.
  */
 export function chooseAbove(available: string, wanted: number): string | undefined {
   const range = /^\[\s*(\S+)\s+(\S+)\s+(\S+)\s*\]$/.exec(available.trim());
@@ -146,13 +143,13 @@ export function chooseAbove(available: string, wanted: number): string | undefin
     .split(/\s+/)
     .filter((text) => text !== '' && Number.isFinite(Number(text)))
     .sort((a, b) => Number(a) - Number(b));
-  // What is called 4 g may be 3.996 g, and 104 Hz 103.9.
+  // A nominal 4 g may be 3.996 g, and 104 Hz may be 103.9.
   return choices.find((text) => Number(text) >= wanted * 0.99) ?? choices.at(-1);
 }
 
 /**
- * Those that are asked for, or all; always with the timestamp where there is one.
- * @throws AIOT_SENSOR_URL with those that there are
+ * The requested channels, or all; always including the timestamp if there is one.
+ * @throws AIOT_SENSOR_URL listing the available ones
  */
 export function chosenChannels<Channel extends IioChannel>(
   device: IioDevice,
@@ -164,18 +161,18 @@ export function chosenChannels<Channel extends IioChannel>(
   if (unknown !== undefined || names.length === 0) {
     const what = unknown === undefined ? 'no channel to read' : `no channel ${unknown}`;
     throw new AiotError('AIOT_SENSOR_URL', `${device.name || device.id} has ${what}`, {
-      next: names.length > 0 ? `It has ${names.join(', ')}.` : 'Name another device: iio://NAME',
+      next: names.length > 0 ? `Its channels are ${names.join(', ')}.` : 'Choose another device: iio://NAME',
     });
   }
   return all.filter(({ name }) => name === 'timestamp' || !wanted || wanted.includes(name));
 }
 
-/** The kernel's name of each value of a record; a channel with several has them numbered. */
+/** The kernel's name of each value of a record; the values of a channel with several are numbered. */
 export function recordNames(channels: readonly ScanChannel[]): string[] {
   return spread(channels, ({ name }) => name);
 }
 
-/** Fields of a record, in the order of the scan. */
+/** Fields of a record, in scan order. */
 export function sampleFields(channels: readonly ScanChannel[]): SampleField[] {
   const names = spread(channels, ({ field }) => field.name);
   const units = spread(channels, ({ field }) => field.unit, false);
@@ -197,11 +194,11 @@ function spread(
 }
 
 const shape = {
-  /** Samples a second: the device's next rate that is not below. Default = as the device is set; read one by one, 10. */
+  /** Samples per second: the device's next rate that is not lower. Default = as the device is set; read one by one, 10. */
   rate: positive.optional(),
-  /** ± g that acceleration must reach; default = as the device is set. */
+  /** ± g that acceleration must cover; default = as the device is set. */
   range: positive.optional(),
-  /** ± degrees a second that rotation must reach; default = as the device is set. */
+  /** ± degrees per second that rotation must cover; default = as the device is set. */
   gyro: positive.optional(),
   /** The kernel's names without in_, such as accel_x,accel_y,accel_z; default = all. */
   channels: z
@@ -209,17 +206,17 @@ const shape = {
     .regex(/^[a-z0-9_-]+(,[a-z0-9_-]+)*$/, 'expected names such as accel_x,accel_y')
     .transform((text) => text.split(','))
     .optional(),
-  /** Samples that come at a time; default = a quarter of a second of them. */
+  /** Samples per batch; default = a quarter of a second of them. */
   watermark: wholePositive.optional(),
-  /** Samples that the kernel keeps for a reader who is late; default = four seconds of them. */
+  /** Samples that the kernel buffers for a late reader; default = four seconds of them. */
   length: wholePositive.optional(),
   /** For devices that need one; default = the device's own. */
   trigger: z.string().min(1).optional(),
-  /** buffer = from the kernel's buffer; direct = one by one, slow. Default = from the buffer where there is one. */
+  /** buffer = from the kernel's buffer; direct = one by one, slow. Default = from the buffer if there is one. */
   mode: z.enum(['buffer', 'direct']).optional(),
 };
 
-/** What `iio://DEVICE?…` says. */
+/** A parsed `iio://DEVICE?…` URL. */
 export type IioSettings = z.output<z.ZodObject<typeof shape>>;
 
 /** @throws AIOT_SENSOR_URL */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { nearest } from '../../core/text.js';
 
-/** Where the kernel shows its devices; other folders in tests. */
+/** Folders in which the kernel exposes its devices; replaced in tests. */
 export interface SystemRoots {
   /** Default /sys. */
   sysfs?: string;
@@ -14,16 +14,16 @@ export interface SystemRoots {
 export interface IioDevice {
   /** Such as `iio:device0`. */
   id: string;
-  /** The driver's, such as `lsm6dsox_accel`; '' where it has none. */
+  /** The driver's name, such as `lsm6dsox_accel`; '' if it has none. */
   name: string;
   folder: string;
   /** Path of its character device. */
   node: string;
-  /** Its samples can be had from a buffer, and not only one by one. */
+  /** Whether its samples are available from a buffer, and not only one by one. */
   buffered: boolean;
 }
 
-/** Devices of Linux's Industrial I/O on this machine; none where the kernel has none. */
+/** Devices of Linux's Industrial I/O on this machine; none if the kernel has none. */
 export async function listIio({ sysfs = '/sys', dev = '/dev' }: SystemRoots = {}): Promise<IioDevice[]> {
   const root = join(sysfs, 'bus', 'iio', 'devices');
   const ids = (await namesIn(root)).filter((name) => /^iio:device\d+$/.test(name));
@@ -37,8 +37,8 @@ export async function listIio({ sysfs = '/sys', dev = '/dev' }: SystemRoots = {}
 }
 
 /**
- * The device of a name, such as `lsm6dsox_accel`, or of an id, such as `iio:device0`.
- * @throws AIOT_SENSOR_NOT_FOUND with those that there are; AIOT_SENSOR_URL where several have the name
+ * Finds a device by name, such as `lsm6dsox_accel`, or id, such as `iio:device0`.
+ * @throws AIOT_SENSOR_NOT_FOUND listing the available ones; AIOT_SENSOR_URL if several have the name
  */
 export async function findIio(wanted: string, roots: SystemRoots = {}): Promise<IioDevice> {
   const devices = await listIio(roots);
@@ -46,19 +46,19 @@ export async function findIio(wanted: string, roots: SystemRoots = {}): Promise<
   if (found.length === 1) return found[0]!;
   if (found.length > 1) {
     const ids = found.map(({ id }) => id).join(' or ');
-    throw new AiotError('AIOT_SENSOR_URL', `several devices are called ${wanted}`, {
-      next: `Name one by its number: ${ids}`,
+    throw new AiotError('AIOT_SENSOR_URL', `several devices are named ${wanted}`, {
+      next: `Choose one by its number: ${ids}`,
     });
   }
   const names = devices.map(({ id, name }) => name || id);
   const near = nearest(wanted, names);
   const there = names.length > 0 ? `There is ${names.join(', ')}.` : undefined;
-  throw new AiotError('AIOT_SENSOR_NOT_FOUND', `no Industrial I/O device is called ${wanted}`, {
+  throw new AiotError('AIOT_SENSOR_NOT_FOUND', `no Industrial I/O device is named ${wanted}`, {
     next: near ? `Did you mean iio://${near}?` : there,
   });
 }
 
-/** Folders of a device's first buffer and of its scan elements: together in buffer0 since Linux 5.11, apart before. */
+/** Folders of a device's first buffer and of its scan elements: both in buffer0 since Linux 5.11, separate before. */
 export async function scanFolders(folder: string): Promise<{ buffer: string; scan: string } | undefined> {
   const here = await namesIn(folder);
   if (here.includes('buffer0')) {
@@ -69,7 +69,7 @@ export async function scanFolders(folder: string): Promise<{ buffer: string; sca
   return old ? { buffer: join(folder, 'buffer'), scan: join(folder, 'scan_elements') } : undefined;
 }
 
-/** Text of an attribute, trimmed; undefined where there is none. @throws AIOT_SENSOR_DENIED, AIOT_SENSOR_LOST */
+/** Text of an attribute, trimmed; undefined if it does not exist. @throws AIOT_SENSOR_DENIED, AIOT_SENSOR_LOST */
 export async function readAttribute(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, 'utf8')).trim();
@@ -80,8 +80,8 @@ export async function readAttribute(path: string): Promise<string | undefined> {
 }
 
 /**
- * Writes an attribute, unless it says so already: what an administrator has set up needs no further rights.
- * @throws AIOT_SENSOR_DENIED, AIOT_SENSOR_BUSY, AIOT_SENSOR_LOST, AIOT_SENSOR_FAILED (the driver does not take the value)
+ * Writes an attribute unless it has that value already, so that a device set up by an administrator needs no further permissions.
+ * @throws AIOT_SENSOR_DENIED, AIOT_SENSOR_BUSY, AIOT_SENSOR_LOST, AIOT_SENSOR_FAILED (the driver rejects the value)
  */
 export async function writeAttribute(path: string, value: string): Promise<void> {
   if (sameValue(await readAttribute(path), value)) return;
@@ -98,22 +98,22 @@ function sameValue(there: string | undefined, wanted: string): boolean {
   return there === wanted || Number(there) === Number(wanted);
 }
 
-/** Names in a folder; none where there is no such folder. */
+/** Names in a folder; none if the folder does not exist. */
 export async function namesIn(folder: string): Promise<string[]> {
   return (await readdir(folder).catch(() => [])).sort();
 }
 
-/** What the system says of an attribute or a device, as an error of ours. */
+/** Converts a system error on an attribute or a device to one of ours. */
 export function attributeError(path: string, cause: unknown, value?: string): AiotError {
   const code = systemCode(cause) ?? 'unknown error';
-  const what = value === undefined ? `${path} cannot be read` : `${path} does not take ${value}`;
+  const what = value === undefined ? `${path} is not readable` : `${path} does not accept ${value}`;
   const details = { endpoint: path, cause };
   switch (code) {
     case 'EACCES':
     case 'EPERM':
     case 'EROFS': {
       const verb = value === undefined ? 'read' : 'write';
-      return new AiotError('AIOT_SENSOR_DENIED', `you may not ${verb} ${path}`, details);
+      return new AiotError('AIOT_SENSOR_DENIED', `you do not have permission to ${verb} ${path}`, details);
     }
     case 'EBUSY':
       return new AiotError('AIOT_SENSOR_BUSY', `${path} is in use by another program`, {
@@ -124,7 +124,7 @@ export function attributeError(path: string, cause: unknown, value?: string): Ai
     case 'ENOENT':
     case 'ENXIO':
     case 'EREMOTEIO':
-      return new AiotError('AIOT_SENSOR_LOST', `${what}: the device is gone (${code})`, {
+      return new AiotError('AIOT_SENSOR_LOST', `${what}: the device was disconnected (${code})`, {
         ...details,
         retryable: true,
       });

@@ -9,8 +9,9 @@ import { chosenChannels, type IioSettings, iioSettings, setRange } from './confi
 import { attributeError, findIio, type IioDevice, readAttribute } from './device.js';
 
 /**
- * Opens a sensor of Linux's Industrial I/O: `iio://NAME` or `iio://iio:deviceN`, with `?rate=104&range=4&gyro=2000` and others. From
- * the kernel's buffer; one by one where the device has none, or with `?mode=direct`. Its axes are turned by the mount matrix.
+ * Opens a sensor of Linux's Industrial I/O: `iio://NAME` or `iio://iio:deviceN`, with `?rate=104&range=4&gyro=2000` and others.
+ * Reads from the kernel's buffer, or one by one if the device has none or with `?mode=direct`. Applies the mount matrix to its
+ * axes.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_NOT_FOUND, AIOT_SENSOR_DENIED, AIOT_SENSOR_BUSY, AIOT_SENSOR_FAILED
  */
 export async function openIio(url: string, options: MachineOptions = {}): Promise<SampleSource> {
@@ -18,38 +19,38 @@ export async function openIio(url: string, options: MachineOptions = {}): Promis
   const settings = iioSettings(parsed);
   if (parsed.place === '') {
     throw new AiotError('AIOT_SENSOR_URL', 'iio: expected a device after it, got none', {
-      next: 'Write it as iio://lsm6dsox_accel or iio://iio:device0; cat /sys/bus/iio/devices/*/name shows what there is.',
+      next: 'Use iio://lsm6dsox_accel or iio://iio:device0. To list the devices, run `cat /sys/bus/iio/devices/*/name`.',
     });
   }
   const device = await findIio(parsed.place, options);
   const clock = options.clock ?? systemClock;
   if (settings.mode === 'buffer' && !device.buffered) {
     throw new AiotError('AIOT_SENSOR_FAILED', `${device.name || device.id} has no buffer`, {
-      next: "Its driver needs the chip's interrupt line for that; ?mode=direct reads it one by one.",
+      next: "Its driver needs the chip's interrupt line for a buffer. To read samples one at a time, use ?mode=direct.",
     });
   }
   const open = device.buffered && settings.mode !== 'direct' ? openBuffered : openDirect;
   return open(device, settings, clock);
 }
 
-/** Samples a second unless the URL says otherwise, and the most: each value is a file of its own, and some drivers switch on for each. */
+/** Samples per second unless set in the URL, and the maximum: each value is a separate file, and some drivers power up for each. */
 const [usualRateHz, mostRateHz] = [10, 100];
 
-/** Samples in a row that may fail. */
+/** Maximum number of consecutive failed samples. */
 const mostFailures = 10;
 
 /**
- * Reads a device value by value, at this machine's pace: slow, and its samples are as even as this machine is. For devices without a
- * buffer.
- * @throws AIOT_SENSOR_URL, AIOT_SENSOR_DENIED, AIOT_SENSOR_BUSY (another program has the buffer)
+ * Reads a device value by value, paced by this machine: slow, and its samples are only as evenly spaced as this machine's timing.
+ * For devices without a buffer.
+ * @throws AIOT_SENSOR_URL, AIOT_SENSOR_DENIED, AIOT_SENSOR_BUSY (another program uses the buffer)
  */
 async function openDirect(device: IioDevice, settings: IioSettings, clock: Clock): Promise<SampleSource> {
   const rateHz = settings.rate ?? usualRateHz;
   if (rateHz > mostRateHz) {
     throw new AiotError(
       'AIOT_SENSOR_URL',
-      `${device.name || device.id} without its buffer gives at most ${mostRateHz} samples a second, not ${rateHz}`,
-      { next: `Add ?rate=${mostRateHz} or less; the kernel's buffer needs the chip's interrupt line.` },
+      `without its buffer, ${device.name || device.id} delivers at most ${mostRateHz} samples per second, not ${rateHz}`,
+      { next: `Add ?rate=${mostRateHz} or less. For a higher rate, connect the chip's interrupt line.` },
     );
   }
   const named = chosenChannels(device, await directChannels(device.folder), settings.channels);
@@ -108,14 +109,14 @@ async function* poll(
       yield stepMs > 0 ? { ...batch, clockStepMs: stepMs } : batch;
       [failures, lost] = [0, 0];
     } catch (error) {
-      // A sample is one record: where one of its values is missing, there is none.
+      // A sample is one record: if one of its values is missing, the sample is dropped.
       if (!(error instanceof AiotError) || !error.retryable || error.code === 'AIOT_SENSOR_LOST') throw error;
       if (++failures >= mostFailures) throw error;
       faults.retries++;
       lost++;
     }
     due += periodMs;
-    // After a long pause it goes on from now.
+    // After a long pause, continues from the current time.
     if (due < now() - 10 * periodMs) due = now() + periodMs;
     await clock.sleep(Math.max(0, due - now()), signal).catch(() => {});
   }
@@ -133,7 +134,7 @@ async function readRecord(channels: readonly DirectChannel[], turns: readonly Tu
 async function readNumber(file: string): Promise<number> {
   const text = await readAttribute(file).catch((error: unknown) => {
     const code = error instanceof AiotError ? systemCode(error.cause) : undefined;
-    // The chip was busy, or did not answer this time.
+    // The chip was busy, or did not respond this time.
     if (code === 'EAGAIN' || code === 'EIO' || code === 'ETIMEDOUT') throw transient(file, error);
     throw error;
   });
@@ -144,7 +145,7 @@ async function readNumber(file: string): Promise<number> {
 }
 
 function transient(file: string, cause: unknown): AiotError {
-  return new AiotError('AIOT_SENSOR_FAILED', `${file} gives no number now`, {
+  return new AiotError('AIOT_SENSOR_FAILED', `${file} currently returns no number`, {
     endpoint: file,
     cause,
     retryable: true,

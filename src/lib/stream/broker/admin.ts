@@ -1,30 +1,30 @@
-/** What a broker says of itself and of what it carries: behind `stream ls`, `lag`, `check` and `create`. */
+/** Information about a broker and its contents: the basis of `stream list`, `lag`, `check` and `create`. */
 export interface StreamAdmin {
   /** Without credentials. */
   readonly endpoint: string;
-  /** Topics, subjects or streams. MQTT and core NATS have no list: theirs are heard for `listenMs`. */
+  /** Topics, subjects or streams. MQTT and core NATS have no list: their topics are collected by listening for `listenMs`. */
   topics(options: { listenMs: number; signal?: AbortSignal }): Promise<TopicState[]>;
-  /** How far readers are behind; absent where a broker keeps no log. */
+  /** How far readers are behind; absent if the broker keeps no log. */
   lag?(options: { group?: string }): Promise<LagState[]>;
-  /** Makes what is not there, changes what may be changed, and says what it did; absent where topics need no making. */
+  /** Creates missing topics, updates existing ones, and returns the changes; absent if topics need not be created. */
   create?(spec: TopicSpec, options: { dryRun: boolean }): Promise<CreateResult>;
-  /** What this broker can do, tried, in the order of trying. */
+  /** The broker's capabilities, tested in order. */
   check(options: { signal?: AbortSignal }): Promise<CheckResult[]>;
   close(): Promise<void>;
 }
 
 export interface TopicState {
   topic: string;
-  /** JetStream: which stream keeps it. */
+  /** JetStream: the stream that stores it. */
   stream?: string;
-  /** Messages in the log; absent where there is none. */
+  /** Messages in the log; absent if there is none. */
   messages?: number;
   bytes?: number;
   partitions?: number;
   /** Messages and bytes a second, measured while listening. */
   rate?: number;
   byteRate?: number;
-  /** When the last one came, ms since 1970. */
+  /** When the last one arrived, ms since 1970. */
   last?: number;
 }
 
@@ -42,27 +42,27 @@ export interface LagState {
   members?: number;
 }
 
-/** One topic (Kafka) or stream (JetStream) as a file for `stream create` describes it. */
+/** One topic (Kafka) or stream (JetStream), as described in a file for `stream create`. */
 export interface TopicSpec {
   name: string;
   /** Kafka. */
   partitions?: number;
   replicas?: number;
-  /** JetStream: which subjects it keeps. */
+  /** JetStream: the subjects it stores. */
   subjects?: string[];
   storage?: 'file' | 'memory';
-  /** What goes when a limit is reached: the oldest, or what is new (it is refused then). */
+  /** Messages discarded when a limit is reached: the oldest, or new ones (which are rejected). */
   discard?: 'old' | 'new';
-  /** Durable consumers to be made with it, each of which is asked for messages and acknowledges every one. */
+  /** Durable consumers to create with it; each requires explicit acknowledgement of every message. */
   consumers?: ConsumerSpec[];
   retention?: 'limits' | 'interest' | 'workqueue';
-  /** Both: how long and how much is kept. ms, bytes, messages. */
+  /** Both: retention limits. ms, bytes, messages. */
   maxAgeMs?: number;
   maxBytes?: number;
   maxMessages?: number;
-  /** JetStream: the window in which a message id counts as seen, ms. */
+  /** JetStream: the deduplication window of message ids, ms. */
   duplicateWindowMs?: number;
-  /** Kafka settings as they are called there, such as `cleanup.policy`. */
+  /** Kafka settings by their Kafka names, such as `cleanup.policy`. */
   config?: Record<string, string>;
 }
 
@@ -85,6 +85,6 @@ export interface CheckResult {
   /** Such as `connects`, `TLS`, `QoS 1`, `JetStream`. */
   what: string;
   state: 'ok' | 'no' | 'failed' | 'skipped';
-  /** A figure, a version, or why not and the next step. */
+  /** A metric, a version, or the reason of a failure and the next step. */
   detail: string;
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
-import { onAbort } from '../../core/tasks.js';
+import { deferred, onAbort } from '../../core/tasks.js';
 import type { Sink, Source, StreamOptions } from '../message.js';
 import { openSink, openSource } from '../open.js';
 import { parseStreamUrl, type StreamUrl } from '../url.js';
@@ -14,7 +14,7 @@ interface BenchOptions extends StreamOptions {
   count?: number;
   /** Bytes of each payload; default 150. */
   size?: number;
-  /** Messages a second; 0 = as fast as it goes. */
+  /** Messages per second; 0 = as fast as possible. */
   rate?: number;
   onProgress?: (received: number, count: number) => void;
 }
@@ -33,14 +33,14 @@ export const benchSchema = z.object({
   messages: z.int(),
   /** Size of one payload. */
   bytes: z.int(),
-  /** Until the broker had acknowledged all; messages and bytes a second. */
+  /** Until the broker had acknowledged all; messages and bytes per second. */
   published: z.object({ seconds: z.number(), rate: z.number(), byteRate: z.number() }),
   /** From the first published to the last received. */
   received: z.object({ messages: z.int(), seconds: z.number(), rate: z.number(), byteRate: z.number() }),
   lost: z.int(),
   twice: z.int(),
   outOfOrder: z.int(),
-  /** ms from the publisher's hand to the reader's, on one clock; null when nothing came. */
+  /** ms from the publisher to the reader, on one clock; null if nothing was received. */
   latency: z.object(milliseconds).nullable(),
 });
 
@@ -57,8 +57,8 @@ const perWrite = 100;
 const writesUnderWay = 20;
 
 /**
- * Publishes to a broker and reads what it publishes, with one clock: how fast, how late, and whether all arrives, in order.
- * @throws AIOT_USAGE, AIOT_TIMEOUT (nothing comes back at all), AIOT_INTERRUPTED and what opening and writing throw
+ * Publishes to a broker and reads its own messages, with a single clock: measures throughput, latency, loss and order.
+ * @throws AIOT_USAGE, AIOT_TIMEOUT (nothing is received at all), AIOT_INTERRUPTED and the errors of opening and writing
  */
 export async function benchStream(options: BenchOptions): Promise<Bench> {
   const { count = 10_000, size = 150, signal } = options;
@@ -68,7 +68,7 @@ export async function benchStream(options: BenchOptions): Promise<Bench> {
   const topic = url.path === '' ? ownTopic(url, run) : url.path;
   const address = withTopic(options.url, url, topic);
   const receipts = new Receipts(count);
-  const heard = withResolvers();
+  const heard = deferred();
   const source = await openSource(address, { ...options, overflow: 'wait', from: 'latest' });
   let sink: Sink | undefined;
   const stop = () => void source.close();
@@ -104,29 +104,17 @@ export async function benchStream(options: BenchOptions): Promise<Bench> {
   }
 }
 
-/** Node 20 has no Promise.withResolvers. */
-function withResolvers() {
-  let resolve: () => void = () => {};
-  let reject: (error: unknown) => void = () => {};
-  const promise = new Promise<void>((good, bad) => {
-    resolve = good;
-    reject = bad;
-  });
-  promise.catch(() => {});
-  return { promise, resolve, reject };
-}
-
 function rates(messages: number, bytes: number, seconds: number) {
   const rate = seconds > 0 ? messages / seconds : 0;
   return { rate, byteRate: rate * bytes };
 }
 
-/** Reader and publisher are two clients; with one name they would throw each other out. */
+/** Reader and publisher are two clients; with the same name they would disconnect each other. */
 function refuseOwnSession(url: StreamUrl): void {
   if (url.query.clientId === undefined) return;
   throw new AiotError(
     'AIOT_USAGE',
-    `${url.endpoint}: expected no clientId, since a measurement connects twice; got one`,
+    `${url.endpoint}: a measurement connects twice, so clientId must not be set`,
   );
 }
 
@@ -134,7 +122,10 @@ function ownTopic(url: StreamUrl, run: string): string {
   if (/^(mqtts?|wss?|aiot)$/.test(url.scheme)) return `aiot/bench/${run}`;
   if (/^nats/.test(url.scheme)) return `aiot.bench.${run}`;
   const example = `${url.endpoint}/bench`;
-  throw new AiotError('AIOT_USAGE', `${url.endpoint}: expected a topic to measure with, such as ${example}`);
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${url.endpoint}: expected a topic for the measurement, such as ${example}`,
+  );
 }
 
 /** The URL with this topic: as given, where it has one. @throws AIOT_USAGE when it is a filter */
@@ -161,7 +152,7 @@ async function read(source: Source, run: string, receipts: Receipts, onHeard: ()
   }
 }
 
-/** Asks until the reader hears it: some brokers say that a subscription is there before it is. */
+/** Probes until the reader receives a message: some brokers confirm a subscription before it is active. */
 async function untilHeard(sink: Sink, topic: string, run: string, size: number, heard: Promise<void>) {
   const over = performance.now() + waitMs;
   let there = false;
@@ -224,7 +215,7 @@ async function publishAll(
   if (failure) throw failure.error;
 }
 
-/** Waits until all have come, or none comes any more. */
+/** Waits until all have arrived, or no more arrive. */
 async function allIn(receipts: Receipts, count: number, reading: Promise<void>): Promise<void> {
   let ended = false;
   const end = reading.then(() => {
@@ -247,7 +238,7 @@ const smallestProbe = 80;
 /** Smallest payload that can be asked for, bytes. */
 export const smallestBench = smallestProbe;
 
-/** What has come back of a run, and when. */
+/** Messages received in a run, and their times. */
 export class Receipts {
   messages = 0;
   twice = 0;
@@ -309,7 +300,7 @@ export function encodeProbe({ run, number, sent }: Probe, size: number): Buffer 
 
 const form = /^\{"bench":"([0-9a-f]+)","n":(-?\d+),"sent":(\d+\.\d+),/;
 
-/** undefined = somebody else's message. */
+/** undefined = not one of our messages. */
 export function decodeProbe(payload: Uint8Array): Probe | undefined {
   const head = Buffer.from(payload.buffer, payload.byteOffset, Math.min(payload.length, smallestProbe));
   const [, run, number, sent] = form.exec(head.toString('latin1')) ?? [];

@@ -12,7 +12,7 @@ import type { CheckResult } from './admin.js';
 
 export const checkedSchema = z.object({
   endpoint: z.string(),
-  /** Nothing failed. What a broker merely has not, is no failure. */
+  /** Whether nothing failed. A missing capability of the broker is not a failure. */
   ok: z.boolean(),
   results: z.array(
     z.object({
@@ -25,12 +25,12 @@ export const checkedSchema = z.object({
 
 export type Checked = z.output<typeof checkedSchema>;
 
-/** Schemes that begin with TLS on the port itself. NATS begins plain, and its adapter tells how it goes on. */
+/** Schemes that use TLS from the start of a connection. NATS starts without it, and its adapter handles the upgrade. */
 const tlsFirst = new Set(['https', 'kafkas', 'mqtts', 'rediss', 'wss']);
 
 /**
- * Tries a far side in the order in which a connection comes about — name, port, TLS, being let in — and then what it can do. Where
- * one step fails the later ones are not tried. @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME (nothing there to ask)
+ * Tests each connection stage (name, port, TLS, authentication), then the capabilities. After a failure, later stages are skipped.
+ * @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME (no such check for this scheme)
  */
 export async function checkEndpoint(url: string, options: StreamOptions = {}): Promise<Checked> {
   const parts = parseStreamUrl(url);
@@ -57,7 +57,7 @@ export async function checkEndpoint(url: string, options: StreamOptions = {}): P
   return { endpoint: parts.endpoint, ok: !failed(), results };
 }
 
-/** What the broker itself says; why it does not let us in, where it does not. */
+/** The broker's own report, or the reason why it rejects us. */
 async function asked(url: string, options: StreamOptions, reached: boolean): Promise<CheckResult[]> {
   try {
     const admin = await openAdmin(url, options);
@@ -69,7 +69,7 @@ async function asked(url: string, options: StreamOptions, reached: boolean): Pro
   } catch (error) {
     if (!(error instanceof AiotError) || error.exit === 130) throw error;
     if (hasCode(error, 'AIOT_STREAM_SCHEME') && reached) {
-      return [{ what: 'broker', state: 'skipped', detail: 'nothing more to ask it' }];
+      return [{ what: 'broker', state: 'skipped', detail: 'nothing else to check' }];
     }
     if (error.exit === 2) throw error;
     return [{ what: 'broker', state: 'failed', detail: `${error.message}. ${error.next}` }];
@@ -90,7 +90,7 @@ interface Place {
   port: number;
 }
 
-/** Whether a name stands for an address. */
+/** Whether a name resolves to an address. */
 async function resolves({ host }: Place): Promise<CheckResult> {
   const what = `name ${host}`;
   try {
@@ -100,17 +100,17 @@ async function resolves({ host }: Place): Promise<CheckResult> {
     const code = systemCode(error);
     const why =
       code === 'ENOTFOUND'
-        ? 'no such name: check its spelling, and this machine’s DNS'
-        : (code ?? 'no answer');
+        ? "no such name: check the spelling and this machine's DNS"
+        : (code ?? 'no response');
     return { what, state: 'failed', detail: why };
   }
 }
 
 const reasons: Record<string, string> = {
-  ECONNREFUSED: 'nothing listens on this port: is the broker running, and is it this port?',
-  EHOSTUNREACH: 'no way to this host: check the network, the VPN and its firewall',
-  ENETUNREACH: 'no way to this network: check the network and the VPN',
-  ETIMEDOUT: 'no answer: a firewall in between drops what we send, or the host is off',
+  ECONNREFUSED: 'nothing listens on this port: check that the broker is running and that the port is correct',
+  EHOSTUNREACH: 'no route to this host: check the network, the VPN and its firewall',
+  ENETUNREACH: 'no route to this network: check the network and the VPN',
+  ETIMEDOUT: 'no response: a firewall may be dropping packets, or the host is offline',
 };
 
 /** Whether something accepts connections there. */
@@ -122,14 +122,14 @@ async function accepts({ host, port }: Place, timeoutMs: number): Promise<CheckR
     await settled(socket, 'connect', timeoutMs);
     return { what, state: 'ok', detail: `open, ${systemClock.now() - started} ms` };
   } catch (error) {
-    const code = systemCode(error) ?? 'no answer';
+    const code = systemCode(error) ?? 'no response';
     return { what, state: 'failed', detail: reasons[code] ?? code };
   } finally {
     socket.destroy();
   }
 }
 
-/** Whether TLS comes to stand there, and what its certificate says. */
+/** Whether a TLS connection can be established, and information from its certificate. */
 async function encrypts(
   { host, port }: Place,
   { ca, cert, key }: StreamCredentials,
@@ -140,7 +140,7 @@ async function encrypts(
     host,
     port,
     servername: /^[\d.]+$|:/.test(host) ? '' : host,
-    // It is judged here, so that more can be told than that it failed.
+    // Verified here, to report more than just a failure.
     rejectUnauthorized: false,
     ...(ca ? { ca } : {}),
     ...(cert && key ? { cert, key } : {}),
@@ -151,7 +151,7 @@ async function encrypts(
   } catch (error) {
     const code = systemCode(error) ?? '';
     const plain = code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ECONNRESET';
-    const why = plain ? 'what listens there does not speak TLS: use the scheme without the s' : code;
+    const why = plain ? 'the server does not speak TLS: use the scheme without the s' : code;
     return { what, state: 'failed', detail: why || (error as Error).message };
   } finally {
     socket.destroy();
@@ -165,10 +165,10 @@ function judged(socket: TLSSocket): Pick<CheckResult, 'state' | 'detail'> {
   if (socket.authorized) return { state: 'ok', detail: `${of}, ${until}` };
   const error = String(socket.authorizationError ?? '');
   const next = /EXPIRED/.test(error)
-    ? `it is not valid any more (${until})`
+    ? `it has expired (${until})`
     : /ALTNAME/.test(error)
-      ? `it is not for this name, but for ${certificate.subjectaltname ?? 'none'}`
-      : `it is signed by ${certificate.issuer?.CN ?? 'a CA'}, which is not trusted here: --ca FILE`;
+      ? `it is not valid for this name, only for ${certificate.subjectaltname ?? 'none'}`
+      : `it is signed by ${certificate.issuer?.CN ?? 'a CA'}, which is not trusted here: add --ca FILE`;
   return { state: 'failed', detail: `${of}: ${next}` };
 }
 
@@ -182,19 +182,21 @@ function settled(
   timeoutMs: number,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    socket.setTimeout(timeoutMs, () => reject(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
+    socket.setTimeout(timeoutMs, () =>
+      reject(Object.assign(new Error('no response'), { code: 'ETIMEDOUT' })),
+    );
     socket.once(event, () => resolve());
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('the connection was closed')));
   });
 }
 
-/** Longest wait for a broker that does not answer, ms. */
+/** Maximum wait for a broker that does not respond, ms. */
 const connectTimeoutMs = 10_000;
 
 /**
- * Whether a far side lets us in with these credentials. It must let us ask about itself; one that cannot be asked is not known
- * to have looked at them. @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE, AIOT_STREAM_SCHEME
+ * Tests whether a destination accepts these credentials. It has to support status requests; otherwise it is unknown whether it
+ * checked them. @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE, AIOT_STREAM_SCHEME
  */
 export async function tryCredentials(url: string, credentials: StreamCredentials): Promise<void> {
   const admin = await openAdmin(url, { ...credentials, connectTimeoutMs });

@@ -26,16 +26,16 @@ export const createdSchema = z.object({
 export type Created = z.output<typeof createdSchema>;
 
 interface CreateOptions extends StreamOptions {
-  /** YAML: see docs/streams.md. */
+  /** YAML: see docs/how-to/brokers.md. */
   file: string;
-  /** The broker's address, where the file has none or another one is meant. */
+  /** The broker's address, if the file has none or to override it. */
   at?: string;
   dryRun?: boolean;
 }
 
 /**
- * Makes the topics and streams that a file describes, and changes what may be changed of those that are there. The whole file is
- * checked first. @throws AIOT_STREAM_SPEC_INVALID, AIOT_FILE_NOT_FOUND, AIOT_STREAM_SCHEME, and what the broker says
+ * Creates the topics and streams in a file, and updates existing ones where possible. The whole file is validated first. @throws
+ * AIOT_STREAM_SPEC_INVALID, AIOT_FILE_NOT_FOUND, AIOT_STREAM_SCHEME, and the broker's errors
  */
 export async function createTopics(options: CreateOptions): Promise<Created> {
   const { file, dryRun = false } = options;
@@ -43,16 +43,20 @@ export async function createTopics(options: CreateOptions): Promise<Created> {
   const url = options.at ?? at;
   if (url === undefined) {
     throw new AiotError('AIOT_STREAM_SPEC_INVALID', `${file}: expected the broker's address`, {
-      next: 'Write it into the file (at: nats://HOST), or name it with --at.',
+      next: 'Set it in the file (at: nats://HOST), or pass it with --at.',
     });
   }
   const { endpoint } = parseStreamUrl(url);
   const admin = await openAdmin(url, options);
   try {
     if (!admin.create) {
-      throw new AiotError('AIOT_STREAM_SCHEME', `${endpoint}: its topics need no making`, {
-        next: 'Kafka and NATS have topics and streams that are made.',
-      });
+      throw new AiotError(
+        'AIOT_STREAM_SCHEME',
+        `${endpoint}: this kind of broker creates topics automatically`,
+        {
+          next: 'Only Kafka topics and NATS streams can be created.',
+        },
+      );
     }
     const made: Created['topics'] = [];
     for (const topic of topics) made.push(await admin.create(topic, { dryRun }));
@@ -62,7 +66,7 @@ export async function createTopics(options: CreateOptions): Promise<Created> {
   }
 }
 
-/** @throws AIOT_STREAM_SPEC_INVALID (all that is wrong, each with file:line:column) */
+/** @throws AIOT_STREAM_SPEC_INVALID (all errors, each with file:line:column) */
 export function parseCreateFile(text: string, file: string, environment = process.env): CreateFile {
   return parseYaml(text, file, createFileSchema, {
     code: 'AIOT_STREAM_SPEC_INVALID',
@@ -72,7 +76,7 @@ export function parseCreateFile(text: string, file: string, environment = proces
       return names.flatMap((name, index) =>
         names.indexOf(name) === index
           ? []
-          : [{ path: ['topics', index, 'name'], message: `${name} stands there twice` }],
+          : [{ path: ['topics', index, 'name'], message: `${name} is listed twice` }],
       );
     },
   });
@@ -115,7 +119,7 @@ const topicSchema = z
     return defined(spec) as TopicSpec;
   });
 
-/** What `aiot stream create` reads. */
+/** The input file of `aiot stream create`. */
 const createFileSchema = z.strictObject({
   /** The broker's address. */
   at: z.string().min(1).optional(),

@@ -11,7 +11,7 @@ export const topicsSchema = z.object({
   topics: z.array(
     z.object({
       topic: z.string(),
-      /** JetStream: which stream keeps it. */
+      /** JetStream: the stream that stores it. */
       stream: z.string().optional(),
       messages: optionalCount,
       bytes: optionalCount,
@@ -49,7 +49,7 @@ export const lagSchema = z.object({
 
 export type Lag = z.output<typeof lagSchema>;
 
-/** What a broker carries: its list, and what is heard within `listenMs`. @throws AIOT_STREAM_SCHEME, AIOT_BROKER_* */
+/** A broker's contents: its list, and the topics heard within `listenMs`. @throws AIOT_STREAM_SCHEME, AIOT_BROKER_* */
 export async function listTopics(
   url: string,
   { listenMs, ...options }: StreamOptions & { listenMs: number },
@@ -65,13 +65,9 @@ export async function listTopics(
 export async function readLag(url: string, options: StreamOptions): Promise<Lag> {
   return asking(url, options, async (admin) => {
     if (!admin.lag) {
-      throw new AiotError(
-        'AIOT_STREAM_SCHEME',
-        `${admin.endpoint} keeps no log that readers could be behind`,
-        {
-          next: 'Kafka groups and JetStream consumers have a lag.',
-        },
-      );
+      throw new AiotError('AIOT_STREAM_SCHEME', `${admin.endpoint} stores no log, so consumers have no lag`, {
+        next: 'Only Kafka groups and JetStream consumers have a lag.',
+      });
     }
     const groups = await admin.lag(options.group === undefined ? {} : { group: options.group });
     const lag = groups.reduce((sum, row) => sum + row.lag, 0);

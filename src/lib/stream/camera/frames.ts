@@ -1,20 +1,20 @@
-/** Bytes in, whole frames out. A frame is a copy: it stays what it is until its memory is given back. */
+/** Bytes in, whole frames out. A frame is a copy: it stays unchanged until its memory is returned. */
 export interface FrameCutter {
   push(chunk: Buffer): void;
-  /** Bytes thrown away, because they were no frame, or one that was cut off. */
+  /** Discarded bytes: not a frame, or a truncated one. */
   readonly skipped: number;
 }
 
-/** Memory of frames that nobody needs any more, for the next ones. */
+/** Reuses the memory of frames that are no longer needed. */
 export interface FramePool {
   take(length: number): Buffer;
   giveBack(frame: Uint8Array): void;
 }
 
 /**
- * Ten pictures of 640 × 480 are 9 MB a second, and a collector that sees so much come and go marks the whole heap more than once a second: a fifth of
- * what looking for faces takes.
- * @param most frames that are kept
+ * Ten pictures of 640 × 480 are 9 MB a second. Allocating that much makes the garbage collector mark the whole heap more than
+ * once a second, which costs a fifth of the time that face detection takes.
+ * @param most frames to keep
  */
 export function createFramePool(most: number): FramePool {
   const free: Buffer[] = [];
@@ -29,7 +29,7 @@ export function createFramePool(most: number): FramePool {
   };
 }
 
-/** Frames of always the same length, such as rawvideo's. */
+/** Frames of constant length, such as rawvideo's. */
 export function fixedFrames(
   length: number,
   onFrame: (frame: Buffer) => void,
@@ -55,16 +55,17 @@ export function fixedFrames(
   };
 }
 
-/** Longest JPEG that is waited for. */
+/** Maximum length of a JPEG. */
 const longest = 16 * 1024 * 1024;
 
 /**
- * JPEG files one after the other, as cameras send MJPEG. Segments are walked by their lengths (T.81 B.1.1), for an EXIF segment may
- * hold a whole small JPEG: who looks for FFD9 alone cuts there. A frame that is cut off is dropped when the next begins.
+ * Consecutive JPEG files, as cameras send MJPEG. Segments are skipped by their lengths (T.81 B.1.1), because an EXIF segment may
+ * contain a whole small JPEG, and searching for FFD9 alone would cut there. A truncated frame is dropped when the next one
+ * begins.
  */
 export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
   let held: Buffer = Buffer.alloc(0);
-  /** Place in `held`: what is before it is understood. */
+  /** Position in `held`: everything before it has been parsed. */
   let at = 0;
   let state: 'seek' | 'header' | 'scan' = 'seek';
   let skipped = 0;
@@ -78,7 +79,7 @@ export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
   const steps = {
     seek() {
       const start = held.indexOf(startOfImage);
-      // Its first two bytes may have come already.
+      // Its first two bytes may have arrived already.
       if (start < 0) drop(Math.max(0, held.length - 2));
       else {
         drop(start);
@@ -119,7 +120,7 @@ export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
       return true;
     },
   };
-  /** What was taken for a frame is none: look for the next one behind its first bytes. */
+  /** The data was not a frame after all: searches for the next one after its first bytes. */
   const again = () => {
     drop(2);
     state = 'seek';
@@ -143,8 +144,8 @@ const startOfImage = Buffer.from([0xff, 0xd8, 0xff]);
 const isAlone = (marker: number) => marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7);
 
 /**
- * Planar YUV 4:2:0 (all Y, then U, then V, each of the latter for four pixels) as RGB, three bytes a pixel. Limited range, the matrix of
- * ITU-R BT.601, in 16ths of 1/4096: what libcamera gives below 720 lines.
+ * Converts planar YUV 4:2:0 (all Y, then U, then V, each of the latter two covering four pixels) to RGB, three bytes per pixel.
+ * Limited range, with the matrix of ITU-R BT.601 in 16ths of 1/4096, which is what libcamera outputs below 720 lines.
  * @param width even @param height even
  */
 export function rgbOfYuv420(frame: Uint8Array, width: number, height: number): Buffer {

@@ -5,27 +5,27 @@ import { pictureFacts } from '../../vision/facts.js';
 import type { Header, Message } from '../message.js';
 import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 
-/** A camera and how its frames are wanted. */
+/** A camera and the requested format of its frames. */
 export interface CameraInput {
   /** Without credentials. */
   endpoint: string;
   /** Topic of its messages. */
   topic: string;
-  /** It has no end of its own: when its frames end, it is opened again. */
+  /** Whether it is endless: if its frames end, it is opened again. */
   live: boolean;
   /** Frames a second. */
   fps: number;
   width: number;
   height: number;
   format: 'jpeg' | 'rgb';
-  /** The first of these that is here is run. */
+  /** The first of these that is installed is run. */
   programs: readonly string[];
   /** Its arguments; they may hold a password. */
   args: string[];
 }
 
 const fps = z.coerce
-  .number('expected frames a second')
+  .number('expected frames per second')
   .positive('expected more than 0')
   .max(240, 'expected at most 240');
 
@@ -37,27 +37,28 @@ const size = z
 const settings = {
   fps: fps.prefault('10'),
   size: size.prefault('640x480'),
-  /** jpeg = compressed, for brokers and files; rgb = raw pixels, for who looks at them in this process. */
+  /** jpeg = compressed, for brokers and files; rgb = raw pixels, for processing in this process. */
   format: z.enum(['jpeg', 'rgb']).default('jpeg'),
-  /** V4L2's own format of the device. */
+  /** The device's native pixel format, by V4L2's name. */
   input: z
     .string()
     .regex(/^[a-z0-9_]+$/i)
     .default('mjpeg'),
-  /** A file from its beginning again. */
+  /** Restart a file when it ends. */
   loop: queryBoolean.default(false),
   topic: z.string().min(1).optional(),
 };
 
-/** Where no device is named. */
+/** Default if no device is named. */
 const firstCamera: Partial<Record<NodeJS.Platform, string>> = {
   linux: '/dev/video0',
   darwin: 'avfoundation:0',
 };
 
 /**
- * `camera:///dev/video0` (V4L2), `camera:///x.mp4` or `x.png` (a file, in its own time), `camera:rtsp://HOST/…` and `http(s)://` (a
- * network camera), `camera:libcamera` (a Raspberry Pi's own), `camera:lavfi:GRAPH` and any other FORMAT:NAME that ffmpeg has as an input device.
+ * `camera:///dev/video0` is V4L2; `camera:///x.mp4` or `x.png` a file, at its own pace. `camera:rtsp://HOST/…` and `http(s)://` are
+ * network cameras, and `camera:libcamera` a Raspberry Pi's own. `camera:lavfi:GRAPH` and any other FORMAT:NAME is an input device of
+ * ffmpeg.
  * @throws AIOT_STREAM_URL
  */
 export function cameraInput(url: StreamUrl): CameraInput {
@@ -108,7 +109,7 @@ export function cameraInput(url: StreamUrl): CameraInput {
     height,
     format,
     programs: ['ffmpeg'],
-    // One thread each: a small picture is not worth more, and beside others a camera should be a quiet neighbour.
+    // One thread each: a small picture is not worth more, and a camera should not take CPU time from others.
     args: [
       ...['-hide_banner', '-loglevel', 'error', '-nostdin', '-threads', '1'],
       ...[...reading[kind], '-i', named, '-an', '-threads', '1', ...writing[format], '-'],
@@ -122,7 +123,7 @@ function kindOf(place: string): 'device' | 'picture' | 'file' | 'network' | 'lav
   if (/^[a-z0-9_]{2,}:./i.test(place)) return 'format';
   if (place === '')
     throw new AiotError('AIOT_STREAM_URL', 'expected a camera, such as camera:///dev/video0, got none');
-  // What is not there yet may be a camera that is not plugged in yet.
+  // If it does not exist yet, it may be a camera that is not plugged in yet.
   const found = statSync(place, { throwIfNoEntry: false });
   if (!found?.isFile()) return 'device';
   return /\.(jpe?g|png|webp|bmp)$/i.test(place) ? 'picture' : 'file';
@@ -133,15 +134,15 @@ export function withoutCredentials(text: string): string {
   return text.replace(/([a-z]+:\/\/)([^/@\s]*@)?([^\s?]*)(\?\S*)?/gi, '$1$3');
 }
 
-/** `/dev/video0` → video0; what has no name of its own is `camera`. */
+/** `/dev/video0` → video0; `camera` if the address contains no name. */
 function topicOf(place: string): string {
   return /^[^:]*\/([\w-]+)(\.\w+)?$/.exec(place)?.[1] ?? 'camera';
 }
 
-/** How a Raspberry Pi's own cameras are read: rpicam-vid, which older systems call libcamera-vid. */
+/** Reads a Raspberry Pi's own cameras with rpicam-vid, called libcamera-vid on older systems. */
 export const libcameraPrograms = ['rpicam-vid', 'libcamera-vid'] as const;
 
-/** Without rows that end in padding, which nobody tells the length of. */
+/** Row widths are multiples of this, so that rows have no padding, whose size is not reported. */
 const rowStep = 64;
 
 interface LibcameraFrames {
@@ -152,8 +153,9 @@ interface LibcameraFrames {
 }
 
 /**
- * Arguments of rpicam-vid for endless frames on its stdout: JPEG after JPEG, or planes of YUV 4:2:0, from which RGB is made here.
- * @param camera its number, as `rpicam-hello --list-cameras` shows
+ * Arguments of rpicam-vid for endless frames on its stdout: consecutive JPEGs, or YUV 4:2:0 planes, which are converted to RGB
+ * here.
+ * @param camera its number, as listed by `rpicam-hello --list-cameras`
  * @throws AIOT_STREAM_URL
  */
 function libcameraArgs(camera: string, { fps, width, height, format }: LibcameraFrames): string[] {
@@ -175,7 +177,7 @@ function libcameraArgs(camera: string, { fps, width, height, format }: Libcamera
   ];
 }
 
-/** Names of the headers that say what a frame is. */
+/** Names of the headers that describe a frame. */
 export const frameHeaders = {
   contentType: 'content-type',
   width: 'width',
@@ -186,7 +188,7 @@ export const frameHeaders = {
 /** Content type of raw pixels: rows from the top, red, green, blue, one byte each. */
 export const rawRgb = 'image/x-rgb24';
 
-/** One frame as a message: what it is, how large, and which since the camera was opened stand in its headers. */
+/** One frame as a message: its format, its size and its number since the camera was opened are in the headers. */
 export function frameMessage(input: CameraInput, payload: Buffer, frame: number): Message {
   const facts = input.format === 'rgb' ? input : pictureFacts(payload);
   return {

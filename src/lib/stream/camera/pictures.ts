@@ -9,20 +9,20 @@ import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 import { pictureHeaders } from './input.js';
 
 const settings = {
-  /** Pictures a second; absent = as fast as they are taken. */
-  fps: z.coerce.number('expected pictures a second').positive().max(1000).optional(),
-  /** From the first again after the last. */
+  /** Pictures per second; absent = as fast as they are consumed. */
+  fps: z.coerce.number('expected pictures per second').positive().max(1000).optional(),
+  /** Start again with the first one after the last. */
   loop: queryBoolean.default(false),
   topic: z.string().min(1).optional(),
 };
 
 const isPicture = (name: string) => /\.(jpe?g|png|webp|gif|bmp|tiff?|avif)$/i.test(name);
-/** Pictures that the reader may have at a time; they may be large. */
+/** Number of pictures that may be unacknowledged; they may be large. */
 const mostOut = 16;
 
 /**
- * The pictures of a folder, in the order of their names (`face2` before `face10`), each file as it is, its name the topic. It reads
- * on only when asked for more, so no picture is left out.
+ * The pictures of a folder in the order of their names (`face2` before `face10`): each file unchanged, with its name as the
+ * topic. Files are read only on demand, so no picture is dropped.
  * @throws AIOT_STREAM_URL, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE (a folder without pictures)
  */
 export async function openPicturesSource(url: StreamUrl): Promise<Source> {
@@ -34,7 +34,7 @@ export async function openPicturesSource(url: StreamUrl): Promise<Source> {
     .filter(isPicture)
     .sort(new Intl.Collator('en', { numeric: true }).compare);
   if (names.length === 0)
-    throw new AiotError('AIOT_FILE_NOT_READABLE', `${folder} has no pictures (.jpg, .png, .webp, …) in it`);
+    throw new AiotError('AIOT_FILE_NOT_READABLE', `${folder} contains no pictures (.jpg, .png, .webp, …)`);
   const closing = new AbortController();
   let out = 0;
   let wake = () => {};

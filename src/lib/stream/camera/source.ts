@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AiotError, systemCode } from '../../core/errors.js';
-import { startProgram } from '../../core/process.js';
+import { lastOutput, startProgram, stopProgram } from '../../core/process.js';
 import { onAbort } from '../../core/tasks.js';
+import { backOffMs } from '../../core/time.js';
 import type { Delivery, Message, Source, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import {
@@ -21,21 +22,22 @@ import {
   withoutCredentials,
 } from './input.js';
 
-/** Frames that the reader may have at a time: one that it works on, and some on their way to a broker. */
+/** Frames that may be unacknowledged: one being processed, and some on their way to a broker. */
 const mostOut = 4;
 
-/** Waits before a camera that was lost is opened again, ms: the first, and the longest. */
+/** Delays before a lost camera is opened again, ms: the first, and the longest. */
 const [firstWait, longestWait] = [500, 15_000];
 
 /**
- * The frames of a camera, by a process of ffmpeg or libcamera. The reader always gets the newest: what came while it was busy is dropped and counted,
- * whatever `overflow` says, for a camera cannot wait. A camera that is unplugged, or that gives nothing any more, is opened again.
- * @throws AIOT_STREAM_URL, AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA, AIOT_CAMERA_FAILED (the first frame did not come)
+ * The frames of a camera, read by ffmpeg or libcamera in a child process. The reader always gets the newest frame: frames that
+ * arrive while it is busy are dropped and counted, regardless of `overflow`, because a camera cannot wait. A camera that is
+ * unplugged or stops delivering is opened again.
+ * @throws AIOT_STREAM_URL, AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA, AIOT_CAMERA_FAILED (the first frame did not arrive)
  */
 export async function openCameraSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
   const input = cameraInput(url);
   const pool = createFramePool(mostOut + 1);
-  // A JPEG is as long as it is, and others than these are made of what came.
+  // JPEGs vary in length, and other formats are converted into new buffers.
   const pooled = input.format === 'rgb' && input.programs !== libcameraPrograms;
   const newest = createNewest(mostOut, ({ payload }) => pooled && pool.giveBack(payload));
   const closing = new AbortController();
@@ -62,7 +64,7 @@ export async function openCameraSource(url: StreamUrl, options: StreamOptions): 
   const late = setTimeout(() => first.fail(failed(input, `no frame within ${waitMs} ms`)), waitMs);
   try {
     await Promise.race([first.promise, watching]);
-    if (seen.frames === 0) throw failed(input, 'it ended without a frame');
+    if (seen.frames === 0) throw failed(input, 'it ended without sending a frame');
   } catch (error) {
     await close();
     throw error;
@@ -79,7 +81,7 @@ export async function openCameraSource(url: StreamUrl, options: StreamOptions): 
   };
 }
 
-/** A promise that others settle; its rejection may be nobody's. */
+/** A promise that is settled from outside; its rejection may be unhandled. */
 function createGate() {
   let open = () => {};
   let fail = (_error: unknown) => {};
@@ -91,7 +93,7 @@ function createGate() {
   return { promise, open, fail };
 }
 
-/** Opens the camera again and again until it is closed; resolves where it has an end of its own. */
+/** Opens the camera repeatedly until it is closed; resolves if the input ends, as a file does. */
 async function watch(
   input: CameraInput,
   onFrame: (frame: Buffer) => void,
@@ -103,12 +105,12 @@ async function watch(
   }: { seen: { frames: number }; closing: AbortSignal; options: StreamOptions; pool: FramePool },
 ): Promise<void> {
   const stallMs = Math.max(15_000, 20_000 / input.fps);
-  let wait = firstWait;
+  let failures = 0;
   let lost = false;
   const noticing = (frame: Buffer) => {
     if (lost) options.onState?.('connected');
     lost = false;
-    wait = firstWait;
+    failures = 0;
     onFrame(frame);
   };
   while (!closing.aborted) {
@@ -119,8 +121,8 @@ async function watch(
     if (seen.frames === 0 || !input.live) throw failed(input, reasonOf(end));
     if (!lost) options.onState?.('disconnected');
     lost = true;
+    const wait = backOffMs(++failures, firstWait, longestWait);
     await sleep(wait, undefined, { signal: closing }).catch(() => {});
-    wait = Math.min(wait * 2, longestWait);
   }
 }
 
@@ -141,9 +143,9 @@ function cutterFor(
 }
 
 function reasonOf({ code, said, stalled }: ChildEnd): string {
-  if (stalled) return 'it gave no more frames';
+  if (stalled) return 'it stopped sending frames';
   const last = withoutCredentials(said.split('\n').at(-1) ?? '');
-  return last || `its program ended with code ${code}`;
+  return last || `its program exited with code ${code}`;
 }
 
 function failed({ endpoint }: CameraInput, reason: string): AiotError {
@@ -151,19 +153,19 @@ function failed({ endpoint }: CameraInput, reason: string): AiotError {
 }
 
 /**
- * A place for one message between a camera and its reader: a newer one takes the place of one that was not read in time, and few
- * are out at a time. So a slow reader sees the present, at fewer frames a second, and never the past.
+ * Holds one message between a camera and its reader: a newer one replaces one that was not read in time, and few are
+ * unacknowledged at a time. A slow reader therefore sees recent frames at a lower rate, never old ones.
  */
 interface Newest extends AsyncIterable<readonly Delivery[]> {
   put(message: Message): void;
-  /** Messages whose place was taken by a newer one. */
+  /** Messages replaced by a newer one. */
   readonly dropped: number;
   end(error?: unknown): void;
 }
 
 /**
- * @param limit most deliveries that are neither acked nor nacked
- * @param onFree called with each message that is acked, or dropped unread: its payload is nobody's any more
+ * @param limit maximum number of deliveries that are neither acked nor nacked
+ * @param onFree called with each message that is acked or dropped unread: its payload is no longer in use
  */
 export function createNewest(limit: number, onFree: (message: Message) => void = () => {}): Newest {
   let newest: Message | undefined;
@@ -217,20 +219,20 @@ export function createNewest(limit: number, onFree: (message: Message) => void =
 
 interface ChildEnd {
   code: number | null;
-  /** What it last said, at most some lines. */
+  /** Its last messages, limited to a few lines. */
   said: string;
-  /** It gave no frame for too long. */
+  /** Whether it delivered no frame for too long. */
   stalled: boolean;
 }
 
-/** Most that is kept of its stderr. */
+/** Maximum of its stderr that is kept. */
 const mostSaid = 2_000;
 
 /**
- * Runs the first of these programs that is here once, its output cut into frames, until it ends or `signal` is aborted; never leaves it
- * running.
- * @param frames how many were cut so far; when there is no other one for `stallMs` the program is ended
- * @throws AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA when none of them is here
+ * Runs the first installed one of these programs once and cuts its output into frames, until it ends or `signal` is aborted; the
+ * program never outlives this call.
+ * @param frames number of frames so far; if it stays the same for `stallMs`, the program is ended
+ * @throws AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA if none of them is installed
  */
 export async function runCamera(
   { programs, args }: Pick<CameraInput, 'programs' | 'args'>,
@@ -239,14 +241,14 @@ export async function runCamera(
 ): Promise<ChildEnd> {
   for (const [at, program] of programs.entries()) {
     try {
-      return await runProgram(program, args, cutter, options);
+      return await cutOutput(program, args, cutter, options);
     } catch (error) {
       const missing = systemCode(error) === 'ENOENT';
       if (missing && at < programs.length - 1) continue;
       throw new AiotError(
         program === 'ffmpeg' ? 'AIOT_CAMERA_FFMPEG' : 'AIOT_CAMERA_LIBCAMERA',
         missing
-          ? `${programs[0]} is not installed here, or not on the PATH`
+          ? `${programs[0]} is not installed, or not on the PATH`
           : `${program} does not start (${systemCode(error)})`,
         { cause: error },
       );
@@ -255,23 +257,18 @@ export async function runCamera(
   throw new RangeError('expected a program');
 }
 
-async function runProgram(
+/** Cuts a program's output into frames until it ends. @throws the system's error when it does not start */
+async function cutOutput(
   program: string,
   args: string[],
   cutter: FrameCutter,
   { signal, stallMs, frames }: { signal: AbortSignal; stallMs: number; frames: () => number },
 ): Promise<ChildEnd> {
   const child = startProgram(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
+  const said = lastOutput(child.stderr, mostSaid);
   let stalled = false;
   child.stdout.on('data', (chunk: Buffer) => cutter.push(chunk));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said = (said + text).slice(-mostSaid);
-  });
-  const end = () => {
-    child.kill('SIGTERM');
-    setTimeout(() => child.kill('SIGKILL'), 1_000).unref();
-  };
+  const end = () => void stopProgram(child, { graceMs: 1_000 });
   const leave = onAbort(signal, end);
   let seen = frames();
   const watch = setInterval(() => {
@@ -281,7 +278,7 @@ async function runProgram(
   }, stallMs);
   try {
     const [code] = (await once(child, 'close')) as [number | null];
-    return { code, said: said.trim(), stalled };
+    return { code, said: said().trim(), stalled };
   } finally {
     clearInterval(watch);
     leave();

@@ -12,14 +12,15 @@ const singleObjectHeader = 10;
 const confluentHeader = 5;
 
 /**
- * Avro's binary encoding by an .avsc file: one value a payload, bare, in single-object encoding, or with Confluent's five bytes before it.
+ * Avro's binary encoding with an .avsc schema: one value per payload, bare, in single-object encoding, or with Confluent's
+ * five-byte prefix.
  * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function avroDecoder({ schema }: DecoderOptions): Promise<(bytes: Buffer) => unknown> {
   if (schema === undefined) throw new AiotError('AIOT_USAGE', '--decode avro needs --schema FILE.avsc');
   const text = await readText(schema);
   const { default: avro } = await import('avsc');
-  // 64-bit numbers whole: the library's own are JavaScript's, and refuse those past 2^53.
+  // Exact 64-bit numbers: the library's own long type is a JavaScript number, and rejects values beyond 2^53.
   const long = avro.types.LongType.__with({
     fromBuffer: (buffer: Buffer) => buffer.readBigInt64LE(),
     toBuffer: (value: bigint) => {
@@ -45,10 +46,10 @@ export async function avroDecoder({ schema }: DecoderOptions): Promise<(bytes: B
         try {
           return read(bytes.subarray(confluentHeader));
         } catch {
-          // What went wrong with the whole payload is told.
+          // The error of the whole payload is reported.
         }
       }
-      throw undecoded('Avro of this schema', error instanceof Error ? error.message : String(error), error);
+      throw undecoded('Avro with this schema', error instanceof Error ? error.message : String(error), error);
     }
   };
 }
@@ -67,14 +68,14 @@ function typeOf<T>(make: () => T, schema: string): T {
   }
 }
 
-/** Items of arrays and maps that a payload may have besides one for each of its bytes: those without a byte, as of null. */
+/** Number of zero-byte items, such as nulls, that arrays and maps may contain besides one item for each byte of the payload. */
 const mostEmpty = 65_536;
 
-/** A payload, and how far it has been read. */
+/** A payload, and the read position in it. */
 interface Reading {
   readonly bytes: Buffer;
   at: number;
-  /** Items that there may still be. */
+  /** Number of items still allowed. */
   items: number;
 }
 
@@ -83,15 +84,15 @@ type Skip = (reading: Reading) => void;
 const skips = new WeakMap<Type, Skip>();
 
 /**
- * Looks whether the arrays and maps of a payload are as long as they say, before they are read: avsc makes as many items as ten bytes
- * can ask for, whether or not there is anything behind them. Avro specification 1.11, "Binary encoding".
+ * Verifies that arrays and maps contain as many items as they claim before they are decoded. Otherwise avsc allocates as many items as ten
+ * bytes can express, whether or not they exist. Avro specification 1.11, "Binary encoding".
  * @throws Error
  */
 export function requireItems(type: Type, bytes: Buffer): void {
   skipOf(type)({ bytes, at: 0, items: bytes.length + mostEmpty });
 }
 
-/** How to get past a value; a type that is in itself is found again. */
+/** Functions that skip a value, by type; recursive types find themselves here. */
 function skipOf(type: Type): Skip {
   let skip = skips.get(type);
   if (skip === undefined) {
@@ -114,7 +115,7 @@ function skipFor(type: Type): Skip {
     case 'int':
     case 'long':
     case 'enum':
-    // Ours, of 64 bits.
+    // Our 64-bit type.
     case 'abstract:long':
       return (reading) => void long(reading);
     case 'float':
@@ -145,25 +146,28 @@ function skipFor(type: Type): Skip {
       };
     }
     default: {
-      // A union, the only kind that is left.
+      // Only a union is left.
       const branches = (type as types.UnwrappedUnionType).types.map(skipOf);
       return (reading) => {
         const branch = branches[long(reading)];
-        if (!branch) throw new Error('a branch that its union does not have');
+        if (!branch) throw new Error('a branch that the union does not have');
         branch(reading);
       };
     }
   }
 }
 
-/** Blocks of items, each with their count before them, and the bytes of the block where the count is negative; the last is empty. */
+/**
+ * Skips blocks of items: each starts with its item count, followed by the block's size in bytes if the count is negative; an
+ * empty block ends them.
+ */
 function blocks(item: Skip): Skip {
   return (reading) => {
     for (let count = long(reading); count !== 0; count = long(reading)) {
       if (count < 0) long(reading);
       for (let left = Math.abs(count); left > 0; left--) {
         reading.items--;
-        if (reading.items < 0) throw new Error('it says that it has more items than bytes');
+        if (reading.items < 0) throw new Error('the item count exceeds the data');
         item(reading);
       }
     }
@@ -172,10 +176,10 @@ function blocks(item: Skip): Skip {
 
 function over(reading: Reading, bytes: number): void {
   reading.at += bytes;
-  if (bytes < 0 || reading.at > reading.bytes.length) throw new Error('it ends too early');
+  if (bytes < 0 || reading.at > reading.bytes.length) throw new Error('the data ends too early');
 }
 
-/** A zigzag number of up to ten bytes: exact below 2^53, which is more than any count that is taken. */
+/** A zigzag number of up to ten bytes: exact below 2^53, which exceeds any accepted count. */
 function long(reading: Reading): number {
   let [value, unit] = [0, 1];
   for (let more = true; more; unit *= 128) {

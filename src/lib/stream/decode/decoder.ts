@@ -14,17 +14,23 @@ import {
 } from './values.js';
 
 /**
- * The decoder of that name, with its library and schema loaded.
- * `auto`: JSON, else text without its trailing NULs, else bytes. `text`: whatever it is, as UTF-8. `bytes`: a Buffer.
- * `image`: its format and size (ImageInfo). What the others give is as JSON could say it: see plain.ts.
- * @throws AIOT_USAGE (a schema is missing, or not wanted), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the schema)
+ * Returns the decoder of this name, with its library and schema loaded.
+ * `auto`: JSON, else text without trailing NULs, else bytes. `text`: any payload as UTF-8. `bytes`: a Buffer. `image`: its format
+ * and size (ImageInfo). The others return values that JSON can represent (`plain` in values.ts).
+ * @throws AIOT_USAGE (a schema is missing, or not applicable), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the schema)
  */
 export async function decoderFor(name: DecoderName = 'auto', options: DecoderOptions = {}): Promise<Decoder> {
   if (options.schema !== undefined && name !== 'protobuf' && name !== 'avro') {
-    throw new AiotError('AIOT_USAGE', `a schema belongs to --decode protobuf or avro, got --decode ${name}`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `a schema can only be used with --decode protobuf or avro, got --decode ${name}`,
+    );
   }
   if (options.type !== undefined && name !== 'protobuf') {
-    throw new AiotError('AIOT_USAGE', `a message type belongs to --decode protobuf, got --decode ${name}`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `a message type can only be used with --decode protobuf, got --decode ${name}`,
+    );
   }
   return memoised(await decodeOf(name, options));
 }
@@ -52,7 +58,7 @@ async function decodeOf(name: DecoderName, options: DecoderOptions): Promise<(by
   }
 }
 
-/** Decodes once for all that ask about one message in a row: `where`, `map`, `key` and `topic`. */
+/** Decodes a message once for consecutive readers: `where`, `map`, `key` and `topic`. */
 function memoised(decode: (payload: Buffer, message: Message) => unknown): Decoder {
   let last: Message | undefined;
   let payload: Uint8Array | undefined;
@@ -76,16 +82,16 @@ const bignums: Record<number, TagDecoder> = {
   3: (decode) => -1n - bytesToNumber(decode()),
 };
 
-/** CBOR (RFC 8949): one item a payload. A tag that has no meaning here leaves the value that it is about. */
+/** CBOR (RFC 8949): one item per payload. Unknown tags are removed, leaving their content. */
 async function cborDecoder(): Promise<(bytes: Buffer) => unknown> {
   const { decode } = await import('cborg');
-  // cborg refuses tags that it is not told of; there are some hundred registered ones.
+  // cborg rejects unregistered tags, and there are hundreds of registered ones.
   const tags = new Proxy(bignums, {
     get: (known, tag) => known[Number(String(tag))] ?? ((content: TagDecodeControl) => content()),
   });
   return (bytes) => {
     try {
-      // Maps, for keys may be numbers (SenML, COSE).
+      // As maps, because keys may be numbers (SenML, COSE).
       return plain(decode(bytes, { useMaps: true, tags }));
     } catch (error) {
       throw undecoded(
@@ -101,7 +107,7 @@ function bytesToNumber(bytes: unknown): bigint {
   return BigInt(`0x${Buffer.from(bytes as Uint8Array).toString('hex') || '0'}`);
 }
 
-/** MessagePack: one value a payload. Extension types without a meaning here become `{type, data}`. */
+/** MessagePack: one value per payload. Unknown extension types become `{type, data}`. */
 async function msgpackDecoder(): Promise<(bytes: Buffer) => unknown> {
   const { Decoder } = await import('@msgpack/msgpack');
   const decoder = new Decoder({ useBigInt64: true, mapKeyConverter: (key) => String(key) });
@@ -118,7 +124,7 @@ interface ImageInfo extends PictureFacts {
   bytes: number;
 }
 
-/** What a picture is, by its header alone: nothing is decompressed. @throws AIOT_STREAM_DECODE */
+/** Properties of a picture, from its header alone: nothing is decompressed. @throws AIOT_STREAM_DECODE */
 export function decodeImage(bytes: Buffer): ImageInfo {
   const found = pictureFacts(bytes);
   if (found) return { ...found, bytes: bytes.length };

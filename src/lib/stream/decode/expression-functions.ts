@@ -1,14 +1,14 @@
 import type jsonata from 'jsonata';
 import type { Message } from '../message.js';
 
-/** A function of the language: how many arguments it takes here, and what it does with them. Other counts go to the library. */
+/** A function of the language: its implementation, and the argument counts handled here. Other counts are left to the library. */
 interface Known {
   least: number;
   most: number;
   call: (scope: Scope, ...given: unknown[]) => unknown;
 }
 
-/** A function of a text, undefined without one. Other kinds of arguments are errors, which the library words. */
+/** A function of a text; returns undefined without one. Arguments of other types are errors, which the library reports. */
 const ofText =
   (compute: (text: string, ...rest: string[]) => unknown) =>
   (_scope: Scope, text: unknown, ...rest: unknown[]) => {
@@ -29,7 +29,7 @@ const two = (call: Known['call']): Known => ({ least: 2, most: 2, call });
 
 function numberOf(_scope: Scope, value: unknown): unknown {
   if (typeof value === 'string') {
-    // What is not decimal (0xBC) and what is no number at all is the library's.
+    // Non-decimal literals (0xBC) and non-numbers are left to the library.
     if (!/^-?[0-9]+(\.[0-9]+)?([Ee][-+]?[0-9]+)?$/.test(value)) throw bail;
     const number = Number.parseFloat(value);
     if (!Number.isFinite(number)) throw bail;
@@ -41,7 +41,7 @@ function numberOf(_scope: Scope, value: unknown): unknown {
   return value;
 }
 
-/** Half to even, in decimal: 2.5 → 2, and 1.005 to two places is 1. */
+/** Rounds half to even, in decimal: 2.5 → 2, and 1.005 to two places is 1. */
 function round(_scope: Scope, value: unknown, places?: unknown): unknown {
   if (value === undefined && places === undefined) return undefined;
   if (!isNumber(value) || (places !== undefined && !isNumber(places))) throw bail;
@@ -52,7 +52,7 @@ function round(_scope: Scope, value: unknown, places?: unknown): unknown {
   return (places ? shift(result, -places) : result) + 0;
 }
 
-/** Moves the decimal point in the number's text: a product would bring errors of its own. */
+/** Moves the decimal point in the number's text, because multiplying would introduce errors. */
 function shift(value: number, places: number): number {
   const [digits, exponent = '0'] = value.toString().split('e');
   return Number(`${digits}e${Number(exponent) + places}`);
@@ -68,7 +68,7 @@ function after(text: string, mark = ''): string {
   return at < 0 ? text : text.slice(at + mark.length);
 }
 
-/** The picture-less form alone, in the years that have four digits. */
+/** Only the form without a picture string, and only years with four digits. */
 function fromMillis(_scope: Scope, millis: unknown): unknown {
   if (millis === undefined) return undefined;
   if (!isNumber(millis) || !Number.isInteger(millis)) throw bail;
@@ -82,7 +82,7 @@ const now = (scope: Scope): number => {
   return scope.now;
 };
 
-/** Thrown where a value is of a kind that only the library treats (or refuses): the message is then evaluated by it. */
+/** Thrown for values that only the library handles (or rejects): it then evaluates the message. */
 export const bail = Symbol('left to the library');
 
 export const functions: Readonly<Record<string, Known>> = {
@@ -108,7 +108,7 @@ export const functions: Readonly<Record<string, Known>> = {
   uppercase: one(ofText((text) => text.toUpperCase())),
 };
 
-/** JSONata's truth: not empty, not 0, not null. Undefined is not true. */
+/** JSONata's boolean conversion: not empty, not 0, not null. Undefined is not true. */
 export function truth(value: unknown): boolean {
   switch (typeof value) {
     case 'boolean':
@@ -128,7 +128,7 @@ export function truth(value: unknown): boolean {
   }
 }
 
-/** As `&` and $string write a value. Objects and arrays are left to the library. */
+/** Converts a value to text as `&` and $string do. Objects and arrays are left to the library. */
 function textOf(value: unknown): string {
   switch (typeof value) {
     case 'string':
@@ -164,7 +164,7 @@ const comparing =
     const other = typeof right;
     if (kind === other && (kind === 'number' || kind === 'string'))
       return compare(left as number, right as number);
-    // Both are looked at before a missing one makes the result undefined: an object beside it is an error.
+    // Both are checked before a missing one makes the result undefined: an object on the other side is an error.
     for (const each of [kind, other])
       if (each !== 'undefined' && each !== 'number' && each !== 'string') throw bail;
     if (kind === 'undefined' || other === 'undefined') return undefined;
@@ -179,7 +179,7 @@ function same(left: unknown, right: unknown): boolean {
 
 const missing = (left: unknown, right: unknown) => left === undefined || right === undefined;
 
-/** Both sides are evaluated; `and` and `or`, which may leave one out, are in compile-node.ts. */
+/** Evaluates both sides; `and` and `or`, which may skip one, are in expression.ts. */
 export const operators: Readonly<Record<string, Operator>> = {
   '+': numeric((left, right) => left + right),
   '-': numeric((left, right) => left - right),
@@ -190,7 +190,7 @@ export const operators: Readonly<Record<string, Operator>> = {
   '<=': comparing((left, right) => left <= right),
   '>': comparing((left, right) => left > right),
   '>=': comparing((left, right) => left >= right),
-  // With something that is missing nothing is equal, and nothing unequal.
+  // A missing value is neither equal nor unequal to anything.
   '=': (left, right) => !missing(left, right) && same(left, right),
   '!=': (left, right) => !missing(left, right) && !same(left, right),
   '&': (left, right) => textOf(left) + textOf(right),
@@ -200,7 +200,7 @@ export const operators: Readonly<Record<string, Operator>> = {
   },
 };
 
-/** What an expression is evaluated in. */
+/** The context in which an expression is evaluated. */
 export interface Scope {
   message: Message;
   /** The decoded payload. */
@@ -209,10 +209,10 @@ export interface Scope {
   now?: number;
 }
 
-/** A compiled part of an expression: its value, where the context (`$`) is `input`. @throws `bail` */
+/** A compiled part of an expression, evaluated with `input` as its context (`$`). @throws `bail` */
 export type Evaluate = (input: unknown, scope: Scope) => unknown;
 
-/** A node of the library's syntax tree, with those fields of it that its types do not tell. */
+/** A node of the library's syntax tree, with the fields that its types omit. */
 export type Node = Omit<jsonata.ExprNode, 'type' | 'lhs' | 'rhs' | 'value'> & {
   type: string;
   value?: unknown;
@@ -226,7 +226,7 @@ export type Node = Omit<jsonata.ExprNode, 'type' | 'lhs' | 'rhs' | 'value'> & {
 };
 
 export function isNumber(value: unknown): value is number {
-  // The library refuses what is not finite.
+  // The library rejects non-finite numbers.
   return typeof value === 'number' && (Number.isFinite(value) || giveUp());
 }
 

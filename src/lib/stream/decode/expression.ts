@@ -1,7 +1,7 @@
-import { isUtf8 } from 'node:buffer';
 import { createRequire } from 'node:module';
 import type jsonata from 'jsonata';
 import { AiotError } from '../../core/errors.js';
+import { textOrBase64 } from '../../core/text.js';
 import type { Header, Message } from '../message.js';
 import {
   bail,
@@ -17,10 +17,10 @@ import {
 import type { Decoder } from './values.js';
 
 /**
- * The expression, ready to be evaluated for message after message. The common forms (paths, comparisons, and/or, arithmetic,
- * literals, constructors, `&`, conditions, the functions of functions.ts) become closures, about a hundred times as fast as the
- * library; the rest, and values that only it treats or refuses, are the library's.
- * @throws AIOT_STREAM_EXPRESSION when it is no JSONata, with the place
+ * Compiles an expression for repeated evaluation. Common forms become closures, about a hundred times as fast as the library: paths,
+ * comparisons, and/or, arithmetic, literals, constructors, `&`, conditions, and the functions of expression-functions.ts. The library
+ * evaluates everything else, and values that only it handles or rejects.
+ * @throws AIOT_STREAM_EXPRESSION with the position if it is not JSONata
  */
 export function compileExpression(text: string): Expression {
   const parsed = parse(text);
@@ -41,7 +41,7 @@ export function compileExpression(text: string): Expression {
       const root = decode(message);
       const scope: Scope = { message, root };
       try {
-        // The library takes a payload that is an array for a sequence of contexts.
+        // The library treats an array payload as a sequence of contexts.
         if (!Array.isArray(root)) return evaluate(root, scope);
       } catch (error) {
         if (error !== bail) throw error;
@@ -52,34 +52,34 @@ export function compileExpression(text: string): Expression {
 }
 
 /**
- * A JSONata expression about one message. Its root is the decoded payload (`temperature > 80`); `$topic`, `$time` (ms since 1970),
- * `$key` (text), `$headers` (by name; several of one name are an array), `$source`, `$qos`, `$retain` and `$position` are variables.
+ * A JSONata expression about one message. Its root is the decoded payload (`temperature > 80`). The variables are `$topic`, `$time` (ms
+ * since 1970), `$key` (text), `$headers` (by name; several of one name are an array), `$source`, `$qos`, `$retain` and `$position`.
  */
 export interface Expression {
   readonly text: string;
-  /** True when it is one of the common forms, which are evaluated at once; others are given to the library, and promise. */
+  /** Whether it is one of the common forms, which are evaluated synchronously; others are evaluated by the library and return promises. */
   readonly simple: boolean;
   /**
-   * Names of the payload's own fields, where the expression looks at nothing but these: a payload that has only them gives the same.
-   * Undefined where it looks at more.
+   * Names of the payload's own fields, if the expression reads nothing else: a payload reduced to these fields gives the same
+   * result. Undefined if it reads more.
    */
   readonly reads?: readonly string[];
   /**
-   * Undefined where there is nothing, such as a field that is missing.
-   * Simple expressions promise too, when a message's values are of kinds that only the library treats.
-   * @throws AIOT_STREAM_EVALUATION (or rejects), and what `decode` throws
+   * Undefined if there is no result, such as for a missing field.
+   * Even simple expressions return a promise if a message's values are of types that only the library handles.
+   * @throws AIOT_STREAM_EVALUATION (or rejects), and the errors of `decode`
    */
   evaluate(message: Message, decode: Decoder): unknown | Promise<unknown>;
 }
 
-/** Fields that a node may have to be one of the simple forms; any other (grouping, ordering, tuples) changes what it means. */
+/** Fields allowed on a node of a simple form; any other (grouping, ordering, tuples) changes its meaning. */
 const known = new Set(
   'type value position lhs rhs steps expressions expression condition then else arguments procedure predicate'.split(
     ' ',
   ),
 );
 
-/** The node as a closure, or undefined when there is something in it that only the library does. */
+/** The node as a closure, or undefined if it contains something that only the library handles. */
 function compileNode(node: Node): Evaluate | undefined {
   try {
     return compiled(node);
@@ -99,11 +99,11 @@ function compiled(node: Node): Evaluate {
   return (node.predicate ?? []).reduce((whole, { expr }) => item(whole, indexOf(expr)), evaluate);
 }
 
-/** What `$name` is for a message, by name. */
+/** The value of `$name` for a message, by name. */
 export const variables: Record<string, (message: Message) => unknown> = {
   topic: ({ topic }) => topic,
   time: ({ time }) => time,
-  key: ({ key }) => (key === undefined ? undefined : textOf(key)),
+  key: ({ key }) => (key === undefined ? undefined : textOrBase64(key)),
   headers: ({ headers }) => headersOf(headers),
   source: ({ source }) => source,
   qos: ({ qos }) => qos,
@@ -135,7 +135,7 @@ function variable({ value }: Node): Evaluate {
   return (_input, { message }) => read(message);
 }
 
-/** Steps from value to value. A step of an array is one of each of its items, with rules of its own: the library's. */
+/** Path steps. A step into an array applies to each of its items and follows special rules, so it is left to the library. */
 function path({ steps = [] }: Node): Evaluate {
   const [first, ...rest] = steps.map((step, index) => pathStep(step as Node, index));
   if (!first) return giveUp();
@@ -169,7 +169,7 @@ function name(wanted: string): Evaluate {
   };
 }
 
-/** Only `[2]` and `[-1]`: anything else chooses by what it is for each item. */
+/** Only `[2]` and `[-1]`: anything else is a condition evaluated for each item. */
 function indexOf(expr: Node): number {
   return expr.type === 'number' && typeof expr.value === 'number' ? Math.floor(expr.value) : giveUp();
 }
@@ -210,7 +210,7 @@ function array(expressions: Node[]): Evaluate {
     for (const { evaluate, whole } of items) {
       const value = evaluate(input, scope);
       if (value === undefined) continue;
-      // An array that comes from the message is joined in; one that is written as such stays one.
+      // An array from the message is flattened; an array literal is kept as one item.
       if (Array.isArray(value) && !whole) for (const each of value) result.push(each);
       else result.push(value);
     }
@@ -220,7 +220,7 @@ function array(expressions: Node[]): Evaluate {
 
 function object(pairs: [Node, Node][]): Evaluate {
   const names = pairs.map(([key]) => (key.type === 'string' ? String(key.value) : giveUp()));
-  // Twice the same name is an error, and these two are not let in by the library; the third is no ordinary name in JavaScript.
+  // A duplicate name is an error; the library rejects the first two of these names, and the third is special in JavaScript.
   const refused = ['_jsonata_lambda', '_jsonata_function', '__proto__'];
   if (new Set([...names, ...refused]).size < names.length + refused.length) giveUp();
   const values = pairs.map(([, value]) => compiled(value));
@@ -241,7 +241,7 @@ function condition(node: Node): Evaluate {
   return (input, scope) => (truth(asked(input, scope)) ? then(input, scope) : otherwise(input, scope));
 }
 
-/** Parentheses. With several expressions in them there are variables, too. */
+/** Parentheses. Several expressions in them may define variables. */
 function block({ expressions = [] }: Node): Evaluate {
   return expressions.length === 1 ? compiled(expressions[0] as Node) : giveUp();
 }
@@ -257,23 +257,17 @@ function call({ procedure, arguments: given = [] }: Node): Evaluate {
   return (input, scope) => own.call(scope, first(input, scope), second(input, scope));
 }
 
-/** UTF-8, or base64 where it is not. */
-function textOf(bytes: Uint8Array): string {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return buffer.toString(isUtf8(buffer) ? 'utf8' : 'base64');
-}
-
 function headersOf(headers: readonly Header[] = []): Record<string, unknown> {
   const named: Record<string, unknown> = Object.create(null);
   for (const [name, value] of headers) {
-    const text = typeof value === 'string' ? value : textOf(value);
+    const text = typeof value === 'string' ? value : textOrBase64(value);
     const known = named[name];
     named[name] = known === undefined ? text : Array.isArray(known) ? [...known, text] : [known, text];
   }
   return { ...named };
 }
 
-/** Loaded with the first expression, and not with this module; at once, so that expressions can be compiled without waiting. */
+/** Loaded with the first expression rather than with this module, and synchronously, so that expressions can be compiled without waiting. */
 function library(): typeof jsonata {
   return createRequire(import.meta.url)('jsonata') as typeof jsonata;
 }
@@ -285,13 +279,13 @@ export function parse(text: string): jsonata.Expression {
   } catch (error) {
     const { message, position } = error as { message?: string; position?: number };
     const place = position === undefined ? '' : ` (at character ${position})`;
-    throw new AiotError('AIOT_STREAM_EXPRESSION', `${text}: ${message ?? 'no JSONata'}${place}`, {
+    throw new AiotError('AIOT_STREAM_EXPRESSION', `${text}: ${message ?? 'not valid JSONata'}${place}`, {
       cause: error,
     });
   }
 }
 
-/** Evaluates with the library, whatever is in the expression. @throws AIOT_STREAM_EVALUATION */
+/** Evaluates any expression with the library. @throws AIOT_STREAM_EVALUATION */
 export async function evaluateByLibrary(
   expression: jsonata.Expression,
   text: string,
@@ -302,7 +296,7 @@ export async function evaluateByLibrary(
   for (const [name, read] of Object.entries(variables)) bindings[name] = read(message);
   try {
     const result: unknown = await expression.evaluate(value, bindings);
-    // Without the library's own marks on what it collected.
+    // Without the library's internal marks on collected sequences.
     return Array.isArray(result) ? Array.from(result) : result;
   } catch (error) {
     const { message: reason } = error as { message?: string };
@@ -311,8 +305,8 @@ export async function evaluateByLibrary(
 }
 
 /**
- * Names of the fields at the root that an expression looks at, when it looks at nothing else: comparisons, arithmetic and `and`/`or`
- * of fields and constants. Undefined otherwise. Only of nodes that compileNode compiles.
+ * Names of the root fields that an expression reads, if it reads nothing else: comparisons, arithmetic and `and`/`or` of fields
+ * and constants. Undefined otherwise. Only for nodes that compileNode compiles.
  */
 function fieldsRead(node: Node): readonly string[] | undefined {
   const names = new Set<string>();

@@ -3,10 +3,10 @@ import { AiotError } from '../../core/errors.js';
 import { requireFile } from '../../core/files.js';
 import { type DecoderOptions, plain, undecoded } from './values.js';
 
-/** Fields that are not set have their default, enums their name, 64-bit numbers their value, bytes base64. */
+/** Unset fields have their defaults, enums their names, 64-bit numbers their values, and bytes are base64. */
 const asObject = { defaults: true, enums: String, oneofs: false } as const;
 
-/** Protobuf by a .proto file, which may import others beside it. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+/** Protobuf with a .proto file, which may import others next to it. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
 export async function protobufDecoder(options: DecoderOptions): Promise<(bytes: Buffer) => unknown> {
   const { schema } = options;
   if (schema === undefined) throw new AiotError('AIOT_USAGE', '--decode protobuf needs --schema FILE.proto');
@@ -51,9 +51,12 @@ function chosen(
   const names = types.map(({ fullName }) => fullName.slice(1));
   const found = wanted === undefined ? types : types.filter((_, index) => matches(names[index]!, wanted));
   if (found.length === 1) return found[0]!;
-  const got = wanted === undefined ? `${types.length} of them` : `no ${wanted}`;
+  const got = wanted === undefined ? `${types.length} message types` : `no type ${wanted}`;
   throw new AiotError('AIOT_USAGE', `${schema}: expected one message type, got ${got}`, {
-    next: names.length === 0 ? 'A .proto file has message types.' : `--message-type ${names.join(' or ')}`,
+    next:
+      names.length === 0
+        ? 'Use a .proto file that defines message types.'
+        : `--message-type ${names.join(' or ')}`,
   });
 }
 
@@ -61,7 +64,7 @@ function matches(name: string, wanted: string): boolean {
   return name === wanted || name.endsWith(`.${wanted}`);
 }
 
-/** Those of the schema, not Google's well-known ones that it imports; a type inside another one counts only by its name. */
+/** Message types of the schema, without Google's well-known imports; a nested type is only found by its name. */
 function typesIn(library: typeof protobuf, space: protobuf.NamespaceBase): protobuf.Type[] {
   return space.nestedArray.flatMap((entry) => {
     if (entry instanceof library.Type) return [entry];

@@ -3,9 +3,9 @@ import { AiotError } from '../../core/errors.js';
 import type { Message } from '../message.js';
 
 /**
- * The value in a message's payload: what expressions are about. Asked again about the message it was asked about last, a decoder
- * gives the same value without decoding again; nobody changes it.
- * @throws AIOT_STREAM_DECODE when the payload is not what the decoder reads
+ * Returns the value in a message's payload, which expressions read. If called again with the same message, a decoder returns the
+ * same value without decoding again; callers must not change it.
+ * @throws AIOT_STREAM_DECODE if the payload is not in the decoder's format
  */
 export type Decoder = (message: Message) => unknown;
 
@@ -26,21 +26,21 @@ export type DecoderName = (typeof decoderNames)[number];
 export interface DecoderOptions {
   /** File of the schema: a .proto for protobuf, an .avsc for avro. */
   schema?: string;
-  /** Full name of the message in a .proto, such as `plant.Reading`; needed where there are several. */
+  /** Full name of the message in a .proto, such as `plant.Reading`; required if there are several. */
   type?: string;
 }
 
-/** First bytes of a JSON text after blanks: `{ [ " - digit t f n`. Others need not be tried. */
+/** First bytes of a JSON text, including whitespace: `{ [ " - digit t f n`. Other payloads are not parsed. */
 const jsonStart = new Set([...'{["-0123456789tfn \t\r\n'].map((char) => char.charCodeAt(0)));
 
-/** Length without the NUL bytes at the end: the boards of the IoT kit send strings with C's end mark. */
+/** Length without trailing NUL bytes: the boards of the IoT kit send C strings with their terminator. */
 export function lengthWithoutNuls(bytes: Uint8Array): number {
   let length = bytes.length;
   while (length > 0 && bytes[length - 1] === 0) length--;
   return length;
 }
 
-/** JSON; else its text without NUL bytes at its end, when it is UTF-8; else the bytes. Nothing at all for an empty payload. */
+/** JSON; else text without trailing NULs if it is UTF-8; else the bytes. Undefined for an empty payload. */
 export function decodeAuto(bytes: Buffer): unknown {
   const length = lengthWithoutNuls(bytes);
   if (length === 0) return bytes.length === 0 ? undefined : bytes;
@@ -48,7 +48,7 @@ export function decodeAuto(bytes: Buffer): unknown {
   const text = bytes.toString('utf8', 0, length);
   try {
     const value: unknown = JSON.parse(text);
-    // A byte that is no UTF-8 has become U+FFFD, which may stand in a JSON string: then it was no JSON.
+    // An invalid UTF-8 byte has become U+FFFD, which is allowed in a JSON string: then the payload was not JSON.
     return text.includes('\uFFFD') && !isUtf8(bytes) ? bytes : value;
   } catch {
     return decodeText(bytes, length);
@@ -69,14 +69,14 @@ export function decodeJson(bytes: Buffer): unknown {
   }
 }
 
-/** `detail` says where and why, as the format's reader does. */
+/** `detail` gives the position and reason, as reported by the format's reader. */
 export function undecoded(format: string, detail: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_STREAM_DECODE', `a payload is not ${format}: ${detail}`, { cause });
 }
 
 /**
- * A decoded value as JSON could say it, so that expressions and every way of printing treat it like one: bytes become base64 (as in
- * Protobuf's own JSON form), whole numbers beyond 2^53 their decimal text, maps objects, and dates ISO text.
+ * Converts a decoded value to one that JSON can represent, so that expressions and all output formats handle it like JSON. Bytes become
+ * base64 (as in Protobuf's JSON form), integers beyond 2^53 decimal text, maps objects, and dates ISO text.
  */
 export function plain(value: unknown): unknown {
   if (typeof value === 'bigint') return wholeNumber(value);

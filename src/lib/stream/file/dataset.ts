@@ -7,24 +7,25 @@ import { readQuery, type StreamUrl } from '../url.js';
 import { payloadRow, unfit } from './rows.js';
 
 const shape = {
-  /** Member that names the device, or `$key`, or `$topic:2` for a level of the topic; default `deviceID`, `device`, or the key. */
+  /** Member with the device's name, or `$key`, or `$topic:2` for a level of the topic; default `deviceID`, `device`, or the key. */
   device: z.string().min(1).optional(),
-  /** Names of the cells, where payloads are rows of text or arrays. */
+  /** Names of the columns, if payloads are rows of text or arrays. */
   fields: z.string().min(1).optional(),
-  /** The recording that samples belong to, where they do not say it themselves. */
+  /** Recording of samples that do not name one themselves. */
   recording: z.string().regex(namePattern).optional(),
 };
 
-/** Members of a telemetry message that are no fields (docs/protocol.md). */
+/** Members of a telemetry message that are not fields (docs/reference/protocol.md). */
 const members = new Set(['seq', 't', 'rate', 'recording']);
 
 const fieldName = /^[A-Za-z_]\w*$/;
 
 /**
- * Samples into a dataset of the platform: `aiot://dataset/NAME`. Each message becomes telemetry of its device (docs/protocol.md),
- * which the platform acknowledges when it is on its disk; it bears its own time. Where it has a `seq`, what comes twice counts once.
+ * Writes samples to a dataset of the platform: `aiot://dataset/NAME`. Each message becomes telemetry of its device
+ * (docs/reference/protocol.md), with its own time; the platform acknowledges it once it is on disk. A message with a `seq` counts once,
+ * even if it arrives twice.
  * @param open the platform's broker
- * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNFIT, and what the broker's sink throws
+ * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNFIT, and the errors of the broker's sink
  */
 export async function openDatasetSink(
   url: StreamUrl,
@@ -61,7 +62,7 @@ export async function openDatasetSink(
   };
 }
 
-/** The payload as a telemetry message, checked as the platform will check it: what it refuses, it never answers. */
+/** The payload as a telemetry message, validated as on the platform, which never answers a message that it rejects. */
 function sampleOf(
   message: OutgoingMessage,
   fields: readonly string[] | undefined,
@@ -76,7 +77,7 @@ function sampleOf(
   const columns = Object.entries(sample).filter(
     ([name, cell]) => !members.has(name) && fieldName.test(name) && isNumbers(cell),
   );
-  if (columns.length === 0) throw unfit(where, message, 'has no numbers that could be samples');
+  if (columns.length === 0) throw unfit(where, message, 'contains no numeric columns');
   const lengths = new Set(columns.map(([, cell]) => (Array.isArray(cell) ? cell.length : 1)));
   if (lengths.size > 1) throw unfit(where, message, 'has columns of different lengths');
   for (const [name, type] of [
@@ -86,7 +87,7 @@ function sampleOf(
     ['recording', 'string'],
   ] as const) {
     if (sample[name] !== undefined && typeof sample[name] !== type) {
-      throw unfit(where, message, `has "${name}", which is to be a ${type}`);
+      throw unfit(where, message, `has "${name}", which must be a ${type}`);
     }
   }
   return sample;
@@ -122,6 +123,6 @@ function deviceOf(
   throw unfit(
     where,
     message,
-    `names no device (${from ?? 'deviceID, device or the key'}), got ${got}: say ?device=`,
+    `names no device (${from ?? 'deviceID, device or the key'}), got ${got}. Set ?device=`,
   );
 }

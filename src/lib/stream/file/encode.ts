@@ -3,17 +3,15 @@ import type { OutgoingMessage } from '../message.js';
 import { toLine } from './line.js';
 import { type Cell, ownCell, payloadRow, type Row, unfit } from './rows.js';
 
-/** Makes lines of messages, for one file after the other. */
+/** Converts messages to lines, for one file after another. */
 export interface Encoder {
-  /**
-   * What the file begins with; '' without anything. Known once `encode` has seen a message, or a file that is there was taken up.
-   */
+  /** The beginning of the file; '' if there is none. Known once `encode` has seen a message, or an existing file was resumed. */
   head(): string;
-  /** Takes up a file that begins so. @throws AIOT_CSV_COLUMNS when it has other columns */
+  /** Resumes a file with this beginning. @throws AIOT_CSV_COLUMNS if its columns differ */
   resume(firstRecord: string): void;
   /**
-   * One line (or several) for each message, and whether they need a file of their own, with a new head. All, or an error and none.
-   * @param mayWiden a new file may be begun for them
+   * One line (or several) for each message, and whether they need a new file with a new head. Either all are converted or none.
+   * @param mayWiden whether a new file may be started for them
    * @throws AIOT_STREAM_UNFIT
    */
   encode(messages: readonly OutgoingMessage[], mayWiden: boolean): { lines: string[]; newFile: boolean };
@@ -21,7 +19,7 @@ export interface Encoder {
 
 const nothing = { head: () => '', resume: () => {} };
 
-/** Message lines, which give back each message as it was. */
+/** Message lines, from which each message can be restored exactly. */
 export function ndjsonEncoder(where: string): Encoder {
   const lineOf = (message: OutgoingMessage) =>
     `${JSON.stringify(toLine({ time: Date.now(), source: where, ...message }, { exact: true }))}\n`;
@@ -32,8 +30,8 @@ export function ndjsonEncoder(where: string): Encoder {
 }
 
 /**
- * Message lines of which a table is made later: with chosen columns, a payload that has not their cells is refused now.
- * @param names the columns, chosen
+ * Message lines that are converted to a table later: if columns are selected, a payload without their cells is rejected now.
+ * @param names the selected columns
  */
 export function tableEncoder(where: string, names: readonly string[] | undefined): Encoder {
   const lines = ndjsonEncoder(where);
@@ -47,22 +45,22 @@ export function tableEncoder(where: string, names: readonly string[] | undefined
   };
 }
 
-/** Payloads as they are, one a line. */
+/** Payloads unchanged, one per line. */
 export function linesEncoder(where: string): Encoder {
   const lineOf = (message: OutgoingMessage) => {
     const { buffer, byteOffset, length } = message.payload;
     const text = Buffer.from(buffer, byteOffset, length)
       .toString('utf8')
       .replace(/\0+$|\r?\n$/, '');
-    if (/[\n\uFFFD]/.test(text)) throw unfit(where, message, 'is not one line of UTF-8 text');
+    if (/[\n\uFFFD]/.test(text)) throw unfit(where, message, 'is not a single line of UTF-8 text');
     return `${text}\n`;
   };
   return { ...nothing, encode: (messages) => ({ lines: messages.map(lineOf), newFile: false }) };
 }
 
 /**
- * Rows under a header.
- * @param fields the columns, chosen; absent = those that a file has already, or the members of the first message
+ * Rows below a header.
+ * @param fields the selected columns; absent = those of the existing file, or the members of the first message
  */
 export function csvEncoder(where: string, fields: readonly string[] | undefined, header: boolean): Encoder {
   let columns = fields;
@@ -75,7 +73,7 @@ export function csvEncoder(where: string, fields: readonly string[] | undefined,
           'AIOT_CSV_COLUMNS',
           `${where}:1: expected the columns ${fields.join(',')}, got ${found}`,
           {
-            next: 'Leave ?fields= out to go on with those of the file, or choose another file.',
+            next: 'Omit ?fields= to use the columns of the file, or choose another file.',
           },
         );
       }
@@ -92,7 +90,7 @@ export function csvEncoder(where: string, fields: readonly string[] | undefined,
   };
 }
 
-/** The columns with those that these messages have beside them; undefined when there are none. */
+/** The columns plus those that these messages add; undefined if they add none. */
 function widerColumns(
   messages: readonly OutgoingMessage[],
   columns: readonly string[] | undefined,
@@ -108,7 +106,7 @@ function widerColumns(
   return wide === columns ? undefined : wide;
 }
 
-/** A cell as RFC 4180 writes it: quoted where it has a comma, a quote or a line end, or would be read as a comment. */
+/** A cell in the form of RFC 4180: quoted if it contains a comma, a quote or a line end, or would be read as a comment. */
 function csvCell(cell: Cell): string {
   if (cell === undefined) return '';
   const text = String(cell);
@@ -120,8 +118,8 @@ export function csvLine(cells: readonly Cell[]): string {
 }
 
 /**
- * The line of one message under these columns. Comma-separated text stays as it came: `26.10` is not made `26.1`.
- * @param selected the columns were chosen: what else a message has is left out; otherwise it is refused
+ * The line of one message under these columns. Comma-separated text is unchanged: `26.10` does not become `26.1`.
+ * @param selected whether the columns were selected: then other members are omitted; otherwise they are rejected
  * @throws AIOT_STREAM_UNFIT
  */
 function csvRow(
@@ -140,7 +138,7 @@ function csvRow(
       throw unfit(
         where,
         message,
-        `has ${extra.join(', ')} beside the columns ${columns.join(',')}: choose with ?fields=`,
+        `has ${extra.join(', ')} in addition to the columns ${columns.join(',')}: select columns with ?fields=`,
       );
     }
   }
@@ -154,7 +152,7 @@ function extraColumns(row: Row, columns: readonly string[]): string[] {
 
 const comma = 44;
 
-/** One line of text with as many cells as there are columns, no quotes and nothing of JSON. */
+/** One line of text with as many cells as columns, without quotes or JSON. */
 function rawLine({ payload }: OutgoingMessage, cells: number): string | undefined {
   let length = payload.length;
   while (

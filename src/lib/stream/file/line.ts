@@ -6,18 +6,18 @@ import type { Header, Message } from '../message.js';
 
 const textEncoding = z.enum(['utf8', 'base64']);
 
-/** A message as one line of JSON: what `stream tail --json` prints and what NDJSON files hold. */
+/** A message as one line of JSON, as printed by `stream tail --json` and stored in NDJSON files. */
 export const messageLineSchema = z.object({
   topic: z.string(),
   /** ms since 1970 */
   time: z.number(),
-  /** The value, when the payload is JSON; its text, when it is UTF-8; otherwise its bytes, see `encoding`. */
+  /** The value if the payload is JSON; its text if it is UTF-8; otherwise its bytes (see `encoding`). */
   payload: z.unknown(),
   encoding: z.enum(['json', 'utf8', 'base64']),
-  /** Kafka's. Text, unless `keyEncoding` says otherwise. */
+  /** Kafka's key: text, unless `keyEncoding` says otherwise. */
   key: z.string().optional(),
   keyEncoding: textEncoding.optional(),
-  /** [name, value], or [name, value, "base64"]; a name may come more than once. */
+  /** [name, value], or [name, value, "base64"]; names may repeat. */
   headers: z
     .array(z.union([z.tuple([z.string(), z.string()]), z.tuple([z.string(), z.string(), textEncoding])]))
     .optional(),
@@ -29,7 +29,7 @@ export const messageLineSchema = z.object({
 
 type MessageLine = z.output<typeof messageLineSchema>;
 
-/** @param exact the payload comes back byte for byte: JSON that is spaced or written otherwise than ours stays text */
+/** @param exact whether the payload must be restorable byte for byte: JSON formatted differently from ours then stays text */
 export function toLine(message: Message, { exact = false } = {}): MessageLine {
   const { topic, time, key, headers, tombstone, qos, retain } = message;
   return {
@@ -51,7 +51,7 @@ function decoded(payload: Uint8Array, exact: boolean): Pick<MessageLine, 'payloa
     const value: unknown = JSON.parse(text);
     if (!exact || JSON.stringify(value) === text) return { payload: value, encoding: 'json' };
   } catch {
-    // Text, then.
+    // Otherwise it is text.
   }
   return { payload: text, encoding: 'utf8' };
 }
@@ -74,12 +74,12 @@ function headerOf([name, value]: Header): NonNullable<MessageLine['headers']>[nu
   return encoding === 'utf8' ? [name, text] : [name, text, encoding];
 }
 
-/** The inverse. `encoding` may be left out: a string is then text. */
+/** The inverse. Without `encoding`, a string is text. */
 const inputSchema = messageLineSchema
   .extend({ time: z.number(), encoding: messageLineSchema.shape.encoding })
   .partial({ time: true, encoding: true });
 
-/** @param next what to do, where that is known better. @throws AIOT_FILE_MALFORMED naming the line and what was expected */
+/** @param next the next step, if a better one is known. @throws AIOT_FILE_MALFORMED naming the line and the expected content */
 export function fromLine(line: string, where: string, number: number, next?: string): Message {
   const refuse = (reason: string, cause?: unknown) =>
     new AiotError('AIOT_FILE_MALFORMED', `${where.replace(/:$/, '')}:${number}: ${reason}`, {
@@ -90,7 +90,7 @@ export function fromLine(line: string, where: string, number: number, next?: str
   try {
     value = JSON.parse(line);
   } catch (error) {
-    throw refuse('expected one JSON object a line', error);
+    throw refuse('expected one JSON object per line', error);
   }
   const parsed = inputSchema.safeParse(value);
   if (!parsed.success) throw refuse(issueText(parsed.error, 'line', value));

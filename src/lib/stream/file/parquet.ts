@@ -7,13 +7,13 @@ import { replaceWith } from './gzip.js';
 import { fromLine } from './line.js';
 import { type Cell, ownCell, payloadRow, type Row, readRecords } from './rows.js';
 
-/** Rows of one row group: what is in memory at a time. */
+/** Rows per row group, which limits memory use. */
 const groupRows = 20_000;
 
 /**
- * Makes Parquet of a file of message lines. Columns: those chosen, or `$time`, `$topic` and the members of all payloads; a
- * payload that has no members is the column `$payload`. Read twice, a group of rows at a time, so that memory stays bounded.
- * @throws AIOT_STREAM_URL (a type that there is not), AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
+ * Converts a file of message lines to Parquet. Columns: the selected ones, or `$time`, `$topic` and the members of all payloads. A payload
+ * without members is written to the column `$payload`. The file is read twice, one group of rows at a time, so that memory stays bounded.
+ * @throws AIOT_STREAM_URL (an unknown type), AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export function parquetFinisher(where: string, fields: readonly string[] | undefined) {
   const chosen = fields?.map((field) => chosenColumn(field, where));
@@ -33,7 +33,7 @@ export function parquetFinisher(where: string, fields: readonly string[] | undef
   };
 }
 
-/** The columns in the order in which they first come; types by what is in them. */
+/** The columns in order of first appearance, with types derived from their values. */
 async function columnsOf(
   lines: string,
   chosen: ReturnType<typeof chosenColumn>[] | undefined,
@@ -66,7 +66,7 @@ async function* storedRows(
     const row = rowOf(message, names);
     const out: Record<string, unknown> = {};
     for (const { name, type } of columns) {
-      // Not chosen, `$payload` is where there are no cells.
+      // Unless selected, `$payload` holds payloads without cells.
       const own = name.startsWith('$') && (names || name !== '$payload');
       out[name] = stored(own ? ownCell(name, message) : row[name], type);
     }
@@ -74,7 +74,7 @@ async function* storedRows(
   }
 }
 
-/** A payload that has no cells counts in a column of its own: what was acknowledged is written, whatever it is. */
+/** A payload without cells is written to a column of its own, because every acknowledged message must be stored. */
 function rowOf(message: Message, names: readonly string[] | undefined): Row {
   try {
     return payloadRow(message, names, message.source);
@@ -89,7 +89,7 @@ async function* messagesIn(path: string): AsyncGenerator<Message> {
   }
 }
 
-/** How a column is stored, as `?fields=count:int64` says it. */
+/** How a column is stored, as in `?fields=count:int64`. */
 const columnTypes = {
   boolean: 'BOOLEAN',
   double: 'DOUBLE',
@@ -120,15 +120,15 @@ function chosenColumn(field: string, where: string): { name: string; type?: Colu
 }
 
 /**
- * The type for all values of a column that was not given one. Numbers are doubles even where all are whole: the next file of
- * the same readings must not have another type.
+ * The type of a column without a declared one. Numbers are doubles even if all are whole, so that the next file of the same
+ * readings has the same type.
  */
 function typeOf(kinds: ReadonlySet<string>): ColumnType {
   if (kinds.size !== 1) return 'string';
   return kinds.has('number') ? 'double' : kinds.has('boolean') ? 'boolean' : 'string';
 }
 
-/** What the library takes for a cell of this type; null = nothing, also where the value cannot be of the type. */
+/** The library's representation of a cell of this type; null = empty, or the value does not fit the type. */
 function stored(cell: Cell, type: ColumnType): unknown {
   if (cell === undefined) return null;
   switch (type) {

@@ -1,13 +1,13 @@
-import { isUtf8 } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import { AiotError } from '../../core/errors.js';
 import { plural } from '../../core/figures.js';
 import { dictionary } from '../../core/names.js';
+import { textOrBase64 } from '../../core/text.js';
 import { csvRecords } from '../../formats/csv/records.js';
 import { decodeAuto } from '../decode/values.js';
 import type { OutgoingMessage } from '../message.js';
 
-/** What a cell can hold; undefined = nothing. */
+/** The value of a cell; undefined = empty. */
 export type Cell = string | number | boolean | undefined;
 
 export type Row = Record<string, Cell>;
@@ -19,14 +19,14 @@ type OwnColumn = (typeof ownColumns)[number];
 
 /** @throws AIOT_STREAM_UNFIT */
 export function unfit(where: string, { topic }: OutgoingMessage, why: string): AiotError {
-  return new AiotError('AIOT_STREAM_UNFIT', `${where}: a message of ${topic || 'no topic'} ${why}`, {
+  return new AiotError('AIOT_STREAM_UNFIT', `${where}: a message on ${topic || 'no topic'} ${why}`, {
     endpoint: where,
   });
 }
 
 /**
- * The payload as cells by name: the members of a JSON object (those of objects within as `a.b`, arrays as JSON), or, where names
- * are known, the cells of a JSON array or of a line of comma-separated text, in their order.
+ * The payload as cells by name. For a JSON object these are its members (nested ones as `a.b`, arrays as JSON). If names are known, they
+ * are the cells of a JSON array or of a line of comma-separated text, in order.
  * @throws AIOT_STREAM_UNFIT
  */
 export function payloadRow(
@@ -51,7 +51,7 @@ export function payloadRow(
   if (!cells)
     throw unfit(where, message, 'has no cells: expected a JSON object or array, or comma-separated text');
   const names = columns?.filter((name) => !name.startsWith('$'));
-  if (!names) throw unfit(where, message, 'has cells without names: say ?fields=a,b,c');
+  if (!names) throw unfit(where, message, 'has cells without names: set ?fields=a,b,c');
   if (cells.length !== names.length) {
     throw unfit(
       where,
@@ -62,7 +62,7 @@ export function payloadRow(
   return Object.fromEntries(names.map((name, n) => [name, cells[n]]));
 }
 
-/** The cell of a column that is not in the payload. */
+/** The cell of a column that is not part of the payload. */
 export function ownCell(name: string, message: OutgoingMessage): Cell {
   switch (name as OwnColumn) {
     case '$topic':
@@ -74,11 +74,6 @@ export function ownCell(name: string, message: OutgoingMessage): Cell {
     case '$payload':
       return textOrBase64(message.payload);
   }
-}
-
-function textOrBase64(data: Uint8Array): string {
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
-  return bytes.toString(isUtf8(bytes) ? 'utf8' : 'base64');
 }
 
 function flatten(value: Record<string, unknown>, before: string, row: Row): void {
@@ -100,27 +95,27 @@ function textCells(text: string, message: OutgoingMessage, where: string): Cell[
     const records = csvRecords(line.startsWith('#') ? ` ${line}` : line, where);
     if (records.length === 1) return records[0]!.cells.map(cellValue);
   } catch {
-    // A quote that is not closed: said below.
+    // An unclosed quote is reported below.
   }
-  throw unfit(where, message, 'is text, but not one row of comma-separated cells');
+  throw unfit(where, message, 'is text, but not a single row of comma-separated cells');
 }
 
-/** A number as JSON writes it, so that `007`, `0xBC` and `1.2.3` stay text. */
+/** A number in JSON's form, so that `007`, `0xBC` and `1.2.3` stay text. */
 const plainNumber = /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/;
 
-/** The value that a cell means: a number, a truth value, nothing (an empty cell), or text. */
+/** The value of a cell: a number, a boolean, undefined (an empty cell), or text. */
 function cellValue(cell: string): string | number | boolean | undefined {
   if (cell === '') return undefined;
   if (cell === 'true' || cell === 'false') return cell === 'true';
-  // Seventeen digits and more may be an id that a double would change.
+  // Seventeen or more digits may be an id that a double would change.
   if (plainNumber.test(cell) && cell.replace(/\D/g, '').length < 16) return Number(cell);
   return cell;
 }
 
 /**
- * Reads rows one after the other into objects, by the names of a header row or those given. Without either (`header` false and
- * no names) a row is its text.
- * @returns a function that gives undefined for the header; it throws AIOT_CSV_COLUMNS, AIOT_CSV_MALFORMED
+ * Reads consecutive rows into objects, with names from a header row or given ones. Without either (`header` false and no names) a
+ * row is its text.
+ * @returns a function that returns undefined for the header; it throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED
  */
 export function createRowReader(
   where: string,
@@ -141,8 +136,9 @@ export function createRowReader(
     }
     if (cells.length !== columns!.length) {
       throw new AiotError(
-        'AIOT_CSV_MALFORMED',
+        'AIOT_FILE_MALFORMED',
         `${place}: expected ${columns!.length} cells (${columns!.join(',')}), got ${cells.length}`,
+        { subject: 'csv' },
       );
     }
     const row: Record<string, unknown> = {};
@@ -154,11 +150,11 @@ export function createRowReader(
   };
 }
 
-/** An object does not keep a value of this name: the column would be lost without a word. @throws AIOT_CSV_COLUMNS */
+/** A JavaScript object cannot hold a value of this name, so the column would be lost silently. @throws AIOT_CSV_COLUMNS */
 function requireKept(names: readonly string[], place: string): void {
   if (!names.includes('__proto__')) return;
-  throw new AiotError('AIOT_CSV_COLUMNS', `${place}: __proto__ is not a name that can be used`, {
-    next: 'Name the columns otherwise: ?fields=a,b,c',
+  throw new AiotError('AIOT_CSV_COLUMNS', `${place}: __proto__ cannot be used as a name`, {
+    next: 'Rename the columns: ?fields=a,b,c',
   });
 }
 
@@ -173,24 +169,24 @@ function uniqueNames(names: string[], place: string): string[] {
   const got = name === '' ? 'one without' : plainNumber.test(name) ? `the number ${name}` : `"${name}"`;
   const twice = names.indexOf(name) !== wrong ? ' twice' : '';
   throw new AiotError('AIOT_CSV_COLUMNS', `${place}: expected a name for each column, got ${got}${twice}`, {
-    next: 'Name the columns (?fields=a,b,c), or say that there is no header (?header=false).',
+    next: 'Name the columns (?fields=a,b,c), or set ?header=false if there is no header.',
   });
 }
 
 export interface TextRecord {
   text: string;
-  /** The line that it begins on, from 1. */
+  /** The line on which it begins, from 1. */
   line: number;
 }
 
-/** A record longer than that is no record: a file of another kind, or a quote that is never closed. Characters. */
+/** Maximum length of a record, characters: a longer one means another kind of file, or an unclosed quote. */
 const longest = 64 * 1024 * 1024;
 
 /**
- * UTF-8 text cut into lines without their ends (`\n` or `\r\n`); the records of each piece that was read together. A byte order
- * mark is taken off.
- * @param quotes a line end between two `"` is part of its record (RFC 4180, 2.6)
- * @throws AIOT_FILE_MALFORMED (a record of more than 64 Mi characters), and what reading throws
+ * Cuts UTF-8 text into lines without their ends (`\n` or `\r\n`); yields the records of each chunk together. A byte order mark is
+ * removed.
+ * @param quotes whether a line end between two `"` is part of its record (RFC 4180, 2.6)
+ * @throws AIOT_FILE_MALFORMED (a record of more than 64 Mi characters), and the errors of reading
  */
 export async function* readRecords(
   input: Readable,
@@ -226,7 +222,7 @@ export async function* readRecords(
     if (rest.length > longest) {
       throw new AiotError(
         'AIOT_FILE_MALFORMED',
-        `${where}:${line}: expected lines, got more than 64 MiB without an end`,
+        `${where}:${line}: expected lines, got more than 64 MiB without a line break`,
       );
     }
     if (records.length > 0) yield records;
@@ -235,7 +231,7 @@ export async function* readRecords(
   if (records.length > 0) yield records;
 }
 
-/** Whether an odd number of quotes is there: a doubled one counts twice, so it changes nothing. */
+/** Whether the number of quotes is odd: a doubled one counts twice and changes nothing. */
 export function oddQuotes(text: string, from: number, to: number): boolean {
   let odd = false;
   for (let at = text.indexOf('"', from); at >= 0 && at < to; at = text.indexOf('"', at + 1)) odd = !odd;

@@ -28,7 +28,7 @@ export const queryDuration = z
   .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s or 1h')
   .transform(parseDuration);
 
-/** When a file is ended and the next one begun. */
+/** When a file is finished and the next one started. */
 export interface Rotation {
   bytes?: number;
   ms?: number;
@@ -38,7 +38,7 @@ export interface Rotation {
 export interface FileSettings {
   path: string;
   format: FileFormat | 'lines';
-  /** Columns, chosen; `name` or, for Parquet, `name:type`. */
+  /** Selected columns; `name` or, for Parquet, `name:type`. */
   fields?: string[];
   header: boolean;
   rotation?: Rotation;
@@ -53,7 +53,7 @@ const shape = {
   rotateCount: queryCount.optional(),
 };
 
-/** What a `file:` URL says of a file to be written. @throws AIOT_STREAM_URL */
+/** The settings of a `file:` URL for writing. @throws AIOT_STREAM_URL */
 export function fileSettings(url: StreamUrl): FileSettings {
   const { format, fields, header, rotateSize, rotateTime, rotateCount } = readQuery(url, shape);
   const path = filePathOf(url);
@@ -63,7 +63,7 @@ export function fileSettings(url: StreamUrl): FileSettings {
     throw new AiotError('AIOT_STREAM_URL', `${path}: fields: expected each column once, got "${fields}"`);
   }
   if ([rotateSize, rotateTime, rotateCount].includes(0)) {
-    throw new AiotError('AIOT_STREAM_URL', `${path}: a file that rotates at 0 would hold nothing`);
+    throw new AiotError('AIOT_STREAM_URL', `${path}: a file that rotates at 0 would be empty`);
   }
   const rotation = {
     ...(rotateSize === undefined ? {} : { bytes: rotateSize }),
@@ -89,7 +89,7 @@ export function filePathOf(url: StreamUrl): string {
   throw new AiotError('AIOT_STREAM_URL', 'expected file:///PATH or file:PATH');
 }
 
-/** By the end of its name; what has none of the known ends holds message lines. `.gz` after it is not part of the end. */
+/** Determined by the file name's extension; message lines for unknown ones. `.gz` after it is ignored. */
 export function formatOfPath(path: string): FileFormat {
   const name = path.toLowerCase().replace(/\.gz$/, '');
   if (name.endsWith('.csv')) return 'csv';

@@ -10,14 +10,14 @@ import { oddQuotes } from './rows.js';
 import { type FileSettings, filePathOf, fileSettings, isGzip, type Rotation } from './settings.js';
 import { hasPlaceholder, nameTemplate } from './template.js';
 
-/** Makes a finished file of lines, whole or not at all. */
+/** Converts collected lines to a finished file, completely or not at all. */
 type Finish = (lines: string, finished: string) => Promise<void>;
 
 /**
- * Writes messages into files. NDJSON, CSV and plain lines grow in place; with `rotateSize`, `rotateTime` or `rotateCount`, and
- * always as Parquet or `.gz`, lines are collected in a hidden file beside, and appear under their name when it is finished. What
- * a killed process collected, the next one goes on with. A path with placeholders (`face{n}.png`) is a file for each message.
- * `write` resolves when all is on disk; writes that come while one sync runs share the next.
+ * Writes messages to files. NDJSON, CSV and plain lines grow in place. With `rotateSize`, `rotateTime` or `rotateCount`, and always for
+ * Parquet or `.gz`, lines are collected in a hidden file next to the target and renamed when it is finished. Lines collected by a killed
+ * process are continued by the next one. A path with placeholders (`face{n}.png`) is a file for each message. `write` resolves once
+ * everything is on disk; writes that arrive during a sync share the next one.
  * @throws AIOT_STREAM_URL, AIOT_FILE_NOT_WRITABLE; while writing also AIOT_STREAM_UNFIT, AIOT_DISK_FULL
  */
 export async function openFileSink(url: StreamUrl): Promise<Sink> {
@@ -31,14 +31,14 @@ export async function openFileSink(url: StreamUrl): Promise<Sink> {
     return createLinesSink({ endpoint: path, encoder, file, open: async () => file });
   }
   if (!rotation && (await stat(path).catch(() => null))) {
-    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `${path} is there already, and cannot be written on`, {
-      next: `Choose another name, or let a new file begin now and then: ?rotateTime=1h${format === 'parquet' ? '' : ', or a name without .gz'}`,
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `${path} already exists and cannot be appended to`, {
+      next: `Choose another name, or start a new file at intervals: ?rotateTime=1h${format === 'parquet' ? '' : ', or a name without .gz'}`,
     });
   }
   return openPieces(settings, encoder, finish);
 }
 
-/** With the lock on their names: two that write the same pieces would mix them. */
+/** Holds the lock on their names, because two writers would mix their pieces. */
 async function openPieces(
   settings: FileSettings,
   encoder: Encoder,
@@ -48,9 +48,11 @@ async function openPieces(
   const names = pieceNames(path);
   const release = await takeLock(names.lock);
   if (!release) {
-    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `another process writes ${path}`, { endpoint: path });
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `another process is writing to ${path}`, {
+      endpoint: path,
+    });
   }
-  /** Also what an earlier process, or an earlier attempt, did not come to. */
+  /** Finishes files, including those left by an earlier process or attempt. */
   const finishWaiting = async () => {
     for (const name of finish ? (await readdir(names.folder)).sort() : []) {
       const finished = names.ofWaiting(name);
@@ -64,7 +66,7 @@ async function openPieces(
     async seal(since) {
       const finished = rotation ? await freeName(names, since) : path;
       if (!finish) return renameDurably(names.part, finished);
-      // Under this name it is never written on, so that a crash from here on doubles nothing.
+      // Never written to again under this name, so that a crash from here on duplicates nothing.
       await renameDurably(names.part, names.waiting(finished));
       await finishWaiting();
     },
@@ -89,7 +91,7 @@ async function openPieces(
       try {
         await sink.close();
       } finally {
-        // Nobody opens these names again: the finished file is there.
+        // These names are not used again: the finished file exists.
         if (!rotation) await rm(names.lock, { force: true });
         release();
       }
@@ -113,7 +115,7 @@ function encoderOf({ path, format, fields, header }: FileSettings): Encoder {
 }
 
 /**
- * A file for each message, with its payload as it is: `face{n}.png` goes on behind the highest number that is there.
+ * A file for each message, containing its payload unchanged: `face{n}.png` continues after the highest existing number.
  * @throws AIOT_STREAM_URL, AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 async function openEachSink(url: StreamUrl): Promise<Sink> {
@@ -138,7 +140,7 @@ async function openEachSink(url: StreamUrl): Promise<Sink> {
   };
 }
 
-/** The highest number of the files below the folder of what all names begin with; -1 without any. */
+/** The highest number among the files below the common prefix's folder; -1 if there are none. */
 async function highestIn(prefix: string, numberIn: (name: string) => number | undefined): Promise<number> {
   const folder = prefix.endsWith('/') ? prefix : dirname(prefix === '' ? '.' : prefix);
   const absolute = prefix.startsWith('/');
@@ -158,7 +160,7 @@ async function highestIn(prefix: string, numberIn: (name: string) => number | un
 
 interface Pieces {
   rotation?: Rotation;
-  /** Makes a finished file of what was collected. @param since when it was begun, ms since 1970 */
+  /** Makes a finished file of the collected lines. @param since when it was started, ms since 1970 */
   seal(since: number): Promise<void>;
 }
 
@@ -168,15 +170,15 @@ interface Job {
   reject: (error: unknown) => void;
 }
 
-/** Writes lines in the order of the calls; those that wait while one write runs go together in the next. */
+/** Writes lines in the order of the calls; those that wait during one write are combined in the next. */
 export function createLinesSink(parts: {
   endpoint: string;
   encoder: Encoder;
   /** Opens the file, or the next one. */
   open: () => Promise<AppendFile>;
-  /** Is open already: closed at the end also where nothing was written. */
+  /** Whether it is already open: then it is closed at the end even if nothing was written. */
   file?: AppendFile;
-  /** Absent = one file, that grows. */
+  /** Absent = a single file that grows. */
   pieces?: Pieces;
 }): Sink {
   const { endpoint, encoder, open, pieces } = parts;
@@ -191,10 +193,10 @@ export function createLinesSink(parts: {
   let waiting: Job[] = [];
   let last: Promise<void> = Promise.resolve();
   let closing: Promise<void> | undefined;
-  /** Lines are safe when this happens, so no write has failed; the next one tells it. */
+  /** Its lines are already on disk, so no write has failed; the next write reports the error. */
   let sealFailure: { error: unknown } | undefined;
 
-  /** Never throws: the clock calls it too, and nobody hears that. */
+  /** Never throws, because it is also called by the timer, where nothing would catch the error. */
   const seal = async () => {
     clearTimeout(timer);
     timer = undefined;
@@ -213,7 +215,7 @@ export function createLinesSink(parts: {
     sealFailure = undefined;
     if (failed) throw failed.error;
   };
-  /** One after the other with all that touches the file. */
+  /** Serializes all operations on the file. */
   const enqueue = (task: () => Promise<void>): Promise<void> => {
     const next = last.then(task);
     last = next.catch(() => {});
@@ -236,7 +238,7 @@ export function createLinesSink(parts: {
     }
   };
 
-  /** Jobs whose lines are in `text`, as one write each time that a file is full, and one at the end. */
+  /** The jobs whose lines are in `text`: one write whenever the file is full, and one at the end. */
   const flush = async () => {
     const jobs = waiting;
     waiting = [];
@@ -298,10 +300,10 @@ export function createLinesSink(parts: {
   };
 }
 
-/** A file that only grows, by whole lines, each on disk before `append` resolves. */
+/** A file that only grows by whole lines, each on disk before `append` resolves. */
 interface AppendFile {
   readonly bytes: number;
-  /** ms since 1970: when the first of its lines was written. */
+  /** When its first line was written, ms since 1970. */
   readonly since: number;
   append(text: string): Promise<void>;
   /** Lines below the head. */
@@ -309,7 +311,7 @@ interface AppendFile {
   close(): Promise<void>;
 }
 
-/** @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED, AIOT_CSV_COLUMNS (it has other columns) */
+/** @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED, AIOT_CSV_COLUMNS (its columns differ) */
 async function openAppend(path: string, encoder: Encoder): Promise<AppendFile> {
   await makeFolder(dirname(path));
   const file: FileHandle = await open(path, 'a+').catch((error: unknown) => {
@@ -319,7 +321,7 @@ async function openAppend(path: string, encoder: Encoder): Promise<AppendFile> {
   let since = Date.now();
   try {
     const found = await file.stat();
-    // A pipe and /dev/stdout have no size, no end and no sync.
+    // A pipe and /dev/stdout have no size and no end, and cannot be synced.
     if (found.isFile() && found.size > 0) {
       bytes = await cutTornLine(file, path, found.size);
       since = found.birthtimeMs || since;
@@ -342,7 +344,7 @@ async function openAppend(path: string, encoder: Encoder): Promise<AppendFile> {
         await file.appendFile(data);
         await file.datasync();
       } catch (error) {
-        // Such as a full disk in the middle of a line.
+        // For example, a full disk in the middle of a line.
         await file.truncate(bytes).catch(() => {});
         throw unwritable(path, error);
       }
@@ -365,10 +367,10 @@ async function openAppend(path: string, encoder: Encoder): Promise<AppendFile> {
   };
 }
 
-/** A record that is longer, of a file that is taken up, is none. Bytes. */
+/** Maximum length of a record in an existing file, bytes; anything longer is not a record. */
 const window = 1024 * 1024;
 
-/** The first record of a file, such as a CSV header; '' when it is empty. */
+/** The first record of a file, such as a CSV header; '' if it is empty. */
 async function firstRecord(file: FileHandle, bytes: number): Promise<string> {
   const { buffer, bytesRead } = await file.read(
     Buffer.alloc(Math.min(bytes, window)),
@@ -383,9 +385,9 @@ async function firstRecord(file: FileHandle, bytes: number): Promise<string> {
 }
 
 /**
- * Where to go on in a file: behind its last whole line. What a crash left of a half line goes to `PATH.torn`: it was never
- * acknowledged, but nothing is thrown away that somebody may have written by hand.
- * @returns its length then, bytes @throws AIOT_FILE_MALFORMED when it has no lines at all
+ * Returns the position at which to resume a file: after its last whole line. A partial line left by a crash is moved to
+ * `PATH.torn`: it was never acknowledged, but it may have been written by hand, so it is not discarded.
+ * @returns the file's new length, bytes @throws AIOT_FILE_MALFORMED if it has no lines at all
  */
 async function cutTornLine(file: FileHandle, path: string, bytes: number): Promise<number> {
   if (bytes === 0) return 0;
@@ -395,7 +397,10 @@ async function cutTornLine(file: FileHandle, path: string, bytes: number): Promi
   const end = tail.lastIndexOf(10);
   if (end === tail.length - 1) return bytes;
   if (end < 0 && from > 0) {
-    throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected lines to go on after, got none at its end`);
+    throw new AiotError(
+      'AIOT_FILE_MALFORMED',
+      `${path}: cannot append, because the file does not end with a complete line`,
+    );
   }
   await appendFile(`${path}.torn`, Buffer.concat([tail.subarray(end + 1), Buffer.from('\n')]));
   const whole = from + end + 1;
@@ -403,15 +408,15 @@ async function cutTornLine(file: FileHandle, path: string, bytes: number): Promi
   return whole;
 }
 
-/** How the files are called that one path becomes: `readings.csv` → `readings-20261120T183005123Z.csv`. */
+/** Names of the files made from one path: `readings.csv` → `readings-20261120T183005123Z.csv`. */
 interface PieceNames {
   folder: string;
-  /** What is being written: hidden, so that who takes the finished files does not take it. */
+  /** The file being written: hidden, so that consumers of finished files ignore it. */
   part: string;
   lock: string;
-  /** The name of a finished file that was begun then, ms since 1970. */
+  /** The name of a finished file that was started at this time, ms since 1970. */
   finished(since: number, copy: number): string;
-  /** Lines that wait to be made a finished file of another kind; and that file's name again. */
+  /** Lines waiting to be converted to a finished file of another format, and the name of that file. */
   waiting(finished: string): string;
   ofWaiting(name: string): string | undefined;
 }
@@ -426,7 +431,7 @@ export function pieceNames(path: string): PieceNames {
     lock: join(folder, `.${name}.lock`),
     finished(since, copy) {
       const stamp = new Date(since).toISOString().replace(/[-:.]/g, '');
-      // An underscore sorts behind the dot of the first one's ending: a listing by name is in order.
+      // An underscore sorts after the dot of the first one's extension, so that a listing by name is in order.
       return join(folder, `${stem}-${stamp}${copy > 1 ? `_${copy}` : ''}${end}`);
     },
     waiting: (finished) => join(folder, `.${basename(finished)}.rows`),
@@ -437,7 +442,7 @@ export function pieceNames(path: string): PieceNames {
   };
 }
 
-/** The first of the names that no file has. Who asks has the lock, so nobody takes it meanwhile. */
+/** The first unused name. The caller holds the lock, so it cannot be taken meanwhile. */
 async function freeName(names: PieceNames, since: number): Promise<string> {
   const taken = new Set(await readdir(names.folder));
   for (let copy = 1; ; copy++) {

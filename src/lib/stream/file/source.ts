@@ -16,13 +16,13 @@ const settings = {
   /** CSV without a header row: the names of its columns. */
   fields: z.string().optional(),
   header: queryBoolean.optional(),
-  /** Topic of rows and lines; absent = the file's name without its end. */
+  /** Topic of rows and lines; absent = the file's name without its extension. */
   topic: z.string().optional(),
 };
 
 /**
- * A file from its first message to its last: lines of messages (NDJSON), rows (CSV: one JSON object each) or plain lines;
- * `.gz` is unpacked.
+ * A file from its first message to its last: message lines (NDJSON), rows (CSV: one JSON object each) or plain lines; `.gz` is
+ * decompressed.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_STREAM_URL; while reading, AIOT_FILE_MALFORMED and AIOT_CSV_*
  */
 export async function openFileSource(url: StreamUrl): Promise<Source> {
@@ -30,24 +30,24 @@ export async function openFileSource(url: StreamUrl): Promise<Source> {
   const convert = converterOf(url, path);
   const found = await stat(path).catch((error: unknown) => {
     if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? ''))
-      throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file: ${path}`, { cause: error });
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `the file ${path} does not exist`, { cause: error });
     throw unreadable(path, error);
   });
   if (found.isDirectory())
     throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a folder`);
   const file = createReadStream(path, { highWaterMark: 256 * 1024 });
-  // What fails in one of the two, the reader of the last one hears.
+  // Errors of either stream reach the reader of the last one.
   return recordsSource(isGzip(path) ? pipeline(file, createGunzip(), () => {}) : file, path, convert);
 }
 
-/** The same from standard input, until its end. */
+/** Reads standard input until its end. */
 export async function openStdinSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
   const input = (options.input ?? process.stdin) as Readable;
   return recordsSource(input, 'stdin:', converterOf(url, 'stdin:'));
 }
 
 interface Converter {
-  /** Quoted cells may have line ends in them. */
+  /** Quoted cells may contain line ends. */
   quotes: boolean;
   /** undefined = no message, such as a header. */
   message(record: TextRecord): Message | undefined;
@@ -57,10 +57,7 @@ function converterOf(url: StreamUrl, where: string): Converter {
   const query = readQuery(url, settings);
   const format = query.format ?? formatOfPath(where);
   if (format === 'parquet') {
-    throw new AiotError(
-      'AIOT_STREAM_SCHEME',
-      `${where}: a Parquet file cannot be read from, only written to`,
-    );
+    throw new AiotError('AIOT_STREAM_SCHEME', `${where}: Parquet files can only be written, not read`);
   }
   const topic =
     query.topic ??
@@ -69,7 +66,7 @@ function converterOf(url: StreamUrl, where: string): Converter {
       .replace(/:$/, '') ||
       'stdin');
   if (format === 'ndjson') {
-    const plain = `Lines that are no messages of aiot stream record are read with ${url.scheme}:${url.path}?format=lines, rows with ?format=csv.`;
+    const plain = `To read lines that \`aiot stream record\` did not write, use ${url.scheme}:${url.path}?format=lines; for rows, use ?format=csv.`;
     return { quotes: false, message: ({ text, line }) => fromLine(text, where, line, plain) };
   }
   const message = (text: string): Message => ({
@@ -89,7 +86,7 @@ function converterOf(url: StreamUrl, where: string): Converter {
   };
 }
 
-/** Reads on only when asked for more, so nothing is dropped and memory stays bounded. One batch a piece that was read. */
+/** Reads on demand only, so nothing is dropped and memory stays bounded. One batch per chunk. */
 function recordsSource(input: Readable, endpoint: string, convert: Converter): Source {
   const settle = () => {};
   let closed = false;

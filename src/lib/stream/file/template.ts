@@ -5,10 +5,10 @@ import type { OutgoingMessage } from '../message.js';
 export interface NameTemplate {
   /** Whether it has `{n}`. */
   readonly numbered: boolean;
-  /** What all names begin with. */
+  /** The common prefix of all names. */
   readonly prefix: string;
   render(message: OutgoingMessage, n: number): string;
-  /** The number in a name that `render` may have made; undefined = it made none like it. */
+  /** The number in a name made by `render`; undefined for any other name. */
   numberIn(name: string): number | undefined;
 }
 
@@ -19,22 +19,22 @@ export function hasPlaceholder(text: string): boolean {
 }
 
 /**
- * `{n}`: counts from 0, `{n:6}` with leading zeros. `{topic}`: with its slashes. `{key}`: as text. `{time}`: in UTC, as
- * `20261120T183005123Z`, or `{time:YYYY/MM/DD/HH}` of YYYY MM DD HH mm ss SSS. `{id}`: never the same twice.
- * Text from a message cannot climb out of a folder: `..` and `.` as a step, and control characters, become `_`.
- * @throws AIOT_STREAM_URL for a placeholder that there is not
+ * `{n}`: counts from 0, `{n:6}` with leading zeros. `{topic}`: including its slashes. `{key}`: as text. `{time}`: in UTC, as
+ * `20261120T183005123Z`, or `{time:YYYY/MM/DD/HH}` with YYYY MM DD HH mm ss SSS. `{id}`: always unique.
+ * Text from a message cannot escape from the folder: the path segments `..` and `.`, and control characters, become `_`.
+ * @throws AIOT_STREAM_URL for an unknown placeholder
  */
 export function nameTemplate(text: string, where: string): NameTemplate {
   const unknown = /[{}]/.exec(text.replace(placeholder, ''));
   if (unknown || /\{n:(?!\d{1,2}\})/.test(text)) {
-    throw new AiotError('AIOT_STREAM_URL', `${where}: "${text}" has a placeholder that there is not`, {
-      next: 'There are {n}, {n:6}, {topic}, {key}, {time}, {time:YYYY/MM/DD/HH} and {id}.',
+    throw new AiotError('AIOT_STREAM_URL', `${where}: "${text}" contains an unknown placeholder`, {
+      next: 'Use {n}, {n:6}, {topic}, {key}, {time}, {time:YYYY/MM/DD/HH} or {id}.',
     });
   }
   const pattern = new RegExp(
     `^${text
       .split(new RegExp(placeholder.source, 'g'))
-      // split gives text, name, argument, text, …
+      // split returns text, name, argument, text, …
       .map((part, i, all) =>
         i % 3 === 0 ? escaped(part!) : i % 3 === 1 ? expression(part!, i === all.indexOf('n')) : '',
       )

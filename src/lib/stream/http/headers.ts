@@ -23,7 +23,7 @@ export function outgoingHeaders(headers: readonly Header[] = []): Record<string,
   return out;
 }
 
-/** What a message is beside its payload. Text that HTTP cannot carry is percent-encoded. */
+/** A message's metadata as headers. Text that HTTP cannot carry is percent-encoded. */
 export function ownHeaders({ topic, time, key }: OutgoingMessage): Record<string, string> {
   return {
     ...(topic === '' ? {} : { 'aiot-topic': encodeURI(topic) }),
@@ -32,7 +32,7 @@ export function ownHeaders({ topic, time, key }: OutgoingMessage): Record<string
   };
 }
 
-/** The headers of a request that are a message's. */
+/** The headers of a request that become the message's. */
 export function incomingHeaders({ rawHeaders }: IncomingMessage): Header[] {
   const headers: Header[] = [];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
@@ -42,15 +42,16 @@ export function incomingHeaders({ rawHeaders }: IncomingMessage): Header[] {
   return headers;
 }
 
-/** How old a signed request may be: what is recorded by somebody cannot be sent again later. ms (Standard Webhooks: 5 minutes). */
+/** Maximum age of a signed request, so that a recorded one cannot be replayed later. ms (Standard Webhooks: 5 minutes). */
 const toleranceMs = 5 * 60_000;
 
 type Verdict = { ok: true } | { ok: false; why: string };
 
 /**
- * Headers that sign a body as Standard Webhooks 1.0 says: `webhook-id`, `webhook-timestamp` (seconds), and `webhook-signature` =
- * `v1,` + base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`. A secret `whsec_…` is base64; any other is taken as its UTF-8 bytes.
- * @param id the same for each attempt to send one message, so that a receiver can tell them
+ * Headers that sign a body according to Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp` (seconds), and
+ * `webhook-signature` = `v1,` + base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`. A secret `whsec_…` is base64; any other is used
+ * as UTF-8 bytes.
+ * @param id the same for each attempt to send one message, so that a receiver recognizes it
  */
 export function signatureHeaders(
   secret: string,
@@ -71,8 +72,8 @@ export function newWebhookId(): string {
 }
 
 /**
- * Whether one of the signatures is of somebody who has the secret: Standard Webhooks, or GitHub's `X-Hub-Signature-256`
- * (`sha256=` + hex over the body alone).
+ * Whether one of the signatures was made with the secret: Standard Webhooks, or GitHub's `X-Hub-Signature-256` (`sha256=` + hex
+ * over the body alone).
  */
 export function checkSignature(
   secret: string,
@@ -83,7 +84,7 @@ export function checkSignature(
   const hub = header('x-hub-signature-256');
   if (hub !== undefined) {
     const wanted = `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`;
-    return equal(hub, wanted) ? { ok: true } : { ok: false, why: 'the signature is not of this body' };
+    return equal(hub, wanted) ? { ok: true } : { ok: false, why: 'the signature does not match the body' };
   }
   const id = header('webhook-id');
   const timestamp = header('webhook-timestamp');
@@ -92,12 +93,12 @@ export function checkSignature(
     return { ok: false, why: 'expected webhook-id, webhook-timestamp and webhook-signature' };
   }
   if (!/^\d{1,12}$/.test(timestamp) || Math.abs(Number(timestamp) * 1000 - now) > toleranceMs) {
-    return { ok: false, why: 'it was signed more than five minutes ago, or the clocks differ' };
+    return { ok: false, why: 'the signature is more than five minutes old, or the clocks differ' };
   }
   const wanted = `v1,${signed(secret, id, timestamp, body)}`;
-  // Several are given while a secret is changed for another.
+  // Several are sent while a secret is being replaced.
   const found = signatures.split(' ').some((signature) => equal(signature, wanted));
-  return found ? { ok: true } : { ok: false, why: 'the signature is not of this body' };
+  return found ? { ok: true } : { ok: false, why: 'the signature does not match the body' };
 }
 
 function signed(secret: string, id: string, timestamp: string, body: Uint8Array): string {
@@ -105,7 +106,7 @@ function signed(secret: string, id: string, timestamp: string, body: Uint8Array)
   return createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64');
 }
 
-/** In a time that does not tell how much of it was right. */
+/** Constant-time comparison: its duration does not reveal how much matched. */
 export function equal(a: string, b: string): boolean {
   const [one, other] = [Buffer.from(a), Buffer.from(b)];
   return one.length === other.length && timingSafeEqual(one, other);

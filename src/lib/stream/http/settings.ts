@@ -3,10 +3,10 @@ import { queryBytes } from '../file/settings.js';
 import type { StreamOptions } from '../message.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 
-/** Behind the `#`: a URL's query belongs to the far side. */
+/** After the `#`, because a URL's query belongs to the server. */
 const sinkShape = {
   method: z.enum(['POST', 'PUT', 'PATCH']).optional(),
-  /** Requests under way at a time; those of one key, or else one topic, stay in order. */
+  /** Maximum concurrent requests; those of one key, or else one topic, stay in order. */
   parallel: queryCount.refine((count) => count >= 1 && count <= 256, 'expected 1 to 256').optional(),
   /** Key of the signature; better in a credentials file, or in the environment. */
   secret: z.string().min(1).optional(),
@@ -17,10 +17,10 @@ const sinkShape = {
 const sourceShape = {
   /** Largest body; default 1 MiB. */
   limit: queryBytes.optional(),
-  /** Longest wait for the message to be safe elsewhere before the sender is told to come again; default 30 s. */
+  /** Longest wait for the message to be stored at its destination, before the sender is asked to retry; default 30 s. */
   wait: queryCount.optional(),
   secret: z.string().min(1).optional(),
-  /** What messages are called; default = the path. */
+  /** Topic of the messages; default = the path. */
   topic: z.string().min(1).optional(),
 };
 

@@ -8,9 +8,9 @@ import { newWebhookId, outgoingHeaders, ownHeaders, signatureHeaders } from './h
 import { httpSinkSettings } from './settings.js';
 
 /**
- * Each message as the body of a POST, signed where there is a secret (Standard Webhooks); a 2xx means that it has arrived.
- * Network failures, 5xx, 408, 425 and 429 are tried again, not before Retry-After says; another answer is the message's own
- * fault. All attempts for one message bear one `webhook-id`.
+ * Sends each message as the body of a POST, signed if there is a secret (Standard Webhooks); a 2xx means that it has arrived.
+ * Network failures, 5xx, 408, 425 and 429 are retried, not before the time in Retry-After; any other status rejects the message.
+ * All attempts for one message carry the same `webhook-id`.
  * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED (401, 403)
  */
 export async function openHttpSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -62,7 +62,7 @@ function groupOf({ key, topic }: OutgoingMessage): string {
   return key ? `key ${Buffer.from(key).toString('latin1')}` : `topic ${topic}`;
 }
 
-/** What a request goes to: no credentials, no settings. @throws AIOT_STREAM_URL */
+/** The target of a request: no credentials, no settings. @throws AIOT_STREAM_URL */
 function targetOf(url: StreamUrl): string {
   const target = `${url.scheme}://${url.host}/${url.path}`;
   if (url.host !== '' && URL.canParse(target)) return target;

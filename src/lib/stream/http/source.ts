@@ -9,9 +9,9 @@ import { checkSignature, equal, incomingHeaders } from './headers.js';
 import { httpSourceSettings } from './settings.js';
 
 /**
- * A server for webhooks: what is POSTed (or PUT) to the path, or below it where it ends with `/`, is a message; its sender is
- * answered 200 when it was acked, and 503 with Retry-After when not. With a secret, what is not signed is refused (401); with a
- * token or a password, who does not show it. https with cert and key; with a CA too, clients need a certificate.
+ * A server for webhooks. A body POSTed (or PUT) to the path, or below it if it ends with `/`, becomes a message. The sender gets 200 once
+ * it is acked, and 503 with Retry-After otherwise. With a secret, unsigned requests are rejected (401); with a token or a password, so are
+ * requests without it. TLS needs cert and key; with a CA too, clients need a certificate.
  * @throws AIOT_STREAM_URL, AIOT_PORT_IN_USE
  */
 export async function openHttpSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -23,8 +23,8 @@ export async function openHttpSource(url: StreamUrl, options: StreamOptions): Pr
   const server = await serverOf(url, options, (request, response) => {
     open.add(response);
     response.on('close', () => open.delete(response));
-    // An odd request is its sender's trouble, and not that of all the others.
-    take(parts, request, response).catch(() => answer(response, 500, 'cannot take it'));
+    // A malformed request is its sender's problem, and must not affect the others.
+    take(parts, request, response).catch(() => answer(response, 500, 'the message was rejected'));
   });
   server.requestTimeout = 60_000;
   server.listen(port, hostname);
@@ -33,7 +33,7 @@ export async function openHttpSource(url: StreamUrl, options: StreamOptions): Pr
   } catch (error) {
     throw new AiotError(
       systemCode(error) === 'EADDRINUSE' ? 'AIOT_PORT_IN_USE' : 'AIOT_STREAM_URL',
-      `${url.endpoint}: cannot listen there (${systemCode(error)})`,
+      `${url.endpoint}: cannot listen on this address (${systemCode(error)})`,
       { cause: error },
     );
   }
@@ -41,7 +41,7 @@ export async function openHttpSource(url: StreamUrl, options: StreamOptions): Pr
   const bound = (server.address() as AddressInfo).port;
   return {
     endpoint: `${url.scheme}://${hostname.includes(':') ? `[${hostname}]` : hostname}:${bound}`,
-    // Nothing is dropped: a client whose message is not taken is told so, and tries again.
+    // Nothing is dropped: a client whose message is not accepted gets an error, and retries.
     dropped: 0,
     [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](),
     async close() {
@@ -68,14 +68,14 @@ async function take(parts: Parts, request: IncomingMessage, response: ServerResp
   const [path = '/'] = (request.url ?? '/').split('?');
   const wanted = `/${url.path.split('?')[0]}`;
   if (path !== wanted && !(wanted.endsWith('/') && path.startsWith(wanted)))
-    return answer(response, 404, 'not here');
+    return answer(response, 404, 'not found');
   if (request.method !== 'POST' && request.method !== 'PUT') {
     response.setHeader('allow', 'POST, PUT');
     return answer(response, 405, 'expected POST');
   }
   if (!knows(request, url, options)) {
     response.setHeader('www-authenticate', options.token === undefined ? 'Basic' : 'Bearer');
-    return answer(response, 401, 'who are you');
+    return answer(response, 401, 'unauthorized');
   }
   const body = await bodyOf(request, settings.limit);
   if (body === undefined) return answer(response, 413, `expected at most ${settings.limit} bytes`);
@@ -95,21 +95,21 @@ async function take(parts: Parts, request: IncomingMessage, response: ServerResp
     ...(key === undefined ? {} : { key: Buffer.from(decoded(key)) }),
     source: url.endpoint,
   };
-  const timer = setTimeout(() => later(response, 'not safe yet'), settings.waitMs);
+  const timer = setTimeout(() => later(response, 'not stored yet'), settings.waitMs);
   const settle = (ok: boolean) => {
     clearTimeout(timer);
     if (ok) answer(response, 200, '');
-    else later(response, 'could not be passed on');
+    else later(response, 'could not be delivered');
   };
   const taken = queue.push({ message, ack: () => settle(true), nack: () => settle(false) }, body.length);
   if (taken) return;
   clearTimeout(timer);
-  later(response, 'too many at a time');
+  later(response, 'too many concurrent requests');
 }
 
 function answer(response: ServerResponse, status: number, text: string): void {
   if (response.headersSent || response.destroyed) return;
-  // What was not read of a refused body would be taken for the next request.
+  // The unread rest of a rejected body would be parsed as the next request.
   if (status === 413 || status === 503) response.setHeader('connection', 'close');
   response
     .writeHead(status, { 'content-type': 'text/plain; charset=utf-8' })
@@ -121,7 +121,7 @@ function later(response: ServerResponse, text: string): void {
   answer(response, 503, text);
 }
 
-/** undefined = longer than allowed; null = the sender went away. */
+/** undefined = longer than allowed; null = the sender disconnected. */
 async function bodyOf(request: IncomingMessage, limit: number): Promise<Buffer | undefined | null> {
   if (Number(request.headers['content-length'] ?? 0) > limit) return undefined;
   const chunks: Buffer[] = [];
@@ -138,7 +138,7 @@ async function bodyOf(request: IncomingMessage, limit: number): Promise<Buffer |
   return Buffer.concat(chunks);
 }
 
-/** Whether the sender shows the token or the password that is asked for, if one is. */
+/** Whether the sender presents the required token or password, if any. */
 function knows(request: IncomingMessage, url: StreamUrl, options: StreamOptions): boolean {
   const { username = options.username, password = options.password } = url;
   const shown = request.headers.authorization ?? '';
@@ -180,9 +180,9 @@ async function serverOf(
   if (!cert || !key) {
     throw new AiotError(
       'AIOT_STREAM_URL',
-      `${url.endpoint}: a server for https needs a certificate and its key`,
+      `${url.endpoint}: an https server needs a certificate and its key`,
       {
-        next: 'Give --cert FILE and --key FILE.',
+        next: 'Provide them with --cert FILE and --key FILE.',
       },
     );
   }

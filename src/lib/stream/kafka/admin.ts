@@ -18,7 +18,7 @@ import { checkTopic, type KafkaSettings, kafkaSettings, topicsOf } from './setti
 import { type PartitionRange, partitionRanges } from './start.js';
 import { fetchRequest } from './wire/requests.js';
 
-/** @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED; `check` tells of the last two itself */
+/** @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED; `check` reports the last two itself */
 export async function openKafkaAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const settings = kafkaSettings(url, options);
   const named = url.path === '' ? [] : topicsOf(url);
@@ -55,7 +55,7 @@ async function openAdmin(settings: KafkaSettings, endpoint: string): Promise<Adm
   }
 }
 
-/** Rates are of the records that came while it was listened: from the ends of the logs, so nothing is read. */
+/** Rates count the records that arrived while listening: they are computed from the ends of the logs, without reading. */
 async function topicStates(
   admin: Admin,
   settings: KafkaSettings,
@@ -64,7 +64,7 @@ async function topicStates(
   listenMs: number,
   signal?: AbortSignal,
 ): Promise<TopicState[]> {
-  // Kafka's own begin with two underscores.
+  // Kafka's internal topics begin with two underscores.
   const topics =
     named.length > 0 ? named : (await admin.listTopics()).filter((name) => !name.startsWith('__'));
   if (topics.length === 0) return [];
@@ -137,14 +137,15 @@ async function endsOf(admin: Admin, topic: string): Promise<Map<number, number>>
   return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
 }
 
-/** Kafka's ConfigResourceTypes.TOPIC, and ConfigSource.TOPIC_CONFIG: what was set for this very topic. */
+/** Kafka's ConfigResourceTypes.TOPIC, and ConfigSource.TOPIC_CONFIG: settings of this very topic. */
 const topicResource = 2;
 
 const setForTopic = 1;
 
 /**
- * Makes a topic, or changes what may be changed of it: more partitions, and its settings. Those that the file does not name stay.
- * @throws AIOT_USAGE (fewer partitions, another number of replicas: Kafka cannot), AIOT_STREAM_URL (the name)
+ * Creates a topic, or changes what can be changed: more partitions, and its settings. Settings that the file does not name are
+ * kept.
+ * @throws AIOT_USAGE (fewer partitions, or another number of replicas, which Kafka cannot do), AIOT_STREAM_URL (the name)
  */
 async function createTopic(
   admin: Admin,
@@ -202,7 +203,7 @@ async function change(
     await admin.createPartitions({ topicPartitions: [{ topic: spec.name, count: spec.partitions! }] });
   }
   if (wanted.size > 0) {
-    // This request takes all settings of a topic at once: one that is left out goes back to its default.
+    // This request replaces all settings of a topic: an omitted one returns to its default.
     const own = entries.filter(({ configSource }) => (configSource as number) === setForTopic);
     const all = new Map([
       ...own.map(({ configName, configValue }) => [configName, configValue] as const),
@@ -217,7 +218,7 @@ async function change(
   return { name: spec.name, did: 'changed', changes };
 }
 
-/** How many there are, when there are to be more. */
+/** The new number of partitions, if it grows. */
 async function morePartitions(admin: Admin, spec: TopicSpec): Promise<number | undefined> {
   const { topics } = await admin.fetchTopicMetadata({ topics: [spec.name] });
   const there = topics[0]?.partitions ?? [];
@@ -225,9 +226,9 @@ async function morePartitions(admin: Admin, spec: TopicSpec): Promise<number | u
   if (spec.replicas !== undefined && replicas !== undefined && spec.replicas !== replicas) {
     throw new AiotError(
       'AIOT_USAGE',
-      `${spec.name}: expected replicas to stay ${replicas}, got ${spec.replicas}`,
+      `${spec.name}: the number of replicas cannot change from ${replicas} to ${spec.replicas}`,
       {
-        next: 'Moving replicas is the work of Kafka’s own kafka-reassign-partitions.',
+        next: "Use Kafka's kafka-reassign-partitions to move replicas.",
       },
     );
   }
@@ -235,18 +236,18 @@ async function morePartitions(admin: Admin, spec: TopicSpec): Promise<number | u
   if (spec.partitions > there.length) return there.length;
   throw new AiotError(
     'AIOT_USAGE',
-    `${spec.name}: expected at least the ${there.length} partitions that there are, got ${spec.partitions}`,
-    { next: 'Kafka cannot take partitions away: make another topic.' },
+    `${spec.name}: expected at least the current ${there.length} partitions, got ${spec.partitions}`,
+    { next: 'Kafka cannot remove partitions: create another topic.' },
   );
 }
 
-/** Settings as Kafka calls them. What the file says by Kafka's own name goes first. @throws AIOT_USAGE for those of JetStream */
+/** Settings by Kafka's names. Those that the file gives by Kafka's name take precedence. @throws AIOT_USAGE for JetStream's settings */
 function configOf(spec: TopicSpec): Map<string, string> {
   for (const name of ['subjects', 'storage', 'retention', 'maxMessages', 'duplicateWindowMs'] as const) {
     if (spec[name] !== undefined) {
       throw new AiotError(
         'AIOT_USAGE',
-        `${spec.name}: ${name} is a setting of JetStream streams, Kafka has none such`,
+        `${spec.name}: ${name} is a JetStream setting that Kafka does not have`,
       );
     }
   }
@@ -257,7 +258,7 @@ function configOf(spec: TopicSpec): Map<string, string> {
   return config;
 }
 
-/** Highest version of an API that tells brokers apart: by the key of ApiVersions, what a broker that has it is at least. */
+/** Highest API versions by which brokers are distinguished: the key of ApiVersions, and the minimum release that supports it. */
 const versionSigns: [key: number, version: number, says: string][] = [
   [0, 12, '4.0'],
   [1, 17, '3.9'],
@@ -266,7 +267,7 @@ const versionSigns: [key: number, version: number, says: string][] = [
   [1, 10, '2.1'],
 ];
 
-/** What a cluster lets us do, tried in turn. Nothing is written. */
+/** Tests the cluster's permissions in turn. Nothing is written. */
 async function checkKafka(
   settings: KafkaSettings,
   topics: readonly string[],
@@ -290,7 +291,7 @@ async function checkKafka(
       await tried('idempotent producer', async () => {
         const node = await cluster.findControllerBroker();
         await node.initProducerId({ transactionTimeout: 1000 });
-        return 'a bridge can write each message once though answers are lost';
+        return 'a bridge can write each message exactly once, even if responses are lost';
       }),
     );
     results.push(
@@ -320,7 +321,7 @@ async function brokers(
     const node = await cluster.findBroker({ nodeId: brokers[0]?.nodeId ?? controllerId });
     const sign = versionSigns.find(([key, version]) => (node.versions[key]?.maxVersion ?? 0) >= version);
     const names = brokers.map(({ host, port }) => `${host}:${port}`).join(', ');
-    return `${brokers.length} (${names}), Kafka ${sign ? `${sign[2]} or newer` : 'older than 2.1, which is too old'}`;
+    return `${brokers.length} (${names}), Kafka ${sign ? `${sign[2]} or newer` : 'older than 2.1, which is not supported'}`;
   });
 }
 
@@ -345,7 +346,7 @@ async function readable(
         const place = { topic, partition: first.partition, offset: first.start };
         const [answer] = await node.connectionPool.send(fetchRequest([place], limits));
         if (answer && answer.errorCode !== 0)
-          throw new Error(`reading it fails with Kafka's error ${answer.errorCode}`);
+          throw new Error(`reading fails with Kafka error ${answer.errorCode}`);
       }
       const replicas = leader ? leader.replicas.length : 0;
       const parts = ranges.length === 1 ? '1 partition' : `${ranges.length} partitions`;

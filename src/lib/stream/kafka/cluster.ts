@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WireRequest } from './wire/requests.js';
 
-/** What is used of kafkajs's Cluster: bootstrap, metadata, connections with TLS and SASL, one to each broker. */
+/** The part of kafkajs's Cluster used here: bootstrap, metadata, connections with TLS and SASL, one to each broker. */
 export interface KafkaCluster {
   connect(): Promise<void>;
   disconnect(): Promise<void>;
@@ -9,7 +9,7 @@ export interface KafkaCluster {
   refreshMetadata(): Promise<void>;
   refreshMetadataIfNecessary(): Promise<void>;
   addMultipleTargetTopics(topics: string[]): Promise<void>;
-  /** Empty for a topic that is not known. */
+  /** Empty for an unknown topic. */
   findTopicPartitionMetadata(topic: string): PartitionMetadata[];
   findBroker(node: { nodeId: number | string }): Promise<KafkaNode>;
   findControllerBroker(): Promise<KafkaNode>;
@@ -36,13 +36,13 @@ export interface OffsetQuery {
   topic: string;
   partitions: { partition: number }[];
   fromBeginning?: boolean;
-  /** ms since 1970: the first record that is not older. */
+  /** ms since 1970: the first record at or after this time. */
   fromTimestamp?: number;
 }
 
 interface TopicOffsets {
   topic: string;
-  /** Decimal; `-1` where there is no record so young. */
+  /** Decimal; `-1` if there is no record that recent. */
   partitions: { partition: number; offset: string }[];
 }
 
@@ -67,10 +67,10 @@ export interface KafkaNode {
   }): Promise<unknown>;
 }
 
-/** Between attempts while a broker is away, ms. */
+/** Delay between attempts while a broker is unreachable, ms. */
 const pauseMs = 250;
 
-/** Metadata again after a pause, without the connections that failed; when even that cannot be had, the caller comes here again. */
+/** Refreshes the metadata after a pause, without the failed connections; if that fails too, the caller comes back here. */
 export async function mend(
   cluster: KafkaCluster,
   errors: readonly unknown[],
@@ -86,6 +86,6 @@ export async function mend(
     await cluster.connect();
     await cluster.refreshMetadata();
   } catch {
-    // Still away.
+    // Still unreachable.
   }
 }

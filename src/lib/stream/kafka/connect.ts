@@ -9,13 +9,13 @@ import { isRetriableAnswer, kafkaError } from './errors.js';
 import type { KafkaSettings } from './settings.js';
 import { codecOf } from './wire/codecs.js';
 
-/** kafkajs logs each failed attempt, with stacks; what matters of it comes as an error or as the connection's state. */
+/** kafkajs logs each failed attempt with a stack; the relevant part is reported as an error or as the connection's state. */
 const silent = { namespace: () => silent, info() {}, error() {}, warn() {}, debug() {}, setLogLevel() {} };
 
-/** Retries are ours, where the waiting can be ended: kafkajs's only bridge what takes no time, such as the election of a leader. */
+/** Retries are our own, because their waits can be aborted; kafkajs's only cover short events, such as a leader election. */
 const retry = { retries: 4, initialRetryTime: 100, maxRetryTime: 400, factor: 0.2, multiplier: 2 };
 
-/** How we present ourselves to a cluster. Password and keys are in it. */
+/** Our identity for a cluster. Contains the password and keys. */
 export function kafkaConfig(settings: KafkaSettings): KafkaConfig {
   const { username, password = '', sasl = 'plain' } = settings;
   return {
@@ -38,7 +38,7 @@ export function kafkaConfig(settings: KafkaSettings): KafkaConfig {
   };
 }
 
-/** kafkajs's public client, for groups and administration; silent, and with every codec. */
+/** kafkajs's public client, for groups and administration; with logging off and every codec. */
 export async function kafkaClient(settings: KafkaSettings) {
   const { Kafka, CompressionCodecs, CompressionTypes } = await importKafka();
   for (const name of ['snappy', 'lz4', 'zstd'] as const) {
@@ -86,7 +86,7 @@ export async function connectCluster(
 }
 
 /**
- * Tries again what Kafka says will be possible soon (a coordinator that is loading, a leader that is elected), as long as a first
+ * Retries while Kafka reports a temporary state (a coordinator that is loading, a leader election), for as long as a first
  * connection may take. @throws as kafkaError
  */
 export async function patiently<T>(
@@ -106,8 +106,8 @@ export async function patiently<T>(
 }
 
 /**
- * kafkajs, mended: it asks for a timer that ends before it begins after every answer, which Node 24 tells people about
- * (kafkajs issue 1751); and it tells by the time of day how long a request has been under way.
+ * A kafkajs with two faults fixed. After every response it sets a timer with a negative delay, for which Node 24 prints a warning (kafkajs
+ * issue 1751). It also measures the age of a request by the time of day.
  */
 async function importKafka() {
   const kafka = (await import('kafkajs')).default;
@@ -125,7 +125,7 @@ async function importKafka() {
 
 const mended = new WeakSet<object>();
 
-/** As its own, by a clock that nobody sets: where the time of day is put back, it waits until it is that late again. */
+/** Like the original, but with a monotonic clock: if the time of day is set back, the original waits until it has caught up. */
 function checkTimeouts(this: RequestQueue): void {
   if (!this.enforceRequestTimeout) return;
   this.destroy();

@@ -1,7 +1,6 @@
-import { AiotError, systemCode } from '../../core/errors.js';
-import { isUntrusted } from '../../core/http-agent.js';
+import { AiotError, isUntrusted, systemCode } from '../../core/errors.js';
 
-/** Kafka's error codes (protocol guide, "Error Codes") that decide what we do. */
+/** Kafka's error codes (protocol guide, "Error Codes") that need different handling. */
 export const kafkaCodes = {
   none: 0,
   offsetOutOfRange: 1,
@@ -25,7 +24,7 @@ export const kafkaCodes = {
 const refused =
   /^(TOPIC_AUTHORIZATION_FAILED|GROUP_AUTHORIZATION_FAILED|CLUSTER_AUTHORIZATION_FAILED|SASL_AUTHENTICATION_FAILED|UNSUPPORTED_SASL_MECHANISM|ILLEGAL_SASL_STATE)$/;
 
-/** Makes a coded error of what kafkajs throws. `endpoint` without credentials. */
+/** Converts an error thrown by kafkajs to a coded one. `endpoint` without credentials. */
 export function kafkaError(error: unknown, endpoint: string): AiotError {
   if (error instanceof AiotError) return error;
   const innermost = innermostOf(error);
@@ -35,17 +34,17 @@ export function kafkaError(error: unknown, endpoint: string): AiotError {
   const system = systemCode(innermost);
   const tlsAlert = system?.startsWith('ERR_SSL_') && system.includes('ALERT');
   if ((type !== undefined && refused.test(type)) || name.includes('SASLAuthentication') || tlsAlert) {
-    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in: ${message}`, {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} rejected the login: ${message}`, {
       cause: error,
       endpoint,
     });
   }
   const untrusted = system !== undefined && isUntrusted(system);
-  return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${message || system || 'no answer'}`, {
+  return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${message || system || 'no response'}`, {
     cause: error,
     endpoint,
     retryable: !untrusted,
-    ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
+    ...(untrusted ? { next: 'Specify the CA that signed its certificate: --ca FILE' } : {}),
   });
 }
 
@@ -53,26 +52,26 @@ export function topicNotFound(topic: string, endpoint: string): AiotError {
   return new AiotError('AIOT_STREAM_TOPIC_NOT_FOUND', `${endpoint} has no topic ${topic}`, { endpoint });
 }
 
-/** An answer's error code, as an error: kafkajs's text for it where it has one. */
+/** The error for a response's error code, with kafkajs's text if it has one. */
 export function codeError(code: number, what: string, endpoint: string): AiotError {
   const { topicAuthorizationFailed, clusterAuthorizationFailed } = kafkaCodes;
   const denied = code === topicAuthorizationFailed || code === clusterAuthorizationFailed;
   return new AiotError(
     denied ? 'AIOT_BROKER_REFUSED' : 'AIOT_BROKER_UNREACHABLE',
     denied
-      ? `${endpoint} does not let us ${what}`
-      : `${endpoint}: error ${code} of Kafka when asked to ${what}`,
+      ? `${endpoint} does not permit this client to ${what}`
+      : `${endpoint}: Kafka error ${code} when trying to ${what}`,
     { endpoint, retryable: !denied },
   );
 }
 
-/** An answer of a broker that runs and is not ready yet; not a connection that fails. */
+/** A response of a broker that runs but is not ready yet; not a failing connection. */
 export function isRetriableAnswer(error: unknown): boolean {
   const inner = innermostOf(error) as { name?: string; retriable?: boolean } | undefined;
   return inner?.name === 'KafkaJSProtocolError' && inner.retriable === true;
 }
 
-/** Whether a group takes no commits of strangers, since it has members. */
+/** Whether a group rejects commits of non-members because it has members. */
 export function hasMembers(error: unknown): boolean {
   const type = textOf(innermostOf(error), 'type') ?? '';
   return /^(UNKNOWN_MEMBER_ID|ILLEGAL_GENERATION|REBALANCE_IN_PROGRESS)$/.test(type);

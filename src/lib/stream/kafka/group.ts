@@ -9,15 +9,15 @@ import type { KafkaSettings } from './settings.js';
 import { type PartitionRange, partitionRanges } from './start.js';
 import { headerText } from './wire/record-batch.js';
 
-/** Between commits of what was acked, ms: what a member that is killed has done within it, its successor gets again. */
+/** Interval between commits of acked messages, ms: messages acked since the last commit are redelivered if a member is killed. */
 const commitEveryMs = 200;
 
-/** While a reader is slow, the group is told that its member lives, ms. */
+/** Interval of heartbeats while a reader is slow, ms. */
 const heartbeatMs = 2000;
 
 /**
- * A member of a consumer group. What is acked is committed, in order and soon; nothing before it. After a rebalance whatever was
- * not yet committed comes again, and acks of before then have no effect.
+ * A member of a consumer group. Acked messages are committed in order and soon, never beyond an unacked one. After a rebalance,
+ * uncommitted messages are redelivered, and acks from before have no effect.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaGroup(
@@ -36,7 +36,7 @@ export async function openKafkaGroup(
     maxWaitTimeInMs: 250,
     maxBytes: 8 * 1024 * 1024,
     allowAutoTopicCreation: settings.create ?? true,
-    // The broker may be away for as long as it likes.
+    // The broker may be unreachable for any length of time.
     retry: { retries: 10, initialRetryTime: 100, maxRetryTime: 1000, restartOnFailure: async () => true },
   });
   const handover = createHandover(settings.queue ?? 10_000);
@@ -66,7 +66,7 @@ export async function openKafkaGroup(
   };
 }
 
-/** kafkajs's events: connection lost and found, and the end of its patience. */
+/** kafkajs's events: connection lost and restored, and its retries exhausted. */
 function watch(
   consumer: Consumer,
   settings: KafkaSettings,
@@ -89,13 +89,13 @@ interface Assigned {
   topic: string;
   partition: number;
   progress: Progress;
-  /** The lowest offset that was nacked. */
+  /** The lowest nacked offset. */
   nacked?: number;
 }
 
-/** What a member has delivered, and its commits. */
+/** A member's deliveries, and its commits. */
 function createMember(consumer: Consumer, handover: Handover, endpoint: string) {
-  /** A new one with each generation: acks of an older one mean partitions that may be somebody else's. */
+  /** Replaced with each generation: acks of an older one refer to partitions that may now belong to another member. */
   let partitions = new Map<string, Assigned>();
   let closed = false;
   let committing: Promise<void> = Promise.resolve();
@@ -118,7 +118,7 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
       );
       for (const { progress, offset } of due) progress.commit(offset);
     } catch {
-      // In the middle of a rebalance, or the broker is away: the next one says it again, or another member does it again.
+      // A rebalance is in progress, or the broker is unreachable: the next commit includes this one, or another member makes it.
     }
   }
 
@@ -149,7 +149,7 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
     }
   }
 
-  /** Reads again from the lowest of the messages nacked together; acks of what came after it have no effect any more. */
+  /** Seeks back to the lowest of the messages nacked together; acks of later messages no longer have any effect. */
   function rewind(place: string, own: Assigned, offset: number): void {
     if (own.nacked !== undefined) {
       own.nacked = Math.min(own.nacked, offset);
@@ -168,7 +168,7 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
     commit,
     joined() {
       partitions = new Map();
-      // What nobody has read yet is fetched again.
+      // Unread messages are fetched again.
       handover.clear();
     },
     async close() {
@@ -202,9 +202,9 @@ function headersOf(headers: NonNullable<KafkaMessage['headers']>): Header[] {
 }
 
 /**
- * Writes down where a new group begins, before it reads: a member that is killed before its first commit would otherwise begin at
- * what is latest then, and what came in between would be lost. A group that has members has done so already.
- * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and what kafkajs throws
+ * Commits the start position of a new group before it reads. Otherwise a member that is killed before its first commit would restart at
+ * the latest offset, and messages in between would be lost. A group that has members has already done so.
+ * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and the errors of kafkajs
  */
 async function placeGroup(
   topics: readonly string[],
@@ -236,7 +236,7 @@ async function withoutCommit(
   return ranges.filter(({ topic, partition }) => (known.get(`${topic} ${partition}`) ?? -1) < 0);
 }
 
-/** A commit of nobody (generation −1) is taken while a group has no members. */
+/** A commit without a member (generation −1) is accepted while a group has no members. */
 async function commitStarts(coordinator: KafkaNode, groupId: string, ranges: PartitionRange[]) {
   const topics = perTopic(ranges, ({ start }) => ({ offset: String(start) }));
   try {
@@ -257,17 +257,14 @@ function perTopic<T>(ranges: PartitionRange[], more: (range: PartitionRange) => 
   return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
 }
 
-/**
- * How far a partition may be committed: up to the lowest message that is not acked, since a commit says that everything before it is
- * done.
- */
+/** The offset up to which a partition may be committed: the lowest unacked message, because a commit covers everything before it. */
 export class Progress {
-  /** Delivered and not yet known to be done, in their order; a log may have gaps. */
+  /** Delivered messages that are not known to be done, in order; a log may have gaps. */
   private open: Pending[] = [];
   private next = -1;
   private committed = -1;
 
-  /** A message is on its way; `done` is to be set when it is acked. */
+  /** Registers a delivered message; the caller sets `done` when it is acked. */
   deliver(offset: number): Pending {
     const pending = { offset, done: false };
     if (this.next < 0) this.committed = offset;
@@ -276,7 +273,7 @@ export class Progress {
     return pending;
   }
 
-  /** The offset to commit, or undefined when that would say nothing new. */
+  /** The offset to commit; undefined if it has not changed. */
   due(): number | undefined {
     let done = 0;
     while (done < this.open.length && this.open[done]!.done) done++;

@@ -2,24 +2,24 @@ import type { Delivery } from '../message.js';
 
 /** Batches on their way to one reader. */
 export interface Handover<B = readonly Delivery[]> extends AsyncIterable<B> {
-  /** So many messages of so many bytes, which come in one or more batches when they are read. */
+  /** The number and size of messages, which arrive in one or more batches when they are read. */
   push(batches: Batches<B>, messages: number, bytes: number): void;
-  /** Resolves when little enough is waiting for more to be fetched, or it has ended. */
+  /** Resolves when there is room to fetch more, or it has ended. */
   whenRoom(): Promise<void>;
-  /** Forgets what waits: it comes again. */
+  /** Discards queued batches: they are fetched again. */
   clear(): void;
-  /** What waits is still read, then comes the end, or this error. */
+  /** Queued messages are still read, followed by the end, or by this error. */
   end(error?: unknown): void;
 }
 
 type Batches<B> = Iterable<B> | AsyncIterable<B>;
 
-/** Waiting bytes above which nothing more is fetched. */
+/** Queued bytes above which no more is fetched. */
 const roomBytes = 16 * 1024 * 1024;
 
 /**
- * As createQueue, but of what a broker sends in one answer, which is decoded only when it is read. It is full when `limit` messages
- * or 16 MB wait; since batches come whole, what a fetch already under way brings is taken as well.
+ * Like createQueue, but for a broker's responses, which are decoded only when they are read. It is full when `limit` messages or
+ * 16 MB are waiting; a fetch that is already in progress is still accepted, because batches arrive whole.
  */
 export function createHandover<B = readonly Delivery[]>(limit: number): Handover<B> {
   const items: { batches: Batches<B>; count: number; size: number }[] = [];

@@ -1,5 +1,5 @@
-// Parts of kafkajs 2.2.4 that it has no types for and that are not its public face. The version is pinned, and the tests with a
-// real Kafka hold them to what is used here.
+// Internal parts of kafkajs 2.2.4 that have no types. The version is pinned, and the tests with a real Kafka verify what is used
+// here.
 
 declare module 'kafkajs/src/cluster/index.js' {
   import type { KafkaCluster } from './cluster.js';

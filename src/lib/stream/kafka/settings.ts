@@ -7,7 +7,7 @@ import { compressions } from './wire/codecs.js';
 
 const sasl = z.enum(['plain', 'scram-sha-256', 'scram-sha-512']);
 
-/** What may stand after the `?` of a Kafka URL. docs/streams.md tells what each means. */
+/** Settings after the `?` of a Kafka URL; see docs/reference/stream-addresses.md. */
 const shape = {
   acks: z
     .enum(['all', '1', '0'])
@@ -36,17 +36,17 @@ export interface KafkaSettings extends Omit<StreamOptions, 'from'> {
   acks: -1 | 0 | 1;
   compression: (typeof compressions)[number];
   idempotent: boolean;
-  /** Whether a topic that is not there may be made by asking for it (if the broker does that). */
+  /** Whether asking for a missing topic may create it, if the broker does that. */
   create: boolean | undefined;
-  /** The only one to read, or to write to. */
+  /** The only partition to read or to write. */
   partition: number | undefined;
-  /** How long a write is tried again, ms. */
+  /** How long a write is retried, ms. */
   timeoutMs: number;
-  /** After which silence a group takes a member for dead, ms. */
+  /** Silence after which a group considers a member dead, ms. */
   sessionMs: number;
 }
 
-/** @throws AIOT_STREAM_URL, AIOT_USAGE for what is not understood */
+/** @throws AIOT_STREAM_URL, AIOT_USAGE for invalid values */
 export function kafkaSettings(url: StreamUrl, options: StreamOptions): KafkaSettings {
   const { timeout, session, from, ...query } = readQuery(url, shape);
   return {
@@ -78,14 +78,14 @@ function brokersOf(url: StreamUrl): string[] {
     if (name === undefined || Number(port) < 1 || Number(port) > 65_535) {
       throw new AiotError(
         'AIOT_STREAM_URL',
-        `${url.endpoint}: expected HOST or HOST:PORT (several with commas) after ${url.scheme}://, with a port of 1 to 65535`,
+        `${url.endpoint}: expected HOST or HOST:PORT (separate several with commas) after ${url.scheme}://, with a port of 1 to 65535`,
       );
     }
     return `${name}:${port}`;
   });
 }
 
-/** `beginning`, `latest`, an offset, or how long ago. */
+/** `beginning`, `latest`, an offset, or an age. */
 function startFrom(text: string, endpoint: string): NonNullable<StreamOptions['from']> {
   if (text === 'beginning' || text === 'latest') return text;
   if (/^\d{1,15}$/.test(text)) return Number(text);
@@ -98,7 +98,7 @@ function startFrom(text: string, endpoint: string): NonNullable<StreamOptions['f
   );
 }
 
-/** The topics that a URL names: one, several with commas. @throws AIOT_STREAM_URL */
+/** The topics named in a URL, separated by commas. @throws AIOT_STREAM_URL */
 export function topicsOf(url: StreamUrl): string[] {
   const topics = url.path.split(',').filter((topic) => topic !== '');
   if (topics.length === 0) {

@@ -12,8 +12,8 @@ import { writeBatch } from './wire/record-batch.js';
 import { type ProducedPart, produceRequest } from './wire/requests.js';
 
 /**
- * `kafka://HOST[:PORT][,…]/[TOPIC]`: a write resolves when every in-sync replica has it (acks=all). A message's own topic goes
- * first; MQTT's `a/b` is `a.b` in Kafka, whose names have no slash.
+ * `kafka://HOST[:PORT][,…]/[TOPIC]`: a write resolves once every in-sync replica has stored it (acks=all). A message's own topic
+ * takes precedence; MQTT's `a/b` becomes `a.b`, because Kafka's topics have no slash.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED; a write also AIOT_STREAM_MESSAGE_REFUSED
  */
 export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -22,7 +22,7 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
   const { endpoint } = url;
   const cluster = await connectCluster(settings, endpoint, { create: settings.create ?? true });
   const producer = new KafkaProducer(cluster, settings, endpoint);
-  // Other topics than the URL's are known from the first message for them on.
+  // Topics other than the URL's become known with their first message.
   const topics = new Set(urlTopic === '' ? [] : [urlTopic]);
   return {
     endpoint,
@@ -36,7 +36,7 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
       await producer.write(addressed);
     },
     recent(since) {
-      // One that could not be made has nothing, and must not keep the others from being read.
+      // A topic that could not be created has no records, and must not keep the others from being read.
       const isThere = (topic: string) =>
         topic === urlTopic || cluster.findTopicPartitionMetadata(topic).length > 0;
       return recentMessages([...topics].filter(isThere), settings, since, endpoint);
@@ -49,9 +49,9 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
 const batchBytes = 900 * 1024;
 
 /**
- * Writes to a cluster. One request is on its way to each broker; what is written meanwhile makes the next one, so batches grow as
- * they have to. A batch is sent again, byte for byte, until the broker has answered: with the idempotent producer (KIP-98) it
- * knows what it has already, so a lost answer or a restart doubles nothing.
+ * Writes to a cluster. One request at a time is in flight to each broker, and messages written meanwhile form the next one, so
+ * that batches grow with the load. A batch is resent unchanged until the broker has responded: the idempotent producer (KIP-98)
+ * lets it recognize duplicates, so that a lost response or a restart duplicates nothing.
  */
 export class KafkaProducer {
   private readonly partitionQueues = new Map<string, PartitionQueue>();
@@ -84,7 +84,7 @@ export class KafkaProducer {
     await done;
   }
 
-  /** Writes are put in line one after the other, though a topic's partitions may have to be asked for first. */
+  /** Queues writes in the order of the calls, even if a topic's partitions have to be looked up first. */
   private ordered: Promise<void> = Promise.resolve();
 
   private async enqueue(messages: readonly (OutgoingMessage & { topic: string })[], write: Waiting) {
@@ -120,7 +120,7 @@ export class KafkaProducer {
         if (this.settings.partition !== undefined && this.settings.partition >= length) {
           throw new AiotError(
             'AIOT_STREAM_URL',
-            `${this.endpoint}: ${topic} has partitions 0 to ${length - 1}, not ${this.settings.partition}`,
+            `${this.endpoint}: ${topic} has partitions 0 to ${length - 1}, but no ${this.settings.partition}`,
           );
         }
         return length;
@@ -132,7 +132,7 @@ export class KafkaProducer {
     }
   }
 
-  /** Sends what waits, until nothing does. */
+  /** Sends queued messages until none are left. */
   private async pump(): Promise<void> {
     if (this.pumping) return;
     this.pumping = true;
@@ -149,7 +149,7 @@ export class KafkaProducer {
     }
   }
 
-  /** One request to each broker. All of them have been answered, or have failed, before what comes next is sent. */
+  /** Sends one request to each broker. The next one is sent once all of them have been answered or have failed. */
   private async round(partitionQueues: PartitionQueue[]): Promise<void> {
     const failures: unknown[] = [];
     try {
@@ -182,7 +182,7 @@ export class KafkaProducer {
     return found.leader;
   }
 
-  /** The far side is away, or says no: what may still arrive is tried again until its time is over. */
+  /** The destination is unreachable or rejects the request: messages that may still arrive are retried until they time out. */
   private async trouble(failures: readonly unknown[]): Promise<void> {
     const errors = failures.map((error) => kafkaError(error, this.endpoint));
     const known = errors.find(({ retryable }) => !retryable) ?? errors[0]!;
@@ -197,8 +197,8 @@ export class KafkaProducer {
     if (this.connected) this.settings.onState?.('disconnected');
     this.connected = false;
     const now = performance.now();
-    // Given up while it may have arrived: its sequence numbers must not be used for anything else. What else is under way keeps its
-    // own: by them the broker knows whether it has it.
+    // A batch is given up although it may have arrived: its sequence numbers must not be reused. Other batches in flight keep
+    // theirs, by which the broker recognizes them.
     const lost = [...this.partitionQueues.values()].map((partitionQueue) =>
       partitionQueue.expire(now, () => known),
     );
@@ -206,7 +206,7 @@ export class KafkaProducer {
     await mend(this.cluster, failures, this.abort.signal);
   }
 
-  /** Any broker gives a producer id: that one of them is away is no reason for the others to wait. */
+  /** Any broker assigns a producer id, so an unreachable broker does not delay the others. */
   private async identify(nodeIds: readonly number[]): Promise<void> {
     if (!this.settings.idempotent || this.id !== undefined || nodeIds.length === 0) return;
     this.id = await Promise.any(
@@ -220,7 +220,7 @@ export class KafkaProducer {
     });
   }
 
-  /** @throws what is to be tried again, after what the broker said of the other partitions was taken in */
+  /** @throws errors that may be retried, after the broker's results for the other partitions were processed */
   private async send(nodeId: number, partitionQueues: PartitionQueue[]): Promise<void> {
     const node = await this.cluster.findBroker({ nodeId });
     const parts = [];
@@ -252,7 +252,7 @@ export class KafkaProducer {
     return writeBatch(messages, partitionQueue.numbers(this.id), this.settings.compression, Date.now());
   }
 
-  /** What the broker says of one batch. Gives what is to be tried again, after fresh metadata. */
+  /** Handles the broker's response for one batch. Returns the batches to retry after fresh metadata. */
   private settle(
     partitionQueue: PartitionQueue,
     batch: Batch,
@@ -262,7 +262,7 @@ export class KafkaProducer {
     const error = codeError(errorCode, `write to ${partitionQueue.topic}`, endpoint);
     switch (errorCode) {
       case kafkaCodes.none:
-      // It has it already: the answer to the first time was lost.
+      // Already stored: the response to the first attempt was lost.
       case kafkaCodes.duplicateSequence:
         partitionQueue.written(batch);
         return undefined;
@@ -274,25 +274,25 @@ export class KafkaProducer {
         );
         return undefined;
       case kafkaCodes.invalidRecord: {
-        const text = `${endpoint}: ${partitionQueue.topic} refuses a message (has it a key?)`;
+        const text = `${endpoint}: ${partitionQueue.topic} rejects a message (it may need a key)`;
         partitionQueue.failed(batch, new AiotError('AIOT_STREAM_MESSAGE_REFUSED', text, { endpoint }));
         return undefined;
       }
-      // The broker has forgotten this producer (after days, or after it lost its log): it is a new one to it, with this batch as well,
-      // which the broker has not taken.
+      // The broker has forgotten this producer (after days, or after losing its log): the producer starts over with this batch,
+      // which the broker has not stored.
       case kafkaCodes.outOfOrderSequence:
       case kafkaCodes.unknownProducerId:
       case kafkaCodes.invalidProducerEpoch:
         this.id = undefined;
         delete batch.bytes;
         return error;
-      // It was not taken. By the time of the next attempt the clock may be right again.
+      // It was rejected. The clock may be correct by the next attempt.
       case kafkaCodes.invalidTimestamp:
         delete batch.bytes;
         return new AiotError(
           'AIOT_BROKER_UNREACHABLE',
-          `${endpoint}: ${partitionQueue.topic} refuses messages of this time (${new Date().toISOString()})`,
-          { endpoint, retryable: true, next: 'Set the clock of this machine.' },
+          `${endpoint}: ${partitionQueue.topic} rejects messages with this time (${new Date().toISOString()})`,
+          { endpoint, retryable: true, next: 'Correct the clock of this machine.' },
         );
       case kafkaCodes.unknownTopic:
         this.counts.delete(partitionQueue.topic);
@@ -305,7 +305,7 @@ export class KafkaProducer {
     }
   }
 
-  /** After what was written has arrived, or its time is over. */
+  /** Resolves after all writes have been stored, or have timed out. */
   async close(): Promise<void> {
     await this.ordered;
     while (this.pumping) await delay(5);
@@ -315,10 +315,10 @@ export class KafkaProducer {
   }
 }
 
-/** A write that its caller waits for. It is done when all of its messages are; the first failure fails it. */
+/** A write awaited by its caller. It is done when all of its messages are; the first failure fails it. */
 interface Waiting {
   left: number;
-  /** ms of `performance.now()`, after which it is given up: the time of day may be put forward and back. */
+  /** Deadline, ms of `performance.now()`, because the time of day may be changed. */
   deadline: number;
   resolve(): void;
   reject(error: unknown): void;
@@ -329,7 +329,7 @@ interface Queued {
   write: Waiting;
 }
 
-/** A batch that is on its way, and that is sent again as it is until it is known what became of it. */
+/** A batch in flight, which is sent again unchanged until its outcome is known. */
 interface Batch {
   items: Queued[];
   bytes?: Buffer;
@@ -341,14 +341,14 @@ interface ProducerId {
   epoch: number;
 }
 
-/** What waits to be written to one partition, in its order. One batch is on its way at a time. */
+/** Messages waiting to be written to one partition, in order. One batch is in flight at a time. */
 class PartitionQueue {
   readonly queue: Queued[] = [];
   current: Batch | undefined;
-  /** Sequence of the next record, for the idempotent producer whose it is. */
+  /** Sequence number of the next record, for its idempotent producer. */
   private sequence = 0;
   private producer: ProducerId | undefined;
-  /** Where to begin when the log is as large as may be: messages of a batch. */
+  /** Initial size of a batch, in messages, after the broker demanded smaller ones. */
   largest = 10_000;
 
   constructor(
@@ -356,7 +356,7 @@ class PartitionQueue {
     readonly partition: number,
   ) {}
 
-  /** The batch to be sent now: the one that is under way, or a new one of what waits. */
+  /** The batch to send now: the one in flight, or a new one from the queue. */
   next(limitBytes: number): Batch | undefined {
     if (this.current) return this.current;
     let [count, bytes] = [0, 0];
@@ -370,7 +370,7 @@ class PartitionQueue {
     return this.current;
   }
 
-  /** Numbers for the first record of a new batch. Each producer's begin at 0, and a broker counts each producer's on their own. */
+  /** Sequence number of the first record of a new batch. Each producer's numbers begin at 0, and a broker counts them per producer. */
   numbers(producer: ProducerId | undefined): ProducerId & { sequence: number } {
     if (!producer) return { id: -1n, epoch: -1, sequence: -1 };
     if (this.producer !== producer) this.sequence = 0;
@@ -378,17 +378,17 @@ class PartitionQueue {
     return { ...producer, sequence: this.sequence };
   }
 
-  // What is told of a batch that is no longer under way is of no interest: its fate is settled.
+  // A response for a batch that is no longer in flight is ignored: its outcome is settled.
 
   written(batch: Batch): void {
     if (batch !== this.current) return;
-    // Sequences are 31 bits wide, and begin again at 0.
+    // Sequence numbers have 31 bits, and wrap to 0.
     this.sequence = (this.sequence + batch.items.length) % 2 ** 31;
     this.current = undefined;
     for (const { write } of batch.items) if (--write.left === 0) write.resolve();
   }
 
-  /** The broker wants smaller batches. @throws nothing: a single message that is too large fails its write */
+  /** Splits a batch that is too large for the broker. Never throws: a single message that is too large fails its write. */
   halve(batch: Batch, error: AiotError): void {
     if (batch !== this.current) return;
     this.current = undefined;
@@ -406,7 +406,7 @@ class PartitionQueue {
     for (const { write } of batch.items) write.reject(error);
   }
 
-  /** Fails the writes whose time is over; what is under way stays until its fate is known, unless its time is over too. */
+  /** Fails the writes that have timed out; batches in flight stay until their outcome is known, unless they have timed out too. */
   expire(now: number, error: () => AiotError): boolean {
     const late = ({ write }: Queued) => write.deadline <= now;
     for (const item of this.queue.filter(late)) item.write.reject(error());
@@ -418,7 +418,7 @@ class PartitionQueue {
   }
 }
 
-/** About what a message takes in a batch, bytes. */
+/** Approximate size of a message in a batch, bytes. */
 function sizeOf({ payload, key, headers }: OutgoingMessage): number {
   let size = payload.length + (key?.length ?? 0) + 24;
   for (const [name, value] of headers ?? []) size += name.length * 3 + value.length * 3 + 4;
@@ -428,14 +428,14 @@ function sizeOf({ payload, key, headers }: OutgoingMessage): number {
 function tooLarge(topic: string, endpoint: string, bytes: number): AiotError {
   return new AiotError(
     'AIOT_STREAM_MESSAGE_REFUSED',
-    `${endpoint}: a message of ${bytes} bytes is more than ${topic} takes`,
+    `${endpoint}: a message of ${bytes} bytes exceeds the limit of ${topic}`,
     { endpoint },
   );
 }
 
 /**
- * Which partition a message goes to, as Java's client has it (BuiltInPartitioner): by the murmur2 hash of its key, so that the order
- * per key is kept and every client agrees; without a key to one partition after the other, batch by batch.
+ * The partition of a message, as in Java's client (BuiltInPartitioner). It follows from the murmur2 hash of the key, so that order per key
+ * is preserved and all clients agree. Without a key, partitions take turns batch by batch.
  */
 function partitionOf(key: Uint8Array | undefined, partitions: number, turn: number): number {
   return key === undefined ? turn % partitions : (murmur2(key) & 0x7fffffff) % partitions;

@@ -19,8 +19,8 @@ import {
 import { type FetchedPartition, fetchRequest } from './wire/requests.js';
 
 /**
- * `kafka://HOST[:PORT][,…]/TOPIC[,…]`. With `group` its members share the partitions, and the broker remembers what was acked;
- * without one the log is read from a place on, and nothing is left behind.
+ * `kafka://HOST[:PORT][,…]/TOPIC[,…]`. With `group`, the members share the partitions, and the broker stores which messages were
+ * acked; without one, the log is read from a position and nothing is stored.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -30,22 +30,22 @@ export async function openKafkaSource(url: StreamUrl, options: StreamOptions): P
   return (await import('./group.js')).openKafkaGroup(topics, settings, url.endpoint);
 }
 
-/** A broker answers at once when it has something; else after this time, ms. */
+/** A broker responds immediately when it has data; else after this time, ms. */
 const maxWaitMs = 500;
 
 const maxBytes = 8 * 1024 * 1024;
 const maxPartitionBytes = 4 * 1024 * 1024;
 
 interface Place extends PartitionRange {
-  /** Next to be fetched. */
+  /** The next offset to fetch. */
   offset: number;
-  /** What is at `offset` was deleted, or the topic made anew: what there is comes next. */
+  /** The data at `offset` was deleted, or the topic recreated: continues with the available data. */
   gone?: boolean;
 }
 
 /**
- * Reads partitions of a log from a place on, without a group: nothing is remembered at the broker, which does not notice. A log is
- * not lost by reading slowly, so nothing is dropped: there is no more in memory than a few answers of the broker.
+ * Reads partitions of a log from a position, without a group, which leaves no trace at the broker. A log does not lose messages
+ * because of a slow reader, so nothing is dropped; memory holds no more than a few responses.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaReader(
@@ -80,14 +80,14 @@ export async function openKafkaReader(
     async close() {
       abort.abort();
       handover.end();
-      // A fetch may be waiting at the broker for its time.
+      // A fetch may still be waiting at the broker.
       void loop.finally(() => cluster.disconnect().catch(() => {}));
       await Promise.race([loop, delay(maxWaitMs + 500, undefined, { ref: false })]);
     },
   };
 }
 
-/** What came of a partition, and where reading it begins. */
+/** The data fetched from a partition, and the offset at which reading it begins. */
 interface Taken {
   fetched: FetchedPartition;
   from: number;
@@ -102,7 +102,7 @@ interface Reading {
   signal: AbortSignal;
 }
 
-/** Until everything that was asked for is read, or it is aborted. Each broker is asked on its own; losses of the connection are mended. */
+/** Runs until everything requested is read, or until it is aborted. Each broker is read independently; lost connections are restored. */
 function readAll(reading: Reading): Promise<void> {
   const { cluster, places, settings, signal, endpoint } = reading;
   const finished = () => settings.until === 'end' && places.every(({ offset, end }) => offset >= end);
@@ -124,7 +124,7 @@ function readAll(reading: Reading): Promise<void> {
   });
 }
 
-/** Retention was faster than the reader, or the topic is another one of the same name: its beginning loses least. */
+/** Retention overtook the reader, or the topic was recreated: continuing at its beginning loses least. */
 async function findGone({ cluster, places, endpoint }: Reading): Promise<void> {
   for (const place of places.filter(({ gone }) => gone)) {
     const only = { from: 'beginning', partition: place.partition } as const;
@@ -141,7 +141,7 @@ function leaderOf(cluster: KafkaCluster, { topic, partition }: Place): number {
   return metadata.leader;
 }
 
-/** Fetches from one broker; the next fetch is under way while the last one is decoded. Ends after an error, or when all is read. */
+/** Fetches from one broker, decoding each response while the next fetch is in progress. Ends after an error, or when all is read. */
 async function readNode(
   reading: Reading,
   nodeId: number,
@@ -159,7 +159,7 @@ async function readNode(
       throw error;
     }
     answered();
-    // No more ahead than the reader has room for: each fetch may be megabytes.
+    // No further ahead than the reader has room for: each fetch may be megabytes.
     await reading.handover.whenRoom();
     if (over()) {
       deliver(reading, taken);
@@ -172,7 +172,7 @@ async function readNode(
 }
 
 function fetch(node: KafkaNode, places: readonly Place[]): Promise<FetchedPartition[]> {
-  // Another one first each time, so that none is starved (KIP-74).
+  // The order rotates so that no partition is starved (KIP-74).
   const turn = turns++ % places.length;
   const order = [...places.slice(turn), ...places.slice(0, turn)];
   return node.connectionPool.send(fetchRequest(order, { maxWaitMs, maxBytes, maxPartitionBytes }));
@@ -180,7 +180,10 @@ function fetch(node: KafkaNode, places: readonly Place[]): Promise<FetchedPartit
 
 let turns = 0;
 
-/** Moves the places behind what came, which is to be delivered whatever was said of another partition: an error that needs fresh metadata. */
+/**
+ * Advances the positions past the received data, which is delivered even if another partition failed with an error that needs
+ * fresh metadata.
+ */
 function takeOffsets(answers: FetchedPartition[], places: Place[], endpoint: string) {
   let error: AiotError | undefined;
   const taken: Taken[] = [];
@@ -206,25 +209,25 @@ function deliver({ handover }: Reading, taken: Taken[]): void {
   }
 }
 
-/** What a loop is told, and tells. */
+/** Callbacks of a reading loop. */
 interface Loop {
   over(): boolean;
-  /** To be called after each answer. */
+  /** Called after each response. */
   answered(): void;
 }
 
-/** What loops of reading are about; `P` is a place that is read. */
+/** Parameters of reading loops; `P` is a position to read from. */
 export interface NodeReading<P> {
   places: readonly P[];
-  /** Everything is read, or nobody wants it any more. */
+  /** Everything has been read, or reading was aborted. */
   over(): boolean;
   /** Before loops begin. */
   prepare(): Promise<void>;
-  /** The node that has a place. @throws when none has it now */
+  /** The node that hosts a position. @throws if none does now */
   nodeOf(place: P): number;
-  /** Reads places of a node until an error, or until it is over. `places` may grow. */
+  /** Reads positions of a node until an error, or until it is done. `places` may grow. */
   read(nodeId: number, places: P[], loop: Loop): Promise<void>;
-  /** After errors, before what they left alone is read again. @throws what will not pass */
+  /** Called after errors, before the affected positions are read again. @throws permanent errors */
   mend(errors: readonly unknown[]): Promise<void>;
   onState?: ((state: 'connected' | 'disconnected') => void) | undefined;
 }
@@ -235,9 +238,9 @@ interface Owned<P> {
 }
 
 /**
- * Has every place read: one loop for each node, whatever becomes of the others. When one ends with an error, its places alone are
- * given out again, to the nodes that have them then. Resolves when it is over and every loop has ended.
- * @throws what `mend` throws, when every loop has ended
+ * Reads every position with one independent loop per node. If a loop ends with an error, only its positions are reassigned, to
+ * the nodes that host them then. Resolves when it is done and every loop has ended.
+ * @throws the errors of `mend`, once every loop has ended
  */
 export async function readByNode<P>(reading: NodeReading<P>): Promise<void> {
   const loops = new Map<number, Owned<P>>();
@@ -316,26 +319,26 @@ export async function readByNode<P>(reading: NodeReading<P>): Promise<void> {
   }
 }
 
-/** Where to fetch next after an answer, known from the heads of its batches alone: the next fetch need not wait for the decoding. */
+/** The next fetch offset after a response, derived from the heads of its batches alone, so that the next fetch need not wait for decoding. */
 function offsetAfter(fetched: FetchedPartition, offset: number): number {
   let next = offset;
   for (const { header } of batchesOf(fetched.records)) next = Math.max(next, header.lastOffset + 1);
   return next;
 }
 
-/** How many records there are in an answer, by the heads of its batches. */
+/** Number of records in a response, by the heads of its batches. */
 function recordsIn(fetched: FetchedPartition): number {
   let records = 0;
   for (const { header } of batchesOf(fetched.records)) records += header.records;
   return records;
 }
 
-/** Messages that are decoded ahead of the reader: more of them would only be carried about by the garbage collector. */
+/** Number of messages decoded ahead of the reader: more would only burden the garbage collector. */
 const chunk = 1000;
 
 /**
- * The messages of a fetched partition from `offset` on, decoded as they are read. Batches come whole, so there may be older ones
- * before them. @throws AIOT_STREAM_DECODE
+ * The messages of a fetched partition from `offset` on, decoded as they are read. Batches arrive whole, so they may contain
+ * earlier ones. @throws AIOT_STREAM_DECODE
  */
 export function decodeFetched(
   fetched: FetchedPartition,
@@ -345,18 +348,18 @@ export function decodeFetched(
   return coded(decoded(fetched, offset, source));
 }
 
-/** The same messages' payloads alone: an empty one where there is no value. @throws AIOT_STREAM_DECODE */
+/** Only the payloads of these messages; empty for a missing value. @throws AIOT_STREAM_DECODE */
 export function payloadsFetched(fetched: FetchedPartition, offset: number): AsyncGenerator<Payloads> {
   return coded(payloads(fetched, offset));
 }
 
-/** Readers of bytes throw a RangeError where a batch is damaged. */
+/** The byte readers throw a RangeError for a damaged batch. */
 async function* coded<Read>(read: AsyncGenerator<Read>): AsyncGenerator<Read> {
   try {
     yield* read;
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw new AiotError('AIOT_STREAM_DECODE', `a batch of records is damaged: ${cause.message}`, { cause });
+    throw new AiotError('AIOT_STREAM_DECODE', `a record batch is damaged: ${cause.message}`, { cause });
   }
 }
 
@@ -390,7 +393,7 @@ async function* payloads(fetched: FetchedPartition, offset: number): AsyncGenera
   }
 }
 
-/** The batches with messages from `offset` on, without what transactions do not show. */
+/** The batches with messages from `offset` on, without those that transactions hide. */
 function* readable(
   { records, aborted }: FetchedPartition,
   offset: number,
@@ -401,7 +404,7 @@ function* readable(
   }
 }
 
-/** Nobody at the broker waits to be told. */
+/** Acks have no effect: the broker expects none. */
 const settled = () => {};
 
 function messageOf(
@@ -424,21 +427,21 @@ function* batchesOf(records: Buffer): Generator<{ header: BatchHeader; at: numbe
     const header = batchHeader(records, at);
     if (header === undefined) return;
     if (header.magic !== 2) {
-      throw new RangeError(`a batch is in message format ${header.magic}, which brokers before 0.11 wrote`);
+      throw new RangeError(`a batch has message format ${header.magic}, which is older than Kafka 0.11`);
     }
     yield { header, at };
     at += header.bytes;
   }
 }
 
-/** Whether a batch is to be read: markers of transactions are not, nor what an aborted one wrote (KIP-98, "Consumer"). */
+/** Whether a batch is to be read: transaction markers and the batches of aborted transactions are not (KIP-98, "Consumer"). */
 function skipAborted(aborted: FetchedPartition['aborted']): (header: BatchHeader) => boolean {
   const open = new Set<bigint>();
   const waiting = [...aborted].sort((a, b) => a.firstOffset - b.firstOffset);
   return (header) => {
     while (waiting[0] && waiting[0].firstOffset <= header.lastOffset) open.add(waiting.shift()!.producerId);
     if ((header.attributes & batchAttributes.control) !== 0) {
-      // Whatever it says, the producer's transaction ends here.
+      // Commit or abort, the producer's transaction ends here.
       open.delete(header.producerId);
       return false;
     }
@@ -446,7 +449,7 @@ function skipAborted(aborted: FetchedPartition['aborted']): (header: BatchHeader
   };
 }
 
-/** What topics have from a time on (ms since 1970), up to their end as it is now. @throws as openKafkaReader */
+/** The messages of topics from a time on (ms since 1970), up to their current end. @throws as openKafkaReader */
 export async function* recentMessages(
   topics: readonly string[],
   settings: KafkaSettings,

@@ -4,17 +4,17 @@ import type { KafkaCluster, OffsetQuery } from './cluster.js';
 import { topicNotFound } from './errors.js';
 import type { KafkaSettings } from './settings.js';
 
-/** Where one partition is read, and where its log begins and ends. */
+/** The position at which one partition is read, and the beginning and end of its log. */
 export interface PartitionRange {
   topic: string;
   partition: number;
   begin: number;
   end: number;
-  /** To begin at. */
+  /** The start position. */
   start: number;
 }
 
-/** @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_USAGE (no such partition), and what kafkajs throws */
+/** @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_USAGE (no such partition), and errors of kafkajs */
 export async function partitionRanges(
   cluster: KafkaCluster,
   topics: readonly string[],
@@ -44,7 +44,7 @@ function startOf(
 ): number {
   if (from === 'beginning') return begin;
   if (from === 'latest') return end;
-  // Nothing is so young: what comes from now on.
+  // There is no record that recent: starts with the next one.
   if (typeof from === 'object') return since === undefined || since < 0 ? end : since;
   return Math.min(Math.max(from, begin), end);
 }
@@ -65,7 +65,7 @@ async function partitionsOf(
     if (only !== undefined && !partitions.includes(only)) {
       throw new AiotError(
         'AIOT_STREAM_URL',
-        `${endpoint}: ${topic} has partitions 0 to ${partitions.length - 1}, not ${only}`,
+        `${endpoint}: ${topic} has partitions 0 to ${partitions.length - 1}, but no ${only}`,
       );
     }
     return {
@@ -75,12 +75,12 @@ async function partitionsOf(
   });
 }
 
-/** How long a broker takes at most to make a topic that was asked for, ms. */
+/** Longest time that a broker takes to create a topic, ms. */
 const makingMs = 4000;
 
 /**
- * Has the cluster know these topics. With `create` the question makes one that is not there, where the broker does that.
- * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and what kafkajs throws
+ * Has the cluster load these topics. With `create`, a missing topic is created by the request, if the broker does that.
+ * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and the errors of kafkajs
  */
 export async function loadTopics(
   cluster: KafkaCluster,

@@ -10,8 +10,8 @@ import { openMqttSink } from './sink.js';
 import { openMqttSource } from './source.js';
 
 /**
- * What can be asked of an MQTT broker. It has no list of topics, so theirs are heard: retained messages come at once, the others
- * when somebody publishes. Nothing is opened before it is asked for, so that `check` can tell what fails.
+ * Information about an MQTT broker. It has no list of topics, so they are collected by listening: retained messages arrive
+ * immediately, others when they are published. Nothing is connected before it is needed, so that `check` can report what fails.
  */
 export async function openMqttAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const { endpoint } = url;
@@ -23,7 +23,7 @@ export async function openMqttAdmin(url: StreamUrl, options: StreamOptions): Pro
   };
 }
 
-/** Topics with what came while listening. @throws what opening the source throws */
+/** Topics of the messages that arrived while listening. @throws the errors of opening the source */
 async function heard(url: StreamUrl, options: StreamOptions, listenMs: number): Promise<TopicState[]> {
   const source = await openMqttSource(url, { ...options, qos: 0, queue: 50_000 });
   const topics = new Map<string, { live: number; bytes: number; last: number }>();
@@ -34,7 +34,7 @@ async function heard(url: StreamUrl, options: StreamOptions, listenMs: number): 
     for await (const batch of source) {
       for (const { message } of batch) {
         const state = topics.get(message.topic) ?? { live: 0, bytes: 0, last: message.time };
-        // A retained message was published before.
+        // A retained message was published earlier.
         if (!message.retain) {
           state.live++;
           state.bytes += message.payload.length;
@@ -59,18 +59,18 @@ async function heard(url: StreamUrl, options: StreamOptions, listenMs: number): 
     .sort((a, b) => (a.topic < b.topic ? -1 : 1));
 }
 
-/** Longest wait for a message that should come, ms. */
+/** Longest wait for an expected message, ms. */
 const waitMs = 3000;
 
 interface Trial {
   what: string;
-  /** Resolves to what to say; `undefined` = it does not do that. */
+  /** Resolves to the result's text; `undefined` = not supported. */
   run(): Promise<string | undefined>;
 }
 
 /**
- * Tries what a broker can do, on a topic of its own below the URL's (or `aiot/check/…`), and leaves nothing behind.
- * Never throws: what fails is in the results, and what depends on it is skipped.
+ * Tests a broker's capabilities on a topic of its own below the URL's (or `aiot/check/…`), and leaves nothing behind.
+ * Never throws: failures are in the results, and tests that depend on them are skipped.
  */
 async function checkBroker(url: StreamUrl, options: StreamOptions): Promise<CheckResult[]> {
   const version = await triedConnect(url, options);
@@ -87,7 +87,7 @@ async function tried({ what, run }: Trial): Promise<CheckResult> {
   try {
     const detail = await run();
     return detail === undefined
-      ? { what, state: 'no', detail: 'no message came back' }
+      ? { what, state: 'no', detail: 'the test message was not received' }
       : { what, state: 'ok', detail };
   } catch (error) {
     return { what, state: 'failed', detail: textOf(error) };
@@ -99,7 +99,7 @@ function textOf(error: unknown): string {
   return error.next ? `${error.message}. ${error.next}` : error.message;
 }
 
-/** CONNECT, and what the broker says of itself. */
+/** Connects, and reads the broker's description of itself. */
 async function triedConnect(url: StreamUrl, options: StreamOptions) {
   const settings = mqttSettings({ ...url, query: queryOf(url) }, options);
   const started = Date.now();
@@ -110,7 +110,7 @@ async function triedConnect(url: StreamUrl, options: StreamOptions) {
     await disconnectBroker(client);
     const name = { 3: '3.1', 4: '3.1.1', 5: '5' }[version as 3 | 4 | 5];
     const limits = [
-      said?.receiveMaximum !== undefined && `takes ${said.receiveMaximum} unacknowledged messages at once`,
+      said?.receiveMaximum !== undefined && `accepts ${said.receiveMaximum} unacknowledged messages at once`,
       said?.maximumPacketSize !== undefined && `packets up to ${said.maximumPacketSize} bytes`,
       said?.maximumQoS !== undefined && `QoS up to ${said.maximumQoS}`,
       said?.retainAvailable === false && 'no retained messages',
@@ -126,7 +126,7 @@ async function triedConnect(url: StreamUrl, options: StreamOptions) {
   }
 }
 
-/** Which version, and what a websocket is at, hold for every trial; the other settings are the trials' own. */
+/** The version and the path of a websocket apply to every test; the other settings are the tests' own. */
 function queryOf({ query }: StreamUrl): Record<string, string> {
   return Object.fromEntries(Object.entries(query).filter(([name]) => ['version', 'path'].includes(name)));
 }
@@ -148,7 +148,7 @@ function trialsOf(url: StreamUrl, options: StreamOptions, mqtt5: boolean): Trial
       const started = performance.now();
       await sink.write([{ topic, payload: Buffer.from(id), qos, ...message }]);
       const back = await first(source, topic);
-      return back && { message: back, took: `${(performance.now() - started).toFixed(1)} ms there and back` };
+      return back && { message: back, took: `${(performance.now() - started).toFixed(1)} ms round trip` };
     });
   };
   return [
@@ -181,7 +181,7 @@ function trialsOf(url: StreamUrl, options: StreamOptions, mqtt5: boolean): Trial
         if (!mqtt5) return undefined;
         const back = await there({ headers: [['aiot', id]] }, 1);
         return back?.message.headers?.some(([name, value]) => name === 'aiot' && value === id)
-          ? 'user properties of MQTT 5'
+          ? 'MQTT 5 user properties'
           : undefined;
       },
     },
@@ -196,9 +196,9 @@ async function retained(at: At, topic: string, options: StreamOptions): Promise<
     await sink.write([{ topic, payload: Buffer.from('kept'), retain: true }]);
     const source = await openMqttSource(at(topic), options);
     const back = await within([source], () => first(source, topic));
-    // An empty one takes it back (MQTT 3.1.1, section 3.3.1.3).
+    // An empty message deletes the retained one (MQTT 3.1.1, section 3.3.1.3).
     await sink.write([{ topic, payload: Buffer.alloc(0), retain: true }]);
-    return back?.retain ? 'kept for later subscribers' : undefined;
+    return back?.retain ? 'stored for later subscribers' : undefined;
   });
 }
 
@@ -216,9 +216,9 @@ async function session(
     const again = await openMqttSource(at(topic, query), options);
     return within([again], () => first(again, topic));
   });
-  // A clean one of the same name ends what the broker keeps.
+  // A clean session of the same name deletes the broker's stored one.
   await (await openMqttSource(at(topic, { clientId: query.clientId }), options)).close();
-  return back && 'messages wait for a client that is away';
+  return back && 'messages are queued for an offline client';
 }
 
 async function within<T>(open: (Source | Sink)[], act: () => Promise<T>): Promise<T> {
@@ -229,7 +229,7 @@ async function within<T>(open: (Source | Sink)[], act: () => Promise<T>): Promis
   }
 }
 
-/** The first message on the topic, within the time; undefined when none comes. */
+/** The first message on the topic within the time; undefined if there is none. */
 async function first(source: Source, topic: string) {
   const timer = setTimeout(() => void source.close(), waitMs);
   try {

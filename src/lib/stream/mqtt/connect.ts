@@ -1,7 +1,6 @@
 import type { IClientOptions, MqttClient } from 'mqtt';
 import * as z from 'zod';
-import { AiotError, systemCode } from '../../core/errors.js';
-import { isUntrusted } from '../../core/http-agent.js';
+import { AiotError, isUntrusted, systemCode } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
 import type { StreamOptions } from '../message.js';
 import { defaultQueue } from '../queue.js';
@@ -14,7 +13,7 @@ interface BrokerOptions
     IClientOptions,
     'ca' | 'cert' | 'key' | 'username' | 'password' | 'clientId' | 'keepalive' | 'will'
   > {
-  /** MQTT 3.1 (`MQIsdp`) instead of 3.1.1, as old boards speak it. */
+  /** MQTT 3.1 (`MQIsdp`) instead of 3.1.1, for old boards. */
   old?: boolean;
   /** Longest wait for the first connection, ms; default 10 000. */
   connectTimeoutMs?: number;
@@ -34,15 +33,15 @@ export function hostAndPort({ scheme, host, endpoint }: StreamUrl): { host: stri
   return { host: name.replace(/^\[(.*)\]$/, '$1'), port };
 }
 
-/** The broker's address without credentials and topic, which is what mqtt.js may see and errors may name. */
+/** The broker's address without credentials and topic: the only form passed to mqtt.js and used in errors. */
 function addressOf(url: StreamUrl): string {
   const { port } = hostAndPort(url);
   return /:\d{1,5}$/.test(url.host.replace(/^\[.*\]/, '')) ? url.endpoint : `${url.endpoint}:${port}`;
 }
 
 /**
- * An MQTT 3.1.1 client that is connected. Later losses it mends by itself (and sends again what was not acknowledged);
- * only the first connection fails.
+ * Connects an MQTT 3.1.1 client. It restores lost connections itself (and resends unacknowledged messages); only the first
+ * connection can fail.
  * @throws AIOT_BROKER_UNREACHABLE (retryable), AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function connectBroker(
@@ -56,7 +55,8 @@ export async function connectBroker(
 }
 
 /**
- * A client whose messages go to `handlers`: MQTT 5, or 3.1.1 where the broker does not speak 5, unless the settings say which.
+ * A client whose messages go to `handlers`: MQTT 5, or 3.1.1 if the broker does not support 5, unless the settings name a
+ * version.
  * @throws as connectBroker
  */
 export async function connectStream(
@@ -92,15 +92,15 @@ export async function connectStream(
 /** Properties of the CONNECT (MQTT 5, section 3.1.2.11). */
 function propertiesOf({ clean, expiry }: MqttSettings, options: StreamOptions): IClientOptions['properties'] {
   return {
-    // 3.1.1 keeps a session without an end; 0xFFFFFFFF says the same.
+    // A session of 3.1.1 never expires; 0xFFFFFFFF means the same.
     ...(clean ? {} : { sessionExpiryInterval: expiry ?? 0xffff_ffff }),
-    // Said even when it is the default: Mosquitto sends 20 at a time to those who say nothing.
+    // Sent even if it is the default: without it, Mosquitto sends only 20 messages at a time.
     receiveMaximum: Math.min(65_535, options.queue ?? defaultQueue),
   };
 }
 
 /**
- * Connects, and gives the client up when the first connection fails. Handlers are attached first, if there are any.
+ * Connects, and closes the client if the first connection fails. Handlers, if any, are attached first.
  * @throws as connectBroker
  */
 async function connectWith(
@@ -122,14 +122,14 @@ async function connectWith(
     password: given.password ?? url.password,
     rejectUnauthorized: true,
     connectTimeout: connectTimeoutMs,
-    // Spread, so that a fleet does not come back in the same instant after its broker's restart.
+    // Random, so that a fleet does not reconnect in the same instant after its broker's restart.
     reconnectPeriod: 500 + Math.floor(Math.random() * 1000),
     reconnectOnConnackError: true,
     manualConnect: handlers !== undefined,
-    // mqtt.js throws, where nobody can catch it, when a message of QoS 2 comes after its own store was closed.
+    // If a QoS 2 message arrives after mqtt.js has closed its own store, it throws an error that cannot be caught.
     incomingStore: new Store({ clean: false }),
   });
-  // An error without a listener would end the process; what it means shows in the connection's state.
+  // Without a listener, an error would end the process; its effect is visible in the connection's state.
   client.on('error', () => {});
   if (handlers) takePackets(client, (given.protocolVersion ?? 4) as MqttVersion, handlers);
   try {
@@ -143,7 +143,7 @@ async function connectWith(
 
 function firstConnection(client: MqttClient, timeoutMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => settle(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    const timer = setTimeout(() => settle(new Error(`no response within ${timeoutMs} ms`)), timeoutMs);
     const settle = (error?: unknown) => {
       clearTimeout(timer);
       client.off('connect', onConnect).off('error', settle).off('close', onClose);
@@ -159,30 +159,31 @@ function firstConnection(client: MqttClient, timeoutMs: number, signal?: AbortSi
   });
 }
 
-/** Says goodbye (so the last will is not sent), or cuts the line when the broker doesn't answer. */
+/** Disconnects cleanly (so that the will is not sent), or closes the socket if the broker doesn't answer. */
 export async function disconnectBroker(client: MqttClient): Promise<void> {
   const polite = client.connected ? client.endAsync(false).catch(() => {}) : Promise.resolve();
   const timer = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
   await Promise.race([polite, timer]);
   client.end(true);
-  // mqtt.js does nothing for one that is ending already: where the far side does not hang up, its socket would keep this process for ever.
+  // mqtt.js ignores this for a client that is already ending: if the peer does not close the connection, its socket would keep
+  // this process alive forever.
   client.stream?.destroy();
 }
 
 const versions: Record<string, MqttVersion> = { '3.1': 3, '3.1.1': 4, '5': 5 };
 
-/** What may stand after the `?` of an mqtt: URL. */
+/** Settings after the `?` of an mqtt: URL. */
 const shape = {
   qos: z
     .enum(['0', '1', '2'])
     .transform((text) => Number(text) as 0 | 1 | 2)
     .optional(),
-  /** Of what is published. */
+  /** For published messages. */
   retain: queryBoolean.optional(),
   clientId: z.string().min(1).max(65_535).optional(),
-  /** `false` = the broker keeps the session, and what comes for it, while we are away. */
+  /** `false` = while we are offline, the broker keeps the session and queues its messages. */
   clean: queryBoolean.optional(),
-  /** How long it keeps it, seconds; MQTT 5. */
+  /** How long the broker keeps the session, seconds; MQTT 5. */
   expiry: queryCount.pipe(z.number().max(0xffff_ffff)).optional(),
   version: z
     .enum(['3.1', '3.1.1', '5'])
@@ -194,11 +195,11 @@ const shape = {
     .regex(/^[^/+#]+$/, 'expected a name without /, + and #')
     .optional(),
   keepalive: queryCount.pipe(z.number().min(5).max(65_535)).optional(),
-  /** MQTT 5: nothing that this very client published (for two bridges in opposite directions). */
+  /** MQTT 5: exclude messages published by this client (for two bridges in opposite directions). */
   noLocal: queryBoolean.optional(),
-  /** MQTT 5: messages keep their retain flag, as their sender set it. */
+  /** MQTT 5: messages keep the retain flag set by their sender. */
   retainAsPublished: queryBoolean.optional(),
-  /** MQTT 5: `false` = no retained messages at the beginning. */
+  /** MQTT 5: `false` = no retained messages on subscribing. */
   retained: queryBoolean.optional(),
   /** Path of a websocket; default /mqtt. */
   path: z.string().startsWith('/').optional(),
@@ -206,12 +207,12 @@ const shape = {
 
 export interface MqttSettings extends z.output<z.ZodObject<typeof shape>> {
   qos: 0 | 1 | 2;
-  /** The QoS in the URL itself. */
+  /** The QoS given in the URL. */
   asked: 0 | 1 | 2 | undefined;
   clean: boolean;
 }
 
-/** The URL's settings, over those of the options. @throws AIOT_STREAM_URL */
+/** The URL's settings, which override those of the options. @throws AIOT_STREAM_URL */
 export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettings {
   const query = readQuery(url, shape);
   const settings = {
@@ -225,7 +226,7 @@ export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettin
   if (!settings.clean && settings.clientId === undefined) {
     throw new AiotError(
       'AIOT_STREAM_URL',
-      `${url.endpoint}: expected a clientId with clean=false, under which the broker keeps the session, got none`,
+      `${url.endpoint}: clean=false needs a clientId, because the broker stores the session under it`,
       { next: 'Add one: ?clean=false&clientId=NAME' },
     );
   }
@@ -233,56 +234,61 @@ export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettin
 }
 
 /**
- * What says no: of MQTT 3.1.1 return codes of a CONNACK (section 3.2.2.3) and 128 of a SUBACK (3.9.3); of MQTT 5 reason codes (table
- * 2-6): client identifier, user or password, not authorized, banned, authentication method, topic filter, topic name, quota.
+ * Codes of a refusal. MQTT 3.1.1: return codes of a CONNACK (section 3.2.2.3), and 128 of a SUBACK (3.9.3). MQTT 5: reason codes
+ * (table 2-6) for client identifier, user or password, not authorized, banned, authentication method, topic filter, topic name,
+ * quota.
  */
 const refusedCodes = new Set<unknown>([2, 4, 5, 128, 133, 134, 135, 138, 140, 143, 144, 151]);
 
-/** Reason codes with which a broker refuses an MQTT 5 CONNECT for its version, or does not understand it. */
+/** Reason codes with which a broker rejects an MQTT 5 CONNECT because of its version, or because it cannot parse it. */
 const versionCodes = new Set<unknown>([versionRefused, 1, 129, 130, 132]);
 
-/** How OpenSSL's names of TLS alerts about our certificate end (RFC 8446, section 6.2), what they mean, and what to try. */
+/** Endings of OpenSSL's names of TLS alerts about our certificate (RFC 8446, section 6.2), their meanings, and what to try. */
 const alerts: [alert: string, why: string, next: string][] = [
-  ['_CERTIFICATE_REQUIRED', 'it asks for a client certificate', 'Give yours: --cert FILE --key FILE'],
-  // What TLS 1.2 has in its place, among other uses.
+  [
+    '_CERTIFICATE_REQUIRED',
+    'the broker requires a client certificate',
+    'Provide yours: --cert FILE --key FILE',
+  ],
+  // TLS 1.2's equivalent, which has other causes too.
   [
     '_HANDSHAKE_FAILURE',
-    'the TLS handshake failed, as it does where a client certificate is asked for',
-    'Give yours: --cert FILE --key FILE',
+    'the TLS handshake failed, possibly because the broker requires a client certificate',
+    'Provide yours: --cert FILE --key FILE',
   ],
   [
     '_UNKNOWN_CA',
-    'it does not know the CA of our client certificate (unknown CA)',
-    'Give one that was signed by a CA the broker trusts: --cert FILE --key FILE',
+    'the broker does not know the CA of our client certificate (unknown CA)',
+    'Use a certificate signed by a CA that the broker trusts: --cert FILE --key FILE',
   ],
   [
     '_CERTIFICATE_EXPIRED',
-    'our client certificate is over (certificate expired)',
-    'Have it renewed, and look at the clocks of both sides.',
+    'our client certificate has expired (certificate expired)',
+    'Renew the certificate, and check the clocks on both sides.',
   ],
-  ['_CERTIFICATE_REVOKED', 'our client certificate was revoked', 'Have a new one made.'],
+  ['_CERTIFICATE_REVOKED', 'our client certificate was revoked', 'Obtain a new certificate.'],
 ];
 
-/** The code of a connection that was closed before it was one. */
+/** The error's code if the connection was closed before it was established. */
 const connectionClosed = 'MQTT_CLOSED';
 
-/** Whether the far side may be one that does not speak MQTT 5: it said so, or hung up on our CONNECT. */
+/** Whether the peer may not support MQTT 5: it reported that, or closed the connection after our CONNECT. */
 function refusesVersion(error: unknown): boolean {
   const cause = error instanceof AiotError ? error.cause : error;
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   return code === connectionClosed || versionCodes.has(code);
 }
 
-/** Makes a coded error of what mqtt.js gives. `endpoint` without credentials. */
-export function brokerError(error: unknown, endpoint: string): AiotError {
+/** Converts an error of mqtt.js to a coded one. `endpoint` without credentials. @param advice next step, if a better one is known */
+export function brokerError(error: unknown, endpoint: string, advice?: string): AiotError {
   if (error instanceof AiotError) return error;
   const code = subscriptionRefused(error) ? 128 : error instanceof Error && 'code' in error && error.code;
   const name = systemCode(error);
   const message = error instanceof Error ? error.message : String(error);
-  // A TLS alert is the far side's word: our certificate is missing, unknown, or was revoked.
+  // A TLS alert is sent by the peer: our certificate is missing, unknown, or was revoked.
   if (refusedCodes.has(code) || (name?.startsWith('ERR_SSL_') && name.includes('ALERT'))) {
     const [why, next] = alerts.find(([alert]) => name?.endsWith(alert))?.slice(1) ?? [message];
-    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in: ${why}`, {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} rejected the connection: ${why}`, {
       cause: error,
       endpoint,
       ...(next === undefined ? {} : { next }),
@@ -290,9 +296,9 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
   }
   const untrusted = name !== undefined && isUntrusted(name);
   const next = untrusted
-    ? 'Name the CA that signed its certificate: --ca FILE'
-    : schemeAdvice(name, endpoint);
-  return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${message || name || 'no answer'}`, {
+    ? 'Specify the CA that signed its certificate: --ca FILE'
+    : (advice ?? schemeAdvice(name, endpoint));
+  return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${message || name || 'no response'}`, {
     cause: error,
     endpoint,
     retryable: !untrusted,
@@ -300,25 +306,25 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
   });
 }
 
-/** What to try when somebody answers, but not as a broker does behind this scheme. */
+/** Suggestions if something responds, but not like a broker of this scheme. */
 function schemeAdvice(code: string | undefined, endpoint: string): string | undefined {
   const tls = /^(mqtts|wss):/.test(endpoint);
   if (code === protocolBroken)
-    return 'If it is a websocket there, write ws://; if not, is this the port of the broker?';
+    return "If the server is a WebSocket, use ws://. If not, check that the port is the broker's.";
   if (tls && (code === 'ECONNRESET' || code?.startsWith('ERR_SSL_')))
-    return 'If the port is a plain one, write mqtt:// instead of mqtts://.';
-  if (!tls && code === connectionClosed) return 'If the port wants TLS, write mqtts:// instead of mqtt://.';
+    return 'If the port does not use TLS, use mqtt:// instead of mqtts://.';
+  if (!tls && code === connectionClosed) return 'If the port requires TLS, use mqtts:// instead of mqtt://.';
   return undefined;
 }
 
-/** Whether a SUBACK said no. mqtt.js gives an error of it with the packet, and its code in nothing but that. */
+/** Whether a SUBACK refused the subscription. mqtt.js attaches the packet to its error, which is the only place with the code. */
 export function subscriptionRefused(error: unknown): boolean {
   const packet = error instanceof Error && 'packet' in error ? error.packet : undefined;
   const granted = (packet as { granted?: unknown } | undefined)?.granted;
   return Array.isArray(granted) && granted.some((code) => code >= 128);
 }
 
-/** Reason codes of a PUBACK or PUBREC that say no (MQTT 5, table 3-4). */
+/** Reason codes of a rejection in PUBACK or PUBREC (MQTT 5, table 3-4). */
 const publishReasons: Record<number, string> = {
   128: 'unspecified error',
   131: 'implementation specific error',
@@ -329,10 +335,10 @@ const publishReasons: Record<number, string> = {
   153: 'payload format invalid',
 };
 
-/** A message that the broker did not take, by the reason code of its acknowledgement. */
+/** The error for a message that the broker rejected, by the reason code of its acknowledgement. */
 export function publishRefused(reason: number, topic: string, endpoint: string): AiotError {
   const why = publishReasons[reason] ?? `reason ${reason}`;
-  const message = `${endpoint} does not take what we publish to ${topic}: ${why}`;
+  const message = `${endpoint} rejects messages published to ${topic}: ${why}`;
   return new AiotError('AIOT_BROKER_REFUSED', message, {
     endpoint,
     retryable: reason === 151 || reason === 145,

@@ -1,85 +1,87 @@
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { MqttClient } from 'mqtt';
-import { Frames, type MqttVersion, packetType, writeAck } from './packets.js';
+import { Frames, type MqttVersion, ProtocolError, packetType, writeAck } from './packets.js';
 
 /**
- * mqtt.js keeps the connection: CONNECT, reconnecting, keep-alive, subscriptions, TLS, websockets. The messages themselves go by
- * a way of their own, between the socket and mqtt.js, since its packet pump takes one packet at a time: the next is read when
- * the last one's callback was called, so an acknowledgement that waits for a far side means one message in flight
- * (1.8 k messages/s against 24 to 42 k). Handlers take the packets they are for; every other goes on to mqtt.js.
+ * mqtt.js maintains the connection: CONNECT, reconnecting, keep-alive, subscriptions, TLS, websockets. Messages are handled here, between
+ * the socket and mqtt.js, whose packet pump reads the next packet only after the callback of the last one. If an acknowledgement had to
+ * wait for a destination, only one message would be in flight: 1.8 k messages/s instead of 24 to 42 k. See
+ * docs/background/decisions/014-mqtt-client.md. Handlers take their packets; all others go on to mqtt.js.
  */
 export interface PacketHandlers {
-  /** The CONNACK that let us in; mqtt.js has not seen it yet. */
+  /** Called for the CONNACK that accepts the connection; mqtt.js has not seen it yet. */
   opened(wire: Wire, sessionPresent: boolean): void;
-  /** `later` = there is no room: the same packet is offered again after `release`. */
+  /** `later` = no room: the same packet is offered again after `release`. */
   packet(type: number, frames: Frames, wire: Wire): 'taken' | 'other' | 'later';
   closed(wire: Wire): void;
-  /** A DISCONNECT with its reason (MQTT 5, section 3.14.2.1). mqtt.js may not see it: the broker hangs up at once. */
+  /** A DISCONNECT with its reason (MQTT 5, section 3.14.2.1). mqtt.js may miss it, because the broker closes the connection immediately. */
   dismissed?(reason: number): void;
+  /** The connection is ended because of an invalid packet; mqtt.js connects again. `closed` follows. */
+  broken?(error: Error): void;
 }
 
-/** One connection, as its packet handlers see it. */
+/** One connection, as seen by its packet handlers. */
 export interface Wire {
   readonly version: MqttVersion;
-  /** False once it is closed, when nothing may be sent. */
+  /** False once it is closed; then nothing may be sent. */
   readonly open: boolean;
-  /** More is waiting to be sent than the system takes: go on at `onDrain`. */
+  /** More data is waiting than the system accepts: continue at `onDrain`. */
   readonly congested: boolean;
   onDrain: (() => void) | undefined;
-  /** Sends bytes; `handed` is called when the system has them. */
+  /** Sends bytes; `handed` is called once the system has accepted them. */
   send(bytes: Uint8Array, handed?: () => void): void;
-  /** Sends a PUBACK or the like, together with others of the same moment. */
+  /** Sends a PUBACK or similar, combined with others of the same event loop turn. */
   ack(type: number, id: number): void;
-  /** What was acked goes out now. */
+  /** Sends pending acknowledgements now. */
   flush(): void;
-  /** Ends `later`. */
+  /** Resumes after `later`. */
   release(): void;
-  /** Ends the connection, as when the far side breaks the protocol. */
+  /** Ends the connection, such as after a protocol violation by the peer. */
   fail(error: Error): void;
 }
 
-/** The error's code when a broker answered a CONNECT of MQTT 5 in the words of 3.1.1. */
+/** The error's code if a broker answered an MQTT 5 CONNECT in the format of 3.1.1. */
 export const versionRefused = 'MQTT_VERSION';
 
-/** The error's code when what came is no MQTT. */
+/** The error's code if the received data is not MQTT. */
 export const protocolBroken = 'MQTT_PROTOCOL';
 
-/** What a broker may begin with: CONNACK, DISCONNECT, AUTH. */
-const greetings = new Set<number>([packetType.connack, packetType.disconnect, 15]);
+/** Packet types with which a broker may begin: CONNACK, DISCONNECT, AUTH. */
+const greetings = new Set<number>([packetType.connack, packetType.disconnect, packetType.auth]);
 
-/** Bytes waiting to be sent from which on a wire is congested. */
+/** Number of unsent bytes above which a wire is congested. */
 const congestedBytes = 1024 * 1024;
 
 /**
- * A connection that is not read from does not show answers to pings either, so mqtt.js would take it for dead half a keep-alive after its
- * ping: we ping in its place, so many times in each keep-alive.
+ * While a connection is not read, answers to pings are not seen either, and mqtt.js would consider it dead half a keep-alive
+ * after its ping. We therefore ping in its place, this many times per keep-alive.
  */
 const pingsPerKeepalive = 4;
 
-/** Members of mqtt.js that are not in its types; a test holds them to what is used here. */
+/** Members of mqtt.js that are not in its types; a test verifies them. */
 interface Internals {
   streamBuilder(client: MqttClient): Duplex;
   options: { manualConnect?: boolean };
 }
 
-/** Puts the handlers between the socket and a client that was made with `manualConnect`, and connects. */
+/** Inserts the handlers between the socket and a client created with `manualConnect`, and connects. */
 export function takePackets(client: MqttClient, version: MqttVersion, handlers: PacketHandlers): void {
   const internals = client as unknown as Internals;
   const build = internals.streamBuilder;
   internals.streamBuilder = (self) => new PacketStream(build(self), client, version, handlers);
-  // Only the first connection waits for us; with the option left on, mqtt.js would treat the end as a pause.
+  // Only the first connection waits for us; if the option stayed on, mqtt.js would treat the end as a pause.
   internals.options.manualConnect = false;
   client.connect();
 }
 
-/** What mqtt.js takes for its socket. */
+/** The object that mqtt.js uses as its socket. */
 class PacketStream extends Duplex implements Wire {
   open = false;
   onDrain: (() => void) | undefined;
   private readonly frames = new Frames();
   private held = false;
-  /** Something came that can be the first of a broker. */
+  /** Whether a packet has arrived with which a broker may begin. */
   private greeted = false;
   private pinging: NodeJS.Timeout | undefined;
   private pinged = performance.now();
@@ -93,11 +95,11 @@ class PacketStream extends Duplex implements Wire {
     private readonly handlers: PacketHandlers,
   ) {
     super();
-    // What we send is put together already; waiting for more (Nagle) costs 40 ms where the far side delays its TCP acknowledgements.
+    // Our packets are already combined; waiting for more (Nagle) costs 40 ms if the peer delays its TCP acknowledgements.
     if (socket instanceof Socket) socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => {
       if (!this.greeted && !greetings.has(chunk[0]! >> 4)) {
-        this.fail(new Error('what answers there speaks no MQTT'));
+        this.fail(new Error('the server does not speak MQTT'));
         return;
       }
       this.greeted = true;
@@ -115,9 +117,9 @@ class PacketStream extends Duplex implements Wire {
   }
 
   send(bytes: Uint8Array, handed?: () => void): void {
-    // Behind the goodbye nothing is said any more, whatever still comes: to write to a socket that was ended destroys it, and that resets it.
+    // Nothing is sent after DISCONNECT: writing to an ended socket destroys it, which resets the connection.
     if (this.socket.writableEnded) return;
-    // A callback that comes with an error is for a connection that was lost; `closed` tells of that.
+    // A callback with an error belongs to a lost connection, which `closed` reports.
     if (this.open) this.socket.write(bytes, (error) => !error && handed?.());
   }
 
@@ -146,11 +148,12 @@ class PacketStream extends Duplex implements Wire {
   }
 
   fail(error: Error): void {
-    // mqtt.js tells of errors with a code.
+    this.handlers.broken?.(error);
+    // mqtt.js only reports errors that have a code.
     this.destroy(Object.assign(error, { code: protocolBroken }));
   }
 
-  /** Takes the packets there are; it stops when the handlers have no room. */
+  /** Handles all complete packets, until the handlers have no room. */
   private work(): void {
     const { frames, handlers } = this;
     try {
@@ -169,14 +172,14 @@ class PacketStream extends Duplex implements Wire {
         this.push(Buffer.from(frames.buffer.subarray(frames.start, frames.to)));
       }
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      this.fail(new Error(`what answers there speaks no good MQTT: ${error.message}`));
+      if (!(error instanceof ProtocolError)) throw error;
+      this.fail(new Error(`the broker sent an invalid MQTT packet: ${error.message}`));
     }
   }
 
   private letIn(): boolean {
     const { buffer, from, to } = this.frames;
-    // A CONNACK of MQTT 5 has a third byte at least, the length of its properties (section 3.2).
+    // A CONNACK of MQTT 5 has at least a third byte, the length of its properties (section 3.2).
     if (this.version === 5 && to - from === 2) {
       const error = new Error('the broker does not speak MQTT 5');
       this.destroy(Object.assign(error, { code: versionRefused }));
@@ -190,7 +193,7 @@ class PacketStream extends Duplex implements Wire {
   private hold(): void {
     this.held = true;
     this.socket.pause();
-    // As long as the broker asks for, which may be shorter than what we asked for (MQTT 5, section 3.2.2.3.14).
+    // The keep-alive set by the broker, which may be shorter than the requested one (MQTT 5, section 3.2.2.3.14).
     const everyMs = (this.client.keepalive * 1000) / pingsPerKeepalive;
     if (everyMs === 0) return;
     const ping = () => {
@@ -198,14 +201,15 @@ class PacketStream extends Duplex implements Wire {
       this.client.sendPing();
       this.client.reschedulePing(true);
     };
-    // A reader that is slow is held again and again, never for as long as that.
+    // A slow reader causes repeated short pauses, none of which lasts that long.
     if (performance.now() - this.pinged >= everyMs) ping();
     this.pinging = setInterval(ping, everyMs);
   }
 
   override _read(): void {}
 
-  // Acknowledgements go before what mqtt.js says after them: behind its DISCONNECT no broker reads on, and what they were for comes twice.
+  // Acknowledgements precede what mqtt.js writes: a broker reads nothing after DISCONNECT, so their messages would be
+  // redelivered.
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
     this.flush();
     this.socket.write(chunk, done);
@@ -233,12 +237,12 @@ class PacketStream extends Duplex implements Wire {
   }
 }
 
-/** So long the broker may take to hang up after our goodbye, ms. */
+/** How long the broker may take to close the connection after our DISCONNECT, ms. */
 const farewellMs = 1000;
 
 /**
- * Reads what still comes until the broker has hung up. To close a socket with something unread in it is to reset it (RFC 2525,
- * section 2.17), and a reset takes the acknowledgements with it that the broker has not read yet: those messages would come twice.
+ * Reads remaining data until the broker has closed the connection. Closing a socket with unread data resets the connection (RFC
+ * 2525, section 2.17), which discards acknowledgements that the broker has not read yet: their messages would be redelivered.
  */
 function farewell(socket: Duplex, done: () => void): void {
   if (socket.closed) {

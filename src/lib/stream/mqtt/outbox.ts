@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import { deferred } from '../../core/tasks.js';
 import type { OutgoingMessage } from '../message.js';
 import { brokerError, publishRefused } from './connect.js';
 import type { PacketHandlers, Wire } from './connection.js';
@@ -8,7 +9,7 @@ type Publishable = OutgoingMessage & { qos: 0 | 1 | 2 };
 
 /** One `write`. */
 interface Batch {
-  /** Messages that have not arrived. */
+  /** Messages that are not acknowledged yet. */
   left: number;
   resolve(): void;
   reject(error: unknown): void;
@@ -16,16 +17,16 @@ interface Batch {
 
 interface Item {
   message: Publishable;
-  /** Absent once its write has failed: then nobody waits for it. */
+  /** Absent once its write has failed, because nothing waits for it then. */
   batch: Batch | undefined;
-  /** What the session has seen of it. `released` = QoS 2: the broker has it, and our PUBREL is under way. */
+  /** How far the session has processed it. `released` = QoS 2: the broker has it, and our PUBREL is in flight. */
   state: 'new' | 'sent' | 'released';
 }
 
-/** Most messages under way, where the broker would take more. */
+/** Maximum number of messages in flight, if the broker would accept more. */
 const mostInFlight = 8192;
 
-/** What a broker said of itself in its CONNACK (MQTT 5, section 3.2.2.3); nothing in 3.1.1. */
+/** A broker's limits from its CONNACK (MQTT 5, section 3.2.2.3); none in 3.1.1. */
 export interface BrokerLimits {
   receiveMaximum?: number;
   maximumQoS?: number;
@@ -34,23 +35,23 @@ export interface BrokerLimits {
 }
 
 export interface Outbox extends PacketHandlers {
-  /** Resolves when the broker has all of them. */
+  /** Resolves once the broker has all of them. */
   write(messages: readonly Publishable[]): Promise<void>;
-  /** The connection is ready; what was not acknowledged is sent again. */
+  /** The connection is ready; unacknowledged messages are resent. */
   ready(limits: BrokerLimits): void;
-  /** A connection is tried. */
+  /** A connection attempt starts. */
   trying(): void;
-  /** It is over, or could not be made: then the broker is away, rather than hanging up on us. */
+  /** The connection ended, or could not be made: then the broker is unreachable, rather than rejecting us. */
   over(): void;
-  /** Resolves when nothing is waited for any more. */
+  /** Resolves once nothing is pending. */
   idle(): Promise<void>;
-  /** What is waited for fails. */
+  /** Fails everything pending. */
   end(): void;
 }
 
 /**
- * Publishes beside mqtt.js: as many at once as the broker takes, in their order, and again, in that order, on the next
- * connection where no acknowledgement had come.
+ * Publishes beside mqtt.js: as many messages at once as the broker accepts, in order; unacknowledged ones are resent in the same
+ * order on the next connection.
  */
 export function createOutbox(endpoint: string): Outbox {
   let wire: Wire | undefined;
@@ -76,14 +77,14 @@ export function createOutbox(endpoint: string): Outbox {
     const packet = encodePublish(message, { topic, qos, id, dup, version: to.version });
     const { maximumPacketSize: most = Number.POSITIVE_INFINITY } = limits;
     if (packet.length <= most) return packet;
-    const text = `${endpoint} takes packets of at most ${most} bytes, got one of ${packet.length} for ${topic}`;
+    const text = `${endpoint} accepts packets of at most ${most} bytes; the packet for ${topic} has ${packet.length}`;
     throw new AiotError('AIOT_STREAM_MESSAGE_REFUSED', text);
   };
 
-  /** What the last connection left open: once more under its identifier, or as new where the session is gone. */
+  /** Messages left unacknowledged by the last connection: resent under their identifiers, or as new ones if the session is gone. */
   const sendLeft = (to: Wire, id: number, item: Item): void => {
     try {
-      // Its write may have failed since, and for that it is not sent again.
+      // Its write may have failed meanwhile; then it is not resent.
       if (item.batch && item.state !== 'released') {
         writer.add(to, encode(item, to, id, item.state === 'sent'));
         item.state = 'sent';
@@ -110,14 +111,14 @@ export function createOutbox(endpoint: string): Outbox {
       if (item.batch) batches.fail(item.batch, error);
     }
   };
-  /** Sends what may be sent now. */
+  /** Sends everything that may be sent now. */
   const pump = () => {
     const to = sending;
     if (!to?.open) return;
     while (!to.congested) {
       const left = flight.left();
       const first = left?.[1] ?? pending.first();
-      // A PUBREL may always go.
+      // A PUBREL may always be sent.
       if (!first || (first.message.qos > 0 && first.state !== 'released' && !roomForOne())) break;
       if (left) sendLeft(to, ...left);
       else sendFirst(to, first);
@@ -130,7 +131,7 @@ export function createOutbox(endpoint: string): Outbox {
     const id = buffer.readUInt16BE(at);
     const item = flight.get(id);
     hangUps.acknowledged();
-    // A reason code stands after the id, if it is not success (MQTT 5, section 3.4.2.1).
+    // A reason code follows the id, unless it is success (MQTT 5, section 3.4.2.1).
     const reason = from.version === 5 && to - at > 2 ? buffer[at + 2]! : 0;
     if (item && type === packetType.pubrec && reason < 128) {
       item.state = 'released';
@@ -139,7 +140,7 @@ export function createOutbox(endpoint: string): Outbox {
     }
     if (!item) return;
     flight.delete(id);
-    // A PUBCOMP that knows no such identifier is for a PUBREL that came twice (section 3.7.2.1).
+    // A PUBCOMP with the reason "identifier not found" answers a PUBREL that arrived twice (section 3.7.2.1).
     if (reason < 128 || type === packetType.pubcomp) batches.arrived(item);
     else if (item.batch) batches.fail(item.batch, publishRefused(reason, item.message.topic, endpoint));
     if (pending.length > 0 || flight.left()) pump();
@@ -160,11 +161,11 @@ export function createOutbox(endpoint: string): Outbox {
     closed(lost) {
       if (lost !== wire) return;
       sending = undefined;
-      // QoS 0 that the system had not taken goes out again.
+      // QoS 0 messages that the system had not accepted are resent.
       pending.unshift(writer.reset());
       const oldest = flight.oldest();
       if (!oldest?.batch || !hangUps.closed()) return;
-      const message = `${endpoint} hangs up when we publish to ${oldest.message.topic}`;
+      const message = `${endpoint} closes the connection when we publish to ${oldest.message.topic}`;
       batches.fail(oldest.batch, new AiotError('AIOT_BROKER_REFUSED', message, { endpoint }));
     },
     ready(said) {
@@ -185,24 +186,25 @@ export function createOutbox(endpoint: string): Outbox {
       return done;
     },
     idle: batches.idle,
-    end: () => batches.failAll(brokerError(new Error('closed before the broker had everything'), endpoint)),
+    end: () =>
+      batches.failAll(brokerError(new Error('closed before the broker acknowledged everything'), endpoint)),
   };
 }
 
-/** What was never sent, in its order. */
+/** Messages that were never sent, in order. */
 interface Pending {
   readonly length: number;
   add(item: Item): void;
   first(): Item | undefined;
-  /** Takes the first away. */
+  /** Removes the first. */
   shift(): void;
-  /** Puts these before all others. */
+  /** Inserts these before all others. */
   unshift(items: readonly Item[]): void;
-  /** Takes those of a write away. */
+  /** Removes those of one write. */
   drop(batch: Batch): void;
 }
 
-/** An array's own `shift` moves all that are behind. */
+/** An array's own `shift` moves all following items. */
 function createPending(): Pending {
   let items: Item[] = [];
   let next = 0;
@@ -225,24 +227,24 @@ function createPending(): Pending {
   };
 }
 
-/** Longest time without any acknowledgement while one is waited for, ms. */
+/** Longest time without any acknowledgement while one is pending, ms. */
 const stallMs = 30_000;
 
-/** The writes that are waited for. */
+/** The pending writes. */
 interface Batches {
-  /** @returns the batch, and a promise of its end */
+  /** @returns the batch, and a promise of its completion */
   open(messages: number): { batch: Batch; done: Promise<void> };
-  /** One of its messages is where it should be. */
+  /** One of its messages has arrived. */
   arrived(item: Item): void;
   fail(batch: Batch, error: unknown): void;
   failAll(error: unknown): void;
-  /** Resolves when nothing is waited for any more. */
+  /** Resolves once nothing is pending. */
   idle(): Promise<void>;
 }
 
 /**
- * When nothing at all arrives for too long, all that wait fail with AIOT_BROKER_UNREACHABLE (retryable).
- * @param onFailed the batch's messages need not be sent any more
+ * If nothing is acknowledged for too long, all pending writes fail with AIOT_BROKER_UNREACHABLE (retryable).
+ * @param onFailed called for a batch whose messages no longer need to be sent
  */
 function createBatches(endpoint: string, onFailed: (batch: Batch) => void): Batches {
   const batches = new Set<Batch>();
@@ -278,7 +280,7 @@ function createBatches(endpoint: string, onFailed: (batch: Batch) => void): Batc
         progress = performance.now();
         watch = setInterval(lookForStall, 1000);
       }
-      const { promise: done, resolve, reject } = withResolvers();
+      const { promise: done, resolve, reject } = deferred();
       const batch: Batch = { left: messages, resolve, reject };
       batches.add(batch);
       return { batch, done };
@@ -293,30 +295,19 @@ function createBatches(endpoint: string, onFailed: (batch: Batch) => void): Batc
   };
 }
 
-/** As Promise.withResolvers, which Node 20 has not. */
-function withResolvers() {
-  let resolve = () => {};
-  let reject: (error: unknown) => void = () => {};
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
-}
-
-/** Bytes from which on packets are not gathered any further. */
+/** Number of bytes at which collected packets are sent. */
 const largestWrite = 64 * 1024;
 
-/** Puts packets together, so that many small ones are one write. */
+/** Combines packets, so that many small ones become one write. */
 interface PacketWriter {
-  /** `item` where nobody acknowledges it (QoS 0). */
+  /** `item` for messages without an acknowledgement (QoS 0). */
   add(wire: Wire, packet: Buffer, item?: Item): void;
   flush(wire: Wire): void;
-  /** Forgets what was under way, and gives what is to be sent again. */
+  /** Discards unsent packets, and returns the messages to resend. */
   reset(): Item[];
 }
 
-/** @param onHanded the system has the bytes of these, which nobody acknowledges */
+/** @param onHanded called once the system has accepted the bytes of these messages, which have no acknowledgement */
 function createWriter(onHanded: (items: readonly Item[]) => void): PacketWriter {
   let packets: Buffer[] = [];
   let bytes = 0;
@@ -357,26 +348,26 @@ function createWriter(onHanded: (items: readonly Item[]) => void): PacketWriter 
 /** Packet identifiers are 1 to 65,535 (MQTT 5, section 2.2.1). */
 const mostIds = 65_535;
 
-/** What is under way at QoS 1 and 2, by its packet identifier, in the order of the first sending. */
+/** Messages in flight at QoS 1 and 2, by packet identifier, in the order of first sending. */
 interface Flight {
-  /** How many went out over this connection, PUBRELs too: what counts against the broker's Receive Maximum (section 4.9). */
+  /** Number of packets sent over this connection, including PUBRELs, that count against the broker's Receive Maximum (section 4.9). */
   readonly underWay: number;
-  /** Gives the item an identifier, as sent. The caller keeps far fewer under way than there are identifiers. */
+  /** Assigns an identifier to the item and marks it as sent. The caller keeps far fewer in flight than there are identifiers. */
   add(item: Item): number;
   get(id: number): Item | undefined;
   delete(id: number): void;
   /**
-   * A new connection. Nothing was sent over it, and what is open is to be sent again: see `left`. Where the session is gone, the
+   * A new connection over which nothing has been sent; open messages are to be resent: see `left`. If the session is gone, the
    * broker knows none of the identifiers.
    */
   renew(sessionPresent: boolean): void;
-  /** The first that this connection has not seen. */
+  /** The first open message not yet sent over this connection. */
   left(): [id: number, item: Item] | undefined;
-  /** It goes out now. */
+  /** It is being sent now. */
   again(): void;
-  /** The write has failed. What went out stays until the broker answers: until then its identifier is not free. */
+  /** The write has failed. Sent messages stay until the broker answers, because their identifiers are not free before. */
   abandon(batch: Batch): void;
-  /** The oldest that somebody waits for. */
+  /** The oldest pending one. */
   oldest(): Item | undefined;
 }
 
@@ -402,8 +393,8 @@ function createFlight(): Flight {
       for (const [id, item] of flying) {
         if (!sessionPresent) item.state = 'new';
         if (item.batch) continue;
-        // At QoS 2 the broker may hold the identifier: another message under it would be taken for this one, and be lost. A PUBREL
-        // frees it, whether the broker had the message or not (section 4.3.3), and sends nothing again that was said to have failed.
+        // At QoS 2 the broker may hold the identifier: another message under it would be taken for this one and be lost. A PUBREL
+        // frees it, whether or not the broker had the message (section 4.3.3), and resends nothing that was reported as failed.
         if (item.message.qos === 2 && item.state !== 'new') item.state = 'released';
         else flying.delete(id);
       }
@@ -427,26 +418,26 @@ function createFlight(): Flight {
   };
 }
 
-/** A connection that ends within this time and with nothing acknowledged was ended for what we published, ms. */
+/** A connection that ends within this time, without any acknowledgement, was ended because of a published message, ms. */
 const shortMs = 5000;
 
-/** How often that has to be, one after the other. */
+/** Number of consecutive connections that must end so. */
 const untilRefused = 3;
 
 /**
- * Tells a broker that hangs up on what we publish from one that is away: an MQTT 3.1.1 broker has no other way to say that a topic is
- * not allowed (section 3.3.5), and one that was killed is away for a while.
+ * Distinguishes a broker that closes the connection because of a published message from an unreachable one. An MQTT 3.1.1 broker cannot
+ * reject a topic in any other way (section 3.3.5), and a killed broker is only unreachable for a while.
  */
 interface HangUps {
-  /** A connection is tried. */
+  /** A connection attempt starts. */
   trying(): void;
-  /** The broker let us in. */
+  /** The broker accepted the connection. */
   opened(): void;
   /** Something was acknowledged. */
   acknowledged(): void;
-  /** It ended while a message was under way. True = so often now that the message is refused. */
+  /** The connection ended while a message was in flight. True = often enough for the message to be rejected. */
   closed(): boolean;
-  /** It is over, or could not be made. */
+  /** It ended, or could not be made. */
   over(): void;
 }
 

@@ -2,10 +2,16 @@ import { isUtf8 } from 'node:buffer';
 import { AiotError } from '../../core/errors.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
+// The packets of every message, for clients and the broker: framing, PUBLISH and acknowledgements. Every other packet is mqtt-packet's,
+// in mqtt.js for clients and in platform/broker/requests.ts for the broker (docs/background/decisions/026-mqtt-codec.md has the measurements).
+
 /** MQTT's protocol level: 3.1, 3.1.1, 5. */
 export type MqttVersion = 3 | 4 | 5;
 
-/** A PUBLISH as it came (MQTT 5 and 3.1.1, section 3.3). */
+/** The bytes are not MQTT; the connection that they came on is closed (MQTT 3.1.1, 4.8). */
+export class ProtocolError extends RangeError {}
+
+/** A received PUBLISH (MQTT 5 and 3.1.1, section 3.3). */
 export interface Published {
   topic: string;
   payload: Buffer;
@@ -17,42 +23,63 @@ export interface Published {
   headers: Header[] | undefined;
 }
 
-/** Reads PUBLISH packets. It remembers the last topic, since most messages have that of the one before. */
+/**
+ * Reads PUBLISH packets (MQTT 5 and 3.1.1, section 3.3). The payload is a view of the frame, not a copy. The reader caches the
+ * last topic, because most messages have the same topic as the one before. It accepts wildcards, and leaves an empty topic to the
+ * caller.
+ * @throws ProtocolError for a topic that is not UTF-8, a packet id of 0, or a malformed packet
+ */
 export function createPublishReader(): (frames: Frames, version: MqttVersion) => Published {
   let lastBytes = Buffer.alloc(0);
   let lastTopic = '';
   return ({ buffer, head, from, to }, version) => {
-    const qos = (head >> 1) & 3;
-    const topicEnd = from + 2 + (to - from < 2 ? 0 : buffer.readUInt16BE(from));
+    const qos = qosOf((head >> 1) & 3);
+    if (to - from < 2) throw new ProtocolError('a PUBLISH has no topic');
+    const topicEnd = from + 2 + buffer.readUInt16BE(from);
     let at = topicEnd + (qos > 0 ? 2 : 0);
-    if (qos === 3 || to - from < 2 || at > to) throw new RangeError('a PUBLISH that is none');
+    if (at > to) throw new ProtocolError('a topic extends past its packet');
     if (
       topicEnd - from - 2 !== lastBytes.length ||
       lastBytes.compare(buffer, from + 2, topicEnd, 0, lastBytes.length) !== 0
     ) {
+      lastTopic = readText(buffer, from + 2, topicEnd);
       lastBytes = Buffer.from(buffer.subarray(from + 2, topicEnd));
-      lastTopic = lastBytes.toString();
     }
+    const id = qos > 0 ? buffer.readUInt16BE(topicEnd) : 0;
+    if (qos > 0 && id === 0) throw new ProtocolError('a packet id is 0');
     let headers: Header[] | undefined;
     if (version === 5) {
       const [length, start] = varint(buffer, at, to);
       at = start + length;
-      if (at > to) throw new RangeError('properties that end after their packet');
+      if (at > to) throw new ProtocolError('properties extend past their packet');
       if (length > 0) headers = decodeProperties(buffer, start, at);
     }
     return {
       topic: lastTopic,
       payload: buffer.subarray(at, to),
-      qos: qos as 0 | 1 | 2,
+      qos,
       retain: (head & 1) !== 0,
       dup: (head & 8) !== 0,
-      id: qos > 0 ? buffer.readUInt16BE(topicEnd) : 0,
+      id,
       headers: headers?.length ? headers : undefined,
     };
   };
 }
 
-/** A variable byte integer (section 1.5.5): its value, and where it ends. */
+export function qosOf(bits: number): 0 | 1 | 2 {
+  if (bits > 2) throw new ProtocolError('a QoS is 3');
+  return bits as 0 | 1 | 2;
+}
+
+/** UTF-8 without NUL (MQTT 3.1.1, 1.5.3). */
+export function readText(bytes: Buffer, from: number, to: number): string {
+  const text = bytes.toString('utf8', from, to);
+  const replaced = text.includes('\ufffd') && !isUtf8(bytes.subarray(from, to));
+  if (replaced || text.includes('\0')) throw new ProtocolError('a string is not valid UTF-8');
+  return text;
+}
+
+/** A variable byte integer (section 1.5.5): its value, and its end. */
 function varint(buffer: Buffer, from: number, to: number): [value: number, end: number] {
   let value = 0;
   let shift = 0;
@@ -61,7 +88,7 @@ function varint(buffer: Buffer, from: number, to: number): [value: number, end: 
     value |= (byte & 0x7f) << shift;
     if (byte < 0x80) return [value, at];
   }
-  throw new RangeError('a length that is none');
+  throw new ProtocolError('a length is invalid');
 }
 
 function varintSize(value: number): number {
@@ -91,7 +118,7 @@ interface PublishFlags {
   version: MqttVersion;
 }
 
-/** A PUBLISH packet. Headers travel in MQTT 5 alone. @throws AIOT_STREAM_MESSAGE_REFUSED when MQTT cannot carry it */
+/** A PUBLISH packet. Only MQTT 5 carries headers. @throws AIOT_STREAM_MESSAGE_REFUSED if MQTT cannot carry it */
 export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Buffer {
   const { topic, qos, id, dup, version } = flags;
   const { payload, retain = false, headers } = message;
@@ -120,10 +147,12 @@ export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Bu
   return packet;
 }
 
-/** An acknowledgement of four bytes; in MQTT 5 that is one with the reason 0, success (section 3.4.2.1). */
+/**
+ * Writes PUBACK, PUBREC, PUBREL or PUBCOMP in four bytes; in MQTT 5 that is one with the reason 0, success (section 3.4.2.1).
+ */
 export function writeAck(buffer: Buffer, at: number, type: number, id: number): void {
   // A PUBREL's lower bits are 0010 (section 3.6.1).
-  buffer[at] = (type << 4) | (type === 6 ? 2 : 0);
+  buffer[at] = (type << 4) | (type === packetType.pubrel ? 2 : 0);
   buffer[at + 1] = 2;
   buffer[at + 2] = id >> 8;
   buffer[at + 3] = id & 0xff;
@@ -143,12 +172,12 @@ const id = {
 
 const largestText = 65_535;
 
-/** The properties in `buffer[from .. to)` as headers, in their order. @throws RangeError when they are malformed */
+/** The properties in `buffer[from .. to)` as headers, in order. @throws ProtocolError if they are malformed */
 export function decodeProperties(buffer: Buffer, from: number, to: number): Header[] {
   const headers: Header[] = [];
   let at = from;
   const within = (bytes: number) => {
-    if (at + bytes > to) throw new RangeError('a property ends after its packet');
+    if (at + bytes > to) throw new ProtocolError('a property extends past its packet');
     at += bytes;
     return at - bytes;
   };
@@ -185,23 +214,23 @@ export function decodeProperties(buffer: Buffer, from: number, to: number): Head
         while (buffer[within(1)]! >= 0x80);
         break;
       default:
-        throw new RangeError('a property that a message cannot have');
+        throw new ProtocolError('a property is not allowed in a message');
     }
   }
   return headers;
 }
 
 /**
- * Headers as the properties of a PUBLISH, without their length. Those of `mqttHeaders` become MQTT's own when they are what these
- * can hold, the others user properties; bytes that are no text travel as base64, since a user property is text.
- * @throws AIOT_STREAM_MESSAGE_REFUSED when a name or value is longer than 65,535 bytes
+ * Headers as the properties of a PUBLISH, without their length. Those of `mqttHeaders` become MQTT's own properties if their
+ * values fit, all others user properties; bytes that are not text are sent as base64, because a user property is text.
+ * @throws AIOT_STREAM_MESSAGE_REFUSED if a name or value is longer than 65,535 bytes
  */
 export function encodeProperties(headers: readonly Header[]): Buffer {
   const parts: Buffer[] = [];
   const once = new Set<number>();
   for (const [name, value] of headers) {
     const own = ownProperty(name, value);
-    // Each of MQTT's own may be there once (section 3.3.2.3); a second one stays what it is, a header.
+    // Each of MQTT's own properties may occur once (section 3.3.2.3); a second one becomes a user property.
     if (own && !once.has(own[0]!)) {
       once.add(own[0]!);
       parts.push(own);
@@ -242,7 +271,7 @@ function ownProperty(name: string, value: string | Uint8Array): Buffer | undefin
   }
 }
 
-/** A text may hold anything but NUL (section 1.5.4). */
+/** Text may contain anything but NUL (section 1.5.4). */
 function textOf(value: string | Uint8Array): Buffer {
   const bytes =
     typeof value === 'string'
@@ -255,7 +284,7 @@ function lengthFirst(bytes: Buffer, name: string): Buffer {
   if (bytes.length > largestText) {
     throw new AiotError(
       'AIOT_STREAM_MESSAGE_REFUSED',
-      `header ${name.slice(0, 40)}: expected at most ${largestText} bytes, which MQTT can carry, got ${bytes.length}`,
+      `header ${name.slice(0, 40)}: expected at most ${largestText} bytes (the MQTT limit), got ${bytes.length}`,
     );
   }
   const whole = Buffer.allocUnsafe(2 + bytes.length);
@@ -264,60 +293,79 @@ function lengthFirst(bytes: Buffer, name: string): Buffer {
   return whole;
 }
 
-/** The packet types that handlers look at: the high four bits of the first byte (MQTT 5, table 2-1). */
+/** Packet types: the high four bits of the first byte (MQTT 5, table 2-1). */
 export const packetType = {
+  connect: 1,
   connack: 2,
   publish: 3,
   puback: 4,
   pubrec: 5,
   pubrel: 6,
   pubcomp: 7,
+  subscribe: 8,
+  unsubscribe: 10,
+  pingreq: 12,
   disconnect: 14,
+  auth: 15,
 } as const;
 
+const nothing = Buffer.alloc(0);
+
 /**
- * Cuts what a connection brings into packets, without copying those that came whole. After `next()` said true, the packet is
- * `buffer[from .. to)` after its header, whose first byte is `head`.
+ * Splits the data of a connection into packets, without copying those that arrive whole. After `next()` returned true, the packet
+ * without its header is `buffer[from .. to)`, and `head` is its first byte. Small, because a broker has one for each idle
+ * connection.
  */
 export class Frames {
-  buffer: Buffer = Buffer.alloc(0);
+  buffer: Buffer = nothing;
   head = 0;
   from = 0;
   to = 0;
-  /** Where the packet's first byte is. */
+  /** Position of the packet's first byte. */
   start = 0;
   private at = 0;
-  private waiting: Buffer[] = [];
+  private waiting: Buffer[] | null = null;
   private waitingBytes = 0;
   private wanted = 0;
 
   push(chunk: Buffer): void {
-    this.waiting.push(chunk);
     this.waitingBytes += chunk.length;
+    if (this.waiting === null) this.waiting = [chunk];
+    else this.waiting.push(chunk);
+    // A peer that sends byte by byte must not cost a buffer per byte.
+    if (this.waiting.length > 32 + (this.waitingBytes >>> 12)) this.waiting = [Buffer.concat(this.waiting)];
   }
 
-  /** @throws RangeError when a length is none (MQTT 5, section 1.5.5: at most four bytes) */
-  next(): boolean {
+  /**
+   * @param largest maximum number of bytes after the header of a packet: a longer one is rejected before it has arrived
+   * @throws ProtocolError if a packet is longer, or its length is invalid (MQTT 5, section 1.5.5: at most four bytes)
+   */
+  next(largest = largestPacket): boolean {
     for (;;) {
-      if (this.parse()) return true;
-      if (this.waitingBytes === 0 || this.buffer.length - this.at + this.waitingBytes < this.wanted)
-        return false;
-      // A packet of many chunks is put together once, when its last one is there.
-      const rest = this.at < this.buffer.length ? [this.buffer.subarray(this.at)] : [];
-      const [only, ...others] = [...rest, ...this.waiting];
-      this.buffer = others.length === 0 ? only! : Buffer.concat([only!, ...others]);
-      this.at = 0;
-      this.waiting = [];
+      if (this.parse(largest)) return true;
+      const left = this.buffer.length - this.at;
+      // The last packet's bytes are released while nothing arrives.
+      if (left === 0 && this.at > 0) this.keep(nothing);
+      if (this.waiting === null || left + this.waitingBytes < this.wanted) return false;
+      // A packet of many chunks is assembled once, when its last one has arrived.
+      const parts = left > 0 ? [this.buffer.subarray(this.at), ...this.waiting] : this.waiting;
+      this.keep(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
+      this.waiting = null;
       this.waitingBytes = 0;
     }
   }
 
-  /** Makes the packet that `next` gave the next one again. */
+  /** Makes the packet returned by `next` the next one again. */
   unread(): void {
     this.at = this.start;
   }
 
-  private parse(): boolean {
+  private keep(buffer: Buffer): void {
+    this.buffer = buffer;
+    this.at = 0;
+  }
+
+  private parse(largest: number): boolean {
     const { buffer, at } = this;
     const end = buffer.length;
     let length = 0;
@@ -330,8 +378,9 @@ export class Frames {
       length |= (byte & 0x7f) << shift;
       if (byte < 0x80) break;
       shift += 7;
-      if (shift > 21) throw new RangeError('a packet with a length of more than four bytes');
+      if (shift > 21) throw new ProtocolError('a packet length has more than four bytes');
     }
+    if (length > largest) throw new ProtocolError('a packet is too long');
     if (position + length > end) {
       this.wanted = position - at + length;
       return false;

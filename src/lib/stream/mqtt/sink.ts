@@ -4,12 +4,12 @@ import type { StreamUrl } from '../url.js';
 import { connectStream, disconnectBroker, mqttSettings } from './connect.js';
 import { createOutbox } from './outbox.js';
 
-/** Longest time that `close` waits for what is under way, ms. */
+/** Longest time that `close` waits for messages in flight, ms. */
 const closeMs = 5000;
 
 /**
- * Publishes, by default at QoS 1: `write` resolves at the acknowledgements, at QoS 0 when the bytes are handed to the system.
- * A message without a topic goes to the URL's. Headers travel as properties to a broker that speaks MQTT 5.
+ * Publishes, by default at QoS 1: `write` resolves at the acknowledgements, at QoS 0 once the system has accepted the bytes. A
+ * message without a topic goes to the URL's. Headers are sent as properties to brokers that support MQTT 5.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED
  */
 export async function openMqttSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -50,7 +50,7 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
     if (topic === '' || /[+#\0]/.test(topic)) {
       throw new AiotError('AIOT_STREAM_URL', `${endpoint}: expected a topic without + and #, got "${topic}"`);
     }
-    // What the URL says holds for every message; otherwise a message's own comes before the default.
+    // The URL's QoS applies to every message; without one, a message's own takes precedence over the default.
     const qos = settings.asked ?? message.qos ?? settings.qos;
     const most = (client.serverProperties?.maximumQoS ?? 2) as 0 | 1 | 2;
     const retain = message.retain ?? settings.retain ?? false;

@@ -16,13 +16,17 @@ import {
 import type { PacketHandlers, Wire } from './connection.js';
 import { createPublishReader, type Frames, type Published, packetType } from './packets.js';
 
-/** Another client came with our client id (MQTT 5, table 2-6): coming back would only throw that one out. */
+/** A receiver must end the connection for an invalid packet (MQTT 5, section 4.8); the packet returns if it is retained or unacknowledged. */
+const invalidPacketAdvice =
+  'Find the publisher, and delete the message if it is retained; until then it may break each new connection.';
+
+/** Reason code: another client connected with our client id (MQTT 5, table 2-6). Reconnecting would only disconnect that client in turn. */
 const sessionTakenOver = 142;
 
 /**
- * A subscription, at QoS 1 unless told otherwise. A message is acknowledged to the broker when its delivery is acked, not before;
- * any number may be under way. When the queue is full, messages are dropped, counted and acknowledged; with `overflow: 'wait'` the
- * connection is not read from until there is room.
+ * A subscription, at QoS 1 by default. A message is acknowledged to the broker once its delivery is acked, and any number may be
+ * in flight. If the queue is full, messages are dropped, counted and acknowledged; with `overflow: 'wait'` the connection is not
+ * read until there is room.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function openMqttSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -35,17 +39,24 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     endpoint,
     queue,
     wait: options.overflow === 'wait',
-    // What comes after the end was not lost for want of room.
+    // Messages that arrive after the end were not dropped for lack of room.
     onDrop: () => !closed && dropped++,
   });
   const client = await connectStream(url, options, settings, receiver);
   client.on('connect', () => options.onState?.('connected'));
-  const lost = () => options.onState?.('disconnected');
+  let invalid: AiotError | undefined;
+  const lost = () => {
+    options.onState?.('disconnected', invalid);
+    invalid = undefined;
+  };
   client.on('close', lost);
+  receiver.broken = (error) => {
+    invalid = brokerError(error, endpoint, invalidPacketAdvice);
+  };
   receiver.dismissed = (reason) => {
     if (reason !== sessionTakenOver) return;
-    const message = `${endpoint}: another client connected with the client id ${client.options.clientId}`;
-    const next = 'Give each its own: ?clientId=NAME';
+    const message = `${endpoint}: another client connected with the same client id, ${client.options.clientId}`;
+    const next = 'Give each client its own id: ?clientId=NAME';
     queue.end(new AiotError('AIOT_BROKER_REFUSED', message, { endpoint, next }));
     client.off('close', lost);
     client.end(true);
@@ -55,7 +66,7 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     client.end(true);
   };
   const subscribed = subscribe(client, filterOf(url, settings), settings, endpoint);
-  // Whoever reads already hears of a refusal by the end of what there is.
+  // A reader that has already started sees a refusal as the stream's end.
   subscribed.catch((error: unknown) => {
     queue.end(error);
     leave();
@@ -83,8 +94,8 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
 }
 
 /**
- * Waits until the broker has said yes to the subscription. A session that outlived its connection may bring more messages than the
- * queue has room for before that word comes; it would never be read if nobody began to take them, so a message is word enough.
+ * Waits until the broker has confirmed the subscription. Before the confirmation, a resumed session may deliver more messages than the
+ * queue has room for. Without a consumer the confirmation would then never be read, so a message counts as confirmation.
  */
 async function answered(
   subscribed: Promise<void>,
@@ -95,7 +106,7 @@ async function answered(
 ): Promise<void> {
   const limit = new AbortController();
   const late = delay(timeoutMs, undefined, { signal: limit.signal }).then(() => {
-    const message = `${endpoint}: no answer to the subscription within ${timeoutMs} ms`;
+    const message = `${endpoint}: no response to the subscription within ${timeoutMs} ms`;
     throw new AiotError('AIOT_BROKER_UNREACHABLE', message, { endpoint, retryable: true });
   });
   late.catch(() => {});
@@ -124,7 +135,7 @@ async function subscribe(
       qos,
       ...(noLocal === undefined ? {} : { nl: noLocal }),
       ...(retainAsPublished === undefined ? {} : { rap: retainAsPublished }),
-      // 2 = none at the subscription (section 3.8.3.1).
+      // 2 = no retained messages on subscribing (section 3.8.3.1).
       ...(retained === false ? { rh: 2 as const } : {}),
     });
     if (granted.every(({ qos }) => qos < 128)) return;
@@ -138,39 +149,43 @@ async function subscribe(
     }
     if (!subscriptionRefused(error)) throw brokerError(error, endpoint);
   }
-  throw new AiotError('AIOT_BROKER_REFUSED', `${endpoint} does not let us subscribe to ${filter}`, {
-    endpoint,
-  });
+  throw new AiotError(
+    'AIOT_BROKER_REFUSED',
+    `${endpoint} does not permit this client to subscribe to ${filter}`,
+    {
+      endpoint,
+    },
+  );
 }
 
 interface ReceiverOptions {
   endpoint: string;
   queue: Queue<Delivery>;
-  /** Hold the broker up when the queue is full, and drop nothing; otherwise it is held up for two seconds at most. */
+  /** Hold up the broker while the queue is full, and drop nothing; otherwise it is held up for at most two seconds. */
   wait: boolean;
   /** A message was thrown away. */
   onDrop(): void;
 }
 
 /**
- * So long a reader may take nothing before messages are dropped, ms. A pipe is full for a moment whenever the program behind it does
- * not get its turn (on a busy machine for more than 250 ms), and a queue of 10,000 is full in a tenth of a second.
+ * How long a reader may take nothing before messages are dropped, ms. A pipe fills up briefly whenever the program reading it is not
+ * scheduled (more than 250 ms on a busy machine). A queue of 10,000 is full in a tenth of a second.
  */
 const graceMs = 2000;
 
-/** A message that its reader has, and has not acked. */
+/** A message that was delivered and is not acked yet. */
 interface Held {
   wire: Wire;
   published: Published;
-  /** QoS 2: our PUBREC went out; what is left is the broker's PUBREL. */
+  /** QoS 2: our PUBREC was sent, and the broker's PUBREL is pending. */
   received: boolean;
 }
 
 /**
- * The packet handlers of a subscription. QoS 1: the PUBACK goes out when the delivery is acked. QoS 2: the PUBREC does (MQTT 5, section 4.3.3),
- * and a message that comes again before its PUBREL is not delivered again. After a connection was lost and its session resumed, the
- * broker sends again what it has no acknowledgement of, under the same ids (section 4.4): what the reader still has is not
- * delivered twice, and acknowledged by the new connection.
+ * The packet handlers of a subscription. QoS 1: the PUBACK is sent when the delivery is acked. QoS 2: the PUBREC is (MQTT 5, section
+ * 4.3.3), and a message that arrives again before its PUBREL is not delivered again. After a lost connection whose session was resumed,
+ * the broker resends unacknowledged messages under the same ids (section 4.4). Those that the reader still has are not delivered twice,
+ * and are acknowledged over the new connection.
  */
 function createReceiver(options: ReceiverOptions): PacketHandlers {
   const { endpoint, queue, wait, onDrop } = options;
@@ -178,7 +193,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
   let held = new Map<number, Held>();
   let time = 0;
   let timed = false;
-  /** The reader has taken nothing for longer than the grace: until it does, what comes is thrown away. */
+  /** The reader has taken nothing for longer than the grace period: until it does, messages are dropped. */
   let stuck = false;
 
   const acknowledge = (id: number, entry: Held, session: Map<number, Held>) => {
@@ -192,7 +207,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
     }
   };
 
-  /** A Delivery of QoS 1 or 2. Whether it is acked or nacked, the first word counts. */
+  /** The callbacks of a Delivery at QoS 1 or 2. Only the first call of ack or nack counts. */
   const keep = (published: Published, wire: Wire): Pick<Delivery, 'ack' | 'nack'> => {
     const entry: Held = { wire, published, received: false };
     const session = held;
@@ -234,7 +249,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
       return 'taken';
     }
     if (!timed) {
-      // One look at the clock for all that came together.
+      // The clock is read once for all messages that arrived together.
       timed = true;
       time = Date.now();
       setImmediate(() => {
@@ -255,7 +270,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
     );
     if (taken) return 'taken';
     if (queue.ended) {
-      // Its source is being closed: unacknowledged, it stays with the broker. To wait for room would be to wait for ever.
+      // The source is closing: the message stays unacknowledged at the broker. Waiting for room would never end.
       if (qos > 0) held.delete(id);
       return 'taken';
     }
@@ -265,14 +280,14 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
       return 'later';
     }
     onDrop();
-    // A broker that waited for it would send no others.
+    // A broker waiting for the acknowledgement would send no further messages.
     word.ack();
     return 'taken';
   };
 
   return {
     opened(_wire, sessionPresent) {
-      // Ids mean something within their session.
+      // Ids are only valid within their session.
       if (!sessionPresent) held = new Map();
     },
     packet(type, frames, wire) {
@@ -289,10 +304,10 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
 
 const nothing = () => {};
 
-/** At QoS 0 the broker waits for no word. */
+/** QoS 0 needs no acknowledgement. */
 const unneeded = { ack: nothing, nack: nothing };
 
-/** Not every broker sets DUP: under the same id on another connection it can be nothing else. */
+/** Not every broker sets DUP: on another connection, the same id can only be a resent message. */
 function isAgain(published: Published, before: Held, wire: Wire): boolean {
   const { topic, payload } = before.published;
   return (

@@ -17,7 +17,7 @@ import { connectNats, type NatsClient, natsError } from './connect.js';
 import { checkFilter, matches, natsSettings } from './settings.js';
 import { apiCode, consumerMissing, managerOf, streamMissing, streamsOf } from './stream.js';
 
-/** What a NATS server says of itself. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
+/** A NATS server's information about itself. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 export async function openNatsAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const { endpoint } = url;
   const settings = natsSettings(url, options);
@@ -40,10 +40,10 @@ interface Wish {
   signal?: AbortSignal;
 }
 
-/** Subjects of the streams with what they hold, and all that is heard meanwhile with its rate. */
+/** Subjects of the streams with their contents, and the subjects heard meanwhile with their rates. */
 async function listSubjects(client: NatsClient, wish: Wish, endpoint: string): Promise<TopicState[]> {
   const heard = wish.listenMs > 0 ? listen(client, wish, endpoint) : Promise.resolve(new Map());
-  // Both at once: what is heard belongs to what is kept.
+  // Both at the same time, so that rates and contents belong together.
   const [kept, rates] = await Promise.all([keptSubjects(client, wish, endpoint), heard]);
   const rows = new Map<string, TopicState>(kept.map((row) => [row.topic, row]));
   for (const [topic, rate] of rates) {
@@ -64,7 +64,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
       });
     const subjects = Object.entries(state.subjects ?? {});
     for (const [topic, messages] of subjects) rows.push({ topic, stream: config.name, messages });
-    // With a single subject, the figures of the stream are those of the subject.
+    // With a single subject, the metrics of the stream are those of the subject.
     const only = subjects.length === 1 && state.messages === subjects[0]?.[1] ? rows.at(-1) : undefined;
     if (only) Object.assign(only, { bytes: state.bytes, last: Date.parse(state.last_ts) });
     const silent = (config.subjects ?? []).filter(
@@ -77,7 +77,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
   return rows;
 }
 
-/** The server's own subjects and answers to requests are left out, unless they are asked for. */
+/** The server's own subjects and replies to requests are excluded unless requested. */
 async function listen(
   client: NatsClient,
   { subject, listenMs, signal }: Wish,
@@ -97,10 +97,10 @@ async function listen(
   return tally.states();
 }
 
-/** Topics that are told apart; the messages of further ones are counted as `others`. */
+/** Maximum number of topics counted separately; messages of further ones are counted as `others`. */
 const mostTopics = 10_000;
 
-/** Counts messages by topic while somebody listens: for brokers that have no list of what they carry. */
+/** Counts messages by topic while listening: for brokers that have no list of topics. */
 interface Tally {
   count(topic: string, bytes: number): void;
   /** Rates since the tally began. */
@@ -161,15 +161,15 @@ async function consumerLag(
     }
   }
   if (group === undefined || rows.length > 0) return rows;
-  throw new AiotError('AIOT_STREAM_TOPIC_NOT_FOUND', `${endpoint}: there is no consumer ${group}`, {
+  throw new AiotError('AIOT_STREAM_TOPIC_NOT_FOUND', `${endpoint}: consumer ${group} does not exist`, {
     endpoint,
-    next: `aiot stream lag ${endpoint} lists all of them`,
+    next: `To list all consumers, run \`aiot stream lag ${endpoint}\`.`,
   });
 }
 
 const millisecond = 1e6;
 
-/** What a spec sets of a stream; what it leaves open is left as it is, or to the server. */
+/** The settings of a stream that a spec contains; omitted ones are left unchanged, or to the server. */
 function wanted(spec: TopicSpec, endpoint: string): Partial<StreamConfig> {
   const subjects = (spec.subjects ?? [spec.name]).map((subject) => checkFilter(subject, endpoint));
   const settings = {
@@ -188,7 +188,7 @@ function wanted(spec: TopicSpec, endpoint: string): Partial<StreamConfig> {
   return Object.fromEntries(given) as Partial<StreamConfig>;
 }
 
-/** Makes a stream with its consumers, or changes what may be changed of it. @throws AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
+/** Creates a stream with its consumers, or changes what can be changed. @throws AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 async function createStream(
   client: NatsClient,
   spec: TopicSpec,
@@ -216,13 +216,13 @@ async function createStream(
       dryRun,
       found !== undefined,
     ).catch(refused);
-    if (made) changes.push(`consumer ${consumer.name} made`);
+    if (made) changes.push(`consumer ${consumer.name} created`);
   }
   const did = found === undefined ? 'created' : changes.length > 0 ? 'changed' : 'unchanged';
   return { name: spec.name, did, changes };
 }
 
-/** True where it was not there. */
+/** True if it did not exist. */
 async function createConsumer(
   { nats }: NatsClient,
   manager: JetStreamManager,
@@ -249,7 +249,7 @@ function refuseForeign(spec: TopicSpec, endpoint: string): void {
   if (foreign.length === 0) return;
   throw new AiotError(
     'AIOT_STREAM_SPEC_INVALID',
-    `${spec.name}: ${endpoint} is NATS, and has no ${foreign.join(' and ')}`,
+    `${spec.name}: ${endpoint} is a NATS server, which does not support ${foreign.join(' and ')}`,
   );
 }
 
@@ -262,7 +262,7 @@ async function unlessMissing<T>(asked: Promise<T>, missing: number): Promise<T |
   }
 }
 
-/** What would change, for people. */
+/** The pending changes, for display. */
 function differences(now: StreamConfig, want: Partial<StreamConfig>): string[] {
   return (Object.keys(want) as (keyof StreamConfig)[])
     .filter((name) => JSON.stringify(now[name]) !== JSON.stringify(want[name]))
@@ -275,10 +275,10 @@ function shown(name: string, value: unknown): string {
   return span && typeof value === 'number' && value > 0 ? formatDuration(value / millisecond) : String(value);
 }
 
-/** Longest wait for one answer, ms. */
+/** Longest wait for a response, ms. */
 const answerMs = 5000;
 
-/** What the server says, and what works: nothing is left behind. */
+/** The server's description of itself, and its working features; nothing is left behind. */
 async function checkServer(client: NatsClient, subject: string, endpoint: string): Promise<CheckResult[]> {
   const { nc } = client;
   const info = nc.info;
@@ -293,8 +293,8 @@ async function checkServer(client: NatsClient, subject: string, endpoint: string
     { what: 'round trip', state: 'ok', detail: `${systemClock.now() - started} ms` },
     encryption(info?.tls_required ?? false, info?.tls_available ?? false, endpoint),
     info?.auth_required
-      ? { what: 'authentication', state: 'ok', detail: 'asked for, and we were let in' }
-      : { what: 'authentication', state: 'no', detail: 'anybody is let in' },
+      ? { what: 'authentication', state: 'ok', detail: 'required; access granted' }
+      : { what: 'authentication', state: 'no', detail: 'not required; anyone is admitted' },
     { what: 'headers', state: info?.headers ? 'ok' : 'no', detail: info?.headers ? 'kept' : 'not supported' },
     { what: 'largest message', state: 'ok', detail: `${info?.max_payload ?? '?'} bytes` },
   ];
@@ -304,9 +304,9 @@ async function checkServer(client: NatsClient, subject: string, endpoint: string
 
 function encryption(required: boolean, available: boolean, endpoint: string): CheckResult {
   if (required || available || endpoint.startsWith('natss:')) {
-    return { what: 'TLS', state: 'ok', detail: required ? 'demanded' : 'offered, and used' };
+    return { what: 'TLS', state: 'ok', detail: required ? 'demanded' : 'offered and used' };
   }
-  return { what: 'TLS', state: 'no', detail: 'not offered: what is sent can be read on the way' };
+  return { what: 'TLS', state: 'no', detail: 'not offered: traffic can be read in transit' };
 }
 
 async function subscribes(client: NatsClient, subject: string, endpoint: string): Promise<CheckResult> {
@@ -333,6 +333,6 @@ async function jetStream(client: NatsClient, endpoint: string): Promise<CheckRes
     return { what, state: 'ok', detail };
   } catch (error) {
     const { message } = natsError(error, endpoint);
-    return { what, state: 'no', detail: `${message}; messages are kept for nobody` };
+    return { what, state: 'no', detail: `${message}; messages are not stored` };
   }
 }

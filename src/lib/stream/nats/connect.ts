@@ -1,7 +1,6 @@
 import { connect } from 'node:net';
 import type { Authenticator, ConnectionOptions, NatsConnection } from 'nats';
-import { AiotError, systemCode } from '../../core/errors.js';
-import { isUntrusted } from '../../core/http-agent.js';
+import { AiotError, isUntrusted, systemCode } from '../../core/errors.js';
 import type { StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import type { NatsSettings } from './settings.js';
@@ -9,18 +8,18 @@ import type { NatsSettings } from './settings.js';
 export interface NatsClient {
   nc: NatsConnection;
   nats: typeof import('nats');
-  /** Called at each loss and return of the connection. */
+  /** Called whenever the connection is lost or restored. */
   onState(listener: (state: 'connected' | 'disconnected') => void): void;
-  /** Called with what the server says no to while connected. */
+  /** Called with errors that the server reports while connected. */
   onError(listener: (error: AiotError, operation: string | undefined) => void): void;
-  /** Called when the connection is gone for good, and not by `close`. */
+  /** Called if the connection is permanently closed by anything but `close`. */
   onEnd(listener: (error: AiotError) => void): void;
-  /** After all that was sent has reached the server, or 2 s. */
+  /** Resolves once everything sent has reached the server, or after 2 s. */
   close(): Promise<void>;
 }
 
 /**
- * A connection that mends itself, for ever; only the first one fails.
+ * A connection that is restored indefinitely; only the first attempt can fail.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function connectNats(
@@ -58,7 +57,7 @@ export async function connectNats(
   return watched(nc, nats, options, endpoint);
 }
 
-/** nats.js waits from the time of day of the last attempt: where the clock was put back since, for as long as it was ahead. */
+/** nats.js measures its waits from the last attempt's time of day: if the clock was set back since, it waits that much longer. */
 function forgetTomorrow(nc: NatsConnection | undefined): void {
   const { protocol } = (nc ?? {}) as { protocol?: { servers?: { servers?: { lastConnect: number }[] } } };
   for (const server of protocol?.servers?.servers ?? [])
@@ -79,13 +78,13 @@ function serversOf({ scheme, host, endpoint }: StreamUrl): string[] {
   return servers;
 }
 
-/** Servers may ask for TLS on a `nats:` URL too; `natss:` refuses those that do not. */
+/** Servers may require TLS for a `nats:` URL too; `natss:` rejects servers that do not. */
 function tlsOf(
   { scheme, host }: StreamUrl,
   { ca, cert, key }: StreamOptions,
   { servername, tlsFirst }: Pick<NatsSettings, 'servername' | 'tlsFirst'>,
 ): Pick<ConnectionOptions, 'tls'> {
-  // Without it Node holds the certificate of a server that is named by its IP address against "localhost".
+  // Otherwise Node verifies the certificate of a server addressed by IP against "localhost".
   const address = host.includes(',') ? {} : { host: host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') };
   const given = {
     ...(ca ? { ca } : {}),
@@ -96,7 +95,7 @@ function tlsOf(
   return scheme === 'natss' || Object.keys(given).length > 0 ? { tls: { ...address, ...given } } : {};
 }
 
-/** The URL's user, alone, is a token (as NATS's own clients read it). */
+/** A user without a password in the URL is a token (as in NATS's own clients). */
 function identityOf(
   url: StreamUrl,
   { token, creds, nkey, username, password }: StreamOptions,
@@ -165,9 +164,9 @@ function watched(
 }
 
 /**
- * Looks at the first line of the first server that answers, before nats.js does: where none comes it is no NATS server, and where the line
- * demands a client certificate one is needed. In both cases nats.js would wait in vain: for a line that does not come, and with TLS 1.3
- * for a server that hangs up only after the handshake. Servers that do not answer at all are left to the connection.
+ * Reads the first line of the first server that responds, before nats.js does. Without such a line it is not a NATS server; if the line
+ * demands a client certificate, one is needed. In both cases nats.js would wait in vain: for the line, and with TLS 1.3 for a server that
+ * closes the connection only after the handshake. Servers that do not respond at all are left to the connection.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 async function greet(
@@ -181,22 +180,22 @@ async function greet(
     if (!heard.startsWith('INFO ')) {
       throw new AiotError(
         'AIOT_BROKER_UNREACHABLE',
-        `${endpoint}: what listens at ${server} does not speak NATS`,
+        `${endpoint}: the server at ${server} does not speak NATS`,
         {
           endpoint,
-          next: 'Check the port: NATS has 4222, its monitoring 8222.',
+          next: 'Check the port: NATS uses 4222, and its monitoring uses 8222.',
         },
       );
     }
     if (certificate || !/"tls_verify":\s*true/.test(heard)) return;
-    throw new AiotError('AIOT_BROKER_REFUSED', `${endpoint} demands a client certificate`, {
+    throw new AiotError('AIOT_BROKER_REFUSED', `${endpoint} requires a client certificate`, {
       endpoint,
-      next: 'Give one with --cert FILE and --key FILE.',
+      next: 'Provide one with --cert FILE and --key FILE.',
     });
   }
 }
 
-/** `INFO {…}`; empty where something listens and says nothing; undefined where nothing does. */
+/** `INFO {…}`; empty if something accepts the connection and sends nothing; undefined if nothing does. */
 function firstLine(host: string, port: number, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     let text: string | undefined;
@@ -219,7 +218,7 @@ function firstLine(host: string, port: number, timeoutMs: number): Promise<strin
   });
 }
 
-/** Waits for a task, and no longer than so many ms; how it ends does not matter. */
+/** Waits for a task, but at most this many ms; its outcome does not matter. */
 export async function within(ms: number, task: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
@@ -229,7 +228,7 @@ export async function within(ms: number, task: Promise<unknown>): Promise<void> 
   clearTimeout(timer);
 }
 
-/** NatsError's codes (core.ts of nats.js 2) with which a server says that we may not. */
+/** NatsError's codes (core.ts of nats.js 2) for a server's refusals. */
 const refused = new Set([
   'AUTHORIZATION_VIOLATION',
   'AUTHENTICATION_EXPIRED',
@@ -245,7 +244,7 @@ interface NatsFailure {
   api_error?: { code: number; err_code: number; description: string };
 }
 
-/** Makes a coded error of what nats.js gives. `endpoint` without credentials. */
+/** Converts an error of nats.js to a coded one. `endpoint` without credentials. */
 export function natsError(error: unknown, endpoint: string, doing = ''): AiotError {
   if (error instanceof AiotError) return error;
   const { code = '', chainedError, permissionContext, api_error } = (error ?? {}) as NatsFailure;
@@ -255,31 +254,31 @@ export function natsError(error: unknown, endpoint: string, doing = ''): AiotErr
     .replace(/^'|'$/g, '');
   if (refused.has(code)) {
     const what = permissionContext
-      ? `does not let us ${permissionContext.operation === 'publish' ? 'publish' : 'subscribe'} to ${permissionContext.subject}`
-      : `did not let us in: ${message.replaceAll('_', ' ')}`;
+      ? `does not permit this client to ${permissionContext.operation === 'publish' ? 'publish' : 'subscribe'} to ${permissionContext.subject}`
+      : `rejected the connection: ${message.replaceAll('_', ' ')}`;
     return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} ${what}`, { cause: error, endpoint });
   }
   if (code === 'MAX_PAYLOAD_EXCEEDED') {
     return new AiotError('AIOT_STREAM_MESSAGE_REFUSED', `${where}: ${message.replaceAll('_', ' ')}`, {
       cause: error,
       endpoint,
-      next: 'Raise max_payload at the server, or send less in one message.',
+      next: 'Raise max_payload on the server, or send smaller messages.',
     });
   }
   if (api_error) {
     const { description, err_code } = api_error;
-    return new AiotError('AIOT_BROKER_REFUSED', `${where}: JetStream says ${description} (${err_code})`, {
+    return new AiotError('AIOT_BROKER_REFUSED', `${where}: JetStream error: ${description} (${err_code})`, {
       cause: error,
       endpoint,
-      next: 'Check the name, and what the stream allows: aiot stream ls URL',
+      next: 'Check the name, and list the streams and their subjects with `aiot stream list URL`.',
     });
   }
   if (code === '503') {
-    return new AiotError('AIOT_BROKER_UNREACHABLE', `${where}: nobody answers for JetStream`, {
+    return new AiotError('AIOT_BROKER_UNREACHABLE', `${where}: no response from JetStream`, {
       cause: error,
       endpoint,
       retryable: true,
-      next: 'Start the server with JetStream (nats-server -js), or leave --jetstream away.',
+      next: 'Start the server with JetStream (nats-server -js), or omit --jetstream.',
     });
   }
   return unreachable(error, chainedError, endpoint, where, message || code);
@@ -294,18 +293,18 @@ function unreachable(
 ): AiotError {
   const name = systemCode(chained) ?? systemCode(error);
   if (name?.startsWith('ERR_SSL_') && name.includes('ALERT')) {
-    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in: ${name}`, {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} rejected the connection: ${name}`, {
       cause: error,
       endpoint,
-      next: 'It may want a client certificate: --cert and --key.',
+      next: 'The server may require a client certificate: --cert and --key.',
     });
   }
   const untrusted = name !== undefined && isUntrusted(name);
   const why = chained instanceof Error ? chained.message : message.replaceAll('_', ' ');
-  return new AiotError('AIOT_BROKER_UNREACHABLE', `${where}: ${why || 'no answer'}`, {
+  return new AiotError('AIOT_BROKER_UNREACHABLE', `${where}: ${why || 'no response'}`, {
     cause: error,
     endpoint,
     retryable: !untrusted,
-    ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
+    ...(untrusted ? { next: 'Specify the CA that signed its certificate: --ca FILE' } : {}),
   });
 }

@@ -2,13 +2,13 @@ import { isUtf8 } from 'node:buffer';
 import type { Msg, MsgHdrs } from 'nats';
 import type { Header, Message } from '../message.js';
 
-/** What JetStream writes into the reply subject of each message that it delivers. */
+/** The fields that JetStream encodes in the reply subject of each message it delivers. */
 interface DeliveryInfo {
-  /** In the stream. */
+  /** Sequence in the stream. */
   sequence: number;
   /** Number among this consumer's deliveries, from 1. */
   delivery: number;
-  /** ms since 1970: when the stream took it. */
+  /** ms since 1970: when the stream stored it. */
   time: number;
 }
 
@@ -39,10 +39,10 @@ export function messageOf({ subject, data, headers }: Msg, info: DeliveryInfo, s
   return message;
 }
 
-/** Ends the name of a header whose value is not text as NATS can carry it: it stands there in base64. */
+/** Suffix of the name of a header whose value NATS cannot carry as text: the value is base64. */
 const bytesMark = ';base64';
 
-/** A message's headers, in their order; undefined where there are none. Status lines are no headers. */
+/** A message's headers, in order; undefined without any. Status lines are not headers. */
 export function headersFrom(found: MsgHdrs | undefined): Header[] | undefined {
   if (!found) return undefined;
   const headers: Header[] = [];
@@ -56,8 +56,8 @@ export function headersFrom(found: MsgHdrs | undefined): Header[] | undefined {
 }
 
 /**
- * The inverse. NATS's names are printable ASCII without a colon, and its values one line of UTF-8 (ADR-4): other characters in a
- * name are percent-encoded, other values go as base64 under a marked name, which `headersFrom` undoes.
+ * The inverse. NATS's header names are printable ASCII without a colon, and values are one line of UTF-8 (ADR-4). Other characters in a
+ * name are percent-encoded. Other values are sent as base64 under a marked name, which `headersFrom` reverses.
  */
 export function headersTo(given: readonly Header[], make: () => MsgHdrs): MsgHdrs {
   const headers = make();
@@ -79,7 +79,7 @@ function nameOf(name: string): string {
   );
 }
 
-/** Undefined where it is not one line of UTF-8 that keeps its ends: clients trim what is around a value. */
+/** Undefined if it is not one line of UTF-8 without surrounding white space, which clients trim. */
 function textOf(value: string | Uint8Array): string | undefined {
   if (typeof value !== 'string' && !isUtf8(value)) return undefined;
   const text = typeof value === 'string' ? value : Buffer.from(value).toString('utf8');

@@ -5,19 +5,19 @@ import type { Delivery } from '../message.js';
 import { createQueue } from '../queue.js';
 import { type NatsClient, within } from './connect.js';
 
-/** A request for messages ends after this time, ms; the next one follows. */
+/** Lifetime of a request for messages, ms; the next one follows. */
 const expiresMs = 30_000;
 
-/** While a request waits, the server says that often that it lives, ms. */
+/** Interval of the server's heartbeats while a request waits, ms. */
 const heartbeatMs = 5_000;
 
-/** Bytes that one request may bring: memory stays bounded whatever the size of messages. */
+/** Bytes per request, so that memory stays bounded whatever the size of messages. */
 const requestBytes = 16 * 1024 * 1024;
 
-/** How long a server may take to say that nothing more is on its way, ms. */
+/** How long a server may take to confirm that nothing more is in flight, ms. */
 const drainMs = 1_000;
 
-/** Nothing came for so long: there is nothing more now, ms. */
+/** Silence after which nothing more is available now, ms. */
 const quietMs = 50;
 
 type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
@@ -25,31 +25,32 @@ type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
 export interface PullHandlers {
   /** A message of the stream. */
   message(msg: Msg): void;
-  /** One that was on its way when it stopped. */
+  /** A message that was in flight when reading stopped. */
   late?(msg: Msg): void;
-  /** Whether there is room for more; `pull.more` tells when there is again. */
+  /** Whether there is room for more; once there is again, `pull.more` is called. */
   room(): boolean;
   /**
-   * The connection came back, the server fell silent, or it says that the consumer is gone: after this the requests
-   * begin anew, with the consumer of the name returned. @throws what ends it
+   * Called if the connection was restored, the server fell silent, or it reports that the consumer is gone. Requests then restart with
+   * the returned consumer.
+   * @throws errors that end reading
    */
   renew(why: RenewReason): Promise<string>;
-  /** It cannot go on. */
+  /** Reading cannot continue. */
   end(error: unknown): void;
 }
 
 interface Pull {
   /** There is room again. */
   more(): void;
-  /** The reader sees that something is amiss: see `PullHandlers.renew`. */
+  /** The reader has noticed a problem: see `PullHandlers.renew`. */
   renew(why: RenewReason): void;
-  /** Resolves when nothing more comes; what was on its way has come until then. */
+  /** Resolves once nothing more arrives; messages in flight have arrived by then. */
   stop(): Promise<void>;
 }
 
 /**
- * Asks a JetStream consumer for messages, always some requests ahead (`$JS.API.CONSUMER.MSG.NEXT`, ADR-13 of NATS), as long as there
- * is room. nats.js has this as `consume`, which with a callback, its fast form, knows no back-pressure.
+ * Requests messages from a JetStream consumer, always some requests ahead (`$JS.API.CONSUMER.MSG.NEXT`, ADR-13 of NATS), as long as there
+ * is room. The equivalent in nats.js is `consume`, whose fast form, with a callback, has no back-pressure.
  */
 export function startPull(
   client: NatsClient,
@@ -63,7 +64,7 @@ export function startPull(
   let consumer = firstConsumer;
   let inbox = '';
   let subscription: Subscription | undefined;
-  /** Messages that were asked for and have not come. */
+  /** Requested messages that have not arrived. */
   let asked = 0;
   let heard = 0;
   let renewing = false;
@@ -105,7 +106,7 @@ export function startPull(
   const renew = (why: RenewReason) => {
     if (renewing || stopped) return;
     renewing = true;
-    // What is still under way belongs to the old consumer.
+    // Messages in flight belong to the old consumer.
     inbox = '';
     handlers
       .renew(why)
@@ -119,7 +120,7 @@ export function startPull(
         if (!stopped) handlers.end(error);
       });
   };
-  /** What the server says of a request instead of a message: its end, with what did not come, or that the consumer is gone. */
+  /** The server's response to a request in place of a message: it ended, with the number of undelivered messages, or the consumer is gone. */
   const status = ({ headers }: Msg) => {
     const code = headers?.code ?? 0;
     if (code === 100) return;
@@ -129,8 +130,8 @@ export function startPull(
     request();
   };
   /**
-   * Resolves when what was asked for has come, as far as there is any: what the server sends while we unsubscribe would be lost for as
-   * long as it waits for its acknowledgement.
+   * Resolves once the requested messages have arrived, as far as there are any: messages sent while we unsubscribe would be lost
+   * until their acknowledgement times out.
    */
   const quiet = async () => {
     const deadline = systemClock.now() + drainMs;
@@ -161,15 +162,15 @@ export function startPull(
   };
 }
 
-/** Bytes that wait for the reader before no more are asked for. */
+/** Number of unread bytes above which no more is requested. */
 const mostBytes = 32 * 1024 * 1024;
 
-/** What has been fetched from a log and not been taken: bounded by asking for no more, so nothing is ever thrown away. */
+/** Messages fetched from a log and not read yet: bounded by not requesting more, so that nothing is dropped. */
 interface Stock {
   add(delivery: Delivery, bytes: number): void;
   room(): boolean;
   end(error?: unknown): void;
-  /** `onTaken` is called when there is room again. */
+  /** `onTaken` is called once there is room again. */
   batches(onTaken: () => void): AsyncGenerator<Delivery[]>;
 }
 

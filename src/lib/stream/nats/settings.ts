@@ -3,22 +3,22 @@ import { AiotError } from '../../core/errors.js';
 import { positionFrom, type StreamOptions } from '../message.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 
-/** What the query of a `nats:` URL may say; `stream` and `jetstream` are one setting, by NATS's name and by its flag's. */
+/** Settings in the query of a `nats:` URL; `stream` (NATS's name) and `jetstream` (the flag's name) are the same setting. */
 const settings = {
   stream: z.string().min(1).optional(),
-  /** A stream's name, or `true` and `false`: whether what is written has to be kept by one, whichever. */
+  /** A stream's name, or `true` or `false`: whether any stream must store the published messages. */
   jetstream: z.string().min(1).optional(),
   durable: z.string().min(1).optional(),
   group: z.string().min(1).optional(),
   /** `beginning`, `latest`, a sequence or a time. */
   from: z.string().optional(),
-  /** Ends at what is the stream's end now. */
+  /** Ends at the stream's current end. */
   until: z.literal('end').optional(),
-  /** Name in the server's certificate, where it is not the host's. */
+  /** Name in the server's certificate, if it is not the host's. */
   servername: z.string().min(1).optional(),
-  /** Most messages that are out to us without an acknowledgement. */
+  /** Maximum number of unacknowledged messages. */
   window: queryCount.optional(),
-  /** TLS before the server says hello (`handshake_first`). */
+  /** TLS before the server's greeting (`handshake_first`). */
   tlsFirst: queryBoolean.optional(),
 };
 
@@ -32,14 +32,17 @@ export interface NatsSettings {
   servername: string | undefined;
   window: number | undefined;
   tlsFirst: boolean;
-  /** Sink: true = refuse what no stream keeps; false = never ask for an acknowledgement; absent = as the server's streams are. */
+  /**
+   * Sink: true = reject messages that no stream stores; false = never request an acknowledgement; absent = depending on the
+   * server's streams.
+   */
   kept: boolean | undefined;
 }
 
 /** Names of streams and consumers: no dots, wildcards, white space or slashes (ADR-6 of NATS). */
 const namePattern = /^[^\s.*>/\\]{1,255}$/;
 
-/** URL and options as one; the URL wins. @throws AIOT_STREAM_URL */
+/** URL and options combined; the URL takes precedence. @throws AIOT_STREAM_URL */
 export function natsSettings(url: StreamUrl, options: StreamOptions): NatsSettings {
   const query = readQuery(url, settings);
   const flag = query.jetstream;
@@ -65,15 +68,16 @@ export function natsSettings(url: StreamUrl, options: StreamOptions): NatsSettin
     if (name === undefined || namePattern.test(name)) continue;
     throw new AiotError(
       'AIOT_STREAM_URL',
-      `${url.endpoint}: expected a ${what}'s name without dots, wildcards, slashes and spaces, got "${name}"`,
+      `${url.endpoint}: expected a ${what} name without dots, wildcards, slashes and spaces, got "${name}"`,
     );
   }
   return found;
 }
 
 /**
- * A subject is tokens between dots; `*` stands for one, and `>`, at the end, for one or more (NATS docs, Subject-Based Messaging).
- * @returns it, or `>` for an empty one @throws AIOT_STREAM_URL
+ * A subject consists of tokens between dots; `*` matches one, and `>`, at the end, one or more (NATS docs, Subject-Based
+ * Messaging).
+ * @returns the subject, or `>` for an empty one @throws AIOT_STREAM_URL
  */
 export function checkFilter(subject: string, endpoint: string): string {
   if (subject === '') return '>';
@@ -82,17 +86,17 @@ export function checkFilter(subject: string, endpoint: string): string {
   const good = tokens.every(
     (token, index) => token !== '' && !/\s/.test(token) && (token !== '>' || index === last),
   );
-  // NATS would take MQTT's wildcards for letters, and nothing would ever come.
+  // NATS would treat MQTT's wildcards as letters, and nothing would ever match.
   const foreign = /(^|\/)[#+](\/|$)/.test(subject);
   if (good && !foreign) return subject;
   throw new AiotError(
     'AIOT_STREAM_URL',
     `${endpoint}: expected a subject such as sensors.*.temperature or sensors.>, got "${subject}"`,
-    foreign ? { next: 'NATS writes a.*.c and a.> where MQTT has a/+/c and a/#.' } : {},
+    foreign ? { next: 'NATS uses a.*.c and a.> where MQTT uses a/+/c and a/#.' } : {},
   );
 }
 
-/** A subject to publish to: the same without wildcards. @throws AIOT_STREAM_URL */
+/** A subject for publishing: without wildcards. @throws AIOT_STREAM_URL */
 export function checkSubject(subject: string, endpoint: string): string {
   if (/^[^\s.]+(\.[^\s.]+)*$/.test(subject) && !/(^|\.)[*>](\.|$)/.test(subject)) return subject;
   throw new AiotError(
@@ -101,7 +105,7 @@ export function checkSubject(subject: string, endpoint: string): string {
   );
 }
 
-/** Whether a subject is one of those that a filter stands for. */
+/** Whether a filter matches a subject. */
 export function matches(filter: string, subject: string): boolean {
   const wanted = filter.split('.');
   const tokens = subject.split('.');

@@ -9,9 +9,10 @@ import { checkSubject, matches, type NatsSettings, natsSettings } from './settin
 import { findStream, hasJetStream, managerOf } from './stream.js';
 
 /**
- * Publishes. What a JetStream stream keeps is acknowledged by it, and `write` resolves then; of other messages the server says only that
- * it has had them. A message without a topic goes to the URL's subject. A `Nats-Msg-Id` header makes a stream leave out a second
- * copy within its window. @throws AIOT_STREAM_URL, AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
+ * Publishes. A message that a JetStream stream stores is acknowledged, and `write` resolves then; for others the server only
+ * confirms that it has received them. A message without a topic goes to the URL's subject. A `Nats-Msg-Id` header makes a stream
+ * discard duplicates within its window. @throws AIOT_STREAM_URL, AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_UNREACHABLE,
+ * AIOT_BROKER_REFUSED
  */
 export async function openNatsSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const { endpoint } = url;
@@ -34,7 +35,7 @@ function sinkOf(
   endpoint: string,
 ): Sink {
   const publisher = createPublisher(client, endpoint);
-  /** Subjects that were found good; forgotten when there are too many. */
+  /** Valid subjects; cleared if there are too many. */
   const known = new Map<string, boolean>();
   const outgoing = ({ topic, payload, headers }: OutgoingMessage): Published => {
     const subject = topic || settings.subject;
@@ -52,7 +53,7 @@ function sinkOf(
   return {
     endpoint,
     async write(messages) {
-      // All are looked at before the first one goes.
+      // All are validated before the first one is sent.
       await publisher.publish(messages.map(outgoing));
     },
     async close() {
@@ -65,15 +66,15 @@ function sinkOf(
 function tooLarge(bytes: number, most: number, endpoint: string): AiotError {
   return new AiotError(
     'AIOT_STREAM_MESSAGE_REFUSED',
-    `${endpoint} takes at most ${most} bytes in a message, got ${bytes}`,
+    `${endpoint} accepts messages of at most ${most} bytes, got ${bytes}`,
     {
       endpoint,
-      next: 'Raise max_payload at the server, or send less in one message.',
+      next: 'Raise max_payload on the server, or send smaller messages.',
     },
   );
 }
 
-/** Tells whether a stream keeps a subject: then an acknowledgement is waited for. */
+/** Determines whether a stream stores a subject: then an acknowledgement is awaited. */
 async function keeper(
   client: NatsClient,
   { stream, kept, subject }: NatsSettings,
@@ -87,7 +88,7 @@ async function keeper(
       if (filters.some((filter) => matches(filter, topic))) return true;
       throw new AiotError(
         'AIOT_BROKER_REFUSED',
-        `${endpoint}: the stream ${stream} keeps ${filters.join(', ')}, and not ${topic}`,
+        `${endpoint}: the stream ${stream} stores ${filters.join(', ')}, but not ${topic}`,
         { endpoint, next: 'Publish to a subject of that stream, or add this one to it.' },
       );
     };
@@ -96,7 +97,7 @@ async function keeper(
   return (topic) => filters.some((filter) => matches(filter, topic));
 }
 
-/** Subjects of all streams; none where JetStream is off, or we may not ask. */
+/** Subjects of all streams; none if JetStream is off, or if we have no permission. */
 async function keptSubjects(client: NatsClient, endpoint: string): Promise<string[]> {
   const filters: string[] = [];
   try {
@@ -109,17 +110,17 @@ async function keptSubjects(client: NatsClient, endpoint: string): Promise<strin
   return filters;
 }
 
-/** Longest wait for what was published to be acknowledged, ms, with losses of the connection in it. */
+/** Longest wait for the acknowledgement of a published message, ms, including lost connections. */
 const writeTimeoutMs = 30_000;
 
-/** A stream without a leader, or a server that has just come back, is asked again after this time, ms. */
+/** Delay before a stream without a leader, or a server that has just restarted, is asked again, ms. */
 const againMs = 250;
 
 interface Published {
   subject: string;
   payload: Uint8Array;
   headers: MsgHdrs | undefined;
-  /** A stream keeps it and acknowledges it. */
+  /** A stream stores and acknowledges it. */
   kept: boolean;
 }
 
@@ -136,22 +137,23 @@ interface Waiting extends Published {
 }
 
 interface Publisher {
-  /** Resolves when all of them are safe. Several may be under way: they are sent in the order of the calls. */
+  /** Resolves once all of them are acknowledged. Several writes may be in progress; they are sent in call order. */
   publish(messages: readonly Published[]): Promise<void>;
-  /** Within 2 s; what is not acknowledged by then is refused. */
+  /** Takes at most 2 s; messages unacknowledged by then are rejected. */
   close(): Promise<void>;
 }
 
 /**
- * Publishes to JetStream with any number of acknowledgements under way: one subscription gets them all, and the last part of each reply
- * subject says which message is meant. What the stream cannot take at the moment goes again. After a loss of the connection all that is
- * not acknowledged does, in its order: a message may then be in the stream twice, unless it has an id (`Nats-Msg-Id`).
+ * Publishes to JetStream with any number of pending acknowledgements: one subscription receives them all, and the last part of
+ * each reply subject identifies the message. Messages that the stream cannot accept at the moment are resent. After a lost
+ * connection all unacknowledged ones are, in order: a message may then be in the stream twice, unless it has an id
+ * (`Nats-Msg-Id`).
  */
 export function createPublisher(client: NatsClient, endpoint: string): Publisher {
   const { nc, nats } = client;
   const inbox = nats.createInbox();
   const waiting = new Map<number, Waiting>();
-  /** Of those, what the stream could not take at that moment. */
+  /** Those messages that the stream could not accept at that moment. */
   const later = new Set<Waiting>();
   const underWay = new Set<Promise<void>>();
   let refusal: AiotError | undefined;
@@ -167,7 +169,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
     later.clear();
     for (const one of all) send(one);
   };
-  /** These alone: others are on their way, and would be in the stream twice. */
+  /** Only these: others are in flight, and would be in the stream twice. */
   const sendLater = (one: Waiting) => {
     later.add(one);
     again ??= setTimeout(() => sendAgain([...later].sort((a, b) => a.id - b.id)), againMs);
@@ -189,7 +191,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       if (error) return failAll(natsError(error, endpoint));
       const one = waiting.get(Number(msg.subject.slice(inbox.length + 1)));
       if (!one) return;
-      // Nobody there to keep it: a server that comes back says so before it knows its streams.
+      // No stream responds: a restarted server is reachable before it has loaded its streams.
       const nobody = msg.data.length === 0 && msg.headers?.code === 503;
       const refused = nobody ? 'later' : refusedBy(msg, one.subject, endpoint);
       if (refused === 'later') return sendLater(one);
@@ -239,12 +241,12 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       nc.publish(subject, payload, headers ? { headers } : {});
     }
     await nc.flush();
-    // A refusal came before that answer, but nats.js hands it on by a queue.
+    // A refusal arrives before that response, but nats.js delivers it through a queue.
     await new Promise((resolve) => setImmediate(resolve));
     if (refusal) throw refusal;
   };
   const publishAll = async (messages: readonly Published[]) => {
-    // In one write both kinds are rare; the order is kept for each subject.
+    // A write rarely has both kinds; order is preserved per subject.
     const kept = messages.filter((message) => message.kept);
     const unkept = kept.length === messages.length ? [] : messages.filter((message) => !message.kept);
     const safe = kept.length > 0 ? publishKept(kept) : undefined;
@@ -261,7 +263,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       await published.finally(() => underWay.delete(published));
     },
     async close() {
-      // Whoever closes while something is under way does not wait for it: a server that is away may be so for good.
+      // Closing does not wait for messages in flight: an unreachable server may stay so.
       await within(2000, Promise.allSettled(underWay));
       failAll(
         new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: closed before it was acknowledged`, {
@@ -274,9 +276,9 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
   };
 }
 
-/** What a stream says instead of taking a message; undefined where it took it (or had it already, by its id). */
+/** The stream's error for a message; undefined if the stream has stored it, now or earlier (recognized by its id). */
 function refusedBy({ data }: Msg, subject: string, endpoint: string): AiotError | 'later' | undefined {
-  // The server writes an error before all else, and tens of thousands of acknowledgements need no parsing.
+  // The server writes an error first, so that tens of thousands of acknowledgements need no parsing.
   if (data[2] !== 0x65 || data[3] !== 0x72 || data[4] !== 0x72) return undefined;
   const { error } = JSON.parse(Buffer.from(data).toString()) as {
     error: { code: number; err_code: number; description: string };

@@ -11,8 +11,8 @@ import { checkFilter, type NatsSettings, natsSettings } from './settings.js';
 import { apiCode, consumerMissing, findStream, managerOf } from './stream.js';
 
 /**
- * `nats://HOST/SUBJECT`: what is published from now on (core NATS), or, where a stream, a durable consumer or a place to begin at
- * is named, what a JetStream stream has kept.
+ * `nats://HOST/SUBJECT`: messages published from now on (core NATS), or, if a stream, a durable consumer or a start position is
+ * named, messages stored by a JetStream stream.
  * @throws AIOT_STREAM_URL, AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 export async function openNatsSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -29,7 +29,7 @@ export async function openNatsSource(url: StreamUrl, options: StreamOptions): Pr
   }
 }
 
-/** Whether a stream is meant: reading from now on needs none. */
+/** Whether a stream is needed: reading from now on needs none. */
 function kept({ stream, durable, from, kept }: NatsSettings): boolean {
   const elsewhere = from !== undefined && from !== 'latest';
   return stream !== undefined || durable !== undefined || elsewhere || kept === true;
@@ -54,9 +54,9 @@ async function openStream(
     const { name } = stream.config;
     throw new AiotError(
       'AIOT_STREAM_URL',
-      `${endpoint}: in ${name}, a work queue, reading means taking away: expected a durable consumer's name`,
+      `${endpoint}: ${name} is a work queue, so reading removes messages: expected a durable consumer name`,
       {
-        next: '--durable NAME takes them; without --jetstream you see what is published from now on, and take nothing.',
+        next: 'To take messages, add --durable NAME. To only watch new messages, omit --jetstream.',
       },
     );
   }
@@ -66,8 +66,9 @@ async function openStream(
 const ignore = () => {};
 
 /**
- * What is published from now on, at most once: core NATS keeps nothing, and does not wait for its readers. So there is nothing to
- * acknowledge, and with `overflow: 'wait'` a full queue ends the source with AIOT_STREAM_OVERFLOW instead of losing silently.
+ * Messages published from now on, at most once: core NATS stores nothing, and does not wait for its readers. There is nothing to
+ * acknowledge, and with `overflow: 'wait'` a full queue ends the source with AIOT_STREAM_OVERFLOW instead of losing messages
+ * silently.
  * @throws AIOT_BROKER_REFUSED
  */
 async function openCoreSource(
@@ -102,7 +103,7 @@ async function openCoreSource(
     },
   });
   client.onEnd((error) => queue.end(error));
-  // The server says no before it answers this.
+  // The server reports a refusal before it answers this.
   await client.nc.flush();
   if (refused) throw refused;
   return {
@@ -121,27 +122,32 @@ async function openCoreSource(
 }
 
 function overflow(endpoint: string): AiotError {
-  return new AiotError('AIOT_STREAM_OVERFLOW', `${endpoint}: messages come faster than they are taken`, {
-    endpoint,
-    retryable: true,
-    next: 'Core NATS keeps nothing for slow readers; a stream does: --jetstream STREAM --durable NAME',
-  });
+  return new AiotError(
+    'AIOT_STREAM_OVERFLOW',
+    `${endpoint}: messages arrive faster than they are processed`,
+    {
+      endpoint,
+      retryable: true,
+      next: 'Core NATS does not store messages for slow readers. Use a stream: --jetstream STREAM --durable NAME',
+    },
+  );
 }
 
-/** A message that nobody acknowledged comes again after this time, ms; while we hold one we say so. */
+/** Time after which an unacknowledged message is redelivered, ms; while we hold one, we report progress. */
 const ackWaitMs = 30_000;
 
 interface DurableWish {
   durable: string;
   subject: string;
   from: StreamOptions['from'];
-  /** Most messages out without an acknowledgement, of a consumer that we make. */
+  /** Maximum number of unacknowledged messages of a consumer that we create. */
   unacked: number;
 }
 
 /**
- * The durable consumer of that name as it stands, or a new one: from the beginning of the stream, unless `from` says otherwise.
- * @throws AIOT_STREAM_URL (there is one that does something else), AIOT_BROKER_REFUSED
+ * The durable consumer of this name in its current state, or a new one: from the beginning of the stream, unless `from` says
+ * otherwise.
+ * @throws AIOT_STREAM_URL (an existing one has another purpose), AIOT_BROKER_REFUSED
  */
 async function durableConsumer(
   client: NatsClient,
@@ -180,7 +186,7 @@ function checked(consumer: ConsumerInfo, wish: DurableWish, endpoint: string): C
       endpoint,
       next: 'Choose another name for --durable.',
     });
-  if (deliver_subject) throw refuse('is one that the server pushes to; expected one that is asked');
+  if (deliver_subject) throw refuse('is a push consumer; expected a pull consumer');
   if (ack_policy !== 'explicit') throw refuse(`acknowledges ${ack_policy}; expected explicit`);
   const filters = filter_subjects ?? [filter_subject];
   if (wish.subject !== '>' && !(filters.length === 1 && filters[0] === wish.subject)) {
@@ -189,25 +195,25 @@ function checked(consumer: ConsumerInfo, wish: DurableWish, endpoint: string): C
   return consumer;
 }
 
-/** Answers to a delivery (ADR-13 of NATS). */
+/** Responses to a delivery (ADR-13 of NATS). */
 const answers = {
   ack: Buffer.from('+ACK'),
   working: Buffer.from('+WPI'),
-  /** Not at once: whoever could not take it needs a moment. */
+  /** Delayed, because a consumer that failed needs a moment. */
   later: Buffer.from('-NAK {"delay": 1000000000}'),
   now: Buffer.from('-NAK'),
 };
 
-/** A delivery without an answer. */
+/** An unanswered delivery. */
 interface Open {
   reply: string;
   since: number;
 }
 
 /**
- * Reads by a durable consumer: each message is acknowledged when its delivery is, and comes again when it is not. While a message
- * is held longer than the server waits, it is told that we work on it, so that a far side that is down for long brings no second
- * copy; one that comes nevertheless while we hold the first is left out.
+ * Reads with a durable consumer: each message is acknowledged when its delivery is, and redelivered otherwise. While a message is held
+ * longer than the server waits, progress is reported, so that a long outage of the destination causes no duplicate. A duplicate that
+ * arrives while we hold the first one is discarded.
  */
 async function openDurableSource(
   client: NatsClient,
@@ -274,10 +280,11 @@ async function openDurableSource(
       clearInterval(working);
       stock.end();
       await pull.stop();
-      // Asked about its consumer, a server sees that nobody waits any more. 2.9 would give the first message that we
-      // leave to the request that has nobody, and keep it until its time to be acknowledged is over.
+      // Asking the server about its consumer makes it notice abandoned requests. Otherwise server 2.9 would assign the first message that
+      // we leave to such a request, and hold it until its acknowledgement times out.
       if (open.size > 0 && !nc.isClosed()) await within(1_000, manager.consumers.info(stream, name));
-      // Others, and we when we are back, need not wait for what we leave, were it only on its way.
+      // So that other readers, and this one after a restart, need not wait for messages we leave, even if they are still in
+      // flight.
       for (const { reply } of open.values()) answer(reply, answers.now);
       open.clear();
       await client.close();
@@ -285,21 +292,22 @@ async function openDurableSource(
   };
 }
 
-/** The server forgets our consumer after this time without a request of ours, ms. */
+/** The server deletes our consumer after this time without a request, ms. */
 const inactiveMs = 30_000;
 
 interface OrderedWish {
   subject: string;
   from: StreamOptions['from'];
-  /** Ends at what is the end now. */
+  /** Ends at the current end. */
   untilEnd?: boolean;
-  /** Messages on their way. */
+  /** Messages in flight. */
   window?: number | undefined;
 }
 
 /**
- * Reads a stream in its order, every message once, leaving no trace in it: a consumer of our own without acknowledgements, which
- * is made anew where it is lost, after the last message that came. @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE
+ * Reads a stream in order, every message once, without leaving state in it. It uses a consumer of its own without acknowledgements; if
+ * that is lost, it is recreated after the last received message.
+ * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE
  */
 async function openOrderedSource(
   client: NatsClient,
@@ -314,7 +322,7 @@ async function openOrderedSource(
   let last: number | undefined;
   let expected = 1;
   let closed = false;
-  /** Messages to come, where there is an end. */
+  /** Remaining messages, if there is an end. */
   let left: number | undefined;
   const first = startOf(from, stream.state.last_seq);
   const makeConsumer = async (): Promise<string> => {
@@ -343,7 +351,7 @@ async function openOrderedSource(
     room: stock.room,
     message(msg: Msg) {
       const info = deliveryInfo(msg.reply ?? '');
-      // One is missing: it was lost on the way, and nothing else tells us.
+      // A message is missing: it was lost in transit, which nothing else reports.
       if (info.delivery !== expected) return pull.renew('gap');
       expected++;
       last = info.sequence;
@@ -376,12 +384,12 @@ async function openOrderedSource(
   };
 }
 
-/** How long a consumer may be missing before that ends the source, ms: a cluster finds a new leader meanwhile. */
+/** How long a consumer may be missing before the source ends, ms: a cluster elects a new leader meanwhile. */
 const patienceMs = 60_000;
 
 /**
- * Finds a consumer, or makes it, until the server does: one that has just come back may not know its streams yet, and a cluster may
- * be without a leader. `what` is for the error.
+ * Finds or creates a consumer, retrying until the server succeeds: one that has just restarted may not have loaded its streams
+ * yet, and a cluster may be without a leader. `what` is for the error.
  */
 async function persistently(
   find: () => Promise<string>,
@@ -402,7 +410,7 @@ async function persistently(
   }
 }
 
-/** Where a consumer begins, as JetStream's settings. `lastSequence` = of the stream, now: what comes later is new. */
+/** Start position of a consumer as JetStream's settings. `lastSequence` = the stream's current one: later messages are new. */
 function startOf(
   from: StreamOptions['from'],
   lastSequence: number,

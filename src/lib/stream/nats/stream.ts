@@ -2,35 +2,35 @@ import type { JetStreamManager, StreamInfo } from 'nats';
 import { AiotError } from '../../core/errors.js';
 import { type NatsClient, natsError } from './connect.js';
 
-/** JetStream's error codes (err_code) for a stream and a consumer that are not there. */
+/** JetStream's error codes (err_code) for a missing stream and a missing consumer. */
 export const streamMissing = 10_059;
 
 export const consumerMissing = 10_014;
 
-/** The JetStream error code of what nats.js throws, 503 where nobody answers, or undefined. */
+/** The JetStream error code of an error of nats.js, 503 if nothing responds, or undefined. */
 export function apiCode(error: unknown): number | undefined {
   const { api_error, code } = (error ?? {}) as { api_error?: { err_code: number }; code?: string };
   return api_error?.err_code ?? (code === '503' ? 503 : undefined);
 }
 
-/** Whether the server itself has it. Another one may still answer through this one. */
+/** Whether the server itself has JetStream. Another one may still respond through it. */
 export function hasJetStream({ nc }: NatsClient): boolean {
   return (nc.info as { jetstream?: boolean } | undefined)?.jetstream === true;
 }
 
-/** @throws AIOT_BROKER_UNREACHABLE (no JetStream there), AIOT_BROKER_REFUSED */
+/** @throws AIOT_BROKER_UNREACHABLE (no JetStream), AIOT_BROKER_REFUSED */
 export async function managerOf(client: NatsClient, endpoint: string): Promise<JetStreamManager> {
   try {
-    // Nobody answers where there is none, and the server says so at once, unless somebody listens to everything.
+    // If there is none, nothing responds, and the server reports that immediately, unless a client listens to everything.
     const timeout = hasJetStream(client) ? 10_000 : 1000;
-    // Asking for the account first would want a permission that reading does not need.
+    // Asking for the account first would need a permission that reading does not need.
     return await client.nc.jetstreamManager({ checkAPI: false, timeout });
   } catch (error) {
     throw natsError(error, endpoint);
   }
 }
 
-/** The stream of that name, or else the one that keeps the subject. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
+/** The stream of this name, or else the one that stores the subject. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
 export async function findStream(
   manager: JetStreamManager,
   wanted: { stream: string | undefined; subject: string },
@@ -42,19 +42,19 @@ export async function findStream(
   } catch (error) {
     const missing = apiCode(error) === streamMissing || /no stream matches/.test(String(error));
     if (!missing) throw natsError(error, endpoint);
-    const what = stream === undefined ? `no stream keeps ${subject}` : `there is no stream ${stream}`;
+    const what = stream === undefined ? `no stream stores ${subject}` : `stream ${stream} does not exist`;
     throw new AiotError('AIOT_STREAM_TOPIC_NOT_FOUND', `${endpoint}: ${what}`, {
       cause: error,
       endpoint,
-      next: `aiot stream ls ${endpoint} lists them; aiot stream create makes one.`,
+      next: `List the streams with \`aiot stream list ${endpoint}\`, or create one with \`aiot stream create\`.`,
     });
   }
 }
 
-/** JetStream says so where an account may not use it. */
+/** JetStream's code if an account may not use it. */
 const notEnabled = new Set([503, 10_039, 10_076]);
 
-/** All streams, or the one named; none where the server has no JetStream. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
+/** All streams, or the named one; none if the server has no JetStream. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
 export async function streamsOf(
   client: NatsClient,
   name: string | undefined,

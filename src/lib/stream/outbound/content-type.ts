@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { parsedJson } from '../../core/text.js';
 import { type Header, mqttHeaders } from '../message.js';
 
 /** First bytes of pictures (PNG 5.2, JPEG's SOI, GIF, RIFF … WEBP), as latin1. */
@@ -9,7 +10,7 @@ const pictures: readonly (readonly [RegExp, string])[] = [
   [/^RIFF.{4}WEBP/s, 'image/webp'],
 ];
 
-/** What the message says of itself, or else what its bytes look like: a picture, JSON, text, or just bytes. */
+/** The content type given in the message, or else detected from its bytes: a picture, JSON, text, or just bytes. */
 export function contentTypeOf(payload: Uint8Array, headers: readonly Header[] = []): string {
   const said = headers.find(([name]) => name.toLowerCase() === mqttHeaders.contentType)?.[1];
   if (said !== undefined) {
@@ -21,16 +22,8 @@ export function contentTypeOf(payload: Uint8Array, headers: readonly Header[] = 
   const picture = pictures.find(([magic]) => magic.test(start));
   if (picture) return picture[1];
   if (!isUtf8(bytes)) return 'application/octet-stream';
-  // Only what looks like it is parsed: a frame of megabytes is not.
-  if (/^[\s]*[[{"\d-]|^(true|false|null)$/.test(start) && isJson(bytes)) return 'application/json';
+  // Only payloads that look like JSON are parsed: a frame of megabytes is not.
+  if (/^[\s]*[[{"\d-]|^(true|false|null)$/.test(start) && parsedJson(bytes) !== undefined)
+    return 'application/json';
   return 'text/plain; charset=utf-8';
-}
-
-function isJson(bytes: Buffer): boolean {
-  try {
-    JSON.parse(bytes.toString('utf8'));
-    return true;
-  } catch {
-    return false;
-  }
 }

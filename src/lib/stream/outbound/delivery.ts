@@ -1,22 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type AiotError, hasCode } from '../../core/errors.js';
+import { backOffMs, withJitter } from '../../core/time.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 
 interface EachOptions {
   endpoint: string;
-  /** Resolves when the far side has this message. */
+  /** Resolves once the destination has this message. */
   send(message: OutgoingMessage, signal: AbortSignal): Promise<void>;
-  /** Messages of one group go one after the other; absent = all of them. */
+  /** Messages of one group are sent one at a time; absent = all form one group. */
   groupOf?(message: OutgoingMessage): string;
-  /** Groups under way at a time; default 1. */
+  /** Number of groups sent concurrently; default 1. */
   parallel?: number;
   signal?: AbortSignal;
   close?(): Promise<void>;
 }
 
 /**
- * A sink for far sides that take one message at a time. When one of a write fails, what is under way is waited for, the rest is
- * not sent, and those that have arrived are remembered: written again, as the same objects, they are not sent twice.
+ * A sink for destinations that accept one message at a time. If a message of a write fails, those in flight are awaited, and the rest is
+ * not sent. Delivered messages are remembered, so that writing the same objects again does not send them twice.
  */
 export function createEachSink(options: EachOptions): Sink {
   const { endpoint, send, groupOf = () => '', parallel = 1 } = options;
@@ -55,7 +56,7 @@ export function createEachSink(options: EachOptions): Sink {
       for (const message of sent) arrived.add(message);
       throw failure.error;
     }
-    // A caller may mean the same object once more.
+    // A caller may pass the same object again on purpose.
     for (const message of messages) arrived.delete(message);
   };
 
@@ -74,18 +75,18 @@ export function createEachSink(options: EachOptions): Sink {
   };
 }
 
-/** One attempt: what it gave, or why not and how long the far side asked us to wait, ms. */
+/** One attempt: its result, or its error and how long the destination asked us to wait, ms. */
 export type Attempt<T> = { value: T } | { error: AiotError; retryAfterMs?: number };
 
 const attempts = 5;
 const firstDelayMs = 200;
 
-/** A far side that asks for more gets it from the route, which tries again for as long as it takes. */
+/** Longer waits are left to the route, which retries indefinitely. */
 const longestDelayMs = 60_000;
 
 /**
- * Tries up to five times within some seconds, twice as long apart each time and a quarter of it by chance, so that those who were
- * cut off together do not come back together. What is not retryable is not tried again.
+ * Tries up to five times within some seconds, doubling the delay each time, a quarter of it random, so that clients that were cut
+ * off together do not return together. Errors that are not retryable are not retried.
  * @throws the error of the last attempt
  */
 export async function withRetries<T>(
@@ -95,10 +96,10 @@ export async function withRetries<T>(
   for (let failures = 1; ; failures++) {
     const result = await attempt();
     if ('value' in result) return result.value;
-    // A client that is refused now is refused a second later too.
+    // A client that is refused now would be refused a second later too.
     const hopeless = !result.error.retryable || hasCode(result.error, 'AIOT_BROKER_REFUSED');
     if (hopeless || failures >= attempts || signal?.aborted) throw result.error;
-    const own = firstDelayMs * 2 ** (failures - 1) * (0.75 + Math.random() / 4);
+    const own = withJitter(backOffMs(failures, firstDelayMs));
     const wanted = Math.min(longestDelayMs, Math.max(own, result.retryAfterMs ?? 0));
     await delay(wanted, undefined, signal ? { signal } : {}).catch(() => {
       throw result.error;

@@ -1,15 +1,21 @@
-import { type ChildProcess, execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import * as z from 'zod';
 import { AiotError, systemCode } from '../../core/errors.js';
-import { startProgram } from '../../core/process.js';
+import {
+  type ChildProcess,
+  findProgram,
+  isRunning,
+  lastOutput,
+  runProgram,
+  startProgram,
+  stopProgram,
+} from '../../core/process.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import { readQuery, type StreamUrl } from '../url.js';
-import { environmentFor, findProgram, labelOf } from './program.js';
+import { environmentFor, labelOf } from './program.js';
 
 const shape = {
-  /** Labels at which the line is active, with commas; at any other it is not. Without: 1, on, true and active. */
+  /** Labels at which the line is active, separated by commas; at any other it is inactive. Default: 1, on, true and active. */
   on: z.string().min(1).optional(),
   /** Level of an active line; default high. */
   active: z.enum(['high', 'low']).optional(),
@@ -18,9 +24,9 @@ const shape = {
 const switchedOn = new Set(['1', 'on', 'true', 'active']);
 
 /**
- * `gpio://gpiochip0/17?on=walking`: a line of a GPIO chip that is active while the label is that one. Of several messages at once
- * only the last one counts. The line is let go when the sink is closed.
- * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED (no such line, taken, not allowed)
+ * `gpio://gpiochip0/17?on=walking`: a line of a GPIO chip that is active while the label has this value. Of several messages in
+ * one write, only the last counts. The line is released when the sink is closed.
+ * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED (no such line, in use, not allowed)
  */
 export async function openGpioSink(url: StreamUrl): Promise<Sink> {
   const { on, active = 'high' } = readQuery(url, shape);
@@ -56,7 +62,7 @@ export async function openGpioSink(url: StreamUrl): Promise<Sink> {
   };
 }
 
-/** The level that the last message with a label asks for; undefined if none has a label. */
+/** The level requested by the last message with a label; undefined if none has a label. */
 function levelOf(messages: readonly OutgoingMessage[], labels: ReadonlySet<string>): boolean | undefined {
   const label = messages.map(({ payload }) => labelOf(payload)).findLast((found) => found !== undefined);
   return label === undefined ? undefined : labels.has(label);
@@ -70,34 +76,34 @@ interface GpioLineOptions {
   endpoint: string;
 }
 
-/** A line that is driven as long as this is open. */
+/** A line that is driven while this is open. */
 interface GpioLine {
   /** Resolves when the line has this level. @throws AIOT_PROGRAM_FAILED */
   set(active: boolean): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A gpioset that could not take the line has ended by then. */
+/** A gpioset that cannot take the line has exited within this time, ms. */
 const settleMs = 100;
 
-/** One that was ended from outside is started again after so long. */
+/** Delay before a gpioset that was ended from outside is restarted, ms. */
 const againMs = 1000;
 
 /**
- * Drives a line by libgpiod's `gpioset`, which holds it as long as it runs; to change the level another one is started.
+ * Drives a line with libgpiod's `gpioset`, which holds it while it runs; the level is changed by starting another one.
  * @throws AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED
  */
 async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
   const { endpoint } = options;
   const gpioset = await findProgram('gpioset').catch((error: unknown) => {
-    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${endpoint}: libgpiod's gpioset is not installed here`, {
+    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${endpoint}: libgpiod's gpioset is not installed`, {
       cause: error,
       endpoint,
       next: 'sudo apt install gpiod',
     });
   });
   const version = await majorVersion(gpioset, endpoint);
-  // Ended with us also where nothing of ours can end it any more; version 1 sees its stdin end instead.
+  // Ended with this process even if it is killed; version 1 notices the end of its stdin instead.
   const guard = version >= 2 ? await findProgram('setpriv').catch(() => undefined) : undefined;
   let child: ChildProcess | undefined;
   let level: boolean | undefined;
@@ -110,14 +116,12 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
       stdio: ['pipe', 'ignore', 'pipe'],
       env: environmentFor({}),
     });
-    let said = '';
-    started.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said = (said + text).slice(-500);
-    });
+    const said = lastOutput(started.stderr, 500);
+    let failure = '';
     started.stdin.on('error', () => {});
     const ended = new Promise<void>((resolve) => {
       started.once('error', (error) => {
-        said ||= `gpioset could not be started (${systemCode(error) ?? error.message})`;
+        failure = `gpioset could not be started (${systemCode(error) ?? error.message})`;
         resolve();
       });
       started.once('close', () => resolve());
@@ -132,10 +136,10 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
     }
     await ended;
     child = undefined;
-    throw failed(endpoint, said.trim() || 'gpioset ended at once');
+    throw failed(endpoint, said().trim() || failure || 'gpioset exited immediately');
   }
 
-  /** Somebody ended it, and the line is nobody's now. */
+  /** gpioset was ended from outside, and nothing holds the line now. */
   async function again(gone: ChildProcess): Promise<void> {
     if (closed || child !== gone || level === undefined) return;
     await start(level).catch(() => {});
@@ -144,12 +148,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
   async function stop(): Promise<void> {
     const old = child;
     child = undefined;
-    if (!old || !isRunning(old)) return;
-    const ended = new Promise<void>((resolve) => old.once('exit', () => resolve()));
-    old.kill('SIGTERM');
-    const timer = setTimeout(() => old.kill('SIGKILL'), 2000);
-    await ended;
-    clearTimeout(timer);
+    if (old) await stopProgram(old, { graceMs: 2000 });
   }
 
   return {
@@ -166,7 +165,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
   };
 }
 
-/** gpioset(1) of libgpiod 1.6: waits for a line on stdin, or its end. Of 2.2: runs until it is ended. */
+/** gpioset(1) of libgpiod 1.6 waits for a line on stdin, or its end; that of 2.2 runs until it is ended. */
 function argumentsOf(
   version: number,
   { chip, offset, activeLow }: GpioLineOptions,
@@ -177,25 +176,25 @@ function argumentsOf(
   return version >= 2 ? ['--chip', chip, ...low, value] : ['--mode=wait', ...low, chip, value];
 }
 
-/** `gpioset (libgpiod) v1.6.3` */
+/** From `gpioset (libgpiod) v1.6.3`. @throws AIOT_PROGRAM_FAILED */
 async function majorVersion(gpioset: string, endpoint: string): Promise<number> {
-  const { stdout } = await promisify(execFile)(gpioset, ['--version'], { timeout: 5000 }).catch(
-    (error: unknown) => {
-      throw failed(endpoint, error instanceof Error ? error.message : String(error));
-    },
-  );
+  const end = await runProgram(gpioset, ['--version'], { timeoutMs: 5000 }).catch((error: Error) => {
+    throw failed(endpoint, error.message);
+  });
+  const { code, endedBy, stdout, stderr } = end;
+  if (code !== 0) {
+    const [reason] = stderr.trim().split('\n');
+    throw failed(endpoint, reason || `gpioset --version exited with ${code ?? endedBy}`);
+  }
   const [, major] = /\bv?(\d+)\.\d+/.exec(stdout) ?? [];
-  if (major === undefined) throw failed(endpoint, 'gpioset does not say its version');
+  if (major === undefined) throw failed(endpoint, 'gpioset does not report its version');
   return Number(major);
 }
-
-const isRunning = (child: ChildProcess) =>
-  child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 
 function failed(endpoint: string, why: string): AiotError {
   return new AiotError('AIOT_PROGRAM_FAILED', `${endpoint}: ${why}`, {
     endpoint,
     retryable: true,
-    next: 'gpioinfo shows who has the line; to use it, be in the group gpio.',
+    next: 'To see which program uses the line, run `gpioinfo`. To use it, your user must be in the group gpio.',
   });
 }

@@ -8,27 +8,27 @@ import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 import { type Attempt, createEachSink, withRetries } from './delivery.js';
 
 const shape = {
-  /** What counts as an answer: what comes first (default), a line, all until the far side closes, or nothing is waited for. */
+  /** Extent of the response: the first data (default), a line, everything until the peer closes the connection, or none. */
   reply: z.enum(['any', 'line', 'close', 'none']).optional(),
-  /** Longest wait for it; default 10 s. */
+  /** Longest wait for the response; default 10 s. */
   wait: queryDuration.optional(),
-  /** Longest answer; default 64 KiB. */
+  /** Longest response; default 64 KiB. */
   limit: queryBytes.optional(),
-  /** Added to each payload, such as `\n` (`%0A`); default nothing. */
+  /** Suffix of each payload, such as `\n` (`%0A`); default none. */
   end: z.string().optional(),
-  /** Tell the far side that no more comes, for those that read to the end; default false. */
+  /** Close the sending direction after the payload, for peers that read to the end; default false. */
   close: queryBoolean.optional(),
-  /** Where answers go, as a URL; written before the message counts as arrived. */
+  /** Destination of responses, as a URL; written before the message counts as delivered. */
   replyTo: z.string().min(1).optional(),
 };
 
 type Settings = z.output<z.ZodObject<typeof shape>>;
 
 /**
- * One connection a message: its payload is sent, the answer read, the connection closed. What the inference box of a sidecar
- * expects: `tcp://127.0.0.1:9898`. A message without an answer has not arrived, and is sent again.
- * @param openReplies opens the sink for answers; they keep key and headers of their message
- * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, and what the sink for answers throws
+ * One connection per message: the payload is sent, the response read, and the connection closed, as the inference box of a
+ * sidecar expects: `tcp://127.0.0.1:9898`. A message without a response has not arrived, and is resent.
+ * @param openReplies opens the sink for responses, which keep key and headers of their message
+ * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, and the errors of the sink for responses
  */
 export async function openTcpSink(
   url: StreamUrl,
@@ -65,7 +65,7 @@ export async function openTcpSink(
   });
 }
 
-/** @throws a system error, or an Error in words */
+/** @throws a system error, or an Error with a readable message */
 function exchange(
   to: { host: string; port: number },
   payload: Uint8Array,
@@ -83,7 +83,7 @@ function exchange(
       if (error) reject(error);
       else resolve(Buffer.concat(chunks).subarray(0, limit));
     };
-    const timer = setTimeout(() => settle(new Error(`no answer within ${wait} ms`)), wait);
+    const timer = setTimeout(() => settle(new Error(`no response within ${wait} ms`)), wait);
     const abort = () => settle(new Error('stopped'));
     const leave = onAbort(signal, abort);
     if (signal.aborted) return abort();
@@ -102,7 +102,7 @@ function exchange(
     });
     socket.on('end', () => {
       if (reply === 'close') settle();
-      else settle(new Error('it closed the connection without an answer'));
+      else settle(new Error('the server closed the connection without a response'));
     });
   });
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
+import { parsedJson } from '../../core/text.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 import { contentTypeOf } from './content-type.js';
@@ -7,13 +8,13 @@ import { type Attempt, createEachSink, withRetries } from './delivery.js';
 import { attemptOf, createTransport, excerpt, type HttpAnswer, unreachable } from './transport.js';
 
 const shape = {
-  /** How the text is marked up; default not at all. */
+  /** Markup of the text; default none. */
   format: z.enum(['html', 'markdown']).optional(),
-  /** Without a sound. */
+  /** Send silently. */
   silent: queryBoolean.optional(),
-  /** The topic, in a group with topics. */
+  /** The topic, for groups with topics. */
   thread: z.string().regex(/^\d+$/).optional(),
-  /** Another server of the Bot API, such as one of one's own. */
+  /** Another Bot API server, such as a self-hosted one. */
   base: z.url({ protocol: /^https?$/ }).optional(),
 };
 
@@ -24,10 +25,11 @@ const captionLimit = 1024;
 const parseModes = { html: 'HTML', markdown: 'MarkdownV2' } as const;
 
 /**
- * Messages of a Telegram bot to a chat: pictures by sendPhoto, with the topic as caption; the rest as text by sendMessage, cut at
- * 4096 characters. `telegram://BOT_TOKEN@api.telegram.org/CHAT`, or `telegram:///CHAT` and the token as a credential. Telegram's
- * 429 says when to go on.
- * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED; the token is in none
+ * Sends messages of a Telegram bot to a chat: pictures with sendPhoto, with the topic as caption; the rest as text with sendMessage,
+ * truncated to 4096 characters. `telegram://BOT_TOKEN@api.telegram.org/CHAT`, or `telegram:///CHAT` and the token as a credential.
+ * Telegram's 429 contains the time to wait.
+ * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED; the token is never part of an
+ * error
  */
 export async function openTelegramSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const settings = readQuery(url, shape);
@@ -80,16 +82,16 @@ function tokenOf(url: StreamUrl, options: StreamOptions): string {
   if (token !== undefined && /^\d+:[\w-]+$/.test(token)) return token;
   throw new AiotError(
     'AIOT_STREAM_URL',
-    `${url.endpoint}: expected the token of a bot, such as 123456:ABC…, ${token === undefined ? 'got none' : 'got something else'}`,
+    `${url.endpoint}: expected a bot token, such as 123456:ABC…, ${token === undefined ? 'got none' : 'got another value'}`,
     {
-      next: 'Ask @BotFather for one; write it before the @ of the address, or name its file: --token-file FILE',
+      next: 'Get one from @BotFather. Put it before the @ of the address, or in a file: --token-file FILE',
     },
   );
 }
 
-/** Telegram says in its answer what is wrong, and how long to wait. */
+/** Telegram's response contains the error, and how long to wait. */
 function outcome(answer: HttpAnswer, endpoint: string): Attempt<HttpAnswer> {
-  const said = answered.safeParse(jsonOf(answer.body)).data;
+  const said = answered.safeParse(parsedJson(answer.body)).data;
   const result = attemptOf(answer, endpoint, said?.description ?? excerpt(answer.body));
   const seconds = said?.parameters?.retry_after;
   return 'error' in result && seconds !== undefined ? { ...result, retryAfterMs: seconds * 1000 } : result;
@@ -99,14 +101,6 @@ const answered = z.object({
   description: z.string().optional(),
   parameters: z.object({ retry_after: z.number().optional() }).optional(),
 });
-
-function jsonOf(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8')) as unknown;
-  } catch {
-    return undefined;
-  }
-}
 
 interface BotRequest {
   method: 'sendMessage' | 'sendPhoto';
@@ -120,7 +114,7 @@ function requestOf(message: OutgoingMessage, common: Record<string, string>): Bo
     return photo(message, common, type);
   const { buffer, byteOffset, length } = message.payload;
   const text = Buffer.from(buffer, byteOffset, length).toString('utf8').replace(/\0+$/, '');
-  // Ours is no markup: MarkdownV2 would refuse its brackets.
+  // Our addition is not markup: MarkdownV2 would reject its brackets.
   const said = text.trim() === '' ? { ...unmarked(common), text: '(empty)' } : { ...common, text };
   return {
     method: 'sendMessage',
@@ -129,10 +123,10 @@ function requestOf(message: OutgoingMessage, common: Record<string, string>): Bo
   };
 }
 
-/** multipart/form-data (RFC 7578), made here: the picture's bytes as they are. */
+/** multipart/form-data (RFC 7578), built here with the picture's bytes unchanged. */
 function photo(message: OutgoingMessage, common: Record<string, string>, type: string): BotRequest {
   const boundary = `aiot-${crypto.randomUUID()}`;
-  // A topic is no markup.
+  // A topic is not markup.
   const fields = {
     ...unmarked(common),
     ...(message.topic === '' ? {} : { caption: cut(message.topic, captionLimit) }),

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { AiotError, systemCode } from '../../core/errors.js';
-import { httpAgent, isUntrusted } from '../../core/http-agent.js';
+import { AiotError, isUntrusted, systemCode } from '../../core/errors.js';
+import { httpAgent } from '../../core/http-agent.js';
 import type { StreamOptions } from '../message.js';
 import { type Attempt, retryAfterMs } from './delivery.js';
 
@@ -26,17 +26,17 @@ export interface HttpStream {
 }
 
 export interface HttpTransport {
-  /** Any answer. @throws AIOT_STREAM_UNREACHABLE */
+  /** Returns any response. @throws AIOT_STREAM_UNREACHABLE */
   call(call: HttpCall): Promise<HttpAnswer>;
-  /** The same, its body still to come: it must be read to its end or destroyed. @throws AIOT_STREAM_UNREACHABLE */
+  /** The same with the body still to be read: to its end, or it must be destroyed. @throws AIOT_STREAM_UNREACHABLE */
   open(call: HttpCall): Promise<HttpStream>;
   close(): Promise<void>;
 }
 
-/** Longest answer that is read, bytes; the objects of S3 are larger. */
+/** Longest response that is read, bytes; S3 objects are larger. */
 const answerBytes = 1024 * 1024;
 
-/** @param endpoint for errors: without path and credentials @param mostBytes of an answer */
+/** @param endpoint for errors: without path and credentials @param mostBytes limit of a response */
 export async function createTransport(
   endpoint: string,
   options: StreamOptions,
@@ -90,46 +90,48 @@ export async function createTransport(
   };
 }
 
-/** How a connection ends that the far side closes; in TLS 1.3 that is also how it says that it wants a certificate. */
+/** Errors of a connection closed by the peer; in TLS 1.3 a missing client certificate is reported this way too. */
 const closed = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
-/** A connection that could not be made, or broke. @param nameless over TLS, and without a certificate of ours */
+/** The error for a connection that failed or broke. @param nameless whether it used TLS without a client certificate */
 export function unreachable(error: unknown, endpoint: string, nameless = false): AiotError {
   const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = systemCode(inner) ?? systemCode(error);
   const untrusted = code !== undefined && isUntrusted(code);
-  // The far side's word: our certificate is missing, unknown, or was revoked.
+  // A TLS alert is sent by the peer: our certificate is missing, unknown, or was revoked.
   if (code?.startsWith('ERR_SSL_') && code.includes('ALERT')) {
-    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in (${code})`, {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} rejected the connection (${code})`, {
       cause: error,
       endpoint,
-      next: 'Give it the certificate that it wants: --cert FILE --key FILE',
+      next: 'Provide the certificate that it requires: --cert FILE --key FILE',
       retryable: true,
     });
   }
   const reason = code ?? (error instanceof Error ? error.message : String(error));
-  return new AiotError('AIOT_STREAM_UNREACHABLE', `${endpoint}: no answer (${reason})`, {
+  return new AiotError('AIOT_STREAM_UNREACHABLE', `${endpoint}: no response (${reason})`, {
     cause: error,
     endpoint,
     retryable: !untrusted,
-    ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
+    ...(untrusted ? { next: 'Specify the CA that signed its certificate: --ca FILE' } : {}),
     ...(nameless && code !== undefined && closed.has(code)
-      ? { next: 'It closed the connection: it may want a certificate of us, --cert FILE --key FILE.' }
+      ? {
+          next: 'The server closed the connection. It may require a client certificate: --cert FILE --key FILE',
+        }
       : {}),
   });
 }
 
-/** Statuses that pass: not ready, too early, too many, a lock, and what the server says of itself. */
+/** Temporary statuses: not ready, too early, too many requests, locked, and server errors. */
 function mayPassLater(status: number): boolean {
   return [401, 408, 423, 425, 429].includes(status) || status >= 500;
 }
 
-/** An answer as an attempt: 2xx is what was wanted. `told` is what it says in words, which must hold no secret. */
+/** A response as an attempt: 2xx is success. `told` is the response's text; it must not contain secrets. */
 export function attemptOf(
   answer: HttpAnswer,
   endpoint: string,
   told: string,
-  nextWhenDenied = 'Check the token, or the name and password, that it is shown.',
+  nextWhenDenied = 'Check the token, or the user name and password.',
 ): Attempt<HttpAnswer> {
   const { status, headers } = answer;
   if (status >= 200 && status < 300) return { value: answer };
@@ -137,20 +139,20 @@ export function attemptOf(
   const denied = status === 401 || status === 403;
   const error = new AiotError(
     denied ? 'AIOT_BROKER_REFUSED' : 'AIOT_STREAM_REFUSED',
-    `${endpoint} answered ${status}${told === '' ? '' : `: ${told}`}`,
+    `${endpoint} responded with ${status}${told === '' ? '' : `: ${told}`}`,
     {
       endpoint,
       retryable: mayPassLater(status),
       ...(denied ? { next: nextWhenDenied } : {}),
       ...(status >= 300 && status < 400
-        ? { next: 'It wants us elsewhere: give the address that it names.' }
+        ? { next: 'The server redirects to another address: use that one.' }
         : {}),
     },
   );
   return { error, ...(wait === undefined ? {} : { retryAfterMs: wait }) };
 }
 
-/** The beginning of an answer, on one line. */
+/** The beginning of a response, on one line. */
 export function excerpt(body: Uint8Array): string {
   const text = Buffer.from(body.subarray(0, 300)).toString('utf8');
   return text

@@ -3,18 +3,18 @@ import type { OutgoingMessage, Sink } from '../message.js';
 
 type Batches<T> = AsyncIterable<readonly T[]>;
 
-/** Shortest pause, ms: what is due within it goes together. */
+/** Shortest pause, ms: messages due within it are sent together. */
 const tickMs = 5;
 
-/** So many messages a second, evenly; a sender that was late catches up. 0 = as fast as they are taken. */
+/** This many messages per second, evenly spaced; a late sender catches up. 0 = as fast as possible. */
 export function atRate<T>(batches: Batches<T>, rate: number, signal?: AbortSignal): Batches<T> {
   if (rate === 0) return batches;
   return paced(batches, (_message, index) => (index * 1000) / rate, signal);
 }
 
 /**
- * With the pauses between the messages' times, divided by `speed`; where the times go back there is no pause.
- * @param speed 1 = as it was; Infinity = as fast as they are taken
+ * Keeps the pauses between the messages' times, divided by `speed`; there is no pause where times go back.
+ * @param speed 1 = original; Infinity = as fast as possible
  */
 export function byTime<T extends { time?: number }>(
   batches: Batches<T>,
@@ -35,7 +35,7 @@ export function byTime<T extends { time?: number }>(
   );
 }
 
-/** @param due when a message is to go, ms after the first; asked once for each, in their order */
+/** @param due returns when a message is to be sent, ms after the first; called once for each, in order */
 async function* paced<T>(
   batches: Batches<T>,
   due: (message: T, index: number) => number,
@@ -60,7 +60,7 @@ async function* paced<T>(
   if (ready.length > 0) yield ready;
 }
 
-/** The first so many of them. */
+/** The first `count` of them. */
 export async function* firstOf(
   batches: Batches<OutgoingMessage>,
   count: number,
@@ -73,7 +73,7 @@ export async function* firstOf(
   }
 }
 
-/** Writes under way at once, so that waiting for acknowledgements is not waiting for each. */
+/** Concurrent writes, so that waiting for acknowledgements does not delay each message. */
 const underWay = 8;
 
 interface Written {
@@ -82,9 +82,9 @@ interface Written {
 }
 
 /**
- * Writes batches until there are no more, or `signal` is aborted; resolves when the far side has all that was begun.
- * @param onProgress what the far side has
- * @throws what a write throws; what was under way may have arrived or not
+ * Writes batches until there are no more, or `signal` is aborted; resolves once the destination has everything that was started.
+ * @param onProgress called with the amount acknowledged by the destination
+ * @throws the errors of writing; messages in flight may or may not have arrived
  */
 export async function writeAll(
   sink: Sink,
@@ -103,7 +103,7 @@ export async function writeAll(
     if (signal?.aborted) break;
     if (batch.length === 0) continue;
     const write = begin(batch);
-    // Its failure is heard where it is waited for.
+    // A failure is handled where the write is awaited.
     write.catch(() => {});
     pending.push(write);
     if (pending.length >= underWay) await pending.shift();

@@ -15,14 +15,14 @@ import { atRate, firstOf, writeAll } from './pace.js';
 
 interface PublishOptions extends Omit<StreamOptions, 'input' | 'key'> {
   url: string;
-  /** What, as the user gave it; one of them, or stdin. */
+  /** The payload as given by the user; one of these, or stdin. */
   message?: string;
   file?: string;
   template?: string;
-  /** Each line is a message; a file whose name says so needs it not. */
+  /** Each line is a message; not needed for a file whose name implies it. */
   lines?: boolean;
   count?: number;
-  /** A second; 0 = as fast as they are taken. */
+  /** Per second; 0 = as fast as possible. */
   rate?: number;
   retain?: boolean;
   messageKey?: string;
@@ -32,8 +32,8 @@ interface PublishOptions extends Omit<StreamOptions, 'input' | 'key'> {
 }
 
 /**
- * Publishes what was given: one message, or many. A rate without a count goes on until it is stopped.
- * @throws AIOT_USAGE (what does not go together), AIOT_FILE_NOT_FOUND, and what publishing throws
+ * Publishes the given messages: one or many. With a rate and no count it continues until it is stopped.
+ * @throws AIOT_USAGE (incompatible options), AIOT_FILE_NOT_FOUND, and the errors of publishing
  */
 export async function publish(options: PublishOptions): Promise<Published | PublishedMany> {
   const { message, file, template, count, rate, messageKey, headers, input, signal, ...rest } = options;
@@ -46,7 +46,7 @@ export async function publish(options: PublishOptions): Promise<Published | Publ
     );
   const lines = options.lines || (file !== undefined && /\.(ndjson|jsonl)(\.gz)?$/i.test(file));
   if (options.lines && (message !== undefined || template !== undefined)) {
-    throw new AiotError('AIOT_USAGE', `--lines is of --file or stdin, got ${given.join()}`);
+    throw new AiotError('AIOT_USAGE', `--lines needs --file or stdin, got ${given.join()}`);
   }
   const key = messageKey === undefined ? undefined : Buffer.from(messageKey);
   const many = { ...rest, signal, rate: rate ?? 0, headers, messageKey: key };
@@ -72,7 +72,7 @@ export async function publish(options: PublishOptions): Promise<Published | Publ
 const largestBytes = 268_435_455;
 
 /**
- * The payload that a user means: the text given, a file's bytes, or else what comes from `input`, to its end.
+ * The payload given by the user: the text, a file's bytes, or all of `input`.
  * @throws AIOT_USAGE (both given, or nothing to read from), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 async function payloadFrom(
@@ -86,7 +86,7 @@ async function payloadFrom(
   }
   if (message !== undefined) return Buffer.from(message);
   if (file !== undefined) return limited(await readBytes(file), file);
-  if (input.isTTY) throw new AiotError('AIOT_USAGE', 'expected MESSAGE, --file, or something on stdin');
+  if (input.isTTY) throw new AiotError('AIOT_USAGE', 'expected MESSAGE, --file, or input on stdin');
   const chunks: Buffer[] = [];
   if (signal) addAbortSignal(signal, input);
   try {
@@ -106,7 +106,7 @@ function limited(bytes: Buffer, where: string): Buffer {
 }
 
 interface PublishMessageOptions extends Omit<StreamOptions, 'qos'> {
-  /** Where to, with the topic in it. */
+  /** Destination, including the topic. */
   url: string;
   payload: Uint8Array;
   /** Default 1. */
@@ -116,24 +116,24 @@ interface PublishMessageOptions extends Omit<StreamOptions, 'qos'> {
 }
 
 export const publishedSchema = z.object({
-  /** Where it can be read, without credentials. */
+  /** URL for reading it, without credentials. */
   url: z.string(),
   topic: z.string(),
   bytes: z.int(),
   qos: z.int(),
   retain: z.boolean(),
-  /** The far side has said that it has the message; at QoS 0 nobody says so. */
+  /** Whether the destination acknowledged the message; QoS 0 has no acknowledgement. */
   acknowledged: z.boolean(),
 });
 
 type Published = z.output<typeof publishedSchema>;
 
-/** Publishes one message and waits for its acknowledgement. @throws what opening and writing throw */
+/** Publishes one message and waits for its acknowledgement. @throws the errors of opening and writing */
 async function publishMessage(options: PublishMessageOptions): Promise<Published> {
   const { url, payload, qos = 1, retain = false, signal } = options;
   signal?.throwIfAborted();
   const { scheme, path } = parseStreamUrl(url);
-  // A path of a file, a page or a bucket is no topic, but lines and objects have one.
+  // The path of a file, page or bucket is not a topic, but lines and objects have one.
   const topic = pathless.has(scheme) ? 'aiot' : path;
   const sink = await openSink(url, options);
   try {
@@ -152,20 +152,20 @@ async function publishMessage(options: PublishMessageOptions): Promise<Published
   };
 }
 
-/** Messages in one write, where they are made as fast as they are taken. */
+/** Messages per write, if they are created as fast as they are sent. */
 const together = 500;
 
 interface PublishManyOptions extends Omit<StreamOptions, 'key'> {
-  /** Where to; a topic in it is that of all messages. */
+  /** Destination; a topic in it applies to all messages. */
   url: string;
-  /** What: lines of a file or of stdin, one payload again and again, or a template (see print/template.ts) about `{n}` and `$time`. */
+  /** Content: lines of a file or of stdin, one payload repeatedly, or a template (see tail/template.ts) with `{n}` and `$time`. */
   what: { lines: AsyncIterable<Buffer[]>; where: string } | { payload: Uint8Array } | { template: string };
-  /** Ends after so many; absent = all lines, or endless. */
+  /** Ends after this number of messages; absent = all lines, or endless. */
   count?: number;
-  /** A second; 0 = as fast as they are taken. */
+  /** Per second; 0 = as fast as possible. */
   rate: number;
   retain?: boolean;
-  /** Kafka's, of all of them. */
+  /** Kafka's key, for all of them. */
   messageKey?: Uint8Array;
   headers?: readonly Header[];
   onProgress?: (written: { messages: number; bytes: number }) => void;
@@ -179,15 +179,16 @@ export const publishedManySchema = z.object({
   seconds: z.number(),
   /** Messages a second. */
   rate: z.number(),
-  /** The far side has said that it has them; at QoS 0 nobody says so. */
+  /** Whether the destination acknowledged them; QoS 0 has no acknowledgement. */
   acknowledged: z.boolean(),
 });
 
 type PublishedMany = z.output<typeof publishedManySchema>;
 
 /**
- * Publishes messages, many at once under way, and waits until the far side has them. Ctrl-C ends it with what was begun.
- * @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE, AIOT_FILE_MALFORMED, and what opening and writing throw
+ * Publishes messages, many concurrently, and waits until the destination has them. Ctrl-C ends it once messages in flight have
+ * arrived.
+ * @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE, AIOT_FILE_MALFORMED, and the errors of opening and writing
  */
 async function publishMany(options: PublishManyOptions): Promise<PublishedMany> {
   const { url, rate, signal, count, onProgress, qos = 1 } = options;
@@ -254,17 +255,17 @@ async function* mapped<T, U>(
 const lineFeed = 10;
 const carriageReturn = 13;
 
-/** Longest line, bytes: what is longer is no file of messages. */
+/** Longest line, bytes: a file with a longer one is not a file of messages. */
 const longest = 64 * 1024 * 1024;
 
-/** A file by its name, `.gz` unpacked. @throws AIOT_FILE_NOT_FOUND */
+/** The contents of a file; `.gz` is decompressed. @throws AIOT_FILE_NOT_FOUND */
 async function linesOfFile(path: string): Promise<AsyncIterable<Buffer[]>> {
   await requireFile(path);
   const file = createReadStream(path, { highWaterMark: 256 * 1024 });
   return linesOf(path.endsWith('.gz') ? file.pipe(createGunzip()) : file, path);
 }
 
-/** Lines as bytes, without their ends, those that are not empty; one batch a piece that was read. @throws AIOT_FILE_MALFORMED */
+/** Non-empty lines as bytes, without their ends; one batch per chunk. @throws AIOT_FILE_MALFORMED */
 async function* linesOf(input: Readable, where: string): AsyncGenerator<Buffer[]> {
   let rest: Buffer = Buffer.alloc(0);
   try {
@@ -297,11 +298,11 @@ async function* linesOf(input: Readable, where: string): AsyncGenerator<Buffer[]
 }
 
 /**
- * What a line is to be published as: a message line (an object with `topic` and `payload`, such as `stream record` writes) that
+ * The message for a line: a message line (an object with `topic` and `payload`, as written by `stream record`) becomes that
  * message; anything else is a payload, byte for byte.
  */
 function messageOfLine(line: Buffer, where: string): OutgoingMessage {
-  // Most payloads need not be parsed to see that they are no message lines.
+  // Most payloads are recognized as such without parsing.
   if (line[0] !== 0x7b || !line.includes('"topic"') || !line.includes('"payload"'))
     return { topic: '', payload: line };
   try {
@@ -312,7 +313,7 @@ function messageOfLine(line: Buffer, where: string): OutgoingMessage {
   }
 }
 
-/** Schemes whose path is no topic. */
+/** Schemes whose path is not a topic. */
 const pathless: ReadonlySet<string> = new Set([
   'file',
   'stdin',
@@ -325,8 +326,8 @@ const pathless: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The messages with the topic that they go to, as of routes: the URL's (an empty one, for its sink), or their own.
- * @throws AIOT_USAGE for a message without a topic, where the URL has none either
+ * The messages with their destination topics, as in routes: the URL's (an empty one, for its sink), or their own.
+ * @throws AIOT_USAGE for a message without a topic if the URL has none either
  */
 export function withTopics(
   url: string,
@@ -337,10 +338,10 @@ export function withTopics(
     messages.map((message) => {
       const topic = topicOf({ topic: message.topic, source: '' });
       if (topic !== '' || (path !== '' && !pathless.has(scheme))) return { ...message, topic };
-      // Lines and objects have one, whatever it is.
+      // Lines and objects have a topic, whatever it is.
       if (pathless.has(scheme)) return { ...message, topic: 'aiot' };
-      throw new AiotError('AIOT_USAGE', `${scheme}: a message has no topic, and there is none in the URL`, {
-        next: `Give the URL one: ${scheme}://HOST/TOPIC`,
+      throw new AiotError('AIOT_USAGE', `${scheme}: the message has no topic, and the URL names none`, {
+        next: `Add a topic to the URL: ${scheme}://HOST/TOPIC`,
       });
     });
 }

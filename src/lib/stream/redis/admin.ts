@@ -3,10 +3,10 @@ import type { StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { connectRedis, type RedisClient, redisSettings } from './client.js';
 
-/** Keys that are looked at; a database may have millions. */
+/** Number of keys examined; a database may have millions. */
 const mostKeys = 10_000;
 
-/** What a Redis says of itself, and which keys it has. @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
+/** A Redis server's information about itself, and its keys. @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
 export async function openRedisAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const { key } = redisSettings(url, options);
   const client = await connectRedis(url, options);
@@ -33,9 +33,9 @@ async function topics(client: RedisClient, pattern: string): Promise<TopicState[
 async function check(client: RedisClient, key: string): Promise<CheckResult[]> {
   const info = await infoOf(client);
   const results: CheckResult[] = [
-    { what: 'lets us in', state: 'ok', detail: `Redis ${info.redis_version ?? '?'}, ${info.role ?? '?'}` },
+    { what: 'login', state: 'ok', detail: `Redis ${info.redis_version ?? '?'}, ${info.role ?? '?'}` },
   ];
-  const full = info.maxmemory_policy === 'noeviction' ? 'refuses writes' : 'throws keys away';
+  const full = info.maxmemory_policy === 'noeviction' ? 'rejects writes' : 'evicts keys';
   const limit = Number(info.maxmemory ?? 0);
   results.push({
     what: 'memory',
@@ -46,22 +46,22 @@ async function check(client: RedisClient, key: string): Promise<CheckResult[]> {
         : `${info.used_memory_human} of ${info.maxmemory_human}; when full it ${full} (${info.maxmemory_policy})`,
   });
   const kept =
-    info.aof_enabled === '1' ? 'every write (AOF)' : 'snapshots alone: the last minutes go with a crash';
-  results.push({ what: 'kept on disk', state: info.aof_enabled === '1' ? 'ok' : 'no', detail: kept });
+    info.aof_enabled === '1' ? 'every write (AOF)' : 'only snapshots: a crash loses the last minutes';
+  results.push({ what: 'persistence', state: info.aof_enabled === '1' ? 'ok' : 'no', detail: kept });
   if (info.role === 'slave') {
-    results.push({ what: 'writing', state: 'failed', detail: 'it is a replica: write to its primary' });
+    results.push({ what: 'writing', state: 'failed', detail: 'this is a replica: write to its primary' });
   }
   if (key === '') return results;
   const [type] = await client.run([['TYPE', key]]);
   results.push({
     what: `key ${key}`,
     state: 'ok',
-    detail: type === 'none' ? 'nothing there yet' : `a ${type}`,
+    detail: type === 'none' ? 'no data yet' : `a ${type}`,
   });
   return results;
 }
 
-/** INFO's `name:value` lines. Who may not ask it (ACL) learns nothing, and may still write. */
+/** INFO's `name:value` lines. A user without permission for it (ACL) gets none, and may still write. */
 async function infoOf(client: RedisClient): Promise<Record<string, string>> {
   const [text] = await client.run([['INFO']]).catch(() => ['']);
   const pairs = String(text)

@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { AiotError, systemCode } from '../../core/errors.js';
-import { isUntrusted } from '../../core/http-agent.js';
+import { AiotError, isUntrusted, systemCode } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
+import { backOffMs } from '../../core/time.js';
 import { withKeptCredentials } from '../credentials.js';
 import { queryDuration } from '../file/settings.js';
 import type { StreamOptions } from '../message.js';
@@ -10,24 +10,24 @@ import { parseStreamUrl, queryCount, readQuery, type StreamUrl } from '../url.js
 /** A command and its arguments, as Redis's own documentation writes them. */
 export type RedisCommand = readonly (string | Buffer)[];
 
-/** A connection that mends itself. While it is lost, commands fail at once instead of waiting. */
+/** A connection that is restored automatically. While it is lost, commands fail immediately instead of waiting. */
 export interface RedisClient {
   /** Without credentials. */
   readonly endpoint: string;
   readonly connected: boolean;
-  /** The values of keys; null where there is none. */
+  /** The values of keys; null for missing ones. */
   get(keys: readonly string[]): Promise<(string | null)[]>;
-  /** All of them, or none (MULTI … EXEC). @param ttlMs they vanish after so long */
+  /** All of them, or none (MULTI … EXEC). @param ttlMs time after which they expire */
   set(values: Readonly<Record<string, string>>, ttlMs?: number): Promise<void>;
-  /** In one transaction. @returns replies, one a command */
+  /** In one transaction. @returns one reply per command */
   run(commands: readonly RedisCommand[]): Promise<unknown[]>;
-  /** After what is under way. */
+  /** Resolves once pending commands are done. */
   close(): Promise<void>;
 }
 
 const longestPauseMs = 5000;
 
-/** A line that is dead without saying so is noticed by a PING without an answer. */
+/** A silently dead connection is noticed by a PING without a reply. */
 const pingMs = 10_000;
 
 /**
@@ -39,7 +39,7 @@ export async function openRedis(url: string, options: StreamOptions = {}): Promi
   return connectRedis(parts, await withKeptCredentials(parts, options));
 }
 
-/** The same with credentials as given. */
+/** The same with the given credentials. */
 export async function connectRedis(url: StreamUrl, options: StreamOptions): Promise<RedisClient> {
   const settings = redisSettings(url, options);
   const { endpoint } = url;
@@ -52,8 +52,8 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
     port,
     connectTimeout: options.connectTimeoutMs ?? 10_000,
     socketTimeout: 3 * pingMs,
-    // The first connection is made or not; those after it are made again for as long as it takes.
-    reconnectStrategy: (retries: number) => (open ? Math.min(longestPauseMs, 100 * 2 ** retries) : false),
+    // The first connection may fail; later ones are retried indefinitely.
+    reconnectStrategy: (retries: number) => (open ? backOffMs(retries + 1, 100, longestPauseMs) : false),
   } as const;
   const { ca, cert, key } = options;
   const secure = {
@@ -73,14 +73,14 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
     disableOfflineQueue: true,
     pingInterval: pingMs,
   });
-  // It is told by the command that fails, and by `onState`.
+  // The error is reported by the failing command, and by `onState`.
   client.on('error', () => open && !client.isReady && options.onState?.('disconnected'));
   client.on('ready', () => options.onState?.('connected'));
-  // A server that took the connection and says nothing would keep the process for half a minute.
+  // A server that accepts the connection and sends nothing would keep the process alive for half a minute.
   onAbort(options.signal, () => client.isOpen && client.destroy());
   try {
     await client.connect();
-    // Without a password nothing has been asked yet.
+    // Without a password, nothing has been requested yet.
     await client.ping();
     open = true;
   } catch (error) {
@@ -120,7 +120,7 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   };
 }
 
-/** The first reply of a transaction that was an error, instead of the number of errors. */
+/** The first error reply of a transaction, in place of the number of errors. */
 function firstOf(error: unknown): unknown {
   return error instanceof Error && 'replies' in error && Array.isArray(error.replies)
     ? (error.replies.find((reply) => reply instanceof Error) ?? error)
@@ -128,11 +128,11 @@ function firstOf(error: unknown): unknown {
 }
 
 const shape = {
-  /** What a message becomes: the key's value, the last of a list, an entry of a stream, or a word on a channel. */
+  /** The Redis type for messages: the key's value, the last item of a list, an entry of a stream, or a message on a channel. */
   as: z.enum(['value', 'list', 'stream', 'channel']).optional(),
-  /** How long the key stays after the last message. */
+  /** How long the key is kept after the last message. */
   ttl: queryDuration.optional(),
-  /** Most entries of a list or a stream: the oldest go. */
+  /** Maximum number of entries of a list or a stream: the oldest are removed. */
   length: queryCount.optional(),
   /** Number of the database; default 0. */
   db: queryCount.optional(),
@@ -163,10 +163,10 @@ export function redisSettings(url: StreamUrl, options: StreamOptions): RedisSett
     throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: expected ${url.scheme}://HOST[:PORT]/KEY`);
   }
   if (length !== undefined && as !== 'list' && as !== 'stream') {
-    throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: length is of as=list and as=stream alone`);
+    throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: length only applies to as=list and as=stream`);
   }
   if (ttl !== undefined && as === 'channel') {
-    throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: a channel keeps nothing: no ttl`);
+    throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: a channel stores nothing, so it has no ttl`);
   }
   return {
     host,
@@ -182,10 +182,10 @@ export function redisSettings(url: StreamUrl, options: StreamOptions): RedisSett
   };
 }
 
-/** Codes with which a reply begins (RESP, "Simple errors": the first word is the kind of error) that say who may what. */
+/** Error codes of permission failures with which a reply begins (RESP, "Simple errors": the first word is the kind of error). */
 const refused = new Set(['NOAUTH', 'NOPERM', 'WRONGPASS']);
 
-/** Those that are no message's fault, and pass. */
+/** Temporary errors that no message causes. */
 const passing = new Set([
   'BUSY',
   'CLUSTERDOWN',
@@ -198,7 +198,7 @@ const passing = new Set([
   'TRYAGAIN',
 ]);
 
-/** Makes a coded error of what @redis/client gives. @param reply it is the server's own word @param endpoint without credentials */
+/** Converts an error of @redis/client to a coded one. @param reply whether it is the server's own reply @param endpoint without credentials */
 function redisError(error: unknown, endpoint: string, reply: boolean): AiotError {
   if (error instanceof AiotError) return error;
   const message = error instanceof Error ? error.message : String(error);
@@ -207,19 +207,19 @@ function redisError(error: unknown, endpoint: string, reply: boolean): AiotError
   const code = systemCode(inner) ?? '';
   const untrusted = isUntrusted(code);
   if (code.startsWith('ERR_SSL_') && code.includes('ALERT')) {
-    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in: ${code}`, {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} rejected the connection: ${code}`, {
       cause: error,
       endpoint,
-      next: 'It may want a client certificate: --cert and --key.',
+      next: 'The server may require a client certificate: --cert and --key.',
     });
   }
-  return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${code || message || 'no answer'}`, {
+  return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${code || message || 'no response'}`, {
     cause: error,
     endpoint,
     retryable: !untrusted,
     ...(untrusted
-      ? { next: 'Name the CA that signed its certificate: --ca FILE' }
-      : { next: 'Check the address, and that it runs: redis-cli -h HOST ping' }),
+      ? { next: 'Specify the CA that signed its certificate: --ca FILE' }
+      : { next: 'Check the address and that the server is running: redis-cli -h HOST ping' }),
   });
 }
 
@@ -229,13 +229,13 @@ function replyError(message: string, cause: unknown, endpoint: string): AiotErro
     return new AiotError('AIOT_BROKER_REFUSED', `${endpoint}: ${message}`, {
       cause,
       endpoint,
-      next: 'Write redis://:PASSWORD@HOST or redis://USER:PASSWORD@HOST, or keep it: aiot stream login redis://HOST',
+      next: 'Use redis://:PASSWORD@HOST or redis://USER:PASSWORD@HOST, or store the password with `aiot stream login redis://HOST`.',
     });
   }
   const retryable = passing.has(kind);
   const code = retryable ? 'AIOT_BROKER_UNREACHABLE' : 'AIOT_STREAM_MESSAGE_REFUSED';
   const next = retryable
-    ? 'It takes nothing now; what it says is why.'
-    : 'WRONGTYPE: the key holds something of another kind. Choose another key, or DEL it.';
+    ? 'The server accepts no writes now. Its message gives the reason.'
+    : 'WRONGTYPE: the key holds another type of value. Choose another key, or DEL it.';
   return new AiotError(code, `${endpoint}: ${message}`, { cause, endpoint, retryable, next });
 }

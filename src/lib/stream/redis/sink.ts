@@ -4,8 +4,9 @@ import type { StreamUrl } from '../url.js';
 import { connectRedis, type RedisCommand, type RedisSettings, redisSettings } from './client.js';
 
 /**
- * Messages as the value of a key, entries of a list or a stream, or words on a channel; those of one write in one transaction.
- * @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED; while writing AIOT_STREAM_MESSAGE_REFUSED (WRONGTYPE) too
+ * Messages as the value of a key, entries of a list or a stream, or messages on a channel; those of one write in one transaction.
+ * @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED; while writing AIOT_STREAM_MESSAGE_REFUSED (WRONGTYPE)
+ * too
  */
 export async function openRedisSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const settings = redisSettings(url, options);
@@ -51,7 +52,7 @@ function commandsOf(
   const expiry: RedisCommand[] = ttlMs === undefined ? [] : [['PEXPIRE', name, String(ttlMs)]];
   switch (as) {
     case 'value':
-      // Only the last one would be seen.
+      // Only the last value would remain.
       if (messages.at(-1)?.tombstone) return [['DEL', name]];
       return [['SET', name, payloads.at(-1)!, ...(ttlMs === undefined ? [] : ['PX', String(ttlMs)])]];
     case 'list': {

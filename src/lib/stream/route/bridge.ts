@@ -18,7 +18,7 @@ import { type FoundSecret, parseStreamUrl, secretIn } from '../url.js';
 import { routeOf } from './load.js';
 import type { Route } from './types.js';
 
-/** What `stream bridge` may be told besides its two addresses: the fields of a route. */
+/** Options of `stream bridge` besides its two addresses: the fields of a route. */
 export interface BridgeOptions {
   from: string;
   to: string;
@@ -32,7 +32,7 @@ export interface BridgeOptions {
   /** `NAME=EXPRESSION` each. */
   headers?: readonly string[];
   onError?: 'retry' | 'skip';
-  /** Address; goes before `onError`. */
+  /** Address; takes precedence over `onError`. */
   deadLetter?: string;
   batch?: number;
   /** Such as `20ms`. */
@@ -47,11 +47,11 @@ export interface BridgeOptions {
   spoolFull?: 'wait' | 'drop-oldest';
 }
 
-/** The route that one line of `stream bridge` stands for. @throws AIOT_ROUTE_INVALID, AIOT_STREAM_URL, AIOT_USAGE */
+/** The route for one line of `stream bridge`. @throws AIOT_ROUTE_INVALID, AIOT_STREAM_URL, AIOT_USAGE */
 export function bridgeRoute(options: BridgeOptions): Route {
   const { from, to, name = bridgeName(from, to), spool, dedupe } = options;
   const lone = (flag: string, value: unknown, needs: string) => {
-    if (value !== undefined) throw new AiotError('AIOT_USAGE', `expected --${needs} beside --${flag}`);
+    if (value !== undefined) throw new AiotError('AIOT_USAGE', `--${flag} also needs --${needs}`);
   };
   if (spool === undefined) {
     lone('spool-limit', options.spoolLimit, 'spool');
@@ -86,7 +86,7 @@ export function bridgeRoute(options: BridgeOptions): Route {
   return routeOf(name, defined(fields));
 }
 
-/** The same for the same two addresses, so that Kafka's group and the name of the service stay: `mqtt-to-kafka-1a2b3c`. */
+/** Always the same for the same two addresses, so that Kafka's group and the service's name are stable: `mqtt-to-kafka-1a2b3c`. */
 function bridgeName(from: string, to: string): string {
   const [source, target] = [parseStreamUrl(from), parseStreamUrl(to)];
   const places = [source, target].map(({ endpoint, path }) => `${endpoint}/${path}`).join(' ');
@@ -114,12 +114,12 @@ function defined(fields: Record<string, unknown>): Record<string, unknown> {
 interface InstallOptions {
   /** NAME in the service's name, `aiot-NAME`. */
   name: string;
-  /** What follows `aiot`: the command with its arguments. */
+  /** Arguments of `aiot`: the command and its own arguments. */
   words: readonly string[];
-  /** All addresses among them, where from, where to, then others: none may have a secret in it. */
+  /** All addresses in them: sources, sinks, then others; none may contain a secret. */
   urls: readonly string[];
   scope: 'system' | 'user';
-  /** Show it, and write nothing. */
+  /** Show the unit, and write nothing. */
   dryRun: boolean;
 }
 
@@ -129,7 +129,7 @@ export const installedSchema = z.object({
   scope: z.enum(['system', 'user']),
   written: z.boolean(),
   unit: z.string(),
-  /** What starts it, in this order. */
+  /** Commands that start it, in this order. */
   start: z.array(z.string()),
 });
 
@@ -137,7 +137,8 @@ export type Installed = z.output<typeof installedSchema>;
 
 /**
  * Writes the unit of a service that runs this command with this installation of aiot and this user's credentials.
- * @throws AIOT_USAGE for a password, a token or any other secret in an address: everybody can read a unit; AIOT_FILE_NOT_WRITABLE
+ * @throws AIOT_USAGE for a password, a token or any other secret in an address, because units are world-readable;
+ * AIOT_FILE_NOT_WRITABLE
  */
 export async function installService(options: InstallOptions): Promise<Installed> {
   const { name, words, urls, scope, dryRun } = options;
@@ -179,32 +180,32 @@ function refusal({ what, endpoint, name }: FoundSecret, secrets: string): AiotEr
   const where = name === undefined ? '' : ` (${name})`;
   const next =
     name === 'secret' && /^https?:/.test(endpoint)
-      ? `Write AIOT_STREAM_SECRET=… into ${secrets} (mode 0600), which the service reads, then the same without it.`
+      ? `Write AIOT_STREAM_SECRET=… to ${secrets} (mode 0600), which the service reads, then repeat the command without the secret.`
       : name !== undefined || /^(rtsps?|rtmp|srt|udp|camera):/.test(endpoint)
-        ? `Put the address into a route file as \${NAME}, NAME=… into a file of mode 0600, and run \`aiot stream route run FILE\` by a service with EnvironmentFile= of it.`
-        : `aiot stream login ${endpoint}, then the same without what stands before the @`;
+        ? `Put the address in a route file as \${NAME} and NAME=… in a file with mode 0600. Run \`aiot stream route run FILE\` in a service with EnvironmentFile=.`
+        : `Run \`aiot stream login ${endpoint}\`, then repeat the command without the part before the @.`;
   return new AiotError(
     'AIOT_USAGE',
-    `${endpoint}: expected an address without ${what}${where}, for a service's file is no secret`,
+    `${endpoint}: expected an address without ${what}${where}, because a service file is not secret`,
     { next },
   );
 }
 
-/** A service of systemd that runs a command of aiot for as long as the machine does. */
+/** A systemd service that runs a command of aiot continuously. */
 interface UnitOptions {
   /** One line for `systemctl status`. */
   description: string;
-  /** Program and arguments, each a word. */
+  /** Program and arguments, one word each. */
   command: readonly string[];
-  /** `system` starts with the machine, `user` with the user's session (or the machine, after `loginctl enable-linger`). */
+  /** `system` starts at boot, `user` with the user's session (or at boot, after `loginctl enable-linger`). */
   scope: 'system' | 'user';
-  /** Environment that aiot looks at: its folders, never a secret. */
+  /** Environment variables that aiot reads: its folders, never a secret. */
   environment: Readonly<Record<string, string>>;
-  /** File of NAME=VALUE lines that it reads too, if it is there: for what is a secret. */
+  /** Optional file of NAME=VALUE lines that it also reads: for secrets. */
   secrets?: string;
-  /** Of a system service. */
+  /** User of a system service. */
   user?: string;
-  /** Folder it is started in: relative paths are meant from there. */
+  /** Working directory, to which relative paths refer. */
   folder: string;
 }
 
@@ -225,7 +226,7 @@ export function unitText({
     Unit: [
       `Description=${unitValue(description)}`,
       ...(scope === 'system' ? ['Wants=network-online.target', 'After=network-online.target'] : []),
-      // It is started again for ever: outages last as long as they last.
+      // Restarted without limit, because outages can last any length of time.
       'StartLimitIntervalSec=0',
     ],
     Service: [
@@ -237,7 +238,7 @@ export function unitText({
       ...(scope === 'system' && user !== undefined ? [`User=${user}`] : []),
       'Restart=on-failure',
       'RestartSec=5',
-      '# SIGTERM: what was read is written and acknowledged, then it ends with 0.',
+      '# On SIGTERM, messages that were read are written and acknowledged; it then exits with 0.',
       'TimeoutStopSec=30',
       'NoNewPrivileges=yes',
     ],

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
-import { printablePayload } from '../../core/text.js';
+import { parsedJson, printablePayload } from '../../core/text.js';
 import type { Message } from '../message.js';
 import { loadRoutes, type Variables } from './load.js';
 import { processorNamed } from './processors.js';
@@ -14,7 +14,7 @@ export const testedRoutesSchema = z.object({
       route: z.string(),
       name: z.string(),
       passed: z.boolean(),
-      /** What differs: `expected … got …`. */
+      /** The difference: `expected … got …`. */
       why: z.string().optional(),
     }),
   ),
@@ -26,7 +26,7 @@ export const testedRoutesSchema = z.object({
 export type TestedRoutes = z.output<typeof testedRoutesSchema>;
 
 /**
- * Tries the cases in a file of routes, with nothing opened: what each message becomes, and under which topic, key and headers.
+ * Runs the cases in a file of routes without opening anything: the result of each message, with its topic, key and headers.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID
  */
 export async function testRoutes(file: string, variables: Variables = {}): Promise<TestedRoutes> {
@@ -52,7 +52,7 @@ export async function testRoutes(file: string, variables: Variables = {}): Promi
   };
 }
 
-/** What is wrong, if anything. */
+/** The error, if any. */
 async function tryCase(route: Route, one: RouteCase): Promise<string | undefined> {
   const processor = route.through
     ? await processorNamed(route.through.processor)(route.through.settings, {})
@@ -107,7 +107,7 @@ function payloadOf({ payload, hex }: { payload?: unknown; hex?: string | undefin
 function difference(expected: RouteCase['out'][number], made: Made & { sent: string }): string | undefined {
   const { topic, payload, hex, key, headers } = expected;
   if (topic !== undefined && topic !== made.sent) {
-    return `topic: expected ${topic}, got ${made.sent === '' ? 'that of the address' : made.sent}`;
+    return `topic: expected ${topic}, got ${made.sent === '' ? 'the address’s topic' : made.sent}`;
   }
   const gotKey = made.key && Buffer.from(made.key).toString();
   if (key !== undefined && key !== gotKey) return `key: expected ${key}, got ${gotKey ?? 'none'}`;
@@ -119,17 +119,9 @@ function difference(expected: RouteCase['out'][number], made: Made & { sent: str
   if (payload === undefined && hex === undefined) return undefined;
   const bytes = Buffer.from(made.payload);
   if (bytes.equals(payloadOf(expected))) return undefined;
-  // JSON is compared by what it means: an author does not count blanks.
-  if (hex === undefined && typeof payload !== 'string' && isDeepStrictEqual(parsed(bytes), payload))
+  // JSON is compared by value, regardless of white space.
+  if (hex === undefined && typeof payload !== 'string' && isDeepStrictEqual(parsedJson(bytes), payload))
     return undefined;
   const shown = hex === undefined ? printablePayload(bytes) : bytes.toString('hex');
   return `payload: expected ${hex ?? (typeof payload === 'string' ? payload : JSON.stringify(payload))}, got ${shown}`;
-}
-
-function parsed(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString());
-  } catch {
-    return undefined;
-  }
 }

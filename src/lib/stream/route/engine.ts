@@ -8,7 +8,7 @@ import type { Outlet, Seen } from './outlet.js';
 import { type Made, type Transform, topicAt } from './transform.js';
 import { createFlight, type Part, type Route, reasonOf } from './types.js';
 
-/** Where parts go. */
+/** Destination of the parts. */
 export interface Target {
   url: string;
   outlet: Outlet;
@@ -31,24 +31,24 @@ interface EngineOptions {
   targets: readonly Target[];
   deadLetter: Outlet | undefined;
   counts: Counts;
-  /** When aborted, nothing waits for room any more: what has none stays with its source. */
+  /** After an abort, nothing waits for room: messages that do not fit stay with their source. */
   stop: AbortSignal;
 }
 
-/** Takes deliveries, makes of them what the route says, and gives it to the outlets. */
+/** Takes deliveries, transforms them as the route specifies, and passes the results to the outlets. */
 export interface Engine {
   /** Resolves when there is room for more. @throws AIOT_ROUTE_MESSAGE */
   take(batch: readonly Delivery[]): Promise<void>;
-  /** For a message that one target does not take: the route's policy. @param seen of that target; the others have, or get, their own */
+  /** Applies the route's policy to a message that one target rejects. @param seen keys of that target; the others receive it independently */
   refused(part: Part, error: unknown, seen?: Seen): void;
-  /** Taken, and not safe elsewhere yet. */
+  /** Number of messages taken that are not safe elsewhere yet. */
   readonly pending: number;
 }
 
-/** Under way at once: enough for several batches, and no more than a camera's pictures in 32 MB. */
+/** Maximum in progress: enough for several batches, and at most 32 MB of pictures. */
 const most = { batches: 4, messages: 4000, bytes: 32 * 1024 * 1024 };
 
-/** Messages made at once, where expressions promise: their order is that of coming, whatever takes longer. */
+/** Messages transformed concurrently if expressions are asynchronous; output keeps arrival order. */
 const together = 500;
 
 export async function createEngine(options: EngineOptions): Promise<Engine> {
@@ -58,7 +58,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const idHeaders = targets.map(({ url }) => (route.dedupe?.exactlyOnce ? idHeader(url) : undefined));
   const keyOf = await dedupeKeyOf(route);
 
-  /** Sends on what was made of a delivery. */
+  /** Passes on the results of a delivery. */
   function send(delivery: Delivery, made: readonly Made[], key: string | undefined): void {
     if (made.length === 0) {
       counts.filtered++;
@@ -85,7 +85,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     return createFlight(delivery, parts, () => gate.leave(bytes));
   }
 
-  /** What the policy says of a message with an error of its own. @throws AIOT_ROUTE_MESSAGE where the policy is to lose nothing and go no further */
+  /** Applies the policy to a message with an error of its own. @throws AIOT_ROUTE_MESSAGE if the policy is to stop rather than lose it */
   function failed(delivery: Delivery, error: unknown): void {
     const { message } = delivery;
     counts.lastError = reasonOf(error);
@@ -98,7 +98,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     } else {
       throw new AiotError(
         'AIOT_ROUTE_MESSAGE',
-        `${route.name}: a message of ${message.source}, topic ${message.topic}: ${counts.lastError}`,
+        `${route.name}: a message from ${message.source}, topic ${message.topic}: ${counts.lastError}`,
         { cause: error },
       );
     }
@@ -117,7 +117,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     });
   }
 
-  /** Never throws: the message's own errors are its result. */
+  /** Never throws: the message's own errors are part of its result. */
   function attempt(message: Message): Result | Promise<Result> {
     try {
       const made = transform(message);
@@ -136,7 +136,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   return {
     async take(batch) {
-      // A processor has its messages one by one: pictures are large, and there may be a state in it.
+      // A processor gets its messages one at a time: pictures are large, and it may have state.
       const step = route.through ? 1 : together;
       for (let at = 0; at < batch.length; at += step) {
         const room = gate.room();
@@ -164,10 +164,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
 type Result = { made: readonly Made[]; key: string | undefined } | { error: unknown };
 
-/** JetStream drops a message whose id it has seen (docs.nats.io, "Message Deduplication"); other sinks are asked by us. */
+/** JetStream drops a message whose id it has seen (docs.nats.io, "Message Deduplication"); other sinks are queried by us. */
 const idHeader = (url: string) => (/^nats/.test(url) ? 'Nats-Msg-Id' : dedupeHeader);
 
-/** @param id header that the dedupe key is written to, for sinks with exactlyOnce */
+/** @param id header for the deduplication key, for sinks with exactlyOnce */
 function outgoing(made: Made, topic: string, id?: string, key?: string): Part['message'] {
   const { payload, headers, tombstone, retain, of } = made;
   const withKey: readonly Header[] | undefined =
@@ -185,7 +185,7 @@ function outgoing(made: Made, topic: string, id?: string, key?: string): Part['m
   };
 }
 
-/** The message as it came, with what was wrong as headers. */
+/** The original message, with the error as headers. */
 function deadPart(message: Message, error: unknown, route: Route): Omit<Part, 'flight'> {
   const { topic, payload, time, key, headers = [] } = message;
   const about: Header[] = [
@@ -200,7 +200,7 @@ function deadPart(message: Message, error: unknown, route: Route): Omit<Part, 'f
   };
 }
 
-/** As text; a message for which the expression gives nothing has none, and is sent. */
+/** As text; a message for which the expression has no result has no key, and is sent. */
 async function dedupeKeyOf(
   route: Route,
 ): Promise<((message: Message) => string | undefined | Promise<string | undefined>) | undefined> {
@@ -223,12 +223,12 @@ async function dedupeKeyOf(
   };
 }
 
-/** How much may be under way: where there is too much, whoever brings more waits. */
+/** Limits the amount in progress: above the limit, the caller waits. */
 interface Gate {
   readonly messages: number;
   enter(bytes: number): void;
   leave(bytes: number): void;
-  /** Undefined when there is room now. */
+  /** Undefined if there is room now. */
   room(): Promise<void> | undefined;
 }
 

@@ -10,8 +10,8 @@ import { duration } from './schema.js';
 import type { OpenProcessor } from './types.js';
 
 /**
- * Pictures in, faces out: each face that is found goes on as a gray PNG on the topic `faces`, with its score and its box in headers.
- * Takes what `camera:` and `pictures:` give, raw or compressed, and pictures of any other source.
+ * Detects faces in pictures: each one is passed on as a gray PNG with the topic `faces`, and its score and box in headers.
+ * Accepts pictures of `camera:` and `pictures:`, raw or compressed, and those of any other source.
  */
 export const openFaces: OpenProcessor = async (settings) => {
   const wanted = readFacesSettings(settings);
@@ -29,14 +29,14 @@ export const openFaces: OpenProcessor = async (settings) => {
         headers: headersOf(message, { score: face.score.toFixed(3), box }),
       };
     });
-  // One after the other: what was decoded first is not always what came first.
+  // In order: pictures may finish decoding in a different one.
   let before: Promise<unknown> = Promise.resolve();
   return {
     process(message) {
       const picture = pictureOf(message);
       const result = before.then(async () => facesOf(await picture, message));
       before = result.catch(() => {});
-      // Its rejection is that of `result`, which may come to it later.
+      // Its rejection is that of `result`, which may be awaited later.
       picture.catch(() => {});
       return result;
     },
@@ -51,7 +51,7 @@ async function pictureOf({ headers, payload, topic }: Message): Promise<Picture>
   return decodePicture(payload, `a message of ${topic}`);
 }
 
-/** The picture's own headers, save those that say how it is stored. */
+/** The picture's own headers, except those that describe its encoding. */
 function headersOf({ headers = [], topic }: Message, face: { score: string; box: string }): Header[] {
   const stored: string[] = [frameHeaders.contentType, frameHeaders.width, frameHeaders.height];
   return [
@@ -64,20 +64,20 @@ function headersOf({ headers = [], topic }: Message, face: { score: string; box:
   ];
 }
 
-/** What may stand in a route under `through: {faces: {…}}`. */
+/** Settings of a route's `through: {faces: {…}}`. */
 const facesSettings = z.strictObject({
   model: z.enum(faceModelNames).default('sparse'),
-  /** 0…1; absent = as the model has it. */
+  /** 0…1; absent = the model's default. */
   minScore: z.number().min(0.05).max(0.99).optional(),
-  /** Look for faces this many times as small: see DetectorOptions. */
+  /** Scale factor by which pictures are reduced before detection: see DetectorOptions. */
   zoom: z.number().min(1).max(4).default(1),
-  /** Part of the face's width and height that is added on each side; 0 = brow to chin. */
+  /** Margin on each side as a share of the face's width and height; 0 = brow to chin. */
   margin: z.number().min(0).max(2).default(0),
-  /** Longest side of what is sent, pixels; absent = as it is in the picture. */
+  /** Longest side of the output, pixels; absent = the size in the picture. */
   size: z.int().min(8).max(4096).optional(),
-  /** Most faces of one picture, the best first. */
+  /** Maximum number of faces per picture, the best first. */
   most: z.int().min(1).default(100),
-  /** A face that stays where it is is sent this often, such as 1s; 0 = in each picture. */
+  /** How often a face that stays in place is sent, such as 1s; 0 = in each picture. */
   every: duration.default(0),
 });
 
@@ -93,15 +93,15 @@ function readFacesSettings(settings: Readonly<Record<string, unknown>>): FacesSe
   );
 }
 
-/** IoU from which a box is taken for the face of the picture before. */
+/** IoU above which a box is the same face as in the previous picture. */
 const same = 0.3;
 
-/** How long a face may be out of sight and still be the same, ms. */
+/** How long a face may be undetected and still count as the same, ms. */
 const patience = 2_000;
 
-/** Keeps a face that stays from being sent in every picture. */
+/** Limits how often a face that stays in place is sent. */
 interface Tracks {
-  /** Those of a picture's faces that are due: new, or last given `everyMs` ago. */
+  /** The faces of a picture that are due: new, or last sent `everyMs` ago. */
   due(faces: readonly Face[], time: number): Face[];
 }
 

@@ -15,14 +15,15 @@ import { type RouteConfig, routeFileSchema, routeSchema, withPreset } from './sc
 import type { Route } from './types.js';
 
 /**
- * The routes of a file, in its order: variables filled in, everything checked, paths made absolute (they are relative to the file's folder).
- * @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID (all that is wrong, each with file:line:column)
+ * The routes of a file, in order: variables replaced, everything validated, paths absolute (they are relative to the file's
+ * folder).
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID (all problems, each with file:line:column)
  */
 export async function loadRoutes(file: string, variables: Variables = {}): Promise<Route[]> {
   return parseRoutes(await readText(file), file, { environment: process.env, ...variables });
 }
 
-/** The same of a text. `file` is for messages and relative paths. @throws AIOT_ROUTE_INVALID */
+/** The same for a text. `file` is for messages and relative paths. @throws AIOT_ROUTE_INVALID */
 export function parseRoutes(text: string, file: string, variables: Variables = {}): Route[] {
   const { routes } = parseYaml(text, file, routeFileSchema, {
     code: 'AIOT_ROUTE_INVALID',
@@ -37,7 +38,7 @@ export function parseRoutes(text: string, file: string, variables: Variables = {
   return Object.entries(routes).map(([name, route]) => absolute({ ...route, name }, folder));
 }
 
-/** A route made by a program, such as that of one line of `stream bridge`. @throws AIOT_ROUTE_INVALID */
+/** A route created by a program, such as by `stream bridge`. @throws AIOT_ROUTE_INVALID */
 export function routeOf(name: string, given: Record<string, unknown>, folder = process.cwd()): Route {
   const parsed = routeSchema.safeParse(given);
   if (!parsed.success) {
@@ -50,7 +51,7 @@ export function routeOf(name: string, given: Record<string, unknown>, folder = p
   return absolute({ ...parsed.data, name }, folder);
 }
 
-/** What a preset says stands where the route says nothing. */
+/** A preset's values are defaults for the route. */
 function withPresets(value: unknown): unknown {
   const routes = (value as { routes?: unknown } | null)?.routes;
   if (routes === null || typeof routes !== 'object' || Array.isArray(routes)) return value;
@@ -74,7 +75,7 @@ function absolute(route: Route, folder: string): Route {
   };
 }
 
-/** `file:readings.csv` → `file:///folder/readings.csv`; what follows the `?` stays. */
+/** `file:readings.csv` → `file:///folder/readings.csv`; the part after the `?` is kept. */
 function absoluteUrl(url: string, folder: string): string {
   const { scheme, path } = parseStreamUrl(url);
   if (!['file', 'pictures'].includes(scheme) || path === '' || path.startsWith('/')) return url;
@@ -82,7 +83,7 @@ function absoluteUrl(url: string, folder: string): string {
   return `${before.replace(/\/*$/, '')}//${resolve(folder)}/${rest}`;
 }
 
-/** Where `${NAME}` gets its value: what was set goes before the environment. */
+/** Source of the value of `${NAME}`: explicit settings take precedence over the environment. */
 export interface Variables {
   set?: Readonly<Record<string, string>>;
   environment?: Readonly<Record<string, string | undefined>>;
@@ -107,10 +108,10 @@ export function fillVariables(
       if (found !== undefined && (found !== '' || fallback === undefined)) return found;
       if (fallback !== undefined) return fallback;
       const near = nearest(name, [...Object.keys(set), ...Object.keys(environment)]);
-      const hint = near ? `, or did you mean ${near}?` : '';
+      const hint = near ? `. Did you mean ${near}?` : '';
       problems.push({
         path,
-        message: `the variable ${name} has no value: --set ${name}=VALUE, the environment, or \${${name}:-default}${hint}`,
+        message: `the variable ${name} has no value: use --set ${name}=VALUE, the environment, or \${${name}:-default}${hint}`,
       });
       return whole;
     });
@@ -127,7 +128,7 @@ export function fillVariables(
   return { value: walk(value, []), problems };
 }
 
-/** What one field of a route alone cannot tell: addresses, expressions, decoders and processors are tried. */
+/** Validates what a single field cannot show: addresses, expressions, decoders and processors. */
 function checkRoute(route: RouteConfig, path: PropertyKey[]): Problem[] {
   const problems: Problem[] = [];
   const attempt = (at: PropertyKey[], work: () => unknown) => {
@@ -169,7 +170,7 @@ function checkRoute(route: RouteConfig, path: PropertyKey[]): Problem[] {
   if (route.each && route.map === undefined) {
     problems.push({
       path: [...path, 'each'],
-      message: 'expected a map beside it, which gives the several messages',
+      message: 'expected a map in the same entry, which produces the messages',
     });
   }
   return problems;
@@ -183,11 +184,11 @@ export const listedRoutesSchema = z.object({
       /** Addresses without credentials and settings. */
       from: z.array(z.string()),
       to: z.array(z.string()),
-      /** Which steps it has, such as `where`, `map`. */
+      /** Names of its steps, such as `where`, `map`. */
       does: z.array(z.string()),
       onError: z.string(),
       tests: z.int(),
-      /** What waits on disk, by sink. */
+      /** Messages waiting on disk, by sink. */
       spools: z.array(
         z.object({ path: z.string(), messages: z.int(), bytes: z.int(), limit: z.int(), damaged: z.int() }),
       ),
@@ -197,7 +198,7 @@ export const listedRoutesSchema = z.object({
 
 export type ListedRoutes = z.output<typeof listedRoutesSchema>;
 
-/** What routes a file has, and what is in their spools; runs nothing. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
+/** The routes of a file, and the contents of their spools; nothing is run. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
 export async function listRoutes(file: string, variables: Variables = {}): Promise<ListedRoutes> {
   const routes = await loadRoutes(file, variables);
   return {

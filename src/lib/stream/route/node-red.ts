@@ -9,11 +9,11 @@ import type { PresetName } from './schema.js';
 export const importedRoutesSchema = z.object({
   /** Name, source and destination of each route. */
   routes: z.array(z.object({ name: z.string(), from: z.string(), to: z.string() })),
-  /** Nodes that have no place in a route. */
+  /** Nodes that cannot be converted. */
   leftOut: z.array(z.object({ node: z.string(), reason: z.string() })),
   notes: z.array(z.string()),
   yaml: z.string(),
-  /** Where it was written; absent = nowhere. */
+  /** Output file; absent = not written. */
   out: z.string().optional(),
 });
 
@@ -23,8 +23,8 @@ export type ImportedRoutes = z.output<typeof importedRoutesSchema>;
 type ImportOptions = { out?: string } & ({ flow: string } | { preset: PresetName; from: string; to: string });
 
 /**
- * Makes a file of routes. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (no flow, or nothing in it that is a route),
- * AIOT_ROUTE_INVALID, AIOT_FILE_NOT_WRITABLE
+ * Converts a flow to a file of routes. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (not a flow, or nothing in it can be
+ * converted), AIOT_ROUTE_INVALID, AIOT_FILE_NOT_WRITABLE
  */
 export async function importRoutes(options: ImportOptions): Promise<ImportedRoutes> {
   const { out } = options;
@@ -40,11 +40,11 @@ export async function importRoutes(options: ImportOptions): Promise<ImportedRout
     const reasons = leftOut.map(({ node, reason }) => `${node}: ${reason}`).join('; ');
     throw new AiotError(
       'AIOT_FILE_MALFORMED',
-      `no way from an input to an output was found${reasons === '' ? '' : `: ${reasons}`}`,
+      `no path from an input to an output was found${reasons === '' ? '' : `: ${reasons}`}`,
     );
   }
   const yaml = stringify({ routes }, { lineWidth: 0 });
-  // It says at once whether what was made is a route.
+  // Validates the generated routes immediately.
   parseRoutes(yaml, out ?? 'routes.yaml', { environment: process.env });
   if (out !== undefined) await writeFileAtomic(out, yaml);
   return {
@@ -60,13 +60,13 @@ export async function importRoutes(options: ImportOptions): Promise<ImportedRout
   };
 }
 
-/** A node that has no place in a route, and why. */
+/** A node that cannot be converted, and why. */
 interface LeftOut {
   node: string;
   reason: string;
 }
 
-/** A route as its file has it. */
+/** A route in the form of its file. */
 interface ImportedRoute {
   from: string;
   where?: string;
@@ -81,32 +81,32 @@ interface Imported {
   notes: string[];
 }
 
-/** Nodes that do nothing on the way. */
+/** Nodes without an effect on messages. */
 const passing = new Set(['junction', 'link out', 'link in', 'json', 'comment']);
 
-/** Nodes that a flow can do without. */
+/** Nodes that can be omitted. */
 const harmless: Record<string, string> = {
-  debug: 'aiot stream tail shows what comes',
-  'http response': 'a webhook is answered when the message has arrived',
+  debug: 'use aiot stream tail to show messages',
+  'http response': 'a webhook gets its response when the message has arrived',
   comment: 'a comment',
-  inject: 'aiot stream pub sends by hand',
-  status: 'aiot stream route run shows states',
-  catch: 'onError has that',
+  inject: 'use aiot stream publish to send messages',
+  status: 'aiot stream route run shows the states',
+  catch: 'use onError instead',
 };
 
-/** Configuration, and what nodes stand on. */
+/** Configuration nodes. */
 const configuration =
   /^(tab|group|subflow|mqtt-broker|tls-config|http proxy|global-config|.*[kK]afka[- ][bB]roker.*|kafka-client)$/;
 
-/** One way through a flow: from a source by nodes to a sink. */
+/** One path through a flow: from a source through nodes to a sink. */
 interface Way {
   steps: Steps;
   visited: readonly string[];
 }
 
 /**
- * Routes of a Node-RED flow: one for each way from an input to an output. Brokers, change and switch nodes are taken over; every node that
- * is not is named, with the reason.
+ * Converts a Node-RED flow to routes: one for each path from an input to an output. Brokers, change and switch nodes are
+ * converted; every other node is named, with the reason.
  */
 export function importFlow(flow: Flow): Imported {
   const found = new Map<string, { name: string; route: ImportedRoute }>();
@@ -144,10 +144,10 @@ export function importFlow(flow: Flow): Imported {
       used.add(node.id);
       const route = routeOf(from, sink.url, way.steps);
       found.set(JSON.stringify(route), { name: nameOf(flow, source, node), route });
-      // What a request answers goes on behind it; a sink's answer is not a message.
+      // The response of a request continues after it; a sink's response is not a message.
       for (const id of (node.wires ?? []).flat()) {
         const next = flow.nodes.get(id);
-        if (next && !(next.type in harmless)) leave(next, `it works on the answer of ${nodeText(node)}`);
+        if (next && !(next.type in harmless)) leave(next, `it needs the response of ${nodeText(node)}`);
       }
       return undefined;
     }
@@ -155,10 +155,10 @@ export function importFlow(flow: Flow): Imported {
     if (node.type === 'change') {
       for (const reason of addChange(node, way.steps)) leave(node, reason);
     } else if (node.type !== 'switch' && !passing.has(node.type)) {
-      return leave(node, `a route has no ${node.type}; the ways through it are left out`);
+      return leave(node, `routes do not support ${node.type}; paths through it are left out`);
     }
     used.add(node.id);
-    // Links are wires by other means.
+    // Links act like wires.
     const links = node.type === 'link out' && Array.isArray(node.links) ? (node.links as string[]) : [];
     return walk(source, from, links.length > 0 ? { ...node, wires: [links] } : node, way);
   };
@@ -181,7 +181,7 @@ export function importFlow(flow: Flow): Imported {
       node,
       node.d
         ? 'it is disabled'
-        : (harmless[node.type] ?? 'no way leads through it from an input to an output'),
+        : (harmless[node.type] ?? 'no path from an input to an output leads through it'),
     );
   }
   return { routes: named([...found.values()]), leftOut: [...leftOut.values()], notes: [...notes] };
@@ -195,13 +195,13 @@ function routeOf(from: string, to: string, { where, map, topic }: Steps): Import
       ? {}
       : { where: where.length > 1 ? where.map((one) => `(${one})`).join(' and ') : (where[0] as string) }),
     ...(map === undefined ? {} : { map }),
-    // Where the sink names its topic, Node-RED's node takes that whatever msg.topic is.
+    // If the sink names its topic, Node-RED's node uses that and ignores msg.topic.
     ...(topic === undefined || hasTopic ? {} : { topic }),
     to,
   };
 }
 
-/** From the tab, the source or the sink: whatever has a name. */
+/** From the tab, the source or the sink: the first that has a name. */
 function nameOf(flow: Flow, source: FlowNode, sink: FlowNode): string {
   const tab = field(flow.nodes.get(source.z ?? ''), 'label');
   const text =
@@ -224,7 +224,7 @@ function named(all: readonly { name: string; route: ImportedRoute }[]): Record<s
   return routes;
 }
 
-/** A source or a sink that a node stands for, or why it cannot be one. */
+/** The source or sink for a node, or why there is none. */
 type Endpoint = { url: string; notes?: string[] } | { reason: string };
 
 const qosOf = (node: FlowNode) => {
@@ -232,7 +232,7 @@ const qosOf = (node: FlowNode) => {
   return /^[012]$/.test(qos) ? `?qos=${qos}` : '';
 };
 
-/** `?` would begin the settings, and `%` stand for a byte. */
+/** `?` would begin the settings, and `%` an escape. */
 const escaped = (topic: string) => topic.replaceAll('%', '%25').replaceAll('?', '%3F');
 
 function mqttBroker(flow: Flow, node: FlowNode): string | undefined {
@@ -244,7 +244,7 @@ function mqttBroker(flow: Flow, node: FlowNode): string | undefined {
   return `${scheme}://${host}:${field(broker, 'port') || '1883'}`;
 }
 
-/** Of the packages' producers and consumers: node-red-contrib-kafka-node's broker has `hosts`, kafka-manager's `hosts` too, others a text. */
+/** Brokers of the packages' producers and consumers: `hosts` in node-red-contrib-kafka-node and kafka-manager, a text in others. */
 function kafkaBroker(flow: Flow, node: FlowNode): string | undefined {
   const broker = flow.nodes.get(field(node, 'broker', 'client', 'kafkaBroker')) ?? node;
   const { hosts } = broker;
@@ -263,9 +263,9 @@ function kafkaBroker(flow: Flow, node: FlowNode): string | undefined {
 }
 
 const passwordNote = (kind: string) =>
-  `${kind}: a flow has no passwords in it; aiot stream login keeps one for its endpoint`;
+  `${kind}: a flow contains no passwords; store one for its endpoint with aiot stream login`;
 
-/** What a node reads from. Undefined when it is no source. */
+/** The source for a node. Undefined if it is not a source. */
 function sourceOf(flow: Flow, node: FlowNode): Endpoint | undefined {
   switch (kindOf(node)) {
     case 'mqtt in': {
@@ -287,7 +287,8 @@ function sourceOf(flow: Flow, node: FlowNode): Endpoint | undefined {
     }
     case 'http in': {
       const method = field(node, 'method') || 'get';
-      if (method !== 'post') return { reason: `it answers ${method.toUpperCase()}; a webhook takes POST` };
+      if (method !== 'post')
+        return { reason: `it handles ${method.toUpperCase()} requests; a webhook accepts POST only` };
       return { url: `http://0.0.0.0:1880${field(node, 'url')}` };
     }
     default:
@@ -295,7 +296,7 @@ function sourceOf(flow: Flow, node: FlowNode): Endpoint | undefined {
   }
 }
 
-/** What a node writes to. Undefined when it is no sink. */
+/** The sink for a node. Undefined if it is not a sink. */
 function sinkOf(flow: Flow, node: FlowNode): Endpoint | undefined {
   switch (kindOf(node)) {
     case 'mqtt out': {
@@ -314,10 +315,10 @@ function sinkOf(flow: Flow, node: FlowNode): Endpoint | undefined {
       const method = field(node, 'method') || 'GET';
       const url = field(node, 'url');
       if (url === '') return { reason: 'its address is set while the flow runs' };
-      if (url.includes('{{')) return { reason: `its address has a field in it: ${url}` };
+      if (url.includes('{{')) return { reason: `its address contains a field: ${url}` };
       if (method !== 'POST')
         return {
-          reason: `it asks with ${method === 'use' ? 'a method set while the flow runs' : method}; a sink posts`,
+          reason: `it sends ${method === 'use' ? 'a method set while the flow runs' : method} requests; a sink sends POST only`,
         };
       return { url: /^https?:/.test(url) ? url : `http://${url}` };
     }
@@ -341,7 +342,7 @@ function kindOf({ type }: FlowNode): string {
   return type;
 }
 
-/** What changes and switches on the way have come to: fields of a route. */
+/** The combined effect of change and switch nodes on a path: fields of a route. */
 interface Steps {
   where: string[];
   map?: string;
@@ -365,7 +366,7 @@ interface Rule {
 
 const json = (value: unknown) => JSON.stringify(value);
 
-/** A value of the editor as an expression; undefined where there is none for it. */
+/** A value of the editor as an expression; undefined if it cannot be converted. */
 function expressionOf(value: unknown, kind: string | undefined): string | undefined {
   const text = String(value ?? '');
   switch (kind) {
@@ -401,7 +402,7 @@ function property(path: string): string | undefined {
   return /^payload\.[A-Za-z_][\w.]*$/.test(path) ? path.slice('payload.'.length) : undefined;
 }
 
-/** In Node-RED an expression's root is the message; here it is its payload. Only plain uses are taken over. */
+/** In Node-RED an expression's root is the message; here it is the payload. Only simple uses are converted. */
 function rewritten(text: string): string | undefined {
   if (/_msgid|\$flowContext|\$globalContext|\$env\b|\$moment/.test(text)) return undefined;
   return text
@@ -410,14 +411,14 @@ function rewritten(text: string): string | undefined {
     .replaceAll(/(?<![\w.$])topic(?!\w)/g, '$topic');
 }
 
-/** Adds a change node to the steps so far; what of it has no place in a route is the answer. */
+/** Adds a change node to the steps so far; returns the parts that cannot be converted. */
 function addChange(node: FlowNode, steps: Steps): string[] {
   const reasons: string[] = [];
   const rules = Array.isArray(node.rules) ? (node.rules as Rule[]) : [];
   for (const rule of rules) {
     const place = `${rule.t ?? '?'} ${rule.pt ?? 'msg'}.${rule.p ?? ''}`;
     const value = rule.t === 'set' ? expressionOf(rule.to, rule.tot) : undefined;
-    if (rule.pt !== undefined && rule.pt !== 'msg') reasons.push(`${place}: a route has no context`);
+    if (rule.pt !== undefined && rule.pt !== 'msg') reasons.push(`${place}: routes do not support context`);
     else if (rule.t === 'set' && value === undefined)
       reasons.push(`${place}: no expression for ${json(rule.to)} (${rule.tot})`);
     else if (rule.t === 'set' && rule.p === 'payload' && steps.map === undefined) steps.map = value as string;
@@ -428,44 +429,44 @@ function addChange(node: FlowNode, steps: Steps): string[] {
     } else if (rule.t === 'set' && /^payload\.\w+$/.test(rule.p ?? '') && steps.map === undefined) {
       steps.map = `$merge([$, {${json((rule.p as string).slice(8))}: ${value}}])`;
     } else if (rule.t === 'set' && ['url', 'method', 'headers'].includes(rule.p ?? '')) {
-      reasons.push(`${place}: the sink's address has that`);
-    } else reasons.push(`${place}: a route has no step for it`);
+      reasons.push(`${place}: the sink’s address sets this`);
+    } else reasons.push(`${place}: routes have no such step`);
   }
   return reasons;
 }
 
-/** `change topic from A to B`: the whole topic where it is A, for several of them one after the other. */
+/** `change topic from A to B`: the whole topic if it is A; several are applied in turn. */
 function addTopicChange(rule: Rule, steps: Steps, reasons: string[], place: string): void {
   const to = expressionOf(rule.to, rule.tot);
   if (to === undefined || (rule.fromt ?? 'str') !== 'str') {
-    reasons.push(`${place}: a route changes texts into texts alone`);
+    reasons.push(`${place}: routes can only replace text with text`);
     return;
   }
   const before = steps.topic ?? '$topic';
-  // As Node-RED does it: every occurrence in a text.
+  // As in Node-RED: every occurrence in a text.
   steps.topic = `$replace(${before}, ${json(rule.from ?? '')}, ${to})`;
 }
 
 const comparisons: Record<string, string> = { eq: '=', neq: '!=', lt: '<', lte: '<=', gt: '>', gte: '>=' };
 
-/** The condition of one output of a switch node, or why there is none. */
+/** The condition of one output of a switch node, or why it cannot be converted. */
 function switchCondition(node: FlowNode, output: number): { where: string } | { reason: string } {
   const rules = Array.isArray(node.rules) ? (node.rules as Rule[]) : [];
   const of =
     field(node, 'propertyType') === 'jsonata'
       ? rewritten(field(node, 'property'))
       : property(field(node, 'property') || 'payload');
-  if (of === undefined) return { reason: `it looks at ${field(node, 'property')}, which no route has` };
+  if (of === undefined) return { reason: `it uses ${field(node, 'property')}, which routes do not have` };
   const conditions = rules.map((rule) => conditionOf(rule, of));
   const own = conditions[output];
   if (own === undefined)
     return {
-      reason: `its output ${output + 1} has a rule that no expression is: ${rules[output]?.t ?? 'none'}`,
+      reason: `its output ${output + 1} has a rule that cannot be expressed: ${rules[output]?.t ?? 'none'}`,
     };
   const earlier = node.checkall === 'false' ? conditions.slice(0, output) : [];
   const others = own === 'else' ? conditions.filter((_, index) => index !== output) : earlier;
   if (others.some((one) => one === undefined || one === 'else'))
-    return { reason: `the rules before output ${output + 1} are no expressions` };
+    return { reason: `the rules before output ${output + 1} cannot be expressed` };
   const not = others.map((one) => `$not(${one})`);
   return { where: [...not, ...(own === 'else' ? [] : [own])].join(' and ') || 'true' };
 }
@@ -497,8 +498,8 @@ function conditionOf({ t = '', v, vt, v2 }: Rule, of: string): string | undefine
 }
 
 /**
- * A node of a Node-RED flow as its editor exports it: a list of nodes, where `z` is the tab that a node is on, and `wires` names the nodes behind each of its
- * outputs. Configuration nodes (brokers) have no wires. Source: nodered.org, "Flows", and each node's own help.
+ * A node of a Node-RED flow as exported by its editor. In a list of nodes, `z` is the node's tab, and `wires` lists the nodes connected to
+ * each of its outputs. Configuration nodes (brokers) have no wires. Source: nodered.org, "Flows", and each node's own help.
  */
 const nodeSchema = z.looseObject({
   id: z.string(),
@@ -516,7 +517,7 @@ interface Flow {
   nodes: Map<string, FlowNode>;
 }
 
-/** @throws AIOT_FILE_MALFORMED when it is no list of nodes */
+/** @throws AIOT_FILE_MALFORMED if it is not a list of nodes */
 export function parseFlow(text: string, file: string): Flow {
   let value: unknown;
   try {
@@ -543,7 +544,7 @@ function nodeText({ type, name, id }: FlowNode): string {
   return name ? `${type} "${name}" (${id})` : `${type} (${id})`;
 }
 
-/** A text field of a node; '' where it has none. */
+/** A text field of a node; '' if it has none. */
 function field(node: FlowNode | undefined, ...names: string[]): string {
   for (const name of names) {
     const value = node?.[name];

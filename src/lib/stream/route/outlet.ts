@@ -18,22 +18,22 @@ import {
 interface OutletOptions extends WriterOptions {
   batch: RouteConfig['batch'];
   spool?: Spool;
-  /** Something that neither the far side nor time will cure: the disk of the spool. */
+  /** A failure that neither the destination nor time will resolve: that of the spool's disk. */
   onFailure: (error: unknown) => void;
 }
 
-/** The way to one sink: batches, one write after the other, each tried until the sink has it, or the spool does. */
+/** The path to one sink: batches, one write at a time, each retried until the sink or the spool has it. */
 export interface Outlet {
-  /** Resolves when the sink is open, or there is a spool to go on with. @throws what cannot pass, such as a wrong address */
+  /** Resolves once the sink is open, or a spool is there to continue with. @throws permanent errors, such as a wrong address */
   ready(): Promise<void>;
   push(part: Part): void;
-  /** Nothing is under way any more; with `spool`, nothing is in that either, and without, this was the end. */
+  /** Resolves once nothing is in progress; with `spool`, once that is empty too; without it, the outlet ends. */
   idle(spool: boolean): Promise<void>;
   close(): Promise<void>;
   state(): RouteState['to'][number];
 }
 
-/** Most bytes in one write, so that a batch of pictures is no larger than what brokers take at once. */
+/** Maximum bytes per write, so that a batch of pictures is no larger than brokers accept. */
 const batchBytes = 768 * 1024;
 
 export function createOutlet(options: OutletOptions): Outlet {
@@ -42,12 +42,12 @@ export function createOutlet(options: OutletOptions): Outlet {
   let queue: Part[] = [];
   let working: Promise<void> | undefined;
   let draining: Promise<void> | undefined;
-  /** Ends the waiting for a fuller batch. */
+  /** Ends the wait for a fuller batch. */
   let hurry: (() => void) | undefined;
   let hurried = false;
-  /** What is in the spool stays there: this is the end. */
+  /** Messages in the spool stay there, because the outlet is ending. */
   let leaving = false;
-  /** Why the spool takes nothing now. */
+  /** Why the spool accepts nothing now. */
   let full: string | undefined;
 
   async function work(): Promise<void> {
@@ -62,7 +62,7 @@ export function createOutlet(options: OutletOptions): Outlet {
     } catch (error) {
       if (!giveUp.aborted) options.onFailure(error);
     }
-    // In one go with the last look at the queue: what is pushed later starts the work again.
+    // In the same turn as the last check of the queue: later messages start the work again.
     working = undefined;
   }
 
@@ -90,7 +90,7 @@ export function createOutlet(options: OutletOptions): Outlet {
     return all;
   }
 
-  /** On a full disk it waits until what is sent has made room; where nothing is on it that could, for the sink itself. */
+  /** On a full disk, waits until sent messages have made room; if none can, for the sink itself. */
   async function store(parts: readonly Part[]): Promise<void> {
     const messages = parts.map(({ message }) => message);
     for (let failures = 0; spool; failures++) {
@@ -161,12 +161,12 @@ export function createOutlet(options: OutletOptions): Outlet {
       hurried = false;
       if (emptySpool) return;
       leaving = true;
-      // What is under way would be sent once more; to a far side that is not there nothing is.
+      // Messages in flight would be sent again; nothing is sent to an unreachable destination.
       if (writer.state().state === 'connected') await draining;
     },
     async close() {
       await writer.close();
-      // The last write may be on its way back with what it is to do with the spool.
+      // The last write may still have to update the spool.
       await Promise.allSettled([working, draining]);
       await spool?.close();
     },
@@ -188,22 +188,22 @@ interface WriterOptions {
   endpoint: string;
   open: () => Promise<Sink>;
   seen?: Seen;
-  /** Dedupe keys are looked for at the sink. */
+  /** Deduplication keys are looked up at the sink. */
   exactlyOnce: boolean;
-  /** What becomes of a message that the sink refuses for good; undefined = it is tried again and again. */
+  /** Handles a message that the sink rejects permanently; undefined = it is retried indefinitely. */
   refused?: (part: Part, error: unknown) => void;
-  /** When aborted, what cannot be written at once is given up. */
+  /** Once aborted, messages that cannot be written immediately are given up. */
   giveUp: AbortSignal;
   onChange: () => void;
-  /** So many messages are to be written once more. */
+  /** Called with the number of messages to be rewritten. */
   onRetry: (messages: number) => void;
 }
 
-/** Writes to one sink until the sink has it. One call at a time. */
+/** Writes to one sink until it has the messages. One call at a time. */
 interface Writer {
-  /** Resolves when the sink is open, or `goOn` says that this is no need now. @throws what cannot pass, such as a wrong address */
+  /** Resolves once the sink is open, or `goOn` says that it is not needed now. @throws permanent errors, such as a wrong address */
   ready(goOn: boolean): Promise<void>;
-  /** Resolves when all have arrived, were refused for good, or are in the care of `instead`, which is asked after the first failure. */
+  /** Resolves once all have arrived, were rejected permanently, or were taken over by `instead`, which is asked after the first failure. */
   write(parts: readonly Part[], instead?: Instead): Promise<void>;
   close(): Promise<void>;
   state(): Pick<RouteState['to'][number], 'endpoint' | 'state' | 'error' | 'written'>;
@@ -211,13 +211,13 @@ interface Writer {
 
 type Instead = (parts: readonly Part[]) => Promise<void>;
 
-/** After so many failures in a row a sink is opened anew. */
+/** Number of consecutive failures after which the sink is reopened. */
 const reopenAfter = 5;
 
-/** How long closing a sink may take: it may wait for a far side that never answers. */
+/** How long closing a sink may take: it may wait for a peer that never responds. */
 const closeMs = { gentle: 30_000, givenUp: 2000 };
 
-/** A sink's clock may be so much behind ours. */
+/** How much a sink's clock may lag behind ours. */
 const clockMs = 60_000;
 
 function createWriter(options: WriterOptions): Writer {
@@ -227,11 +227,11 @@ function createWriter(options: WriterOptions): Writer {
   let state: RouteState['to'][number]['state'] = 'opening';
   let error: string | undefined;
   let written = 0;
-  /** Whose writing began and has not been answered: they may have arrived, whoever has them now. */
+  /** Messages whose write started and was not answered: they may have arrived. */
   const doubted = new Set<string>();
-  /** Keys found at the sink in the last look for doubtful ones. */
+  /** Keys found at the sink in the last lookup of doubtful messages. */
   let found = new Set<string>();
-  /** What the sink has from this time on is known; ms since 1970. At the start a write of the last run may be in doubt. */
+  /** The sink's contents from this time on are known; ms since 1970. At the start, a write of the last run may be in doubt. */
   let knownSince = Number.POSITIVE_INFINITY;
 
   const become = (next: typeof state, why?: unknown) => {
@@ -260,11 +260,11 @@ function createWriter(options: WriterOptions): Writer {
   }
 
   async function seed(found: Sink): Promise<void> {
-    // JetStream looks itself: see `idHeader` in engine.ts.
+    // JetStream deduplicates itself: see `idHeader` in engine.ts.
     if (found.recent || /^nats/.test(found.endpoint)) return options.seen?.seed(found);
     throw new AiotError(
       'AIOT_ROUTE_INVALID',
-      `exactlyOnce: ${found.endpoint} cannot be asked what it has already; expected Kafka or JetStream`,
+      `exactlyOnce: ${found.endpoint} cannot report which messages it has stored; expected Kafka or JetStream`,
     );
   }
 
@@ -299,7 +299,7 @@ function createWriter(options: WriterOptions): Writer {
     }
   }
 
-  /** Which of them it is that the sink refuses is found by halving. */
+  /** The message that the sink rejects is found by bisection. */
   async function findRefused(parts: readonly Part[], cause: unknown, instead?: Instead): Promise<void> {
     const [first] = parts;
     if (first && parts.length === 1) {
@@ -312,8 +312,8 @@ function createWriter(options: WriterOptions): Writer {
   }
 
   /**
-   * A write that failed may have arrived, and so may the last one of a run that was killed: of a spool, or of what its source gives
-   * again. Logs are searched by the messages' own times, which may be old.
+   * A failed write may have arrived, and so may the last one of a killed run: from a spool, or redelivered by the source. Logs
+   * are searched by the messages' own times, which may be old.
    */
   async function withoutArrived(
     target: Sink,
@@ -331,7 +331,7 @@ function createWriter(options: WriterOptions): Writer {
     if (found.size === 0) return parts;
     const isThere = ({ key }: Part) => key !== undefined && found.has(key);
     const there = parts.filter(isThere);
-    // They come first, in their order: after the last of them a key is a new message's.
+    // They come first, in order: after the last of them, a key belongs to a new message.
     if (there.length === 0) found = new Set();
     settle(there);
     return parts.filter((part) => !isThere(part));
@@ -373,16 +373,16 @@ function createWriter(options: WriterOptions): Writer {
   };
 }
 
-/** Dedupe keys that were sent to one sink within a window of time. */
+/** Deduplication keys that were sent to one sink within a time window. */
 export interface Seen {
   /**
-   * True when the key is new: it is this flight's from now on. Otherwise the flight is done when the first of this key has arrived, which
-   * may be at once.
+   * True if the key is new: it now belongs to this flight. Otherwise the flight is done once the first one with this key has
+   * arrived, which may be immediately.
    */
   claim(key: string, flight: Flight): boolean;
-  /** What had this key is safe at the sink. */
+  /** The sink has stored the message with this key. */
   arrived(key: string): void;
-  /** Takes over what a sink has already. @throws what reading throws */
+  /** Takes over keys that a sink already has. @throws the errors of reading */
   seed(sink: Sink): Promise<void>;
   readonly size: number;
 }
@@ -390,16 +390,16 @@ export interface Seen {
 interface Entry {
   /** ms since 1970. */
   time: number;
-  /** Those that came while the first was on its way; undefined once it has arrived. */
+  /** Flights that arrived while the first was in progress; undefined once it has arrived. */
   waiting: Flight[] | undefined;
 }
 
-/** At most so many keys are remembered, whatever the window: about 150 MB of short keys. */
+/** Maximum number of keys remembered, whatever the window: about 150 MB of short keys. */
 const mostKeys = 1_000_000;
 
 /** @param now ms since 1970 */
 export function createSeen(windowMs: number, now: () => number = Date.now): Seen {
-  // A Map keeps the order of insertion, which is that of time.
+  // A Map keeps insertion order, which is chronological.
   const entries = new Map<string, Entry>();
   const forget = () => {
     const oldest = now() - windowMs;
@@ -434,7 +434,7 @@ export function createSeen(windowMs: number, now: () => number = Date.now): Seen
   };
 }
 
-/** Dedupe keys of what was written to a sink at `since` (ms since 1970) or later. */
+/** Deduplication keys of messages written to a sink at or after `since` (ms since 1970). */
 async function* keysIn(sink: Sink, since: number): AsyncGenerator<string> {
   for await (const batch of sink.recent?.(since) ?? []) {
     for (const { headers } of batch) {

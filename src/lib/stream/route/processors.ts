@@ -2,8 +2,8 @@ import { AiotError } from '../../core/errors.js';
 import type { OpenProcessor } from './types.js';
 
 /**
- * `through: number` counts the messages that come to it, from 1 or from what `through: {number: {from: N}}` says, and gives each its
- * number as the header `number`. The count is the process's own: it begins again with it.
+ * `through: number` numbers messages, from 1 or from the N in `through: {number: {from: N}}`, in the header `number`. The count
+ * belongs to the process and restarts with it.
  */
 export const openNumber: OpenProcessor = async (settings) => {
   const { from = 1, ...others } = settings;
@@ -21,16 +21,16 @@ export const openNumber: OpenProcessor = async (settings) => {
   };
 };
 
-/** One entry a processor, each loading its own file when it is asked for. */
+/** Processors by name; each file is loaded on demand. */
 const processors: Record<string, OpenProcessor> = {
   faces: async (settings, options) => (await import('./faces.js')).openFaces(settings, options),
   number: openNumber,
 };
 
-/** What `through:` names. @throws AIOT_ROUTE_INVALID */
+/** The processor named by `through:`. @throws AIOT_ROUTE_INVALID */
 export function processorNamed(name: string): OpenProcessor {
   const found = Object.hasOwn(processors, name) ? processors[name] : undefined;
   if (found) return found;
   const known = Object.keys(processors).join(', ') || 'none';
-  throw new AiotError('AIOT_ROUTE_INVALID', `through: there is no processor ${name}; there are: ${known}`);
+  throw new AiotError('AIOT_ROUTE_INVALID', `through: unknown processor ${name}; expected one of: ${known}`);
 }

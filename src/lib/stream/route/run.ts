@@ -22,11 +22,11 @@ import {
 } from './types.js';
 
 /**
- * Runs routes until their sources have no more, or `signal` is aborted: then nothing more is read, and what was read is written and
- * acknowledged. Each message is acknowledged to its source once every sink (or spool) has it. Far sides that are lost are waited for.
- * When one route cannot go on, the others are stopped as by the signal.
+ * Runs routes until their sources have no more, or `signal` is aborted: then reading stops, and messages already read are written
+ * and acknowledged. Each message is acknowledged to its source once every sink (or spool) has it. Lost connections are retried.
+ * If one route cannot continue, the others are stopped as by the signal.
  * @param routes a file, or routes of `loadRoutes` and `routeOf`
- * @throws AIOT_ROUTE_INVALID; AIOT_ROUTE_MESSAGE; what opening throws that does not pass by waiting
+ * @throws AIOT_ROUTE_INVALID; AIOT_ROUTE_MESSAGE; permanent errors of opening
  */
 export async function runRoutes(
   routes: string | readonly Route[],
@@ -57,7 +57,7 @@ export async function runRoutes(
       await Promise.all(running.map((route) => route.ready()));
       options.onOpen?.();
     } catch (error) {
-      // Stopped before all was open: that is an end like any other.
+      // Stopped before everything was open, which is a normal end.
       if (!signal?.aborted) throw error;
     }
     await runAll(running, stopping, signal?.aborted === true);
@@ -85,27 +85,27 @@ async function runAll(running: RunningRoute[], stopping: AbortController, alread
 function chosen(routes: readonly Route[], only: readonly string[] | undefined): readonly Route[] {
   const unknown = only?.find((name) => !routes.some((route) => route.name === name));
   if (unknown !== undefined) {
-    throw new AiotError('AIOT_ROUTE_INVALID', `there is no route ${unknown}`, {
-      next: `There are: ${routes.map(({ name }) => name).join(', ')}`,
+    throw new AiotError('AIOT_ROUTE_INVALID', `route ${unknown} does not exist`, {
+      next: `The file contains ${routes.map(({ name }) => name).join(', ')}.`,
     });
   }
   return only && only.length > 0 ? routes.filter(({ name }) => only.includes(name)) : routes;
 }
 
-/** One route at work. */
+/** One running route. */
 interface RunningRoute {
   /** All its sources and sinks are open. */
   ready(): Promise<void>;
-  /** Resolves when its sources have no more, or at `stop`, and what was read is written. @throws AIOT_ROUTE_MESSAGE and what cannot pass */
+  /** Resolves once its sources have no more, or at `stop`, and everything read is written. @throws AIOT_ROUTE_MESSAGE and permanent errors */
   run(): Promise<void>;
-  /** Whatever has become of it. */
+  /** Called in every case. */
   close(): Promise<void>;
   state(): RouteState;
 }
 
 const defaultDrainMs = 10_000;
 
-/** @param stop aborted: nothing more is read. @throws what loading the processor, decoder and spool throws */
+/** @param stop aborted: reading stops. @throws the errors of loading the processor, decoder and spool */
 async function openRoute(
   route: Route,
   options: Omit<RunRoutesOptions, 'signal' | 'onState'>,
@@ -123,10 +123,10 @@ async function openRoute(
     lastError: undefined,
   };
   let engine: Engine | undefined;
-  /** All is written: sinks may take their time to close. */
+  /** Everything is written: sinks may take their time to close. */
   let gentle = false;
   let broken: { error: unknown } | undefined;
-  /** Ends the reading when a spool's disk is no longer there. */
+  /** Stops reading if a spool's disk fails. */
   const breaking = new AbortController();
   const stopReading = AbortSignal.any([stop, breaking.signal]);
   const common = {
@@ -203,7 +203,7 @@ async function openRoute(
 
   return {
     async ready() {
-      // Sinks first: what is read has somewhere to go.
+      // Sinks first, so that messages have a destination.
       await untilAborted(Promise.all(outlets.map((outlet) => outlet.ready())), stop);
       await Promise.all(inlets.map((inlet) => inlet.ready()));
     },
@@ -216,7 +216,7 @@ async function openRoute(
       const ended = !stop.aborted && !broken;
       const idle = async () => {
         for (const outlet of outlets) await outlet.idle(ended);
-        // What was refused on the way.
+        // Messages rejected meanwhile.
         await deadLetter?.idle(ended);
       };
       const settled = idle().then(() => {
@@ -230,7 +230,7 @@ async function openRoute(
       const connected = outlets.every((outlet) => outlet.state().state === 'connected');
       if (!gentle || !connected) giveUp.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
       await Promise.all(outlets.map((outlet) => outlet.close()));
-      // Last: what has been acknowledged is told to the far side.
+      // Last, so that acknowledgements reach the peer.
       await Promise.allSettled(inlets.map((inlet) => inlet.close()));
       await processor?.close?.();
     },
@@ -255,7 +255,7 @@ function openProcessor(route: Route, signal: AbortSignal): Promise<Processor> {
   return processorNamed(processor)(settings, { signal });
 }
 
-/** Kafka remembers where a route stood by a group of its name, where the address has none. */
+/** Kafka stores a route's position under this group's name, if the address has none. */
 function streamOptions(
   route: Route,
   options: Omit<RunRoutesOptions, 'signal' | 'onState'>,
@@ -282,19 +282,22 @@ async function whenStopped(stop: AbortSignal, drainMs?: number): Promise<void> {
 interface InletOptions {
   /** For states until the source is open: no credentials. */
   endpoint: string;
-  open: (onState: (state: 'connected' | 'disconnected') => void) => Promise<Source>;
-  /** Takes a batch; what it waits for holds the source up. */
+  open: (onState: NonNullable<StreamOptions['onState']>) => Promise<Source>;
+  /** Takes a batch; the source is held up until it resolves. */
   take: (batch: readonly Delivery[]) => Promise<void> | void;
-  /** When aborted, nothing more is read. */
+  /** Once aborted, reading stops. */
   stop: AbortSignal;
   onChange: () => void;
 }
 
-/** The way from one source: opened until it is there, read, and opened anew when it breaks. */
+/** The path from one source: opened until it is reachable, read, and reopened if it breaks. */
 interface Inlet {
-  /** Resolves when the source is open. @throws what cannot pass, such as a wrong address; the reason of `stop` */
+  /** Resolves once the source is open. @throws permanent errors, such as a wrong address; the reason of `stop` */
   ready(): Promise<void>;
-  /** Resolves when the source has no more, or at `stop`. The source stays open: what is under way is acknowledged to it. @throws what `take` throws */
+  /**
+   * Resolves once the source has no more, or at `stop`. The source stays open, so that messages in flight can be acknowledged.
+   * @throws the errors of `take`
+   */
   read(): Promise<void>;
   close(): Promise<void>;
   state(): RouteState['from'][number];
@@ -317,10 +320,10 @@ function createInlet(options: InletOptions): Inlet {
   async function open(retryAll: boolean): Promise<Source> {
     for (let failures = 0; ; failures++) {
       stop.throwIfAborted();
-      const opening = options.open((to) => {
+      const opening = options.open((to, lost) => {
         if (state === 'closed') return;
         if (to === 'connected') become('connected');
-        else become('failing', 'the connection was lost');
+        else become('failing', lost ?? 'the connection was lost');
       });
       try {
         const found = await untilAborted(opening, stop);
@@ -328,7 +331,7 @@ function createInlet(options: InletOptions): Inlet {
         return found;
       } catch (cause) {
         if (stop.aborted) {
-          // Nobody waits for it any more.
+          // Nothing waits for it any longer.
           opening.then((late) => late.close()).catch(() => {});
           throw cause;
         }
@@ -339,7 +342,7 @@ function createInlet(options: InletOptions): Inlet {
     }
   }
 
-  /** Until its end (true), or `stop` (false). @throws TakeError, and what the source throws */
+  /** Returns true at the source's end, false at `stop`. @throws TakeError, and the source's errors */
   async function readOne(from: Source): Promise<boolean> {
     const batches = from[Symbol.asyncIterator]();
     for (;;) {
@@ -371,7 +374,7 @@ function createInlet(options: InletOptions): Inlet {
           if (cause instanceof TakeError) throw cause.cause;
           if (!mayPass(cause)) throw cause;
           become('failing', cause);
-          // What it has given and has not been told of comes again.
+          // Unacknowledged messages are redelivered.
           await source.close().catch(() => {});
           await backOff(failures, stop).catch(() => {});
           if (stop.aborted) return;
@@ -395,9 +398,9 @@ function createInlet(options: InletOptions): Inlet {
   };
 }
 
-/** What went wrong in the reader's own work, and not at the source. */
+/** An error in the reader's own work, not in the source. */
 class TakeError extends Error {
   constructor(cause: unknown) {
-    super('not taken', { cause });
+    super('not accepted', { cause });
   }
 }

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { parseDuration } from '../../core/time.js';
 
-/** What a route's case says of a message. `payload`: a string is text, anything else JSON; bytes are written in `hex`. */
+/** A message in a route's case. `payload`: a string is text, anything else JSON; bytes are given in `hex`. */
 const given = {
   topic: z.string().optional(),
   payload: z.unknown().optional(),
@@ -25,9 +25,9 @@ const oneOrMore = <T extends z.ZodType>(item: T) =>
 const routeCaseSchema = z.strictObject({
   name: z.string().min(1),
   in: oneOrMore(inputMessage),
-  /** What goes to the sinks, in its order; nothing = it is filtered out. */
+  /** Messages sent to the sinks, in order; none = the message is filtered out. */
   out: z.array(outputMessage).default([]),
-  /** Text that must stand in the error, where the case is one that fails. */
+  /** Text that the error must contain, in a case that is expected to fail. */
   error: z.string().optional(),
 });
 
@@ -85,14 +85,14 @@ const spoolSchema = z.strictObject({
   /** Folder; relative to the file. */
   path: z.string().min(1),
   limit: byteSize.prefault('1GiB'),
-  /** At the limit: hold the source up, or throw the oldest away and count them. */
+  /** At the limit: hold up the source, or drop the oldest and count them. */
   full: z.enum(['wait', 'drop-oldest']).default('wait'),
 });
 
-/** Names that `preset:` takes. */
+/** Names accepted by `preset:`. */
 export const presetNames = ['openmqttgateway'] as const;
 
-/** JSONata. A number or a boolean of YAML is one too. */
+/** JSONata. A YAML number or boolean is accepted too. */
 const expression = z
   .union([z.string(), z.number(), z.boolean()])
   .transform(String)
@@ -108,19 +108,19 @@ export const duration = z.string().transform((text, context) => {
   }
 });
 
-/** One route as its file has it. */
+/** One route in the form of its file. */
 export const routeSchema = z.strictObject({
-  /** Values for what is not written, for topics that are known. */
+  /** Preset: defaults for well-known topic layouts. */
   preset: z.enum(presetNames).optional(),
   from: oneOrMore(z.string().min(1)),
   decode: decodeSchema.prefault('auto'),
-  /** Which messages go on. */
+  /** Filter for the messages that are passed on. */
   where: expression.optional(),
-  /** Built-in processor: one message in, any number out. What follows sees what it made. */
+  /** Built-in processor: one message in, any number out. Later steps receive its results. */
   through: throughSchema.optional(),
-  /** The payload; absent = as it came, byte for byte. A string is text, anything else JSON. */
+  /** The payload; absent = unchanged, byte for byte. A string is text, anything else JSON. */
   map: expression.optional(),
-  /** A list that `map` gives is several messages. */
+  /** A list returned by `map` becomes several messages. */
   each: z.boolean().default(false),
   topic: expression.optional(),
   key: expression.optional(),
@@ -129,9 +129,9 @@ export const routeSchema = z.strictObject({
   onError: onErrorSchema.prefault('retry'),
   batch: z
     .strictObject({
-      /** Most messages in one write. */
+      /** Maximum number of messages per write. */
       messages: z.int().min(1).max(100_000).default(1000),
-      /** How long one waits for others. */
+      /** How long a write waits for more messages. */
       time: duration.optional(),
     })
     .prefault({}),
@@ -139,7 +139,7 @@ export const routeSchema = z.strictObject({
     .strictObject({
       key: expression,
       window: duration.prefault('10m'),
-      /** Ask the sink at the start, and after a failed write, what it has already (Kafka). */
+      /** Query the sink, at the start and after a failed write, for messages it already has (Kafka). */
       exactlyOnce: z.boolean().default(false),
     })
     .optional(),
@@ -163,17 +163,17 @@ export const routeFileSchema = z.strictObject({
 export type PresetName = (typeof presetNames)[number];
 
 interface Preset {
-  /** Topics, for a source that names none. */
+  /** Topics for a source that names none. */
   filter: string;
-  /** Fields of the route where it has none of its own. */
+  /** Defaults for fields of the route. */
   fields: Readonly<Record<string, unknown>>;
 }
 
 /**
- * OpenMQTTGateway publishes what its radios hear as JSON on `BASE/GATEWAY/{BT,433,RTL_433,IR,LORA,Pilight,RF,SRFB,…}toMQTT[/DEVICE]`, beside
- * `SYStoMQTT` (about itself), `LWT` (text) and `commands/#`: docs.openmqttgateway.com, "MQTT topics". Its Bluetooth part has
- * the sender in the topic's last level, without colons, and in `id`. A message goes on with `gateway` and `radio` beside its fields, and the
- * device that it is of as the key.
+ * OpenMQTTGateway publishes messages received by its radios as JSON on
+ * `BASE/GATEWAY/{BT,433,RTL_433,IR,LORA,Pilight,RF,SRFB,…}toMQTT[/DEVICE]`, besides `SYStoMQTT` (about itself), `LWT` (text) and
+ * `commands/#`: docs.openmqttgateway.com, "MQTT topics". Its Bluetooth part has the sender in the topic's last level, without
+ * colons, and in `id`. The output adds `gateway` and `radio` to the message's fields, and has the sending device as its key.
  */
 const openMqttGateway: Preset = {
   filter: 'home/+/+/#',
@@ -187,7 +187,7 @@ const openMqttGateway: Preset = {
 
 const presets: Record<PresetName, Preset> = { openmqttgateway: openMqttGateway };
 
-/** The fields of a route's preset, under those that it has itself. Anything that is no route stays, for the schema to refuse. */
+/** The fields of a route's preset, overridden by its own. Anything that is not a route is returned unchanged, for the schema to reject. */
 export function withPreset(route: unknown): unknown {
   if (route === null || typeof route !== 'object' || Array.isArray(route)) return route;
   const { preset: named, from } = route as { preset?: unknown; from?: unknown };
@@ -198,7 +198,7 @@ export function withPreset(route: unknown): unknown {
   return { ...fields, ...route, from: Array.isArray(from) ? from.map(withFilter) : withFilter(from) };
 }
 
-/** `mqtt://host[/][?…]` → `mqtt://host/FILTER[?…]`; an address with a topic stays. */
+/** `mqtt://host[/][?…]` → `mqtt://host/FILTER[?…]`; an address with a topic is unchanged. */
 function addFilter(url: string, filter: string): string {
   const [, start, query = ''] = /^(\w+:\/\/[^/?]*)\/?(\?.*)?$/.exec(url) ?? [];
   return start === undefined ? url : `${start}/${filter}${query}`;

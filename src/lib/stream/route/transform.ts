@@ -6,7 +6,7 @@ import type { Header, Message } from '../message.js';
 import { parseStreamUrl } from '../url.js';
 import type { Processor, Route } from './types.js';
 
-/** What a route makes of a message. */
+/** The result of a route for a message. */
 export interface Made {
   payload: Uint8Array;
   /** Undefined = the sink's, or the message's own. */
@@ -15,18 +15,18 @@ export interface Made {
   headers: readonly Header[] | undefined;
   tombstone: true | undefined;
   retain: boolean | undefined;
-  /** The message it was made of. */
+  /** The original message. */
   of: Message;
 }
 
 export interface Transform {
-  /** What goes to the sinks; none = not wanted. Promises only where an expression or a processor does. @throws the message's own errors */
+  /** The messages for the sinks; none = filtered out. Asynchronous only if an expression or a processor is. @throws the message's own errors */
   (message: Message): readonly Made[] | Promise<readonly Made[]>;
-  /** True where messages go on as they are. */
+  /** Whether messages are passed on unchanged. */
   readonly identity: boolean;
 }
 
-/** @throws what loading the decoder's schema throws */
+/** @throws the errors of loading the decoder's schema */
 export async function createTransform(route: Route, processor?: Processor): Promise<Transform> {
   const { format, schema, type } = route.decode;
   const decode = await decoderFor(format as DecoderName, {
@@ -45,12 +45,12 @@ export async function createTransform(route: Route, processor?: Processor): Prom
   return Object.assign(transform, { identity: !changes && Object.keys(route.headers).length === 0 });
 }
 
-/** Goes on at once where nothing is promised: most expressions are evaluated without waiting, and a promise each costs more than they do. */
+/** Continues synchronously if there is no promise: most expressions are synchronous, and a promise for each would cost more than they do. */
 function after<T, R>(value: T | Promise<T>, then: (value: T) => R | Promise<R>): R | Promise<R> {
   return value instanceof Promise ? value.then(then) : then(value);
 }
 
-/** As JSONata's $boolean for what conditions give: true, a number but 0, a text or list or object that is not empty. */
+/** Like JSONata's $boolean, for the results of conditions: true, a number other than 0, a non-empty text, list or object. */
 function isTrue(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(isTrue);
   if (value !== null && typeof value === 'object') return Object.keys(value).length > 0;
@@ -117,7 +117,7 @@ function topicOf(value: unknown, { text }: Expression): string {
   );
 }
 
-/** The expression's value for that header goes before one of the same name that the message had; none where it gives nothing. */
+/** The expression's value for a header replaces one of the same name in the message; without a result there is none. */
 function withHeaders(
   had: readonly Header[] | undefined,
   wanted: readonly (readonly [string, Expression])[],
@@ -134,7 +134,7 @@ function withHeaders(
   return [...kept, ...made];
 }
 
-/** A text as it is, bytes as they are, anything else as JSON. */
+/** Text and bytes unchanged, anything else as JSON. */
 function bytesOf(value: unknown, text: string): Buffer {
   if (typeof value === 'string') return Buffer.from(value);
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.length);
@@ -143,7 +143,7 @@ function bytesOf(value: unknown, text: string): Buffer {
   throw new AiotError('AIOT_ROUTE_MESSAGE', `${text}: expected a value, got a ${typeof value}`);
 }
 
-/** How a far side writes the levels of a topic. */
+/** A destination's notation for the levels of a topic. */
 type Family = 'mqtt' | 'nats' | 'kafka' | 'other';
 
 const families: Record<string, Family> = {
@@ -159,13 +159,13 @@ const families: Record<string, Family> = {
 };
 
 /**
- * Which topic a message has at a sink, where the route has no `topic`: the URL's own (the sink knows it, so it is empty here), else the message's,
- * written as this far side writes topics. A URL's topic that ends in `#` (MQTT) or `>` (NATS) is a prefix: what came from
- * `sensors/1` goes to `site/#` as `site/sensors/1`. Files, HTTP and the like have no topics: they get the message's own.
+ * The topic of a message at a sink, if the route has no `topic`. It is the URL's own (which the sink knows, so it is empty here), else the
+ * message's, in the sink's notation. A URL's topic that ends in `#` (MQTT) or `>` (NATS) is a prefix: `sensors/1` goes to `site/#` as
+ * `site/sensors/1`. Files, HTTP and the like have no topics: they get the message's own.
  */
 export function topicAt(url: string): (message: Pick<Message, 'topic' | 'source'>) => string {
   const { scheme, host, path } = parseStreamUrl(url);
-  // A dataset's name is no topic: the message's own may name the device.
+  // A dataset's name is not a topic: the message's own may name the device.
   const family = scheme === 'aiot' && host === 'dataset' ? 'other' : (families[scheme] ?? 'other');
   if (family === 'other') return ({ topic }) => topic;
   const prefix = /^(.*?)[#>]$/s.exec(path)?.[1];
@@ -178,8 +178,8 @@ function familyOf(endpoint: string): Family {
 }
 
 /**
- * `a/b` ↔ `a.b`. A dot within an MQTT level would make two of one, so it becomes `_` in NATS, as do blanks; Kafka's topics have letters, digits, `.`,
- * `_` and `-` alone (Kafka, `Topic.java`), and `/` becomes `.`.
+ * `a/b` ↔ `a.b`. A dot within an MQTT level would split it, so it becomes `_` in NATS, as do blanks. Kafka's topics only have letters,
+ * digits, `.`, `_` and `-` (Kafka, `Topic.java`), and `/` becomes `.`.
  */
 function translated(topic: string, from: Family, to: Family): string {
   if (from === to) return topic;

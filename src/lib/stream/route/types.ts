@@ -1,42 +1,45 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
+import { plural, thousands } from '../../core/figures.js';
+import { backOffMs, withJitter } from '../../core/time.js';
 import type { Delivery, Message, OutgoingMessage, Sink, Source, StreamOptions } from '../message.js';
 import type { RouteConfig } from './schema.js';
 
-/** What `through:` names: one message in, any number out. */
+/** A processor named by `through:`: one message in, any number out. */
 export interface Processor {
   /**
-   * Called in the order of the messages, once more while others are under way. What it gives goes on as messages of their own, with
-   * the time and source of the one that it was made of. An error is the message's own: the route's `onError` has it.
+   * Called in the order of the messages, possibly while others are in progress. Its results are passed on as separate messages,
+   * with the time and source of the original one. An error belongs to the message: the route's `onError` handles it.
    */
   process(message: Message): readonly OutgoingMessage[] | Promise<readonly OutgoingMessage[]>;
-  /** Nothing is under way any more. */
+  /** Resolves once nothing is in progress. */
   close?(): Promise<void>;
 }
 
 /**
- * Makes a processor, once a route, when the route starts. `settings` is what stands under its name in `through: {NAME: {…}}`, unchecked.
- * @throws AIOT_ROUTE_INVALID for settings that it does not know
+ * Creates a processor, once per route, at its start. `settings` is the unvalidated value under its name in `through: {NAME:
+ * {…}}`.
+ * @throws AIOT_ROUTE_INVALID for unknown settings
  */
 export type OpenProcessor = (
   settings: Readonly<Record<string, unknown>>,
   options: { signal?: AbortSignal },
 ) => Promise<Processor>;
 
-/** One route, ready to run: variables filled in, paths absolute. */
+/** One route, ready to run: variables replaced, paths absolute. */
 export interface Route extends RouteConfig {
   name: string;
 }
 
-/** Gives a source or a sink of its own for an address; undefined = the adapter of its scheme. */
+/** Returns a source or sink for an address; undefined = the adapter of its scheme. */
 export interface StreamOpener {
   source?(url: string, options: StreamOptions): Promise<Source> | undefined;
   sink?(url: string, options: StreamOptions): Promise<Sink> | undefined;
 }
 
 export interface RunRoutesOptions extends Omit<StreamOptions, 'onState' | 'overflow' | 'signal'> {
-  /** Values for `${NAME}`; they go before the environment's. */
+  /** Values for `${NAME}`; they take precedence over the environment. */
   set?: Readonly<Record<string, string>>;
   /** Default: the process's own. */
   environment?: Readonly<Record<string, string | undefined>>;
@@ -44,15 +47,15 @@ export interface RunRoutesOptions extends Omit<StreamOptions, 'onState' | 'overf
   only?: readonly string[];
   open?: StreamOpener;
   /**
-   * When aborted: nothing more is read, what was read is written and acknowledged, and `runRoutes` resolves. What cannot be written within
-   * `drainMs` stays with its source.
+   * Once aborted, reading stops, messages already read are written and acknowledged, and `runRoutes` resolves. Messages that
+   * cannot be written within `drainMs` stay with their source.
    */
   signal?: AbortSignal;
   /** Default 10 000. */
   drainMs?: number;
   /** Each source is subscribed and each sink is open. */
   onOpen?: () => void;
-  /** Called when a far side is lost or found again, and every `stateMs` (default 1000) while anything changes. */
+  /** Called when a connection is lost or restored, and every `stateMs` (default 1000) while anything changes. */
   onState?: (states: readonly RouteState[]) => void;
   stateMs?: number;
 }
@@ -65,36 +68,36 @@ const sideSchema = z.object({
   error: z.string().optional(),
 });
 
-/** What a route has done since it started. Counts of messages. */
+/** Counters of a route since it started, in messages. */
 const routeStateSchema = z.object({
   name: z.string(),
   from: z.array(sideSchema),
   to: z.array(
     sideSchema.extend({
       written: z.int(),
-      /** On disk and not yet with the far side; absent without a spool. */
+      /** On disk and not yet delivered; absent without a spool. */
       spooled: z
         .object({
           messages: z.int(),
           bytes: z.int(),
           dropped: z.int(),
-          /** What cannot be written to its disk now; the route goes on. */
+          /** Messages that cannot be written to its disk now; the route continues. */
           error: z.string().optional(),
         })
         .optional(),
     }),
   ),
   received: z.int(),
-  /** Not wanted by `where`. */
+  /** Excluded by `where`. */
   filtered: z.int(),
   duplicates: z.int(),
   skipped: z.int(),
   deadLettered: z.int(),
-  /** Writes that had to be done again. */
+  /** Writes that had to be repeated. */
   retries: z.int(),
-  /** Taken from the sources, and not yet safe elsewhere. */
+  /** Taken from the sources, and not safe elsewhere yet. */
   pending: z.int(),
-  /** Why the last message with an error of its own had one. */
+  /** The last error that belonged to a message. */
   lastError: z.string().optional(),
 });
 
@@ -104,23 +107,23 @@ export const routesEndSchema = z.object({ routes: z.array(routeStateSchema) });
 
 export type RoutesEnd = z.output<typeof routesEndSchema>;
 
-/** A delivery on its way: acknowledged when everything that was made of it is safe elsewhere. */
+/** A delivery in progress: acknowledged once all messages derived from it are stored at their destinations. */
 export interface Flight {
-  /** One thing less to wait for; the last one acknowledges. */
+  /** One part is done; the last one acknowledges. */
   done(): void;
 }
 
 /** One message for one sink. */
 export interface Part {
   message: OutgoingMessage;
-  /** What it was made of. */
+  /** The delivery it was made from. */
   of: Message;
   flight: Flight;
-  /** Dedupe key; absent without `dedupe`. */
+  /** Deduplication key; absent without `dedupe`. */
   key?: string;
 }
 
-/** @param parts how many things to wait for, at least one */
+/** @param parts number of parts to wait for, at least one */
 export function createFlight(delivery: Delivery, parts: number, onSettled: () => void): Flight {
   let left = parts;
   return {
@@ -133,31 +136,31 @@ export function createFlight(delivery: Delivery, parts: number, onSettled: () =>
   };
 }
 
-/** The flight of a spooled message: its source has been answered already. */
+/** The flight of a spooled message, which was already acknowledged to its source. */
 export const settledFlight: Flight = { done() {} };
 
 const firstDelayMs = 100;
 const longestDelayMs = 15_000;
 
 /**
- * Waits before the next attempt, twice as long each time, up to 15 s, with a quarter of chance so that those who were cut off together do not
- * come back together. Rejects when the signal is aborted.
+ * Waits before the next attempt, doubling each time up to 15 s, with a quarter of it random, so that clients that were cut off
+ * together do not return together. Rejects if the signal is aborted.
  */
 export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
-  const whole = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(failures, 20));
-  await delay(whole * (0.75 + Math.random() / 4), undefined, { signal, ref: true });
+  const wait = withJitter(backOffMs(failures + 1, firstDelayMs, longestDelayMs));
+  await delay(wait, undefined, { signal, ref: true });
 }
 
-/** Whether opening may succeed later: a far side that is not there yet, and not a wrong address or password. */
+/** Whether opening may succeed later: if the peer is unreachable, rather than for a wrong address or password. */
 export function mayPass(error: unknown): boolean {
   if (!(error instanceof AiotError)) return true;
   return error.retryable || (error.family === 'outside' && error.exit !== 5);
 }
 
-/** Failures of a far side that are not a message's own, even where nothing says that they pass. */
+/** Errors of a peer that no message causes, even if they are not marked as retryable. */
 const elsewhere = new Set(['AIOT_BROKER_UNREACHABLE', 'AIOT_TIMEOUT', 'AIOT_FILE_NOT_WRITABLE', 'AIOT_BUG']);
 
-/** Whether it is the message that a sink does not take, and will not take later. */
+/** Whether a sink rejects the message itself, now and later. */
 export function isMessagesOwn(error: unknown): boolean {
   return error instanceof AiotError && !error.retryable && !elsewhere.has(error.code);
 }
@@ -166,4 +169,26 @@ export function isMessagesOwn(error: unknown): boolean {
 export function reasonOf(error: unknown): string {
   if (error instanceof AiotError) return `${error.code}: ${error.message}`.replaceAll('\n', ' ');
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Such as `12 345 in, 12 300 out, 45 waiting, 1 200/s`. */
+export function stateText(route: RouteState, rate?: number): string {
+  const written = route.to.reduce((sum, to) => sum + to.written, 0);
+  const spooled = route.to.reduce((sum, to) => sum + (to.spooled?.messages ?? 0), 0);
+  const dropped = route.to.reduce((sum, to) => sum + (to.spooled?.dropped ?? 0), 0);
+  const parts: [number, string][] = [
+    [route.pending, 'waiting'],
+    [spooled, 'in the spool'],
+    [route.filtered, 'filtered'],
+    [route.duplicates, 'duplicates'],
+    [route.skipped, 'skipped'],
+    [route.deadLettered, 'in the dead-letter sink'],
+    [dropped, 'dropped'],
+  ];
+  return [
+    `${plural(route.received, 'message')} in`,
+    `${thousands(written)} out`,
+    ...parts.filter(([count]) => count > 0).map(([count, text]) => `${thousands(count)} ${text}`),
+    ...(rate === undefined ? [] : [`${thousands(Math.round(rate))}/s`]),
+  ].join(', ');
 }

@@ -1,27 +1,27 @@
-import { createServer } from 'node:http';
-import { AiotError, systemCode } from '../../core/errors.js';
-import { plural, thousands } from '../../core/figures.js';
+import { AiotError } from '../../core/errors.js';
 import { writeJsonAtomic } from '../../core/files.js';
+import { ListenFailure, servePages } from '../../core/http-pages.js';
 import { keepHeapSmall } from '../../core/process.js';
-import { labelValue, printable } from '../../core/text.js';
+import { Exposition } from '../../core/prometheus.js';
+import { printable } from '../../core/text.js';
 import { runRoutes } from './run.js';
-import type { Route, RouteState, RoutesEnd, RunRoutesOptions } from './types.js';
+import { type Route, type RouteState, type RoutesEnd, type RunRoutesOptions, stateText } from './types.js';
 
 interface WatchedOptions extends Omit<RunRoutesOptions, 'onState'> {
   /** A line for people. */
   onLine: (text: string) => void;
-  /** Port or file where other programs see the states. */
+  /** Port or file that shows the states to other programs. */
   status?: string;
-  /** How often a line says how far it is, ms. */
+  /** Interval of progress lines, ms. */
   everyMs?: number;
 }
 
-/** Runs routes where people and programs can see how they do. @throws what `runRoutes` and `showStates` throw */
+/** Runs routes and shows their states to people and programs. @throws the errors of `runRoutes` and `showStates` */
 export async function runWatched(routes: readonly Route[], options: WatchedOptions): Promise<RoutesEnd> {
   const { onLine, status, everyMs, ...running } = options;
   const { only = [] } = running;
   const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
-  // Pictures count as heap too: looking at it so often took a third of what the face detector takes.
+  // Pictures count as heap too: checking this often took a third of the time that face detection takes.
   if (!looks) keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
@@ -40,8 +40,8 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
 }
 
 /**
- * Turns states into lines for people: at once where a far side is lost or found, a route is held up, or messages are skipped; and every `everyMs` how far
- * it is, while anything comes.
+ * Converts states to lines for people: immediately if a connection is lost or restored, a route is held up, or messages are
+ * skipped; and progress every `everyMs`, while messages arrive.
  * @param now ms, of any clock
  */
 export function createReporter(
@@ -53,7 +53,7 @@ export function createReporter(
   const counts = new Map<string, { at: number; received: number; bad: number }>();
   const told = (key: string, state: string, text: string) => {
     if (sides.get(key) === state) return;
-    // What is well from the start needs no line.
+    // A route that is healthy from the start needs no line.
     if (sides.has(key) || state !== 'ok') line(text);
     sides.set(key, state);
   };
@@ -65,14 +65,14 @@ export function createReporter(
       all.forEach(({ endpoint, state, error }, index) => {
         const key = `${route.name} ${side} ${index}`;
         if (state === 'failing')
-          told(key, 'failing', `${route.name}: ${endpoint}: ${printable(error ?? 'lost')}; trying again`);
-        else if (state === 'connected') told(key, 'ok', `${route.name}: ${endpoint}: back`);
+          told(key, 'failing', `${route.name}: ${endpoint}: ${printable(error ?? 'lost')}; retrying`);
+        else if (state === 'connected') told(key, 'ok', `${route.name}: ${endpoint}: connected again`);
       });
     }
     route.to.forEach(({ spooled }, index) => {
       if (!spooled) return;
       const { error } = spooled;
-      const text = error === undefined ? 'can be written again' : `${printable(error)}; going on`;
+      const text = error === undefined ? 'can be written again' : `${printable(error)}; continuing`;
       told(
         `${route.name} spool ${index}`,
         error === undefined ? 'ok' : 'failing',
@@ -85,7 +85,7 @@ export function createReporter(
     if (bad > 0 && before.bad === 0) {
       before.bad = bad;
       line(
-        `${route.name}: ${route.skipped > 0 ? 'skipped' : 'put aside'} a message: ${printable(route.lastError ?? '')}`,
+        `${route.name}: ${route.skipped > 0 ? 'skipped' : 'dead-lettered'} a message: ${printable(route.lastError ?? '')}`,
       );
     }
     const passed = now() - before.at;
@@ -98,39 +98,17 @@ export function createReporter(
   };
 }
 
-/** Such as `12 345 in, 12 300 out, 45 waiting, 1 200/s`. */
-export function stateText(route: RouteState, rate?: number): string {
-  const written = route.to.reduce((sum, to) => sum + to.written, 0);
-  const spooled = route.to.reduce((sum, to) => sum + (to.spooled?.messages ?? 0), 0);
-  const dropped = route.to.reduce((sum, to) => sum + (to.spooled?.dropped ?? 0), 0);
-  const parts: [number, string][] = [
-    [route.pending, 'waiting'],
-    [spooled, 'in the spool'],
-    [route.filtered, 'not wanted'],
-    [route.duplicates, 'seen before'],
-    [route.skipped, 'skipped'],
-    [route.deadLettered, 'put aside'],
-    [dropped, 'thrown away'],
-  ];
-  return [
-    `${plural(route.received, 'message')} in`,
-    `${thousands(written)} out`,
-    ...parts.filter(([count]) => count > 0).map(([count, text]) => `${thousands(count)} ${text}`),
-    ...(rate === undefined ? [] : [`${thousands(Math.round(rate))}/s`]),
-  ].join(', ');
-}
-
-/** Where states are shown to other programs. */
+/** Place at which states are published for other programs. */
 interface Shown {
   update(states: readonly RouteState[]): void;
   close(): Promise<void>;
-  /** Port that is listened on. */
+  /** The port in use. */
   port?: number;
 }
 
 /**
- * A number is a port of this machine (127.0.0.1): `/` is the states as JSON, `/metrics` as Prometheus reads them. Anything else is a file
- * that is rewritten, whole each time. @throws AIOT_USAGE (port in use), AIOT_FILE_NOT_WRITABLE
+ * A number is a port of this machine (127.0.0.1): `/` returns the states as JSON, `/metrics` in Prometheus's format. Anything
+ * else is a file that is replaced as a whole each time. @throws AIOT_USAGE (port in use), AIOT_FILE_NOT_WRITABLE
  */
 export async function showStates(target: string): Promise<Shown> {
   return /^\d{1,5}$/.test(target) ? serve(Number(target)) : toFile(target);
@@ -138,36 +116,22 @@ export async function showStates(target: string): Promise<Shown> {
 
 async function serve(wanted: number): Promise<Shown> {
   let states: readonly RouteState[] = [];
-  const server = createServer((request, response) => {
-    const metrics = request.url === '/metrics';
-    if (request.method !== 'GET' || (request.url !== '/' && !metrics)) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.setHeader('content-type', metrics ? 'text/plain; version=0.0.4' : 'application/json');
-    response.end(metrics ? metricsText(states) : JSON.stringify({ routes: states }));
+  const { port, close } = await servePages({ host: '127.0.0.1', port: wanted }, ({ method, path }) => {
+    if (method === 'GET' && path === '/metrics')
+      return { type: 'text/plain; version=0.0.4', body: metricsText(states) };
+    if (method === 'GET' && path === '/')
+      return { type: 'application/json', body: JSON.stringify({ routes: states }) };
+    return { status: 404, type: 'text/plain', body: '' };
+  }).catch((cause: unknown) => {
+    if (!(cause instanceof ListenFailure)) throw cause;
+    throw new AiotError('AIOT_USAGE', `cannot listen on 127.0.0.1:${wanted} (${cause.code})`, { cause });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      reject(
-        new AiotError('AIOT_USAGE', `cannot listen on 127.0.0.1:${wanted} (${systemCode(error)})`, {
-          cause: error,
-        }),
-      );
-    });
-    server.listen(wanted, '127.0.0.1', resolve);
-  });
-  const address = server.address();
   return {
-    port: typeof address === 'object' && address ? address.port : wanted,
+    port,
     update(now) {
       states = now;
     },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    close,
   };
 }
 
@@ -181,7 +145,7 @@ async function toFile(file: string): Promise<Shown> {
       await writeJsonAtomic(file, { time: Date.now(), routes: next });
     } while (again);
   };
-  // The first write tells whether it can be written at all.
+  // The first write shows whether it is writable at all.
   await write();
   return {
     update(now) {
@@ -200,61 +164,54 @@ async function toFile(file: string): Promise<Shown> {
 }
 
 const perRoute = {
-  received: 'Messages taken from the sources.',
-  filtered: 'Messages that were not wanted.',
-  duplicates: 'Messages seen before.',
-  skipped: 'Messages left out because of an error of their own.',
-  deadLettered: 'Messages put aside because of an error of their own.',
-  retries: 'Messages written once more.',
+  received: 'Messages received from the sources.',
+  filtered: 'Messages removed by the filter.',
+  duplicates: 'Duplicate messages.',
+  skipped: 'Messages skipped because of their own errors.',
+  deadLettered: 'Messages dead-lettered because of their own errors.',
+  retries: 'Messages that were retried.',
 } as const;
 
 /** Prometheus' text format, version 0.0.4. */
 export function metricsText(states: readonly RouteState[]): string {
-  const lines: string[] = [];
-  const metric = (name: string, type: string, help: string, values: [Record<string, string>, number][]) => {
-    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
-    for (const [labels, value] of values) {
-      const text = Object.entries(labels).map(([label, of]) => `${label}="${labelValue(of)}"`);
-      lines.push(`${name}{${text.join(',')}} ${value}`);
-    }
-  };
+  const text = new Exposition();
   for (const [field, help] of Object.entries(perRoute) as [keyof typeof perRoute, string][]) {
     const name = `aiot_route_${field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
-    metric(
-      name,
+    text.family(
       'counter',
+      name,
       help,
       states.map((route) => [{ route: route.name }, route[field]]),
     );
   }
-  metric(
-    'aiot_route_pending',
+  text.family(
     'gauge',
-    'Messages taken and not safe elsewhere yet.',
+    'aiot_route_pending',
+    'Messages received, but not stored by every sink yet.',
     states.map((route) => [{ route: route.name }, route.pending]),
   );
   const sinks = states.flatMap((route) =>
     route.to.map((to) => [{ route: route.name, to: to.endpoint }, to] as const),
   );
-  metric(
-    'aiot_route_written_total',
+  text.family(
     'counter',
-    'Messages that a sink has.',
+    'aiot_route_written_total',
+    'Messages stored by a sink.',
     sinks.map(([labels, to]) => [labels, to.written]),
   );
-  metric(
-    'aiot_route_sink_up',
+  text.family(
     'gauge',
-    '1 when the last write arrived.',
+    'aiot_route_sink_up',
+    '1 when the last write succeeded.',
     sinks.map(([labels, to]) => [labels, to.state === 'connected' ? 1 : 0]),
   );
-  metric(
-    'aiot_route_spooled',
+  text.family(
     'gauge',
+    'aiot_route_spooled',
     'Messages in the spool on disk.',
     sinks.flatMap(([labels, to]) =>
       to.spooled ? [[labels, to.spooled.messages] as [Record<string, string>, number]] : [],
     ),
   );
-  return `${lines.join('\n')}\n`;
+  return text.text();
 }

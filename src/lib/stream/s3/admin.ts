@@ -5,10 +5,10 @@ import type { StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { createS3Client, type S3Client, s3Location } from './client.js';
 
-/** Objects that are counted; a bucket may have millions. */
+/** Number of objects counted; a bucket may have millions. */
 const mostObjects = 100_000;
 
-/** What is in a bucket, by folder, and what we may do with it. @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED (no keys) */
+/** The contents of a bucket, by folder, and our permissions. @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED (no keys) */
 export async function openS3Admin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const place = s3Location(url, options);
   const prefix = hasPlaceholder(place.key) ? nameTemplate(place.key, place.shown).prefix : place.key;
@@ -39,10 +39,10 @@ async function folders(client: S3Client, prefix: string, signal?: AbortSignal): 
   return [...found].map(([topic, state]) => ({ topic, ...state }));
 }
 
-/** Lists, writes, reads and takes away again an object that no template names. */
+/** Lists, writes, reads and deletes an object whose key no template produces. */
 async function check(client: S3Client, prefix: string, signal?: AbortSignal): Promise<CheckResult[]> {
   const key = `${prefix.slice(0, prefix.lastIndexOf('/') + 1)}.aiot-check-${crypto.randomUUID()}`;
-  const body = Buffer.from('a trial of aiot, to be taken away');
+  const body = Buffer.from('a test object of aiot, to be deleted');
   const results: CheckResult[] = [];
   const attempt = async (what: string, task: () => Promise<string>): Promise<boolean> => {
     try {
@@ -57,7 +57,7 @@ async function check(client: S3Client, prefix: string, signal?: AbortSignal): Pr
   const options = { once: true, ...(signal ? { signal } : {}) };
   await attempt('list', async () => {
     const { value = [] } = await client.list(prefix, signal ? { signal } : {}).next();
-    return value.length === 0 ? 'nothing there yet' : `${value[0]!.key} is the first`;
+    return value.length === 0 ? 'no objects yet' : `${value[0]!.key} is the first`;
   });
   const written = await attempt('write', async () => {
     await client.put(key, body, 'text/plain', options);
@@ -66,16 +66,16 @@ async function check(client: S3Client, prefix: string, signal?: AbortSignal): Pr
   if (!written) return results;
   await attempt('read', async () => {
     const { body: read } = await client.get(key, signal);
-    return read.equals(body) ? 'the same bytes' : 'OTHER BYTES than were written';
+    return read.equals(body) ? 'the same bytes' : 'DIFFERENT BYTES than were written';
   });
   const kept = await client.put(key, Buffer.from('another'), 'text/plain', options).catch(() => undefined);
   results.push({
-    what: 'never replaces',
+    what: 'objects are never overwritten',
     state: kept === 'taken' ? 'ok' : 'no',
     detail:
       kept === 'taken'
-        ? 'If-None-Match is kept'
-        : 'this server ignores If-None-Match: let one writer number a key',
+        ? 'If-None-Match is supported'
+        : 'this server ignores If-None-Match: use a single writer for numbered keys',
   });
   await attempt('delete', async () => {
     await client.remove(key, signal);

@@ -15,15 +15,15 @@ import {
 import { parseStreamUrl, queryCount, readQuery, type StreamUrl } from '../url.js';
 
 export interface Bucket extends S3Client {
-  /** What the URL says behind the bucket. */
+  /** The part of the URL after the bucket. */
   prefix: string;
   /** For messages: no credentials. */
   where: string;
 }
 
 /**
- * The bucket that a URL names, for what is more than messages: `s3://BUCKET[/PREFIX]?endpoint=…&region=…`. Tells at once when
- * it is not there, or not ours.
+ * The bucket named by a URL, for purposes other than messages: `s3://BUCKET[/PREFIX]?endpoint=…&region=…`. Reports immediately if
+ * it is missing or inaccessible.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openBucket(url: string, options: StreamOptions = {}): Promise<Bucket> {
@@ -47,7 +47,7 @@ interface S3Object {
 }
 
 export interface S3Client {
-  /** @param once fails with `taken` when there is an object of this key already */
+  /** @param once fails with `taken` if an object with this key exists */
   put(
     key: string,
     body: Uint8Array,
@@ -56,14 +56,14 @@ export interface S3Client {
   ): Promise<'put' | 'taken'>;
   get(key: string, signal?: AbortSignal): Promise<{ body: Buffer; type: string | undefined }>;
   remove(key: string, signal?: AbortSignal): Promise<void>;
-  /** Objects whose keys begin so, in the order of their keys, page by page. */
+  /** Objects whose keys have this prefix, in the order of their keys, page by page. */
   list(prefix: string, options?: { after?: string; signal?: AbortSignal }): AsyncGenerator<S3Object[]>;
   /** Objects of any size. */
   large: S3Large;
   close(): Promise<void>;
 }
 
-/** Largest object that is read whole, bytes. */
+/** Largest object that is read as a whole, bytes. */
 const largestObject = 256 * 1024 * 1024;
 
 /** @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED */
@@ -71,7 +71,7 @@ export async function createS3Client(place: S3Location, options: StreamOptions):
   const transport = await createTransport(place.where, options, largestObject);
   const requests = await s3Requests(place, transport);
   const { send } = requests;
-  /** The server has said that it knows no If-None-Match. */
+  /** The server has reported that it does not support If-None-Match. */
   let unconditional = false;
 
   return {
@@ -84,7 +84,7 @@ export async function createS3Client(place: S3Location, options: StreamOptions):
         await send({ method: 'PUT', key, headers: { 'content-type': type }, body }, signal);
       }
       if (answer.status !== 412) return 'put';
-      // It may be our own, of an attempt whose answer was lost.
+      // It may be our own, from an attempt whose response was lost.
       const there = await send({ method: 'GET', key }, signal, [404]);
       return there.status !== 404 && there.body.equals(body) ? 'put' : 'taken';
     },
@@ -135,16 +135,16 @@ interface S3Call {
 }
 
 interface S3Requests {
-  /** Tried again while that may help. @param takes statuses besides 2xx that are an answer too */
+  /** Retried while that may help. @param takes statuses besides 2xx that are results too */
   send(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpAnswer>;
-  /** The same with the body still to come. */
+  /** The same, with the body still to be read. */
   open(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpStream>;
 }
 
-const denied = 'Check the access key, its secret, and what it may do in this bucket.';
+const denied = 'Check the access key, its secret, and its permissions for this bucket.';
 
 /**
- * S3 over HTTP with AWS's signature 4, the body's SHA-256 signed with it.
+ * S3 over HTTP with AWS's signature 4, which includes the body's SHA-256.
  * @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED
  */
 async function s3Requests(place: S3Location, transport: HttpTransport): Promise<S3Requests> {
@@ -164,7 +164,7 @@ async function s3Requests(place: S3Location, transport: HttpTransport): Promise<
     return { url, method, headers: Object.fromEntries(request.headers), ...(body ? { body } : {}) };
   };
 
-  /** Of an object to be written only 400 and 413 are its own fault: the bucket, the keys to it, two writes at once. */
+  /** For a written object, only 400 and 413 are its own fault: others concern the bucket, its permissions, or two concurrent writes. */
   const judged = <T>(answer: HttpAnswer, method: string, value: T): Attempt<T> => {
     const result = attemptOf(answer, where, saysOf(answer), denied);
     if ('value' in result) return { value };
@@ -216,16 +216,16 @@ function saysOf({ body }: HttpAnswer): string {
   return `${code}${message ? ` (${message})` : ''}`;
 }
 
-/** Objects that do not fit into memory, whole or at once. */
+/** Reads and writes objects that do not fit into memory. */
 interface S3Large {
-  /** Bytes of an object; null = there is none. */
+  /** Size of an object in bytes; null = it does not exist. */
   size(key: string): Promise<number | null>;
   /**
-   * The object, or these bytes of it (inclusive offsets), as they come. What comes short of what was said ends in an error.
+   * The object, or a range of it (inclusive offsets), as a stream. Fewer bytes than announced are an error.
    * @throws AIOT_NOT_FOUND
    */
   open(key: string, range?: { first: number; last: number }): Promise<{ body: Readable; bytes: number }>;
-  /** In parts; an upload that fails leaves nothing behind. It is there when this resolves, and not before. */
+  /** Uploads in parts; a failed upload leaves nothing behind. The object exists once this resolves, and not before. */
   putParts(key: string, parts: AsyncIterable<Uint8Array>): Promise<void>;
 }
 
@@ -246,14 +246,18 @@ function s3Large(place: S3Location, requests: S3Requests): S3Large {
         body,
       } = await requests.open({ method: 'GET', key, headers }, undefined, [404]);
       const fits = status === 404 || status === (range ? 206 : 200);
-      // Destroyed before its end it says so, to whoever listens.
+      // If destroyed before its end, it reports that to its listeners.
       body.on('error', () => {});
       if (status !== 404 && fits) return { body, bytes: Number(said['content-length']) };
       body.destroy();
       if (fits) throw new AiotError('AIOT_NOT_FOUND', `${where} has no object ${key}`);
-      throw new AiotError('AIOT_STREAM_REFUSED', `${where} answered ${status} to a range of bytes`, {
-        endpoint: where,
-      });
+      throw new AiotError(
+        'AIOT_STREAM_REFUSED',
+        `${where} responded with ${status} to a byte range request`,
+        {
+          endpoint: where,
+        },
+      );
     },
 
     async putParts(key, parts) {
@@ -270,10 +274,10 @@ function s3Large(place: S3Location, requests: S3Requests): S3Large {
           { method: 'POST', key, query: { uploadId }, body: Buffer.from(completion(etags)) },
           undefined,
         );
-        // A failure that comes late is told in an answer that began with 200 (CompleteMultipartUpload, AWS's API reference).
+        // A late failure is reported in a response that began with 200 (CompleteMultipartUpload, AWS's API reference).
         const code = elementText(answer.body.toString('utf8'), 'Code');
         if (code === undefined) return;
-        throw new AiotError('AIOT_STREAM_REFUSED', `${where} did not put the parts together: ${code}`, {
+        throw new AiotError('AIOT_STREAM_REFUSED', `${where} could not assemble the parts: ${code}`, {
           endpoint: where,
           retryable: true,
         });
@@ -298,7 +302,7 @@ function escaped(text: string): string {
 
 const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
-/** What stands between each `<name …>` and `</name>`. Enough for S3's answers: elements of one name never lie in each other. */
+/** The contents of each element `<name …>…</name>`. Sufficient for S3's responses, in which elements of one name are never nested. */
 function elementsOf(text: string, name: string): string[] {
   return [...text.matchAll(new RegExp(`<${name}(?:\\s[^>]*)?>(.*?)</${name}>`, 'gs'))].map(
     (found) => found[1]!,
@@ -319,21 +323,21 @@ const shape = {
   /** Address of a server other than AWS: MinIO, versitygw, Garage, Ceph. */
   endpoint: z.url({ protocol: /^https?$/ }).optional(),
   region: z.string().min(1).optional(),
-  /** Content-Type of the objects; absent = what the message says or looks like. */
+  /** Content-Type of the objects; absent = given by the message, or detected. */
   type: z.string().min(1).optional(),
-  /** Objects under way at a time; default 8. */
+  /** Objects written concurrently; default 8. */
   parallel: queryCount.refine((count) => count >= 1 && count <= 64, 'expected 1 to 64').optional(),
 };
 
 interface S3Location {
   bucket: string;
-  /** Key, with its placeholders, or prefix. */
+  /** Key with its placeholders, or a prefix. */
   key: string;
   /** Such as `http://127.0.0.1:9000`. */
   endpoint: string;
   /** For states. */
   shown: string;
-  /** For errors: with the server, where it is not AWS. */
+  /** For errors: includes the server, if it is not AWS. */
   where: string;
   region: string;
   credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
@@ -344,7 +348,7 @@ interface S3Location {
 
 /**
  * `s3://BUCKET/KEY?endpoint=…&region=…`. Access key and secret: from the URL (`s3://KEY:SECRET@BUCKET/…`), the options, or the
- * environment as AWS's own tools read it (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
+ * environment variables of AWS's own tools (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
  * AWS_ENDPOINT_URL).
  * @throws AIOT_STREAM_URL
  */
@@ -358,13 +362,13 @@ export function s3Location(
   if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/i.test(bucket)) {
     throw new AiotError(
       'AIOT_STREAM_URL',
-      `${url.endpoint}: expected s3://BUCKET/KEY, got no name of a bucket`,
+      `${url.endpoint}: expected s3://BUCKET/KEY, but the bucket name is missing`,
     );
   }
   const region = query.region ?? options.region ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1';
   const given = query.endpoint ?? env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL;
   const endpoint = (given ?? `https://${bucket}.s3.${region}.amazonaws.com`).replace(/\/+$/, '');
-  // Names of buckets as parts of a host are AWS's; elsewhere they begin the path.
+  // Only AWS has bucket names in the host; elsewhere they begin the path.
   const base = given === undefined ? endpoint : `${endpoint}/${bucket}`;
   return {
     bucket,
@@ -383,7 +387,7 @@ export function s3Location(
   };
 }
 
-/** As AWS's signature wants it: all but letters, digits and `-._~` (RFC 3986, 2.3). */
+/** As required by AWS's signature: all but letters, digits and `-._~` (RFC 3986, 2.3). */
 function encoded(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
@@ -406,8 +410,8 @@ function credentialsFor(
   if (id && secret) {
     return { accessKeyId: id, secretAccessKey: secret, ...(session ? { sessionToken: session } : {}) };
   }
-  throw new AiotError('AIOT_BROKER_REFUSED', `${url.endpoint}: no access key and secret key for it`, {
+  throw new AiotError('AIOT_BROKER_REFUSED', `${url.endpoint}: the access key and secret key are missing`, {
     endpoint: url.endpoint,
-    next: `aiot stream login ${url.endpoint}, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
+    next: `Run \`aiot stream login ${url.endpoint}\`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`,
   });
 }

@@ -7,9 +7,9 @@ import type { StreamUrl } from '../url.js';
 import { createS3Client, type S3Client, s3Location } from './client.js';
 
 /**
- * An object for each message: `s3://bucket/faces/face{n}.png`. `{n}` goes on behind the highest number that is there, and never
- * replaces an object: one that somebody else made meanwhile is passed over. A key without `{n}` or `{id}` is written anew by
- * each message that gives it, in their order.
+ * An object for each message: `s3://bucket/faces/face{n}.png`. `{n}` continues after the highest existing number, and never
+ * replaces an object: one created by another writer meanwhile is skipped. A key without `{n}` or `{id}` is overwritten by each
+ * message that produces it, in order.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -18,19 +18,19 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
   if (place.key === '' || place.key.endsWith('/')) {
     throw new AiotError(
       'AIOT_STREAM_URL',
-      `${place.shown}: expected the key of an object, such as s3://${place.bucket}/faces/face{n}.png`,
+      `${place.shown}: expected an object key, such as s3://${place.bucket}/faces/face{n}.png`,
     );
   }
   const client = await createS3Client(place, options);
   let next = 0;
   try {
-    // Also tells at once when the bucket is not there, or not ours.
+    // Also reports immediately if the bucket is missing or inaccessible.
     next = (await highestNumber(client, template, options.signal)) + 1;
   } catch (error) {
     await client.close();
     throw error;
   }
-  /** A message that is written again is the same object. */
+  /** A rewritten message is the same object. */
   const keys = new WeakMap<OutgoingMessage, string>();
   const keyOf = (message: OutgoingMessage) => {
     const key = keys.get(message) ?? template.render(message, template.numbered ? next++ : 0);
@@ -52,7 +52,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
         if (outcome === 'put') break;
         keys.delete(message);
       }
-      // The same object may be written once more, as another message.
+      // The same object may be written again as another message.
       keys.delete(message);
     },
     ...(options.signal ? { signal: options.signal } : {}),
@@ -60,7 +60,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
   });
 }
 
-/** Who may only write, and needs no number, is not asked to read. @throws what listing throws */
+/** Read access is not required of clients that only write and need no number. @throws the errors of listing */
 async function highestNumber(
   client: S3Client,
   { prefix, numberIn, numbered }: NameTemplate,

@@ -2,12 +2,12 @@ import type { Delivery, Source, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { createS3Client, s3Location } from './client.js';
 
-/** Objects that are fetched at a time. */
+/** Number of objects fetched concurrently. */
 const ahead = 8;
 
 /**
- * The objects whose keys begin as the URL says, in the order of their keys, to the last one: the key is the topic, the object the
- * payload, and its time when it was last written. `from: {time}` leaves out those written before.
+ * The objects whose keys have the URL's prefix, in the order of their keys, to the last one. The key is the topic, the object the payload,
+ * and its last modification the time. `from: {time}` skips those written earlier.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED; while reading AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openS3Source(url: StreamUrl, options: StreamOptions): Promise<Source> {

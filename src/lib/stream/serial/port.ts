@@ -8,7 +8,7 @@ import { nativePart } from '../../core/process.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 
 const shape = {
-  /** Bits a second; default 115200. */
+  /** Bits per second; default 115200. */
   baud: queryCount.pipe(z.number().min(1)).optional(),
   /** Hardware flow control: the only one that loses nothing when we are slower than the line. */
   rtscts: queryBoolean.optional(),
@@ -17,7 +17,7 @@ const shape = {
   stopBits: z.enum(['1', '2']).optional(),
   /** Topic of the messages; default = the name of the port. */
   topic: z.string().min(1).optional(),
-  /** Longest line, bytes; a longer one is cut into several. Default 65536. */
+  /** Longest line, bytes; a longer one is split. Default 65536. */
   line: queryCount.pipe(z.number().min(1)).optional(),
 };
 
@@ -32,12 +32,12 @@ interface SerialSettings {
   longestLine: number;
 }
 
-/** What `serial:///dev/ttyUSB0?baud=9600` says. @throws AIOT_STREAM_URL */
+/** The settings of `serial:///dev/ttyUSB0?baud=9600`. @throws AIOT_STREAM_URL */
 export function serialSettings(url: StreamUrl): SerialSettings {
   const { path } = url;
   if (path === '') {
     throw new AiotError('AIOT_STREAM_URL', 'serial: expected a port after it, got none', {
-      next: 'Write it as serial:///dev/ttyUSB0?baud=115200; aiot device ports lists what there is.',
+      next: 'Write it as serial:///dev/ttyUSB0?baud=115200; aiot board ports lists what there is.',
     });
   }
   const { baud, rtscts, parity, dataBits, stopBits, topic, line } = readQuery(url, shape);
@@ -53,12 +53,12 @@ export function serialSettings(url: StreamUrl): SerialSettings {
   };
 }
 
-/** How often a port that is gone is looked for, ms. */
+/** Interval of checks for a missing port, ms. */
 const lookEveryMs = 500;
 
 /**
- * Which device is behind a path; '' when none is. Asked because the library may not notice that a port is gone: what was hung up
- * reads as nothing at all, which its binding (bindings-cpp 13, unixRead) takes for a reason to read again.
+ * The device behind a path; '' if there is none. Needed because the library may not notice that a port is gone: a hung-up port
+ * returns no data, after which its binding (bindings-cpp 13, unixRead) simply reads again.
  */
 async function identityOf(path: string): Promise<string> {
   if (process.platform === 'win32') return path;
@@ -66,14 +66,14 @@ async function identityOf(path: string): Promise<string> {
   return found ? `${found.dev}:${found.ino}:${found.rdev}` : '';
 }
 
-/** A port that is opened again whenever it was unplugged and came back. */
+/** A port that is reopened whenever it was unplugged and plugged in again. */
 interface PluggedPort {
   /** undefined while it is unplugged. */
   readonly port: SerialPort | undefined;
   close(): Promise<void>;
 }
 
-/** @throws as openPort, the first time; afterwards it goes on trying */
+/** @throws as openPort, the first time; afterwards it keeps trying */
 export async function keepPlugged(
   settings: SerialSettings,
   on: { open(port: SerialPort): void; lost(): void },
@@ -95,7 +95,7 @@ export async function keepPlugged(
     const identity = identityOf(settings.path);
     watch = setInterval(async () => {
       if ((await identityOf(settings.path)) === (await identity)) return;
-      // Held open, it would come back under another name.
+      // If it were held open, it would come back under another name.
       await closePort(opened);
       gone();
     }, lookEveryMs);
@@ -132,7 +132,7 @@ export async function keepPlugged(
 }
 
 /**
- * A port that is open, locked for other programs that ask for a lock.
+ * An open port, locked against other programs that request a lock.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY
  */
 async function openPort(settings: SerialSettings): Promise<SerialPort> {
@@ -140,18 +140,18 @@ async function openPort(settings: SerialSettings): Promise<SerialPort> {
   await requirePort(path);
   const { SerialPort } = await nativePart('serialport', () => import('serialport'));
   return new Promise((resolve, reject) => {
-    // Hanging up when closed would pull DTR, which resets many boards.
+    // Hanging up on close would pull DTR, which resets many boards.
     const line = { baudRate, rtscts, parity, dataBits, stopBits, hupcl: false };
     const port = new SerialPort({ path, ...line, autoOpen: false, lock: true });
     port.open((cause) => {
       if (!cause) return resolve(port);
-      const message = `${path} could not be opened at ${baudRate} baud: another program has it, or it does not do that`;
+      const message = `${path} could not be opened at ${baudRate} baud: another program is using it, or it does not support this rate`;
       reject(new AiotError('AIOT_SERIAL_BUSY', message, { endpoint: path, cause, retryable: true }));
     });
   });
 }
 
-/** The system's error codes say more than the library; Windows has no files for its ports. */
+/** The system's error codes are more specific than the library's; Windows has no files for its ports. */
 async function requirePort(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const found = await stat(path).catch(() => null);
@@ -162,7 +162,10 @@ async function requirePort(path: string): Promise<void> {
   try {
     await access(path, constants.R_OK | constants.W_OK);
   } catch (cause) {
-    throw new AiotError('AIOT_SERIAL_DENIED', `you may not open ${path}`, { endpoint: path, cause });
+    throw new AiotError('AIOT_SERIAL_DENIED', `you do not have permission to open ${path}`, {
+      endpoint: path,
+      cause,
+    });
   }
 }
 

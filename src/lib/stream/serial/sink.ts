@@ -4,12 +4,12 @@ import type { Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { keepPlugged, serialSettings } from './port.js';
 
-/** Longest wait for a port that was unplugged, ms. */
+/** Longest wait for an unplugged port, ms. */
 const returnMs = 30_000;
 
 /**
- * Writes each payload as a line. `write` resolves when the bytes have left for the line: nobody there says that it has them. While
- * the port is unplugged it waits for it, 30 s at most.
+ * Writes each payload as a line. `write` resolves once the bytes have been sent, because a serial line has no acknowledgement. If
+ * the port is unplugged, it waits at most 30 s for it.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY, AIOT_STREAM_URL
  */
 export async function openSerialSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -74,7 +74,7 @@ function sent(port: SerialPort, bytes: Buffer, endpoint: string): Promise<void> 
 }
 
 function lost(endpoint: string, cause?: unknown): AiotError {
-  return new AiotError('AIOT_SERIAL_LOST', `${endpoint}: the port went away`, {
+  return new AiotError('AIOT_SERIAL_LOST', `${endpoint}: the port disappeared`, {
     endpoint,
     cause,
     retryable: true,

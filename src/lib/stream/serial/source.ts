@@ -5,9 +5,9 @@ import type { StreamUrl } from '../url.js';
 import { keepPlugged, serialSettings } from './port.js';
 
 /**
- * The lines that come from a serial port, each a message under the port's name. A port that is unplugged is opened again when it is
- * back; a line that was cut off by that is left out. With `overflow: 'wait'` the port is not read from while there is no room: with
- * `rtscts` the far side then waits, without it the system's buffer (4 KiB on Linux) is all there is.
+ * The lines from a serial port, each a message with the port's name as topic. An unplugged port is reopened when it returns; a
+ * line truncated by that is omitted. With `overflow: 'wait'` the port is not read while there is no room: with `rtscts` the peer
+ * then waits, without it only the system's buffer (4 KiB on Linux) is available.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY, AIOT_STREAM_URL
  */
 export async function openSerialSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -38,7 +38,7 @@ export async function openSerialSource(url: StreamUrl, options: StreamOptions): 
   const plugged = await keepPlugged(settings, {
     open(port) {
       lines.reset();
-      // One chunk after the other, in their order, also while one waits for room.
+      // Chunks are processed in order, even while one waits for room.
       let last = Promise.resolve();
       port.on('data', (chunk: Buffer) => {
         last = last.then(() => read(port, chunk));
@@ -66,7 +66,7 @@ const nothing = () => {};
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 
-/** Cuts bytes into lines, without their LF or CR LF; empty ones are left out. Longer ones than `longest` bytes come in pieces. */
+/** Splits bytes into lines, without LF or CR LF; empty lines are omitted. Lines longer than `longest` bytes are split. */
 export class LineSplitter {
   private rest: Buffer[] = [];
   private restBytes = 0;
@@ -87,7 +87,7 @@ export class LineSplitter {
     }
   }
 
-  /** Forgets the line that has no end yet. */
+  /** Discards the unfinished line. */
   reset(): void {
     this.takeRest();
   }

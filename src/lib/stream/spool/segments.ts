@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib';
 import * as z from 'zod';
 import { systemCode } from '../../core/errors.js';
 import { syncFolder } from '../../core/files.js';
+import { parsedJson } from '../../core/text.js';
 import type { Header, OutgoingMessage } from '../message.js';
 
 /** First bytes of a spool's file. */
@@ -13,20 +14,20 @@ export const magic = Buffer.from('AIOTSPL1');
 export interface Segment {
   id: number;
   file: string;
-  /** Messages in it. */
+  /** Number of messages in it. */
   count: number;
   /** Its size. */
   bytes: number;
 }
 
-/** `000000000001.spool` while it is written, `000000000001-250.spool` (its messages) when it is whole. */
+/** `000000000001.spool` while it is written, `000000000001-250.spool` (with its number of messages) when it is complete. */
 export function segmentName(id: number, count?: number): string {
   return `${String(id).padStart(12, '0')}${count === undefined ? '' : `-${count}`}.spool`;
 }
 
 /**
- * The files in a spool's folder, oldest first. What a crash left of a file that was being written is checked, cut behind its last whole record (what
- * follows was never acknowledged), and closed.
+ * The files in a spool's folder, oldest first. A file that was being written at a crash is verified, truncated after its last
+ * whole record (the rest was never acknowledged), and closed.
  */
 export async function findSegments(folder: string): Promise<{ segments: Segment[]; damaged: number }> {
   const segments: Segment[] = [];
@@ -62,7 +63,7 @@ async function recover(
       count++;
       continue;
     }
-    // A whole record after it: that is damage and no torn end, so the bytes are kept for whoever wants to look.
+    // A whole record follows it: this is damage rather than a torn end, so the bytes are kept for examination.
     if (read.kind === 'damaged' && decodeRecord(bytes, offset + read.bytes).kind === 'record') {
       damaged = 1;
       await setAside(file, bytes.subarray(offset));
@@ -77,7 +78,7 @@ async function recover(
   return { segment: await closeSegment(folder, { id, file, count, bytes: offset }), damaged };
 }
 
-/** Gives a file that is whole the name that says how many messages it has. */
+/** Renames a complete file to include its number of messages. */
 export async function closeSegment(folder: string, segment: Segment): Promise<Segment> {
   const file = join(folder, segmentName(segment.id, segment.count));
   await rename(segment.file, file);
@@ -85,7 +86,7 @@ export async function closeSegment(folder: string, segment: Segment): Promise<Se
   return { ...segment, file };
 }
 
-/** Keeps what cannot be read as FILE.damaged. */
+/** Sets unreadable data aside as FILE.damaged. */
 export async function setAside(file: string, bytes: Uint8Array): Promise<void> {
   const handle = await open(`${file}.damaged`, 'w', 0o600);
   try {
@@ -96,7 +97,7 @@ export async function setAside(file: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Where the reader stands: everything before it has arrived. */
+/** The reader's position: everything before it has been delivered. */
 interface Cursor {
   segment: number;
   offset: number;
@@ -106,7 +107,7 @@ interface Cursor {
 
 export const cursorFile = (folder: string) => join(folder, 'cursor.json');
 
-/** A cursor that is missing or cannot be read stands at the beginning: that sends again and loses nothing. */
+/** A missing or unreadable cursor is at the beginning: messages are sent again, and none is lost. */
 export async function readCursor(folder: string): Promise<Cursor> {
   try {
     const { segment, offset, read } = JSON.parse(await readFile(cursorFile(folder), 'utf8')) as Cursor;
@@ -118,18 +119,18 @@ export async function readCursor(folder: string): Promise<Cursor> {
 }
 
 /**
- * One message in a spool's file: length of the body (u32, little endian), CRC-32 of the body (u32), body. The body is the length of a JSON text
- * (u32), that text (UTF-8: all but the payload), and the payload.
+ * One message in a spool's file: length of the body (u32, little endian), CRC-32 of the body (u32), body. The body is the length
+ * of a JSON text (u32), that text (UTF-8: everything but the payload), and the payload.
  */
 const headBytes = 8;
 
-/** What is beside the payload; short names, for there are many of them. */
+/** Metadata besides the payload; short names, because there are many messages. */
 const metaSchema = z.object({
   t: z.string(),
   m: z.number().optional(),
   /** base64 */
   k: z.string().optional(),
-  /** A value that is bytes is an array with its base64. */
+  /** A value of bytes is an array with its base64. */
   h: z.array(z.tuple([z.string(), z.union([z.string(), z.tuple([z.string()])])])).optional(),
   q: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
   r: z.boolean().optional(),
@@ -162,9 +163,9 @@ export function encodeRecord(message: OutgoingMessage): Buffer {
 
 type ReadRecord =
   | { kind: 'record'; message: OutgoingMessage; bytes: number }
-  /** The bytes end within it; `needed` = its whole length, or that of its head. */
+  /** The data ends within it; `needed` = its total length, or that of its header. */
   | { kind: 'short'; needed: number }
-  /** It does not agree with its checksum, or is no record of ours; `bytes` = what its head says it has. */
+  /** Its checksum does not match, or it is not one of our records; `bytes` = the length given in its header. */
   | { kind: 'damaged'; bytes: number };
 
 /** The record that begins at `offset`. */
@@ -181,14 +182,9 @@ export function decodeRecord(bytes: Buffer, offset: number): ReadRecord {
   return { kind: 'record', message: messageOf(meta, Buffer.from(body.subarray(textEnd))), bytes: whole };
 }
 
-/** null where it is none: a checksum is easily made right by who writes something else. */
+/** null if it is not one: anything else may have a valid checksum too. */
 function metaOf(text: string): Meta | null {
-  try {
-    const read = metaSchema.safeParse(JSON.parse(text));
-    return read.success ? read.data : null;
-  } catch {
-    return null;
-  }
+  return metaSchema.safeParse(parsedJson(text)).data ?? null;
 }
 
 function messageOf({ t, m, k, h, q, r, x }: Meta, payload: Buffer): OutgoingMessage {

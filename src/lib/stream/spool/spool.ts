@@ -1,5 +1,6 @@
 import { type FileHandle, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { AppendLog, writeAll } from '../../core/append-log.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { syncFolder, unwritable, writeJsonAtomic } from '../../core/files.js';
 import { takeLock } from '../../core/lock.js';
@@ -19,51 +20,51 @@ import {
 } from './segments.js';
 
 interface SpoolOptions {
-  /** Folder, made where it is missing. */
+  /** Folder; created if missing. */
   path: string;
-  /** Most bytes on disk. */
+  /** Maximum size on disk, bytes. */
   limit: number;
-  /** At the limit: appending waits, or the oldest file of the spool is thrown away and its messages are counted in `dropped`. */
+  /** At the limit: appending waits, or the spool's oldest file is deleted and its messages are counted in `dropped`. */
   full: 'wait' | 'drop-oldest';
 }
 
 interface Chunk {
   messages: OutgoingMessage[];
-  /** Where the next chunk begins. */
+  /** Start of the next chunk. */
   segment: number;
   offset: number;
 }
 
-/** Messages on disk, first in first out: for a far side that is not there. One process at a time. */
+/** Messages on disk, first in, first out: for an unreachable destination. Used by one process at a time. */
 export interface Spool {
   /** Not committed yet. */
   readonly messages: number;
   /** Total of all its files. */
   readonly bytes: number;
   readonly dropped: number;
-  /** Places where records did not agree with their checksums; what stood there is in a file *.damaged. */
+  /** Number of places with records whose checksum did not match; their data is in a file *.damaged. */
   readonly damaged: number;
-  /** Why the place of the reader cannot be written, such as on a full disk: reading goes on, and a crash now would send more of it again. */
+  /** Why the reader's position cannot be written, such as a full disk: reading continues, and a crash now would resend more messages. */
   readonly trouble: string | undefined;
-  /** Resolves when they are on disk, all of them; otherwise none is. @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE */
+  /** Resolves once all of them are on disk; otherwise none is. @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE */
   append(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void>;
-  /** The next ones, none where all are committed. Gives the same again until `commit`. */
+  /** The next messages; none if all are committed. Returns the same ones until `commit`. */
   read(limit: number, byteLimit: number): Promise<Chunk>;
-  /** They have arrived. After a crash up to 200 ms of them are read once more. */
+  /** They have arrived. After a crash, those of up to 200 ms are read again. */
   commit(chunk: Chunk): Promise<void>;
   close(): Promise<void>;
 }
 
 const largestSegment = 8 * 1024 * 1024;
 
-/** How often the place of the reader is written. */
+/** Interval at which the reader's position is written, ms. */
 const cursorMs = 200;
 
 /** @throws AIOT_SPOOL_BUSY, AIOT_FILE_NOT_WRITABLE */
 export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Spool> {
   const release = await takeLock(join(path, '.lock'));
   if (!release) {
-    throw new AiotError('AIOT_SPOOL_BUSY', `another process works with the spool ${path}`, {
+    throw new AiotError('AIOT_SPOOL_BUSY', `another process is using the spool ${path}`, {
       endpoint: path,
     });
   }
@@ -75,7 +76,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   const { segments } = found;
   let { damaged } = found;
   let cursor = await readCursor(path);
-  let writing: { segment: Segment; file: FileHandle } | undefined;
+  let writing: { segment: Segment; log: AppendLog } | undefined;
   let nextId = Math.max(cursor.segment, segments.at(-1)?.id ?? 0) + 1;
   let dropped = 0;
   let cursorWritten = 0;
@@ -84,7 +85,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   if (segments[0] && segments[0].id !== cursor.segment)
     cursor = { segment: segments[0].id, offset: 0, read: 0 };
 
-  /** One at a time: a file is not to be emptied and removed while something is appended to it. */
+  /** One operation at a time: a file must not be emptied and removed while something is appended to it. */
   let last: Promise<unknown> = Promise.resolve();
   const exclusive = <T>(task: () => Promise<T>): Promise<T> => {
     const run = last.then(task);
@@ -94,17 +95,17 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   const bytesNow = () => segments.reduce((sum, { bytes }) => sum + bytes, 0);
   let messages = segments.reduce((sum, { count }) => sum + count, 0) - cursor.read;
 
-  /** Removes the oldest file; the reader goes on with the next. */
+  /** Removes the oldest file; the reader continues with the next. */
   async function removeFirst(): Promise<void> {
     const first = segments.shift();
     if (!first) return;
     if (writing?.segment === first) {
-      await writing.file.close();
+      await writing.log.file.close();
       writing = undefined;
     }
     cursor = { segment: segments[0]?.id ?? nextId, offset: 0, read: 0 };
-    // The cursor first: it must not stand in a file that is gone and whose number comes again. One that could not be written stands
-    // further back, and numbers go on behind it.
+    // The cursor first: it must not point into a deleted file whose number may be reused. If it could not be written, it is
+    // further back, and numbers continue after it.
     await writeCursor();
     await rm(first.file, { force: true });
     if (trouble !== undefined) await writeCursor();
@@ -112,7 +113,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     room = [];
   }
 
-  /** What was sent may be sent once more; that is no reason not to send, which is what makes room on a full disk. */
+  /** Sent messages may be sent again; that is no reason to stop sending, which makes room on a full disk. */
   async function writeCursor(): Promise<void> {
     cursorWritten = performance.now();
     try {
@@ -123,7 +124,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     }
   }
 
-  async function startSegment(): Promise<{ segment: Segment; file: FileHandle }> {
+  async function startSegment(): Promise<{ segment: Segment; log: AppendLog }> {
     const id = nextId++;
     const name = join(path, segmentName(id));
     const file = await open(name, 'wx', 0o600);
@@ -139,19 +140,19 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     const segment: Segment = { id, file: name, count: 0, bytes: magic.length };
     if (segments.length === 0) cursor = { segment: id, offset: 0, read: 0 };
     segments.push(segment);
-    writing = { segment, file };
+    writing = { segment, log: new AppendLog(file, magic.length) };
     return writing;
   }
 
   async function seal(): Promise<void> {
     if (!writing) return;
-    const { segment, file } = writing;
+    const { segment, log } = writing;
     writing = undefined;
-    await file.close();
+    await log.file.close();
     Object.assign(segment, await closeSegment(path, segment));
   }
 
-  /** Whether there is room now; makes it where the oldest may go. */
+  /** Whether there is room now; makes room if the oldest may be deleted. */
   async function hasRoom(wanted: number): Promise<boolean> {
     while (segments.length > 0 && bytesNow() + wanted > limit) {
       if (full === 'wait') return false;
@@ -163,20 +164,13 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     return true;
   }
 
-  /** Undefined when they are on disk, otherwise what to wait for. */
+  /** Undefined once they are on disk, otherwise a promise to wait for. */
   async function tryAppend(bytes: Buffer, count: number): Promise<{ room: Promise<void> } | undefined> {
     if (writing && writing.segment.bytes >= segmentBytes) await seal();
     if (!(await hasRoom(bytes.length))) return { room: new Promise((resolve) => room.push(resolve)) };
-    const { segment, file } = writing ?? (await startSegment());
-    try {
-      await writeAll(file, bytes, segment.bytes);
-      await file.datasync();
-    } catch (error) {
-      // Such as a full disk in the middle of a record.
-      await file.truncate(segment.bytes).catch(() => {});
-      throw error;
-    }
-    segment.bytes += bytes.length;
+    const { segment, log } = writing ?? (await startSegment());
+    await log.append(bytes);
+    segment.bytes = log.end;
     segment.count += count;
     messages += count;
     return undefined;
@@ -211,7 +205,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   }
 
   async function commit(chunk: Chunk): Promise<void> {
-    // Its file may have been thrown away for want of room while it was under way.
+    // Its file may have been deleted to make room meanwhile.
     const [segment] = segments;
     if (!segment || segment.id !== chunk.segment) return;
     messages -= chunk.messages.length;
@@ -254,29 +248,21 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   };
 }
 
-/** A write may take less than it was given, without an error: when the disk is full it does. */
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
-  }
-}
-
 /** Bytes read at once. */
 const readBytes = 1024 * 1024;
 
-/** Records of one file, from a place in it. */
+/** Records of one file, from a position in it. */
 interface Read {
   messages: OutgoingMessage[];
-  /** Where the next one begins. */
+  /** Start of the next one. */
   offset: number;
-  /** What follows cannot be read: it was set aside as FILE.damaged. */
+  /** The rest is unreadable: it was set aside as FILE.damaged. */
   damaged: boolean;
 }
 
 /**
- * Up to `limit` whole records, and about `byteLimit` bytes of payload, at least one where there is one.
- * @param end of what is on disk safely
+ * Up to `limit` whole records, and about `byteLimit` bytes of payload, but at least one if there is one.
+ * @param end end of the data that is safely on disk
  */
 async function readRecords(
   segment: Segment,
@@ -305,11 +291,11 @@ async function readRecords(
       if (more && offset + read.needed <= end) {
         bytes = await slice(file, offset, Math.min(end, offset + Math.max(read.needed, readBytes)));
         at = 0;
-        // Fewer than there should be: the file ends before its time, and asking again would give no more.
+        // Fewer than expected: the file is truncated, and another call would return no more.
         if (bytes.length >= read.needed) continue;
       }
       if (offset >= end || messages.length > 0) break;
-      // A full disk has no room for a second file, but for another name.
+      // A full disk has no room for a second file, but for a rename.
       await setAside(segment.file, await slice(file, offset, end)).catch(() =>
         rename(segment.file, `${segment.file}.damaged`),
       );
@@ -328,16 +314,16 @@ async function slice(file: FileHandle, from: number, to: number): Promise<Buffer
 }
 
 interface SpoolState {
-  /** Waiting. */
+  /** Undelivered messages. */
   messages: number;
   bytes: number;
   /** When something was last written, ms since 1970. */
   last?: number;
-  /** Files that were set aside. */
+  /** Files set aside as damaged. */
   damaged: number;
 }
 
-/** What is in a spool, without disturbing whoever works with it; undefined where there is none. */
+/** The contents of a spool, read without disturbing its users; undefined if there is none. */
 export async function spoolState(path: string): Promise<SpoolState | undefined> {
   let names: string[];
   try {
@@ -355,7 +341,7 @@ export async function spoolState(path: string): Promise<SpoolState | undefined> 
   for (const name of names) {
     const [, id, count] = /^(\d{12})(?:-(\d+))?\.spool$/.exec(name) ?? [];
     if (id === undefined) continue;
-    // It may be gone by now.
+    // It may have been deleted meanwhile.
     const found = await stat(join(path, name)).catch(() => undefined);
     if (!found) continue;
     state.bytes += found.size;
@@ -366,7 +352,7 @@ export async function spoolState(path: string): Promise<SpoolState | undefined> 
   return state;
 }
 
-/** Of a file that is being written, whose name does not say it. */
+/** For a file that is being written, whose name does not contain it. */
 async function countRecords(file: string): Promise<number> {
   const bytes = await readFile(file).catch(() => Buffer.alloc(0));
   let count = 0;

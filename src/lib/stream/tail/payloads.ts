@@ -2,10 +2,10 @@ import type { Expression } from '../decode/expression.js';
 import { decodeAuto } from '../decode/values.js';
 import type { Message, Payloads } from '../message.js';
 
-/** Keeps those payloads in `spans` for which an expression is true. How many were looked at, when `room` of them were found or all. */
+/** Keeps the payloads in `spans` for which an expression is true. Returns the number examined until `room` of them were found, or all. */
 export type PayloadFilter = (payloads: Payloads, room: number) => number | Promise<number>;
 
-/** The short way for an expression that looks at nothing but fields of the payload; undefined for any other. */
+/** The fast path for an expression that only reads fields of the payload; undefined for any other. */
 export function payloadFilter(
   { reads, evaluate }: Expression,
   isTrue: (value: unknown) => boolean,
@@ -74,7 +74,7 @@ export const everyPayload: PayloadFilter = (payloads, room) => {
 
 const lineFeed = 10;
 
-/** The payloads, each followed by a line feed: pushed together in the memory where they are. */
+/** The payloads, each followed by a line feed: moved together within their memory. */
 export function linesOf({ bytes, spans, count }: Payloads): Buffer {
   let at = 0;
   for (let index = 0; index < count; index++) {
@@ -92,7 +92,7 @@ const [open, close, quote, backslash, comma, colon, point, minus, zero, nine] = 
   0x7b, 0x7d, 0x22, 0x5c, 0x2c, 0x3a, 0x2e, 0x2d, 0x30, 0x39,
 ];
 
-/** Powers of ten that a double has exactly: a whole number below 2^53 divided by one of them is rounded once, as JSON.parse does. */
+/** Powers of ten that a double represents exactly: an integer below 2^53 divided by one of them is rounded once, as in JSON.parse. */
 const powers = Array.from({ length: 16 }, (_, exponent) => 10 ** exponent);
 
 const literals = [
@@ -101,7 +101,7 @@ const literals = [
   { text: Buffer.from('null'), value: null },
 ];
 
-/** 1 for what may stand in a string that is only looked over: ASCII without quotes, backslashes and control characters. */
+/** 1 for characters of a simple string: ASCII without quotes, backslashes and control characters. */
 const simple = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte >= 0x20 && byte < 0x80 && byte !== quote && byte !== backslash ? 1 : 0,
 );
@@ -114,10 +114,11 @@ type FieldScanner = (
 ) => Record<string, string | number | boolean | null> | undefined;
 
 /**
- * Reads a few fields out of JSON (RFC 8259) without making values of the others. It gives what JSON.parse would, or undefined, which
- * says nothing: for everything but flat objects of ASCII strings without escapes, numbers without exponents, and literals. What is
- * no JSON is undefined too; the whole text is looked at. NUL bytes at the end are left out, as by the decoder `auto`.
- * Undefined instead of a scanner for names that are not plain ASCII.
+ * Reads a few fields of a JSON text (RFC 8259) without creating values for the others. Returns what JSON.parse would, or
+ * undefined, which implies nothing, for everything but flat objects of ASCII strings without escapes, numbers without exponents,
+ * and literals. The whole text is checked: it is undefined for invalid JSON too. Trailing NUL bytes are ignored, as by the
+ * decoder `auto`.
+ * Returns undefined instead of a scanner for names that are not plain ASCII.
  */
 export function fieldScanner(names: readonly string[]): FieldScanner | undefined {
   if (!names.every((name) => /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(name) && name !== '__proto__'))
@@ -147,9 +148,9 @@ export function fieldScanner(names: readonly string[]): FieldScanner | undefined
   };
 }
 
-// Small functions: each is compiled for speed within a millisecond, where one large one takes thirty, and is slow until then.
+// Small functions: each is optimized within a millisecond, whereas a large one takes thirty, and is slow until then.
 
-/** Where the value behind a colon begins, or −1. */
+/** Position of the value after a colon, or −1. */
 function valueAfter(bytes: Buffer, from: number, end: number): number {
   const at = blanks(bytes, from, end);
   if (at >= end || bytes[at] !== colon) return -1;
@@ -157,7 +158,7 @@ function valueAfter(bytes: Buffer, from: number, end: number): number {
   return begin < end ? begin : -1;
 }
 
-/** Behind the value at `at`; −1 for one that is not simple. */
+/** Position after the value at `at`; −1 for one that is not simple. */
 function endOfValue(bytes: Buffer, at: number, end: number): number {
   const first = bytes[at]!;
   if (first === quote) {
@@ -169,7 +170,7 @@ function endOfValue(bytes: Buffer, at: number, end: number): number {
   return literal ? at + literal.text.length : -1;
 }
 
-/** Fifteen digits at most, so that as a whole number it is below 2^53. */
+/** At most fifteen digits, so that the integer is below 2^53. */
 function numberEnd(bytes: Buffer, at: number, end: number): number {
   const whole = bytes[at] === minus ? at + 1 : at;
   let place = digitsEnd(bytes, whole, end);
@@ -188,7 +189,7 @@ function digitsEnd(bytes: Buffer, at: number, end: number): number {
   return place;
 }
 
-/** Of a value whose end is known. */
+/** The value between `at` and its known end. */
 function scalarAt(bytes: Buffer, at: number, end: number): string | number | boolean | null {
   const first = bytes[at]!;
   if (first === quote) return bytes.toString('latin1', at + 1, end - 1);
@@ -222,7 +223,7 @@ function blanks(bytes: Buffer, from: number, end: number): number {
   return at;
 }
 
-/** Where the closing quote of the string at `at` is; −1 when there is no string, or one that is not as simple. */
+/** Position of the closing quote of the string at `at`; −1 if there is no string, or not a simple one. */
 function stringEnd(bytes: Buffer, at: number, end: number): number {
   if (at >= end || bytes[at] !== quote) return -1;
   let place = at + 1;

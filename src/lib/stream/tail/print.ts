@@ -3,38 +3,39 @@ import { printable, printableJson, printableLines, printablePayload } from '../.
 import { decoderFor } from '../decode/decoder.js';
 import type { Decoder, DecoderName } from '../decode/values.js';
 import { toLine } from '../file/line.js';
-import type { Shown } from './select.js';
-import { bytesOf, compileTemplate, textOf } from './template.js';
+import type { Shown } from './tail.js';
+import { bytesOf } from './tail.js';
+import { compileTemplate, textOf } from './template.js';
 
-/** `pretty` is for people, and is the caller's. */
+/** `pretty` is for people, and is implemented by the caller. */
 export const printFormats = ['pretty', 'json', 'raw', 'csv', 'hex', 'template'] as const;
 
 type PrintFormat = (typeof printFormats)[number];
 
 export interface PrinterOptions {
   format: PrintFormat;
-  /** Text of `template`; see template.ts. Its expressions are about what is shown: the payload, or the result of `map`. */
+  /** Text of `template`; see template.ts. Its expressions refer to the shown value: the payload, or the result of `map`. */
   template?: string;
   /** Columns of `csv`. */
   fields?: readonly string[];
   decode?: DecoderName;
   /** For programs: lines of JSON, whatever the format. */
   json?: boolean;
-  /** A person reads it: nothing in a payload may do anything to the terminal. */
+  /** For a person: payloads must not control the terminal. */
   terminal: boolean;
   pretty: Printer;
 }
 
-/** @throws AIOT_USAGE (`template` without its text, or a text without it), AIOT_STREAM_EXPRESSION */
+/** @throws AIOT_USAGE (`template` without its text, or the reverse), AIOT_STREAM_EXPRESSION */
 export async function printerFor(options: PrinterOptions): Promise<Printer> {
   const { format, template, terminal, pretty, fields } = options;
   if ((format === 'template') !== (template !== undefined)) {
     throw new AiotError(
       'AIOT_USAGE',
-      `--format template and --template TEXT belong together, got --format ${format}`,
+      `--format template needs --template TEXT, and --template needs --format template; got --format ${format}`,
     );
   }
-  // What a schema decodes has a value already.
+  // Payloads decoded with a schema already have a value.
   const decode = await decoderFor('auto');
   const safe = (print: (batch: Parameters<Printer>[0]) => string | Promise<string>): Printer => {
     if (!terminal) return print;
@@ -63,12 +64,12 @@ export async function printerFor(options: PrinterOptions): Promise<Printer> {
   }
 }
 
-/** A batch of messages as what is written of them: whole lines. */
+/** Converts a batch of messages to whole lines of output. */
 type Printer = (batch: readonly Shown[]) => string | Uint8Array | Promise<string>;
 
 const lineFeed = 10;
 
-/** The payloads as they are, byte for byte, each followed by a line feed: one piece of memory for the whole batch. */
+/** The unchanged payloads, each followed by a line feed: one buffer for the whole batch. */
 export const printRaw: Printer = (batch) => {
   let length = batch.length;
   const payloads: Uint8Array[] = new Array(batch.length);
@@ -87,10 +88,10 @@ export const printRaw: Printer = (batch) => {
   return text;
 };
 
-/** The same where a person reads it: what would do something to the terminal is written out. */
+/** The same for a person: control characters are escaped. */
 const printSafe: Printer = (batch) => batch.map((shown) => `${printablePayload(bytesOf(shown))}\n`).join('');
 
-/** A line of JSON a message (messageLineSchema); what was made of the payload stands in its place. */
+/** A line of JSON per message (messageLineSchema); a computed value takes the payload's place. */
 const printJson = (batch: readonly Shown[]): string => {
   let text = '';
   for (const { message, value } of batch) {
@@ -104,8 +105,8 @@ const printJson = (batch: readonly Shown[]): string => {
 };
 
 /**
- * RFC 4180: a header, then one row a message, with `time` (ISO 8601) and `topic` first. The other columns are the fields asked for, or
- * those of the first message (nested ones as JSON); payloads that are no objects are one column, `payload`.
+ * RFC 4180: a header, then one row per message, with `time` (ISO 8601) and `topic` first. The other columns are the selected fields, or
+ * those of the first message (nested ones as JSON). Payloads that are not objects are in one column, `payload`.
  */
 function csvPrinter(decode: Decoder, fields?: readonly string[]): (batch: readonly Shown[]) => string {
   let columns: readonly string[] | undefined = fields;
@@ -145,7 +146,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 const perLine = 16;
 
-/** A line with the topic and the length, then sixteen bytes a line: place, hexadecimal, ASCII. */
+/** A line with the topic and the length, then sixteen bytes per line: offset, hexadecimal, ASCII. */
 const printHex: Printer = (batch) =>
   batch
     .map((shown) => {

@@ -7,11 +7,10 @@ import { openSink, openSource } from '../open.js';
 import { byTime, writeAll } from '../publish/pace.js';
 import { withTopics } from '../publish/publish.js';
 import { parseStreamUrl } from '../url.js';
-import { createSelector, type TailEnd, type TailOptions } from './select.js';
-import { tail } from './tail.js';
+import { createSelector, type Shown, type TailEnd, type TailOptions, tail } from './tail.js';
 
 export interface RecordOptions extends TailOptions {
-  /** File of message lines; packed where it ends with .gz. */
+  /** File of message lines; compressed if it ends with .gz. */
   out: string;
   onRecorded?: (messages: number) => void;
 }
@@ -19,7 +18,7 @@ export interface RecordOptions extends TailOptions {
 export const recordedSchema = z.object({
   file: z.string(),
   messages: z.int(),
-  /** Thrown away because they came faster than the disk took them; none unless that was allowed. */
+  /** Messages dropped because they arrived faster than the disk accepted them; none unless that was allowed. */
   dropped: z.int(),
   /** Times of the first and the last message, ms since 1970; absent without any. */
   first: z.number().optional(),
@@ -29,24 +28,25 @@ export const recordedSchema = z.object({
 type Recorded = z.output<typeof recordedSchema>;
 
 /**
- * Writes messages into a file: one line each with time, topic, key, headers and the payload, which comes back byte for byte. Each is
- * acknowledged when it is on disk. Ctrl-C ends it well.
- * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, and what `tail` throws
+ * Writes messages into a file: one line each with time, topic, key, headers and the payload, which can be restored byte for byte.
+ * Each is acknowledged once it is on disk. Ctrl-C ends it normally.
+ * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, and the errors of `tail`
  */
 export async function record(options: RecordOptions): Promise<Recorded> {
   const { out, onRecorded, signal, ...rest } = options;
   signal?.throwIfAborted();
   const sink = await openSink(fileUrl(out));
   const recorded: Recorded = { file: out, messages: 0, dropped: 0 };
-  const ended: Partial<TailEnd> = await tail({ ...rest, signal }, async (batch) => {
+  const show = async (batch: readonly Shown[]) => {
     await sink.write(batch.map(({ message }) => message));
     recorded.first ??= batch[0]?.message.time;
     recorded.last = batch.at(-1)?.message.time;
     recorded.messages += batch.length;
     onRecorded?.(recorded.messages);
-  })
+  };
+  const ended: Partial<TailEnd> = await tail({ ...rest, signal }, { show })
     .catch((error: unknown) => {
-      // Whoever stops it wants what there is.
+      // After an abort, the messages recorded so far are kept.
       if (signal?.aborted) return {};
       throw error;
     })
@@ -54,7 +54,7 @@ export async function record(options: RecordOptions): Promise<Recorded> {
   return { ...recorded, dropped: ended.dropped ?? 0 };
 }
 
-/** Of a path, whatever is in it: a % or ? would mean something in a URL. */
+/** URL of any path: a % or ? has a meaning in a URL. */
 function fileUrl(path: string): string {
   return `file:${path.replace(/[%?]/g, encodeURIComponent)}?format=ndjson`;
 }
@@ -62,14 +62,14 @@ function fileUrl(path: string): string {
 interface ReplayOptions extends StreamOptions {
   /** File of message lines (`stream record`). */
   file: string;
-  /** Where to; a topic in it is that of all messages. */
+  /** Destination; a topic in it applies to all messages. */
   to: string;
-  /** 1 = with the pauses there were, 2 = twice as fast, Infinity = as fast as they are taken. */
+  /** 1 = original pauses, 2 = twice as fast, Infinity = as fast as possible. */
   speed: number;
   /** Expressions: which messages, and the topic of each. */
   where?: string;
   topic?: string;
-  /** Keep the recorded times, where the far side takes them (Kafka); otherwise it is now. */
+  /** Keep the recorded times, if the destination accepts them (Kafka); otherwise messages get the current time. */
   keepTime?: boolean;
   onProgress?: (written: { messages: number; bytes: number }) => void;
 }
@@ -87,9 +87,9 @@ export const replayedSchema = z.object({
 type Replayed = z.output<typeof replayedSchema>;
 
 /**
- * Publishes a recording again. Ctrl-C ends it with what was begun.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the line), AIOT_STREAM_EXPRESSION, AIOT_STREAM_EVALUATION (of `topic`), and what
- *   opening and writing throw
+ * Publishes a recording again. Ctrl-C ends it once messages in flight have arrived.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the line), AIOT_STREAM_EXPRESSION, AIOT_STREAM_EVALUATION (of `topic`), and
+ * the errors of opening and writing
  */
 export async function replay(options: ReplayOptions): Promise<Replayed> {
   const { file, to, speed, signal, onProgress } = options;
@@ -127,7 +127,7 @@ async function* outgoing(batches: AsyncIterable<readonly Message[]>, change: Cha
 }
 
 async function changerOf({ to, topic, keepTime, qos, where }: ReplayOptions): Promise<Change> {
-  // What is wrong with it is said before anything is connected.
+  // Errors in it are reported before anything is connected.
   if (where !== undefined) compileExpression(where);
   const plainly = (message: Message): OutgoingMessage => {
     const { source: _, position: __, time, ...rest } = message;

@@ -1,8 +1,8 @@
 import * as z from 'zod';
 import type { Decoder } from '../decode/values.js';
-import type { Shown } from './select.js';
+import type { Shown } from './tail.js';
 
-/** Topics and fields beyond these are counted together, or not at all: what comes decides about them. */
+/** Topics beyond the limit are counted together, and fields beyond it not at all, because messages could contain any number. */
 const mostTopics = 1000;
 const mostFields = 50;
 const others = '(others)';
@@ -10,14 +10,14 @@ const others = '(others)';
 const spread = { least: z.number(), mean: z.number(), most: z.number() };
 
 export const streamStatisticsSchema = z.object({
-  /** From the first to the last message, or the moment of asking, s. */
+  /** From the first message to the last one, or to now, s. */
   seconds: z.number(),
   messages: z.int(),
   bytes: z.int(),
-  /** Messages and bytes a second. */
+  /** Messages and bytes per second. */
   rate: z.number(),
   byteRate: z.number(),
-  /** Thrown away because they came too fast. */
+  /** Dropped because they arrived too fast. */
   dropped: z.int(),
   /** The busiest first. */
   topics: z.array(
@@ -25,9 +25,9 @@ export const streamStatisticsSchema = z.object({
       topic: z.string(),
       messages: z.int(),
       rate: z.number(),
-      /** Of one message. */
+      /** Size of one message. */
       bytes: z.object(spread),
-      /** Numbers in the payloads, by their names. */
+      /** Numbers in the payloads, by name. */
       fields: z.record(z.string(), z.object({ count: z.int(), ...spread })),
     }),
   ),
@@ -118,7 +118,7 @@ export function createStatistics(decode: Decoder, now: () => number = () => perf
   };
 }
 
-/** A number alone is the field `value`. */
+/** A payload that is just a number is the field `value`. */
 function numbersOf(value: unknown): [string, number][] {
   if (typeof value === 'number') return [['value', value]];
   if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value))

@@ -1,32 +1,103 @@
 import { AiotError } from '../../core/errors.js';
 import { plural } from '../../core/figures.js';
+import { dictionary } from '../../core/names.js';
 import { onAbort } from '../../core/tasks.js';
 import { printablePayload } from '../../core/text.js';
 import { formatDuration } from '../../core/time.js';
-import { compileExpression } from '../decode/expression.js';
-import type { Delivery, Payloads, Source } from '../message.js';
+import { decoderFor } from '../decode/decoder.js';
+import { compileExpression, type Expression, variables } from '../decode/expression.js';
+import type { Decoder, DecoderName } from '../decode/values.js';
+import type { Delivery, Message, Payloads, Source, StreamOptions } from '../message.js';
 import { openSource } from '../open.js';
-import { linesOf } from './payloads.js';
-import { createSelector, type Selector, type Shown, type TailEnd, type TailOptions } from './select.js';
+import { mergeByTime } from './merge.js';
+import { everyPayload, linesOf, type PayloadFilter, payloadFilter } from './payloads.js';
+import { textOf } from './template.js';
+
+/** A message selected for display. A source's deliveries have this form too. */
+export interface Shown {
+  readonly message: Message;
+  /** The value shown instead of the payload: the result of `map`, the selected fields, or a decoder's output. */
+  readonly value?: unknown;
+}
+
+/** The bytes shown for a message: its payload, or the value in its place. */
+export function bytesOf({ message, value }: Shown): Uint8Array {
+  if (value === undefined) return message.payload;
+  return ArrayBuffer.isView(value) ? (value as Uint8Array) : Buffer.from(textOf(value));
+}
+
+interface SelectOptions {
+  /** Expressions that select messages, and the value shown for each. */
+  where?: string;
+  map?: string;
+  /** Paths in the payload (`a`, `motor.current`) or variables (`$topic`): shown as an object. */
+  fields?: readonly string[];
+  decode?: DecoderName;
+  /** Schema of `decode`, and the message type in it. */
+  schema?: string;
+  messageType?: string;
+}
+
+export interface TailOptions extends StreamOptions, SelectOptions {
+  /** Several are merged by the messages' times. */
+  urls: readonly string[];
+  /** Ends after this number of messages were shown. */
+  count?: number;
+  /** Ends after this time, ms. */
+  forMs?: number;
+  /** Fails after this time if `count` was not reached, ms. */
+  timeoutMs?: number;
+  /** Shows the messages for which this is true and ends with the first, or after `count`; within `withinMs`, if that is set. */
+  expect?: string;
+  withinMs?: number;
+  /** Shows the first message for which this is true, and ends with it; after `forMs` without one it succeeds. */
+  never?: string;
+  /** Called once no further message is missed. */
+  onOpen?: (endpoint: string) => void;
+  /** Every second. */
+  onProgress?: (progress: TailProgress) => void;
+}
+
+export interface TailProgress {
+  /** Number of messages so far. */
+  seen: number;
+  dropped: number;
+}
+
+export interface TailEnd {
+  /** Shown. */
+  messages: number;
+  /** Received, including those not shown. */
+  seen: number;
+  /** Messages dropped because they arrived faster than they were taken. */
+  dropped: number;
+  /** Messages for which an expression or the decoder failed: they count as not selected. `first` is the first error. */
+  failed: number;
+  first?: string;
+  /** Why it ended; `source` = the source has no more, `interrupted` = by the signal, if no messages were expected. */
+  ended: 'count' | 'for' | 'source' | 'interrupted';
+}
+
+/** Destination of the chosen messages. */
+export interface TailOutput {
+  /** Gets the messages in batches, and is awaited; never called again once `tail` has resolved. */
+  show(batch: readonly Shown[]): void | Promise<void>;
+  /** For output of payloads alone, each followed by a line feed: replaces `show` for a source that gives them without making messages. */
+  lines?: (lines: Uint8Array) => void | Promise<void>;
+}
 
 /**
- * Follows sources: `show` gets the messages in batches, and is waited for, and never called again once this has resolved. A
- * message is acknowledged after it was shown. With `showLines`, which is for those who want nothing but the payloads, each followed
- * by a line feed, a source that has a short way to them takes it, and that gets them instead.
+ * Follows sources. A message is acknowledged after it was shown.
  * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED (both say how many came), AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER, AIOT_STREAM_EXPRESSION,
- *   AIOT_USAGE, and what opening a source throws
+ *   AIOT_USAGE, and errors of opening a source
  */
-export async function tail(
-  options: TailOptions,
-  show: (batch: readonly Shown[]) => void | Promise<void>,
-  showLines?: (lines: Uint8Array) => void | Promise<void>,
-): Promise<TailEnd> {
+export async function tail(options: TailOptions, output: TailOutput): Promise<TailEnd> {
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
-  // What is wrong with an expression or a schema is said before anything is connected.
+  // Errors in an expression or a schema are reported before anything is connected.
   const selector = await createSelector(options);
   const watch = createWatch(options, selector);
-  const source = mergeByTime(await openAll(options));
+  const source = await openAll(options);
   options.onOpen?.(source.endpoint);
   const ending = endingOf(options, () => source.close());
   const state = { messages: 0, seen: 0 };
@@ -34,12 +105,12 @@ export async function tail(
     onProgress && setInterval(() => onProgress({ seen: state.seen, dropped: source.dropped }), 1000);
   try {
     const work = { options, selector, watch, ending, state };
-    const payloads = showLines && !watch && selector.payloads && source.payloads?.();
-    if (payloads) await showPayloads(payloads, work, showLines);
+    const payloads = output.lines && !watch && selector.payloads && source.payloads?.();
+    if (payloads) await showPayloads(payloads, work, output.lines!);
     else
       for await (const batch of source) {
         if (ending.why !== undefined) break;
-        await showBatch(batch, work, show);
+        await showBatch(batch, work, output);
         if (ending.why !== undefined) break;
       }
   } finally {
@@ -49,7 +120,7 @@ export async function tail(
   }
   const { failed, first } = selector;
   const end = { ...state, dropped: source.dropped, failed, ...(first === undefined ? {} : { first }) };
-  return endOf(ending.why ?? 'source', end, options, watch, show);
+  return endOf(ending.why ?? 'source', end, options, watch, output);
 }
 
 interface Work {
@@ -71,7 +142,7 @@ async function showPayloads(
     if (ending.why !== undefined) break;
     const looked = selector.payloads!(payloads, count - state.messages);
     state.seen += looked instanceof Promise ? await looked : looked;
-    // The next ones are got ready while these are still being written.
+    // The next ones are prepared while these are being written.
     await writing;
     if (payloads.count > 0) writing = show(linesOf(payloads));
     state.messages += payloads.count;
@@ -84,24 +155,24 @@ async function showPayloads(
 async function showBatch(
   batch: readonly Delivery[],
   { options, selector, watch, ending, state }: Work,
-  show: (batch: readonly Shown[]) => void | Promise<void>,
+  output: TailOutput,
 ): Promise<void> {
   const count = watch?.count ?? options.count ?? Number.POSITIVE_INFINITY;
   const selected = selector.select(batch);
   let chosen = selected instanceof Promise ? await selected : selected;
   if (watch) chosen = await watch.choose(chosen);
-  // An interruption while it was waited for.
+  // Interrupted while it was awaited.
   if (ending.why !== undefined && chosen.length === 0) return;
   const room = count - state.messages;
   let taken = batch.length;
   if (chosen.length >= room) {
     chosen = chosen.slice(0, room);
-    // What came after the last one was not shown: it stays with its source.
+    // Messages after the last one shown stay with their source.
     const last = chosen.at(-1)?.message;
     taken = batch.findIndex(({ message }) => message === last) + 1;
   }
   if (chosen.length > 0) {
-    const shown = show(chosen);
+    const shown = output.show(chosen);
     if (shown instanceof Promise) await shown;
   }
   state.messages += chosen.length;
@@ -110,18 +181,18 @@ async function showBatch(
   if (state.messages >= count) ending.end(watch?.never ? 'never' : 'count');
 }
 
-/** @throws what opening any of them throws, after the others are closed */
-async function openAll(options: TailOptions) {
+/** @throws the errors of opening any of them, after the others are closed */
+async function openAll(options: TailOptions): Promise<Source> {
   const { urls, withinMs: _, ...rest } = options;
   const opened = await Promise.allSettled(urls.map((url) => openSource(url, rest)));
   const sources = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const failure = opened.find((result) => result.status === 'rejected');
-  if (!failure && sources.length > 0) return sources;
+  if (!failure && sources.length > 0) return sources.length === 1 ? sources[0]! : mergeByTime(sources);
   await Promise.all(sources.map((source) => source.close()));
   throw failure?.reason ?? new AiotError('AIOT_USAGE', 'expected the URL of a stream, got none');
 }
 
-/** Timers and Ctrl-C, each of which ends it once. */
+/** Ends the work once: by a timer, or by the signal. */
 function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: () => Promise<void>): Ending {
   const ending: Ending = {
     why: undefined,
@@ -130,7 +201,7 @@ function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: ()
       if (ending.why !== undefined) return;
       ending.why = why;
       ending.closing = close();
-      // It is waited for, and may fail, later.
+      // It is awaited, and may fail, later.
       ending.closing.catch(() => {});
     },
     clear() {
@@ -146,108 +217,196 @@ function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: ()
   return ending;
 }
 
-/** A source that has had nothing for this long is not waited for any more, ms. */
-const patienceMs = 200;
-
-interface MergeInput {
-  source: Source;
-  batches: AsyncIterator<readonly Delivery[]>;
-  /** What it gave last, and how much of it has been taken. */
-  batch: readonly Delivery[];
-  next: number;
-  /** Under way while there is nothing of it here. */
-  pull: Promise<void> | undefined;
-  since: number;
-  ended: boolean;
-  /** It broke off; told when what it had given before has been taken. */
-  failure?: { error: unknown };
+export interface Selector {
+  /** The messages to show, in order: synchronously if the expressions are simple. */
+  select(batch: readonly Shown[]): readonly Shown[] | Promise<readonly Shown[]>;
+  /** The same for payloads alone; undefined if other parts are read or shown. */
+  readonly payloads: PayloadFilter | undefined;
+  /** Whether `expect` or `never` is true for this message. */
+  holds(expression: Expression, message: Shown['message']): boolean | Promise<boolean>;
+  /** Number of messages for which an expression or the decoder failed, and the first error. */
+  readonly failed: number;
+  readonly first: string | undefined;
 }
 
-/**
- * Several sources as one, in the order of their messages' times: a message is given on when no source that has something, or is
- * likely to have soon, can have an older one. Of each source one batch at most is held.
- */
-export function mergeByTime(sources: readonly Source[], now: () => number = Date.now): Source {
-  const [only] = sources;
-  if (only && sources.length === 1) return only;
+type Step = (shown: Shown) => Shown | undefined | Promise<Shown | undefined>;
+
+/** @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE, and the errors of a decoder's schema */
+export async function createSelector(options: SelectOptions): Promise<Selector> {
+  if (options.map !== undefined && options.fields !== undefined) {
+    throw new AiotError('AIOT_USAGE', 'expected --map or --fields, got both');
+  }
+  const decode = await decoderFor(options.decode, { schema: options.schema, type: options.messageType });
+  let failed = 0;
+  let first: string | undefined;
+  /** A failure for one message implies nothing about the others. */
+  const note = (error: unknown): void => {
+    if (
+      !(error instanceof AiotError) ||
+      (error.code !== 'AIOT_STREAM_EVALUATION' && error.code !== 'AIOT_STREAM_DECODE')
+    )
+      throw error;
+    failed++;
+    first ??= error.message;
+  };
+  const steps = stepsOf(options, decode);
+  const one = (shown: Shown, from = 0): ReturnType<Step> => {
+    let current: Shown | undefined = shown;
+    for (let index = from; index < steps.length && current !== undefined; index++) {
+      const result: ReturnType<Step> = steps[index]!(current);
+      if (result instanceof Promise) return result.then((next) => (next ? one(next, index + 1) : undefined));
+      current = result;
+    }
+    return current;
+  };
+  const guarded = (shown: Shown): ReturnType<Step> => {
+    try {
+      const result = one(shown);
+      return result instanceof Promise ? result.catch(note as () => undefined) : result;
+    } catch (error) {
+      note(error);
+      return undefined;
+    }
+  };
   return {
-    endpoint: sources.map(({ endpoint }) => endpoint).join(', '),
-    get dropped() {
-      return sources.reduce((sum, { dropped }) => sum + dropped, 0);
+    payloads: payloadsOf(options, note),
+    select: (batch) => (steps.length === 0 ? batch : inOrder(batch, guarded)),
+    holds(expression, message) {
+      try {
+        const result = expression.evaluate(message, decode);
+        if (!(result instanceof Promise)) return isTrue(result);
+        return result.then(isTrue).catch((error: unknown) => {
+          note(error);
+          return false;
+        });
+      } catch (error) {
+        note(error);
+        return false;
+      }
     },
-    [Symbol.asyncIterator]: () => merged(sources, now),
-    close: async () => {
-      await Promise.all(sources.map((source) => source.close()));
+    get failed() {
+      return failed;
+    },
+    get first() {
+      return first;
     },
   };
 }
 
-async function* merged(sources: readonly Source[], now: () => number): AsyncGenerator<Delivery[]> {
-  const inputs: MergeInput[] = sources.map((source) => ({
-    source,
-    batches: source[Symbol.asyncIterator](),
-    batch: [],
-    next: 0,
-    pull: undefined,
-    since: now(),
-    ended: false,
-  }));
-  for (;;) {
-    const empty = inputs.filter((input) => !input.ended && input.next >= input.batch.length);
-    for (const { failure } of inputs) if (failure) throw failure.error;
-    for (const input of empty) input.pull ??= pull(input, now);
-    const full = inputs.filter((input) => input.next < input.batch.length);
-    const awaited = empty.filter((input) => now() - input.since < patienceMs);
-    if (full.length === 0 && empty.length === 0) return;
-    if (full.length === 0) await Promise.race(empty.map((input) => input.pull));
-    else if (awaited.length > 0) await firstOf(awaited, now);
-    else yield takeOldest(full);
+function payloadsOf(
+  { where, map, fields, decode = 'auto' }: SelectOptions,
+  note: (error: unknown) => void,
+): PayloadFilter | undefined {
+  if (map !== undefined || fields !== undefined || decode !== 'auto') return undefined;
+  return where === undefined ? everyPayload : payloadFilter(compileExpression(where), isTrue, note);
+}
+
+function stepsOf({ where, map, fields, decode: name }: SelectOptions, decode: Decoder): Step[] {
+  const steps: Step[] = [];
+  if (where !== undefined) {
+    const expression = compileExpression(where);
+    steps.push((shown) => {
+      const result = expression.evaluate(shown.message, decode);
+      if (result instanceof Promise) return result.then((value) => (isTrue(value) ? shown : undefined));
+      return isTrue(result) ? shown : undefined;
+    });
   }
-}
-
-/** Resolves when one of them has something, or when the one waited for longest is not waited for any more. */
-async function firstOf(awaited: readonly MergeInput[], now: () => number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const left = Math.max(1, Math.min(...awaited.map(({ since }) => since + patienceMs - now())));
-  const over = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, left);
-  });
-  await Promise.race([over, ...awaited.map((input) => input.pull)]);
-  clearTimeout(timer);
-}
-
-/** Never rejects: nobody may be waiting for it when it fails. */
-async function pull(input: MergeInput, now: () => number): Promise<void> {
-  try {
-    const { value, done } = await input.batches.next();
-    input.ended = done === true;
-    input.batch = done ? [] : value;
-  } catch (error) {
-    input.ended = true;
-    input.failure = { error };
-  } finally {
-    input.next = 0;
-    input.pull = undefined;
-    input.since = now();
+  if (map !== undefined) {
+    const expression = compileExpression(map);
+    const mapped = (message: Shown['message'], value: unknown) =>
+      value === undefined ? undefined : { message, value };
+    steps.push(({ message }) => {
+      const result = expression.evaluate(message, decode);
+      return result instanceof Promise
+        ? result.then((value) => mapped(message, value))
+        : mapped(message, result);
+    });
+  } else if (fields !== undefined) {
+    const read = fieldReader(fields);
+    steps.push(({ message }) => ({ message, value: read(message, decode) }));
+  } else if (name !== undefined && name !== 'auto' && name !== 'bytes') {
+    steps.push(({ message }) => ({ message, value: decode(message) }));
   }
+  return steps;
 }
 
-/** All that may go now: until one of the inputs is empty, for its next message may be older than what the others have. */
-function takeOldest(full: readonly MergeInput[]): Delivery[] {
-  const taken: Delivery[] = [];
-  for (;;) {
-    let oldest: MergeInput | undefined;
-    for (const input of full) {
-      if (!oldest || input.batch[input.next]!.message.time < oldest.batch[oldest.next]!.message.time)
-        oldest = input;
+/** JSONata's boolean value of a result. */
+function isTrue(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(isTrue);
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
+  return Boolean(value);
+}
+
+function inOrder(batch: readonly Shown[], step: Step): readonly Shown[] | Promise<readonly Shown[]> {
+  const chosen: Shown[] = [];
+  for (let index = 0; index < batch.length; index++) {
+    const result = step(batch[index]!);
+    if (result instanceof Promise) return rest(batch, index, result, chosen, step);
+    if (result !== undefined) chosen.push(result);
+  }
+  return chosen;
+}
+
+async function rest(
+  batch: readonly Shown[],
+  from: number,
+  pending: Promise<Shown | undefined>,
+  chosen: Shown[],
+  step: Step,
+): Promise<readonly Shown[]> {
+  const result = await pending;
+  if (result !== undefined) chosen.push(result);
+  for (let index = from + 1; index < batch.length; index++) {
+    const next = await step(batch[index]!);
+    if (next !== undefined) chosen.push(next);
+  }
+  return chosen;
+}
+
+type Read = (message: Message, decode: Decoder) => unknown;
+
+/**
+ * Reads fields by their paths: `a`, `motor.current`, `values.0`, or a variable such as `$topic`.
+ * @throws AIOT_USAGE (an empty path, or an unknown variable)
+ */
+export function fieldReader(
+  paths: readonly string[],
+): (message: Message, decode: Decoder) => Record<string, unknown> {
+  const readers = paths.map((path): [string, Read] => [path, reader(path)]);
+  return (message, decode) => {
+    const found = dictionary<unknown>();
+    for (const [path, read] of readers) {
+      const value = read(message, decode);
+      if (value !== undefined) found[path] = value;
     }
-    if (!oldest) return taken;
-    taken.push(oldest.batch[oldest.next]!);
-    oldest.next++;
-    if (oldest.next < oldest.batch.length) continue;
-    oldest.since = Date.now();
-    return taken;
+    return found;
+  };
+}
+
+function reader(path: string): Read {
+  if (path.startsWith('$')) {
+    const name = path.slice(1);
+    if (Object.hasOwn(variables, name)) return variables[name]!;
+    throw new AiotError(
+      'AIOT_USAGE',
+      `unknown variable ${path}; expected one of ${Object.keys(variables).join(', $')}`,
+    );
   }
+  const names = path.split('.');
+  if (names.includes('')) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `expected fields such as temperature or motor.current, got ${JSON.stringify(path)}`,
+    );
+  }
+  return (message, decode) => {
+    let value = decode(message);
+    for (const name of names) {
+      if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
+      value = (value as Record<string, unknown>)[name];
+    }
+    return value;
+  };
 }
 
 type Why = 'count' | 'for' | 'source' | 'timeout' | 'within' | 'interrupted' | 'never';
@@ -259,11 +418,11 @@ interface Ending {
   clear(): void;
 }
 
-/** Longest piece of a payload in an error, characters. */
+/** Longest part of a payload quoted in an error, characters. */
 const longestQuote = 200;
 
 /**
- * What it means that it ended so: how it went, or an error. Where an expected message did not come, the last one that did is shown.
+ * The outcome for this reason to end: a result or an error. If an expected message did not arrive, the last other one is shown.
  * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED, AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER
  */
 async function endOf(
@@ -271,13 +430,15 @@ async function endOf(
   end: Omit<TailEnd, 'ended'>,
   options: TailOptions,
   watch: Watch | undefined,
-  show: (batch: readonly Shown[]) => void | Promise<void>,
+  output: TailOutput,
 ): Promise<TailEnd> {
   const came = plural(end.seen, 'message');
-  if (why === 'interrupted') throw new AiotError('AIOT_INTERRUPTED', `stopped after ${came}`);
+  // Without an expectation or a number of messages, an interruption is a normal end.
+  if (why === 'interrupted' && (watch || options.count !== undefined))
+    throw new AiotError('AIOT_INTERRUPTED', `stopped after ${came}`);
   if (why === 'never')
-    throw new AiotError('AIOT_STREAM_NEVER', `a message came with ${watch?.text}, after ${came}`);
-  if (watch && !watch.never && why !== 'count') throw await unmet(why, end, options, watch, show);
+    throw new AiotError('AIOT_STREAM_NEVER', `a message matched ${watch?.text} after ${came}`);
+  if (watch && !watch.never && why !== 'count') throw await unmet(why, end, options, watch, output);
   if (why === 'timeout' && options.count !== undefined) {
     const wanted = plural(options.count, 'message');
     throw new AiotError(
@@ -285,7 +446,7 @@ async function endOf(
       `expected ${wanted} within ${formatDuration(options.timeoutMs ?? 0)}, got ${end.messages}`,
     );
   }
-  if (why === 'timeout') throw new AiotError('AIOT_TIMEOUT', `the time was over after ${came}`);
+  if (why === 'timeout') throw new AiotError('AIOT_TIMEOUT', `the time limit was reached after ${came}`);
   return { ...end, ended: why as TailEnd['ended'] };
 }
 
@@ -294,25 +455,25 @@ async function unmet(
   end: Omit<TailEnd, 'ended'>,
   options: TailOptions,
   { text, count, lastOther }: Watch,
-  show: (batch: readonly Shown[]) => void | Promise<void>,
+  output: TailOutput,
 ): Promise<AiotError> {
-  if (lastOther) await show([lastOther]);
+  if (lastOther) await output.show([lastOther]);
   const of = plural(end.seen, 'message');
   const got = `${end.messages === 0 ? 'none' : end.messages} of ${of}`;
   const wanted = count === 1 ? `a message with ${text}` : `${count} messages with ${text}`;
   const last = lastOther ? `; the last other one: ${quoted(lastOther)}` : '';
-  const failed = end.failed > 0 ? `; ${end.failed} could not be asked: ${end.first}` : '';
+  const failed = end.failed > 0 ? `; ${end.failed} could not be evaluated: ${end.first}` : '';
   if (why === 'source') {
     return new AiotError(
       'AIOT_STREAM_EXPECTED',
-      `expected ${wanted}, got ${got} before the stream's end${last}${failed}`,
+      `expected ${wanted}, got ${got} before the stream ended${last}${failed}`,
     );
   }
   const time = why === 'for' ? options.forMs : why === 'within' ? options.withinMs : options.timeoutMs;
   return new AiotError(
     'AIOT_TIMEOUT',
     `expected ${wanted} within ${formatDuration(time ?? 0)}, got ${got}${last}${failed}`,
-    { next: 'Look at what comes without --expect, or give more time with --within.' },
+    { next: 'Look at the messages without --expect, or allow more time with --within.' },
   );
 }
 
@@ -321,28 +482,28 @@ function quoted({ message }: Shown): string {
   return text.length > longestQuote ? `${text.slice(0, longestQuote)}…` : text;
 }
 
-/** `expect` and `never`: a stream as a check. */
+/** `expect` and `never`: a stream used as a check. */
 interface Watch {
-  /** As it was written. */
+  /** The expression's text. */
   text: string;
   never: boolean;
-  /** After so many of them it is decided. */
+  /** Number of matching messages that decide it. */
   count: number;
-  /** The messages of a batch that it is true for. */
+  /** The messages of a batch for which it is true. */
   choose(batch: readonly Shown[]): Promise<readonly Shown[]>;
-  /** The last one for which it was not. */
+  /** The last message for which it was false. */
   readonly lastOther: Shown | undefined;
 }
 
-/** @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE (flags that do not go together) */
+/** @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE (incompatible flags) */
 function createWatch(options: TailOptions, selector: Selector): Watch | undefined {
   const { expect, never, withinMs, count = 1 } = options;
   if (expect !== undefined && never !== undefined) {
     throw new AiotError('AIOT_USAGE', 'expected --expect or --never, got both');
   }
   if (withinMs !== undefined && expect === undefined) {
-    throw new AiotError('AIOT_USAGE', '--within is the time for --expect', {
-      next: 'Use --for to end after a time.',
+    throw new AiotError('AIOT_USAGE', '--within only applies to --expect', {
+      next: 'To stop after a time, use --for.',
     });
   }
   const text = expect ?? never;

@@ -1,17 +1,16 @@
-import { isUtf8 } from 'node:buffer';
 import { AiotError } from '../../core/errors.js';
+import { textOrBase64 } from '../../core/text.js';
 import { compileExpression } from '../decode/expression.js';
 import type { Decoder } from '../decode/values.js';
 import type { Message } from '../message.js';
-import type { Shown } from './select.js';
 
-/** A text with expressions in it, for one message. */
+/** A text with embedded expressions, evaluated for one message. */
 type Template = (message: Message, decode: Decoder) => string | Promise<string>;
 
 /**
- * `{{EXPRESSION}}` becomes the expression's result (nothing, where there is none; objects as JSON), `\n`, `\t` and `\\` what they are
- * in JSON; all else stays, so that a JSON text needs nothing escaped.
- * @throws AIOT_STREAM_EXPRESSION (one that is no JSONata, or is not closed)
+ * `{{EXPRESSION}}` is replaced by the expression's result (nothing if there is none; objects as JSON). `\n`, `\t` and `\\` are escapes as
+ * in JSON. Everything else is unchanged, so that JSON text needs no escaping.
+ * @throws AIOT_STREAM_EXPRESSION (not JSONata, or not closed)
  */
 export function compileTemplate(text: string): Template {
   const parts = partsOf(text).map((part) =>
@@ -37,14 +36,17 @@ function partsOf(text: string): (string | { expression: string })[] {
     if (open < 0) return parts;
     const close = closing(rest, open + 2);
     if (close < 0) {
-      throw new AiotError('AIOT_STREAM_EXPRESSION', `${rest.slice(open)}: expected }} after the expression`);
+      throw new AiotError(
+        'AIOT_STREAM_EXPRESSION',
+        `${rest.slice(open)}: expected a closing }} after the expression`,
+      );
     }
     parts.push({ expression: rest.slice(open + 2, close) });
     rest = rest.slice(close + 2);
   }
 }
 
-/** Where the `}}` stands that is not part of the expression, or -1: an object in it has braces of its own, a text any. */
+/** Position of the `}}` that ends the expression, or -1: objects in it have braces of their own, and strings may contain any. */
 function closing(text: string, from: number): number {
   let depth = 0;
   for (let at = from; at < text.length; at++) {
@@ -72,18 +74,9 @@ function unescaped(text: string): string {
   return text.replace(/\\([nt\\])/g, (_, char: string) => ({ n: '\n', t: '\t' })[char] ?? char);
 }
 
-/** What is shown of a message, as text: a text as it is, bytes as UTF-8 or base64, anything else as JSON. */
+/** A message's value as text: text unchanged, bytes as UTF-8 or base64, anything else as JSON. */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
-  if (ArrayBuffer.isView(value)) {
-    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    return bytes.toString(isUtf8(bytes) ? 'utf8' : 'base64');
-  }
+  if (ArrayBuffer.isView(value)) return textOrBase64(value as Uint8Array);
   return JSON.stringify(value) ?? '';
-}
-
-/** The bytes that are shown of a message: its payload, or what was made of it. */
-export function bytesOf({ message, value }: Shown): Uint8Array {
-  if (value === undefined) return message.payload;
-  return ArrayBuffer.isView(value) ? (value as Uint8Array) : Buffer.from(textOf(value));
 }

@@ -6,7 +6,7 @@
 #define MBEDTLS_SSL_IS_CLIENT 0
 #define MBEDTLS_X509_BADCERT_EXPIRED 0x01
 #define MBEDTLS_X509_BADCERT_FUTURE 0x0200
-/* RFC 6066's code of 2^12 bytes. */
+/* RFC 6066's code for 2^12 bytes. */
 #define MBEDTLS_SSL_MAX_FRAG_LEN_4096 4
 
 typedef struct mbedtls_ssl_config mbedtls_ssl_config;

@@ -6,7 +6,7 @@ import type { Planner } from './planner.js';
 
 type Unary = Extract<Operator, { op: 'RELU' | 'RELU6' | 'LEAKY_RELU' | 'TANH' | 'LOGISTIC' }>;
 
-/** Functions of each number by itself. */
+/** Functions applied to each number separately. */
 export function unary(plan: Planner, operator: Unary): TrainNode {
   const x = plan.input(operator, 0);
   const y = plan.output(operator);
@@ -80,9 +80,9 @@ export function softmax(plan: Planner, operator: Extract<Operator, { op: 'SOFTMA
 type Add = Extract<Operator, { op: 'ADD' }>;
 
 /**
- * The MUL and ADD of a batch norm as one: in training y = γ(x − μ)/√(σ² + ε) + β with mean and variance of the batch, which also
- * move `note.mean` and `note.variance`; else with those. (Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3.) Numbers per
- * channel are computed here, whatever goes over the batch by kernels.
+ * The MUL and ADD of a batch norm combined: y = γ(x − μ)/√(σ² + ε) + β. In training, mean and variance are the batch's, and also update
+ * `note.mean` and `note.variance`; otherwise those are used. Source: Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3. Numbers per
+ * channel are computed here, everything over the batch by kernels.
  */
 export function batchNorm(plan: Planner, note: BatchNorm, gamma: Slot, beta: Slot): TrainNode {
   const multiply = plan.graph.operators[note.multiply]!;
@@ -147,7 +147,7 @@ type Seven = [Floats, Floats, Floats, Floats, Floats, Floats, Floats];
 
 type Floats = ReturnType<Planner['arena']['floats']>;
 
-/** Factors of one step's dropout: 0, or 1 / (1 − rate). They depend on the seed, the step and the tensor alone. */
+/** Factors of one step's dropout: 0, or 1 / (1 − rate). They depend only on the seed, the step and the tensor. */
 export function dropoutFactors(
   count: number,
   { tensor, rate }: Dropout,
@@ -182,8 +182,8 @@ export function dropout(plan: Planner, note: Dropout, seed: number): TrainNode {
 }
 
 /**
- * The weights as int8 would hold them: per output channel, symmetric, scale max|w| / 127. Their gradient goes to the weights
- * themselves, as if there were no rounding.
+ * The weights as int8 would represent them: per output channel, symmetric, scale max|w| / 127. Their gradient goes to the weights themselves, as if
+ * there were no rounding.
  */
 export function fakeWeights(plan: Planner, weights: Slot, shape: readonly number[], axis: number): Slot {
   const channels = shape[axis]!;
@@ -206,7 +206,7 @@ export function fakeWeights(plan: Planner, weights: Slot, shape: readonly number
   return rounded;
 }
 
-/** An activation as its integers would hold it; outside its range the gradient is 0. */
+/** An activation as its integers would represent it; outside its range the gradient is 0. */
 export function fakeActivation(
   plan: Planner,
   index: number,

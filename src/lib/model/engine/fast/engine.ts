@@ -14,12 +14,12 @@ import { pool, reduce, sum } from './pooling.js';
 
 const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-7];
 
-/** Rows that are computed at once where nothing is trained. */
+/** Rows computed at once during inference. */
 const evaluationRows = 64;
 
 /**
- * The project's own engine: forward, backward and Adam as WebAssembly SIMD kernels made by `wasm/`, and plain loops over the same memory
- * where those suffice (docs/decisions/009). One thread; every sum has a fixed order.
+ * The project's own engine: forward, backward and Adam as WebAssembly SIMD kernels made by `wasm/`, and plain loops over the same memory where those
+ * suffice (docs/background/decisions/009-training-engine.md). Single-threaded; every sum has a fixed order.
  * @throws AIOT_MODEL_UNFIT, AIOT_TFLITE_MALFORMED
  */
 export function openFastEngine(given: Trainable, options: EngineOptions): Engine {
@@ -110,10 +110,10 @@ class FastEngine implements Engine {
     return graphWith(this.trainable, values, statistics);
   }
 
-  /** The memory goes with the object. */
+  /** The memory is released with the object. */
   dispose(): void {}
 
-  /** Room for that many rows at once. */
+  /** Makes room for that many rows at once. */
   private reserve(rows: number): void {
     if (rows <= this.machine.rows) return;
     const state = this.save();
@@ -133,7 +133,7 @@ export function checkState(expected: number, parts: readonly Float32Array[]): vo
     if (length === expected) continue;
     throw new AiotError(
       'AIOT_FILE_MALFORMED',
-      `the state of training is of another network: expected ${expected} numbers, got ${length}`,
+      `the training state belongs to another model: expected ${expected} numbers, got ${length}`,
     );
   }
 }
@@ -146,7 +146,7 @@ interface Machine {
   input: Slot;
   output: Slot;
   forward(run: Omit<Run, 'kernels'>): void;
-  /** From the output's gradient, which the caller has put there after `clear`, to all others. */
+  /** Propagates the output's gradient, which the caller has stored after `clear`, to all others. */
   backward(run: Omit<Run, 'kernels'>): void;
   clear(): void;
 }
@@ -177,14 +177,14 @@ function buildMachine(
       nodes.push(batchNorm(plan, batchNorms[norm]!, parameters.slot(first), parameters.slot(first + 1)));
     } else {
       const made = nodeOf(plan, operator);
-      // Nothing before it is trained: a standardization, say.
+      // Nothing before it is trained: a standardization, for example.
       const idle = !operator.outputs.some((index) => plan.slot(index).gradient);
       nodes.push(...(idle ? made.map(({ forward }) => ({ forward })) : made));
     }
     for (const output of operator.outputs) after(output);
   });
   const output = plan.slot(graph.outputs[0]!);
-  if (!output.gradient) throw unfit('nothing that is trained reaches its output');
+  if (!output.gradient) throw unfit('no trainable layer reaches its output');
   const memory = plan.seal();
   const kernels = kernelsOver(memory);
   const all = [...plan.before, ...nodes];
@@ -248,12 +248,12 @@ function nodeOf(plan: Planner, operator: Operator): TrainNode[] {
       return [];
     case 'QUANTIZE':
     case 'DEQUANTIZE':
-      throw unfit(`it is quantized already (${operator.op})`);
+      throw unfit(`the model is already quantized (${operator.op})`);
   }
 }
 
 /**
- * Loss of a batch, and its gradient for the outputs. Sums run in double precision.
+ * Loss of a batch, and its gradient for the outputs. Sums are in double precision.
  * @param outputs [rows × size]
  * @param gradient [rows × size], overwritten
  */

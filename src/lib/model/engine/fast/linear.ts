@@ -30,7 +30,7 @@ export function fullyConnected(plan: Planner, operator: Op<'FULLY_CONNECTED'>): 
   };
 }
 
-/** Numbers that the columns of a few images may hold: they stay in the cache while they are multiplied. */
+/** Maximum count of numbers in the columns of a group of images: they stay in the cache while they are multiplied. */
 const columnNumbers = 1 << 15;
 
 /** A convolution is a matrix product with the columns of the windows, a few images at a time. */
@@ -98,7 +98,7 @@ interface Layer {
   b: Slot | undefined;
   y: Slot;
   units: number;
-  /** Numbers that one result is a sum of. */
+  /** Number of terms summed for one result. */
   inputs: number;
   activation: Op<'CONV_2D'>['options']['activation'];
 }
@@ -169,8 +169,7 @@ class Product {
 type Depthwise = Extract<Operator, { op: 'DEPTHWISE_CONV_2D' }>;
 
 /**
- * A convolution of each channel by itself. With a multiplier m, output channel c reads input channel c div m: the image is
- * repeated m times per channel first.
+ * A depthwise convolution. With a multiplier m, output channel c reads input channel c div m: each channel of the image is repeated m times first.
  */
 export function depthwise(plan: Planner, operator: Depthwise): TrainNode {
   const [x, w, b] = plan.layerInputs(operator, 3) as [Slot, Slot, Slot | undefined];
@@ -203,7 +202,7 @@ export function depthwise(plan: Planner, operator: Depthwise): TrainNode {
   };
 }
 
-/** The image with each channel repeated, and the way back for its gradient. */
+/** Repeats each channel of the image, and does the reverse for its gradient. */
 function widened({ arena, rows: most }: Planner, { size, value, gradient }: Slot, times: number) {
   const wide = arena.floats(most * size * times);
   const back = gradient && arena.gradient(most * size * times);

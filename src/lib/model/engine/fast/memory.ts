@@ -1,4 +1,4 @@
-/** A run of float32 numbers in the memory of the kernels. Address and view are there once the arena is sealed. */
+/** A run of float32 numbers in the memory of the kernels. Address and view are available once the arena is sealed. */
 export class Floats {
   /** Address in bytes. */
   at = 0;
@@ -6,12 +6,12 @@ export class Floats {
   constructor(readonly length: number) {}
 }
 
-/** Kernels may read and write up to this much behind any run (they work on four numbers at once). */
+/** Kernels may read and write up to this much beyond any run (they process four numbers at once). */
 const slackBytes = 64;
 
 const pageBytes = 65_536;
 
-/** Plans the memory of one network: first everything is asked for, then the arena is sealed and all of it exists. */
+/** Plans the memory of one network: first all runs are requested, then the arena is sealed and all memory exists. */
 export class Arena {
   private readonly plain: Floats[] = [];
   private readonly zeroed: Floats[] = [];
@@ -32,7 +32,7 @@ export class Arena {
     return floats;
   }
 
-  /** Room that all who give one name share; nobody's values survive another's turn. */
+  /** Scratch memory shared by all users of one name; values do not survive another user's turn. */
   scratch(name: string, length: number): () => Floats {
     const known = this.scratches.get(name);
     if (!known || known.length < length) this.scratches.set(name, new Floats(length));
@@ -56,7 +56,7 @@ export class Arena {
   }
 }
 
-/** The part of WebAssembly's JavaScript API that is used here: TypeScript has its types only together with the browser's. */
+/** The part of WebAssembly's JavaScript API that is used here: TypeScript only provides its types together with the browser's. */
 export interface Memory {
   readonly buffer: ArrayBuffer;
 }

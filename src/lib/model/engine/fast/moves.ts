@@ -3,19 +3,19 @@ import { createInterpreter } from '../../../runtime/interpreter/interpreter.js';
 import { limitsOf, type TrainNode } from './node.js';
 import type { Planner } from './planner.js';
 
-/** Operators that put numbers elsewhere and compute nothing. */
+/** Operators that rearrange numbers and compute nothing. */
 const moving = ['CONCATENATION', 'PAD', 'PADV2', 'TRANSPOSE', 'SPLIT', 'STRIDED_SLICE'] as const;
 
 type Move = Extract<Operator, { op: (typeof moving)[number] }>;
 
-/** One output's elements that come from one input: `to[i]` is `from[i]`. */
+/** The elements of one output that come from one input: `to[i]` is `from[i]`. */
 interface Route {
   input: number;
   from: Int32Array;
   to: Int32Array;
 }
 
-/** All operators of `moving`: where each number goes is asked of the interpreter, once. */
+/** All operators of `moving`: the interpreter is run once to find where each number is moved to. */
 export function move(plan: Planner, operator: Move): TrainNode {
   const activations = operator.inputs.filter((index) => plan.isFloat(index));
   const fill = operator.op === 'PADV2' ? operator.inputs[2]! : undefined;
@@ -57,7 +57,7 @@ export function move(plan: Planner, operator: Move): TrainNode {
   };
 }
 
-/** Runs the operator alone on the numbers 1, 2, 3, … in one input and 0 in all others. */
+/** Runs the operator alone, with the numbers 1, 2, 3, … in one input and 0 in all others. */
 function routeOf(plan: Planner, operator: Move, input: number, output: number): Route {
   const { tensors } = plan.graph;
   const plain = tensors.map((tensor, index): Tensor => {

@@ -2,13 +2,13 @@ import type { Activation } from '../../../formats/tflite/graph.js';
 import type { Kernels } from '../wasm/kernels.js';
 import type { Floats } from './memory.js';
 
-/** A tensor while it is trained. */
+/** A tensor during training. */
 export interface Slot {
-  /** Numbers of one example, or of the constant. */
+  /** Count of numbers per example, or in the constant. */
   size: number;
   constant: boolean;
   value: Floats;
-  /** Absent where nothing before it is trained. */
+  /** Absent if nothing before it is trained. */
   gradient?: Floats;
 }
 
@@ -16,9 +16,9 @@ export interface Slot {
 export interface Run {
   kernels: Kernels;
   rows: number;
-  /** Whether batch norms take the batch's statistics, and dropout drops. */
+  /** Whether batch norms use the batch's statistics, and dropout is active. */
   training: boolean;
-  /** Steps taken so far: with the seed it decides what is dropped. */
+  /** Steps taken so far: together with the seed, it determines what is dropped. */
   steps: number;
 }
 

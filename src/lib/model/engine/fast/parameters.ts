@@ -2,7 +2,7 @@ import type { Trainable } from '../types.js';
 import { type Arena, Floats } from './memory.js';
 import type { Slot } from './node.js';
 
-/** All numbers that training changes, as one run: Adam passes over them once. */
+/** All trainable numbers in one run, so that Adam needs a single pass. */
 export class Parameters {
   readonly values: Floats;
   readonly gradients: Floats;
@@ -20,7 +20,7 @@ export class Parameters {
       const [value, gradient] = [new Floats(values.length), new Floats(values.length)];
       const slot: Slot = { size: values.length, constant: true, value, gradient };
       this.parts.push({ slot, from, initial: values });
-      // Each begins at a multiple of 16 bytes.
+      // Each starts at a multiple of 16 bytes.
       from += (values.length + 3) & ~3;
     }
     this.values = arena.floats(from);
@@ -34,7 +34,7 @@ export class Parameters {
     return this.parts[place]!.slot;
   }
 
-  /** After the arena is sealed: gives each its place and its initial values. */
+  /** Called after the arena is sealed: assigns each parameter its location and its initial values. */
   settle(): void {
     for (const { slot, from, initial } of this.parts) {
       for (const [own, all] of [
@@ -67,7 +67,7 @@ export class Parameters {
     }
   }
 
-  /** How many numbers there are. */
+  /** Count of numbers. */
   get count(): number {
     return this.parts.reduce((sum, { slot }) => sum + slot.size, 0);
   }

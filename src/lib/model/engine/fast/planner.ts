@@ -1,4 +1,4 @@
-import { AiotError } from '../../../core/errors.js';
+import { errorMaker } from '../../../core/errors.js';
 import { elementCount, type Graph, type Operator, type Padding } from '../../../formats/tflite/graph.js';
 import type { FakeQuantization, Trainable } from '../types.js';
 import { fakeWeights } from './elementwise.js';
@@ -6,6 +6,8 @@ import { Arena, type Memory } from './memory.js';
 import type { Slot, TrainNode } from './node.js';
 import { Parameters } from './parameters.js';
 import type { Cells } from './pooling.js';
+
+export const unfit = errorMaker('AIOT_MODEL_UNFIT', 'this model cannot be trained: ');
 
 interface WindowOptions {
   padding: Padding;
@@ -15,13 +17,13 @@ interface WindowOptions {
   dilationW?: number;
 }
 
-/** height, width, channels, filter, strides, dilations, padding before, output's height and width: as the kernels take them. */
+/** height, width, channels, filter, strides, dilations, padding before, output's height and width: in the kernels' order of arguments. */
 type WindowSizes = [
   ...[number, number, number, number, number, number, number],
   ...[number, number, number, number, number, number],
 ];
 
-/** Memory and tensors of a graph that is made ready for training with up to `rows` examples at once. */
+/** Memory and tensors of a graph that is prepared for training with up to `rows` examples at once. */
 export class Planner {
   readonly arena = new Arena();
   readonly parameters: Parameters;
@@ -66,7 +68,7 @@ export class Planner {
   integers(index: number): number[] {
     const { data } = this.graph.tensors[index]!;
     if (data instanceof Int32Array) return [...data];
-    throw unfit(`${this.graph.tensors[index]!.name} is no constant of int32`);
+    throw unfit(`${this.graph.tensors[index]!.name} is not an int32 constant`);
   }
 
   /** The tensor as the operators after this point read it. */
@@ -74,7 +76,7 @@ export class Planner {
     const known = this.slots.get(index);
     if (known) return known;
     const { data, name } = this.graph.tensors[index]!;
-    if (!(data instanceof Float32Array)) throw unfit(`nothing makes ${name} before it is read`);
+    if (!(data instanceof Float32Array)) throw unfit(`no operator produces ${name} before it is read`);
     const slot: Slot = { size: data.length, constant: true, value: this.arena.floats(data.length) };
     this.constants.push([slot, data]);
     this.slots.set(index, slot);
@@ -93,7 +95,7 @@ export class Planner {
     return this.slotFor(operator.outputs[0]!, operator);
   }
 
-  /** A new tensor; it has a gradient when something that the operator reads has one. */
+  /** A new tensor; it has a gradient if any of the operator's inputs has one. */
   slotFor(index: number, { inputs }: Pick<Operator, 'inputs'>): Slot {
     const trained = inputs.some((other) => other !== -1 && this.isFloat(other) && this.slot(other).gradient);
     const slot = this.activation(this.size(index), trained);
@@ -107,7 +109,7 @@ export class Planner {
     return { size, constant: false, value, ...(gradient && { gradient }) };
   }
 
-  /** Input, weights (fake-quantized along `axis` where that is asked for) and bias of a linear layer. */
+  /** Input, weights (fake-quantized along `axis` if requested) and bias of a linear layer. */
   layerInputs(operator: Operator, axis: number): [Slot, Slot, Slot | undefined] {
     const [x = -1, w = -1, b = -1] = operator.inputs;
     const weights = this.slot(w);
@@ -161,15 +163,11 @@ export class Planner {
     return { places: Int32Array.from(places), starts: Int32Array.from(starts), channels };
   }
 
-  /** Makes the memory and puts constants and initial parameters into it. */
+  /** Creates the memory and stores constants and initial parameters in it. */
   seal(): Memory {
     const memory = this.arena.seal();
     this.parameters.settle();
     for (const [slot, data] of this.constants) slot.value.data.set(data);
     return memory;
   }
-}
-
-export function unfit(message: string): AiotError {
-  return new AiotError('AIOT_MODEL_UNFIT', `this network cannot be trained: ${message}`);
 }

@@ -4,7 +4,7 @@ import type { Planner } from './planner.js';
 
 type Pool = Extract<Operator, { op: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D' }>;
 
-/** The greatest or the mean of each window; padding counts for neither. */
+/** The maximum or the mean of each window; padding counts for neither. */
 export function pool(plan: Planner, operator: Pool): TrainNode {
   const { options } = operator;
   const x = plan.input(operator, 0);
@@ -28,7 +28,7 @@ export function pool(plan: Planner, operator: Pool): TrainNode {
   };
 }
 
-/** Cells of the image (places of channel 0) under each position, and how many numbers one has. */
+/** Cells of the image (positions of channel 0) under each output position, and their number. */
 export interface Cells {
   /** For position p: `places[starts[p]]` up to `places[starts[p + 1]]`. */
   places: Int32Array;
@@ -109,7 +109,7 @@ function spread(
 
 type Reduce = Extract<Operator, { op: 'MEAN' | 'REDUCE_MAX' }>;
 
-/** The mean, or the greatest, over some axes of an example. */
+/** The mean, or the maximum, over some axes of an example. */
 export function reduce(plan: Planner, operator: Reduce): TrainNode {
   const x = plan.input(operator, 0);
   const y = plan.output(operator);
@@ -151,7 +151,7 @@ export function reduce(plan: Planner, operator: Reduce): TrainNode {
   };
 }
 
-/** For each element, the element of the result that it goes into. */
+/** For each element, the element of the result that it contributes to. */
 function targets(shape: readonly number[], axes: readonly number[]): Int32Array {
   const reduced = new Set(axes.map((axis) => (axis < 0 ? axis + shape.length : axis)));
   let stride = 1;
@@ -217,7 +217,7 @@ export function sum(plan: Planner, operator: Sum): TrainNode {
   };
 }
 
-/** For each element of the output, the element of an input of `shape` that it is made of. */
+/** For each element of the output, the corresponding element of an input of `shape`. */
 export function broadcastPlaces(shape: readonly number[], output: readonly number[]): Int32Array {
   const padded = [...new Array<number>(output.length - shape.length).fill(1), ...shape];
   let stride = 1;

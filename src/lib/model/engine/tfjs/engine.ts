@@ -8,8 +8,8 @@ import { type Core, loadTfjs, type TensorFlow } from './load.js';
 const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-7];
 
 /**
- * The same training on TensorFlow.js: its operators, its gradients, its memory. What the project's own engine is checked against, and
- * the way to a GPU (backend `node`).
+ * The same training on TensorFlow.js: its operators, its gradients, its memory. The reference that the project's own engine is checked against, and
+ * the way to use a GPU (backend `node`).
  * @throws AIOT_BACKEND_MISSING, AIOT_MODEL_UNFIT
  */
 export async function openTfjsEngine(trainable: Trainable, options: EngineOptions): Promise<Engine> {
@@ -66,7 +66,7 @@ class TfjsEngine implements Engine {
         outputs = Float32Array.from(z.dataSync());
         return tf.div(tf.sum(tf.mul(rowLoss(tf, this.options.loss, z, t), w)), rows) as Scalar;
       }, variables);
-      // What the loss does not depend on has no gradient here.
+      // Parameters that the loss does not depend on have no gradient here.
       this.adam(variables.map((variable) => grads[variable.name] ?? tf.zerosLike(variable)));
       return { loss: value.dataSync()[0]!, outputs };
     });
@@ -150,7 +150,7 @@ class TfjsEngine implements Engine {
     return execute(pass, tf.tensor(inputs.subarray(0, rows * this.inputSize), [rows, this.inputSize]));
   }
 
-  /** As the fast engine's: see wasm/vector.ts. */
+  /** Like the fast engine's: see wasm/vector.ts. */
   private adam(gradients: Tensor[]): void {
     const { tf } = this;
     this.steps += 1;
@@ -184,7 +184,7 @@ function joined(tensors: readonly Tensor[]): Float32Array {
   return all;
 }
 
-/** [rows]: what types.ts says of each loss. */
+/** [rows]: each loss as defined in types.ts. */
 function rowLoss(tf: Core, loss: Loss, z: Tensor, t: Tensor): Tensor {
   switch (loss) {
     case 'classes':

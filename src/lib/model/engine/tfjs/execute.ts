@@ -18,11 +18,11 @@ export interface Pass {
   parameters: ReadonlyMap<number, Tensor>;
   /** γ and β of each batch norm. */
   norms: readonly { gamma: Tensor; beta: Tensor }[];
-  /** Told mean and variance of each batch norm in training. */
+  /** Receives mean and variance of each batch norm in training. */
   onMoments?: (norm: number, mean: Tensor, variance: Tensor) => void;
 }
 
-/** Runs the graph on a batch in TensorFlow.js; gradients are its own. @param input [rows × size] */
+/** Runs the graph on a batch in TensorFlow.js, which provides the gradients. @param input [rows × size] */
 export function execute(pass: Pass, input: Tensor): Tensor {
   const { tf, trainable, rows } = pass;
   const { graph, batchNorms } = trainable;
@@ -37,7 +37,7 @@ export function execute(pass: Pass, input: Tensor): Tensor {
     const known = values.get(index) ?? pass.parameters.get(index);
     if (known) return known;
     const { data, shape } = graph.tensors[index]!;
-    if (!(data instanceof Float32Array)) throw unfit(`nothing makes ${graph.tensors[index]!.name}`);
+    if (!(data instanceof Float32Array)) throw unfit(`no operator produces ${graph.tensors[index]!.name}`);
     return tf.tensor(data, shape);
   };
   const write = (index: number, value: Tensor) => values.set(index, finished(pass, index, value));
@@ -56,7 +56,7 @@ export function execute(pass: Pass, input: Tensor): Tensor {
   return tf.reshape(read(graph.outputs[0]!), [rows, -1]);
 }
 
-/** Dropout and the integers of a tensor. */
+/** Dropout and fake quantization of a tensor. */
 function finished(
   { tf, trainable, options, rows, training, steps }: Pass,
   index: number,
@@ -153,13 +153,13 @@ function apply(pass: Pass, scene: Scene, operator: Operator, read: (index: numbe
       return [shaped(read(first))];
     case 'QUANTIZE':
     case 'DEQUANTIZE':
-      throw unfit(`it is quantized already (${operator.op})`);
+      throw unfit(`the model is already quantized (${operator.op})`);
   }
 }
 
 type Op<Name extends Operator['op']> = Extract<Operator, { op: Name }>;
 
-/** How the operators of a graph are said in TensorFlow.js. Activations are [rows, …shape of one example]. */
+/** The operators of a graph in terms of TensorFlow.js. Activations are [rows, …shape of one example]. */
 interface Scene {
   tf: Core;
   rows: number;
@@ -220,7 +220,7 @@ function convolution(
   return activated(tf, y, activation);
 }
 
-/** The filter with zeros between its taps: TensorFlow.js has no gradient of a dilated convolution. */
+/** The filter with zeros between its taps: TensorFlow.js has no gradient for a dilated convolution. */
 function dilated(tf: Core, filter: Tensor, dilations: [number, number]): Tensor4D {
   let wide = filter;
   dilations.forEach((dilation, axis) => {
@@ -246,7 +246,7 @@ function pool(scene: Scene, operator: Op<'MAX_POOL_2D'> | Op<'AVERAGE_POOL_2D'>,
   let y: Tensor;
   if (operator.op === 'MAX_POOL_2D') y = tf.maxPool(image, [filterH, filterW], strides, padding);
   else {
-    // Sums over counts: the gradient of avgPool divides by the whole window even where padding does not count.
+    // Sums divided by counts: the gradient of avgPool divides by the whole window even where padding does not count.
     const ones = tf.ones<Rank.R4>([filterH, filterW, image.shape[3], 1]);
     const sums = tf.depthwiseConv2d(image, ones, strides, padding);
     y = tf.div(sums, tf.depthwiseConv2d(tf.onesLike(image), ones, strides, padding));
@@ -289,7 +289,7 @@ function reduce({ tf, integers, shape }: Scene, operator: Op<'MEAN' | 'REDUCE_MA
   return operator.op === 'MEAN' ? tf.mean(x, axes, keepDims) : tf.max(x, axes, keepDims);
 }
 
-/** PAD, TRANSPOSE, STRIDED_SLICE: one tensor to one. */
+/** PAD, TRANSPOSE, STRIDED_SLICE: from one tensor to one. */
 function moved(
   { tf, rows, shape, integers }: Scene,
   operator: Op<'PAD' | 'PADV2' | 'TRANSPOSE' | 'STRIDED_SLICE'>,
@@ -319,7 +319,7 @@ function moved(
   }
 }
 
-/** As the fast engine's: see fast/elementwise.ts. */
+/** Like the fast engine's: see fast/elementwise.ts. */
 function fakeWeights(tf: Core, weights: Tensor, axis: number): Tensor {
   const straight = tf.customGrad((x) => {
     const others = weights.shape.map((_, k) => k).filter((k) => k !== axis);
@@ -347,7 +347,7 @@ function fakeActivation(tf: Core, value: Tensor, { scale, zeroPoint, least, most
   return straight(value);
 }
 
-/** TensorFlow's own rounding takes halves to even. */
+/** TensorFlow's own rounding rounds halves to even. */
 function rounded(tf: Core, x: Tensor): Tensor {
   return tf.tensor(Float32Array.from(x.dataSync(), roundHalfAway), x.shape);
 }

@@ -14,21 +14,21 @@ import type { Backend } from '../types.js';
 
 export type Core = typeof import('@tensorflow/tfjs-core');
 
-/** TensorFlow.js with one backend chosen. */
+/** TensorFlow.js with one backend selected. */
 export interface TensorFlow {
   tf: Core;
-  /** For people, e.g. `tfjs-wasm`. */
+  /** Display name, e.g. `tfjs-wasm`. */
   name: string;
-  /** Makes the backend the current one: engines of several may be open at once. */
+  /** Makes the backend the current one: engines on several backends may be open at once. */
   use(): void;
 }
 
 const loading = new Map<string, Promise<TensorFlow>>();
 
-/** Where optional packages are looked for: beside aiot, on NODE_PATH, and in the current folder's project. */
+/** Search locations for optional packages: beside aiot, on NODE_PATH, and in the current folder's project. */
 const usualPlaces = () => [import.meta.url, pathToFileURL(join(process.cwd(), 'package.json')).href];
 
-/** What each backend of TensorFlow.js needs. They are optional peers: 98 MB that the built-in engine does without. */
+/** Packages required by each backend of TensorFlow.js. They are optional peers: 98 MB that the built-in engine does not need. */
 const packagesOf = {
   cpu: ['@tensorflow/tfjs-core', '@tensorflow/tfjs-layers', '@tensorflow/tfjs-backend-cpu'],
   wasm: [
@@ -40,9 +40,9 @@ const packagesOf = {
 } as const;
 
 /**
- * TensorFlow.js on one of its backends, loaded once a process, on first use. Nothing is downloaded.
- * @param places files whose neighbouring packages are looked at, as URLs
- * @throws AIOT_BACKEND_MISSING where the backend's packages are not installed, or do not load
+ * Loads TensorFlow.js on one of its backends, once per process, on first use. Nothing is downloaded.
+ * @param places files whose neighboring packages are searched, as URLs
+ * @throws AIOT_BACKEND_MISSING if the backend's packages are not installed, or do not load
  */
 export function loadTfjs(
   backend: Exclude<Backend, 'auto'>,
@@ -51,7 +51,7 @@ export function loadTfjs(
   const key = [backend, ...places].join('\n');
   const known = loading.get(key) ?? (backend === 'node' ? loadNode(places) : load(backend, places));
   loading.set(key, known);
-  // A failure is reported each time anew: what was missing may have been installed.
+  // Failures are not cached: the missing package may have been installed meanwhile.
   known.catch(() => loading.delete(key));
   return known;
 }
@@ -64,13 +64,13 @@ async function load(backend: 'wasm' | 'cpu', places: readonly string[]): Promise
       'AIOT_BACKEND_MISSING',
       `--backend ${backend} needs TensorFlow.js, and ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not installed`,
       {
-        next: `npm install ${packagesOf[backend].map((name) => `${name}@4`).join(' ')} (with --global if aiot is installed globally), or leave --backend out: the built-in engine needs nothing.`,
+        next: `Run \`npm install ${packagesOf[backend].map((name) => `${name}@4`).join(' ')}\` (with --global if aiot is installed globally), or omit --backend to use the built-in engine.`,
       },
     );
   }
   const [core, layers, cpu, wasm] = files.map((file) => pathToFileURL(file as string).href);
   const tf = await importModule<Core>(core as string);
-  // The build of tfjs-core for Node holds no gradients; that of tfjs-layers registers them for all.
+  // The build of tfjs-core for Node contains no gradients; that of tfjs-layers registers them for all.
   await import(layers as string);
   await import(cpu as string);
   quiet(tf);
@@ -80,7 +80,7 @@ async function load(backend: 'wasm' | 'cpu', places: readonly string[]): Promise
   return { tf, name: `tfjs-${backend}`, use: () => use(tf, backend) };
 }
 
-/** The file that a package is loaded from; undefined when none of the places has it. */
+/** The file that a package is loaded from; undefined if none of the locations has it. */
 function resolvePeer(name: string, places: readonly string[]): string | undefined {
   for (const place of places) {
     try {
@@ -101,13 +101,13 @@ async function loadWasm(tf: Core, url: string): Promise<void> {
   const before = new Map(events.map((event) => [event, process.rawListeners(event)]));
   const wasm = await importModule<typeof import('@tensorflow/tfjs-backend-wasm')>(url);
   wasm.setWasmPaths(`${dirname(fileURLToPath(url))}/`);
-  // Worker threads would cost start-up time and bring nothing at these sizes.
+  // Worker threads would cost start-up time without a benefit at these sizes.
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   registerFilterGradient(tf, 'wasm');
   bridgeKernels(tf, 'cpu', 'wasm');
   await tf.setBackend('wasm');
   await tf.ready();
-  // Emscripten's loader installs process-wide handlers that rethrow: a program's own error handling would not be reached.
+  // Emscripten's loader installs process-wide handlers that rethrow, which would bypass a program's own error handling.
   for (const event of events) {
     for (const listener of process.rawListeners(event)) {
       if (!before.get(event)?.includes(listener)) process.off(event, listener as () => void);
@@ -117,9 +117,9 @@ async function loadWasm(tf: Core, url: string): Promise<void> {
 
 const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
-/** tfjs-node, or its GPU sister, from the first place that has one. */
+/** tfjs-node, or its GPU variant, from the first location that has one. */
 async function loadNode(places: readonly string[]): Promise<TensorFlow> {
-  // TensorFlow's library prints what it found of the processor, past our own streams; errors it may print.
+  // TensorFlow's library prints processor details directly, bypassing our own streams; only its errors are allowed.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   const failures: string[] = [];
   for (const name of nodePackages) {
@@ -140,19 +140,19 @@ async function loadNode(places: readonly string[]): Promise<TensorFlow> {
 }
 
 function use(tf: Core, backend: string): void {
-  // Resolves at once for a backend that is there.
+  // Resolves immediately for a backend that is already registered.
   if (tf.getBackend() !== backend) void tf.setBackend(backend);
 }
 
-/** In Node, the cpu backend's first use prints a hint to install tfjs-node. */
+/** In Node, the first use of the cpu backend prints a hint to install tfjs-node. */
 function quiet(tf: Core): void {
   const cpu = tf.findBackend('cpu') as (KernelBackend & { firstUse?: boolean }) | null;
   if (cpu) cpu.firstUse = false;
 }
 
 /**
- * Kernels that backend `to` lacks run on backend `from`, and their results are carried back: slow, and it makes every gradient
- * work that tfjs 4.22's wasm backend has no kernel for (those of depthwise convolutions and pools).
+ * Runs kernels that backend `to` lacks on backend `from`, and copies their results back. This is slow, but enables gradients for which
+ * tfjs 4.22's wasm backend has no kernel (those of depthwise convolutions and pools).
  */
 function bridgeKernels(tf: Core, from: string, to: string): void {
   for (const { kernelName, kernelFunc } of tf.getKernelsForBackend(from)) {
@@ -191,9 +191,11 @@ function carry(
 }
 
 /**
- * The gradient of a 2-D convolution with respect to its filter, which tfjs 4.22's wasm backend lacks (so that nothing with
- * a convolution trains on it): x is padded, each filter tap is one strided slice of it, and all taps together meet dy in a
- * single matrix product. dF[h, w, c, o] = Σ over n, i, j of x[n, i·s + h, j·s + w, c] · dy[n, i, j, o].
+ * The gradient of a 2-D convolution with respect to its filter. Without it, tfjs 4.22's wasm backend cannot train a network with a
+ * convolution. Input x is padded, each filter tap is one strided slice of it, and all taps are multiplied with dy in a single matrix
+ * product.
+ *
+ *     dF[h, w, c, o] = Σ over n, i, j of x[n, i·s + h, j·s + w, c] · dy[n, i, j, o]
  */
 function registerFilterGradient(tf: Core, backendName: string): void {
   if (tf.getKernel('Conv2DBackpropFilter', backendName)) return;

@@ -1,6 +1,6 @@
 /**
- * A small assembler for WebAssembly: instructions are arrays of bytes, put together by functions with the names of the text format.
- * Encoding: WebAssembly core specification 2.0, chapter 5 (binary format), with the vector instructions of section 5.4.8.
+ * A small assembler for WebAssembly: instructions are arrays of bytes, assembled by functions named as in the text format. Encoding: WebAssembly core
+ * specification 2.0, chapter 5 (binary format), with the vector instructions of section 5.4.8.
  */
 export type Code = readonly number[];
 
@@ -43,7 +43,7 @@ const two =
 
 const simd = (op: number) => [0xfd, ...unsigned(op)];
 
-/** Alignment 2² bytes (a hint that is never wrong here), then an offset of bytes. */
+/** Alignment 2² bytes (a hint that is always correct here), then an offset in bytes. */
 const memory = (offset: number) => [2, ...unsigned(offset)];
 
 export const get = (local: Local): Code => [0x20, ...unsigned(local.index)];
@@ -79,7 +79,7 @@ export const i32 = {
   notLess: two(0x4e),
 };
 
-/** Numbers of one kind, single or four at once: kernels are written once for both. */
+/** Operations on one number or four at once, so that kernels are written once for both. */
 export interface Lanes {
   type: 'f32' | 'v128';
   /** Bytes. */
@@ -98,7 +98,7 @@ export interface Lanes {
   min(a: Code, b: Code): Code;
   max(a: Code, b: Code): Code;
   sqrt(a: Code): Code;
-  /** `value` where low < x < high, else 0. */
+  /** `value` if low < x < high, else 0. */
   within(x: Code, low: Code, high: Code, value: Code): Code;
 }
 
@@ -117,7 +117,7 @@ export const f32: Lanes = {
   min: two(0x96),
   max: two(0x97),
   sqrt: (a) => [...a, 0x91],
-  // select takes the first value where the condition holds: low < x and x < high.
+  // select takes the first value if the condition holds: low < x and x < high.
   within: (x, low, high, value) => [
     ...value,
     ...[0x43, 0, 0, 0, 0],
@@ -160,7 +160,7 @@ export const storeLane = (lane: number, address: Code, value: Code): Code => [
   lane,
 ];
 
-/** A function without result, while it is written. */
+/** A function without a result, under construction. */
 export class Kernel {
   private readonly locals: Type[] = [];
   private body: number[] = [];
@@ -179,7 +179,7 @@ export class Kernel {
   }
 
   write(...code: Code[]): void {
-    // Spread into push would pass every byte as an argument.
+    // Spreading into push would pass every byte as an argument.
     this.body = this.body.concat(...code);
   }
 

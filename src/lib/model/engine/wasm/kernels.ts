@@ -31,7 +31,7 @@ type Windows = Kernel<
   ]
 >;
 
-/** Kernels that matrix.ts, vector.ts and windows.ts emit; addresses and matrix strides in bytes. */
+/** Kernels emitted by matrix.ts, vector.ts and windows.ts; addresses and matrix strides in bytes. */
 export interface Kernels {
   gemm: Kernel<
     [
@@ -58,7 +58,7 @@ export interface Kernels {
 
 let compiled: object | undefined;
 
-/** All kernels over one memory. The module is put together and compiled once a process (a few milliseconds). */
+/** All kernels over one memory. The module is assembled and compiled once per process (a few milliseconds). */
 export function kernelsOver(memory: Memory): Kernels {
   compiled ??= new webAssembly.Module(
     moduleOf([

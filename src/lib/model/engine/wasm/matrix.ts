@@ -16,13 +16,13 @@ import {
 const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));
 
 /**
- * C = clamp(A·B + bias), or C += A·B. Addresses and strides in bytes; A is read element by element with a stride per row and one
- * per column (so that Aᵀ, or windows that overlap, need no copy), rows of B and C are contiguous.
+ * C = clamp(A·B + bias), or C += A·B. Addresses and strides are in bytes. A is read element by element, with a stride per row and one per
+ * column, so that Aᵀ and overlapping windows need no copy. Rows of B and C are contiguous.
  *
- * gemm(m, n, k, a, aRow, aColumn, b, bRow, c, cRow, bias | 0, low, high, accumulate)
+ *     gemm(m, n, k, a, aRow, aColumn, b, bRow, c, cRow, bias | 0, low, high, accumulate)
  *
- * Blocks of 4 × 8 results stay in registers while k runs. Where n is no multiple of 4, whatever lies behind a row is computed with
- * and not stored, so 16 readable bytes must follow B, C and the bias.
+ * Blocks of 4 × 8 results stay in registers during the loop over k. If n is not a multiple of 4, the data beyond a row is computed but not
+ * stored, so 16 readable bytes must follow B, C and the bias.
  */
 export function gemm(): Kernel {
   const kernel = new Kernel('gemm', [

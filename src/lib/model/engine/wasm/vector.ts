@@ -2,7 +2,7 @@ import { type Code, f32, f32x4, get, i32, Kernel, type Lanes, type Local, loop, 
 
 const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));
 
-/** The body for four numbers at once while there are four, then for the rest one by one; `at` runs over bytes from 0. */
+/** The body for four numbers at a time, then for the rest one by one; `at` runs over bytes from 0. */
 function overBytes(at: Local, bytes: Code, body: (lanes: Lanes) => Code): Code {
   return [
     ...set(at, i32.const(0)),
@@ -83,10 +83,11 @@ export function fillRows(): Kernel {
 }
 
 /**
- * One step of Adam (Kingma and Ba, 2015, arXiv:1412.6980, algorithm 1) over all parameters:
- * m = β₁m + (1 − β₁)g, v = β₂v + (1 − β₂)g², w −= rate · m·c₁ / (√(v·c₂) + ε), where c = 1 / (1 − βᵗ).
+ * One step of Adam over all parameters (Kingma and Ba, 2015, arXiv:1412.6980, algorithm 1), where c = 1 / (1 − βᵗ):
  *
- * adam(w, m, v, g, count, rate, β₁, β₂, ε, c₁, c₂)
+ *     m = β₁m + (1 − β₁)g, v = β₂v + (1 − β₂)g², w −= rate · m·c₁ / (√(v·c₂) + ε)
+ *
+ *     adam(w, m, v, g, count, rate, β₁, β₂, ε, c₁, c₂)
  */
 export function adam(): Kernel {
   const kernel = new Kernel('adam', [
@@ -136,7 +137,7 @@ export function adam(): Kernel {
 }
 
 /**
- * A kernel over the rows of a matrix: name(…moving, …fixed, rows, columns). `moving` addresses go from row to row, `fixed` ones are a
+ * A kernel over the rows of a matrix: name(…moving, …fixed, rows, columns). `moving` addresses advance from row to row, `fixed` ones point to a
  * vector with one number per column.
  */
 function overRows(

@@ -14,18 +14,18 @@ import {
 
 const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));
 
-/** What a kernel does at each cell of each window, on `channels` numbers at addresses of bytes. */
+/** Operations of a kernel at each cell of each window, on `channels` numbers at byte addresses. */
 interface Cell {
-  /** x = the image's cell, w = the filter's tap, y = the window's result, column = the cell's place in the columns. */
+  /** x = the image's cell, w = the filter's tap, y = the window's result, column = the cell's position in the columns. */
   inside(lanes: Lanes, at: { x: Code; w: Code; y: Code; column: Code }): Code;
   /** For cells of padding. */
   outside?(lanes: Lanes, at: { column: Code }): Code;
-  /** May write up to 12 bytes behind the channels, which later cells overwrite. */
+  /** May write up to 12 bytes beyond the channels, which later cells overwrite. */
   sloppy?: boolean;
 }
 
 /**
- * A kernel that walks the windows of a convolution over NHWC images:
+ * A kernel that iterates over the windows of a convolution on NHWC images:
  * name(x, w, y, images, height, width, channels, filterH, filterW, strideH, strideW, dilationH, dilationW, top, left, outH, outW).
  */
 function walkWindows(name: string, cell: Cell): Kernel {
@@ -49,7 +49,7 @@ function walkWindows(name: string, cell: Cell): Kernel {
   const tap: Code = [
     ...set(iy, i32.sub(i32.add(i32.mul(get(oy), get(strideH)), i32.mul(get(ky), get(dilationH))), get(top))),
     ...set(ix, i32.sub(i32.add(i32.mul(get(ox), get(strideW)), i32.mul(get(kx), get(dilationW))), get(left))),
-    // A negative place is a large one without sign.
+    // As an unsigned number, a negative position is a large one.
     ...when(
       i32.and(i32.lessUnsigned(get(iy), get(height)), i32.lessUnsigned(get(ix), get(width))),
       [
@@ -101,7 +101,7 @@ export const windowsToColumns = (): Kernel =>
     outside: (l, { column }) => l.store(column, l.zero),
   });
 
-/** x += columns (in y), each where it came from. */
+/** x += columns (in y), each added to its origin. */
 export const columnsToWindows = (): Kernel =>
   walkWindows('columnsToWindows', {
     inside: (l, { x, column }) => l.store(x, l.add(l.load(x), l.load(column))),

@@ -1,10 +1,10 @@
 import { malformed, unsupported } from '../errors.js';
 
-/** A layer or model as Keras and TensorFlow.js describe it in JSON. */
+/** A layer or model in the JSON of Keras and TensorFlow.js. */
 export interface LayerJson {
   class_name: string;
   config: Record<string, unknown>;
-  /** Keras 3: the layer's own name stands here too. */
+  /** Keras 3: the layer's own name is also stored here. */
   name?: string;
   inbound_nodes?: unknown;
 }
@@ -15,21 +15,21 @@ export interface Weight {
   data: Float32Array;
 }
 
-/** Where the weights of layers come from. */
+/** Source of the layers' weights. */
 export interface WeightSource {
   /**
-   * Those of one layer, in the order of `roles` (Keras' own order, those left out that the layer does not have).
+   * Weights of one layer, in the order of `roles` (Keras' own order, without those that the layer does not have).
    * @param path names of the models around the layer, then its own
-   * @throws AIOT_FILE_MALFORMED when they are not there
+   * @throws AIOT_FILE_MALFORMED if they are missing
    */
   of(path: readonly string[], roles: readonly string[]): Weight[];
 }
 
-/** A whole model as its file says it. */
+/** A whole model as described by its file. */
 export interface KerasModel {
   model: LayerJson;
   weights: WeightSource;
-  /** For people: which program wrote the file. */
+  /** Display name of the program that wrote the file. */
   writer: string;
 }
 
@@ -57,7 +57,7 @@ export class LayerSettings {
     throw malformed(`${this.where}: expected true or false as ${name}, got ${JSON.stringify(value)}`);
   }
 
-  /** `count` whole numbers; one number stands for all of them. */
+  /** `count` whole numbers; a single number is used for all of them. */
   integers(name: string, count: number, otherwise?: number): number[] {
     const value = this.raw(name) ?? otherwise;
     const list = Array.isArray(value) ? value : new Array(count).fill(value);
@@ -68,8 +68,8 @@ export class LayerSettings {
   }
 
   /**
-   * A setting must be what the trained array has along `axis` (from the end where negative), of `rank` axes.
-   * @throws AIOT_FILE_MALFORMED when file and weights contradict each other
+   * Requires a setting to match the trained array's size along `axis` (from the end if negative), with `rank` axes.
+   * @throws AIOT_FILE_MALFORMED if file and weights contradict each other
    */
   sameAs(name: string, { shape }: { shape: readonly number[] }, axis: number, rank: number): void {
     if (shape.length !== rank)
@@ -77,18 +77,18 @@ export class LayerSettings {
     const value = this.raw(name);
     if (value === undefined || value === shape.at(axis)) return;
     throw malformed(
-      `${this.where}: ${name} is ${JSON.stringify(value)}, and its weights are [${shape.join(', ')}]`,
+      `${this.where}: ${name} is ${JSON.stringify(value)}, but its weights are [${shape.join(', ')}]`,
     );
   }
 
-  /** [from, to] of a layer's window along time, or of both axes of an image. */
+  /** [from, to] of a layer's window along time, or along both axes of an image. */
   padding(): 'same' | 'valid' | 'causal' {
     const value = this.raw('padding') ?? 'valid';
     if (value === 'same' || value === 'valid' || value === 'causal') return value;
     throw unsupported(this.where, `padding ${JSON.stringify(value)}`);
   }
 
-  /** Channels must be last: that is how microcontrollers' kernels have them. */
+  /** Channels must be last, as in microcontrollers' kernels. */
   channelsLast(): void {
     if (this.raw('data_format') === 'channels_first')
       throw unsupported(this.where, 'data_format is channels_first', 'train with channels_last');
@@ -102,7 +102,7 @@ export class LayerSettings {
   }
 }
 
-/** A weight under the name its file has it by, e.g. `model/dense_1/kernel:0`, taken apart at the slashes. */
+/** A weight under its name in the file, e.g. `model/dense_1/kernel:0`, split at the slashes. */
 export interface NamedWeight {
   segments: string[];
   weight: () => Weight;
@@ -112,8 +112,8 @@ export interface NamedWeight {
 const plain = (name: string) => name.replace(/:\d+$/, '');
 
 /**
- * Weights that are found by name: the last segment is the role, the one before it the layer, and the models around it come before
- * in order. `a|b` is a role with two names.
+ * Weights found by name: the last segment is the role, the one before it the layer, and the models around it come before in order. `a|b` is a role
+ * with two names.
  */
 export function namedWeights(list: readonly NamedWeight[]): WeightSource {
   const of = (path: readonly string[], role: string): Weight => {
@@ -123,13 +123,13 @@ export function namedWeights(list: readonly NamedWeight[]): WeightSource {
     );
     const inside = found.filter(({ segments }) => isWithin(path, segments));
     const [one] = inside.length > 0 ? inside : found;
-    if (one === undefined) throw malformed(`there are no weights ${[...path, names[0]].join('/')}`);
+    if (one === undefined) throw malformed(`the weights ${[...path, names[0]].join('/')} are missing`);
     return one.weight();
   };
   return { of: (path, roles) => roles.map((role) => of(path, role)) };
 }
 
-/** Whether all names of the path come in this order. */
+/** Whether all names of the path occur in this order. */
 function isWithin(path: readonly string[], segments: readonly string[]): boolean {
   let at = 0;
   for (const segment of segments) if (segment === path[at]) at += 1;

@@ -14,7 +14,7 @@ interface LayerCall {
   weights(...roles: string[]): Weight[];
 }
 
-/** Adds a layer's operators to the graph; gives the index of what they make. */
+/** Adds a layer's operators to the graph; returns the index of their result. */
 type LayerMaker = (call: LayerCall) => number;
 
 const activation: LayerMaker = ({ maker, inputs, settings }) =>
@@ -60,7 +60,7 @@ const batchNormalization: LayerMaker = ({ maker, inputs, settings, weights }) =>
   const channels = maker.shape(inputs[0]!).at(-1)!;
   for (const { data } of given) {
     if (data.length === channels) continue;
-    throw malformed(`${settings.where}: it has ${data.length} numbers for ${channels} channels`);
+    throw malformed(`${settings.where}: ${data.length} numbers for ${channels} channels`);
   }
   const [mean, variance] = given.slice(-2).map(({ data }) => data) as [Float32Array, Float32Array];
   const epsilon = settings.number('epsilon', 1e-3);
@@ -80,7 +80,7 @@ const concatenate: LayerMaker = ({ maker, inputs, settings }) => {
   return maker.op('CONCATENATION', inputs, shape, { axis, activation: 'none' });
 };
 
-/** Conv1D and Conv2D: kernel [… window, in ÷ groups, out]; output channel c sees the inputs of group c ÷ (out ÷ groups). */
+/** Conv1D and Conv2D: kernel [… window, in ÷ groups, out]; output channel c reads the inputs of group c ÷ (out ÷ groups). */
 const convolution: LayerMaker = (call) => {
   const { maker, settings, name } = call;
   const bias = settings.flag('use_bias', true);
@@ -107,7 +107,8 @@ const cropping: LayerMaker = ({ maker, inputs, settings }) => {
   ][];
   const end = shape.map((size, k) => size - pairs[k]![1]);
   const cut = end.map((last, k) => last - pairs[k]![0]);
-  if (Math.min(...cut) < 1) throw malformed(`${settings.where}: nothing is left of [${shape.slice(1)}]`);
+  if (Math.min(...cut) < 1)
+    throw malformed(`${settings.where}: the output of [${shape.slice(1)}] would be empty`);
   const bounds = [pairs.map(([first]) => first), end, shape.map(() => 1)].map((list) => maker.integers(list));
   const options = { beginMask: 0, endMask: 0, shrinkAxisMask: 0 };
   return maker.op('STRIDED_SLICE', [inputs[0]!, ...bounds], cut, options);
@@ -119,7 +120,7 @@ const dense: LayerMaker = ({ maker, inputs, settings, name, weights }) => {
   const width = maker.shape(inputs[0]!).at(-1);
   settings.sameAs('units', kernel!, 1, 2);
   if (kernel!.shape[0] !== width)
-    throw malformed(`${settings.where}: its kernel takes ${kernel!.shape[0]} numbers, and gets ${width}`);
+    throw malformed(`${settings.where}: its kernel expects ${kernel!.shape[0]} inputs, but gets ${width}`);
   return maker.activate(
     maker.dense1(inputs[0]!, kernel!, b, name),
     settings.raw('activation'),
@@ -131,7 +132,7 @@ const dense: LayerMaker = ({ maker, inputs, settings, name, weights }) => {
 const depthwise: LayerMaker = (call) => {
   const { maker, settings } = call;
   const bias = settings.flag('use_bias', true);
-  // tfjs and Keras 2 call it depthwise_kernel; files of Keras 3 by place.
+  // tfjs and Keras 2 call it depthwise_kernel; Keras 3 files identify it by position.
   const [kernel, b] = call.weights('depthwise_kernel|kernel', ...(bias ? ['bias'] : []));
   const { x, rank } = start(call);
   const y = channelwise(call, x, windowsOf(call, x, rank), kernel!, b);
@@ -162,7 +163,7 @@ const overall =
 const leakyRelu: LayerMaker = ({ maker, inputs, settings }) =>
   maker.leaky(inputs[0]!, settings.number('negative_slope', settings.number('alpha', 0.3)));
 
-/** (x − mean) / √variance per channel. It stays in front: inputs of different units would else share one int8 scale. */
+/** (x − mean) / √variance per channel. It stays in front: otherwise inputs of different units would share one int8 scale. */
 const normalization: LayerMaker = ({ maker, inputs, settings, weights }) => {
   settings.lastAxis(maker.shape(inputs[0]!).length);
   const [mean, variance] =
@@ -204,7 +205,7 @@ const rescaling: LayerMaker = ({ maker, inputs, settings }) => {
 
 const reshape: LayerMaker = ({ maker, inputs, settings }) => {
   const target = settings.raw('target_shape');
-  if (!Array.isArray(target)) throw malformed(`${settings.where}: it has no target_shape`);
+  if (!Array.isArray(target)) throw malformed(`${settings.where}: target_shape is missing`);
   const size = maker.size(inputs[0]!);
   const known = target.filter((each) => each !== -1).reduce((a: number, b: number) => a * b, 1);
   const shape = target.map((each) => (each === -1 ? size / known : each)) as number[];
@@ -251,7 +252,7 @@ const zeroPadding: LayerMaker = ({ maker, inputs, settings }) => {
   return maker.op('PAD', [inputs[0]!, list], padded, {});
 };
 
-/** Layers by Keras' class names. A further one is one more row. */
+/** Layers by Keras' class names. To add one, add a row. */
 export const layerMakers: Readonly<Record<string, LayerMaker>> = {
   Activation: activation,
   ActivityRegularization: nothing,
@@ -300,7 +301,7 @@ export const layerMakers: Readonly<Record<string, LayerMaker>> = {
 
 const recurrent = 'use Conv1D over the window instead';
 
-/** What can be used in the place of layers that have no row. */
+/** Alternatives to layers that have no row. */
 export const replacements: Readonly<Record<string, string>> = {
   Attention: 'use Conv1D and GlobalAveragePooling1D',
   Bidirectional: recurrent,
@@ -336,14 +337,14 @@ interface Windows {
   size: [number, number];
 }
 
-/** The input as an image. Where padding is `causal`, it is padded in front, and the windows are VALID ones. */
+/** The input as an image. If padding is `causal`, it is padded in front, and the windows are VALID ones. */
 function start({ maker, inputs, settings }: LayerCall): { x: number; rank: number } {
   settings.channelsLast();
   const [given = -1] = inputs;
   const rank = maker.shape(given).length;
   const x = maker.image(given, settings.where);
   if (settings.padding() !== 'causal') return { x, rank };
-  if (rank !== 3) throw unsupported(settings.where, 'padding causal over an image', 'use valid or same');
+  if (rank !== 3) throw unsupported(settings.where, 'causal padding of an image', 'use valid or same');
   const before = (settings.integers('kernel_size', 1)[0]! - 1) * settings.integers('dilation_rate', 1, 1)[0]!;
   const [, height = 1, width = 1, channels = 1] = maker.shape(x);
   const list = maker.integers([0, 0, 0, 0, before, 0, 0, 0], [4, 2]);
@@ -356,7 +357,7 @@ function windowsOf({ settings, maker }: LayerCall, x: number, rank: number, size
     return rank === 3 ? [1, values[0]!] : [values[0]!, values[1]!];
   };
   const filter = two(size);
-  // A pool steps by its size where nothing else is said.
+  // A pool's stride defaults to its size.
   const stride = size === 'pool_size' && settings.raw('strides') === undefined ? filter : two('strides', 1);
   const dilation = size === 'pool_size' ? ([1, 1] as [number, number]) : two('dilation_rate', 1);
   const padding = settings.padding() === 'same' ? 'same' : 'valid';
@@ -370,17 +371,19 @@ function windowsOf({ settings, maker }: LayerCall, x: number, rank: number, size
   return { filter, stride, dilation, padding, size: sizes };
 }
 
-/** Input channels of one group. @throws AIOT_FILE_MALFORMED when the groups are not of one size */
+/** Input channels of one group. @throws AIOT_FILE_MALFORMED if the groups are not of equal size */
 function groupSize(settings: LayerCall['settings'], channels: number, filters: number): number {
   const groups = settings.number('groups', 1);
   if (groups >= 1 && Number.isInteger(channels / groups) && Number.isInteger(filters / groups))
     return channels / groups;
   throw malformed(
-    `${settings.where}: groups is ${groups}, and there are ${channels} channels and ${filters} filters`,
+    `${settings.where}: groups is ${groups}, but there are ${channels} channels and ${filters} filters`,
   );
 }
 
-/** A kernel is [… window, in, out], with the channels of one group as `in`. @throws AIOT_FILE_MALFORMED when settings and weights contradict each other */
+/**
+ * A kernel is [… window, in, out], with the channels of one group as `in`. @throws AIOT_FILE_MALFORMED if settings and weights contradict each other
+ */
 function requireKernel(
   { settings }: LayerCall,
   { shape }: Weight,
@@ -390,7 +393,7 @@ function requireKernel(
   const window = shape.length === 3 ? [1, shape[0]] : shape.slice(0, 2);
   if (window.join() === filter.join() && shape.at(-2) === channels) return;
   throw malformed(
-    `${settings.where}: a window of ${filter.join(' × ')} over ${channels} channels, and its weights are [${shape.join(', ')}]`,
+    `${settings.where}: a window of ${filter.join(' × ')} over ${channels} channels, but its weights are [${shape.join(', ')}]`,
   );
 }
 

@@ -5,7 +5,7 @@ import type { Weight } from './config.js';
 
 type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
 
-/** What Keras' functions after a layer are in a graph. */
+/** Graph counterparts of Keras' activation functions. */
 const instead: Readonly<Record<string, string>> = {
   elu: 'use relu or leaky_relu',
   gelu: 'use relu or silu',
@@ -16,7 +16,7 @@ const instead: Readonly<Record<string, string>> = {
   exponential: 'compute it after the network',
 };
 
-/** Puts a graph together from layers: tensors are activations of batch 1, functions give the index of what they make. */
+/** Assembles a graph from layers: tensors are activations of batch 1, functions return the index of their result. */
 export class GraphMaker extends TrainableBuilder {
   private names = 0;
 
@@ -46,7 +46,7 @@ export class GraphMaker extends TrainableBuilder {
     return this.op('RESHAPE', [x, this.integers(shape)], shape, { newShape: shape });
   }
 
-  /** [1, time, channels] → [1, 1, time, channels]; images stay what they are. */
+  /** [1, time, channels] → [1, 1, time, channels]; images are unchanged. */
   image(x: number, where: string): number {
     const shape = this.shape(x);
     if (shape.length === 4) return x;
@@ -54,7 +54,7 @@ export class GraphMaker extends TrainableBuilder {
     throw unsupported(where, `expected [time, channels] or an image, got [${shape.slice(1)}]`);
   }
 
-  /** The image as its layer's users expect it: of as many dimensions as before. */
+  /** The image as the layer's users expect it: with as many dimensions as before. */
   back(y: number, rank: number): number {
     const [, , width = 1, channels = 1] = this.shape(y);
     return rank === 3 ? this.reshape(y, [1, width, channels]) : y;
@@ -68,7 +68,7 @@ export class GraphMaker extends TrainableBuilder {
     return this.op(op, [a, b], wide, { activation: 'none' as Activation } as Options<typeof op>);
   }
 
-  /** x · factor + offset per channel, in the order a batch norm is folded in. */
+  /** x · factor + offset per channel, in the order in which a batch norm is folded. */
   line(x: number, factor: Float32Array, offset: Float32Array): number {
     const scaled = this.binary('MUL', x, this.floats(factor, [factor.length]));
     return this.binary('ADD', scaled, this.floats(offset, [offset.length]));
@@ -117,7 +117,7 @@ export class GraphMaker extends TrainableBuilder {
     return this.op('LEAKY_RELU', [x], this.shape(x), { alpha: Math.fround(alpha) });
   }
 
-  /** A layer on the last axis. Keras has its weights as [in, out]. */
+  /** A layer on the last axis. Keras stores its weights as [in, out]. */
   dense1(x: number, kernel: Weight, bias: Weight | undefined, name: string): number {
     const [inputs, units] = kernel.shape as [number, number];
     const shape = this.shape(x);

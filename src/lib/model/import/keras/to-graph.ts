@@ -5,7 +5,7 @@ import { layerMakers, replacements } from './layers.js';
 import { GraphMaker } from './maker.js';
 
 /**
- * A Keras model, sequential or functional, also with models inside it, as a float32 graph of batch 1.
+ * A Keras model, sequential or functional, including nested models, as a float32 graph of batch 1.
  * @throws AIOT_LAYER_UNSUPPORTED naming the layer by its index, AIOT_FILE_MALFORMED
  */
 export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: number } {
@@ -22,7 +22,7 @@ export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: 
 }
 
 class ModelWalk {
-  /** Ends of the whole network. */
+  /** Inputs and outputs of the whole network. */
   readonly inputs: number[] = [];
   layers = 0;
 
@@ -31,12 +31,12 @@ class ModelWalk {
     private readonly weights: WeightSource,
   ) {}
 
-  /** @param given what an inner model is called with @returns its outputs */
+  /** @param given the arguments of an inner model @returns its outputs */
   model(model: LayerJson, path: string[], given: number[] | undefined): number[] {
     const { layers } = model.config;
     // TensorFlow.js 1 wrote the layers of a sequential model as its whole configuration.
     const list = (Array.isArray(model.config) ? model.config : layers) as LayerJson[] | undefined;
-    if (!Array.isArray(list)) throw malformed(`${model.class_name}: it lists no layers`);
+    if (!Array.isArray(list)) throw malformed(`${model.class_name}: the layer list is missing`);
     list.forEach(requireLayer);
     if (model.class_name === 'Sequential') return [this.sequence(model, list, path, given)];
     if (model.class_name === 'Functional' || model.class_name === 'Model')
@@ -81,7 +81,7 @@ class ModelWalk {
       const layer = place === undefined ? undefined : layers[place];
       if (layer === undefined || place === undefined || running.has(key))
         throw malformed(
-          `the model connects ${name}, which ${layer ? 'depends on itself' : 'it does not list'}`,
+          `the model connects ${name}, which ${layer ? 'depends on itself' : 'is not in its layer list'}`,
         );
       running.add(key);
       const y =
@@ -98,7 +98,7 @@ class ModelWalk {
     const name = nameOf(layer);
     const kind = layer.class_name;
     const where = `layer ${index} (${[...path, name].join('/')}, ${kind})`;
-    if (inputs.length === 0) throw malformed(`${where}: it is called with nothing`);
+    if (inputs.length === 0) throw malformed(`${where}: it is called without an input`);
     if (kind === 'Sequential' || kind === 'Functional' || kind === 'Model')
       return this.model(layer, [...path, name], inputs)[0]!;
     const make = Object.hasOwn(layerMakers, kind) ? layerMakers[kind] : undefined;
@@ -116,9 +116,9 @@ class ModelWalk {
     });
   }
 
-  /** @param shape with the batch in front, as Keras has it */
+  /** @param shape with the batch in front, as in Keras */
   private input(shape: unknown, name: string): number {
-    if (!Array.isArray(shape)) throw malformed(`${name}: the model does not say the shape of its input`);
+    if (!Array.isArray(shape)) throw malformed(`${name}: the model does not define its input shape`);
     const sizes = shape.slice(1);
     if (!sizes.every((size) => Number.isInteger(size) && size > 0))
       throw unsupported(
@@ -137,7 +137,7 @@ function shapeOf({ config }: LayerJson): unknown {
   return config.batch_shape ?? config.batch_input_shape;
 }
 
-/** A layer says what it is, with its settings and its name. @throws AIOT_FILE_MALFORMED naming the field */
+/** Reads a layer's class, settings and name. @throws AIOT_FILE_MALFORMED naming the field */
 function requireLayer(layer: unknown, index: number): void {
   const where = `layer ${index} of the model`;
   if (!isModel(layer))
@@ -145,14 +145,14 @@ function requireLayer(layer: unknown, index: number): void {
   const { name, config } = layer as LayerJson;
   for (const given of [name, config.name]) {
     if (given === undefined || given === null || typeof given === 'string') continue;
-    throw malformed(`${where}: expected a text as name, got ${JSON.stringify(given)}`);
+    throw malformed(`${where}: expected a string as name, got ${JSON.stringify(given)}`);
   }
 }
 
 /** One output of one call of a layer. */
 interface Source {
   layer: string;
-  /** Which of the layer's calls, from 0. */
+  /** Index of the layer's call, from 0. */
   call: number;
 }
 
@@ -161,8 +161,8 @@ function nameOf(layer: LayerJson): string {
 }
 
 /**
- * What each call of a layer is called with. Keras 3 writes tensors with a `keras_history` somewhere in the arguments; Keras 2 and
- * TensorFlow.js lists of [layer, call, output, …].
+ * The arguments of each call of a layer. Keras 3 writes tensors with a `keras_history` somewhere in the arguments; Keras 2 and TensorFlow.js write
+ * lists of [layer, call, output, …].
  */
 function callsOf({ inbound_nodes: nodes }: LayerJson): Source[][] {
   if (!Array.isArray(nodes)) return [];
@@ -171,7 +171,7 @@ function callsOf({ inbound_nodes: nodes }: LayerJson): Source[][] {
 
 /** `input_layers` or `output_layers` of a model: one source, or a list of them. */
 function endsOf(given: unknown): Source[] {
-  if (!Array.isArray(given)) throw malformed('the model does not say where it begins and ends');
+  if (!Array.isArray(given)) throw malformed('the model does not define its inputs and outputs');
   return typeof given[0] === 'string' ? fromList(given) : given.flatMap(fromList);
 }
 

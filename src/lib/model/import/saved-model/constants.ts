@@ -17,7 +17,7 @@ const binary: Readonly<Record<string, (a: number, b: number) => number>> = {
   Maximum: Math.max,
 };
 
-/** What an operation makes of constants, or undefined where it is none of those that stand before weights and shapes. */
+/** The result of an operation on constants, or undefined if it is not one that precedes weights and shapes. */
 export function fold(op: string, inputs: readonly Constant[]): Constant | undefined {
   const [a, b] = inputs;
   if (a === undefined) return undefined;
@@ -76,7 +76,7 @@ function joint(a: readonly number[], b: readonly number[]): number[] {
   );
 }
 
-/** The shape with its −1 filled in. */
+/** The shape with its −1 resolved. */
 export function resolved(shape: readonly number[], count: number): number[] {
   const known = shape.filter((size) => size !== -1).reduce((a, b) => a * b, 1);
   return shape.map((size) => (size === -1 ? count / known : size));

@@ -1,10 +1,10 @@
 import { malformed, unsupported } from '../errors.js';
 
-/** One operation, as it stands in a graph or a function. */
+/** One operation in a graph or a function. */
 export interface NodeDef {
   name: string;
   op: string;
-  /** `name`, `name:2` in a graph, `name:output:0` in a function; `^name` only says what comes first. */
+  /** `name`, `name:2` in a graph, `name:output:0` in a function; `^name` only states the order. */
   inputs: string[];
   /** AttrValue by name. */
   attributes: Map<string, Message>;
@@ -17,7 +17,7 @@ interface FunctionDef {
   returns: string[];
 }
 
-/** The parts of a SavedModel that following one signature needs. */
+/** The parts of a SavedModel needed to follow one signature. */
 export interface SavedGraph {
   nodes: Map<string, NodeDef>;
   functions: Map<string, FunctionDef>;
@@ -79,7 +79,7 @@ function nodesOf(list: Message[]): Map<string, NodeDef> {
   );
 }
 
-/** Value at one place of a TensorFlow graph while it is followed. */
+/** Value at one point of a TensorFlow graph while it is followed. */
 export type Value =
   | { kind: 'constant'; shape: number[]; data: Float32Array | Int32Array }
   /** An activation: a tensor of our graph. */
@@ -99,7 +99,7 @@ export function integers(...values: number[]): Constant {
 
 const [float, int32, int64, bool] = [1, 3, 9, 10];
 
-/** A TensorProto (framework/tensor.proto): raw bytes, or values of which the last stands for all that follow. */
+/** A TensorProto (framework/tensor.proto): raw bytes, or values, the last of which is repeated as often as needed. */
 export function tensorProto(tensor: Message, where: string): Constant {
   const type = tensor.integer(1);
   const shape =
@@ -113,7 +113,7 @@ export function tensorProto(tensor: Message, where: string): Constant {
     const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
     const all = <T>(read: (i: number) => T) => Array.from({ length: count }, (_, i) => read(i));
     if (raw.length < count * (type === int64 ? 8 : type === bool ? 1 : 4))
-      throw malformed(`${where}: its constant is cut off`);
+      throw malformed(`${where}: its constant is truncated`);
     if (type === float) return constant(shape, Float32Array.from(all((i) => view.getFloat32(i * 4, true))));
     if (type === int32) return constant(shape, Int32Array.from(all((i) => view.getInt32(i * 4, true))));
     if (type === int64)
@@ -131,13 +131,11 @@ export function tensorProto(tensor: Message, where: string): Constant {
   return constant(shape, type === float ? Float32Array.from(filled) : Int32Array.from(filled));
 }
 
-/**
- * One message of Protocol Buffers, by field number (protobuf.dev, "Encoding"). Without a schema: whoever reads a field knows its type.
- */
+/** One message of Protocol Buffers, by field number (protobuf.dev, "Encoding"). There is no schema: the reader of a field knows its type. */
 export class Message {
   private readonly fields = new Map<number, (Uint8Array | bigint)[]>();
 
-  /** @throws AIOT_FILE_MALFORMED with the byte */
+  /** @throws AIOT_FILE_MALFORMED with the byte offset */
   constructor(bytes: Uint8Array) {
     let at = 0;
     const varint = (): bigint => {
@@ -148,7 +146,7 @@ export class Message {
         value |= BigInt(byte & 0x7f) << shift;
         if (byte < 0x80) return BigInt.asIntN(64, value);
       }
-      throw malformed(`byte ${at} of a message: a number does not end`);
+      throw malformed(`byte ${at} of a message: a number has no end`);
     };
     while (at < bytes.length) {
       const tag = Number(varint());
@@ -158,7 +156,7 @@ export class Message {
       else {
         const length = wire === 2 ? Number(varint()) : wire === 5 ? 4 : wire === 1 ? 8 : -1;
         if (length < 0 || at + length > bytes.length)
-          throw malformed(`byte ${at} of a message: field ${tag >> 3} does not fit into it`);
+          throw malformed(`byte ${at} of a message: field ${tag >> 3} extends past the end`);
         value = bytes.subarray(at, at + length);
         at += length;
       }
@@ -219,7 +217,7 @@ export class Message {
     );
   }
 
-  /** A map field of texts. */
+  /** A map field with text values. */
   textMap(field: number): Map<string, string> {
     return new Map(this.messages(field).map((entry) => [entry.text(1), entry.text(2)]));
   }

@@ -8,8 +8,8 @@ import type { Constant, NodeDef, Value } from './graph-def.js';
 interface Operation {
   maker: GraphMaker;
   /**
-   * Images that TensorFlow has cut into every n-th cell (SpaceToBatchND), so that a convolution of them is a dilated one of the
-   * whole: here they stay whole, with what the next convolution is to be dilated by, [height, width].
+   * Images that TensorFlow has split into every n-th cell (SpaceToBatchND) to dilate a convolution: here they remain whole, with the dilation for the
+   * next convolution, [height, width].
    */
   spread: Map<number, [number, number]>;
   node: NodeDef;
@@ -18,7 +18,7 @@ interface Operation {
   inputs: Value[];
   /** The n-th input as a tensor of our graph; constants become one. */
   tensor(place: number): number;
-  /** The n-th input, which must be known now. */
+  /** The n-th input, which must be constant. */
   constant(place: number): Constant;
 }
 
@@ -69,7 +69,7 @@ const reshaped: Maker = ({ maker, node, tensor, constant, spread }) => {
   );
 };
 
-/** TensorFlow's operations and what they are here. A further one is one more row. */
+/** TensorFlow's operations and their counterparts here. To add one, add a row. */
 export const operations: Readonly<Record<string, Maker>> = {
   Add: binary('ADD'),
   AddV2: binary('ADD'),
@@ -186,7 +186,7 @@ export const operations: Readonly<Record<string, Maker>> = {
   },
 };
 
-/** What can be used where TensorFlow has an operation that is none of these. */
+/** Alternatives to TensorFlow operations that are not supported. */
 export const insteadOf: Readonly<Record<string, string>> = {
   Einsum: 'use Dense or Conv1D',
   Elu: 'use ReLU or LeakyReLU',
@@ -206,7 +206,7 @@ function cut(maker: GraphMaker, x: number, begin: number[], end: number[]): numb
   return maker.op('STRIDED_SLICE', [x, ...lists], shape, { beginMask: 0, endMask: 0, shrinkAxisMask: 0 });
 }
 
-/** [height, width] of a list attribute with batch and channels around them. */
+/** [height, width] of a list attribute that also has batch and channels. */
 function pair({ node }: Operation, name: string): [number, number] {
   const [, height = 1, width = 1] = node.attributes.get(name)?.message(1)?.integers(3) ?? [];
   return [height, width];

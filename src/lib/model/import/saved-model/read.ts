@@ -20,7 +20,7 @@ import {
 } from './graph-def.js';
 import { insteadOf, operations } from './operations.js';
 
-/** The parts of tfjs-node that are used beside tfjs-core. */
+/** The parts of tfjs-node used in addition to tfjs-core. */
 interface NodeBackend {
   loadSavedModelMetaGraph(path: string, tags: string): number;
   deleteSavedModel(id: number): void;
@@ -28,16 +28,16 @@ interface NodeBackend {
 }
 
 /**
- * A SavedModel of TensorFlow: its graph is read from saved_model.pb here, the values of its variables by tfjs-node, which restores them.
+ * Reads a TensorFlow SavedModel: its graph from saved_model.pb here, the values of its variables by tfjs-node, which restores them.
  * @throws AIOT_BACKEND_MISSING without tfjs-node; AIOT_LAYER_UNSUPPORTED, AIOT_FILE_MALFORMED
  */
 export async function readSavedModel(folder: string): Promise<Imported> {
   const saved = readGraphDef(await readBytes(join(folder, 'saved_model.pb')));
   const tensorflow = await loadTfjs('node').catch((cause: unknown) => {
     if (!(cause instanceof AiotError)) throw cause;
-    throw new AiotError('AIOT_BACKEND_MISSING', `a SavedModel is read with tfjs-node: ${cause.message}`, {
+    throw new AiotError('AIOT_BACKEND_MISSING', `reading a SavedModel needs tfjs-node: ${cause.message}`, {
       cause,
-      next: 'npm install @tensorflow/tfjs-node, or save the model as .keras instead',
+      next: 'Run `npm install @tensorflow/tfjs-node`, or save the model as .keras.',
     });
   });
   const { tf } = tensorflow;
@@ -47,7 +47,7 @@ export async function readSavedModel(folder: string): Promise<Imported> {
   try {
     session = backend.loadSavedModelMetaGraph(folder, 'serve');
   } catch (cause) {
-    throw malformed(`${folder} cannot be loaded: ${(cause as Error).message}`, cause);
+    throw malformed(`${folder} cannot be loaded: ${(cause as Error).message}`, { cause });
   }
   try {
     const { layers, ...graph } = followSignature(saved, (name) => variable(name));
@@ -58,7 +58,7 @@ export async function readSavedModel(folder: string): Promise<Imported> {
 
   function variable(name: string): Constant {
     const reading = readingOf(saved, name);
-    // A run wants an input; what is asked for does not depend on it.
+    // A run needs an input, although the requested values do not depend on it.
     const input = tf.zeros(saved.input.shape.map((size) => Math.max(size, 1)));
     const [tensor] = backend.runSavedModel(session, [input], [{ name: saved.input.name }], [`${reading}:0`]);
     const values = constant([...tensor!.shape], Float32Array.from(tensor!.dataSync()));
@@ -72,7 +72,7 @@ function readingOf({ nodes }: SavedGraph, variable: string): string {
   for (const { op, name, inputs } of nodes.values()) {
     if (op === 'ReadVariableOp' && inputs[0] === variable) return name;
   }
-  throw malformed(`nothing reads the variable ${variable}`);
+  throw malformed(`the variable ${variable} is not used`);
 }
 
 /** Reads a variable by the name of its node in the main graph. */
@@ -84,8 +84,8 @@ interface Scope {
 }
 
 /**
- * Follows the signature of a SavedModel from its output back to its input, through the functions it calls: what depends on constants and
- * variables alone is computed, the rest becomes operators of a float32 graph of batch 1.
+ * Follows the signature of a SavedModel from its output back to its input, through the functions it calls. Values that depend only on
+ * constants and variables are computed; the rest becomes operators of a float32 graph of batch 1.
  * @throws AIOT_LAYER_UNSUPPORTED naming the operation, AIOT_FILE_MALFORMED
  */
 export function followSignature(saved: SavedGraph, read: ReadVariable): Graph & { layers: number } {
@@ -123,21 +123,21 @@ class SignatureWalk {
     throw malformed('its output does not depend on its input');
   }
 
-  /** The value that a node's input names. */
+  /** The value that a node's input refers to. */
   private value(scope: Scope, reference: string): Value {
     const name = nodeName(reference);
     const place = Number(/:(\d+)$/.exec(reference)?.[1] ?? 0);
     const values = scope.known.get(name) ?? this.compute(scope, name);
     const value = values[place];
     if (value === undefined)
-      throw unsupported(name, `output ${place} of it is used`, 'use its first output alone');
+      throw unsupported(name, `output ${place} of it is used`, 'use only its first output');
     return value;
   }
 
   private compute(scope: Scope, name: string): Value[] {
     const node = scope.nodes.get(name);
-    if (!node) throw malformed(`${name} is used and not there`);
-    // Taken while it is computed: a graph that bites its tail ends here.
+    if (!node) throw malformed(`${name} is used but missing`);
+    // Marked as being computed: a cyclic graph stops here.
     scope.known.set(name, []);
     const values = this.run(scope, node);
     scope.known.set(name, values);
@@ -172,7 +172,7 @@ class SignatureWalk {
 
   private call(node: NodeDef, given: Value[]): Value[] {
     const own = this.saved.functions.get(node.attributes.get('f')?.message(10)?.text(1) ?? '');
-    if (!own) throw malformed(`${node.name} calls a function that is not there`);
+    if (!own) throw malformed(`${node.name} calls a missing function`);
     const known = new Map(own.arguments.map((name, place): [string, Value[]] => [name, [given[place]!]]));
     return own.returns.map((reference) => this.value({ nodes: own.nodes, known }, reference));
   }
@@ -199,7 +199,7 @@ class SignatureWalk {
         const value = inputs[place];
         if (value?.kind === 'tensor') return value.index;
         if (value?.kind !== 'constant' || !(value.data instanceof Float32Array))
-          throw malformed(`${where}: input ${place} is no number`);
+          throw malformed(`${where}: input ${place} is not a number`);
         const made = constants.get(place) ?? maker.floats(value.data, value.shape);
         constants.set(place, made);
         return made;
@@ -209,7 +209,7 @@ class SignatureWalk {
         if (value?.kind === 'constant') return value;
         throw unsupported(
           where,
-          `its input ${place} depends on the network's input`,
+          `its input ${place} depends on the model's input`,
           'use constant weights and sizes',
         );
       },

@@ -1,13 +1,15 @@
-import { AiotError } from '../../../core/errors.js';
+import { errorMaker } from '../../../core/errors.js';
 import type { Graph } from '../../../formats/tflite/graph.js';
 import { createInterpreter } from '../../../runtime/interpreter/interpreter.js';
 import type { Range } from './numbers.js';
 
+export const unfit = errorMaker('AIOT_QUANTIZE_UNFIT');
+
 /** Statistics of one activation over the representative rows. */
 export interface Seen extends Range {
-  /** Values of it, evenly picked over all rows, ascending: at most `sampleRoom`. */
+  /** Sample of its values, evenly picked over all rows, ascending: at most `sampleRoom`. */
   samples: Float32Array;
-  /** Mean of each value of one row, and the largest magnitude: the tensor's elements. */
+  /** Mean of each element over the rows, and its largest magnitude: one entry for each of the tensor's elements. */
   mean: Float64Array;
   largest: Float64Array;
   /** Rows that its smallest and its largest value came from. */
@@ -17,9 +19,9 @@ export interface Seen extends Range {
 const sampleRoom = 4096;
 
 /**
- * Runs a float network over the representative rows and notes what every activation takes.
+ * Runs a float network on the representative rows and records statistics of every activation.
  * @returns by tensor index
- * @throws AIOT_QUANTIZE_UNFIT without rows, or when a value overflows; AIOT_TFLITE_INPUT for a row that does not fit
+ * @throws AIOT_QUANTIZE_UNFIT without rows, or if a value overflows; AIOT_TFLITE_INPUT for a row that does not fit
  */
 export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<number, Seen> {
   if (rows.length === 0) throw unfit('expected representative inputs, got none');
@@ -51,14 +53,14 @@ export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<numb
 
 interface Note extends Seen {
   filled: number;
-  /** Each `step`-th value is kept; `next` counts down to it. */
+  /** Each `step`-th value is sampled; `next` counts down to it. */
   step: number;
   next: number;
   sum: number;
 }
 
 function newNote(size: number, rows: number): Note {
-  // Coprime to the size as a rule, so that the picks wander over all elements.
+  // Usually coprime to the size, so that the sampling covers all elements.
   const step = Math.max(1, Math.ceil((size * rows) / sampleRoom)) | 1;
   return {
     low: Number.POSITIVE_INFINITY,
@@ -91,8 +93,4 @@ function take(note: Note, values: Float32Array): void {
     }
   }
   Object.assign(note, { low, high, next, filled, sum });
-}
-
-export function unfit(message: string): AiotError {
-  return new AiotError('AIOT_QUANTIZE_UNFIT', message);
 }

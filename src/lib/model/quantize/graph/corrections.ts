@@ -4,27 +4,28 @@ import type { Seen } from './calibrate.js';
 import { channelScales, quantizeWeights } from './numbers.js';
 import { channelAxis, isWeighted, type Weighted } from './rules.js';
 
-/** A factor beyond this would only move the trouble to the other side. */
+/** A larger factor would only move the problem to the other layer. */
 const largestFactor = 16;
 
-/** Operators that keep channels apart and commute with a positive factor per channel. */
+/** Operators that do not mix channels and commute with a positive factor per channel. */
 const passing: readonly OperatorName[] = ['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'MEAN', 'REDUCE_MAX', 'RESHAPE'];
 
-/** Two layers with nothing between them that a positive factor per channel would not pass through. */
+/** Two layers such that a positive factor per channel passes through everything between them. */
 interface Pair {
   first: number;
   second: number;
-  /** Tensor that the first layer makes, and the one that the second reads. */
+  /** Output tensor of the first layer, and input tensor of the second. */
   made: number;
   read: number;
 }
 
 /**
- * Cross-layer equalization: each channel between two layers is divided by s and its weights in the next layer multiplied by
- * it, so that channels fill the one scale of the tensor more evenly; the network computes the same. s = √(a / w), with a the
- * largest activation of the channel and w its largest weight in the next layer, about their geometric mean: the balance of
- * Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), equation 11, with the
- * activation in the place of the first layer's weights, which have a scale per channel anyway.
+ * Cross-layer equalization. Each channel between two layers is divided by s, and its weights in the next layer are multiplied by s.
+ * Channels then use the tensor's single scale more evenly, and the network computes the same function.
+ * The factor is s = √(a / w), where a is the
+ * largest activation of the channel and w its largest weight in the next layer, relative to their geometric mean. Source: Nagel et al.,
+ * "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), equation 11. Here the activation replaces the first
+ * layer's weights, which have a scale per channel anyway.
  */
 export function equalized(graph: Graph, seen: ReadonlyMap<number, Seen>): { graph: Graph; pairs: number } {
   const tensors: Tensor[] = [...graph.tensors];
@@ -58,7 +59,7 @@ function* pairsOf({ operators, outputs, tensors }: Graph): Iterable<Pair> {
       }
       const output = reader.outputs[0]!;
       const same = tensors[output]!.shape.at(-1) === tensors[made]!.shape.at(-1);
-      // A fused clamp of a pool has no factor, and a change of the last axis no channels.
+      // A fused clamp of a pool does not commute with a factor, and a change of the last axis mixes channels.
       const clamped = 'activation' in reader.options && reader.options.activation !== 'none';
       if (!passing.includes(reader.op) || clamped || !same) break;
       read = output;
@@ -130,10 +131,9 @@ function scaledInputs(
 }
 
 /**
- * Takes the mean error that rounded weights cause out of each layer's bias: b − Σ (w_q − w)·E[x], with E[x] the mean input
- * over the representative rows (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
- * 2019, section 4.2). Cells beyond the border count as if they were inside. Layers that stay float32 keep their bias, and
- * so do those without one.
+ * Subtracts the mean error caused by rounded weights from each layer's bias: b − Σ (w_q − w)·E[x], with E[x] the mean input over the
+ * representative rows. Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, section 4.2.
+ * Cells beyond the border count as if they were inside. Layers that stay float32, and layers without a bias, are not changed.
  */
 export function biasCorrected(graph: Graph, seen: ReadonlyMap<number, Seen>, kinds: readonly Kind[]): Graph {
   const tensors: Tensor[] = [...graph.tensors];
@@ -151,7 +151,7 @@ export function biasCorrected(graph: Graph, seen: ReadonlyMap<number, Seen>, kin
   return { ...graph, tensors, operators };
 }
 
-/** Per output channel, what rounding the weights adds to the mean output. */
+/** Per output channel, the change of the mean output caused by rounding the weights. */
 function meanError(
   operator: Weighted,
   { data, shape }: Tensor,
@@ -174,7 +174,7 @@ function meanError(
   return error;
 }
 
-/** Which channel of the input each weight multiplies, out of how many. `size`, `last`: elements and last axis of the input. */
+/** Input channel that each weight multiplies, and the number of channels. `size`, `last`: elements and last axis of the input. */
 function inputOfWeight(
   { op }: Weighted,
   shape: readonly number[],
@@ -183,7 +183,7 @@ function inputOfWeight(
 ): { channels: number; channel: (i: number) => number } {
   const columns = shape.at(-1)!;
   if (op === 'FULLY_CONNECTED') {
-    // A dense layer takes the whole input, or (along the last axis) one position after another.
+    // A dense layer reads the whole input, or (along the last axis) one position after another.
     const channels = size === columns ? size : last;
     return { channels, channel: (i) => (i % columns) % channels };
   }
@@ -191,7 +191,7 @@ function inputOfWeight(
     const multiplier = columns / last;
     return { channels: last, channel: (i) => Math.floor((i % columns) / multiplier) };
   }
-  // [out, kh, kw, in / groups]: a group of outputs sees its own inputs.
+  // [out, kh, kw, in / groups]: each group of outputs reads its own inputs.
   const perOutput = shape[1]! * shape[2]! * columns;
   const outputsPerGroup = (shape[0]! * columns) / last;
   return {

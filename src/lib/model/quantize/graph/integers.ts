@@ -23,14 +23,14 @@ interface IntegerPlan {
 
 interface IntegerGraph {
   graph: Graph;
-  /** Tensor of the float graph → the one that stands for it. */
+  /** Tensor of the float graph → the tensor that replaces it. */
   twins: Map<number, number>;
 }
 
 /**
- * A float32 network on integers: per-channel symmetric int8 weights; activations of int8 with zero points and int32
- * biases, or of int16 and int64 biases; operators of other kinds stand between QUANTIZE and DEQUANTIZE. Rules: those of
- * TensorFlow 2.18's converter, less its calibration defect for elementwise operators. The given graph is left unchanged.
+ * Converts a float32 network to integers: per-channel symmetric int8 weights; int8 activations with zero points and int32 biases, or int16
+ * activations with int64 biases. Operators of other kinds are placed between QUANTIZE and DEQUANTIZE. Rules: those of TensorFlow 2.18's
+ * converter, without its calibration defect for elementwise operators. The given graph is left unchanged.
  * @param ranges by tensor
  * @throws AIOT_QUANTIZE_UNFIT
  */
@@ -50,7 +50,7 @@ export function toIntegers(
   return { graph: { ...graph, tensors, operators, inputs, outputs }, twins: new Map(twins.native()) };
 }
 
-/** The output in the kind wanted, under the name that it has in the float network. */
+/** The output in the requested kind, under its name in the float network. */
 function outputOf(twins: Twins, index: number, io: Kind): number {
   const maker = twins.graph.operators.find(({ outputs }) => outputs.includes(index));
   const place = twins.of(index, io, maker && fixedOutput(maker.op, io));
@@ -110,7 +110,7 @@ function outputQuantization(twins: Twins, operator: Operator, kind: Kind, inputs
 function optionsFor({ op, options }: Operator, kind: Kind): Operator['options'] {
   if (kind !== 'int16') return options;
   if (op === 'ADD' || op === 'SUB') return { ...options, potScaleInt16: false };
-  // As the converter writes it: 64 bits also where there is no bias.
+  // Like the converter: 64 bits even if there is no bias.
   return op === 'FULLY_CONNECTED' ? { ...options, quantizedBiasType: 'int64' } : options;
 }
 
@@ -131,7 +131,7 @@ function addConcatenation(twins: Twins, operator: Operator, kind: Kind): void {
   twins.operators.push({ ...operator, inputs, outputs } as Operator);
 }
 
-/** Input scales that the integer kernels of the exponential and the sigmoid can compute with: above, and below. */
+/** Input scales that the integer kernels of the exponential and the sigmoid support: above the first number, and below the second. */
 const tableScales = {
   // Products with the table's multiplier must stay within 32 bits.
   int16: { SOFTMAX: [0, 5], other: [0, 32768 / 12288] },
@@ -144,7 +144,7 @@ function guardTable(op: string, scale: number, kind: 'int8' | 'int16'): void {
     throw unfit(`${op}: expected an input scale between ${least} and ${most}, got ${scale}`);
 }
 
-/** Weights and bias as integers; a fully connected layer without bias stays without. */
+/** Weights and bias as integers; a fully connected layer without bias does not get one. */
 function addWeights(twins: Twins, operator: Weighted, inputScale: number, kind: Kind): [number, number] {
   const { op, inputs } = operator;
   const [, w = -1, b = -1] = inputs;
@@ -172,9 +172,9 @@ function addWeights(twins: Twins, operator: Weighted, inputScale: number, kind: 
 }
 
 /**
- * Lets the inputs of each CONCATENATION have one scale: an input that `free` says may have any range, and that goes
- * nowhere else, gets the range of the whole. (Others are brought to it by a QUANTIZE. TensorFlow's converter forces the
- * range on upwards instead, through pools as far as the model's input, which then clips.)
+ * Gives the inputs of each CONCATENATION a common scale. An input gets the range of the result if it may have any range according to
+ * `free` and is used nowhere else. (Others are converted to it by a QUANTIZE. TensorFlow's converter instead propagates the range upwards,
+ * through pools as far as the model's input, which then clips.)
  * @returns the ranges with these replaced
  */
 function uniteRanges(
@@ -187,7 +187,7 @@ function uniteRanges(
   for (const index of [...outputs, ...operators.flatMap(({ inputs }) => inputs)])
     uses.set(index, (uses.get(index) ?? 0) + 1);
   const makers = new Map(operators.map((operator) => [operator.outputs[0], operator]));
-  // From the last to the first: the range of an outer concatenation becomes that of one within it.
+  // From last to first: the range of an outer concatenation is passed on to one within it.
   for (const { op, inputs, outputs: made } of [...operators].reverse()) {
     const whole = united.get(made[0] ?? -1);
     if (op !== 'CONCATENATION' || whole === undefined) continue;
@@ -200,13 +200,13 @@ function uniteRanges(
 }
 
 /**
- * The graph under construction: each activation of the float graph has a twin of the kind that its operator makes, and
- * further ones, by QUANTIZE or DEQUANTIZE, where operators of other kinds read it.
+ * The graph under construction. Each activation of the float graph has a twin of the kind that its operator produces. Operators of other
+ * kinds that read it get further ones, by QUANTIZE or DEQUANTIZE.
  */
 class Twins {
   readonly tensors: Tensor[] = [];
   readonly operators: Operator[] = [];
-  /** Float tensor → kind → tensor here. The first of each is what its operator made. */
+  /** Float tensor → kind → tensor here. The first of each is its operator's output. */
   readonly #made = new Map<number, Map<Kind, number>>();
   readonly #constants = new Map<number, number>();
 
@@ -215,7 +215,7 @@ class Twins {
     readonly ranges: ReadonlyMap<number, Range>,
   ) {}
 
-  /** A tensor for what an operator makes of float tensor `index`. */
+  /** A tensor for an operator's output that corresponds to float tensor `index`. */
   make(index: number, kind: Kind, quantization?: Quantization): number {
     const { name, shape } = this.graph.tensors[index]!;
     const kinds = this.#made.get(index) ?? new Map<Kind, number>();
@@ -227,15 +227,15 @@ class Twins {
   }
 
   /**
-   * The twin of this kind of an activation, converted to it when there is none; a float constant becomes one.
-   * @param quantization of what is made anew here, instead of its own range's
+   * An activation's twin of this kind, created by conversion if there is none; a float constant is converted.
+   * @param quantization for a newly created tensor, instead of the one from its own range
    */
   of(index: number, kind: Kind, quantization?: Quantization): number {
     if (this.graph.tensors[index]?.data !== undefined) return this.#constantOf(index, kind, quantization);
     const kinds = this.#made.get(index);
     const [first] = kinds ?? [];
     if (kinds === undefined || first === undefined)
-      throw unfit(`tensor ${this.graph.tensors[index]?.name} is read before it is made`);
+      throw unfit(`tensor ${this.graph.tensors[index]?.name} is read before it is produced`);
     const known = kinds.get(kind);
     if (known !== undefined) return known;
     const place = this.make(index, kind, quantization);
@@ -248,7 +248,7 @@ class Twins {
     return place;
   }
 
-  /** Tensors of the float graph with what stands for them here. */
+  /** Tensors of the float graph with their replacements here. */
   *native(): Iterable<[float: number, place: number]> {
     for (const [index, kinds] of this.#made) {
       const [first] = kinds.values();
@@ -256,7 +256,7 @@ class Twins {
     }
   }
 
-  /** A constant as it stands: shapes, axes, float weights of an operator that stays float. −1 stays. */
+  /** A constant unchanged: shapes, axes, float weights of an operator that stays float. −1 stays. */
   constant(index: number): number {
     if (index === -1) return -1;
     const known = this.#constants.get(index) ?? this.add(this.graph.tensors[index]!);
@@ -274,10 +274,11 @@ class Twins {
     return quantization;
   }
 
-  /** Scale of an activation by its range. */
+  /** Scale of an activation from its range. */
   own(index: number, kind: Kind): Quantization {
     const range = this.ranges.get(index);
-    if (range === undefined) throw unfit(`no values were seen of tensor ${this.graph.tensors[index]?.name}`);
+    if (range === undefined)
+      throw unfit(`no values were observed for tensor ${this.graph.tensors[index]?.name}`);
     return kind === 'int16' ? wideQuantization(range) : activationQuantization(range);
   }
 

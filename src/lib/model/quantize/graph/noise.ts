@@ -1,16 +1,16 @@
 import { elementCount, type Graph } from '../../../formats/tflite/graph.js';
-import { multiplyAdds } from '../../inspect/costs.js';
+import { graphMacs } from '../../inspect/costs.js';
 import { createRunner } from '../runner.js';
 
-/** float32 itself cannot tell more: 24 bits of a fraction. Equal values have this. */
+/** Limit of float32's own precision: 24 bits of a fraction. Used for equal values. */
 const mostDb = 150;
 
 /** Signal to noise by tensor of the float graph, in decibels, capped at ±150. */
 export type Noise = ReadonlyMap<number, number>;
 
 /**
- * Runs both networks over the rows and compares each activation with its twin.
- * @param twins tensor of the float graph → the one that stands for it
+ * Runs both networks on the rows and compares each activation with its twin.
+ * @param twins tensor of the float graph → its replacement
  */
 export function measureNoise(
   float: Graph,
@@ -45,7 +45,7 @@ export function measureNoise(
   return new Map(pairs.map(({ index, signal, noise }) => [index, decibels(signal, noise)]));
 }
 
-/** Keeps what the float network makes of one tensor, to measure many quantized networks against it. */
+/** Stores the float network's values of one tensor, to compare many quantized networks with it. */
 export function measureAgainst(
   float: Graph,
   index: number,
@@ -82,7 +82,7 @@ export function decibels(signal: number, noise: number): number {
   return Math.max(-mostDb, Math.min(mostDb, 10 * Math.log10(signal / noise)));
 }
 
-/** As many of the rows, evenly picked, as `budget` multiply-adds of this network allow: at least `least`, at most `most`. */
+/** Evenly picked rows, as many as a budget of `budget` multiply-adds of this network allows: at least `least`, at most `most`. */
 export function affordable(
   graph: Graph,
   rows: readonly Float32Array[],
@@ -93,20 +93,20 @@ export function affordable(
   return spread(rows.length, affordableCount(graph, budget, least, most)).map((place) => rows[place]!);
 }
 
-/** How many rows that are. */
+/** The number of those rows. */
 export function affordableCount(graph: Graph, budget: number, least: number, most: number): number {
-  const adds = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
+  const adds = graphMacs(graph);
   const each = Math.max(1, adds + activations(graph));
   return Math.min(most, Math.max(least, Math.floor(budget / each)));
 }
 
-/** Places of at most `count` of so many items, evenly picked. */
+/** Indices of at most `count` of so many items, evenly picked. */
 export function spread(items: number, count: number): number[] {
   if (items <= count) return Array.from({ length: items }, (_, i) => i);
   return Array.from({ length: count }, (_, i) => Math.floor((i * items) / count));
 }
 
-/** Values that one run makes. */
+/** Number of values that one run computes. */
 function activations({ tensors }: Graph): number {
   return tensors.reduce((sum, { data, shape }) => sum + (data ? 0 : elementCount(shape)), 0);
 }

@@ -11,15 +11,15 @@ function clamp(x: number, low: number, high: number): number {
   return x < low ? low : x > high ? high : x;
 }
 
-/** The range as single precision, widened to hold 0, and ∓10⁻⁶ for a tensor that is always 0, or as good as. */
+/** The range in single precision, extended to include 0, and ∓10⁻⁶ for a tensor that is always 0 or nearly so. */
 function widened({ low, high }: Range): Range {
   const [lo, hi] = [Math.min(Math.fround(low), 0), Math.max(Math.fround(high), 0)];
   return hi - lo < 2e-6 ? { low: Math.min(lo, -1e-6), high: Math.max(hi, 1e-6) } : { low: lo, high: hi };
 }
 
 /**
- * Scale and zero point of an int8 activation, as TensorFlow 2.18's converter computes them: the range is widened to hold
- * 0 (so that padding and a ReLU's zero are exact), the scale formed in single precision.
+ * Scale and zero point of an int8 activation, computed in single precision as in TensorFlow 2.18's converter. The range is extended to
+ * include 0, so that padding and a ReLU's zero are exact.
  */
 export function activationQuantization(range: Range): Quantization {
   const { low, high } = widened(range);
@@ -34,12 +34,12 @@ export function wideQuantization(range: Range): Quantization {
   return { scale: [Math.fround(Math.max(-low, high) / 32767)], zeroPoint: [0], axis: 0 };
 }
 
-/** Values as int8 of this scale and zero point. */
+/** Values as int8 with this scale and zero point. */
 export function quantizeValues(values: Float32Array, quantization: Quantization): Int8Array {
   return Int8Array.from(values, rounding(quantization, -128, 127));
 }
 
-/** Values as int16 of this scale. */
+/** Values as int16 with this scale. */
 export function quantizeWide(values: Float32Array, quantization: Quantization): Int16Array {
   return Int16Array.from(values, rounding(quantization, -32768, 32767));
 }
@@ -58,7 +58,7 @@ export function rangeOf(values: Float32Array): Range {
   return range;
 }
 
-/** The same, or with a scale of `least` when it is smaller; the lower end stays covered. */
+/** The same, but with a scale of at least `least`; the lower end stays covered. */
 export function withLeastScale(quantization: Quantization, least: number): Quantization {
   const [scale = 0, zeroPoint = 0] = [quantization.scale[0], quantization.zeroPoint[0]];
   if (scale >= least) return quantization;
@@ -78,13 +78,14 @@ interface QuantizedLayer {
 /** Largest |bias| in units of its scale: above it, int32 sums could overflow. */
 const biasLimit = 2 ** 30;
 
-/** Stands for the largest weight of a channel whose weights are all 0. */
+/** Substitute for the largest weight of a channel whose weights are all 0. */
 const deadChannel = 5e-7;
 
 /**
- * Per-channel symmetric int8 weights and int32 biases, with the arithmetic of TensorFlow 2.18's converter: s_w = max|w| / 127,
- * q = round(w / s_w) in [−127, 127]; s_b = s_in · s_w, q_b = round(b · (1 / s_b)), reciprocal and product in single
- * precision. Where |b| would pass 2³⁰ units, that channel's s_w is enlarged.
+ * Per-channel symmetric int8 weights and int32 biases, with the arithmetic of TensorFlow 2.18's converter.
+ * Weights: s_w = max|w| / 127, q = round(w
+ * / s_w) in [−127, 127]. Biases: s_b = s_in · s_w, q_b = round(b · (1 / s_b)), reciprocal and product in single precision. If |b| would exceed 2³⁰
+ * units, that channel's s_w is enlarged.
  *
  * @param weights channel `c` of element `i` is `i / block mod channels` (block = elements between two channels)
  * @param axis dimension of the channels

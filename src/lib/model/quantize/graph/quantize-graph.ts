@@ -1,7 +1,8 @@
 import type { Graph, Operator, Tensor } from '../../../formats/tflite/graph.js';
 import { float16Words, largestFloat16, withFloatConstants } from '../../../formats/tflite/real-values.js';
 import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
-import type { Kind, LayerReport, Quantized, QuantizeSettings, RangeMethod } from '../types.js';
+import type { LayerReport } from '../result.js';
+import type { Kind, Quantized, QuantizeSettings, RangeMethod } from '../types.js';
 import { calibrate, unfit } from './calibrate.js';
 import { biasCorrected, equalized } from './corrections.js';
 import { toIntegers } from './integers.js';
@@ -10,18 +11,18 @@ import { channelScales, quantizeWeights } from './numbers.js';
 import { chooseRanges } from './ranges.js';
 import { channelAxis, isWeighted, outputRules } from './rules.js';
 
-/** Multiply-adds that measuring the noise may take. */
+/** Budget of multiply-adds for measuring the noise. */
 const noiseBudget = 5e7;
 
-/** More rows would not change its second figure. */
+/** More rows would not change its second digit. */
 const mostNoiseRows = 200;
 
 /**
- * Quantizes a float32 network. int8 and int16x8: ranges of the activations from the representative rows, weights per
- * output channel. dynamic and float16: weights alone. float32: the network as it is to be written. The given graph is left
- * unchanged; folding comes first (see `prepareGraph`).
- * @param rows representative inputs, each as long as the network's input; none will do for the float modes, which then
- *   are not measured
+ * Quantizes a float32 network. For int8 and int16x8, ranges of the activations come from the representative rows, and weights have a scale
+ * per output channel. For dynamic and float16, only weights are quantized. float32 is the network in the form to be written. The given
+ * graph is left unchanged; folding comes first (see `prepareGraph`).
+ * @param rows representative inputs, each with the length of the network's input; may be empty for the float modes, which are then not
+ * measured
  * @throws AIOT_QUANTIZE_UNFIT, AIOT_TFLITE_UNSUPPORTED, AIOT_TFLITE_INPUT
  */
 export function quantizeGraph(
@@ -33,15 +34,15 @@ export function quantizeGraph(
   return quantized;
 }
 
-/** Optional knowledge of the network to be quantized. */
+/** Optional information about the network to be quantized. */
 interface Further {
-  /** The network to measure noise against, of the same tensors: the one before fine-tuning. */
+  /** The network with the same tensors that noise is measured against: the one before fine-tuning. */
   reference?: Graph;
-  /** False: no noise is measured, because trials measure their own. */
+  /** False: noise is not measured, because trials measure their own. */
   measured?: boolean;
 }
 
-/** A quantized network and what to compare it with. */
+/** A quantized network and its reference. */
 export interface Compared extends Quantized {
   /** For each tensor of the float network, the quantized one that replaces it. */
   twins: ReadonlyMap<number, number>;
@@ -49,7 +50,7 @@ export interface Compared extends Quantized {
   against: Graph;
 }
 
-/** The same for a graph that `prepareGraph` gave: fallbacks begin here again. */
+/** The same for a graph returned by `prepareGraph`: fallbacks start here again. */
 export function quantizePrepared(
   prepared: Graph,
   rows: readonly Float32Array[],
@@ -58,7 +59,7 @@ export function quantizePrepared(
 ): Compared {
   const integers = settings.mode === 'int8' || settings.mode === 'int16x8';
   if (!integers && settings.io === 'int8')
-    throw unfit(`--io int8 goes with the modes int8 and int16x8, not ${settings.mode}`);
+    throw unfit(`--io int8 needs the mode int8 or int16x8, not ${settings.mode}`);
   const notes: string[] = [];
   const { graph, twins, methods, base } = integers
     ? integerForm(prepared, rows, settings, notes)
@@ -66,7 +67,7 @@ export function quantizePrepared(
   const { reference = prepared, measured = true } = further;
   const noise = measured && rows.length > 0 ? noiseOf(base ?? reference, graph, twins, rows) : undefined;
   if (noise !== undefined && base !== undefined) {
-    // Inner tensors are compared with what they are after equalization, the output with what it was.
+    // Inner tensors are compared with those after equalization, the output with the original one.
     const [output = -1] = prepared.outputs;
     const ends = new Map([[output, twins.get(output)!]]);
     noise.set(output, noiseOf(reference, graph, ends, rows).get(output)!);
@@ -80,12 +81,12 @@ interface Form {
   graph: Graph;
   twins: ReadonlyMap<number, number>;
   methods: ReadonlyMap<number, RangeMethod>;
-  /** The float network that it was made of, where that is another than the one given: equalized. */
+  /** The equalized float network that it was made from, if it differs from the given one. */
   base?: Graph;
 }
 
 function floatForm(prepared: Graph, { mode, kinds }: QuantizeSettings, notes: string[]): Form {
-  // Tensors keep their places.
+  // Indices of tensors do not change.
   const twins = new Map(prepared.tensors.map((_, index) => [index, index]));
   const methods = new Map<number, RangeMethod>();
   if (mode === 'float16') {
@@ -151,17 +152,17 @@ function noiseOf(
 }
 
 /**
- * The float32 network as quantization wants it: float16 constants as float32, batch norms and activations folded, one
- * input and one output. The given graph is left unchanged.
- * @throws AIOT_QUANTIZE_UNFIT for a network that is quantized already, has more ends, an operator without a rule, or weights
- *   that are no numbers
+ * The float32 network in the form that quantization needs: float16 constants as float32, batch norms and activations folded, one input and one
+ * output. The given graph is left unchanged.
+ * @throws AIOT_QUANTIZE_UNFIT for a network that is already quantized, has several inputs or outputs, an operator without a rule, or non-finite
+ * weights
  */
 export function prepareGraph(graph: Graph): Graph {
   const float = withFloatConstants(graph);
   const inside = float.operators.find((operator) => isInteger(float, operator));
   if (inside !== undefined)
     throw unfit(
-      `expected a float32 network, got one that is quantized already (${inside.op} on ${typesOf(float, inside)})`,
+      `expected a float32 model, but it is already quantized (${inside.op} on ${typesOf(float, inside)})`,
     );
   const ends: [string, number[]][] = [
     ['input', float.inputs],
@@ -173,7 +174,7 @@ export function prepareGraph(graph: Graph): Graph {
     if (type !== 'float32') throw unfit(`expected an ${what} of float32, got ${type} (${name})`);
   }
   const broken = brokenConstant(float);
-  if (broken !== undefined) throw unfit(`the network's ${broken}: train it again`);
+  if (broken !== undefined) throw unfit(`the model's ${broken}: train it again`);
   const simple = simplifyGraph(float);
   for (const [index, { op }] of simple.operators.entries())
     if (outputRules[op] === undefined)
@@ -193,12 +194,12 @@ function typesOf({ tensors }: Graph, { inputs }: Operator): string {
   return [...new Set(inputs.flatMap((index) => tensors[index]?.type ?? []))].join(', ');
 }
 
-/** Fewer weights than these stay float32: the scales would cost more than they save (TensorFlow's converter has the same). */
+/** Fewer weights than these stay float32: the scales would cost more than they save (as in TensorFlow's converter). */
 const fewestDynamic = 1024;
 
 /**
- * float16: each constant of float32 is kept as float16 in front of a DEQUANTIZE, which LiteRT runs once; arithmetic stays
- * float32. A constant with a value that float16 cannot hold stays as it is and is named in `kept`.
+ * float16: each float32 constant is stored as float16 followed by a DEQUANTIZE, which LiteRT runs once; arithmetic stays float32. A constant with a
+ * value that float16 cannot represent is not converted and is listed in `kept`.
  */
 function toFloat16(graph: Graph): { graph: Graph; kept: string[] } {
   const tensors: Tensor[] = [...graph.tensors];
@@ -224,16 +225,16 @@ function toFloat16(graph: Graph): { graph: Graph; kept: string[] } {
   return { graph: { ...graph, tensors, operators: [...before, ...operators] }, kept };
 }
 
-/** Whether dynamic range takes this operator's weights. */
+/** Whether dynamic range applies to this operator's weights. */
 function isDynamic(graph: Graph, operator: Operator): boolean {
   const { data } = graph.tensors[operator.inputs[1] ?? -1] ?? {};
   return isWeighted(operator) && data instanceof Float32Array && data.length >= fewestDynamic;
 }
 
 /**
- * Dynamic range: weights of 1,024 and more elements become int8 per output channel; biases and activations stay float32,
- * which the kernel quantizes as it runs. Indices of tensors stay.
- * @param taken which operators
+ * Dynamic range: weights of at least 1,024 elements become int8 per output channel; biases stay float32, and so do activations, which the kernel
+ * quantizes at run time. Indices of tensors do not change.
+ * @param taken selected operators
  */
 function toDynamic(graph: Graph, taken: (operator: Operator, at: number) => boolean): Graph {
   const tensors: Tensor[] = [...graph.tensors];
@@ -254,7 +255,7 @@ function toDynamic(graph: Graph, taken: (operator: Operator, at: number) => bool
       data,
       quantization: { scale, zeroPoint: scale.map(() => 0), axis },
     };
-    // Weights that another operator reads as well stay for it.
+    // Weights that another operator also reads remain for it.
     const place = readers(w) === 1 ? w : tensors.push(rounded) - 1;
     tensors[place] = rounded;
     const inputs = [x, place, ...rest];

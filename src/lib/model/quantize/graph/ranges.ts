@@ -10,22 +10,22 @@ interface Chosen extends Range {
   method: RangeMethod;
 }
 
-/** Multiply-adds that `auto` may spend on trying ranges: some tenths of a second. */
+/** Budget of multiply-adds that `auto` may spend on trying ranges: a few tenths of a second. */
 const budget = 1e8;
 
-/** … on so many rows at most. */
+/** … on at most this many rows. */
 const mostRows = 64;
 
-/** A narrower range is tried where it promises less than this share of the seen range's noise … */
+/** A narrower range is tried if its expected noise is less than this share of the observed range's noise … */
 const promising = 0.8;
 
-/** … and kept where the network's output gains so many decibels. */
+/** … and accepted if the network's output gains this many decibels. */
 const worthwhile = 0.1;
 
 /**
- * The range of each activation, by one method for all, or `auto`: the seen range, except where a narrower one makes the
- * quantized network's output follow the float one better on the representative rows. (Least error of a tensor alone
- * is no guide: a rare large value often carries the decision.)
+ * The range of each activation, by one method for all, or `auto`. `auto` uses the observed range, unless a narrower one makes the
+ * quantized network's output follow the float one better on the representative rows. (The minimum error of a single tensor is no guide: a
+ * rare large value often determines the decision.)
  */
 export function chooseRanges(
   graph: Graph,
@@ -40,7 +40,7 @@ export function chooseRanges(
   const chosen = by('min-max');
   const candidates = candidatesOf(graph, seen, kinds);
   if (candidates.length === 0) return chosen;
-  // Rows of extreme values are among them: what is clipped there has to be seen.
+  // Includes rows with extreme values, so that the effect of clipping is measured.
   const extreme = candidates.flatMap(({ index }) => seen.get(index)!.extremes.map((row) => rows[row]!));
   const some = [
     ...new Set([...affordable(graph, rows, budget / (candidates.length + 1), 16, mostRows), ...extreme]),
@@ -61,7 +61,7 @@ export function chooseRanges(
   return chosen;
 }
 
-/** Narrower ranges that promise less noise, the most promising first. */
+/** Narrower ranges with less expected noise, the most promising first. */
 function candidatesOf(graph: Graph, seen: ReadonlyMap<number, Seen>, kinds: readonly Kind[]) {
   const made = graph.operators.flatMap(({ op, outputs }, at) =>
     outputRules[op] === 'own' && kinds[at] === 'int8' ? outputs : [],
@@ -85,27 +85,27 @@ function candidatesOf(graph: Graph, seen: ReadonlyMap<number, Seen>, kinds: read
     .sort((a, b) => a.share - b.share);
 }
 
-/** The tensor that decides: what goes into a closing SOFTMAX or LOGISTIC, else the output. */
+/** The decisive tensor: the input of a closing SOFTMAX or LOGISTIC, otherwise the output. */
 export function decisive({ operators, outputs }: Graph): number {
   const last = operators.find((operator) => operator.outputs.includes(outputs[0]!));
   return last?.op === 'SOFTMAX' || last?.op === 'LOGISTIC' ? last.inputs[0]! : outputs[0]!;
 }
 
-/** Share of the values that a percentile range leaves out at each end. */
+/** Share of the values that a percentile range excludes at each end. */
 const tail = 1e-3;
 
-/** Ranges that `mse` tries: the seen one, and down to a quarter of it. */
+/** Ranges that `mse` tries: the observed one, and down to a quarter of it. */
 const narrowest = 0.25;
 
 const tries = 31;
 
-/** Integers of an activation. int16 clips nothing worth clipping, so ranges are chosen by int8. */
+/** Integers of an activation. int16 does not need clipping, so ranges are chosen for int8. */
 const steps = 255;
 
 /**
- * The range of an activation by a method. min-max: all that was seen. percentile: without the outermost 0.1 % of each
- * end. mse: the narrowing of the seen range with the least mean square error, rounding (scale² / 12) and clipping
- * together. All of them hold 0.
+ * The range of an activation by a method; all of them include 0. `min-max`: all observed values. `percentile`: without the outermost 0.1 %
+ * at each end. `mse`: the narrowing of the observed range with the minimum mean square error from rounding (scale² / 12) and clipping
+ * together.
  */
 export function rangeBy(method: RangeMethod, seen: Seen): Range {
   const whole = { low: Math.min(seen.low, 0), high: Math.max(seen.high, 0) };
@@ -113,7 +113,7 @@ export function rangeBy(method: RangeMethod, seen: Seen): Range {
   const sorted = seen.samples;
   if (method === 'percentile') {
     const cut = Math.floor(sorted.length * tail);
-    // Fewer values than 1 / tail have no outermost 0.1 %.
+    // Fewer than 1 / tail values have no outermost 0.1 %.
     if (cut === 0) return whole;
     return { low: Math.min(sorted[cut]!, 0), high: Math.max(sorted[sorted.length - 1 - cut]!, 0) };
   }

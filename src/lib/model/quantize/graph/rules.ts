@@ -1,7 +1,7 @@
 import type { Operator, OperatorName, Quantization } from '../../../formats/tflite/graph.js';
 import type { Kind } from '../types.js';
 
-/** What kind of output an operator has on integers: a scale of its own, a fixed one, or its input's. Others are refused. */
+/** Output scale of an operator on integers: its own, a fixed one, or its input's. Other operators are rejected. */
 export const outputRules: Partial<Record<OperatorName, 'own' | 'fixed' | 'input'>> = {
   FULLY_CONNECTED: 'own',
   CONV_2D: 'own',
@@ -36,7 +36,7 @@ const fixed = {
   TANH: { scale: [1 / 128], zeroPoint: [0], axis: 0 },
 } satisfies Partial<Record<OperatorName, Quantization>>;
 
-/** The scale that the kernels fix for an operator's output; undefined where they fix none. */
+/** The output scale fixed by an operator's kernels; undefined if they fix none. */
 export function fixedOutput(op: OperatorName, kind: Kind): Quantization | undefined {
   if (!(op in fixed)) return undefined;
   if (kind === 'int16') return { scale: [2 ** -15], zeroPoint: [0], axis: 0 };

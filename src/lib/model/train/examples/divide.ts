@@ -17,7 +17,7 @@ import { splitRows } from './row-split.js';
 
 /**
  * Divides the examples into parts.
- * @param asked split that was asked for on the spot: rows that do not tell what it needs are not divided by chance instead
+ * @param asked explicitly requested split: rows without the necessary information are then not divided at random instead
  * @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN, AIOT_USAGE
  */
 export function divide({ config }: Project, material: Material, plan: Plan, asked?: Split['by']): Division {
@@ -34,17 +34,17 @@ export function divide({ config }: Project, material: Material, plan: Plan, aske
 }
 
 /**
- * Leaks of a split that is used all the same, in sentences. Of a table none are looked for: equal rows stay together.
- * @throws AIOT_DATA_LEAK unless told to go on
+ * Leaks of a split that is used nevertheless, as sentences. A table is not checked: equal rows stay together.
+ * @throws AIOT_DATA_LEAK unless leaks are allowed
  */
 export function leaksOf({ dataset, rows }: Material, { split, signal }: Division, force = false): string[] {
   if (rows) return [];
   const findings = checkSplit(dataset, split, signal);
   const error = leakError(findings);
   if (error && !force) {
-    throw new AiotError(error.code, error.message, {
+    throw error.reworded(error.message, {
       cause: error,
-      next: 'Split by recording, device or time (model.split), or train all the same with --force: the report says so first.',
+      next: 'Split by recording, device or time (model.split), or add --force: the report then starts with a warning.',
     });
   }
   return findings
@@ -53,9 +53,8 @@ export function leaksOf({ dataset, rows }: Material, { split, signal }: Division
 }
 
 /**
- * Which recordings are trained on, chosen by and evaluated on. With classes to be told apart, as `splitDataset` does it.
- * Without (values, or what is normal), whole recordings or devices, or by time, with copies together; what is labelled as an
- * anomaly is for the figures alone.
+ * Assigns recordings to training, validation and testing. With several classes, as `splitDataset` does. Without (values, or only the
+ * normal state), by whole recordings or devices, or by time, with copies together; recordings labeled as anomalies are only for testing.
  * @throws as `splitDataset`
  */
 function splitRecordings(
@@ -83,7 +82,7 @@ function splitRecordings(
   if (order.length < 3) {
     throw new AiotError(
       'AIOT_DATA_TOO_FEW',
-      `expected at least 3 ${by === 'device' ? 'devices' : 'independent recordings'} to train, choose and test on, got ${order.length}; copies of one count as one`,
+      `expected at least 3 ${by === 'device' ? 'devices' : 'independent recordings'} for training, validation and testing, got ${order.length}; copies of one count as one`,
     );
   }
   const { validation, test } = partSizes(order.length);
@@ -111,10 +110,10 @@ function unitsBy(recordings: Recording[], keyOf: (recording: Recording) => strin
 
 function deviceOf({ id, device }: Recording): string {
   if (device !== null) return device;
-  throw new AiotError('AIOT_DATA_NO_DEVICE', `model.split is "device", but recording ${id} names none`);
+  throw new AiotError('AIOT_DATA_NO_DEVICE', `model.split is "device", but recording ${id} names no device`);
 }
 
-/** Units with copies of each other in them become one. */
+/** Merges units that contain copies of each other. */
 export function joinCopies(units: string[][], dataset: Dataset): string[][] {
   let joined = units;
   for (const { a, b } of copiesIn(dataset)) {
@@ -134,7 +133,7 @@ function inTime(units: string[][], recordings: Recording[]): string[][] {
       if (startedAt !== null) return [id, startedAt] as const;
       throw new AiotError(
         'AIOT_DATA_NO_TIME',
-        `model.split is "time", but recording ${id} does not say when it started`,
+        `model.split is "time", but recording ${id} has no start time`,
       );
     }),
   );
@@ -143,14 +142,14 @@ function inTime(units: string[][], recordings: Recording[]): string[][] {
 }
 
 /**
- * Of rows, which recording or device each belongs to has to be in the file before they can be divided by it.
+ * To divide rows by recording or device, the file must state which one each row belongs to.
  * @throws AIOT_USAGE
  */
 export function requireGroups({ rows }: Material, next: string): void {
   if (!rows || rows.table.groups !== null) return;
   throw new AiotError(
     'AIOT_USAGE',
-    `${rows.file} has no column that says what belongs together (group, recording or device)`,
+    `${rows.file} has no column for grouping rows (group, recording or device)`,
     { next },
   );
 }

@@ -5,15 +5,15 @@ import { featureNames, type SignalSpec } from '../../../signal/spec.js';
 import type { NetworkOutput } from '../../network/layers.js';
 import type { Classes, Examples } from '../types.js';
 
-/** What one recorded label stands for. */
+/** Class or value that a recorded label represents. */
 interface Truth {
   class: number;
   value: number;
 }
 
 /**
- * Windows of the recordings named, in the order of the dataset; recordings shorter than one window give none. Written at
- * once where they stay: windows of long recordings are what takes memory.
+ * Windows of the named recordings, in the order of the dataset; recordings shorter than one window yield none. Written directly to their final
+ * location, because windows of long recordings take most of the memory.
  */
 export function windowsOf(
   dataset: Dataset,
@@ -42,7 +42,7 @@ export function windowsOf(
   return { inputs, inputSize, classes, values, recordings };
 }
 
-/** The examples at these places, in this order. */
+/** The examples at these indices, in this order. */
 export function pick(examples: Examples, rows: readonly number[]): Examples {
   const { inputSize } = examples;
   const inputs = new Float32Array(rows.length * inputSize);
@@ -73,7 +73,7 @@ export function checkNumbers({ id, columns, fields }: Recording): void {
 export function columnsFor(recording: Recording, signal: SignalSpec): Float64Array[] {
   if (recording.rateHz !== signal.rateHz) {
     throw unfit(
-      `recording ${recording.id} has ${recording.rateHz} samples a second, signal.rate in aiot.yaml is ${signal.rateHz}`,
+      `recording ${recording.id} has ${recording.rateHz} samples per second, but signal.rate in aiot.yaml is ${signal.rateHz}`,
     );
   }
   return signal.fields.map((field) => {
@@ -86,19 +86,19 @@ export function columnsFor(recording: Recording, signal: SignalSpec): Float64Arr
 
 function checkFeatures(row: Float32Array, id: string, signal: SignalSpec): void {
   const at = row.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0) throw unfit(`recording ${id}: feature ${featureNames(signal)[at]} came out as ${row[at]}`);
+  if (at >= 0) throw unfit(`recording ${id}: feature ${featureNames(signal)[at]} has the value ${row[at]}`);
 }
 
 export function unfit(message: string, next?: string): AiotError {
   return new AiotError('AIOT_TRAINING_DATA_UNFIT', message, next === undefined ? {} : { next });
 }
 
-/** What an anomaly is called where no label has a name for it. */
+/** Name of an anomaly if no label has a name for it. */
 const anomaly = 'anomaly';
 
 /**
- * The classes that a network has, from model.labels: those that are listed, in their order. None for values. A
- * reconstruction has two: the class called normal, or else the first one, and all others together.
+ * The classes of a network, from model.labels: those that are listed, in their order. None for values. A reconstruction has two: the class called
+ * normal, or else the first one, and all others together.
  */
 export function classesFor(output: NetworkOutput['kind'], labels: Record<string, string[]>): Classes {
   if (output === 'value') return { names: [], labels: {} };

@@ -8,13 +8,13 @@ import { checkNumbers, classIndex, pick, unfit, windowsOf } from './examples.js'
 import { partLetters } from './row-split.js';
 import { countOf, examplesOfRows, lessonsOfRows, piecesOfRows } from './rows.js';
 
-/** What says which examples are in which part. */
+/** Everything that determines which part each example belongs to. */
 export interface Division {
   network: Pick<NetworkSpec, 'output'>;
   classes: Classes;
   signal: SignalSpec;
   split: Split;
-  /** One letter a row of a table, or null for recordings. */
+  /** One letter per row of a table, or null for recordings. */
   parts: string | null;
 }
 
@@ -25,7 +25,7 @@ export function divisionOf({ network, classes, labels, signal, split, source }: 
 
 /**
  * The examples of one part, inputs before standardization: windows of recordings in the order of the dataset, or rows of a table in the
- * file's order. Training leaves out what is labelled as an anomaly where a network is to know what is normal.
+ * file's order. If a network learns the normal state, training omits examples labeled as anomalies.
  * @throws AIOT_TRAINING_DATA_UNFIT
  */
 export function examplesOfPart(material: Material, division: Division, part: Part): Examples {
@@ -40,7 +40,7 @@ export function examplesOfPart(material: Material, division: Division, part: Par
 }
 
 /**
- * What is trained on, and what chooses the epoch.
+ * The examples for training, and those for choosing the epoch.
  * @param stride of model.train: see `withStride`
  * @throws AIOT_TRAINING_DATA_UNFIT
  */
@@ -61,15 +61,15 @@ export function lessonsOf(
   };
 }
 
-/** A part whose examples are looked at one after another. */
+/** A part whose examples are processed sequentially. */
 export interface PartPieces {
-  /** Examples of all pieces together. */
+  /** Total number of examples in all chunks. */
   count: number;
-  /** Of a table some thousand at a time, read anew on each walk; of recordings all at once. @throws AIOT_TRAINING_DATA_UNFIT */
+  /** A table yields a few thousand at a time, read again on each pass; recordings yield all at once. @throws AIOT_TRAINING_DATA_UNFIT */
   pieces(): Iterable<Examples>;
 }
 
-/** The same, in pieces. @throws AIOT_TRAINING_DATA_UNFIT */
+/** The same, in chunks. @throws AIOT_TRAINING_DATA_UNFIT */
 export function piecesOfPart(material: Material, division: Division, part: Part): PartPieces {
   const { rows } = material;
   if (!rows) {
@@ -89,8 +89,8 @@ function partOf({ parts }: Division, part: Part) {
 }
 
 /**
- * The division as training may see it: windows of recordings closer together (model.train.stride) than devices answer them. Of a
- * table there are no others, and by window none that would not stand on two sides.
+ * The division for training: windows of recordings closer together (model.train.stride) than those that devices predict. A table has no closer rows,
+ * and in a split by window, closer windows would be on two sides.
  */
 export function withStride({ rows }: Material, division: Division, stride: number | undefined): Division {
   if (stride === undefined || rows || division.split.by === 'window') return division;
@@ -119,11 +119,11 @@ function numberOf({ id, label }: Recording): number {
   const value = label === null || label.trim() === '' ? Number.NaN : Number(label);
   if (Number.isFinite(value)) return value;
   throw unfit(
-    `recording ${id}: expected a number as its label, to learn values (model.output: value), got ${label === null ? 'none' : `"${label}"`}`,
+    `recording ${id}: expected a number as its label for regression (model.output: value), got ${label === null ? 'none' : `"${label}"`}`,
   );
 }
 
-/** Places of the windows that a split by window puts into this part. An anomaly of a recording evaluated on alone stays there. */
+/** Indices of the windows that a split by window puts into this part. Anomalies from a recording used only for testing stay there. */
 function placesByWindow(recordings: string[], split: Split, part: Part): number[] {
   const trained = new Set(split.train);
   const places: number[] = [];

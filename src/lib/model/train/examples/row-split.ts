@@ -7,7 +7,7 @@ import type { Rows } from '../../material.js';
 import type { NetworkOutput } from '../../network/layers.js';
 import { type RowTruth, walkRows } from './rows.js';
 
-/** One letter a row in training.json. */
+/** One letter per row in training.json. */
 export const partLetters: Record<Part | 'none', string> = {
   train: 't',
   validation: 'v',
@@ -17,14 +17,14 @@ export const partLetters: Record<Part | 'none', string> = {
 
 interface RowSplit {
   split: Split;
-  /** One letter a row. */
+  /** One letter per row. */
   parts: string;
 }
 
 /**
- * Divides the rows of a table into about 60 % for training, 15 % for choosing and 25 % for the figures, class by class. Rows
- * of one group stay together, and so do equal rows. By time, the last rows of the file are for the figures. A network that
- * is to know what is normal gets normal rows alone: all others are for the figures.
+ * Divides the rows of a table into about 60 % for training, 15 % for validation and 25 % for testing, class by class. Rows of one group stay
+ * together, and so do equal rows. By time, the last rows of the file are for testing. A network that learns the normal state gets only normal rows:
+ * all others are for testing.
  * @throws AIOT_DATA_TOO_FEW, AIOT_TRAINING_DATA_UNFIT
  */
 export function splitRows(
@@ -71,13 +71,13 @@ export function splitRows(
 /** The units of one class. */
 interface Stratum {
   units: number;
-  /** How many of them have their part. */
+  /** Number of units already assigned to a part. */
   given: number;
-  /** Whether all of them are for the figures. */
+  /** Whether all of them are for testing. */
   test: boolean;
 }
 
-/** The part of a class's next unit: first those that are trained on, then those that choose, then those for the figures. */
+/** The part of a class's next unit: training first, then validation, then testing. */
 function nextPart(stratum: Stratum): Part {
   if (stratum.test) return 'test';
   const { validation, test } = partSizes(stratum.units);
@@ -85,7 +85,7 @@ function nextPart(stratum: Stratum): Part {
   return fromEnd < test ? 'test' : fromEnd < test + validation ? 'validation' : 'train';
 }
 
-/** What stays together, and of which class each row is. @returns also the names of the groups, in the order of the units */
+/** Units of rows that stay together, and the class of each row. @returns also the names of the groups, in the order of the units */
 function readUnits(rows: Rows, truth: RowTruth, grouped: boolean) {
   const { rows: count, columns } = rows.table;
   const classes = new Int32Array(count);
@@ -101,7 +101,7 @@ function readUnits(rows: Rows, truth: RowTruth, grouped: boolean) {
   return { classes, units: (named ?? equal!).units(), names: named?.names() ?? [] };
 }
 
-/** The class that most rows of each unit have, of as many the smallest. */
+/** The most frequent class of each unit's rows; the smallest one in case of ties. */
 function commonestOf({ of, count }: Units, classes: ArrayLike<number>): Int32Array {
   const found = new Int32Array(count).fill(-1);
   const mixed = new Map<number, Map<number, number>>();
@@ -124,33 +124,33 @@ function tooFew(name: string | undefined, count: number, grouped: boolean): Aiot
   const of = name === undefined ? '' : `class ${name}: `;
   return new AiotError(
     'AIOT_DATA_TOO_FEW',
-    `${of}expected at least 3 to train, choose and test on, got ${what}; equal rows count as one`,
+    `${of}expected at least 3 for training, validation and testing, got ${what}; equal rows count as one`,
     { next: `Add ${grouped ? 'groups' : 'rows'}${name === undefined ? '' : ' of this class'} to the table.` },
   );
 }
 
-/** Rows that stay together are a unit. Units have the order of their first rows. */
+/** Rows that stay together form a unit. Units are in the order of their first rows. */
 interface Units {
-  /** Of each row its unit. */
+  /** Unit of each row. */
   of: Int32Array;
   count: number;
 }
 
-/** Rows whose names are equal. */
+/** Rows with equal names. */
 export function sameNames(names: readonly string[]): Units {
   const together = namesTogether(names.length);
   together.add(names);
   return together.units();
 }
 
-/** Rows whose numbers are equal. @param width numbers in a row */
+/** Rows with equal numbers. @param width numbers per row */
 export function sameRows(inputs: Float32Array, width: number): Units {
   const together = rowsTogether(inputs.length / width, width);
   together.add(inputs);
   return together.units();
 }
 
-/** Finds units by name, as rows come. @param rows of all pieces together */
+/** Finds units by name, row by row. @param rows total in all chunks */
 function namesTogether(rows: number) {
   const known = new Map<string, number>();
   const of = new Int32Array(rows);
@@ -170,15 +170,16 @@ function namesTogether(rows: number) {
 }
 
 /**
- * Finds units by numbers, as rows come: equal bit by bit. Of a row 64 bits are kept, made of all its numbers: two different rows are
- * taken for equal once in 10⁷ tables of a million rows, and then merely stay on one side.
- * @param rows of all pieces together
- * @param width numbers in a row
+ * Finds units by numbers, row by row: bitwise equality. Only a 64-bit hash of all its numbers is stored per row. Two different rows are
+ * mistaken for equal once in 10⁷ tables of a million rows, and then merely stay on one side.
+ * @param rows total in all chunks
+ * @param width numbers per row
  */
 function rowsTogether(rows: number, width: number) {
   const of = new Int32Array(rows);
   const [first, second] = [new Uint32Array(rows), new Uint32Array(rows)];
-  // The first row of each unit, where its hash or the next free place is; twice as many places as rows, a power of two.
+  // Hash table with the first row of each unit, in the slot of its hash or the next free one. The size is a power of two, at least twice
+  // the rows.
   const places = new Int32Array(2 ** Math.ceil(Math.log2(2 * rows + 2))).fill(-1);
   const mask = places.length - 1;
   let row = 0;
@@ -205,8 +206,8 @@ function rowsTogether(rows: number, width: number) {
 }
 
 /**
- * FNV-1a by words, its upper bits mixed in: what lies in a float's upper bits must reach the lower ones. With another factor and another
- * shift, rows of equal hashes have different ones.
+ * FNV-1a by words, with its upper bits mixed in: the upper bits of a float must affect the lower bits of the hash. With another factor and another
+ * shift, rows with equal hashes get different ones.
  */
 function hashOf(words: Uint32Array, from: number, width: number, factor: number, shift: number): number {
   let hash = 0x811c9dc5;

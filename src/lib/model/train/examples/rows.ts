@@ -6,31 +6,31 @@ import type { Rows } from '../../material.js';
 import type { Classes, Examples, Lesson } from '../types.js';
 import { classIndex, unfit } from './examples.js';
 
-/** What rows are to a network. */
+/** Interpretation of rows for a network. */
 export interface RowTruth {
   classes: Classes;
   /** Whether the labels are values. */
   values: boolean;
 }
 
-/** The rows that bear this letter. */
+/** The rows with one letter. */
 interface RowPart {
-  /** One letter a row. */
+  /** One letter per row. */
   parts: string;
   letter: string;
 }
 
-/** Rows that lie near each other in the file. */
+/** A chunk of rows that are near each other in the file. */
 interface Piece extends Lesson {
-  /** Of each its place in the file, from 0. */
+  /** Index of each row in the file, from 0. */
   places: Uint32Array;
   groups: string[] | null;
 }
 
 /**
- * Rows of a table in the file's order, as the file is read: some thousand at a time.
+ * Rows of a table in the file's order, as the file is read: a few thousand at a time.
  * @param part absent = all of them
- * @throws AIOT_TRAINING_DATA_UNFIT, naming the row and its label; what `TableFile.pieces` throws
+ * @throws AIOT_TRAINING_DATA_UNFIT, naming the row and its label; any error of `TableFile.pieces`
  */
 export function* walkRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable<Piece> {
   const { table, file } = rows;
@@ -53,7 +53,7 @@ export function* walkRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable
     const places = new Uint32Array(count);
     const inputSize = columns.length;
     let taken = 0;
-    // A piece is nobody else's: what is chosen moves to its front.
+    // The chunk is not shared: selected rows are moved to its front.
     for (let row = 0; row < count; row++) {
       if (part && part.parts[before + row] !== part.letter) continue;
       inputs.copyWithin(taken * inputSize, row * inputSize, (row + 1) * inputSize);
@@ -74,14 +74,14 @@ export function* walkRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable
   }
 }
 
-/** The same with the names of what they belong to. */
+/** The same with the names of their groups. */
 export function* piecesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable<Examples> {
   for (const { places, groups, ...lesson } of walkRows(rows, truth, part)) {
     yield { ...lesson, recordings: groups ?? Array.from(places, (place) => `row ${place + 1}`) };
   }
 }
 
-/** The same as a whole. */
+/** The same in one piece. */
 export function examplesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Examples {
   const room = roomFor(rows, truth, part ? countOf(part) : rows.table.rows);
   const recordings: string[] = [];
@@ -96,7 +96,7 @@ export function examplesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Exa
   return { ...room, recordings };
 }
 
-/** Several parts in one walk, each under its letter, without names, of which there are as many as rows. */
+/** Several parts in one pass, each under its letter, without names, of which there are as many as rows. */
 export function lessonsOfRows<L extends string>(
   rows: Rows,
   truth: RowTruth,
@@ -119,7 +119,7 @@ export function lessonsOfRows<L extends string>(
   return Object.fromEntries(letters.map((letter, i) => [letter, all[i]!])) as Record<L, Lesson>;
 }
 
-/** Made once: a table may be most of what there is of memory. */
+/** Allocated once: a table may take most of the available memory. */
 function roomFor({ table }: Rows, { values }: RowTruth, count: number): Lesson {
   const inputSize = table.columns.length;
   return {
@@ -130,23 +130,23 @@ function roomFor({ table }: Rows, { values }: RowTruth, count: number): Lesson {
   };
 }
 
-/** How many rows bear the letter. */
+/** Number of rows with the letter. */
 export function countOf({ parts, letter }: RowPart): number {
   let count = 0;
   for (let at = parts.indexOf(letter); at >= 0; at = parts.indexOf(letter, at + 1)) count++;
   return count;
 }
 
-/** More kinds of labels than this are measured values rather than classes. */
+/** With more different labels than this, they are measured values rather than classes. */
 const mostClasses = 100;
 
 /**
- * Class → labels of a table's rows: as model.labels has them where it covers every label (or names them as its classes),
- * otherwise each kind of label is a class of its own, numbers by size and words by alphabet.
- * @param kinds the different labels, as their first ones come
- * @param rows how many there are, for messages
- * @returns what was made of it, in a sentence, where the project did not say it
- * @throws AIOT_TRAINING_DATA_UNFIT when there are too many kinds of labels for classes
+ * Class → labels of a table's rows: from model.labels if it covers every label, or uses them as names of its classes. Otherwise each
+ * different label is a class of its own, numbers by size and words alphabetically.
+ * @param kinds the different labels, in order of first appearance
+ * @param rows total number, for messages
+ * @returns a sentence that describes the result if the project did not specify it
+ * @throws AIOT_TRAINING_DATA_UNFIT if there are too many different labels for classes
  */
 export function labelsOfRows(
   kinds: readonly string[],
@@ -161,20 +161,20 @@ export function labelsOfRows(
   if (kinds.length > mostClasses) {
     const many = kinds.length > mostKinds ? `more than ${mostKinds}` : kinds.length;
     throw unfit(
-      `expected labels of classes, got ${many} different ones in ${plural(rows, 'row')}: ${kinds.slice(0, 3).join(', ')}, …`,
-      'Train on values instead (model.output: value, or --output value), or name the column of classes: --label NAME',
+      `expected class labels, got ${many} different values in ${plural(rows, 'row')}: ${kinds.slice(0, 3).join(', ')}, …`,
+      'Use regression instead (model.output: value, or --output value), or specify the class column: --label NAME',
     );
   }
   const names = [...kinds].sort(byNumberOrText);
   const why = known.size > 0 ? 'model.labels in aiot.yaml does not cover them' : 'aiot.yaml names none';
   return {
-    // No names as keys that objects order by themselves: `Object.keys` puts whole numbers first, which is by size too.
+    // `Object.keys` lists whole numbers first, by size, which agrees with the sorting above.
     labels: Object.fromEntries(names.map((name) => [name, [name]])),
-    note: `classes are the labels of the rows as they stand: ${names.join(', ')} (${why})`,
+    note: `classes are taken from the row labels: ${names.join(', ')} (${why})`,
   };
 }
 
-/** @param before rows of the file that lie before these @throws AIOT_TRAINING_DATA_UNFIT naming the row */
+/** @param before number of preceding rows in the file @throws AIOT_TRAINING_DATA_UNFIT naming the row */
 function valuesOfRows(
   labels: readonly string[],
   { file, label: column }: Pick<Rows, 'file' | 'label'>,
@@ -185,7 +185,7 @@ function valuesOfRows(
     if (Number.isFinite(value)) return value;
     throw unfit(
       `${file}: row ${before + row + 1}, column ${column}: expected a number to learn, got "${text}"`,
-      'Name the column of values (--label NAME), or train on classes: model.output: classes',
+      'Specify the column of values (--label NAME), or use classification: model.output: classes',
     );
   });
 }
@@ -197,8 +197,8 @@ function byNumberOrText(a: string, b: string): number {
 }
 
 /**
- * The signal part of a model that is trained on rows. Columns that are the project's own features, by name and in order, are
- * windows of its signal; otherwise a row is one sample of a signal of its own: window 1, as it stands.
+ * The signal part of a model trained on rows. If the columns are the project's own features, by name and in order, the rows are windows of
+ * its signal. Otherwise a row is one sample of a signal of its own: window 1, unchanged.
  */
 export function signalOfRows({ config }: Project, columns: string[]): { signal: SignalSpec; own: boolean } {
   if (Object.keys(config.stream.fields).length > 0) {

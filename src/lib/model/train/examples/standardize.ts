@@ -2,13 +2,13 @@ import { type Standardization, standardize } from '../../../signal/spec.js';
 import type { Plan } from '../plan.js';
 import type { Lesson } from '../types.js';
 
-/** Below this share of a feature's magnitude its spread is rounding noise of single precision. */
+/** Below this share of a feature's magnitude, its spread is rounding noise of single precision. */
 const relativeFloor = 1e-6;
 
 /**
- * Mean and population deviation per input over the training windows. With `fields` (raw windows, [sample][field]) all
- * samples of a field share theirs, repeated per input: one input's own statistics would depend on where a window starts.
- * A feature that never varies gets deviation 1, so that it stays 0 instead of becoming noise.
+ * Mean and population deviation per input over the training windows. With `fields` (raw windows, [sample][field]) all samples of a field share
+ * theirs, repeated per input: an individual input's statistics would depend on where a window starts. A constant feature gets deviation 1, so that it
+ * becomes 0 instead of noise.
  */
 export function fitStandardization({ inputs, inputSize }: Lesson, fields?: number): Standardization {
   const groups = fields ?? inputSize;
@@ -39,7 +39,7 @@ export function standardizeAll({ inputs, inputSize }: Lesson, by: Standardizatio
   return out;
 }
 
-/** As `standardizeAll`, in the examples' own memory: for whoever does not need them as they were. */
+/** Like `standardizeAll`, but in place: for callers that no longer need the original examples. */
 export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardization): Float32Array {
   for (let start = 0; start < inputs.length; start += inputSize) {
     const row = inputs.subarray(start, start + inputSize);
@@ -49,8 +49,8 @@ export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardiz
 }
 
 /**
- * The standardization for a training part. Rows of a table that are standardized already, as a network's inputs, are taken as
- * they stand: every column's mean is within 0.25 of 0 and its deviation between 0.5 and 2.
+ * The standardization for a training part. Rows of a table that are already standardized, like a network's inputs, are used unchanged: every column's
+ * mean is within 0.25 of 0 and its deviation between 0.5 and 2.
  */
 export function standardizationFor(train: Lesson, { windows, rows, signal }: Plan): Standardization {
   const fitted = fitStandardization(train, windows ? signal.fields.length : undefined);

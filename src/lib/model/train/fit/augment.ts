@@ -1,7 +1,7 @@
 import { gaussian, type Random, seededRandom } from '../../../core/numbers.js';
 import type { Standardization } from '../../../signal/spec.js';
 
-/** How training examples are changed anew each epoch; each is a size, 0 = off. */
+/** Random changes of training examples, different in each epoch; each value is a magnitude, 0 = off. */
 export interface Augmentation {
   /** Degrees. */
   rotation: number;
@@ -15,10 +15,10 @@ export interface Augmentation {
 export type Augment = (inputs: Float32Array, rows: number, random: Random) => void;
 
 /**
- * The changes that are asked for, in this order: time warp, rotation, gain (these three in the windows' own units: gravity
- * turns with the sensor), then noise.
- * @param window how a raw window lies in an example: [samples × fields], sample after sample; null where inputs are separate
- *   numbers, which only noise changes
+ * The requested changes, in this order: time warp, rotation, gain (these three in the windows' own units: gravity rotates with the sensor), then
+ * noise.
+ * @param window layout of a raw window in an example: [samples × fields], sample after sample; null if inputs are separate numbers, which only noise
+ * changes
  */
 export function augmenter(
   { rotation, timeWarp, noise, gain }: Augmentation,
@@ -46,7 +46,7 @@ export function augmenter(
   };
 }
 
-/** Numbers of a standard normal distribution, drawn once: a training needs many millions. */
+/** Numbers of a standard normal distribution, drawn once, because a training needs many millions. */
 let table: Float32Array | undefined;
 const tableSize = 1 << 16;
 function noiseTable(): Float32Array {
@@ -55,7 +55,7 @@ function noiseTable(): Float32Array {
   return table;
 }
 
-/** Runs of the table from places drawn by chance, short enough that two rows hardly share one. */
+/** Excerpts of the table from random positions, short enough that two rows rarely share one. */
 function addNoise(own: Float32Array, size: number, values: Float32Array, random: Random): void {
   let at = 0;
   for (let i = 0; i < own.length; i++) {
@@ -65,8 +65,8 @@ function addNoise(own: Float32Array, size: number, values: Float32Array, random:
 }
 
 /**
- * Time runs faster in one half of the window and slower in the other: sample t of n is taken from t + a·n/2π·sin(2πt/n), whose
- * speed lies between 1 − |a| and 1 + |a|; first and last stay. Linear between samples.
+ * Speeds time up in one half of the window and slows it down in the other. Sample t of n is taken from t + a·n/2π·sin(2πt/n), whose speed
+ * is between 1 − |a| and 1 + |a|. The first and last samples are fixed. Linear interpolation between samples.
  */
 function warp(
   raw: Float64Array,
@@ -88,7 +88,7 @@ function warp(
   raw.set(work);
 }
 
-/** Each three fields (x, y, z) turned alike; fields left over stay. */
+/** Rotates each group of three fields (x, y, z) in the same way; leftover fields are unchanged. */
 function turn(
   raw: Float64Array,
   { samples, fields }: { samples: number; fields: number },
@@ -105,7 +105,7 @@ function turn(
   }
 }
 
-/** Rotation by up to so many degrees about an axis drawn from the sphere (Rodrigues' formula), row by row. */
+/** Rotation by up to this many degrees about a random axis on the sphere (Rodrigues' formula), row by row. */
 export function rotationMatrix(degrees: number, random: Random): number[] {
   const angle = ((2 * random() - 1) * degrees * Math.PI) / 180;
   const z = 2 * random() - 1;

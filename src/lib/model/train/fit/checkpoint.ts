@@ -5,11 +5,11 @@ import { issueText } from '../../../core/issues.js';
 import type { EngineState } from '../../engine/types.js';
 import type { EpochFigures } from '../types.js';
 
-/** A training between two epochs. */
+/** State of a training between two epochs. */
 export interface Checkpoint {
-  /** The epochs that were run, in order. */
+  /** The completed epochs, in order. */
   history: EpochFigures[];
-  /** As it was after the last of them. */
+  /** State after the last of them. */
   last: EngineState;
   /** The epoch (from 1) with the lowest validation loss, and its weights. */
   best: { epoch: number; loss: number; state: EngineState };
@@ -28,7 +28,7 @@ const state = z.object({
 });
 const checkpointSchema = z.object({
   spec: z.literal('aiot-checkpoint/1'),
-  /** Digest of all that decides how the training goes on. */
+  /** Digest of everything that determines how the training continues. */
   run: z.string(),
   history: z.array(
     z.object({
@@ -44,7 +44,7 @@ const checkpointSchema = z.object({
   best: z.object({ epoch: z.int(), loss: z.number(), state }),
 });
 
-/** Writes build/checkpoint.json, whole or not at all. */
+/** Writes build/checkpoint.json atomically. */
 export async function writeCheckpoint(
   file: string,
   run: string,
@@ -61,8 +61,8 @@ export async function writeCheckpoint(
 }
 
 /**
- * @param run digest of what is to be trained now
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_MODEL_STALE when it is of another training
+ * @param run digest of the training to be continued
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_MODEL_STALE if it belongs to another training
  */
 export async function readCheckpoint(file: string, run: string): Promise<Checkpoint> {
   const read = checkpointSchema.safeParse(await readJson(file));
@@ -75,20 +75,20 @@ export async function readCheckpoint(file: string, run: string): Promise<Checkpo
   if (read.data.run !== run) {
     throw new AiotError(
       'AIOT_MODEL_STALE',
-      'the data, the settings or the backend are not those of the training that was stopped, so it cannot go on',
-      { next: 'Train from the beginning: aiot model train' },
+      'the data, settings or backend differ from those of the stopped training, so it cannot be resumed',
+      { next: 'Train from the start: aiot model train' },
     );
   }
   const wrong = inconsistent(read.data);
   if (wrong !== null) {
     throw new AiotError('AIOT_FILE_MALFORMED', `${file} is damaged: ${wrong}`, {
-      next: 'Train from the beginning: aiot model train',
+      next: 'Train from the start: aiot model train',
     });
   }
   return { history, last, best };
 }
 
-/** What of a checkpoint cannot have been written by a training; null where it holds together. */
+/** An inconsistency that no training could have written; null if the checkpoint is consistent. */
 function inconsistent({ history, last, best }: Checkpoint): string | null {
   if (history.length === 0) return 'it has no epoch';
   const gap = history.findIndex(({ epoch }, i) => epoch !== i + 1);

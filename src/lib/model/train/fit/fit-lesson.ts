@@ -20,25 +20,25 @@ export interface LessonOptions {
   signal?: AbortSignal;
 }
 
-/** Values are learned standardized: their unit decides nothing then. */
+/** Values are standardized for training, so that their unit has no effect. */
 interface TargetScale {
   mean: number;
   deviation: number;
 }
 
-/** What was fitted to examples, with what its inputs and outputs are in. */
+/** A fitted model, with the scales of its inputs and outputs. */
 interface FittedLesson {
   fitted: Fitted;
   standardization: Standardization;
-  /** null where the network does not answer with values. */
+  /** null if the network does not predict values. */
   target: TargetScale | null;
-  /** The training part as it was learned. */
+  /** The training part in the form used for learning. */
   train: Part;
 }
 
 /**
  * Fits a network, or a linear model, to examples. Their inputs are standardized in place, by the training part's own mean and deviation.
- * @param validation null = the last epoch is kept
+ * @param validation null = the last epoch is used
  */
 export async function fitLesson(
   training: Lesson,
@@ -65,7 +65,7 @@ export async function fitLesson(
   return { fitted, standardization, target, train: own };
 }
 
-/** @returns null where the network does not answer with values */
+/** @returns null if the network does not predict values */
 export function targetScale(values: Float32Array | null): TargetScale | null {
   if (values === null) return null;
   let mean = 0;
@@ -84,7 +84,7 @@ export function partOf(examples: Lesson, by: Standardization, target: TargetScal
   return { inputs, inputSize, classes, values: scaled };
 }
 
-/** Rows of both, one after the other, in memory of their own. */
+/** Rows of both concatenated, in memory of their own. */
 export function together(a: Lesson, b: Lesson): Lesson {
   const inputs = new Float32Array(a.inputs.length + b.inputs.length);
   inputs.set(a.inputs);

@@ -6,24 +6,24 @@ import { type Assessment, assess } from './loss.js';
 import { classFactors, fillBatch, lossOf, type Part } from './part.js';
 
 const mostSteps = 1000;
-/** Products of all steps together (examples × inputs × outputs each): about a second. */
+/** Budget of products over all steps (examples × inputs × outputs each): about a second. */
 const mostProducts = 4e8;
-/** Rows beyond this are left out, evenly, so that there are enough steps. */
+/** Rows beyond this number are omitted, evenly, so that there are enough steps. */
 const fewestSteps = 200;
-/** The largest entry of the gradient at which nothing changes any more that a figure would show. */
+/** Largest entry of the gradient below which the metrics no longer change visibly. */
 const flat = 1e-5;
 
-/** A layer's weights as a dense layer has them: [outputs × inputs], and one bias an output. */
+/** A layer's weights in the layout of a dense layer: [outputs × inputs], and one bias per output. */
 export interface Linear {
   weights: Float32Array;
   bias: Float32Array;
 }
 
 /**
- * One dense layer, fitted as logistic regression or, of values, ridge regression: the loss of the network's own output plus |W|² / 2
- * over the examples (scikit-learn's default, C = 1), which has one minimum. By Nesterov's accelerated gradient with steps of 1 / L
- * (Nesterov 1983), begun anew where it turns uphill (O'Donoghue and Candès 2015).
- * @param factors one a class, of its examples' losses; null = 1
+ * One dense layer, fitted as logistic regression or, for values, ridge regression. The objective is the loss of the network's own output
+ * plus |W|² / 2 over the examples (scikit-learn's default, C = 1), which has a single minimum. By Nesterov's accelerated gradient with
+ * steps of 1 / L (Nesterov 1983), restarted if it goes uphill (O'Donoghue and Candès 2015).
+ * @param factors one per class, for its examples' losses; null = 1
  */
 export function linearLayer(part: Part, output: NetworkOutput, factors: Float32Array | null): Linear {
   const units = outputSize({ output, inputShape: [part.inputSize] });
@@ -37,13 +37,13 @@ export function linearLayer(part: Part, output: NetworkOutput, factors: Float32A
   const spec = { kind: 'mlp' as const, inputShape: [inputs], layers: [], output };
   fillBatch(part, spec, rows, { inputs: x, targets });
   const weightOf = Float64Array.from(rows, (row) => (factors?.[part.classes[row]!] ?? 1) / rows.length);
-  // With two classes only the difference of their weights counts, which halves the penalty.
+  // With two classes only the difference of their weights matters, which halves the penalty.
   const penalty = (output.kind === 'classes' && units === 2 ? 2 : 1) / rows.length;
   const size = inputs + 1;
   const bend = output.kind === 'classes' ? 0.5 : output.kind === 'probability' ? 0.25 : 1;
   const rate = 1 / (bend * largestCurvature(x, inputs, weightOf) + penalty);
   const steps = Math.min(mostSteps, Math.ceil(mostProducts / (rows.length * size * units)));
-  // Each output's weights, and after them its bias.
+  // Each output's weights, followed by its bias.
   let at = new Float64Array(units * size);
   let ahead = at.slice();
   const scores = new Float64Array(units);
@@ -81,7 +81,7 @@ export function linearLayer(part: Part, output: NetworkOutput, factors: Float32A
   return { weights, bias: Float32Array.from({ length: units }, (_, o) => at[o * size + inputs]!) };
 }
 
-/** What a linear layer answers to standardized inputs, as an engine's outputs: logits or values. */
+/** Outputs of a linear layer for standardized inputs, in the form of an engine's outputs: logits or values. */
 export function linearOutputs({ weights, bias }: Linear, inputs: Float32Array): Float32Array {
   const units = bias.length;
   const size = weights.length / units;
@@ -97,8 +97,8 @@ export function linearOutputs({ weights, bias }: Linear, inputs: Float32Array): 
 }
 
 /**
- * As `fitNetwork`, with no hidden layer and the minimum found directly: there is one epoch, the only one, and nothing is chance.
- * Epochs, batch, learning rate, seed, members and augmentation decide nothing here.
+ * Like `fitNetwork`, without hidden layers and with the minimum found directly: there is only one epoch, and no randomness. Epochs, batch, learning
+ * rate, seed, members and augmentation have no effect here.
  */
 export async function fitLinear(options: FitOptions): Promise<Fitted> {
   const { train, validation, backend, learningRate, seed, signal } = options;
@@ -138,7 +138,7 @@ function activate(scores: Float64Array, kind: NetworkOutput['kind']): void {
   for (let o = 0; o < scores.length; o++) scores[o]! /= sum;
 }
 
-/** The largest eigenvalue of Σ w·x·xᵀ, x with a 1 behind it, by the power method, and a tenth more for what it has not reached. */
+/** The largest eigenvalue of Σ w·x·xᵀ, x with an appended 1, by the power method, increased by a tenth to allow for incomplete convergence. */
 function largestCurvature(x: Float32Array, inputs: number, weightOf: Float64Array): number {
   let vector = Float64Array.from({ length: inputs + 1 }, (_, k) => 1 + (k % 7) / 7);
   let value = 0;

@@ -16,32 +16,32 @@ import { classFactors, fillBatch, hasClasses, lossOf, type Part } from './part.j
 export interface FitOptions {
   spec: NetworkSpec;
   train: Part;
-  /** Decides which epoch's weights are kept; at least one example. null = the last epoch's, whatever comes of it. */
+  /** Determines the epoch whose weights are used; at least one example. null = the last epoch's, unconditionally. */
   validation: Part | null;
   epochs: number;
   batch: number;
   learningRate: number;
   seed: number;
-  /** Networks of different first weights that learn side by side and become one; absent = 1. */
+  /** Number of networks with different initial weights that are trained in parallel and joined; absent = 1. */
   members?: number;
   /** Epochs without a better validation loss after which training ends; absent = all epochs are run. */
   patience?: number;
   classWeights: 'balanced' | 'none';
   augment: Augment | null;
   backend: Backend;
-  /** Goes on from here instead of from the beginning. */
+  /** Continues from here instead of from the beginning. */
   from?: Checkpoint;
-  /** Called now and then between epochs with what a later run can go on from, and at the end. */
+  /** Called periodically between epochs, and at the end, with a state from which a later run can continue. */
   onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
   onEpoch?: (figures: EpochFigures) => void;
   signal?: AbortSignal;
 }
 
 export interface Fitted {
-  /** The trained graph of the best epoch, not yet folded: its output are logits, values or a reconstruction. */
+  /** The trained graph of the best epoch, not yet folded: its outputs are logits, values or a reconstruction. */
   trained: Graph;
   history: EpochFigures[];
-  /** From 1: the epoch whose weights these are. */
+  /** From 1: the epoch that these weights are from. */
   bestEpoch: number;
   /** `signal` stopped it before its last epoch. */
   interrupted: boolean;
@@ -51,17 +51,17 @@ export interface Fitted {
   dispose(): void;
 }
 
-/** A checkpoint is written to disk: not after each of many short epochs. */
+/** Minimum interval between checkpoints, which are written to disk: short epochs do not each get one. */
 const checkpointEveryMs = 2000;
-/** Ctrl-C, timers and the display have their turn this often. */
+/** Interval at which Ctrl-C, timers and the display are served. */
 const turnEveryMs = 50;
 
 /**
- * Adam on the loss of the network's output; the epoch with the lowest validation loss wins (its macro-F1 is a few
- * steps on a small validation part, and chose epochs by chance: measured). Equal data, options and seed give equal weights,
- * also when a training was stopped and goes on: first weights, order, augmentation and dropout are seeded, the latter by epoch
- * or step.
- * @throws AIOT_TRAINING_DIVERGED; what `signal` was aborted with, when it was before the first epoch ended
+ * Trains with Adam on the loss of the network's output and keeps the epoch with the lowest validation loss. Macro-F1 was measured as a
+ * criterion: it has only a few steps on a small validation part, and chose epochs at random. Equal data, options and seed give equal
+ * weights, even if a training was stopped and resumed. Initial weights, order, augmentation and dropout are seeded, the latter by epoch or
+ * step.
+ * @throws AIOT_TRAINING_DIVERGED; the abort reason of `signal` if it was aborted before the first epoch ended
  */
 export async function fitNetwork(options: FitOptions): Promise<Fitted> {
   const { spec, train, validation, epochs, signal, from, patience = Number.POSITIVE_INFINITY } = options;
@@ -92,7 +92,7 @@ export async function fitNetwork(options: FitOptions): Promise<Fitted> {
         written = performance.now();
       }
     }
-    if (!best || !last) throw signal?.reason ?? new Error('no epoch was run');
+    if (!best || !last) throw signal?.reason ?? new Error('no epoch was completed');
     await options.onCheckpoint?.({ history, last, best });
     engine.load(best.state);
     return {
@@ -110,7 +110,7 @@ export async function fitNetwork(options: FitOptions): Promise<Fitted> {
   }
 }
 
-/** A member's first weights and dropout have seeds of their own; the first has those of a network by itself. */
+/** Each member has its own seeds for initial weights and dropout; the first member's are those of a single network. */
 async function openMembers({ spec, seed, members = 1, backend, learningRate }: FitOptions): Promise<Engine> {
   const engines: Engine[] = [];
   for (let member = 0; member < members; member++) {
@@ -123,7 +123,7 @@ async function openMembers({ spec, seed, members = 1, backend, learningRate }: F
   return membersEngine(engines);
 }
 
-/** null when `signal` stopped it on the way. */
+/** null if `signal` stopped it before the end. */
 async function trainEpoch(
   engine: Engine,
   { spec, train, batch, augment, seed, signal }: FitOptions,
@@ -131,7 +131,7 @@ async function trainEpoch(
   epoch: number,
 ): Promise<{ loss: number; accuracy: number | null } | null> {
   const count = train.classes.length;
-  // A stream of chance of its own for each epoch, so that a training that was stopped goes on as if it had not been.
+  // A separate random stream for each epoch, so that a resumed training continues as if it had not been stopped.
   const random = seededRandom(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(epoch, 0x85ebca6b));
   const order = shuffledNumbers(count, random);
   const width = outputSize(spec);

@@ -2,16 +2,16 @@ import { quantile } from '../../evaluate/intervals.js';
 import { type NetworkSpec, outputSize } from '../../network/layers.js';
 import { hasClasses, type Part } from './part.js';
 
-/** Mean loss over rows, each by its weight, and the share of right answers where there are classes. */
+/** Mean weighted loss over rows, and the share of correct predictions if there are classes. */
 export interface Assessment {
   loss: number;
   accuracy: number | null;
 }
 
 /**
- * What an engine's outputs (logits, values, a reconstruction) cost, as the engine itself counts it: −log softmax of the true
- * class, the sigmoid's cross-entropy, or the mean squared error over the outputs.
- * @param weights one a class; null = 1
+ * Loss of an engine's outputs (logits, values, a reconstruction), computed like the engine itself. It is −log softmax of the true class,
+ * the sigmoid's cross-entropy, or the mean squared error over the outputs.
+ * @param weights one per class; null = 1
  */
 export function assess(
   outputs: Float32Array,
@@ -52,7 +52,7 @@ export function rowLoss(outputs: Float32Array, { output }: NetworkSpec, part: Pa
   }
 }
 
-/** Mean squared distance of a reconstruction from the row of inputs that it is of. */
+/** Mean squared distance of a reconstruction from its row of inputs. */
 function distance(outputs: Float32Array, inputs: Float32Array, row: number): number {
   const size = outputs.length;
   let sum = 0;
@@ -60,7 +60,7 @@ function distance(outputs: Float32Array, inputs: Float32Array, row: number): num
   return sum / size;
 }
 
-/** The class that a row of logits names. */
+/** The class predicted by a row of logits. */
 export function classOf(outputs: Float32Array, { output }: Pick<NetworkSpec, 'output'>): number {
   if (output.kind === 'probability') return outputs[0]! >= 0 ? 1 : 0;
   let best = 0;
@@ -72,18 +72,18 @@ function isRight(outputs: Float32Array, spec: NetworkSpec, truth: number): boole
   return hasClasses(spec.output.kind) && classOf(outputs, spec) === truth;
 }
 
-/** What a network says of examples. */
+/** A network's predictions for examples. */
 export interface Answers {
-  /** Class of each example; empty where values are asked for. */
+  /** Class of each example; empty if values are predicted. */
   classes: Int32Array;
-  /** The value; of a reconstruction its error; of one probability what it was told by. Empty for several classes. */
+  /** The value; for a reconstruction its error; for a single probability the output that determined the class. Empty for several classes. */
   values: Float64Array;
 }
 
 /**
- * Answers from a network's outputs [rows × outputs].
- * @param inputs standardized, [rows × inputs]: what a reconstruction is compared with
- * @param from where the second class begins: of one output (0 of a logit, 0.5 of a probability), or of an error
+ * Predictions from a network's outputs [rows × outputs].
+ * @param inputs standardized, [rows × inputs]: the reference for a reconstruction
+ * @param from start of the second class: for a single output (0 of a logit, 0.5 of a probability), or for an error
  */
 export function answersOf(
   outputs: Float32Array,
@@ -115,7 +115,7 @@ export function answersOf(
   }
 }
 
-/** The reconstruction error that this share of the rows stays below. */
+/** The reconstruction error that this share of the rows is below. */
 export function errorQuantile(
   outputs: Float32Array,
   inputs: Float32Array,

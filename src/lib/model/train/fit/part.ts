@@ -1,27 +1,27 @@
 import type { Loss } from '../../engine/types.js';
 import { type NetworkOutput, type NetworkSpec, outputSize } from '../../network/layers.js';
 
-/** Standardized examples and what they should be answered with. */
+/** Standardized examples and their targets. */
 export interface Part {
   /** [count × inputs], row-major. */
   inputs: Float32Array;
   inputSize: number;
   classes: Int32Array;
-  /** Standardized; null where the network does not answer with values. */
+  /** Standardized; null if the network does not predict values. */
   values: Float32Array | null;
 }
 
-/** Which loss an answer is learned by: values and reconstructions by their squared error. */
+/** Loss for each kind of prediction: values and reconstructions use their squared error. */
 export function lossOf(output: NetworkOutput['kind']): Loss {
   return output === 'classes' || output === 'probability' ? output : 'value';
 }
 
-/** Whether there are classes to be right about. */
+/** Whether there are classes to predict. */
 export function hasClasses(output: NetworkOutput['kind']): boolean {
   return output === 'classes' || output === 'probability';
 }
 
-/** The rows named, and their targets [rows × outputs], written into buffers that are long enough. */
+/** Writes the named rows, and their targets [rows × outputs], into sufficiently long buffers. */
 export function fillBatch(
   { inputs, inputSize, classes, values }: Part,
   spec: NetworkSpec,
@@ -42,14 +42,14 @@ export function fillBatch(
   }
 }
 
-/** Of each class total / (classes · count): every class weighs the same in the loss, however many examples it has. */
+/** Per class, total / (classes · count): every class has the same weight in the loss, however many examples it has. */
 function balancedWeights(classes: Int32Array, count: number): Float32Array {
   const seen = new Float64Array(count);
   for (const c of classes) seen[c]! += 1;
   return Float32Array.from(seen, (n) => (n === 0 ? 0 : classes.length / (count * n)));
 }
 
-/** What each class's loss counts by model.train.classWeights; null = 1. */
+/** Weight of each class's loss according to model.train.classWeights; null = 1. */
 export function classFactors(
   classes: Int32Array,
   spec: Pick<NetworkSpec, 'output' | 'inputShape'>,

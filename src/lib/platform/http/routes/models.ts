@@ -1,151 +1,31 @@
-import * as z from 'zod';
+import type { LiveFigures } from '../../../api/api.js';
+import { contract } from '../../../api/contract/contract.js';
 import { liveFigures } from '../../../fleet/live.js';
-import { envelopeSchema } from '../../../formats/manifest/envelope.js';
-import {
-  type LiveFigures,
-  listSchemas,
-  liveSchema,
-  manifestRequestSchema,
-  modelVersionSchema,
-  nextVersionSchema,
-  pushRequestSchema,
-  removedModelSchema,
-  stageRequestSchema,
-} from '../../../registry/api.js';
-import { pageQuerySchema } from '../../../registry/page.js';
 import type { Labels } from '../../datasets/labels.js';
 import type { Telemetry } from '../../journal/telemetry.js';
 import type { Models } from '../../releases/models.js';
-import { created } from '../describe.js';
 import type { Routes } from '../parts.js';
-
-const number = z.coerce.number().int().min(1);
-const named = z.object({ name: z.string() });
-const versioned = z.object({ name: z.string(), version: number });
+import { serve } from '../serve.js';
 
 export const modelRoutes: Routes = (parts) => async (app) => {
   const { models, removal, stages } = parts;
-
-  app.get(
-    '/models',
-    {
-      schema: {
-        summary: 'Models, by name',
-        querystring: pageQuerySchema,
-        response: { 200: listSchemas.models },
-      },
-    },
-    ({ query }) => models.list(query),
-  );
-
-  app.get(
-    '/models/:name',
-    {
-      schema: {
-        summary: 'Versions, newest first',
-        params: named,
-        querystring: pageQuerySchema,
-        response: { 200: listSchemas.versions },
-      },
-    },
-    ({ params, query }) => models.versions(params.name, query),
-  );
-
-  app.get(
-    '/models/:name/next',
-    { schema: { summary: 'What to sign next', params: named, response: { 200: nextVersionSchema } } },
-    ({ params }) => models.next(params.name),
-  );
-
-  app.post(
-    '/models/:name/versions',
-    {
-      schema: {
-        summary: 'Push a signed version',
-        params: named,
-        body: pushRequestSchema,
-        response: { 201: modelVersionSchema },
-      },
-    },
-    async ({ params, body, who }, reply) => {
-      const card = await models.push(params.name, body.envelope, who);
-      return created(reply, 'models', card.name, 'versions', card.version).send(card);
-    },
-  );
-
-  app.get(
-    '/models/:name/versions/:version',
-    { schema: { summary: 'One version', params: versioned, response: { 200: modelVersionSchema } } },
-    ({ params }) => models.get(params.name, params.version),
-  );
-
-  app.get(
-    '/models/:name/versions/:version/live',
-    {
-      schema: {
-        summary: 'Inferences counted against labels',
-        params: versioned,
-        response: { 200: liveSchema },
-      },
-    },
-    ({ params }) => liveOf(parts, params.name, params.version),
-  );
-
-  app.post(
-    '/models/:name/versions/:version/stage',
-    {
-      schema: {
-        summary: 'Promote or demote a version',
-        params: versioned,
-        body: stageRequestSchema,
-        response: { 200: modelVersionSchema },
-      },
-    },
-    ({ params, body, who }) => stages.move(params.name, params.version, body, who),
-  );
-
-  app.delete(
-    '/models/:name/versions/:version',
-    {
-      schema: {
-        summary: 'Remove a version that nobody uses',
-        params: versioned,
-        response: { 200: removedModelSchema },
-      },
-    },
-    ({ params, who }) => removal.remove(params.name, params.version, who),
-  );
-
-  app.get(
-    '/manifests/:sequence',
-    {
-      config: { access: 'devices' },
-      schema: {
-        summary: 'A signed manifest',
-        params: z.object({ sequence: number }),
-        response: { 200: envelopeSchema },
-      },
-    },
-    ({ params }) => models.manifest(params.sequence),
-  );
-
-  app.post(
-    '/manifests',
-    {
-      schema: {
-        summary: 'Sign a version anew, with the next sequence',
-        body: manifestRequestSchema,
-        response: { 201: modelVersionSchema },
-      },
-    },
-    async ({ body, who }, reply) => {
-      const card = await models.resign(body.envelope, who);
-      return created(reply, 'manifests', card.sequence).send(card);
-    },
-  );
+  serve(app, contract.models, {
+    list: ({ query }) => models.list(query),
+    versions: ({ params, query }) => models.versions(params.name, query),
+    next: ({ params }) => models.next(params.name),
+    push: ({ params, body, who }) => models.push(params.name, body.envelope, who),
+    get: ({ params }) => models.get(params.name, params.version),
+    live: ({ params }) => liveOf(parts, params.name, params.version),
+    promote: ({ params, body, who }) => stages.move(params.name, params.version, body, who),
+    remove: ({ params, who }) => removal.remove(params.name, params.version, who),
+  });
+  serve(app, contract.manifests, {
+    get: ({ params }) => models.manifest(params.sequence),
+    post: ({ body, who }) => models.resign(body.envelope, who),
+  });
 };
 
-/** A version's inferences counted against the labels as they are now. @throws AIOT_NOT_FOUND */
+/** A version's inferences evaluated against the current labels. @throws AIOT_NOT_FOUND */
 async function liveOf(
   parts: { models: Models; telemetry: Telemetry; labels: Labels },
   name: string,

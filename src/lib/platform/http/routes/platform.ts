@@ -1,17 +1,15 @@
 import { constants } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
 import * as z from 'zod';
+import { contract } from '../../../api/contract/contract.js';
 import { catalogue, type ErrorCode } from '../../../core/catalogue.js';
 import { digestOf } from '../../../core/crypto.js';
 import { AiotError } from '../../../core/errors.js';
 import { plural } from '../../../core/figures.js';
-import { statusSchema } from '../../../registry/api.js';
-import { acknowledgedSchema, acknowledgeRequestSchema, damagesSchema } from '../../../registry/damage.js';
-import { pageQuerySchema } from '../../../registry/page.js';
-import { shortest } from '../../backup/format.js';
 import { tokenOf } from '../auth.js';
 import { type HttpFigures, metricsOf } from '../metrics.js';
 import type { ApiParts, Routes } from '../parts.js';
+import { serve } from '../serve.js';
 
 /** /healthz, /readyz, /metrics (Prometheus's text format 0.0.4) and /openapi.json: outside /api/v1. */
 export const healthRoutes =
@@ -27,7 +25,7 @@ export const healthRoutes =
       async (request, reply) => {
         const { status, checks } = await readinessOf(parts);
         reply.status(status === 'not ready' ? 503 : 200);
-        // What is wrong inside is for those who may look inside.
+        // Internal problems are shown only to authorized clients.
         return (await parts.tokens.identify(tokenOf(request))) ? { status, checks } : { status };
       },
     );
@@ -39,7 +37,7 @@ export const healthRoutes =
       { config: { access: 'everybody' }, schema: { hide: true, params: z.object({ code: z.string() }) } },
       async ({ params: { code } }) => {
         const known = Object.hasOwn(catalogue, code) ? catalogue[code as ErrorCode] : undefined;
-        if (known === undefined) throw new AiotError('AIOT_NOT_FOUND', `there is no error ${code}`);
+        if (known === undefined) throw new AiotError('AIOT_NOT_FOUND', `unknown error code ${code}`);
         return { code, about: known.about, next: known.next };
       },
     );
@@ -48,16 +46,16 @@ export const healthRoutes =
     );
   };
 
-/** Space below which nothing more is taken on, bytes. */
+/** Free space below which no more data is accepted, bytes. */
 const leastFree = 16 * 1024 ** 2;
 
-/** How long one look may take, ms. */
+/** Time limit of one check, ms. */
 const patience = 3000;
 
 interface Readiness {
-  /** `degraded`: requests are served and devices can connect, and something behind that does not go on. */
+  /** `degraded`: requests are served and devices can connect, but a downstream part has stopped. */
   status: 'ready' | 'degraded' | 'not ready';
-  /** What was looked at → what is wrong with it; null = nothing. */
+  /** Check → its problem; null = none. */
   checks: Record<string, string | null>;
 }
 
@@ -78,8 +76,8 @@ type Parts = Pick<
 type Looks = Record<string, () => Promise<string | null>>;
 
 /**
- * Whether requests can be served just now: each part is tried, none is changed. Without one of `needed` nothing should be sent
- * here; what follows behind (`following`) is told too, but another process would do no better while Kafka is away.
+ * Whether requests can be served now: each part is tested without changing it. If one of `needed` fails, no requests should be sent here; downstream
+ * parts (`following`) are reported too, but another process would do no better while Kafka is unavailable.
  */
 async function readinessOf(parts: Parts): Promise<Readiness> {
   const [needed, following] = await Promise.all([lookAt(neededOf(parts)), lookAt(followingOf(parts))]);
@@ -154,7 +152,7 @@ async function lookAt(looks: Looks): Promise<Readiness['checks']> {
 async function outcome(look: () => Promise<string | null>): Promise<string | null> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`no answer in ${patience} ms`), patience);
+    timer = setTimeout(() => resolve(`no response within ${patience} ms`), patience);
   });
   try {
     return await Promise.race([look(), late]);
@@ -165,11 +163,9 @@ async function outcome(look: () => Promise<string | null>): Promise<string | nul
   }
 }
 
-export const statusRoutes: Routes = (parts) => async (app) => {
-  app.get(
-    '/status',
-    { schema: { summary: 'State of the platform', response: { 200: statusSchema } } },
-    async () => {
+export const statusRoutes: Routes = (parts) => async (app) =>
+  serve(app, contract.status, {
+    get: async () => {
       const { version, started, urls, condition, devices, models, datasets, rollouts } = parts;
       const all = devices.records();
       return {
@@ -187,55 +183,21 @@ export const statusRoutes: Routes = (parts) => async (app) => {
         },
       };
     },
-  );
-};
+  });
 
 export const damageRoutes: Routes =
   ({ damages }) =>
-  async (app) => {
-    app.get(
-      '/damage',
-      {
-        schema: {
-          summary: 'Damage at rest that is not repaired',
-          querystring: pageQuerySchema,
-          response: { 200: damagesSchema },
-        },
-      },
-      ({ query }) => damages.list(query),
-    );
-
-    app.post(
-      '/damage/acknowledge',
-      {
-        schema: {
-          summary: 'Acknowledge damage: status does not warn of it any more',
-          body: acknowledgeRequestSchema,
-          response: { 200: acknowledgedSchema },
-        },
-      },
-      ({ body, who }) => damages.acknowledge(body.ids, who),
-    );
-  };
-
-const backupRequestSchema = z.strictObject({
-  passphrase: z.string().min(shortest, `expected at least ${shortest} characters`).max(1000),
-});
+  async (app) =>
+    serve(app, contract.damage, {
+      list: ({ query }) => damages.list(query),
+      acknowledge: ({ body, who }) => damages.acknowledge(body.ids, who),
+    });
 
 export const backupRoutes: Routes =
   ({ backups, events }) =>
-  async (app) => {
-    app.post(
-      '/backups',
-      {
-        schema: {
-          summary: 'All that is kept, as one tar',
-          description:
-            'Streamed while the platform goes on. The CA’s key, tokens and secrets are sealed with the passphrase, which is kept nowhere.',
-          body: backupRequestSchema,
-        },
-      },
-      async ({ body, who }, reply) => {
+  async (app) =>
+    serve(app, contract.backups, {
+      create: async ({ body, who }, reply) => {
         const { pack, head } = await backups.create(body.passphrase);
         await events.record({
           who,
@@ -245,5 +207,4 @@ export const backupRoutes: Routes =
         });
         return reply.type('application/x-tar').send(pack);
       },
-    );
-  };
+    });

@@ -1,119 +1,36 @@
-import * as z from 'zod';
-import { pageQuerySchema } from '../../../registry/page.js';
-import {
-  type RolloutNews,
-  rolloutCommands,
-  rolloutDevicesQuerySchema,
-  rolloutDevicesSchema,
-  rolloutHasEnded,
-  rolloutListSchema,
-  rolloutPlanSchema,
-  rolloutRequestSchema,
-  rolloutSchema,
-  rolloutStatusSchema,
-} from '../../../registry/rollouts/schema.js';
+import { contract } from '../../../api/contract/contract.js';
+import { type RolloutCommand, type RolloutNews, rolloutHasEnded } from '../../../api/rollouts/schema.js';
 import type { Rollouts } from '../../releases/rollouts.js';
-import { created } from '../describe.js';
 import type { Routes } from '../parts.js';
+import { serve } from '../serve.js';
 
-const params = z.object({ id: z.string() });
-/** A comment now and then keeps the connection from looking dead, ms. */
+/** Periodic comments keep the connection alive, ms. */
 const heartbeat = 15_000;
-/** Changes that come closer together than that are told in one, ms. */
+/** Changes that are closer together than this are sent as one, ms. */
 const pace = 100;
-
-const summaries = {
-  approve: 'Let a rollout begin that somebody else has started',
-  pause: 'Have nobody else begin',
-  resume: 'Go on with a paused rollout',
-  abort: 'End a rollout: who has not committed keeps what it runs',
-  rollback: 'Have all go back to the release before',
-  retry: 'Offer it again to those that did not take it',
-} as const;
 
 export const rolloutRoutes: Routes =
   ({ rollouts }) =>
   async (app) => {
-    app.get(
-      '/rollouts',
-      {
-        schema: {
-          summary: 'Rollouts, newest first',
-          querystring: pageQuerySchema,
-          response: { 200: rolloutListSchema },
-        },
-      },
-      ({ query }) => rollouts.list(query),
-    );
-
-    app.get(
-      '/rollouts/:id',
-      {
-        schema: {
-          summary: 'One rollout, and what its devices run',
-          params,
-          response: { 200: rolloutStatusSchema },
-        },
-      },
-      ({ params }) => rollouts.status(params.id),
-    );
-
-    app.get(
-      '/rollouts/:id/devices',
-      {
-        schema: {
-          summary: 'The devices of a rollout, by name',
-          params,
-          querystring: rolloutDevicesQuerySchema,
-          response: { 200: rolloutDevicesSchema },
-        },
-      },
-      ({ params, query }) => rollouts.devices(params.id, query),
-    );
-
-    app.post(
-      '/rollouts/plan',
-      {
-        schema: {
-          summary: 'Who would be in which wave of a rollout; nothing is begun',
-          body: rolloutRequestSchema,
-          response: { 200: rolloutPlanSchema },
-        },
-      },
-      ({ body }) => rollouts.plan(body),
-    );
-
-    app.post(
-      '/rollouts',
-      {
-        schema: { summary: 'Start a rollout', body: rolloutRequestSchema, response: { 201: rolloutSchema } },
-      },
-      async ({ body, who }, reply) => {
-        const rollout = await rollouts.start(body, who);
-        return created(reply, 'rollouts', rollout.id).send(rollout);
-      },
-    );
-
-    for (const command of rolloutCommands) {
-      app.post(
-        `/rollouts/:id/${command}`,
-        { schema: { summary: summaries[command], params, response: { 200: rolloutSchema } } },
-        ({ params, who }) => rollouts.command(params.id, command, who),
-      );
-    }
-
-    app.get(
-      '/rollouts/:id/events',
-      {
-        config: { endless: true },
-        schema: {
-          summary: 'The rollout at each change, with the devices that changed (server-sent events)',
-          params,
-        },
-      },
-      async (request, reply) => {
+    const command =
+      (name: RolloutCommand) =>
+      ({ params, who }: { params: { id: string }; who: string }) =>
+        rollouts.command(params.id, name, who);
+    serve(app, contract.rollouts, {
+      list: ({ query }) => rollouts.list(query),
+      get: ({ params }) => rollouts.status(params.id),
+      devices: ({ params, query }) => rollouts.devices(params.id, query),
+      plan: ({ body }) => rollouts.plan(body),
+      start: ({ body, who }) => rollouts.start(body, who),
+      approve: command('approve'),
+      pause: command('pause'),
+      resume: command('resume'),
+      abort: command('abort'),
+      rollback: command('rollback'),
+      retry: command('retry'),
+      events: async (request, reply) => {
         const { id } = request.params;
-        // An unknown rollout is answered as JSON, so it is looked for before the stream begins.
+        // An unknown rollout is a JSON error, so it is looked up before the stream begins.
         await rollouts.get(id);
         reply.hijack();
         reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
@@ -128,19 +45,19 @@ export const rolloutRoutes: Routes =
           stop();
           teller.stop();
         });
-        // Read after listening has begun, so that no change falls between the two.
+        // Read after listening has begun, so that no change is missed in between.
         teller.tell(await everything(rollouts, id));
       },
-    );
+    });
   };
 
-/** All devices only where they are few: who watches more asks for them. */
+/** Includes all devices only if they are few: clients request the rest. */
 async function everything(rollouts: Rollouts, id: string): Promise<RolloutNews> {
   const { devices } = await rollouts.devices(id, { limit: 1000 });
   return { rollout: await rollouts.get(id), changed: devices };
 }
 
-/** Tells the latest state at a pace that a reader can follow, and the devices that have changed since it told the last. */
+/** Sends the latest state at a pace that the client can follow, with the devices changed since the previous one. */
 class Teller {
   private waiting: RolloutNews | null = null;
   private timer: NodeJS.Timeout | null = null;

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, gzip } from 'node:zlib';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import { AiotError } from '../../../core/errors.js';
 import { packageRoot } from '../../../core/folders.js';
 
@@ -15,7 +15,7 @@ const types: Record<string, string> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
-/** Scripts, styles and pictures of our own, and nothing from elsewhere; no page may frame it. */
+/** Only our own scripts, styles and images; no page may frame it. */
 const policy = [
   "default-src 'none'",
   ...["script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:", "connect-src 'self'"],
@@ -29,8 +29,8 @@ interface Asset {
   gzip: Buffer;
 }
 
-/** The dashboard's files: the page at /, and what it loads. They are the same for everybody, and hold no data. */
-export async function webRoutes(app: FastifyInstance): Promise<void> {
+/** The dashboard's files: the page at /, and the assets it loads. They are the same for everyone and contain no data. */
+export const webRoutes: FastifyPluginAsync = async (app) => {
   const folder = join(packageRoot(), 'dist', 'web');
   const assets = new Map<string, Promise<Asset>>();
   const names = new Set(existsSync(folder) ? await readdir(join(folder, 'assets')) : []);
@@ -53,14 +53,14 @@ export async function webRoutes(app: FastifyInstance): Promise<void> {
       const { name } = request.params;
       if (!names.has(name))
         throw new AiotError('AIOT_NOT_FOUND', `the dashboard has no file ${name.slice(0, 80)}`);
-      // The name has the digest of what is in it.
+      // The name contains the digest of the content.
       reply.header('cache-control', 'public, max-age=31536000, immutable');
       return send(await asset(join('assets', name)), request, reply);
     },
   );
-}
+};
 
-/** Compressed once, when somebody first asks for it. */
+/** Compressed once, on first request. */
 async function readAsset(path: string): Promise<Asset> {
   const plain = await readFile(path);
   const [br, zipped] = await Promise.all([promisify(brotliCompress)(plain), promisify(gzip)(plain)]);

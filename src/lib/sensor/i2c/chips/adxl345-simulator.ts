@@ -1,13 +1,13 @@
 import { noiseOf, SimulatedChip, type SimulationOptions } from '../simulated-chip.js';
 import { rateOf, reg } from './adxl345.js';
 
-/** Entries of the FIFO, the output register among them. */
+/** Entries of the FIFO, including the output register. */
 const capacity = 32;
 
 /** RMS noise at 100 Hz, g (data sheet: less than 1 count; 290 µg/√Hz over half the rate). */
 const noiseG = 290e-6 * Math.sqrt(50);
 
-/** By how much the self-test moves the outputs at 3.3 V, g. */
+/** Shift of the outputs in the self-test at 3.3 V, g. */
 const pushes = [1, -1, 1.5];
 
 const [dataReady, watermarkFlag, overrunFlag] = [0x80, 0x02, 0x01];
@@ -15,7 +15,7 @@ const readOnly = new Set<number>([reg.DEVID, reg.INT_SOURCE, reg.FIFO_STATUS]);
 
 for (let r: number = reg.DATAX0; r < reg.DATAX0 + 6; r++) readOnly.add(r);
 
-/** An ADXL345 at the level of its registers. */
+/** A register-level ADXL345. */
 export class Adxl345Simulator extends SimulatedChip {
   readonly #entries: Int16Array[] = [];
   #newest = new Int16Array(3);
@@ -59,7 +59,7 @@ export class Adxl345Simulator extends SimulatedChip {
     if ((this.registers[reg.POWER_CTL]! & 0x08) === 0) return;
     const periodMs = 1000 / (rateOf(this.registers[reg.BW_RATE]!) * this.options.odrError);
     const due = Math.floor((this.nowMs - this.#beganMs) / periodMs);
-    // Of what nobody will read only the end is computed; that it ran over stays known.
+    // Only the end of unread samples is computed; the overrun is still recorded.
     if (due - this.#ticks > 2 * capacity) {
       this.#ticks = due - 2 * capacity;
       this.#overrun = true;
@@ -87,7 +87,7 @@ export class Adxl345Simulator extends SimulatedChip {
     if (this.#entries.length < capacity) this.#entries.push(this.#newest);
     else {
       this.#overrun = true;
-      // FIFO mode stops, stream mode lets the oldest go.
+      // FIFO mode stops; stream mode discards the oldest.
       if (this.mode === 1) return;
       this.#entries.shift();
       this.#entries.push(this.#newest);
@@ -98,7 +98,7 @@ export class Adxl345Simulator extends SimulatedChip {
     const data = register <= reg.DATAX0 + 5 && register + bytes.length > reg.DATAX0;
     super.burst(register, bytes);
     if (!data) return;
-    // However many of them were read: the entry is out.
+    // The entry is removed, however many of its bytes were read.
     this.#entries.shift();
     this.#fresh = this.#entries.length > 0;
     this.#overrun = false;

@@ -14,7 +14,7 @@ import {
   type SelfTest,
 } from '../chip.js';
 
-/** The registers of the ADXL345, as far as they are used here (Analog Devices, data sheet). */
+/** The registers of the ADXL345 that are used here (Analog Devices, data sheet). */
 export const registers = {
   DEVID: { address: 0x00 },
   OFSX: { address: 0x1e },
@@ -39,7 +39,7 @@ export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
 
-/** What a bus of 400 kHz bears (data sheet: 800 Hz at most). */
+/** Maximum rate on a bus of 400 kHz (data sheet: 800 Hz at most). */
 const rates = ['6.25', '12.5', '25', '50', '100', '200', '400', '800'];
 
 const ranges = ['2', '4', '8', '16'];
@@ -48,12 +48,12 @@ const ranges = ['2', '4', '8', '16'];
 const depth = 32;
 
 const settings: readonly ChipSetting[] = [
-  { name: 'rate', about: 'samples a second', default: '100', choices: rates },
+  { name: 'rate', about: 'samples per second', default: '100', choices: rates },
   { name: 'range', about: '± g', default: '16', choices: ranges },
   {
     name: 'watermark',
-    about: 'samples that are read at a time, at most 16',
-    default: 'those of a quarter of a second, at most 12',
+    about: 'samples per read, at most 16',
+    default: 'a quarter of a second, at most 12',
   },
 ];
 
@@ -100,9 +100,9 @@ function plan(url: SensorUrl): ChipPlan {
 const [fullResolution, measure, streamMode] = [0x08, 0x08, 0x80];
 const overrunFlag = 0x01;
 
-/** The chip's FIFO of 32 entries: each burst of six bytes takes out one, whole. */
+/** The chip's FIFO of 32 entries: each burst of six bytes removes exactly one whole entry. */
 class Adxl345Session implements ChipSession {
-  /** A transaction broke off: an entry may have been taken out that nobody has seen. */
+  /** A transaction was interrupted: an entry may have been removed from the FIFO without being received. */
   #uncertain = false;
 
   constructor(
@@ -111,7 +111,7 @@ class Adxl345Session implements ChipSession {
     private readonly settings: Adxl345Settings,
   ) {}
 
-  /** The chip knows no reset: every register that matters is written. */
+  /** The chip has no reset: every relevant register is written instead. */
   async reset(): Promise<void> {
     const { chip } = this;
     await chip.write(reg.POWER_CTL, 0x00);
@@ -132,7 +132,7 @@ class Adxl345Session implements ChipSession {
     await chip.write(reg.POWER_CTL, 0x00);
     await chip.write(reg.BW_RATE, rateCode(rateHz));
     await chip.write(reg.DATA_FORMAT, fullResolution | rangeCodes[rangeG]!);
-    // Through bypass, which clears it.
+    // Passes through bypass mode, which clears the FIFO.
     await chip.write(reg.FIFO_CTL, 0x00);
     await chip.write(reg.FIFO_CTL, streamMode | watermark);
     await chip.write(reg.POWER_CTL, measure);
@@ -147,7 +147,7 @@ class Adxl345Session implements ChipSession {
     const { clock, settings } = this;
     let broken = this.#uncertain;
     this.#uncertain = true;
-    // Reading data clears it.
+    // Reading data clears this flag.
     const overrun = ((await chip.readByte(reg.INT_SOURCE)) & overrunFlag) !== 0;
     if (overrun) broken = true;
     const before = clock.now();
@@ -162,7 +162,7 @@ class Adxl345Session implements ChipSession {
       }
       this.#uncertain = false;
     } catch (error) {
-      // What came before it is whole.
+      // Earlier entries are complete.
       if (count === 0) throw error;
     }
     return { values, count, left: entries - count, askedMs, broken, overrun, saturated };
@@ -174,8 +174,8 @@ class Adxl345Session implements ChipSession {
 }
 
 /**
- * Counts by which the outputs are to move, at 2.5 V (data sheet, table of the self-test); at the 3.3 V of a Pi times 1.77 in x and y,
- * and 1.47 in z.
+ * Expected self-test shifts in counts, at 2.5 V (data sheet, table of the self-test). At the 3.3 V of a Pi, multiply by 1.77 in x and y,
+ * and by 1.47 in z.
  */
 const limits = [
   { name: 'ax', least: 50 * 1.77, most: 540 * 1.77 },
@@ -186,13 +186,13 @@ const limits = [
 /** A tenth of a second at 100 Hz. */
 const averaged = 10;
 
-/** Until the new output stands. */
+/** Until the new output has settled. */
 const settling = 4;
 
 const patienceMs = 100;
 const dataReady = 0x80;
 
-/** Pushes the proof mass by the chip's own actuator and looks how far the outputs move. The chip is to lie still. */
+/** Deflects the proof mass with the chip's own actuator and checks how far the outputs move. The chip has to lie still. */
 async function selfTest(chip: RegisterAccess, clock: Clock): Promise<SelfTest> {
   await chip.write(reg.POWER_CTL, 0x00);
   await chip.write(reg.FIFO_CTL, 0x00);
@@ -230,15 +230,15 @@ async function sample(chip: RegisterAccess, clock: Clock): Promise<Uint8Array> {
     if (((await chip.readByte(reg.INT_SOURCE)) & dataReady) !== 0) return chip.read(reg.DATAX0, 6);
     await clock.sleep(2);
   }
-  throw new AiotError('AIOT_SENSOR_FAILED', 'the ADXL345 gives no samples in its self-test');
+  throw new AiotError('AIOT_SENSOR_FAILED', 'the ADXL345 sends no samples in its self-test');
 }
 
-/** Codes of BW_RATE, from 6.25 Hz on: 3200 Hz halved with each step down from 15. */
+/** Codes of BW_RATE, from 6.25 Hz up: 15 is 3200 Hz, halved with each step down. */
 export function rateCode(rateHz: number): number {
   return 15 - Math.round(Math.log2(3200 / rateHz));
 }
 
-/** Nominal Hz of a code of BW_RATE. */
+/** Nominal Hz of a BW_RATE code. */
 export function rateOf(code: number): number {
   return 3200 / 2 ** (15 - (code & 0x0f));
 }
@@ -246,7 +246,7 @@ export function rateOf(code: number): number {
 /** Codes of the range in DATA_FORMAT, by ±g. */
 export const rangeCodes: Readonly<Record<number, number>> = { 2: 0, 4: 1, 8: 2, 16: 3 };
 
-/** g a count with FULL_RES, in every range: 256 counts a g. */
+/** g per count with FULL_RES, in every range: 256 counts per g. */
 export const gramsPerCount = 1 / 256;
 
 /** Two bytes, low first → counts. */
@@ -255,9 +255,9 @@ export function counts(low: number, high: number): number {
 }
 
 /**
- * Six bytes of one entry → ax, ay, az in g.
- * @param rangeG of which the ends are looked for
- * @returns values that stand at an end of their range
+ * Converts the six bytes of one entry to ax, ay, az in g.
+ * @param rangeG whose limits are checked
+ * @returns number of values at a limit of their range
  */
 export function decodeEntry(bytes: Uint8Array, rangeG: number, into: Float64Array, at: number): number {
   const most = rangeG * 256 - 1;

@@ -22,12 +22,12 @@ const noises = { temperature: 0.005, pressure: 3.3, humidity: 0.02 };
 const updateMs = 2;
 const writable = new Set<number>([reg.CTRL_HUM, reg.CTRL_MEAS, reg.CONFIG]);
 
-/** A BME280 at the level of its registers: it finds the raw numbers that its calibration turns into the world. */
+/** A register-level BME280: it finds the raw values that its calibration converts to the simulated climate. */
 export class Bme280Simulator extends SimulatedChip {
   #identity = 0x60;
   #updatedMs = 0;
   #measuredMs = Number.NaN;
-  /** osrs_h as CTRL_MEAS last took it over. */
+  /** osrs_h as last applied by CTRL_MEAS. */
   #humidity = 0;
   readonly #noise: () => number;
 
@@ -60,7 +60,7 @@ export class Bme280Simulator extends SimulatedChip {
     if (measured) {
       this.convert(this.look(this.#measuredMs));
       this.#measuredMs = Number.NaN;
-      // Back to sleep by itself.
+      // Returns to sleep automatically.
       this.registers[reg.CTRL_MEAS]! &= ~0b11;
     }
     const busy = Number.isNaN(this.#measuredMs) ? 0 : 0x08;
@@ -75,7 +75,7 @@ export class Bme280Simulator extends SimulatedChip {
     this.#humidity = this.registers[reg.CTRL_HUM]! & 0b111;
     const mode = value & 0b11;
     if (mode === 0b01 || mode === 0b10) {
-      // Typically it takes 8 of the 9.3 ms that it may.
+      // Typical duration: 8 of the maximum 9.3 ms.
       this.#measuredMs = this.nowMs + (measureMs(2 ** Math.max(0, (value >> 5) - 1)) * 8) / 9.3;
     }
   }
@@ -107,7 +107,7 @@ export class Bme280Simulator extends SimulatedChip {
   }
 }
 
-/** The raw numbers that come nearest to a climate: temperature first, for the others depend on it. */
+/** The raw values nearest to a climate: temperature first, because the others depend on it. */
 function rawOf(want: Climate): RawReading {
   const raw = { temperature: 0, pressure: 0, humidity: 0 };
   const find = (name: keyof RawReading, bits: number, rising: boolean) => {

@@ -13,7 +13,7 @@ import {
   type RegisterTable,
 } from '../chip.js';
 
-/** The registers of the BME280 (Bosch, BME280_SensorAPI). A burst read steps on, a write does not. */
+/** The registers of the BME280 (Bosch, BME280_SensorAPI). A burst read increments the address, a write does not. */
 export const registers = {
   CALIBRATION_1: { address: 0x88 },
   ID: { address: 0xd0 },
@@ -34,10 +34,10 @@ export const reg = Object.fromEntries(
 const oversamplings = ['1', '2', '4', '8', '16'];
 
 const settings: readonly ChipSetting[] = [
-  { name: 'rate', about: 'samples a second, at most 25', default: '1' },
+  { name: 'rate', about: 'samples per second, at most 25', default: '1' },
   {
     name: 'oversampling',
-    about: 'measurements that each value is the mean of',
+    about: 'measurements averaged per value',
     default: '1',
     choices: oversamplings,
   },
@@ -61,11 +61,11 @@ export const bme280: Chip = {
 interface Bme280Settings {
   /** Code of osrs_t, osrs_p and osrs_h. */
   oversamplingCode: number;
-  /** Longest that a measurement takes. */
+  /** Maximum duration of a measurement. */
   measureMs: number;
 }
 
-/** Longest time of a measurement with this oversampling of all three (Bosch, bme280_cal_meas_delay). */
+/** Maximum measurement time with this oversampling for all three (Bosch, bme280_cal_meas_delay). */
 export function measureMs(oversampling: number): number {
   return 1.25 + 2.3 * oversampling + 2 * (2.3 * oversampling + 0.575);
 }
@@ -74,7 +74,7 @@ export function measureMs(oversampling: number): number {
 function plan(url: SensorUrl): ChipPlan {
   const read = readSettings(url, {
     rate: z.coerce
-      .number('expected samples a second')
+      .number('expected samples per second')
       .min(0.01, 'expected at least 0.01')
       .max(25, 'expected at most 25')
       .prefault('1'),
@@ -95,7 +95,7 @@ function plan(url: SensorUrl): ChipPlan {
     everyMs,
     depth: 1,
     timing: 'host',
-    // A write to begin, a look at the status, the reading.
+    // A write to start, a status check, and the reading.
     bitsPerSecond: read.rate * (9 * 3 + 2 + bitsOfRead(1) + bitsOfRead(8)),
     session: (chip, clock) => new Bme280Session(chip, clock, chosen),
   };
@@ -105,10 +105,10 @@ const resetCommand = 0xb6;
 const forced = 0b01;
 const [measuring, updating] = [0x08, 0x01];
 
-/** Looks at a flag that should have fallen, 2 ms apart. */
+/** Number of polls, 2 ms apart, of a flag that should have cleared. */
 const mostLooks = 10;
 
-/** The chip measures when it is told to, and sleeps in between: that keeps it from warming itself. */
+/** The chip measures on demand and sleeps in between, which keeps it from heating itself. */
 class Bme280Session implements ChipSession {
   #calibration: Calibration | undefined;
 
@@ -121,7 +121,7 @@ class Bme280Session implements ChipSession {
   async reset(): Promise<void> {
     await this.chip.write(reg.RESET, resetCommand);
     await this.clock.sleep(2);
-    await this.untilFallen(updating, 'does not come back from its reset');
+    await this.untilFallen(updating, 'does not respond after its reset');
   }
 
   async start(): Promise<void> {
@@ -129,9 +129,9 @@ class Bme280Session implements ChipSession {
     const first = await chip.read(reg.CALIBRATION_1, calibrationBytes[0]);
     const second = await chip.read(reg.CALIBRATION_2, calibrationBytes[1]);
     const calibration = parseCalibration(first, second);
-    // An empty or a silent bus reads as zeros or ones.
+    // An empty or silent bus reads as zeros or ones.
     if (calibration.t1 === 0 || calibration.t1 === 0xffff || calibration.p[0] === 0) {
-      throw failed('has no calibration in it');
+      throw failed('contains no calibration data');
     }
     this.#calibration = calibration;
     await chip.write(reg.CONFIG, 0x00);
@@ -145,7 +145,7 @@ class Bme280Session implements ChipSession {
     const before = clock.now();
     await chip.write(reg.CTRL_MEAS, (code << 5) | (code << 2) | forced);
     await clock.sleep(settings.measureMs);
-    await this.untilFallen(measuring, 'does not end its measurement');
+    await this.untilFallen(measuring, 'does not finish its measurement');
     const raw = parseRaw(await chip.read(reg.DATA, 8));
     const askedMs = [before, clock.now()] as const;
     const values = new Float64Array(3);
@@ -154,7 +154,7 @@ class Bme280Session implements ChipSession {
     }
     const { temperature, pressure, humidity } = compensate(raw, this.#calibration);
     values.set([temperature, pressure, humidity]);
-    // As far as the formulas go.
+    // Limited to the range in which the formulas are valid.
     const ends = [temperature <= -40, temperature >= 85, pressure <= 30_000, pressure >= 110_000];
     const saturated = ends.filter((end) => end).length;
     return { values, count: 1, askedMs, broken: false, overrun: false, saturated };
@@ -177,7 +177,7 @@ function failed(what: string): AiotError {
   return new AiotError('AIOT_SENSOR_FAILED', `the BME280 ${what}`, { retryable: true });
 }
 
-/** What Bosch measured of this very chip, by the names of its driver: `dig_T1` is t1. */
+/** Bosch's calibration of this individual chip, by the names of its driver: `dig_T1` is t1. */
 export interface Calibration {
   t1: number;
   t2: number;
@@ -192,10 +192,10 @@ export interface Calibration {
   h6: number;
 }
 
-/** Bytes of the two blocks: from 0x88 and from 0xE1 on. */
+/** Bytes of the two blocks, starting at 0x88 and 0xE1. */
 const calibrationBytes = [26, 7] as const;
 
-/** @param first 26 bytes from 0x88 on @param second 7 bytes from 0xE1 on; H4 and H5 share one of them */
+/** @param first 26 bytes from 0x88 @param second 7 bytes from 0xE1; H4 and H5 share one of them */
 export function parseCalibration(first: Uint8Array, second: Uint8Array): Calibration {
   const one = new DataView(first.buffer, first.byteOffset, first.byteLength);
   const two = new DataView(second.buffer, second.byteOffset, second.byteLength);
@@ -218,7 +218,7 @@ export function parseCalibration(first: Uint8Array, second: Uint8Array): Calibra
   };
 }
 
-/** The two blocks of a calibration, as the chip has them. */
+/** The two blocks of a calibration in the chip's format. */
 export function calibrationBlocks(calibration: Calibration): { first: Uint8Array; second: Uint8Array } {
   const { t1, t2, t3, p, h1, h2, h3, h4, h5, h6 } = calibration;
   const first = new Uint8Array(calibrationBytes[0]);
@@ -240,7 +240,7 @@ export function calibrationBlocks(calibration: Calibration): { first: Uint8Array
   return { first, second };
 }
 
-/** What the chip's converters say: 20, 20 and 16 bits. */
+/** Raw converter outputs: 20, 20 and 16 bits. */
 export interface RawReading {
   temperature: number;
   pressure: number;
@@ -256,10 +256,10 @@ export interface Climate {
   humidity: number;
 }
 
-/** A converter that was skipped (oversampling 0), or has not run yet. */
+/** A converter that was skipped (oversampling 0) or has not run yet. */
 const [skipped20, skipped16] = [0x80000, 0x8000];
 
-/** 8 bytes from 0xF7 on; undefined where something was not measured. */
+/** Reads 8 bytes from 0xF7; undefined for anything that was not measured. */
 export function parseRaw(bytes: Uint8Array): RawReading | undefined {
   const twenty = (at: number) => (bytes[at]! << 12) | (bytes[at + 1]! << 4) | (bytes[at + 2]! >> 4);
   const raw = { pressure: twenty(0), temperature: twenty(3), humidity: (bytes[6]! << 8) | bytes[7]! };
@@ -267,14 +267,11 @@ export function parseRaw(bytes: Uint8Array): RawReading | undefined {
   return skipped ? undefined : raw;
 }
 
-/**
- * Compensation in real numbers (Bosch, BME280_SensorAPI, the double-precision functions). Pressure is NaN where the calibration
- * cannot be right.
- */
+/** Compensation in floating point (Bosch, BME280_SensorAPI, the double-precision functions). Pressure is NaN if the calibration cannot be right. */
 export function compensate(raw: RawReading, c: Calibration): Climate {
   const { temperature: t, pressure: p, humidity: h } = raw;
   const exact = (t / 16384 - c.t1 / 1024) * c.t2 + (t / 131072 - c.t1 / 8192) ** 2 * c.t3;
-  // For the others Bosch goes on with whole numbers of it.
+  // For pressure and humidity, Bosch continues with the integer value.
   const fine = Math.trunc(exact);
   const x = fine - 76800;
   const y = h - (64 * c.h4 + (c.h5 * x) / 16384);
@@ -303,8 +300,8 @@ function clamp(value: number, least: number, most: number): number {
 }
 
 /**
- * The same in whole numbers, as microcontrollers compute it (Bosch, BME280_SensorAPI, the 64-bit functions; divisions towards zero):
- * a second opinion on the real numbers.
+ * The same in integers, as microcontrollers compute it (Bosch, BME280_SensorAPI, the 64-bit functions; divisions towards zero): a
+ * cross-check of the floating-point version.
  */
 export function compensateWhole(raw: RawReading, c: Calibration): Climate {
   const n = (value: number) => BigInt(value);

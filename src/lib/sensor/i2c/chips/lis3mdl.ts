@@ -13,7 +13,7 @@ import {
   type SelfTest,
 } from '../chip.js';
 
-/** Registers of the LIS3MDL. Several bytes are read with bit 7 of the first one's address set. */
+/** Registers of the LIS3MDL. To read several bytes, bit 7 of the first register's address must be set. */
 export const registers = {
   WHO_AM_I: { address: 0x0f },
   CTRL_REG1: { address: 0x20, bits: { TEMP_EN: 7, OM: [6, 5], DO: [4, 2], FAST_ODR: 1, ST: 0 } },
@@ -34,10 +34,10 @@ export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
 
-/** On a register's address: the next byte is of the next register. */
+/** Auto-increment bit of a register's address: the next byte comes from the next register. */
 export const increment = 0x80;
 
-/** Hz by DO, and by OM with FAST_ODR: its modes are as slow as they are quiet. */
+/** Hz by DO, and by OM with FAST_ODR: the quieter a mode, the slower it is. */
 export const slowHz = [0.625, 1.25, 2.5, 5, 10, 20, 40, 80] as const;
 
 export const fastHz = [1000, 560, 300, 155] as const;
@@ -48,15 +48,15 @@ export const rangesGauss = [4, 8, 12, 16] as const;
 
 const ranges = rangesGauss.map(String);
 
-/** Share of a period from one look to the next, so short that no sample is overwritten whatever the offset of the two clocks. */
+/** Polling interval as a share of a period, so short that no sample is overwritten whatever the offset between the two clocks. */
 const lookShare = 0.45;
 
 const settings: readonly ChipSetting[] = [
-  { name: 'rate', about: 'samples a second', default: '80', choices: rates },
+  { name: 'rate', about: 'samples per second', default: '80', choices: rates },
   { name: 'range', about: '± gauss', default: '4', choices: ranges },
 ];
 
-/** ST's three axes of the magnetic field. It has no buffer: it is looked at more often than it samples. */
+/** ST's three-axis magnetometer. It has no buffer, so it is polled faster than it samples. */
 export const lis3mdl: Chip = {
   name: 'lis3mdl',
   title: 'LIS3MDL, magnetometer',
@@ -87,7 +87,7 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** One set of the three axes at a time: the chip keeps no more. */
+/** One set of the three axes at a time: the chip does not buffer more. */
 class Lis3mdlSession implements ChipSession {
   readonly #perCount: number;
   readonly #most: number;
@@ -137,7 +137,7 @@ class Lis3mdlSession implements ChipSession {
   }
 }
 
-/** What a coil of the chip's own adds, gauss at ±12 (ST's example for the LIS3MDL). */
+/** Field that the chip's own coil adds, gauss at ±12 (ST's example for the LIS3MDL). */
 const limits = [
   { name: 'mx', least: 1, most: 3 },
   { name: 'my', least: 1, most: 3 },
@@ -147,7 +147,7 @@ const limits = [
 const averaged = 5;
 const patienceMs = 200;
 
-/** 80 Hz at ±12 gauss, without and with the coil. The chip is in no defined state afterwards. */
+/** Measures at 80 Hz and ±12 gauss, without and with the coil. Leaves the chip in an undefined state. */
 async function selfTest(chip: RegisterAccess, clock: Clock): Promise<SelfTest> {
   await chip.write(reg.CTRL_REG1, 0x1c);
   await chip.write(reg.CTRL_REG2, 0x40);
@@ -171,7 +171,7 @@ async function selfTest(chip: RegisterAccess, clock: Clock): Promise<SelfTest> {
   return { passed: axes.every(({ change, least, most }) => change >= least && change <= most), axes };
 }
 
-/** The mean of five samples after one that is dropped. */
+/** The mean of five samples after discarding one. */
 async function average(chip: RegisterAccess, clock: Clock): Promise<number[]> {
   const sums = [0, 0, 0];
   for (let n = 0; n <= averaged; n++) {
@@ -187,16 +187,16 @@ async function sample(chip: RegisterAccess, clock: Clock): Promise<readonly numb
     if (statusOf(bytes[0]!).ready) return decode(bytes, 1, gaussPerCount(12));
     await clock.sleep(2);
   }
-  throw new AiotError('AIOT_SENSOR_FAILED', 'the LIS3MDL gives no samples in its self-test');
+  throw new AiotError('AIOT_SENSOR_FAILED', 'the LIS3MDL sends no samples in its self-test');
 }
 
-/** Of each full scale. */
+/** For each full scale. */
 const countsPerGauss = [6842, 3421, 2281, 1711] as const;
 
 /** The quietest mode of both axes' groups. */
 const ultraHigh = 0b11;
 
-/** Gauss of one count. @param range one of `rangesGauss`, gauss */
+/** Gauss per count. @param range one of `rangesGauss`, gauss */
 export function gaussPerCount(range: number): number {
   return 1 / countsPerGauss[rangesGauss.findIndex((each) => each === range)]!;
 }
@@ -213,12 +213,12 @@ function rangeByte(range: number): number {
   return rangesGauss.findIndex((each) => each === range) << 5;
 }
 
-/** STATUS_REG: a set is there that was not read, and one before it was overwritten. */
+/** STATUS_REG: an unread set is available, and an earlier one was overwritten. */
 function statusOf(byte: number): { ready: boolean; overrun: boolean } {
   return { ready: (byte & 0x08) !== 0, overrun: (byte & 0x80) !== 0 };
 }
 
-/** OUT_X_L on → gauss. */
+/** Converts the bytes from OUT_X_L on to gauss. */
 export function decode(bytes: Uint8Array, from: number, perCount: number): [number, number, number] {
   const axis = (at: number) => (((bytes[at + 1]! << 24) >> 16) | bytes[at]!) * perCount;
   return [axis(from), axis(from + 2), axis(from + 4)];

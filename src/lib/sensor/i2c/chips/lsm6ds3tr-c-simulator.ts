@@ -1,7 +1,7 @@
 import { noiseOf, SimulatedChip, type SimulationOptions, toCounts, type World } from '../simulated-chip.js';
 import { dpsPerCount, gramsPerCount, ratesHz, reg } from './lsm6ds3tr-c.js';
 
-/** Registers are not there for so long after power-up and BOOT. */
+/** How long registers are unavailable after power-up and BOOT. */
 const bootMs = 15;
 
 const resetMs = 0.05;
@@ -9,34 +9,34 @@ const readOnly = new Set<number>([reg.WHO_AM_I, reg.STATUS_REG]);
 
 for (let r: number = reg.OUT_TEMP_L; r < 0x42; r++) readOnly.add(r);
 
-/** Registers that may not change while there are words in the FIFO. */
+/** Registers that must not change while there are words in the FIFO. */
 const decoding = new Set<number>([reg.CTRL1_XL, reg.CTRL2_G, reg.FIFO_CTRL3, reg.FIFO_CTRL4]);
 
-/** Ticks that are worked through one by one; of more, those that nothing remains of are left out. */
+/** Ticks that are simulated one by one; if there are more, those whose results would be overwritten are skipped. */
 const mostTicks = 4096;
 
-/** What the FIFO stores at which ticks of the sensors, one in `every`. */
+/** Data that the FIFO stores at each sensor tick, for one tick in `every`. */
 interface Stored extends Pattern {
   every: number;
   /** When it is full. */
   stops: boolean;
 }
 
-/** An LSM6DS3TR-C at the level of its registers: sections 1 to 1.11 of its facts, and the checklist's line. */
+/** A register-level LSM6DS3TR-C: sections 1 to 1.11 of its facts, and the checklist's line. */
 export class Lsm6ds3trcSimulator extends SimulatedChip {
   readonly fifo = new FifoRing();
-  /** A rate, a decimation or a trigger was changed while there was data in the FIFO: what is in it cannot be decoded. */
+  /** A rate, decimation or trigger was changed while there was data in the FIFO: its contents cannot be decoded. */
   violated = false;
   readonly #outputs: Outputs;
   #pattern: Stored | null = null;
   #bootedMs = 0;
   #resetMs = 0;
   #identity = 0x6a;
-  /** When the sensors' ticks began, how many there were, and how far apart they are (ms; 0 = off). */
+  /** When the sensors' ticks began, their number so far, and their interval (ms; 0 = off). */
   #beganMs = 0;
   #ticks = 0;
   #tickMs = 0;
-  /** Of the accelerometer and gyroscope: ticks from one sample to the next; 0 = off. */
+  /** Ticks of the accelerometer and gyroscope from one sample to the next; 0 = off. */
   #every: readonly [xl: number, gyro: number] = [0, 0];
   #timerMs: number | null = null;
   /** High bytes held while BDU is set, by the low byte's register. */
@@ -46,7 +46,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     super('lsm6ds3tr-c', 0x6a, options);
     this.#outputs = new Outputs(this.registers, options.noise ? noiseOf(options.random) : null);
     this.powerUp();
-    // It was powered long ago.
+    // Powered up long ago.
     this.#bootedMs = 0;
   }
 
@@ -88,7 +88,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     while (this.#ticks < due) this.tick(++this.#ticks, this.#pattern);
   }
 
-  /** What FIFO_CTRL3 to 5 make of a tick; null = nothing is stored. */
+  /** The sets stored at a tick according to FIFO_CTRL3 to 5; null = nothing is stored. */
   private pattern(): Stored | null {
     const mode = this.registers[reg.FIFO_CTRL5]! & 0b111;
     const trigger = (this.registers[reg.FIFO_CTRL5]! >> 3) & 0xf;
@@ -98,7 +98,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     return { ...pattern, every: 2 ** Math.max(0, fastest - trigger), stops: mode === 0b001 };
   }
 
-  /** Whole patterns that would be overwritten before anyone looks are counted, not computed. */
+  /** Whole patterns that would be overwritten before being read are counted, not computed. */
   private leaveOut(ticks: number, pattern: Stored | null): void {
     const period = pattern ? pattern.ticks.length * pattern.every : 1;
     // Ticks of a slower sensor stay in step.
@@ -160,7 +160,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     return this.registers[register]!;
   }
 
-  /** Low bytes hold their high byte (BDU), high bytes clear the sensor's flag. */
+  /** Low bytes latch their high byte (BDU); reading high bytes clears the sensor's flag. */
   private loadOutput(register: number): number {
     const bdu = (this.registers[reg.CTRL3_C]! & 0x40) !== 0;
     if (register % 2 === 0) {
@@ -175,7 +175,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     return held ?? this.registers[register]!;
   }
 
-  /** IF_INC; the FIFO's output rolls over. */
+  /** IF_INC; the FIFO's output wraps around. */
   protected override next(register: number): number {
     if (register === reg.FIFO_DATA_OUT_L + 1) return reg.FIFO_DATA_OUT_L;
     return (this.registers[reg.CTRL3_C]! & 0x04) === 0 ? register : (register + 1) & 0xff;
@@ -211,7 +211,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     const stops = (this.registers[reg.FIFO_CTRL4]! & 0x80) !== 0;
     const threshold = this.registers[reg.FIFO_CTRL1]! | ((this.registers[reg.FIFO_CTRL2]! & 0b111) << 8);
     this.fifo.limit = stops && threshold > 0 ? threshold : 2047;
-    // The pattern begins with the next tick.
+    // The pattern starts with the next tick.
     if (before === 0 && this.#tickMs > 0) this.restart();
   }
 
@@ -234,10 +234,10 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
   }
 }
 
-/** Words that the chip stores; DIFF_FIFO and FIFO_PATTERN count in them. */
+/** FIFO capacity in words; DIFF_FIFO and FIFO_PATTERN count in them. */
 const capacity = 2048;
 
-/** Most words that are ever unread. */
+/** Maximum number of unread words. */
 const mostUnread = 2047;
 
 /** The ring of 2048 words behind FIFO_DATA_OUT, its overrun and its pattern (AN5130, FIFO). */
@@ -251,7 +251,7 @@ class FifoRing {
   #last = 0;
   /** Words of one pattern. */
   patternWords = 3;
-  /** Words at which it is full, with STOP_ON_FTH. */
+  /** Number of words at which it counts as full, with STOP_ON_FTH. */
   limit = mostUnread;
 
   get level(): number {
@@ -266,7 +266,7 @@ class FifoRing {
     return this.#read % this.patternWords;
   }
 
-  /** A set more would not fit. */
+  /** No room for one more set. */
   get full(): boolean {
     return this.level + 3 > this.limit;
   }
@@ -278,7 +278,7 @@ class FifoRing {
     this.#half = false;
   }
 
-  /** Where the next set of three words goes, the oldest making way. */
+  /** Where the next set of three words goes, replacing the oldest. */
   begin(): void {
     if (this.level + 3 > this.limit) {
       this.#read += 3;
@@ -291,7 +291,7 @@ class FifoRing {
     this.#written++;
   }
 
-  /** As if so many sets had been written: for what would have been overwritten before anyone looked. */
+  /** Advances as if this many sets had been written: for data that would be overwritten before being read. */
   skip(sets: number): void {
     this.#written += 3 * sets;
     const over = this.level - this.limit;
@@ -300,7 +300,7 @@ class FifoRing {
     this.#overrun = true;
   }
 
-  /** FIFO_DATA_OUT_L, then _H, which takes the word out. When it is empty the last word comes again. */
+  /** FIFO_DATA_OUT_L, then _H, which removes the word. When empty, the last word is repeated. */
   byte(high: boolean): number {
     if (!high) {
       this.#half = true;
@@ -316,7 +316,7 @@ class FifoRing {
     return byte;
   }
 
-  /** A burst from FIFO_DATA_OUT_L on, which rolls over to it. */
+  /** A burst from FIFO_DATA_OUT_L, which wraps around to it. */
   bytes(into: Uint8Array): void {
     for (let i = 0; i + 1 < into.length; i += 2) {
       into[i] = this.byte(false);
@@ -347,10 +347,10 @@ class FifoRing {
   }
 }
 
-/** Of the decimation codes: tick of so many; 0 = not stored. */
+/** By decimation code: store one tick in this many; 0 = not stored. */
 const divisors = [0, 1, 2, 3, 4, 8, 16, 32];
 
-/** The decimations of the four data sets as FIFO_CTRL3 and 4 have them: gyroscope, accelerometer, external, time or temperature. */
+/** The decimations of the four data sets as encoded in FIFO_CTRL3 and 4: gyroscope, accelerometer, external, time or temperature. */
 function decimations(registers: Uint8Array): readonly number[] {
   const three = registers[reg.FIFO_CTRL3]!;
   const four = registers[reg.FIFO_CTRL4]!;
@@ -364,8 +364,8 @@ interface Pattern {
 }
 
 /**
- * Which sets are stored at each tick of one repetition (AN5130: all of them at its first, in their order; later those whose turn it
- * is), and its words.
+ * Which sets are stored at each tick of one repetition (AN5130: all of them at its first tick, in order; later those that are due),
+ * and its words.
  */
 export function patternOf(every: readonly number[]): {
   ticks: readonly (readonly number[])[];
@@ -385,7 +385,7 @@ function leastCommonMultiple(a: number, b: number): number {
   return (a * b) / x;
 }
 
-/** Accelerometer samples that are not settled after a start, by ODR_XL (AN5130; LPF2 off). */
+/** Unsettled accelerometer samples after a start, by ODR_XL (AN5130; LPF2 off). */
 const accelerometerStart = [0, 0, 0, 1, 1, 1, 1, 1, 2, 3, 13];
 
 /** ±g by FS_XL, ±dps by FS_G. */
@@ -399,7 +399,7 @@ const accelerometerNoise = 90e-6 * Math.sqrt(52);
 const gyroscopeNoise = 5e-3 * Math.sqrt(52);
 const marks = [0x7fff, 0x7ffe, 0x7ffd];
 
-/** What the sensors put out: counts, in the output registers and for the FIFO. */
+/** Sensor outputs: counts, in the output registers and for the FIFO. */
 export class Outputs {
   readonly accelerometer = new Int16Array(3);
   readonly gyroscope = new Int16Array(3);
@@ -469,7 +469,7 @@ export class Outputs {
     if (this.#gyroscopeStart > 0) this.mark(gyroscope, this.#gyroscopeStart--);
   }
 
-  /** With DRDY_MASK a filter that has not settled says so; without, it gives what it has: too little. */
+  /** With DRDY_MASK, an unsettled filter is marked as such; without, it outputs its current value, which is too small. */
   private mark(values: Int16Array, remaining: number): void {
     const masked = (this.registers[reg.CTRL4_C]! & 0x08) !== 0;
     for (let axis = 0; axis < 3; axis++)

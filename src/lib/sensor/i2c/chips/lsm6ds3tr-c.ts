@@ -14,7 +14,7 @@ import {
   type SelfTest,
 } from '../chip.js';
 
-/** The user bank of the LSM6DS3TR-C, as far as it is used here (data sheet DocID030071 rev 3, section 8). */
+/** The registers of the LSM6DS3TR-C's user bank that are used here (data sheet DocID030071 rev 3, section 8). */
 export const registers = {
   FIFO_CTRL1: { address: 0x06, bits: { FTH_7_0: [7, 0] } },
   FIFO_CTRL2: {
@@ -74,24 +74,24 @@ const rates = ratesHz.slice(1).map(String);
 const ranges = ['2', '4', '8', '16'];
 const gyroscopes = ['off', '125', '250', '500', '1000', '2000'];
 
-/** Words that the FIFO holds before it overwrites. */
+/** Words that the FIFO holds before it overwrites the oldest. */
 const fifoWords = 2046;
 
-/** From one reading to the next, where the URL does not say. */
+/** Polling interval, unless set in the URL. */
 const defaultEverySeconds = 0.25;
 
 const settings: readonly ChipSetting[] = [
-  { name: 'rate', about: 'samples a second', default: '104', choices: rates },
-  { name: 'range', about: 'of the accelerometer, ± g', default: '4', choices: ranges },
+  { name: 'rate', about: 'samples per second', default: '104', choices: rates },
+  { name: 'range', about: 'range of the accelerometer, ± g', default: '4', choices: ranges },
   { name: 'gyro', about: 'range of the gyroscope, ± dps, or off', default: '2000', choices: gyroscopes },
   {
     name: 'watermark',
-    about: 'samples that are read at a time, up to three quarters of what the FIFO holds',
-    default: 'a quarter of a second of them',
+    about: 'samples per read, up to three quarters of the FIFO',
+    default: 'a quarter of a second',
   },
 ];
 
-/** ST's six axes, read through their FIFO. */
+/** ST's six-axis sensor, read through its FIFO. */
 export const lsm6ds3trc: Chip = {
   name: 'lsm6ds3tr-c',
   title: 'LSM6DS3TR-C, accelerometer and gyroscope',
@@ -100,14 +100,14 @@ export const lsm6ds3trc: Chip = {
   identity: {
     register: registers.WHO_AM_I.address,
     value: 0x6a,
-    // An LSM6DSL answers as this one does, and works as it does.
+    // An LSM6DSL identifies itself the same way and is compatible.
     relatives: { 105: 'LSM6DS3', 108: 'LSM6DSOX' },
   },
   settings,
   plan,
 };
 
-/** The settings as they are written into the chip. */
+/** The settings as they are written to the chip. */
 interface Lsm6ds3trcSettings {
   rateHz: number;
   rangeG: number;
@@ -137,7 +137,7 @@ function plan(url: SensorUrl): ChipPlan {
   };
   const words = wordsOf(layout);
   const depth = Math.floor(fifoWords / words);
-  // A reader that is three times as late as usual loses nothing; who chooses for himself may leave less.
+  // A reader up to three times as late as usual loses nothing; an explicit setting may leave less margin.
   const usual = Math.min(Math.max(1, Math.floor(rateHz * defaultEverySeconds)), Math.floor(depth / 4));
   const watermark = Math.min(read.watermark ?? usual, Math.floor((3 * depth) / 4));
   const everyMs = (watermark * 1000) / rateHz;
@@ -157,20 +157,20 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** Longest time in which start-up samples are looked for; later such words are values at the end of their range. */
+/** Maximum time in which start-up samples are looked for; later such words count as values at the limit of their range. */
 const settleMs = 500;
 
-/** Rounds of making room after an overrun before the FIFO is cleared instead. */
+/** Attempts to make room after an overrun before the FIFO is cleared instead. */
 const mostRounds = 8;
 
 /** Continuous mode: the oldest is overwritten. */
 const continuous = 0b110;
 
-/** The chip's hardware FIFO, read in whole sets. Follows sections 1.6 to 1.8 of AN5130's rules. */
+/** The chip's hardware FIFO, read in whole sets. Follows the rules of AN5130, sections 1.6 to 1.8. */
 class Lsm6ds3trcSession implements ChipSession {
   readonly #words: number;
   readonly #blockBytes: number;
-  /** A transaction broke off: how many words the chip gave is not known. */
+  /** A transaction was interrupted: the number of words the chip returned is unknown. */
   #uncertain = false;
   #settlingUntilMs = 0;
   #first = true;
@@ -187,7 +187,7 @@ class Lsm6ds3trcSession implements ChipSession {
 
   async reset(): Promise<void> {
     const { chip } = this;
-    // As ST asks: gyroscope off, accelerometer in high performance, then the reset.
+    // As ST requires: gyroscope off, accelerometer in high-performance mode, then the reset.
     await chip.write(reg.CTRL2_G, 0x00);
     await chip.write(reg.CTRL1_XL, 0x60);
     await chip.write(reg.CTRL3_C, 0x01);
@@ -195,7 +195,7 @@ class Lsm6ds3trcSession implements ChipSession {
       await this.clock.sleep(1);
       if (((await chip.readByte(reg.CTRL3_C)) & 1) === 0) return;
     }
-    throw new AiotError('AIOT_SENSOR_FAILED', 'the LSM6DS3TR-C does not come back from its reset');
+    throw new AiotError('AIOT_SENSOR_FAILED', 'the LSM6DS3TR-C does not respond after its reset');
   }
 
   selfTest(): Promise<SelfTest> {
@@ -218,7 +218,7 @@ class Lsm6ds3trcSession implements ChipSession {
     this.#uncertain = false;
   }
 
-  /** Bypass first, which clears it. */
+  /** Switches to bypass first, which clears the FIFO. */
   private async startFifo(): Promise<void> {
     await this.chip.write(reg.FIFO_CTRL5, 0x00);
     await this.chip.write(reg.FIFO_CTRL5, ((ctrl1(this.settings.rateHz, 2) >> 4) << 3) | continuous);
@@ -236,7 +236,7 @@ class Lsm6ds3trcSession implements ChipSession {
     let { status, askedMs } = await this.status(chip);
     const overrun = status.overrun;
     for (let round = 0; status.overrun && round < mostRounds; round++) {
-      // What was being overwritten while it was read cannot be trusted: it makes room, and no samples.
+      // Data read while being overwritten cannot be trusted: reading it makes room but yields no samples.
       await this.discard(chip, ((words - status.pattern) % words) + this.#blockBytes / 2);
       ({ status, askedMs } = await this.status(chip));
     }
@@ -256,7 +256,7 @@ class Lsm6ds3trcSession implements ChipSession {
     return { ...reading, askedMs, broken, overrun };
   }
 
-  /** Reads sets. What breaks off half-way keeps those before. */
+  /** Reads sets. If the read is interrupted, the earlier sets are returned. */
   private async take(chip: RegisterAccess, sets: number) {
     const { setBytes } = this.settings;
     const fields = this.#words;
@@ -280,7 +280,7 @@ class Lsm6ds3trcSession implements ChipSession {
     return { values, count, saturated, left: sets - taken };
   }
 
-  /** Without the sets of the filters' start: the first one of all, and those that the chip marks (DRDY_MASK). */
+  /** Drops sets from the filters' start-up: the very first one, and those that the chip marks (DRDY_MASK). */
   private settled(block: Uint8Array): Uint8Array {
     const { setBytes } = this.settings;
     let from = 0;
@@ -315,7 +315,7 @@ interface Procedure {
   unit: string;
   /** CTRL1_XL and CTRL2_G. */
   on: readonly [number, number];
-  /** CTRL5_C: moves the proof mass the positive way. */
+  /** CTRL5_C: deflects the proof mass in the positive direction. */
   push: number;
   /** Bit of STATUS_REG. */
   ready: number;
@@ -364,9 +364,9 @@ const averaged = 5;
 const patienceMs = 200;
 
 /**
- * Pushes the proof masses by the chip's own actuators and looks how far the outputs move. The chip is to lie still; it is in no
- * defined state afterwards.
- * @param leastG that the accelerometer is to move; a relative is content with less
+ * Deflects the proof masses with the chip's own actuators and checks how far the outputs move. The chip has to lie still; it is
+ * left in an undefined state.
+ * @param leastG minimum shift of the accelerometer; lower for a related chip
  */
 export async function selfTest(chip: RegisterAccess, clock: Clock, leastG?: number): Promise<SelfTest> {
   const axes: SelfTest['axes'][number][] = [];
@@ -390,7 +390,7 @@ export async function selfTest(chip: RegisterAccess, clock: Clock, leastG?: numb
   return { passed: axes.every(({ change, least, most }) => change >= least && change <= most), axes };
 }
 
-/** The mean of five samples after one that is dropped. */
+/** The mean of five samples after discarding one. */
 async function average(chip: RegisterAccess, clock: Clock, procedure: Procedure): Promise<number[]> {
   const sums = [0, 0, 0];
   await sample(chip, clock, procedure);
@@ -407,7 +407,7 @@ async function sample(chip: RegisterAccess, clock: Clock, { ready, output }: Pro
     if (((await chip.readByte(reg.STATUS_REG)) & ready) !== 0) return chip.read(output, 6);
     await clock.sleep(2);
   }
-  throw new AiotError('AIOT_SENSOR_FAILED', 'the chip gives no samples in its self-test');
+  throw new AiotError('AIOT_SENSOR_FAILED', 'the chip sends no samples in its self-test');
 }
 
 /** Codes of the output data rates: upper four bits of CTRL1_XL and CTRL2_G, and ODR_FIFO (data sheet, tables 52 and 55). */
@@ -424,18 +424,18 @@ const rateCodes: Readonly<Record<number, number>> = {
   6664: 10,
 };
 
-/** FS_XL by ±g: not in their order (table 52). */
+/** FS_XL by ±g: not in ascending order (table 52). */
 export const accelerometerCodes: Readonly<Record<number, number>> = { 2: 0, 16: 1, 4: 2, 8: 3 };
 
 /** FS_G by ±dps; 125 has a bit of its own (table 55). */
 export const gyroscopeCodes: Readonly<Record<number, number>> = { 250: 0, 500: 1, 1000: 2, 2000: 3 };
 
-/** g a count at ±`range` g: 0.061 mg at ±2 g (table 3). */
+/** g per count at ±`range` g: 0.061 mg at ±2 g (table 3). */
 export function gramsPerCount(range: number): number {
   return (range / 2) * 0.061e-3;
 }
 
-/** dps a count at ±`range` dps: 4.375 mdps at ±125 dps (table 3). */
+/** dps per count at ±`range` dps: 4.375 mdps at ±125 dps (table 3). */
 export function dpsPerCount(range: number): number {
   return (range / 125) * 4.375e-3;
 }
@@ -445,7 +445,7 @@ export function counts(low: number, high: number): number {
   return ((high << 24) >> 16) | low;
 }
 
-/** OUT_TEMP → °C: 256 counts a degree, 0 at 25 °C. */
+/** OUT_TEMP → °C: 256 counts per degree, 0 at 25 °C. */
 export function celsius(raw: number): number {
   return raw / 256 + 25;
 }
@@ -461,7 +461,7 @@ export function ctrl2(rateHz: number, range: number): number {
 }
 
 interface FifoStatus {
-  /** Words that are not read yet; 0 also after an overrun. */
+  /** Number of unread words; 0 also after an overrun. */
   words: number;
   watermark: boolean;
   overrun: boolean;
@@ -486,10 +486,10 @@ export function fifoStatus(bytes: Uint8Array): FifoStatus {
   };
 }
 
-/** From here on up a word says that a filter has not settled (DRDY_MASK), or is at the end of its range. */
+/** Words from this value up mark an unsettled filter (DRDY_MASK) or a value at the limit of its range. */
 export const firstUnsettled = 0x7ffd;
 
-/** What a set of the FIFO is made of, and how it becomes values. */
+/** The layout of a FIFO set and its conversion to values. */
 interface FifoLayout {
   gyroscope: boolean;
   gramsPerCount: number;
@@ -502,10 +502,10 @@ function wordsOf(layout: FifoLayout): number {
 }
 
 /**
- * Words as the FIFO gives them → ax, ay, az (g), then gx, gy, gz (dps).
+ * Converts words from the FIFO to ax, ay, az (g), then gx, gy, gz (dps).
  * @param bytes whole sets: Gx Gy Gz Ax Ay Az, or Ax Ay Az, low byte first
- * @param into written from `at` on
- * @returns values that stand at an end of their range
+ * @param into written starting at `at`
+ * @returns number of values at a limit of their range
  */
 export function decodeSets(layout: FifoLayout, bytes: Uint8Array, into: Float64Array, at: number): number {
   const words = wordsOf(layout);
@@ -523,7 +523,7 @@ export function decodeSets(layout: FifoLayout, bytes: Uint8Array, into: Float64A
   return saturated;
 }
 
-/** Whether a set has a word of a filter that has not settled. */
+/** Whether a set contains a word from an unsettled filter. */
 function unsettled(bytes: Uint8Array, from: number, words: number): boolean {
   for (let word = 0; word < words; word++)
     if (counts(bytes[from + 2 * word]!, bytes[from + 2 * word + 1]!) >= firstUnsettled) return true;

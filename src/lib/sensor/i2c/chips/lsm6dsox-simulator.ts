@@ -10,7 +10,7 @@ for (let r: number = reg.OUT_TEMP_L; r < 0x40; r++) readOnly.add(r);
 
 for (let r: number = reg.FIFO_DATA_OUT_TAG; r <= reg.FIFO_DATA_OUT_Z_H; r++) readOnly.add(r);
 
-/** An LSM6DSOX at the level of its registers. What its sensors put out is as the LSM6DS3TR-C's. */
+/** A register-level LSM6DSOX. Its sensors behave like the LSM6DS3TR-C's. */
 export class Lsm6dsoxSimulator extends SimulatedChip {
   readonly fifo = new TaggedRing();
   readonly #outputs: Outputs;
@@ -25,7 +25,7 @@ export class Lsm6dsoxSimulator extends SimulatedChip {
     super('lsm6dsox', 0x6a, options);
     this.#outputs = new Outputs(this.registers, options.noise ? noiseOf(options.random) : null);
     this.powerUp();
-    // It was powered long ago.
+    // Powered up long ago.
     this.#bootedMs = 0;
   }
 
@@ -59,7 +59,7 @@ export class Lsm6dsoxSimulator extends SimulatedChip {
     }
     if (this.#tickMs === 0) return;
     const due = Math.floor((this.nowMs - this.#beganMs) / this.#tickMs);
-    // What will be overwritten is not computed: whole rounds of the tag's count.
+    // Data that will be overwritten is not computed, in whole cycles of the tag's counter.
     const spare = due - this.#ticks - 2 * fifoWords;
     if (spare > 0) this.#ticks += spare - (spare % 4);
     while (this.#ticks < due) this.tick(++this.#ticks);
@@ -98,7 +98,7 @@ export class Lsm6dsoxSimulator extends SimulatedChip {
     }
     if (register >= reg.FIFO_DATA_OUT_TAG && register <= reg.FIFO_DATA_OUT_Z_H)
       return fifo.byte(register - reg.FIFO_DATA_OUT_TAG);
-    // The high byte of any axis clears the sensor's flag.
+    // Reading the high byte of any axis clears the sensor's flag.
     if (register % 2 === 1 && register > reg.OUT_TEMP_L && register < reg.OUTX_L_A + 6) {
       const flag = register > reg.OUTX_L_A ? 0b001 : register > reg.OUTX_L_G ? 0b010 : 0b100;
       this.registers[reg.STATUS_REG]! &= ~flag;
@@ -106,7 +106,7 @@ export class Lsm6dsoxSimulator extends SimulatedChip {
     return this.registers[register]!;
   }
 
-  /** IF_INC; the FIFO's output rolls over. */
+  /** IF_INC; the FIFO's output wraps around. */
   protected override next(register: number): number {
     if (register === reg.FIFO_DATA_OUT_Z_H) return reg.FIFO_DATA_OUT_TAG;
     return (this.registers[reg.CTRL3_C]! & 0x04) === 0 ? register : (register + 1) & 0xff;
@@ -150,7 +150,7 @@ export class TaggedRing {
     this.#latched = false;
   }
 
-  /** The words of one moment. */
+  /** The words of one time slot. */
   slot(words: readonly [kind: number, values: Int16Array][]): void {
     for (const [kind, values] of words) {
       if (this.level === fifoWords) {
@@ -168,7 +168,7 @@ export class TaggedRing {
     this.#slots++;
   }
 
-  /** A byte of the oldest word; with its last byte the word is out. When it is empty the last word comes again. */
+  /** A byte of the oldest word; reading the last byte removes the word. When empty, the last word is repeated. */
   byte(index: number): number {
     if (index === 0 && this.level > 0) {
       const at = (this.#read % fifoWords) * wordBytes;
@@ -181,7 +181,7 @@ export class TaggedRing {
     return this.#last[index]!;
   }
 
-  /** Bits 7 to 3 of FIFO_STATUS2, whose reading clears OVR_LATCHED. @param watermark words */
+  /** Bits 7 to 3 of FIFO_STATUS2; reading them clears OVR_LATCHED. @param watermark words */
   flags(watermark: number): number {
     const latched = this.#latched ? 0x08 : 0;
     this.#latched = false;

@@ -23,7 +23,7 @@ import {
   selfTest,
 } from './lsm6ds3tr-c.js';
 
-/** The user bank of the LSM6DSOX, as far as it is used here (ST, lsm6dsox-pid). */
+/** The registers of the LSM6DSOX's user bank that are used here (ST, lsm6dsox-pid). */
 export const registers = {
   FIFO_CTRL1: { address: 0x07, bits: { WTM_7_0: [7, 0] } },
   FIFO_CTRL2: { address: 0x08, bits: { STOP_ON_WTM: 7, FIFO_COMPR_RT_EN: 6, ODRCHG_EN: 4, WTM_8: 0 } },
@@ -68,10 +68,10 @@ const settings: readonly ChipSetting[] = [
   { name: 'rate', about: 'samples a second', default: '104', choices: rates },
   { name: 'range', about: 'of the accelerometer, ± g', default: '4', choices: ranges },
   { name: 'gyro', about: 'range of the gyroscope, ± dps, or off', default: '2000', choices: gyroscopes },
-  { name: 'watermark', about: 'samples that are read at a time', default: 'a quarter of a second of them' },
+  { name: 'watermark', about: 'samples per read', default: 'a quarter of a second of them' },
 ];
 
-/** ST's six axes with a tagged FIFO. */
+/** ST's six-axis sensor with a tagged FIFO. */
 export const lsm6dsox: Chip = {
   name: 'lsm6dsox',
   title: 'LSM6DSOX, accelerometer and gyroscope',
@@ -87,7 +87,7 @@ export const lsm6dsox: Chip = {
 };
 
 interface Lsm6dsoxSettings {
-  /** Upper four bits of the controls: the rate. */
+  /** Upper four bits of the control registers: the rate. */
   rateCode: number;
   rangeG: number;
   /** null = off. */
@@ -134,20 +134,20 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** Longest time in which the filters settle, and samples of it are left out. */
+/** Maximum settling time of the filters, during which samples are discarded. */
 const settleMs = 500;
 
 const continuous = 0b110;
 
-/** That the accelerometer is to move in the self-test (ST, example of the LSM6DSOX). */
+/** Minimum shift of the accelerometer in the self-test (ST, example of the LSM6DSOX). */
 const selfTestLeastG = 0.05;
 
-/** The chip's FIFO of tagged words: each says what it is, and of which time slot. */
+/** The chip's FIFO of tagged words: each tag gives the kind of data and the time slot. */
 class Lsm6dsoxSession implements ChipSession {
   readonly #assembler: SampleAssembler;
   readonly #width: number;
   readonly #wordsOfBlock: number;
-  /** A transaction broke off: how many words the chip gave is not known. */
+  /** A transaction was interrupted: the number of words the chip returned is unknown. */
   #uncertain = false;
   #settlingUntilMs = 0;
 
@@ -171,7 +171,7 @@ class Lsm6dsoxSession implements ChipSession {
       await this.clock.sleep(1);
       if (((await chip.readByte(reg.CTRL3_C)) & 1) === 0) return;
     }
-    throw new AiotError('AIOT_SENSOR_FAILED', 'the LSM6DSOX does not come back from its reset');
+    throw new AiotError('AIOT_SENSOR_FAILED', 'the LSM6DSOX does not respond after its reset');
   }
 
   selfTest(): Promise<SelfTest> {
@@ -182,7 +182,7 @@ class Lsm6dsoxSession implements ChipSession {
     const { chip } = this;
     const { rateCode, rangeG, rangeDps, watermark } = this.settings;
     const words = (watermark * this.#width) / 3;
-    // Not to be mistaken for a bus of the newer kind; the other bits are the chip's own.
+    // Prevents it from being mistaken for an I3C bus; the other bits belong to the chip.
     await chip.write(reg.CTRL9_XL, (await chip.readByte(reg.CTRL9_XL)) | 0x02);
     await chip.write(reg.CTRL3_C, 0x44);
     await chip.write(reg.CTRL4_C, 0x08);
@@ -215,7 +215,7 @@ class Lsm6dsoxSession implements ChipSession {
     const askedMs = [before, this.clock.now()] as const;
     if (overrun) {
       broken = true;
-      // Whatever number comes next: that some are missing is known.
+      // The loss is already known, whatever slot number comes next.
       this.#assembler.restart();
     }
     const settling = before < this.#settlingUntilMs;
@@ -253,18 +253,18 @@ export const wordBytes = 7;
 /** Words that the FIFO holds. */
 export const fifoWords = 512;
 
-/** Kinds of words, TAG_SENSOR (ST, lsm6dsox-pid, FIFO_DATA_OUT_TAG): those that are read here, and all that there are. */
+/** Kinds of words, TAG_SENSOR (ST, lsm6dsox-pid, FIFO_DATA_OUT_TAG): those that are read here, and all existing ones. */
 export const tags = { gyroscope: 1, accelerometer: 2 } as const;
 
 const knownTags = new Set([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 25]);
 
-/** A tag as the chip writes it: kind, number of the time slot modulo 4, and a bit that makes the number of ones even. */
+/** A tag as the chip writes it: kind, number of the time slot modulo 4, and an even-parity bit. */
 export function tagByte(kind: number, slot: number): number {
   const tag = (kind << 3) | ((slot & 0b11) << 1);
   return tag | (ones(tag) & 1);
 }
 
-/** undefined where the parity is wrong, or the chip knows no such word: it is not where a word begins. */
+/** undefined if the parity is wrong or the chip has no such word: it is not the start of a word. */
 export function parseTag(byte: number): { kind: number; slot: number } | undefined {
   const kind = byte >> 3;
   return ones(byte) % 2 === 0 && knownTags.has(kind) ? { kind, slot: (byte >> 1) & 0b11 } : undefined;
@@ -282,7 +282,7 @@ export function fifoStatus(bytes: Uint8Array): { words: number; overrun: boolean
   return { words: low | ((high & 0b11) << 8), overrun: (high & 0b0100_1000) !== 0 };
 }
 
-/** Which words make a sample, and what a count is. */
+/** Which words make a sample, and the value of a count. */
 interface WordLayout {
   gyroscope: boolean;
   gramsPerCount: number;
@@ -292,20 +292,20 @@ interface WordLayout {
 interface Assembled {
   /** Samples. */
   count: number;
-  /** Some are missing before or among these, or what came was not all words. */
+  /** Samples are missing before or among these, or some of the data was not valid words. */
   broken: boolean;
   saturated: number;
 }
 
 /**
- * Puts words together into samples. The words of one time slot have one number (modulo 4), and the next slot's is one more: so a
- * sample is whole or left out, and what was lost is seen, but for multiples of four slots.
+ * Assembles words into samples. The words of one time slot share a number (modulo 4), and the next slot's is one more. So a sample
+ * is either complete or dropped, and losses are detected except for multiples of four slots.
  */
 export class SampleAssembler {
   readonly #width: number;
   readonly #need: number;
   readonly #sample = new Float64Array(6);
-  /** Bits of the kinds that the slot has. */
+  /** Bits of the kinds that the slot contains. */
   #have = 0;
   #slot = -1;
   #unsettled = false;
@@ -315,7 +315,7 @@ export class SampleAssembler {
     this.#need = layout.gyroscope ? 0b11 : 0b10;
   }
 
-  /** Forgets what it has: the FIFO was cleared. */
+  /** Discards its state: the FIFO was cleared. */
   restart(): void {
     this.#have = 0;
     this.#slot = -1;
@@ -323,8 +323,8 @@ export class SampleAssembler {
 
   /**
    * @param bytes whole words
-   * @param into ax, ay, az (g) and gx, gy, gz (dps) of each sample, from `at` on
-   * @param settling leaves out samples that the chip marks as not settled (DRDY_MASK), and those that lack a word
+   * @param into ax, ay, az (g) and gx, gy, gz (dps) of each sample, starting at `at`
+   * @param settling drops samples that the chip marks as unsettled (DRDY_MASK), and those that lack a word
    */
   push(bytes: Uint8Array, into: Float64Array, at: number, settling: boolean): Assembled {
     const done: Assembled = { count: 0, broken: false, saturated: 0 };

@@ -1,13 +1,13 @@
 import { noiseOf, SimulatedChip, type SimulationOptions, toCounts } from '../simulated-chip.js';
 import { dpsPerCount, factoryTrim, fifoBytes, gramsPerCount, reg } from './mpu6050.js';
 
-/** Codes of the factory: accelerometer 16, 17, 18, gyroscope 12, 13, 14. */
+/** Factory trim codes: accelerometer 16, 17, 18, gyroscope 12, 13, 14. */
 const trimBytes = Uint8Array.of((4 << 5) | 12, (4 << 5) | 13, (4 << 5) | 14, (0 << 4) | (1 << 2) | 2);
 
 /** 400 µg/√Hz and 5 mdps/√Hz over 44 Hz. */
 const [noiseG, noiseDps] = [400e-6 * Math.sqrt(44), 5e-3 * Math.sqrt(44)];
 
-/** What is sampled and not read in time is at most so much. */
+/** Maximum backlog of samples that were not read in time. */
 const mostTicks = 1_000;
 
 const readOnly = new Set<number>([reg.WHO_AM_I, reg.INT_STATUS, reg.FIFO_COUNTH, reg.FIFO_COUNTL]);
@@ -16,13 +16,13 @@ for (let r: number = reg.ACCEL_XOUT_H; r < reg.GYRO_XOUT_H + 6; r++) readOnly.ad
 
 for (let r: number = reg.SELF_TEST_X; r <= reg.SELF_TEST_A; r++) readOnly.add(r);
 
-/** An MPU6050 at the level of its registers. */
+/** A register-level MPU6050. */
 export class Mpu6050Simulator extends SimulatedChip {
   readonly fifo = new ByteRing(fifoBytes);
   #identity = 0x68;
   #beganMs = 0;
   #ticks = 0;
-  /** FIFO_COUNTL as reading FIFO_COUNTH held it. */
+  /** FIFO_COUNTL as latched by reading FIFO_COUNTH. */
   #heldCount = 0;
   readonly #noise: () => number;
 
@@ -51,7 +51,7 @@ export class Mpu6050Simulator extends SimulatedChip {
     const baseHz = filter === 0 || filter === 7 ? 8000 : 1000;
     const rateHz = (baseHz / (1 + this.registers[reg.SMPLRT_DIV]!)) * this.options.odrError;
     const due = Math.floor(((this.nowMs - this.#beganMs) * rateHz) / 1000);
-    // What will be overwritten is not computed; the FIFO runs over all the same.
+    // Data that will be overwritten is not computed; the FIFO still overruns.
     this.#ticks = Math.max(this.#ticks, due - mostTicks);
     while (this.#ticks < due) this.sample(this.#beganMs + (++this.#ticks * 1000) / rateHz);
   }
@@ -65,7 +65,7 @@ export class Mpu6050Simulator extends SimulatedChip {
     const trim = factoryTrim(trimBytes);
     const on = (config: number, axis: number) => ((config >> (7 - axis)) & 1) === 1;
     const words = [world.ax, world.ay, world.az].map((g, axis) => {
-      // The factory's response is at ±8 g and ±250 dps.
+      // The factory's response is specified at ±8 g and ±250 dps.
       const push = on(accelerometer, axis) ? (trim.accelerometer[axis]! * perG) / 4096 : 0;
       return toCounts((g + this.#noise() * noiseG) * perG + push);
     });
@@ -82,7 +82,7 @@ export class Mpu6050Simulator extends SimulatedChip {
     this.fill();
   }
 
-  /** In the order of the registers, as FIFO_EN says. */
+  /** In the order of the registers, as selected by FIFO_EN. */
   private fill(): void {
     if ((this.registers[reg.USER_CTRL]! & 0x40) === 0) return;
     const enabled = this.registers[reg.FIFO_EN]!;
@@ -120,7 +120,7 @@ export class Mpu6050Simulator extends SimulatedChip {
     }
   }
 
-  /** FIFO_R_W is one register, however much is read. */
+  /** FIFO_R_W is a single register, however many bytes are read. */
   protected override next(register: number): number {
     return register === reg.FIFO_R_W ? register : (register + 1) & 0xff;
   }
@@ -145,7 +145,7 @@ export class Mpu6050Simulator extends SimulatedChip {
   }
 }
 
-/** A FIFO of bytes that loses its oldest, byte by byte, and repeats its last when it is empty. */
+/** A FIFO of bytes that drops its oldest, byte by byte, and repeats its last when empty. */
 export class ByteRing {
   readonly #bytes: Uint8Array;
   #from = 0;

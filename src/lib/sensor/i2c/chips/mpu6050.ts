@@ -14,7 +14,7 @@ import {
   type SelfTest,
 } from '../chip.js';
 
-/** The registers of the MPU6050, as far as they are used here (InvenSense, register map revision 4.2). */
+/** The registers of the MPU6050 that are used here (InvenSense, register map revision 4.2). */
 export const registers = {
   SELF_TEST_X: { address: 0x0d, bits: { XA_4_2: [7, 5], XG: [4, 0] } },
   SELF_TEST_A: { address: 0x10, bits: { XA_1_0: [5, 4], YA_1_0: [3, 2], ZA_1_0: [1, 0] } },
@@ -42,7 +42,7 @@ export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
 
-/** 1 kHz divided by a whole number. */
+/** 1 kHz divided by an integer. */
 const rates = ['4', '5', '8', '10', '20', '25', '40', '50', '100', '125', '200', '250', '500', '1000'];
 
 const ranges = ['2', '4', '8', '16'];
@@ -51,13 +51,13 @@ export const fifoBytes = 1024;
 const defaultEverySeconds = 0.25;
 
 const settings: readonly ChipSetting[] = [
-  { name: 'rate', about: 'samples a second', default: '100', choices: rates },
+  { name: 'rate', about: 'samples per second', default: '100', choices: rates },
   { name: 'range', about: 'of the accelerometer, ± g', default: '4', choices: ranges },
   { name: 'gyro', about: 'range of the gyroscope, ± dps, or off', default: '2000', choices: gyroscopes },
   { name: 'watermark', about: 'samples that are read at a time', default: 'a quarter of a second of them' },
 ];
 
-/** InvenSense's six axes, read through their FIFO of bytes. */
+/** InvenSense's six-axis sensor, read through its byte FIFO. */
 export const mpu6050: Chip = {
   name: 'mpu6050',
   title: 'MPU6050, accelerometer and gyroscope',
@@ -97,7 +97,7 @@ function plan(url: SensorUrl): ChipPlan {
   };
   const bytes = setBytes(layout);
   const depth = Math.floor(fifoBytes / bytes) - 3;
-  // A reader that is as late again loses nothing.
+  // A reader that is late by one more interval loses nothing.
   const most = Math.floor(depth / 2);
   const watermark = Math.min(read.watermark ?? Math.max(1, Math.floor(rateHz * defaultEverySeconds)), most);
   const everyMs = (watermark * 1000) / rateHz;
@@ -115,19 +115,19 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** With less room than so many sets the FIFO is about to overwrite, and then nothing in it can be told apart (as Linux does). */
+/** With room for fewer sets than this the FIFO is about to overwrite data, after which the boundaries of sets are lost (as in Linux). */
 const leastRoom = 3;
 
-/** Looks at a count that is no whole number of sets: one may just be on its way in. */
+/** Re-reads of a count that is not a whole number of sets: a set may be arriving. */
 const mostLooks = 3;
 
-/** The chip's FIFO of 1024 bytes, which has no marks in it: whenever sets may be out of step it is cleared. */
+/** The chip's FIFO of 1024 bytes, which has no markers: it is cleared whenever sets may be misaligned. */
 class Mpu6050Session implements ChipSession {
   readonly #setBytes: number;
   readonly #blockBytes: number;
-  /** A transaction broke off: how many bytes the chip gave is not known. */
+  /** A transaction was interrupted: the number of bytes the chip returned is unknown. */
   #uncertain = false;
-  /** The FIFO was cleared, and nothing has come since. */
+  /** The FIFO was cleared, and no data has arrived since. */
   #cleared = false;
 
   constructor(
@@ -144,11 +144,11 @@ class Mpu6050Session implements ChipSession {
     const { chip, clock } = this;
     await chip.write(reg.PWR_MGMT_1, 0x80);
     await clock.sleep(100);
-    // Awake, by the clock of the gyroscope, which is better than the chip's own.
+    // Wakes it, on the gyroscope's clock, which is better than the internal one.
     await chip.write(reg.PWR_MGMT_1, 0x01);
     await clock.sleep(100);
     if ((await chip.readByte(reg.PWR_MGMT_1)) === 0x01) return;
-    throw new AiotError('AIOT_SENSOR_FAILED', 'the MPU6050 does not wake up after its reset');
+    throw new AiotError('AIOT_SENSOR_FAILED', 'the MPU6050 does not respond after its reset');
   }
 
   selfTest(): Promise<SelfTest> {
@@ -163,7 +163,7 @@ class Mpu6050Session implements ChipSession {
     await chip.write(reg.CONFIG, filterCode(rateHz));
     await chip.write(reg.GYRO_CONFIG, (gyroscopeCodes[rangeDps ?? 250] ?? 0) << 3);
     await chip.write(reg.ACCEL_CONFIG, (accelerometerCodes[rangeG] ?? 0) << 3);
-    // A gyroscope that nobody reads still gives the clock: its x stays on.
+    // The gyroscope provides the clock even if it is not read, so its x axis stays on.
     await chip.write(reg.PWR_MGMT_2, rangeDps === null ? 0x03 : 0x00);
     await this.startFifo(chip);
   }
@@ -196,7 +196,7 @@ class Mpu6050Session implements ChipSession {
     return { ...reading, askedMs, broken: broken && reading.count > 0, overrun: false };
   }
 
-  /** Throws away what is there: it ran over, or is out of step. What comes next is told to be broken off. */
+  /** Discards the contents: the FIFO overran or is misaligned. The next samples are marked as broken. */
   private async clear(chip: RegisterAccess, overrun: boolean): Promise<Reading> {
     this.#uncertain = true;
     this.#cleared = true;
@@ -219,13 +219,13 @@ class Mpu6050Session implements ChipSession {
       }
       this.#uncertain = false;
     } catch (error) {
-      // What came before is whole; what is still there is cleared next time.
+      // Earlier sets are complete; the rest is cleared next time.
       if (count === 0) throw error;
     }
     return { values, count, saturated };
   }
 
-  /** The high byte first, which holds the low one. */
+  /** The high byte first, which latches the low one. */
   private async count(chip: RegisterAccess) {
     const before = this.clock.now();
     const [high = 0, low = 0] = await chip.read(reg.FIFO_COUNTH, 2);
@@ -238,24 +238,24 @@ class Mpu6050Session implements ChipSession {
   }
 }
 
-/** Furthest from the factory's response, %. */
+/** Maximum deviation from the factory's response, %. */
 const mostPercent = 14;
 
-/** Until the outputs stand, and between samples of 100 Hz, ms. */
+/** Settling time of the outputs, and the interval of samples at 100 Hz, ms. */
 const [settleMs, everyMs] = [250, 10];
 
 const averaged = 20;
 
 /**
- * Lets the chip push its proof masses and compares the response with the one that the factory measured and left in it: a change of
- * at most 14 %. Axes of which it left none, as in copies of the chip, are not told.
+ * Has the chip deflect its proof masses and compares the response with the one stored by the factory: a change of at most 14 %.
+ * Axes without a stored response, as in clones of the chip, are not reported.
  */
 async function selfTest(chip: RegisterAccess, clock: Clock): Promise<SelfTest> {
   const trim = factoryTrim(await chip.read(reg.SELF_TEST_X, 4));
   await chip.write(reg.FIFO_EN, 0x00);
   await chip.write(reg.SMPLRT_DIV, 9);
   await chip.write(reg.CONFIG, 0x03);
-  // All axes pushed, at ±250 dps and ±8 g; then none.
+  // All axes deflected, at ±250 dps and ±8 g; then none.
   await chip.write(reg.GYRO_CONFIG, 0xe0, 0xf0);
   await clock.sleep(settleMs);
   const pushed = await average(chip, clock);
@@ -272,14 +272,14 @@ async function selfTest(chip: RegisterAccess, clock: Clock): Promise<SelfTest> {
   return { passed: axes.every(({ change }) => Math.abs(change) <= mostPercent), axes };
 }
 
-/** Counts of accelerometer and gyroscope. */
+/** Counts of the accelerometer and gyroscope. */
 async function average(chip: RegisterAccess, clock: Clock): Promise<number[]> {
   const sums = new Array<number>(6).fill(0);
   for (let n = 0; n < averaged; n++) {
     await clock.sleep(everyMs);
     const bytes = await chip.read(reg.ACCEL_XOUT_H, 14);
     for (let axis = 0; axis < 6; axis++) {
-      // The temperature lies between them.
+      // The temperature is between them.
       const at = axis < 3 ? 2 * axis : 2 * axis + 2;
       sums[axis]! += counts(bytes[at]!, bytes[at + 1]!) / averaged;
     }
@@ -292,12 +292,12 @@ export const gyroscopeCodes: Readonly<Record<number, number>> = { 250: 0, 500: 1
 
 export const accelerometerCodes: Readonly<Record<number, number>> = { 2: 0, 4: 1, 8: 2, 16: 3 };
 
-/** g a count: 16384 counts a g at ±2 g (register map, ACCEL_XOUT). */
+/** g per count: 16384 counts per g at ±2 g (register map, ACCEL_XOUT). */
 export function gramsPerCount(rangeG: number): number {
   return rangeG / 32768;
 }
 
-/** dps a count: 131, 65.5, 32.8 and 16.4 counts (register map, GYRO_XOUT). */
+/** dps per count: 131, 65.5, 32.8 and 16.4 counts per dps (register map, GYRO_XOUT). */
 export function dpsPerCount(rangeDps: number): number {
   return 1 / ({ 250: 131, 500: 65.5, 1000: 32.8, 2000: 16.4 }[rangeDps] ?? 131);
 }
@@ -312,7 +312,7 @@ export function counts(high: number, low: number): number {
   return ((high << 24) >> 16) | low;
 }
 
-/** DLPF_CFG whose bandwidth lies below half of the rate, so that nothing above it folds back; 184 Hz is the widest. */
+/** DLPF_CFG with a bandwidth below half the rate, to prevent aliasing; 184 Hz is the widest. */
 export function filterCode(rateHz: number): number {
   const bandwidths = [
     [1, 500],
@@ -324,7 +324,7 @@ export function filterCode(rateHz: number): number {
   return bandwidths.find(([, least]) => rateHz >= least)?.[0] ?? 6;
 }
 
-/** What a set of the FIFO is made of. */
+/** The layout of a FIFO set. */
 export interface SetLayout {
   gyroscope: boolean;
   gramsPerCount: number;
@@ -337,10 +337,10 @@ export function setBytes({ gyroscope }: SetLayout): number {
 }
 
 /**
- * Sets of the FIFO, Ax Ay Az and Gx Gy Gz, high bytes first → ax, ay, az (g), gx, gy, gz (dps).
+ * Converts FIFO sets, Ax Ay Az and Gx Gy Gz, high bytes first, to ax, ay, az (g), gx, gy, gz (dps).
  * @param bytes whole sets
- * @param into written from `at` on
- * @returns values that stand at an end of their range
+ * @param into written starting at `at`
+ * @returns number of values at a limit of their range
  */
 export function decodeSets(layout: SetLayout, bytes: Uint8Array, into: Float64Array, at: number): number {
   const width = setBytes(layout) / 2;
@@ -354,8 +354,8 @@ export function decodeSets(layout: SetLayout, bytes: Uint8Array, into: Float64Ar
 }
 
 /**
- * The factory's response to the self-test in counts, of the codes in SELF_TEST_X to _A: of the accelerometer's x, y, z at ±8 g and the
- * gyroscope's at ±250 dps. 0 where the factory left none (InvenSense, register map 4.2, section on registers 13 to 16).
+ * The factory's self-test response in counts, from the codes in SELF_TEST_X to _A. It covers the accelerometer's x, y, z at ±8 g and the
+ * gyroscope's at ±250 dps. Zero if the factory stored none (InvenSense, register map 4.2, section on registers 13 to 16).
  */
 export function factoryTrim(bytes: Uint8Array): { accelerometer: number[]; gyroscope: number[] } {
   const low = bytes[3]!;

@@ -1,4 +1,4 @@
-/** Writes Kafka's primitive types (protocol guide, "Protocol Primitive Types"), big-endian, into a buffer that grows. */
+/** Writes Kafka's primitive types (protocol guide, "Protocol Primitive Types"), big-endian, into a growing buffer. */
 export class ByteWriter {
   buf: Buffer;
   at = 0;
@@ -7,7 +7,7 @@ export class ByteWriter {
     this.buf = Buffer.allocUnsafe(size);
   }
 
-  /** What was written so far. Under this name kafkajs takes it for an encoder of its own. */
+  /** The bytes written so far. The name makes kafkajs treat this as one of its own encoders. */
   get buffer(): Buffer {
     return this.buf.subarray(0, this.at);
   }
@@ -37,7 +37,7 @@ export class ByteWriter {
     return this;
   }
 
-  /** Whole numbers up to 2^53. */
+  /** Integers up to 2^53. */
   int64(value: number): this {
     this.room(8);
     this.buf.writeInt32BE(Math.floor(value / 2 ** 32), this.at);
@@ -67,7 +67,7 @@ export class ByteWriter {
     return this;
   }
 
-  /** Zigzag, of whole numbers up to 2^53. */
+  /** Zigzag-encoded integers up to 2^53. */
   varint(value: number): this {
     this.room(10);
     let rest = value < 0 ? -2 * value - 1 : 2 * value;
@@ -79,13 +79,13 @@ export class ByteWriter {
     return this;
   }
 
-  /** A varint's length and the bytes; null = length −1. */
+  /** Length as a varint, followed by the bytes; null = length −1. */
   varBytes(bytes: Uint8Array | null): this {
     return bytes === null ? this.varint(-1) : this.varint(bytes.length).raw(bytes);
   }
 }
 
-/** Reads them. @throws RangeError past the end */
+/** Reads these types. @throws RangeError past the end */
 export class ByteReader {
   at = 0;
 
@@ -136,13 +136,13 @@ export class ByteReader {
   varint(): number {
     const { buf } = this;
     let byte = buf[this.at++];
-    if (byte === undefined) throw new RangeError('a number ends before its last byte');
+    if (byte === undefined) throw new RangeError('the data ends in the middle of a number');
     if (byte < 0x80) return (byte >>> 1) ^ -(byte & 1);
     let value = byte & 0x7f;
     let scale = 128;
     do {
       byte = buf[this.at++];
-      if (byte === undefined || scale > 2 ** 63) throw new RangeError('a number has no last byte');
+      if (byte === undefined || scale > 2 ** 63) throw new RangeError('a number has no end');
       value += (byte & 0x7f) * scale;
       scale *= 128;
     } while (byte >= 0x80);

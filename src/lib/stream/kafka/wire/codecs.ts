@@ -23,7 +23,7 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
     const codec = snappy();
     return {
       compress: async (bytes) => asBuffer(await codec.compress({ buffer: asBuffer(bytes) })),
-      // It reads xerial's framing, which Java writes, as well as the plain format.
+      // Reads xerial's framing, which Java writes, as well as the plain format.
       decompress: async (bytes) => {
         refuseBomb('snappy', asBuffer(bytes));
         return asBuffer(await codec.decompress(asBuffer(bytes)));
@@ -47,7 +47,7 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
       compress: async (bytes) => asBuffer(zstd.compress(bytes, 3)),
       decompress: async (bytes) => {
         refuseBomb('zstd', asBuffer(bytes));
-        // A frame that does not say how large it is makes the library's one-shot call return nothing: chunks then.
+        // The library's one-shot call returns nothing for a frame that does not state its size, so chunks are used then.
         zstd.reset();
         return asBuffer(zstd.decompress(bytes));
       },
@@ -57,14 +57,11 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
 
 const loaded = new Map<Compression, Promise<Codec>>();
 
-/** The codec of a batch; its package is loaded with its first use. @throws AIOT_STREAM_DECODE for a number nobody has given yet */
+/** The codec of a batch; its package is loaded on first use. @throws AIOT_STREAM_DECODE for an unassigned number */
 export function codecOf(compression: Compression | number): Promise<Codec> {
   const name = typeof compression === 'number' ? compressions[compression] : compression;
   if (name === undefined || name === 'none') {
-    throw new AiotError(
-      'AIOT_STREAM_DECODE',
-      `a batch is compressed by an unknown codec, number ${compression}`,
-    );
+    throw new AiotError('AIOT_STREAM_DECODE', `a batch uses an unknown compression codec: ${compression}`);
   }
   const codec = loaded.get(name) ?? loaders[name]();
   loaded.set(name, codec);
@@ -75,12 +72,12 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Largest batch that is unpacked, bytes: a few kilobytes can claim to be gigabytes. */
+/** Largest decompressed batch, bytes: a few kilobytes can claim to be gigabytes. */
 const largestBytes = 512 * 1024 * 1024;
 
 /**
- * Refuses what would be unpacked to more than that: the libraries for these formats take no limit, and make room before they look. A
- * bound follows from lengths in the bytes themselves, which no decoder goes beyond.
+ * Rejects data that would decompress to more than that: the libraries for these formats accept no limit, and allocate before they
+ * check. The bound follows from lengths in the data itself, which no decoder exceeds.
  * @throws AIOT_STREAM_DECODE
  */
 function refuseBomb(format: keyof typeof bounds, bytes: Buffer): void {
@@ -89,21 +86,21 @@ function refuseBomb(format: keyof typeof bounds, bytes: Buffer): void {
     most = bounds[format](bytes);
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw new AiotError('AIOT_STREAM_DECODE', `a batch packed by ${format} is cut off`, { cause });
+    throw new AiotError('AIOT_STREAM_DECODE', `a batch compressed with ${format} is truncated`, { cause });
   }
   if (most <= largestBytes) return;
   throw new AiotError(
     'AIOT_STREAM_DECODE',
-    `a batch of ${bytes.length} bytes would be unpacked by ${format} to as much as ${most}, more than ${largestBytes}`,
+    `a batch of ${bytes.length} bytes would decompress with ${format} to as much as ${most} bytes, more than ${largestBytes}`,
   );
 }
 
-/** Xerial's framing: a head of 16 bytes, then blocks with their length in front. */
+/** Xerial's framing: a header of 16 bytes, then blocks, each preceded by its length. */
 const xerial = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
 
 const bounds = { snappy: snappyBytes, lz4: lz4Bytes, zstd: zstdBytes };
 
-/** What the blocks say that they hold (google/snappy, format_description.txt, section 1): room of just that is made. */
+/** The size that the blocks declare (google/snappy, format_description.txt, section 1), which is the size that is allocated. */
 function snappyBytes(bytes: Buffer): number {
   if (!bytes.subarray(0, 8).equals(xerial)) return varint(bytes);
   let total = 0;
@@ -122,10 +119,10 @@ function varint(bytes: Buffer): number {
     value += (byte & 0x7f) * 2 ** (7 * at);
     if (byte < 0x80) return value;
   }
-  throw new RangeError('a length does not end');
+  throw new RangeError('a length has no end');
 }
 
-/** Frames of LZ4 (lz4_Frame_format.md): a block unpacks to its frame's block size at most, and a byte to 255. */
+/** LZ4 frames (lz4_Frame_format.md): a block decompresses to at most its frame's block size, and each byte to at most 255. */
 function lz4Bytes(bytes: Buffer): number {
   const largestBlock = 1 << (8 + 2 * ((bytes.readUInt8(5) >> 4) & 7));
   const flags = bytes.readUInt8(4);
@@ -140,7 +137,7 @@ function lz4Bytes(bytes: Buffer): number {
   return Math.max(total, claimed);
 }
 
-/** Frames of Zstandard (RFC 8878, section 3.1): a block unpacks to 128 KiB at most, or is one byte so many times. */
+/** Zstandard frames (RFC 8878, section 3.1): a block decompresses to at most 128 KiB, or is one repeated byte. */
 function zstdBytes(bytes: Buffer): number {
   let total = 0;
   for (let at = 0; at < bytes.length; ) {

@@ -5,13 +5,15 @@ import { ByteReader, ByteWriter } from './bytes.js';
 import { type Compression, codecOf, compressions } from './codecs.js';
 
 /**
- * The record batch of KIP-98 ("message format v2"), which every broker since 0.11 keeps. Before its records:
- * base offset 8, length 4, leader epoch 4, magic 1, CRC-32C 4 (of all that follows), attributes 2, last offset delta 4,
- * base time 8, largest time 8, producer 8, epoch 2, first sequence 4, number of records 4.
+ * The record batch of KIP-98 ("message format v2"), stored by every broker since 0.11. Fields before its records, with their lengths in
+ * bytes:
+ *
+ *     base offset 8, length 4, leader epoch 4, magic 1, CRC-32C 4 (of everything after it), attributes 2,
+ *     last offset delta 4, base time 8, largest time 8, producer 8, epoch 2, first sequence 4, number of records 4
  */
 export const batchHeaderBytes = 61;
 
-/** Before the bytes that `length` counts. */
+/** Bytes before those that `length` counts. */
 const lengthOverhead = 12;
 
 const magicAt = 16;
@@ -31,7 +33,7 @@ export interface BatchHeader {
   records: number;
 }
 
-/** The head of the batch that begins at `at`, or undefined when the rest of it was cut off: brokers fill a fetch to its last byte. */
+/** The head of the batch at `at`; undefined if the batch is truncated, because brokers fill a response to its last byte. */
 export function batchHeader(buf: Buffer, at: number): BatchHeader | undefined {
   if (buf.length - at < lengthOverhead + 5) return undefined;
   const bytes = lengthOverhead + buf.readInt32BE(at + 8);
@@ -69,7 +71,7 @@ export function batchHeader(buf: Buffer, at: number): BatchHeader | undefined {
 
 export const batchAttributes = { compression: 0x07, logAppendTime: 0x08, transactional: 0x10, control: 0x20 };
 
-/** The records of a batch, unpacked. @throws AIOT_STREAM_DECODE */
+/** The decompressed records of a batch. @throws AIOT_STREAM_DECODE */
 export async function recordsOf(buf: Buffer, at: number, header: BatchHeader): Promise<Buffer> {
   const records = buf.subarray(at + batchHeaderBytes, at + header.bytes);
   const compression = header.attributes & batchAttributes.compression;
@@ -79,11 +81,11 @@ export async function recordsOf(buf: Buffer, at: number, header: BatchHeader): P
     return await codec.decompress(records);
   } catch (cause) {
     if (cause instanceof AiotError) throw cause;
-    throw new AiotError('AIOT_STREAM_DECODE', 'a batch of records cannot be unpacked', { cause });
+    throw new AiotError('AIOT_STREAM_DECODE', 'a record batch cannot be decompressed', { cause });
   }
 }
 
-/** Reads one record after the other. Keys and values are parts of the buffer, not copies. */
+/** Reads consecutive records. Keys and values are views of the buffer, not copies. */
 export class RecordReader {
   private readonly reader: ByteReader;
   private readonly appended: boolean;
@@ -102,14 +104,14 @@ export class RecordReader {
     this.appended = (header.attributes & batchAttributes.logAppendTime) !== 0;
   }
 
-  /** Reads the next one into the fields. @throws RangeError for a damaged batch */
+  /** Reads the next record into the fields. @throws RangeError for a damaged batch */
   next(): void {
     const reader = this.reader;
     const header = this.header;
     const length = reader.varint();
     const end = reader.at + length;
     if (length < 0 || end > reader.buf.length) throw new RangeError('a record is longer than its batch');
-    // Its attributes, which mean nothing yet.
+    // Its attributes, which are unused so far.
     reader.at++;
     const time = header.baseTime + reader.varint();
     this.time = this.appended ? header.largestTime : time;
@@ -123,13 +125,14 @@ export class RecordReader {
 }
 
 /**
- * Where the values of the records from `from` on are. A record begins with six bytes at least before its value, and has one behind
- * it. @throws RangeError for a damaged batch
+ * Positions of the values of the records from `from` on. A record has at least six bytes before its value, and one after it.
+ * @throws RangeError for a damaged batch
  */
 export function payloadsOf(records: Buffer, header: BatchHeader, from: number): Payloads {
   const reader = new ByteReader(records);
-  // A record has a byte at least: no room is made for more of them than there are bytes.
-  if (header.records > records.length) throw new RangeError('a batch has fewer records than it says');
+  // A record has at least one byte, which limits the allocation.
+  if (header.records > records.length)
+    throw new RangeError('a batch has fewer records than its header states');
   const spans = new Int32Array(header.records * 2);
   let found = 0;
   for (let left = header.records; left > 0; left--) {
@@ -153,7 +156,7 @@ export function payloadsOf(records: Buffer, header: BatchHeader, from: number): 
   return { bytes: records, spans, count: found / 2 };
 }
 
-/** Kafka's header values are bytes; those that are UTF-8 are text here, as other brokers have them. */
+/** Kafka's header values are bytes; UTF-8 ones become text, as with other brokers. */
 export function headerText(bytes: Buffer): string | Buffer {
   return isUtf8(bytes) ? bytes.toString() : bytes;
 }
@@ -174,7 +177,7 @@ interface Producer {
   sequence: number;
 }
 
-/** A batch of messages, in their order. `now` is the time of those that have none; ms. */
+/** A batch of messages, in order. `now` is the time of messages without one; ms. */
 export async function writeBatch(
   messages: readonly OutgoingMessage[],
   producer: Producer,
@@ -234,7 +237,7 @@ function headerBytes(headers: readonly Header[] | undefined): Buffer {
   return writer.buffer;
 }
 
-/** CRC-32C (Castagnoli, reflected 0x82F63B78; RFC 3720, appendix B.4), eight bytes a step: a batch of a megabyte has one. */
+/** CRC-32C (Castagnoli, reflected 0x82F63B78; RFC 3720, appendix B.4), eight bytes per step, because a batch may be a megabyte. */
 const tables = makeTables();
 
 export function crc32c(bytes: Uint8Array): number {

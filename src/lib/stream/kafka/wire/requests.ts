@@ -1,6 +1,6 @@
 import { ByteReader, ByteWriter } from './bytes.js';
 
-/** How kafkajs's connection is asked to send something. */
+/** How kafkajs's connection is asked to send a request. */
 export interface WireRequest<T> {
   request: {
     apiKey: number;
@@ -20,14 +20,14 @@ export interface WireRequest<T> {
 interface FetchPlace {
   topic: string;
   partition: number;
-  /** To begin at. */
+  /** The start offset. */
   offset: number;
 }
 
 interface FetchOptions {
-  /** How long the broker waits when there is nothing. */
+  /** How long the broker waits if there is no data. */
   maxWaitMs: number;
-  /** Limits of the whole answer, and of one partition; one batch always comes whole. */
+  /** Size limits of the whole response, and of one partition; one batch is always returned whole. */
   maxBytes: number;
   maxPartitionBytes: number;
 }
@@ -36,14 +36,14 @@ export interface FetchedPartition {
   topic: string;
   partition: number;
   errorCode: number;
-  /** End of what may be read (the last stable offset: open transactions are not). */
+  /** End of the readable data (the last stable offset, which excludes open transactions). */
   end: number;
   aborted: { producerId: bigint; firstOffset: number }[];
-  /** Batches; the last one may be cut off. */
+  /** Batches; the last one may be truncated. */
   records: Buffer;
 }
 
-/** Fetch (key 1), version 10: the first that carries zstd (Kafka 2.1), and known to Kafka 4. Reads committed records alone. */
+/** Fetch (key 1), version 10: the first to support zstd (Kafka 2.1), and still supported by Kafka 4. Reads committed records only. */
 export function fetchRequest(
   places: readonly FetchPlace[],
   options: FetchOptions,
@@ -115,7 +115,7 @@ export interface ProducedPart {
   baseOffset: number;
 }
 
-/** Produce (key 0), version 7: the first that takes zstd (Kafka 2.1), and known to Kafka 4. With acks 0 nothing comes back. */
+/** Produce (key 0), version 7: the first to accept zstd (Kafka 2.1), and still supported by Kafka 4. With acks 0 there is no response. */
 export function produceRequest(
   parts: readonly ProducePart[],
   acks: -1 | 0 | 1,

@@ -1,0 +1,13 @@
+/*
+ * The hourly check of the platform's timestamp. An attacker who withholds `desired` from a device must withhold the timestamp too, and
+ * that is detected and reported. For device.c, on its loop.
+ */
+#ifndef AIOT_DEVICE_LOOK_H
+#define AIOT_DEVICE_LOOK_H
+
+#include "aiot/device.h"
+
+/* Checks if due. Returns whether there is more to do at once. */
+bool aiot_device_look(aiot_device *device);
+
+#endif

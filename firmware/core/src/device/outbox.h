@@ -1,0 +1,26 @@
+/*
+ * The lowest layer of the device, used by every part that sends: the clock, the buffer for one message, the queue, and events. It also defines
+ * `aiot_device_topic` and `aiot_device_log`. Called on the device's loop alone. The buffer belongs to the device and is reused by the next call
+ * of any part that writes a message.
+ */
+#ifndef AIOT_DEVICE_OUTBOX_H
+#define AIOT_DEVICE_OUTBOX_H
+
+#include "aiot/device.h"
+
+int64_t aiot_device_now(const aiot_device *device);
+uint64_t aiot_device_uptime(const aiot_device *device);
+
+/* The message buffer, in this encoding. */
+aiot_message aiot_device_message(const aiot_device *device, aiot_encoding encoding);
+
+/* Queues a copy of the payload. Payloads that can never fit are counted as dropped. */
+void aiot_device_send(aiot_device *device, const char *topic, const void *payload, size_t bytes);
+
+/*
+ * Passes the JSON in the message buffer to the device's `event` function, as the member of that name; NULL = its members are those of the
+ * event.
+ */
+void aiot_device_event(const aiot_device *device, const char *name, const char *member, size_t bytes);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * Signed proofs of committed releases: how long a release has been in use, and whether that is as long as the rollout requires. For
+ * inbox.c (desired releases), the trials (activation), device.c (time) and report.c (the proof itself). On the device's loop.
+ */
+#ifndef AIOT_DEVICE_PROVE_H
+#define AIOT_DEVICE_PROVE_H
+
+#include "aiot/device.h"
+
+/* The active release of this kind is in use from now on. */
+void aiot_device_used(aiot_device *device, aiot_kind kind);
+
+/* A new desired release; NULL = withdrawn. */
+void aiot_device_wished(aiot_device *device, const aiot_desired *desired);
+
+/* Whether the desired release has now run for the required time: true once. */
+bool aiot_device_soaked(aiot_device *device);
+
+/* The member `proof` of the committed release, if the device has a key and the message has room. */
+void aiot_device_write_proof(aiot_writer *writer, const aiot_device *device, const aiot_content *content, int64_t t);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * The device's reports: `reported`, presence, heartbeats, and lifecycle events. device.c passes the first three to the updates as
+ * callbacks; device.c, inbox.c and look.c call the rest. On the device's loop; messages are made in the buffer of outbox.h.
+ */
+#ifndef AIOT_DEVICE_REPORT_H
+#define AIOT_DEVICE_REPORT_H
+
+#include "aiot/device.h"
+
+/* Callbacks of an update; `context` is the device. */
+void aiot_device_report(void *context, const aiot_update *update);
+void aiot_device_heartbeat(void *context, const aiot_update *update);
+bool aiot_device_acknowledged(void *context);
+
+/*
+ * The message `reported` with the current state; `status`: as the result of the command of that name. Returns its size, 0 = it does not
+ * fit.
+ */
+size_t aiot_device_reported(const aiot_device *device, aiot_message message, bool status);
+
+/* Publishes presence, `reported` and a heartbeat, whichever is due. */
+void aiot_device_announce(aiot_device *device);
+
+/* Emits a lifecycle event: booted, online, offline, died. */
+void aiot_device_tell(aiot_device *device, const char *event);
+
+#endif

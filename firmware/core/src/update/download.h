@@ -1,0 +1,13 @@
+/*
+ * Second stage: from an accepted manifest to a slot that is verified and STAGED, by a patch of the active slot or by the whole artifact.
+ * fetch.c starts it; update.c runs it on the device's loop, one bounded piece of work per call.
+ */
+#ifndef AIOT_DOWNLOAD_H
+#define AIOT_DOWNLOAD_H
+
+#include "job.h"
+
+void aiot_begin_download(aiot_update *u);
+aiot_pace aiot_download_step(aiot_update *u);
+
+#endif

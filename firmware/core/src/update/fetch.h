@@ -1,0 +1,12 @@
+/*
+ * First stage: from the desired release to a manifest that may be installed. Fetches the newest trust, then the manifest, and checks it
+ * against both. For update.c, on the device's loop, one bounded piece of work per call. Ends by starting the download.
+ */
+#ifndef AIOT_FETCH_H
+#define AIOT_FETCH_H
+
+#include "job.h"
+
+aiot_pace aiot_manifest_step(aiot_update *u);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * A slot built from the active one by a patch, for download.c, which erases, requests and verifies the same way for both. The decoder is
+ * in the line's memory, which is free once the manifest was read.
+ */
+#ifndef AIOT_PATCH_H
+#define AIOT_PATCH_H
+
+#include "job.h"
+
+/* Decides whether the offered patch is used: sets by_delta and the reported reason. The record's download stays unchanged. */
+void aiot_choose_delta(aiot_update *u);
+
+/* Digest of the blob that the slot is built from: the patch, or the whole artifact. */
+const uint8_t *aiot_source_digest(const aiot_update *u);
+
+/* Before the first byte of a patch. */
+void aiot_begin_patch(aiot_update *u);
+
+/* Offset from which the patch is requested. */
+uint32_t aiot_patch_from(const aiot_update *u);
+
+/* Decodes the bytes read, or reads more. */
+aiot_pace aiot_patch_step(aiot_update *u);
+
+/* Abandons the patch: the slot is erased again, and the whole artifact downloaded. */
+aiot_pace aiot_fall_back(aiot_update *u, aiot_code code, const char *why);
+
+#endif

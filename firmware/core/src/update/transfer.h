@@ -1,0 +1,25 @@
+/* Bytes from the platform into the slot, for download.c and patch.c: pace, progress, retries, and the end. Bytes wait in the store's scratch sector. */
+#ifndef AIOT_TRANSFER_H
+#define AIOT_TRANSFER_H
+
+#include "job.h"
+
+/* Counts received bytes; false if they arrive too slowly. */
+bool aiot_keeps_pace(aiot_update *u, uint32_t bytes);
+
+/* Updates the byte count, and reports at each quarter. */
+void aiot_tell_progress(aiot_update *u);
+
+/* Writes the waiting bytes. Whole sectors except the last: boards with encrypted flash write at least 16 bytes at a time. */
+bool aiot_flush(aiot_update *u);
+
+/* Refuses the job because the artifact was not downloaded. */
+aiot_pace aiot_not_downloaded(aiot_update *u, const char *what);
+
+/* Tries again later, or refuses the job after the last attempt. */
+aiot_pace aiot_ask_again(aiot_update *u, const char *what);
+
+/* All bytes are in the slot: VERIFYING begins. */
+aiot_pace aiot_downloaded(aiot_update *u);
+
+#endif

@@ -1,0 +1,12 @@
+/*
+ * TensorFlow Lite Micro instead of the core's interpreter (tflm.cpp), for program.c if AIOT_INFERENCE_TFLM is set. Constant; models it
+ * opens belong to their arena.
+ */
+#ifndef AIOT_TFLM_H
+#define AIOT_TFLM_H
+
+#include "aiot/model.h"
+
+extern const aiot_inference aiot_tflm;
+
+#endif

@@ -1,0 +1,40 @@
+import { createRequire } from 'node:module';
+import { escapeHtml } from './markdown.js';
+
+// Not imported, because the package's types would bring the types of browsers into the type check of everything.
+const load = createRequire(import.meta.url);
+const hljs = load('highlight.js/lib/core');
+const languageOf = (name) => load(`highlight.js/lib/languages/${name}`);
+
+/** Bash, with program and flags marked too, since most blocks are command lines. */
+function shell(library) {
+  const language = languageOf('bash')(library);
+  const own = [
+    { scope: 'title', match: /\baiot(?=\s|$)/ },
+    { scope: 'attr', match: /(?<=\s)--?[a-zA-Z][\w-]*/ },
+  ];
+  return { ...language, contains: [...own, ...language.contains] };
+}
+
+const languages = {
+  sh: shell,
+  json: languageOf('json'),
+  yaml: languageOf('yaml'),
+  ts: languageOf('typescript'),
+  js: languageOf('typescript'),
+  c: languageOf('c'),
+  cpp: languageOf('cpp'),
+  ini: languageOf('ini'),
+  python: languageOf('python'),
+};
+for (const [name, language] of Object.entries(languages)) hljs.registerLanguage(name, language);
+
+/**
+ * Code as HTML, with classes for its tokens; unknown languages are only escaped.
+ * @param {string} code
+ * @param {string} language
+ */
+export function highlight(code, language) {
+  if (!Object.hasOwn(languages, language)) return escapeHtml(code);
+  return hljs.highlight(code, { language, ignoreIllegals: true }).value;
+}

@@ -1,0 +1,153 @@
+// The modules of src/lib and their order. An import only goes downwards, and only to exports of the other module's index.ts. It goes
+// through the index, or directly to the file that the index re-exports, so that a single item does not load a whole module. Run it to
+// print violations; it then exits 1. `--graph` prints the graph in ARCHITECTURE.md.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { importsOf, sourcesIn } from './imports.js';
+
+/** From the top down. */
+export const modules = [
+  'commands',
+  'cli',
+  'demo',
+  'doctor',
+  'project',
+  'platform',
+  'deploy',
+  'pipeline',
+  'fleet',
+  'loop',
+  'device',
+  'flash',
+  'provision',
+  'model',
+  'data',
+  'stream',
+  'sensor',
+  'vision',
+  'api',
+  'runtime',
+  'signal',
+  'formats',
+  'core',
+];
+
+/** The modules, and between them the package's own entry, src/index.ts, which commands call too; its name here is empty. */
+const order = modules.flatMap((module) => (module === 'demo' ? ['', module] : [module]));
+
+/**
+ * The module of a file: `src/commands/…` → commands, `src/lib/MODULE/…` → MODULE; '' is the package's entry.
+ * @param {string} file relative to the root
+ */
+export function moduleOf(file) {
+  const [, first, second] = file.split(sep);
+  return first === 'commands' ? 'commands' : (second ?? '');
+}
+
+/**
+ * One line for each import that breaks the rule, and each folder that is not a module.
+ * @param {string} root
+ * @returns {string[]}
+ */
+export function brokenRules(root) {
+  const problems = readdirSync(join(root, 'src', 'lib'))
+    .filter((name) => !modules.includes(name))
+    .map((name) => `src/lib/${name}: not a module that scripts/modules.js knows`);
+  for (const { from, to } of crossings(root)) {
+    const [here, there] = [moduleOf(from), moduleOf(to)];
+    if (order.indexOf(there) <= order.indexOf(here)) {
+      problems.push(`${from}: ${here} may not import from ${there || to}, which is above it`);
+    } else if (!isPublic(root, from, to, there)) {
+      problems.push(`${from}: imports ${to}, past that module's index.ts`);
+    } else if (!existsSync(join(root, to))) {
+      problems.push(`${from}: imports ${to}, which does not exist`);
+    }
+  }
+  return [...new Set(problems)].sort();
+}
+
+/**
+ * Whether what `from` imports of the file `to` is exported by its module's index.ts.
+ * @param {string} root
+ * @param {string} from
+ * @param {string} to
+ * @param {string} module
+ */
+function isPublic(root, from, to, module) {
+  const index = module === '' ? join('src', 'index.ts') : join('src', 'lib', module, 'index.ts');
+  if (to === index) return true;
+  const given = namesFrom(root, index, to);
+  // Names of a dynamic import are unknown, so the file must be one that the index names.
+  return (
+    given.has('*') || (given.size > 0 && [...namesFrom(root, from, to)].every((name) => given.has(name)))
+  );
+}
+
+const naming = /^(?:import|export) (?:type )?(?:\{([^}]*)\}|(\*)[^'"]*?) from ['"]([^'"]+)['"]/gm;
+
+/**
+ * The names that a file imports or re-exports from another one, as the other calls them; `*` for all of them.
+ * @param {string} root
+ * @param {string} file
+ * @param {string} other
+ */
+function namesFrom(root, file, other) {
+  /** @type {Set<string>} */
+  const names = new Set();
+  if (!existsSync(join(root, file))) return names;
+  for (const [, list = '', all, from = ''] of readFileSync(join(root, file), 'utf8').matchAll(naming)) {
+    if (join(dirname(file), from).replace(/\.js$/, '.ts') !== other) continue;
+    if (all) names.add('*');
+    for (const part of list.split(',')) {
+      const [name] = part
+        .trim()
+        .replace(/^type /, '')
+        .split(/\s+as\s+/);
+      if (name) names.add(name);
+    }
+  }
+  return names;
+}
+
+/** @param {string} root */
+function crossings(root) {
+  return sourcesIn(root, 'src')
+    .flatMap((file) => importsOf(root, file))
+    .filter(({ from, to, own }) => own && moduleOf(from) !== moduleOf(to));
+}
+
+/**
+ * Mermaid flowchart of the imports between modules. An arrow that is implied by others is omitted.
+ * @param {string} root
+ */
+export function drawModules(root) {
+  /** @type {Map<string, Set<string>>} */
+  const below = new Map();
+  for (const { from, to } of crossings(root)) {
+    const here = moduleOf(from);
+    below.set(here, (below.get(here) ?? new Set()).add(moduleOf(to)));
+  }
+  const arrows = order.flatMap((here) => {
+    const direct = order.filter((there) => below.get(here)?.has(there));
+    return direct
+      .filter((there) => !direct.some((other) => other !== there && reaches(below, other, there)))
+      .map((there) => `  ${here || 'aiot'} --> ${there || 'aiot'}`);
+  });
+  return ['```mermaid', 'flowchart TD', ...arrows, '```'].join('\n');
+}
+
+function reaches(below, from, to) {
+  return [...(below.get(from) ?? [])].some((next) => next === to || reaches(below, next, to));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const root = dirname(dirname(fileURLToPath(import.meta.url)));
+  if (process.argv.includes('--graph')) {
+    console.log(drawModules(root));
+  } else {
+    const problems = brokenRules(root);
+    for (const problem of problems) console.error(problem);
+    process.exitCode = problems.length > 0 ? 1 : 0;
+  }
+}

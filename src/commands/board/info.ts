@@ -1,0 +1,30 @@
+import { AiotCommand } from '../../lib/cli/command.js';
+import { boardLoader, flashFlags } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { boardInfoText } from '../../lib/cli/render/board.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { boardInfo, boardInfoSchema } from '../../lib/flash/board.js';
+
+export default class BoardInfo extends AiotCommand {
+  static override summary = 'Show a board’s chip, MAC, flash, fuses and partitions.';
+  static override description =
+    'Writes nothing. The board is reset into its loader and then back into its program. If the connection has no DTR and RTS (a pty, a socket), hold BOOT and press RESET first.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
+    '<%= config.bin %> <%= command.id %> --port socket://127.0.0.1:5555 --json',
+  ];
+  static override flags = { port: shared.port, ...flashFlags };
+  static override result = boardInfoSchema;
+
+  async run() {
+    const { flags } = await this.input(BoardInfo);
+    const info = await boardInfo({
+      port: flags.port,
+      loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
+    });
+    this.print(boardInfoText(info));
+    this.print(next(`aiot flash read 0x0 --out backup.bin --port ${shellWord(info.port)}`));
+    return info;
+  }
+}

@@ -1,0 +1,29 @@
+import { AiotCommand } from '../../lib/cli/command.js';
+import { portsTable } from '../../lib/cli/render/board.js';
+import { next } from '../../lib/cli/render/text.js';
+import { listPorts, portSchema } from '../../lib/flash/port/list.js';
+
+export default class BoardPorts extends AiotCommand {
+  static override summary = 'List serial ports and the boards likely behind them.';
+  static override description =
+    'Opens no port, so no board is reset. For a port in use, shows the program that uses it; for a port that you cannot open, the group that you need to join.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --json',
+  ];
+  static override result = portSchema.array();
+
+  async run() {
+    await this.input(BoardPorts);
+    const ports = await listPorts();
+    this.print(portsTable(ports));
+    const boards = ports.filter(({ board }) => board);
+    const denied = boards.find(({ access }) => access === 'denied');
+    const [only] = boards;
+    if (denied) this.print(next('aiot error AIOT_SERIAL_DENIED'));
+    else if (only)
+      this.print(next(`aiot board info --port ${only.path}`, `aiot board monitor --port ${only.path}`));
+    else this.print(next('aiot error AIOT_SERIAL_NOT_FOUND', 'aiot docs flash'));
+    return ports;
+  }
+}

@@ -1,0 +1,42 @@
+import { Args } from '@oclif/core';
+import { readPlan } from '../../lib/api/rollouts/request.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { rehearsalFlags, rehearsalOf } from '../../lib/cli/flags/rollouts.js';
+import { rehearsalsText } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { rehearsalsSchema, rehearseAll } from '../../lib/fleet/rehearse.js';
+
+export default class RolloutRehearse extends AiotCommand {
+  static override summary = 'Rehearse a rollout plan on a randomly simulated fleet.';
+  static override description =
+    'The rehearsal runs the platform’s rollout code and the update code of a virtual device. Network, power and clock are simulated. It needs no platform and touches no real device. --fail-rate sets how often the new version fails; at 0%, all failures come from the network.';
+  static override hiddenAliases = ['ota:rehearse'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> rollout.json',
+    '<%= config.bin %> <%= command.id %> rollout.json --fail-rate 2% --offline 10% --outage 5m --runs 100 --seed 7',
+    '<%= config.bin %> <%= command.id %> rollout.json --size 1MB --bandwidth 20kB --json',
+  ];
+  static override args = {
+    plan: Args.string({ required: true, description: 'Plan file written by aiot rollout plan --out.' }),
+  };
+  static override flags = rehearsalFlags;
+  static override result = rehearsalsSchema;
+
+  async run() {
+    const { args, flags } = await this.input(RolloutRehearse);
+    const plan = await readPlan(args.plan);
+    const told = this.stages();
+    const rehearsals = await rehearseAll(plan, {
+      ...rehearsalOf(flags),
+      onRun: async (done) => {
+        told({ text: 'rehearsed', done, total: flags.runs });
+        await new Promise((resolve) => setImmediate(resolve));
+        this.signal.throwIfAborted();
+      },
+    });
+    this.print(rehearsalsText(plan, rehearsals));
+    const start = `aiot rollout start --plan ${args.plan} --wait`;
+    this.print(rehearsals.trouble > 0 ? next('aiot docs ota#waves-and-limits', start) : next(start));
+    return rehearsals;
+  }
+}

@@ -1,0 +1,45 @@
+import { Flags } from '@oclif/core';
+import * as z from 'zod';
+import {
+  rolloutDeviceSchema,
+  rolloutDeviceStates,
+  rolloutStatusSchema,
+} from '../../lib/api/rollouts/schema.js';
+import { rolloutId } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
+import { rolloutStatusText } from '../../lib/cli/render/rollout.js';
+
+export default class RolloutShow extends PlatformCommand {
+  static override summary = 'Show a rollout’s waves and failed devices.';
+  static override hiddenAliases = ['ota:show', 'ota:status'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> ro_01k2',
+    '<%= config.bin %> <%= command.id %> ro_01k2 --state missed --json',
+  ];
+  static override args = rolloutId;
+  static override flags = {
+    state: Flags.option({ options: rolloutDeviceStates })({
+      summary: 'List devices in this state, instead of those that failed, rolled back or were missed.',
+      env: 'AIOT_STATE',
+    }),
+    context: shared.context,
+  };
+  static override result = rolloutStatusSchema.extend({ devices: z.array(rolloutDeviceSchema) });
+
+  async run() {
+    const input = await this.input(RolloutShow);
+    const { id } = input.args;
+    const { state } = input.flags;
+    return this.ask(
+      input,
+      async ({ rollouts }) => {
+        const states = state ? [state] : (['failed', 'rolledBack', 'missed'] as const);
+        const devices = await Promise.all(states.map((state) => rollouts.devices(id, { state })));
+        return { ...(await rollouts.get(id)), devices: devices.flat() };
+      },
+      (status) => rolloutStatusText(status, status.devices),
+      (status) => [`aiot rollout ${status.state === 'paused' ? 'resume' : 'report'} ${id}`],
+    );
+  }
+}

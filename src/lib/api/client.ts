@@ -1,0 +1,179 @@
+import { text } from 'node:stream/consumers';
+import type { z } from 'zod';
+import { hasCode } from '../core/errors.js';
+import { nearest } from '../core/text.js';
+import { blobCalls } from './blobs.js';
+import type { Token } from './contract/access.js';
+import { callsOf } from './contract/calls.js';
+import { contract } from './contract/contract.js';
+import {
+  type DatasetListing,
+  datasetsSchema,
+  type ExportQuery,
+  type ExportSummary,
+  exportSummarySchema,
+  exportTrailer,
+} from './contract/data.js';
+import { pathOf, queryOf } from './contract/endpoint.js';
+import { bodyOf } from './errors.js';
+import type { EventPage } from './events/api.js';
+import { everyPage } from './page.js';
+import type { Rollout, RolloutCommand } from './rollouts/schema.js';
+import {
+  type EventsQuery,
+  eventsQuery,
+  type FollowOptions,
+  followEvents,
+  type WaitOptions,
+  type WatchOptions,
+  waitForJob,
+  watchRollout,
+} from './streams.js';
+import { type ClientOptions, Transport } from './transport.js';
+
+/**
+ * Client of one platform: the calls of its contract, and hand-written methods for anything beyond request and response. Nothing is sent before the
+ * first call. Every call throws AiotError: AIOT_PLATFORM_UNREACHABLE (retryable), AIOT_PLATFORM_UNTRUSTED, AIOT_TOKEN_INVALID, AIOT_NOT_ALLOWED,
+ * AIOT_NOT_FOUND, or the endpoint's errors according to the contract.
+ */
+export function createClient(options: ClientOptions) {
+  const transport = new Transport(options);
+  const audit = callsOf(transport, contract.audit);
+  return {
+    /** https origin of the platform. */
+    url: transport.url,
+    status: callsOf(transport, contract.status).get,
+    trust: callsOf(transport, contract.trust),
+    users: callsOf(transport, contract.users),
+    tokens: tokenCalls(transport),
+    session: callsOf(transport, contract.session),
+    devices: {
+      ...callsOf(transport, contract.devices),
+      ...callsOf(transport, contract.enrolment),
+      ...callsOf(transport, contract.talk),
+      birth: callsOf(transport, contract.births),
+    },
+    secrets: callsOf(transport, contract.secrets),
+    claims: callsOf(transport, contract.claims),
+    firmware: callsOf(transport, contract.firmware),
+    configs: callsOf(transport, contract.configs),
+    backups: { create: (passphrase: string, signal?: AbortSignal) => backUp(transport, passphrase, signal) },
+    damage: callsOf(transport, contract.damage),
+    blobs: blobCalls(transport),
+    manifests: callsOf(transport, contract.manifests),
+    models: callsOf(transport, contract.models),
+    rollouts: {
+      ...callsOf(transport, contract.rollouts),
+      command: (id: string, command: RolloutCommand): Promise<Rollout> =>
+        callsOf(transport, contract.rollouts)[command](id),
+      watch: (id: string, options: WatchOptions = {}) => watchRollout(transport, id, options),
+    },
+    datasets: datasetCalls(transport),
+    /** The newest hundred. */
+    audit: { list: (subject?: string) => audit.list({ subject, limit: 100 }) },
+    events: {
+      /** Oldest first. @throws AIOT_EVENTS_GONE when `from` is older than the oldest available event */
+      page: (query: EventsQuery = {}): Promise<EventPage> =>
+        callsOf(transport, contract.events).page(eventsQuery(query)),
+      follow: (options: FollowOptions) => followEvents(transport, options),
+    },
+    jobs: {
+      ...callsOf(transport, contract.jobs),
+      wait: (id: string, options: WaitOptions = {}) => waitForJob(transport, id, options),
+    },
+    /** Runs of pipelines. */
+    runs: callsOf(transport, contract.pipelines),
+    webhooks: callsOf(transport, contract.webhooks),
+    labels: callsOf(transport, contract.labels),
+    retention: callsOf(transport, contract.retention),
+    close: () => transport.close(),
+  };
+}
+export type RegistryClient = ReturnType<typeof createClient>;
+
+function tokenCalls(transport: Transport) {
+  const calls = callsOf(transport, contract.tokens);
+  /** Adds a suggestion to the error for an unknown token id. Only tokens that the caller may list are suggested. */
+  async function suggesting<T>(id: string, answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (!hasCode(error, 'AIOT_NOT_FOUND')) throw error;
+      const all = await calls.list().catch((): Token[] => []);
+      const near = nearest(id, [...all.map((token) => token.id), ...all.map(({ name }) => name)]);
+      const meant = all.find((token) => near !== undefined && (token.id === near || token.name === near));
+      if (!meant) throw error;
+      const message = `${error.message}. Did you mean ${meant.id} (${meant.name})?`;
+      throw error.reworded(message, { cause: error, next: error.next });
+    }
+  }
+  return {
+    ...calls,
+    revoke: (id: string) => suggesting(id, calls.revoke(id)),
+    rotate: (id: string, graceMs: number) => suggesting(id, calls.rotate(id, graceMs)),
+  };
+}
+
+/** Streams the platform's backup: a tar, whose end shows that it is complete. */
+async function backUp(
+  transport: Transport,
+  passphrase: string,
+  signal?: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  const answer = await transport.call('POST', pathOf(contract.backups.create, []), {
+    body: JSON.stringify({ passphrase }),
+    headers: { 'content-type': 'application/json' },
+    // The contents are captured before the first byte.
+    headersTimeoutMs: 600_000,
+    bodyTimeoutMs: 300_000,
+    ...(signal ? { signal } : {}),
+  });
+  return bodyOf(answer, transport.url);
+}
+
+function datasetCalls(transport: Transport) {
+  const calls = callsOf(transport, contract.datasets);
+  return {
+    ...calls,
+    page: (query: { limit?: number; after?: string } = {}): Promise<z.output<typeof datasetsSchema>> =>
+      transport.json('GET', `/datasets${queryOf(query)}`, datasetsSchema),
+    /** Includes all of its recordings. */
+    get: async (stream: string): Promise<DatasetListing> => {
+      let head: DatasetListing | undefined;
+      const recordings = await everyPage(async (page) => {
+        head = await calls.recordings(stream, page);
+        return { entries: head.recordings, next: head.next };
+      });
+      return { ...(head as DatasetListing), recordings, next: null };
+    },
+    /** One recording as CSV with a header row. */
+    csv: async (stream: string, device: string, recording: string): Promise<string> => {
+      const path = pathOf(contract.datasets.csv, [stream, device, recording]);
+      return await text(bodyOf(await transport.call('GET', path), transport.url));
+    },
+    /** One row per sample; the bytes as a stream, followed by a summary of what could not be read. */
+    export: async (
+      stream: string,
+      query: ExportQuery,
+      signal?: AbortSignal,
+    ): Promise<AsyncIterable<Uint8Array> & { summary(): ExportSummary | null }> => {
+      const path = `${pathOf(contract.datasets.export, [stream])}${queryOf(query)}`;
+      const answer = await transport.call('GET', path, {
+        bodyTimeoutMs: 120_000,
+        ...(signal ? { signal } : {}),
+      });
+      const summary = () => summaryIn(answer.trailers[exportTrailer]);
+      return Object.assign(bodyOf(answer, transport.url), { summary });
+    },
+  };
+}
+
+/** null: a platform of an earlier version sends no summary. */
+function summaryIn(trailer: string | undefined): ExportSummary | null {
+  if (trailer === undefined) return null;
+  try {
+    return exportSummarySchema.safeParse(JSON.parse(trailer)).data ?? null;
+  } catch {
+    return null;
+  }
+}

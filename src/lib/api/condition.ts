@@ -1,0 +1,42 @@
+import * as z from 'zod';
+import { damageSchema } from './damage.js';
+import { time } from './fields.js';
+
+/** Topics of `aiot status` warnings. */
+export const warningTopics = [
+  'database',
+  'damage',
+  'blobs',
+  'disk',
+  'certificate',
+  'listener',
+  'devices',
+  'lag',
+] as const;
+
+/** Condition of the platform, as part of GET /status. */
+export const conditionSchema = z.object({
+  /** Whether it can serve requests now. */
+  ready: z.boolean(),
+  warnings: z.array(z.object({ about: z.enum(warningTopics), message: z.string() })),
+  /** Unacknowledged damage at rest, the oldest first, at most a hundred. */
+  damage: z.array(damageSchema),
+  /** Storage engines; without addresses, which may contain passwords. */
+  engines: z.object({
+    database: z.enum(['sqlite', 'postgres']),
+    blobs: z.enum(['folder', 's3']),
+    events: z.enum(['kafka', 'nats']).nullable(),
+    broker: z.enum(['embedded', 'external']),
+  }),
+  /** File system of its folder; null if the system does not report it. */
+  disk: z.object({ freeBytes: z.int(), totalBytes: z.int() }).nullable(),
+  /** The last complete check of all blobs and the database, and the damage found; null = none yet. */
+  scrub: z.object({ ended: time, blobs: z.int(), bytes: z.int(), damaged: z.int() }).nullable().default(null),
+  /** Resident memory of this process. */
+  memoryBytes: z.int(),
+  /** Expiry times. */
+  certificates: z.object({ ca: time, server: time }),
+  /** Events not yet delivered by a webhook or the relay, by name; those without any are absent. */
+  lag: z.record(z.string(), z.int()),
+});
+export type Condition = z.output<typeof conditionSchema>;

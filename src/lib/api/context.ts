@@ -1,0 +1,167 @@
+import {
+  type ChosenContext,
+  chosenContext,
+  type PlatformContext,
+  platformFolderOfCa,
+  readContexts,
+} from '../core/contexts.js';
+import { AiotError, hasCode } from '../core/errors.js';
+import { readText } from '../core/files.js';
+import { createClient, type RegistryClient } from './client.js';
+import { createGuideClient, type GuideClient } from './guide/client.js';
+import type { Advice } from './transport.js';
+
+/** The context of this name, or the current one. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE (AIOT_URL) */
+export async function contextFor(name?: string): Promise<ChosenContext> {
+  const chosen = await chosenContext(name);
+  if (chosen) return chosen;
+  const known = Object.keys((await readContexts()).contexts);
+  const next = known.length > 0 ? `aiot context use NAME, or --context NAME: ${known.join(', ')}` : 'aiot up';
+  throw new AiotError('AIOT_CONTEXT_NOT_FOUND', 'no platform is selected', {
+    next: process.env.AIOT_TOKEN
+      ? `AIOT_TOKEN is set, so set AIOT_URL to its platform too. Or: ${next}`
+      : next,
+  });
+}
+
+/** Runs calls on a platform and then closes the client. @throws as `clientFor`, and errors of the calls */
+export async function withClient<T>(
+  name: string | undefined,
+  call: (client: RegistryClient) => Promise<T>,
+): Promise<T> {
+  const client = await clientFor(name);
+  try {
+    return await call(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Sources of data: one of the two, or neither. */
+export interface DataStores {
+  client: RegistryClient | null;
+  guide: GuideClient | null;
+}
+
+/** Runs calls on the service of a context, or of the current one, if any. @throws as `withClient` and `withGuide` */
+export async function withStores<T>(
+  name: string | undefined,
+  call: (stores: DataStores) => Promise<T>,
+): Promise<T> {
+  const context = await chosenContext(name);
+  if (!context) return await call({ client: null, guide: null });
+  return context.kind === 'architects-guide'
+    ? await withGuide(context, (guide) => call({ client: null, guide }))
+    : await withClient(context.name, (client) => call({ client, guide: null }));
+}
+
+/** Creates a client for that platform, with its CA and its token. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_FILE_NOT_FOUND (the CA) */
+export async function clientFor(name?: string): Promise<RegistryClient> {
+  const context = await contextFor(name);
+  const { url, ca, token, kind } = context;
+  if (kind === 'architects-guide') throw notForGuide(context.name);
+  return createClient({
+    url,
+    ...(ca ? { ca: await readCa(ca, context) } : {}),
+    ...(token ? { token } : {}),
+    advice: adviceFor(context),
+  });
+}
+
+/**
+ * Requests a platform's status with the context's token, before the context is saved.
+ * @throws AIOT_TOKEN_INVALID, AIOT_PLATFORM_UNREACHABLE, AIOT_PLATFORM_UNTRUSTED, AIOT_FILE_NOT_FOUND (the CA)
+ */
+export async function tryToken({ url, ca, token }: PlatformContext): Promise<void> {
+  const client = createClient({
+    url,
+    ...(ca ? { ca: await readText(ca) } : {}),
+    ...(token ? { token } : {}),
+    advice: {
+      AIOT_PLATFORM_UNREACHABLE:
+        'Check --url. To save the context without testing its token, add --no-check.',
+      AIOT_TOKEN_INVALID:
+        'Nothing was saved. Check the token, or ask an operator to create one with `aiot token create`.',
+      AIOT_PLATFORM_UNTRUSTED: "Nothing was saved. Specify the platform's CA with --ca FILE.",
+    },
+  });
+  try {
+    await client.status();
+  } finally {
+    await client.close();
+  }
+}
+
+/** A context's CA. @throws AIOT_FILE_NOT_FOUND, which names the variable or the context that refers to the file */
+async function readCa(ca: string, { name, from }: ChosenContext): Promise<string> {
+  const isVariable = from === 'environment' && process.env.AIOT_CA === ca;
+  return await readText(ca).catch((error: unknown) => {
+    if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
+    throw new AiotError(
+      error.code,
+      `${isVariable ? 'AIOT_CA' : `the CA of the context ${name}`}: ${error.message}`,
+      {
+        cause: error,
+        next: isVariable
+          ? "Set AIOT_CA to the platform's CA file (DIR/pki/ca.crt of aiot up --data DIR), or unset it."
+          : `aiot context add ${name} --replace --url URL --ca FILE`,
+      },
+    );
+  });
+}
+
+/** Next steps that refer to the origin of the address: AIOT_URL and its companions, or a context. */
+export function adviceFor(context: ChosenContext): Advice {
+  const { name, token, from } = context;
+  const isTokenVariable = token !== undefined && process.env.AIOT_TOKEN === token;
+  const made = 'an operator makes one with aiot token create NAME --role ROLE';
+  const advice: Advice = { AIOT_PLATFORM_UNREACHABLE: adviceWhenUnreachable(context) };
+  if (isTokenVariable)
+    advice.AIOT_TOKEN_INVALID = `The token is that of AIOT_TOKEN: set another, or unset it. If you have none, ${made}.`;
+  else if (token === undefined)
+    advice.AIOT_TOKEN_INVALID =
+      from === 'environment'
+        ? `Set AIOT_TOKEN to a token of this platform; ${made}.`
+        : `The context ${name} has no token: aiot context add ${name} --replace --url URL --token-file FILE; ${made}.`;
+  if (from === 'environment')
+    advice.AIOT_PLATFORM_UNTRUSTED =
+      'Check AIOT_URL, and set AIOT_CA to the file of the platform’s CA: DIR/pki/ca.crt of aiot up --data DIR.';
+  return advice;
+}
+
+/** Names the platform used, how to start it if it is on this machine, and how to choose another. */
+function adviceWhenUnreachable({ name, ca, from, others }: ChosenContext): string {
+  const isVariable = from === 'environment';
+  const asked = isVariable ? 'AIOT_URL names this platform' : `The context ${name} names this platform`;
+  const data = platformFolderOfCa(ca);
+  const start = data === undefined ? [] : [`start it with aiot up --data ${data}`];
+  const choice = isVariable
+    ? 'unset AIOT_URL to talk to the context in use'
+    : `choose another with aiot context use ${others.length === 1 ? others[0] : `NAME (${others.join(', ')})`}`;
+  const ways = [...start, ...(others.length === 0 ? [] : [choice])];
+  return `${asked}: ${ways.length > 0 ? ways.join(', or ') : 'check its address and that it runs'}.`;
+}
+
+/** Runs calls on a context's installation of the guide's services and then closes the client. @throws AIOT_FILE_NOT_FOUND (the CA) */
+export async function withGuide<T>(
+  { url, ca, fingerprint }: PlatformContext,
+  call: (client: GuideClient) => Promise<T>,
+): Promise<T> {
+  const trust = { ...(ca ? { ca: await readText(ca) } : {}), ...(fingerprint ? { fingerprint } : {}) };
+  const client = createGuideClient({ url, ...trust });
+  try {
+    return await call(client);
+  } finally {
+    await client.close();
+  }
+}
+
+function notForGuide(name: string): AiotError {
+  return new AiotError(
+    'AIOT_CONTEXT_KIND',
+    `${name} is an installation of the guide's services, which only supports boards, models and rows`,
+    {
+      next: 'Use device provision --chip-id ID, data extract, or model push, list and pull. For other commands, choose another context with --context NAME.',
+    },
+  );
+}

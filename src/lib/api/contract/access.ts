@@ -1,0 +1,278 @@
+import * as z from 'zod';
+import { name, time } from '../fields.js';
+import { pageQuerySchema, pageSchema } from '../page.js';
+import { endpoint } from './endpoint.js';
+
+/**
+ * Roles of users and tokens, each with more rights than the previous: a viewer reads; a ci uploads, pushes, and starts rollouts and jobs; an operator
+ * does everything.
+ */
+export const roles = ['viewer', 'ci', 'operator'] as const;
+export type Role = (typeof roles)[number];
+
+export function atLeast(role: Role, wanted: Role): boolean {
+  return roles.indexOf(role) >= roles.indexOf(wanted);
+}
+
+/** Nouns of scopes and the actions on each: an action includes all actions before it. */
+export const scopeNouns = {
+  devices: ['read', 'write'],
+  models: ['read', 'push', 'write'],
+  firmware: ['read', 'push', 'write'],
+  configs: ['read', 'push', 'write'],
+  rollouts: ['read', 'write'],
+  jobs: ['read', 'write'],
+  pipelines: ['read', 'write'],
+  data: ['read', 'write'],
+  events: ['read'],
+  webhooks: ['read', 'write'],
+  users: ['read', 'write'],
+  platform: ['read', 'write'],
+  /** Acts for every device in the Direct Device Integration API, and nothing else. */
+  ddi: ['gateway'],
+} as const satisfies Record<string, readonly string[]>;
+export type ScopeNoun = keyof typeof scopeNouns;
+
+/** `models:push`, `devices:read`, …, or `stream:FILTER` for topics of MQTT. */
+export const scopeSchema = z
+  .string()
+  .max(256)
+  .refine(
+    isScope,
+    'expected NOUN:ACTION such as models:push or devices:read, or stream:FILTER such as stream:lab/#',
+  );
+
+export function isScope(text: string): boolean {
+  const [noun = '', ...rest] = text.split(':');
+  const action = rest.join(':');
+  if (noun === 'stream') return isFilter(action);
+  const actions: readonly string[] = Object.hasOwn(scopeNouns, noun) ? scopeNouns[noun as ScopeNoun] : [];
+  return actions.includes(action);
+}
+
+/** Whether one scope covers everything that another allows: the actions of a noun are in ascending order. */
+export function scopeCovers(scope: string, wanted: string): boolean {
+  if (scope === wanted) return true;
+  const [noun = '', action = ''] = scope.split(':');
+  const [wantedNoun, wantedAction = ''] = wanted.split(':');
+  if (noun !== wantedNoun || !Object.hasOwn(scopeNouns, noun)) return false;
+  const actions: readonly string[] = scopeNouns[noun as ScopeNoun];
+  return actions.includes(wantedAction) && actions.indexOf(action) >= actions.indexOf(wantedAction);
+}
+
+/** A valid MQTT topic filter (3.1.1, 4.7.1): `+` and `#` occupy whole levels, `#` is the last. */
+function isFilter(text: string): boolean {
+  if (text === '' || text.includes('\0')) return false;
+  return text
+    .split('/')
+    .every((level, i, all) => (level === '#' ? i === all.length - 1 : level === '+' || !/[+#]/.test(level)));
+}
+
+/** Users, without their tokens: GET /users → {users, next}. */
+export const userSchema = z.object({
+  name,
+  role: z.enum(roles),
+  created: time,
+  /** Since when none of its tokens is valid; null = enabled. */
+  disabled: time.nullable(),
+  /** Number of valid tokens. */
+  tokens: z.int(),
+});
+export type User = z.output<typeof userSchema>;
+
+/** Names that an event could confuse with another originator. */
+const reserved = new Set(['device', 'nobody', 'operator', 'platform', 'user']);
+
+/** POST /users */
+export const newUserSchema = z.strictObject({
+  name: name.refine(
+    (text) => !reserved.has(text),
+    'expected another name: this one is reserved for the platform',
+  ),
+  role: z.enum(roles),
+});
+export type NewUser = z.output<typeof newUserSchema>;
+
+/** POST /users/{name}/state */
+export const userActionSchema = z.strictObject({ action: z.enum(['disable', 'enable']) });
+
+/** DELETE /users/{name}: its tokens are revoked with it. */
+export const removedUserSchema = z.object({ name, tokensRevoked: z.int() });
+export type RemovedUser = z.output<typeof removedUserSchema>;
+
+export const tokenStates = ['valid', 'expired', 'revoked', 'disabled'] as const;
+
+/** A token without its secret: GET /tokens → {tokens, next}. */
+export const tokenSchema = z.object({
+  id: z.string(),
+  /** Purpose, in the words of its creator. */
+  name: z.string(),
+  /** Its owner; null = the platform's first operator. */
+  owner: name.nullable(),
+  role: z.enum(roles),
+  /** Its restrictions; null = everything the role allows. */
+  scopes: z.array(z.string()).nullable(),
+  created: time,
+  expires: time,
+  /** To the minute; null = never. */
+  lastUsed: time.nullable(),
+  state: z.enum(tokenStates),
+});
+export type Token = z.output<typeof tokenSchema>;
+
+const day = 86_400_000;
+
+/** Lifetime of a token: a minute to ten years. */
+export const tokenLifetimeMs = { min: 60_000, max: 3650 * day };
+export const lifetimeSchema = z.int().min(tokenLifetimeMs.min).max(tokenLifetimeMs.max);
+export const usualLifetimeMs = 365 * day;
+
+/** POST /tokens */
+export const newTokenSchema = z.strictObject({
+  name: z.string().trim().min(1).max(100),
+  /** Its owner; the requester when absent. */
+  owner: name.optional(),
+  /** The owner's when absent. */
+  role: z.enum(roles).optional(),
+  scopes: z.array(scopeSchema).min(1).max(50).optional(),
+  validMs: lifetimeSchema.optional(),
+});
+export type NewToken = z.input<typeof newTokenSchema>;
+
+/** The only response that contains the secret; it cannot be retrieved later. */
+export const madeTokenSchema = tokenSchema.extend({ token: z.string() });
+export type MadeToken = z.output<typeof madeTokenSchema>;
+
+export const longestGraceMs = 7 * day;
+
+/** POST /tokens/{id}/rotate: `graceMs` = how long the previous one stays valid, ms. */
+export const rotateTokenSchema = z.strictObject({ graceMs: z.int().min(0).max(longestGraceMs).default(0) });
+
+/** POST /session/links: a link into the dashboard, for the first person who opens it. */
+export const loginLinkSchema = z.object({
+  /** URL with the code, which can be used once. */
+  url: z.string(),
+  expires: time,
+});
+export type LoginLink = z.output<typeof loginLinkSchema>;
+
+/** POST /session: the code of a link, or a token. */
+export const loginSchema = z.union([
+  z.strictObject({ code: z.string().max(100) }),
+  z.strictObject({ token: z.string().max(100) }),
+]);
+export type Login = z.output<typeof loginSchema>;
+
+/** GET /session: the user logged in to this browser. The session itself is in a cookie that pages cannot read. */
+export const sessionSchema = z.object({
+  /** null = no user and no device. */
+  user: z
+    .object({
+      /** As in events. */
+      name: z.string(),
+      role: z.enum(roles),
+      scopes: z.array(scopeSchema).nullable(),
+      expires: time,
+      /** Must be sent as x-aiot-csrf with every change. */
+      csrf: z.string(),
+    })
+    .nullable(),
+  version: z.string(),
+});
+export type Session = z.output<typeof sessionSchema>;
+
+/** Everyone with a token may manage their own; the service refuses anything else. */
+const access = 'viewer';
+
+export const tokens = {
+  list: endpoint('GET /tokens', {
+    summary: 'Tokens, without their secrets; those of other users only for operators',
+    access,
+    query: pageQuerySchema,
+    result: pageSchema('tokens', tokenSchema),
+    list: 'tokens',
+  }),
+  get: endpoint('GET /tokens/:id', {
+    summary: "One token, without its secret; another user's only for operators",
+    access,
+    result: tokenSchema,
+  }),
+  /** The response contains the secret, once. A user can grant at most their own rights. */
+  create: endpoint('POST /tokens', {
+    summary: 'Create a token; only this response contains its secret',
+    access,
+    body: newTokenSchema,
+    result: madeTokenSchema,
+    location: ({ id }) => ['tokens', id],
+  }),
+  revoke: endpoint('DELETE /tokens/:id', {
+    summary: 'Revoke a token and close its connections',
+    access,
+    result: tokenSchema,
+  }),
+  /** Issues a new secret; the previous one ends, or stays valid for `graceMs`. */
+  rotate: endpoint('POST /tokens/:id/rotate', {
+    summary: 'Replace a token’s secret; the old one becomes invalid',
+    access,
+    body: rotateTokenSchema,
+    takes: ['graceMs'],
+    result: madeTokenSchema,
+    location: ({ id }) => ['tokens', id],
+  }),
+};
+
+export const users = {
+  list: endpoint('GET /users', {
+    summary: 'Users, by name',
+    access: 'operator',
+    query: pageQuerySchema,
+    result: pageSchema('users', userSchema),
+    list: 'users',
+  }),
+  get: endpoint('GET /users/:name', { summary: 'One user', access: 'operator', result: userSchema }),
+  add: endpoint('POST /users', {
+    summary: 'Add a user',
+    body: newUserSchema,
+    result: userSchema,
+    location: ({ name }) => ['users', name],
+    errors: ['AIOT_ALREADY_EXISTS'],
+  }),
+  act: endpoint('POST /users/:name/state', {
+    summary: 'Disable a user, with all its tokens, or enable it again',
+    body: userActionSchema,
+    takes: ['action'],
+    result: userSchema,
+  }),
+  remove: endpoint('DELETE /users/:name', {
+    summary: 'Remove a user and revoke its tokens',
+    result: removedUserSchema,
+  }),
+};
+
+/** Login sessions of browsers: how users enter the dashboard. */
+export const session = {
+  get: endpoint('GET /session', {
+    summary: 'The user logged in in this browser; user is null if there is none',
+    access: 'everybody',
+    result: sessionSchema,
+  }),
+  begin: endpoint('POST /session', {
+    summary: 'Log in with the code of a link or with a token; the session is a cookie',
+    access: 'everybody',
+    body: loginSchema,
+    result: sessionSchema,
+  }),
+  end: endpoint('DELETE /session', {
+    summary: 'Log out',
+    access,
+    scope: 'session',
+    result: sessionSchema,
+  }),
+  /** Logs one browser into the dashboard with this token's rights. */
+  link: endpoint('POST /session/links', {
+    summary: 'A link that logs one browser into the dashboard, once',
+    access,
+    scope: 'session',
+    result: loginLinkSchema,
+  }),
+};

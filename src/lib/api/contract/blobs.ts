@@ -1,0 +1,78 @@
+import * as z from 'zod';
+import { blobSchema } from '../api.js';
+import { endpoint } from './endpoint.js';
+
+/** Largest content, bytes. */
+export const largestBlob = 1024 ** 3;
+
+export const blobs = {
+  /** The body is the content itself, `application/octet-stream`. */
+  put: endpoint('PUT /blobs/:digest', {
+    summary: 'Upload a blob',
+    access: 'ci',
+    result: blobSchema,
+    location: ({ digest }) => ['blobs', digest],
+    largestBody: largestBlob,
+    errors: ['AIOT_DIGEST_MISMATCH', 'AIOT_DISK_FULL'],
+  }),
+  head: endpoint('HEAD /blobs/:digest', {
+    summary: 'Size and ETag of a blob',
+    access: 'devices',
+    statuses: [304],
+  }),
+  get: endpoint('GET /blobs/:digest', {
+    summary: 'Download a blob, or a range of it',
+    access: 'devices',
+    statuses: [304, 416],
+    errors: ['AIOT_BLOB_DAMAGED'],
+  }),
+};
+
+const params = z.object({ id: z.string().max(60) });
+
+/** Upload responses are in headers. */
+const result = z.null();
+
+/** Resumable uploads, by the tus protocol 1.0.0. */
+export const uploads = {
+  begin: endpoint('POST /uploads', {
+    summary: 'Start an upload in pieces (tus 1.0.0)',
+    description: 'Upload-Metadata contains the digest of the whole blob: `digest c2hhMjU2Oi4uLg==`.',
+    access: 'ci',
+    result,
+    location: 'header',
+    largestBody: largestBlob,
+    errors: ['AIOT_UPLOAD_VERSION', 'AIOT_CHECKSUM_MISMATCH', 'AIOT_DIGEST_MISMATCH', 'AIOT_DISK_FULL'],
+  }),
+  progress: endpoint('HEAD /uploads/:id', {
+    summary: 'Progress of an upload',
+    access: 'ci',
+    params,
+    result,
+    errors: ['AIOT_UPLOAD_VERSION'],
+  }),
+  append: endpoint('PATCH /uploads/:id', {
+    summary: 'Continue an upload',
+    description: 'The last byte completes the blob with its digest.',
+    access: 'ci',
+    params,
+    result,
+    status: 204,
+    largestBody: largestBlob,
+    errors: [
+      'AIOT_UPLOAD_VERSION',
+      'AIOT_UPLOAD_OFFSET',
+      'AIOT_CHECKSUM_MISMATCH',
+      'AIOT_DIGEST_MISMATCH',
+      'AIOT_DISK_FULL',
+    ],
+  }),
+  remove: endpoint('DELETE /uploads/:id', {
+    summary: 'Cancel an upload',
+    access: 'ci',
+    params,
+    result,
+    status: 204,
+    errors: ['AIOT_UPLOAD_VERSION'],
+  }),
+};

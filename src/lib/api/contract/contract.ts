@@ -1,0 +1,44 @@
+import { session, tokens, users } from './access.js';
+import { blobs, uploads } from './blobs.js';
+import { datasets, labels, retention } from './data.js';
+import { births, claims, devices, enrolment, secrets, talk } from './devices.js';
+import { audit, events } from './events.js';
+import { jobs, pipelines } from './jobs.js';
+import { manifests, models } from './models.js';
+import { backups, damage, status } from './platform.js';
+import { configs, firmware, trust } from './releases.js';
+import { rollouts } from './rollouts.js';
+import { webhooks } from './webhooks.js';
+
+/** The platform's API, /api/v1: every endpoint, noun by noun. */
+export const contract = {
+  status,
+  session,
+  trust,
+  devices,
+  enrolment,
+  claims,
+  births,
+  secrets,
+  talk,
+  backups,
+  damage,
+  blobs,
+  uploads,
+  models,
+  manifests,
+  firmware,
+  configs,
+  rollouts,
+  datasets,
+  labels,
+  retention,
+  pipelines,
+  audit,
+  events,
+  jobs,
+  webhooks,
+  users,
+  tokens,
+};
+export type Contract = typeof contract;

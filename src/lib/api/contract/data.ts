@@ -1,0 +1,281 @@
+import * as z from 'zod';
+import { lostSchema } from '../damage.js';
+import { name, time } from '../fields.js';
+import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
+import { endpoint } from './endpoint.js';
+
+/** Counts of one stream, and of one of its recordings. */
+const counts = {
+  messages: z.int(),
+  samples: z.int(),
+  /** On disk. */
+  bytes: z.int(),
+  /** Duplicate messages, which were dropped. */
+  duplicates: z.int(),
+};
+
+/** GET /datasets → {datasets, next}; one dataset per telemetry stream. `labels`: label → number of recordings. */
+export const datasetInfoSchema = z.object({
+  name,
+  recordings: z.int(),
+  ...counts,
+  labels: z.record(z.string(), z.int()),
+});
+export type DatasetInfo = z.output<typeof datasetInfoSchema>;
+export const datasetsSchema = pageSchema('datasets', datasetInfoSchema);
+
+/** A label of a part of a recording: between these times of the device's clock, both inclusive. */
+export const labelSpanSchema = z.object({ label: z.string(), from: z.number(), to: z.number() });
+export type LabelSpan = z.output<typeof labelSpanSchema>;
+
+export const storedRecordingSchema = z.object({
+  id: name,
+  device: name,
+  /** Label of the whole recording. */
+  label: z.string().nullable(),
+  /** Current labels of parts. */
+  parts: z.array(labelSpanSchema),
+  rateHz: z.number(),
+  ...counts,
+  /** By the device's clock, if messages have a time. */
+  startedAt: time.nullable(),
+  endedAt: time.nullable(),
+  /** Numbers that never arrived, between the first and the last that did. */
+  missing: z.int(),
+  /** Messages that arrived after a newer one; more than a minute after their time; with a time a minute ahead or more. */
+  outOfOrder: z.int(),
+  late: z.int(),
+  future: z.int(),
+  /** Arrival of the first and the last message, by the platform's clock. */
+  firstAt: time.nullable(),
+  lastAt: time.nullable(),
+});
+export type StoredRecording = z.output<typeof storedRecordingSchema>;
+
+/** GET /datasets/{stream}?device&label → a page of its recordings, by device and name. */
+export const datasetSchema = z.object({
+  name,
+  fields: z.array(z.string()),
+  ...pageSchema('recordings', storedRecordingSchema).shape,
+});
+export type DatasetListing = z.output<typeof datasetSchema>;
+export const recordingsQuerySchema = pageQuerySchema.extend({
+  device: name.optional(),
+  label: z.string().max(256).optional(),
+});
+
+/** GET /datasets/{stream}/recordings/{device}/{recording}/about */
+export const recordingShownSchema = storedRecordingSchema.extend({
+  stream: name,
+  fields: z.array(z.string()),
+  /** All label changes, oldest first; `label` null removed one. */
+  history: z.array(
+    z.object({
+      at: time,
+      who: z.string(),
+      label: z.string().nullable(),
+      from: z.number().nullable(),
+      to: z.number().nullable(),
+    }),
+  ),
+});
+export type RecordingShown = z.output<typeof recordingShownSchema>;
+
+/** GET /datasets/{stream}/recordings/{device}/{recording}/points?points&from&to */
+export const pointsQuerySchema = z.object({
+  /** Maximum number of rows, not counting pauses. */
+  points: z.coerce.number().int().min(10).max(20_000).default(2000),
+  /** ms since 1970, both inclusive. */
+  from: z.coerce.number().optional(),
+  to: z.coerce.number().optional(),
+});
+/** Samples for a plot. */
+export const recordingPointsSchema = z.object({
+  fields: z.array(z.string()),
+  /** Number of samples represented by the rows. */
+  samples: z.int(),
+  /** True = rows are the minimum and maximum of time intervals; false = they are the samples. */
+  reduced: z.boolean(),
+  /** ms since 1970, ascending. */
+  t: z.array(z.number()),
+  /** Values of each field, in the order of `fields`; null = none, as in the row of a pause. */
+  columns: z.array(z.array(z.number().nullable())),
+});
+export type RecordingPoints = z.output<typeof recordingPointsSchema>;
+
+const labelShape = {
+  device: name,
+  recording: name,
+  /** null removes the label. */
+  label: z.string().min(1).max(256).nullable(),
+  /** ms since 1970, both or neither: for a part of the recording. */
+  from: z.number().optional(),
+  to: z.number().optional(),
+};
+const spansFit = ({ from, to }: { from?: number | undefined; to?: number | undefined }) =>
+  (from === undefined) === (to === undefined) && (from === undefined || from < (to ?? from));
+const spanRule = { error: 'expected both from and to, with from before to', path: ['from'] };
+
+/** POST /labels: an operator's label of a recording. The latest one counts. */
+export const labelRequestSchema = z.strictObject({ stream: name, ...labelShape }).refine(spansFit, spanRule);
+export type LabelRequest = z.output<typeof labelRequestSchema>;
+
+/** POST /datasets/{stream}/labels: many at once, all or nothing. */
+export const labelsRequestSchema = z.strictObject({
+  labels: z.array(z.strictObject(labelShape).refine(spansFit, spanRule)).min(1).max(10_000),
+});
+export type LabelsRequest = z.output<typeof labelsRequestSchema>;
+export const labelsReplySchema = z.object({ labels: z.int() });
+
+/** Columns of an export before the stream's fields. */
+export const exportColumns = ['device', 'recording', 'seq', 't', 'label'] as const;
+export const exportFormats = ['csv', 'ndjson', 'parquet'] as const;
+export type ExportFormat = (typeof exportFormats)[number];
+
+/** GET /datasets/{stream}/export: one row per sample, with device, recording, number, time and label. */
+export const exportQuerySchema = z.object({
+  format: z.enum(exportFormats).default('csv'),
+  device: name.optional(),
+  recording: name.optional(),
+  label: z.string().max(256).optional(),
+  /** ms since 1970, both inclusive. */
+  from: z.coerce.number().optional(),
+  to: z.coerce.number().optional(),
+});
+/** Trailer of an export response (RFC 9110, 6.5): JSON of `ExportSummary`. Without it the export is incomplete. */
+export const exportTrailer = 'aiot-export';
+export const exportSummarySchema = z.object({
+  /** Rows in the file; 0 if they are not counted. */
+  rows: z.int(),
+  /** Stored rows that cannot be read. The first of the places; `more`: number of further places. */
+  damaged: z.object({ rows: z.int(), places: z.array(lostSchema), more: z.int() }),
+});
+export type ExportSummary = z.output<typeof exportSummarySchema>;
+export type ExportQuery = Partial<z.output<typeof exportQuerySchema>>;
+
+/** DELETE /datasets/{stream}/recordings?device&recording&dryRun: recordings that were, or would be, removed. */
+export const removalQuerySchema = z.object({
+  device: name,
+  /** All of the device's, when absent. */
+  recording: name.optional(),
+  /** Labeled ones, too, which are otherwise protected. */
+  labelled: queryFlagSchema.default(false),
+  dryRun: queryFlagSchema.default(false),
+});
+export const removedRecordingsSchema = z.object({
+  recordings: z.array(
+    z.object({ stream: name, device: name, recording: name, samples: z.int(), bytes: z.int() }),
+  ),
+  /** Not removed, because a label protects them. */
+  kept: z.int(),
+  /** Size of the removed recordings; and the space already freed on disk (null: handled by the database). */
+  bytes: z.int(),
+  freed: z.int().nullable(),
+  dryRun: z.boolean(),
+});
+export type RemovedRecordings = z.output<typeof removedRecordingsSchema>;
+
+/** GET /retention → {policies}, PUT and DELETE /retention/{stream}: null = no limit. */
+export const retentionRequestSchema = z.strictObject({
+  /** Since the arrival of a recording's last message. */
+  days: z.number().positive().max(36_500).nullable(),
+  /** Size of the stream; the oldest recordings are removed first. */
+  bytes: z.int().positive().nullable(),
+  /** Labeled recordings are removed, too. */
+  labelled: z.boolean(),
+});
+export type RetentionRequest = z.output<typeof retentionRequestSchema>;
+export const retentionSchema = z.object({ stream: name, ...retentionRequestSchema.shape });
+export type Retention = z.output<typeof retentionSchema>;
+export const retentionsSchema = pageSchema('policies', retentionSchema);
+/** POST /retention/run: applies the policies now. */
+export const retentionRunSchema = z.strictObject({
+  stream: name.optional(),
+  dryRun: z.boolean().default(false),
+});
+
+export const datasets = {
+  list: endpoint('GET /datasets', {
+    summary: 'All datasets',
+    query: pageQuerySchema,
+    result: datasetsSchema,
+    list: 'datasets',
+  }),
+  recordings: endpoint('GET /datasets/:stream', {
+    summary: 'Recordings of a stream',
+    query: recordingsQuerySchema,
+    result: datasetSchema,
+  }),
+  /** One row per sample. */
+  export: endpoint('GET /datasets/:stream/export', {
+    summary: 'Samples of a stream as a file',
+    query: exportQuerySchema,
+  }),
+  /** With a header row of the fields. */
+  csv: endpoint('GET /datasets/:stream/recordings/:device/:recording', {
+    summary: 'One recording as CSV',
+  }),
+  show: endpoint('GET /datasets/:stream/recordings/:device/:recording/about', {
+    summary: 'Statistics of one recording, with its labels',
+    result: recordingShownSchema,
+  }),
+  /** Data for a plot of one recording. */
+  points: endpoint('GET /datasets/:stream/recordings/:device/:recording/points', {
+    summary: 'Points of one recording for a plot, up to a maximum number of rows',
+    query: pointsQuerySchema,
+    result: recordingPointsSchema,
+  }),
+  remove: endpoint('DELETE /datasets/:stream/recordings', {
+    summary: 'Remove recordings of a device',
+    query: removalQuerySchema,
+    result: removedRecordingsSchema,
+  }),
+  /** @returns number of labels set */
+  label: endpoint('POST /datasets/:stream/labels', {
+    summary: 'Label many recordings at once',
+    body: labelsRequestSchema,
+    result: labelsReplySchema,
+    list: 'labels',
+    // A label takes about 100 bytes, and at most 600.
+    largestBody: 8 * 1024 ** 2,
+  }),
+};
+
+export const labels = {
+  /** The latest label counts. */
+  post: endpoint('POST /labels', {
+    summary: 'Label a recording',
+    access: 'ci',
+    body: labelRequestSchema,
+    result: labelRequestSchema,
+    errors: ['AIOT_NOT_FOUND'],
+  }),
+};
+
+const params = z.object({ stream: retentionSchema.shape.stream });
+
+export const retention = {
+  list: endpoint('GET /retention', {
+    summary: 'Retention of telemetry, by stream',
+    query: pageQuerySchema,
+    result: retentionsSchema,
+    list: 'policies',
+  }),
+  set: endpoint('PUT /retention/:stream', {
+    summary: 'Set the retention of a stream',
+    params,
+    body: retentionRequestSchema,
+    result: retentionSchema,
+  }),
+  /** Data is no longer removed by age or size. */
+  remove: endpoint('DELETE /retention/:stream', {
+    summary: 'Keep telemetry of a stream forever',
+    params,
+    result: retentionSchema,
+  }),
+  run: endpoint('POST /retention/run', {
+    summary: 'Apply the retention now, or list what it would remove',
+    body: retentionRunSchema,
+    result: removedRecordingsSchema,
+  }),
+};

@@ -1,0 +1,417 @@
+import * as z from 'zod';
+import { envelopeSchema } from '../../formats/manifest/envelope.js';
+import { deviceActionSchema } from '../api.js';
+import {
+  chipIdSchema,
+  deviceSchema,
+  deviceStates,
+  macSchema,
+  name,
+  provisionReplySchema,
+  provisionRequestSchema,
+  time,
+} from '../fields.js';
+import { pageQuerySchema, pageSchema } from '../page.js';
+import { endpoint } from './endpoint.js';
+
+/** Names of tags and groups, and values of tags. */
+export const tagName = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/, 'expected a letter, then letters, digits, _ . -');
+export const groupName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'expected letters, digits, _ . -');
+/** No control characters: it is printed in tables. */
+export const tagValue = z
+  .string()
+  .regex(/^[^\p{Cc}\p{Cf}]{1,128}$/u, 'expected 1 to 128 printable characters');
+const tags = z.record(tagName, tagValue);
+
+/** Maximum number of tags, and of groups, per device. */
+export const mostTags = 64;
+/** Maximum number of devices changed per request. */
+export const mostChanges = 1000;
+
+/** GET /devices → {devices, next}, by name. `selector`: only matching devices. */
+export const deviceListQuerySchema = pageQuerySchema.extend({ selector: z.string().max(4000).optional() });
+export type DeviceListQuery = z.output<typeof deviceListQuerySchema>;
+export const deviceListSchema = pageSchema('devices', deviceSchema);
+
+export const deviceActions = ['suspend', 'resume', 'revoke', 'remove'] as const;
+export type DeviceAction = (typeof deviceActions)[number];
+
+/** A change to devices. */
+export const deviceChangeSchema = z.discriminatedUnion('action', [
+  z.strictObject({ action: z.enum(deviceActions) }),
+  z.strictObject({
+    action: z.literal('tag'),
+    set: tags.default({}),
+    remove: z.array(tagName).max(mostTags).default([]),
+  }),
+  z.strictObject({
+    action: z.literal('group'),
+    add: z.array(groupName).max(mostTags).default([]),
+    remove: z.array(groupName).max(mostTags).default([]),
+  }),
+]);
+export type DeviceChange = z.output<typeof deviceChangeSchema>;
+
+/** POST /devices/actions: each device is changed separately; a refusal for one does not affect the others. */
+export const deviceChangeRequestSchema = z.strictObject({
+  change: deviceChangeSchema,
+  names: z.array(name).min(1).max(mostChanges),
+  /** Nothing is changed: the planned changes are returned. */
+  dryRun: z.boolean().default(false),
+});
+
+/** Properties that changes can affect. */
+export const changeableSchema = z.object({
+  state: z.enum(deviceStates),
+  tags: z.record(z.string(), z.string()),
+  groups: z.array(z.string()),
+});
+export type Changeable = z.output<typeof changeableSchema>;
+
+export const changedDeviceSchema = z.object({
+  name,
+  /** null if no device has the name. */
+  type: z.string().nullable(),
+  outcome: z.enum(['changed', 'same', 'refused']),
+  before: changeableSchema.nullable(),
+  /** State after the change, or with `dryRun` after the planned one; null = removed. */
+  after: changeableSchema.nullable(),
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+});
+export type ChangedDevice = z.output<typeof changedDeviceSchema>;
+export const changedDevicesSchema = z.object({ devices: z.array(changedDeviceSchema) });
+
+/** PATCH /devices/{name}: absent members are unchanged; a tag of null is deleted. */
+export const devicePatchSchema = z.strictObject({
+  tags: z.record(tagName, tagValue.nullable()).optional(),
+  groups: z.array(groupName).max(mostTags).optional(),
+});
+
+export type DevicePatch = z.output<typeof devicePatchSchema>;
+
+/** GET /devices/{name}/state: its desired and reported state. */
+export const deviceTwinSchema = z.object({
+  /** The messages of protocol v1; null = none. */
+  desired: z.looseObject({}).nullable(),
+  reported: z.looseObject({}).nullable(),
+  lastSeen: time.nullable(),
+});
+export type DeviceTwin = z.output<typeof deviceTwinSchema>;
+
+/** GET /devices/{name}/history → {entries, next}, newest first: all changes to devices of this name. */
+export const deviceHistoryEntrySchema = z.object({
+  id: z.int(),
+  at: time,
+  /** `device.tag`, … */
+  type: z.string(),
+  who: z.string(),
+  data: z.record(z.string(), z.unknown()),
+});
+export type DeviceHistoryEntry = z.output<typeof deviceHistoryEntrySchema>;
+export const deviceHistorySchema = pageSchema('entries', deviceHistoryEntrySchema);
+
+/** Bodies of requests that create and change devices' identities, /api/v1. The private key always stays with the caller. */
+const csr = z.string().max(8192);
+/** Fingerprint of the device's last certificate, null = none. If it has changed since, the request changes nothing. */
+const latest = z.string().nullable().optional();
+export type Latest = z.output<typeof latest>;
+
+/**
+ * POST /devices/{name}/certificate, by an operator or the device itself. `now`: the previous certificate ends at once, not at the first use of the
+ * new one.
+ */
+export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false), latest });
+
+/** POST /devices/{name}/certificate/current: the current certificate ends, and this one, the device's next, replaces it. */
+export const settleRequestSchema = z.strictObject({ fingerprint: z.string().max(64) });
+
+/** POST /devices/{name}/replace: another board replaces a broken one. */
+export const replaceRequestSchema = z.strictObject({ csr, mac: macSchema.optional(), latest });
+
+/** Validity of a claim token: a minute to 90 days. */
+export const claimLifetimeMs = { min: 60_000, max: 90 * 86_400_000 };
+
+/** POST /claims: reserves a name for a device that will request its certificate with the token. */
+export const claimRequestSchema = z.strictObject({
+  name,
+  type: name,
+  mac: macSchema.optional(),
+  chipId: chipIdSchema.optional(),
+  validMs: z.int().min(claimLifetimeMs.min).max(claimLifetimeMs.max).default(86_400_000),
+});
+export type ClaimRequest = z.input<typeof claimRequestSchema>;
+export const claimSchema = z.object({
+  device: deviceSchema,
+  /** Valid for one certificate; shown once. */
+  token: z.string(),
+  expires: time,
+});
+export type Claim = z.output<typeof claimSchema>;
+
+/** POST /claims/redeem, by anyone who has the token. The same key again gets the same certificate: a response may be lost. */
+export const redeemRequestSchema = z.strictObject({
+  token: z.string().max(200),
+  csr,
+  mac: macSchema.optional(),
+});
+
+/** POST /activation, by the device with its certificate. */
+export const activationSchema = provisionReplySchema.omit({ certificate: true, ca: true });
+export type Activation = z.output<typeof activationSchema>;
+
+/** PUT and GET /devices/{name}/birth */
+export const birthRequestSchema = z.strictObject({ envelope: envelopeSchema });
+export const birthReplySchema = z.object({ envelope: envelopeSchema, stored: time });
+export type StoredBirth = z.output<typeof birthReplySchema>;
+
+/** Maximum number created per request. */
+export const mostSimulated = 1000;
+
+/**
+ * PUT /devices/simulated: simulated devices, each with its own secret, which replaces the previous one. `digest` is the SHA-256 of the secret in hex:
+ * for 256 random bits that is sufficient, and ten thousand of them are verified quickly.
+ */
+export const simulatedRequestSchema = z.strictObject({
+  type: name,
+  tags: z.record(tagName, tagValue).default({}),
+  devices: z
+    .array(z.strictObject({ name, digest: z.string().regex(/^[0-9a-f]{64}$/) }))
+    .min(1)
+    .max(mostSimulated)
+    .superRefine((devices, context) => {
+      const seen = new Set<string>();
+      devices.forEach(({ name }, index) => {
+        if (seen.has(name))
+          context.addIssue({ code: 'custom', path: [index, 'name'], message: `${name} is listed twice` });
+        seen.add(name);
+      });
+    }),
+});
+export type SimulatedRequest = z.input<typeof simulatedRequestSchema>;
+export const simulatedReplySchema = z.object({ made: z.int(), kept: z.int() });
+export type SimulatedReply = z.output<typeof simulatedReplySchema>;
+
+/** Tag of simulated devices: only these can be taken over by a simulation. */
+export const simulatedTag = 'simulated';
+
+/** Channels of device messages, by the last part of the topic. */
+export const deviceChannels = ['telemetry', 'inference', 'reply', 'log'] as const;
+
+/** GET /devices/{name}/messages: the newest of a channel, oldest first. */
+export const deviceMessagesQuerySchema = z.object({
+  channel: z.enum(deviceChannels),
+  /** Messages that arrived after this, ms since 1970; an hour ago when absent. */
+  since: z.coerce.number().int().min(0).optional(),
+  limit: z.coerce.number().int().min(1).max(5000).default(500),
+});
+export type DeviceMessagesQuery = z.output<typeof deviceMessagesQuerySchema>;
+
+export const deviceMessageSchema = z.object({
+  /** Arrival time, by the platform's clock. */
+  at: time,
+  /** For telemetry. */
+  stream: z.string().optional(),
+  /** As in protocol v1. */
+  payload: z.record(z.string(), z.unknown()),
+});
+export type DeviceMessage = z.output<typeof deviceMessageSchema>;
+export const deviceMessagesSchema = z.object({ messages: z.array(deviceMessageSchema) });
+
+/** POST /devices/{name}/commands: a command for a device to run now. */
+export const deviceCommandSchema = z.strictObject({ command: z.enum(['ping', 'status', 'reboot']) });
+export type DeviceCommand = z.output<typeof deviceCommandSchema>['command'];
+
+export const deviceReplySchema = z.object({
+  device: z.string(),
+  command: deviceCommandSchema.shape.command,
+  /** The device's response. */
+  result: z.unknown().optional(),
+  /** From the command to its response. */
+  ms: z.number(),
+});
+export type DeviceReply = z.output<typeof deviceReplySchema>;
+
+/** A device's secret; `secret` is present only when it was just created. */
+export const deviceSecretSchema = z.object({
+  device: z.string().describe('Also the MQTT user name.'),
+  secret: z.string().nullable().describe('The MQTT password, over TLS only; null if it was removed.'),
+  removed: z.boolean().describe('Whether an existing secret was removed.'),
+});
+export type DeviceSecret = z.infer<typeof deviceSecretSchema>;
+
+export const devices = {
+  /** Sorted by name; only those that a selector matches. */
+  list: endpoint('GET /devices', {
+    summary: 'The devices that a selector matches, by name',
+    query: deviceListQuerySchema,
+    takes: ['selector'],
+    result: deviceListSchema,
+    list: 'devices',
+    errors: ['AIOT_SELECTOR_INVALID', 'AIOT_NOT_FOUND'],
+  }),
+  /** Each separately, at most `mostChanges`. With `dryRun` nothing is changed. */
+  change: endpoint('POST /devices/actions', {
+    summary: 'Change many devices, or preview the change with dryRun',
+    body: deviceChangeRequestSchema,
+    takes: ['names', 'change', 'dryRun'],
+    result: changedDevicesSchema,
+    list: 'devices',
+  }),
+  /** Creates simulated devices, or gives existing ones new secrets. */
+  simulate: endpoint('PUT /devices/simulated', {
+    summary: 'Create simulated devices, or give them new secrets',
+    body: simulatedRequestSchema,
+    result: simulatedReplySchema,
+    errors: ['AIOT_ALREADY_EXISTS', 'AIOT_DEVICE_ONLINE'],
+  }),
+  get: endpoint('GET /devices/:name', { summary: 'One device', result: deviceSchema }),
+  patch: endpoint('PATCH /devices/:name', {
+    summary: 'Change tags and groups of a device',
+    body: devicePatchSchema,
+    result: deviceSchema,
+    errors: ['AIOT_PRECONDITION_FAILED'],
+  }),
+  remove: endpoint('DELETE /devices/:name', {
+    summary: 'Remove a device that is registered or revoked',
+    result: deviceSchema,
+    errors: ['AIOT_DEVICE_STATE', 'AIOT_PRECONDITION_FAILED'],
+  }),
+  act: endpoint('POST /devices/:name/state', {
+    summary: 'Suspend, resume or revoke a device',
+    body: deviceActionSchema,
+    takes: ['action'],
+    result: deviceSchema,
+    errors: ['AIOT_DEVICE_STATE'],
+  }),
+  /** Its desired and reported state. */
+  state: endpoint('GET /devices/:name/state', {
+    summary: 'Assigned and reported state of a device',
+    result: deviceTwinSchema,
+  }),
+  /** Newest first, up to a limit. */
+  history: endpoint('GET /devices/:name/history', {
+    summary: 'History of a device, newest first',
+    query: pageQuerySchema,
+    takes: ['limit'],
+    result: deviceHistorySchema,
+    list: 'entries',
+  }),
+};
+
+/** Identities: how devices obtain certificates, and their signed birth certificates. Private keys stay with the caller. */
+export const enrolment = {
+  /** Registers a device and signs its certificate request (PEM). */
+  provision: endpoint('POST /devices', {
+    summary: 'Register a device and sign its certificate request',
+    body: provisionRequestSchema,
+    takes: ['name', 'type', 'csr', 'mac', 'chipId'],
+    result: provisionReplySchema,
+    location: ({ device }) => ['devices', device.name],
+    errors: ['AIOT_ALREADY_EXISTS', 'AIOT_CSR_INVALID'],
+  }),
+  /** Issues a new certificate; the previous one is valid until this one is used, or with `now` ends at once. */
+  rotate: endpoint('POST /devices/:name/certificate', {
+    summary: 'Sign the next certificate of a device',
+    access: 'devices',
+    body: certificateRequestSchema,
+    takes: ['csr', 'now', 'latest'],
+    result: provisionReplySchema,
+    location: ({ device }) => ['devices', device.name],
+    errors: ['AIOT_DEVICE_CHANGED', 'AIOT_CSR_INVALID'],
+  }),
+  /** The newest certificate becomes the current one, and the previous one ends. Idempotent. */
+  settle: endpoint('POST /devices/:name/certificate/current', {
+    summary: 'Revoke the current certificate: the next one replaces it',
+    body: settleRequestSchema,
+    takes: ['fingerprint'],
+    result: deviceSchema,
+  }),
+  /** Another board under the same name; the previous one's certificate ends at once. */
+  replace: endpoint('POST /devices/:name/replace', {
+    summary: 'Replace a board with another one',
+    body: replaceRequestSchema,
+    takes: ['csr', 'mac', 'latest'],
+    result: provisionReplySchema,
+    location: ({ device }) => ['devices', device.name],
+    errors: ['AIOT_DEVICE_CHANGED', 'AIOT_CSR_INVALID'],
+  }),
+  /** Called by the device itself: it is in the field. */
+  activate: endpoint('POST /activation', {
+    summary: 'Activate a device',
+    access: 'devices',
+    result: activationSchema,
+  }),
+};
+
+export const claims = {
+  make: endpoint('POST /claims', {
+    summary: 'Register a device that will claim its certificate with a one-time token',
+    body: claimRequestSchema,
+    result: claimSchema,
+    location: ({ device }) => ['devices', device.name],
+    errors: ['AIOT_ALREADY_EXISTS'],
+  }),
+  /** No operator is involved: the token is sufficient. */
+  redeem: endpoint('POST /claims/redeem', {
+    summary: 'Get a certificate for a one-time token',
+    access: 'everybody',
+    body: redeemRequestSchema,
+    takes: ['token', 'csr', 'mac'],
+    result: provisionReplySchema,
+    location: ({ device }) => ['devices', device.name],
+    errors: ['AIOT_CLAIM_INVALID', 'AIOT_CSR_INVALID'],
+  }),
+};
+
+export const births = {
+  put: endpoint('PUT /devices/:name/birth', {
+    summary: 'Store the signed birth certificate of a device',
+    body: birthRequestSchema,
+    takes: ['envelope'],
+    result: birthReplySchema,
+  }),
+  get: endpoint('GET /devices/:name/birth', {
+    summary: 'The newest birth certificate',
+    result: birthReplySchema,
+    errors: ['AIOT_BIRTH_MISSING'],
+  }),
+};
+
+export const secrets = {
+  /** Replaces the previous one. */
+  make: endpoint('POST /devices/:name/secret', {
+    summary: 'Create a secret for a device without a certificate; replaces the previous one',
+    result: deviceSecretSchema,
+    location: ({ device }) => ['devices', device],
+    errors: ['AIOT_DEVICE_STATE'],
+  }),
+  remove: endpoint('DELETE /devices/:name/secret', {
+    summary: 'Remove the secret of a device',
+    result: deviceSecretSchema,
+  }),
+};
+
+/** Devices' live and past messages, and commands to them. */
+export const talk = {
+  messages: endpoint('GET /devices/:name/messages', {
+    summary: 'The newest messages of one channel of a device, oldest first',
+    query: deviceMessagesQuerySchema,
+    result: deviceMessagesSchema,
+    list: 'messages',
+  }),
+  command: endpoint('POST /devices/:name/commands', {
+    summary: 'Send a command to a device, and wait for its reply',
+    body: deviceCommandSchema,
+    takes: ['command'],
+    result: deviceReplySchema,
+    errors: ['AIOT_DEVICE_OFFLINE', 'AIOT_COMMAND_FAILED'],
+  }),
+  live: endpoint('GET /devices/:name/live', {
+    summary: 'New messages of a device as server-sent events: telemetry, inference, reply, log',
+    sends: 'events',
+  }),
+};

@@ -1,0 +1,24 @@
+import { auditQuerySchema, listSchemas } from '../api.js';
+import { eventPageSchema, eventQuerySchema } from '../events/api.js';
+import { endpoint } from './endpoint.js';
+
+export const events = {
+  /** Oldest first. */
+  page: endpoint('GET /events', {
+    summary: 'Changes in order: server-sent events, or a page with Accept: application/json',
+    query: eventQuerySchema,
+    result: eventPageSchema,
+    sends: 'events',
+    errors: ['AIOT_EVENTS_GONE'],
+  }),
+};
+
+export const audit = {
+  /** Newest first. `subject`: `har@3`, or a name: then all of its versions. */
+  list: endpoint('GET /audit', {
+    summary: 'Audit log, newest first',
+    query: auditQuerySchema,
+    result: listSchemas.audit,
+    list: 'entries',
+  }),
+};

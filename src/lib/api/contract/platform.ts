@@ -1,0 +1,43 @@
+import * as z from 'zod';
+import { statusSchema } from '../api.js';
+import { acknowledgedSchema, acknowledgeRequestSchema, damagesSchema } from '../damage.js';
+import { pageQuerySchema } from '../page.js';
+import { endpoint } from './endpoint.js';
+
+export const status = {
+  get: endpoint('GET /status', { summary: 'State of the platform', result: statusSchema }),
+};
+
+export const damage = {
+  list: endpoint('GET /damage', {
+    summary: 'Damage to stored data that is not repaired',
+    query: pageQuerySchema,
+    result: damagesSchema,
+    list: 'damage',
+  }),
+  /** Acknowledges all damage, or that with these ids. */
+  acknowledge: endpoint('POST /damage/acknowledge', {
+    summary: 'Acknowledge damage: status stops warning of it',
+    body: acknowledgeRequestSchema,
+    takes: ['ids'],
+    result: acknowledgedSchema,
+  }),
+};
+
+/** Shortest passphrase of a backup. */
+export const shortestPassphrase = 12;
+
+export const backups = {
+  /** Streams the platform's backup: a tar, whose end shows that it is complete. */
+  create: endpoint('POST /backups', {
+    summary: 'A backup as one tar file',
+    description:
+      'Streamed while the platform keeps running. The CA’s key, tokens and secrets are encrypted with the passphrase, which is not stored.',
+    body: z.strictObject({
+      passphrase: z
+        .string()
+        .min(shortestPassphrase, `expected at least ${shortestPassphrase} characters`)
+        .max(1000),
+    }),
+  }),
+};

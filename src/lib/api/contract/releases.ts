@@ -1,0 +1,211 @@
+import * as z from 'zod';
+import { deviceConfigSchema } from '../../formats/device-config.js';
+import { chipNames } from '../../formats/esp-image/chips.js';
+import { envelopeSchema } from '../../formats/manifest/envelope.js';
+import { nextVersionSchema, pushRequestSchema, trustSchema } from '../api.js';
+import { digest, name, time } from '../fields.js';
+import { bundleKinds } from '../firmware/bundle.js';
+import { pageQuerySchema, pageSchema } from '../page.js';
+import { endpoint } from './endpoint.js';
+
+/** GET /firmware → {firmware}, GET /firmware/{name} → {versions}, GET /firmware/{name}/versions/{version} */
+export const firmwareVersionSchema = z.object({
+  name,
+  version: z.int(),
+  /** Sequence of its manifest: increases over all firmware of the platform. */
+  sequence: z.int(),
+  /** Digest of the image. */
+  digest,
+  bytes: z.int(),
+  pushed: time,
+  /** The chip that the image is for, according to its header; null = a program for a computer. */
+  chip: z.enum(chipNames).nullable(),
+  deviceTypes: z.array(z.string()),
+  /** Format for an update client of a device that runs more than one program; absent = an image or a program. */
+  bundle: z.enum(bundleKinds).optional(),
+  /** The application description in the image; null if it has none. */
+  app: z.object({ project: z.string(), version: z.string(), built: z.string(), idf: z.string() }).nullable(),
+});
+export type FirmwareVersion = z.output<typeof firmwareVersionSchema>;
+
+/** One line of GET /firmware. */
+export const firmwareSummarySchema = z.object({
+  name,
+  versions: z.int(),
+  latest: firmwareVersionSchema,
+});
+export type FirmwareSummary = z.output<typeof firmwareSummarySchema>;
+
+export const firmwareListSchemas = {
+  firmware: pageSchema('firmware', firmwareSummarySchema),
+  versions: pageSchema('versions', firmwareVersionSchema),
+};
+
+/** GET /configs → {configs}, GET /configs/{name} → {versions}, GET /configs/{name}/versions/{version} */
+export const configVersionSchema = z.object({
+  name,
+  version: z.int(),
+  /** Sequence of its manifest: increases over all configurations of the platform. */
+  sequence: z.int(),
+  /** Digest of the document. */
+  digest,
+  bytes: z.int(),
+  pushed: time,
+  deviceTypes: z.array(z.string()),
+  /** Its settings, with defaults filled in. */
+  config: deviceConfigSchema,
+});
+export type ConfigVersion = z.output<typeof configVersionSchema>;
+
+/** One line of GET /configs. */
+export const configSummarySchema = z.object({ name, versions: z.int(), latest: configVersionSchema });
+export type ConfigSummary = z.output<typeof configSummarySchema>;
+
+export const configListSchemas = {
+  configs: pageSchema('configs', configSummarySchema),
+  versions: pageSchema('versions', configVersionSchema),
+};
+
+/** A public key: SPKI DER in base64, and its SHA-256. */
+export const publicKeySchema = z.object({ keyid: z.string(), publicKey: z.base64() });
+export type PublicKey = z.output<typeof publicKeySchema>;
+
+/** GET and POST /trust/root. */
+export const trustChainSchema = z.object({
+  /** Version in force; null = the platform has no trust root yet. */
+  version: z.int().nullable(),
+  /** null = keys have no separate roles yet. */
+  root: envelopeSchema.nullable(),
+  /** Keys with which the platform can sign timestamps, newest last. */
+  timestampKeys: z.array(publicKeySchema),
+});
+export type TrustChain = z.output<typeof trustChainSchema>;
+
+const number = z.coerce.number().int().min(1);
+const params = z.object({ name: z.string(), version: number });
+
+/** The manifest of this sequence instead of the newest: for rollouts that began with it. */
+const manifestQuerySchema = z.object({ sequence: number.optional() });
+
+/** Endpoints of a kind whose versions are one blob each. `one` and `all` are its names in summaries. */
+function releases<
+  const Noun extends 'firmware' | 'configs',
+  Version extends typeof firmwareVersionSchema | typeof configVersionSchema,
+  List extends z.ZodObject,
+  Versions extends z.ZodObject<{ versions: z.ZodType }>,
+>(
+  noun: Noun,
+  [one, all]: readonly [string, string],
+  { version, list, versions }: { version: Version; list: List; versions: Versions },
+) {
+  return {
+    list: endpoint(`GET /${noun}`, {
+      summary: `${all}, by name`,
+      query: pageQuerySchema,
+      result: list,
+      list: noun as Noun & keyof z.output<List> & string,
+    }),
+    /** Newest first. */
+    versions: endpoint(`GET /${noun}/:name`, {
+      summary: `Versions of one ${one}, newest first`,
+      query: pageQuerySchema,
+      result: versions,
+      list: 'versions' as 'versions' & keyof z.output<Versions> & string,
+    }),
+    /** Values for the operator's next manifest. */
+    next: endpoint(`GET /${noun}/:name/next`, {
+      summary: `Values to sign for the next version of a ${one}`,
+      result: nextVersionSchema,
+    }),
+    /** Its blob must exist. */
+    push: endpoint(`POST /${noun}/:name/versions`, {
+      summary: `Push a signed version of a ${one}`,
+      access: 'ci',
+      body: pushRequestSchema,
+      takes: ['envelope'],
+      result: version,
+      location: (card: { name: string; version: number }) => [noun, card.name, 'versions', card.version],
+      errors: ['AIOT_SIGNATURE_INVALID', 'AIOT_VERSION_CONFLICT'],
+    }),
+    get: endpoint(`GET /${noun}/:name/versions/:version`, {
+      summary: `One version of a ${one}`,
+      params,
+      result: version,
+    }),
+    /** The newest, or the one of a sequence, which a rollout began with. */
+    manifest: endpoint(`GET /${noun}/:name/versions/:version/manifest`, {
+      summary: `The signed manifest of a ${one}`,
+      access: 'devices',
+      params,
+      query: manifestQuerySchema,
+      takes: ['sequence'],
+      result: envelopeSchema,
+    }),
+    /** Its re-signed manifest, with the next sequence. */
+    sign: endpoint(`POST /${noun}/:name/versions/:version/manifest`, {
+      summary: `Sign a version of a ${one} again, with the next sequence`,
+      access: 'ci',
+      params,
+      body: pushRequestSchema,
+      takes: ['envelope'],
+      result: version,
+      errors: ['AIOT_SIGNATURE_INVALID', 'AIOT_VERSION_CONFLICT'],
+    }),
+  };
+}
+
+export const firmware = releases('firmware', ['firmware', 'Firmware'], {
+  version: firmwareVersionSchema,
+  list: firmwareListSchemas.firmware,
+  versions: firmwareListSchemas.versions,
+});
+
+export const configs = releases('configs', ['configuration', 'Configurations'], {
+  version: configVersionSchema,
+  list: configListSchemas.configs,
+  versions: configListSchemas.versions,
+});
+
+/** Keys allowed to sign: devices request this as well. */
+export const trust = {
+  /** Null before the first `put`. */
+  get: endpoint('GET /trust', {
+    summary: 'Keys that may sign releases',
+    access: 'devices',
+    result: z.object({ trust: trustSchema.nullable() }),
+    list: 'trust',
+  }),
+  put: endpoint('PUT /trust', {
+    summary: 'Set the trust root',
+    body: trustSchema,
+    result: trustSchema,
+    errors: ['AIOT_TRUST_CONFLICT'],
+  }),
+  chain: endpoint('GET /trust/root', {
+    summary: 'The newest root, and the platform’s timestamp keys',
+    access: 'devices',
+    result: trustChainSchema,
+  }),
+  root: endpoint('GET /trust/root/:version', {
+    summary: 'A root of the chain',
+    access: 'devices',
+    params: z.object({ version: number }),
+    result: envelopeSchema,
+  }),
+  putRoot: endpoint('POST /trust/root', {
+    summary: 'Set the next root, signed by the previous root keys and its own',
+    body: envelopeSchema,
+    result: trustChainSchema,
+    errors: ['AIOT_TRUST_SIGNATURES', 'AIOT_TRUST_VERSION', 'AIOT_TRUST_ROOT_EXPIRED'],
+  }),
+  timestamp: endpoint('GET /trust/timestamp', {
+    summary: 'The newest versions, signed for one day',
+    access: 'devices',
+    result: envelopeSchema,
+    errors: ['AIOT_NOT_FOUND'],
+  }),
+  newTimestampKey: endpoint('POST /trust/timestamp/keys', {
+    summary: 'Create another timestamp key, used once a root names it',
+    result: publicKeySchema,
+  }),
+};

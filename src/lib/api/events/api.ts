@@ -1,0 +1,58 @@
+import * as z from 'zod';
+import { time } from '../fields.js';
+import { pageQuerySchema, pageSchema } from '../page.js';
+
+/** One change of the platform's state. */
+export const eventSchema = z.object({
+  /** Increases in the order of the changes; there may be gaps. */
+  id: z.int(),
+  at: time,
+  /** Noun and verb: `device.provision`. */
+  type: z.string(),
+  /** Subject of the change: the name of a device, `har@3`, the id of a rollout. */
+  subject: z.string(),
+  /** Originator: a user, `device motor-1`, `platform`. */
+  who: z.string(),
+  data: z.record(z.string(), z.unknown()),
+});
+export type PlatformEvent = z.output<typeof eventSchema>;
+
+/** `*`, `device.*` or `device.connect`. */
+const typePattern = /^(\*|[a-z][a-z0-9-]{0,40}\.(\*|[a-z][a-z0-9-]{0,40}))$/;
+/** One event type, or all of a noun. */
+export const eventTypeSchema = z
+  .string()
+  .regex(typePattern, 'expected a type such as device.connect, a group such as device.*, or *');
+
+/** Several, comma-separated. */
+const typesSchema = z
+  .string()
+  .max(1000)
+  .transform((text) => text.split(',').map((part) => part.trim()))
+  .pipe(z.array(eventTypeSchema).min(1).max(50));
+
+/** Selects events: absent = all. */
+export interface EventFilter {
+  types?: readonly string[] | undefined;
+  /** `har@3`, or a name: then all of its versions. */
+  subject?: string | undefined;
+}
+
+/**
+ * GET /events: events after the id in `from` (or in the header Last-Event-ID, or in `after`), oldest first. `from=0` starts at the oldest
+ * available event, `now` sends only future ones, and `newest` sends that many of the newest before future ones. The response is an endless
+ * stream of server-sent events (`limit`: ends after that many), or one page with `Accept: application/json`.
+ */
+export const eventQuerySchema = z.object({
+  from: z.union([z.literal('now'), z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)]).optional(),
+  newest: z.coerce.number().int().min(1).max(1000).optional(),
+  after: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  type: typesSchema.optional(),
+  subject: z.string().min(1).max(300).optional(),
+  limit: pageQuerySchema.shape.limit.unwrap().optional(),
+});
+export type EventQuery = z.output<typeof eventQuerySchema>;
+
+/** `last`: the id up to which events were examined: continue from there, even if none matched. */
+export const eventPageSchema = pageSchema('events', eventSchema).extend({ last: z.int() });
+export type EventPage = z.output<typeof eventPageSchema>;

@@ -1,0 +1,276 @@
+import { type ZodObject, type ZodRawShape, z } from 'zod';
+import { lostSchema } from '../damage.js';
+import { releaseSchema } from '../rollouts/schema.js';
+
+/** A kind of event: its description, its subject, and the format of its data. */
+export interface EventKind {
+  about: string;
+  subject: string;
+  data: ZodObject<ZodRawShape>;
+}
+
+const none = z.object({});
+const fingerprint = z.string();
+const told = z.object({ code: z.string(), message: z.string() }).nullable();
+const kind = (subject: string, about: string, data: ZodObject<ZodRawShape> = none): EventKind => ({
+  subject,
+  about,
+  data,
+});
+
+const pushed = z.object({ sequence: z.int(), digest: z.string(), keys: z.array(z.string()) });
+const moved = z.object({
+  from: z.string(),
+  to: z.string(),
+  gate: z.string().optional(),
+  reason: z.string().optional(),
+  replacedBy: z.int().optional(),
+});
+const job = z.object({ kind: z.string() });
+
+/** Every kind of event, by its type: noun and verb. Data may have more members than are named here; the named ones are stable. */
+export const eventTypes = {
+  'backup.create': kind('platform', 'A backup was started.', z.object({ created: z.int() })),
+  'claim.make': kind(
+    'device',
+    'A one-time token for a first certificate was created.',
+    z.object({ expires: z.int() }),
+  ),
+  'config.push': kind('name@version', 'A signed version of a device configuration was stored.', pushed),
+  'config.sign': kind('name@version', 'A version of a configuration was signed again.', pushed),
+  'damage.acknowledge': kind(
+    'part',
+    'An operator acknowledged damage: status stops warning of it.',
+    z.object({ ids: z.array(z.string()) }),
+  ),
+  'damage.find': kind(
+    'part',
+    'Damage to stored data was found: `rows` of telemetry are lost. The first 50 places are listed, with stream, device and time range if known.',
+    z.object({
+      findings: z.int(),
+      rows: z.int(),
+      places: z.array(z.object({ place: z.string(), problem: z.string(), lost: lostSchema.optional() })),
+    }),
+  ),
+  'damage.repair': kind('part', 'Damage was repaired.', z.object({ ids: z.array(z.string()) })),
+  'data.label': kind(
+    'stream/device/recording',
+    'A recording was labeled, as a whole or between two times; null removed the label.',
+    z.object({ label: z.string().nullable(), from: z.number().optional(), to: z.number().optional() }),
+  ),
+  'data.remove': kind(
+    'stream/device/recording',
+    'A recording was removed, manually or by retention.',
+    z.object({ samples: z.int(), bytes: z.int() }),
+  ),
+  'data.retention': kind(
+    'stream',
+    'The retention of its recordings was set; null means forever.',
+    z.object({ days: z.number().nullable(), bytes: z.int().nullable(), labelled: z.boolean() }),
+  ),
+  'dataset.create': kind('stream', 'The first telemetry of a stream was stored.'),
+  'device.activate': kind('device', 'It was seen for the first time.'),
+  'device.birth': kind(
+    'device',
+    'A signed birth certificate was stored.',
+    z.object({ fingerprint, mac: z.string().nullable() }),
+  ),
+  'device.claim': kind('device', 'It got its first certificate with a token.', z.object({ fingerprint })),
+  'device.connect': kind('device', 'It connected to the broker.'),
+  'device.desire': kind(
+    'device',
+    'Its assigned release was set, or withdrawn (null).',
+    z.object({ desired: z.unknown() }),
+  ),
+  'device.disconnect': kind('device', 'Its last connection to the broker was closed.'),
+  'device.group': kind(
+    'device',
+    'Its groups were changed.',
+    z.object({ add: z.array(z.string()), remove: z.array(z.string()) }),
+  ),
+  'device.provision': kind('device', 'It was registered with a certificate.', z.object({ fingerprint })),
+  'device.register': kind(
+    'device',
+    'It was registered without a certificate.',
+    z.object({ type: z.string() }),
+  ),
+  'device.remove': kind(
+    'device',
+    'It was removed with all its data.',
+    z.object({ id: z.string(), type: z.string() }),
+  ),
+  'device.replace': kind(
+    'device',
+    'It was replaced by another board.',
+    z.object({ fingerprint, before: z.string(), id: z.string() }),
+  ),
+  'device.report': kind(
+    'device',
+    'Its report changed: the running model or firmware, the step of an update, or its error. Progress within a step causes no event.',
+    z.object({
+      state: z.string(),
+      rollout: z.string().nullable(),
+      model: z.object({ name: z.string(), version: z.int(), sequence: z.int() }).nullable(),
+      error: told,
+      firmware: z.string().nullable(),
+      config: z.object({ name: z.string(), version: z.int(), sequence: z.int() }).nullable().optional(),
+    }),
+  ),
+  'device.resume': kind('device', 'A suspended device may connect again.'),
+  'device.revoke': kind('device', 'Its access was permanently revoked.'),
+  'device.rotate': kind(
+    'device',
+    'It got its next certificate.',
+    z.object({ fingerprint, before: fingerprint.nullable(), now: z.boolean() }),
+  ),
+  'device.secret': kind('device', 'It got a secret for connections without a certificate.'),
+  'device.secret-removed': kind('device', 'Its secret was removed.'),
+  'device.settle': kind(
+    'device',
+    'The next certificate replaced the previous one.',
+    z.object({ fingerprint, before: fingerprint.nullable() }),
+  ),
+  'device.suspend': kind('device', 'It was suspended: it may not connect until it is resumed.'),
+  'device.tag': kind(
+    'device',
+    'Its tags were changed.',
+    z.object({ set: z.record(z.string(), z.string()), remove: z.array(z.string()) }),
+  ),
+  'events.prune': kind(
+    'events',
+    'Old events up to this ID were deleted.',
+    z.object({ upTo: z.int(), events: z.int() }),
+  ),
+  'firmware.push': kind('name@version', 'A signed version of a firmware was stored.', pushed),
+  'firmware.sign': kind('name@version', 'A version of a firmware was signed again.', pushed),
+  'job.cancel': kind('job', 'Its cancellation was requested.', job),
+  'job.create': kind('job', 'It is queued.', job),
+  'job.end': kind(
+    'job',
+    'It succeeded, failed, or was canceled.',
+    job.extend({ state: z.string(), error: told }),
+  ),
+  'job.start': kind('job', 'It is running.', job),
+  'model.demote': kind('name@version', 'It was demoted by a stage.', moved),
+  'model.deploy': kind(
+    'name@version',
+    'A rollout of it was started.',
+    z.object({ rollout: z.string(), selector: z.string(), devices: z.int() }),
+  ),
+  'model.promote': kind('name@version', 'It was promoted by a stage.', moved),
+  'model.push': kind('name@version', 'A signed version of a model was stored.', pushed),
+  'model.remove': kind('name@version', 'It was permanently removed.', z.object({ digest: z.string() })),
+  'model.sign': kind('name@version', 'An existing version was signed again.', pushed),
+  'model.upload': kind(
+    'name@version',
+    'An unsigned model was uploaded by a client of another system.',
+    z.object({ file: z.string(), digest: z.string() }),
+  ),
+  'pipeline.end': kind(
+    'project',
+    'A run of its pipeline has ended.',
+    z.object({ run: z.string(), state: z.string() }),
+  ),
+  'pipeline.start': kind('project', 'A run of its pipeline was started.', z.object({ run: z.string() })),
+  'pipeline.step': kind(
+    'project',
+    'A step of a run changed its state.',
+    z.object({ run: z.string(), step: z.string(), state: z.string() }),
+  ),
+  'platform.start': kind(
+    'platform',
+    'A process of the platform has started; nothing is connected to it yet.',
+    z.object({ version: z.string() }),
+  ),
+  'rollout.change': kind(
+    'rollout',
+    'It was approved, started, paused, resumed, or rolled back.',
+    z.object({ state: z.string(), reason: told }),
+  ),
+  'rollout.end': kind(
+    'rollout',
+    'All its devices have finished.',
+    z.object({ state: z.string(), reason: told }),
+  ),
+  'rollout.move': kind(
+    'rollout',
+    'One of its devices made progress.',
+    z.object({
+      device: z.string(),
+      wave: z.int(),
+      state: z.string(),
+      step: z.string().nullable(),
+      error: told,
+    }),
+  ),
+  'rollout.start': kind(
+    'rollout',
+    'A version is being rolled out to devices.',
+    z.object({
+      releases: z.array(releaseSchema),
+      selector: z.string(),
+      devices: z.int(),
+      /** Number of devices in each. */
+      waves: z.array(z.int()),
+    }),
+  ),
+  'rollout.wave': kind(
+    'rollout',
+    'One of its waves was opened, has settled, or was stopped.',
+    z.object({ wave: z.int(), state: z.string(), devices: z.int() }),
+  ),
+  'session.begin': kind(
+    'token id',
+    'A browser was logged in to the dashboard with the permissions of the token.',
+  ),
+  'session.end': kind('token id', 'A browser was logged out of the dashboard.'),
+  'session.link': kind('token id', 'A one-time login link was created.'),
+  'token.create': kind('token', 'A token was created.'),
+  'token.revoke': kind('token', 'A token was revoked.'),
+  'token.rotate': kind(
+    'token',
+    'A token was replaced by another one.',
+    z.object({ next: z.string(), ends: z.int() }),
+  ),
+  'trust.key': kind('key', 'The platform created another timestamp key.'),
+  'trust.root': kind(
+    'trust',
+    'A trust root was set.',
+    z.object({
+      version: z.int(),
+      root: z.array(z.string()),
+      keys: z.array(z.string()),
+      expires: z.int(),
+    }),
+  ),
+  'trust.set': kind(
+    'trust',
+    'The keys that may sign releases were set.',
+    z.object({ version: z.int(), keys: z.array(z.string()) }),
+  ),
+  'user.add': kind('user', 'A user was added.', z.object({ role: z.string() })),
+  'user.disable': kind('user', 'It was disabled; none of its tokens is valid until it is enabled again.'),
+  'user.enable': kind('user', 'It was enabled; its tokens are valid again.'),
+  'user.remove': kind(
+    'user',
+    'It was removed, and its tokens revoked.',
+    z.object({ tokensRevoked: z.int() }),
+  ),
+  'webhook.add': kind(
+    'webhook',
+    'A webhook was added.',
+    z.object({ url: z.string(), types: z.array(z.string()) }),
+  ),
+  'webhook.disable': kind(
+    'webhook',
+    'It failed for too long, or its target is gone: no more events are sent to it.',
+    z.object({ url: z.string(), reason: z.string() }),
+  ),
+  'webhook.remove': kind('webhook', 'It was removed.', z.object({ url: z.string() })),
+  'webhook.rotate': kind('webhook', 'It has a new secret.', z.object({ url: z.string() })),
+  'webhook.test': kind('webhook', 'A test event, sent only to this webhook.', z.object({ url: z.string() })),
+  'webhook.update': kind('webhook', 'It was changed, or enabled again.', z.object({ url: z.string() })),
+} as const satisfies Record<string, EventKind>;
+
+/** Noun and what was done: `device.provision`. */
+export type EventType = keyof typeof eventTypes;

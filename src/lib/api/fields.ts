@@ -1,0 +1,91 @@
+import * as z from 'zod';
+import { digestPattern } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
+import { namePattern } from '../core/names.js';
+import { envelopeSchema, trustRootSchema } from '../formats/manifest/envelope.js';
+
+/** Fields shared by several bodies of the API. Times are milliseconds since 1970. */
+export const name = z.string().regex(namePattern);
+export const time = z.int();
+export const digest = z.string().regex(digestPattern);
+/** Lower case with colons: a chip's factory base address. */
+export const macSchema = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
+
+export const deviceStates = ['registered', 'provisioned', 'active', 'suspended', 'revoked'] as const;
+
+/** GET /devices → {devices}, GET /devices/{name} */
+export const deviceSchema = z.object({
+  name,
+  id: z.string(),
+  type: z.string(),
+  state: z.enum(deviceStates),
+  /** SHA-256 of the certificate's DER, 64 hex digits; null without a certificate. */
+  fingerprint: z.string().nullable(),
+  expires: time.nullable(),
+  /** A certificate that was issued to it and not used yet: its first use ends the previous one. */
+  next: z.object({ fingerprint: z.string(), expires: time }).nullable(),
+  mac: z.string().nullable(),
+  /** The guide's decimal chip id: an alias. */
+  chipId: z.string().nullable(),
+  created: time,
+  online: z.boolean(),
+  lastSeen: time.nullable(),
+  /** As last reported: the active model. */
+  model: z.object({ name, version: z.int(), sequence: z.int(), digest }).nullable(),
+  /** As last reported: the version of its firmware. */
+  firmware: z.string().nullable(),
+  /** The update state of protocol v1, null before the first report. */
+  updateState: z.string().nullable(),
+  tags: z.record(z.string(), z.string()),
+  /** Sorted. */
+  groups: z.array(z.string()),
+  /** Increases with each change except the device's own reports: its ETag. */
+  revision: z.int(),
+});
+export type DeviceInfo = z.output<typeof deviceSchema>;
+
+/** Validates a MAC as typed, with colons or dashes. @throws AIOT_USAGE */
+export function checkMac(text: string): string {
+  const mac = text.trim().toLowerCase().replaceAll('-', ':');
+  if (macSchema.safeParse(mac).success) return mac;
+  throw new AiotError('AIOT_USAGE', `expected a MAC such as 24:0a:c4:12:34:56, got ${text}`);
+}
+
+/** 24 bits in decimal, without leading zeros. @throws AIOT_USAGE */
+export function checkChipId(text: string): string {
+  if (isChipId(text)) return text;
+  throw new AiotError('AIOT_USAGE', `expected a decimal chip id of 0 to 16777215, got ${text}`);
+}
+
+export function isChipId(text: string): boolean {
+  return /^(0|[1-9]\d{0,7})$/.test(text) && Number(text) < 2 ** 24;
+}
+
+export const chipIdSchema = z.string().refine(isChipId, 'expected a number of 0 to 16777215');
+
+/** POST /devices: the private key stays with the caller. */
+export const provisionRequestSchema = z.strictObject({
+  name,
+  type: name,
+  csr: z.string().max(8192),
+  mac: macSchema.optional(),
+  chipId: chipIdSchema.optional(),
+});
+export const provisionReplySchema = z.object({
+  device: deviceSchema,
+  /** PEM */
+  certificate: z.string(),
+  ca: z.string(),
+  urls: z.object({ http: z.string(), mqtts: z.string() }),
+  trust: trustRootSchema.nullable(),
+  /** The root from which this trust is derived: a device that has it follows the chain to later ones. */
+  root: envelopeSchema.nullable().optional(),
+  /** Lowest release sequence for a device of this name: it is written to its flash. */
+  release: z.object({ sequence: z.int(), floor: z.int() }),
+});
+export type ProvisionReply = z.output<typeof provisionReplySchema>;
+
+/** The decimal id used by the guide's firmware: the lower three octets of the factory MAC, big endian, as one number (`…:da:b6:b0` is 14333616). */
+export function chipIdOf(mac: string): string {
+  return String(Number.parseInt(mac.split(':').slice(3).join(''), 16));
+}

@@ -1,0 +1,20 @@
+/** Formats of third-party update clients: SWUpdate's, RAUC's, and images for the bootloader MCUboot, as in Zephyr. */
+export const bundleKinds = ['swu', 'raucb', 'mcuboot'] as const;
+export type BundleKind = (typeof bundleKinds)[number];
+
+/** First bytes → kind. The client validates the rest: it checks the bundle's own signature. */
+const magics: readonly [string, BundleKind][] = [
+  ['070701', 'swu'],
+  ['070702', 'swu'],
+  ['hsqs', 'raucb'],
+  ['\x3d\xb8\xf3\x96', 'mcuboot'],
+];
+
+/** Default device types. */
+export const bundleTypes: Record<BundleKind, string> = { swu: 'swupdate', raucb: 'rauc', mcuboot: 'zephyr' };
+
+/** null = none of these: a cpio archive (newc), a squashfs, or an image with MCUboot's header. */
+export function bundleKind(bytes: Uint8Array): BundleKind | null {
+  const head = Buffer.from(bytes.subarray(0, 6)).toString('latin1');
+  return magics.find(([magic]) => head.startsWith(magic))?.[1] ?? null;
+}

@@ -1,0 +1,110 @@
+import * as z from 'zod';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import { namePattern } from '../../core/names.js';
+import type { RegistryClient } from '../client.js';
+import { firmwareVersionSchema } from '../contract/releases.js';
+import { pushAttempts, signedRelease, type TrustReader, waitForTurn } from '../signatures.js';
+import { bundleTypes } from './bundle.js';
+import { type FirmwareImage, readFirmware } from './image.js';
+
+export const pushedFirmwareSchema = firmwareVersionSchema.extend({
+  /** The pushed file. */
+  file: z.string(),
+});
+export type PushedFirmware = z.output<typeof pushedFirmwareSchema>;
+
+export interface PushFirmwareOptions {
+  client: TrustReader & {
+    firmware: Pick<RegistryClient['firmware'], 'next' | 'push'>;
+    blobs: Pick<RegistryClient['blobs'], 'put'>;
+  };
+  /** An application image (.bin), a program for a computer (ELF), or a bundle (.swu, .raucb, MCUboot’s). */
+  path: string;
+  /** Replaces the project's name in the image. */
+  name?: string | undefined;
+  /** Device types that it is released for; the image's chip when absent. */
+  deviceTypes?: string[] | undefined;
+  /** The operator's signing key, PKCS#8 PEM: used for signing here and never sent. */
+  privatePem: string;
+  /** Devices reject it after this time, ms from now; absent = no expiry. */
+  validMs?: number | undefined;
+}
+
+/**
+ * Checks an application image, uploads it, and pushes a manifest of kind `firmware`, signed here, as its next version.
+ * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE (a missing or invalid name; a bootloader), AIOT_VERSION_CONFLICT
+ */
+export async function pushFirmware(options: PushFirmwareOptions): Promise<PushedFirmware> {
+  const { client, path, privatePem, validMs } = options;
+  const content = await readBytes(path);
+  const image = readFirmware(content, path);
+  const name = nameOf(options, image);
+  const deviceTypes = options.deviceTypes ?? [usualType(image)];
+  checkTypes(deviceTypes);
+  const artifact = {
+    name: image.bundle ? `bundle.${image.bundle}` : 'app.bin',
+    digest: digestOf(content),
+    bytes: content.length,
+  };
+  await client.blobs.put(artifact.digest, content);
+  for (let attempt = 1; ; attempt++) {
+    const next = await client.firmware.next(name);
+    const issued = Date.now();
+    const envelope = await signedRelease(
+      client,
+      {
+        spec: 'aiot-manifest/1',
+        role: 'release',
+        kind: 'firmware',
+        name,
+        ...next,
+        floor: 0,
+        issued,
+        expires: validMs === undefined ? null : issued + validMs,
+        deviceTypes,
+        artifacts: [artifact],
+      },
+      privatePem,
+    );
+    try {
+      return { ...(await client.firmware.push(name, envelope)), file: path };
+    } catch (error) {
+      if (attempt === pushAttempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
+    }
+    await waitForTurn(attempt);
+  }
+}
+
+function nameOf({ name, path }: PushFirmwareOptions, image: FirmwareImage): string {
+  if (name === undefined && image.bootloader && image.app === null) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${path} is a bootloader or a RAM-only program, so it contains no name`,
+      {
+        next: 'If this is intended, add a name: --name NAME',
+      },
+    );
+  }
+  const found = name ?? image.app?.project ?? '';
+  if (namePattern.test(found)) return found;
+  const got = found === '' ? 'none' : `"${found}"`;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `expected a name of letters, digits, dot, dash or underscore, got ${got}`,
+    {
+      next: 'Specify a name: --name NAME',
+    },
+  );
+}
+
+function usualType({ chip, bundle }: FirmwareImage): string {
+  return bundle ? bundleTypes[bundle] : (chip ?? 'virtual');
+}
+
+function checkTypes(deviceTypes: string[]): void {
+  const wrong = deviceTypes.find((type) => !namePattern.test(type));
+  if (wrong === undefined && deviceTypes.length > 0) return;
+  throw new AiotError('AIOT_USAGE', `expected device types such as esp32, got "${wrong ?? ''}"`);
+}

@@ -1,0 +1,305 @@
+/** The client side of the platform's API: its bodies, the client, and operations built on it. */
+export {
+  type AuditEntry,
+  errorBodySchema,
+  type FoldsFigures,
+  figuresSchema,
+  foldsFiguresSchema,
+  gateSchema,
+  type LiveFigures,
+  listSchemas,
+  type ModelSummary,
+  type ModelVersion,
+  modelVersionSchema,
+  type Origin,
+  type PlatformUrls,
+  platformUrlsSchema,
+  type RemovedModel,
+  removedModelSchema,
+  type Stage,
+  type StageRequest,
+  type Status,
+  stages,
+  statusSchema,
+} from './api.js';
+export {
+  type ChangeDevices,
+  changeDevices,
+  changeExit,
+  type DevicesChanged,
+  devicesChangedSchema,
+} from './change-devices.js';
+export { createClient, type RegistryClient } from './client.js';
+export type { Condition } from './condition.js';
+export { pushConfig, pushedConfigSchema, resolveConfig } from './config/push.js';
+export {
+  adviceFor,
+  clientFor,
+  contextFor,
+  type DataStores,
+  tryToken,
+  withClient,
+  withGuide,
+  withStores,
+} from './context.js';
+export {
+  atLeast,
+  isScope,
+  type Login,
+  type LoginLink,
+  loginLinkSchema,
+  longestGraceMs,
+  type MadeToken,
+  madeTokenSchema,
+  type NewToken,
+  type NewUser,
+  type RemovedUser,
+  type Role,
+  removedUserSchema,
+  roles,
+  type ScopeNoun,
+  type Session,
+  scopeCovers,
+  type Token,
+  tokenLifetimeMs,
+  tokenSchema,
+  type User,
+  userSchema,
+  usualLifetimeMs,
+} from './contract/access.js';
+export { largestBlob } from './contract/blobs.js';
+export { type Contract, contract } from './contract/contract.js';
+export {
+  type DatasetInfo,
+  type DatasetListing,
+  datasetSchema,
+  datasetsSchema,
+  type ExportFormat,
+  type ExportQuery,
+  type ExportSummary,
+  exportColumns,
+  exportFormats,
+  exportQuerySchema,
+  exportTrailer,
+  type LabelSpan,
+  type LabelsRequest,
+  type RecordingPoints,
+  type RecordingShown,
+  type RemovedRecordings,
+  type Retention,
+  type RetentionRequest,
+  recordingShownSchema,
+  removedRecordingsSchema,
+  retentionSchema,
+  type StoredRecording,
+} from './contract/data.js';
+export {
+  type Changeable,
+  type ChangedDevice,
+  type Claim,
+  type ClaimRequest,
+  claimLifetimeMs,
+  type DeviceChange,
+  type DeviceCommand,
+  type DeviceHistoryEntry,
+  type DeviceListQuery,
+  type DeviceMessage,
+  type DeviceMessagesQuery,
+  type DevicePatch,
+  type DeviceReply,
+  type DeviceSecret,
+  type DeviceTwin,
+  deviceChannels,
+  deviceCommandSchema,
+  deviceHistorySchema,
+  deviceMessagesSchema,
+  deviceReplySchema,
+  deviceSecretSchema,
+  groupName,
+  type Latest,
+  mostSimulated,
+  mostTags,
+  type SimulatedReply,
+  type SimulatedRequest,
+  type StoredBirth,
+  secrets,
+  simulatedTag,
+  tagName,
+  tagValue,
+} from './contract/devices.js';
+export {
+  type Access,
+  accessOf,
+  type Endpoint,
+  type Endpoints,
+  endpoint,
+  type Input,
+  type Output,
+  type ParamsOf,
+  paramsOf,
+  partsOf,
+} from './contract/endpoint.js';
+export {
+  externalRequestSchema,
+  hasJobEnded,
+  type Job,
+  type JobEnd,
+  type JobProgress,
+  type JobQuery,
+  type JobState,
+  jobSchema,
+  jobStates,
+  jobs,
+  jobsSchema,
+  type NewJob,
+  newJobSchema,
+  type PipelineRun,
+  pipelineRunSchema,
+  pipelines,
+  type RunSummary,
+  runSummarySchema,
+  type ToldRun,
+  type ToldStep,
+} from './contract/jobs.js';
+export { shortestPassphrase } from './contract/platform.js';
+export {
+  type ConfigVersion,
+  configListSchemas,
+  configVersionSchema,
+  type FirmwareVersion,
+  firmwareListSchemas,
+  firmwareVersionSchema,
+  type PublicKey,
+  type TrustChain,
+} from './contract/releases.js';
+export {
+  type NewWebhook,
+  newWebhookSchema,
+  removedWebhookSchema,
+  type Webhook,
+  type WebhookChange,
+  type WebhookSecret,
+  type WebhookTest,
+  webhookSchema,
+  webhookSecretSchema,
+  webhooks,
+  webhooksSchema,
+  webhookTestSchema,
+} from './contract/webhooks.js';
+export { acknowledgedSchema, type Damage, type LostTelemetry, lostText } from './damage.js';
+export { parseRecordingPlace, parseRecordings, type RecordingPlace } from './datasets/place.js';
+export { changeRetention } from './datasets/retention.js';
+export {
+  type Exported,
+  exportDataset,
+  exportedSchema,
+  giveLabels,
+  givenLabelsSchema,
+  readLabels,
+} from './datasets/save.js';
+export {
+  type EventFilter,
+  type EventQuery,
+  eventSchema,
+  eventTypeSchema,
+  type PlatformEvent,
+} from './events/api.js';
+export { tailEvents } from './events/tail.js';
+export type { EventType } from './events/types.js';
+export {
+  checkChipId,
+  checkMac,
+  chipIdOf,
+  type DeviceInfo,
+  deviceSchema,
+  deviceStates,
+  isChipId,
+  macSchema,
+  name,
+  type ProvisionReply,
+  time,
+} from './fields.js';
+export { fetchFirmware, pulledFirmwareSchema, pullFirmware, resolveFirmware } from './firmware/fetch.js';
+export { readFirmware } from './firmware/image.js';
+export { pushedFirmwareSchema, pushFirmware } from './firmware/push.js';
+export { createGuideClient, type GuideClient } from './guide/client.js';
+export { type GuideProvisioned, guideProvisionedSchema, provisionAtGuide } from './guide/provision.js';
+export { startJob } from './jobs/start.js';
+export { OciRepository } from './oci/client.js';
+export {
+  type Artifact,
+  artifactSchema,
+  artifactText,
+  type Descriptor,
+  emptyContent,
+  manifestType,
+} from './oci/manifest.js';
+export { isOciReference, type OciReference, ociText, parseOciReference } from './oci/reference.js';
+export { numberOf, type PageQuery, pageOfRows } from './page.js';
+export { type Problem, problemOf, problemSchema, problemType } from './problem.js';
+export { type ModelId, parseModelReference, parseVersion, promoteModel, resolveModel } from './reference.js';
+export type { RelayStatus } from './relay-api.js';
+export { type Amount, amountSchema, shareOf } from './rollouts/amount.js';
+export { commandStates } from './rollouts/command-states.js';
+export {
+  type Deployed,
+  deploy,
+  deployedSchema,
+  type FollowRolloutOptions,
+  followRollout,
+  rolloutExit,
+} from './rollouts/deploy.js';
+export { writeRolloutPage } from './rollouts/page/write-page.js';
+export { releaseOf } from './rollouts/release.js';
+export { type RolloutReport, rolloutReport, rolloutReportSchema } from './rollouts/report.js';
+export { noRolloutSchema, readPlan, rolloutRequest, startedIfAny } from './rollouts/request.js';
+export {
+  type DeltaReport,
+  type DeviceProof,
+  type DeviceTimes,
+  days,
+  type MaintenanceWindow,
+  type Release,
+  type Rollout,
+  type RolloutCommand,
+  type RolloutDeviceInfo,
+  type RolloutDeviceState,
+  type RolloutKind,
+  type RolloutNews,
+  type RolloutPhase,
+  type RolloutPlan,
+  type RolloutPolicy,
+  type RolloutPolicyInput,
+  type RolloutReason,
+  type RolloutStatus,
+  rolloutDeviceSchema,
+  rolloutDeviceStates,
+  rolloutDevicesQuerySchema,
+  rolloutHasEnded,
+  rolloutPlanSchema,
+  rolloutPolicySchema,
+  rolloutRequestSchema,
+  rolloutSchema,
+  rolloutStates,
+  rolloutStatusSchema,
+  type Saved,
+  savedBy,
+} from './rollouts/schema.js';
+export { rolloutTimesMs, type ShadowFigures, type ShadowPolicy, type WaveShadow } from './rollouts/shadow.js';
+export { proofWords, stateWords } from './rollouts/words.js';
+export { type ShownModel, showModel, shownModelSchema } from './show.js';
+export {
+  addSignature,
+  isSignedEnough,
+  pushAttempts,
+  type SignatureResult,
+  signatureResultSchema,
+  signedRelease,
+  type TrustReader,
+  waitForTurn,
+} from './signatures.js';
+export { type StoredData, storedState } from './stored.js';
+export { sentEvents } from './streams.js';
+export { type Agree, type ToSign, toSign } from './to-sign.js';
+export { requireTrusted } from './trusted.js';
+export { manifestAsked, signedBy } from './vouched.js';

@@ -1,0 +1,45 @@
+import * as z from 'zod';
+import { catalogue, type ErrorCode } from '../core/catalogue.js';
+import { AiotError } from '../core/errors.js';
+
+/** Media type of the platform's error responses (RFC 9457). */
+export const problemType = 'application/problem+json';
+
+/**
+ * Body of every response above 399. `type` identifies the kind of problem; it is a path of the platform with more information. `code`
+ * identifies it by name, as in the error catalogue; `next` is the recommended fix.
+ */
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: z.string(),
+  /** The kind of thing it is about, where one code covers several. */
+  subject: z.string().optional(),
+  next: z.string().optional(),
+});
+export type Problem = z.output<typeof problemSchema>;
+
+/** Converts an error into a response body. */
+export function problemOf({ code, message, next, subject }: AiotError, status: number): Problem {
+  const about = subject === undefined ? {} : { subject };
+  return { type: `/errors/${code}`, title: titleOf(code), status, detail: message, code, ...about, next };
+}
+
+/** Converts a response body back into an error; null if it is not one, or not one of this program's. */
+export function errorOfProblem(
+  value: unknown,
+  details: { endpoint: string; retryable: boolean },
+): AiotError | null {
+  const told = problemSchema.safeParse(value);
+  if (!told.success || !Object.hasOwn(catalogue, told.data.code)) return null;
+  const { code, detail, subject, next } = told.data;
+  return new AiotError(code as ErrorCode, detail, { ...details, subject, ...(next ? { next } : {}) });
+}
+
+/** The first sentence of the catalogue's text: the same for each problem of a type, as 3.1.4 requires. */
+function titleOf(code: ErrorCode): string {
+  const { about } = catalogue[code];
+  return /^.*?[.:](?= |$)/.exec(about)?.[0].slice(0, -1) ?? about;
+}

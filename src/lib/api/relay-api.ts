@@ -1,0 +1,23 @@
+import * as z from 'zod';
+import { time } from './fields.js';
+
+const laneSchema = z.object({
+  sent: z.int(),
+  /** Messages that the destination rejects permanently. */
+  refused: z.int(),
+  /** Time of the oldest unsent message; null = none waits. */
+  waitingSince: time.nullable(),
+});
+
+/** In GET /status: state of the relay with `--events`. */
+export const relayStatusSchema = z.object({
+  endpoint: z.string(),
+  /** `waiting`: another process of the platform sends. */
+  state: z.enum(['waiting', 'connected', 'disconnected']),
+  /** Code of the error that prevents sending. */
+  error: z.string().nullable(),
+  /** `behind`: events not known to be delivered. */
+  events: laneSchema.extend({ behind: z.int() }),
+  telemetry: laneSchema,
+});
+export type RelayStatus = z.output<typeof relayStatusSchema>;

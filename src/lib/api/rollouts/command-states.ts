@@ -1,0 +1,11 @@
+import type { RolloutCommand, RolloutPhase } from './schema.js';
+
+/** States of a rollout in which each command is allowed. No imports at run time, because the dashboard's pages use it too. */
+export const commandStates: Record<RolloutCommand, readonly RolloutPhase[]> = {
+  approve: ['awaitingApproval'],
+  pause: ['running', 'scheduled'],
+  resume: ['paused'],
+  abort: ['awaitingApproval', 'scheduled', 'running', 'paused', 'rollingBack'],
+  rollback: ['running', 'paused', 'done', 'partly', 'aborted'],
+  retry: ['running', 'paused', 'partly', 'failed'],
+};

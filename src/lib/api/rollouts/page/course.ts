@@ -1,0 +1,42 @@
+import type { RolloutReport } from '../report.js';
+
+/** Maximum number of points drawn: more would be indistinguishable. */
+const most = 300;
+const lost = new Set(['failed', 'rolledBack', 'missed']);
+
+/** Number of devices at each stage, at points in time of the rollout (ms since its creation). */
+export interface Course {
+  at: number[];
+  offered: number[];
+  committed: number[];
+  /** Failed, rolled back automatically, or missed. */
+  lost: number[];
+}
+
+export function courseOf({ rollout, devices }: RolloutReport): Course {
+  const since = (time: number | undefined) =>
+    time === undefined ? [] : [Math.max(0, time - rollout.created)];
+  const sorted = (times: number[]) => times.sort((a, b) => a - b);
+  const moments = {
+    offered: sorted(devices.flatMap(({ times }) => since(times.offered))),
+    committed: sorted(devices.flatMap(({ times }) => since(times.committed))),
+    // A device's last timestamp is its end.
+    lost: sorted(devices.flatMap(({ state, updated }) => (lost.has(state) ? since(updated) : []))),
+  };
+  const all = [...new Set([0, ...Object.values(moments).flat()])].sort((a, b) => a - b);
+  const every = Math.ceil(all.length / most);
+  const at = all.filter((_, i) => i % every === 0 || i === all.length - 1);
+  const counts = (times: number[]) => {
+    let passed = 0;
+    return at.map((moment) => {
+      while (passed < times.length && times[passed]! <= moment) passed++;
+      return passed;
+    });
+  };
+  return {
+    at,
+    offered: counts(moments.offered),
+    committed: counts(moments.committed),
+    lost: counts(moments.lost),
+  };
+}

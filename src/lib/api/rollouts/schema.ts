@@ -1,0 +1,322 @@
+import * as z from 'zod';
+import { namePattern } from '../../core/names.js';
+import { pageQuerySchema, pageSchema } from '../page.js';
+import { type Amount, amountSchema } from './amount.js';
+import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSchema } from './shadow.js';
+
+const name = z.string().regex(namePattern);
+const time = z.int().min(0);
+
+/** Content of a rollout: each kind has its own releases and sequences. */
+export const rolloutKinds = ['model', 'firmware', 'config'] as const;
+export type RolloutKind = (typeof rolloutKinds)[number];
+
+/** A version, and the sequence of the manifest to send. */
+export const releaseSchema = z.strictObject({
+  kind: z.enum(rolloutKinds),
+  name,
+  version: z.int().min(1),
+  sequence: z.int().min(1),
+});
+export type Release = z.output<typeof releaseSchema>;
+
+/** `committed`, `rolledBack`, `failed`, `missed`, `withdrawn` and `restored` are final states of a device. */
+export const rolloutDeviceStates = [
+  /** Not offered yet. */
+  'pending',
+  /** Offered, and not started. */
+  'offered',
+  'updating',
+  /** It runs it beside the active one, and must not commit it yet. */
+  'shadowing',
+  /** The offer was withdrawn, and the device has not confirmed that yet. */
+  'recalled',
+  /** It runs the new version. */
+  'committed',
+  /** It tried the version and rolled back automatically. */
+  'rolledBack',
+  /** It rejected the version, or did not finish in time. */
+  'failed',
+  /** It was offline until its deadline. */
+  'missed',
+  /** It was removed before it started: by another rollout, a revocation, or an abort. */
+  'withdrawn',
+  /** It committed, and has been asked to return to the previous release. */
+  'restoring',
+  'restored',
+] as const;
+export type RolloutDeviceState = (typeof rolloutDeviceStates)[number];
+
+export const rolloutStates = [
+  'awaitingApproval',
+  'scheduled',
+  'running',
+  'paused',
+  'rollingBack',
+  /** No further devices start; those that have started may finish. */
+  'aborting',
+  /** Every device committed. */
+  'done',
+  /** All have ended: some committed. */
+  'partly',
+  /** All have ended: none committed. */
+  'failed',
+  'rolledBack',
+  'aborted',
+] as const;
+export type RolloutPhase = (typeof rolloutStates)[number];
+
+const ends: ReadonlySet<RolloutPhase> = new Set(['done', 'partly', 'failed', 'rolledBack', 'aborted']);
+export function rolloutHasEnded({ state }: { state: RolloutPhase }): boolean {
+  return ends.has(state);
+}
+
+export const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
+const clockTime = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/);
+
+/** When devices may start, in a time zone: `to` before `from` is on the next day. */
+export const windowSchema = z.strictObject({
+  /** Days on which the window begins. */
+  days: z.array(z.enum(days)).min(1).optional(),
+  from: clockTime,
+  to: clockTime,
+  /** IANA */
+  zone: z.string().max(64).refine(isZone, 'expected a time zone such as Europe/Berlin'),
+});
+export type MaintenanceWindow = z.output<typeof windowSchema>;
+
+export const rolloutPolicySchema = z.strictObject({
+  /** Cumulative number of devices offered it once each wave is open; the last wave is always all remaining devices. */
+  waves: z
+    .array(amountSchema)
+    .min(1)
+    .max(100)
+    .refine(rises, 'expected each wave to be larger than the one before')
+    .default(['100%']),
+  /** More failures than this among a wave's devices stop the rollout. */
+  maxFailures: amountSchema.default('5%'),
+  /** Number of a wave's devices that must commit before the next wave opens. */
+  minSuccess: amountSchema.default('50%'),
+  /** How long a wave must stay healthy before the next one opens, ms. */
+  soakMs: z.int().min(0).max(rolloutTimesMs.soak.max).default(0),
+  /** Action when a limit is exceeded: nothing new starts, or all devices also return to the previous release. */
+  onFailure: z.enum(['pause', 'rollback']).default('pause'),
+  /** Offers of a release to a device that fails. */
+  attempts: z.int().min(1).max(10).default(1),
+  /** Delay before the second offer, ms; doubled before each further one. */
+  backoffMs: z.int().min(0).max(rolloutTimesMs.backoff.max).default(60_000),
+  /** An online device that has not finished this long after its offer has failed, ms. */
+  deadlineMs: z.int().min(rolloutTimesMs.deadline.min).default(600_000),
+  /** A device that was offline for this long after its offer is missed, ms; null = as long as the deadline. */
+  offlineMs: z.int().min(rolloutTimesMs.offline.min).max(rolloutTimesMs.offline.max).nullable().default(null),
+  /** Maximum number of offers per minute. */
+  perMinute: z.int().min(1).nullable().default(null),
+  window: windowSchema.nullable().default(null),
+  /** Earliest start, ms since 1970. */
+  startAt: time.nullable().default(null),
+  /** A rollout takes over no device from one of higher priority. */
+  priority: z.int().min(-100).max(100).default(0),
+  /** A user other than the one who starts it must approve it. */
+  approval: z.boolean().default(false),
+  /** A commit counts only with the device's signature. */
+  requireProof: z.boolean().default(false),
+  shadow: shadowPolicySchema.nullable().default(null),
+});
+export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;
+export type RolloutPolicyInput = z.input<typeof rolloutPolicySchema>;
+
+/** POST /rollouts; POST /rollouts/plan: assigns devices to waves without starting anything. */
+export const rolloutRequestSchema = z.strictObject({
+  /** Each device installs them in order. */
+  releases: z.array(releaseSchema).min(1).max(4),
+  /** Rollback release for devices: signed for this purpose, with a sequence above that of the last one of its kind. */
+  rollback: releaseSchema.nullable().default(null),
+  /** `all`, or terms such as `type=virtual and name=motor-1`. */
+  selector: z.string(),
+  policy: rolloutPolicySchema.prefault({}),
+  /** From a plan: digest of the devices that the selector matched then. It must match the same ones now. */
+  expected: z.string().optional(),
+});
+export type RolloutRequest = z.input<typeof rolloutRequestSchema>;
+
+const reasonSchema = z.object({ code: z.string(), message: z.string() });
+export type RolloutReason = z.output<typeof reasonSchema>;
+
+/** Time of the first report of each, ms since 1970: evidence that a device installed a release. */
+export const deviceTimesSchema = z.object({
+  offered: time.optional(),
+  downloaded: time.optional(),
+  verified: time.optional(),
+  booted: time.optional(),
+  golden: time.optional(),
+  committed: time.optional(),
+  /** At the end of its wave's soak time it was online and ran the release. */
+  healthy: time.optional(),
+});
+export type DeviceTimes = z.output<typeof deviceTimesSchema>;
+
+/** Level of proof that a device runs the release it reports: `said` = without a signature. */
+export const deviceProofStates = ['said', 'proven', 'refused'] as const;
+
+/** A device's proof of its commit. */
+export const deviceProofSchema = z.object({
+  state: z.enum(deviceProofStates),
+  /** Arrival time. */
+  at: time,
+  /** From the statement: golden vectors of its trial, how long it has run the release without a restart (s), and the newest of the device's times. */
+  golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
+  healthyS: z.int().nullable(),
+  t: time.nullable(),
+  /** The statement's exact bytes, the device's certificate (DER), and its signature over the bytes (ECDSA P-256 with SHA-256, DER); base64. */
+  signed: z.object({ payload: z.base64(), certificate: z.base64(), sig: z.base64() }).nullable(),
+  /** Why the last one was rejected. */
+  refused: reasonSchema.nullable(),
+});
+export type DeviceProof = z.output<typeof deviceProofSchema>;
+/** How a device received a release: as a patch of a given size, or whole, and why. */
+export const deltaReportSchema = z.object({
+  bytes: z.int().min(0),
+  of: z.int().min(0),
+  error: reasonSchema.nullable(),
+});
+export type DeltaReport = z.output<typeof deltaReportSchema>;
+
+export const rolloutDeviceSchema = z.object({
+  name,
+  /** Index of its wave. */
+  wave: z.int(),
+  state: z.enum(rolloutDeviceStates),
+  /** The update state last reported. */
+  step: z.string().nullable(),
+  error: reasonSchema.nullable(),
+  /** Offers so far. */
+  offers: z.int(),
+  times: deviceTimesSchema,
+  /** null before it commits. */
+  proof: deviceProofSchema.nullable(),
+  /** Present if a delta was offered. */
+  delta: deltaReportSchema.optional(),
+  /** null if it has no measurements. */
+  shadow: shadowFiguresSchema.nullable(),
+  updated: time,
+});
+export type RolloutDeviceInfo = z.output<typeof rolloutDeviceSchema>;
+
+const count = z.int().min(0);
+export const rolloutWaveSchema = z.object({
+  state: z.enum(['waiting', 'shadowing', 'open', 'soaking', 'passed', 'stopped']),
+  devices: count,
+  ...{ pending: count, offered: count, updating: count, shadowing: count, recalled: count },
+  ...{ committed: count, rolledBack: count, failed: count, missed: count, withdrawn: count },
+  ...{ restoring: count, restored: count },
+  opened: time.nullable(),
+  ended: time.nullable(),
+  /** null without --shadow, and before it begins. */
+  shadow: waveShadowSchema.nullable(),
+});
+
+/** GET /rollouts → {rollouts}; GET /rollouts/{id}; POST /rollouts/{id}/{command}; GET /rollouts/{id}/events = server-sent events */
+export const rolloutSchema = z.object({
+  id: z.string(),
+  state: z.enum(rolloutStates),
+  /** Why it is paused or ended early. */
+  reason: reasonSchema.nullable(),
+  releases: z.array(releaseSchema),
+  rollback: releaseSchema.nullable(),
+  selector: z.string(),
+  policy: rolloutPolicySchema,
+  by: z.string(),
+  approvals: z.array(z.object({ who: z.string(), at: time })),
+  created: time,
+  ended: time.nullable(),
+  /** From its creation to its end, or to now. */
+  seconds: z.number(),
+  waves: z.array(rolloutWaveSchema),
+});
+export type Rollout = z.output<typeof rolloutSchema>;
+
+/** Devices that received the last release as a delta, those that were offered one and downloaded the whole, and the bytes saved. */
+export const savedSchema = z.object({ byDelta: count, fellBack: count, bytes: count });
+export type Saved = z.output<typeof savedSchema>;
+
+/** Download size saved by deltas. */
+export function savedBy(devices: Iterable<{ delta?: DeltaReport | undefined }>): Saved {
+  const saved = { byDelta: 0, fellBack: 0, bytes: 0 };
+  for (const { delta } of devices) {
+    if (delta?.error) saved.fellBack++;
+    else if (delta) {
+      saved.byDelta++;
+      saved.bytes += delta.of - delta.bytes;
+    }
+  }
+  return saved;
+}
+
+/** GET /rollouts/{id}: desired and actual state. */
+export const rolloutStatusSchema = rolloutSchema.extend({
+  /** Releases of the last kind that its devices report, most frequent first; no name: nothing, or never reported. */
+  runs: z.array(z.object({ name: name.nullable(), version: z.int().nullable(), devices: count })),
+  saved: savedSchema,
+});
+export type RolloutStatus = z.output<typeof rolloutStatusSchema>;
+
+/** One server-sent event: the rollout, and the devices changed since the previous event. */
+export const rolloutNewsSchema = z.object({ rollout: rolloutSchema, changed: z.array(rolloutDeviceSchema) });
+export type RolloutNews = z.output<typeof rolloutNewsSchema>;
+
+/** GET /rollouts/{id}/devices → {devices} */
+export const rolloutDevicesQuerySchema = pageQuerySchema.extend({
+  state: z.enum(rolloutDeviceStates).optional(),
+  wave: z.coerce.number().int().min(0).optional(),
+});
+
+/** Devices by wave: `start` accepts this as a file. */
+export const rolloutPlanSchema = z.object({
+  spec: z.literal('aiot-rollout-plan/1'),
+  request: rolloutRequestSchema,
+  /** Names by wave. */
+  waves: z.array(z.array(name)),
+  /** Devices currently offline. */
+  offline: z.array(name),
+  /** Patches that save more than half, and how many devices run their base. These are unsigned: devices verify the result. */
+  deltas: z
+    .array(
+      z.object({
+        release: releaseSchema,
+        /** Digest of the release these devices run. */
+        base: z.string(),
+        devices: count,
+        /** Size of the patch, and of the whole. */
+        bytes: count,
+        of: count,
+      }),
+    )
+    .default([]),
+  warnings: z.array(z.string()),
+  made: time,
+});
+export type RolloutPlan = z.output<typeof rolloutPlanSchema>;
+
+export const rolloutCommands = ['approve', 'pause', 'resume', 'abort', 'rollback', 'retry'] as const;
+export type RolloutCommand = (typeof rolloutCommands)[number];
+
+export const rolloutListSchema = pageSchema('rollouts', rolloutSchema);
+export const rolloutDevicesSchema = pageSchema('devices', rolloutDeviceSchema);
+
+/** Checked as far as numbers and percentages can be compared without the devices. */
+function rises(waves: readonly Amount[]): boolean {
+  const rising = (values: number[]) => values.every((value, i) => i === 0 || value > values[i - 1]!);
+  return (
+    rising(waves.filter((wave) => typeof wave === 'number')) &&
+    rising(waves.filter((wave) => typeof wave === 'string').map((wave) => Number.parseFloat(wave)))
+  );
+}
+
+function isZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,57 @@
+import * as z from 'zod';
+import { amountSchema } from './amount.js';
+
+const day = 86_400_000;
+
+/** Limits on the durations in a rollout. */
+export const rolloutTimesMs = {
+  soak: { max: 90 * day },
+  backoff: { max: day },
+  deadline: { min: 1000 },
+  offline: { min: 1000, max: 90 * day },
+  shadow: { min: 1000, max: 90 * day },
+};
+
+/** A candidate first runs beside the current model, in each wave: the wave opens once the candidate meets these limits. */
+export const shadowPolicySchema = z.strictObject({
+  /** Duration, ms. */
+  ms: z.int().min(rolloutTimesMs.shadow.min).max(rolloutTimesMs.shadow.max),
+  /** Minimum total number of windows evaluated by a wave's devices. */
+  minWindows: z.int().min(1).default(20),
+  /** Share of these windows with different predictions. */
+  maxDisagreement: amountSchema.default('5%'),
+  /** The candidate's 95th percentile relative to that of the current model. */
+  maxLatency: z.number().positive().default(1.5),
+  /** Memory of the candidate's tensors; null = no limit. */
+  maxHeapBytes: z.int().min(1).nullable().default(null),
+});
+export type ShadowPolicy = z.output<typeof shadowPolicySchema>;
+
+const besideSchema = z.object({
+  /** From a window's last sample to the prediction, ms. */
+  p50Ms: z.number(),
+  p95Ms: z.number(),
+  arenaBytes: z.int(),
+  labels: z.record(z.string(), z.int()),
+});
+
+/** Metrics of the candidate beside the current model: for a device as last reported; for a wave in total, times weighted by windows. */
+export const shadowFiguresSchema = z.object({
+  windows: z.int(),
+  disagreements: z.int(),
+  active: besideSchema,
+  candidate: besideSchema,
+});
+export type ShadowFigures = z.output<typeof shadowFiguresSchema>;
+
+/** The shadow of a wave. */
+export const waveShadowSchema = z.object({
+  /** Start time. */
+  from: z.int(),
+  /** Whether its limits were met, or a user continued regardless. */
+  passed: z.boolean(),
+  /** Devices with measurements; the others had no model to compare with, or do not support it. */
+  devices: z.int(),
+  figures: shadowFiguresSchema.nullable(),
+});
+export type WaveShadow = z.output<typeof waveShadowSchema>;

@@ -1,0 +1,12 @@
+import { AiotError } from '../core/errors.js';
+import type { ModelVersion } from './api.js';
+
+/** Unsigned versions are neither promoted, rolled out nor run. @throws AIOT_MODEL_UNTRUSTED */
+export function requireTrusted({ name, version, trusted, origin }: ModelVersion): void {
+  if (trusted) return;
+  throw new AiotError(
+    'AIOT_MODEL_UNTRUSTED',
+    `${name}@${version} was uploaded through ${origin?.source ?? 'a door'} and has not been signed`,
+    { next: `aiot model sign ${name}@${version}` },
+  );
+}

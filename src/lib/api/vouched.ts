@@ -1,0 +1,46 @@
+import { keyIdOf, publicKeyOf } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
+import { type Envelope, validSigners } from '../formats/manifest/envelope.js';
+import { type Manifest, peekManifest } from '../formats/manifest/manifest.js';
+
+type Asked = Pick<Manifest, 'kind' | 'name' | 'version'>;
+
+/**
+ * Returns the manifest in an envelope, which must be the requested one. Signatures are not checked. @throws AIOT_UPDATE_MISMATCH,
+ * AIOT_MANIFEST_MALFORMED
+ */
+export function manifestAsked(envelope: Envelope, asked: Asked): Manifest {
+  const manifest = peekManifest(envelope);
+  const text = ({ kind, name, version }: Asked) => `${kind} ${name}@${version}`;
+  if (text(manifest) === text(asked)) return manifest;
+  throw new AiotError(
+    'AIOT_UPDATE_MISMATCH',
+    `expected the manifest of ${text(asked)}, got that of ${text(manifest)}. Nothing was signed`,
+    { next: 'The platform returned a different manifest than requested: check who operates it.' },
+  );
+}
+
+/** Whether the key (PKCS#8 PEM) has signed it. */
+export function signedBy(envelope: Envelope, privatePem: string): boolean {
+  const publicKey = publicKeyOf(privatePem);
+  const keyid = keyIdOf(publicKey);
+  const key = { algorithm: 'ecdsa-p256-sha256' as const, publicKey };
+  return validSigners(envelope, { [keyid]: key }, [keyid]).length === 1;
+}
+
+const lookFirst: Record<Manifest['kind'], (what: string) => string> = {
+  model: (what) => `Inspect the version and sign it manually: aiot model sign ${what}`,
+  firmware: () => 'Push its file again: aiot firmware push FILE',
+  config: () => 'Push its file again: aiot device config push FILE',
+};
+
+/**
+ * A manifest re-signed without inspection must already have a signature by the same key: the platform supplies the list of valid keys, and
+ * could add its own. @throws AIOT_SIGNATURE_INVALID
+ */
+export function requireOwn(envelope: Envelope, { kind, name, version }: Asked, privatePem: string): void {
+  if (signedBy(envelope, privatePem)) return;
+  const what = `${name}@${version}`;
+  const message = `${kind} ${what} has no valid signature of this user's present key, and is not signed again unseen`;
+  throw new AiotError('AIOT_SIGNATURE_INVALID', message, { next: lookFirst[kind](what) });
+}

@@ -1,0 +1,36 @@
+import type { RegistryClient } from '../api/client.js';
+import { withClient } from '../api/context.js';
+import { AiotCommand } from './command.js';
+import { again } from './invocation.js';
+import { next } from './render/text.js';
+
+/** A parsed command line. */
+export interface PlatformInput {
+  flags: { context?: string | undefined };
+  given: (flag: string) => boolean;
+}
+
+/** Base of the commands that send one request to the current platform, and show its response. */
+export abstract class PlatformCommand extends AiotCommand {
+  // For the manifest, oclif collects statics up the chain of classes and stops at the first class that has none.
+  static override baseFlags = AiotCommand.baseFlags;
+
+  /**
+   * @param call sends the request
+   * @param text formats the response for people
+   * @param then suggested next commands, without the context; none if nothing follows
+   */
+  protected async ask<T>(
+    input: PlatformInput,
+    call: (client: RegistryClient) => Promise<T>,
+    text: (answer: T) => string,
+    then: (answer: T) => string[],
+  ): Promise<T> {
+    const answer = await withClient(input.flags.context, call);
+    this.print(text(answer));
+    const at = again(input, 'context');
+    const commands = then(answer).map((command) => `${command}${at}`);
+    if (commands.length > 0) this.print(next(...commands));
+    return answer;
+  }
+}

@@ -1,0 +1,68 @@
+import { Args, Flags } from '@oclif/core';
+import * as z from 'zod';
+import { contextFor, withClient } from '../api/context.js';
+import { unless } from '../core/errors.js';
+import { onboardedSchema } from '../device/onboard/onboard.js';
+import { renewDevice } from '../device/onboard/renew.js';
+import { operatorKey } from '../provision/operator-key.js';
+import { provisionedDeviceSchema } from '../provision/provision.js';
+import { AiotCommand } from './command.js';
+import { flashFlags, imageAsked, imageFlags, loaderOptions, ownPort } from './flags/boards.js';
+import { shared } from './flags/shared.js';
+import { again } from './invocation.js';
+import { afterProvisioning, provisionedText, provisionWarnings } from './render/provisioned.js';
+import { next } from './render/text.js';
+
+/** Where the identity goes: its folder, or its board. */
+export const identityFolder = Flags.string({
+  char: 'o',
+  summary: 'Folder of the device’s identity or images; its files are overwritten.',
+  env: 'AIOT_OUT',
+  helpValue: 'DIR',
+});
+
+export const renewFlags = { port: ownPort, ...flashFlags, ...imageFlags, context: shared.context };
+
+type RenewInput = Parameters<typeof loaderOptions>[0] &
+  Parameters<typeof imageAsked>[0] & {
+    out?: string | undefined;
+    port?: string | undefined;
+    context?: string;
+  };
+
+/** The family of the two commands that give a known device a new certificate, into its folder or onto its board. */
+export abstract class RenewCommand extends AiotCommand {
+  // For the manifest, oclif collects statics up the chain of classes and stops at the first class that has none.
+  static override baseFlags = AiotCommand.baseFlags;
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motor-1 --out ./motor-1',
+    '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --json',
+  ];
+  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override result = z.union([onboardedSchema, provisionedDeviceSchema]);
+
+  /** @param effect what the device has or is then, for people */
+  protected async renew(
+    input: { flags: RenewInput; args: { name: string }; given: (flag: string) => boolean },
+    how: Pick<Parameters<typeof renewDevice>[0], 'kind' | 'now' | 'mac'>,
+    effect: string,
+  ) {
+    const { flags, args } = input;
+    const { out, port } = flags;
+    const context = await contextFor(flags.context);
+    const privatePem = (await unless('AIOT_KEY_NOT_FOUND', operatorKey(context.name))) ?? null;
+    const result = await withClient(context.name, (client) =>
+      renewDevice({
+        ...{ client, name: args.name, out, port, privatePem, ...how },
+        chip: flags.chip === 'auto' ? undefined : flags.chip,
+        loader: loaderOptions(flags, this.signal),
+        image: imageAsked(flags),
+        onStage: this.stages({ list: true }),
+      }),
+    );
+    for (const warning of provisionWarnings(result)) this.caution(warning);
+    this.print(provisionedText(result, effect));
+    this.print(next(...afterProvisioning(result, { folder: out, port, at: again(input, 'context') })));
+    return result;
+  }
+}

@@ -1,0 +1,111 @@
+import type { FileHandle } from 'node:fs/promises';
+
+// Shared by every append-only log: whole blocks, one sync for everything that arrived in the meantime, and a file that is unchanged after a
+// failed write. Framing and checksums belong to each log, because their formats are already on disks: NDJSON with a CRC-32 per line (MQTT
+// sessions), binary records (spools). Files that users name (stream/file/sink.ts) may be
+// pipes, which cannot be written at an offset or truncated, so the system appends to them.
+
+/**
+ * Makes a file's data durable. It is a port so that a test can verify that nothing is acknowledged while a sync blocks or after it fails.
+ * Killing a process does not reveal a missing sync, because the kernel still has the data.
+ */
+export type Sync = (file: Pick<FileHandle, 'datasync'>) => Promise<void>;
+
+export const dataSync: Sync = (file) => file.datasync();
+
+/** A write may accept fewer bytes than it was given without an error, for example when the disk is full. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
+    done += bytesWritten;
+  }
+}
+
+/** A file that only grows, block by block. The caller opens and closes it. */
+export class AppendLog {
+  /** @param end offset of the end of the last complete record, bytes */
+  constructor(
+    readonly file: FileHandle,
+    public end = 0,
+    private readonly sync: Sync = dataSync,
+  ) {}
+
+  /**
+   * Appends a block. On failure the file is restored to its previous end: nothing that was rejected remains.
+   * @param durable resolves once this block and everything before it is on disk
+   */
+  async append(block: Uint8Array, durable = true): Promise<void> {
+    try {
+      await writeAll(this.file, block, this.end);
+      if (durable) await this.flush();
+    } catch (error) {
+      // The disk may be gone; the next block then overwrites the same place.
+      await this.file.truncate(this.end).catch(() => {});
+      throw error;
+    }
+    this.end += block.length;
+  }
+
+  async flush(): Promise<void> {
+    await this.sync(this.file);
+  }
+}
+
+/** Group commit: everything that arrives while a batch is being written forms the next batch. */
+export class GroupCommit<T> {
+  private items: T[] = [];
+  private running: Promise<void> | undefined;
+
+  /** @param write never rejects: it reports the outcome to each item */
+  constructor(private readonly write: (batch: T[]) => Promise<void>) {}
+
+  /** Not yet part of a batch. */
+  get waiting(): readonly T[] {
+    return this.items;
+  }
+
+  get busy(): boolean {
+    return this.running !== undefined;
+  }
+
+  /** @param begin false = wait for the next item that starts a batch */
+  add(item: T, begin = true): void {
+    this.items.push(item);
+    if (begin) this.begin();
+  }
+
+  begin(): void {
+    this.running ??= this.run();
+  }
+
+  /** Resolves when nothing is waiting and nothing is being written. */
+  async settled(): Promise<void> {
+    while (this.running !== undefined || this.items.length > 0) {
+      this.begin();
+      await this.running;
+    }
+  }
+
+  /** Runs a task while nothing is being written; items that arrive during the task wait. */
+  async alone(task: () => Promise<void>): Promise<void> {
+    while (this.running !== undefined) await this.running;
+    const done = Promise.resolve().then(task);
+    this.running = done
+      .catch(() => {})
+      .finally(() => {
+        this.running = this.items.length > 0 ? this.run() : undefined;
+      });
+    await done;
+  }
+
+  private async run(): Promise<void> {
+    // Includes everything that arrived in this turn of the event loop in the first batch.
+    await new Promise(setImmediate);
+    while (this.items.length > 0) {
+      const batch = this.items;
+      this.items = [];
+      await this.write(batch);
+    }
+    this.running = undefined;
+  }
+}

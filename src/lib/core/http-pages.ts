@@ -1,0 +1,58 @@
+import { systemCode } from './errors.js';
+
+/** Response of a page; status 200 by default. */
+export interface Page {
+  status?: number;
+  type: string;
+  body: string;
+}
+
+/** A port that cannot be listened on; the caller words the message. */
+export class ListenFailure extends Error {
+  constructor(
+    /** Such as `EADDRINUSE`. */
+    readonly code: string,
+    cause: unknown,
+  ) {
+    super(code, { cause });
+  }
+}
+
+/**
+ * Serves a few small pages to probes and Prometheus, generated for each request: few connections, short timeouts, no caching.
+ * Anyone who can reach the port can read them.
+ * @param port 0 = any free one
+ * @throws ListenFailure
+ */
+export async function servePages(
+  { host, port }: { host: string; port: number },
+  pageOf: (request: { method: string; path: string }) => Page,
+): Promise<{ port: number; close(): Promise<void> }> {
+  const { createServer } = await import('node:http');
+  const times = { headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 5000 };
+  const server = createServer(times, ({ method = '', url = '' }, response) => {
+    const { status = 200, type, body } = pageOf({ method, path: url.split('?', 1)[0] ?? '' });
+    response.writeHead(status, {
+      'content-type': type,
+      'content-length': Buffer.byteLength(body),
+      'cache-control': 'no-store',
+    });
+    response.end(body);
+  });
+  server.maxConnections = 32;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(new ListenFailure(systemCode(cause) ?? 'unknown error', cause)));
+    server.listen(port, host, resolve);
+  });
+  // An error on one connection affects only that connection.
+  server.on('error', () => {});
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address ? address.port : port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

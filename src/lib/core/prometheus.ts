@@ -1,0 +1,87 @@
+export type Labels = Readonly<Record<string, string>>;
+
+/** Text in Prometheus' format 0.0.4, one family after another. Names end with their unit; counters end with `_total`. */
+export class Exposition {
+  private readonly lines: string[] = [];
+
+  gauge(name: string, help: string, value: number, labels?: Labels): void {
+    this.family('gauge', name, help, [[labels, value]]);
+  }
+
+  /** @param name ends with `_total` */
+  counter(name: `${string}_total`, help: string, value: number): void {
+    this.family('counter', name, help, [[undefined, value]]);
+  }
+
+  /** One sample for each set of labels; a family without samples is left out. */
+  family(
+    type: 'counter' | 'gauge',
+    name: string,
+    help: string,
+    rows: Iterable<readonly [Labels | undefined, number]>,
+  ): void {
+    const samples = [...rows].map(([labels, value]) => `${name}${labelText(labels)} ${value}`);
+    if (samples.length > 0) this.lines.push(...headOf(name, type, help), ...samples);
+  }
+
+  histogram(name: string, help: string, series: Iterable<readonly [Labels, Histogram]>): void {
+    const samples = [...series].flatMap(([labels, histogram]) =>
+      histogram
+        .samples()
+        .map(
+          ({ suffix, le, value }) => `${name}${suffix}${labelText(le ? { ...labels, le } : labels)} ${value}`,
+        ),
+    );
+    if (samples.length > 0) this.lines.push(...headOf(name, 'histogram', help), ...samples);
+  }
+
+  text(): string {
+    return `${this.lines.join('\n')}\n`;
+  }
+}
+
+function headOf(name: string, type: string, help: string): string[] {
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+}
+
+function labelText(labels: Labels = {}): string {
+  const all = Object.entries(labels).map(([name, value]) => `${name}="${labelValue(value)}"`);
+  return all.length === 0 ? '' : `{${all.join(',')}}`;
+}
+
+/** A label's value in Prometheus' text format 0.0.4: only backslashes, quotes and newlines are escaped. */
+function labelValue(text: string): string {
+  return text.replace(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`));
+}
+
+/** Upper bounds of duration buckets, s. */
+const secondsBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+
+/** A Prometheus histogram. */
+export class Histogram {
+  /** Observations per bucket, not cumulative; the last bucket is for everything above the bounds. */
+  private readonly buckets: number[];
+  private sum = 0;
+
+  /** @param bounds upper bounds, rising; inclusive */
+  constructor(private readonly bounds: readonly number[] = secondsBounds) {
+    this.buckets = bounds.map(() => 0).concat(0);
+  }
+
+  note(value: number): void {
+    const at = this.bounds.findIndex((bound) => value <= bound);
+    const index = at < 0 ? this.bounds.length : at;
+    this.buckets[index] = (this.buckets[index] ?? 0) + 1;
+    this.sum += value;
+  }
+
+  /** Samples in the order that Prometheus requires: rising cumulative buckets, `_sum`, `_count`. */
+  samples(): { suffix: '_bucket' | '_sum' | '_count'; le?: string; value: number }[] {
+    let count = 0;
+    const rows = this.buckets.map((n, i) => {
+      count += n;
+      return { suffix: '_bucket' as const, le: String(this.bounds[i] ?? '+Inf'), value: count };
+    });
+    return [...rows, { suffix: '_sum', value: this.sum }, { suffix: '_count', value: count }];
+  }
+}

@@ -1,0 +1,255 @@
+import { checkGraph } from './check.js';
+import { malformed, unsupported } from './errors.js';
+import {
+  elementBytes,
+  elementCount,
+  type Graph,
+  type Operator,
+  type OperatorName,
+  type Quantization,
+  type Tensor,
+  type TensorData,
+  tensorTypeOf,
+  typedData,
+  withoutUnused,
+} from './graph.js';
+import { metadataName } from './metadata.js';
+import { operatorOf, operatorRows } from './operators.js';
+import { CheckedBuffer, fileIdentifier, schemaVersion, slots, type Table, tensorTypeName } from './schema.js';
+import {
+  foldShapes,
+  otherOperator,
+  type ReadRow,
+  type ShapeOperator,
+  type ShapeOperatorName,
+  shapeOperatorOf,
+  shapeRows,
+} from './shapes.js';
+
+/** Like importTflite, without its notes. */
+export function readTflite(bytes: Uint8Array): Graph {
+  return importTflite(bytes).graph;
+}
+
+/**
+ * Reads a .tflite file. Open dimensions (a batch of −1) get the value of the stored shape, 1, and the
+ * operators that compute with them become constants; `notes` lists this, one sentence each. Calibration ranges are
+ * dropped; constants are copied from `bytes`. `metadata`: the file's TFLite metadata (a separate FlatBuffer), or null.
+ * @throws AIOT_TFLITE_MALFORMED with the place and the reason, AIOT_TFLITE_UNSUPPORTED naming operator or tensor
+ */
+export function importTflite(bytes: Uint8Array): {
+  graph: Graph;
+  notes: string[];
+  metadata: Uint8Array | null;
+} {
+  const file = new CheckedBuffer(bytes);
+  file.need(0, 8, 'header');
+  const identifier = String.fromCharCode(...bytes.subarray(4, 8));
+  if (identifier !== fileIdentifier)
+    throw malformed(
+      'byte 4',
+      `expected a .tflite file (${fileIdentifier}), got ${JSON.stringify(identifier)}`,
+    );
+  const model = file.root('the model');
+  const version = model.uint32(slots.model.version, 0);
+  if (version !== schemaVersion) throw unsupported(`byte ${model.at}`, `schema version ${version}`);
+  const subgraphs = model.tables(slots.model.subgraphs, 'subgraph');
+  const [main] = subgraphs;
+  if (main === undefined) throw malformed(`byte ${model.at}`, 'the model has no subgraph');
+  const codes = model.tables(slots.model.operatorCodes, 'operator code');
+  const operatorTables = main.tables(slots.subgraph.operators, 'operator');
+  // Reports unsupported operators before anything related to them: variables of an LSTM, the subgraphs of a loop.
+  operatorTables.forEach((table, index) => {
+    operatorName(codeOf(table, index, codes), index);
+  });
+  if (subgraphs.length > 1)
+    throw unsupported(`byte ${model.at}`, `${subgraphs.length} subgraphs (control flow)`);
+  const buffers = bufferReader(model.tables(slots.model.buffers, 'buffer'));
+  const tensorTables = main.tables(slots.subgraph.tensors, 'tensor');
+  const stored = tensorTables.map((table, index) => readTensor(table, index, buffers));
+  const { tensors, operators, count } = foldShapes(
+    stored,
+    operatorTables.map((table, index) => readOperator(table, index, codes, stored)),
+    (index) => tensorTables[index]?.int32s(slots.tensor.signature).includes(-1) ?? false,
+  );
+  const ends = { inputs: main.int32s(slots.subgraph.inputs), outputs: main.int32s(slots.subgraph.outputs) };
+  const { signature, metadata } = readAnnotations(model, stored, ends);
+  const graph: Graph = {
+    name: main.text(slots.subgraph.name),
+    description: model.text(slots.model.description),
+    tensors,
+    operators,
+    ...ends,
+    ...(signature && { signature }),
+  };
+  checkGraph(graph);
+  const notes = graph.inputs.flatMap((index) => openDimensions(tensorTables[index]!, tensors[index]!));
+  if (count > 0) notes.push(`${count} operators that only computed shapes became constants`);
+  return { graph: count > 0 ? withoutUnused(graph) : graph, notes, metadata };
+}
+
+/** A sentence if an input has open dimensions. */
+function openDimensions(table: Table, { name, shape }: Tensor): string[] {
+  const signature = table.int32s(slots.tensor.signature);
+  const open = signature.flatMap((size, axis) => (size === -1 ? [axis] : []));
+  if (open.length === 0) return [];
+  const what = open.length === 1 && open[0] === 0 ? 'its batch is fixed to 1' : `it is fixed to [${shape}]`;
+  return [`input ${name} has the open shape [${signature}]: ${what}`];
+}
+
+function readOperator(
+  table: Table,
+  index: number,
+  codes: readonly Table[],
+  tensors: readonly Tensor[],
+): Operator | ShapeOperator {
+  const op = operatorName(codeOf(table, index, codes), index);
+  const row: ReadRow = { ...operatorRows, ...shapeRows }[op];
+  const where = `byte ${table.at}, operator ${index} (${op})`;
+  const inputs = indices(table, slots.operator.inputs, tensors.length, -1, where);
+  const outputs = indices(table, slots.operator.outputs, tensors.length, 0, where);
+  if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length === 0)
+    throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
+  const optionsType = table.uint8(slots.operator.optionsType, 0);
+  if (optionsType !== 0 && optionsType !== row.optionsType)
+    throw malformed(where, `expected options of type ${row.optionsType}, got ${optionsType}`);
+  const options: Record<string, unknown> = {};
+  const stored = optionsType === 0 ? undefined : table.table(slots.operator.options, `options of ${where}`);
+  // Without its table an operator has only default options, as with an empty table.
+  for (const field of row.fields) {
+    const value = field.read(stored ?? emptyTable, where);
+    if (field.name !== null && value !== undefined) options[field.name] = value;
+  }
+  return { op, inputs, outputs, options } as Operator | ShapeOperator;
+}
+
+function codeOf(table: Table, index: number, codes: readonly Table[]): Table {
+  const code = codes[table.uint32(slots.operator.code, 0)];
+  if (code === undefined)
+    throw malformed(`byte ${table.at}, operator ${index}`, 'its operator code is missing');
+  return code;
+}
+
+/** A vtable of 4 bytes, then a table without fields. */
+const emptyTable = new CheckedBuffer(Uint8Array.of(8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0)).root(
+  'absent options',
+);
+
+function operatorName(table: Table, index: number): OperatorName | ShapeOperatorName {
+  const code = Math.max(table.int8(slots.operatorCode.oldCode, 0), table.int32(slots.operatorCode.code, 0));
+  const op = operatorOf(code) ?? shapeOperatorOf(code);
+  if (op === undefined) throw otherOperator(index, code, table.text(slots.operatorCode.customCode));
+  return op;
+}
+
+function indices(table: Table, slot: number, tensors: number, least: number, where: string): number[] {
+  const list = table.int32s(slot);
+  const wrong = list.find((index) => index < least || index >= tensors);
+  if (wrong !== undefined) throw malformed(where, `tensor ${wrong} does not exist (${tensors} tensors)`);
+  return list;
+}
+
+/** Larger element counts indicate a damaged file, not a model for a device. */
+const largestTensor = 2 ** 24;
+
+const largestRank = 8;
+
+/** The data of buffer `index` as elements of `tensor.type`, or undefined if the buffer is empty. */
+type Buffers = (index: number, tensor: Omit<Tensor, 'data'>, where: string) => TensorData | undefined;
+
+/** Constants by buffer. Tensors with the same buffer and type share one array. */
+function bufferReader(tables: readonly Table[]): Buffers {
+  const cache = new Map<string, TensorData>();
+  const bytes = tables.map((table, index) => {
+    if (table.uint64(slots.buffer.offset, 0n) > 1n)
+      throw unsupported(`buffer ${index}`, 'data outside the FlatBuffer (a file beyond 2 GiB)');
+    return table.bytes(slots.buffer.data);
+  });
+  return (index, { type, shape }, where) => {
+    const data = bytes[index];
+    if (data === undefined)
+      throw malformed(where, `buffer ${index} does not exist (${bytes.length} buffers)`);
+    if (data.length === 0) return undefined;
+    const wanted = elementCount(shape) * elementBytes(type);
+    if (data.length !== wanted)
+      throw malformed(where, `expected ${wanted} bytes of ${type} [${shape}], got ${data.length}`);
+    const key = `${index} ${type}`;
+    const known = cache.get(key) ?? typedData(type, data);
+    cache.set(key, known);
+    return known;
+  };
+}
+
+function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
+  const name = table.text(slots.tensor.name);
+  const where = `byte ${table.at}, tensor ${index} (${name})`;
+  const typeCode = table.int8(slots.tensor.type, 0);
+  const type = tensorTypeOf(typeCode);
+  if (type === undefined) throw unsupported(where, `tensor type ${tensorTypeName(typeCode).name}`);
+  if (table.uint8(slots.tensor.isVariable, 0) !== 0) throw unsupported(where, 'a variable tensor');
+  if (table.has(slots.tensor.sparsity)) throw unsupported(where, 'a sparse tensor');
+  if (table.has(slots.tensor.variants)) throw unsupported(where, 'a variant tensor');
+  const shape = table.int32s(slots.tensor.shape);
+  if (shape.length > largestRank) throw malformed(where, `${shape.length} dimensions`);
+  if (shape.some((size) => size < 1)) throw malformed(where, `expected positive dimensions, got [${shape}]`);
+  if (elementCount(shape) > largestTensor) throw malformed(where, `[${shape}] has too many elements`);
+  const quantizationTable = table.table(slots.tensor.quantization, `quantization of tensor ${index}`);
+  const quantization = quantizationTable && readQuantization(quantizationTable, shape, where);
+  const data = buffers(table.uint32(slots.tensor.buffer, 0), { name, shape, type }, where);
+  return { name, shape, type, ...(quantization && { quantization }), ...(data && { data }) };
+}
+
+/** Scales and zero points, or undefined if the table has none (= not quantized). */
+function readQuantization(table: Table, shape: number[], where: string): Quantization | undefined {
+  if (table.uint8(slots.quantization.detailsType, 0) !== 0) throw unsupported(where, 'custom quantization');
+  const scale = table.float32s(slots.quantization.scale);
+  const zeroPoint = table.int64s(slots.quantization.zeroPoint).map(Number);
+  if (scale.length === 0 && zeroPoint.length === 0) return undefined;
+  // A vector has one axis, but TensorFlow 1 gives a bias the axis of its weights, which is 3 in a depthwise layer.
+  const axis = shape.length === 1 ? 0 : table.int32(slots.quantization.axis, 0);
+  if (scale.length !== zeroPoint.length)
+    throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
+  if (scale.length > 1 && shape[axis] !== scale.length)
+    throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
+  const wrong = scale.find((value) => !(value >= 0 && value < Number.POSITIVE_INFINITY));
+  if (wrong !== undefined) throw malformed(where, `expected a scale of at least 0, got ${wrong}`);
+  if (zeroPoint.some((value) => value !== (value | 0)))
+    throw malformed(where, 'expected zero points that fit 32 bits');
+  return { scale, zeroPoint, axis };
+}
+
+/**
+ * Annotations in a file besides its model: names of inputs and outputs, if its first signature has all of them and not only the
+ * tensors' own, and the TFLite metadata.
+ */
+function readAnnotations(
+  model: Table,
+  tensors: readonly Tensor[],
+  ends: { inputs: number[]; outputs: number[] },
+): { signature: Graph['signature']; metadata: Uint8Array | null } {
+  const [first] = model.tables(slots.model.signatures, 'signature');
+  const named = (slot: number, indices: readonly number[], what: string): string[] | undefined => {
+    const maps = first?.tables(slot, what) ?? [];
+    const names = new Map(
+      maps.map((map) => [map.uint32(slots.tensorMap.tensor, 0), map.text(slots.tensorMap.name)]),
+    );
+    const found = indices.flatMap((index) => names.get(index) ?? []);
+    return found.length === indices.length ? found : undefined;
+  };
+  const inputs = named(slots.signature.inputs, ends.inputs, 'signature input');
+  const outputs = named(slots.signature.outputs, ends.outputs, 'signature output');
+  const own = (names: readonly string[], indices: readonly number[]) =>
+    names.every((name, at) => name === tensors[indices[at]!]?.name);
+  const plain = !inputs || !outputs || (own(inputs, ends.inputs) && own(outputs, ends.outputs));
+  return { signature: plain ? undefined : { inputs, outputs }, metadata: metadataOf(model) };
+}
+
+function metadataOf(model: Table): Uint8Array | null {
+  const entry = model
+    .tables(slots.model.metadata, 'metadata')
+    .find((table) => table.text(slots.metadata.name) === metadataName);
+  if (entry === undefined) return null;
+  const buffers = model.tables(slots.model.buffers, 'buffer');
+  const bytes = buffers[entry.uint32(slots.metadata.buffer, 0)]?.bytes(slots.buffer.data);
+  return bytes && bytes.length > 0 ? bytes.slice() : null;
+}

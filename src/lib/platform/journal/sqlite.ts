@@ -1,0 +1,646 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { dataSync, type Sync } from '../../core/append-log.js';
+import { syncFolder } from '../../core/files.js';
+import { onAbort } from '../../core/tasks.js';
+import type { NoteCommit } from '../metrics.js';
+import { sqliteError } from '../store/database.js';
+import { serially } from '../store/engine.js';
+import type { Finding } from '../verify/damage.js';
+import { type Ledger, type LogFile, noteEveryMs } from '../verify/ledger.js';
+import { findingsOf, lessBy, missingRows, Tallies, type Tally, tallyOfTake, telemetryFile } from './lost.js';
+import { replaySegments } from './segments.js';
+import {
+  columnsOf,
+  contentOf,
+  isCorrupt,
+  type PlacedRow,
+  pieces,
+  type StoredMessage,
+  schemaOf,
+  type Tables,
+  TableTelemetry,
+  type TakeRow,
+  type Transaction,
+  takeOfRow,
+  time,
+  valuesOf,
+} from './tables.js';
+import type { Take } from './takes.js';
+import type { Telemetry } from './telemetry.js';
+import { DatabaseThread, type Step } from './thread.js';
+
+export interface TelemetryOptions {
+  /** The data folder: `telemetry.db`, and the `journal/` of earlier versions. */
+  folder: string;
+  now: () => number;
+  log?: Pick<Logger, 'error' | 'info' | 'warn'> | undefined;
+  /** The state database's record of what is stored; without it, losses of whole rows go unnoticed. */
+  ledger?: Ledger<Tally[]> | undefined;
+  /** Called with damage, once for findings made together. */
+  damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
+  /** Makes a commit durable; its file is the transaction. */
+  sync?: Sync | undefined;
+  onCommit?: NoteCommit | undefined;
+}
+
+/**
+ * Opens telemetry in the data folder, or in the database of this URL.
+ * @throws AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE
+ */
+export async function openTelemetry(options: TelemetryOptions, database?: string): Promise<Telemetry> {
+  if (database === undefined) return openSqlite(options);
+  const { openPostgres } = await import('./postgres.js');
+  return openPostgres(database, options.onCommit);
+}
+
+/** A file up to this size is checked before it is used; a larger one in the background. */
+const checkedAtOnceBytes = 64 * 1024 ** 2;
+
+async function openSqlite(options: TelemetryOptions): Promise<TableTelemetry> {
+  const { folder, log, ledger, damage = async () => {} } = options;
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, telemetryFile);
+  const notes = (await ledger?.load()) ?? [];
+  const noted = notes.find(isNote) ?? null;
+  await finishRebuild(path);
+  const existed = (await sizeOf(path)) > 0;
+  let problem = existed ? await problemOf(path) : null;
+  if (problem !== null) {
+    log?.warn({ problem }, 'the telemetry database is damaged, and is being rebuilt from the readable data');
+    await rebuild(path, noted);
+    problem = `was damaged, and was rebuilt from the readable data (${problem})`;
+  }
+  const tables = await SqliteTables.open(path, options, noted);
+  const telemetry = new TableTelemetry(tables, {
+    onCommit: options.onCommit,
+    failed: (err) => log?.error({ err }, 'could not examine damaged telemetry'),
+    damage: (findings) => damage(findings),
+  });
+  try {
+    if (noted !== null && noted.counts.length > 0) {
+      const lost = await tables.lostSince(noted, problem !== null);
+      const what = problem ?? (existed ? missingRows : 'is gone');
+      if (problem !== null || lost.length > 0) await damage(findingsOf(telemetryFile, what, lost));
+    } else if (problem !== null) await damage(findingsOf(telemetryFile, problem, []));
+    await tables.begin();
+    await migrate(folder, telemetry, tables, notes, options);
+    await telemetry.deleteRemoved();
+    return telemetry;
+  } catch (error) {
+    await tables.close();
+    throw error;
+  }
+}
+
+/** The ledger's row of telemetry.db; segments of the journal have numbers from 1. Its `bytes` is the last id, its `digest` the store's name. */
+export function isNote({ number }: Pick<LogFile<unknown>, 'number'>): boolean {
+  return number === 0;
+}
+
+/** Rows of one INSERT: statements of this length are prepared once. */
+const together = 50;
+
+/** Telemetry in a file of its own, written by one thread and read by another. */
+export class SqliteTables implements Tables {
+  readonly alone = true;
+  readonly together = together;
+  /** libsql ends the whole process over text that is no UTF-8, as damaged bytes are: its thread makes text of the bytes. */
+  readonly text = (column: string) => `CAST(${column} AS BLOB)`;
+  private readonly inTurn = serially();
+  private tallies = new Tallies();
+  private lastId = 0;
+  /** The last id that a reader may see. */
+  private committed = 0;
+  private name = '';
+  private wake = () => {};
+  private woken: Promise<void> = Promise.resolve();
+  private timer: NodeJS.Timeout | undefined;
+  private changedSince = false;
+  /** Rows that the open transaction adds. */
+  private uncommitted: Tally[] = [];
+
+  private constructor(
+    private readonly path: string,
+    private readonly options: Pick<TelemetryOptions, 'ledger' | 'sync' | 'log'>,
+    private readonly writer: DatabaseThread,
+    private readonly readers: DatabaseThread,
+  ) {
+    this.sleep();
+  }
+
+  /** @param noted the ledger's record of it */
+  static async open(
+    path: string,
+    options: Pick<TelemetryOptions, 'ledger' | 'sync' | 'log'>,
+    noted: LogFile<Tally[]> | null,
+  ): Promise<SqliteTables> {
+    // SQLite gives its other files the mode of this one.
+    const file = await open(path, 'a', 0o600);
+    await file.chmod(0o600).catch(() => {});
+    await file.close();
+    await syncFolder(join(path, '..'));
+    const writer = DatabaseThread.open(path);
+    const tables = new SqliteTables(path, options, writer, DatabaseThread.open(path));
+    try {
+      await writer.run([
+        { sql: 'PRAGMA auto_vacuum=INCREMENTAL', want: 'nothing' },
+        { sql: 'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;', want: 'nothing' },
+        { sql: 'BEGIN IMMEDIATE', want: 'nothing' },
+        { sql: schema, want: 'nothing' },
+        { sql: 'COMMIT', want: 'nothing' },
+      ]);
+      await tables.readers.run([{ sql: 'PRAGMA query_only=ON', want: 'nothing' }]);
+      await tables.load(noted);
+    } catch (error) {
+      await tables.close();
+      throw sqliteError(error, path, true);
+    }
+    return tables;
+  }
+
+  /** A file that is only read, because it is damaged or belongs to another process. Its `transaction` must not be called. */
+  static async read(path: string, noted: LogFile<unknown> | null = null): Promise<SqliteTables> {
+    const thread = DatabaseThread.open(path);
+    const tables = new SqliteTables(path, {}, thread, thread);
+    clearTimeout(tables.timer);
+    try {
+      await thread.run([{ sql: 'PRAGMA query_only=ON', want: 'nothing' }]);
+      await thread.rows('SELECT count(*) FROM sqlite_master');
+      const last = async (from: string) =>
+        (await thread.rows<{ id: number | null }>(`SELECT max("id") AS "id" FROM ${from}`))[0]?.id ?? 0;
+      tables.refresh = async () => {
+        tables.committed = await last('"telemetryMessages"')
+          .catch(() => last('"telemetryMessages" INDEXED BY "telemetryByTime"'))
+          .catch(() => noted?.bytes ?? 0);
+      };
+      await tables.refresh();
+      tables.name = (await tables.meta('store').catch(() => null)) ?? '';
+      return tables;
+    } catch (error) {
+      await thread.close();
+      throw error;
+    }
+  }
+
+  /** Looks for rows that other processes have written meanwhile. */
+  refresh = async (): Promise<void> => {};
+
+  /** The store's name, and its highest id. */
+  get identity(): { name: string; last: number } {
+    return { name: this.name, last: this.committed };
+  }
+
+  private async load(noted: LogFile<Tally[]> | null): Promise<void> {
+    const [row] = await this.writer.rows<{ id: number | null }>(
+      'SELECT max("id") AS "id" FROM "telemetryMessages"',
+    );
+    this.lastId = Math.max(row?.id ?? 0, Number((await this.meta('lastId')) ?? 0));
+    this.name = (await this.meta('store')) ?? '';
+    if (this.name === '') {
+      this.name = randomUUID();
+      // Ids go on above those that were lost with another file: readers have positions behind them.
+      this.lastId = Math.max(this.lastId, noted?.bytes ?? 0);
+      await this.transaction(async (sql) => {
+        await this.setMeta(sql, 'store', this.name);
+        await this.setMeta(sql, 'lastId', String(this.lastId));
+      });
+    }
+    this.committed = this.lastId;
+  }
+
+  /** Rows that the ledger lists but this file lacks, by stream and device. @param look compares them in any case */
+  async lostSince(noted: LogFile<Tally[]>, look: boolean): Promise<Tally[]> {
+    if (!look && noted.digest === this.name && this.lastId >= noted.bytes) return [];
+    return lessBy(noted.counts, (await this.stock()).all());
+  }
+
+  /** Begins to note what is stored. */
+  async begin(): Promise<void> {
+    const { ledger } = this.options;
+    if (!ledger) return;
+    const noted = (await ledger.load()).find(isNote);
+    const same = noted?.digest === this.name && noted.bytes === this.lastId;
+    this.tallies = same ? new Tallies(noted.counts) : await this.stock();
+    if (!same) await this.save();
+  }
+
+  async stock(): Promise<Tallies> {
+    const tallies = new Tallies();
+    for (let id = 0; ; ) {
+      const rows = await this.rows<TakeRow>(
+        `SELECT ${columnsOf(this)} FROM "telemetryTakes" WHERE "id" > $1 ORDER BY "id" LIMIT 1000`,
+        [id],
+      );
+      const last = rows.at(-1)?.id ?? 0;
+      if (last <= id) return tallies;
+      for (const row of rows) if (row.counts !== '{}') tallies.add(tallyOfTake(takeOfRow(row)));
+      id = last;
+    }
+  }
+
+  async rows<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    try {
+      return await this.readers.rows<Row>(sql, values);
+    } catch (error) {
+      if (isCorrupt(error)) await this.suspect();
+      throw sqliteError(error, this.path);
+    }
+  }
+
+  async transaction<T>(task: (sql: Transaction) => Promise<T>): Promise<T> {
+    return this.inTurn(async () => {
+      const before = this.lastId;
+      this.uncommitted = [];
+      let begun = false;
+      const run = (steps: readonly Step[]) => {
+        const begin = !begun;
+        begun = true;
+        return this.writer.run(steps, begin);
+      };
+      try {
+        const result = await task({
+          rows: async <Row>(sql: string, values: readonly unknown[]) =>
+            (await run([{ sql, values }]))[0] as Row[],
+          insert: (messages) => this.insert(messages, run),
+        });
+        const datasync = async () => void (await run([{ sql: 'COMMIT', want: 'nothing' }]));
+        if (begun) await (this.options.sync ?? dataSync)({ datasync });
+        for (const tally of this.uncommitted) this.tallies.add(tally);
+        this.committed = this.lastId;
+        this.changedSince = true;
+        this.wake();
+        this.sleep();
+        return result;
+      } catch (error) {
+        this.lastId = before;
+        if (begun) await this.writer.run([{ sql: 'ROLLBACK', want: 'nothing' }]).catch(() => {});
+        throw sqliteError(error, this.path);
+      }
+    });
+  }
+
+  private async insert(
+    messages: readonly StoredMessage[],
+    run: (steps: readonly Step[]) => Promise<unknown[]>,
+  ): Promise<boolean[]> {
+    if (messages.length === 0) return [];
+    const ids = messages.map(({ id }) => {
+      this.lastId = Math.max(this.lastId + 1, id ?? 0);
+      return id ?? this.lastId;
+    });
+    const steps: Step[] = [];
+    for (let from = 0; from < messages.length; from += together) {
+      const some = messages.slice(from, from + together);
+      const values: unknown[] = [];
+      for (const [i, { take, seq, moment, t, samples, json }] of some.entries())
+        values.push(ids[from + i], take, seq, moment, t, samples, null, json);
+      steps.push({ sql: insertOf(some.length), values, want: 'changes', checksums: columns });
+    }
+    const changes = (await run(steps)) as number[];
+    const isNew = messages.map(() => true);
+    for (const [i, changed] of changes.entries()) {
+      const from = i * together;
+      const some = ids.slice(from, from + together);
+      if (changed === some.length) continue;
+      const [rows] = (await run([
+        {
+          sql: 'SELECT "id" FROM "telemetryMessages" WHERE "id" BETWEEN $1 AND $2',
+          values: [some[0], some.at(-1)],
+        },
+      ])) as { id: number }[][];
+      const stored = new Set(rows?.map(({ id }) => id));
+      for (const [j, id] of some.entries()) isNew[from + j] = stored.has(id);
+    }
+    return isNew;
+  }
+
+  async end(): Promise<string> {
+    return String(this.committed);
+  }
+
+  async after(position: string | null, limit: number): Promise<PlacedRow[]> {
+    const select = `SELECT "id", ${time}, ${contentOf(this, ['take', 'samples', 'sum'])} FROM "telemetryMessages"
+      WHERE "id" > $1 AND "id" <= $2 ORDER BY "id" LIMIT $3`;
+    type Row = Omit<PlacedRow, 'position'> & { id: number };
+    const placed = (rows: readonly Row[]) =>
+      rows.map(({ id, ...row }): PlacedRow => ({ ...row, position: String(id) }));
+    let from = await this.idOf(position);
+    for (; from < this.committed; from += limit) {
+      let rows: Row[];
+      try {
+        rows = await this.rows<Row>(select, [from, this.committed, limit]);
+      } catch (error) {
+        if (!isCorrupt(error)) throw error;
+        // A damaged page: whatever is not on it can be read.
+        rows = await this.readable<Row>(select, from, Math.min(from + limit, this.committed));
+      }
+      // Damaged pages may give ids in any order, and twice.
+      const byId = new Map(rows.map((row) => [row.id, row]));
+      const ahead = [...byId.values()].filter(({ id }) => id > from).sort((a, b) => a.id - b.id);
+      if (ahead.length > 0) return placed(ahead);
+    }
+    return [];
+  }
+
+  private async readable<Row>(select: string, from: number, to: number): Promise<Row[]> {
+    try {
+      return await this.readers.rows<Row>(select, [from, to, to - from]);
+    } catch (error) {
+      if (!isCorrupt(error)) throw error;
+      if (to - from <= 1) return [];
+      const middle = Math.floor((from + to) / 2);
+      return [
+        ...(await this.readable<Row>(select, from, middle)),
+        ...(await this.readable<Row>(select, middle, to)),
+      ];
+    }
+  }
+
+  async changed(position: string | null, signal: AbortSignal): Promise<void> {
+    if (signal.aborted || this.committed > (await this.idOf(position))) return;
+    let leave = () => {};
+    const aborted = new Promise<void>((resolve) => {
+      leave = onAbort(signal, resolve);
+    });
+    await Promise.race([this.woken, aborted]);
+    leave();
+  }
+
+  /** An id, also for a position in the journal of earlier versions: readers get some messages twice, and none is skipped. */
+  private async idOf(position: string | null): Promise<number> {
+    if (position === null) return 0;
+    const [, segment, generation, offset] = /^(\d+):(\d+):(\d+):[0-9a-f]{8}$/.exec(position) ?? [];
+    if (segment === undefined) return Number(/^\d{1,16}$/.exec(position)?.[0] ?? 0);
+    const [found] = await this.rows<{ value: string }>(
+      `SELECT ${columnsOf(this, ['value'])} FROM "telemetryMeta" WHERE "key" >= $1 AND "key" <= $2 AND "value" LIKE $3 ORDER BY "key" DESC LIMIT 1`,
+      [movedKey(Number(segment), 0), movedKey(Number(segment), Number(offset)), `${generation}:%`],
+    );
+    const [earlier] = found
+      ? [found]
+      : await this.rows<{ value: string }>(
+          `SELECT ${columnsOf(this, ['value'])} FROM "telemetryMeta" WHERE "key" LIKE 'moved/%' AND "key" < $1 ORDER BY "key" DESC LIMIT 1`,
+          [movedKey(Number(segment), 0)],
+        );
+    return Number(earlier?.value.split(':')[1] ?? 0);
+  }
+
+  /** Notes, with the messages before it, how far the journal has been taken over. */
+  async moved(sql: Transaction, segment: number, generation: number, offset: number): Promise<void> {
+    await this.setMeta(sql, 'migrating', JSON.stringify({ segment, offset }));
+    await this.setMeta(sql, movedKey(segment, offset), `${generation}:${this.lastId}`);
+  }
+
+  async meta(key: string): Promise<string | null> {
+    const sql = `SELECT ${columnsOf(this, ['value'])} FROM "telemetryMeta" WHERE "key" = $1`;
+    return (await this.writer.rows<{ value: string }>(sql, [key]))[0]?.value ?? null;
+  }
+
+  async setMeta(sql: Transaction, key: string, value: string | null): Promise<void> {
+    if (value === null) await sql.rows('DELETE FROM "telemetryMeta" WHERE "key" = $1', [key]);
+    else
+      await sql.rows(
+        `INSERT INTO "telemetryMeta" ("key", "value") VALUES ($1, $2)
+         ON CONFLICT ("key") DO UPDATE SET "value" = excluded."value"`,
+        [key, value],
+      );
+  }
+
+  async bytes(): Promise<number> {
+    return (await sizeOf(this.path)) + (await sizeOf(`${this.path}-wal`));
+  }
+
+  async compact(): Promise<number> {
+    const before = await this.bytes();
+    // A few pages at a time, so that incoming messages are not delayed.
+    for (let left = true; left; ) {
+      left = await this.inTurn(async () => {
+        await this.writer.rows('PRAGMA incremental_vacuum(2000)');
+        const [row] = await this.writer.rows<{ freelist_count: number }>('PRAGMA freelist_count');
+        return (row?.freelist_count ?? 0) > 0;
+      });
+    }
+    await this.inTurn(() => this.writer.rows('PRAGMA wal_checkpoint(TRUNCATE)'));
+    return Math.max(0, before - (await this.bytes()));
+  }
+
+  counted(before: Take, after: Take): void {
+    const [was, is] = [tallyOfTake(before), tallyOfTake(after)];
+    const [messages, rows] = [is.messages - was.messages, is.rows - was.rows];
+    if (messages > 0) this.uncommitted.push({ ...is, messages, rows });
+  }
+
+  /** The ledger is updated first: it never counts more than is stored. */
+  async removing(take: Take): Promise<void> {
+    // The highest id may go with the recording, and is not given to another message.
+    await this.writer.run([
+      {
+        sql: `INSERT INTO "telemetryMeta" ("key", "value") VALUES ('lastId', $1)
+              ON CONFLICT ("key") DO UPDATE SET "value" = excluded."value"`,
+        values: [String(this.lastId)],
+      },
+    ]);
+    this.tallies.subtract(tallyOfTake(take));
+    await this.save();
+  }
+
+  /** The next start examines the whole file first. */
+  async suspect(): Promise<void> {
+    await open(`${this.path}.suspect`, 'a', 0o600).then(
+      (file) => file.close(),
+      () => {},
+    );
+  }
+
+  /** Ends reading. */
+  async leave(): Promise<void> {
+    await this.readers.close();
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.timer);
+    await this.inTurn(async () => {
+      if (this.changedSince) await this.save();
+      clearTimeout(this.timer);
+      await this.readers.close();
+      // One file is left, which can be copied.
+      await this.writer.close('PRAGMA wal_checkpoint(TRUNCATE)', 'PRAGMA journal_mode=DELETE');
+    });
+  }
+
+  private sleep(): void {
+    this.woken = new Promise((resolve) => (this.wake = resolve));
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      if (this.changedSince) void this.save();
+    }, noteEveryMs);
+    this.timer.unref();
+  }
+
+  private async save(): Promise<void> {
+    const { ledger, log } = this.options;
+    this.changedSince = false;
+    const counts = this.tallies.all().filter(({ messages }) => messages > 0);
+    const note = { number: 0, generation: 0, bytes: this.committed, crc: 0, digest: this.name, counts };
+    await ledger?.save([note]).catch((err: unknown) => {
+      this.changedSince = true;
+      log?.error({ err }, 'could not record the size of the telemetry');
+    });
+  }
+}
+
+/** STRICT: a column with a value of another type than its own is found by a check. */
+const schema = schemaOf({
+  ...{
+    id: 'INTEGER PRIMARY KEY',
+    takeId: 'INTEGER PRIMARY KEY AUTOINCREMENT',
+    int: 'INTEGER',
+    text: 'TEXT',
+    real: 'REAL',
+    end: ' STRICT',
+  },
+});
+
+/** Columns of a message: its text is the last, and its checksum the one before. */
+const columns = 8;
+
+const inserts = new Map<number, string>();
+
+function insertOf(rows: number): string {
+  const known = inserts.get(rows);
+  if (known !== undefined) return known;
+  const made = `INSERT INTO "telemetryMessages" ("id", "take", "seq", "moment", "t", "samples", "sum", "entry")
+    VALUES ${valuesOf(rows, columns)} ON CONFLICT ("take", "seq", "moment") DO NOTHING`;
+  inserts.set(rows, made);
+  return made;
+}
+
+function movedKey(segment: number, offset: number): string {
+  return `moved/${String(segment).padStart(8, '0')}/${String(offset).padStart(16, '0')}`;
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => null))?.size ?? 0;
+}
+
+/** The damage that SQLite reports for the file; null = none, or the file is checked later. */
+async function problemOf(path: string): Promise<string | null> {
+  const suspect = (await stat(`${path}.suspect`).catch(() => null)) !== null;
+  if (!suspect && (await sizeOf(path)) > checkedAtOnceBytes) return null;
+  const problem = await checked(path, true);
+  await rm(`${path}.suspect`, { force: true });
+  return problem;
+}
+
+/** Counts that are no JSON, of recordings and streams. */
+const unreadable = `SELECT count(*) AS "n" FROM "telemetryTakes" WHERE NOT json_valid("counts")
+  UNION ALL SELECT count(*) FROM "telemetryStreams" WHERE NOT json_valid("totals")`;
+
+/** Recordings with another number of rows, and streams with another number of messages in their recordings, than they say. */
+const miscounted = `SELECT count(*) AS "n" FROM "telemetryTakes" AS k LEFT JOIN
+    (SELECT "take", count(*) AS "n" FROM "telemetryMessages" GROUP BY "take") AS m ON m."take" = k."id"
+    WHERE coalesce(m."n", 0) <> coalesce(k."counts" ->> 'messages', 0)
+  UNION ALL SELECT count(*) FROM "telemetryStreams" AS s WHERE s."totals" ->> 'messages' <> coalesce((
+    SELECT sum(k."counts" ->> 'messages') FROM "telemetryTakes" AS k
+    WHERE k."channel" = 'telemetry' AND k."stream" = s."name"), 0)`;
+
+/**
+ * SQLite's own check of pages, rows and keys, in a thread. @param counts compares counts with the rows, too
+ * @returns the first problem, or null
+ */
+export async function checked(path: string, counts = false): Promise<string | null> {
+  const thread = DatabaseThread.open(path);
+  try {
+    await thread.run([{ sql: 'PRAGMA query_only=ON', want: 'nothing' }]);
+    const [row] = await thread.rows<{ integrity_check: string }>('PRAGMA integrity_check(1)');
+    const said = row?.integrity_check ?? 'no response';
+    if (said !== 'ok') return said.replace(/\s+/g, ' ').slice(0, 300);
+    const tables = await thread.rows(`SELECT 1 FROM sqlite_master WHERE "name" = 'telemetryMeta'`);
+    // As a killed first start leaves it.
+    if (tables.length === 0) return null;
+    for (const sql of counts ? [unreadable, miscounted] : [unreadable])
+      for (const { n } of await thread.rows<{ n: number }>(sql))
+        if (n > 0) return 'counts differ from the rows';
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    await thread.close();
+  }
+}
+
+/** Copies whatever can be read of a damaged file to a new one, and puts the damaged one aside, in `damaged/`. */
+async function rebuild(path: string, noted: LogFile<Tally[]> | null): Promise<void> {
+  for (const end of ['', '-wal', '-shm']) await rm(`${path}.new${end}`, { force: true });
+  const target = await SqliteTables.open(`${path}.new`, {}, noted);
+  const telemetry = new TableTelemetry(target);
+  try {
+    const source = await SqliteTables.read(path, noted).catch(() => null);
+    if (source) {
+      try {
+        for await (const batch of new TableTelemetry(source).stored(false)) {
+          const some = batch.map(({ id, repeats, ...entry }) => ({
+            entry,
+            json: JSON.stringify(entry),
+            id,
+            repeats,
+          }));
+          for (const piece of pieces(some, 1000)) await telemetry.store(piece);
+        }
+      } catch (error) {
+        if (!isCorrupt(error)) throw error;
+      } finally {
+        await source.leave();
+      }
+    }
+  } finally {
+    await telemetry.close();
+  }
+  const aside = join(path, '..', 'damaged');
+  await mkdir(aside, { recursive: true, mode: 0o700 });
+  await rename(path, join(aside, `${telemetryFile}-${Date.now()}`));
+  await finishRebuild(path);
+}
+
+/** The new file is complete once the damaged one is put aside. */
+async function finishRebuild(path: string): Promise<void> {
+  if ((await sizeOf(path)) > 0 || (await sizeOf(`${path}.new`)) === 0) return;
+  for (const end of ['-wal', '-shm']) await rm(path + end, { force: true });
+  await rename(`${path}.new`, path);
+  await syncFolder(join(path, '..'));
+}
+
+/** Where the journal of earlier versions is kept until the next backup. */
+export const migratedFolder = 'journal-migrated';
+
+/** Takes over the journal of earlier versions; an interrupted migration resumes where it stopped. */
+async function migrate(
+  folder: string,
+  telemetry: TableTelemetry,
+  tables: SqliteTables,
+  notes: readonly LogFile<Tally[]>[],
+  { log, ledger, damage = async () => {} }: TelemetryOptions,
+): Promise<void> {
+  const journal = join(folder, 'journal');
+  const names = await readdir(journal).catch(() => null);
+  if (names !== null) {
+    const begun = await tables.meta('migrating');
+    log?.info('moving the journal to the telemetry database');
+    const findings = await replaySegments(journal, telemetry, {
+      after: begun === null ? null : (JSON.parse(begun) as { segment: number; offset: number }),
+      note: (sql, { segment, generation, offset }) => tables.moved(sql, segment, generation, offset),
+      notes: notes.filter((each) => !isNote(each)),
+      onProgress: ({ segment }) => log?.info({ segment }, 'moved a journal segment'),
+    });
+    if (findings.length > 0) await damage(findings);
+    await rm(join(folder, migratedFolder), { recursive: true, force: true });
+    await rename(journal, join(folder, migratedFolder));
+    await syncFolder(folder);
+  }
+  const old = notes.filter((each) => !isNote(each));
+  if (old.length > 0) await ledger?.forget(old);
+  if ((await tables.meta('migrating')) !== null)
+    await tables.transaction((sql) => tables.setMeta(sql, 'migrating', null));
+}

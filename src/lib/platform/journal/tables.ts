@@ -1,0 +1,807 @@
+import { crc32 } from 'node:zlib';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { storageError } from '../errors.js';
+import type { NoteCommit } from '../metrics.js';
+import type { Finding } from '../verify/damage.js';
+import { type Entry, type JournalRecord, jsonOf, type TakeKey } from './entry.js';
+import { brokenRows, findingsOf, type LostMessage, rowsOf, Tallies, telemetryFile } from './lost.js';
+import { countEntry, emptyTake, isNamed, type Take, takeKeyOf } from './takes.js';
+import {
+  fromCursor,
+  type JournalReader,
+  type PlacedEntry,
+  type Span,
+  type TakeQuery,
+  type Telemetry,
+} from './telemetry.js';
+import {
+  emptyStream,
+  type LiveRow,
+  liveCountsOf,
+  liveRowsOf,
+  mostFields,
+  newFieldsOf,
+  type StreamTotals,
+  withoutTake,
+} from './totals.js';
+
+/** The engine's names of types. */
+interface Types {
+  id: string;
+  /** An id that is never given to another row. */
+  takeId?: string;
+  int: string;
+  text: string;
+  real: string;
+  /** SQL that follows the columns of a table. */
+  end: string;
+}
+
+/**
+ * Tables of telemetry, the same in both engines; totals and counts are JSON. A message is unique in its recording by `seq` and `moment`:
+ * 0 if its number alone identifies it, else its time; null = nothing identifies it. `samples` is its number of exported rows, `sum` the
+ * CRC-32 of `entry`.
+ */
+export function schemaOf({ id, takeId = id, int, text, real, end }: Types): string {
+  return `
+    CREATE TABLE IF NOT EXISTS "telemetryStreams" ("name" ${text} PRIMARY KEY, "totals" TEXT NOT NULL)${end};
+    CREATE TABLE IF NOT EXISTS "telemetryTakes" (
+      "id" ${takeId}, "channel" ${text} NOT NULL, "stream" ${text} NOT NULL, "device" ${text} NOT NULL,
+      "recording" ${text} NOT NULL, "counts" TEXT NOT NULL, UNIQUE ("channel", "stream", "device", "recording")
+    )${end};
+    CREATE TABLE IF NOT EXISTS "telemetryMessages" (
+      "id" ${id}, "take" ${int} NOT NULL, "seq" ${real} NOT NULL, "moment" ${real}, "t" ${real} NOT NULL,
+      "samples" ${int} NOT NULL, "sum" ${int}, "entry" TEXT NOT NULL, UNIQUE ("take", "seq", "moment")
+    )${end};
+    CREATE INDEX IF NOT EXISTS "telemetryByTime" ON "telemetryMessages" ("take", "t");
+    CREATE TABLE IF NOT EXISTS "telemetryLive" (
+      "model" ${text} NOT NULL, "kind" ${text} NOT NULL, "name" ${text} NOT NULL, "answer" ${text} NOT NULL,
+      "n" ${int} NOT NULL, PRIMARY KEY ("model", "kind", "name", "answer")
+    )${end};
+    CREATE INDEX IF NOT EXISTS "telemetryLiveByName" ON "telemetryLive" ("name", "kind");
+    CREATE TABLE IF NOT EXISTS "telemetryRemoved" ("take" ${int} PRIMARY KEY)${end};
+    CREATE TABLE IF NOT EXISTS "telemetryMeta" ("key" ${text} PRIMARY KEY, "value" TEXT NOT NULL)${end};`;
+}
+
+/** Statements of one transaction. */
+export interface Transaction {
+  rows<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
+  /** Stores messages, and returns for each whether it was new. */
+  insert(messages: readonly StoredMessage[]): Promise<boolean[]>;
+}
+
+/** The part of an engine that differs: connections, ids, the order of commits, space. SQL has `$1` as parameters and quoted names. */
+export interface Tables {
+  /** This process is the only writer, so rows of streams and recordings are cached between commits. */
+  readonly alone: boolean;
+  /** Maximum rows of one INSERT. */
+  readonly together: number;
+  /** Reads a text column, which may hold damaged bytes. */
+  text(column: string): string;
+  rows<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
+  /** One at a time. Durable when it resolves. */
+  transaction<T>(task: (sql: Transaction) => Promise<T>): Promise<T>;
+  /** Position after everything that was committed. */
+  end(): Promise<string>;
+  /**
+   * Rows after a position, in the order of their commits, the oldest first.
+   * @param all also rows that a reader may not pass yet, because an earlier transaction may still commit
+   */
+  after(position: string | null, limit: number, all?: boolean): Promise<PlacedRow[]>;
+  /** Resolves when there may be rows after the position, or when the signal aborts. */
+  changed(position: string | null, signal: AbortSignal): Promise<void>;
+  bytes(): Promise<number>;
+  /** Gives free space back to the system, and returns how much; null = the database does so automatically. */
+  compact(): Promise<number | null>;
+  /** Called with a recording's counts before and after the messages of a transaction. */
+  counted?(before: Take, after: Take): void;
+  /** Called with a recording before the transaction that removes it is committed. */
+  removing?(take: Take): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface PlacedRow {
+  take: number;
+  t: number;
+  samples: number;
+  entry: string;
+  sum: number | null;
+  position: string;
+}
+
+/** A message as it is stored. */
+export interface StoredMessage {
+  /** Its id in the store that it comes from; undefined = the next. */
+  id: number | undefined;
+  take: number;
+  seq: number;
+  moment: number | null;
+  t: number;
+  samples: number;
+  json: string;
+}
+
+/** An entry with its JSON, and the additional data that a backup has. */
+export interface Prepared {
+  entry: Entry;
+  json: string;
+  id?: number | undefined;
+  /** How many repeats it stands for; an entry that is one is only counted. */
+  repeats?: number | undefined;
+}
+
+interface Waiting extends Prepared {
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+export type TakeRow = TakeKey & { id: number; counts: string };
+
+interface Row {
+  id: number;
+  take: Take;
+  /** Numbers alone identify its messages. */
+  named: boolean;
+}
+
+function rowOf(row: TakeRow): Row {
+  return { id: Number(row.id), take: takeOfRow(row), named: isNamed(row) };
+}
+
+/** Maximum messages of a transaction, of a read, and recordings that are remembered. */
+const [mostTogether, page, mostRemembered] = [4096, 500, 20_000];
+
+/** Maximum time span of one message, ms: a longer batch is found by its first hour. */
+export const longestBatchMs = 3_600_000;
+
+interface TableOptions {
+  onCommit?: NoteCommit | undefined;
+  /** Called with damaged rows, once for a device and stream. */
+  damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
+  /** Called with an error of the examination of damage. */
+  failed?: (error: unknown) => void;
+}
+
+/**
+ * Telemetry in tables of SQLite or PostgreSQL. Messages that arrive during a transaction form the next one, so that one commit makes many messages
+ * durable.
+ */
+export class TableTelemetry implements Telemetry {
+  readonly reader: JournalReader;
+  private readonly writer: Writer;
+  private waiting: Waiting[] = [];
+  private flushing: Promise<void> | undefined;
+  private closed = false;
+  /** Recordings whose damage has been or is being examined. */
+  private readonly looked = new Map<string, Promise<void>>();
+  private damage = 0;
+
+  constructor(
+    private readonly tables: Tables,
+    private readonly options: TableOptions = {},
+  ) {
+    this.writer = new Writer(tables);
+    this.reader = {
+      end: () => tables.end(),
+      from: (position, signal) => this.follow(position, signal),
+    };
+  }
+
+  get backlog() {
+    return this.waiting.length;
+  }
+
+  async append(entry: Entry): Promise<void> {
+    if (this.closed) throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the platform is stopping');
+    // Encoded before it joins a batch: a message that cannot be encoded must not fail the others. JSON escapes NUL, which PostgreSQL cannot hold.
+    const json = jsonOf(entry);
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ entry, json, resolve, reject });
+      this.flushing ??= this.flush();
+    });
+  }
+
+  async streams({ after = '', limit }: { after?: string | undefined; limit: number }) {
+    const rows = await this.tables.rows<{ totals: string }>(
+      `SELECT ${this.columns('totals')} FROM "telemetryStreams" WHERE "name" > $1 AND "totals" NOT LIKE '%"recordings":0,%'
+       ORDER BY "name" LIMIT $2`,
+      [after, limit],
+    );
+    return rows.map(({ totals }) => parsed<StreamTotals>(totals));
+  }
+
+  async stream(name: string) {
+    const sql = `SELECT ${this.columns('totals')} FROM "telemetryStreams" WHERE "name" = $1`;
+    const [row] = await this.tables.rows<{ totals: string }>(sql, [name]);
+    const totals = row ? parsed<StreamTotals>(row.totals) : null;
+    return totals && totals.recordings > 0 ? totals : null;
+  }
+
+  async takes({ channel = 'telemetry', stream, device, after, limit }: TakeQuery): Promise<Take[]> {
+    const rows = await this.tables.rows<TakeRow>(
+      `SELECT ${this.columns(...takeColumns)} FROM "telemetryTakes" AS k
+       WHERE "channel" = $1 AND "stream" = $2 AND ("device", "recording") > ($3, $4)
+       AND "counts" <> '{}' ${device === undefined ? '' : 'AND "device" = $6'} ORDER BY k."device", k."recording" LIMIT $5`,
+      [channel, stream, ...fromCursor(after), limit, ...(device === undefined ? [] : [device])],
+    );
+    return rows.map(takeOfRow);
+  }
+
+  async take(key: TakeKey): Promise<Take | null> {
+    const row = await this.row(key);
+    return row && row.counts !== '{}' ? takeOfRow(row) : null;
+  }
+
+  /** In order of arrival, which is mostly the recording's order; otherwise by number where it has a name, else by time. */
+  async *read(
+    key: TakeKey,
+    { from = -Infinity, to = Infinity }: Span = {},
+    lost: (message: LostMessage) => void = () => {},
+  ): AsyncGenerator<Entry> {
+    const row = await this.row(key);
+    if (!row) return;
+    const take = takeOfRow(row);
+    const by = take.outOfOrder === 0 ? 'id' : isNamed(key) ? 'seq' : 't';
+    // A batch begins before the start time and may reach into it.
+    const places = await this.tables.rows<{ id: number; t: number }>(
+      `SELECT "id", ${time} FROM "telemetryMessages" AS m WHERE "take" = $1 AND "t" >= $2 AND "t" <= $3
+       ORDER BY m."${by}", "id"`,
+      [row.id, from - longestBatchMs, to],
+    );
+    for (let begin = 0; begin < places.length; begin += page) {
+      const some = places.slice(begin, begin + page);
+      const found = await this.messages(row.id, some);
+      for (const { id, t } of some) {
+        const message = found.get(Number(id));
+        // It was removed meanwhile.
+        if (message === undefined) continue;
+        const entry = message && entryOf(message);
+        if (entry) yield entry;
+        else {
+          const rows = message ? Number(message.samples) : Math.round(take.samples / take.messages);
+          lost({ key, t: Number(t), rows });
+          this.look(key);
+        }
+      }
+    }
+  }
+
+  async live(name: string, version: number) {
+    const columns = this.columns('model', 'kind', 'name', 'answer');
+    const sql = `SELECT ${columns}, "n" FROM "telemetryLive" WHERE "model" = $1`;
+    const rows = await this.tables.rows<LiveRow>(sql, [`${name}@${version}`]);
+    return liveCountsOf(rows.map((row) => ({ ...row, n: Number(row.n) })));
+  }
+
+  async predicted(recordings: readonly string[]) {
+    const found = new Set<string>();
+    for (let from = 0; from < recordings.length; from += page) {
+      const some = recordings.slice(from, from + page);
+      const rows = await this.tables.rows<{ name: string }>(
+        `SELECT DISTINCT ${this.columns('name')} FROM "telemetryLive" WHERE "kind" = 'label' AND "name" IN ${listOf(some.length)}`,
+        some,
+      );
+      for (const { name } of rows) found.add(name);
+    }
+    return found;
+  }
+
+  /** Removes a recording in one commit. Its messages are deleted afterwards, a few at a time, so that other work is not blocked. */
+  async remove(keys: readonly TakeKey[]): Promise<void> {
+    for (const key of keys) {
+      await this.tables.transaction((sql) => this.writer.remove(sql, key));
+    }
+    await this.deleteRemoved();
+  }
+
+  async reclaim(_share: number): Promise<{ bytes: number | null }> {
+    await this.deleteRemoved();
+    return { bytes: await this.tables.compact() };
+  }
+
+  /** Deletes messages of removed recordings, also of those that a killed process has left. */
+  async deleteRemoved(): Promise<void> {
+    const removed = await this.tables.rows<{ take: number }>('SELECT "take" FROM "telemetryRemoved"', []);
+    for (const { take } of removed) {
+      for (let left = true; left; ) {
+        left = await this.tables.transaction(async (sql) => {
+          const gone = await sql.rows(
+            `DELETE FROM "telemetryMessages" WHERE "id" IN
+             (SELECT "id" FROM "telemetryMessages" WHERE "take" = $1 LIMIT ${mostTogether}) RETURNING "id"`,
+            [take],
+          );
+          if (gone.length === 0) await sql.rows('DELETE FROM "telemetryRemoved" WHERE "take" = $1', [take]);
+          return gone.length > 0;
+        });
+      }
+    }
+  }
+
+  /** @param drain false = of a file that is not written to */
+  async *stored(drain = true): AsyncGenerator<readonly JournalRecord[]> {
+    if (drain) await this.deleteRemoved();
+    for (let after: string | null = null; ; ) {
+      const rows: PlacedRow[] = await this.tables.after(after, 2 * page, true);
+      const last = rows.at(-1);
+      if (!last) break;
+      after = last.position;
+      // Ids are kept, because consumers remember them.
+      const { alone } = this.tables;
+      yield placed(rows).map(({ entry, position }) => ({
+        ...(alone ? { id: Number(position) } : {}),
+        ...entry,
+      }));
+    }
+    for (let id = 0; ; ) {
+      const rows: TakeRow[] = await this.tables.rows<TakeRow>(
+        `SELECT ${this.columns(...takeColumns)} FROM "telemetryTakes" WHERE "id" > $1 ORDER BY "id" LIMIT ${page}`,
+        [id],
+      );
+      const last = Number(rows.at(-1)?.id ?? 0);
+      if (last <= id) return;
+      id = last;
+      const repeated = rows.map(takeOfRow).filter(({ duplicates }) => duplicates > 0);
+      if (repeated.length > 0) yield repeated.map(repeatsOf);
+    }
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.looked.values());
+  }
+
+  async figures() {
+    return { damaged: this.damage, bytes: await this.tables.bytes() };
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.flushing;
+    await this.settled();
+    await this.tables.close();
+  }
+
+  /** Puts a message of a backup in place of a row that is damaged or missing; whatever is intact stays. */
+  async restore(entry: Entry, id: number | undefined): Promise<void> {
+    const key = takeKeyOf(entry);
+    const row = await this.row(key);
+    const prepared = { entry, json: jsonOf(entry), id };
+    if (!row) {
+      await this.store([prepared]);
+      return;
+    }
+    const message = messageOf(prepared, rowOf(row));
+    const { seq, moment, t, samples, json } = message;
+    const [where, values] =
+      moment === null
+        ? ['"t" = $2 AND "entry" = $3', [t, json]]
+        : ['"seq" = $2 AND "moment" = $3', [seq, moment]];
+    const [found] = await this.tables.rows<MessageRow>(
+      `SELECT "id", ${this.content()} FROM "telemetryMessages" WHERE "take" = $1 AND ${where}`,
+      [row.id, ...values],
+    );
+    if (found && entryOf(found)) return;
+    if (found) {
+      const sql =
+        'UPDATE "telemetryMessages" SET "t" = $1, "samples" = $2, "sum" = $3, "entry" = $4 WHERE "id" = $5';
+      await this.tables.transaction((write) => write.rows(sql, [t, samples, crc32(json), json, found.id]));
+      return;
+    }
+    const [there] = await this.tables.rows<{ n: number }>(
+      'SELECT count(*) AS "n" FROM "telemetryMessages" WHERE "take" = $1',
+      [row.id],
+    );
+    // Its recording has counted it already, where rows are missing beneath an intact count.
+    if (Number(there?.n) >= takeOfRow(row).messages) await this.store([prepared]);
+    else await this.tables.transaction((write) => write.insert([{ ...message, id: undefined }]));
+  }
+
+  /**
+   * Stores entries in one transaction, with whatever `more` writes in it. @returns the indexes of those that were refused, with the reason
+   */
+  async store(
+    batch: readonly Prepared[],
+    more: (sql: Transaction) => Promise<void> = async () => {},
+  ): Promise<Map<number, AiotError>> {
+    try {
+      return await this.tables.transaction(async (sql) => {
+        const refused = await this.writer.store(sql, batch);
+        await more(sql);
+        return refused;
+      });
+    } catch (error) {
+      this.writer.forget();
+      throw error;
+    }
+  }
+
+  private async flush(): Promise<void> {
+    // Include everything that arrived in this turn of the event loop in the first transaction.
+    await new Promise(setImmediate);
+    while (this.waiting.length > 0) {
+      const batch = this.waiting.splice(0, mostTogether);
+      const begun = performance.now();
+      try {
+        const refused = await this.store(batch);
+        this.options.onCommit?.(batch.length - refused.size, (performance.now() - begun) / 1000);
+        for (const [i, { resolve, reject }] of batch.entries()) {
+          const error = refused.get(i);
+          if (error) reject(error);
+          else resolve();
+        }
+      } catch (error) {
+        for (const { reject } of batch) reject(storageError(error));
+      }
+    }
+    this.flushing = undefined;
+  }
+
+  private async *follow(position: string | null, signal: AbortSignal): AsyncGenerator<PlacedEntry[]> {
+    let after = position;
+    while (!signal.aborted) {
+      const rows = await this.tables.after(after, 2 * page);
+      const last = rows.at(-1);
+      if (!last) {
+        await this.tables.changed(after, signal);
+        continue;
+      }
+      after = last.position;
+      const batch = placed(rows);
+      if (batch.length > 0) yield batch;
+    }
+  }
+
+  private async messages(take: number, places: readonly { id: number }[]) {
+    const ids = places.map(({ id }) => id);
+    // By their ids: with `+`, the index of recordings is not considered.
+    const select = (count: number) =>
+      `SELECT "id", ${this.content()} FROM "telemetryMessages" WHERE "id" IN ${listOf(count)}
+       AND +"take" = $${count + 1}`;
+    const found = new Map<number, MessageRow | null>();
+    try {
+      const rows = await this.tables.rows<MessageRow>(select(ids.length), [...ids, take]);
+      for (const row of rows) found.set(Number(row.id), row);
+    } catch (error) {
+      if (!isCorrupt(error)) throw error;
+      // A damaged page: whatever is not on it can be read.
+      for (const id of ids) {
+        const rows = await this.tables.rows<MessageRow>(select(1), [id, take]).catch(() => [null]);
+        if (rows.length > 0) found.set(Number(id), rows[0] ?? null);
+      }
+    }
+    return found;
+  }
+
+  /** Examines a recording's device and stream once after a damaged row was found: all its losses are recorded together. */
+  private look(key: TakeKey): void {
+    const { damage, failed } = this.options;
+    const text = `${key.channel}/${key.stream}/${key.device}`;
+    if (this.looked.has(text)) return;
+    const examined = async () => {
+      const lost = await this.damagedRows(key);
+      this.damage += lost.messages;
+      await damage?.(findingsOf(telemetryFile, brokenRows, lost.all()));
+    };
+    this.looked.set(
+      text,
+      examined().catch((error: unknown) => failed?.(error)),
+    );
+  }
+
+  private async damagedRows({ channel, stream, device }: TakeKey): Promise<Tallies> {
+    const lost = new Tallies();
+    const takes = await this.tables.rows<TakeRow>(
+      `SELECT ${this.columns(...takeColumns)} FROM "telemetryTakes"
+       WHERE "channel" = $1 AND "stream" = $2 AND "device" = $3`,
+      [channel, stream, device],
+    );
+    for (const row of takes) {
+      const take = takeOfRow(row);
+      const places = await this.tables.rows<{ id: number; t: number }>(
+        `SELECT "id", ${time} FROM "telemetryMessages" WHERE "take" = $1`,
+        [row.id],
+      );
+      for (const some of pieces(places, page)) {
+        const found = await this.messages(row.id, some);
+        for (const { id, t } of some) {
+          const message = found.get(Number(id));
+          if (message === undefined || (message && entryOf(message))) continue;
+          const rows = message ? Number(message.samples) : Math.round(take.samples / take.messages);
+          const whose = { stream: channel === 'telemetry' ? stream : null, device };
+          lost.add({ ...whose, messages: 1, rows, from: Number(t), to: Number(t) });
+        }
+      }
+    }
+    return lost;
+  }
+
+  private columns(...names: string[]): string {
+    return columnsOf(this.tables, names);
+  }
+
+  private content(): string {
+    return contentOf(this.tables);
+  }
+
+  private async row({ channel, stream, device, recording }: TakeKey): Promise<TakeRow | undefined> {
+    const [row] = await this.tables.rows<TakeRow>(
+      `SELECT ${this.columns(...takeColumns)} FROM "telemetryTakes"
+       WHERE "channel" = $1 AND "stream" = $2 AND "device" = $3 AND "recording" = $4`,
+      [channel, stream, device, recording],
+    );
+    return row;
+  }
+}
+
+/** Columns of a recording; its text, and numbers in damaged rows, may be anything. */
+const takeColumns = ['id', 'channel', 'stream', 'device', 'recording', 'counts'];
+
+export const time = 'CAST("t" AS DOUBLE PRECISION) AS "t"';
+
+export function columnsOf({ text }: Pick<Tables, 'text'>, names: readonly string[] = takeColumns): string {
+  return names.map((name) => (name === 'id' ? '"id"' : `${text(`"${name}"`)} AS "${name}"`)).join(', ');
+}
+
+/** Columns of a message's content. */
+export function contentOf(tables: Pick<Tables, 'text'>, numbers = ['samples', 'sum']): string {
+  const columns = numbers.map((name) => `CAST("${name}" AS BIGINT) AS "${name}"`);
+  return [...columns, columnsOf(tables, ['entry'])].join(', ');
+}
+
+interface MessageRow {
+  id: number;
+  samples: number;
+  sum: number | null;
+  entry: string;
+}
+
+/** The entry of a row; null = the row is damaged. A row of before checksums has none. */
+export function entryOf({ sum, entry }: Pick<MessageRow, 'sum' | 'entry'>): Entry | null {
+  try {
+    return sum === null || crc32(entry) === Number(sum) ? (JSON.parse(entry) as Entry) : null;
+  } catch {
+    return null;
+  }
+}
+
+function placed(rows: readonly PlacedRow[]): PlacedEntry[] {
+  return rows.flatMap(({ position, ...row }) => {
+    const entry = entryOf(row);
+    return entry ? [{ entry, position }] : [];
+  });
+}
+
+/** Whether SQLite has met a page that is damaged. */
+export function isCorrupt(error: unknown): boolean {
+  const cause = error instanceof AiotError ? error.cause : error;
+  return /^SQLITE_(CORRUPT|NOTADB)/.test(systemCode(cause) ?? '');
+}
+
+/** The repeats of a recording, as a line that only counts. */
+function repeatsOf(take: Take): JournalRecord {
+  const { channel, stream, device, recording, duplicates, firstAt, startedAt } = take;
+  const at = firstAt ?? 0;
+  const named = channel === 'telemetry' && isNamed(take);
+  const payload = named ? { recording } : { t: startedAt ?? at };
+  return {
+    ...{ at, device, channel, payload, repeat: true, repeats: duplicates },
+    ...(channel === 'telemetry' ? { stream } : {}),
+  };
+}
+
+/** @throws an error as SQLite's for a damaged page, where the counts are no JSON */
+export function takeOfRow(row: TakeKey & { counts: string }): Take {
+  return { ...emptyTake(row), ...parsed<Partial<Take>>(row.counts) };
+}
+
+function parsed<T>(counts: string): T {
+  try {
+    return JSON.parse(counts) as T;
+  } catch (cause) {
+    throw Object.assign(new Error('telemetry counters are damaged', { cause }), { code: 'SQLITE_CORRUPT' });
+  }
+}
+
+/** Writes a batch of messages with the counts of their recordings and streams. */
+class Writer {
+  private readonly takes = new Map<string, Row>();
+  private readonly streams = new Map<string, StreamTotals>();
+
+  constructor(private readonly tables: Tables) {}
+
+  /** After a failed transaction, what is remembered is not what is stored. */
+  forget(): void {
+    this.takes.clear();
+    this.streams.clear();
+  }
+
+  async store(sql: Transaction, batch: readonly Prepared[]): Promise<Map<number, AiotError>> {
+    if (!this.tables.alone || this.takes.size > mostRemembered) this.forget();
+    const refused = new Map<number, AiotError>();
+    const streams = await this.streamsOf(sql, batch);
+    const rows = await this.takesOf(sql, batch);
+    for (const [i, { entry }] of batch.entries()) {
+      const totals = entry.channel === 'telemetry' ? streams.get(entry.stream ?? '') : undefined;
+      if (!totals || entry.repeat) continue;
+      const fresh = newFieldsOf(totals, entry);
+      if (totals.fields.length + fresh.length > mostFields) refused.set(i, tooManyFields(entry));
+      else totals.fields.push(...fresh);
+    }
+    const messages: StoredMessage[] = [];
+    for (const [i, prepared] of batch.entries())
+      if (!prepared.entry.repeat && !refused.has(i)) messages.push(messageOf(prepared, rows[i] as Row));
+    const fresh = await sql.insert(messages);
+    const live: LiveRow[] = [];
+    const before = new Map<Row, Take>();
+    let next = 0;
+    for (const [i, { entry, json, repeats = 1 }] of batch.entries()) {
+      if (refused.has(i)) continue;
+      const row = rows[i] as Row;
+      const { take } = row;
+      if (!before.has(row)) before.set(row, { ...take });
+      if (!entry.repeat && fresh[next++]) {
+        countEntry(take, entry, json.length);
+        if (entry.channel === 'inference') live.push(...liveRowsOf(entry));
+      } else take.duplicates += repeats;
+    }
+    for (const [{ take }, was] of before) {
+      if (take.channel === 'telemetry') addTo(streams.get(take.stream) as StreamTotals, was, take);
+      this.tables.counted?.(was, take);
+    }
+    await this.writeCounts(sql, [...streams.values()], [...before.keys()]);
+    await this.writeLive(sql, live);
+    return refused;
+  }
+
+  async remove(sql: Transaction, key: TakeKey): Promise<void> {
+    this.forget();
+    const { channel, stream, device, recording } = key;
+    // Written first, for the lock of its row: others that count in this stream wait.
+    const [row] = await sql.rows<{ totals: string }>(
+      `UPDATE "telemetryStreams" SET "name" = "name" WHERE "name" = $1 RETURNING ${columnsOf(this.tables, ['totals'])}`,
+      [stream],
+    );
+    const [take] = await sql.rows<TakeRow>(
+      `DELETE FROM "telemetryTakes"
+       WHERE "channel" = $1 AND "stream" = $2 AND "device" = $3 AND "recording" = $4
+       RETURNING ${columnsOf(this.tables, takeColumns)}`,
+      [channel, stream, device, recording],
+    );
+    if (!take) return;
+    await sql.rows('INSERT INTO "telemetryRemoved" ("take") VALUES ($1)', [take.id]);
+    await this.tables.removing?.(takeOfRow(take));
+    if (!row || channel !== 'telemetry') return;
+    const left = withoutTake(parsed<StreamTotals>(row.totals), takeOfRow(take));
+    await sql.rows('UPDATE "telemetryStreams" SET "totals" = $1 WHERE "name" = $2', [
+      JSON.stringify(left),
+      stream,
+    ]);
+  }
+
+  /** Rows of streams, in the order of their names, so that replicas that lock them cannot deadlock. */
+  private async streamsOf(sql: Transaction, batch: readonly Prepared[]): Promise<Map<string, StreamTotals>> {
+    const names = new Set<string>();
+    for (const { entry } of batch) if (entry.channel === 'telemetry') names.add(entry.stream ?? '');
+    const unknown = [...names].filter((name) => !this.streams.has(name)).sort();
+    for (const some of pieces(unknown, this.tables.together)) {
+      const rows = await sql.rows<{ name: string; totals: string }>(
+        `INSERT INTO "telemetryStreams" ("name", "totals") VALUES ${valuesOf(some.length, 2)}
+         ON CONFLICT ("name") DO UPDATE SET "name" = excluded."name" RETURNING ${columnsOf(this.tables, ['name', 'totals'])}`,
+        some.flatMap((name) => [name, JSON.stringify(emptyStream(name))]),
+      );
+      for (const { name, totals } of rows) this.streams.set(name, parsed<StreamTotals>(totals));
+    }
+    return new Map([...names].map((name) => [name, this.streams.get(name) as StreamTotals]));
+  }
+
+  /** The recording of each message, also in the order of their names. */
+  private async takesOf(sql: Transaction, batch: readonly Prepared[]): Promise<Row[]> {
+    const keys = batch.map(({ entry }) => takeKeyOf(entry));
+    const texts = keys.map(textOf);
+    const missing = new Map<string, TakeKey>();
+    for (const [i, text] of texts.entries()) if (!this.takes.has(text)) missing.set(text, keys[i] as TakeKey);
+    const unknown = [...missing];
+    unknown.sort(([a], [b]) => (a < b ? -1 : 1));
+    for (const some of pieces(unknown, this.tables.together)) {
+      const rows = await sql.rows<TakeRow>(
+        `INSERT INTO "telemetryTakes" ("channel", "stream", "device", "recording", "counts")
+         VALUES ${valuesOf(some.length, 5)} ON CONFLICT ("channel", "stream", "device", "recording")
+         DO UPDATE SET "device" = excluded."device" RETURNING ${columnsOf(this.tables, takeColumns)}`,
+        some.flatMap(([, { channel, stream, device, recording }]) => [
+          channel,
+          stream,
+          device,
+          recording,
+          '{}',
+        ]),
+      );
+      for (const row of rows) this.takes.set(textOf(row), rowOf(row));
+    }
+    return texts.map((text) => this.takes.get(text) as Row);
+  }
+
+  private async writeCounts(sql: Transaction, streams: StreamTotals[], takes: Row[]): Promise<void> {
+    for (const some of pieces(takes, this.tables.together)) {
+      await sql.rows(
+        `UPDATE "telemetryTakes" SET "counts" = "column2" FROM (VALUES ${valuesOf(some.length, 2)}) AS x
+         WHERE "id" = CAST("column1" AS BIGINT)`,
+        some.flatMap(({ id, take }) => [id, countsOf(take)]),
+      );
+    }
+    for (const some of pieces(streams, this.tables.together)) {
+      await sql.rows(
+        `UPDATE "telemetryStreams" SET "totals" = "column2" FROM (VALUES ${valuesOf(some.length, 2)}) AS x
+         WHERE "name" = "column1"`,
+        some.flatMap((each) => [each.name, JSON.stringify(each)]),
+      );
+    }
+  }
+
+  private async writeLive(sql: Transaction, live: readonly LiveRow[]): Promise<void> {
+    const sums = new Map<string, LiveRow>();
+    for (const row of live) {
+      const text = `${row.model}/${row.kind}/${row.name}/${row.answer}`;
+      sums.set(text, { ...row, n: (sums.get(text)?.n ?? 0) + row.n });
+    }
+    const rows = [...sums.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
+    for (const some of pieces(rows, this.tables.together)) {
+      await sql.rows(
+        `INSERT INTO "telemetryLive" AS l ("model", "kind", "name", "answer", "n") VALUES ${valuesOf(some.length, 5)}
+         ON CONFLICT ("model", "kind", "name", "answer") DO UPDATE SET "n" = l."n" + excluded."n"`,
+        some.flatMap(({ model, kind, name, answer, n }) => [model, kind, name, answer, n]),
+      );
+    }
+  }
+}
+
+function messageOf({ entry, json, id }: Prepared, row: Row): StoredMessage {
+  const { seq, t } = entry.payload;
+  const time = typeof t === 'number' ? t : entry.at;
+  const known = typeof seq === 'number' && (row.named || typeof t === 'number');
+  return {
+    id,
+    take: row.id,
+    seq: known ? seq : -1,
+    moment: !known ? null : row.named ? 0 : time,
+    t: time,
+    samples: rowsOf(entry),
+    json,
+  };
+}
+
+function addTo(totals: StreamTotals, before: Take, take: Take): void {
+  if (before.messages + before.duplicates === 0) totals.recordings++;
+  totals.messages += take.messages - before.messages;
+  totals.samples += take.samples - before.samples;
+  totals.bytes += take.bytes - before.bytes;
+  totals.duplicates += take.duplicates - before.duplicates;
+}
+
+function countsOf({ channel: _, stream: __, device: ___, recording: ____, ...counts }: Take): string {
+  return JSON.stringify(counts);
+}
+
+function textOf({ channel, stream, device, recording }: TakeKey): string {
+  return `${channel}/${stream}/${device}/${recording}`;
+}
+
+function tooManyFields({ device, stream }: Entry): AiotError {
+  return new AiotError(
+    'AIOT_MESSAGE_MALFORMED',
+    `${device}: telemetry/${stream}: expected at most ${mostFields} fields in a stream`,
+  );
+}
+
+/** `($1, $2), ($3, $4), …` */
+export function valuesOf(rows: number, columns: number): string {
+  const row = (i: number) => Array.from({ length: columns }, (_, j) => `$${i * columns + j + 1}`).join(', ');
+  return Array.from({ length: rows }, (_, i) => `(${row(i)})`).join(', ');
+}
+
+/** `($1, $2, …)` */
+function listOf(count: number): string {
+  return `(${Array.from({ length: count }, (_, i) => `$${i + 1}`).join(', ')})`;
+}
+
+export function* pieces<T>(all: readonly T[], length: number): Generator<T[]> {
+  for (let from = 0; from < all.length; from += length) yield all.slice(from, from + length);
+}

@@ -1,0 +1,141 @@
+import { createRequire } from 'node:module';
+import { Worker } from 'node:worker_threads';
+import { AiotError } from '../../core/errors.js';
+
+/** One statement, with `$1`, `$2` … as its parameters. */
+export interface Step {
+  sql: string;
+  values?: readonly unknown[];
+  /** The rows it returns (default), the number of rows it changed, or nothing, for several statements without parameters. */
+  want?: 'rows' | 'changes' | 'nothing';
+  /** Values of a row: the thread computes the CRC-32 of the last one in each, and puts it before that. */
+  checksums?: number;
+}
+
+interface Request {
+  id: number;
+  begin: boolean;
+  steps: readonly Step[];
+}
+
+interface Reply {
+  id: number;
+  results?: unknown[];
+  error?: { code: string | undefined; message: string };
+}
+
+interface Pending {
+  resolve: (results: unknown[]) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * A connection to an SQLite file in a thread of its own, because libsql is synchronous: a commit blocks its thread until the disk has synced. Requests
+ * are run in order. The thread's program is a string, so that the build needs no separate file.
+ */
+export class DatabaseThread {
+  private readonly pending = new Map<number, Pending>();
+  private next = 1;
+  private ended: Error | null = null;
+
+  private constructor(private readonly thread: Worker) {
+    thread.unref();
+    thread.on('message', (reply: Reply) => this.take(reply));
+    thread.once('error', (error) => this.end(error));
+    thread.once('exit', () => this.end(new Error('its thread has ended')));
+  }
+
+  /** The error of the first request is the reason why a file cannot be opened. */
+  static open(path: string): DatabaseThread {
+    const libsql = createRequire(import.meta.url).resolve('libsql');
+    return new DatabaseThread(new Worker(program, { eval: true, workerData: { libsql, path } }));
+  }
+
+  /**
+   * Runs statements in order, and returns the result of each. @param begin starts a transaction first. An error rolls back the open transaction.
+   */
+  run(steps: readonly Step[], begin = false): Promise<unknown[]> {
+    if (this.ended) return Promise.reject(failed(this.ended));
+    const id = this.next++;
+    // An idle thread does not keep the process alive.
+    if (this.pending.size === 0) this.thread.ref();
+    return new Promise((resolve, reject) => {
+      this.pending.set(id, { resolve, reject });
+      const request: Request = { id, begin, steps };
+      this.thread.postMessage(request);
+    });
+  }
+
+  async rows<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    const [rows] = await this.run([{ sql, values }]);
+    return rows as Row[];
+  }
+
+  /** @param last statements run before the connection is closed; their errors are ignored */
+  async close(...last: string[]): Promise<void> {
+    for (const sql of last) await this.run([{ sql, want: 'rows' }]).catch(() => {});
+    this.ended ??= new Error('it is closed');
+    await this.thread.terminate();
+  }
+
+  private take({ id, results, error }: Reply): void {
+    const waiting = this.pending.get(id);
+    this.pending.delete(id);
+    if (this.pending.size === 0) this.thread.unref();
+    if (error) waiting?.reject(Object.assign(new Error(error.message), { code: error.code }));
+    else waiting?.resolve(results ?? []);
+  }
+
+  private end(error: Error): void {
+    this.ended ??= error;
+    for (const { reject } of this.pending.values()) reject(failed(this.ended));
+    this.pending.clear();
+  }
+}
+
+function failed(cause: Error): AiotError {
+  return new AiotError('AIOT_PLATFORM_FAILED', `the telemetry database cannot be used: ${cause.message}`, {
+    cause,
+  });
+}
+
+/** Prepared statements that are kept: batches of different lengths are different statements. */
+const mostPrepared = 300;
+
+const program = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { crc32 } = require('node:zlib');
+  const Database = require(workerData.libsql);
+  let database;
+  const prepared = new Map();
+  const statement = (sql) => {
+    const known = prepared.get(sql);
+    if (known) return known;
+    if (prepared.size >= ${mostPrepared}) prepared.clear();
+    const made = database.prepare(sql.replace(/\\$(\\d+)/g, '?$1'));
+    prepared.set(sql, made);
+    return made;
+  };
+  const run = ({ sql, values = [], want = 'rows', checksums = 0 }) => {
+    if (checksums > 0)
+      for (let i = checksums - 1; i < values.length; i += checksums) values[i - 1] = crc32(values[i]);
+    if (want === 'nothing') return void database.exec(sql);
+    if (want === 'changes') return statement(sql).run(values).changes;
+    const rows = statement(sql).all(values);
+    for (const row of rows)
+      for (const name in row) if (row[name] instanceof ArrayBuffer) row[name] = Buffer.from(row[name]).toString();
+    return rows;
+  };
+  parentPort.on('message', ({ id, begin, steps }) => {
+    try {
+      database ??= new Database(workerData.path, { timeout: 5000 });
+      if (begin) database.exec('BEGIN IMMEDIATE');
+      parentPort.postMessage({ id, results: steps.map(run) });
+    } catch (error) {
+      try {
+        if (database?.inTransaction) database.exec('ROLLBACK');
+      } catch {}
+      const message = String((error && error.message) || error);
+      parentPort.postMessage({ id, error: { code: error && error.code, message } });
+    }
+  });`;
