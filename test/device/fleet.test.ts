@@ -6,7 +6,7 @@ import { pushConfig } from '../../src/lib/api/config/push.js';
 import { clientFor, contextFor } from '../../src/lib/api/context.js';
 import { pushFirmware } from '../../src/lib/api/firmware/push.js';
 import { type Release, type RolloutRequest, rolloutHasEnded } from '../../src/lib/api/rollouts/schema.js';
-import { parseClock, parseLatency, parseShare } from '../../src/lib/device/fleet/network.js';
+import { arrivals, parseClock, parseLatency, parseShare } from '../../src/lib/device/fleet/network.js';
 import { type FleetEvent, fleetEventSchema, simulateFleet } from '../../src/lib/device/fleet/simulate.js';
 import { reportedSchema } from '../../src/lib/device/protocol/messages.js';
 import type { UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
@@ -97,16 +97,35 @@ async function under(
     },
     ...more,
   });
-  await Promise.race([connected, fleet]);
-  const { id } = await client.rollouts.start({ releases, rollback: null, selector: 'type=esp32', policy });
-  for await (const { rollout } of client.rollouts.watch(id))
-    if (rolloutHasEnded(rollout) || rollout.state === 'paused') break;
-  const devices = await client.rollouts.devices(id);
-  await afterwards();
-  stop.abort();
-  await fleet;
-  const failed = devices.filter(({ state }) => state === 'rolledBack').map((device) => device.name);
-  return { rollout: await client.rollouts.get(id), devices, failed, events };
+  try {
+    await Promise.race([connected, fleet]);
+    const { id } = await client.rollouts.start({ releases, rollback: null, selector: 'type=esp32', policy });
+    await ended(id);
+    const devices = await client.rollouts.devices(id);
+    await afterwards();
+    stop.abort();
+    await fleet;
+    const failed = devices.filter(({ state }) => state === 'rolledBack').map((device) => device.name);
+    return { rollout: await client.rollouts.get(id), devices, failed, events };
+  } finally {
+    // A fleet that goes on would take the names from the next test's.
+    stop.abort();
+    await fleet;
+  }
+}
+
+/** Waits until the rollout has ended or paused; says which devices have not finished if that takes longer than a minute. */
+async function ended(id: string): Promise<void> {
+  const signal = AbortSignal.timeout(60_000);
+  try {
+    for await (const { rollout } of client.rollouts.watch(id, { signal }))
+      if (rolloutHasEnded(rollout) || rollout.state === 'paused') return;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    const devices = await client.rollouts.devices(id);
+    const open = devices.filter(({ state }) => state !== 'committed' && state !== 'rolledBack');
+    throw new Error(`the rollout did not end: ${JSON.stringify(open)}`);
+  }
 }
 
 describe('a fleet of simulated devices', () => {
@@ -294,6 +313,18 @@ describe('a fleet of simulated devices', () => {
     const { code: then, stderr } = await runCli([...again, '--json']);
     expect(then, stderr).toBe(0);
   });
+});
+
+it('delivers a delayed message before those sent after it, however late its timer is', async () => {
+  const delays = [5, 0, 0];
+  const came: number[] = [];
+  const deliver = arrivals(() => delays.shift()!);
+  deliver(() => came.push(1));
+  // Blocks the event loop until the first message is overdue.
+  for (const until = performance.now() + 20; performance.now() < until; );
+  deliver(() => came.push(2));
+  deliver(() => came.push(3));
+  await expect.poll(() => came).toEqual([1, 2, 3]);
 });
 
 it('parses shares, latencies, and clocks, and reports what it expected', () => {

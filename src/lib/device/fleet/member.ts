@@ -7,7 +7,7 @@ import { reportOfAll, runningOf, type SlotContent } from '../update/record.js';
 import type { UpdateMachine } from '../update/types.js';
 import { type Door, Line } from './line.js';
 import { type Kind, Part, type PartPorts } from './member-part.js';
-import { asks, chanceOf, delayOf, type FaultKind, isRigged, type Network } from './network.js';
+import { arrivals, asks, chanceOf, delayOf, type FaultKind, isRigged, type Network } from './network.js';
 import type { FleetSource, Program } from './source.js';
 
 /** Settings shared by all devices of a fleet. */
@@ -37,8 +37,7 @@ export class Member implements PartPorts {
   private line: Line | null = null;
   private events = 0;
   private losses = 0;
-  /** Arrival time of the previous desired release, ms: desired releases arrive in order. */
-  private due = 0;
+  private readonly inOrder = arrivals(() => this.delay());
   private boots = 0;
   /** Whether the device is restarting. */
   private off = false;
@@ -195,14 +194,6 @@ export class Member implements PartPorts {
     const part = this.known(wish.kind) ?? new Part(wish.kind, this);
     if (!this.parts.includes(part)) this.parts.push(part);
     part.feed({ type: 'desired', desired: wish });
-  }
-
-  private inOrder(then: () => void): void {
-    const now = performance.now();
-    this.due = Math.max(this.due, now + this.delay());
-    const wait = this.due - now;
-    if (wait < 1) then();
-    else setTimeout(then, wait);
   }
 
   /** Calls back after the network's latency. */

@@ -44,6 +44,24 @@ export function delayOf(
   return ms;
 }
 
+/**
+ * Delivers messages of one connection after their delays, in the order in which they were sent: a delayed message holds back those after it.
+ * Each timer delivers the first message that waits, whichever message it was set for, because timers of a busy process can be late.
+ * @param delay delivery time of the next message, ms
+ */
+export function arrivals(delay: () => number): (deliver: () => void) => void {
+  const waiting: (() => void)[] = [];
+  let due = 0;
+  const first = () => waiting.shift()?.();
+  return (deliver) => {
+    const now = performance.now();
+    due = Math.max(due, now + delay());
+    waiting.push(deliver);
+    if (due - now < 1 && waiting.length === 1) first();
+    else setTimeout(first, due - now);
+  };
+}
+
 /** Whether a device is offline in a minute of the fleet's time. */
 export function isAway({ seed, offline }: Network, device: number, minute: number): boolean {
   return offline > 0 && chanceOf(seed, device, asks.offline, minute) < offline;

@@ -61,6 +61,7 @@ async function everything(rollouts: Rollouts, id: string): Promise<RolloutNews> 
 class Teller {
   private waiting: RolloutNews | null = null;
   private timer: NodeJS.Timeout | null = null;
+  private ended = false;
 
   constructor(
     private readonly write: (text: string) => void,
@@ -68,6 +69,8 @@ class Teller {
   ) {}
 
   tell(news: RolloutNews): void {
+    // The state that the client asked for may have been read just before the end that it was told of meanwhile.
+    if (this.ended) return;
     const changed = new Map(this.waiting?.changed.map((device) => [device.name, device]));
     for (const device of news.changed) changed.set(device.name, device);
     this.waiting = { rollout: news.rollout, changed: [...changed.values()] };
@@ -86,6 +89,7 @@ class Teller {
     this.stop();
     if (news === null) return;
     this.write(`data: ${JSON.stringify(news)}\n\n`);
-    if (rolloutHasEnded(news.rollout)) this.end();
+    this.ended = rolloutHasEnded(news.rollout);
+    if (this.ended) this.end();
   }
 }
