@@ -9,7 +9,7 @@ import { signModel } from '../../src/lib/model/publish/push.js';
 import { pushTiny } from '../support/bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
-/** A platform that lies to who releases: what it serves in the place of the manifests, and what it was given to publish. */
+/** A malicious platform: it serves a forged manifest, and records the manifests that it is asked to publish. */
 interface Liar {
   client: RegistryClient;
   published: Manifest[];
@@ -55,12 +55,12 @@ const how = (client: RegistryClient) => ({ client, signingKey: async () => own.k
 const artifacts = [{ name: 'model.aiot', digest: digestOf('evil'), bytes: 4 }];
 const evil = (key: string, changes: Partial<Manifest> = {}) =>
   signManifest({ ...peekManifest(genuine), artifacts, ...changes }, key);
-/** The genuine signature over other bytes, which anybody can put there. */
+/** Forged content under the genuine signature, which anyone can copy. */
 const borrowed = () => ({ ...evil(thief), signatures: genuine.signatures });
 
 describe('a malicious platform that requests a new signature', () => {
   it.each<[string, () => Envelope]>([
-    ['a manifest of a stolen, replaced key', () => evil(thief)],
+    ['a manifest signed with a stolen, replaced key', () => evil(thief)],
     ['a manifest with a borrowed signature', borrowed],
   ])('cannot get %s signed unless the check is off', async (_, made) => {
     const refused = {
@@ -96,7 +96,7 @@ describe('a malicious platform that requests a new signature', () => {
     expect(published).toMatchObject([{ ...asked, artifacts: peekManifest(genuine).artifacts }]);
   });
 
-  it('gets the content of other signers signed only after confirmation of its digest and signers', async () => {
+  it('gets the content of other signers signed only after the user confirms its digest and signers', async () => {
     const { client, published } = liar(evil(thief));
     const seen: unknown[] = [];
     const sign = (yes: boolean) =>
@@ -115,7 +115,7 @@ describe('a malicious platform that requests a new signature', () => {
     expect(published).toHaveLength(1);
   });
 
-  it('gets a colleague’s release signed by hand, but not automatically', async () => {
+  it('gets a colleague’s release signed only on explicit request, not automatically', async () => {
     const { client, published } = liar(evil(thief));
     const [mine, theirs] = [own.key, thief].map((key) => trustRootOf(publicKeyOf(key)));
     const keys = { ...mine?.keys, ...theirs?.keys };

@@ -1,4 +1,4 @@
-/** Doors to other languages beside those of templates.test.ts: Telegram, SQL, cloud-init, CI systems, Dockerfile, Markdown, systemd's own reader. */
+/** Hostile text in languages that templates.test.ts does not cover: cloud-init, Markdown, and systemd units as systemd reads them. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ beforeEach(() => {
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 const keys = ['ssh-ed25519 AAAA', 'ssh-ed25519 AAAA'];
-/** Renders for cloud-init; null = refused. */
+/** Renders for cloud-init; returns null if the values are rejected. */
 async function cloudInit(name: string, given: object): Promise<Record<string, string> | null> {
   const out = join(dir, name);
   const values = join(dir, `${name}.yaml`);
@@ -33,8 +33,8 @@ async function cloudInit(name: string, given: object): Promise<Record<string, st
   return Object.fromEntries(readdirSync(out).map((file) => [file, readFileSync(join(out, file), 'utf8')]));
 }
 
-describeReal('cloud-init', 'cloud-init and Markdown', () => {
-  it('contain addresses, emails and key comments as plain values, or reject them', async () => {
+describeReal('cloud-init', 'a rendered cloud-init folder', () => {
+  it('contains addresses, emails and key comments as plain values, unless they are rejected', async () => {
     const usual = await cloudInit('usual', { keys, acme: { email: 'a@b.example' } });
     const shape = (text: string) =>
       text.split(/[\n\u2028]/).map((line) => line.replaceAll(/[^`]/g, '').length);
@@ -63,7 +63,7 @@ describeReal('cloud-init', 'cloud-init and Markdown', () => {
     expect(taken).toBeGreaterThan(lines.length);
   });
 
-  it('accept a file with all of the hostile key comments', async () => {
+  it('passes cloud-init’s schema check with all of the hostile key comments', async () => {
     const all = lines.filter((text) => !/\p{Cc}/u.test(text)).map((text) => `ssh-ed25519 AAAA ${text}`);
     expect(await cloudInit('all', { keys: all })).not.toBeNull();
     const { status, stderr } = spawnSync(cloudInitSchema, [join(dir, 'all', 'user-data.yaml')], {
@@ -99,7 +99,7 @@ describeReal('systemd', 'systemd’s own parser', () => {
     (_, write) => {
       const unit = join(dir, 'x.service');
       for (const path of ['/srv/a\\', '/srv/a\\\\', '/srv/a b \\', '/srv/a ']) {
-        // Behind each line one that it tells of, unless it went into the line before.
+        // A marker follows each line. systemd reports every marker except one that the line before it has swallowed.
         const written = write(path)
           .split('\n')
           .filter((line) => !line.startsWith('['));

@@ -1,4 +1,4 @@
-/** Doors to other languages beside those of templates.test.ts: Telegram, SQL, cloud-init, CI systems, Dockerfile, Markdown, systemd's own reader. */
+/** Hostile text in languages that templates.test.ts does not cover: Telegram, SQL, CI systems, Dockerfile. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 describe('Telegram', () => {
   const token = '123456:AA-bb_cc';
-  /** What the Bot API is told of these messages. */
+  /** The requests that the Bot API receives for these messages. */
   async function told(query: string, messages: { topic: string; payload: Buffer }[]) {
     const server = await startHttp((_, response) => {
       response.writeHead(200, { 'content-type': 'application/json' }).end('{"ok":true,"result":{}}');
@@ -53,7 +53,7 @@ describe('Telegram', () => {
     for (const [index, { type, body }] of heard.entries()) {
       const form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } }).formData();
       expect([...form.keys()]).toEqual(['chat_id', 'caption', 'photo']);
-      // A form's lines end as the wire's do.
+      // In a multipart form, line ends are sent as CRLF.
       const caption = String(form.get('caption')).replaceAll('\r\n', '\n');
       expect(caption).toBe(lines[index]!.replaceAll('\r\n', '\n'));
     }

@@ -38,19 +38,19 @@ it('a ZIP archive that claims more than 512 MiB in total is rejected before it i
   );
 });
 
-it('a CSV has at most 65,536 columns', () => {
+it('a CSV file with more than 65,536 columns is rejected', () => {
   const of = (count: number) => () =>
     readHeader(Buffer.from(`${'a,'.repeat(count - 1)}a\n`), 'it').columns.length;
   expect(of(65_536)()).toBe(65_536);
   expect(of(65_537)).toThrow(expect.objectContaining({ code: 'AIOT_CSV_COLUMNS' }));
 });
 
-it('a backup text over 256 MiB is rejected by its stated length, before it is read', async () => {
+it('a text entry of a backup that states more than 256 MiB is rejected before it is read', async () => {
   const file = join(dir, 'it.backup');
   const told = async (bytes: number) => {
     const tar = Buffer.from(writeArchive([{ name: names.head, data: Buffer.from('{}') }]));
     tar.write(`${bytes.toString(8).padStart(11, '0')}\0`, 124);
-    // The sum is made with spaces in its own place (POSIX.1-2017, ustar).
+    // The checksum is computed with spaces in its own field (POSIX.1-2017, ustar).
     tar.fill(' ', 148, 156);
     const sum = tar.subarray(0, 512).reduce((all, byte) => all + byte, 0);
     tar.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
@@ -61,7 +61,7 @@ it('a backup text over 256 MiB is rejected by its stated length, before it is re
   expect(await told(256 * MiB)).not.toContain('too large');
 });
 
-it('a manifest envelope has at most 64 KiB', async () => {
+it('a manifest envelope of more than 64 KiB is rejected', async () => {
   let bytes = 0;
   const server = createServer((_, answer) => {
     answer.setHeader('content-type', 'application/json');

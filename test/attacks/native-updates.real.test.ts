@@ -9,10 +9,10 @@ import { nativeVictims } from '../support/native-victim.js';
 import { describeReal } from '../support/real.js';
 import { expectRefused, Heard, twoKeys, updateAttacks } from '../support/update-attacks.js';
 
-/** Attempts of the device after a broken connection, and a minute that it gives a slow one, by the real clock. */
+/** Enough for the device's retries after a broken connection, and for the minute that it allows a slow one, on the real clock. */
 const attackMs = 90_000;
 
-describeReal('native', 'update attacks on the firmware core', () => {
+describeReal('native', 'the firmware core', () => {
   let lab: Lab;
   let program: string;
   const { blank, remove } = nativeVictims(() => lab);
@@ -28,17 +28,21 @@ describeReal('native', 'update attacks on the firmware core', () => {
     await lab.close();
   });
 
-  it.each(Object.entries(attacks))('%s', { timeout: attackMs }, async (_, attack) => {
-    const heard = new Heard();
-    const identityDir = await blank(attack.twoKeys ? twoKeys(operator()) : undefined);
-    const device = await createNativeDevice({ identityDir, program, onEvent: heard.onEvent });
-    try {
-      await device.connect();
-      await expectRefused(lab, attack, { device, heard }, motionBundle);
-    } finally {
-      await device.stop();
-    }
-  });
+  it.each(Object.entries(attacks))(
+    'withstands an update attack: %s',
+    { timeout: attackMs },
+    async (_, attack) => {
+      const heard = new Heard();
+      const identityDir = await blank(attack.twoKeys ? twoKeys(operator()) : undefined);
+      const device = await createNativeDevice({ identityDir, program, onEvent: heard.onEvent });
+      try {
+        await device.connect();
+        await expectRefused(lab, attack, { device, heard }, motionBundle);
+      } finally {
+        await device.stop();
+      }
+    },
+  );
 
   it('keeps running the old release through power cuts during an attack, and finally rejects it', {
     timeout: attackMs,

@@ -58,10 +58,10 @@ describeReal('native', 'root and timestamp attacks on the firmware core', () => 
   const made = (seed: number, key: string, changes: Partial<UnsignedManifest> = {}) =>
     forged(motionBundle(seed), key, changes);
 
-  // What a device has seen before, and its clock: those are looked at below.
+  // Attacks on the device's memory and clock are tested below.
   const attacks = Object.entries(rootAttacks({ kit, lab: () => lab, operator }));
   it.each(attacks.filter(([what]) => !/older timestamp|clock set back/.test(what)))(
-    '%s',
+    'are rejected: %s',
     async (_, { code, make }) => {
       const { desired, serve } = await make();
       expect(await attempt(await blank(), { desired, ...(serve ? { serve } : {}) })).toMatchObject({
@@ -94,7 +94,7 @@ describeReal('native', 'root and timestamp attacks on the firmware core', () => 
       }
     }
 
-    /** By the clock that was set back both are good for two minutes. */
+    /** Valid for another two minutes by the clock that was set back. */
     const ended = () => Date.now() - back / 2;
     it.each([
       [
@@ -123,7 +123,7 @@ describeReal('native', 'root and timestamp attacks on the firmware core', () => 
       expect(await setBack(() => attempt(victim, attack()))).toMatchObject({
         ...{ state: 'IDLE', model: { sequence: 1 }, error: { code } },
       });
-      // One that has seen nothing goes by its clock alone.
+      // A device that has seen no timestamp relies on its clock alone.
       const stranger = await blank();
       expect(await setBack(() => attempt(stranger, attack()))).toMatchObject({ state: 'COMMITTED' });
     });
@@ -166,10 +166,10 @@ describeReal('native', 'root and timestamp attacks on the firmware core', () => 
       expect(reported).toMatchObject({ state: 'COMMITTED', floor: 0, model: { sequence: 3 } });
     });
 
-    it('no longer accepts updates of the old key, nor of a thief', async () => {
+    it('no longer accepts updates signed with the old key or by a thief', async () => {
       for (const key of [operator(), thief]) {
         const stolen = made(4, key, { sequence: 9 });
-        // The chain is kept back: it has walked it already.
+        // The root chain is withheld because the device has already followed it.
         const timestamp = stamp([stolen.envelope], { version: 8 });
         expect(await attempt(folder, world({ made: stolen, roots: [], timestamp }))).toMatchObject({
           error: { code: 'AIOT_SIGNATURE_INVALID' },
@@ -190,5 +190,5 @@ describeReal('native', 'root and timestamp attacks on the firmware core', () => 
   });
 });
 
-/** Of what a timestamp says about the newest root only its version is looked at. */
+/** Only the version is checked in a timestamp's reference to the newest root. */
 const stampRoot = { version: 2, digest: `sha256:${'0'.repeat(64)}` };

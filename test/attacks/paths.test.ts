@@ -11,14 +11,14 @@ import { isKnown } from '../../src/lib/platform/backup/format.js';
 import { nameTemplate } from '../../src/lib/stream/file/template.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
-/** Names that want to be elsewhere than where they are put. */
+/** Names that attempt to escape from the folder that they are put in. */
 const climbing = [
   ...['..', '.', '../x', '../../etc/passwd', 'a/../../x', '/etc/passwd', 'a/..', './/../x', '.../../x'],
   ...['..\\x', 'C:\\x', '\\\\host\\x', 'a\0b', '..\0', '\u0000', '%2e%2e/x', '..%2fx', '~/x', '-rf', '.ssh'],
   ...['a\n../x', '\u202e../x', '．．/x', '..\u2215x'],
 ];
 
-/** What it refuses with; undefined where it takes it. */
+/** The code of the error, or undefined if `read` succeeds. */
 function codeOf(read: () => unknown): string | undefined {
   try {
     read();
@@ -31,7 +31,7 @@ function codeOf(read: () => unknown): string | undefined {
 const entry = { label: null, device: null, rateHz: 1, startedAt: null, samples: 1, sha256: 'a'.repeat(64) };
 const listing = (id: string) => ({ spec: 'aiot-dataset/1', fields: ['x'], recordings: [{ id, ...entry }] });
 
-/** Doors where a name becomes a part of a path: each says whether it let this one in. */
+/** Inputs whose names become parts of a path. Each function returns whether it accepts the name. */
 const doors: [door: string, lets: (name: string) => boolean][] = [
   ['the name of a device, model, context or recording', (name) => namePattern.test(name)],
   ['a recording in dataset.json', (name) => listingSchema.safeParse(listing(name)).success],
@@ -88,7 +88,7 @@ describe('the platform', () => {
   });
   afterAll(() => own.stop());
 
-  /** As it stands: nothing on the way here puts the path in order. */
+  /** Sends the path verbatim, because `request` does not normalize it. */
   const ask = (path: string) =>
     new Promise<[number, string]>((done, failed) => {
       const { hostname, port } = new URL(own.platform.urls.http);

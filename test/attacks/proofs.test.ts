@@ -14,7 +14,7 @@ import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { rolloutNow } from '../support/rollout.js';
 
-/** What a device proves of its update, and what becomes of it where that is a lie. */
+/** A device's proof of its update, and the consequences of a false proof. */
 let own: TestPlatform;
 let model: ModelVersion;
 let other: ModelVersion;
@@ -44,14 +44,14 @@ const running = ({ name, version, sequence, digest }: ModelVersion) => ({ name, 
 interface Offer {
   id: string;
   wish: Desired;
-  /** What an honest device would report now. */
+  /** The report that an honest device would send now. */
   honest: Reported;
   say(reported: Partial<Reported>): Promise<Awaited<ReturnType<typeof told>>>;
 }
 
 const told = async (id: string) => (await rolloutNow(own.client, id)).devices[0]!;
 
-/** Offers the model to the pump, as a rollout of its own. */
+/** Offers the model to the pump in a separate rollout. */
 async function offer(policy: { requireProof?: boolean; soakMs?: number } = {}): Promise<Offer> {
   const pump = devices.pump!;
   const heard = pump.desired.length;
@@ -75,7 +75,7 @@ async function offer(policy: { requireProof?: boolean; soakMs?: number } = {}): 
   };
 }
 
-/** The device runs something else again, so that the next rollout has something to do. */
+/** Reports a different running version, so that the next rollout is not complete from the start. */
 const reset = () => devices.pump!.report('IDLE', { rollout: null, model: running(other) });
 
 const signed = (reported: Reported, changes: Partial<Signer> = {}, healthyS = 4) =>
@@ -175,7 +175,7 @@ describe('a lying device', () => {
     await reset();
   });
 
-  it('is refused if it replays an older proof, and its earlier proof stays valid', async () => {
+  it('cannot replay an older proof, and its latest valid proof is kept', async () => {
     const { honest, say, id } = await offer({ soakMs: 60_000 });
     await say({ proof: signed(honest) });
     const before = { ...honest, t: honest.t - 1000 };
@@ -187,7 +187,7 @@ describe('a lying device', () => {
     await reset();
   });
 
-  it('is not one whose clock is unset after a restart, though replays are still refused', async () => {
+  it('is not assumed if a clock is unset after a restart, but replays are still refused', async () => {
     const { honest, say, id } = await offer({ soakMs: 60_000 });
     await say({ proof: signed(honest) });
     const unset = { ...honest, t: 0 };

@@ -22,12 +22,12 @@ import { parseRoutes } from '../../src/lib/stream/route/load.js';
 import { parseStreamUrl, readQuery } from '../../src/lib/stream/url.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
-/** What all objects have, by names that somebody could choose. */
+/** Names of built-in members, which untrusted input could contain. */
 const names = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'];
 const own = (of: object) => Reflect.ownKeys(of).map(String).sort();
 const before = [own(Object.prototype), own(Object), own(Array.prototype), own(Function.prototype)];
 
-/** Nothing that all objects share has become another; and it is put right, so that one fault is told once. */
+/** Checks that no shared object has changed, and restores them so that a fault fails only one test. */
 function untouched() {
   const after = [own(Object.prototype), own(Object), own(Array.prototype), own(Function.prototype)];
   for (const [i, of] of [Object.prototype, Object, Array.prototype, Function.prototype].entries())
@@ -36,13 +36,13 @@ function untouched() {
 }
 afterEach(untouched);
 
-/** A value's member of this name, where it has one itself. */
+/** The value's own member of this name; inherited members do not count. */
 const member = (value: unknown, name: string) =>
   Object.hasOwn(value as object, name) ? (value as Record<string, unknown>)[name] : 'not there';
 const message = (payload: string) => ({ topic: 't', payload: Buffer.from(payload) });
 const json = (name: string, value: string) => `{${JSON.stringify(name)}:${value}}`;
 
-/** Doors that keep such a name as any other: what the input says of it comes out. */
+/** Inputs that treat such a name like any other: its value is read unchanged. */
 const kept: [door: string, read: (name: string) => unknown, expected: unknown][] = [
   ['a JSON payload', (name) => member(decodeAuto(Buffer.from(json(name, '[1]'))), name), [1]],
   [
@@ -79,7 +79,7 @@ function labelled(label: string): Dataset {
   return { name: 'd', fields: ['x'], rateHz: 2, digest: 'x', recordings } as unknown as Dataset;
 }
 
-/** Doors that refuse each such name, or one of them, with a code. */
+/** Inputs that reject each such name, or those in `only`, with an error code. */
 const refused: [door: string, read: (name: string) => unknown, code: string, only?: string[]][] = [
   ['aiot.yaml', (name) => parseProject(`name: x\n${name}: {a: 1}\n`, 'aiot.yaml'), 'AIOT_PROJECT_INVALID'],
   ['deploy.yaml', (name) => parseValues(`name: x\n${name}: {a: 1}\n`, 'it'), 'AIOT_DEPLOY_VALUES'],
@@ -107,7 +107,7 @@ const refused: [door: string, read: (name: string) => unknown, code: string, onl
   ],
 ];
 
-/** What it refuses with, or what it gives. */
+/** The value that `read` returns, or the code of its error. */
 function outcome(read: () => unknown): unknown {
   try {
     return ['gives', read()];

@@ -38,7 +38,7 @@ it('a device accepts an update that root, timestamp and manifest agree on', asyn
   });
 });
 
-describe('fast-forward: the thief of a signing key raises the counter to its maximum', () => {
+describe('a counter that the thief of a signing key has raised to its maximum (fast-forward)', () => {
   const far = 2 ** 52;
   async function forwarded() {
     const [flash, trustMemory] = [newFlash(), trustInMemory()];
@@ -67,7 +67,7 @@ describe('fast-forward: the thief of a signing key raises the counter to its max
     });
   });
 
-  it('gains nothing from the key afterwards', async () => {
+  it('does not let the thief use the key after it is replaced', async () => {
     const { flash, trustMemory } = await forwarded();
     const made = forged(someBytes(66), operator, { sequence: far + 1 });
     const attempt = world({ made, roots: [second(), third()], timestamp: stamp([made.envelope], {}, thief) });
@@ -91,7 +91,7 @@ describe('the registry with separate keys', () => {
       code: 'AIOT_TRUST_SIGNATURES',
     });
     await client.trust.putRoot(signed(root, operator, one, two));
-    // Without the offline keys an operator's token is of no use here.
+    // Without the offline keys, an operator's token cannot replace the root.
     const takeover = rootOf({ version: 3, root: [thief], threshold: 1, targets: thief, timestamp: thief });
     await expect(client.trust.putRoot(signed(takeover, operator, thief))).rejects.toMatchObject({
       code: 'AIOT_TRUST_SIGNATURES',
@@ -101,7 +101,7 @@ describe('the registry with separate keys', () => {
       code: 'AIOT_TRUST_CONFLICT',
     });
 
-    // Served by the registry itself: what was never pushed is not known to its timestamp.
+    // The registry serves its own timestamp, which does not list a release that was never pushed.
     const stolen = forged(someBytes(66), operator, { sequence: 1 });
     expect(await lab.attempt(stolen)).toMatchObject({ error: { code: 'AIOT_UPDATE_UNPUBLISHED' } });
     const [first, again] = [await client.trust.timestamp(), await client.trust.timestamp()];
@@ -110,12 +110,12 @@ describe('the registry with separate keys', () => {
     expect(JSON.stringify(entries)).toContain('trust.root');
   });
 
-  it('lets a frozen device warn of the freeze and keep running', async () => {
+  it('issues timestamps that expire, so that a frozen device warns of the freeze and keeps running', async () => {
     const past = Date.now() + 100 * hour;
     const events: DeviceEvent[] = [];
     const made = forged(someBytes(1), operator);
     const trustMemory = trustInMemory();
-    // What it knew before the line was taken over.
+    // The device gets to know this state before the connection is hijacked.
     await lab.attempt({ ...made, trustMemory });
     const clock = { now: () => past, sleep: async () => {} };
     const kept = await lab.own.client.trust.timestamp();

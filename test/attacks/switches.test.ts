@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '../../src');
 
-/** Only what passes the switches on, and where they are read. */
+/** Folders that pass the switches on or read them. */
 const known = [...['lib/device/update', 'lib/device/virtual'], 'lib/api/rollouts'];
 
 it('no command, flag, setting or environment variable reaches the switches that disable checks', () => {

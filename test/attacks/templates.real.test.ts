@@ -39,7 +39,7 @@ describeReal('cc', 'generated C code', () => {
       for (const [path, text] of emitted('c', { out: dir, graph, contents, name, classes: texts }))
         writeFileSync(path, text);
       const tflm = emitted('tflm', { out: join(dir, 'm.tflite'), graph, contents, name, classes: texts });
-      // What is left without comments and strings is the same whatever it is called.
+      // Outside comments and strings, the code does not depend on the name.
       const bare = [...tflm.values()].map((text) => text.replaceAll(/\/\/.*|"(\\.|[^"\\])*"/g, ''));
       expect(bare.join('').match(/touch|error|OR 1|alert/g), name).toBeNull();
       expect([...tflm.values()].join('').match(/\\$/gm), name).toBeNull();

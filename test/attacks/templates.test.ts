@@ -33,7 +33,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-/** Its tags with the names of their attributes, but class: what a harmless text leaves has to be what every text leaves. */
+/** The tags with the names of their attributes, except `class`. Hostile text must yield the same tags as harmless text. */
 function tagsOf(document: string): string[] {
   const tags = document.match(/<[!/?]?[a-zA-Z](?:"[^"]*"|'[^']*'|[^'">])*>/g) ?? [];
   return tags.map((tag) => tag.replace(/ class="[^"]*"/, '').replaceAll(/"[^"]*"|'[^']*'/g, ''));
@@ -120,14 +120,14 @@ describe('Prometheus text', () => {
 });
 
 describe('YAML', () => {
-  it('keeps each text as the value that it was', () => {
+  it('keeps each text unchanged as a value', () => {
     for (const text of lines) {
       const made = fillTemplate('a: <x>\nb: [say <x>]\nc: { "<x>": 1 }\n', { x: text });
       expect(parse(made), text).toEqual({ a: text, b: [`say ${text}`], c: { [text]: 1 } });
     }
   });
 
-  it('rejects paths and commands with {{, which Argo would expand', async () => {
+  it('is not rendered for Argo from paths and commands with {{, which Argo would expand', async () => {
     const of = (more: object) => ({ ...{ run: ['node', '-e', '0'] }, ...more });
     const steps = [
       { in: { '{{workflow.name}}': 'aiot.yaml' } },
@@ -135,7 +135,7 @@ describe('YAML', () => {
       { out: { x: '{{workflow.name}}' } },
       { run: ['echo', '{{=1+1}}'] },
     ];
-    // With such a text in it, it stands beside the template, under a key of its path.
+    // A file that contains such text is written beside the template, under a key made from its path.
     writeFileSync(join(dir, '{{inputs.parameters.x}}.csv'), '{{x}}');
     for (const more of steps) {
       const config = { name: 'own', pipeline: { steps: [{ name: 'one', ...of(more) }] } };
@@ -151,7 +151,7 @@ describe('YAML', () => {
 });
 
 describe('a shell', () => {
-  /** What a POSIX shell makes of these words; it stands in an empty folder, and leaves it so. */
+  /** The words that a POSIX shell parses from the line. The shell runs in an empty folder, which must stay empty. */
   function wordsOf(line: string): string[] {
     const empty = join(dir, 'empty');
     mkdirSync(empty, { recursive: true });
@@ -164,7 +164,7 @@ describe('a shell', () => {
   }
 
   it('takes each text as one word', () => {
-    // A backslash stays for shells of Windows, which have it in paths.
+    // Backslashes are not quoted, for the shells of Windows, which use them in paths.
     for (const text of lines.filter((each) => !/^[\w\\/.]+$/.test(each)))
       expect(wordsOf(`a ${shellWord(text)} b`), text).toEqual(['a', text, 'b']);
   });
@@ -240,7 +240,7 @@ describe('CSV', () => {
   const cells = (text: string) => csvRecords(text, 'it').map((record) => record.cells);
   it('keeps each text in one cell unchanged, even a formula', async () => {
     for (const text of lines) {
-      // Our own reader takes a line end of Windows for a line end.
+      // Our own reader converts CRLF to LF.
       const read = text.replaceAll('\r\n', '\n');
       expect(cells(`h,i\n${csvLine([text, 1])}`)[1], text).toEqual([read, '1']);
       const samples = {
@@ -258,7 +258,7 @@ describe('CSV', () => {
     }
   });
 
-  it('reads the values of a board back unchanged', async () => {
+  it('preserves the values of a board', async () => {
     for (const value of lines.filter((text) => !text.includes('\r'))) {
       const entries = [{ namespace: 'n', key: 'k', type: 'string' as const, value }];
       const made = writeNvsCsv({ namespaces: ['n'], entries } as never);

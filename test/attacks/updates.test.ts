@@ -19,7 +19,7 @@ import {
 } from '../support/update-attacks.js';
 
 let lab: Lab;
-/** The operator's key: of what was signed for some other time, device or purpose. */
+/** The operator's key, which also signed releases for another time, device or purpose. */
 let operator: string;
 beforeAll(async () => {
   lab = await openLab();
@@ -31,7 +31,7 @@ const battlefield = { operator: () => operator, mirror: () => lab.origin };
 const real = updateAttacks({ ...battlefield, bytesOf: motionBundle });
 const made = updateAttacks({ ...battlefield, bytesOf: someBytes });
 
-/** A thousand times as fast as the real one. */
+/** Runs a thousand times as fast as the real clock. */
 const fastClock: Clock = {
   now: () => Date.now(),
   monotonic: () => 1000 * performance.now(),
@@ -63,12 +63,12 @@ describe.each(Object.entries(real))('%s', (name, attack) => {
     }
   });
 
-  // No switch turns the others off.
+  // No switch disables the checks that stop the other attacks.
   if (off.length === 0) return;
   it(`succeeds if ${off.join(' and ')} is not checked`, async () => {
     const { base: changes, make } = made[name] as UpdateAttack;
     const identity = { trust: identityFor(attack).trust };
-    /** What a device that runs the release from before makes of it. */
+    /** The outcome on a device that runs the previous release. */
     const attempt = async (unchecked: readonly (typeof off)[number][]) => {
       const flash = newFlash();
       const base = goodFor(attack, operator, someBytes(5), { sequence: baseSequence, ...changes });
@@ -77,7 +77,7 @@ describe.each(Object.entries(real))('%s', (name, attack) => {
     };
     expect(await attempt([...before, ...off])).toMatchObject({ state: 'COMMITTED', error: null });
     if (name.startsWith('endless')) expect(endless.tookAll).toBe(true);
-    // Where several stand in its way, each of them does.
+    // If several checks stop an attack, each of them is sufficient.
     for (const check of off.length > 1 ? off : []) {
       const others = [...before, ...off.filter((other) => other !== check)];
       expect(await attempt(others)).toMatchObject({ state: 'IDLE' });
