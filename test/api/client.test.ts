@@ -62,7 +62,7 @@ describe('the client', () => {
     expect(() => createClient({ url: 'http://127.0.0.1:1', token: 'secret' })).toThrow(/https/);
   });
 
-  it('reports a platform that stops during a rollout', async () => {
+  it('reports an unreachable platform while it watches a rollout', async () => {
     const own = await testPlatform();
     const url = own.platform.urls.http;
     await own.platform.stop();
@@ -90,7 +90,7 @@ describe('an error response', () => {
     [409, problem('AIOT_ALREADY_EXISTS'), 'AIOT_ALREADY_EXISTS'],
     [429, problem('AIOT_RATE_LIMITED'), 'AIOT_RATE_LIMITED'],
     [500, problem('constructor'), 'AIOT_PLATFORM_FAILED'],
-  ])('maps %i %s to %s', (status, body, code) => {
+  ])('with the status %i and the body "%s" becomes %s', (status, body, code) => {
     const retryable = status === 429 || status >= 500;
     expect(errorOfAnswer(status, body, 'https://x')).toMatchObject({ code, retryable });
   });
@@ -144,10 +144,10 @@ describe('a model reference', () => {
     ['har@production', undefined, 1],
     ['har', 'staging', 2],
     ['har@staging', 'staging', 2],
-  ] as const)('resolves %s with --stage %s', async (text, stage, version) => {
+  ] as const)('is resolved from %s with --stage %s', async (text, stage, version) => {
     expect(await resolveModel(several, text, stage)).toEqual({ name: 'har', version });
   });
-  it('resolves a name alone only if there is a single version', async () => {
+  it('may be a name alone only if there is a single version', async () => {
     expect(await resolveModel(client(card(7, 'dev')), 'har')).toEqual({ name: 'har', version: 7 });
     await expect(resolveModel(several, 'har')).rejects.toMatchObject({
       code: 'AIOT_USAGE',

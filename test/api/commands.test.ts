@@ -58,7 +58,7 @@ async function refused(argv: string[], code: string, exit: number): Promise<stri
   return error.message;
 }
 
-/** The same bytes, but for one bit at the last place of `text`. */
+/** The same bytes, with one bit flipped in the last occurrence of `text`. */
 function altered(good: Buffer, text: string): Buffer {
   const bad = Buffer.from(good);
   const at = bad.lastIndexOf(text);
@@ -113,7 +113,7 @@ describe('aiot model push FILE', () => {
       await ok(removedModelSchema, ['model', 'remove', '--yes', model]);
   });
 
-  it('compares two versions', async () => {
+  it('stores versions that aiot model compare can compare', async () => {
     const compared = await ok(comparisonSchema, ['model', 'compare', 'tiny@1', 'tiny@latest']);
     expect(compared).toMatchObject({ a: { file: 'tiny@1' }, b: { file: 'tiny@latest' } });
     expect(compared.a.digest).not.toBe('');
@@ -220,7 +220,7 @@ describe('aiot model pull', () => {
     ['"recording":"c"', 'golden.json'],
     ['wrist-1', 'lineage.json'],
     ['  bundle.json', 'SHA256SUMS'],
-  ])('rejects %j if the server has changed it, and names the file', async (text, name) => {
+  ])('rejects a bundle in which the server has changed %j, and names the file', async (text, name) => {
     const { manifests, models, trust, blobs } = own.client;
     const get = async (digest: string) => {
       const { body, ...rest } = await blobs.get(digest);
@@ -290,11 +290,11 @@ describe('aiot model lineage', () => {
   });
 });
 
-describe('aiot model promote and remove', () => {
+describe('a model version', () => {
   const stagesOf = async () =>
     (await own.client.models.versions('tiny')).map(({ version, stage }) => `${version} ${stage}`);
 
-  it('goes up one stage at a time, through its gates, and records who and why', async () => {
+  it('is promoted one stage at a time through its gates, and its history records who and why', async () => {
     const promote = (model: string, ...flags: string[]) =>
       ok(modelVersionSchema, ['model', 'promote', model, ...flags]);
     await refused(['model', 'promote', 'tiny@1', '--to', 'production'], 'AIOT_REQUEST_INVALID', 2);
@@ -323,7 +323,7 @@ describe('aiot model promote and remove', () => {
     await promote('tiny@1', '--to', 'production', '--reason', 'back again');
   });
 
-  it('removes unused versions, and the content with its last version', async () => {
+  it('is removed only while it is unused, and its content only with the last version that has it', async () => {
     const digest = digestOf(tinyBundle());
     expect(await refused(['model', 'remove', '--yes', 'tiny@1'], 'AIOT_MODEL_IN_USE', 6)).toContain(
       'it is in production',
@@ -341,7 +341,7 @@ describe('aiot model promote and remove', () => {
     await refused(['model', 'show', 'tiny@1'], 'AIOT_NOT_FOUND', 4);
     const list = await ok(listSchemas.models.shape.models, ['model', 'list']);
     expect(list.map(({ name }) => name)).toEqual(['bare', 'other']);
-    // Neither its numbers nor its sequences are ever given again.
+    // Version numbers and sequences are never reused.
     const again = await ok(pushResultSchema, ['model', 'push', bundle]);
     expect(again).toMatchObject({ version: 4, sameAs: null });
     expect(again.sequence).toBeGreaterThan(sequence);

@@ -13,7 +13,7 @@ import { verifyFile } from '../../src/lib/model/publish/verify.js';
 import { tinyBundle } from '../support/bundle.js';
 import { root, runCli } from '../support/cli.js';
 
-/** Times that somebody is killed; AIOT_LONG=1 tries much longer. */
+/** The number of kills; AIOT_LONG=1 runs many more. */
 const rounds = process.env.AIOT_LONG ? 30 : 2;
 
 interface Act {
@@ -49,7 +49,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Lets a process push, promote, pull and remove, and kills it or the platform after so many acts and a while. */
+/** Runs a process that pushes, promotes, pulls and removes models, and kills it or the platform `waitMs` after `acts` operations. */
 async function disturb(
   pid: number,
   acts: number,
@@ -67,14 +67,14 @@ async function disturb(
   return told;
 }
 
-/** What must hold whatever was cut short: each version is whole, one is in production, and no blob is left over. */
+/** Checks that every version is complete, that at most one is in production, and that each finished pull verifies. */
 async function isWhole(client: RegistryClient): Promise<ModelVersion[]> {
   const versions = await client.models.versions('tiny');
   for (const { name, version } of versions) await fetchModel(client, { name, version }, null);
   expect(versions.filter(({ stage }) => stage === 'production').length).toBeLessThanOrEqual(1);
   expect(new Set(versions.map(({ sequence }) => sequence)).size).toBe(versions.length);
   for (const name of await readdir(join(folder, 'pulled')).catch(() => [])) {
-    // What was under way when its process died is hidden, and never in its place.
+    // An unfinished pull stays in a hidden folder, and never appears at its destination.
     if (name.startsWith('.')) continue;
     const trust = await client.trust.get();
     expect((await verifyFile(join(folder, 'pulled', name), trust!, 0)).version).toBe(Number(name));
@@ -82,7 +82,7 @@ async function isWhole(client: RegistryClient): Promise<ModelVersion[]> {
   return versions;
 }
 
-it('pushes, promotions, pulls and removals survive kill -9 whole, and nothing acknowledged is lost', async () => {
+it('models stay complete after kill -9 during pushes, promotions, pulls and removals, and nothing acknowledged is lost', async () => {
   const random = seededRandom(11);
   const all: Act[] = [];
   const unsure = new Set<number>();
@@ -94,7 +94,7 @@ it('pushes, promotions, pulls and removals survive kill -9 whole, and nothing ac
     const client = await clientFor('kill');
     const versions = await isWhole(client);
     const last = all.at(-1)!;
-    // What comes after the last answer may have been done, too.
+    // The operations after the last acknowledgement may have been completed too.
     if (last.act === 'push') unsure.add(last.version);
     const there = new Set(versions.map(({ version }) => version));
     const of = (wanted: Act['act']) => all.flatMap(({ act, version }) => (act === wanted ? [version] : []));
@@ -111,7 +111,7 @@ it('pushes, promotions, pulls and removals survive kill -9 whole, and nothing ac
     const present = new Set(versions.map(({ digest }) => digest.slice('sha256:'.length)));
     const files = await readdir(join(folder, 'platform', 'blobs', 'sha256'), { recursive: true });
     const left = files.flatMap((name) => /[0-9a-f]{64}$/.exec(name) ?? []).filter((hex) => !present.has(hex));
-    // Only what was uploaded and not yet pushed, at most one a kill.
+    // Only blobs that were uploaded but not yet pushed may be left, at most one per kill.
     expect(left.length).toBeLessThanOrEqual(round + 1);
     await client.close();
   }

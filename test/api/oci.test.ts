@@ -32,7 +32,7 @@ describe('an OCI reference', () => {
   });
 });
 
-/** What the distribution project's registry does not do, and what none should. */
+/** Behavior that the registry of the distribution project lacks, and faults that no registry should have. */
 describe('an OCI registry', () => {
   let servers: Server[];
   beforeEach(() => {
@@ -84,7 +84,7 @@ describe('an OCI registry', () => {
     await Promise.all([right.close()]);
   });
 
-  it('lists referrers, of which only the requested type is returned', async () => {
+  it('lists referrers, and only those of the requested type are returned', async () => {
     const subject = digestOf('subject');
     const manifests = [
       { ...described('ours'), artifactType: 'ours' },

@@ -28,7 +28,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** A project whose rows are labelled by their vibration, which its network can learn. */
+/** A project whose rows are labelled by their vibration, a relation that its model can learn. */
 async function rowsProject(
   name: string,
   model: string,
@@ -62,7 +62,7 @@ it.each([
   ['value', 'float32', 'float32'],
   ['reconstruction', 'int8', 'int8'],
 ] as const)(
-  'table models trained for %s and quantized as %s are pushed complete',
+  'a table model trained for %s and quantized as %s is pushed with its golden vectors, lineage and metrics',
   async (kind, mode, type) => {
     const name = `rows-${kind}-${mode}`;
     const { dir, data } = await rowsProject(name, `${kinds[kind]}\n  quantize: ${mode}`, kind === 'value');

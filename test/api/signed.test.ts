@@ -40,7 +40,7 @@ function refusal(bytes: Uint8Array, root: TrustRoot = trust): AiotError {
   throw new Error('it was taken');
 }
 
-/** Offsets of each member's header in the archive, in order. */
+/** Name, offset and size of each member of the archive, in order. */
 function members(): { name: string; at: number; size: number }[] {
   const found = [];
   for (let at = 0; signed[at] !== 0; ) {
@@ -192,7 +192,7 @@ describe('a bundle on disk', () => {
     expect(await readdir(unpacked)).toHaveLength(7);
   });
 
-  it('is reported as unsigned', async () => {
+  it('is rejected if it has no signature', async () => {
     const file = join(folder, 'plain.aiot');
     await writeFile(file, content);
     await expect(verifyFile(file, trust, 0)).rejects.toMatchObject({ code: 'AIOT_SIGNATURE_INVALID' });
@@ -213,7 +213,7 @@ describe('a bundle on disk', () => {
     await expect(verifyFile(file, trust, 0)).rejects.toMatchObject({ code: 'AIOT_BUNDLE_MALFORMED' });
   });
 
-  it('is reported as expired', async () => {
+  it('is reported as expired after its expiry time', async () => {
     const file = join(folder, 'old.aiot');
     const manifest = manifestOf(content, { ...options, expires: 1_800_000_000_000 });
     await writeFile(file, packSigned(content, signManifest(manifest, privatePem)));
