@@ -8,7 +8,7 @@ import { onAbort, untilAborted } from '../../src/lib/core/tasks.js';
 const reason = new Error('enough');
 const never = new Promise<never>(() => {});
 
-it('calls back once on abort, even if the signal was aborted before', async () => {
+it('onAbort calls back once on abort, even if the signal was aborted before', async () => {
   const controller = new AbortController();
   const heard: string[] = [];
   onAbort(controller.signal, () => heard.push('before'));
@@ -19,7 +19,7 @@ it('calls back once on abort, even if the signal was aborted before', async () =
   expect(heard).toEqual(['before', 'after']);
 });
 
-it('does not call back after unsubscribing, not even for an aborted signal', async () => {
+it('onAbort does not call back after unsubscribing, not even for an aborted signal', async () => {
   const controller = new AbortController();
   const heard: string[] = [];
   const leave = onAbort(controller.signal, () => heard.push('aborted'));
@@ -32,7 +32,7 @@ it('does not call back after unsubscribing, not even for an aborted signal', asy
   expect(heard).toEqual([]);
 });
 
-it('waits until a signal is aborted, and leaves no listener on a long-lived signal', async () => {
+it('untilAborted waits until a signal is aborted, and leaves no listener on a long-lived signal', async () => {
   const controller = new AbortController();
   const { signal } = controller;
   for (let i = 0; i < 100; i++) expect(await untilAborted(Promise.resolve(i), signal)).toBe(i);
@@ -45,7 +45,7 @@ it('waits until a signal is aborted, and leaves no listener on a long-lived sign
   expect(await untilAborted(Promise.resolve('no signal'), undefined)).toBe('no signal');
 });
 
-it('is the only abort listener in the sources, since others would miss earlier aborts', () => {
+it('tasks.ts is the only source with an abort listener, since others would miss earlier aborts', () => {
   const sources = join(import.meta.dirname, '../../src');
   const own = readdirSync(sources, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))

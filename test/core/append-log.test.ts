@@ -10,7 +10,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** A file that takes two bytes at a time, as a disk does that is nearly full. */
+/** A file that accepts at most two bytes per write, like a nearly full disk. */
 const slow = (file: FileHandle) =>
   ({
     write: (bytes: Uint8Array, from: number, length: number, at: number) =>
@@ -18,7 +18,7 @@ const slow = (file: FileHandle) =>
     truncate: (length: number) => file.truncate(length),
   }) as FileHandle;
 
-it('writes a whole block, however little the system accepts at once', async () => {
+it('writeAll writes a whole block, however little the system accepts at once', async () => {
   const path = join(folder, 'log');
   const file = await open(path, 'wx+');
   await writeAll(slow(file), Buffer.from('abcdefg'), 0);
@@ -26,7 +26,7 @@ it('writes a whole block, however little the system accepts at once', async () =
   expect(await readFile(path, 'utf8')).toBe('abcdefg');
 });
 
-it('undoes an append whose sync failed, and continues from there', async () => {
+it('an append log undoes an append whose sync failed, and continues from there', async () => {
   const path = join(folder, 'log');
   const file = await open(path, 'wx+');
   let failing = false;
@@ -42,7 +42,7 @@ it('undoes an append whose sync failed, and continues from there', async () => {
   await file.close();
 });
 
-it('batches entries that arrive while another batch is written', async () => {
+it('a group commit batches entries that arrive while another batch is written', async () => {
   const batches: number[][] = [];
   let finish = () => {};
   const commits = new GroupCommit<number>(async (batch) => {
@@ -68,7 +68,7 @@ it('batches entries that arrive while another batch is written', async () => {
   ]);
 });
 
-it('holds back entries while a task runs alone, then writes them', async () => {
+it('a group commit holds back entries while a task runs alone, then writes them', async () => {
   const batches: string[][] = [];
   const commits = new GroupCommit<string>(async (batch) => {
     batches.push(batch);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { parseCron } from '../../src/lib/core/time.js';
 
-/** In this machine's time zone, as a person writes it. */
+/** Parses a date and time in this machine's time zone. */
 const at = (text: string) => new Date(text.replace(' ', 'T')).getTime();
 const shown = (ms: number | null) => {
   if (ms === null) return null;
@@ -16,16 +16,16 @@ it.each([
   ['*/15 * * * *', '2026-11-20 10:07', '2026-11-20 10:15'],
   ['5/20 * * * *', '2026-11-20 10:07', '2026-11-20 10:25'],
   ['0 22-23,0-4 * * *', '2026-11-20 04:30', '2026-11-20 22:00'],
-  // A Friday; Monday to Friday.
+  // The start is a Friday, and the pattern means Monday to Friday.
   ['30 8 * * mon-fri', '2026-11-20 09:00', '2026-11-23 08:30'],
   ['0 0 * * 7', '2026-11-20 00:00', '2026-11-22 00:00'],
   ['0 0 1 jan *', '2026-11-20 00:00', '2027-01-01 00:00'],
-  // Both days: either is enough.
+  // If both kinds of day are set, either one matches.
   ['0 0 13 * fri', '2026-11-14 00:00', '2026-11-20 00:00'],
   ['0 0 29 2 *', '2026-11-20 00:00', '2028-02-29 00:00'],
   ['0 0 31 2 *', '2026-11-20 00:00', null],
   ['@weekly', '2026-11-20 00:00', '2026-11-22 00:00'],
-])('schedules %s after %s at %s', (pattern, after, next) => {
+])('the cron pattern %s is next due after %s at %s', (pattern, after, next) => {
   expect(shown(parseCron(pattern)(at(after)))).toBe(next);
 });
 
@@ -38,10 +38,13 @@ it.each([
   '*/0 * * * *',
   '* * * foo *',
   '1-2-3 * * * *',
-])('rejects "%s"', (pattern) => {
+])('the cron pattern "%s" is rejected', (pattern) => {
   expect(() => parseCron(pattern)).toThrow(/expected/);
 });
 
-it.each(['valueOf', 'constructor', '__proto__'])('rejects %s with a usage error', (pattern) => {
-  expect(() => parseCron(pattern)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
-});
+it.each(['valueOf', 'constructor', '__proto__'])(
+  'the cron pattern %s is rejected with a usage error',
+  (pattern) => {
+    expect(() => parseCron(pattern)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
+  },
+);

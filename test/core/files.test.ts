@@ -76,8 +76,8 @@ describe('reading a file', () => {
     await expect(readBytes('/dev/zero')).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_READABLE' });
   });
 
-  describe.runIf(process.platform !== 'win32')('a pipe', () => {
-    it('is read to its end', async () => {
+  describe.runIf(process.platform !== 'win32')('that is a pipe', () => {
+    it('returns all of its content', async () => {
       const pipe = join(dir, 'written');
       execFileSync('mkfifo', [pipe]);
       const writer = spawn('sh', [

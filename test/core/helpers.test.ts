@@ -6,11 +6,11 @@ import { deferred } from '../../src/lib/core/tasks.js';
 import { parsedJson, textOrBase64 } from '../../src/lib/core/text.js';
 import { backOffMs, withJitter } from '../../src/lib/core/time.js';
 
-it('formats numbers in hex, optionally padded', () => {
+it('hex formats numbers, optionally padded', () => {
   expect([hex(0x10000), hex(9, 4), hex(0xffffffff, 2)]).toEqual(['0x10000', '0x0009', '0xffffffff']);
 });
 
-it('parses JSON, and returns undefined for invalid JSON', () => {
+it('parsedJson parses JSON, and returns undefined for invalid JSON', () => {
   expect([parsedJson('{"a":1}'), parsedJson(Buffer.from('null')), parsedJson('{')]).toEqual([
     { a: 1 },
     null,
@@ -18,12 +18,12 @@ it('parses JSON, and returns undefined for invalid JSON', () => {
   ]);
 });
 
-it('shows bytes as UTF-8, or as base64 if they are not UTF-8', () => {
+it('textOrBase64 shows bytes as UTF-8, or as base64 if they are not UTF-8', () => {
   const bytes = Uint8Array.of(0, 0xc3, 0xa9, 0xff);
   expect([textOrBase64(bytes.subarray(1, 3)), textOrBase64(bytes.subarray(2))]).toEqual(['é', 'qf8=']);
 });
 
-it('settles a promise from outside, and tolerates a rejection before anyone waits for it', async () => {
+it('a deferred promise is settled from outside, and may be rejected before anything waits for it', async () => {
   const one = deferred<number>();
   one.resolve(3);
   expect(await one.promise).toBe(3);
@@ -33,19 +33,19 @@ it('settles a promise from outside, and tolerates a rejection before anyone wait
   await expect(other.promise).rejects.toThrow('no');
 });
 
-it('doubles the wait after each failure, up to the longest wait', () => {
+it('backOffMs doubles the wait after each failure, up to the longest wait', () => {
   const waits = [1, 2, 3, 4, 2000].map((failures) => backOffMs(failures, 100, 500));
   expect(waits).toEqual([100, 200, 400, 500, 500]);
   expect(backOffMs(11, 1)).toBe(1024);
 });
 
-it('shortens a wait by up to a quarter', () => {
+it('withJitter shortens a wait by up to a quarter', () => {
   const chance = vi.spyOn(Math, 'random').mockReturnValueOnce(0).mockReturnValueOnce(0.5);
   expect([withJitter(100), withJitter(100)]).toEqual([75, 87.5]);
   chance.mockRestore();
 });
 
-it('creates errors of one code with a common prefix and next step', () => {
+it('errorMaker creates errors of one code with a common prefix and next step', () => {
   const unfit = errorMaker('AIOT_MODEL_UNFIT', 'this network: ', { next: 'Another one.' });
   const cause = new Error('why');
   expect(unfit('has no layers')).toMatchObject({
@@ -59,7 +59,7 @@ it('creates errors of one code with a common prefix and next step', () => {
   });
 });
 
-it('writes metrics in Prometheus’ text format', () => {
+it('Exposition writes metrics in Prometheus’ text format', () => {
   const text = new Exposition();
   text.gauge('up', 'Whether it runs.', 1);
   text.counter('sent_total', 'Sent.', 2);

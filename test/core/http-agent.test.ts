@@ -6,7 +6,7 @@ import { httpAgent } from '../../src/lib/core/http-agent.js';
 
 const piece = Buffer.alloc(64 * 1024, 0x61);
 
-/** Answers each connection once, and ends it. */
+/** Starts a server that calls `answer` once for each connection. */
 async function answering(answer: (socket: Socket) => void) {
   const server = createServer((socket) => {
     socket.on('error', () => {});
@@ -17,7 +17,7 @@ async function answering(answer: (socket: Socket) => void) {
   return { url: `http://127.0.0.1:${port}/`, close: () => server.close() };
 }
 
-/** Bytes of an answer that nobody reads before all of it is there. */
+/** The bytes of a response that is read only after all of it has arrived. */
 async function readLate(answer: (socket: Socket) => void): Promise<number> {
   const server = await answering(answer);
   const agent = await httpAgent();
@@ -83,7 +83,7 @@ describe('a response read after the server closed the connection', () => {
     await expect(reset).rejects.toThrow();
   });
 
-  it('leaves nothing behind if it is never read', async () => {
+  it('does not keep the agent from closing if it is never read', async () => {
     const server = await answering((socket) => {
       socket.write(head(`Content-Length: ${piece.length}`));
       socket.end(piece);

@@ -21,7 +21,7 @@ const kinds = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('export') }),
 ]);
 
-/** Each code of an issue, with each form that its sentence has. */
+/** Every issue code, with every form that its sentence has. */
 const table: [code: string, schema: z.ZodType, value: unknown, text: string][] = [
   ['invalid_type', at(z.string()), { field: 5 }, 'field: expected a string; got 5'],
   ['invalid_type', at(z.string()), {}, 'field: expected a string; got nothing'],
@@ -134,7 +134,7 @@ const table: [code: string, schema: z.ZodType, value: unknown, text: string][] =
 ];
 
 describe('a schema issue', () => {
-  it.each(table)('%s reads as a sentence: %#', (_code, schema, value, text) => {
+  it.each(table)('with the code %s reads as a sentence (case %#)', (_code, schema, value, text) => {
     const said = textOf(schema, value);
     if (text !== '') expect(said).toBe(text);
     expect(said).not.toMatch(/Invalid|Too (small|big)|Unrecognized|received|<=|>=/);
@@ -151,7 +151,7 @@ describe('a schema issue', () => {
     );
   });
 
-  it('covers each Zod issue code', () => {
+  it('has a case above for each Zod issue code', () => {
     const codes = new Set(table.map(([code]) => code));
     expect([...codes].sort()).toEqual(
       [
@@ -162,7 +162,7 @@ describe('a schema issue', () => {
   });
 });
 
-it('words schema issues in one place: no other source shows Zod’s messages', async () => {
+it('no source except core/issues.ts shows Zod’s own messages', async () => {
   const shows =
     /prettifyError|treeifyError|formatError|flattenError|\bissues?(\[\d\]|\.at\(\d\))?\??\.message\b/;
   const own = join('core', 'issues.ts');
@@ -175,7 +175,7 @@ it('words schema issues in one place: no other source shows Zod’s messages', a
   expect(found).toEqual([]);
 });
 
-it('words issues the same way if a schema itself throws', () => {
+it('an error that a schema throws is worded in the same way', () => {
   const { error } = z.object({ validMs: z.int().min(60_000) }).safeParse({ validMs: 1 });
   expect(asAiotError(error)).toMatchObject({
     code: 'AIOT_BUG',

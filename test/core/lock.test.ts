@@ -11,7 +11,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-it('grants a lock to one holder at a time, and lets others wait', async () => {
+it('a lock is granted to one holder at a time, and others wait', async () => {
   const path = join(folder, 'deep', 'lock');
   const release = await takeLock(path);
   expect(await takeLock(path)).toBeNull();
@@ -21,24 +21,24 @@ it('grants a lock to one holder at a time, and lets others wait', async () => {
   expect(await waiting).toBe(2);
 });
 
-it.skipIf(process.platform === 'win32')('makes a lock file private to its owner', async () => {
+it.skipIf(process.platform === 'win32')('a lock file is private to its owner', async () => {
   const path = join(folder, 'deep', 'lock');
   await takeLock(path);
   expect((await stat(path)).mode & 0o777).toBe(0o600);
 });
 
-it('releases a lock if its task fails', async () => {
+it('a lock is released if its task fails', async () => {
   const path = join(folder, 'lock');
   const failing = withLock(path, 0, async () => Promise.reject(new Error('no')));
   await expect(failing).rejects.toThrow('no');
   expect(await takeLock(path)).not.toBeNull();
 });
 
-it('reports the path of a lock that cannot be created', async () => {
+it('a lock that cannot be created is reported with its path', async () => {
   await expect(takeLock(folder)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_WRITABLE', endpoint: folder });
 });
 
-it('keeps all contexts that are added at once', async () => {
+it('contexts that are added at the same time are all kept', async () => {
   const names = ['a', 'b', 'c', 'd', 'e', 'f'];
   const url = 'https://localhost:8443';
   await Promise.all(names.map((name) => addContext(name, { url, token: name }, { folder })));

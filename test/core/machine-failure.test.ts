@@ -13,7 +13,7 @@ describe('a system error', () => {
     ['EDQUOT', 'AIOT_DISK_FULL'],
     ['EMFILE', 'AIOT_FILE_NOT_READABLE'],
     ['ENFILE', 'AIOT_FILE_NOT_READABLE'],
-  ])('%s is not reported as a bug: %s', (system, code) => {
+  ])('with the code %s is reported as %s, and not as a bug', (system, code) => {
     expect(asAiotError(failed(system))).toMatchObject({ code, message: expect.stringContaining(system) });
   });
 
@@ -32,7 +32,7 @@ describe('a system error', () => {
     });
   });
 
-  // What no file system keeps cannot be synced.
+  // Devices such as /dev/null cannot be synced.
   it('is reported for an output that cannot be synced', async () => {
     await expect(digestOfFile('/dev/null', true)).rejects.toMatchObject({
       code: 'AIOT_FILE_NOT_WRITABLE',

@@ -3,7 +3,7 @@ import { didYouMean, nearest } from '../../src/lib/core/text.js';
 
 describe('the nearest word', () => {
   it.each([
-    // One slip: a character too many, too few, another one, and two that changed places.
+    // One typo each: an extra character, a missing one, a wrong one, or two that are swapped.
     ['pumpp', 'pump'],
     ['pum', 'pump'],
     ['punp', 'pump'],

@@ -15,7 +15,7 @@ import {
 const node = process.execPath;
 const script = (code: string) => ['-e', code];
 
-it('returns the output and the exit status of a program', async () => {
+it('runProgram returns the output and the exit status of a program', async () => {
   const heard: string[] = [];
   const code = `process.stdin.on('data', (d) => { process.stdout.write('got ' + d); process.stderr.write('é'); process.exitCode = 3; })`;
   const end = await runProgram(node, script(code), {
@@ -33,7 +33,7 @@ it('returns the output and the exit status of a program', async () => {
   expect(heard.sort()).toEqual(['stderr: é', 'stdout: got a line']);
 });
 
-it('keeps the end of the output, and only of the requested streams', async () => {
+it('runProgram keeps the end of the output, and only of the requested streams', async () => {
   const code = `process.stdout.write('unread'); process.stderr.write('x'.repeat(5000) + 'end')`;
   const end = await runProgram(node, script(code), { reads: ['stderr'], mostOutput: 5 });
   expect([end.stdout, end.stderr]).toEqual(['', 'xxend']);
@@ -43,7 +43,7 @@ it('keeps the end of the output, and only of the requested streams', async () =>
   expect(heard.join('')).toContain('unread');
 });
 
-it('kills a program that times out and ignores SIGTERM', async () => {
+it('runProgram kills a program that times out and ignores SIGTERM', async () => {
   const code = `process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); process.stdout.write('on')`;
   const begun = performance.now();
   const end = await runProgram(node, script(code), { timeoutMs: 1500, graceMs: 100 });
@@ -51,7 +51,7 @@ it('kills a program that times out and ignores SIGTERM', async () => {
   expect(performance.now() - begun).toBeLessThan(10_000);
 });
 
-it('stops a program on abort, and throws the reason once it has ended', async () => {
+it('runProgram stops a program on abort, and throws the reason once it has ended', async () => {
   const controller = new AbortController();
   const reason = new Error('enough');
   let pid = 0;
@@ -67,7 +67,7 @@ it('stops a program on abort, and throws the reason once it has ended', async ()
   await expect(runProgram(node, [], { signal: controller.signal })).rejects.toBe(reason);
 });
 
-it('does not report an exited program as timed out or aborted while its output is held open', async () => {
+it('an exited program is not reported as timed out or aborted while its output is held open', async () => {
   const inner = `console.log(process.pid); setTimeout(() => {}, 20000)`;
   const outer = `const child = require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(inner)}], { stdio: 'inherit', detached: true }); setTimeout(() => process.exit(), 500); child.unref()`;
   const controller = new AbortController();
@@ -83,7 +83,7 @@ it('does not report an exited program as timed out or aborted while its output i
   expect(end).toMatchObject({ code: 0, timedOut: false, aborted: false });
 });
 
-it('reports how a program ended after it was asked to stop', async () => {
+it('endOfProgram reports how a program ended after it was asked to stop', async () => {
   const controller = new AbortController();
   const code = `process.on('SIGTERM', () => process.exit(75)); setInterval(() => {}, 1000); console.log('on')`;
   const end = await endOfProgram(node, script(code), {
@@ -93,7 +93,7 @@ it('reports how a program ended after it was asked to stop', async () => {
   expect(end).toMatchObject({ code: 75, timedOut: false, aborted: true });
 });
 
-it('stops a process group, including children of its leader', async () => {
+it('runProgram stops a process group, including children of its leader', async () => {
   const inner = `console.log(process.pid); setInterval(() => {}, 1000)`;
   const outer = `require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(inner)}], { stdio: 'inherit' })`;
   const controller = new AbortController();
@@ -117,7 +117,7 @@ it('stops a process group, including children of its leader', async () => {
   expect.fail('the inner program lives on');
 });
 
-it('does not wait for output that children of an exited program hold open', async () => {
+it('runProgram does not wait for output that children of an exited program hold open', async () => {
   const inner = `setTimeout(() => {}, 20000); console.log(process.pid)`;
   const outer = `const child = require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(inner)}], { stdio: 'inherit', detached: true }); setTimeout(() => process.exit(), 1000); child.unref()`;
   const begun = performance.now();
@@ -127,7 +127,7 @@ it('does not wait for output that children of an exited program hold open', asyn
   if (Number(end.stdout) > 0) process.kill(Number(end.stdout), 'SIGKILL');
 });
 
-it("throws the system's error if a program cannot be started", async () => {
+it("runProgram throws the system's error if a program cannot be started", async () => {
   const error = await runProgram('/no/such/program', []).catch((cause: unknown) => cause);
   expect(systemCode(error)).toBe('ENOENT');
   const child = startProgram('/no/such/program', [], { stdio: 'ignore' });
@@ -136,13 +136,13 @@ it("throws the system's error if a program cannot be started", async () => {
   expect(isRunning(child)).toBe(false);
 });
 
-it('finds programs on the PATH', async () => {
+it('findProgram returns the path of a program, or reports that it is not installed', async () => {
   expect(await findProgram(node)).toBe(node);
   const error = await findProgram('no-such-program').catch((cause: unknown) => cause);
   expect(hasCode(error, 'AIOT_PROGRAM_NOT_FOUND')).toBe(true);
 });
 
-it('keeps the end of a stream', async () => {
+it('lastOutput keeps the end of a stream', async () => {
   const stream = Readable.from([Buffer.from('one '), Buffer.from('two')]);
   const last = lastOutput(stream, 5);
   await new Promise((done) => stream.once('end', done));

@@ -16,14 +16,14 @@ model:
   labels: { rest: [sitting, lying], walk: [walking] }
 `;
 
-/** Nine of nine of nine …: a few lines that stand for 3.5 thousand million values. */
+/** A few lines of nested aliases that expand to 3.5 billion values. */
 const bomb = ['a: &a [0,0,0,0,0,0,0,0,0]', ...'bcdefghij'].reduce((text, name) => {
   const before = `*${String.fromCharCode(name.charCodeAt(0) - 1)}`;
   return `${text}\n${name}: &${name} [${Array(9).fill(before)}]`;
 });
 
 describe('aiot.yaml', () => {
-  it('gets default values', () => {
+  it('is completed with default values', () => {
     const config = parseProject(good, 'aiot.yaml');
     expect(config.model.train).toMatchObject({ epochs: 50, batch: 32, seed: 7, learningRate: 0.001 });
     expect(config.signal.features).toBe('raw');
@@ -34,7 +34,7 @@ describe('aiot.yaml', () => {
     expect(config).toMatchObject({ model: { kind: 'mlp', labels: {} }, stream: { fields: {} } });
   });
 
-  it('accepts numbers as recorded labels', () => {
+  it('may contain numbers as recorded labels', () => {
     const text = 'name: rows\nmodel: { labels: { normal: [0], anomaly: [1, bearing] } }';
     expect(parseProject(text, 'aiot.yaml').model.labels).toEqual({
       normal: ['0'],
@@ -46,7 +46,7 @@ describe('aiot.yaml', () => {
     ['{ output: value }', 'value'],
     ['{ kind: autoencoder }', 'classes'],
     ['{ kind: autoencoder, labels: { normal: [healthy] } }', 'classes'],
-  ])('accepts %s without two classes', (model, output) => {
+  ])('may define the model %s without two classes', (model, output) => {
     expect(parseProject(`name: rows\nmodel: ${model}`, 'aiot.yaml').model.output).toBe(output);
   });
 
@@ -55,11 +55,11 @@ describe('aiot.yaml', () => {
     ['labels: { a: [a], b: [b], c: [c] }, output: probability', 'expected two classes for one probability'],
     ['kind: layers', 'model.layers: expected a list of layers'],
     ['layers: [{ type: dense, units: 3 }]', 'expected numbers for model.kind mlp'],
-  ])('rejects a model with %s', (model, message) => {
+  ])('is rejected if its model has %s', (model, message) => {
     expect(() => parseProject(`name: rows\nmodel: { ${model} }`, 'aiot.yaml')).toThrow(message);
   });
 
-  it('rejects rotation of windows that are not raw', () => {
+  it('cannot request rotation of windows that are not raw', () => {
     const text = good.replace('kind: mlp', 'kind: mlp\n  train: { augment: { rotation: 20 } }');
     expect(parseProject(text, 'aiot.yaml').model.train.augment.rotation).toBe(20);
     const motion = text.replace('stride: 125', 'stride: 125\n  features: motion');
@@ -102,7 +102,7 @@ describe('aiot.yaml', () => {
     ['name: watch', 'name: &a [*a]', 'aiot.yaml:1:11: *a: used inside its own anchor'],
     ['name: watch', bomb, 'aiot.yaml:2:8: its aliases (*) expand to more values than allowed'],
     [good, `${good}---\n${good}`, 'aiot.yaml:14:1: not valid YAML: expected one document, got another "---"'],
-  ])('names the problem and its place after replacing %s with %s', (from, to, message) => {
+  ])('is rejected with the problem and its place if %s is replaced with %s', (from, to, message) => {
     expect(() => parseProject(good.replace(from, to), 'aiot.yaml')).toThrow(message);
   });
 });

@@ -5,7 +5,7 @@ import { parseYaml } from '../../src/lib/core/yaml.js';
 afterEach(() => vi.restoreAllMocks());
 
 it.each(['? [a, secret]\n: 1\n', '? {a: secret}\n: 1\n', '{[a, secret]: 1}\n', 'x:\n  ? [secret]\n  : 1\n'])(
-  'rejects a list or a map as a name without quoting it: %j',
+  'a list or a map used as a YAML name is rejected, and the error does not quote it: %j',
   (text) => {
     const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     const read = () => parseYaml(text, 'it.yaml', z.unknown(), { code: 'AIOT_PROJECT_INVALID' });
