@@ -29,7 +29,7 @@ describe('suggested next commands', () => {
     ['wow!', "'wow!'"],
     ['a\\b', "'a\\b'"],
     ["it's $5", "'it'\\''s $5'"],
-  ])('quote %s as a shell needs it', (text, word) => {
+  ])('quote the word %s for a shell', (text, word) => {
     expect(shellWord(text)).toBe(word);
   });
 });
@@ -57,7 +57,7 @@ describe('commands suggested by errors', () => {
     ],
     ['aiot model train', ['--json'], 'aiot model train'],
     ['aiot model train', ['--project'], 'aiot model train'],
-  ])('“%s” is adapted to the project in %j', (proposed, argv, expected) => {
+  ])('take the project from the flags: “%s” with %j', (proposed, argv, expected) => {
     expect(forProject(proposed, argv)).toBe(expected);
   });
 

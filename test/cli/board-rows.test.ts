@@ -21,7 +21,7 @@ const row = (port: string, changes: Partial<BoardRow> = {}): BoardRow => ({
   ...changes,
 });
 
-/** listr2 is loaded for the first list. */
+/** Long enough for loading listr2, which happens at the first list. */
 const loading = 20_000;
 
 const size = { columns: 90, rows: 10 };
@@ -42,7 +42,7 @@ async function show(rows: BoardRow[], { terminal = size, awaited = rows.length }
   }
 }
 
-/** The same without a terminal. */
+/** The printed lines and the events without a terminal. */
 function tell(rows: BoardRow[], options: Partial<RowsOptions> = {}) {
   const events: BoardRow[] = [];
   const screen = terminalOnStderr();
@@ -115,7 +115,7 @@ describe('board progress rows', () => {
   });
 });
 
-it('shows a single board as a list of stages', async () => {
+it('a single board is shown as a list of stages', async () => {
   const board = { mac: writing.mac, chip: 'esp32' };
   const { lines } = await show([
     row('a', { ...board, stage: 'connect' }),

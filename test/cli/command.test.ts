@@ -6,7 +6,7 @@ import { AiotError } from '../../src/lib/core/errors.js';
 import { formatDuration, parseDuration } from '../../src/lib/core/time.js';
 import { root, runCli } from '../support/cli.js';
 
-/** The whole program from source, as a process of its own. */
+/** Runs the whole program from source in a separate process. */
 function aiot(args: string[], env: Record<string, string> = {}) {
   return spawnSync(process.execPath, [join(root, 'bin', 'dev.js'), ...args], {
     encoding: 'utf8',
@@ -14,7 +14,7 @@ function aiot(args: string[], env: Record<string, string> = {}) {
   });
 }
 
-describe('a command', () => {
+describe('a command such as aiot error', () => {
   afterEach(() => {
     delete process.env.AIOT_JSON;
   });

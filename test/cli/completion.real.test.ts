@@ -40,7 +40,7 @@ const run = (program: string, args: string[]) =>
     },
   });
 
-/** What a shell called aiot with when lines were typed on a terminal. */
+/** The arguments with which a shell calls aiot when these lines are typed on a terminal. */
 function typed(shell: string[], lines: string[]): string[] {
   const program = join(root, 'test', 'support', 'python', 'type_in_shell.py');
   const { stdout } = run('python3', [program, JSON.stringify([...lines, 'exit']), ...shell]);
@@ -68,7 +68,7 @@ describeReal('python3', 'Tab completion in bash', () => {
 
 describeReal('zsh', 'Tab completion in zsh', () => {
   it('completes commands, flags, flag values, contexts and device names', () => {
-    // -d: what a system has for all its users is left out.
+    // -d: the system-wide startup files are skipped.
     expect(typed(['zsh', '-d', '-i'], lines)).toEqual(calls);
   });
 });

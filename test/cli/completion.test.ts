@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** What bash offers where the last word is; `=` is a word of its own, as bash has it. */
+/** Bash's suggestions for the last word. As in bash itself, `=` is a separate word. */
 function offered(...words: string[]): string[] {
   return offeredWith({}, ...words);
 }
@@ -107,7 +107,7 @@ describe('aiot completion', () => {
     );
   });
 
-  it('includes every command in each shell’s script', async () => {
+  it('prints a script with the commands for each shell', async () => {
     for (const shell of ['bash', 'zsh', 'fish']) {
       const { json } = await runCli(['completion', shell, '--json']);
       expect(json).toMatchObject({ shell });
@@ -168,7 +168,7 @@ describe('aiot completion', () => {
       expect(spawnSync('bash', ['--norc', '-c', text, script], { env }).status).toBe(0);
       return performance.now() - began;
     };
-    // The difference is what Tab takes; the quickest of a few runs, because other tests are running.
+    // The difference is the time that a Tab takes. The fastest of several runs counts, because other tests run at the same time.
     const quickest = (call: string) => Math.min(...Array.from({ length: 7 }, () => run(call)));
     expect(quickest('_aiot') - quickest(':')).toBeLessThan(150);
   });

@@ -16,7 +16,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** name → value, from, where */
+/** Maps each name to its value, its source and its place. */
 async function explain(input: Partial<ExplainInput>) {
   const env = { AIOT_CONFIG_DIR: join(folder, 'config'), ...input.env };
   const { settings, unknown } = await explainSettings({ flags: {}, variables: [], ...input, env });
@@ -38,8 +38,8 @@ model:
   train: { epochs: 9 }
 `;
 
-describe('settings and their sources', () => {
-  it('prefer flags to the environment, and the environment to defaults', async () => {
+describe('settings', () => {
+  it('come from flags before the environment, and from the environment before defaults', async () => {
     const env = { AIOT_PROJECT: '/from/env' };
     expect((await explain({ flags: { project: '/from/flag' }, env })).table.project).toEqual([
       ...['/from/flag', 'flag', '--project'],

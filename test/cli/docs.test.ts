@@ -72,7 +72,7 @@ describe('aiot docs', () => {
 });
 
 describe('Markdown on a terminal', () => {
-  it('wraps everything except code to the given width', () => {
+  it('is wrapped to the given width, except for code', () => {
     for (const { page, text } of documentList()) {
       const code = new Set(text.split('\n').map((line) => line.trim()));
       const long = documentText(text, 80)
@@ -110,7 +110,7 @@ describe('Markdown on a terminal', () => {
     ],
     ['> said\n> so', '> said so'],
     ['<!-- run -->\na', 'a'],
-  ])('renders %j', (markdown, text) => {
+  ])('is rendered from %j', (markdown, text) => {
     expect(documentText(markdown, 10)).toBe(text);
   });
 });

@@ -68,7 +68,7 @@ describe('untrusted text', () => {
   });
 });
 
-/** What shows or changes things of a platform, and prints what it answers. */
+/** Commands that show or change data of a platform, and print its responses. */
 const commands = [
   'status',
   'device list',
@@ -111,7 +111,7 @@ describe('files full of untrusted text', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-hostile-'));
-    // What has a control character of ASCII in it is taken for a binary file.
+    // A file that contains an ASCII control character would be treated as binary.
     const cell = '"pwned\u009b31m\u202e\u2066\u2028"';
     const rows = (from: number) =>
       Array.from({ length: 60 }, (_, i) => `${from + Math.sin(i)},${cell}`).join('\n');
@@ -143,7 +143,7 @@ describe('files full of untrusted text', () => {
       const found = obeyed.exec(stdout + stderr);
       expect(found && JSON.stringify(stdout + stderr)).toBeNull();
       expect(stdout + stderr).not.toMatch(/^✗ AIOT_FAKE/m);
-      // Else it was not shown, and nothing is proved.
+      // Otherwise the text was not printed, and the test would prove nothing.
       expect(stdout + stderr).toContain('pwned');
     }
   });
@@ -173,7 +173,7 @@ describe('a platform full of untrusted text', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** Runs them all, and tells of each character that a terminal would obey. */
+  /** Runs all commands, and reports each character that a terminal would obey. */
   async function run(more: string[], judge: (text: string, command: string) => void) {
     for (const command of commands) {
       const { stdout, stderr } = await runCli([...command.split(' '), ...more]);
@@ -193,7 +193,7 @@ describe('a platform full of untrusted text', () => {
       if (/^✗ AIOT_FAKE/m.test(text)) forged.push(command);
     });
     expect(forged).toEqual([]);
-    // Were these texts not asked for and shown, nothing would be proved.
+    // If these texts were not requested and printed, the test would prove nothing.
     expect([...lab.asked.unknown]).toEqual([]);
     expect(shown).toBeGreaterThan(15);
   });
@@ -202,7 +202,7 @@ describe('a platform full of untrusted text', () => {
     timeout: 60_000,
   }, async () => {
     await run(['--json'], (text, command) => {
-      // How many there were is said beside them.
+      // The number of events is printed on a separate line.
       const lines = text
         .trim()
         .split('\n')

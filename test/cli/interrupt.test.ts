@@ -17,7 +17,7 @@ afterAll(async () => {
 });
 
 describe('an interrupted command', () => {
-  it('cleans up and exits with 130 even if the signal comes twice, as under npx', async () => {
+  it('reports the interruption and exits with 130 even if the signal comes twice, as under npx', async () => {
     const child = spawn(process.execPath, [
       ...[join(root, 'bin', 'dev.js'), 'demo', '--json', '--out', join(folder, 'demo')],
     ]);

@@ -6,7 +6,7 @@ import { loopFrame, loopText } from '../../src/lib/cli/render/loop.js';
 import { runLoop } from '../../src/lib/loop/run/run.js';
 import { batchesOf, fakeLoop, livelySamples } from '../support/loop.js';
 
-/** A terminal that remembers what it was told, or (no columns) a pipe. */
+/** A terminal that records its output, or a pipe if `columns` is missing. */
 function screenOf(columns?: number, rows = 24) {
   let text = '';
   const notes: string[] = [];
@@ -19,7 +19,7 @@ function screenOf(columns?: number, rows = 24) {
   return { screen, notes, text: () => text };
 }
 
-/** The loop of the tests for half a second, shown there. */
+/** Runs the loop of the tests on this screen for half a second. */
 async function shown(screen: LoopScreen) {
   const { options } = fakeLoop(batchesOf(livelySamples(500), 25), undefined, { live: true, everyMs: 5 });
   const result = await runLoop({ ...options, ...screen.wiring, vote: 'none', forMs: 500 });
@@ -65,7 +65,7 @@ describe('a loop on a terminal', () => {
   });
 });
 
-it('prints a line for each change if there is no terminal', async () => {
+it('a loop without a terminal prints a line for each change', async () => {
   const { screen, text, notes } = screenOf();
   const result = await shown(screen);
   const lines = stripVTControlCharacters(text()).trimEnd().split('\n');
@@ -74,13 +74,13 @@ it('prints a line for each change if there is no terminal', async () => {
   expect(stripVTControlCharacters(notes[0]!)).toBe('fake:walk: running. Press Ctrl-C to stop.');
 });
 
-it('summarizes a finished loop', async () => {
+it('a finished loop is summarized', async () => {
   const text = stripVTControlCharacters(loopText(await runLoop(fakeLoop().options)));
   expect(text).toMatch(/samples {2}500 at 100 Hz, jitter p99 0 ms; 0 lost, 0 gaps/);
   expect(text).toMatch(/windows {2}19; \d+ predictions, \d+ changes?/);
 });
 
-it('shows that the loop is waiting before the first window', async () => {
+it('a loop is shown as waiting before its first window', async () => {
   const { options } = fakeLoop(undefined, undefined, { live: true });
   let frame: string[] = [];
   await runLoop({

@@ -14,7 +14,7 @@ beforeAll(async () => {
   const rows = (shift: number) => Array.from({ length: 60 }, (_, i) => `${(i % 17) + shift}`).join('\n');
   await writeFile(at('before.csv'), `x\n${rows(0)}\n`);
   await writeFile(at('after.csv'), `x\n${rows(9)}\n`);
-  // Stands in for the desktop: notes what it was to show.
+  // A stand-in for the desktop's opener, which records the file that it should show.
   await writeFile(
     at('xdg-open'),
     `#!/bin/sh\nprintf %s "$1" > "${at('.opened')}.new" && mv "${at('.opened')}.new" "${at('.opened')}"\n`,
@@ -46,13 +46,13 @@ describe.runIf(process.platform === 'linux')('--open', () => {
     await rm(join(report, '..'), { recursive: true });
   });
 
-  it('does no harm if no viewer is available', async () => {
+  it('does not fail if no viewer is available', async () => {
     const env = { DISPLAY: ':0', PATH: at('nowhere') };
     expect(await openFile(at('drift.html'), { platform: 'linux', env })).toBe(false);
   });
 });
 
-it('rejects --report with --search, which leaves no model to report on', async () => {
+it('--report is rejected with --search, which leaves no model to report on', async () => {
   const run = await runCli(['model', 'train', '--search', '2', '--report', at('search.html')]);
   expect(run.code).toBe(2);
 });
@@ -60,7 +60,7 @@ it('rejects --report with --search, which leaves no model to report on', async (
 it.each([
   ['a folder', () => dir],
   ['a path below a file', () => join(at('before.csv'), 'x.html')],
-])('rejects %s as the report file, before any work', async (_, file) => {
+])('--report is rejected with %s as the file before any work', async (_, file) => {
   const run = await runCli(drift('--report', file()));
   expect(run.stderr).toContain('AIOT_FILE_NOT_WRITABLE');
   expect(run.stdout).toBe('');

@@ -23,7 +23,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Runs the program on a terminal, where each text that is awaited is answered with what stands beside it. */
+/** Runs the program on a terminal. `dialogue` pairs each expected text with the keys that are then typed. */
 async function onTerminal(argv: string[], dialogue: string[][]) {
   const terminal = join(root, 'test', 'support', 'python', 'terminal.py');
   const command = [process.execPath, join(root, 'bin', 'dev.js'), ...argv];
@@ -103,7 +103,7 @@ describeReal('python3', 'aiot up on a terminal', () => {
 describeReal('python3', 'aiot init on a terminal', () => {
   const begun = (name: string, dialogue: string[][]) => onTerminal(['init', join(folder, name)], dialogue);
 
-  it('asks what a project with your own data needs, and asks again after invalid answers', async () => {
+  it('asks for the settings of a project with your own data, and asks again after invalid answers', async () => {
     const recordings = join(folder, 'recordings');
     await mkdir(recordings);
     const from = join(root, 'templates', 'har-imu', 'data', 'recordings');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 
-/** The whole program from source, as a process of its own. */
+/** Runs the whole program from source in a separate process. */
 function aiot(args: string[]) {
   return spawnSync(process.execPath, [join(root, 'bin', 'dev.js'), ...args], { encoding: 'utf8' });
 }

@@ -81,7 +81,7 @@ const lists: [name: string, text: () => string, whole: string][] = [
   ['events tail', () => eventText(event as Any), 'press-7'],
 ];
 
-describe('a list on an 80-column terminal', () => {
+describe('text on a terminal', () => {
   let before: string | undefined;
   beforeEach(() => {
     before = process.env.COLUMNS;
@@ -97,13 +97,13 @@ describe('a list on an 80-column terminal', () => {
         .map((line) => line.length),
     );
 
-  it.each(lists)('%s fits and shows each row’s name in full', (_, text, whole) => {
+  it.each(lists)('fits in 80 columns and shows each row’s name in full: %s', (_, text, whole) => {
     process.env.COLUMNS = '80';
     expect(widest(text())).toBeLessThanOrEqual(80);
     expect(stripVTControlCharacters(text())).toContain(whole);
   });
 
-  it.each(lists)('%s is not wrapped if the width is unknown, as in a file', (_, text) => {
+  it.each(lists)('is not wrapped if the width is unknown, as in a file: %s', (_, text) => {
     delete process.env.COLUMNS;
     const whole = text();
     expect(widest(whole)).toBeGreaterThan(80);
@@ -111,8 +111,8 @@ describe('a list on an 80-column terminal', () => {
     expect(widest(text())).toBeLessThanOrEqual(200);
   });
 
-  // Events are one line each, as a log's.
-  it.each(lists.filter(([name]) => name !== 'events tail'))('%s truncates no value', (_, text) => {
+  // Each event is one line, as in a log.
+  it.each(lists.filter(([name]) => name !== 'events tail'))('has no truncated values: %s', (_, text) => {
     process.env.COLUMNS = '80';
     const ends = () => text().split('…').length;
     const narrow = ends();
@@ -120,10 +120,10 @@ describe('a list on an 80-column terminal', () => {
     expect(narrow).toBe(ends());
   });
 
-  /** Words, and the parts of long ones (URLs, lists) that may stand in lines of their own. */
+  /** The words, and the parts of long ones (URLs, lists) that may be on separate lines. */
   const words = (text: string) => stripVTControlCharacters(text).split(/[\s|,/:;&?=]+/);
 
-  it.each(lists.filter(([name]) => name !== 'events tail'))('%s breaks no word', (_, text) => {
+  it.each(lists.filter(([name]) => name !== 'events tail'))('has no broken words: %s', (_, text) => {
     process.env.COLUMNS = '400';
     const whole = words(text());
     for (const columns of ['80', '60', '40']) {
@@ -132,7 +132,7 @@ describe('a list on an 80-column terminal', () => {
     }
   });
 
-  it('wraps facts and sentences between words, and leaves commands whole', () => {
+  it('is wrapped between words in facts and sentences, while commands stay whole', () => {
     process.env.COLUMNS = '80';
     const long = 'word '.repeat(30).trim();
     expect(widest(facts([['why', long]]))).toBeLessThanOrEqual(80);
@@ -143,7 +143,7 @@ describe('a list on an 80-column terminal', () => {
     expect(wrappedLines(command)).toBe(command);
   });
 
-  it('leaves links whole even if they are longer than the line', () => {
+  it('keeps links whole even if they are longer than the line', () => {
     process.env.COLUMNS = '80';
     const link = `https://127.0.0.1:18443/#/login/${'Aus9F-gHhkncXP8H9fG-0WRjbdGT0HnZxSqVzzb4cf0'.repeat(2)}`;
     expect(facts([['dashboard', link]])).toContain(link);
@@ -171,7 +171,7 @@ describe('help on an 80-column terminal', () => {
     ['device simulate'],
     ['deploy check'],
     ['flash'],
-  ])('aiot %s --help fits, except for examples, and breaks no word', async (command) => {
+  ])('fits, except for examples, and has no broken words: aiot %s --help', async (command) => {
     const help = async (columns: number) => {
       const text: string[] = [];
       const config = await Config.load(root);

@@ -1,4 +1,4 @@
-/** `aiot mcp`, judged by the client of the protocol's own SDK, and by hand where that is too well behaved. */
+/** Tests `aiot mcp` with the client of the official SDK, and with raw messages that this client would never send. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -38,7 +38,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** What a call answered; its structured content was held to the tool's schema by the client. */
+/** The result of a call. The client validates its structured content against the tool's schema. */
 async function call(name: string, given: Record<string, unknown> = {}) {
   const { content, structuredContent, isError } = await client.callTool({ name, arguments: given });
   const [{ text }] = content as [{ text: string }];
@@ -49,7 +49,7 @@ async function call(name: string, given: Record<string, unknown> = {}) {
   };
 }
 
-/** The id of the call that a refusal asks to be approved. */
+/** The id of the call for which a refusal requests approval. */
 const idIn = (text: string) => /aiot mcp approve ([0-9a-f]{8})/.exec(text)?.[1] ?? '';
 
 describe('MCP tools', () => {
@@ -113,7 +113,7 @@ describe('a call that makes changes', () => {
     const other = await approve(await askedFor(idIn((await call('init', asked)).text)));
     const changed = await call('init', { ...asked, dir: 'elsewhere', approval_token: other.token });
     expect(changed.text).toContain('AIOT_APPROVAL_NEEDED');
-    // Shown with something else, it is used up.
+    // The attempt with other arguments has used up the token.
     expect((await call('init', { ...asked, approval_token: other.token })).isError).toBe(true);
     expect(existsSync(join(folder, 'elsewhere'))).toBe(false);
   }, 60_000);
@@ -152,8 +152,8 @@ describe('a call that makes changes', () => {
   }, 30_000);
 });
 
-describe('the MCP wire protocol', () => {
-  /** A server that is spoken to by hand. */
+describe('the MCP server', () => {
+  /** A server to which a test sends raw messages. */
   function raw(more: Record<string, string> = {}) {
     const child: ChildProcessWithoutNullStreams = spawn(process.execPath, serverLine, {
       cwd: folder,
@@ -196,7 +196,7 @@ describe('the MCP wire protocol', () => {
   }, 30_000);
 
   it('runs four calls at a time, ends a canceled call, and ends the rest on exit', async () => {
-    // A platform that takes connections and says nothing: whoever asks it waits.
+    // A platform that accepts connections but never responds, so that every call to it waits.
     const open = new Set<Socket>();
     const silent = createServer((socket) => {
       open.add(socket);
@@ -216,7 +216,7 @@ describe('the MCP wire protocol', () => {
     say(request(6, 'ping'));
     expect(await hear()).toMatchObject({ id: 6 });
     const fifth = hear();
-    // Several times as long as a command takes that need not wait.
+    // Several times longer than a command takes that does not have to wait.
     expect(await Promise.race([fifth, delay(3_000, 'nothing')])).toBe('nothing');
     say({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 2 } });
     expect(await fifth).toMatchObject({ id: 5, result: { structuredContent: { exit: 0 } } });
