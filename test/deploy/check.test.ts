@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCli } from '../support/cli.js';
 
-/** A Deployment with what is asked for; `more` goes into its container. */
+/** A Deployment with the lines of `more` in its container, and those of `pod` in its pod. */
 const deployment = (more: string, pod = '') => `apiVersion: apps/v1
 kind: Deployment
 metadata: { name: a }
@@ -35,7 +35,7 @@ metadata: { name: p, labels: { strimzi.io/cluster: k } }
 spec: { replicas: 2, roles: [broker] }
 `;
 
-/** What is wrong, in which file, what is said, and at which line. */
+/** The mistake, its file and text, then the rule, message and line of the finding. */
 const mistakes: [string, string, string, rule: string, said: string, line: number][] = [
   [
     'a node port out of range',

@@ -53,7 +53,7 @@ describeReal('dockerfile', 'the Dockerfile in BuildKit’s checks', () => {
     expect(check(dir).findings.map((each) => each.rule)).toContain(rule);
   });
 
-  it('sends all files that are compiled and packed, and nothing else', () => {
+  it('sends all files that are compiled and packed, but no tests, documents or build results', () => {
     const { sent } = check(root);
     const tracked = spawnSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).stdout.trim().split('\n');
     const needed = tracked.filter((file) => !/^(test|bench|docs)\/(?!reference\/protocol\.md$)/.test(file));

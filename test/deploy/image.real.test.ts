@@ -126,7 +126,7 @@ describeReal('tar', 'a packed image layout', () => {
       await once(registry, 'exit');
     });
 
-    /** As the distribution specification has it: a blob by POST and PUT, a manifest by PUT. */
+    /** Uploads blobs by POST and PUT, and manifests by PUT, as the distribution specification requires. */
     const push = async (out: string, descriptor: Descriptor): Promise<number> => {
       const bytes = await readFile(join(dir, out, pathOf(descriptor)));
       const content = JSON.parse(bytes.toString()) as {
@@ -147,7 +147,7 @@ describeReal('tar', 'a packed image layout', () => {
       return (await fetch(`${url}/manifests/${tag}`, { method: 'PUT', headers, body: bytes })).status;
     };
 
-    it('accepts it, returns it unchanged, and rejects an image with a missing layer', async () => {
+    it('accepts the image, returns it unchanged, and rejects an image with a missing layer', async () => {
       pack('pushed', '--arch', 'arm64');
       pack('pushed', '--arch', 'amd64');
       const { manifests } = await json<{ manifests: Descriptor[] }>('pushed', 'index.json');

@@ -20,7 +20,7 @@ describeReal('mosquitto', 'Mosquitto with rendered files', () => {
   let outside: number;
   const password = 'of the test';
 
-  /** The container's folders are folders of `dir` here, its ports free ones. */
+  /** Maps the container's folders to folders in `dir`, and its ports to free ones. */
   const here = (text: string) =>
     text
       .replaceAll('/mosquitto/', `${dir}/mosquitto/`)
@@ -68,7 +68,7 @@ describeReal('mosquitto', 'Mosquitto with rendered files', () => {
       await mkdir(join(dir, folder), { recursive: true });
     for (const name of ['mosquitto.conf', 'start.sh']) {
       const text = here(await readFile(join(out, 'broker', name), 'utf8'));
-      // Started by root it would become a user who may not read the passwords; the container has one user.
+      // If it is started as root, Mosquitto switches to a user that cannot read the passwords. The container has only one user.
       await writeFile(
         join(dir, 'mosquitto/aiot', name),
         name === 'mosquitto.conf' ? `user root\n${text}` : text,

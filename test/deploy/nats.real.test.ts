@@ -114,7 +114,7 @@ describeReal('nats', 'a NATS server with rendered files', () => {
     expect(await readFile(join(dir, 'certs/server.crt'), 'utf8')).toBe(before);
   });
 
-  it('starts as nats, requires TLS and the token, and reports its health on loopback', async () => {
+  it('starts with the name nats, requires TLS and the token, and reports its health on loopback', async () => {
     expect(await start(environment())).toContain('Server is ready');
     const ca = await readFile(join(dir, 'certs/ca.crt'), 'utf8');
     client = await join_({ ca, servername: 'nats' });
@@ -144,7 +144,7 @@ describeReal('nats', 'a NATS server with rendered files', () => {
       expect(said.error, file).toBeUndefined();
       expect(said.config, file).toMatchObject(definition);
     };
-    // What the nats tool sends for `stream add --config` and `consumer add --config`.
+    // The nats tool sends these requests for `stream add --config` and `consumer add --config`.
     await asked('STREAM.CREATE.RPI', 'streams/RPI.json', (config) => config);
     for (const file of (await readdir(join(dir, 'consumers'))).sort()) {
       const name = file.replace('.json', '');
@@ -153,7 +153,7 @@ describeReal('nats', 'a NATS server with rendered files', () => {
         config,
       }));
     }
-    // And our own tool finds nothing left to do.
+    // Our own tool then has nothing left to do.
     process.env.AIOT_STREAM_TOKEN = secrets.NATS_TOKEN;
     const at = `nats://127.0.0.1:${port}?servername=nats`;
     const { json } = await runCli([

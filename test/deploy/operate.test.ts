@@ -7,9 +7,9 @@ import { root, runCli } from '../support/cli.js';
 import { loose } from './systems.js';
 
 /**
- * kubectl, docker and systemctl that write down how they were called, and answer what a test has put there: nothing of these tests
- * ever reaches the real ones. And an openssl that writes the files it is asked for, for `secrets.sh`; the real one runs that in
- * targets.real.test.ts.
+ * Stand-ins for kubectl, docker and systemctl that record their calls and print the prepared output, so that these tests never reach
+ * the real ones. The stand-in for openssl writes the files that `secrets.sh` requests; targets.real.test.ts runs that script with the
+ * real openssl.
  */
 async function standIns(dir: string): Promise<string> {
   const bin = join(dir, 'bin');
@@ -33,7 +33,7 @@ async function standIns(dir: string): Promise<string> {
   return bin;
 }
 
-describe('aiot deploy apply, status and diff', () => {
+describe('aiot deploy', () => {
   let dir: string;
   let out: string;
   let path: string | undefined;
@@ -41,7 +41,7 @@ describe('aiot deploy apply, status and diff', () => {
     dir = await mkdtemp(join(tmpdir(), 'aiot-deploy-operate-'));
     out = join(dir, 'out');
     path = process.env.PATH;
-    // sh, cat and node for the stand-ins; no folder that has a real kubectl comes before theirs.
+    // The stand-ins need sh, cat and node. Their own folder comes first, so that no real kubectl is found.
     process.env.PATH = [await standIns(dir), '/usr/bin', '/bin', dirname(process.execPath)].join(delimiter);
   });
   afterEach(async () => {
@@ -61,7 +61,7 @@ describe('aiot deploy apply, status and diff', () => {
       .split('\n')
       .filter((line) => line !== '');
 
-  it('apply a cluster’s files in order: namespace, secrets, everything else', async () => {
+  it('apply sends a cluster’s files in order: namespace, secrets, everything else', async () => {
     await render('k3s');
     const early = await runCli(['deploy', 'apply', out, '--yes', '--json']);
     expect([early.code, loose(early.json).error.code]).toEqual([4, 'AIOT_DEPLOY_NOTHING']);
@@ -81,7 +81,7 @@ describe('aiot deploy apply, status and diff', () => {
     ]);
   });
 
-  it('stop at the first failure with its message, and at a mistake before running anything', async () => {
+  it('apply stops at the first failure with its message, and at a mistake before running anything', async () => {
     await render('argocd');
     await writeFile(join(dir, 'fails'), 'no matches for kind "Application"\n');
     const { json, code } = await runCli(['deploy', 'apply', out, '--yes', '--json']);
@@ -102,7 +102,7 @@ describe('aiot deploy apply, status and diff', () => {
     expect(await calls()).toHaveLength(before);
   });
 
-  it('apply Compose files and units, and report if there is nothing to apply', async () => {
+  it('apply starts Compose files and units, and reports if there is nothing to apply', async () => {
     await render('compose');
     makeSecrets();
     await runCli(['deploy', 'apply', out, '--yes']);
@@ -124,7 +124,7 @@ describe('aiot deploy apply, status and diff', () => {
     });
   });
 
-  it('report which parts of a cluster are ready, waiting or failing, and why', async () => {
+  it('status reports which parts of a cluster are ready, waiting or failing, and why', async () => {
     await render('k3s');
     const labels = (name: string) => ({ 'app.kubernetes.io/name': name });
     const items = [
@@ -189,7 +189,7 @@ describe('aiot deploy apply, status and diff', () => {
     );
   });
 
-  it('report the state of Compose services in both output formats, and of units', async () => {
+  it('status reports the state of Compose services in both output formats, and of units', async () => {
     await render('compose');
     const rows = [
       { Service: 'platform', State: 'running', Health: 'healthy' },
@@ -216,7 +216,7 @@ describe('aiot deploy apply, status and diff', () => {
     });
   });
 
-  it('show the changes that rendering would make, from edits and new values', async () => {
+  it('diff shows the changes that rendering would make after edits or with new values', async () => {
     await render('argocd');
     expect(await runCli(['deploy', 'diff', out, '--json'])).toMatchObject({
       code: 0,

@@ -35,7 +35,7 @@ describe('aiot pipeline render --target argo', () => {
       }
     ).spec.templates;
 
-  it('has a template for each step with its requirements, and a schedule if there is one', async () => {
+  it('writes a template for each step with its requirements, and a schedule if there is one', async () => {
     await cp(join(root, 'templates/motor-watch/aiot.yaml'), join(dir, 'project/aiot.yaml'));
     const file = join(dir, 'project/aiot.yaml');
     await writeFile(file, `${await readFile(file, 'utf8')}\npipeline: { on: { cron: "0 3 * * *" } }\n`);
@@ -107,7 +107,7 @@ pipeline:
       dir,
       store: folderStore(join(dir, 'store')),
     });
-    // The gate of the fourth keeps the fifth from being run.
+    // The failed gate of the fourth step keeps the fifth from running.
     expect(Object.fromEntries(codes)).toEqual({ first: 0, second: 0, third: 0, fourth: 6 });
     expect(await readFile(join(dir, 'store/second/more'), 'utf8')).toBe('made\nwords\n');
     expect(existsSync(join(dir, 'store/third/never'))).toBe(false);

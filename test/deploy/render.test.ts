@@ -66,7 +66,7 @@ describe('aiot deploy render', () => {
       },
     ]);
     expect(await readFile(file, 'utf8')).toBe(mine);
-    // Nothing else was touched either.
+    // No other file was changed either.
     expect(await readFile(join(out, 'streams.yaml'), 'utf8')).toContain('PLANT');
     expect(did((await render('--dry-run')).json)['nats.conf']).toBe('edited');
     expect(did((await render('--force')).json)['nats.conf']).toBe('changed');

@@ -3,7 +3,7 @@ import { root } from '../support/cli.js';
 
 const template = (name: string) => join(root, 'templates', name);
 
-/** The four founding systems, the cloud half of one, and none. */
+/** A bare platform, the four original systems, and the cloud half of one of them. */
 export const systems: { name: string; project?: string; values?: string }[] = [
   { name: 'a platform' },
   { name: 'the motion system', project: template('har-imu') },
@@ -17,5 +17,5 @@ export const systems: { name: string; project?: string; values?: string }[] = [
   { name: 'the kit', project: template('iot-kit') },
 ];
 
-/** What a command printed or a file holds, to look at any member of. */
+/** The output of a command or the content of a file, with unchecked access to any member. */
 export const loose = (value: unknown) => value as Record<string, ReturnType<typeof JSON.parse>>;

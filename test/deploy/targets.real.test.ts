@@ -36,7 +36,7 @@ describeReal('openssl', 'aiot deploy render', () => {
         const text = await readFile(join(out, path), 'utf8');
         for (const value of made) expect(text, path).not.toContain(value);
       }
-      // Again: nothing is made anew.
+      // A second run creates nothing.
       expect(execFileSync('sh', ['secrets.sh'], { cwd: out, encoding: 'utf8' })).toBe('');
       expect(await readFile(join(out, 'secrets/values.env'), 'utf8')).toBe(kept);
     }

@@ -51,12 +51,12 @@ describe('the targets of aiot deploy render', () => {
       bootstrap: { nodePort: 32199 },
       brokers: [{ broker: 0, nodePort: 32200 }],
     });
-    // Its clients show no password, so none is asked for.
+    // The guide's clients send no password, so none is required.
     expect(kafka.spec.kafka.authorization).toBeUndefined();
     expect(outside.authentication).toBeUndefined();
   });
 
-  it('render a project’s pipeline with its cluster exactly as on its own', async () => {
+  it('render a project’s pipeline as part of its cluster exactly as they do separately', async () => {
     const project = join(root, 'templates/motor-watch');
     await renderDeployment({ target: 'k3s', out: dir, project });
     await renderPipeline({ project, out: join(dir, 'alone') });
@@ -68,7 +68,7 @@ describe('the targets of aiot deploy render', () => {
     expect((await objects('base/kustomization.yaml'))[0]).toMatchObject({
       resources: expect.arrayContaining(['argo.yaml', 'workflow-template.yaml']),
     });
-    // What starts it asks nobody to make it by hand.
+    // The file that starts the pipeline does not ask the user to create the template by hand.
     expect(await readFile(join(dir, 'base/argo.yaml'), 'utf8')).not.toContain('WorkflowTemplate/');
     expect((await checkDeployment(dir)).findings).toEqual([]);
   });

@@ -43,7 +43,7 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 describeReal('k8s', 'kubeconform', () => {
   beforeAll(() => rendered('k3s'));
 
-  /** Kinds of Kustomize, and one of Traefik, have no schema that a registry of packages has. */
+  /** No package registry has schemas of the skipped kinds, which belong to Kustomize and Traefik. */
   const conform = (files: string[]) => {
     const location = join(k8sFolder, 'schemas');
     const { status, stdout, stderr } = spawnSync(
@@ -143,7 +143,7 @@ describeReal('cloud-init', 'cloud-init schema', () => {
     return { status, said: stdout + stderr };
   };
 
-  it('accepts the user data of all systems, and with an ACME certificate', async () => {
+  it('accepts the user data of all systems, and of a platform with an ACME certificate', async () => {
     const values = join(dir, 'acme.yaml');
     await writeFile(
       values,
@@ -183,7 +183,7 @@ describeReal('systemd', 'systemd-analyze', () => {
     const files: string[] = [];
     for (const { name } of systems) {
       for (const file of await filesIn(folderOf(name, 'systemd'), /\.service$/)) {
-        // The programs are those of another machine; here they are this one's.
+        // The units name the programs of another machine, so this machine's program takes their place.
         const text = await readFile(file, 'utf8');
         await writeFile(file, text.replace('ExecStart=/usr/bin/node', `ExecStart=${process.execPath}`));
         files.push(file);
@@ -222,7 +222,7 @@ describeReal('nats', 'rendered configurations and scripts', () => {
   it('include only POSIX sh scripts', async () => {
     for (const target of targetNames) await rendered(target);
     const templates = await filesIn(join(root, 'templates/deploy'), /\.sh$/);
-    // Templates that take values are judged as rendered, and with a word in the place of each value.
+    // Templates with values are checked as rendered, and with a word in place of each value.
     const scripts = await filesIn(dir, /\.sh$/);
     for (const [index, path] of templates.entries()) {
       const text = readFileSync(path, 'utf8').replace(/<(?:each|when|end)\b[^>]*>/g, '');
@@ -266,7 +266,7 @@ describeReal('argo-lint', 'argo lint', () => {
       await writeFile(wrong, text.replace(right, mistake));
       expect(lint(wrong), mistake).toEqual({ status: 1, said: expect.stringContaining(said) });
     }
-    // A schedule of a template that is not there.
+    // Without the template that it refers to, the schedule is rejected.
     expect(lint(cron).status).toBe(1);
   });
 });
@@ -297,7 +297,7 @@ describeReal('argo-lint', 'argo-events lint', () => {
     ['topic: control-message', 'topic: ""', 'topic'],
     ['eventSourceName: control-kafka', 'eventSourceName: ""', 'EventSourceName'],
     ['operation: submit', 'operation: sumbit', 'sumbit'],
-    // What the schemas cannot say: a webhook is rolled over, the others are ended first.
+    // The schemas cannot express this rule: a webhook is updated by a rolling update, the others are recreated.
     [
       '  kafka:\n',
       '  webhook: { hook: { endpoint: /run, method: POST, port: "12000" } }\n  kafka:\n',
