@@ -31,7 +31,7 @@ describeReal('recordings', 'the HAR recordings', () => {
   it('load within seconds, and show the artifact in 15 of 53 recordings and no copies', async () => {
     const started = performance.now();
     const data = await open();
-    // Alone it is below a second; the suite shares its cores.
+    // It takes less than a second alone, but the suite shares the cores.
     expect(performance.now() - started).toBeLessThan(6000);
     expect(data.recordings.reduce((sum, r) => sum + r.columns[0]!.length, 0)).toBe(521_639);
     expect(told(data)).toEqual([

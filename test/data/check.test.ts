@@ -19,7 +19,7 @@ const clipped = (r: Recording) => ({
   ...r,
   columns: [r.columns[0]!, r.columns[1]!.map((v) => Math.min(0.5, v))],
 });
-/** Each row twice, as a recorder makes it that asks twice as often as the sensor measures. */
+/** Repeats each row, like a recorder that polls twice as often as the sensor measures. */
 const held = (r: Recording) => ({ ...r, columns: r.columns.map((c) => c.map((_, i) => c[i - (i % 2)]!)) });
 
 describe('checking a dataset', () => {
@@ -63,7 +63,7 @@ describe('checking a dataset', () => {
       [...clean, recording('walking9', { columns: recording('walking1').columns })],
       'walking1 and walking9 are copies (100.0 %',
     ],
-  ] as const)('finds %s (%s)', (kind, severity, recordings, message) => {
+  ] as const)('finds %s (%s, case %#)', (kind, severity, recordings, message) => {
     const found = check([...recordings]).filter((finding) => finding.kind === kind);
     expect(found).toEqual([expect.objectContaining({ severity, message: expect.stringContaining(message) })]);
   });

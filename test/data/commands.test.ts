@@ -103,13 +103,13 @@ describe('aiot data', () => {
     ['show', ['data', 'show', 'nobody'], 4, 'AIOT_NOT_FOUND'],
     ['check', ['data', 'check', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
     ['import', ['data', 'import', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
-    ['import --rate', ['data', 'import', '.', '--rate', 'fast'], 2, 'AIOT_USAGE'],
-    ['import --rate', ['data', 'import', '.', '--rate', '1e999'], 2, 'AIOT_USAGE'],
-    ['import --device', ['data', 'import', '.', '--device', 'a b'], 2, 'AIOT_USAGE'],
+    ['import with a rate that is not a number', ['data', 'import', '.', '--rate', 'fast'], 2, 'AIOT_USAGE'],
+    ['import with an infinite rate', ['data', 'import', '.', '--rate', '1e999'], 2, 'AIOT_USAGE'],
+    ['import with an invalid device name', ['data', 'import', '.', '--device', 'a b'], 2, 'AIOT_USAGE'],
     ['import of an endless file', ['data', 'import', '/dev/zero'], 1, 'AIOT_FILE_NOT_READABLE'],
     ['record', ['data', 'record', '--label', 'running'], 2, 'AIOT_LABEL_UNKNOWN'],
     ['record without a time', ['data', 'record', '--for', '10'], 2, 'AIOT_USAGE'],
-  ])('%s rejects bad input', async (_, argv, code, error) => {
+  ])('rejects bad input: %s', async (_, argv, code, error) => {
     const result = await run(...argv, '--json');
     expect(result.code).toBe(code);
     expect(result.json).toMatchObject({ error: { code: error } });

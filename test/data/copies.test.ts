@@ -28,7 +28,7 @@ interface Machine {
   noise: number;
 }
 
-/** Steady vibration of three axes with two harmonics, each with a phase of its own; the state changes their sizes. */
+/** Steady vibration of three axes with two harmonics in random phases. The state changes the amplitudes of the harmonics. */
 function vibration(random: Random, state: number, { hz, rateHz, seconds, noise }: Machine): Float64Array[] {
   return [0, 1, 9.81].map((level) => {
     const phases = [0, 0, 0].map(() => 2 * Math.PI * random());
@@ -43,7 +43,7 @@ function vibration(random: Random, state: number, { hz, rateHz, seconds, noise }
   });
 }
 
-/** Checks a claim for as many seeds; each makes recordings of its own. */
+/** Checks a property for `numRuns` seeds, each of which yields different recordings. */
 function property(numRuns: number, check: (random: Random, seed: number) => void): void {
   fc.assert(
     fc.property(fc.nat(10_000), (seed) => check(seededRandom(seed + 1), seed)),
@@ -98,7 +98,7 @@ describe('independent recordings', () => {
 });
 
 describe('a copy', () => {
-  /** Recordings to compare with: movements, or a vibration, one for each state. */
+  /** Recordings to compare with: movements, or vibrations of a machine in a given state. */
   const others = {
     movement: (random: Random) => [movement(random, 3000), movement(random, 3000)],
     vibration: (random: Random, state: number) =>

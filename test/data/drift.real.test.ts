@@ -117,7 +117,7 @@ describeReal('har', 'drift metrics compared with SciPy', () => {
         near(chiSquare, other.chi[0], `chi ${i}`);
         near(chiSquareAbove(chiSquare, degrees), other.chi[1], `chi p ${i}`);
       }
-      // Where no value has a bin of its own, the cuts are the deciles.
+      // If no value has its own bin, the cuts are the deciles.
       if (cuts.length === 9 && new Set(a).size === a.length)
         for (const [c, cut] of cuts.entries()) near(cut, other.deciles[c]!, `cut ${c}`);
     }

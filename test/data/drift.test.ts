@@ -33,7 +33,7 @@ async function csv(name: string, header: string, rows: (string | number)[][]): P
   return file;
 }
 
-/** Rows `time, x, y, kind` at 10 Hz from a moment on; `change` may alter each. */
+/** Writes rows `time, temperature, vibration, kind` at 10 Hz. `change` may alter each row. */
 async function sensor(
   name: string,
   seed: number,
@@ -146,7 +146,7 @@ describe('aiot data drift', () => {
       'stuck',
     ],
     [
-      'words for numbers',
+      'words instead of numbers',
       (row: (string | number)[]) => {
         row[2] = 'off';
       },
@@ -154,7 +154,7 @@ describe('aiot data drift', () => {
       'type',
     ],
     [
-      'nothing at all',
+      'an empty column',
       (row: (string | number)[]) => {
         row[2] = '';
       },
@@ -170,7 +170,7 @@ describe('aiot data drift', () => {
       'category',
     ],
     [
-      'other shares of categories',
+      'different shares of categories',
       (row: (string | number)[], i: number) => {
         if (i % 3 === 0) row[3] = 'warm';
       },
@@ -185,7 +185,7 @@ describe('aiot data drift', () => {
     expect(drifted[0]!.reasons).toContain(reason);
   });
 
-  it('lists columns found on only one side, and rejects files without common columns', async () => {
+  it('lists columns found in only one of the files, and rejects files without common columns', async () => {
     const a = await csv(
       'cols-a.csv',
       'x,y,z',
@@ -225,7 +225,7 @@ describe('aiot data drift', () => {
     });
   });
 
-  it('exits with 6 at a limit, naming it', async () => {
+  it('exits with 6 if a limit is exceeded, and names the limit', async () => {
     const base = await sensor('gate-a.csv', 1);
     const moved = await sensor('gate-b.csv', 2, (row) => {
       row[1] = Number(row[1]) + 1;

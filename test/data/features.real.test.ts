@@ -45,7 +45,7 @@ describeReal('recordings', 'the original merged feature table', () => {
       return { at, recording: mine[115]! };
     });
     expect(worst).toBeLessThan(1e-9);
-    // Each file is one stretch, and its windows come in order.
+    // The rows of each file are consecutive, and its windows are in order.
     const files = found.filter(({ recording }, i) => recording !== found[i - 1]?.recording);
     expect([files.length, new Set(files.map(({ recording }) => recording)).size]).toEqual([53, 53]);
     expect(

@@ -9,7 +9,7 @@ import { runCli } from '../support/cli.js';
 let dir: string;
 const file = (name: string) => join(dir, name);
 const recordings = () => file('recordings');
-/** A person who walks at another pace each time, or lies: gravity along another axis, and less of everything. */
+/** A person who walks at a pace that depends on `k`, or lies: gravity along another axis, and little movement. */
 const wave = (i: number, k: number, walking: boolean) =>
   walking
     ? [Math.sin(i / (6 + k)), 0.2 * Math.cos(i / 3), 1 + 0.3 * Math.sin((2 * i) / (6 + k))]
@@ -87,7 +87,7 @@ describe('aiot data features', () => {
     expect(await readFile(out, 'utf8')).toBe(before);
   });
 
-  it('rejects samples too large for a feature, naming both', async () => {
+  it('rejects samples that are too large for a feature, and names the window and the feature', async () => {
     const rows = Array.from({ length: 60 }, (_, i) => (i === 55 ? '1e308,-1e308,1e308' : '1,2,3'));
     await writeFile(file('large.csv'), `x,y,z\n${rows.join('\n')}\n`);
     const argv = ['--set', 'motion', '--rate', '50', '--window', '20', '--stride', '20'];

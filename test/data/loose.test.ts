@@ -57,7 +57,7 @@ describe.runIf(process.platform !== 'win32')('a folder with an unreadable entry'
     }
   });
 });
-/** The clean files, some of them changed. */
+/** The clean files, with `change` applied to those in `names`. */
 const changed = (names: string[], change: (rows: Rows) => Rows): Record<string, Rows> => ({
   ...clean,
   ...Object.fromEntries(names.map((name) => [name, change(clean[name]!)])),
@@ -184,7 +184,7 @@ describe('aiot data check of a folder without a project', () => {
     ],
     ['label', 'warning', { ...clean, '7.csv': walk(9) }, { unlabelled: 1 }],
   ] as [string, string, Record<string, Rows | string>, object][])(
-    'finds %s (%s)',
+    'finds %s (%s, case %#)',
     async (kind, severity, files, evidence) => {
       const { report, code } = await check(files);
       const own = report.findings.filter((finding) => finding.kind === kind && finding.severity === severity);

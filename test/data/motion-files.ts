@@ -4,7 +4,7 @@ import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 
 export type Rows = number[][];
 
-/** One person's walk at 100 Hz, three axes in g: steps that are alike and never quite the same in length and strength. */
+/** One person's walk at 100 Hz, three axes in g. The steps are similar but vary slightly in length and strength. */
 export function walk(seed: number, seconds = 40, pace = 1.9): Rows {
   const random = seededRandom(seed);
   const rows: Rows = [];
@@ -25,7 +25,7 @@ export function walk(seed: number, seconds = 40, pace = 1.9): Rows {
   return rows;
 }
 
-/** Somebody sits: hardly more than the sensor’s noise, near zero on two axes. */
+/** A sitting person: little more than sensor noise, near zero on two axes. */
 export function rest(seed: number, seconds = 40): Rows {
   const random = seededRandom(seed);
   let drift = 0;
@@ -46,7 +46,7 @@ export async function writeFiles(folder: string, files: Record<string, Rows | st
   }
 }
 
-/** So many walks and rests, `walking1.csv` and so on, below a folder. */
+/** `count` walks and `count` rests below a folder, named `walking1.csv`, `sitting1.csv` and so on. */
 export function people(count: number, below = '', first = 1): Record<string, Rows> {
   const files: Record<string, Rows> = {};
   for (let k = first; k < first + count; k++) {
@@ -62,7 +62,7 @@ export const noisy = (rows: Rows, share: number, seed = 5): Rows => {
 };
 export const scaled = (rows: Rows, gain: number, offset = 0): Rows =>
   rows.map((row) => row.map((value) => gain * value + offset));
-/** At another rate, by straight lines between samples. */
+/** Resamples by linear interpolation. */
 export const resampled = (rows: Rows, factor: number): Rows =>
   Array.from({ length: Math.floor((rows.length - 1) * factor) }, (_, i) => {
     const at = i / factor;

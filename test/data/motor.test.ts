@@ -16,7 +16,7 @@ const rateHz = 200;
 const take = (state: (typeof motorStates)[number], seed: number, seconds = 20) =>
   simulateMotor({ state, seconds, rateHz, seed });
 const mean = (column: Float64Array) => column.reduce((sum, v) => sum + v, 0) / column.length;
-/** Power between two frequencies, and Hz of the strongest line there. */
+/** The power between two frequencies, and the frequency of the strongest line between them. */
 const band = (column: Float64Array, lowHz: number, highHz: number) => {
   const fourier = createFourier(column.length);
   fourier.transform(column);
@@ -32,7 +32,7 @@ const band = (column: Float64Array, lowHz: number, highHz: number) => {
   return { power, hz: best.hz };
 };
 
-describe('the motor physics', () => {
+describe('the physical motor model', () => {
   it('turns more slowly under heavier load, below the field of 25 turns per second', () => {
     expect([shaftHz(0), shaftHz(1)]).toEqual([23, 21]);
   });
@@ -58,9 +58,9 @@ describe('the simulated motor', () => {
     const [healthy, bearing, blocked, imbalance] = motorStates.map((state) => take(state, seed).columns);
     expect(mean(healthy![0]!)).toBeLessThan(0.85);
     expect(mean(blocked![0]!)).toBeCloseTo(motor.current.blocked, 2);
-    // Locked-rotor heat rises all the time; a warm motor stays where it is.
+    // A locked rotor heats up steadily, whereas a warm motor keeps its temperature.
     expect(blocked![1]!.at(-1)! - blocked![1]![0]!).toBeGreaterThan(0.1);
-    // The outer race lies at 54 to 59 Hz, the ringing around 80 Hz: nothing of a healthy motor's does.
+    // The outer race is at 54 to 59 Hz, and the ringing is at about 80 Hz. A healthy motor has neither.
     expect(band(bearing![2]!, 50, 95).power).toBeGreaterThan(5 * band(healthy![2]!, 50, 95).power);
     expect(band(bearing![2]!, 50, 65).power).toBeGreaterThan(band(bearing![2]!, 30, 45).power);
     const line = band(imbalance![2]!, 1, 95);

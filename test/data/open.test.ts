@@ -46,7 +46,7 @@ describe('opening a dataset', () => {
     expect((await openDataset(project)).digest).toBe(first.digest);
   });
 
-  it('changes its digest with a sample, a label, or an ID', async () => {
+  it('yields another digest if a sample, a label, or an ID has changed', async () => {
     await save(['walking1', 'lying1']);
     const { digest } = await openDataset(project);
     const file = join(data, 'recordings', 'walking1.csv');

@@ -32,7 +32,7 @@ describe('the split', () => {
     );
   });
 
-  it('gives about 60, 15, and 25 percent', () => {
+  it('divides the recordings into about 60, 15, and 25 percent', () => {
     const split = splitDataset(dataset(several(['sitting', 'walking'], 20)), model);
     expect([split.train, split.validation, split.test].map((side) => side.length)).toEqual([24, 6, 10]);
   });
@@ -126,7 +126,7 @@ describe('the split', () => {
     });
   });
 
-  it('is a leak if a recording or its copy is in two parts, but not if copies are kept together', () => {
+  it('has a leak if a recording or its copy is in two parts, but not if copies are kept together', () => {
     const copy = recording('walking9', { columns: recording('walking1').columns });
     const data = dataset([...several(['sitting', 'walking'], 3), copy]);
     const own = splitDataset(data, model);

@@ -85,7 +85,7 @@ describe('aiot data schema', () => {
     });
   const header = 'level,count,state_of_it';
 
-  it('is inferred and saved, and matches the same rows', async () => {
+  it('infers and saves a schema that matches the same rows', async () => {
     const file = await csv('schema.csv', `${header}\n${rows().join('\n')}\n`);
     const out = join(dir, 'schema.json');
     const { json } = await runCli(['data', 'schema', file, '--save', out, '--json']);
@@ -194,7 +194,7 @@ describe('aiot data schema', () => {
     });
   });
 
-  it('can come from the project', async () => {
+  it('can take the schema from the project', async () => {
     expect((await runCli(['data', 'schema', '--project', project])).code).toBe(0);
     const hot = await csv('hot.csv', 'current,temperature,vibration,sound\n1,20,0,50\n1,200,0,50\n');
     const { json, code } = await runCli([

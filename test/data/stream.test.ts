@@ -90,14 +90,14 @@ describe('recording a stream', () => {
     expect((await readFile(aside, 'utf8')).split('\n', 2)).toEqual(['x,y', '0,0']);
     const { recordings } = await openDataset(project);
     expect(recordings).toMatchObject([{ id: 'walking1', device: 'b' }]);
-    // A second one overwrites nothing.
+    // A second recording overwrites nothing.
     await expect(recordStream({ project, url, label: 'walking' })).rejects.toMatchObject({
       message: expect.stringContaining('walking4.csv; kept: walking3'),
     });
   });
 
   it.each([
-    // A message's time is its first sample's: the last message's own time is not between the first and the last.
+    // A message carries the time of its first sample, so the time from the first message to the last one excludes the samples of the last one.
     ['3 s in batches of a second', [0, 1000, 2000], 50],
     ['4 s in batches of a second', [0, 1000, 2000, 3000], 50],
     ['many batches', Array.from({ length: 30 }, (_, i) => i * 500), 25],

@@ -25,7 +25,7 @@ export async function makeProject(text = yaml): Promise<{ project: Project; clea
   return { project: { dir, file, config: parseProject(text, file) }, clean };
 }
 
-/** Smooth noise: no two seeds are alike, and neighbouring samples are. */
+/** Smooth noise, which differs for each seed. Neighbouring samples are similar. */
 export function noise(seed: number, samples = 1000): Float64Array {
   const random = seededRandom(seed);
   let value = 0;
@@ -53,7 +53,7 @@ export function dataset(recordings: Recording[]): Dataset {
   return datasetOf('test', { fields: ['x', 'y'], rateHz: 50 }, recordings);
 }
 
-/** So many of each label, `walking1` to `walkingN`. */
+/** `count` recordings of each label, such as `walking1` to `walkingN`. */
 export function several(labels: string[], count: number): Recording[] {
   return labels.flatMap((label) => Array.from({ length: count }, (_, i) => recording(`${label}${i + 1}`)));
 }

@@ -13,7 +13,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-/** A file of several pieces. */
+/** Enough rows for a file of several pieces. */
 const long = 40_000;
 const line = (row: number) => `${row % 97}.25,${(row * 7919) % 1000},d${row % 3},${row % 2 ? 'on' : 'off'}`;
 const lines = (rows: number) => Array.from({ length: rows }, (_, row) => line(row));
@@ -24,7 +24,7 @@ async function written(text: string): Promise<string> {
   return file;
 }
 
-/** All pieces as one table. */
+/** Joins all pieces into one table. */
 function whole({ columns, rows, digest, pieces }: TableFile) {
   const all = [...pieces()];
   const inputs = Float32Array.from(all.flatMap((piece) => [...piece.inputs]));
@@ -44,14 +44,17 @@ const bodies: [string, string, TableShape?][] = [
   ['neither label nor group', ['x', ...lines(long).map((_, row) => String(row)), ''].join('\n')],
 ];
 
-it.each(bodies)('a table file reads the same in pieces as in one go: %s', async (_, text, shape) => {
-  const file = await written(text);
-  const [table, opened] = [await openTable(file, shape), await openTableFile(file, shape)];
-  expect(whole(opened)).toEqual(table);
-  expect([...opened.pieces()].length).toBe(table.rows > 1 ? Math.ceil(text.length / 262_144) : 1);
-  expect(opened.groups).toBe(table.groups && new Set(table.groups).size);
-  expect(opened.kinds).toEqual(table.labels && [...new Set(table.labels)].slice(0, 10_001));
-});
+it.each(bodies)(
+  'a table file has the same content if it is read in pieces as in one go: %s',
+  async (_, text, shape) => {
+    const file = await written(text);
+    const [table, opened] = [await openTable(file, shape), await openTableFile(file, shape)];
+    expect(whole(opened)).toEqual(table);
+    expect([...opened.pieces()].length).toBe(table.rows > 1 ? Math.ceil(text.length / 262_144) : 1);
+    expect(opened.groups).toBe(table.groups && new Set(table.groups).size);
+    expect(opened.kinds).toEqual(table.labels && [...new Set(table.labels)].slice(0, 10_001));
+  },
+);
 
 it.each([
   ['a word among numbers', 'oops,1,d0,on'],
