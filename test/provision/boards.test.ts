@@ -34,7 +34,7 @@ afterEach(async () => {
   for (const board of served.splice(0)) await board.close();
 });
 
-/** A board at a port, as somebody would plug it in. */
+/** Serves a simulated board at a port, as if it were plugged in. */
 async function plugged(options: SimulatedChipOptions) {
   const chip = new SimulatedChip(options);
   const { address, close } = await serveChip(chip, { port: 0 });
@@ -44,7 +44,7 @@ async function plugged(options: SimulatedChipOptions) {
 
 const tableOn = (chip: SimulatedChip) => readPartitionTable(chip.flash.bytes.subarray(0x8000, 0x8c00));
 
-/** The bytes of a chip's NVS, where its own table says. */
+/** The bytes of a chip's NVS, at the place that its own partition table names. */
 function nvsBytes(chip: SimulatedChip): Uint8Array {
   const { offset, size } = tableOn(chip).partitions.find(({ label }) => label === 'nvs')!;
   return chip.flash.bytes.subarray(offset, offset + size);
@@ -55,7 +55,7 @@ function nvsIn(chip: SimulatedChip): Map<string, unknown> {
   return new Map(entries.map(({ namespace, key, value }) => [`${namespace}/${key}`, value]));
 }
 
-describe('aiot device provision --port', () => {
+describe('aiot device with --port', () => {
   it.each([
     ['esp32', '24:0a:c4:11:22:33', '1122867', []],
     ['esp32c3', '24:0a:c4:44:55:66', '4478310', ['--no-stub']],
@@ -75,7 +75,7 @@ describe('aiot device provision --port', () => {
       expect(tableOn(chip).partitions).toContainEqual(
         expect.objectContaining({ label: 'nvs', offset: 0x3d_c000, size: 0xc000 }),
       );
-      // An NVS of earlier tables, Arduino's and PlatformIO's is there: an upload with one of these finds it free.
+      // Earlier tables, Arduino and PlatformIO put their NVS here. The area stays erased for uploads with one of those tables.
       expect(chip.flash.bytes.subarray(0x9000, 0xe000).every((byte) => byte === 0xff)).toBe(true);
       expect(await ok(deviceSchema, ['device', 'show', name])).toMatchObject({ mac, chipId, type });
       const { verified, birth, checks } = await ok(verifiedDeviceSchema, [
@@ -102,7 +102,7 @@ describe('aiot device provision --port', () => {
     expect(readPartitionTable(chip.flash.bytes.subarray(0x8000, 0x8c00))).toEqual(table);
   });
 
-  /** Earlier boards: NVS of 20 KiB, and every partition that an update needs. */
+  /** The table of earlier boards: 20 KiB of NVS, and every partition that an update needs. */
   const earlier = readFileSync(
     join(root, 'test', 'golden', 'flash', 'partitions', 'board_earlier.csv'),
     'utf8',
@@ -144,7 +144,7 @@ describe('aiot device provision --port', () => {
     const argv = ['device', 'rotate', name, '--port', port, '--partitions', current, '--now'];
     const { board, wifi } = await ok(onboardedSchema, argv);
     expect(wifi).toMatchObject({ ssid: 'open-net' });
-    // The identity is in its new place before the table says so, and the old one is erased last.
+    // The identity is written to its new place before the table points there, and the old one is erased last.
     expect(board.regions.map(({ name, offset, bytes }) => [name, offset, bytes])).toEqual([
       ['nvs', 0x3d_c000, 0xc000],
       ['partitions', 0x8000, 0xc00],
@@ -226,7 +226,7 @@ describe('aiot device provision --port', () => {
   });
 });
 
-describe('aiot device rotate and replace with --port', () => {
+describe('aiot device commands with --port', () => {
   it('rotate rejects a board whose NVS was erased', async () => {
     const mac = '24:0a:c4:00:20:05';
     const { chip, port } = await plugged({ chip: 'esp32', mac });
@@ -291,7 +291,7 @@ describe('aiot device rotate and replace with --port', () => {
     await ok(onboardedSchema, argv);
     expect(keys().every((byte) => byte === 0xff)).toBe(true);
     expect(nvsIn(chip).get('aiot/name')).toBe('was-secret');
-    // As earlier versions left it.
+    // Earlier versions left the keys in place.
     chip.flash.bytes.set(old, 0x3d_0000);
     await ok(onboardedSchema, ['device', 'rotate', 'was-secret', '--port', port, '--now']);
     expect(nvsIn(chip).get('aiot/name')).toBe('was-secret');
@@ -307,7 +307,7 @@ describe('aiot device rotate and replace with --port', () => {
     const { fingerprint } = await ok(deviceSchema, ['device', 'show', 'unlucky']);
     expect(fingerprint).toBe(certificate.fingerprint);
     chip.faults.clear();
-    // What of it was written is no NVS any more, or still the old one.
+    // After the failed write, the board has either no valid NVS or still the old one.
     const again = await runCli([...argv, '--json']);
     const shown = await ok(deviceSchema, ['device', 'show', 'unlucky']);
     if (again.code === 0) {

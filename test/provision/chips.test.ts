@@ -80,7 +80,7 @@ describe('aiot device provision for a chip', () => {
     ['Esp32-C3', 'Did you mean esp32c3?'],
     ['sp32', 'Did you mean esp32?'],
     ['esp32c', 'Did you mean esp32?'],
-  ])('resolves the type %s to %s', (type, expected) => {
+  ])('resolves the type %s, or rejects it with a suggestion: %s', (type, expected) => {
     const got = () => deviceType(type);
     if (expected.includes(' ')) expect(got).toThrow(expected);
     else expect(got()).toBe(expected);

@@ -19,7 +19,7 @@ afterAll(() => own.stop());
 
 const openssl = (...args: string[]) => spawnSync('openssl', args, { cwd: own.folder, encoding: 'utf8' });
 
-/** Not in this process's way: the platform answers in it. */
+/** Runs curl asynchronously, because the platform responds in this process. */
 async function curl(...args: string[]): Promise<string> {
   const child = spawn('curl', ['-sS', '--max-time', '20', '--cacert', own.ca, ...args], { cwd: own.folder });
   const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);

@@ -136,7 +136,7 @@ describe('a claim', () => {
       2,
     ],
     ['a used claim', ['new', '--claim', 'gateway.json'], 'AIOT_CLAIM_INVALID', 5],
-  ])('fails to activate with %s, and leaves nothing behind', async (_, argv, code, exit) => {
+  ])('cannot activate a device with %s, and leaves nothing behind', async (_, argv, code, exit) => {
     const placed = argv.map((word) => (word.startsWith('--') ? word : at(word)));
     expect(await refusal(['device', 'activate', ...placed])).toMatchObject({ code, exit });
     expect(existsSync(at('new'))).toBe(false);
@@ -161,7 +161,7 @@ describe('a claim', () => {
   });
 });
 
-describe('aiot device rotate', () => {
+describe('the certificate of a device', () => {
   const provision = (name: string) =>
     ok(provisionedDeviceSchema, ['device', 'provision', name, '--type', 'pi', '--out', at(name)]);
   const rotate = (name: string, ...more: string[]) =>
@@ -174,7 +174,7 @@ describe('aiot device rotate', () => {
       key: await readFile(join(folder, 'device.key'), 'utf8'),
     });
 
-  it('keeps the old certificate valid until the new one is used', async () => {
+  it('stays valid after a rotation until the new one is used', async () => {
     await provision('turning');
     const old = await asDevice(at('turning'));
     const { certificate } = await rotate('turning');
@@ -190,7 +190,7 @@ describe('aiot device rotate', () => {
     await old.close();
   });
 
-  it('invalidates the old certificate at once with --now', async () => {
+  it('is invalid at once after a rotation with --now', async () => {
     await provision('stolen');
     const old = await asDevice(at('stolen'));
     await rotate('stolen', '--now');
@@ -198,7 +198,7 @@ describe('aiot device rotate', () => {
     await old.close();
   });
 
-  it('leaves both certificates in the output of verify until the new one is used', async () => {
+  it('is shown by verify along with the new one until the new one is used', async () => {
     const { certificate: first } = await provision('both');
     const { certificate: second } = await rotate('both');
     const { checks, verified } = await ok(verifiedDeviceSchema, ['device', 'verify', 'both']);
@@ -224,7 +224,7 @@ describe('aiot device rotate', () => {
     expect((await runCli(['device', 'verify', 'gone'])).stdout).toContain('gone is revoked');
   });
 
-  it('is allowed to a device only for itself', async () => {
+  it('can be rotated by a device only for itself, and not replaced', async () => {
     await provision('self');
     const device = await asDevice(at('self'));
     const csr = await certificateRequest(generateKeyPair().privatePem, 'self');
@@ -236,7 +236,7 @@ describe('aiot device rotate', () => {
     await device.close();
   });
 
-  it('differs from replace, which gives the name to another board at once', async () => {
+  it('is invalid at once after a replacement, which gives the name to another board', async () => {
     const { id } = await provision('moved');
     const old = await asDevice(at('moved'));
     await mkdir(at('moved-2'));
@@ -258,17 +258,17 @@ describe('aiot device rotate', () => {
 
   it.each([
     ['neither folder nor port', ['rotate', 'gateway'], 'AIOT_USAGE', 2],
-    ['an unknown device', ['rotate', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
+    ['an unknown device by rotate', ['rotate', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
     ['the folder of another device', ['rotate', 'gateway', '--out', 'self'], 'AIOT_ALREADY_EXISTS', 2],
-    ['an unknown device', ['replace', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
+    ['an unknown device by replace', ['replace', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
     ['a revoked device', ['rotate', 'void', '--out', 'x'], 'AIOT_DEVICE_STATE', 1],
-  ])('rejects %s', async (_, argv, code, exit) => {
+  ])('is not renewed for %s', async (_, argv, code, exit) => {
     const placed = argv.map((word, i) => (i > 2 && !word.startsWith('--') ? at(word) : word));
     expect(await refusal(['device', ...placed])).toMatchObject({ code, exit });
   });
 });
 
-/** As the guide's firmware asks: a form over HTTPS, nothing shown of itself. */
+/** Sends the request of the guide's firmware: a form over HTTPS without credentials. */
 function confirm(body: string, method = 'POST', path = '/confirmActivation') {
   return new Promise<{ status: number; type: string; body: string; length: string }>((resolve, reject) => {
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
@@ -316,7 +316,7 @@ describe('POST /confirmActivation for the guide’s firmware', () => {
     ];
     expect(await refusal(['device', 'claim', 'alike', '--chip-id', '4711'])).toMatchObject(taken);
     expect(await refusal(two('alike', '--chip-id', '4711'))).toMatchObject(taken);
-    // The same lower three octets, of another maker.
+    // The lower three octets are the same, but the vendor is another one.
     expect(await refusal(two('alike', '--mac', '24:0a:c4:00:12:67'))).toMatchObject(taken);
     expect(
       await refusal(['device', 'replace', 'gateway', '--out', at('x'), '--mac', '24:0a:c4:00:12:67']),

@@ -29,8 +29,8 @@ const renew = (kind: string, name: string, out: string, ...more: string[]) => [
   ...['device', kind, name, '--out', at(out), ...more],
 ];
 
-describe.each(['rotate', 'replace'] as const)('concurrent runs that %s one device', (kind) => {
-  it('let only one succeed, and the others write nothing', async () => {
+describe.each(['rotate', 'replace'] as const)('runs that %s the same device', (kind) => {
+  it('succeed only once if they are concurrent, and the others write nothing', async () => {
     const name = `raced-${kind}`;
     await provision(name);
     const outs = ['a', 'b', 'c'].map((end) => `${name}-${end}`);
@@ -65,7 +65,7 @@ describe.each(['rotate', 'replace'] as const)('concurrent runs that %s one devic
     expect(await ok(activatedSchema, ['device', 'activate', at(won[0] ?? '')])).toMatchObject({ name });
   });
 
-  it('are rejected even one after the other, unless they use the same folder', async () => {
+  it('are rejected after the first one, unless they use its folder', async () => {
     const name = `late-${kind}`;
     await provision(name);
     await ok(provisionedDeviceSchema, renew(kind, name, `${name}-1`));
@@ -123,7 +123,7 @@ describe('aiot device provision --csv', () => {
       at('elsewhere'),
     ]);
     const argv = ['device', 'provision', '--csv', csv, '--out', at('killed')];
-    // Without a trace of the run in the folder it may be anybody's.
+    // Without a trace of the killed run in the folder, the registration may be anyone's.
     expect(await refusal(argv)).toMatchObject({ code: 'AIOT_ALREADY_EXISTS', subject: 'device' });
     const host = sha256Hex(hostname()).slice(0, 8);
     await mkdir(at('killed', 'k1', `.identity-${host}-${ended.pid}-aaaaaa`), { recursive: true });

@@ -41,7 +41,7 @@ afterAll(() => own.stop());
 const push = (file: string) => ['model', 'push', file, '--name', 'tiny'];
 const sign = (file: string) => ok(signatureResultSchema, ['trust', 'sign', file, '--yes']);
 const look = (file: string) => ok(signatureResultSchema, ['trust', 'sign', file, '--dry-run']);
-/** The manifest that a refused push has left. */
+/** The path of the manifest that a rejected push has written. */
 const leftBy = ({ message }: { message: string }) => /its manifest is in (\S+)$/.exec(message)?.[1] ?? '';
 const publish = (envelope: Envelope) => withClient('local', (client) => client.models.push('tiny', envelope));
 const cosigned = async (file: string, privatePem: string): Promise<Envelope> => {
@@ -51,7 +51,7 @@ const cosigned = async (file: string, privatePem: string): Promise<Envelope> => 
 };
 
 describe('a release that needs two of three signatures', () => {
-  it('is required by a root that names three keys', async () => {
+  it('follows from a root that names three signing keys with a threshold of two', async () => {
     expect(await ok(pushResultSchema, push(files.first ?? ''))).toMatchObject({ version: 1 });
     const others = ['--targets-key', files.bob ?? '', '--targets-key', files.eve ?? ''];
     const rotate = ['trust', 'rotate', '--yes', '--role', 'targets', ...roots];
@@ -75,7 +75,7 @@ describe('a release that needs two of three signatures', () => {
     expect((await runCli(['trust', 'status'])).stdout).toMatch(/targets +2 of 3/);
   });
 
-  it('is published not by a push alone, but with the second signature', async () => {
+  it('is not published by a push alone, but with the second signature', async () => {
     const refused = await refusal(push(files.second ?? ''));
     expect(refused).toMatchObject({ code: 'AIOT_SIGNATURES_MISSING' });
     expect(refused.message).toContain('tiny@2 has 1 of 2 signatures');
@@ -158,7 +158,7 @@ describe('a release that needs two of three signatures', () => {
     );
   });
 
-  it('is signed again unchanged if it was signed before the keys changed', async () => {
+  it('can be signed again if it was signed before the keys changed', async () => {
     const unseen = await refusal(['model', 'deploy', 'tiny@1', '--selector', 'all']);
     expect(unseen).toMatchObject({ code: 'AIOT_SIGNATURE_INVALID', exit: 5 });
     expect(await refusal(['model', 'sign', 'tiny@1'])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
@@ -186,7 +186,7 @@ describe('a release that needs two of three signatures', () => {
     for (const envelope of [stolen, stranger, renamed, twice]) {
       await expect(publish(envelope)).rejects.toMatchObject({ code: 'AIOT_SIGNATURE_INVALID' });
     }
-    // With the other key the same manifest is taken: nothing else was wrong with it.
+    // With the other signature the same manifest is accepted, so nothing else was wrong with it.
     await expect(publish(await cosigned(file, bob))).resolves.toMatchObject({ version: 3 });
   });
 

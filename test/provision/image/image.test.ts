@@ -89,7 +89,7 @@ describe('a device image', () => {
       identityInImage({ nvs: nvs.data, keys: null }, 'nvs.bin').root;
     const long = imageOf(4000);
     expect(rootIn(long)).toEqual(envelope(4000));
-    // One that is shorter leaves no piece of it behind.
+    // A shorter root leaves no piece of the longer one behind.
     expect(rootIn(keepOld(imageOf(1200), { nvs: long.nvs.data, keys: null }, version))).toEqual(
       envelope(1200),
     );
@@ -113,14 +113,14 @@ describe('a device image', () => {
     expect(last.offset + last.size).toBe(4 << 20);
   });
 
-  it('moves only NVS and the core dump compared with earlier partition tables', () => {
+  it('differs from earlier partition tables only in the places of NVS and the core dump', () => {
     const earlier = parsePartitionsCsv(readFileSync(join(golden, 'board_earlier.csv'), 'utf8'), {
       file: 'earlier.csv',
     }).partitions;
     const { partitions } = readPartitionTable(deviceImage(identity, options).partitions.data);
     const moved = earlier.filter((old) => !partitions.some((now) => isDeepStrictEqual(old, now)));
     expect(moved.map(({ label }) => label)).toEqual(['nvs', 'coredump']);
-    // An upload for a board with such a table writes its NVS there: nothing of ours may be in it.
+    // An upload for a board with such a table writes its NVS there, so nothing of ours may be in that area.
     const [nvs] = moved;
     const inside = partitions.filter(
       ({ offset, size }) => offset < nvs!.offset + nvs!.size && nvs!.offset < offset + size,
@@ -129,7 +129,7 @@ describe('a device image', () => {
   });
 
   it('has room for the longest root that the firmware reads, unlike the earlier NVS', () => {
-    // firmware/hal/esp32/main/identity.c: ROOT_BYTES.
+    // The limit is ROOT_BYTES in firmware/hal/esp32/main/identity.c.
     const envelope = (bytes: number) => ({
       payload: Buffer.alloc(bytes, 7).toString('base64'),
       signatures: [{ keyid: 'a', sig: 'AAAA' }],
@@ -149,9 +149,9 @@ describe('a device image', () => {
     const own = parsePartitionsCsv(readFileSync(file, 'utf8'), { tableOffset: 0x8000, file });
     const { partitions } = readPartitionTable(deviceImage(identity, options).partitions.data);
     expect(partitions).toEqual(own.partitions);
-    // As ESP-IDF's own program makes it of that file.
+    // ESP-IDF's own tool generated this file from that table.
     expect(deviceImage(identity, options).partitions.data).toEqual(readFileSync(join(golden, 'board.bin')));
-    // Two sectors a kind: firmware/hal/esp32/main/flash.c takes programs over the air from four on.
+    // Each kind has two sectors: firmware/hal/esp32/main/flash.c accepts programs over the air only with four or more.
     expect(partitions.find(({ label }) => label === 'records')?.size).toBe(4 * 0x1000);
     expect(partitions.find(({ label }) => label === 'trust')?.size).toBe(2 * 0x1000);
   });
@@ -199,13 +199,13 @@ describe('a device image', () => {
       { wifi: { ssid: 'x'.repeat(5000), password: '' } },
       'wifi.ssid: expected at most 4000 bytes for a string with its NUL (version 2), got 5001',
     ],
-  ])('rejects %s', (_, change, message) => {
+  ])('is not created with %s', (_, change, message) => {
     expect(() => deviceImage(identity, { ...options, ...change })).toThrow(
       expect.objectContaining({ message }),
     );
   });
 
-  it('reports an NVS partition that is too small', () => {
+  it('is not created if its NVS partition is too small', () => {
     const table = 'nvs,data,nvs,,12K';
     const long = 'x'.repeat(3900);
     const wifi = { ssid: long, password: long };

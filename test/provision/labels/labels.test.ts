@@ -17,7 +17,7 @@ const device: LabelDevice = {
 };
 const svgOf = async (...devices: LabelDevice[]) => Buffer.from(await deviceLabels(devices, 'svg')).toString();
 
-/** The SVG's QR codes, 20 pixels a mm, from the paths alone. */
+/** Draws the SVG's QR codes from its paths, at 20 pixels per mm. */
 function drawn(svg: string): Picture {
   const scale = 20;
   const [, width = 0, height = 0] = (/viewBox="0 0 (\d+) (\d+)"/.exec(svg) ?? []).map(Number);
@@ -82,7 +82,7 @@ describe('labels', () => {
       for (const [, x, y, size, text] of lines) {
         expect(Number(x) + text!.length * Number(size) * 0.6).toBeLessThanOrEqual(49.01);
         expect(Number(y)).toBeLessThan(24.5);
-        // What is smaller nobody reads.
+        // Smaller text would be illegible.
         expect(Number(size)).toBeGreaterThanOrEqual(2.05);
       }
       const texts = lines.map(([, , , , text]) => text).join('');
