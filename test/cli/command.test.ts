@@ -197,8 +197,13 @@ describe('the program', () => {
 
   it('rejects surplus arguments', () => {
     const { stderr, status } = aiot(['model', 'list', 'har', 'more']);
-    expect(stderr).toBe('✗ AIOT_USAGE: Unexpected arguments: har, more\n  Try: aiot model list --help\n');
+    expect(stderr).toBe(
+      '✗ AIOT_USAGE: Unexpected arguments: har, more\n  Try: To see the arguments and flags, run `aiot model list --help`.\n',
+    );
     expect(status).toBe(2);
+    // Values of flags are not arguments, even of flags that do not exist.
+    const { stderr: withFlags } = aiot(['model', 'train', 'rows.csv', '--kind', 'mlp', '--out', 'x']);
+    expect(withFlags).toContain('Unexpected argument: rows.csv\n');
   });
 
   it('lists the values of a flag in help, even if it has a placeholder', () => {

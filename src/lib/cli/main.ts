@@ -66,12 +66,13 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
     (id) => words.join(' ').startsWith(`${id} `) && !config.topics.some(({ name }) => name === id),
   );
   if (command) {
-    const more = words.slice(command.split(' ').length);
+    // Later words may be the values of flags.
+    const from = argv.slice(argv.findIndex((word) => !word.startsWith('-')));
+    const flag = from.findIndex((word) => word.startsWith('-'));
+    const more = from.slice(command.split(' ').length, flag < 0 ? undefined : flag);
     const message = `Unexpected argument${more.length > 1 ? 's' : ''}: ${more.join(', ')}`;
-    return showError(
-      new AiotError('AIOT_USAGE', message, { next: `aiot ${command} --help`, cause: error }),
-      style,
-    );
+    const next = `To see the arguments and flags, run \`aiot ${command} --help\`.`;
+    return showError(new AiotError('AIOT_USAGE', message, { next, cause: error }), style);
   }
   const whole = config.topics.some(({ name }) => name === words.join(':'));
   const message =
