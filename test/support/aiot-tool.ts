@@ -8,14 +8,14 @@ import { type FlashTool, hex, type Target } from './flash-tools.js';
 
 let last: Promise<unknown> = Promise.resolve();
 
-/** One command at a time: each has this process's stdout for its own. */
+/** Runs one command at a time, because each captures this process's stdout. */
 async function alone<T>(body: () => Promise<T>): Promise<T> {
   const turn = last.then(body);
   last = turn.catch(() => undefined);
   return turn;
 }
 
-/** A command as a user types it, with its defaults: on a line without DTR and RTS its resets do nothing. */
+/** Runs a command as a user types it, with its defaults: on a line without DTR and RTS its resets do nothing. */
 async function session(target: Target, command: readonly string[]): Promise<CliResult> {
   const args = [
     ...[...command, '--port', target.port],
@@ -46,7 +46,7 @@ export const aiotTool: FlashTool = {
     const { chip, mac } = await done(target, ['board', 'info']);
     return { chip: String(chip), mac: String(mac) };
   },
-  /** The command compresses for a stub and not for a ROM; our loader does the reverse. */
+  /** The command compresses only with a stub, so the opposite combinations are written by our loader directly. */
   async write(target, offset, file, compress) {
     if (compress !== target.stub) return writeByLoader(target, offset, file, compress);
     const { verified } = await done(target, [
@@ -56,7 +56,7 @@ export const aiotTool: FlashTool = {
   },
   async verify(target, offset, file) {
     const { code, json, stderr } = await session(target, ['flash', 'verify', `${file}@${hex(offset)}`]);
-    // 6: a check said no.
+    // Exit code 6 means that a check failed, which is a result here.
     if (code !== 0 && code !== 6) throw new Error(`aiot flash verify ended with ${code}: ${stderr}`);
     return (json as { equal: boolean }).equal;
   },

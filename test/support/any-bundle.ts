@@ -39,7 +39,7 @@ const answers: Record<AnswerSpec['kind'], { spec: AnswerSpec; outputs: number; c
 };
 export const answerKinds = Object.keys(answers) as AnswerSpec['kind'][];
 
-/** An untrained float network over the columns, with the head that the kind of prediction needs. */
+/** An untrained float model over the columns, with the head that this kind of prediction needs. */
 export function tableNetwork(kind: AnswerSpec['kind'], seed = 3): Graph {
   const network = new FloatNetwork(seededRandom(seed));
   const input = network.float([1, columns.length]);
@@ -50,7 +50,7 @@ export function tableNetwork(kind: AnswerSpec['kind'], seed = 3): Graph {
   return network.graph(input, last);
 }
 
-/** Settings that give a network of this mode. */
+/** Settings that quantize a model to each mode. */
 const settings: Record<NetworkMode, QuantizeSettings> = {
   float32: { mode: 'float32' },
   float16: { mode: 'float16' },

@@ -5,7 +5,7 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { FloatNetwork, type Window } from './float-network.js';
 
-/** Small float32 networks with random sizes and weights, by kind. */
+/** Small float32 models with random sizes and weights, by kind. */
 export const architectures = {
   mlp: build((n) => {
     let x = n.float([1, n.integer(3, 40)]);
@@ -103,12 +103,14 @@ export const architectures = {
   }),
 } satisfies Record<string, (random: Random) => Graph>;
 
-/** One of them with weights from this seed, quantized to int8 on Gaussian inputs, as recorded in its file. */
+/**
+ * A model of this kind with weights from this seed, quantized to int8 on Gaussian inputs and read back from its file.
+ */
 export function quantized(kind: keyof typeof architectures, seed: number): Graph {
   return quantizedOf(architectures[kind], seed);
 }
 
-/** The same for any maker of float networks. */
+/** Like `quantized`, for any function that makes float models. */
 export function quantizedOf(make: (random: Random) => Graph, seed: number): Graph {
   const random = seededRandom(seed);
   const float = make(random);

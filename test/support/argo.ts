@@ -42,20 +42,20 @@ interface Workflow extends Object_ {
 /** A replacement for the next response. */
 export type Fault =
   | { status: number; code: number; message: string }
-  /** It is done, but its end is not announced. */
+  /** The call takes effect, but its response is lost. */
   | 'no answer';
 
 export interface ArgoServer {
   url: string;
-  /** As `METHOD path`, in order. */
+  /** Received calls as `METHOD path`, in order. */
   calls: string[];
   templates: Map<string, Object_>;
   workflows: Map<string, Workflow>;
-  /** For the next call whose `METHOD path` contains this. */
+  /** Applies to the next call whose `METHOD path` contains the text. */
   fail(call: string, fault: Fault): void;
   /** Streams of events end silently after this many events. */
   cutAfter: number | null;
-  /** Before each response, ms. */
+  /** Delay before each response, ms. */
   slowMs: number;
   delete(workflow: string): void;
   stop(): Promise<void>;
@@ -83,8 +83,8 @@ const errors = {
 } as const;
 
 /**
- * The REST API of an Argo server as far as one run of a pipeline uses it. It really runs submitted workflows: each step in its own folder,
- * with the container's command.
+ * The subset of an Argo server's REST API that one pipeline run uses. Submitted workflows really run: each step
+ * executes the container's command in its own folder.
  */
 export async function startArgo(options: ArgoServerOptions): Promise<ArgoServer> {
   const { dir, token, tls, store = folderStore(join(dir, 'store')), context, program } = options;

@@ -26,7 +26,7 @@ import { anyRuntime, quickClock } from './update.js';
 /** Answers a request of the device; the device receives only this response. */
 export type Answer = (res: ServerResponse) => void | Promise<void>;
 
-/** The attacker's instruction to a device. */
+/** An attack on a device: the request sent to it and the content served for that request. */
 export interface Attempt {
   desired: Desired;
   /** Path → content that the mirror serves there; everything else is the registry's. */
@@ -37,7 +37,7 @@ export interface Attempt {
   flash?: Flash;
   trustMemory?: TrustMemory;
   clock?: Clock;
-  /** Properties of the device that differ. */
+  /** Properties in which the device differs from the default. */
   identity?: Partial<DeviceIdentity>;
 }
 
@@ -54,7 +54,7 @@ export const raw =
 
 export const newFlash = () => createFlash({ bytes: flashBytesFor(64 * 1024) });
 
-/** Unique bytes. */
+/** Deterministic bytes that differ for each seed. */
 export const someBytes = (seed: number, length = 9000) =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7) & 0xff);
 
@@ -68,7 +68,7 @@ export interface Forged {
 
 let rollouts = 0;
 
-/** A manifest of these bytes by this key, the request for it, and the place where both are served. */
+/** A manifest for these bytes signed by this key, the request for it, and the paths that serve both. */
 export function forged(bytes: Uint8Array, key: string, changes: Partial<UnsignedManifest> = {}): Forged {
   const sequence = changes.sequence ?? 1;
   const manifest: UnsignedManifest = {
@@ -89,8 +89,8 @@ export function forged(bytes: Uint8Array, key: string, changes: Partial<Unsigned
 }
 
 /**
- * A registry, a virtual device that belongs to it, and an attacker between the two who has the platform's TLS key and its operator's
- * token.
+ * A registry, a virtual device that belongs to it, and an attacker between the two who has the platform's TLS key and
+ * its operator's token.
  */
 export async function openLab() {
   const own = await testPlatform();
@@ -133,7 +133,7 @@ export async function openLab() {
     own,
     origin,
     identity,
-    /** Folder of that identity. */
+    /** The folder of the device's identity. */
     folder: out,
     /** Content that the mirror serves from now on, unless an attempt overrides it. */
     serve(served: Record<string, Answer>) {

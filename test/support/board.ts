@@ -1,17 +1,19 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/** A board of the IoT kit at a broker: MQTT 3.1 packets assembled by hand, like its firmware's library. */
+/**
+ * A board of the IoT kit connected to a broker: MQTT 3.1 packets are assembled by hand, as in its firmware's library.
+ */
 export interface TestBoard {
   /** Publishes text at QoS 0 with the NUL that the kit's payloads end with. */
   send(topic: string, text: string): void;
   /** Publishes at QoS 1 and resolves at the PUBACK. */
   sendAcknowledged(topic: string, text: string): Promise<void>;
-  /** The SUBACK's result: 0 granted, 128 not. */
+  /** Returns the code from the SUBACK: 0 if granted, 128 if not. */
   subscribe(filter: string): Promise<number>;
   /** Received messages: topic and complete payload. */
   readonly received: { topic: string; payload: Buffer }[];
-  /** The connection has ended. */
+  /** Resolves when the connection has ended. */
   readonly closed: Promise<void>;
   end(): void;
 }

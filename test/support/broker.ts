@@ -10,7 +10,7 @@ export interface TestBroker {
   close(): Promise<void>;
 }
 
-/** An in-process MQTT broker on a free port of the loopback; over TLS when options are given. */
+/** An in-process MQTT broker on a free loopback port; it uses TLS if options for it are given. */
 export async function startBroker(
   options: { port?: number; tls?: TlsOptions; prepare?: (aedes: Aedes) => void } = {},
 ): Promise<TestBroker> {
@@ -36,7 +36,7 @@ export async function startBroker(
   };
 }
 
-/** A recently free port may now be in use as the local end of a connection, so it waits. */
+/** A port that was free may have become the local end of a connection, so binding is retried. */
 async function listening(server: Server, port: number): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     server.listen(port, '127.0.0.1');

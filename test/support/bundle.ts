@@ -17,7 +17,9 @@ const figures = {
   ],
 };
 
-/** The smallest possible model: two inputs, passed through. `seed` makes another one of the same shape. */
+/**
+ * The smallest possible model: its two inputs are passed through. `seed` yields a different model of the same shape.
+ */
 export function tinyBundle(name = 'tiny', seed = 0): Uint8Array {
   const scale = Math.fround(0.1);
   const ends = { type: 'int8' as const, scale, zeroPoint: 0, shape: [1, 2] };

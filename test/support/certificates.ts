@@ -16,13 +16,13 @@ const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256' };
 const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' };
 
 /**
- * Created by a library instead of our own code, valid for a day: `ca` with `server` (for 127.0.0.1) and `client`, and `other`, an unknown
- * CA, with `stranger`, a client of it. Each has NAME.crt and NAME.key. @param names of all of them (subjectAltName), as
- * `IP:127.0.0.1,DNS:localhost`
+ * Creates certificates with a library instead of our own code, valid for a day: `ca` with `server` (for 127.0.0.1) and
+ * `client`, and `other`, an unknown CA, with its client `stranger`. Each has NAME.crt and NAME.key.
+ * @param names subjectAltName of all of them, such as `IP:127.0.0.1,DNS:localhost`
  */
 export async function makeCertificates(names = 'IP:127.0.0.1'): Promise<Certificates> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-certificates-'));
-  // A broker started by root reads them as a separate user.
+  // A broker started as root reads them as a separate user.
   await chmod(folder, 0o755);
   const path = (name: string) => join(folder, name);
   const validity = { notBefore: new Date(), notAfter: new Date(Date.now() + 24 * 3600 * 1000) };

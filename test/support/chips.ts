@@ -8,16 +8,16 @@ import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import type { ChipName } from '../../src/lib/formats/esp-image/chips.js';
 import { endProgram } from './programs.js';
 
-/** A chip in download mode at a serial line that has no DTR and RTS: a simulated one, or a mask ROM in an emulator. */
+/** A chip in download mode on a serial line without DTR and RTS: a simulated one, or a mask ROM in an emulator. */
 export interface Board {
   readonly chip: ChipName;
-  /** Factory address, lowercase with colons; null if only the chip knows it. */
+  /** Factory address, in lowercase with colons; null if only the chip knows it. */
   readonly mac: string | null;
   /** Path of its pty, or `socket://127.0.0.1:PORT`. */
   readonly port: string;
   /** The complete current content of its flash. */
   flash(): Promise<Uint8Array>;
-  /** Brings a chip that left its loader back into it, if nothing else can. */
+  /** Brings a chip that has left its loader back into it, if nothing else can. */
   toLoader?(): Promise<void>;
   close(): Promise<void>;
 }

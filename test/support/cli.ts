@@ -9,7 +9,7 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export interface CliResult {
   stdout: string;
   stderr: string;
-  /** stdout's last line as JSON, when it is JSON. */
+  /** The last line of stdout parsed as JSON, if it is valid JSON. */
   json: unknown;
   code: number;
 }
@@ -20,7 +20,7 @@ let config: Promise<Config> | undefined;
 function commandFile(argv: string[]): { file: string; words: number } {
   for (const words of [3, 2, 1]) {
     const path = join(root, 'src', 'commands', ...argv.slice(0, words));
-    // A bare topic is its list command.
+    // A topic alone runs its list command.
     for (const file of [`${path}.ts`, join(path, 'index.ts'), join(path, 'list.ts')]) {
       if (argv.length >= words && existsSync(file)) return { file, words };
     }
@@ -28,7 +28,7 @@ function commandFile(argv: string[]): { file: string; words: number } {
   throw new AiotError('AIOT_USAGE', `no such command: ${argv.join(' ')}`);
 }
 
-/** Runs a command of src/ in this process, as `aiot ARGV` would, and captures its output and its exit code. */
+/** Runs a command from src/ in this process, as `aiot ARGV` would, and captures its output and exit code. */
 export async function runCli(argv: string[]): Promise<CliResult> {
   config ??= OclifConfig.load({ root });
   const { file, words } = commandFile(argv);

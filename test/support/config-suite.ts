@@ -22,12 +22,12 @@ interface Making {
   sensor: { fields: string[]; rateHz: number; samples(): Iterable<number[]> };
 }
 
-/** A ramp, so that the mean of two samples identifies them. */
+/** A ramp, so that the mean of two samples identifies which samples they are. */
 function* ramp(): Generator<number[]> {
   for (let i = 0; ; i++) yield [i];
 }
 
-/** Requirements for every device that is configured over the air. `make`: not connected yet. */
+/** Tests for every device that is configured over the air. `make` returns a device that is not connected yet. */
 export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>): void {
   let own: TestPlatform;
   let device: ConfiguredDevice;
@@ -66,7 +66,7 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     const { devices, releases } = json as Deployed;
     return { code, sequence: releases[0]?.sequence, ...devices[0] };
   }
-  /** As many messages as the broker has of it, the retained one first. */
+  /** The next `count` messages from the broker, starting with the retained one. */
   const heard = async (channel: string, count: number) => {
     const url = `${own.platform.urls.mqtts}/aiot/v1/pump-1/${channel}`;
     const source = await openSource(url, { ca: own.ca, username: 'operator', password: own.token });
@@ -91,13 +91,13 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     return await device.replay(recording, { stream: 'levels', speed: 'max' });
   };
 
-  it('has the usual one at first', async () => {
+  it('is the default before any is deployed', async () => {
     expect(device.reported).toMatchObject({ config: null, state: 'IDLE' });
     expect(await replay('usual', 250)).toMatchObject({ samples: 250, messages: 3 });
     expect(await recorded('usual')).toEqual(Array.from({ length: 250 }, (_, i) => i));
   }, 60_000);
 
-  it('takes one over the air, and works with it: means of two samples, messages of half a second', async () => {
+  it('is applied over the air: samples are averaged in pairs, and each message covers half a second', async () => {
     expect(await push({ sampleHz: 50, telemetry: { intervalMs: 500 }, mqtt: { keepAliveS: 7 } })).toBe(1);
     expect(await deploy('pump@1')).toMatchObject({ ...committed, sequence: 1 });
     expect(device.reported).toMatchObject({
@@ -110,7 +110,7 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     expect(recordings.find(({ id }) => id === 'halved')).toMatchObject({ rateHz: 50, missing: 0 });
   }, 60_000);
 
-  it('says at each start what it is configured with, and keeps to it', async () => {
+  it('is reported at each start, and survives a restart', async () => {
     await device.stop();
     device = await remake();
     await device.connect();
@@ -118,7 +118,7 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     expect(await replay('again', 100)).toMatchObject({ samples: 50, messages: 2 });
   }, 60_000);
 
-  it('changes in the middle of a take, and goes back by itself from one that its sensor does not suit', async () => {
+  it('changes during a recording, and is rolled back if the sensor does not support it', async () => {
     const ends = new AbortController();
     const take = device.sense({ stream: 'levels', recordingId: 'live', speed: 1, signal: ends.signal });
     const version = await push({ sampleHz: 30 });
@@ -129,9 +129,9 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     const good = await push({ sampleHz: 25, report: { intervalMs: 1000 } });
     expect(await deploy('pump')).toMatchObject(committed);
     expect(device.reported?.config?.version).toBe(good);
-    // It reports its state again, although nothing has changed.
+    // The device reports its state periodically, even if nothing has changed.
     const [before, after] = await heard('reported', 2);
-    // Its proof is re-signed once it has run for a while.
+    // The proof is re-signed once the device has run for a while.
     expect({ ...after, t: 0, proof: null }).toEqual({ ...before, t: 0, proof: null });
     expect((after?.t as number) - (before?.t as number)).toBeGreaterThan(500);
     ends.abort();
@@ -142,13 +142,13 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     expect(steps.at(-1)).toBe(4);
   }, 60_000);
 
-  it('goes back to an older version, which is signed anew', async () => {
+  it('can be rolled back to an older version, which is signed again', async () => {
     expect(await deploy('pump@1')).toMatchObject({ ...committed, sequence: 4 });
     expect(device.reported?.config).toMatchObject({ version: 1, sequence: 4 });
     expect(await replay('older', 100)).toMatchObject({ samples: 50, messages: 2 });
   }, 60_000);
 
-  it('are listed and shown, the newest of each name first', async () => {
+  it('is listed and shown by version, with the newest version of each name', async () => {
     const list = await runCli(['device', 'config', 'list', '--json']);
     expect(list.json).toMatchObject([{ name: 'pump', versions: 3, latest: { version: 3, sequence: 3 } }]);
     const shown = await runCli(['device', 'config', 'show', 'pump@1', '--json']);
@@ -163,7 +163,7 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     expect(missing).toMatchObject({ code: 4, json: { error: { code: 'AIOT_NOT_FOUND' } } });
   }, 60_000);
 
-  it('with an unknown member is refused before it is pushed', async () => {
+  it('is rejected before it is pushed if it has an unknown member', async () => {
     const file = join(own.folder, 'bad.json');
     await writeFile(file, '{"spec":"aiot-config/1","sampleHertz":50}');
     const refused = await runCli(['device', 'config', 'push', file, '--name', 'pump', '--json']);

@@ -10,15 +10,18 @@ export interface Outgoing {
   retain: boolean;
 }
 
-/** The device's fault: its sent and received messages pass through these functions. */
+/** Injected faults: the device's sent and received messages pass through these functions. */
 export interface Fault {
-  /** The message published instead. */
+  /** Returns the messages that are published instead. */
   says?(out: Outgoing): Outgoing[];
-  /** The message passed on instead, with a function to send to the broker. */
+  /** Returns the messages that are passed on instead; `say` sends a message to the broker. */
   hears?(channel: 'desired' | 'command', payload: Buffer, say: (out: Outgoing) => void): Buffer[];
 }
 
-/** A device's connection to its broker with injected faults; without one it behaves like that of the virtual device. */
+/**
+ * A device's connection to its broker with injected faults; without a fault it behaves like that of the virtual
+ * device.
+ */
 export function faultyLink(fault: Fault): (options: LinkOptions) => Promise<DeviceLink> {
   return async ({ identity, now, onOnline, onOffline, onMessage }) => {
     const { name, urls, ca, certificate: cert, key } = identity;
@@ -29,7 +32,7 @@ export function faultyLink(fault: Fault): (options: LinkOptions) => Promise<Devi
       will,
     });
     const send = async (out: Outgoing) => {
-      // Immediately: a duplicate is sent before the next message.
+      // A duplicate is sent immediately, before the next message.
       const said = (fault.says?.(out) ?? [out]).map(({ channel, stream, message, qos, retain }) =>
         client.publishAsync(topicOf(name, channel, stream), encodeMessage(message), { qos, retain }),
       );
@@ -55,7 +58,7 @@ export function faultyLink(fault: Fault): (options: LinkOptions) => Promise<Devi
           ...{ channel, message: message as Record<string, unknown>, qos: 1, retain },
           ...(stream === undefined ? {} : { stream }),
         }),
-      // Its requests to its broker are not affected by the faults.
+      // The faults do not affect keep-alive requests to the broker.
       async keepAlive() {},
       async close() {
         client.off('close', onOffline);

@@ -2,9 +2,11 @@ import { connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 /**
- * Hostile clients at a port, for a separate process: `node crowd-of-strangers.mjs PORT KIND COUNT FIRST HOSTS`. KIND: silent (send
- * nothing), hello (a TLS hello, byte by byte), head (TLS, then a request's header, byte by byte). They connect from HOSTS loopback
- * addresses starting at FIRST, and reconnect when they are closed. Prints the number of connections each second; ends with its input.
+ * Opens hostile connections to a port, as a separate process: `node crowd-of-strangers.mjs PORT KIND COUNT FIRST
+ * HOSTS`.
+ * KIND: silent (sends nothing), hello (a TLS hello, byte by byte), head (TLS, then a request's header, byte by byte).
+ * The clients connect from HOSTS loopback addresses starting at FIRST, and reconnect when they are closed. Prints the
+ * number of connections each second; ends when its input ends.
  */
 const [port, kind, count, first, hosts] = process.argv
   .slice(2)

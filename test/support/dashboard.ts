@@ -7,13 +7,15 @@ import { expect } from 'vitest';
 import { root } from './cli.js';
 import { type TestPlatform, testPlatform } from './platform.js';
 
-/** axe as one script, injected through the debugger, which is not bound by the page's content security policy. */
+/**
+ * axe as a single script, injected through the debugger, to which the page's content security policy does not apply.
+ */
 const axeScript = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 export interface Dashboard {
   platform: TestPlatform;
   browser: Browser;
-  /** A page logged in as the operator, or as the token's user. */
+  /** Opens a page logged in as the operator, or with the given token. */
   open(hash?: string, options?: { token?: string; width?: number; dark?: boolean }): Promise<DashboardPage>;
   stop(): Promise<void>;
 }
@@ -37,7 +39,7 @@ export async function dashboard(options: Parameters<typeof testPlatform>[0] = {}
     browser,
     async open(hash = '#/', { token = platform.token, width = 1280, dark = false } = {}) {
       const context = await browser.newContext({
-        // The CA is the test's own.
+        // The certificate is signed by the test's own CA.
         ignoreHTTPSErrors: true,
         viewport: { width, height: 860 },
         colorScheme: dark ? 'dark' : 'light',
@@ -88,13 +90,16 @@ function axeSource(): Promise<string> {
   return source;
 }
 
-/** Maximum share of the small picture's pixels with another gray, and the maximum difference. Words and times differ; positions do not. */
+/**
+ * Maximum share of pixels in the small picture that may differ, and the gray difference that counts. Text and times
+ * vary; positions do not.
+ */
 const [mostOther, another] = [0.03, 40];
 const width = 200;
 
 /**
- * Compares a page's appearance with a small gray reference picture: misplaced elements are detected, another font's edges are not. A
- * missing picture is written, and with UPDATE_SCREENS=1 all are: review them before committing.
+ * Compares a page's appearance with a small gray reference picture: it detects misplaced elements, but not the edges
+ * of a different font. A missing picture is written, and with UPDATE_SCREENS=1 all are: review them before committing.
  */
 export async function expectLooks(page: Page, name: string): Promise<void> {
   const { default: sharp } = await import('sharp');

@@ -8,13 +8,13 @@ import { oneWave } from './rollout.js';
 /** A hand-written update client of a device. */
 export interface DdiClient {
   name: string;
-  /** Its target token. */
+  /** The target token of the device. */
   secret: string;
-  /** Below its own base; `authorization` replaces its own token. */
+  /** `path` is relative to the device's own base; `authorization` replaces its own token. */
   call(path: string, asked?: Asked & { authorization?: string | null }): Promise<Answer>;
-  /** The requested action. */
+  /** Polls for the requested action. */
   poll(): Promise<{ _links: Partial<Record<string, { href: string }>>; config: unknown }>;
-  /** The number at the end of a link of the poll; 0 = no such link. */
+  /** The number at the end of a link in the polled response; 0 = no such link. */
   offered(link?: string): Promise<number>;
   say(path: string, execution: string, finished?: string, ...details: string[]): Promise<number>;
 }
@@ -60,7 +60,7 @@ export async function pushBundle(
   return { kind: 'firmware' as const, name, ...next };
 }
 
-/** Content that starts like a .swu. */
+/** Content that begins like a .swu file. */
 export const anyBundle = (text = 'hello') => Buffer.from(`070702${text.repeat(100)}`);
 
 export function rollOut(

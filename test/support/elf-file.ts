@@ -14,7 +14,7 @@ export interface MadeSection {
 const sectionHeader = 40;
 const programHeader = 32;
 
-/** A 32-bit ELF made by hand: one section and one PT_LOAD segment for each part. */
+/** A 32-bit ELF file built by hand, with one section and one PT_LOAD segment for each part. */
 export function elfOf(chip: ChipName, entry: number, parts: readonly MadeSection[]): Uint8Array {
   const sections = [{ name: '', address: 0, data: new Uint8Array(0), type: 0 }, ...parts];
   const names = [...sections.map(({ name }) => name), '.shstrtab'];

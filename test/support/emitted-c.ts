@@ -8,14 +8,17 @@ import { emitted } from '../../src/lib/model/emit/emit.js';
 
 export interface Job {
   graph: Graph;
-  /** Any number of consecutive runs. */
+  /** Inputs of any number of consecutive runs. */
   input: Int8Array;
 }
 
-/** Exactly the flags that `--emit c` promises to compile with. */
+/** Exactly the flags under which `--emit c` output is documented to compile. */
 export const promised = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
 
-/** Outputs of the emitted C of int8 networks: all are compiled with the promised flags and `flags`, linked into one program, and run. */
+/**
+ * Outputs of the emitted C of int8 models: all are compiled with the promised flags and `flags`, linked into one
+ * program, and run.
+ */
 export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-emitted-'));
   try {
@@ -25,7 +28,7 @@ export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[]
       for (const [path, text] of emittedC(graph, out)) writeFileSync(path, text);
       writeFileSync(join(out, 'input'), new Uint8Array(input.buffer, input.byteOffset, input.byteLength));
       const object = join(folder, `${index}.o`);
-      // Two models in one program have the same names unless they get others.
+      // Models in one program would have identical symbol names, so each gets its own.
       const names = [`-Dmodel_run=run${index}`, `-Dmodel_class_names=names${index}`];
       compile([...promised, '-Wshadow', ...flags, '-c', join(out, 'model.c'), ...names, '-o', object]);
       return object;
@@ -41,7 +44,7 @@ export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[]
   }
 }
 
-/** The files of one network, by path. */
+/** The files emitted for one model, by path. */
 export function emittedC(graph: Graph, out: string): Map<string, string> {
   return emitted('c', { out, graph, contents: writeTflite(graph), name: 'test', classes: ['a', 'b "c"'] });
 }

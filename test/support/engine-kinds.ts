@@ -16,7 +16,7 @@ const int = (random: Random, low: number, high: number) => low + Math.floor(rand
 const sizes = (random: Random, count: number, most: number) =>
   Array.from({ length: count }, () => int(random, 4, most));
 
-/** Networks for `model.kind` and `model.layers` of aiot.yaml, with random sizes and weights. */
+/** Models for `model.kind` and `model.layers` in aiot.yaml, with random sizes and weights. */
 export const engineKinds = {
   'kind mlp': made((random) => ({
     kind: 'mlp',
@@ -88,7 +88,7 @@ function made(wanted: (random: Random) => Wanted): (random: Random) => Graph {
     const { graph, parameters, batchNorms } = trainable;
     const normed = batchNorms.reduce((sum, { gamma }) => sum + gamma.length, 0);
     const weights = parameters.flatMap((index) => [...(graph.tensors[index]!.data as Float32Array)]);
-    // Biases are 0 before training; some are not here. Norms are those of a trained network.
+    // Biases are 0 before training, but some are not here. Norms are like those of a trained model.
     const values = weights.map((value) => (value === 0 ? gaussian(random) * 0.2 : value));
     const norms = Array.from({ length: 2 * normed }, () => 0.5 + random());
     const statistics = statisticsOf(batchNorms).map(() => 0.3 + random());

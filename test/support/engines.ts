@@ -39,7 +39,10 @@ function batchFor({ graph }: Trainable, loss: Loss, rows: number, random: Random
   };
 }
 
-/** Losses of some steps, the gradients of the first (Adam's first moment is a tenth of them), and the final weights. */
+/**
+ * Losses of several steps, the gradients of the first step (Adam's first moment is a tenth of them), and the final
+ * weights.
+ */
 async function trained(
   trainable: Trainable,
   backend: Backend,
@@ -59,7 +62,7 @@ async function trained(
   return { losses: told, first: first!, end, outputs };
 }
 
-/** Greatest difference, relative to the greatest value. */
+/** Greatest difference, relative to the largest value. */
 function apart(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let [worst, largest] = [0, 1e-3];
   for (let i = 0; i < a.length; i++) {
@@ -69,7 +72,7 @@ function apart(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return a.length === b.length ? worst / largest : Number.POSITIVE_INFINITY;
 }
 
-/** Trains the same network on both; gradients, moments and losses must agree. */
+/** Trains the same model on both backends; gradients, moments and losses must agree. */
 export async function compareEngines(
   trainable: Trainable,
   loss: Loss,
@@ -91,7 +94,7 @@ export async function compareEngines(
   return { ours, theirs };
 }
 
-/** Networks that together have every layer. */
+/** Models that together contain every kind of layer. */
 export const shapes: Record<string, [NetworkSpec['inputShape'], LayerConfig[]]> = {
   mlp: [[7], layersOf('mlp', [9, 5], [7])],
   cnn1d: [[19, 3], layersOf('cnn1d', [4, 6], [19, 3])],

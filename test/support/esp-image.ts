@@ -3,13 +3,13 @@ import { type ChipName, espChips } from '../../src/lib/formats/esp-image/chips.j
 
 export interface ImageRecipe {
   chip?: ChipName;
-  /** Address of the first segment: RAM for a bootloader, mapped flash for an app. */
+  /** Load address of the first segment: in RAM for a bootloader, in mapped flash for an app. */
   address?: number;
-  /** Starts the first segment. */
+  /** Bytes at the start of the first segment. */
   starts?: number[];
-  /** Bytes of the first segment. */
+  /** Length of the first segment in bytes. */
   bytes?: number;
-  /** Code of the flash size, 2 = 4 MiB. */
+  /** Code of the flash size; 2 = 4 MiB. */
   sizeCode?: number;
   hash?: boolean;
   /** major · 100 + minor */
@@ -19,7 +19,7 @@ export interface ImageRecipe {
 /** esp_app_desc_t's magic word, at the start of an app. */
 export const appMagic = [0x32, 0x54, 0xcd, 0xab];
 
-/** The first bytes of an application, which describe it. */
+/** The first bytes of an application, which contain its description. */
 export function described(project: string, version: string): number[] {
   const bytes = Buffer.alloc(256);
   bytes.set(appMagic, 0);
@@ -28,7 +28,7 @@ export function described(project: string, version: string): number[] {
   return [...bytes];
 }
 
-/** A complete image with one segment, made by hand: correct checksum, correct hash. */
+/** A complete image with one segment, built by hand, with a correct checksum and hash. */
 export function espImage(recipe: ImageRecipe = {}): Uint8Array {
   const {
     chip = 'esp32',

@@ -7,8 +7,9 @@ import { privateMounts } from './private-mounts.js';
 export const espflashProgram = join(import.meta.dirname, '..', '..', '.venv', 'espflash', 'bin', 'espflash');
 
 /**
- * espflash opens only serial ports listed by the system: a name in /sys/class/tty whose device is on a known bus. So it gets a view of its
- * own, in which the pty is at a device file that every system has, and the list names that.
+ * espflash opens only serial ports that the system lists: a name in /sys/class/tty whose device is on a known bus. So
+ * it runs in a private view of the file system, in which the pty replaces a device file that every system has and the
+ * list contains that name.
  */
 const listed = 'full';
 const showPty = `
@@ -19,10 +20,12 @@ ln -s pnp /sys/class/tty/${listed}/device/subsystem
 shift
 exec "$@"`;
 
-/** Its environment does not lead to this user's settings. */
+/** Keeps this user's settings out of its environment. */
 const environment = [`HOME=${tmpdir()}`, `XDG_CONFIG_HOME=${join(tmpdir(), 'none')}`, 'NO_COLOR=1'];
 
-/** The whole command line of crates.io's espflash, unchanged, with its `--port` on a pty. `args` start with the command's name. */
+/**
+ * Runs crates.io's espflash, unchanged, as a command with its `--port` on a pty. `args` start with the command's name.
+ */
 export async function espflashCommand(
   pty: string,
   [command = '', ...args]: readonly string[],

@@ -16,7 +16,7 @@ export async function espflash(
   return runProgram(program, args, { cwd: tmpdir(), timeoutMs });
 }
 
-/** ENOTTY is fatal to its resets, so it gets no-reset; its stub stays, because nothing can reset it. */
+/** Its resets fail with ENOTTY on a pty, so it gets no-reset. Its stub stays, because nothing can reset the chip. */
 async function session(
   target: Target,
   [command = '', ...rest]: readonly string[],
@@ -32,7 +32,7 @@ async function session(
   for (let attempt = 1; ; attempt++) {
     const result = await espflash(target.port, args);
     if (result.code === 0) return result;
-    // It gives a chip 50 ms for some answers, which is sometimes too short on a busy machine, so it is retried.
+    // It waits only 50 ms for some responses, which is sometimes too short on a busy machine, so it is retried.
     const late = /Error while connecting|Communication error/.test(result.stderr);
     const left = command === 'write-bin' && !target.stub;
     if (!late || left || attempt === 3) throw new Error(told('espflash', args, result));
@@ -43,7 +43,7 @@ async function checksum(target: Target, offset: number, length: number): Promise
   const { stdout } = await session(target, ['checksum-md5', hex(offset), hex(length)]);
   const md5 = /\b(?:0x)?([0-9a-f]{1,32})\s*$/i.exec(stdout.trim())?.[1];
   if (!md5) throw new Error(`espflash gave no MD5:\n${stdout}`);
-  // It prints a number without leading zeros.
+  // It prints a digest without leading zeros.
   return md5.toLowerCase().padStart(32, '0');
 }
 
@@ -57,9 +57,9 @@ export const espflashTool: FlashTool = {
     return { chip: chipNamed(chip), mac };
   },
   /**
-   * It always compresses with the stub and never without: `compress` has no effect. With a ROM it ends with FLASH_END, which runs the
-   * program in flash. If nothing bootable is there, the ROM refuses, and espflash fails although everything is written: the flash content
-   * decides.
+   * It always compresses with the stub and never without, so `compress` has no effect. With a ROM it ends with
+   * FLASH_END, which runs the program in flash. If nothing there is bootable, the ROM refuses, and espflash fails
+   * although everything is written; so the flash contents decide.
    */
   async write(target, offset, file) {
     try {

@@ -14,13 +14,13 @@ export interface ImageJob {
 export interface JobResult {
   /** esptool's output file; null if it wrote none. */
   bytes: Uint8Array | null;
-  /** The raised exception. */
+  /** The raised exception, or null. */
   error: string | null;
   /** For `hex-to-bin`: the data found, by address. */
   regions: { offset: number; data: Uint8Array }[];
 }
 
-/** esptool's own functions on files, all jobs in one process. `files` are written to its folder first. */
+/** Runs esptool's own functions on files, with all jobs in one process. `files` are first written to its folder. */
 export function esptoolImages(
   files: Record<string, Uint8Array | string>,
   jobs: readonly ImageJob[],

@@ -6,12 +6,12 @@ import { type ProgramResult, runProgram, told } from './programs.js';
 import { python } from './real.js';
 
 /**
- * By default esptool waits 0.2 s for a ROM's answer to MEM_END, and mistakes a later one for the stub's greeting. On a busy machine a
- * simulated chip can be later than that.
+ * By default esptool waits 0.2 s for a ROM's response to MEM_END, and mistakes a later one for the stub's greeting. A
+ * simulated chip on a busy machine can be later than that.
  */
 const settings = '[esptool]\nmem_end_rom_timeout = 10\n';
 
-/** PyPI's esptool, unchanged. It ignores the user's own settings, and waits long enough for a busy machine. */
+/** Runs PyPI's esptool, unchanged. It ignores the user's settings, and waits long enough for a busy machine. */
 export async function esptool(args: readonly string[], timeoutMs = 60_000): Promise<ProgramResult> {
   const home = await mkdtemp(join(tmpdir(), 'aiot-esptool-home-'));
   try {
@@ -26,7 +26,7 @@ export async function esptool(args: readonly string[], timeoutMs = 60_000): Prom
   }
 }
 
-/** A session without resets, since DTR and RTS reach no pty; the stub stays, because nothing can reset it. */
+/** A session without resets, since a pty has no DTR and RTS. The stub stays, because nothing can reset the chip. */
 async function session(target: Target, chip: string, command: readonly string[]): Promise<ProgramResult> {
   const args = [
     ...['--chip', chip, '--port', target.port, '--before', 'no-reset'],

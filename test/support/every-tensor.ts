@@ -4,13 +4,16 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { runInPython } from './tflite.js';
 
-/** With AIOT_LONG=1 the comparisons have their full length (2,000 inputs per network, minutes); otherwise they are a sample of it. */
+/** AIOT_LONG=1 runs the full comparison (2,000 inputs per model, minutes); otherwise a sample of it runs. */
 export const long = process.env.AIOT_LONG === '1';
 
-/** Inputs of a network. */
+/** Inputs of a model. */
 type Inputs = Int8Array | Int16Array | Float32Array;
 
-/** `runs` consecutive random inputs: half of them over all integers, half near the middle, like real values; float32 ones within ±3. */
+/**
+ * `runs` consecutive random inputs: half of them over the whole integer range, half near the middle, like real values;
+ * float32 inputs are within ±3.
+ */
 export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs {
   const { shape, type } = graph.tensors[graph.inputs[0]!]!;
   const [size, half] = [elementCount(shape), type === 'int16' ? 32768 : 128];
@@ -24,7 +27,7 @@ export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs
     : Int8Array.from({ length: size * runs }, value);
 }
 
-/** TFLite Micro's outputs of every operator, run after run: the raw bytes. */
+/** Raw bytes of the outputs of every operator in TFLite Micro, run after run. */
 export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[] {
   const exposed = jobs.map(({ graph, input }) => {
     const outputs = graph.operators.flatMap((operator) => operator.outputs);
@@ -33,7 +36,7 @@ export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[]
   return runInPython('tflm', exposed).map(({ output }) => Buffer.from(output.buffer));
 }
 
-/** The same from the device interpreter. */
+/** The same bytes from the device interpreter. */
 export function tensorsOnDevice({ graph, input }: { graph: Graph; input: Inputs }): Buffer {
   const interpreter = createInterpreter(graph);
   const size = elementCount(interpreter.inputTensor.shape);

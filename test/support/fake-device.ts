@@ -2,13 +2,13 @@ import type { MqttClient } from 'mqtt';
 import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import { connectDevice } from './mqtt.js';
 
-/** A device that sends only test messages: only the platform's side is under test. */
+/** A device that sends only the messages of a test, because only the platform's side is under test. */
 export interface FakeDevice {
   name: string;
   client: MqttClient;
   /** Desired releases, newest last; null = withdrawn. */
   desired: (Desired | null)[];
-  /** Waits until there are this many. */
+  /** Waits until this many requests have arrived, and returns the last one. */
   heard(count: number): Promise<Desired | null>;
   report(state: Reported['state'], more?: Partial<Reported>): Promise<void>;
 }

@@ -4,17 +4,17 @@ import type { Desired } from '../../src/lib/device/protocol/messages.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { type FakeDevice, fakeDevice } from './fake-device.js';
 
-/** The response of a device of a fake fleet to a desired release; null = none. */
+/** A fake device's reaction to a desired release; null = none. */
 export type Answer = 'commits' | 'rolls back' | 'refuses' | null;
 
 export interface FakeFleet {
   devices: FakeDevice[];
-  /** Names of those that committed a version, in that order. */
+  /** Names of the devices that committed a version, in that order. */
   took(version: number): string[];
   stop(): Promise<void>;
 }
 
-/** Provisioned devices, online, each of which answers a request immediately. */
+/** Provisioned online devices, each of which responds to a request immediately. */
 export async function fakeFleet(
   { client, mqtts, folder }: { client: RegistryClient; mqtts: string; folder: string },
   names: readonly string[],

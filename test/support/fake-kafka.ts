@@ -5,12 +5,15 @@ import { batchHeader, RecordReader } from '../../src/lib/stream/kafka/wire/recor
 import type { ProducedPart, WireRequest } from '../../src/lib/stream/kafka/wire/requests.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 
-/** The error code that a broker returns for one partition; anything but a number = none. Throwing is a lost connection. */
+/**
+ * Returns the error code for one partition; any value other than a number means no error. Throwing loses the
+ * connection.
+ */
 type Says = (part: {
   node: number;
   partition: number;
   payloads: string[];
-  /** Of the batch, ms since 1970. */
+  /** Timestamp of the batch, ms since 1970. */
   time: number;
 }) => Promise<unknown>;
 
@@ -20,15 +23,15 @@ export interface FakeKafka {
   settings: ReturnType<typeof kafkaSettings>;
   /** Payloads by partition. */
   logs: Map<number, string[]>;
-  /** Before it evaluates the batch. */
+  /** Called before the batch is evaluated. */
   before: Says;
-  /** After the batch was stored, or found to be stored. */
+  /** Called after the batch was stored, or was found to be stored already. */
   after: Says;
   /** Maximum concurrent requests at one broker. */
   readonly most: number;
 }
 
-/** @param leaders node of each partition of every topic */
+/** @param leaders node that leads each partition of every topic */
 export function fakeKafka(leaders: readonly number[], query = ''): FakeKafka {
   const logs = new Map<number, string[]>();
   const sequences = new Map<string, number>();
@@ -76,7 +79,7 @@ export function fakeKafka(leaders: readonly number[], query = ''): FakeKafka {
         most = Math.max(most, under.get(nodeId)!);
         try {
           const reader = new ByteReader((await request.encode()).buffer);
-          // No transaction, acks, time.
+          // Skips transaction, acks and timeout.
           reader.at = 8;
           const parts = reader.array(() => ({
             topic: reader.string(),

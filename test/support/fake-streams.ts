@@ -1,6 +1,6 @@
 import type { Delivery, Message, OutgoingMessage, Sink, Source } from '../../src/lib/stream/message.js';
 
-/** Result of each message of a fake source: `acked` and `nacked` have their payloads, in that order. */
+/** A source that records how each message was settled: `acked` and `nacked` contain payloads, in that order. */
 export interface FakeSource extends Source {
   acked: string[];
   give(...messages: Partial<Message>[]): void;
@@ -8,7 +8,7 @@ export interface FakeSource extends Source {
   closed: boolean;
 }
 
-/** A source that a test fills. Acks after its close are ignored, as with real ones. */
+/** A source that a test fills. Acks after its close are ignored, as in real sources. */
 export function fakeSource(endpoint = 'mqtt://in'): FakeSource {
   let waiting: Delivery[] = [];
   let ended: { error?: unknown } | undefined;

@@ -4,25 +4,25 @@ import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TestPlatform } from './platform.js';
 
-/** Manipulation of a request: a status instead of its response, or a response slowed down, or cut off after this many bytes. */
+/** A fault in a response: its status is replaced, it is slowed down, or it is cut off after this many bytes. */
 export interface Fault {
   status?: number;
-  /** Bytes a second. */
+  /** Bytes per second. */
   rate?: number;
   cutAfter?: number;
 }
 
 export interface Passed {
   method: string;
-  /** Below the device's base. */
+  /** Path relative to the device's base. */
   path: string;
   status: number;
   headers: IncomingMessage['headers'];
-  /** Of a request. */
+  /** Body of the request. */
   body: string;
 }
 
-/** Plain HTTP in front of a platform, for clients to experience a bad network. */
+/** A plain HTTP proxy in front of a platform that simulates a bad network for clients. */
 export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform' | 'ca'>) {
   const target = new URL(platform.urls.http);
   const passed: Passed[] = [];
@@ -81,11 +81,11 @@ export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     passed,
-    /** From now on; nothing when absent. */
+    /** Sets the fault for later requests; without an argument there is none. */
     fail(how: typeof faultOf = () => ({})) {
       faultOf = how;
     },
-    /** Resolves with the first matching call, from the `from`-th on. */
+    /** Resolves with the first matching call, starting at index `from`. */
     seen: (fits: (call: Passed) => boolean, from = 0): Promise<Passed> =>
       new Promise((resolve) => {
         const look = () => {

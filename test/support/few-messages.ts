@@ -1,6 +1,9 @@
 import { fakeDevice } from './fake-device.js';
 
-/** Five messages of the recording `r1` in the stream `imu`, of the device `dev` whose identity is in a folder; `from` is the first number. */
+/**
+ * Sends five messages of the recording `r1` in the stream `imu`, from the device `dev` whose identity is in a folder;
+ * `from` is the first sequence number.
+ */
 export async function sendFew(url: string, identity: string, from = 1): Promise<void> {
   const device = await fakeDevice(url, identity, 'dev');
   for (let seq = from; seq < from + 5; seq++) {

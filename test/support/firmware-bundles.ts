@@ -20,15 +20,15 @@ interface Recipe {
   answer: BundleInfo['answer'];
   classes: string[];
   vote: string;
-  /** Standardization of the features, source of the golden vectors, and kind of prediction. */
+  /** Standardizes the features, supplies the golden vectors, and determines the kind of prediction. */
   stream: Samples;
-  /** First samples of the golden vectors. */
+  /** Index of the first sample of each golden vector. */
   golden: number[];
-  /** Golden vectors without their samples, like those from tables of features. */
+  /** Omits the samples from golden vectors, as in bundles made from tables of features. */
   bare?: boolean;
 }
 
-/** A small bundle of each kind of prediction, with untrained weights, and a stream to predict on. */
+/** A small bundle with untrained weights for each kind of prediction, and a stream to predict on. */
 export function firmwareBundles(): { name: string; bundle: Bundle; bytes: Uint8Array; stream: Samples }[] {
   return recipes().map((recipe, i) => {
     const bundle = bundleOf(recipe, i + 1);
@@ -147,7 +147,7 @@ function bundleOf({ stream, bare, ...recipe }: Recipe, seed: number): Bundle {
   return unpackBundle(packBundle({ info, model, golden, lineage }));
 }
 
-/** Enough samples to fill one window, or without them the features of that window. */
+/** Enough samples to fill one window, or only the features of that window. */
 function take(signal: SignalSpec, stream: Samples, from: number, bare = false): Take {
   const pipeline = createPipeline(signal);
   for (let count = 1; ; count++) {
@@ -174,7 +174,7 @@ function standardizationOf(signal: SignalSpec, stream: Samples) {
   return { mean, deviation };
 }
 
-/** Two dense layers, and the output for this kind of prediction. */
+/** Two dense layers, and the output layer for this kind of prediction. */
 function network(seed: number, inputs: number, outputs: number, kind: Kind): Graph {
   const random = seededRandom(seed);
   const tensors: Tensor[] = [];
@@ -231,7 +231,7 @@ function end(graph: Graph, index: number | undefined): BundleInfo['input'] {
   };
 }
 
-/** A piece of the har template's recordings. */
+/** An excerpt from the har template's recordings. */
 function recorded(name: string, from: number, count: number): Samples {
   const file = new URL(`../../templates/har-imu/data/recordings/${name}.csv`, import.meta.url);
   const lines = readFileSync(file, 'utf8')
@@ -241,7 +241,7 @@ function recorded(name: string, from: number, count: number): Samples {
   return lines.map((line) => line.split(',').map(Number));
 }
 
-/** A motor whose bearing begins to ring half way. */
+/** A motor whose bearing starts to ring halfway through. */
 function motorSamples(count: number): Samples {
   const random = seededRandom(5);
   const digits = (x: number) => Number(x.toPrecision(6));
@@ -253,7 +253,7 @@ function motorSamples(count: number): Samples {
   });
 }
 
-/** C tables: the streams, and the bundles' predictions for them. */
+/** C tables of the streams and of the bundles' predictions on them. */
 export function answerTables(made: ReturnType<typeof firmwareBundles>): string {
   const streams = new Map(made.map(({ stream, bundle }) => [bundle.info.signal.fields.length, stream]));
   const pieces = [...streams].map(

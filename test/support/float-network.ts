@@ -15,7 +15,7 @@ export interface Window {
   padding?: Padding;
 }
 
-/** Assembles a float32 network, layer by layer: each method returns the index of its output. */
+/** Assembles a float32 model, layer by layer: each method returns the index of its output. */
 export class FloatNetwork extends GraphBuilder {
   shape(x: number): number[] {
     return this.tensors[x]!.shape;
@@ -83,7 +83,7 @@ export class FloatNetwork extends GraphBuilder {
     });
   }
 
-  /** a and b of the same shape, or b a constant that is broadcast. */
+  /** Combines tensors of the same shape, or broadcasts the constant b. */
   binary(op: 'ADD' | 'SUB' | 'MUL', a: number, b: number, activation: Activation = 'none'): number {
     const y = this.float(this.shape(a));
     return this.op({ op, inputs: [a, b], outputs: [y], options: { activation } });
@@ -116,7 +116,7 @@ export class FloatNetwork extends GraphBuilder {
     return outputs;
   }
 
-  /** x[…, from:to:step, …] along one axis. */
+  /** Slices x[…, from:to:step, …] along one axis. */
   slice(x: number, axis: number, from: number, to: number, step = 1): number {
     const shape = this.shape(x);
     const vector = (other: number, value: number) =>
@@ -134,7 +134,7 @@ export class FloatNetwork extends GraphBuilder {
     return this.op({ op: 'TRANSPOSE', inputs, outputs: [y], options: {} } as Operator);
   }
 
-  /** `before` and `after` along one axis. */
+  /** Pads one axis by `before` and `after`. */
   pad(x: number, axis: number, before: number, after: number): number {
     const shape = this.shape(x);
     const data = Int32Array.from(shape.flatMap((_, k) => (k === axis ? [before, after] : [0, 0])));
@@ -144,7 +144,7 @@ export class FloatNetwork extends GraphBuilder {
   }
 }
 
-/** SAME and VALID output sizes, by TensorFlow's documentation. */
+/** Output sizes for SAME and VALID padding, from TensorFlow's documentation. */
 function geometry(shape: number[], { filter, stride, dilation, padding = 'same' }: Window) {
   const [strideH, strideW] = stride ?? [1, 1];
   const [dilationH, dilationW] = dilation ?? [1, 1];

@@ -2,7 +2,10 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below the ports that systems assign to connections and unnamed listeners: those could be taken between here and their use. */
+/**
+ * Below the ports that systems assign to connections and unnamed listeners, because those could be taken before their
+ * use.
+ */
 const [first, count] = [10_000, 20_000];
 let next = randomInt(count);
 

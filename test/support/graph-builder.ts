@@ -1,7 +1,7 @@
 import type { Random } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type Operator, type Tensor } from '../../src/lib/formats/tflite/graph.js';
 
-/** Assembles a network, tensor by tensor. */
+/** Assembles a model, tensor by tensor. */
 export class GraphBuilder {
   readonly tensors: Tensor[] = [];
   readonly operators: Operator[] = [];
@@ -24,7 +24,10 @@ export class GraphBuilder {
   scale(low = 0.002, high = 0.2): number {
     return Math.fround(low * (high / low) ** this.random());
   }
-  /** An activation of the network's type with random scale and zero point, or the given ones (int16: scale ÷ 128, 0). */
+  /**
+   * An activation of the model's type with a random scale and zero point, or with the given ones (int16: scale ÷ 128,
+   * 0).
+   */
   activation(shape: number[], scale = this.scale(), zeroPoint = this.integer(-128, 127)): number {
     const wide = this.type === 'int16';
     const quantization = {
@@ -34,7 +37,7 @@ export class GraphBuilder {
     };
     return this.add({ type: this.type, shape, quantization });
   }
-  /** An activation with another one's scale and zero point. */
+  /** An activation with the scale and zero point of another one. */
   like(other: number, shape: number[]): number {
     return this.add({ type: this.type, shape, quantization: this.tensors[other]!.quantization! });
   }
@@ -58,7 +61,7 @@ export class GraphBuilder {
         : Int8Array.from({ length }, () => this.integer(-128, 127));
     return index;
   }
-  /** Weights with a scale for each index of `axis`, or one for all. */
+  /** Weights with a scale for each index of `axis`, or a single scale. */
   weights(shape: number[], axis: number, perChannel = true): number {
     const scale = Array.from({ length: perChannel ? shape[axis]! : 1 }, () => this.scale(0.001, 0.05));
     const data = Int8Array.from({ length: elementCount(shape) }, () => this.integer(-127, 127));
@@ -69,7 +72,7 @@ export class GraphBuilder {
       quantization: { scale, zeroPoint: scale.map(() => 0), axis },
     });
   }
-  /** The bias that belongs to an input and its weights. */
+  /** The bias for an input and its weights. */
   bias(input: number, weights: number, channels: number): number {
     const inputScale = this.tensors[input]!.quantization!.scale[0]!;
     const scale = this.tensors[weights]!.quantization!.scale.map((value) => Math.fround(value * inputScale));

@@ -18,7 +18,7 @@ import { connect } from './mqtt.js';
 
 export type BoardMaking = Omit<SimulateGuideOptions, 'services'> & { places: GuidePlaces };
 
-/** A network that always predicts more than 0.8, by the bias of its last layer. */
+/** A model that always predicts more than 0.8, because of the bias in its last layer. */
 function alarmed(): Uint8Array {
   const graph = tableNetwork('probability');
   const last = graph.operators.filter(({ op }) => op === 'FULLY_CONNECTED').at(-1);
@@ -28,8 +28,8 @@ function alarmed(): Uint8Array {
 }
 
 /**
- * Requirements for every board that uses the guide's protocol, at a platform. `run`: until its signal is aborted. `flags`: of `device
- * simulate`, for such a board.
+ * Tests for every board that uses the guide's protocol on a platform. `run` runs a board until its signal is aborted;
+ * `flags` are the flags of `device simulate` for such a board.
  */
 export function guideBoardSuite(run: (making: BoardMaking) => Promise<void>, flags: string[] = []): void {
   let own: TestGuide;
@@ -44,7 +44,7 @@ export function guideBoardSuite(run: (making: BoardMaking) => Promise<void>, fla
     await own.stop();
   });
 
-  /** A board of `run`; ended by `stop`. */
+  /** Runs a board until `stop` is called. */
   function start(id: string, role: SimulateGuideOptions['role'], high: number) {
     const controller = new AbortController();
     const events: GuideEvent[] = [];
@@ -74,7 +74,7 @@ export function guideBoardSuite(run: (making: BoardMaking) => Promise<void>, fla
     return { events, stop, until };
   }
 
-  it('say nothing before they are activated; then one reads, infers and acts, and the other judges its readings', async () => {
+  it('send nothing before activation; then one reads, infers and acts, and the other evaluates its readings', async () => {
     const operator = await connect(own.platform.urls.mqtts, {
       ...{ ca: own.ca, username: 'operator', password: own.token },
     });
@@ -122,13 +122,13 @@ export function guideBoardSuite(run: (making: BoardMaking) => Promise<void>, fla
     const alert = JSON.parse(heard.find(({ topic }) => topic === guideTopics.level2)?.text ?? '{}');
     expect(alert).toMatchObject({ deviceID: '14333616', current: 0.5, inference: 1, model: 'motor.tflite' });
     for (const { text } of heard) expect(Buffer.byteLength(text)).toBeLessThan(230);
-    // Level 2 has no sensors: all readings are the other board's.
+    // The level 2 board has no sensors, so all readings come from the other board.
     expect(two.events.some((event) => event.event === 'sent' && event.topic === guideTopics.data)).toBe(
       false,
     );
   }, 60_000);
 
-  it('are started by name at the platform in use', async () => {
+  it('are started by id on the current platform', async () => {
     const registry = createGuideClient({ url: own.urls.devices, ca: own.ca });
     await registry.provision('77');
     await registry.close();

@@ -12,12 +12,12 @@ import { listening } from './mosquitto.js';
 import { endProgram, runProgram, told } from './programs.js';
 import { guideClients, python } from './real.js';
 
-/** One of the guide's steps in Go, as a program with its libraries; returns its output. */
+/** Runs one of the guide's steps in Go, as a program with the guide's libraries; returns its output. */
 export async function goStep(args: string[], timeoutMs = 50_000): Promise<Record<string, unknown>> {
   return outcome(guideClients, args, await runProgram(guideClients, args, { timeoutMs }));
 }
 
-/** One of the guide's steps in Python; returns its output. `tensorflow`: it trains or converts. */
+/** Runs one of the guide's steps in Python; returns its output. `tensorflow` is for steps that train or convert. */
 export async function pythonStep(
   args: string[],
   { tensorflow = false } = {},
@@ -32,7 +32,7 @@ export async function pythonStep(
   );
 }
 
-/** A board of the guide that runs while other steps are executed; `ended` is its error. */
+/** Starts a board of the guide that runs alongside other steps; `ended` rejects with its error. */
 export function startBoard(args: string[]): {
   sent: Promise<void>;
   ended: Promise<Record<string, unknown>>;
@@ -72,7 +72,7 @@ export interface GuideServices {
   stop(): Promise<void>;
 }
 
-/** The guide's three HTTP services, served by its library on three consecutive ports. */
+/** The guide's three HTTP services, served by the guide's own library on three consecutive ports. */
 export async function startGuideServices(): Promise<GuideServices> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-guide-services-'));
   const certificates = await makeCertificates();

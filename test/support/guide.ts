@@ -28,7 +28,7 @@ export function ask(
     headers?: Record<string, string>;
     body?: string | Buffer;
     ca: string;
-    /** The CA is the server's own certificate, for any name. */
+    /** Trusts the server's own certificate as the CA, for any host name. */
     pinned?: boolean;
   },
 ): Promise<Answer> {
@@ -58,7 +58,7 @@ export function ask(
   });
 }
 
-/** A multipart form with one file, as Go and Python send it. */
+/** A multipart form with one file, in the format that Go and Python send. */
 export function formOf(name: string, content: string | Buffer, field = 'file') {
   const boundary = 'b0undary';
   const head = `--${boundary}\r\nContent-Disposition: form-data; name="${field}"; filename="${name}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
@@ -70,7 +70,7 @@ export function formOf(name: string, content: string | Buffer, field = 'file') {
   return { body, headers: { 'content-type': `multipart/form-data; boundary=${boundary}` } };
 }
 
-/** The complete response to these bytes over TLS, until the peer closes or `ms` have passed. */
+/** Sends these bytes over TLS and resolves with the complete response, when the peer closes or after `ms`. */
 export function rawly(url: string, ca: string, bytes: string | Buffer, ms = 2000): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {

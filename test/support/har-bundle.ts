@@ -22,9 +22,9 @@ const spec: SignalSpec = {
   features: 'har',
 };
 
-/** All 115. */
+/** The names of all 115 features. */
 export const harNames = featureNames(spec);
-/** The first 60 of them: the original's selection is not known here. */
+/** The first 60 features, because the selection of the original implementation is not known. */
 const sixty = harNames.slice(0, 60);
 
 /**
@@ -61,7 +61,7 @@ export function harBundle(samples: readonly (readonly number[])[], seed = 1): Bu
   return unpackBundle(packBundle({ info, model, golden, lineage: other.lineage }));
 }
 
-/** A model store with this bundle only. `answers` replaces the recorded predictions. */
+/** A model store that contains only this bundle. `answers` replaces the recorded predictions. */
 export function keeperOf(bundle: Bundle): ModelKeeper & { misbehaviours: unknown[] } {
   const loaded: LoadedModel = {
     name: bundle.info.name,

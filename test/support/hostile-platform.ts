@@ -3,7 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { makeCertificates } from './certificates.js';
 
 /**
- * Every text without a format: a title, a screen that is cleared, C1, a bell, a change of writing direction, lines that look like ours.
+ * Used for every text without a format: sets a title, clears the screen, and has C1 controls, a bell, a change of
+ * writing direction, and lines that look like ours.
  */
 export const hostile = [
   'x\u001b]0;pwned\u0007\u001b[2J\u001b[31m\u009b31m\r\u0000\u007f\u202e\u2066\u2028',
@@ -38,7 +39,7 @@ export interface Description {
   components?: { schemas?: Record<string, Schema> };
 }
 
-/** Texts with a format, by its name. */
+/** Texts in a specific format, by the name of that format. */
 const formed = ['lab-1', `sha256:${'a'.repeat(64)}`, 'aaaa', '10%', '10:00'];
 
 /** A value valid for a schema, with a hostile text wherever one fits. */
@@ -55,7 +56,7 @@ export function hostileValue(schema: Schema, description: Description): unknown 
     case 'object': {
       const told = Object.entries(properties ?? {}).map(([name, part]) => [name, of(part)]);
       const free = typeof additionalProperties === 'object' ? additionalProperties : {};
-      // Objects with fixed members get no others.
+      // Objects with fixed members get no extra ones.
       const more = properties && Object.keys(properties).length > 0 ? [] : [[hostile, of(free)]];
       return Object.fromEntries([...told, ...more]);
     }
@@ -74,7 +75,7 @@ export function hostileValue(schema: Schema, description: Description): unknown 
   }
 }
 
-/** A platform whose every response matches its description, and is full of texts that try to control a terminal. */
+/** A platform whose every response is valid, but full of texts that try to control a terminal. */
 export async function hostilePlatform(description: Description) {
   const certificates = await makeCertificates();
   const [key, cert] = [await certificates.read('server.key'), await certificates.read('server.crt')];
@@ -82,7 +83,7 @@ export async function hostilePlatform(description: Description) {
     const form = path.replace(/[.]/g, '\\.').replace(/\{[^}]+\}/g, '[^/]+');
     return { form: new RegExp(`^${form}$`), methods };
   });
-  /** Paths that returned a value, and those that did not. */
+  /** Paths for which a value was returned, and those for which none was. */
   const asked = { known: new Set<string>(), unknown: new Set<string>() };
   let refusing = false;
   const server = createServer({ key, cert }, (request, response) => {
@@ -103,12 +104,12 @@ export async function hostilePlatform(description: Description) {
     if (path.endsWith('/events')) {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       const event = { at: 1, type: hostile, subject: hostile, who: hostile, data: { [hostile]: hostile } };
-      // No later change is announced.
+      // No further changes are announced.
       response.write(`id: 1\ndata: ${JSON.stringify({ id: 1, ...event })}\n\n`);
       return;
     }
     const value = hostileValue(schema, description) as Record<string, unknown>;
-    // One page: another would follow forever.
+    // A single page: otherwise the client would request pages forever.
     if ('next' in value && Object.values(value).some(Array.isArray)) value.next = null;
     response.writeHead(Number(answer?.[0]) || 200, { 'content-type': 'application/json' });
     response.end(JSON.stringify(value));
@@ -118,7 +119,7 @@ export async function hostilePlatform(description: Description) {
     url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
     ca: certificates.path('ca.crt'),
     asked,
-    /** From now on it responds with errors. */
+    /** Makes the platform respond with errors from now on. */
     refuse: (on: boolean) => {
       refusing = on;
     },

@@ -3,16 +3,16 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-/** A tree like the kernel's: attributes are files, the character device is a pipe. */
+/** A tree like the kernel's, in which attributes are files and the character device is a pipe. */
 export interface IioTree {
   sysfs: string;
   dev: string;
   folder: string;
   attribute(name: string): Promise<string>;
   set(name: string, value: string): Promise<void>;
-  /** Data that the kernel would write to the buffer. */
+  /** Writes the data that the kernel would write to the buffer. */
   feed(bytes: Uint8Array): Promise<void>;
-  /** Removes the device, like unplugging. */
+  /** Removes the device, as when it is unplugged. */
   unplug(): Promise<void>;
   close(): Promise<void>;
 }
@@ -57,7 +57,7 @@ export async function iioTree(
   };
 }
 
-/** Elements of a buffer, disabled: names with index and type. */
+/** Scan elements of a buffer, all disabled: names with their index and type. */
 export function scanElements(folder: string, elements: Record<string, [number, string]>) {
   return Object.fromEntries(
     Object.entries(elements).flatMap(([name, [index, type]]) => [
@@ -68,7 +68,7 @@ export function scanElements(folder: string, elements: Record<string, [number, s
   );
 }
 
-/** The accelerometer as presented by the kernel's driver of the LSM6DSOX. */
+/** The accelerometer as the kernel's LSM6DSOX driver presents it. */
 export const lsm6dsoxAccel = {
   name: 'lsm6dsox_accel',
   sampling_frequency: '52.000000',
@@ -87,7 +87,7 @@ export const lsm6dsoxAccel = {
   }),
 };
 
-/** One scan of three little-endian values and a timestamp: 16 bytes, 2 of which are padding. */
+/** One scan of three little-endian values and a timestamp: 16 bytes, including 2 bytes of padding. */
 export function accelScan(x: number, y: number, z: number, ns: bigint): Uint8Array {
   const scan = Buffer.alloc(16, 0xa5);
   scan.writeInt16LE(x, 0);

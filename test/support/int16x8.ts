@@ -1,10 +1,10 @@
 import type { Graph, Operator, Quantization, Tensor } from '../../src/lib/formats/tflite/graph.js';
 
-/** Outputs whose scale is fixed in the int16 kernels. */
+/** Operators whose output scale is fixed in the int16 kernels. */
 const fixed: readonly Operator['op'][] = ['LOGISTIC', 'SOFTMAX', 'TANH'];
 const layers: readonly Operator['op'][] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
 
-/** An int8 network with the same ranges on int16 activations, int8 weights and int64 biases. */
+/** Converts an int8 model to int16 activations, int8 weights and int64 biases with the same ranges. */
 export function withInt16Activations(graph: Graph): Graph {
   const tensors: Tensor[] = graph.tensors.map((tensor) => ({ ...tensor }));
   const weights = new Set<number>();

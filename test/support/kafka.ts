@@ -11,12 +11,12 @@ import { freePort } from './free-port.js';
 export type KafkaVersion = '4.1.0' | '3.9.1';
 
 export interface KafkaBroker {
-  /** `127.0.0.1:PORT`, without encryption or credentials. */
+  /** `127.0.0.1:PORT`, without encryption and credentials. */
   address: string;
   /** `127.0.0.1:PORT` of the additional listeners, if requested. */
   listeners: Record<string, string>;
   createTopic(topic: string, partitions?: number, config?: Record<string, string>): Promise<void>;
-  /** SIGKILL: acknowledged data is on disk, without any cleanup. */
+  /** Sends SIGKILL: acknowledged data is on disk, but nothing is cleaned up. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -28,18 +28,18 @@ export interface KafkaOptions {
   properties?: string[];
   /** Additional listeners by name, such as `SASL_PLAINTEXT`, each on its own port. */
   listeners?: string[];
-  /** One of several nodes: its id from 1 on, and the ports of all controllers. */
+  /** Set for one of several nodes: its id, counted from 1, and the ports of all controllers. */
   node?: { id: number; controllers: readonly number[] };
-  /** Additional arguments of the formatting, such as `--add-scram`. */
+  /** Additional arguments of the storage format command, such as `--add-scram`. */
   format?: string[];
 }
 
-/** Where scripts/parts/kafka.sh puts the jars of a version. */
+/** The folder in which scripts/parts/kafka.sh installs the jars of a version. */
 export function kafkaJars(version: KafkaVersion): string {
   return join(root, '.venv', 'kafka', version, 'lib');
 }
 
-/** A real Kafka, one KRaft node on free ports with its own folder. Ready in about three seconds. */
+/** A real Kafka broker: one KRaft node on free ports with its own folder. Ready in about three seconds. */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const { version = '4.1.0' } = options;
   const folder = await mkdtemp(join(tmpdir(), 'aiot-kafka-'));
@@ -67,7 +67,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
       'transaction.state.log.min.isr=1',
       'transaction.state.log.num.partitions=4',
       'group.initial.rebalance.delay.ms=0',
-      // After SIGKILL the node can rejoin once its session has expired, which takes 9 s by default.
+      // After SIGKILL, the node can rejoin only when its session has expired, which takes 9 s by default.
       'broker.session.timeout.ms=3000',
       'broker.heartbeat.interval.ms=500',
       ...(options.properties ?? []),
@@ -75,7 +75,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
     ].join('\n'),
   );
   const java = (tool: string, ...args: string[]) => [
-    // One compiler and one collector halve the startup of a process that lives for a minute.
+    // One compiler tier and the serial collector halve the startup time of a process that lives for a minute.
     ...['-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'],
     ...['-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', `${kafkaJars(version)}/*`, tool],
     ...args,
@@ -119,7 +119,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
     createTopic: (topic, partitions = 1, config = {}) =>
       withAdmin(address, async (admin) => {
         const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
-        // Not waitForLeaders: kafkajs fails if the broker does not know a topic yet that its controller has just created.
+        // waitForLeaders is off, because kafkajs fails if the broker does not yet know a topic that the controller has
+        // just created.
         await admin.createTopics({
           waitForLeaders: false,
           topics: [{ topic, numPartitions: partitions, configEntries }],
@@ -145,13 +146,13 @@ async function untilLed(admin: Admin, topic: string, partitions: number): Promis
   }
 }
 
-/** Three nodes, each broker and controller: one may be offline. */
+/** Three nodes, each both broker and controller, so that one of them may be offline. */
 export async function startKafkaCluster(): Promise<KafkaBroker[]> {
   const controllers = [await freePort(), await freePort(), await freePort()];
   return Promise.all([1, 2, 3].map((id) => startKafka({ node: { id, controllers } })));
 }
 
-/** kafkajs's own client, for other actions of a test. */
+/** The client of kafkajs, for other actions of a test. */
 export function kafkaPeer(address: string): Kafka {
   return new Kafka({
     brokers: [address],
@@ -174,7 +175,7 @@ async function withAdmin<T>(
   }
 }
 
-/** Everything in a topic as printed by kcat: one `FORMAT` per message, in kcat's syntax (`-f`). */
+/** Everything in a topic as kcat prints it: one `FORMAT` per message, in kcat's syntax (`-f`). */
 export function kcat(address: string, topic: string, format: string): string {
   const result = spawnSync(
     'kcat',

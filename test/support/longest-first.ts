@@ -1,8 +1,8 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * The files that take longest (more than about twenty seconds), the longest first. A run would otherwise wait for late ones at its end,
- * with a core idle. They wait for brokers and chips more than they compute, so that others run in parallel.
+ * Files that take more than about twenty seconds, the longest first. Otherwise a run would wait for the last ones at
+ * its end with a core idle. They mostly wait for brokers and chips, so other files can run in parallel.
  */
 export const longest = [
   'platform/openapi.real.test.ts',
@@ -37,7 +37,7 @@ export const longest = [
   'pipeline/cluster.real.test.ts',
 ];
 
-/** Starts with the longest files; the others are in vitest's own order. */
+/** Runs the longest files first; the others keep vitest's order. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification) => {

@@ -1,6 +1,6 @@
 import type { LoopStatus } from '../../src/lib/loop/status.js';
 
-/** The state of a loop that runs well, with the given parts replaced. */
+/** The status of a healthy loop, with the given parts replaced. */
 export function loopStatus(more: Partial<LoopStatus> = {}): LoopStatus {
   return {
     name: 'har-imu',

@@ -10,7 +10,10 @@ import { createPredictor, type Predictor } from '../../src/lib/model/bundle/pred
 import type { SampleBatch } from '../../src/lib/sensor/types.js';
 import { motionBundle, motionSamples } from './motion-bundle.js';
 
-/** A walk that is weak, strong and wild in turn: the untrained bundles of seeds 9 and 10 each find all their own classes in it. */
+/**
+ * A walk that is weak, strong and wild in turn: the untrained bundles of seeds 9 and 10 each predict all of their
+ * classes in it.
+ */
 export function livelySamples(count: number): number[][] {
   const gains = [0.2, 3, 1, 6];
   const turns = [1, -1, 2];
@@ -19,7 +22,7 @@ export function livelySamples(count: number): number[][] {
   );
 }
 
-/** Samples of a walk at 100 Hz as batches; a number of lost ones precedes a batch that has it. */
+/** Samples of a walk at 100 Hz as batches; a batch can be preceded by a number of lost samples. */
 export function batchesOf(
   samples: readonly number[][],
   size: number,
@@ -38,7 +41,7 @@ export function batchesOf(
   return batches;
 }
 
-/** A sensor of three axes that returns these batches, then ends, or (`live`) waits until it is closed. */
+/** A three-axis sensor that returns these batches, then ends or (`live`) waits until it is closed. */
 export function fakeSensing(
   batches: Iterable<SampleBatch> | AsyncIterable<SampleBatch>,
   options: { live?: boolean; everyMs?: number; fail?: unknown } = {},
@@ -95,7 +98,7 @@ export interface FakeKeeper extends ModelKeeper {
   complaints: { model: LoadedModel; error: unknown }[];
 }
 
-/** Has `model` until a test replaces it; returns to `before` if there is one. */
+/** A store that returns `model` until a test replaces it, and rolls back to `before` if given. */
 export function fakeKeeper(model: LoadedModel, before?: LoadedModel): FakeKeeper {
   const keeper: FakeKeeper = {
     model,
@@ -141,7 +144,7 @@ export function fakeOutputs(): Outputs & { answers: Answer[]; closed: boolean } 
   return outputs;
 }
 
-/** Parts of a loop, and options that assemble it from them. */
+/** Fake parts of a loop, and the options that assemble it from them. */
 export function fakeLoop(
   samples: Iterable<SampleBatch> | AsyncIterable<SampleBatch> = batchesOf(livelySamples(500), 25),
   keeper: ModelKeeper = fakeKeeper(loaded()),
@@ -158,7 +161,7 @@ export function fakeLoop(
   return { sensing, keeper, outputs, options };
 }
 
-/** A folder with the project of `motionBundle`, its model built, and a recording of a walk at the project's rate. */
+/** A folder with the project of `motionBundle`, its built model, and a recording of a walk at the project's rate. */
 export async function motionFolder(samples = livelySamples(500), more = ''): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-loop-'));
   await mkdir(join(folder, 'build'));

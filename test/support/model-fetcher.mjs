@@ -1,5 +1,5 @@
-// Fetches the versions of a model into a cache repeatedly until it is killed; prints a line each time. Usage: node model-fetcher.mjs NAME
-// VERSIONS CACHE
+// Fetches the versions of a model into a cache repeatedly until it is killed, and prints a line each time. Usage: node
+// model-fetcher.mjs NAME VERSIONS CACHE
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { register } from 'tsx/esm/api';

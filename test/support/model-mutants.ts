@@ -1,7 +1,7 @@
 import type { Random } from '../../src/lib/core/numbers.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 
-/** One number of a .tflite file that affects its meaning, by its offset in the file. */
+/** A number in a .tflite file that affects its meaning, with its offset in the file. */
 export interface Field {
   /** E.g. `tensor 3 shape 1`. */
   name: string;
@@ -10,20 +10,21 @@ export interface Field {
 }
 
 export interface Mutant {
-  /** The changes, e.g. `tensor 3 shape 1: 4 → 5`. */
+  /** Describes the changes, e.g. `tensor 3 shape 1: 4 → 5`. */
   what: string;
   file: Uint8Array;
 }
 
 interface TableAt {
   at: number;
-  /** Slot → place of its field; absent fields have none. */
+  /** Slot → position of its field; absent fields are not included. */
   fields: Map<number, number>;
 }
 
 /**
- * The numbers of a file that a device reads: versions, indices, types, shapes, scales, options, lengths, and constants of int32. Names,
- * signatures and weights are omitted. Only for files of our own writer, which are known to be valid.
+ * The numbers in a file that a device reads: versions, indices, types, shapes, scales, options, lengths, and int32
+ * constants. Names, signatures and weights are omitted. Works only for files of our own writer, which are known to be
+ * valid.
  */
 export function fieldsOf(file: Uint8Array): Field[] {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
@@ -96,7 +97,7 @@ export function fieldsOf(file: Uint8Array): Field[] {
     if (options === undefined) return;
     const own = tableAt(follow(options));
     for (const [slot, at] of own.fields) {
-      // Fields of four bytes are aligned to them; a byte may be, too.
+      // Four-byte fields are aligned to four bytes, but a byte field may be, too.
       fields.push({ name: `operator ${i} option ${slot}`, at, kind: 'byte' });
       if (at % 4 === 0) fields.push({ name: `operator ${i} option ${slot}`, at, kind: 'int32' });
       if (at % 4 === 0) fields.push({ name: `operator ${i} option ${slot}`, at, kind: 'float32' });

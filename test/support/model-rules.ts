@@ -4,7 +4,7 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { GraphBuilder } from './graph-builder.js';
 import { type Field, fieldsOf } from './model-mutants.js';
 
-/** Small networks whose numbers the cases below change, by name. */
+/** Small models, by name, whose numbers the cases below change. */
 const bases: Record<string, () => Graph> = {
   dense: () => {
     const b = new GraphBuilder(seededRandom(1));
@@ -113,7 +113,9 @@ const bases: Record<string, () => Graph> = {
   },
 };
 
-/** Rule of docs/reference/tflite-rules.md, base, and fields with their new values: `true` if the network is still valid. */
+/**
+ * Rule in docs/reference/tflite-rules.md, base, and fields with their new values; `true` if the model is still valid.
+ */
 type Row = [rule: number, base: string, changes: Record<string, number>, accepted?: true];
 
 const rows: Row[] = [
@@ -194,13 +196,13 @@ export interface RuleCase {
   rule: number;
   base: string;
   what: string;
-  /** Bytes that differ from the base's file. */
+  /** Bytes that differ from the base file. */
   changes: { at: number; byte: number }[];
   file: Uint8Array;
   accepted: boolean;
 }
 
-/** Files of the bases, and the result of each change, checked by both interpreters. */
+/** Files of the bases, and the verdict on each change, which both interpreters must return. */
 export function ruleCases(): { files: Record<string, Uint8Array>; cases: RuleCase[] } {
   const files = Object.fromEntries(
     Object.entries(bases).map(([name, make]) => {
@@ -229,7 +231,7 @@ export function ruleCases(): { files: Record<string, Uint8Array>; cases: RuleCas
   return { files, cases };
 }
 
-/** Options are listed once for each kind of number they might be. */
+/** An option is listed once for each type it might have. */
 function placeOf(fields: readonly Field[], name: string, value: number, base: string): Field {
   const named = fields.filter((field) => field.name === name);
   const kind = !Number.isInteger(value) ? 'float32' : value > 255 ? 'int32' : 'byte';

@@ -18,7 +18,7 @@ export function motionSamples(count: number, seed = 1): number[][] {
   );
 }
 
-/** A bundle of three axes: 100 Hz, windows of 50 samples every 25, raw; untrained weights by the seed. */
+/** A bundle for three axes at 100 Hz: windows of 50 samples every 25, raw inputs, untrained weights from the seed. */
 export function motionBundle(seed = 1, golden: 'right' | 'wrong' = 'right'): Uint8Array {
   const graph = mlp(seededRandom(seed), [150, 8, 3]);
   const end = (index: number | undefined) => {

@@ -7,13 +7,13 @@ import { connectDevice } from './mqtt.js';
 import { type TestPlatform, testPlatform } from './platform.js';
 
 /**
- * A platform, in use as the context `own`, to which a device `m1` has sent three recordings of the stream `motion`: r1, r2 and r3 start at
- * 0, 10 and 20 s, and have ten samples of x at 100 Hz; r2 also has y.
+ * A platform, selected as the context `own`, to which a device `m1` has sent three recordings of the stream `motion`:
+ * r1, r2 and r3 start at 0, 10 and 20 s, and have ten samples of x at 100 Hz; r2 also has y.
  */
 export async function motionDataset(): Promise<{
   own: TestPlatform;
   folder: string;
-  /** A message of m1 with these samples. */
+  /** Publishes a message of m1 with these samples. */
   publish: (payload: object) => Promise<unknown>;
   undo: () => Promise<void>;
 }> {

@@ -12,25 +12,25 @@ import { python } from './real.js';
 
 export const motionToken = 'motion-token-of-the-tests';
 
-/** The motion system's server: TLS under the name `nats`, a token, JetStream. */
+/** The server of the motion system: TLS with the name `nats`, a token, JetStream. */
 export interface MotionServer extends NatsServer {
   certificates: Certificates;
   env: Record<string, string>;
   credentials: { ca: string };
-  /** The nats package's own client. */
+  /** The client of the nats package. */
   client(): Promise<NatsConnection>;
-  /** One part of test/support/python/motion_containers.py: its lines, and its exit. */
+  /** Runs one part of test/support/python/motion_containers.py, with its output lines and its exit. */
   container(role: string, count: number, file?: string): Container;
 }
 
 export interface Container {
-  /** Its consumer is there. */
+  /** Resolves when its consumer exists. */
   ready: Promise<void>;
   /** All its lines. @throws its stderr if it failed */
   lines: Promise<Record<string, unknown>[]>;
 }
 
-/** @param names in its certificate (subjectAltName) */
+/** @param names subjectAltName of its certificate */
 export async function startMotionServer(names = 'DNS:nats'): Promise<MotionServer> {
   const certificates = await makeCertificates(names);
   const tls = `tls { cert_file: "${certificates.path('server.crt')}", key_file: "${certificates.path('server.key')}", ca_file: "${certificates.path('ca.crt')}" }`;
@@ -93,13 +93,13 @@ function startContainer(words: string[], env: Record<string, string>): Container
   return { ready, lines };
 }
 
-/** A stage in this process, with its events. */
+/** A stage that runs in this process, and its events. */
 export interface RunningStage {
   events: StageEvent[];
   /** Resolves when an event of this kind has occurred this many times. */
   told(kind: StageEvent['kind'], times?: number): Promise<void>;
   stop(): Promise<StageResult>;
-  /** Of itself. */
+  /** Resolves when the stage has ended. */
   ended: Promise<StageResult>;
 }
 

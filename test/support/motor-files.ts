@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './cli.js';
 
-/** The third-party networks: files made by TensorFlow's converter, and LiteRT's outputs (see its README). */
+/** Third-party models: files made by TensorFlow's converter, and LiteRT's outputs (see its README). */
 export const motorFolder = join(root, 'test', 'fixtures', 'motor-mlp');
 export const motorFile = (name: string) => readFileSync(join(motorFolder, name));
 
-/** The motor network's test rows, standardized, and LiteRT's probability for each. */
+/** The standardized test rows of the motor data, and LiteRT's probability for each. */
 export function motorRows(predictions: string): { x: Float32Array; y: number }[] {
   const { mean, std } = JSON.parse(motorFile('weights.json').toString()) as { mean: number[]; std: number[] };
   const answers = motorFile(predictions).toString().trim().split('\n').map(Number);

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 
-/** Connects without retries: a refusal is an immediate error. */
+/** Connects without retries, so that a rejected connection is an immediate error. */
 export async function connect(url: string, options: IClientOptions): Promise<MqttClient> {
   return mqtt.connectAsync(url, { reconnectPeriod: 0, connectTimeout: 5000, ...options }, false);
 }
 
-/** With the identity in a folder written by provisionDevice. */
+/** Connects with the identity in a folder written by provisionDevice. */
 export function connectDevice(
   url: string,
   identity: string,

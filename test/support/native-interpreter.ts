@@ -7,8 +7,8 @@ import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 
 /**
- * Runs int8 networks in the firmware's own interpreter (firmware/test/run_models.c, built by CMake at `program`). `input` of each has any
- * number of consecutive runs, and so does the output; `said` is `ok ARENA_BYTES` or the error code.
+ * Runs int8 models in the firmware's own interpreter (firmware/test/run_models.c, built by CMake at `program`).
+ * `input` and the output contain any number of consecutive runs; `said` is `ok ARENA_BYTES` or the error code.
  */
 export async function runInFirmware(
   program: string,

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import type { TrustRoot } from '../../src/lib/formats/manifest/envelope.js';
 import type { Lab } from './attacker.js';
 
-/** Identities of a provisioned native device under attack, with the attacker between it and its registry. */
+/** Identities of provisioned native devices under attack, with the attacker between each device and its registry. */
 export function nativeVictims(lab: () => Lab) {
   const folders: string[] = [];
   return {
-    /** @param trust a different trust root */
+    /** @param trust overrides the default trust root */
     async blank(trust?: TrustRoot): Promise<string> {
       const folder = await mkdtemp(join(tmpdir(), 'aiot-native-victim-'));
       folders.push(folder);

@@ -11,13 +11,16 @@ export interface NatsServer {
   port: number;
   url: string;
   folder: string;
-  /** Ends it immediately, like a power cut. */
+  /** Ends the server immediately, like a power cut. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A real nats-server with JetStream on a free port; its store survives `kill`. `config` is added to its configuration. */
+/**
+ * A real nats-server with JetStream on a free port; its store survives `kill`. `config` is appended to its
+ * configuration.
+ */
 export async function startNats(config = '', { jetstream = true } = {}): Promise<NatsServer> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-nats-'));
   const port = await freePort();
@@ -59,7 +62,7 @@ export async function startNats(config = '', { jetstream = true } = {}): Promise
   };
 }
 
-/** The nats package's own client, as an independent check. */
+/** The client of the nats package, as an independent check. */
 export function natsClient(server: NatsServer): Promise<NatsConnection> {
   return connectNats({ servers: `127.0.0.1:${server.port}` });
 }
@@ -73,7 +76,7 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0;
 }
 
-/** Whether something listens there. */
+/** Whether something listens on the port. */
 export function listens(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   return Promise.race([

@@ -2,7 +2,7 @@ import type { Random } from '../../src/lib/core/numbers.js';
 import type { Activation, Graph } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 
-/** An int8 MLP: `sizes` neurons, ReLU between, softmax at the end. */
+/** An int8 MLP with `sizes` neurons per layer, ReLU between layers, and a softmax at the end. */
 export function mlp(random: Random, sizes: number[]): Graph {
   const b = new GraphBuilder(random);
   const input = b.activation([1, sizes[0]!], 0.05, -3);
@@ -14,7 +14,9 @@ export function mlp(random: Random, sizes: number[]): Graph {
   return b.graph(input, softmax(b, x));
 }
 
-/** An int8 1-D CNN: convolution, max pool, depthwise and pointwise convolution, mean over time, dense, softmax. */
+/**
+ * An int8 1-D CNN: convolution, max pool, depthwise and pointwise convolution, mean over time, dense layer, softmax.
+ */
 export function cnn(random: Random): Graph {
   const b = new GraphBuilder(random);
   const input = b.activation([1, 64, 3], 0.05, 4);

@@ -2,10 +2,10 @@ import type { Random } from '../../src/lib/core/numbers.js';
 import type { Activation, Graph, OperatorName, Padding } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 
-/** Makes a network of one operator on int8 (the default) or int16. */
+/** Makes a model of one operator on int8 (the default) or int16. */
 export type MakeGraph = (random: Random, type?: 'int8' | 'int16') => Graph;
 
-/** One operator with random shapes, scales and options, for each that reads and yields integers. */
+/** Single-operator models with random shapes, scales and options, for each operator that reads and yields integers. */
 export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
   FULLY_CONNECTED: (random, type) => {
     const b = new GraphBuilder(random, type);
@@ -199,7 +199,7 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
   },
 };
 
-/** An operator that works byte by byte, on a tensor that has all 256 of them for −128 … 127. */
+/** An operator that processes each byte independently, on a tensor that contains all 256 values from −128 to 127. */
 function everyByte(b: GraphBuilder, op: 'LOGISTIC' | 'TANH' | 'RELU' | 'RELU6' | 'QUANTIZE'): Graph {
   const shape = [1, 256];
   const x = b.activation(shape);
@@ -228,7 +228,7 @@ function poolGraph(b: GraphBuilder, op: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D'): Grap
   return b.graph(x, b.op({ op, inputs: [x], outputs: [y], options }));
 }
 
-/** A window over an image, with the output size that TensorFlow's documentation gives for it. */
+/** A window over an image, with the output size that TensorFlow's documentation specifies for it. */
 function windowOf(b: GraphBuilder, dilated: boolean) {
   const padding: Padding = b.pick('same', 'valid');
   const [filterH, filterW, strideH, strideW] = [
@@ -246,7 +246,7 @@ function windowOf(b: GraphBuilder, dilated: boolean) {
   return { padding, filterH, filterW, strideH, strideW, dilationH, dilationW, height, width, outH, outW };
 }
 
-/** x with a constant that is broadcast or broadcasts it, or with itself in another scale. */
+/** x with a constant that is broadcast or broadcasts x, or with x itself in another scale. */
 function binaryGraph(b: GraphBuilder, op: 'ADD' | 'SUB' | 'MUL'): Graph {
   const [h, w, c] = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
   const shape = b.pick([1, h, w, c], [1, w, c], [1, c], [1, 1, 1, c], [1, h, 1, c]);

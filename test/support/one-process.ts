@@ -1,8 +1,8 @@
 import { long } from './every-tensor.js';
 
 /**
- * Jobs by key that a third party runs, all in the process of the first request: starting Python takes most of a short run's time. A long
- * run starts one process per key, and so stores only that key's results.
+ * Runs a third party's jobs, identified by key, in the process of the first request, because starting Python takes
+ * most of a short run's time. A long run starts one process per key, and stores only that key's results.
  */
 export function inOneProcess<Key, Job, Answer>(
   keys: readonly Key[],

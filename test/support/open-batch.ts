@@ -6,7 +6,7 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { GraphBuilder } from './graph-builder.js';
 
 /**
- * A file as the converter writes it for an open batch: x [1, 4, 6] → SHAPE → STRIDED_SLICE → PACK → the shape of a
+ * A file in the converter's format for an open batch: x [1, 4, 6] → SHAPE → STRIDED_SLICE → PACK → the shape of a
  * RESHAPE to [1, 24], then RELU.
  */
 export function openBatchFile(): Uint8Array {
@@ -34,7 +34,7 @@ function standIn(op: 'LOGISTIC' | 'TANH', inputs: number[], output: number, opti
   return { op, inputs, outputs: [output], options };
 }
 
-/** The writer does not support SHAPE and PACK: while it writes, LOGISTIC and TANH replace them. */
+/** The writer does not support SHAPE and PACK, so LOGISTIC and TANH stand in for them while it writes. */
 function withRows<T>(action: () => T): T {
   const kept = { LOGISTIC: { ...operatorRows.LOGISTIC }, TANH: { ...operatorRows.TANH } };
   Object.assign(operatorRows.LOGISTIC, shapeRows.SHAPE);

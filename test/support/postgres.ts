@@ -8,7 +8,7 @@ import { freePort, listening } from './mosquitto.js';
 
 const run = promisify(execFile);
 
-/** Debian's folder of the newest PostgreSQL that is installed, or '' */
+/** Debian's program folder of the newest installed PostgreSQL, or ''. */
 export async function postgresPrograms(): Promise<string> {
   const versions = await readdir('/usr/lib/postgresql').catch(() => []);
   const newest = versions.sort((a, b) => Number(a) - Number(b)).at(-1);
@@ -19,9 +19,9 @@ export interface Postgres {
   port: number;
   /** Creates an empty database and returns its URL. */
   database(): Promise<string>;
-  /** Runs SQL as its superuser and returns the rows as printed by psql. */
+  /** Runs SQL as its superuser and returns the rows as psql prints them. */
   psql(database: string, sql: string): Promise<string>;
-  /** Ended immediately (SIGQUIT): unsynced data is at most in its log. */
+  /** Ends the server immediately (SIGQUIT): unsynced data is at most in its log. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -29,11 +29,11 @@ export interface Postgres {
 
 export const password = 'a-password-of-tests';
 
-/** A real PostgreSQL on a free port of the loopback, its files in a folder of its own. */
+/** A real PostgreSQL server on a free loopback port, with its files in a separate folder. */
 export async function startPostgres(settings: readonly string[] = []): Promise<Postgres> {
   const bin = await postgresPrograms();
   const folder = await mkdtemp(join(tmpdir(), 'aiot-postgres-'));
-  // It refuses to run as root.
+  // PostgreSQL refuses to run as root.
   const user: { uid?: number; gid?: number } = process.getuid?.() === 0 ? await account('postgres') : {};
   if (user.uid !== undefined && user.gid !== undefined) await chown(folder, user.uid, user.gid);
   const data = join(folder, 'data');

@@ -1,18 +1,19 @@
 /**
- * A substitute for the emulator with the real mask ROMs if that is not available: accepts its command line, and provides a simulated chip
- * with its known behavior. It is strapped by `strap_mode` alone, without DTR and RTS, with every answer some 44 ms late (the emulated UART
- * is polled), a flash without parameter table, and fuses as its ROMs read them. Failures of the emulator are not imitated: writing through
- * an ESP32's ROM, and through a C3's stub.
+ * A substitute for the emulator with the real mask ROMs where that is not available: it accepts the emulator's command
+ * line, and provides a simulated chip that behaves like the emulated one. The chip is strapped by `strap_mode` alone,
+ * without DTR and RTS; every response is about 44 ms late (the emulated UART is polled); its flash has no parameter
+ * table; its fuses are those that the ROMs read. Two failures of the emulator are not imitated: writing through an
+ * ESP32's ROM, and through a C3's stub.
  */
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
 
-/** The emulator's own with AIOT_LONG=1. */
+/** With AIOT_LONG=1, the delay of the real emulator. */
 const answerMs = process.env.AIOT_LONG === '1' ? 44 : 10;
 
-/** Source: what the real ROMs answered to READ_REG in the emulator (golden traces). */
+/** Source: responses of the real ROMs to READ_REG in the emulator (golden traces). */
 const machines = {
   esp32: {
     mac: '10:01:00:c4:0a:24',
@@ -26,7 +27,7 @@ const machines = {
   },
 } as const;
 
-/** Single dashes, as in the emulator. */
+/** The emulator's options have single dashes. */
 const { values } = parseArgs({
   args: process.argv.slice(2).map((text) => text.replace(/^-(?=[a-zL])/, '--')),
   options: {
@@ -51,12 +52,12 @@ const stored = readFileSync(file);
 const descriptor = openSync(file, 'r+');
 const start = () =>
   new SimulatedChip({ chip, mac, words, boot, sfdp: false, flash: Uint8Array.from(stored) });
-// With ",nowait" it runs from the start, otherwise from the first connection on.
+// With ",nowait" the chip runs from the start, otherwise from the first connection on.
 let board = port[2] ? start() : undefined;
 let client: Socket | undefined;
 
 createServer({ noDelay: true }, (socket) => {
-  // One at a time: others wait until it is gone.
+  // One client at a time: others wait until the current one has disconnected.
   if (client && !client.destroyed) {
     client.once('close', () => serve(socket));
     return;
@@ -81,7 +82,7 @@ function serve(socket: Socket): void {
   socket.on('close', leave);
 }
 
-/** Keeps the file identical to the flash: the sectors changed since the last answer. */
+/** Keeps the file identical to the flash by writing the sectors changed since the last response. */
 function store(flash: Uint8Array): void {
   if (stored.equals(flash)) return;
   for (let at = 0; at < flash.length; at += 0x1000) {

@@ -5,18 +5,18 @@ export interface ProgramResult {
   code: number | null;
   stdout: string;
   stderr: string;
-  /** From start to exit. */
+  /** Seconds from start to exit. */
   seconds: number;
 }
 
 export interface ProgramOptions {
   env?: Record<string, string>;
   cwd?: string;
-  /** The program is killed after that. */
+  /** The program is killed after this time. */
   timeoutMs?: number;
 }
 
-/** Runs a program to its end while this process continues (it may be serving the chip that the program uses). */
+/** Runs a program to completion without blocking this process, which may be serving the chip that the program uses. */
 export async function runProgram(
   program: string,
   args: readonly string[],
@@ -45,13 +45,13 @@ export async function runProgram(
   }
 }
 
-/** A failed program's output, for the message of a test. */
+/** A failed program's output, for the message of a failing test. */
 export function told(name: string, args: readonly string[], result: ProgramResult): string {
   const output = `${result.stdout}\n${result.stderr}`.trim().slice(-3000);
   return `${name} ${args.join(' ')} ended with ${result.code}:\n${output}`;
 }
 
-/** Ends a program started here and waits for it. */
+/** Ends a program that was started here, and waits for its exit. */
 export async function endProgram(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');

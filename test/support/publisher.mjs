@@ -1,5 +1,5 @@
-// Publishes at QoS 1 as fast as possible and prints the sequence number of each acknowledged message; ends with the connection. Usage:
-// node publisher.mjs URL IDENTITY
+// Publishes at QoS 1 as fast as possible, and prints the sequence number of each acknowledged message; ends with the
+// connection. Usage: node publisher.mjs URL IDENTITY
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import mqtt from 'mqtt';

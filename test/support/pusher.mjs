@@ -1,5 +1,5 @@
-// Pushes, promotes, pulls and removes versions until it or the platform is killed, and prints each action when it is acknowledged. Usage:
-// node pusher.mjs CONTEXT FOLDER FIRST, with a .aiot template at FOLDER/tiny.aiot
+// Pushes, promotes, pulls and removes versions until it or the platform is killed, and prints each action once it is
+// acknowledged. Usage: node pusher.mjs CONTEXT FOLDER FIRST, with a .aiot template at FOLDER/tiny.aiot
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSources } from './from-sources.mjs';

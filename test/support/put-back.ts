@@ -1,9 +1,12 @@
-/** Runs before each file that shares a thread: afterwards undoes the file's changes to the environment and timers, and its spies. */
+/**
+ * Runs before each file that shares a thread, and afterwards undoes the file's changes to the environment and timers,
+ * and its spies.
+ */
 import { afterAll, vi } from 'vitest';
 
 const before = { ...process.env };
 
-// The first hook of a file runs last.
+// The hook that a file registers first runs last.
 afterAll(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();

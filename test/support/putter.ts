@@ -1,4 +1,7 @@
-/** Stores a prediction every other ms and prints its number once it is safe, until it is killed: `tsx putter.ts URL SPOOL FIRST`. */
+/**
+ * Stores a prediction every second millisecond, and prints its number once it is safe, until it is killed: `tsx
+ * putter.ts URL SPOOL FIRST`.
+ */
 import { openOutputs } from '../../src/lib/loop/output/outputs.js';
 
 const [url = '', spoolFolder = '', first = '0'] = process.argv.slice(2);

@@ -9,7 +9,7 @@ import { type Board, ptyOf } from './chips.js';
 import { endProgram } from './programs.js';
 import { qemuFolder } from './real.js';
 
-/** Chips whose mask ROM the emulator runs. Straps: UART download, and boot from flash. */
+/** Chips whose mask ROM the emulator runs, with the straps for UART download and for booting from flash. */
 const machines = {
   esp32: { program: 'qemu-system-xtensa', gpio: 'esp32.gpio', download: 0x0f, run: 0x12 },
   esp32c3: { program: 'qemu-system-riscv32', gpio: 'esp32c3.gpio', download: 0x02, run: 0x08 },
@@ -20,21 +20,22 @@ export type EmulatedChip = keyof typeof machines;
 const flashBytes = 4 << 20;
 
 export interface EmulatedBoard extends Board {
-  /** Restarts the chip with its current flash; it starts in download mode, or runs the program in flash. */
+  /** Restarts the chip with its current flash, either in download mode or running the program in flash. */
   restart(mode: 'download' | 'run'): Promise<void>;
-  /** The chip's output, until it contains `pattern`. @throws after `timeoutMs`, with the output so far */
+  /** Resolves with the chip's output once it matches `pattern`. @throws after `timeoutMs`, with the output so far */
   until(pattern: RegExp, timeoutMs: number): Promise<string>;
 }
 
 export interface EmulatedOptions {
-  /** The emulator's folder (default: that of AIOT_ESP_QEMU). */
+  /** The emulator's folder; AIOT_ESP_QEMU by default. */
   folder?: string;
-  /** A pty (socat), or the emulator's TCP port itself: one client has the line. */
+  /** A pty (socat), or the emulator's TCP port itself, which accepts one client. */
   line?: 'pty' | 'socket';
 }
 
 /**
- * A chip with its real mask ROM. The emulator has no DTR and RTS: it is started in the requested mode. Needs only the emulator's folder.
+ * A chip with its real mask ROM. The emulator has no DTR and RTS, so it is started in the requested mode. Needs only
+ * the emulator's folder.
  */
 export async function emulatedBoard(
   chip: EmulatedChip,
@@ -68,7 +69,7 @@ export async function emulatedBoard(
       return pty?.path ?? `socket://127.0.0.1:${port}`;
     },
     async flash() {
-      // The emulator writes its file slightly later than the chip.
+      // The emulator writes its file slightly later than the chip responds.
       await delay(300);
       return new Uint8Array(await readFile(flashFile));
     },
@@ -82,7 +83,7 @@ export async function emulatedBoard(
   };
 }
 
-/** Resolves when it listens: earlier output is lost. */
+/** Resolves when the emulator listens, because earlier output would be lost. */
 async function startEmulator(
   chip: EmulatedChip,
   mode: 'download' | 'run',
@@ -149,7 +150,9 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0;
 }
 
-/** Checks the list of listening sockets: a connection would be taken for the line's peer. */
+/**
+ * Checks the list of listening sockets, because the emulator would take a connection for the peer of its serial line.
+ */
 async function listening(port: number, emulator: ChildProcess): Promise<void> {
   const entry = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
   for (let tries = 0; tries < 400; tries++) {

@@ -1,7 +1,7 @@
 import jsqrModule from 'jsqr';
 
 type Decode = (rgba: Uint8ClampedArray, width: number, height: number) => { data: string } | null;
-/** From a CommonJS package: its types and its actual exports differ. */
+/** A CommonJS package whose types do not match its actual exports. */
 const jsqr = ('default' in jsqrModule ? jsqrModule.default : jsqrModule) as unknown as Decode;
 
 /** Gray picture, one byte per pixel. */
@@ -11,7 +11,7 @@ export interface Picture {
   pixels: Uint8Array;
 }
 
-/** The text of a QR code in a part of a picture, by jsQR; null if it finds none. */
+/** The text of the QR code in a part of a picture, read by jsQR; null if none is found. */
 export function readQr(
   picture: Picture,
   left = 0,
@@ -29,7 +29,7 @@ export function readQr(
   return jsqr(rgba, width, height)?.data ?? null;
 }
 
-/** A binary PGM file (P5), as written by mutool. */
+/** A binary PGM file (P5) as written by mutool. */
 export function readPgm(bytes: Buffer): Picture {
   const head = /^P5\n(?:#[^\n]*\n)*(\d+) (\d+)\n255\n/.exec(bytes.subarray(0, 200).toString('latin1'));
   if (!head) throw new Error('no PGM file');

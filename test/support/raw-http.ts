@@ -13,11 +13,11 @@ export interface Asked {
   headers?: Record<string, string | string[]>;
   body?: string;
   token?: string;
-  /** Connections that requests share. */
+  /** Lets requests share connections. */
   agent?: Agent;
 }
 
-/** A request without the client: the server's own response. */
+/** Sends a request without our client, to see the server's own response. */
 export function ask(
   { platform, ca, token: own }: Pick<TestPlatform, 'platform' | 'ca' | 'token'>,
   path: string,
@@ -27,7 +27,7 @@ export function ask(
     const authorization = token === '' ? {} : { authorization: `Bearer ${token}` };
     const type = body === undefined ? {} : { 'content-type': 'application/json' };
     const url = new URL(platform.urls.http);
-    // The path is sent unchanged: no URL normalizes it.
+    // The path is sent unchanged: no URL parser normalizes it.
     const call = httpsRequest(
       {
         host: url.hostname,
@@ -55,7 +55,7 @@ export function ask(
   });
 }
 
-/** Raw bytes over TLS; resolves with the complete response when the server closes, or after `waitMs`. */
+/** Sends raw bytes over TLS; resolves with the complete response when the server closes, or after `waitMs`. */
 export function send(
   { platform, ca }: Pick<TestPlatform, 'platform' | 'ca'>,
   bytes: string,

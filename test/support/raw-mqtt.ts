@@ -6,15 +6,15 @@ import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { generate, type Packet, parser } from 'mqtt-packet';
 
-/** A connection for arbitrary bytes; received packets are parsed. */
+/** A connection that sends arbitrary bytes; received packets are parsed. */
 export interface RawMqtt {
   socket: Duplex;
-  /** Everything received so far. */
+  /** All packets received so far. */
   packets: Packet[];
   /** Resolves with true when it is closed by either side. */
   closed: Promise<boolean>;
   say(...packets: (Packet | Buffer)[]): void;
-  /** The next packet of this kind, or null when the connection closes before. */
+  /** The next packet of this kind, or null if the connection closes first. */
   hear<C extends Packet['cmd']>(cmd: C): Promise<Extract<Packet, { cmd: C }> | null>;
 }
 
@@ -24,7 +24,7 @@ export interface RawOptions {
   identity?: string;
 }
 
-/** By the URL's protocol: mqtt, mqtts or wss. Open when it resolves. */
+/** Connects by the protocol in the URL (mqtt, mqtts or wss). Resolves when the connection is open. */
 export async function rawMqtt(url: string, options: RawOptions = {}): Promise<RawMqtt> {
   const socket = await opened(url, options);
   const packets: Packet[] = [];
@@ -97,7 +97,7 @@ function keysIn(identity: string) {
   return { cert: file('device.crt'), key: file('device.key') };
 }
 
-/** A CONNECT of MQTT 3.1.1 that is clean and has no keep-alive by default. */
+/** A CONNECT packet of MQTT 3.1.1, by default with a clean session and no keep-alive. */
 export function hello(more: object = {}): Packet {
   return {
     ...{ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'raw', keepalive: 0 },
@@ -105,7 +105,7 @@ export function hello(more: object = {}): Packet {
   } as Packet;
 }
 
-/** A PUBLISH of "x" on `a/b` at QoS 0 by default. */
+/** A PUBLISH packet of "x" on `a/b`, by default at QoS 0. */
 export function publish(more: object = {}): Packet {
   return {
     ...{ cmd: 'publish', topic: 'a/b', payload: 'x', qos: 0, retain: false, dup: false },

@@ -5,10 +5,10 @@ import type { Reporter, TestModule } from 'vitest/node';
 const tests = dirname(import.meta.dirname);
 const ofSecondRing = '.real.test.ts';
 
-/** The number of tests in each file of the second ring when it last ran with all its parts. Maintained by the reporter. */
+/** The number of tests in each file of the second ring in its last run with all parts. The reporter maintains it. */
 export const countsFile = join(tests, 'real-tests.json');
 
-/** The files of the second ring, relative to the folder of tests, sorted. */
+/** The files of the second ring, sorted, relative to the test folder. */
 export const realTestFiles = (folder = tests): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith(ofSecondRing))
@@ -18,7 +18,7 @@ export const realTestFiles = (folder = tests): string[] =>
 const countsIn = (file: string): Record<string, number> =>
   existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 
-/** The tests omitted by a run without the second ring, and how to run them. */
+/** Reports the tests that a run without the second ring leaves out, and how to run them. */
 export function closingLine(file = countsFile, files = realTestFiles()): string {
   const counts = countsIn(file);
   const sum = files.reduce((total, name) => total + (counts[name] ?? 0), 0);
@@ -29,8 +29,8 @@ export function closingLine(file = countsFile, files = realTestFiles()): string 
 }
 
 /**
- * Records the number of tests in these files. A file with a missing part, or that could not be loaded, keeps its count: its tests cannot
- * be listed then.
+ * Records the number of tests in these files. A file that lacks a part or could not be loaded keeps its count, because
+ * its tests cannot be listed.
  */
 export function recordCounts(
   modules: readonly TestModule[],
@@ -50,10 +50,10 @@ export function recordCounts(
   if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
 }
 
-/** Prefix of the name of the single test that replaces those that need a missing part (`real.ts`). */
+/** Prefix of the single test that stands in for the tests of a missing part (`real.ts`). */
 export const missingPart = 'needs ';
 
-/** After a run of the first ring: the closing line. After one of the second: its tests are counted. */
+/** After a run of the first ring, prints the closing line; after a run of the second, records its test counts. */
 export default class RealTestsReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const real = modules.filter(({ moduleId }) => moduleId.endsWith(ofSecondRing));
@@ -61,7 +61,7 @@ export default class RealTestsReporter implements Reporter {
       recordCounts(real);
       return;
     }
-    // At exit, so that it comes after the totals.
+    // Printed at exit, so that it follows the totals.
     process.once('exit', () => process.stdout.write(closingLine()));
   }
 }

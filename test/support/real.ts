@@ -7,15 +7,18 @@ import { missingPart } from './real-tests-reporter.js';
 export type RealPart = keyof typeof parts;
 
 /**
- * A shell line that runs its arguments where the user has no name: in separate mounts. The number stays, because another user could not
- * read every checkout.
+ * A shell line that runs its arguments with separate mounts in which the user has no name. The user id stays the same,
+ * because another user might be unable to read the checkout.
  */
 const nameless = 'mount --bind /dev/null /etc/passwd && mount --bind "$0" /etc/nsswitch.conf && exec "$@"';
 
-/** Words for unshare, before a command that runs for a user without a name; `nsswitch` is a file with `passwd: files`. */
+/**
+ * Arguments of unshare that precede a command and make it run as a user without a name; `nsswitch` is a file with
+ * `passwd: files`.
+ */
 export const asNobody = (nsswitch: string): string[] => ['--mount', 'sh', '-c', nameless, nsswitch];
 
-/** Beside the checkout; may be absent. */
+/** Optional folder beside the checkout. */
 export const recordingsFolder = join(root, '..', 'shared', 'data', 'har');
 export const flashSamplesFolder = join(root, '..', 'shared', 'flash-samples');
 
@@ -25,7 +28,7 @@ export const aarch64Folder = join(root, '.venv', 'aarch64');
 /** The folder created by scripts/parts/pictures.sh. */
 export const picturesFolder = join(root, '.venv', 'pictures');
 
-/** The folder that scripts/parts/tfjs-node.sh installs tfjs-node into. */
+/** The folder in which scripts/parts/tfjs-node.sh installs tfjs-node. */
 export const tfjsNode = join(root, '.venv', 'tfjs-node');
 
 /** The program built by scripts/parts/cloud-init.sh. */
@@ -72,7 +75,10 @@ export function python(
   return join(root, '.venv', environment, 'bin', 'python');
 }
 
-/** `describe` if the part is installed. A missing part is skipped and reported; with CI=true it fails the run. */
+/**
+ * `describe` if the part is installed. A missing part is reported and its tests are skipped; with CI=true it fails the
+ * run.
+ */
 export function describeReal(part: RealPart, name: string, body: () => void): void {
   const { ready, optional = false }: Part = parts[part];
   if (ready()) {

@@ -7,7 +7,7 @@ interface Place {
   recording: string;
 }
 
-/** One row of a recording, sent by the operator, to be labeled. */
+/** Sends one row of a recording, which is still to be labeled, as the operator. */
 export async function record(
   { mqtts, ca, token }: { mqtts: string; ca: string; token: string },
   { stream, device, recording }: Place,
@@ -18,7 +18,7 @@ export async function record(
   await client.endAsync();
 }
 
-/** Labels a recording `walk`, and creates it first. */
+/** Creates a recording and labels it `walk`. */
 export async function recordAndLabel(own: TestPlatform, place: Place): Promise<void> {
   await record({ mqtts: own.platform.urls.mqtts, ca: own.ca, token: own.token }, place);
   await own.client.labels.post({ ...place, label: 'walk' });

@@ -8,15 +8,15 @@ import { freePort, listening } from './mosquitto.js';
 
 export interface Redis {
   port: number;
-  /** redis-cli's output for a command, without the newline. */
+  /** The output of redis-cli for a command, without the newline. */
   cli(...words: string[]): Promise<string>;
-  /** Ended with SIGKILL; its data is lost. */
+  /** Ends the server with SIGKILL; its data is lost. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A real redis-server on a free port of the loopback. @param flags more of its configuration @param cliFlags for redis-cli */
+/** A real redis-server on a free loopback port. @param flags additional configuration @param cliFlags for redis-cli */
 export async function startRedis(
   flags: readonly string[] = [],
   cliFlags: readonly string[] = [],

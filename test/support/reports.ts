@@ -5,7 +5,7 @@ import type { RolloutReport } from '../../src/lib/api/rollouts/report.js';
 import type { RolloutDeviceInfo } from '../../src/lib/api/rollouts/schema.js';
 import type { RecordRow } from '../../src/lib/flash/write/production.js';
 
-/** Malicious names of devices, errors and files. */
+/** Malicious text for names of devices, errors and files. */
 export const hostile = '<script>alert(1)</script>"\'&<img src=http://127.0.0.1:9/x onerror=alert(2)>';
 
 const views = [
@@ -14,8 +14,8 @@ const views = [
 ] as const;
 
 /**
- * A report as displayed by a browser, on a phone in light and on a desktop in dark. It makes no requests, runs no scripts, prints nothing
- * on the console, and is no wider than the screen.
+ * Checks a report in a browser, on a phone in light mode and on a desktop in dark mode: it makes no requests, runs no
+ * scripts, prints nothing to the console, and is no wider than the screen.
  */
 export async function expectReport(browser: Browser, file: string): Promise<void> {
   for (const { width, colorScheme, ground } of views) {
@@ -133,7 +133,7 @@ export function madeUpRollout(count = 60): RolloutReport {
   };
 }
 
-/** Trays of boards: one in nine fails and is inserted again, and at one port nothing answers. */
+/** Trays of boards: one board in nine fails and is inserted again, and one port never responds. */
 export function madeUpRows(count = 36): RecordRow[] {
   return Array.from({ length: count }, (_, i): RecordRow => {
     const board = i % 9 === 4 && i > 9 ? i - 9 : i;

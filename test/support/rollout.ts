@@ -11,7 +11,7 @@ interface OneWave {
   deadlineMs?: number;
 }
 
-/** A rollout in one wave that continues despite failures. */
+/** The settings of a single-wave rollout that continues despite failures. */
 export function oneWave({
   kind = 'model',
   name,
@@ -24,12 +24,12 @@ export function oneWave({
   return { releases: [{ kind, name, version, sequence }], selector, policy };
 }
 
-/** Its current state, with its devices by name. */
+/** The current state of a rollout, with its devices by name. */
 export async function rolloutNow(client: RegistryClient, id: string): Promise<Deployed> {
   return { ...(await client.rollouts.get(id)), devices: await client.rollouts.devices(id) };
 }
 
-/** When it has ended. */
+/** Waits for the end of a rollout, and returns its final state. */
 export async function rolloutEnd(client: RegistryClient, id: string): Promise<Deployed> {
   for await (const _ of client.rollouts.watch(id));
   return rolloutNow(client, id);

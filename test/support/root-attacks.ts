@@ -5,10 +5,10 @@ import { trustInMemory } from '../../src/lib/device/virtual/trust.js';
 import { type Answer, type Attempt, forged, type Lab, someBytes } from './attacker.js';
 import { hour, type RootsKit } from './roots-kit.js';
 
-/** An attack on roots or timestamps, its expected error code, and the check without which it succeeds. */
+/** An attack on trust roots or timestamps, its expected error code, and the check that prevents it. */
 export interface RootAttack {
   code: string;
-  /** null = no switch disables it. */
+  /** null if no switch disables the check. */
   off: UpdateCheck | null;
   make(): Attempt | Promise<Attempt>;
 }

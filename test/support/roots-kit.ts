@@ -24,8 +24,8 @@ interface World {
 }
 
 /**
- * Keys of all roles, and valid documents of a mirror, except for a test's changes. `operator` provides the key that signs releases at
- * first.
+ * Keys for all roles, and documents of a mirror that are valid except for a test's changes. `operator` returns the key
+ * that signs releases at first.
  */
 export function rootsKit(operator: () => string) {
   const [one, two, three, stampKey, thief] = [newKey(), newKey(), newKey(), newKey(), newKey()];
@@ -56,10 +56,10 @@ export function rootsKit(operator: () => string) {
   const signed = (root: Root, first: string, ...others: string[]) =>
     others.reduce(cosign, signPayload(root, first));
 
-  /** The roles and their keys, from the device's first trust on. */
+  /** Declares the roles and their keys, starting from the device's first trust root. */
   const second = () => signed(rootOf({ version: 2 }), operator(), one, two);
 
-  /** The timestamp's entries for these releases, everything else being valid. */
+  /** A timestamp that lists these releases and is otherwise valid. */
   function stamp(releases: Envelope[], changes: Partial<Timestamp> = {}, key = stampKey): Envelope {
     const manifests: [Envelope, Manifest][] = releases.map((envelope) => [envelope, peekManifest(envelope)]);
     const timestamp: Timestamp = {
@@ -79,7 +79,7 @@ export function rootsKit(operator: () => string) {
     return signPayload(timestamp, key);
   }
 
-  /** A mirror with these roots, from 2 on, and this timestamp. */
+  /** A mirror with these roots, from version 2 on, and this timestamp. */
   function world({ made, roots = [second()], timestamp = stamp([made.envelope]) }: World): Attempt {
     const serve: Record<string, Answer> = { ...made.serve, '/api/v1/trust/timestamp': json(timestamp) };
     for (const [i, root] of roots.entries()) serve[`/api/v1/trust/root/${i + 2}`] = json(root);

@@ -9,20 +9,20 @@ import { endProgram } from './programs.js';
 import { python, versitygwProgram } from './real.js';
 
 export interface S3Server {
-  /** Such as http://127.0.0.1:9000. */
+  /** Base URL, such as http://127.0.0.1:9000. */
   url: string;
   accessKey: string;
   secretKey: string;
-  /** Folder with a folder for each bucket and the objects as files (versitygw). */
+  /** Contains a folder for each bucket, with the objects as files (versitygw). */
   folder: string;
   makeBucket(name: string): Promise<void>;
   kill(): Promise<void>;
-  /** At the same address, with its previous data. */
+  /** Restarts at the same address with the previous data. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** versitygw over a folder: it checks signatures, and its objects are plain files. */
+/** versitygw over a folder: it checks signatures, and stores objects as plain files. */
 export async function startVersitygw(): Promise<S3Server> {
   const keys = { accessKey: 'aiot-tests', secretKey: 'not-a-secret-0' };
   const folder = await mkdtemp(join(tmpdir(), 'aiot-s3-'));
@@ -46,7 +46,7 @@ export async function startVersitygw(): Promise<S3Server> {
   });
 }
 
-/** PyPI's moto: an independent S3 in memory; it does not check signatures. */
+/** moto from PyPI: an independent S3 implementation in memory that does not check signatures. */
 export async function startMoto(): Promise<S3Server> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-moto-'));
   const port = await freePort();

@@ -2,13 +2,16 @@ import { readFileSync } from 'node:fs';
 import { parseCsv } from '../../src/lib/formats/csv/parse.js';
 import type { Sensing } from '../../src/lib/loop/types.js';
 
-/** A recording's x, y and z, sample after sample. */
+/** The x, y and z values of a recording, sample by sample. */
 export function recordingSamples(file: string): number[][] {
   const { data } = parseCsv(readFileSync(file), file, ['x', 'y', 'z']);
   return Array.from(data[0]!, (_, i) => data.map((column) => column[i]!));
 }
 
-/** Existing samples as a finite sensor: in batches, as fast as they are consumed, `from` ms since 1970 at 100 Hz. */
+/**
+ * Existing samples as a finite sensor: in batches, as fast as they are consumed, at 100 Hz starting at `from` (ms
+ * since 1970).
+ */
 export function sensingOf(
   samples: readonly (readonly number[])[],
   { batch = 26, names = ['x', 'y', 'z'], from = 1_700_000_000_000 } = {},

@@ -1,4 +1,7 @@
-/** The lines on a terminal after these bytes: text, line feeds, and the sequences of ECMA-48 that move the cursor or erase. */
+/**
+ * The lines on a terminal after these bytes: supports text, line feeds, and the sequences of ECMA-48 that move the
+ * cursor or erase.
+ */
 export function screenOf(written: string): string[] {
   const lines: string[] = [''];
   let [row, column] = [0, 0];
@@ -26,8 +29,8 @@ export function screenOf(written: string): string[] {
 const spinner = /[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]/g;
 
 /**
- * Captures output drawn on stderr, as on a terminal of this size.
- * @returns the lines on its screen, spinners in their first position; `restore` restores stderr
+ * Captures the output drawn on stderr, as on a terminal of this size.
+ * @returns the lines on its screen, with spinners in their first position; `restore` restores stderr
  */
 export function terminalOnStderr({ columns = 80, rows = 24 } = {}) {
   const { write, columns: columnsBefore, rows: rowsBefore } = process.stderr;

@@ -1,19 +1,19 @@
 import type { Clock } from '../../src/lib/core/time.js';
 
-/** Maximum turns of the event loop between two waits for work in this process. */
+/** Maximum number of event-loop turns between two waits for work in this process. */
 const turnsOfWork = 4;
 
 /**
- * A clock for work within this process. `during` advances its time to the next awaited moment as soon as nothing else is left to do;
- * `start` does so until further notice. Otherwise it stands still.
+ * A clock for work within this process. `during` advances its time to the next awaited moment as soon as nothing else
+ * is left to do; `start` does so until it is stopped. Otherwise the time does not change.
  */
 export class SimulatedTime implements Clock {
   private time = 0;
-  /** Turns of the event loop since a wait last started or ended. */
+  /** Event-loop turns since a wait last started or ended. */
   private idle = 0;
   private readonly sleepers: { at: number; wake(): void }[] = [];
 
-  /** @param working reports work in progress that the event loop alone does not show, such as inflating in a thread */
+  /** @param working reports work in progress that the event loop does not show, such as inflating in a thread */
   constructor(private readonly working: () => boolean = () => false) {}
 
   now(): number {
@@ -41,14 +41,14 @@ export class SimulatedTime implements Clock {
     });
   }
 
-  /** Advances time until the returned function is called. */
+  /** Advances the time until the returned function is called. */
   start(): () => void {
     const ended = new AbortController();
     void this.pass(ended.signal);
     return () => ended.abort();
   }
 
-  /** Runs `work`; time advances while it waits. */
+  /** Runs `work`, and advances the time while it waits. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     const stop = this.start();
     return await work().finally(stop);
@@ -62,7 +62,7 @@ export class SimulatedTime implements Clock {
     }
   }
 
-  /** Among those that end at the same time, the one that started first. */
+  /** If several waits end at the same time, the one that started first is woken. */
   private wakeFirst(): void {
     const at = Math.min(...this.sleepers.map((sleeper) => sleeper.at));
     const [first] = this.sleepers.splice(

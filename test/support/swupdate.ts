@@ -5,13 +5,13 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** A signer of images: Debian's build of SWUpdate accepts detached CMS signatures only. */
+/** Signs images: Debian's build of SWUpdate accepts only detached CMS signatures. */
 export interface Signer {
   key: string;
   certificate: string;
 }
 
-/** Made with openssl, in this folder. */
+/** Creates a signer with openssl in this folder. */
 export function makeSigner(folder: string, name: string): Signer {
   const signer = { key: join(folder, `${name}.key`), certificate: join(folder, `${name}.crt`) };
   execFileSync(
@@ -34,11 +34,11 @@ export interface ImageOptions {
   /** null = unsigned. */
   signer: Signer | null;
   hardware?: string;
-  /** Of the payload, if it differs. */
+  /** Digest in the description, if it differs from the payload's. */
   sha256?: string;
 }
 
-/** A .swu: a cpio archive with its description, the description's signature, and the payload. */
+/** A .swu file: a cpio archive of its description, the description's signature, and the payload. */
 export async function makeImage({ folder, payload, target, signer, hardware = '1.0', sha256 }: ImageOptions) {
   const digest = sha256 ?? createHash('sha256').update(payload).digest('hex');
   const description = `software = { version = "1.0.0"; hardware-compatibility: [ "${hardware}" ];
@@ -57,7 +57,7 @@ export async function makeImage({ folder, payload, target, signer, hardware = '1
   return cpio([...files, ['app.bin', payload]]);
 }
 
-/** newc with checksums. */
+/** A cpio archive in newc format with checksums. */
 function cpio(files: [string, Buffer][]): Buffer {
   const hex = (value: number) => (value >>> 0).toString(16).toUpperCase().padStart(8, '0');
   const padded = (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)]);
@@ -73,28 +73,28 @@ function cpio(files: [string, Buffer][]): Buffer {
 
 export interface SwupdateOptions {
   folder: string;
-  /** Of the platform, and its CA if it uses TLS. */
+  /** URL of the platform, and its CA if it uses TLS. */
   url: string;
   ca?: string;
   id: string;
   token: string;
-  /** The certificate whose images it accepts. */
+  /** Certificate of the signer whose images the client accepts. */
   certificate: string;
 }
 
 export interface Swupdate {
-  /** All of its output. */
+  /** All output so far. */
   log(): string;
-  /** Resolves when it has printed this. */
+  /** Resolves when the output contains the text. */
   printed(text: string): Promise<void>;
-  /** Like the device's boot logic once its new system runs. */
+  /** Acts like the device's boot logic once its new system runs. */
   confirm(action: number): Promise<unknown>;
   stop(): Promise<void>;
 }
 
 let instances = 0;
 
-/** Debian's SWUpdate as a polling client; each has its sockets in its own folder. */
+/** Debian's SWUpdate as a polling client; each client has its sockets in its own folder. */
 export async function startSwupdate({
   folder,
   url,
@@ -138,7 +138,7 @@ identify : ( { name = "board"; value = "lab"; }, { name = "hwRevision"; value = 
       }),
     confirm: (action) => {
       const words = ['sendtohawkbit', String(action), '2', 'success', 'closed', 'Runs the new system.'];
-      // The platform that it waits for is in this process.
+      // Asynchronous, because the platform that it waits for is in this process.
       return promisify(execFile)('swupdate-ipc', words, { env, timeout: 20_000 });
     },
     async stop() {

@@ -13,8 +13,8 @@ interface Ran<Report> {
 }
 
 /**
- * Runs int8 networks in a third party's runtime, all in one Python process. `input` of each has any number of consecutive runs, and so
- * does the output.
+ * Runs int8 models in a third party's runtime, all in one Python process. `input` and the output contain any number of
+ * consecutive runs.
  */
 export function runInPython<Report>(
   environment: 'litert' | 'tflm',

@@ -1,6 +1,7 @@
 /**
- * Determines which test files share a process: those that leave no state in it. A process costs a file a second to load vitest and our
- * modules. Files that only compute, or stop everything they started, run one after the other in a thread that loads them once.
+ * Determines which test files share a process: those that leave no state in it. A process of its own costs a file a
+ * second to load vitest and our modules. Files that only compute, or stop everything they started, run one after the
+ * other in a thread that loads these once.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -8,30 +9,30 @@ import { dirname, join, resolve } from 'node:path';
 const tests = dirname(import.meta.dirname);
 
 /**
- * Process-wide state: a file that uses it gets a process of its own. The environment, spies and fake timers do not count: `put-back.ts`
- * restores them after each file.
+ * Process-wide state: a file that uses it gets its own process. The environment, spies and fake timers do not count,
+ * because `put-back.ts` restores them after each file.
  */
 const once: readonly RegExp[] = [
-  // Modules that are replaced, or loaded again.
+  // Modules that are replaced or loaded again.
   /\bvi\.(?:mock|doMock|unmock|doUnmock|hoisted|resetModules)\b/,
-  // Everything except constants, restored state, signals to programs, and output.
+  // Everything except constants, restored state, signals to other programs, and output.
   /\bprocess(?:\[|\.(?!(?:(?:platform|arch|execPath|versions?|cwd|p?pid|argv|nextTick|getuid|getgid|env)\b(?! = )|kill\(|stdout\.write\()))|=\sprocess\b(?!\.)/,
   /\b(?:globalThis|global)\./,
   /\bprototype\.\w+ = /,
   /\bDate\.now = /,
   /\bsetFlagsFromString\b/,
   /\bnode:(?:process|worker_threads|cluster)\b/,
-  // Measured time must not include garbage collection caused by other files.
+  // Measured time must not include garbage collection that other files cause.
   /\bperformance\.now\b/,
 ];
 
 /**
- * Restored by the helpers: the process's streams and exit code before they return, a folder's name in its environment when they are
- * stopped.
+ * The helpers restore this state: the process's streams and exit code before they return, a folder's name in its
+ * environment when they are stopped.
  */
 const putBack = ['cli.ts', 'up.ts'].map((name) => join(tests, 'support', name));
 
-/** Process-wide state used in this text; undefined: none. */
+/** Process-wide state that this text uses; undefined if there is none. */
 export function touchedBy(text: string): string | undefined {
   const code = text.replace(/^ *(?:\/\/|\/?\*).*$/gm, '');
   for (const what of once) {
@@ -41,7 +42,10 @@ export function touchedBy(text: string): string | undefined {
   return undefined;
 }
 
-/** The reason why a test has its own process, from its content and its imports of `test/`; undefined if it shares one. */
+/**
+ * The reason why a test needs its own process, found in its content and its imports from `test/`; undefined if it
+ * shares one.
+ */
 export function aloneFor(file: string, seen = new Set<string>()): string | undefined {
   if (seen.has(file) || putBack.includes(file) || !existsSync(file)) return undefined;
   seen.add(file);
@@ -64,8 +68,8 @@ const firstRing = readdirSync(tests, { recursive: true, encoding: 'utf8' })
     shares: aloneFor(join(tests, name)) === undefined,
   }));
 
-/** The files that share, as paths from the root of the repository. Those with real parts never do. */
+/** The files that share a process, as paths from the root of the repository. Files with real parts never share one. */
 export const together = firstRing.filter(({ shares }) => shares).map(({ path }) => path);
 
-/** The others of the first ring. */
+/** The other files of the first ring. */
 export const alone = firstRing.filter(({ shares }) => !shares).map(({ path }) => path);

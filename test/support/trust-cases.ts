@@ -24,13 +24,13 @@ const keysOf = (pems: string[]) =>
 const role = (pems: string[], threshold: number) => ({ keyids: pems.map(idOf), threshold });
 const now = 1_800_000_000_000;
 
-/** The documents that a device gets when it checks roots and timestamp, and the release that it requests. */
+/** The documents that a device receives when it checks roots and timestamp, and the release that it requests. */
 export interface TrustCase {
   what: string;
   trust: TrustRoot;
-  /** Additional content of an identity created after `trust init`. */
+  /** The root inside an identity that was created after `trust init`. */
   root: string | null;
-  /** From root 2 on, or from the one after `root`. */
+  /** The chain of roots from version 2 on, or from the successor of `root`. */
   roots: string[];
   timestamp: string | null;
   now: number;
@@ -165,7 +165,7 @@ const told: Record<string, Partial<TrustCase>> = {
   'a timestamp as a root': { roots: [text(stamp, operator, one, two)] },
 };
 
-/** One byte of a text is changed: ASCII stays ASCII. */
+/** Flips one bit of a byte: ASCII stays ASCII. */
 function flipped(from: string, count: number, seed: number): { what: string; text: string }[] {
   const random = seededRandom(seed);
   return Array.from({ length: count }, () => {
@@ -178,10 +178,10 @@ function flipped(from: string, count: number, seed: number): { what: string; tex
   });
 }
 
-/** Chains, attacks and mutated bytes; all of them with AIOT_LONG=1. */
+/** Chains, attacks and mutated bytes; a sample of them unless AIOT_LONG=1. */
 export function trustCases(): TrustCase[] {
   const json = (value: unknown) => value as Json;
-  /** An absent value is not a document at all. */
+  /** An absent value is not a document, so it is excluded. */
   const envelopes = mutations(json(JSON.parse(second) as Envelope)).filter(({ value }) => value !== null);
   const mutated: [string, Partial<TrustCase>][] = [
     ...mutations(json(rootOf(2))).map(({ what, value }): [string, Partial<TrustCase>] => [
@@ -209,7 +209,7 @@ export function trustCases(): TrustCase[] {
   return [...Object.entries(told), ...some].map(([what, changes]) => ({ ...good, ...changes, what }));
 }
 
-/** This side's result and stored state, in the format of firmware/test/trust_tool.c. */
+/** The result and stored state in TypeScript, in the format of firmware/test/trust_tool.c. */
 export async function trustVerdict({
   trust,
   root,

@@ -6,18 +6,18 @@ import type { ZodType } from 'zod';
 import { up } from '../../src/lib/platform/up/up.js';
 import { runCli } from './cli.js';
 
-/** A platform in this process for `runCli`, with its own contexts and signing key. */
+/** A platform in this process for `runCli`, with separate contexts and a signing key. */
 export interface UpForTests {
   folder: string;
-  /** https origin. */
+  /** Origin of the platform (https). */
   url: string;
-  /** Of the broker. */
+  /** URL of the broker. */
   mqtts: string;
-  /** PEM file of the CA. */
+  /** PEM file with the CA certificate. */
   ca: string;
-  /** The guide's services, with its compatibility. */
+  /** The guide's services, if they are enabled. */
   guide: Awaited<ReturnType<typeof up>>['result']['urls']['guide'];
-  /** A link that logs one browser in. */
+  /** A one-time login link for a browser. */
   dashboard: string | undefined;
   stop(): Promise<void>;
 }
@@ -50,7 +50,7 @@ export async function upForTests(options: Partial<Parameters<typeof up>[0]> = {}
   };
 }
 
-/** Runs with --json: one line, exit code 0, and a result that matches its schema. */
+/** Runs a command with --json: expects one line, exit code 0, and a result that matches its schema. */
 export async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
   const { code, json, stdout, stderr } = await runCli([...argv, '--json']);
   expect(code, stdout + stderr).toBe(0);
@@ -58,7 +58,7 @@ export async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
   return schema.parse(json);
 }
 
-/** Runs with --json and returns the error that it ends with. */
+/** Runs a command with --json and returns the error that it ends with. */
 export async function refusal(
   argv: string[],
 ): Promise<{ code: string; subject?: string; message: string; exit: number }> {

@@ -14,21 +14,24 @@ import { cosign } from '../../src/lib/formats/manifest/root.js';
 import { type Answer, type Attempt, type Forged, forged, json, type Lab, raw } from './attacker.js';
 import { motionSamples } from './motion-bundle.js';
 
-/** An attack on the update of a device that already runs a release, for both kinds of device. */
+/** An attack on the update of a device that already runs a release; applies to both kinds of device. */
 export interface UpdateAttack {
-  /** As reported by the device. null = no visible error: it has that release, and keeps running its current bytes. */
+  /**
+   * The error code that the device reports. null = no visible error: the device already has that release, and keeps
+   * running its current bytes.
+   */
   code: string | null;
-  /** All checks that prevent it; none = no switch disables it. */
+  /** All checks that prevent the attack; empty if no switch disables them. */
   off: readonly UpdateCheck[];
-  /** Earlier checks that are disabled while the attack is tried, because they would hide it. */
+  /** Earlier checks that are disabled during the attack, because they would hide it. */
   before?: readonly UpdateCheck[];
-  /** Fields of the running release's manifest that differ. */
+  /** Fields in which the running release's manifest differs. */
   base?: Partial<UnsignedManifest>;
-  /** The device wants two signatures, the operator's and a colleague's. */
+  /** The device requires two signatures, the operator's and a colleague's. */
   twoKeys?: boolean;
-  /** The expected code for an offered patch. */
+  /** The expected code if a patch is offered. */
   delta?: string;
-  /** Takes more than a minute of the device's time. */
+  /** Takes more than a minute of device time. */
   slow?: boolean;
   make(base: Forged): Attempt;
 }
@@ -39,10 +42,10 @@ const colleague = generateKeyPair().privatePem;
 const stranger = generateKeyPair().privatePem;
 const blobOf = (bytes: Uint8Array) => `/api/v1/blobs/${digestOf(bytes)}`;
 
-/** The result of the last endless response: true = all of it was sent. */
+/** The result of the last endless response: true if all of it was sent. */
 export const endless = { tookAll: false };
 
-/** Endless bytes, as far as a test needs them. */
+/** A response with more bytes than a device accepts. */
 function endlessAnswer(first: Uint8Array): Answer {
   endless.tookAll = false;
   return async (res) => {
@@ -58,7 +61,7 @@ function endlessAnswer(first: Uint8Array): Answer {
   };
 }
 
-/** Byte by byte, each after this many ms. */
+/** Sends the bytes one by one, at intervals of this many ms. */
 const drip =
   (bytes: Uint8Array, ms: number): Answer =>
   async (res) => {
@@ -70,7 +73,7 @@ const drip =
     res.end();
   };
 
-/** Ends the connection in the middle, each time. */
+/** Ends the connection in the middle of each response. */
 const brokenOff =
   (bytes: Uint8Array): Answer =>
   (res) => {
@@ -93,7 +96,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
   const evil = () => bytesOf(66);
   const next = (bytes: Uint8Array, key: string, changes: Partial<UnsignedManifest> = {}) =>
     forged(bytes, key, { sequence: 6, ...changes });
-  /** A valid release, for which other content is served. */
+  /** A valid release for which different content is served. */
   const served = (change: (made: Forged) => Record<string, Answer>, changes?: Partial<UnsignedManifest>) => {
     const made = next(bytesOf(1), operator(), changes);
     return { desired: made.desired, serve: { ...made.serve, ...change(made) } };
@@ -147,7 +150,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       make: () =>
         served(
           ({ bytes }) => ({ [blobOf(bytes)]: raw(evil().subarray(0, bytes.length)) }),
-          // As long as the served content, so that only the digest differs.
+          // The digest differs, but not the length.
           oneArtifact(bytesOf(1), Math.min(evil().length, bytesOf(1).length)),
         ),
     },
@@ -201,7 +204,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
           const half = bytes.length >> 1;
           const answer: Answer = (res) => {
             const range = `bytes ${half}-${half - 1}/${bytes.length}`;
-            // No further byte arrives, however often it is requested.
+            // No further byte arrives, regardless of how often it is requested.
             if (res.req.headers.range !== undefined) res.writeHead(206, { 'content-range': range }).end();
             else res.end(bytes.subarray(0, half));
           };
@@ -244,7 +247,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       code: 'AIOT_UPDATE_EXPIRED',
       off: ['expiry'],
       base: { issued: Date.now() + 30 * 86_400_000 },
-      // By the device's clock alone it would be valid for another day.
+      // By the device's own clock it would be valid for another day.
       make: () => next(bytesOf(2), operator(), { expires: Date.now() + 86_400_000 }),
     },
     'malicious mirror: a manifest from another host': {
@@ -400,7 +403,7 @@ export function twoKeys(operator: string): TrustRoot {
   };
 }
 
-/** A release that the victim of this attack accepts. */
+/** A release that the victim of this attack must accept. */
 export function goodFor(
   attack: UpdateAttack,
   operator: string,
@@ -413,13 +416,13 @@ export function goodFor(
   return { ...made, envelope, serve: { ...made.serve, [made.desired.manifest]: json(envelope) } };
 }
 
-/** A device under attack, and its reports. */
+/** A device under attack, and the reports it sends. */
 export interface Victim {
   device: SimulatedDevice;
   heard: Heard;
 }
 
-/** Reports the result of each rollout on a device. */
+/** Collects the result of each rollout on a device. */
 export class Heard {
   private readonly waiting = new Map<string, ReturnType<typeof deferred<Reported>>>();
   readonly onEvent = (event: DeviceEvent) => {
@@ -451,8 +454,8 @@ const recording = {
 };
 
 /**
- * Verifies that a device rejects an attack with its code, keeps running the previous release, predicts with that, and accepts the next
- * valid release. The device is connected, and blank.
+ * Verifies that a device rejects an attack with the expected code, keeps running and predicting with the previous
+ * release, and accepts the next valid release. The device is connected, and blank at first.
  */
 export async function expectRefused(
   lab: Lab,

@@ -7,12 +7,12 @@ import { root } from './cli.js';
 
 /** firmware/test/update_tool.c, or another tool there, built with sanitizers. */
 export interface UpdateTool {
-  /** Its output for this input, line by line; or that of another tool built with it. */
+  /** Returns the lines that the tool, or another tool built with it, prints for this input. */
   run(args: string[], input?: string, program?: string): string[];
   remove(): void;
 }
 
-/** Rejects if it does not compile. Does not block other tests meanwhile. */
+/** Rejects if the build fails. Asynchronous, so that other tests can run meanwhile. */
 export async function buildUpdateTool(target = 'update_tool', ...others: string[]): Promise<UpdateTool> {
   const build = mkdtempSync(join(tmpdir(), 'aiot-update-tool-'));
   const cmake = (...args: string[]) => promisify(execFile)('cmake', args);

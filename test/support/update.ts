@@ -15,7 +15,7 @@ import { type Manifest, signManifest } from '../../src/lib/formats/manifest/mani
 export const operator = generateKeyPair().privatePem;
 export const trust = trustRootOf(publicKeyOf(operator));
 
-/** Time that passes immediately. */
+/** A clock whose sleeps return immediately. */
 export const quickClock: Clock = { now: () => Date.now(), sleep: async () => {} };
 
 export interface Release {
@@ -60,7 +60,7 @@ export function release(
   };
 }
 
-/** The request for a release, with a patch that creates it from another one. */
+/** The request for a release with a patch that creates it from another one. */
 export function byDelta({ desired, bytes }: Release, base: Release): { desired: Desired; patch: Uint8Array } {
   const patch = createDelta(base.bytes, bytes);
   const delta = { base: digestOf(base.bytes), digest: digestOf(patch), bytes: patch.length };
@@ -86,7 +86,7 @@ export function memorySource(
   };
 }
 
-/** Accepts any bytes as a model: three golden vectors, all passing. */
+/** Accepts any bytes as a model, with three golden vectors that all pass. */
 export const anyRuntime: ModelRuntime = {
   load: async () => ({
     fields: ['x'],
@@ -103,11 +103,11 @@ export interface TestUpdater {
   reports: Reported[];
   /** Bytes of the active model. */
   active(): Uint8Array | null;
-  /** The error that failed the flash, if any. */
+  /** The error with which the flash failed, if any. */
   died(): unknown;
 }
 
-/** An updater on this flash, with ports that answer immediately. */
+/** An updater on this flash, whose ports respond immediately. */
 export async function testUpdater(
   flash: Flash,
   options: {

@@ -26,10 +26,10 @@ export interface Template {
   dag?: { tasks: { name: string; depends?: string; arguments?: { artifacts?: Artifact[] } }[] };
 }
 
-/** Storage of artifacts between steps, by their keys: a folder is restored as one. */
+/** Stores artifacts between steps by their keys; a folder is stored and restored as one artifact. */
 export interface ArtifactStore {
   put(path: string, key: string): Promise<void>;
-  /** False if there is nothing under the key. */
+  /** Returns false if nothing is stored under the key. */
   get(key: string, path: string): Promise<boolean>;
 }
 
@@ -44,7 +44,7 @@ export function folderStore(folder: string): ArtifactStore {
   };
 }
 
-/** Progress of a step, in the form that the controller writes to the workflow. */
+/** Progress of a step, as the controller writes it to the workflow. */
 export interface StepNews {
   phase: 'Running' | 'Succeeded' | 'Failed' | 'Omitted';
   attempt: number;
@@ -54,23 +54,26 @@ export interface StepNews {
 
 export interface RunnerOptions {
   templates: Template[];
-  /** For the pods' folders. */
+  /** Folder for the pods. */
   dir: string;
   store: ArtifactStore;
-  /** Values of {{workflow.…}}. */
+  /** Values for {{workflow.…}}. */
   workflow?: { name: string; parameters: Record<string, string> };
-  /** The folder that is mounted at /context. */
+  /** Folder that is mounted at /context. */
   context?: string;
-  /** Content of /app/bin/run.js; the sources by default. */
+  /** Content of /app/bin/run.js; by default, the sources are run. */
   program?: string;
-  /** Finished steps of a retried workflow. */
+  /** Steps of a retried workflow that are already finished. */
   done?: ReadonlySet<string>;
   signal?: AbortSignal;
   onStep?(step: string, news: StepNews): void;
   onLine?(step: string, attempt: number, line: string): void;
 }
 
-/** Runs the templates in order like an executor: artifacts in, the container's command, artifacts out; /pipeline is a folder here. */
+/**
+ * Runs the templates in order like an executor: it restores input artifacts, runs the container's command, and stores
+ * output artifacts. /pipeline is a folder here.
+ */
 export async function runWorkflow(options: RunnerOptions): Promise<Map<string, number | null>> {
   const { templates, done = new Set(), signal, onStep = () => {} } = options;
   const codes = new Map<string, number | null>();

@@ -35,7 +35,7 @@ function commands(): Map<string, Command> {
   return known;
 }
 
-/** How strictly a line is checked: a line to type must be complete; one that is only mentioned may omit parts. */
+/** The strictness of a check: a line to type must be complete; a line that is only mentioned may omit parts. */
 export type Reading = 'typed' | 'spoken';
 
 /**
@@ -50,7 +50,7 @@ export function wrongWith(words: readonly string[], reading: Reading = 'typed'):
   if (count === undefined) return isTopic(words, reading) ? undefined : 'no such command';
   const name = words.slice(0, count).join(' ');
   const command = commands().get(name)!;
-  // A bare topic is its list command, and takes no name.
+  // A topic alone runs its list command, and takes no name.
   const isAlias = command.id.replaceAll(':', ' ') !== name;
   if (isAlias && /^[a-z]/.test(words[count] ?? ''))
     return isTopic(words, reading) ? undefined : 'no such command';
@@ -70,7 +70,7 @@ function isTopic(words: readonly string[], reading: Reading): boolean {
 interface Given {
   flags: Map<string, string[]>;
   positionals: string[];
-  /** A part was omitted with `…` or is in a variable. */
+  /** A part is omitted with `…` or comes from a variable. */
   open: boolean;
 }
 
@@ -137,7 +137,7 @@ function unfit({ flags }: Command, given: Given): string | undefined {
   return undefined;
 }
 
-/** A placeholder name for the reader to replace, or an omission. */
+/** A placeholder for the reader to replace, or an omission. */
 function isPlaceholder(word: string): boolean {
   return /^[A-Z$][A-Z_-]*/.test(word) || word.includes('…');
 }

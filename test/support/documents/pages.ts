@@ -61,7 +61,7 @@ export function wrongIn(page: string): string[] {
   return [...typed.map((problem) => `${page}:${problem}`), ...spoken.map((problem) => `${page}:${problem}`)];
 }
 
-/** The same for some lines of shell; each problem has its line number. */
+/** Checks some shell lines in the same way; each problem includes its line number. */
 export function wrongLines(lines: string, reading: Reading, first = 1): string[] {
   return shellLines(lines, first)
     .flatMap(shellCommands)
@@ -72,7 +72,7 @@ export function wrongLines(lines: string, reading: Reading, first = 1): string[]
     });
 }
 
-/** The words after `aiot`, also if another program is asked to run it; undefined for another program's line. */
+/** The words after `aiot`, even if another program runs it; undefined for a line of another program. */
 function ofAiot(words: readonly string[]): string[] | undefined {
   const at = words.findIndex((word) => word === 'aiot' || word.endsWith('bin/run.js'));
   if (at < 0) return undefined;

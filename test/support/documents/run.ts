@@ -7,7 +7,10 @@ import { root } from '../cli.js';
 import { type Block, blocksOf, pageText } from './pages.js';
 import { type ShellLine, shellLines } from './shell.js';
 
-/** Result of a page's blocks: undefined = everything as documented, otherwise the place where it ended and its last output. */
+/**
+ * Result of running a page's blocks: undefined if everything works as documented, otherwise the place of the failure
+ * and the last output.
+ */
 export type PageRun = { at: string; why: string; output: string } | undefined;
 
 /** Blocks of a page that are run: all marked ones; long ones only on request. */
@@ -16,8 +19,9 @@ export function runnable(page: string, long: boolean): Block[] {
 }
 
 /**
- * Types the commands of a page into one shell, in order, in a separate home and folder. A line must exit with 0, or with N if its comment
- * starts with `exit code N`. Lines of blocks marked `beside` are started as in another terminal, and ended with the page.
+ * Types the commands of a page into one shell, in order, with a separate home and working folder. A line must exit
+ * with 0, or with N if its comment starts with `exit code N`. Lines of blocks marked `beside` are started as if in
+ * another terminal, and end with the page.
  */
 export async function runPage(
   page: string,
@@ -67,7 +71,7 @@ async function run(folder: string, script: string, timeoutMs: number): Promise<P
     cwd: join(folder, 'work'),
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A separate process group: its background processes end with it.
+    // A separate process group, so that background processes end with it.
     detached: true,
   });
   let output = '';
@@ -84,7 +88,7 @@ async function run(folder: string, script: string, timeoutMs: number): Promise<P
   const [code] = (await once(shell, 'exit')) as [number | null];
   clearTimeout(timer);
   end(shell, 'SIGTERM');
-  // The platform left running by a page; if there is none, it prints that.
+  // Stops the platform that a page leaves running; without one the command only prints a message.
   await once(spawn(join(folder, 'bin/aiot'), ['down'], { env, stdio: 'ignore' }), 'exit');
   end(shell, 'SIGKILL');
   if (code === 0) return undefined;
@@ -100,7 +104,7 @@ async function run(folder: string, script: string, timeoutMs: number): Promise<P
   };
 }
 
-/** No user settings, and any free port where a page leaves the usual ones. */
+/** Excludes the user's settings, and replaces the default ports with free ones. */
 function environment(folder: string): NodeJS.ProcessEnv {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(?:AIOT|XDG)_/.test(name)),
@@ -118,6 +122,6 @@ function end(shell: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-shell.pid!, signal);
   } catch {
-    // All processes of the group have ended.
+    // ESRCH: all processes of the group have ended.
   }
 }

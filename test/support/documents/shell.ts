@@ -5,7 +5,7 @@ export interface ShellCommand {
   line: number;
 }
 
-/** A line as typed, its continuations joined, with the trailing comment. */
+/** A line as typed, with its continuations joined and its trailing comment separate. */
 export interface ShellLine {
   text: string;
   comment: string;
@@ -55,7 +55,7 @@ function comment(text: string): [string, string] | undefined {
   return quote === '' ? [text, ''] : undefined;
 }
 
-/** The commands of a line: those of a pipe, a list, a subshell. `…` for "and so on" is a word. */
+/** The commands of a line, including those in pipes, lists and subshells. `…` ("and so on") is a word. */
 export function shellCommands({ text, line }: ShellLine): ShellCommand[] {
   const commands: ShellCommand[] = [];
   let words: string[] = [];
@@ -89,7 +89,7 @@ function tokens(text: string): Token[] {
   return found;
 }
 
-/** As the shell passes it on; variables are not expanded. */
+/** The word as the shell passes it on, except that variables are not expanded. */
 function unquoted(word: string): string {
   return word.replace(
     /'([^']*)'|"((?:\\[\s\S]|[^"\\])*)"|\\([\s\S])/g,
