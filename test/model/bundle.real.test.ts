@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 
 describeReal('tar', 'a bundle opened with tar', () => {
-  it('lists and extracts, and its checksums pass sha256sum', async () => {
+  it('can be listed and extracted, and its checksums pass sha256sum', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'model.aiot'), bytes);
     const tar = (args: string[]) => spawnSync('tar', args, { cwd: folder, encoding: 'utf8' });

@@ -30,7 +30,7 @@ describe('a bundle', () => {
     const again = unpackBundle(bytes);
     expect(again).toEqual(bundle);
     expect(packBundle(again)).toEqual(bytes);
-    // As part of a larger buffer, as network code hands them on.
+    // A view into a larger buffer, as network code passes it on.
     const pool = Buffer.concat([Buffer.alloc(7), bytes, Buffer.alloc(9)]);
     expect(unpackBundle(pool.subarray(7, 7 + bytes.length))).toEqual(bundle);
   });

@@ -28,7 +28,7 @@ async function network(): Promise<string> {
   return file;
 }
 
-/** One dense layer of 4 to 3 and a softmax. */
+/** One dense layer from 4 inputs to 3 outputs, and a softmax. */
 function floatNetwork(random: () => number): Uint8Array {
   const values = (count: number) => Float32Array.from({ length: count }, () => random() - 0.5);
   const tensor = (name: string, shape: number[], data?: Float32Array) => ({
@@ -59,7 +59,7 @@ function floatNetwork(random: () => number): Uint8Array {
   });
 }
 
-it('compiles a model for the Edge TPU, reporting its source and where each operator runs', async () => {
+it('the Edge TPU compiler compiles a model, and its result names the source and where each operator runs', async () => {
   const compiler = await standInCompiler(join(folder, 'bin'));
   const file = await network();
   const from = digestOf(await readFile(file));
@@ -79,7 +79,7 @@ it('compiles a model for the Edge TPU, reporting its source and where each opera
   expect(await readEdgeTpu(made.file, from)).toBeNull();
 });
 
-it('fails if the Edge TPU compiler maps no operator or cannot parse the model, with its message', async () => {
+it('the Edge TPU compilation fails with the compiler’s message if it maps no operator or cannot parse the model', async () => {
   const idle = await standInCompiler(join(folder, 'idle'), false);
   const file = await network();
   await expect(compileEdgeTpu(file, { compiler: idle })).rejects.toMatchObject({
@@ -93,7 +93,7 @@ it('fails if the Edge TPU compiler maps no operator or cannot parse the model, w
   });
 });
 
-it('quantize checks for the Edge TPU compiler first, and reports the compiled model', async () => {
+it('aiot model quantize checks for the Edge TPU compiler first, and reports the compiled model', async () => {
   const random = seededRandom(1);
   const file = join(folder, 'float.tflite');
   await writeFile(file, floatNetwork(random));

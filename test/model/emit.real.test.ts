@@ -72,7 +72,7 @@ describeReal('tflm', 'emitted arrays and mixed-precision models in TFLite Micro'
     expect(Buffer.from(array!.output).equals(Buffer.from(file!.output))).toBe(true);
   });
 
-  /** Every other operator of an int8 network on another kind. */
+  /** Runs every second operator of an int8 model in another mode. */
   const mixed = (kind: (typeof kinds)[number], seed: number, other: Kind) => {
     const float = prepareGraph(architectures[kind](seededRandom(seed)));
     const apart = new Map(
@@ -110,7 +110,7 @@ describeReal('tflm', 'emitted arrays and mixed-precision models in TFLite Micro'
       expect(report.refused, `${kind} ${seed}`).toBeUndefined();
       const want = answersTo(graph, input as Int8Array);
       const most = want.reduce((worst, value, i) => Math.max(worst, Math.abs(value - output[i]!)), 0);
-      // Float kernels sum in other orders, so a value may fall on the other side of a half.
+      // Float kernels sum in a different order, so a value may be rounded to the other side.
       expect(most, `${kind} ${seed}`).toBeLessThanOrEqual(2);
     });
   });

@@ -10,7 +10,7 @@ import { describeReal, tfjsNode } from '../support/real.js';
 describeReal('tfjs-node', 'training with TensorFlow for Node.js', () => {
   const before = process.cwd();
   const folder = mkdtempSync(join(tmpdir(), 'aiot-node-'));
-  // It is found in the folder one is in, as where a user has installed it.
+  // Found from the current folder, where a user would have installed it.
   beforeAll(() => process.chdir(tfjsNode));
   afterAll(() => {
     process.chdir(before);
@@ -18,7 +18,7 @@ describeReal('tfjs-node', 'training with TensorFlow for Node.js', () => {
   });
 
   it.each(Object.entries(shapes))(
-    'computes for %s the same gradients as the built-in engine',
+    'computes the same gradients for %s as the built-in engine',
     async (_name, [inputShape, layers]) => {
       const output = { kind: 'classes', count: 3 } as const;
       await compareEngines(
@@ -39,7 +39,7 @@ describeReal('tfjs-node', 'training with TensorFlow for Node.js', () => {
     writeFileSync(rows, ['a,b,label', ...lines].join('\n'));
     const project = join(folder, 'project');
     mkdirSync(project);
-    // `--kind` keeps the network: on a table this small a linear model could take its place.
+    // `--kind` prevents a linear model from replacing the network, which could happen on a table this small.
     const how = ['--data', rows, '--kind', 'mlp', '--epochs', '2', '--backend', 'node', '--json'];
     const { code, json } = await runCli(['model', 'train', '--project', project, ...how]);
     expect(code).toBe(0);

@@ -22,7 +22,7 @@ async function evaluate(network: Uint8Array | string, csv: string, ...flags: str
   return { ...result, value: result.json as FileEvaluation, dir, argv };
 }
 
-/** class = which of x, y, z is the largest */
+/** The class is the index of the largest of x, y and z. */
 const identity = [
   [9, 0, 0],
   [0, 9, 0],
@@ -245,7 +245,7 @@ describe('aiot model evaluate FILE', () => {
   });
 });
 
-/** One dense layer whose float16 weight a DEQUANTIZE widens. */
+/** One dense layer with a float16 weight that a DEQUANTIZE operator converts. */
 function halfNetwork(): Uint8Array {
   return writeTflite({
     name: 'main',
@@ -270,7 +270,7 @@ function halfNetwork(): Uint8Array {
   } as Graph);
 }
 
-/** One dense layer with int8 weights under float32 activations. */
+/** One dense layer with int8 weights and float32 activations. */
 function dynamicNetwork(): Uint8Array {
   const quantization = { scale: [Math.fround(0.01)], zeroPoint: [0], axis: 0 };
   const graph: Graph = {
@@ -296,7 +296,7 @@ function dynamicNetwork(): Uint8Array {
 }
 
 describe('aiot model evaluate on files from TensorFlow’s converter', () => {
-  // Accuracy and AUC as measured with ai-edge-litert (facts: ml.md), outputs as its own predictions.
+  // Accuracy and AUC were measured with ai-edge-litert (facts: ml.md); the expected outputs are its own predictions.
   it.each([
     ['f32', 'litert', 0.909, 0.95203, 'f32.litert.pred.csv', 1e-6],
     ['f32', 'device', 0.909, 0.95203, 'f32.litert.pred.csv', 1e-6],

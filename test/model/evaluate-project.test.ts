@@ -18,7 +18,7 @@ async function build(dir: string, ...data: string[]): Promise<EvaluateResult> {
   throw new Error('not evaluated');
 }
 
-/** A folder with one aiot.yaml, and rows of two inputs of which the first decides. */
+/** A folder with an aiot.yaml, and rows of two inputs, the first of which decides. */
 async function tableProject(
   model: string,
   labelOf: (x: number) => string,
@@ -50,7 +50,8 @@ describe('aiot model evaluate of a project', () => {
     expect(value.calibration.reduce((sum, { rows }) => sum + rows, 0)).toBe(value.n);
     expect(value.groups).toBe(3);
     expect(value.interval![0]).toBeLessThan(value.accuracy!);
-    // Each class has one test recording: drawing recordings within their classes changes nothing, so it says nothing.
+    // Each class has one test recording, so resampling recordings within their classes changes nothing and yields no
+    // interval.
     expect(value.intervals.macroF1).toBeNull();
     expect(value.folds).toBeNull();
     const wrong = value.confusion.reduce((sum, row, c) => sum + row.reduce((a, b) => a + b, 0) - row[c]!, 0);
@@ -112,7 +113,7 @@ describe('aiot model evaluate of a project', () => {
       report,
     ]);
     expect(code).toBe(0);
-    // Rows that stand for themselves are no recordings, have no windows, and nothing is voted on.
+    // Independent rows have no recordings and no windows, so nothing is smoothed.
     expect(value.voted).toBeNull();
     expect(stdout).not.toMatch(/voted|recording|window| –/);
     expect(await readFile(report, 'utf8')).toContain('Calibration');

@@ -13,7 +13,7 @@ import { runInPython } from '../support/tflite.js';
 
 const [networks, runs] = [3, 40];
 
-/** Layers of more than 1,024 weights: dynamic range leaves smaller ones as they are. */
+/** Layers with more than 1,024 weights, because dynamic range leaves smaller ones unchanged. */
 function wide(random: Random): Graph {
   const n = new FloatNetwork(random);
   let x = n.convolution(n.float([1, 1, 32, 6]), 48, { filter: [1, 5], stride: [1, 2] }, 'relu');
@@ -25,7 +25,7 @@ function wide(random: Random): Graph {
 const makers = { ...architectures, ...engineKinds, wide };
 const kinds = Object.keys(makers) as (keyof typeof makers)[];
 
-/** Float networks with rows to calibrate on, and others to run. */
+/** Float models with rows to calibrate on, and other rows to run. */
 const cases = () =>
   kinds.flatMap((kind) =>
     Array.from({ length: networks }, (_, seed) => {
@@ -40,7 +40,7 @@ const cases = () =>
   );
 type Case = ReturnType<typeof cases>[number];
 
-/** What the float network answers, run after run. */
+/** Outputs of the float model, run after run. */
 function floatAnswers({ float, input, size }: Case): Float32Array {
   const interpreter = createInterpreter(float);
   const answers: number[] = [];
@@ -49,16 +49,16 @@ function floatAnswers({ float, input, size }: Case): Float32Array {
   return Float32Array.from(answers);
 }
 
-/** Signal to noise of `got`, decibels. */
+/** Signal-to-noise ratio of `got` in decibels. */
 function sqnr(want: Float32Array, got: Float32Array): number {
   const noise = want.reduce((sum, value, i) => sum + (value - got[i]!) ** 2, 1e-30);
   return 10 * Math.log10(want.reduce((sum, value) => sum + value ** 2, 0) / noise);
 }
 
-/** Least SQNR of any of these networks, decibels: what the mode's arithmetic can hold. */
+/** Minimum SQNR in decibels that each mode's arithmetic can reach on any of these models. */
 const least = { float32: 90, float16: 50, dynamic: 20, int8: 12, int16x8: 25 };
 
-/** Files of one mode, each with int8 and (where the mode is of integers) float32 ends. */
+/** Files of one mode, each with int8 and (in integer modes) float32 inputs and outputs. */
 function filesOf(mode: (typeof quantizeModes)[number], all: Case[]) {
   const ends = mode === 'int8' || mode === 'int16x8' ? (['int8', 'float32'] as const) : [undefined];
   return all.flatMap((one) =>

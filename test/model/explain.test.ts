@@ -11,7 +11,7 @@ import { runCli } from '../support/cli.js';
 import { linearFile } from './linear.js';
 import { temporaryFolder, toyProject } from './support.js';
 
-/** Rows whose class is decided by x alone; y has a little of it, z nothing. */
+/** Rows whose class depends on x alone; y partly follows x, and z is unrelated. */
 function rows(count: number): string {
   const random = seededRandom(5);
   const lines = Array.from({ length: count }, (_, i) => {
@@ -42,7 +42,7 @@ describe('aiot model explain', () => {
     expect(value).toMatchObject({ metric: 'macroF1', base: 1, n: 200, output: 'probability', seed: 7 });
     const [most, ...others] = value.importance;
     expect(most!.feature).toBe('x');
-    // Dealt out anew, half of the rows get a value of the other class.
+    // Shuffling gives half of the rows a value from the other class.
     expect(most!.loss).toBeGreaterThan(0.4);
     expect(most!.loss).toBeLessThan(0.6);
     expect(others.find(({ feature }) => feature === 'z')).toMatchObject({ loss: 0, deviation: 0 });
@@ -86,7 +86,7 @@ describe('aiot model explain', () => {
       'x 50',
       'y 50',
     ]);
-    // Slow and fast motion lean to either side of x.
+    // Slow and fast motion tilt to opposite sides of x.
     expect(value.importance[0]!.feature).toBe('x');
     expect(value.saliency).toMatchObject({ over: 'time', fields: ['x', 'y'] });
     expect(value.saliency.parts).toHaveLength(20);

@@ -38,7 +38,7 @@ describe('a model in the guide’s format', () => {
       const expected = rows.map((row) => predictor.answer(row).value!);
       const shown = guideNetwork(bundle);
       expectNear(answers(shown, rows), expected);
-      // Standardized ones it does not take.
+      // Standardized readings give different outputs.
       const { mean, deviation } = bundle.info.standardization;
       const standardized = rows.map((row) => row.map((x, i) => (x - mean[i]!) / deviation[i]!));
       const wrong = answers(shown, standardized).map((value, i) => Math.abs(value - expected[i]!));
@@ -58,7 +58,7 @@ describe('a model in the guide’s format', () => {
     const graph = network.graph(input, network.softmax(network.dense(network.dense(input, 8, 'relu'), 3)));
     const ends = { input: endOf(graph, 'inputs'), output: endOf(graph, 'outputs') };
     const { mean } = har.info.standardization;
-    // Of chance motion some hardly vary: beyond what single precision tells apart.
+    // Some features hardly vary in random motion, beyond what single precision can distinguish.
     const deviation = har.info.standardization.deviation.map((d, i) => Math.max(d, Math.abs(mean[i]!) / 50));
     const info = { ...har.info, ...ends, standardization: { mean, deviation } };
     const bundle = { ...har, info, model: writeTflite(graph) };

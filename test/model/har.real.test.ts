@@ -11,7 +11,10 @@ import { root } from '../support/cli.js';
 import { describeReal, recordingsFolder } from '../support/real.js';
 import { temporaryFolder } from './support.js';
 
-/** The template's project with its seed replaced: it divides the recordings and starts the weights. */
+/**
+ * Results of the template's project for each seed. The seed determines the split of the recordings and the initial
+ * weights.
+ */
 async function figures(folder: string, seeds: number[]) {
   const text = await readFile(join(root, 'templates', 'har-imu', 'aiot.yaml'), 'utf8');
   const dir = await temporaryFolder();
@@ -32,7 +35,8 @@ async function figures(folder: string, seeds: number[]) {
 const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 describeReal('recordings', 'all 53 recordings', () => {
-  // Which of the five walks is held out decides much: two of them contain standing still that is labelled walking.
+  // The results depend strongly on which of the five walks is held out: two of them contain standing still that is
+  // labeled as walking.
   it('reach a mean macro-F1 of 0.96 per window and 0.98 smoothed over two splits', async () => {
     const results = await figures(join(recordingsFolder, 'recordings'), [1, 2]);
     expect(mean(results.map(({ int8 }) => int8))).toBeGreaterThanOrEqual(0.96);

@@ -10,7 +10,10 @@ import { trainProject } from '../../src/lib/model/train/train-project.js';
 import { root } from '../support/cli.js';
 import { temporaryFolder } from './support.js';
 
-/** The template's project with its seed replaced: it divides the recordings and starts the weights. */
+/**
+ * Results of the template's project for each seed. The seed determines the split of the recordings and the initial
+ * weights.
+ */
 async function figures(folder: string, seeds: number[]) {
   const text = await readFile(join(root, 'templates', 'har-imu', 'aiot.yaml'), 'utf8');
   const dir = await temporaryFolder();
@@ -39,7 +42,7 @@ describe('the motion template on its own recordings', () => {
     expect(own!.seconds).toBeLessThan(30);
   });
 
-  it('does about as well with other seeds', async () => {
+  it('reaches a mean macro-F1 of 0.98 with other seeds, and int8 loses at most one point', async () => {
     const results = await figures(join(root, 'templates', 'har-imu', 'data'), [1, 2, 3]);
     expect(mean(results.map(({ int8 }) => int8))).toBeGreaterThanOrEqual(0.98);
     expect(Math.max(...results.map(({ float, int8 }) => float - int8))).toBeLessThanOrEqual(0.01);

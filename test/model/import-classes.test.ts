@@ -10,7 +10,7 @@ import { linearFile } from './linear.js';
 import { temporaryFolder } from './support.js';
 
 const names = ['ant', 'bee', 'cat'];
-/** Answers with the largest of its inputs: output 0 is "cat", 1 "ant", 2 "bee". */
+/** Predicts the largest of its inputs: output 0 is "cat", 1 "ant", 2 "bee". */
 const order = ['cat', 'ant', 'bee'];
 let folder: string;
 let rows: string;

@@ -32,7 +32,9 @@ interface Settings {
   padding?: 'same' | 'valid';
 }
 
-/** A model.json of one grouped layer, as Keras' converter would write it: the kernel is [… window, in ÷ groups, out]. */
+/**
+ * A model.json with one grouped layer in the format of Keras' converter: the kernel is [… window, in ÷ groups, out].
+ */
 function save(name: string, input: number[], settings: Settings, kernelShape: number[]) {
   const at = join(folder, name.replaceAll(' ', '-'));
   mkdirSync(at, { recursive: true });
@@ -58,7 +60,7 @@ function save(name: string, input: number[], settings: Settings, kernelShape: nu
 const pair = (values: number[] | undefined): [number, number] =>
   values === undefined ? [1, 1] : values.length === 1 ? [1, values[0]!] : [values[0]!, values[1]!];
 
-/** TensorFlow.js' convolution of each group's channels, side by side. */
+/** Convolves the channels of each group with TensorFlow.js, and concatenates the results. */
 function expected(
   x: Float32Array,
   input: number[],

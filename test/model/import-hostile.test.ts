@@ -14,7 +14,7 @@ afterEach(() => {
   console.warn = warn;
 });
 
-it('stops reading an HDF5 file whose groups contain themselves, and prints no names', async () => {
+it('the HDF5 reader stops if a file’s groups contain themselves, and prints no names', async () => {
   const bytes = readFileSync(join(root, 'test/golden/models/loop.h5'));
   await expect(readKerasH5(bytes)).rejects.toMatchObject({
     code: 'AIOT_FILE_MALFORMED',
@@ -23,7 +23,7 @@ it('stops reading an HDF5 file whose groups contain themselves, and prints no na
   expect(said).toEqual([]);
 });
 
-it('reads at most 3,000 groups and arrays of an HDF5 file', () => {
+it('the HDF5 reader reads at most 3,000 groups and arrays', () => {
   const group = (arrays: number) => ({
     keys: Array.from({ length: arrays }, (_, n) => `${n}`),
     get: () => ({ shape: [], value: [] }),

@@ -20,10 +20,10 @@ const all = [
   'shared',
   'normalized',
 ];
-/** The others have nothing of their own; AIOT_LONG=1 exports them too. */
+/** The other models contain nothing that these lack; AIOT_LONG=1 exports them too. */
 const names = process.env.AIOT_LONG === '1' ? all : ['conv1d', 'grouped2d', 'branches', 'normalized'];
 
-/** tfjs-node is built from the same TensorFlow, so that is there too. */
+/** tfjs-node is built from the same TensorFlow, so TensorFlow is installed where it is. */
 describeReal('tfjs-node', 'importing a SavedModel', () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-saved-'));
   const before = process.cwd();

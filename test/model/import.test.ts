@@ -31,7 +31,7 @@ interface TopologyJson {
 }
 const settingsOf = (json: TopologyJson, layer: number) => json.modelTopology.config.layers[layer]!.config;
 
-/** As TensorFlow.js' own saving to a folder lays it out: two shards, so that weights lie across their border. */
+/** Saves a model in the layout of TensorFlow.js: two shards, so that weights cross their boundary. */
 async function save(model: Sequential, name: string): Promise<string> {
   const at = join(folder, name);
   mkdirSync(at, { recursive: true });
@@ -282,7 +282,7 @@ describe('aiot model import', () => {
     const project = join(folder, 'project');
     mkdirSync(project);
     const rows = join(folder, 'rows.csv');
-    // The first number decides: what the network below has learned.
+    // The first number decides the class, as in the model below.
     const lines = Array.from(
       { length: 90 },
       (_, i) => `${(i % 9) - 4},${(i * 7) % 5},${i % 9 > 4 ? 'high' : 'low'}`,
@@ -290,7 +290,7 @@ describe('aiot model import', () => {
     writeFileSync(rows, ['a,b,label', ...lines].join('\n'));
     const dense = layers.layers.dense({ units: 2, inputShape: [2], activation: 'softmax' });
     const model = layers.sequential({ layers: [dense] });
-    // Classes in alphabetic order: high, low.
+    // Classes are in alphabetical order: high, low.
     dense.setWeights([tf.tensor2d([8, -8, 0, 0], [2, 2]), tf.tensor1d([-4, 4])]);
     const at = await save(model, 'knows');
     const { code, json } = await runCli([
@@ -354,7 +354,7 @@ describe('aiot model import', () => {
       expect(refused.code).toBe(2);
     }
     expect(existsSync(out)).toBe(false);
-    // One that was made elsewhere can still be given to evaluate.
+    // A model that was made elsewhere can still be passed to evaluate.
     const rows = join(folder, 'one-row.csv');
     const size = graph.tensors[graph.inputs[0]!]!.shape.reduce((a, b) => a * b, 1);
     const names = Array.from({ length: size }, (_, i) => `x${i}`);
@@ -362,7 +362,7 @@ describe('aiot model import', () => {
       rows,
       `${names.join()},label\n${names.map(() => 1).join()},0\n${names.map(() => 2).join()},1\n`,
     );
-    // RELU may hide a single one; these it does not.
+    // RELU can hide a single NaN, but not these.
     for (const { data } of graph.tensors) if (data instanceof Float32Array) data.fill(Number.NaN);
     writeFileSync(float, writeTflite(graph));
     const judged = await runCli(['model', 'evaluate', float, '--data', rows]);
@@ -445,7 +445,7 @@ describe('a zip bomb', () => {
   });
 });
 
-/** Every second file deflated. */
+/** Every second file is deflated. */
 function zip(files: Record<string, string>): Uint8Array {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];

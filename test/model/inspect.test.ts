@@ -22,7 +22,7 @@ async function inspect(file: string) {
   return { ...result, value: result.json as Inspection };
 }
 
-/** The file with its LOGISTIC made an ELU: a sound file whose operator has no row here. */
+/** A file whose LOGISTIC operator is replaced by ELU: it is valid, but its operator is unknown here. */
 function withElu(): Uint8Array {
   const bytes = linearFile([[1, 2]], [0], 'LOGISTIC');
   for (let at = 8; at < bytes.length; at++) {
@@ -32,7 +32,7 @@ function withElu(): Uint8Array {
     try {
       if (outlineTflite(patched).operators[1]?.op === 'ELU') return patched;
     } catch {
-      // Not the operator's code, but something that keeps the file together.
+      // The byte was not the operator code, but part of the file's structure.
     }
   }
   throw new Error('no operator code found');
@@ -158,7 +158,7 @@ describe('aiot model inspect', () => {
 });
 
 describe('aiot model inspect of files from TensorFlow’s converter', () => {
-  // Versions and sizes: facts (ml.md), dump.txt beside the files.
+  // Versions and sizes are from facts (ml.md) and dump.txt beside the files.
   it.each([
     ['f32', 12_260, 'float32', ['FULLY_CONNECTED 1', 'LOGISTIC 1'], 2350],
     ['int8', 8048, 'int8', ['FULLY_CONNECTED 4', 'LOGISTIC 2'], 2350],
@@ -188,7 +188,7 @@ it.each([
   ['quantize', ['--mode', 'float16']],
   ['evaluate', ['--data', 'rows.csv']],
   ['explain', ['--data', 'rows.csv']],
-])('%s explains how to pull a registry version given instead of a file', async (verb, flags) => {
+])('model %s explains how to pull a registry version given instead of a file', async (verb, flags) => {
   const { json, code } = await runCli(['model', verb, 'w1@3', ...flags, '--json']);
   expect(json).toEqual({
     error: {

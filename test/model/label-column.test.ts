@@ -36,7 +36,7 @@ const refusal = {
   next: 'Did you mean --label state?',
 };
 
-/** Each command that takes --label beside rows. */
+/** Each command that accepts --label together with rows. */
 const commands: [name: string, argv: (dir: string) => string[]][] = [
   ['train', (dir) => ['train', '--project', dir]],
   ['train of an autoencoder', (dir) => ['train', '--project', dir, '--kind', 'autoencoder']],

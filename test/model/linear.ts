@@ -1,7 +1,7 @@
 import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 
-/** A float32 network of one layer, y = end(W x + b), with weights by hand: its answers can be told in advance. */
+/** A float32 model of one layer, y = end(W x + b), with given weights, so that its outputs are easy to predict. */
 export function linearGraph(weights: number[][], bias: number[], end?: 'SOFTMAX' | 'LOGISTIC'): Graph {
   const [outputs, inputs] = [weights.length, weights[0]!.length];
   const tensors: Graph['tensors'] = [

@@ -24,7 +24,9 @@ async function fitted(graph: Graph, ...flags: string[]) {
 
 const small = () => mlp(seededRandom(3), [8, 24, 3]);
 
-/** Shape and operators of the person detector that vendors measure: MobileNet v1 of width 0.25 on 96×96 grey pixels. */
+/**
+ * Shape and operators of the person detector that vendors benchmark: MobileNet v1 of width 0.25 on 96×96 gray pixels.
+ */
 function personDetector(): Graph {
   const b = new GraphBuilder(seededRandom(1));
   const input = b.activation([1, 96, 96, 1], 0.05, 0);
@@ -101,7 +103,7 @@ describe('aiot model fit', () => {
 });
 
 describe('the kernel cost table', () => {
-  // Espressif's figures of invoke() with ESP-NN: README of esp-tflite-micro.
+  // Espressif's measurements of invoke() with ESP-NN, from the README of esp-tflite-micro.
   it.each([
     ['esp32s3', 54, 0.1],
     ['esp32', 380, 0.02],
@@ -119,7 +121,7 @@ describe('the kernel cost table', () => {
     const sizes = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640];
     const graph = mlp(seededRandom(1), sizes);
     const cycles = layerCycles(graph, 'm4').reduce((sum, layer) => sum + layer.cycles, 0);
-    // Its own network has no softmax at the end.
+    // The benchmarked model has no softmax at the end.
     expect(Math.abs(cycles / 120_000 / (1000 / 103.46) - 1)).toBeLessThan(0.2);
   });
 

@@ -7,7 +7,7 @@ import { motorFile } from '../support/motor-files.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** Rows of a table of the motor network, standardized as it wants them, and their labels. */
+/** Rows of a table of the motor data, standardized for the model, and their labels. */
 function table(name: string): { rows: Float32Array[]; labels: number[] } {
   const { mean, std } = JSON.parse(motorFile('weights.json').toString()) as { mean: number[]; std: number[] };
   const lines = motorFile(name).toString().trim().split('\n').slice(1);
@@ -33,7 +33,7 @@ describe('files from TensorFlow’s converter, for the same model and rows', () 
         const input = Float32Array.from(test.flatMap((row) => [...row]));
         const [mine, other] = runInPython('litert', [
           { graph: ours, input, real: true },
-          // The batch of their file is open: read and written it is 1.
+          // Their file has an open batch; reading and writing it here sets the batch to 1.
           { graph: writeTflite(readTflite(peer)), input, real: true },
         ]).map(({ output }) =>
           [...new Float32Array(output.slice().buffer)].map((p, row) => (p >= 0.5 ? 1 : 0) === labels[row]),

@@ -78,7 +78,7 @@ const kinds: [string, NetworkSpec, string[]][] = [
   ],
 ];
 
-/** A few steps on chance data, so that no weight and no statistic is what it was. */
+/** Trains for a few steps on random data, so that every weight and statistic changes. */
 async function trained(network: NetworkSpec, steps = 8) {
   const trainable = buildTrainable(network, 3);
   const loss =
@@ -106,7 +106,7 @@ describe('a model of each kind', () => {
       expect(finished.operators.map(({ op }) => op)).toEqual(ops);
       expect(finished.tensors[finished.inputs[0]!]!.shape).toEqual(graphInput(network));
       expect(engine.outputSize).toBe(outputSize(network));
-      // The ending is left out, to compare numbers before it.
+      // Omits the ending, to compare the values before it.
       const plain = createInterpreter(finishGraph(engine.graph(), { ending: 'none' }));
       const whole = createInterpreter(finished);
       const litert = await openLiteRt(writeTflite(finished));
@@ -186,7 +186,7 @@ describe('incompatible layers', () => {
     );
   });
 
-  it('kind layers requires an explicit list of layers', () => {
+  it('the kind layers requires an explicit list of layers', () => {
     expect(() => layersOf('layers', undefined, [4])).toThrow(
       expect.objectContaining({ code: 'AIOT_MODEL_UNFIT' }),
     );

@@ -16,14 +16,14 @@ import { describeReal, registryFolder } from '../support/real.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 interface OciRegistryServer {
-  /** HOST:PORT */
+  /** Address as HOST:PORT. */
   host: string;
-  /** The only user that it accepts; the registry itself made the password. */
+  /** The only accepted user; the registry generates the password. */
   login: { username: string; password: string } | null;
   stop(): Promise<void>;
 }
 
-/** The distribution project's registry over a folder, without TLS on loopback. */
+/** The Distribution project's registry on a folder, without TLS on the loopback. */
 async function startOciRegistry({ login = false } = {}): Promise<OciRegistryServer> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-oci-'));
   const host = `127.0.0.1:${await freePort()}`;
@@ -35,7 +35,7 @@ async function startOciRegistry({ login = false } = {}): Promise<OciRegistryServ
     ...(login ? { auth: { htpasswd: { realm: 'aiot-tests', path: join(folder, 'htpasswd') } } } : {}),
   };
   const file = join(folder, 'registry.json');
-  // JSON is YAML.
+  // Valid, because JSON is a subset of YAML.
   await writeFile(file, JSON.stringify(config));
   const child: ChildProcess = spawn(join(registryFolder, 'bin', 'registry'), ['serve', file], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -65,7 +65,7 @@ async function startOciRegistry({ login = false } = {}): Promise<OciRegistryServ
   return { host, login: made, stop };
 }
 
-/** Output of go-containerregistry's crane. */
+/** Returns the output of go-containerregistry's crane. */
 function crane(...args: string[]): Buffer {
   const { status, stdout, stderr } = spawnSync(join(registryFolder, 'bin', 'crane'), args, {
     timeout: 20_000,
@@ -193,7 +193,7 @@ describeReal('registry', 'a model in the Distribution project’s OCI registry',
 
 const trustRoot = () => withClient(undefined, ({ trust }) => trust.get());
 
-/** Pushes the motion model of this seed, signed by whom this platform trusts. */
+/** Pushes the motion model of this seed, signed by a key that this platform trusts. */
 async function pushMotion({ folder }: UpForTests, seed: number): Promise<void> {
   const file = join(folder, 'motion.aiot');
   await writeFile(file, motionBundle(seed));

@@ -16,7 +16,7 @@ import { toyCsv, toyProject } from './support.js';
 
 const { privatePem } = generateKeyPair();
 
-/** A registry in memory; the first `conflicts` pushes lose a race. */
+/** An in-memory registry whose first `conflicts` pushes lose a race. */
 function registry(conflicts = 0) {
   const blobs = new Map<string, Uint8Array>();
   const pushed: Envelope[] = [];
@@ -141,7 +141,7 @@ describe('a model step', () => {
     await trainProject({ project: await edited('seed: 8', 'seed: 4') });
     await expect(evaluateProject({ project })).rejects.toEqual(stale);
     const { client, blobs } = registry();
-    // The old int8 network would get the lineage of the new training.
+    // Otherwise the old int8 model would get the lineage of the new training.
     await expect(pushModel({ project, client, privatePem })).rejects.toEqual(stale);
     await quantizeProject({ project });
     await expect(pushModel({ project, client, privatePem })).rejects.toEqual(stale);

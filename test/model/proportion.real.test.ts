@@ -3,7 +3,10 @@ import { expect, it } from 'vitest';
 import { proportionOf } from '../../src/lib/model/evaluate/intervals.js';
 import { describeReal, python } from '../support/real.js';
 
-/** The intraclass correlation of the shares in groups, from statsmodels' cluster-robust variance of their mean, and Wilson's interval. */
+/**
+ * Computes the intraclass correlation of the shares in groups from statsmodels' cluster-robust variance of their mean,
+ * and Wilson's interval.
+ */
 const judge = `
 import json, sys
 import numpy as np
@@ -25,7 +28,7 @@ describeReal('har', 'confidence intervals of proportions, compared with statsmod
   const cases = sizes.flatMap((rows, s) =>
     [0.1, 0.35].map((wrong) => {
       const groups = rows.flatMap((count, g) => Array.from({ length: count }, () => g));
-      // Errors gather in some groups.
+      // Errors cluster in some groups.
       const right = groups.map((g, row) =>
         Number((row * 7 + 3 * s) % 10 >= 10 * wrong + (g % 3 === 0 ? 2 : -1)),
       );

@@ -3,7 +3,7 @@ import { shareText } from '../../src/lib/core/figures.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { proportionOf } from '../../src/lib/model/evaluate/intervals.js';
 
-/** Rows of groups of these sizes, of which so many are right. */
+/** Rows in groups with the given sizes and numbers of correct rows. */
 function grouped(groups: readonly { rows: number; right: number }[]) {
   const names = groups.flatMap(({ rows }, g) => Array.from({ length: rows }, () => `recording ${g}`));
   const isRight = groups.flatMap(({ rows, right }) => Array.from({ length: rows }, (_, i) => i < right));
@@ -39,7 +39,8 @@ describe('the confidence interval of a proportion', () => {
     expect(all.effectiveRows).toBeCloseTo(120 / 5.5, 9);
     expect(all.interval[0]).toBeCloseTo(0.8503, 3);
     expect(all.interval[1]).toBe(1);
-    // Ten times as many windows of the same recordings hardly say more; ten times as many recordings do.
+    // Ten times as many windows from the same recordings add little information, but ten times as many recordings add a
+    // lot.
     const longer = grouped(Array.from({ length: 12 }, () => ({ rows: 100, right: 100 })));
     expect(longer.interval[0]).toBeLessThan(all.interval[0] + 0.02);
     const more = grouped(Array.from({ length: 120 }, () => ({ rows: 10, right: 10 })));
@@ -57,7 +58,7 @@ describe('the confidence interval of a proportion', () => {
     expect(low([10, 10])).toBeLessThan(low([4, 4, 4, 4, 4]));
   });
 
-  // Groups of 4 to 16 rows whose shares are beta-distributed: the truth is inside the interval about 95 times in 100.
+  // Groups of 4 to 16 rows with beta-distributed shares: the true value is inside the interval about 95 times in 100.
   it('covers the truth about 95 times in 100, unlike Wilson’s interval for independent rows', () => {
     const random = seededRandom(11);
     const coverage: number[] = [];
@@ -92,7 +93,7 @@ describe('the confidence interval of a proportion', () => {
   });
 });
 
-/** Pólya's urn: a beta-binomial draw whose rows are alike by `likeness`. */
+/** Pólya's urn: draws beta-binomial rows that are correlated by `likeness`. */
 function urn(rows: number, share: number, likeness: number, random: () => number): number {
   const mass = (1 - likeness) / likeness;
   let right = 0;

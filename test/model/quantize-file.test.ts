@@ -14,7 +14,7 @@ import { runCli } from '../support/cli.js';
 import { FloatNetwork } from '../support/float-network.js';
 import { temporaryFolder } from './support.js';
 
-/** 6 values to three classes, with enough weights for dynamic range. */
+/** A model from 6 values to three classes, with enough weights for dynamic range. */
 function network(): Graph {
   const n = new FloatNetwork(seededRandom(5));
   const x = n.float([1, 6]);
@@ -22,7 +22,7 @@ function network(): Graph {
   return { ...n.graph(x, n.softmax(y)), signature: { inputs: ['sensors'], outputs: ['scores'] } };
 }
 
-/** Rows with the label that the float network itself gives. */
+/** Rows labeled with the float model's own predictions. */
 function rowsCsv(graph: Graph, count: number, seed: number): string {
   const random = seededRandom(seed);
   const interpreter = createInterpreter(graph);
@@ -71,7 +71,7 @@ describe('aiot model quantize FILE', () => {
     expect(result.ops.map(({ op }) => op)).toEqual(graph.operators.map(({ op }) => op));
     const versions = { float32: 1, float16: 1, dynamic: 12, int8: 4, int16x8: 4 };
     expect(result.ops.find(({ op }) => op === 'FULLY_CONNECTED')?.version).toBe(versions[mode]);
-    // TFLite Micro runs neither float16 nor dynamic range.
+    // TFLite Micro supports neither float16 nor dynamic range.
     expect(result.arenaBytes === null).toBe(mode === 'float16' || mode === 'dynamic');
     expect(result.layers[0]).toMatchObject({ op: 'input', type: result.io });
     expect(result.layers.at(-1)).toMatchObject({ op: 'SOFTMAX', sqnrDb: result.sqnrDb });

@@ -15,7 +15,7 @@ function samples(graph: Graph, count: number, seed = 1): Float32Array[] {
   return Array.from({ length: count }, () => Float32Array.from({ length }, () => gaussian(random)));
 }
 
-/** Signal to noise of the int8 network's outputs against the float one's, in decibels. */
+/** Signal-to-noise ratio of the int8 model's outputs relative to the float model's, in decibels. */
 function signalToNoise(float: Graph, int8: Graph): number {
   const [a, b] = [createInterpreter(float), createInterpreter(floatView(int8))];
   let [signal, noise] = [0, 0];
@@ -67,12 +67,12 @@ describe('a quantized concatenation', () => {
   it('never clips the model’s input', () => {
     const highest = Math.max(...samples(float, 50).map((values) => Math.max(...values)));
     const { scale, zeroPoint } = int8.tensors[int8.inputs[0]!]!.quantization!;
-    // The zero point is rounded: half a step may be missing.
+    // The zero point is rounded, so up to half a step may be missing.
     expect((127.5 - zeroPoint[0]!) * scale[0]!).toBeGreaterThanOrEqual(highest);
   });
 });
 
-it('a difference that is always 0 gets a usable scale', () => {
+it('quantization gives a usable scale to a difference that is always 0', () => {
   const n = new FloatNetwork(seededRandom(2));
   const x = n.float([1, 6]);
   const float = n.graph(x, n.binary('SUB', x, x));

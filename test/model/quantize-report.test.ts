@@ -4,14 +4,14 @@ import { detailOf } from '../../src/lib/model/quantize/detail.js';
 import { prepareGraph, quantizePrepared } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { FloatNetwork } from '../support/float-network.js';
 
-/** Two dense layers of three classes. */
+/** Two dense layers with three classes. */
 function network() {
   const build = new FloatNetwork(seededRandom(3));
   const x = build.float([1, 4]);
   return prepareGraph(build.graph(x, build.dense(build.dense(x, 8, 'relu'), 3)));
 }
 
-/** Rows whose values are spread evenly over ±most. */
+/** Rows with values spread evenly over ±most. */
 const rows = (most: number, count = 300) =>
   Array.from({ length: count }, (_, i) =>
     Float32Array.from({ length: 4 }, (_, j) => (((i * 7 + j * 31) % 101) / 50 - 1) * most),
@@ -28,7 +28,7 @@ describe('the quantization error report', () => {
       expect(float.reduce((sum, share) => sum + share)).toBeCloseTo(1);
       expect(quantized.reduce((sum, share) => sum + share)).toBeCloseTo(1);
     }
-    // Half a step of 2/255, and what single precision adds.
+    // Half a step of 2/255, plus the rounding error of single precision.
     expect(input!.error).toBeLessThan(1 / 255 + 1e-4);
     expect(weights.map(({ channels }) => channels)).toEqual([8, 3]);
     for (const { sqnrDb } of weights) expect(sqnrDb).toBeGreaterThan(35);

@@ -32,7 +32,7 @@ const answers = (graph: Graph, rows: Float32Array[]) => {
   return rows.map((row) => [...interpreter.invoke(row)]);
 };
 
-/** A constant of the graph, to be changed in place. */
+/** A constant of the graph, which tests change in place. */
 const weightsOf = (graph: Graph, operator: number, place = 1) =>
   graph.tensors[graph.operators[operator]!.inputs[place]!]!.data as Float32Array;
 
@@ -86,7 +86,7 @@ describe('equalization', () => {
   const pooled = n.pool(first, 'MAX_POOL_2D', { filter: [1, 2], stride: [1, 2] });
   const second = n.depthwise(pooled, 2, { filter: [1, 3] }, 'relu');
   const graph = n.graph(x, n.dense(n.overImage(second), 3));
-  // Channels of very different sizes share the one scale of their tensor.
+  // Channels of very different sizes share the single scale of their tensor.
   const [filters, bias] = [weightsOf(graph, 0), weightsOf(graph, 0, 2)];
   const channel = filters.length / 8;
   filters.forEach((_, i) => {
@@ -126,7 +126,7 @@ describe('bias correction', () => {
     const x = n.float([1, 1, 10, 4]);
     const graph = n.graph(x, n.overImage(n.convolution(x, 6, { filter: [1, 3], padding: 'valid' })));
     const rows = rowsFor(graph, 200).map((row) => row.map((value) => value + 3));
-    // Coarse weights: one large weight per channel makes the steps wide.
+    // One large weight per channel makes the quantization steps wide.
     const data = weightsOf(graph, 0);
     for (let c = 0; c < 6; c++) data[c * 12] = 20;
     const error = (quantized: Graph) => {
@@ -155,10 +155,10 @@ describe('fine-tuning', () => {
     const n = new FloatNetwork(seededRandom(4));
     const x = n.float([1, 8]);
     const float = prepareGraph(n.graph(x, n.softmax(n.dense(n.dense(x, 16, 'relu'), 4))));
-    // One weight of each row that hardly matters makes the steps of all others wide.
+    // One weight in each row hardly matters, but makes the steps of all the others wide.
     const data = weightsOf(float, 0);
     for (let row = 0; row < 16; row++) data[row * 8] = 12;
-    // Inputs that vary together, as real ones do: then errors of rounding can cancel each other.
+    // The inputs are correlated, as real inputs are, so that rounding errors can cancel each other.
     const rows = rowsFor(float, 400).map((row) =>
       row.map((_, i) => (i === 0 ? 0.01 : 1) * (row[0]! * Math.sin(i) + row[1]! * Math.cos(2 * i))),
     );
@@ -187,7 +187,7 @@ describe('the accuracy loss', () => {
 });
 
 describe('--max-loss', () => {
-  /** Writes a network and rows with the labels it gives them; gives the command line. */
+  /** Writes a model, and rows labeled with its own predictions; returns the command line. */
   async function given(graph: Graph, rows: Float32Array[]) {
     const folder = await temporaryFolder();
     const [file, data, out] = ['float.tflite', 'rows.csv', 'out.tflite'].map((name) =>
@@ -211,7 +211,7 @@ describe('--max-loss', () => {
     const x = n.float([1, 6]);
     const logits = n.dense(n.dense(x, 12, 'relu'), 4);
     const graph = n.graph(x, n.softmax(logits));
-    // All scores share a large part: int8 has no steps left for what tells them apart.
+    // All scores share a large component, so that int8 has no steps left to distinguish them.
     const [last] = graph.operators.slice(1);
     last!.inputs[2] =
       graph.tensors.push({ name: 'bias', shape: [4], type: 'float32', data: new Float32Array(4).fill(400) }) -
@@ -238,7 +238,7 @@ describe('--max-loss', () => {
     const n = new FloatNetwork(seededRandom(2));
     const x = n.float([1, 2]);
     const graph = n.graph(x, n.dense(x, 2));
-    // What decides is a thousandth of what is beside it: int8 inputs do not show it.
+    // The deciding input is a thousandth of the one beside it, so it is lost in int8 inputs.
     weightsOf(graph, 0).set([0, 1, 0, -1]);
     if (graph.operators[0]!.inputs[2] !== -1) weightsOf(graph, 0, 2).fill(0);
     const rows = rowsFor(graph, 200).map((row) => Float32Array.of(row[0]! * 1000, row[1]!));

@@ -13,7 +13,9 @@ import { FloatNetwork } from '../support/float-network.js';
 import { motorFolder } from '../support/motor-files.js';
 import { fc } from '../support/property.js';
 
-/** 6 values through two dense layers, or 20 samples of 2 fields through two convolutions, to three classes. */
+/**
+ * A model with three classes: 6 values through two dense layers, or 20 samples of 2 fields through two convolutions.
+ */
 function randomNetwork(kind: 'mlp' | 'cnn1d', seed: number): Graph {
   const n = new FloatNetwork(seededRandom(seed));
   const x = n.float(kind === 'mlp' ? [1, 6] : [1, 1, 20, 2]);
@@ -187,7 +189,7 @@ describe("quantization compared with TensorFlow's converter", () => {
     for (const [i, { scale, zeroPoint }] of activations(ours).entries()) {
       const other = activations(theirs)[i]!;
       expect(zeroPoint).toEqual(other.zeroPoint);
-      // Float kernels sum in other orders: one or two units in the last place.
+      // Float kernels sum in a different order, which changes the last one or two units.
       expect(Math.abs(scale[0]! / other.scale[0]! - 1)).toBeLessThan(2.5e-7);
     }
   });

@@ -13,7 +13,7 @@ import { root } from '../support/cli.js';
 import { describeReal, python } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** Examples for training and for testing: rows of inputs one after another, and their classes. */
+/** Training and test examples: consecutive rows of inputs, and their classes. */
 interface PeerData {
   shape: number[];
   classes: number;
@@ -22,8 +22,8 @@ interface PeerData {
 }
 
 /**
- * A motor as the guide's dashboard sees it: current, temperature, vibration, sound, standardized; three rows in ten are an anomaly,
- * moved by 1.5 deviations and half as wide again. One probability.
+ * Motor data as in the guide's dashboard: current, temperature, vibration and sound, standardized. Three rows in ten
+ * are anomalies, shifted by 1.5 deviations and half as wide again. The output is one probability.
  */
 function motorData(): PeerData {
   const random = seededRandom(3);
@@ -41,8 +41,8 @@ function motorData(): PeerData {
 const windowSize = 128;
 
 /**
- * Windows of 128 samples at 50 Hz (each the mean of two at 100 Hz) of the template's recordings: resting, walking, stairs. Every
- * fourth recording is for testing.
+ * Windows of 128 samples at 50 Hz (each the mean of two at 100 Hz) from the template's recordings: resting, walking,
+ * stairs. Every fourth recording is for testing.
  */
 function motionData(): PeerData {
   const folder = join(root, 'templates', 'har-imu', 'data', 'recordings');
@@ -72,7 +72,7 @@ function motionData(): PeerData {
   return { shape: [windowSize, 3], classes: 3, train: typed(parts.train), test: typed(parts.test) };
 }
 
-/** Rows that both quantizers take their ranges from. */
+/** Number of rows from which both quantizers take their ranges. */
 const calibration = 300;
 
 describeReal('tensorflow', 'files from TensorFlow’s converter, for the same weights and rows', () => {
@@ -128,14 +128,14 @@ describeReal('tensorflow', 'files from TensorFlow’s converter, for the same we
       );
       expect(share(right[1]!)).toBeGreaterThan(0.8);
       expect(mean + interval).toBeGreaterThanOrEqual(0);
-      // However many rows agree, more than two points are never within noise.
+      // However many rows agree, a loss of more than two points is never noise.
       expect(mean).toBeGreaterThan(-0.02);
       expect(ours.length).toBeLessThanOrEqual(peer.length * 1.02);
     },
   );
 });
 
-/** Whether each test row was answered right. */
+/** Whether each test row was predicted correctly. */
 function correct(outputs: Float32Array, { classes, test }: PeerData): boolean[] {
   expect(outputs.length).toBe(test.y.length * classes);
   return Array.from(test.y, (y, row) => {
@@ -145,7 +145,7 @@ function correct(outputs: Float32Array, { classes, test }: PeerData): boolean[] 
   });
 }
 
-/** Mean of the paired differences of hits, and half its 95 % interval. */
+/** Mean of the paired differences of hits, and half the width of its 95 % interval. */
 function difference(a: boolean[], b: boolean[]) {
   const differences = a.map((hit, i) => Number(hit) - Number(b[i]));
   const mean = differences.reduce((sum, value) => sum + value, 0) / a.length;

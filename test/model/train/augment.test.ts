@@ -4,7 +4,7 @@ import { type Augmentation, augmenter, rotationMatrix } from '../../../src/lib/m
 
 const off: Augmentation = { rotation: 0, timeWarp: 0, noise: 0, gain: 0 };
 const samples = 64;
-/** Three axes and a temperature, standardized as training does it. */
+/** Three axes and a temperature, standardized as in training. */
 const standardization = {
   mean: Array.from({ length: samples * 4 }, (_, i) => [0.1, -0.2, 0.9, 25][i % 4]!),
   deviation: Array.from({ length: samples * 4 }, (_, i) => [0.5, 0.4, 0.6, 3][i % 4]!),
@@ -16,7 +16,7 @@ const raw = Float64Array.from({ length: samples * 4 }, (_, i) => {
 const standardized = () =>
   Float32Array.from(raw, (value, i) => (value - standardization.mean[i]!) / standardization.deviation[i]!);
 
-/** One window after the change, in its own units. */
+/** One augmented window, in its original units. */
 function changed(augmentation: Partial<Augmentation>, seed = 1): Float64Array {
   const augment = augmenter({ ...off, ...augmentation }, samples * 4, standardization, {
     samples,
@@ -48,7 +48,7 @@ describe('augmentation', () => {
       expect(value).toBeCloseTo(field(raw, 3)[t]!, 3);
     });
     expect(Math.abs(turned[0]! - raw[0]!)).toBeGreaterThan(0.01);
-    // The angle between two samples is kept: it is one rotation for the whole window.
+    // The angle between two samples is preserved, so one rotation applies to the whole window.
     const dot = (window: Float64Array) => [0, 1, 2].reduce((sum, f) => sum + window[f]! * window[80 + f]!, 0);
     expect(dot(turned)).toBeCloseTo(dot(raw), 4);
   });
@@ -78,7 +78,7 @@ describe('augmentation', () => {
       expect(after.at(-1)).toBeCloseTo(before.at(-1)!, 4);
       expect(Math.max(...after)).toBeLessThanOrEqual(Math.max(...before) + 1e-4);
     }
-    // The last field rises evenly, so it tells which moment each sample is from: never backwards.
+    // The last field rises evenly, so it shows the original time of each sample, which must never go backward.
     const moments = field(warped, 3);
     expect(moments.every((moment, t) => t === 0 || moment >= moments[t - 1]! - 1e-5)).toBe(true);
     expect(Math.max(...moments.map((moment, t) => Math.abs(moment - field(raw, 3)[t]!)))).toBeGreaterThan(

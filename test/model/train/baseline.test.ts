@@ -14,7 +14,7 @@ import type { Lesson } from '../../../src/lib/model/train/types.js';
 import { runCli } from '../../support/cli.js';
 import { rowsFolder } from './support.js';
 
-/** Three classes of Gaussian clouds in ten columns that overlap: few rows, as small tables have. */
+/** Three overlapping classes of Gaussian clouds in ten columns, with few rows, as in small tables. */
 function clouds(rows: number, seed: number): string {
   const random = seededRandom(seed);
   const centers = [0, 1, 2].map(() => Array.from({ length: 10 }, () => 0.9 * gaussian(random)));
@@ -95,7 +95,7 @@ describe('the linear baseline of a training run', () => {
   });
 });
 
-/** Rings around each other, which no line separates. */
+/** Concentric rings, which no line separates. */
 function rings(rows: number, seed: number): string {
   const random = seededRandom(seed);
   const lines = Array.from({ length: rows }, (_, i) => {
@@ -117,7 +117,7 @@ describe('the choice between a network and a linear model', () => {
     expect(result.choice!.linear.accuracy).toBeGreaterThan(0.8);
     expect(training.network.layers).toEqual([]);
     expect(training.choice).toEqual(result.choice);
-    // Ten inputs, three classes: 30 weights and 3 biases.
+    // Ten inputs and three classes: 30 weights and 3 biases.
     const { float } = await readTrained(await openModelProject(dir, file), {});
     expect(float.graph.operators.map(({ op }) => op)).toEqual(['FULLY_CONNECTED', 'SOFTMAX']);
     const { stdout } = await runCli(['model', 'train', '--project', dir, '--data', file, '--epochs', '5']);
@@ -162,7 +162,7 @@ describe('the choice between a network and a linear model', () => {
     const at = ['model', 'quantize', '--project', dir, '--data', file, '--max-loss', '100'];
     const { json } = await runCli([...at, '--json']);
     const last = training.history[training.bestEpoch - 1]!;
-    // The written network has learned these rows: its accuracy on them would be too high.
+    // The final model was trained on these rows, so its accuracy on them would be too high.
     expect((json as QuantizeResult).loss!.float).toBeCloseTo(last.valAccuracy!, 10);
     await writeFile(buildFiles(project).chosen, 'x');
     const refused = await runCli(at);
@@ -178,7 +178,7 @@ describe('training on a small table', () => {
     expect(result.refitted).toBe(train + validation);
     expect(training.refitted).toBe(result.refitted);
     expect(result.metrics.valAccuracy).toBe(training.history[result.metrics.bestEpoch - 1]!.valAccuracy);
-    // Twice the same, to the last bit.
+    // A second run gives the same bytes.
     expect((await trained(clouds(150, 1))).result.digest).toBe(result.digest);
   });
 

@@ -13,7 +13,7 @@ import type { Checkpoint } from '../../../src/lib/model/train/fit/checkpoint.js'
 import { type FitOptions, fitNetwork } from '../../../src/lib/model/train/fit/fit-network.js';
 import type { Part } from '../../../src/lib/model/train/fit/part.js';
 
-/** Classes lie around corners of a cube; the last class is rare. Values are a sum of the inputs. */
+/** Classes are at the corners of a cube, and the last class is rare. Values are a sum of the inputs. */
 function blobs(size: number, count: number, seed: number): Part {
   const random = seededRandom(seed);
   const classes = Int32Array.from({ length: count }, (_, i) => (i % 10 === 9 ? 2 : i % 2));
@@ -143,7 +143,7 @@ describe('training', () => {
 
   it('weights rare classes as much as frequent ones, unless disabled', async () => {
     const random = seededRandom(4);
-    // One in ten is of the second class, and lies one deviation away from the first.
+    // One row in ten belongs to the second class, which is one deviation away from the first.
     const classes = Int32Array.from({ length: 500 }, (_, i) => (i % 10 === 0 ? 1 : 0));
     const part: Part = {
       inputs: Float32Array.from(classes, (c) => c + gaussian(random)),

@@ -23,7 +23,7 @@ describe('cross-validation', () => {
     const groups = found.folds.flatMap((fold) => fold.groups);
     expect(groups).toHaveLength(15);
     expect(new Set(groups).size).toBe(15);
-    // One recording of each class in each fold.
+    // Each fold contains one recording of each class.
     for (const fold of found.folds)
       expect(fold.groups.map((id) => id.replace(/\d/, '')).sort()).toEqual(['calm', 'fast', 'slow']);
     const { accuracy } = found.pooled;
@@ -35,7 +35,7 @@ describe('cross-validation', () => {
       ...{ macroF1: found.pooled.macroF1!.value, rmse: null },
     });
     expect(found).toMatchObject({ vote: 'majority:3', configDigest: expect.stringMatching(/^sha256:/) });
-    // The vote mends single windows inside a recording.
+    // Smoothing corrects single windows within a recording.
     expect(found.together.voted!.accuracy).toBeGreaterThanOrEqual(accuracy!.value);
     expect(JSON.parse(await readFile(buildFiles(project).folds, 'utf8'))).toEqual(found);
   });
@@ -46,7 +46,7 @@ describe('cross-validation', () => {
     expect(found.folds.map((fold) => fold.groups)).toEqual(
       ['calm', 'fast', 'slow'].flatMap((label) => [1, 2, 3, 4, 5].map((take) => [`${label}${take}`])),
     );
-    // A recording has one class: only all of them together have a macro-F1.
+    // A recording has only one class, so only all of them together have a macro-F1.
     expect(found.mean.macroF1).toBeNull();
     expect(found.pooled.macroF1!.value).toBeGreaterThan(0.3);
   });
@@ -112,7 +112,7 @@ describe('the confidence interval of a mean', () => {
   });
 
   it('matches a manual calculation, and is null for a single value', () => {
-    // By hand: squares of the deviations sum to 0.00548, so that s/√n = √(0.00548 / 4 / 5) = 0.016553; times 2.776.
+    // Calculated by hand: the squared deviations sum to 0.00548, so s/√n = √(0.00548 / 4 / 5) = 0.016553; times 2.776.
     const { mean, interval } = tInterval([0.9, 0.95, 0.97, 0.88, 0.94])!;
     expect(mean).toBeCloseTo(0.928, 9);
     expect(interval![0]).toBeCloseTo(0.88204, 4);

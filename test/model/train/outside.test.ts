@@ -13,7 +13,7 @@ import { trainProject } from '../../../src/lib/model/train/train-project.js';
 import { temporaryFolder, toyProject } from '../support.js';
 import { rowsCsv, rowsFolder } from './support.js';
 
-/** A program, given as the text of a script, in the place of training. */
+/** A project trained by an external program, given as the text of a script. */
 async function withProgram(script: string, project?: { dir: string; file: string }) {
   const file = join(await temporaryFolder(), 'train.mjs');
   await writeFile(file, script);
@@ -24,7 +24,7 @@ async function withProgram(script: string, project?: { dir: string; file: string
   return await loadProject(own.dir);
 }
 
-/** Writes down what it was given, and leaves the file `model`. */
+/** A program that records its inputs and outputs the file `model`. */
 function obedient(model: string, seen: string): string {
   return `import { copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ copyFileSync(${JSON.stringify(model)}, join(folder, task.model));
 `;
 }
 
-/** A float .tflite of one dense layer and a softmax. */
+/** A float .tflite file with one dense layer and a softmax. */
 function linearModel(inputs: number, means: number[][]): Uint8Array {
   const weights = Float32Array.from(means.flat());
   const bias = Float32Array.from(means, (mean) => -mean.reduce((sum, x) => sum + x * x, 0) / 2);
@@ -71,7 +71,7 @@ describe('an external training program', () => {
   it('gets standardized rows and the task, and its model passes all later steps', async () => {
     const folder = await temporaryFolder();
     const [model, seen] = [join(folder, 'model.tflite'), join(folder, 'seen.json')];
-    // Nearest of the classes' means, which are known beforehand well enough: x leans one way or the other.
+    // The nearest class mean, which is approximately known in advance: x is tilted one way or the other.
     const means = [0, 1.2, -1.2].map((x) => Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? x : 0)));
     await writeFile(model, linearModel(100, means));
     const project = await withProgram(obedient(model, seen));

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { rowsOf, sameNames, sameRows } from '../../../src/lib/model/train/examples/row-split.js';
 import { fc } from '../../support/property.js';
 
-/** Units by the bytes of each row, as text. */
+/** Groups rows by their bytes, converted to text. */
 function byText(inputs: Float32Array, width: number) {
   const bytes = Buffer.from(inputs.buffer, inputs.byteOffset, inputs.byteLength);
   const size = 4 * width;
@@ -13,7 +13,7 @@ function byText(inputs: Float32Array, width: number) {
   );
 }
 
-it('groups rows whose numbers are equal bit by bit, in order of first occurrence', () => {
+it('sameRows groups rows whose numbers are equal bit by bit, in order of first occurrence', () => {
   const few = fc.constantFrom(0, -0, 1, 1.5, 2, 1e-30, 3e38);
   const table = fc
     .integer({ min: 1, max: 4 })
@@ -37,8 +37,8 @@ it('groups rows whose numbers are equal bit by bit, in order of first occurrence
   );
 });
 
-it('finds equal rows among a hundred thousand', () => {
-  // Numbers as sensors say them: all the difference is in the upper bits of a float.
+it('sameRows finds equal rows among a hundred thousand', () => {
+  // Numbers as sensors report them: they differ only in the upper bits of a float.
   const inputs = Float32Array.from({ length: 400_000 }, (_, i) => Math.round(((i * 7919) % 100_003) / 4) / 8);
   const { count } = sameRows(inputs, 4);
   expect(count).toBe(byText(inputs, 4).count);

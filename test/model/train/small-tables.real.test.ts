@@ -21,7 +21,10 @@ interface Scores {
   macroF1: number;
 }
 
-/** What a training with every default reaches on the test part of this seed's split, and which rows that was. */
+/**
+ * The scores that training with every default reaches on the test part of this seed's split, and the rows of that
+ * split.
+ */
 async function trained(file: string, folder: string, seed: number): Promise<Scores & { parts: string }> {
   const project = await openModelProject(folder, file);
   const train = { ...project.config.model.train, seed };

@@ -6,16 +6,16 @@ import { temporaryFolder } from '../support.js';
 export interface RowsOptions {
   rows?: number;
   seed?: number;
-  /** How far apart the classes are, in deviations. */
+  /** Distance between the classes, in deviations. */
   apart?: number;
-  /** Column of groups, eight of them. */
+  /** Adds a column of eight groups. */
   groups?: boolean;
-  /** Name of a row's label. */
+  /** Returns the label of a row. */
   label?: (c: number, value: number) => string;
   header?: string;
 }
 
-/** A CSV text of rows of different units: current around 2, pressure around 400; class 1 is higher in both. */
+/** CSV text of rows in different units: current around 2, pressure around 400; both are higher in class 1. */
 export function rowsCsv({
   rows = 240,
   seed = 3,
@@ -34,7 +34,7 @@ export function rowsCsv({
   return [header ?? `current,pressure,label${groups ? ',group' : ''}`, ...lines, ''].join('\n');
 }
 
-/** A folder with rows.csv and, when given, an aiot.yaml. */
+/** A folder with rows.csv and, if given, an aiot.yaml. */
 export async function rowsFolder(csv: string, yaml?: string): Promise<{ dir: string; file: string }> {
   const dir = await temporaryFolder();
   await mkdir(join(dir, 'watch'));

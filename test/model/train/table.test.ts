@@ -30,7 +30,7 @@ describe('training on table rows', () => {
       windowSamples: 1,
       features: 'raw',
     });
-    // Units differ by two magnitudes: each column has its own mean and deviation, outside the network.
+    // The units differ by two orders of magnitude: each column has its own mean and deviation, outside the model.
     expect(training.standardization.mean[1]! / training.standardization.mean[0]!).toBeGreaterThan(100);
   });
 
@@ -56,7 +56,7 @@ describe('training on table rows', () => {
   it.each(['', 'device'])(
     'gets the same rows per split whether read in pieces or as a whole (%s)',
     async (group) => {
-      // More than one piece of the file.
+      // Enough rows for more than one piece of the file.
       const lines = Array.from({ length: 40_000 }, (_, row) => {
         const label = row % 2;
         return `${((row * 7919) % 10_007) / 100 + 50 * label},${row % 13},${label}${group && `,d${row % 50}`}`;
@@ -83,7 +83,7 @@ describe('training on table rows', () => {
     expect(parts.map(({ classes }) => classes.length)).toEqual([72, 18, 30]);
     const rows = parts.flatMap(({ recordings }) => recordings);
     expect(new Set(rows)).toEqual(new Set(Array.from({ length: 120 }, (_, i) => `row ${i + 1}`)));
-    // The first column of a row, by its own number.
+    // The first column of a row, found by its row number.
     const lines = (await readFile(file, 'utf8')).split('\n').slice(1);
     for (const { inputs, recordings, classes } of parts) {
       recordings.forEach((name, i) => {
@@ -92,7 +92,7 @@ describe('training on table rows', () => {
         expect(String(classes[i])).toBe(label);
       });
     }
-    // A later step that is told no table opens the one that was trained on.
+    // A later step without a table opens the one that was trained on.
     const again = await readTrained(project, {});
     expect(again.examples('test').inputs).toEqual(parts[2]!.inputs);
     expect(training.source).toMatchObject({ kind: 'table', file, label: 'label' });
@@ -159,7 +159,7 @@ describe('training on table rows', () => {
     });
     const rmse = Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length);
     expect(rmse).toBeLessThan(60);
-    // The network that is written has learned from these rows, too, after valRmse was measured.
+    // After valRmse was measured, the written model was also trained on these rows.
     expect(result.refitted).toBe(result.windows.train + result.windows.validation);
     expect(rmse / result.metrics.valRmse!).toBeGreaterThan(0.1);
     expect(rmse / result.metrics.valRmse!).toBeLessThan(1);
@@ -179,7 +179,7 @@ describe('training on table rows', () => {
     const { examples, training } = await readTrained(project, { data: file });
     expect(training.threshold).toBeGreaterThan(0);
     expect(new Set(examples('train').classes)).toEqual(new Set([0]));
-    // Every anomaly is for the figures.
+    // Every anomaly is kept for evaluation.
     expect(examples('test').classes.filter((c) => c === 1)).toHaveLength(134);
   });
 
