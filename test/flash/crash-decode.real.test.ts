@@ -33,7 +33,7 @@ const tool = (name: string, args: string[]) => {
 describeReal('riscv', 'crash decoding with an ELF file', () => {
   let folder: string;
   let elf: string;
-  /** Address of the instruction behind the call of a function in another one, and of a function's store. */
+  /** Address after the call of one function in another, and address of a function's store instruction. */
   let behind: (caller: string, callee: string) => number;
   let storeIn: (name: string) => number;
   beforeAll(async () => {
@@ -106,7 +106,7 @@ Rebooting...
 `;
     const events = await crashed(dump.replaceAll('\n', '\r\n'));
     const frames = events.flatMap((event) => event.frames);
-    // The store's own address lies on the stack too: no call stands before it, so it is none.
+    // The address of the store is also on the stack, but no call precedes it, so it is not a return address.
     expect(frames.map(({ from, function: name, line }) => [from, name, line])).toEqual([
       ['MEPC', 'crash', 4],
       ['RA', 'middle', 8],

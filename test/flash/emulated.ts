@@ -6,13 +6,14 @@ import { esptoolTool } from '../support/esptool.js';
 import type { FlashTool } from '../support/flash-tools.js';
 import { erases, findsChip, judgesWriting, overwrites, type Way } from './judges.js';
 
-/** Small: every answer of the emulator takes 44 ms, and a ROM is written and read in small blocks. */
+/** Small, because every response of the emulator takes 44 ms, and a ROM writes and reads in small blocks. */
 const sizes = [2_003, 801] as const;
 const bounded = { timeout: 300_000 };
 
 /**
- * What works in the emulator with the real mask ROMs: an ESP32 through its stub, an ESP32-C3 through the ROM alone.
- * espflash is left out of the former: its older stub reads the emulated flash wrongly (as measured with espflash alone).
+ * Combinations that work in the emulator with the real mask ROMs: an ESP32 with its stub, an ESP32-C3 with the ROM
+ * alone. espflash is omitted for the former, because its older stub reads the emulated flash incorrectly (measured
+ * with espflash alone).
  */
 export const emulatedWays = [
   { chip: 'esp32', stub: true, sizes, tools: [esptoolTool, aiotTool] },
@@ -20,7 +21,7 @@ export const emulatedWays = [
 ] as const satisfies readonly (Way & { tools: readonly FlashTool[] })[];
 export type EmulatedName = (typeof emulatedWays)[number]['chip'];
 
-/** The suite for chips of `open`, each test with a chip of its own. */
+/** The tests for chips that `open` starts; each test uses its own chip. */
 export function judgeEmulated(
   open: (chip: EmulatedName, line: 'pty' | 'socket') => Promise<Board>,
   test: TestAPI | TestAPI['concurrent'] = it,

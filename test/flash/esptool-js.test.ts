@@ -3,8 +3,8 @@ import { ESPLoader, HardReset, type Transport } from 'esptool-js';
 import { describe, expect, it } from 'vitest';
 
 /**
- * What is wrong in esptool-js 0.7.0 and worked round behind our loader. Each test holds the defect as it was measured:
- * one that fails says that upstream has mended it, and that our way round it may go.
+ * Defects of esptool-js 0.7.0 that our loader works around. Each test reproduces a defect as measured; if a test
+ * fails, upstream has fixed the defect and our workaround can be removed.
  */
 describe('esptool-js (known defects)', () => {
   it('does not reset the chip after a write: releases RTS without asserting it first', async () => {
@@ -95,7 +95,7 @@ type Loader = Omit<ESPLoader, 'checkCommand' | 'transport'> & {
   transport: { read: () => Promise<Uint8Array>; write: (bytes: Uint8Array) => Promise<void> };
 };
 
-/** A loader that talks to nothing, and what it would have sent. */
+/** A loader without a chip, and the packets that it would have sent. */
 async function recorded(
   chip: string,
   options: Record<string, boolean> = {},
@@ -116,7 +116,7 @@ async function recorded(
   return { loader, sent };
 }
 
-/** An ESP32-C3 image of one segment of 16 bytes in IRAM, DIO, with checksum and SHA-256. */
+/** An ESP32-C3 image with one 16-byte segment in IRAM, DIO, with checksum and SHA-256. */
 function smallImage(): Uint8Array {
   const body = new Uint8Array(64);
   const view = new DataView(body.buffer);
@@ -126,7 +126,7 @@ function smallImage(): Uint8Array {
   body[23] = 1;
   view.setUint32(24, 0x3fff0000, true);
   view.setUint32(28, 16, true);
-  // The checksum stands in the last byte of a line of 16; XOR of sixteen zeros, from EF.
+  // The checksum is the last byte of a 16-byte line: the XOR of sixteen zeros with the initial value EF.
   body[63] = 0xef;
   return new Uint8Array([...body, ...createHash('sha256').update(body).digest()]);
 }

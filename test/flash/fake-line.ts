@@ -6,7 +6,7 @@ import {
   type SerialLine,
 } from '../../src/lib/flash/port/line.js';
 
-/** A serial line in memory that writes down what happens to it; `say` is the board talking. */
+/** An in-memory serial line that records all actions on it; `say` sends bytes as the board. */
 export class FakeLine implements SerialLine {
   readonly kind = 'simulated';
   readonly usb = null;
@@ -15,10 +15,10 @@ export class FakeLine implements SerialLine {
   closed = false;
   /** Whether anyone has listened yet. */
   listens = false;
-  /** `tx:…`, `baud:…`, `lines:DTR,RTS` in their order. */
+  /** Recorded actions in order: `tx:…`, `baud:…`, `lines:DTR,RTS`. */
   readonly log: string[] = [];
   readonly sent: number[] = [];
-  /** Sends back what it gets. */
+  /** Sends received bytes back. */
   echo = false;
   private readonly listeners = new LineListeners();
 

@@ -11,10 +11,13 @@ type Chip = 'esp32' | 'esp32s3' | 'esp32c3';
 const ways = (['esp32', 'esp32s3', 'esp32c3'] as const).flatMap((chip) =>
   [true, false].map((stub) => ({ chip, stub, how: `${chip}, ${stub ? 'stub' : 'ROM alone'}` })),
 );
-/** espflash asks an ESP32's ROM what only later ones know, and waits 3 s twice for it: it is slow there, and right. */
+/**
+ * espflash queries an ESP32's ROM for information that only later ROMs have, and waits 3 s twice, so it is slow there
+ * but correct.
+ */
 const bounded = { timeout: 180_000 };
 
-/** Unchanged tools of third parties believe that the simulated chip is one. */
+/** Unchanged third-party tools must accept the simulated chip as a real one. */
 describeReal('esptool', 'esptool on a simulated chip', () => {
   judge(esptoolTool, [esptoolTool]);
 });
@@ -33,7 +36,7 @@ describeReal('espflash', 'espflash on a simulated chip', () => {
   );
 });
 
-/** What one tool writes the others verify, whichever way it is written. */
+/** Data that one tool writes, compressed or not, is verified by the others. */
 describeReal('espflash', 'esptool, espflash and aiot on one chip', () => {
   const tools = [esptoolTool, espflashTool, aiotTool];
   judge(aiotTool, tools);
@@ -61,7 +64,7 @@ describeReal('espflash', 'esptool, espflash and aiot on one chip', () => {
   );
 });
 
-/** Finding, writing (judged by `judges`) and erasing, on every chip with stub and without. */
+/** Detecting, writing (verified by `judges`) and erasing, on every chip with and without a stub. */
 function judge(tool: FlashTool, judges: readonly FlashTool[]): void {
   it.concurrent.each(ways)(`$how: ${tool.name} detects the chip`, bounded, (way) =>
     onBoard(way, (board) => findsChip(way, board, tool)),
@@ -69,7 +72,7 @@ function judge(tool: FlashTool, judges: readonly FlashTool[]): void {
   it.concurrent.each(ways)(`$how: ${tool.name} writes, verifies and reads`, bounded, (way) =>
     onBoard(way, (board) => judgesWriting(way, board, tool, judges)),
   );
-  // Neither erases the whole flash through a ROM, and espflash nothing; ours does both.
+  // Through a ROM, espflash erases nothing and esptool cannot erase the whole flash; ours does both.
   const erasing = ways.filter(({ stub }) => stub || tool !== espflashTool);
   it.concurrent.each(erasing)(`$how: ${tool.name} erases`, bounded, (way) =>
     onBoard(way, (board) => erases(way, board, tool, way.stub || tool === aiotTool ? 'all' : 'region')),

@@ -7,18 +7,18 @@ import type { ChipName } from '../../src/lib/formats/esp-image/chips.js';
 import type { Board } from '../support/chips.js';
 import type { FlashTool, Target } from '../support/flash-tools.js';
 
-/** One way to work with a chip. */
+/** One way to access a chip. */
 export interface Way {
   chip: ChipName;
   stub: boolean;
   baud?: number;
-  /** Bytes of the two files written: compressed, and not. */
+  /** Sizes in bytes of the two written files: compressed, and not. */
   sizes?: readonly [number, number];
 }
 
 const sector = 0x1000;
 
-/** Bytes like a program's: half of them varied, half runs. `length` need not be whole words or sectors. */
+/** Bytes like a program's: half of them vary, half are runs. `length` need not be a multiple of words or sectors. */
 export function programLike(length: number, seed: number): Uint8Array {
   const random = seededRandom(seed);
   const bytes = new Uint8Array(length);
@@ -26,7 +26,7 @@ export function programLike(length: number, seed: number): Uint8Array {
   return bytes;
 }
 
-/** Each tool, at a board nobody has spoken to, names the chip and its address. */
+/** The tool must identify the chip and its address on a board that has received nothing yet. */
 export async function findsChip(way: Way, board: Board, tool: FlashTool): Promise<void> {
   const { chip, mac } = await tool.detect(at(board, way));
   expect(chip).toBe(way.chip);
@@ -34,8 +34,8 @@ export async function findsChip(way: Way, board: Board, tool: FlashTool): Promis
 }
 
 /**
- * `writer` writes two files, compressed and not; the flash holds exactly them and nothing beside; every judge confirms
- * them by its own means, reads them back, and tells a file that differs in one bit.
+ * `writer` writes two files, one of them compressed; the flash then contains exactly these files and nothing else.
+ * Every judge verifies them with its own method, reads them back, and detects a file that differs in one bit.
  */
 export async function judgesWriting(
   way: Way,
@@ -78,7 +78,7 @@ export async function judgesWriting(
   });
 }
 
-/** A new file over an old one, by another tool: what stood in the sectors before is gone, the rest stays. */
+/** Another tool writes a new file over an old one: the old data in the written sectors is gone, the rest stays. */
 export async function overwrites(way: Way, board: Board, first: FlashTool, second: FlashTool): Promise<void> {
   await inFolder(async (folder) => {
     const [old, next] = [programLike(3 * sector, 3), programLike(sector + 5, 4)];
@@ -120,7 +120,10 @@ export async function erases(
   });
 }
 
-/** espflash ends a write through a ROM by running what is in flash: the chip has to be brought back. */
+/**
+ * espflash ends a write through a ROM by running the program in flash, so the chip must be brought back into its
+ * loader.
+ */
 async function write(
   way: Way,
   board: Board,
@@ -135,12 +138,12 @@ function at(board: Board, { chip, stub, baud }: Way): Target {
   return { port: board.port, chip, stub, ...(baud !== undefined && { baud }) };
 }
 
-/** espflash 4.4 reads through a ROM with a wrong offset from byte 128 on: its own defect, held by a test. */
+/** espflash 4.4 reads with a wrong offset through a ROM from byte 128 on; a test documents this defect. */
 function canRead(tool: FlashTool, { stub }: Way): boolean {
   return tool.name !== 'espflash' || stub;
 }
 
-/** Equality of many bytes, told by the first difference. */
+/** Compares many bytes, and reports the first difference. */
 export function expectSame(got: Uint8Array, wanted: Uint8Array, what: string): void {
   if (Buffer.compare(got, wanted) === 0) return;
   const first = wanted.findIndex((byte, index) => byte !== got[index]);

@@ -15,7 +15,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-/** A board at a socket that says something to whoever connects, and gives back what it gets. */
+/** A board at a socket that sends output to every client, and echoes what it receives. */
 async function board(says: string | Uint8Array, later?: (socket: Socket) => void): Promise<string> {
   const server = createServer((socket) => {
     ends.push(() => socket.destroy());
@@ -87,7 +87,7 @@ describe('aiot board monitor', () => {
     ends.push(() => void rm(dirname(file), { recursive: true }));
     const code = { name: '.flash.text', address: 0x42000000, data: new Uint8Array(256) };
     const elf = Buffer.from(elfOf('esp32c3', 0x42000000, [code]));
-    // The flags of its first section: allocated, and executable too.
+    // Sets the flags of the first section to allocated and executable.
     elf.writeUInt32LE(6, elf.readUInt32LE(32) + 40 + 8);
     await writeFile(file, elf);
     expect(await shown()).toContain('use --elf FILE to show source locations');

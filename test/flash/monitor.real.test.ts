@@ -38,7 +38,7 @@ describe('a monitor on a simulated chip', () => {
       onEvent: (event) => event.event === 'line' && texts.push(event.text),
     });
     expect(untouched).toBe(0);
-    // A reset is told by the ROM's first words.
+    // The first words of the ROM indicate a reset.
     expect(texts.join('\n')).toMatch(/rst:0x/);
   });
 });
@@ -82,7 +82,7 @@ describeReal('socat', 'a monitor on a local port', () => {
     await connected(2);
     second.stdin?.write('second\n');
     expect(await done).toMatchObject({ why: 'until', connections: 2, lines: 2 });
-    // Nobody holds it any more: another monitor has it at once.
+    // The port is no longer held, so another monitor can open it immediately.
     const again = monitor({
       ...{ port: link, baud: 115_200, until: /third/, once: true },
       onEvent: ({ event }) => event === 'connected' && second.stdin?.write('third\n'),

@@ -16,7 +16,9 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-/** A monitor at boards in memory: each opening takes the next of `lines`; null: not there yet. */
+/**
+ * A monitor of in-memory boards: each opening takes the next of `lines`; null means that the port does not exist yet.
+ */
 function watch(lines: (FakeLine | null | AiotError)[], more: Partial<MonitorOptions> = {}) {
   const events: MonitorEvent[] = [];
   const stop = new AbortController();
@@ -434,7 +436,7 @@ describe('a pattern', () => {
       const { done, came } = watch([line], more);
       await came('connected');
       const began = performance.now();
-      // Many lines in one piece: the first that takes too long is the last that is looked at.
+      // Many lines in one chunk: matching stops after the first line that takes too long.
       line.say(`${'a'.repeat(40)}b\n`.repeat(200));
       await expect(done).rejects.toMatchObject({
         code: 'AIOT_USAGE',

@@ -19,7 +19,7 @@ async function recorded(name: 'linux' | 'macos' | 'windows') {
   return JSON.parse(await readFile(join(root, 'test', 'golden', 'ports', `${name}.json`), 'utf8'));
 }
 
-/** The recorded parts of /sys and /dev as a folder. */
+/** The recorded parts of /sys and /dev, as a folder. */
 async function linuxTree(): Promise<ListedPort[]> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-ports-'));
   try {
@@ -194,7 +194,7 @@ describe('the selected port', () => {
         '3 boards are connected: /dev/ttyACM0 (USB Serial/JTAG 7C:DF:A1:E0:12:34), /dev/ttyUSB0 (CP210x 0001), /dev/ttyUSB1 (FT2232)',
       next: expect.stringContaining('--port /dev/ttyACM0'),
     });
-    // Not even where one has a known adapter and the other has not.
+    // Even if only one of them has a known adapter.
     const odd = systemOf(async () => [
       port('/dev/ttyUSB0', '10c4', 'ea60'),
       port('/dev/ttyACM0', '2ec2', '0003'),

@@ -7,8 +7,8 @@ import { emulatedBoard } from '../support/qemu.js';
 import { describeReal } from '../support/real.js';
 import { judgeEmulated } from './emulated.js';
 
-/** What qemu.real.test.ts does with the real mask ROMs, tried with a stand-in for the emulator. */
-describeReal('espflash', 'a stand-in for the emulator', () => {
+/** Runs the tests of qemu.real.test.ts with a substitute for the emulator with the real mask ROMs. */
+describeReal('espflash', 'a substitute for the emulator', () => {
   let folder = '';
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-pretended-'));

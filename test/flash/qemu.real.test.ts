@@ -11,11 +11,14 @@ import { judgeEmulated } from './emulated.js';
 
 const bounded = { timeout: 300_000 };
 
-/** AIOT_ESP_QEMU=FOLDER: qemu-system-xtensa, qemu-system-riscv32 and pc-bios, with `-machine esp32` and `esp32c3`. */
+/**
+ * AIOT_ESP_QEMU=FOLDER contains qemu-system-xtensa, qemu-system-riscv32 and pc-bios, with `-machine esp32` and
+ * `esp32c3`.
+ */
 describeReal('qemu', 'the real mask ROMs in an emulator', () => {
   judgeEmulated((chip, line) => emulatedBoard(chip, { line }));
 
-  /** With the flash mode and size of the emulated board, as images for a C3 board have them. */
+  /** The image has the flash mode and size of the emulated board, as for a C3 board. */
   it('boot an image created from an ELF file', bounded, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-boot-'));
     const board = await emulatedBoard('esp32c3');

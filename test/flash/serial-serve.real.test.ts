@@ -41,7 +41,7 @@ describeReal('socat', 'aiot board share with a port', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** Serves it, does something meanwhile, ends it as Ctrl-C does. */
+  /** Shares the port while `act` runs, then stops as with Ctrl-C. */
   async function meanwhile(argv: string[], act: (tcpPort: number) => Promise<void>) {
     const tcpPort = 20_000 + (process.pid % 20_000);
     const run = runCli(['board', 'share', '--port', port, '--listen', String(tcpPort), '--json', ...argv]);

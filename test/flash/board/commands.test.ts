@@ -15,7 +15,7 @@ const close = async () => {
 afterEach(close);
 afterAll(close);
 
-/** A chip at a plain socket: no DTR and RTS, waiting in its loader. */
+/** A chip at a plain socket, in its loader and without DTR and RTS. */
 async function chipAt(options: Partial<SimulatedChipOptions> = {}) {
   const chip = new SimulatedChip({ chip: 'esp32c3', ...options });
   const one = await serveChip(chip, { port: 0 });
@@ -24,7 +24,7 @@ async function chipAt(options: Partial<SimulatedChipOptions> = {}) {
 }
 
 const content = noise(0x6000, 3);
-/** A partition table with an NVS at 0x9000 and an app at 0x10000. */
+/** A partition table with NVS at 0x9000 and an app at 0x10000. */
 async function withTable() {
   const csv = join(folder, 'table.csv');
   const bin = join(folder, 'table.bin');
@@ -85,7 +85,7 @@ describe('aiot flash read', () => {
     const { json, code } = await runCli(['flash', 'read', ...words, '--port', port, '--out', out, '--json']);
     expect({ code, json }).toMatchObject({ code: 0, json: { chip: 'esp32c3', out, bytes: expected.length } });
     expect(Uint8Array.from(readFileSync(out))).toEqual(expected);
-    // What is on a board may hold its private key.
+    // A board's flash may contain its private key.
     expect(statSync(out).mode & 0o777).toBe(0o600);
   });
 

@@ -20,7 +20,7 @@ async function inspected<T>(file: string): Promise<T> {
   return json as T;
 }
 
-/** Binutils judge: what they say of the same files. */
+/** Binutils output for the same files is the reference. */
 describeReal('cc', 'aiot firmware inspect compared with size and readelf', () => {
   const files = [golden('c3-boot.elf'), '/usr/bin/env', '/usr/bin/readelf', process.execPath];
   describe.each(files.filter((file) => existsSync(file)))('%s', (file) => {
@@ -54,7 +54,7 @@ describeReal('cc', 'aiot firmware inspect compared with size and readelf', () =>
   });
 });
 
-/** PyPI's esptool judges images; its espsecure signs them. */
+/** PyPI's esptool verifies the images, and its espsecure signs them. */
 describeReal('esptool', 'aiot firmware inspect compared with esptool', () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-inspect-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));

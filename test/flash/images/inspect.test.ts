@@ -25,7 +25,7 @@ async function inspect(bytes: Uint8Array, name = 'file') {
   return { file, ...(await runCli(['firmware', 'inspect', file, '--json'])) };
 }
 
-/** A flash of 4 MiB as a C3 has it. */
+/** A 4 MiB flash with the layout of a C3. */
 function flash(): Uint8Array {
   const bytes = new Uint8Array(4 << 20).fill(0xff);
   bytes.set(image, 0);
@@ -46,7 +46,7 @@ describe('aiot firmware inspect', () => {
       elf: { text: number; data: number; bss: number };
       use: { flash: number; ram: number };
     };
-    // A program that the ROM loads into RAM whole.
+    // A program that the ROM loads into RAM entirely.
     expect(use).toEqual({ flash: told.text + told.data, ram: told.text + told.data + told.bss });
   });
 

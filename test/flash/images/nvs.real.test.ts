@@ -21,7 +21,7 @@ import { describeReal, python } from '../../support/real.js';
 const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), 'aiot-nvs-'));
 
-/** Runs ESP-IDF's generator in a folder of its own; its output goes into the message where it fails. */
+/** Runs ESP-IDF's generator in a separate folder; if it fails, its output is in the message. */
 async function generator(...argv: string[]): Promise<void> {
   await run(python('esptool'), ['-m', 'esp_idf_nvs_partition_gen', ...argv], { cwd: folder }).catch(
     (error: { stdout: string; stderr: string }) => expect.fail(`${error.stdout}${error.stderr}`),
@@ -33,7 +33,7 @@ const noFiles = async (): Promise<Uint8Array> => {
 const at = (name: string) => join(folder, name);
 const bytes = (name: string) => readFileSync(at(name));
 
-/** Rows whose sizes end pages at every place; the generator itself refuses the longest strings. */
+/** Rows with sizes that end pages at every position; the generator itself rejects the longest strings. */
 const size = fc.oneof(fc.nat({ max: 70 }), fc.nat({ max: 1900 }), fc.nat({ max: 9000 }));
 const row = fc.oneof(
   size.map((length) => ['data', 'hex2bin', 'a5'.repeat(length)]),
@@ -42,7 +42,7 @@ const row = fc.oneof(
   fc.integer().map((value) => ['data', 'i32', String(value)]),
 );
 
-/** Values cut to what the generator takes: in version 1, 1984 bytes. */
+/** Values are truncated to the generator's limits (1984 bytes in version 1). */
 function csvOf(rows: readonly (readonly string[])[], version: 1 | 2): string {
   const longest: Record<string, number> = version === 1 ? { string: 990, hex2bin: 3960 } : { string: 1983 };
   const lines = rows.map(([type, encoding = '', value = ''], i) =>
@@ -59,7 +59,7 @@ function csvOf(rows: readonly (readonly string[])[], version: 1 | 2): string {
   ].join('\n');
 }
 
-/** Entries as rows for the generator, in their order. */
+/** Entries as rows for the generator, in the same order. */
 function csvOfEntries(entries: readonly NvsEntry[]): string {
   let open = '';
   const rows = entries.flatMap(({ namespace, key, type, value }) => {

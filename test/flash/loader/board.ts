@@ -5,7 +5,7 @@ import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { SimulatedTime } from '../../support/simulated-time.js';
 
 const opened: { loader: Loader; stopTime(): void }[] = [];
-/** Ends what `board` opened. */
+/** Ends all loaders that `board` opened. */
 export async function endLoaders(): Promise<void> {
   for (const { loader, stopTime } of opened.splice(0)) await loader.end().finally(stopTime);
 }
@@ -18,7 +18,7 @@ export const defaults: LoaderOptions = {
   after: 'hard-reset',
 };
 
-/** A simulated chip, and the time that passes for it and for whoever works on it with this clock. */
+/** A simulated chip, and the clock that it shares with the code under test. */
 export interface TimedChip {
   chip: SimulatedChip;
   time: SimulatedTime;
@@ -30,7 +30,7 @@ export function timedChip(options: SimulatedChipOptions): TimedChip {
   return { chip, time };
 }
 
-/** A simulated chip, and a loader connected to it in this process. Its time passes until `endLoaders`. */
+/** A simulated chip, and a loader connected to it in this process. The time advances until `endLoaders`. */
 export async function board(options: SimulatedChipOptions, asked: Partial<LoaderOptions> = {}) {
   const { chip, time } = timedChip(options);
   const stopTime = time.start();
@@ -44,7 +44,7 @@ export async function board(options: SimulatedChipOptions, asked: Partial<Loader
   }
 }
 
-/** Bytes that do not compress, the same in every run. */
+/** Incompressible bytes that are the same in every run. */
 export function noise(length: number, seed = 1): Uint8Array {
   let state = seed;
   return Uint8Array.from({ length }, () => {

@@ -4,7 +4,7 @@ import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { defaults, noise, timedChip } from './board.js';
 
 it.each([0x83, 0x23, 0x43])(
-  'resends a block whose request number changed to 0x%s on the line, without reporting a locked chip',
+  'the loader resends a block whose request number changed to %s on the line, without reporting a locked chip',
   async (damaged) => {
     const { chip, time } = timedChip({ chip: 'esp32c3' });
     const line = simulatedLine(chip);
@@ -14,7 +14,7 @@ it.each([0x83, 0x23, 0x43])(
         if (key === 'write') {
           return (bytes: Uint8Array) => {
             const sent = bytes.slice();
-            // A delimiter, the direction, then the number: FLASH_DATA.
+            // A delimiter, the direction, then the request number of FLASH_DATA.
             if (sent[1] === 0 && sent[2] === 0x03 && blocks++ === 4) sent[2] = damaged;
             return target.write(sent);
           };

@@ -8,7 +8,7 @@ import { defaults, noise, type TimedChip, text, timedChip } from './board.js';
 
 const app = { name: 'app.bin', offset: 0x10000, data: Uint8Array.from([...noise(30_000), ...text(30_000)]) };
 
-/** Writes and reads back on a line of its own; the line must be closed whatever happens. */
+/** Writes and reads back on a separate line, which must be closed in any case. */
 async function work({ chip, time }: TimedChip, options: Partial<LoaderOptions> = {}): Promise<void> {
   const line = simulatedLine(chip);
   await time.during(async () => {

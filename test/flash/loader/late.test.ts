@@ -9,13 +9,13 @@ import type { SimulatedTime } from '../../support/simulated-time.js';
 import { defaults, noise, timedChip } from './board.js';
 
 interface Late {
-  /** Each answer takes as long, one after the other. */
+  /** Delay of each response; responses follow one another. */
   everyMs: number;
-  /** The answers to this request and all behind it come so much later. */
+  /** Additional delay of the response to this request and of all later ones. */
   stalls: Readonly<Record<number, number>>;
 }
 
-/** A line without DTR and RTS whose answers come late, in their order: an emulator on a busy machine. */
+/** A line without DTR and RTS that delays responses but keeps their order, like an emulator on a busy machine. */
 function lateLine(
   chip: SimulatedChip,
   time: SimulatedTime,
@@ -60,7 +60,7 @@ function lateLine(
 const mac = '24:0a:c4:12:34:56';
 const app = { name: 'app', offset: 0x10000, data: noise(2500) };
 
-/** Connects and writes; everything the loader then believes must be so, or it must have failed with a code. */
+/** Connects and writes. Afterward the loader's findings must be correct, or it must have failed with an error code. */
 async function work(chip: SimulatedChipOptions, options: Partial<LoaderOptions>, late: Late) {
   const { chip: board, time } = timedChip({ ...chip, mac, flashBytes: 1 << 20 });
   const { line, requests } = lateLine(board, time, late);
@@ -96,7 +96,7 @@ const ways = [
 const long = process.env.AIOT_LONG === '1';
 const stallsMs = long ? [500, 1300, 2500, 4000] : [1300, 4000];
 const everyMs = long ? 44 : 3;
-/** So many requests lie between those that are tried. */
+/** Distance between the requests that are tested. */
 const step = long ? 1 : 5;
 
 describe('late answers', () => {
@@ -148,7 +148,7 @@ describe('late answers', () => {
       };
       const places = Array.from({ length: Math.ceil(requests / step) }, (_, i) => i * step);
       for (let i = 0; i < places.length; i += 30) await Promise.all(places.slice(i, i + 30).map(one));
-      // Nothing but lateness happens: what can be waited for is.
+      // Delays are the only fault, so every operation that can wait must succeed.
       expect(results.filter(({ failed }) => failed !== null)).toEqual([]);
     },
     300_000,

@@ -55,7 +55,7 @@ describe('changed sectors', () => {
         const runs = changedSectors({ name: 'a', offset, data }, old);
         for (const run of runs) flash.set(run.data, run.offset - offset);
         expect(Buffer.compare(flash, data)).toBe(0);
-        // A run begins where a sector does, or the region.
+        // A run begins at a sector boundary or at the start of the region.
         for (const run of runs) expect(run.offset === offset || run.offset % 4096 === 0).toBe(true);
       }),
       { numRuns: runs(50) },

@@ -26,7 +26,7 @@ describe('a line over a socket', () => {
     const line = await openLine(address, { baud: 115_200 });
     const far = await peer;
     far.write(Buffer.from([1, 2, 3]));
-    // Long enough for the bytes to be there before anyone listens, as a rule; either way they must come.
+    // Usually long enough for the bytes to arrive before a listener is attached; they must be delivered in either case.
     await new Promise((resolve) => setTimeout(resolve, 50));
     const got: number[] = [];
     line.listen({ data: (bytes) => got.push(...bytes), closed: () => {} });

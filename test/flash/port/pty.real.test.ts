@@ -15,7 +15,7 @@ afterEach(async () => {
   for (const child of started.splice(0)) child.kill('SIGKILL');
 });
 
-/** Two ptys, joined by socat. */
+/** Two ptys connected by socat. */
 async function ptyPair(): Promise<{ near: string; far: string; socat: ChildProcess }> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-pty-'));
   const [near, far] = [join(folder, 'near'), join(folder, 'far')];
@@ -73,7 +73,7 @@ describeReal('socat', 'a line over a pty', () => {
     expect(busy.message).toMatch(new RegExp(`^${near} is in use by flock, pid \\d+$`));
     process.kill(-(other.pid ?? 0), 'SIGKILL');
     await once(other, 'exit');
-    // The one that it started ends a moment after it, and lets go then.
+    // The process that flock started ends slightly later, and only then releases the lock.
     await expect
       .poll(() =>
         open(near).then(
@@ -94,7 +94,7 @@ describeReal('socat', 'a line over a pty', () => {
       other.listen({
         data: (bytes) => {
           there += bytes.length;
-          // Someone who says a word to each piece, and nothing while none comes.
+          // A peer that responds to each chunk, and sends nothing otherwise.
           other.write(Uint8Array.of(1)).catch(() => {});
           if (there === blocks * block.length) resolve();
         },

@@ -66,7 +66,7 @@ describe('the stub', () => {
       }
       expect(await host.status(request(op.deflEnd, [1]))).toBe('0000');
       expect(Buffer.from(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length))).toEqual(data);
-      // What stands behind the data in the last sector is erased, the next sector is not.
+      // The rest of the last data sector is erased, but the next sector is not.
       expect(chip.flash.bytes[0x11fff]).toBe(0xff);
       expect(chip.flash.bytes[0x12000]).toBe(0);
     },
@@ -135,6 +135,6 @@ describe('security', () => {
   });
 });
 
-it('rejects an invalid MAC address', () => {
+it('a simulated chip rejects an invalid MAC address', () => {
   expect(() => new SimulatedChip({ chip: 'esp32', mac: '24:0a' })).toThrow('not a MAC address');
 });

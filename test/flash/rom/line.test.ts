@@ -19,7 +19,7 @@ afterEach(() => {
 });
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Steps `[dtr, rts]` with 10 ms in between. Source: section "Connecting" of esptool's documentation on boot modes. */
+/** Steps `[dtr, rts]`, 10 ms apart. Source: section "Connecting" of esptool's documentation on boot modes. */
 async function drive(line: SerialLine, steps: [number, number][]): Promise<void> {
   for (const [dtr, rts] of steps) {
     await line.setControlLines({ dtr: dtr === 1, rts: rts === 1 });
@@ -171,12 +171,12 @@ describe('simulated timing', () => {
       const begun = performance.now();
       await line.write(encodeSlip(request(op.memBegin, [0x1800, 1, 0x1800, 0x400a8000])));
       await line.write(encodeSlip(block));
-      // What is written arrives at the end of this turn of the loop, and on a busy machine a timer may come before that.
+      // Written data arrives at the end of this event-loop turn; on a busy machine, a timer may fire earlier.
       await new Promise((resolve) => setImmediate(resolve));
       await chip.settled();
       times.push(performance.now() - begun);
     }
-    // A busy machine makes some runs longer, and none shorter.
+    // A busy machine can only make runs longer, never shorter.
     expect(Math.min(...times)).toBeGreaterThan(wireMs * 0.98);
     expect(Math.min(...times)).toBeLessThan(wireMs + 150);
   });

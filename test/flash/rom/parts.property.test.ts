@@ -6,7 +6,7 @@ import { fc, runs } from '../../support/property.js';
 
 const bytes = (minLength: number, maxLength = 300) => fc.uint8Array({ minLength, maxLength });
 
-/** Cuts anywhere: what a driver hands on has no regard for frames or blocks. */
+/** Splits bytes at arbitrary positions, because drivers ignore the boundaries of frames and blocks. */
 function cut(all: Uint8Array, at: readonly number[]): Uint8Array[] {
   const places = [0, ...at.map((place) => place % (all.length + 1)).sort((a, b) => a - b), all.length];
   return places.slice(1).map((end, index) => all.subarray(places[index], end));

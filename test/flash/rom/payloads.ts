@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { constants, deflateRawSync, deflateSync } from 'node:zlib';
 
-/** A zlib stream of exactly `length` bytes that inflates to `size` bytes. Null where the two do not go together. */
+/** A zlib stream of exactly `length` bytes that inflates to `size` bytes; null if there is none. */
 export function zlibOfLength(size: number, length: number): { stream: Buffer; data: Buffer } | null {
   for (let random = Math.min(size, length); random >= 0; random--) {
     const data = Buffer.alloc(size, 0x20);
@@ -17,14 +17,14 @@ export function zlibOfLength(size: number, length: number): { stream: Buffer; da
   return null;
 }
 
-/** The bytes behind a digest, for the plain fillings that the hand-made requests use. */
+/** The bytes for a digest, if they are one of the simple fillings of the hand-made requests. */
 export function knownPayload({ len, sha256 }: { len: number; sha256: string }): Buffer | null {
   const candidates = [0x00, 0x11, 0x5a, 0xff].map((byte) => Buffer.alloc(len, byte));
   candidates.push(deflateSync(Buffer.alloc(2048, 0x41), { level: 9 }));
   return candidates.find((bytes) => createHash('sha256').update(bytes).digest('hex') === sha256) ?? null;
 }
 
-/** Something of this length that is not all alike, for data that a trace keeps no copy of. */
+/** Varied bytes of this length, for data that a trace does not contain. */
 export function filling(length: number): Buffer {
   return Buffer.from(Array.from({ length }, (_, at) => (at * 7 + (at >> 8)) & 0xff));
 }

@@ -12,7 +12,7 @@ describe('the simulated chip compared with recorded ROMs and stubs', () => {
       const { expected, actual } = await replay(chip, readTrace(path), options);
       expect(expected.frames.length + expected.text.length).toBeGreaterThan(0);
       expect(actual.frames).toEqual(expected.frames);
-      // A recording may end before the chip has said all.
+      // A recording may end before the chip has sent everything.
       expect(actual.text.slice(0, expected.text.length)).toBe(expected.text);
     },
   );

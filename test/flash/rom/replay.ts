@@ -3,7 +3,7 @@ import { encodeSlip, op, SlipReceiver } from '../../../src/lib/flash/rom/protoco
 import { filling, knownPayload, zlibOfLength } from './payloads.js';
 import type { TraceLine } from './trace.js';
 
-/** What the emulated chips of the traces have in their fuses and registers, where an ordinary board has other values. */
+/** Fuses and registers of the emulated chips in the traces that differ from an ordinary board's. */
 const emulated: Record<string, SimulatedChipOptions> = {
   esp32: {
     chip: 'esp32',
@@ -19,13 +19,13 @@ const emulated: Record<string, SimulatedChipOptions> = {
   esp32c3: { chip: 'esp32c3', mac: 'c4:0a:24:fe:10:01', words: { 1610647632: 0x000c0000 } },
 };
 
-/** What was heard of a chip: frames in order with the requests between them, and text joined. */
+/** Received data: frames in order, with the requests between them, and the joined text. */
 export interface Heard {
   frames: string[];
   text: string;
 }
 
-/** Sends what the host of a trace sent to a simulated chip; what the trace heard and what is heard here. */
+/** Sends a trace's host data to a simulated chip; returns the responses in the trace and those of the chip. */
 export async function replay(
   chipName: 'esp32' | 'esp32c3',
   trace: readonly TraceLine[],
@@ -55,7 +55,7 @@ export async function replay(
       const wire = line.raw !== undefined ? Buffer.from(line.raw, 'hex') : (requests[request++] as Buffer);
       const shown = `> ${wire.subarray(0, 24).toString('hex')}`;
       chip.receive(wire);
-      // Two in a row were written at once.
+      // Two consecutive requests in a trace were written at once.
       if (trace[index + 1]?.dir !== 'host>chip' || trace[index - 1]?.dir === 'chip>host')
         await chip.settled();
       actual.push(shown);
@@ -71,7 +71,7 @@ export async function replay(
   hear();
   chip.powerOff();
   const [wanted, got] = [heardOf(expected), heardOf(actual)];
-  // A recording may end with a request, before its answer.
+  // A recording may end with a request, before its response.
   if (wanted.frames.at(-1)?.startsWith('>'))
     got.frames.length = Math.min(got.frames.length, wanted.frames.length);
   return { expected: wanted, actual: got };
@@ -88,7 +88,7 @@ function heardOf(lines: readonly string[]): Heard {
   };
 }
 
-/** Text as it is compared: of a crash the first line, and nothing of what comes again and again by the clock. */
+/** Text in comparable form: only the first line of a crash, and without text that repeats periodically. */
 function text(bytes: Buffer): string[] {
   const all = bytes.toString('latin1').replace(/(invalid header: 0xf+\s*)+/g, '');
   if (/^(\xc0?|\d+ 0x[\s\S]*)$/.test(all.trimEnd())) return [];
@@ -107,9 +107,9 @@ class AnswerReader {
   }
 }
 
-/** Takes out of answers what depends on data: digests, what was read, and the remains of both in reserved bytes. */
+/** Removes data-dependent parts from responses: digests, read data, and remains of both in reserved bytes. */
 class Show {
-  /** The answer buffer of a ROM: every answer leaves its bytes there. */
+  /** The response buffer of a ROM, in which the bytes of every response remain. */
   private readonly buffer = Buffer.alloc(0x200);
 
   frame(bytes: Buffer, length: number): string {
@@ -129,7 +129,9 @@ class Show {
   }
 }
 
-/** The host's frames on the wire, with contents made up where the trace kept none: right ones where they were accepted. */
+/**
+ * The host's frames on the wire. Contents that a trace lacks are generated, and are valid if the chip accepted them.
+ */
 function requestsOf(trace: readonly TraceLine[]): Buffer[] {
   const out: Buffer[] = [];
   let streams: Buffer[] = [];
@@ -155,7 +157,7 @@ function withPayload(line: TraceLine, head: Buffer, streams: Buffer[], status: s
   return Buffer.concat([head, payload]);
 }
 
-/** Blocks of the lengths that follow a FLASH_DEFL_BEGIN: together one zlib stream of the announced size. */
+/** Blocks with the lengths that follow a FLASH_DEFL_BEGIN: together one zlib stream of the announced size. */
 function streamBlocks(trace: readonly TraceLine[], begin: number): Buffer[] {
   const size = Buffer.from(trace[begin]?.bytes ?? '', 'hex').readUInt32LE(8);
   const lengths: number[] = [];
@@ -180,14 +182,14 @@ function statusAfter(trace: readonly TraceLine[], index: number): string {
   return answer?.bytes?.slice(16, 20) ?? '';
 }
 
-/** Frames whose wire form was longer than the escapes need had one needless escape in front of the last byte. */
+/** Frames that were longer on the wire than necessary had one unnecessary escape before the last byte. */
 function wireOf(line: TraceLine, head: Buffer, frame: Buffer): Buffer {
   const wire = Buffer.from(encodeSlip(frame));
   if (line.payload || line.wire_len !== wire.length + 1 || head.length < 8) return wire;
   return Buffer.concat([wire.subarray(0, -2), Buffer.of(0xdb), wire.subarray(-2)]);
 }
 
-/** What READ_FLASH_SLOW answered was in the flash. */
+/** Data in READ_FLASH_SLOW responses must be in the flash beforehand. */
 function seed(chip: SimulatedChip, trace: readonly TraceLine[]): void {
   let offset = 0;
   for (const { dir, bytes } of trace) {

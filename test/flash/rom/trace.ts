@@ -3,15 +3,15 @@ import { readFileSync } from 'node:fs';
 /** One line of a trace: a frame, bytes outside frames, or a note. Format: test/golden/rom/README.md. */
 export interface TraceLine {
   dir?: 'host>chip' | 'chip>host';
-  /** Content of a frame, hex, unescaped; of long data only the beginning. */
+  /** Content of a frame, in hex and unescaped; long data is truncated. */
   bytes?: string;
-  /** Bytes on the wire, delimiters and escapes included. */
+  /** Number of bytes on the wire, including delimiters and escapes. */
   wire_len?: number;
   payload?: { len: number; sha256: string };
   raw?: string;
   text?: string;
   cut?: boolean;
-  /** So many frames like this in a row (golden files only). */
+  /** Number of consecutive repetitions of this frame (golden files only). */
   times?: number;
   event?: string;
   case?: string;

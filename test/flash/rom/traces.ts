@@ -3,14 +3,14 @@ import { basename, join } from 'node:path';
 import type { SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
 import { readTrace } from './trace.js';
 
-/** Traces of real ROMs in a folder; those with a simulated chip count for the host's side only. */
+/** Traces of real ROMs in a folder; traces with a simulated chip were recorded only for the host's side. */
 export function realTraces(folder: string): string[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.jsonl') && !name.includes('simulated'))
     .map((name) => join(folder, name));
 }
 
-/** The simulated chip in the state that the emulated one of a trace was in: straps, flash, and its one known crash. */
+/** The simulated chip in the state of a trace's emulated chip: straps, flash, and its one known crash. */
 export function chipFor(path: string): { chip: 'esp32' | 'esp32c3'; options: Partial<SimulatedChipOptions> } {
   const name = basename(path);
   const chip = name.startsWith('esp32c3') ? 'esp32c3' : 'esp32';
@@ -25,7 +25,7 @@ export function chipFor(path: string): { chip: 'esp32' | 'esp32c3'; options: Par
   return { chip, options };
 }
 
-/** The head of an image with the two segments that the C3's ROM loaded, and what its program printed. */
+/** The header of an image with the two segments that the C3's ROM loaded, and its program's output. */
 const bootedImage: Partial<SimulatedChipOptions> = {
   flash: (() => {
     const bytes = Buffer.alloc(4 * 2 ** 20, 0xff);

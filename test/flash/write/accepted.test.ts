@@ -22,7 +22,7 @@ function envelope(deviceTypes: string[], key = owner) {
   );
 }
 
-/** A provisioned pump. */
+/** A board provisioned as a pump. */
 function pump(trusted = true) {
   const image = deviceImage(
     {

@@ -198,7 +198,7 @@ describe('aiot flash', () => {
 });
 
 describe('aiot flash --watch', () => {
-  /** Runs what otadata names: slot 1 crashes. */
+  /** Runs the slot that otadata selects; slot 1 crashes. */
   const program: SimulatedChipOptions['program'] = async (chip) => {
     await chip.sleep(20);
     const otadata = readOtadata(chip.flash.bytes.subarray(0xe000, 0x10000));

@@ -10,13 +10,13 @@ import type {
 
 const sector = 4096;
 
-/** A board in memory behind the loader's interface: flash that is erased by sectors, and a list of what was done. */
+/** An in-memory board behind the loader's interface: its flash is erased by sectors, and its actions are logged. */
 export class FakeBoard {
   readonly flash: Uint8Array;
   readonly log: string[] = [];
-  /** Opened and not yet ended. */
+  /** Number of sessions that are open. */
   open = 0;
-  /** Thrown by the next calls, in turn; null lets one through. */
+  /** Errors for the next calls, in turn; null makes a call succeed. */
   failures: (Error | null)[] = [];
   /** Whether its line has DTR and RTS. */
   canReset = true;
@@ -37,7 +37,7 @@ export class FakeBoard {
     return Buffer.from(this.flash.subarray(offset, offset + length));
   }
 
-  /** What a test opens instead of a port. */
+  /** Opens this board instead of a port. */
   opener(): OpenBoard {
     return async (_port, options) => {
       const failure = this.failures.shift();
@@ -98,7 +98,7 @@ export class FakeBoard {
   }
 }
 
-/** How a loader is opened where it does not matter. */
+/** Options for opening a loader in tests that do not depend on them. */
 export const anyLoader: LoaderOptions = {
   chip: 'auto',
   baud: 115_200,

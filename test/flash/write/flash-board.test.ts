@@ -73,7 +73,7 @@ describe('flashing a board', () => {
     });
     expect(board.bytes(0x10000, app.length).equals(Buffer.from(app))).toBe(true);
     expect(board.open).toBe(0);
-    // The board's own table may have NVS elsewhere; here it has none. Then which slot it starts.
+    // Reads the board's own table, which may place the NVS elsewhere (here there is none), then the selected slot.
     expect(board.log).toEqual([
       'read 8000 512',
       'read e000 32',

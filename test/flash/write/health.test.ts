@@ -5,7 +5,7 @@ const boot = 'ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 
 
 function verdictOn(text: string, pattern: RegExp | null = null) {
   const watch = watchHealth(pattern);
-  // As a port gives it: in pieces.
+  // In pieces, as a port delivers text.
   for (let at = 0; at < text.length; at += 7) {
     const verdict = watch.feed(text.slice(at, at + 7));
     if (verdict) return verdict;
