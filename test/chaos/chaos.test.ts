@@ -18,7 +18,7 @@ import { runProgram } from '../support/programs.js';
 const chaos = (...args: string[]) =>
   runProgram(process.execPath, ['--import', 'tsx', join(root, 'chaos', 'run.ts'), ...args], { cwd: root });
 
-/** What an invariant reports. */
+/** The violations that an invariant reports. */
 function reported(look: (report: (invariant: string, detail: string) => void) => void): string[] {
   const told: string[] = [];
   look((invariant, detail) => told.push(`${invariant}: ${detail}`));
@@ -106,7 +106,7 @@ describe('the invariants', () => {
     expect(see(`aiot_${'x'.repeat(43)}`)).toHaveLength(1);
     expect(see('TypeError: x\n    at run (file:///app/dist/lib/a.js:1:2)')).toHaveLength(1);
     expect(see('AIOT_BUG: it broke')).toHaveLength(1);
-    // Of Node's own stack only where it could not open the program.
+    // A stack of Node itself is tolerated only if it could not open the program.
     const nodesOwn = (file: string, from: string) =>
       `node:fs:448\n  ^\n\nError: EMFILE: too many open files, open '/app/${file}'\n    at async open (${from})\n    at async readFile (node:internal/fs/promises:1249:14)\n {\n`;
     expect(see(nodesOwn('bin/run.js', 'node:internal/fs/promises:637:25'))).toEqual([]);
@@ -135,7 +135,7 @@ describe('the invariants', () => {
   it('detect a partial and a lost push of labels', () => {
     const last = { recordings: 2, last: 1 };
     expect(() => isWhole(['p1', 'p1'], last)).not.toThrow();
-    // Nobody was told of the second push: it may be there.
+    // The second push was not acknowledged, so it may be present or absent.
     expect(() => isWhole(['p2', 'p2'], last)).not.toThrow();
     expect(() => isWhole(['p1', 'p2'], last)).toThrow('a push is there by halves: p1, p2');
     expect(() => isWhole([null, null], last)).toThrow('the push p1 was acknowledged, null is there');

@@ -58,7 +58,7 @@ describe('aiot demo, run repeatedly', () => {
     expect(commands.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
       ...['bin/run.js up', 'bin/run.js dashboard', 'bin/run.js init'],
     ]);
-    // The third makes a folder where it is typed: elsewhere than in the clone.
+    // The third command creates a folder in the current folder, which must not be in the clone.
     commands[2] = commands[2]!.replace('my-project', join(home, 'my-project'));
     const data = /--data (\S+)/.exec(commands[0]!)![1]!;
     try {
@@ -75,7 +75,7 @@ describe('aiot demo, run repeatedly', () => {
     const { code, told, stdout, out } = await interruptedDemo(folder, step);
     expect(code, told).toBe(130);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'AIOT_INTERRUPTED' } });
-    // A platform notes there that it runs, and takes the note away when it has stopped as it should.
+    // A running platform keeps this file, and removes it when it stops properly.
     expect(await readdir(join(out, 'platform'))).not.toContain('platform.json');
   });
 });

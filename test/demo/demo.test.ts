@@ -27,11 +27,11 @@ describe('aiot demo', () => {
     const result = demoResultSchema.parse(json);
     whole = result;
     expect(result.rollout).toMatchObject({ devices: 4, committed: 4, rolledBack: 0 });
-    // What the first users were promised: figures on recordings never trained on.
+    // Metrics on recordings that were never trained on, as promised to the first users.
     expect(result.model.macroF1.int8).toBeGreaterThanOrEqual(0.95);
     expect(result.model.macroF1.voted).toBeGreaterThanOrEqual(0.97);
     expect(Math.abs(result.model.macroF1.float - result.model.macroF1.int8)).toBeLessThanOrEqual(0.01);
-    // The interval, the folds and the stored figures are beside a figure that nobody would believe alone.
+    // The interval, the folds and the stored metrics support a figure that would not be credible alone.
     const { interval, heldOut, folds, originals } = result.model;
     expect(interval.high).toBeGreaterThanOrEqual(result.model.accuracy.int8);
     expect(interval.low).toBeLessThan(0.9);
@@ -70,7 +70,7 @@ describe('aiot demo', () => {
   it('stops at the gate if the labels are shuffled, and pushes nothing', async () => {
     const data = join(folder, 'shuffled');
     const names = (await readdir(sample)).filter((name) => name.endsWith('.csv')).sort();
-    // Each file gets another's name: half the list further on, so that hardly a label is right.
+    // Rotating the names by half the list leaves hardly any label correct.
     const half = Math.floor(names.length / 2);
     for (const [i, name] of names.entries()) {
       await cp(join(sample, name), join(data, names[(i + half) % names.length] ?? name));
@@ -120,7 +120,7 @@ describe('aiot demo', () => {
     const { code, told, stdout, out } = await interruptedDemo(folder, 2);
     expect(code, told).toBe(130);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'AIOT_INTERRUPTED' } });
-    // A platform notes there that it runs, and takes the note away when it has stopped as it should.
+    // A running platform keeps this file, and removes it when it stops properly.
     expect(await readdir(join(out, 'platform'))).not.toContain('platform.json');
   });
 });

@@ -3,7 +3,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from '../support/cli.js';
 
-/** Runs the demo in a process of its own, and interrupts it in this step, counted from 1: when the one before has ended. */
+/** Runs the demo in a separate process, and interrupts it at the start of this step, counted from 1. */
 export async function interruptedDemo(folder: string, step: number) {
   const out = await mkdtemp(join(folder, 'stop-'));
   const child = spawn(process.execPath, [join(root, 'bin', 'run.js'), 'demo', '--json', '--out', out]);

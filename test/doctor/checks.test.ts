@@ -100,7 +100,7 @@ describe('the context check', () => {
   const options = { timeoutMs: 400, now: Date.now, signal: new AbortController().signal };
   const config = () => join(folder, 'config');
 
-  /** An HTTPS server with a certificate of its own CA. */
+  /** An HTTPS server with a certificate from its own CA. */
   async function platform(name: string): Promise<{ url: string; ca: string }> {
     const authority = await openAuthority(join(folder, name), Date.now);
     const { key, certificate } = await authority.server(['127.0.0.1']);

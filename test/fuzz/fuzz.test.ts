@@ -17,7 +17,8 @@ describe('coverage counters', () => {
     };
     for (const n of [0, 1, 3]) expect(run(text, n).value).toBe(run(source, n).value);
     expect(run(text, 3).passed).toEqual(['10×1', '11×1']);
-    // The function, `else`, the case, its true side, the loop twice, the arrow twice, behind `&&` once.
+    // The counts of the function, `else`, the case, its true side, the loop (twice), the arrow (twice), and the part
+    // after `&&` (once).
     expect(run(text, 0).passed).toEqual(['10×1', '12×1', '13×1', '14×1', '16×2', '17×2', '18×1']);
     expect(next).toBe(20);
   });

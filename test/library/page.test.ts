@@ -1,4 +1,7 @@
-/** docs/how-to/library.md as a reader uses it: each example is a program of its own, beside a project, that imports the package. */
+/**
+ * Runs the examples of docs/how-to/library.md as a reader would: each is a separate program beside a project, and
+ * imports the package.
+ */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -10,7 +13,7 @@ import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import { root, runCli } from '../support/cli.js';
 
 const page = readFileSync(join(root, 'docs/how-to/library.md'), 'utf8');
-/** By the heading above it. */
+/** Examples by their heading. */
 const examples = new Map(
   [...page.matchAll(/^## (.+)\n(?:(?!^## )[\s\S])*?```js\n([\s\S]*?)```/gm)].map(
     ([, title = '', code = '']) => [title, code],
@@ -27,7 +30,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What the example under a heading prints. */
+/** Runs the example under a heading, and returns its output. */
 async function typed(title: string, change = (code: string) => code) {
   const file = join(folder, `${title.toLowerCase().replaceAll(' ', '-')}.mjs`);
   writeFileSync(file, change(examples.get(title) ?? 'throw new Error("no such example")'));
@@ -142,7 +145,7 @@ describe('an example in docs/how-to/library.md', () => {
   );
 });
 
-it('loads no heavy module and no dependency when the package is imported', () => {
+it('importing the package loads no heavy module and no dependency', () => {
   const seen = new Set<string>();
   const walk = (file: string) => {
     if (seen.has(file)) return;
@@ -155,12 +158,12 @@ it('loads no heavy module and no dependency when the package is imported', () =>
   };
   walk(join(root, 'dist/index.js'));
   const bytes = [...seen].reduce((sum, file) => sum + statSync(file).size, 0);
-  // Mostly the catalogue of errors.
+  // Most of it is the error catalogue.
   expect(bytes).toBeLessThan(250_000);
 });
 
 it.runIf(long)(
-  'includes types in the published package that TypeScript programs are checked against',
+  'the published package includes types that TypeScript checks programs against',
   async () => {
     const consumer = mkdtempSync(join(tmpdir(), 'aiot-consumer-'));
     const run = (program: string, argv: string[], cwd: string) =>

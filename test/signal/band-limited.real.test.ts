@@ -3,7 +3,10 @@ import { beforeAll, expect, it } from 'vitest';
 import { createBandLimited } from '../../src/lib/signal/band-limited.js';
 import { describeReal, python } from '../support/real.js';
 
-/** What numpy says: the true values of a sum of sines, its own windowed sum, and its resampling by the discrete Fourier transform. */
+/**
+ * References from numpy: the true values of a sum of sines, its own windowed sum, and its resampling with the discrete
+ * Fourier transform.
+ */
 const script = `
 import json, sys
 import numpy as np
@@ -32,7 +35,7 @@ print(json.dumps([judged(job) for job in json.load(sys.stdin)]))
 
 type Tone = [hz: number, size: number, phase: number];
 
-/** Resamples a sum of sines, and says what numpy is to do. */
+/** Resamples a sum of sines, and describes the job for numpy. */
 function resampled(inHz: number, outHz: number, tones: Tone[]) {
   const count = Math.round(inHz * 8);
   const times = Float64Array.from({ length: count }, (_, i) => (i * 1000) / inHz);
@@ -42,7 +45,7 @@ function resampled(inHz: number, outHz: number, tones: Tone[]) {
   const resampler = createBandLimited({ fields: 1, inputHz: inHz, outputHz: outHz });
   const values: number[] = [];
   const out: number[] = [];
-  // In pieces of all sizes, which must not show.
+  // Pieces of all sizes must not change the result.
   for (let i = 0, size = 1; i < count; i += size, size = (size % 37) + 1) {
     const made = resampler.push(x.slice(i, i + size), times.slice(i, i + size), Math.min(size, count - i));
     values.push(...made.values);
@@ -67,7 +70,7 @@ const folding: Tone[] = [
   [97, 1, 0],
 ];
 
-/** All of them, judged by one process: starting numpy takes longer than its work. */
+/** All jobs are checked by one process, because starting numpy takes longer than the calculation. */
 function compared() {
   const all = [
     ...ratios.map(([inHz, outHz]) => {

@@ -16,7 +16,7 @@ const spec: SignalSpec = {
   features: 'har',
 };
 
-/** An empty cell is NaN; what stands behind the 115 columns is a label. */
+/** An empty cell is NaN; the columns after the 115 features are labels. */
 function goldenOf(file: string): { names: string[]; rows: number[][] } {
   const [head = '', ...lines] = readFileSync(file, 'utf8').trim().split('\n');
   const rows = lines.map((line) =>

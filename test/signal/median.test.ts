@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { median } from '../../src/lib/signal/har.js';
 import { fc, runs } from '../support/property.js';
 
-it('finds the same median as sorting', () => {
+it('the median is the same as after sorting', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -5, max: 5 }), { minLength: 1, maxLength: 60 }), (values) => {
       const sorted = Float64Array.from(values).sort();
