@@ -92,9 +92,9 @@ describe('commands that need a broker', () => {
   });
 });
 
-it('stream check reports a server that does not speak NATS, and does not wait for it', async () => {
+it('aiot stream check reports a server that does not speak NATS, and does not wait for it', async () => {
   const server = createServer((socket) => {
-    // It is hung up on, once it is known.
+    // The client closes the connection once it recognizes the server.
     socket.on('error', () => {}).write('220 mail.example ESMTP\r\n');
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');

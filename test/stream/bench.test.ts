@@ -59,7 +59,7 @@ describe('aiot stream bench', () => {
     let published = 0;
     const broker = await startBroker({
       prepare: (aedes) => {
-        // Every tenth is acknowledged, and goes nowhere.
+        // The broker acknowledges every tenth message but does not forward it.
         aedes.authorizeForward = (_client, packet) =>
           packet.topic.startsWith('$SYS') || ++published % 10 !== 0 ? packet : null;
       },

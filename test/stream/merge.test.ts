@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Delivery, Source } from '../../src/lib/stream/message.js';
 import { mergeByTime } from '../../src/lib/stream/tail/merge.js';
 
-/** Gives batches of messages with these times, each after a pause. */
+/** Delivers batches of messages with these times, each after a pause. */
 function source(name: string, batches: { after: number; times: number[] }[], end = true): Source {
   let closed = () => {};
   const close = new Promise<void>((resolve) => {

@@ -64,7 +64,7 @@ describe('an MQTT stream', () => {
     const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);
     closing.push(source, sink);
     for (let i = 0; i < 40; i++) await sink.write([{ topic: 't', payload: Buffer.from(String(i)) }]);
-    // The broker is held up first, for two seconds.
+    // The broker is blocked first, for two seconds.
     await expect.poll(() => source.dropped, { timeout: 8000 }).toBe(35);
     const iterator = deliveriesOf(source);
     const next = async () => {
@@ -137,7 +137,7 @@ describe('an MQTT stream', () => {
     });
     const refused = { code: 'AIOT_BROKER_REFUSED' };
     await expect(openSource(`mqtt://bob@127.0.0.1:${port}/t`)).rejects.toMatchObject(refused);
-    // The user in the URL is let in: what is refused is the topic.
+    // The user in the URL is accepted; only the topic is rejected.
     await expect(openSource(`mqtt://ann@127.0.0.1:${port}/x`)).rejects.toMatchObject({
       ...refused,
       message: expect.stringContaining('subscribe'),

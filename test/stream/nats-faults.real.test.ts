@@ -7,12 +7,14 @@ import { type NatsServer, natsClient, startNats } from '../support/nats.js';
 import { describeReal } from '../support/real.js';
 
 const kills = process.env.AIOT_LONG ? 12 : 3;
-/** Messages a write. */
+/** Messages per write. */
 const size = 200;
 
 describeReal('nats', 'streams while a real nats-server is killed repeatedly', () => {
   let server: NatsServer;
-  /** Of the nats package; made anew each time, for it comes back more slowly than what is tested here. */
+  /**
+   * A client of the nats package, created anew each time because it reconnects more slowly than the code under test.
+   */
   const judged = async <T>(task: (judge: NatsConnection) => Promise<T>): Promise<T> => {
     const judge = await natsClient(server);
     try {
@@ -35,7 +37,7 @@ describeReal('nats', 'streams while a real nats-server is killed repeatedly', ()
   };
   afterAll(() => server?.stop());
 
-  /** Publishes numbers from 0 on while the server is killed several times, and tells how many. */
+  /** Publishes consecutive numbers from 0 while the server is killed several times; returns their count. */
   async function publishUnderKills(url: string): Promise<number> {
     const sink = await openSink(url);
     let killing = true;
@@ -66,7 +68,7 @@ describeReal('nats', 'streams while a real nats-server is killed repeatedly', ()
 
   const numberOf = ({ payload }: Message) => Number(Buffer.from(payload).toString());
 
-  /** The numbers in a stream, as the nats package's own client reads them. */
+  /** The numbers in a stream, as the client of the nats package reads them. */
   const kept = (stream: string): Promise<number[]> =>
     judged(async (judge) => {
       const { state } = await (await judge.jetstreamManager()).streams.info(stream);
@@ -119,7 +121,7 @@ describeReal('nats', 'streams while a real nats-server is killed repeatedly', ()
     })();
     await publishUnderKills(`${server.url}/log.b`);
     last = (await kept('log')).length;
-    // One more wakes a reader that has all of them.
+    // Another message wakes a reader that has received all the others.
     await publishOne('log.b', '0');
     await reading;
     await source.close();
@@ -149,12 +151,12 @@ describeReal('nats', 'streams while a real nats-server is killed repeatedly', ()
     await source.close();
     await sink.close();
     expect([...new Set(await kept('copy'))].sort((a, b) => a - b)).toEqual([...Array(total).keys()]);
-    // What was acknowledged just before a kill may come again.
+    // Messages acknowledged just before a kill may be redelivered.
     expect(given).toBeLessThan(total * 2);
   }, 60_000);
 });
 
-/** Writes until it is written, as a bridge does. */
+/** Retries until the write succeeds, as a bridge does. */
 async function written(sink: Sink, batch: readonly Delivery[]): Promise<void> {
   for (;;) {
     try {

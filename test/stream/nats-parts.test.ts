@@ -42,7 +42,7 @@ describe('NATS headers', () => {
     fc.string({ unit: 'binary' }),
     fc.uint8Array({ maxLength: 40 }).map((bytes) => new Uint8Array(bytes)),
   );
-  // Names as they are in Kafka, HTTP and MQTT; NATS has no others.
+  // Names that Kafka, HTTP and MQTT also allow; NATS supports no others.
   const name = fc.stringMatching(/^[A-Za-z][A-Za-z0-9_.-]{0,20}$/);
 
   it('survive a round trip, with the values of each name in order', () => {
@@ -81,7 +81,7 @@ describe('NATS headers', () => {
 });
 
 describe('the delivery info of JetStream', () => {
-  // As in ADR-15 of NATS.
+  // The formats in ADR-15 of NATS.
   it.each([
     ['$JS.ACK.S.C.1.42.7.1636000000123456789.3'],
     ['$JS.ACK._.hash.S.C.1.42.7.1636000000123456789.3.random'],

@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A connection that keeps what is published, and answers as a stream would when it is told to. */
+/** A connection that collects published messages, and sends a stream's responses when a test requests them. */
 function fakeNats() {
   const sent: { text: string; reply: string }[] = [];
   let hear: (error: Error | null, msg: Msg) => void = () => {};
@@ -64,7 +64,7 @@ describe('the publisher of a NATS sink', () => {
     expect(server.take()).toEqual([]);
     vi.advanceTimersByTime(20);
     expect(texts(server.take())).toEqual(['a', 'c']);
-    // Once: what is on its way is not sent every 250 ms.
+    // Only once: messages in flight are not resent every 250 ms.
     vi.advanceTimersByTime(2000);
     expect(server.take()).toEqual([]);
     for (const { reply } of [a!, b!, c!, d!]) server.accept(reply);

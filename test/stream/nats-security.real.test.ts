@@ -16,20 +16,20 @@ interface Pair {
   sign(data: Uint8Array): Uint8Array;
 }
 
-/** The keys of the nats package itself: what `nsc` would make. */
+/** The key functions of the nats package, equivalent to `nsc`. */
 const { createAccount, createOperator, createUser } = createRequire(
   createRequire(import.meta.url).resolve('nats'),
 )('nkeys.js') as Record<'createAccount' | 'createOperator' | 'createUser', () => Pair>;
 
 const seedOf = (pair: Pair) => Buffer.from(pair.getSeed()).toString();
 
-/** An NKey: its public half for the server's configuration, its seed for the client. */
+/** An NKey: its public key for the server's configuration, its seed for the client. */
 function makeNkey(): { publicKey: string; seed: string } {
   const pair = createUser();
   return { publicKey: pair.getPublicKey(), seed: seedOf(pair) };
 }
 
-/** A JWT as NATS signs it (github.com/nats-io/jwt, version 2). */
+/** A JWT in the format of NATS (github.com/nats-io/jwt, version 2). */
 function jwt(issuer: Pair, subject: Pair, name: string, nats: object): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const claims = {
@@ -44,7 +44,7 @@ function jwt(issuer: Pair, subject: Pair, name: string, nats: object): string {
   return `${body}.${Buffer.from(issuer.sign(Buffer.from(body))).toString('base64url')}`;
 }
 
-/** Operator, account and user of a server in operator mode: its configuration, and the user's .creds. */
+/** Operator, account and user for a server in operator mode: its configuration and the user's .creds. */
 function makeCreds(): { config: string; creds: string } {
   const [operator, account, user] = [createOperator(), createAccount(), createUser()];
   const limits = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, conn: -1, leaf: -1 };
@@ -66,7 +66,7 @@ function makeCreds(): { config: string; creds: string } {
   };
 }
 
-/** A message there and back. */
+/** Sends a message and receives it. */
 async function passes(url: string, options: StreamOptions = {}): Promise<string> {
   const source = await openSource(url, options);
   const sink = await openSink(url, options);

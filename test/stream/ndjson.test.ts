@@ -32,7 +32,7 @@ describe('message lines', () => {
         const back = fromLine(line, 'x', 1);
         expect(back.topic).toBe(topic);
         const asJson = toLine({ topic, payload, time: 5, source: 'x' });
-        // JSON comes back as the same value, which may be spaced differently; all else byte by byte.
+        // JSON comes back as the same value, possibly with other whitespace; everything else byte for byte.
         if (asJson.encoding === 'json')
           expect(JSON.parse(Buffer.from(back.payload).toString())).toEqual(asJson.payload);
         else expect(Buffer.from(back.payload)).toEqual(Buffer.from(payload));
@@ -103,7 +103,7 @@ describe('a file of message lines', () => {
   });
 });
 
-it('reads message lines from stdin', async () => {
+it('a stdin source reads message lines', async () => {
   const input = Readable.from(['{"topic":"a","payload":"x"}\n{"topic":"b",', '"payload":{"y":2}}\n']);
   const messages = await all(await openSource('stdin:', { input }));
   expect(messages.map(({ topic, payload }) => `${topic} ${payload}`)).toEqual(['a x', 'b {"y":2}']);

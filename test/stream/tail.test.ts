@@ -253,7 +253,7 @@ describe('stream record and replay', () => {
     await expect.poll(openFiles).toEqual([]);
   });
 
-  /** Of this test, where the system tells. */
+  /** Open files in this test's folder, on systems that list them. */
   function openFiles(): string[] {
     const handles = existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd') : [];
     const open = handles.flatMap((fd) => {

@@ -8,7 +8,7 @@ import {
 } from '../../../src/lib/stream/camera/frames.js';
 import { fc } from '../../support/property.js';
 
-/** Feeds bytes in chunks of the lengths given, the last one again and again. */
+/** Feeds bytes in chunks of the given lengths, repeating the last length. */
 function feed(cutter: FrameCutter, bytes: Buffer, lengths: number[]): void {
   for (let at = 0, i = 0; at < bytes.length; i++) {
     const length = lengths[Math.min(i, lengths.length - 1)]!;
@@ -63,7 +63,7 @@ describe('JPEG frames', () => {
       noise(2).jpeg({ progressive: true }).toBuffer(),
       noise(3).jpeg({ quality: 100, chromaSubsampling: '4:4:4' }).toBuffer(),
     ]);
-    // An APP1 segment with a whole JPEG in it, as cameras put a thumbnail there.
+    // An APP1 segment that contains a whole JPEG, as cameras embed thumbnails.
     const [first] = frames as [Buffer];
     const head = Buffer.from([0xff, 0xe1, 0, 0]);
     head.writeUInt16BE(first.length + 2, 2);
@@ -109,7 +109,8 @@ describe('JPEG frames', () => {
   it('recover after noise in the stream', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), chunks, (noise, lengths) => {
-        // Noise that begins a frame of its own may swallow the next; the one after it comes in any case.
+        // Noise that looks like the start of a frame can swallow the next frame, but the one after it arrives in any
+        // case.
         const { got } = cut(Buffer.concat([Buffer.from(noise), ...frames, ...frames]), lengths);
         expect(got.at(-1)).toEqual(frames[2]);
       }),

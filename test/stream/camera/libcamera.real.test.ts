@@ -13,7 +13,7 @@ let dir: string;
 const path = process.env.PATH;
 const source = 'smptebars=size=128x96:rate=20';
 
-/** One frame of ffmpeg's bars. */
+/** One frame of ffmpeg's color bars. */
 function bars(pixels: 'yuv420p' | 'rgb24'): Buffer {
   const args = ['-loglevel', 'error', '-f', 'lavfi', '-i', source, '-frames:v', '1'];
   const { stdout, stderr, status } = spawnSync('ffmpeg', [
@@ -24,7 +24,7 @@ function bars(pixels: 'yuv420p' | 'rgb24'): Buffer {
   return stdout;
 }
 
-/** Puts a program of this name on the PATH that gives frames as libcamera's does, and writes down how it was called. */
+/** Puts a program with this name on the PATH that outputs frames as libcamera's does, and records its arguments. */
 async function pretend(name: string): Promise<void> {
   const ffmpeg = `exec ffmpeg -loglevel error -re -f lavfi -i ${source}`;
   const script = `echo "$*" > "${dir}/called"

@@ -9,7 +9,7 @@ const scanned = (text: string | Buffer) => {
   return scan(bytes, 2, bytes.length - 3);
 };
 
-/** What the whole parser has of these fields. @throws SyntaxError */
+/** The fields as the full parser reads them. @throws SyntaxError */
 function parsed(text: string): object {
   const whole = JSON.parse(text) as Record<string, unknown>;
   return Object.fromEntries(
@@ -25,7 +25,7 @@ describe('fields scanned from JSON text', () => {
     ['{ }', {}],
     ['{"a":1 , "a" : null}\n', { a: null }],
     ['{"a":true,"temperature":false}', { a: true, temperature: false }],
-    // No JSON, or more than is read here: the whole parser is asked.
+    // Invalid JSON, or JSON that the scanner does not support, is left to the full parser.
     ...[
       ...[
         '{"a":1',

@@ -95,7 +95,7 @@ const message: Message = {
   source: 'test:',
 };
 
-/** What came of it as text, so that -0, prototypes and the library's marks on arrays make no difference. */
+/** The outcome as text, so that -0, prototypes and the library's marks on arrays make no difference. */
 async function outcome(run: () => unknown): Promise<string> {
   try {
     const value = await run();
@@ -115,7 +115,7 @@ describe('simple expressions', () => {
         try {
           parsed = parse(text);
         } catch {
-          return; // such as a number as a step: no expression of ours
+          return; // Invalid expressions are skipped, such as a number as a step.
         }
         const ours = compileExpression(text);
         all++;
@@ -124,7 +124,8 @@ describe('simple expressions', () => {
         const wanted = await outcome(() => evaluateByLibrary(parsed, text, message, value));
         expect(got, text).toBe(wanted);
       }),
-      // A failure that takes long to make small is told as it is then; the limit of time is for that, and for slow machines.
+      // The default time limit stops long shrinking and reports the failure as it is; the test's own limit allows for
+      // slow machines.
       { numRuns: runs(30_000, 600) },
     );
     expect(simple).toBeGreaterThan(all / 3);

@@ -196,7 +196,7 @@ describe('a CSV file as a source', () => {
   });
 });
 
-it('reads back any text that was written to a CSV file', async () => {
+it('a CSV file returns any text that was written to it', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.record({ a: fc.string().map((text) => `x${text}`), b: fc.double({ noNaN: true }) }), {
@@ -219,7 +219,7 @@ it('reads back any text that was written to a CSV file', async () => {
   );
 });
 
-it('does not split a character that spans two chunks', async () => {
+it('a CSV source does not split a character that spans two chunks', async () => {
   const path = fresh();
   await writeFile(path, 'a\n');
   for (let i = 0; i < 3; i++) await appendFile(path, `${'ü'.repeat(200_001)}\n`);

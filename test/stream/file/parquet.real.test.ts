@@ -6,7 +6,7 @@ import { openSink } from '../../../src/lib/stream/open.js';
 import { runProgram } from '../../support/programs.js';
 import { describeReal, python } from '../../support/real.js';
 
-/** What pyarrow reads: the schema in words, and the rows. */
+/** The schema and rows that pyarrow reads. */
 async function pyarrow(
   ...files: string[]
 ): Promise<{ schema: Record<string, string>; rows: Record<string, unknown>[] }[]> {
@@ -142,7 +142,7 @@ describeReal('streams', 'a Parquet file read by pyarrow', () => {
 
   it('includes the rows that a killed process had collected', async () => {
     const path = join(folder, 'c.parquet');
-    // What lies there after a kill: two messages that were acknowledged, and half of one that was not.
+    // Data left behind by a kill: two acknowledged messages, and half of an unacknowledged one.
     await writeFile(
       join(folder, '.c.parquet.part'),
       '{"topic":"t","time":1,"payload":{"n":1},"encoding":"json"}\n{"topic":"t","time":2,"payload":{"n":2},"encoding":"json"}\n{"topic":"t","ti',

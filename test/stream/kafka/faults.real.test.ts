@@ -10,7 +10,7 @@ const kills = process.env.AIOT_LONG === '1' ? 4 : 2;
 
 let broker: KafkaBroker;
 
-/** Kills the broker and starts it again, several times. */
+/** Kills and restarts the broker several times. */
 async function outages(): Promise<void> {
   for (let kill = 0; kill < kills; kill++) {
     await delay(700);
@@ -20,7 +20,7 @@ async function outages(): Promise<void> {
   }
 }
 
-/** Writes `total` numbers in batches of 100, several under way. */
+/** Writes `total` numbers in batches of 100, with several writes in flight. */
 async function writeAll(topic: string, query = ''): Promise<void> {
   const sink = await openSink(`kafka://${broker.address}/${topic}?timeout=60s${query}`);
   const under: Promise<void>[] = [];
@@ -31,7 +31,7 @@ async function writeAll(topic: string, query = ''): Promise<void> {
     }));
     under.push(sink.write(batch));
     if (under.length >= 5) await under.shift();
-    // As slow as the outages are long.
+    // Writing takes as long as the outages last.
     await delay((3000 * kills) / (total / 100));
   }
   await Promise.all(under);

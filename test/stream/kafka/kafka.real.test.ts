@@ -9,7 +9,7 @@ import { describeReal } from '../../support/real.js';
 let broker: KafkaBroker;
 let url: string;
 
-/** Everything that is in a topic now, as our reader gives it. */
+/** All messages currently in a topic, as our reader returns them. */
 async function all(topic: string, query = ''): Promise<Message[]> {
   const source = await openSource(`${url}/${topic}?from=beginning&until=end${query}`);
   const messages: Message[] = [];
@@ -281,14 +281,14 @@ describeReal('kafka', 'a Kafka stream with a real broker', () => {
     };
     const before = held();
     const source = await openSource(`${url}/flood?from=beginning&until=end`);
-    // What is asked for ahead is there after a while; then no more comes, however long nobody takes it.
+    // Messages are fetched ahead up to a limit; after that, nothing is fetched however long the reader waits.
     const grown = async () => {
       const then = held();
       await delay(500);
       return held() - then;
     };
     await expect.poll(grown, { timeout: 10_000, interval: 1 }).toBeLessThan(1_000_000);
-    // Of 80 MB.
+    // The topic holds 80 MB.
     expect(held() - before).toBeLessThan(40_000_000);
     let count = 0;
     for await (const batch of source) count += batch.length;

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { type NodeReading, readByNode } from '../../../src/lib/stream/kafka/source.js';
 
-/** Two nodes, three places: `a` and `b` at node 1, `c` at node 2. Each answer takes 10 ms. */
+/** Two nodes with three partitions: `a` and `b` on node 1, `c` on node 2. Each response takes 10 ms. */
 function reading(own: Partial<NodeReading<string>> = {}) {
   const under = new Map<string, number>();
   const seen = { fetches: {} as Record<string, number>, most: 0, states: [] as string[], mended: 0 };
@@ -35,7 +35,7 @@ function reading(own: Partial<NodeReading<string>> = {}) {
   return { options, seen, stop };
 }
 
-it('keeps one read loop per reachable broker, and resumes that of a broker that returns', async () => {
+it('a Kafka reader keeps one read loop per reachable broker, and resumes that of a broker that returns', async () => {
   let away = true;
   const { options, seen, stop } = reading();
   const { read } = options;
@@ -57,7 +57,7 @@ it('keeps one read loop per reachable broker, and resumes that of a broker that 
   await ended;
 });
 
-it('moves partitions to the loop of their new leader, and continues with the others', async () => {
+it('a Kafka reader moves partitions to the loop of their new leader, and continues with the others', async () => {
   let moved = false;
   const { options, seen, stop } = reading({ nodeOf: (place) => (place === 'c' || moved ? 2 : 1) });
   const { read } = options;
@@ -74,7 +74,7 @@ it('moves partitions to the loop of their new leader, and continues with the oth
   expect(seen.most).toBe(1);
 });
 
-it('ends every loop before failing with a permanent error', async () => {
+it('a Kafka reader ends every loop before failing with a permanent error', async () => {
   let reads = 0;
   const { options } = reading({
     mend: async ([error]) => {

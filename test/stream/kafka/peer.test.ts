@@ -4,7 +4,7 @@ import { decodeFetched } from '../../../src/lib/stream/kafka/source.js';
 import { crc32c, writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
 import { fc, runs } from '../../support/property.js';
 
-// kafkajs's own encoder and decoder of record batches: another reading of KIP-98 than ours.
+// kafkajs's own encoder and decoder of record batches, as an independent implementation of KIP-98.
 const require = createRequire(import.meta.url);
 const { RecordBatch } = require('kafkajs/src/protocol/recordBatch/v0/index.js');
 const decodeBatch = require('kafkajs/src/protocol/recordBatch/v0/decoder.js');
@@ -22,25 +22,25 @@ interface KafkajsRecord {
 
 const base = 1_700_000_000_000;
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((found) => Buffer.from(found));
-/** Header values that are no UTF-8 stay bytes; those of kafkajs are bytes always. Names once each, as kafkajs has them. */
+/** Header values that are not UTF-8 stay bytes; in kafkajs they are always bytes. Names are unique, as in kafkajs. */
 const headers = fc.uniqueArray(fc.tuple(fc.string({ minLength: 1, maxLength: 9 }), bytes(12)), {
   selector: ([name]) => name,
   maxLength: 4,
 });
 const record = fc.record({
-  // Some longer than what one, and two, bytes of a varint count.
+  // Some values are longer than one or two bytes of a varint can count.
   value: fc.oneof(
     fc.constant(null),
     bytes(80),
     fc.nat(20_000).map((length) => Buffer.alloc(length, 7)),
   ),
   key: fc.option(bytes(40), { nil: null }),
-  // kafkajs keeps headers in an object: names that every object has are nothing it could read.
+  // kafkajs keeps headers in an object, so it cannot read names that every object has.
   headers: headers.filter((all) => all.every(([name]) => !(name in {}))),
   time: fc.integer({ min: base - 2 ** 40, max: base }),
 });
 const recordsOfAny = fc.array(record, { minLength: 1, maxLength: 30 });
-// 0 none, 1 gzip: those that kafkajs has by itself.
+// Codes 0 (none) and 1 (gzip) are the only ones built into kafkajs.
 const codec = fc.constantFrom(['none', 0] as const, ['gzip', 1] as const);
 const hex = (found: Uint8Array | null) => found && Buffer.from(found).toString('hex');
 const plain = (all: readonly (readonly [string, string | Uint8Array])[] = []) =>

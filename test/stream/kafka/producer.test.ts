@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KafkaProducer, murmur2 } from '../../../src/lib/stream/kafka/sink.js';
 import { type FakeKafka, fakeKafka } from '../../support/fake-kafka.js';
 
-/** A key for each of two partitions. */
+/** One key for each of two partitions. */
 const keys = [0, 1].map((partition) => {
   for (let at = 0; ; at++) {
     const key = Buffer.from(`${at}`);
@@ -18,7 +18,7 @@ function producerTo(kafka: FakeKafka): KafkaProducer {
   return new KafkaProducer(kafka.cluster, kafka.settings, 'kafka://fake');
 }
 
-it('resolves a write when every broker has its part, even if one fails meanwhile', async () => {
+it('a Kafka write resolves when every broker has its part, even if one fails meanwhile', async () => {
   const kafka = fakeKafka([1, 2]);
   let [failing, stored] = [3, false];
   kafka.before = async ({ node, payloads }) => {
@@ -43,24 +43,27 @@ it('resolves a write when every broker has its part, even if one fails meanwhile
   expect(kafka.most).toBe(1);
 });
 
-// 6 = not the leader; 45 = out of order: this producer is a stranger.
-it.each([6, 45])('does not rewrite a stored partition after error %i of another partition', async (code) => {
-  const kafka = fakeKafka([1, 1], 'idempotent=false');
-  const idempotent = fakeKafka([1, 1]);
-  for (const fake of [kafka, idempotent]) {
-    let refusals = 2;
-    fake.before = async ({ partition }) => {
-      if (partition === 0 && refusals-- > 0) return code;
-    };
-    const producer = producerTo(fake);
-    await producer.write([...messages(0, 'a', 'b'), ...messages(1, 'c')]);
-    await producer.write([...messages(1, 'd'), ...messages(0, 'e')]);
-    await producer.close();
-    expect(Object.fromEntries(fake.logs)).toEqual({ 0: ['a', 'b', 'e'], 1: ['c', 'd'] });
-  }
-});
+// Error 6: not the leader. Error 45: out of order, because the broker does not know this producer.
+it.each([6, 45])(
+  'a Kafka producer does not rewrite a stored partition after error %i of another partition',
+  async (code) => {
+    const kafka = fakeKafka([1, 1], 'idempotent=false');
+    const idempotent = fakeKafka([1, 1]);
+    for (const fake of [kafka, idempotent]) {
+      let refusals = 2;
+      fake.before = async ({ partition }) => {
+        if (partition === 0 && refusals-- > 0) return code;
+      };
+      const producer = producerTo(fake);
+      await producer.write([...messages(0, 'a', 'b'), ...messages(1, 'c')]);
+      await producer.write([...messages(1, 'd'), ...messages(0, 'e')]);
+      await producer.close();
+      expect(Object.fromEntries(fake.logs)).toEqual({ 0: ['a', 'b', 'e'], 1: ['c', 'd'] });
+    }
+  },
+);
 
-it('keeps sequence numbers when another write fails, so a lost response causes no duplicates', async () => {
+it('a Kafka producer keeps sequence numbers when another write fails, so a lost response causes no duplicates', async () => {
   const kafka = fakeKafka([1, 2], 'timeout=1s');
   const producer = producerTo(kafka);
   await producer.write([...messages(0, 'before'), ...messages(1, 'before')]);
@@ -82,7 +85,7 @@ it('keeps sequence numbers when another write fails, so a lost response causes n
   expect(Object.fromEntries(kafka.logs)).toEqual({ 0: ['before', 'after'], 1: ['before', 'once', 'after'] });
 });
 
-it('fails only the write to a rejected topic', async () => {
+it('a Kafka producer fails only the write to a rejected topic', async () => {
   const kafka = fakeKafka([1, 2]);
   kafka.before = async ({ partition }) => (partition === 0 ? 29 : undefined);
   const producer = producerTo(kafka);
@@ -102,7 +105,7 @@ describe('a producer after a clock change', () => {
     vi.spyOn(Date, 'now').mockImplementation(() => now() + ms);
   };
 
-  // 32 = its time is out of range.
+  // Error 32: the timestamp is out of range.
   it('resends messages rejected for a future timestamp once the clock is corrected', async () => {
     const kafka = fakeKafka([1]);
     const stamped: number[] = [];

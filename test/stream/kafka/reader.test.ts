@@ -14,13 +14,13 @@ vi.mock('../../../src/lib/stream/kafka/connect.js', () => ({ connectCluster: asy
 const total = 40;
 const producer = { id: -1n, epoch: -1, sequence: -1 };
 
-/** Partitions of `total` records each; an answer has one of each partition that was asked for. */
+/** Partitions with `total` records each; a response has one record for each requested partition. */
 function fakeCluster(leaders: readonly number[], says: (node: number, partition: number) => Promise<number>) {
   const under = new Map<number, number>();
   const seen = { most: 0 };
   const fetch = async (node: number, request: Buffer): Promise<FetchedPartition[]> => {
     const reader = new ByteReader(request);
-    // Replica, times, sizes, isolation, session.
+    // Skips the replica, times, sizes, isolation level and session.
     reader.at = 25;
     const [topic] = reader.array(() => ({
       name: reader.string(),
@@ -90,7 +90,7 @@ const everything = (partitions: number) =>
     (_, index) => `${index % partitions}:${Math.floor(index / partitions)}`,
   );
 
-it('sends one request at a time per broker, and delivers once, while a broker is down', async () => {
+it('a Kafka reader sends one request at a time per broker, and delivers once, while a broker is down', async () => {
   let failures = 4;
   const seen = fakeCluster([1, 2], async (node) => {
     if (node === 1 && failures-- > 0) throw new Error('connection lost');
@@ -102,9 +102,9 @@ it('sends one request at a time per broker, and delivers once, while a broker is
   expect(seen.most).toBe(1);
 });
 
-it('delivers one partition even if the broker returns an error for another', async () => {
+it('a Kafka reader delivers one partition even if the broker returns an error for another', async () => {
   let answers = 0;
-  // 6 = not the leader.
+  // Error 6: not the leader.
   fakeCluster([1, 1, 1], async (_, partition) => (partition === 1 && ++answers % 15 === 5 ? 6 : 0));
   expect((await readAll()).toSorted()).toEqual(everything(3).toSorted());
 });

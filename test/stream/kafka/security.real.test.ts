@@ -13,7 +13,7 @@ let broker: KafkaBroker;
 let ca: string;
 let client: { cert: string; key: string };
 
-/** A CA, and what it signed for 127.0.0.1 and for a client, by openssl. */
+/** Creates a CA, and certificates signed by it for 127.0.0.1 and for a client, with openssl. */
 async function makeCertificates(): Promise<void> {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
   const request = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
@@ -32,7 +32,7 @@ async function makeCertificates(): Promise<void> {
   client = { cert: await text('client.pem'), key: await text('client.key') };
 }
 
-/** Writes one message, and reads it again. */
+/** Writes one message and reads it back. */
 async function roundTrip(url: string, options: StreamOptions): Promise<string> {
   const sink = await openSink(url, options);
   await sink.write([{ topic: '', payload: Buffer.from('let in') }]);

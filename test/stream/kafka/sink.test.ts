@@ -13,7 +13,7 @@ vi.mock('../../../src/lib/stream/kafka/source.js', () => ({
   },
 }));
 
-it('looks for recent messages in every existing topic that was written to', async () => {
+it('a Kafka sink looks for recent messages in every existing topic that it has written to', async () => {
   const { findTopicPartitionMetadata: find } = kafka.cluster;
   kafka.cluster.findTopicPartitionMetadata = (topic) => (topic === 'no.such' ? [] : find(topic));
   const sink = await openKafkaSink(parseStreamUrl('kafka://fake/own'), {});

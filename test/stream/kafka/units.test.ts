@@ -31,7 +31,7 @@ describe('Kafka integers and checksums', () => {
     expect(() => new ByteReader(Buffer.from([0x80])).varint()).toThrow(RangeError);
   });
 
-  // RFC 3720, appendix B.4; and 123456789, the usual check value.
+  // RFC 3720, appendix B.4, and the usual check value of 123456789.
   it.each([
     [Buffer.alloc(32), 0x8a9136aa],
     [Buffer.alloc(32, 0xff), 0x62a8ab43],
@@ -85,7 +85,7 @@ describe('a record batch', () => {
   });
 });
 
-it('allocates no memory for records that a batch claims but does not contain', async () => {
+it('a batch header that claims too many records causes no memory allocation', async () => {
   const bytes = await writeBatch(
     [{ topic: 't', payload: Buffer.from('x') }],
     { id: 7n, epoch: 1, sequence: 0 },
@@ -93,7 +93,7 @@ it('allocates no memory for records that a batch claims but does not contain', a
     1_800_000_000_000,
   );
   const header = { ...batchHeader(bytes, 0)!, records: 500_000_000 };
-  // Four gigabytes, as it was.
+  // This once allocated four gigabytes.
   expect(() => payloadsOf(bytes.subarray(61), header, 0)).toThrow('fewer records than its header states');
 });
 
@@ -102,7 +102,7 @@ describe('the committable offset', () => {
     fc.assert(
       fc.property(fc.shuffledSubarray([...Array(20).keys()], { minLength: 0 }), (acked) => {
         const progress = new Progress();
-        // A compacted log has gaps.
+        // Offsets have gaps, as in a compacted log.
         const pending = [...Array(20).keys()].map((index) => progress.deliver(100 + index * 3));
         for (const index of acked) pending[index]!.done = true;
         const lowest = pending.find(({ done }) => !done)?.offset ?? 158;

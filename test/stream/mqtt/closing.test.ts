@@ -4,7 +4,7 @@ import { deliveriesOf } from '../../../src/lib/stream/message.js';
 import { openSource } from '../../../src/lib/stream/open.js';
 import { startBroker } from '../../support/broker.js';
 
-it('closes a source with a full queue while the broker is still sending', async () => {
+it('an MQTT source with a full queue closes while the broker is still sending', async () => {
   const broker = await startBroker();
   const source = await openSource(`mqtt://127.0.0.1:${broker.port}/t?qos=1`, { overflow: 'wait', queue: 1 });
   const [first] = (await Promise.all([
@@ -12,12 +12,12 @@ it('closes a source with a full queue while the broker is still sending', async 
     ...Array.from({ length: 200 }, (_, n) => flood(broker, n)),
   ])) as [IteratorResult<readonly unknown[]>];
   expect(first.value).toHaveLength(1);
-  // It used to turn in circles here, for a queue that has ended is never full and never takes anything.
+  // This once looped forever, because a queue that has ended is never full and never accepts anything.
   await source.close();
   await broker.close();
 }, 15_000);
 
-it('reads a session with more messages than the queue holds, sent before the SUBACK', async () => {
+it('an MQTT source reads a session with more messages than the queue holds, sent before the SUBACK', async () => {
   const broker = await startBroker();
   const url = `mqtt://127.0.0.1:${broker.port}/t?qos=1&clientId=back&clean=false`;
   await (await openSource(url)).close();
@@ -33,9 +33,9 @@ it('reads a session with more messages than the queue holds, sent before the SUB
   await broker.close();
 }, 20_000);
 
-it('gives up on a broker that does not acknowledge a subscription', async () => {
+it('an MQTT source gives up on a broker that does not acknowledge a subscription', async () => {
   const server = createServer((socket) => {
-    // CONNACK, and nothing more.
+    // Sends a CONNACK and nothing else.
     socket.on('data', (data) => data[0] === 0x10 && socket.write(Buffer.from([0x20, 2, 0, 0])));
     socket.on('error', () => {});
   });

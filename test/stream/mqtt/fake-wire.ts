@@ -2,19 +2,19 @@ import { createRequire } from 'node:module';
 import type { PacketHandlers, Wire } from '../../../src/lib/stream/mqtt/connection.js';
 import { Frames } from '../../../src/lib/stream/mqtt/packets.js';
 
-// The codec that mqtt.js uses, written by others, reads what we send.
+// mqtt.js's codec, an independent implementation, reads what we send.
 const peer = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet');
 
-/** What went out, short: `p1 a` = PUBLISH of `a` under the id 1, `P1 a` = with DUP, `r1` = PUBREL. */
+/** Sent packets in short form: `p1 a` = PUBLISH of `a` with id 1, `P1 a` = with DUP, `r1` = PUBREL. */
 export interface FakeWire extends Wire {
   sent: string[];
   open: boolean;
   congested: boolean;
-  /** Gives the lane an acknowledgement. */
+  /** Passes an acknowledgement to the outbox. */
   answer(name: 'puback' | 'pubrec' | 'pubcomp', id: number, reason?: number): void;
-  /** The system has the bytes. */
+  /** Signals that the system has accepted the bytes. */
   handOver(): void;
-  /** What went out since the last look. */
+  /** Packets sent since the last call. */
   take(): string[];
 }
 

@@ -17,7 +17,7 @@ describeReal('mosquitto', 'disconnecting from a Mosquitto that is still sending'
 
     const acked = new Set<number>();
     let again = 0;
-    // Each leaves in the middle of what the broker sends.
+    // Each visit disconnects while the broker is still sending.
     for (let visit = 0; acked.size < total; visit++) {
       const source = await openSource(session, { overflow: 'wait' });
       for await (const batch of source) {

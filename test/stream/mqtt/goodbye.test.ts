@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { openSource } from '../../../src/lib/stream/open.js';
 
-// The codec that mqtt.js uses, written by others, plays the broker.
+// mqtt.js's codec, an independent implementation, acts as the broker.
 const peer = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet');
 
 type Heard = { cmd: string; messageId?: number };
@@ -16,7 +16,7 @@ afterEach(() => {
   for (const end of ends.splice(0)) end();
 });
 
-it('sends every acknowledgement before DISCONNECT', async () => {
+it('an MQTT client sends every acknowledgement before DISCONNECT', async () => {
   const { heard, url } = await broker(1, ({ cmd }, _say, socket) => {
     if (cmd === 'disconnect') socket.end();
   });
@@ -25,11 +25,11 @@ it('sends every acknowledgement before DISCONNECT', async () => {
   expect(before.filter((cmd) => cmd === 'puback')).toHaveLength(total);
 }, 10_000);
 
-it('reads packets sent after DISCONNECT to the end, without answering them', async () => {
+it('an MQTT client reads packets sent after DISCONNECT to the end, without responding to them', async () => {
   let toldAll = false;
   const { heard, url } = await broker(2, async ({ cmd }, say, socket) => {
     if (cmd !== 'disconnect') return;
-    // Of the acknowledgements that it has not looked at before.
+    // Reactions to acknowledgements that the broker had not processed earlier.
     for (let id = 1; id <= total; id++) {
       say({ cmd: 'pubrel', messageId: id, qos: 1 });
       if (id % 100 === 0) await delay(20);
@@ -43,11 +43,11 @@ it('reads packets sent after DISCONNECT to the end, without answering them', asy
   expect(heard.at(-1)).toBe('disconnect');
 }, 10_000);
 
-it('closes the connection if the broker does not do so after DISCONNECT', async () => {
+it('an MQTT client closes the connection if the broker does not do so after DISCONNECT', async () => {
   let left = false;
   const { url } = await broker(1, ({ cmd }, say, socket) => {
     if (cmd !== 'disconnect') return;
-    // Who has left answers what still comes with a reset.
+    // Writing to a closed connection leads to a reset, which closes the socket.
     const telling = setInterval(() => say({ cmd: 'pingresp' }), 100);
     socket.once('close', () => {
       clearInterval(telling);
@@ -58,7 +58,7 @@ it('closes the connection if the broker does not do so after DISCONNECT', async 
   await expect.poll(() => left, { timeout: 8000 }).toBe(true);
 }, 15_000);
 
-/** Lets everybody in, and has so many messages. */
+/** A broker that accepts any client and sends it `total` messages. */
 async function broker(
   qos: 1 | 2,
   hears: (packet: Heard, say: Say, socket: Socket) => void | Promise<void>,
@@ -89,7 +89,7 @@ async function broker(
   return { url: `mqtt://127.0.0.1:${port}/t?qos=${qos}&version=3.1.1`, heard };
 }
 
-/** Takes all, acks it, and closes the source in the same turn: acknowledgements wait for others to go out with. */
+/** Acknowledges all messages and closes the source in the same turn, while the acknowledgements are still batched. */
 async function ackAll(url: string): Promise<void> {
   const source = await openSource(url, { overflow: 'wait' });
   const batches = source[Symbol.asyncIterator]();

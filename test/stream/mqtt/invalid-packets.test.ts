@@ -5,14 +5,14 @@ import { runCli } from '../../support/cli.js';
 
 const connack = Buffer.from([0x20, 2, 0, 0]);
 const suback = (id: number) => Buffer.from([0x90, 3, id >> 8, id & 0xff, 1]);
-/** PUBLISH at QoS 1: topic, packet id, payload. */
+/** A PUBLISH packet at QoS 1: topic, packet id, payload. */
 const publish = (topic: number[], id: number) =>
   Buffer.from([0x32, topic.length + 5, 0, topic.length, ...topic, id >> 8, id & 0xff, 0x78]);
 
 let server: Server | undefined;
 afterEach(() => server?.close());
 
-/** Speaks MQTT 3.1.1. Its first subscriber gets an invalid packet, each later one a valid message. */
+/** An MQTT 3.1.1 broker whose first subscriber gets an invalid packet and each later one a valid message. */
 async function brokerThatSends(invalid: Buffer): Promise<string> {
   let subscriptions = 0;
   server = createServer((socket) => {

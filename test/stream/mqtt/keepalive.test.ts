@@ -10,11 +10,11 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A CONNACK of MQTT 3.1.1, and a PUBLISH of QoS 0 to `t`. */
+/** An MQTT 3.1.1 CONNACK, and a PUBLISH at QoS 0 to `t`. */
 const connack = Buffer.from([0x20, 2, 0, 0]);
 const publish = Buffer.from([0x30, 4, 0, 1, 0x74, 0x78]);
 
-/** A connection whose lane has no room, and when it pinged, s. */
+/** A connection whose outbox is full, and the times of its pings in seconds. */
 async function heldConnection(keepalive: number) {
   const socket = new PassThrough();
   const pings: number[] = [];
@@ -41,21 +41,24 @@ async function heldConnection(keepalive: number) {
   return { pings, stream, release: () => wire?.release() };
 }
 
-// mqtt.js cuts a connection 1.5 keep-alives after what it sent last, and so may the broker.
-it.each([5, 60])('pings on a blocked connection well within a keep-alive of %i s', async (keepalive) => {
-  const { pings, stream } = await heldConnection(keepalive);
-  vi.advanceTimersByTime(keepalive * 4000);
-  const gaps = pings.map((at, index) => at - (pings[index - 1] ?? 0));
-  expect(pings.length).toBeGreaterThan(8);
-  expect(Math.max(...gaps)).toBeLessThan(keepalive / 2);
-  stream.destroy();
-});
+// mqtt.js closes a connection 1.5 keep-alives after the last packet it sent, and the broker may do so, too.
+it.each([5, 60])(
+  'an MQTT client pings on a blocked connection well within a keep-alive of %i s',
+  async (keepalive) => {
+    const { pings, stream } = await heldConnection(keepalive);
+    vi.advanceTimersByTime(keepalive * 4000);
+    const gaps = pings.map((at, index) => at - (pings[index - 1] ?? 0));
+    expect(pings.length).toBeGreaterThan(8);
+    expect(Math.max(...gaps)).toBeLessThan(keepalive / 2);
+    stream.destroy();
+  },
+);
 
-it('pings on a connection that is repeatedly blocked for short times', async () => {
+it('an MQTT client pings on a connection that is repeatedly blocked for short times', async () => {
   const { pings, stream, release } = await heldConnection(5);
   for (let moment = 0; moment < 40; moment++) {
     vi.advanceTimersByTime(500);
-    // The same packet is offered again, and again there is no room.
+    // The same packet is offered again, and there is still no room.
     release();
   }
   const gaps = pings.map((at, index) => at - (pings[index - 1] ?? 0));
@@ -64,7 +67,7 @@ it('pings on a connection that is repeatedly blocked for short times', async () 
   stream.destroy();
 });
 
-it('sends no pings if keep-alives are off', async () => {
+it('an MQTT client sends no pings if keep-alives are off', async () => {
   const { pings, stream } = await heldConnection(0);
   vi.advanceTimersByTime(120_000);
   expect(pings).toEqual([]);

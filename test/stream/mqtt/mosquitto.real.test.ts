@@ -67,7 +67,7 @@ describeReal('mosquitto', 'the MQTT client with a real Mosquitto', () => {
       restarts: 3,
       dropped: 0,
     });
-    // Those whose acknowledgement was on its way when the broker ended.
+    // Messages whose acknowledgement was in transit when the broker stopped are redelivered.
     expect(twice).toBeLessThan(3 * 10_000);
   });
 
@@ -85,7 +85,7 @@ describeReal('mosquitto', 'the MQTT client with a real Mosquitto', () => {
       await killed;
       await written;
       await expect.poll(() => states, { timeout: 10_000 }).toContain('connected');
-      // A write is safe at its acknowledgement, and a broker that keeps nothing has it no longer: what follows tells.
+      // An acknowledged write is lost with a broker that persists nothing, so a later message marks the end.
       await delay(200);
       await sink.write([{ topic: 't', payload: Buffer.from(`end ${round}`) }]);
       for await (const { message, ack } of deliveriesOf(source)) {

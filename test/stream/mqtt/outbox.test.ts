@@ -11,7 +11,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A connection that the broker let us in to. */
+/** A connection that the broker has accepted. */
 function connected(limits: BrokerLimits = {}, sessionPresent = false): FakeWire {
   const wire = fakeWire(outbox);
   outbox.opened(wire, sessionPresent);
@@ -24,7 +24,7 @@ function lose(wire: FakeWire): void {
 }
 const messages = (qos: 0 | 1 | 2, ...payloads: string[]) =>
   payloads.map((payload) => ({ topic: 't', payload: Buffer.from(payload), qos }));
-/** How a write ended, once it has. */
+/** The result of a write, once it has one. */
 function ending(written: Promise<void>): { now?: string } {
   const end: { now?: string } = {};
   written.then(
@@ -92,7 +92,7 @@ describe('the outbox of an MQTT sink', () => {
     const second = connected({ maximumPacketSize: 50 });
     await settled();
     expect(refused.now).toBe('AIOT_STREAM_MESSAGE_REFUSED');
-    // The first of the refused write had gone out before the limit was met.
+    // The first message of the rejected write was sent before the limit was exceeded.
     expect(second.take()).toEqual(['p1 a', 'p3 b', 'p4 c']);
     second.answer('puback', 3);
     second.answer('puback', 4);
@@ -132,7 +132,7 @@ describe('the outbox of an MQTT sink', () => {
     lose(first);
     const second = connected({ receiveMaximum: 1 }, true);
     expect(second.take()).toEqual(['r1', 'r2']);
-    // It has forgotten the identifier: it had our PUBREL, and its PUBCOMP was lost (0x92).
+    // The broker no longer knows the id: it received our PUBREL, and its PUBCOMP was lost (0x92).
     second.answer('pubcomp', 1, 0x92);
     second.answer('pubcomp', 2);
     expect(second.take()).toEqual(['P3 c']);
@@ -158,7 +158,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(end.now).toBe('AIOT_BROKER_UNREACHABLE');
     lose(first);
     const second = connected({}, true);
-    // Not the message once more, which its writer may have written again; and nothing else under its id.
+    // The message is not resent, because its writer may have written it again, and its id is not reused yet.
     expect(second.take()).toEqual(['r1']);
     const round = async (count: number) => {
       for (let left = count; left > 0; left -= 1000) {
@@ -226,7 +226,7 @@ describe('the outbox of an MQTT sink', () => {
       outbox.trying();
       lose(connected());
       outbox.over();
-      // Nobody there the next time.
+      // The next attempt finds no broker.
       outbox.trying();
       outbox.over();
     }

@@ -34,7 +34,7 @@ async function take(source: Source, count: number, ackEach = true): Promise<stri
 
 describe('an MQTT session', () => {
   it('finds the internals of mqtt.js that it depends on', () => {
-    // Not in its types: a new version may be without them.
+    // These are not in its types, so a new version may lack them.
     const client = new MqttClient(() => undefined as never, { manualConnect: true });
     expect(client).toHaveProperty('streamBuilder', expect.any(Function));
     expect(client.options).toHaveProperty('manualConnect', true);
@@ -204,7 +204,7 @@ describe('an MQTT session', () => {
   });
 
   it('ends with the reason when another client takes it over', async () => {
-    // CONNACK, SUBACK of the packet's id, and DISCONNECT with the reason 142 (MQTT 5, sections 3.2, 3.9, 3.14).
+    // CONNACK, SUBACK with the packet's id, and DISCONNECT with reason 142 (MQTT 5, sections 3.2, 3.9, 3.14).
     const server = createServer((socket) => {
       socket.on('error', () => {});
       socket.once('data', () => {

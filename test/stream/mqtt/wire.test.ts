@@ -11,7 +11,7 @@ import {
 } from '../../../src/lib/stream/mqtt/packets.js';
 import { fc } from '../../support/property.js';
 
-// The codec that mqtt.js uses, written by others: what we send it must read, and the other way round.
+// mqtt.js's codec, an independent implementation: each must read the packets of the other.
 const peer = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet');
 
 const version = fc.constantFrom<MqttVersion>(3, 4, 5);

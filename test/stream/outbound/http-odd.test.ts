@@ -13,7 +13,7 @@ vi.mock(import('../../../src/lib/stream/http/headers.js'), async (original) => {
   };
 });
 
-test('responds with 500 to a request it cannot process, and accepts the next', async () => {
+test('a webhook server responds with 500 to a request it cannot process, and accepts the next', async () => {
   const source = await openSource('http://127.0.0.1:0/in');
   const taken = (async () => {
     for await (const { message, ack } of deliveriesOf(source)) {

@@ -29,7 +29,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const message = { topic: 't', payload: Buffer.from('over TLS') };
 
-/** Acknowledges what comes, until it is closed. */
+/** Acknowledges and collects messages until the source is closed. */
 function taking(source: Source): Promise<string[]> {
   return (async () => {
     const taken: string[] = [];

@@ -32,7 +32,10 @@ async function until(is: () => Promise<boolean>): Promise<void> {
   }
 }
 
-/** The id of a child of this process, by a word of its command line. Linux alone has these files, and gpioset. */
+/**
+ * The process id of a child of this process, found by a word of its command line. Only Linux has these files and
+ * gpioset.
+ */
 async function childRunning(word: string): Promise<number> {
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue;
@@ -125,7 +128,7 @@ describe('a program as a sink', () => {
   });
 });
 
-/** What gpioset of libgpiod 1.6 does with these arguments, and that of 2.2: each refuses the other's. */
+/** The behavior of gpioset of libgpiod 1.6 and of 2.2 with these arguments; each rejects the other's. */
 const gpiosets = {
   1: (log: string) => `
 case "$1" in --version) echo "gpioset (libgpiod) v1.6.3"; exit 0;; esac
@@ -151,7 +154,7 @@ describe.each([1, 2] as const)('a GPIO line, set by gpioset of libgpiod %d', (ve
     expect(await levels()).toEqual(['gpiochip0 17=0']);
     await sink.write([text('{"voted":"walking"}')]);
     await sink.write([text('running')]);
-    // Of several, the last.
+    // Of several labels, only the last one counts.
     await sink.write([text('resting'), text('walking'), text('resting')]);
     await sink.write([text('{"voted":null,"label":null}')]);
     expect(await levels()).toEqual(['gpiochip0 17=0', 'gpiochip0 17=1', 'gpiochip0 17=0']);

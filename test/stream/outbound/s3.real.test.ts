@@ -34,7 +34,7 @@ function common(start: () => Promise<S3Server>) {
     return found;
   }
 
-  it('stores one object per message, and continues the numbering after a restart', async () => {
+  it('an S3 sink stores one object per message, and continues the numbering after a restart', async () => {
     const one = await open('bucket/faces/face{n}.png');
     await one.write([png(0), png(1), png(2)].map((each) => message(each)));
     await one.close();
@@ -53,7 +53,7 @@ function common(start: () => Promise<S3Server>) {
     }
   });
 
-  it('never overwrites an object that another sink created', async () => {
+  it('an S3 sink never overwrites an object that another sink created', async () => {
     const [one, two] = [await open('bucket/race/{n}'), await open('bucket/race/{n}')];
     await Promise.all([one.write([message('a'), message('b')]), two.write([message('c'), message('d')])]);
     await one.close();
@@ -62,7 +62,7 @@ function common(start: () => Promise<S3Server>) {
     expect(found.sort()).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('accepts any character in keys made from topic, key and time', async () => {
+  it('an S3 sink accepts any character in keys made from topic, key and time', async () => {
     const sink = await open('bucket/any/{time:YYYY-MM-DD}/{topic}/{key} (1).json');
     await sink.write([{ ...message('{"x":1}', "a+b/ü & <c>/100%'s"), key: Buffer.from('k=1;~') }]);
     await sink.close();
@@ -74,14 +74,14 @@ function common(start: () => Promise<S3Server>) {
     });
   });
 
-  it('keeps the last of several messages for one key', async () => {
+  it('an S3 sink keeps the last of several messages for one key', async () => {
     const sink = await open('bucket/latest/{topic}');
     await sink.write(Array.from({ length: 20 }, (_, i) => message(String(i))));
     await sink.close();
     expect((await objects('latest/'))['latest/faces']?.payload.toString()).toBe('19');
   });
 
-  it('reports a missing bucket', async () => {
+  it('an S3 sink reports a missing bucket', async () => {
     await expect(open('nowhere/face{n}.png')).rejects.toMatchObject({
       code: 'AIOT_STREAM_REFUSED',
       message: expect.stringContaining('NoSuchBucket'),
@@ -151,7 +151,7 @@ describeReal('versitygw', 'an S3 server that checks signatures', () => {
     for (let i = 0; i < 40; i++) {
       const payload = Buffer.concat([png(i), Buffer.alloc(20_000, i)]);
       const batch = [message(payload)];
-      // What a route does: the same messages, until they are there.
+      // Retries the same messages until they are stored, as a route does.
       for (let tries = 0; ; tries++) {
         try {
           await sink.write(batch);

@@ -7,7 +7,10 @@ import { runRoutes } from '../../../src/lib/stream/route/run.js';
 import { kcat, kcatWrite, startKafka } from '../../support/kafka.js';
 import { describeReal } from '../../support/real.js';
 
-/** The guide's inference box: one JSON a connection, an answer of 1024 bytes at most. It can be killed and started again. */
+/**
+ * The guide's inference box: one JSON message per connection, and a response of at most 1024 bytes. It can be killed
+ * and restarted.
+ */
 function inferenceBox() {
   const heard: string[] = [];
   let server: Server | undefined;
@@ -74,10 +77,10 @@ describeReal('kafka', 'a bridge from Kafka to an inference server', () => {
         (_, n) => `k${n % 7} inference value from the edge tpu = ${n}`,
       );
       expect([...answered()].sort()).toEqual(wanted.sort());
-      // In order but for what was sent again: the first time that the box hears each is in Kafka's order.
+      // Apart from resent messages, the box receives each message in Kafka's order.
       const first = [...new Set(box.heard)].map((text) => JSON.parse(text).n as number);
       expect(first).toEqual(Array.from({ length: count }, (_, n) => n));
-      // Beside the kills, nothing goes twice: at most the record that was under way at each.
+      // Only a kill causes duplicates: at most the records in flight at that time.
       expect(box.heard.length).toBeLessThanOrEqual(count + 2 * 3);
     } finally {
       await box.kill().catch(() => {});

@@ -12,7 +12,7 @@ afterEach(async () => {
 });
 const message = (payload: string) => ({ topic: 't', payload: Buffer.from(payload) });
 
-/** What the guide's inference box does: one JSON a connection, an answer, and no end of its own. */
+/** Acts like the guide's inference box: it responds to one JSON message per connection, and does not close it. */
 async function box(
   answer: (text: string) => string | undefined = () => 'inference value from the edge tpu = 0.9',
 ) {

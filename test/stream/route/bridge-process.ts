@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { root } from '../../support/cli.js';
 
-/** A bridge in a process of its own, to be killed. */
+/** A bridge in a separate process, so that a test can kill it. */
 export interface BridgeProcess {
-  /** Bridging since then. */
+  /** Resolves when the bridge is running. */
   ready: Promise<void>;
   output: () => string;
   end(signal: NodeJS.Signals): Promise<number | null>;

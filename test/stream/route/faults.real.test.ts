@@ -34,7 +34,7 @@ afterAll(async () => {
   for (const stop of stops.reverse()) await stop();
 });
 
-/** mqtt.js as the publisher: what it was told has arrived, at QoS 1, whatever happens to the broker. */
+/** Publishes with mqtt.js at QoS 1: acknowledged messages have arrived, whatever happens to the broker. */
 async function publish(port: number, topic: string, count: number, perSecond: number): Promise<void> {
   const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, {
     clientId: `p-${topic}`,
@@ -50,7 +50,10 @@ async function publish(port: number, topic: string, count: number, perSecond: nu
   await client.endAsync();
 }
 
-/** The numbers in a topic, in its order, once `count` different ones are there, or two minutes have gone. Read by kcat: a group would have to be let in first. */
+/**
+ * The numbers in a topic, in order, once `count` different ones have arrived or after two minutes. Read with kcat,
+ * because a consumer group would first have to join.
+ */
 async function kafkaValues(address: string, topic: string, count: number): Promise<number[]> {
   for (const deadline = Date.now() + 120_000; ; await delay(250)) {
     const lines = kcat(address, topic, '%s\n').trim().split('\n');
@@ -147,7 +150,7 @@ describeReal('mosquitto', 'a bridge between two Mosquittos', () => {
         }
       }
     })();
-    // A port where nobody listens stands for the link that is down.
+    // A port without a listener simulates a link that is down.
     const spool = join(environment.AIOT_DATA_DIR as string, 'spool');
     const from = `mqtt://127.0.0.1:${near.port}/faces?qos=1&clientId=f1&clean=false`;
     const down = bridge(from, 'mqtt://127.0.0.1:9/faces', '--spool', spool, '--name', 'faces');
@@ -168,7 +171,7 @@ describeReal('mosquitto', 'a bridge between two Mosquittos', () => {
     await up.ready;
     await send(250, 300);
     await until(() => new Set(got.map((one) => one.text)).size === 300, 20_000);
-    // A message that was in the spool and not acknowledged yet when the bridge died comes twice.
+    // A message that was in the spool but not yet acknowledged when the bridge was killed arrives twice.
     const first = got.filter((one, index) => got.findIndex((other) => other.text === one.text) === index);
     expect(first.map((one) => one.text)).toEqual(Array.from({ length: 300 }, (_, n) => `face ${n}`));
     expect(first[299]?.headers).toContain('["n","299"]');

@@ -34,7 +34,7 @@ const mqttIn = (topic: string, wires: string[][], more = {}) => ({
   ...more,
 });
 
-/** The two flows of the IoT kit, by their description: MQTT to Kafka, and MQTT to REST. */
+/** The two flows of the IoT kit, built from their description: MQTT to Kafka, and MQTT to REST. */
 const kafkaFlow = [
   tab('t', 'MQTT to Kafka'),
   broker,
@@ -100,7 +100,7 @@ const restFlow = [
 
 const imported = (nodes: unknown[]) => importFlow(parseFlow(JSON.stringify(nodes), 'flow.json'));
 
-test('imports MQTT to Kafka without topic renaming if the sink names the topic', () => {
+test('the Node-RED import omits topic renaming if the sink names the topic', () => {
   expect(imported(kafkaFlow)).toEqual({
     routes: {
       'mqtt-to-kafka': {
@@ -113,14 +113,14 @@ test('imports MQTT to Kafka without topic renaming if the sink names the topic',
   });
 });
 
-test('imports topic renaming if the sink names no topic', () => {
+test('the Node-RED import keeps topic renaming if the sink names no topic', () => {
   const nodes = kafkaFlow.map((node) => (node.type === 'Kafka Producer' ? { ...node, topic: '' } : node));
   const { topic } = imported(nodes).routes['mqtt-to-kafka'] ?? {};
   expect(topic).toContain('$replace($topic, "iotkit/alert", "broker_message")');
   expect(topic?.match(/\$replace/g)).toHaveLength(5);
 });
 
-test('imports MQTT to REST with a constant body as the map', () => {
+test('the Node-RED import converts MQTT to REST with a constant body as the map', () => {
   const { routes, leftOut } = imported(restFlow);
   expect(routes).toEqual({
     'mqtt-to-rest': {
@@ -132,7 +132,7 @@ test('imports MQTT to REST with a constant body as the map', () => {
   expect(leftOut.map(({ node }) => node)).toEqual(['debug (d)']);
 });
 
-test('imports switch outputs as conditions and links as wires', () => {
+test('the Node-RED import converts switch outputs to conditions and follows link nodes', () => {
   const { routes } = imported([
     broker,
     mqttIn('a', [['s']]),
@@ -158,7 +158,7 @@ test('imports switch outputs as conditions and links as wires', () => {
   ]);
 });
 
-test('names each node that does not fit in a route, with the reason', () => {
+test('the Node-RED import names each node that does not fit in a route, with the reason', () => {
   const { routes, leftOut } = imported([
     broker,
     mqttIn('a', [['f', 'c', 'g']]),
@@ -183,7 +183,7 @@ test('names each node that does not fit in a route, with the reason', () => {
   ]);
 });
 
-test('writes a file that stream route list and test accept', async () => {
+test('the Node-RED import writes a file that stream route list and test accept', async () => {
   const flow = join(folder, 'flow.json');
   const out = join(folder, 'routes.yaml');
   await writeFile(flow, JSON.stringify(restFlow));
@@ -202,7 +202,7 @@ test.each([
   ['[{"id": 1}]', 'expected a Node-RED flow: 0.id'],
   ['no', 'a list in JSON'],
   ['[{"id":"d","type":"debug","wires":[]}]', 'no path from an input to an output was found: debug (d)'],
-])('rejects %s', async (content, message) => {
+])('the Node-RED import rejects %s', async (content, message) => {
   const flow = join(folder, 'bad.json');
   await writeFile(flow, content);
   const { code, stderr } = await runCli(['stream', 'route', 'import', flow]);
@@ -210,7 +210,7 @@ test.each([
   expect(stderr.replaceAll(/\s+/g, ' ')).toContain(message);
 });
 
-/** Messages as OpenMQTTGateway's documentation has them. */
+/** Messages as in OpenMQTTGateway's documentation. */
 test('the OpenMQTTGateway preset routes radio messages by device', async () => {
   const out = join(folder, 'omg.yaml');
   await runCli([

@@ -21,7 +21,7 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-/** Starts a route between fakes; `sinks` and `sources` by URL. */
+/** Starts a route between fakes; `sinks` and `sources` are looked up by URL. */
 function start(
   fields: Record<string, unknown>,
   sinks: Record<string, FakeSink> = { 'mqtt://out': fakeSink() },
@@ -51,7 +51,7 @@ function start(
 
 const json = (value: unknown) => ({ payload: Buffer.from(JSON.stringify(value)) });
 
-test('carries a message byte for byte, and acknowledges it after the sink has stored it', async () => {
+test('a route carries a message byte for byte, and acknowledges it after the sink has stored it', async () => {
   const { source, sink, end } = start({});
   let acked = -1;
   sink.before = async () => {
@@ -134,7 +134,7 @@ test.each<
     [json({ a: 21 })],
     [{ payload: '42' }],
   ],
-])('transforms messages: %s', async (_, fields, given, expected) => {
+])('a route transforms messages: %s', async (_, fields, given, expected) => {
   const { source, sink, end } = start(fields);
   source.give(...given);
   source.end();
@@ -147,7 +147,7 @@ test.each<
   });
 });
 
-test('keeps the order of messages whose expressions take different times', async () => {
+test('a route keeps the order of messages whose expressions take different times', async () => {
   const { source, sink, end } = start({ map: 'slow ? $map([n], function($v) { $v }) : n' });
   source.give(...Array.from({ length: 50 }, (_, n) => json({ n, slow: n % 3 === 0 })));
   source.end();
@@ -155,7 +155,7 @@ test('keeps the order of messages whose expressions take different times', async
   expect(sink.payloads()).toEqual(Array.from({ length: 50 }, (_, n) => String(n)));
 });
 
-test('waits for every sink before it acknowledges', async () => {
+test('a route waits for every sink before it acknowledges a message', async () => {
   const slow = fakeSink('mqtt://slow');
   let release = () => {};
   slow.before = () =>
@@ -172,7 +172,7 @@ test('waits for every sink before it acknowledges', async () => {
   expect(source.acked).toEqual(['1']);
 });
 
-test('retries in order until the sink accepts, and shows the failure in its state', async () => {
+test('a route retries in order until the sink accepts, and shows the failure in its state', async () => {
   const { source, sink, end, seen } = start({ batch: { messages: 2 } });
   let failures = 3;
   sink.before = () => {
@@ -189,7 +189,7 @@ test('retries in order until the sink accepts, and shows the failure in its stat
   expect(routes[0]?.retries).toBeGreaterThanOrEqual(3);
 });
 
-test('pauses the source while the sink does not accept messages', async () => {
+test('a route pauses the source while the sink does not accept messages', async () => {
   const { source, sink, seen, stop, end } = start({ batch: { messages: 10 } });
   sink.before = () => new Promise(() => {});
   for (let n = 0; n < 40; n++)
@@ -203,7 +203,7 @@ test('pauses the source while the sink does not accept messages', async () => {
   expect(source.acked).toEqual([]);
 });
 
-test('writes pending messages when stopped, and reads no more', async () => {
+test('a route writes pending messages when stopped, and reads no more', async () => {
   const { source, sink, stop, end } = start({});
   let release: (() => void) | undefined;
   sink.before = () =>
@@ -270,7 +270,7 @@ test.each<[string, Record<string, unknown>]>([
   expect(letters.payloads()).toEqual(policy === 'skip' ? [] : ['{"a":"x"}']);
 });
 
-test('retry: a message that an expression fails on ends the route unacknowledged', async () => {
+test('retry: a message that an expression fails on ends the route without an acknowledgement', async () => {
   const { source, sink, end } = start({ map: 'a + 1' });
   source.give(json({ a: 1 }), json({ a: 'x' }), json({ a: 3 }));
   await expect(end).rejects.toMatchObject({ code: 'AIOT_ROUTE_MESSAGE' });
@@ -278,7 +278,7 @@ test('retry: a message that an expression fails on ends the route unacknowledged
   expect(source.acked).toEqual(['{"a":1}']);
 });
 
-test('reopens a source that fails, and continues', async () => {
+test('a route reopens a source that fails, and continues', async () => {
   const first = fakeSource();
   const second = fakeSource();
   const sources = [first, second];
@@ -296,7 +296,7 @@ test('reopens a source that fails, and continues', async () => {
   expect(first.closed).toBe(true);
 });
 
-test('sends one message per dedupe key and window, then acknowledges its duplicates', async () => {
+test('a route sends one message per dedupe key and window, then acknowledges its duplicates', async () => {
   const { source, sink, end, seen } = start({ dedupe: { key: 'id', window: '1m' } });
   let release = () => {};
   sink.before = () =>
@@ -315,7 +315,7 @@ test('sends one message per dedupe key and window, then acknowledges its duplica
   expect(routes[0]?.duplicates).toBe(1);
 });
 
-test('exactlyOnce: asks the sink for stored messages at start and after a failed write', async () => {
+test('exactlyOnce: a route asks the sink for stored messages at start and after a failed write', async () => {
   const sink = fakeSink('kafka://k');
   sink.recent = async function* () {
     yield sink.written.map((message) => ({ time: 0, source: '', ...message }));
@@ -341,7 +341,10 @@ test('exactlyOnce: asks the sink for stored messages at start and after a failed
   expect(source.acked).toHaveLength(3);
 });
 
-/** A log that is searched by the messages' own times, as Kafka's is; its first write arrives, and its answer is lost. */
+/**
+ * A log that is searched by the messages' own times, like Kafka's; its first write is stored, but the response is
+ * lost.
+ */
 function forgetfulLog(keeps: OutgoingMessage[] = []): FakeSink & { lose: boolean } {
   const sink = Object.assign(fakeSink('kafka://k'), { lose: true });
   sink.written.push(...keeps);
@@ -359,7 +362,7 @@ function forgetfulLog(keeps: OutgoingMessage[] = []): FakeSink & { lose: boolean
   return sink;
 }
 
-test('exactlyOnce: does not rewrite spooled messages after a write whose response was lost', async () => {
+test('exactlyOnce: a route does not rewrite spooled messages after a write whose response was lost', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
   stops.push(() => rm(folder, { recursive: true }));
   const sink = forgetfulLog();
@@ -376,29 +379,32 @@ test('exactlyOnce: does not rewrite spooled messages after a write whose respons
 test.each([
   ['a minute ago', Date.now() - 60_000],
   ['last year', Date.now() - 3.2e10],
-])('exactlyOnce: does not rewrite messages from %s that a killed run had written', async (_when, time) => {
-  const old = (id: string) => ({ ...json({ id }), time });
-  const before = ['1', '2', '3'].map((id) => ({
-    ...old(id),
-    topic: 'x',
-    headers: [['aiot-dedupe', id]] as [string, string][],
-  }));
-  const sink = forgetfulLog(before);
-  const fields = { dedupe: { key: 'id', exactlyOnce: true }, batch: { messages: 2 } };
-  const { source, end } = start(fields, { 'kafka://k/x': sink });
-  source.give(old('1'), old('2'), old('3'), old('4'), old('5'));
-  source.end();
-  await end;
-  expect(sink.payloads()).toEqual(['1', '2', '3', '4', '5'].map((id) => `{"id":"${id}"}`));
-  expect(source.acked).toHaveLength(5);
-});
+])(
+  'exactlyOnce: a route does not rewrite messages from %s that a killed run had written',
+  async (_when, time) => {
+    const old = (id: string) => ({ ...json({ id }), time });
+    const before = ['1', '2', '3'].map((id) => ({
+      ...old(id),
+      topic: 'x',
+      headers: [['aiot-dedupe', id]] as [string, string][],
+    }));
+    const sink = forgetfulLog(before);
+    const fields = { dedupe: { key: 'id', exactlyOnce: true }, batch: { messages: 2 } };
+    const { source, end } = start(fields, { 'kafka://k/x': sink });
+    source.give(old('1'), old('2'), old('3'), old('4'), old('5'));
+    source.end();
+    await end;
+    expect(sink.payloads()).toEqual(['1', '2', '3', '4', '5'].map((id) => `{"id":"${id}"}`));
+    expect(source.acked).toHaveLength(5);
+  },
+);
 
-test('exactlyOnce: is rejected for a sink that cannot be queried', async () => {
+test('exactlyOnce: a route is rejected if its sink cannot be queried', async () => {
   const { end } = start({ dedupe: { key: 'id', exactlyOnce: true } });
   await expect(end).rejects.toMatchObject({ code: 'AIOT_ROUTE_INVALID' });
 });
 
-test('spools during an outage, then sends everything in order', async () => {
+test('a route spools messages during an outage, then sends everything in order', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
   stops.push(() => rm(folder, { recursive: true }));
   const { source, sink, end, seen } = start({ spool: { path: join(folder, 's') }, batch: { messages: 3 } });
@@ -418,7 +424,7 @@ test('spools during an outage, then sends everything in order', async () => {
   expect(routes[0]?.to[0]?.spooled).toEqual({ messages: 0, bytes: 0, dropped: 0 });
 });
 
-test('sends the spooled messages of a stopped run first in the next run', async () => {
+test('a route sends the spooled messages of a stopped run first in the next run', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
   stops.push(() => rm(folder, { recursive: true }));
   const fields = { spool: { path: join(folder, 's') } };
@@ -437,7 +443,7 @@ test('sends the spooled messages of a stopped run first in the next run', async 
   expect(second.sink.payloads()).toEqual(['1', '2', '3']);
 });
 
-test('fails at once if a sink is rejected, and waits if it is unreachable', async () => {
+test('a route fails at once if a sink is rejected, and waits if it is unreachable', async () => {
   const wrong = runRoutes([routeOf('r', { from: 'mqtt://in', to: 'mqtt://out' })], {
     open: { source: async () => fakeSource(), sink: async () => Promise.reject(refused()) },
   });

@@ -24,7 +24,7 @@ afterEach(async () => {
 test.each([
   ['is unavailable', () => Promise.reject(new Error('refused'))],
   ['never responds', () => new Promise<FakeSource>(() => {})],
-])('stops normally while reopening a source that %s', async (_, reopen) => {
+])('a route stops normally while reopening a source that %s', async (_, reopen) => {
   const first = fakeSource();
   const opened: string[] = [];
   const stop = new AbortController();
@@ -53,7 +53,7 @@ test.each([
 test.each([
   ['is unavailable', () => Promise.reject(new AiotError('AIOT_BROKER_UNREACHABLE', 'refused'))],
   ['never responds', () => new Promise<FakeSink>(() => {})],
-])('stops while waiting for a first sink that %s', async (_, sink) => {
+])('a route stops while waiting for a first sink that %s', async (_, sink) => {
   const stop = new AbortController();
   let opened = 0;
   const end = runRoutes([routeOf('r', { from: 'mqtt://in', to: 'mqtt://out' })], {
@@ -73,7 +73,7 @@ test.each([
   expect(routes[0]).toMatchObject({ received: 0, pending: 0 });
 });
 
-test('acknowledges a duplicate after every sink has stored or rejected the first', async () => {
+test('a route acknowledges a duplicate after every sink has stored or rejected the first', async () => {
   const [picky, slow] = [fakeSink('mqtt://picky'), fakeSink('mqtt://slow')];
   picky.before = () => {
     throw new AiotError('AIOT_BROKER_REFUSED', 'not allowed');
@@ -107,7 +107,7 @@ test('acknowledges a duplicate after every sink has stored or rejected the first
 test.each([
   ['holds messages', 2],
   ['is empty', 0],
-])('delays messages but loses none if the disk is full and the spool %s', async (_, before) => {
+])('a route delays messages but loses none if the disk is full and the spool %s', async (_, before) => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
   folders.push(folder);
   const spool = await openSpool({ path: join(folder, 's'), limit: 1e9, full: 'wait' });
@@ -115,7 +115,7 @@ test.each([
     Array.from({ length: to - from }, (_, n) => ({ topic: 't', payload: Buffer.from(String(from + n)) }));
   if (before > 0) await spool.append(messages(0, before));
   const { append } = spool;
-  // As a full disk does, until the spool has been emptied.
+  // Fails like a full disk until the spool has been emptied.
   spool.append = async (all, signal) => {
     if (spool.messages > 0 || before === 0) throw new AiotError('AIOT_DISK_FULL', 'no room (ENOSPC)');
     return append(all, signal);

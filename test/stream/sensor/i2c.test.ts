@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { openSource } from '../../../src/lib/stream/open.js';
 import { runCli } from '../../support/cli.js';
 
-it('streams I2C sensor samples as JSON messages with their time', async () => {
+it('an i2c: source streams sensor samples as JSON messages with their time', async () => {
   const source = await openSource('i2c://sim/lsm6ds3tr-c?rate=208&selftest=off&topic=wrist');
   for await (const [delivery] of source) {
     const { topic, payload, time } = delivery!.message;
@@ -34,7 +34,7 @@ it('aiot stream tail prints I2C sensor samples', async () => {
   ).toHaveLength(5);
 });
 
-it('rejects an unknown sensor chip, and lists the known ones', async () => {
+it('an i2c: source rejects an unknown sensor chip, and lists the known ones', async () => {
   await expect(openSource('i2c://sim/lsm1')).rejects.toMatchObject({
     code: 'AIOT_SENSOR_URL',
     next: expect.stringContaining('lsm6ds3tr-c'),

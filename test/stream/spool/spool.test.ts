@@ -75,7 +75,7 @@ test('a spool record is read back unchanged, whatever it contains', () => {
 });
 
 test.each(['{"t":1}', 'null', '{"t":"a","h":1}', '{"t":', '{"t":"a","q":7}'])(
-  'treats an invalid record with a valid checksum as damaged: %s',
+  'a spool treats an invalid record with a valid checksum as damaged: %s',
   (meta) => {
     const body = Buffer.concat([Buffer.alloc(4), Buffer.from(meta)]);
     body.writeUInt32LE(meta.length, 0);
@@ -87,7 +87,7 @@ test.each(['{"t":1}', 'null', '{"t":"a","h":1}', '{"t":', '{"t":"a","q":7}'])(
   },
 );
 
-test('returns messages in order, across many files and after reopening', async () => {
+test('a spool returns messages in order, across many files and after reopening', async () => {
   const first = await start(600_000);
   for (let n = 0; n < 500; n += 10) await first.append(numbered(n, n + 10, 'x'.repeat(500)));
   expect(first.messages).toBe(500);
@@ -105,14 +105,14 @@ test('returns messages in order, across many files and after reopening', async (
   expect(second).toMatchObject({ messages: 0, bytes: 0, dropped: 0, damaged: 0 });
 });
 
-test('returns messages again if they were read but not committed', async () => {
+test('a spool returns messages again if they were read but not committed', async () => {
   const spool = await start();
   await spool.append(numbered(0, 5));
   expect(topics((await spool.read(3, 1e6)).messages)).toEqual([0, 1, 2]);
   expect(topics((await spool.read(3, 1e6)).messages)).toEqual([0, 1, 2]);
 });
 
-test('accepts messages of any size, including one larger than the read buffer', async () => {
+test('a spool accepts messages of any size, including one larger than the read buffer', async () => {
   const spool = await start();
   const large = Buffer.alloc(3_000_000, 7);
   await spool.append([...numbered(0, 1), { topic: 't/1', payload: large }, ...numbered(2, 3)]);
@@ -121,7 +121,7 @@ test('accepts messages of any size, including one larger than the read buffer', 
   expect(Buffer.from(chunk.messages[1]?.payload ?? []).equals(large)).toBe(true);
 });
 
-test('waits at its limit until messages are committed', async () => {
+test('a spool waits at its limit until messages are committed', async () => {
   const spool = await start(200_000);
   for (let n = 0; n < 190; n++) await spool.append(numbered(n, n + 1, 'x'.repeat(1000)));
   let appended = false;
@@ -136,7 +136,7 @@ test('waits at its limit until messages are committed', async () => {
   expect(taken).toEqual(numbers(0, 200));
 });
 
-test('drops and counts the oldest messages at its limit with drop-oldest', async () => {
+test('a spool with drop-oldest drops and counts the oldest messages at its limit', async () => {
   const spool = await start(200_000, 'drop-oldest');
   for (let n = 0; n < 400; n++) await spool.append(numbered(n, n + 1, 'x'.repeat(1000)));
   expect(spool.bytes).toBeLessThanOrEqual(200_000);
@@ -146,7 +146,7 @@ test('drops and counts the oldest messages at its limit with drop-oldest', async
   expect(await takeAll(spool)).toEqual(numbers(dropped, 400));
 });
 
-test('aborts a waiting append with its signal', async () => {
+test('a waiting spool append is aborted by its signal', async () => {
   const spool = await start(100_000);
   for (let n = 0; n < 95; n++) await spool.append(numbered(n, n + 1, 'x'.repeat(1000)));
   const stop = new AbortController();
@@ -155,14 +155,14 @@ test('aborts a waiting append with its signal', async () => {
   await expect(waiting).rejects.toThrow('enough');
 });
 
-test('returns every complete record after a crash at any point', async () => {
+test('a spool returns every complete record after a crash at any point', async () => {
   const spool = await start();
   const ends = [8];
   for (let n = 0; n < 6; n++) {
     await spool.append(numbered(n, n + 1, 'payload'));
     ends.push(spool.bytes);
   }
-  // A copy, as a crash leaves it: the file is not closed and not named by its count.
+  // A copy in the state left by a crash: the file is not closed, so its name lacks the message count.
   const [name = ''] = (await readdir(join(folder, 's'))).filter((file) => file.endsWith('.spool'));
   for (let length = 0; length <= (ends.at(-1) ?? 0); length += process.env.AIOT_LONG === '1' ? 1 : 5) {
     const path = join(folder, `cut${length}`);
@@ -177,34 +177,37 @@ test('returns every complete record after a crash at any point', async () => {
   }
 });
 
-test.each([true, false])('sets aside damaged records and continues (file closed: %s)', async (closed) => {
-  const spool = await start();
-  await spool.append(numbered(0, 3, 'first'));
-  if (closed) await end(spool);
-  const path = join(folder, 's');
-  const [name = ''] = (await readdir(path)).filter((file) => file.endsWith('.spool'));
-  const other = join(folder, 'damaged');
-  const bytes = await readFile(join(path, name));
-  const at = bytes.indexOf('1first');
-  bytes[at] = 0x58;
-  await cp(path, other, { recursive: true });
-  await rm(join(other, '.lock'), { force: true });
-  await writeFile(join(other, name), bytes);
-  const damaged = await start(1e9, 'wait', other);
-  await damaged.append(numbered(10, 12));
-  expect(await takeAll(damaged)).toEqual([0, 10, 11]);
-  expect(damaged.damaged).toBe(1);
-  expect(damaged.messages).toBe(0);
-  expect((await readdir(other)).filter((file) => file.endsWith('.damaged'))).toHaveLength(1);
-  expect(await spoolState(other)).toMatchObject({ messages: 0, damaged: 1 });
-});
+test.each([true, false])(
+  'a spool sets aside damaged records and continues (file closed: %s)',
+  async (closed) => {
+    const spool = await start();
+    await spool.append(numbered(0, 3, 'first'));
+    if (closed) await end(spool);
+    const path = join(folder, 's');
+    const [name = ''] = (await readdir(path)).filter((file) => file.endsWith('.spool'));
+    const other = join(folder, 'damaged');
+    const bytes = await readFile(join(path, name));
+    const at = bytes.indexOf('1first');
+    bytes[at] = 0x58;
+    await cp(path, other, { recursive: true });
+    await rm(join(other, '.lock'), { force: true });
+    await writeFile(join(other, name), bytes);
+    const damaged = await start(1e9, 'wait', other);
+    await damaged.append(numbered(10, 12));
+    expect(await takeAll(damaged)).toEqual([0, 10, 11]);
+    expect(damaged.damaged).toBe(1);
+    expect(damaged.messages).toBe(0);
+    expect((await readdir(other)).filter((file) => file.endsWith('.damaged'))).toHaveLength(1);
+    expect(await spoolState(other)).toMatchObject({ messages: 0, damaged: 1 });
+  },
+);
 
-test('cannot be opened twice at once', async () => {
+test('a spool cannot be opened twice at once', async () => {
   await start();
   await expect(start()).rejects.toMatchObject({ code: 'AIOT_SPOOL_BUSY' });
 });
 
-test('reports its state without disturbing a process that uses it', async () => {
+test('the state of a spool can be read without disturbing a process that uses it', async () => {
   const spool = await start();
   await spool.append(numbered(0, 7));
   const chunk = await spool.read(3, 1e6);
@@ -222,7 +225,7 @@ const child = `
     process.stdout.write(n + '\\n');
   }`;
 
-test('loses nothing on disk when killed with kill -9 during writes', async () => {
+test('a spool loses nothing on disk when killed with kill -9 during writes', async () => {
   const path = join(folder, 'killed');
   let next = 0;
   for (let round = 0; round < 3; round++) {
@@ -247,7 +250,7 @@ test('loses nothing on disk when killed with kill -9 during writes', async () =>
       .filter((line) => /^\d+$/.test(line))
       .at(-1);
     next = Number(last) + 1;
-    // One may be on disk that was not told of any more.
+    // One record may be on disk that was not reported before the kill.
     const spool = await start(1e9, 'wait', path);
     const found = spool.messages;
     expect(found - next).toBeGreaterThanOrEqual(0);
@@ -258,7 +261,7 @@ test('loses nothing on disk when killed with kill -9 during writes', async () =>
   expect(await takeAll(await start(1e9, 'wait', path), 7)).toEqual(numbers(0, next));
 }, 60_000);
 
-test('returns payloads and headers that are not valid text', async () => {
+test('a spool returns payloads and headers that are not valid text', async () => {
   const spool = await start();
   await spool.append([
     {
@@ -297,10 +300,10 @@ const filling = `
   console.log(JSON.stringify({ acked, code, topics, damaged: spool.damaged }));`;
 
 test.skipIf(process.platform === 'win32')(
-  'fails an append that the disk cuts short, and keeps earlier and later messages intact',
+  'a spool append fails if the disk cuts it short, and earlier and later messages stay intact',
   async () => {
     const path = join(folder, 'full');
-    // A limit on the size of files: the kernel then writes what still fits, and says so without an error.
+    // With a limit on file sizes, the kernel writes what still fits and reports no error.
     const writer = spawn(
       'bash',
       [
@@ -335,7 +338,7 @@ test.skipIf(process.platform === 'win32')(
   40_000,
 );
 
-test('reads a truncated file up to the cut, and sets the rest aside', async () => {
+test('a spool reads a truncated file up to the cut, and sets the rest aside', async () => {
   const spool = await start();
   await spool.append(numbered(0, 3, 'x'.repeat(1000)));
   const path = join(folder, 's');
@@ -346,7 +349,7 @@ test('reads a truncated file up to the cut, and sets the rest aside', async () =
   expect((await readdir(path)).filter((file) => file.endsWith('.damaged'))).toHaveLength(1);
 });
 
-test('can be read even if its cursor cannot be written, and reports the problem', async () => {
+test('a spool can be read even if its cursor cannot be written, and reports the problem', async () => {
   const spool = await start(600_000);
   for (let n = 0; n < 300; n += 10) await spool.append(numbered(n, n + 10, 'x'.repeat(500)));
   const cursor = join(folder, 's', 'cursor.json');
