@@ -230,7 +230,7 @@ describe('The host check', () => {
     expect(await checkDevice(join(folder, 'none'))).toBeUndefined();
     await chmod(node, 0);
     await writeFile(join(folder, 'group'), `i2c:x:${process.getgid?.()}:pi\n`);
-    // Root may use everything.
+    // Root has access to every device.
     const found = await checkDevice(node, join(folder, 'group'));
     if (process.getuid?.() === 0) expect(found?.state).toBe('ok');
     else expect(found).toMatchObject({ state: 'failed', next: expect.stringContaining('usermod -aG i2c') });

@@ -29,7 +29,8 @@ const { model } = unpackBundle(motionBundle());
 type ImportPackage = (name: string) => Promise<Record<string, unknown>>;
 
 /**
- * The two packages as far as they are used: a TPU that computes what the network says, and `off` steps more in its first output.
+ * Substitutes for the two packages, reduced to the functions in use: a TPU that computes the model's outputs, with an
+ * error of `off` steps in the first one.
  */
 function packages(off = 0, plugged = true): { importPackage: ImportPackage; runs: number[] } {
   const runs: number[] = [];
@@ -74,7 +75,7 @@ async function open(importPackage?: ImportPackage) {
   });
 }
 
-it('runs on the Edge TPU once its golden vectors pass, and caches the compiled model', async () => {
+it('a loop model runs on the Edge TPU once its golden vectors pass, and its compiled form is cached', async () => {
   await standInCompiler(join(folder, 'bin'));
   process.env.PATH = `${join(folder, 'bin')}:${before}`;
   const { importPackage, runs } = packages(1);
@@ -86,7 +87,7 @@ it('runs on the Edge TPU once its golden vectors pass, and caches the compiled m
   const answers = motionSamples(50).map((sample) => predictor.push(sample));
   expect(answers.at(-1)?.label).toBeTruthy();
   expect(runs).toHaveLength(tried + 1);
-  // Compiled once: without the compiler it is found in the cache.
+  // It is compiled only once: without the compiler, it is found in the cache.
   process.env.PATH = before;
   expect((await open(importPackage)).state().delegate).toBe('coral');
 });
@@ -116,7 +117,7 @@ it.each<[string, () => Promise<ImportPackage | undefined>, RegExp]>([
     },
     /AIOT_GOLDEN_MISMATCH.*on the Edge TPU/,
   ],
-])('falls back to the CPU, and reports it once, if %s', async (_, prepare, line) => {
+])('a loop model falls back to the CPU, and this is reported once, if %s', async (_, prepare, line) => {
   const keeper = await open(await prepare());
   expect(keeper.state().delegate).toBe('cpu');
   expect(events).toHaveLength(1);

@@ -6,12 +6,12 @@ import type { SampleBatch } from '../../src/lib/sensor/types.js';
 import { fakeKeeper, fakeLoop, fakeOutputs, livelySamples, loaded } from '../support/loop.js';
 
 const long = process.env.AIOT_LONG === '1';
-/** A week of 100 Hz, or an hour of it. */
+/** Hours of samples at 100 Hz: a week with AIOT_LONG=1, otherwise one hour. */
 const hours = long ? 7 * 24 : 1;
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
-/** Live memory of this process, MB. */
+/** Live memory of this process in MB. */
 function live(): number {
   collect();
   collect();
@@ -19,7 +19,7 @@ function live(): number {
   return (heapUsed + arrayBuffers) / 1e6;
 }
 
-it(`uses no more memory after ${hours} h at 100 Hz than after the first tenth, despite gaps and swaps`, {
+it(`a loop uses no more memory after ${hours} h at 100 Hz than after the first tenth, despite gaps and swaps`, {
   timeout: long ? 3_600_000 : 90_000,
 }, async () => {
   const part = Float64Array.from(livelySamples(1000).flat());
@@ -37,7 +37,7 @@ it(`uses no more memory after ${hours} h at 100 Hz than after the first tenth, d
     }
   }
   const loop = fakeLoop(week(), keeper);
-  // Those of the tests keep what they get.
+  // The usual fake outputs would store every prediction.
   const outputs = { ...fakeOutputs(), put: () => {} };
   const result = await runLoop({
     ...loop.options,
@@ -48,7 +48,7 @@ it(`uses no more memory after ${hours} h at 100 Hz than after the first tenth, d
   expect(result.samples).toBe(batches * 1000);
   expect(result.windows).toBeGreaterThan(batches * 38);
   expect(result.lost).toBe(Math.floor(batches / 50) * 3);
-  // The first tenth has seen every kind of event.
+  // The first tenth has already included every kind of event.
   const growth = seen.at(-1)! - seen[1]!;
   expect(growth).toBeLessThan(1);
 });

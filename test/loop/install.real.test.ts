@@ -130,7 +130,7 @@ it.each([
   ['gpio://gpiochip4/17?on=a', ['/dev/gpiochip4'], ['gpio']],
   ['mqtt://127.0.0.1/x', [], []],
   ['file:recording.csv', [], []],
-])('grants a service the devices and groups that %s needs', (url, allow, groups) => {
+])('aiot loop install grants a service the devices and groups that %s needs', (url, allow, groups) => {
   expect(devicesFor([url])).toMatchObject({ allow, groups });
 });
 
@@ -153,7 +153,7 @@ describeReal('systemd', 'the systemd unit', () => {
     const { status, stderr, stdout } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
       encoding: 'utf8',
     });
-    // Of our unit alone: others of this machine may be wrong.
+    // Counts only our unit, because others on this machine may be invalid.
     const ours = `${stderr}${stdout}`.split('\n').filter((line) => line.includes('aiot-loop'));
     expect(ours).toEqual([]);
     expect(status).toBe(0);

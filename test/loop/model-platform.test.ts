@@ -45,7 +45,7 @@ afterEach(async () => {
 });
 
 let models = 0;
-/** A name of this test alone. */
+/** A model name that only this test uses. */
 const newName = () => `motion${++models}`;
 
 function bundleOf(name: string, seed: number, golden: 'right' | 'wrong' = 'right'): Uint8Array {
@@ -70,7 +70,7 @@ async function open(reference: string, options: Partial<ModelOptions> = {}) {
     reference,
     project: null,
     cache,
-    // Asked by the tests themselves.
+    // Disables polling, because the tests check for changes themselves.
     pollMs: 3_600_000,
     onEvent: (event) => events.push(event),
     ...options,
@@ -101,10 +101,10 @@ describe('a model from the platform', () => {
     expect(keeper.current()).toBe(first);
     expect(keeper.state()).toMatchObject({ version: 1, swaps: 2, refused: [second.digest] });
     expect(keeper.state().lastError).toMatch(/@2: .*NaN/);
-    // The stage still means it, and it stays refused: in this loop, and in the next one.
+    // The stage still refers to this version, but it stays rejected in this loop and in later ones.
     await keeper.check();
     expect(keeper.current()).toBe(first);
-    // The only one that is left is not given up, whatever it does.
+    // The only remaining model is kept, whatever it does.
     keeper.misbehaved(first, new Error('NaN'));
     keeper.misbehaved(first, new Error('NaN'));
     expect(keeper.current()).toBe(first);
@@ -155,7 +155,7 @@ describe('a model from the platform', () => {
     expect(events[0]?.text).toMatch(
       /classes: expected resting, stairs, walking .* falling, resting, walking/,
     );
-    // Nothing is wrong with the content itself: a loop of another project may take it.
+    // The content itself is valid, so a loop of another project may use it.
     expect(keeper.state().refused).toEqual([]);
     expect((await open(`${name}@2`)).current().info.classes).toContain('falling');
   });
@@ -204,7 +204,7 @@ describe('the connection to the platform', () => {
           code: 'AIOT_PLATFORM_UNREACHABLE',
         });
       }
-      // Whole again, and of a key that nobody trusts.
+      // The file is intact again, but signed by a key that is not trusted.
       await writeFile(join(folder, file), whole);
       const trust = trustRootOf(publicKeyOf(generateKeyPair().privatePem));
       await expect(open(reference, { trust })).rejects.toMatchObject({ code: 'AIOT_PLATFORM_UNREACHABLE' });
@@ -258,7 +258,7 @@ describe('the model cache', () => {
     expect(rounds).toBeGreaterThanOrEqual(12);
     const trust = (await own.client.trust.get())!;
     const folder = join(cache, 'loop', 'bundles');
-    // Killed between two rounds: there is none.
+    // The process may have been killed between two rounds, when there is no file.
     for (const file of existsSync(folder) ? await readdir(folder) : []) {
       if (file.endsWith('.tmp')) continue;
       expect(verifySigned(await readFile(join(folder, file)), trust, file).manifest.name).toBe(name);

@@ -21,7 +21,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A project whose stream is as `motionBundle` has it. */
+/** A project with the same stream as `motionBundle`. */
 function motionProject(fields = 'x, y, z', rate = 100): Project {
   const file = join(folder, 'aiot.yaml');
   const list = fields.split(', ').map((name) => `${name}: { unit: g, range: [-8, 8] }`);
@@ -110,7 +110,7 @@ describe('a model trained into the cache', () => {
     expect(steps.filter((text) => text.includes('epoch'))).toEqual([]);
     expect(second.state().digest).toBe(first.state().digest);
     expect(events).toHaveLength(1);
-    // Where it runs is no part of what it is; what it learns from is.
+    // The loop settings do not affect the digest, but the training data does.
     project.config.loop.send = 'always';
     expect((await openModel(options)).state().digest).toBe(first.state().digest);
     expect(events).toHaveLength(1);
@@ -120,7 +120,7 @@ describe('a model trained into the cache', () => {
   });
 });
 
-/** Every file and what is in it. */
+/** Every file with its content. */
 async function tree(dir: string): Promise<string[]> {
   const names = await readdir(dir, { recursive: true, withFileTypes: true });
   const files = names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));

@@ -16,7 +16,7 @@ import { describeReal } from '../support/real.js';
 const template = join(root, 'templates', 'motor-watch');
 const [readings, alerts] = ['shaded-pole-motor-sensor_data', 'motor-failure-alert-level2-inference'];
 let folder: string;
-/** A folder with aiot.readings.yaml, and the model that `--simulate` makes of it. */
+/** A folder with aiot.readings.yaml, and the model that `--simulate` trains from it. */
 let single: { project: string; model: string };
 const kept = { ...process.env };
 
@@ -46,7 +46,7 @@ async function trainedIn(): Promise<string> {
   return join(trained, names[0]!, 'build', 'model.aiot');
 }
 
-/** What the guide's board says of a motor, a line each. */
+/** Messages of the guide's board about a motor, one per line. */
 function boardSays(state: 'healthy' | 'blocked', count: number): string {
   const { columns } = simulateMotor({ state, seconds: count / 200, rateHz: 200, seed: 77 });
   const line = (row: number) => {
@@ -135,7 +135,7 @@ describeReal('python3', "templates/motor-watch with the guide's sidecar", () => 
   });
 });
 
-it('simulates the same motor as aiot init if there are no recordings, and keeps the template unchanged', async () => {
+it('aiot loop run --simulate simulates the same motor as aiot init if there are no recordings, and keeps the template unchanged', async () => {
   const before = await readdir(template);
   const { code, json } = await runCli([
     ...['loop', 'run', '--project', template, '--simulate', '--for', '3s', '--json'],

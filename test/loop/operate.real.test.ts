@@ -140,7 +140,7 @@ describe('The HTTP endpoints of a loop', () => {
     await expect(operate(watching(loopStatus), { name: 'a', listen })).rejects.toMatchObject({
       code: 'AIOT_USAGE',
     });
-    // The name is free again.
+    // The name is available again.
     await (await operate(watching(loopStatus), { name: 'a' })).close();
   });
 
@@ -259,7 +259,7 @@ describe('The notifications to systemd', () => {
     expect(beat.next(loopStatus(), 1000).slice(0, 2)).toEqual(['READY=1', 'WATCHDOG=1']);
     const next = loopStatus({ sensor: { ...loopStatus().sensor, samples: 6100 } });
     expect(beat.next(next, 2000)).toEqual(['WATCHDOG=1', 'STATUS=walking, 100.0 Hz, model har-imu 3']);
-    // Connected, and nothing comes: the driver, or the loop, is stuck.
+    // The sensor is connected but sends no samples, so the driver or the loop is stuck.
     expect(beat.next(next, 3000)).toEqual([]);
   });
 
@@ -312,7 +312,7 @@ while True:
       await delay(400);
       const after = heard.split('WATCHDOG=1').length - 1;
       await delay(500);
-      // Nothing new, no sign of life.
+      // Without new samples, no watchdog message is sent.
       expect(heard.split('WATCHDOG=1').length - 1).toBe(after);
       await operation.close();
       for (let tries = 0; !heard.includes('STOPPING=1') && tries < 100; tries++) await delay(20);

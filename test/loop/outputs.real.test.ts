@@ -22,7 +22,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A process that puts answers; `safe` = the last that is with the broker or on disk. */
+/** A process that sends predictions; `safe` is the last one that is stored by the broker or on disk. */
 function putter(url: string, first: number) {
   const child = spawn(
     process.execPath,
@@ -86,7 +86,7 @@ describeReal('mosquitto', 'Predictions sent to an intermittent broker', () => {
     await until(() => first.safe >= 20);
     const down = broker.restart({ downMs: 1500 });
     await delay(1000);
-    // Away: it goes on to disk.
+    // The broker is down, so predictions are written to disk.
     const before = first.safe;
     await until(() => first.safe > before + 20);
     await first.kill();
@@ -102,7 +102,7 @@ describeReal('mosquitto', 'Predictions sent to an intermittent broker', () => {
       (window) => !heard.includes(window),
     );
     expect(missing).toEqual([]);
-    // In order where the second time of one is left out.
+    // Without duplicates, the predictions are in order.
     const seen = new Set<number>();
     const firsts = heard.filter((window) => !seen.has(window) && seen.add(window));
     expect(firsts).toEqual(firsts.toSorted((a, b) => a - b));

@@ -57,7 +57,7 @@ async function open(urls: string[], more: Partial<Parameters<typeof openOutputs>
   return { ...outputs, close };
 }
 
-/** A webhook that keeps bodies and answers as it is told. */
+/** A webhook that collects bodies and responds with the given status. */
 async function hook(port = 0, answerWith: (body: string) => number = () => 200) {
   const bodies: string[] = [];
   const server = createServer(async (request: IncomingMessage, response) => {
@@ -84,7 +84,7 @@ async function until(true_: () => boolean, ms = 8000): Promise<void> {
   }
 }
 
-it('writes the whole prediction as JSON, with the name of the device', async () => {
+it('an output writes the whole prediction as JSON, with the name of the device', async () => {
   const file = join(folder, 'answers.ndjson');
   const outputs = await open([`file:${file}?format=ndjson`]);
   outputs.put(answer(0));
@@ -104,7 +104,7 @@ it('writes the whole prediction as JSON, with the name of the device', async () 
   });
 });
 
-it('sends labels only, changes only, or a single class, as each address specifies', async () => {
+it('an output sends labels only, changes only, or a single class, as its address specifies', async () => {
   const [all, changes, one] = [await hook(), await hook(), await hook()];
   const outputs = await open([
     `${all.url}#body=label`,
@@ -120,13 +120,13 @@ it('sends labels only, changes only, or a single class, as each address specifie
   ];
   for (const [index, [voted, changed]] of votes.entries()) outputs.put(answer(index, { voted, changed }));
   await outputs.settled();
-  // A tie is no label.
+  // A tie has no label.
   expect(all.bodies).toEqual(['walking', 'walking', 'resting', 'walking']);
   expect(changes.bodies).toEqual(['walking', 'resting', 'walking']);
   expect(one.bodies).toEqual(['walking', 'walking']);
 });
 
-it('spools predictions during an outage, sends them in order afterward, and reports both', async () => {
+it('an output spools predictions during an outage, sends them in order afterward, and reports both', async () => {
   const port = await freePort();
   const outputs = await open([`http://127.0.0.1:${port}/answers#body=json`]);
   expect(events).toHaveLength(0);
@@ -146,7 +146,7 @@ it('spools predictions during an outage, sends them in order afterward, and repo
   ]);
 });
 
-it('drops the oldest predictions at the spool limit, and counts them', async () => {
+it('an output drops the oldest predictions at the spool limit, and counts them', async () => {
   const port = await freePort();
   const outputs = await open([`http://127.0.0.1:${port}/answers`], { spoolLimit: 256 * 1024 });
   for (let window = 0; window < 3000; window++) {
@@ -161,14 +161,14 @@ it('drops the oldest predictions at the spool limit, and counts them', async () 
   const windows = back.bodies.map((body) => JSON.parse(body).window as number);
   expect(windows.at(-1)).toBe(2999);
   expect(windows).toEqual(windows.toSorted((a, b) => a - b));
-  // What was under way when its file was thrown away is counted as both.
+  // Predictions in flight when their file was dropped are counted both as sent and as dropped.
   const { sent, dropped } = outputs.states()[0]!;
   expect(sent).toBe(back.bodies.length);
   expect(sent + dropped).toBeGreaterThanOrEqual(3000);
   expect(sent + dropped).toBeLessThanOrEqual(3100);
 });
 
-it('drops a permanently rejected prediction, and sends those after it', async () => {
+it('an output drops a permanently rejected prediction, and sends those after it', async () => {
   const far = await hook(0, (body) => (JSON.parse(body).window === 1 ? 422 : 200));
   const outputs = await open([far.url]);
   for (let window = 0; window < 4; window++) outputs.put(answer(window));
@@ -178,7 +178,7 @@ it('drops a permanently rejected prediction, and sends those after it', async ()
   expect(events.join()).toContain('rejects a prediction: AIOT_STREAM_REFUSED');
 });
 
-it('keeps predictions while the password is rejected, and sends them once it is accepted', async () => {
+it('an output keeps predictions while the password is rejected, and sends them once it is accepted', async () => {
   let allowed = false;
   const far = await hook(0, () => (allowed ? 200 : 401));
   const outputs = await open([far.url]);
@@ -190,7 +190,7 @@ it('keeps predictions while the password is rejected, and sends them once it is 
   await until(() => far.bodies.length === 1, 20_000);
 });
 
-it('retries a prediction that timed out, without blocking the loop', async () => {
+it('an output retries a prediction that timed out, without blocking the loop', async () => {
   const sizes: number[] = [];
   let silent = true;
   const server = createServer((request, response) => {
@@ -220,7 +220,7 @@ it('retries a prediction that timed out, without blocking the loop', async () =>
   expect(outputs.states()[0]!.sent).toBe(1);
 });
 
-it('closes all connections at shutdown, even if the peers never respond', async () => {
+it('outputs close all connections at shutdown, even if the peers never respond', async () => {
   const lines = new Set<Socket>();
   const server = createListener((socket) => {
     lines.add(socket.resume().on('error', () => {}));
@@ -238,7 +238,7 @@ it('closes all connections at shutdown, even if the peers never respond', async 
   await until(() => lines.size === 0, 2000);
 });
 
-it('continues in memory if its disk is not writable', async () => {
+it('an output continues in memory if its disk is not writable', async () => {
   await writeFile(join(folder, 'spool'), 'a file where the folder should be');
   const far = await hook();
   const outputs = await open([far.url]);
@@ -247,7 +247,7 @@ it('continues in memory if its disk is not writable', async () => {
   expect(events.join()).toContain('are only stored in memory');
 });
 
-it('drops predictions older than maxAge', async () => {
+it('an output drops predictions older than maxAge', async () => {
   const far = await hook();
   let now = answer(1).t;
   const clock = { now: () => now, sleep: () => Promise.resolve() };
@@ -270,11 +270,11 @@ it.each([
   ['mqtt://127.0.0.1/x?when=', 'AIOT_STREAM_URL'],
   ['telegram://127.0.0.1/nobody', 'AIOT_STREAM_URL'],
   ['camera:/dev/video0', 'AIOT_STREAM_SCHEME'],
-])('rejects the address %s at startup', async (url, code) => {
+])('an output with the address %s is rejected at startup', async (url, code) => {
   await expect(open([url])).rejects.toMatchObject({ code });
 });
 
-it('separates the loop’s own settings from those of the adapter', () => {
+it('an output address is split into the loop’s own settings and those of the adapter', () => {
   expect(outputSettings('mqtt://u:p@h/a/b?qos=0&body=label&retain=true&when=a%20b', 'change')).toEqual({
     url: 'mqtt://u:p@h/a/b?qos=0&retain=true',
     shown: 'mqtt://h/a/b',

@@ -59,7 +59,7 @@ describeReal('nats', 'aiot loop run with a real NATS server', () => {
   });
 });
 
-it('records its samples in a dataset that aiot data reads', async () => {
+it('aiot loop run --record stores the samples in a dataset that aiot data reads', async () => {
   const samples = livelySamples(700);
   const project = await motionFolder(samples);
   const kept = join(folder, 'kept');
@@ -84,7 +84,7 @@ it('records its samples in a dataset that aiot data reads', async () => {
   await rm(project, { recursive: true });
 });
 
-it('detects faces in pictures from a simulated camera, and sends each one', async () => {
+it('aiot loop run detects faces in pictures from a simulated camera, and sends each one', async () => {
   const project = join(folder, 'camera');
   await mkdir(project);
   await writeFile(join(project, 'aiot.yaml'), 'name: camera\nloop: { through: faces }\n');
@@ -97,7 +97,7 @@ it('detects faces in pictures from a simulated camera, and sends each one', asyn
   const result = json as { samples: number; windows: number; predictions: number };
   expect(result.samples).toBeGreaterThan(3);
   expect(result.windows).toBe(result.samples);
-  // Drawn in this order, again and again.
+  // The simulated camera repeats its pictures in this order.
   const faces = Array.from({ length: result.samples }, (_, i) => drawnFaces[i % drawnFaces.length]!);
   expect(result.predictions).toBe(faces.reduce<number>((sum, each) => sum + each, 0));
   const sent = (await readFile(out, 'utf8')).trimEnd().split('\n');

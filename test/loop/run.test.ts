@@ -18,7 +18,7 @@ import {
 import { motionBundle } from '../support/motion-bundle.js';
 import { fc } from '../support/property.js';
 
-/** What the bundle's own definition says of the samples from `start` on, window by window: [last sample, label]. */
+/** The predictions of the bundle itself for the samples from `start` on, window by window: [last sample, label]. */
 function expected(seed: number, samples: number[][], start = 0): [number, string | null][] {
   const predictor = createPredictor(unpackBundle(motionBundle(seed)));
   return samples.slice(start).flatMap((sample, i) => {
@@ -26,7 +26,7 @@ function expected(seed: number, samples: number[][], start = 0): [number, string
     return answer ? [[start + i, answer.label] as [number, string | null]] : [];
   });
 }
-/** The same as the loop gave it out. */
+/** Predictions of the loop in the same form. */
 const given = (answers: { t: number; label: string | null }[]) =>
   answers.map(({ t, label }) => [Math.round((t - 1_700_000_000_000) / 10), label]);
 
@@ -54,7 +54,7 @@ describe('a loop', () => {
 
   it('starts a new window after missing samples, so no window spans a gap', async () => {
     const samples = livelySamples(400);
-    // The third batch does not follow the second.
+    // There are lost samples between the second batch and the third.
     const { options, outputs } = fakeLoop(batchesOf(samples, 90, { 2: 13 }));
     const result = await runLoop({ ...options, vote: 'none' });
     expect(given(outputs.answers)).toEqual([
@@ -100,7 +100,7 @@ describe('a loop', () => {
     const seen: (string | null)[] = [];
     const result = await runLoop({ ...own.options, taps: [{ answer: ({ voted }) => seen.push(voted) }] });
     expect(seen).toEqual(majority);
-    // Of a tie nothing is sent.
+    // A tie is not sent.
     const said = majority.filter((voted) => voted !== null);
     expect(own.outputs.answers.map(({ voted }) => voted)).toEqual(said);
     expect(result).toMatchObject({ windows: 19, predictions: said.length });
@@ -165,7 +165,7 @@ describe('a loop', () => {
 
 describe('a replacement model', () => {
   const samples = livelySamples(600);
-  /** Batches of 10; after so many samples the keeper has another model. */
+  /** Batches of 10 samples; the keeper switches to another model after `at` samples. */
   async function* swapping(keeper: { model: unknown }, at: number, next: unknown) {
     for (const [i, batch] of batchesOf(samples, 10).entries()) {
       if (i * 10 === at) keeper.model = next;
@@ -179,7 +179,7 @@ describe('a replacement model', () => {
     await runLoop({ ...options, vote: 'none' });
     const [first, second] = [expected(10, samples), expected(9, samples)];
     expect(first).not.toEqual(second);
-    // The window that was begun is the old one's; the next, and all after it, are the new one's.
+    // The old model completes the current window; the new model predicts the next one and all later ones.
     const swapAt = first.findIndex(([end]) => end >= 210) + 1;
     expect(given(outputs.answers)).toEqual([...first.slice(0, swapAt), ...second.slice(swapAt)]);
     expect(outputs.answers.map(({ model }) => model.version)).toEqual([
@@ -233,7 +233,7 @@ describe('a replacement model', () => {
     const { options, outputs } = fakeLoop(batchesOf(samples, 10), keeper);
     const result = await runLoop({ ...options, vote: 'none' });
     const all = expected(10, samples);
-    // It begins anew after the window that failed.
+    // Prediction restarts after the window that failed.
     const failedAt = all[2]![0];
     expect(given(outputs.answers)).toEqual([...all.slice(0, 2), ...expected(10, samples, failedAt + 1)]);
     expect(result.samples).toBe(600);
@@ -285,7 +285,7 @@ describe('a latency histogram', () => {
         for (const value of all) histogram.add(value);
         const sorted = [...all].sort((a, b) => a - b);
         const exact = sorted[Math.max(1, Math.ceil(share * all.length)) - 1]!;
-        // Three digits are given.
+        // Results have three significant digits.
         expect(Math.abs(histogram.percentile(share)! / exact - 1)).toBeLessThan(0.026);
         expect(histogram.spread(10, 0.1, 1000).reduce((sum, each) => sum + each, 0)).toBe(all.length);
       }),

@@ -40,7 +40,7 @@ function teacherOf(options: Partial<TeacherOptions> = {}) {
 
 const kinds = () => events.map(({ kind }) => kind);
 
-/** A recording that was never trained on, as somebody would move who hardly does. */
+/** A recording that was never trained on, scaled down to weak movements. */
 async function weakWalk(gain: number): Promise<Float64Array[]> {
   const { recordings } = await openDataset(project);
   const { test } = keeper.current().info.lineage.split;
@@ -63,7 +63,7 @@ function batchOf(columns: Float64Array[], from: number, to: number, lost = 0) {
   return { values, times, count, lost };
 }
 
-/** Share of the windows that the model in use calls walking. */
+/** Share of the windows that the current model labels as walking. */
 function walkingShare(columns: Float64Array[], from: number, to: number): number {
   const predictor = keeper.current().createPredictor();
   const labels: (string | null)[] = [];
@@ -83,7 +83,7 @@ describe('a teacher', () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-teach-'));
     await cp(join(import.meta.dirname, '../../templates/har-imu'), folder, { recursive: true });
     project = await loadProject(folder);
-    // Trained once: the next ones find it in the cache.
+    // Trained once; later models are found in the cache.
     keeper = await openModel({ project, simulate: true, cache: shared });
     events = [];
   });
@@ -110,7 +110,7 @@ describe('a teacher', () => {
     expect(kinds()).not.toContain('refused');
     expect(walkingShare(walk, 4000, 7500)).toBeGreaterThan(share + 0.15);
 
-    // What is in use is a bundle of its own, which says what it was made of.
+    // The taught model is a separate bundle that documents its lineage.
     const { digest, bundle } = keeper.current();
     expect(digest).not.toBe(before.digest);
     const bytes = await readFile(join(folder, 'build/model.taught.aiot'));
@@ -122,7 +122,7 @@ describe('a teacher', () => {
       expect.arrayContaining(opened.lineage.taught!.recordings),
     );
     expect(bundle?.info.metrics.int8.macroF1).toBeGreaterThan(0.95);
-    // All layers but the last are as they were.
+    // All layers except the last are unchanged.
     const tensors = await import('../../src/lib/formats/index.js').then(({ readTflite }) =>
       [before.bundle!.model, opened.model].map((model) => readTflite(model).tensors.map(({ data }) => data)),
     );
@@ -132,13 +132,13 @@ describe('a teacher', () => {
     expect(other.length).toBeGreaterThan(0);
     expect(other.length).toBeLessThanOrEqual(2);
 
-    // The recordings are a part of the dataset, as if `data record` had made them.
+    // The recordings are part of the dataset, as if `data record` had made them.
     const { recordings } = await openDataset(project);
     const marked = recordings.filter(({ id }) => id.startsWith('taught-'));
     expect(marked).toHaveLength(3);
     expect(marked[0]).toMatchObject({ label: 'walking', device: 'pi-1', rateHz: 100 });
     expect(marked[0]?.columns[0]).toHaveLength(1200);
-    // It misbehaves: the one before it comes back.
+    // If it misbehaves, the previous model is restored.
     keeper.misbehaved(keeper.current(), new Error('NaN'));
     expect(keeper.current().digest).not.toBe(digest);
   });

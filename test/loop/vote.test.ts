@@ -3,7 +3,7 @@ import { createVote } from '../../src/lib/loop/vote.js';
 import { fc } from '../support/property.js';
 
 const classes = ['rest', 'walk', 'stairs'];
-/** Labels as one-hot ballots 1 s apart; `walk:0.6` gives it that share, and the rest to `rest`. */
+/** Labels as one-hot votes 1 s apart; `walk:0.6` gives `walk` that share and the rest to `rest`. */
 function votes(rule: string, labels: string, holdMs = 0): (string | null)[] {
   const vote = createVote(rule, holdMs);
   return labels.split(' ').map((word, i) => {
@@ -82,7 +82,7 @@ describe('a minimum hold', () => {
 });
 
 it.each(['majority', 'majority:0', 'majority:100', 'hysteresis:1', 'hysteresis:2', 'most', ''])(
-  'rejects the vote "%s"',
+  'createVote rejects the vote "%s"',
   (rule) => {
     expect(() => createVote(rule)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
   },

@@ -33,7 +33,7 @@ describeReal('nats', 'aiot loop run --stage', () => {
       expect([sent.code, sent.stderr]).toEqual([0, expect.not.stringContaining('"error"')]);
       const { taken } = sent.json as { taken: number };
       expect(sent.json).toMatchObject({ stage: 'sense', published: 3 * taken, lost: 0 });
-      // Without a project too.
+      // A stage also runs without a project.
       const dir = await empty();
       const made = await runCli([
         'loop',

@@ -7,7 +7,7 @@ import { type MotionServer, startMotionServer, startStage } from '../../support/
 import { describeReal } from '../../support/real.js';
 import { sensingOf } from '../../support/samples.js';
 
-/** x, y and z of a sample that rise and fall together: an axis that is shifted against another shows in their correlation. */
+/** The x, y and z values of a sample are correlated, so a shift of one axis shows in their correlation. */
 const sample = (i: number) => {
   const value = Math.sin(i / 7) + Math.sin(i / 31);
   return [value, 2 * value + 1, -value];
@@ -31,7 +31,9 @@ describeReal('nats', 'a stage of the motion system under faults', () => {
     for (const name of ['RPI', 'SAMPLES']) await manager.streams.delete(name).catch(() => {});
   });
 
-  /** As the original's script: x, y, z one after the other; `lost` = `sample.axis` that never gets there. */
+  /**
+   * Publishes x, y and z in turn, like the original's script; `lost` lists messages (`sample.axis`) that never arrive.
+   */
   const publish = async (from: number, to: number, lost: string[] = []) => {
     const stream = client.jetstream();
     const sent: Promise<unknown>[] = [];
@@ -86,7 +88,7 @@ describeReal('nats', 'a stage of the motion system under faults', () => {
     await publish(0, 300);
     const consumers = await client.jetstreamManager();
     await until(async () => (await consumers.consumers.info('RPI', 'RPI-sub-z')).num_ack_pending === 300);
-    // Time for what has come to be taken.
+    // Leaves time to take the messages that have arrived.
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(await first.stop()).toMatchObject({ taken: 300, windows: 0, lost: 0 });
     expect(await waiting()).toEqual({ x: 300, y: 300, z: 300 });
@@ -131,7 +133,7 @@ describeReal('nats', 'a stage of the motion system under faults', () => {
     await server.kill();
     await new Promise((resolve) => setTimeout(resolve, 300));
     await server.start();
-    // What is asked of a server that is just gone is never answered: our own eyes begin anew.
+    // Requests to a killed server are never answered, so the test's own client reconnects.
     await client.close();
     client = await server.client();
     expect(await sense.ended).toMatchObject({ taken: 1000, published: 3000, lost: 0 });

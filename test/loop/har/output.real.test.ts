@@ -108,7 +108,7 @@ describeReal('nats', 'the output service of the motion system', () => {
       );
       expect(await kept()).toEqual(['resting', 'resting', 'resting', 'resting']);
       const { texts, waiting } = await outputs();
-      // Two and two is open: nothing is said.
+      // A tie of two and two is undecided, so nothing is published.
       expect(texts).toEqual(['walking', 'walking', 'walking', 'walking', 'walking', 'resting']);
       expect(waiting).toEqual({ output: 6 });
       expect(await stage.stop()).toMatchObject({ taken: 7, published: 6, refused: 0 });
@@ -167,7 +167,7 @@ describeReal('nats', 'the output service of the motion system', () => {
 
     it('sends Telegram the newest label when it accepts messages again', async () => {
       const stage = await begin();
-      // More than the sink itself tries, so that it is given back.
+      // More rejections than the sink retries on its own, so that it returns an error.
       refusing = 2;
       await say('walking', 'walking', 'walking');
       await stage.told('label', 3);

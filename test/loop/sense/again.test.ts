@@ -13,7 +13,7 @@ import { allOf } from './all-of.js';
 import { batchAt, motion } from './fake-source.js';
 
 const error = (code: ErrorCode) => new AiotError(code, 'it is pulled off');
-/** A source that gives two batches and then fails, or ends. */
+/** A source that delivers two batches and then fails or ends. */
 function failing(code: ErrorCode | null, closed: string[] = []): RawSource {
   return {
     endpoint: 'fake:1',
@@ -137,7 +137,7 @@ describe('a sample source', () => {
     const { values, times, lost } = await allOf(sensing);
     expect(values.filter((_, i) => i % 3 === 0)).toEqual([0, 10, 20, 60, 5000]);
     expect(times.map((t) => t - 1_795_000_000_000)).toEqual([0, 10, 20, 60, 5000]);
-    // Times of arrival tell of a silence, not of a sample more or less.
+    // Arrival times can reveal a pause, but not a single missing or extra sample.
     expect(lost).toEqual([[4, 1]]);
   });
 

@@ -1,6 +1,9 @@
 import type { Sensing } from '../../../src/lib/loop/types.js';
 
-/** All samples until the end; `lost` of each batch that has some, with the number of the sample it stands before. */
+/**
+ * All samples until the end; `lost` has an entry for each batch that reports losses: the index of its first sample,
+ * and the count.
+ */
 export async function allOf(sensing: Sensing) {
   const values: number[] = [];
   const times: number[] = [];

@@ -15,7 +15,7 @@ const contract: SensingContract = {
 let open: Sensing | undefined;
 afterEach(() => open?.close());
 
-/** One message over a connection of its own, and what is said to it. */
+/** Sends one message over a separate connection, and returns the response. */
 function ask(port: number, text: string, half = false): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');
@@ -25,13 +25,13 @@ function ask(port: number, text: string, half = false): Promise<string> {
     });
     socket.on('error', reject);
     socket.on('close', () => resolve(said));
-    // In two pieces, as a network may deliver it.
+    // Sent in two pieces, as a network may deliver it.
     socket.write(text.slice(0, 5));
     setTimeout(() => (half ? socket.end(text.slice(5)) : socket.write(text.slice(5))), 20);
   });
 }
 
-/** A loop whose model answers with the sum of a sample's values. */
+/** A loop whose model outputs the sum of a sample's values. */
 async function summing(every = 1) {
   const port = await freePort();
   const sensing = await openSensing({ sensor: `tcp://:${port}`, contract });
@@ -84,7 +84,7 @@ describe('the TCP inference server for a sidecar', () => {
 
   it('closes a connection that sends too much, and continues', async () => {
     const { port } = await summing();
-    // Reset, or ended without a word: which of the two is up to the network.
+    // The connection is reset or closed without a response, depending on the network.
     expect(await ask(port, `{"a": "${'x'.repeat(100_000)}"`).catch(() => '')).toBe('');
     expect(await ask(port, '[1, 2]')).toBe('inference value from the edge tpu = 3');
   });

@@ -89,7 +89,7 @@ describe('a CSV recording as a sensor', () => {
     const count = times.length;
     expect(count).toBeGreaterThan(940);
     for (let i = 1; i < count; i++) expect(times[i]! - times[i - 1]!).toBeCloseTo(10, 6);
-    // Samples lie where they lay in the recording: the first output is of the 48th input.
+    // Samples keep their positions in the recording: the first output corresponds to input 48.
     for (let i = 0; i < count; i++) {
       const seconds = (i * 2 + 48) / 200;
       expect(values[i * 3]).toBeCloseTo(Math.sin(2 * Math.PI * 5 * seconds), 3);

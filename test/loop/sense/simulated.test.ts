@@ -29,7 +29,7 @@ async function contractOf(
   return { project, contract: { fields, rateHz: project.config.signal.rate } };
 }
 
-/** The first samples, and no more. */
+/** At most the first `most` samples. */
 async function first(sensing: Sensing, most: number) {
   const values: number[] = [];
   const times: number[] = [];
@@ -60,7 +60,7 @@ describe('a simulated motion sensor', () => {
     expect(rates).toMatchObject({ lost: 0, gaps: 0 });
     expect(Math.abs(rates.rateHz! / 104 - 1)).toBeLessThan(0.021);
     expect(events.map(({ kind }) => kind)).toEqual(['simulated', 'resampling']);
-    // What is felt is what was recorded: the same mean size of the acceleration, within a hundredth.
+    // The sensor reproduces the recordings: the mean magnitude of the acceleration is the same within 1 %.
     const dataset = await openDataset(project);
     const size = (x: number, y: number, z: number) => Math.sqrt(x * x + y * y + z * z);
     let felt = 0;
@@ -111,12 +111,12 @@ describe('a simulated motion sensor', () => {
   });
 });
 
-it('simulates a motor for a motor project, with a new state every minute', async () => {
+it('a simulated sensor simulates a motor for a motor project, with a new state every minute', async () => {
   const { project, contract } = await contractOf('motor-watch');
   const sensing = await openSensing({ contract, simulate: { project, speed: 'max' } });
   const { values } = await first(sensing, 200 * 60 * 10);
   expect(sensing.rateHz).toBe(200);
-  // Five states come twice each: of a blocked rotor the current says so.
+  // Each of the five states occurs twice; a high current identifies the blocked rotor.
   const minutes = Array.from({ length: 10 }, (_, m) => values[(m * 12_000 + 6000) * 4]!);
   expect(minutes.filter((current) => current > 1.4).length).toBe(2);
 });

@@ -4,10 +4,10 @@ import { loadProject } from '../../../src/lib/core/project.js';
 import { openSensing } from '../../../src/lib/loop/sense/open.js';
 import { root } from '../../support/cli.js';
 
-/** A week with AIOT_LONG=1, else an hour. */
+/** A week with AIOT_LONG=1, otherwise an hour. */
 const hours = process.env.AIOT_LONG ? 7 * 24 : 1;
 
-it(`simulates ${hours} h in a fraction of the time, with no losses, timing errors, or memory growth`, async () => {
+it(`sensing simulates ${hours} h in a fraction of the time, with no losses, timing errors, or memory growth`, async () => {
   const project = await loadProject(join(root, 'templates', 'har-imu'));
   const fields = Object.entries(project.config.stream.fields).map(([name, { unit }]) => ({ name, unit }));
   const sensing = await openSensing({
@@ -35,6 +35,6 @@ it(`simulates ${hours} h in a fraction of the time, with no losses, timing error
   expect(sensing.rates()).toMatchObject({ lost: 0, gaps: 0 });
   expect(off).toBeLessThan(0.01);
   expect((process.memoryUsage.rss() - early) / 1e6).toBeLessThan(60);
-  // Below half a percent of a core, the simulator of the chip included.
+  // Less than half a percent of a core, including the simulator of the chip.
   expect((user + system) / 1e6 / (hours * 3600)).toBeLessThan(0.005);
 }, 1_200_000);

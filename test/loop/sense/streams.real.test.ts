@@ -41,7 +41,7 @@ async function until(what: () => boolean, ms = 15_000): Promise<void> {
 }
 
 const start = 1_795_000_000_000;
-/** Telemetry of device protocol v1: message `seq` of ten samples each at 100 Hz. */
+/** Telemetry in device protocol v1: message `seq` with ten samples at 100 Hz. */
 const telemetry = (seq: number) => {
   const column = Array.from({ length: 10 }, (_, i) => seq * 10 + i);
   return JSON.stringify({
@@ -112,7 +112,7 @@ describeReal('socat', 'an edge board that forwards samples over a serial line', 
     await until(() => read.sensing.connected === false);
     const again = await plug();
     await until(() => read.sensing.connected === true);
-    // It counts from its start anew.
+    // The restarted board counts from its start again.
     again.stdin.write(Array.from({ length: 120 }, (_, n) => line(n - 400)).join(''));
     await until(() => total(read) === 240);
     expect(read.seen.x.slice(0, 120)).toEqual(Array.from({ length: 120 }, (_, n) => n));
@@ -141,7 +141,7 @@ describeReal('nats', 'records over NATS', () => {
     for (let n = 0; n < count; n++) {
       const t = (n * 1000) / 104.3;
       const record = { n, t: start + t, x: tone(t), y: 2 * tone(t), z: 1 };
-      // Once without z: bridged by its neighbours, and no axis moves against another.
+      // One record lacks z: its neighbors bridge the gap, and no axis is shifted against another.
       client.publish('samples', JSON.stringify(n === 1000 ? { ...record, z: undefined } : record));
       if (n % 200 === 0) await client.flush();
     }
@@ -153,7 +153,7 @@ describeReal('nats', 'records over NATS', () => {
     expect(times.length).toBeGreaterThan(1940);
     times.forEach((t, i) => {
       expect(t - times[0]!).toBeCloseTo(i * 10, 3);
-      // A straight line over a hole of 19 ms is off by a curve's height there.
+      // Linear interpolation over a gap of 19 ms is off by the height of the curve.
       const nearHole = Math.abs(t - start - (1000 * 1000) / 104.3) < 100;
       expect(Math.abs(x[i]! - tone(t - start))).toBeLessThan(nearHole ? 8e-3 : 2e-4);
     });

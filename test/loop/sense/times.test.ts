@@ -6,7 +6,7 @@ import { batchAt, fakeSensing, handClock, motion } from './fake-source.js';
 
 const start = 1_795_000_000_000;
 const tone = (t: number) => Math.sin((2 * Math.PI * 3 * (t - start)) / 1000);
-/** Times of samples at a rate, in batches of `size`. */
+/** Sample times at a given rate, in batches of `size`. */
 function batchesAt(
   rateHz: number,
   seconds: number,
@@ -50,7 +50,7 @@ describe('sample timing', () => {
     const rates = sensing.rates();
     expect(rates).toMatchObject({ lost: 0, gaps: 0 });
     expect(rates.rateHz).toBeCloseTo(104.3, 1);
-    // By stamps as they are it would be 0.5 ms · 2π · 3 Hz = 9e-3.
+    // With the raw timestamps, the error would be 0.5 ms · 2π · 3 Hz = 9e-3.
     expect(worst(values, times)).toBeLessThan(2e-3);
     expect(lost).toEqual([]);
   });
@@ -64,7 +64,8 @@ describe('sample timing', () => {
     expect(lost).toEqual([]);
     expect(rates.lost).toBe(0);
     expect(rates.rateHz).toBeCloseTo(100, 1);
-    // Distances are the difference of two of ±3 ms: a triangle of ±6, 99 % of it within 5.4.
+    // Intervals are the difference of two errors of ±3 ms: a triangular distribution of ±6 ms, 99 % of it within 5.4
+    // ms.
     expect(rates.jitterP99Ms).toBeGreaterThan(4.9);
     expect(rates.jitterP99Ms).toBeLessThan(5.9);
   });
@@ -95,12 +96,12 @@ describe('sample timing', () => {
     const from = lost[0]![0];
     const after = times.slice(from);
     expect((after.length - 1) / (after.at(-1)! - after[0]!)).toBeCloseTo(0.1, 6);
-    // The line that follows the times has forgotten the old rate by then.
+    // By then the timing model has forgotten the old rate.
     expect(worst(values.slice((from + 1000) * 3), after.slice(1000))).toBeLessThan(2e-3);
   });
 });
 
-it('drops no samples of a batch known to be contiguous, even if its timestamp is early', async () => {
+it('sensing drops no samples of a batch known to be contiguous, even if its timestamp is early', async () => {
   const random = seededRandom(5);
   for (const rateHz of [100, 104]) {
     const batches = batchesAt(rateHz, 60).map((batch) => {
@@ -121,7 +122,7 @@ describe('a clock change at the sender', () => {
     ['while its rate is being measured, with numbered messages', 5, true],
     ['later, with numbered messages', 3000, true],
   ])('costs a window, but does not stop the loop: %s', async (_, at, sure) => {
-    // Set back without numbers, samples cannot be told from those that come twice.
+    // If unnumbered samples are set back in time, they cannot be distinguished from duplicates.
     const back = sure ? [-700, -60_000] : [];
     for (const jumpMs of [700, 60_000, 2 * 365 * 86_400_000, ...back]) {
       const batches = batchesAt(104, 40, undefined, 1).map((batch, i) => ({
@@ -183,7 +184,7 @@ describe('gap handling', () => {
 
   it('restarts resampling after a gap, without data from before it', async () => {
     const batches = without(batchesAt(208, 10), 1000, 1100).map((batch) => {
-      // Another signal behind the gap.
+      // The signal is different after the gap.
       batch.times.forEach((t, i) => {
         if (t > start + 5000) batch.values[i * 3] = 100;
       });
@@ -306,7 +307,7 @@ describe('clock changes', () => {
     function* batches() {
       for (let i = 0; i < 400; i++) {
         state.steady += 100_000;
-        // 50 millionths: 2 s in eleven hours.
+        // 50 parts per million: 2 s in eleven hours.
         state.set += 5;
         yield batchAt([start + state.steady], tone);
       }
@@ -358,7 +359,7 @@ describe('sample diagnostics', () => {
   it('report that half of the rows repeat the previous one', async () => {
     const polled = batchesAt(97, 30).map((batch) => {
       batch.times.forEach((t, i) => {
-        // The chip has something new 52 times a second.
+        // The chip has a new sample 52 times per second.
         const fresh = start + (Math.floor(((t - start) * 52) / 1000) * 1000) / 52;
         batch.values.set([tone(fresh), -tone(fresh), 1], i * 3);
       });
